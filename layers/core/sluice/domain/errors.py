@@ -1,0 +1,185 @@
+"""Every way a request can fail, one class each. They carry data, never status codes: `sluice.http.errors` maps them."""
+
+from dataclasses import dataclass
+
+
+class SluiceError(Exception):
+    """The root. `message` is shown to the caller: no secret, table name or internal address belongs in it."""
+
+    default_message = "The request could not be completed."
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.default_message)
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+
+# --- the request itself
+
+
+class InvalidJson(SluiceError):
+    default_message = "The request body is not valid JSON."
+
+
+@dataclass(frozen=True)
+class FieldProblem:
+    field: str
+    message: str
+
+
+class ValidationFailed(SluiceError):
+    """The body or query is JSON of the wrong shape. `problems` name the fields, outermost first."""
+
+    default_message = "The request is not valid."
+
+    def __init__(self, problems: tuple[FieldProblem, ...] = (), message: str | None = None) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+
+class RequestTooLarge(SluiceError):
+    default_message = "The request body is too large."
+
+
+class UnsupportedMediaType(SluiceError):
+    default_message = "The request body must be application/json."
+
+
+class NotFound(SluiceError):
+    default_message = "There is nothing here by that name."
+
+
+class MethodNotAllowed(SluiceError):
+    default_message = "This address does not answer that method."
+
+
+class Conflict(SluiceError):
+    default_message = "The request conflicts with the current state."
+
+
+# --- who is asking
+
+
+class MailedCodeInvalid(SluiceError):
+    """Unknown, used, expired, or for another purpose: one error for all four, so that nothing can be learnt."""
+
+    default_message = "This link is not valid: it is unknown, was used already, or has expired."
+
+
+class InvalidCredentials(SluiceError):
+    default_message = "The email address or the password is wrong."
+
+
+class NotAuthenticated(SluiceError):
+    default_message = "Log in first: send the session cookie or a session token."
+
+
+class InvalidApiToken(SluiceError):
+    """Missing, malformed, foreign, expired or revoked. The message says which only when the signature was right."""
+
+    default_message = "The API token is not valid."
+
+
+class Forbidden(SluiceError):
+    default_message = "You may not do this."
+
+
+class EmailNotVerified(Forbidden):
+    default_message = "Verify your email address first: follow the link in the mail you were sent."
+
+
+class InsufficientScope(Forbidden):
+    default_message = "The API token does not have the scope this call needs."
+
+
+class AccountSuspended(Forbidden):
+    default_message = "This account is suspended."
+
+
+class CrossSiteRequest(Forbidden):
+    default_message = "A request with the session cookie must come from this site's own pages."
+
+
+class TokenLimitReached(Conflict):
+    default_message = "This account has as many live API tokens as it may have. Revoke one first."
+
+
+# --- too much
+
+
+class Throttled(SluiceError):
+    """Wait `retry_after_seconds` (whole, at least 1): asking then succeeds if nothing else is asked meanwhile."""
+
+    default_message = "Too many requests."
+
+    def __init__(self, retry_after_seconds: int, message: str | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = max(1, retry_after_seconds)
+
+
+class TooManyAttempts(Throttled):
+    default_message = "Too many attempts. Wait a little and try again."
+
+
+class RateLimitExceeded(Throttled):
+    default_message = "The rate limit of this account is reached."
+
+
+class QuotaExceeded(Throttled):
+    default_message = "The account's token quota of this month is used up."
+
+
+class TooManyConcurrentRequests(Throttled):
+    default_message = "This account has as many requests running as it may have."
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(1, message)
+
+
+# --- the model
+
+
+class InvalidModelRequest(SluiceError):
+    """A `/v1` request of the wrong shape or meaning; `param` names the field, as OpenAI's envelope has it."""
+
+    default_message = "The request is not valid."
+
+    def __init__(self, message: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class ContextLengthExceeded(InvalidModelRequest):
+    default_message = "The prompt is longer than the model's context."
+
+
+class ModelNotFound(NotFound):
+    default_message = "There is no such model, or this API token may not use it."
+
+
+class Unavailable(SluiceError):
+    """A dependency is down. Trying again after `retry_after_seconds` is worth it."""
+
+    default_message = "The service is not available at the moment."
+
+    def __init__(self, message: str | None = None, retry_after_seconds: int = 2) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = max(1, retry_after_seconds)
+
+
+class StoreUnavailable(Unavailable):
+    pass
+
+
+class ModelUnavailable(Unavailable):
+    default_message = "The model is not available at the moment."
+
+
+class Overloaded(Unavailable):
+    default_message = "The service is overloaded at the moment."
+
+
+class UpstreamTimeout(SluiceError):
+    default_message = "The model did not answer in time."

@@ -1,0 +1,37 @@
+"""The ledger: one record for every admitted request, amounts only, never content. Append-only."""
+
+from dataclasses import dataclass
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class LedgerRecord:
+    """Counts are the engine's own where it lived to tell them, else those of the last checkpoint.
+
+    `status` is the HTTP status the caller got or would have got: 499 when the caller went away, 500 when the gateway
+    died and the sweeper settled. `period` is the quota month it was charged to, as the integer YYYYMM.
+    """
+
+    account_id: str
+    request_id: str
+    token_id: str
+    model: str
+    endpoint: str  # "chat.completions", "completions", "embeddings", "responses"
+    stream: bool
+    status: int
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    cost_micro_usd: int
+    created_ms: int
+    response_time_ms: int | None
+    ttft_ms: int | None
+    finish_reason: str | None
+    period: int
+    settled_by: str = "gateway"  # or "sweeper"
+    rolled_up_ms: int | None = None
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens

@@ -1,0 +1,25 @@
+"""Quota periods are calendar months, UTC, written as the integer YYYYMM."""
+
+from datetime import UTC, datetime, timedelta
+
+
+def period_of(now_ms: int) -> int:
+    moment = datetime.fromtimestamp(now_ms / 1000, UTC)
+    return moment.year * 100 + moment.month
+
+
+def period_ends_ms(period: int) -> int:
+    """The first millisecond of the month after."""
+    first = datetime(period // 100, period % 100, 1, tzinfo=UTC)
+    following = (first + timedelta(days=32)).replace(day=1)
+    return int(following.timestamp() * 1000)
+
+
+def day_of(now_ms: int) -> str:
+    """`2026-11-20`, UTC."""
+    return datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%d")
+
+
+def rfc3339(now_ms: int) -> str:
+    """`2026-11-20T12:00:00Z`, the account API's form of a time."""
+    return datetime.fromtimestamp(now_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,30 @@
+"""Prices in integer micro-dollars per million model tokens, so that no sum is ever rounded twice."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a million tokens cost, in micro-dollars (1 USD = 1,000,000)."""
+
+    prompt_micro_usd: int
+    completion_micro_usd: int
+
+
+DEFAULT_PRICE = Price(prompt_micro_usd=100_000, completion_micro_usd=400_000)  # 0.10 and 0.40 USD a million
+PRICES: Mapping[str, Price] = {"demo": Price(50_000, 200_000)}
+
+
+def cost_micro_usd(model: str, prompt_tokens: int, completion_tokens: int, prices: Mapping[str, Price] = PRICES) -> int:
+    """The price of one request, rounded up to a whole micro-dollar."""
+    price = prices.get(model, DEFAULT_PRICE)
+    exact = prompt_tokens * price.prompt_micro_usd + completion_tokens * price.completion_micro_usd
+    return -(-exact // MILLION)
+
+
+def usd(micro_usd: int) -> float:
+    """Dollars for display: JSON has no other number for it."""
+    return micro_usd / MILLION

@@ -1,0 +1,1 @@
+"""Flask glue: application factory, the error table, authentication, request models, OpenAPI."""

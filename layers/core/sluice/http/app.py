@@ -1,0 +1,49 @@
+"""The application factory every HTTP function and the one-machine runner share."""
+
+import re
+import time
+from collections.abc import Iterable
+
+from flask import Blueprint, Flask, Response, g, request
+
+from sluice.domain.ids import request_id
+from sluice.http import errors
+
+MAX_BODY_BYTES = 1024 * 1024
+VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def create_app(blueprints: Iterable[Blueprint], *, https: bool = False) -> Flask:
+    """`https`: whether the public base URL is https, which decides on HSTS and `Secure` cookies."""
+    app = Flask("sluice", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["HTTPS"] = https
+    app.url_map.strict_slashes = False
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.before_request(_begin)
+    app.after_request(_finish)
+    errors.install(app)
+    for blueprint in blueprints:
+        app.register_blueprint(blueprint)
+    return app
+
+
+def _begin() -> None:
+    g.started_ns = time.monotonic_ns()
+    g.server_request_id = request_id(time.time_ns() // 1_000_000)
+    asked = request.headers.get("x-request-id", "")
+    g.request_id = asked if VALID_REQUEST_ID.fullmatch(asked) else g.server_request_id
+
+
+def _finish(response: Response) -> Response:
+    headers = response.headers
+    # Set early if at all: a request refused before `_begin` (none today) would otherwise have no id.
+    headers.setdefault("x-request-id", g.get("request_id", ""))
+    if errors.is_openai_path(request.path):
+        headers.setdefault("x-sluice-request-id", g.get("server_request_id", ""))
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("X-Frame-Options", "DENY")
+    headers.setdefault("Cache-Control", "no-store")
+    headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    return response

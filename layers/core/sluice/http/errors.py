@@ -1,0 +1,162 @@
+"""The one table from errors to HTTP, and the two dialects they are written in.
+
+Account API: RFC 9457 problem details. `/v1/*`: OpenAI's envelope, so that its SDKs raise their own classes.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, Response, g, json, request
+from werkzeug.exceptions import HTTPException
+
+from sluice.domain import errors
+
+log = logging.getLogger("sluice.http")
+
+
+@dataclass(frozen=True)
+class Row:
+    status: int
+    code: str
+    openai_type: str = "invalid_request_error"
+
+
+# Looked up along the class's ancestors, so a new kind of error is right by default and exact by a line here.
+TABLE: dict[type[BaseException], Row] = {
+    errors.InvalidJson: Row(400, "invalid_json"),
+    errors.MailedCodeInvalid: Row(400, "invalid_token"),
+    errors.ContextLengthExceeded: Row(400, "context_length_exceeded"),
+    errors.InvalidModelRequest: Row(400, "invalid_request_error"),
+    errors.InvalidCredentials: Row(401, "invalid_credentials"),
+    errors.NotAuthenticated: Row(401, "not_authenticated"),
+    errors.InvalidApiToken: Row(401, "invalid_api_key"),
+    errors.Forbidden: Row(403, "forbidden", "permission_error"),
+    errors.EmailNotVerified: Row(403, "email_not_verified", "permission_error"),
+    errors.InsufficientScope: Row(403, "insufficient_scope", "permission_error"),
+    errors.AccountSuspended: Row(403, "account_suspended", "permission_error"),
+    errors.CrossSiteRequest: Row(403, "csrf", "permission_error"),
+    errors.NotFound: Row(404, "not_found"),
+    errors.ModelNotFound: Row(404, "model_not_found"),
+    errors.MethodNotAllowed: Row(405, "method_not_allowed"),
+    errors.Conflict: Row(409, "conflict"),
+    errors.TokenLimitReached: Row(409, "token_limit_reached"),
+    errors.RequestTooLarge: Row(413, "request_too_large"),
+    errors.UnsupportedMediaType: Row(415, "unsupported_media_type"),
+    errors.ValidationFailed: Row(422, "validation_error"),
+    errors.Throttled: Row(429, "rate_limit_exceeded", "rate_limit_error"),
+    errors.RateLimitExceeded: Row(429, "rate_limit_exceeded", "rate_limit_error"),
+    errors.QuotaExceeded: Row(429, "insufficient_quota", "insufficient_quota"),
+    errors.TooManyConcurrentRequests: Row(429, "too_many_concurrent_requests", "rate_limit_error"),
+    errors.TooManyAttempts: Row(429, "too_many_attempts", "rate_limit_error"),
+    errors.Unavailable: Row(503, "unavailable", "server_error"),
+    errors.ModelUnavailable: Row(503, "model_unavailable", "server_error"),
+    errors.Overloaded: Row(503, "overloaded", "server_error"),
+    errors.UpstreamTimeout: Row(504, "upstream_timeout", "server_error"),
+}
+UNEXPECTED = Row(500, "internal_error", "server_error")
+# What Flask and Werkzeug raise by themselves, said in our words.
+FROM_WERKZEUG: dict[int, type[errors.SluiceError]] = {
+    400: errors.InvalidJson,
+    404: errors.NotFound,
+    405: errors.MethodNotAllowed,
+    413: errors.RequestTooLarge,
+    415: errors.UnsupportedMediaType,
+}
+TITLES = {
+    400: "Bad request", 401: "Not authenticated", 403: "Forbidden", 404: "Not found", 405: "Method not allowed",
+    409: "Conflict", 413: "Request too large", 415: "Unsupported media type", 422: "Not valid",
+    429: "Too many requests", 500: "Internal error", 503: "Service unavailable", 504: "Gateway timeout",
+}  # fmt: skip
+
+
+def row_for(kind: type[BaseException]) -> Row:
+    return next((TABLE[ancestor] for ancestor in kind.__mro__ if ancestor in TABLE), UNEXPECTED)
+
+
+def status_of(error: errors.SluiceError, *, openai: bool) -> int:
+    """On `/v1` a body of the wrong shape is 400, as OpenAI does; everywhere else 422."""
+    status = row_for(type(error)).status
+    return 400 if openai and status == 422 else status
+
+
+def openai_envelope(error: errors.SluiceError) -> dict[str, Any]:
+    """`{"error": {"message", "type", "param", "code"}}`"""
+    row = row_for(type(error))
+    param: str | None = getattr(error, "param", None)
+    code: str | None = row.code
+    message = error.message
+    if isinstance(error, errors.ValidationFailed):
+        first = error.problems[0] if error.problems else None
+        param, code = (first.field or None) if first else None, None
+        message = f"{first.field}: {first.message}" if first and first.field else (first.message if first else message)
+    elif type(error) is errors.InvalidModelRequest:
+        code = None
+    return {"error": {"message": message, "type": row.openai_type, "param": param, "code": code}}
+
+
+def problem(error: errors.SluiceError, request_id: str) -> dict[str, Any]:
+    """RFC 9457 problem details."""
+    row = row_for(type(error))
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": TITLES[row.status],
+        "status": row.status,
+        "detail": error.message,
+        "code": row.code,
+        "request_id": request_id,
+    }
+    if isinstance(error, errors.ValidationFailed) and error.problems:
+        body["errors"] = [{"field": p.field, "message": p.message} for p in error.problems]
+    return body
+
+
+def retry_headers(error: errors.SluiceError) -> dict[str, str]:
+    seconds = getattr(error, "retry_after_seconds", None)
+    headers = {} if seconds is None else {"Retry-After": str(seconds)}
+    if isinstance(error, errors.QuotaExceeded):
+        headers["x-should-retry"] = "false"  # the official SDKs honour it: a month is too long to back off
+    return headers
+
+
+def is_openai_path(path: str) -> bool:
+    return path == "/v1" or path.startswith("/v1/")
+
+
+def render(error: errors.SluiceError) -> Response:
+    openai = is_openai_path(request.path)
+    status = status_of(error, openai=openai)
+    body = openai_envelope(error) if openai else problem(error, g.get("request_id", ""))
+    response = Response(json.dumps(body), status, mimetype="application/json" if openai else "application/problem+json")
+    response.headers.update(retry_headers(error))
+    response.headers.update(getattr(error, "headers", {}))
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"  # RFC 6750, section 3
+    return response
+
+
+def _from_werkzeug(exc: HTTPException) -> Response:
+    if exc.code is not None and exc.code < 400:  # a redirect is no error
+        return exc.get_response()  # type: ignore[return-value]
+    kind = FROM_WERKZEUG.get(exc.code or 500)
+    if kind is None:
+        return _unexpected(exc)
+    response = render(kind())
+    if exc.code == 405 and getattr(exc, "valid_methods", None):
+        response.headers["Allow"] = ", ".join(sorted(exc.valid_methods))  # type: ignore[attr-defined]
+    return response
+
+
+class InternalError(errors.SluiceError):
+    default_message = "Something went wrong on our side. The request id helps us to find out what."
+
+
+def _unexpected(exc: Exception) -> Response:
+    log.exception("unexpected error", exc_info=exc, extra={"request_id": g.get("request_id", "")})
+    return render(InternalError())
+
+
+def install(app: Flask) -> None:
+    app.register_error_handler(errors.SluiceError, render)
+    app.register_error_handler(HTTPException, _from_werkzeug)
+    app.register_error_handler(Exception, _unexpected)

@@ -1,0 +1,112 @@
+"""`@operation`: what one endpoint takes and answers, said once, for checking requests and for the OpenAPI document.
+
+Order of refusal, the same everywhere: who is asking (401, 403), then the form of the body (413, 415, 400), then its
+meaning (422, or 400 on `/v1`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import wraps
+from typing import Any, TypeVar
+
+import pydantic_core
+from flask import Response, json, request
+from pydantic import BaseModel, ValidationError
+
+from sluice.domain import errors
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Auth(Enum):
+    NONE = "none"
+    SESSION = "session"  # cookie (with the cross-site check) or bearer session token
+    ADMIN = "admin"  # a session whose account has role admin
+    API_TOKEN = "api_token"  # the gateway's own: admission is the check
+
+
+@dataclass(frozen=True)
+class Operation:
+    summary: str
+    tag: str
+    auth: Auth = Auth.NONE
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    answers: Mapping[int, type[BaseModel] | str | None] = field(default_factory=dict)  # a str is a media type
+    errors: tuple[type[errors.SluiceError], ...] = ()
+    description: str = ""
+
+
+def operation(
+    summary: str,
+    *,
+    tag: str,
+    auth: Auth = Auth.NONE,
+    body: type[BaseModel] | None = None,
+    query: type[BaseModel] | None = None,
+    answers: Mapping[int, type[BaseModel] | str | None],
+    errors: tuple[type[errors.SluiceError], ...] = (),
+    description: str = "",
+) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
+    """The view gets `body=`, `query=` (validated models) and `caller=` (`sluice.http.auth.Caller`) as far as declared,
+    and returns a model, a dict, `None`, a `(value, status)` pair, or a `Response` to be sent as it is."""
+    declared = Operation(summary, tag, auth, body, query, answers, errors, description)
+    first_status = next(iter(answers))
+
+    def decorate(view: Callable[..., Any]) -> Callable[..., Response]:
+        @wraps(view)
+        def checked(**arguments: Any) -> Response:
+            if auth in (Auth.SESSION, Auth.ADMIN):
+                from sluice.http.auth import require_session  # the account functions' matter, not the gateway's
+
+                arguments["caller"] = require_session(admin=auth is Auth.ADMIN)
+            if body is not None:
+                arguments["body"] = parse_body(body)
+            if query is not None:
+                arguments["query"] = validated(query, request.args.to_dict())
+            return _respond(view(**arguments), first_status)
+
+        checked.__operation__ = declared  # type: ignore[attr-defined]
+        return checked
+
+    return decorate
+
+
+def parse_body(model: type[Model]) -> Model:
+    """Errors: RequestTooLarge, UnsupportedMediaType, InvalidJson, ValidationFailed."""
+    raw = request.get_data(cache=True)  # reads at most MAX_CONTENT_LENGTH, then raises 413
+    if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
+        raise errors.UnsupportedMediaType()
+    try:
+        value = pydantic_core.from_json(raw, allow_inf_nan=False)
+    except ValueError as exc:
+        raise errors.InvalidJson() from exc
+    if not isinstance(value, dict):
+        raise errors.ValidationFailed((errors.FieldProblem("", "The body must be a JSON object."),))
+    return validated(model, value)
+
+
+def validated(model: type[Model], value: Mapping[str, Any]) -> Model:
+    try:
+        return model.model_validate(value)
+    except ValidationError as exc:
+        raise errors.ValidationFailed(tuple(_problem(error) for error in exc.errors(include_url=False))) from exc
+
+
+def _problem(error: Any) -> errors.FieldProblem:
+    # Names of union members are ours, not the caller's: keep only what is a key or an index of their own JSON.
+    path = ".".join(str(part) for part in error["loc"] if isinstance(part, int) or part.isidentifier())
+    return errors.FieldProblem(path, error["msg"].removeprefix("Value error, "))
+
+
+def _respond(result: Any, status: int) -> Response:
+    if isinstance(result, tuple):
+        result, status = result
+    if isinstance(result, Response):
+        return result
+    if result is None:
+        return Response(status=status)
+    if isinstance(result, BaseModel):
+        return Response(result.model_dump_json(by_alias=True), status, mimetype="application/json")
+    return Response(json.dumps(result), status, mimetype="application/json")

@@ -1,0 +1,1 @@
+"""Use cases, one a file: the domain and the ports, nothing else."""

@@ -1,0 +1,74 @@
+"""Settings, one frozen class a function, read from the environment when asked for, never at import.
+
+Every variable of `docs/api.md`'s last table has its line here; a test holds the two together.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Common(BaseSettings):
+    """What every function needs to know."""
+
+    model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True, extra="ignore")
+
+    table_prefix: str = "sluice-"
+    base_url: str = Field("http://127.0.0.1:8080", description="what links in mails point to; never the Host header")
+    issuer: str = Field("sluice", description="`iss` of API tokens; constant, so that a new port kills no token")
+    data_dir: Path = Field(Path(".sluice"), description="keys, store and logs of a local run")
+    local: bool = Field(False, description="a one-machine run: /_local and /metrics exist")
+
+    @property
+    def https(self) -> bool:
+        return self.base_url.startswith("https://")
+
+
+class Accounts(Common):
+    default_rpm: int = Field(60, ge=0, description="requests a minute for new accounts; 0 = none allowed")
+    default_tpm: int = Field(40_000, ge=0)
+    default_concurrency: int = Field(4, ge=0)
+    default_monthly_tokens: int = Field(1_000_000, ge=0)
+    auth_throttle: bool = Field(True, description="`off` for test suites that log in a thousand times")
+    session_hours: int = Field(24 * 14, ge=1)
+
+
+class Mailer(Common):
+    mail: str = Field("outbox", description="`outbox`, `ses`, or `smtp://user:pass@host:port`")
+    mail_from: str = "Sluice <no-reply@localhost>"
+
+
+class Gateway(Common):
+    inference_url: str = "http://127.0.0.1:8081"
+    default_max_tokens: int = Field(512, ge=1)
+    v1_places: int = Field(512, ge=1, description="requests on /v1 this process serves at once; past it 503")
+    upstream_connect_seconds: float = 2.0
+    upstream_idle_seconds: float = Field(30.0, description="longest silence of the model; it pings every 2 s")
+    request_deadline_seconds: float = 600.0
+    content_days: int = Field(30, ge=1, description="how long stored prompts and responses are kept")
+    default_rpm: int = Field(60, ge=0)
+    default_tpm: int = Field(40_000, ge=0)
+    default_concurrency: int = Field(4, ge=0)
+    default_monthly_tokens: int = Field(1_000_000, ge=0)
+
+
+@cache
+def common() -> Common:
+    return Common()
+
+
+@cache
+def accounts() -> Accounts:
+    return Accounts()
+
+
+@cache
+def mailer() -> Mailer:
+    return Mailer()
+
+
+@cache
+def gateway() -> Gateway:
+    return Gateway()
