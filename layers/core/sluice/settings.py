@@ -35,6 +35,14 @@ class Accounts(Common):
     session_hours: int = Field(24 * 14, ge=1)
 
 
+class Keys(Common):
+    """Where the keys are: names of SSM parameters on AWS, else (empty) files in `data_dir/keys`."""
+
+    signing_key_parameter: str = Field("", description="SecureString: the API tokens' Ed25519 key, PEM")
+    mailed_code_key_parameter: str = Field("", description="SecureString: 32 bytes, base64")
+    jwks_parameter: str = Field("", description="the public keys, a JSON Web Key Set")
+
+
 class Mailer(Common):
     mail: str = Field("outbox", description="`outbox`, `ses`, or `smtp://user:pass@host:port`")
     mail_from: str = "Sluice <no-reply@localhost>"
@@ -62,6 +70,11 @@ def common() -> Common:
 @cache
 def accounts() -> Accounts:
     return Accounts()
+
+
+@cache
+def keys() -> Keys:
+    return Keys()
 
 
 @cache

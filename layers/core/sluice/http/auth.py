@@ -1,0 +1,86 @@
+"""Who is asking: the session cookie or a bearer session token, never an API token.
+
+A cookie travels by itself, so with it a state-changing request must show that it comes from our own pages
+(OWASP's Fetch Metadata and Origin checks). A bearer session token has to be put in by hand and needs no such check.
+"""
+
+import time
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from flask import request
+
+from sluice import settings, wiring
+from sluice.domain import errors
+from sluice.services import sessions
+
+COOKIE = "sluice_session"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A logged-in person, and the session they came by."""
+
+    account_id: str
+    session_id: str
+    role: str
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role == "admin"
+
+
+def require_session(admin: bool = False) -> Caller:
+    """Errors: NotAuthenticated, CrossSiteRequest, AccountSuspended, Forbidden (not an admin), StoreUnavailable."""
+    session_token, from_cookie = _session_token()
+    if from_cookie and request.method not in SAFE_METHODS:
+        require_same_origin()
+    found = sessions.authenticate(
+        session_token, sessions=wiring.session_store(), accounts=wiring.account_store(), now_ms=now_ms()
+    )
+    caller = Caller(found.account.account_id, found.session.session_id, found.account.role)
+    if admin and not caller.is_admin:
+        raise errors.Forbidden()
+    return caller
+
+
+def _session_token() -> tuple[str, bool]:
+    """The session token, and whether a cookie brought it. An explicit header wins over what the browser adds."""
+    header = request.headers.get("Authorization")
+    if header is not None:
+        scheme, _, value = header.partition(" ")
+        if scheme.lower() != "bearer" or not value.strip():
+            raise errors.NotAuthenticated()
+        return value.strip(), False
+    cookie = request.cookies.get(COOKIE)
+    if not cookie:
+        raise errors.NotAuthenticated()
+    return cookie, True
+
+
+def require_same_origin() -> None:
+    """Raises CrossSiteRequest unless the browser says, by either header, that our own page asks.
+
+    `Sec-Fetch-Site` cannot be set by a page's script. Where a browser has none, `Origin` must be our own: the base
+    URL's, or the address this request itself was made to (a page cannot choose its victim's Host header).
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        if site == "same-origin":
+            return
+        raise errors.CrossSiteRequest()
+    origin = request.headers.get("Origin", "")
+    if origin and origin in {_origin(settings.accounts().base_url), _origin(request.host_url)}:
+        return
+    raise errors.CrossSiteRequest()
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def now_ms() -> int:
+    """The one clock of the account functions' HTTP side."""
+    return time.time_ns() // 1_000_000
