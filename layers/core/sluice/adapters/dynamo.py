@@ -1,0 +1,146 @@
+"""DynamoDB for everything but the hot path: botocore with a deadline, plain values in and out, one error when it fails.
+
+botocore and not PynamoDB or boto3's resources: the writes here are transactions and conditions on nested paths, which
+a model layer only hides, and the import is a third of a cold start cheaper. Imported lazily, for the same reason.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sluice.domain.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+Result = TypeVar("Result")
+
+TIMEOUT_SECONDS = 2
+RETRIES = 2
+CONFLICT_ATTEMPTS = 6
+CONFLICT_BASE_SECONDS = 0.025
+# Another transaction holds the item, or the table has no room just now: nothing was written, trying again is right.
+TRANSIENT = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+TRANSIENT_ERRORS = frozenset({"TransactionConflictException", "TransactionInProgressException"})
+
+
+class ConditionFailed(Exception):
+    """A condition of the write did not hold. `failed` are the places of its transaction, or (0,) for a single write."""
+
+    def __init__(self, failed: tuple[int, ...] = (0,)) -> None:
+        super().__init__(failed)
+        self.failed = failed
+
+
+@cache
+def client() -> "DynamoDBClient":
+    """`AWS_ENDPOINT_URL_DYNAMODB`, then `AWS_ENDPOINT_URL`, then AWS: botocore's own order. Thread-safe."""
+    from botocore.config import Config
+    from botocore.session import get_session
+
+    # The legacy mode: it alone knows DynamoDB's short back-off (50 ms), the others wait for seconds.
+    patience = Config(
+        connect_timeout=TIMEOUT_SECONDS,
+        read_timeout=TIMEOUT_SECONDS,
+        retries={"mode": "legacy", "max_attempts": RETRIES},
+        max_pool_connections=64,
+    )
+    return get_session().create_client("dynamodb", config=patience)  # type: ignore[return-value]
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Inside, botocore's errors become ours. Raises ConditionFailed, StoreUnavailable."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as exc:
+        failed = _failed_conditions(exc)
+        if failed:
+            raise ConditionFailed(failed) from exc
+        raise StoreUnavailable() from exc
+    except BotoCoreError as exc:
+        raise StoreUnavailable() from exc
+
+
+def _failed_conditions(exc: "ClientError") -> tuple[int, ...]:
+    if exc.response["Error"]["Code"] == "ConditionalCheckFailedException":
+        return (0,)
+    return tuple(place for place, code in enumerate(_reasons(exc)) if code == "ConditionalCheckFailed")
+
+
+def _reasons(exc: "ClientError") -> list[str]:
+    return [reason.get("Code", "None") for reason in exc.response.get("CancellationReasons", [])]
+
+
+def write(call: Callable[[], Result], sleep: Callable[[float], None] = time.sleep) -> Result:
+    """Run one write; while a transaction is in its way, again with jitter, for about a second at most.
+
+    botocore retries no conflict, neither of a transaction nor of a plain write that met one.
+    Errors: ConditionFailed, StoreUnavailable.
+    """
+    from botocore.exceptions import ClientError
+
+    with store_errors():
+        for attempt in range(1, CONFLICT_ATTEMPTS):
+            try:
+                return call()
+            except ClientError as exc:
+                if not _is_transient(exc):
+                    raise
+            sleep(random.uniform(0, CONFLICT_BASE_SECONDS * 2**attempt))
+        return call()
+
+
+def _is_transient(exc: "ClientError") -> bool:
+    """Also where another place of the transaction failed its condition: that may be the very write in the way."""
+    return exc.response["Error"]["Code"] in TRANSIENT_ERRORS or not TRANSIENT.isdisjoint(_reasons(exc))
+
+
+# --- values: strings, integers, booleans, None, lists and maps of these
+
+
+def attribute(value: Any) -> dict[str, Any]:
+    """DynamoDB's form of a plain value. Raises TypeError for anything else, floats included."""
+    match value:
+        case bool():
+            return {"BOOL": value}
+        case str():
+            return {"S": str(value)}
+        case int():
+            return {"N": str(value)}
+        case None:
+            return {"NULL": True}
+        case Mapping():
+            return {"M": item(value)}
+        case list() | tuple():
+            return {"L": [attribute(element) for element in value]}
+    raise TypeError(f"cannot store a {type(value).__name__}")
+
+
+def item(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: attribute(value) for name, value in values.items()}
+
+
+def value(stored: Mapping[str, Any]) -> Any:
+    """The plain value of a DynamoDB attribute; numbers are integers here."""
+    kind, content = next(iter(stored.items()))
+    match kind:
+        case "N":
+            return int(content)
+        case "M":
+            return values(content)
+        case "L":
+            return [value(element) for element in content]
+        case "NULL":
+            return None
+    return content
+
+
+def values(stored: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value(content) for name, content in stored.items()}
