@@ -1,10 +1,17 @@
 """What the services ask of the outside. Unit tests pass in-memory fakes, integration tests the real adapters."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sluice.domain.accounts import Account, PendingCode
-from sluice.domain.mails import Mail
+from sluice.domain.admission import Ask, Forms, Grant
+from sluice.domain.contents import Exchange
+from sluice.domain.leases import Lease
+from sluice.domain.ledger import LedgerRecord
+from sluice.domain.mails import Mail, Message
+from sluice.domain.spans import Span
+from sluice.domain.usage import Amounts, Bucket
 
 
 class AccountStore(Protocol):
@@ -44,3 +51,152 @@ class AccountStore(Protocol):
 
     def update_profile(self, account_id: str, *, name: str | None = None, store_content: bool | None = None) -> Account:
         """Errors: NotFound."""
+
+
+class MailStore(Protocol):
+    """The mails to send. Every method may raise StoreUnavailable."""
+
+    def get(self, mail_id: str) -> Mail | None:
+        """A consistent read."""
+
+    def queue(self, mail: Mail) -> bool:
+        """Whether it is new: a mail of this id, sent or not, stays as it is."""
+
+    def claim(self, mail: Mail, *, now_ms: int, until_ms: int) -> Mail:
+        """Take it for sending. Errors: Conflict when it is not to be sent now, or someone else sends it."""
+
+    def sent(self, mail: Mail, now_ms: int) -> None:
+        """Errors: Conflict when the claim was lost, as for the two below."""
+
+    def failed(self, mail: Mail, problem: str, now_ms: int) -> None: ...
+
+    def put_back(self, mail: Mail, problem: str, due_ms: int) -> None: ...
+
+    def overdue(self, before_ms: int, limit: int) -> list[str]: ...
+
+    def touch(self, mail_id: str, now_ms: int) -> bool:
+        """Show an overdue mail to the mailer again; False when it needs that no more."""
+
+
+class MailSender(Protocol):
+    def send(self, message: Message, now_ms: int) -> None:
+        """Errors: MailUndelivered (try again later), MailRefused (never)."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One conditional write on a grant: whether it was made, and the grant after it, or as it stood in the way.
+
+    `grant` is None only where the account has no grant.
+    """
+
+    made: bool
+    grant: Grant | None
+
+
+class HotStore(Protocol):
+    """What every request needs of the store. All may raise StoreUnavailable; every write may be repeated safely."""
+
+    def grant(self, account_id: str) -> Grant | None:
+        """A consistent read."""
+
+    def admit(self, ask: Ask, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Attempt:
+        """The one write that admits, in the forms guessed."""
+
+    def checkpoint(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
+        """Renew a lease and record its counts, while its API token is live and the account in good standing."""
+
+    def release(self, account_id: str, request_id: str, lease: Lease, used_tokens: int, same_period: bool) -> Attempt:
+        """Remove a lease that is still there and give back what was not used."""
+
+    def block(self, grant: Grant, seconds: int, now_ms: int) -> Attempt:
+        """Refuse the account everything for a while, unless another instance did so since `grant` was read."""
+
+    def put_record(self, record: LedgerRecord) -> LedgerRecord:
+        """Put if absent. Returns the record as stored: ours, or the one that was first."""
+
+
+@dataclass(frozen=True)
+class UpstreamCall:
+    """One request to a model server that speaks OpenAI's protocol; `body` is the whole JSON to send."""
+
+    path: str  # "/v1/chat/completions"
+    body: Mapping[str, Any]
+    request_id: str
+    account_id: str
+    deadline_seconds: float
+
+
+class UpstreamStream(Protocol):
+    """A streamed answer. Iterating yields the payload of each data event (bytes of JSON), or b"" for a ping.
+
+    Errors while iterating: ModelUnavailable (broke off), UpstreamTimeout (silent too long). The counts are the
+    engine's own, kept up to date while iterating.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None:
+        """Stop the generation: the engine frees its slot within a token."""
+
+
+class Upstream(Protocol):
+    def open(self, call: UpstreamCall) -> UpstreamStream:
+        """Errors: ModelUnavailable, Overloaded, UpstreamTimeout, InvalidModelRequest, ModelNotFound."""
+
+    def models(self) -> list[dict[str, Any]]:
+        """OpenAI's model objects, each with `context_window` where the server tells. Errors: ModelUnavailable."""
+
+
+class LedgerReader(Protocol):
+    """The ledger, one account's at a time. Reads are consistent. Errors: StoreUnavailable."""
+
+    def get(self, account_id: str, request_id: str) -> LedgerRecord | None: ...
+
+    def page(
+        self,
+        account_id: str,
+        *,
+        limit: int,
+        before_id: str | None = None,
+        span: Span | None = None,
+        token_id: str | None = None,
+        model: str | None = None,
+    ) -> tuple[list[LedgerRecord], str | None]:
+        """Newest first, and where to go on (`before_id` of the next page), None at the end.
+
+        With a filter that fits few records, a page may be shorter than asked for and not be the last.
+        """
+
+    def between(self, account_id: str, span: Span) -> Iterator[LedgerRecord]:
+        """Every record of a span, oldest first. Errors: ValidationFailed when there are too many to wait for."""
+
+    def unmarked(self, account_id: str, now_ms: int) -> list[LedgerRecord]:
+        """The records that metering has not rolled up yet."""
+
+
+class RollupStore(Protocol):
+    """Usage by account, day, model and API token. Reads are consistent. Errors: StoreUnavailable."""
+
+    def fold(self, record: LedgerRecord, now_ms: int) -> bool:
+        """Add a record to its roll-up and mark it, in one transaction; False when it was marked already."""
+
+    def between(self, account_id: str, first_day: str, last_day: str) -> dict[Bucket, Amounts]:
+        """Both days (`2026-11-20`) included."""
+
+    def snapshot(self, account_id: str, bucket: Bucket, request_ids: Sequence[str]) -> tuple[Amounts, set[str]]:
+        """A roll-up, and which of these records (99 at most) are marked, both as of one moment."""
+
+
+class ContentStore(Protocol):
+    """Logged prompts and responses. Errors: StoreUnavailable."""
+
+    def put_exchange(self, account_id: str, request_id: str, prompt: str, response: str, now_ms: int) -> None:
+        """Keep both, each cut to 16 KB, for as long as the adapter was built to keep them."""
+
+    def exchanges(self, account_id: str, request_ids: Sequence[str], now_ms: int) -> dict[str, Exchange]:
+        """What is kept of these requests (100 at most) and not expired, by request id."""

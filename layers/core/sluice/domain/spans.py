@@ -1,0 +1,88 @@
+"""Spans of time: what `from` and `to` mean, and which whole days a span covers."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from sluice.domain.errors import FieldProblem, ValidationFailed
+from sluice.domain.periods import period_ends_ms
+
+DAY_MS = 24 * 60 * 60 * 1000
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+# RFC 3339, section 5.6: the offset is not optional.
+DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Span:
+    """Half open: `from_ms` belongs to it, `to_ms` does not."""
+
+    from_ms: int
+    to_ms: int
+
+    def __contains__(self, moment_ms: int) -> bool:
+        return self.from_ms <= moment_ms < self.to_ms
+
+    @property
+    def whole_days(self) -> "Span":
+        """The whole UTC days inside, empty where there is none."""
+        first_ms = -(-self.from_ms // DAY_MS) * DAY_MS
+        return Span(first_ms, max(first_ms, self.to_ms // DAY_MS * DAY_MS))
+
+    def edges(self) -> Iterator["Span"]:
+        """What is left of the span before and after its whole days: parts of a day each."""
+        days = self.whole_days
+        if days.from_ms == days.to_ms:
+            whole = self if self.from_ms < self.to_ms else None
+            yield from [whole] if whole else []
+            return
+        if self.from_ms < days.from_ms:
+            yield Span(self.from_ms, days.from_ms)
+        if days.to_ms < self.to_ms:
+            yield Span(days.to_ms, self.to_ms)
+
+
+def month(period: int) -> Span:
+    """The month of a period, an integer YYYYMM."""
+    return Span(_ms(datetime(period // 100, period % 100, 1, tzinfo=UTC)), period_ends_ms(period))
+
+
+def parse_span(from_text: str | None, to_text: str | None, now_ms: int) -> Span:
+    """A date or an RFC 3339 time each. A date as `to` takes in that day; a time as `to` is the first moment outside.
+
+    Left out: to the end of today, from the first of the month in which the span ends.
+    Errors: ValidationFailed, naming the field.
+    """
+    to_ms = _parse("to", to_text, end=True) if to_text else (now_ms // DAY_MS + 1) * DAY_MS
+    from_ms = _parse("from", from_text, end=False) if from_text else _month_start(to_ms - 1)
+    if to_ms <= from_ms and to_text:
+        raise ValidationFailed((FieldProblem("to", "`to` must be later than `from`."),))
+    if to_ms >= now_ms:
+        to_ms = -(-to_ms // DAY_MS) * DAY_MS  # nothing has happened after now: the rest of that day may count as whole
+    return Span(from_ms, max(from_ms, to_ms))  # a `from` in the future, alone, is no mistake: nothing yet
+
+
+def _month_start(moment_ms: int) -> int:
+    moment = EPOCH + timedelta(milliseconds=max(0, moment_ms))
+    return _ms(moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+
+
+def _parse(field: str, text: str, *, end: bool) -> int:
+    try:
+        if DATE.fullmatch(text):
+            day = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+            return _ms(day) + (DAY_MS if end else 0)
+        if DATE_TIME.fullmatch(text):
+            return _ms(datetime.fromisoformat(text.upper()))
+    except (ValueError, OverflowError):
+        pass  # a 31st of February has the right form and is no date
+    raise ValidationFailed(
+        (FieldProblem(field, "A date (2026-11-20) or an RFC 3339 time (2026-11-20T12:00:00Z) is expected."),)
+    )
+
+
+def _ms(moment: datetime) -> int:
+    """Unix milliseconds, never before 1970: no request is older."""
+    return max(0, (moment - EPOCH) // timedelta(milliseconds=1))
