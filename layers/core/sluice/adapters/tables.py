@@ -30,7 +30,7 @@ class Table:
 
 TABLES = (
     Table("accounts", "pk"),
-    Table("mails", "mail_id", stream=True, ttl=True),
+    Table("mails", "mail_id", indexes=(Index("unsent", "unsent_shard", "due", keys_only=True),), stream=True, ttl=True),
     Table("sessions", "session_id", indexes=(Index("by_account", "account_id"),), ttl=True),
     Table("tokens", "account_id", "token_id"),
     Table("grants", "account_id", indexes=(Index("busy", "busy_shard", "account_id", keys_only=True),)),

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import sha256
 
+from sluice.domain.errors import SluiceError, Unavailable
 from sluice.domain.ids import random_id
 
 SCHEMA = 1
@@ -63,8 +65,47 @@ def new_mail(
     to: str,
     now_ms: int,
     data: Mapping[str, str | int] | None = None,
-    mail_id: str | None = None,
+    mail_id: str = "",
 ) -> Mail:
     """A mail ready to be queued. A `mail_id` of one's own makes it go out once however often it is queued."""
     expires_ms = now_ms + CODE_LIFE_MS.get(kind, NOTICE_LIFE_MS)
     return Mail(mail_id or random_id("mail_"), kind, account_id, to, now_ms, expires_ms, now_ms, data or {})
+
+
+def once_id(*parts: str | int) -> str:
+    """A mail id that is the same for the same occasion: `once_id("quota_80", account_id, 202611)` goes out once."""
+    return "mail_" + sha256("\0".join(map(str, parts)).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, repr=False)
+class Message:
+    """A rendered mail. It may hold a mailed code, so it has no repr: it goes to the Mail port and nowhere else."""
+
+    message_id: str  # stable: the same however often the mail is sent, so that a mailbox can fold doubles
+    sender: str
+    to: str
+    subject: str
+    text: str
+    html: str
+    kind: Kind
+    mail_id: str
+
+
+class MailUndelivered(Unavailable):
+    """Not now: the mail server is away, busy, or does not let us in. Trying again later is right."""
+
+    default_message = "The mail could not be handed over."
+
+
+class MailRefused(SluiceError):
+    """Never: the mail server will not take this mail, to this address."""
+
+    default_message = "The mail was refused."
+
+
+RETRY_MS = (5_000, 15_000, 30_000, MINUTE_MS, 2 * MINUTE_MS, 5 * MINUTE_MS, 10 * MINUTE_MS)
+
+
+def retry_after_ms(attempts: int) -> int:
+    """How long to wait after so many attempts; the last wait repeats until the mail expires."""
+    return RETRY_MS[min(attempts, len(RETRY_MS)) - 1]
