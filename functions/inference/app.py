@@ -1,0 +1,55 @@
+"""The WSGI app. Makes nothing heavy: the model is loaded by `InferenceService.start`, after gunicorn's fork."""
+
+import logging
+
+from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from functions.inference.answer import CallerGone
+from functions.inference.errors import InferenceError
+from functions.inference.http_errors import envelope, face_of
+from functions.inference.service import InferenceService
+from functions.inference.settings import InferenceSettings
+from functions.inference.views import blueprint
+
+log = logging.getLogger(__name__)
+MOST_BODY_BYTES = 4 << 20
+"""The gateway's own cap is 1 MiB; this one only keeps the process whole."""
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's number for an answer nobody waits for; it is only ever seen in logs."""
+
+
+def create_app(settings: InferenceSettings | None = None, service: InferenceService | None = None) -> Flask:
+    """The app; `app.extensions["inference"]` is its service, not yet started."""
+    app = Flask(__name__)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BODY_BYTES
+    app.extensions["inference"] = service or InferenceService(settings or InferenceSettings())
+    app.register_blueprint(blueprint)
+    app.register_error_handler(InferenceError, _known_error)
+    app.register_error_handler(CallerGone, lambda _error: ("", CLIENT_CLOSED_REQUEST))
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _unknown_error)
+    return app
+
+
+def _known_error(error: InferenceError) -> tuple[Response, int]:
+    response = jsonify(envelope(error))
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response, face_of(error).status
+
+
+def _http_error(error: HTTPException) -> tuple[Response, int]:
+    codes = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
+    status = error.code or 500
+    text = (
+        "The request body is too large." if isinstance(error, RequestEntityTooLarge) else (error.name or "Error") + "."
+    )
+    body = {"message": text, "type": "invalid_request_error", "param": None, "code": codes.get(status, "bad_request")}
+    return jsonify({"error": body}), status
+
+
+def _unknown_error(_error: Exception) -> tuple[Response, int]:
+    log.exception("unexpected failure in %s %s", request.method, request.path)
+    return _known_error(InferenceError("The model server failed on this request."))

@@ -1,0 +1,103 @@
+"""A request inside the engine, and the events it sends to whoever waits for the answer."""
+
+import queue
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from functions.inference.errors import InferenceError
+
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen; temperature 0 is greedy. Defaults leave the distribution as it is."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repeat_penalty: float = 1.0
+    seed: int | None = None
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    grammar: str | None = None
+    ignore_eos: bool = False
+    """Benchmarks only: never end by the model's own wish."""
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """One token, its bytes, its log probability before any sampling setting, and the likeliest others."""
+
+    token: int
+    piece: bytes
+    logprob: float
+    top: tuple[tuple[int, bytes, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Started:
+    """Left the queue; `cached_tokens` of the prompt need no computing."""
+
+    cached_tokens: int
+
+
+@dataclass(frozen=True)
+class Delta:
+    """Text to send (may be empty), with the counts after it."""
+
+    text: str
+    completion_tokens: int
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finished:
+    reason: FinishReason
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    error: InferenceError
+
+
+Event = Started | Delta | Finished | Failed
+
+
+@dataclass(eq=False)
+class Job:
+    """One generation. The maker reads `events`; only the decode thread writes the counts."""
+
+    prompt: tuple[int, ...]
+    max_tokens: int
+    sampling: Sampling = field(default_factory=Sampling)
+    stops: tuple[str, ...] = ()
+    account: str = ""
+    deadline_s: float = float("inf")
+    """On the engine's monotonic clock."""
+    logprobs: int | None = None
+    """None: none wanted; else how many alternatives a token (0 to 20)."""
+    events: "queue.SimpleQueue[Event]" = field(default_factory=queue.SimpleQueue)
+    cancelled: bool = False
+    queued_s: float = 0.0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    wake: Callable[[], None] | None = None
+    """Set by the engine, so that a cancellation is seen at once also by an idle decode thread."""
+
+    def cancel(self) -> None:
+        """The answer is not wanted any more; harmless after the end, safe from any thread."""
+        self.cancelled = True
+        if self.wake:
+            self.wake()
+
+    def next_event(self, timeout_s: float) -> Event | None:
+        """The next event, or None when none came in time."""
+        try:
+            return self.events.get(timeout=timeout_s)
+        except queue.Empty:
+            return None

@@ -1,0 +1,52 @@
+"""llama.cpp as a process-wide library: start it, keep its log, load a file."""
+
+import ctypes
+import os
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import llama_cpp
+
+from functions.inference.errors import ModelFileError
+
+WARNING_LEVEL = 3
+_complaints: deque[str] = deque(maxlen=8)
+
+
+@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
+def _keep_complaints(level: int, text: bytes, _user: Any) -> None:
+    """llama.cpp writes pages to stderr; only its complaints are kept, to explain a failed load."""
+    if level >= WARNING_LEVEL:
+        _complaints.append(text.decode(errors="replace").strip())
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How weights get into memory."""
+
+    mmap: bool = True
+    gpu_layers: int = 0
+
+
+def start_library() -> None:
+    """Once a process, after any fork."""
+    llama_cpp.llama_log_set(_keep_complaints, ctypes.c_void_p(0))
+    llama_cpp.llama_backend_init()
+
+
+def load_model(path: Path, options: LoadOptions) -> Any:
+    """llama.cpp's handle. Raises ModelFileError with llama.cpp's own reason."""
+    _complaints.clear()
+    params = llama_cpp.llama_model_default_params()
+    params.n_gpu_layers = options.gpu_layers
+    if hasattr(params, "use_mmap"):
+        params.use_mmap = options.mmap
+    elif not options.mmap:
+        params.load_mode = getattr(llama_cpp, "LLAMA_LOAD_MODE_NONE", 0)
+    model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
+    if not model:
+        reason = next((line for line in _complaints if "error" in line.lower()), "; ".join(_complaints))
+        raise ModelFileError(f"The model file {path} cannot be loaded: {reason or 'llama.cpp gave no reason'}.")
+    return model

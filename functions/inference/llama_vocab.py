@@ -1,0 +1,69 @@
+"""Text to tokens and back. Reads only, so any thread may use it while the decode thread works."""
+
+import ctypes
+from functools import lru_cache
+from typing import Any
+
+import llama_cpp
+
+PIECE_BYTES = 512
+
+
+class LlamaVocab:
+    """The vocabulary of a loaded model."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.vocab = llama_cpp.llama_model_get_vocab(model)
+        self.vocab_tokens: int = llama_cpp.llama_vocab_n_tokens(self.vocab)
+        self._pieces = lru_cache(maxsize=200_000)(self._piece)
+        self._ends = frozenset(t for t in range(self.vocab_tokens) if llama_cpp.llama_vocab_is_eog(self.vocab, t))
+
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """See Tokens. No beginning-of-text token is added: templates write their own."""
+        raw = text.encode()
+        room = len(raw) + 8  # no tokenizer makes more tokens than bytes, but for a leading space
+        buffer = (llama_cpp.llama_token * room)()
+        count = llama_cpp.llama_tokenize(self.vocab, raw, len(raw), buffer, room, False, special)
+        if count < 0:
+            buffer = (llama_cpp.llama_token * -count)()
+            count = llama_cpp.llama_tokenize(self.vocab, raw, len(raw), buffer, -count, False, special)
+        return list(buffer[:count])
+
+    def piece(self, token: int, special: bool = False) -> bytes:
+        """A token's bytes; control tokens are empty unless `special`."""
+        return self._pieces(token, special)
+
+    def is_end(self, token: int) -> bool:
+        """Whether it ends a turn or the text."""
+        return token in self._ends
+
+    @property
+    def start_token(self) -> int:
+        """What a prompt of nothing begins with."""
+        bos: int = llama_cpp.llama_vocab_bos(self.vocab)
+        return bos if bos >= 0 else int(llama_cpp.llama_vocab_eos(self.vocab))
+
+    @property
+    def end_tokens(self) -> frozenset[int]:
+        return self._ends
+
+    def control_texts(self) -> list[str]:
+        """The written names of all control tokens, as `<|im_end|>`."""
+        tokens = (t for t in range(self.vocab_tokens) if llama_cpp.llama_vocab_is_control(self.vocab, t))
+        return [text for token in tokens if (text := self.piece(token, True).decode(errors="ignore"))]
+
+    def special_text(self, name: str) -> str:
+        """The written form of `bos` or `eos`, empty where the model has none."""
+        token: int = getattr(llama_cpp, f"llama_vocab_{name}")(self.vocab)
+        return self.piece(token, True).decode(errors="ignore") if token >= 0 else ""
+
+    def chat_template(self) -> str | None:
+        """The template the file brings."""
+        raw = llama_cpp.llama_model_chat_template(self.model, None)
+        return raw.decode() if raw else None
+
+    def _piece(self, token: int, special: bool) -> bytes:
+        buffer = ctypes.create_string_buffer(PIECE_BYTES)
+        count = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, PIECE_BYTES, 0, special)
+        return buffer.raw[: max(0, count)]

@@ -1,0 +1,49 @@
+"""Checks of a model file before llama.cpp sees it: garbled weights load without complaint and answer garbage."""
+
+import hashlib
+from pathlib import Path
+
+from functions.inference.errors import ModelFileError
+
+MAGIC = b"GGUF"
+CHUNK_BYTES = 1 << 20
+
+
+def recorded_hash_file(path: Path) -> Path:
+    """Where a pull records the SHA-256 of a file whose catalogue entry has none."""
+    return path.with_name(path.name + ".sha256")
+
+
+def expected_sha256(path: Path, catalogue_sha256: str | None) -> str | None:
+    """The catalogue's hash, else the recorded one, else None: then nobody ever vouched for the file."""
+    if catalogue_sha256:
+        return catalogue_sha256
+    recorded = recorded_hash_file(path)
+    return recorded.read_text("ascii", "replace").split()[0] if recorded.is_file() else None
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def check_model_file(path: Path, *, sha256: str | None, size_bytes: int | None = None) -> None:
+    """Raises ModelFileError when the file is missing, unreadable, no GGUF, truncated or not the one expected."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(MAGIC))
+        actual_bytes = path.stat().st_size
+        if magic != MAGIC:
+            raise ModelFileError(f"The model file {path} is not a GGUF file.")
+        if size_bytes is not None and actual_bytes != size_bytes:
+            raise ModelFileError(f"The model file {path} has {actual_bytes} bytes and should have {size_bytes}.")
+        if sha256 is not None and (actual := sha256_of(path)) != sha256:
+            raise ModelFileError(
+                f"The model file {path} is corrupted or was changed: its SHA-256 is {actual} and should be {sha256}."
+            )
+    except OSError as exc:
+        raise ModelFileError(f"The model file {path} cannot be read: {exc.strerror or exc}.") from exc

@@ -1,0 +1,28 @@
+"""How many prompt tokens one decode call may take."""
+
+SMOOTHING = 0.3
+FEWEST_TOKENS = 16
+"""Less would waste the batch: small matrices cost nearly as much as single vectors."""
+
+
+class Pacer:
+    """Sizes prompt chunks so that one decode call takes about `target_ms`.
+
+    A running stream waits for at most one such call, and so does a cancellation: llama.cpp does not stop within one.
+    """
+
+    def __init__(self, target_ms: float, most_tokens: int) -> None:
+        self._target_ms = target_ms
+        self._most_tokens = most_tokens
+        self._ms_per_token = target_ms / most_tokens
+
+    @property
+    def budget_tokens(self) -> int:
+        """Prompt tokens of the next call."""
+        fitting = int(self._target_ms / self._ms_per_token) if self._ms_per_token > 0 else self._most_tokens
+        return max(min(FEWEST_TOKENS, self._most_tokens), min(self._most_tokens, fitting))
+
+    def record(self, tokens: int, took_ms: float) -> None:
+        """A call with `tokens` rows took so long; small calls say nothing about large ones."""
+        if tokens >= min(FEWEST_TOKENS, self._most_tokens):
+            self._ms_per_token += SMOOTHING * (took_ms / tokens - self._ms_per_token)

@@ -1,0 +1,67 @@
+"""The bounded queue in front of the slots, fair between accounts.
+
+Each account has its own line. The next request comes from the account with the fewest requests running, and among
+those from the one served longest ago: one account's burst of a hundred delays another's single request by one slot at
+most. No account may hold more than half of the places, so a burst cannot fill the queue for all either.
+"""
+
+from collections import Counter, deque
+from typing import Generic, Protocol, TypeVar
+
+
+class Waiting(Protocol):
+    """What the queue needs to know of a request."""
+
+    @property
+    def account(self) -> str: ...
+
+
+W = TypeVar("W", bound=Waiting)
+
+
+class FairQueue(Generic[W]):
+    """Not thread-safe: the engine guards it with its own lock."""
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._places_per_account = max(1, places // 2)
+        self._lines: dict[str, deque[W]] = {}
+        self._served_at: dict[str, int] = {}
+        self._turn = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lines.values()))
+
+    def offer(self, item: W) -> bool:
+        """Take a place at the end of the account's line; False when there is none."""
+        if len(self) >= self._places or len(self._lines.get(item.account, ())) >= self._places_per_account:
+            return False
+        self._lines.setdefault(item.account, deque()).append(item)
+        return True
+
+    def peek(self, running: Counter[str]) -> W | None:
+        """The request whose turn it is, left in its place; `running` counts each account's requests in slots."""
+        if not self._lines:
+            return None
+        return self._lines[self._next_account(running)][0]
+
+    def remove(self, item: W) -> None:
+        """Take a request out: it got its slot, or gave up."""
+        line = self._lines[item.account]
+        line.remove(item)
+        if not line:
+            del self._lines[item.account]
+
+    def served(self, item: W) -> None:
+        """Note that the account had its turn."""
+        self._turn += 1
+        self._served_at[item.account] = self._turn
+        if len(self._served_at) > 10_000:  # accounts come and go for ever; the memory of their turns must not
+            self._served_at = {name: at for name, at in self._served_at.items() if name in self._lines}
+
+    def items(self) -> list[W]:
+        """All that wait, for expiry and cancellation."""
+        return [item for line in self._lines.values() for item in line]
+
+    def _next_account(self, running: Counter[str]) -> str:
+        return min(self._lines, key=lambda name: (running[name], self._served_at.get(name, 0)))

@@ -1,0 +1,133 @@
+"""What the process serves and in which state it is: loading, ready, draining or failed."""
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Literal
+
+from functions.inference.errors import Draining, ModelFileError, ModelUnavailable, UnknownModel
+from functions.inference.llama_runtime import start_library
+from functions.inference.loading import ChatModel, load_chat_model
+from functions.inference.settings import InferenceSettings
+
+log = logging.getLogger(__name__)
+
+State = Literal["loading", "ready", "draining", "failed"]
+CRASH_EXIT_CODE = 70
+LAZY_LOAD_WAIT_S = 120.0
+
+
+def fail_start(error: ModelFileError) -> None:
+    """One sentence for the process manager's log, and out: exit code 3 is what gunicorn takes for "do not retry"."""
+    print(f"sluice inference: {error}", file=sys.stderr, flush=True)
+    os._exit(3)
+
+
+def die(error: BaseException) -> None:
+    """The decode thread is gone; only a fresh process can decode again, and the process manager starts one."""
+    print(f"sluice inference: the decode thread failed: {error!r}", file=sys.stderr, flush=True)
+    os._exit(CRASH_EXIT_CODE)
+
+
+class InferenceService:
+    """Made before the fork, started after it."""
+
+    def __init__(
+        self,
+        settings: InferenceSettings,
+        on_bad_model: Callable[[ModelFileError], None] = fail_start,
+        on_crash: Callable[[BaseException], None] = die,
+    ) -> None:
+        self.settings = settings
+        self._on_bad_model = on_bad_model
+        self._on_crash = on_crash
+        self._chat: ChatModel | None = None
+        self._draining = self._failed = False
+        self._lock = threading.Lock()
+        self._loader: threading.Thread | None = None
+
+    @property
+    def state(self) -> State:
+        """The moment's state; with lazy loading, "ready" also before the first request."""
+        if self._draining:
+            return "draining"
+        if self._failed or (self._chat is not None and not self._chat.engine.alive):
+            return "failed"
+        lazy_idle = self.settings.load == "lazy" and self._loader is None
+        return "ready" if self._chat is not None or lazy_idle else "loading"
+
+    def start(self) -> None:
+        """Load in the background, so that /healthz answers meanwhile. Idempotent."""
+        with self._lock:
+            if self._loader is None:
+                self._loader = threading.Thread(target=self._load, name="model-loader", daemon=True)
+                self._loader.start()
+
+    def wait_loaded(self, timeout_s: float) -> None:
+        """Until loading ended, one way or the other."""
+        if self._loader is not None:
+            self._loader.join(timeout_s)
+
+    def chat_model(self, name: str) -> ChatModel:
+        """The model of that name. Raises UnknownModel, ModelUnavailable or Draining."""
+        model = self.loaded()
+        if name != model.entry.name:
+            raise UnknownModel(name)
+        return model
+
+    def loaded(self) -> ChatModel:
+        """The chat model, loaded at the first call if so configured. Raises ModelUnavailable or Draining."""
+        if self.settings.load == "lazy" and self._chat is None:
+            self.start()
+            self.wait_loaded(LAZY_LOAD_WAIT_S)
+        if self._draining:
+            raise Draining("The model server is shutting down; try again.")
+        if self._chat is None or self.state == "failed":
+            raise ModelUnavailable("The model is still being loaded; try again.")
+        return self._chat
+
+    def model_list(self) -> list[dict[str, Any]]:
+        """What GET /v1/models shows."""
+        model = self.loaded()
+        return [
+            {
+                "id": model.entry.name,
+                "object": "model",
+                "created": model.created_s,
+                "owned_by": "sluice",
+                "context_window": model.context_tokens,
+                "capabilities": list(model.entry.capabilities),
+            }
+        ]
+
+    def report(self) -> dict[str, Any]:
+        """The ready process in numbers."""
+        if self._chat is None:
+            return {"model": None}
+        return {"model": self._chat.entry.name} | asdict(self._chat.engine.stats())
+
+    def begin_drain(self) -> None:
+        """SIGTERM: take nothing new. Safe in a signal handler."""
+        self._draining = True
+        if self._chat is not None:
+            self._chat.engine.begin_drain()
+
+    def drain(self) -> bool:
+        """Wait for what runs; True when all of it ended by itself."""
+        self.begin_drain()
+        return self._chat is None or self._chat.engine.drain(self.settings.drain_ms / 1000)
+
+    def _load(self) -> None:
+        try:
+            start_library()
+            self._chat = load_chat_model(self.settings, self._on_crash)
+            log.info("model %s is ready", self._chat.entry.name)
+        except ModelFileError as error:
+            self._failed = True
+            self._on_bad_model(error)
+        except Exception as error:
+            self._failed = True
+            self._on_crash(error)

@@ -1,0 +1,22 @@
+"""Server-sent events as the gateway expects them: a usage comment before each data event, pings in silences."""
+
+import json
+from typing import Any
+
+PING = b": ping\n\n"
+DONE = b"data: [DONE]\n\n"
+
+
+def compact(value: Any) -> str:
+    """JSON without spaces: the gateway looks for exact strings in it."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def event(value: Any) -> bytes:
+    """A data event."""
+    return f"data: {compact(value)}\n\n".encode()
+
+
+def counted(value: Any, prompt_tokens: int, completion_tokens: int, cached_tokens: int) -> bytes:
+    """A data event after the comment that says what the request has cost so far."""
+    return f": usage {prompt_tokens} {completion_tokens} {cached_tokens}\n".encode() + event(value)

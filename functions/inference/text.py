@@ -1,0 +1,66 @@
+"""From token bytes to text that may be sent: UTF-8 and stop strings both cross token borders."""
+
+import codecs
+from collections.abc import Sequence
+
+
+class TextAssembler:
+    """Collects token bytes; gives out text as soon as no stop string can begin in it.
+
+    `push` returns the text that is safe to send. Once `stopped`, nothing more comes out: the stop string itself and
+    what followed it are dropped, as OpenAI does.
+    """
+
+    def __init__(self, stops: Sequence[str] = ()) -> None:
+        self._stops = [stop for stop in stops if stop]
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""
+        self._sent_chars = 0
+        self.stopped = False
+
+    @property
+    def seen_chars(self) -> int:
+        """Characters decoded so far, sent or held."""
+        return self._sent_chars + len(self._held)
+
+    @property
+    def sent_chars(self) -> int:
+        """Characters given out so far."""
+        return self._sent_chars
+
+    def push(self, piece: bytes) -> str:
+        """Add one token's bytes."""
+        self._held += self._decoder.decode(piece)
+        return self._release()
+
+    def finish(self) -> str:
+        """The text held back, now that no more will come; a broken UTF-8 tail becomes U+FFFD."""
+        if self.stopped:
+            return ""
+        self._held += self._decoder.decode(b"", final=True)
+        text = self._release()
+        return text if self.stopped else text + self._give(len(self._held))
+
+    def _release(self) -> str:
+        found = [at for at in (self._held.find(stop) for stop in self._stops) if at >= 0]
+        if found:
+            self.stopped = True
+            text = self._give(min(found))
+            self._held = ""
+            return text
+        return self._give(len(self._held) - self._possible_stop_chars())
+
+    def _possible_stop_chars(self) -> int:
+        """Length of the longest tail that is the beginning of some stop string."""
+        longest = 0
+        for stop in self._stops:
+            for length in range(min(len(stop) - 1, len(self._held)), longest, -1):
+                if self._held.endswith(stop[:length]):
+                    longest = length
+                    break
+        return longest
+
+    def _give(self, chars: int) -> str:
+        text, self._held = self._held[:chars], self._held[chars:]
+        self._sent_chars += len(text)
+        return text

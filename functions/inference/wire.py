@@ -1,0 +1,148 @@
+"""Request bodies of the OpenAI API: what is read of them, and how far values may go. Unknown fields are ignored."""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from functions.inference.errors import InvalidJson, InvalidRequest
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Text = Annotated[str, Field(max_length=1_000_000)]
+StopText = Annotated[str, Field(max_length=256)]
+M = TypeVar("M", bound="Wire")
+
+
+class Wire(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
+
+class TextPart(Wire):
+    type: Literal["text", "input_text", "output_text", "refusal"]
+    text: Text = ""
+
+
+class FunctionCall(Wire):
+    name: Annotated[str, Field(max_length=64)]
+    arguments: Text = ""
+
+
+class ToolCall(Wire):
+    id: str = ""
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class Message(Wire):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Text | list[TextPart] | None = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+
+
+class StreamOptions(Wire):
+    include_usage: bool | None = None
+
+
+class SamplingFields(Wire):
+    """What chat completions and completions share."""
+
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[Finite, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[Finite, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    min_p: Annotated[Finite, Field(ge=0, le=1)] | None = None
+    presence_penalty: Annotated[Finite, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[Finite, Field(ge=-2, le=2)] | None = None
+    repeat_penalty: Annotated[Finite, Field(gt=0, le=2)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] | None = None
+    stop: StopText | Annotated[list[StopText], Field(max_length=16)] | None = None
+    n: Annotated[int, Field(ge=1, le=1)] | None = None
+    logit_bias: Annotated[dict[str, Annotated[Finite, Field(ge=-100, le=100)]], Field(max_length=300)] | None = None
+
+
+class FunctionSpec(Wire):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    description: Text | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Tool(Wire):
+    type: Literal["function"]
+    function: FunctionSpec
+
+
+class NamedFunction(Wire):
+    name: str
+
+
+class NamedToolChoice(Wire):
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class JsonSchemaFormat(Wire):
+    model_config = ConfigDict(populate_by_name=True)
+
+    name: str | None = None
+    json_schema: dict[str, Any] | bool | None = Field(None, alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(Wire):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchemaFormat | None = None
+
+
+class ChatRequest(SamplingFields):
+    messages: Annotated[list[Message], Field(min_length=1, max_length=4096)]
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    response_format: ResponseFormat | None = None
+    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+
+
+class CompletionRequest(SamplingFields):
+    prompt: Text | list[str] | list[int] | list[list[int]]
+    echo: bool | None = None
+    logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
+    best_of: Annotated[int, Field(ge=1, le=1)] | None = None
+    suffix: Annotated[str, Field(max_length=0)] | None = None
+
+
+class EmbeddingRequest(Wire):
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    input: Text | list[str] | list[int] | list[list[int]]
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[int, Field(ge=1)] | None = None
+
+
+class TokenizeRequest(Wire):
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    text: Text
+
+
+def parse(model: type[M], body: bytes) -> M:
+    """Raises InvalidJson, or InvalidRequest with the first wrong field in `param`."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_context=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            raise InvalidJson("The request body is not valid JSON.") from exc
+        path = [str(part) for part in first["loc"] if not _is_type_name(part)]
+        if not path:
+            raise InvalidJson("The request body must be a JSON object.") from exc
+        raise InvalidRequest(f"{'.'.join(path)}: {first['msg']}", ".".join(path)) from exc
+
+
+def _is_type_name(part: int | str) -> bool:
+    """Pydantic puts the branch of a union into the path; callers know no such names."""
+    return isinstance(part, str) and (part in {"str", "int", "constrained-str"} or "[" in part or part[:1].isupper())
