@@ -1,0 +1,100 @@
+"""Roll-ups: one item a day, model and API token of an account. A derived sum: the ledger is the truth.
+
+    ledger record  ── fold ──►  ADD to the roll-up        } one transaction
+                                SET rolled_up_ms          }   if it has none
+
+A stream delivers a record at least once, in any order. However often it comes, the mark is set once, and the amounts
+are added by the write that sets it, or not at all.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sluice.adapters import dynamo
+from sluice.domain.ledger import LedgerRecord
+from sluice.domain.usage import NOTHING, Amounts, Bucket, amounts_of, bucket_of
+
+SCHEMA = 1
+SUMS = ("requests", "prompt_tokens", "completion_tokens", "cost_micro_usd", "response_time_ms")
+# The record is there (a stream event can outlive a restored table) and no transaction has folded it yet.
+IS_NOT_FOLDED = "attribute_exists(request_id) AND attribute_not_exists(rolled_up_ms)"
+
+
+class DynamoRollups:
+    """`sluice.ports.RollupStore`."""
+
+    def __init__(self, table_prefix: str) -> None:
+        self._rollups = table_prefix + "rollups"
+        self._ledger = table_prefix + "ledger"
+
+    def fold(self, record: LedgerRecord, now_ms: int) -> bool:
+        """Errors: StoreUnavailable, also when other transactions stayed in the way for about a second."""
+        mark = {
+            "TableName": self._ledger,
+            "Key": dynamo.item({"account_id": record.account_id, "request_id": record.request_id}),
+            "UpdateExpression": "SET rolled_up_ms = :now",
+            "ConditionExpression": IS_NOT_FOLDED,
+            "ExpressionAttributeValues": dynamo.item({":now": now_ms}),
+        }
+        amounts = amounts_of(record)
+        add = {
+            "TableName": self._rollups,
+            "Key": self._key(record.account_id, bucket_of(record)),
+            "UpdateExpression": "ADD " + ", ".join(f"#{name} :{name}" for name in SUMS) + " SET #schema = :schema",
+            "ExpressionAttributeNames": {f"#{name}": name for name in (*SUMS, "schema")},
+            "ExpressionAttributeValues": dynamo.item(
+                {f":{name}": getattr(amounts, name) for name in SUMS} | {":schema": SCHEMA}
+            ),
+        }
+        writes: Any = [{"Update": mark}, {"Update": add}]
+        try:
+            dynamo.write(lambda: dynamo.client().transact_write_items(TransactItems=writes))
+        except dynamo.ConditionFailed:
+            return False
+        return True
+
+    def between(self, account_id: str, first_day: str, last_day: str) -> dict[Bucket, Amounts]:
+        query: dict[str, Any] = {
+            "KeyConditionExpression": "account_id = :account AND #bucket BETWEEN :first AND :last",
+            "ExpressionAttributeNames": {"#bucket": "bucket"},
+            # "$" is the character after "#": past every bucket of the last day
+            "ExpressionAttributeValues": dynamo.item(
+                {":account": account_id, ":first": first_day + "#", ":last": last_day + "$"}
+            ),
+        }
+        found: dict[Bucket, Amounts] = {}
+        while True:
+            with dynamo.store_errors():
+                answer = dynamo.client().query(TableName=self._rollups, ConsistentRead=True, **query)
+            for stored in answer["Items"]:
+                plain = dynamo.values(stored)
+                found[Bucket.parse(plain["bucket"])] = _amounts(plain)
+            if "LastEvaluatedKey" not in answer:
+                return found
+            query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def snapshot(self, account_id: str, bucket: Bucket, request_ids: Sequence[str]) -> tuple[Amounts, set[str]]:
+        """One read transaction, so that no record is both in the sum and missing its mark."""
+        marks = [
+            self._get(self._ledger, dynamo.item({"account_id": account_id, "request_id": request_id}), "rolled_up_ms")
+            for request_id in request_ids
+        ]
+        reads: Any = [self._get(self._rollups, self._key(account_id, bucket)), *marks]
+        answer = dynamo.write(lambda: dynamo.client().transact_get_items(TransactItems=reads))
+        rolled, *records = [response.get("Item", {}) for response in answer["Responses"]]
+        marked = {
+            request_id for request_id, stored in zip(request_ids, records, strict=True) if "rolled_up_ms" in stored
+        }
+        return _amounts(dynamo.values(rolled)), marked
+
+    def _key(self, account_id: str, bucket: Bucket) -> dict[str, Any]:
+        return dynamo.item({"account_id": account_id, "bucket": bucket.key})
+
+    @staticmethod
+    def _get(table: str, key: Mapping[str, Any], only: str = "") -> dict[str, Any]:
+        projection = {"ProjectionExpression": only} if only else {}
+        return {"Get": {"TableName": table, "Key": key, **projection}}
+
+
+def _amounts(plain: Mapping[str, Any]) -> Amounts:
+    return Amounts(**{name: plain[name] for name in SUMS}) if plain else NOTHING
