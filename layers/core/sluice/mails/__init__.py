@@ -1,0 +1,1 @@
+"""What mails say: the wording of each kind, and its text and HTML parts."""
