@@ -83,6 +83,28 @@ class MailSender(Protocol):
         """Errors: MailUndelivered (try again later), MailRefused (never)."""
 
 
+class PasswordHashes(Protocol):
+    """Slow on purpose. Errors of both: Overloaded."""
+
+    def hash(self, password: str) -> str: ...
+
+    def verify(self, password_hash: str | None, password: str) -> bool:
+        """With no hash (an unknown address) the same work is done, and the answer is False."""
+
+
+class Throttles(Protocol):
+    """Counters of attempts; keys by `sluice.domain.throttles.key`. All may raise StoreUnavailable."""
+
+    def take(self, key: str, policy: Policy, now_ms: int) -> Counter:
+        """Count one attempt, before it is made: parallel ones gain nothing. Errors: TooManyAttempts."""
+
+    def give_back(self, key: str, now_ms: int) -> None:
+        """The attempt turned out right: it does not count."""
+
+    def succeeded(self, key: str, now_ms: int) -> None:
+        """Forget the attempts, and remember that this key knew the password."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One conditional write on a grant: whether it was made, and the grant after it, or as it stood in the way.

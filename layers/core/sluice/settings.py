@@ -33,6 +33,7 @@ class Accounts(Common):
     default_monthly_tokens: int = Field(1_000_000, ge=0)
     auth_throttle: bool = Field(True, description="`off` for test suites that log in a thousand times")
     session_hours: int = Field(24 * 14, ge=1)
+    trusted_proxies: str = Field("", description="networks, comma-separated, whose X-Forwarded-For is believed")
 
 
 class Keys(Common):

@@ -1,9 +1,17 @@
 """Adapters built from the settings, each once a process, and imported only by the function that uses it."""
 
+import os
+import time
 from functools import cache
 
+from typing import TYPE_CHECKING
+
 from sluice import settings
-from sluice.ports import AccountStore, ContentStore, LedgerReader, RollupStore
+from sluice.ports import AccountStore, ContentStore, HotStore, LedgerReader, RollupStore, Upstream
+
+if TYPE_CHECKING:
+    from sluice.http.places import Places
+    from sluice.services.gateway import Gateway
 
 
 @cache
@@ -33,3 +41,80 @@ def content_store() -> ContentStore:
     from sluice.adapters.contents import DynamoContents
 
     return DynamoContents(settings.common().table_prefix, settings.gateway().content_days)
+
+
+@cache
+def hot_store() -> HotStore:
+    """The grant and the ledger over the small client; address and credentials are found as botocore finds them."""
+    from botocore.session import get_session
+
+    from sluice.adapters.dynamo_http import DynamoHttp
+    from sluice.adapters.hot_store import HotStore as DynamoHotStore
+    from sluice.adapters.http_pool import Pool
+    from sluice.adapters.signing import dynamodb_signer
+
+    session = get_session()
+    region = session.get_config_variable("region") or "us-east-1"
+    url = _endpoint("dynamodb") or f"https://dynamodb.{region}.amazonaws.com"
+    host_header = Pool(url, connect_seconds=1.0).host_header
+    sign = dynamodb_signer(host_header, region, session.get_credentials())
+    return DynamoHotStore(DynamoHttp(url, sign), settings.common().table_prefix)
+
+
+def _endpoint(service: str) -> str | None:
+    """botocore's order: the service's own variable, then the general one."""
+    return os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get("AWS_ENDPOINT_URL")
+
+
+@cache
+def upstream() -> Upstream:
+    from sluice.adapters.upstream import HttpUpstream
+
+    wanted = settings.gateway()
+    return HttpUpstream(
+        wanted.inference_url,
+        connect_seconds=wanted.upstream_connect_seconds,
+        idle_seconds=wanted.upstream_idle_seconds,
+    )
+
+
+@cache
+def gateway() -> "Gateway":
+    from sluice.domain.admission import Limits
+    from sluice.services.admit import Admission
+    from sluice.services.gateway import Gateway
+    from sluice.services.model_list import ModelList
+
+    wanted = settings.gateway()
+    defaults = Limits(wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens)
+    return Gateway(
+        store=hot_store(),
+        admission=Admission(hot_store(), defaults),
+        upstream=upstream(),
+        models=ModelList(upstream()),
+        observer=observer(),
+        clock=time.time_ns,
+        default_max_tokens=wanted.default_max_tokens,
+        deadline_seconds=wanted.request_deadline_seconds,
+    )
+
+
+@cache
+def v1_places() -> "Places":
+    from sluice.http.places import Places
+
+    return Places(settings.gateway().v1_places)
+
+
+@cache
+def password_hashes() -> PasswordHashes:
+    from sluice.adapters.passwords import Passwords
+
+    return Passwords().warm()
+
+
+@cache
+def throttles() -> Throttles:
+    from sluice.adapters.throttles import DynamoThrottles, NoThrottles
+
+    return DynamoThrottles(settings.common().table_prefix) if settings.accounts().auth_throttle else NoThrottles()

@@ -29,11 +29,15 @@ TRANSIENT_ERRORS = frozenset({"TransactionConflictException", "TransactionInProg
 
 
 class ConditionFailed(Exception):
-    """A condition of the write did not hold. `failed` are the places of its transaction, or (0,) for a single write."""
+    """A condition of the write did not hold. `failed` are the places of its transaction, or (0,) for a single write.
 
-    def __init__(self, failed: tuple[int, ...] = (0,)) -> None:
+    `old` is the item that stood in the way, as plain values, where the write asked for it (`ALL_OLD`).
+    """
+
+    def __init__(self, failed: tuple[int, ...] = (0,), old: Mapping[str, Any] | None = None) -> None:
         super().__init__(failed)
         self.failed = failed
+        self.old: Mapping[str, Any] = old or {}
 
 
 @cache
@@ -62,7 +66,7 @@ def store_errors() -> Iterator[None]:
     except ClientError as exc:
         failed = _failed_conditions(exc)
         if failed:
-            raise ConditionFailed(failed) from exc
+            raise ConditionFailed(failed, values(exc.response.get("Item", {}))) from exc
         raise StoreUnavailable() from exc
     except BotoCoreError as exc:
         raise StoreUnavailable() from exc

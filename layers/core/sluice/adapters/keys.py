@@ -198,4 +198,4 @@ def _from_ssm(name: str) -> bytes:
         answer = boto3.client("ssm", config=patience).get_parameter(Name=name, WithDecryption=True)
     except (BotoCoreError, ClientError) as exc:
         raise Unavailable() from exc
-    return answer["Parameter"]["Value"].encode()
+    return str(answer["Parameter"]["Value"]).encode()
