@@ -11,6 +11,7 @@ from sluice.domain.leases import Lease
 from sluice.domain.ledger import LedgerRecord
 from sluice.domain.mails import Mail, Message
 from sluice.domain.spans import Span
+from sluice.domain.throttles import Counter, Policy
 from sluice.domain.usage import Amounts, Bucket
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from sluice import settings
-from sluice.ports import AccountStore, ContentStore, HotStore, LedgerReader, RollupStore, Upstream
+from sluice.ports import AccountStore, ContentStore, HotStore, LedgerReader, PasswordHashes, RollupStore, Throttles, Upstream
 
 if TYPE_CHECKING:
     from sluice.http.places import Places

@@ -66,7 +66,8 @@ def store_errors() -> Iterator[None]:
     except ClientError as exc:
         failed = _failed_conditions(exc)
         if failed:
-            raise ConditionFailed(failed, values(exc.response.get("Item", {}))) from exc
+            old: Any = exc.response.get("Item", {})
+            raise ConditionFailed(failed, values(old)) from exc
         raise StoreUnavailable() from exc
     except BotoCoreError as exc:
         raise StoreUnavailable() from exc
