@@ -1,0 +1,1 @@
+"""Usage pages of the account API: see app.py."""
