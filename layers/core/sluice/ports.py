@@ -138,6 +138,9 @@ class HotStore(Protocol):
     def put_record(self, record: LedgerRecord) -> LedgerRecord:
         """Put if absent. Returns the record as stored: ours, or the one that was first."""
 
+    def put_content(self, account_id: str, request_id: str, content: Exchange, now_ms: int, ttl_s: int) -> None:
+        """Keep what was asked and answered, cut to size, until `ttl_s` (Unix seconds)."""
+
 
 @dataclass(frozen=True)
 class UpstreamCall:

@@ -3,11 +3,19 @@
 import os
 import time
 from functools import cache
-
 from typing import TYPE_CHECKING
 
 from sluice import settings
-from sluice.ports import AccountStore, ContentStore, HotStore, LedgerReader, PasswordHashes, RollupStore, Throttles, Upstream
+from sluice.ports import (
+    AccountStore,
+    ContentStore,
+    HotStore,
+    LedgerReader,
+    PasswordHashes,
+    RollupStore,
+    Throttles,
+    Upstream,
+)
 
 if TYPE_CHECKING:
     from sluice.http.places import Places
@@ -96,6 +104,7 @@ def gateway() -> "Gateway":
         clock=time.time_ns,
         default_max_tokens=wanted.default_max_tokens,
         deadline_seconds=wanted.request_deadline_seconds,
+        content_days=wanted.content_days,
     )
 
 

@@ -36,6 +36,7 @@ class Operation:
     answers: Mapping[int, type[BaseModel] | str | None] = field(default_factory=dict)  # a str is a media type
     errors: tuple[type[errors.SluiceError], ...] = ()
     description: str = ""
+    documented_body: type[BaseModel] | None = None  # parsed by the view itself, at a moment of its own
 
 
 def operation(
@@ -48,10 +49,11 @@ def operation(
     answers: Mapping[int, type[BaseModel] | str | None],
     errors: tuple[type[errors.SluiceError], ...] = (),
     description: str = "",
+    documented_body: type[BaseModel] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
     """The view gets `body=`, `query=` (validated models) and `caller=` (`sluice.http.auth.Caller`) as far as declared,
     and returns a model, a dict, `None`, a `(value, status)` pair, or a `Response` to be sent as it is."""
-    declared = Operation(summary, tag, auth, body, query, answers, errors, description)
+    declared = Operation(summary, tag, auth, body, query, answers, errors, description, documented_body)
     first_status = next(iter(answers))
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Response]:
@@ -95,9 +97,13 @@ def validated(model: type[Model], value: Mapping[str, Any]) -> Model:
 
 
 def _problem(error: Any) -> errors.FieldProblem:
-    # Names of union members are ours, not the caller's: keep only what is a key or an index of their own JSON.
-    path = ".".join(str(part) for part in error["loc"] if isinstance(part, int) or part.isidentifier())
+    path = ".".join(str(part) for part in error["loc"] if isinstance(part, int) or not _is_union_member(part))
     return errors.FieldProblem(path, error["msg"].removeprefix("Value error, "))
+
+
+def _is_union_member(part: str) -> bool:
+    """pydantic names the member of a union it tried (`str`, `TextPart`, `list[str]`): ours, not the caller's JSON."""
+    return part in ("str", "int", "float", "bool") or part[:1].isupper() or "[" in part
 
 
 def _respond(result: Any, status: int) -> Response:

@@ -1,0 +1,74 @@
+"""One small HTTP/1.1 request and its whole answer on a socket that stays open: what a store call needs, and no more.
+
+The standard library's client parses headers as if they were mail, which costs more than the rest of the call
+(figures in docs/adr/0006-hot-path-client.md). Source: RFC 9112, sections 6.2, 6.3 and 7.1.
+"""
+
+import socket
+from http.client import BadStatusLine, IncompleteRead
+
+RECEIVE_BYTES = 65_536
+MAX_HEAD_BYTES = 65_536
+MAX_BODY_BYTES = 16 * 1024 * 1024
+END_OF_HEAD = b"\r\n\r\n"
+
+
+def call(sock: socket.socket, head: bytes, body: bytes) -> tuple[int, bytes, bool]:
+    """Send `head` (request line and headers, without `content-length`) and `body`.
+
+    → status, body, whether the connection may serve again. Errors: OSError, BadStatusLine (nothing came: the peer had
+    closed), IncompleteRead, ValueError (no HTTP).
+    """
+    sock.sendall(b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body))
+    received = sock.recv(RECEIVE_BYTES)
+    if not received:
+        raise BadStatusLine("the connection was closed before an answer")
+    while (end := received.find(END_OF_HEAD)) < 0:
+        if len(received) > MAX_HEAD_BYTES:
+            raise ValueError("endless headers")
+        received += _more(sock, received)
+    head_lines = received[:end].lower().split(b"\r\n")
+    status = int(head_lines[0].split(b" ", 2)[1])
+    headers = dict(_header(line) for line in head_lines[1:])
+    rest = received[end + len(END_OF_HEAD) :]
+    if headers.get(b"transfer-encoding") == b"chunked":
+        content = _chunked(sock, rest)
+    else:
+        content = _sized(sock, rest, int(headers[b"content-length"]) if b"content-length" in headers else 0)
+    return status, content, headers.get(b"connection") != b"close"
+
+
+def _header(line: bytes) -> tuple[bytes, bytes]:
+    name, _, value = line.partition(b":")
+    return name, value.strip()
+
+
+def _more(sock: socket.socket, so_far: bytes) -> bytes:
+    received = sock.recv(RECEIVE_BYTES)
+    if not received:
+        raise IncompleteRead(so_far)
+    return received
+
+
+def _sized(sock: socket.socket, rest: bytes, length: int) -> bytes:
+    if length > MAX_BODY_BYTES:
+        raise ValueError("answer too large")
+    while len(rest) < length:
+        rest += _more(sock, rest)
+    return rest[:length]
+
+
+def _chunked(sock: socket.socket, rest: bytes) -> bytes:
+    content = b""
+    while True:
+        while b"\r\n" not in rest:
+            rest += _more(sock, rest)
+        size_line, rest = rest.split(b"\r\n", 1)
+        size = int(size_line.split(b";")[0], 16)
+        if size + len(content) > MAX_BODY_BYTES:
+            raise ValueError("answer too large")
+        while len(rest) < size + 2:
+            rest += _more(sock, rest)
+        if size == 0:
+            return content  # no trailers are sent to us
+        content, rest = content + rest[:size], rest[size + 2 :]

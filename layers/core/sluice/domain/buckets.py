@@ -1,0 +1,40 @@
+"""The token bucket as GCRA (ITU-T I.371 annex A): one integer, the theoretical arrival time `tat_ns`.
+
+A bucket of capacity L is refilled with L a minute. Its level is what is left of the window after `tat_ns - now_ns`:
+
+    now                         tat              now + WINDOW
+     |------- taken ------------|------ free ---------|
+
+`tat_ns <= now_ns` is a full ("idle") bucket. Giving back is `tat_ns - unused_ns`, unclipped: a value in the past is a
+full bucket, and the next take starts from `now_ns`, so a give-back never makes a bucket hold more than L.
+"""
+
+WINDOW_NS = 60_000_000_000
+SECOND_NS = 1_000_000_000
+
+
+def charge_ns(cost_units: int, limit_per_minute: int) -> int:
+    """What `cost_units` move `tat_ns` by. Rounded down, so that exactly L units fit into an L a minute bucket."""
+    return cost_units * WINDOW_NS // limit_per_minute
+
+
+def fits(tat_ns: int, charged_ns: int, now_ns: int) -> bool:
+    return max(tat_ns, now_ns) + charged_ns <= now_ns + WINDOW_NS
+
+
+def take(tat_ns: int, charged_ns: int, now_ns: int) -> int:
+    return max(tat_ns, now_ns) + charged_ns
+
+
+def wait_ns(tat_ns: int, charged_ns: int, now_ns: int) -> int:
+    """How long until it fits, if nothing else is taken meanwhile; 0 when it fits now."""
+    return max(0, max(tat_ns, now_ns) + charged_ns - WINDOW_NS - now_ns)
+
+
+def remaining_units(tat_ns: int, limit_per_minute: int, now_ns: int) -> int:
+    free_ns = WINDOW_NS - min(WINDOW_NS, max(0, tat_ns - now_ns))
+    return free_ns * limit_per_minute // WINDOW_NS
+
+
+def full_in_ns(tat_ns: int, now_ns: int) -> int:
+    return max(0, tat_ns - now_ns)

@@ -1,0 +1,124 @@
+"""OpenAI's streamed chunks: telling the last one apart without parsing, and folding them into one whole answer."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+# Inside a JSON string a quote is escaped, so these bytes can only be the key itself.
+STILL_RUNNING = (b'"finish_reason":null', b'"finish_reason": null')
+NO_CHOICES = (b'"choices":[]', b'"choices": []')
+
+
+def is_error(payload: bytes) -> bool:
+    return payload.startswith((b'{"error"', b'{ "error"'))
+
+
+def may_be_last(payload: bytes) -> bool:
+    """Whether a chunk may end its choice, or comes after the end (the usage chunk): then it is worth parsing."""
+    return not any(mark in payload for mark in STILL_RUNNING)
+
+
+def finish_reason(chunk: dict[str, Any]) -> str | None:
+    return next((c["finish_reason"] for c in chunk.get("choices", []) if c.get("finish_reason")), None)
+
+
+def is_usage_only(chunk: dict[str, Any]) -> bool:
+    return not chunk.get("choices") and "usage" in chunk
+
+
+def text_of(payloads: Iterable[bytes], limit_characters: int) -> str:
+    """The answer's text, for the log: content deltas (or completion texts) joined, tool calls as JSON after them."""
+    parts: list[str] = []
+    calls: list[dict[str, Any]] = []
+    length = 0
+    for payload in payloads:
+        for choice in json.loads(payload).get("choices", []):
+            delta = choice.get("delta") or {}
+            text = choice.get("text") or delta.get("content") or ""
+            calls = _merge_calls(calls, delta.get("tool_calls") or [])
+            parts.append(text)
+            length += len(text)
+        if length > limit_characters:
+            break
+    return "".join(parts) + (json.dumps(calls, ensure_ascii=False) if calls else "")
+
+
+def whole(payloads: Iterable[bytes]) -> dict[str, Any]:
+    """Fold a stream of `chat.completion.chunk`s or `text_completion` chunks into the answer a plain call gets."""
+    answer: dict[str, Any] = {}
+    choices: dict[int, dict[str, Any]] = {}
+    for payload in payloads:
+        chunk = json.loads(payload)
+        if not answer:
+            answer = {key: value for key, value in chunk.items() if key not in ("choices", "usage")}
+        if chunk.get("usage"):
+            answer["usage"] = chunk["usage"]
+        for part in chunk.get("choices", []):
+            index = part.get("index", 0)
+            if "delta" in part:
+                _fold_chat(choices.setdefault(index, _empty_chat(index)), part)
+            else:
+                _fold_text(choices.setdefault(index, _empty_text(index)), part)
+    usage = answer.pop("usage", None)
+    if answer.get("object") == "chat.completion.chunk":
+        answer["object"] = "chat.completion"
+    answer["choices"] = [choices[index] for index in sorted(choices)]
+    if usage is not None:
+        answer["usage"] = usage
+    return answer
+
+
+def _empty_chat(index: int) -> dict[str, Any]:
+    message = {"role": "assistant", "content": None, "refusal": None}
+    return {"index": index, "message": message, "logprobs": None, "finish_reason": None}
+
+
+def _empty_text(index: int) -> dict[str, Any]:
+    return {"index": index, "text": "", "logprobs": None, "finish_reason": None}
+
+
+def _fold_chat(choice: dict[str, Any], part: dict[str, Any]) -> None:
+    delta, message = part["delta"], choice["message"]
+    if delta.get("content") is not None:
+        message["content"] = (message["content"] or "") + delta["content"]
+    if delta.get("tool_calls"):
+        message["tool_calls"] = _merge_calls(message.get("tool_calls", []), delta["tool_calls"])
+        message["content"] = message["content"] or None
+    _fold_end(choice, part)
+
+
+def _fold_text(choice: dict[str, Any], part: dict[str, Any]) -> None:
+    choice["text"] += part.get("text") or ""
+    _fold_end(choice, part)
+
+
+def _fold_end(choice: dict[str, Any], part: dict[str, Any]) -> None:
+    if part.get("logprobs"):
+        choice["logprobs"] = _merge_logprobs(choice["logprobs"], part["logprobs"])
+    if part.get("finish_reason"):
+        choice["finish_reason"] = part["finish_reason"]
+
+
+def _merge_logprobs(before: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
+    """Each field is a list by token (`content`; or `tokens`, `token_logprobs`, …): joined end to end."""
+    if before is None:
+        return dict(more)
+    return {
+        key: before.get(key, []) + value if isinstance(value, list) else value or before.get(key)
+        for key, value in {**before, **more}.items()
+        if key in more
+    } | {key: value for key, value in before.items() if key not in more}
+
+
+def _merge_calls(calls: list[dict[str, Any]], deltas: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A tool call's first delta names it; the following ones add to its arguments."""
+    merged = [dict(call, function=dict(call["function"])) for call in calls]
+    for delta in deltas:
+        index = delta.get("index", len(merged))
+        while len(merged) <= index:
+            merged.append({"id": "", "type": "function", "function": {"name": "", "arguments": ""}})
+        call, function = merged[index], delta.get("function") or {}
+        call["id"] = delta.get("id") or call["id"]
+        call["function"]["name"] += function.get("name") or ""
+        call["function"]["arguments"] += function.get("arguments") or ""
+    return merged

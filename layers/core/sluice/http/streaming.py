@@ -1,0 +1,150 @@
+"""An exchange as an HTTP answer: server-sent events, or one JSON object. Settled before the last byte is handed over.
+
+    engine ── chunk ── chunk ── finish chunk ── usage chunk ── [DONE]
+    caller ── chunk ── chunk ──── (held) ─────── (held) ──── settle ── finish, usage, [DONE]
+
+A Lambda may freeze once the answer has ended, so nothing that must happen is left for after it.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from flask import Response
+
+from sluice.domain import chunks, errors
+from sluice.http.errors import openai_envelope
+from sluice.ports import UpstreamStream
+from sluice.services.exchange import CLIENT_GONE_STATUS, ClientGone, Exchange, take_usage
+
+COMMENT_EVERY_SECONDS = 15.0
+FIRST_EVENT_SECONDS = 15.0  # how long a stream's status is held back, so that an early failure is a true 4xx or 5xx
+COMMENT = b": still working\n\n"
+DONE = b"data: [DONE]\n\n"
+KEEP_BYTES = 65_536  # of an answer's events, for the log: 16 KB of text and its wrapping
+
+OnEnd = Callable[[list[bytes]], None]  # called with the answer's events, once it is complete or broken off
+
+
+def whole_answer(exchange: Exchange, stream: UpstreamStream, on_end: OnEnd) -> Response:
+    """Errors: as `Exchange.events`; the exchange is settled in any case."""
+    payloads: list[bytes] = []
+    try:
+        payloads = [payload for payload in exchange.events(stream) if payload]
+        answer = chunks.whole(payloads)
+        take_usage(stream, answer)
+        choices = answer.get("choices") or []
+        exchange.settle(200, choices[0]["finish_reason"] if choices else None)
+    except BaseException as exc:
+        exchange.fail(exc)
+        on_end(payloads)
+        raise
+    on_end(payloads)
+    body = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    return Response(body, 200, mimetype="application/json")
+
+
+def streamed_answer(exchange: Exchange, stream: UpstreamStream, on_end: OnEnd, *, include_usage: bool) -> Response:
+    """Errors before the first event: as `Exchange.events`, and settled. Later ones are an event in the stream."""
+    events = exchange.events(stream)
+    try:
+        first = _first_event(events)
+    except BaseException as exc:
+        exchange.fail(exc)
+        raise
+    body = _Body(exchange, stream, events, first, on_end, include_usage)
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return Response(body, 200, headers, mimetype="text/event-stream")
+
+
+def _first_event(events: Iterator[bytes]) -> bytes:
+    """The first event with content; a ping once the wait was long enough to owe the caller a sign of life."""
+    give_up = time.monotonic() + FIRST_EVENT_SECONDS
+    for payload in events:
+        if payload or time.monotonic() > give_up:
+            return payload
+    raise errors.ModelUnavailable("The model ended without an answer.")
+
+
+class _Body:
+    """The answer's bytes. A class and not a bare generator: one that is closed before it starts runs no `finally`."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        stream: UpstreamStream,
+        events: Iterator[bytes],
+        first: bytes,
+        on_end: OnEnd,
+        include_usage: bool,
+    ) -> None:
+        self._exchange, self._stream, self._first, self._events = exchange, stream, first, events
+        self._on_end, self._include_usage = on_end, include_usage
+        self._kept: list[bytes] = []
+        self._kept_bytes = 0
+        self._blocks = self._run()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._blocks
+
+    def close(self) -> None:
+        """The server calls this when the answer has ended, and when the caller's connection broke."""
+        if not self._exchange.over:
+            self._exchange.settle(CLIENT_GONE_STATUS, "cancelled")
+            self._on_end(self._kept)
+
+    def _keep(self, payload: bytes) -> None:
+        if self._kept_bytes < KEEP_BYTES:
+            self._kept.append(payload)
+            self._kept_bytes += len(payload)
+
+    def _run(self) -> Iterator[bytes]:
+        held: list[bytes] = []
+        try:
+            yield from self._relay(held)
+            reason = self._read_end(held)
+            self._exchange.settle(200, reason)
+        except ClientGone:
+            return  # `close` settles
+        except errors.SluiceError as exc:
+            self._exchange.fail(exc)
+            self._on_end(self._kept)
+            yield b"data: " + json.dumps(openai_envelope(exc), separators=(",", ":")).encode() + b"\n\n"
+            return
+        self._on_end(self._kept)
+        yield b"".join([*(b"data: " + payload + b"\n\n" for payload in held), DONE])
+
+    def _relay(self, held: list[bytes]) -> Iterator[bytes]:
+        """Pass chunks on as they come; hold the finish chunk and what follows it."""
+        commented = time.monotonic()
+        started = False
+        for payload in _chain(self._first, self._events):
+            if not payload:
+                if not started and time.monotonic() - commented >= COMMENT_EVERY_SECONDS:
+                    commented = time.monotonic()
+                    yield COMMENT
+                continue
+            started = True
+            self._keep(payload)
+            if held or chunks.may_be_last(payload):
+                held.append(payload)
+            else:
+                yield b"data: " + payload + b"\n\n"
+
+    def _read_end(self, held: list[bytes]) -> str | None:
+        """Parse what was held: the reason, the counts; drop a usage chunk nobody asked for."""
+        reason = None
+        parsed: list[tuple[bytes, dict[str, Any]]] = [(payload, json.loads(payload)) for payload in held]
+        held.clear()
+        for payload, chunk in parsed:
+            reason = chunks.finish_reason(chunk) or reason
+            take_usage(self._stream, chunk)
+            if self._include_usage or not chunks.is_usage_only(chunk):
+                held.append(payload)
+        return reason
+
+
+def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest

@@ -1,0 +1,100 @@
+"""From a caller's request to a running exchange: who, which model, how much at most, admit, ask the model."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sluice.domain import errors
+from sluice.domain.admission import Ask, Grant
+from sluice.domain.contents import Exchange as Content
+from sluice.domain.contents import expires_s
+from sluice.domain.tokens import Claims
+from sluice.ports import HotStore, Upstream, UpstreamCall, UpstreamStream
+from sluice.services.admit import Admission
+from sluice.services.exchange import Clock, Exchange, Observer
+from sluice.services.model_list import ModelList
+
+log = logging.getLogger("sluice.gateway")
+
+# What a chat template and a default system prompt may add around the caller's text, in model tokens.
+TEMPLATE_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class Gateway:
+    store: HotStore
+    admission: Admission
+    upstream: Upstream
+    models: ModelList
+    observer: Observer
+    clock: Clock
+    default_max_tokens: int
+    deadline_seconds: float
+    content_days: int
+
+    @contextmanager
+    def welcome(self, claims: Claims) -> Iterator[None]:
+        """Inside, a request may be refused for its form; but a caller who is not welcome at all hears that first."""
+        try:
+            yield
+        except errors.SluiceError:
+            self.admission.check(claims.account_id, claims.token_id, self.clock() // 1_000_000)
+            raise
+
+    def caller(self, claims: Claims) -> Grant:
+        """For requests that take nothing. Errors: InvalidApiToken, AccountSuspended."""
+        return self.admission.check(claims.account_id, claims.token_id, self.clock() // 1_000_000)
+
+    def model_for(self, claims: Claims, name: str, capability: str) -> dict[str, Any]:
+        """Errors: ModelNotFound (also where the API token is not for this model), InvalidModelRequest."""
+        if claims.models is not None and name not in claims.models:
+            raise errors.ModelNotFound(f"The model {name!r} does not exist or you do not have access to it.")
+        model = self.models.get(name)
+        if capability not in model.get("capabilities", [capability]):
+            raise errors.InvalidModelRequest(f"The model {name!r} does not do {capability}.", "model")
+        return model
+
+    def start(
+        self,
+        claims: Claims,
+        request_id: str,
+        model: Mapping[str, Any],
+        endpoint: str,
+        *,
+        stream: bool,
+        prompt_bytes: int,
+        max_tokens: int | None,
+        client_gone: Callable[[], bool],
+    ) -> tuple[Exchange, int]:
+        """Admit. → the exchange to run and settle, and the completion tokens it may have.
+
+        The prompt's tokens are bounded by its bytes (every token stands for at least one), so knowing the bound costs
+        neither a tokenizer nor a round trip. Errors: as `Admission.admit`.
+        """
+        context = int(model.get("context_window") or 1_000_000_000)
+        completion_tokens = min(max_tokens if max_tokens is not None else self.default_max_tokens, context)
+        reserve = min(prompt_bytes + TEMPLATE_TOKENS + completion_tokens, context)
+        ask = Ask(claims.account_id, request_id, claims.token_id, reserve, str(model["id"]), endpoint, stream)
+        admitted = self.admission.admit(ask, self.clock())
+        exchange = Exchange(self.store, admitted, self.clock, client_gone, self.observer, self.admission.remember)
+        return exchange, completion_tokens
+
+    def ask(self, exchange: Exchange, path: str, body: Mapping[str, Any]) -> UpstreamStream:
+        """Ask the model; a refusal settles the exchange. Errors: as `Upstream.open`."""
+        call = UpstreamCall(path, body, exchange.ask.request_id, exchange.ask.account_id, self.deadline_seconds)
+        try:
+            return self.upstream.open(call)
+        except BaseException as exc:
+            exchange.fail(exc)
+            raise
+
+    def keep_content(self, ask: Ask, prompt: str, response: str) -> None:
+        """For the caller's own log. Losing it loses no money, so a store that is away just loses it."""
+        now_ms = self.clock() // 1_000_000
+        content, ttl_s = Content(prompt, response), expires_s(now_ms, self.content_days)
+        try:
+            self.store.put_content(ask.account_id, ask.request_id, content, now_ms, ttl_s)
+        except errors.StoreUnavailable:
+            log.warning("content not kept: %s", ask.request_id)
