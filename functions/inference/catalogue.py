@@ -74,9 +74,18 @@ def resolve(name_or_path: str, models_dir: Path) -> tuple[CatalogueModel, Path]:
         return entry, path
     if name_or_path.endswith(".gguf") or "/" in name_or_path:
         path = Path(name_or_path).expanduser()
-        return CatalogueModel(name=_name_of(path)), path
+        return _entry_for(path), path
     names = ", ".join(sorted(known))
     raise ModelFileError(f"There is no model named {name_or_path!r}: give a path to a .gguf file, or one of {names}.")
+
+
+def _entry_for(path: Path) -> CatalogueModel:
+    """A file that bears the name of a catalogue file must be that file; any other gets an entry of its own."""
+    for entry in catalogue().values():
+        file_name = (entry.bundled or entry.url or "").rsplit("/", 1)[-1]
+        if file_name.lower() == path.name.lower():
+            return entry
+    return CatalogueModel(name=_name_of(path))
 
 
 def _name_of(path: Path) -> str:

@@ -28,6 +28,8 @@ class LoadOptions:
 
     mmap: bool = True
     gpu_layers: int = 0
+    check_tensors: bool = False
+    """Look for numbers that are none in the weights: for files that nobody vouched for, as it reads all of them."""
 
 
 def start_library() -> None:
@@ -41,10 +43,8 @@ def load_model(path: Path, options: LoadOptions) -> Any:
     _complaints.clear()
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = options.gpu_layers
-    if hasattr(params, "use_mmap"):
-        params.use_mmap = options.mmap
-    elif not options.mmap:
-        params.load_mode = getattr(llama_cpp, "LLAMA_LOAD_MODE_NONE", 0)
+    params.load_mode = llama_cpp.LLAMA_LOAD_MODE_MMAP if options.mmap else llama_cpp.LLAMA_LOAD_MODE_NONE
+    params.check_tensors = options.check_tensors
     model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
     if not model:
         reason = next((line for line in _complaints if "error" in line.lower()), "; ".join(_complaints))

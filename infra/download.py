@@ -1,0 +1,148 @@
+"""A resumable HTTP download into `FILE.part`, whole or not at all under its real name."""
+
+import contextlib
+import os
+import shutil
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import urllib3
+
+CHUNK_BYTES = 1 << 18
+ATTEMPTS = 5
+TIMEOUT = urllib3.Timeout(connect=10, read=30)
+SPARE_DISK_BYTES = 64 << 20
+RESUME = "run the same command to resume it."
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes there are so far and the bytes there will be, where the server says so."""
+
+
+class DownloadError(Exception):
+    """A sentence for the person who waits."""
+
+
+class _Changed(Exception):
+    """What lies in the part file is not the beginning of what the server has now."""
+
+
+def fetch(url: str, part: Path, progress: Progress) -> None:
+    """Complete `part` from `url`, going on where an earlier try stopped (Range with If-Range on the recorded ETag).
+
+    A server without ranges starts over; a broken connection is taken up again a few times. Raises DownloadError.
+    """
+    pool = _pool_for(url)
+    with contextlib.closing(_Closer(pool)):
+        for attempt in range(1, ATTEMPTS + 1):
+            before = _size(part)
+            try:
+                _continue(pool, url, part, progress)
+                return
+            except _Changed:
+                _discard(part)
+            except (urllib3.exceptions.ProtocolError, urllib3.exceptions.ReadTimeoutError) as exc:
+                if attempt == ATTEMPTS and _size(part) <= before:
+                    raise DownloadError(f"The download broke off after {_size(part):,} bytes; {RESUME}") from exc
+            except urllib3.exceptions.HTTPError as exc:
+                raise DownloadError(f"No connection to {_host(url)}: check the network ({_reason(exc)}).") from exc
+    raise DownloadError(f"The download keeps breaking off; {RESUME}")
+
+
+def _continue(pool: urllib3.PoolManager, url: str, part: Path, progress: Progress) -> None:
+    have = _size(part)
+    etag_file = _etag_file(part)
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+        if etag_file.is_file():
+            headers["If-Range"] = etag_file.read_text("utf-8")
+    with _opened(pool, url, headers) as response:
+        if response.status == 416 and response.headers.get("Content-Range") == f"bytes */{have}":
+            return  # all of it was there already
+        if response.status == 416:
+            raise _Changed
+        if response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            raise _Changed
+        if response.status not in (200, 206):
+            raise DownloadError(f"{_host(url)} answered {response.status} for {url}.")
+        start = have if response.status == 206 else 0
+        length = response.headers.get("Content-Length")
+        total = start + int(length) if length is not None and length.isdigit() else None
+        _require_disk(part.parent, (total or start) - start)
+        _record_etag(etag_file, response.headers.get("ETag"))
+        _write(response, part, start, total, progress)
+
+
+def _write(response: urllib3.BaseHTTPResponse, part: Path, start: int, total: int | None, progress: Progress) -> None:
+    done = start
+    progress(done, total)
+    with part.open("ab" if start else "wb") as file:
+        while chunk := response.read1(CHUNK_BYTES):  # what came before a break is kept, not only whole chunks
+            file.write(chunk)
+            done += len(chunk)
+            progress(done, total)
+        file.flush()
+        os.fsync(file.fileno())
+    if total is not None and done < total:
+        raise urllib3.exceptions.ProtocolError(f"{total - done} bytes are missing")
+
+
+@contextlib.contextmanager
+def _opened(pool: urllib3.PoolManager, url: str, headers: dict[str, str]) -> Iterator[urllib3.BaseHTTPResponse]:
+    retries = urllib3.Retry(connect=1, read=0, redirect=5, status=0, other=0)
+    response = pool.request("GET", url, headers=headers, preload_content=False, timeout=TIMEOUT, retries=retries)
+    try:
+        yield response
+    finally:
+        response.close()
+
+
+class _Closer:
+    """contextlib.closing for a pool manager, whose own word for it is `clear`."""
+
+    def __init__(self, pool: urllib3.PoolManager) -> None:
+        self.close = pool.clear
+
+
+def _pool_for(url: str) -> urllib3.PoolManager:
+    parts = urllib.parse.urlsplit(url)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+        return urllib3.ProxyManager(proxy)
+    return urllib3.PoolManager()
+
+
+def _record_etag(file: Path, etag: str | None) -> None:
+    if etag and not etag.startswith("W/"):  # weak ones must not be used with If-Range (RFC 9110, 13.1.5)
+        file.write_text(etag, "utf-8")
+    else:
+        file.unlink(missing_ok=True)
+
+
+def _require_disk(folder: Path, needed_bytes: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes + SPARE_DISK_BYTES:
+        raise DownloadError(f"The disk of {folder} has {free:,} bytes free; {needed_bytes:,} more are needed.")
+
+
+def _discard(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _etag_file(part).unlink(missing_ok=True)
+
+
+def _etag_file(part: Path) -> Path:
+    return part.with_name(part.name + ".etag")
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def _host(url: str) -> str:
+    return urllib.parse.urlsplit(url).netloc
+
+
+def _reason(exc: urllib3.exceptions.HTTPError) -> str:
+    return type(getattr(exc, "reason", None) or exc).__name__

@@ -1,0 +1,66 @@
+"""A file server for download tests: with or without ranges, breaking off on demand."""
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class FileHost:
+    """What the server gives, and what it was asked."""
+
+    content: bytes
+    ranges: bool = True
+    etag: str = '"one"'
+    break_after: list[int] = field(default_factory=list)
+    """For each next request: close the connection after so many bytes."""
+    asked: list[str | None] = field(default_factory=list)
+    url: str = ""
+
+
+@contextmanager
+def serving(host: FileHost) -> Iterator[FileHost]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path != "/model.gguf":
+                self.send_error(404)
+                return
+            asked = self.headers.get("Range")
+            host.asked.append(asked)
+            body, start = host.content, 0
+            if asked and host.ranges and self.headers.get("If-Range", host.etag) == host.etag:
+                start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1])  # type: ignore[index]
+                body = body[start:]
+                if not body:
+                    self.send_response(416)
+                    self.send_header("Content-Range", f"bytes */{len(host.content)}")
+                    self.end_headers()
+                    return
+                self.send_response(206)
+                self.send_header("Content-Range", f"bytes {start}-{len(host.content) - 1}/{len(host.content)}")
+            else:
+                self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("ETag", host.etag)
+            self.end_headers()
+            if host.break_after:
+                body = body[: host.break_after.pop(0)]
+                self.close_connection = True
+            self.wfile.write(body)
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    host.url = f"http://127.0.0.1:{server.server_address[1]}/model.gguf"
+    try:
+        yield host
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

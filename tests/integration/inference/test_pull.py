@@ -1,0 +1,130 @@
+"""`sluice model pull` against a real HTTP server on this machine."""
+
+import hashlib
+import socket
+from pathlib import Path
+
+import pytest
+
+from functions.inference.catalogue import CatalogueModel
+from functions.inference.modelfile import expected_sha256
+from infra.models import PullError, list_models, pull
+from tests.integration.inference.range_server import FileHost, serving
+
+CONTENT = b"GGUF" + bytes(range(256)) * 8000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+def known(url: str, sha256: str | None = SHA256, size_bytes: int | None = len(CONTENT)) -> dict[str, CatalogueModel]:
+    entry = CatalogueModel(name="small", url=url, sha256=sha256, size_bytes=size_bytes)
+    return {"small": entry}
+
+
+def test_a_model_is_pulled_checked_and_listed(tmp_path: Path) -> None:
+    with serving(FileHost(CONTENT)) as host:
+        before = list_models(tmp_path, known(host.url))
+        path = pull("small", tmp_path, known(host.url), show_progress=False)
+        after = list_models(tmp_path, known(host.url))
+    assert path.read_bytes() == CONTENT
+    assert [before[0].state, after[0].state] == ["not pulled", "pulled"]
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_second_pull_downloads_nothing(tmp_path: Path) -> None:
+    with serving(FileHost(CONTENT)) as host:
+        pull("small", tmp_path, known(host.url), show_progress=False)
+        pull("small", tmp_path, known(host.url), show_progress=False)
+    assert len(host.asked) == 1
+
+
+def test_a_broken_connection_is_taken_up_where_it_broke(tmp_path: Path) -> None:
+    with serving(FileHost(CONTENT, break_after=[500_000, 300_000])) as host:
+        path = pull("small", tmp_path, known(host.url), show_progress=False)
+    assert path.read_bytes() == CONTENT
+    assert host.asked[0] is None
+    assert len(host.asked) == 3
+    assert all(asked and asked.startswith("bytes=") for asked in host.asked[1:])
+
+
+def test_a_later_pull_resumes_what_an_earlier_process_left(tmp_path: Path) -> None:
+    with serving(FileHost(CONTENT, break_after=[400_000] + [0] * 9)) as host:
+        with pytest.raises(PullError, match="resume"):
+            pull("small", tmp_path, known(host.url), show_progress=False)
+        left = (tmp_path / "small.gguf.part").stat().st_size
+        host.break_after.clear()
+        path = pull("small", tmp_path, known(host.url), show_progress=False)
+    assert left == 400_000
+    assert host.asked[-1] == "bytes=400000-"
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_complete_part_file_needs_only_its_name(tmp_path: Path) -> None:
+    (tmp_path / "small.gguf.part").write_bytes(CONTENT)
+    with serving(FileHost(CONTENT)) as host:
+        assert pull("small", tmp_path, known(host.url), show_progress=False).read_bytes() == CONTENT
+
+
+def test_a_server_without_ranges_starts_over(tmp_path: Path) -> None:
+    with serving(FileHost(CONTENT, ranges=False, break_after=[500_000])) as host:
+        path = pull("small", tmp_path, known(host.url), show_progress=False)
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_file_that_changed_meanwhile_is_not_glued_together(tmp_path: Path) -> None:
+    (tmp_path / "small.gguf.part").write_bytes(b"old beginning")
+    (tmp_path / "small.gguf.part.etag").write_text('"other"')
+    with serving(FileHost(CONTENT)) as host:
+        assert pull("small", tmp_path, known(host.url), show_progress=False).read_bytes() == CONTENT
+
+
+def test_a_part_file_longer_than_the_model_is_discarded(tmp_path: Path) -> None:
+    (tmp_path / "small.gguf.part").write_bytes(CONTENT + b"too much")
+    with serving(FileHost(CONTENT)) as host:
+        assert pull("small", tmp_path, known(host.url), show_progress=False).read_bytes() == CONTENT
+
+
+def test_a_wrong_hash_is_refused_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    with serving(FileHost(CONTENT)) as host, pytest.raises(PullError, match="SHA-256"):
+        pull("small", tmp_path, known(host.url, sha256="0" * 64), show_progress=False)
+    assert not list(tmp_path.glob("*.gguf*.part"))
+    assert not (tmp_path / "small.gguf").exists()
+
+
+def test_a_wrong_size_is_refused(tmp_path: Path) -> None:
+    with serving(FileHost(CONTENT)) as host, pytest.raises(PullError, match="bytes and should have"):
+        pull("small", tmp_path, known(host.url, size_bytes=7), show_progress=False)
+
+
+def test_an_error_page_is_no_model(tmp_path: Path) -> None:
+    with serving(FileHost(b"<html>sign in</html>")) as host, pytest.raises(PullError, match="not a GGUF"):
+        pull("small", tmp_path, known(host.url, None, None), show_progress=False)
+
+
+def test_404_is_said_in_words(tmp_path: Path) -> None:
+    with serving(FileHost(CONTENT)) as host, pytest.raises(PullError, match="answered 404"):
+        pull("small", tmp_path, known(host.url.replace("model", "nothing")), show_progress=False)
+
+
+def test_no_network_is_said_in_words(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/model.gguf"
+        with pytest.raises(PullError, match="check the network"):
+            pull("small", tmp_path, known(url), show_progress=False)
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(PullError, match="small"):
+        pull("big", tmp_path, known("http://127.0.0.1:1/"), show_progress=False)
+
+
+def test_the_first_pull_records_the_hash_where_the_catalogue_has_none(tmp_path: Path) -> None:
+    with serving(FileHost(CONTENT)) as host:
+        path = pull("small", tmp_path, known(host.url, None, None), show_progress=False)
+    assert expected_sha256(path, None) == SHA256
+
+
+def test_the_real_catalogue_lists_its_bundled_model_as_there(tmp_path: Path) -> None:
+    states = {model.name: model.state for model in list_models(tmp_path)}
+    assert states["demo"] == "bundled"
+    assert states["qwen2.5-0.5b-instruct"] == "not pulled"

@@ -1,0 +1,93 @@
+"""A scripted model: it continues a prompt with the script that begins so. One token is one character."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from functions.inference.backend import Row
+from functions.inference.errors import InvalidRequest
+from functions.inference.jobs import Job, Sampling, TokenLogprob
+
+END = 0
+
+
+def tokens(text: str) -> tuple[int, ...]:
+    return tuple(map(ord, text))
+
+
+class FakeSampler:
+    def __init__(self, backend: "FakeBackend") -> None:
+        self._backend = backend
+        backend.open_samplers += 1
+
+    def sample(self, row: int) -> int | None:
+        return self._backend.next_token(row)
+
+    def close(self) -> None:
+        self._backend.open_samplers -= 1
+
+
+@dataclass
+class FakeBackend:
+    """Keeps the sequences as llama.cpp would, and complains where the engine's book-keeping is wrong."""
+
+    scripts: Sequence[str] = ()
+    context_tokens: int = 64
+    sequences: int = 4
+    can_share_prefixes: bool = True
+    vocab_tokens: int = 0x110000
+    outcomes: list[int] = field(default_factory=list)
+    """What the next decode calls return instead of 0."""
+    state: dict[int, list[int]] = field(default_factory=dict)
+    batches: list[list[Row]] = field(default_factory=list)
+    open_samplers: int = 0
+    dead_ends: bool = False
+
+    def decode(self, rows: Sequence[Row]) -> int:
+        outcome = self.outcomes.pop(0) if self.outcomes else 0
+        if outcome:
+            return outcome
+        self.batches.append(list(rows))
+        for row in rows:
+            held = self.state.setdefault(row.seq, [])
+            assert row.position == len(held), "a token must follow the last one of its sequence"
+            held.append(row.token)
+            assert len(held) <= self.context_tokens
+        return 0
+
+    def next_token(self, row: int) -> int | None:
+        if self.dead_ends:
+            return None
+        batch = self.batches[-1]
+        assert batch[row].wants_logits
+        text = "".join(map(chr, self.state[batch[row].seq]))
+        script = next((s for s in self.scripts if s.startswith(text)), text)
+        return ord(script[len(text)]) if len(script) > len(text) else END
+
+    def forget(self, seq: int, from_position: int) -> bool:
+        del self.state.setdefault(seq, [])[from_position:]
+        return True
+
+    def share(self, source: int, target: int, tokens: int) -> None:
+        assert not self.state.get(target), "the target must be forgotten first"
+        self.state[target] = self.state[source][:tokens]
+
+    def sampler(self, sampling: Sampling) -> FakeSampler:
+        if sampling.grammar == "bad":
+            raise InvalidRequest("bad grammar", "response_format")
+        return FakeSampler(self)
+
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        return list(tokens(text))
+
+    def piece(self, token: int) -> bytes:
+        return chr(token).encode()
+
+    def is_end(self, token: int) -> bool:
+        return token == END
+
+    def logprob(self, row: int, token: int, top: int) -> TokenLogprob:
+        return TokenLogprob(token, self.piece(token), -1.0)
+
+
+def job(prompt: str, max_tokens: int = 100, account: str = "", **more: object) -> Job:
+    return Job(tokens(prompt), max_tokens, account=account, **more)  # type: ignore[arg-type]

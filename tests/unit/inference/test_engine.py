@@ -1,0 +1,345 @@
+"""The loop, stepped by hand over a scripted model."""
+
+import pytest
+
+from functions.inference.engine import Engine, EngineLimits
+from functions.inference.errors import (
+    ContextTooLong,
+    DeadlineExceeded,
+    Draining,
+    GenerationFailed,
+    InferenceError,
+    InvalidRequest,
+    Overloaded,
+)
+from functions.inference.jobs import Delta, Failed, Finished, Job, Sampling, Started
+from tests.unit.inference.fake_backend import FakeBackend, job
+
+SCRIPTS = ["ab", "one:hello world", "two:xyz", "stop:say END now"]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def engine(backend: FakeBackend | None = None, clock: Clock | None = None, **limits: int | float) -> Engine:
+    backend = backend or FakeBackend(SCRIPTS)
+    chosen = {"slots": backend.sequences, "batch_tokens": 32, "queue_places": 8} | limits
+    return Engine(backend, EngineLimits(**chosen), clock or Clock())  # type: ignore[arg-type]
+
+
+def finish(engine: Engine, rounds: int = 500) -> None:
+    for _ in range(rounds):
+        if not engine.step():
+            return
+    raise AssertionError("the engine never came to rest")
+
+
+def events(job: Job) -> list[object]:
+    found: list[object] = []
+    while (event := job.next_event(0.0)) is not None:
+        found.append(event)
+    return found
+
+
+def outcome(job: Job) -> tuple[str, str, int]:
+    found = events(job)
+    last = found[-1]
+    assert isinstance(last, Finished)
+    return "".join(e.text for e in found if isinstance(e, Delta)), last.reason, last.completion_tokens
+
+
+def failure(job: Job) -> InferenceError:
+    last = events(job)[-1]
+    assert isinstance(last, Failed)
+    return last.error
+
+
+def test_a_job_runs_to_the_models_own_end() -> None:
+    e = engine()
+    one = e.submit(job("one:"))
+    finish(e)
+    assert outcome(one) == ("hello world", "stop", 11)
+
+
+def test_max_tokens_ends_with_length() -> None:
+    e = engine()
+    one = e.submit(job("one:", max_tokens=5))
+    finish(e)
+    assert outcome(one) == ("hello", "length", 5)
+
+
+def test_max_tokens_is_cut_to_what_the_context_has_left() -> None:
+    e = engine(FakeBackend(["abc" + "x" * 100], context_tokens=10))
+    one = e.submit(job("abc", max_tokens=999))
+    finish(e)
+    assert outcome(one) == ("x" * 7, "length", 7)
+
+
+def test_a_prompt_that_fills_the_context_is_refused() -> None:
+    e = engine(FakeBackend(context_tokens=4))
+    with pytest.raises(ContextTooLong):
+        e.submit(job("abcd"))
+
+
+def test_an_empty_prompt_is_refused() -> None:
+    with pytest.raises(InvalidRequest):
+        engine().submit(job(""))
+
+
+def test_a_stop_string_ends_the_answer_and_is_not_in_it() -> None:
+    e = engine()
+    one = e.submit(job("stop:", stops=("END",)))
+    finish(e)
+    assert outcome(one)[:2] == ("say ", "stop")
+
+
+def test_logprobs_of_tokens_cut_off_by_a_stop_are_dropped() -> None:
+    e = engine()
+    one = e.submit(job("stop:", stops=("END",), logprobs=0))
+    finish(e)
+    pieces = [entry.piece for event in events(one) if isinstance(event, Delta) for entry in event.logprobs]
+    assert b"".join(pieces) == b"say "
+
+
+def test_jobs_share_a_batch() -> None:
+    backend = FakeBackend(SCRIPTS)
+    e = engine(backend)
+    one, two = e.submit(job("one:")), e.submit(job("two:"))
+    finish(e)
+    assert (outcome(one)[0], outcome(two)[0]) == ("hello world", "xyz")
+    assert any(len({row.seq for row in batch}) == 2 for batch in backend.batches)
+
+
+def test_more_jobs_than_slots_all_end() -> None:
+    e = engine(FakeBackend(SCRIPTS, sequences=2), queue_places=40)
+    jobs = [e.submit(job("one:")) for _ in range(9)]
+    finish(e)
+    assert [outcome(j)[0] for j in jobs] == ["hello world"] * 9
+
+
+def test_a_long_prompt_does_not_stall_a_running_stream() -> None:
+    backend = FakeBackend(["one:" + "h" * 40, "p" * 100 + "q"], context_tokens=128)
+    e = engine(backend, batch_tokens=16)
+    running = e.submit(job("one:", max_tokens=30))
+    e.step()
+    e.submit(job("p" * 100))
+    before = running.completion_tokens
+    for _ in range(5):
+        e.step()
+    assert running.completion_tokens == before + 5
+    assert all(len(batch) <= 16 for batch in backend.batches)
+
+
+def test_a_shared_prefix_is_not_decoded_again() -> None:
+    backend = FakeBackend(["a long shared prefix:1+", "a long shared prefix:2+"])
+    e = engine(backend)
+    e.submit(job("a long shared prefix:1"))
+    finish(e)
+    two = e.submit(job("a long shared prefix:2"))
+    backend.batches.clear()
+    finish(e)
+    assert two.cached_tokens == len("a long shared prefix:")
+    assert sum(map(len, backend.batches)) == 2  # the one token that differs, and the one generated
+
+
+def test_the_start_event_tells_the_cached_tokens() -> None:
+    e = engine()
+    one = e.submit(job("one:"))
+    finish(e)
+    assert events(one)[0] == Started(0)
+
+
+def test_a_cancelled_job_frees_its_slot_within_one_step() -> None:
+    backend = FakeBackend(["one:" + "h" * 50])
+    e = engine(backend)
+    one = e.submit(job("one:"))
+    e.step()
+    e.step()
+    one.cancel()
+    e.step()
+    assert e.stats().running == 0
+    assert backend.open_samplers == 0
+    assert isinstance(events(one)[-1], Finished)
+
+
+def test_cancellation_in_mid_prefill_frees_the_slot() -> None:
+    e = engine(FakeBackend(["p" * 60]), batch_tokens=8)
+    one = e.submit(job("p" * 50))
+    e.step()
+    assert one.completion_tokens == 0
+    one.cancel()
+    e.step()
+    assert e.stats().running == 0
+
+
+def test_a_job_cancelled_in_the_queue_never_runs() -> None:
+    backend = FakeBackend(SCRIPTS, sequences=1)
+    e = engine(backend)
+    e.submit(job("one:"))
+    waiting = e.submit(job("two:"))
+    e.step()
+    waiting.cancel()
+    finish(e)
+    assert events(waiting) == [Finished("cancelled", 0)]
+    assert not any(row.token == ord("t") for batch in backend.batches for row in batch)
+
+
+def test_a_full_queue_refuses_with_a_wait() -> None:
+    e = engine(queue_places=2)
+    e.submit(job("one:", account="a"))
+    e.submit(job("one:", account="b"))
+    with pytest.raises(Overloaded) as refused:
+        e.submit(job("one:", account="c"))
+    assert refused.value.retry_after_s is not None
+    assert refused.value.retry_after_s >= 1
+
+
+def test_retry_after_grows_with_what_slots_really_take() -> None:
+    clock = Clock()
+    e = engine(FakeBackend(SCRIPTS, sequences=1), clock, queue_places=2)
+    quick = e.stats().retry_after_s
+    for _ in range(10):
+        e.submit(job("two:"))
+        e.step()
+        clock.now_s += 25
+        finish(e)
+    assert e.stats().retry_after_s > quick + 10
+
+
+def test_waiting_too_long_is_overload() -> None:
+    clock = Clock()
+    e = engine(FakeBackend(SCRIPTS, sequences=1), clock, queue_wait_s=5)
+    running, waiting = e.submit(job("one:")), e.submit(job("two:"))
+    e.step()
+    clock.now_s += 6
+    finish(e)
+    assert isinstance(failure(waiting), Overloaded)
+    assert outcome(running)[0] == "hello world"
+
+
+def test_a_deadline_ends_waiting_and_running_jobs() -> None:
+    clock = Clock()
+    e = engine(FakeBackend(SCRIPTS, sequences=1), clock)
+    running = e.submit(job("one:", deadline_s=101.0))
+    waiting = e.submit(job("two:", deadline_s=101.0))
+    e.step()
+    clock.now_s = 102.0
+    finish(e)
+    assert isinstance(failure(running), DeadlineExceeded)
+    assert isinstance(failure(waiting), DeadlineExceeded)
+
+
+def test_one_accounts_burst_does_not_starve_another() -> None:
+    e = engine(FakeBackend(SCRIPTS, sequences=2), queue_places=60)
+    burst = [e.submit(job("one:", account="a")) for _ in range(20)]
+    single = e.submit(job("two:", account="b"))
+    rounds = 0
+    seen: list[object] = []
+    while not (seen and isinstance(seen[-1], Finished)):
+        e.step()
+        seen += events(single)
+        rounds += 1
+    done = sum(isinstance(found[-1], Finished) for found in map(events, burst) if found)
+    assert done <= 2  # only those that held the slots when it came
+    assert rounds < 30
+
+
+def test_a_failed_decode_ends_one_job_and_the_others_go_on() -> None:
+    clock = Clock()
+    backend = FakeBackend(SCRIPTS)
+    e = engine(backend, clock)
+    one = e.submit(job("one:"))
+    e.step()
+    clock.now_s += 1
+    two = e.submit(job("two:"))
+    backend.outcomes = [-3]
+    finish(e)
+    assert isinstance(failure(two), GenerationFailed)
+    assert outcome(one)[0] == "hello world"
+    assert backend.open_samplers == 0
+
+
+def test_no_room_drops_idle_caches_before_anything_else() -> None:
+    backend = FakeBackend(SCRIPTS)
+    e = engine(backend)
+    e.submit(job("two:"))
+    finish(e)
+    one = e.submit(job("one:"))
+    backend.outcomes = [1]
+    finish(e)
+    assert outcome(one)[0] == "hello world"
+    assert [seq for seq, held in backend.state.items() if held] == [1]
+
+
+def test_no_room_with_nothing_idle_ends_the_newest() -> None:
+    backend = FakeBackend(SCRIPTS)
+    e = engine(backend)
+    one = e.submit(job("one:"))
+    backend.outcomes = [1]
+    finish(e)
+    assert isinstance(failure(one), GenerationFailed)
+
+
+def test_a_grammar_that_leads_nowhere_ends_only_its_job() -> None:
+    e = engine(FakeBackend(SCRIPTS, dead_ends=True))
+    one = e.submit(job("one:"))
+    finish(e)
+    assert isinstance(failure(one), GenerationFailed)
+
+
+def test_a_bad_grammar_is_the_callers_fault_and_takes_no_slot() -> None:
+    e = engine()
+    bad = e.submit(job("one:", sampling=Sampling(grammar="bad")))
+    good = e.submit(job("two:"))
+    finish(e)
+    assert isinstance(failure(bad), InvalidRequest)
+    assert outcome(good)[0] == "xyz"
+
+
+def test_draining_takes_nothing_new_and_lets_the_rest_end() -> None:
+    e = engine(FakeBackend(SCRIPTS, sequences=1))
+    one, two = e.submit(job("one:")), e.submit(job("two:"))
+    e.begin_drain()
+    with pytest.raises(Draining):
+        e.submit(job("two:"))
+    finish(e)
+    assert outcome(one)[0] == "hello world"
+    assert outcome(two)[0] == "xyz"
+
+
+def test_a_thread_drains_and_stops() -> None:
+    e = Engine(FakeBackend(SCRIPTS), EngineLimits(slots=4))
+    e.start()
+    one = e.submit(job("one:"))
+    assert e.drain(10.0)
+    assert outcome(one)[0] == "hello world"
+    assert not e.alive
+
+
+def test_what_has_not_ended_when_the_drain_is_over_fails_in_words() -> None:
+    e = Engine(FakeBackend(["one:" + "h" * 10**6], context_tokens=10**6), EngineLimits(slots=4))
+    e.start()
+    endless = e.submit(job("one:", max_tokens=10**6))
+    assert not e.drain(0.05)
+    assert isinstance(failure(endless), Draining)
+
+
+def test_a_bug_in_the_loop_fails_every_job_and_is_reported() -> None:
+    class Broken(FakeBackend):
+        def decode(self, rows: object) -> int:
+            raise ZeroDivisionError
+
+    crashes: list[BaseException] = []
+    e = Engine(Broken(SCRIPTS), EngineLimits(slots=4), on_crash=crashes.append)
+    one = e.submit(job("one:"))
+    with pytest.raises(ZeroDivisionError):
+        e._run()
+    assert isinstance(failure(one), GenerationFailed)
+    assert isinstance(crashes[0], ZeroDivisionError)
+    with pytest.raises(Draining):
+        e.submit(job("two:"))

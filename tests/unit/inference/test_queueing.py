@@ -1,0 +1,69 @@
+from collections import Counter
+from dataclasses import dataclass
+
+from functions.inference.queueing import FairQueue
+
+
+@dataclass(eq=False)
+class Item:
+    account: str
+    number: int
+
+
+def drain(queue: FairQueue[Item], running: Counter[str] | None = None) -> list[str]:
+    order = []
+    while (item := queue.peek(running or Counter())) is not None:
+        queue.remove(item)
+        queue.served(item)
+        order.append(f"{item.account}{item.number}")
+    return order
+
+
+def filled(*names: str, places: int = 100) -> FairQueue[Item]:
+    queue: FairQueue[Item] = FairQueue(places)
+    for number, name in enumerate(names):
+        assert queue.offer(Item(name, number))
+    return queue
+
+
+def test_one_account_is_served_in_order() -> None:
+    assert drain(filled("a", "a", "a")) == ["a0", "a1", "a2"]
+
+
+def test_a_single_request_overtakes_another_accounts_burst() -> None:
+    assert drain(filled(*"a" * 20, "b"))[:3] == ["a0", "b20", "a1"]
+
+
+def test_the_account_with_fewest_running_goes_first() -> None:
+    assert drain(filled("a", "b"), Counter({"a": 3, "b": 1})) == ["b1", "a0"]
+
+
+def test_accounts_take_turns() -> None:
+    assert drain(filled("a", "a", "b", "b", "c")) == ["a0", "b2", "c4", "a1", "b3"]
+
+
+def test_a_full_queue_refuses() -> None:
+    queue = filled(*"abcd", places=4)
+    assert not queue.offer(Item("e", 9))
+
+
+def test_one_account_cannot_take_every_place() -> None:
+    queue = filled("a", "a", places=4)
+    assert not queue.offer(Item("a", 9))
+    assert queue.offer(Item("b", 9))
+
+
+def test_a_request_that_gave_up_leaves_its_place() -> None:
+    queue = filled("a", "a", places=4)
+    queue.remove(queue.items()[0])
+    assert queue.offer(Item("a", 9))
+    assert drain(queue) == ["a1", "a9"]
+
+
+def test_accounts_that_never_come_back_are_forgotten() -> None:
+    queue: FairQueue[Item] = FairQueue(4)
+    for number in range(20_100):
+        queue.offer(item := Item(f"account-{number}", number))
+        queue.remove(item)
+        queue.served(item)
+    assert len(queue._served_at) <= 10_001
