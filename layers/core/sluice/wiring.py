@@ -18,6 +18,7 @@ from sluice.ports import (
 )
 
 if TYPE_CHECKING:
+    from sluice.adapters.jwt_tokens import Verifier
     from sluice.http.places import Places
     from sluice.services.gateway import Gateway
 
@@ -127,3 +128,12 @@ def throttles() -> Throttles:
     from sluice.adapters.throttles import DynamoThrottles, NoThrottles
 
     return DynamoThrottles(settings.common().table_prefix) if settings.accounts().auth_throttle else NoThrottles()
+
+
+@cache
+def token_verifier() -> "Verifier":
+    """Public keys only."""
+    from sluice.adapters.jwt_tokens import Verifier
+    from sluice.adapters.keys import public_keys
+
+    return Verifier(public_keys(), settings.common().issuer)
