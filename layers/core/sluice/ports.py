@@ -10,8 +10,10 @@ from sluice.domain.contents import Exchange
 from sluice.domain.leases import Lease
 from sluice.domain.ledger import LedgerRecord
 from sluice.domain.mails import Mail, Message
+from sluice.domain.sessions import Session
 from sluice.domain.spans import Span
 from sluice.domain.throttles import Counter, Policy
+from sluice.domain.tokens import ApiToken, Claims
 from sluice.domain.usage import Amounts, Bucket
 
 
@@ -91,6 +93,59 @@ class PasswordHashes(Protocol):
 
     def verify(self, password_hash: str | None, password: str) -> bool:
         """With no hash (an unknown address) the same work is done, and the answer is False."""
+
+
+class SessionStore(Protocol):
+    """All may raise StoreUnavailable."""
+
+    def put(self, session: Session) -> None: ...
+
+    def get(self, session_id: str) -> Session | None:
+        """A consistent read."""
+
+    def of_account(self, account_id: str) -> list[Session]:
+        """In no order, ended and expired ones included; one of the last second may be missing."""
+
+    def delete(self, session_id: str, account_id: str) -> None:
+        """Errors: NotFound, also when it is another account's."""
+
+    def change_password(self, account: Account, password_hash: str, kept_session_id: str) -> None:
+        """The new password, and every session but one ended, at once. Errors: Conflict."""
+
+
+class TokenStore(Protocol):
+    """The rows of API tokens. All may raise StoreUnavailable; reads are consistent."""
+
+    def put(self, token: ApiToken) -> None: ...
+
+    def get(self, account_id: str, token_id: str) -> ApiToken | None: ...
+
+    def of_account(self, account_id: str) -> list[ApiToken]: ...
+
+    def mark_revoked(self, account_id: str, token_id: str, now_ms: int) -> None:
+        """Keeps the first moment; does nothing to a row that is gone."""
+
+    def delete(self, account_id: str, token_id: str) -> None: ...
+
+
+class GrantStore(Protocol):
+    """Which API tokens are live. All may raise StoreUnavailable and NotFound (no such account)."""
+
+    def live(self, account_id: str) -> dict[str, int]:
+        """API token id → expiry in Unix seconds."""
+
+    def add_live(self, account_id: str, token_id: str, expires_s: int, now_s: int) -> None:
+        """Errors: TokenLimitReached."""
+
+    def remove_live(self, account_id: str, token_id: str) -> None:
+        """Refused from the next request on; idempotent."""
+
+    def remove_all_live(self, account_id: str, now_s: int) -> list[str]:
+        """The ids of those that were live until now."""
+
+
+class TokenSigner(Protocol):
+    def sign(self, claims: Claims) -> str: ...
 
 
 class Throttles(Protocol):
@@ -226,3 +281,10 @@ class ContentStore(Protocol):
 
     def exchanges(self, account_id: str, request_ids: Sequence[str], now_ms: int) -> dict[str, Exchange]:
         """What is kept of these requests (100 at most) and not expired, by request id."""
+
+
+class TokenUses(Protocol):
+    """When API tokens were last used. Errors: StoreUnavailable."""
+
+    def used(self, account_id: str, token_id: str, used_ms: int) -> None:
+        """The latest moment stays; a token that is not listed any more stays so."""

@@ -9,11 +9,15 @@ from sluice import settings
 from sluice.ports import (
     AccountStore,
     ContentStore,
+    GrantStore,
     HotStore,
     LedgerReader,
     PasswordHashes,
     RollupStore,
+    SessionStore,
     Throttles,
+    TokenSigner,
+    TokenStore,
     Upstream,
 )
 
@@ -137,3 +141,33 @@ def token_verifier() -> "Verifier":
     from sluice.adapters.keys import public_keys
 
     return Verifier(public_keys(), settings.common().issuer)
+
+
+@cache
+def session_store() -> SessionStore:
+    from sluice.adapters.sessions import DynamoSessions
+
+    return DynamoSessions(settings.common().table_prefix)
+
+
+@cache
+def token_store() -> TokenStore:
+    from sluice.adapters.tokens import DynamoTokens
+
+    return DynamoTokens(settings.common().table_prefix)
+
+
+@cache
+def grant_store() -> GrantStore:
+    from sluice.adapters.grants import DynamoGrants
+
+    return DynamoGrants(settings.common().table_prefix)
+
+
+@cache
+def token_signer() -> TokenSigner:
+    """Holds the private key: for the `tokens` function only."""
+    from sluice.adapters.jwt_tokens import Signer
+    from sluice.adapters.keys import signing_key
+
+    return Signer(signing_key(), settings.common().issuer)
