@@ -6,7 +6,7 @@ A transaction on the grant would make concurrent admissions of the account fail 
 import zlib
 from typing import Any
 
-from sluice.adapters.grant_item import lease_attribute, lease_key, number
+from sluice.adapters.grant_item import lease_attribute, lease_key, limits_attribute, number
 from sluice.domain.admission import GOOD, Ask, Forms, Grant
 from sluice.domain.buckets import WINDOW_NS, charge_ns
 from sluice.domain.leases import LEASE_MS, Lease
@@ -19,7 +19,7 @@ TOKEN_IS_LIVE = "live.#token > :now_s"  # in the allow-list (a missing path comp
 STANDING_IS_GOOD = "standing = :good"  # not suspended
 NOT_BLOCKED = "blocked_until <= :now_ms"  # not serving a block for flooding
 LEASE_IS_NEW = "attribute_not_exists(leases.#lease)"  # a retry after an unclear answer is not charged twice
-LIMITS_ARE_KNOWN = "limits_version = :limits_version"  # the arithmetic below used the limits in force
+LIMITS_ARE_KNOWN = "limits = :limits"  # the arithmetic below used the limits in force, compared by value
 LEASES_HAVE_ROOM = "size(leases) < :concurrency"
 # each bucket in two forms, since expressions have no max(): see domain/buckets.py
 REQUESTS_BUSY = "tat_requests_ns > :now_ns AND tat_requests_ns <= :requests_latest_ns"  # additive: writes commute
@@ -50,11 +50,11 @@ def admission(ask: Ask, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -
         ":now_s": number(now_ms // 1000),
         ":now_ms": number(now_ms),
         ":good": {"S": GOOD},
-        ":limits_version": number(guess.limits_version),
+        ":limits": limits_attribute(limits),
     }
     clauses = [TOKEN_IS_LIVE, STANDING_IS_GOOD, NOT_BLOCKED, LEASE_IS_NEW, LIMITS_ARE_KNOWN]
     if forms.closed:
-        return _update(ask.account_id, [*clauses, CLOSED], "SET limits_version = :limits_version", names, values)
+        return _update(ask.account_id, [*clauses, CLOSED], "SET limits = :limits", names, values)
 
     charged_requests_ns = charge_ns(1, limits.rpm)
     values |= {

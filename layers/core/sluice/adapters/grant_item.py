@@ -1,6 +1,7 @@
 """The grant as DynamoDB JSON and back. Lease keys are one letter: the item must stay under 1 KB (one write unit)."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from sluice.domain.admission import Grant, Limits
@@ -32,6 +33,10 @@ def lease_attribute(lease: Lease) -> dict[str, Any]:
             "c": number(lease.completion_tokens),
         }
     }
+
+
+def limits_attribute(limits: Limits) -> dict[str, Any]:
+    return {"M": {name: number(value) for name, value in asdict(limits).items()}}
 
 
 def lease_from(attribute: Item) -> Lease:
@@ -67,7 +72,6 @@ def grant_from(item: Item) -> Grant:
         live={token: int(expiry["N"]) for token, expiry in item["live"]["M"].items()},
         standing=item["standing"]["S"],
         limits=Limits(limits["rpm"], limits["tpm"], limits["concurrency"], limits["monthly_tokens"]),
-        limits_version=_integer(item, "limits_version"),
         tat_requests_ns=_integer(item, "tat_requests_ns"),
         tat_tokens_ns=_integer(item, "tat_tokens_ns"),
         leases={"req_" + key: lease_from(value) for key, value in item["leases"]["M"].items()},

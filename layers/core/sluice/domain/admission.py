@@ -40,7 +40,6 @@ class Grant:
     live: Mapping[str, int]
     standing: str
     limits: Limits
-    limits_version: int
     tat_requests_ns: int = 0
     tat_tokens_ns: int = 0
     leases: Mapping[str, Lease] = field(default_factory=dict)

@@ -27,7 +27,6 @@ def new_grant(
         "live": {PLAYGROUND: PLAYGROUND_EXPIRES_S},
         "standing": "good",
         "limits": {"rpm": rpm, "tpm": tpm, "concurrency": concurrency, "monthly_tokens": monthly_tokens},
-        "limits_version": 1,
         "tat_requests_ns": 0,
         "tat_tokens_ns": 0,
         "leases": {},

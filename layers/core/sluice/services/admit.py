@@ -138,7 +138,7 @@ class Admission:
         return len(expired)
 
     def _first_guess(self, account_id: str, now_ms: int) -> Grant:
-        return Grant(account_id, {}, GOOD, self._defaults, limits_version=1, period=period_of(now_ms))
+        return Grant(account_id, {}, GOOD, self._defaults, period=period_of(now_ms))
 
     def _remember(self, grant: Grant) -> None:
         self._seen[grant.account_id] = grant
