@@ -1,0 +1,42 @@
+# Two commands matter: `make up` starts everything, `make test` proves it. `make help` lists the rest.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: up demo doctor test check lock clean help setup setup-dev
+BIN := .venv/bin
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+	--python-version 3.11 --extra inference --no-emit-package llama-cpp-python pyproject.toml
+
+up: setup  ## start everything on this machine; Ctrl-C stops it
+	@exec $(BIN)/sluice up
+
+demo: setup  ## walk through the whole path against the running system (in a second terminal)
+	@exec $(BIN)/sluice demo
+
+doctor: setup  ## say in plain words what is wrong with this machine or its configuration
+	@exec $(BIN)/sluice doctor
+
+test: setup-dev  ## every test; PYTEST_ARGS="-k name" for some
+	@exec $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: setup-dev  ## style, types, import arrows, the AWS template
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/cfn-lint template.yaml
+
+lock: setup  ## resolve pyproject.toml's pins into the two lock files
+	$(LOCK) --output-file requirements.lock
+	$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+setup:
+	@PYTHON="$(PYTHON)" infra/setup.sh
+
+setup-dev:
+	@PYTHON="$(PYTHON)" infra/setup.sh dev
+
+clean:  ## remove what was installed here; the data directory stays
+	rm -rf .venv .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile

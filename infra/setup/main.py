@@ -1,0 +1,91 @@
+"""`infra/setup.sh [dev]`: everything `make up` needs (with `dev`: what the tests need, too), once per lock file.
+
+The stamp in `.venv` holds a hash of the lock files and of this folder: where it fits, nothing is looked at again.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = ROOT / ".venv"
+PYTHON = ENVIRONMENT / "bin" / "python"
+TOOLS = ROOT / ".tools"
+UV_VERSION = "0.13.8"
+LOCKS = {"run": ROOT / "requirements.lock", "dev": ROOT / "requirements-dev.lock"}
+
+
+def main() -> None:
+    wanted = "dev" if "dev" in sys.argv[1:] else "run"
+    if _stamp(wanted).is_file() and _stamp(wanted).read_text() == _fingerprint(wanted):
+        return
+    from infra.setup.console import SetupError
+
+    try:
+        _set_up(wanted)
+    except SetupError as exc:
+        sys.exit(f"sluice: {exc}")
+    except KeyboardInterrupt:
+        sys.exit("\nsluice: stopped; the next `make up` goes on from here")
+    except OSError as exc:
+        sys.exit(f"sluice: setting up failed: {exc}")
+
+
+def _set_up(wanted: str) -> None:
+    from infra.setup import llama, store
+    from infra.setup.console import run, say
+
+    began = time.monotonic()
+    _make_environment()
+    uv = ENVIRONMENT / "bin" / "uv"
+    say(f"installing the packages of {LOCKS[wanted].name}")
+    install: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", PYTHON]
+    run([*install, "--require-hashes", "--requirements", LOCKS[wanted]], "installing the packages")
+    llama.install(PYTHON, TOOLS / "llama-build.log")
+    run([*install, "--no-deps", "--editable", ROOT], "installing the project itself")
+    TOOLS.mkdir(exist_ok=True)
+    store.install(TOOLS, uv)
+    _stamp(wanted).write_text(_fingerprint(wanted))
+    if wanted == "dev":  # it holds all the other has
+        _stamp("run").write_text(_fingerprint("run"))
+    say(f"everything is installed ({time.monotonic() - began:.0f} s)")
+
+
+def _make_environment() -> None:
+    from infra.setup.console import SetupError, run, say
+
+    if subprocess.run([PYTHON, "-c", "import pip"], capture_output=True).returncode if PYTHON.exists() else True:
+        say(f"making .venv with Python {sys.version.split()[0]}")
+        try:
+            # Symlinks, as the command `python -m venv` does: a copied interpreter may not find its libraries.
+            venv.EnvBuilder(with_pip=True, clear=ENVIRONMENT.exists(), symlinks=True).create(ENVIRONMENT)
+        except (subprocess.CalledProcessError, SystemExit) as exc:
+            raise SetupError(
+                "Python could not make an environment with pip in it. Debian, Ubuntu: apt-get install python3-venv"
+            ) from exc
+    pip: list[str | Path] = [
+        PYTHON,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        f"uv=={UV_VERSION}",
+    ]
+    run(pip, f"installing uv {UV_VERSION}")
+
+
+def _stamp(wanted: str) -> Path:
+    return ENVIRONMENT / f"sluice-{wanted}.stamp"
+
+
+def _fingerprint(wanted: str) -> str:
+    """A checkout that was moved has a `.venv` that points to the old place: its path is part of it."""
+    digest = hashlib.sha256(os.fsencode(ROOT))
+    for file in (LOCKS[wanted], ROOT / "pyproject.toml", *sorted(Path(__file__).parent.glob("*.py"))):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
