@@ -155,6 +155,9 @@ class Throttles(Protocol):
     def take(self, key: str, policy: Policy, now_ms: int) -> Counter:
         """Count one attempt, before it is made: parallel ones gain nothing. Errors: TooManyAttempts."""
 
+    def peek(self, key: str) -> Counter:
+        """What is counted, without counting."""
+
     def give_back(self, key: str, now_ms: int) -> None:
         """The attempt turned out right: it does not count."""
 

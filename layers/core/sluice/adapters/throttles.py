@@ -44,6 +44,13 @@ class DynamoThrottles:
             seen = stored
         raise TooManyAttempts(1)  # others took every turn meanwhile: the next one is open in a moment
 
+    def peek(self, key: str) -> Counter:
+        with dynamo.store_errors():
+            answer = dynamo.client().get_item(
+                TableName=self._table, Key=dynamo.item({"throttle_key": key}), ConsistentRead=True
+            )
+        return _counter(dynamo.values(answer.get("Item", {})))
+
     def give_back(self, key: str, now_ms: int) -> None:
         """The attempt was right and counts for nothing. A wait it caused stays: cheap, and harder to play with."""
         values = {":none": 0, ":one": 1}
@@ -116,6 +123,9 @@ class NoThrottles:
     """`SLUICE_AUTH_THROTTLE=off`: for test suites that log in a thousand times from one address."""
 
     def take(self, key: str, policy: Policy, now_ms: int) -> Counter:
+        return Counter()
+
+    def peek(self, key: str) -> Counter:
         return Counter()
 
     def give_back(self, key: str, now_ms: int) -> None:

@@ -1,0 +1,51 @@
+"""Log in: a session for the right password, and one answer, after one time, for everything else."""
+
+from dataclasses import dataclass
+
+from sluice.domain.accounts import Account, parse_address
+from sluice.domain.errors import AccountSuspended, EmailNotVerified, InvalidCredentials
+from sluice.domain.sessions import NewSession, new_session
+from sluice.ports import AccountStore, PasswordHashes, SessionStore, Throttles
+from sluice.services.login_throttle import LoginAttempt
+
+
+@dataclass(frozen=True)
+class LoggedIn:
+    account: Account
+    new: NewSession
+
+
+def login(
+    email: str,
+    password: str,
+    *,
+    client: str,
+    user_agent: str,
+    accounts: AccountStore,
+    sessions: SessionStore,
+    passwords: PasswordHashes,
+    throttles: Throttles,
+    session_hours: int,
+    now_ms: int,
+) -> LoggedIn:
+    """`client` is the caller's network address. That the address is not verified is said to its owner only.
+
+    Errors: ValidationFailed (no address at all), InvalidCredentials, EmailNotVerified, AccountSuspended,
+    TooManyAttempts, Overloaded, StoreUnavailable.
+    """
+    address = parse_address(email)
+    attempt = LoginAttempt(throttles, address.key, client, now_ms)
+    attempt.begin()
+    account = accounts.by_email(address.key)
+    right = passwords.verify(account.password_hash if account else None, password)
+    if account is None or not right:
+        raise InvalidCredentials()
+    attempt.was_right()
+    if account.status == "pending":
+        raise EmailNotVerified()
+    if account.status == "suspended":
+        raise AccountSuspended()
+    # Should the password change at this moment, this session carries the old epoch and is none.
+    new = new_session(account, hours=session_hours, user_agent=user_agent, now_ms=now_ms)
+    sessions.put(new.session)
+    return LoggedIn(account, new)

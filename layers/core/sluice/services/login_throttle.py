@@ -1,0 +1,40 @@
+"""How many times a password may be tried, see `sluice.domain.throttles`. Attempts are counted before they are made."""
+
+from sluice.domain import throttles as rules
+from sluice.ports import Throttles
+
+
+class LoginAttempt:
+    """One try of one address's password from one client."""
+
+    def __init__(self, throttles: Throttles, email_key: str, client: str, now_ms: int) -> None:
+        network = rules.client_network(client)
+        self._throttles = throttles
+        self._now_ms = now_ms
+        self._pair = rules.key(rules.LOGIN_PAIR, email_key, network)
+        self._everywhere = rules.key(rules.LOGIN_ACCOUNT, email_key)
+        self._client = rules.key(rules.LOGIN_CLIENT, network)
+        self._taken = [self._everywhere]
+
+    def begin(self) -> None:
+        """Errors: TooManyAttempts, with the longest of the waits; a refused attempt is not counted. StoreUnavailable.
+
+        A client that knew this account's password lately is not held up by what others do at its address.
+        """
+        pair, client = self._throttles.peek(self._pair), self._throttles.peek(self._client)
+        is_known = pair.good_until_ms > self._now_ms
+        not_before_ms = max(pair.not_before_ms, 0 if is_known else client.not_before_ms)
+        if not_before_ms > self._now_ms:
+            raise rules.refused(not_before_ms, self._now_ms)
+        # Below, a refusal means that another attempt came between: then that one's wait is the answer.
+        tried = self._throttles.take(self._everywhere, rules.LOGIN_ACCOUNT, self._now_ms).count
+        attacked = tried > rules.ATTACKED_FROM
+        self._throttles.take(self._pair, rules.LOGIN_PAIR_ATTACKED if attacked else rules.LOGIN_PAIR, self._now_ms)
+        if not is_known:
+            self._throttles.take(self._client, rules.LOGIN_CLIENT, self._now_ms)
+            self._taken.append(self._client)
+
+    def was_right(self) -> None:
+        self._throttles.succeeded(self._pair, self._now_ms)
+        for key in self._taken:
+            self._throttles.give_back(key, self._now_ms)
