@@ -18,6 +18,7 @@ from sluice.http.bearer import bearer_token
 from sluice.http.models_v1 import ChatBody, CompletionBody, Sampling
 from sluice.http.operation import Auth, operation, parse_body
 from sluice.http.streaming import streamed_answer, whole_answer
+from sluice.services.exchange import CLIENT_GONE_STATUS, ClientGone
 
 blueprint = Blueprint("gateway", __name__)
 TAG = "Gateway"
@@ -61,6 +62,12 @@ def _finish(response: Response) -> Response:
     if places is not None:
         response.call_on_close(places.leave)
     return response
+
+
+@blueprint.errorhandler(ClientGone)
+def _nobody_there(exc: ClientGone) -> Response:
+    """Settled already; the answer goes nowhere."""
+    return Response(status=CLIENT_GONE_STATUS)
 
 
 @blueprint.get("/v1/models")

@@ -1,0 +1,79 @@
+"""A scripted model server: each step is an event's bytes, a number of seconds to pass, or an error to raise."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from sluice.domain.errors import ModelUnavailable
+from sluice.ports import UpstreamCall
+
+
+class FakeClock:
+    """Unix time in ns, moved by hand."""
+
+    def __init__(self, now_ns: int) -> None:
+        self.now_ns = now_ns
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+    def pass_seconds(self, seconds: float) -> None:
+        self.now_ns += int(seconds * 1_000_000_000)
+
+
+Step = bytes | Exception | Callable[[], None]
+
+
+class FakeStream:
+    """Counts one completion token a chunk with content, and `prompt_tokens` from the start."""
+
+    def __init__(self, steps: Sequence[Step], prompt_tokens: int = 10) -> None:
+        self._steps = steps
+        self.prompt_tokens, self.completion_tokens, self.cached_tokens = prompt_tokens, 0, 0
+        self.closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        for step in self._steps:
+            if isinstance(step, Exception):
+                raise step
+            if callable(step):
+                step()
+                continue
+            if b'"content":"' in step:
+                self.completion_tokens += 1
+            yield step
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeUpstream:
+    def __init__(self, *steps: Step, down: bool = False) -> None:
+        self.steps, self.down = steps, down
+        self.calls: list[UpstreamCall] = []
+        self.streams: list[FakeStream] = []
+
+    def open(self, call: UpstreamCall) -> FakeStream:
+        self.calls.append(call)
+        if self.down:
+            raise ModelUnavailable()
+        self.streams.append(FakeStream(self.steps))
+        return self.streams[-1]
+
+    def models(self) -> list[dict[str, Any]]:
+        if self.down:
+            raise ModelUnavailable()
+        return [{"id": "demo", "object": "model", "context_window": 512, "capabilities": ["chat", "completions"]}]
+
+
+def chunk(text: str | None = None, reason: str | None = None) -> bytes:
+    delta = {} if text is None else {"content": text}
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+    body = {"id": "chatcmpl-x", "object": "chat.completion.chunk", "created": 1, "model": "demo", "choices": [choice]}
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def usage_chunk(prompt: int, completion: int) -> bytes:
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    body = {"id": "chatcmpl-x", "object": "chat.completion.chunk", "created": 1, "choices": [], "usage": usage}
+    return json.dumps(body, separators=(",", ":")).encode()
