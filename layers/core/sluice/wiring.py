@@ -12,18 +12,22 @@ from sluice.ports import (
     GrantStore,
     HotStore,
     LedgerReader,
+    MailStore,
+    Metrics,
     PasswordHashes,
     RollupStore,
     SessionStore,
     Throttles,
     TokenSigner,
     TokenStore,
+    TokenUses,
     Upstream,
 )
 
 if TYPE_CHECKING:
     from sluice.adapters.jwt_tokens import Verifier
     from sluice.http.places import Places
+    from sluice.services.exchange import Observer
     from sluice.services.gateway import Gateway
 
 
@@ -94,15 +98,15 @@ def upstream() -> Upstream:
 @cache
 def gateway() -> "Gateway":
     from sluice.domain.admission import Limits
-    from sluice.services.admit import Admission
     from sluice.services.gateway import Gateway
     from sluice.services.model_list import ModelList
+    from sluice.services.observe import ObservedAdmission
 
     wanted = settings.gateway()
     defaults = Limits(wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens)
     return Gateway(
         store=hot_store(),
-        admission=Admission(hot_store(), defaults),
+        admission=ObservedAdmission(hot_store(), defaults, metrics()),
         upstream=upstream(),
         models=ModelList(upstream()),
         observer=observer(),
@@ -171,3 +175,36 @@ def token_signer() -> TokenSigner:
     from sluice.adapters.keys import signing_key
 
     return Signer(signing_key(), settings.common().issuer)
+
+
+@cache
+def token_uses() -> TokenUses:
+    from sluice.adapters.token_uses import DynamoTokenUses
+
+    return DynamoTokenUses(settings.common().table_prefix)
+
+
+@cache
+def metrics() -> Metrics:
+    """Prometheus on one machine, CloudWatch's embedded format on AWS. Imported here: Prometheus reads its variable."""
+    if settings.common().local:
+        from sluice.adapters.metrics_prometheus import PrometheusMetrics
+
+        return PrometheusMetrics()
+    from sluice.adapters.metrics_emf import EmfMetrics
+
+    return EmfMetrics(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "sluice"))
+
+
+@cache
+def observer() -> "Observer":
+    from sluice.services.observe import ExchangeMetrics
+
+    return ExchangeMetrics(metrics())
+
+
+@cache
+def mail_store() -> MailStore:
+    from sluice.adapters.mails import DynamoMails
+
+    return DynamoMails(settings.common().table_prefix)

@@ -128,6 +128,7 @@ def render(error: errors.SluiceError) -> Response:
     status = status_of(error, openai=openai)
     body = openai_envelope(error) if openai else problem(error, g.get("request_id", ""))
     response = Response(json.dumps(body), status, mimetype="application/json" if openai else "application/problem+json")
+    g.error_code = row_for(type(error)).code  # for the metrics
     response.headers.update(retry_headers(error))
     response.headers.update(getattr(error, "headers", {}))
     if status == 401:

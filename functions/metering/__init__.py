@@ -1,0 +1,1 @@
+"""The ledger's stream handler: see app.py."""

@@ -1,0 +1,37 @@
+"""The ledger's stream: folds each new record into its roll-up, exactly once however often it is delivered."""
+
+import logging
+import time
+from functools import cache
+from typing import Any
+
+from sluice import wiring
+from sluice.http.logging import configure
+from sluice.services.meter import Delivery, Metering
+from sluice.services.quota_mails import QuotaMails
+
+log = logging.getLogger("sluice.metering")
+
+
+@cache
+def _metering() -> Metering:
+    mails = QuotaMails(wiring.hot_store(), wiring.account_store(), wiring.mail_store())
+    return Metering(wiring.ledger_reader(), wiring.rollup_store(), wiring.token_uses(), mails)
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """A batch of a KEYS_ONLY DynamoDB stream → partial batch response: the records to be delivered again.
+
+    Only insertions count: the mark that folding leaves on a record comes by as a modification.
+    """
+    configure()
+    inserted = [_delivery(record) for record in event.get("Records", []) if record.get("eventName") == "INSERT"]
+    failed = _metering().meter(inserted, time.time_ns() // 1_000_000)
+    log.info("ledger batch", extra={"records": len(inserted), "failed": len(failed)})
+    return {"batchItemFailures": [{"itemIdentifier": sequence_number} for sequence_number in failed]}
+
+
+def _delivery(record: dict[str, Any]) -> Delivery:
+    change = record["dynamodb"]
+    keys = change["Keys"]
+    return Delivery(change["SequenceNumber"], keys["account_id"]["S"], keys["request_id"]["S"])

@@ -1,0 +1,39 @@
+"""What is measured, declared once as data. Base units, as both Prometheus and CloudWatch want them: seconds, counts."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["count", "distribution", "level"]
+
+SECONDS = (0.001, 0.002, 0.003, 0.004, 0.006, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+WRITES = (1.0, 2.0, 3.0, 4.0)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """`labels` have few values each: a route or a reason, never an id."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    bounds: tuple[float, ...] = SECONDS
+
+
+HTTP_REQUESTS = Measure("http_requests", "count", "Answers, by route and status.", ("method", "route", "status"))
+REFUSALS = Measure("refusals", "count", "Requests on /v1 that were refused, by error code.", ("reason",))
+ADMISSION = Measure("admission_seconds", "distribution", "From asking the store to its decision, refusals included.")
+ADMISSION_WRITES = Measure("admission_writes", "distribution", "Writes one admission took.", bounds=WRITES)
+REQUESTS = Measure("requests", "count", "Settled requests, by endpoint and status.", ("endpoint", "status"))
+TOKENS = Measure("tokens", "count", "Model tokens of settled requests.", ("model", "kind"))
+FIRST_TOKEN = Measure("first_token_seconds", "distribution", "From admission to the first token.", ("endpoint",))
+SETTLEMENT = Measure("settlement_seconds", "distribution", "Both writes of a settlement, retries included.")
+SETTLEMENT_FAILURES = Measure("settlement_failures", "count", "Settlements left to the sweeper.")
+RUNNING = Measure("running_leases", "level", "Requests that are admitted and not settled.")
+SWEPT = Measure("swept", "count", "What the sweeper did.", ("what",))
+METERED = Measure("metered_records", "count", "Ledger records that metering saw.", ("result",))
+
+MEASURES = (
+    HTTP_REQUESTS, REFUSALS, ADMISSION, ADMISSION_WRITES, REQUESTS, TOKENS, FIRST_TOKEN, SETTLEMENT,
+    SETTLEMENT_FAILURES, RUNNING, SWEPT, METERED,
+)  # fmt: skip

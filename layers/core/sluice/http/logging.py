@@ -1,0 +1,119 @@
+"""Structured logs: one JSON object a line, with the request id, and never a secret or what people wrote.
+
+Three rules hold that, each without knowing who logs what:
+1. Fields come from a list (FIELDS); whatever else a record carries is left out.
+2. A text may hold nothing that looks like a credential (REDACTED): it is replaced, whoever put it there.
+3. Of an exception only its type and where it happened are written. Its message may quote anything: a validation
+   error quotes the password, a decoding error the prompt. Only our own errors' messages, and the store's error code,
+   are known not to.
+"""
+
+import json
+import logging
+import os
+import re
+import sys
+import traceback
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, TextIO
+
+from flask import g, has_app_context
+
+from sluice.domain.errors import SluiceError
+
+FIELDS = (
+    "request_id", "account_id", "token_id", "mail_id", "model", "endpoint", "route", "method", "status", "code", "kind",
+    "reason", "attempts", "records", "failed", "accounts", "leases", "settled", "cleared", "requeued", "seconds", "pid",
+)  # fmt: skip
+MAX_TEXT = 2_000
+REMOVED = "[removed]"
+REDACTED = (
+    # A JWT, an API token of ours or anyone's, whole or cut off at either dot.
+    re.compile(r"\beyJ[\w-]{8,}(?:\.[\w-]+){0,2}"),
+    # A mailed code: a mail's id, a dot, its code. A mail's id alone is no secret.
+    re.compile(r"(?<=mail_)\w{8,}\.[\w-]{8,}"),
+    # A session token: a session's id, a dot, its secret.
+    re.compile(r"(?<=ses_)\w{8,}\.[\w-]{8,}"),
+    # What a header or a cookie carries.
+    re.compile(r"(?i)(?<=bearer )[\w.~+/=-]{8,}|(?<=basic )[\w+/=-]{4,}"),
+    re.compile(r"(?i)(?<=sluice_session=)[^;\s\"']+"),
+    # name=value, "name": "value", name='value': with a space in it only where it is quoted.
+    re.compile(
+        r"(?i)(?<![\w-])[\"']?(?:\w*password\w*|token|secret|authorization|cookie|prompt|messages|content|input_value)"
+        r"[\"']?\s*[=:]\s*(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s,;&)}\]]+)"
+    ),
+    # user:password@ of a URL
+    re.compile(r"(?<=://)[^/\s@]+(?=@)"),
+)
+
+
+def redacted(text: str) -> str:
+    for pattern in REDACTED:
+        text = pattern.sub(REMOVED, text)
+    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"
+
+
+class JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": redacted(record.getMessage()),
+        }
+        if has_app_context() and "request_id" in g:
+            entry["request_id"] = g.request_id
+            entry["server_request_id"] = g.get("server_request_id")
+        for name in FIELDS:
+            if not hasattr(record, name):
+                continue
+            value = getattr(record, name)
+            entry[name] = value if isinstance(value, bool | int | float | None) else redacted(str(value))
+        if record.exc_info and record.exc_info[1] is not None:
+            entry["exception"] = described(record.exc_info[1])
+        return json.dumps(entry, ensure_ascii=False)
+
+
+def described(exc: BaseException) -> list[dict[str, Any]]:
+    """The exception and what caused it, innermost last: types and places, messages only where they are our own."""
+    chain: list[dict[str, Any]] = []
+    step: BaseException | None = exc
+    while step is not None and len(chain) < 5:
+        told: dict[str, Any] = {"type": f"{type(step).__module__}.{type(step).__qualname__}"}
+        if isinstance(step, SluiceError):
+            told["message"] = redacted(step.message)
+        elif isinstance(step, OSError) and step.strerror:
+            told["message"] = step.strerror
+        code = _sdk_code(step)
+        if code:
+            told["code"] = code
+        told["at"] = _places(step.__traceback__)
+        chain.append(told)
+        step = step.__cause__ or (None if step.__suppress_context__ else step.__context__)
+    return chain
+
+
+def _sdk_code(exc: BaseException) -> str:
+    answer = getattr(exc, "response", None)
+    error = answer.get("Error") if isinstance(answer, dict) else None
+    return str(error.get("Code", "")) if isinstance(error, dict) else ""
+
+
+def _places(trace: TracebackType | None) -> list[str]:
+    """`file.py:12 function`, never the line itself: source is no secret, but a line may hold a literal that is."""
+    return [f"{os.path.basename(f.filename)}:{f.lineno} {f.name}" for f in traceback.extract_tb(trace)[-12:]]
+
+
+def configure(level: str | int = logging.INFO, out: TextIO | None = None) -> None:
+    """Log to standard error (Lambda and supervisor both keep it), for the whole process. Safe to repeat."""
+    root = logging.getLogger()
+    for handler in root.handlers:
+        if isinstance(handler.formatter, JsonFormatter):
+            return
+    handler = logging.StreamHandler(out or sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root.handlers[:] = [handler]  # Lambda's own handler writes plain text, messages of exceptions and all
+    root.setLevel(level)
+    for noisy in ("botocore", "urllib3", "werkzeug"):  # at lower levels they log bodies and headers
+        logging.getLogger(noisy).setLevel(logging.WARNING)
