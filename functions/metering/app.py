@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from sluice import wiring
+from sluice.domain import measures
 from sluice.http.logging import configure
 from sluice.services.meter import Delivery, Metering
 from sluice.services.quota_mails import QuotaMails
@@ -27,6 +28,9 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     configure()
     inserted = [_delivery(record) for record in event.get("Records", []) if record.get("eventName") == "INSERT"]
     failed = _metering().meter(inserted, time.time_ns() // 1_000_000)
+    for result, records in (("failed", len(failed)), ("folded", len(inserted) - len(failed))):
+        wiring.metrics().count(measures.METERED, records, result=result)
+    wiring.metrics().flush()
     log.info("ledger batch", extra={"records": len(inserted), "failed": len(failed)})
     return {"batchItemFailures": [{"itemIdentifier": sequence_number} for sequence_number in failed]}
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sluice.domain.measures import Measure
 from sluice.domain.accounts import Account, PendingCode
 from sluice.domain.admission import Ask, Forms, Grant
 from sluice.domain.contents import Exchange
 from sluice.domain.leases import Lease
 from sluice.domain.ledger import LedgerRecord
 from sluice.domain.mails import Mail, Message
+from sluice.domain.measures import Measure
 from sluice.domain.sessions import Session
 from sluice.domain.spans import Span
 from sluice.domain.throttles import Counter, Policy
@@ -309,3 +309,13 @@ class Metrics(Protocol):
 
     def flush(self) -> None:
         """At the end of a request or an event: write out what was collected, where that is needed."""
+
+
+class BusyAccounts(Protocol):
+    """The accounts with running requests. Errors: StoreUnavailable."""
+
+    def accounts(self, shard: str) -> Iterator[str]:
+        """Their ids. The list may lag: it holds some that are idle, and lacks those of the last moment."""
+
+    def clear(self, account_id: str) -> bool:
+        """Take an account that runs nothing off the list; False when it runs something, or was off it."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sluice import settings
 from sluice.ports import (
     AccountStore,
+    BusyAccounts,
     ContentStore,
     GrantStore,
     HotStore,
@@ -208,3 +209,10 @@ def mail_store() -> MailStore:
     from sluice.adapters.mails import DynamoMails
 
     return DynamoMails(settings.common().table_prefix)
+
+
+@cache
+def busy_accounts() -> BusyAccounts:
+    from sluice.adapters.busy import DynamoBusyAccounts
+
+    return DynamoBusyAccounts(settings.common().table_prefix)

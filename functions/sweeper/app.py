@@ -1,0 +1,49 @@
+"""Every minute: settles the requests whose holder died, and shows mails that stuck to the mailer again."""
+
+import logging
+import time
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+from sluice import wiring
+from sluice.domain import measures
+from sluice.domain.errors import StoreUnavailable
+from sluice.http.logging import configure
+from sluice.services.requeue_mails import requeue_stuck_mails
+from sluice.services.sweep import Sweeper
+
+log = logging.getLogger("sluice.sweeper")
+
+RUN_MS = 45_000  # before the next run starts, and before Lambda's own limit of a minute ends this one
+
+
+@cache
+def _sweeper() -> Sweeper:
+    return Sweeper(wiring.hot_store(), wiring.busy_accounts(), _now_ms)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """A schedule's event → what was done. Never raises for the store: the next run comes in a minute."""
+    configure()
+    started_ms = _now_ms()
+    requeued = _requeue_mails(started_ms)
+    swept = _sweeper().sweep(started_ms + RUN_MS)
+    done = {**asdict(swept), "requeued": requeued}
+    for what in ("settled", "cleared", "failed", "requeued"):
+        wiring.metrics().count(measures.SWEPT, done[what], what=what)
+    wiring.metrics().flush()
+    log.info("swept", extra={**done, "seconds": (_now_ms() - started_ms) / 1000})
+    return done
+
+
+def _requeue_mails(now_ms: int) -> int:
+    try:
+        return requeue_stuck_mails(wiring.mail_store(), now_ms)
+    except StoreUnavailable as exc:
+        log.warning("stuck mails not looked for", exc_info=exc)
+        return 0
