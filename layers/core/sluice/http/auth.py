@@ -34,11 +34,11 @@ class Caller:
 def require_session(admin: bool = False) -> Caller:
     """Errors: NotAuthenticated, CrossSiteRequest, AccountSuspended, Forbidden (not an admin), StoreUnavailable."""
     session_token, from_cookie = _session_token()
-    if from_cookie and request.method not in SAFE_METHODS:
-        require_same_origin()
     found = sessions.authenticate(
         session_token, sessions=wiring.session_store(), accounts=wiring.account_store(), now_ms=now_ms()
     )
+    if from_cookie and request.method not in SAFE_METHODS:
+        require_same_origin()
     caller = Caller(found.account.account_id, found.session.session_id, found.account.role)
     if admin and not caller.is_admin:
         raise errors.Forbidden()
@@ -60,20 +60,20 @@ def _session_token() -> tuple[str, bool]:
 
 
 def require_same_origin() -> None:
-    """Raises CrossSiteRequest unless the browser says, by either header, that our own page asks.
+    """Raises CrossSiteRequest unless the browser says that our own page asks.
 
-    `Sec-Fetch-Site` cannot be set by a page's script. Where a browser has none, `Origin` must be our own: the base
-    URL's, or the address this request itself was made to (a page cannot choose its victim's Host header).
+    `Sec-Fetch-Site` no page's script can set; older browsers send only `Origin`, which must be the base URL's, or the
+    address this very request was made to (a page cannot choose its victim's Host header). One must be there, and
+    none may speak against it.
     """
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        if site == "same-origin":
-            return
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    own = {_origin(settings.common().base_url), _origin(request.host_url)}
+    if (
+        (site is None and origin is None)
+        or site not in (None, "same-origin")
+        or (origin or min(own)).lower() not in own
+    ):
         raise errors.CrossSiteRequest()
-    origin = request.headers.get("Origin", "")
-    if origin and origin in {_origin(settings.accounts().base_url), _origin(request.host_url)}:
-        return
-    raise errors.CrossSiteRequest()
 
 
 def _origin(url: str) -> str:

@@ -15,7 +15,10 @@ class Authenticated:
 
 
 def authenticate(session_token: str, *, sessions: SessionStore, accounts: AccountStore, now_ms: int) -> Authenticated:
-    """Two consistent reads, no cache: ended means ended. Errors: NotAuthenticated, AccountSuspended, StoreUnavailable."""
+    """Two consistent reads, no cache: ended means ended.
+
+    Errors: NotAuthenticated, AccountSuspended, StoreUnavailable.
+    """
     session_id, secret = parse_session_token(session_token)
     session = sessions.get(session_id)
     account = accounts.get(session.account_id) if session else None

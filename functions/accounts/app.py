@@ -1,0 +1,226 @@
+"""`/auth/…` and `/account…`: login and logout, sessions, passwords, one's own profile."""
+
+from functools import cache
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from sluice import settings, wiring
+from sluice.domain import errors
+from sluice.http.auth import COOKIE, Caller, now_ms
+from sluice.http.client import client_address
+from sluice.http.models_accounts import (
+    AccountInfo,
+    ChangePasswordBody,
+    ForgotPasswordBody,
+    LoginAnswer,
+    LoginBody,
+    PasswordChanged,
+    ResetPasswordBody,
+    ResetRequested,
+    SessionInfo,
+    SessionList,
+)
+from sluice.http.operation import Auth, operation
+from sluice.services.account_overview import account_overview
+from sluice.services.change_password import change_password
+from sluice.services.login import login
+from sluice.services.redeem_throttle import redeeming
+from sluice.services.reset_password import request_password_reset, reset_password
+from sluice.services.sessions import current_sessions, end_session
+
+blueprint = Blueprint("accounts", __name__)
+AUTH, ACCOUNT = "Authentication", "Account"
+BY_PASSWORD = (errors.TooManyAttempts, errors.Overloaded, errors.StoreUnavailable)
+
+
+@blueprint.post("/auth/login")
+@operation(
+    "Log in",
+    tag=AUTH,
+    body=LoginBody,
+    answers={200: LoginAnswer},
+    errors=(
+        errors.ValidationFailed,
+        errors.InvalidCredentials,
+        errors.EmailNotVerified,
+        errors.AccountSuspended,
+        *BY_PASSWORD,
+    ),
+    description="Sets the cookie `sluice_session`; programs send the session token as a bearer instead.",
+)
+def log_in(body: LoginBody) -> Response:
+    logged_in = login(
+        body.email,
+        body.password,
+        client=client_address(),
+        user_agent=request.user_agent.string,
+        accounts=wiring.account_store(),
+        sessions=wiring.session_store(),
+        passwords=wiring.password_hashes(),
+        throttles=wiring.throttles(),
+        session_hours=settings.accounts().session_hours,
+        now_ms=now_ms(),
+    )
+    answer = LoginAnswer.of(logged_in.account, logged_in.new)
+    response = Response(answer.model_dump_json(), 200, mimetype="application/json")
+    _set_cookie(response, logged_in.new.session_token, settings.accounts().session_hours * 3600)
+    return response
+
+
+@blueprint.post("/auth/logout")
+@operation("Log out", tag=AUTH, auth=Auth.SESSION, answers={204: None}, errors=(errors.StoreUnavailable,))
+def log_out(caller: Caller) -> Response:
+    end_session(caller.session_id, caller.account_id, sessions=wiring.session_store())
+    response = Response(status=204)
+    _set_cookie(response, "", 0)
+    return response
+
+
+@blueprint.post("/auth/forgot-password")
+@operation(
+    "Ask for a mail to reset a forgotten password",
+    tag=AUTH,
+    body=ForgotPasswordBody,
+    answers={202: ResetRequested},
+    errors=(errors.ValidationFailed, errors.StoreUnavailable),
+    description="The same answer for every address, known or not.",
+)
+def forgot_password(body: ForgotPasswordBody) -> ResetRequested:
+    request_password_reset(
+        body.email,
+        accounts=wiring.account_store(),
+        mails=wiring.mail_store(),
+        may_mail=wiring.may_mail(client_address()),
+        now_ms=now_ms(),
+    )
+    return ResetRequested()
+
+
+@blueprint.post("/auth/reset-password")
+@operation(
+    "Set a new password with a mailed code",
+    tag=AUTH,
+    body=ResetPasswordBody,
+    answers={200: PasswordChanged},
+    errors=(errors.MailedCodeInvalid, errors.ValidationFailed, *BY_PASSWORD),
+    description="Single use. Ends every session.",
+)
+def reset(body: ResetPasswordBody) -> PasswordChanged:
+    from sluice.adapters.keys import mailed_code_key
+    from sluice.adapters.passwords import common_passwords
+
+    with redeeming(wiring.throttles(), client_address(), now_ms()):
+        reset_password(
+            body.token,
+            body.password,
+            key=mailed_code_key(),
+            accounts=wiring.account_store(),
+            mails=wiring.mail_store(),
+            hash_password=wiring.password_hashes().hash,
+            common_passwords=common_passwords(),
+            now_ms=now_ms(),
+        )
+    return PasswordChanged()
+
+
+@blueprint.post("/auth/change-password")
+@operation(
+    "Change one's own password",
+    tag=AUTH,
+    auth=Auth.SESSION,
+    body=ChangePasswordBody,
+    answers={200: PasswordChanged},
+    errors=(errors.ValidationFailed, errors.InvalidCredentials, errors.Conflict, *BY_PASSWORD),
+    description="Ends every other session.",
+)
+def change(caller: Caller, body: ChangePasswordBody) -> PasswordChanged:
+    from sluice.adapters.passwords import common_passwords
+
+    change_password(
+        body.current_password,
+        body.new_password,
+        account_id=caller.account_id,
+        session_id=caller.session_id,
+        accounts=wiring.account_store(),
+        sessions=wiring.session_store(),
+        mails=wiring.mail_store(),
+        passwords=wiring.password_hashes(),
+        common_passwords=common_passwords(),
+        throttles=wiring.throttles(),
+        now_ms=now_ms(),
+    )
+    return PasswordChanged()
+
+
+@blueprint.get("/account")
+@operation(
+    "One's own account, its limits and its month",
+    tag=ACCOUNT,
+    auth=Auth.SESSION,
+    answers={200: AccountInfo},
+    errors=(errors.StoreUnavailable,),
+)
+def account(caller: Caller) -> AccountInfo:
+    found = account_overview(
+        caller.account_id,
+        accounts=wiring.account_store(),
+        grants=wiring.hot_store(),
+        ledger=wiring.ledger_reader(),
+        rollups=wiring.rollup_store(),
+        now_ms=now_ms(),
+    )
+    return AccountInfo.of_overview(found)
+
+
+@blueprint.get("/account/sessions")
+@operation(
+    "Where one is logged in, newest first",
+    tag=ACCOUNT,
+    auth=Auth.SESSION,
+    answers={200: SessionList},
+    errors=(errors.StoreUnavailable,),
+)
+def list_sessions(caller: Caller) -> SessionList:
+    found = current_sessions(
+        caller.account_id, sessions=wiring.session_store(), accounts=wiring.account_store(), now_ms=now_ms()
+    )
+    return SessionList(data=[SessionInfo.of(session, caller.session_id) for session in found])
+
+
+@blueprint.delete("/account/sessions/<session_id>")
+@operation(
+    "End one session",
+    tag=ACCOUNT,
+    auth=Auth.SESSION,
+    answers={204: None},
+    errors=(errors.NotFound, errors.StoreUnavailable),
+)
+def end_one_session(caller: Caller, session_id: str) -> None:
+    end_session(session_id, caller.account_id, sessions=wiring.session_store())
+
+
+def _set_cookie(response: Response, session_token: str, max_age_seconds: int) -> None:
+    response.set_cookie(
+        COOKIE,
+        session_token,
+        max_age=max_age_seconds,
+        path="/",
+        secure=settings.common().https,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+@cache
+def _wsgi() -> Any:
+    from apig_wsgi import make_lambda_handler
+
+    from sluice.http.app import create_app
+
+    return make_lambda_handler(create_app([blueprint], https=settings.common().https))
+
+
+def handler(event: dict[str, Any], context: object) -> Any:
+    """API Gateway's proxy event (AWS Lambda)."""
+    return _wsgi()(event, context)

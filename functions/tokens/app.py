@@ -1,0 +1,146 @@
+"""`/tokens…` and the public keys: the only function that holds the key API tokens are signed with."""
+
+from functools import cache
+from typing import Any
+
+from flask import Blueprint, Response, json
+
+from sluice import settings, wiring
+from sluice.domain import errors
+from sluice.http.auth import Caller, now_ms
+from sluice.http.models_tokens import IssuedTokenInfo, IssueTokenBody, KeySet, RevokedAll, TokenInfo, TokenList
+from sluice.http.operation import Auth, operation
+from sluice.services.issue_token import issue_token
+from sluice.services.list_tokens import list_tokens, one_token
+from sluice.services.revoke_token import delete_token, revoke_all, revoke_token
+
+blueprint = Blueprint("tokens", __name__)
+TAG = "API tokens"
+KEYS_CACHED_SECONDS = 300  # how long after a rotation a client may not know the new key yet
+
+
+@blueprint.post("/tokens")
+@operation(
+    "Issue an API token",
+    tag=TAG,
+    auth=Auth.SESSION,
+    body=IssueTokenBody,
+    answers={201: IssuedTokenInfo},
+    errors=(errors.ValidationFailed, errors.TokenLimitReached, errors.StoreUnavailable),
+    description="The token itself is shown this once. At most 25 are live at a time.",
+)
+def issue(caller: Caller, body: IssueTokenBody) -> IssuedTokenInfo:
+    issued = issue_token(
+        caller.account_id,
+        name=body.name,
+        lifetime_s=body.expires_in,
+        scopes=body.scopes_wanted,
+        models=body.models_wanted,
+        tokens=wiring.token_store(),
+        grants=wiring.grant_store(),
+        signer=wiring.token_signer(),
+        now_ms=now_ms(),
+    )
+    return IssuedTokenInfo.of(issued)
+
+
+@blueprint.get("/tokens")
+@operation(
+    "One's API tokens, newest first",
+    tag=TAG,
+    auth=Auth.SESSION,
+    answers={200: TokenList},
+    errors=(errors.StoreUnavailable,),
+)
+def list_all(caller: Caller) -> TokenList:
+    found = list_tokens(caller.account_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms())
+    return TokenList(data=[TokenInfo.of(listed) for listed in found])
+
+
+@blueprint.get("/tokens/<token_id>")
+@operation(
+    "One API token",
+    tag=TAG,
+    auth=Auth.SESSION,
+    answers={200: TokenInfo},
+    errors=(errors.NotFound, errors.StoreUnavailable),
+)
+def one(caller: Caller, token_id: str) -> TokenInfo:
+    return TokenInfo.of(
+        one_token(
+            caller.account_id, token_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms()
+        )
+    )
+
+
+@blueprint.post("/tokens/<token_id>/revoke")
+@operation(
+    "Revoke an API token",
+    tag=TAG,
+    auth=Auth.SESSION,
+    answers={200: TokenInfo},
+    errors=(errors.NotFound, errors.StoreUnavailable),
+    description="The next request with it gets 401. Revoking it again changes nothing.",
+)
+def revoke(caller: Caller, token_id: str) -> TokenInfo:
+    return TokenInfo.of(
+        revoke_token(
+            caller.account_id, token_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms()
+        )
+    )
+
+
+@blueprint.delete("/tokens/<token_id>")
+@operation(
+    "Revoke an API token and take it off the list",
+    tag=TAG,
+    auth=Auth.SESSION,
+    answers={204: None},
+    errors=(errors.NotFound, errors.StoreUnavailable),
+)
+def delete(caller: Caller, token_id: str) -> None:
+    delete_token(caller.account_id, token_id, tokens=wiring.token_store(), grants=wiring.grant_store())
+
+
+@blueprint.post("/tokens/revoke-all")
+@operation(
+    "Revoke all API tokens",
+    tag=TAG,
+    auth=Auth.SESSION,
+    answers={200: RevokedAll},
+    errors=(errors.StoreUnavailable,),
+)
+def revoke_every(caller: Caller) -> RevokedAll:
+    return RevokedAll(
+        revoked=revoke_all(caller.account_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms())
+    )
+
+
+@blueprint.get("/.well-known/jwks.json")
+@operation(
+    "The public keys of API tokens",
+    tag=TAG,
+    answers={200: KeySet},
+    errors=(errors.Unavailable,),
+    description="RFC 7517",
+)
+def published_keys() -> Response:
+    from sluice.adapters.keys import jwks
+
+    response = Response(json.dumps(jwks()), mimetype="application/json")
+    response.headers["Cache-Control"] = f"public, max-age={KEYS_CACHED_SECONDS}"
+    return response
+
+
+@cache
+def _wsgi() -> Any:
+    from apig_wsgi import make_lambda_handler
+
+    from sluice.http.app import create_app
+
+    return make_lambda_handler(create_app([blueprint], https=settings.common().https))
+
+
+def handler(event: dict[str, Any], context: object) -> Any:
+    """API Gateway's proxy event (AWS Lambda)."""
+    return _wsgi()(event, context)
