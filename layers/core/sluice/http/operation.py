@@ -15,6 +15,7 @@ from flask import Response, json, request
 from pydantic import BaseModel, ValidationError
 
 from sluice.domain import errors
+from sluice.domain.errors import SluiceError
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -34,7 +35,7 @@ class Operation:
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     answers: Mapping[int, type[BaseModel] | str | None] = field(default_factory=dict)  # a str is a media type
-    errors: tuple[type[errors.SluiceError], ...] = ()
+    errors: tuple[type[SluiceError], ...] = ()
     description: str = ""
     documented_body: type[BaseModel] | None = None  # parsed by the view itself, at a moment of its own
 
@@ -47,7 +48,7 @@ def operation(
     body: type[BaseModel] | None = None,
     query: type[BaseModel] | None = None,
     answers: Mapping[int, type[BaseModel] | str | None],
-    errors: tuple[type[errors.SluiceError], ...] = (),
+    errors: tuple[type[SluiceError], ...] = (),
     description: str = "",
     documented_body: type[BaseModel] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
