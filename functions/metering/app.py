@@ -9,15 +9,13 @@ from sluice import wiring
 from sluice.domain import measures
 from sluice.http.logging import configure
 from sluice.services.meter import Delivery, Metering
-from sluice.services.quota_mails import QuotaMails
 
 log = logging.getLogger("sluice.metering")
 
 
 @cache
 def _metering() -> Metering:
-    mails = QuotaMails(wiring.hot_store(), wiring.account_store(), wiring.mail_store())
-    return Metering(wiring.ledger_reader(), wiring.rollup_store(), wiring.token_uses(), mails)
+    return Metering(wiring.ledger_reader(), wiring.rollup_store(), wiring.token_uses(), wiring.quota_mails())
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:

@@ -280,9 +280,6 @@ class RollupStore(Protocol):
 class ContentStore(Protocol):
     """Logged prompts and responses. Errors: StoreUnavailable."""
 
-    def put_exchange(self, account_id: str, request_id: str, prompt: str, response: str, now_ms: int) -> None:
-        """Keep both, each cut to 16 KB, for as long as the adapter was built to keep them."""
-
     def exchanges(self, account_id: str, request_ids: Sequence[str], now_ms: int) -> dict[str, Exchange]:
         """What is kept of these requests (100 at most) and not expired, by request id."""
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from sluice import settings
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sluice.http.places import Places
     from sluice.services.exchange import Observer
     from sluice.services.gateway import Gateway
+    from sluice.services.quota_mails import QuotaMails
 
 
 @cache
@@ -55,10 +56,9 @@ def rollup_store() -> RollupStore:
 
 @cache
 def content_store() -> ContentStore:
-    """For the gateway, which writes, and the usage pages, which read."""
     from sluice.adapters.contents import DynamoContents
 
-    return DynamoContents(settings.common().table_prefix, settings.gateway().content_days)
+    return DynamoContents(settings.common().table_prefix)
 
 
 @cache
@@ -107,7 +107,7 @@ def gateway() -> "Gateway":
     defaults = Limits(wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens)
     return Gateway(
         store=hot_store(),
-        admission=ObservedAdmission(hot_store(), defaults, metrics()),
+        admission=ObservedAdmission(hot_store(), defaults, metrics(), partial(quota_mails().check, refused=True)),
         upstream=upstream(),
         models=ModelList(upstream()),
         observer=observer(),
@@ -216,3 +216,10 @@ def busy_accounts() -> BusyAccounts:
     from sluice.adapters.busy import DynamoBusyAccounts
 
     return DynamoBusyAccounts(settings.common().table_prefix)
+
+
+@cache
+def quota_mails() -> "QuotaMails":
+    from sluice.services.quota_mails import QuotaMails
+
+    return QuotaMails(hot_store(), account_store(), mail_store())

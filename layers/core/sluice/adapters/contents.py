@@ -1,4 +1,7 @@
-"""Logged prompts and responses: items of the contents table named as their request, gone after the retention."""
+"""Logged prompts and responses, as they are read: items of the contents table named as their request.
+
+The hot store writes them (`put_content`), for accounts that want them kept.
+"""
 
 import random
 import time
@@ -6,32 +9,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from sluice.adapters import dynamo
-from sluice.domain.contents import Exchange, cut, expires_s
+from sluice.domain.contents import Exchange
 from sluice.domain.errors import StoreUnavailable
 
-SCHEMA = 1
 BATCH_TRIES = 5  # the store answers in parts when they are large, or when it is throttled
 
 
 class DynamoContents:
     """`sluice.ports.ContentStore`."""
 
-    def __init__(self, table_prefix: str, retention_days: int) -> None:
+    def __init__(self, table_prefix: str) -> None:
         self._table = table_prefix + "contents"
-        self._retention_days = retention_days
-
-    def put_exchange(self, account_id: str, request_id: str, prompt: str, response: str, now_ms: int) -> None:
-        """Whoever calls this has asked whether the account wants its content kept. Safe to repeat."""
-        exchange = {
-            "account_id": account_id,
-            "item_id": request_id,
-            "prompt": cut(prompt),
-            "response": cut(response),
-            "created_ms": now_ms,
-            "ttl_s": expires_s(now_ms, self._retention_days),
-            "schema": SCHEMA,
-        }
-        dynamo.write(lambda: dynamo.client().put_item(TableName=self._table, Item=dynamo.item(exchange)))
 
     def exchanges(self, account_id: str, request_ids: Sequence[str], now_ms: int) -> dict[str, Exchange]:
         """TTL deletes late, so what has expired is left out here."""

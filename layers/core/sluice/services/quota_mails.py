@@ -4,6 +4,7 @@ from collections import OrderedDict
 from datetime import date
 
 from sluice.domain.mails import Kind
+from sluice.domain.periods import period_of
 from sluice.domain.quota import notices_due
 from sluice.ports import AccountStore, HotStore, MailStore
 from sluice.services.queue_mail import queue_mail
@@ -21,6 +22,8 @@ class QuotaMails:
     def check(self, account_id: str, now_ms: int, *, refused: bool = False) -> list[Kind]:
         """→ the mails that were new. `refused`: a request was refused because it did not fit the quota any more.
         Errors: StoreUnavailable."""
+        if refused and (account_id, period_of(now_ms), Kind.QUOTA_100) in self._told:
+            return []  # refusals come in floods: this one costs nothing
         grant = self._grants.grant(account_id)
         if grant is None:
             return []
