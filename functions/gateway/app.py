@@ -15,7 +15,7 @@ from sluice.domain.tokens import Claims
 from sluice.http import connection
 from sluice.http.app import create_app
 from sluice.http.bearer import bearer_token
-from sluice.http.models_v1 import ChatBody, CompletionBody, Sampling
+from sluice.http.models_v1 import ChatBody, CompletionBody, EmbeddingBody, Sampling
 from sluice.http.operation import Auth, operation, parse_body
 from sluice.http.streaming import streamed_answer, whole_answer
 from sluice.services.exchange import CLIENT_GONE_STATUS, ClientGone
@@ -121,6 +121,34 @@ def chat_completions() -> Response:
 )
 def completions() -> Response:
     return _complete(CompletionBody, "completions", "/v1/completions", "completions")
+
+
+@blueprint.post("/v1/embeddings")
+@operation(
+    "Turn texts into vectors",
+    tag=TAG,
+    auth=Auth.API_TOKEN,
+    answers={200: None},
+    errors=COMPLETION_ERRORS,
+    documented_body=EmbeddingBody,
+)
+def embeddings() -> dict[str, Any]:
+    claims, gateway = _authenticate("embeddings"), wiring.gateway()
+    with gateway.welcome(claims):
+        body = parse_body(EmbeddingBody)
+        model = gateway.model_for(claims, body.model, "embeddings")
+    g.rate_account = claims.account_id
+    exchange, _ = gateway.start(
+        claims,
+        g.server_request_id,
+        {**model, "context_window": None},  # each input may fill it
+        "embeddings",
+        stream=False,
+        prompt_bytes=len(request.get_data(cache=True)),
+        max_tokens=0,
+        client_gone=connection.watch(request.environ),
+    )
+    return gateway.embed(exchange, body.forwarded())
 
 
 def _authenticate(scope: str | None) -> Claims:

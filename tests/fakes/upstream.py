@@ -60,6 +60,14 @@ class FakeUpstream:
         self.streams.append(FakeStream(self.steps))
         return self.streams[-1]
 
+    def fetch(self, call: UpstreamCall) -> dict[str, Any]:
+        self.calls.append(call)
+        if self.down:
+            raise ModelUnavailable()
+        usage = {"prompt_tokens": 3, "total_tokens": 3}
+        data = [{"object": "embedding", "index": 0, "embedding": [0.6, 0.8]}]
+        return {"object": "list", "data": data, "model": "demo", "usage": usage}
+
     def models(self) -> list[dict[str, Any]]:
         if self.down:
             raise ModelUnavailable()

@@ -233,6 +233,9 @@ class Upstream(Protocol):
     def open(self, call: UpstreamCall) -> UpstreamStream:
         """Errors: ModelUnavailable, Overloaded, UpstreamTimeout, InvalidModelRequest, ModelNotFound."""
 
+    def fetch(self, call: UpstreamCall) -> dict[str, Any]:
+        """An answer that is no stream (embeddings). Errors: as `open`."""
+
     def models(self) -> list[dict[str, Any]]:
         """OpenAI's model objects, each with `context_window` where the server tells. Errors: ModelUnavailable."""
 

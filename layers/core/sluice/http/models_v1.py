@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, f
 MAX_MESSAGES = 2048
 MAX_STOPS = 4
 MAX_CHOICES = 1
+MAX_INPUTS = 2048
 
 
 def _no_bool(value: Any) -> Any:
@@ -41,7 +42,7 @@ class ToolCall(Loose):
 
 
 class Message(Loose):
-    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[TextPart] | None = None
     name: str | None = None
     tool_calls: list[ToolCall] | None = Field(None, max_length=128)
@@ -215,3 +216,26 @@ class CompletionBody(Sampling):
     def forwarded(self) -> dict[str, Any]:
         own = {"max_tokens", "stream", "stream_options", "user", "n", "best_of", "suffix"}
         return self.model_dump(exclude=own, exclude_none=True)
+
+
+class EmbeddingBody(Loose):
+    model: str = Field(min_length=1, max_length=256)
+    input: str | list[str] | list[Integer] | list[list[Integer]] = Field(union_mode="left_to_right")
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[Integer, Field(ge=1)] | None = None
+    user: str | None = None
+
+    @field_validator("input")
+    @classmethod
+    def _some_text(cls, value: Any) -> Any:
+        if isinstance(value, list) and not 1 <= len(value) <= MAX_INPUTS:
+            raise ValueError(f"from 1 to {MAX_INPUTS} inputs")
+        texts = value if isinstance(value, list) else [value]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("send text: arrays of token ids are not supported")
+        if not all(texts):
+            raise ValueError("an input must not be empty")
+        return value
+
+    def forwarded(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"user"}, exclude_none=True)

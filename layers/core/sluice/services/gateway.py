@@ -20,6 +20,7 @@ log = logging.getLogger("sluice.gateway")
 
 # What a chat template and a default system prompt may add around the caller's text, in model tokens.
 TEMPLATE_TOKENS = 64
+EMBED_SECONDS = 25.0  # nothing renews the lease of an answer that is no stream: it must be there before 30 s
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,19 @@ class Gateway:
         except BaseException as exc:
             exchange.fail(exc)
             raise
+
+    def embed(self, exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any]:
+        """One answer, not streamed, settled in any case. Errors: as `Upstream.fetch`."""
+        seconds = min(self.deadline_seconds, EMBED_SECONDS)
+        call = UpstreamCall("/v1/embeddings", body, exchange.ask.request_id, exchange.ask.account_id, seconds)
+        try:
+            answer = self.upstream.fetch(call)
+            exchange.count(int((answer.get("usage") or {}).get("prompt_tokens") or 0))
+        except BaseException as exc:
+            exchange.fail(exc)
+            raise
+        exchange.settle(200)
+        return answer
 
     def keep_content(self, ask: Ask, prompt: str, response: str) -> None:
         """For the caller's own log. Losing it loses no money, so a store that is away just loses it."""
