@@ -55,12 +55,19 @@ def stream(job: Job, caller: Caller, shape: Shape, include_usage: bool) -> Itera
         if not opened and (opening := shape.opening()) is not None:
             yield sse.counted(opening, len(job.prompt), event.completion_tokens, job.cached_tokens)
         opened = True
-        chunk = shape.chunk(event.text, event.logprobs) if isinstance(event, Delta) else shape.closing(event.reason)
-        yield sse.counted(chunk, len(job.prompt), event.completion_tokens, job.cached_tokens)
-        wrote_s = time.monotonic()
+        chunks = (
+            shape.closings(event.reason) if isinstance(event, Finished) else shape.chunks(event.text, event.logprobs)
+        )
+        for chunk in chunks:
+            yield sse.counted(chunk, len(job.prompt), event.completion_tokens, job.cached_tokens)
+            wrote_s = time.monotonic()
     if include_usage:
         yield sse.counted(shape.usage_chunk(job), len(job.prompt), job.completion_tokens, job.cached_tokens)
     yield sse.DONE
+
+
+def _chunks(shape: Shape, event: Delta | Finished) -> list[dict[str, Any]]:
+    return shape.closings(event.reason) if isinstance(event, Finished) else shape.chunks(event.text, event.logprobs)
 
 
 def _until_gone(job: Job, caller: Caller) -> Iterator[Event | None]:

@@ -1,12 +1,16 @@
 """From a validated request to a job: prompt, sampling, limits."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from functions.inference.catalogue import DefaultSampling
 from functions.inference.errors import InvalidRequest
+from functions.inference.formats import grammar_for
 from functions.inference.jobs import Job, Sampling
 from functions.inference.loading import ChatModel
+from functions.inference.tool_grammar import call_grammar, forced_tools
+from functions.inference.tool_prompt import introduce, tool_specs, tool_turn
 from functions.inference.wire import ChatRequest, CompletionRequest, Message, SamplingFields
 
 MESSAGE_ROLES = {"developer": "system"}
@@ -15,15 +19,30 @@ MESSAGE_ROLES = {"developer": "system"}
 
 def chat_job(request: ChatRequest, model: ChatModel, max_tokens: int) -> Job:
     """Raises InvalidRequest for messages the template refuses."""
-    messages = [template_message(message, model) for message in request.messages]
-    prompt = model.prompts.encode(model.template.render(messages))
+    forced = forced_tools(request)
+    grammar = call_grammar(forced) if forced else grammar_for(request.response_format)
+    if grammar is not None:
+        model.vocab.check_grammar(grammar)
+    if request.top_logprobs is not None and not request.logprobs:
+        raise InvalidRequest("`top_logprobs` needs `logprobs: true`.", "top_logprobs")
     return Job(
-        prompt,
+        model.prompts.encode(chat_prompt(request, model)),
         request.max_completion_tokens or request.max_tokens or max_tokens,
-        sampling_of(request, model),
+        replace(sampling_of(request, model), grammar=grammar),
         stops_of(request),
         logprobs=(request.top_logprobs or 0) if request.logprobs else None,
     )
+
+
+def chat_prompt(request: ChatRequest, model: ChatModel) -> str:
+    """The rendered conversation, with the tools that may be called."""
+    messages = [template_message(message, model) for message in request.messages]
+    if not request.tools or request.tool_choice == "none":
+        return model.template.render(messages)
+    specs = tool_specs(request.tools, model.prompts)
+    if model.template.knows_tools:
+        return model.template.render(messages, specs)
+    return model.template.render(introduce(messages, specs))
 
 
 def completion_job(request: CompletionRequest, model: ChatModel, max_tokens: int) -> Job:
@@ -61,7 +80,7 @@ def template_message(message: Message, model: ChatModel) -> dict[str, Any]:
     }
     if message.name is not None:
         seen["name"] = model.prompts.protect(message.name)
-    return seen
+    return tool_turn(message, seen, model.template.knows_tools, model.prompts)
 
 
 def content_text(message: Message) -> str:

@@ -23,10 +23,9 @@ class InvalidJson(InvalidRequest):
 class ContextTooLong(InvalidRequest):
     """The prompt leaves no room for a single token of the answer."""
 
-    def __init__(self, prompt_tokens: int, context_tokens: int) -> None:
+    def __init__(self, prompt_tokens: int, context_tokens: int, param: str = "messages") -> None:
         super().__init__(
-            f"This model's context holds {context_tokens} tokens; the prompt alone has {prompt_tokens}. Shorten it.",
-            "messages",
+            f"This model's maximum context length is {context_tokens} tokens, and the input has {prompt_tokens}.", param
         )
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import llama_cpp
 import numpy as np
 
-from functions.inference.errors import InvalidRequest
 from functions.inference.jobs import Sampling
 from functions.inference.llama_vocab import LlamaVocab
 
@@ -26,7 +25,7 @@ class LlamaSampler:
     def __init__(self, ctx: Any, vocab: LlamaVocab, sampling: Sampling) -> None:
         self._ctx = ctx
         self._vocab_tokens = vocab.vocab_tokens
-        self._grammar = compile_grammar(vocab, sampling.grammar) if sampling.grammar else None
+        self._grammar = vocab.compile_grammar(sampling.grammar) if sampling.grammar else None
         self._chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
         for link in _links(vocab, sampling):
             llama_cpp.llama_sampler_chain_add(self._chain, link)
@@ -64,14 +63,6 @@ class LlamaSampler:
         one = np.array([(token, 1.0, 0.0)], CANDIDATE)
         _apply(self._grammar, one)
         return math.isfinite(one["logit"][0])
-
-
-def compile_grammar(vocab: LlamaVocab, text: str) -> Any:
-    """A grammar sampler, owned by the caller. A bad grammar gives NULL, and using that crashes the process."""
-    grammar = llama_cpp.llama_sampler_init_grammar(vocab.vocab, text.encode(), b"root")
-    if not grammar:
-        raise InvalidRequest("The requested output format is not supported.", "response_format")
-    return grammar
 
 
 def _apply(sampler: Any, candidates: Any) -> Any:

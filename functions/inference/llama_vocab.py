@@ -6,6 +6,8 @@ from typing import Any
 
 import llama_cpp
 
+from functions.inference.errors import InvalidRequest
+
 PIECE_BYTES = 512
 
 
@@ -62,6 +64,17 @@ class LlamaVocab:
         """The template the file brings."""
         raw = llama_cpp.llama_model_chat_template(self.model, None)
         return raw.decode() if raw else None
+
+    def compile_grammar(self, text: str) -> Any:
+        """A grammar sampler, owned by the caller. A bad grammar gives NULL, and using that crashes the process."""
+        grammar = llama_cpp.llama_sampler_init_grammar(self.vocab, text.encode(), b"root")
+        if not grammar:
+            raise InvalidRequest("The requested output format is not supported.", "response_format")
+        return grammar
+
+    def check_grammar(self, text: str) -> None:
+        """Raises InvalidRequest when llama.cpp does not accept the grammar; any thread may ask."""
+        llama_cpp.llama_sampler_free(self.compile_grammar(text))
 
     def _piece(self, token: int, special: bool) -> bytes:
         buffer = ctypes.create_string_buffer(PIECE_BYTES)

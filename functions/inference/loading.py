@@ -1,20 +1,28 @@
 """From settings to models that answer: resolve, check, load, warm up. Runs after the fork, in the decode process."""
 
+import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import llama_cpp
+
 from functions.inference.catalogue import CatalogueModel, resolve
 from functions.inference.chat import CHATML, ChatTemplate
+from functions.inference.embedder import Embedder
 from functions.inference.engine import Engine, EngineLimits
 from functions.inference.errors import ModelFileError
 from functions.inference.jobs import Failed, Finished, Job
 from functions.inference.llama_backend import LlamaBackend
 from functions.inference.llama_runtime import LoadOptions, load_model
+from functions.inference.memory import available_bytes, context_bytes, require_room
 from functions.inference.modelfile import check_model_file, expected_sha256
 from functions.inference.prompts import PromptTokenizer
 from functions.inference.settings import InferenceSettings, usable_cpus
+
+log = logging.getLogger(__name__)
 
 TINY_MODEL_BYTES = 64 << 20
 """Below this a second thread costs more in waiting than it brings."""
@@ -22,10 +30,25 @@ WARM_UP_S = 60.0
 
 
 @dataclass(frozen=True)
+class EmbeddingModel:
+    """A model that turns text into vectors."""
+
+    entry: CatalogueModel
+    path: Path
+    embedder: Embedder
+    created_s: int
+
+    @property
+    def context_tokens(self) -> int:
+        return self.embedder.context_tokens
+
+
+@dataclass(frozen=True)
 class ChatModel:
     """A model that generates."""
 
     entry: CatalogueModel
+    path: Path
     engine: Engine
     vocab: LlamaBackend
     template: ChatTemplate
@@ -51,37 +74,89 @@ def checked_file(name_or_path: str, settings: InferenceSettings) -> tuple[Catalo
     return entry, path
 
 
-def open_model(path: Path, settings: InferenceSettings) -> Any:
-    """llama.cpp's handle of a checked file."""
-    return load_model(path, LoadOptions(mmap=settings.mmap, gpu_layers=settings.gpu_layers))
+class Loader:
+    """Loads the models of one process; files that two models share are loaded once, memory is counted together."""
+
+    def __init__(self, settings: InferenceSettings) -> None:
+        self._settings = settings
+        self._handles: dict[Path, Any] = {}
+        self._budget_bytes = settings.memory_mib << 20 if settings.memory_mib else available_bytes()
+
+    def chat_model(self, on_crash: Callable[[BaseException], None] | None = None) -> ChatModel:
+        """The model of `SLUICE_MODEL`, warmed up and decoding. Raises ModelFileError."""
+        settings = self._settings
+        entry, path = checked_file(settings.model, settings)
+        if "chat" not in entry.capabilities:
+            raise ModelFileError(f"The model {entry.name} does not generate text: choose another for SLUICE_MODEL.")
+        handle = self._open(entry, path)
+        self._reserve(entry, handle, settings.slots * settings.context_tokens)
+        backend = LlamaBackend(
+            handle,
+            sequences=settings.slots,
+            context_tokens=settings.context_tokens,
+            batch_tokens=settings.batch_tokens,
+            threads=threads_for(path, settings),
+        )
+        engine = Engine(backend, limits_of(settings), on_crash=on_crash)
+        template = ChatTemplate(
+            backend.chat_template() or CHATML, bos=backend.special_text("bos"), eos=backend.special_text("eos")
+        )
+        prompts = PromptTokenizer(backend, backend.control_texts())
+        model = ChatModel(entry, path, engine, backend, template, prompts, int(path.stat().st_mtime))
+        engine.start()
+        warm_up(model)
+        return model
+
+    def embedding_model(self, chat: ChatModel) -> EmbeddingModel | None:
+        """The model that the settings or the chat model's entry name; None where there is none."""
+        settings = self._settings
+        name = chat.entry.embeddings_model if settings.embeddings_model == "auto" else settings.embeddings_model
+        if name is None or name == "off":
+            return None
+        entry, path = checked_file(name, settings)
+        handle = self._open(entry, path)
+        self._reserve(entry, handle, settings.context_tokens)
+        embedder = Embedder(
+            handle,
+            context_tokens=settings.context_tokens,
+            threads=threads_for(path, settings),
+            queue_places=settings.queue_size,
+        )
+        return EmbeddingModel(entry, path, embedder, int(path.stat().st_mtime))
+
+    def _open(self, entry: CatalogueModel, path: Path) -> Any:
+        if path not in self._handles:
+            vouched = expected_sha256(path, entry.sha256) is not None
+            if not vouched:
+                log.warning("nobody vouched for %s: there is no SHA-256 to compare it with", path)
+            require_room(entry.name, path.stat().st_size, self._budget_bytes)
+            options = LoadOptions(self._settings.mmap, self._settings.gpu_layers, check_tensors=not vouched)
+            self._handles[path] = load_model(path, options)
+            self._spend(path.stat().st_size)
+        return self._handles[path]
+
+    def _reserve(self, entry: CatalogueModel, handle: Any, tokens: int) -> None:
+        """Count the context's memory, no more of it than the model was trained for."""
+        trained = llama_cpp.llama_model_n_ctx_train(handle)
+        slots = max(1, tokens // self._settings.context_tokens)
+        needed = context_bytes(handle, slots * min(self._settings.context_tokens, trained or tokens))
+        require_room(entry.name, needed, self._budget_bytes)
+        self._spend(needed)
+
+    def _spend(self, count: int) -> None:
+        if self._budget_bytes is not None:
+            self._budget_bytes -= count
 
 
-def load_chat_model(settings: InferenceSettings, on_crash: Any = None) -> ChatModel:
-    """The model of `SLUICE_MODEL`, warmed up and decoding. Raises ModelFileError."""
-    entry, path = checked_file(settings.model, settings)
-    backend = LlamaBackend(
-        open_model(path, settings),
-        sequences=settings.slots,
-        context_tokens=settings.context_tokens,
-        batch_tokens=settings.batch_tokens,
-        threads=threads_for(path, settings),
-    )
-    limits = EngineLimits(
+def limits_of(settings: InferenceSettings) -> EngineLimits:
+    """The engine's part of the settings."""
+    return EngineLimits(
         slots=settings.slots,
         batch_tokens=settings.batch_tokens,
         step_target_ms=settings.step_target_ms,
         queue_places=settings.queue_size,
         queue_wait_s=settings.queue_wait_ms / 1000,
     )
-    engine = Engine(backend, limits, on_crash=on_crash)
-    template = ChatTemplate(
-        backend.chat_template() or CHATML, bos=backend.special_text("bos"), eos=backend.special_text("eos")
-    )
-    prompts = PromptTokenizer(backend, backend.control_texts())
-    model = ChatModel(entry, engine, backend, template, prompts, int(path.stat().st_mtime))
-    engine.start()
-    warm_up(model)
-    return model
 
 
 def warm_up(model: ChatModel) -> None:

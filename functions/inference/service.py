@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Literal
 
-from functions.inference.errors import Draining, ModelFileError, ModelUnavailable, UnknownModel
+from functions.inference.errors import Draining, InvalidRequest, ModelFileError, ModelUnavailable, UnknownModel
 from functions.inference.llama_runtime import start_library
-from functions.inference.loading import ChatModel, load_chat_model
+from functions.inference.loading import ChatModel, EmbeddingModel, Loader
 from functions.inference.settings import InferenceSettings
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class InferenceService:
         self._on_bad_model = on_bad_model
         self._on_crash = on_crash
         self._chat: ChatModel | None = None
+        self._embedding: EmbeddingModel | None = None
         self._draining = self._failed = False
         self._lock = threading.Lock()
         self._loader: threading.Thread | None = None
@@ -74,9 +75,22 @@ class InferenceService:
     def chat_model(self, name: str) -> ChatModel:
         """The model of that name. Raises UnknownModel, ModelUnavailable or Draining."""
         model = self.loaded()
+        if self._embedding is not None and name == self._embedding.entry.name != model.entry.name:
+            raise InvalidRequest(f"The model `{name}` makes embeddings only; it generates no text.", "model")
         if name != model.entry.name:
             raise UnknownModel(name)
         return model
+
+    def embedding_model(self, name: str) -> EmbeddingModel:
+        """The embeddings model, also by the name of the chat model if both are the same file."""
+        chat, embedding = self.loaded(), self._embedding
+        if embedding is not None and (
+            name == embedding.entry.name or (name == chat.entry.name and embedding.path == chat.path)
+        ):
+            return embedding
+        if name == chat.entry.name:
+            raise InvalidRequest(f"The model `{name}` makes no embeddings.", "model")
+        raise UnknownModel(name)
 
     def loaded(self) -> ChatModel:
         """The chat model, loaded at the first call if so configured. Raises ModelUnavailable or Draining."""
@@ -91,7 +105,9 @@ class InferenceService:
 
     def model_list(self) -> list[dict[str, Any]]:
         """What GET /v1/models shows."""
-        model = self.loaded()
+        models: list[ChatModel | EmbeddingModel] = [self.loaded()]
+        if self._embedding is not None:
+            models.append(self._embedding)
         return [
             {
                 "id": model.entry.name,
@@ -101,6 +117,7 @@ class InferenceService:
                 "context_window": model.context_tokens,
                 "capabilities": list(model.entry.capabilities),
             }
+            for model in models
         ]
 
     def report(self) -> dict[str, Any]:
@@ -118,12 +135,17 @@ class InferenceService:
     def drain(self) -> bool:
         """Wait for what runs; True when all of it ended by itself."""
         self.begin_drain()
+        if self._embedding is not None:
+            self._embedding.embedder.close()
         return self._chat is None or self._chat.engine.drain(self.settings.drain_ms / 1000)
 
     def _load(self) -> None:
         try:
             start_library()
-            self._chat = load_chat_model(self.settings, self._on_crash)
+            loader = Loader(self.settings)
+            chat = loader.chat_model(self._on_crash)
+            self._embedding = loader.embedding_model(chat)
+            self._chat = chat
             log.info("model %s is ready", self._chat.entry.name)
         except ModelFileError as error:
             self._failed = True

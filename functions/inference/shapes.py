@@ -22,9 +22,9 @@ class Shape(Protocol):
         """The chunk before the first text, if the endpoint has one."""
         ...
 
-    def chunk(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> dict[str, Any]: ...
+    def chunks(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> list[dict[str, Any]]: ...
 
-    def closing(self, finish_reason: str) -> dict[str, Any]: ...
+    def closings(self, finish_reason: str) -> list[dict[str, Any]]: ...
 
     def usage_chunk(self, job: Job) -> dict[str, Any]: ...
 
@@ -51,11 +51,11 @@ class ChatShape:
     def opening(self) -> dict[str, Any] | None:
         return self._chunk({"role": "assistant", "content": ""})
 
-    def chunk(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> dict[str, Any]:
-        return self._chunk({"content": text}, logprobs=logprobs)
+    def chunks(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> list[dict[str, Any]]:
+        return [self._chunk({"content": text}, logprobs=logprobs)]
 
-    def closing(self, finish_reason: str) -> dict[str, Any]:
-        return self._chunk({}, finish_reason)
+    def closings(self, finish_reason: str) -> list[dict[str, Any]]:
+        return [self._chunk({}, finish_reason)]
 
     def usage_chunk(self, job: Job) -> dict[str, Any]:
         return self._body("chat.completion.chunk", []) | {"usage": usage_of(job)}
@@ -111,13 +111,13 @@ class CompletionShape:
     def opening(self) -> dict[str, Any] | None:
         return self._body([self._choice(self._echo)]) if self._echo else None
 
-    def chunk(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> dict[str, Any]:
+    def chunks(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> list[dict[str, Any]]:
         choice = self._choice(text, logprobs)
         self._sent_chars += len(text)
-        return self._body([choice])
+        return [self._body([choice])]
 
-    def closing(self, finish_reason: str) -> dict[str, Any]:
-        return self._body([self._choice("", (), finish_reason)])
+    def closings(self, finish_reason: str) -> list[dict[str, Any]]:
+        return [self._body([self._choice("", (), finish_reason)])]
 
     def usage_chunk(self, job: Job) -> dict[str, Any]:
         return self._body([]) | {"usage": usage_of(job)}

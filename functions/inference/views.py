@@ -6,13 +6,14 @@ import uuid
 
 from flask import Blueprint, Response, current_app, jsonify, request
 
-from functions.inference import answer, build
+from functions.inference import answer, build, embedding_view
 from functions.inference.disconnect import Caller
 from functions.inference.errors import UnknownModel
 from functions.inference.jobs import Job
 from functions.inference.loading import ChatModel
 from functions.inference.service import InferenceService
 from functions.inference.shapes import ChatShape, CompletionShape, ResponseHead, Shape
+from functions.inference.tool_shape import ToolChatShape
 from functions.inference.wire import ChatRequest, CompletionRequest, SamplingFields, TokenizeRequest, parse
 
 blueprint = Blueprint("inference", __name__)
@@ -30,7 +31,8 @@ def chat_completions() -> Response:
     body = parse(ChatRequest, request.get_data())
     model = service().chat_model(body.model)
     job = build.chat_job(body, model, service().settings.default_max_tokens)
-    return _respond(body, model, job, ChatShape(_head("chatcmpl-", model), bool(body.logprobs)))
+    shape = ToolChatShape if body.tools and body.tool_choice != "none" else ChatShape
+    return _respond(body, model, job, shape(_head("chatcmpl-", model), bool(body.logprobs)))
 
 
 @blueprint.post("/v1/completions")
@@ -40,6 +42,11 @@ def completions() -> Response:
     job = build.completion_job(body, model, service().settings.default_max_tokens)
     echo = b"".join(model.vocab.piece(token) for token in job.prompt).decode(errors="replace") if body.echo else ""
     return _respond(body, model, job, CompletionShape(_head("cmpl-", model), body.logprobs is not None, echo))
+
+
+@blueprint.post("/v1/embeddings")
+def embeddings() -> Response:
+    return embedding_view.embeddings(service())
 
 
 @blueprint.post("/tokenize")

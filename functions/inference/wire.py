@@ -121,7 +121,7 @@ class EmbeddingRequest(Wire):
     model: Annotated[str, Field(min_length=1, max_length=256)]
     input: Text | list[str] | list[int] | list[list[int]]
     encoding_format: Literal["float", "base64"] | None = None
-    dimensions: Annotated[int, Field(ge=1)] | None = None
+    dimensions: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
 
 class TokenizeRequest(Wire):

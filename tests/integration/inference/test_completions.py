@@ -1,0 +1,126 @@
+"""Plain completions, tokenize and embeddings."""
+
+import base64
+import json
+import math
+import struct
+
+import pytest
+
+from tests.integration.inference.server import Server
+
+PATH = "/v1/completions"
+PROMPT = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
+
+
+def body(**fields: object) -> dict[str, object]:
+    return {"model": "demo", "prompt": PROMPT} | fields
+
+
+def test_a_prompt_is_continued(server: Server) -> None:
+    answer = server.post(PATH, body()).json()
+    assert answer["object"] == "text_completion"
+    assert answer["choices"][0]["text"] == "The capital of France is Paris."
+    assert answer["choices"][0]["finish_reason"] == "stop"
+
+
+def test_a_prompt_may_be_tokens(server: Server) -> None:
+    whole = server.post(PATH, body()).json()
+    tokens = server.post("/tokenize", {"model": "demo", "text": "Hello"}).json()["tokens"]
+    assert server.post(PATH, body(prompt=tokens, max_tokens=2)).json()["usage"]["prompt_tokens"] == len(tokens)
+    assert server.post(PATH, body(prompt=[PROMPT])).json()["choices"] == whole["choices"]
+
+
+def test_echo_gives_the_prompt_back(server: Server) -> None:
+    text = server.post(PATH, body(prompt="Count", echo=True, max_tokens=2)).json()["choices"][0]["text"]
+    assert text.startswith("Count")
+
+
+def test_streamed_completions_equal_the_whole(server: Server) -> None:
+    chunks = server.chunks(PATH, body(stream_options={"include_usage": True}))
+    assert "".join(c["choices"][0]["text"] for c in chunks if c["choices"]) == "The capital of France is Paris."
+    assert chunks[-1]["usage"]["completion_tokens"] > 5
+
+
+def test_logprobs_have_offsets(server: Server) -> None:
+    logprobs = server.post(PATH, body(logprobs=2, max_tokens=4)).json()["choices"][0]["logprobs"]
+    assert len(logprobs["tokens"]) == len(logprobs["token_logprobs"]) == len(logprobs["text_offset"]) == 4
+    assert logprobs["text_offset"][1] == len(logprobs["tokens"][0])
+    assert all(len(top) == 2 for top in logprobs["top_logprobs"])
+
+
+def test_an_empty_prompt_begins_from_nothing(server: Server) -> None:
+    assert server.post(PATH, body(prompt="", max_tokens=3)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "fields", [{"prompt": ["a", "b"]}, {"prompt": [-1]}, {"prompt": [10**6]}, {"prompt": {}}, {"logprobs": 6}, {"n": 2}]
+)
+def test_wrong_completions_are_400(server: Server, fields: dict[str, object]) -> None:
+    assert server.post(PATH, body(**fields)).status_code == 400
+
+
+def embed(server: Server, given: object, **fields: object) -> dict[str, object]:
+    answer = server.post("/v1/embeddings", {"model": "demo-embed", "input": given} | fields)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, object] = json.loads(answer.text)
+    return found
+
+
+def vectors(answer: dict[str, object]) -> list[list[float]]:
+    return [entry["embedding"] for entry in answer["data"]]  # type: ignore[attr-defined]
+
+
+def test_embeddings_are_normalised_and_in_order(server: Server) -> None:
+    answer = embed(server, ["the capital of France", "red", "the capital of France"])
+    one, two, three = vectors(answer)
+    assert len(one) == 128
+    assert math.isclose(sum(x * x for x in one), 1.0, rel_tol=1e-4)
+    assert one == pytest.approx(three, abs=1e-5)
+    assert one != pytest.approx(two, abs=1e-2)
+    assert answer["usage"]["prompt_tokens"] > 3  # type: ignore[index]
+
+
+def test_an_input_has_the_same_vector_alone_as_among_many(server: Server) -> None:
+    texts = [f"Count to {n}, please, and then say the word number {n}." for n in range(60)]
+    together = vectors(embed(server, texts))
+    alone = vectors(embed(server, texts[41]))[0]
+    assert together[41] == pytest.approx(alone, abs=2e-3)
+
+
+def test_base64_holds_the_same_numbers(server: Server) -> None:
+    plain = vectors(embed(server, "red"))[0]
+    packed = embed(server, "red", encoding_format="base64")["data"][0]["embedding"]  # type: ignore[index]
+    assert list(struct.unpack("<128f", base64.b64decode(packed))) == pytest.approx(plain, abs=1e-6)
+
+
+def test_dimensions_cut_and_normalise_again(server: Server) -> None:
+    short = vectors(embed(server, "red", dimensions=16))[0]
+    assert len(short) == 16
+    assert math.isclose(sum(x * x for x in short), 1.0, rel_tol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"input": []}, 400),
+        ({"input": ""}, 400),
+        ({"input": ["ok", ""]}, 400),
+        ({"input": [[]]}, 400),
+        ({"input": [10**9]}, 400),
+        ({"input": "word " * 2000}, 400),
+        ({"input": ["x"] * 2049}, 400),
+        ({"dimensions": 999}, 400),
+        ({"dimensions": 0}, 400),
+        ({"encoding_format": "hex"}, 400),
+        ({"model": "nope"}, 404),
+    ],
+)
+def test_wrong_embeddings_requests(server: Server, fields: dict[str, object], status: int) -> None:
+    response = server.post("/v1/embeddings", {"model": "demo-embed", "input": "red"} | fields)
+    assert response.status_code == status, response.text
+
+
+def test_the_embeddings_model_does_not_chat(server: Server) -> None:
+    response = server.post(PATH, body(model="demo-embed"))
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "model")
