@@ -263,6 +263,9 @@ class LedgerReader(Protocol):
     def between(self, account_id: str, span: Span) -> Iterator[LedgerRecord]:
         """Every record of a span, oldest first. Errors: ValidationFailed when there are too many to wait for."""
 
+    def everything(self, account_id: str) -> Iterator[LedgerRecord]:
+        """Every record there is, oldest first, however long it takes: for reconciliation."""
+
     def unmarked(self, account_id: str, now_ms: int) -> list[LedgerRecord]:
         """The records that metering has not rolled up yet."""
 
@@ -319,3 +322,14 @@ class BusyAccounts(Protocol):
 
     def clear(self, account_id: str) -> bool:
         """Take an account that runs nothing off the list; False when it runs something, or was off it."""
+
+
+class Accountant(Protocol):
+    """What only reconciliation does. Errors: StoreUnavailable."""
+
+    def accounts(self) -> Iterator[str]: ...
+
+    def add_to_rollup(self, account_id: str, bucket: Bucket, by: Amounts) -> None: ...
+
+    def add_to_quota(self, account_id: str, period: int, tokens: int) -> None:
+        """Nothing where the grant is in another month by now."""

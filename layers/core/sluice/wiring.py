@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sluice import settings
 from sluice.ports import (
+    Accountant,
     AccountStore,
     BusyAccounts,
     ContentStore,
@@ -223,3 +224,10 @@ def quota_mails() -> "QuotaMails":
     from sluice.services.quota_mails import QuotaMails
 
     return QuotaMails(hot_store(), account_store(), mail_store())
+
+
+@cache
+def accountant() -> Accountant:
+    from sluice.adapters.accountant import DynamoAccountant
+
+    return DynamoAccountant(settings.common().table_prefix)

@@ -85,6 +85,14 @@ class DynamoLedger:
         message = "Too many requests in a part of a day to add up at once. Ask for whole days."
         raise ValidationFailed((FieldProblem("from", message),))
 
+    def everything(self, account_id: str) -> Iterator[LedgerRecord]:
+        query = _range(account_id, request_id_at(0), request_id_at(END_OF_TIME_MS, last=True))
+        start: Any = True
+        while start is not None:
+            items, start = self._query(query)
+            yield from map(record_of, items)
+            query["ExclusiveStartKey"] = start
+
     def unmarked(self, account_id: str, now_ms: int) -> list[LedgerRecord]:
         """All of the last 15 minutes, since requests settle out of order; and before that, however old, whatever
         comes before a run of marked ones: when metering was away for long, it left no gaps."""

@@ -29,9 +29,14 @@ class Amounts:
             self.response_time_ms + other.response_time_ms,
         )
 
-    @property
-    def total_tokens(self) -> int:
-        return self.prompt_tokens + self.completion_tokens
+    def __sub__(self, other: "Amounts") -> "Amounts":
+        return Amounts(
+            self.requests - other.requests,
+            self.prompt_tokens - other.prompt_tokens,
+            self.completion_tokens - other.completion_tokens,
+            self.cost_micro_usd - other.cost_micro_usd,
+            self.response_time_ms - other.response_time_ms,
+        )
 
 
 NOTHING = Amounts()
@@ -82,7 +87,8 @@ def roll_up(records: Iterable[LedgerRecord]) -> dict[Bucket, Amounts]:
 def grouped(sums: Mapping[Bucket, Amounts], group: Group) -> dict[str, Amounts]:
     """By day, model or API token, in the order of that key."""
     key = "token_id" if group == "token" else group
-    return dict(sorted(add_up((str(getattr(bucket, key)), amounts) for bucket, amounts in sums.items()).items()))
+    found = add_up((str(getattr(bucket, key)), amounts) for bucket, amounts in sums.items())
+    return {name: found[name] for name in sorted(found) if found[name] != NOTHING}
 
 
 def total(sums: Mapping[Key, Amounts]) -> Amounts:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sluice.domain.errors import StoreUnavailable
+from sluice.domain.grants import PLAYGROUND
 from sluice.domain.ids import request_time_ms
 from sluice.domain.ledger import LedgerRecord
 from sluice.ports import LedgerReader, RollupStore, TokenUses
@@ -66,6 +67,8 @@ class Metering:
         """Best effort: it is a hint in a list, and the token's next request sets it again."""
         last: dict[tuple[str, str], int] = {}
         for record in records:
+            if record.token_id == PLAYGROUND:  # no row of the list
+                continue
             key = record.account_id, record.token_id
             last[key] = max(last.get(key, 0), request_time_ms(record.request_id))
         try:

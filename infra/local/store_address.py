@@ -1,0 +1,29 @@
+"""Where the store of this machine's run is, for commands that are started beside it."""
+
+import os
+import re
+from collections.abc import MutableMapping
+
+from infra.local.config import REGION, data_dir
+
+# The launcher chooses the port anew at every start and tells the supervisor, whose configuration is written then too.
+STORE_COMMAND = re.compile(r"serve --host (\S+) --port (\d+)")
+NO_RUN = "http://127.0.0.1:1"  # refused at once; the command says the rest in plain words
+SOMEONE_ELSES = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_ACCESS_KEY_ID")
+
+
+def use_running_store(env: MutableMapping[str, str] = os.environ) -> None:
+    """Point the SDK at the run's embedded store, unless the environment names an endpoint, a profile or keys."""
+    if any(env.get(name) for name in SOMEONE_ELSES):
+        return
+    env["AWS_ENDPOINT_URL_DYNAMODB"] = _embedded(env)
+    for name, value in (("AWS_REGION", REGION), ("AWS_ACCESS_KEY_ID", "local"), ("AWS_SECRET_ACCESS_KEY", "local")):
+        env.setdefault(name, value)
+
+
+def _embedded(env: MutableMapping[str, str]) -> str:
+    try:
+        found = STORE_COMMAND.search((data_dir(env) / "run" / "supervisord.conf").read_text())
+    except OSError:
+        found = None
+    return f"http://{found[1]}:{found[2]}" if found else NO_RUN
