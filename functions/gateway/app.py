@@ -7,12 +7,14 @@ import json
 from typing import Any
 
 from flask import Blueprint, Flask, Response, g, request
+
 from sluice import settings, wiring
 from sluice.domain import chunks, errors
 from sluice.domain.contents import MAX_TEXT_BYTES
 from sluice.domain.ratelimit_headers import headers as rate_headers
 from sluice.domain.tokens import Claims
 from sluice.http import connection
+from sluice.http.answers_v1 import ChatCompletion, Completion, EmbeddingList, ModelCollection, ModelInfo
 from sluice.http.app import create_app
 from sluice.http.bearer import bearer_token
 from sluice.http.models_v1 import ChatBody, CompletionBody, EmbeddingBody, Sampling
@@ -71,7 +73,13 @@ def _nobody_there(exc: ClientGone) -> Response:
 
 
 @blueprint.get("/v1/models")
-@operation("The models this API token may use", tag=TAG, auth=Auth.API_TOKEN, answers={200: None}, errors=COMMON_ERRORS)
+@operation(
+    "The models this API token may use",
+    tag=TAG,
+    auth=Auth.API_TOKEN,
+    answers={200: ModelCollection},
+    errors=COMMON_ERRORS,
+)
 def list_models() -> dict[str, Any]:
     claims = _authenticate(scope=None)
     gateway = wiring.gateway()
@@ -85,7 +93,7 @@ def list_models() -> dict[str, Any]:
     "One model",
     tag=TAG,
     auth=Auth.API_TOKEN,
-    answers={200: None},
+    answers={200: ModelInfo},
     errors=(*COMMON_ERRORS, errors.ModelNotFound),
 )
 def one_model(name: str) -> dict[str, Any]:
@@ -102,7 +110,7 @@ def one_model(name: str) -> dict[str, Any]:
     "Answer a conversation, whole or streamed",
     tag=TAG,
     auth=Auth.API_TOKEN,
-    answers={200: None},
+    answers={200: ChatCompletion},
     errors=COMPLETION_ERRORS,
     documented_body=ChatBody,
 )
@@ -115,7 +123,7 @@ def chat_completions() -> Response:
     "Continue a text, whole or streamed",
     tag=TAG,
     auth=Auth.API_TOKEN,
-    answers={200: None},
+    answers={200: Completion},
     errors=COMPLETION_ERRORS,
     documented_body=CompletionBody,
 )
@@ -128,7 +136,7 @@ def completions() -> Response:
     "Turn texts into vectors",
     tag=TAG,
     auth=Auth.API_TOKEN,
-    answers={200: None},
+    answers={200: EmbeddingList},
     errors=COMPLETION_ERRORS,
     documented_body=EmbeddingBody,
 )

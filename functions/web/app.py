@@ -1,0 +1,55 @@
+"""`/openapi.json`, and `/docs`, where each call can be tried. Everything it serves lies beside this file."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response, redirect, request, send_from_directory
+
+from sluice.http.operation import operation
+
+blueprint = Blueprint("web", __name__)
+HERE = Path(__file__).parent
+# No inline script and no other host. Swagger UI puts a few style attributes into its markup and its icons are
+# `data:` images; it needs no more.
+DOCS_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+ASSETS_CACHED_SECONDS = 3600
+
+
+@blueprint.get("/openapi.json")
+@operation("This document", tag="Operation", answers={200: "application/json"})
+def openapi_document() -> Response:
+    return send_from_directory(HERE, "openapi.json", mimetype="application/json", max_age=0)
+
+
+@blueprint.get("/docs")
+def docs() -> Any:
+    if request.path.endswith("/"):
+        return redirect("../docs")  # the page's links are relative, for the sake of a stage prefix
+    page = send_from_directory(HERE / "static", "docs.html", max_age=0)
+    page.headers["Content-Security-Policy"] = DOCS_POLICY
+    return page
+
+
+@blueprint.get("/docs/<path:name>")
+def docs_asset(name: str) -> Response:
+    """Errors: NotFound, also for a path that leads out of the folder."""
+    return send_from_directory(HERE / "static", name, max_age=ASSETS_CACHED_SECONDS)
+
+
+@cache
+def _wsgi() -> Any:
+    from apig_wsgi import make_lambda_handler
+
+    from sluice import settings
+    from sluice.http.app import create_app
+
+    return make_lambda_handler(create_app([blueprint], https=settings.common().https))
+
+
+def handler(event: dict[str, Any], context: object) -> Any:
+    """API Gateway's proxy event (AWS Lambda)."""
+    return _wsgi()(event, context)

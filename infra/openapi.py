@@ -1,0 +1,36 @@
+"""`python -m infra.openapi`: write `functions/web/openapi.json`, the document of every HTTP function together.
+
+A file, because on AWS the function that serves it knows no other function's code. A test fails while it is stale.
+"""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from flask import Blueprint, Flask
+
+from sluice.http.app import create_app
+from sluice.http.openapi import document
+
+FUNCTIONS = Path(__file__).parents[1] / "functions"
+TARGET = FUNCTIONS / "web" / "openapi.json"
+NOT_PUBLIC = frozenset({"inference"})  # called by the gateway only
+
+
+def public_app() -> Flask:
+    """Every blueprint behind the public API; found, not listed, so that none is forgotten."""
+    names = sorted(path.parent.name for path in FUNCTIONS.glob("*/app.py") if path.parent.name not in NOT_PUBLIC)
+    modules = (importlib.import_module(f"functions.{name}.app") for name in names)
+    return create_app(
+        module.blueprint for module in modules if isinstance(getattr(module, "blueprint", None), Blueprint)
+    )
+
+
+def text() -> str:
+    return json.dumps(document(public_app()), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    TARGET.write_text(text())
+    sys.stdout.write(f"wrote {TARGET}\n")

@@ -1,0 +1,159 @@
+"""Answers of `/v1` as the OpenAPI document shows them. The engine writes them; nothing here is parsed at runtime.
+
+Fields that another OpenAI-compatible upstream adds are passed on, so every model allows more than it names.
+"""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class PromptTokensDetails(Open):
+    cached_tokens: int = Field(0, description="of the prompt, what was still in the engine's memory")
+
+
+class Usage(Open):
+    """Exact: the engine's own counts."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails | None = None
+
+
+class CalledFunction(Open):
+    name: str
+    arguments: str = Field(description="JSON, as the model wrote it")
+
+
+class AnsweredToolCall(Open):
+    id: str
+    type: Literal["function"]
+    function: CalledFunction
+
+
+class AnsweredMessage(Open):
+    role: Literal["assistant"]
+    content: str | None
+    refusal: str | None = None
+    tool_calls: list[AnsweredToolCall] | None = None
+
+
+class ChatChoice(Open):
+    index: int
+    message: AnsweredMessage
+    logprobs: dict[str, Any] | None = None
+    finish_reason: str | None = Field(description="`stop`, `length`, `tool_calls`")
+
+
+class Delta(Open):
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+
+
+class ChunkChoice(Open):
+    index: int
+    delta: Delta
+    logprobs: dict[str, Any] | None = None
+    finish_reason: str | None = None
+
+
+class ChatCompletionChunk(Open):
+    """One event of a streamed answer. The last one has the usage and no choices, where `include_usage` asked for it."""
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int = Field(description="Unix seconds")
+    model: str
+    choices: list[ChunkChoice]
+    usage: Usage | None = None
+
+
+class ChatCompletion(Open):
+    streamed: ClassVar[type[BaseModel]] = ChatCompletionChunk
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int = Field(description="Unix seconds")
+    model: str
+    choices: list[ChatChoice]
+    usage: Usage
+
+
+class TextChoice(Open):
+    index: int
+    text: str
+    logprobs: dict[str, Any] | None = None
+    finish_reason: str | None = None
+
+
+class CompletionChunk(Open):
+    """One event of a streamed text completion."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int = Field(description="Unix seconds")
+    model: str
+    choices: list[TextChoice]
+    usage: Usage | None = None
+
+
+class Completion(Open):
+    streamed: ClassVar[type[BaseModel]] = CompletionChunk
+
+    id: str
+    object: Literal["text_completion"]
+    created: int = Field(description="Unix seconds")
+    model: str
+    choices: list[TextChoice]
+    usage: Usage
+
+
+class EmbeddingUsage(Open):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Embedding(Open):
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str = Field(description="numbers, or base64 of little-endian 32-bit floats")
+
+
+class EmbeddingList(Open):
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingUsage
+
+
+class ModelInfo(Open):
+    id: str
+    object: Literal["model"]
+    created: int = Field(0, description="Unix seconds")
+    owned_by: str = ""
+    context_window: int | None = Field(None, description="model tokens of prompt and answer together")
+    capabilities: list[str] | None = Field(None, description="of `chat`, `completions`, `embeddings`")
+
+
+class ModelCollection(Open):
+    object: Literal["list"]
+    data: list[ModelInfo]
+
+
+class ErrorBody(BaseModel):
+    message: str
+    type: str
+    param: str | None = Field(description="the field that is wrong, where one is")
+    code: str | None
+
+
+class OpenAIError(BaseModel):
+    """OpenAI's envelope, from which its SDKs raise their own exception classes."""
+
+    error: ErrorBody

@@ -1,0 +1,241 @@
+"""The OpenAPI 3.1 document, generated from the routes of an app and what `@operation` says about each.
+
+Only routes with an `@operation` are in it: pages and their assets, and what a local run alone answers, are not.
+"""
+
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from flask import Flask
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
+from werkzeug.routing import Rule
+
+import sluice
+from sluice.http.answers_v1 import OpenAIError
+from sluice.http.auth import COOKIE
+from sluice.http.errors import is_openai_path
+from sluice.http.openapi_errors import Problem, kinds_of, responses
+from sluice.http.operation import Auth, Operation
+
+REF = "#/components/schemas/{model}"
+TAGS = {
+    "Authentication": "Signing up, logging in, passwords. Addresses are never confirmed to be known or unknown.",
+    "Account": "One's own profile and sessions.",
+    "API tokens": "What a program calls `/v1` with. They live as long as their maker chose, or until revoked.",
+    "Gateway": "OpenAI-compatible: give its SDK this server's `/v1` as `base_url` and an API token as the key.",
+    "Usage": "What was used, exactly, and every request of one's own.",
+    "Operation": "Is it up, and what does it offer.",
+}
+DESCRIPTION = """\
+A metered gate in front of a model: accounts, API tokens, exact limits, and an OpenAI-compatible gateway.
+
+Account calls take the session cookie, or the session token as a bearer; `/v1` takes an API token. Errors are RFC 9457
+problem details, on `/v1` OpenAI's envelope. Every answer carries `x-request-id`."""
+SECURITY_SCHEMES = {
+    "sessionCookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": "Set by `POST /auth/login`. A state-changing request with it must come from this origin.",
+    },
+    "sessionToken": {"type": "http", "scheme": "bearer", "description": "`session.token` of `POST /auth/login`."},
+    "apiToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "`token` of `POST /tokens`: for `/v1` only.",
+    },
+}
+SECURITY: dict[Auth, list[dict[str, list[str]]]] = {
+    Auth.NONE: [],
+    Auth.SESSION: [{"sessionCookie": []}, {"sessionToken": []}],
+    Auth.ADMIN: [{"sessionCookie": []}, {"sessionToken": []}],
+    Auth.API_TOKEN: [{"apiToken": []}],
+}
+TEXT = {"type": "string"}
+COUNT = {"type": "string", "pattern": "^[0-9]+$"}
+DURATION = {"type": "string", "examples": ["1s", "6m0s", "20ms"]}
+HEADERS: dict[str, dict[str, Any]] = {
+    "x-request-id": {"description": "The caller's own, if it sent a valid one, else the server's.", "schema": TEXT},
+    "x-sluice-request-id": {"description": "The server's request id: the `id` in the usage log.", "schema": TEXT},
+    "Retry-After": {
+        "description": "Whole seconds. Waiting that long succeeds if nothing else is asked meanwhile.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "WWW-Authenticate": {"description": "RFC 6750.", "schema": TEXT},
+    "x-should-retry": {"description": "`false` with `insufficient_quota`: SDKs then do not retry.", "schema": TEXT},
+    "x-ratelimit-limit-requests": {"description": "Requests a minute.", "schema": COUNT},
+    "x-ratelimit-remaining-requests": {"description": "Requests left at this moment.", "schema": COUNT},
+    "x-ratelimit-reset-requests": {"description": "Until all requests are there again.", "schema": DURATION},
+    "x-ratelimit-limit-tokens": {"description": "Model tokens a minute.", "schema": COUNT},
+    "x-ratelimit-remaining-tokens": {"description": "Model tokens left at this moment.", "schema": COUNT},
+    "x-ratelimit-reset-tokens": {"description": "Until all model tokens are there again.", "schema": DURATION},
+}
+RATE_HEADERS = tuple(name for name in HEADERS if name.startswith("x-ratelimit-"))
+
+
+class Route(NamedTuple):
+    path: str
+    method: str
+    rule: Rule
+    operation: Operation
+    operation_id: str
+
+    @property
+    def openai(self) -> bool:
+        return is_openai_path(self.path)
+
+
+def document(app: Flask) -> dict[str, Any]:
+    """The document of every operation the app hosts, as JSON-ready values."""
+    found = sorted(routes(app), key=lambda route: (_place(route.operation.tag), route.path, route.method))
+    schemas, definitions = _schemas(found)
+    paths: dict[str, dict[str, Any]] = {}
+    for route in found:
+        paths.setdefault(route.path, {})[route.method] = _described(route, schemas, definitions)
+    used = [name for name in TAGS if any(route.operation.tag == name for route in found)]
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Sluice",
+            "version": sluice.__version__,
+            "description": DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        # Relative to the document itself, so it holds behind a stage prefix and any host name.
+        "servers": [{"url": "./"}],
+        "tags": [{"name": name, "description": TAGS[name]} for name in used],
+        "paths": paths,
+        "components": {"schemas": definitions, "headers": HEADERS, "securitySchemes": SECURITY_SCHEMES},
+    }
+
+
+def routes(app: Flask) -> Iterator[Route]:
+    """Every method of every route with an `@operation`."""
+    for rule in app.url_map.iter_rules():
+        operation = getattr(app.view_functions[rule.endpoint], "__operation__", None)
+        if operation is None:
+            continue
+        path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule)
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            yield Route(path, method.lower(), rule, operation, rule.endpoint.replace(".", "_"))
+
+
+def _place(tag: str) -> int:
+    """A tag without a line above is a mistake worth a loud end: KeyError-like, from `list.index`."""
+    return list(TAGS).index(tag)
+
+
+class _Schema(GenerateJsonSchema):
+    """Without a title on every field: it only repeats the name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+SchemaKey = tuple[type[BaseModel], JsonSchemaMode]
+
+
+def _schemas(found: list[Route]) -> tuple[dict[SchemaKey, dict[str, Any]], dict[str, Any]]:
+    """A reference for each model, by what it is used as, and the definitions they lead to."""
+    wanted: dict[SchemaKey, None] = {(Problem, "serialization"): None, (OpenAIError, "serialization"): None}
+    for route in found:
+        body = route.operation.body or route.operation.documented_body
+        if body is not None:
+            wanted[body, "validation"] = None
+        for answer in route.operation.answers.values():
+            for model in (answer, getattr(answer, "streamed", None)):
+                if isinstance(model, type):
+                    wanted[model, "serialization"] = None
+    references, defined = models_json_schema(list(wanted), ref_template=REF, schema_generator=_Schema)
+    return references, dict(sorted(defined.get("$defs", {}).items()))  # type: ignore[return-value]
+
+
+def _described(route: Route, schemas: dict[SchemaKey, dict[str, Any]], definitions: dict[str, Any]) -> dict[str, Any]:
+    operation = route.operation
+    described: dict[str, Any] = {
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "operationId": route.operation_id,
+        "security": SECURITY[operation.auth],
+    }
+    if operation.description:
+        described["description"] = operation.description
+    parameters = _path_parameters(route.rule) + _query_parameters(operation.query, definitions)
+    if parameters:
+        described["parameters"] = parameters
+    body = operation.body or operation.documented_body
+    if body is not None:
+        content = {"application/json": {"schema": schemas[body, "validation"]}}
+        described["requestBody"] = {"required": True, "content": content}
+    answers = {str(status): _answer(route, status, answer, schemas) for status, answer in operation.answers.items()}
+    failures = responses(kinds_of(operation, route.method), openai=route.openai)
+    described["responses"] = answers | failures
+    return described
+
+
+def _answer(
+    route: Route, status: int, answer: type[BaseModel] | str | None, schemas: dict[SchemaKey, dict[str, Any]]
+) -> dict[str, Any]:
+    names = ["x-request-id", *(("x-sluice-request-id",) if route.openai else ())]
+    if route.openai and route.method != "get":
+        names += RATE_HEADERS
+    described: dict[str, Any] = {
+        "description": HTTPStatus(status).phrase,
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
+    }
+    if isinstance(answer, str):
+        described["content"] = {answer: {"schema": TEXT}}
+    elif answer is not None:
+        described["content"] = {"application/json": {"schema": schemas[answer, "serialization"]}}
+        chunk = getattr(answer, "streamed", None)
+        if chunk is not None:
+            described["content"]["text/event-stream"] = {"schema": _events(schemas[chunk, "serialization"])}
+    return described
+
+
+def _events(chunk: dict[str, Any]) -> dict[str, Any]:
+    """OpenAPI 3.1 has no words for the events of a stream (3.2 does): text, and a pointer to what each holds."""
+    return {
+        "type": "string",
+        "description": "With `stream: true`: server-sent events, `data: {chunk}` each, then `data: [DONE]`; comment "
+        'lines while it waits. A failure after the first byte is an event `data: {"error": {…}}`, and no `[DONE]`.',
+        "x-event-schema": chunk,
+    }
+
+
+def _path_parameters(rule: Rule) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in sorted(rule.arguments)
+    ]
+
+
+def _query_parameters(model: type[BaseModel] | None, definitions: dict[str, Any]) -> list[dict[str, Any]]:
+    if model is None:
+        return []
+    schema = model.model_json_schema(ref_template=REF, schema_generator=_Schema)
+    definitions.update(schema.get("$defs", {}))
+    required = schema.get("required", [])
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in required,
+            **({"description": field.pop("description")} if "description" in field else {}),
+            "schema": _without_null(field),
+        }
+        for name, field in schema["properties"].items()
+    ]
+
+
+def _without_null(field: dict[str, Any]) -> dict[str, Any]:
+    """A query string cannot say null: it leaves the parameter out."""
+    members = [member for member in field.get("anyOf", []) if member != {"type": "null"}]
+    rest = {key: value for key, value in field.items() if key != "anyOf" and (key, value) != ("default", None)}
+    if len(members) == 1:
+        return {**members[0], **rest}
+    return {**rest, "anyOf": members} if members else rest

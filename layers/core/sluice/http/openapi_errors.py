@@ -1,0 +1,111 @@
+"""The error answers of an operation in the OpenAPI document: what it declares, and what its kind can always give."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from sluice.domain import errors
+from sluice.http import errors as rendering
+from sluice.http.operation import Auth, Operation
+
+Kind = type[errors.SluiceError]
+REQUEST_ID = "req_01KAJ3M5V0Q8W6Z4X2T1R9P7N5"
+BODY_ERRORS: tuple[Kind, ...] = (
+    errors.InvalidJson,
+    errors.RequestTooLarge,
+    errors.UnsupportedMediaType,
+    errors.ValidationFailed,
+)
+
+
+class ProblemField(BaseModel):
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[ProblemField] | None = Field(None, description="with `validation_error`: which fields, and why")
+
+
+def kinds_of(operation: Operation, method: str) -> list[Kind]:
+    """Every error the operation may answer with, each once."""
+    automatic: list[Kind] = []
+    if operation.auth in (Auth.SESSION, Auth.ADMIN):
+        automatic += [errors.NotAuthenticated, errors.AccountSuspended, errors.StoreUnavailable]
+        automatic += [] if method in ("get", "head") else [errors.CrossSiteRequest]
+    if operation.auth is Auth.ADMIN:
+        automatic.append(errors.Forbidden)
+    if operation.auth is Auth.API_TOKEN:  # the model list may be unknown, and every place on `/v1` taken
+        automatic += [errors.InvalidApiToken, errors.ModelUnavailable, errors.Overloaded]
+    if operation.body is not None or operation.documented_body is not None:
+        automatic += BODY_ERRORS
+    if operation.query is not None:
+        automatic.append(errors.ValidationFailed)
+    return list(dict.fromkeys([*operation.errors, *automatic, rendering.InternalError]))
+
+
+def responses(kinds: Iterable[Kind], *, openai: bool) -> dict[str, Any]:
+    """By status: the codes it may carry, an example of each, and the headers that come with it."""
+    by_status: dict[int, list[Kind]] = defaultdict(list)
+    for kind in kinds:
+        by_status[rendering.status_of(_sample(kind), openai=openai)].append(kind)
+    return {str(status): _response(status, by_status[status], openai=openai) for status in sorted(by_status)}
+
+
+def _response(status: int, kinds: list[Kind], *, openai: bool) -> dict[str, Any]:
+    bodies = {_name(kind): _body(kind, openai=openai) for kind in kinds}
+    codes = sorted({_code(body) for body in bodies.values()} - {None}, key=str)
+    nullable = any(_code(body) is None for body in bodies.values())
+    code: dict[str, Any] = {"enum": [*codes, *([None] if nullable else [])]}
+    base = {"$ref": f"#/components/schemas/{'OpenAIError' if openai else 'Problem'}"}
+    narrowed = {"properties": {"error": {"properties": {"code": code}}} if openai else {"code": code}}
+    media_type = "application/json" if openai else "application/problem+json"
+    examples = {name: {"value": body} for name, body in bodies.items()}
+    return {
+        "description": f"{rendering.TITLES[status]}: {', '.join(f'`{code}`' for code in codes) or 'see `param`'}",
+        "headers": _headers(status, kinds),
+        "content": {media_type: {"schema": {"allOf": [base, narrowed]}, "examples": examples}},
+    }
+
+
+def _headers(status: int, kinds: list[Kind]) -> dict[str, Any]:
+    names = ["x-request-id"]
+    if status == 401:
+        names.append("WWW-Authenticate")
+    if any(rendering.retry_headers(_sample(kind)) for kind in kinds):
+        names.append("Retry-After")
+    if errors.QuotaExceeded in kinds:
+        names.append("x-should-retry")
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _sample(kind: Kind) -> errors.SluiceError:
+    if issubclass(kind, errors.Throttled) and not issubclass(kind, errors.TooManyConcurrentRequests):
+        return kind(30)
+    if issubclass(kind, errors.ValidationFailed):
+        return kind((errors.FieldProblem("field", "why it is not valid"),))
+    return kind()
+
+
+def _name(kind: Kind) -> str:
+    return rendering.row_for(kind).code
+
+
+def _body(kind: Kind, *, openai: bool) -> dict[str, Any]:
+    error = _sample(kind)
+    return rendering.openai_envelope(error) if openai else rendering.problem(error, REQUEST_ID)
+
+
+def _code(body: dict[str, Any]) -> str | None:
+    code: str | None = body["error"]["code"] if "error" in body else body["code"]
+    return code
