@@ -74,7 +74,6 @@ def _has_compiler() -> bool:
 
 def _compile(python: Path, log: Path) -> None:
     cores = os.cpu_count() or 1
-    say(f"compiling llama.cpp with {cores} jobs: about four minutes on two cores, only this once (log: {log})")
     env = dict(os.environ)
     env.setdefault("CMAKE_ARGS", CMAKE_ARGS)
     env.setdefault("CMAKE_BUILD_PARALLEL_LEVEL", str(cores))
@@ -95,6 +94,8 @@ def _compile(python: Path, log: Path) -> None:
         try:
             for line in process.stdout or ():
                 written.write(line)
+                if "Building wheel for llama" in line and "started" in line:  # else pip has one in its cache
+                    say(f"compiling llama.cpp with {cores} jobs: about four minutes on two cores, once (log: {log})")
                 if step := NINJA_STEP.search(line):
                     progress.show(int(step[1]), int(step[2]))
             code = process.wait()

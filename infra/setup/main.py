@@ -67,16 +67,8 @@ def _make_environment() -> None:
             raise SetupError(
                 "Python could not make an environment with pip in it. Debian, Ubuntu: apt-get install python3-venv"
             ) from exc
-    pip: list[str | Path] = [
-        PYTHON,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        f"uv=={UV_VERSION}",
-    ]
-    run(pip, f"installing uv {UV_VERSION}")
+    pip: list[str | Path] = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run([*pip, f"uv=={UV_VERSION}"], f"installing uv {UV_VERSION}")
 
 
 def _stamp(wanted: str) -> Path:

@@ -1,0 +1,44 @@
+"""The one-machine app: every HTTP function's blueprint in one process, and what only a local run has."""
+
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING
+
+from sluice import settings, wiring
+from sluice.http.app import create_app as create_sluice_app
+from sluice.http.metrics import install as install_metrics
+
+if TYPE_CHECKING:
+    from flask import Blueprint, Flask
+
+BLUEPRINTS = (
+    ("functions.registration.app", "blueprint"),
+    ("functions.verification.app", "blueprint"),
+    ("functions.accounts.app", "blueprint"),
+    ("functions.usage.app", "blueprint"),
+    ("functions.tokens.app", "blueprint"),
+    ("functions.gateway.app", "blueprint"),
+    ("functions.admin.app", "blueprint"),
+    ("functions.web.app", "blueprint"),
+    ("infra.local.metrics", "blueprint"),
+    ("infra.local.health", "blueprint"),
+    ("infra.local.outbox", "blueprint"),
+)
+
+
+def create_app() -> "Flask":
+    app = create_sluice_app(_blueprints(), https=settings.common().https)
+    install_metrics(app, wiring.metrics())
+    return app
+
+
+def _blueprints() -> list["Blueprint"]:
+    """Of the functions that this version has; one that is there and cannot be imported is an error."""
+    return [getattr(importlib.import_module(module), attribute) for module, attribute in BLUEPRINTS if _exists(module)]
+
+
+def _exists(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of a package above it
+        return False

@@ -1,0 +1,122 @@
+"""What a local run was asked for: the environment, checked, and what the children get from it."""
+
+import ipaddress
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.local.errors import LaunchError
+
+ROOT = Path(__file__).parents[2]
+DEFAULT_PORT = 8080
+LOOPBACK = "127.0.0.1"
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True)
+class LocalConfig:
+    """A run's own settings; all others are the functions' (`sluice.settings`) and pass through the environment."""
+
+    host: str
+    port: int
+    data_dir: Path
+    base_url: str
+    mail: str
+    store_url: str | None
+    """The user's own endpoint; None: the embedded store."""
+
+    @property
+    def url(self) -> str:
+        """Where this machine reaches the app, whatever address it listens on."""
+        host = {"0.0.0.0": LOOPBACK, "::": "[::1]", "::1": "[::1]"}.get(self.host, self.host)
+        return f"http://{host}:{self.port}"
+
+
+def data_dir(env: Mapping[str, str] = os.environ) -> Path:
+    """Absolute, because children and later commands may have another working directory."""
+    return Path(env.get("SLUICE_DATA_DIR") or ".sluice").expanduser().absolute()
+
+
+def read(env: Mapping[str, str] = os.environ) -> LocalConfig:
+    """Raises LaunchError in words of the variable that is wrong."""
+    host = env.get("SLUICE_HOST") or LOOPBACK
+    port = _port(env.get("PORT") or str(DEFAULT_PORT))
+    mail = env.get("SLUICE_MAIL") or "outbox"
+    if mail == "outbox" and not is_loopback(host):
+        raise LaunchError(
+            f"SLUICE_HOST={host} is reachable from other machines, and SLUICE_MAIL=outbox would show them everyone's "
+            "mails. Set SLUICE_MAIL=smtp://user:password@host:port (or ses), or leave SLUICE_HOST out."
+        )
+    if mail not in ("outbox", "ses") and not mail.startswith("smtp://"):
+        raise LaunchError("SLUICE_MAIL has to be outbox, ses, or smtp://user:password@host:port.")
+    base_url = env.get("SLUICE_BASE_URL") or f"http://{_in_url(host)}:{port}"
+    if not base_url.startswith(("http://", "https://")):
+        raise LaunchError(f"SLUICE_BASE_URL has to start with http:// or https://, and is {base_url!r}.")
+    store_url = env.get("AWS_ENDPOINT_URL_DYNAMODB") or env.get("AWS_ENDPOINT_URL") or None
+    if store_url and not store_url.startswith(("http://", "https://")):
+        raise LaunchError(f"AWS_ENDPOINT_URL has to start with http:// or https://, and is {store_url!r}.")
+    return LocalConfig(host, port, data_dir(env), base_url.rstrip("/"), mail, store_url)
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise LaunchError(f"PORT has to be a number from 1 to 65535, and is {text!r}.")
+    return int(text)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def is_loopback(host: str) -> bool:
+    """Also of a name: all the addresses it stands for have to be loopback."""
+    try:
+        found = {info[4][0] for info in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError):
+        raise LaunchError(f"SLUICE_HOST={host} is no address of this machine.") from None
+    return all(ipaddress.ip_address(str(address).split("%")[0]).is_loopback for address in found)
+
+
+def child_environment(
+    config: LocalConfig, store_url: str, inference_address: str, env: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """The environment of every child: the user's, and what the launcher decided."""
+    child = dict(env) | {
+        "PORT": str(config.port),
+        "SLUICE_HOST": config.host,
+        "SLUICE_DATA_DIR": str(config.data_dir),
+        "SLUICE_BASE_URL": config.base_url,
+        "SLUICE_MAIL": config.mail,
+        "SLUICE_LOCAL": "1",
+        "SLUICE_INFERENCE_URL": f"http://{inference_address}",
+        "SLUICE_INFERENCE_BIND": inference_address,
+        "AWS_ENDPOINT_URL_DYNAMODB": store_url,
+        "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": store_url,
+        "PROMETHEUS_MULTIPROC_DIR": str(config.data_dir / "run" / "metrics"),
+        "PYTHONUNBUFFERED": "1",
+    }
+    # A proxy meant for the internet must not see what passes between the parts on this machine.
+    exempt = [part for part in (env.get("NO_PROXY") or env.get("no_proxy") or "").split(",") if part]
+    child["NO_PROXY"] = child["no_proxy"] = ",".join([*exempt, LOOPBACK, "localhost"])
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):  # botocore reads the second only
+        child[name] = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or REGION
+    if config.store_url is None and config.mail != "ses":
+        _forget_aws(child)
+    elif not any(env.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")):
+        child |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    return child
+
+
+def _forget_aws(child: dict[str, str]) -> None:
+    """Nothing of AWS is used: no profile has to exist, nothing asks the network for credentials."""
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"):
+        child.pop(name, None)
+    child |= {
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }

@@ -1,0 +1,70 @@
+"""The data directory: private, and one run's at a time."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from infra.local.errors import LaunchError
+
+LONGEST_SOCKET_PATH_BYTES = 90  # the kernel's own limit is 104 to 108, and supervisor adds a suffix of its own
+
+
+class DataDir:
+    """Made if absent, 0700, and locked until the process ends, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.run = path / "run"
+        self.logs = path / "logs"
+        self._lock: int | None = None
+
+    def take(self) -> None:
+        """Raises LaunchError: not writable, not a directory, or in use by another run."""
+        try:
+            for folder in (self.path, self.run, self.logs):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.chmod(0o700)
+            self._lock = os.open(self.run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise LaunchError(
+                f"the data directory {self.path} cannot be used: {exc.strerror} ({exc.filename})."
+            ) from exc
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(self._lock, 200).decode(errors="replace").strip()
+            who = f" ({holder})" if holder else ""
+            raise LaunchError(
+                f"another `sluice up` runs on {self.path}{who}. "
+                "Stop it, or give this one its own: SLUICE_DATA_DIR=/another/folder PORT=8090 make up"
+            ) from None
+        except OSError as exc:
+            raise LaunchError(f"{self.path} cannot be locked: {exc.strerror}.") from exc
+
+    def note(self, text: str) -> None:
+        """For the message of a second run."""
+        assert self._lock is not None
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, text.encode(), 0)
+
+    def empty_folder(self, name: str) -> None:
+        """Of this run only: what the last one left in it goes."""
+        folder = self.run / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+
+    @property
+    def socket(self) -> Path:
+        """Where supervisor is spoken to: in here, or, where the path would be too long for a socket, in /tmp."""
+        inside = self.run / "supervisor.sock"
+        if len(os.fsencode(inside)) <= LONGEST_SOCKET_PATH_BYTES:
+            return inside
+        name = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
+        folder = Path(tempfile.gettempdir()) / f"sluice-{os.getuid()}-{name}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.stat().st_uid != os.getuid() or folder.is_symlink():
+            raise LaunchError(f"{folder} belongs to somebody else; set TMPDIR to a folder of your own.")
+        return folder / "supervisor.sock"

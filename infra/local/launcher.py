@@ -1,0 +1,203 @@
+"""`sluice up`: start everything, say when it is ready, keep it, stop it in order."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from infra.local import config, ports, processes, supervision
+from infra.local.datadir import DataDir
+from infra.local.errors import LaunchError
+from infra.local.logs import LogMarks
+from infra.local.programs import Program, programs, stopping_order
+
+START_SECONDS = 300.0
+LEFTOVER_PATIENCE_SECONDS = 20.0
+STOP_PATIENCE_SECONDS = 60.0
+SUPERVISOR_RESTARTS = 3
+SUPERVISOR_RESTARTS_WINDOW_SECONDS = 60.0
+WATCH_EVERY_SECONDS = 1.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Stop(Exception):
+    """A signal asked for the end."""
+
+
+class Launcher:
+    """One run. Everything that can be refused is refused before anything is started."""
+
+    def __init__(self) -> None:
+        self._config = config.read()
+        self._data = DataDir(self._config.data_dir)
+        self._programs: list[Program] = []
+        self._environment: dict[str, str] = {}
+        self._supervisord: subprocess.Popen[bytes] | None = None
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+
+    def run(self) -> None:
+        """Returns after an orderly stop. Raises LaunchError."""
+        began = time.monotonic()
+        self._data.take()
+        self._data.note(f"process {os.getpid()}, {self._config.url}")
+        for number in SIGNALS:
+            signal.signal(number, self._on_signal)
+        self._stop_leftovers()
+        ports.require_free(self._config.host, self._config.port)
+        try:
+            self._start()
+            told = self._wait_ready()
+            self._greet(told, time.monotonic() - began)
+            self._watch()
+        except _Stop:
+            self._say("stopping")
+        finally:
+            self._stop()
+        self._say("stopped")
+
+    # --- signals: the first asks for an orderly stop; every wait looks at the pipe
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        os.write(self._wake_write, b"!")
+
+    def _pause(self, seconds: float) -> None:
+        if select.select([self._wake_read], [], [], seconds)[0]:
+            os.read(self._wake_read, 100)
+            raise _Stop
+
+    # --- starting
+
+    def _start(self) -> None:
+        from sluice.adapters.keys import ensure_keys
+
+        store_port, inference_port = ports.free(2)
+        embedded = self._config.store_url is None
+        store_url = self._config.store_url or f"http://{config.LOOPBACK}:{store_port}"
+        self._programs = programs(self._config, _store_binary(embedded), store_port if embedded else None)
+        self._environment = config.child_environment(self._config, store_url, f"{config.LOOPBACK}:{inference_port}")
+        os.environ.update(self._environment)
+        self._data.empty_folder("metrics")
+        try:
+            ensure_keys(self._config.data_dir)
+        except (OSError, ValueError) as exc:
+            raise LaunchError(f"the keys cannot be used: {exc}") from exc
+        self._marks = LogMarks(self._data.logs, [program.name for program in self._programs])
+        self._start_supervisord()
+        self._check_settings()
+        self._ensure_tables(store_url, embedded)
+
+    def _start_supervisord(self) -> None:
+        file = self._data.run / "supervisord.conf"
+        file.write_text(supervision.configuration(self._data, self._programs))
+        self._data.socket.unlink(missing_ok=True)
+        self._supervisord = supervision.start(self._data, file, self._environment)
+
+    def _check_settings(self) -> None:
+        """While the children start: they would refuse the same, less plainly."""
+        from infra.local.settings_check import problems
+
+        found = problems()
+        if found:
+            raise LaunchError("the configuration is wrong:\n" + "\n".join(f"  {line}" for line in found))
+
+    def _ensure_tables(self, store_url: str, embedded: bool) -> None:
+        from infra.local.tables_ready import ensure
+
+        made = ensure(store_url, os.environ.get("SLUICE_TABLE_PREFIX", "sluice-"), embedded, seconds=20)
+        if made:
+            self._say(f"made {len(made)} tables in a new store")
+
+    def _wait_ready(self) -> dict[str, Any]:
+        from infra.local.readiness import Wait
+
+        assert self._supervisord is not None
+        supervision.wait_socket(self._data, self._supervisord, seconds=20)
+        deadline = float(os.environ.get("SLUICE_START_SECONDS") or START_SECONDS)
+        wait = Wait(self._config.url, supervision.Supervisor(self._data), self._marks, deadline)
+        while True:
+            told = wait.step()
+            if told is not None:
+                return told
+            self._pause(0)
+            if self._supervisord.poll() is not None:
+                raise LaunchError(f"the supervisor ended; its log: {self._data.logs / 'supervisor.log'}")
+
+    def _greet(self, told: dict[str, Any], seconds: float) -> None:
+        from infra.local.welcome import ready_lines
+
+        print(ready_lines(self._config, str(told.get("model")), seconds), flush=True)
+
+    # --- keeping
+
+    def _watch(self) -> None:
+        names = [program.name for program in self._programs]
+        known = supervision.pids(self._data, names)
+        died: deque[float] = deque(maxlen=SUPERVISOR_RESTARTS)
+        assert self._supervisord is not None
+        while True:
+            self._pause(WATCH_EVERY_SECONDS)
+            if self._supervisord.poll() is not None:
+                self._revive_supervisor(died)
+            now = supervision.pids(self._data, names)
+            for name, pid in now.items():
+                if known.get(name, pid) != pid:
+                    self._say(f"{name} ended unexpectedly and was started again (log: {self._marks.path(name)})")
+            known |= now
+
+    def _revive_supervisor(self, died: "deque[float]") -> None:
+        now = time.monotonic()
+        if len(died) == SUPERVISOR_RESTARTS and now - died[0] < SUPERVISOR_RESTARTS_WINDOW_SECONDS:
+            raise LaunchError(f"the supervisor keeps ending; its log: {self._data.logs / 'supervisor.log'}")
+        died.append(now)
+        self._say("the supervisor ended unexpectedly; starting everything again")
+        self._stop_children()
+        self._start_supervisord()
+
+    # --- stopping
+
+    def _stop_leftovers(self) -> None:
+        """Of a run whose launcher was killed: its supervisor may be stopping everything at this moment."""
+        every = ["supervisor", "app", "relay", "schedule", "inference", "store"]
+        found = processes.stop_recorded(self._data.run, every, LEFTOVER_PATIENCE_SECONDS)
+        if found:
+            self._say(f"stopped what an earlier run left behind: {', '.join(found)}")
+
+    def _stop_children(self) -> None:
+        processes.stop_recorded(self._data.run, stopping_order(self._programs), LEFTOVER_PATIENCE_SECONDS)
+
+    def _stop(self) -> None:
+        """A second signal while this waits ends the patience: everything is killed."""
+        if self._supervisord is None:
+            return
+        if self._supervisord.poll() is None:
+            self._supervisord.terminate()
+        until = time.monotonic() + STOP_PATIENCE_SECONDS
+        try:
+            while self._supervisord.poll() is None and time.monotonic() < until:
+                self._pause(0.02)
+        except _Stop:
+            self._say("killing what has not stopped yet")
+        if self._supervisord.poll() is None:
+            self._supervisord.kill()
+            self._supervisord.wait()
+            processes.stop_recorded(self._data.run, stopping_order(self._programs), patience_seconds=0)
+        self._stop_children()  # nothing, unless the supervisor itself was killed
+
+    def _say(self, text: str) -> None:
+        print(f"sluice: {text}", file=sys.stderr, flush=True)
+
+
+def _store_binary(embedded: bool) -> Path:
+    from infra.setup.store import binary
+
+    path = binary(config.ROOT / ".tools")
+    if embedded and not path.is_file():
+        raise LaunchError(f"the store's binary is missing ({path}): `make up` brings it.")
+    return path

@@ -1,0 +1,64 @@
+"""What runs on one machine, and in which order it starts and stops."""
+
+import signal
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.local.config import LOOPBACK, ROOT, LocalConfig
+
+
+@dataclass(frozen=True)
+class Program:
+    """One process the supervisor keeps. Stopped in the reverse of the starting order."""
+
+    name: str
+    command: tuple[str, ...]
+    stop_seconds: int
+    """Patience after SIGTERM, before SIGKILL."""
+
+
+def gunicorn(config: Path, app: str, *extra: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "gunicorn", "--config", str(config), *extra, app)
+
+
+def programs(config: LocalConfig, store_binary: Path, store_port: int | None) -> list[Program]:
+    """Store first, app last; so the app goes first, and every other still finds the store while it stops."""
+    local = ROOT / "infra" / "local"
+    store = [
+        Program(
+            "store",
+            (
+                str(store_binary),
+                "serve",
+                "--host",
+                LOOPBACK,
+                "--port",
+                str(store_port),
+                "--db-path",
+                str(config.data_dir / "store.db"),
+            ),
+            stop_seconds=5,
+        )
+    ]
+    return [
+        *(store if store_port else []),
+        Program(
+            "inference",
+            gunicorn(ROOT / "functions" / "inference" / "gunicorn.conf.py", "functions.inference.app:create_app()"),
+            stop_seconds=15,
+        ),
+        Program("schedule", (sys.executable, "-m", "infra.local.schedule"), stop_seconds=10),
+        Program("relay", (sys.executable, "-m", "infra.local.relay"), stop_seconds=10),
+        Program("app", gunicorn(local / "gunicorn.conf.py", "infra.local.app:create_app()"), stop_seconds=10),
+    ]
+
+
+def stop_signal_of_orphan(name: str) -> int:
+    """What the kernel sends when the supervisor is gone. The store commits every write: nothing to wait for."""
+    return int(signal.SIGKILL if name == "store" else signal.SIGTERM)
+
+
+def stopping_order(started: Iterable[Program]) -> list[str]:
+    return [program.name for program in reversed(list(started))]

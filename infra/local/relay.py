@@ -1,0 +1,126 @@
+"""The relay of a local run: reads the store's streams and calls the event functions, as Lambda's mappings do on AWS.
+
+One thread a table, so that mail that is slow to go out delays no metering. The checkpoint moves after the handler
+returned: at least once, in order.
+"""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from infra.local.checkpoint import Checkpoint
+from infra.local.config import data_dir
+from infra.local.delivery import DeadLetters, Delivery, Stopping
+from infra.local.handlers import Handler, load
+from infra.local.stream import StreamReader
+
+log = logging.getLogger("sluice.relay")
+
+HANDLERS = {"mails": "functions.mailer", "ledger": "functions.metering"}
+POLL_SECONDS = 0.12
+FIRST_RECONNECT_SECONDS = 0.2
+LONGEST_RECONNECT_SECONDS = 3.0
+STOP_SECONDS = 0.8
+
+
+class TableRelay:
+    """One table's stream to one handler, until `stopping` is set."""
+
+    def __init__(
+        self, table: str, handler: Handler, folder: Path, stopping: threading.Event, dynamodb: Any, streams: Any
+    ) -> None:
+        self._table, self._folder, self._stopping = table, folder, stopping
+        self._dynamodb, self._streams = dynamodb, streams
+        letters = DeadLetters(folder / "dead-letters.jsonl")
+        self._delivery = Delivery(table, handler, letters, self._store_answers, self._pause)
+        self._reader: StreamReader | None = None
+
+    def run(self) -> None:
+        """A store that is away is asked again; nothing else ends this but Stopping."""
+        wait = FIRST_RECONNECT_SECONDS
+        try:
+            while True:
+                try:
+                    self._once()
+                    wait = FIRST_RECONNECT_SECONDS
+                    self._pause(POLL_SECONDS)
+                except Stopping:
+                    raise
+                except Exception as exc:
+                    log.warning("%s: the stream cannot be read, again in %.1f s: %s", self._table, wait, exc)
+                    self._reader = None
+                    self._pause(wait)
+                    wait = min(LONGEST_RECONNECT_SECONDS, wait * 2)
+        except Stopping:
+            log.info("%s: stopped", self._table)
+
+    def _once(self) -> None:
+        if self._reader is None:
+            self._reader, self._checkpoint = self._connect()
+        for shard, records in self._reader.poll():
+            self._delivery.deliver(records, partial(self._checkpoint.set, shard))
+
+    def _connect(self) -> tuple[StreamReader, Checkpoint]:
+        arn = self._dynamodb.describe_table(TableName=self._table)["Table"]["LatestStreamArn"]
+        checkpoint = Checkpoint(self._folder / f"{self._table}.json", arn)
+        return StreamReader(self._streams, arn, checkpoint), checkpoint
+
+    def _store_answers(self) -> bool:
+        try:
+            self._dynamodb.describe_table(TableName=self._table)
+        except Exception:
+            return False
+        return True
+
+    def _pause(self, seconds: float) -> None:
+        if self._stopping.wait(seconds):
+            raise Stopping
+
+
+def clients() -> tuple[Any, Any]:
+    """DynamoDB and its streams. The embedded store's shard ids are shorter than the SDK's own check wants."""
+    from botocore.config import Config
+    from botocore.session import get_session
+
+    session = get_session()
+    patience: dict[str, Any] = {"connect_timeout": 2, "read_timeout": 10, "retries": {"total_max_attempts": 1}}
+    return (
+        session.create_client("dynamodb", config=Config(**patience)),
+        session.create_client("dynamodbstreams", config=Config(parameter_validation=False, **patience)),
+    )
+
+
+def start(
+    stopping: threading.Event, folder: Path, load_handler: Callable[[str], Handler] = load
+) -> list[threading.Thread]:
+    prefix = os.environ.get("SLUICE_TABLE_PREFIX", "sluice-")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    threads = []
+    for table, package in HANDLERS.items():
+        relay = TableRelay(prefix + table, load_handler(package), folder, stopping, *clients())
+        threads.append(threading.Thread(target=relay.run, name=table, daemon=True))
+        threads[-1].start()
+    return threads
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    stopping, told = threading.Event(), os.pipe()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os.write(told[1], b"!"))  # a handler must take no lock
+    threads = start(stopping, data_dir() / "relay")
+    os.read(told[0], 1)
+    stopping.set()
+    for thread in threads:
+        thread.join(STOP_SECONDS)
+    # A handler that takes longer is cut off: its records were not checkpointed and come again.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The schedule of a local run: calls the sweeper's handler every minute, as EventBridge does on AWS."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from infra.local.handlers import Handler, load
+
+log = logging.getLogger("sluice.schedule")
+SWEEPER = "functions.sweeper"
+DEFAULT_SECONDS = 60.0
+
+
+def interval_seconds(env: Mapping[str, str] = os.environ) -> float:
+    return float(env.get("SLUICE_SWEEP_SECONDS") or DEFAULT_SECONDS)
+
+
+def event(now: datetime) -> dict[str, Any]:
+    """EventBridge's scheduled event, as far as a handler may look."""
+    return {
+        "version": "0",
+        "source": "aws.events",
+        "detail-type": "Scheduled Event",
+        "time": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "detail": {},
+    }
+
+
+def run(handler: Handler, interval: float, stopping: Callable[[float], bool]) -> None:
+    """Until `stopping(seconds)` (which waits) says so. A handler that fails is called again at the next turn."""
+    while True:
+        began = time.monotonic()
+        try:
+            handler(event(datetime.now(UTC)), None)
+        except Exception:
+            log.exception("the sweeper failed; it runs again in %g s", interval)
+        if stopping(max(0.0, interval - (time.monotonic() - began))):
+            return
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    wake = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0) if wake.is_set() else wake.set())
+    handler = load(SWEEPER)
+    # Not at once: at the start everything else wants the processor, and what is due now is due in a few seconds, too.
+    if not wake.wait(min(5.0, interval_seconds())):
+        run(handler, interval_seconds(), wake.wait)
+
+
+if __name__ == "__main__":
+    main()

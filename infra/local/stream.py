@@ -1,0 +1,107 @@
+"""Reading one table's DynamoDB stream: every shard, each after its parent, from a checkpoint."""
+
+import base64
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from infra.local.checkpoint import Checkpoint
+
+BATCH = 100
+SHARDS_EVERY_SECONDS = 30.0
+LOST_PLACE = frozenset({"ExpiredIteratorException", "TrimmedDataAccessException"})
+
+
+class StreamReader:
+    """`poll()` yields batches; the caller checkpoints. Raises botocore's errors."""
+
+    def __init__(self, client: Any, stream_arn: str, checkpoint: Checkpoint) -> None:
+        self._client, self._arn, self._checkpoint = client, stream_arn, checkpoint
+        self._iterators: dict[str, str] = {}
+        self._ended: set[str] = set()
+        self._shards: list[dict[str, Any]] = []
+        self._shards_asked = -SHARDS_EVERY_SECONDS
+
+    def poll(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """(shard, records in Lambda's shape) of every shard that has some now."""
+        for shard in self._open_shards():
+            records = self._read(shard)
+            if records:
+                yield shard, [as_event(record, self._arn) for record in records]
+
+    def forget(self) -> None:
+        """After a failure: every place is taken anew from the checkpoint."""
+        self._iterators.clear()
+
+    def _open_shards(self) -> list[str]:
+        if time.monotonic() - self._shards_asked >= SHARDS_EVERY_SECONDS or not self._shards:
+            self._shards = self._list_shards()
+            self._shards_asked = time.monotonic()
+        known = {shard["ShardId"] for shard in self._shards}
+        waiting = known - self._ended
+        return [
+            shard["ShardId"]
+            for shard in self._shards
+            if shard["ShardId"] in waiting and shard.get("ParentShardId") not in waiting
+        ]
+
+    def _list_shards(self) -> list[dict[str, Any]]:
+        shards: list[dict[str, Any]] = []
+        more: dict[str, str] = {}
+        while True:
+            told = self._client.describe_stream(StreamArn=self._arn, **more)["StreamDescription"]
+            shards += told["Shards"]
+            if not told.get("LastEvaluatedShardId"):
+                return shards
+            more = {"ExclusiveStartShardId": told["LastEvaluatedShardId"]}
+
+    def _read(self, shard: str) -> list[dict[str, Any]]:
+        try:
+            iterator = self._iterators.get(shard) or self._iterator(shard)
+            answer = self._client.get_records(ShardIterator=iterator, Limit=BATCH)
+        except ClientError as exc:
+            if exc.response["Error"]["Code"] not in LOST_PLACE:
+                raise
+            self._iterators.pop(shard, None)
+            return []
+        following = answer.get("NextShardIterator")
+        if following:
+            self._iterators[shard] = following
+        else:
+            self._iterators.pop(shard, None)
+            self._ended.add(shard)
+            self._shards_asked = -SHARDS_EVERY_SECONDS  # its children, if any, are next
+        return list(answer["Records"])
+
+    def _iterator(self, shard: str) -> str:
+        after = self._checkpoint.after(shard)
+        place = {"ShardIteratorType": "TRIM_HORIZON"}
+        if after is not None:
+            place = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": after}
+        ask: Callable[..., dict[str, Any]] = self._client.get_shard_iterator
+        try:
+            return str(ask(StreamArn=self._arn, ShardId=shard, **place)["ShardIterator"])
+        except ClientError as exc:
+            if exc.response["Error"]["Code"] != "TrimmedDataAccessException":
+                raise
+            # Away for longer than the stream keeps records: what is left is read from its oldest.
+            return str(ask(StreamArn=self._arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON")["ShardIterator"])
+
+
+def as_event(record: dict[str, Any], stream_arn: str) -> dict[str, Any]:
+    """A record as Lambda's event has it: JSON only, times in seconds, binary values as base64."""
+    plain: dict[str, Any] = _plain(record)
+    return plain | {"eventSourceARN": stream_arn}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(content) for name, content in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(content) for content in value]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return value.timestamp() if isinstance(value, datetime) else value

@@ -1,0 +1,146 @@
+"""supervisord: its configuration, written for each run, and its states, asked over its socket."""
+
+import http.client
+import shlex
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.local import processes
+from infra.local.config import ROOT
+from infra.local.datadir import DataDir
+from infra.local.errors import LaunchError
+from infra.local.programs import Program, stop_signal_of_orphan
+
+DEAD_STATES = frozenset({"BACKOFF", "EXITED", "FATAL"})
+LOG_BYTES = 10 * 1024 * 1024
+LOG_BACKUPS = 3
+FIRST_PRIORITY = 100
+
+
+@dataclass(frozen=True)
+class ChildState:
+    name: str
+    state: str
+    pid: int
+
+
+def configuration(data: DataDir, programs: Iterable[Program]) -> str:
+    """In supervisord's own format. Its `%` means a variable, so ours are doubled."""
+    head = f"""\
+; written by `sluice up` at every start
+[supervisord]
+nodaemon=true
+silent=true
+logfile={_escaped(data.logs / "supervisor.log")}
+logfile_maxbytes={LOG_BYTES}
+logfile_backups=1
+pidfile={_escaped(data.run / "supervisord.pidfile")}
+directory={_escaped(ROOT)}
+childlogdir={_escaped(data.logs)}
+
+[unix_http_server]
+file={_escaped(data.socket)}
+chmod=0600
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+"""
+    return "\n".join([head, *(_section(data, program, place) for place, program in enumerate(programs))])
+
+
+def _section(data: DataDir, program: Program, place: int) -> str:
+    wrapper = (
+        sys.executable,
+        "-I",
+        "-S",
+        str(ROOT / "infra" / "local" / "child.py"),
+        str(data.run),
+        program.name,
+        str(stop_signal_of_orphan(program.name)),
+    )
+    return f"""\
+[program:{program.name}]
+command={_escaped(shlex.join([*wrapper, *program.command]))}
+priority={FIRST_PRIORITY + place}
+autorestart=true
+startsecs=1
+startretries=1000000
+stopwaitsecs={program.stop_seconds}
+killasgroup=true
+redirect_stderr=true
+stdout_logfile={_escaped(data.logs / f"{program.name}.log")}
+stdout_logfile_maxbytes={LOG_BYTES}
+stdout_logfile_backups={LOG_BACKUPS}
+"""
+
+
+def _escaped(value: object) -> str:
+    return str(value).replace("%", "%%")
+
+
+def start(data: DataDir, config_file: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """In a session of its own: a Ctrl-C at the terminal is for the launcher, which stops the children in order."""
+    wrapper = [sys.executable, "-I", "-S", str(ROOT / "infra" / "local" / "child.py"), str(data.run), "supervisor"]
+    supervisord = [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(config_file)]
+    output = (data.logs / "supervisor.out").open("wb")
+    with output:
+        return subprocess.Popen(
+            [*wrapper, "15", *supervisord],
+            env=dict(environment),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+class Supervisor:
+    """Asks a running supervisord."""
+
+    def __init__(self, data: DataDir) -> None:
+        from supervisor.xmlrpc import SupervisorTransport
+
+        self._transport: Any = SupervisorTransport(serverurl=f"unix://{data.socket}")
+        self._server = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=self._transport)
+
+    def states(self) -> list[ChildState]:
+        """Empty while supervisord does not answer."""
+        try:
+            told: Any = self._server.supervisor.getAllProcessInfo()
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+            self._transport.close()
+            return []
+        return [ChildState(one["name"], one["statename"], one["pid"]) for one in told]
+
+
+def stop_all(process: "subprocess.Popen[bytes]", patience_seconds: float) -> None:
+    """SIGTERM makes supervisord stop its groups one after the other, the last started first. A second call kills."""
+    process.terminate()
+    try:
+        process.wait(patience_seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def wait_socket(data: DataDir, process: "subprocess.Popen[bytes]", seconds: float) -> None:
+    """Raises LaunchError when supervisord ends instead of answering."""
+    until = time.monotonic() + seconds
+    while not data.socket.exists():
+        if process.poll() is not None or time.monotonic() > until:
+            said = (data.logs / "supervisor.out").read_text(errors="replace").strip() or "no word"
+            raise LaunchError(f"the supervisor did not start: {said}")
+        time.sleep(0.01)
+
+
+def pids(data: DataDir, names: Iterable[str]) -> dict[str, int]:
+    """Of the children that run now, by their own record."""
+    found = {name: processes.recorded(data.run, name) for name in names}
+    return {name: pid for name, pid in found.items() if pid is not None}

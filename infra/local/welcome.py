@@ -1,0 +1,25 @@
+"""The lines that end a start: where it is, who answers, what next."""
+
+from infra.local.config import LocalConfig
+
+DEMO_MODEL = "demo"
+
+
+def ready_lines(config: LocalConfig, model: str, seconds: float) -> str:
+    demo = model.startswith(DEMO_MODEL)
+    who = "demo model: knows capitals and sums; for a real one: `sluice model pull qwen2.5-0.5b-instruct`"
+    outbox = (
+        f"""
+  mails: the outbox, {config.url}/_local/outbox?to=ada@example.org"""
+        if config.mail == "outbox"
+        else ""
+    )
+    return f"""
+sluice is ready at {config.url}  ({seconds:.1f} s)
+  model: {model} ({who if demo else "from SLUICE_MODEL"}){outbox}
+  pages: {config.url}/docs shows every call, to be tried there
+  next:  `make demo` in a second terminal walks through the whole path; or begin it yourself:
+    curl -s {config.url}/auth/register -H 'content-type: application/json' \\
+      -d '{{"email":"ada@example.org","password":"correct horse battery"}}'
+  data:  {config.data_dir}  (Ctrl-C stops everything; nothing is lost)
+"""
