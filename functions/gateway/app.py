@@ -3,23 +3,19 @@
 On AWS it runs under gunicorn and the Lambda Web Adapter, so that answers stream (`app:app` is built by `create`).
 """
 
-import json
 from typing import Any
 
-from flask import Blueprint, Flask, Response, g, request
+from flask import Blueprint, Flask, Response, g
 
 from sluice import settings, wiring
-from sluice.domain import chunks, errors
-from sluice.domain.contents import MAX_TEXT_BYTES
+from sluice.domain import errors
 from sluice.domain.ratelimit_headers import headers as rate_headers
-from sluice.domain.tokens import Claims
-from sluice.http import connection
+from sluice.http import gateway_flow as flow
 from sluice.http.answers_v1 import ChatCompletion, Completion, EmbeddingList, ModelCollection, ModelInfo
 from sluice.http.app import create_app
-from sluice.http.bearer import bearer_token
-from sluice.http.models_v1 import ChatBody, CompletionBody, EmbeddingBody, Sampling
-from sluice.http.operation import Auth, operation, parse_body
-from sluice.http.streaming import streamed_answer, whole_answer
+from sluice.http.models_responses import ResponseBody
+from sluice.http.models_v1 import ChatBody, CompletionBody, EmbeddingBody
+from sluice.http.operation import Auth, operation
 from sluice.services.exchange import CLIENT_GONE_STATUS, ClientGone
 
 blueprint = Blueprint("gateway", __name__)
@@ -81,7 +77,7 @@ def _nobody_there(exc: ClientGone) -> Response:
     errors=COMMON_ERRORS,
 )
 def list_models() -> dict[str, Any]:
-    claims = _authenticate(scope=None)
+    claims = flow.authenticate(scope=None)
     gateway = wiring.gateway()
     gateway.caller(claims)
     allowed = [model for model in gateway.models.all() if claims.models is None or model["id"] in claims.models]
@@ -97,7 +93,7 @@ def list_models() -> dict[str, Any]:
     errors=(*COMMON_ERRORS, errors.ModelNotFound),
 )
 def one_model(name: str) -> dict[str, Any]:
-    claims = _authenticate(scope=None)
+    claims = flow.authenticate(scope=None)
     gateway = wiring.gateway()
     gateway.caller(claims)
     if claims.models is not None and name not in claims.models:
@@ -115,7 +111,7 @@ def one_model(name: str) -> dict[str, Any]:
     documented_body=ChatBody,
 )
 def chat_completions() -> Response:
-    return _complete(ChatBody, "chat.completions", "/v1/chat/completions", "chat")
+    return flow.complete(ChatBody, "chat.completions", "/v1/chat/completions", "chat")
 
 
 @blueprint.post("/v1/completions")
@@ -128,7 +124,7 @@ def chat_completions() -> Response:
     documented_body=CompletionBody,
 )
 def completions() -> Response:
-    return _complete(CompletionBody, "completions", "/v1/completions", "completions")
+    return flow.complete(CompletionBody, "completions", "/v1/completions", "completions")
 
 
 @blueprint.post("/v1/embeddings")
@@ -141,71 +137,40 @@ def completions() -> Response:
     documented_body=EmbeddingBody,
 )
 def embeddings() -> dict[str, Any]:
-    claims, gateway = _authenticate("embeddings"), wiring.gateway()
-    with gateway.welcome(claims):
-        body = parse_body(EmbeddingBody)
-        model = gateway.model_for(claims, body.model, "embeddings")
-    g.rate_account = claims.account_id
-    exchange, _ = gateway.start(
-        claims,
-        g.server_request_id,
-        {**model, "context_window": None},  # each input may fill it
-        "embeddings",
-        stream=False,
-        prompt_bytes=len(request.get_data(cache=True)),
-        max_tokens=0,
-        client_gone=connection.watch(request.environ),
-    )
-    return gateway.embed(exchange, body.forwarded())
+    return flow.embed()
 
 
-def _authenticate(scope: str | None) -> Claims:
-    """Who signs; whether the API token is still live is admission's to say. Errors: InvalidApiToken."""
-    claims = wiring.token_verifier().verify(bearer_token(), wiring.gateway().clock() // 1_000_000_000)
-    if scope is not None and scope not in claims.scopes:
-        with wiring.gateway().welcome(claims):
-            raise errors.InsufficientScope(f"This API token lacks the scope {scope!r}.")
-    return claims
+@blueprint.post("/v1/responses")
+@operation(
+    "Make a response, whole or as a stream of events",
+    tag=TAG,
+    auth=Auth.API_TOKEN,
+    answers={200: None},
+    errors=COMPLETION_ERRORS,
+    documented_body=ResponseBody,
+)
+def create_response() -> Response:
+    return flow.respond()
 
 
-def _complete(
-    model_class: type[ChatBody] | type[CompletionBody], endpoint: str, path: str, capability: str
-) -> Response:
-    claims, gateway = _authenticate("inference"), wiring.gateway()
-    with gateway.welcome(claims):
-        body = parse_body(model_class)
-        model = gateway.model_for(claims, body.model, capability)
-    g.rate_account = claims.account_id
-    exchange, completion_tokens = gateway.start(
-        claims,
-        g.server_request_id,
-        model,
-        endpoint,
-        stream=bool(body.stream),
-        prompt_bytes=len(request.get_data(cache=True)),
-        max_tokens=body.completion_limit,
-        client_gone=connection.watch(request.environ),
-    )
-    forwarded = body.forwarded() | {
-        "max_tokens": completion_tokens,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    stream = gateway.ask(exchange, path, forwarded)
-
-    def keep(payloads: list[bytes]) -> None:
-        if exchange.grant.store_content and payloads:
-            gateway.keep_content(exchange.ask, _prompt_text(body), chunks.text_of(payloads, MAX_TEXT_BYTES))
-
-    if body.stream:
-        return streamed_answer(exchange, stream, keep, include_usage=body.include_usage)
-    return whole_answer(exchange, stream, keep)
+@blueprint.get("/v1/responses/<response_id>")
+@operation(
+    "A stored response", tag=TAG, auth=Auth.API_TOKEN, answers={200: None}, errors=(*COMMON_ERRORS, errors.NotFound)
+)
+def get_response(response_id: str) -> dict[str, Any]:
+    return flow.stored_response(response_id)
 
 
-def _prompt_text(body: Sampling) -> str:
-    if isinstance(body, CompletionBody):
-        return str(body.prompt)
-    return json.dumps([m.model_dump(exclude_none=True) for m in body.messages], ensure_ascii=False)  # type: ignore[attr-defined]
+@blueprint.delete("/v1/responses/<response_id>")
+@operation(
+    "Delete a stored response",
+    tag=TAG,
+    auth=Auth.API_TOKEN,
+    answers={200: None},
+    errors=(*COMMON_ERRORS, errors.NotFound),
+)
+def delete_response(response_id: str) -> dict[str, Any]:
+    return flow.delete_response(response_id)
 
 
 def create() -> Flask:

@@ -333,3 +333,15 @@ class Accountant(Protocol):
 
     def add_to_quota(self, account_id: str, period: int, tokens: int) -> None:
         """Nothing where the grant is in another month by now."""
+
+
+class DocumentStore(Protocol):
+    """Named texts of an account, in the contents table: stored Responses, chats. All may raise StoreUnavailable."""
+
+    def get_document(self, account_id: str, item_id: str, now_ms: int) -> dict[str, str] | None:
+        """A consistent read; what has expired is None, whether or not the store has deleted it yet."""
+
+    def put_document(self, account_id: str, item_id: str, document: Mapping[str, str], now_ms: int, ttl_s: int) -> None:
+        """Put or replace."""
+
+    def delete_document(self, account_id: str, item_id: str) -> None: ...

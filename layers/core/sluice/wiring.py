@@ -11,6 +11,7 @@ from sluice.ports import (
     AccountStore,
     BusyAccounts,
     ContentStore,
+    DocumentStore,
     GrantStore,
     HotStore,
     LedgerReader,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sluice.services.exchange import Observer
     from sluice.services.gateway import Gateway
     from sluice.services.quota_mails import QuotaMails
+    from sluice.services.stored_responses import StoredResponses
 
 
 @cache
@@ -117,6 +119,14 @@ def gateway() -> "Gateway":
         deadline_seconds=wanted.request_deadline_seconds,
         content_days=wanted.content_days,
     )
+
+
+@cache
+def stored_responses() -> "StoredResponses":
+    from sluice.services.stored_responses import StoredResponses
+
+    documents: DocumentStore = hot_store()  # type: ignore[assignment]
+    return StoredResponses(documents, settings.gateway().content_days)
 
 
 @cache

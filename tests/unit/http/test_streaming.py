@@ -12,7 +12,7 @@ from sluice.domain import errors
 from sluice.domain.admission import Ask, Limits
 from sluice.domain.ids import request_id
 from sluice.domain.ledger import LedgerRecord
-from sluice.http.streaming import streamed_answer, whole_answer
+from sluice.http.streaming import ChatDialect, streamed_answer, whole_answer
 from sluice.services.admit import Admission
 from sluice.services.exchange import ClientGone, Exchange
 from tests.fakes.hot_store import FakeHotStore, grant_of
@@ -54,7 +54,7 @@ class World:
     def stream(self, *steps: Step, include_usage: bool = False) -> tuple[Iterator[bytes], Any, FakeStream]:
         upstream = FakeStream(steps)
         with Flask("t").test_request_context():
-            response = streamed_answer(self.exchange, upstream, self.kept.append, include_usage=include_usage)
+            response = streamed_answer(self.exchange, upstream, self.kept.append, ChatDialect(include_usage=include_usage))
         return iter(response.response), response, upstream  # type: ignore[arg-type]
 
     def assert_settled(self, status: int, completion: int) -> LedgerRecord:

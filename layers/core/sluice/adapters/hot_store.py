@@ -1,5 +1,6 @@
 """The store as admission and settlement use it: the grant and the ledger, over the small client."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from sluice.adapters import grant_expressions as expressions
@@ -80,16 +81,31 @@ class HotStore:
         return record
 
     def put_content(self, account_id: str, request_id: str, content: Exchange, now_ms: int, ttl_s: int) -> None:
-        item = {
+        texts = {"prompt": cut(content.prompt), "response": cut(content.response)}
+        self.put_document(account_id, request_id, texts, now_ms, ttl_s)
+
+    def get_document(self, account_id: str, item_id: str, now_ms: int) -> dict[str, str] | None:
+        key = {"account_id": {"S": account_id}, "item_id": {"S": item_id}}
+        answer = self._client.call("GetItem", {"TableName": self._contents, "Key": key, "ConsistentRead": True})
+        item = answer.get("Item")
+        if item is None or int(item["ttl_s"]["N"]) * 1000 <= now_ms:
+            return None
+        return {name: value["S"] for name, value in item.items() if "S" in value and name not in key}
+
+    def put_document(self, account_id: str, item_id: str, document: Mapping[str, str], now_ms: int, ttl_s: int) -> None:
+        item: dict[str, Any] = {name: {"S": text} for name, text in document.items()}
+        item |= {
             "account_id": {"S": account_id},
-            "item_id": {"S": request_id},
-            "prompt": {"S": cut(content.prompt)},
-            "response": {"S": cut(content.response)},
+            "item_id": {"S": item_id},
             "created_ms": {"N": str(now_ms)},
             "ttl_s": {"N": str(ttl_s)},
             "schema": {"N": "1"},
         }
         self._client.call("PutItem", {"TableName": self._contents, "Item": item})
+
+    def delete_document(self, account_id: str, item_id: str) -> None:
+        key = {"account_id": {"S": account_id}, "item_id": {"S": item_id}}
+        self._client.call("DeleteItem", {"TableName": self._contents, "Key": key})
 
 
 def record_item(record: LedgerRecord) -> dict[str, Any]:

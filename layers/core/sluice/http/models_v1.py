@@ -1,5 +1,6 @@
 """Request models of `/v1`: what is known is checked, what is unknown is ignored, as OpenAI's servers of choice do."""
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
@@ -175,6 +176,10 @@ class ChatBody(Sampling):
     def completion_limit(self) -> int | None:
         return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
 
+    def prompt_text(self) -> str:
+        """As it is kept in the log: the messages, as JSON."""
+        return json.dumps([message.model_dump(exclude_none=True) for message in self.messages], ensure_ascii=False)
+
     def forwarded(self) -> dict[str, Any]:
         own = {"messages", "max_completion_tokens", "max_tokens", "stream", "stream_options", "user", "n"}
         return {
@@ -212,6 +217,9 @@ class CompletionBody(Sampling):
         if value:
             raise ValueError("suffix is not supported")
         return value
+
+    def prompt_text(self) -> str:
+        return str(self.prompt)
 
     def forwarded(self) -> dict[str, Any]:
         own = {"max_tokens", "stream", "stream_options", "user", "n", "best_of", "suffix"}

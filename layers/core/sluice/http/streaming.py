@@ -9,7 +9,7 @@ A Lambda may freeze once the answer has ended, so nothing that must happen is le
 import json
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from flask import Response
 
@@ -29,23 +29,58 @@ OnEnd = Callable[[list[bytes]], None]  # called with the answer's events, once i
 
 def whole_answer(exchange: Exchange, stream: UpstreamStream, on_end: OnEnd) -> Response:
     """Errors: as `Exchange.events`; the exchange is settled in any case."""
+    answer = chunks.whole(collect(exchange, stream, on_end))
+    body = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    return Response(body, 200, mimetype="application/json")
+
+
+def collect(exchange: Exchange, stream: UpstreamStream, on_end: OnEnd) -> list[bytes]:
+    """All of an answer's chunks, for a caller who did not ask for a stream; settled."""
     payloads: list[bytes] = []
     try:
-        payloads = [payload for payload in exchange.events(stream) if payload]
-        answer = chunks.whole(payloads)
-        take_usage(stream, answer)
-        choices = answer.get("choices") or []
-        exchange.settle(200, choices[0]["finish_reason"] if choices else None)
+        for payload in exchange.events(stream):
+            if payload:
+                payloads.append(payload)
+        reason = None
+        for payload in filter(chunks.may_be_last, payloads):
+            chunk = json.loads(payload)
+            reason = chunks.finish_reason(chunk) or reason
+            take_usage(stream, chunk)
+        exchange.settle(200, reason)
     except BaseException as exc:
         exchange.fail(exc)
         on_end(payloads)
         raise
     on_end(payloads)
-    body = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
-    return Response(body, 200, mimetype="application/json")
+    return payloads
 
 
-def streamed_answer(exchange: Exchange, stream: UpstreamStream, on_end: OnEnd, *, include_usage: bool) -> Response:
+class Dialect(Protocol):
+    """How the engine's chat chunks are told to the caller."""
+
+    include_usage: bool
+
+    def passed(self, payload: bytes) -> bytes:
+        """The bytes for one chunk that is not the last."""
+
+    def ending(self, held: list[bytes]) -> bytes:
+        """The bytes for the finish chunk and what follows it. The request is settled when this is called."""
+
+
+class ChatDialect:
+    """Chunks as they are. `include_usage`: whether the caller asked for the usage chunk."""
+
+    def __init__(self, *, include_usage: bool) -> None:
+        self.include_usage = include_usage
+
+    def passed(self, payload: bytes) -> bytes:
+        return b"data: " + payload + b"\n\n"
+
+    def ending(self, held: list[bytes]) -> bytes:
+        return b"".join([*map(self.passed, held), DONE])
+
+
+def streamed_answer(exchange: Exchange, stream: UpstreamStream, on_end: OnEnd, dialect: Dialect) -> Response:
     """Errors before the first event: as `Exchange.events`, and settled. Later ones are an event in the stream."""
     events = exchange.events(stream)
     try:
@@ -53,7 +88,7 @@ def streamed_answer(exchange: Exchange, stream: UpstreamStream, on_end: OnEnd, *
     except BaseException as exc:
         exchange.fail(exc)
         raise
-    body = _Body(exchange, stream, events, first, on_end, include_usage)
+    body = _Body(exchange, stream, events, first, on_end, dialect)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return Response(body, 200, headers, mimetype="text/event-stream")
 
@@ -77,10 +112,10 @@ class _Body:
         events: Iterator[bytes],
         first: bytes,
         on_end: OnEnd,
-        include_usage: bool,
+        dialect: Dialect,
     ) -> None:
         self._exchange, self._stream, self._first, self._events = exchange, stream, first, events
-        self._on_end, self._include_usage = on_end, include_usage
+        self._on_end, self._dialect = on_end, dialect
         self._kept: list[bytes] = []
         self._kept_bytes = 0
         self._blocks = self._run()
@@ -105,6 +140,7 @@ class _Body:
             yield from self._relay(held)
             reason = self._read_end(held)
             self._exchange.settle(200, reason)
+            ending = self._dialect.ending(held)
         except ClientGone:
             return  # `close` settles
         except errors.SluiceError as exc:
@@ -113,12 +149,12 @@ class _Body:
             yield b"data: " + json.dumps(openai_envelope(exc), separators=(",", ":")).encode() + b"\n\n"
             return
         self._on_end(self._kept)
-        yield b"".join([*(b"data: " + payload + b"\n\n" for payload in held), DONE])
+        yield ending
 
     def _relay(self, held: list[bytes]) -> Iterator[bytes]:
         """Pass chunks on as they come; hold the finish chunk and what follows it."""
         commented = time.monotonic()
-        started = False
+        started, passed = False, self._dialect.passed
         for payload in _chain(self._first, self._events):
             if not payload:
                 if not started and time.monotonic() - commented >= COMMENT_EVERY_SECONDS:
@@ -130,7 +166,7 @@ class _Body:
             if held or chunks.may_be_last(payload):
                 held.append(payload)
             else:
-                yield b"data: " + payload + b"\n\n"
+                yield passed(payload)
 
     def _read_end(self, held: list[bytes]) -> str | None:
         """Parse what was held: the reason, the counts; drop a usage chunk nobody asked for."""
@@ -140,7 +176,7 @@ class _Body:
         for payload, chunk in parsed:
             reason = chunks.finish_reason(chunk) or reason
             take_usage(self._stream, chunk)
-            if self._include_usage or not chunks.is_usage_only(chunk):
+            if self._dialect.include_usage or not chunks.is_usage_only(chunk):
                 held.append(payload)
         return reason
 

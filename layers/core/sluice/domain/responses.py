@@ -1,0 +1,185 @@
+"""The Responses API over a chat model: input items to messages, chat chunks to output items and events. Pure.
+
+Source: OpenAI's API reference, "Responses" and "Streaming events".
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Event = dict[str, Any]
+Message = dict[str, Any]
+
+
+def messages_from(items: str | Sequence[Mapping[str, Any]]) -> list[Message]:
+    """Input as chat messages. Consecutive function calls become one assistant message, as chat templates expect."""
+    if isinstance(items, str):
+        return [{"role": "user", "content": items}]
+    messages: list[Message] = []
+    for item in items:
+        kind = item.get("type", "message")
+        if kind == "function_call":
+            _add_call(messages, item)
+        elif kind == "function_call_output":
+            messages.append({"role": "tool", "tool_call_id": item["call_id"], "content": item["output"]})
+        else:
+            role = "system" if item["role"] == "developer" else item["role"]
+            messages.append({"role": role, "content": _text(item["content"])})
+    return messages
+
+
+def _text(content: str | Sequence[Mapping[str, Any]]) -> str:
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
+
+
+def _add_call(messages: list[Message], item: Mapping[str, Any]) -> None:
+    call = {
+        "id": item["call_id"],
+        "type": "function",
+        "function": {"name": item["name"], "arguments": item["arguments"]},
+    }
+    if messages and messages[-1].get("tool_calls"):
+        messages[-1]["tool_calls"].append(call)
+    else:
+        messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+
+
+class Assembly:
+    """One response being made. Each method returns the events to send; `response` is the object as it stands."""
+
+    def __init__(self, response_id: str, created_s: int, echoed: Mapping[str, Any]) -> None:
+        self.response: dict[str, Any] = {
+            "id": response_id,
+            "object": "response",
+            "created_at": created_s,
+            "status": "in_progress",
+            "error": None,
+            "incomplete_details": None,
+            "output": [],
+            "usage": None,
+            **echoed,
+        }
+        self._suffix = response_id.removeprefix("resp_")
+        self._sequence = 0
+        self._text: dict[str, Any] | None = None  # the message item being written
+        self._calls: dict[int, dict[str, Any]] = {}  # the chat delta's index → its item
+        self.finish_reason: str | None = None
+
+    def _event(self, kind: str, **fields: Any) -> Event:
+        event = {"type": kind, "sequence_number": self._sequence, **fields}
+        self._sequence += 1
+        return event
+
+    def begin(self) -> list[Event]:
+        snapshot = {**self.response, "output": []}
+        return [
+            self._event("response.created", response=snapshot),
+            self._event("response.in_progress", response=snapshot),
+        ]
+
+    def chunk(self, chunk: Mapping[str, Any]) -> list[Event]:
+        events: list[Event] = []
+        for choice in chunk.get("choices", []):
+            delta = choice.get("delta") or {}
+            if delta.get("content"):
+                events += self._add_text(delta["content"], (choice.get("logprobs") or {}).get("content") or [])
+            for call in delta.get("tool_calls") or []:
+                events += self._add_call(call)
+            self.finish_reason = choice.get("finish_reason") or self.finish_reason
+        if chunk.get("usage"):
+            self.response["usage"] = _usage(chunk["usage"])
+        return events
+
+    def _add_text(self, text: str, logprobs: list[Any]) -> list[Event]:
+        events: list[Event] = []
+        if self._text is None:
+            item: dict[str, Any] = {
+                "type": "message",
+                "id": f"msg_{self._suffix}",
+                "status": "in_progress",
+                "role": "assistant",
+                "content": [],
+            }
+            events.append(self._add_item(item))
+            part: dict[str, Any] = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+            events.append(self._event("response.content_part.added", **self._place(item), content_index=0, part=part))
+            item["content"] = [dict(part, annotations=[], logprobs=[])]
+            self._text = item
+        content = self._text["content"][0]
+        content["text"] += text
+        content["logprobs"] += logprobs
+        place = self._place(self._text)
+        events.append(
+            self._event("response.output_text.delta", **place, content_index=0, delta=text, logprobs=logprobs)
+        )
+        return events
+
+    def _add_call(self, delta: Mapping[str, Any]) -> list[Event]:
+        events: list[Event] = []
+        index, function = delta.get("index", 0), delta.get("function") or {}
+        if index not in self._calls:
+            item = {
+                "type": "function_call",
+                "id": f"fc_{self._suffix}_{index}",
+                "call_id": delta.get("id") or f"call_{self._suffix}_{index}",
+                "name": function.get("name") or "",
+                "arguments": "",
+                "status": "in_progress",
+            }
+            self._calls[index] = item
+            events.append(self._add_item(item))
+        item = self._calls[index]
+        arguments = function.get("arguments") or ""
+        if arguments:
+            item["arguments"] += arguments
+            place = self._place(item)
+            events.append(self._event("response.function_call_arguments.delta", **place, delta=arguments))
+        return events
+
+    def _add_item(self, item: dict[str, Any]) -> Event:
+        self.response["output"].append(item)
+        added = self._event(
+            "response.output_item.added", output_index=len(self.response["output"]) - 1, item=dict(item)
+        )
+        return added
+
+    def _place(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        index = next(at for at, other in enumerate(self.response["output"]) if other is item)
+        return {"item_id": item["id"], "output_index": index}
+
+    def end(self) -> list[Event]:
+        """After the last chunk: close what is open, and say how it ended."""
+        events: list[Event] = []
+        cut_short = self.finish_reason == "length"
+        status = "incomplete" if cut_short else "completed"
+        for item in self.response["output"]:
+            item["status"] = status
+            place = self._place(item)
+            if item["type"] == "message":
+                part = item["content"][0]
+                text = {"text": part["text"], "logprobs": part["logprobs"]}
+                events.append(self._event("response.output_text.done", **place, content_index=0, **text))
+                events.append(self._event("response.content_part.done", **place, content_index=0, part=part))
+            else:
+                told = {"name": item["name"], "arguments": item["arguments"]}
+                events.append(self._event("response.function_call_arguments.done", **place, **told))
+            events.append(self._event("response.output_item.done", output_index=place["output_index"], item=item))
+        self.response["status"] = status
+        if cut_short:
+            self.response["incomplete_details"] = {"reason": "max_output_tokens"}
+        events.append(self._event(f"response.{status}", response=self.response))
+        return events
+
+    def answer_messages(self) -> list[Message]:
+        """The output as chat messages: what a following response is told of this one."""
+        return messages_from(self.response["output"]) if self.response["output"] else []
+
+
+def _usage(usage: Mapping[str, Any]) -> dict[str, Any]:
+    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+    return {
+        "input_tokens": usage["prompt_tokens"],
+        "input_tokens_details": {"cached_tokens": cached},
+        "output_tokens": usage["completion_tokens"],
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": usage["total_tokens"],
+    }

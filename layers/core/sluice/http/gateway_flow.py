@@ -1,0 +1,154 @@
+"""What the gateway's routes do: who asks, check the body, admit, ask the model, answer."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response, g, request
+
+from sluice import wiring
+from sluice.domain import chunks, errors
+from sluice.domain.contents import MAX_TEXT_BYTES
+from sluice.domain.ids import random_id
+from sluice.domain.responses import Assembly, Message, messages_from
+from sluice.domain.tokens import Claims
+from sluice.http import connection
+from sluice.http.bearer import bearer_token
+from sluice.http.models_responses import ResponseBody
+from sluice.http.models_v1 import ChatBody, CompletionBody, EmbeddingBody
+from sluice.http.operation import parse_body
+from sluice.http.responses import ResponsesDialect, whole_response
+from sluice.http.streaming import ChatDialect, OnEnd, collect, streamed_answer, whole_answer
+from sluice.services.exchange import Exchange
+from sluice.services.gateway import TEMPLATE_TOKENS
+
+STREAMED = {"stream": True, "stream_options": {"include_usage": True}}  # the engine is always asked to stream
+
+
+def authenticate(scope: str | None) -> Claims:
+    """Who signs; whether the API token is still live is admission's to say. Errors: InvalidApiToken, and
+    InsufficientScope where it lacks `scope`."""
+    claims = wiring.token_verifier().verify(bearer_token(), wiring.gateway().clock() // 1_000_000_000)
+    if scope is not None and scope not in claims.scopes:
+        with wiring.gateway().welcome(claims):
+            raise errors.InsufficientScope(f"This API token lacks the scope {scope!r}.")
+    return claims
+
+
+def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, path: str, capability: str) -> Response:
+    """Chat and plain completions."""
+    claims, gateway = authenticate("inference"), wiring.gateway()
+    with gateway.welcome(claims):
+        body = parse_body(model_class)
+        model = gateway.model_for(claims, body.model, capability)
+    stream = bool(body.stream)
+    exchange, completion_tokens = _admit(claims, model, endpoint, stream=stream, max_tokens=body.completion_limit)
+    events = gateway.ask(exchange, path, {**body.forwarded(), **STREAMED, "max_tokens": completion_tokens})
+    keep = _keeper(exchange, body.prompt_text())
+    if stream:
+        return streamed_answer(exchange, events, keep, ChatDialect(include_usage=body.include_usage))
+    return whole_answer(exchange, events, keep)
+
+
+def embed() -> dict[str, Any]:
+    claims, gateway = authenticate("embeddings"), wiring.gateway()
+    with gateway.welcome(claims):
+        body = parse_body(EmbeddingBody)
+        model = gateway.model_for(claims, body.model, "embeddings")
+    # Each input may fill the context, so the context bounds nothing here; but each has a template of its own.
+    inputs = len(body.input) if isinstance(body.input, list) else 1
+    unbounded = {**model, "context_window": None}
+    exchange, _ = _admit(
+        claims, unbounded, "embeddings", stream=False, max_tokens=0, more_bytes=(inputs - 1) * TEMPLATE_TOKENS
+    )
+    return gateway.embed(exchange, body.forwarded())
+
+
+def respond() -> Response:
+    """The Responses API over the same engine."""
+    claims, gateway = authenticate("inference"), wiring.gateway()
+    now_ms = gateway.clock() // 1_000_000
+    with gateway.welcome(claims):
+        body = parse_body(ResponseBody)
+        model = gateway.model_for(claims, body.model, "chat")
+        history = _history(claims, body, now_ms)
+    instructions: list[Message] = [{"role": "system", "content": body.instructions}] if body.instructions else []
+    asked = {**body.forwarded(), **STREAMED, "messages": [*instructions, *history]}
+    exchange, completion_tokens = _admit(
+        claims,
+        model,
+        "responses",
+        stream=bool(body.stream),
+        max_tokens=body.max_output_tokens,
+        more_bytes=len(json.dumps(history)) if body.previous_response_id else 0,
+    )
+    assembly = Assembly(random_id("resp_"), now_ms // 1000, body.echoed())
+
+    def store(done: Assembly) -> None:
+        if body.stored:
+            messages = [*history, *done.answer_messages()]
+            wiring.stored_responses().put(claims.account_id, done.response, messages, now_ms)
+
+    events = gateway.ask(exchange, "/v1/chat/completions", {**asked, "max_tokens": completion_tokens})
+    keep = _keeper(exchange, json.dumps(history, ensure_ascii=False))
+    if body.stream:
+        return streamed_answer(exchange, events, keep, ResponsesDialect(assembly, store))
+    answer = whole_response(assembly, collect(exchange, events, keep))
+    store(assembly)
+    return Response(json.dumps(answer, ensure_ascii=False), mimetype="application/json")
+
+
+def stored_response(response_id: str) -> dict[str, Any]:
+    claims, gateway = authenticate("inference"), wiring.gateway()
+    gateway.caller(claims)
+    return wiring.stored_responses().get(claims.account_id, response_id, gateway.clock() // 1_000_000).response
+
+
+def delete_response(response_id: str) -> dict[str, Any]:
+    claims, gateway = authenticate("inference"), wiring.gateway()
+    gateway.caller(claims)
+    wiring.stored_responses().delete(claims.account_id, response_id, gateway.clock() // 1_000_000)
+    return {"id": response_id, "object": "response", "deleted": True}
+
+
+def _history(claims: Claims, body: ResponseBody, now_ms: int) -> list[Message]:
+    """The conversation so far and the new input; instructions are not carried over, as OpenAI's are not."""
+    messages = messages_from(body.input_items())
+    if body.previous_response_id:
+        before = wiring.stored_responses().get(claims.account_id, body.previous_response_id, now_ms)
+        messages = [*before.messages, *messages]
+    if body.stored:
+        wiring.stored_responses().check_size(messages)
+    return messages
+
+
+def _admit(
+    claims: Claims,
+    model: Mapping[str, Any],
+    endpoint: str,
+    *,
+    stream: bool,
+    max_tokens: int | None,
+    more_bytes: int = 0,
+) -> tuple[Exchange, int]:
+    g.rate_account = claims.account_id  # from here on the answer tells the account's limits
+    return wiring.gateway().start(
+        claims,
+        g.server_request_id,
+        model,
+        endpoint,
+        stream=stream,
+        prompt_bytes=len(request.get_data(cache=True)) + more_bytes,
+        max_tokens=max_tokens,
+        client_gone=connection.watch(request.environ),
+    )
+
+
+def _keeper(exchange: Exchange, prompt: str) -> OnEnd:
+    """Keeps what was asked and answered in the caller's own log, if the account wants that."""
+
+    def keep(payloads: list[bytes]) -> None:
+        if exchange.grant.store_content and payloads:
+            wiring.gateway().keep_content(exchange.ask, prompt, chunks.text_of(payloads, MAX_TEXT_BYTES))
+
+    return keep
