@@ -67,12 +67,10 @@ def require_same_origin() -> None:
     none may speak against it.
     """
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    own = {_origin(settings.common().base_url), _origin(request.host_url)}
-    if (
-        (site is None and origin is None)
-        or site not in (None, "same-origin")
-        or (origin or min(own)).lower() not in own
-    ):
+    own = (_origin(settings.common().base_url), _origin(request.host_url))
+    speak = [site == "same-origin"] if site is not None else []
+    speak += [origin.lower() in own] if origin is not None else []
+    if not speak or not all(speak):
         raise errors.CrossSiteRequest()
 
 

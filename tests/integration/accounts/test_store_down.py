@@ -1,0 +1,50 @@
+"""With the store gone every endpoint answers 503 with `Retry-After`; with the store back it answers as before."""
+
+import pytest
+
+from infra.setup.store import binary
+from tests.integration.accounts.conftest import ROOT
+from tests.integration.accounts.world import PASSWORD, World, forget_everything, free_port, running_store
+
+CALLS = [
+    ("POST", "/auth/login", {"email": "ann@example.com", "password": PASSWORD}),
+    ("POST", "/auth/logout", None),
+    ("POST", "/auth/change-password", {"current_password": PASSWORD, "new_password": "a whole new passphrase"}),
+    ("GET", "/account", None),
+    ("GET", "/account/sessions", None),
+    ("DELETE", "/account/sessions/ses_x", None),
+    ("POST", "/tokens", {"name": "x"}),
+    ("GET", "/tokens", None),
+    ("GET", "/tokens/tok_x", None),
+    ("POST", "/tokens/tok_x/revoke", None),
+    ("DELETE", "/tokens/tok_x", None),
+    ("POST", "/tokens/revoke-all", None),
+]
+
+
+@pytest.fixture
+def mortal(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[World, int]:
+    """The world on a port of its own, with nothing behind it yet."""
+    port = free_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"http://127.0.0.1:{port}")
+    forget_everything()
+    return world, port
+
+
+def test_every_endpoint_is_503_without_a_store_and_recovers_by_itself(mortal: tuple[World, int]) -> None:
+    from sluice import settings
+    from sluice.adapters import dynamo
+    from sluice.adapters.tables import create_missing
+
+    world, port = mortal
+    session = {"Authorization": "Bearer ses_0000000000000000." + "A" * 43}
+    for method, path, body in CALLS:
+        answer = world.client.open(path, method=method, json=body, headers=session)
+        assert (answer.status_code, answer.json["code"]) == (503, "unavailable"), path
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert "127.0.0.1" not in answer.text and "sluice-" not in answer.text
+    with running_store(binary(ROOT / ".tools"), port):
+        create_missing(dynamo.client(), settings.common().table_prefix)
+        headers = world.login(world.account("ann@example.com"))
+        assert world.issue(headers)
+        assert world.client.get("/account", headers=headers).status_code == 200

@@ -1,0 +1,107 @@
+"""A whole account side in one process: the real adapters on a real store, behind Flask's test client."""
+
+import secrets
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flask.testing import FlaskClient
+
+from sluice.domain.accounts import Account, parse_address
+from sluice.domain.grants import new_grant
+from sluice.domain.ids import random_id
+from sluice.domain.mails import Kind, new_mail
+
+PASSWORD = "correct horse battery staple"
+
+
+@contextmanager
+def running_store(binary: Path, port: int) -> Iterator[str]:
+    """A store in memory. Its endpoint."""
+    process = subprocess.Popen(
+        [str(binary), "serve", "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 10
+        while not _answers(port):
+            assert process.poll() is None and time.monotonic() < deadline, "the store did not start"
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
+
+
+@dataclass
+class World:
+    """`client` sends no cookies of its own: each test says what it sends."""
+
+    app: Any
+    client: FlaskClient
+
+    def account(self, email: str = "", *, status: str = "active", password: str = PASSWORD, **more: Any) -> Account:
+        """An account and its grant, as a registration leaves them (and a verification, unless `status` says not)."""
+        from sluice import wiring
+
+        address = parse_address(email or f"u{secrets.token_hex(4)}@example.com")
+        now_ms = time.time_ns() // 1_000_000
+        account = Account(
+            account_id=random_id("usr_"),
+            email=address.given,
+            email_key=address.key,
+            name="Ann",
+            password_hash=wiring.password_hashes().hash(password),
+            created_ms=now_ms,
+            status=status,  # type: ignore[arg-type]
+            **more,
+        )
+        grant = new_grant(
+            account.account_id, rpm=60, tpm=40_000, concurrency=4, monthly_tokens=1_000_000, now_ms=now_ms
+        )
+        mail = new_mail(Kind.VERIFY_EMAIL, account_id=account.account_id, to=account.email, now_ms=now_ms)
+        wiring.account_store().create(account, grant, mail)
+        return account
+
+    def login(self, account: Account, password: str = PASSWORD) -> dict[str, str]:
+        """Headers with a fresh session token."""
+        answer = self.client.post("/auth/login", json={"email": account.email, "password": password})
+        assert answer.status_code == 200, answer.json
+        return {"Authorization": "Bearer " + answer.json["session"]["token"]}
+
+    def issue(self, headers: dict[str, str], **body: Any) -> dict[str, Any]:
+        answer = self.client.post("/tokens", json={"name": "laptop", **body}, headers=headers)
+        assert answer.status_code == 201, answer.json
+        return dict(answer.json)
+
+
+def forget_everything() -> None:
+    """What a process caches: settings, adapters, keys."""
+    from sluice import settings, wiring
+    from sluice.adapters import dynamo, keys
+
+    if wiring.hot_store.cache_info().currsize:
+        pool = wiring.hot_store()._client._pool  # type: ignore[attr-defined]
+        while pool._idle:
+            pool._idle.pop().close()
+    if dynamo.client.cache_info().currsize:
+        dynamo.client().close()
+    for module in (settings, wiring, dynamo, keys):
+        for member in vars(module).values():
+            if hasattr(member, "cache_clear"):
+                member.cache_clear()
