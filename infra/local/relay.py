@@ -100,9 +100,9 @@ def start(
 ) -> list[threading.Thread]:
     prefix = os.environ.get("SLUICE_TABLE_PREFIX", "sluice-")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    threads = []
+    threads, (dynamodb, streams) = [], clients()  # botocore's clients may be shared by threads
     for table, package in HANDLERS.items():
-        relay = TableRelay(prefix + table, load_handler(package), folder, stopping, *clients())
+        relay = TableRelay(prefix + table, load_handler(package), folder, stopping, dynamodb, streams)
         threads.append(threading.Thread(target=relay.run, name=table, daemon=True))
         threads[-1].start()
     return threads
@@ -110,6 +110,7 @@ def start(
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     stopping, told = threading.Event(), os.pipe()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os.write(told[1], b"!"))  # a handler must take no lock

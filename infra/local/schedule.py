@@ -14,6 +14,7 @@ from infra.local.handlers import Handler, load
 log = logging.getLogger("sluice.schedule")
 SWEEPER = "functions.sweeper"
 DEFAULT_SECONDS = 60.0
+FIRST_SECONDS = 5.0
 
 
 def interval_seconds(env: Mapping[str, str] = os.environ) -> float:
@@ -48,10 +49,10 @@ def main() -> None:
     wake = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0) if wake.is_set() else wake.set())
-    handler = load(SWEEPER)
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     # Not at once: at the start everything else wants the processor, and what is due now is due in a few seconds, too.
-    if not wake.wait(min(5.0, interval_seconds())):
-        run(handler, interval_seconds(), wake.wait)
+    if not wake.wait(min(FIRST_SECONDS, interval_seconds())):
+        run(load(SWEEPER), interval_seconds(), wake.wait)
 
 
 if __name__ == "__main__":
