@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
@@ -106,15 +107,29 @@ def _places(trace: TracebackType | None) -> list[str]:
     return [f"{os.path.basename(f.filename)}:{f.lineno} {f.name}" for f in traceback.extract_tb(trace)[-12:]]
 
 
-def configure(level: str | int = logging.INFO, out: TextIO | None = None) -> None:
-    """Log to standard error (Lambda and supervisor both keep it), for the whole process. Safe to repeat."""
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Wherever standard error is at the moment of writing."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
+
+
+def configure(level: str | int = logging.INFO, environment: Mapping[str, str] = os.environ) -> None:
+    """Log to standard error, for the whole process. Safe to repeat.
+
+    Lambda brings a handler of its own, which frames the lines: it keeps it, but not its plain text.
+    """
     root = logging.getLogger()
-    for handler in root.handlers:
-        if isinstance(handler.formatter, JsonFormatter):
-            return
-    handler = logging.StreamHandler(out or sys.stderr)
-    handler.setFormatter(JsonFormatter())
-    root.handlers[:] = [handler]  # Lambda's own handler writes plain text, messages of exceptions and all
+    if not any(isinstance(handler.formatter, JsonFormatter) for handler in root.handlers):
+        lambdas = root.handlers if "AWS_LAMBDA_FUNCTION_NAME" in environment else []
+        ours = [*lambdas] or [_StandardError()]
+        for handler in ours:
+            handler.setFormatter(JsonFormatter())
+            root.addHandler(handler)  # which does nothing for one that is there
     root.setLevel(level)
     for noisy in ("botocore", "urllib3", "werkzeug"):  # at lower levels they log bodies and headers
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,186 @@
+"""GET /usage: exact at the moment of asking, whether metering has got to it or not."""
+
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sluice import wiring
+from sluice.domain.errors import StoreUnavailable
+from sluice.domain.periods import day_of, period_of, rfc3339
+from sluice.domain.pricing import usd
+from sluice.domain.spans import DAY_MS
+from sluice.domain.usage import Amounts, amounts_of, total
+from sluice.services.usage import usage_of_period
+from tests.integration.usage.world import HOUR_MS, MINUTE_MS, UsageWorld, now_ms
+
+SINCE_EVER = {"from": "2020-01-01"}
+
+
+def ask(world: UsageWorld, headers: dict[str, str], **query: str) -> dict[str, Any]:
+    answer = world.client.get("/usage", query_string=query, headers=headers)
+    assert answer.status_code == 200, answer.json
+    return dict(answer.json)
+
+
+def shown(amounts: Amounts) -> dict[str, Any]:
+    return {
+        "requests": amounts.requests,
+        "prompt_tokens": amounts.prompt_tokens,
+        "completion_tokens": amounts.completion_tokens,
+        "cost_usd": usd(amounts.cost_micro_usd),
+    }
+
+
+def test_usage_is_the_same_before_while_and_after_metering(world: UsageWorld) -> None:
+    account = world.account()
+    headers = world.login(account)
+    records = [world.record(account.account_id, at_ms=now_ms() - place) for place in range(40)]
+    whole = shown(total(world.truth(account.account_id)))
+    assert whole["requests"] == 40
+    assert ask(world, headers, **SINCE_EVER)["total"] == whole
+
+    metering = threading.Thread(target=world.deliver, args=[records])
+    metering.start()
+    seen = [ask(world, headers, **SINCE_EVER)["total"]]
+    while metering.is_alive():
+        seen.append(ask(world, headers, **SINCE_EVER)["total"])
+    metering.join()
+    assert [answer for answer in seen if answer != whole] == []
+
+    assert ask(world, headers, **SINCE_EVER)["total"] == whole
+    assert world.rollups(account.account_id) == world.truth(account.account_id)
+
+
+def test_more_unmetered_requests_than_one_transaction_reads(world: UsageWorld) -> None:
+    account = world.account()
+    headers = world.login(account)
+    records = [world.record(account.account_id, at_ms=now_ms() - place) for place in range(130)]
+    world.deliver(records[::13])
+    assert ask(world, headers, **SINCE_EVER)["total"] == shown(total(world.truth(account.account_id)))
+
+
+def test_what_metering_missed_for_days_is_counted_too(world: UsageWorld) -> None:
+    account = world.account()
+    headers = world.login(account)
+    now = now_ms()
+    settled = [world.record(account.account_id, at_ms=now - 3 * DAY_MS - place) for place in range(5)]
+    world.deliver(settled)
+    for place in range(60):
+        world.record(account.account_id, at_ms=now - 2 * DAY_MS + place * 20 * MINUTE_MS)
+    assert ask(world, headers, **SINCE_EVER)["total"]["requests"] == 65
+
+
+@pytest.mark.parametrize("group", ["day", "model", "token"])
+def test_rows_are_grouped_and_add_up_to_the_total(world: UsageWorld, group: str) -> None:
+    account = world.account()
+    headers = world.login(account)
+    now = now_ms()
+    records = [
+        world.record(
+            account.account_id,
+            at_ms=now - place % 2 * DAY_MS,
+            model=("demo", "other")[place % 3 == 0],
+            token_id=f"tok_{place % 4}",
+        )
+        for place in range(12)
+    ]
+    world.deliver(records[:7])
+    world.record("usr_someone_else")
+    key = {
+        "day": lambda record: day_of(record.created_ms),
+        "model": lambda record: record.model,
+        "token": lambda record: record.token_id,
+    }[group]
+    expected: dict[str, Amounts] = {}
+    for record in records:
+        expected[key(record)] = expected.get(key(record), Amounts()) + amounts_of(record)
+    answer = ask(world, headers, **SINCE_EVER, group_by=group)
+    assert answer["data"] == [{"key": name, **shown(expected[name])} for name in sorted(expected)]
+    assert answer["total"] == shown(total(expected))
+
+
+def test_the_default_is_this_month_by_day(world: UsageWorld) -> None:
+    account = world.account()
+    headers = world.login(account)
+    now = now_ms()
+    first = datetime.fromtimestamp(now / 1000, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    month_ms = int(first.timestamp() * 1000)
+    world.record(account.account_id, at_ms=month_ms)
+    world.record(account.account_id, at_ms=month_ms - 1)
+    assert [row["key"] for row in ask(world, headers)["data"]] == [day_of(month_ms)]
+
+
+def test_bounds_are_exact_to_the_moment_and_a_date_takes_in_its_day(world: UsageWorld) -> None:
+    account = world.account()
+    headers = world.login(account)
+    day_ms = now_ms() // DAY_MS * DAY_MS - 2 * DAY_MS
+    moments = [day_ms - 1, day_ms, day_ms + HOUR_MS, day_ms + DAY_MS - 1, day_ms + DAY_MS]
+    records = [world.record(account.account_id, at_ms=moment) for moment in moments]
+    world.deliver(records[:3])
+    day = day_of(day_ms)
+
+    def count(**query: str) -> int:
+        return int(ask(world, headers, **query)["total"]["requests"])
+
+    assert count(**{"from": day, "to": day}) == 3
+    assert count(**{"from": day}) == 4
+    assert count(**{"from": rfc3339(day_ms + HOUR_MS), "to": rfc3339(day_ms + DAY_MS)}) == 2
+    assert count(**{"from": rfc3339(day_ms), "to": rfc3339(day_ms + HOUR_MS)}) == 1
+    later = rfc3339(day_ms + 3 * HOUR_MS).replace("Z", "+02:00")  # one hour after midnight, in Zulu
+    assert count(**{"from": later, "to": day}) == 2
+    assert count(**{"from": "2031-01-01"}) == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"from": "yesterday"}, "from"),
+        ({"from": "2026-02-30"}, "from"),
+        ({"to": "2026-11-20T12:00:00"}, "to"),
+        ({"from": "2026-11-20", "to": "2026-11-19"}, "to"),
+        ({"group_by": "hour"}, "group_by"),
+    ],
+)
+def test_a_query_that_makes_no_sense_is_422_and_names_the_field(
+    world: UsageWorld, query: dict[str, str], field: str
+) -> None:
+    answer = world.client.get("/usage", query_string=query, headers=world.login(world.account()))
+    assert answer.status_code == 422
+    assert answer.json["code"] == "validation_error"
+    assert [problem["field"] for problem in answer.json["errors"]] == [field]
+
+
+@pytest.mark.parametrize("path", ["/usage", "/usage/logs"])
+def test_without_a_session_there_is_nothing_to_see(world: UsageWorld, path: str) -> None:
+    for headers in ({}, {"Authorization": "Bearer eyJhbGciOiJFZERTQSJ9.e30.c2ln"}):
+        answer = world.client.get(path, headers=headers)
+        assert (answer.status_code, answer.json["code"]) == (401, "not_authenticated")
+
+
+@pytest.mark.parametrize("path", ["/usage", "/usage/logs"])
+def test_a_store_that_is_down_is_503_and_comes_back_by_itself(
+    world: UsageWorld, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    headers = world.login(world.account())
+
+    def away(*arguments: Any) -> Any:
+        raise StoreUnavailable()
+
+    with monkeypatch.context() as down:
+        down.setattr(type(wiring.ledger_reader()), "_query", away)
+        answer = world.client.get(path, headers=headers)
+    assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert world.client.get(path, headers=headers).status_code == 200
+
+
+def test_the_month_of_an_account_for_its_profile(world: UsageWorld) -> None:
+    now = now_ms()
+    records = [world.record(at_ms=now - place) for place in range(3)]
+    world.deliver(records[:2])
+    used = usage_of_period(wiring.ledger_reader(), wiring.rollup_store(), "usr_a", period_of(now), now)
+    assert used.requests == 3
+    assert used.tokens == sum(record.total_tokens for record in records)
+    assert used.cost_micro_usd == sum(record.cost_micro_usd for record in records)
