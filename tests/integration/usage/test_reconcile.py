@@ -1,0 +1,107 @@
+"""`sluice ledger reconcile`: what differs from the ledger is found, said, and repaired."""
+
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from infra.commands.ledger import command
+from sluice import wiring
+from sluice.adapters import dynamo
+from sluice.domain.accounts import Account
+from sluice.domain.admission import Ask, Limits
+from sluice.domain.ids import request_id
+from sluice.domain.periods import period_of
+from sluice.services import reconcile
+from sluice.services.admit import Admission
+from sluice.services.settle import Outcome, settle
+from tests.integration.usage.world import HOUR_MS, UsageWorld, now_ms, table
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "PAUSE_SECONDS", 0.01)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(command, ["reconcile", *arguments])
+
+
+def busy_past(world: UsageWorld) -> Account:
+    """Ten requests through admission and settlement, metered, and one that runs."""
+    account = world.account()
+    world.set_grant(account.account_id, live={"tok_a": 4_102_444_800})
+    admission = Admission(wiring.hot_store(), Limits(60, 40_000, 4, 1_000_000))
+
+    def admit() -> Any:
+        now = now_ms()
+        ask = Ask(account.account_id, request_id(now), "tok_a", 50, "demo", "chat.completions", False)
+        return admission.admit(ask, now * 1_000_000)
+
+    records = []
+    for place in range(10):
+        admitted = admit()
+        record, _ = settle(
+            wiring.hot_store(), account.account_id, admitted.ask.request_id, admitted.lease, Outcome(200, place, 7)
+        )
+        records.append(record)
+    world.deliver(records)
+    admit()
+    return account
+
+
+def test_books_that_are_right_differ_in_nothing(world: UsageWorld) -> None:
+    busy_past(world)
+    result = run()
+    assert (result.exit_code, result.output) == (0, "1 accounts, 0 differences\n")
+
+
+def test_every_kind_of_difference_is_said_and_repaired(world: UsageWorld) -> None:
+    account = busy_past(world)
+    world.record(account.account_id, at_ms=now_ms() - HOUR_MS, period=202001)  # which metering never saw
+    (bucket,) = world.rollups(account.account_id)
+    dynamo.client().update_item(
+        TableName=table("rollups"),
+        Key=dynamo.item({"account_id": account.account_id, "bucket": bucket.key}),
+        UpdateExpression="ADD prompt_tokens :some",
+        ExpressionAttributeValues=dynamo.item({":some": 1000}),
+    )
+    stray = f"2026-01-02#gone#{bucket.token_id}"
+    world.put_item(
+        "rollups",
+        account_id=account.account_id,
+        bucket=stray,
+        requests=1,
+        prompt_tokens=2,
+        completion_tokens=3,
+        cost_micro_usd=4,
+        response_time_ms=5,
+    )
+    charged = world.item("grants", account_id=account.account_id)["period_tokens"]
+    world.set_grant(account.account_id, period_tokens=charged + 77)
+
+    told = run("--account", account.account_id)
+    assert told.exit_code == 1
+    for expected in ("never rolled up", bucket.key, stray, f"quota {period_of(now_ms())}: {charged + 77} tokens"):
+        assert expected in told.output
+    assert told.output.endswith("1 accounts, 4 differences\n")
+    assert run().output == told.output, "telling changes nothing"
+
+    fixed = run("--fix")
+    assert fixed.exit_code == 0
+    assert fixed.output.count("(repaired)") == 4
+    again = run()
+    assert (again.exit_code, again.output) == (0, "1 accounts, 0 differences\n")
+    assert world.item("grants", account_id=account.account_id)["period_tokens"] == charged
+    headers = world.login(account)
+    days = world.client.get("/usage?from=2020-01-01", headers=headers).json["data"]
+    assert "2026-01-02" not in [row["key"] for row in days]
+
+
+def test_a_store_that_is_not_there_is_said_in_plain_words(world: UsageWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    dynamo.client().close()
+    dynamo.client.cache_clear()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
+    result = run()
+    assert result.exit_code == 2
+    assert "the store does not answer" in result.output
