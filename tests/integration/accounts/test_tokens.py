@@ -119,6 +119,8 @@ def test_every_form_of_expires_in(world: World, expires_in: object, lifetime_s: 
         ({"name": "x", "models": []}, "models"),
         ({"name": "x", "models": [""]}, "models"),
         ({"name": "x", "models": ["m" * 101]}, "models"),
+        ({"name": "x", "models": ["two words"]}, "models"),
+        ({"name": "x", "models": ["modèle"]}, "models"),
         ({"name": "x", "models": ["m"] * 21}, "models"),
         ({"name": "x", "models": "demo"}, "models"),
         ({"name": "", "expires_in": "1d"}, "name"),

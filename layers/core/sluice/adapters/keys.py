@@ -74,10 +74,11 @@ def _put_if_absent(path: Path, content: bytes) -> None:
 
 def _publish(path: Path, key: SigningKey) -> None:
     """Add the key to the published ones; older ones stay, so that what they signed lives on."""
-    known = json.loads(path.read_text())["keys"] if path.exists() else []
-    if any(entry["kid"] == key.kid for entry in known):
+    known = parse_jwks(path.read_text(), str(path)) if path.exists() else {}
+    if key.kid in known:
         return
-    document = json.dumps({"keys": [jwk(key.private.public_key()), *known]}, indent=1) + "\n"
+    entries = [jwk(public) for public in (key.private.public_key(), *known.values())]
+    document = json.dumps({"keys": entries}, indent=1) + "\n"
     os.replace(_draft(path, document.encode(), 0o644), path)
     _sync_folder(path.parent)
 

@@ -1,5 +1,6 @@
 """API tokens: what one may do and for how long, and what the list says of it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,9 @@ DEFAULT_EXPIRES_IN = "30d"
 MIN_LIFETIME_S, MAX_LIFETIME_S = 60, 31_536_000
 HINT_CHARACTERS = 6
 MAX_MODELS, MODEL_CHARACTERS = 20, 100  # they are claims: the token must still fit a header
+
+# A byte each, also in JSON: printable ASCII but for space, quote and backslash.
+MODEL_NAME = re.compile(rf"[!#-\[\]-~]{{1,{MODEL_CHARACTERS}}}")
 
 Status = Literal["active", "expired", "revoked"]
 
@@ -78,8 +82,8 @@ def parse_models(wanted: Sequence[str]) -> tuple[str, ...]:
     """Names of models, each once, as given. Which exist is the gateway's to know. Raises ValueError."""
     if not 1 <= len(wanted) <= MAX_MODELS:
         raise ValueError(f"From 1 to {MAX_MODELS} model names; leave it out to allow all.")
-    if any(not 1 <= len(name) <= MODEL_CHARACTERS or not name.isprintable() for name in wanted):
-        raise ValueError(f"A model name has 1 to {MODEL_CHARACTERS} printable characters.")
+    if not all(MODEL_NAME.fullmatch(name) for name in wanted):
+        raise ValueError(f"A model name has 1 to {MODEL_CHARACTERS} ASCII letters, digits and marks, no spaces.")
     return tuple(dict.fromkeys(wanted))
 
 
