@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from flask import Blueprint, Flask, Response, g, request
 
 from sluice.domain.ids import request_id
-from sluice.http import errors
+from sluice.http import connection, errors
 
 MAX_BODY_BYTES = 1024 * 1024
 VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -29,6 +29,7 @@ def create_app(blueprints: Iterable[Blueprint], *, https: bool = False) -> Flask
 
 
 def _begin() -> None:
+    connection.limit_waits(request.environ)
     g.started_ns = time.monotonic_ns()
     g.server_request_id = request_id(time.time_ns() // 1_000_000)
     asked = request.headers.get("x-request-id", "")

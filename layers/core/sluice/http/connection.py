@@ -1,11 +1,12 @@
-"""The caller's connection under WSGI: whether it still stands, and how long a write may block."""
+"""The caller's connection under WSGI: whether it still stands, and how long it may keep us waiting."""
 
 import socket
 from collections.abc import Callable
 from typing import Any
 
-# A caller who reads nothing for this long is gone: less than a lease, so the lease of a blocked write never expires.
-WRITE_SECONDS = 20.0
+# A caller from whom nothing comes, or who takes nothing, for this long is gone: less than a lease, so that the lease of
+# a blocked write never expires.
+WAIT_SECONDS = 20.0
 
 
 def watch(environ: dict[str, Any]) -> Callable[[], bool]:
@@ -13,7 +14,6 @@ def watch(environ: dict[str, Any]) -> Callable[[], bool]:
     sock = environ.get("gunicorn.socket")
     if sock is None:
         return lambda: False
-    _limit_writes(sock)
     raw = getattr(sock, "_sock", sock)  # gevent's recv would wait, whatever the flags
     flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
 
@@ -28,11 +28,14 @@ def watch(environ: dict[str, Any]) -> Callable[[], bool]:
     return client_gone
 
 
-def _limit_writes(sock: Any) -> None:
-    """A reader too slow, or a peer that vanished without a word, must not hold a place for ever."""
+def limit_waits(environ: dict[str, Any]) -> None:
+    """A caller who sends or reads too slowly, or vanished without a word, must not hold a place for ever."""
+    sock = environ.get("gunicorn.socket")
+    if sock is None:
+        return
     try:
-        sock.settimeout(WRITE_SECONDS)
+        sock.settimeout(WAIT_SECONDS)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: unacknowledged data fails the connection
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(WRITE_SECONDS * 1000))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(WAIT_SECONDS * 1000))
     except OSError:
         return  # closed already: the next look says so
