@@ -1,0 +1,105 @@
+"""A stranger's way in, by HTTP alone: register, read the mail, verify, log in, mint an API token."""
+
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import openai
+import requests
+
+TIMEOUT_SECONDS = 30
+MAIL_SECONDS = 20
+PASSWORD = "a quiet green harbour"
+
+
+@dataclass
+class Person:
+    base_url: str
+    email: str
+    password: str
+    session_token: str
+    api_token: str = ""
+    token_id: str = ""
+
+    def call(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        """With the session token as bearer."""
+        headers = {"Authorization": f"Bearer {self.session_token}", **arguments.pop("headers", {})}
+        return requests.request(method, self.base_url + path, headers=headers, timeout=TIMEOUT_SECONDS, **arguments)
+
+    def v1(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        """With the API token as bearer."""
+        headers = {"Authorization": f"Bearer {self.api_token}", **arguments.pop("headers", {})}
+        return requests.request(method, self.base_url + path, headers=headers, timeout=TIMEOUT_SECONDS, **arguments)
+
+    @property
+    def openai(self) -> openai.OpenAI:
+        return openai.OpenAI(
+            base_url=self.base_url + "/v1", api_key=self.api_token, max_retries=0, timeout=TIMEOUT_SECONDS
+        )
+
+    def mint(self, **fields: Any) -> dict[str, Any]:
+        answer = self.call("POST", "/tokens", json={"name": "test", **fields})
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+
+def new_address() -> str:
+    return f"user-{secrets.token_hex(6)}@example.com"
+
+
+def mails_to(base_url: str, address: str, kind: str | None = None, count: int = 1) -> list[dict[str, Any]]:
+    """Waits for at least `count` mails; newest first."""
+    give_up = time.monotonic() + MAIL_SECONDS
+    while True:
+        answer = requests.get(base_url + "/_local/outbox", params={"to": address}, timeout=TIMEOUT_SECONDS)
+        mails = [mail for mail in answer.json()["data"] if kind is None or mail["kind"] == kind]
+        if len(mails) >= count:
+            return mails
+        assert time.monotonic() < give_up, f"no mail of kind {kind} to {address}; there are: {mails}"
+        time.sleep(0.05)
+
+
+def code_in(mail: dict[str, Any]) -> str:
+    found = re.search(r"[?&]token=([^\s\"'<>]+)", mail["text"])
+    assert found, mail["text"]
+    return found[1]
+
+
+def post(base_url: str, path: str, body: Any, **arguments: Any) -> requests.Response:
+    return requests.post(base_url + path, json=body, timeout=TIMEOUT_SECONDS, **arguments)
+
+
+def register(base_url: str, email: str | None = None, password: str = PASSWORD) -> str:
+    address = email or new_address()
+    answer = post(base_url, "/auth/register", {"email": address, "password": password})
+    assert (answer.status_code, answer.json()) == (202, {"status": "verification_sent"}), answer.text
+    return address
+
+
+def verify(base_url: str, address: str) -> None:
+    code = code_in(mails_to(base_url, address, "verify_email")[0])
+    answer = post(base_url, "/auth/verify-email", {"token": code})
+    assert (answer.status_code, answer.json()) == (200, {"status": "verified"}), answer.text
+
+
+def log_in(base_url: str, address: str, password: str = PASSWORD) -> Person:
+    answer = post(base_url, "/auth/login", {"email": address, "password": password})
+    assert answer.status_code == 200, answer.text
+    return Person(base_url, address, password, answer.json()["session"]["token"])
+
+
+def newcomer(base_url: str) -> Person:
+    """Somebody with a verified address, a session, and an API token."""
+    address = register(base_url)
+    verify(base_url, address)
+    person = log_in(base_url, address)
+    minted = person.mint()
+    person.api_token, person.token_id = minted["token"], minted["id"]
+    return person
+
+
+def ask(person: Person, text: str, **fields: Any) -> requests.Response:
+    body = {"model": "demo", "messages": [{"role": "user", "content": text}], **fields}
+    return person.v1("POST", "/v1/chat/completions", json=body)
