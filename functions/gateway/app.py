@@ -11,6 +11,7 @@ from sluice import settings, wiring
 from sluice.domain import errors
 from sluice.domain.ratelimit_headers import headers as rate_headers
 from sluice.http import gateway_flow as flow
+from sluice.http.answers_responses import DeletedResponse, ResponseObject
 from sluice.http.answers_v1 import ChatCompletion, Completion, EmbeddingList, ModelCollection, ModelInfo
 from sluice.http.app import create_app
 from sluice.http.models_responses import ResponseBody
@@ -145,7 +146,7 @@ def embeddings() -> dict[str, Any]:
     "Make a response, whole or as a stream of events",
     tag=TAG,
     auth=Auth.API_TOKEN,
-    answers={200: None},
+    answers={200: ResponseObject},
     errors=COMPLETION_ERRORS,
     documented_body=ResponseBody,
 )
@@ -155,7 +156,11 @@ def create_response() -> Response:
 
 @blueprint.get("/v1/responses/<response_id>")
 @operation(
-    "A stored response", tag=TAG, auth=Auth.API_TOKEN, answers={200: None}, errors=(*COMMON_ERRORS, errors.NotFound)
+    "A stored response",
+    tag=TAG,
+    auth=Auth.API_TOKEN,
+    answers={200: ResponseObject},
+    errors=(*COMMON_ERRORS, errors.NotFound),
 )
 def get_response(response_id: str) -> dict[str, Any]:
     return flow.stored_response(response_id)
@@ -166,7 +171,7 @@ def get_response(response_id: str) -> dict[str, Any]:
     "Delete a stored response",
     tag=TAG,
     auth=Auth.API_TOKEN,
-    answers={200: None},
+    answers={200: DeletedResponse},
     errors=(*COMMON_ERRORS, errors.NotFound),
 )
 def delete_response(response_id: str) -> dict[str, Any]:

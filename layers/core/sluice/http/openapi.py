@@ -18,6 +18,7 @@ from sluice.http.answers_v1 import OpenAIError
 from sluice.http.auth import COOKIE
 from sluice.http.errors import is_openai_path
 from sluice.http.openapi_errors import Problem, kinds_of, responses
+from sluice.http.openapi_examples import EXAMPLES
 from sluice.http.operation import Auth, Operation
 
 REF = "#/components/schemas/{model}"
@@ -125,7 +126,7 @@ def routes(app: Flask) -> Iterator[Route]:
 
 
 def _place(tag: str) -> int:
-    """A tag without a line above is a mistake worth a loud end: KeyError-like, from `list.index`."""
+    """Errors: ValueError, for a tag without a line above."""
     return list(TAGS).index(tag)
 
 
@@ -169,8 +170,10 @@ def _described(route: Route, schemas: dict[SchemaKey, dict[str, Any]], definitio
         described["parameters"] = parameters
     body = operation.body or operation.documented_body
     if body is not None:
-        content = {"application/json": {"schema": schemas[body, "validation"]}}
-        described["requestBody"] = {"required": True, "content": content}
+        content: dict[str, Any] = {"schema": schemas[body, "validation"]}
+        if body.__name__ in EXAMPLES:
+            content["example"] = EXAMPLES[body.__name__]
+        described["requestBody"] = {"required": True, "content": {"application/json": content}}
     answers = {str(status): _answer(route, status, answer, schemas) for status, answer in operation.answers.items()}
     failures = responses(kinds_of(operation, route.method), openai=route.openai)
     described["responses"] = answers | failures
