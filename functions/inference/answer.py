@@ -34,14 +34,16 @@ def follow(job: Job, caller: Caller) -> Iterator[Event | None]:
         job.cancel()  # also when the response's generator is closed; harmless after the end
 
 
-def stream(job: Job, caller: Caller, shape: Shape, include_usage: bool) -> Iterator[bytes]:
+def stream(
+    job: Job, caller: Caller, shape: Shape, include_usage: bool, ping_every_s: float = PING_EVERY_S
+) -> Iterator[bytes]:
     """Server-sent events: comments with counts and pings, chunks, the usage chunk, `[DONE]`; or an error event."""
     yield b""  # sends the status line: the request is accepted
     wrote_s = time.monotonic()
     opened = False
     for event in _until_gone(job, caller):
         if event is None:
-            if time.monotonic() - wrote_s >= PING_EVERY_S:
+            if time.monotonic() - wrote_s >= ping_every_s:
                 wrote_s = time.monotonic()
                 yield sse.PING
             continue

@@ -47,6 +47,7 @@ class InferenceService:
         self._chat: ChatModel | None = None
         self._embedding: EmbeddingModel | None = None
         self._draining = self._failed = False
+        self._stop_asked = threading.Event()
         self._lock = threading.Lock()
         self._loader: threading.Thread | None = None
 
@@ -66,6 +67,7 @@ class InferenceService:
             if self._loader is None:
                 self._loader = threading.Thread(target=self._load, name="model-loader", daemon=True)
                 self._loader.start()
+                threading.Thread(target=self._drain_when_asked, name="drain", daemon=True).start()
 
     def wait_loaded(self, timeout_s: float) -> None:
         """Until loading ended, one way or the other."""
@@ -127,10 +129,11 @@ class InferenceService:
         return {"model": self._chat.entry.name} | asdict(self._chat.engine.stats())
 
     def begin_drain(self) -> None:
-        """SIGTERM: take nothing new. Safe in a signal handler."""
+        """SIGTERM: take nothing new, and end what still runs after `drain_ms`. Safe in a signal handler."""
         self._draining = True
         if self._chat is not None:
             self._chat.engine.begin_drain()
+        self._stop_asked.set()
 
     def drain(self) -> bool:
         """Wait for what runs; True when all of it ended by itself."""
@@ -138,6 +141,11 @@ class InferenceService:
         if self._embedding is not None:
             self._embedding.embedder.close()
         return self._chat is None or self._chat.engine.drain(self.settings.drain_ms / 1000)
+
+    def _drain_when_asked(self) -> None:
+        """A thread that waits for the signal: a handler must not start threads or take locks itself."""
+        self._stop_asked.wait()
+        self.drain()
 
     def _load(self) -> None:
         try:

@@ -1,0 +1,113 @@
+"""Many callers at once: every answer is the one its caller would get alone."""
+
+import json
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.integration.inference.server import Server
+
+CHAT = "/v1/chat/completions"
+SYSTEM = {"role": "system", "content": "You are a helpful assistant. Answer the question."}
+CAPITALS = ["France", "Japan", "Italy", "Spain", "Germany", "Egypt"]
+QUESTIONS = [f"What is the capital of {country}?" for country in CAPITALS]
+QUESTIONS += [f"What is {a} + {b}?" for a in range(2, 8) for b in (3, 9)]
+QUESTIONS += [f"Count from {n} to {n + 8}." for n in range(2, 8)]
+QUESTIONS += ["Explain what an API is.", "Give the capital of France as JSON."]
+LONG_PROMPT = "Count to 5. " * 60
+
+
+def body(question: str, **fields: Any) -> dict[str, Any]:
+    return {"model": "demo", "max_tokens": 80, "messages": [SYSTEM, {"role": "user", "content": question}]} | fields
+
+
+def answer(server: Server, question: str, account: str = "") -> str:
+    response = server.post(CHAT, body(question), headers={"x-sluice-account": account})
+    assert response.status_code == 200, response.text
+    text: str = response.json()["choices"][0]["message"]["content"]
+    return text
+
+
+@pytest.fixture(scope="module")
+def alone(server: Server) -> dict[str, str]:
+    return {question: answer(server, question) for question in [*QUESTIONS, LONG_PROMPT]}
+
+
+@pytest.mark.parametrize("callers", [1, 4, 8, 16, 64])
+def test_answers_together_equal_answers_alone(server: Server, alone: dict[str, str], callers: int) -> None:
+    questions = [QUESTIONS[n % len(QUESTIONS)] for n in range(max(8, callers))]
+    with ThreadPoolExecutor(callers) as pool:
+        accounts = [f"account-{n % 4}" for n in range(len(questions))]
+        got = list(pool.map(lambda q, a: answer(server, q, a), questions, accounts))
+    assert got == [alone[question] for question in questions]
+    server.wait_idle()
+
+
+def test_cancellations_and_a_long_prompt_among_them_change_nothing(server: Server, alone: dict[str, str]) -> None:
+    stop = threading.Event()
+
+    def vanish() -> None:
+        while not stop.is_set():
+            hang_up(server, "Explain what a rate limit is.", after_s=0.01)
+
+    def long_prompts() -> None:
+        while not stop.is_set():
+            assert answer(server, LONG_PROMPT, "long") == alone[LONG_PROMPT]
+
+    with ThreadPoolExecutor(12) as pool:
+        noise = [pool.submit(vanish), pool.submit(vanish), pool.submit(long_prompts)]
+        got = list(pool.map(lambda q: answer(server, q, "many"), QUESTIONS * 2))
+        stop.set()
+        for future in noise:
+            future.result(30)
+    assert got == [alone[question] for question in QUESTIONS * 2]
+    server.wait_idle()
+
+
+def raw_request(server: Server, fields: dict[str, Any]) -> socket.socket:
+    host, port = server.url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=10)
+    payload = json.dumps(fields).encode()
+    head = (
+        f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
+    )
+    connection.sendall(head.encode() + payload)
+    return connection
+
+
+def hang_up(server: Server, question: str, after_s: float, **fields: Any) -> None:
+    connection = raw_request(server, body(question, **fields))
+    time.sleep(after_s)
+    connection.close()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_vanished_caller_frees_its_slot(server: Server, stream: bool) -> None:
+    endless = {"max_tokens": 400, "temperature": 2.0, "logit_bias": end_forbidden()}
+    server.wait_idle()
+    before = server.health()["decoded_tokens"]
+    for _ in range(5):
+        hang_up(server, "Explain what an API is.", 0.02, stream=stream, **endless)
+    server.wait_idle()
+    assert server.health()["decoded_tokens"] - before < 5 * 400 / 2  # complete answers would be 2000 tokens
+
+
+def end_forbidden() -> dict[str, float]:
+    """The demo model's end-of-turn token, made unlikely: the answer runs to max_tokens."""
+    return {"958": -100}
+
+
+def test_unfinished_requests_do_not_keep_others_out(server: Server, alone: dict[str, str]) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    silent = [socket.create_connection((host, int(port)), timeout=10) for _ in range(60)]
+    for connection in silent[:20]:
+        connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Le")
+    try:
+        assert answer(server, QUESTIONS[0]) == alone[QUESTIONS[0]]
+    finally:
+        for connection in silent:
+            connection.close()

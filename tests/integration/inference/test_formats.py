@@ -1,0 +1,204 @@
+"""response_format and tools on the real model: whatever it says, the form holds."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from tests.integration.inference.server import Server
+
+CHAT = "/v1/chat/completions"
+JSON_QUESTION = "Give the capital of France as JSON."
+
+
+def schema(document: object) -> dict[str, Any]:
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": document}}}
+
+
+def obj(**properties: object) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def test_json_object_leaves_a_right_answer_as_it_is(server: Server) -> None:
+    answer = server.says(JSON_QUESTION, response_format={"type": "json_object"})
+    assert json.loads(answer) == {"country": "France", "capital": "Paris"}
+
+
+def test_json_object_makes_json_of_an_answer_that_is_none(server: Server) -> None:
+    choice = server.chat("Count to 9.", response_format={"type": "json_object"}, max_tokens=300)["choices"][0]
+    assert choice["message"]["content"].startswith("{")
+    if choice["finish_reason"] == "stop":
+        json.loads(choice["message"]["content"])
+
+
+def test_a_schema_names_the_keys(server: Server) -> None:
+    wanted = schema(obj(country={"type": "string", "maxLength": 20}, capital={"type": "string", "maxLength": 20}))
+    assert json.loads(server.says(JSON_QUESTION, **wanted)) == {"country": "France", "capital": "Paris"}
+
+
+@pytest.mark.parametrize(
+    ("document", "allowed"),
+    [
+        ({"enum": ["red", "green"]}, lambda v: v in ("red", "green")),
+        ({"const": {"a": [1, None, 'quote " and \\ slash']}}, lambda v: v == {"a": [1, None, 'quote " and \\ slash']}),
+        ({"type": "integer", "minimum": 17, "maximum": 123}, lambda v: 17 <= v <= 123),
+        ({"type": "integer", "exclusiveMinimum": -30, "maximum": -5}, lambda v: -30 < v <= -5),
+        ({"type": "array", "items": {"type": "boolean"}, "minItems": 2, "maxItems": 3}, lambda v: 2 <= len(v) <= 3),
+        ({"type": "string", "minLength": 3, "maxLength": 5}, lambda v: 3 <= len(v) <= 5),
+        ({"type": "string", "format": "date"}, lambda v: len(v.split("-")) == 3),
+        ({"type": "string", "format": "uuid"}, lambda v: len(v) == 36),
+        ({"type": "array", "prefixItems": [{"const": 1}, {"type": "null"}]}, lambda v: v == [1, None]),
+        ({"anyOf": [{"type": "null"}, {"type": "boolean"}]}, lambda v: v is None or isinstance(v, bool)),
+        (obj(a={"type": "integer", "maximum": 99, "minimum": 0}, b={"type": "null"}), lambda v: set(v) == {"a", "b"}),
+    ],
+)
+def test_answers_satisfy_the_schema(server: Server, document: object, allowed: Any) -> None:
+    for seed in range(3):
+        choice = server.chat("What is 3 + 4?", temperature=1.5, seed=seed, max_tokens=200, **schema(document))[
+            "choices"
+        ][0]
+        assert choice["finish_reason"] == "stop", choice
+        assert allowed(json.loads(choice["message"]["content"]))
+
+
+def test_optional_properties_come_in_order_or_not_at_all(server: Server) -> None:
+    document = {"type": "object", "properties": {k: {"type": "boolean"} for k in "abcd"}, "required": ["b"]}
+    seen = set()
+    for seed in range(8):
+        value = json.loads(server.says("Count to 3.", temperature=2, seed=seed, max_tokens=200, **schema(document)))
+        assert "b" in value
+        assert list(value) == sorted(value)
+        seen.add(tuple(value))
+    assert len(seen) > 1
+
+
+def test_a_recursive_schema_works(server: Server) -> None:
+    node = {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}}}
+    document = {"$ref": "#/$defs/node", "$defs": {"node": node | {"required": ["next"]}}}
+    choice = server.chat("Count to 3.", max_tokens=200, temperature=1, seed=3, **schema(document))["choices"][0]
+    assert choice["message"]["content"].startswith("{")
+    if choice["finish_reason"] == "stop":
+        assert "next" in json.loads(choice["message"]["content"])
+
+
+DEEP: dict[str, Any] = {"type": "null"}
+for _level in range(60):
+    DEEP = {"type": "array", "items": DEEP}
+ARRAY_OF_SELF = {"type": "array", "items": {"$ref": "#"}}
+HOSTILE = {
+    "unsupported pattern": {"type": "string", "pattern": "(a+)+$"},
+    "huge repetition": {"type": "array", "items": {"type": "null"}, "minItems": 10**9},
+    "long string": {"type": "string", "maxLength": 10**12},
+    "negative length": {"type": "string", "minLength": -1},
+    "empty range": {"type": "integer", "minimum": 5, "maximum": 4},
+    "refers to itself": {"$ref": "#"},
+    "left recursion": {"anyOf": [{"$ref": "#"}, {"type": "null"}]},
+    "hidden left recursion": {
+        "$ref": "#/$defs/n",
+        "$defs": {
+            "n": {"anyOf": [obj(x={"$ref": "#/$defs/m"}), {"$ref": "#/$defs/m"}]},
+            "m": {"anyOf": [{"$ref": "#/$defs/n"}, {"type": "null"}]},
+        },
+    },
+    "exponential states": {"anyOf": [ARRAY_OF_SELF, {"type": "array", "items": {"$ref": "#"}, "minItems": 1}]},
+    "too deep": DEEP,
+    "too many properties": {"type": "object", "properties": {f"p{n}": {} for n in range(101)}},
+    "too many values": {"enum": list(range(300))},
+    "nothing allowed": False,
+    "no schema": "string",
+    "wrong type": {"type": "strang"},
+    "dangling reference": {"$ref": "#/$defs/none"},
+    "foreign reference": {"$ref": "https://example.com/schema.json"},
+    "properties as a list": {"type": "object", "properties": []},
+    "not": {"not": {"type": "null"}},
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_schema_is_a_400_at_once(server: Server, name: str) -> None:
+    began = time.monotonic()
+    response = server.post(
+        CHAT, {"model": "demo", "messages": [{"role": "user", "content": "hi"}]} | schema(HOSTILE[name])
+    )
+    assert response.status_code == 400, response.text
+    assert response.json()["error"]["param"].startswith("response_format")
+    assert time.monotonic() - began < 20  # no promise about speed: a bound, where the fear is for ever
+    assert server.says("What is 3 + 4?") == "7"
+
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a city",
+        "parameters": obj(city={"enum": ["Paris", "Rome"]}, days={"type": "integer", "minimum": 1, "maximum": 7}),
+    },
+}
+CLOCK = {"type": "function", "function": {"name": "get_time"}}
+
+
+def test_a_required_tool_is_called_with_arguments_of_its_schema(server: Server) -> None:
+    choice = server.chat("What is the weather?", tools=[WEATHER], tool_choice="required")["choices"][0]
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"]["content"] is None
+    (call,) = choice["message"]["tool_calls"]
+    assert (call["type"], call["function"]["name"]) == ("function", "get_weather")
+    arguments = json.loads(call["function"]["arguments"])
+    assert arguments["city"] in ("Paris", "Rome")
+    assert 1 <= arguments["days"] <= 7
+
+
+def test_a_named_tool_is_the_one_called(server: Server) -> None:
+    named = {"type": "function", "function": {"name": "get_weather"}}
+    choice = server.chat("Hi", tools=[CLOCK, WEATHER], tool_choice=named, temperature=1)["choices"][0]
+    assert choice["message"]["tool_calls"][0]["function"]["name"] == "get_weather"
+
+
+def test_a_streamed_call_adds_up_to_the_whole_one(server: Server) -> None:
+    request = {"model": "demo", "messages": [{"role": "user", "content": "What is the weather?"}]}
+    request |= {"tools": [WEATHER], "tool_choice": "required"}
+    whole = server.post(CHAT, request).json()["choices"][0]["message"]["tool_calls"][0]["function"]
+    chunks = server.chunks(CHAT, request)
+    deltas = [call for chunk in chunks for call in chunk["choices"][0]["delta"].get("tool_calls", [])]
+    assert deltas[0]["function"] == {"name": "get_weather", "arguments": ""}
+    assert deltas[0]["id"].startswith("call_")
+    assert "".join(delta["function"]["arguments"] for delta in deltas) == whole["arguments"]
+    assert len(deltas) > 3
+    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_a_model_that_may_choose_may_answer_in_words(server: Server) -> None:
+    choice = server.chat("What is 3 + 4?", tools=[CLOCK], tool_choice="none")["choices"][0]
+    assert choice["message"]["content"] == "7"
+    auto = server.chat("What is 3 + 4?", tools=[CLOCK])["choices"][0]
+    assert auto["finish_reason"] in ("stop", "length")
+    assert auto["message"]["content"]
+
+
+def test_a_tools_result_goes_back_to_the_model(server: Server) -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "get_time", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "What time is it?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "noon"},
+    ]
+    assert server.post(CHAT, {"model": "demo", "messages": messages, "tools": [CLOCK]}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [CLOCK, CLOCK], "tool_choice": "required"},
+        {"tools": [CLOCK], "tool_choice": {"type": "function", "function": {"name": "other"}}},
+        {"tools": [{"type": "function", "function": {"name": "two words"}}]},
+        {
+            "tools": [{"type": "function", "function": {"name": "f", "parameters": {"not": {}}}}],
+            "tool_choice": "required",
+        },
+        {"tools": "all"},
+    ],
+)
+def test_wrong_tools_are_400(server: Server, fields: dict[str, object]) -> None:
+    response = server.post(CHAT, {"model": "demo", "messages": [{"role": "user", "content": "hi"}]} | fields)
+    assert response.status_code == 400, response.text

@@ -1,0 +1,240 @@
+"""Starting, refusing to start, overload, draining, crashing."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.integration.inference.server import ROOT, Server, free_port, launch, running
+
+DEMO = ROOT / "model" / "demo-model-q8_0.gguf"
+CHAT = "/v1/chat/completions"
+SLOW = {"max_tokens": 450, "temperature": 2.0, "logit_bias": {"958": -100}}
+"""Runs to max_tokens: the end of the turn is made impossible."""
+
+
+def body(question: str = "What is 3 + 4?", **fields: Any) -> dict[str, Any]:
+    return {"model": "demo", "messages": [{"role": "user", "content": question}]} | fields
+
+
+def refused_start(folder: Path, **environment: str) -> str:
+    """The log of a server that must not come up."""
+    log = folder / "inference.log"
+    process = launch(log, free_port(), **environment)
+    try:
+        assert process.wait(60) == 3
+    finally:
+        process.kill()
+    return log.read_text()
+
+
+def garbled(path: Path, at: int, raw: bytes) -> Path:
+    content = bytearray(DEMO.read_bytes())
+    content[at : at + len(raw)] = raw
+    path.write_bytes(content)
+    return path
+
+
+def test_a_tampered_model_is_refused_by_its_hash(tmp_path: Path) -> None:
+    path = garbled(tmp_path / DEMO.name, 700_000, b"tampered")  # the name makes it claim to be the demo model
+    log = refused_start(tmp_path, SLUICE_MODEL=str(path))
+    assert str(path) in log
+    assert "corrupted" in log
+    assert "Traceback" not in log
+
+
+def test_a_recorded_hash_is_checked_too(tmp_path: Path) -> None:
+    path = garbled(tmp_path / "mine.gguf", 700_000, b"tampered")
+    Path(f"{path}.sha256").write_text("0" * 64)
+    assert "SHA-256" in refused_start(tmp_path, SLUICE_MODEL=str(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "not a GGUF file"),
+        (b"hello world", "not a GGUF file"),
+        (DEMO.read_bytes()[:500_000], "cannot be loaded"),
+        (DEMO.read_bytes()[:100], "cannot be loaded"),
+        (DEMO.read_bytes().replace(b"qwen2", b"qwenX"), "cannot be loaded"),
+        (b"GGUF" + os.urandom(4000), "cannot be loaded"),
+    ],
+    ids=["empty", "no-gguf", "truncated", "header-only", "unknown-architecture", "noise"],
+)
+def test_a_broken_model_file_is_refused_in_words(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "broken.gguf"
+    path.write_bytes(content)
+    log = refused_start(tmp_path, SLUICE_MODEL=str(path))
+    assert str(path) in log
+    assert words in log
+    assert "Traceback" not in log
+
+
+def test_a_missing_model_says_how_to_get_it(tmp_path: Path) -> None:
+    assert "cannot be read" in refused_start(tmp_path, SLUICE_MODEL=str(tmp_path / "none.gguf"))
+    assert "sluice model pull" in refused_start(tmp_path, SLUICE_MODEL="qwen2.5-0.5b-instruct")
+    assert "demo" in refused_start(tmp_path, SLUICE_MODEL="no-such-name")
+    assert "generate" in refused_start(tmp_path, SLUICE_MODEL="demo-embed")
+
+
+def test_a_model_that_does_not_fit_the_budget_is_refused(tmp_path: Path) -> None:
+    assert "does not fit" in refused_start(tmp_path, SLUICE_INFERENCE_MEMORY_MIB="64")
+
+
+def test_a_path_serves_under_the_files_name(tmp_path: Path) -> None:
+    shutil.copy(DEMO, tmp_path / "My Own.gguf")
+    with running(tmp_path, SLUICE_MODEL=str(tmp_path / "My Own.gguf")) as server:
+        models = requests.get(server.url + "/v1/models", timeout=10).json()["data"]
+        assert [model["id"] for model in models] == ["my-own"]
+        answer = server.post(CHAT, body(model="my-own", temperature=0)).json()
+        assert answer["choices"][0]["message"]["content"] == "7"
+
+
+def test_a_lazy_server_loads_at_the_first_request(tmp_path: Path) -> None:
+    with running(tmp_path, SLUICE_INFERENCE_LOAD="lazy") as server:
+        assert server.health() == {"status": "ready", "model": None}
+        assert server.says("What is 3 + 4?") == "7"
+        assert server.health()["model"] == "demo"
+
+
+def test_a_full_queue_is_503_with_retry_after_and_the_server_recovers(tmp_path: Path) -> None:
+    with running(tmp_path, SLUICE_INFERENCE_SLOTS="1", SLUICE_INFERENCE_QUEUE_SIZE="2") as server:
+        responses: list[requests.Response] = []
+        threads = [
+            threading.Thread(
+                target=lambda n=n: responses.append(
+                    server.post(CHAT, body(**SLOW), headers={"x-sluice-account": f"a{n}"})
+                )
+            )
+            for n in range(12)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        refused = [response for response in responses if response.status_code == 503]
+        assert refused
+        assert {response.status_code for response in responses} == {200, 503}
+        for response in refused:
+            assert int(response.headers["Retry-After"]) >= 1
+            assert response.json()["error"]["code"] == "overloaded"
+        assert server.says("What is 3 + 4?") == "7"
+
+
+def test_waiting_too_long_ends_the_stream_with_an_overload_event(tmp_path: Path) -> None:
+    with running(tmp_path, SLUICE_INFERENCE_SLOTS="1", SLUICE_INFERENCE_QUEUE_WAIT_MS="1") as server:
+        hog = threading.Thread(target=lambda: [server.post(CHAT, body(**SLOW)) for _ in range(3)])
+        hog.start()
+        errors = []
+        while hog.is_alive() and not errors:
+            last = server.events(CHAT, body(), **{"x-sluice-account": "b"})[-1]
+            if last != "data: [DONE]":
+                errors.append(json.loads(last.removeprefix("data: "))["error"])
+        hog.join()
+        assert errors
+        assert (errors[0]["status"], errors[0]["code"]) == (503, "overloaded")
+        assert errors[0]["retry_after_s"] >= 1
+
+
+def test_readers_that_never_read_are_dropped_and_their_threads_come_back(tmp_path: Path) -> None:
+    few = {
+        "SLUICE_INFERENCE_SLOTS": "2",
+        "SLUICE_INFERENCE_QUEUE_SIZE": "2",
+        "SLUICE_INFERENCE_WRITE_TIMEOUT_MS": "300",
+    }
+    lazy = []
+    with running(tmp_path, **few) as server:  # 28 threads in all
+        for number in range(36):
+            lazy.append(never_reading(server, body(**SLOW, stream=True, logprobs=True, top_logprobs=20)))
+            server.wait_idle(30)
+            if number % 6 == 5:
+                assert server.says("What is 3 + 4?") == "7"
+        for connection in lazy:
+            connection.close()
+
+
+def never_reading(server: Server, fields: dict[str, Any]) -> socket.socket:
+    """A request whose answer (about a megabyte) nobody takes."""
+    host, port = server.url.removeprefix("http://").split(":")
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(10)
+    connection.connect((host, int(port)))
+    payload = json.dumps(fields).encode()
+    connection.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(payload)}\r\n\r\n".encode() + payload)
+    return connection
+
+
+def test_a_single_request_passes_another_accounts_burst(tmp_path: Path) -> None:
+    with running(tmp_path, SLUICE_INFERENCE_SLOTS="2") as server:
+        finished: list[str] = []
+
+        def ask(account: str, **fields: Any) -> None:
+            assert server.post(CHAT, body(**fields), headers={"x-sluice-account": account}).status_code == 200
+            finished.append(account)
+
+        burst = [threading.Thread(target=ask, args=("greedy",), kwargs=SLOW) for _ in range(30)]
+        for thread in burst:
+            thread.start()
+        while server.health()["waiting"] < 10:
+            time.sleep(0.01)
+        before = len(finished)
+        ask("modest", max_tokens=3)
+        overtook_by = finished.index("modest") - before
+        for thread in burst:
+            thread.join()
+        assert overtook_by <= 6  # two hold the slots; a few more may end while its answer travels
+
+
+def test_sigterm_lets_running_streams_end(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        response = server.post(CHAT, body("Explain what an API is.", stream=True), stream=True)
+        lines = response.iter_lines()
+        next(lines)
+        server.process.send_signal(signal.SIGTERM)
+        rest = b"\n".join(lines)
+        assert rest.rstrip().endswith(b"data: [DONE]")
+        assert server.process.wait(30) == 0
+
+
+def test_sigterm_with_a_drain_too_short_ends_streams_in_words(tmp_path: Path) -> None:
+    with running(tmp_path, SLUICE_INFERENCE_DRAIN_MS="1", SLUICE_INFERENCE_SLOTS="1") as server:
+        results: list[list[str]] = []
+        threads = [
+            threading.Thread(target=lambda: results.append(server.events(CHAT, body(**SLOW)))) for _ in range(24)
+        ]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.3)
+        server.process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join(60)
+        assert server.process.wait(40) == 0
+    ends = [blocks[-1] for blocks in results]
+    assert any('"status":503' in end for end in ends)
+    assert all(end == "data: [DONE]" or '"status":503' in end for end in ends)
+
+
+def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        children = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(server.process.pid)], capture_output=True, text=True, check=True
+        )
+        os.kill(int(children.stdout.split()[0]), signal.SIGKILL)
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            try:
+                if server.says("What is 3 + 4?") == "7":
+                    return
+            except (requests.ConnectionError, AssertionError):
+                time.sleep(0.1)
+        raise AssertionError("the worker did not come back")

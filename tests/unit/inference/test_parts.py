@@ -1,0 +1,267 @@
+"""The small modules: prompts, templates, pacing, batches, rate, files, memory, answers."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.inference import answer, build
+from functions.inference.batch import plan
+from functions.inference.catalogue import catalogue, resolve
+from functions.inference.chat import CHATML, ChatTemplate
+from functions.inference.disconnect import Caller
+from functions.inference.errors import (
+    ContextTooLong,
+    DeadlineExceeded,
+    InferenceError,
+    InvalidRequest,
+    ModelFileError,
+    Overloaded,
+)
+from functions.inference.http_errors import TABLE, envelope, face_of, stream_envelope
+from functions.inference.jobs import Delta, Failed, Finished, Started
+from functions.inference.memory import OVERHEAD_BYTES, available_bytes, require_room
+from functions.inference.modelfile import check_model_file, expected_sha256, recorded_hash_file
+from functions.inference.pacing import FEWEST_TOKENS, Pacer
+from functions.inference.prompts import PromptTokenizer
+from functions.inference.rate import ServiceRate
+from functions.inference.shapes import ChatShape, ResponseHead
+from functions.inference.slots import Slot
+from tests.unit.inference.fake_backend import FakeBackend, job, tokens
+
+NOBODY = Caller({}, 1.0)
+SHAPE = ChatShape(ResponseHead("chatcmpl-1", 1, "demo"), False)
+
+
+class SpecialTokens(FakeBackend):
+    """`<|end|>` is one token where special names count."""
+
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        return list(tokens(text.replace("<|end|>", "\x01") if special else text))
+
+
+def test_control_tokens_in_messages_become_plain_text() -> None:
+    prompts = PromptTokenizer(SpecialTokens(), ["<|end|>"])
+    rendered = f"<{prompts.protect('hi<|end|>x')}><|end|>"
+    assert prompts.encode(rendered) == (*tokens("<hi<|end|>x>"), 1)
+
+
+def test_a_forged_marker_stays_text() -> None:
+    prompts = PromptTokenizer(SpecialTokens(), ["<|end|>"])
+    forged = "\ue00077\ue001"
+    assert prompts.encode(prompts.protect(forged)) == tokens(forged)
+
+
+def test_a_template_cannot_reach_python() -> None:
+    template = ChatTemplate("{{ messages.__class__.__mro__ }}{{ ''.__class__.__mro__[1].__subclasses__() }}")
+    with pytest.raises(InvalidRequest):
+        template.render([{"role": "user", "content": "x"}])
+
+
+def test_a_template_that_refuses_is_a_400() -> None:
+    template = ChatTemplate("{{ raise_exception('roles must alternate') }}")
+    with pytest.raises(InvalidRequest, match="roles must alternate"):
+        template.render([])
+
+
+def test_chatml_is_the_fallback() -> None:
+    text = ChatTemplate(CHATML).render([{"role": "user", "content": "hi"}])
+    assert text == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_prompt_chunks_shrink_when_decoding_is_slow() -> None:
+    pacer = Pacer(target_ms=100, most_tokens=512)
+    assert pacer.budget_tokens == 512
+    for _ in range(20):
+        pacer.record(512, 5120)  # 10 ms a token
+    assert pacer.budget_tokens == FEWEST_TOKENS
+    for _ in range(40):
+        pacer.record(16, 1.6)
+    assert pacer.budget_tokens == 512
+
+
+def test_small_batches_say_nothing_about_prompts() -> None:
+    pacer = Pacer(target_ms=100, most_tokens=512)
+    pacer.record(1, 1000)
+    assert pacer.budget_tokens == 512
+
+
+def busy(seq: int, pending: int, generating: bool = False) -> Slot:
+    owner = job("x")
+    owner.completion_tokens = 1 if generating else 0
+    return Slot(seq, pending=[7] * pending, job=owner)
+
+
+def test_generating_slots_come_before_prompts() -> None:
+    rows, ready = plan([busy(0, 50), busy(1, 1, generating=True)], 16, 16)
+    assert rows[0].seq == 1
+    assert [slot.seq for slot, _row in ready] == [1]
+    assert len(rows) == 16
+
+
+def test_prompts_share_the_batch_and_short_ones_finish_first() -> None:
+    rows, ready = plan([busy(0, 50), busy(1, 4)], 20, 20)
+    assert [row.seq for row in rows] == [1] * 4 + [0] * 16
+    assert [(slot.seq, row) for slot, row in ready] == [(1, 3)]
+    assert [row.wants_logits for row in rows] == [False] * 3 + [True] + [False] * 16
+
+
+def test_retry_after_is_bounded() -> None:
+    rate = ServiceRate(slots=2)
+    assert rate.retry_after_s(0) == 1
+    for _ in range(50):
+        rate.record(10.0)
+    assert rate.retry_after_s(3) == 20
+    assert rate.retry_after_s(10**6) == 60
+
+
+def write_model(path: Path, content: bytes = b"GGUF and more") -> str:
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_a_good_file_passes(tmp_path: Path) -> None:
+    sha256 = write_model(tmp_path / "m.gguf")
+    check_model_file(tmp_path / "m.gguf", sha256=sha256, size_bytes=13)
+
+
+@pytest.mark.parametrize(
+    ("sha256", "size", "words"), [("0" * 64, None, "SHA-256"), (None, 99, "99"), (None, None, None)]
+)
+def test_a_bad_file_is_named(tmp_path: Path, sha256: str | None, size: int | None, words: str | None) -> None:
+    path = tmp_path / "m.gguf"
+    write_model(path)
+    if words is None:
+        check_model_file(path, sha256=sha256, size_bytes=size)
+        return
+    with pytest.raises(ModelFileError, match=words) as refused:
+        check_model_file(path, sha256=sha256, size_bytes=size)
+    assert str(path) in str(refused.value)
+
+
+def test_a_folder_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="cannot be read"):
+        check_model_file(tmp_path, sha256=None)
+
+
+def test_the_catalogues_hash_goes_before_the_recorded_one(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    recorded_hash_file(path).write_text("ab" * 32 + "  m.gguf\n")
+    assert expected_sha256(path, None) == "ab" * 32
+    assert expected_sha256(path, "cd" * 32) == "cd" * 32
+
+
+def test_the_catalogue_is_sound() -> None:
+    models = catalogue()
+    assert set(models) >= {"demo", "demo-embed", "qwen2.5-0.5b-instruct"}
+    assert sum(model.url is not None for model in models.values()) >= 3
+    for model in models.values():
+        assert (model.url is None) != (model.bundled is None)
+        assert model.url is None or model.url.startswith("https://")
+        assert model.license
+        assert model.embeddings_model is None or "embeddings" in models[model.embeddings_model].capabilities
+
+
+def test_the_bundled_model_is_the_one_of_the_catalogue(tmp_path: Path) -> None:
+    entry, path = resolve("demo", tmp_path)
+    check_model_file(path, sha256=entry.sha256, size_bytes=entry.size_bytes)
+
+
+def test_any_other_file_is_served_under_its_own_name(tmp_path: Path) -> None:
+    entry, path = resolve(str(tmp_path / "My Model.gguf"), tmp_path)
+    assert (entry.name, entry.sha256, path) == ("my-model", None, tmp_path / "My Model.gguf")
+
+
+def test_memory_is_the_least_of_what_machine_and_container_leave(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 9000 kB\nMemAvailable: 5000 kB\n")
+    assert available_bytes(meminfo, tmp_path) == 5000 * 1024
+    (tmp_path / "memory.max").write_text("3000000\n")
+    (tmp_path / "memory.current").write_text("1000000\n")
+    assert available_bytes(meminfo, tmp_path) == 2_000_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert available_bytes(meminfo, tmp_path) == 5000 * 1024
+    assert available_bytes(tmp_path / "none", tmp_path / "none") is None
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    require_room("m", 10, OVERHEAD_BYTES + 10)
+    require_room("m", 10, None)
+    with pytest.raises(ModelFileError, match="does not fit"):
+        require_room("m", 11, OVERHEAD_BYTES + 10)
+
+
+def test_every_error_has_a_face_and_an_envelope() -> None:
+    assert face_of(ContextTooLong(9, 5)).code == "context_length_exceeded"
+    assert face_of(InvalidRequest("x", "y")).status == 400
+    assert face_of(DeadlineExceeded("x")).status == 504
+    assert envelope(InvalidRequest("x", "y"))["error"]["param"] == "y"
+    assert stream_envelope(Overloaded("x", 3))["error"]["retry_after_s"] == 3
+    assert all(issubclass(cls, InferenceError) for cls in TABLE)
+
+
+def blocks(stream: Any) -> list[str]:
+    return b"".join(stream).decode().split("\n\n")[:-1]
+
+
+def test_a_stream_pings_in_silence() -> None:
+    waiting = job("one:")
+    stream = answer.stream(waiting, NOBODY, SHAPE, False, ping_every_s=0.0)
+    assert next(stream) == b""
+    assert next(stream) == b": ping\n\n"
+    stream.close()
+    assert waiting.cancelled
+
+
+def test_a_stream_tells_counts_before_every_event() -> None:
+    done = job("one:")
+    for event in (Started(2), Delta("hi", 1), Delta("", 2), Finished("stop", 2)):
+        done.events.put(event)
+    done.cached_tokens, done.completion_tokens = 2, 2
+    found = blocks(answer.stream(done, NOBODY, SHAPE, True))
+    assert [block.split("\n")[0] for block in found[:-1]] == [
+        ": usage 4 1 2",
+        ": usage 4 1 2",
+        ": usage 4 2 2",
+        ": usage 4 2 2",
+        ": usage 4 2 2",
+    ]
+    assert found[-1] == "data: [DONE]"
+
+
+def test_a_failed_stream_ends_with_the_error_and_no_done() -> None:
+    failed = job("one:")
+    failed.events.put(Failed(Overloaded("full", 4)))
+    found = blocks(answer.stream(failed, NOBODY, SHAPE, True))
+    assert json.loads(found[-1].removeprefix("data: "))["error"] == {
+        "message": "full",
+        "type": "server_error",
+        "param": None,
+        "code": "overloaded",
+        "status": 503,
+        "retry_after_s": 4,
+    }
+
+
+class Gone(Caller):
+    def gone(self) -> bool:
+        return True
+
+
+def test_a_caller_who_went_cancels_the_job_streamed_or_not() -> None:
+    for read in (lambda j: blocks(answer.stream(j, Gone({}, 1.0), SHAPE, False)), None):
+        running = job("one:")
+        if read is not None:
+            assert read(running) == []
+        else:
+            with pytest.raises(answer.CallerGone):
+                answer.whole(running, Gone({}, 1.0), SHAPE)
+        assert running.cancelled
+
+
+@pytest.mark.parametrize("header", ["", "-1", "1e3", "soon", "9" * 20])
+def test_a_deadline_must_be_a_number(header: str) -> None:
+    with pytest.raises(InvalidRequest):
+        build.deadline_s(header, 1000)

@@ -1,0 +1,89 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.inference.tool_parser import CallArguments, CallStart, Part, TextPart, ToolCallParser
+
+CALL = '<tool_call>\n{"name": "add", "arguments": {"a": [1, {"b": "}]\\"<"}], "c": "x"}}\n</tool_call>'
+ARGUMENTS = '{"a": [1, {"b": "}]\\"<"}], "c": "x"}'
+
+
+def parse(pieces: list[str]) -> tuple[str, list[tuple[str, str]]]:
+    """All text, and each call's name and arguments."""
+    parser = ToolCallParser()
+    parts: list[Part] = []
+    for piece in pieces:
+        parts += parser.feed(piece)
+    parts += parser.finish()
+    calls: list[tuple[str, str]] = []
+    for part in parts:
+        if isinstance(part, CallStart):
+            assert part.index == len(calls)
+            calls.append((part.name, ""))
+        elif isinstance(part, CallArguments):
+            calls[part.index] = (calls[part.index][0], calls[part.index][1] + part.text)
+    return "".join(part.text for part in parts if isinstance(part, TextPart)), calls
+
+
+def test_a_call_is_taken_out_of_the_text() -> None:
+    assert parse(["I will add. " + CALL]) == ("I will add. ", [("add", ARGUMENTS)])
+
+
+def test_two_calls_in_a_row() -> None:
+    assert parse([CALL + "\n" + CALL]) == ("", [("add", ARGUMENTS), ("add", ARGUMENTS)])
+
+
+def test_another_order_of_keys_is_understood() -> None:
+    assert parse(['<tool_call>{"arguments": {"x": 1}, "name": "f"}</tool_call>']) == ("", [("f", '{"x": 1}')])
+
+
+def test_a_call_without_arguments_has_an_empty_object() -> None:
+    assert parse(['<tool_call>{"name": "now"}</tool_call>']) == ("", [("now", "{}")])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plain text",
+        "a < b and <tool_c is no tag",
+        "<tool_call>no json</tool_call>",
+        "<tool_call>[]</tool_call>",
+        '<tool_call>{"name": 5}</tool_call>',
+        "<tool_call>never closed",
+        "",
+    ],
+)
+def test_what_is_no_call_stays_text(text: str) -> None:
+    assert parse([text]) == (text, [])
+
+
+def test_a_call_cut_off_keeps_what_there_was() -> None:
+    assert parse(['<tool_call>{"name": "f", "arguments": {"x": ']) == ("", [("f", '{"x": ')])
+
+
+def test_arguments_come_piece_by_piece() -> None:
+    parser = ToolCallParser()
+    assert parser.feed('<tool_call>{"name": "f", "arguments": {"x"') == [CallStart(0, "f"), CallArguments(0, '{"x"')]
+    assert parser.feed(": 1}") == [CallArguments(0, ": 1}")]
+
+
+@given(st.data())
+def test_any_split_gives_the_same(data: st.DataObject) -> None:
+    text = "before " + CALL + "\n" + CALL + " after"
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
+    pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    said, calls = parse(pieces)
+    assert said.replace("\n", "") == "before  after"
+    assert calls == [("add", ARGUMENTS)] * 2
+
+
+LEAF = st.none() | st.booleans() | st.integers() | st.text()
+
+
+@given(st.recursive(LEAF, lambda kids: st.lists(kids) | st.dictionaries(st.text(), kids)))
+def test_any_arguments_come_back_whole(value: object) -> None:
+    raw = json.dumps({"value": value})
+    _said, calls = parse([f'<tool_call>\n{{"name": "f", "arguments": {raw}}}\n</tool_call>'])
+    assert calls == [("f", raw)]
