@@ -1,0 +1,56 @@
+"""What every kind of test may use."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.store_process import running_store
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store with every table, under a prefix of its own."""
+
+    url: str
+    prefix: str
+    client: "DynamoDBClient"
+
+
+@pytest.fixture(scope="session")
+def store_endpoint() -> Iterator[str]:
+    """One Dynoxide in memory for the whole session."""
+    with running_store() as (url, _pid):
+        yield url
+
+
+@pytest.fixture
+def store(store_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Fresh tables, and an environment in which the SDK and the settings find them."""
+    from botocore.session import get_session
+
+    from sluice.adapters.tables import create_missing
+
+    prefix = f"t{secrets.token_hex(4)}-"
+    for name, value in aws_environment(store_endpoint).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SLUICE_TABLE_PREFIX", prefix)
+    client = get_session().create_client("dynamodb", endpoint_url=store_endpoint)
+    create_missing(client, prefix)  # type: ignore[arg-type]
+    return Store(store_endpoint, prefix, client)  # type: ignore[arg-type]
+
+
+def aws_environment(url: str) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL_DYNAMODB": url,
+        "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": url,
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }

@@ -1,0 +1,138 @@
+"""The whole system, started as a user starts it: `make up`."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from infra.local.processes import recorded, start_time
+from tests.store_process import free_port
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("store", "inference", "schedule", "relay", "app")
+READY_SECONDS = 120.0
+STOP_SECONDS = 60.0
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+GENEROUS = {
+    "SLUICE_AUTH_THROTTLE": "off",
+    "SLUICE_DEFAULT_RPM": "100000",
+    "SLUICE_DEFAULT_TPM": "100000000",
+    "SLUICE_DEFAULT_CONCURRENCY": "200",
+    "SLUICE_DEFAULT_MONTHLY_TOKENS": "1000000000",
+}
+FOREIGN = ("AWS_", "SLUICE_", "PORT", "MAKE", "MFLAGS")
+
+
+class System:
+    """One `make up`. Everything it prints is in `output()`."""
+
+    def __init__(self, data_dir: Path, env: Mapping[str, str] | None = None, port: int | None = None) -> None:
+        self.data_dir, self.port = data_dir, port or free_port()
+        self.base_url = f"http://127.0.0.1:{self.port}"
+        self._printed = data_dir.with_name(data_dir.name + ".out")
+        own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+        asked = {"PORT": str(self.port), "SLUICE_DATA_DIR": str(data_dir)}
+        self._env = own | asked | GENEROUS | dict(env or {})
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "System":
+        """Returns when it is ready; fails with what it printed if it is not."""
+        self.launch()
+        until = time.monotonic() + READY_SECONDS
+        while "sluice is ready at" not in self.output():
+            assert self.process is not None and self.process.poll() is None, f"it ended:\n{self.output()}"
+            assert time.monotonic() < until, f"not ready:\n{self.output()}"
+            time.sleep(0.05)
+        return self
+
+    def launch(self) -> None:
+        with self._printed.open("wb") as printed:
+            self.process = subprocess.Popen(
+                ["make", "--no-print-directory", "up"],
+                cwd=ROOT,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a group of its own, as a terminal gives it: what Ctrl-C reaches
+            )
+
+    def output(self) -> str:
+        return self._printed.read_text(errors="replace") if self._printed.exists() else ""
+
+    def wait_ended(self, seconds: float = STOP_SECONDS) -> int:
+        assert self.process is not None
+        return self.process.wait(seconds)
+
+    def ctrl_c(self) -> int:
+        """As the terminal sends it: to make and to `sluice up`. → make's exit status."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.wait_ended()
+
+    def stop(self) -> None:
+        """Whatever state it is in."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            try:
+                self.ctrl_c()
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+    def kill_launcher(self) -> None:
+        """make and `sluice up`, without a word to either."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    # --- looking at it
+
+    def pids(self) -> dict[str, int]:
+        """Of the children that run, by name."""
+        found = {name: recorded(self.data_dir / "run", name) for name in NAMES}
+        return {name: pid for name, pid in found.items() if pid is not None}
+
+    def pid(self, name: str) -> int:
+        return self.pids()[name]
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> int:
+        """→ the pid that was killed."""
+        pid = self.pid(name)
+        os.kill(pid, number)
+        return pid
+
+    def wait_restarted(self, name: str, old_pid: int, seconds: float = 30.0) -> None:
+        """Another process bears the name, and the whole system answers again."""
+        self.wait_until(lambda: self.pids().get(name, old_pid) != old_pid and self.healthy(), seconds)
+
+    def wait_until(self, condition: Any, seconds: float = 30.0) -> None:
+        until = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < until, f"waited {seconds} s in vain; it printed:\n{self.output()}"
+            time.sleep(0.05)
+
+    def healthy(self) -> bool:
+        return self.get("/healthz")[0] == 200
+
+    def get(self, path: str) -> tuple[int, Any]:
+        """Status and JSON; status 0 where nothing answers."""
+        try:
+            with DIRECT.open(self.base_url + path, timeout=10) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as exc:
+            with exc:
+                return exc.code, json.loads(exc.read() or b"null")
+        except (OSError, ValueError):
+            return 0, None
+
+
+def alive(pid: int) -> bool:
+    return start_time(pid) is not None
