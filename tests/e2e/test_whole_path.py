@@ -7,6 +7,8 @@ import openai
 import pytest
 import requests
 
+from sluice.http.models_v1 import ChatBody
+from sluice.services.gateway import TEMPLATE_TOKENS
 from tests.e2e import people
 from tests.e2e.people import Person, ask
 
@@ -266,3 +268,23 @@ def test_embeddings_as_floats_and_base64(person: Person) -> None:
     assert decoded.data[0].embedding == pytest.approx(vector, abs=1e-6)
     short = person.openai.embeddings.create(model=name, input="hello", dimensions=8)
     assert len(short.data[0].embedding) == 8
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"messages": [{"role": "user", "content": "hi"}]},
+        {"messages": [{"role": "user", "content": "日本語のテスト 🙂 <|im_start|>"}]},
+        {"messages": [{"role": "system", "content": "x"}, *[{"role": "user", "content": "?"}] * 30]},
+        {
+            "messages": [{"role": "user", "content": "What is 3 + 4?"}],
+            "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+        },
+    ],
+)
+def test_the_reservation_is_a_safe_bound_of_the_prompt(person: Person, body: dict[str, Any]) -> None:
+    """What the gateway reckons from bytes is never less than what the engine counts."""
+    checked = ChatBody.model_validate({"model": "demo", **body})
+    answer = person.v1("POST", "/v1/chat/completions", json={"model": "demo", "max_tokens": 1, **body})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["usage"]["prompt_tokens"] <= checked.token_bound() + TEMPLATE_TOKENS

@@ -15,12 +15,11 @@ from sluice.domain.tokens import Claims
 from sluice.http import connection
 from sluice.http.bearer import bearer_token
 from sluice.http.models_responses import ResponseBody
-from sluice.http.models_v1 import ChatBody, CompletionBody, EmbeddingBody
+from sluice.http.models_v1 import ChatBody, CompletionBody, EmbeddingBody, bound
 from sluice.http.operation import parse_body
 from sluice.http.responses import ResponsesDialect, whole_response
 from sluice.http.streaming import ChatDialect, OnEnd, collect, streamed_answer, whole_answer
 from sluice.services.exchange import Exchange
-from sluice.services.gateway import TEMPLATE_TOKENS
 
 STREAMED = {"stream": True, "stream_options": {"include_usage": True}}  # the engine is always asked to stream
 
@@ -42,7 +41,9 @@ def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, 
         body = parse_body(model_class)
         model = gateway.model_for(claims, body.model, capability)
     stream = bool(body.stream)
-    exchange, completion_tokens = _admit(claims, model, endpoint, stream=stream, max_tokens=body.completion_limit)
+    exchange, completion_tokens = _admit(
+        claims, model, endpoint, stream=stream, prompt_bound=body.token_bound(), max_tokens=body.completion_limit
+    )
     events = gateway.ask(exchange, path, {**body.forwarded(), **STREAMED, "max_tokens": completion_tokens})
     keep = _keeper(exchange, body.prompt_text())
     if stream:
@@ -55,12 +56,8 @@ def embed() -> dict[str, Any]:
     with gateway.welcome(claims):
         body = parse_body(EmbeddingBody)
         model = gateway.model_for(claims, body.model, "embeddings")
-    # Each input may fill the context, so the context bounds nothing here; but each has a template of its own.
-    inputs = len(body.input) if isinstance(body.input, list) else 1
-    unbounded = {**model, "context_window": None}
-    exchange, _ = _admit(
-        claims, unbounded, "embeddings", stream=False, max_tokens=0, more_bytes=(inputs - 1) * TEMPLATE_TOKENS
-    )
+    unbounded = {**model, "context_window": None}  # each input may fill the context, so it bounds nothing here
+    exchange, _ = _admit(claims, unbounded, "embeddings", stream=False, prompt_bound=body.token_bound(), max_tokens=0)
     return gateway.embed(exchange, body.forwarded())
 
 
@@ -73,14 +70,15 @@ def respond() -> Response:
         model = gateway.model_for(claims, body.model, "chat")
         history = _history(claims, body, now_ms)
     instructions: list[Message] = [{"role": "system", "content": body.instructions}] if body.instructions else []
-    asked = {**body.forwarded(), **STREAMED, "messages": [*instructions, *history]}
+    messages = [*instructions, *history]
+    asked = {**body.forwarded(), **STREAMED, "messages": messages}
     exchange, completion_tokens = _admit(
         claims,
         model,
         "responses",
         stream=bool(body.stream),
+        prompt_bound=bound(json.dumps(m, ensure_ascii=False) for m in messages) + body.tools_bound(),
         max_tokens=body.max_output_tokens,
-        more_bytes=len(json.dumps(history)) if body.previous_response_id else 0,
     )
     assembly = Assembly(random_id("resp_"), now_ms // 1000, body.echoed())
 
@@ -128,8 +126,8 @@ def _admit(
     endpoint: str,
     *,
     stream: bool,
+    prompt_bound: int,
     max_tokens: int | None,
-    more_bytes: int = 0,
 ) -> tuple[Exchange, int]:
     g.rate_account = claims.account_id  # from here on the answer tells the account's limits
     return wiring.gateway().start(
@@ -138,7 +136,7 @@ def _admit(
         model,
         endpoint,
         stream=stream,
-        prompt_bytes=len(request.get_data(cache=True)) + more_bytes,
+        prompt_bound=prompt_bound,
         max_tokens=max_tokens,
         client_gone=connection.watch(request.environ),
     )

@@ -32,7 +32,7 @@ MAX_TEXT = 2_000
 REMOVED = "[removed]"
 REDACTED = (
     # A JWT, an API token of ours or anyone's, whole or cut off at either dot.
-    re.compile(r"\beyJ[\w-]{8,}(?:\.[\w-]+){0,2}"),
+    re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]+){0,2}"),
     # A mailed code: a mail's id, a dot, its code. A mail's id alone is no secret.
     re.compile(r"(?<=mail_)\w{8,}\.[\w-]{8,}"),
     # A session token: a session's id, a dot, its secret.

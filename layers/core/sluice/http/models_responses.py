@@ -4,7 +4,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Tag
 
-from sluice.http.models_v1 import MAX_MESSAGES, Flag, FunctionDefinition, Integer, Loose, Number, TextPart
+from sluice.http.models_v1 import (
+    MAX_MESSAGES,
+    TOOLS_TOKENS,
+    Flag,
+    FunctionDefinition,
+    Integer,
+    Loose,
+    Number,
+    TextPart,
+    bound,
+)
 
 MAX_METADATA = 16
 
@@ -82,6 +92,9 @@ class ResponseBody(Loose):
     @property
     def stored(self) -> bool:
         return self.store is not False
+
+    def tools_bound(self) -> int:
+        return bound(tool.model_dump_json() for tool in self.tools or []) + (TOOLS_TOKENS if self.tools else 0)
 
     def input_items(self) -> str | list[dict[str, Any]]:
         if isinstance(self.input, str):

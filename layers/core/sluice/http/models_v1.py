@@ -1,6 +1,7 @@
 """Request models of `/v1`: what is known is checked, what is unknown is ignored, as OpenAI's servers of choice do."""
 
 import json
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
@@ -9,6 +10,9 @@ MAX_MESSAGES = 2048
 MAX_STOPS = 4
 MAX_CHOICES = 1
 MAX_INPUTS = 2048
+# What chat templates add: around each message (role, begin, end), and once to explain tools and their format.
+MESSAGE_TOKENS = 8
+TOOLS_TOKENS = 300
 
 
 def _no_bool(value: Any) -> Any:
@@ -20,6 +24,11 @@ def _no_bool(value: Any) -> Any:
 Integer = Annotated[int, BeforeValidator(_no_bool), Field(strict=True)]
 Number = Annotated[float, BeforeValidator(_no_bool), Field(strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
+
+
+def bound(texts: Iterable[str | None], per_text: int = MESSAGE_TOKENS) -> int:
+    """At most this many model tokens: each stands for a byte at least, and a template adds a few around each text."""
+    return sum(len(text.encode()) + per_text for text in texts if text is not None)
 
 
 class Loose(BaseModel):
@@ -176,6 +185,12 @@ class ChatBody(Sampling):
     def completion_limit(self) -> int | None:
         return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
 
+    def token_bound(self) -> int:
+        asked = bound(m.forwarded()["content"] for m in self.messages)
+        calls = bound(call.model_dump_json() for m in self.messages for call in m.tool_calls or [])
+        tools = bound(tool.model_dump_json() for tool in self.tools or [])
+        return asked + calls + tools + (TOOLS_TOKENS if self.tools else 0)
+
     def prompt_text(self) -> str:
         """As it is kept in the log: the messages, as JSON."""
         return json.dumps([message.model_dump(exclude_none=True) for message in self.messages], ensure_ascii=False)
@@ -218,6 +233,9 @@ class CompletionBody(Sampling):
             raise ValueError("suffix is not supported")
         return value
 
+    def token_bound(self) -> int:
+        return bound([str(self.prompt)])
+
     def prompt_text(self) -> str:
         return str(self.prompt)
 
@@ -244,6 +262,9 @@ class EmbeddingBody(Loose):
         if not all(texts):
             raise ValueError("an input must not be empty")
         return value
+
+    def token_bound(self) -> int:
+        return bound([self.input] if isinstance(self.input, str) else [str(text) for text in self.input])
 
     def forwarded(self) -> dict[str, Any]:
         return self.model_dump(exclude={"user"}, exclude_none=True)

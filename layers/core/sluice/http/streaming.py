@@ -153,7 +153,7 @@ class _Body:
 
     def _relay(self, held: list[bytes]) -> Iterator[bytes]:
         """Pass chunks on as they come; hold the finish chunk and what follows it."""
-        commented = time.monotonic()
+        commented = float("-inf")  # a ping comes first only where the caller has waited long enough already
         started, passed = False, self._dialect.passed
         for payload in _chain(self._first, self._events):
             if not payload:

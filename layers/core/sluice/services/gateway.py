@@ -18,8 +18,8 @@ from sluice.services.model_list import ModelList
 
 log = logging.getLogger("sluice.gateway")
 
-# What a chat template and a default system prompt may add around the caller's text, in model tokens.
-TEMPLATE_TOKENS = 64
+# What a chat template may add once: the start of the text, a default system prompt, the turn to answer.
+TEMPLATE_TOKENS = 48
 EMBED_SECONDS = 25.0  # nothing renews the lease of an answer that is no stream: it must be there before 30 s
 
 
@@ -65,18 +65,18 @@ class Gateway:
         endpoint: str,
         *,
         stream: bool,
-        prompt_bytes: int,
+        prompt_bound: int,
         max_tokens: int | None,
         client_gone: Callable[[], bool],
     ) -> tuple[Exchange, int]:
         """Admit. → the exchange to run and settle, and the completion tokens it may have.
 
-        The prompt's tokens are bounded by its bytes (every token stands for at least one), so knowing the bound costs
-        neither a tokenizer nor a round trip. Errors: as `Admission.admit`.
+        `prompt_bound`: model tokens the prompt has at most. It is reckoned from the text's bytes (every token stands
+        for at least one), so knowing it costs neither a tokenizer nor a round trip. Errors: as `Admission.admit`.
         """
         context = int(model.get("context_window") or 1_000_000_000)
         completion_tokens = min(max_tokens if max_tokens is not None else self.default_max_tokens, context)
-        reserve = min(prompt_bytes + TEMPLATE_TOKENS + completion_tokens, context)
+        reserve = min(prompt_bound + TEMPLATE_TOKENS + completion_tokens, context)
         ask = Ask(claims.account_id, request_id, claims.token_id, reserve, str(model["id"]), endpoint, stream)
         admitted = self.admission.admit(ask, self.clock())
         exchange = Exchange(self.store, admitted, self.clock, client_gone, self.observer, self.admission.remember)
