@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flask import Blueprint, Flask
 
+from infra.local import health
 from sluice.http.app import create_app
 from sluice.http.openapi import document
 
@@ -22,9 +23,8 @@ def public_app() -> Flask:
     """Every blueprint behind the public API; found, not listed, so that none is forgotten."""
     names = sorted(path.parent.name for path in FUNCTIONS.glob("*/app.py") if path.parent.name not in NOT_PUBLIC)
     modules = (importlib.import_module(f"functions.{name}.app") for name in names)
-    return create_app(
-        module.blueprint for module in modules if isinstance(getattr(module, "blueprint", None), Blueprint)
-    )
+    found = [module.blueprint for module in modules if isinstance(getattr(module, "blueprint", None), Blueprint)]
+    return create_app([*found, health.blueprint])
 
 
 def text() -> str:

@@ -1,0 +1,106 @@
+"""The published document: valid, fresh, complete, and true to docs/api.md."""
+
+import json
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from infra import openapi
+from sluice.http import openapi_examples
+from sluice.http.openapi import RATE_HEADERS, routes
+from tests.contract import api_md
+from tests.contract.not_built import LOCAL_ONLY, NOT_BUILT
+
+METHODS = frozenset({"get", "post", "put", "patch", "delete"})
+PAGES = frozenset({"/docs", "/docs/<path:name>"})
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(openapi.TARGET.read_text())
+    return loaded
+
+
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        f"{method.upper()} {api_md.normal(path)}": operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+    }
+
+
+def test_document_is_what_the_code_says_now() -> None:
+    assert openapi.TARGET.read_text() == openapi.text(), "stale: run `.venv/bin/python -m infra.openapi`"
+
+
+def test_document_is_valid_openapi(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1.")
+    assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+
+
+def test_every_call_of_the_contract_is_documented_and_the_reverse(document: dict[str, Any]) -> None:
+    promised = api_md.calls() - NOT_BUILT - LOCAL_ONLY
+    documented = set(operations(document))
+    assert promised - documented == set(), "in docs/api.md only"
+    assert documented - promised == set(), "in the document only"
+
+
+def test_what_is_listed_as_not_built_is_promised_and_does_not_exist(document: dict[str, Any]) -> None:
+    assert NOT_BUILT - api_md.calls() == set(), "nobody promises these: take them off the list"
+    assert NOT_BUILT & set(operations(document)) == set(), "built: take them off the list"
+
+
+def test_local_only_calls_exist_on_a_local_run() -> None:
+    from infra.local.app import create_app
+
+    rules = {f"{method} {rule.rule}" for rule in create_app().url_map.iter_rules() for method in rule.methods or ()}
+    assert rules >= LOCAL_ONLY
+
+
+def test_every_route_says_what_it_takes_and_answers() -> None:
+    app = openapi.public_app()
+    declared = {route.rule.rule for route in routes(app)}
+    assert {rule.rule for rule in app.url_map.iter_rules()} - declared == PAGES
+
+
+def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for operation in operations(document).values()]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_answer_that_says_when_to_return_documents_the_header(document: dict[str, Any]) -> None:
+    for name, operation in operations(document).items():
+        for status, response in operation["responses"].items():
+            if status == "429" or (status == "503" and "content" in response and name != "GET /healthz"):
+                assert "Retry-After" in response["headers"], (name, status)
+
+
+def test_admitted_calls_document_the_rate_limit_headers(document: dict[str, Any]) -> None:
+    for name in ("POST /v1/chat/completions", "POST /v1/completions", "POST /v1/embeddings"):
+        assert set(RATE_HEADERS) <= set(operations(document)[name]["responses"]["200"]["headers"])
+
+
+def test_streaming_calls_document_their_events(document: dict[str, Any]) -> None:
+    for name in ("POST /v1/chat/completions", "POST /v1/completions", "POST /v1/responses"):
+        assert "text/event-stream" in operations(document)[name]["responses"]["200"]["content"]
+
+
+def test_every_refusal_of_v1_is_openais_envelope_and_elsewhere_a_problem(document: dict[str, Any]) -> None:
+    for name, operation in operations(document).items():
+        wanted = "application/json" if " /v1/" in name else "application/problem+json"
+        for status, response in operation["responses"].items():
+            if int(status) >= 400 and name != "GET /healthz":
+                assert list(response["content"]) == [wanted], (name, status)
+
+
+def test_examples_are_accepted_by_the_models_they_are_for() -> None:
+    models = {
+        model.__name__: model
+        for route in routes(openapi.public_app())
+        if (model := route.operation.body or route.operation.documented_body) is not None
+    }
+    assert openapi_examples.EXAMPLES.keys() - models.keys() == set()
+    for name, example in openapi_examples.EXAMPLES.items():
+        models[name].model_validate(example)
