@@ -160,9 +160,13 @@ def _wsgi() -> Any:
     from apig_wsgi import make_lambda_handler
 
     from sluice import settings
+    from sluice.http import logging, metrics
     from sluice.http.app import create_app
 
-    return make_lambda_handler(create_app([blueprint], https=settings.common().https))
+    logging.configure()
+    app = create_app([blueprint], https=settings.common().https)
+    metrics.install(app, wiring.metrics())
+    return make_lambda_handler(app)
 
 
 def handler(event: dict[str, Any], context: object) -> Any:

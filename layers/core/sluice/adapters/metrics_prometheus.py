@@ -22,6 +22,8 @@ class PrometheusMetrics:
     """`sluice.ports.Metrics`."""
 
     def __init__(self) -> None:
+        if SHARED_FOLDER in os.environ:
+            Path(os.environ[SHARED_FOLDER]).mkdir(parents=True, exist_ok=True)
         self._registry = CollectorRegistry()
         self._collectors = {measure.name: self._collector(measure) for measure in MEASURES}
 
