@@ -55,19 +55,19 @@ class ToolCallParser:
         left, self._held = self._held, ""
         if self._state == self._body:
             return [TextPart(OPEN + left)]
-        return [TextPart(left)] if self._state == self._outside and left.strip() else []
+        spaces_after_a_call = self.calls and not left.strip()
+        return [TextPart(left)] if self._state == self._outside and left and not spaces_after_a_call else []
 
     def _outside(self) -> list[Part] | None:
+        """Text goes out as it comes, but for a beginning tag and for spaces, which before a call are nobody's text."""
         at = self._held.find(OPEN)
         if at >= 0:
-            before, self._held = self._held[:at], self._held[at + len(OPEN) :]
+            before, self._held = self._held[:at].rstrip(), self._held[at + len(OPEN) :]
             self._state = self._body
-            return [TextPart(before)] if before.strip() else []
-        keep = next((n for n in range(len(OPEN) - 1, 0, -1) if self._held.endswith(OPEN[:n])), 0)
-        safe, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
-        if self.calls and not safe.strip():  # the line break between two calls is nobody's text
-            self._held = safe + self._held
-            return None
+            return [TextPart(before)] if before else []
+        tag = next((n for n in range(len(OPEN) - 1, 0, -1) if self._held.endswith(OPEN[:n])), 0)
+        end = len(self._held[: len(self._held) - tag].rstrip())
+        safe, self._held = self._held[:end], self._held[end:]
         return [TextPart(safe)] if safe else None
 
     def _body(self) -> list[Part] | None:

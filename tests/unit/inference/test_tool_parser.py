@@ -28,7 +28,7 @@ def parse(pieces: list[str]) -> tuple[str, list[tuple[str, str]]]:
 
 
 def test_a_call_is_taken_out_of_the_text() -> None:
-    assert parse(["I will add. " + CALL]) == ("I will add. ", [("add", ARGUMENTS)])
+    assert parse(["I will add. " + CALL]) == ("I will add.", [("add", ARGUMENTS)])
 
 
 def test_two_calls_in_a_row() -> None:
@@ -75,7 +75,7 @@ def test_any_split_gives_the_same(data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
     pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     said, calls = parse(pieces)
-    assert said.replace("\n", "") == "before  after"
+    assert said == "before after"
     assert calls == [("add", ARGUMENTS)] * 2
 
 
