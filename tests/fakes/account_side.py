@@ -1,0 +1,168 @@
+"""In-memory stores of the account side. `broken` names the methods that find the store unreachable."""
+
+from dataclasses import replace
+from typing import Any
+
+from sluice.domain.accounts import Account
+from sluice.domain.errors import Conflict, NotFound, StoreUnavailable, TokenLimitReached
+from sluice.domain.grants import MAX_LIVE_TOKENS, live_tokens
+from sluice.domain.sessions import Session
+from sluice.domain.throttles import Counter, Policy
+from sluice.domain.tokens import ApiToken, Claims
+
+
+class Breakable:
+    def __init__(self) -> None:
+        self.broken: set[str] = set()
+        self.calls: list[str] = []
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        if name in self.broken:
+            raise StoreUnavailable()
+
+
+class FakeAccounts(Breakable):
+    """Only what reads; `put` sets the scene."""
+
+    def __init__(self, *accounts: Account) -> None:
+        super().__init__()
+        self.accounts = {account.account_id: account for account in accounts}
+
+    def put(self, account: Account) -> None:
+        self.accounts[account.account_id] = account
+
+    def get(self, account_id: str) -> Account | None:
+        self._called("get")
+        return self.accounts.get(account_id)
+
+    def by_email(self, email_key: str) -> Account | None:
+        self._called("by_email")
+        return next((a for a in self.accounts.values() if a.email_key == email_key), None)
+
+
+class FakeSessions(Breakable):
+    def __init__(self, accounts: FakeAccounts) -> None:
+        super().__init__()
+        self.sessions: dict[str, Session] = {}
+        self._accounts = accounts
+
+    def put(self, session: Session) -> None:
+        self._called("put")
+        self.sessions[session.session_id] = session
+
+    def get(self, session_id: str) -> Session | None:
+        self._called("get")
+        return self.sessions.get(session_id)
+
+    def of_account(self, account_id: str) -> list[Session]:
+        self._called("of_account")
+        return [session for session in self.sessions.values() if session.account_id == account_id]
+
+    def delete(self, session_id: str, account_id: str) -> None:
+        self._called("delete")
+        found = self.sessions.get(session_id)
+        if found is None or found.account_id != account_id:
+            raise NotFound()
+        del self.sessions[session_id]
+
+    def change_password(self, account: Account, password_hash: str, kept_session_id: str) -> None:
+        self._called("change_password")
+        kept = self.sessions.get(kept_session_id)
+        now = self._accounts.accounts[account.account_id]
+        if now.session_epoch != account.session_epoch or kept is None or kept.epoch != account.session_epoch:
+            raise Conflict()
+        epoch = account.session_epoch + 1
+        self._accounts.put(replace(now, password_hash=password_hash, session_epoch=epoch, codes={}))
+        self.sessions[kept_session_id] = replace(kept, epoch=epoch)
+
+
+class FakeTokens(Breakable):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: dict[tuple[str, str], ApiToken] = {}
+
+    def put(self, token: ApiToken) -> None:
+        self._called("put")
+        self.rows[token.account_id, token.token_id] = token
+
+    def get(self, account_id: str, token_id: str) -> ApiToken | None:
+        self._called("get")
+        return self.rows.get((account_id, token_id))
+
+    def of_account(self, account_id: str) -> list[ApiToken]:
+        self._called("of_account")
+        return [row for (owner, _), row in self.rows.items() if owner == account_id]
+
+    def mark_revoked(self, account_id: str, token_id: str, now_ms: int) -> None:
+        self._called("mark_revoked")
+        row = self.rows.get((account_id, token_id))
+        if row is not None and row.revoked_ms is None:
+            self.rows[account_id, token_id] = replace(row, revoked_ms=now_ms)
+
+    def delete(self, account_id: str, token_id: str) -> None:
+        self._called("delete")
+        self.rows.pop((account_id, token_id), None)
+
+
+class FakeGrants(Breakable):
+    """One account's live list."""
+
+    def __init__(self, **live: int) -> None:
+        super().__init__()
+        self.entries = dict(live)
+
+    def live(self, account_id: str) -> dict[str, int]:
+        self._called("live")
+        return dict(self.entries)
+
+    def add_live(self, account_id: str, token_id: str, expires_s: int, now_s: int) -> None:
+        self._called("add_live")
+        self.entries = live_tokens(self.entries, now_s)
+        if len(self.entries) >= MAX_LIVE_TOKENS:
+            raise TokenLimitReached()
+        self.entries[token_id] = expires_s
+
+    def remove_live(self, account_id: str, token_id: str) -> None:
+        self._called("remove_live")
+        self.entries.pop(token_id, None)
+
+    def remove_all_live(self, account_id: str, now_s: int) -> list[str]:
+        self._called("remove_all_live")
+        removed, self.entries = sorted(live_tokens(self.entries, now_s)), {}
+        return removed
+
+
+class FakeSigner:
+    def sign(self, claims: Claims) -> str:
+        return f"header.{claims.token_id}.signature-{claims.expires_s}"
+
+
+class FakePasswords:
+    """The hash of a password is the password in brackets."""
+
+    def hash(self, password: str) -> str:
+        return f"<{password}>"
+
+    def verify(self, password_hash: str | None, password: str) -> bool:
+        return password_hash == f"<{password}>"
+
+
+class OpenThrottles:
+    """Lets everything pass, and notes it: (what, policy name)."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, Any]] = []
+
+    def take(self, key: str, policy: Policy, now_ms: int) -> Counter:
+        self.seen.append(("take", policy.name))
+        return Counter(count=1)
+
+    def peek(self, key: str) -> Counter:
+        return Counter()
+
+    def give_back(self, key: str, now_ms: int) -> None:
+        self.seen.append(("give_back", key.partition("#")[0]))
+
+    def succeeded(self, key: str, now_ms: int) -> None:
+        self.seen.append(("succeeded", key.partition("#")[0]))

@@ -1,0 +1,56 @@
+"""Where a request comes from, and who is believed about it."""
+
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from sluice import settings
+from sluice.http.client import client_address
+
+PEER = "203.0.113.9"
+
+
+def address(trusted: str, monkeypatch: pytest.MonkeyPatch, forwarded: list[str] | None = None, **environ: Any) -> str:
+    monkeypatch.setenv("SLUICE_TRUSTED_PROXIES", trusted)
+    settings.accounts.cache_clear()
+    headers = [("X-Forwarded-For", value) for value in forwarded or []]
+    with Flask("x").test_request_context(headers=headers, environ_overrides={"REMOTE_ADDR": PEER, **environ}):
+        found = client_address()
+    settings.accounts.cache_clear()
+    return found
+
+
+def test_nobody_is_believed_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert address("", monkeypatch, ["192.0.2.1"]) == PEER
+    assert address("198.51.100.0/24", monkeypatch, ["192.0.2.1"]) == PEER
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "expected"),
+    [
+        ([], PEER),
+        ([""], PEER),
+        (["192.0.2.1"], "192.0.2.1"),
+        (["10.9.9.9, 192.0.2.1"], "192.0.2.1"),  # the first was the client's own invention
+        (["192.0.2.1, 10.0.0.1, 10.0.0.2"], "192.0.2.1"),  # two of our own proxies in between
+        (["6.6.6.6", "192.0.2.1"], "192.0.2.1"),  # two header lines are one list
+        (["garbage"], "garbage"),  # later "unknown": all garbage shares one throttle
+        (["10.0.0.1"], "10.0.0.1"),
+    ],
+)
+def test_a_named_proxy_is_believed_as_far_as_it_saw(
+    monkeypatch: pytest.MonkeyPatch, forwarded: list[str], expected: str
+) -> None:
+    assert address("203.0.113.0/24, 10.0.0.0/8", monkeypatch, forwarded) == expected
+
+
+def test_on_lambda_api_gateways_own_word_counts_and_not_the_first_forwarded_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    context = {"apig_wsgi.request_context": {"identity": {"sourceIp": "192.0.2.77"}}, "REMOTE_ADDR": "6.6.6.6"}
+    assert address("", monkeypatch, ["6.6.6.6, 192.0.2.77"], **context) == "192.0.2.77"
+
+
+def test_without_a_peer_there_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert address("", monkeypatch, REMOTE_ADDR="") == ""
