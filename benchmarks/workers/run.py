@@ -1,0 +1,203 @@
+"""Compares gunicorn's gthread and gevent workers, interleaved: 500 open streams, 100 of them read slowly.
+
+python benchmarks/workers/run.py [--streams 500] [--slow 100] [--rounds 2] [--chunk-ms 500]
+
+Printed for each: fresh requests (their own connection) while all streams run, p50 and p99; the same with a login's
+hash; memory of the worker; its CPU per relayed chunk; streams that ended whole.
+"""
+
+import argparse
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+STREAM_SECONDS = 20
+TICKS = os.sysconf("SC_CLK_TCK")
+KINDS = {
+    "gthread": ["--worker-class", "gthread", "--threads", "700"],
+    "gevent": ["--worker-class", "gevent", "--worker-connections", "2000"],
+    "gevent+pool": ["--worker-class", "gevent", "--worker-connections", "2000"],
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_port(port: int) -> None:
+    for _ in range(400):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise SystemExit("a server did not start")
+
+
+class Streams:
+    """All streams, in this one thread of a poller: the client must cost little."""
+
+    def __init__(self, port: int, count: int, slow: int) -> None:
+        import selectors
+
+        self.selector, self.whole, self.bytes_read, self.opened = selectors.DefaultSelector(), 0, 0, count
+        self.left = count
+        request = b"POST /stream HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+        for number in range(count):
+            connection = socket.socket()
+            if number < slow:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            connection.connect(("127.0.0.1", port))
+            connection.sendall(request)
+            connection.setblocking(False)
+            self.selector.register(connection, selectors.EVENT_READ, [number < slow, 0.0, b""])
+
+    def run(self, until: float) -> None:
+        while self.left and time.monotonic() < until:
+            ready = self.selector.select(0.05)
+            pause = True
+            for key, _ in ready:
+                slow, not_before, tail = key.data
+                now = time.monotonic()
+                if slow and now < not_before:
+                    continue
+                pause = False
+                try:
+                    data = key.fileobj.recv(100 if slow else 65536)  # type: ignore[union-attr]
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    data = b""
+                if not data:
+                    self.whole += b"[DONE]" in tail
+                    self.left -= 1
+                    self.selector.unregister(key.fileobj)
+                    key.fileobj.close()  # type: ignore[union-attr]
+                    continue
+                self.bytes_read += len(data)
+                key.data[1] = now + 0.25
+                key.data[2] = (tail + data)[-40:]
+            if pause:
+                time.sleep(0.005)
+
+
+def fresh_requests(port: int, path: str, seconds: float) -> list[float]:
+    """Milliseconds, one request after the other, each on its own connection."""
+    took, until = [], time.monotonic() + seconds
+    while time.monotonic() < until:
+        began = time.monotonic()
+        with socket.create_connection(("127.0.0.1", port), 10) as connection:
+            connection.settimeout(10)
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            while connection.recv(4096):
+                pass
+        took.append((time.monotonic() - began) * 1000)
+        time.sleep(0.02)
+    return took
+
+
+def logins(port: int, stop: threading.Event) -> None:
+    """Four people log in all the time."""
+    while not stop.is_set():
+        fresh_requests(port, "/page?hash=1", 0.1)
+
+
+def worker_of(master: int) -> int:
+    return int(Path(f"/proc/{master}/task/{master}/children").read_text().split()[0])
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def memory_mib(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def percentile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def measure(kind: str, upstream_port: int, streams: int, slow: int) -> str:
+    port = free_port()
+    env = dict(os.environ, UPSTREAM_PORT=str(upstream_port), PYTHONPATH=str(HERE))
+    if kind == "gevent+pool":
+        env["HASH_IN_POOL"] = "1"
+    command = [sys.executable, "-m", "gunicorn", "--no-control-socket", "--bind", f"127.0.0.1:{port}"]
+    command += [*KINDS[kind], "--backlog", "2048", "--timeout", "60", "--log-level", "error", "app:app"]
+    server = subprocess.Popen(command, env=env, cwd=HERE)
+    try:
+        wait_port(port)
+        fresh_requests(port, "/page", 0.3)
+        worker = worker_of(server.pid)
+        idle = fresh_requests(port, "/page", 1.0)
+        cpu_before = cpu_seconds(worker)
+        opened = Streams(port, streams, slow)
+        thread = threading.Thread(target=opened.run, args=(time.monotonic() + STREAM_SECONDS + 40,))
+        thread.start()
+        time.sleep(3)
+        busy = fresh_requests(port, "/page", 6)
+        cpu_half, memory = cpu_seconds(worker), memory_mib(worker)
+        bytes_half = opened.bytes_read
+        stop = threading.Event()
+        people = [threading.Thread(target=logins, args=(port, stop)) for _ in range(4)]
+        for person in people:
+            person.start()
+        hashing = fresh_requests(port, "/page", 5)
+        stop.set()
+        for person in people:
+            person.join()
+        thread.join()
+        chunks = bytes_half / 130
+        return (
+            f"{kind:12} idle p50 {percentile(idle, 0.5):5.1f}  | {streams} streams: p50 {percentile(busy, 0.5):6.1f} "
+            f"p99 {percentile(busy, 0.99):6.1f} ms | and 4 logins: p50 {percentile(hashing, 0.5):6.1f} "
+            f"p99 {percentile(hashing, 0.99):6.1f} ms | {memory:5.0f} MiB | "
+            f"{(cpu_half - cpu_before) / max(chunks, 1) * 1e6:4.0f} us CPU a chunk | whole {opened.whole}/{streams}"
+        )
+    finally:
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser()
+    asked.add_argument("--streams", type=int, default=500)
+    asked.add_argument("--slow", type=int, default=100)
+    asked.add_argument("--rounds", type=int, default=2)
+    asked.add_argument("--chunk-ms", type=int, default=500, help="each stream's pause between two chunks")
+    wanted = asked.parse_args()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (8192, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    upstream_port = free_port()
+    command = [sys.executable, str(HERE / "upstream.py"), str(upstream_port)]
+    command += [str(STREAM_SECONDS * 1000 // wanted.chunk_ms), str(wanted.chunk_ms)]
+    upstream = subprocess.Popen(command)
+    try:
+        wait_port(upstream_port)
+        for _ in range(wanted.rounds):
+            for kind in KINDS:
+                print(measure(kind, upstream_port, wanted.streams, wanted.slow), flush=True)
+    finally:
+        upstream.kill()
+        upstream.wait()
+
+
+if __name__ == "__main__":
+    main()

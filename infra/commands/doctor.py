@@ -1,0 +1,22 @@
+"""`sluice doctor`: what is wrong with this machine or its configuration, plainly; then the exit status is 1."""
+
+import sys
+
+import click
+
+MARKS = {"ok": ("ok  ", "green"), "note": ("note", "yellow"), "problem": ("BAD ", "red")}
+
+
+@click.command("doctor", help="Say in plain words what is wrong with this machine or its configuration.")
+def command() -> None:
+    from infra.doctor import checks
+
+    findings = [finding for check in checks.ALL for finding in check()]
+    for finding in findings:
+        text, colour = MARKS[finding.kind]
+        click.echo(f"{click.style(text, fg=colour)}  {finding.text}")
+        if finding.advice:
+            click.echo(f"      {finding.advice}")
+    problems = sum(finding.kind == "problem" for finding in findings)
+    click.echo(f"\n{problems} problem{'s' if problems != 1 else ''} found." if problems else "\nNothing is wrong.")
+    sys.exit(1 if problems else 0)

@@ -1,0 +1,16 @@
+"""All checks, in the order they are told."""
+
+from collections.abc import Callable, Iterable
+
+from infra.doctor import configuration, machine
+from infra.doctor.finding import Finding
+
+ALL: tuple[Callable[[], Iterable[Finding]], ...] = (
+    machine.python,
+    machine.llama_cpp,
+    machine.store_binary,
+    machine.data_directory,
+    machine.disk,
+    configuration.settings,
+    configuration.model,
+)
