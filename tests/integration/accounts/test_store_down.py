@@ -2,9 +2,8 @@
 
 import pytest
 
-from infra.setup.store import binary
-from tests.integration.accounts.conftest import ROOT
-from tests.integration.accounts.world import PASSWORD, World, forget_everything, free_port, running_store
+from tests.integration.accounts.world import PASSWORD, World, forget_everything
+from tests.store_process import free_port, running_store
 
 CALLS = [
     ("POST", "/auth/login", {"email": "ann@example.com", "password": PASSWORD}),
@@ -43,7 +42,7 @@ def test_every_endpoint_is_503_without_a_store_and_recovers_by_itself(mortal: tu
         assert (answer.status_code, answer.json["code"]) == (503, "unavailable"), path
         assert int(answer.headers["Retry-After"]) >= 1
         assert "127.0.0.1" not in answer.text and "sluice-" not in answer.text
-    with running_store(binary(ROOT / ".tools"), port):
+    with running_store(port=port):
         create_missing(dynamo.client(), settings.common().table_prefix)
         headers = world.login(world.account("ann@example.com"))
         assert world.issue(headers)

@@ -1,13 +1,8 @@
 """A whole account side in one process: the real adapters on a real store, behind Flask's test client."""
 
 import secrets
-import socket
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -18,34 +13,6 @@ from sluice.domain.ids import random_id
 from sluice.domain.mails import Kind, new_mail
 
 PASSWORD = "correct horse battery staple"
-
-
-@contextmanager
-def running_store(binary: Path, port: int) -> Iterator[str]:
-    """A store in memory. Its endpoint."""
-    process = subprocess.Popen(
-        [str(binary), "serve", "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        deadline = time.monotonic() + 10
-        while not _answers(port):
-            assert process.poll() is None and time.monotonic() < deadline, "the store did not start"
-            time.sleep(0.02)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as caller:
-        return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
 @dataclass
