@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 TINY_MODEL_BYTES = 64 << 20
 """Below this a second thread costs more in waiting than it brings."""
 WARM_UP_S = 60.0
+WARM_UP_TOKENS = 32
 
 
 @dataclass(frozen=True)
@@ -160,8 +161,9 @@ def limits_of(settings: InferenceSettings) -> EngineLimits:
 
 
 def warm_up(model: ChatModel) -> None:
-    """One token: pages the weights in and shows that the model can answer at all. Raises ModelFileError."""
-    job = model.engine.submit(Job((model.vocab.start_token,), max_tokens=1))
+    """One token: pages the weights in, gives the pacer a measure. Raises ModelFileError where none comes."""
+    prompt = (model.vocab.start_token,) * min(WARM_UP_TOKENS, model.context_tokens - 1)
+    job = model.engine.submit(Job(prompt, max_tokens=1))
     until = time.monotonic() + WARM_UP_S
     while time.monotonic() < until:
         match job.next_event(1.0):

@@ -14,7 +14,8 @@ class Pacer:
     def __init__(self, target_ms: float, most_tokens: int) -> None:
         self._target_ms = target_ms
         self._most_tokens = most_tokens
-        self._ms_per_token = target_ms / most_tokens
+        self._ms_per_token = target_ms / FEWEST_TOKENS  # careful until something was measured
+        self._measured = False
 
     @property
     def budget_tokens(self) -> int:
@@ -25,4 +26,6 @@ class Pacer:
     def record(self, tokens: int, took_ms: float) -> None:
         """A call with `tokens` rows took so long; small calls say nothing about large ones."""
         if tokens >= min(FEWEST_TOKENS, self._most_tokens):
-            self._ms_per_token += SMOOTHING * (took_ms / tokens - self._ms_per_token)
+            weight = SMOOTHING if self._measured else 1.0
+            self._ms_per_token += weight * (took_ms / tokens - self._ms_per_token)
+            self._measured = True

@@ -71,8 +71,13 @@ def test_chatml_is_the_fallback() -> None:
     assert text == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
 
 
-def test_prompt_chunks_shrink_when_decoding_is_slow() -> None:
+def test_the_first_prompt_chunk_is_a_careful_one() -> None:
+    assert Pacer(target_ms=100, most_tokens=512).budget_tokens == FEWEST_TOKENS
+
+
+def test_prompt_chunks_follow_what_decoding_costs() -> None:
     pacer = Pacer(target_ms=100, most_tokens=512)
+    pacer.record(16, 1.6)
     assert pacer.budget_tokens == 512
     for _ in range(20):
         pacer.record(512, 5120)  # 10 ms a token
@@ -84,6 +89,7 @@ def test_prompt_chunks_shrink_when_decoding_is_slow() -> None:
 
 def test_small_batches_say_nothing_about_prompts() -> None:
     pacer = Pacer(target_ms=100, most_tokens=512)
+    pacer.record(16, 1.6)
     pacer.record(1, 1000)
     assert pacer.budget_tokens == 512
 

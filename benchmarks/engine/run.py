@@ -1,0 +1,131 @@
+"""The engine against a locked `Llama` and llama.cpp's own server, in one interleaved run.
+
+    python -m benchmarks.engine.run MODEL.gguf [--threads 1] [--tokens 32] [--rounds 1] [--xllamacpp PYTHON]
+
+`--xllamacpp` names the interpreter of an environment that has that package. Every width is measured for all in turn
+before the next, so that a noisy neighbour hurts all alike; ratios are better evidence than figures.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
+from typing import Any
+
+import numpy as np
+
+WIDTHS = (1, 4, 8, 16)
+WORKER = Path(__file__).with_name("worker.py")
+ROOT = Path(__file__).parents[2]
+
+
+class Way:
+    """A worker process."""
+
+    def __init__(self, name: str, python: str, model: Path, threads: int) -> None:
+        self.name = name
+        environment = os.environ | ({"PYTHONPATH": str(ROOT)} if name == "engine" else {})
+        command = [python, str(WORKER), name, str(model), str(threads), str(max(WIDTHS))]
+        self._process = Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            text=True,
+        )
+        self._reply()
+
+    def measure(self, width: int, tokens: int) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"width": width, "tokens": tokens}) + "\n")
+        self._process.stdin.flush()
+        return self._reply()
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+
+    def _reply(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"the worker {self.name} ended: run it alone to see why")
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+
+def percentile(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def bandwidth_gb_s() -> float:
+    """What one thread reads from memory, best of five."""
+    block = np.ones(1 << 27, np.uint8).view(np.uint64)
+    best = 0.0
+    for _ in range(5):
+        began = time.perf_counter()
+        int(block.sum())
+        best = max(best, block.nbytes / (time.perf_counter() - began) / 1e9)
+    return best
+
+
+def combine(rounds: list[dict[str, Any]]) -> dict[str, float]:
+    firsts = [first * 1000 for one in rounds for first in one["first_s"]]
+    return {
+        "per_wall_s": statistics.median(one["tokens"] / one["wall_s"] for one in rounds),
+        "per_cpu_s": statistics.median(one["tokens"] / one["cpu_s"] for one in rounds),
+        "p50_ms": percentile(firsts, 0.5),
+        "p95_ms": percentile(firsts, 0.95),
+        "peak_mib": max(one["peak_mib"] for one in rounds),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--xllamacpp", metavar="PYTHON")
+    options = parser.parse_args()
+
+    ways = [Way(name, sys.executable, options.model, options.threads) for name in ("lock", "engine")]
+    if options.xllamacpp:
+        ways.append(Way("xllamacpp", options.xllamacpp, options.model, options.threads))
+    print(f"{options.model.name}, {options.threads} thread(s), {options.tokens} tokens a request")
+    print("| way | callers | tokens/s wall | tokens/s CPU | x lock (CPU) | first token p50 ms | p95 ms | peak MiB |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    single = 0.0
+    for width in WIDTHS:
+        rounds: dict[str, list[dict[str, Any]]] = {way.name: [] for way in ways}
+        for _ in range(options.rounds):
+            for way in ways:
+                rounds[way.name].append(way.measure(width, options.tokens))
+        lock = combine(rounds["lock"])
+        for way in ways:
+            got = combine(rounds[way.name])
+            single = got["per_wall_s"] if (way.name, width) == ("engine", 1) else single
+            ratio = got["per_cpu_s"] / lock["per_cpu_s"]
+            print(
+                f"| {way.name} | {width} | {got['per_wall_s']:.1f} | {got['per_cpu_s']:.1f} | {ratio:.2f} "
+                f"| {got['p50_ms']:.0f} | {got['p95_ms']:.0f} | {got['peak_mib']:.0f} |",
+                flush=True,
+            )
+    for way in ways:
+        way.close()
+    read_gb_s, machine_gb_s = options.model.stat().st_size * single / 1e9, bandwidth_gb_s()
+    share = read_gb_s / machine_gb_s
+    print(
+        f"alone it reads {read_gb_s:.1f} GB/s of weights, {share:.0%} of the {machine_gb_s:.1f} one thread reads here"
+    )
+
+
+if __name__ == "__main__":
+    main()

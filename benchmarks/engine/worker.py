@@ -1,0 +1,150 @@
+"""One way to serve a model, in a process of its own, so that its processor time and memory are its own.
+
+Reads a line `{"width": 8, "tokens": 32}` a round, answers with a line of figures. Needs nothing but its own library, so
+that `xllamacpp` can run from another environment.
+"""
+
+import json
+import os
+import resource
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+CONTEXT_TOKENS = 512
+SYSTEM = "You are a helpful assistant. Answer the question."
+Ask = Callable[[int, int], tuple[float, int]]
+"""Request number and tokens to generate → seconds to the first token, tokens generated."""
+
+
+def messages(number: int) -> list[dict[str, str]]:
+    question = f"Count from {number % 7 + 1} to 60. Question number {number}."
+    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question}]
+
+
+def locked_llama(path: str, threads: int, _slots: int) -> Ask:
+    """llama-cpp-python as most people serve it: one `Llama`, one lock."""
+    from llama_cpp import Llama
+
+    model = Llama(path, n_ctx=CONTEXT_TOKENS, n_threads=threads, n_threads_batch=threads, verbose=False)
+    bias = {model.token_eos(): -1e9, 956: -1e9}
+    lock = threading.Lock()
+
+    def ask(number: int, tokens: int) -> tuple[float, int]:
+        began, first, count = time.perf_counter(), 0.0, 0
+        options: dict[str, Any] = {"max_tokens": tokens, "temperature": 0, "stream": True, "logit_bias": bias}
+        with lock:
+            for chunk in model.create_chat_completion(messages(number), **options):
+                if "content" in chunk["choices"][0]["delta"]:
+                    first = first or time.perf_counter()
+                    count += 1
+        return first - began, max(count, tokens)
+
+    return ask
+
+
+def own_engine(path: str, threads: int, slots: int) -> Ask:
+    """This project's engine."""
+    from pathlib import Path
+
+    from functions.inference.chat import ChatTemplate
+    from functions.inference.engine import Engine, EngineLimits
+    from functions.inference.jobs import Delta, Failed, Finished, Job, Sampling
+    from functions.inference.llama_backend import LlamaBackend
+    from functions.inference.llama_runtime import LoadOptions, load_model, start_library
+
+    start_library()
+    handle = load_model(Path(path), LoadOptions())
+    backend = LlamaBackend(handle, sequences=slots, context_tokens=CONTEXT_TOKENS, batch_tokens=512, threads=threads)
+    template = ChatTemplate(backend.chat_template() or "")
+    engine = Engine(backend, EngineLimits(slots=slots, queue_wait_s=600))
+    engine.start()
+
+    def ask(number: int, tokens: int) -> tuple[float, int]:
+        began, first = time.perf_counter(), 0.0
+        prompt = tuple(backend.tokenize(template.render(messages(number)), special=True))
+        job = engine.submit(Job(prompt, tokens, Sampling(ignore_eos=True), account=str(number)))
+        while True:
+            event = job.next_event(600)
+            first = first or (time.perf_counter() if isinstance(event, Delta) else 0.0)
+            if isinstance(event, Finished):
+                return (first or time.perf_counter()) - began, event.completion_tokens
+            if event is None or isinstance(event, Failed):
+                raise RuntimeError(f"no answer: {event}")
+
+    return ask
+
+
+def xllamacpp_server(path: str, threads: int, slots: int) -> Ask:
+    """llama.cpp's own server, in process."""
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = path
+    params.n_parallel, params.n_ctx = slots, CONTEXT_TOKENS * slots
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    server = xllamacpp.Server(params)
+
+    def ask(number: int, tokens: int) -> tuple[float, int]:
+        began, seen = time.perf_counter(), {"first": 0.0, "tokens": 0}
+
+        def take(chunk: Any) -> bool:
+            decoded = json.loads(chunk) if isinstance(chunk, str | bytes) else chunk
+            for part in decoded if isinstance(decoded, list) else [decoded]:
+                if part.get("usage"):
+                    seen["tokens"] = part["usage"]["completion_tokens"]
+                if part.get("choices") and part["choices"][0]["delta"].get("content") is not None:
+                    seen["first"] = seen["first"] or time.perf_counter()
+            return False
+
+        request = {"messages": messages(number), "max_tokens": tokens, "temperature": 0, "stream": True}
+        request |= {"ignore_eos": True, "stream_options": {"include_usage": True}}
+        server.handle_chat_completions(request, take)
+        return (seen["first"] or time.perf_counter()) - began, int(seen["tokens"])
+
+    return ask
+
+
+WAYS = {"lock": locked_llama, "engine": own_engine, "xllamacpp": xllamacpp_server}
+
+
+def measure(ask: Ask, width: int, tokens: int, numbers: list[int]) -> dict[str, Any]:
+    """`width` callers at once, one request each."""
+    results: list[tuple[float, int]] = []
+    threads = [threading.Thread(target=lambda n=n: results.append(ask(n, tokens))) for n in numbers[:width]]
+    before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wall_s, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {
+        "tokens": sum(count for _first, count in results),
+        "wall_s": wall_s,
+        "cpu_s": cpu_s,
+        "first_s": [first for first, _count in results],
+        "peak_mib": after.ru_maxrss // 1024,
+    }
+
+
+def main() -> None:
+    way, path, threads, slots = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # libraries print where they like; replies have a channel of their own
+    ask = WAYS[way](path, threads, slots)
+    ask(9999, 4)
+    print(json.dumps({"ready": way}), file=replies, flush=True)
+    number = 0
+    for line in sys.stdin:
+        wanted = json.loads(line)
+        numbers = list(range(number, number + wanted["width"]))
+        number += wanted["width"]
+        print(json.dumps(measure(ask, wanted["width"], wanted["tokens"], numbers)), file=replies, flush=True)
+
+
+if __name__ == "__main__":
+    main()
+    os._exit(0)
