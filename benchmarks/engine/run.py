@@ -32,9 +32,9 @@ class Way:
         command = [python, str(WORKER), name, str(model), str(threads), str(max(WIDTHS))]
         self._process = Popen(
             command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
             env=environment,
             text=True,
         )
