@@ -1,0 +1,1 @@
+"""The narrated walk through the whole path, over HTTP only, as any client would go it."""
