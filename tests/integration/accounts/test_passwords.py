@@ -75,14 +75,14 @@ def test_the_wrong_current_password_changes_nothing(world: World) -> None:
     assert world.login(account)
 
 
-@pytest.mark.parametrize(
-    "new", ["short", "x" * 257, "password1234", "passwordpassword", "my name is ann.lee, hello", 12, None]
-)
-def test_a_weak_new_password_is_422_and_changes_nothing(world: World, new: object) -> None:
+def test_a_weak_new_password_is_422_and_changes_nothing(world: World) -> None:
     account = world.account("ann.lee@example.com")
-    answer = change(world, world.login(account), new=new)
-    assert (answer.status_code, answer.json["code"]) == (422, "validation_error")
-    assert [problem["field"] for problem in answer.json["errors"]] == ["new_password"]
+    headers = world.login(account)
+    weak = ["short", "x" * 257, "x" * 2000, "password1234", "passwordpassword", "my name is ann.lee, hello", 12, None]
+    for new in weak:
+        answer = change(world, headers, new=new)
+        assert (answer.status_code, answer.json["code"]) == (422, "validation_error"), new
+        assert [problem["field"] for problem in answer.json["errors"]] == ["new_password"]
     assert world.login(account)
 
 

@@ -14,25 +14,22 @@ def cookie_of(headers: dict[str, str]) -> dict[str, str]:
     return {"Cookie": "sluice_session=" + headers["Authorization"].removeprefix("Bearer ")}
 
 
-@pytest.mark.parametrize(
-    "authorization",
-    [
+def test_no_or_a_garbled_session_token_is_401(world: World) -> None:
+    for authorization in (
         None,
         "",
         "Bearer",
         "Bearer ",
         "Basic YTpi",
-        "Bearer ses_0000000000000000.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "Bearer ses_0000000000000000." + "A" * 43,
         "Bearer ses_1.x",
         "Bearer " + "x" * 5000,
         "Bearer sés",
-    ],
-)
-def test_no_or_a_garbled_session_token_is_401(world: World, authorization: str | None) -> None:
-    headers = {} if authorization is None else {"Authorization": authorization}
-    answer = world.client.get("/account", headers=headers)
-    assert (answer.status_code, answer.json["code"]) == (401, "not_authenticated")
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    ):
+        headers = {} if authorization is None else {"Authorization": authorization}
+        answer = world.client.get("/account", headers=headers)
+        assert (answer.status_code, answer.json["code"]) == (401, "not_authenticated"), authorization
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_the_secret_counts_and_not_only_the_session_id(world: World) -> None:
@@ -97,30 +94,30 @@ def test_our_own_pages_may_change_things_with_the_cookie(world: World, said: dic
     assert world.client.post("/auth/logout", headers=cookie | said).status_code == 204
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        {},
-        {"Origin": "https://evil.example"},
-        {"Origin": "null"},
-        {"Origin": ""},
-        {"Origin": "https://127.0.0.1:8080"},
-        {"Origin": "http://127.0.0.1:8081"},
-        {"Origin": "http://127.0.0.1:8080.evil.example"},
-        {"Sec-Fetch-Site": "cross-site"},
-        {"Sec-Fetch-Site": "same-site"},
-        {"Sec-Fetch-Site": "none"},
-        {"Sec-Fetch-Site": "same-origin", "Origin": "https://evil.example"},
-        {"Sec-Fetch-Site": "cross-site", "Origin": OWN_ORIGIN},
-    ],
-)
+FOREIGN: list[dict[str, str]] = [
+    {},
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": ""},
+    {"Origin": "https://127.0.0.1:8080"},
+    {"Origin": "http://127.0.0.1:8081"},
+    {"Origin": "http://127.0.0.1:8080.evil.example"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "none"},
+    {"Sec-Fetch-Site": "same-origin", "Origin": "https://evil.example"},
+    {"Sec-Fetch-Site": "cross-site", "Origin": OWN_ORIGIN},
+]
+
+
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "/auth/logout"), ("POST", "/tokens/revoke-all"), ("DELETE", "/account/sessions/x")]
 )
-def test_another_site_may_not_use_the_cookie(world: World, said: dict[str, str], method: str, path: str) -> None:
+def test_another_site_may_not_use_the_cookie(world: World, method: str, path: str) -> None:
     cookie = cookie_of(world.login(world.account()))
-    answer = world.client.open(path, method=method, headers=cookie | said)
-    assert (answer.status_code, answer.json["code"]) == (403, "csrf")
+    for said in FOREIGN:
+        answer = world.client.open(path, method=method, headers=cookie | said)
+        assert (answer.status_code, answer.json["code"]) == (403, "csrf"), said
     assert world.client.get("/account/sessions", headers=cookie).status_code == 200
 
 
