@@ -161,6 +161,26 @@ def test_killed_supervisor_is_replaced(new_system: NewSystem) -> None:
     supervisor = recorded(system.data_dir / "run", "supervisor")
     assert supervisor is not None
     os.kill(supervisor, signal.SIGKILL)
+    system.wait_until(lambda: set(system.pids()) == set(NAMES) and _none_of(before, system) and system.healthy())
+    assert [name for name, pid in before.items() if alive(pid)] == []
+
+
+def _none_of(before: dict[str, int], system: System) -> bool:
+    return set(system.pids().values()).isdisjoint(before.values())
+
+
+def test_two_starts_at_once_on_one_folder_end_with_one(new_system: NewSystem, tmp_path: Path) -> None:
+    one = new_system()
+    other = new_system(env={"SLUICE_DATA_DIR": str(one.data_dir)}, name="other")
+    one.launch()
+    other.launch()
+    first, second = (one, other) if _becomes_ready(one) else (other, one)
+    assert _becomes_ready(first)
+    assert second.wait_ended() != 0
+    assert "another `sluice up` runs on" in second.output()
+
+
+def _becomes_ready(system: System) -> bool:
     assert system.process is not None
     process = system.process
     system.wait_until(lambda: "sluice is ready" in system.output() or process.poll() is not None, seconds=60)
