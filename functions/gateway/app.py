@@ -3,7 +3,7 @@
 On AWS it runs under gunicorn and the Lambda Web Adapter, so that answers stream (`app:app` is built by `create`).
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask, Response, g
 
@@ -14,10 +14,14 @@ from sluice.http import gateway_flow as flow
 from sluice.http.answers_responses import DeletedResponse, ResponseObject
 from sluice.http.answers_v1 import ChatCompletion, Completion, EmbeddingList, ModelCollection, ModelInfo
 from sluice.http.app import create_app
+from sluice.http.models_chats import MessageBody
 from sluice.http.models_responses import ResponseBody
 from sluice.http.models_v1 import ChatBody, CompletionBody, EmbeddingBody
 from sluice.http.operation import Auth, operation
 from sluice.services.exchange import CLIENT_GONE_STATUS, ClientGone
+
+if TYPE_CHECKING:
+    from sluice.http.auth import Caller
 
 blueprint = Blueprint("gateway", __name__)
 TAG = "Gateway"
@@ -152,6 +156,21 @@ def embeddings() -> dict[str, Any]:
 )
 def create_response() -> Response:
     return flow.respond()
+
+
+@blueprint.post("/chats/<chat_id>/messages")
+@operation(
+    "Say something in a chat, and stream the answer",
+    tag="Chats",
+    auth=Auth.SESSION,
+    body=MessageBody,
+    answers={200: "text/event-stream"},
+    errors=(*COMPLETION_ERRORS, errors.NotFound, errors.ValidationFailed),
+)
+def answer_in_chat(caller: "Caller", chat_id: str, body: MessageBody) -> Response:
+    from sluice.http.chat_flow import answer_message
+
+    return answer_message(caller, chat_id, body)
 
 
 @blueprint.get("/v1/responses/<response_id>")

@@ -17,6 +17,7 @@ BLUEPRINTS = (
     ("functions.accounts.app", "blueprint"),
     ("functions.usage.app", "blueprint"),
     ("functions.tokens.app", "blueprint"),
+    ("functions.chats.app", "blueprint"),
     ("functions.gateway.app", "blueprint"),
     ("functions.admin.app", "blueprint"),
     ("functions.web.app", "blueprint"),

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from sluice.domain.accounts import Account, PendingCode
 from sluice.domain.admission import Ask, Forms, Grant
+from sluice.domain.chats import Chat, ChatMessage
 from sluice.domain.contents import Exchange
 from sluice.domain.leases import Lease
 from sluice.domain.ledger import LedgerRecord
@@ -345,3 +346,26 @@ class DocumentStore(Protocol):
         """Put or replace."""
 
     def delete_document(self, account_id: str, item_id: str) -> None: ...
+
+
+class ChatStore(Protocol):
+    """Chats of the playground. All may raise StoreUnavailable; reads are consistent."""
+
+    def put(self, chat: Chat) -> None: ...
+
+    def get(self, account_id: str, chat_id: str) -> Chat | None: ...
+
+    def all(self, account_id: str) -> list[Chat]: ...
+
+    def update(self, chat: Chat) -> None:
+        """Errors: NotFound."""
+
+    def delete(self, account_id: str, chat_id: str) -> None:
+        """With its messages. Deleting what is not there is no error."""
+
+    def messages(self, account_id: str, chat_id: str) -> list[ChatMessage]:
+        """Oldest first."""
+
+    def add(self, account_id: str, chat_id: str, message: ChatMessage) -> None: ...
+
+    def remove(self, account_id: str, chat_id: str, messages: Sequence[ChatMessage]) -> None: ...

@@ -10,6 +10,7 @@ from sluice.ports import (
     Accountant,
     AccountStore,
     BusyAccounts,
+    ChatStore,
     ContentStore,
     DocumentStore,
     GrantStore,
@@ -241,3 +242,10 @@ def accountant() -> Accountant:
     from sluice.adapters.accountant import DynamoAccountant
 
     return DynamoAccountant(settings.common().table_prefix)
+
+
+@cache
+def chat_store() -> ChatStore:
+    from sluice.adapters.chats import DynamoChats
+
+    return DynamoChats(settings.common().table_prefix)

@@ -72,6 +72,16 @@ def test_a_model_cannot_write_its_way_into_looking_finished_or_running() -> None
 
 def test_the_logged_text_is_the_content_and_the_tool_calls() -> None:
     call = {"index": 0, "id": "call_1", "function": {"name": "f", "arguments": "{}"}}
-    text = chunks.text_of([chat({"content": "Hi "}), chat({"tool_calls": [call]}), chat({}, "stop")], 100)
+    transcript = chunks.Transcript(100)
+    for payload in [chat({"content": "Hi "}), chat({"tool_calls": [call]}), chat({}, "stop")]:
+        transcript.add(payload)
+    text = transcript.text()
     assert text.startswith("Hi [{")
     assert json.loads(text[3:])[0]["function"]["name"] == "f"
+
+
+def test_a_transcript_keeps_a_long_answer_up_to_its_limit() -> None:
+    transcript = chunks.Transcript(500)
+    for _ in range(2000):
+        transcript.add(chat({"content": "x"}))
+    assert 500 <= len(transcript.text()) < 500 + chunks.Transcript.BATCH

@@ -33,6 +33,18 @@ class Watcher:
         self.failures += 1
 
 
+class Keeper:
+    def __init__(self) -> None:
+        self.payloads: list[bytes] = []
+        self.ended = 0
+
+    def add(self, payload: bytes) -> None:
+        self.payloads.append(payload)
+
+    def end(self) -> None:
+        self.ended += 1
+
+
 class World:
     def __init__(self) -> None:
         self.clock = FakeClock(NOW_NS)
@@ -45,7 +57,7 @@ class World:
         self.exchange = Exchange(
             self.store, self.admitted, self.clock, lambda: self.gone, self.watcher, self.admission.remember
         )
-        self.kept: list[list[bytes]] = []
+        self.keeper = Keeper()
 
     @property
     def records(self) -> list[LedgerRecord]:
@@ -54,7 +66,7 @@ class World:
     def stream(self, *steps: Step, include_usage: bool = False) -> tuple[Iterator[bytes], Any, FakeStream]:
         upstream = FakeStream(steps)
         with Flask("t").test_request_context():
-            response = streamed_answer(self.exchange, upstream, self.kept.append, ChatDialect(include_usage=include_usage))
+            response = streamed_answer(self.exchange, upstream, self.keeper, ChatDialect(include_usage=include_usage))
         return iter(response.response), response, upstream  # type: ignore[arg-type]
 
     def assert_settled(self, status: int, completion: int) -> LedgerRecord:
@@ -64,6 +76,7 @@ class World:
         assert grant.leases == {}
         assert grant.period_tokens == record.total_tokens
         assert len(self.watcher.records) == 1
+        assert self.keeper.ended <= 1
         return record
 
 
@@ -205,12 +218,12 @@ def test_a_failure_before_the_first_event_is_a_true_status() -> None:
 def test_a_whole_answer_is_settled_and_has_exact_counts() -> None:
     world = World()
     with Flask("t").test_request_context():
-        response = whole_answer(world.exchange, FakeStream(ANSWER), world.kept.append)
+        response = whole_answer(world.exchange, FakeStream(ANSWER), world.keeper)
     answer = json.loads(response.get_data())
     assert answer["choices"][0]["message"]["content"] == "ab"
     assert answer["usage"]["total_tokens"] == 12
     assert world.assert_settled(200, 2).finish_reason == "stop"
-    assert len(world.kept[0]) == 4
+    assert (len(world.keeper.payloads), world.keeper.ended) == (4, 1)
 
 
 def test_a_client_gone_during_a_whole_answer_is_noticed() -> None:
@@ -218,6 +231,6 @@ def test_a_client_gone_during_a_whole_answer_is_noticed() -> None:
     world.gone = True
     upstream = FakeStream(ANSWER)
     with pytest.raises(ClientGone):
-        whole_answer(world.exchange, upstream, world.kept.append)
+        whole_answer(world.exchange, upstream, world.keeper)
     assert upstream.closed
     world.assert_settled(499, 1)

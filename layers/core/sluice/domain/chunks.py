@@ -6,7 +6,6 @@ from typing import Any
 
 # Inside a JSON string a quote is escaped, so these bytes can only be the key itself.
 STILL_RUNNING = (b'"finish_reason":null', b'"finish_reason": null')
-NO_CHOICES = (b'"choices":[]', b'"choices": []')
 
 
 def is_error(payload: bytes) -> bool:
@@ -26,21 +25,41 @@ def is_usage_only(chunk: dict[str, Any]) -> bool:
     return not chunk.get("choices") and "usage" in chunk
 
 
-def text_of(payloads: Iterable[bytes], limit_characters: int) -> str:
-    """The answer's text, for the log: content deltas (or completion texts) joined, tool calls as JSON after them."""
-    parts: list[str] = []
-    calls: list[dict[str, Any]] = []
-    length = 0
-    for payload in payloads:
-        for choice in json.loads(payload).get("choices", []):
-            delta = choice.get("delta") or {}
-            text = choice.get("text") or delta.get("content") or ""
-            calls = _merge_calls(calls, delta.get("tool_calls") or [])
-            parts.append(text)
-            length += len(text)
-        if length > limit_characters:
-            break
-    return "".join(parts) + (json.dumps(calls, ensure_ascii=False) if calls else "")
+class Transcript:
+    """An answer's text, for the log and for chats: content (or completion text) joined, tool calls as JSON after it.
+
+    Chunks are parsed a batch at a time, so that a long stream keeps its text and not its wrapping, and one that ends
+    at once parses nothing on the way. Past `limit_characters` nothing more is kept.
+    """
+
+    BATCH = 64
+
+    def __init__(self, limit_characters: int) -> None:
+        self._left = limit_characters
+        self._pending: list[bytes] = []
+        self._parts: list[str] = []
+        self._calls: list[dict[str, Any]] = []
+
+    def add(self, payload: bytes) -> None:
+        if self._left <= 0:
+            return
+        self._pending.append(payload)
+        if len(self._pending) >= self.BATCH:
+            self._fold()
+
+    def _fold(self) -> None:
+        for payload in self._pending:
+            for choice in json.loads(payload).get("choices", []):
+                delta = choice.get("delta") or {}
+                text = choice.get("text") or delta.get("content") or ""
+                self._calls = _merge_calls(self._calls, delta.get("tool_calls") or [])
+                self._parts.append(text)
+                self._left -= len(text)
+        self._pending.clear()
+
+    def text(self) -> str:
+        self._fold()
+        return "".join(self._parts) + (json.dumps(self._calls, ensure_ascii=False) if self._calls else "")
 
 
 def whole(payloads: Iterable[bytes]) -> dict[str, Any]:

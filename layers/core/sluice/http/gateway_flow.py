@@ -1,7 +1,7 @@
 """What the gateway's routes do: who asks, check the body, admit, ask the model, answer."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Response, g, request
@@ -18,7 +18,7 @@ from sluice.http.models_responses import ResponseBody
 from sluice.http.models_v1 import ChatBody, CompletionBody, EmbeddingBody, bound
 from sluice.http.operation import parse_body
 from sluice.http.responses import ResponsesDialect, whole_response
-from sluice.http.streaming import ChatDialect, OnEnd, collect, streamed_answer, whole_answer
+from sluice.http.streaming import ChatDialect, collect, streamed_answer, whole_answer
 from sluice.services.exchange import Exchange
 
 STREAMED = {"stream": True, "stream_options": {"include_usage": True}}  # the engine is always asked to stream
@@ -45,10 +45,10 @@ def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, 
         claims, model, endpoint, stream=stream, prompt_bound=body.token_bound(), max_tokens=body.completion_limit
     )
     events = gateway.ask(exchange, path, {**body.forwarded(), **STREAMED, "max_tokens": completion_tokens})
-    keep = _keeper(exchange, body.prompt_text())
+    keeper = LogKeeper(exchange, body.prompt_text)
     if stream:
-        return streamed_answer(exchange, events, keep, ChatDialect(include_usage=body.include_usage))
-    return whole_answer(exchange, events, keep)
+        return streamed_answer(exchange, events, keeper, ChatDialect(include_usage=body.include_usage))
+    return whole_answer(exchange, events, keeper)
 
 
 def embed() -> dict[str, Any]:
@@ -88,10 +88,10 @@ def respond() -> Response:
             wiring.stored_responses().put(claims.account_id, done.response, messages, now_ms)
 
     events = gateway.ask(exchange, "/v1/chat/completions", {**asked, "max_tokens": completion_tokens})
-    keep = _keeper(exchange, json.dumps(history, ensure_ascii=False))
+    keeper = LogKeeper(exchange, lambda: json.dumps(messages, ensure_ascii=False))
     if body.stream:
-        return streamed_answer(exchange, events, keep, ResponsesDialect(assembly, store))
-    answer = whole_response(assembly, collect(exchange, events, keep))
+        return streamed_answer(exchange, events, keeper, ResponsesDialect(assembly, store))
+    answer = whole_response(assembly, collect(exchange, events, keeper))
     store(assembly)
     return Response(json.dumps(answer, ensure_ascii=False), mimetype="application/json")
 
@@ -142,11 +142,16 @@ def _admit(
     )
 
 
-def _keeper(exchange: Exchange, prompt: str) -> OnEnd:
+class LogKeeper:
     """Keeps what was asked and answered in the caller's own log, if the account wants that."""
 
-    def keep(payloads: list[bytes]) -> None:
-        if exchange.grant.store_content and payloads:
-            wiring.gateway().keep_content(exchange.ask, prompt, chunks.text_of(payloads, MAX_TEXT_BYTES))
+    def __init__(self, exchange: Exchange, prompt: Callable[[], str]) -> None:
+        self._exchange, self._prompt = exchange, prompt
+        self._transcript = chunks.Transcript(MAX_TEXT_BYTES if exchange.grant.store_content else 0)
 
-    return keep
+    def add(self, payload: bytes) -> None:
+        self._transcript.add(payload)
+
+    def end(self) -> None:
+        if self._exchange.grant.store_content:
+            wiring.gateway().keep_content(self._exchange.ask, self._prompt(), self._transcript.text())

@@ -8,7 +8,7 @@ A Lambda may freeze once the answer has ended, so nothing that must happen is le
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from flask import Response
@@ -22,25 +22,31 @@ COMMENT_EVERY_SECONDS = 15.0
 FIRST_EVENT_SECONDS = 15.0  # how long a stream's status is held back, so that an early failure is a true 4xx or 5xx
 COMMENT = b": still working\n\n"
 DONE = b"data: [DONE]\n\n"
-KEEP_BYTES = 65_536  # of an answer's events, for the log: 16 KB of text and its wrapping
-
-OnEnd = Callable[[list[bytes]], None]  # called with the answer's events, once it is complete or broken off
 
 
-def whole_answer(exchange: Exchange, stream: UpstreamStream, on_end: OnEnd) -> Response:
+class Keeper(Protocol):
+    """Keeps an answer's text for its owner: told each chunk, then the end, once, whole or broken off."""
+
+    def add(self, payload: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+
+def whole_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper) -> Response:
     """Errors: as `Exchange.events`; the exchange is settled in any case."""
-    answer = chunks.whole(collect(exchange, stream, on_end))
+    answer = chunks.whole(collect(exchange, stream, keeper))
     body = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
     return Response(body, 200, mimetype="application/json")
 
 
-def collect(exchange: Exchange, stream: UpstreamStream, on_end: OnEnd) -> list[bytes]:
+def collect(exchange: Exchange, stream: UpstreamStream, keeper: Keeper) -> list[bytes]:
     """All of an answer's chunks, for a caller who did not ask for a stream; settled."""
     payloads: list[bytes] = []
     try:
         for payload in exchange.events(stream):
             if payload:
                 payloads.append(payload)
+                keeper.add(payload)
         reason = None
         for payload in filter(chunks.may_be_last, payloads):
             chunk = json.loads(payload)
@@ -49,9 +55,9 @@ def collect(exchange: Exchange, stream: UpstreamStream, on_end: OnEnd) -> list[b
         exchange.settle(200, reason)
     except BaseException as exc:
         exchange.fail(exc)
-        on_end(payloads)
+        keeper.end()
         raise
-    on_end(payloads)
+    keeper.end()
     return payloads
 
 
@@ -80,7 +86,7 @@ class ChatDialect:
         return b"".join([*map(self.passed, held), DONE])
 
 
-def streamed_answer(exchange: Exchange, stream: UpstreamStream, on_end: OnEnd, dialect: Dialect) -> Response:
+def streamed_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: Dialect) -> Response:
     """Errors before the first event: as `Exchange.events`, and settled. Later ones are an event in the stream."""
     events = exchange.events(stream)
     try:
@@ -88,7 +94,7 @@ def streamed_answer(exchange: Exchange, stream: UpstreamStream, on_end: OnEnd, d
     except BaseException as exc:
         exchange.fail(exc)
         raise
-    body = _Body(exchange, stream, events, first, on_end, dialect)
+    body = _Body(exchange, stream, events, first, keeper, dialect)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return Response(body, 200, headers, mimetype="text/event-stream")
 
@@ -111,13 +117,11 @@ class _Body:
         stream: UpstreamStream,
         events: Iterator[bytes],
         first: bytes,
-        on_end: OnEnd,
+        keeper: Keeper,
         dialect: Dialect,
     ) -> None:
         self._exchange, self._stream, self._first, self._events = exchange, stream, first, events
-        self._on_end, self._dialect = on_end, dialect
-        self._kept: list[bytes] = []
-        self._kept_bytes = 0
+        self._keeper, self._dialect = keeper, dialect
         self._blocks = self._run()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -127,12 +131,7 @@ class _Body:
         """The server calls this when the answer has ended, and when the caller's connection broke."""
         if not self._exchange.over:
             self._exchange.settle(CLIENT_GONE_STATUS, "cancelled")
-            self._on_end(self._kept)
-
-    def _keep(self, payload: bytes) -> None:
-        if self._kept_bytes < KEEP_BYTES:
-            self._kept.append(payload)
-            self._kept_bytes += len(payload)
+            self._keeper.end()
 
     def _run(self) -> Iterator[bytes]:
         held: list[bytes] = []
@@ -145,16 +144,16 @@ class _Body:
             return  # `close` settles
         except errors.SluiceError as exc:
             self._exchange.fail(exc)
-            self._on_end(self._kept)
+            self._keeper.end()
             yield b"data: " + json.dumps(openai_envelope(exc), separators=(",", ":")).encode() + b"\n\n"
             return
-        self._on_end(self._kept)
+        self._keeper.end()
         yield ending
 
     def _relay(self, held: list[bytes]) -> Iterator[bytes]:
         """Pass chunks on as they come; hold the finish chunk and what follows it."""
         commented = float("-inf")  # a ping comes first only where the caller has waited long enough already
-        started, passed = False, self._dialect.passed
+        started, passed, add = False, self._dialect.passed, self._keeper.add
         for payload in _chain(self._first, self._events):
             if not payload:
                 if not started and time.monotonic() - commented >= COMMENT_EVERY_SECONDS:
@@ -162,7 +161,7 @@ class _Body:
                     yield COMMENT
                 continue
             started = True
-            self._keep(payload)
+            add(payload)
             if held or chunks.may_be_last(payload):
                 held.append(payload)
             else:

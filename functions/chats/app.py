@@ -1,0 +1,88 @@
+"""`/chats…`: a person's conversations. Answering one is the gateway's (`POST /chats/{id}/messages`)."""
+
+from functools import cache
+from typing import Any
+
+from flask import Blueprint
+
+from sluice import settings, wiring
+from sluice.domain import errors
+from sluice.http.auth import Caller, now_ms
+from sluice.http.models_chats import ChatBody, ChatInfo, ChatList, ChatWithMessages, MessageInfo
+from sluice.http.operation import Auth, operation
+from sluice.services import chats as services
+
+blueprint = Blueprint("chats", __name__)
+TAG = "Chats"
+ONE = (errors.NotFound, errors.StoreUnavailable)
+
+
+@blueprint.get("/chats")
+@operation("One's chats", tag=TAG, auth=Auth.SESSION, answers={200: ChatList}, errors=(errors.StoreUnavailable,))
+def list_all(caller: Caller) -> ChatList:
+    found = services.list_chats(caller.account_id, chats=wiring.chat_store())
+    return ChatList(data=[ChatInfo.of(chat) for chat in found])
+
+
+@blueprint.post("/chats")
+@operation(
+    "Begin a chat",
+    tag=TAG,
+    auth=Auth.SESSION,
+    body=ChatBody,
+    answers={201: ChatInfo},
+    errors=(errors.ValidationFailed, errors.StoreUnavailable),
+)
+def create(caller: Caller, body: ChatBody) -> ChatInfo:
+    chat = services.create_chat(
+        caller.account_id,
+        title=body.title,
+        system=body.system,
+        model=body.model,
+        chats=wiring.chat_store(),
+        now_ms=now_ms(),
+    )
+    return ChatInfo.of(chat)
+
+
+@blueprint.get("/chats/<chat_id>")
+@operation("A chat with its messages", tag=TAG, auth=Auth.SESSION, answers={200: ChatWithMessages}, errors=ONE)
+def one(caller: Caller, chat_id: str) -> ChatWithMessages:
+    chat = services.get_chat(caller.account_id, chat_id, chats=wiring.chat_store())
+    messages = wiring.chat_store().messages(caller.account_id, chat_id)
+    return ChatWithMessages(**ChatInfo.of(chat).model_dump(), messages=[MessageInfo.of(each) for each in messages])
+
+
+@blueprint.patch("/chats/<chat_id>")
+@operation(
+    "Rename a chat, or change its system prompt or model",
+    tag=TAG,
+    auth=Auth.SESSION,
+    body=ChatBody,
+    answers={200: ChatInfo},
+    errors=(errors.ValidationFailed, *ONE),
+)
+def change(caller: Caller, chat_id: str, body: ChatBody) -> ChatInfo:
+    chat = services.update_chat(caller.account_id, chat_id, body.changes(), chats=wiring.chat_store(), now_ms=now_ms())
+    return ChatInfo.of(chat)
+
+
+@blueprint.delete("/chats/<chat_id>")
+@operation("Delete a chat", tag=TAG, auth=Auth.SESSION, answers={204: None}, errors=ONE)
+def delete(caller: Caller, chat_id: str) -> None:
+    services.get_chat(caller.account_id, chat_id, chats=wiring.chat_store())
+    wiring.chat_store().delete(caller.account_id, chat_id)
+
+
+@cache
+def _lambda() -> Any:
+    from apig_wsgi import make_lambda_handler
+
+    from sluice.http.app import create_app
+
+    return make_lambda_handler(create_app([blueprint], https=settings.common().https))
+
+
+def handler(event: Any, context: Any) -> Any:
+    """API Gateway's event in, its answer out."""
+    return _lambda()(event, context)

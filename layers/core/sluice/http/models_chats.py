@@ -1,0 +1,106 @@
+"""Requests and answers of `/chats…`."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from sluice.domain import chats as rules
+from sluice.domain.chats import Chat, ChatMessage
+from sluice.domain.periods import rfc3339
+from sluice.http.models_v1 import Integer, Number
+
+Title = Annotated[
+    str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=rules.TITLE_CHARACTERS)
+]
+System = Annotated[str, StringConstraints(strict=True, max_length=rules.SYSTEM_CHARACTERS)]
+ModelName = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
+Content = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=rules.CONTENT_CHARACTERS)]
+
+
+class ChatBody(BaseModel):
+    """Also of PATCH: what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    title: Title | None = None
+    system: System | None = None
+    model: ModelName | None = None
+
+    def changes(self) -> dict[str, str | None]:
+        given: dict[str, str | None] = self.model_dump(exclude_unset=True)
+        if given.get("title") is None:
+            given.pop("title", None)
+        return given
+
+
+class MessageBody(BaseModel):
+    """A message to be answered. `replaces`: an earlier one of one's own that this one stands for from now on."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    content: Content
+    replaces: str | None = Field(None, max_length=64)
+    model: ModelName | None = None
+    max_tokens: Annotated[Integer, Field(ge=1)] | None = None
+    temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    presence_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+
+    def sampling(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"content", "replaces", "model", "max_tokens"}, exclude_none=True)
+
+
+class ChatInfo(BaseModel):
+    id: str
+    title: str
+    system: str | None
+    model: str | None
+    created_at: str
+    updated_at: str
+
+    @classmethod
+    def of(cls, chat: Chat) -> "ChatInfo":
+        return cls(
+            id=chat.chat_id,
+            title=chat.title,
+            system=chat.system,
+            model=chat.model,
+            created_at=rfc3339(chat.created_ms),
+            updated_at=rfc3339(chat.updated_ms),
+        )
+
+
+class ChatList(BaseModel):
+    data: list[ChatInfo]
+
+
+class MessageInfo(BaseModel):
+    id: str
+    role: str
+    content: str
+    status: str
+    created_at: str
+    request_id: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    response_time_ms: int | None
+
+    @classmethod
+    def of(cls, message: ChatMessage) -> "MessageInfo":
+        return cls(
+            id=message.message_id,
+            role=message.role,
+            content=message.content,
+            status=message.status,
+            created_at=rfc3339(message.created_ms),
+            request_id=message.request_id,
+            prompt_tokens=message.prompt_tokens,
+            completion_tokens=message.completion_tokens,
+            response_time_ms=message.response_time_ms,
+        )
+
+
+class ChatWithMessages(ChatInfo):
+    messages: list[MessageInfo]

@@ -1,0 +1,82 @@
+"""Chats: make, list, read, rename, delete; and what a new message is asked with."""
+
+from dataclasses import dataclass, replace
+
+from sluice.domain import chats as rules
+from sluice.domain.chats import Chat, ChatMessage
+from sluice.domain.errors import FieldProblem, NotFound, ValidationFailed
+from sluice.domain.ids import random_id
+from sluice.ports import ChatStore
+
+
+def create_chat(
+    account_id: str, *, title: str | None, system: str | None, model: str | None, chats: ChatStore, now_ms: int
+) -> Chat:
+    chat = Chat(account_id, random_id("chat_"), title or rules.UNTITLED, system, model, now_ms, now_ms)
+    chats.put(chat)
+    return chat
+
+
+def list_chats(account_id: str, *, chats: ChatStore) -> list[Chat]:
+    """Last used first."""
+    return sorted(chats.all(account_id), key=lambda chat: (chat.updated_ms, chat.chat_id), reverse=True)
+
+
+def get_chat(account_id: str, chat_id: str, *, chats: ChatStore) -> Chat:
+    """Errors: NotFound, also for another's."""
+    chat = chats.get(account_id, chat_id)
+    if chat is None:
+        raise NotFound("There is no such chat.")
+    return chat
+
+
+def update_chat(
+    account_id: str, chat_id: str, changes: dict[str, str | None], *, chats: ChatStore, now_ms: int
+) -> Chat:
+    """`changes`: title, system, model, as far as given. Errors: NotFound."""
+    chat = replace(get_chat(account_id, chat_id, chats=chats), **changes, updated_ms=now_ms)  # type: ignore[arg-type]
+    chats.update(chat)
+    return chat
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message to be answered: the chat, and what was said before."""
+
+    chat: Chat
+    history: list[ChatMessage]
+    replaced: list[ChatMessage]
+    question: ChatMessage
+
+
+def prepare_turn(
+    account_id: str, chat_id: str, content: str, replaced_id: str | None, *, chats: ChatStore, now_ms: int
+) -> Turn:
+    """Nothing is written yet. `replaced_id`: an own message that is asked anew, with all that came after it dropped.
+
+    Errors: NotFound, ValidationFailed.
+    """
+    chat = get_chat(account_id, chat_id, chats=chats)
+    history = chats.messages(account_id, chat_id)
+    replaced: list[ChatMessage] = []
+    if replaced_id is not None:
+        split = rules.before(history, replaced_id)
+        if split is None:
+            raise ValidationFailed((FieldProblem("replaces", "There is no such message in this chat."),))
+        history, replaced = split
+    return Turn(chat, history, replaced, ChatMessage(rules.message_id(now_ms), "user", content, now_ms))
+
+
+def begin_turn(turn: Turn, *, chats: ChatStore) -> None:
+    """Once the request is admitted: keep the question, drop what it replaces, name a chat that has no name."""
+    chat = turn.chat
+    named = rules.title_from(turn.question.content) if chat.title == rules.UNTITLED else chat.title
+    chats.update(replace(chat, title=named, updated_ms=turn.question.created_ms))
+    chats.add(chat.account_id, chat.chat_id, turn.question)
+    chats.remove(chat.account_id, chat.chat_id, turn.replaced)
+
+
+def end_turn(turn: Turn, answer: ChatMessage, *, chats: ChatStore) -> None:
+    """Keep the answer, whole or as far as it came; not in a chat that was deleted meanwhile."""
+    if chats.get(turn.chat.account_id, turn.chat.chat_id) is not None:
+        chats.add(turn.chat.account_id, turn.chat.chat_id, answer)
