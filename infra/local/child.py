@@ -4,12 +4,16 @@ Run as a script, isolated, so that it costs milliseconds: it imports its one nei
 """
 
 import os
+import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from infra.local.processes import die_with_parent, kill_rest_of_group, record
+
+OPEN_FILES = 16_384
 
 
 def main() -> None:
@@ -20,11 +24,21 @@ def main() -> None:
         sys.exit(1)
     kill_rest_of_group(Path(folder), name)
     record(Path(folder), name)
+    _raise_file_limit()
     os.umask(0o077)  # keys, mails and the store are nobody else's
     try:
         os.execv(command[0], command)
     except OSError as exc:
         sys.exit(f"sluice {name}: {command[0]} cannot be started: {exc.strerror}")
+
+
+def _raise_file_limit() -> None:
+    """Each stream is two open sockets; the soft limit is 256 on macOS and 1024 on most Linux machines."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 if __name__ == "__main__":
