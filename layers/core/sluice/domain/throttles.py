@@ -72,6 +72,12 @@ CONFIRM_PASSWORD = Policy("confirm-password", free=10, first_seconds=1, ceiling_
 # Redeeming mailed codes costs a password hash: a client gets so many at once.
 REDEEM_CLIENT = Policy("redeem-client", free=30, first_seconds=1, ceiling_seconds=30, forget_seconds=HOUR)
 
+# Mails of one kind to one address, as one client asks for them, and as all do: a mailbox is not to be flooded.
+MAIL_PAIR = Policy("mail-pair", free=5, first_seconds=30, ceiling_seconds=3600, forget_seconds=24 * HOUR)
+MAIL_ADDRESS = Policy("mail-address", free=10, first_seconds=10, ceiling_seconds=120, forget_seconds=HOUR)
+# Registrations and mails that one client asks for, to whatever addresses.
+MAIL_CLIENT = Policy("mail-client", free=100, first_seconds=1, ceiling_seconds=30, forget_seconds=HOUR)
+
 
 def key(policy: Policy, *subjects: str) -> str:
     """A throttle's key. Hashed: the table holds neither mail nor client addresses."""
