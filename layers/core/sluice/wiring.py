@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sluice.http.places import Places
     from sluice.services.exchange import Observer
     from sluice.services.gateway import Gateway
+    from sluice.services.queue_mail import MayMail
     from sluice.services.quota_mails import QuotaMails
     from sluice.services.stored_responses import StoredResponses
 
@@ -249,3 +250,10 @@ def chat_store() -> ChatStore:
     from sluice.adapters.chats import DynamoChats
 
     return DynamoChats(settings.common().table_prefix)
+
+
+def may_mail(client: str) -> "MayMail":
+    """Whether this client, by its network address, may have a mail sent."""
+    from sluice.services.mail_throttle import may_mail as throttled
+
+    return throttled(throttles(), client)
