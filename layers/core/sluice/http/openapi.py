@@ -27,6 +27,8 @@ TAGS = {
     "Account": "One's own profile and sessions.",
     "API tokens": "What a program calls `/v1` with. They live as long as their maker chose, or until revoked.",
     "Gateway": "OpenAI-compatible: give its SDK this server's `/v1` as `base_url` and an API token as the key.",
+    "Chats": "The playground's conversations, kept for their owner.",
+    "Chats": "The playground's conversations: named, come back to, answered by the same model and charged the same.",
     "Usage": "What was used, exactly, and every request of one's own.",
     "Operation": "Is it up, and what does it offer.",
 }
@@ -97,7 +99,7 @@ def document(app: Flask) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in found:
         paths.setdefault(route.path, {})[route.method] = _described(route, schemas, definitions)
-    used = [name for name in TAGS if any(route.operation.tag == name for route in found)]
+    used = dict.fromkeys(route.operation.tag for route in found)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -108,7 +110,7 @@ def document(app: Flask) -> dict[str, Any]:
         },
         # Relative to the document itself, so it holds behind a stage prefix and any host name.
         "servers": [{"url": "./"}],
-        "tags": [{"name": name, "description": TAGS[name]} for name in used],
+        "tags": [{"name": name, "description": TAGS.get(name, "")} for name in used],
         "paths": paths,
         "components": {"schemas": definitions, "headers": HEADERS, "securitySchemes": SECURITY_SCHEMES},
     }
@@ -126,8 +128,8 @@ def routes(app: Flask) -> Iterator[Route]:
 
 
 def _place(tag: str) -> int:
-    """Errors: ValueError, for a tag without a line above."""
-    return list(TAGS).index(tag)
+    """A tag without a line above comes last, and a test asks for the line."""
+    return list(TAGS).index(tag) if tag in TAGS else len(TAGS)
 
 
 class _Schema(GenerateJsonSchema):
@@ -191,7 +193,7 @@ def _answer(
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
     }
     if isinstance(answer, str):
-        described["content"] = {answer: {"schema": TEXT}}
+        described["content"] = {answer: {"schema": {"type": "object"} if answer == "application/json" else TEXT}}
     elif answer is not None:
         described["content"] = {"application/json": {"schema": schemas[answer, "serialization"]}}
         chunk = getattr(answer, "streamed", None)
@@ -201,12 +203,15 @@ def _answer(
 
 
 def _events(chunk: dict[str, Any]) -> dict[str, Any]:
-    """OpenAPI 3.1 has no words for the events of a stream (3.2 does): text, and a pointer to what each holds."""
+    """Before version 3.2 a sequential media type's schema is of one event; its `data` is JSON but for the end mark."""
+    either = {"anyOf": [chunk, {"$ref": REF.format(model="OpenAIError")}]}
+    event = {"type": "string", "contentMediaType": "application/json", "contentSchema": either}
     return {
-        "type": "string",
-        "description": "With `stream: true`: server-sent events, `data: {chunk}` each, then `data: [DONE]`; comment "
-        'lines while it waits. A failure after the first byte is an event `data: {"error": {…}}`, and no `[DONE]`.',
-        "x-event-schema": chunk,
+        "type": "object",
+        "description": "With `stream: true`: server-sent events, then `data: [DONE]`; comment lines while it waits. "
+        "A failure after the first byte is an event with `error`, and no `[DONE]`.",
+        "required": ["data"],
+        "properties": {"event": TEXT, "data": {"anyOf": [{"const": "[DONE]"}, event]}},
     }
 
 
