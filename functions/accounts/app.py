@@ -83,7 +83,7 @@ def log_out(caller: Caller) -> Response:
     tag=AUTH,
     body=ForgotPasswordBody,
     answers={202: ResetRequested},
-    errors=(errors.ValidationFailed, errors.StoreUnavailable),
+    errors=(errors.ValidationFailed, errors.TooManyAttempts, errors.StoreUnavailable),
     description="The same answer for every address, known or not.",
 )
 def forgot_password(body: ForgotPasswordBody) -> ResetRequested:
