@@ -16,7 +16,9 @@ def plan(slots: Sequence[Slot], batch_tokens: int, prompt_budget_tokens: int) ->
     """
     rows: list[Row] = []
     ready: Ready = []
-    busy = [slot for slot in slots if slot.job is not None]
+    busy = [slot for slot in slots if slot.job is not None and slot.following is None]
+    for slot in slots:
+        slot.taken_tokens = 0
     generating = [slot for slot in busy if slot.generating]
     prompts = sorted((slot for slot in busy if not slot.generating), key=lambda slot: len(slot.pending))
     for slot in generating:

@@ -26,7 +26,7 @@ from functions.inference.jobs import Failed, Finished, FinishReason, Job, Starte
 from functions.inference.pacing import Pacer
 from functions.inference.queueing import FairQueue
 from functions.inference.rate import ServiceRate
-from functions.inference.slots import Slot, place
+from functions.inference.slots import Slot, leader_for, place, shared_prefix
 
 IDLE_WAIT_S = 0.25
 NO_ROOM = 1
@@ -165,6 +165,7 @@ class Engine:
         """One round; False when there was nothing to decode."""
         self._drop_unwanted()
         self._admit()
+        self._join_leaders()
         rows, ready = plan(self._slots, self._limits.batch_tokens, self._pacer.budget_tokens)
         if not rows:
             return False
@@ -233,10 +234,28 @@ class Engine:
         elif not self.backend.forget(slot.seq, keep):
             self.backend.forget(slot.seq, 0)
             keep = 0
-        slot.cache, slot.pending = list(job.prompt[:keep]), list(job.prompt[keep:])
+        following = leader_for(self._slots, job.prompt, keep) if self.backend.can_share_prefixes else None
+        slot.cache, slot.pending, slot.following = list(job.prompt[:keep]), list(job.prompt[keep:]), following
         slot.job, slot.generation, slot.started_s = job, generation, self._clock()
         job.cached_tokens = keep
         job.events.put(Started(keep))
+
+    def _join_leaders(self) -> None:
+        """Followers copy what their leader has decoded by now; where it ended early they compute it themselves."""
+        for slot in self._slots:
+            following, job = slot.following, slot.job
+            if following is None or job is None:
+                continue
+            common = shared_prefix(following.leader.cache, job.prompt)
+            if common >= following.tokens:
+                self.backend.forget(slot.seq, 0)
+                self.backend.share(following.leader.seq, slot.seq, following.tokens)
+                slot.cache = list(job.prompt[: following.tokens])
+                slot.pending = list(job.prompt[following.tokens :])
+                job.cached_tokens = following.tokens
+                slot.following = None
+            elif following.leader.job is not following.job:
+                slot.following = None
 
     def _advance(self, slot: Slot, row: int) -> None:
         assert slot.generation is not None, "only busy slots are planned"
@@ -260,7 +279,8 @@ class Engine:
         assert job is not None and generation is not None
         generation.close()
         self._turn += 1
-        slot.job, slot.generation, slot.pending, slot.last_used = None, None, [], self._turn
+        slot.job, slot.generation, slot.following = None, None, None
+        slot.pending, slot.last_used = [], self._turn
         self._rate.record(self._clock() - slot.started_s)
         job.events.put(last)
 

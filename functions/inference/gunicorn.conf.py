@@ -27,6 +27,9 @@ timeout = 120
 graceful_timeout = _settings.drain_ms // 1000 + 5
 keepalive = 30
 preload_app = False
+worker_tmp_dir = (
+    "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+)  # heartbeats in memory; the root may be read-only
 control_socket_disable = True  # else gunicorn opens ~/.gunicorn/gunicorn.ctl, and a read-only image has no such place
 
 

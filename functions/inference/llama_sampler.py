@@ -27,11 +27,17 @@ class LlamaSampler:
         self._vocab_tokens = vocab.vocab_tokens
         self._grammar = vocab.compile_grammar(sampling.grammar) if sampling.grammar else None
         self._chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
-        for link in _links(vocab, sampling):
+        links = _links(vocab, sampling)
+        # llama.cpp sorts out a copy of the whole vocabulary for every token; the likeliest one needs no copy.
+        self._plain_greedy = sampling.temperature <= 0 and len(links) == 1 and self._grammar is None
+        for link in links:
             llama_cpp.llama_sampler_chain_add(self._chain, link)
 
     def sample(self, row: int) -> int | None:
         """See Sampler."""
+        if self._plain_greedy:
+            logits = llama_cpp.llama_get_logits_ith(self._ctx, row)
+            return int(np.ctypeslib.as_array(logits, shape=(self._vocab_tokens,)).argmax())
         if self._grammar is None:
             return int(llama_cpp.llama_sampler_sample(self._chain, self._ctx, row))
         logits = llama_cpp.llama_get_logits_ith(self._ctx, row)

@@ -20,6 +20,7 @@ from functions.inference.llama_runtime import LoadOptions, load_model
 from functions.inference.memory import available_bytes, context_bytes, require_room
 from functions.inference.modelfile import check_model_file, expected_sha256
 from functions.inference.prompts import PromptTokenizer
+from functions.inference.s3_model import bring, is_s3
 from functions.inference.settings import InferenceSettings, usable_cpus
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,8 @@ def threads_for(path: Path, settings: InferenceSettings) -> int:
 
 def checked_file(name_or_path: str, settings: InferenceSettings) -> tuple[CatalogueModel, Path]:
     """The entry and its file, verified. Raises ModelFileError."""
+    if is_s3(name_or_path):
+        name_or_path = str(bring(name_or_path, settings.model_sha256, settings.models_dir))
     entry, path = resolve(name_or_path, settings.models_dir)
     check_model_file(path, sha256=expected_sha256(path, entry.sha256), size_bytes=entry.size_bytes)
     return entry, path

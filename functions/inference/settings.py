@@ -11,13 +11,15 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class InferenceSettings(BaseSettings):
-    """Environment prefix `SLUICE_INFERENCE_`; the three settings that users know have no such prefix."""
+    """Environment prefix `SLUICE_INFERENCE_`; those that users know have no such prefix."""
 
     model_config = SettingsConfigDict(
         env_prefix="SLUICE_INFERENCE_", frozen=True, populate_by_name=True, env_ignore_empty=True
     )
 
     model: str = Field("demo", validation_alias=AliasChoices("SLUICE_MODEL"))
+    model_sha256: str | None = Field(None, validation_alias=AliasChoices("SLUICE_MODEL_SHA256"))
+    """Vouches for a model from S3."""
     data_dir: Path = Field(Path(".sluice"), validation_alias=AliasChoices("SLUICE_DATA_DIR"))
     default_max_tokens: Positive = Field(512, validation_alias=AliasChoices("SLUICE_DEFAULT_MAX_TOKENS"))
 

@@ -11,6 +11,16 @@ SHARE_AT_LEAST_TOKENS = 8
 """Below this, copying another slot's prefix and losing one's own costs more than it saves."""
 
 
+@dataclass(frozen=True)
+class Following:
+    """A slot that waits for another's prompt to be decoded so far, to copy it instead of computing it as well."""
+
+    leader: "Slot"
+    job: Job
+    """The leader's; when it has another one, there is nothing to wait for any more."""
+    tokens: int
+
+
 @dataclass
 class Slot:
     """One sequence of the context. `cache` lists the tokens whose state llama.cpp holds for it."""
@@ -25,6 +35,7 @@ class Slot:
     taken_tokens: int = 0
     """How many of `pending` the current batch holds."""
     started_s: float = 0.0
+    following: Following | None = None
 
     @property
     def generating(self) -> bool:
@@ -47,6 +58,21 @@ def shared_prefix(left: Sequence[int], right: Sequence[int]) -> int:
             break
         count += 1
     return count
+
+
+def leader_for(slots: Sequence[Slot], prompt: Sequence[int], have_tokens: int) -> Following | None:
+    """The slot still busy with a prompt that begins as this one does, further than the `have_tokens` there are.
+
+    Requests with one system prompt often come together: the first computes it, the others wait for that.
+    """
+    best: Following | None = None
+    for slot in slots:
+        if slot.job is None or slot.generating:
+            continue
+        common = min(shared_prefix(slot.job.prompt, prompt), len(prompt) - 1)
+        if common >= max(have_tokens + SHARE_AT_LEAST_TOKENS, best.tokens + 1 if best else 0):
+            best = Following(slot, slot.job, common)
+    return best
 
 
 def place(slots: Sequence[Slot], prompt: Sequence[int], reuse: bool = True) -> Placement | None:

@@ -147,6 +147,29 @@ def test_a_shared_prefix_is_not_decoded_again() -> None:
     assert sum(map(len, backend.batches)) == 2  # the one token that differs, and the one generated
 
 
+def test_prompts_that_come_together_are_computed_once_as_far_as_they_agree() -> None:
+    prefix = "one system prompt for all:"
+    backend = FakeBackend([f"{prefix}{n}{n}{n}" for n in range(4)])
+    e = engine(backend)
+    jobs = [e.submit(job(f"{prefix}{n}", account=str(n))) for n in range(4)]
+    finish(e)
+    assert [outcome(j)[0] for j in jobs] == ["00", "11", "22", "33"]
+    assert [j.cached_tokens for j in jobs] == [0, *[len(prefix)] * 3]
+    decoded = [row for batch in backend.batches for row in batch if row.position < len(prefix)]
+    assert len(decoded) == len(prefix)
+
+
+def test_followers_go_on_alone_when_their_leader_is_cancelled() -> None:
+    prefix = "a system prompt of some length, for all of them:"
+    backend = FakeBackend([f"{prefix}{n}{n}" for n in range(3)])
+    e = engine(backend, batch_tokens=8)
+    jobs = [e.submit(job(f"{prefix}{n}", account=str(n))) for n in range(3)]
+    e.step()
+    jobs[0].cancel()
+    finish(e)
+    assert [outcome(j)[0] for j in jobs[1:]] == ["1", "2"]
+
+
 def test_the_start_event_tells_the_cached_tokens() -> None:
     e = engine()
     one = e.submit(job("one:"))

@@ -1,0 +1,46 @@
+"""What can be held of the image without building it."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+DOCKERFILE = (ROOT / "functions" / "inference" / "Dockerfile").read_text()
+FINAL = DOCKERFILE.rsplit("\nFROM ", 1)[1]
+
+
+def test_the_images_pins_are_the_projects() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    listed = [*project["dependencies"], *project["optional-dependencies"]["inference"]]
+    pinned = {re.sub(r"\[.*?\]", "", line) for line in listed}
+    lines = (ROOT / "functions" / "inference" / "requirements.txt").read_text().splitlines()
+    wanted = [line for line in lines if line and not line.startswith("#")]
+    assert wanted
+    assert set(wanted) <= pinned
+    compiled = re.search(r"pip install (llama-cpp-python==\S+)", DOCKERFILE)
+    assert compiled is not None
+    assert compiled[1] in pinned
+
+
+def test_the_final_stage_is_unprivileged_and_has_no_build_tools() -> None:
+    assert re.search(r"^USER [1-9]\d*$", FINAL, re.MULTILINE)
+    assert not re.search(r"build-essential|cmake|pip install", FINAL)
+    assert "STOPSIGNAL SIGTERM" in FINAL
+
+
+def test_the_build_is_portable_and_has_a_gpu_variant() -> None:
+    assert DOCKERFILE.count("-DGGML_NATIVE=OFF") == 2
+    assert "AS build-cuda" in DOCKERFILE
+    assert "AS run-cuda" in DOCKERFILE
+
+
+def test_the_image_copies_only_what_the_context_lets_through() -> None:
+    ignore = (ROOT / "functions" / "inference" / "Dockerfile.dockerignore").read_text().splitlines()
+    assert ignore[0] == "*"
+    copied = re.findall(r"^COPY (?!--from)(\S+) ", DOCKERFILE, re.MULTILINE)
+    assert {"functions/inference", "functions/inference/requirements.txt", "${MODEL}"} == set(copied)
+
+
+def test_the_package_imports_nothing_of_the_rest_of_the_project() -> None:
+    for module in (ROOT / "functions" / "inference").glob("*.py"):
+        assert not re.search(r"^\s*(from|import) (sluice|infra)\b", module.read_text(), re.MULTILINE), module
