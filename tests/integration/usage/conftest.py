@@ -1,6 +1,5 @@
-"""One store for these tests, in memory; each test has its own tables and keys."""
+"""The usage side on the session's store; each test has its own tables and keys."""
 
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,21 +9,11 @@ from functions.accounts import app as accounts
 from functions.metering import app as metering
 from functions.sweeper import app as sweeper
 from functions.usage import app as usage
-from infra.setup.store import binary
-from sluice.adapters import dynamo
 from sluice.adapters.keys import ensure_keys
-from sluice.adapters.tables import create_missing
 from sluice.http.app import create_app
-from tests.integration.accounts.world import forget_everything, free_port, running_store
+from tests.conftest import Store
+from tests.integration.accounts.world import forget_everything
 from tests.integration.usage.world import UsageWorld
-
-ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="session")
-def store_endpoint() -> Iterator[str]:
-    with running_store(binary(ROOT / ".tools"), free_port()) as endpoint:
-        yield endpoint
 
 
 def _forget() -> None:
@@ -34,22 +23,11 @@ def _forget() -> None:
 
 
 @pytest.fixture
-def world(store_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UsageWorld]:
-    prefix = f"t{secrets.token_hex(4)}-"
-    for name, value in {
-        "AWS_ENDPOINT_URL_DYNAMODB": store_endpoint,
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "SLUICE_TABLE_PREFIX": prefix,
-        "SLUICE_DATA_DIR": str(tmp_path),
-        "SLUICE_AUTH_THROTTLE": "off",
-    }.items():
-        monkeypatch.setenv(name, value)
+def world(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UsageWorld]:
+    monkeypatch.setenv("SLUICE_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "off")
     _forget()
     ensure_keys(tmp_path)
-    create_missing(dynamo.client(), prefix)
     app = create_app([accounts.blueprint, usage.blueprint])
     yield UsageWorld(app, app.test_client(use_cookies=False))
     _forget()
