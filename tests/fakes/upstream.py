@@ -50,6 +50,7 @@ class FakeStream:
 class FakeUpstream:
     def __init__(self, *steps: Step, down: bool = False) -> None:
         self.steps, self.down = steps, down
+        self.capabilities = ["chat", "completions"]
         self.calls: list[UpstreamCall] = []
         self.streams: list[FakeStream] = []
 
@@ -71,7 +72,7 @@ class FakeUpstream:
     def models(self) -> list[dict[str, Any]]:
         if self.down:
             raise ModelUnavailable()
-        return [{"id": "demo", "object": "model", "context_window": 512, "capabilities": ["chat", "completions"]}]
+        return [{"id": "demo", "object": "model", "context_window": 512, "capabilities": self.capabilities}]
 
 
 def chunk(text: str | None = None, reason: str | None = None) -> bytes:

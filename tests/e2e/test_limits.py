@@ -1,0 +1,103 @@
+"""Limits from outside: N at once at a limit of L, exactly L pass; and waiting as long as told is enough."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from tests.e2e import people
+from tests.e2e.conftest import NewSystem
+from tests.e2e.people import ask
+
+pytestmark = pytest.mark.e2e
+
+
+def at_once(
+    person: people.Person, count: int, text: str = "What is 3 + 4?", **fields: object
+) -> list[requests.Response]:
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(lambda _: ask(person, text, **fields), range(count)))
+
+
+def by_status(answers: list[requests.Response]) -> dict[int, int]:
+    statuses = [answer.status_code for answer in answers]
+    return {status: statuses.count(status) for status in sorted(set(statuses))}
+
+
+def test_requests_a_minute(new_system: NewSystem) -> None:
+    system = new_system({"SLUICE_DEFAULT_RPM": "6"}).start()
+    person = people.newcomer(system.base_url)
+    began = time.monotonic()
+    answers = at_once(person, 20)
+    refilled = int((time.monotonic() - began) // 10)
+    passed = by_status(answers)[200]
+    assert 6 <= passed <= 6 + refilled
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.json()["error"]["code"] == "rate_limit_exceeded"
+    assert refused.headers["x-ratelimit-limit-requests"] == "6"
+    again = ask(person, "What is 3 + 4?")
+    if again.status_code == 429:
+        time.sleep(int(again.headers["Retry-After"]))
+        assert ask(person, "What is 3 + 4?").status_code == 200
+    log = person.call("GET", "/usage/logs", params={"limit": 100}).json()["data"]
+    assert len(log) == passed + 1  # a refused request leaves no record
+
+
+def test_quota_of_the_month(new_system: NewSystem) -> None:
+    system = new_system({"SLUICE_DEFAULT_MONTHLY_TOKENS": "400"}).start()
+    person = people.newcomer(system.base_url)
+    for _ in range(40):
+        answer = ask(person, "What is 3 + 4?", max_tokens=4)
+        if answer.status_code != 200:
+            break
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "insufficient_quota")
+    assert answer.headers["x-should-retry"] == "false"
+    assert int(answer.headers["Retry-After"]) > 3600 or time.gmtime().tm_mday > 27
+    usage = person.call("GET", "/account").json()["usage"]
+    assert (
+        usage["tokens"]
+        == person.call("GET", "/usage").json()["total"]["prompt_tokens"]
+        + (person.call("GET", "/usage").json()["total"]["completion_tokens"])
+    )
+    assert usage["tokens"] <= 400
+    kinds = [mail["kind"] for mail in people.mails_to(system.base_url, person.email, "quota_80")]
+    assert kinds == ["quota_80"]
+
+
+def test_concurrent_requests(new_system: NewSystem) -> None:
+    system = new_system({"SLUICE_DEFAULT_CONCURRENCY": "2"}).start()
+    person = people.newcomer(system.base_url)
+    text = "Explain what an API is."
+    with requests.Session() as reader:
+        running = [_open_stream(reader, person, text) for _ in range(2)]
+        refused = ask(person, "What is 3 + 4?")
+        for stream in running:
+            stream.close()
+    if refused.status_code == 200:
+        pytest.skip("the demo model finished both streams before a third request could meet them")
+    assert refused.json()["error"]["code"] == "too_many_concurrent_requests"
+    assert refused.headers["Retry-After"] == "1"
+    system.wait_until(lambda: ask(person, "What is 3 + 4?").status_code == 200)
+
+
+def _open_stream(session: requests.Session, person: people.Person, text: str) -> requests.Response:
+    body = {"model": "demo", "messages": [{"role": "user", "content": text}], "stream": True}
+    headers = {"Authorization": f"Bearer {person.api_token}"}
+    return session.post(person.base_url + "/v1/chat/completions", json=body, headers=headers, stream=True, timeout=30)
+
+
+def test_zero_means_none_allowed(new_system: NewSystem) -> None:
+    system = new_system({"SLUICE_DEFAULT_RPM": "0"}).start()
+    person = people.newcomer(system.base_url)
+    refused = ask(person, "What is 3 + 4?")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert person.v1("GET", "/v1/models").status_code == 200  # GET requests are not counted
+
+
+def test_more_tokens_than_the_bucket_holds_is_a_400(new_system: NewSystem) -> None:
+    system = new_system({"SLUICE_DEFAULT_TPM": "100"}).start()
+    person = people.newcomer(system.base_url)
+    refused = ask(person, "What is 3 + 4?")  # 512 by default
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "max_tokens")
+    assert ask(person, "What is 3 + 4?", max_tokens=4).status_code == 200

@@ -1,0 +1,196 @@
+"""The gateway over a real store: every way in, every refusal, and what is left in the ledger."""
+
+from typing import Any
+
+import pytest
+
+from sluice.domain.errors import ModelUnavailable, Overloaded, UpstreamTimeout
+from sluice.http.streaming import DONE
+from tests.fakes.upstream import chunk
+from tests.integration.gateway.conftest import ANSWER, Person
+
+
+def refused(answer: Any) -> tuple[int, str]:
+    return answer.status_code, answer.json["error"]["code"]
+
+
+def test_an_answer_is_settled_logged_and_told_with_its_limits(person: Person) -> None:
+    answer = person.ask()
+    assert answer.status_code == 200
+    assert answer.json["choices"][0]["message"]["content"] == "Paris"
+    (entry,) = person.log()
+    assert (entry["prompt_tokens"], entry["completion_tokens"], entry["status"]) == (10, 2, 200)
+    assert entry["response"] == "Paris" and "Capital of France?" in entry["prompt"]
+    assert answer.headers["x-ratelimit-remaining-requests"] == "59"
+    assert 40_000 - 12 <= int(answer.headers["x-ratelimit-remaining-tokens"]) <= 40_000  # it refills meanwhile
+    grant = person.grant()
+    assert (grant.leases, grant.period_tokens) == ({}, 12)
+
+
+def test_the_model_is_asked_for_what_is_known_and_nothing_else(person: Person) -> None:
+    person.ask(temperature=0.5, frobnicate=1, user="me", max_completion_tokens=7, response_format={"type": "text"})
+    (call,) = person.upstream.calls
+    assert call.body == {
+        "messages": [{"role": "user", "content": "Capital of France?"}],
+        "model": "demo",
+        "temperature": 0.5,
+        "response_format": {"type": "text"},
+        "max_tokens": 7,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def test_a_stream_passes_the_chunks_on(person: Person) -> None:
+    answer = person.ask(stream=True)
+    assert answer.mimetype == "text/event-stream"
+    assert answer.data.endswith(DONE)
+    assert answer.data.count(b"data: ") == 4  # two pieces, the finish, [DONE]: nobody asked for the usage
+
+
+@pytest.mark.parametrize(
+    ("failure", "wanted"),
+    [
+        (ModelUnavailable(), (503, "model_unavailable")),
+        (Overloaded(retry_after_seconds=9), (503, "overloaded")),
+        (UpstreamTimeout(), (504, "upstream_timeout")),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_model_that_fails_gives_back_the_reservation(
+    person: Person, failure: Exception, wanted: tuple[int, str], stream: bool
+) -> None:
+    person.script(failure)
+    answer = person.ask(stream=stream)
+    assert refused(answer) == wanted
+    if wanted[0] == 503:
+        assert int(answer.headers["Retry-After"]) >= 1
+    (entry,) = person.log()
+    assert entry["status"] == wanted[0]
+    grant = person.grant()
+    assert grant.leases == {} and grant.period_tokens == entry["total_tokens"]
+
+
+def test_a_model_server_that_is_down_is_a_503_and_leaves_a_record(person: Person) -> None:
+    person.upstream.down = False
+    assert person.ask().status_code == 200
+    person.upstream.down = True
+    assert refused(person.ask()) == (503, "model_unavailable")
+    assert [entry["status"] for entry in person.log()] == [503, 200]
+
+
+def test_a_failure_in_mid_stream_is_an_event_without_done(person: Person) -> None:
+    person.script(chunk("Pa"), ModelUnavailable())
+    answer = person.ask(stream=True)
+    assert answer.status_code == 200
+    assert b'"code":"model_unavailable"' in answer.data and DONE not in answer.data
+    (entry,) = person.log()
+    assert (entry["status"], entry["response"]) == (503, "Pa")
+
+
+def test_a_request_refused_for_its_form_writes_nothing(person: Person) -> None:
+    for wrong in ({"messages": []}, {"model": "nope"}, {"temperature": "hot"}, {"n": 2}):
+        assert person.ask(**wrong).status_code in (400, 404)
+    assert person.log() == [] and person.grant().tat_requests_ns == 0
+
+
+def test_a_revoked_token_hears_of_it_before_its_mistakes(person: Person) -> None:
+    assert person.call("POST", f"/tokens/{person.token_id}/revoke").status_code == 200
+    assert refused(person.ask(messages=[])) == (401, "invalid_api_key")
+    assert refused(person.ask()) == (401, "invalid_api_key")
+    assert person.client.get("/v1/models", headers=person.api_token).status_code == 401
+
+
+def test_content_is_kept_only_where_the_account_wants_it(person: Person) -> None:
+    person.store.client.update_item(
+        TableName=person.store.prefix + "grants",
+        Key={"account_id": {"S": person.account_id}},
+        UpdateExpression="SET store_content = :no",
+        ExpressionAttributeValues={":no": {"BOOL": False}},
+    )
+    person.ask()
+    (entry,) = person.log()
+    assert entry.get("prompt") is None and entry.get("response") is None
+    assert entry["total_tokens"] == 12
+
+
+def test_a_long_answer_is_kept_up_to_16_kb(person: Person) -> None:
+    person.script(*[chunk("word ")] * 5000, *ANSWER[2:])
+    assert person.ask(stream=True).data.endswith(DONE)
+    (entry,) = person.log()
+    assert 15_000 < len(entry["response"].encode()) <= 16 * 1024
+
+
+def test_missing_garbled_and_foreign_tokens(person: Person) -> None:
+    for header in ({}, {"Authorization": "Bearer nonsense"}, {"Authorization": "Basic eDp5"}, person.session):
+        answer = person.client.post("/v1/chat/completions", json=person.body, headers=header)
+        assert refused(answer) == (401, "invalid_api_key")
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_the_request_id_is_the_clients_if_valid_and_the_ledgers_is_always_ours(person: Person) -> None:
+    for sent, kept in (("abc-1.2_3", True), ("x" * 65, False), ("a b", False)):
+        headers = {**person.api_token, "x-request-id": sent}
+        answer = person.client.post("/v1/chat/completions", json=person.body, headers=headers)
+        assert (answer.headers["x-request-id"] == sent) is kept
+        assert person.log()[0]["id"] == answer.headers["x-sluice-request-id"]
+
+
+def test_a_place_is_free_again_after_every_kind_of_end(person: Person) -> None:
+    from sluice import wiring
+
+    def free_places() -> int:
+        return int(wiring.v1_places()._free._value)
+
+    before = free_places()
+    person.ask().close()
+    person.ask(stream=True).close()  # unread
+    person.ask(model="nope").close()
+    person.script(ModelUnavailable())
+    person.ask(stream=True).close()
+    person.client.get("/v1/models").close()
+    assert free_places() == before
+
+
+def test_responses_are_stored_continued_and_their_owners(person: Person, other: Person) -> None:
+    def post(someone: Person, **body: Any) -> Any:
+        return someone.client.post("/v1/responses", json={"model": "demo", **body}, headers=someone.api_token)
+
+    first = post(person, input="Capital of France?", instructions="Be brief.")
+    assert first.status_code == 200
+    identifier = first.json["id"]
+    assert first.json["output"][0]["content"][0]["text"] == "Paris"
+    assert first.json["usage"] == {
+        "input_tokens": 10,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": 2,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 12,
+    }
+    post(person, input="And of Spain?", previous_response_id=identifier)
+    assert person.upstream.calls[-1].body["messages"] == [
+        {"role": "user", "content": "Capital of France?"},
+        {"role": "assistant", "content": "Paris"},
+        {"role": "user", "content": "And of Spain?"},
+    ]
+    assert refused(post(other, input="hi", previous_response_id=identifier)) == (404, "not_found")
+    for method in ("GET", "DELETE"):
+        answer = other.client.open(f"/v1/responses/{identifier}", method=method, headers=other.api_token)
+        assert refused(answer) == (404, "not_found")
+    deleted = person.client.delete(f"/v1/responses/{identifier}", headers=person.api_token)
+    assert deleted.json == {"id": identifier, "object": "response", "deleted": True}
+    assert person.client.get(f"/v1/responses/{identifier}", headers=person.api_token).status_code == 404
+    kept_out = post(person, input="x", store=False).json["id"]
+    assert person.client.get(f"/v1/responses/{kept_out}", headers=person.api_token).status_code == 404
+
+
+def test_embeddings_are_charged_for_their_prompt(person: Person) -> None:
+    person.upstream.capabilities = ["chat", "completions", "embeddings"]
+    body = {"model": "demo", "input": ["hello", "there"]}
+    answer = person.client.post("/v1/embeddings", json=body, headers=person.api_token)
+    assert answer.status_code == 200
+    (entry,) = person.log()
+    assert (entry["endpoint"], entry["prompt_tokens"], entry["completion_tokens"]) == ("embeddings", 3, 0)
+    for wrong in ("", [], [""], [1, 2], {"a": 1}):
+        answer = person.client.post("/v1/embeddings", json={**body, "input": wrong}, headers=person.api_token)
+        assert (answer.status_code, answer.json["error"]["param"]) == (400, "input")
