@@ -216,3 +216,42 @@ def test_a_revocation_is_told_even_amid_refusals() -> None:
     world.change(live={})
     with pytest.raises(errors.InvalidApiToken):
         world.admission.admit(world.ask(), NOW_NS)
+
+
+def _told_wait(world: World, tokens: int, now_ns: int) -> int:
+    with pytest.raises(errors.Throttled) as refused:
+        world.admission.admit(world.ask(tokens), now_ns)
+    return refused.value.retry_after_seconds
+
+
+def test_a_quota_that_ends_before_the_rate_does_is_no_wait_that_helps() -> None:
+    """The month ends in 10 s, the request bucket has room in 60: 60 is the truth."""
+    world = World(rpm=1, monthly_tokens=150, concurrency=10, lifetime_seconds=86_400 * 40)
+    late = 1_801_440_000 * SECOND_NS - 10 * SECOND_NS  # 2027-01-31T23:59:50Z
+    world.admission.admit(world.ask(100), late)
+    wait = _told_wait(world, 100, late)
+    world.admission.admit(world.ask(100), late + wait * SECOND_NS)
+
+
+def test_a_blocked_account_without_quota_is_told_of_the_quota() -> None:
+    world = World(monthly_tokens=150, lifetime_seconds=86_400 * 40)
+    world.admission.admit(world.ask(100), NOW_NS)
+    world.change(blocked_until_ms=NOW_MS + 60_000, leases={})
+    wait = _told_wait(world, 100, NOW_NS)
+    world.admission.admit(world.ask(100), NOW_NS + wait * SECOND_NS)
+
+
+def test_a_request_that_could_never_fit_is_no_429_where_the_quota_is_used_up_too() -> None:
+    world = World(tpm=1000, monthly_tokens=100)
+    with pytest.raises(errors.InvalidModelRequest):
+        world.admission.admit(world.ask(1001), NOW_NS)
+
+
+def test_a_wait_told_from_memory_is_true_after_a_smaller_request_was_let_in() -> None:
+    world = World(tpm=600, concurrency=100)
+    world.admission.admit(world.ask(500), NOW_NS)
+    for _ in range(FLOOD_STARTS_AT + 1):
+        assert _told_wait(world, 200, NOW_NS) == 10
+    world.admission.admit(world.ask(90), NOW_NS)
+    wait = _told_wait(world, 200, NOW_NS)
+    world.admission.admit(world.ask(200), NOW_NS + wait * SECOND_NS)

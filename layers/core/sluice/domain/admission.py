@@ -93,15 +93,17 @@ def forms_for(grant: Grant, ask: Ask, now_ns: int) -> Forms:
 
 
 def decide(grant: Grant, ask: Ask, now_ns: int) -> errors.SluiceError | None:
-    """Why the ask is refused, or None. The order is: who, whether at all, for how long (longest wait first)."""
+    """Why the ask is refused, or None. The order is: who, whether it could ever fit, for how long, concurrency.
+
+    Of several waits the longest is told, so that waiting that long helps against the others too.
+    """
     now_ms = now_ns // 1_000_000
-    return (
-        caller_refusal(grant, ask.token_id, now_ms)
-        or _blocked(grant, now_ms)
-        or _quota(grant, ask, now_ms)
-        or _rates(grant, ask, now_ns)
-        or _concurrency(grant)
-    )
+    refusal = caller_refusal(grant, ask.token_id, now_ms) or _never_fits(grant, ask)
+    if refusal is not None:
+        return refusal
+    waits = (_blocked(grant, now_ms), _quota(grant, ask, now_ms), _rates(grant, ask, now_ns))
+    longest = max((w for w in waits if w is not None), key=lambda w: w.retry_after_seconds, default=None)
+    return longest or _concurrency(grant)
 
 
 def caller_refusal(grant: Grant, token_id: str, now_ms: int) -> errors.SluiceError | None:
@@ -114,14 +116,25 @@ def caller_refusal(grant: Grant, token_id: str, now_ms: int) -> errors.SluiceErr
     return None if grant.standing == GOOD else errors.AccountSuspended()
 
 
-def _blocked(grant: Grant, now_ms: int) -> errors.SluiceError | None:
+def _never_fits(grant: Grant, ask: Ask) -> errors.SluiceError | None:
+    limit = grant.limits.tpm
+    if limit == 0 or ask.reserve_tokens <= limit:
+        return None
+    return errors.InvalidModelRequest(
+        f"This request may take {ask.reserve_tokens} tokens, more than the account's limit of {limit} tokens "
+        "a minute can ever hold. Shorten the prompt or lower max_tokens.",
+        "max_tokens",
+    )
+
+
+def _blocked(grant: Grant, now_ms: int) -> errors.Throttled | None:
     if grant.blocked_until_ms <= now_ms:
         return None
     seconds = -(-(grant.blocked_until_ms - now_ms) // 1000)
     return errors.RateLimitExceeded(seconds, "Too many refused requests: this account is blocked for a while.")
 
 
-def _quota(grant: Grant, ask: Ask, now_ms: int) -> errors.SluiceError | None:
+def _quota(grant: Grant, ask: Ask, now_ms: int) -> errors.Throttled | None:
     period = charge_period(grant.period, now_ms)
     used = grant.period_tokens if period == grant.period else 0
     if used + ask.reserve_tokens <= grant.limits.monthly_tokens:
@@ -129,16 +142,10 @@ def _quota(grant: Grant, ask: Ask, now_ms: int) -> errors.SluiceError | None:
     return errors.QuotaExceeded(-(-(period_ends_ms(period) - now_ms) // 1000))
 
 
-def _rates(grant: Grant, ask: Ask, now_ns: int) -> errors.SluiceError | None:
+def _rates(grant: Grant, ask: Ask, now_ns: int) -> errors.Throttled | None:
     limits = grant.limits
     if limits.rpm == 0 or limits.tpm == 0:
         return errors.RateLimitExceeded(60, "This account's rate limit is 0: no request is allowed.")
-    if ask.reserve_tokens > limits.tpm:
-        return errors.InvalidModelRequest(
-            f"This request may take {ask.reserve_tokens} tokens, more than the account's limit of {limits.tpm} tokens "
-            "a minute can ever hold. Shorten the prompt or lower max_tokens.",
-            "max_tokens",
-        )
     for_requests = buckets.wait_ns(grant.tat_requests_ns, buckets.charge_ns(1, limits.rpm), now_ns)
     for_tokens = buckets.wait_ns(grant.tat_tokens_ns, buckets.charge_ns(ask.reserve_tokens, limits.tpm), now_ns)
     longest_ns = max(for_requests, for_tokens)

@@ -77,10 +77,12 @@ class Admission:
         InvalidModelRequest (could never fit), StoreUnavailable."""
         self._refuse_floods(ask, now_ns)
         try:
-            return self._admit(ask, now_ns)
+            admitted = self._admit(ask, now_ns)
         except (errors.RateLimitExceeded, errors.QuotaExceeded) as refusal:
             self._count(ask, refusal, now_ns)
             raise
+        self._forget_wait(ask.account_id)
+        return admitted
 
     def _admit(self, ask: Ask, now_ns: int) -> Admitted:
         now_ms = now_ns // 1_000_000
@@ -161,6 +163,12 @@ class Admission:
         kept.count += 1
         left_seconds = -(-(promised_ns - age_ns) // 1_000_000_000)
         raise type(kept.last)(left_seconds, kept.last.message)
+
+    def _forget_wait(self, account_id: str) -> None:
+        """A smaller request has just been let in, so the wait told to a larger one is not enough any more."""
+        kept = self._refused.get(account_id)
+        if kept is not None:
+            kept.last = None
 
     def _count(self, ask: Ask, refusal: errors.RateLimitExceeded | errors.QuotaExceeded, now_ns: int) -> None:
         kept = self._refused.get(ask.account_id)
