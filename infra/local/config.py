@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[2]
 DEFAULT_PORT = 8080
 LOOPBACK = "127.0.0.1"
 REGION = "us-east-1"
+UNWRITABLE = "%;\n\r"
+"""Has a meaning in the supervisor's configuration (which expands some values once and some twice)."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,10 @@ def read(env: Mapping[str, str] = os.environ) -> LocalConfig:
     store_url = env.get("AWS_ENDPOINT_URL_DYNAMODB") or env.get("AWS_ENDPOINT_URL") or None
     if store_url and not store_url.startswith(("http://", "https://")):
         raise LaunchError(f"AWS_ENDPOINT_URL has to start with http:// or https://, and is {store_url!r}.")
-    return LocalConfig(host, port, data_dir(env), base_url.rstrip("/"), mail, store_url)
+    folder = data_dir(env)
+    if any(character in f"{folder}{ROOT}" for character in UNWRITABLE):
+        raise LaunchError(f"SLUICE_DATA_DIR and the project's own folder must not hold % or ;, and it is {folder}.")
+    return LocalConfig(host, port, folder, base_url.rstrip("/"), mail, store_url)
 
 
 def _port(text: str) -> int:

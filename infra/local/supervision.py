@@ -31,21 +31,21 @@ class ChildState:
 
 
 def configuration(data: DataDir, programs: Iterable[Program]) -> str:
-    """In supervisord's own format. Its `%` means a variable, so ours are doubled."""
+    """In supervisord's own format; `infra.local.config` refuses paths that it could not hold."""
     head = f"""\
 ; written by `sluice up` at every start
 [supervisord]
 nodaemon=true
 silent=true
-logfile={_escaped(data.logs / "supervisor.log")}
+logfile={data.logs / "supervisor.log"}
 logfile_maxbytes={LOG_BYTES}
 logfile_backups=1
-pidfile={_escaped(data.run / "supervisord.pidfile")}
-directory={_escaped(ROOT)}
-childlogdir={_escaped(data.logs)}
+pidfile={data.run / "supervisord.pidfile"}
+directory={ROOT}
+childlogdir={data.logs}
 
 [unix_http_server]
-file={_escaped(data.socket)}
+file={data.socket}
 chmod=0600
 
 [rpcinterface:supervisor]
@@ -66,7 +66,7 @@ def _section(data: DataDir, program: Program, place: int) -> str:
     )
     return f"""\
 [program:{program.name}]
-command={_escaped(shlex.join([*wrapper, *program.command]))}
+command={shlex.join([*wrapper, *program.command])}
 priority={FIRST_PRIORITY + place}
 autorestart=true
 startsecs=1
@@ -74,14 +74,10 @@ startretries=1000000
 stopwaitsecs={program.stop_seconds}
 killasgroup=true
 redirect_stderr=true
-stdout_logfile={_escaped(data.logs / f"{program.name}.log")}
+stdout_logfile={data.logs / f"{program.name}.log"}
 stdout_logfile_maxbytes={LOG_BYTES}
 stdout_logfile_backups={LOG_BACKUPS}
 """
-
-
-def _escaped(value: object) -> str:
-    return str(value).replace("%", "%%")
 
 
 def start(data: DataDir, config_file: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":

@@ -1,0 +1,70 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from infra.local import config
+from infra.local.errors import LaunchError
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    asked = config.read({})
+    assert (asked.host, asked.port, asked.mail, asked.store_url) == ("127.0.0.1", 8080, "outbox", None)
+    assert asked.base_url == "http://127.0.0.1:8080"
+    assert asked.data_dir == Path(".sluice").absolute()
+
+
+def test_base_url_follows_the_port_unless_it_is_given() -> None:
+    assert config.read({"PORT": "9000"}).base_url == "http://127.0.0.1:9000"
+    assert config.read({"PORT": "9000", "SLUICE_BASE_URL": "https://s.example/"}).base_url == "https://s.example"
+
+
+def test_empty_variables_are_as_good_as_none() -> None:
+    names = ("PORT", "SLUICE_HOST", "SLUICE_MAIL", "SLUICE_BASE_URL", "SLUICE_DATA_DIR", "AWS_ENDPOINT_URL")
+    assert config.read(dict.fromkeys(names, "")) == config.read({})
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "8o8o", "80.5", "٨٠٨٠", " 80"])
+def test_port_has_to_be_a_port(port: str) -> None:
+    with pytest.raises(LaunchError, match="PORT has to be"):
+        config.read({"PORT": port})
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_outbox_is_for_loopback_only(host: str) -> None:
+    with pytest.raises(LaunchError, match="everyone's mails"):
+        config.read({"SLUICE_HOST": host})
+    assert config.read({"SLUICE_HOST": host, "SLUICE_MAIL": "smtp://127.0.0.1:2525"}).host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1"])
+def test_outbox_is_fine_on_loopback(host: str) -> None:
+    assert config.read({"SLUICE_HOST": host}).mail == "outbox"
+
+
+@pytest.mark.parametrize("path", ["/tmp/a%b", "/tmp/a;b", "/tmp/a\nb"])
+def test_folder_that_the_supervisor_cannot_write_down_is_refused(path: str) -> None:
+    with pytest.raises(LaunchError, match="SLUICE_DATA_DIR"):
+        config.read({"SLUICE_DATA_DIR": path})
+
+
+def test_children_need_no_aws_account_and_ask_no_network_for_one() -> None:
+    child = config.child_environment(config.read({}), "http://127.0.0.1:1", "127.0.0.1:2", {"AWS_PROFILE": "work"})
+    assert "AWS_PROFILE" not in child
+    assert child["AWS_ACCESS_KEY_ID"] == "local"
+    assert child["AWS_EC2_METADATA_DISABLED"] == "true"
+    assert child["AWS_CONFIG_FILE"] == os.devnull
+
+
+def test_users_own_store_keeps_its_credentials() -> None:
+    env = {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566", "AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "s"}
+    child = config.child_environment(config.read(env), "http://127.0.0.1:4566", "127.0.0.1:2", env)
+    assert child["AWS_ACCESS_KEY_ID"] == "mine"
+    assert child["AWS_ENDPOINT_URL_DYNAMODB"] == "http://127.0.0.1:4566"
+
+
+def test_proxies_never_see_what_passes_between_the_parts() -> None:
+    child = config.child_environment(
+        config.read({}), "u", "a", {"HTTP_PROXY": "http://proxy", "NO_PROXY": "corp.example"}
+    )
+    assert child["NO_PROXY"].split(",") == ["corp.example", "127.0.0.1", "localhost"]

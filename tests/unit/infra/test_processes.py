@@ -1,0 +1,54 @@
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.local import processes
+
+SLEEP = "import time; time.sleep(60)"
+DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+
+
+@pytest.fixture
+def child(request: pytest.FixtureRequest) -> Iterator["subprocess.Popen[bytes]"]:
+    process = subprocess.Popen([sys.executable, "-c", request.param], stdout=subprocess.PIPE, start_new_session=True)
+    if request.param == DEAF:
+        assert process.stdout and process.stdout.readline()
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def write(folder: Path, pid: int, started: str | None) -> None:
+    (folder / "app.pid").write_text(f"{pid} {started}\n")
+
+
+@pytest.mark.parametrize("child", [SLEEP], indirect=True)
+def test_only_the_very_process_counts(child: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
+    write(tmp_path, child.pid, processes.start_time(child.pid))
+    assert processes.recorded(tmp_path, "app") == child.pid
+    write(tmp_path, child.pid, "1")  # the pid was given to another program since
+    assert processes.recorded(tmp_path, "app") is None
+    assert processes.stop_recorded(tmp_path, ["app"], 1.0) == []
+    assert child.poll() is None
+
+
+@pytest.mark.parametrize("content", ["", "abc", "12 ", "-1 5", "99999999 7"])
+def test_garbled_record_is_no_process(tmp_path: Path, content: str) -> None:
+    (tmp_path / "app.pid").write_text(content)
+    assert processes.recorded(tmp_path, "app") is None
+
+
+@pytest.mark.parametrize("child", [SLEEP, DEAF], indirect=True)
+def test_leftover_is_stopped_also_when_it_does_not_listen(child: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
+    write(tmp_path, child.pid, processes.start_time(child.pid))
+    assert processes.stop_recorded(tmp_path, ["app"], 0.3) == ["app"]
+    assert processes.start_time(child.pid) is None
+
+
+def test_own_record_reads_back(tmp_path: Path) -> None:
+    processes.record(tmp_path, "app")
+    assert processes.recorded(tmp_path, "app") == os.getpid()

@@ -1,0 +1,53 @@
+"""The configuration written for supervisord is read by supervisord itself."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from infra.local import config
+from infra.local.datadir import DataDir
+from infra.local.errors import LaunchError
+from infra.local.programs import programs, stopping_order
+from infra.local.supervision import configuration
+
+
+def test_supervisord_reads_paths_with_spaces_and_quotes(tmp_path: Path) -> None:
+    from supervisor.options import ServerOptions
+
+    folder = tmp_path / "a b'c\"d"
+    data = DataDir(folder)
+    data.take()
+    asked = config.read({"SLUICE_DATA_DIR": str(folder)})
+    file = data.run / "supervisord.conf"
+    file.write_text(configuration(data, programs(asked, Path("/bin/dynoxide"), 4711)))
+    options = ServerOptions()
+    options.realize(["--configuration", str(file)])
+    groups = {group.name: group.process_configs[0] for group in options.process_group_configs}
+    assert sorted(groups) == ["app", "inference", "relay", "schedule", "store"]
+    assert groups["store"].stdout_logfile == str(folder / "logs" / "store.log")
+    assert shlex.split(groups["store"].command)[-1] == str(folder / "store.db")
+
+
+def test_app_stops_first_and_the_store_last() -> None:
+    order = stopping_order(programs(config.read({}), Path("/bin/dynoxide"), 4711))
+    assert order == ["app", "relay", "schedule", "inference", "store"]
+
+
+def test_users_own_store_is_not_started() -> None:
+    names = [program.name for program in programs(config.read({}), Path("/bin/dynoxide"), None)]
+    assert "store" not in names
+
+
+def test_second_taker_is_refused_with_the_first_ones_words(tmp_path: Path) -> None:
+    first, second = DataDir(tmp_path / "d"), DataDir(tmp_path / "d")
+    first.take()
+    first.note("process 7, http://127.0.0.1:8080")
+    with pytest.raises(LaunchError, match=r"another `sluice up` runs on .* \(process 7, http://127.0.0.1:8080\)"):
+        second.take()
+
+
+def test_socket_path_stays_short_enough_for_the_kernel(tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 60) / ("y" * 60)
+    assert len(str(DataDir(deep).socket)) <= 90
+    assert DataDir(deep).socket == DataDir(deep).socket
