@@ -4,9 +4,10 @@ Every variable of `docs/api.md`'s last table has its line here; a test holds the
 """
 
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -34,6 +35,13 @@ class Accounts(Common):
     auth_throttle: bool = Field(True, description="`off` for test suites that log in a thousand times")
     session_hours: int = Field(24 * 14, ge=1)
     trusted_proxies: str = Field("", description="networks, comma-separated, whose X-Forwarded-For is believed")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        for network in filter(None, (part.strip() for part in text.split(","))):
+            ip_network(network, strict=False)  # its ValueError names what is none
+        return text
 
 
 class Keys(Common):

@@ -253,6 +253,15 @@ def test_the_memo_is_bounded_and_forgets_the_least_recent(monkeypatch: pytest.Mo
     assert decoded == [first, second, third, second]
 
 
+def test_a_key_taken_out_of_use_takes_what_it_signed_out_of_the_memo() -> None:
+    keys = {KEY.kid: PRIVATE.public_key()}
+    checking, token = Verifier(keys, "sluice"), made()
+    checking.verify(token, NOW_S)
+    del keys[KEY.kid]
+    with pytest.raises(InvalidApiToken):
+        checking.verify(token, NOW_S)
+
+
 def test_the_memo_holds_no_token() -> None:
     checking, token = verifier(), made()
     checking.verify(token, NOW_S)

@@ -54,3 +54,10 @@ def test_on_lambda_api_gateways_own_word_counts_and_not_the_first_forwarded_addr
 
 def test_without_a_peer_there_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
     assert address("", monkeypatch, REMOTE_ADDR="") == ""
+
+
+def test_a_network_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_TRUSTED_PROXIES", "10.0.0.0/8, proxy.internal")
+    settings.accounts.cache_clear()
+    with pytest.raises(ValueError, match=r"proxy\.internal"):
+        settings.accounts()

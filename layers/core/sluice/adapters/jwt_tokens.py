@@ -62,8 +62,8 @@ class Verifier:
     def __init__(self, public_keys: Mapping[str, Ed25519PublicKey], issuer: str, memo_size: int = MEMO_SIZE) -> None:
         self._keys = public_keys
         self._issuer = issuer
-        # Hash of the string and its kid → claims. Never a token itself: a memory dump should not hold thousands.
-        self._memo: OrderedDict[tuple[bytes, str], Claims] = OrderedDict()
+        # Hash of the string → its kid and claims. Never a token itself: a memory dump should not hold thousands.
+        self._memo: OrderedDict[bytes, tuple[str, Claims]] = OrderedDict()
         self._memo_size = memo_size
         self._lock = Lock()
 
@@ -72,14 +72,16 @@ class Verifier:
 
         Errors: InvalidApiToken; that it has expired is said only of a token with a right signature.
         """
-        kid = _kid(token)
-        if kid not in self._keys:
+        if len(token) > MAX_CHARACTERS or not token.isascii():
             raise InvalidApiToken()
-        known_as = (hashlib.sha256(token.encode()).digest(), kid)
+        known_as = hashlib.sha256(token.encode()).digest()
         claims = self._remembered(known_as)
         if claims is None:
+            kid = _kid(token)
+            if kid not in self._keys:
+                raise InvalidApiToken()
             claims = self._decode(token, kid)
-            self._remember(known_as, claims)
+            self._remember(known_as, kid, claims)
         if claims.expires_s <= now_s:
             raise InvalidApiToken("This API token has expired.")
         if claims.issued_s > now_s + CLOCK_LEEWAY_S:
@@ -97,23 +99,24 @@ class Verifier:
             raise InvalidApiToken() from exc
         return _claims(payload)
 
-    def _remembered(self, known_as: tuple[bytes, str]) -> Claims | None:
+    def _remembered(self, known_as: bytes) -> Claims | None:
         with self._lock:
-            claims = self._memo.get(known_as)
-            if claims is not None:
-                self._memo.move_to_end(known_as)
+            kid, claims = self._memo.get(known_as, ("", None))
+            if claims is None or kid not in self._keys:
+                return None
+            self._memo.move_to_end(known_as)
             return claims
 
-    def _remember(self, known_as: tuple[bytes, str], claims: Claims) -> None:
+    def _remember(self, known_as: bytes, kid: str, claims: Claims) -> None:
         with self._lock:
-            self._memo[known_as] = claims
+            self._memo[known_as] = kid, claims
             while len(self._memo) > self._memo_size:
                 self._memo.popitem(last=False)
 
 
 def _kid(token: str) -> str:
     """The key's id of a token of the right form. Errors: InvalidApiToken."""
-    if len(token) > MAX_CHARACTERS or FORM.fullmatch(token) is None:
+    if FORM.fullmatch(token) is None:
         raise InvalidApiToken()
     if not all(_is_canonical(segment) for segment in token.split(".")):
         raise InvalidApiToken()

@@ -1,6 +1,6 @@
-"""The throttles table: counters of attempts, each taken by one conditional update.
+"""The throttles table: counters of attempts, each taken by one conditional update. See docs/adr/0020-no-lock-out.md.
 
-As with admission (ADR 0003), the write is guessed; a refusal returns the item as it is, which gives either the real
+As with admission, the write is guessed; a refusal returns the item as it is, which gives either the real
 refusal or the right guess. Free attempts commute, so parallel ones do not stand in each other's way.
 """
 
