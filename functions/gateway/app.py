@@ -11,6 +11,7 @@ from sluice import settings, wiring
 from sluice.domain import errors
 from sluice.domain.ratelimit_headers import headers as rate_headers
 from sluice.http import gateway_flow as flow
+from sluice.http import logging, metrics
 from sluice.http.answers_responses import DeletedResponse, ResponseObject
 from sluice.http.answers_v1 import ChatCompletion, Completion, EmbeddingList, ModelCollection, ModelInfo
 from sluice.http.app import create_app
@@ -199,4 +200,7 @@ def delete_response(response_id: str) -> dict[str, Any]:
 
 def create() -> Flask:
     """The app that gunicorn serves on AWS."""
-    return create_app([blueprint], https=settings.common().https)
+    logging.configure()
+    app = create_app([blueprint], https=settings.common().https)
+    metrics.install(app, wiring.metrics())
+    return app

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sluice import settings, wiring
 from sluice.http.app import create_app as create_sluice_app
+from sluice.http.logging import configure
 from sluice.http.metrics import install as install_metrics
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ BLUEPRINTS = (
 
 
 def create_app() -> "Flask":
+    configure()
     app = create_sluice_app(_blueprints(), https=settings.common().https)
     install_metrics(app, wiring.metrics())
     return app

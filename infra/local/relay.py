@@ -18,6 +18,7 @@ from infra.local.config import data_dir
 from infra.local.delivery import DeadLetters, Delivery, Stopping
 from infra.local.handlers import Handler, load
 from infra.local.stream import StreamReader
+from sluice.http.logging import configure
 
 log = logging.getLogger("sluice.relay")
 
@@ -109,8 +110,7 @@ def start(
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    logging.getLogger("botocore").setLevel(logging.WARNING)
+    configure()
     stopping, told = threading.Event(), os.pipe()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os.write(told[1], b"!"))  # a handler must take no lock

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from infra.local.handlers import Handler, load
+from sluice.http.logging import configure
 
 log = logging.getLogger("sluice.schedule")
 SWEEPER = "functions.sweeper"
@@ -45,11 +46,10 @@ def run(handler: Handler, interval: float, stopping: Callable[[float], bool]) ->
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    configure()
     wake = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0) if wake.is_set() else wake.set())
-    logging.getLogger("botocore").setLevel(logging.WARNING)
     # Not at once: at the start everything else wants the processor, and what is due now is due in a few seconds, too.
     if not wake.wait(min(FIRST_SECONDS, interval_seconds())):
         run(load(SWEEPER), interval_seconds(), wake.wait)

@@ -10,6 +10,7 @@ from sluice import wiring
 from sluice.adapters.metrics_prometheus import PrometheusMetrics
 from sluice.domain.errors import NotFound, RateLimitExceeded
 from sluice.http.app import create_app
+from sluice.http.logging import JsonFormatter
 from sluice.http.metrics import install
 
 
@@ -80,3 +81,14 @@ def test_a_proxy_on_this_machine_does_not_open_it_to_others(app: Flask) -> None:
         "/metrics", environ_base={"REMOTE_ADDR": "8.8.8.8"}, headers={"X-Forwarded-For": "127.0.0.1"}
     )
     assert spoofed.status_code == 404
+
+
+def test_an_answer_is_logged_by_its_route_without_what_its_address_held(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "sluice.access")
+    app.test_client().get("/things/mail_0123456789abcdef.secret?token=mail_0123456789abcdef.secret")
+    scrape(app)  # not logged
+    (record,) = caplog.records
+    assert (record.route, record.method, record.status) == ("/things/<name>", "GET", 200)  # type: ignore[attr-defined]
+    assert "secret" not in JsonFormatter().format(record)

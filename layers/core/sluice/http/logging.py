@@ -131,5 +131,7 @@ def configure(level: str | int = logging.INFO, environment: Mapping[str, str] = 
             handler.setFormatter(JsonFormatter())
             root.addHandler(handler)  # which does nothing for one that is there
     root.setLevel(level)
+    for handler in logging.getLogger("gunicorn.error").handlers:  # it tells of what broke outside of a request
+        handler.setFormatter(JsonFormatter())
     for noisy in ("botocore", "urllib3", "werkzeug"):  # at lower levels they log bodies and headers
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,23 +1,39 @@
-"""Counts every answer by its route, and every refusal on /v1 by its error code."""
+"""Counts and logs every answer by its route, and counts every refusal on /v1 by its error code."""
+
+import logging
+import time
 
 from flask import Flask, Response, g, request
 
 from sluice.domain import measures
 from sluice.ports import Metrics
 
+log = logging.getLogger("sluice.access")
+
+UNSERVED = "(none)"
+QUIET = frozenset({"/healthz", "/metrics"})  # asked every few seconds by machines; the metrics count them
+
 
 def install(app: Flask, metrics: Metrics) -> None:
     @app.after_request
-    def count(response: Response) -> Response:
+    def observe(response: Response) -> Response:
         # A path nobody serves is one route, not one each: the caller chooses paths, and each label costs memory.
-        route = request.url_rule.rule if request.url_rule else "(none)"
-        status = str(response.status_code)
-        metrics.count(measures.HTTP_REQUESTS, method=_method(), route=route, status=status)
+        served = request.url_rule is not None
+        route, method = (request.url_rule.rule, request.method) if request.url_rule else (UNSERVED, "(any)")
+        metrics.count(measures.HTTP_REQUESTS, method=method, route=route, status=str(response.status_code))
         if "error_code" in g and request.path.startswith("/v1/"):
             metrics.count(measures.REFUSALS, reason=g.error_code)
         metrics.flush()
+        if served and route not in QUIET:
+            _log(method, route, response.status_code)
         return response
 
 
-def _method() -> str:
-    return request.method if request.url_rule else "(any)"
+def _log(method: str, route: str, status: int) -> None:
+    """The route and never the path or the query: a link's query holds a mailed code. Of a stream: until it began."""
+    extra = {"method": method, "route": route, "status": status}
+    if "started_ns" in g:
+        extra["seconds"] = round((time.monotonic_ns() - g.started_ns) / 1e9, 4)
+    if "error_code" in g:
+        extra["code"] = g.error_code
+    log.info("answered", extra=extra)
