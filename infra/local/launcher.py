@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from pathlib import Path
@@ -98,6 +99,8 @@ class Launcher:
         file.write_text(supervision.configuration(self._data, self._programs))
         self._data.socket.unlink(missing_ok=True)
         self._supervisord = supervision.start(self._data, file, self._environment)
+        hurry = threading.Thread(target=supervision.hurry, args=(self._data, self._supervisord, 20.0), daemon=True)
+        hurry.start()
 
     def _check_settings(self) -> None:
         """While the children start: they would refuse the same, less plainly."""

@@ -65,6 +65,7 @@ class Wait:
         self._url, self._supervisor, self._marks = url, supervisor, marks
         self._deadline_seconds = deadline_seconds
         self._states_asked = 0.0
+        self._pids: dict[str, int] = {}
         self.progress = Progress()
 
     def step(self) -> dict[str, Any] | None:
@@ -86,7 +87,11 @@ class Wait:
 
     def _refuse_dead_child(self) -> None:
         for child in self._supervisor.states():
-            if child.state in DEAD_STATES:
+            # A child that ran for a second before it failed is started again at once: then its pid tells.
+            died = child.state in DEAD_STATES or (
+                child.pid and self._pids.setdefault(child.name, child.pid) != child.pid
+            )
+            if died:
                 self.progress.end()
                 log = self._marks.path(child.name)
                 raise LaunchError(f"{child.name} cannot start: {self._marks.reason(child.name)}\n  its log: {log}")
