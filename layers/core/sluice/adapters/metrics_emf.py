@@ -1,7 +1,7 @@
 """Metrics as CloudWatch's embedded metric format: one JSON line on standard output, no call, no agent, no dependency.
 
 Format: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-Why not Powertools: docs/adr/0020-metrics-ports.md.
+Why not Powertools: docs/adr/0030-metrics-ports.md.
 """
 
 import json
