@@ -8,7 +8,7 @@ from flask import Blueprint
 from sluice import settings, wiring
 from sluice.domain import errors
 from sluice.http.auth import Caller, now_ms
-from sluice.http.models_chats import ChatBody, ChatInfo, ChatList, ChatWithMessages, MessageInfo
+from sluice.http.models_chats import ChatInfo, ChatList, ChatWithMessages, MessageInfo, NewChatBody
 from sluice.http.operation import Auth, operation
 from sluice.services import chats as services
 
@@ -29,11 +29,11 @@ def list_all(caller: Caller) -> ChatList:
     "Begin a chat",
     tag=TAG,
     auth=Auth.SESSION,
-    body=ChatBody,
+    body=NewChatBody,
     answers={201: ChatInfo},
     errors=(errors.ValidationFailed, errors.StoreUnavailable),
 )
-def create(caller: Caller, body: ChatBody) -> ChatInfo:
+def create(caller: Caller, body: NewChatBody) -> ChatInfo:
     chat = services.create_chat(
         caller.account_id,
         title=body.title,
@@ -58,11 +58,11 @@ def one(caller: Caller, chat_id: str) -> ChatWithMessages:
     "Rename a chat, or change its system prompt or model",
     tag=TAG,
     auth=Auth.SESSION,
-    body=ChatBody,
+    body=NewChatBody,
     answers={200: ChatInfo},
     errors=(errors.ValidationFailed, *ONE),
 )
-def change(caller: Caller, chat_id: str, body: ChatBody) -> ChatInfo:
+def change(caller: Caller, chat_id: str, body: NewChatBody) -> ChatInfo:
     chat = services.update_chat(caller.account_id, chat_id, body.changes(), chats=wiring.chat_store(), now_ms=now_ms())
     return ChatInfo.of(chat)
 

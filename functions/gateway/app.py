@@ -152,7 +152,7 @@ def embeddings() -> dict[str, Any]:
     tag=TAG,
     auth=Auth.API_TOKEN,
     answers={200: ResponseObject},
-    errors=COMPLETION_ERRORS,
+    errors=(*COMPLETION_ERRORS, errors.NotFound),
     documented_body=ResponseBody,
 )
 def create_response() -> Response:

@@ -22,7 +22,15 @@ ASSETS_CACHED_SECONDS = 3600
 @blueprint.get("/openapi.json")
 @operation("This document", tag="Operation", answers={200: "application/json"})
 def openapi_document() -> Response:
-    return send_from_directory(HERE, "openapi.json", mimetype="application/json", max_age=0)
+    response = Response(_document(), mimetype="application/json")
+    response.add_etag()
+    response.cache_control.no_cache = True  # keep it, but ask whether it is still the one
+    return response.make_conditional(request)
+
+
+@cache
+def _document() -> bytes:
+    return (HERE / "openapi.json").read_bytes()
 
 
 @blueprint.get("/docs")

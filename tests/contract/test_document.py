@@ -70,6 +70,10 @@ def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
     assert len(ids) == len(set(ids))
 
 
+def test_every_tag_is_described(document: dict[str, Any]) -> None:
+    assert [tag["name"] for tag in document["tags"] if not tag["description"]] == []
+
+
 def test_every_answer_that_says_when_to_return_documents_the_header(document: dict[str, Any]) -> None:
     for name, operation in operations(document).items():
         for status, response in operation["responses"].items():
@@ -97,10 +101,15 @@ def test_every_refusal_of_v1_is_openais_envelope_and_elsewhere_a_problem(documen
 
 def test_examples_are_accepted_by_the_models_they_are_for() -> None:
     models = {
-        model.__name__: model
+        route.operation_id: model
         for route in routes(openapi.public_app())
         if (model := route.operation.body or route.operation.documented_body) is not None
     }
     assert openapi_examples.EXAMPLES.keys() - models.keys() == set()
     for name, example in openapi_examples.EXAMPLES.items():
         models[name].model_validate(example)
+
+
+def test_no_two_models_share_a_name(document: dict[str, Any]) -> None:
+    """pydantic would tell them apart by their modules' names, which are nobody's business outside."""
+    assert [name for name in document["components"]["schemas"] if "__" in name] == []

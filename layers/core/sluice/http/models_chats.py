@@ -17,7 +17,7 @@ ModelName = Annotated[str, StringConstraints(strict=True, min_length=1, max_leng
 Content = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=rules.CONTENT_CHARACTERS)]
 
 
-class ChatBody(BaseModel):
+class NewChatBody(BaseModel):
     """Also of PATCH: what is left out stays as it is."""
 
     model_config = ConfigDict(extra="ignore")

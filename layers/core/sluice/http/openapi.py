@@ -173,8 +173,8 @@ def _described(route: Route, schemas: dict[SchemaKey, dict[str, Any]], definitio
     body = operation.body or operation.documented_body
     if body is not None:
         content: dict[str, Any] = {"schema": schemas[body, "validation"]}
-        if body.__name__ in EXAMPLES:
-            content["example"] = EXAMPLES[body.__name__]
+        if route.operation_id in EXAMPLES:
+            content["example"] = EXAMPLES[route.operation_id]
         described["requestBody"] = {"required": True, "content": {"application/json": content}}
     answers = {str(status): _answer(route, status, answer, schemas) for status, answer in operation.answers.items()}
     failures = responses(kinds_of(operation, route.method), openai=route.openai)

@@ -1,13 +1,13 @@
-"""Request bodies that work as they stand, for people who try a call in `/docs`. By the name of the body's model."""
+"""Request bodies that work as they stand, for people who try a call in `/docs`. By operation id."""
 
 from typing import Any
 
 EXAMPLES: dict[str, dict[str, Any]] = {
-    "RegisterBody": {"email": "ada@example.com", "password": "correct horse battery", "name": "Ada"},
-    "LoginBody": {"email": "ada@example.com", "password": "correct horse battery"},
-    "IssueTokenBody": {"name": "laptop", "expires_in": "7d"},
-    "ChatBody": {"model": "demo", "messages": [{"role": "user", "content": "What is the capital of France?"}]},
-    "CompletionBody": {"model": "demo", "prompt": "The capital of France is", "max_tokens": 16},
-    "EmbeddingBody": {"model": "demo", "input": "Which river runs through Paris?"},
-    "ResponseBody": {"model": "demo", "input": "What is the capital of France?"},
+    "registration_register": {"email": "ada@example.com", "password": "correct horse battery", "name": "Ada"},
+    "accounts_log_in": {"email": "ada@example.com", "password": "correct horse battery"},
+    "tokens_issue": {"name": "laptop", "expires_in": "7d"},
+    "gateway_chat_completions": {"model": "demo", "messages": [{"role": "user", "content": "What is the capital of France?"}]},
+    "gateway_completions": {"model": "demo", "prompt": "The capital of France is", "max_tokens": 16},
+    "gateway_embeddings": {"model": "demo", "input": "Which river runs through Paris?"},
+    "gateway_create_response": {"model": "demo", "input": "What is the capital of France?"},
 }

@@ -1,0 +1,90 @@
+"""`running`: every public blueprint in one process, on a real store, with somebody logged in and an API token."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from flask import Flask
+
+from infra.openapi import public_app
+from tests.conftest import aws_environment
+from tests.contract.upstream import ContractUpstream
+from tests.integration.accounts.world import World, forget_everything
+
+# So generous that a limit is met only by a test that means to.
+LIMITS = {"RPM": "1000000", "TPM": "1000000000", "CONCURRENCY": "100", "MONTHLY_TOKENS": "1000000000"}
+
+
+@dataclass
+class Running:
+    app: Flask
+    upstream: ContractUpstream
+    session: dict[str, str]
+    api_token: dict[str, str]
+    ids: dict[str, str]  # path parameter → the id of something of theirs
+
+    def credentials(self, path: str) -> dict[str, str]:
+        return self.api_token if path.startswith("/v1/") else self.session
+
+
+@dataclass
+class Place:
+    """What all tests of a module share: the tables, the app and the model server."""
+
+    prefix: str
+    app: Flask
+    upstream: ContractUpstream
+
+
+@pytest.fixture(scope="module")
+def place(store_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    from sluice import wiring
+    from sluice.adapters import dynamo
+    from sluice.adapters.keys import ensure_keys
+    from sluice.adapters.tables import create_missing
+
+    data_dir, prefix, upstream = tmp_path_factory.mktemp("contract"), f"t{secrets.token_hex(4)}-", ContractUpstream()
+    environment = {
+        **aws_environment(store_endpoint),
+        **{f"SLUICE_DEFAULT_{name}": value for name, value in LIMITS.items()},
+        "SLUICE_TABLE_PREFIX": prefix,
+        "SLUICE_DATA_DIR": str(data_dir),
+        "SLUICE_AUTH_THROTTLE": "off",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        forget_everything()
+        ensure_keys(data_dir)
+        create_missing(dynamo.client(), prefix)
+        patch.setattr(wiring, "upstream", lambda: upstream)
+        yield Place(prefix, public_app(), upstream)
+        forget_everything()
+
+
+@pytest.fixture
+def running(place: Place) -> Running:
+    """Somebody new each time: a test may log them out, or revoke what they have."""
+    world = World(place.app, place.app.test_client(use_cookies=False))
+    account = world.account()
+    _raise_limits(place.prefix, account.account_id)
+    session = world.login(account)
+    issued = world.issue(session)
+    sessions = world.client.get("/account/sessions", headers=session).json
+    assert sessions is not None
+    ids = {"token_id": issued["id"], "session_id": sessions["data"][0]["id"], "name": "demo"}
+    place.upstream.down = False
+    return Running(place.app, place.upstream, session, {"Authorization": f"Bearer {issued['token']}"}, ids)
+
+
+def _raise_limits(prefix: str, account_id: str) -> None:
+    from sluice.adapters import dynamo
+
+    limits = {name.lower(): {"N": value} for name, value in LIMITS.items()}
+    dynamo.client().update_item(
+        TableName=prefix + "grants",
+        Key={"account_id": {"S": account_id}},
+        UpdateExpression="SET limits = :limits",
+        ExpressionAttributeValues={":limits": {"M": limits}},  # type: ignore[dict-item]
+    )
