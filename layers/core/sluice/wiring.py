@@ -16,6 +16,7 @@ from sluice.ports import (
     GrantStore,
     HotStore,
     LedgerReader,
+    MailSender,
     MailStore,
     Metrics,
     PasswordHashes,
@@ -222,6 +223,23 @@ def mail_store() -> MailStore:
     from sluice.adapters.mails import DynamoMails
 
     return DynamoMails(settings.common().table_prefix)
+
+
+@cache
+def mail_sender() -> MailSender:
+    """As SLUICE_MAIL says: the local outbox, SES, or an SMTP server. Errors: ValueError for anything else."""
+    wanted = settings.mailer().mail
+    if wanted == "outbox":
+        from sluice.adapters.mail_outbox import Outbox
+
+        return Outbox(settings.common().data_dir)
+    if wanted == "ses":
+        from sluice.adapters.mail_ses import SesMail
+
+        return SesMail()
+    from sluice.adapters.mail_smtp import SmtpMail, parse_smtp_url
+
+    return SmtpMail(parse_smtp_url(wanted))
 
 
 @cache

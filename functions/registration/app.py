@@ -1,0 +1,83 @@
+"""`/auth/register` and `/auth/resend-verification`: the same answer for every address, known or not."""
+
+from functools import cache
+from typing import Any
+
+from flask import Blueprint
+
+from sluice import settings, wiring
+from sluice.domain import errors
+from sluice.domain.admission import Limits
+from sluice.http.auth import now_ms
+from sluice.http.client import client_address
+from sluice.http.models_registration import RegisterBody, ResendBody, VerificationSent
+from sluice.http.operation import operation
+from sluice.services.register import register
+from sluice.services.verify_email import resend_verification
+
+blueprint = Blueprint("registration", __name__)
+TAG = "Authentication"
+
+
+@blueprint.post("/auth/register")
+@operation(
+    "Register",
+    tag=TAG,
+    body=RegisterBody,
+    answers={202: VerificationSent},
+    errors=(errors.ValidationFailed, errors.Overloaded, errors.StoreUnavailable),
+    description="The same answer whether or not the address is known; a known one gets a mail that says so.",
+)
+def sign_up(body: RegisterBody) -> VerificationSent:
+    from sluice.adapters.passwords import common_passwords
+
+    wanted = settings.accounts()
+    register(
+        body.email,
+        body.password,
+        body.name,
+        accounts=wiring.account_store(),
+        mails=wiring.mail_store(),
+        may_mail=wiring.may_mail(client_address()),
+        hash_password=wiring.password_hashes().hash,
+        common_passwords=common_passwords(),
+        limits=Limits(
+            wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens
+        ),
+        now_ms=now_ms(),
+    )
+    return VerificationSent()
+
+
+@blueprint.post("/auth/resend-verification")
+@operation(
+    "Ask for the verification mail again",
+    tag=TAG,
+    body=ResendBody,
+    answers={202: VerificationSent},
+    errors=(errors.ValidationFailed, errors.StoreUnavailable),
+    description="The same answer for every address. The new mail's link makes older ones invalid.",
+)
+def resend(body: ResendBody) -> VerificationSent:
+    resend_verification(
+        body.email,
+        accounts=wiring.account_store(),
+        mails=wiring.mail_store(),
+        may_mail=wiring.may_mail(client_address()),
+        now_ms=now_ms(),
+    )
+    return VerificationSent()
+
+
+@cache
+def _wsgi() -> Any:
+    from apig_wsgi import make_lambda_handler
+
+    from sluice.http.app import create_app
+
+    return make_lambda_handler(create_app([blueprint], https=settings.common().https))
+
+
+def handler(event: dict[str, Any], context: object) -> Any:
+    """API Gateway's proxy event (AWS Lambda)."""
+    return _wsgi()(event, context)
