@@ -90,7 +90,7 @@ def _reachable(what: str, url: str, default_port: int = 80) -> Iterator[Finding]
 def model() -> Iterator[Finding]:
     from pydantic import ValidationError
 
-    from functions.inference.errors import InferenceError
+    from functions.inference.errors import ModelFileError
     from functions.inference.loading import checked_file
     from functions.inference.settings import InferenceSettings
 
@@ -99,7 +99,7 @@ def model() -> Iterator[Finding]:
         entry, path = checked_file(wanted.model, wanted)
     except ValidationError:
         return  # said with the settings
-    except InferenceError as exc:
+    except ModelFileError as exc:
         yield problem(str(exc))
     else:
         yield ok(f"The model {entry.name}: {path}")

@@ -38,7 +38,7 @@ class System:
         self._printed = data_dir.with_name(data_dir.name + ".out")
         own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         asked = {"PORT": str(self.port), "SLUICE_DATA_DIR": str(data_dir)}
-        self._env = own | asked | GENEROUS | dict(env or {})
+        self.environment = own | asked | GENEROUS | dict(env or {})
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "System":
@@ -56,7 +56,7 @@ class System:
             self.process = subprocess.Popen(
                 ["make", "--no-print-directory", "up"],
                 cwd=ROOT,
-                env=self._env,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=subprocess.STDOUT,

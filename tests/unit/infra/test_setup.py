@@ -1,0 +1,69 @@
+"""The setup's own parts; the whole of it is what every other test stands on."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from infra.setup import llama, store
+from infra.setup.console import ProgressLine, SetupError, run
+
+
+def archive(folder: Path, member: str, content: bytes = b"#!/bin/sh\n") -> Path:
+    path = folder / "package.tgz"
+    with tarfile.open(path, "w:gz") as packed:
+        info = tarfile.TarInfo(member)
+        info.size = len(content)
+        packed.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_archive_that_is_not_the_tested_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="is not the archive this project was tested with"):
+        store._check(archive(tmp_path, store.MEMBER), store.SHA512["linux-x64"])
+
+
+def test_only_the_binary_is_unpacked_and_it_can_run(tmp_path: Path) -> None:
+    target = tmp_path / "dynoxide"
+    store._unpack(archive(tmp_path, store.MEMBER), target)
+    assert target.stat().st_mode & 0o111
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dynoxide", "package.tgz"]
+
+
+def test_archive_without_the_binary_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="has no package/dynoxide"):
+        store._unpack(archive(tmp_path, "package/other"), tmp_path / "dynoxide")
+
+
+def test_machine_without_a_build_of_the_store_is_told_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store.platform, "machine", lambda: "riscv64")
+    with pytest.raises(SetupError, match="AWS_ENDPOINT_URL"):
+        store.install(tmp_path, Path("uv"))
+
+
+def test_missing_compiler_is_a_plain_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(llama, "_answers", lambda _python: False)
+    monkeypatch.setattr(llama, "_install_wheel", lambda _python: False)
+    with pytest.raises(SetupError, match="no C\\+\\+ compiler"):
+        llama.install(tmp_path / "python", tmp_path / "log")
+
+
+def test_ninjas_lines_make_the_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    step = llama.NINJA_STEP.search("  [37/140] /usr/bin/g++ -DGGML_BUILD -o x.o -c x.cpp")
+    assert step is not None
+    line = ProgressLine("compiling")
+    line.show(int(step[1]), int(step[2]))
+    line.show(38, 140)  # too soon after the last for a log
+    line.show(140, 140)
+    shown = capsys.readouterr().err.splitlines()
+    assert [text.split()[-2] for text in shown] == ["37/140", "140/140"]
+
+
+def test_failed_command_is_told_with_its_last_lines() -> None:
+    with pytest.raises(SetupError, match=r"counting failed:\n    one\n    two"):
+        run(["sh", "-c", "echo one; echo two >&2; exit 3"], "counting")
