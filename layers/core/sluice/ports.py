@@ -274,8 +274,11 @@ class LedgerReader(Protocol):
 class RollupStore(Protocol):
     """Usage by account, day, model and API token. Reads are consistent. Errors: StoreUnavailable."""
 
-    def fold(self, record: LedgerRecord, now_ms: int) -> bool:
-        """Add a record to its roll-up and mark it, in one transaction; False when it was marked already."""
+    def fold(self, records: Sequence[LedgerRecord], now_ms: int) -> bool:
+        """Add records (1 to 99, all of one roll-up) to it and mark them, in one transaction.
+
+        False, and nothing is written, when one of them was marked already.
+        """
 
     def between(self, account_id: str, first_day: str, last_day: str) -> dict[Bucket, Amounts]:
         """Both days (`2026-11-20`) included."""

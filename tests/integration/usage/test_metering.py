@@ -65,9 +65,9 @@ def test_a_handler_that_dies_around_the_write_loses_and_doubles_nothing(
     records = some_records(world)
     fold: Callable[..., bool] = DynamoRollups.fold
 
-    def dying(self: DynamoRollups, record: LedgerRecord, now: int) -> bool:
+    def dying(self: DynamoRollups, records: list[LedgerRecord], now: int) -> bool:
         if commits:
-            fold(self, record, now)
+            fold(self, records, now)
         raise StoreUnavailable()
 
     with monkeypatch.context() as dead:

@@ -1,5 +1,8 @@
 """Metering's own decisions, over stores in memory: what is delivered again, and what never holds up the rest."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
 
 from sluice.domain.errors import StoreUnavailable
@@ -25,7 +28,7 @@ class World:
         self.records = {each.request_id: each for each in records}
         self.broken: dict[str, Exception] = {}
         self.away: set[str] = set()
-        self.gets = 0
+        self.gets = self.folds = 0
         self.folded: list[str] = []
         self.uses: list[tuple[str, int]] = []
         self.checked: list[str] = []
@@ -39,10 +42,15 @@ class World:
         self._reach("get")
         return self.records.get(request_id)
 
-    def fold(self, record: LedgerRecord, now_ms: int) -> bool:
-        if record.request_id in self.broken:
-            raise self.broken[record.request_id]
-        self.folded.append(record.request_id)
+    def fold(self, records: Sequence[LedgerRecord], now_ms: int) -> bool:
+        self.folds += 1
+        self._reach("fold")
+        for record in records:
+            if record.request_id in self.broken:
+                raise self.broken[record.request_id]
+        if {record.request_id for record in records} & set(self.folded):
+            return False
+        self.folded += [record.request_id for record in records]
         return True
 
     def used(self, account_id: str, token_id: str, used_ms: int) -> None:
@@ -111,3 +119,35 @@ def test_a_quota_that_cannot_be_checked_has_the_accounts_last_record_delivered_a
     world = World(records)
     world.away = {"check"}
     assert world.meter(records) == ["d2"]
+
+
+def test_records_of_one_roll_up_are_folded_together_each_once() -> None:
+    records = [record(place) for place in range(150)]
+    world = World(records)
+    assert world.meter([*records, *records]) == []
+    assert sorted(world.folded) == sorted(world.records)
+    assert world.folds == 2
+
+
+def test_what_another_handler_folded_meanwhile_does_not_keep_back_the_rest() -> None:
+    records = [record(place) for place in range(5)]
+    world = World(records)
+    world.folded = [records[3].request_id]
+    assert world.meter(records) == []
+    assert sorted(world.folded) == sorted(world.records)
+
+
+def test_a_store_that_goes_down_after_the_reads_is_asked_a_few_times_only() -> None:
+    records = [record(place, f"tok_{place}") for place in range(9)]
+    world = World(records)
+    world.away = {"fold"}
+    assert world.meter(records) == [f"d{place}" for place in range(9)]
+    assert world.folds == DOWN_AFTER
+
+
+def test_a_record_with_an_id_of_nobodys_making_fails_alone() -> None:
+    odd = replace(record(0), request_id="nonsense")
+    records = [record(1), odd, record(2)]
+    world = World(records)
+    assert world.meter(records) == ["d1"]
+    assert len(world.folded) == 2

@@ -64,7 +64,7 @@ class Rollups:
     def __init__(self, books: Books) -> None:
         self.books = books
 
-    def fold(self, record: LedgerRecord, now_ms: int) -> bool:
+    def fold(self, records: Sequence[LedgerRecord], now_ms: int) -> bool:
         raise NotImplementedError
 
     def between(self, account_id: str, first_day: str, last_day: str) -> dict[Bucket, Amounts]:

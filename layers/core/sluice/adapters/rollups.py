@@ -1,7 +1,7 @@
 """Roll-ups: one item a day, model and API token of an account. A derived sum: the ledger is the truth.
 
-    ledger record  ── fold ──►  ADD to the roll-up        } one transaction
-                                SET rolled_up_ms          }   if it has none
+    ledger records  ── fold ──►  ADD their sum to the roll-up   } one transaction,
+                                 SET rolled_up_ms on each       }   if none of them has one
 
 A stream delivers a record at least once, in any order. However often it comes, the mark is set once, and the amounts
 are added by the write that sets it, or not at all.
@@ -27,31 +27,34 @@ class DynamoRollups:
         self._rollups = table_prefix + "rollups"
         self._ledger = table_prefix + "ledger"
 
-    def fold(self, record: LedgerRecord, now_ms: int) -> bool:
+    def fold(self, records: Sequence[LedgerRecord], now_ms: int) -> bool:
         """Errors: StoreUnavailable, also when other transactions stayed in the way for about a second."""
-        mark = {
-            "TableName": self._ledger,
-            "Key": dynamo.item({"account_id": record.account_id, "request_id": record.request_id}),
-            "UpdateExpression": "SET rolled_up_ms = :now",
-            "ConditionExpression": IS_NOT_FOLDED,
-            "ExpressionAttributeValues": dynamo.item({":now": now_ms}),
-        }
-        amounts = amounts_of(record)
+        first = records[0]
+        amounts = sum(map(amounts_of, records), NOTHING)
         add = {
             "TableName": self._rollups,
-            "Key": self._key(record.account_id, bucket_of(record)),
+            "Key": self._key(first.account_id, bucket_of(first)),
             "UpdateExpression": "ADD " + ", ".join(f"#{name} :{name}" for name in SUMS) + " SET #schema = :schema",
             "ExpressionAttributeNames": {f"#{name}": name for name in (*SUMS, "schema")},
             "ExpressionAttributeValues": dynamo.item(
                 {f":{name}": getattr(amounts, name) for name in SUMS} | {":schema": SCHEMA}
             ),
         }
-        writes: Any = [{"Update": mark}, {"Update": add}]
+        writes: Any = [{"Update": add}, *({"Update": self._mark(record, now_ms)} for record in records)]
         try:
             dynamo.write(lambda: dynamo.client().transact_write_items(TransactItems=writes))
         except dynamo.ConditionFailed:
             return False
         return True
+
+    def _mark(self, record: LedgerRecord, now_ms: int) -> dict[str, Any]:
+        return {
+            "TableName": self._ledger,
+            "Key": dynamo.item({"account_id": record.account_id, "request_id": record.request_id}),
+            "UpdateExpression": "SET rolled_up_ms = :now",
+            "ConditionExpression": IS_NOT_FOLDED,
+            "ExpressionAttributeValues": dynamo.item({":now": now_ms}),
+        }
 
     def between(self, account_id: str, first_day: str, last_day: str) -> dict[Bucket, Amounts]:
         query: dict[str, Any] = {

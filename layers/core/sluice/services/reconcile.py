@@ -86,7 +86,7 @@ class Reconciliation:
         """Errors: StoreUnavailable."""
         match difference:
             case Unfolded(record=record):
-                self._rollups.fold(record, now_ms)
+                self._rollups.fold([record], now_ms)
             case RollupDifference(account_id, bucket, rolled, ledger):
                 self._accountant.add_to_rollup(account_id, bucket, ledger - rolled)
             case QuotaDifference(account_id, period, charged, ledger_tokens):
