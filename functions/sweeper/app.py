@@ -36,6 +36,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     done = {**asdict(swept), "requeued": requeued}
     for what in ("settled", "cleared", "failed", "requeued"):
         wiring.metrics().count(measures.SWEPT, done[what], what=what)
+    wiring.metrics().observe(measures.LEASES_SEEN, swept.leases)
     wiring.metrics().flush()
     log.info("swept", extra={**done, "seconds": (_now_ms() - started_ms) / 1000})
     return done

@@ -7,6 +7,7 @@ Kind = Literal["count", "distribution", "level"]
 
 SECONDS = (0.001, 0.002, 0.003, 0.004, 0.006, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 WRITES = (1.0, 2.0, 3.0, 4.0)
+LEASES = (0.0, 1.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 5000.0)
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,12 @@ SETTLEMENT = Measure("settlement_seconds", "distribution", "Both writes of a set
 SETTLEMENT_FAILURES = Measure("settlement_failures", "count", "Settlements left to the sweeper.")
 RUNNING = Measure("running_leases", "level", "Requests that are admitted and not settled.")
 SWEPT = Measure("swept", "count", "What the sweeper did.", ("what",))
+LEASES_SEEN = Measure(
+    "leases_seen", "distribution", "Running requests of all accounts, as each sweep finds them.", bounds=LEASES
+)
 METERED = Measure("metered_records", "count", "Ledger records that metering saw.", ("result",))
 
 MEASURES = (
     HTTP_REQUESTS, REFUSALS, ADMISSION, ADMISSION_WRITES, REQUESTS, TOKENS, FIRST_TOKEN, SETTLEMENT,
-    SETTLEMENT_FAILURES, RUNNING, SWEPT, METERED,
+    SETTLEMENT_FAILURES, RUNNING, SWEPT, LEASES_SEEN, METERED,
 )  # fmt: skip
