@@ -56,7 +56,9 @@ def transformed() -> dict[str, Any]:
         if properties.get("PackageType") == "Image":
             properties["ImageUri"] = "123456789012.dkr.ecr.us-east-1.amazonaws.com/inference:1"
     parameters = {name: one.get("Default", "https://example.com") for name, one in source["Parameters"].items()}
-    made: dict[str, Any] = transform(source, parameters, _NoManagedPolicies())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        made: dict[str, Any] = transform(source, parameters, _NoManagedPolicies())
     return made
 
 

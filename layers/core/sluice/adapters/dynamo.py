@@ -1,7 +1,7 @@
 """DynamoDB for everything but the hot path: botocore with a deadline, plain values in and out, one error when it fails.
 
 botocore and not PynamoDB or boto3's resources: the writes here are transactions and conditions on nested paths, which
-a model layer only hides, and the import is a third of a cold start cheaper. Imported lazily, for the same reason.
+a model layer only hides, and both cost more CPU to import and to call (docs/adr/0008). Imported lazily, as it is slow.
 """
 
 import random

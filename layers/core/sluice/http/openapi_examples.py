@@ -3,7 +3,7 @@
 from typing import Any
 
 EXAMPLES: dict[str, dict[str, Any]] = {
-    "registration_register": {"email": "ada@example.com", "password": "correct horse battery", "name": "Ada"},
+    "registration_sign_up": {"email": "ada@example.com", "password": "correct horse battery", "name": "Ada"},
     "accounts_log_in": {"email": "ada@example.com", "password": "correct horse battery"},
     "tokens_issue": {"name": "laptop", "expires_in": "7d"},
     "gateway_chat_completions": {"model": "demo", "messages": [{"role": "user", "content": "What is the capital of France?"}]},
