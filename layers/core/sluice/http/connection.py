@@ -1,5 +1,6 @@
 """The caller's connection under WSGI: whether it still stands, and how long it may keep us waiting."""
 
+import select
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -14,12 +15,13 @@ def watch(environ: dict[str, Any]) -> Callable[[], bool]:
     sock = environ.get("gunicorn.socket")
     if sock is None:
         return lambda: False
-    raw = getattr(sock, "_sock", sock)  # gevent's recv would wait, whatever the flags
-    flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
+    readable = select.poll()
+    readable.register(sock.fileno(), select.POLLIN)
 
     def client_gone() -> bool:
+        """A closed connection is readable and has nothing to read; a pipelined request has something."""
         try:
-            return len(raw.recv(1, flags)) == 0
+            return bool(readable.poll(0)) and len(sock.recv(1, socket.MSG_PEEK)) == 0
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
