@@ -9,7 +9,7 @@ from sluice import settings
 
 SPARE_THREADS = 128
 """For everything but /v1, whose own places (SLUICE_V1_PLACES) are fewer than the threads by this many."""
-RECEIVE_SECONDS = 20
+RECEIVE_SECONDS = 5
 """A caller that keeps us waiting in the middle of a request for this long is gone; else it would keep its thread."""
 
 _host = os.environ.get("SLUICE_HOST") or "127.0.0.1"

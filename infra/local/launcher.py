@@ -46,6 +46,7 @@ class Launcher:
     def run(self) -> None:
         """Returns after an orderly stop. Raises LaunchError."""
         began = time.monotonic()
+        os.umask(0o077)
         self._data.take()
         self._data.note(f"process {os.getpid()}, {self._config.url}")
         for number in SIGNALS:
