@@ -49,8 +49,12 @@ class UsageTotal(BaseModel):
     cost_usd: float
 
 
-class UsageRow(UsageTotal):
+class UsageRow(BaseModel):
     key: str
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
 
 
 class UsageReport(BaseModel):

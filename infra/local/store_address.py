@@ -17,9 +17,9 @@ def use_running_store(env: MutableMapping[str, str] = os.environ) -> None:
     if any(env.get(name) for name in SOMEONE_ELSES):
         return
     env["AWS_ENDPOINT_URL_DYNAMODB"] = _embedded(env)
-    env |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    env.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local")
     region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or REGION
-    env |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}  # botocore reads the second only
+    env.update(AWS_REGION=region, AWS_DEFAULT_REGION=region)  # botocore reads the second only
 
 
 def _embedded(env: MutableMapping[str, str]) -> str:

@@ -1,8 +1,10 @@
 """A command beside a running system finds its store, and never goes elsewhere than it was told."""
 
+import os
 from pathlib import Path
 
 import pytest
+from botocore.session import get_session
 
 from infra.local import supervision
 from infra.local.config import LocalConfig
@@ -20,8 +22,21 @@ def test_the_port_of_this_run_is_found(tmp_path: Path) -> None:
     env = {"SLUICE_DATA_DIR": str(tmp_path)}
     use_running_store(env)
     assert env["AWS_ENDPOINT_URL_DYNAMODB"] == "http://127.0.0.1:43210"
-    assert env["AWS_REGION"]
     assert env["AWS_ACCESS_KEY_ID"]
+
+
+def test_all_that_botocore_asks_for_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("SLUICE_DATA_DIR", str(tmp_path))
+    env = dict(os.environ)
+    use_running_store(env)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    client = get_session().create_client("dynamodb")
+    assert client.meta.endpoint_url == NO_RUN
+    client.close()
 
 
 def test_without_a_run_nothing_is_reached(tmp_path: Path) -> None:
