@@ -207,6 +207,16 @@ def test_floods_are_answered_from_memory_and_then_blocked() -> None:
     world.admission.admit(world.ask(), NOW_NS + 61 * SECOND_NS)
 
 
+def test_the_refusal_that_blocks_tells_the_blocks_wait() -> None:
+    world = World(rpm=1, concurrency=100)
+    world.admission.admit(world.ask(), NOW_NS)
+    for step in range(11):
+        world.admission._refused.get("usr_a", type("", (), {})()).last_ns = 0  # past the second it is kept for
+        wait = _told_wait(world, 100, NOW_NS + step * SECOND_NS)
+    assert world.store.grants["usr_a"].blocked_until_ms > 0
+    world.admission.admit(world.ask(), NOW_NS + (10 + wait) * SECOND_NS)
+
+
 def test_a_revocation_is_told_even_amid_refusals() -> None:
     world = World(rpm=1, concurrency=100)
     world.admission.admit(world.ask(), NOW_NS)

@@ -80,6 +80,10 @@ class Admission:
             admitted = self._admit(ask, now_ns)
         except (errors.RateLimitExceeded, errors.QuotaExceeded) as refusal:
             self._count(ask, refusal, now_ns)
+            if self._block_floods(ask.account_id, now_ns // 1_000_000):
+                raise (
+                    decide(self._seen[ask.account_id], ask, now_ns) or refusal
+                ) from refusal  # now the block is the wait
             raise
         self._forget_wait(ask.account_id)
         return admitted
@@ -178,12 +182,13 @@ class Admission:
                 self._refused.popitem(last=False)
         kept.count += 1
         kept.last, kept.last_ns, kept.last_reserve, kept.last_token = refusal, now_ns, ask.reserve_tokens, ask.token_id
-        self._block_floods(ask.account_id, kept, now_ns // 1_000_000)
 
-    def _block_floods(self, account_id: str, kept: _Refusals, now_ms: int) -> None:
-        grant = self._seen.get(account_id)
+    def _block_floods(self, account_id: str, now_ms: int) -> bool:
+        """Whether the account was blocked just now, by us or by another instance."""
+        kept, grant = self._refused[account_id], self._seen.get(account_id)
         if grant is None or grant.blocked_until_ms > now_ms or kept.count <= FLOOD_FACTOR * max(1, grant.limits.rpm):
-            return
+            return False
         kept.count = 0
         attempt = self._store.block(grant, next_block_seconds(grant, now_ms), now_ms)
         self.remember(attempt.grant)
+        return attempt.grant is not None

@@ -1,0 +1,330 @@
+"""The real admission, checkpoint and settlement, driven at random and held to the model of `model.py`.
+
+Three instances share one store, each with its own memory of accounts and its own clock, which may be off by minutes.
+Limits divide a minute's nanoseconds, so that the code's integers and the model's fractions are the same numbers.
+"""
+
+from contextlib import suppress
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from sluice.domain import errors
+from sluice.domain.admission import Ask, Grant, Limits
+from sluice.domain.ids import request_id
+from sluice.domain.ledger import LedgerRecord
+from sluice.ports import Attempt
+from sluice.services.admit import Admission, Admitted
+from sluice.services.settle import Outcome, settle, settle_abandoned
+from tests.property.model import MINUTE, SECOND, Model, month_of
+
+START_NS = 1_801_439_940 * SECOND  # 2027-01-31T23:59:00Z: a month ends within a minute
+INSTANCES = 3
+SWEEP_AFTER_NS = 10 * SECOND
+TOKENS = ("tok_a", "tok_b")
+GUESS = Limits(60, 40_000, 4, 1_000_000)  # what an instance takes for the limits of an account it has not seen
+
+limits = st.builds(
+    Limits,
+    rpm=st.sampled_from((1, 2, 3, 5, 60, 0)),
+    tpm=st.sampled_from((1, 100, 600, 1000, 40_000, 0)),
+    concurrency=st.sampled_from((1, 2, 4, 100, 0)),
+    monthly_tokens=st.sampled_from((1_000_000, 1500, 300, 50, 0)),
+)
+good_limits = limits.filter(lambda drawn: not drawn.any_zero and drawn.tpm > 1)
+instances = st.integers(0, INSTANCES - 1)
+reserves = st.sampled_from((1, 7, 40, 100, 250, 600, 1000))
+tokens = st.sampled_from(TOKENS)
+moves = st.sampled_from((1, 999_999, SECOND - 1, SECOND, 3 * SECOND, 11 * SECOND, 20 * SECOND, 45 * SECOND, MINUTE))
+
+KIND = {
+    errors.InvalidApiToken: {"caller"},
+    errors.AccountSuspended: {"caller"},
+    errors.InvalidModelRequest: {"never"},
+    errors.QuotaExceeded: {"quota"},
+    errors.RateLimitExceeded: {"requests", "tokens", "blocked", "zero"},
+    errors.TooManyConcurrentRequests: {"concurrency"},
+}
+
+
+class Lossy:
+    """A store whose answers may get lost after the write was made."""
+
+    def __init__(self, store: Any) -> None:
+        self._store, self.lose = store, False
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        def call(*args: Any) -> Any:
+            answer = method(*args)
+            if self.lose:
+                self.lose = False
+                raise errors.StoreUnavailable()
+            return answer
+
+        return call
+
+
+class AdmissionMachine(RuleBasedStateMachine):
+    """Needs of a subclass: `new_world`, `truth`, `change` and `records`."""
+
+    store: Lossy
+    account_id: str
+
+    # --- what a subclass gives
+
+    def new_world(self, grant: Grant) -> None:
+        raise NotImplementedError
+
+    def change(self, **fields: Any) -> None:
+        raise NotImplementedError
+
+    def truth(self) -> Grant:
+        raise NotImplementedError
+
+    def records(self) -> dict[str, LedgerRecord]:
+        raise NotImplementedError
+
+    # --- the world
+
+    @initialize(drawn=good_limits)
+    def begin(self, drawn: Limits) -> None:
+        self.now = START_NS
+        self.skews = [0] * INSTANCES
+        live = {token: self.now // SECOND + 86_400 * 60 for token in TOKENS}
+        year, month = month_of(self.now)
+        self.new_world(Grant("", live, "good", drawn, period=year * 100 + month))
+        self.instances = [Admission(self.store, GUESS) for _ in range(INSTANCES)]
+        self.model = Model(drawn.rpm, drawn.tpm, drawn.concurrency, drawn.monthly_tokens, (year, month))
+        self.model.live = {token: until * SECOND for token, until in live.items()}
+        self.held: dict[str, Admitted] = {}
+        self.refused_at: list[list[int]] = [[] for _ in range(INSTANCES)]
+
+    def clock(self, instance: int) -> int:
+        return self.now + self.skews[instance]
+
+    @rule(by=moves)
+    def time_passes(self, by: int) -> None:
+        self.now += by
+
+    @rule(instance=instances, skew=st.sampled_from((-3 * MINUTE, -5 * SECOND, -1, 0, 1, 5 * SECOND, 3 * MINUTE)))
+    def a_clock_is_set(self, instance: int, skew: int) -> None:
+        self.skews[instance] = skew
+
+    # --- asking
+
+    @rule(instance=instances, token=tokens, reserve=reserves)
+    def ask(self, instance: int, token: str, reserve: int) -> None:
+        self._ask(instance, token, reserve, self.clock(instance))
+
+    @rule(instance=instances, reserve=reserves, times=st.integers(2, 40))
+    def ask_again_and_again(self, instance: int, reserve: int, times: int) -> None:
+        for _ in range(times):
+            self._ask(instance, TOKENS[0], reserve, self.clock(instance))
+
+    @rule(instance=instances, token=tokens, reserve=reserves)
+    def obey_the_wait(self, instance: int, token: str, reserve: int) -> None:
+        """Ask; when told to wait, wait just that long with nothing else asked, and be admitted."""
+        refusal = self._ask(instance, token, reserve, self.clock(instance))
+        if not isinstance(refusal, errors.Throttled) or self._hopeless(reserve):
+            return
+        self.now += refusal.retry_after_seconds * SECOND
+        if isinstance(refusal, errors.TooManyConcurrentRequests):
+            return  # a hint only
+        second = self._ask(instance, token, reserve, self.clock(instance))
+        assert second is None or isinstance(second, errors.TooManyConcurrentRequests | errors.InvalidApiToken), (
+            f"told to wait {refusal.retry_after_seconds} s ({refusal}), and then: {second!r}"
+        )
+
+    def _hopeless(self, reserve: int) -> bool:
+        """What no waiting helps against."""
+        wanted = (self.model.rpm, self.model.tpm, self.model.concurrency, self.model.monthly)
+        return 0 in wanted or reserve > min(self.model.tpm, self.model.monthly)
+
+    def _ask(self, instance: int, token: str, reserve: int, now: int, ask: Ask | None = None) -> Exception | None:
+        ask = ask or Ask(self.account_id, request_id(now // 1_000_000), token, reserve, "demo", "completions", False)
+        try:
+            admitted = self.instances[instance].admit(ask, now)
+        except errors.SluiceError as refusal:
+            self._check_refusal(instance, refusal, token, reserve, now)
+            return refusal
+        finally:
+            self._note_what_the_store_did(now)
+        self._make_room(now)
+        assert self.model.problems(token, reserve, now) == set(), "admitted, and the model refuses"
+        self.model.admit(ask.request_id, token, reserve, now)
+        self.held[ask.request_id] = admitted
+        return None
+
+    def _check_refusal(self, instance: int, refusal: Exception, token: str, reserve: int, now: int) -> None:
+        if self.model.problems(token, reserve, now) == {"concurrency"}:
+            self._make_room(now)
+        problems = self.model.problems(token, reserve, now)
+        kept = self.refused_at[instance]
+        throttled = isinstance(refusal, errors.RateLimitExceeded | errors.QuotaExceeded)
+        # Answered from memory, for a second at most, while what it was refused for may just have got better.
+        remembered = throttled and any(0 <= now - at < SECOND for at in kept)
+        known = problems or "no reason"
+        assert problems & KIND[type(refusal)] or remembered, f"{refusal!r}, and the model knows {known}"
+        if throttled:
+            kept.append(now)
+
+    def _make_room(self, now: int) -> None:
+        """Admission settles expired leases when it is refused for concurrency; and only then."""
+        if len(self.model.running) >= self.model.concurrency:
+            for name in self.model.expired(now):
+                self.model.settle_interrupted(name)
+
+    def _note_what_the_store_did(self, now: int) -> None:
+        """A block for flooding comes from the code; that it had reason to is checked here."""
+        until = self.truth().blocked_until_ms * 1_000_000
+        if until == self.model.blocked_until:
+            return
+        floods = [sum(1 for at in kept if abs(now - at) < MINUTE) for kept in self.refused_at]
+        assert max(floods) + 1 > 10 * max(1, self.model.rpm), "blocked without a flood"
+        assert until >= now - now % 1_000_000 + MINUTE
+        self.model.blocked_until = until
+
+    # --- running
+
+    @rule(data=st.data(), instance=instances, used=st.integers(0, 1200), twice=st.booleans())
+    def a_request_ends(self, data: st.DataObject, instance: int, used: int, twice: bool) -> None:
+        """Also with more used than reserved, and of a holder that comes back after the sweeper settled for it."""
+        if not self.held:
+            return
+        name = data.draw(st.sampled_from(sorted(self.held)))
+        admitted = self.held.pop(name)
+        for _ in range(1 + twice):
+            _, attempt = settle(
+                self.store, self.account_id, name, admitted.lease, Outcome(200, used // 2, used - used // 2)
+            )
+        self.instances[instance].remember(attempt.grant)
+        self.model.settle(name, used)
+
+    @rule(data=st.data(), instance=instances, share=st.fractions(0, 1, max_denominator=20))
+    def a_request_goes_on(self, data: st.DataObject, instance: int, share: Fraction) -> None:
+        if not self.held:
+            return
+        name = data.draw(st.sampled_from(sorted(self.held)))
+        admitted, now = self.held[name], self.clock(instance)
+        prompt, completion = 0, int(admitted.lease.reserved_tokens * share)
+        lease = admitted.lease.with_progress(prompt, completion)
+        attempt: Attempt = self.store.checkpoint(self.account_id, name, lease, now // 1_000_000)
+        welcome = self.model.live.get(lease.token_id, 0) > now - now % SECOND and not self.model.suspended
+        assert attempt.made == (welcome and name in self.model.running)
+        if attempt.made:
+            held = self.model.running[name]
+            held.expires = now - now % 1_000_000 + 30 * SECOND
+            held.prompt, held.completion = prompt, completion
+            self.held[name] = replace(admitted, lease=lease)
+
+    @rule(data=st.data())
+    def a_holder_dies(self, data: st.DataObject) -> None:
+        if self.held:
+            del self.held[data.draw(st.sampled_from(sorted(self.held)))]
+
+    @rule(data=st.data(), share=st.fractions(0, 1, max_denominator=20))
+    def a_holder_dies_between_the_two_writes(self, data: st.DataObject, share: Fraction) -> None:
+        """Its record stands, its lease too: the sweeper gives back by the record."""
+        if not self.held:
+            return
+        name = data.draw(st.sampled_from(sorted(self.held)))
+        admitted = self.held.pop(name)
+        used = int(admitted.lease.reserved_tokens * share)
+        self.store.lose = True
+        with suppress(errors.StoreUnavailable):
+            settle(self.store, self.account_id, name, admitted.lease, Outcome(200, 0, used))
+        if name in self.model.running:
+            self.model.ledger.setdefault(name, (used, self.model.running[name].month))
+
+    @rule(instance=instances)
+    def the_sweeper_runs(self, instance: int) -> None:
+        now = self.clock(instance)
+        for name, lease in list(self.truth().leases.items()):
+            abandoned = name in self.model.expired(now, after=SWEEP_AFTER_NS)
+            assert lease.abandoned(now // 1_000_000) == abandoned
+            if abandoned:
+                settle_abandoned(self.store, self.account_id, name, lease, now // 1_000_000)
+                self.model.settle_interrupted(name)
+
+    @rule(instance=instances, reserve=reserves, again=st.booleans())
+    def an_answer_gets_lost(self, instance: int, reserve: int, again: bool) -> None:
+        """The write may be made, the instance hears nothing. Asked again with the same id it is charged once."""
+        now = self.clock(instance)
+        ask = Ask(self.account_id, request_id(now // 1_000_000), TOKENS[0], reserve, "demo", "completions", True)
+        self.store.lose = True
+        try:
+            self.instances[instance].admit(ask, now)
+            raise AssertionError("the answer was heard")
+        except errors.StoreUnavailable:
+            pass
+        except errors.Throttled as refusal:  # answered from memory: nothing was asked of the store
+            self.store.lose = False
+            self._check_refusal(instance, refusal, TOKENS[0], reserve, now)
+            return
+        made = ask.request_id in self.truth().leases
+        if made:
+            assert self.model.problems(TOKENS[0], reserve, now) == set()
+            self.model.admit(ask.request_id, TOKENS[0], reserve, now)
+        if made and again:
+            repeated = self.instances[instance].admit(ask, now)
+            assert repeated.lease == self.truth().leases[ask.request_id]
+            self.held[ask.request_id] = repeated
+
+    # --- what others do to the account
+
+    @rule(token=tokens)
+    def a_token_is_revoked(self, token: str) -> None:
+        live = {key: until for key, until in self.truth().live.items() if key != token}
+        self.change(live=live)
+        self.model.live.pop(token, None)
+
+    @rule(token=tokens, seconds=st.sampled_from((1, 60, 86_400)))
+    def a_token_is_issued(self, token: str, seconds: int) -> None:
+        until = self.now // SECOND + seconds
+        self.change(live={**self.truth().live, token: until})
+        self.model.live[token] = until * SECOND
+
+    @rule(standing=st.sampled_from(("good", "good", "suspended")))
+    def the_standing_is_set(self, standing: str) -> None:
+        self.change(standing=standing)
+        self.model.suspended = standing != "good"
+
+    @rule(drawn=st.one_of(good_limits, good_limits, limits))
+    def the_limits_are_set(self, drawn: Limits) -> None:
+        self.change(limits=drawn)
+        self.model.rpm, self.model.tpm = drawn.rpm, drawn.tpm
+        self.model.concurrency, self.model.monthly = drawn.concurrency, drawn.monthly_tokens
+
+    # --- what always holds
+
+    @invariant()
+    def the_store_is_as_the_model_says(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        grant, model = self.truth(), self.model
+        assert set(grant.leases) == set(model.running)
+        assert (grant.period, grant.period_tokens) == (model.month[0] * 100 + model.month[1], model.used)
+        records = self.records()
+        assert {n: r.total_tokens for n, r in records.items()} == {n: used for n, (used, _) in model.ledger.items()}
+        reserved = sum(lease.reserved_tokens for lease in grant.leases.values() if lease.period == grant.period)
+        half = {name for name in model.running if name in model.ledger}
+        spent = sum(r.total_tokens for n, r in records.items() if r.period == grant.period and n not in half)
+        assert grant.period_tokens == reserved + spent, "the quota is not the sum of the ledger"
+        for tat_ns, bucket in ((grant.tat_requests_ns, model.requests), (grant.tat_tokens_ns, model.tokens)):
+            free = 1 - max(0, tat_ns - self.now) / MINUTE
+            assert abs(free - float(bucket.free(self.now))) < 1e-6, "the bucket's level"
+
+    def teardown(self) -> None:
+        """Everybody dies; one sweep later nothing runs, and each admission has its one record."""
+        if not hasattr(self, "model"):
+            return
+        self.now += 24 * 60 * MINUTE
+        self.skews = [0] * INSTANCES
+        self.the_sweeper_runs(0)
+        self.the_store_is_as_the_model_says()
+        assert self.truth().leases == {}

@@ -1,0 +1,66 @@
+"""The same lives on Dynoxide: fewer, since each step is a call; what the model says of the fake holds of the store."""
+
+import os
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from sluice.adapters import dynamo
+from sluice.adapters.grant_item import limits_attribute
+from sluice.domain.admission import Grant
+from sluice.domain.ledger import LedgerRecord
+from tests.integration.admission import engines
+from tests.integration.admission.world import Account, Engine
+from tests.property.machine import AdmissionMachine, Lossy
+
+
+class OnDynoxide(AdmissionMachine):
+    engine: ClassVar[Engine]
+
+    def new_world(self, grant: Grant) -> None:
+        self.account = Account(self.engine, {})
+        self.account_id = self.account.id
+        self.account.write(live=dict(grant.live), period=grant.period, limits=limits_attribute(grant.limits))
+        self.store = Lossy(self.engine.store)
+
+    def change(self, **fields: Any) -> None:
+        """As the slow side does it: one attribute, the rest of the item as it is."""
+        for name, value in fields.items():
+            stored = limits_attribute(value) if name == "limits" else dynamo.attribute(value)
+            self.engine.client.update_item(
+                TableName="t-grants",
+                Key={"account_id": {"S": self.account_id}},
+                UpdateExpression=f"SET {name} = :value",
+                ExpressionAttributeValues={":value": stored},
+            )
+
+    def truth(self) -> Grant:
+        return self.account.grant()
+
+    def records(self) -> dict[str, LedgerRecord]:
+        return {record.request_id: record for record in self.account.records()}
+
+
+@pytest.fixture(scope="module")
+def dynoxide() -> Iterator[Engine]:
+    with engines.dynoxide() as url:
+        running = Engine("dynoxide", url)
+        yield running
+        running.close()
+
+
+def test_every_life_on_the_real_store_is_as_the_model_says(dynoxide: Engine) -> None:
+    OnDynoxide.engine = dynoxide
+    examples = int(os.environ.get("SLUICE_PROPERTY_EXAMPLES", "15"))
+    few = settings(
+        max_examples=examples,
+        stateful_step_count=30,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
+        derandomize="SLUICE_PROPERTY_EXAMPLES" not in os.environ,
+    )
+    run_state_machine_as_test(OnDynoxide, settings=few)
