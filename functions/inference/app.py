@@ -1,9 +1,11 @@
 """The WSGI app. Makes nothing heavy: the model is loaded by `InferenceService.start`, after gunicorn's fork."""
 
+import contextlib
 import logging
+import socket
 
 from flask import Flask, Response, jsonify, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 from functions.inference.answer import CallerGone
 from functions.inference.errors import InferenceError
@@ -28,6 +30,8 @@ def create_app(settings: InferenceSettings | None = None, service: InferenceServ
     app.register_blueprint(blueprint)
     app.register_error_handler(InferenceError, _known_error)
     app.register_error_handler(CallerGone, lambda _error: ("", CLIENT_CLOSED_REQUEST))
+    for stalled in (ClientDisconnected, BlockingIOError, TimeoutError):
+        app.register_error_handler(stalled, _stalled)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unknown_error)
     return app
@@ -48,6 +52,17 @@ def _http_error(error: HTTPException) -> tuple[Response, int]:
     )
     body = {"message": text, "type": "invalid_request_error", "param": None, "code": codes.get(status, "bad_request")}
     return jsonify({"error": body}), status
+
+
+def _stalled(_error: Exception) -> tuple[Response, int]:
+    """The body never came; gunicorn.conf.py gives reads their deadline. What may still come must not be taken for a
+    request, so nothing more is read from this connection."""
+    if connection := request.environ.get("gunicorn.socket"):
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RD)
+    text = "The request body did not arrive in time."
+    body = {"message": text, "type": "invalid_request_error", "param": None, "code": "request_timeout"}
+    return jsonify({"error": body}), 408
 
 
 def _unknown_error(_error: Exception) -> tuple[Response, int]:

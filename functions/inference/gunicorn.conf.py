@@ -5,10 +5,13 @@ gunicorn -c functions/inference/gunicorn.conf.py "functions.inference.app:create
 
 import os
 import signal
+import socket
+import struct
 import sys
 from types import FrameType
 from typing import Any
 
+from functions.inference.logs import QuietTimeouts
 from functions.inference.settings import InferenceSettings
 
 SPARE_THREADS = 24
@@ -31,6 +34,19 @@ worker_tmp_dir = (
     "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 )  # heartbeats in memory; the root may be read-only
 control_socket_disable = True  # else gunicorn opens ~/.gunicorn/gunicorn.ctl, and a read-only image has no such place
+
+
+def post_fork(_server: Any, worker: Any) -> None:
+    """gunicorn's threads read and write without a deadline; accepted sockets inherit the listener's."""
+    worker.log.error_log.addFilter(QuietTimeouts())
+    for listener in worker.sockets:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _interval(_settings.read_timeout_ms))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _interval(_settings.write_timeout_ms))
+
+
+def _interval(milliseconds: int) -> bytes:
+    """A `struct timeval`."""
+    return struct.pack("@ll", milliseconds // 1000, milliseconds % 1000 * 1000)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -50,6 +50,8 @@ class InferenceSettings(BaseSettings):
     """Deadline of a request that brings none."""
     drain_ms: Positive = 20_000
     """After SIGTERM, how long running requests may go on."""
+    read_timeout_ms: Positive = 15_000
+    """A caller who stops in the middle of a request is dropped."""
     write_timeout_ms: Positive = 30_000
     """A reader that takes nothing for this long is dropped."""
 

@@ -1,5 +1,6 @@
 """Starting, refusing to start, overload, draining, crashing."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -172,6 +173,20 @@ def never_reading(server: Server, fields: dict[str, Any]) -> socket.socket:
     payload = json.dumps(fields).encode()
     connection.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(payload)}\r\n\r\n".encode() + payload)
     return connection
+
+
+def test_requests_that_stop_in_the_middle_give_their_threads_back(tmp_path: Path) -> None:
+    few = {"SLUICE_INFERENCE_SLOTS": "1", "SLUICE_INFERENCE_QUEUE_SIZE": "1", "SLUICE_INFERENCE_READ_TIMEOUT_MS": "500"}
+    halves = [b"POST /v1/chat/completions HT", b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 99\r\n\r\n{"]
+    with running(tmp_path, **few) as server:  # 26 threads in all
+        host, port = server.url.removeprefix("http://").split(":")
+        with contextlib.ExitStack() as stack:
+            stuck = [stack.enter_context(socket.create_connection((host, int(port)), timeout=10)) for _ in range(80)]
+            for number, connection in enumerate(stuck):
+                connection.sendall(halves[number % 2])
+            assert server.says("What is 3 + 4?") == "7"
+            assert stuck[1].recv(99).startswith(b"HTTP/1.1 408")
+    assert "Traceback" not in (tmp_path / "inference.log").read_text()
 
 
 def test_a_single_request_passes_another_accounts_burst(tmp_path: Path) -> None:
