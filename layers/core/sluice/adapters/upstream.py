@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from sluice.adapters.http_answer import Answer
 from sluice.adapters.http_pool import Connection, Pool
 from sluice.domain import errors
 from sluice.ports import UpstreamCall
@@ -19,7 +20,7 @@ log = logging.getLogger("sluice.upstream")
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024  # of an answer that is no stream: an error, the list of models, embeddings
 MAX_LINE_BYTES = 1024 * 1024
-READ_BYTES = 65_536
+MAX_REST_BYTES = 1_024  # after the last event
 DONE = b"[DONE]"
 
 
@@ -33,7 +34,7 @@ class HttpUpstream:
     def open(self, call: UpstreamCall) -> "HttpStream":
         connection, response = self._post(call)
         if response.status != 200:
-            raise error_from(response.status, self._answer(connection, response), response.getheader("retry-after"))
+            raise error_from(response.status, self._answer(connection, response), response.headers.get(b"retry-after"))
         return HttpStream(self._pool, connection, response, call.deadline_seconds)
 
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
@@ -41,22 +42,22 @@ class HttpUpstream:
         connection, response = self._post(call)
         answer = self._answer(connection, response)
         if response.status != 200:
-            raise error_from(response.status, answer, response.getheader("retry-after"))
+            raise error_from(response.status, answer, response.headers.get(b"retry-after"))
         return answer
 
     def models(self) -> list[dict[str, Any]]:
-        connection, response = self._request("GET", "/v1/models", None, {}, 2.0)
+        connection, response = self._request("GET", "/v1/models", b"", {}, 2.0)
         answer = self._answer(connection, response)
         if response.status != 200:
-            raise error_from(response.status, answer, response.getheader("retry-after"))
+            raise error_from(response.status, answer, response.headers.get(b"retry-after"))
         return list(answer.get("data", []))
 
     def health(self) -> dict[str, Any]:
         """What the model server says of itself, whatever its status. Errors: ModelUnavailable."""
-        connection, response = self._request("GET", "/healthz", None, {}, 2.0)
+        connection, response = self._request("GET", "/healthz", b"", {}, 2.0)
         return {**self._answer(connection, response), "http_status": response.status}
 
-    def _post(self, call: UpstreamCall) -> tuple[Connection, http.client.HTTPResponse]:
+    def _post(self, call: UpstreamCall) -> tuple[Connection, Answer]:
         headers = {
             "content-type": "application/json",
             "x-request-id": call.request_id,
@@ -67,15 +68,16 @@ class HttpUpstream:
         return self._request("POST", call.path, body, headers, min(self._idle_seconds, call.deadline_seconds))
 
     def _request(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str], read_seconds: float
-    ) -> tuple[Connection, http.client.HTTPResponse]:
+        self, method: str, path: str, body: bytes, headers: dict[str, str], read_seconds: float
+    ) -> tuple[Connection, Answer]:
         """Sends once; again only where an idle connection turned out closed before a byte of an answer came."""
         for fresh in (False, True):
             connection: Connection | None = None
             try:
                 connection = self._pool.take(read_seconds, fresh=fresh)
-                connection.request(method, self._pool.path_prefix + path, body, headers)
-                return connection, connection.getresponse()
+                assert connection.sock is not None
+                connection.sock.sendall(self._head(method, path, headers, len(body)) + body)
+                return connection, Answer(connection.sock)
             except TimeoutError as exc:
                 if connection is None:
                     raise errors.ModelUnavailable() from exc  # it did not even accept
@@ -92,10 +94,16 @@ class HttpUpstream:
                 raise errors.ModelUnavailable() from exc
         raise errors.ModelUnavailable()
 
-    def _answer(self, connection: Connection, response: http.client.HTTPResponse) -> dict[str, Any]:
+    def _head(self, method: str, path: str, headers: dict[str, str], length: int) -> bytes:
+        """Paths and header values are our own: constants, numbers and ids that the server made."""
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        path, host = self._pool.path_prefix + path, self._pool.host_header
+        return f"{method} {path} HTTP/1.1\r\nhost: {host}\r\n{lines}content-length: {length}\r\n\r\n".encode("ascii")
+
+    def _answer(self, connection: Connection, response: Answer) -> dict[str, Any]:
         try:
             raw = response.read(MAX_ANSWER_BYTES)
-            if response.isclosed() and not response.will_close:
+            if response.reusable:
                 self._pool.give_back(connection)
             else:
                 connection.close()
@@ -114,7 +122,7 @@ class HttpUpstream:
 class HttpStream:
     """`sluice.ports.UpstreamStream`: server-sent events, by line, as they come."""
 
-    def __init__(self, pool: Pool, connection: Connection, response: Any, deadline_seconds: float) -> None:
+    def __init__(self, pool: Pool, connection: Connection, response: Answer, deadline_seconds: float) -> None:
         self._pool, self._connection, self._response = pool, connection, response
         self._give_up = time.monotonic() + deadline_seconds
         self._ended = False
@@ -148,7 +156,7 @@ class HttpStream:
         if time.monotonic() > self._give_up:
             raise errors.UpstreamTimeout("The request took longer than it may.")
         try:
-            return bytes(self._response.read1(READ_BYTES))
+            return self._response.read1()
         except TimeoutError as exc:
             raise errors.UpstreamTimeout() from exc
         except (OSError, http.client.HTTPException, ValueError) as exc:
@@ -163,8 +171,8 @@ class HttpStream:
         """Read the end of the chunked body, so that the connection can serve again."""
         self._ended = True
         try:
-            rest = self._response.read(READ_BYTES)
-            if self._response.isclosed() and not self._response.will_close and not rest.strip():
+            rest = self._response.read(MAX_REST_BYTES)
+            if self._response.reusable and not rest.strip():
                 self._pool.give_back(self._connection)
                 return
         except (OSError, http.client.HTTPException, ValueError):
@@ -177,7 +185,7 @@ class HttpStream:
             self._connection.close()  # the engine sees it and frees the slot
 
 
-def error_from(status: int, answer: dict[str, Any], retry_after: str | None) -> errors.SluiceError:
+def error_from(status: int, answer: dict[str, Any], retry_after: bytes | None) -> errors.SluiceError:
     """The model server's refusal as ours. What it says of itself beyond that is logged, not passed on."""
     detail = answer.get("error")
     detail = detail if isinstance(detail, dict) else {}

@@ -1,0 +1,157 @@
+"""One HTTP/1.1 answer read as it comes: what a streamed answer of a model server needs, and no more.
+
+The standard library's client parses headers as if they were mail and takes three calls a chunk: in a gateway it costs
+more than asking and reading should. Source: RFC 9112, sections 4, 6.3 and 7.1.
+"""
+
+import socket
+from http.client import BadStatusLine, HTTPException, IncompleteRead
+
+RECEIVE_BYTES = 65_536
+MAX_HEAD_BYTES = 65_536
+MAX_SIZE_LINE_BYTES = 1_024
+END_OF_HEAD = b"\r\n\r\n"
+UNTIL_CLOSED = -1
+
+
+class Answer:
+    """Errors of all: OSError (TimeoutError among them), HTTPException (BadStatusLine where nothing came at all)."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._buffer = b""
+        self._chunked = False
+        self._chunk_ends = False  # of a chunked body: the line break after a chunk's bytes is next
+        self._trailers = False  # … or its last lines
+        self.ended = False  # the body was read to its end
+        while True:  # past interim answers (100 Continue, 103 Early Hints)
+            self.status, self.headers = self._head()
+            if self.status >= 200:
+                break
+        self._frame()
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the connection may serve another request."""
+        return self.ended and not self._buffer and self._keeps_alive
+
+    def read1(self) -> bytes:
+        """The next bytes of the body as soon as there are any; b"" at its end."""
+        while not self.ended:
+            data = self._decoded()
+            if data or self.ended:
+                return data
+            received = self._sock.recv(RECEIVE_BYTES)
+            if not received:
+                if self._left == UNTIL_CLOSED:
+                    self.ended = True
+                    return b""
+                raise IncompleteRead(self._buffer)
+            self._buffer = self._buffer + received if self._buffer else received
+        return b""
+
+    def read(self, limit_bytes: int) -> bytes:
+        """The whole body. Errors: HTTPException too where it is longer than the limit."""
+        body = b""
+        while not self.ended:
+            body += self.read1()
+            if len(body) > limit_bytes:
+                raise HTTPException("answer too large")
+        return body
+
+    # --- head
+
+    def _head(self) -> tuple[int, dict[bytes, bytes]]:
+        received = self._buffer or self._sock.recv(RECEIVE_BYTES)
+        if not received:
+            raise BadStatusLine("the connection was closed before an answer")
+        while (end := received.find(END_OF_HEAD)) < 0:
+            if len(received) > MAX_HEAD_BYTES:
+                raise HTTPException("endless headers")
+            more = self._sock.recv(RECEIVE_BYTES)
+            if not more:
+                raise IncompleteRead(received)
+            received += more
+        first, *lines = received[:end].split(b"\r\n")
+        self._buffer = received[end + len(END_OF_HEAD) :]
+        version, _, rest = first.partition(b" ")
+        if not version.startswith(b"HTTP/1.") or not rest[:3].isdigit():
+            raise HTTPException("no HTTP")
+        self._version_keeps_alive = version != b"HTTP/1.0"
+        headers = {}
+        for line in lines:
+            name, _, value = line.partition(b":")
+            headers[name.lower()] = value.strip()
+        return int(rest[:3]), headers
+
+    def _frame(self) -> None:
+        """How the body's end is told (RFC 9112, section 6.3)."""
+        connection = self.headers.get(b"connection", b"").lower()
+        self._keeps_alive = self._version_keeps_alive and b"close" not in connection
+        coding, length = self.headers.get(b"transfer-encoding"), self.headers.get(b"content-length")
+        if coding is not None:
+            if coding.lower() != b"chunked":
+                raise HTTPException("a transfer coding nobody asked for")
+            self._left, self._chunked = 0, True
+        elif length is not None:
+            if not length.isdigit():
+                raise HTTPException("a length that is no number")
+            self._left = int(length)
+            self.ended = self._left == 0
+        elif self.status in (204, 304):
+            self._left, self.ended = 0, True
+        else:
+            self._left, self._keeps_alive = UNTIL_CLOSED, False
+
+    # --- body
+
+    def _decoded(self) -> bytes:
+        """What the buffer holds of the body, taken out of it."""
+        if self._chunked:
+            return self._decoded_chunks()
+        if self._left == UNTIL_CLOSED:
+            data, self._buffer = self._buffer, b""
+            return data
+        data, self._buffer = self._buffer[: self._left], self._buffer[self._left :]
+        self._left -= len(data)
+        self.ended = self._left == 0
+        return data
+
+    def _decoded_chunks(self) -> bytes:
+        buffer, at, parts = self._buffer, 0, []
+        while not self.ended:
+            if self._left:
+                piece = buffer[at : at + self._left]
+                parts.append(piece)
+                at += len(piece)
+                self._left -= len(piece)
+                if self._left:
+                    break
+                self._chunk_ends = True
+            end = buffer.find(b"\r\n", at)
+            if end < 0:
+                if len(buffer) - at > MAX_SIZE_LINE_BYTES:
+                    raise HTTPException("a chunk without a size")
+                break
+            line, at = buffer[at:end], end + 2
+            if self._chunk_ends:
+                if line:
+                    raise HTTPException("a chunk longer than it said")
+                self._chunk_ends = False
+            elif self._trailers:
+                self.ended = not line
+            else:
+                self._left = _size(line)
+                self._trailers = self._left == 0
+        self._buffer = buffer[at:]
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _size(line: bytes) -> int:
+    digits = line.partition(b";")[0].strip()
+    if not digits.isalnum():  # int() would take a sign, too
+        raise HTTPException("a chunk without a size")
+    try:
+        return int(digits, 16)
+    except ValueError as exc:
+        raise HTTPException("a chunk without a size") from exc
