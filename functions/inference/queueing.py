@@ -28,15 +28,18 @@ class FairQueue(Generic[W]):
         self._lines: dict[str, deque[W]] = {}
         self._served_at: dict[str, int] = {}
         self._turn = 0
+        self._size = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._lines.values()))
+        """Kept as a number, not counted: any thread may ask while another changes the lines."""
+        return self._size
 
     def offer(self, item: W) -> bool:
         """Take a place at the end of the account's line; False when there is none."""
-        if len(self) >= self._places or len(self._lines.get(item.account, ())) >= self._places_per_account:
+        if self._size >= self._places or len(self._lines.get(item.account, ())) >= self._places_per_account:
             return False
         self._lines.setdefault(item.account, deque()).append(item)
+        self._size += 1
         return True
 
     def peek(self, running: Counter[str]) -> W | None:
@@ -49,6 +52,7 @@ class FairQueue(Generic[W]):
         """Take a request out: it got its slot, or gave up."""
         line = self._lines[item.account]
         line.remove(item)
+        self._size -= 1
         if not line:
             del self._lines[item.account]
 

@@ -1,5 +1,7 @@
 """The loop, stepped by hand over a scripted model."""
 
+import threading
+
 import pytest
 
 from functions.inference.engine import Engine, EngineLimits
@@ -366,3 +368,25 @@ def test_a_bug_in_the_loop_fails_every_job_and_is_reported() -> None:
     assert isinstance(crashes[0], ZeroDivisionError)
     with pytest.raises(Draining):
         e.submit(job("two:"))
+
+
+def test_stats_and_submissions_from_many_threads_do_not_disturb_the_loop() -> None:
+    e = Engine(FakeBackend(SCRIPTS), EngineLimits(slots=4, queue_places=10_000))
+    e.start()
+    stop = threading.Event()
+    seen: list[int] = []
+
+    def watch() -> None:
+        while not stop.is_set():
+            seen.append(e.stats().running)
+
+    watchers = [threading.Thread(target=watch) for _ in range(3)]
+    for watcher in watchers:
+        watcher.start()
+    jobs = [e.submit(job("one:", account=str(n))) for n in range(300)]
+    assert e.drain(60.0)
+    stop.set()
+    for watcher in watchers:
+        watcher.join()
+    assert [outcome(j)[0] for j in jobs] == ["hello world"] * 300
+    assert seen

@@ -67,3 +67,12 @@ def test_accounts_that_never_come_back_are_forgotten() -> None:
         queue.remove(item)
         queue.served(item)
     assert len(queue._served_at) <= 10_001
+
+
+def test_the_length_follows_every_change() -> None:
+    queue = filled("a", "b", "a")
+    assert len(queue) == 3
+    queue.remove(queue.items()[0])
+    assert len(queue) == 2
+    drain(queue)
+    assert len(queue) == 0
