@@ -102,6 +102,7 @@ def child_environment(
         "PROMETHEUS_MULTIPROC_DIR": str(config.data_dir / "run" / "metrics"),
         "PYTHONUNBUFFERED": "1",
     }
+    child.pop("PYTHONDONTWRITEBYTECODE", None)  # every start would compile every module anew
     # A proxy meant for the internet must not see what passes between the parts on this machine.
     exempt = [part for part in (env.get("NO_PROXY") or env.get("no_proxy") or "").split(",") if part]
     child["NO_PROXY"] = child["no_proxy"] = ",".join([*exempt, LOOPBACK, "localhost"])

@@ -21,6 +21,7 @@ from infra.local.programs import Program, programs, stopping_order
 START_SECONDS = 300.0
 LEFTOVER_PATIENCE_SECONDS = 20.0
 STOP_PATIENCE_SECONDS = 60.0
+SECOND_SIGNAL_SECONDS = 1.0
 SUPERVISOR_RESTARTS = 3
 SUPERVISOR_RESTARTS_WINDOW_SECONDS = 60.0
 WATCH_EVERY_SECONDS = 1.0
@@ -177,17 +178,22 @@ class Launcher:
         processes.stop_recorded(self._data.run, stopping_order(self._programs), LEFTOVER_PATIENCE_SECONDS)
 
     def _stop(self) -> None:
-        """A second signal while this waits ends the patience: everything is killed."""
+        """A second signal, a second later or more, ends the patience: everything is killed.
+
+        The first often comes twice: from the terminal or a process manager to the group, and from make.
+        """
         if self._supervisord is None:
             return
         if self._supervisord.poll() is None:
             self._supervisord.terminate()
-        until = time.monotonic() + STOP_PATIENCE_SECONDS
-        try:
-            while self._supervisord.poll() is None and time.monotonic() < until:
+        began = time.monotonic()
+        while self._supervisord.poll() is None and time.monotonic() < began + STOP_PATIENCE_SECONDS:
+            try:
                 self._pause(0.02)
-        except _Stop:
-            self._say("killing what has not stopped yet")
+            except _Stop:
+                if time.monotonic() > began + SECOND_SIGNAL_SECONDS:
+                    self._say("killing what has not stopped yet")
+                    break
         if self._supervisord.poll() is None:
             self._supervisord.kill()
             self._supervisord.wait()

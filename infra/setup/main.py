@@ -44,7 +44,10 @@ def _set_up(wanted: str) -> None:
     uv = ENVIRONMENT / "bin" / "uv"
     say(f"installing the packages of {LOCKS[wanted].name}")
     install: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", PYTHON]
-    run([*install, "--require-hashes", "--requirements", LOCKS[wanted]], "installing the packages")
+    # Compiled now, by all cores: else the first start does it, one module after the other.
+    run(
+        [*install, "--compile-bytecode", "--require-hashes", "--requirements", LOCKS[wanted]], "installing the packages"
+    )
     llama.install(PYTHON, TOOLS / "llama-build.log")
     run([*install, "--no-deps", "--editable", ROOT], "installing the project itself")
     TOOLS.mkdir(exist_ok=True)
