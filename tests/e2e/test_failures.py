@@ -2,12 +2,12 @@
 
 import os
 import signal
-import threading
 
 import pytest
 
 from tests.e2e import people
 from tests.e2e.conftest import NewSystem
+from tests.e2e.hanging import hanging_requests
 from tests.e2e.people import ask, log_in
 
 pytestmark = pytest.mark.e2e
@@ -90,19 +90,10 @@ def test_the_model_away_is_a_503_and_the_reservation_is_given_back(new_system: N
 def test_the_account_pages_answer_while_every_place_of_v1_is_taken(new_system: NewSystem) -> None:
     system = new_system(SHORT_OF_PLACES).start()
     person = people.newcomer(system.base_url)
-    system.kill("inference", signal.SIGSTOP)  # requests to the model hang: each holds its place
-    stopped = system.pid("inference")
-    waiting = [threading.Thread(target=ask, args=(person, "What is 3 + 4?")) for _ in range(2)]
-    try:
-        for thread in waiting:
-            thread.start()
-        system.wait_until(lambda: ask(person, "What is 3 + 4?").status_code == 503)
+    with hanging_requests(system, person, 2):
         refused = ask(person, "What is 3 + 4?")
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
+        assert int(refused.headers["Retry-After"]) >= 1
         assert person.call("GET", "/account").status_code == 200
         assert log_in(system.base_url, person.email).call("GET", "/tokens").status_code == 200
-    finally:
-        os.kill(stopped, signal.SIGCONT)
-        for thread in waiting:
-            thread.join(60)
     system.wait_until(lambda: ask(person, "What is 3 + 4?").status_code == 200)

@@ -8,6 +8,7 @@ import requests
 
 from tests.e2e import people
 from tests.e2e.conftest import NewSystem
+from tests.e2e.hanging import hanging_requests
 from tests.e2e.people import ask
 
 pytestmark = pytest.mark.e2e
@@ -68,23 +69,11 @@ def test_quota_of_the_month(new_system: NewSystem) -> None:
 def test_concurrent_requests(new_system: NewSystem) -> None:
     system = new_system({"SLUICE_DEFAULT_CONCURRENCY": "2"}).start()
     person = people.newcomer(system.base_url)
-    text = "Explain what an API is."
-    with requests.Session() as reader:
-        running = [_open_stream(reader, person, text) for _ in range(2)]
+    with hanging_requests(system, person, 2):
         refused = ask(person, "What is 3 + 4?")
-        for stream in running:
-            stream.close()
-    if refused.status_code == 200:
-        pytest.skip("the demo model finished both streams before a third request could meet them")
-    assert refused.json()["error"]["code"] == "too_many_concurrent_requests"
-    assert refused.headers["Retry-After"] == "1"
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_concurrent_requests")
+        assert refused.headers["Retry-After"] == "1"
     system.wait_until(lambda: ask(person, "What is 3 + 4?").status_code == 200)
-
-
-def _open_stream(session: requests.Session, person: people.Person, text: str) -> requests.Response:
-    body = {"model": "demo", "messages": [{"role": "user", "content": text}], "stream": True}
-    headers = {"Authorization": f"Bearer {person.api_token}"}
-    return session.post(person.base_url + "/v1/chat/completions", json=body, headers=headers, stream=True, timeout=30)
 
 
 def test_zero_means_none_allowed(new_system: NewSystem) -> None:

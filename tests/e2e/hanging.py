@@ -1,0 +1,34 @@
+"""Requests that hang: the model server is stopped in its tracks, so each holds its place and its lease."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.e2e.people import Person, ask
+from tests.e2e.system import System
+
+
+@contextmanager
+def hanging_requests(system: System, person: Person, count: int) -> Iterator[None]:
+    """Inside, `count` requests of `person` are admitted and wait for a model that does not answer."""
+    assert ask(person, "What is 3 + 4?").status_code == 200  # the gateway knows its models
+    group = os.getpgid(system.pid("inference"))  # gunicorn's master and its worker
+    os.killpg(group, signal.SIGSTOP)
+    waiting = [threading.Thread(target=ask, args=(person, "What is 3 + 4?")) for _ in range(count)]
+    try:
+        for thread in waiting:
+            thread.start()
+        system.wait_until(lambda: reserved(person) >= count, 10)
+        yield
+    finally:
+        os.killpg(group, signal.SIGCONT)
+        for thread in waiting:
+            thread.join(60)
+
+
+def reserved(person: Person) -> int:
+    """Requests that run now, as the metrics tell."""
+    answer = person.call("GET", "/metrics").text
+    return int(sum(float(line.split()[-1]) for line in answer.splitlines() if line.startswith("sluice_running_leases")))
