@@ -28,6 +28,8 @@ class LoadOptions:
 
     mmap: bool = True
     gpu_layers: int = 0
+    metadata_only: bool = False
+    """No weights: only to ask about the model's shape."""
     check_tensors: bool = False
     """Look for numbers that are none in the weights: for files that nobody vouched for, as it reads all of them."""
 
@@ -44,6 +46,7 @@ def load_model(path: Path, options: LoadOptions) -> Any:
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = options.gpu_layers
     params.load_mode = llama_cpp.LLAMA_LOAD_MODE_MMAP if options.mmap else llama_cpp.LLAMA_LOAD_MODE_NONE
+    params.no_alloc = options.metadata_only
     params.check_tensors = options.check_tensors
     model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
     if not model:

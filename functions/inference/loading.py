@@ -22,6 +22,7 @@ from functions.inference.modelfile import check_model_file, expected_sha256
 from functions.inference.prompts import PromptTokenizer
 from functions.inference.s3_model import bring, is_s3
 from functions.inference.settings import InferenceSettings, usable_cpus
+from functions.inference.vram import capped_layers
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +135,14 @@ class Loader:
             if not vouched:
                 log.warning("nobody vouched for %s: there is no SHA-256 to compare it with", path)
             require_room(entry.name, path.stat().st_size, self._budget_bytes)
-            options = LoadOptions(self._settings.mmap, self._settings.gpu_layers, check_tensors=not vouched)
+            settings = self._settings
+            layers = capped_layers(
+                path,
+                wanted_layers=settings.gpu_layers,
+                vram_bytes=settings.vram_mib << 20,
+                context_tokens=settings.slots * settings.context_tokens,
+            )
+            options = LoadOptions(settings.mmap, layers, check_tensors=not vouched)
             self._handles[path] = load_model(path, options)
             self._spend(path.stat().st_size)
         return self._handles[path]

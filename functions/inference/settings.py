@@ -34,7 +34,9 @@ class InferenceSettings(BaseSettings):
     step_target_ms: Positive = 100
     """Prompt chunks shrink until one decode call takes about this long: what a cancellation may have to wait."""
     gpu_layers: int = 0
-    """Layers kept on a GPU (builds that have one); -1 means all. Fewer layers are the cap on video memory."""
+    """Layers kept on a GPU (builds that have one); -1 means all that fit."""
+    vram_mib: Annotated[int, Field(ge=0)] = 0
+    """Cap on video memory: layers beyond it stay with the processor; 0 means none."""
     memory_mib: Annotated[int, Field(ge=0)] = 0
     """Budget for weights and contexts of all models together; 0 means what the machine has free."""
     load: Literal["eager", "lazy"] = "eager"

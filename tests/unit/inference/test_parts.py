@@ -29,6 +29,7 @@ from functions.inference.prompts import PromptTokenizer
 from functions.inference.rate import ServiceRate
 from functions.inference.shapes import ChatShape, ResponseHead
 from functions.inference.slots import Slot
+from functions.inference.vram import layers_within
 from tests.unit.inference.fake_backend import FakeBackend, job, tokens
 
 NOBODY = Caller({}, 1.0)
@@ -197,6 +198,14 @@ def test_what_does_not_fit_is_refused() -> None:
     require_room("m", 10, None)
     with pytest.raises(ModelFileError, match="does not fit"):
         require_room("m", 11, OVERHEAD_BYTES + 10)
+
+
+@pytest.mark.parametrize(
+    ("vram_mib", "wanted", "layers"),
+    [(0, -1, 0), (300, -1, 0), (800, -1, 12), (800, 5, 5), (9000, -1, 25), (9000, 99, 25)],
+)
+def test_layers_stay_within_the_cap_on_video_memory(vram_mib: int, wanted: int, layers: int) -> None:
+    assert layers_within(vram_mib << 20, needed_bytes=1000 << 20, layers=24, wanted_layers=wanted) == layers
 
 
 def test_every_error_has_a_face_and_an_envelope() -> None:
