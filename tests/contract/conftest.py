@@ -86,5 +86,5 @@ def _raise_limits(prefix: str, account_id: str) -> None:
         TableName=prefix + "grants",
         Key={"account_id": {"S": account_id}},
         UpdateExpression="SET limits = :limits",
-        ExpressionAttributeValues={":limits": {"M": limits}},  # type: ignore[dict-item]
+        ExpressionAttributeValues={":limits": {"M": limits}},
     )

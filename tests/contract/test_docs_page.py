@@ -1,0 +1,54 @@
+"""`/docs` and `/openapi.json` as they are served: everything from here, nothing inline, nothing else of the disk."""
+
+import json
+import re
+
+import pytest
+from flask.testing import FlaskClient
+
+from functions.web import app as web
+from infra.openapi import TARGET
+from sluice.http.app import create_app
+
+
+@pytest.fixture
+def client() -> FlaskClient:
+    return create_app([web.blueprint]).test_client()
+
+
+def test_document_is_served_and_not_sent_twice(client: FlaskClient) -> None:
+    first = client.get("/openapi.json")
+    assert first.json == json.loads(TARGET.read_text())
+    again = client.get("/openapi.json", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+
+
+def test_page_allows_no_inline_script_and_no_other_host(client: FlaskClient) -> None:
+    with client.get("/docs") as page:
+        policy = page.headers["Content-Security-Policy"]
+        html = page.get_data(as_text=True)
+    assert "unsafe" not in policy and "http" not in policy and "default-src 'none'" in policy
+    assert re.findall(r"<script(?![^>]*\bsrc=)", html) == []
+    assert re.findall(r"\bstyle=|\bon[a-z]+=|<style", html) == []
+
+
+def test_every_asset_of_the_page_is_served_from_here(client: FlaskClient) -> None:
+    with client.get("/docs") as page:
+        addresses = re.findall(r'(?:src|href)="([^"]+)"', page.get_data(as_text=True))
+    local = [address for address in addresses if not address.startswith("data:")]
+    assert local and all("//" not in address for address in local)
+    for address in local:
+        with client.get("/" + address) as asset:
+            assert asset.status_code == 200, address
+
+
+def test_trailing_slash_leads_to_the_page_whose_links_are_relative(client: FlaskClient) -> None:
+    answer = client.get("/docs/")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "../docs")
+
+
+@pytest.mark.parametrize("path", ["/docs/../app.py", "/docs/..%2fapp.py", "/docs/%2e%2e/app.py", "/docs//etc/passwd"])
+def test_nothing_outside_the_folder_is_served(client: FlaskClient, path: str) -> None:
+    with client.get(path) as answer:
+        assert answer.status_code in (308, 404)
+        assert b"Blueprint" not in answer.data and b"root:" not in answer.data

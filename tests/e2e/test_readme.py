@@ -1,0 +1,31 @@
+"""What README.md tells people to paste works as pasted."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.e2e.system import System
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+MARKED = re.compile(r"<!-- run by tests/e2e/test_readme\.py -->\n```(\w+)\n(.*?)```", re.DOTALL)
+
+
+def test_the_pasted_examples_answer(system: System) -> None:
+    blocks = {
+        language: block.replace("http://127.0.0.1:8080", system.base_url) for language, block in MARKED.findall(README)
+    }
+    assert set(blocks) == {"sh", "python"}
+    script = f"{blocks['sh']}\necho\n{sys.executable} - <<'EOF'\n{blocks['python']}\nEOF\n"
+    done = subprocess.run(["bash", "-eu", "-c", script], capture_output=True, text=True, timeout=60, env=_environment())
+    assert done.returncode == 0, done.stderr
+    assert '"verification_sent"' in done.stdout and '"verified"' in done.stdout
+    assert "The capital of France is Paris." in done.stdout
+    assert done.stdout.rstrip().endswith("17")
+
+
+def _environment() -> dict[str, str]:
+    """A terminal of somebody who has set nothing."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("SLUICE_", "OPENAI_", "AWS_"))}
+    return own | {"PATH": f"{Path(sys.executable).parent}:{own['PATH']}", "no_proxy": "127.0.0.1"}
