@@ -61,7 +61,8 @@ def _finish(response: Response) -> Response:
     """A streamed answer outlives the request: its place is free when the last byte is sent or the caller is gone."""
     grant = wiring.gateway().admission.seen(g.rate_account) if "rate_account" in g else None
     if grant is not None:  # admitted or limited
-        response.headers.update(rate_headers(grant, wiring.gateway().clock()))
+        for name, value in rate_headers(grant, wiring.gateway().clock()).items():
+            response.headers.add(name, value)  # nobody else sets these: no need to look for them, as `update` does
     places = g.pop("v1_place", None)
     if places is not None:
         response.call_on_close(places.leave)

@@ -1,7 +1,6 @@
 """The grant as DynamoDB JSON and back. Lease keys are one letter: the item must stay under 1 KB (one write unit)."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from sluice.domain.admission import Grant, Limits
@@ -36,7 +35,14 @@ def lease_attribute(lease: Lease) -> dict[str, Any]:
 
 
 def limits_attribute(limits: Limits) -> dict[str, Any]:
-    return {"M": {name: number(value) for name, value in asdict(limits).items()}}
+    return {
+        "M": {
+            "rpm": number(limits.rpm),
+            "tpm": number(limits.tpm),
+            "concurrency": number(limits.concurrency),
+            "monthly_tokens": number(limits.monthly_tokens),
+        }
+    }
 
 
 def lease_from(attribute: Item) -> Lease:

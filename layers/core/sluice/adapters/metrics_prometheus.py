@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -26,21 +27,26 @@ class PrometheusMetrics:
             Path(os.environ[SHARED_FOLDER]).mkdir(parents=True, exist_ok=True)
         self._registry = CollectorRegistry()
         self._collectors = {measure.name: self._collector(measure) for measure in MEASURES}
+        self._labelled: dict[tuple[str, ...], Any] = {}  # the library's own look-up takes several times as long
 
     def count(self, measure: Measure, amount: int = 1, **labels: str) -> None:
-        counter = self._collectors[measure.name]
-        assert isinstance(counter, Counter)
-        (counter.labels(**labels) if labels else counter).inc(amount)
+        self._of(measure, labels).inc(amount)
 
     def observe(self, measure: Measure, value: float, **labels: str) -> None:
-        histogram = self._collectors[measure.name]
-        assert isinstance(histogram, Histogram)
-        (histogram.labels(**labels) if labels else histogram).observe(value)
+        self._of(measure, labels).observe(value)
 
     def change(self, measure: Measure, by: int, **labels: str) -> None:
-        gauge = self._collectors[measure.name]
-        assert isinstance(gauge, Gauge)
-        (gauge.labels(**labels) if labels else gauge).inc(by)
+        self._of(measure, labels).inc(by)
+
+    def _of(self, measure: Measure, labels: Mapping[str, str]) -> Any:
+        """The collector's child for these labels. Two threads may both look it up: they get the same."""
+        if not labels:
+            return self._collectors[measure.name]
+        key = (measure.name, *labels, *labels.values())
+        found = self._labelled.get(key)
+        if found is None:
+            found = self._labelled[key] = self._collectors[measure.name].labels(**labels)
+        return found
 
     def flush(self) -> None:
         """Prometheus comes and asks."""

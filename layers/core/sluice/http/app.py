@@ -10,6 +10,13 @@ from sluice.domain.ids import request_id
 from sluice.http import connection, errors
 
 MAX_BODY_BYTES = 1024 * 1024
+DEFAULT_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
 VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -37,14 +44,14 @@ def _begin() -> None:
 
 
 def _finish(response: Response) -> Response:
-    headers = response.headers
     # Set early if at all: a request refused before `_begin` (none today) would otherwise have no id.
-    headers.setdefault("x-request-id", g.get("request_id", ""))
+    wanted = {"x-request-id": g.get("request_id", ""), **DEFAULT_HEADERS}
     if errors.is_openai_path(request.path):
-        headers.setdefault("x-sluice-request-id", g.get("server_request_id", ""))
-    headers.setdefault("X-Content-Type-Options", "nosniff")
-    headers.setdefault("Referrer-Policy", "same-origin")
-    headers.setdefault("X-Frame-Options", "DENY")
-    headers.setdefault("Cache-Control", "no-store")
-    headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+        wanted["x-sluice-request-id"] = g.get("server_request_id", "")
+    headers = response.headers
+    # Not `setdefault`, which looks through all headers each time: a quarter of what this process adds to an answer.
+    there = {name.lower() for name, _ in headers}
+    for name, value in wanted.items():
+        if name.lower() not in there:
+            headers.add(name, value)
     return response
