@@ -51,8 +51,12 @@ class DynamoHttp:
         self._request_line = f"POST {self._pool.path_prefix}/ HTTP/1.1\r\n".encode()
         self._sign = sign
 
-    def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        """One DynamoDB call. Every write made through here is safe to repeat: its condition or key makes it so."""
+    def call(self, operation: str, request: dict[str, Any], *, patient: bool = True) -> dict[str, Any]:
+        """One DynamoDB call. Every write made through here is safe to repeat: its condition or key makes it so.
+
+        `patient=False` does not repeat what was only met with silence: the store may yet do it, after the repetition
+        and all that followed from it. That matters to an admission alone, whose lease may be settled by then.
+        """
         body = json.dumps(request, separators=(",", ":")).encode()
         target = "DynamoDB_20120810." + operation
         give_up = time.monotonic() + DEADLINE_SECONDS
@@ -65,6 +69,11 @@ class DynamoHttp:
                 time.sleep(pause)
             try:
                 status, answer = self._send(target, body)
+            except TimeoutError as exc:
+                problem = str(exc)
+                if not patient:
+                    break
+                continue
             except (OSError, http.client.HTTPException, ValueError) as exc:
                 problem = f"{type(exc).__name__}: {exc}"
                 continue
@@ -95,11 +104,13 @@ class DynamoHttp:
         again = False
         try:
             assert connection.sock is not None
-            status, raw, again = call(connection.sock, head, body)
+            status, raw, again = call(connection.sock, head, body, READ_SECONDS)
         finally:
             if again:
                 self._pool.give_back(connection)
             else:
                 connection.close()
-        answer = json.loads(raw) if raw else {}
-        return status, answer if isinstance(answer, dict) else {}
+        answer = json.loads(raw)
+        if not isinstance(answer, dict):
+            raise ValueError("no JSON object")
+        return status, answer

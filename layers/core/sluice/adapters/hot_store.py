@@ -44,7 +44,7 @@ class HotStore:
         return grant_from(answer["Item"]) if "Item" in answer else None
 
     def admit(self, ask: Ask, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Attempt:
-        return self._update(expressions.admission(ask, guess, forms, lease, now_ns))
+        return self._update(expressions.admission(ask, guess, forms, lease, now_ns), patient=False)
 
     def checkpoint(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
         return self._update(expressions.checkpoint(account_id, request_id, lease, now_ms))
@@ -55,9 +55,9 @@ class HotStore:
     def block(self, grant: Grant, seconds: int, now_ms: int) -> Attempt:
         return self._update(expressions.block(grant, seconds, now_ms))
 
-    def _update(self, write: dict[str, Any]) -> Attempt:
+    def _update(self, write: dict[str, Any], *, patient: bool = True) -> Attempt:
         try:
-            answer = self._client.call("UpdateItem", {"TableName": self._grants, **write})
+            answer = self._client.call("UpdateItem", {"TableName": self._grants, **write}, patient=patient)
         except ConditionFailed as failed:
             return Attempt(False, grant_from(failed.item) if failed.item else None)
         return Attempt(True, grant_from(answer["Attributes"]))

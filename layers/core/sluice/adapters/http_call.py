@@ -5,6 +5,7 @@ The standard library's client parses headers as if they were mail, which costs m
 """
 
 import socket
+import time
 from http.client import BadStatusLine, IncompleteRead
 
 RECEIVE_BYTES = 65_536
@@ -13,12 +14,14 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 END_OF_HEAD = b"\r\n\r\n"
 
 
-def call(sock: socket.socket, head: bytes, body: bytes) -> tuple[int, bytes, bool]:
-    """Send `head` (request line and headers, without `content-length`) and `body`.
+def call(sock: socket.socket, head: bytes, body: bytes, seconds: float) -> tuple[int, bytes, bool]:
+    """Send `head` (request line and headers, without `content-length`) and `body`. An answer not whole after `seconds`
+    is given up, also where it keeps coming byte by byte; a silence is cut by the socket's own timeout.
 
     → status, body, whether the connection may serve again. Errors: OSError, BadStatusLine (nothing came: the peer had
     closed), IncompleteRead, ValueError (no HTTP).
     """
+    until = time.monotonic() + seconds
     sock.sendall(b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body))
     received = sock.recv(RECEIVE_BYTES)
     if not received:
@@ -26,15 +29,15 @@ def call(sock: socket.socket, head: bytes, body: bytes) -> tuple[int, bytes, boo
     while (end := received.find(END_OF_HEAD)) < 0:
         if len(received) > MAX_HEAD_BYTES:
             raise ValueError("endless headers")
-        received += _more(sock, received)
+        received += _more(sock, received, until)
     head_lines = received[:end].lower().split(b"\r\n")
-    status = int(head_lines[0].split(b" ", 2)[1])
+    status = int(head_lines[0].partition(b" ")[2][:3])  # ValueError where that is no status line
     headers = dict(_header(line) for line in head_lines[1:])
     rest = received[end + len(END_OF_HEAD) :]
     if headers.get(b"transfer-encoding") == b"chunked":
-        content = _chunked(sock, rest)
+        content = _chunked(sock, rest, until)
     else:
-        content = _sized(sock, rest, int(headers[b"content-length"]) if b"content-length" in headers else 0)
+        content = _sized(sock, rest, int(headers[b"content-length"]) if b"content-length" in headers else 0, until)
     return status, content, headers.get(b"connection") != b"close"
 
 
@@ -43,32 +46,34 @@ def _header(line: bytes) -> tuple[bytes, bytes]:
     return name, value.strip()
 
 
-def _more(sock: socket.socket, so_far: bytes) -> bytes:
+def _more(sock: socket.socket, so_far: bytes, until: float) -> bytes:
+    if time.monotonic() > until:
+        raise TimeoutError("the answer takes too long")
     received = sock.recv(RECEIVE_BYTES)
     if not received:
         raise IncompleteRead(so_far)
     return received
 
 
-def _sized(sock: socket.socket, rest: bytes, length: int) -> bytes:
+def _sized(sock: socket.socket, rest: bytes, length: int, until: float) -> bytes:
     if length > MAX_BODY_BYTES:
         raise ValueError("answer too large")
     while len(rest) < length:
-        rest += _more(sock, rest)
+        rest += _more(sock, rest, until)
     return rest[:length]
 
 
-def _chunked(sock: socket.socket, rest: bytes) -> bytes:
+def _chunked(sock: socket.socket, rest: bytes, until: float) -> bytes:
     content = b""
     while True:
         while b"\r\n" not in rest:
-            rest += _more(sock, rest)
+            rest += _more(sock, rest, until)
         size_line, rest = rest.split(b"\r\n", 1)
         size = int(size_line.split(b";")[0], 16)
         if size + len(content) > MAX_BODY_BYTES:
             raise ValueError("answer too large")
         while len(rest) < size + 2:
-            rest += _more(sock, rest)
+            rest += _more(sock, rest, until)
         if size == 0:
             return content  # no trailers are sent to us
         content, rest = content + rest[:size], rest[size + 2 :]

@@ -1,0 +1,219 @@
+"""The store behind a bad network: nothing is charged twice, no record is lost, and it recovers by itself."""
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from sluice.adapters import dynamo_http
+from sluice.adapters.hot_store import HotStore
+from sluice.domain import errors
+from sluice.domain.leases import LEASE_MS
+from sluice.services.admit import Admission, Admitted
+from sluice.services.settle import Outcome, settle, settle_abandoned
+from tests.chaos import proxy as faults
+from tests.chaos.proxy import FaultProxy, fault_proxy
+from tests.integration.admission import engines
+from tests.integration.admission.world import DEFAULTS, NOW_MS, NOW_NS, Account, Engine, close, hot_store
+
+DEAD_MS = NOW_MS + LEASE_MS + 10_000
+BROKEN_ONCE = (
+    faults.CUT_BEFORE,
+    faults.CUT_AFTER,
+    faults.CUT_AMID,
+    faults.THROTTLE,
+    faults.FAIL,
+    faults.GARBAGE,
+    faults.EMPTY,
+    faults.SLOW,
+)
+BROKEN_FOR_LONG = (*BROKEN_ONCE[:-1], faults.REFUSE, faults.BLACKHOLE, faults.DRIBBLE)
+# All attempts together, and the one call that may be under way when the time is over.
+LONGEST_SECONDS = dynamo_http.DEADLINE_SECONDS + dynamo_http.READ_SECONDS + dynamo_http.CONNECT_SECONDS
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    with engines.dynoxide() as url:
+        running = Engine("dynoxide", url)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def proxy(engine: Engine) -> Iterator[FaultProxy]:
+    with fault_proxy(int(urlsplit(engine.url).port or 0)) as running:
+        yield running
+
+
+@pytest.fixture
+def store(proxy: FaultProxy) -> Iterator[HotStore]:
+    """The hot client, with the proxy in its way. Arranging and looking go straight to the engine."""
+    through = hot_store(proxy.url)
+    yield through
+    close(through)
+
+
+def _admit(store: HotStore, account: Account, tokens: int = 100) -> Admitted:
+    return Admission(store, account.limits).admit(account.ask(tokens), NOW_NS)
+
+
+def _warm(store: HotStore, account: Account) -> None:
+    """A connection in the pool, so that what is cut is one that served before."""
+    store.grant(account.id)
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["new connection", "kept connection"])
+@pytest.mark.parametrize("fault", BROKEN_ONCE)
+def test_an_admission_that_meets_a_fault_is_charged_once(
+    engine: Engine, proxy: FaultProxy, store: HotStore, fault: str, warm: bool
+) -> None:
+    account = engine.account()
+    if warm:
+        _warm(store, account)
+    proxy.once(fault, "UpdateItem")
+    admitted = _admit(store, account)
+    grant = account.grant()
+    assert (grant.period_tokens, list(grant.leases)) == (100, [admitted.ask.request_id])
+    assert grant.tat_tokens_ns == NOW_NS + admitted.lease.charged_tokens_ns
+    assert ("UpdateItem", fault) in proxy.seen
+
+
+@pytest.mark.parametrize("operation", ["PutItem", "UpdateItem"])
+@pytest.mark.parametrize("fault", BROKEN_ONCE)
+def test_a_settlement_that_meets_a_fault_is_made_once(
+    engine: Engine, proxy: FaultProxy, store: HotStore, fault: str, operation: str
+) -> None:
+    account = engine.account()
+    admitted = _admit(store, account)
+    proxy.once(fault, operation)
+    record, _ = settle(store, account.id, admitted.ask.request_id, admitted.lease, Outcome(200, 20, 30))
+    assert account.records() == [record]
+    assert (account.grant().leases, account.grant().period_tokens) == ({}, 50)
+    assert account.grant().tat_tokens_ns == NOW_NS + admitted.lease.charged_tokens_ns // 2
+    assert (operation, fault) in proxy.seen
+
+
+@pytest.mark.parametrize("fault", BROKEN_FOR_LONG)
+def test_a_store_that_stays_broken_is_unavailable_in_time_and_recovers_alone(
+    engine: Engine, proxy: FaultProxy, store: HotStore, fault: str
+) -> None:
+    account = engine.account()
+    _warm(store, account)
+    proxy.always(fault)
+    started = time.monotonic()
+    with pytest.raises(errors.StoreUnavailable):
+        _admit(store, account)
+    assert time.monotonic() - started <= LONGEST_SECONDS + 1
+
+    proxy.always(faults.PASS)
+    _admit(store, account)
+    # What the broken store did without telling is a lease of its own: the sweeper makes it a record, not a charge.
+    for identifier, lease in account.grant().leases.items():
+        settle_abandoned(store, account.id, identifier, lease, DEAD_MS)
+    assert (account.grant().leases, account.grant().period_tokens) == ({}, 0)
+    assert all(record.total_tokens == 0 for record in account.records())
+
+
+@pytest.mark.parametrize("fault", [faults.CUT_AFTER, faults.CUT_BEFORE, faults.THROTTLE])
+def test_a_settlement_the_store_never_answers_is_left_whole_for_the_sweeper(
+    engine: Engine, proxy: FaultProxy, store: HotStore, fault: str
+) -> None:
+    account = engine.account()
+    admitted = _admit(store, account)
+    proxy.always(fault)
+    with pytest.raises(errors.StoreUnavailable):
+        settle(store, account.id, admitted.ask.request_id, admitted.lease, Outcome(200, 20, 30))
+    proxy.always(faults.PASS)
+
+    settle_abandoned(store, account.id, admitted.ask.request_id, admitted.lease, DEAD_MS)
+
+    (record,) = account.records()
+    # After `cut after` the gateway's own record had been written: it stands, and it is what was charged.
+    assert record.total_tokens == (50 if fault == faults.CUT_AFTER else 0)
+    assert (account.grant().leases, account.grant().period_tokens) == ({}, record.total_tokens)
+
+
+def test_a_request_the_store_sees_only_after_we_gave_up_is_not_charged_twice(
+    engine: Engine, proxy: FaultProxy, store: HotStore
+) -> None:
+    """The late copy arrives when its twin has been admitted and settled: it must not take anything any more."""
+    account, admission = engine.account(), Admission(store, DEFAULTS)
+    admission.admit(account.ask(100), NOW_NS)  # both buckets are busy now, and so is the late copy's form
+    proxy.once(faults.LATE, "UpdateItem")
+    try:
+        admitted = admission.admit(account.ask(100), NOW_NS)
+        settle(store, account.id, admitted.ask.request_id, admitted.lease, Outcome(200, 20, 30))
+    except errors.StoreUnavailable:
+        pass  # giving up is fine
+    time.sleep(faults.LATE_SECONDS)
+    for identifier, lease in account.grant().leases.items():
+        settle_abandoned(store, account.id, identifier, lease, DEAD_MS)
+    grant = account.grant()
+    assert grant.leases == {}
+    assert grant.period_tokens == sum(record.total_tokens for record in account.records())
+
+
+def test_under_load_through_a_bad_network_everything_adds_up(
+    engine: Engine, proxy: FaultProxy, store: HotStore
+) -> None:
+    """Every second call meets a fault. Who was admitted has a record; what was charged is the sum of the records."""
+    account = engine.account(rpm=100_000, tpm=10_000_000, concurrency=1000)
+    dice = random.Random(7)
+    bad = (faults.CUT_BEFORE, faults.CUT_AFTER, faults.CUT_AMID, faults.THROTTLE, faults.FAIL)
+    proxy.fault = lambda operation: dice.choice(bad) if operation != "connect" and dice.random() < 0.5 else faults.PASS
+    admission = Admission(store, account.limits)
+    told: list[str] = []
+
+    def run() -> None:
+        for _ in range(12):
+            try:
+                admitted = admission.admit(account.ask(100), NOW_NS)
+            except errors.Unavailable:
+                continue
+            told.append(admitted.ask.request_id)
+            for _ in range(3):
+                try:
+                    settle(store, account.id, admitted.ask.request_id, admitted.lease, Outcome(200, 20, 30))
+                except errors.StoreUnavailable:
+                    continue
+                break
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    proxy.always(faults.PASS)
+    for identifier, lease in account.grant().leases.items():
+        settle_abandoned(store, account.id, identifier, lease, DEAD_MS)
+
+    records = account.records()
+    assert len(told) > 30
+    assert set(told) <= {record.request_id for record in records}
+    assert account.grant().leases == {}
+    assert account.grant().period_tokens == sum(record.total_tokens for record in records)
+
+
+def test_connections_are_kept_and_a_restarted_store_is_found_again(engine: Engine, proxy: FaultProxy) -> None:
+    account = engine.account()
+    store = hot_store(proxy.url)
+    for _ in range(20):
+        store.grant(account.id)
+    assert proxy.connections == 1
+
+    port = engines.free_port()
+    moved = hot_store(f"http://127.0.0.1:{port}")
+    with engines.process(engines.dynoxide_command(port), port):
+        Engine("first", f"http://127.0.0.1:{port}").close()
+        assert moved.grant("usr_nobody") is None
+    with pytest.raises(errors.StoreUnavailable):
+        moved.grant("usr_nobody")
+    with engines.process(engines.dynoxide_command(port), port):
+        Engine("second", f"http://127.0.0.1:{port}").close()
+        assert moved.grant("usr_nobody") is None
+    close(moved)
+    close(store)
