@@ -64,7 +64,7 @@ def completion_prompt(request: CompletionRequest, model: ChatModel) -> tuple[int
             raise InvalidRequest("Only one prompt a request is supported.", "prompt")
         prompt = prompt[0]
     if isinstance(prompt, str):
-        tokens = model.vocab.tokenize(prompt, special=True)
+        tokens = model.vocab.tokenize(prompt, special=True, frame=True)
     else:
         if any(not 0 <= token < model.vocab.vocab_tokens for token in prompt):
             raise InvalidRequest(f"Tokens must lie between 0 and {model.vocab.vocab_tokens - 1}.", "prompt")

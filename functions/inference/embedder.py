@@ -34,10 +34,7 @@ class Embedder(LlamaVocab):
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = True
         params.embeddings = True
-        params.pooling_type = llama_cpp.LLAMA_POOLING_TYPE_MEAN
-        self._ctx = llama_cpp.llama_init_from_model(model, params)
-        if not self._ctx:
-            raise ModelFileError("The context of the embeddings model does not fit the memory.")
+        self._ctx = _pooling_context(model, params)
         self._memory = llama_cpp.llama_get_memory(self._ctx)
         self._batch = llama_cpp.llama_batch_init(self.context_tokens, 0, 1)
         self._places = threading.BoundedSemaphore(queue_places)
@@ -102,6 +99,19 @@ class Embedder(LlamaVocab):
         if not pointer:
             raise GenerationFailed("The embeddings model gave no vector.")
         return normalised(np.ctypeslib.as_array(pointer, shape=(self.dimensions,)).copy())
+
+
+def _pooling_context(model: Any, params: Any) -> Any:
+    """With the pooling the file names; a model made to generate names none, and gets the mean."""
+    for pooling in (llama_cpp.LLAMA_POOLING_TYPE_UNSPECIFIED, llama_cpp.LLAMA_POOLING_TYPE_MEAN):
+        params.pooling_type = pooling
+        ctx = llama_cpp.llama_init_from_model(model, params)
+        if not ctx:
+            raise ModelFileError("The context of the embeddings model does not fit the memory.")
+        if llama_cpp.llama_pooling_type(ctx) != llama_cpp.LLAMA_POOLING_TYPE_NONE:
+            return ctx
+        llama_cpp.llama_free(ctx)
+    raise ModelFileError("The embeddings model cannot pool.")
 
 
 def normalised(vector: Vector) -> Vector:

@@ -21,15 +21,15 @@ class LlamaVocab:
         self._pieces = lru_cache(maxsize=200_000)(self._piece)
         self._ends = frozenset(t for t in range(self.vocab_tokens) if llama_cpp.llama_vocab_is_eog(self.vocab, t))
 
-    def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """See Tokens. No beginning-of-text token is added: templates write their own."""
+    def tokenize(self, text: str, *, special: bool, frame: bool = False) -> list[int]:
+        """See Tokens. `frame` adds what the model wants around a text; templates write that themselves."""
         raw = text.encode()
         room = len(raw) + 8  # no tokenizer makes more tokens than bytes, but for a leading space
         buffer = (llama_cpp.llama_token * room)()
-        count = llama_cpp.llama_tokenize(self.vocab, raw, len(raw), buffer, room, False, special)
+        count = llama_cpp.llama_tokenize(self.vocab, raw, len(raw), buffer, room, frame, special)
         if count < 0:
             buffer = (llama_cpp.llama_token * -count)()
-            count = llama_cpp.llama_tokenize(self.vocab, raw, len(raw), buffer, -count, False, special)
+            count = llama_cpp.llama_tokenize(self.vocab, raw, len(raw), buffer, -count, frame, special)
         return list(buffer[:count])
 
     def piece(self, token: int, special: bool = False) -> bytes:
@@ -44,7 +44,7 @@ class LlamaVocab:
     def start_token(self) -> int:
         """What a prompt of nothing begins with."""
         bos: int = llama_cpp.llama_vocab_bos(self.vocab)
-        return bos if bos >= 0 else int(llama_cpp.llama_vocab_eos(self.vocab))
+        return bos if bos >= 0 else max(0, llama_cpp.llama_vocab_eos(self.vocab))
 
     @property
     def end_tokens(self) -> frozenset[int]:
