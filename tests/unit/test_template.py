@@ -1,7 +1,10 @@
 """template.yaml against the code: tables, routes, entry points; and what every function and event source must have."""
 
+import ast
 import json
 import re
+import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +140,42 @@ def test_entry_point_is_there(name: str) -> None:
         return
     module, _, attribute = handler.rpartition(".")
     assert re.search(rf"^def {attribute}\(event", (folder / f"{module}.py").read_text(), re.MULTILINE)
+
+
+def test_layer_has_the_pins_of_the_project() -> None:
+    pins = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    exact = {pin.replace("[gevent]", "") for pin in pins}
+    lines = (ROOT / "layers" / "core" / "requirements.txt").read_text().splitlines()
+    wanted = {line for line in lines if line and not line.startswith("#")}
+    assert wanted - exact == set()
+
+
+def test_layer_has_what_the_package_imports() -> None:
+    """Local-only packages are imported where `settings.local` is set, and gevent where it is running already."""
+    provided = {"apig_wsgi", "argon2", "awscrt", "boto3", "botocore", "email_validator", "flask", "gunicorn", "jwt"}
+    provided |= {
+        "cryptography",
+        "jinja2",
+        "markupsafe",
+        "pydantic",
+        "pydantic_core",
+        "pydantic_settings",
+        "ulid",
+        "werkzeug",
+        "sluice",
+    }
+    local_only = {"prometheus_client", "gevent"}
+    imported = set()
+    for path in [*(ROOT / "layers").rglob("*.py"), *(ROOT / "functions").glob("*/app.py")]:
+        if path.parent.name == "inference":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.split(".")[0])
+    stubs = {name for name in imported if name.startswith("mypy_boto3")}
+    assert imported - sys.stdlib_module_names - stubs - provided - local_only == set()
 
 
 def test_environment_names_settings_that_exist() -> None:
