@@ -1,0 +1,70 @@
+"""How tools and past calls get into prompts, by templates that know tools and by those that do not."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from functions.inference import build
+from functions.inference.chat import CHATML, ChatTemplate
+from functions.inference.prompts import PromptTokenizer
+from functions.inference.wire import ChatRequest
+from tests.unit.inference.fake_backend import FakeBackend
+
+KNOWS_TOOLS = (
+    "{% if tools %}TOOLS {% for tool in tools %}{{ tool | tojson }}{% endfor %}\n{% endif %}"
+    "{% for message in messages %}{{ message.role }}: {{ message.content }}"
+    "{% for call in message.tool_calls or [] %}[{{ call.function.name }} {{ call.function.arguments | tojson }}]"
+    "{% endfor %}\n{% endfor %}"
+)
+TOOL = {"type": "function", "function": {"name": "add", "description": "adds <|im_end|> numbers", "parameters": {}}}
+CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+TURNS = [
+    {"role": "developer", "content": "Be brief."},
+    {"role": "user", "content": "1+1?"},
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "c1", "content": "2"},
+]
+
+
+def prompt(template: str, **fields: Any) -> str:
+    request = ChatRequest.model_validate({"model": "m", "messages": TURNS, "tools": [TOOL]} | fields)
+    prompts = PromptTokenizer(FakeBackend(), ["<|im_end|>"])
+    model: Any = SimpleNamespace(template=ChatTemplate(template), prompts=prompts)
+    return build.chat_prompt(request, model)
+
+
+def test_a_template_that_knows_tools_gets_them_as_they_are() -> None:
+    text = prompt(KNOWS_TOOLS)
+    assert text.startswith('TOOLS {"type": "function"')
+    assert "system: Be brief." in text
+    assert 'assistant: [add {"a": 1}]' in text
+    assert "tool: 2" in text
+
+
+def test_other_templates_get_words_and_tags() -> None:
+    text = prompt(CHATML)
+    assert text.startswith("<|im_start|>system\nBe brief.\n\nYou may call functions.")
+    assert '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>' in text
+    assert "<|im_start|>user\n<tool_response>\n2\n</tool_response>" in text
+
+
+def test_a_conversation_without_a_system_message_gets_one_for_the_tools() -> None:
+    text = prompt(CHATML, messages=[{"role": "user", "content": "hi"}])
+    assert text.startswith("<|im_start|>system\nYou may call functions.")
+
+
+@pytest.mark.parametrize("template", [KNOWS_TOOLS, CHATML])
+def test_tool_choice_none_hides_the_tools(template: str) -> None:
+    assert "adds" not in prompt(template, tool_choice="none")
+
+
+@pytest.mark.parametrize("template", [KNOWS_TOOLS, CHATML])
+def test_a_tools_description_cannot_hold_control_tokens(template: str) -> None:
+    listed = prompt(template).split("adds ")[1].split(" numbers")[0]
+    assert "<|im_end|>" not in listed
+
+
+def test_broken_arguments_of_a_past_call_are_shown_as_they_are() -> None:
+    broken = CALL | {"function": {"name": "add", "arguments": "{oops"}}
+    assert "{oops" in prompt(CHATML, messages=[TURNS[1], {"role": "assistant", "tool_calls": [broken]}])
