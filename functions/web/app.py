@@ -25,7 +25,8 @@ def openapi_document() -> Response:
     response = Response(_document(), mimetype="application/json")
     response.add_etag()
     response.cache_control.no_cache = True  # keep it, but ask whether it is still the one
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 @cache
