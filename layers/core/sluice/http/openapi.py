@@ -28,7 +28,6 @@ TAGS = {
     "API tokens": "What a program calls `/v1` with. They live as long as their maker chose, or until revoked.",
     "Gateway": "OpenAI-compatible: give its SDK this server's `/v1` as `base_url` and an API token as the key.",
     "Chats": "The playground's conversations, kept for their owner.",
-    "Chats": "The playground's conversations: named, come back to, answered by the same model and charged the same.",
     "Usage": "What was used, exactly, and every request of one's own.",
     "Operation": "Is it up, and what does it offer.",
 }
