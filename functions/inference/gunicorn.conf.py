@@ -11,6 +11,8 @@ import sys
 from types import FrameType
 from typing import Any
 
+from pydantic import ValidationError
+
 from functions.inference.logs import QuietTimeouts
 from functions.inference.settings import InferenceSettings
 
@@ -19,7 +21,11 @@ SPARE_THREADS = 24
 SWITCH_INTERVAL_S = 0.0005
 """The decode thread wants the interpreter back after every llama_decode; the default lets others keep it for 5 ms."""
 
-_settings = InferenceSettings()
+try:
+    _settings = InferenceSettings()
+except ValidationError as error:
+    _wrong = error.errors()[0]
+    raise SystemExit(f"sluice inference: the setting {_wrong['loc'][0]} is wrong: {_wrong['msg']}.") from None
 
 bind = os.environ.get("SLUICE_INFERENCE_BIND", "127.0.0.1:8081")
 workers = 1

@@ -90,10 +90,10 @@ def test_a_vanished_caller_frees_its_slot(server: Server, stream: bool) -> None:
     endless = {"max_tokens": 400, "temperature": 2.0, "logit_bias": end_forbidden()}
     server.wait_idle()
     before = server.health()["decoded_tokens"]
-    for _ in range(5):
+    for _ in range(8):
         hang_up(server, "Explain what an API is.", 0.02, stream=stream, **endless)
     server.wait_idle()
-    assert server.health()["decoded_tokens"] - before < 5 * 400 / 2  # complete answers would be 2000 tokens
+    assert server.health()["decoded_tokens"] - before < 8 * 400 * 0.7  # complete answers would be 3200 tokens
 
 
 def end_forbidden() -> dict[str, float]:

@@ -1,7 +1,6 @@
 """response_format and tools on the real model: whatever it says, the form holds."""
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -115,15 +114,14 @@ HOSTILE = {
 }
 
 
+@pytest.mark.timeout(60)  # the fear is for ever
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_schema_is_a_400_at_once(server: Server, name: str) -> None:
-    began = time.monotonic()
+def test_a_hostile_schema_is_a_400_in_bounded_time(server: Server, name: str) -> None:
     response = server.post(
         CHAT, {"model": "demo", "messages": [{"role": "user", "content": "hi"}]} | schema(HOSTILE[name])
     )
     assert response.status_code == 400, response.text
     assert response.json()["error"]["param"].startswith("response_format")
-    assert time.monotonic() - began < 20  # no promise about speed: a bound, where the fear is for ever
     assert server.says("What is 3 + 4?") == "7"
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -67,7 +68,7 @@ def test_a_recorded_hash_is_checked_too(tmp_path: Path) -> None:
         (DEMO.read_bytes()[:500_000], "cannot be loaded"),
         (DEMO.read_bytes()[:100], "cannot be loaded"),
         (DEMO.read_bytes().replace(b"qwen2", b"qwenX"), "cannot be loaded"),
-        (b"GGUF" + os.urandom(4000), "cannot be loaded"),
+        (b"GGUF" + random.Random(1).randbytes(4000), "cannot be loaded"),
     ],
     ids=["empty", "no-gguf", "truncated", "header-only", "unknown-architecture", "noise"],
 )
@@ -89,6 +90,14 @@ def test_a_missing_model_says_how_to_get_it(tmp_path: Path) -> None:
 
 def test_a_model_that_does_not_fit_the_budget_is_refused(tmp_path: Path) -> None:
     assert "does not fit" in refused_start(tmp_path, SLUICE_INFERENCE_MEMORY_MIB="64")
+
+
+def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
+    process = launch(tmp_path / "log", free_port(), SLUICE_INFERENCE_SLOTS="many")
+    assert process.wait(30) == 1
+    log = (tmp_path / "log").read_text()
+    assert "slots" in log.lower()
+    assert "Traceback" not in log
 
 
 def test_a_path_serves_under_the_files_name(tmp_path: Path) -> None:

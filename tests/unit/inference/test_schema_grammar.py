@@ -1,5 +1,4 @@
 import re
-import time
 from typing import Any
 
 import pytest
@@ -83,13 +82,12 @@ def test_any_value_counts_as_object_and_array() -> None:
     assert not check_width(shapes, "root")
 
 
-def test_a_schema_of_a_thousand_nodes_is_quick_or_refused() -> None:
+@pytest.mark.timeout(60)
+def test_a_schema_of_a_thousand_nodes_is_done_or_refused_in_bounded_time() -> None:
     wide = {"type": "object", "properties": {f"p{n}": tower(2) for n in range(100)}}
-    began = time.monotonic()
     assert grammar_of(wide)
     with pytest.raises(SchemaRefused):
         grammar_of({"type": "array", "prefixItems": [wide] * 20})
-    assert time.monotonic() - began < 30
 
 
 KEYWORDS = st.sampled_from(["type", "anyOf", "items", "properties", "$ref", "enum", "required"])
