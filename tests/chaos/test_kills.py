@@ -1,0 +1,145 @@
+"""`kill -9` of each process at random moments under load: then the books are whole.
+
+`SLUICE_KILLS` says how often each is killed (3 unless it says otherwise), `SLUICE_KILL_SEED` which moments.
+"""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.local.store_address import use_running_store
+from sluice.adapters.grant_item import grant_from
+from sluice.adapters.hot_store import record_from
+from sluice.domain.admission import Grant
+from sluice.domain.ledger import LedgerRecord
+from tests.chaos.load import Load, Told
+from tests.e2e import people
+from tests.e2e.system import NAMES, ROOT, System
+from tests.integration.admission.world import slow_client
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+KILLS = int(os.environ.get("SLUICE_KILLS", "3"))
+SEED = int(os.environ.get("SLUICE_KILL_SEED", str(random.SystemRandom().randrange(10**6))))
+ACCOUNTS, CALLERS = 3, 2
+ABANDONED_SECONDS = 40  # a lease's life and the sweeper's patience
+SWEEP_SECONDS = 5
+
+
+class Books:
+    """What the store holds, read past the system."""
+
+    def __init__(self, system: System) -> None:
+        environment: dict[str, str] = {"SLUICE_DATA_DIR": str(system.data_dir)}
+        use_running_store(environment)
+        self.client = slow_client(environment["AWS_ENDPOINT_URL_DYNAMODB"])
+
+    def _all(self, table: str) -> list[dict[str, Any]]:
+        pages = self.client.get_paginator("scan").paginate(TableName="sluice-" + table, ConsistentRead=True)
+        return [item for page in pages for item in page["Items"]]
+
+    def grants(self) -> list[Grant]:
+        return [grant_from(item) for item in self._all("grants")]
+
+    def ledger(self) -> list[LedgerRecord]:
+        return [record_from(item) for item in self._all("ledger")]
+
+    def rolled_up(self) -> dict[str, list[int]]:
+        """By account: requests, prompt and completion tokens of all its roll-ups."""
+        sums: dict[str, list[int]] = {}
+        for item in self._all("rollups"):
+            kept = sums.setdefault(item["account_id"]["S"], [0, 0, 0])
+            for place, name in enumerate(("requests", "prompt_tokens", "completion_tokens")):
+                kept[place] += int(item[name]["N"])
+        return sums
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[System]:
+    running = System(tmp_path / "data", {"SLUICE_SWEEP_SECONDS": str(SWEEP_SECONDS)})
+    try:
+        yield running.start()
+    finally:
+        running.stop()
+
+
+def _kill(system: System, name: str) -> int:
+    """The process and what it started: a worker that lives on would tidy up after a gunicorn that is gone."""
+    pid = system.pid(name)
+    os.killpg(os.getpgid(pid), signal.SIGKILL)
+    return pid
+
+
+def test_after_kills_of_everything_under_load_the_books_are_whole(
+    system: System, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dice = random.Random(SEED)
+    persons = {person.email: person for person in (people.newcomer(system.base_url) for _ in range(ACCOUNTS))}
+    load = Load(list(persons.values()), CALLERS, SEED).start()
+    try:
+        for name in dice.sample(NAMES * KILLS, len(NAMES) * KILLS):
+            time.sleep(dice.uniform(0.2, 1.2))
+            system.wait_restarted(name, _kill(system, name), 60)
+        time.sleep(1)
+    finally:
+        load.stop()
+
+    books = Books(system)
+    system.wait_until(lambda: not any(grant.leases for grant in books.grants()), ABANDONED_SECONDS + 6 * SWEEP_SECONDS)
+    system.wait_until(lambda: all(record.rolled_up_ms is not None for record in books.ledger()), 30)
+    ledger, grants, sums = books.ledger(), books.grants(), books.rolled_up()
+    told = list(load.told.values())
+    with capsys.disabled():
+        print(f"\n  {KILLS} kills each (seed {SEED}): {_summary(told, ledger)}")
+
+    _each_admitted_request_has_its_one_record(told, ledger)
+    assert len(grants) == ACCOUNTS
+    for grant in grants:
+        own = [record for record in ledger if record.account_id == grant.account_id]
+        assert grant.period_tokens == sum(record.total_tokens for record in own)
+        prompt, completion = (sum(getattr(r, f"{kind}_tokens") for r in own) for kind in ("prompt", "completion"))
+        assert sums.get(grant.account_id, [0, 0, 0]) == [len(own), prompt, completion]
+    assert "0 differences" in _reconciled(system)
+
+
+def _each_admitted_request_has_its_one_record(told: list[Told], ledger: list[LedgerRecord]) -> None:
+    recorded = {record.request_id: record for record in ledger}
+    assert len(recorded) == len(ledger)
+    answered = {identifier: status for one in told for identifier, status in one.statuses.items()}
+    # Who was told 200 was admitted.
+    assert {identifier for identifier, status in answered.items() if status == 200} <= recorded.keys()
+    # Who was told how much it took, was charged that.
+    for one in told:
+        for identifier, tokens in one.whole_tokens.items():
+            assert recorded[identifier].total_tokens == tokens
+    # No record comes from nowhere: those of whom no caller knows were killed before they could answer.
+    assert len(recorded.keys() - answered.keys()) <= sum(one.silent for one in told)
+    # And it was a load: every kind of end occurs.
+    assert sum(one.count(200) for one in told) > 20 * KILLS
+    assert any(record.settled_by == "sweeper" for record in ledger)
+    assert any(record.status == 499 for record in ledger)
+
+
+def _summary(told: list[Told], ledger: list[LedgerRecord]) -> str:
+    statuses = sorted({status for one in told for status in one.statuses.values()})
+    answers = ", ".join(f"{sum(one.count(status) for one in told)} x {status}" for status in statuses)
+    swept = sum(record.settled_by == "sweeper" for record in ledger)
+    silent = sum(one.silent for one in told)
+    return f"answers {answers}, {silent} without; {len(ledger)} records, {swept} of them by the sweeper"
+
+
+def _reconciled(system: System) -> str:
+    """What `sluice ledger reconcile` says."""
+    command = [str(Path(sys.executable).with_name("sluice")), "ledger", "reconcile"]
+    done = subprocess.run(command, cwd=ROOT, env=system.environment, capture_output=True, text=True, timeout=60)
+    assert re.search(r"\d+ accounts", done.stdout), done.stdout + done.stderr
+    return done.stdout
