@@ -3,6 +3,7 @@
 gunicorn -c functions/inference/gunicorn.conf.py "functions.inference.app:create_app()"
 """
 
+import mmap
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import sys
 from types import FrameType
 from typing import Any
 
+from gunicorn.errors import HaltServer
 from pydantic import ValidationError
 
 from functions.inference.logs import QuietTimeouts
@@ -36,10 +38,27 @@ timeout = 120
 graceful_timeout = _settings.drain_ms // 1000 + 5
 keepalive = 30
 preload_app = False
-worker_tmp_dir = (
-    "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-)  # heartbeats in memory; the root may be read-only
+# Heartbeats in memory: a container's root may be read-only.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 control_socket_disable = True  # else gunicorn opens ~/.gunicorn/gunicorn.ctl, and a read-only image has no such place
+
+
+MOST_EARLY_DEATHS = 3
+_loaded = mmap.mmap(-1, 1)
+"""One byte that master and worker share: whether a worker ever had its model loaded."""
+_early_deaths = 0
+
+
+def child_exit(_server: Any, _worker: Any) -> None:
+    """A worker that loaded its model and died is replaced; one that dies loading it will again, so not for ever."""
+    global _early_deaths
+    if _loaded[0]:
+        return
+    _early_deaths += 1
+    if _early_deaths >= MOST_EARLY_DEATHS:
+        text = f"the process died {_early_deaths} times while loading the model {_settings.model}: is the file damaged?"
+        print(f"sluice inference: {text}", file=sys.stderr, flush=True)
+        raise HaltServer("Worker died while loading.", 3)
 
 
 def post_fork(_server: Any, worker: Any) -> None:
@@ -59,6 +78,7 @@ def post_worker_init(worker: Any) -> None:
     """Load the model here: neither its threads nor its memory survive a fork."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     service = worker.wsgi.extensions["inference"]
+    service.on_loaded = lambda: _loaded.__setitem__(0, 1)
 
     def on_sigterm(number: int, frame: FrameType | None) -> None:
         service.begin_drain()

@@ -44,6 +44,8 @@ class InferenceService:
         self.settings = settings
         self._on_bad_model = on_bad_model
         self._on_crash = on_crash
+        self.on_loaded: Callable[[], None] = lambda: None
+        """Called once the models are there."""
         self._chat: ChatModel | None = None
         self._embedding: EmbeddingModel | None = None
         self._draining = self._failed = False
@@ -154,6 +156,7 @@ class InferenceService:
             chat = loader.chat_model(self._on_crash)
             self._embedding = loader.embedding_model(chat)
             self._chat = chat
+            self.on_loaded()
             log.info("model %s is ready", self._chat.entry.name)
         except ModelFileError as error:
             self._failed = True

@@ -248,12 +248,33 @@ def test_sigterm_with_a_drain_too_short_ends_streams_in_words(tmp_path: Path) ->
     assert all(end == "data: [DONE]" or '"status":503' in end for end in ends)
 
 
+def children(pid: int) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in found.stdout.split()]
+
+
+def test_a_worker_that_keeps_dying_while_loading_is_given_up_in_words(tmp_path: Path) -> None:
+    path, log = tmp_path / "endless.gguf", tmp_path / "log"
+    path.write_bytes(b"GGUF")
+    os.truncate(path, 1 << 40)  # sparse: its hash takes an hour, so the worker is always still loading
+    Path(f"{path}.sha256").write_text("0" * 64)
+    process = launch(log, free_port(), SLUICE_MODEL=str(path))
+    try:
+        until = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < until:
+            for pid in children(process.pid):
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.2)
+        assert process.wait(10) == 3
+    finally:
+        process.kill()
+    assert "while loading the model" in log.read_text()
+    assert str(path) in log.read_text()
+
+
 def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
     with running(tmp_path) as server:
-        children = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(server.process.pid)], capture_output=True, text=True, check=True
-        )
-        os.kill(int(children.stdout.split()[0]), signal.SIGKILL)
+        os.kill(children(server.process.pid)[0], signal.SIGKILL)
         until = time.monotonic() + 30
         while time.monotonic() < until:
             try:
