@@ -1,0 +1,102 @@
+"""`python -m benchmarks.gateway`: every figure of docs/performance.md, in one interleaved run. Linux, two cores."""
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from benchmarks.gateway import disk, filled, matrix, parts, report, streams
+from benchmarks.gateway.requests import Kind, Target
+from benchmarks.gateway.world import Cores, World, world
+from infra.local.config import ROOT
+from infra.setup.store import binary
+
+PLAIN = Kind("plain", stream=False, tokens=8)
+STREAM = Kind("stream of 50", stream=True, tokens=50)
+TMPFS = Path("/dev/shm")
+
+
+def main() -> None:
+    wanted = _arguments()
+    cores = Cores(*sorted(os.sched_getaffinity(0))[:2])
+    with world(wanted.store, wanted.database, cores, accounts=160) as running:
+        print(report.machine(wanted.database))
+        for name in wanted.only:
+            PARTS[name](running, wanted)
+    if "disk" in wanted.only:
+        on_disk(wanted, cores)
+
+
+def gateway(running: World) -> Target:
+    return Target("gateway", "127.0.0.1", running.gateway_port, running.tokens)
+
+
+def rates(running: World, wanted: argparse.Namespace) -> None:
+    targets = [Target("direct", "127.0.0.1", running.upstream_port, ["none"]), gateway(running)]
+    if wanted.url:
+        parts = urlsplit(wanted.url)
+        targets.append(
+            Target("other", parts.hostname or "", parts.port or 80, [wanted.key], wanted.model, parts.path.rstrip("/"))
+        )
+    cells = matrix.run(running, targets, [PLAIN, STREAM], wanted.callers, wanted.seconds, wanted.rounds)
+    print(report.rates(cells, running))
+    print(report.writes(running.metrics()))
+
+
+def open_streams(running: World, wanted: argparse.Namespace) -> None:
+    seen = streams.run(running, gateway(running), wanted.streams, wanted.slow, wanted.seconds * 2, wanted.rounds)
+    print(report.open_streams(seen))
+
+
+def full_store(running: World, wanted: argparse.Namespace) -> None:
+    one = [gateway(running)]
+    before = matrix.run(running, one, [PLAIN], [1], wanted.seconds, wanted.rounds)[0]
+    took = filled.fill(running, wanted.accounts, wanted.records)
+    after = matrix.run(running, one, [PLAIN], [1], wanted.seconds, wanted.rounds)[0]
+    print(report.full_store(before, after, wanted.accounts, wanted.records, took))
+
+
+def cpu_parts(running: World, wanted: argparse.Namespace) -> None:
+    os.sched_setaffinity(0, {running.cores.gateway})
+    for kind in (PLAIN, STREAM):
+        print(report.parts(kind, parts.measure(running, kind, wanted.times)))
+    os.sched_setaffinity(0, {running.cores.gateway, running.cores.others})
+
+
+def on_disk(wanted: argparse.Namespace, cores: Cores) -> None:
+    with world(wanted.store, wanted.disk, cores, accounts=16) as running:
+        print(f"On disk ({wanted.disk}): {disk.fsync_ms(wanted.disk):.2f} ms for a write of 4 KB and its fsync\n")
+        targets = [Target("direct", "127.0.0.1", running.upstream_port, ["none"]), gateway(running)]
+        print(report.rates(matrix.run(running, targets, [PLAIN], [1, 16], wanted.seconds, wanted.rounds), running))
+
+
+PARTS = {"rates": rates, "streams": open_streams, "full": full_store, "parts": cpu_parts, "disk": lambda *_: None}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gateway", description=__doc__)
+    parser.add_argument("--store", type=Path, default=binary(ROOT / ".tools"), help="the store's binary")
+    parser.add_argument("--database", type=Path, default=TMPFS, help="folder of the store's file (default: tmpfs)")
+    parser.add_argument("--callers", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a slice")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="which measurements")
+    parser.add_argument("--streams", type=int, default=500, help="open at once")
+    parser.add_argument("--slow", type=int, default=100, help="slow readers beside them")
+    parser.add_argument("--accounts", type=int, default=100_000, help="of the full store")
+    parser.add_argument("--records", type=int, default=1_000_000, help="of the full store's ledger")
+    parser.add_argument("--times", type=int, default=500, help="requests timed part by part")
+    parser.add_argument("--disk", type=Path, default=Path(tempfile.gettempdir()), help="a folder on a disk")
+    parser.add_argument("--url", help="another gateway, http only, to measure beside")
+    parser.add_argument("--key", default="")
+    parser.add_argument("--model", default="demo")
+    wanted = parser.parse_args()
+    if not wanted.store.is_file():
+        sys.exit(f"the store's binary is missing ({wanted.store}): `make up` brings it, or name one by --store")
+    return wanted
+
+
+if __name__ == "__main__":
+    main()

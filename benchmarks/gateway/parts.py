@@ -1,0 +1,121 @@
+"""Where the gateway's CPU goes: its own calls timed one by one in this process, each less those inside it.
+
+The app is called as gunicorn calls it, one request after the other; what gunicorn and gevent add is the difference to
+the worker's CPU a request under load.
+"""
+
+import io
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from benchmarks.gateway import requests
+from benchmarks.gateway.requests import Kind, Target
+from benchmarks.gateway.world import World
+
+REST = "Flask: routing, request, response, headers"
+
+
+class Clock:
+    """CPU by part. A part inside another is taken out of the outer one."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+        self._open: list[list[Any]] = []  # name, CPU of what was called inside
+
+    def timed(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(call)
+        def timing(*arguments: Any, **named: Any) -> Any:
+            self._open.append([name, 0.0])
+            began = time.thread_time()
+            try:
+                return call(*arguments, **named)
+            finally:
+                took = time.thread_time() - began
+                _, inside = self._open.pop()
+                self.spent[name] = self.spent.get(name, 0.0) + took - inside
+                if self._open:
+                    self._open[-1][1] += took
+
+        return timing
+
+    def wrap(self, owner: Any, attribute: str, name: str) -> None:
+        setattr(owner, attribute, self.timed(name, getattr(owner, attribute)))
+
+
+def measure(world: World, kind: Kind, times: int) -> dict[str, float]:
+    """→ µs of CPU a request, by part."""
+    app, clock = _app(), Clock()
+    serve = clock.timed(REST, lambda: _serve(app, world, kind))
+    for _ in range(20):
+        _serve(app, world, kind)
+    restore = _instrument(clock)
+    try:
+        for _ in range(times):
+            serve()
+    finally:
+        for owner, attribute, original in restore:
+            setattr(owner, attribute, original)
+    return {name: spent / times * 1e6 for name, spent in sorted(clock.spent.items(), key=lambda part: -part[1])}
+
+
+def _app() -> Any:
+    from infra.local.app import create_app
+    from sluice.http import logging
+
+    logging.configure(out=open(os.devnull, "w"))  # written, not shown
+    return create_app()
+
+
+def _instrument(clock: Clock) -> list[tuple[Any, str, Any]]:
+    from sluice.adapters import dynamo_http, jwt_tokens, metrics_prometheus, upstream
+    from sluice.domain import chunks
+    from sluice.http import gateway_flow, metrics
+    from sluice.services import admit, exchange, gateway
+
+    places: list[tuple[Any, str, str]] = [
+        (jwt_tokens.Verifier, "verify", "token: known signature, expiry"),
+        (gateway_flow, "parse_body", "body: JSON, checked against its model"),
+        (admit.Admission, "admit", "admission: forms, expressions, grant"),
+        (exchange, "settle", "settlement: record, expressions, grant"),
+        (gateway.Gateway, "keep_content", "log of content"),
+        (dynamo_http.DynamoHttp, "call", "store calls: JSON"),
+        (dynamo_http.DynamoHttp, "_exchange", "store calls: send, receive, read the answer"),
+        (upstream.HttpUpstream, "open", "model server: ask, first bytes"),
+        (upstream.HttpStream, "_read", "model server: read on"),
+        (chunks, "whole", "chunks folded into one answer"),
+        (metrics, "_log", "access log"),
+        (metrics_prometheus.PrometheusMetrics, "_of", "metrics"),
+    ]
+    restore = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in places]
+    for owner, attribute, name in places:
+        clock.wrap(owner, attribute, name)
+    from sluice import wiring
+
+    client: Any = wiring.hot_store()._client  # type: ignore[attr-defined]
+    restore.append((client, "_sign", client._sign))
+    clock.wrap(client, "_sign", "store calls: signing (awscrt)")
+    return restore
+
+
+def _serve(app: Any, world: World, kind: Kind) -> None:
+    target = Target("parts", "127.0.0.1", 1, world.tokens)
+    body = requests.raw(target, kind, world.tokens[0]).split("\r\n\r\n", 1)[1].encode()
+    environ = {
+        "REQUEST_METHOD": "POST", "PATH_INFO": "/v1/chat/completions", "SCRIPT_NAME": "", "QUERY_STRING": "",
+        "SERVER_NAME": "127.0.0.1", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "127.0.0.1",
+        "wsgi.version": (1, 0), "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True, "wsgi.multiprocess": False, "wsgi.run_once": False, "wsgi.input_terminated": True,
+        "CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(body)), "HTTP_HOST": "127.0.0.1",
+        "HTTP_AUTHORIZATION": "Bearer " + world.tokens[0],
+    }  # fmt: skip
+    statuses: list[str] = []
+    answer = app(environ, lambda status, headers, exc_info=None: statuses.append(status))
+    for _ in answer:
+        pass
+    answer.close()
+    if not statuses[0].startswith("200"):
+        raise RuntimeError(f"the gateway answered {statuses[0]}")

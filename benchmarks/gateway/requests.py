@@ -1,0 +1,55 @@
+"""The requests of the load, as the bytes that go over the wire."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+QUESTION = "What does an API gateway do? Answer in two sentences."
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What callers ask for: `tokens` chunks, `pause_ms` between them, `text_bytes` in each."""
+
+    name: str
+    stream: bool
+    tokens: int
+    pause_ms: int = 0
+    text_bytes: int = 5
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where requests go: the model server itself, the gateway, or any other gateway (with one key for all)."""
+
+    name: str
+    host: str
+    port: int
+    keys: Sequence[str]
+    model: str = "demo"
+    path_prefix: str = ""
+
+
+def raw(target: Target, kind: Kind, key: str) -> str:
+    body = {
+        "model": target.model,
+        "messages": [{"role": "user", "content": QUESTION}],
+        "max_tokens": kind.tokens,
+        "stream": kind.stream,
+        "seed": kind.pause_ms,
+        "top_k": kind.text_bytes,
+    }
+    if kind.stream:
+        body["stream_options"] = {"include_usage": True}
+    text = json.dumps(body)
+    return (
+        f"POST {target.path_prefix}/v1/chat/completions HTTP/1.1\r\nHost: {target.host}:{target.port}\r\n"
+        f"Authorization: Bearer {key}\r\nContent-Type: application/json\r\nAccept: application/json\r\n"
+        f"User-Agent: benchmark\r\nContent-Length: {len(text)}\r\n\r\n{text}"
+    )
+
+
+def plan(target: Target, kind: Kind, callers: int, an_account: int, **more: object) -> dict[str, object]:
+    """`an_account` callers share an account."""
+    texts = [raw(target, kind, target.keys[n // an_account % len(target.keys)]) for n in range(callers)]
+    return {"host": target.host, "port": target.port, "requests": texts, **more}

@@ -1,0 +1,158 @@
+"""What a run needs: a store with accounts, the canned model server, and the gateway as a local run serves it."""
+
+import http.client
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gateway import processes
+from infra.local.config import ROOT
+
+GUNICORN = ROOT / "infra" / "local" / "gunicorn.conf.py"
+APP = "infra.local.app:create_app()"
+PREFIX = "sluice-"
+# Above anything a run reaches, so that no request is refused; small enough that the arithmetic is the usual one.
+LIMITS = {"rpm": 1_000_000, "tpm": 1_000_000_000, "concurrency": 64, "monthly_tokens": 10**12}
+CALLERS_AN_ACCOUNT = 4  # what a new account may run at once
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Which core the gateway has for itself, and which one everything else shares."""
+
+    gateway: int
+    others: int
+
+
+@dataclass
+class World:
+    folder: Path
+    cores: Cores
+    store_port: int
+    upstream_port: int
+    gateway_port: int
+    store: "subprocess.Popen[bytes]"
+    gateway: "subprocess.Popen[bytes]"
+    tokens: list[str]
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    @property
+    def worker(self) -> int:
+        return processes.children(self.gateway.pid)[0]
+
+    def metrics(self) -> dict[str, float]:
+        """Samples of /metrics by their whole name, labels included."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.gateway_port, timeout=10)
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        lines = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
+        return {name: float(value) for name, _, value in lines}
+
+
+def environment(folder: Path, store_port: int, upstream_port: int, gateway_port: int) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return kept | {
+        "PORT": str(gateway_port),
+        "SLUICE_DATA_DIR": str(folder),
+        "SLUICE_LOCAL": "1",
+        "SLUICE_V1_PLACES": "2000",
+        "SLUICE_INFERENCE_URL": f"http://127.0.0.1:{upstream_port}",
+        "AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{store_port}",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+@contextmanager
+def world(store_binary: Path, database: Path | None, cores: Cores, accounts: int) -> Iterator[World]:
+    """Everything started, `accounts` accounts made, one API token each; stopped and removed at the end.
+
+    `database`: the folder for the store's file; None keeps it in memory.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="sluice-bench-", dir=database or None))
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        yield _start(folder, store_binary, database is not None, cores, accounts, started)
+    finally:
+        for process in reversed(started):
+            processes.stop(process)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(
+    folder: Path,
+    store_binary: Path,
+    on_file: bool,
+    cores: Cores,
+    accounts: int,
+    started: "list[subprocess.Popen[bytes]]",
+) -> World:
+    store_port, upstream_port, gateway_port = processes.free_ports(3)
+    log, env = folder / "log", environment(folder, store_port, upstream_port, gateway_port)
+    file = ["--db-path", str(folder / "store.db")] if on_file else []
+    store = [str(store_binary), "serve", "--host", "127.0.0.1", "--port", str(store_port), *file]
+    started.append(processes.start(store, cores.others, log))
+    canned = [sys.executable, "-ISs", str(processes.HERE / "canned_upstream.py"), str(upstream_port)]
+    started.append(processes.start(canned, cores.others, log))
+    processes.wait_for_port(store_port)
+    os.environ.update(env)
+    _forget_earlier_worlds()
+    tokens = _accounts(folder, accounts)
+    gunicorn = [sys.executable, "-m", "gunicorn", "--config", str(GUNICORN), APP]
+    started.append(processes.start(gunicorn, cores.gateway, log, env))
+    made = World(folder, cores, store_port, upstream_port, gateway_port, started[0], started[-1], tokens)
+    processes.wait_for_port(gateway_port)
+    while not processes.children(made.gateway.pid):
+        time.sleep(0.05)
+    return made
+
+
+def _forget_earlier_worlds() -> None:
+    """Settings and clients are made once a process, and a second store has another port."""
+    from sluice import settings, wiring
+    from sluice.adapters import dynamo, keys
+
+    for module in (settings, wiring, dynamo, keys):
+        for value in vars(module).values():
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()
+
+
+def _accounts(folder: Path, count: int) -> list[str]:
+    """Tables, keys, and accounts that may do what a run does. → an API token of each."""
+    from sluice import wiring
+    from sluice.adapters import dynamo, keys, tables
+    from sluice.domain.grants import new_grant
+    from sluice.domain.ids import random_id
+    from sluice.domain.tokens import SCOPES, Claims
+
+    keys.ensure_keys(folder)
+    client: Any = dynamo.client()
+    tables.create_missing(client, PREFIX)
+    now_ms, made = time.time_ns() // 1_000_000, []
+    expires_s = now_ms // 1000 + 86_400
+    for _ in range(count):
+        account_id, token_id = random_id("usr_"), random_id("tok_")
+        grant = new_grant(account_id, now_ms=now_ms, **LIMITS)
+        grant["live"][token_id] = expires_s
+        client.put_item(TableName=PREFIX + "grants", Item=dynamo.item(grant))
+        claims = Claims(token_id, account_id, now_ms // 1000, expires_s, frozenset(SCOPES), None)
+        made.append(wiring.token_signer().sign(claims))
+    return made
