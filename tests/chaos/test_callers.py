@@ -1,0 +1,245 @@
+"""Callers that go, hang or dawdle, over a real gunicorn: generation stops, nothing stays taken, one record is charged.
+
+The account may run one request at a time and the gateway has one place on /v1, so that the next request that is
+answered proves both free.
+"""
+
+import json
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluice.adapters.jwt_tokens import Signer
+from sluice.adapters.keys import SIGNING_FILE, ensure_keys, parse_signing_key
+from sluice.domain.ledger import LedgerRecord
+from sluice.domain.tokens import Claims
+from sluice.http.connection import WAIT_SECONDS
+from tests.chaos.slow_engine import PROMPT_TOKENS, SlowEngine
+from tests.conftest import aws_environment
+from tests.integration.admission import engines
+from tests.integration.admission.world import PREFIX, Account, Engine
+
+GUNICORN_CONFIG = engines.ROOT / "infra" / "local" / "gunicorn.conf.py"
+LIMITS = {"rpm": 100_000, "tpm": 100_000_000, "concurrency": 1, "monthly_tokens": 1_000_000_000}
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Engine]:
+    with engines.dynoxide() as url:
+        running = Engine("dynoxide", url)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[SlowEngine]:
+    engine = SlowEngine()
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("gateway")
+    ensure_keys(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def port(store: Engine, model: SlowEngine, data_dir: Path) -> Iterator[int]:
+    """Of the gateway, under the gunicorn of a local run."""
+    number = engines.free_port()
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SLUICE_"))}
+    asked = {
+        "PORT": str(number),
+        "SLUICE_TABLE_PREFIX": PREFIX,
+        "SLUICE_DATA_DIR": str(data_dir),
+        "SLUICE_INFERENCE_URL": model.url,
+        "SLUICE_V1_PLACES": "1",
+        "SLUICE_LOCAL": "1",
+    }
+    command = [sys.executable, "-m", "gunicorn", "--config", str(GUNICORN_CONFIG), "functions.gateway.app:create()"]
+    with (data_dir / "log").open("wb") as log:
+        gateway = subprocess.Popen(
+            command, cwd=engines.ROOT, env={**own, **aws_environment(store.url), **asked}, stdout=log, stderr=log
+        )
+        try:
+            engines.wait_for(number, gateway)
+            yield number
+        finally:
+            gateway.terminate()
+            gateway.wait(30)
+
+
+class Caller:
+    """An account, its API token, and a bare socket."""
+
+    def __init__(self, store: Engine, port: int, data_dir: Path, model: SlowEngine) -> None:
+        self.port, self.model = port, model
+        self.account = Account(store, LIMITS, token_id="tok_" + secrets.token_hex(8))
+        now_s = int(time.time())
+        self.account.write(live={self.account.token_id: now_s + 3600}, period=int(time.strftime("%Y%m", time.gmtime())))
+        file = data_dir / "keys" / SIGNING_FILE
+        claims = Claims(self.account.token_id, self.account.id, now_s, now_s + 3600, frozenset({"inference"}), None)
+        self.bearer = Signer(parse_signing_key(file.read_bytes(), str(file)), "sluice").sign(claims)
+
+    def send(self, *, stream: bool, receive_bytes: int | None = None) -> socket.socket:
+        body = {"model": "demo", "messages": [{"role": "user", "content": "go on"}], "stream": stream}
+        raw = json.dumps(body).encode()
+        sock = socket.socket()
+        if receive_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        sock.settimeout(60)
+        sock.connect(("127.0.0.1", self.port))
+        head = (
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n"
+            f"authorization: Bearer {self.bearer}\r\ncontent-length: {len(raw)}\r\n\r\n"
+        )
+        sock.sendall(head.encode() + raw)
+        return sock
+
+    def whole(self, sock: socket.socket) -> bytes:
+        with closing(sock):
+            return b"".join(iter(lambda: sock.recv(65_536), b""))
+
+    def settled(self, seconds: float) -> LedgerRecord:
+        """The one record, once nothing runs any more."""
+        until = time.monotonic() + seconds
+        while self.account.grant().leases or not self.account.records():
+            assert time.monotonic() < until, "the lease is still there"
+            time.sleep(0.05)
+        (record,) = self.account.records()
+        assert self.account.grant().period_tokens == record.total_tokens
+        assert record.settled_by == "gateway"
+        return record
+
+    def next_is_answered(self) -> None:
+        """The place may be given back a moment after the lease."""
+        self.model.tokens, self.model.token_bytes, self.model.every_seconds = 3, 4, 0.0
+        until = time.monotonic() + 5
+        while not (answer := self.whole(self.send(stream=False))).startswith(b"HTTP/1.1 200"):
+            assert time.monotonic() < until, answer
+            time.sleep(0.05)
+        assert len(self.account.records()) == 2
+
+
+@pytest.fixture
+def caller(store: Engine, port: int, data_dir: Path, model: SlowEngine) -> Caller:
+    model.every_seconds, model.token_bytes, model.tokens = 0.02, 4, 400
+    model.generations.clear()
+    return Caller(store, port, data_dir, model)
+
+
+def _read_tokens(sock: socket.socket, count: int) -> bytes:
+    data = b""
+    while data.count(b'"content":"') < count:
+        more = sock.recv(4096)
+        assert more, data
+        data += more
+    return data
+
+
+@pytest.mark.parametrize("how", ["closes", "resets"])
+def test_a_caller_gone_at_token_5_stops_the_generation_and_is_charged_for_it(caller: Caller, how: str) -> None:
+    sock = caller.send(stream=True)
+    _read_tokens(sock, 5)
+    if how == "resets":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    sock.close()
+
+    record = caller.settled(10)
+
+    (generation,) = caller.model.generations
+    assert (record.status, record.finish_reason, record.prompt_tokens) == (499, "cancelled", PROMPT_TOKENS)
+    assert 5 <= record.completion_tokens <= generation.made + 1
+    _stopped(caller, generation)
+    caller.next_is_answered()
+
+
+def _stopped(caller: Caller, generation: Any) -> None:
+    """Within a token of the one that found the caller gone: far from the end, and no more are made."""
+    time.sleep(0.3)
+    assert generation.ended == "gone"
+    assert generation.made < caller.model.tokens // 4
+
+
+def test_a_caller_of_a_plain_answer_that_goes_stops_the_generation_too(caller: Caller) -> None:
+    sock = caller.send(stream=False)
+    while not caller.model.generations or caller.model.generations[0].made < 5:
+        time.sleep(0.01)
+    sock.close()
+    record = caller.settled(10)
+    assert record.status == 499
+    assert record.completion_tokens >= 5
+    _stopped(caller, caller.model.generations[0])
+    caller.next_is_answered()
+
+
+def test_a_caller_that_stops_reading_is_let_go(caller: Caller) -> None:
+    """It stays connected and reads no more: the kernel's buffers fill, a write waits, and then it is over."""
+    caller.model.token_bytes, caller.model.every_seconds, caller.model.tokens = 16_384, 0.005, 4000
+    sock = caller.send(stream=True, receive_bytes=4096)
+    with closing(sock):
+        _read_tokens(sock, 1)
+        record = caller.settled(WAIT_SECONDS + 10)
+        (generation,) = caller.model.generations
+        assert (record.status, record.finish_reason) == (499, "cancelled")
+        assert record.completion_tokens <= generation.made + 1
+        assert generation.made < 4000
+        caller.next_is_answered()
+
+
+def test_a_slow_reader_gets_the_whole_answer_and_is_charged_once(caller: Caller) -> None:
+    """Slower than the model by far, but reading: it is waited for."""
+    caller.model.token_bytes, caller.model.every_seconds, caller.model.tokens = 2048, 0.0, 400
+    sock, got = caller.send(stream=True, receive_bytes=4096), b""
+    with closing(sock):
+        while block := sock.recv(16_384):
+            got += block
+            time.sleep(0.02)
+    text = re.sub(rb"\r\n[0-9a-fA-F]+\r\n", b"", got)
+    assert b"data: [DONE]" in got
+    assert text.count(b"x") >= 400 * 2048
+    record = caller.settled(5)
+    assert (record.status, record.completion_tokens, record.finish_reason) == (200, 400, "stop")
+    caller.next_is_answered()
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "status"),
+    [
+        ({"live": {"M": {}}}, b'"code":"invalid_api_key"', 401),
+        ({"standing": "suspended"}, b'"code":"account_suspended"', 403),
+    ],
+    ids=["revoked", "suspended"],
+)
+def test_a_running_stream_ends_with_an_error_event_once_its_caller_is_not_welcome(
+    caller: Caller, change: dict[str, Any], code: bytes, status: int
+) -> None:
+    caller.model.tokens = 4000  # 80 s of it: only a checkpoint can end this
+    sock = caller.send(stream=True)
+    _read_tokens(sock, 5)
+    caller.account.item = caller.account.raw()
+    caller.account.write(**change)
+    rest = caller.whole(sock)
+
+    last = [line for line in rest.splitlines() if line.startswith(b"data:")][-1]
+    assert code in last
+    assert b"[DONE]" not in rest
+    record = caller.settled(5)
+    (generation,) = caller.model.generations
+    assert record.status == status
+    assert 5 <= record.completion_tokens <= generation.made + 1
+    time.sleep(0.3)
+    assert generation.ended == "gone"
+    assert generation.made < caller.model.tokens // 4  # 20 s: the promise is 5
