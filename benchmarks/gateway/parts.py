@@ -4,6 +4,7 @@ The app is called as gunicorn calls it, one request after the other; what gunico
 the worker's CPU a request under load.
 """
 
+import contextlib
 import io
 import os
 import sys
@@ -48,26 +49,22 @@ class Clock:
 
 def measure(world: World, kind: Kind, times: int) -> dict[str, float]:
     """→ µs of CPU a request, by part."""
-    app, clock = _app(), Clock()
-    serve = clock.timed(REST, lambda: _serve(app, world, kind))
-    for _ in range(20):
-        _serve(app, world, kind)
-    restore = _instrument(clock)
-    try:
-        for _ in range(times):
-            serve()
-    finally:
-        for owner, attribute, original in restore:
-            setattr(owner, attribute, original)
-    return {name: spent / times * 1e6 for name, spent in sorted(clock.spent.items(), key=lambda part: -part[1])}
-
-
-def _app() -> Any:
     from infra.local.app import create_app
-    from sluice.http import logging
 
-    logging.configure(out=open(os.devnull, "w"))  # written, not shown
-    return create_app()
+    clock = Clock()
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # the log is written, not shown
+        app = create_app()
+        serve = clock.timed(REST, lambda: _serve(app, world, kind))
+        for _ in range(20):
+            _serve(app, world, kind)
+        restore = _instrument(clock)
+        try:
+            for _ in range(times):
+                serve()
+        finally:
+            for owner, attribute, original in restore:
+                setattr(owner, attribute, original)
+    return {name: spent / times * 1e6 for name, spent in sorted(clock.spent.items(), key=lambda part: -part[1])}
 
 
 def _instrument(clock: Clock) -> list[tuple[Any, str, Any]]:
