@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sluice.domain.accounts import Account, PendingCode
-from sluice.domain.admission import Ask, Forms, Grant
+from sluice.domain.accounts import Account, PendingCode, Role, Status
+from sluice.domain.admission import Ask, Forms, Grant, Limits
+from sluice.domain.audit import AuditEvent
 from sluice.domain.chats import Chat, ChatMessage
 from sluice.domain.contents import Exchange
 from sluice.domain.leases import Lease
@@ -57,6 +58,46 @@ class AccountStore(Protocol):
     def update_profile(self, account_id: str, *, name: str | None = None, store_content: bool | None = None) -> Account:
         """Errors: NotFound."""
 
+    def page(self, query: str, *, limit: int, after_id: str | None, scanned: int) -> tuple[list[Account], str | None]:
+        """Accounts whose address, name or id holds `query`, in no order, and where to go on.
+
+        Looks at `scanned` entries at most: a page may be shorter than `limit`, or empty, and not be the last.
+        """
+
+    def set_status(self, account: Account, status: Status) -> None:
+        """Errors: Conflict when the status is not as read any more."""
+
+    def set_role(self, account_id: str, role: Role) -> None:
+        """Errors: NotFound."""
+
+    def begin_deletion(self, account_id: str, now_ms: int) -> Account | None:
+        """No login from now on, mailed codes dead, the deletion noted for whoever finishes it. None if it is gone."""
+
+    def end_deletion(self, account: Account) -> None:
+        """The account and its address are free again. One that is gone already is no error."""
+
+    def deletions(self) -> dict[str, int]:
+        """Deletions that nobody has finished yet: account id → when it began, Unix ms."""
+
+    def forget_deletion(self, account_id: str) -> None: ...
+
+
+class AuditLog(Protocol):
+    """What admins did, and what happened to the security of an account. All may raise StoreUnavailable."""
+
+    def put(self, event: AuditEvent) -> None: ...
+
+    def page(
+        self, *, limit: int, before: tuple[str, str] | None, now_ms: int
+    ) -> tuple[list[AuditEvent], tuple[str, str] | None]:
+        """Newest first, and where to go on (day, event id). A page may be empty and not be the last."""
+
+    def naming(self, account_id: str) -> Iterator[AuditEvent]:
+        """By this account or on it."""
+
+    def forget_client(self, account_id: str) -> None:
+        """The network addresses go; the events stay."""
+
 
 class MailStore(Protocol):
     """The mails to send. Every method may raise StoreUnavailable."""
@@ -81,6 +122,11 @@ class MailStore(Protocol):
 
     def touch(self, mail_id: str, now_ms: int) -> bool:
         """Show an overdue mail to the mailer again; False when it needs that no more."""
+
+    def of_account(self, account_id: str) -> list[Mail]:
+        """In no order; one of the last second may be missing, as for the next."""
+
+    def erase_account(self, account_id: str) -> None: ...
 
 
 class MailSender(Protocol):
@@ -114,6 +160,9 @@ class SessionStore(Protocol):
     def change_password(self, account: Account, password_hash: str, kept_session_id: str) -> None:
         """The new password, and every session but one ended, at once. Errors: Conflict."""
 
+    def erase_account(self, account_id: str, kept_session_id: str = "") -> None:
+        """All sessions but one; one of the last second may be left."""
+
 
 class TokenStore(Protocol):
     """The rows of API tokens. All may raise StoreUnavailable; reads are consistent."""
@@ -129,9 +178,11 @@ class TokenStore(Protocol):
 
     def delete(self, account_id: str, token_id: str) -> None: ...
 
+    def erase_account(self, account_id: str) -> None: ...
+
 
 class GrantStore(Protocol):
-    """Which API tokens are live. All may raise StoreUnavailable and NotFound (no such account)."""
+    """Which API tokens are live, standing, limits. All may raise StoreUnavailable and NotFound (no such account)."""
 
     def live(self, account_id: str) -> dict[str, int]:
         """API token id → expiry in Unix seconds."""
@@ -144,6 +195,17 @@ class GrantStore(Protocol):
 
     def remove_all_live(self, account_id: str, now_s: int) -> list[str]:
         """The ids of those that were live until now."""
+
+    def set_store_content(self, account_id: str, wanted: bool) -> None: ...
+
+    def set_standing(self, account_id: str, standing: str) -> str:
+        """`good` or `suspended`, from the next request and checkpoint on. Returns the standing until now."""
+
+    def set_limits(self, account_id: str, before: Limits, after: Limits) -> None:
+        """Errors: Conflict when they are not `before` any more."""
+
+    def close(self, account_id: str) -> None:
+        """For good: nothing live, suspended, nothing logged. No error where there is no grant."""
 
 
 class TokenSigner(Protocol):
@@ -286,12 +348,20 @@ class RollupStore(Protocol):
     def snapshot(self, account_id: str, bucket: Bucket, request_ids: Sequence[str]) -> tuple[Amounts, set[str]]:
         """A roll-up, and which of these records (99 at most) are marked, both as of one moment."""
 
+    def everyones(self, first_day: str, last_day: str) -> tuple[dict[tuple[str, Bucket], Amounts], bool]:
+        """By account and roll-up; and whether that is all: a very large table is not read to its end."""
+
 
 class ContentStore(Protocol):
     """Logged prompts and responses. Errors: StoreUnavailable."""
 
     def exchanges(self, account_id: str, request_ids: Sequence[str], now_ms: int) -> dict[str, Exchange]:
         """What is kept of these requests (100 at most) and not expired, by request id."""
+
+    def everything(self, account_id: str, now_ms: int) -> Iterator[dict[str, Any]]:
+        """Logged texts, chats, stored Responses, as they are stored, expired ones left out."""
+
+    def erase_account(self, account_id: str) -> None: ...
 
 
 class TokenUses(Protocol):

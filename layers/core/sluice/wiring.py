@@ -9,6 +9,7 @@ from sluice import settings
 from sluice.ports import (
     Accountant,
     AccountStore,
+    AuditLog,
     BusyAccounts,
     ChatStore,
     ContentStore,
@@ -44,6 +45,13 @@ def account_store() -> AccountStore:
     from sluice.adapters.accounts import DynamoAccounts
 
     return DynamoAccounts(settings.common().table_prefix)
+
+
+@cache
+def audit_log() -> AuditLog:
+    from sluice.adapters.audit import DynamoAudit
+
+    return DynamoAudit(settings.common().table_prefix)
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import Any
 
 from sluice.adapters import dynamo
 from sluice.adapters.mails import mail_item
-from sluice.domain.accounts import Account, AddressTaken, PendingCode
+from sluice.domain.accounts import Account, AddressTaken, PendingCode, Role, Status
 from sluice.domain.errors import Conflict, MailedCodeInvalid, NotFound
 from sluice.domain.mails import Mail
 
@@ -22,6 +22,12 @@ CODE_IS_AS_READ = "codes.#purpose.mail_id = :seen"
 CODE_IS_ABSENT = "attribute_not_exists(codes.#purpose)"
 STATUS_IS_AS_READ = "#status = :status"
 EPOCH_IS_AS_READ = "session_epoch = :epoch"
+# An account, and not an address's item or the list of deletions.
+IS_ACCOUNT = "attribute_exists(email_key)"
+HOLDS_QUERY = "contains(email_key, :folded) OR contains(#name, :query) OR pk = :query"
+
+DELETIONS = "deletions"  # the key of one item: an attribute for each account on its way out
+SCAN_ITEMS = 500
 
 
 class DynamoAccounts:
@@ -214,6 +220,101 @@ class DynamoAccounts:
         if account is None:
             raise NotFound()
         return account
+
+    # --- the admin's side
+
+    def page(self, query: str, *, limit: int, after_id: str | None, scanned: int) -> tuple[list[Account], str | None]:
+        """A scan of at most `scanned` items, addresses' own items included, from where the last page ended."""
+        scan: dict[str, Any] = {"FilterExpression": IS_ACCOUNT, "ConsistentRead": True}
+        if query:
+            scan["FilterExpression"] += " AND (" + HOLDS_QUERY + ")"
+            scan["ExpressionAttributeNames"] = {"#name": "name"}
+            scan["ExpressionAttributeValues"] = dynamo.item({":query": query, ":folded": query.casefold()})
+        if after_id:
+            scan["ExclusiveStartKey"] = dynamo.item({"pk": after_id})
+        found: list[Account] = []
+        while scanned > 0:
+            with dynamo.store_errors():
+                answer = dynamo.client().scan(TableName=self._accounts, Limit=min(scanned, SCAN_ITEMS), **scan)
+            found += [_account_from(dynamo.values(item)) for item in answer["Items"]]
+            if len(found) > limit:
+                return found[:limit], found[limit - 1].account_id
+            if "LastEvaluatedKey" not in answer:
+                return found, None
+            scan["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            scanned -= SCAN_ITEMS
+        return found, scan["ExclusiveStartKey"]["pk"]["S"]
+
+    def set_status(self, account: Account, status: Status) -> None:
+        names, values = {"#status": "status"}, {":status": account.status, ":after": status}
+        try:
+            self._update(account.account_id, "SET #status = :after", STATUS_IS_AS_READ, names, values)
+        except dynamo.ConditionFailed as exc:
+            raise Conflict() from exc
+
+    def set_role(self, account_id: str, role: Role) -> None:
+        try:
+            self._update(account_id, "SET #role = :role", "attribute_exists(pk)", {"#role": "role"}, {":role": role})
+        except dynamo.ConditionFailed as exc:
+            raise NotFound() from exc
+
+    # --- the end of an account
+
+    def begin_deletion(self, account_id: str, now_ms: int) -> Account | None:
+        """In one transaction with its line in the list of deletions, so that none is forgotten half-way."""
+        leaving = {
+            "TableName": self._accounts,
+            "Key": dynamo.item({"pk": account_id}),
+            "UpdateExpression": "SET #status = :deleting, codes = :none",
+            "ConditionExpression": "attribute_exists(pk)",
+            "ExpressionAttributeNames": {"#status": "status"},
+            "ExpressionAttributeValues": dynamo.item({":deleting": "deleting", ":none": {}}),
+        }
+        noted = {
+            "TableName": self._accounts,
+            "Key": dynamo.item({"pk": DELETIONS}),
+            "UpdateExpression": "SET #account = :now_ms",
+            "ExpressionAttributeNames": {"#account": account_id},
+            "ExpressionAttributeValues": dynamo.item({":now_ms": now_ms}),
+        }
+        try:
+            self._transact({"Update": leaving}, {"Update": noted})
+        except dynamo.ConditionFailed:
+            return None
+        return self.get(account_id)
+
+    def end_deletion(self, account: Account) -> None:
+        """Both items, or neither: an address whose account is gone could never be registered again."""
+        gone = {
+            "TableName": self._accounts,
+            "Key": dynamo.item({"pk": account.account_id}),
+            "ConditionExpression": "#status = :deleting",
+            "ExpressionAttributeNames": {"#status": "status"},
+            "ExpressionAttributeValues": dynamo.item({":deleting": "deleting"}),
+        }
+        address = {
+            "TableName": self._accounts,
+            "Key": dynamo.item({"pk": "email#" + account.email_key}),
+            "ConditionExpression": "account_id = :account_id",
+            "ExpressionAttributeValues": dynamo.item({":account_id": account.account_id}),
+        }
+        try:
+            self._transact({"Delete": gone}, {"Delete": address})
+        except dynamo.ConditionFailed:
+            return  # another deletion of it was faster
+
+    def deletions(self) -> dict[str, int]:
+        return {name: at_ms for name, at_ms in self._read(DELETIONS).items() if name != "pk"}
+
+    def forget_deletion(self, account_id: str) -> None:
+        dynamo.write(
+            lambda: dynamo.client().update_item(
+                TableName=self._accounts,
+                Key=dynamo.item({"pk": DELETIONS}),
+                UpdateExpression="REMOVE #account",
+                ExpressionAttributeNames={"#account": account_id},
+            )
+        )
 
     # --- plumbing
 

@@ -5,7 +5,7 @@ The hot store writes them (`put_content`), for accounts that want them kept.
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sluice.adapters import dynamo
@@ -20,6 +20,16 @@ class DynamoContents:
 
     def __init__(self, table_prefix: str) -> None:
         self._table = table_prefix + "contents"
+
+    def everything(self, account_id: str, now_ms: int) -> Iterator[dict[str, Any]]:
+        """Logged prompts and responses, chats and their messages, stored Responses, as they are stored."""
+        for stored in dynamo.query(self._table, {"account_id": account_id}):
+            if stored.get("ttl_s", now_ms) * 1000 > now_ms:
+                yield stored
+
+    def erase_account(self, account_id: str) -> None:
+        for stored in dynamo.query(self._table, {"account_id": account_id}):
+            dynamo.delete(self._table, {"account_id": account_id, "item_id": stored["item_id"]})
 
     def exchanges(self, account_id: str, request_ids: Sequence[str], now_ms: int) -> dict[str, Exchange]:
         """TTL deletes late, so what has expired is left out here."""

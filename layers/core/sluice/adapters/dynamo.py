@@ -107,6 +107,39 @@ def _is_transient(exc: "ClientError") -> bool:
     return exc.response["Error"]["Code"] in TRANSIENT_ERRORS or not TRANSIENT.isdisjoint(_reasons(exc))
 
 
+# --- what several tables do the same way
+
+
+def query(
+    table: str, key: Mapping[str, str], *, index: str = "", newest_first: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Every item under one key, as plain values, page by page as it is asked for. Consistent, but for an index.
+
+    Errors: StoreUnavailable.
+    """
+    ((name, wanted),) = key.items()
+    asked: dict[str, Any] = {
+        "TableName": table,
+        "KeyConditionExpression": "#key = :key",
+        "ExpressionAttributeNames": {"#key": name},
+        "ExpressionAttributeValues": {":key": attribute(wanted)},
+        "ScanIndexForward": not newest_first,
+        **({"IndexName": index} if index else {"ConsistentRead": True}),
+    }
+    while True:
+        with store_errors():
+            page = client().query(**asked)
+        yield from map(values, page["Items"])
+        if "LastEvaluatedKey" not in page:
+            return
+        asked["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def delete(table: str, key: Mapping[str, str]) -> None:
+    """Deleting what is not there is no error. Errors: StoreUnavailable."""
+    write(lambda: client().delete_item(TableName=table, Key=item(key)))
+
+
 # --- values: strings, integers, booleans, None, lists and maps of these
 
 

@@ -1,13 +1,15 @@
-"""The slow side of the grant: which API tokens are live. The hot side is `sluice.adapters.hot_store`.
+"""The slow side of the grant: live API tokens, standing, limits. The hot side is `sluice.adapters.hot_store`.
 
 One plain update each, never a transaction: that would make admissions of the account fail meanwhile on AWS.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from sluice.adapters import dynamo
-from sluice.domain.errors import NotFound, TokenLimitReached, Unavailable
+from sluice.domain.admission import Limits
+from sluice.domain.errors import Conflict, NotFound, TokenLimitReached, Unavailable
 from sluice.domain.grants import (
     MAX_LIVE_TOKENS,
     PLAYGROUND,
@@ -20,6 +22,7 @@ from sluice.domain.grants import (
 # With the playground's entry, so many after pruning: there is room for one more.
 HAS_ROOM = "size(live) < :room"
 EXISTS = "attribute_exists(account_id)"
+LIMITS_ARE_AS_READ = "limits = :before"
 ATTEMPTS = 5  # a second one prunes what the first one's refusal showed; others may prune meanwhile
 
 
@@ -93,6 +96,42 @@ class DynamoGrants:
         except dynamo.ConditionFailed as exc:
             raise NotFound() from exc
         return sorted(live_tokens(old["live"], now_s))
+
+    # --- what the owner and the admin may change
+
+    def set_store_content(self, account_id: str, wanted: bool) -> None:
+        """Whether prompts and responses of coming requests are logged. Errors: NotFound."""
+        self._set(account_id, "SET store_content = :wanted", {":wanted": wanted})
+
+    def set_standing(self, account_id: str, standing: str) -> str:
+        """`good` or `suspended`, for the next request and for what runs; the standing until now. Errors: NotFound."""
+        return str(self._set(account_id, "SET standing = :standing", {":standing": standing})["standing"])
+
+    def set_limits(self, account_id: str, before: Limits, after: Limits) -> None:
+        """Admission compares the map by value, so it is replaced whole. Errors: Conflict (not as read any more)."""
+        values = {":before": asdict(before), ":after": asdict(after)}
+        try:
+            self._update(account_id, "SET limits = :after", LIMITS_ARE_AS_READ, {}, values)
+        except dynamo.ConditionFailed as exc:
+            raise (Conflict() if exc.old else NotFound()) from exc
+
+    def close(self, account_id: str) -> None:
+        """No API token nor session is let in any more, and nothing that runs is logged. The amounts stay.
+
+        A grant that is gone is closed.
+        """
+        values = {":none": {}, ":suspended": "suspended", ":no": False}
+        change = "SET live = :none, standing = :suspended, store_content = :no"
+        try:
+            self._update(account_id, change, EXISTS, {}, values)
+        except dynamo.ConditionFailed:
+            return
+
+    def _set(self, account_id: str, change: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return self._update(account_id, change, EXISTS, {}, values)
+        except dynamo.ConditionFailed as exc:
+            raise NotFound() from exc
 
     def _update(
         self, account_id: str, change: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]

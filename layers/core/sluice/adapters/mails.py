@@ -1,7 +1,8 @@
 """The mails table: what is to be sent, from `queued` over `sending` to `sent` or `failed`.
 
 An unsent mail carries `unsent_shard` and `due`, the keys of the sparse index `unsent`, so that the sweeper finds the
-ones that stuck by one small query a shard, never by a scan. A sent one has neither.
+ones that stuck by one small query a shard, never by a scan. A sent one has neither. The index `by_account` finds what
+an account was sent, for its owner's export and for its end.
 """
 
 import zlib
@@ -15,6 +16,7 @@ from sluice.domain.mails import KEPT_S, Kind, Mail
 
 SHARDS = 4
 UNSENT_INDEX = "unsent"
+ACCOUNT_INDEX = "by_account"
 UNSENT = "queued", "sending"
 
 
@@ -42,6 +44,8 @@ def mail_item(mail: Mail) -> dict[str, Any]:
         "schema": mail.schema,
         "ttl_s": mail.created_ms // 1000 + KEPT_S,
     }
+    if not mail.account_id:  # nobody's: a key of an index cannot be empty
+        del plain["account_id"]
     if mail.state in UNSENT:
         plain |= {"due": due_key(mail.due_ms), "unsent_shard": shard_of(mail.mail_id)}
     return dynamo.item(plain)
@@ -52,7 +56,7 @@ def mail_from(stored: dict[str, Any]) -> Mail:
     return Mail(
         mail_id=plain["mail_id"],
         kind=Kind(plain["kind"]),
-        account_id=plain["account_id"],
+        account_id=plain.get("account_id", ""),
         to=plain["to"],
         created_ms=plain["created_ms"],
         expires_ms=plain["expires_ms"],
@@ -162,6 +166,20 @@ class DynamoMails:
         except dynamo.ConditionFailed:
             return False
         return True
+
+    def of_account(self, account_id: str) -> list[Mail]:
+        """In no order; one of the last second may be missing."""
+        found = (self.get(mail_id) for mail_id in self._ids_of(account_id))
+        return [mail for mail in found if mail is not None]
+
+    def erase_account(self, account_id: str) -> None:
+        """What it was sent, and what it would have been sent: a mailer that has claimed one finds it gone."""
+        for mail_id in self._ids_of(account_id):
+            dynamo.delete(self._table, {"mail_id": mail_id})
+
+    def _ids_of(self, account_id: str) -> list[str]:
+        found = dynamo.query(self._table, {"account_id": account_id}, index=ACCOUNT_INDEX)
+        return [stored["mail_id"] for stored in found]
 
     def _update(self, mail_id: str, change: str, condition: str, values: Mapping[str, Any]) -> None:
         dynamo.write(

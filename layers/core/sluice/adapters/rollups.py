@@ -15,6 +15,7 @@ from sluice.domain.ledger import LedgerRecord
 from sluice.domain.usage import NOTHING, Amounts, Bucket, amounts_of, bucket_of
 
 SCHEMA = 1
+MAX_PAGES = 40  # some 4,000 roll-ups each
 SUMS = ("requests", "prompt_tokens", "completion_tokens", "cost_micro_usd", "response_time_ms")
 # The record is there (a stream event can outlive a restored table) and no transaction has folded it yet.
 IS_NOT_FOLDED = "attribute_exists(request_id) AND attribute_not_exists(rolled_up_ms)"
@@ -75,6 +76,24 @@ class DynamoRollups:
             if "LastEvaluatedKey" not in answer:
                 return found
             query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def everyones(self, first_day: str, last_day: str) -> tuple[dict[tuple[str, Bucket], Amounts], bool]:
+        """A scan, page by page: for the admin's view only, and no further than MAX_PAGES of 1 MB."""
+        scan: dict[str, Any] = {
+            "FilterExpression": "#bucket BETWEEN :first AND :last",
+            "ExpressionAttributeNames": {"#bucket": "bucket"},
+            "ExpressionAttributeValues": dynamo.item({":first": first_day + "#", ":last": last_day + "$"}),
+        }
+        found: dict[tuple[str, Bucket], Amounts] = {}
+        for _ in range(MAX_PAGES):
+            with dynamo.store_errors():
+                answer = dynamo.client().scan(TableName=self._rollups, **scan)
+            for plain in map(dynamo.values, answer["Items"]):
+                found[plain["account_id"], Bucket.parse(plain["bucket"])] = _amounts(plain)
+            if "LastEvaluatedKey" not in answer:
+                return found, True
+            scan["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        return found, False
 
     def snapshot(self, account_id: str, bucket: Bucket, request_ids: Sequence[str]) -> tuple[Amounts, set[str]]:
         """One read transaction, so that no record is both in the sum and missing its mark."""

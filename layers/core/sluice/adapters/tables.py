@@ -30,7 +30,16 @@ class Table:
 
 TABLES = (
     Table("accounts", "pk"),
-    Table("mails", "mail_id", indexes=(Index("unsent", "unsent_shard", "due", keys_only=True),), stream=True, ttl=True),
+    Table(
+        "mails",
+        "mail_id",
+        indexes=(
+            Index("unsent", "unsent_shard", "due", keys_only=True),
+            Index("by_account", "account_id", keys_only=True),
+        ),
+        stream=True,
+        ttl=True,
+    ),
     Table("sessions", "session_id", indexes=(Index("by_account", "account_id"),), ttl=True),
     Table("tokens", "account_id", "token_id"),
     Table("grants", "account_id", indexes=(Index("busy", "busy_shard", "account_id", keys_only=True),)),
@@ -38,7 +47,7 @@ TABLES = (
     Table("contents", "account_id", "item_id", ttl=True),
     Table("rollups", "account_id", "bucket"),
     Table("throttles", "throttle_key", ttl=True),
-    Table("audit", "day", "event_id"),
+    Table("audit", "day", "event_id", indexes=(Index("by_actor", "actor"), Index("by_target", "target"))),
 )
 TTL_ATTRIBUTE = "ttl_s"
 

@@ -61,6 +61,10 @@ class DynamoTokens:
     def delete(self, account_id: str, token_id: str) -> None:
         dynamo.write(lambda: dynamo.client().delete_item(TableName=self._table, Key=_key(account_id, token_id)))
 
+    def erase_account(self, account_id: str) -> None:
+        for token in self.of_account(account_id):
+            self.delete(account_id, token.token_id)
+
 
 def _key(account_id: str, token_id: str) -> dict[str, Any]:
     return dynamo.item({"account_id": account_id, "token_id": token_id})

@@ -12,7 +12,7 @@ from sluice.domain.errors import Conflict, FieldProblem, ValidationFailed
 SCHEMA = 1
 NAME_CHARACTERS = 100
 
-Status = Literal["pending", "active", "suspended"]
+Status = Literal["pending", "active", "suspended", "deleting"]  # deleting: on its way out, to everyone gone already
 Role = Literal["user", "admin"]
 
 

@@ -22,7 +22,7 @@ def request_password_reset(
     address = parse_address(email)
     allowed = may_mail(address.key, Kind.RESET_PASSWORD, now_ms)
     account = accounts.by_email(address.key)
-    if allowed and account and account.status != "suspended":
+    if allowed and account and account.status in ("pending", "active"):
         queue_code(Kind.RESET_PASSWORD, account, accounts=accounts, now_ms=now_ms)
     else:
         queue_nothing(mails, now_ms)
