@@ -48,8 +48,8 @@ class Transcript:
             self._fold()
 
     def _fold(self) -> None:
-        for payload in self._pending:
-            for choice in json.loads(payload).get("choices", []):
+        for chunk in _parsed(self._pending):
+            for choice in chunk.get("choices", []):
                 delta = choice.get("delta") or {}
                 text = choice.get("text") or delta.get("content") or ""
                 self._calls = _merge_calls(self._calls, delta.get("tool_calls") or [])
@@ -66,8 +66,7 @@ def whole(payloads: Iterable[bytes]) -> dict[str, Any]:
     """Fold a stream of `chat.completion.chunk`s or `text_completion` chunks into the answer a plain call gets."""
     answer: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
-    for payload in payloads:
-        chunk = json.loads(payload)
+    for chunk in _parsed(payloads):
         if not answer:
             answer = {key: value for key, value in chunk.items() if key not in ("choices", "usage")}
         if chunk.get("usage"):
@@ -85,6 +84,11 @@ def whole(payloads: Iterable[bytes]) -> dict[str, Any]:
     if usage is not None:
         answer["usage"] = usage
     return answer
+
+
+def _parsed(payloads: Iterable[bytes]) -> list[dict[str, Any]]:
+    """In one call of the parser: a call for each chunk takes three times as long."""
+    return json.loads((b"[" + b",".join(payloads) + b"]").decode())  # type: ignore[no-any-return]
 
 
 def _empty_chat(index: int) -> dict[str, Any]:
