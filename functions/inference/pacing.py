@@ -1,7 +1,7 @@
 """How many prompt tokens one decode call may take."""
 
 SMOOTHING = 0.3
-FEWEST_TOKENS = 16
+FEWEST_TOKENS = 8
 """Less would waste the batch: small matrices cost nearly as much as single vectors."""
 
 

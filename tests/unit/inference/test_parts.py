@@ -81,7 +81,7 @@ def test_prompt_chunks_follow_what_decoding_costs() -> None:
     pacer.record(16, 1.6)
     assert pacer.budget_tokens == 512
     for _ in range(20):
-        pacer.record(512, 5120)  # 10 ms a token
+        pacer.record(512, 51_200)  # 100 ms a token
     assert pacer.budget_tokens == FEWEST_TOKENS
     for _ in range(40):
         pacer.record(16, 1.6)
