@@ -65,13 +65,13 @@ def parse_session_token(text: str) -> tuple[str, str]:
     return match[1], match[2]
 
 
-def check_session(session: Session, secret: str, account: Account, now_ms: int) -> None:
+def check_session(session: Session, secret: str, account: Account, now_ms: int, *, leaving: bool = False) -> None:
     """Errors: NotAuthenticated (wrong, expired or ended), AccountSuspended."""
     if not hmac.compare_digest(session.secret_hash, hash_secret(secret)) or not is_current(session, account, now_ms):
         raise NotAuthenticated()
     if account.status == "suspended":
         raise AccountSuspended()
-    if account.status != "active":
+    if account.status != "active" and not (leaving and account.status == "deleting"):
         raise NotAuthenticated()
 
 

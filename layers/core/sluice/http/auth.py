@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from flask import request
+from werkzeug.wrappers import Response
 
 from sluice import settings, wiring
 from sluice.domain import errors
@@ -31,11 +32,15 @@ class Caller:
         return self.role == "admin"
 
 
-def require_session(admin: bool = False) -> Caller:
+def require_session(admin: bool = False, leaving: bool = False) -> Caller:
     """Errors: NotAuthenticated, CrossSiteRequest, AccountSuspended, Forbidden (not an admin), StoreUnavailable."""
     session_token, from_cookie = _session_token()
     found = sessions.authenticate(
-        session_token, sessions=wiring.session_store(), accounts=wiring.account_store(), now_ms=now_ms()
+        session_token,
+        sessions=wiring.session_store(),
+        accounts=wiring.account_store(),
+        now_ms=now_ms(),
+        leaving=leaving,
     )
     if from_cookie and request.method not in SAFE_METHODS:
         require_same_origin()
@@ -77,6 +82,19 @@ def require_same_origin() -> None:
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def set_session_cookie(response: Response, session_token: str, max_age_seconds: int) -> None:
+    """With an empty token and age 0: the browser forgets it."""
+    response.set_cookie(
+        COOKIE,
+        session_token,
+        max_age=max_age_seconds,
+        path="/",
+        secure=settings.common().https,
+        httponly=True,
+        samesite="Lax",
+    )
 
 
 def now_ms() -> int:

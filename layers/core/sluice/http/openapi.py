@@ -29,6 +29,7 @@ TAGS = {
     "Gateway": "OpenAI-compatible: give its SDK this server's `/v1` as `base_url` and an API token as the key.",
     "Chats": "The playground's conversations, kept for their owner.",
     "Usage": "What was used, exactly, and every request of one's own.",
+    "Admin": "For accounts with role `admin` only. The first one is made by `sluice admin create`.",
     "Operation": "Is it up, and what does it offer.",
 }
 DESCRIPTION = """\
@@ -54,6 +55,7 @@ SECURITY_SCHEMES = {
 SECURITY: dict[Auth, list[dict[str, list[str]]]] = {
     Auth.NONE: [],
     Auth.SESSION: [{"sessionCookie": []}, {"sessionToken": []}],
+    Auth.LEAVING: [{"sessionCookie": []}, {"sessionToken": []}],
     Auth.ADMIN: [{"sessionCookie": []}, {"sessionToken": []}],
     Auth.API_TOKEN: [{"apiToken": []}],
 }

@@ -40,7 +40,7 @@ class Problem(BaseModel):
 def kinds_of(operation: Operation, method: str) -> list[Kind]:
     """Every error the operation may answer with, each once."""
     automatic: list[Kind] = []
-    if operation.auth in (Auth.SESSION, Auth.ADMIN):
+    if operation.auth in (Auth.SESSION, Auth.LEAVING, Auth.ADMIN):
         automatic += [errors.NotAuthenticated, errors.AccountSuspended, errors.StoreUnavailable]
         automatic += [] if method in ("get", "head") else [errors.CrossSiteRequest]
     if operation.auth is Auth.ADMIN:

@@ -23,6 +23,7 @@ Model = TypeVar("Model", bound=BaseModel)
 class Auth(Enum):
     NONE = "none"
     SESSION = "session"  # cookie (with the cross-site check) or bearer session token
+    LEAVING = "leaving"  # the same, also of an account that is being deleted: to ask for its end once more
     ADMIN = "admin"  # a session whose account has role admin
     API_TOKEN = "api_token"  # the gateway's own: admission is the check
 
@@ -60,10 +61,10 @@ def operation(
     def decorate(view: Callable[..., Any]) -> Callable[..., Response]:
         @wraps(view)
         def checked(**arguments: Any) -> Response:
-            if auth in (Auth.SESSION, Auth.ADMIN):
+            if auth in (Auth.SESSION, Auth.LEAVING, Auth.ADMIN):
                 from sluice.http.auth import require_session  # the account functions' matter, not the gateway's
 
-                arguments["caller"] = require_session(admin=auth is Auth.ADMIN)
+                arguments["caller"] = require_session(admin=auth is Auth.ADMIN, leaving=auth is Auth.LEAVING)
             if body is not None:
                 arguments["body"] = parse_body(body)
             if query is not None:

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 
 from sluice.domain import throttles as rules
 from sluice.domain.accounts import Account
+from sluice.domain.audit import Action
 from sluice.domain.errors import InvalidCredentials, NotAuthenticated, StoreUnavailable
 from sluice.domain.mails import Kind
 from sluice.domain.passwords import check_password
 from sluice.domain.periods import rfc3339
 from sluice.ports import AccountStore, MailStore, PasswordHashes, SessionStore, Throttles
 from sluice.services.queue_mail import queue_mail
+from sluice.services.security_events import Note, note_nothing
 
 log = logging.getLogger("sluice.accounts")
 
@@ -28,6 +30,7 @@ def change_password(
     common_passwords: Mapping[str, int],
     throttles: Throttles,
     now_ms: int,
+    note: Note = note_nothing,
 ) -> None:
     """Errors: ValidationFailed (the new one), InvalidCredentials (the current one), TooManyAttempts, Conflict (changed
     by someone else at this moment), Overloaded, StoreUnavailable."""
@@ -38,6 +41,7 @@ def change_password(
     check_password(new_password, local_part=local_part, common=common_passwords, field_name="new_password")
     confirm_password(account, current_password, passwords=passwords, throttles=throttles, now_ms=now_ms)
     sessions.change_password(account, passwords.hash(new_password), session_id)
+    note(Action.PASSWORD_CHANGED, account_id)
     _tell(account, mails, now_ms)
 
 

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from sluice.domain.accounts import Account, parse_address
+from sluice.domain.audit import Action
 from sluice.domain.errors import AccountSuspended, EmailNotVerified, InvalidCredentials
 from sluice.domain.sessions import NewSession, new_session
 from sluice.ports import AccountStore, PasswordHashes, SessionStore, Throttles
 from sluice.services.login_throttle import LoginAttempt
+from sluice.services.security_events import Note, note_nothing
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,9 @@ def login(
     throttles: Throttles,
     session_hours: int,
     now_ms: int,
+    note: Note = note_nothing,
 ) -> LoggedIn:
-    """`client` is the caller's network address. That the address is not verified is said to its owner only.
+    """`client` is the caller's network address, `note` keeps security events. That the address is not verified is said to its owner only.
 
     Errors: ValidationFailed (no address at all), InvalidCredentials, EmailNotVerified, AccountSuspended,
     TooManyAttempts, Overloaded, StoreUnavailable.
@@ -38,7 +41,9 @@ def login(
     attempt.begin()
     account = accounts.by_email(address.key)
     right = passwords.verify(account.password_hash if account else None, password)
-    if account is None or not right:
+    if account is None or not right or account.status == "deleting":
+        if attempt.begins_wait:
+            note(Action.LOGINS_THROTTLED, account.account_id if account else "")
         raise InvalidCredentials()
     attempt.was_right()
     if account.status == "pending":
@@ -48,4 +53,6 @@ def login(
     # Should the password change at this moment, this session carries the old epoch and is none.
     new = new_session(account, hours=session_hours, user_agent=user_agent, now_ms=now_ms)
     sessions.put(new.session)
+    if not attempt.is_known:
+        note(Action.NEW_PLACE_LOGIN, account.account_id)
     return LoggedIn(account, new)

@@ -15,6 +15,8 @@ class LoginAttempt:
         self._everywhere = rules.key(rules.LOGIN_ACCOUNT, email_key)
         self._client = rules.key(rules.LOGIN_CLIENT, network)
         self._taken = [self._everywhere]
+        self.is_known = False  # this client knew the password lately
+        self.begins_wait = False  # the last attempt of this client, or of all, that nobody had to wait for
 
     def begin(self) -> None:
         """Errors: TooManyAttempts, with the longest of the waits; a refused attempt is not counted. StoreUnavailable.
@@ -22,15 +24,18 @@ class LoginAttempt:
         A client that knew this account's password lately is not held up by what others do at its address.
         """
         pair, client = self._throttles.peek(self._pair), self._throttles.peek(self._client)
-        is_known = pair.good_until_ms > self._now_ms
-        not_before_ms = max(pair.not_before_ms, 0 if is_known else client.not_before_ms)
+        self.is_known = pair.good_until_ms > self._now_ms
+        not_before_ms = max(pair.not_before_ms, 0 if self.is_known else client.not_before_ms)
         if not_before_ms > self._now_ms:
             raise rules.refused(not_before_ms, self._now_ms)
         # Below, a refusal means that another attempt came between: then that one's wait is the answer.
         tried = self._throttles.take(self._everywhere, rules.LOGIN_ACCOUNT, self._now_ms).count
         attacked = tried > rules.ATTACKED_FROM
-        self._throttles.take(self._pair, rules.LOGIN_PAIR_ATTACKED if attacked else rules.LOGIN_PAIR, self._now_ms)
-        if not is_known:
+        policy = rules.LOGIN_PAIR_ATTACKED if attacked else rules.LOGIN_PAIR
+        mine = self._throttles.take(self._pair, policy, self._now_ms).count
+        # Once an episode, however many attempts follow: an audit log is not to be flooded by strangers.
+        self.begins_wait = tried == rules.ATTACKED_FROM + 1 if attacked else mine == policy.free
+        if not self.is_known:
             self._throttles.take(self._client, rules.LOGIN_CLIENT, self._now_ms)
             self._taken.append(self._client)
 

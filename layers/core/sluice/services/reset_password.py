@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from sluice.domain.accounts import Account, parse_address
+from sluice.domain.audit import Action
 from sluice.domain.errors import MailedCodeInvalid, StoreUnavailable
 from sluice.domain.mails import Kind, Mail
 from sluice.domain.passwords import check_password
@@ -11,6 +12,7 @@ from sluice.domain.periods import rfc3339
 from sluice.ports import AccountStore, MailStore
 from sluice.services.queue_mail import MayMail, queue_code, queue_mail, queue_nothing
 from sluice.services.redeem import mail_of
+from sluice.services.security_events import Note, note_nothing
 
 log = logging.getLogger("sluice.accounts")
 
@@ -38,6 +40,7 @@ def reset_password(
     hash_password: Callable[[str], str],
     common_passwords: Mapping[str, int],
     now_ms: int,
+    note: Note = note_nothing,
 ) -> str:
     """The new password, every session ended, the code spent, in one conditional write; returns the account's id.
 
@@ -48,6 +51,7 @@ def reset_password(
     local_part = account.email.rpartition("@")[0]
     check_password(password, local_part=local_part, common=common_passwords)
     _redeem(account, mail, hash_password(password), accounts, now_ms)
+    note(Action.PASSWORD_RESET, account.account_id)
     _tell(account, mails, now_ms)
     return account.account_id
 

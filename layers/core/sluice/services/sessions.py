@@ -14,8 +14,10 @@ class Authenticated:
     session: Session
 
 
-def authenticate(session_token: str, *, sessions: SessionStore, accounts: AccountStore, now_ms: int) -> Authenticated:
-    """Two consistent reads, no cache: ended means ended.
+def authenticate(
+    session_token: str, *, sessions: SessionStore, accounts: AccountStore, now_ms: int, leaving: bool = False
+) -> Authenticated:
+    """Two consistent reads, no cache: ended means ended. `leaving`: also for an account that is being deleted.
 
     Errors: NotAuthenticated, AccountSuspended, StoreUnavailable.
     """
@@ -24,7 +26,7 @@ def authenticate(session_token: str, *, sessions: SessionStore, accounts: Accoun
     account = accounts.get(session.account_id) if session else None
     if session is None or account is None:
         raise NotAuthenticated()
-    check_session(session, secret, account, now_ms)
+    check_session(session, secret, account, now_ms, leaving=leaving)
     return Authenticated(account, session)
 
 
