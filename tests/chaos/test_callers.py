@@ -28,8 +28,9 @@ from tests.chaos.slow_engine import PROMPT_TOKENS, SlowEngine
 from tests.conftest import aws_environment
 from tests.integration.admission import engines
 from tests.integration.admission.world import PREFIX, Account, Engine
+from tests.store_process import ROOT, free_port
 
-GUNICORN_CONFIG = engines.ROOT / "infra" / "local" / "gunicorn.conf.py"
+GUNICORN_CONFIG = ROOT / "infra" / "local" / "gunicorn.conf.py"
 LIMITS = {"rpm": 100_000, "tpm": 100_000_000, "concurrency": 1, "monthly_tokens": 1_000_000_000}
 
 
@@ -58,7 +59,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def port(store: Engine, model: SlowEngine, data_dir: Path) -> Iterator[int]:
     """Of the gateway, under the gunicorn of a local run."""
-    number = engines.free_port()
+    number = free_port()
     own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SLUICE_"))}
     asked = {
         "PORT": str(number),
@@ -71,7 +72,7 @@ def port(store: Engine, model: SlowEngine, data_dir: Path) -> Iterator[int]:
     command = [sys.executable, "-m", "gunicorn", "--config", str(GUNICORN_CONFIG), "functions.gateway.app:create()"]
     with (data_dir / "log").open("wb") as log:
         gateway = subprocess.Popen(
-            command, cwd=engines.ROOT, env={**own, **aws_environment(store.url), **asked}, stdout=log, stderr=log
+            command, cwd=ROOT, env={**own, **aws_environment(store.url), **asked}, stdout=log, stderr=log
         )
         try:
             engines.wait_for(number, gateway)

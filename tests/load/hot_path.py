@@ -19,8 +19,8 @@ from pathlib import Path
 from sluice.domain.ids import request_id
 from sluice.services.admit import Admission
 from sluice.services.settle import Outcome, settle
-from tests.integration.admission import engines
 from tests.integration.admission.world import Account, Engine
+from tests.store_process import running_store
 
 LIMITS = {"rpm": 100_000_000, "tpm": 10**12, "concurrency": 1000, "monthly_tokens": 10**15}
 
@@ -64,12 +64,8 @@ class Run:
 
 @contextmanager
 def _store(disk: str | None) -> Iterator[str]:
-    if disk is None:
-        with engines.dynoxide() as url:
-            yield url
-        return
-    with tempfile.TemporaryDirectory(dir=disk) as folder, engines.dynoxide(Path(folder) / "store.db") as url:
-        yield url
+    with tempfile.TemporaryDirectory(dir=disk) as folder, running_store(Path(folder) / "db" if disk else None) as found:
+        yield found[0]
 
 
 def main() -> None:

@@ -11,11 +11,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
-from infra.setup.store import binary
+from tests.store_process import ROOT, free_port, running_store
 
-ROOT = Path(__file__).resolve().parents[3]
 TOOLS = ROOT / ".tools"
 LOOPBACK = "127.0.0.1"
 READY_SECONDS = 30.0
@@ -33,23 +31,11 @@ POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
 """
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind((LOOPBACK, 0))
-        return int(sock.getsockname()[1])
-
-
 @contextmanager
-def dynoxide(db_path: Path | None = None) -> Iterator[str]:
-    """→ its address. In memory, unless a file is given."""
-    port = free_port()
-    with process(dynoxide_command(port, db_path), port):
-        yield f"http://{LOOPBACK}:{port}"
-
-
-def dynoxide_command(port: int, db_path: Path | None = None) -> list[str]:
-    file = ["--db-path", str(db_path)] if db_path else []
-    return [str(binary(TOOLS)), "serve", "--host", LOOPBACK, "--port", str(port), *file]
+def dynoxide() -> Iterator[str]:
+    """→ its address. In memory."""
+    with running_store() as (url, _pid):
+        yield url
 
 
 def why_no_referee() -> str | None:
