@@ -107,6 +107,9 @@ def repeat(plan: dict[str, object]) -> dict[str, object]:
             if caller.status != -1:
                 caller.ask()
     seen.seconds, seen.cpu_seconds = time.perf_counter() - measured_from, time.process_time() - cpu_from
+    epoll.close()
+    for caller in callers:
+        caller.sock.close()
     return seen.__dict__
 
 
