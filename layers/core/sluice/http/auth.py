@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from flask import request
-from werkzeug.wrappers import Response
 
 from sluice import settings, wiring
 from sluice.domain import errors
@@ -82,19 +81,6 @@ def require_same_origin() -> None:
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}".lower()
-
-
-def set_session_cookie(response: Response, session_token: str, max_age_seconds: int) -> None:
-    """With an empty token and age 0: the browser forgets it."""
-    response.set_cookie(
-        COOKIE,
-        session_token,
-        max_age=max_age_seconds,
-        path="/",
-        secure=settings.common().https,
-        httponly=True,
-        samesite="Lax",
-    )
 
 
 def now_ms() -> int:
