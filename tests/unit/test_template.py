@@ -144,14 +144,13 @@ def test_entry_point_is_there(name: str) -> None:
 
 def test_layer_has_the_pins_of_the_project() -> None:
     pins = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    exact = {pin.replace("[gevent]", "") for pin in pins}
     lines = (ROOT / "layers" / "core" / "requirements.txt").read_text().splitlines()
     wanted = {line for line in lines if line and not line.startswith("#")}
-    assert wanted - exact == set()
+    assert wanted - set(pins) == set()
 
 
 def test_layer_has_what_the_package_imports() -> None:
-    """Local-only packages are imported where `settings.local` is set, and gevent where it is running already."""
+    """Local-only packages are imported where `settings.local` is set."""
     provided = {"apig_wsgi", "argon2", "awscrt", "boto3", "botocore", "email_validator", "flask", "gunicorn", "jwt"}
     provided |= {
         "cryptography",
@@ -164,7 +163,7 @@ def test_layer_has_what_the_package_imports() -> None:
         "werkzeug",
         "sluice",
     }
-    local_only = {"prometheus_client", "gevent"}
+    local_only = {"prometheus_client"}
     imported = set()
     for path in [*(ROOT / "layers").rglob("*.py"), *(ROOT / "functions").glob("*/app.py")]:
         if path.parent.name == "inference":

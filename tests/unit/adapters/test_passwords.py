@@ -1,7 +1,5 @@
 """Password hashes: their parameters, and where they run."""
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event, Lock
 
@@ -59,42 +57,3 @@ def test_only_so_many_run_at_once_and_who_waits_too_long_is_told_so(monkeypatch:
             one.result(10)
     assert most == PARALLEL_HASHES
     assert hashes.hash("room again")
-
-
-UNDER_GEVENT = """
-from gevent import monkey; monkey.patch_all()
-import gevent, threading
-from sluice.adapters.passwords import Passwords
-hashes = Passwords().warm()
-main, ran_on, turns = gevent.monkey.get_original("threading", "get_ident")(), [], []
-real = hashes._hasher.hash
-def spy(password):
-    ran_on.append(gevent.monkey.get_original("threading", "get_ident")())
-    turns.append(None)
-    seen = len(ticks)
-    result = real(password)
-    during.append(len(ticks) - seen)
-    return result
-class Spy:
-    hash = staticmethod(spy)
-    verify = hashes._hasher.verify
-hashes._hasher = Spy
-ticks, during = [], []
-def tick():
-    while len(turns) < 8 or len(done) < 8:
-        ticks.append(None)
-        gevent.sleep(0)
-done = []
-def job():
-    done.append(hashes.hash("correct horse"))
-gevent.joinall([gevent.spawn(tick)] + [gevent.spawn(job) for _ in range(8)], raise_error=True)
-assert len(done) == 8 and hashes.verify(done[0], "correct horse")
-assert main not in ran_on, "a hash ran on the loop's own thread"
-assert sum(during) > 0, "the loop stood still while hashes ran"
-print("fine")
-"""
-
-
-def test_under_gevent_the_loop_goes_on_while_hashes_run() -> None:
-    done = subprocess.run([sys.executable, "-c", UNDER_GEVENT], capture_output=True, text=True, timeout=60)
-    assert done.stdout == "fine\n", done.stderr

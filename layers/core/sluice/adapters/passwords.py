@@ -1,7 +1,6 @@
-"""Password hashes: argon2id with OWASP's parameters, off the event loop, few at a time.
+"""Password hashes: argon2id with OWASP's parameters, few at a time.
 
-A hash takes about 20 ms of CPU and 19 MiB. argon2's C code lets go of the interpreter lock, but not of a gevent
-loop: in a gevent process it runs in the hub's thread pool, so that streams go on meanwhile.
+A hash takes about 20 ms of CPU and 19 MiB. argon2's C code lets go of the interpreter lock, so streams go on meanwhile.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,7 +31,6 @@ class Passwords:
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher(TIME_COST, MEMORY_KIB, PARALLELISM, type=Type.ID)
-        # Made by the loop's own locks under gevent: waiting for a place blocks one greenlet, not the process.
         self._places = BoundedSemaphore(PARALLEL_HASHES)
         self._dummy = ""
 
@@ -66,29 +64,9 @@ class Passwords:
         if not self._places.acquire(timeout=WAIT_SECONDS):
             raise Overloaded()
         try:
-            return _off_loop(work)
+            return work()
         finally:
             self._places.release()
-
-
-def _off_loop(work: Callable[[], Result]) -> Result:
-    if not _gevent_rules():
-        return work()
-    import gevent
-
-    pool = gevent.get_hub().threadpool
-    result: Result = pool.apply(work)
-    return result
-
-
-def _gevent_rules() -> bool:
-    import sys
-
-    if "gevent.monkey" not in sys.modules:
-        return False
-    from gevent.monkey import is_module_patched
-
-    return bool(is_module_patched("threading"))
 
 
 @cache
