@@ -54,9 +54,7 @@ class _Refusals:
 
     since_ns: int
     count: int = 0
-    last: errors.RateLimitExceeded | errors.QuotaExceeded | None = None
     last_ns: int = 0
-    last_reserve: int = 0
     last_token: str = ""
 
 
@@ -77,16 +75,14 @@ class Admission:
         InvalidModelRequest (could never fit), StoreUnavailable."""
         self._refuse_floods(ask, now_ns)
         try:
-            admitted = self._admit(ask, now_ns)
+            return self._admit(ask, now_ns)
         except (errors.RateLimitExceeded, errors.QuotaExceeded) as refusal:
-            self._count(ask, refusal, now_ns)
+            self._count(ask, now_ns)
             if self._block_floods(ask.account_id, now_ns // 1_000_000):
                 raise (
                     decide(self._seen[ask.account_id], ask, now_ns) or refusal
                 ) from refusal  # now the block is the wait
             raise
-        self._forget_wait(ask.account_id)
-        return admitted
 
     def _admit(self, ask: Ask, now_ns: int) -> Admitted:
         now_ms = now_ns // 1_000_000
@@ -155,33 +151,29 @@ class Admission:
     # --- floods
 
     def _refuse_floods(self, ask: Ask, now_ns: int) -> None:
-        """Answer a repeated refusal from memory for at most a second, never past the moment it promised."""
-        kept = self._refused.get(ask.account_id)
-        if kept is None or kept.last is None or kept.count < FLOOD_STARTS_AT:
-            return
-        age_ns = now_ns - kept.last_ns
-        promised_ns = kept.last.retry_after_seconds * 1_000_000_000
-        same = ask.token_id == kept.last_token and ask.reserve_tokens >= kept.last_reserve
-        if not same or not 0 <= age_ns < min(REFUSAL_KEPT_NS, promised_ns):
-            return
-        kept.count += 1
-        left_seconds = -(-(promised_ns - age_ns) // 1_000_000_000)
-        raise type(kept.last)(left_seconds, kept.last.message)
+        """While an account floods, answer from the grant as last seen, for at most a second after the store refused.
 
-    def _forget_wait(self, account_id: str) -> None:
-        """A smaller request has just been let in, so the wait told to a larger one is not enough any more."""
-        kept = self._refused.get(account_id)
-        if kept is not None:
-            kept.last = None
+        The refusal is decided anew for this very request, so the wait it tells is right for what was seen; only what
+        other instances took within that second is missing from it.
+        """
+        kept, seen = self._refused.get(ask.account_id), self._seen.get(ask.account_id)
+        if kept is None or seen is None or kept.count < FLOOD_STARTS_AT or ask.token_id != kept.last_token:
+            return
+        if not 0 <= now_ns - kept.last_ns < REFUSAL_KEPT_NS:
+            return
+        refusal = decide(seen, ask, now_ns)
+        if isinstance(refusal, errors.RateLimitExceeded | errors.QuotaExceeded):
+            kept.count += 1
+            raise refusal
 
-    def _count(self, ask: Ask, refusal: errors.RateLimitExceeded | errors.QuotaExceeded, now_ns: int) -> None:
+    def _count(self, ask: Ask, now_ns: int) -> None:
         kept = self._refused.get(ask.account_id)
         if kept is None or not 0 <= now_ns - kept.since_ns < WINDOW_NS:
             kept = self._refused[ask.account_id] = _Refusals(now_ns)
             while len(self._refused) > KEEP_ACCOUNTS:
                 self._refused.popitem(last=False)
         kept.count += 1
-        kept.last, kept.last_ns, kept.last_reserve, kept.last_token = refusal, now_ns, ask.reserve_tokens, ask.token_id
+        kept.last_ns, kept.last_token = now_ns, ask.token_id
 
     def _block_floods(self, account_id: str, now_ms: int) -> bool:
         """Whether the account was blocked just now, by us or by another instance."""
