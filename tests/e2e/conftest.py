@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.people import close_sdks
 from tests.e2e.system import System
 
 NewSystem = Callable[..., System]
@@ -25,6 +26,12 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield running.start()
     finally:
         running.stop()
+
+
+@pytest.fixture(autouse=True)
+def _close_sdks() -> Iterator[None]:
+    yield
+    close_sdks()
 
 
 @pytest.fixture

@@ -14,6 +14,20 @@ MAIL_SECONDS = 20
 PASSWORD = "a quiet green harbour"
 
 
+_opened: list[openai.OpenAI] = []
+
+
+def sdk(base_url: str, api_token: str) -> openai.OpenAI:
+    """The official client, without its retries. Kept until `close_sdks`: an unclosed one is a warning, so an error."""
+    _opened.append(openai.OpenAI(base_url=base_url + "/v1", api_key=api_token, max_retries=0, timeout=TIMEOUT_SECONDS))
+    return _opened[-1]
+
+
+def close_sdks() -> None:
+    while _opened:
+        _opened.pop().close()
+
+
 @dataclass
 class Person:
     base_url: str
@@ -35,9 +49,7 @@ class Person:
 
     @property
     def openai(self) -> openai.OpenAI:
-        return openai.OpenAI(
-            base_url=self.base_url + "/v1", api_key=self.api_token, max_retries=0, timeout=TIMEOUT_SECONDS
-        )
+        return sdk(self.base_url, self.api_token)
 
     def mint(self, **fields: Any) -> dict[str, Any]:
         answer = self.call("POST", "/tokens", json={"name": "test", **fields})

@@ -82,7 +82,7 @@ def test_the_sdk_raises_its_own_errors(person: Person) -> None:
     with pytest.raises(openai.BadRequestError) as long:
         create(model="demo", messages=[{"role": "user", "content": "word " * 2000}])
     assert long.value.code == "context_length_exceeded"
-    stranger = openai.OpenAI(base_url=person.base_url + "/v1", api_key="nonsense", max_retries=0)
+    stranger = people.sdk(person.base_url, "nonsense")
     with pytest.raises(openai.AuthenticationError) as foreign:
         stranger.models.list()
     assert foreign.value.code == "invalid_api_key"
