@@ -49,6 +49,8 @@ def _finish(response: Response) -> Response:
     if errors.is_openai_path(request.path):
         wanted["x-sluice-request-id"] = g.get("server_request_id", "")
     headers = response.headers
+    if response.status_code == 204:  # nothing, and of no kind
+        headers.pop("Content-Type", None)
     # Not `setdefault`, which looks through all headers each time: a quarter of what this process adds to an answer.
     there = {name.lower() for name, _ in headers}
     for name, value in wanted.items():
