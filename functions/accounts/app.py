@@ -7,11 +7,16 @@ from flask import Blueprint, Response, request
 
 from sluice import settings, wiring
 from sluice.domain import errors
+from sluice.http import own_account
+from sluice.http.audit import security_notes
 from sluice.http.auth import COOKIE, Caller, now_ms
 from sluice.http.client import client_address
 from sluice.http.models_accounts import (
     AccountInfo,
+    ChangeEmailBody,
     ChangePasswordBody,
+    DeleteAccountBody,
+    EmailChangeRequested,
     ForgotPasswordBody,
     LoginAnswer,
     LoginBody,
@@ -20,6 +25,8 @@ from sluice.http.models_accounts import (
     ResetRequested,
     SessionInfo,
     SessionList,
+    UpdateAccountBody,
+    UpdatedAccount,
 )
 from sluice.http.operation import Auth, operation
 from sluice.services.account_overview import account_overview
@@ -61,6 +68,7 @@ def log_in(body: LoginBody) -> Response:
         throttles=wiring.throttles(),
         session_hours=settings.accounts().session_hours,
         now_ms=now_ms(),
+        note=security_notes(),
     )
     answer = LoginAnswer.of(logged_in.account, logged_in.new)
     response = Response(answer.model_dump_json(), 200, mimetype="application/json")
@@ -120,6 +128,7 @@ def reset(body: ResetPasswordBody) -> PasswordChanged:
             hash_password=wiring.password_hashes().hash,
             common_passwords=common_passwords(),
             now_ms=now_ms(),
+            note=security_notes(),
         )
     return PasswordChanged()
 
@@ -149,8 +158,26 @@ def change(caller: Caller, body: ChangePasswordBody) -> PasswordChanged:
         common_passwords=common_passwords(),
         throttles=wiring.throttles(),
         now_ms=now_ms(),
+        note=security_notes(),
     )
     return PasswordChanged()
+
+
+@blueprint.post("/auth/change-email")
+@operation(
+    "Ask for another email address",
+    tag=AUTH,
+    auth=Auth.SESSION,
+    body=ChangeEmailBody,
+    answers={202: EmailChangeRequested},
+    errors=(errors.ValidationFailed, errors.InvalidCredentials, *BY_PASSWORD),
+    description="The new address is sent a mailed code; until it is redeemed, by `POST /auth/verify-email` or on the "
+    "page the mail links to, the old address stays. Then the old one is told. The same answer where another account "
+    "has the new address.",
+)
+def change_address(caller: Caller, body: ChangeEmailBody) -> EmailChangeRequested:
+    own_account.request_email_change(caller, body)
+    return EmailChangeRequested()
 
 
 @blueprint.get("/account")
@@ -171,6 +198,54 @@ def account(caller: Caller) -> AccountInfo:
         now_ms=now_ms(),
     )
     return AccountInfo.of_overview(found)
+
+
+@blueprint.patch("/account")
+@operation(
+    "Change one's name, or whether prompts and responses are kept",
+    tag=ACCOUNT,
+    auth=Auth.SESSION,
+    body=UpdateAccountBody,
+    answers={200: UpdatedAccount},
+    errors=(errors.ValidationFailed, errors.StoreUnavailable),
+    description="What is left out stays as it is. `store_content` holds for requests that begin from now on.",
+)
+def update(caller: Caller, body: UpdateAccountBody) -> UpdatedAccount:
+    return UpdatedAccount.after(own_account.update(caller, body))
+
+
+@blueprint.get("/account/export")
+@operation(
+    "Everything held about oneself",
+    tag=ACCOUNT,
+    auth=Auth.SESSION,
+    answers={200: "application/json"},
+    errors=(errors.StoreUnavailable,),
+    description="A JSON object: `exported_at`, `account`, `limits`, `quota`, and the lists `sessions`, `tokens`, "
+    "`requests`, `contents` (logged prompts and responses, chats, stored Responses), `mails` and `audit`.",
+)
+def export(caller: Caller) -> Response:
+    response = Response(own_account.export(caller), 200, mimetype="application/json")
+    response.headers["Content-Disposition"] = "attachment; filename=sluice-account.json"
+    return response
+
+
+@blueprint.delete("/account")
+@operation(
+    "Delete one's account",
+    tag=ACCOUNT,
+    auth=Auth.LEAVING,
+    body=DeleteAccountBody,
+    answers={204: None},
+    errors=(errors.ValidationFailed, errors.InvalidCredentials, *BY_PASSWORD),
+    description="API tokens die at once, running streams within 5 s. Personal data is erased; the ledger keeps "
+    "amounts under the account's id. The address may register again. After a 503, ask again: it goes on.",
+)
+def delete(caller: Caller, body: DeleteAccountBody) -> Response:
+    own_account.delete(caller, body)
+    response = Response(status=204)
+    _set_cookie(response, "", 0)
+    return response
 
 
 @blueprint.get("/account/sessions")

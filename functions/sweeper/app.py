@@ -1,4 +1,5 @@
-"""Every minute: settles the requests whose holder died, and shows mails that stuck to the mailer again."""
+"""Every minute: settles the requests whose holder died, shows mails that stuck to the mailer again, and finishes the
+deletions of accounts."""
 
 import logging
 import time
@@ -33,13 +34,21 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     started_ms = _now_ms()
     requeued = _requeue_mails(started_ms)
     swept = _sweeper().sweep(started_ms + RUN_MS)
-    done = {**asdict(swept), "requeued": requeued}
-    for what in ("settled", "cleared", "failed", "requeued"):
+    done = {**asdict(swept), "requeued": requeued, "erased": _finish_deletions(started_ms)}
+    for what in ("settled", "cleared", "failed", "requeued", "erased"):
         wiring.metrics().count(measures.SWEPT, done[what], what=what)
     wiring.metrics().observe(measures.LEASES_SEEN, swept.leases)
     wiring.metrics().flush()
     log.info("swept", extra={**done, "seconds": (_now_ms() - started_ms) / 1000})
     return done
+
+
+def _finish_deletions(now_ms: int) -> int:
+    try:
+        return wiring.erasure().finish(now_ms)
+    except StoreUnavailable as exc:
+        log.warning("deletions of accounts not looked for", exc_info=exc)
+        return 0
 
 
 def _requeue_mails(now_ms: int) -> int:

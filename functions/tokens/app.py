@@ -7,14 +7,18 @@ from flask import Blueprint, Response, json
 
 from sluice import settings, wiring
 from sluice.domain import errors
+from sluice.domain.audit import Action
+from sluice.http.audit import security_notes
 from sluice.http.auth import Caller, now_ms
 from sluice.http.models_tokens import IssuedTokenInfo, IssueTokenBody, KeySet, RevokedAll, TokenInfo, TokenList
 from sluice.http.operation import Auth, operation
+from sluice.pages import tokens as token_pages
 from sluice.services.issue_token import issue_token
 from sluice.services.list_tokens import list_tokens, one_token
 from sluice.services.revoke_token import delete_token, revoke_all, revoke_token
 
 blueprint = Blueprint("tokens", __name__)
+blueprint.register_blueprint(token_pages.blueprint)  # here, because no other function may read the signing key
 TAG = "API tokens"
 KEYS_CACHED_SECONDS = 300  # how long after a rotation a client may not know the new key yet
 
@@ -111,9 +115,9 @@ def delete(caller: Caller, token_id: str) -> None:
     errors=(errors.StoreUnavailable,),
 )
 def revoke_every(caller: Caller) -> RevokedAll:
-    return RevokedAll(
-        revoked=revoke_all(caller.account_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms())
-    )
+    revoked = revoke_all(caller.account_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms())
+    security_notes()(Action.TOKENS_REVOKED, caller.account_id)
+    return RevokedAll(revoked=revoked)
 
 
 @blueprint.get("/.well-known/jwks.json")

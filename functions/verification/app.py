@@ -1,4 +1,4 @@
-"""`/auth/verify-email`: redeems a mailed code, once."""
+"""`/auth/verify-email`: redeems a mailed code, once, of a registration or of a change of address."""
 
 from functools import cache
 from typing import Any
@@ -7,12 +7,13 @@ from flask import Blueprint
 
 from sluice import settings, wiring
 from sluice.domain import errors
+from sluice.http.audit import security_notes
 from sluice.http.auth import now_ms
 from sluice.http.client import client_address
 from sluice.http.models_registration import Verified, VerifyBody
 from sluice.http.operation import operation
 from sluice.services.redeem_throttle import redeeming
-from sluice.services.verify_email import verify_email
+from sluice.services.verify_address import verify_address
 
 blueprint = Blueprint("verification", __name__)
 
@@ -24,18 +25,20 @@ blueprint = Blueprint("verification", __name__)
     body=VerifyBody,
     answers={200: Verified},
     errors=(errors.MailedCodeInvalid, errors.ValidationFailed, errors.TooManyAttempts, errors.StoreUnavailable),
-    description="Single use.",
+    description="Single use. Takes the code of a registration's mail, and that of a change of address: then the new "
+    "address replaces the old one, which is told.",
 )
 def verify(body: VerifyBody) -> Verified:
     from sluice.adapters.keys import mailed_code_key
 
     with redeeming(wiring.throttles(), client_address(), now_ms()):
-        verify_email(
+        verify_address(
             body.token,
             key=mailed_code_key(),
             accounts=wiring.account_store(),
             mails=wiring.mail_store(),
             now_ms=now_ms(),
+            note=security_notes(),
         )
     return Verified()
 

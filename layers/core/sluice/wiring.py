@@ -33,6 +33,7 @@ from sluice.ports import (
 if TYPE_CHECKING:
     from sluice.adapters.jwt_tokens import Verifier
     from sluice.http.places import Places
+    from sluice.services.delete_account import Erasure
     from sluice.services.exchange import Observer
     from sluice.services.gateway import Gateway
     from sluice.services.queue_mail import MayMail
@@ -276,6 +277,22 @@ def chat_store() -> ChatStore:
     from sluice.adapters.chats import DynamoChats
 
     return DynamoChats(settings.common().table_prefix)
+
+
+@cache
+def erasure() -> "Erasure":
+    from sluice.services.delete_account import Erasure
+
+    return Erasure(
+        account_store(),
+        session_store(),
+        token_store(),
+        grant_store(),
+        content_store(),
+        mail_store(),
+        audit_log(),
+        hot_store(),
+    )
 
 
 def may_mail(client: str) -> "MayMail":

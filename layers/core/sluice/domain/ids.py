@@ -13,6 +13,12 @@ def random_id(prefix: str) -> str:
     return prefix + "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_CHARACTERS))
 
 
+def is_id(prefix: str, text: str) -> bool:
+    """Whether it has the form of a `random_id`: anything else names nothing, and is no key to ask a store for."""
+    rest = text.removeprefix(prefix)
+    return text.startswith(prefix) and len(rest) == RANDOM_CHARACTERS and set(rest) <= set(ALPHABET)
+
+
 def request_id(now_ms: int) -> str:
     """A server-made, time-ordered request id: `req_` and a ULID, so a ledger query by range is a query by time."""
     return "req_" + str(ULID.from_timestamp(now_ms / 1000))

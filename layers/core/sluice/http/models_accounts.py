@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from sluice.domain.accounts import Account
 from sluice.domain.periods import rfc3339
@@ -36,6 +36,26 @@ class ResetPasswordBody(BaseModel):
 class ChangePasswordBody(BaseModel):
     current_password: Password
     new_password: NewPassword
+
+
+class ChangeEmailBody(BaseModel):
+    new_email: Email
+    password: Password
+
+
+class UpdateAccountBody(BaseModel):
+    """What is left out stays as it is."""
+
+    name: Annotated[str, Field(strict=True, max_length=1024)] | None = None  # the rule is the domain's
+    store_content: StrictBool | None = Field(None, description="`false` keeps prompts and responses out of the logs")
+
+
+class DeleteAccountBody(BaseModel):
+    password: Password
+
+
+class EmailChangeRequested(BaseModel):
+    status: Literal["verification_sent"] = "verification_sent"
 
 
 class PasswordChanged(BaseModel):
@@ -137,3 +157,12 @@ class AccountInfo(User):
                 cost_usd=usd(found.cost_micro_usd),
             ),
         )
+
+
+class UpdatedAccount(AccountInfo):
+    store_content: bool = Field(description="whether prompts and responses are kept in the log")
+
+    @classmethod
+    def after(cls, found: Overview) -> "UpdatedAccount":
+        shown = AccountInfo.of_overview(found).model_dump()
+        return cls(**shown, store_content=found.account.store_content)

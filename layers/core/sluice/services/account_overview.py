@@ -31,9 +31,9 @@ def account_overview(
     rollups: RollupStore,
     now_ms: int,
 ) -> Overview:
-    """Errors: NotFound (deleted at this moment), StoreUnavailable."""
+    """Errors: NotFound (deleted, or on its way out), StoreUnavailable."""
     account, grant = accounts.get(account_id), grants.grant(account_id)
-    if account is None or grant is None:
+    if account is None or grant is None or account.status == "deleting":
         raise NotFound()
     period = max(period_of(now_ms), grant.period)
     used = usage_of_period(ledger, rollups, account_id, period, now_ms)

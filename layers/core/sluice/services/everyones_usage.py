@@ -7,7 +7,7 @@ from typing import Literal
 from sluice.domain.periods import day_of
 from sluice.domain.spans import Span
 from sluice.domain.usage import Amounts, Bucket, add_up, grouped, total
-from sluice.ports import RollupStore
+from sluice.ports import AccountStore, RollupStore
 
 Group = Literal["day", "model", "token", "account"]
 TOP = 10
@@ -20,6 +20,7 @@ class EveryonesUsage:
     by_bucket: Mapping[Bucket, Amounts]
     accounts: Mapping[str, Amounts]
     complete: bool
+    emails: Mapping[str, str]  # of the top accounts that still exist
 
     @property
     def total(self) -> Amounts:
@@ -31,22 +32,29 @@ class EveryonesUsage:
         return grouped(self.by_bucket, group)
 
     def top(self) -> list[tuple[str, Amounts]]:
-        """The accounts that used most model tokens, the most first."""
-
-        def used(entry: tuple[str, Amounts]) -> tuple[int, int, str]:
-            name, amounts = entry
-            return -(amounts.prompt_tokens + amounts.completion_tokens), -amounts.requests, name
-
-        return sorted(self.accounts.items(), key=used)[:TOP]
+        return _top(self.accounts)
 
 
-def everyones_usage(rollups: RollupStore, span: Span) -> EveryonesUsage:
+def _top(accounts: Mapping[str, Amounts]) -> list[tuple[str, Amounts]]:
+    """Those that used most model tokens, the most first."""
+
+    def used(entry: tuple[str, Amounts]) -> tuple[int, int, str]:
+        name, amounts = entry
+        return -(amounts.prompt_tokens + amounts.completion_tokens), -amounts.requests, name
+
+    return sorted(accounts.items(), key=used)[:TOP]
+
+
+def everyones_usage(rollups: RollupStore, accounts: AccountStore, span: Span) -> EveryonesUsage:
     """Whole UTC days: a roll-up is a day's, so a day that the span only touches counts. Errors: StoreUnavailable."""
     if span.from_ms >= span.to_ms:
-        return EveryonesUsage({}, {}, True)
+        return EveryonesUsage({}, {}, True, {})
     found, complete = rollups.everyones(day_of(span.from_ms), day_of(span.to_ms - 1))
+    by_account = add_up((account_id, amounts) for (account_id, _), amounts in found.items())
+    known = (accounts.get(account_id) for account_id, _ in _top(by_account))
     return EveryonesUsage(
         add_up((bucket, amounts) for (_, bucket), amounts in found.items()),
-        add_up((account_id, amounts) for (account_id, _), amounts in found.items()),
+        by_account,
         complete,
+        {account.account_id: account.email for account in known if account is not None},
     )

@@ -31,7 +31,9 @@ def login(
     now_ms: int,
     note: Note = note_nothing,
 ) -> LoggedIn:
-    """`client` is the caller's network address, `note` keeps security events. That the address is not verified is said to its owner only.
+    """`client` is the caller's network address, `note` keeps security events.
+
+    That the address is not verified is said to its owner only.
 
     Errors: ValidationFailed (no address at all), InvalidCredentials, EmailNotVerified, AccountSuspended,
     TooManyAttempts, Overloaded, StoreUnavailable.

@@ -1,0 +1,163 @@
+"""`/admin/…`: the only function that may suspend an account or change its limits. The role is read at every call."""
+
+from functools import cache
+from typing import Any
+
+from flask import Blueprint
+
+from sluice import settings, wiring
+from sluice.domain import errors
+from sluice.domain.ids import is_id
+from sluice.domain.spans import parse_span
+from sluice.http.audit import administration
+from sluice.http.auth import Caller, now_ms
+from sluice.http.models_admin import (
+    AdminUsage,
+    AdminUsageQuery,
+    AuditEventInfo,
+    AuditPage,
+    AuditQuery,
+    LimitsBody,
+    UserInfo,
+    UserPage,
+    UserRow,
+    UsersQuery,
+)
+from sluice.http.operation import Auth, operation
+from sluice.services.account_overview import account_overview
+from sluice.services.everyones_usage import everyones_usage
+from sluice.services.list_users import list_events, list_users
+
+blueprint = Blueprint("admin", __name__)
+TAG = "Admin"
+ONE = (errors.NotFound, errors.StoreUnavailable)
+CHANGE = (errors.NotFound, errors.Conflict, errors.StoreUnavailable)
+
+
+@blueprint.get("/admin/users")
+@operation(
+    "Look through all accounts",
+    tag=TAG,
+    auth=Auth.ADMIN,
+    query=UsersQuery,
+    answers={200: UserPage},
+    errors=(errors.ValidationFailed, errors.StoreUnavailable),
+    description="In no order. Go on with `cursor=next_cursor` until it is null: a page looks at a bounded number of "
+    "accounts, so with a query it may be shorter than `limit`, or empty, and not be the last.",
+)
+def users(caller: Caller, query: UsersQuery) -> UserPage:
+    found = list_users(wiring.account_store(), query=query.query or "", limit=query.limit, after=query.cursor or None)
+    return UserPage(data=[UserRow.row(account) for account in found.users], next_cursor=found.next_cursor)
+
+
+@blueprint.get("/admin/users/<user_id>")
+@operation("One account, its limits and its month", tag=TAG, auth=Auth.ADMIN, answers={200: UserInfo}, errors=ONE)
+def user(caller: Caller, user_id: str) -> UserInfo:
+    return _detail(user_id)
+
+
+@blueprint.post("/admin/users/<user_id>/suspend")
+@operation(
+    "Suspend an account",
+    tag=TAG,
+    auth=Auth.ADMIN,
+    answers={200: UserInfo},
+    errors=CHANGE,
+    description="At once: its next request, with an API token or a session, is 403 `account_suspended`, and "
+    "its running streams end within 5 s. Repeating it changes nothing. Nobody can suspend themselves (403).",
+)
+def suspend(caller: Caller, user_id: str) -> UserInfo:
+    administration(caller).suspend(_id(user_id), now_ms())
+    return _detail(user_id)
+
+
+@blueprint.post("/admin/users/<user_id>/restore")
+@operation(
+    "Restore a suspended account",
+    tag=TAG,
+    auth=Auth.ADMIN,
+    answers={200: UserInfo},
+    errors=CHANGE,
+    description="At once, with the API tokens and sessions it had. Repeating it changes nothing.",
+)
+def restore(caller: Caller, user_id: str) -> UserInfo:
+    administration(caller).restore(_id(user_id), now_ms())
+    return _detail(user_id)
+
+
+@blueprint.put("/admin/users/<user_id>/limits")
+@operation(
+    "Change an account's limits",
+    tag=TAG,
+    auth=Auth.ADMIN,
+    body=LimitsBody,
+    answers={200: UserInfo},
+    errors=CHANGE,
+    description="In force with the next request. What is left out stays as it is.",
+)
+def limits(caller: Caller, user_id: str, body: LimitsBody) -> UserInfo:
+    administration(caller).set_limits(_id(user_id), body.model_dump(exclude_none=True), now_ms())
+    return _detail(user_id)
+
+
+@blueprint.get("/admin/usage")
+@operation(
+    "Usage across all accounts",
+    tag=TAG,
+    auth=Auth.ADMIN,
+    query=AdminUsageQuery,
+    answers={200: AdminUsage},
+    errors=(errors.ValidationFailed, errors.StoreUnavailable),
+    description="Whole UTC days, from the roll-ups: a few seconds behind. A moment given counts for its day.",
+)
+def usage(caller: Caller, query: AdminUsageQuery) -> AdminUsage:
+    span = parse_span(query.from_, query.to, now_ms())
+    return AdminUsage.of(everyones_usage(wiring.rollup_store(), wiring.account_store(), span), query.group_by)
+
+
+@blueprint.get("/admin/audit")
+@operation(
+    "What admins did, and what happened to the security of accounts, newest first",
+    tag=TAG,
+    auth=Auth.ADMIN,
+    query=AuditQuery,
+    answers={200: AuditPage},
+    errors=(errors.ValidationFailed, errors.StoreUnavailable),
+    description="Go on with `cursor=next_cursor` until it is null; a page may be empty and not be the last.",
+)
+def audit(caller: Caller, query: AuditQuery) -> AuditPage:
+    found = list_events(wiring.audit_log(), limit=query.limit, after=query.cursor or None, now_ms=now_ms())
+    return AuditPage(data=[AuditEventInfo.of(event) for event in found.events], next_cursor=found.next_cursor)
+
+
+def _id(user_id: str) -> str:
+    if not is_id("usr_", user_id):
+        raise errors.NotFound("There is no such user.")
+    return user_id
+
+
+def _detail(user_id: str) -> UserInfo:
+    return UserInfo.detail(
+        account_overview(
+            _id(user_id),
+            accounts=wiring.account_store(),
+            grants=wiring.hot_store(),
+            ledger=wiring.ledger_reader(),
+            rollups=wiring.rollup_store(),
+            now_ms=now_ms(),
+        )
+    )
+
+
+@cache
+def _wsgi() -> Any:
+    from apig_wsgi import make_lambda_handler
+
+    from sluice.http.app import create_app
+
+    return make_lambda_handler(create_app([blueprint], https=settings.common().https))
+
+
+def handler(event: dict[str, Any], context: object) -> Any:
+    """API Gateway's proxy event (AWS Lambda)."""
+    return _wsgi()(event, context)

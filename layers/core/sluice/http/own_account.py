@@ -1,0 +1,123 @@
+"""What people do to their own account, with this process's adapters and clock: for the JSON API and the pages."""
+
+from collections.abc import Iterator
+from tempfile import SpooledTemporaryFile
+from typing import IO
+
+from flask import json
+
+from sluice import wiring
+from sluice.domain.accounts import Account, parse_address
+from sluice.domain.errors import NotAuthenticated
+from sluice.domain.periods import rfc3339
+from sluice.http.auth import Caller, now_ms
+from sluice.http.client import client_address
+from sluice.http.models_accounts import ChangeEmailBody, DeleteAccountBody, UpdateAccountBody
+from sluice.services.account_overview import Overview, account_overview
+from sluice.services.change_email import request_email_change as ask_for_address
+from sluice.services.change_password import confirm_password
+from sluice.services.export_account import Export, Part
+from sluice.services.update_account import update_account
+
+IN_MEMORY_BYTES = 1 << 20
+PIECE_BYTES = 1 << 16
+
+
+def update(caller: Caller, body: UpdateAccountBody) -> Overview:
+    """Errors: ValidationFailed, NotFound, StoreUnavailable."""
+    update_account(
+        caller.account_id,
+        name=body.name,
+        store_content=body.store_content,
+        accounts=wiring.account_store(),
+        grants=wiring.grant_store(),
+    )
+    return account_overview(
+        caller.account_id,
+        accounts=wiring.account_store(),
+        grants=wiring.hot_store(),
+        ledger=wiring.ledger_reader(),
+        rollups=wiring.rollup_store(),
+        now_ms=now_ms(),
+    )
+
+
+def request_email_change(caller: Caller, body: ChangeEmailBody) -> None:
+    """Errors: ValidationFailed, InvalidCredentials, TooManyAttempts, Overloaded, StoreUnavailable."""
+    parse_address(body.new_email, "new_email")  # a mistyped one is told before the password is looked at
+    ask_for_address(
+        _confirmed(caller, body.password),
+        body.new_email,
+        accounts=wiring.account_store(),
+        mails=wiring.mail_store(),
+        may_mail=wiring.may_mail(client_address()),
+        now_ms=now_ms(),
+    )
+
+
+def delete(caller: Caller, body: DeleteAccountBody) -> None:
+    """Errors: InvalidCredentials, TooManyAttempts, Overloaded, StoreUnavailable."""
+    _confirmed(caller, body.password)
+    wiring.erasure().delete(caller.account_id, caller.session_id, now_ms())
+
+
+def _confirmed(caller: Caller, password: str) -> Account:
+    account = wiring.account_store().get(caller.account_id)
+    if account is None:
+        raise NotAuthenticated()
+    confirm_password(
+        account, password, passwords=wiring.password_hashes(), throttles=wiring.throttles(), now_ms=now_ms()
+    )
+    return account
+
+
+def export(caller: Caller) -> Iterator[bytes]:
+    """The JSON, in pieces. All of it is read before the first piece is given out, so that a store that goes away
+    half-way is a 503 and not half a document; what does not fit in memory waits in a file that has no name.
+
+    Errors: NotFound, StoreUnavailable.
+    """
+    now = now_ms()
+    parts = Export(
+        wiring.account_store(),
+        wiring.session_store(),
+        wiring.token_store(),
+        wiring.hot_store(),
+        wiring.ledger_reader(),
+        wiring.content_store(),
+        wiring.mail_store(),
+        wiring.audit_log(),
+    ).parts(caller.account_id, now)
+    file = SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 (closed by whoever reads it)
+    try:
+        file.write(b'{"exported_at":' + _json(rfc3339(now)))
+        for name, part in parts:
+            file.write(b"," + _json(name) + b":")
+            _write(file, part)
+        file.write(b"}")
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return _pieces(file)
+
+
+def _write(file: IO[bytes], part: Part) -> None:
+    if not isinstance(part, Iterator):
+        file.write(_json(part))
+        return
+    before = b"["
+    for one in part:
+        file.write(before + _json(one))
+        before = b","
+    file.write(b"[]" if before == b"[" else b"]")
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()
