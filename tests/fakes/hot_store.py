@@ -1,4 +1,4 @@
-"""An in-memory store that follows the rules of `sluice.domain.admission` under one lock: the model to hold others to."""
+"""An in-memory store that follows the rules of `sluice.domain.admission` under one lock: the model for the others."""
 
 import threading
 from dataclasses import replace
