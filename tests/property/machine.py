@@ -54,12 +54,13 @@ class Lossy:
     """A store whose answers may get lost after the write was made."""
 
     def __init__(self, store: Any) -> None:
-        self._store, self.lose = store, False
+        self._store, self.lose, self.calls = store, False, 0
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
 
         def call(*args: Any) -> Any:
+            self.calls += 1
             answer = method(*args)
             if self.lose:
                 self.lose = False
@@ -102,6 +103,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         self.model = Model(drawn.rpm, drawn.tpm, drawn.concurrency, drawn.monthly_tokens, (year, month))
         self.model.live = {token: until * SECOND for token, until in live.items()}
         self.held: dict[str, Admitted] = {}
+        self.changed_elsewhere = [True] * INSTANCES  # since the store last answered this instance
         self.refused_at: list[list[int]] = [[] for _ in range(INSTANCES)]
 
     def clock(self, instance: int) -> int:
@@ -129,9 +131,12 @@ class AdmissionMachine(RuleBasedStateMachine):
     @rule(instance=instances, token=tokens, reserve=reserves)
     def obey_the_wait(self, instance: int, token: str, reserve: int) -> None:
         """Ask; when told to wait, wait just that long with nothing else asked, and be admitted."""
+        calls = self.store.calls
         refusal = self._ask(instance, token, reserve, self.clock(instance))
         if not isinstance(refusal, errors.Throttled) or self._hopeless(reserve):
             return
+        if self.store.calls == calls and self.changed_elsewhere[instance]:
+            return  # from memory, and for up to a second an instance cannot know what changed at others'
         self.now += refusal.retry_after_seconds * SECOND
         if isinstance(refusal, errors.TooManyConcurrentRequests):
             return  # a hint only
@@ -156,19 +161,21 @@ class AdmissionMachine(RuleBasedStateMachine):
         return 0 in wanted or reserve > min(self.model.tpm, self.model.monthly)
 
     def _ask(self, instance: int, token: str, reserve: int, now: int, ask: Ask | None = None) -> Exception | None:
-        self.sound = False
+        self.sound, calls = False, self.store.calls
         ask = ask or Ask(self.account_id, request_id(now // 1_000_000), token, reserve, "demo", "completions", False)
         try:
             admitted = self.instances[instance].admit(ask, now)
         except errors.SluiceError as refusal:
             self._note_what_the_store_did(now)
             self._check_refusal(instance, refusal, token, reserve, now)
+            self.changed_elsewhere[instance] &= self.store.calls == calls
             self.sound = True
             return refusal
         self._make_room(now)
         assert self.model.problems(token, reserve, now) == set(), "admitted, and the model refuses"
         self.model.admit(ask.request_id, token, reserve, now)
         self.held[ask.request_id] = admitted
+        self.changed_elsewhere = [True] * INSTANCES
         self.sound = True
         return None
 
@@ -186,10 +193,15 @@ class AdmissionMachine(RuleBasedStateMachine):
             kept.append(now)
 
     def _make_room(self, now: int) -> None:
-        """Admission settles expired leases when it is refused for concurrency; and only then."""
-        if len(self.model.running) >= self.model.concurrency:
-            for name in self.model.expired(now):
-                self.model.settle_interrupted(name)
+        """Admission settles expired leases, all of them, when it is refused for concurrency; and only then. A refusal
+        from memory settles none."""
+        if len(self.model.running) < self.model.concurrency:
+            return
+        expired = self.model.expired(now)
+        left = set(self.truth().leases) & set(expired)
+        assert not left or left == set(expired)
+        for name in expired if not left else ():
+            self.model.settle_interrupted(name)
 
     def _note_what_the_store_did(self, now: int) -> None:
         """A block for flooding comes from the code; that it had reason to is checked here."""
@@ -216,6 +228,7 @@ class AdmissionMachine(RuleBasedStateMachine):
             )
         self.instances[instance].remember(attempt.grant)
         self.model.settle(name, used)
+        self.changed_elsewhere = [True] * INSTANCES  # it may have used more than it reserved
 
     @rule(data=st.data(), instance=instances, share=st.fractions(0, 1, max_denominator=20))
     def a_request_goes_on(self, data: st.DataObject, instance: int, share: Fraction) -> None:
@@ -279,6 +292,7 @@ class AdmissionMachine(RuleBasedStateMachine):
             self._check_refusal(instance, refusal, TOKENS[0], reserve, now)
             return
         made = ask.request_id in self.truth().leases
+        self.changed_elsewhere = [True] * INSTANCES
         if made:
             assert self.model.problems(TOKENS[0], reserve, now) == set()
             self.model.admit(ask.request_id, TOKENS[0], reserve, now)
@@ -309,6 +323,7 @@ class AdmissionMachine(RuleBasedStateMachine):
     @rule(drawn=st.one_of(good_limits, good_limits, limits))
     def the_limits_are_set(self, drawn: Limits) -> None:
         self.change(limits=drawn)
+        self.changed_elsewhere = [True] * INSTANCES
         self.model.rpm, self.model.tpm = drawn.rpm, drawn.tpm
         self.model.concurrency, self.model.monthly = drawn.concurrency, drawn.monthly_tokens
 
