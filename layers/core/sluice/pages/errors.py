@@ -1,0 +1,63 @@
+"""What went wrong, as a page that says what to do. The statuses are those of the JSON API, by the same table."""
+
+import logging
+
+from flask import Blueprint, Response, g, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as AnyResponse
+
+from sluice.domain import errors
+from sluice.http import errors as http_errors
+from sluice.pages import links
+from sluice.pages.render import page, see
+
+log = logging.getLogger("sluice.pages")
+
+
+def show(error: errors.SluiceError) -> AnyResponse:
+    if isinstance(error, errors.NotAuthenticated):
+        return see("/login", next=links.place_of(request.path))
+    row = http_errors.row_for(type(error))
+    g.error_code = row.code  # for the metrics
+    response = page(
+        "error.html",
+        row.status,
+        title=http_errors.TITLES[row.status],
+        status=row.status,
+        message=error.message,
+        request_id=g.get("request_id", ""),
+        wait_seconds=getattr(error, "retry_after_seconds", None),
+    )
+    response.headers.update(http_errors.retry_headers(error))
+    return response
+
+
+def _from_werkzeug(exc: HTTPException) -> AnyResponse:
+    if exc.code is not None and exc.code < 400:
+        return exc.get_response()
+    kind = http_errors.FROM_WERKZEUG.get(exc.code or 500)
+    return _unexpected(exc) if kind is None else show(kind())
+
+
+def _unexpected(exc: Exception) -> AnyResponse:
+    log.exception("unexpected error", exc_info=exc, extra={"request_id": g.get("request_id", "")})
+    return show(http_errors.InternalError())
+
+
+def _unknown_address(exc: HTTPException) -> AnyResponse:
+    """No view has it. A browser gets a page, everyone else and every address of the API problem details."""
+    wants_page = "text/html" in request.headers.get("Accept", "") and not links.is_api(request.path)
+    response: AnyResponse | Response = show(errors.NotFound()) if wants_page else http_errors.render(errors.NotFound())
+    return response
+
+
+def install(blueprint: Blueprint) -> None:
+    """On a blueprint of pages: its own errors only."""
+    blueprint.register_error_handler(errors.SluiceError, show)
+    blueprint.register_error_handler(HTTPException, _from_werkzeug)
+    blueprint.register_error_handler(Exception, _unexpected)
+
+
+def install_unknown(blueprint: Blueprint) -> None:
+    """For the whole app: addresses that nobody serves."""
+    blueprint.app_errorhandler(404)(_unknown_address)

@@ -1,0 +1,113 @@
+"""Forms: where they may come from, what they say, and what is said about them.
+
+Two checks of every POST, so that one may fail: the browser says that our own page asks (`Sec-Fetch-Site`, `Origin`),
+and the form carries a token that only a page shown to this browser can hold. The token is an HMAC whose key is a secret
+this browser's own cookie holds: on members' pages the session token, elsewhere a random cookie made for it. Bound to a
+cookie and not to a key of the server, because so no function needs another key for it, and a new session (a login, a
+new password) makes every form of an older one void. The cookie is HttpOnly, and on https `__Host-`, which no
+neighbouring domain can set.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from flask import g, request
+from pydantic import BaseModel
+
+from sluice import settings
+from sluice.domain.errors import CrossSiteRequest, FieldProblem, NotAuthenticated
+from sluice.http.auth import COOKIE as SESSION_COOKIE
+from sluice.http.auth import require_same_origin
+from sluice.http.operation import validated
+from sluice.pages import links
+
+Model = TypeVar("Model", bound=BaseModel)
+CONTEXT = b"sluice form 1"
+FIELD = "form_token"
+SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
+UNKNOWN_FORM = "This form is too old, or was not made by this site for this browser."
+NEVER_SHOWN_AGAIN = frozenset({"password", "current_password", "new_password", FIELD})
+
+
+@dataclass(frozen=True)
+class Form:
+    """What stands in a form's fields, and what is wrong with them."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    lists: dict[str, list[str]] = field(default_factory=dict)
+    problems: tuple[FieldProblem, ...] = ()
+
+    def problem(self, name: str) -> str:
+        return next((problem.message for problem in self.problems if problem.field.split(".")[0] == name), "")
+
+    def with_problems(self, problems: Sequence[FieldProblem]) -> "Form":
+        return Form(self.values, self.lists, tuple(problems))
+
+
+def filled() -> Form:
+    """What was sent, to be shown again; never a password."""
+    shown = {name: text for name, text in request.form.items() if name not in NEVER_SHOWN_AGAIN}
+    return Form(shown, {name: request.form.getlist(name) for name in shown})
+
+
+def posted(model: type[Model], *, lists: Sequence[str] = ()) -> Model:
+    """The form as the JSON API would have it. Errors: ValidationFailed, RequestTooLarge."""
+    values: dict[str, str | list[str]] = {name: text for name, text in request.form.items() if name != FIELD}
+    return validated(model, {**values, **{name: request.form.getlist(name) for name in lists}})
+
+
+def cookie_name() -> str:
+    return "__Host-sluice_form" if settings.common().https else "sluice_form"
+
+
+def token() -> str:
+    """For the form being shown. A browser without the cookie gets one with the page."""
+    return _token_for(_session() if links.is_for_members(request.path) else _cookie() or _new_cookie())
+
+
+def check() -> None:
+    """Before each request to a page. Errors: CrossSiteRequest, NotAuthenticated (the session's cookie is gone)."""
+    if request.method != "POST":
+        return
+    _require_our_page()
+    is_members = links.is_for_members(request.path)
+    secret = _session() if is_members else _cookie()
+    if is_members and not secret:
+        raise NotAuthenticated()
+    if not secret or not hmac.compare_digest(request.form.get(FIELD, "").encode(), _token_for(secret).encode()):
+        raise CrossSiteRequest(UNKNOWN_FORM)
+
+
+def _require_our_page() -> None:
+    """Pages with a mailed code in their address ask for no referrer, and then the browser sends `Origin: null`. Others
+    do so too, so there `Sec-Fetch-Site` must speak for us or be silent (an old browser), and the token decides."""
+    if request.headers.get("Origin") == "null" and request.path in links.WITH_CODE:
+        if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+            raise CrossSiteRequest()
+        return
+    require_same_origin()
+
+
+def _token_for(secret: str) -> str:
+    return urlsafe_b64encode(hmac.digest(secret.encode(), CONTEXT, hashlib.sha256)).rstrip(b"=").decode()
+
+
+def _session() -> str:
+    return request.cookies.get(SESSION_COOKIE, "")
+
+
+def _cookie() -> str:
+    sent = request.cookies.get(cookie_name(), "")
+    return sent if SECRET.fullmatch(sent) else ""
+
+
+def _new_cookie() -> str:
+    if "new_form_cookie" not in g:
+        g.new_form_cookie = secrets.token_urlsafe(32)
+    return str(g.new_form_cookie)

@@ -1,0 +1,96 @@
+"""A page from its template, with the headers every page has."""
+
+import hashlib
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from flask import Response, g, redirect, request
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from werkzeug.wrappers import Response as AnyResponse
+
+from sluice import settings
+from sluice.http.auth import COOKIE
+from sluice.pages import forms, links
+
+# No script at all, nothing inline, nothing from elsewhere.
+POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def page(template: str, status: int = 200, /, **facts: Any) -> Response:
+    """`facts` are what the template shows; text in them is escaped."""
+    form = facts.setdefault("form", forms.Form())
+    shown = (
+        _environment()
+        .get_template(template)
+        .render(
+            path=request.path,
+            is_member=links.is_for_members(request.path) and COOKIE in request.cookies,
+            may_be_member=COOKIE in request.cookies,
+            has_problems=bool(form.problems),
+            **facts,
+        )
+    )
+    response = Response(shown, status, mimetype="text/html")
+    response.headers["Content-Security-Policy"] = POLICY
+    if request.path in links.WITH_CODE:
+        response.headers["Referrer-Policy"] = "no-referrer"
+    if "new_form_cookie" in g:
+        response.set_cookie(
+            forms.cookie_name(), g.new_form_cookie, secure=settings.common().https, httponly=True, samesite="Lax"
+        )
+    return response
+
+
+def see(path: str, **query: str | None) -> AnyResponse:
+    """After a POST: to a page of ours, by GET, so that a reload sends nothing again."""
+    return redirect(links.at(path, **query), 303)
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("sluice.pages", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals |= {"at": links.at, "form_token": forms.token, "asset": _asset}
+    made.filters |= {"moment": moment, "number": number, "money": money, "duration": duration}
+    return made
+
+
+def _asset(name: str) -> str:
+    """With its hash, so that a new version is fetched at once and an old one may be kept."""
+    return links.at(f"/static/{name}", v=_hash(name))
+
+
+@cache
+def _hash(name: str) -> str:
+    return hashlib.sha256(files("sluice.pages").joinpath("static", name).read_bytes()).hexdigest()[:12]
+
+
+def moment(at_ms: int | None) -> str:
+    """`2026-11-20 12:00 UTC`"""
+    return "never" if at_ms is None else datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def number(count: int) -> str:
+    return f"{count:,}"
+
+
+def money(micro_usd: int) -> str:
+    """Dollars, to the micro-dollar where there are less than a cent."""
+    return (
+        f"${micro_usd / 1_000_000:,.2f}" if micro_usd == 0 or micro_usd >= 10_000 else f"${micro_usd / 1_000_000:.6f}"
+    )
+
+
+def duration(milliseconds: int | None) -> str:
+    if milliseconds is None:
+        return "–"
+    return f"{milliseconds} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"

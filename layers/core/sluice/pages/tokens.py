@@ -1,0 +1,126 @@
+"""API tokens: make, show once, list, revoke, delete. Served by the `tokens` function, which alone holds the key."""
+
+import re
+from typing import Any
+
+from flask import Response, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from sluice import settings, wiring
+from sluice.domain import errors
+from sluice.domain import tokens as rules
+from sluice.http.auth import Caller, now_ms
+from sluice.http.models_tokens import IssueTokenBody
+from sluice.http.operation import validated
+from sluice.pages import forms
+from sluice.pages.blueprints import members, pages
+from sluice.pages.render import page, see
+from sluice.services.issue_token import IssuedToken, issue_token
+from sluice.services.list_tokens import list_tokens, one_token
+from sluice.services.revoke_token import delete_token, revoke_all, revoke_token
+
+blueprint = pages("pages")
+NOTES = {
+    "revoked": "The token is revoked: the next request with it is refused.",
+    "deleted": "The token is revoked and gone from the list.",
+    "revoked-all": "All tokens are revoked: the next request with any of them is refused.",
+}
+LIFETIMES = {"1h": "1 hour", "1d": "1 day", "7d": "7 days", "30d": "30 days", "90d": "90 days", "1y": "1 year"}
+SCOPES = {
+    "inference": "chat, completions and responses",
+    "embeddings": "embeddings",
+    "files": "files",
+    "batches": "batches",
+}
+NEW = forms.Form({"expires_in": rules.DEFAULT_EXPIRES_IN}, {"scopes": list(rules.SCOPES)})
+
+
+@blueprint.get("/my/tokens")
+@members
+def token_list(caller: Caller) -> Response:
+    return _list_page(caller, 200, NEW, NOTES.get(request.args.get("note", ""), ""))
+
+
+@blueprint.post("/my/tokens")
+@members
+def issue(caller: Caller) -> Response:
+    """The page that shows the token is the answer itself: it is kept nowhere it could be shown from again."""
+    try:
+        issued = _issue(caller, _wanted())
+    except errors.ValidationFailed as exc:
+        return _list_page(caller, 422, forms.filled().with_problems(exc.problems))
+    except errors.TokenLimitReached as exc:
+        return _list_page(caller, 409, forms.filled().with_problems([errors.FieldProblem("name", exc.message)]))
+    return page(
+        "token_shown.html",
+        201,
+        issued=issued,
+        base_url=settings.common().base_url.rstrip("/"),
+        model=issued.row.models[0] if issued.row.models else "",
+        inference="inference" in issued.row.scopes,
+    )
+
+
+def _wanted() -> IssueTokenBody:
+    models = re.split(r"[\s,]+", request.form.get("models", "").strip(" \t\r\n,"))
+    values: dict[str, Any] = {name: request.form.get(name, "") for name in ("name", "expires_in")}
+    values |= {"scopes": request.form.getlist("scopes"), "models": models if models != [""] else None}
+    return validated(IssueTokenBody, values)
+
+
+def _issue(caller: Caller, wanted: IssueTokenBody) -> IssuedToken:
+    return issue_token(
+        caller.account_id,
+        name=wanted.name,
+        lifetime_s=wanted.expires_in,
+        scopes=wanted.scopes_wanted,
+        models=wanted.models_wanted,
+        tokens=wiring.token_store(),
+        grants=wiring.grant_store(),
+        signer=wiring.token_signer(),
+        now_ms=now_ms(),
+    )
+
+
+@blueprint.get("/my/tokens/<token_id>")
+@members
+def one(caller: Caller, token_id: str) -> Response:
+    listed = one_token(
+        caller.account_id, token_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms()
+    )
+    return page("token.html", listed=listed, scopes=SCOPES)
+
+
+@blueprint.post("/my/tokens/<token_id>/revoke")
+@members
+def revoke(caller: Caller, token_id: str) -> AnyResponse:
+    revoke_token(caller.account_id, token_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms())
+    return see("/my/tokens", note="revoked")
+
+
+@blueprint.post("/my/tokens/<token_id>/delete")
+@members
+def delete(caller: Caller, token_id: str) -> AnyResponse:
+    delete_token(caller.account_id, token_id, tokens=wiring.token_store(), grants=wiring.grant_store())
+    return see("/my/tokens", note="deleted")
+
+
+@blueprint.post("/my/tokens/revoke-all")
+@members
+def revoke_every(caller: Caller) -> AnyResponse:
+    revoke_all(caller.account_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms())
+    return see("/my/tokens", note="revoked-all")
+
+
+def _list_page(caller: Caller, status: int, form: forms.Form, note: str = "") -> Response:
+    found = list_tokens(caller.account_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms())
+    return page(
+        "tokens.html",
+        status,
+        tokens=found,
+        live=sum(listed.status == "active" for listed in found),
+        lifetimes=LIFETIMES,
+        scopes=SCOPES,
+        form=form,
+        note=note,
+    )
