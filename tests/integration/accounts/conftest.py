@@ -11,6 +11,9 @@ from sluice.adapters.keys import ensure_keys
 from sluice.http.app import create_app
 from tests.conftest import Store
 from tests.integration.accounts.world import World, forget_everything
+from tests.integration.admin.town import town
+
+__all__ = ["town"]
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ class World:
             password_hash=wiring.password_hashes().hash(password),
             created_ms=now_ms,
             status=status,  # type: ignore[arg-type]
+            verified_ms=None if status == "pending" else now_ms,
             **more,
         )
         grant = new_grant(
