@@ -151,9 +151,10 @@ def _sip(caller: Caller, size: int, statuses: dict[int, int], epoll: "select.epo
         return 0
     except OSError:
         data = b""
-    if not caller.status:
-        caller.status = int(data[9:12]) if len(data) > 12 else -1
+    if not caller.status and data:
+        caller.status = int(data[9:12])
         statuses[caller.status] = statuses.get(caller.status, 0) + 1
+        return 0  # a head may end as chunks do
     if data and not data.endswith(END_OF_CHUNKS):
         return 0
     caller.need = -1

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gateway import processes
+from infra.local import store_index
 from infra.local.config import ROOT
 
 GUNICORN = ROOT / "infra" / "local" / "gunicorn.conf.py"
@@ -115,6 +116,8 @@ def _start(
     os.environ.update(env)
     _forget_earlier_worlds()
     tokens = _accounts(folder, accounts)
+    if on_file:
+        store_index.ensure(folder / "store.db")
     gunicorn = [sys.executable, "-m", "gunicorn", "--config", str(GUNICORN), APP]
     started.append(processes.start(gunicorn, cores.gateway, log, env))
     made = World(folder, cores, store_port, upstream_port, gateway_port, started[0], started[-1], tokens)

@@ -113,11 +113,14 @@ class Launcher:
             raise LaunchError("the configuration is wrong:\n" + "\n".join(f"  {line}" for line in found))
 
     def _ensure_tables(self, store_url: str, embedded: bool) -> None:
+        from infra.local import store_index
         from infra.local.tables_ready import ensure
 
         made = ensure(store_url, os.environ.get("SLUICE_TABLE_PREFIX", "sluice-"), embedded, seconds=20)
         if made:
             self._say(f"made {len(made)} tables in a new store")
+        if embedded:
+            store_index.ensure(self._config.data_dir / "store.db")
 
     def _wait_ready(self) -> dict[str, Any]:
         from infra.local.readiness import Wait
