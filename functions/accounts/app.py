@@ -29,6 +29,9 @@ from sluice.http.models_accounts import (
     UpdatedAccount,
 )
 from sluice.http.operation import Auth, operation
+from sluice.pages import account as account_pages
+from sluice.pages import login as login_pages
+from sluice.pages import mailed
 from sluice.services.account_overview import account_overview
 from sluice.services.change_password import change_password
 from sluice.services.login import login
@@ -37,6 +40,9 @@ from sluice.services.reset_password import request_password_reset, reset_passwor
 from sluice.services.sessions import current_sessions, end_session
 
 blueprint = Blueprint("accounts", __name__)
+blueprint.register_blueprint(login_pages.blueprint)
+blueprint.register_blueprint(account_pages.blueprint)
+blueprint.register_blueprint(mailed.passwords)
 AUTH, ACCOUNT = "Authentication", "Account"
 BY_PASSWORD = (errors.TooManyAttempts, errors.Overloaded, errors.StoreUnavailable)
 

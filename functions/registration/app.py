@@ -12,10 +12,12 @@ from sluice.http.auth import now_ms
 from sluice.http.client import client_address
 from sluice.http.models_registration import RegisterBody, ResendBody, VerificationSent
 from sluice.http.operation import operation
+from sluice.pages import sign_up as sign_up_pages
 from sluice.services.register import register
 from sluice.services.verify_email import resend_verification
 
 blueprint = Blueprint("registration", __name__)
+blueprint.register_blueprint(sign_up_pages.blueprint)
 TAG = "Authentication"
 
 

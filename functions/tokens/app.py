@@ -18,7 +18,7 @@ from sluice.services.list_tokens import list_tokens, one_token
 from sluice.services.revoke_token import delete_token, revoke_all, revoke_token
 
 blueprint = Blueprint("tokens", __name__)
-blueprint.register_blueprint(token_pages.blueprint)  # here, because no other function may read the signing key
+blueprint.register_blueprint(token_pages.blueprint)
 TAG = "API tokens"
 KEYS_CACHED_SECONDS = 300  # how long after a rotation a client may not know the new key yet
 

@@ -16,10 +16,12 @@ from sluice.domain.spans import parse_span
 from sluice.domain.usage import Amounts, grouped, total
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import Auth, operation
+from sluice.pages import usage as usage_pages
 from sluice.services.usage import usage_by_bucket
 from sluice.services.usage_logs import usage_logs
 
 blueprint = Blueprint("usage", __name__)
+blueprint.register_blueprint(usage_pages.blueprint)
 
 Moment = Annotated[
     str,

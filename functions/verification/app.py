@@ -12,10 +12,12 @@ from sluice.http.auth import now_ms
 from sluice.http.client import client_address
 from sluice.http.models_registration import Verified, VerifyBody
 from sluice.http.operation import operation
+from sluice.pages import mailed
 from sluice.services.redeem_throttle import redeeming
 from sluice.services.verify_address import verify_address
 
 blueprint = Blueprint("verification", __name__)
+blueprint.register_blueprint(mailed.addresses)
 
 
 @blueprint.post("/auth/verify-email")

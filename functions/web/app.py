@@ -1,4 +1,4 @@
-"""The pages people see (`sluice.pages`), `/openapi.json`, and `/docs`, where each call can be tried."""
+"""`/`, the pages' style sheet, `/openapi.json`, and `/docs`, where each call can be tried."""
 
 from functools import cache
 from pathlib import Path
@@ -7,11 +7,10 @@ from typing import Any
 from flask import Blueprint, Response, redirect, request, send_from_directory
 
 from sluice.http.operation import operation
-from sluice.pages import account, errors, home, mailed, signing, usage
+from sluice.pages import errors, home
 
 blueprint = Blueprint("web", __name__)
-for pages in (home, signing, mailed, account, usage):  # those of API tokens are the `tokens` function's: it has the key
-    blueprint.register_blueprint(pages.blueprint)
+blueprint.register_blueprint(home.blueprint)  # the other functions serve the pages of what they do
 errors.install_unknown(blueprint)
 HERE = Path(__file__).parent
 # No inline script or style and no other host; Swagger UI's icons are `data:` images, and it needs no more than this

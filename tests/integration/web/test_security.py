@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from functions.accounts import app as accounts
 from functions.tokens import app as tokens
-from functions.web import app as web
 from sluice.domain.accounts import Account
 from tests.integration.accounts.test_lambda import event, header
 from tests.integration.accounts.world import PASSWORD, forget_everything
@@ -195,9 +195,9 @@ def test_on_https_cookies_are_secure_and_links_keep_the_stage(
 
     monkeypatch.setenv("SLUICE_BASE_URL", "https://sluice.example/live")
     settings.common.cache_clear()
-    web._wsgi.cache_clear()
+    accounts._wsgi.cache_clear()
     tokens._wsgi.cache_clear()
-    answer = web.handler(event("GET", "/login"), None)
+    answer = accounts.handler(event("GET", "/login"), None)
     parser = PageParser()
     parser.feed(answer["body"])
     assert parser.forms[0].action == "/live/login" and "/live/sign-up" in parser.links
@@ -205,7 +205,7 @@ def test_on_https_cookies_are_secure_and_links_keep_the_stage(
     assert cookie.startswith("__Host-sluice_form=") and "Secure" in cookie and "Path=/" in cookie
     sent = tokens.handler(event("GET", "/my/tokens"), None)
     assert sent["statusCode"] == 303 and header(sent, "location") == "/live/login?next=tokens"
-    web._wsgi.cache_clear()
+    accounts._wsgi.cache_clear()
     tokens._wsgi.cache_clear()
 
 

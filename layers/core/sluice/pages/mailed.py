@@ -14,7 +14,8 @@ from sluice.pages import forms
 from sluice.pages.blueprints import pages
 from sluice.pages.render import page
 
-blueprint = pages("mailed")
+addresses = pages("mailed")  # the `verification` function's
+passwords = pages("reset")  # the `accounts` function's
 
 
 @dataclass(frozen=True)
@@ -64,32 +65,32 @@ CHANGE = Link(
 )
 
 
-@blueprint.get("/verify-email")
+@addresses.get("/verify-email")
 def verify_form() -> Response:
     return _show(VERIFY, "code_form.html")
 
 
-@blueprint.post("/verify-email")
+@addresses.post("/verify-email")
 def verify() -> Response:
     return _redeem(VERIFY, lambda: calls.verify_address(forms.posted(VerifyBody).token))
 
 
-@blueprint.get("/change-email")
+@addresses.get("/change-email")
 def change_email_form() -> Response:
     return _show(CHANGE, "code_form.html")
 
 
-@blueprint.post("/change-email")
+@addresses.post("/change-email")
 def change_email() -> Response:
     return _redeem(CHANGE, lambda: calls.verify_address(forms.posted(VerifyBody).token))
 
 
-@blueprint.get("/reset-password")
+@passwords.get("/reset-password")
 def reset_form() -> Response:
     return _show(RESET, "reset_form.html")
 
 
-@blueprint.post("/reset-password")
+@passwords.post("/reset-password")
 def reset() -> Response:
     try:
         return _redeem(RESET, lambda: calls.reset_password(forms.posted(ResetPasswordBody)))

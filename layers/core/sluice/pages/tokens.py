@@ -1,4 +1,4 @@
-"""API tokens: make, show once, list, revoke, delete. Served by the `tokens` function, which alone holds the key."""
+"""API tokens: make, show once, list, revoke, delete. Served by the function that alone holds the signing key."""
 
 import re
 from typing import Any

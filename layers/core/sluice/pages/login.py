@@ -1,4 +1,4 @@
-"""Signing up, in and out. What an address's owner alone may know is said in a mail, never on a page."""
+"""Logging in and out, and asking for a link to set a forgotten password."""
 
 from flask import Response, request
 from werkzeug.wrappers import Response as AnyResponse
@@ -7,72 +7,22 @@ from sluice import settings, wiring
 from sluice.domain import errors
 from sluice.http import calls
 from sluice.http.auth import Caller
+from sluice.http.errors import row_for
 from sluice.http.models_accounts import ForgotPasswordBody, LoginBody
-from sluice.http.models_registration import RegisterBody, ResendBody
 from sluice.http.session_cookie import set_session_cookie
 from sluice.pages import forms, links
 from sluice.pages.blueprints import members, pages
+from sluice.pages.mail_sent import look_into_your_mail
 from sluice.pages.render import page, see
 from sluice.services.sessions import end_session
 
-blueprint = pages("signing")
+blueprint = pages("login")
 # What a page that was redirected to says; a fixed table, so that a link can make it say nothing else.
 LOGIN_NOTES = {
     "out": "You are logged out.",
     "ended": "That was this session: it is ended.",
     "deleted": "Your account is deleted: its API tokens are dead, and what was held about you is erased.",
 }
-
-
-@blueprint.get("/sign-up")
-def sign_up_form() -> Response:
-    return page("sign_up.html")
-
-
-@blueprint.post("/sign-up")
-def sign_up() -> Response:
-    try:
-        body = forms.posted(RegisterBody)
-        calls.register(body)
-    except errors.ValidationFailed as exc:
-        return page("sign_up.html", 422, form=forms.filled().with_problems(exc.problems))
-    return _look_into_your_mail(body.email, "sign-up")
-
-
-@blueprint.get("/resend-verification")
-def resend_form() -> Response:
-    return page("resend.html")
-
-
-@blueprint.post("/resend-verification")
-def resend() -> Response:
-    try:
-        body = forms.posted(ResendBody)
-        calls.resend_verification(body.email)
-    except errors.ValidationFailed as exc:
-        return page("resend.html", 422, form=forms.filled().with_problems(exc.problems))
-    return _look_into_your_mail(body.email, "resend")
-
-
-@blueprint.get("/forgot-password")
-def forgot_form() -> Response:
-    return page("forgot.html")
-
-
-@blueprint.post("/forgot-password")
-def forgot() -> Response:
-    try:
-        body = forms.posted(ForgotPasswordBody)
-        calls.request_password_reset(body.email)
-    except errors.ValidationFailed as exc:
-        return page("forgot.html", 422, form=forms.filled().with_problems(exc.problems))
-    return _look_into_your_mail(body.email, "forgot")
-
-
-def _look_into_your_mail(email: str, why: str) -> Response:
-    """The same for every address, known or not. On a local run it says where mails land, for there is no mailbox."""
-    outbox = settings.common().local and settings.mailer().mail == "outbox"
-    return page("mail_sent.html", email=email, why=why, outbox=outbox)
 
 
 @blueprint.get("/login")
@@ -99,8 +49,6 @@ def log_in() -> AnyResponse:
 
 
 def _refused(error: errors.SluiceError) -> Response:
-    from sluice.http.errors import row_for
-
     problems = error.problems if isinstance(error, errors.ValidationFailed) else ()
     problems = problems or (errors.FieldProblem("email", error.message),)
     unverified = isinstance(error, errors.EmailNotVerified)
@@ -126,3 +74,18 @@ def log_out(caller: Caller) -> AnyResponse:
     response = see("/login", note="out")
     set_session_cookie(response, "", 0)
     return response
+
+
+@blueprint.get("/forgot-password")
+def forgot_form() -> Response:
+    return page("forgot.html")
+
+
+@blueprint.post("/forgot-password")
+def forgot() -> Response:
+    try:
+        body = forms.posted(ForgotPasswordBody)
+        calls.request_password_reset(body.email)
+    except errors.ValidationFailed as exc:
+        return page("forgot.html", 422, form=forms.filled().with_problems(exc.problems))
+    return look_into_your_mail(body.email, "forgot")
