@@ -155,6 +155,13 @@ class AdmissionMachine(RuleBasedStateMachine):
         self.now += wait
         self._ask(instance, TOKENS[0], reserve, self.clock(instance))
 
+    @rule(reserve=reserves)
+    def the_month_turns_and_one_clock_is_behind(self, reserve: int) -> None:
+        self.now = max(self.now, START_NS + MINUTE)
+        self.skews = [0, -3 * MINUTE, 3 * MINUTE]
+        for instance in (0, 1):
+            self._ask(instance, TOKENS[0], reserve, self.clock(instance))
+
     def _hopeless(self, reserve: int) -> bool:
         """What no waiting helps against."""
         wanted = (self.model.rpm, self.model.tpm, self.model.concurrency, self.model.monthly)
@@ -189,6 +196,9 @@ class AdmissionMachine(RuleBasedStateMachine):
         remembered = throttled and any(0 <= now - at < SECOND for at in kept)
         known = problems or "no reason"
         assert problems & KIND[type(refusal)] or remembered, f"{refusal!r}, and the model knows {known}"
+        if isinstance(refusal, errors.TooManyConcurrentRequests):
+            self._make_room(now)
+            assert not self.model.expired(now), "refused for concurrency, and expired leases were left"
         if throttled:
             kept.append(now)
 
