@@ -1,0 +1,253 @@
+"""`DELETE /account`: API tokens die first, what is personal is erased, amounts stay; a death half-way loses nothing."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sluice.domain.errors import StoreUnavailable
+from sluice.services.delete_account import SECOND_LOOK_MS
+from tests.integration.accounts.world import PASSWORD
+from tests.integration.admin.town import Citizen, Town, long_answer
+
+PERSONAL = ("accounts", "sessions", "tokens", "contents", "mails")
+
+
+def delete(person: Citizen, password: str = PASSWORD) -> int:
+    return person.call("DELETE", "/account", {"password": password}).status_code
+
+
+def now_ms() -> int:
+    from sluice.http import auth
+
+    return auth.now_ms()
+
+
+def busy_life(town: Town) -> Citizen:
+    """Something of theirs in every table."""
+    person = town.newcomer()
+    assert person.ask().status_code == 200
+    assert person.call("POST", "/chats", {"title": "Plans"}).status_code == 201
+    assert person.call("POST", "/auth/change-email", {"new_email": "n@example.org", "password": PASSWORD}).status_code
+    for table in PERSONAL:
+        assert traces(town, person, (table,)), table
+    return person
+
+
+def traces(town: Town, person: Citizen, tables: tuple[str, ...] = PERSONAL) -> list[dict[str, Any]]:
+    """What names them, the list of deletions apart."""
+    found = [item for table in tables for item in town.everything(table) if item.get("pk") != "deletions"]
+    return [item for item in found if any(name in json.dumps(item) for name in (person.account_id, person.email))]
+
+
+def test_nothing_personal_stays_and_the_amounts_do(town: Town) -> None:
+    person, other = busy_life(town), town.newcomer()
+    answer = person.call("DELETE", "/account", {"password": PASSWORD})
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert "Max-Age=0" in answer.headers["Set-Cookie"]
+    assert traces(town, person) == []
+    (record,) = town.everything("ledger")
+    assert (record["account_id"], record["prompt_tokens"]) == (person.account_id, 10)
+    left = [item for table in ("ledger", "rollups", "grants", "audit") for item in town.everything(table)]
+    for word in (person.email, "Capital of France", "Ann", "127.0.0.1"):
+        assert word not in json.dumps([item for item in left if person.account_id in json.dumps(item)])
+    assert other.ask().status_code == 200 and other.call("GET", "/account").status_code == 200
+
+
+def test_sessions_and_api_tokens_are_refused_at_once(town: Town) -> None:
+    person = town.newcomer()
+    elsewhere = town.log_in(person.email).json["session"]["token"]
+    assert delete(person) == 204
+    refused = person.ask()
+    assert (refused.status_code, refused.json["error"]["code"]) == (401, "invalid_api_key")
+    assert person.call("GET", "/account").status_code == 401 and delete(person) == 401
+    headers = {"Authorization": f"Bearer {elsewhere}"}
+    assert person.client.get("/account", headers=headers).status_code == 401
+    answer = town.log_in(person.email)
+    assert (answer.status_code, answer.json["code"]) == (401, "invalid_credentials")
+
+
+def test_the_address_may_register_again_as_somebody_new(town: Town) -> None:
+    person = town.newcomer()
+    assert delete(person) == 204
+    body = {"email": person.email, "password": "a quite different one"}
+    assert town.world.client.post("/auth/register", json=body).status_code == 202
+    assert town.mails_to(person.email) == ["verify_email"]
+    (account,) = [item for item in town.everything("accounts") if item.get("email") == person.email]
+    assert account["account_id"] != person.account_id
+
+
+@pytest.mark.parametrize("body", [{}, {"password": 7}, {"password": "x" * 2000}])
+def test_without_a_password_it_is_422_and_nothing_happens(town: Town, body: dict[str, Any]) -> None:
+    person = town.newcomer()
+    answer = person.call("DELETE", "/account", body)
+    assert (answer.status_code, answer.json["errors"][0]["field"]) == (422, "password")
+    assert person.ask().status_code == 200
+
+
+def test_with_a_wrong_password_it_is_401_and_nothing_happens(town: Town) -> None:
+    person = town.newcomer()
+    answer = person.call("DELETE", "/account", {"password": "wrong wrong wrong"})
+    assert (answer.status_code, answer.json["code"]) == (401, "invalid_credentials")
+    assert person.ask().status_code == 200 and person.call("GET", "/account").status_code == 200
+
+
+def test_guessing_the_password_is_throttled(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sluice import settings, wiring
+
+    person = town.newcomer()
+    monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "on")
+    settings.accounts.cache_clear()
+    wiring.throttles.cache_clear()
+    statuses = [delete(person, "wrong wrong wrong") for _ in range(11)]
+    assert statuses == [401] * 10 + [429]
+
+
+def test_a_foreign_sites_request_with_the_cookie_is_403(town: Town) -> None:
+    person = town.newcomer()
+    cookie = {"Cookie": "sluice_session=" + person.session["Authorization"].removeprefix("Bearer ")}
+    answer = person.client.delete("/account", json={"password": PASSWORD}, headers=cookie)
+    assert (answer.status_code, answer.json["code"]) == (403, "csrf")
+    assert person.call("GET", "/account").status_code == 200
+
+
+STEPS = [
+    ("grant_store", "close"),
+    ("account_store", "begin_deletion"),
+    ("audit_log", "put"),
+    ("content_store", "erase_account"),
+    ("token_store", "erase_account"),
+    ("mail_store", "erase_account"),
+    ("audit_log", "forget_client"),
+    ("session_store", "erase_account"),
+    ("account_store", "end_deletion"),
+]
+
+
+@pytest.mark.parametrize(("which", "method"), STEPS)
+def test_wherever_it_breaks_off_asking_again_completes_it(
+    town: Town, monkeypatch: pytest.MonkeyPatch, which: str, method: str
+) -> None:
+    from sluice import wiring
+
+    person = busy_life(town)
+    with monkeypatch.context() as broken:
+
+        def away(*arguments: object, **named: object) -> None:
+            raise StoreUnavailable()
+
+        broken.setattr(getattr(wiring, which)(), method, away)
+        answer = person.call("DELETE", "/account", {"password": PASSWORD})
+        assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
+    if (which, method) != STEPS[0]:
+        assert person.ask().status_code == 401  # the API tokens are dead, whatever else
+    if (which, method) not in STEPS[:2]:
+        assert town.log_in(person.email).status_code == 401 and person.call("GET", "/account").status_code == 401
+    assert delete(person) == 204
+    assert traces(town, person) == []
+
+
+@pytest.mark.parametrize(("which", "method"), STEPS[2:])
+def test_wherever_it_breaks_off_the_sweeper_completes_it(
+    town: Town, monkeypatch: pytest.MonkeyPatch, which: str, method: str
+) -> None:
+    from sluice import wiring
+
+    person = busy_life(town)
+    with monkeypatch.context() as broken:
+
+        def away(*arguments: object, **named: object) -> None:
+            raise StoreUnavailable()
+
+        broken.setattr(getattr(wiring, which)(), method, away)
+        assert delete(person) == 503
+        assert wiring.erasure().finish(now_ms() + SECOND_LOOK_MS) in (0, 1)  # with the store half away: no error
+    assert wiring.erasure().finish(now_ms() + SECOND_LOOK_MS) <= 1
+    assert traces(town, person) == [] and wiring.account_store().deletions() == {}
+    assert town.log_in(person.email).status_code == 401
+
+
+def test_the_sweepers_handler_finishes_deletions(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    from functions.sweeper import app as sweeper
+    from sluice import wiring
+
+    person = town.newcomer()
+    assert delete(person) == 204
+    assert sweeper.handler({}, None)["erased"] == 0 and wiring.account_store().deletions()  # not so soon
+    later_ms = now_ms() + SECOND_LOOK_MS
+    monkeypatch.setattr(sweeper, "_now_ms", lambda: later_ms)
+    sweeper._sweeper.cache_clear()
+    assert sweeper.handler({}, None)["erased"] == 1 and wiring.account_store().deletions() == {}
+    sweeper._sweeper.cache_clear()
+
+
+def test_deleting_twice_at_once_is_one_deletion(town: Town) -> None:
+    person = busy_life(town)
+    with ThreadPoolExecutor(4) as threads:
+        statuses = list(threads.map(lambda _: delete(person), range(4)))
+    assert 204 in statuses and set(statuses) <= {204, 401}
+    assert traces(town, person) == []
+
+
+def test_a_running_stream_ends_at_its_next_checkpoint_and_leaves_nothing(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sluice import wiring
+
+    person = town.newcomer()
+    town.upstream.steps, clock = long_answer(lambda: delete(person), 4)  # type: ignore[assignment]
+    gateway = replace(wiring.gateway(), clock=clock)
+    monkeypatch.setattr(wiring, "gateway", lambda: gateway)
+    answer = person.ask(stream=True).text
+    assert '"code": "invalid_api_key"' in answer or '"code":"invalid_api_key"' in answer
+    assert "[DONE]" not in answer and '"content":"a"' in answer and '"content":"c"' not in answer
+    (record,) = town.everything("ledger")
+    assert (record["status"], record["completion_tokens"]) == (401, 2)
+    assert wiring.erasure().finish(now_ms() + SECOND_LOOK_MS) == 1
+    assert traces(town, person) == []
+
+
+def test_what_a_request_keeps_after_the_deletion_is_erased_by_the_sweeper(town: Town) -> None:
+    from sluice import wiring
+
+    person = town.newcomer()
+    town.upstream.steps = long_answer(lambda: delete(person), 0)[0]  # type: ignore[assignment]
+    assert person.ask().status_code == 200  # it ends before its first checkpoint, and is logged
+    assert traces(town, person) != []
+    assert wiring.erasure().finish(now_ms() + SECOND_LOOK_MS) == 1
+    assert traces(town, person) == []
+
+
+def test_a_deletion_is_not_over_while_a_request_runs(town: Town) -> None:
+    from sluice import wiring
+
+    person = town.newcomer()
+    finished: list[int] = []
+
+    def meanwhile() -> None:
+        assert delete(person) == 204
+        finished.append(wiring.erasure().finish(now_ms() + SECOND_LOOK_MS))
+
+    town.upstream.steps = long_answer(meanwhile, 0)[0]  # type: ignore[assignment]
+    person.ask()
+    assert finished == [0]
+    assert wiring.erasure().finish(now_ms() + SECOND_LOOK_MS) == 1 and traces(town, person) == []
+
+
+def test_an_account_on_its_way_out_gets_no_mails_for_a_forgotten_password(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sluice import wiring
+
+    person = town.newcomer()
+
+    def away(*arguments: object) -> None:
+        raise StoreUnavailable()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(wiring.account_store(), "end_deletion", away)
+        assert delete(person) == 503
+    answer = town.world.client.post("/auth/forgot-password", json={"email": person.email})
+    assert answer.status_code == 202 and town.mails_to(person.email) == []
