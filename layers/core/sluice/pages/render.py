@@ -4,6 +4,7 @@ import hashlib
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
+from shlex import quote
 from typing import Any
 
 from flask import Response, g, redirect, request
@@ -60,7 +61,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals |= {"at": links.at, "form_token": forms.token, "asset": _asset}
-    made.filters |= {"moment": moment, "number": number, "money": money, "duration": duration}
+    made.filters |= {"moment": moment, "number": number, "money": money, "duration": duration, "shell_quoted": quote}
     return made
 
 
