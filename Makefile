@@ -1,7 +1,7 @@
 # Two commands matter: `make up` starts everything, `make test` proves it. `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: up demo doctor test check lock clean help setup setup-dev
+.PHONY: up demo doctor test test-aws check lock clean help setup setup-dev
 unexport PYTHONDONTWRITEBYTECODE  # a start would compile every module anew
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
@@ -18,6 +18,11 @@ doctor: setup  ## say in plain words what is wrong with this machine or its conf
 
 test: setup-dev  ## every test; PYTEST_ARGS="-k name" for some
 	@exec $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# SUITE_REQUIRED=1: what is missing here is a failure and not a skip.
+test-aws: setup-dev  ## the store's conditions on Amazon's own DynamoDB Local (needs Java and Maven), and the template
+	@$(BIN)/python -m tests.integration.admission.engines || [ -z "$(SUITE_REQUIRED)" ]
+	@exec $(BIN)/python -m pytest tests/integration/admission tests/unit/test_template.py $(PYTEST_ARGS)
 
 check: setup-dev  ## style, types, import arrows, the AWS template
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ NOW = 1_800_000_000_000_000_000
 def test_exactly_the_limit_fits_at_one_moment(limit: int) -> None:
     tat, taken = 0, 0
     charge = buckets.charge_ns(1, limit)
-    while buckets.fits(tat, charge, NOW):
+    while buckets.wait_ns(tat, charge, NOW) == 0:
         tat, taken = buckets.take(tat, charge, NOW), taken + 1
     assert taken == limit
 
@@ -24,9 +24,9 @@ def test_waiting_as_long_as_told_is_enough_and_a_second_less_is_not(limit: int, 
         return
     tat, charge = NOW + tat_offset_ns, buckets.charge_ns(cost, limit)
     wait = buckets.wait_ns(tat, charge, NOW)
-    assert buckets.fits(tat, charge, NOW + wait)
+    assert buckets.wait_ns(tat, charge, NOW + wait) == 0
     if wait > buckets.SECOND_NS:
-        assert not buckets.fits(tat, charge, NOW + wait - buckets.SECOND_NS)
+        assert buckets.wait_ns(tat, charge, NOW + wait - buckets.SECOND_NS) == buckets.SECOND_NS
 
 
 @given(limit=st.integers(1, 10_000), used=st.integers(0, 10_000))

@@ -234,3 +234,14 @@ def test_a_client_gone_during_a_whole_answer_is_noticed() -> None:
         whole_answer(world.exchange, upstream, world.keeper)
     assert upstream.closed
     world.assert_settled(499, 1)
+
+
+def test_a_model_server_that_sends_nonsense_is_an_error_event_and_a_500(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    nonsense = b'{"choices":[],"usage":{"prompt_tokens":"many"}}'
+    body, response, _ = world.stream(chunk("a"), chunk(None, "stop"), nonsense)
+    blocks = list(body)
+    response.close()
+    assert json.loads(blocks[-1][6:])["error"]["code"] == "internal_error"
+    world.assert_settled(500, 1)
+    assert "a stream failed" in caplog.text

@@ -18,10 +18,6 @@ def charge_ns(cost_units: int, limit_per_minute: int) -> int:
     return cost_units * WINDOW_NS // limit_per_minute
 
 
-def fits(tat_ns: int, charged_ns: int, now_ns: int) -> bool:
-    return max(tat_ns, now_ns) + charged_ns <= now_ns + WINDOW_NS
-
-
 def take(tat_ns: int, charged_ns: int, now_ns: int) -> int:
     return max(tat_ns, now_ns) + charged_ns
 

@@ -7,6 +7,7 @@ A Lambda may freeze once the answer has ended, so nothing that must happen is le
 """
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -14,9 +15,11 @@ from typing import Any, Protocol
 from flask import Response
 
 from sluice.domain import chunks, errors
-from sluice.http.errors import openai_envelope
+from sluice.http.errors import InternalError, openai_envelope
 from sluice.ports import UpstreamStream
 from sluice.services.exchange import CLIENT_GONE_STATUS, ClientGone, Exchange, take_usage
+
+log = logging.getLogger("sluice.stream")
 
 COMMENT_EVERY_SECONDS = 15.0
 FIRST_EVENT_SECONDS = 15.0  # how long a stream's status is held back, so that an early failure is a true 4xx or 5xx
@@ -142,7 +145,10 @@ class _Body:
             ending = self._dialect.ending(held)
         except ClientGone:
             return  # `close` settles
-        except errors.SluiceError as exc:
+        except Exception as cause:
+            exc = cause if isinstance(cause, errors.SluiceError) else InternalError()
+            if exc is not cause:
+                log.exception("a stream failed", extra={"request_id": self._exchange.ask.request_id})
             self._exchange.fail(exc)
             self._keeper.end()
             yield b"data: " + json.dumps(openai_envelope(exc), separators=(",", ":")).encode() + b"\n\n"

@@ -181,6 +181,9 @@ class Admission:
         if grant is None or grant.blocked_until_ms > now_ms or kept.count <= FLOOD_FACTOR * max(1, grant.limits.rpm):
             return False
         kept.count = 0
-        attempt = self._store.block(grant, next_block_seconds(grant, now_ms), now_ms)
+        try:
+            attempt = self._store.block(grant, next_block_seconds(grant, now_ms), now_ms)
+        except errors.StoreUnavailable:
+            return False  # the refusal stands; the next flood is blocked
         self.remember(attempt.grant)
         return attempt.grant is not None

@@ -81,4 +81,3 @@ def settle_abandoned(
         finish_reason="interrupted",
     )
     return settle(store, account_id, request_id, lease, outcome, settled_by="sweeper")
-
