@@ -8,6 +8,10 @@ COMMANDS = {
     "up": "start everything on this machine and stay until Ctrl-C",
     "doctor": "say in plain words what is wrong with this machine or its configuration",
     "demo": "walk through the whole path against the running system",
+    "admin": "make the first admin",
+    "users": "look at accounts, suspend and restore them, change their limits",
+    "tokens": "look at the API tokens of an account",
+    "usage": "what was used, by one account or by all",
     "ledger": "hold the sums of usage against the ledger, and repair what differs",
     "model": "list the models that can be served, and bring one here",
 }

@@ -1,0 +1,35 @@
+"""`sluice tokens list USER`."""
+
+import click
+
+from infra.commands.operator import account_of, as_json, now_ms, show, store
+
+
+@click.group("tokens", help="Look at the API tokens of an account.")
+def command() -> None:
+    pass
+
+
+@command.command("list")
+@click.argument("user")
+@as_json
+def list_command(user: str, as_json: bool) -> None:
+    """The API tokens of USER (id or address), newest first. The tokens themselves are kept nowhere."""
+    from sluice import wiring
+    from sluice.http.models_tokens import TokenInfo
+    from sluice.services.list_tokens import list_tokens
+
+    with store():
+        found = list_tokens(
+            account_of(user).account_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms()
+        )
+        rows = [TokenInfo.of(each).model_dump() for each in found]
+        show(
+            {"data": rows},
+            as_json,
+            lambda: [
+                f"{row['id']}  {row['status']:7}  …{row['hint']}  expires {row['expires_at']}  "
+                f"last used {row['last_used_at'] or 'never':20}  {row['name']}"
+                for row in rows
+            ],
+        )

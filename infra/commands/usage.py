@@ -1,0 +1,59 @@
+"""`sluice usage show [USER]`."""
+
+from typing import Any, Literal, cast
+
+import click
+
+from infra.commands.operator import account_of, as_json, now_ms, show, store
+from sluice.domain.spans import Span, parse_span
+from sluice.domain.usage import Group
+
+
+@click.group("usage", help="What was used, by one account or by all.")
+def command() -> None:
+    pass
+
+
+@command.command("show")
+@click.argument("user", required=False)
+@click.option("--from", "from_", help="The first day (2026-11-01).  [default: this month's first]")
+@click.option("--to", help="The last day.  [default: today]")
+@click.option("--group-by", type=click.Choice(["day", "model", "token", "account"]), default="day")
+@as_json
+def show_command(user: str | None, from_: str | None, to: str | None, group_by: str, as_json: bool) -> None:
+    """Requests, model tokens and cost of USER (id or address), exactly, or of everyone, from the roll-ups."""
+    if user and group_by == "account":
+        raise click.UsageError("One user is one account: group by day, model or token.")
+    with store():
+        span = parse_span(from_, to, now_ms())
+        found = _of_one(user, span, cast(Group, group_by)) if user else _of_all(span, group_by)
+        show(found, as_json, lambda: [_line(row) for row in [*found["data"], {"key": "total", **found["total"]}]])
+
+
+def _of_one(user: str, span: Span, group: Group) -> dict[str, Any]:
+    from sluice import wiring
+    from sluice.domain.usage import grouped, total
+    from sluice.http.models_admin import AdminUsageTotal
+    from sluice.services.usage import usage_by_bucket
+
+    account_id = account_of(user).account_id
+    sums = usage_by_bucket(wiring.ledger_reader(), wiring.rollup_store(), account_id, span, now_ms())
+    rows = [{"key": key, **AdminUsageTotal.of(each).model_dump()} for key, each in grouped(sums, group).items()]
+    return {"data": rows, "total": AdminUsageTotal.of(total(sums)).model_dump()}
+
+
+def _of_all(span: Span, group: str) -> dict[str, Any]:
+    from sluice import wiring
+    from sluice.http.models_admin import AdminUsage
+    from sluice.services.everyones_usage import everyones_usage
+
+    found = everyones_usage(wiring.rollup_store(), wiring.account_store(), span)
+    wanted = cast(Literal["day", "model", "token", "account"], group)
+    return AdminUsage.of(found, wanted).model_dump()
+
+
+def _line(row: dict[str, Any]) -> str:
+    return (
+        f"{row['key']:32} {row['requests']:>10} requests {row['prompt_tokens']:>12} prompt tokens "
+        f"{row['completion_tokens']:>12} completion tokens  {row['cost_usd']:.6f} USD"
+    )

@@ -1,0 +1,109 @@
+"""`sluice users list|show|suspend|restore|limits`: the admin's calls, for whoever has the machine."""
+
+from typing import Any
+
+import click
+
+from infra.commands.operator import account_of, administration, as_json, fields, now_ms, show, store
+
+MAX_LIMIT = 10**12
+PAGE = 100
+
+
+@click.group("users", help="Look at accounts, suspend and restore them, change their limits.")
+def command() -> None:
+    pass
+
+
+@command.command("list")
+@click.option("--query", default="", help="Part of an address or of a name, or an id.")
+@as_json
+def list_command(query: str, as_json: bool) -> None:
+    """Every account, or those that QUERY fits."""
+    with store():
+        rows = _rows(query)
+        show({"data": rows}, as_json, lambda: [_line(row) for row in rows])
+
+
+def _rows(query: str) -> list[dict[str, Any]]:
+    from sluice import wiring
+    from sluice.http.models_admin import UserRow
+    from sluice.services.list_users import list_users
+
+    rows: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        page = list_users(wiring.account_store(), query=query, limit=PAGE, after=cursor)
+        rows += [UserRow.row(account).model_dump() for account in page.users]
+        cursor = page.next_cursor
+        if cursor is None:
+            return sorted(rows, key=lambda row: str(row["email"]))
+
+
+def _line(row: dict[str, Any]) -> str:
+    return f"{row['id']}  {row['status']:9}  {row['role']:5}  {row['created_at']}  {row['email']}"
+
+
+@command.command("show")
+@click.argument("user")
+@as_json
+def show_command(user: str, as_json: bool) -> None:
+    """One account (USER: id or address), its limits and its month."""
+    with store():
+        _show(account_of(user).account_id, as_json)
+
+
+@command.command("suspend")
+@click.argument("user")
+@as_json
+def suspend(user: str, as_json: bool) -> None:
+    """Refuse USER everything, at once: API tokens, sessions, running streams."""
+    with store():
+        account = account_of(user)
+        administration().suspend(account.account_id, now_ms())
+        _show(account.account_id, as_json)
+
+
+@command.command("restore")
+@click.argument("user")
+@as_json
+def restore(user: str, as_json: bool) -> None:
+    """Undo a suspension, at once."""
+    with store():
+        account = account_of(user)
+        administration().restore(account.account_id, now_ms())
+        _show(account.account_id, as_json)
+
+
+@command.command("limits")
+@click.argument("user")
+@click.option("--rpm", type=click.IntRange(0, MAX_LIMIT), help="Requests a minute.")
+@click.option("--tpm", type=click.IntRange(0, MAX_LIMIT), help="Model tokens a minute.")
+@click.option("--concurrency", type=click.IntRange(0, MAX_LIMIT), help="Requests at once.")
+@click.option("--monthly-tokens", type=click.IntRange(0, MAX_LIMIT), help="Model tokens a month.")
+@as_json
+def limits(user: str, as_json: bool, **wanted: int | None) -> None:
+    """Change the limits of USER, in force with the next request; 0 = none allowed. What is left out stays."""
+    given = {name: value for name, value in wanted.items() if value is not None}
+    with store():
+        account = account_of(user)
+        if given:
+            administration().set_limits(account.account_id, given, now_ms())
+        _show(account.account_id, as_json)
+
+
+def _show(account_id: str, wanted_json: bool) -> None:
+    from sluice import wiring
+    from sluice.http.models_admin import UserInfo
+    from sluice.services.account_overview import account_overview
+
+    found = account_overview(
+        account_id,
+        accounts=wiring.account_store(),
+        grants=wiring.hot_store(),
+        ledger=wiring.ledger_reader(),
+        rollups=wiring.rollup_store(),
+        now_ms=now_ms(),
+    )
+    shown = UserInfo.detail(found).model_dump()
+    show(shown, wanted_json, lambda: fields(shown))
