@@ -65,15 +65,17 @@ def place(store_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def running(place: Place) -> Running:
-    """Somebody new each time: a test may log them out, or revoke what they have."""
+    """Somebody new each time: a test may log them out, or revoke what they have. An admin, to get past that check;
+    `user_id` is somebody else, since nobody may suspend themselves."""
     world = World(place.app, place.app.test_client(use_cookies=False))
-    account = world.account()
+    account = world.account(role="admin")
     _raise_limits(place.prefix, account.account_id)
     session = world.login(account)
     issued = world.issue(session)
     sessions = world.client.get("/account/sessions", headers=session).json
     assert sessions is not None
     ids = {"token_id": issued["id"], "session_id": sessions["data"][0]["id"], "name": "demo"}
+    ids["user_id"] = world.account().account_id
     place.upstream.down = False
     return Running(place.app, place.upstream, session, {"Authorization": f"Bearer {issued['token']}"}, ids)
 
