@@ -5,8 +5,9 @@ a model layer only hides, and both cost more CPU to import and to call (docs/adr
 """
 
 import random
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+_building = threading.Lock()
+
 TIMEOUT_SECONDS = 2
 RETRIES = 2
 CONFLICT_ATTEMPTS = 6
 CONFLICT_BASE_SECONDS = 0.025
+BATCH = 25  # what one BatchWriteItem takes
 # Another transaction holds the item, or the table has no room just now: nothing was written, trying again is right.
 TRANSIENT = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 TRANSIENT_ERRORS = frozenset({"TransactionConflictException", "TransactionInProgressException"})
@@ -43,6 +47,12 @@ class ConditionFailed(Exception):
 @cache
 def client() -> "DynamoDBClient":
     """`AWS_ENDPOINT_URL_DYNAMODB`, then `AWS_ENDPOINT_URL`, then AWS: botocore's own order. Thread-safe."""
+    with _building:  # `cache` alone lets each of the first requests at once build one, at half a second of CPU
+        return _client()
+
+
+@cache
+def _client() -> "DynamoDBClient":
     from botocore.config import Config
     from botocore.session import get_session
 
@@ -65,7 +75,7 @@ def store_errors() -> Iterator[None]:
         yield
     except ClientError as exc:
         failed = _failed_conditions(exc)
-        if failed:
+        if failed and not _is_transient(exc):  # what failed beside a conflict is not known yet
             old: Any = exc.response.get("Item", {})
             raise ConditionFailed(failed, values(old)) from exc
         raise StoreUnavailable() from exc
@@ -111,19 +121,19 @@ def _is_transient(exc: "ClientError") -> bool:
 
 
 def query(
-    table: str, key: Mapping[str, str], *, index: str = "", newest_first: bool = False
+    table: str, key: Mapping[str, str], *, index: str = "", only: tuple[str, ...] = ()
 ) -> Iterator[dict[str, Any]]:
     """Every item under one key, as plain values, page by page as it is asked for. Consistent, but for an index.
 
-    Errors: StoreUnavailable.
+    `only`: these attributes alone. Errors: StoreUnavailable.
     """
     ((name, wanted),) = key.items()
     asked: dict[str, Any] = {
         "TableName": table,
         "KeyConditionExpression": "#key = :key",
-        "ExpressionAttributeNames": {"#key": name},
+        "ExpressionAttributeNames": {"#key": name, **{f"#only{place}": one for place, one in enumerate(only)}},
         "ExpressionAttributeValues": {":key": attribute(wanted)},
-        "ScanIndexForward": not newest_first,
+        **({"ProjectionExpression": ", ".join(f"#only{place}" for place in range(len(only)))} if only else {}),
         **({"IndexName": index} if index else {"ConsistentRead": True}),
     }
     while True:
@@ -135,9 +145,21 @@ def query(
         asked["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
-def delete(table: str, key: Mapping[str, str]) -> None:
-    """Deleting what is not there is no error. Errors: StoreUnavailable."""
-    write(lambda: client().delete_item(TableName=table, Key=item(key)))
+def delete_all(table: str, keys: Iterable[Mapping[str, str]], sleep: Callable[[float], None] = time.sleep) -> None:
+    """In batches; what is not there is no error. Errors: StoreUnavailable, after which some are gone."""
+    left = [{"DeleteRequest": {"Key": item(key)}} for key in keys]
+    refused = 0
+    while left:
+        batch: Any = {table: left[:BATCH]}
+        with store_errors():
+            answer = client().batch_write_item(RequestItems=batch)
+        unprocessed: Any = answer.get("UnprocessedItems", {}).get(table, [])
+        refused = refused + 1 if unprocessed else 0
+        if refused == CONFLICT_ATTEMPTS:
+            raise StoreUnavailable()
+        if refused:
+            sleep(random.uniform(0, CONFLICT_BASE_SECONDS * 2**refused))
+        left = unprocessed + left[BATCH:]
 
 
 # --- values: strings, integers, booleans, None, lists and maps of these
