@@ -3,14 +3,12 @@
 from functools import cache
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from sluice import settings, wiring
 from sluice.domain import errors
-from sluice.http import own_account
-from sluice.http.audit import security_notes
-from sluice.http.auth import COOKIE, Caller, now_ms
-from sluice.http.client import client_address
+from sluice.http import calls, own_account
+from sluice.http.auth import Caller, now_ms
 from sluice.http.models_accounts import (
     AccountInfo,
     ChangeEmailBody,
@@ -29,14 +27,10 @@ from sluice.http.models_accounts import (
     UpdatedAccount,
 )
 from sluice.http.operation import Auth, operation
+from sluice.http.session_cookie import set_session_cookie
 from sluice.pages import account as account_pages
 from sluice.pages import login as login_pages
 from sluice.pages import mailed
-from sluice.services.account_overview import account_overview
-from sluice.services.change_password import change_password
-from sluice.services.login import login
-from sluice.services.redeem_throttle import redeeming
-from sluice.services.reset_password import request_password_reset, reset_password
 from sluice.services.sessions import current_sessions, end_session
 
 blueprint = Blueprint("accounts", __name__)
@@ -63,22 +57,10 @@ BY_PASSWORD = (errors.TooManyAttempts, errors.Overloaded, errors.StoreUnavailabl
     description="Sets the cookie `sluice_session`; programs send the session token as a bearer instead.",
 )
 def log_in(body: LoginBody) -> Response:
-    logged_in = login(
-        body.email,
-        body.password,
-        client=client_address(),
-        user_agent=request.user_agent.string,
-        accounts=wiring.account_store(),
-        sessions=wiring.session_store(),
-        passwords=wiring.password_hashes(),
-        throttles=wiring.throttles(),
-        session_hours=settings.accounts().session_hours,
-        now_ms=now_ms(),
-        note=security_notes(),
-    )
+    logged_in = calls.log_in(body)
     answer = LoginAnswer.of(logged_in.account, logged_in.new)
     response = Response(answer.model_dump_json(), 200, mimetype="application/json")
-    _set_cookie(response, logged_in.new.session_token, settings.accounts().session_hours * 3600)
+    set_session_cookie(response, logged_in.new.session_token, settings.accounts().session_hours * 3600)
     return response
 
 
@@ -87,7 +69,7 @@ def log_in(body: LoginBody) -> Response:
 def log_out(caller: Caller) -> Response:
     end_session(caller.session_id, caller.account_id, sessions=wiring.session_store())
     response = Response(status=204)
-    _set_cookie(response, "", 0)
+    set_session_cookie(response, "", 0)
     return response
 
 
@@ -101,13 +83,7 @@ def log_out(caller: Caller) -> Response:
     description="The same answer for every address, known or not.",
 )
 def forgot_password(body: ForgotPasswordBody) -> ResetRequested:
-    request_password_reset(
-        body.email,
-        accounts=wiring.account_store(),
-        mails=wiring.mail_store(),
-        may_mail=wiring.may_mail(client_address()),
-        now_ms=now_ms(),
-    )
+    calls.request_password_reset(body.email)
     return ResetRequested()
 
 
@@ -121,21 +97,7 @@ def forgot_password(body: ForgotPasswordBody) -> ResetRequested:
     description="Single use. Ends every session.",
 )
 def reset(body: ResetPasswordBody) -> PasswordChanged:
-    from sluice.adapters.keys import mailed_code_key
-    from sluice.adapters.passwords import common_passwords
-
-    with redeeming(wiring.throttles(), client_address(), now_ms()):
-        reset_password(
-            body.token,
-            body.password,
-            key=mailed_code_key(),
-            accounts=wiring.account_store(),
-            mails=wiring.mail_store(),
-            hash_password=wiring.password_hashes().hash,
-            common_passwords=common_passwords(),
-            now_ms=now_ms(),
-            note=security_notes(),
-        )
+    calls.reset_password(body)
     return PasswordChanged()
 
 
@@ -150,22 +112,7 @@ def reset(body: ResetPasswordBody) -> PasswordChanged:
     description="Ends every other session.",
 )
 def change(caller: Caller, body: ChangePasswordBody) -> PasswordChanged:
-    from sluice.adapters.passwords import common_passwords
-
-    change_password(
-        body.current_password,
-        body.new_password,
-        account_id=caller.account_id,
-        session_id=caller.session_id,
-        accounts=wiring.account_store(),
-        sessions=wiring.session_store(),
-        mails=wiring.mail_store(),
-        passwords=wiring.password_hashes(),
-        common_passwords=common_passwords(),
-        throttles=wiring.throttles(),
-        now_ms=now_ms(),
-        note=security_notes(),
-    )
+    calls.change_password(caller, body)
     return PasswordChanged()
 
 
@@ -195,15 +142,7 @@ def change_address(caller: Caller, body: ChangeEmailBody) -> EmailChangeRequeste
     errors=(errors.StoreUnavailable,),
 )
 def account(caller: Caller) -> AccountInfo:
-    found = account_overview(
-        caller.account_id,
-        accounts=wiring.account_store(),
-        grants=wiring.hot_store(),
-        ledger=wiring.ledger_reader(),
-        rollups=wiring.rollup_store(),
-        now_ms=now_ms(),
-    )
-    return AccountInfo.of_overview(found)
+    return AccountInfo.of_overview(calls.overview(caller))
 
 
 @blueprint.patch("/account")
@@ -250,7 +189,7 @@ def export(caller: Caller) -> Response:
 def delete(caller: Caller, body: DeleteAccountBody) -> Response:
     own_account.delete(caller, body)
     response = Response(status=204)
-    _set_cookie(response, "", 0)
+    set_session_cookie(response, "", 0)
     return response
 
 
@@ -279,18 +218,6 @@ def list_sessions(caller: Caller) -> SessionList:
 )
 def end_one_session(caller: Caller, session_id: str) -> None:
     end_session(session_id, caller.account_id, sessions=wiring.session_store())
-
-
-def _set_cookie(response: Response, session_token: str, max_age_seconds: int) -> None:
-    response.set_cookie(
-        COOKIE,
-        session_token,
-        max_age=max_age_seconds,
-        path="/",
-        secure=settings.common().https,
-        httponly=True,
-        samesite="Lax",
-    )
 
 
 @cache

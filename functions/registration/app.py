@@ -5,16 +5,12 @@ from typing import Any
 
 from flask import Blueprint
 
-from sluice import settings, wiring
+from sluice import settings
 from sluice.domain import errors
-from sluice.domain.admission import Limits
-from sluice.http.auth import now_ms
-from sluice.http.client import client_address
+from sluice.http import calls
 from sluice.http.models_registration import RegisterBody, ResendBody, VerificationSent
 from sluice.http.operation import operation
 from sluice.pages import sign_up as sign_up_pages
-from sluice.services.register import register
-from sluice.services.verify_email import resend_verification
 
 blueprint = Blueprint("registration", __name__)
 blueprint.register_blueprint(sign_up_pages.blueprint)
@@ -31,23 +27,7 @@ TAG = "Authentication"
     description="The same answer whether or not the address is known; a known one gets a mail that says so.",
 )
 def sign_up(body: RegisterBody) -> VerificationSent:
-    from sluice.adapters.passwords import common_passwords
-
-    wanted = settings.accounts()
-    register(
-        body.email,
-        body.password,
-        body.name,
-        accounts=wiring.account_store(),
-        mails=wiring.mail_store(),
-        may_mail=wiring.may_mail(client_address()),
-        hash_password=wiring.password_hashes().hash,
-        common_passwords=common_passwords(),
-        limits=Limits(
-            wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens
-        ),
-        now_ms=now_ms(),
-    )
+    calls.register(body)
     return VerificationSent()
 
 
@@ -61,13 +41,7 @@ def sign_up(body: RegisterBody) -> VerificationSent:
     description="The same answer for every address. The new mail's link makes older ones invalid.",
 )
 def resend(body: ResendBody) -> VerificationSent:
-    resend_verification(
-        body.email,
-        accounts=wiring.account_store(),
-        mails=wiring.mail_store(),
-        may_mail=wiring.may_mail(client_address()),
-        now_ms=now_ms(),
-    )
+    calls.resend_verification(body.email)
     return VerificationSent()
 
 

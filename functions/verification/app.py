@@ -5,16 +5,12 @@ from typing import Any
 
 from flask import Blueprint
 
-from sluice import settings, wiring
+from sluice import settings
 from sluice.domain import errors
-from sluice.http.audit import security_notes
-from sluice.http.auth import now_ms
-from sluice.http.client import client_address
+from sluice.http import calls
 from sluice.http.models_registration import Verified, VerifyBody
 from sluice.http.operation import operation
 from sluice.pages import mailed
-from sluice.services.redeem_throttle import redeeming
-from sluice.services.verify_address import verify_address
 
 blueprint = Blueprint("verification", __name__)
 blueprint.register_blueprint(mailed.addresses)
@@ -31,17 +27,7 @@ blueprint.register_blueprint(mailed.addresses)
     "address replaces the old one, which is told.",
 )
 def verify(body: VerifyBody) -> Verified:
-    from sluice.adapters.keys import mailed_code_key
-
-    with redeeming(wiring.throttles(), client_address(), now_ms()):
-        verify_address(
-            body.token,
-            key=mailed_code_key(),
-            accounts=wiring.account_store(),
-            mails=wiring.mail_store(),
-            now_ms=now_ms(),
-            note=security_notes(),
-        )
+    calls.verify_address(body.token)
     return Verified()
 
 

@@ -100,14 +100,14 @@ def test_of_every_bad_code_the_same_is_said(world: World) -> None:
 
 
 def test_a_code_lives_thirty_minutes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from functions.accounts import app as accounts
+    from sluice.http import calls
 
     account = world.account()
     forgot(world, account.email)
-    started_ms = accounts.now_ms()
-    monkeypatch.setattr(accounts, "now_ms", lambda: started_ms + 30 * 60_000)
+    started_ms = calls.now_ms()
+    monkeypatch.setattr(calls, "now_ms", lambda: started_ms + 30 * 60_000)
     assert reset(world, mailed_code(account)).status_code == 400
-    monkeypatch.setattr(accounts, "now_ms", lambda: started_ms + 29 * 60_000)
+    monkeypatch.setattr(calls, "now_ms", lambda: started_ms + 29 * 60_000)
     assert reset(world, mailed_code(account)).status_code == 200
 
 
