@@ -28,8 +28,9 @@ class DynamoContents:
                 yield stored
 
     def erase_account(self, account_id: str) -> None:
-        for stored in dynamo.query(self._table, {"account_id": account_id}):
-            dynamo.delete(self._table, {"account_id": account_id, "item_id": stored["item_id"]})
+        dynamo.delete_all(
+            self._table, dynamo.query(self._table, {"account_id": account_id}, only=("account_id", "item_id"))
+        )
 
     def exchanges(self, account_id: str, request_ids: Sequence[str], now_ms: int) -> dict[str, Exchange]:
         """TTL deletes late, so what has expired is left out here."""

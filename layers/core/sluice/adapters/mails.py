@@ -174,8 +174,7 @@ class DynamoMails:
 
     def erase_account(self, account_id: str) -> None:
         """What it was sent, and what it would have been sent: a mailer that has claimed one finds it gone."""
-        for mail_id in self._ids_of(account_id):
-            dynamo.delete(self._table, {"mail_id": mail_id})
+        dynamo.delete_all(self._table, ({"mail_id": mail_id} for mail_id in self._ids_of(account_id)))
 
     def _ids_of(self, account_id: str) -> list[str]:
         found = dynamo.query(self._table, {"account_id": account_id}, index=ACCOUNT_INDEX)

@@ -63,9 +63,8 @@ class DynamoSessions:
 
     def erase_account(self, account_id: str, kept_session_id: str = "") -> None:
         """All but one, which may end the account once more if this attempt does not come to its end."""
-        for session in self.of_account(account_id):
-            if session.session_id != kept_session_id:
-                dynamo.delete(self._sessions, {"session_id": session.session_id})
+        of_account = (session.session_id for session in self.of_account(account_id))
+        dynamo.delete_all(self._sessions, ({"session_id": one} for one in of_account if one != kept_session_id))
 
     def change_password(self, account: Account, password_hash: str, kept_session_id: str) -> None:
         """The new password, every session ended by the epoch but one, which moves to the new epoch: all or nothing.

@@ -62,8 +62,8 @@ class DynamoTokens:
         dynamo.write(lambda: dynamo.client().delete_item(TableName=self._table, Key=_key(account_id, token_id)))
 
     def erase_account(self, account_id: str) -> None:
-        for token in self.of_account(account_id):
-            self.delete(account_id, token.token_id)
+        keys = dynamo.query(self._table, {"account_id": account_id}, only=("account_id", "token_id"))
+        dynamo.delete_all(self._table, keys)
 
 
 def _key(account_id: str, token_id: str) -> dict[str, Any]:
