@@ -3,7 +3,7 @@
 import pytest
 
 from tests.integration.accounts.world import PASSWORD
-from tests.integration.registration.world import AT_ONCE, Desk
+from tests.integration.registration.world import AT_ONCE, Desk, backdate
 
 SPELLINGS = {
     "one spelling": ["ann@example.com"],
@@ -47,7 +47,7 @@ def test_of_many_repeated_registrations_at_once_one_replaces_the_pending_one_who
     desk.register("ann@example.com", "the first passphrase", name="first")
     desk.deliver()
     first = desk.known("ann@example.com")
-    backdate(desk, first.account_id)
+    backdate(desk, first.account_id, "created_ms", 60_000)  # no double click any more
 
     def again(place: int) -> int:
         return int(desk.register("ann@example.com", f"passphrase number {place}", name=f"name {place}").status_code)
@@ -61,16 +61,3 @@ def test_of_many_repeated_registrations_at_once_one_replaces_the_pending_one_who
     assert len(sent) == 2 == len(desk.outbox())
     assert desk.verify(desk.code("ann@example.com")).status_code == 200
     assert desk.login(newest, "passphrase number " + newest.name.removeprefix("name "))
-
-
-def backdate(desk: Desk, account_id: str) -> None:
-    """As if it was asked for a while ago: no double click any more."""
-    from sluice import settings
-    from sluice.adapters import dynamo
-
-    dynamo.client().update_item(
-        TableName=settings.common().table_prefix + "accounts",
-        Key=dynamo.item({"pk": account_id}),
-        UpdateExpression="SET codes.verify_email.created_ms = codes.verify_email.created_ms - :minute",
-        ExpressionAttributeValues=dynamo.item({":minute": 60_000}),
-    )
