@@ -146,6 +146,14 @@ def test_an_unknown_page_is_a_page_for_browsers_and_a_problem_for_programs(brows
     assert program.status_code == 404 and program.mimetype == "application/problem+json"
 
 
+def test_where_a_form_leads_a_link_does_not(member: Browser) -> None:
+    page = member.get("/my/account/password")
+    assert (page.status, page.answer.mimetype, page.answer.headers["Allow"]) == (405, "text/html", "OPTIONS, POST")
+    program = member.client.get("/auth/login")
+    assert (program.status_code, program.mimetype) == (405, "application/problem+json")
+    assert program.headers["Allow"] == "OPTIONS, POST"
+
+
 def test_the_json_api_answers_browsers_in_json_too(browser: Browser) -> None:
     for path in ("/account", "/tokens", "/usage", "/auth/nothing", "/chats", "/admin/nothing", "/v1/x"):
         answer = browser.get(path).answer

@@ -1,8 +1,9 @@
 """What went wrong, as a page that says what to do. The statuses are those of the JSON API, by the same table."""
 
 import logging
+from collections.abc import Iterable
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -44,10 +45,14 @@ def _unexpected(exc: Exception) -> AnyResponse:
     return show(http_errors.InternalError())
 
 
-def _unknown_address(exc: HTTPException) -> AnyResponse:
-    """No view has it. A browser gets a page, everyone else and every address of the API problem details."""
+def _nobodys(exc: HTTPException) -> AnyResponse:
+    """No view answers it. A browser gets a page, everyone else and every address of the API problem details."""
+    error = http_errors.FROM_WERKZEUG[exc.code or 404]()
     wants_page = "text/html" in request.headers.get("Accept", "") and not links.is_api(request.path)
-    response: AnyResponse | Response = show(errors.NotFound()) if wants_page else http_errors.render(errors.NotFound())
+    response: AnyResponse = show(error) if wants_page else http_errors.render(error)
+    methods: Iterable[str] | None = getattr(exc, "valid_methods", None)
+    if methods:
+        response.headers["Allow"] = ", ".join(sorted(methods))
     return response
 
 
@@ -59,5 +64,6 @@ def install(blueprint: Blueprint) -> None:
 
 
 def install_unknown(blueprint: Blueprint) -> None:
-    """For the whole app: addresses that nobody serves."""
-    blueprint.app_errorhandler(404)(_unknown_address)
+    """For the whole app: addresses that nobody serves, or not by this method."""
+    blueprint.app_errorhandler(404)(_nobodys)
+    blueprint.app_errorhandler(405)(_nobodys)

@@ -1,0 +1,65 @@
+"""A whole account life in a browser without JavaScript: by forms, and by the links of real mails."""
+
+import re
+from html import unescape
+from typing import Any
+
+import requests
+
+from tests.e2e.people import PASSWORD, TIMEOUT_SECONDS, mails_to, new_address, sdk
+from tests.e2e.system import System
+
+NEW_PASSWORD = "a loud orange lighthouse"
+
+
+class Visitor:
+    """Keeps cookies, and sends with a form the hidden fields that it has."""
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url, self._cookies = base_url, requests.Session()
+
+    def get(self, url: str) -> str:
+        answer = self._cookies.get(url, headers={"Accept": "text/html"}, timeout=TIMEOUT_SECONDS)
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    def submit(self, html: str, action: str, **fields: Any) -> str:
+        form = re.search(rf'<form[^>]* action="{re.escape(action)}".*?</form>', html, re.DOTALL)
+        assert form, html
+        hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form[0])
+        data = {name: unescape(value) for name, value in hidden} | fields
+        answer = self._cookies.post(
+            self.base_url + action, data, headers={"Origin": self.base_url}, timeout=TIMEOUT_SECONDS
+        )
+        assert answer.ok, answer.text
+        return answer.text
+
+    def close(self) -> None:
+        self._cookies.close()
+
+
+def link_in(mail: dict[str, Any]) -> str:
+    return re.search(r"http\S+\?token=\S+", mail["text"])[0]  # type: ignore[index]
+
+
+def test_signing_up_verifying_minting_calling_and_a_forgotten_password(system: System) -> None:
+    address, visitor = new_address(), Visitor(system.base_url)
+    page = visitor.submit(visitor.get(system.base_url + "/sign-up"), "/sign-up", email=address, password=PASSWORD)
+    assert "Look into your mail" in page
+    page = visitor.get(link_in(mails_to(system.base_url, address, "verify_email")[0]))
+    assert "Your address is verified" in visitor.submit(page, "/verify-email")
+    page = visitor.submit(visitor.get(system.base_url + "/login"), "/login", email=address, password=PASSWORD)
+    page = visitor.submit(page, "/my/tokens", name="laptop", expires_in="1d", scopes=["inference"], models="")
+    token = re.search(r"<textarea[^>]*>([\w.-]+)</textarea>", page)
+    assert token
+    asked = [{"role": "user", "content": "What is the capital of France?"}]
+    answer = sdk(system.base_url, token[1]).chat.completions.create(model="demo", messages=asked)  # type: ignore[arg-type]
+    assert "Paris" in str(answer.choices[0].message.content)
+    assert "capital of France" in unescape(visitor.get(system.base_url + "/my/usage/log"))
+    page = visitor.get(system.base_url + "/forgot-password")
+    visitor.submit(page, "/forgot-password", email=address)
+    page = visitor.get(link_in(mails_to(system.base_url, address, "reset_password")[0]))
+    assert "Your password is changed" in visitor.submit(page, "/reset-password", password=NEW_PASSWORD)
+    page = visitor.get(system.base_url + "/login")
+    assert "laptop" in visitor.submit(page, "/login", email=address, password=NEW_PASSWORD)
+    visitor.close()
