@@ -148,17 +148,17 @@ def query(
 def delete_all(table: str, keys: Iterable[Mapping[str, str]], sleep: Callable[[float], None] = time.sleep) -> None:
     """In batches; what is not there is no error. Errors: StoreUnavailable, after which some are gone."""
     left = [{"DeleteRequest": {"Key": item(key)}} for key in keys]
-    refused = 0
+    in_vain = 0
     while left:
         batch: Any = {table: left[:BATCH]}
         with store_errors():
             answer = client().batch_write_item(RequestItems=batch)
         unprocessed: Any = answer.get("UnprocessedItems", {}).get(table, [])
-        refused = refused + 1 if unprocessed else 0
-        if refused == CONFLICT_ATTEMPTS:
+        in_vain = in_vain + 1 if len(unprocessed) == len(batch[table]) else 0
+        if in_vain == CONFLICT_ATTEMPTS:
             raise StoreUnavailable()
-        if refused:
-            sleep(random.uniform(0, CONFLICT_BASE_SECONDS * 2**refused))
+        if unprocessed:  # the table has no room just now
+            sleep(random.uniform(0, CONFLICT_BASE_SECONDS * 2**in_vain))
         left = unprocessed + left[BATCH:]
 
 
