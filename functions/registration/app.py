@@ -23,7 +23,7 @@ TAG = "Authentication"
     tag=TAG,
     body=RegisterBody,
     answers={202: VerificationSent},
-    errors=(errors.ValidationFailed, errors.Overloaded, errors.StoreUnavailable),
+    errors=(errors.ValidationFailed, errors.TooManyAttempts, errors.Overloaded, errors.StoreUnavailable),
     description="The same answer whether or not the address is known; a known one gets a mail that says so.",
 )
 def sign_up(body: RegisterBody) -> VerificationSent:
@@ -37,7 +37,7 @@ def sign_up(body: RegisterBody) -> VerificationSent:
     tag=TAG,
     body=ResendBody,
     answers={202: VerificationSent},
-    errors=(errors.ValidationFailed, errors.StoreUnavailable),
+    errors=(errors.ValidationFailed, errors.TooManyAttempts, errors.StoreUnavailable),
     description="The same answer for every address. The new mail's link makes older ones invalid.",
 )
 def resend(body: ResendBody) -> VerificationSent:

@@ -62,7 +62,8 @@ class Desk(World):
 
     def deliver(self, *mail_ids: str) -> list[str]:
         """To the mailer, as one batch of the stream; all mails there are when none is named. → the failed ones' ids."""
-        chosen = mail_ids or [mail["mail_id"] for mail in self.items("mails")]
+        queued = sorted(self.items("mails"), key=lambda mail: mail["created_ms"])
+        chosen = mail_ids or [mail["mail_id"] for mail in queued]
         failed = handler({"Records": [stream_record(mail_id) for mail_id in chosen]}, None)
         return [failure["itemIdentifier"] for failure in failed["batchItemFailures"]]
 

@@ -71,7 +71,7 @@ def parse_address(text: str, field_name: str = "email") -> Address:
     Errors: ValidationFailed, naming `field_name`.
     """
     try:
-        valid = validate_email(text, check_deliverability=False, test_environment=True)
+        valid = validate_email(text, check_deliverability=False, test_environment=True, strict=True)
     except EmailNotValidError as exc:
         raise ValidationFailed((FieldProblem(field_name, str(exc)),)) from exc
     local = unicodedata.normalize("NFC", valid.local_part.casefold())

@@ -33,14 +33,16 @@ def register(
     limits: Limits,
     now_ms: int,
 ) -> None:
-    """Errors: ValidationFailed (all that is wrong, at once), Overloaded, StoreUnavailable. A known address is none."""
+    """Errors: ValidationFailed (all that is wrong, at once), TooManyAttempts (of this client), Overloaded,
+    StoreUnavailable. A known address is none.
+    """
     address, name = _checked(email, password, name, common_passwords)
-    password_hash = hash_password(password)
     known_kind = Kind.VERIFY_EMAIL
     account = accounts.by_email(address.key)
     if account and account.status != "pending":
         known_kind = Kind.ALREADY_REGISTERED
-    allowed = may_mail(address.key, known_kind, now_ms)
+    allowed = may_mail(address.key, known_kind, now_ms)  # who asks too often is refused before a hash is spent on them
+    password_hash = hash_password(password)
     under_way = _under_way(account, mails, now_ms)
     if account is None:
         _create(address, name, password_hash, accounts, limits, now_ms)
