@@ -8,6 +8,7 @@ import pytest
 from functions.accounts import app as accounts
 from functions.tokens import app as tokens
 from sluice.domain.accounts import Account
+from sluice.pages.links import is_for_members
 from tests.integration.accounts.test_lambda import event, header
 from tests.integration.accounts.world import PASSWORD, forget_everything
 from tests.integration.usage.world import UsageWorld
@@ -95,15 +96,22 @@ def test_another_sites_login_form_logs_nobody_in(browser: Browser, ann: Account)
     assert browser.session_cookie() == ""
 
 
+def paths(world: UsageWorld, method: str, *, members: bool) -> list[str]:
+    """Of every page there is, so that a new one is held to the same."""
+    rules = [
+        rule.rule.replace("<token_id>", "tok_x").replace("<session_id>", "ses_x").replace("<name>", "sluice.css")
+        for rule in world.app.url_map.iter_rules()
+        if method in (rule.methods or ())
+        and world.app.view_functions[rule.endpoint].__module__.startswith("sluice.pages.")
+    ]
+    found = [path for path in rules if is_for_members(path) == members]
+    assert len(found) >= 7
+    return found
+
+
 def test_every_form_of_a_member_is_bound_to_the_session(world: UsageWorld, member: Browser, stranger: Browser) -> None:
     theirs = stranger.get("/my/tokens").form("/my/tokens").fields["form_token"]
-    world_rules = [
-        rule.rule.replace("<token_id>", "tok_x").replace("<session_id>", "ses_x")
-        for rule in world.app.url_map.iter_rules()
-        if "POST" in (rule.methods or ()) and (rule.rule.startswith("/my/") or rule.rule == "/logout")
-    ]
-    assert len(world_rules) >= 9
-    for path in world_rules:
+    for path in paths(world, "POST", members=True):
         for form_token in ("", "x", theirs):
             assert member.post(path, {"form_token": form_token, "name": "x", "password": PASSWORD}).status == 403, path
     assert member.get("/my/account").status == 200
@@ -112,12 +120,19 @@ def test_every_form_of_a_member_is_bound_to_the_session(world: UsageWorld, membe
 def test_every_other_form_is_bound_to_the_browser(world: UsageWorld, browser: Browser) -> None:
     theirs = Browser(world.app.test_client()).get("/login").form("/login").fields["form_token"]
     browser.get("/login")
-    paths = ["/login", "/sign-up", "/forgot-password", "/resend-verification", "/verify-email", "/reset-password",
-             "/change-email"]  # fmt: skip
-    for path in paths:
+    for path in paths(world, "POST", members=False):
         for form_token in ("", theirs):
             fields = {"form_token": form_token, "token": "x", "email": "a@example.com", "password": PASSWORD}
             assert browser.post(path, fields).status == 403, path
+
+
+def test_every_page_of_members_asks_a_stranger_to_log_in(world: UsageWorld, browser: Browser) -> None:
+    forged = "ses_0000000000000000." + "A" * 43
+    for cookie in ("", forged, "nonsense"):
+        browser.client.set_cookie("sluice_session", cookie)
+        for path in set(paths(world, "GET", members=True)) - {"/logout"}:
+            sent = browser.get(path)
+            assert sent.status == 303 and sent.answer.headers["Location"].startswith("/login?next="), path
 
 
 def test_a_form_of_before_the_login_is_void_after_another(member: Browser, ann: Account) -> None:
