@@ -18,20 +18,40 @@ log = logging.getLogger("sluice.mailer")
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """A batch of a KEYS_ONLY DynamoDB stream → partial batch response: the records to be delivered again.
 
-    A mail that cannot be sent now is no failed record: it waits in its table, and the sweeper shows it again. Its own
-    state changes come by here too, and find nothing to do.
+    Those are the ones that met no store. A mail that cannot be sent now is no failed record: it waits in its table,
+    and the sweeper shows it again. Nor is a record or a mail that makes no sense: it would hold up those behind it,
+    and come to nothing again. A mail's own state changes come by here too, and find nothing to do.
     """
     configure()
     failed: list[str] = []
     for record in event.get("Records", []):
-        if record.get("eventName") == "REMOVE":
-            continue
-        change = record["dynamodb"]
         try:
-            _send(change["Keys"]["mail_id"]["S"])
-        except StoreUnavailable:
-            failed.append(change["SequenceNumber"])
+            mail_id, sequence_number = _named(record)
+        except (LookupError, TypeError):
+            log.error("malformed stream record skipped")
+            continue
+        if record.get("eventName") != "REMOVE" and not _is_seen_to(mail_id):
+            failed.append(sequence_number)
     return {"batchItemFailures": [{"itemIdentifier": sequence_number} for sequence_number in failed]}
+
+
+def _named(record: dict[str, Any]) -> tuple[str, str]:
+    """The mail's id and the record's sequence number. Raises LookupError, TypeError."""
+    change = record["dynamodb"]
+    mail_id, sequence_number = change["Keys"]["mail_id"]["S"], change["SequenceNumber"]
+    if not isinstance(mail_id, str) or not isinstance(sequence_number, str):
+        raise TypeError
+    return mail_id, sequence_number
+
+
+def _is_seen_to(mail_id: str) -> bool:
+    try:
+        _send(mail_id)
+    except StoreUnavailable:
+        return False
+    except Exception:
+        log.exception("a mail that cannot be handled", extra={"mail_id": mail_id})
+    return True
 
 
 def _send(mail_id: str) -> None:

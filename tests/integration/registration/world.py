@@ -75,7 +75,10 @@ class Desk(World):
     def code(self, to: str) -> str:
         """Out of the newest mail's link, as its reader would use it."""
         self.deliver()
-        (link,) = (line for line in self.outbox(to)[0]["text"].splitlines() if line.startswith("http"))
+        return self.code_of(self.outbox(to)[0]["text"])
+
+    def code_of(self, text: str) -> str:
+        (link,) = (line for line in text.splitlines() if line.startswith("http"))
         return str(parse_qs(urlsplit(link).query)["token"][0])
 
 
