@@ -73,10 +73,11 @@ class JsonFormatter(logging.Formatter):
         if has_app_context() and "request_id" in g:
             entry["request_id"] = g.request_id
             entry["server_request_id"] = g.get("server_request_id")
+        given = vars(record)
         for name in FIELDS:
-            if not hasattr(record, name):
+            if name not in given:
                 continue
-            value = getattr(record, name)
+            value = given[name]
             entry[name] = value if isinstance(value, bool | int | float | None) else redacted(str(value))
         if record.exc_info and record.exc_info[1] is not None:
             entry["exception"] = described(record.exc_info[1])
