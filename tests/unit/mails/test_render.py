@@ -1,4 +1,4 @@
-"""What a mail looks like: subject, text and HTML for every kind; links from the base URL only; no word of a stranger."""
+"""What a mail looks like: subject, text and HTML for every kind; links from the base URL only."""
 
 from html.parser import HTMLParser
 from typing import Any

@@ -17,6 +17,9 @@ from sluice.ports import AccountStore, MailStore
 from sluice.services.queue_mail import MayMail, queue_code, queue_mail, queue_nothing
 
 DOUBLE_CLICK_MS = 1_000
+# While the mail is still unsent. No longer, also with the mail server away: until then the first password stands, and
+# who typed it may be a stranger, whose registration the owner's click must not verify.
+UNSENT_MS = 10_000
 UNSENT = "queued", "sending"
 
 
@@ -81,7 +84,7 @@ def _under_way(account: Account | None, mails: MailStore, now_ms: int) -> bool:
     """
     newest = account.codes.get(Kind.VERIFY_EMAIL) if account and account.status == "pending" else None
     mail = mails.get(newest.mail_id if newest else "mail_none")
-    return newest is not None and (_is_unsent(mail) or newest.created_ms > now_ms - DOUBLE_CLICK_MS)
+    return newest is not None and newest.created_ms > now_ms - (UNSENT_MS if _is_unsent(mail) else DOUBLE_CLICK_MS)
 
 
 def _is_unsent(mail: Mail | None) -> bool:
