@@ -30,7 +30,7 @@ def store_endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def store(store_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(store_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """Fresh tables, and an environment in which the SDK and the settings find them."""
     from botocore.session import get_session
 
@@ -42,7 +42,8 @@ def store(store_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setenv("SLUICE_TABLE_PREFIX", prefix)
     client = get_session().create_client("dynamodb", endpoint_url=store_endpoint)
     create_missing(client, prefix)  # type: ignore[arg-type]
-    return Store(store_endpoint, prefix, client)  # type: ignore[arg-type]
+    yield Store(store_endpoint, prefix, client)  # type: ignore[arg-type]
+    client.close()  # else its sockets are found open by whichever test runs when they are collected
 
 
 def aws_environment(url: str) -> dict[str, str]:

@@ -28,6 +28,7 @@ def test_without_a_store_it_is_503(
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"http://127.0.0.1:{free_port()}")
     dynamo.client().close()
     dynamo.client.cache_clear()
+    dynamo._client.cache_clear()
     answer = admin.call(method, path.replace("{id}", person.account_id), body)
     assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
     assert int(answer.headers["Retry-After"]) >= 1 and "127.0.0.1" not in answer.text

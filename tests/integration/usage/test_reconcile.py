@@ -101,6 +101,7 @@ def test_every_kind_of_difference_is_said_and_repaired(world: UsageWorld) -> Non
 def test_a_store_that_is_not_there_is_said_in_plain_words(world: UsageWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     dynamo.client().close()
     dynamo.client.cache_clear()
+    dynamo._client.cache_clear()
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
     result = run()
     assert result.exit_code == 2
