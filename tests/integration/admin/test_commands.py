@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infra.cli import main
-from tests.integration.accounts.world import PASSWORD
+from tests.conftest import aws_environment
+from tests.integration.accounts.world import PASSWORD, forget_everything
 from tests.integration.admin.town import Town
 from tests.store_process import free_port
 
@@ -127,10 +128,9 @@ def test_a_user_who_does_not_exist_is_told_in_words(town: Town, command: str) ->
         assert done.exit_code == 1 and done.stderr.startswith("sluice: ") and "Traceback" not in done.output
 
 
-def test_without_a_store_it_says_so(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.integration.accounts.world import forget_everything
-
-    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"http://127.0.0.1:{free_port()}")
+def test_without_a_store_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in aws_environment(f"http://127.0.0.1:{free_port()}").items():
+        monkeypatch.setenv(name, value)
     forget_everything()
     for arguments in (
         ["users", "list"],
@@ -140,3 +140,4 @@ def test_without_a_store_it_says_so(town: Town, monkeypatch: pytest.MonkeyPatch)
     ):
         done = sluice(*arguments)
         assert done.exit_code == 2 and "the store does not answer" in done.stderr, arguments
+    forget_everything()
