@@ -1,6 +1,5 @@
 """`/auth/…` and `/account…`: login and logout, sessions, passwords, one's own profile."""
 
-from functools import cache
 from typing import Any
 
 from flask import Blueprint, Response
@@ -26,6 +25,7 @@ from sluice.http.models_accounts import (
     UpdateAccountBody,
     UpdatedAccount,
 )
+from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
 from sluice.http.session_cookie import set_session_cookie
 from sluice.pages import account as account_pages
@@ -220,15 +220,6 @@ def end_one_session(caller: Caller, session_id: str) -> None:
     end_session(session_id, caller.account_id, sessions=wiring.session_store())
 
 
-@cache
-def _wsgi() -> Any:
-    from apig_wsgi import make_lambda_handler
-
-    from sluice.http.app import create_app
-
-    return make_lambda_handler(create_app([blueprint], https=settings.common().https))
-
-
 def handler(event: dict[str, Any], context: object) -> Any:
     """API Gateway's proxy event (AWS Lambda)."""
-    return _wsgi()(event, context)
+    return wsgi(blueprint)(event, context)

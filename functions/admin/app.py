@@ -1,11 +1,10 @@
 """`/admin/…`: the only function that may suspend an account or change its limits. The role is read at every call."""
 
-from functools import cache
 from typing import Any
 
 from flask import Blueprint
 
-from sluice import settings, wiring
+from sluice import wiring
 from sluice.domain import errors
 from sluice.domain.ids import is_id
 from sluice.domain.spans import parse_span
@@ -23,6 +22,7 @@ from sluice.http.models_admin import (
     UserRow,
     UsersQuery,
 )
+from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
 from sluice.services.account_overview import account_overview
 from sluice.services.everyones_usage import everyones_usage
@@ -149,15 +149,6 @@ def _detail(user_id: str) -> UserInfo:
     )
 
 
-@cache
-def _wsgi() -> Any:
-    from apig_wsgi import make_lambda_handler
-
-    from sluice.http.app import create_app
-
-    return make_lambda_handler(create_app([blueprint], https=settings.common().https))
-
-
 def handler(event: dict[str, Any], context: object) -> Any:
     """API Gateway's proxy event (AWS Lambda)."""
-    return _wsgi()(event, context)
+    return wsgi(blueprint)(event, context)

@@ -1,14 +1,14 @@
 """`/chats…`: a person's conversations. Answering one is the gateway's (`POST /chats/{id}/messages`)."""
 
-from functools import cache
 from typing import Any
 
 from flask import Blueprint
 
-from sluice import settings, wiring
+from sluice import wiring
 from sluice.domain import errors
 from sluice.http.auth import Caller, now_ms
 from sluice.http.models_chats import ChatInfo, ChatList, ChatWithMessages, MessageInfo, NewChatBody
+from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
 from sluice.services import chats as services
 
@@ -74,15 +74,6 @@ def delete(caller: Caller, chat_id: str) -> None:
     wiring.chat_store().delete(caller.account_id, chat_id)
 
 
-@cache
-def _lambda() -> Any:
-    from apig_wsgi import make_lambda_handler
-
-    from sluice.http.app import create_app
-
-    return make_lambda_handler(create_app([blueprint], https=settings.common().https))
-
-
 def handler(event: Any, context: Any) -> Any:
     """API Gateway's event in, its answer out."""
-    return _lambda()(event, context)
+    return wsgi(blueprint)(event, context)

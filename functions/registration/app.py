@@ -1,14 +1,13 @@
 """`/auth/register` and `/auth/resend-verification`: the same answer for every address, known or not."""
 
-from functools import cache
 from typing import Any
 
 from flask import Blueprint
 
-from sluice import settings
 from sluice.domain import errors
 from sluice.http import calls
 from sluice.http.models_registration import RegisterBody, ResendBody, VerificationSent
+from sluice.http.on_lambda import wsgi
 from sluice.http.operation import operation
 from sluice.pages import sign_up as sign_up_pages
 
@@ -45,15 +44,6 @@ def resend(body: ResendBody) -> VerificationSent:
     return VerificationSent()
 
 
-@cache
-def _wsgi() -> Any:
-    from apig_wsgi import make_lambda_handler
-
-    from sluice.http.app import create_app
-
-    return make_lambda_handler(create_app([blueprint], https=settings.common().https))
-
-
 def handler(event: dict[str, Any], context: object) -> Any:
     """API Gateway's proxy event (AWS Lambda)."""
-    return _wsgi()(event, context)
+    return wsgi(blueprint)(event, context)

@@ -1,16 +1,16 @@
 """`/tokens…` and the public keys: the only function that holds the key API tokens are signed with."""
 
-from functools import cache
 from typing import Any
 
 from flask import Blueprint, Response, json
 
-from sluice import settings, wiring
+from sluice import wiring
 from sluice.domain import errors
 from sluice.domain.audit import Action
 from sluice.http.audit import security_notes
 from sluice.http.auth import Caller, now_ms
 from sluice.http.models_tokens import IssuedTokenInfo, IssueTokenBody, KeySet, RevokedAll, TokenInfo, TokenList
+from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
 from sluice.pages import tokens as token_pages
 from sluice.services.issue_token import issue_token
@@ -136,15 +136,6 @@ def published_keys() -> Response:
     return response
 
 
-@cache
-def _wsgi() -> Any:
-    from apig_wsgi import make_lambda_handler
-
-    from sluice.http.app import create_app
-
-    return make_lambda_handler(create_app([blueprint], https=settings.common().https))
-
-
 def handler(event: dict[str, Any], context: object) -> Any:
     """API Gateway's proxy event (AWS Lambda)."""
-    return _wsgi()(event, context)
+    return wsgi(blueprint)(event, context)

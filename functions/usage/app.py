@@ -1,6 +1,5 @@
 """`/usage` and `/usage/logs`: a caller's own usage, exact at the moment of asking, and their own requests."""
 
-from functools import cache
 from typing import Annotated, Any, Literal
 
 from flask import Blueprint
@@ -15,6 +14,7 @@ from sluice.domain.pricing import usd
 from sluice.domain.spans import parse_span
 from sluice.domain.usage import Amounts, grouped, total
 from sluice.http.auth import Caller, now_ms
+from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
 from sluice.pages import usage as usage_pages
 from sluice.services.usage import usage_by_bucket
@@ -161,20 +161,6 @@ def _entry(record: LedgerRecord, exchange: Exchange | None) -> LogEntry:
     )
 
 
-@cache
-def _wsgi() -> Any:
-    from apig_wsgi import make_lambda_handler
-
-    from sluice import settings
-    from sluice.http import logging, metrics
-    from sluice.http.app import create_app
-
-    logging.configure()
-    app = create_app([blueprint], https=settings.common().https)
-    metrics.install(app, wiring.metrics())
-    return make_lambda_handler(app)
-
-
 def handler(event: dict[str, Any], context: object) -> Any:
     """API Gateway's proxy event (AWS Lambda)."""
-    return _wsgi()(event, context)
+    return wsgi(blueprint)(event, context)

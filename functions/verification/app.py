@@ -1,14 +1,13 @@
 """`/auth/verify-email`: redeems a mailed code, once, of a registration or of a change of address."""
 
-from functools import cache
 from typing import Any
 
 from flask import Blueprint
 
-from sluice import settings
 from sluice.domain import errors
 from sluice.http import calls
 from sluice.http.models_registration import Verified, VerifyBody
+from sluice.http.on_lambda import wsgi
 from sluice.http.operation import operation
 from sluice.pages import mailed
 
@@ -31,15 +30,6 @@ def verify(body: VerifyBody) -> Verified:
     return Verified()
 
 
-@cache
-def _wsgi() -> Any:
-    from apig_wsgi import make_lambda_handler
-
-    from sluice.http.app import create_app
-
-    return make_lambda_handler(create_app([blueprint], https=settings.common().https))
-
-
 def handler(event: dict[str, Any], context: object) -> Any:
     """API Gateway's proxy event (AWS Lambda)."""
-    return _wsgi()(event, context)
+    return wsgi(blueprint)(event, context)

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, redirect, request, send_from_directory
 
+from sluice.http.on_lambda import wsgi
 from sluice.http.operation import operation
 from sluice.pages import errors, home
 
@@ -52,16 +53,6 @@ def docs_asset(name: str) -> Response:
     return send_from_directory(HERE / "static", name, max_age=ASSETS_CACHED_SECONDS)
 
 
-@cache
-def _wsgi() -> Any:
-    from apig_wsgi import make_lambda_handler
-
-    from sluice import settings
-    from sluice.http.app import create_app
-
-    return make_lambda_handler(create_app([blueprint], https=settings.common().https))
-
-
 def handler(event: dict[str, Any], context: object) -> Any:
     """API Gateway's proxy event (AWS Lambda)."""
-    return _wsgi()(event, context)
+    return wsgi(blueprint)(event, context)

@@ -8,14 +8,14 @@ import pytest
 
 from functions.accounts import app as accounts
 from functions.tokens import app as tokens
+from sluice.http.on_lambda import wsgi
 from tests.integration.accounts.world import PASSWORD, World
 
 
 @pytest.fixture(autouse=True)
 def _fresh_handlers() -> Iterator[None]:
     yield
-    accounts._wsgi.cache_clear()
-    tokens._wsgi.cache_clear()
+    wsgi.cache_clear()
 
 
 def event(method: str, path: str, body: Any = None, source: str = "192.0.2.77", **headers: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 
 from functions.admin import app as admin
+from sluice.http.on_lambda import wsgi
 from tests.integration.accounts.test_lambda import event
 from tests.integration.admin.town import Town
 
@@ -18,5 +19,5 @@ def test_an_admin_suspends_through_lambda(town: Town) -> None:
         asked = admin.handler(event("GET", "/admin/audit", Authorization=boss.session["Authorization"]), None)
         assert json.loads(asked["body"])["data"][0]["client"] == "192.0.2.77"
     finally:
-        admin._wsgi.cache_clear()
+        wsgi.cache_clear()
     assert person.ask().status_code == 403

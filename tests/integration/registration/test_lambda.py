@@ -7,6 +7,7 @@ import pytest
 
 from functions.registration import app as registration
 from functions.verification import app as verification
+from sluice.http.on_lambda import wsgi
 from tests.integration.accounts.world import PASSWORD
 from tests.integration.registration.world import Desk
 
@@ -28,8 +29,7 @@ def event(path: str, body: dict[str, Any], host: str = "evil.example") -> dict[s
 
 @pytest.fixture(autouse=True)
 def _fresh(desk: Desk) -> None:
-    registration._wsgi.cache_clear()
-    verification._wsgi.cache_clear()
+    wsgi.cache_clear()
 
 
 def test_the_whole_way_in_with_links_that_no_host_header_changes(desk: Desk) -> None:

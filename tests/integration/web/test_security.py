@@ -8,6 +8,7 @@ import pytest
 from functions.accounts import app as accounts
 from functions.tokens import app as tokens
 from sluice.domain.accounts import Account
+from sluice.http.on_lambda import wsgi
 from sluice.pages.links import is_for_members
 from tests.integration.accounts.test_lambda import event, header
 from tests.integration.accounts.world import PASSWORD, forget_everything
@@ -218,8 +219,7 @@ def test_on_https_cookies_are_secure_and_links_keep_the_stage(
 
     monkeypatch.setenv("SLUICE_BASE_URL", "https://sluice.example/live")
     settings.common.cache_clear()
-    accounts._wsgi.cache_clear()
-    tokens._wsgi.cache_clear()
+    wsgi.cache_clear()
     answer = accounts.handler(event("GET", "/login"), None)
     parser = PageParser()
     parser.feed(answer["body"])
@@ -228,8 +228,7 @@ def test_on_https_cookies_are_secure_and_links_keep_the_stage(
     assert cookie.startswith("__Host-sluice_form=") and "Secure" in cookie and "Path=/" in cookie
     sent = tokens.handler(event("GET", "/my/tokens"), None)
     assert sent["statusCode"] == 303 and header(sent, "location") == "/live/login?next=tokens"
-    accounts._wsgi.cache_clear()
-    tokens._wsgi.cache_clear()
+    wsgi.cache_clear()
 
 
 def test_every_page_is_left_out_of_the_api_document() -> None:

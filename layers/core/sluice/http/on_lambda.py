@@ -1,0 +1,23 @@
+"""A function's blueprint behind API Gateway's buffered proxy event, with the logs and metrics every function has."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from flask import Blueprint
+
+
+@cache
+def wsgi(blueprint: Blueprint) -> Callable[[Any, Any], Any]:
+    """→ `handler(event, context)`. Built at the first event and kept: an import answers nothing and costs nothing."""
+    from apig_wsgi import make_lambda_handler
+
+    from sluice import settings, wiring
+    from sluice.http import logging, metrics
+    from sluice.http.app import create_app
+
+    logging.configure()
+    app = create_app([blueprint], https=settings.common().https)
+    metrics.install(app, wiring.metrics())
+    handler: Callable[[Any, Any], Any] = make_lambda_handler(app)
+    return handler
