@@ -67,7 +67,9 @@ def pull(
     path = entry.path(models_dir)
     if entry.url is None or _is_good(entry, path):
         return path
-    models_dir.mkdir(parents=True, exist_ok=True)
+    # A pull may be the first to make the data directory, which is private: a mode is given to the last folder only.
+    for folder in (models_dir.parent, models_dir):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     with _alone(part, name):
         try:

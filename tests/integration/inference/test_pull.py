@@ -30,6 +30,12 @@ def test_a_model_is_pulled_checked_and_listed(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_a_pull_before_the_first_start_makes_a_private_data_directory(tmp_path: Path) -> None:
+    with serving(FileHost(CONTENT)) as host:
+        path = pull("small", tmp_path / "data" / "models", known(host.url), show_progress=False)
+    assert [folder.stat().st_mode & 0o777 for folder in path.parents[:2]] == [0o700, 0o700]
+
+
 def test_a_second_pull_downloads_nothing(tmp_path: Path) -> None:
     with serving(FileHost(CONTENT)) as host:
         pull("small", tmp_path, known(host.url), show_progress=False)
