@@ -22,7 +22,7 @@ test: setup-dev  ## every test; PYTEST_ARGS="-k name" for some
 # SUITE_REQUIRED=1: what is missing here is a failure and not a skip.
 test-aws: setup-dev  ## the store's conditions on Amazon's own DynamoDB Local (needs Java and Maven), and the template
 	@$(BIN)/python -m tests.integration.admission.engines || [ -z "$(SUITE_REQUIRED)" ]
-	@exec $(BIN)/python -m pytest tests/integration/admission tests/unit/test_template.py $(PYTEST_ARGS)
+	@exec $(BIN)/python -m pytest tests/aws tests/integration/admission tests/unit/test_template.py $(PYTEST_ARGS)
 
 check: setup-dev  ## style, types, import arrows, the AWS template
 	$(BIN)/ruff check .

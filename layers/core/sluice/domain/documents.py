@@ -1,0 +1,56 @@
+"""Files that people upload, the vector stores they search, and the passages a search finds. All belong to one account."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class File:
+    """One uploaded file. `status`: "uploaded", then "processed" or "error" (`status_detail` says why, for its owner)."""
+
+    account_id: str
+    file_id: str
+    filename: str
+    purpose: str
+    size_bytes: int
+    sha256: str
+    created_ms: int
+    status: str = "uploaded"
+    status_detail: str | None = None
+
+
+@dataclass(frozen=True)
+class VectorStore:
+    account_id: str
+    store_id: str
+    name: str
+    created_ms: int
+    last_active_ms: int
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A file in a vector store. `status`: "in_progress", then "completed" or "failed" (`error` says why)."""
+
+    account_id: str
+    store_id: str
+    file_id: str
+    created_ms: int
+    status: str = "in_progress"
+    error: str | None = None
+    usage_bytes: int = 0
+    attributes: Mapping[str, str | float | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What a search found: one chunk of one file. Scores compare within one search only; higher is better."""
+
+    store_id: str
+    file_id: str
+    filename: str
+    position: int  # of the chunk in its file, from 0
+    text: str
+    score: float
+    attributes: Mapping[str, str | float | bool] = field(default_factory=dict)
