@@ -1,7 +1,7 @@
 # Two commands matter: `make up` starts everything, `make test` proves it. `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: up demo doctor test test-aws check lock clean help setup setup-dev
+.PHONY: up demo doctor test test-aws test-browser check lock clean help setup setup-dev
 unexport PYTHONDONTWRITEBYTECODE  # a start would compile every module anew
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
@@ -24,6 +24,9 @@ test-aws: setup-dev  ## the store's conditions on Amazon's own DynamoDB Local (n
 	@$(BIN)/python -m tests.integration.admission.engines || [ -z "$(SUITE_REQUIRED)" ]
 	@exec $(BIN)/python -m pytest tests/aws tests/integration/admission tests/unit/test_template.py $(PYTEST_ARGS)
 
+test-browser: setup-dev  ## every page in Chromium against a running system; screenshots in build/screenshots
+	@exec env SUITE_REQUIRED=$(SUITE_REQUIRED) $(BIN)/python -m pytest tests/browser $(PYTEST_ARGS)
+
 check: setup-dev  ## style, types, import arrows, the AWS template
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,4 +48,4 @@ clean:  ## remove what was installed here; the data directory stays
 	rm -rf .venv .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile

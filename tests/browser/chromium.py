@@ -1,0 +1,46 @@
+"""Debian's Chromium, driven by Playwright: no browser is downloaded, and this one can reach nothing but loopback."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+REQUIRED = "SUITE_REQUIRED"  # what is missing is a failure then, see the Makefile
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--no-sandbox",  # CI runs as root in a container, where Chromium's own sandbox cannot start
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--force-color-profile=srgb",
+    "--font-render-hinting=none",
+)
+
+
+def executable() -> str:
+    """Skips (fails, where the suite must run) without one."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        missing = (
+            "there is no Chromium here. Debian: apt-get install chromium fonts-dejavu-core; Ubuntu: a package of it"
+        )
+        if os.environ.get(REQUIRED):
+            pytest.fail(missing, pytrace=False)
+        pytest.skip(missing)
+    return found
+
+
+@contextmanager
+def running() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable(), headless=True, args=FLAGS)
+        yield browser
+        browser.close()

@@ -1,0 +1,58 @@
+"""`system`: one `make up` for the suite; `new_tab`: browsers of people; `newcomer`: somebody with an account."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser import chromium
+from tests.browser.tab import Tab
+from tests.e2e import people
+from tests.e2e.conftest import new_system, system  # noqa: F401 (fixtures)
+from tests.e2e.people import Person
+from tests.e2e.system import System
+
+NewTab = Callable[..., Tab]
+Newcomer = Callable[[], Person]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium.running() as running:
+        yield running
+
+
+@pytest.fixture
+def new_tab(browser: Browser, request: pytest.FixtureRequest) -> Iterator[NewTab]:
+    """`new_tab(person=None, script=True, at=other_system.base_url)`; closed, and held to its promises, after the test."""
+    opened: list[Tab] = []
+
+    def open_tab(person: Person | None = None, *, script: bool = True, at: str = "") -> Tab:
+        base_url = at or request.getfixturevalue("system").base_url
+        opened.append(Tab(browser, base_url, person, script=script))
+        return opened[-1]
+
+    yield open_tab
+    for tab in opened:
+        tab.close()
+    assert [tab.complaints for tab in opened if tab.complaints] == []
+
+
+@pytest.fixture
+def tab(new_tab: NewTab) -> Tab:
+    """A stranger's."""
+    return new_tab()
+
+
+@pytest.fixture
+def newcomer(system: System) -> Newcomer:  # noqa: F811
+    """`newcomer()`: a verified address, a session, an API token; made by HTTP, which is not what is tested here."""
+    return lambda: people.newcomer(system.base_url)

@@ -1,0 +1,151 @@
+"""One person's browser: a cookie jar of its own, one tab, and a watch over what no page of ours may ever do.
+
+    tab = new_tab(ann)              # logged in; new_tab() is a stranger's, new_tab(script=False) has no JavaScript
+    tab.go("/my/tokens")            # → the answer's status
+    tab.page                        # Playwright's Page, for everything else
+    tab.check("tokens")             # axe, no sideways scrolling; screenshots in both widths and both colour schemes
+
+After the test a tab must not have asked another host for anything, nor have a script error or any other error on its
+console. An answer that is an error by intention is no such thing; other expected ones are named with `tab.expects`.
+"""
+
+import json
+import os
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+
+from tests.e2e.people import Person
+
+HERE = Path(__file__).parent
+AXE = HERE / "vendor" / "axe-core-4.14.1" / "axe.min.js"
+SCREENSHOTS = Path(os.environ.get("SCREENSHOTS", HERE.parents[1] / "build" / "screenshots"))
+PATIENCE_MS = 15_000
+WIDTHS = {360: 740, 1280: 800}
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, Scheme] = ("light", "dark")
+SERIOUS = {"serious", "critical"}
+# Chromium writes every answer of 400 and up to the console. Whether that answer is right is the test's to say.
+AN_ANSWER = re.compile(r"Failed to load resource: the server responded with a status of \d+")
+
+
+class Tab:
+    def __init__(self, browser: Browser, base_url: str, person: Person | None = None, *, script: bool = True) -> None:
+        self.base_url, self.complaints = base_url, []  # type: tuple[str, list[str]]
+        self._expected: list[re.Pattern[str]] = [AN_ANSWER]
+        self._context = browser.new_context(
+            base_url=base_url, java_script_enabled=script, viewport={"width": 1280, "height": 800}, locale="en-GB"
+        )
+        self._context.set_default_timeout(PATIENCE_MS)
+        self.page: Page = self._context.new_page()
+        self._context.on("request", self._saw_request)
+        self._context.on("console", self._saw_console)
+        self._context.on("weberror", lambda error: self.complaints.append(f"script error: {error.error}"))
+        if person is not None:
+            self.be(person)
+
+    # --- going about
+
+    def be(self, person: Person) -> "Tab":
+        """Logged in as they are, without the login page."""
+        cookie = {"name": "sluice_session", "value": person.session_token, "url": self.base_url}
+        self._context.add_cookies([{**cookie, "httpOnly": True, "sameSite": "Lax"}])  # type: ignore[list-item]
+        return self
+
+    def go(self, path: str) -> int:
+        """To a path or a whole address; → the answer's status."""
+        answer = self.page.goto(path)
+        assert answer is not None, path
+        return answer.status
+
+    def fill(self, **fields: str) -> "Tab":
+        """By the fields' names, the first of each: `tab.fill(email="…", password="…")`."""
+        for name, text in fields.items():
+            self.page.locator(f'main [name="{name}"]').first.fill(text)
+        return self
+
+    def press(self, text: str) -> "Tab":
+        """A button or a link, by its whole text; then the page it leads to."""
+        thing = self.page.get_by_role("button", name=text, exact=True)
+        found = thing if thing.count() else self.page.get_by_role("link", name=text, exact=True)
+        found.first.click()
+        self.page.wait_for_load_state("load")
+        return self
+
+    @property
+    def path(self) -> str:
+        return self.page.url.removeprefix(self.base_url)
+
+    @property
+    def heading(self) -> str:
+        return self.page.locator("h1").first.inner_text()
+
+    @property
+    def text(self) -> str:
+        return self.page.locator("body").inner_text()
+
+    def cookies(self) -> dict[str, Any]:
+        return {cookie["name"]: cookie for cookie in self._context.cookies()}  # type: ignore[typeddict-item]
+
+    def close(self) -> None:
+        self._context.close()
+
+    # --- watching
+
+    def expects(self, pattern: str) -> "Tab":
+        """An error on the console that belongs to what is being tested."""
+        self._expected.append(re.compile(pattern))
+        return self
+
+    def _saw_request(self, request: Request) -> None:
+        if not request.url.startswith((self.base_url + "/", "data:", "blob:", "about:")):
+            self.complaints.append(f"asked another host: {request.method} {request.url}")
+
+    def _saw_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not any(pattern.search(message.text) for pattern in self._expected):
+            self.complaints.append(f"console: {message.text}")
+
+    # --- looking at what it shows
+
+    def check(self, name: str) -> None:
+        """Of the page as it is now: both widths, both colour schemes. `name` is the screenshots'."""
+        assert self.page.title().endswith("Sluice") and self.page.locator("h1").count() == 1, self.page.title()
+        for width, height in WIDTHS.items():
+            self.page.set_viewport_size({"width": width, "height": height})
+            self._fits(name, width)
+            for scheme in SCHEMES:
+                self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+                self.shoot(f"{name}-{width}-{scheme}")
+                if (width, scheme) in ((1280, "light"), (360, "dark")):  # each layout and each set of colours once
+                    self.accessible(f"{name} at {width} px, {scheme}")
+        self.page.emulate_media(color_scheme="light")
+
+    def shoot(self, name: str, *, whole: bool = True) -> Path:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        file = SCREENSHOTS / f"{name}.png"
+        self.page.screenshot(path=file, full_page=whole, animations="disabled")
+        return file
+
+    def accessible(self, what: str) -> None:
+        """axe finds nothing serious, nothing critical."""
+        self.page.evaluate(_axe())
+        found = self.page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+        serious = [one for one in found["violations"] if one["impact"] in SERIOUS]
+        assert not serious, f"axe on {what}: {json.dumps([_in_short(one) for one in serious], indent=1)}"
+
+    def _fits(self, name: str, width: int) -> None:
+        wide = self.page.evaluate("() => document.documentElement.scrollWidth")
+        assert wide <= width, f"{name} is {wide} px wide in a window of {width}: it scrolls sideways"
+
+
+@cache
+def _axe() -> str:
+    return AXE.read_text() + "\n;undefined"
+
+
+def _in_short(violation: dict[str, Any]) -> dict[str, Any]:
+    where = [f"{node['target']}: {node['html'][:200]}" for node in violation["nodes"][:5]]
+    return {"rule": violation["id"], "impact": violation["impact"], "help": violation["help"], "where": where}
