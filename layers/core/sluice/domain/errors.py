@@ -43,6 +43,10 @@ class RequestTooLarge(SluiceError):
     default_message = "The request body is too large."
 
 
+class StorageFull(RequestTooLarge):
+    default_message = "This account's storage is full. Delete files first."
+
+
 class UnsupportedMediaType(SluiceError):
     default_message = "The request body must be application/json."
 
@@ -171,6 +175,10 @@ class Unavailable(SluiceError):
 
 class StoreUnavailable(Unavailable):
     pass
+
+
+class SearchUnavailable(Unavailable):
+    default_message = "The search of documents is not available at the moment."
 
 
 class ModelUnavailable(Unavailable):
