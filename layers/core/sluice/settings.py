@@ -6,6 +6,7 @@ Every variable of `docs/api.md`'s last table has its line here; a test holds the
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -59,6 +60,9 @@ class Mailer(Common):
 
 class Gateway(Common):
     inference_url: str = "http://127.0.0.1:8081"
+    inference_auth: Literal["auto", "iam", "none"] = Field(
+        "auto", description="`iam`: requests to the model are signed (SigV4); `auto`: to a Lambda function URL they are"
+    )
     default_max_tokens: int = Field(512, ge=1)
     v1_places: int = Field(512, ge=1, description="requests on /v1 this process serves at once; past it 503")
     upstream_connect_seconds: float = 2.0
@@ -69,6 +73,16 @@ class Gateway(Common):
     default_tpm: int = Field(40_000, ge=0)
     default_concurrency: int = Field(4, ge=0)
     default_monthly_tokens: int = Field(1_000_000, ge=0)
+
+
+class Documents(Common):
+    """Files, vector stores and their search."""
+
+    default_storage_mb: int = Field(100, ge=0, description="MiB of files an account may hold; past it 413")
+    documents_bucket: str = Field("", description="the S3 bucket of a deployment; empty: a folder of the data directory")
+    search_url: str = Field("", description="where `search` answers; empty: in this process")
+    embedding_model: str = Field("", description="for searching by meaning too; empty: by words alone")
+    embedding_floor: float = Field(0.5, ge=-1, le=1, description="cosine under which a passage is not about the query")
 
 
 @cache
@@ -94,3 +108,8 @@ def mailer() -> Mailer:
 @cache
 def gateway() -> Gateway:
     return Gateway()
+
+
+@cache
+def documents() -> Documents:
+    return Documents()

@@ -32,6 +32,7 @@ from sluice.ports import (
 
 if TYPE_CHECKING:
     from sluice.adapters.jwt_tokens import Verifier
+    from sluice.adapters.upstream import HttpUpstream
     from sluice.http.places import Places
     from sluice.services.delete_account import Erasure
     from sluice.services.exchange import Observer
@@ -101,14 +102,26 @@ def _endpoint(service: str) -> str | None:
 
 @cache
 def upstream() -> Upstream:
+    return _upstream(settings.gateway().upstream_idle_seconds)
+
+
+def _upstream(idle_seconds: float) -> "HttpUpstream":
+    from sluice.adapters.function_url import sign_for
     from sluice.adapters.upstream import HttpUpstream
 
     wanted = settings.gateway()
     return HttpUpstream(
         wanted.inference_url,
         connect_seconds=wanted.upstream_connect_seconds,
-        idle_seconds=wanted.upstream_idle_seconds,
+        idle_seconds=idle_seconds,
+        sign=sign_for(wanted.inference_url, wanted.inference_auth),
     )
+
+
+@cache
+def model_health() -> "HttpUpstream":
+    """For `/healthz`, with connections of its own and little patience."""
+    return _upstream(idle_seconds=2.0)
 
 
 @cache

@@ -8,7 +8,7 @@ import http.client
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sluice.adapters.http_answer import Answer
@@ -22,14 +22,19 @@ MAX_ANSWER_BYTES = 8 * 1024 * 1024  # of an answer that is no stream: an error, 
 MAX_LINE_BYTES = 1024 * 1024
 MAX_REST_BYTES = 1_024  # after the last event
 DONE = b"[DONE]"
+Sign = Callable[[str, str, str, bytes], dict[str, str]]  # (method, host, path, body) → headers, `host` among them
 
 
 class HttpUpstream:
-    """`sluice.ports.Upstream` over HTTP. `idle_seconds` is the longest silence: the engine pings every 2 s."""
+    """`sluice.ports.Upstream` over HTTP. `idle_seconds` is the longest silence: the engine pings every 2 s.
 
-    def __init__(self, url: str, *, connect_seconds: float, idle_seconds: float) -> None:
+    `sign` makes the headers that show who asks (a function URL of AuthType AWS_IAM); without it nothing is shown.
+    """
+
+    def __init__(self, url: str, *, connect_seconds: float, idle_seconds: float, sign: Sign | None = None) -> None:
         self._pool = Pool(url, connect_seconds=connect_seconds)
         self._idle_seconds = idle_seconds
+        self._sign = sign
 
     def open(self, call: UpstreamCall) -> "HttpStream":
         connection, response = self._post(call)
@@ -71,12 +76,13 @@ class HttpUpstream:
         self, method: str, path: str, body: bytes, headers: dict[str, str], read_seconds: float
     ) -> tuple[Connection, Answer]:
         """Sends once; again only where an idle connection turned out closed before a byte of an answer came."""
+        head = self._head(method, path, headers, body)
         for fresh in (False, True):
             connection: Connection | None = None
             try:
                 connection = self._pool.take(read_seconds, fresh=fresh)
                 assert connection.sock is not None
-                connection.sock.sendall(self._head(method, path, headers, len(body)) + body)
+                connection.sock.sendall(head + body)
                 return connection, Answer(connection.sock)
             except TimeoutError as exc:
                 if connection is None:
@@ -94,11 +100,12 @@ class HttpUpstream:
                 raise errors.ModelUnavailable() from exc
         raise errors.ModelUnavailable()
 
-    def _head(self, method: str, path: str, headers: dict[str, str], length: int) -> bytes:
+    def _head(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
         """Paths and header values are our own: constants, numbers and ids that the server made."""
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         path, host = self._pool.path_prefix + path, self._pool.host_header
-        return f"{method} {path} HTTP/1.1\r\nhost: {host}\r\n{lines}content-length: {length}\r\n\r\n".encode("ascii")
+        shown = self._sign(method, host, path, body) if self._sign else {"host": host}
+        lines = "".join([f"{name}: {value}\r\n" for name, value in {**shown, **headers}.items()])
+        return f"{method} {path} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n".encode("ascii")
 
     def _answer(self, connection: Connection, response: Answer) -> dict[str, Any]:
         try:

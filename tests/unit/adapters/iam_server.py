@@ -1,0 +1,99 @@
+"""A function URL of AuthType AWS_IAM: 200 where botocore's own Signature Version 4 comes to the same, else 403."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+STREAM = (b": usage 3 1 0\n", b'data: {"choices":[]}\n\n', b"data: [DONE]\n\n")
+
+
+@dataclass
+class Gate:
+    """Who is let in, and what came."""
+
+    credentials: Credentials
+    region: str
+    url: str = ""
+    let_in: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    def lets_in(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bool:
+        """The signature is made again from what arrived; of the headers, those that it says are signed."""
+        sent = headers.get("authorization", "")
+        if not sent.startswith("AWS4-HMAC-SHA256 ") or headers.get("x-amz-content-sha256") != sha256(body).hexdigest():
+            return False
+        signed = {part.split("=", 1)[0].strip(): part.split("=", 1)[1] for part in sent[17:].split(",")}
+        names = signed["SignedHeaders"].split(";")
+        if not {"host", "x-amz-date", "x-amz-content-sha256"} <= set(names):
+            return False
+        if (self.credentials.token is not None) != ("x-amz-security-token" in names):
+            return False
+        request: Any = AWSRequest(method, f"https://{headers['host']}{path}", headers={n: headers[n] for n in names})
+        request.data = body
+        signer: Any = SigV4Auth(self.credentials, "lambda", self.region)
+        request.context["timestamp"] = headers["x-amz-date"]
+        wanted = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
+        return bool(wanted == signed["Signature"]) and f"/{self.region}/lambda/" in signed["Credential"]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    gate: Gate
+
+    def do_GET(self) -> None:
+        self._answer(b"")
+
+    def do_POST(self) -> None:
+        self._answer(self.rfile.read(int(self.headers["content-length"])))
+
+    def _answer(self, body: bytes) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        if not self.gate.lets_in(self.command, self.path, headers, body):
+            self.gate.refused.append(self.path)
+            return self._whole(403, {"Message": "Forbidden"})
+        self.gate.let_in.append(self.path)
+        if body and json.loads(body).get("stream"):
+            return self._stream()
+        self._whole(200, {"data": [{"id": "demo"}]})
+
+    def _whole(self, status: int, answer: dict[str, Any]) -> None:
+        raw = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def _stream(self) -> None:
+        self.send_response(200)
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for part in (*STREAM, b""):
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@contextmanager
+def iam_server(credentials: Credentials, region: str) -> Iterator[Gate]:
+    gate = Gate(credentials, region)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"gate": gate}))
+    server.daemon_threads = True
+    gate.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield gate
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
