@@ -13,6 +13,7 @@ WITH_CODE = frozenset({"/verify-email", "/reset-password", "/change-email"})  # 
 HOME_OF_MEMBERS = "tokens"
 # The names that `next` may have, and what a login leads to.
 PLACES = {
+    "chats": "/my/chats",
     "tokens": "/my/tokens",
     "usage": "/my/usage",
     "log": "/my/usage/log",

@@ -1,9 +1,8 @@
 """A page from its template, with the headers every page has."""
 
-import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
-from importlib.resources import files
 from shlex import quote
 from typing import Any
 
@@ -13,22 +12,26 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from sluice import settings
 from sluice.http.auth import COOKIE
-from sluice.pages import forms, links
+from sluice.pages import assets, forms, links
 
 # No script at all, nothing inline, nothing from elsewhere.
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+# Of the few pages that have scripts: our own files, which may ask our own server. Nothing inline, no `eval`.
+SCRIPTED = POLICY + "; script-src 'self'; connect-src 'self'"
 
 
-def page(template: str, status: int = 200, /, **facts: Any) -> Response:
-    """`facts` are what the template shows; text in them is escaped."""
+def page(template: str, status: int = 200, /, scripts: Sequence[str] = (), **facts: Any) -> Response:
+    """`facts` are what the template shows; text in them is escaped. `scripts`: names in `assets.ASSETS`, in their
+    order; where one asks a password, there are none (ADR 60)."""
     form = facts.setdefault("form", forms.Form())
     shown = (
         _environment()
         .get_template(template)
         .render(
             path=request.path,
+            scripts=scripts,
             is_member=links.is_for_members(request.path) and COOKIE in request.cookies,
             may_be_member=COOKIE in request.cookies,
             has_problems=bool(form.problems),
@@ -36,7 +39,7 @@ def page(template: str, status: int = 200, /, **facts: Any) -> Response:
         )
     )
     response = Response(shown, status, mimetype="text/html")
-    response.headers["Content-Security-Policy"] = POLICY
+    response.headers["Content-Security-Policy"] = SCRIPTED if scripts else POLICY
     if request.path in links.WITH_CODE:
         response.headers["Referrer-Policy"] = "no-referrer"
     if "new_form_cookie" in g:
@@ -66,13 +69,7 @@ def _environment() -> Environment:
 
 
 def _asset(name: str) -> str:
-    """With its hash, so that a new version is fetched at once and an old one may be kept."""
-    return links.at(f"/static/{name}", v=_hash(name))
-
-
-@cache
-def _hash(name: str) -> str:
-    return hashlib.sha256(files("sluice.pages").joinpath("static", name).read_bytes()).hexdigest()[:12]
+    return links.at(f"/static/{name}", v=assets.version(name))
 
 
 def moment(at_ms: int | None) -> str:

@@ -1,0 +1,39 @@
+"""The files that pages load: ours, and the published ones under `static/vendor`, each with its licence beside it."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from sluice.domain.errors import NotFound
+
+CSS, JAVASCRIPT, SVG = "text/css", "text/javascript", "image/svg+xml"
+
+
+@dataclass(frozen=True)
+class Asset:
+    path: str  # below `static`
+    media_type: str
+
+
+# By a list, so that no name leads anywhere else.
+ASSETS = {
+    "sluice.css": Asset("sluice.css", CSS),
+    "favicon.svg": Asset("favicon.svg", SVG),
+    "htmx.js": Asset("vendor/htmx-4.0.1/htmx.min.js", JAVASCRIPT),
+    "uplot.js": Asset("vendor/uplot-1.6.32/uPlot.iife.min.js", JAVASCRIPT),
+    "uplot.css": Asset("vendor/uplot-1.6.32/uPlot.min.css", CSS),
+}
+
+
+def content(name: str) -> bytes:
+    """Errors: NotFound."""
+    if name not in ASSETS:
+        raise NotFound()
+    return files("sluice.pages").joinpath("static", ASSETS[name].path).read_bytes()
+
+
+@cache
+def version(name: str) -> str:
+    """Of the content: a link that carries it fetches a new file at once, and an old one may be kept."""
+    return hashlib.sha256(content(name)).hexdigest()[:12]
