@@ -41,13 +41,16 @@ class VectorStoreStore(Protocol):
         """The store and its attachments, not the files."""
 
     def attach(self, attachment: Attachment) -> Attachment:
-        """As put; one that is there already is answered as it is."""
+        """As put; one that is there already is answered as it is. Errors: NotFound (the store or the file is gone)."""
 
     def attachment(self, account_id: str, store_id: str, file_id: str) -> Attachment | None: ...
 
     def attachments(self, account_id: str, store_id: str) -> Iterator[Attachment]: ...
 
     def stores_with(self, account_id: str, file_id: str) -> list[str]: ...
+
+    def attached(self, account_id: str, store_id: str, file_ids: Sequence[str]) -> dict[str, Attachment]:
+        """Of these files (100 at most) those that are in the store now, by id."""
 
     def set_attachment(
         self, account_id: str, store_id: str, file_id: str, status: str, *, error: str | None = None, usage_bytes: int = 0

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from sluice.ports import (
     TokenUses,
     Upstream,
 )
+from sluice.ports_documents import Blobs, FileStore, VectorStoreStore
 
 if TYPE_CHECKING:
     from sluice.adapters.jwt_tokens import Verifier
@@ -40,6 +42,23 @@ if TYPE_CHECKING:
     from sluice.services.queue_mail import MayMail
     from sluice.services.quota_mails import QuotaMails
     from sluice.services.stored_responses import StoredResponses
+
+
+def base_url() -> str:
+    """What links begin with, without a slash at the end. Errors: Unavailable."""
+    return _base_url()()
+
+
+@cache
+def _base_url() -> Callable[[], str]:
+    wanted = settings.common()
+    if not wanted.base_url_parameter:
+        fixed = wanted.base_url.rstrip("/")
+        return lambda: fixed
+    from sluice.adapters.base_url import ParameterUrl
+    from sluice.adapters.ssm import parameter
+
+    return ParameterUrl(wanted.base_url_parameter, parameter, time.monotonic)
 
 
 @cache
@@ -306,6 +325,32 @@ def erasure() -> "Erasure":
         audit_log(),
         hot_store(),
     )
+
+
+@cache
+def file_store() -> FileStore:
+    from sluice.adapters.document_files import DynamoFiles
+
+    return DynamoFiles(settings.common().table_prefix)
+
+
+@cache
+def vector_store_store() -> VectorStoreStore:
+    from sluice.adapters.document_stores import DynamoVectorStores
+
+    return DynamoVectorStores(settings.common().table_prefix)
+
+
+@cache
+def blobs() -> Blobs:
+    """The bucket of a deployment; a folder of the data directory on one machine."""
+    if bucket := settings.documents().documents_bucket:
+        from sluice.adapters.blobs_s3 import S3Blobs
+
+        return S3Blobs(bucket)
+    from sluice.adapters.blobs_folder import FolderBlobs
+
+    return FolderBlobs(settings.common().data_dir)
 
 
 def may_mail(client: str) -> "MayMail":

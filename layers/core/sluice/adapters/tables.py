@@ -47,6 +47,7 @@ TABLES = (
     Table("contents", "account_id", "item_id", ttl=True),
     Table("rollups", "account_id", "bucket"),
     Table("throttles", "throttle_key", ttl=True),
+    Table("documents", "account_id", "item_id", indexes=(Index("pending", "pending_shard", "due", keys_only=True),)),
     Table("audit", "day", "event_id", indexes=(Index("by_actor", "actor"), Index("by_target", "target"))),
 )
 TTL_ATTRIBUTE = "ttl_s"
@@ -82,7 +83,7 @@ def _key_schema(hash_key: str, range_key: str | None) -> list[dict[str, str]]:
 
 def create_missing(client: "DynamoDBClient", prefix: str) -> list[str]:
     """Create what is not there yet; returns the names created. Safe to run twice at once."""
-    there = set(client.list_tables()["TableNames"])  # ten tables: one page
+    there = set(client.list_tables()["TableNames"])  # eleven tables: one page
     created = []
     for table in TABLES:
         wanted = definition(table, prefix)
