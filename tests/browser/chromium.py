@@ -29,9 +29,7 @@ def executable() -> str:
     """Skips (fails, where the suite must run) without one."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
-        missing = (
-            "there is no Chromium here. Debian: apt-get install chromium fonts-dejavu-core; Ubuntu: a package of it"
-        )
+        missing = "there is no Chromium here. Debian: apt-get install chromium"
         if os.environ.get(REQUIRED):
             pytest.fail(missing, pytrace=False)
         pytest.skip(missing)

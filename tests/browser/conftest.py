@@ -32,7 +32,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def new_tab(browser: Browser, request: pytest.FixtureRequest) -> Iterator[NewTab]:
-    """`new_tab(person=None, script=True, at=other_system.base_url)`; closed, and held to its promises, after the test."""
+    """`new_tab(person, script=True, at=base_url)`; closed, and held to its promises, after the test."""
     opened: list[Tab] = []
 
     def open_tab(person: Person | None = None, *, script: bool = True, at: str = "") -> Tab:

@@ -12,11 +12,12 @@ console. An answer that is an error by intention is no such thing; other expecte
 import json
 import os
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request
 
 from tests.e2e.people import Person
 
@@ -62,18 +63,24 @@ class Tab:
         return answer.status
 
     def fill(self, **fields: str) -> "Tab":
-        """By the fields' names, the first of each: `tab.fill(email="…", password="…")`."""
+        """By the fields' names, the first of each in the page's main part: `tab.fill(email="…", password="…")`."""
         for name, text in fields.items():
             self.page.locator(f'main [name="{name}"]').first.fill(text)
         return self
 
     def press(self, text: str) -> "Tab":
-        """A button or a link, by its whole text; then the page it leads to."""
-        thing = self.page.get_by_role("button", name=text, exact=True)
-        found = thing if thing.count() else self.page.get_by_role("link", name=text, exact=True)
-        found.first.click()
-        self.page.wait_for_load_state("load")
+        """A button or a link, by its whole text, that leads to a page; returns when that is there."""
+        found = next((thing for thing in self._named(text) if thing.count()), None)
+        assert found is not None, f"nothing to press is called {text!r} on {self.path}:\n{self.text}"
+        with self.page.expect_navigation():
+            found.first.click()
         return self
+
+    def _named(self, text: str) -> Iterator[Locator]:
+        """A form's button before a link of the same words, the page's main part before its header."""
+        for part in (self.page.locator("main"), self.page.locator("header")):
+            yield part.get_by_role("button", name=text, exact=True)
+            yield part.get_by_role("link", name=text, exact=True)
 
     @property
     def path(self) -> str:
