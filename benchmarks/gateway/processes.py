@@ -90,7 +90,7 @@ def start_load(plan: Mapping[str, Any], core: int | None, log: Path) -> "subproc
     return process
 
 
-def wait_for_port(port: int, seconds: float = 20.0) -> None:
+def wait_for_port(port: int, seconds: float = 20.0, poll_seconds: float = 0.05) -> None:
     until = time.monotonic() + seconds
     while True:
         try:
@@ -99,4 +99,4 @@ def wait_for_port(port: int, seconds: float = 20.0) -> None:
         except OSError:
             if time.monotonic() > until:
                 raise
-            time.sleep(0.05)
+            time.sleep(poll_seconds)

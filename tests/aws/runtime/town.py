@@ -1,0 +1,165 @@
+"""What the functions find around them: a real store, a parameter store, a mail server, a model; and people."""
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from tests.aws.runtime.model_server import ScriptedModel, scripted_model
+from tests.aws.runtime.variables import Declared, declared
+from tests.conftest import aws_environment
+from tests.fakes.ssm_server import parameters as ssm_parameters
+from tests.integration.accounts.world import PASSWORD, World, forget_everything
+from tests.store_process import running_store
+from tests.unit.adapters.smtp_server import Server, smtp_server
+
+BASE_URL = "https://api.example.test/live"
+KEY_PATH = "/sluice"
+
+
+@dataclass
+class Person:
+    account_id: str
+    email: str
+    session: str  # a session token
+    api_token: str = ""
+    token_id: str = ""
+
+    @property
+    def logged_in(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.session}"}
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.api_token}"}
+
+
+@dataclass
+class Town:
+    store_url: str
+    ssm_url: str
+    model: ScriptedModel
+    mail_server: Server
+    folder: Path
+    prefix: str
+    world: World
+    parameters: dict[str, str] = field(default_factory=dict)
+
+    def declared(self, name: str) -> Declared:
+        return declared(name, self.parameters)
+
+    def environment(self, name: str, **more: str) -> dict[str, str]:
+        """What Lambda gives this function, with this town's addresses in the place of AWS's."""
+        one = self.declared(name)
+        return {
+            "LANG": "en_US.UTF-8",
+            "TZ": ":UTC",
+            "PATH": os.environ["PATH"],
+            "AWS_LAMBDA_FUNCTION_NAME": name,
+            "AWS_LAMBDA_FUNCTION_VERSION": "1",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(one.memory_mb),
+            "AWS_LAMBDA_FUNCTION_TIMEOUT": str(one.timeout_seconds),
+            "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
+            "AWS_LAMBDA_LOG_STREAM_NAME": "2026/11/21/[1]abc",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            **aws_environment(self.store_url),
+            "AWS_SESSION_TOKEN": "session",
+            "AWS_ENDPOINT_URL_SSM": self.ssm_url,
+            **one.variables,
+            **more,
+        }
+
+    def newcomer(self, *, role: str = "user", rpm: int = 100_000) -> Person:
+        """With a session and an API token, made by the functions themselves, in this process."""
+        account = self.world.account(role=role)
+        headers = self.world.login(account)
+        issued = self.world.issue(headers)
+        self._limits(account.account_id, rpm)
+        session = headers["Authorization"].removeprefix("Bearer ")
+        return Person(account.account_id, account.email, session, issued["token"], issued["id"])
+
+    def registered(self) -> tuple[str, str]:
+        """A new account that has not been verified → its id, and its mail's."""
+        from sluice import settings, wiring
+        from sluice.adapters import dynamo
+
+        email = f"u{secrets.token_hex(6)}@example.com"
+        answer = self.world.client.post("/auth/register", json={"email": email, "password": PASSWORD})
+        assert answer.status_code == 202, answer.json
+        account = wiring.account_store().by_email(email)
+        assert account is not None
+        table = settings.common().table_prefix + "mails"
+        (mail,) = dynamo.query(table, {"account_id": account.account_id}, index="by_account")
+        return account.account_id, mail["mail_id"]
+
+    def grant(self, person: Person) -> Any:
+        from sluice import wiring
+
+        return wiring.hot_store().grant(person.account_id)
+
+    def ledger(self, person: Person) -> list[Any]:
+        from sluice import wiring
+
+        return list(wiring.ledger_reader().everything(person.account_id))
+
+    def _limits(self, account_id: str, rpm: int) -> None:
+        from sluice import wiring
+        from sluice.domain.admission import Limits
+
+        before = wiring.hot_store().grant(account_id)
+        assert before is not None
+        wiring.grant_store().set_limits(account_id, before.limits, Limits(rpm, 100_000_000, 16, 10**9))
+
+
+@contextmanager
+def town() -> Iterator[Town]:
+    """The store in memory, everything else in this process; all gone at the end."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-lambda-")))
+        store_url, _pid = stack.enter_context(running_store())
+        own = {**aws_environment(store_url), "SLUICE_DATA_DIR": str(folder), "SLUICE_AUTH_THROTTLE": "off"}
+        prefix = f"l{secrets.token_hex(3)}-"
+        stack.enter_context(patch.dict(os.environ, {**own, "SLUICE_TABLE_PREFIX": prefix}))
+        forget_everything()
+        stack.callback(forget_everything)
+        keys = _keys(folder)
+        model = stack.enter_context(scripted_model())
+        mail_server = stack.enter_context(smtp_server())
+        ssm_url = stack.enter_context(ssm_parameters(keys))
+        made = Town(store_url, ssm_url, model, mail_server, folder, prefix, _world(prefix))
+        made.parameters = {
+            "TablePrefix": prefix,
+            "BaseUrl": BASE_URL,
+            "KeyPath": KEY_PATH,
+            "Mail": f"smtp://127.0.0.1:{mail_server.port}",
+            "InferenceUrl": model.url,
+        }
+        yield made
+
+
+def _keys(folder: Path) -> Mapping[str, str]:
+    """As `sluice keys init --aws` leaves them."""
+    from sluice.adapters.keys import JWKS_FILE, MAILED_CODE_FILE, SIGNING_FILE, ensure_keys
+
+    ensure_keys(folder)
+    names = {"signing-key": SIGNING_FILE, "mailed-code-key": MAILED_CODE_FILE, "jwks": JWKS_FILE}
+    kept = {f"{KEY_PATH}/{name}": (folder / "keys" / file).read_text() for name, file in names.items()}
+    return {**kept, f"{KEY_PATH}/base-url": BASE_URL}
+
+
+def _world(prefix: str) -> World:
+    from functions.accounts import app as accounts
+    from functions.registration import app as registration
+    from functions.tokens import app as tokens
+    from sluice.adapters import dynamo, tables
+    from sluice.http.app import create_app
+
+    client: Any = dynamo.client()
+    tables.create_missing(client, prefix)
+    app = create_app([accounts.blueprint, registration.blueprint, tokens.blueprint])
+    return World(app, app.test_client(use_cookies=False))
