@@ -10,7 +10,6 @@ from pathlib import Path
 
 from flask import Blueprint, Flask
 
-from infra.local import health
 from sluice.http.app import create_app
 from sluice.http.openapi import document
 
@@ -24,7 +23,7 @@ def public_app() -> Flask:
     names = sorted(path.parent.name for path in FUNCTIONS.glob("*/app.py") if path.parent.name not in NOT_PUBLIC)
     modules = (importlib.import_module(f"functions.{name}.app") for name in names)
     found = [module.blueprint for module in modules if isinstance(getattr(module, "blueprint", None), Blueprint)]
-    return create_app([*found, health.blueprint])
+    return create_app(found)
 
 
 def text() -> str:

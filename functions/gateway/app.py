@@ -5,13 +5,12 @@ On AWS it runs under gunicorn and the Lambda Web Adapter, so that answers stream
 
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Flask, Response, g
+from flask import Blueprint, Flask, Response
 
 from sluice import settings, wiring
 from sluice.domain import errors
-from sluice.domain.ratelimit_headers import headers as rate_headers
 from sluice.http import gateway_flow as flow
-from sluice.http import logging, metrics
+from sluice.http import health, logging, metrics, v1
 from sluice.http.answers_responses import DeletedResponse, ResponseObject
 from sluice.http.answers_v1 import ChatCompletion, Completion, EmbeddingList, ModelCollection, ModelInfo
 from sluice.http.app import create_app
@@ -19,12 +18,14 @@ from sluice.http.models_chats import MessageBody
 from sluice.http.models_responses import ResponseBody
 from sluice.http.models_v1 import ChatBody, CompletionBody, EmbeddingBody
 from sluice.http.operation import Auth, operation
-from sluice.services.exchange import CLIENT_GONE_STATUS, ClientGone
+from sluice.pages import answering
 
 if TYPE_CHECKING:
     from sluice.http.auth import Caller
 
 blueprint = Blueprint("gateway", __name__)
+v1.install(blueprint)
+blueprint.register_blueprint(answering.blueprint)
 TAG = "Gateway"
 COMMON_ERRORS = (errors.InvalidApiToken, errors.AccountSuspended, errors.InsufficientScope, errors.StoreUnavailable)
 COMPLETION_ERRORS = (
@@ -41,38 +42,10 @@ COMPLETION_ERRORS = (
 )
 
 
-@blueprint.before_request
-def _take_place() -> None:
-    places = wiring.v1_places()
-    places.enter()
-    g.v1_place = places
-
-
-@blueprint.teardown_request
-def _leave_unanswered(exc: BaseException | None) -> None:
-    """A request that ended without a response object of ours (which leaves by itself, see `_finish`)."""
-    places = g.pop("v1_place", None)
-    if places is not None:
-        places.leave()
-
-
-@blueprint.after_request
-def _finish(response: Response) -> Response:
-    """A streamed answer outlives the request: its place is free when the last byte is sent or the caller is gone."""
-    grant = wiring.gateway().admission.seen(g.rate_account) if "rate_account" in g else None
-    if grant is not None:  # admitted or limited
-        for name, value in rate_headers(grant, wiring.gateway().clock()).items():
-            response.headers.add(name, value)  # nobody else sets these: no need to look for them, as `update` does
-    places = g.pop("v1_place", None)
-    if places is not None:
-        response.call_on_close(places.leave)
-    return response
-
-
-@blueprint.errorhandler(ClientGone)
-def _nobody_there(exc: ClientGone) -> Response:
-    """Settled already; the answer goes nowhere."""
-    return Response(status=CLIENT_GONE_STATUS)
+@blueprint.get("/healthz")
+@operation("Whether everything answers", tag="Operation", answers={200: health.Health, 503: health.Unhealthy})
+def healthz() -> tuple[health.Health, int]:
+    return health.look()
 
 
 @blueprint.get("/v1/models")

@@ -66,4 +66,4 @@ def _send(mail_id: str) -> None:
 
 
 def _render(mail: Mail, code: str) -> Message:
-    return render(mail, code, base_url=settings.common().base_url, sender=settings.mailer().mail_from)
+    return render(mail, code, base_url=wiring.base_url(), sender=settings.mailer().mail_from)

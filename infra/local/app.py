@@ -23,7 +23,6 @@ BLUEPRINTS = (
     ("functions.admin.app", "blueprint"),
     ("functions.web.app", "blueprint"),
     ("infra.local.metrics", "blueprint"),
-    ("infra.local.health", "blueprint"),
     ("infra.local.outbox", "blueprint"),
 )
 

@@ -23,9 +23,12 @@ class Common(BaseSettings):
     data_dir: Path = Field(Path(".sluice"), description="keys, store and logs of a local run")
     local: bool = Field(False, description="a one-machine run: /_local and /metrics exist")
 
+    base_url_parameter: str = Field("", description="on AWS: the SSM parameter that holds the base URL instead")
+
     @property
     def https(self) -> bool:
-        return self.base_url.startswith("https://")
+        """Known without a call: API Gateway speaks nothing else."""
+        return bool(self.base_url_parameter) or self.base_url.startswith("https://")
 
 
 class Accounts(Common):
@@ -85,6 +88,10 @@ class Documents(Common):
     embedding_floor: float = Field(0.5, ge=-1, le=1, description="cosine under which a passage is not about the query")
 
 
+class Admin(Common):
+    dead_letter_queues: str = Field("", description="on AWS: URLs of the queues of events given up, comma-separated")
+
+
 @cache
 def common() -> Common:
     return Common()
@@ -113,3 +120,8 @@ def gateway() -> Gateway:
 @cache
 def documents() -> Documents:
     return Documents()
+
+
+@cache
+def admin() -> Admin:
+    return Admin()

@@ -14,6 +14,7 @@ from sluice.ports import (
     BusyAccounts,
     ChatStore,
     ContentStore,
+    DeadLetters,
     DocumentStore,
     GrantStore,
     HotStore,
@@ -38,10 +39,13 @@ if TYPE_CHECKING:
     from sluice.http.places import Places
     from sluice.services.delete_account import Erasure
     from sluice.services.exchange import Observer
+    from sluice.services.files import Files
     from sluice.services.gateway import Gateway
     from sluice.services.queue_mail import MayMail
     from sluice.services.quota_mails import QuotaMails
+    from sluice.services.retrieve import Retrieval
     from sluice.services.stored_responses import StoredResponses
+    from sluice.services.vector_stores import VectorStores
 
 
 def base_url() -> str:
@@ -73,6 +77,14 @@ def audit_log() -> AuditLog:
     from sluice.adapters.audit import DynamoAudit
 
     return DynamoAudit(settings.common().table_prefix)
+
+
+@cache
+def dead_letters() -> DeadLetters:
+    from sluice.adapters.dead_letters import DeadLetterFile, DeadLetterQueues
+
+    queues = [url.strip() for url in settings.admin().dead_letter_queues.split(",") if url.strip()]
+    return DeadLetterQueues(queues) if queues else DeadLetterFile(settings.common().data_dir)
 
 
 @cache
@@ -351,6 +363,28 @@ def blobs() -> Blobs:
     from sluice.adapters.blobs_folder import FolderBlobs
 
     return FolderBlobs(settings.common().data_dir)
+
+
+@cache
+def files() -> "Files":
+    from sluice.domain.uploads import MIB
+    from sluice.services.files import Files
+
+    return Files(file_store(), vector_store_store(), blobs(), settings.documents().default_storage_mb * MIB)
+
+
+@cache
+def vector_stores() -> "VectorStores":
+    from sluice.services.vector_stores import VectorStores
+
+    return VectorStores(vector_store_store(), blobs())
+
+
+@cache
+def retrieval() -> "Retrieval":
+    from sluice.services.retrieve import Retrieval
+
+    return Retrieval(vector_store_store(), search())
 
 
 def may_mail(client: str) -> "MayMail":

@@ -52,6 +52,25 @@ def test_on_lambda_api_gateways_own_word_counts_and_not_the_first_forwarded_addr
     assert address("", monkeypatch, ["6.6.6.6, 192.0.2.77"], **context) == "192.0.2.77"
 
 
+CONTEXT = '{"identity": {"sourceIp": "192.0.2.77"}, "stage": "live"}'
+
+
+def test_under_the_web_adapter_its_word_for_the_event_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")
+    assert address("", monkeypatch, ["6.6.6.6"], HTTP_X_AMZN_REQUEST_CONTEXT=CONTEXT) == "192.0.2.77"
+
+
+def test_where_there_is_no_lambda_that_header_is_the_clients_invention(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_LAMBDA_RUNTIME_API", raising=False)
+    assert address("", monkeypatch, HTTP_X_AMZN_REQUEST_CONTEXT=CONTEXT) == PEER
+
+
+@pytest.mark.parametrize("garbage", ["{", "[]", "null", '"x"'])
+def test_garbage_in_it_is_nobodys_address_and_no_error(monkeypatch: pytest.MonkeyPatch, garbage: str) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")
+    assert address("", monkeypatch, HTTP_X_AMZN_REQUEST_CONTEXT=garbage) == ""
+
+
 def test_without_a_peer_there_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
     assert address("", monkeypatch, REMOTE_ADDR="") == ""
 

@@ -181,22 +181,11 @@ def jwks() -> dict[str, Any]:
 
 def _secret(parameter: str, file_name: str) -> tuple[str, bytes]:
     if parameter:
-        return parameter, _from_ssm(parameter)
+        from sluice.adapters import ssm  # only on AWS
+
+        return parameter, ssm.parameter(parameter).encode()
     path = settings.keys().data_dir / "keys" / file_name
     try:
         return str(path), path.read_bytes()
     except OSError as exc:
         raise Unavailable() from exc
-
-
-def _from_ssm(name: str) -> bytes:
-    import boto3  # only on AWS, and only by the functions that sign or verify
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    patience = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
-    try:
-        answer = boto3.client("ssm", config=patience).get_parameter(Name=name, WithDecryption=True)
-    except (BotoCoreError, ClientError) as exc:
-        raise Unavailable() from exc
-    return str(answer["Parameter"]["Value"]).encode()

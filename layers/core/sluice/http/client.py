@@ -1,20 +1,26 @@
 """Where a request comes from. Headers of proxies are believed only from proxies that the settings name."""
 
+import json
+import os
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any
 
 from flask import request
 
 from sluice import settings
+
+ADAPTERS_HEADER = "x-amzn-request-context"
 
 
 def client_address() -> str:
     """The client's IP address, or "" where there is none (a Unix socket).
 
     On Lambda it is API Gateway's own word: apig-wsgi's REMOTE_ADDR is the first `X-Forwarded-For`, which is the
-    client's to write. Elsewhere: the peer, or behind a trusted proxy the last address it did not add itself.
+    client's to write, and under the Web Adapter the peer is the adapter. Elsewhere: the peer, or behind a trusted
+    proxy the last address it did not add itself.
     """
-    context = request.environ.get("apig_wsgi.request_context")
+    context = request.environ.get("apig_wsgi.request_context") or _adapters_context()
     if context is not None:
         return str(context.get("identity", {}).get("sourceIp", ""))
     address = request.remote_addr or ""
@@ -23,6 +29,18 @@ def client_address() -> str:
     while hops and _is_among(address, trusted):
         address = hops.pop()
     return address
+
+
+def _adapters_context() -> dict[str, Any] | None:
+    """What the Lambda Web Adapter passes on of the event. It replaces a header of this name that the client sent;
+    where there is no Lambda nobody does, and the header is the client's word."""
+    if "AWS_LAMBDA_RUNTIME_API" not in os.environ or ADAPTERS_HEADER not in request.headers:
+        return None
+    try:
+        context = json.loads(request.headers[ADAPTERS_HEADER])
+    except ValueError:
+        return {}
+    return context if isinstance(context, dict) else {}
 
 
 @cache

@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
-from flask import Blueprint, g, request
+from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -16,8 +17,15 @@ log = logging.getLogger("sluice.pages")
 
 
 def show(error: errors.SluiceError) -> AnyResponse:
+    try:
+        return _page_of(error)
+    except errors.Unavailable as exc:  # a page is full of links, and not even the address they begin with is known
+        return http_errors.render(exc)
+
+
+def _page_of(error: errors.SluiceError) -> AnyResponse:
     if isinstance(error, errors.NotAuthenticated):
-        return see("/login", next=links.place_of(request.path))
+        return _to_the_login()
     row = http_errors.row_for(type(error))
     g.error_code = row.code  # for the metrics
     response = page(
@@ -31,6 +39,14 @@ def show(error: errors.SluiceError) -> AnyResponse:
     )
     response.headers.update(http_errors.retry_headers(error))
     return response
+
+
+def _to_the_login() -> AnyResponse:
+    """htmx, asking for a piece of a page, would follow a redirect and put the login into it: so it is told to leave."""
+    if "HX-Request" not in request.headers:
+        return see("/login", next=links.place_of(request.path))
+    wanted = links.place_of(urlsplit(request.headers.get("HX-Current-URL", "")).path)
+    return Response(status=401, headers={"HX-Redirect": links.at("/login", next=wanted)})
 
 
 def _from_werkzeug(exc: HTTPException) -> AnyResponse:

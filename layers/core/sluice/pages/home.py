@@ -2,7 +2,7 @@
 
 from flask import Response
 
-from sluice import settings
+from sluice import wiring
 from sluice.pages import assets
 from sluice.pages.blueprints import pages
 from sluice.pages.render import page
@@ -13,7 +13,7 @@ CACHED_SECONDS = 86_400  # links carry the content's hash, so an old copy is nev
 
 @blueprint.get("/")
 def home() -> Response:
-    return page("home.html", base_url=settings.common().base_url.rstrip("/"))
+    return page("home.html", base_url=wiring.base_url())
 
 
 @blueprint.get("/static/<name>")

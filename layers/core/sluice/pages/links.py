@@ -5,9 +5,10 @@
 
 from urllib.parse import urlencode, urlsplit
 
-from sluice import settings
+from sluice import wiring
 
 MEMBERS = "/my/"  # below it, and at /logout, pages need a session and their forms are bound to it
+ADMINS = "/manage"  # the admin's: it and what is below it, of the same kind
 LOGOUT = "/logout"
 WITH_CODE = frozenset({"/verify-email", "/reset-password", "/change-email"})  # the links of mails
 HOME_OF_MEMBERS = "tokens"
@@ -18,15 +19,19 @@ PLACES = {
     "usage": "/my/usage",
     "log": "/my/usage/log",
     "account": "/my/account",
+    "manage": "/manage",
+    "users": "/manage/users",
+    "all-usage": "/manage/usage",
+    "audit": "/manage/audit",
 }
 # What the JSON API answers, unknown addresses below it included: there a browser gets JSON, too.
 API = ("/v1", "/auth", "/account", "/tokens", "/usage", "/chats", "/admin", "/_local", "/.well-known", "/openapi.json")
 
 
 def at(path: str, **query: str | None) -> str:
-    """A link to one of our own pages."""
+    """A link to one of our own pages. Errors: Unavailable."""
     wanted = {name: value for name, value in query.items() if value}
-    return urlsplit(settings.common().base_url).path.rstrip("/") + path + (f"?{urlencode(wanted)}" if wanted else "")
+    return urlsplit(wiring.base_url()).path + path + (f"?{urlencode(wanted)}" if wanted else "")
 
 
 def place(name: str | None) -> str:
@@ -41,7 +46,7 @@ def place_of(path: str) -> str:
 
 
 def is_for_members(path: str) -> bool:
-    return path.startswith(MEMBERS) or path == LOGOUT
+    return path.startswith((MEMBERS, ADMINS + "/")) or path in (ADMINS, LOGOUT)
 
 
 def is_api(path: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from sluice import settings, wiring
+from sluice import wiring
 from sluice.domain import errors
 from sluice.domain import tokens as rules
 from sluice.http.auth import Caller, now_ms
@@ -55,7 +55,7 @@ def issue(caller: Caller) -> Response:
         "token_shown.html",
         201,
         issued=issued,
-        base_url=settings.common().base_url.rstrip("/"),
+        base_url=wiring.base_url(),
         model=issued.row.models[0] if issued.row.models else "",
         inference="inference" in issued.row.scopes,
     )

@@ -1,0 +1,85 @@
+"""What /healthz says, and how often it may wake the model."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sluice import settings, wiring
+from sluice.domain.errors import ModelUnavailable, StoreUnavailable
+from sluice.http import health
+
+
+class Model:
+    def __init__(self) -> None:
+        self.told: dict[str, Any] = {"status": "ready", "model": "demo", "http_status": 200}
+        self.down, self.asked = False, 0
+
+    def health(self) -> dict[str, Any]:
+        self.asked += 1
+        if self.down:
+            raise ModelUnavailable()
+        return self.told
+
+    def models(self) -> list[dict[str, Any]]:
+        return [{"id": "llama-3"}]
+
+
+class Grants:
+    down = False
+
+    def grant(self, account_id: str) -> None:
+        if self.down:
+            raise StoreUnavailable()
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
+    made = Model()
+    monkeypatch.setattr(wiring, "model_health", lambda: made)
+    monkeypatch.setattr(wiring, "hot_store", Grants)
+    monkeypatch.setattr(Grants, "down", False)
+    monkeypatch.setattr(health, "_last", None)
+    monkeypatch.delenv("SLUICE_LOCAL", raising=False)
+    settings.common.cache_clear()
+    yield made
+    settings.common.cache_clear()
+
+
+def said() -> tuple[int, dict[str, Any]]:
+    told, status = health.look()
+    return status, told.model_dump()
+
+
+def test_all_is_well(model: Model) -> None:
+    assert said() == (200, {"status": "ok", "model": "demo"})
+
+
+def test_a_model_that_is_loading_is_waited_for(model: Model) -> None:
+    model.told = {"status": "loading", "http_status": 503}
+    assert said() == (503, {"status": "starting", "model": None, "waiting_for": ["inference"]})
+
+
+def test_both_away(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    model.down = True
+    monkeypatch.setattr(Grants, "down", True)
+    assert said() == (503, {"status": "degraded", "model": None, "waiting_for": ["store", "inference"]})
+
+
+def test_another_kind_of_server_is_well_when_it_lists_its_models(model: Model) -> None:
+    model.told = {"http_status": 404}
+    assert said() == (200, {"status": "ok", "model": "llama-3"})
+
+
+def test_strangers_who_ask_all_the_time_wake_the_model_once(model: Model) -> None:
+    for _ in range(50):
+        assert said()[0] == 200
+    assert model.asked == 1
+
+
+def test_on_one_machine_every_question_is_answered_afresh(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_LOCAL", "true")
+    settings.common.cache_clear()
+    assert said()[0] == 200
+    model.down = True
+    assert said()[0] == 503
