@@ -153,12 +153,15 @@ class Exchange:
         self._counted = (prompt_tokens, completion_tokens, cached_tokens)
 
 
-# The status the caller got, for the log: the HTTP layer owns the whole table, these are its rows a model can cause.
+# The status the caller got, for the log: the HTTP layer owns the whole table, these are its rows that an admitted
+# request can end with.
 _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.InvalidModelRequest, 400),
+    (errors.ValidationFailed, 400),
     (errors.InvalidApiToken, 401),
     (errors.Forbidden, 403),
     (errors.NotFound, 404),
+    (errors.RequestTooLarge, 413),
     (errors.UpstreamTimeout, 504),
     (errors.Unavailable, 503),
 )

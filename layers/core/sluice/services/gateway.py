@@ -20,6 +20,7 @@ log = logging.getLogger("sluice.gateway")
 
 # What a chat template may add once: the start of the text, a default system prompt, the turn to answer.
 TEMPLATE_TOKENS = 48
+NO_MODEL = "none"  # in the ledger, of requests that no model answers
 EMBED_SECONDS = 25.0  # nothing renews the lease of an answer that is no stream: it must be there before 30 s
 
 
@@ -78,9 +79,24 @@ class Gateway:
         completion_tokens = min(max_tokens if max_tokens is not None else self.default_max_tokens, context)
         reserve = min(prompt_bound + TEMPLATE_TOKENS + completion_tokens, context)
         ask = Ask(claims.account_id, request_id, claims.token_id, reserve, str(model["id"]), endpoint, stream)
+        return self._admitted(ask, client_gone), completion_tokens
+
+    def _admitted(self, ask: Ask, client_gone: Callable[[], bool]) -> Exchange:
         admitted = self.admission.admit(ask, self.clock())
-        exchange = Exchange(self.store, admitted, self.clock, client_gone, self.observer, self.admission.remember)
-        return exchange, completion_tokens
+        return Exchange(self.store, admitted, self.clock, client_gone, self.observer, self.admission.remember)
+
+    @contextmanager
+    def counted(self, claims: Claims, request_id: str, endpoint: str) -> Iterator[Exchange]:
+        """Around a request that asks no model: admitted like any other, for no tokens but those counted inside, and
+        settled however it ends. Errors: as `Admission.admit`, and what is raised inside."""
+        ask = Ask(claims.account_id, request_id, claims.token_id, 0, NO_MODEL, endpoint, False)
+        exchange = self._admitted(ask, lambda: False)
+        try:
+            yield exchange
+        except BaseException as exc:
+            exchange.fail(exc)
+            raise
+        exchange.settle(200)
 
     def ask(self, exchange: Exchange, path: str, body: Mapping[str, Any]) -> UpstreamStream:
         """Ask the model; a refusal settles the exchange. Errors: as `Upstream.open`."""

@@ -1,0 +1,39 @@
+"""What an uploaded file may be called, how large it may be, and what it and a vector store are known by."""
+
+import re
+from collections.abc import Mapping
+
+from ulid import ULID
+
+from sluice.domain.errors import FieldProblem, ValidationFailed
+
+MAX_FILE_BYTES = 4 * 1024 * 1024
+MIB = 1024 * 1024
+FILENAME_CHARACTERS = 255
+MAX_ATTRIBUTES, KEY_CHARACTERS, VALUE_CHARACTERS = 16, 64, 512
+FILE, STORE, BATCH = "file_", "vs_", "vsfb_"
+IDENTIFIER = re.compile(r"(file|vs|vsfb)_[0-9A-HJKMNP-TV-Z]{26}")
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+Attributes = Mapping[str, str | float | bool]
+
+
+def new_id(prefix: str, now_ms: int) -> str:
+    """Ordered by time, so that a listing by key is a listing by age; the rest is 80 random bits."""
+    return prefix + str(ULID.from_timestamp(now_ms / 1000))
+
+
+def is_id(prefix: str, text: str) -> bool:
+    """Anything else names nothing, and is no key to ask a store for."""
+    return text.startswith(prefix) and IDENTIFIER.fullmatch(text) is not None
+
+
+def clean_filename(sent: str) -> str:
+    """The last part of what may be a path of the sender's, without characters that could make it look like another.
+    Errors: ValidationFailed."""
+    name = UNPRINTABLE.sub("", re.split(r"[/\\]", sent)[-1]).strip()
+    if not name or name in (".", ".."):
+        raise ValidationFailed((FieldProblem("file", "The file needs a name."),))
+    if len(name) > FILENAME_CHARACTERS:
+        raise ValidationFailed((FieldProblem("file", f"A file name has {FILENAME_CHARACTERS} characters at most."),))
+    return name
