@@ -1,0 +1,113 @@
+"""What `sam build` makes of template.yaml: every zip function and the layer, for this machine's processor.
+
+`built()` is for every suite below tests/aws. It builds once for each state of the sources, under a lock between processes,
+into a folder that is never written again: what one test runs is not what another is just building. Without Docker the
+image function is left out (`SkipBuild`); what its image holds is tested in tests/unit/inference/test_image.py.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+from tests.aws.locks import held
+from tests.aws.tools import install
+
+ROOT = Path(__file__).parents[2]
+BUILDS = ROOT / ".aws-sam" / "tests"
+SOURCES = ("template.yaml", "functions", "layers", "tests/aws/tools/sam.lock")
+BUILD_SECONDS = 900
+KEPT_SECONDS = 3 * 3600.0  # older builds are removed; no suite runs that long
+IMAGE_FUNCTION = "  InferenceFunction:\n"
+LAYER = "CoreLayer"
+
+
+class BuildFailed(Exception):
+    """`sam build` says why on standard output and error, which this holds."""
+
+
+@cache
+def built(architecture: str = "") -> Path:
+    """→ the folder with `template.yaml`, a folder for each function by its logical id, and `CoreLayer/python`.
+
+    `architecture`: arm64 or x86_64, this machine's unless named. Errors: BuildFailed, subprocess.CalledProcessError
+    (SAM's command cannot be installed).
+    """
+    architecture = architecture or ("arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64")
+    with held(BUILDS / "lock"):
+        folder = BUILDS / f"{fingerprint()}-{architecture}"
+        if not (folder / "template.yaml").is_file():
+            _clear_old()
+            _build(install.install("sam"), folder, architecture)
+        os.utime(folder)
+    return folder
+
+
+def layer_path(folder: Path) -> Path:
+    """What Lambda puts on a function's path from the layer: `/opt/python`."""
+    return folder / LAYER / "python"
+
+
+def fingerprint() -> str:
+    """Of every file that goes into a build."""
+    digest = hashlib.sha256()
+    for source in SOURCES:
+        top = ROOT / source
+        for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _build(sam: Path, folder: Path, architecture: str) -> None:
+    draft = folder.with_name(folder.name + ".draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    source = folder.with_suffix(".yaml")
+    source.write_text(without_image((ROOT / "template.yaml").read_text()))
+    words: list[str | Path] = [sam, "build", "--template", source, "--base-dir", ROOT, "--build-dir", draft]
+    words += ["--cached", "--cache-dir", BUILDS / "cache", "--parallel"]
+    words += ["--parameter-overrides", f"Architecture={architecture}"]
+    done = subprocess.run(words, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=BUILD_SECONDS)
+    source.unlink()
+    if done.returncode:
+        raise BuildFailed(f"{done.stdout}\n{done.stderr}")
+    draft.rename(folder)
+
+
+def without_image(template: str) -> str:
+    """The same, with the image function left as it is by `sam build`, which would need Docker for it."""
+    before, found, after = template.partition(IMAGE_FUNCTION)
+    assert found and "Metadata: {Dockerfile" in after, "the image function is not where it was"
+    return before + found + after.replace("Metadata: {Dockerfile", "Metadata: {SkipBuild: true, Dockerfile", 1)
+
+
+def _environment() -> dict[str, str]:
+    """No account, no telemetry; SAM's builder looks for a Python of the functions' version on the path."""
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SLUICE_", "PYTHON"))}
+    return mine | {
+        "PATH": f"{install.TOOLS / 'sam' / 'bin'}{os.pathsep}{mine.get('PATH', '')}",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "SAM_CLI_TELEMETRY": "0",
+        "SAM_CLI_BETA_FEATURES": "0",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+
+
+def _clear_old() -> None:
+    for old in BUILDS.glob("*-*"):
+        if time.time() - old.stat().st_mtime > KEPT_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    began = time.monotonic()
+    try:
+        sys.stdout.write(f"{built(*sys.argv[1:2])}\n")
+    except BuildFailed as exc:
+        sys.exit(str(exc))
+    sys.stderr.write(f"{time.monotonic() - began:.1f} s\n")

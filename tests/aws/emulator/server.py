@@ -1,0 +1,110 @@
+"""One ministack: all of AWS that the template asks for, on one port of this machine, functions as processes of it."""
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.config import Config
+from botocore.session import get_session
+
+from tests.aws.tools.install import install
+from tests.store_process import free_port
+
+PROGRAM = Path(__file__).with_name("program.py")
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+REGION = "us-east-1"
+# Whoever deploys is the account itself; functions get keys of their roles, and ministack holds them to their policies.
+ROOT_KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+
+@dataclass(frozen=True)
+class Emulator:
+    url: str
+    pid: int
+    log: Path
+
+    def client(self, service: str) -> Any:
+        """botocore's, as whoever deploys. The caller closes it."""
+        return get_session().create_client(
+            service,
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id=ROOT_KEYS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=ROOT_KEYS["AWS_SECRET_ACCESS_KEY"],
+            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+        )
+
+    def printed(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Emulator]:
+    """Stopped by its own pid, with every function it started. Errors: what `install` raises."""
+    program, port = install("ministack"), free_port()
+    log = folder / "ministack.log"
+    with log.open("wb") as printed, tempfile.TemporaryDirectory(dir=folder) as scratch:
+        process = subprocess.Popen(
+            [program.with_name("python"), PROGRAM],
+            env=_environment(program.parent, port, scratch),
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # the functions' processes share its group: none outlives it
+        )
+        try:
+            _wait_ready(process, f"http://127.0.0.1:{port}", log)
+            yield Emulator(f"http://127.0.0.1:{port}", process.pid, log)
+        finally:
+            _stop(process)
+
+
+def _environment(programs: Path, port: int, scratch: str) -> dict[str, str]:
+    url = f"http://127.0.0.1:{port}"
+    return {
+        **ROOT_KEYS,
+        "PATH": f"{programs}{os.pathsep}{os.defpath}",  # a function's `python3` is the one it was built for
+        "HOME": scratch,
+        "TMPDIR": scratch,  # packages are unpacked there
+        "BIND_HOST": "127.0.0.1",  # else it listens on every address
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_REGION": REGION,
+        "AWS_ENDPOINT_URL": url,  # what functions reach AWS by
+        "AUTH": "true",  # signatures are checked, and each role's policies
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _wait_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while True:
+        assert process.poll() is None, f"ministack ended:\n{log.read_text()}"
+        assert time.monotonic() < until, f"ministack does not answer:\n{log.read_text()}"
+        try:
+            urllib.request.urlopen(f"{url}/_ministack/health", timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass

@@ -1,0 +1,54 @@
+"""`python -m tests.aws.tools.install`: SAM's command and checkov into `.tools/NAME`, by their lock files, once.
+
+Not among the development dependencies: both pin old versions of packages that the project has newer, and weigh more
+than everything else together.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.aws.locks import held
+
+ROOT = Path(__file__).parents[3]
+TOOLS = ROOT / ".tools"
+UV = ROOT / ".venv" / "bin" / "uv"
+NAMES = ("sam", "checkov")
+INSTALL_SECONDS = 600
+
+
+def command(name: str) -> Path:
+    return TOOLS / name / "bin" / name
+
+
+def install(name: str) -> Path:
+    """→ the command. Safe to call twice at once. Errors: subprocess.CalledProcessError, TimeoutExpired."""
+    stamp, wanted = TOOLS / name / "sluice.stamp", _fingerprint(name)
+    TOOLS.mkdir(exist_ok=True)
+    with held(TOOLS / f"{name}.lock"):
+        if stamp.is_file() and stamp.read_text() == wanted:
+            return command(name)
+        folder = TOOLS / name
+        _run(UV, "venv", "--quiet", "--clear", "--python", sys.executable, folder)
+        lock = Path(__file__).with_name(f"{name}.lock")
+        python = folder / "bin" / "python"
+        _run(UV, "pip", "install", "--quiet", "--python", python, "--require-hashes", "--requirements", lock)
+        stamp.write_text(wanted)
+    return command(name)
+
+
+def _fingerprint(name: str) -> str:
+    """A checkout that was moved has an environment that points to the old place: its path is part of it."""
+    lock = Path(__file__).with_name(f"{name}.lock").read_bytes()
+    return hashlib.sha256(os.fsencode(ROOT) + sys.version.encode() + lock).hexdigest()
+
+
+def _run(*words: str | Path) -> None:
+    subprocess.run(words, check=True, timeout=INSTALL_SECONDS, cwd=ROOT)
+
+
+if __name__ == "__main__":
+    for each in NAMES:
+        sys.stdout.write(f"{install(each)}\n")
