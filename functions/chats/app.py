@@ -10,9 +10,11 @@ from sluice.http.auth import Caller, now_ms
 from sluice.http.models_chats import ChatInfo, ChatList, ChatWithMessages, MessageInfo, NewChatBody
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
+from sluice.pages import playground
 from sluice.services import chats as services
 
 blueprint = Blueprint("chats", __name__)
+blueprint.register_blueprint(playground.blueprint)
 TAG = "Chats"
 ONE = (errors.NotFound, errors.StoreUnavailable)
 
@@ -34,14 +36,7 @@ def list_all(caller: Caller) -> ChatList:
     errors=(errors.ValidationFailed, errors.StoreUnavailable),
 )
 def create(caller: Caller, body: NewChatBody) -> ChatInfo:
-    chat = services.create_chat(
-        caller.account_id,
-        title=body.title,
-        system=body.system,
-        model=body.model,
-        chats=wiring.chat_store(),
-        now_ms=now_ms(),
-    )
+    chat = services.create_chat(caller.account_id, body.changes(), chats=wiring.chat_store(), now_ms=now_ms())
     return ChatInfo.of(chat)
 
 
@@ -55,7 +50,7 @@ def one(caller: Caller, chat_id: str) -> ChatWithMessages:
 
 @blueprint.patch("/chats/<chat_id>")
 @operation(
-    "Rename a chat, or change its system prompt or model",
+    "Rename a chat, or change its system prompt, model or parameters",
     tag=TAG,
     auth=Auth.SESSION,
     body=NewChatBody,

@@ -26,7 +26,7 @@ class PageParser(HTMLParser):
         self.links: list[str] = []
         self.tags: list[tuple[str, dict[str, str]]] = []
         self.text = ""
-        self._select = ""
+        self._select = self._textarea = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         has = {name: value or "" for name, value in attrs}
@@ -37,8 +37,11 @@ class PageParser(HTMLParser):
             self.links.append(has["href"])
         elif tag == "select":
             self._select = has["name"]
-        elif tag == "option" and ("selected" in has or self._select not in self.forms[-1].fields):
+        elif tag == "option" and self.forms and ("selected" in has or self._select not in self.forms[-1].fields):
             self.forms[-1].fields[self._select] = has["value"]
+        elif tag == "textarea" and "name" in has and self.forms:
+            self._textarea = has["name"]
+            self.forms[-1].fields[self._textarea] = ""
         elif tag == "input" and "name" in has and self.forms:
             self._input(has)
 
@@ -50,8 +53,15 @@ class PageParser(HTMLParser):
         else:
             fields[name] = has.get("value", "")
 
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea":
+            self._textarea = ""
+
     def handle_data(self, data: str) -> None:
         self.text += data
+        if self._textarea:
+            fields = self.forms[-1].fields
+            fields[self._textarea] += data if fields[self._textarea] else data.removeprefix("\n")
 
 
 class Page:

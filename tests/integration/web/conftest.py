@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from functions.accounts import app as accounts
+from functions.admin import app as admin
+from functions.chats import app as chats
+from functions.gateway import app as gateway
 from functions.registration import app as registration
 from functions.tokens import app as tokens
 from functions.usage import app as usage
@@ -15,13 +18,26 @@ from sluice.adapters.keys import ensure_keys
 from sluice.domain.accounts import Account
 from sluice.http.app import create_app
 from tests.conftest import Store
+from tests.fakes.upstream import FakeUpstream, Step, chunk, usage_chunk
 from tests.integration.accounts.world import PASSWORD, forget_everything
 from tests.integration.usage.world import UsageWorld
 from tests.integration.web.browser import Browser
 
+ANSWER: tuple[Step, ...] = (chunk("Pa"), chunk("ris"), chunk(None, "stop"), usage_chunk(10, 2))
+
 
 @pytest.fixture
-def world(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UsageWorld]:
+def upstream() -> FakeUpstream:
+    """The model, which answers what a test says."""
+    return FakeUpstream(*ANSWER)
+
+
+@pytest.fixture
+def world(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstream: FakeUpstream
+) -> Iterator[UsageWorld]:
+    from sluice import wiring
+
     for name, value in {
         "SLUICE_DATA_DIR": str(tmp_path),
         "SLUICE_AUTH_THROTTLE": "off",
@@ -30,7 +46,9 @@ def world(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         monkeypatch.setenv(name, value)
     forget_everything()
     ensure_keys(tmp_path)
-    app = create_app(each.blueprint for each in (registration, verification, accounts, usage, tokens, web))
+    monkeypatch.setattr(wiring, "upstream", lambda: upstream)
+    functions = (registration, verification, accounts, usage, tokens, chats, gateway, admin, web)
+    app = create_app(each.blueprint for each in functions)
     yield UsageWorld(app, app.test_client(use_cookies=False))
     forget_everything()
 

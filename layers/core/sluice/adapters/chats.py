@@ -19,7 +19,7 @@ class DynamoChats:
         self._table = table_prefix + "contents"
 
     def put(self, chat: Chat) -> None:
-        item = {"item_id": f"chat#{chat.chat_id}", "schema": SCHEMA, **asdict(chat)}
+        item = _chat_item(chat)
         dynamo.write(lambda: dynamo.client().put_item(TableName=self._table, Item=dynamo.item(item)))
 
     def get(self, account_id: str, chat_id: str) -> Chat | None:
@@ -34,7 +34,7 @@ class DynamoChats:
 
     def update(self, chat: Chat) -> None:
         """Errors: NotFound where it was deleted meanwhile."""
-        item = {"item_id": f"chat#{chat.chat_id}", "schema": SCHEMA, **asdict(chat)}
+        item = _chat_item(chat)
         try:
             dynamo.write(
                 lambda: dynamo.client().put_item(
@@ -86,8 +86,17 @@ def _message_key(chat_id: str, message: ChatMessage) -> str:
     return f"chatmsg#{chat_id}#{message.message_id}"
 
 
+def _chat_item(chat: Chat) -> dict[str, Any]:
+    """The temperature as text: numbers in our tables are integers."""
+    temperature = None if chat.temperature is None else str(chat.temperature)
+    return {"item_id": f"chat#{chat.chat_id}", "schema": SCHEMA, **asdict(chat), "temperature": temperature}
+
+
 def _chat(item: dict[str, Any]) -> Chat:
-    return Chat(**{name: item.get(name) for name in Chat.__dataclass_fields__})  # type: ignore[arg-type]
+    plain = {name: item.get(name) for name in Chat.__dataclass_fields__}
+    if plain["temperature"] is not None:
+        plain["temperature"] = float(plain["temperature"])
+    return Chat(**plain)  # type: ignore[arg-type]
 
 
 def _message(item: dict[str, Any]) -> ChatMessage:

@@ -20,11 +20,16 @@ class Chat:
     model: str | None
     created_ms: int
     updated_ms: int
+    temperature: float | None = None  # what its messages are asked with where they say nothing themselves
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True)
 class ChatMessage:
-    """`status`: "complete", or "broken_off" where the answer ended early; what came is kept. Counts: model tokens."""
+    """`status`: "complete", or "broken_off" where the answer ended early; what came is kept. Counts: model tokens.
+
+    `finish_reason` as the model gave it: "length" where the answer was cut at its longest.
+    """
 
     message_id: str
     role: str  # "user" or "assistant"
@@ -35,6 +40,7 @@ class ChatMessage:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     response_time_ms: int | None = None
+    finish_reason: str | None = None
 
 
 def message_id(now_ms: int) -> str:

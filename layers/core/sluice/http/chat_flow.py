@@ -1,6 +1,7 @@
 """A message in a chat: the same admission, relay and ledger as the API's, with the session in the API token's place."""
 
 import logging
+from dataclasses import dataclass
 
 from flask import Response, g, request
 
@@ -8,27 +9,65 @@ from sluice import wiring
 from sluice.domain import chunks
 from sluice.domain.admission import PLAYGROUND
 from sluice.domain.chats import CONTENT_CHARACTERS, ChatMessage, message_id, prompt
-from sluice.domain.errors import ModelNotFound, StoreUnavailable
+from sluice.domain.errors import ModelNotFound, NotFound, SluiceError, StoreUnavailable
 from sluice.domain.tokens import SCOPES, Claims
 from sluice.http import connection
 from sluice.http.auth import Caller
 from sluice.http.gateway_flow import STREAMED
 from sluice.http.models_chats import MessageBody
 from sluice.http.models_v1 import bound
-from sluice.http.streaming import ChatDialect, streamed_answer
+from sluice.http.streaming import ChatDialect, collect, streamed_answer
+from sluice.ports import UpstreamStream
 from sluice.services.chats import Turn, begin_turn, end_turn, prepare_turn
 from sluice.services.exchange import Exchange
 
 log = logging.getLogger("sluice.chats")
+MESSAGE_ID = "x-sluice-message-id"  # of the question, so that it can be named in `replaces` at once
 
 
 def answer_message(caller: Caller, chat_id: str, body: MessageBody) -> Response:
+    """As server-sent events. Until the model has begun to answer nothing is written, so a refused message leaves its
+    chat as it was, what it would have replaced included."""
+    asked = _ask(caller, chat_id, body)
+    response = streamed_answer(asked.exchange, asked.events, asked.keeper, ChatDialect(include_usage=True))
+    try:
+        asked.keeper.begin()
+    except BaseException as exc:
+        asked.exchange.fail(exc)
+        raise
+    response.headers[MESSAGE_ID] = asked.turn.question.message_id
+    return response
+
+
+def answer_whole(caller: Caller, chat_id: str, body: MessageBody) -> None:
+    """For a browser without script: returns once the answer is kept, also where it broke off after it had begun."""
+    asked = _ask(caller, chat_id, body)
+    try:
+        collect(asked.exchange, asked.events, asked.keeper)
+    except SluiceError:
+        if not asked.keeper.begun:
+            raise
+
+
+@dataclass(frozen=True)
+class Asked:
+    turn: Turn
+    exchange: Exchange
+    events: UpstreamStream
+    keeper: "ChatKeeper"
+
+
+def _ask(caller: Caller, chat_id: str, body: MessageBody) -> Asked:
+    """Errors: NotFound, ValidationFailed, ModelNotFound, and as `Gateway.start` and `Gateway.ask`."""
     gateway, chats = wiring.gateway(), wiring.chat_store()
     now_ms = gateway.clock() // 1_000_000
     turn = prepare_turn(caller.account_id, chat_id, body.content, body.replaces, chats=chats, now_ms=now_ms)
     claims = Claims(PLAYGROUND, caller.account_id, now_ms // 1000, now_ms // 1000, frozenset(SCOPES), None)
     model = gateway.model_for(claims, body.model or turn.chat.model or _first_chat_model(), "chat")
     messages = prompt(turn.chat, turn.history, body.content)
+    sampling = body.sampling()
+    if turn.chat.temperature is not None:
+        sampling.setdefault("temperature", turn.chat.temperature)
     g.rate_account = caller.account_id
     exchange, completion_tokens = gateway.start(
         claims,
@@ -37,50 +76,62 @@ def answer_message(caller: Caller, chat_id: str, body: MessageBody) -> Response:
         "chats",
         stream=True,
         prompt_bound=bound(message["content"] for message in messages),
-        max_tokens=body.max_tokens,
+        max_tokens=turn.chat.max_tokens if body.max_tokens is None else body.max_tokens,
         client_gone=connection.watch(request.environ),
     )
-    asked = {**body.sampling(), **STREAMED, "model": model["id"], "messages": messages, "max_tokens": completion_tokens}
+    asked = {**sampling, **STREAMED, "model": model["id"], "messages": messages, "max_tokens": completion_tokens}
     events = gateway.ask(exchange, "/v1/chat/completions", asked)
-    try:
-        begin_turn(turn, chats=chats)
-    except BaseException as exc:
-        exchange.fail(exc)
-        raise
-    return streamed_answer(exchange, events, ChatKeeper(exchange, turn), ChatDialect(include_usage=True))
+    return Asked(turn, exchange, events, ChatKeeper(exchange, turn))
+
+
+def chat_models() -> list[str]:
+    """The names of the models that chat. Errors: ModelUnavailable."""
+    models = wiring.gateway().models.all()
+    return [str(model["id"]) for model in models if "chat" in model.get("capabilities", ["chat"])]
 
 
 def _first_chat_model() -> str:
     """Errors: ModelNotFound, ModelUnavailable."""
-    for model in wiring.gateway().models.all():
-        if "chat" in model.get("capabilities", ["chat"]):
-            return str(model["id"])
+    for name in chat_models():
+        return name
     raise ModelNotFound()
 
 
 class ChatKeeper:
-    """Keeps the answer in its chat, whole or as far as it came. The log needs no second copy."""
+    """Keeps question and answer in their chat, the answer whole or as far as it came. The log needs no second copy."""
 
     def __init__(self, exchange: Exchange, turn: Turn) -> None:
         self._exchange, self._turn = exchange, turn
         self._transcript = chunks.Transcript(CONTENT_CHARACTERS)
         self.add = self._transcript.add
+        self.begun = False
+
+    def begin(self) -> None:
+        """Errors: NotFound (the chat was deleted meanwhile), StoreUnavailable."""
+        begin_turn(self._turn, chats=wiring.chat_store())
+        self.begun = True
 
     def end(self) -> None:
-        record, now_ms = self._exchange.record, wiring.gateway().clock() // 1_000_000
+        record, text = self._exchange.record, self._transcript.text()
         whole = record is not None and record.status == 200
+        if not (self.begun or text or whole):
+            return  # the model never began
+        now_ms = wiring.gateway().clock() // 1_000_000
         answer = ChatMessage(
             message_id=message_id(max(now_ms, self._turn.question.created_ms + 1)),
             role="assistant",
-            content=self._transcript.text(),
+            content=text,
             created_ms=now_ms,
             status="complete" if whole else "broken_off",
             request_id=self._exchange.ask.request_id,
             prompt_tokens=record.prompt_tokens if record else None,
             completion_tokens=record.completion_tokens if record else None,
             response_time_ms=record.response_time_ms if record else None,
+            finish_reason=record.finish_reason if record else None,
         )
         try:
+            if not self.begun:
+                self.begin()
             end_turn(self._turn, answer, chats=wiring.chat_store())
-        except StoreUnavailable:
+        except (StoreUnavailable, NotFound):
             log.warning("an answer was not kept in its chat", extra={"request_id": self._exchange.ask.request_id})

@@ -14,6 +14,8 @@ Title = Annotated[
 ]
 System = Annotated[str, StringConstraints(strict=True, max_length=rules.SYSTEM_CHARACTERS)]
 ModelName = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
+Temperature = Annotated[Number, Field(ge=0, le=2)]
+MaxTokens = Annotated[Integer, Field(ge=1, le=1_000_000)]
 Content = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=rules.CONTENT_CHARACTERS)]
 
 
@@ -25,9 +27,11 @@ class NewChatBody(BaseModel):
     title: Title | None = None
     system: System | None = None
     model: ModelName | None = None
+    temperature: Temperature | None = Field(None, description="of its messages, where they say none themselves")
+    max_tokens: MaxTokens | None = Field(None, description="of its messages, where they say none themselves")
 
-    def changes(self) -> dict[str, str | None]:
-        given: dict[str, str | None] = self.model_dump(exclude_unset=True)
+    def changes(self) -> dict[str, str | int | float | None]:
+        given: dict[str, str | int | float | None] = self.model_dump(exclude_unset=True)
         if given.get("title") is None:
             given.pop("title", None)
         return given
@@ -42,7 +46,7 @@ class MessageBody(BaseModel):
     replaces: str | None = Field(None, max_length=64)
     model: ModelName | None = None
     max_tokens: Annotated[Integer, Field(ge=1)] | None = None
-    temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
+    temperature: Temperature | None = None
     top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
     seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     presence_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
@@ -57,6 +61,8 @@ class ChatInfo(BaseModel):
     title: str
     system: str | None
     model: str | None
+    temperature: float | None
+    max_tokens: int | None
     created_at: str
     updated_at: str
 
@@ -67,6 +73,8 @@ class ChatInfo(BaseModel):
             title=chat.title,
             system=chat.system,
             model=chat.model,
+            temperature=chat.temperature,
+            max_tokens=chat.max_tokens,
             created_at=rfc3339(chat.created_ms),
             updated_at=rfc3339(chat.updated_ms),
         )
@@ -86,6 +94,7 @@ class MessageInfo(BaseModel):
     prompt_tokens: int | None
     completion_tokens: int | None
     response_time_ms: int | None
+    finish_reason: str | None
 
     @classmethod
     def of(cls, message: ChatMessage) -> "MessageInfo":
@@ -99,6 +108,7 @@ class MessageInfo(BaseModel):
             prompt_tokens=message.prompt_tokens,
             completion_tokens=message.completion_tokens,
             response_time_ms=message.response_time_ms,
+            finish_reason=message.finish_reason,
         )
 
 

@@ -1,5 +1,7 @@
 """One's own account: who one is, the password, the address, where one is logged in, and its end."""
 
+from typing import Any
+
 from flask import Response, request
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -111,5 +113,5 @@ def _account_page(caller: Caller, status: int, form: forms.Form, note: str = "")
         caller.account_id, sessions=wiring.session_store(), accounts=wiring.account_store(), now_ms=now_ms()
     )
     profile = forms.Form({"name": account.name})
-    shown = {"account": account, "profile": profile, "sessions": found, "current_id": caller.session_id}
+    shown: dict[str, Any] = {"account": account, "profile": profile, "sessions": found, "current_id": caller.session_id}
     return page("account.html", status, form=form, note=note, **shown)

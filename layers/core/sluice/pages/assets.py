@@ -22,6 +22,11 @@ ASSETS = {
     "favicon.svg": Asset("favicon.svg", SVG),
     "htmx.js": Asset("vendor/htmx-4.0.1/htmx.min.js", JAVASCRIPT),
     "uplot.js": Asset("vendor/uplot-1.6.32/uPlot.iife.min.js", JAVASCRIPT),
+    "markdown-it.js": Asset("vendor/markdown-it-15.0.3/markdown-it.umd.min.js", JAVASCRIPT),
+    "purify.js": Asset("vendor/dompurify-3.4.18/purify.min.js", JAVASCRIPT),
+    "sse.js": Asset("sse.js", JAVASCRIPT),
+    "markdown.js": Asset("markdown.js", JAVASCRIPT),
+    "chat.js": Asset("chat.js", JAVASCRIPT),
     "uplot.css": Asset("vendor/uplot-1.6.32/uPlot.min.css", CSS),
 }
 

@@ -34,6 +34,7 @@ def page(template: str, status: int = 200, /, scripts: Sequence[str] = (), **fac
             scripts=scripts,
             is_member=links.is_for_members(request.path) and COOKIE in request.cookies,
             may_be_member=COOKIE in request.cookies,
+            is_admin=getattr(g.get("page_caller"), "is_admin", False),
             has_problems=bool(form.problems),
             **facts,
         )
@@ -49,9 +50,9 @@ def page(template: str, status: int = 200, /, scripts: Sequence[str] = (), **fac
     return response
 
 
-def see(path: str, **query: str | None) -> AnyResponse:
+def see(path: str, anchor: str = "", **query: str | None) -> AnyResponse:
     """After a POST: to a page of ours, by GET, so that a reload sends nothing again."""
-    return redirect(links.at(path, **query), 303)
+    return redirect(links.at(path, **query) + (f"#{anchor}" if anchor else ""), 303)
 
 
 @cache

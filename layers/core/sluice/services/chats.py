@@ -1,5 +1,6 @@
 """Chats: make, list, read, rename, delete; and what a new message is asked with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sluice.domain import chats as rules
@@ -9,10 +10,12 @@ from sluice.domain.ids import random_id
 from sluice.ports import ChatStore
 
 
-def create_chat(
-    account_id: str, *, title: str | None, system: str | None, model: str | None, chats: ChatStore, now_ms: int
-) -> Chat:
-    chat = Chat(account_id, random_id("chat_"), title or rules.UNTITLED, system, model, now_ms, now_ms)
+Changes = Mapping[str, str | int | float | None]  # of title, system, model, temperature, max_tokens, as far as given
+
+
+def create_chat(account_id: str, given: Changes, *, chats: ChatStore, now_ms: int) -> Chat:
+    chat = Chat(account_id, random_id("chat_"), rules.UNTITLED, None, None, now_ms, now_ms)
+    chat = replace(chat, **given)  # type: ignore[arg-type]
     chats.put(chat)
     return chat
 
@@ -30,10 +33,8 @@ def get_chat(account_id: str, chat_id: str, *, chats: ChatStore) -> Chat:
     return chat
 
 
-def update_chat(
-    account_id: str, chat_id: str, changes: dict[str, str | None], *, chats: ChatStore, now_ms: int
-) -> Chat:
-    """`changes`: title, system, model, as far as given. Errors: NotFound."""
+def update_chat(account_id: str, chat_id: str, changes: Changes, *, chats: ChatStore, now_ms: int) -> Chat:
+    """Errors: NotFound."""
     chat = replace(get_chat(account_id, chat_id, chats=chats), **changes, updated_ms=now_ms)  # type: ignore[arg-type]
     chats.update(chat)
     return chat

@@ -1,0 +1,272 @@
+"use strict";
+// The playground: sends a message, shows its answer as it comes, and keeps what came whatever happens. Each form works
+// without this, by sending itself.
+(() => {
+  const composer = document.getElementById("newest");
+  const box = document.getElementById("content");
+  const sendButton = document.getElementById("send");
+  const stopButton = document.getElementById("stop");
+  const state = document.getElementById("state");
+  const trouble = document.getElementById("trouble");
+  const spoken = document.getElementById("spoken");
+  const turns = () => document.getElementById("turns");
+  let running = null; // the AbortController of the answer that comes
+  let restUntil = 0;
+
+  document.querySelector(".with-script").hidden = false;
+  if (window.matchMedia("(max-width: 60rem)").matches) document.getElementById("chats").open = false;
+  formatAll();
+  atEnd(true);
+
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches("form.ask")) return;
+    event.preventDefault();
+    if (running || Date.now() < restUntil) return;
+    const form = new FormData(event.target);
+    const replaces = form.get("replaces") || null;
+    const content = form.get("content") ?? wordsOf(replaces);
+    if (content.trim()) ask(content, replaces, event.target === composer);
+  });
+  stopButton.addEventListener("click", () => running?.abort());
+  box.addEventListener("keydown", (event) => {
+    const isTyped = window.matchMedia("(pointer: fine)").matches && !event.isComposing;
+    if (event.key !== "Enter" || event.shiftKey || !isTyped) return;
+    event.preventDefault();
+    composer.requestSubmit();
+  });
+  window.addEventListener("beforeunload", (event) => {
+    if (running) event.preventDefault();
+  });
+
+  async function ask(content, replaces, isNew) {
+    running = new AbortController();
+    rest(true);
+    tell("The model is thinking.");
+    const dropped = replaces ? dropFrom(replaces) : [];
+    const question = add("user", content);
+    const answer = add("assistant", "");
+    const said = answer.querySelector(".said");
+    if (isNew) box.value = "";
+    const came = { text: "", usage: null, ended: false, refused: null };
+    const began = performance.now();
+    atEnd(true);
+    const draw = drawer(said, came);
+    try {
+      const response = await send(content, replaces);
+      if (!response.ok) {
+        came.refused = await reason(response);
+      } else {
+        await read(response, came, draw);
+      }
+    } catch (error) {
+      came.error = error;
+    }
+    draw.now();
+    const stopped = running.signal.aborted;
+    running = null;
+    spoken.textContent = said.textContent; // read out once, whole
+    rest(false);
+    if (came.ended) return finished(answer, came, performance.now() - began);
+    if (!came.text && !came.inStream) {
+      // Nothing was answered: the page is as it was, and the words are back where they can be sent again.
+      question.remove();
+      answer.remove();
+      dropped.forEach((turn) => (turn.hidden = false));
+      if (isNew) box.value = content;
+    } else {
+      dropped.forEach((turn) => turn.remove());
+      answer.classList.add("early");
+      answer.querySelector(".amounts").textContent = "ended early";
+    }
+    explain(came, stopped);
+    if (stopped || came.text || came.inStream) await catchUp(question, came);
+  }
+
+  function send(content, replaces) {
+    return fetch(composer.dataset.stream, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
+      body: JSON.stringify({ content, ...(replaces ? { replaces } : {}), ...more() }),
+      signal: running.signal,
+      redirect: "error",
+    });
+  }
+
+  // Further fields of the message, by the inputs outside the form that say they belong to it.
+  function more() {
+    const given = {};
+    for (const input of document.querySelectorAll("[data-message-field]")) {
+      given[input.dataset.messageField] = input.type === "checkbox" ? input.checked : input.value;
+    }
+    return given;
+  }
+
+  async function read(response, came, draw) {
+    for await (const data of Sluice.events(response)) {
+      if (data === "[DONE]") {
+        came.ended = true;
+        return;
+      }
+      const event = JSON.parse(data);
+      if (event.error) {
+        came.inStream = event.error.message;
+        return;
+      }
+      if (event.usage) came.usage = event.usage;
+      const piece = event.choices?.[0]?.delta?.content;
+      if (!piece) continue;
+      if (!came.text) tell("The model is answering.");
+      came.text += piece;
+      draw.soon();
+    }
+  }
+
+  // Draws at most as often as it takes little of the time, however long the answer is.
+  function drawer(element, came) {
+    let timer = null;
+    let pause = 50;
+    const draw = () => {
+      timer = null;
+      const began = performance.now();
+      const follow = atEnd();
+      Sluice.markdown(element, came.text);
+      if (follow) atEnd(true);
+      pause = Math.max(50, 4 * (performance.now() - began));
+    };
+    return {
+      soon: () => (timer ??= setTimeout(draw, pause)),
+      now: () => {
+        clearTimeout(timer);
+        draw();
+      },
+    };
+  }
+
+  async function finished(answer, came, tookMs) {
+    const took = (tookMs / 1000).toFixed(1) + " s";
+    const counts = came.usage ? `${came.usage.prompt_tokens} + ${came.usage.completion_tokens} tokens, ` : "";
+    answer.querySelector(".amounts").textContent = counts + took;
+    tell(`The answer is there: ${counts}${took}.`);
+    await refresh();
+  }
+
+  // What the server has kept of it: names of the messages, the chat's new name, amounts. Where that cannot be had, what
+  // stands here stays.
+  async function refresh(isReady = () => true) {
+    try {
+      const response = await fetch(composer.dataset.page, { redirect: "error" });
+      if (!response.ok) return false;
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      if (running || !isReady(page)) return false;
+      const follow = atEnd();
+      for (const id of ["turns", "chat-title"]) {
+        document.getElementById(id).replaceWith(page.getElementById(id));
+      }
+      document.querySelector("#chats ul").replaceWith(page.querySelector("#chats ul"));
+      document.title = page.title;
+      document.getElementById("nothing-yet")?.remove();
+      formatAll();
+      if (follow) atEnd(true);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  // After a stop the server takes a moment to notice and to keep what came. Without a word of an answer it may have kept
+  // the question or not: the page says which.
+  async function catchUp(question, came) {
+    const words = question.querySelector(".said").textContent;
+    const isKept = (page) => {
+      if (!came.text) return true;
+      const said = [...page.querySelectorAll("#turns > li")];
+      return said.length > 1 && said.at(-1).matches(".assistant") && said.at(-2).querySelector(".said").textContent === words;
+    };
+    for (const waitMs of [500, 1000, 2000, 4000]) {
+      await new Promise((go) => setTimeout(go, waitMs));
+      if (running || (await refresh(isKept))) return;
+    }
+  }
+
+  async function reason(response) {
+    const problem = await response.json().catch(() => ({}));
+    return { status: response.status, words: problem.detail || "", seconds: Number(response.headers.get("Retry-After")) || 0 };
+  }
+
+  function explain(came, stopped) {
+    if (stopped) return tell(came.text ? "Stopped. What came is kept." : "Stopped before an answer came.");
+    tell("");
+    const refused = came.refused;
+    if (came.inStream) return warn(`The answer broke off: ${came.inStream} What came is kept.`);
+    if (!refused && came.text) return warn("The connection was lost. What came is kept. You can ask again.");
+    if (!refused) return warn("The server cannot be reached. Nothing was sent; your message is still in the box.");
+    if (refused.status === 401) {
+      warn("You are logged out. Your message is still in the box. ");
+      const link = Object.assign(document.createElement("a"), { href: composer.dataset.login, textContent: "Log in again" });
+      return trouble.append(link);
+    }
+    if (!refused.seconds) return warn(refused.words || "That did not work. Try it once more.");
+    warn(`${refused.words} You can send again in ${inWords(refused.seconds)}.`);
+    if (refused.seconds <= 120) restFor(refused.seconds);
+  }
+
+  function inWords(seconds) {
+    const units = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
+    const [size, name] = units.find(([least]) => seconds >= 2 * least || least === 1);
+    const count = Math.ceil(seconds / size);
+    return `${count} ${name}${count === 1 ? "" : "s"}`;
+  }
+
+  function restFor(seconds) {
+    restUntil = Date.now() + seconds * 1000;
+    sendButton.disabled = true;
+    setTimeout(() => {
+      restUntil = 0;
+      sendButton.disabled = Boolean(running);
+      if (!running) tell("You can send again now.");
+    }, seconds * 1000);
+  }
+
+  function rest(isRunning) {
+    for (const button of document.querySelectorAll("form.ask button:not(#stop)")) button.disabled = isRunning;
+    stopButton.hidden = !isRunning;
+    turns().classList.toggle("running", isRunning);
+    if (!isRunning && document.activeElement === document.body) box.focus();
+  }
+
+  const tell = (words) => {
+    if (words) trouble.textContent = "";
+    state.textContent = words;
+  };
+  const warn = (words) => (trouble.textContent = words);
+
+  function add(role, text) {
+    const turn = document.getElementById(`turn-${role}`).content.cloneNode(true).firstElementChild;
+    turn.querySelector(".said").textContent = text;
+    document.getElementById("nothing-yet")?.setAttribute("hidden", "");
+    turns().append(turn);
+    return turn;
+  }
+
+  const turnOf = (messageId) => document.getElementById(`edit-${messageId}`)?.closest("li");
+  const wordsOf = (messageId) => document.getElementById(`edit-${messageId}`)?.defaultValue ?? "";
+
+  // What a message that is sent anew takes the place of.
+  function dropFrom(messageId) {
+    const all = [...turns().children];
+    const dropped = all.slice(all.indexOf(turnOf(messageId)));
+    dropped.forEach((turn) => (turn.hidden = true));
+    return dropped;
+  }
+
+  function formatAll() {
+    for (const said of document.querySelectorAll("#turns .markdown:not(.formatted)")) Sluice.markdown(said, said.textContent);
+  }
+
+  // Whether the end of the page is in sight; with `true`, goes there.
+  function atEnd(go) {
+    const root = document.documentElement;
+    if (go) window.scrollTo({ top: root.scrollHeight });
+    return root.scrollHeight - window.scrollY - window.innerHeight < 80;
+  }
+})();

@@ -1,0 +1,37 @@
+"use strict";
+// A model's words as Markdown. Nothing in them may act, load anything, or lead anywhere but to the web or a mail:
+// markdown-it makes no HTML of the text's own, and DOMPurify lets through only what is named here.
+Sluice.markdown = (() => {
+  const TAGS = "a blockquote br code del em h3 h4 h5 h6 hr li ol p pre s strong table tbody td th thead tr ul".split(" ");
+  const LINK = /^(?:https?:\/\/|mailto:)/i;
+  const md = window.markdownit({ html: false, linkify: true }).disable("image"); // an image stays a link to it
+  md.validateLink = (url) => LINK.test(url.trim());
+  const plain = (tokens, at, options, env, self) => self.renderToken(tokens, at, options);
+  md.renderer.rules.link_open = (tokens, at, ...rest) => {
+    tokens[at].attrSet("target", "_blank");
+    tokens[at].attrSet("rel", "noopener noreferrer nofollow ugc");
+    return plain(tokens, at, ...rest);
+  };
+  for (const end of ["heading_open", "heading_close"]) {
+    md.renderer.rules[end] = (tokens, at, ...rest) => {
+      tokens[at].tag = "h" + Math.min(6, Number(tokens[at].tag[1]) + 2); // below the page's own
+      return plain(tokens, at, ...rest);
+    };
+  }
+  const rules = {
+    ALLOWED_TAGS: TAGS,
+    ALLOWED_ATTR: ["href", "rel", "target", "start"],
+    ALLOWED_URI_REGEXP: LINK,
+    ALLOW_DATA_ATTR: false, // htmx would listen to some
+    ALLOW_ARIA_ATTR: false,
+    RETURN_DOM_FRAGMENT: true,
+  };
+
+  // Puts `text`, formatted, into the element. What scrolls by itself can be scrolled by keyboard.
+  return (element, text) => {
+    const fragment = window.DOMPurify.sanitize(md.render(text), rules);
+    for (const wide of fragment.querySelectorAll("pre, table")) wide.tabIndex = 0;
+    element.replaceChildren(fragment);
+    element.classList.add("formatted");
+  };
+})();
