@@ -1,4 +1,5 @@
-"""`/admin/…`: the only function that may suspend an account or change its limits. The role is read at every call."""
+"""`/admin/…`, and the admin's pages below `/manage`: the only function that may suspend an account or change its limits
+and its role. The caller's own role is read at every call."""
 
 from typing import Any
 
@@ -24,11 +25,15 @@ from sluice.http.models_admin import (
 )
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
+from sluice.pages import admin as admin_pages
+from sluice.pages import admin_users
 from sluice.services.account_overview import account_overview
 from sluice.services.everyones_usage import everyones_usage
 from sluice.services.list_users import list_events, list_users
 
 blueprint = Blueprint("admin", __name__)
+blueprint.register_blueprint(admin_pages.blueprint)
+blueprint.register_blueprint(admin_users.blueprint)
 TAG = "Admin"
 ONE = (errors.NotFound, errors.StoreUnavailable)
 CHANGE = (errors.NotFound, errors.Conflict, errors.StoreUnavailable)

@@ -14,10 +14,10 @@ from samtranslator.translator.transform import transform
 
 from infra.openapi import public_app
 from sluice.adapters.tables import TABLES, TTL_ATTRIBUTE, definition
-from sluice.settings import Accounts, Common, Gateway, Keys, Mailer
+from sluice.settings import Accounts, Admin, Common, Gateway, Keys, Mailer
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = (Common, Accounts, Gateway, Keys, Mailer)
+SETTINGS = (Common, Accounts, Admin, Gateway, Keys, Mailer)
 
 
 class _Loader(yaml.SafeLoader):

@@ -303,6 +303,20 @@ class Upstream(Protocol):
         """OpenAI's model objects, each with `context_window` where the server tells. Errors: ModelUnavailable."""
 
 
+class ModelServer(Protocol):
+    """A model server as whoever looks after it sees it. Errors of both: ModelUnavailable."""
+
+    def health(self) -> dict[str, Any]:
+        """What it says of itself, and `http_status`."""
+
+    def models(self) -> list[dict[str, Any]]: ...
+
+
+class DeadLetters(Protocol):
+    def waiting(self) -> Mapping[str, int]:
+        """Events that were given up, by where they lie. Errors: StoreUnavailable."""
+
+
 class LedgerReader(Protocol):
     """The ledger, one account's at a time. Reads are consistent. Errors: StoreUnavailable."""
 

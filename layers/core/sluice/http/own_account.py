@@ -46,7 +46,7 @@ def request_email_change(caller: Caller, body: ChangeEmailBody) -> None:
     """Errors: ValidationFailed, InvalidCredentials, TooManyAttempts, Overloaded, StoreUnavailable."""
     parse_address(body.new_email, "new_email")  # a mistyped one is told before the password is looked at
     ask_for_address(
-        _confirmed(caller, body.password),
+        confirm(caller, body.password),
         body.new_email,
         accounts=wiring.account_store(),
         mails=wiring.mail_store(),
@@ -57,11 +57,13 @@ def request_email_change(caller: Caller, body: ChangeEmailBody) -> None:
 
 def delete(caller: Caller, body: DeleteAccountBody) -> None:
     """Errors: InvalidCredentials, TooManyAttempts, Overloaded, StoreUnavailable."""
-    _confirmed(caller, body.password)
+    confirm(caller, body.password)
     wiring.erasure().delete(caller.account_id, caller.session_id, now_ms())
 
 
-def _confirmed(caller: Caller, password: str) -> Account:
+def confirm(caller: Caller, password: str) -> Account:
+    """For what a session that was stolen or left open must not do. Errors: NotAuthenticated, InvalidCredentials,
+    TooManyAttempts, Overloaded, StoreUnavailable."""
     account = wiring.account_store().get(caller.account_id)
     if account is None:
         raise NotAuthenticated()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, g
 
 from sluice.http.auth import Caller, require_session
 from sluice.pages import errors, forms
@@ -20,7 +20,7 @@ def pages(name: str) -> Blueprint:
 
 def members(view: Callable[..., Any]) -> Callable[..., Any]:
     """The view gets `caller`. Without a session: to the login, and back. Errors: AccountSuspended, StoreUnavailable."""
-    return _with_caller(view, leaving=False)
+    return _with_caller(view)
 
 
 def leaving_members(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -28,10 +28,16 @@ def leaving_members(view: Callable[..., Any]) -> Callable[..., Any]:
     return _with_caller(view, leaving=True)
 
 
-def _with_caller(view: Callable[..., Any], *, leaving: bool) -> Callable[..., Any]:
+def admins(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Members whose role, read now, is admin; everyone else who is logged in gets the page that says so (403)."""
+    return _with_caller(view, admin=True)
+
+
+def _with_caller(view: Callable[..., Any], *, leaving: bool = False, admin: bool = False) -> Callable[..., Any]:
     @wraps(view)
     def checked(**arguments: Any) -> Any:
-        caller: Caller = require_session(leaving=leaving)
+        caller: Caller = require_session(admin=admin, leaving=leaving)
+        g.page_caller = caller  # for what the header shows
         return view(caller=caller, **arguments)
 
     return checked

@@ -33,6 +33,7 @@ def _page_of(error: errors.SluiceError) -> AnyResponse:
         row.status,
         title=http_errors.TITLES[row.status],
         status=row.status,
+        code=row.code,
         message=error.message,
         request_id=g.get("request_id", ""),
         wait_seconds=getattr(error, "retry_after_seconds", None),

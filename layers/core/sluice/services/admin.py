@@ -69,7 +69,14 @@ class Administration:
         raise Conflict("These limits are being changed by someone else.")
 
     def set_role(self, account_id: str, role: Role, now_ms: int) -> Account:
+        """In force with the next request, for the role is read at every call. An admin cannot give up their own, so
+        there is always one left. Errors: Forbidden (oneself), Conflict (an address nobody has verified, or
+        suspended: as an admin's it could be a stranger's)."""
+        if account_id == self.actor:
+            raise Forbidden("You cannot change your own role.")
         before = self._account(account_id)
+        if role == "admin" and before.status != "active":
+            raise Conflict(f"This account is {before.status}: only an active one can be made an admin.")
         self.accounts.set_role(account_id, role)
         self._log(Action.ROLE_CHANGED, before, now_ms, {"role": before.role}, {"role": role})
         return replace(before, role=role)
