@@ -1,0 +1,116 @@
+"""A transformed template deployed to any endpoint that speaks CloudFormation and S3: AWS, LocalStack, an emulator."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from infra.aws.transform import Template
+
+CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
+DEPLOY_SECONDS = 600.0
+POLL_SECONDS = 0.2
+
+
+class DeployError(Exception):
+    """The stack is not as asked; the message has its failed events."""
+
+
+class Bucket:
+    """Where packages and templates are put, named by their content: the same bytes have the same address."""
+
+    def __init__(self, s3: Any, name: str) -> None:
+        self._s3, self.name = s3, name
+
+    def make(self) -> "Bucket":
+        self._s3.create_bucket(Bucket=self.name)
+        return self
+
+    def put(self, content: bytes, ending: str) -> str:
+        """→ its S3 URI."""
+        key = hashlib.sha256(content).hexdigest() + ending
+        self._s3.put_object(Bucket=self.name, Key=key, Body=content)
+        return f"s3://{self.name}/{key}"
+
+    def put_file(self, path: Path) -> str:
+        return self.put(path.read_bytes(), path.suffix)
+
+    def url(self, uri: str) -> str:
+        """As CloudFormation wants the address of a template: it takes 51,200 bytes in the call and 1 MB from here."""
+        endpoint = str(self._s3.meta.endpoint_url).rstrip("/")
+        return f"{endpoint}/{uri.removeprefix('s3://')}"
+
+
+def deploy(
+    cloudformation: Any, bucket: Bucket, name: str, template: Template, parameters: Mapping[str, str]
+) -> dict[str, str]:
+    """Create the stack, or update it to this; → its outputs. Errors: DeployError.
+
+    A parameter that an existing stack has and `parameters` does not name keeps its value.
+    """
+    exists = _status(cloudformation, name) is not None
+    given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+    kept = [
+        {"ParameterKey": key, "UsePreviousValue": True}
+        for key in (template.get("Parameters", {}) if exists else {})
+        if key not in parameters and key in _parameters(cloudformation, name)
+    ]
+    call = cloudformation.update_stack if exists else cloudformation.create_stack
+    url = bucket.url(bucket.put(json.dumps(template).encode(), ".json"))
+    try:
+        call(StackName=name, TemplateURL=url, Capabilities=CAPABILITIES, Parameters=given + kept)
+    except cloudformation.exceptions.ClientError as exc:
+        if "No updates are to be performed" not in str(exc):
+            raise DeployError(str(exc)) from exc
+    else:
+        _wait(cloudformation, name)
+    return outputs(cloudformation, name)
+
+
+def outputs(cloudformation: Any, name: str) -> dict[str, str]:
+    (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    return {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])}
+
+
+def resources(cloudformation: Any, name: str) -> dict[str, str]:
+    """Logical → physical id."""
+    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
+    return {
+        one["LogicalResourceId"]: one["PhysicalResourceId"] for page in pages for one in page["StackResourceSummaries"]
+    }
+
+
+def _status(cloudformation: Any, name: str) -> str | None:
+    try:
+        (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    except cloudformation.exceptions.ClientError as exc:
+        if "does not exist" in str(exc):
+            return None
+        raise
+    return str(stack["StackStatus"])
+
+
+def _parameters(cloudformation: Any, name: str) -> set[str]:
+    (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    return {one["ParameterKey"] for one in stack.get("Parameters", [])}
+
+
+def _wait(cloudformation: Any, name: str) -> None:
+    until = time.monotonic() + DEPLOY_SECONDS
+    while (status := _status(cloudformation, name) or "").endswith("IN_PROGRESS"):
+        if time.monotonic() > until:
+            raise DeployError(f"{name} is still {status} after {DEPLOY_SECONDS:.0f} s")
+        time.sleep(POLL_SECONDS)
+    if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+        raise DeployError(f"{name} is {status}:\n" + "\n".join(_failures(cloudformation, name)))
+
+
+def _failures(cloudformation: Any, name: str) -> list[str]:
+    events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+    return [
+        f"{event['LogicalResourceId']} ({event['ResourceType']}): {event.get('ResourceStatusReason', '')}"
+        for event in reversed(events)
+        if event["ResourceStatus"].endswith("FAILED")
+    ]
