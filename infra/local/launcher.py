@@ -116,9 +116,7 @@ class Launcher:
         from infra.local import store_index
         from infra.local.tables_ready import ensure
 
-        made = ensure(store_url, os.environ.get("SLUICE_TABLE_PREFIX", "sluice-"), embedded, seconds=20)
-        if made:
-            self._say(f"made {len(made)} tables in a new store")
+        ensure(store_url, os.environ.get("SLUICE_TABLE_PREFIX", "sluice-"), embedded, seconds=20, say=self._say)
         if embedded:
             store_index.ensure(self._config.data_dir / "store.db")
 
@@ -172,7 +170,7 @@ class Launcher:
 
     def _stop_leftovers(self) -> None:
         """Of a run whose launcher was killed: its supervisor may be stopping everything at this moment."""
-        every = ["supervisor", "app", "relay", "schedule", "inference", "store"]
+        every = ["supervisor", "app", "ingestion", "relay", "schedule", "inference", "store"]
         found = processes.stop_recorded(self._data.run, every, LEFTOVER_PATIENCE_SECONDS)
         if found:
             self._say(f"stopped what an earlier run left behind: {', '.join(found)}")

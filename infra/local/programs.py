@@ -51,6 +51,7 @@ def programs(config: LocalConfig, store_binary: Path, store_port: int | None) ->
         ),
         Program("schedule", (sys.executable, "-m", "infra.local.schedule"), stop_seconds=10),
         Program("relay", (sys.executable, "-m", "infra.local.relay"), stop_seconds=10),
+        Program("ingestion", (sys.executable, "-m", "infra.local.ingestion"), stop_seconds=10),
         Program("app", gunicorn(local / "gunicorn.conf.py", "infra.local.app:create_app()"), stop_seconds=10),
     ]
 

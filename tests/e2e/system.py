@@ -15,7 +15,7 @@ from infra.local.processes import recorded, start_time
 from tests.store_process import free_port
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("store", "inference", "schedule", "relay", "app")
+NAMES = ("store", "inference", "schedule", "relay", "ingestion", "app")
 READY_SECONDS = 120.0
 STOP_SECONDS = 60.0
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sluice.domain.documents import Attachment, File, Passage, VectorStore
+from sluice.domain.passages import Cut
 
 
 class FileStore(Protocol):
@@ -70,6 +71,45 @@ class Blobs(Protocol):
     def delete(self, key: str) -> None: ...
 
     def keys(self, prefix: str) -> Iterator[str]: ...
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Something that `ingestion` should have seen to: a file, an attachment, or the trace of one that is gone."""
+
+    account_id: str
+    item_id: str
+    store_id: str  # "" for an upload
+    file_id: str  # WHOLE_STORE for a store that was deleted
+    gone: bool
+    since_ms: int
+
+
+class PendingDocuments(Protocol):
+    """What waits for `ingestion`, for whoever looks after it when an event was lost. May raise StoreUnavailable."""
+
+    def waiting(self, before_ms: int, limit: int) -> list[Pending]:
+        """Those that have waited since before then, oldest first. It may lag."""
+
+    def tried(self, pending: Pending, now_ms: int) -> int:
+        """Counts one more try and lets it wait again; how many there were, 0 when it waits no more."""
+
+    def settled(self, account_id: str, store_id: str, file_id: str) -> None:
+        """The trace of what is gone may go, too: nothing of it is left. `store_id` "" for a file's."""
+
+
+class Indexes(Protocol):
+    """The indexes, one a vector store. Errors: SearchUnavailable, StoreUnavailable."""
+
+    def replace(self, account_id: str, store_id: str, file_id: str, filename: str, cuts: Sequence[Cut]) -> None:
+        """The file's passages in this store are these and no others."""
+
+    def remove(self, account_id: str, store_id: str, file_id: str) -> None: ...
+
+    def drop(self, account_id: str, store_id: str) -> None: ...
+
+    def find(self, account_id: str, store_id: str, query: str, limit: int) -> list[Passage]:
+        """Best first; nothing where there is no index yet."""
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class Documents(Common):
     """Files, vector stores and their search."""
 
     default_storage_mb: int = Field(100, ge=0, description="MiB of files an account may hold; past it 413")
-    documents_bucket: str = Field("", description="the S3 bucket of a deployment; empty: a folder of the data directory")
+    documents_bucket: str = Field("", description="the S3 bucket of a deployment; empty: a folder in `data_dir`")
     search_url: str = Field("", description="where `search` answers; empty: in this process")
     embedding_model: str = Field("", description="for searching by meaning too; empty: by words alone")
     embedding_floor: float = Field(0.5, ge=-1, le=1, description="cosine under which a passage is not about the query")

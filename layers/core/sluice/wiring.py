@@ -31,7 +31,7 @@ from sluice.ports import (
     TokenUses,
     Upstream,
 )
-from sluice.ports_documents import Blobs, FileStore, VectorStoreStore
+from sluice.ports_documents import Blobs, FileStore, Indexes, PendingDocuments, Search, VectorStoreStore
 
 if TYPE_CHECKING:
     from sluice.adapters.jwt_tokens import Verifier
@@ -385,6 +385,29 @@ def retrieval() -> "Retrieval":
     from sluice.services.retrieve import Retrieval
 
     return Retrieval(vector_store_store(), search())
+
+
+@cache
+def pending_documents() -> PendingDocuments:
+    from sluice.adapters.document_pending import DynamoPending
+
+    return DynamoPending(settings.common().table_prefix)
+
+
+@cache
+def indexes() -> Indexes:
+    """For `ingestion` and `search` only: it wants apsw."""
+    from sluice.adapters.search.folder import FolderIndexes
+
+    return FolderIndexes(settings.common().data_dir / "documents")
+
+
+@cache
+def search() -> Search:
+    """`functions/search` of a deployment; on one machine the same service in this process."""
+    from sluice.services.search_documents import SearchDocuments
+
+    return SearchDocuments(vector_store_store(), indexes())
 
 
 def may_mail(client: str) -> "MayMail":

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any
 
 from sluice.adapters import dynamo
-from sluice.adapters.document_rows import NOT_THERE, THERE, Rows, finish, pending
+from sluice.adapters.document_rows import NOT_THERE, THERE, Rows, file_item_id, finish, gone_id, pending
 from sluice.domain.documents import File
 from sluice.domain.errors import StorageFull
 
@@ -39,7 +39,7 @@ class DynamoFiles:
                 {":size": file.size_bytes, ":one": 1, ":room": limit_bytes - file.size_bytes, ":most": MOST_FILES}
             ),
         }
-        row = self._rows.item(file.account_id, _id(file.file_id), {**asdict(file), **waiting})
+        row = self._rows.item(file.account_id, file_item_id(file.file_id), {**asdict(file), **waiting})
         try:
             self._rows.transact({"Put": {**row, "ConditionExpression": NOT_THERE}}, {"Update": held})
         except dynamo.ConditionFailed as exc:
@@ -47,15 +47,15 @@ class DynamoFiles:
                 raise StorageFull() from exc
 
     def get(self, account_id: str, file_id: str) -> File | None:
-        item = self._rows.get(account_id, _id(file_id))
+        item = self._rows.get(account_id, file_item_id(file_id))
         return _file(item) if item else None
 
     def page(self, account_id: str, *, limit: int, after_id: str | None, newest_first: bool = True) -> list[File]:
-        found = self._rows.starting(account_id, _id(""), after=after_id, newest_first=newest_first)
+        found = self._rows.starting(account_id, file_item_id(""), after=after_id, newest_first=newest_first)
         return [_file(item) for item in islice(found, limit)]
 
     def set_status(self, account_id: str, file_id: str, status: str, detail: str | None = None) -> bool:
-        return self._rows.update(account_id, _id(file_id), **finish(status=status, status_detail=detail))
+        return self._rows.update(account_id, file_item_id(file_id), **finish(status=status, status_detail=detail))
 
     def delete(self, account_id: str, file_id: str) -> bool:
         file = self.get(account_id, file_id)
@@ -65,8 +65,9 @@ class DynamoFiles:
         update = {"UpdateExpression": "ADD held_bytes :size, held_files :one", "ExpressionAttributeValues": values}
         try:
             self._rows.transact(
-                {"Delete": {**self._rows.key(account_id, _id(file_id)), "ConditionExpression": THERE}},
+                {"Delete": {**self._rows.key(account_id, file_item_id(file_id)), "ConditionExpression": THERE}},
                 {"Update": {**self._rows.key(account_id, HELD), **update}},
+                self._rows.trace(account_id, gone_id(file_id)),
             )
         except dynamo.ConditionFailed:
             return False
@@ -79,10 +80,6 @@ class DynamoFiles:
     def erase_account(self, account_id: str) -> None:
         """Vector stores too: the account's whole part of the table."""
         self._rows.erase_account(account_id)
-
-
-def _id(file_id: str) -> str:
-    return f"file#{file_id}"
 
 
 def _file(item: dict[str, Any]) -> File:

@@ -6,10 +6,14 @@
                 store#STORE             a vector store
                 in#STORE#FILE           a file in a store, with its status
                 of#FILE#STORE           the same, found from the file
+                out#STORE#FILE          a file that was in it, whose passages the index may still hold (FILE `_`: all)
+                gone#FILE               a file that was deleted, whose bytes may still be there
 
-What waits for `ingestion` carries `pending_shard` and `due` (when it began), and by them is in the index `pending`.
+What waits for `ingestion`, the traces of what is gone included, carries `pending_shard` and `due` (when it began), and
+by them is in the index `pending`.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -80,6 +84,10 @@ class Rows:
         """Errors: dynamo.ConditionFailed, which says the places."""
         dynamo.write(lambda: dynamo.client().transact_write_items(TransactItems=list(writes)))  # type: ignore[arg-type]
 
+    def trace(self, account_id: str, item_id: str) -> dict[str, Any]:
+        """A transaction's part: something is gone, and until `ingestion` has cleared up it can be found by this."""
+        return {"Put": self.item(account_id, item_id, pending(time.time_ns() // 1_000_000))}
+
     def erase_account(self, account_id: str) -> None:
         keys = dynamo.query(self.table, {"account_id": account_id}, only=("account_id", "item_id"))
         dynamo.delete_all(self.table, keys)
@@ -96,6 +104,30 @@ def _held(call: Callable[[], Any]) -> bool:
 def pending(since_ms: int) -> dict[str, str]:
     """What puts an item into the index `pending`. One shard: it takes 1,000 uploads a second."""
     return {"pending_shard": PENDING, "due": f"{since_ms:0{MOMENT_DIGITS}d}"}
+
+
+def in_id(store_id: str, file_id: str) -> str:
+    return f"in#{store_id}#{file_id}"
+
+
+def of_id(file_id: str, store_id: str) -> str:
+    return f"of#{file_id}#{store_id}"
+
+
+def out_id(store_id: str, file_id: str) -> str:
+    return f"out#{store_id}#{file_id}"
+
+
+def file_item_id(file_id: str) -> str:
+    return f"file#{file_id}"
+
+
+def gone_id(file_id: str) -> str:
+    return f"gone#{file_id}"
+
+
+def store_item_id(store_id: str) -> str:
+    return f"store#{store_id}"
 
 
 def finish(**fields: Any) -> dict[str, Any]:

@@ -10,7 +10,19 @@ from itertools import islice
 from typing import Any
 
 from sluice.adapters import dynamo
-from sluice.adapters.document_rows import NOT_THERE, THERE, Rows, finish, pending
+from sluice.adapters.document_rows import (
+    NOT_THERE,
+    THERE,
+    Rows,
+    file_item_id,
+    finish,
+    in_id,
+    of_id,
+    out_id,
+    pending,
+    store_item_id,
+)
+from sluice.domain.document_keys import WHOLE_STORE
 from sluice.domain.documents import Attachment, VectorStore
 from sluice.domain.errors import NotFound, StoreUnavailable
 
@@ -26,21 +38,28 @@ class DynamoVectorStores:
         self._rows = Rows(table_prefix)
 
     def put(self, store: VectorStore) -> None:
-        row = self._rows.item(store.account_id, _store_id(store.store_id), _fields(asdict(store)))
+        row = self._rows.item(store.account_id, store_item_id(store.store_id), _fields(asdict(store)))
         dynamo.write(lambda: dynamo.client().put_item(**row))
 
     def get(self, account_id: str, store_id: str) -> VectorStore | None:
-        item = self._rows.get(account_id, _store_id(store_id))
+        item = self._rows.get(account_id, store_item_id(store_id))
         return _store(item) if item else None
 
     def page(self, account_id: str, *, limit: int, after_id: str | None) -> list[VectorStore]:
         """Newest first."""
-        found = self._rows.starting(account_id, _store_id(""), after=after_id, newest_first=True)
+        found = self._rows.starting(account_id, store_item_id(""), after=after_id, newest_first=True)
         return [_store(item) for item in islice(found, limit)]
 
     def delete(self, account_id: str, store_id: str) -> bool:
         """The store first: from then on nothing can be attached, and what is left after a death `ingestion` clears."""
-        found = self._rows.delete(account_id, _store_id(store_id))
+        try:
+            self._rows.transact(
+                {"Delete": {**self._rows.key(account_id, store_item_id(store_id)), "ConditionExpression": THERE}},
+                self._rows.trace(account_id, out_id(store_id, WHOLE_STORE)),
+            )
+            found = True
+        except dynamo.ConditionFailed:
+            found = False
         for attachment in self.attachments(account_id, store_id):
             self.detach(account_id, store_id, attachment.file_id)
         return found
@@ -48,12 +67,17 @@ class DynamoVectorStores:
     def attach(self, attachment: Attachment) -> Attachment:
         account_id, store_id, file_id = attachment.account_id, attachment.store_id, attachment.file_id
         waiting = pending(attachment.created_ms) if attachment.status == "in_progress" else {}
-        row = self._rows.item(account_id, _in(store_id, file_id), {**_fields(asdict(attachment)), **waiting})
-        back = self._rows.item(account_id, _of(file_id, store_id), {})
+        row = self._rows.item(account_id, in_id(store_id, file_id), {**_fields(asdict(attachment)), **waiting})
+        back = self._rows.item(account_id, of_id(file_id, store_id), {})
         try:
             self._rows.transact(
-                {"ConditionCheck": {**self._rows.key(account_id, _store_id(store_id)), "ConditionExpression": THERE}},
-                {"ConditionCheck": {**self._rows.key(account_id, f"file#{file_id}"), "ConditionExpression": THERE}},
+                {
+                    "ConditionCheck": {
+                        **self._rows.key(account_id, store_item_id(store_id)),
+                        "ConditionExpression": THERE,
+                    }
+                },
+                {"ConditionCheck": {**self._rows.key(account_id, file_item_id(file_id)), "ConditionExpression": THERE}},
                 {"Put": {**row, "ConditionExpression": NOT_THERE}},
                 {"Put": back},
             )
@@ -65,14 +89,14 @@ class DynamoVectorStores:
         return attachment
 
     def attachment(self, account_id: str, store_id: str, file_id: str) -> Attachment | None:
-        item = self._rows.get(account_id, _in(store_id, file_id))
+        item = self._rows.get(account_id, in_id(store_id, file_id))
         return _attachment(item) if item else None
 
     def attachments(self, account_id: str, store_id: str) -> Iterator[Attachment]:
-        return map(_attachment, self._rows.starting(account_id, _in(store_id, "")))
+        return map(_attachment, self._rows.starting(account_id, in_id(store_id, "")))
 
     def attached(self, account_id: str, store_id: str, file_ids: Sequence[str]) -> dict[str, Attachment]:
-        names = list(dict.fromkeys(_in(store_id, file_id) for file_id in file_ids))[:MOST_ASKED]
+        names = list(dict.fromkeys(in_id(store_id, file_id) for file_id in file_ids))[:MOST_ASKED]
         found: dict[str, Attachment] = {}
         keys: Any = [self._rows.key(account_id, name)["Key"] for name in names]
         for _ in range(ATTEMPTS):
@@ -85,13 +109,14 @@ class DynamoVectorStores:
             for item in answer["Responses"].get(self._rows.table, []):
                 attachment = _attachment(dynamo.values(item))
                 found[attachment.file_id] = attachment
-            keys = answer.get("UnprocessedKeys", {}).get(self._rows.table, {}).get("Keys", [])
+            left: Any = answer.get("UnprocessedKeys", {})
+            keys = left.get(self._rows.table, {}).get("Keys", [])
         if keys:
             raise StoreUnavailable()
         return found
 
     def stores_with(self, account_id: str, file_id: str) -> list[str]:
-        return [item["item_id"].rpartition("#")[2] for item in self._rows.starting(account_id, _of(file_id, ""))]
+        return [item["item_id"].rpartition("#")[2] for item in self._rows.starting(account_id, of_id(file_id, ""))]
 
     def set_attachment(
         self,
@@ -104,29 +129,18 @@ class DynamoVectorStores:
         usage_bytes: int = 0,
     ) -> bool:
         update = finish(status=status, error=error, usage_bytes=usage_bytes)
-        return self._rows.update(account_id, _in(store_id, file_id), **update)
+        return self._rows.update(account_id, in_id(store_id, file_id), **update)
 
     def detach(self, account_id: str, store_id: str, file_id: str) -> bool:
         try:
             self._rows.transact(
-                {"Delete": {**self._rows.key(account_id, _in(store_id, file_id)), "ConditionExpression": THERE}},
-                {"Delete": self._rows.key(account_id, _of(file_id, store_id))},
+                {"Delete": {**self._rows.key(account_id, in_id(store_id, file_id)), "ConditionExpression": THERE}},
+                {"Delete": self._rows.key(account_id, of_id(file_id, store_id))},
+                self._rows.trace(account_id, out_id(store_id, file_id)),
             )
         except dynamo.ConditionFailed:
             return False
         return True
-
-
-def _store_id(store_id: str) -> str:
-    return f"store#{store_id}"
-
-
-def _in(store_id: str, file_id: str) -> str:
-    return f"in#{store_id}#{file_id}"
-
-
-def _of(file_id: str, store_id: str) -> str:
-    return f"of#{file_id}#{store_id}"
 
 
 def _fields(fields: dict[str, Any]) -> dict[str, Any]:

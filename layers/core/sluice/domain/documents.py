@@ -1,12 +1,16 @@
-"""Files that people upload, the vector stores they search, and the passages a search finds. All belong to one account."""
+"""Files that people upload, the vector stores they search, the passages a search finds. All belong to one account."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
+class Unreadable(Exception):
+    """No text can be read out of a file. The message is for its owner."""
+
+
 @dataclass(frozen=True)
 class File:
-    """One uploaded file. `status`: "uploaded", then "processed" or "error" (`status_detail` says why, for its owner)."""
+    """One uploaded file. `status`: "uploaded", then "processed" or "error" (`status_detail` tells its owner why)."""
 
     account_id: str
     file_id: str

@@ -1,0 +1,163 @@
+"""The queue of a local run's uploads: calls `functions/ingestion` with each event of the spool, as SQS does on AWS.
+
+An event is a file, removed after the handler returned well: at least once, whatever is killed when. What keeps failing
+is put aside after so many tries; tries are counted in the name, before each, so that a crash counts as one.
+"""
+
+import logging
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from infra.local.config import data_dir
+from infra.local.handlers import Handler, load
+from sluice.adapters.blobs_folder import SPOOL
+from sluice.http.logging import configure
+
+log = logging.getLogger("sluice.ingestion")
+
+WORKERS = 2
+POLL_SECONDS = 0.1
+SWEEP_EVERY_SECONDS = 60.0
+MAX_TRIES = 8
+FIRST_BACKOFF_SECONDS = 0.5
+LONGEST_BACKOFF_SECONDS = 30.0
+STOP_SECONDS = 0.8
+DEAD = "dead-letters"
+
+
+class Spool:
+    """The events that wait, oldest first, each given to one worker at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._taken: set[str] = set()
+        self._not_before: dict[str, float] = {}
+
+    def take(self) -> Path | None:
+        """The oldest that nobody has, renamed to one more try."""
+        with self._lock:
+            for path in sorted(self._folder.glob("*.json")):
+                stem = path.name.split(".")[0]
+                if stem not in self._taken and self._not_before.get(stem, 0.0) <= time.monotonic():
+                    self._taken.add(stem)
+                    return self._counted(path)
+        return None
+
+    def _counted(self, path: Path) -> Path:
+        counted = path.with_name(f"{path.name.split('.')[0]}.{tries(path) + 1}.json")
+        return path.rename(counted)
+
+    def done(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        self._release(path, 0.0)
+
+    def again(self, path: Path) -> None:
+        """Later; what was tried too often is put aside, and the sweep says of its file that it failed."""
+        if tries(path) >= MAX_TRIES:
+            (self._folder / DEAD).mkdir(mode=0o700, exist_ok=True)
+            path.rename(self._folder / DEAD / path.name)
+            log.error("event %s given up after %d tries", path.name, MAX_TRIES)
+            self._release(path, 0.0)
+        else:
+            self._release(path, min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** tries(path)))
+
+    def _release(self, path: Path, seconds: float) -> None:
+        stem = path.name.split(".")[0]
+        with self._lock:
+            self._taken.discard(stem)
+            self._not_before.pop(stem, None)
+            if seconds:
+                self._not_before[stem] = time.monotonic() + seconds
+
+
+def tries(path: Path) -> int:
+    """`STEM.json` → 0, `STEM.3.json` → 3."""
+    parts = path.name.split(".")
+    return int(parts[1]) if len(parts) == 3 and parts[1].isdigit() else 0
+
+
+def message(path: Path) -> dict[str, Any]:
+    """One SQS message with the S3 event as its body."""
+    stem = path.name.split(".")[0]
+    return {
+        "messageId": stem,
+        "receiptHandle": stem,
+        "body": path.read_text(),
+        "attributes": {"ApproximateReceiveCount": str(tries(path))},
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+    }
+
+
+def work(spool: Spool, handler: Handler, stopping: threading.Event) -> None:
+    while not stopping.is_set():
+        if not step(spool, handler):
+            stopping.wait(POLL_SECONDS)
+
+
+def step(spool: Spool, handler: Handler) -> bool:
+    """One event; False when there is none."""
+    path = spool.take()
+    if path is None:
+        return False
+    try:
+        answer = handler({"Records": [message(path)]}, None)
+        failed = bool((answer or {}).get("batchItemFailures"))
+    except Exception:
+        log.exception("the handler failed")
+        failed = True
+    (spool.again if failed else spool.done)(path)
+    return True
+
+
+def sweep(handler: Handler, stopping: threading.Event) -> None:
+    """As EventBridge does on AWS; the first at once, for what the last run left."""
+    while True:
+        try:
+            handler({"source": "aws.events", "detail-type": "Scheduled Event"}, None)
+        except Exception:
+            log.warning("not swept, again in %.0f s", SWEEP_EVERY_SECONDS, exc_info=True)
+        if stopping.wait(SWEEP_EVERY_SECONDS):
+            return
+
+
+def start(stopping: threading.Event, folder: Path, handler: Handler) -> list[threading.Thread]:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    clear_drafts(folder)
+    spool = Spool(folder)
+    threads = [threading.Thread(target=work, args=(spool, handler, stopping), daemon=True) for _ in range(WORKERS)]
+    threads.append(threading.Thread(target=sweep, args=(handler, stopping), daemon=True))
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def clear_drafts(folder: Path) -> None:
+    """Of writers that died: an hour old, none of them is still being written."""
+    for draft in folder.glob("*.part"):
+        with suppress(OSError):
+            if time.time() - draft.stat().st_mtime > 3600:
+                draft.unlink()
+
+
+def main() -> None:
+    configure()
+    stopping, told = threading.Event(), os.pipe()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os.write(told[1], b"!"))  # a handler must take no lock
+    threads = start(stopping, data_dir() / SPOOL, load("functions.ingestion"))
+    os.read(told[0], 1)
+    stopping.set()
+    for thread in threads:
+        thread.join(STOP_SECONDS)
+    os._exit(0)  # what is cut off was not removed from the spool, and comes again
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""One vector store's index: an SQLite database with a full-text table, opened for one piece of work (docs/adr/0070).
+
+A database holds one store of one account, so no query, whatever it says, can reach another's text. Terms are made by
+`terms.py` and joined by spaces; FTS5's plainest tokenizer takes them apart again. The full-text table keeps no copy of
+the text. Everything about one file changes in one transaction.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from sluice.domain.errors import SearchUnavailable
+
+SCHEMA = 1
+BUSY_MS = 10_000
+TABLES = """
+CREATE TABLE IF NOT EXISTS files (file_id TEXT PRIMARY KEY, filename TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS chunks (
+    id INTEGER PRIMARY KEY, file_id TEXT NOT NULL, position INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL,
+    signs BLOB, vector BLOB, UNIQUE (file_id, position)
+);
+CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(
+    title, text, content='', contentless_delete=1, tokenize='ascii', columnsize=1
+);
+CREATE VIRTUAL TABLE IF NOT EXISTS vocabulary USING fts5vocab(words, 'row');
+"""
+
+
+@contextmanager
+def opened(path: Path, *, shared: bool) -> Iterator[apsw.Connection]:
+    """`shared`: others read and write the same file now (one machine); else it is a private copy.
+
+    Errors: SearchUnavailable for whatever the database refuses.
+    """
+    try:
+        connection = apsw.Connection(str(path))
+        try:
+            connection.setbusytimeout(BUSY_MS)
+            if shared:
+                connection.pragma("journal_mode", "wal")
+            else:
+                connection.pragma("synchronous", "off")
+            yield connection
+        finally:
+            connection.close()
+    except apsw.Error as exc:
+        raise SearchUnavailable() from exc
+
+
+def prepare(connection: apsw.Connection) -> None:
+    if connection.pragma("user_version") != SCHEMA:
+        with connection:
+            connection.execute(TABLES)
+            connection.pragma("user_version", SCHEMA)
+
+
+def is_prepared(connection: apsw.Connection) -> bool:
+    return bool(connection.pragma("user_version") == SCHEMA)
+
+
+def rows(connection: apsw.Connection, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    return list(connection.execute(sql, values))
+
+
+def count(connection: apsw.Connection) -> int:
+    return int(rows(connection, "SELECT count(*) FROM chunks")[0][0])
+
+
+class Weights:
+    """How much a term tells: those that few passages hold, more. One that none holds tells most.
+
+    BM25's own inverse frequency, as if there were ABSENT more passages without it: in a store of one passage a word
+    that is there must not be worth nothing beside one that is not.
+    """
+
+    ABSENT = 50
+
+    def __init__(self, connection: apsw.Connection, terms: Sequence[str]) -> None:
+        self.passages = count(connection)
+        self.found = {
+            term: int(rows(connection, "SELECT coalesce(max(doc), 0) FROM vocabulary WHERE term = ?", (term,))[0][0])
+            for term in terms
+        }
+
+    def of(self, term: str) -> float:
+        found = self.found[term]
+        return math.log(1 + (self.passages + self.ABSENT - found + 0.5) / (found + 0.5))

@@ -1,0 +1,57 @@
+"""Words that say nothing of what a text is about: left out of queries, so that AND asks for the others only.
+
+English: the usual list and the words questions are made of. Japanese: what is written in hiragana around the content
+words, and the kanji of asking. Chinese: particles, pronouns and question words, at which a run of characters is cut.
+"""
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+ENGLISH = frozenset(
+    _words("""
+a about after again all also am an and another any anybody anyone anything are as at be because been before being
+both but by can cannot could did do does doing done down each either else ever every everyone few find for from further
+get gets give given go goes got had has have having he help her here hers him his how however i if in into is it its
+itself just know let like ll many may me might mine more most much must my need no nor not now of off often on once one
+only onto or other our ours out over own per please possible re s same say says shall she should show so some somebody
+someone something such sure t take takes tell than that the their theirs them then there these they thing things this
+those though through to too under until up upon us use used using ve very want was way we were what whatever when where
+whether which while who whole whom whose why will with within without would yes you your yours
+""")
+)
+
+# Longest first is how they are taken out of a run of hiragana, over and over.
+HIRAGANA = tuple(
+    sorted(
+        _words("""
+ありますか ありません あります あれば あって ある あの あなた いますか いません います いつまで いつから いつ
+いくつ いくら いう いった いて いない いる うち および おり おりますか おります かかりますか かかります
+かけて から かどうか から ください くだされば くる けれど けど こちら この これ ここ こと ごと される されて
+された されます されますか され させる させて しますか します しました しません して しなければ しない した
+すべき すべて すれば する ずつ せん そう その それ そこ それぞれ たい たら だけ だれ だった だ たち ため
+ちょうど ついて つき つ っ て で でき できます できますか できません できる できない です ですか でした
+でしょうか でしょう でも では とき ところ として との とは と どう どうやって どうすれば どうしたら どうなる
+どうなりますか どこ どの どれ どちら どなた どんな どのように どのくらい どれくらい どうして なぜ なに なん
+ながら なければ なら ならない なります なりますか なる なった なって など なの な に について によって により
+にて には にも の のか のです のでしょうか ので のに のは は ば へ べき ほど ほか まで まえ ました まし ます
+ますか ません また または まだ も もし もっと もの もらう もらえる もらえます もらえますか もらえ や やすい やり
+よう ように ような より よる よい よろしい られる られます られますか られ らい れる れます れますか れば わかる
+わかります わけ を ん お ご か が く き し す せ た め り る れ ろ い う え
+"""),
+        key=len,
+        reverse=True,
+    )
+)
+
+KANJI_OF_ASKING = (
+    "何時間|何時|何日間|何日|何分|何人|何回|何年|何月|何円|何個|何歳|何度|何番|何階|何曜日|何名|何冊|何杯|何か|何"
+    "|誰|教|場合|方法|必要|可能|場所|理由|時間帯|下|頂|致|際|時|為|事|物|者|方"
+)
+
+CHINESE = (
+    "什么时候|什么|怎么样|怎么|怎样|如何|哪里|哪儿|哪些|哪个|哪|为什么|多少|多久|多长时间|多长|多大|几|谁|是否|是不是|有没有|能不能"
+    "|可不可以|可以|可否|能否|需要|应该|我们|你们|他们|她们|我|你|您|他|她|它|这个|那个|这些|那些|这|那|的|了|着|吗|呢|吧|啊|是|在|和|与|及"
+    "|或|把|被|就|都|也|还|要|会|能|从|到|对|于|为|以|请问|请|之|其|所|個|個|吗|个|哪裡|什麼|怎麼|為什麼|多長|嗎|這|們"
+)

@@ -1,0 +1,110 @@
+"""A document's text as its parser gives it, and how it is cut into passages: by structure first, then by size.
+
+A passage lies within one section. It carries the headings above it, so that it can be understood and found alone.
+Sizes are in tokens as `tokens` estimates them: the model that will read a passage is not known here.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+TARGET_TOKENS = 320
+OVERLAP_TOKENS = 48
+CHARACTERS_A_TOKEN = 4
+LONGEST = (TARGET_TOKENS + 1) * CHARACTERS_A_TOKEN
+HEADING_LEVELS = 6
+MOST_HEADING_CHARACTERS = 200
+WIDE = re.compile(r"[\u1100-\u11ff\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+# Sentences end at these, their closing quotes included; lines do, too.
+SENTENCE = re.compile(r"[^\n.!?。！？]*(?:[.!?。！？]+[)\]」』”\"']*(?=\s|$|[^\x00-\x7f])|[.!?。！？]+|\n+|$)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A paragraph (`level` 0) or a heading (1 to 6) of a document."""
+
+    level: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One passage: the headings above it, outermost first, and its text."""
+
+    title: str
+    text: str
+
+
+def tokens(text: str) -> int:
+    """An estimate: one for each wide character (Japanese, Chinese, Korean), one for each four others."""
+    wide = len(WIDE.findall(text))
+    return wide + -(-(len(text) - wide) // CHARACTERS_A_TOKEN)
+
+
+def cut(blocks: Sequence[Block]) -> Iterator[Cut]:
+    """The passages of a document, in its order. A document of headings only is one of its headings' texts."""
+    path: list[Block] = []
+    section: list[str] = []
+    found = False
+    for block in [*blocks, Block(1, "")]:
+        if not block.level:
+            section.append(block.text)
+            continue
+        title = " › ".join(heading.text for heading in path)
+        for text in _pieces(section):
+            found = True
+            yield Cut(title, text)
+        section = []
+        path = [heading for heading in path if heading.level < block.level]
+        path.append(Block(block.level, block.text[:MOST_HEADING_CHARACTERS]))
+    if not found:
+        headings = "\n".join(block.text for block in blocks)
+        for text in _pieces([headings]):
+            yield Cut("", text)
+
+
+def _pieces(paragraphs: Sequence[str]) -> Iterator[str]:
+    """Whole sentences up to the target; each next piece begins with the last sentences of the one before."""
+    held: list[tuple[str, int]] = []
+    size, fresh = 0, False
+    for sentence in _sentences("\n".join(paragraphs)):
+        weight = tokens(sentence) if sentence.strip() else 0
+        if fresh and size + weight > TARGET_TOKENS:
+            yield _joined(held)
+            held, size, fresh = *_tail(held), False
+        held.append((sentence, weight))
+        size, fresh = size + weight, fresh or weight > 0
+    if fresh and _joined(held):
+        yield _joined(held)
+
+
+def _joined(held: Sequence[tuple[str, int]]) -> str:
+    return "".join(sentence for sentence, _ in held).strip()
+
+
+def _tail(held: Sequence[tuple[str, int]]) -> tuple[list[tuple[str, int]], int]:
+    size, start = 0, len(held)
+    while start > 0 and size + held[start - 1][1] <= OVERLAP_TOKENS:
+        start -= 1
+        size += held[start][1]
+    return list(held[start:]), size
+
+
+def _sentences(text: str) -> Iterator[str]:
+    """One that is longer than a passage is cut, at a space where there is one. What is between them comes, too."""
+    for match in SENTENCE.finditer(text):
+        start, end = match.span()
+        while end - start > TARGET_TOKENS and tokens(text[start : min(end, start + LONGEST)]) > TARGET_TOKENS:
+            length = _fitting(text[start : min(end, start + LONGEST)])
+            yield text[start : start + length]
+            start += length
+        if start < end:
+            yield text[start:end]
+
+
+def _fitting(sentence: str) -> int:
+    head = sentence
+    while (size := tokens(head)) > TARGET_TOKENS:
+        head = head[: max(1, len(head) * TARGET_TOKENS // size)]
+    space = head.rfind(" ", len(head) // 2)
+    return space + 1 if space > 0 else len(head)

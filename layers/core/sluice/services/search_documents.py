@@ -1,0 +1,45 @@
+"""A search in an account's vector stores. What an index finds is held against the tables before it is shown.
+
+So a file that was detached or deleted is found no more from that moment on, whatever its index still holds.
+"""
+
+from dataclasses import dataclass, replace
+
+from sluice.domain.documents import Passage
+from sluice.domain.uploads import STORE, is_id
+from sluice.ports_documents import Indexes, SearchAsk, VectorStoreStore
+
+MOST_PASSAGES = 50
+MORE_THAN_ASKED = 2  # some may turn out to be detached
+LONGEST_QUERY = 4_096
+
+
+@dataclass(frozen=True)
+class SearchDocuments:
+    """`sluice.ports_documents.Search`. Errors: SearchUnavailable, StoreUnavailable."""
+
+    stores: VectorStoreStore
+    indexes: Indexes
+
+    def search(self, ask: SearchAsk) -> list[Passage]:
+        limit = min(max(ask.top_k, 1), MOST_PASSAGES)
+        found: list[Passage] = []
+        for store_id in dict.fromkeys(ask.store_ids):
+            found += self._in_store(ask.account_id, store_id, ask.query[:LONGEST_QUERY], limit)
+        found.sort(key=lambda passage: -passage.score)
+        return _without_doubles(found)[:limit]
+
+    def _in_store(self, account_id: str, store_id: str, query: str, limit: int) -> list[Passage]:
+        if not is_id(STORE, store_id):
+            return []  # no store's, and no name to look for a file by
+        hits = self.indexes.find(account_id, store_id, query, limit * MORE_THAN_ASKED)
+        there = self.stores.attached(account_id, store_id, [hit.file_id for hit in hits])
+        return [replace(hit, attributes=there[hit.file_id].attributes) for hit in hits if hit.file_id in there]
+
+
+def _without_doubles(passages: list[Passage]) -> list[Passage]:
+    """One file may be in several of the stores."""
+    once: dict[tuple[str, int], Passage] = {}
+    for passage in passages:
+        once.setdefault((passage.file_id, passage.position), passage)
+    return list(once.values())
