@@ -20,6 +20,7 @@ BLUEPRINTS = (
     ("functions.tokens.app", "blueprint"),
     ("functions.chats.app", "blueprint"),
     ("functions.gateway.app", "blueprint"),
+    ("functions.files.app", "blueprint"),
     ("functions.admin.app", "blueprint"),
     ("functions.web.app", "blueprint"),
     ("infra.local.metrics", "blueprint"),

@@ -1,6 +1,7 @@
 """`running`: every public blueprint in one process, on a real store, with somebody logged in and an API token."""
 
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -76,8 +77,20 @@ def running(place: Place) -> Running:
     assert sessions is not None
     ids = {"token_id": issued["id"], "session_id": sessions["data"][0]["id"], "name": "demo"}
     ids["user_id"] = world.account().account_id
+    ids |= _documents(account.account_id)
     place.upstream.down = False
     return Running(place.app, place.upstream, session, {"Authorization": f"Bearer {issued['token']}"}, ids)
+
+
+def _documents(account_id: str) -> dict[str, str]:
+    """A file in a vector store, which were attached as a batch."""
+    from sluice import wiring
+
+    now_ms = time.time_ns() // 1_000_000
+    file = wiring.files().upload(account_id, "tea.txt", "assistants", b"Tea is a plant.", now_ms)
+    store = wiring.vector_stores().create(account_id, "papers", {}, now_ms)
+    batch = wiring.vector_stores().attach_batch(account_id, store.store_id, [(file.file_id, {})], now_ms)
+    return {"file_id": file.file_id, "vector_store_id": store.store_id, "batch_id": batch.batch_id}
 
 
 def _raise_limits(prefix: str, account_id: str) -> None:

@@ -9,7 +9,15 @@ from sluice.domain.leases import Lease
 Item = Mapping[str, Any]
 
 # Endpoint and stream flag of a lease in one or two letters.
-ENDPOINT_LETTERS = {"chat.completions": "c", "completions": "t", "embeddings": "e", "responses": "r", "chats": "p"}
+ENDPOINT_LETTERS = {
+    "chat.completions": "c",
+    "completions": "t",
+    "embeddings": "e",
+    "responses": "r",
+    "chats": "p",
+    "files": "f",
+    "vector_stores": "v",
+}
 LETTER_ENDPOINTS = {letter: endpoint for endpoint, letter in ENDPOINT_LETTERS.items()}
 
 

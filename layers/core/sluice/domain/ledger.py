@@ -17,7 +17,7 @@ class LedgerRecord:
     request_id: str
     token_id: str
     model: str
-    endpoint: str  # "chat.completions", "completions", "embeddings", "responses"
+    endpoint: str  # "chat.completions", "completions", "embeddings", "responses", "chats", "files", "vector_stores"
     stream: bool
     status: int
     prompt_tokens: int

@@ -19,5 +19,5 @@ def wsgi(blueprint: Blueprint) -> Callable[[Any, Any], Any]:
     logging.configure()
     app = create_app([blueprint], https=settings.common().https)
     metrics.install(app, wiring.metrics())
-    handler: Callable[[Any, Any], Any] = make_lambda_handler(app)
+    handler: Callable[[Any, Any], Any] = make_lambda_handler(app, binary_support=True)  # base64 for what is no text
     return handler

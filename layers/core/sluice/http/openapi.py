@@ -27,6 +27,7 @@ TAGS = {
     "Account": "One's own profile and sessions.",
     "API tokens": "What a program calls `/v1` with. They live as long as their maker chose, or until revoked.",
     "Gateway": "OpenAI-compatible: give its SDK this server's `/v1` as `base_url` and an API token as the key.",
+    "Files": "One's own documents: uploaded, put into vector stores, searched. API tokens need the scope `files`.",
     "Chats": "The playground's conversations, kept for their owner.",
     "Usage": "What was used, exactly, and every request of one's own.",
     "Admin": "For accounts with role `admin` only. The first one is made by `sluice admin create`.",
@@ -176,7 +177,8 @@ def _described(route: Route, schemas: dict[SchemaKey, dict[str, Any]], definitio
         content: dict[str, Any] = {"schema": schemas[body, "validation"]}
         if route.operation_id in EXAMPLES:
             content["example"] = EXAMPLES[route.operation_id]
-        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+        media_type = getattr(body, "media_type", "application/json")
+        described["requestBody"] = {"required": True, "content": {media_type: content}}
     answers = {str(status): _answer(route, status, answer, schemas) for status, answer in operation.answers.items()}
     failures = responses(kinds_of(operation, route.method), openai=route.openai)
     described["responses"] = answers | failures

@@ -67,7 +67,7 @@ def operation(
                 arguments["caller"] = require_session(admin=auth is Auth.ADMIN, leaving=auth is Auth.LEAVING)
             if body is not None:
                 arguments["body"] = parse_body(body)
-            if query is not None:
+            if query is not None and auth is not Auth.API_TOKEN:  # there the view asks first who calls
                 arguments["query"] = validated(query, request.args.to_dict())
             return _respond(view(**arguments), first_status)
 

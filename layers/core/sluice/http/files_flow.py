@@ -1,0 +1,124 @@
+"""What the routes of files and vector stores do: who asks, admit what is no GET or DELETE, call the service, render."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from flask import Response, g, request
+from pydantic import BaseModel
+from werkzeug.formparser import FormDataParser
+
+from sluice import wiring
+from sluice.domain import errors
+from sluice.domain.documents import Attachment
+from sluice.domain.tokens import Claims
+from sluice.domain.uploads import MAX_FILE_BYTES, MIB
+from sluice.http.gateway_flow import authenticate
+from sluice.http.models_files import AttachmentsQuery, Purpose
+from sluice.http.operation import parse_body, validated
+
+Model = TypeVar("Model", bound=BaseModel)
+SCOPE = "files"
+FORM_BYTES = 64 * 1024  # what a form may have around its file
+MAX_PARTS = 20
+
+
+def now_ms() -> int:
+    return wiring.gateway().clock() // 1_000_000
+
+
+def reader() -> str:
+    """Whose documents are asked for. A GET or DELETE takes nothing from the limits: what is one's own can always be
+    looked at and taken away. Errors: InvalidApiToken, InsufficientScope, AccountSuspended."""
+    claims = authenticate(SCOPE)
+    wiring.gateway().caller(claims)
+    return claims.account_id
+
+
+def asked(model: type[Model]) -> tuple[str, Model]:
+    """The account and the query, in the order in which they are refused."""
+    claims = authenticate(SCOPE)
+    with wiring.gateway().welcome(claims):
+        query = validated(model, request.args.to_dict())
+    wiring.gateway().caller(claims)
+    return claims.account_id, query
+
+
+def told(model: type[Model]) -> tuple[Claims, Model]:
+    """Who sent which JSON. Nothing is counted yet."""
+    claims = authenticate(SCOPE)
+    with wiring.gateway().welcome(claims):
+        return claims, parse_body(model)
+
+
+@contextmanager
+def admitted(claims: Claims, endpoint: str) -> Iterator[str]:
+    """→ the account. One admission and one ledger record, of no tokens."""
+    g.rate_account = claims.account_id
+    with wiring.gateway().counted(claims, g.server_request_id, endpoint):
+        yield claims.account_id
+
+
+def uploaded() -> tuple[Claims, str, str, bytes]:
+    """Who sent the form, and of its file name, purpose and bytes. Errors: RequestTooLarge, UnsupportedMediaType,
+    ValidationFailed."""
+    claims = authenticate(SCOPE)
+    with wiring.gateway().welcome(claims):
+        return claims, *_form()
+
+
+def _form() -> tuple[str, str, bytes]:
+    request.max_content_length = MAX_FILE_BYTES + FORM_BYTES
+    if request.mimetype != "multipart/form-data":
+        raise errors.UnsupportedMediaType("The request must be multipart/form-data, with file and purpose.")
+    parser = FormDataParser(stream_factory=_in_memory, max_form_parts=MAX_PARTS)
+    _, form, files = parser.parse(request.stream, request.mimetype, request.content_length, request.mimetype_params)
+    sent, fields = files.get("file"), form.to_dict()
+    if sent is None:
+        raise errors.ValidationFailed((errors.FieldProblem("file", "Field required: a file with a name."),))
+    if any(name.startswith("expires_after") for name in fields):
+        raise errors.ValidationFailed((errors.FieldProblem("expires_after", "Not supported."),))
+    purpose = validated(Purpose, fields).purpose
+    body = sent.stream.read(MAX_FILE_BYTES + 1)
+    if len(body) > MAX_FILE_BYTES:
+        raise errors.RequestTooLarge(f"A file may have {MAX_FILE_BYTES // MIB} MiB at most.")
+    return sent.filename or "", str(purpose), body
+
+
+def _in_memory(
+    total_content_length: int | None,
+    content_type: str | None,
+    filename: str | None,
+    content_length: int | None = None,
+) -> BytesIO:
+    """Since it is small: what people upload lies in no temporary file."""
+    return BytesIO()
+
+
+def download(filename: str, body: bytes) -> Response:
+    """An attachment of no particular kind: what people upload is never shown by a browser as a page of ours."""
+    response = Response(body, mimetype="application/octet-stream")
+    response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
+    return response
+
+
+def window(found: Sequence[Attachment], query: AttachmentsQuery) -> tuple[list[Attachment], bool]:
+    """The page of a list that is there as a whole, newest first. → the page, and whether there are more."""
+    ordered = list(found) if query.order == "desc" else list(found)[::-1]
+    ids = [one.file_id for one in ordered]
+    start = (ids.index(query.after) + 1 if query.after in ids else len(ids)) if query.after else 0
+    end = (ids.index(query.before) if query.before in ids else len(ids)) if query.before else len(ids)
+    kept = [one for one in ordered[start:end] if query.filter in (None, one.status)]
+    return kept[: query.limit], len(kept) > query.limit
+
+
+def merged(found: Sequence[Sequence[Any]], limit: int) -> list[Any]:
+    """Results of several queries: the best of each in turn, each passage once."""
+    kept: dict[tuple[str, int], Any] = {}
+    for rank in range(max(map(len, found), default=0)):
+        for one in found:
+            if rank < len(one):
+                kept.setdefault((one[rank].file_id, one[rank].position), one[rank])
+    return list(kept.values())[:limit]

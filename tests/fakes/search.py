@@ -1,0 +1,41 @@
+"""A search over the words of what was uploaded: no index, no ranking to speak of, but the same promises."""
+
+from dataclasses import dataclass, field
+
+from sluice.domain import document_keys as keys
+from sluice.domain.documents import Passage
+from sluice.domain.errors import SearchUnavailable
+from sluice.ports_documents import Blobs, FileStore, SearchAsk, VectorStoreStore
+
+
+@dataclass
+class FakeSearch:
+    """Each paragraph of each attached file is a passage; it is found when it holds a word of the query of four letters
+    or more. `extra` is given out as well, whoever asks: what a broken index might do."""
+
+    files: FileStore
+    stores: VectorStoreStore
+    blobs: Blobs
+    down: bool = False
+    asked: list[SearchAsk] = field(default_factory=list)
+    extra: list[Passage] = field(default_factory=list)
+
+    def search(self, ask: SearchAsk) -> list[Passage]:
+        self.asked.append(ask)
+        if self.down:
+            raise SearchUnavailable()
+        words = {word.strip("?.,!").lower() for word in ask.query.split()}
+        wanted = {word for word in words if len(word) >= 4}
+        found = [passage for store_id in ask.store_ids for passage in self._in(ask.account_id, store_id, wanted)]
+        return sorted([*found, *self.extra], key=lambda passage: -passage.score)[: ask.top_k]
+
+    def _in(self, account_id: str, store_id: str, wanted: set[str]) -> list[Passage]:
+        found = []
+        for attachment in self.stores.attachments(account_id, store_id):
+            file = self.files.get(account_id, attachment.file_id)
+            body = self.blobs.get(keys.file_key(account_id, attachment.file_id)) or b""
+            for position, text in enumerate(body.decode(errors="replace").split("\n\n")):
+                score = float(sum(word in text.lower() for word in wanted))
+                if file is not None and score:
+                    found.append(Passage(store_id, file.file_id, file.filename, position, text, score))
+        return found
