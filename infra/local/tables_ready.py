@@ -1,33 +1,43 @@
-"""The store's tables, made where absent. A plain request asks first: the AWS SDK takes half a second to import."""
+"""The store's tables and items, brought to this version where they are not of it (docs/adr/0056-migrations.md).
+
+A plain request asks the store for its record first: the AWS SDK takes half a second to import, and mostly there is
+nothing to do.
+"""
 
 import json
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from typing import Any
 
 from infra.local.errors import LaunchError
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def ensure(store_url: str, prefix: str, embedded: bool, seconds: float) -> list[str]:
-    """Names of the tables it had to make. Raises LaunchError when the store does not answer in `seconds`."""
-    if embedded and _missing(_listed(store_url, seconds), prefix) == set():
-        return []
-    return _create(store_url, prefix)
+def ensure(store_url: str, prefix: str, embedded: bool, seconds: float, say: Callable[[str], None]) -> None:
+    """Raises LaunchError: the store does not answer in `seconds`, or a newer version wrote it."""
+    if embedded and _is_current(_record(store_url, prefix, seconds)):
+        return
+    _bring_up_to_date(store_url, prefix, say)
 
 
-def _missing(there: set[str], prefix: str) -> set[str]:
-    from sluice.adapters.tables import TABLES
+def _is_current(item: dict[str, Any]) -> bool:
+    from infra.migrations import record
 
-    return {prefix + table.name for table in TABLES} - there
+    return record.parse(item).is_current
 
 
-def _listed(store_url: str, seconds: float) -> set[str]:
-    """The embedded store checks no signature, but wants to see one."""
+def _record(store_url: str, prefix: str, seconds: float) -> dict[str, Any]:
+    """The store's record in DynamoDB's form; empty where there is none, or no table yet."""
+    from infra.migrations.record import KEY
+
+    body = json.dumps({"TableName": prefix + "accounts", "Key": {"pk": {"S": KEY}}, "ConsistentRead": True}).encode()
+    # The embedded store checks no signature, but wants to see one.
     headers = {
         "Content-Type": "application/x-amz-json-1.0",
-        "X-Amz-Target": "DynamoDB_20120810.ListTables",
+        "X-Amz-Target": "DynamoDB_20120810.GetItem",
         "X-Amz-Date": "20260101T000000Z",
         "Authorization": "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, "
         "SignedHeaders=host, Signature=0",
@@ -35,24 +45,36 @@ def _listed(store_url: str, seconds: float) -> set[str]:
     until = time.monotonic() + seconds
     while True:
         try:
-            with DIRECT.open(urllib.request.Request(store_url, b"{}", headers), timeout=2) as answer:
-                return set(json.load(answer)["TableNames"])
-        except (urllib.error.URLError, OSError, ValueError, KeyError) as exc:
-            if time.monotonic() > until:
-                raise LaunchError(f"the store does not answer at {store_url}: {exc}") from exc
-            time.sleep(0.02)
+            with DIRECT.open(urllib.request.Request(store_url, body, headers), timeout=2) as answer:
+                return dict(json.load(answer).get("Item", {}))
+        except urllib.error.HTTPError as exc:
+            with exc:
+                if exc.code == 400:  # ResourceNotFoundException: a new store
+                    return {}
+            problem: Exception = exc
+        except (OSError, ValueError) as exc:
+            problem = exc
+        if time.monotonic() > until:
+            raise LaunchError(f"the store does not answer at {store_url}: {problem}") from problem
+        time.sleep(0.02)
 
 
-def _create(store_url: str, prefix: str) -> list[str]:
-    from botocore.config import Config
+def _bring_up_to_date(store_url: str, prefix: str, say: Callable[[str], None]) -> None:
     from botocore.exceptions import BotoCoreError, ClientError
-    from botocore.session import get_session
 
-    from sluice.adapters.tables import create_missing
+    from infra.migrations.connection import connect
+    from infra.migrations.record import NewerStore
+    from infra.migrations.run import migrate
+    from infra.migrations.structure import WrongTable
 
-    patience = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 3})
     try:
-        client = get_session().create_client("dynamodb", endpoint_url=store_url, config=patience)
-        return create_missing(client, prefix)  # type: ignore[arg-type]
+        outcome = migrate(connect(store_url), prefix)
+    except (NewerStore, WrongTable) as exc:
+        raise LaunchError(str(exc)) from exc
     except (BotoCoreError, ClientError) as exc:
         raise LaunchError(f"the tables cannot be made at {store_url}: {exc}") from exc
+    if outcome.is_new:
+        say(f"made {len(outcome.added_tables)} tables in a new store")
+    elif outcome.added or outcome.items:
+        done = f"{outcome.items} items changed, {len(outcome.added)} tables or indexes added"
+        say(f"brought the store from schema {outcome.from_version} to {outcome.to_version}: {done}")

@@ -156,7 +156,7 @@ def test_a_new_grant_holds_what_admission_reads_and_nothing_else() -> None:
         "period_tokens": 0,
         "blocked_until": 0,
         "block_seconds": 0,
-        "schema": 1,
+        "schema": 2,
     }
 
 

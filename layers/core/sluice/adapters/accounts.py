@@ -27,6 +27,7 @@ IS_ACCOUNT = "attribute_exists(email_key)"
 HOLDS_QUERY = "contains(email_key, :folded) OR contains(#name, :query) OR pk = :query"
 
 DELETIONS = "deletions"  # the key of one item: an attribute for each account on its way out
+DELETIONS_SCHEMA = 1
 SCAN_ITEMS = 500
 
 
@@ -273,9 +274,9 @@ class DynamoAccounts:
         noted = {
             "TableName": self._accounts,
             "Key": dynamo.item({"pk": DELETIONS}),
-            "UpdateExpression": "SET #account = :now_ms",
-            "ExpressionAttributeNames": {"#account": account_id},
-            "ExpressionAttributeValues": dynamo.item({":now_ms": now_ms}),
+            "UpdateExpression": "SET #account = :now_ms, #schema = :schema",
+            "ExpressionAttributeNames": {"#account": account_id, "#schema": "schema"},
+            "ExpressionAttributeValues": dynamo.item({":now_ms": now_ms, ":schema": DELETIONS_SCHEMA}),
         }
         try:
             self._transact({"Update": leaving}, {"Update": noted})
@@ -304,7 +305,7 @@ class DynamoAccounts:
             return  # another deletion of it was faster
 
     def deletions(self) -> dict[str, int]:
-        return {name: at_ms for name, at_ms in self._read(DELETIONS).items() if name != "pk"}
+        return {name: at_ms for name, at_ms in self._read(DELETIONS).items() if name not in ("pk", "schema")}
 
     def forget_deletion(self, account_id: str) -> None:
         dynamo.write(

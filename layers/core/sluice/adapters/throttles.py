@@ -11,23 +11,26 @@ from sluice.adapters import dynamo
 from sluice.domain.errors import TooManyAttempts
 from sluice.domain.throttles import GOOD_HISTORY_MS, Counter, Policy, refused
 
+SCHEMA = 1
 ATTEMPTS = 4  # guesses: the first, the truth, and twice more where others changed it meanwhile
 
 # Nothing is known, or what is known is recent and leaves free attempts: add one.
 IS_FREE = "attribute_not_exists(throttle_key) OR (#count < :last_free AND last_ms > :stale_ms)"
-ADD_ONE = "SET #count = if_not_exists(#count, :none) + :one, last_ms = :now_ms, ttl_s = :ttl_s"
+ADD_ONE = "SET #count = if_not_exists(#count, :none) + :one, last_ms = :now_ms, ttl_s = :ttl_s, #schema = :schema"
 IS_NEW = "attribute_not_exists(throttle_key)"
 # All is so old that it is forgotten: start again (a good history is older than that, and stays).
 IS_STALE = "last_ms <= :stale_ms"
-START_AGAIN = "SET #count = :one, last_ms = :now_ms, ttl_s = :ttl_s, not_before_ms = :not_before_ms"
+START_AGAIN = "SET #count = :one, last_ms = :now_ms, ttl_s = :ttl_s, not_before_ms = :not_before_ms, #schema = :schema"
 # The free ones are used up; the wait is over; and of several that waited, the first to come is let in.
 MAY_GO_ON = "#count = :seen AND not_before_ms = :seen_not_before_ms AND not_before_ms <= :now_ms"
 MAY_GO_ON_FIRST = "#count = :seen AND attribute_not_exists(not_before_ms)"
-GO_ON = "SET #count = :next, last_ms = :now_ms, ttl_s = :ttl_s, not_before_ms = :not_before_ms"
+GO_ON = "SET #count = :next, last_ms = :now_ms, ttl_s = :ttl_s, not_before_ms = :not_before_ms, #schema = :schema"
 
 
 class DynamoThrottles:
     """`sluice.ports.Throttles`."""
+
+    remembers = True
 
     def __init__(self, table_prefix: str) -> None:
         self._table = table_prefix + "throttles"
@@ -54,14 +57,15 @@ class DynamoThrottles:
     def give_back(self, key: str, now_ms: int) -> None:
         """The attempt was right and counts for nothing. A wait it caused stays: cheap, and harder to play with."""
         values = {":none": 0, ":one": 1}
-        self._update(key, "SET #count = #count - :one", "#count > :none", values)
+        self._update(key, "SET #count = #count - :one, #schema = :schema", "#count > :none", values)
 
     def succeeded(self, key: str, now_ms: int) -> None:
         """Forget the attempts and remember the good end of them."""
         good_until_ms = now_ms + GOOD_HISTORY_MS
         self._update(
             key,
-            "SET #count = :none, last_ms = :now_ms, good_until_ms = :good, ttl_s = :ttl_s REMOVE not_before_ms",
+            "SET #count = :none, last_ms = :now_ms, good_until_ms = :good, ttl_s = :ttl_s, #schema = :schema"
+            " REMOVE not_before_ms",
             "",
             {":none": 0, ":now_ms": now_ms, ":good": good_until_ms, ":ttl_s": good_until_ms // 1000},
         )
@@ -77,8 +81,8 @@ class DynamoThrottles:
                     TableName=self._table,
                     Key=dynamo.item({"throttle_key": key}),
                     UpdateExpression=change,
-                    ExpressionAttributeNames={"#count": "count"},
-                    ExpressionAttributeValues=dynamo.item(values),
+                    ExpressionAttributeNames={"#count": "count", "#schema": "schema"},
+                    ExpressionAttributeValues=dynamo.item({**values, ":schema": SCHEMA}),
                     ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                     **asked,
@@ -121,6 +125,8 @@ def _counter(stored: Mapping[str, Any]) -> Counter:
 
 class NoThrottles:
     """`SLUICE_AUTH_THROTTLE=off`: for test suites that log in a thousand times from one address."""
+
+    remembers = False
 
     def take(self, key: str, policy: Policy, now_ms: int) -> Counter:
         return Counter()

@@ -8,7 +8,7 @@ from hashlib import sha256
 from sluice.domain.errors import SluiceError, Unavailable
 from sluice.domain.ids import random_id
 
-SCHEMA = 1
+SCHEMA = 2  # 1 named an empty account where it was for nobody
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 KEPT_S = 7 * 24 * 3600  # longer than any code lives, since redeeming a code reads its mail

@@ -1,0 +1,70 @@
+"""`sluice migrate`."""
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from infra.commands.operator import NO_STORE, REFUSED, as_json, show
+from infra.local.store_address import use_running_store
+
+ENDPOINTS = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")
+
+
+@click.command("migrate", help="Bring a store that an earlier version wrote to this version.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option(
+    "--tables/--no-tables",
+    default=None,
+    help="Add missing tables and indexes too. On AWS the template does that, so there the default is not to.",
+)
+@as_json
+def command(dry_run: bool, tables: bool | None, as_json: bool) -> None:
+    """Exit status: 0 the store is of this version; 1 refused; 2 the store does not answer."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from infra.migrations.connection import connect
+    from infra.migrations.record import NewerStore
+    from infra.migrations.run import TablesAreTheStacks, migrate, plan
+    from infra.migrations.structure import WrongTable
+    from sluice import settings
+
+    use_running_store()
+    prefix = settings.common().table_prefix
+    ours = any(os.environ.get(name) for name in ENDPOINTS) if tables is None else tables
+    try:
+        if dry_run:
+            outcome = plan(connect(), prefix)
+        else:
+            outcome = migrate(connect(), prefix, lambda text: click.echo(f"sluice: {text}", err=True), tables=ours)
+    except TablesAreTheStacks as exc:
+        _end(REFUSED, f"{exc}. Deploy the template first (make deploy): it adds them. Nothing was changed.")
+    except (NewerStore, WrongTable) as exc:
+        _end(REFUSED, str(exc))
+    except (BotoCoreError, ClientError) as exc:
+        _end(NO_STORE, f"the store does not answer, or not as it should: {exc}")
+    told = {
+        "dry_run": dry_run,
+        "from": outcome.from_version,
+        "to": outcome.to_version,
+        "added": outcome.added,
+        "items": outcome.changed,
+    }
+    show(told, as_json, lambda: _plain(told))
+
+
+def _plain(told: dict[str, object]) -> list[str]:
+    added, items = told["added"], told["items"]
+    assert isinstance(added, list) and isinstance(items, dict)
+    would = "would be " if told["dry_run"] else ""
+    lines = [f"{what}: {would}added" for what in added]
+    lines += [f"{step}: {count} items {would}changed" for step, count in items.items()]
+    if not lines:
+        return [f"The store is of this version (schema {told['to']}): nothing to do."]
+    return [f"schema {told['from']} → {told['to']}", *lines]
+
+
+def _end(status: int, message: str) -> NoReturn:
+    click.echo(f"sluice: {message}", err=True)
+    sys.exit(status)

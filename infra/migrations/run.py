@@ -1,0 +1,171 @@
+"""Bring a store to this version: its tables, then its items, step by step.
+
+    read the record ─ newer? refuse ─ add what tables lack ─ each step: scan, change, note how far ─ note the version
+
+Killed anywhere, the next run goes on where the record says; without a record it starts anew and finds less to do.
+A pass that was taken up in the middle is followed by a whole one, which is cheap where nothing is left.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from infra.migrations import record, structure
+from infra.migrations.record import Record
+from infra.migrations.steps import CURRENT, STEPS, Step
+from sluice.adapters import dynamo
+from sluice.adapters.tables import TABLES
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+KEYS = {table.name: tuple(filter(None, (table.hash_key, table.range_key))) for table in TABLES}
+Say = Callable[[str], None]
+
+
+@dataclass
+class Outcome:
+    """What was done, or with `dry_run` would be."""
+
+    from_version: int
+    to_version: int = CURRENT
+    added: list[str] = field(default_factory=list)
+    added_tables: list[str] = field(default_factory=list)
+    changed: dict[str, int] = field(default_factory=dict)  # step → items
+
+    @property
+    def items(self) -> int:
+        return sum(self.changed.values())
+
+    @property
+    def is_new(self) -> bool:
+        """No table was there: nothing was migrated, all was made."""
+        return len(self.added_tables) == len(TABLES)
+
+    def note(self, one: structure.Missing) -> None:
+        self.added.append(one.what)
+        if one.call == "create_table":
+            self.added_tables.append(one.table)
+
+
+class TablesAreTheStacks(Exception):
+    """On AWS the template owns the tables: changed behind its back, its next update would fail."""
+
+    def __init__(self, lacking: Iterable[str]) -> None:
+        super().__init__("The store lacks: " + ", ".join(lacking))
+
+
+def plan(client: "DynamoDBClient", prefix: str) -> Outcome:
+    """What `migrate` would do; nothing is written. Errors: NewerStore, WrongTable, botocore's."""
+    now = record.read(client, prefix)
+    now.check()
+    lacking = structure.missing(client, prefix)
+    outcome = Outcome(now.version)
+    for one in lacking:
+        outcome.note(one)
+    for step in _left(now):
+        if step.table not in outcome.added_tables:
+            outcome.changed[step.key] = sum(len(page) for page, _ in _pages(client, prefix, step))
+    return outcome
+
+
+def migrate(
+    client: "DynamoDBClient", prefix: str, say: Say = lambda text: None, *, tables: bool = True, page_items: int = 0
+) -> Outcome:
+    """Safe to repeat, to kill, and to run twice at once. `page_items`: how many items a page looks at; 0: 1 MB of them.
+
+    Errors: NewerStore, WrongTable, TablesAreTheStacks (`tables` is false and some lack), botocore's.
+    """
+    now = record.read(client, prefix)
+    now.check()
+    outcome = Outcome(now.version)
+    lacking = structure.missing(client, prefix)
+    if lacking and not tables:
+        raise TablesAreTheStacks(one.what for one in lacking)
+    for one in lacking:
+        if structure.add(client, prefix, one):
+            say(f"added the {one.what}")
+            outcome.note(one)
+    for step in _left(now):
+        count, now = _run(client, prefix, step, now, page_items)
+        outcome.changed[step.key] = count
+        if count:
+            say(f"{step.table}: {count} items changed ({step.why})")
+    record.write(client, prefix, Record(CURRENT, record.fingerprint()))
+    return outcome
+
+
+def _left(now: Record) -> list[Step]:
+    return [step for step in STEPS if step.version > now.version and step.key not in now.done]
+
+
+def _run(client: "DynamoDBClient", prefix: str, step: Step, now: Record, page_items: int) -> tuple[int, Record]:
+    start = now.progress.get(step.key)
+    count = 0
+    if start:
+        count, now = _pass(client, prefix, step, now, page_items, start)
+    more, now = _pass(client, prefix, step, now, page_items, None)
+    done = replace(now, done=(*now.done, step.key), progress={k: v for k, v in now.progress.items() if k != step.key})
+    record.write(client, prefix, done)
+    return count + more, done
+
+
+def _pass(
+    client: "DynamoDBClient", prefix: str, step: Step, now: Record, page_items: int, start: Mapping[str, Any] | None
+) -> tuple[int, Record]:
+    count = 0
+    for items, last in _pages(client, prefix, step, page_items, start):
+        count += sum(_change(client, prefix, step, item) for item in items)
+        if last:
+            now = replace(now, progress={**now.progress, step.key: dynamo.values(last)})
+            record.write(client, prefix, now)
+    return count, now
+
+
+def _pages(
+    client: "DynamoDBClient", prefix: str, step: Step, page_items: int = 0, start: Mapping[str, Any] | None = None
+) -> Iterable[tuple[list[Any], Any]]:
+    """The keys of what has the old form, page by page, and the key the page ended at."""
+    keys = KEYS[step.table]
+    asked: dict[str, Any] = {
+        "TableName": prefix + step.table,
+        "ConsistentRead": True,
+        "FilterExpression": step.wanted,
+        "ExpressionAttributeNames": {
+            **_used(step.names, step.wanted),
+            **{f"#key{p}": key for p, key in enumerate(keys)},
+        },
+        "ProjectionExpression": ", ".join(f"#key{place}" for place in range(len(keys))),
+        **({"Limit": page_items} if page_items else {}),
+        **({"ExclusiveStartKey": dynamo.item(start)} if start else {}),
+    }
+    if values := _used(step.values, step.wanted):
+        asked["ExpressionAttributeValues"] = dynamo.item(values)
+    while True:
+        answer = client.scan(**asked)
+        yield answer["Items"], answer.get("LastEvaluatedKey")
+        if "LastEvaluatedKey" not in answer:
+            return
+        asked["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _change(client: "DynamoDBClient", prefix: str, step: Step, key: Mapping[str, Any]) -> bool:
+    """Whether it still had the old form. An item that is gone stays gone."""
+    exists = KEYS[step.table][0]
+    try:
+        client.update_item(
+            TableName=prefix + step.table,
+            Key=key,
+            UpdateExpression=step.change,
+            ConditionExpression=f"attribute_exists(#exists) AND ({step.wanted})",
+            ExpressionAttributeNames={**step.names, "#exists": exists},  # all are used by one of the two
+            ExpressionAttributeValues=dynamo.item(step.values),
+        )
+    except client.exceptions.ConditionalCheckFailedException:
+        return False
+    return True
+
+
+def _used(placeholders: Mapping[str, Any], expression: str) -> dict[str, Any]:
+    """DynamoDB refuses names and values that an expression does not use."""
+    return {name: value for name, value in placeholders.items() if name in expression}

@@ -1,0 +1,53 @@
+"""A store as an earlier version left it: `stores/schema-1.json`, which `write_old_store.py` had that version write."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+STORES = Path(__file__).parent / "stores"
+EMAIL, PASSWORD = "ada@example.org", "a quiet green harbour"
+UNVERIFIED = "bob@example.org"
+TOKEN = "tok_0ldt0ken0ldt0ken"
+
+
+@cache
+def _document() -> dict[str, Any]:
+    return dict(json.loads((STORES / "schema-1.json").read_text()))
+
+
+def old_tables() -> list[dict[str, Any]]:
+    return list(_document()["tables"])
+
+
+def old_items(table: str) -> list[dict[str, Any]]:
+    return next(list(one["items"]) for one in old_tables() if one["name"] == table)
+
+
+def build(client: Any, prefix: str) -> None:
+    for table in old_tables():
+        name = prefix + table["name"]
+        client.create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **table["definition"])
+        if table["ttl"]:
+            ttl = {"Enabled": True, "AttributeName": table["ttl"]}
+            client.update_time_to_live(TableName=name, TimeToLiveSpecification=ttl)
+        for item in table["items"]:
+            client.put_item(TableName=name, Item=item)
+
+
+def dump(client: Any, prefix: str) -> dict[str, Any]:
+    """Every item of every table of the store, in an order of its own."""
+    pages = client.get_paginator("list_tables").paginate()
+    names = sorted(name for page in pages for name in page["TableNames"] if name.startswith(prefix))
+    return {
+        name.removeprefix(prefix): sorted(client.scan(TableName=name, ConsistentRead=True)["Items"], key=as_text)
+        for name in names
+    }
+
+
+def as_text(item: Any) -> str:
+    return json.dumps(item, sort_keys=True)
+
+
+def account_id() -> str:
+    return str(next(item["account_id"]["S"] for item in old_items("accounts") if item["pk"]["S"] == "email#" + EMAIL))
