@@ -1,0 +1,58 @@
+"""One emulator, one deployment and one real model server for the whole session."""
+
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.aws.conftest import missing
+from tests.aws.emulator import adapter
+from tests.aws.emulator.deployment import Deployment
+from tests.aws.emulator.people import newcomer
+from tests.aws.emulator.server import Emulator, running
+from tests.aws.tools.install import install
+from tests.e2e.people import Person
+from tests.integration.inference.server import Server
+from tests.integration.inference.server import running as running_model
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    try:
+        install("ministack")
+    except (OSError, subprocess.SubprocessError) as exc:
+        missing(f"ministack cannot be installed: {exc}")
+    folder = tmp_path_factory.mktemp("emulator")
+    with running(folder) as emulator:
+        yield emulator
+    shutil.rmtree(folder, ignore_errors=True)  # some hundred MB of packages, unpacked
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """llama.cpp under gunicorn with the demo model: what the image function holds, at a URL of its own."""
+    with running_model(tmp_path_factory.mktemp("model")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def deployment(build: Path, emulator: Emulator, model: Server, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    if not adapter.is_buildable():
+        missing("no cargo, which builds the Lambda Web Adapter that the gateway runs under")
+    parameters = {
+        "Architecture": "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
+        "InferenceUrl": model.url,
+        "MailFrom": "Sluice <no-reply@sluice.test>",
+    }
+    made = Deployment(emulator, build, tmp_path_factory.mktemp("packages"), parameters)
+    made.prepare()
+    made.deploy()
+    return made
+
+
+@pytest.fixture(scope="session")
+def ada(deployment: Deployment) -> Person:
+    return newcomer(deployment)

@@ -1,0 +1,112 @@
+"""Sluice, deployed to the emulator; and what a test may ask of the deployment."""
+
+import base64
+import json
+import secrets
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from infra.aws.stack import Bucket, deploy, resources
+from sluice.adapters.keys import jwk
+from tests.aws.emulator.packages import deployable
+from tests.aws.emulator.server import Emulator
+
+NAME = "sluice"
+SENDER = "no-reply@sluice.test"
+MAIL_SECONDS = 60.0  # the first one meets a mailer that was never started
+
+
+@dataclass
+class Deployment:
+    emulator: Emulator
+    build: Path
+    scratch: Path
+    parameters: dict[str, str]
+    physical: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def base_url(self) -> str:
+        """Where the API's stage answers here; the address that the stack tells is the one it would have on AWS."""
+        return f"{self.emulator.url}/_aws/execute-api/{self.physical['Api']}/live"
+
+    @contextmanager
+    def client(self, service: str) -> Iterator[Any]:
+        client = self.emulator.client(service)
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def prepare(self) -> None:
+        """What docs/deploy.md has an owner do before the first deployment: keys, and an address that SES lets send."""
+        key = Ed25519PrivateKey.generate()
+        encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        pem = key.private_bytes(encoding, form, serialization.NoEncryption()).decode()
+        code_key = base64.b64encode(secrets.token_bytes(32)).decode()
+        with self.client("ssm") as ssm:
+            ssm.put_parameter(Name="/sluice/signing-key", Value=pem, Type="SecureString")
+            ssm.put_parameter(Name="/sluice/mailed-code-key", Value=code_key, Type="SecureString")
+            published = json.dumps({"keys": [jwk(key.public_key())]})
+            ssm.put_parameter(Name="/sluice/jwks", Value=published, Type="String")
+        self.verify_sender()
+
+    def verify_sender(self) -> None:
+        with self.client("ses") as ses:
+            ses.verify_email_identity(EmailAddress=SENDER)
+
+    def deploy(self, **parameters: str) -> None:
+        """Create the stack, or update it to these parameters over the ones before."""
+        self.parameters |= parameters
+        with self.client("s3") as s3, self.client("cloudformation") as cloudformation:
+            bucket = Bucket(s3, "packages").make()
+            template = deployable(self.build, self.scratch, bucket, self.parameters)
+            self.outputs = deploy(cloudformation, bucket, NAME, template, self.parameters)
+            self.physical = resources(cloudformation, NAME)
+        self._turn_ttl_on(template["Resources"])
+
+    def _turn_ttl_on(self, declared: dict[str, Any]) -> None:
+        """Its CloudFormation leaves `TimeToLiveSpecification` out."""
+        with self.client("dynamodb") as dynamodb:
+            for name, one in declared.items():
+                wanted = one.get("Properties", {}).get("TimeToLiveSpecification")
+                if wanted and one["Type"] == "AWS::DynamoDB::Table":
+                    try:
+                        dynamodb.update_time_to_live(TableName=self.physical[name], TimeToLiveSpecification=wanted)
+                    except ClientError as exc:
+                        if "already enabled" not in str(exc):
+                            raise
+
+    # --- looking at it
+
+    def items(self, table: str, **key: str) -> list[dict[str, Any]]:
+        """Of the table by its logical id; as DynamoDB writes them. `key`: those with this attribute value."""
+        with self.client("dynamodb") as dynamodb:
+            pages = dynamodb.get_paginator("scan").paginate(TableName=self.physical[table], ConsistentRead=True)
+            found = [item for page in pages for item in page["Items"]]
+        return [item for item in found if all(item.get(name) == {"S": value} for name, value in key.items())]
+
+    def mails_to(self, address: str, count: int = 1, seconds: float = MAIL_SECONDS) -> list[dict[str, Any]]:
+        """What SES was given for this address, once there are so many; oldest first."""
+        self.wait_until(lambda: len(self.sent_to(address)) >= count, seconds, f"{count} mails to {address}")
+        return self.sent_to(address)
+
+    def sent_to(self, address: str) -> list[dict[str, Any]]:
+        with urllib.request.urlopen(f"{self.emulator.url}/_ministack/ses/messages", timeout=10) as answer:
+            told = json.load(answer)["messages"]
+        return [mail for mails in told.values() for mail in mails if address in mail["To"]]
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+        until = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < until, f"waited {seconds:.0f} s in vain for {what}:\n{self.emulator.tail()}"
+            time.sleep(0.2)

@@ -1,0 +1,63 @@
+"""What is deployed to the emulator: what `sam build` made, as it is; but for the functions under the Web Adapter."""
+
+import shutil
+import stat
+from pathlib import Path
+from typing import Any
+
+from infra.aws.archive import zip_folders
+from infra.aws.stack import Bucket
+from infra.aws.transform import Template, package, read, transform
+from tests.aws.built import LAYER
+from tests.aws.emulator.adapter import EXEC_WRAPPER, adapter
+
+HERE = Path(__file__).parent
+BOOTSTRAP = HERE / "bootstrap"
+CUSTOM_RUNTIME = "provided.al2023"
+# Kinds of resources it does not have, none of which an answer needs: the gradual deployments of CodeDeploy.
+NOT_THERE = ("AWS::CodeDeploy::",)
+
+
+def deployable(build: Path, scratch: Path, bucket: Bucket, parameters: dict[str, str]) -> Template:
+    """The built template, packaged into the bucket and transformed by SAM, as far as the emulator has what it names."""
+    template = read(build / "template.yaml")
+    adapted = {name for name, one in template["Resources"].items() if _under_the_adapter(one)}
+
+    def upload(name: str, folder: Path) -> str:
+        archive = scratch / f"{name}.zip"
+        if name in adapted:
+            zip_folders(archive, [(build / LAYER, "opt/"), (folder, ""), (_environment(scratch), "")])
+        else:
+            zip_folders(archive, [(folder, "")])
+        return bucket.put_file(archive)
+
+    packaged = package(template, build, upload)
+    for name in adapted:  # see `bootstrap`: layers and extensions are not there for a runtime that has a Runtime API
+        properties = packaged["Resources"][name]["Properties"]
+        properties |= {"Runtime": CUSTOM_RUNTIME, "Layers": []}
+    return _known(transform(packaged, parameters))
+
+
+def _under_the_adapter(resource: dict[str, Any]) -> bool:
+    properties = resource.get("Properties", {})
+    variables = properties.get("Environment", {}).get("Variables", {})
+    return properties.get("PackageType") != "Image" and "AWS_LAMBDA_EXEC_WRAPPER" in variables
+
+
+def _environment(scratch: Path) -> Path:
+    """What Lambda and the adapter's layer bring: see `bootstrap`."""
+    folder = scratch / "environment"
+    (folder / "opt" / "extensions").mkdir(parents=True, exist_ok=True)
+    shutil.copy(BOOTSTRAP, folder / "bootstrap")
+    shutil.copy(adapter(), folder / "opt" / "extensions" / "lambda-adapter")
+    (folder / "opt" / "bootstrap").write_text(EXEC_WRAPPER)
+    for path in ("bootstrap", "opt/bootstrap", "opt/extensions/lambda-adapter"):
+        (folder / path).chmod(stat.S_IRWXU)
+    return folder
+
+
+def _known(template: Template) -> Template:
+    resources = template["Resources"]
+    for name in [name for name, one in resources.items() if one["Type"].startswith(NOT_THERE)]:
+        del resources[name]
+    return template

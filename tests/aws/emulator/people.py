@@ -1,0 +1,31 @@
+"""People of the deployment: by HTTP, and by the mails that SES was given."""
+
+import re
+
+from tests.aws.emulator.deployment import Deployment
+from tests.e2e.people import PASSWORD, Person, log_in, new_address, post, register
+
+
+def code_sent_to(deployment: Deployment, address: str) -> str:
+    """Of the newest mail, whose link begins as the deployment says that it is reached."""
+    text = deployment.mails_to(address)[-1]["BodyText"]
+    found = re.search(re.escape(deployment.outputs["Url"]) + r"/[a-z-]+\?token=(\S+)", text)
+    assert found, text
+    return found[1]
+
+
+def newcomer(deployment: Deployment) -> Person:
+    """Somebody with a verified address, a session, and an API token."""
+    address = register(deployment.base_url)
+    answer = post(deployment.base_url, "/auth/verify-email", {"token": code_sent_to(deployment, address)})
+    assert (answer.status_code, answer.json()) == (200, {"status": "verified"}), answer.text
+    return with_api_token(log_in(deployment.base_url, address))
+
+
+def with_api_token(person: Person) -> Person:
+    minted = person.mint()
+    person.api_token, person.token_id = minted["token"], minted["id"]
+    return person
+
+
+__all__ = ["PASSWORD", "Person", "code_sent_to", "log_in", "new_address", "newcomer", "post", "register"]

@@ -1,0 +1,72 @@
+"""The whole path of `make demo`, through API Gateway, Lambda, DynamoDB's streams and SES as the template joins them."""
+
+import pytest
+import requests
+
+from tests.aws.emulator.deployment import Deployment
+from tests.aws.emulator.people import code_sent_to
+from tests.e2e.people import Person, ask, log_in, post, register
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_stranger_gets_a_mail_and_its_code_works_once(deployment: Deployment) -> None:
+    address = register(deployment.base_url)
+    refused = post(deployment.base_url, "/auth/login", {"email": address, "password": "a quiet green harbour"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "email_not_verified")
+    code = code_sent_to(deployment, address)
+    answers = [post(deployment.base_url, "/auth/verify-email", {"token": code}) for _ in range(2)]
+    assert [one.status_code for one in answers] == [200, 400]
+    assert answers[1].json()["code"] == "invalid_token"
+    assert log_in(deployment.base_url, address).call("GET", "/account").json()["email"] == address
+    assert len(deployment.sent_to(address)) == 1
+
+
+def test_question_is_answered_by_the_model_and_stands_in_ledger_log_and_roll_up(
+    deployment: Deployment, ada: Person
+) -> None:
+    answer = ask(ada, "What is the capital of France?", max_tokens=64, temperature=0)
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    assert "Paris" in told["choices"][0]["message"]["content"]
+    request_id = answer.headers["x-sluice-request-id"]
+
+    (record,) = deployment.items("LedgerTable", request_id=request_id)
+    assert int(record["prompt_tokens"]["N"]) == told["usage"]["prompt_tokens"]
+    assert int(record["completion_tokens"]["N"]) == told["usage"]["completion_tokens"]
+    (row,) = [one for one in ada.call("GET", "/usage/logs").json()["data"] if one["id"] == request_id]
+    assert row["total_tokens"] == told["usage"]["total_tokens"]
+    assert row["response"] == told["choices"][0]["message"]["content"]
+
+    deployment.wait_until(lambda: bool(deployment.items("RollupsTable")), 60, "a roll-up")
+    total = ada.call("GET", "/usage").json()["total"]
+    assert total["requests"] >= 1
+    assert total["completion_tokens"] >= told["usage"]["completion_tokens"]
+    deployment.wait_until(lambda: _last_used(ada) is not None, 30, "the token's last use")
+
+
+def _last_used(person: Person) -> str | None:
+    used: str | None = person.call("GET", f"/tokens/{person.token_id}").json()["last_used_at"]
+    return used
+
+
+def test_stream_comes_whole_and_in_order_though_not_in_pieces(deployment: Deployment, ada: Person) -> None:
+    """The adapter streams to the Runtime API; the emulator's API hands on what it got when it has all of it."""
+    with ada.openai.chat.completions.create(
+        model="demo",
+        messages=[{"role": "user", "content": "What is 9 + 8?"}],
+        stream=True,
+        stream_options={"include_usage": True},
+        temperature=0,
+    ) as stream:
+        chunks = list(stream)
+    said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert "17" in said
+    assert chunks[-1].usage is not None and chunks[-1].usage.completion_tokens > 0
+    assert len(chunks) > 3
+
+
+def test_published_keys_are_the_public_half_alone(deployment: Deployment) -> None:
+    (key,) = requests.get(f"{deployment.base_url}/.well-known/jwks.json", timeout=30).json()["keys"]
+    assert (key["kty"], key["crv"]) == ("OKP", "Ed25519")
+    assert "d" not in key
