@@ -6,6 +6,7 @@ from typing import Any
 from sluice.domain.accounts import Account
 from sluice.domain.errors import Conflict, NotFound, StoreUnavailable, TokenLimitReached
 from sluice.domain.grants import MAX_LIVE_TOKENS, live_tokens
+from sluice.domain.mails import Mail
 from sluice.domain.sessions import Session
 from sluice.domain.throttles import Counter, Policy
 from sluice.domain.tokens import ApiToken, Claims
@@ -138,6 +139,17 @@ class FakeSigner:
         return f"header.{claims.token_id}.signature-{claims.expires_s}"
 
 
+class FakeMails(Breakable):
+    def __init__(self) -> None:
+        super().__init__()
+        self.queued: list[Mail] = []
+
+    def queue(self, mail: Mail) -> bool:
+        self._called("queue")
+        self.queued.append(mail)
+        return True
+
+
 class FakePasswords:
     """The hash of a password is the password in brackets."""
 
@@ -151,15 +163,18 @@ class FakePasswords:
 class OpenThrottles:
     """Lets everything pass, and notes it: (what, policy name)."""
 
+    remembers = True
+
     def __init__(self) -> None:
         self.seen: list[tuple[str, Any]] = []
+        self.good_until_ms = 0
 
     def take(self, key: str, policy: Policy, now_ms: int) -> Counter:
         self.seen.append(("take", policy.name))
         return Counter(count=1)
 
     def peek(self, key: str) -> Counter:
-        return Counter()
+        return Counter(good_until_ms=self.good_until_ms)
 
     def give_back(self, key: str, now_ms: int) -> None:
         self.seen.append(("give_back", key.partition("#")[0]))

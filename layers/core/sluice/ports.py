@@ -11,7 +11,7 @@ from sluice.domain.chats import Chat, ChatMessage
 from sluice.domain.contents import Exchange
 from sluice.domain.leases import Lease
 from sluice.domain.ledger import LedgerRecord
-from sluice.domain.mails import Mail, Message
+from sluice.domain.mails import Mail, Message, Suppression
 from sluice.domain.measures import Measure
 from sluice.domain.sessions import Session
 from sluice.domain.spans import Span
@@ -51,6 +51,11 @@ class AccountStore(Protocol):
 
     def redeem_email_change(self, account: Account, code: PendingCode, notice: Mail, now_ms: int) -> None:
         """Errors: MailedCodeInvalid, AddressTaken."""
+
+    def suppress_mail(self, email_key: str, reason: Suppression, now_ms: int) -> bool:
+        """From now on no mail goes to this address. False where nobody has it. The first reason stays."""
+
+    def mail_suppression(self, email_key: str) -> Suppression | None: ...
 
     def set_password(self, account: Account, password_hash: str) -> int:
         """Returns the new session epoch. Errors: Conflict."""
@@ -214,6 +219,9 @@ class TokenSigner(Protocol):
 
 class Throttles(Protocol):
     """Counters of attempts; keys by `sluice.domain.throttles.key`. All may raise StoreUnavailable."""
+
+    remembers: bool
+    """Whether anything is counted at all: else no place is known, and so none is new."""
 
     def take(self, key: str, policy: Policy, now_ms: int) -> Counter:
         """Count one attempt, before it is made: parallel ones gain nothing. Errors: TooManyAttempts."""

@@ -17,6 +17,7 @@ def test_everything_is_in_it(town: Town) -> None:
     assert person.ask().status_code == 200
     chat = person.call("POST", "/chats", {"title": "My plans"}).json
     person.client.post("/v1/responses", json={"model": "demo", "input": "Keep this, please"}, headers=person.api_token)
+    person.call("POST", "/tokens/revoke-all")
     answer = person.call("GET", "/account/export")
     assert answer.status_code == 200 and answer.mimetype == "application/json"
     held = answer.json
@@ -29,7 +30,7 @@ def test_everything_is_in_it(town: Town) -> None:
     for text in ("Capital of France?", "Paris", "My plans", chat["id"], "Keep this, please"):
         assert text in texts
     assert [(mail["kind"], mail["to"]) for mail in held["mails"]] == [("verify_email", person.email)]
-    assert [event["action"] for event in held["audit"]] == ["new_place_login"]
+    assert [event["action"] for event in held["audit"]] == ["tokens_revoked"]
     assert len(held["sessions"]) == 1 and held["sessions"][0]["expires_at"]
 
 

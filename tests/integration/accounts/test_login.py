@@ -24,14 +24,21 @@ def test_login_answers_the_user_a_session_and_a_cookie(world: World) -> None:
     assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Path=/" in cookie and "Secure" not in cookie
 
 
-def test_the_cookie_is_secure_when_the_base_url_is_https(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_https_the_cookie_is_secure_and_this_hosts_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from sluice import settings
 
     account = world.account()
     monkeypatch.setenv("SLUICE_BASE_URL", "https://sluice.example")
     settings.common.cache_clear()
     answer = world.client.post("/auth/login", json={"email": account.email, "password": PASSWORD})
-    assert "Secure" in answer.headers["Set-Cookie"]
+    cookie = answer.headers["Set-Cookie"]
+    assert cookie.startswith("__Host-sluice_session=ses_") and "Path=/" in cookie and "Domain" not in cookie
+    assert "Secure" in cookie and "HttpOnly" in cookie
+    session = answer.json["session"]["token"]
+    # What a neighbouring host, or someone in the middle of plain http, can plant is no session.
+    for name, status in (("__Host-sluice_session", 200), ("sluice_session", 401)):
+        headers = {"Cookie": f"{name}={session}"}
+        assert world.client.get("/account", headers=headers).status_code == status
 
 
 @pytest.mark.parametrize("status", ["active", "pending", "suspended"])

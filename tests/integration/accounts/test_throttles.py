@@ -117,6 +117,7 @@ class Door:
                 user_agent="",
                 accounts=wiring.account_store(),
                 sessions=wiring.session_store(),
+                mails=wiring.mail_store(),
                 passwords=QUICK,
                 throttles=self.throttles,
                 session_hours=1,

@@ -83,7 +83,6 @@ def test_security_events_of_an_account_are_kept(town: Town) -> None:
         ("password_reset", me, me),
         ("password_changed", me, me),
         ("tokens_revoked", me, me),
-        ("new_place_login", me, me),
     ]
 
 

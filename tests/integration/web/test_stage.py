@@ -137,7 +137,7 @@ def test_log_in_by_the_form_leads_below_the_stage_with_cookies_that_travel_on_ht
     assert answer["statusCode"] == 303, answer["body"]
     assert header(answer, "location") == [f"{STAGE}/my/tokens"]
     (session,) = header(answer, "set-cookie")
-    assert session.startswith("sluice_session=ses_") and "; Secure" in session and "; Path=/" in session
+    assert session.startswith("__Host-sluice_session=ses_") and "; Secure" in session and "; Path=/" in session
     mine = parsed(tokens.handler(event("GET", "/my/tokens", cookies=session.split(";")[0]), None))
     assert f"{STAGE}/logout" in addresses(mine)
 

@@ -16,7 +16,7 @@ from sluice.domain.sessions import new_session
 from sluice.services.change_password import confirm_password
 from sluice.services.login import LoggedIn, login
 from sluice.services.sessions import authenticate, current_sessions
-from tests.fakes.account_side import FakeAccounts, FakePasswords, FakeSessions, OpenThrottles
+from tests.fakes.account_side import FakeAccounts, FakeMails, FakePasswords, FakeSessions, OpenThrottles
 
 NOW_MS = 1_800_000_000_000
 HOUR_MS = 3_600_000
@@ -28,6 +28,7 @@ class Scene:
         self.accounts = FakeAccounts(account)
         self.sessions = FakeSessions(self.accounts)
         self.throttles = OpenThrottles()
+        self.mails = FakeMails()
 
     def login(self, email: str = "ann@example.com", password: str = "right") -> LoggedIn:
         return login(
@@ -37,6 +38,7 @@ class Scene:
             user_agent="browser" * 100,
             accounts=self.accounts,  # type: ignore[arg-type]
             sessions=self.sessions,
+            mails=self.mails,  # type: ignore[arg-type]
             passwords=FakePasswords(),
             throttles=self.throttles,
             session_hours=2,
@@ -132,3 +134,41 @@ def test_confirming_a_password_counts_only_wrong_ones() -> None:
         ("succeeded", "confirm-password"),
         ("take", "confirm-password"),
     ]
+
+
+def test_a_login_from_a_new_place_is_told_by_mail_in_words_of_ours() -> None:
+    scene = Scene()
+    scene.login()
+    (mail,) = scene.mails.queued
+    assert (mail.kind, mail.to) == ("new_sign_in", "Ann@example.com")
+    assert mail.data == {"when": "2027-01-15T08:00:00Z", "client": "192.0.2.1", "agent": "a program"}
+
+
+def test_many_logins_at_once_from_one_new_place_are_told_once() -> None:
+    scene = Scene()
+    for _ in range(3):
+        scene.login()
+    assert len({mail.mail_id for mail in scene.mails.queued}) == 1
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_known_place_or_none_at_all_is_no_news(known: bool) -> None:
+    scene = Scene()
+    scene.throttles.remembers = known
+    if known:
+        scene.throttles.good_until_ms = NOW_MS + 1
+    scene.login()
+    assert scene.mails.queued == []
+
+
+def test_a_notice_that_cannot_be_queued_refuses_no_login() -> None:
+    scene = Scene()
+    scene.mails.broken = {"queue"}
+    assert scene.login().account is ANN
+
+
+def test_a_wrong_password_tells_nobody() -> None:
+    scene = Scene()
+    with pytest.raises(InvalidCredentials):
+        scene.login(password="wrong")
+    assert scene.mails.queued == []

@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 
 from flask import request
 
-from sluice import wiring
+from sluice import settings, wiring
 from sluice.domain import errors
 from sluice.services import sessions
 
 COOKIE = "sluice_session"
+HOST_ONLY = "__Host-"  # browsers take such a cookie over https only, for this host alone, and from no neighbour of it
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -29,6 +30,11 @@ class Caller:
     @property
     def is_admin(self) -> bool:
         return self.role == "admin"
+
+
+def cookie_name() -> str:
+    """Under it alone a session is believed: a plain name on https could be planted by a neighbouring host (ADR 64)."""
+    return HOST_ONLY + COOKIE if settings.common().https else COOKIE
 
 
 def require_session(admin: bool = False, leaving: bool = False) -> Caller:
@@ -57,7 +63,7 @@ def _session_token() -> tuple[str, bool]:
         if scheme.lower() != "bearer" or not value.strip():
             raise errors.NotAuthenticated()
         return value.strip(), False
-    cookie = request.cookies.get(COOKIE)
+    cookie = request.cookies.get(cookie_name())
     if not cookie:
         raise errors.NotAuthenticated()
     return cookie, True

@@ -15,6 +15,7 @@ from sluice.services import reset_password as password_reset
 from sluice.services import verify_email as verification
 from sluice.services.account_overview import Overview, account_overview
 from sluice.services.login import LoggedIn, login
+from sluice.services.login_throttle import remember_place
 from sluice.services.redeem_throttle import redeeming
 from sluice.services.verify_address import verify_address as redeem_address
 
@@ -56,7 +57,7 @@ def verify_address(code: str) -> None:
     from sluice.adapters.keys import mailed_code_key
 
     with redeeming(wiring.throttles(), client_address(), now_ms()):
-        redeem_address(
+        account_id = redeem_address(
             code,
             key=mailed_code_key(),
             accounts=wiring.account_store(),
@@ -64,6 +65,7 @@ def verify_address(code: str) -> None:
             now_ms=now_ms(),
             note=security_notes(),
         )
+    remember_place(wiring.throttles(), wiring.account_store(), account_id, client_address(), now_ms())
 
 
 def log_in(body: LoginBody) -> LoggedIn:
@@ -75,6 +77,7 @@ def log_in(body: LoginBody) -> LoggedIn:
         user_agent=request.user_agent.string,
         accounts=wiring.account_store(),
         sessions=wiring.session_store(),
+        mails=wiring.mail_store(),
         passwords=wiring.password_hashes(),
         throttles=wiring.throttles(),
         session_hours=settings.accounts().session_hours,

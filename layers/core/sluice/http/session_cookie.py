@@ -3,13 +3,13 @@
 from werkzeug.wrappers import Response
 
 from sluice import settings
-from sluice.http.auth import COOKIE
+from sluice.http.auth import cookie_name
 
 
 def set_session_cookie(response: Response, session_token: str, max_age_seconds: int) -> None:
     """With an empty token and age 0 the browser forgets it."""
     response.set_cookie(
-        COOKIE,
+        cookie_name(),
         session_token,
         max_age=max_age_seconds,
         path="/",

@@ -22,8 +22,8 @@ from pydantic import BaseModel
 
 from sluice import settings
 from sluice.domain.errors import CrossSiteRequest, FieldProblem, NotAuthenticated
-from sluice.http.auth import COOKIE as SESSION_COOKIE
-from sluice.http.auth import require_same_origin
+from sluice.http.auth import HOST_ONLY, require_same_origin
+from sluice.http.auth import cookie_name as session_cookie_name
 from sluice.http.operation import validated
 from sluice.pages import links
 
@@ -63,7 +63,7 @@ def posted(model: type[Model], *, lists: Sequence[str] = ()) -> Model:
 
 
 def cookie_name() -> str:
-    return "__Host-sluice_form" if settings.common().https else "sluice_form"
+    return HOST_ONLY + "sluice_form" if settings.common().https else "sluice_form"
 
 
 def token() -> str:
@@ -99,7 +99,7 @@ def _token_for(secret: str) -> str:
 
 
 def _session() -> str:
-    return request.cookies.get(SESSION_COOKIE, "")
+    return request.cookies.get(session_cookie_name(), "")
 
 
 def _cookie() -> str:

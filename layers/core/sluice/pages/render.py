@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from werkzeug.wrappers import Response as AnyResponse
 
 from sluice import settings
-from sluice.http.auth import COOKIE
+from sluice.http.auth import cookie_name
 from sluice.pages import assets, forms, links
 
 # No script at all, nothing inline, nothing from elsewhere.
@@ -32,8 +32,8 @@ def page(template: str, status: int = 200, /, scripts: Sequence[str] = (), **fac
         .render(
             path=request.path,
             scripts=scripts,
-            is_member=links.is_for_members(request.path) and COOKIE in request.cookies,
-            may_be_member=COOKIE in request.cookies,
+            is_member=links.is_for_members(request.path) and cookie_name() in request.cookies,
+            may_be_member=cookie_name() in request.cookies,
             is_admin=getattr(g.get("page_caller"), "is_admin", False),
             has_problems=bool(form.problems),
             **facts,

@@ -1,14 +1,22 @@
 """Log in: a session for the right password, and one answer, after one time, for everything else."""
 
+import logging
 from dataclasses import dataclass
 
 from sluice.domain.accounts import Account, parse_address
 from sluice.domain.audit import Action
-from sluice.domain.errors import AccountSuspended, EmailNotVerified, InvalidCredentials
+from sluice.domain.errors import AccountSuspended, EmailNotVerified, InvalidCredentials, StoreUnavailable
+from sluice.domain.mails import Kind
+from sluice.domain.periods import day_of, rfc3339
 from sluice.domain.sessions import NewSession, new_session
-from sluice.ports import AccountStore, PasswordHashes, SessionStore, Throttles
+from sluice.domain.throttles import client_network
+from sluice.domain.user_agents import device
+from sluice.ports import AccountStore, MailStore, PasswordHashes, SessionStore, Throttles
 from sluice.services.login_throttle import LoginAttempt
+from sluice.services.queue_mail import queue_mail
 from sluice.services.security_events import Note, note_nothing
+
+log = logging.getLogger("sluice.accounts")
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,7 @@ def login(
     user_agent: str,
     accounts: AccountStore,
     sessions: SessionStore,
+    mails: MailStore,
     passwords: PasswordHashes,
     throttles: Throttles,
     session_hours: int,
@@ -55,6 +64,17 @@ def login(
     # Should the password change at this moment, this session carries the old epoch and is none.
     new = new_session(account, hours=session_hours, user_agent=user_agent, now_ms=now_ms)
     sessions.put(new.session)
-    if not attempt.is_known:
+    if attempt.is_new_place:
         note(Action.NEW_PLACE_LOGIN, account.account_id)
+        _tell(account, client_network(client), user_agent, mails, now_ms)
     return LoggedIn(account, new)
+
+
+def _tell(account: Account, network: str, user_agent: str, mails: MailStore, now_ms: int) -> None:
+    """The owner, once a day and place, however many logins come at once. A notice that cannot be queued refuses none."""
+    data = {"when": rfc3339(now_ms), "client": network, "agent": device(user_agent)}
+    once = (network, day_of(now_ms))
+    try:
+        queue_mail(Kind.NEW_SIGN_IN, account, mails=mails, now_ms=now_ms, data=data, once=once)
+    except StoreUnavailable:
+        log.warning("no notice of a login from a new place", extra={"account_id": account.account_id})

@@ -1,7 +1,12 @@
 """How many times a password may be tried, see `sluice.domain.throttles`. Attempts are counted before they are made."""
 
+import logging
+
 from sluice.domain import throttles as rules
-from sluice.ports import Throttles
+from sluice.domain.errors import StoreUnavailable
+from sluice.ports import AccountStore, Throttles
+
+log = logging.getLogger("sluice.accounts")
 
 
 class LoginAttempt:
@@ -16,6 +21,7 @@ class LoginAttempt:
         self._client = rules.key(rules.LOGIN_CLIENT, network)
         self._taken = [self._everywhere]
         self.is_known = False  # this client knew the password lately
+        self.is_new_place = False  # it did not, and who did is remembered
         self.begins_wait = False  # the last attempt of this client, or of all, that nobody had to wait for
 
     def begin(self) -> None:
@@ -25,6 +31,7 @@ class LoginAttempt:
         """
         pair, client = self._throttles.peek(self._pair), self._throttles.peek(self._client)
         self.is_known = pair.good_until_ms > self._now_ms
+        self.is_new_place = self._throttles.remembers and not self.is_known
         not_before_ms = max(pair.not_before_ms, 0 if self.is_known else client.not_before_ms)
         if not_before_ms > self._now_ms:
             raise rules.refused(not_before_ms, self._now_ms)
@@ -43,3 +50,16 @@ class LoginAttempt:
         self._throttles.succeeded(self._pair, self._now_ms)
         for key in self._taken:
             self._throttles.give_back(key, self._now_ms)
+
+
+def remember_place(
+    throttles: Throttles, accounts: AccountStore, account_id: str, client: str, now_ms: int
+) -> None:
+    """Whoever redeemed a mailed code there has the mailbox, so a login from there is no news. Never an error: what the
+    code was for is done."""
+    try:
+        account = accounts.get(account_id)
+        if account is not None:
+            throttles.succeeded(rules.key(rules.LOGIN_PAIR, account.email_key, rules.client_network(client)), now_ms)
+    except StoreUnavailable:
+        log.warning("a place is not remembered: its first login will be told as new")
