@@ -61,7 +61,7 @@ class DynamoVectorStores:
         except dynamo.ConditionFailed:
             found = False
         for attachment in self.attachments(account_id, store_id):
-            self.detach(account_id, store_id, attachment.file_id)
+            self._take_out(account_id, store_id, attachment.file_id)
         return found
 
     def attach(self, attachment: Attachment) -> Attachment:
@@ -132,11 +132,14 @@ class DynamoVectorStores:
         return self._rows.update(account_id, in_id(store_id, file_id), **update)
 
     def detach(self, account_id: str, store_id: str, file_id: str) -> bool:
+        return self._take_out(account_id, store_id, file_id, self._rows.trace(account_id, out_id(store_id, file_id)))
+
+    def _take_out(self, account_id: str, store_id: str, file_id: str, *trace: Any) -> bool:
         try:
             self._rows.transact(
                 {"Delete": {**self._rows.key(account_id, in_id(store_id, file_id)), "ConditionExpression": THERE}},
                 {"Delete": self._rows.key(account_id, of_id(file_id, store_id))},
-                self._rows.trace(account_id, out_id(store_id, file_id)),
+                *trace,
             )
         except dynamo.ConditionFailed:
             return False

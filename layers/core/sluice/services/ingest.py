@@ -74,6 +74,7 @@ class Ingestion:
     def changed(self, account_id: str, store_id: str, file_id: str) -> None:
         if self.stores.get(account_id, store_id) is None:
             self._drop(account_id, store_id)
+            self.waiting.settled(account_id, store_id, file_id)
         elif file_id != keys.WHOLE_STORE:
             self._bring_in_line(account_id, store_id, file_id)
         self.blobs.delete(keys.change_key(account_id, store_id, file_id))

@@ -12,13 +12,14 @@ def _words(text: str) -> list[str]:
 ENGLISH = frozenset(
     _words("""
 a about after again all also am an and another any anybody anyone anything are as at be because been before being
-both but by can cannot could did do does doing done down each either else ever every everyone few find for from further
-get gets give given go goes got had has have having he help her here hers him his how however i if in into is it its
-itself just know let like ll many may me might mine more most much must my need no nor not now of off often on once one
-only onto or other our ours out over own per please possible re s same say says shall she should show so some somebody
-someone something such sure t take takes tell than that the their theirs them then there these they thing things this
-those though through to too under until up upon us use used using ve very want was way we were what whatever when where
-whether which while who whole whom whose why will with within without would yes you your yours
+both but by can cannot could did do does doing done down each either else ever every everyone far few find for from
+further get gets give given go goes got had has have having he help her here hers him his how however i if in
+instead into is it its itself just know let like ll long many may me might mine more most much must my need no nor
+not now of off often on once one only onto or other our ours out over own per please possible re s same say says
+shall she should show so some somebody someone something soon such sure t take takes tell than that the their theirs
+them then there these they thing things this those though through to too under until up upon us use used using ve
+very want was way we were what whatever when where whether which while who whole whom whose why will with within
+without would yes you your yours
 """)
 )
 
@@ -47,8 +48,10 @@ HIRAGANA = tuple(
 
 KANJI_OF_ASKING = (
     "何時間|何時|何日間|何日|何分|何人|何回|何年|何月|何円|何個|何歳|何度|何番|何階|何曜日|何名|何冊|何杯|何か|何"
-    "|誰|教|場合|方法|必要|可能|場所|理由|時間帯|下|頂|致|際|時|為|事|物|者|方"
+    "|誰|場合|方法|必要|可能|場所|理由"
 )
+LONE_KANJI = frozenset("教下頂致際時為事物者方無")
+"""Verbs and nouns of politeness and grammar, where they stand alone (教えて, but not 教室)."""
 
 CHINESE = (
     "什么时候|什么|怎么样|怎么|怎样|如何|哪里|哪儿|哪些|哪个|哪|为什么|多少|多久|多长时间|多长|多大|几|谁|是否|是不是|有没有|能不能"

@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 
-from sluice.adapters.search.stop_words import CHINESE, ENGLISH, HIRAGANA, KANJI_OF_ASKING
+from sluice.adapters.search.stop_words import CHINESE, ENGLISH, HIRAGANA, KANJI_OF_ASKING, LONE_KANJI
 
 LONGEST_TERM = 48
 MOST_ASKED = 64
@@ -67,8 +67,9 @@ def asked(query: str) -> Asked:
     plain: list[str] = []
     for kind, run in _runs(query):
         if kind == "han":
-            for part in (ASKING if japanese else CHINESE_CUT).split(run):
-                content += _pairs(part) or [part]
+            if run not in LONE_KANJI:
+                for part in (ASKING if japanese else CHINESE_CUT).split(run):
+                    content += _pairs(part) or [part]
             plain += _pairs(run) or [run]
         elif kind in ("kata", "hangul"):
             content += _pairs(run) or [run]
