@@ -40,6 +40,7 @@ COMPLETION_ERRORS = (
     errors.Overloaded,
     errors.UpstreamTimeout,
 )
+GROUNDED_ERRORS = (*COMPLETION_ERRORS, errors.NotFound, errors.SearchUnavailable)
 
 
 @blueprint.get("/healthz")
@@ -87,7 +88,7 @@ def one_model(name: str) -> dict[str, Any]:
     tag=TAG,
     auth=Auth.API_TOKEN,
     answers={200: ChatCompletion},
-    errors=COMPLETION_ERRORS,
+    errors=GROUNDED_ERRORS,
     documented_body=ChatBody,
 )
 def chat_completions() -> Response:

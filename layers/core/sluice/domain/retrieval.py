@@ -17,9 +17,9 @@ from sluice.domain.documents import Passage
 NOTHING_FOUND = "No relevant information was found in your documents."
 DEFAULT_TOP_K, MAX_TOP_K = 5, 20
 MAX_STORES = 10
-PASSAGE_BYTES = 4096  # of each passage that was asked for, so much is reserved; what is longer is cut
-FRAME_BYTES = 160  # the two lines around a passage but for the file's name, which is cut to NAME_CHARACTERS
-NAME_CHARACTERS = 80
+PASSAGE_BYTES = 2048  # reserved for each passage that is asked for; what is longer is cut (passages: 320 tokens or so)
+FRAME_BYTES = 160  # the two lines around a passage but for the file's name, which is cut, too
+NAME_BYTES = 160
 QUERY_CHARACTERS = 4000
 BYTES_A_TOKEN = 3  # a careful guess of how much text a token stands for; the model's own count has the last word
 SMALLEST_CUT_CHARACTERS = 64
@@ -62,8 +62,9 @@ def grounded(
 
 
 def _quoted(number: int, passage: Passage, key: str) -> str:
-    name = harmless(passage.filename[:NAME_CHARACTERS].replace('"', "'"), key)
-    return f'<<passage {number} {key} "{name}">>\n{harmless(passage.text, key)}\n<<end of passage {number} {key}>>'
+    name = cut_text(harmless(passage.filename.replace('"', "'"), key), NAME_BYTES)
+    text = cut_text(harmless(passage.text, key), PASSAGE_BYTES)
+    return f'<<passage {number} {key} "{name}">>\n{text}\n<<end of passage {number} {key}>>'
 
 
 def harmless(text: str, key: str) -> str:
@@ -73,7 +74,7 @@ def harmless(text: str, key: str) -> str:
 
 def passage_bytes(top_k: int) -> int:
     """At most so many bytes, hence model tokens, do passages add to a prompt: what is reserved for them."""
-    return top_k * (PASSAGE_BYTES + FRAME_BYTES + 4 * NAME_CHARACTERS) + len(RULES) + len(STRICT) + 64
+    return top_k * (PASSAGE_BYTES + FRAME_BYTES + NAME_BYTES) + len(RULES) + len(STRICT) + 64
 
 
 def within(passages: Sequence[Passage], *, bytes_each: int, room_tokens: int | None) -> list[Passage]:
@@ -103,10 +104,12 @@ def fewer(passages: Sequence[Passage]) -> list[Passage]:
 
 
 def cut(passage: Passage, limit_bytes: int) -> Passage:
-    encoded = passage.text.encode()
-    if len(encoded) <= limit_bytes:
-        return passage
-    return _replaced(passage, encoded[:limit_bytes].decode(errors="ignore"))
+    text = cut_text(passage.text, limit_bytes)
+    return passage if text == passage.text else _replaced(passage, text)
+
+
+def cut_text(text: str, limit_bytes: int) -> str:
+    return text.encode()[:limit_bytes].decode(errors="ignore")
 
 
 def _replaced(passage: Passage, text: str) -> Passage:

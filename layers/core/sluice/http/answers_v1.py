@@ -63,8 +63,21 @@ class ChunkChoice(Open):
     finish_reason: str | None = None
 
 
+class Citation(BaseModel):
+    """A passage that the model was given, with `retrieval`."""
+
+    index: int = Field(description="its number in the prompt, from 1")
+    vector_store_id: str
+    file_id: str
+    filename: str
+    position: int = Field(description="of the passage in its file, from 0")
+    passage: str
+    score: float = Field(description="compares within one search only; higher is better")
+
+
 class ChatCompletionChunk(Open):
-    """One event of a streamed answer. The last one has the usage and no choices, where `include_usage` asked for it."""
+    """One event of a streamed answer. The last one has the usage and no choices, where `include_usage` asked for it,
+    and the citations, where there was `retrieval`."""
 
     id: str
     object: Literal["chat.completion.chunk"]
@@ -72,6 +85,7 @@ class ChatCompletionChunk(Open):
     model: str
     choices: list[ChunkChoice]
     usage: Usage | None = None
+    citations: list[Citation] | None = None
 
 
 class ChatCompletion(Open):
@@ -83,6 +97,7 @@ class ChatCompletion(Open):
     model: str
     choices: list[ChatChoice]
     usage: Usage
+    citations: list[Citation] | None = Field(None, description="with `retrieval`: the passages the model was given")
 
 
 class TextChoice(Open):

@@ -11,6 +11,7 @@ from sluice.domain import chunks, errors
 from sluice.domain.contents import MAX_TEXT_BYTES
 from sluice.domain.ids import random_id
 from sluice.domain.responses import Assembly, Message, messages_from
+from sluice.domain.retrieval import citations
 from sluice.domain.tokens import Claims
 from sluice.http import connection
 from sluice.http.bearer import bearer_token
@@ -20,6 +21,7 @@ from sluice.http.operation import parse_body
 from sluice.http.responses import ResponsesDialect, whole_response
 from sluice.http.streaming import ChatDialect, collect, streamed_answer, whole_answer
 from sluice.services.exchange import Exchange
+from sluice.services.grounded_answer import Wanted, ask_grounded
 
 STREAMED = {"stream": True, "stream_options": {"include_usage": True}}  # the engine is always asked to stream
 
@@ -40,15 +42,36 @@ def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, 
     with gateway.welcome(claims):
         body = parse_body(model_class)
         model = gateway.model_for(claims, body.model, capability)
+        wanted = body.grounding
+        if wanted is not None:
+            may_search(claims, wanted)
     stream = bool(body.stream)
     exchange, completion_tokens = _admit(
-        claims, model, endpoint, stream=stream, prompt_bound=body.token_bound(), max_tokens=body.completion_limit
+        claims,
+        model,
+        endpoint,
+        stream=stream,
+        prompt_bound=body.token_bound() + (wanted.prompt_bound if wanted else 0),
+        max_tokens=body.completion_limit,
     )
-    events = gateway.ask(exchange, path, {**body.forwarded(), **STREAMED, "max_tokens": completion_tokens})
+    asked = {**body.forwarded(), **STREAMED, "max_tokens": completion_tokens}
+    more: dict[str, Any] | None = None
+    if wanted is None:
+        events = gateway.ask(exchange, path, asked)
+    else:
+        grounded = ask_grounded(gateway, wiring.retrieval(), exchange, model, asked, wanted)
+        events, more = grounded.events, {"citations": citations(grounded.given)}
     keeper = LogKeeper(exchange, body.prompt_text)
     if stream:
-        return streamed_answer(exchange, events, keeper, ChatDialect(include_usage=body.include_usage))
-    return whole_answer(exchange, events, keeper)
+        return streamed_answer(exchange, events, keeper, ChatDialect(include_usage=body.include_usage, more=more))
+    return whole_answer(exchange, events, keeper, more)
+
+
+def may_search(claims: Claims, wanted: Wanted) -> None:
+    """Errors: InsufficientScope, NotFound (a vector store of another account is none), StoreUnavailable."""
+    if "files" not in claims.scopes:
+        raise errors.InsufficientScope("This API token lacks the scope 'files'.")
+    wiring.retrieval().check(claims.account_id, wanted.store_ids)
 
 
 def embed() -> dict[str, Any]:

@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
+from sluice.domain.retrieval import DEFAULT_TOP_K, MAX_STORES, MAX_TOP_K
+from sluice.services.grounded_answer import Wanted
+
 MAX_MESSAGES = 2048
 MAX_STOPS = 4
 MAX_CHOICES = 1
@@ -164,6 +167,24 @@ class Sampling(Loose):
     def completion_limit(self) -> int | None:
         return self.max_tokens
 
+    @property
+    def grounding(self) -> Wanted | None:
+        """What is searched for it, if anything."""
+        return None
+
+
+class RetrievalOptions(Loose):
+    """Sluice's own (the SDKs' `extra_body`): answer from one's documents. The API token needs the scope `files`.
+
+    `strict`: from them only, and where the search finds nothing, a fixed sentence without asking the model."""
+
+    vector_store_ids: list[Annotated[str, Field(max_length=64)]] = Field(min_length=1, max_length=MAX_STORES)
+    mode: Literal["strict", "augment"] = "strict"
+    top_k: Annotated[Integer, Field(ge=1, le=MAX_TOP_K)] = DEFAULT_TOP_K
+
+    def wanted(self) -> Wanted:
+        return Wanted(self.vector_store_ids, self.top_k, self.mode == "strict")
+
 
 class ChatBody(Sampling):
     messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES)
@@ -174,6 +195,7 @@ class ChatBody(Sampling):
     tools: list[Tool] | None = Field(None, max_length=128)
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: Flag | None = None
+    retrieval: RetrievalOptions | None = None
 
     @model_validator(mode="after")
     def _logprobs_first(self) -> "ChatBody":
@@ -191,12 +213,16 @@ class ChatBody(Sampling):
         tools = bound(tool.model_dump_json() for tool in self.tools or [])
         return asked + calls + tools + (TOOLS_TOKENS if self.tools else 0)
 
+    @property
+    def grounding(self) -> Wanted | None:
+        return self.retrieval.wanted() if self.retrieval else None
+
     def prompt_text(self) -> str:
         """As it is kept in the log: the messages, as JSON."""
         return json.dumps([message.model_dump(exclude_none=True) for message in self.messages], ensure_ascii=False)
 
     def forwarded(self) -> dict[str, Any]:
-        own = {"messages", "max_completion_tokens", "max_tokens", "stream", "stream_options", "user", "n"}
+        own = {"messages", "max_completion_tokens", "max_tokens", "stream", "stream_options", "user", "n", "retrieval"}
         return {
             "messages": [message.forwarded() for message in self.messages],
             **self.model_dump(exclude=own, exclude_none=True, by_alias=True),

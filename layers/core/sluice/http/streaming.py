@@ -9,7 +9,7 @@ A Lambda may freeze once the answer has ended, so nothing that must happen is le
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from flask import Response
@@ -35,9 +35,11 @@ class Keeper(Protocol):
     def end(self) -> None: ...
 
 
-def whole_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper) -> Response:
-    """Errors: as `Exchange.events`; the exchange is settled in any case."""
-    answer = chunks.whole(collect(exchange, stream, keeper))
+def whole_answer(
+    exchange: Exchange, stream: UpstreamStream, keeper: Keeper, more: Mapping[str, Any] | None = None
+) -> Response:
+    """`more`: fields of our own. Errors: as `Exchange.events`; the exchange is settled in any case."""
+    answer = {**chunks.whole(collect(exchange, stream, keeper)), **(more or {})}
     body = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
     return Response(body, 200, mimetype="application/json")
 
@@ -77,15 +79,18 @@ class Dialect(Protocol):
 
 
 class ChatDialect:
-    """Chunks as they are. `include_usage`: whether the caller asked for the usage chunk."""
+    """Chunks as they are. `include_usage`: whether the caller asked for the usage chunk. `more`: fields of our own in
+    the last one."""
 
-    def __init__(self, *, include_usage: bool) -> None:
-        self.include_usage = include_usage
+    def __init__(self, *, include_usage: bool, more: Mapping[str, Any] | None = None) -> None:
+        self.include_usage, self._more = include_usage, more
 
     def passed(self, payload: bytes) -> bytes:
         return b"data: " + payload + b"\n\n"
 
     def ending(self, held: list[bytes]) -> bytes:
+        if self._more and held:
+            held[-1] = json.dumps({**json.loads(held[-1]), **self._more}, separators=(",", ":")).encode()
         return b"".join([*map(self.passed, held), DONE])
 
 

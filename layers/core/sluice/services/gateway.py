@@ -100,12 +100,16 @@ class Gateway:
 
     def ask(self, exchange: Exchange, path: str, body: Mapping[str, Any]) -> UpstreamStream:
         """Ask the model; a refusal settles the exchange. Errors: as `Upstream.open`."""
-        call = UpstreamCall(path, body, exchange.ask.request_id, exchange.ask.account_id, self.deadline_seconds)
         try:
-            return self.upstream.open(call)
+            return self.open(exchange, path, body)
         except BaseException as exc:
             exchange.fail(exc)
             raise
+
+    def open(self, exchange: Exchange, path: str, body: Mapping[str, Any]) -> UpstreamStream:
+        """For a caller that may ask again: a refusal settles nothing. Errors: as `Upstream.open`."""
+        call = UpstreamCall(path, body, exchange.ask.request_id, exchange.ask.account_id, self.deadline_seconds)
+        return self.upstream.open(call)
 
     def embed(self, exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any]:
         """One answer, not streamed, settled in any case. Errors: as `Upstream.fetch`."""
