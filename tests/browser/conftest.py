@@ -1,5 +1,7 @@
 """`system`: one `make up` for the suite; `new_tab`: browsers of people; `newcomer`: somebody with an account."""
 
+import json
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from tests.browser.tab import Tab
 from tests.e2e import people
 from tests.e2e.conftest import new_system, system  # noqa: F401 (fixtures)
 from tests.e2e.people import Person
-from tests.e2e.system import System
+from tests.e2e.system import ROOT, System
 
 NewTab = Callable[..., Tab]
 Newcomer = Callable[[], Person]
@@ -50,6 +52,22 @@ def new_tab(browser: Browser, request: pytest.FixtureRequest) -> Iterator[NewTab
 def tab(new_tab: NewTab) -> Tab:
     """A stranger's."""
     return new_tab()
+
+
+def make_admin(system: System) -> Person:  # noqa: F811
+    """As an operator does: by the command."""
+    address = people.new_address()
+    command = [str(ROOT / ".venv" / "bin" / "sluice"), "admin", "create", address, "--password-stdin", "--json"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=system.environment, input=people.PASSWORD, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0 and json.loads(done.stdout)["role"] == "admin", done.stderr
+    return people.log_in(system.base_url, address)
+
+
+@pytest.fixture(scope="session")
+def admin(system: System) -> Person:  # noqa: F811
+    return make_admin(system)
 
 
 @pytest.fixture

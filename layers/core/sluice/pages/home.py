@@ -2,18 +2,35 @@
 
 from flask import Response
 
-from sluice import wiring
+from sluice import settings, wiring
+from sluice.domain.errors import StoreUnavailable
 from sluice.pages import assets
 from sluice.pages.blueprints import pages
 from sluice.pages.render import page
+from sluice.services.list_users import list_users
 
 blueprint = pages("home")
 CACHED_SECONDS = 86_400  # links carry the content's hash, so an old copy is never shown for a new one
 
+_somebody_is_here = False
+
 
 @blueprint.get("/")
 def home() -> Response:
-    return page("home.html", base_url=wiring.base_url())
+    return page("home.html", base_url=wiring.base_url(), is_new=settings.common().local and _nobody_is_here())
+
+
+def _nobody_is_here() -> bool:
+    """Asked on one machine only, and there until the first account: on AWS this function has no table to ask."""
+    global _somebody_is_here
+    if _somebody_is_here:
+        return False
+    try:
+        found = list_users(wiring.account_store(), query="", limit=1, after=None)
+    except StoreUnavailable:
+        return False
+    _somebody_is_here = bool(found.users) or found.next_cursor is not None
+    return not _somebody_is_here
 
 
 @blueprint.get("/static/<name>")

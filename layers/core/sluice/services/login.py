@@ -71,7 +71,7 @@ def login(
 
 
 def _tell(account: Account, network: str, user_agent: str, mails: MailStore, now_ms: int) -> None:
-    """The owner, once a day and place, however many logins come at once. A notice that cannot be queued refuses none."""
+    """The owner, once a day and place, however many logins come at once. No login fails for want of a notice."""
     data = {"when": rfc3339(now_ms), "client": network, "agent": device(user_agent)}
     once = (network, day_of(now_ms))
     try:

@@ -52,9 +52,7 @@ class LoginAttempt:
             self._throttles.give_back(key, self._now_ms)
 
 
-def remember_place(
-    throttles: Throttles, accounts: AccountStore, account_id: str, client: str, now_ms: int
-) -> None:
+def remember_place(throttles: Throttles, accounts: AccountStore, account_id: str, client: str, now_ms: int) -> None:
     """Whoever redeemed a mailed code there has the mailbox, so a login from there is no news. Never an error: what the
     code was for is done."""
     try:

@@ -1,0 +1,124 @@
+"""What an admin does, by clicking; felt at once by whom it is done to. And what everyone else gets there."""
+
+import pytest
+
+from tests.browser.conftest import Newcomer, NewTab
+from tests.browser.tab import Tab
+from tests.e2e.people import PASSWORD, Person, ask
+from tests.e2e.system import System
+
+PAGES = {"system": "/manage", "users": "/manage/users", "all-usage": "/manage/usage", "audit": "/manage/audit"}
+
+
+@pytest.fixture
+def office(admin: Person, new_tab: NewTab) -> Tab:
+    """The admin's browser."""
+    return new_tab(admin)
+
+
+def open_user(office: Tab, person: Person) -> None:
+    office.go("/manage/users")
+    office.fill(query=person.email).press("Search")
+    office.press(person.email)
+    assert office.heading == person.email
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_page_reads_well_and_strangers_and_members_see_nothing_of_it(
+    name: str, office: Tab, newcomer: Newcomer, new_tab: NewTab
+) -> None:
+    member = newcomer()
+    assert ask(member, "What is 2 + 2?").status_code == 200
+    assert office.go(PAGES[name]) == 200
+    office.check(f"admin-{name}")
+    tab = new_tab(member)
+    assert tab.go(PAGES[name]) == 403
+    assert "These pages are for the admins" in tab.text and tab.page.get_by_text("Audit log").count() == 0
+    tab = new_tab()
+    tab.go(PAGES[name])
+    assert tab.path.startswith("/login?next=")
+
+
+def test_system_page_knows_the_model_and_that_all_is_well(office: Tab) -> None:
+    office.go("/manage")
+    facts = office.page.locator(".facts").first.inner_text()
+    assert "ready" in facts and "demo" in facts
+
+
+def test_an_account_is_suspended_and_restored_at_once(office: Tab, newcomer: Newcomer, new_tab: NewTab) -> None:
+    ann = newcomer()
+    theirs = new_tab(ann)
+    open_user(office, ann)
+    office.check("admin-user")
+    office.press("Suspend this account")
+    assert "The account is suspended" in office.text
+    assert theirs.go("/my/tokens") == 403
+    theirs.check("suspended")
+    assert ask(ann, "Hello").status_code == 403
+    office.press("Restore this account")
+    assert theirs.go("/my/tokens") == 200
+    assert ask(ann, "Hello").status_code == 200
+    office.press("Audit log")
+    assert "Account suspended" in office.text and "Account restored" in office.text and ann.email in office.text
+
+
+def test_limits_hold_from_the_next_request_on(office: Tab, newcomer: Newcomer) -> None:
+    ann = newcomer()
+    open_user(office, ann)
+    office.fill(rpm="many").press("Change the limits")
+    assert office.page.title().startswith("Error: ") and office.page.locator("[name=rpm]").input_value() == "many"
+    office.fill(rpm="0").press("Change the limits")
+    assert "The limits are changed" in office.text
+    assert ask(ann, "Hello").status_code == 429
+    assert ann.call("GET", "/account").json()["limits"]["rpm"] == 0
+
+
+def test_a_role_is_given_and_taken_with_the_admins_own_password(
+    office: Tab, newcomer: Newcomer, new_tab: NewTab
+) -> None:
+    ann = newcomer()
+    theirs = new_tab(ann)
+    open_user(office, ann)
+    office.press("Make this account an admin")
+    office.check("admin-role")
+    office.fill(password="not it at all").press("Make this account an admin")
+    assert office.page.title().startswith("Error: ") and theirs.go("/manage") == 403
+    office.fill(password=PASSWORD).press("Make this account an admin")
+    assert theirs.go("/manage") == 200
+    assert theirs.page.get_by_role("link", name="Admin", exact=True).count() == 1
+    office.press("Take the admin role away").fill(password=PASSWORD).press("Take the role away")
+    assert theirs.go("/manage") == 403
+
+
+def test_everyones_usage_is_the_sum_of_the_ledgers(
+    office: Tab, newcomer: Newcomer, system: System, admin: Person
+) -> None:
+    ann = newcomer()
+    used = ask(ann, "What is the capital of France?").json()["usage"]
+
+    def rolled_up() -> bool:
+        rows = admin.call("GET", "/admin/usage?group_by=account").json()["data"]
+        mine = [row for row in rows if row["prompt_tokens"] == used["prompt_tokens"]]
+        return any(row["completion_tokens"] == used["completion_tokens"] for row in mine)
+
+    system.wait_until(rolled_up)
+    office.go("/manage/usage")
+    total = admin.call("GET", "/admin/usage").json()["total"]
+    assert f"{total['requests']:,} requests" in office.text
+    assert f"{total['prompt_tokens'] + total['completion_tokens']:,} tokens" in office.text
+
+
+def test_names_and_addresses_that_people_choose_stay_text(office: Tab, newcomer: Newcomer) -> None:
+    ann = newcomer()
+    evil = '<img src=x onerror="console.error(\'ran\')"><a href="javascript:console.error(1)">x</a>'
+    assert ann.call("PATCH", "/account", json={"name": evil}).status_code == 200
+    open_user(office, ann)
+    assert evil in office.text
+    assert office.page.locator("main img, main a[href^=javascript]").count() == 0
+
+
+def test_without_javascript_it_all_works(admin: Person, newcomer: Newcomer, new_tab: NewTab) -> None:
+    office, ann = new_tab(admin, script=False), newcomer()
+    open_user(office, ann)
+    office.press("Suspend this account")
+    assert "The account is suspended" in office.text

@@ -1,0 +1,69 @@
+"""When something is wrong a page says what, and what to do."""
+
+import signal
+
+import pytest
+
+from tests.browser.conftest import NewTab
+from tests.browser.tab import Tab
+from tests.e2e.conftest import NewSystem
+
+LINKS = {
+    "verify-email": "Send me a new link",
+    "reset-password": "Send me a new link",
+    "change-email": "Log in and ask again",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(LINKS))
+def test_a_link_that_is_no_good_any_more_leads_to_a_new_one(kind: str, tab: Tab) -> None:
+    tab.go(f"/{kind}?token=mail_x.{'a' * 43}")
+    if kind == "reset-password":
+        tab.fill(password="a quiet green harbour")
+    with tab.page.expect_navigation():
+        tab.page.locator("main form button").click()
+    assert tab.heading == "This link does not work any more"
+    tab.press(LINKS[kind])
+    assert tab.page.locator("main form").count() == 1
+
+
+def test_a_link_cut_short_by_a_mail_program_says_so_at_once(tab: Tab) -> None:
+    assert tab.go("/verify-email") == 400
+    assert tab.heading == "This link does not work any more"
+
+
+def test_an_address_that_nobody_serves_has_a_page_that_leads_on(tab: Tab) -> None:
+    assert tab.go("/no-such-page") == 404
+    tab.check("not-found")
+    tab.press("start page")
+    assert tab.path == "/"
+
+
+def test_too_many_attempts_say_how_long_to_wait(new_system: NewSystem, new_tab: NewTab) -> None:
+    system = new_system({"SLUICE_AUTH_THROTTLE": "on"}).start()
+    tab = new_tab(at=system.base_url)
+    tab.go("/login")
+    for _ in range(10):
+        tab.fill(email="ann@example.com", password="wrong wrong wrong").press("Log in")
+    assert tab.page.locator(".problems").count() == 1
+    while "/login" in tab.path and tab.heading == "Log in":
+        tab.fill(email="ann@example.com", password="wrong wrong wrong").press("Log in")
+    assert tab.heading == "Too many requests" and "Wait " in tab.text and "second" in tab.text
+    tab.check("too-many")
+
+
+def test_with_the_store_away_a_page_says_so_and_back_all_is_there(new_system: NewSystem, new_tab: NewTab) -> None:
+    system = new_system().start()
+    tab = new_tab(at=system.base_url)
+    tab.go("/login")
+    store = system.kill("store", signal.SIGSTOP)
+    try:
+        tab.fill(email="ann@example.com", password="a quiet green harbour").press("Log in")
+        assert tab.heading == "Service unavailable" and "reload" in tab.text and "Request id" in tab.text
+        tab.check("unavailable")
+    finally:
+        system.kill("store", signal.SIGCONT)
+    assert store == system.pid("store")
+    tab.go("/login")
+    tab.fill(email="ann@example.com", password="a quiet green harbour").press("Log in")
+    assert tab.page.locator(".problems").count() == 1
