@@ -13,7 +13,8 @@
   let running = null; // the AbortController of the answer that comes
   let restUntil = 0;
 
-  document.querySelector(".with-script").hidden = false;
+  const hasKeys = window.matchMedia("(pointer: fine)").matches; // on a phone Enter is for new lines
+  document.querySelector(".with-script").hidden = !hasKeys;
   if (window.matchMedia("(max-width: 60rem)").matches) document.getElementById("chats").open = false;
   formatAll();
   atEnd(true);
@@ -29,8 +30,7 @@
   });
   stopButton.addEventListener("click", () => running?.abort());
   box.addEventListener("keydown", (event) => {
-    const isTyped = window.matchMedia("(pointer: fine)").matches && !event.isComposing;
-    if (event.key !== "Enter" || event.shiftKey || !isTyped) return;
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || !hasKeys) return;
     event.preventDefault();
     composer.requestSubmit();
   });
@@ -146,7 +146,7 @@
     const took = (tookMs / 1000).toFixed(1) + " s";
     const counts = came.usage ? `${came.usage.prompt_tokens} + ${came.usage.completion_tokens} tokens, ` : "";
     answer.querySelector(".amounts").textContent = counts + took;
-    tell(`The answer is there: ${counts}${took}.`);
+    tell("The answer is there.");
     await refresh();
   }
 
@@ -163,6 +163,8 @@
         document.getElementById(id).replaceWith(page.getElementById(id));
       }
       document.querySelector("#chats ul").replaceWith(page.querySelector("#chats ul"));
+      const name = document.getElementById("field-title");
+      if (name.value === name.defaultValue) name.value = name.defaultValue = page.getElementById("field-title").value;
       document.title = page.title;
       document.getElementById("nothing-yet")?.remove();
       formatAll();

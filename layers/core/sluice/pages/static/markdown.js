@@ -22,6 +22,7 @@ Sluice.markdown = (() => {
     ALLOWED_TAGS: TAGS,
     ALLOWED_ATTR: ["href", "rel", "target", "start"],
     ALLOWED_URI_REGEXP: LINK,
+    ADD_URI_SAFE_ATTR: ["rel", "target", "start"], // are no addresses: the line above is not for them
     ALLOW_DATA_ATTR: false, // htmx would listen to some
     ALLOW_ARIA_ATTR: false,
     RETURN_DOM_FRAGMENT: true,

@@ -1,0 +1,295 @@
+"""The playground by clicking: an answer in pieces, stop, again, edited, broken off, refused; hostile answers inert."""
+
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import NewTab
+from tests.browser.stage import Model, Stage, opened
+from tests.browser.tab import Tab
+
+EVIL = (
+    "<img src=x onerror=alert(1)> ![p](http://evil.example/p.png) [a](javascript:alert(1)) [b](data:text/html,x) "
+    "[c](/logout) <javascript:alert(1)> <script>alert(1)</script> [good](https://example.com/) "
+    '<a href="x" hx-get="/logout" data-hx-trigger="load">d</a>\n\n# Big\n\n| a | b |\n| - | - |\n| 1 | **2** |\n'
+)
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with opened(tmp_path_factory.mktemp("stage")) as found:
+        yield found
+
+
+@pytest.fixture
+def model(stage: Stage) -> Model:
+    stage.model.says("The capital of ", "France is ", "Paris.")
+    stage.model.asked.clear()
+    return stage.model
+
+
+@pytest.fixture
+def chat(stage: Stage, model: Model, new_tab: NewTab) -> Tab:
+    """A new chat of somebody new."""
+    person, _ = stage.person()
+    tab = new_tab(person, at=stage.url)
+    tab.go("/my/chats")
+    return tab.press("New chat")
+
+
+def send(tab: Tab, words: str) -> None:
+    tab.page.fill("#content", words)
+    tab.page.keyboard.press("Enter")
+
+
+def state(tab: Tab, words: str) -> None:
+    """Waits until the page says so."""
+    tab.page.locator("#state", has_text=words).wait_for()
+
+
+def said(tab: Tab) -> list[tuple[str, str]]:
+    turns = tab.page.locator("#turns > li:visible")
+    return [
+        ("you" if "user" in (turn.get_attribute("class") or "") else "model", turn.locator(".said").inner_text())
+        for turn in turns.all()
+    ]
+
+
+def settled(tab: Tab) -> None:
+    """The answer is there, and the page has the server's own copy of it."""
+    tab.page.locator("#turns > li.assistant:last-child form.again").wait_for()
+
+
+def answered(tab: Tab, words: str) -> None:
+    tab.page.locator(".turn.assistant .said", has_text=words).wait_for()
+    settled(tab)
+
+
+PARIS = ("model", "The capital of France is Paris.")
+
+
+def test_an_answer_appears_in_pieces_while_the_send_button_rests(chat: Tab, model: Model) -> None:
+    go_on, end = threading.Event(), threading.Event()
+    model.says("**The** capital ", go_on, "of France ", end, "is Paris.")
+    send(chat, "Capital of France?")
+    answer = chat.page.locator(".turn.assistant .said")
+    chat.page.get_by_text("The capital", exact=True).wait_for()
+    assert chat.page.locator("#send").is_disabled() and chat.page.locator("#stop").is_visible()
+    assert answer.locator("strong").inner_text() == "The"
+    send(chat, "At once!")  # rests: nothing happens
+    go_on.set()
+    chat.page.get_by_text("The capital of France", exact=True).wait_for()
+    end.set()
+    settled(chat)
+    assert said(chat) == [("you", "Capital of France?"), PARIS] and len(model.asked) == 1
+    assert chat.page.locator("#send").is_enabled() and chat.page.locator("#stop").is_hidden()
+    assert chat.page.locator("#spoken").inner_text() == "The capital of France is Paris."
+    assert re.search(r"12 \+ 3 tokens\s+\d", chat.page.locator(".amounts:visible").inner_text())
+    assert chat.heading == "Capital of France?" and "Capital of France?" in chat.page.title()
+
+
+def test_stop_ends_the_answer_and_keeps_what_came(chat: Tab, model: Model) -> None:
+    model.says("The capital ", threading.Event(), "never said")
+    send(chat, "Capital of France?")
+    chat.page.get_by_text("The capital", exact=True).wait_for()
+    chat.page.click("#stop")
+    state(chat, "Stopped. What came is kept.")
+    settled(chat)
+    assert said(chat) == [("you", "Capital of France?"), ("model", "The capital")]
+    chat.page.reload()
+    assert said(chat) == [("you", "Capital of France?"), ("model", "The capital")]
+    assert "ended early" in chat.text
+
+
+def test_an_answer_is_made_again_and_a_message_changed(chat: Tab, model: Model) -> None:
+    send(chat, "Capital of France?")
+    settled(chat)
+    model.says("Still Paris.")
+    chat.page.click("text=Answer again")
+    answered(chat, "Still Paris.")
+    assert said(chat) == [("you", "Capital of France?"), ("model", "Still Paris.")]
+    send(chat, "And of Spain?")
+    chat.page.locator("#turns > li").nth(3).locator("form.again").wait_for()
+    model.says("Rome.")
+    chat.page.locator(".edit summary").first.click()
+    chat.page.locator(".edit textarea").first.fill("Capital of Italy?")
+    chat.page.click("text=Send the changed message")
+    answered(chat, "Rome.")
+    assert said(chat) == [("you", "Capital of Italy?"), ("model", "Rome.")]
+    chat.page.reload()
+    assert said(chat) == [("you", "Capital of Italy?"), ("model", "Rome.")]
+    assert [message["content"] for message in model.asked[-1]["messages"]] == ["Capital of Italy?"]
+
+
+@pytest.mark.parametrize("end", ["break", "error"])
+def test_a_broken_answer_says_so_and_keeps_what_came(chat: Tab, model: Model, end: str) -> None:
+    model.says("The capital ", end=end)
+    send(chat, "Capital of France?")
+    chat.page.locator("#trouble", has_text="What came is kept").wait_for()
+    settled(chat)
+    assert said(chat) == [("you", "Capital of France?"), ("model", "The capital")]
+    assert "What came is kept" in chat.page.locator("#trouble").inner_text() and chat.page.locator("#send").is_enabled()
+
+
+def test_a_lost_connection_says_so_and_keeps_what_came(chat: Tab, model: Model, stage: Stage) -> None:
+    """Between browser and server, in the middle of the answer."""
+    body = b'data: {"choices":[{"delta":{"content":"The capital "}}]}\n\n'
+    chat.page.route("**/messages", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    send(chat, "Capital of France?")
+    chat.page.locator("#trouble", has_text="The connection was lost. What came is kept.").wait_for()
+    assert said(chat) == [("you", "Capital of France?"), ("model", "The capital")]
+
+
+def test_without_the_server_the_words_stay_in_the_box(chat: Tab, model: Model) -> None:
+    chat.expects("ERR_FAILED")
+    chat.page.route("**/messages", lambda route: route.abort())
+    send(chat, "Capital of France?")
+    chat.page.locator("#trouble", has_text="cannot be reached").wait_for()
+    assert said(chat) == [] and chat.page.input_value("#content") == "Capital of France?"
+    chat.page.unroute("**/messages")
+    chat.page.click("#send")
+    settled(chat)
+    assert said(chat) == [("you", "Capital of France?"), PARIS] and chat.page.locator("#trouble").inner_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds", "words"),
+    [(429, 7, "You can send again in 7 seconds."), (503, 90, "You can send again in 90 seconds."),
+     (429, 200_000, "You can send again in 3 days.")],
+)  # fmt: skip
+def test_a_refusal_is_said_in_words_with_the_wait(chat: Tab, status: int, seconds: int, words: str) -> None:
+    refusal = {"status": status, "headers": {"Retry-After": str(seconds)}, "json": {"detail": "Too much."}}
+    chat.page.route("**/messages", lambda route: route.fulfill(**refusal))  # type: ignore[arg-type]
+    send(chat, "Capital of France?")
+    chat.page.locator("#trouble", has_text=f"Too much. {words}").wait_for()
+    assert chat.page.input_value("#content") == "Capital of France?" and said(chat) == []
+    assert chat.page.locator("#send").is_disabled() == (seconds <= 120)
+
+
+def test_the_real_limit_is_said_too(chat: Tab, model: Model, stage: Stage) -> None:
+    send(chat, "one")
+    settled(chat)
+    (account_id,) = {chat.page.evaluate("() => fetch('/account').then((it) => it.json()).then((it) => it.id)")}
+    grant = stage.world.item("grants", account_id=account_id)
+    stage.world.set_grant(account_id, limits={**grant["limits"], "rpm": 0})
+    send(chat, "two")
+    chat.page.locator("#trouble", has_text="You can send again in").wait_for()
+    assert [role for role, _ in said(chat)] == ["you", "model"]
+
+
+def test_a_session_that_ended_leads_to_the_login_and_keeps_the_words(chat: Tab) -> None:
+    chat.page.context.clear_cookies()
+    send(chat, "Capital of France?")
+    chat.page.locator("#trouble a", has_text="Log in again").wait_for()
+    assert chat.page.input_value("#content") == "Capital of France?"
+
+
+def test_nothing_in_an_answer_acts_loads_or_leads_astray(chat: Tab, model: Model) -> None:
+    """Streamed, and as the page shows it when one comes back."""
+    chat.page.on("dialog", lambda dialog: chat.complaints.append(f"a dialog: {dialog.message}"))
+    model.says(*[EVIL[place : place + 7] for place in range(0, len(EVIL), 7)])
+    send(chat, EVIL)
+    settled(chat)
+    for _ in range(2):
+        answer = chat.page.locator(".turn.assistant .said")
+        assert answer.locator("img, script, iframe, form, input").count() == 0
+        assert chat.page.locator(".turn img").count() == 0
+        links = {link.get_attribute("href"): link for link in answer.locator("a").all()}
+        assert set(links) == {"http://evil.example/p.png", "https://example.com/"}  # the image is a link, no more
+        assert "noopener" in (links["https://example.com/"].get_attribute("rel") or "")
+        attributes = "(all) => all.flatMap((it) => it.getAttributeNames())"
+        seen: list[Any] = answer.locator("*").evaluate_all(attributes)
+        assert set(seen) <= {"href", "rel", "target", "tabindex"}
+        assert answer.locator("h1, h2").count() == 0 and answer.locator("h3").inner_text() == "Big"
+        assert answer.locator("td strong").inner_text() == "2"
+        assert "<img src=x onerror=alert(1)>" in answer.inner_text()
+        assert EVIL.strip() in chat.page.locator(".turn.user .said").inner_text()
+        chat.page.reload()
+
+
+def test_settings_by_their_form_and_the_models_from_the_server(chat: Tab, model: Model) -> None:
+    chat.page.locator(".settings > summary").click()
+    chat.page.locator("#field-model option", has_text="demo").last.wait_for(state="attached")
+    chat.fill(title="Facts", system="Be brief.", temperature="0.5", max_tokens="9")
+    chat.page.select_option("#field-model", "demo")
+    chat.press("Save")
+    assert chat.heading == "Facts"
+    send(chat, "Capital of France?")
+    settled(chat)
+    asked = model.asked[-1]
+    assert (asked["temperature"], asked["max_tokens"], asked["messages"][0]["content"]) == (0.5, 9, "Be brief.")
+
+
+def test_without_script_a_chat_is_had_by_forms(stage: Stage, model: Model, new_tab: NewTab) -> None:
+    person, _ = stage.person()
+    tab = new_tab(person, script=False, at=stage.url)
+    tab.go("/my/chats")
+    tab.press("New chat")
+    tab.fill(content="Capital of France?")
+    tab.press("Send")
+    assert said(tab) == [("you", "Capital of France?"), PARIS] and tab.path.endswith("#newest")
+    model.says("Still Paris.")
+    tab.press("Answer again")
+    assert said(tab) == [("you", "Capital of France?"), ("model", "Still Paris.")]
+    assert tab.page.locator("#stop").is_hidden()
+    tab.shoot("chat-without-script")
+
+
+def test_two_people_never_see_each_others_chats(chat: Tab, stage: Stage, new_tab: NewTab) -> None:
+    send(chat, "My secret plan")
+    settled(chat)
+    other, _ = stage.person()
+    tab = new_tab(other, at=stage.url)
+    assert tab.go(chat.path) == 404 and "secret" not in tab.text
+    tab.go("/my/chats")
+    assert "secret" not in tab.text
+    tab.press("New chat")
+    theirs = chat.path.rpartition("/")[2]
+    tried = tab.page.evaluate(
+        """(id) => Promise.all([
+             fetch(`/chats/${id}`),
+             fetch(`/chats/${id}`, {method: "DELETE"}),
+             fetch(`/chats/${id}/messages`, {method: "POST", body: '{"content": "x"}',
+                    headers: {"Content-Type": "application/json"}}),
+           ]).then((answers) => answers.map((it) => it.status))""",
+        theirs,
+    )
+    assert tried == [404, 404, 404]
+    chat.page.reload()
+    assert said(chat)[0] == ("you", "My secret plan")
+
+
+def test_chats_are_found_again_and_deleted(chat: Tab) -> None:
+    send(chat, "The first one")
+    settled(chat)
+    chat.press("New chat")
+    send(chat, "The second one")
+    settled(chat)
+    chat.press("The first one")
+    assert chat.heading == "The first one" and said(chat)[0] == ("you", "The first one")
+    with chat.page.expect_download() as download:
+        chat.page.locator(".settings > summary").click()
+        chat.page.click("text=as Markdown")
+    assert "Paris." in download.value.path().read_text()
+    chat.page.click("text=Delete this chat")
+    chat.press("Delete it for good")
+    assert "The chat is deleted" in chat.text and "The first one" not in chat.text
+
+
+def test_the_playground_reads_well_in_both_widths_and_colours(chat: Tab, model: Model) -> None:
+    model.says("An **API** is an agreement between two programs:\n\n", "1. one sends a request in a fixed form,\n",
+               "2. the other sends back an answer.\n\n", "```python\nanswer = ask('What is the capital of France?')\n```")  # fmt: skip
+    send(chat, "What is an API?")
+    settled(chat)
+    model.says("Paris is the capital of France.")
+    send(chat, "And the capital of France?")
+    chat.page.locator("#turns > li").nth(3).locator("form.again").wait_for()
+    chat.check("playground")
+    chat.page.locator(".settings > summary").click()
+    chat.page.locator(".edit summary").first.click()
+    chat.check("playground-open")
+    chat.go("/my/chats")
+    chat.check("chats")
