@@ -1,10 +1,12 @@
 """Logs are JSON with the request id, and hold no secret and nothing that people wrote, whoever logs it, and how."""
 
+import ast
 import io
 import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from sluice.domain.errors import NotFound, StoreUnavailable
 from sluice.http import logging as structured
 from sluice.http.app import create_app
 
+LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
 JWT = "eyJhbGciOiJFZERTQSIsImtpZCI6ImEifQ.eyJzdWIiOiJ1c3JfYSJ9.c2lnbmF0dXJlLW9mLXRoZS10b2tlbg"
 SESSION = "ses_0123456789abcdef.q3F7n1kJx0vB2mC4dE6fG8hI0jK2lM4nO6pQ8rS0tU2"
 CODE = "mail_0123456789abcdef.Zm9vYmFyYmF6cXV4Zm9vYmFy"
@@ -223,3 +226,16 @@ def test_the_validation_error_of_this_test_would_quote_the_prompt() -> None:
     """Else the test above would prove nothing."""
     with pytest.raises(ValidationError, match="overdrawn"):
         raise_validation_error()
+
+
+def test_every_field_that_is_logged_is_on_the_list() -> None:
+    """Else it is left out in silence: why a mail was not sent could not be read anywhere."""
+    root = Path(__file__).parents[3]
+    logged = set()
+    for path in [*root.glob("layers/core/sluice/**/*.py"), *root.glob("functions/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LEVELS:
+                extras = [one.value for one in node.keywords if one.arg == "extra" and isinstance(one.value, ast.Dict)]
+                logged |= {key.value for extra in extras for key in extra.keys if isinstance(key, ast.Constant)}
+    assert "problem" in logged
+    assert logged <= set(structured.FIELDS)
