@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from infra.local import config, ports, processes, supervision
+from infra.local import config, ports, processes, store_version, supervision
 from infra.local.datadir import DataDir
 from infra.local.errors import LaunchError
 from infra.local.logs import LogMarks
@@ -92,9 +92,14 @@ class Launcher:
         except (OSError, ValueError) as exc:
             raise LaunchError(f"the keys cannot be used: {exc}") from exc
         self._marks = LogMarks(self._data.logs, [program.name for program in self._programs])
+        if embedded:
+            store_version.refuse_newer(self._config.data_dir)
+        else:
+            self._ensure_tables(store_url, embedded)
         self._start_supervisord()
         self._check_settings()
-        self._ensure_tables(store_url, embedded)
+        if embedded:
+            self._ensure_tables(store_url, embedded)
 
     def _start_supervisord(self) -> None:
         file = self._data.run / "supervisord.conf"
@@ -118,6 +123,7 @@ class Launcher:
 
         ensure(store_url, os.environ.get("SLUICE_TABLE_PREFIX", "sluice-"), embedded, seconds=20, say=self._say)
         if embedded:
+            store_version.note(self._config.data_dir)
             store_index.ensure(self._config.data_dir / "store.db")
 
     def _wait_ready(self) -> dict[str, Any]:

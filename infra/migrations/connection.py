@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 5, 60, 8  # throttled writes come again, further and further apart
+CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 5, 60, 4
 
 
 def connect(endpoint_url: str | None = None) -> "DynamoDBClient":

@@ -1,4 +1,4 @@
-"""An old store on each engine: Dynoxide, which a local run uses, and Amazon's own DynamoDB Local where it is there."""
+"""An old store: on Dynoxide, which a local run uses, and once on Amazon's own DynamoDB Local, where that is there."""
 
 import secrets
 from collections.abc import Iterator
@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from infra.migrations import structure
 from tests.integration.admission.engines import dynamodb_local, dynoxide, why_no_referee
 from tests.integration.admission.world import slow_client
 from tests.integration.migrate import old_store
@@ -18,33 +17,40 @@ class Store:
     url: str
     prefix: str
     client: Any
-    is_fast: bool = True  # making tables takes DynamoDB Local seconds
 
     def dump(self) -> dict[str, Any]:
         return old_store.dump(self.client, self.prefix)
 
 
-@pytest.fixture(scope="package", params=["dynoxide", "dynamodb_local"])
-def engine_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    if request.param == "dynoxide":
-        with dynoxide() as url:
-            yield url
-        return
-    if reason := why_no_referee():
-        pytest.skip(reason)
-    with dynamodb_local() as url:
+@pytest.fixture(scope="package")
+def engine_url() -> Iterator[str]:
+    with dynoxide() as url:
         yield url
 
 
 @pytest.fixture
-def empty(engine_url: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    monkeypatch.setattr(structure, "POLL_SECONDS", 0.05)
-    client = slow_client(engine_url)
-    yield Store(engine_url, f"m{secrets.token_hex(4)}-", client, is_fast="dynoxide" in request.node.name)
-    client.close()
+def empty(engine_url: str) -> Iterator[Store]:
+    yield from _store(engine_url)
 
 
 @pytest.fixture
 def old(empty: Store) -> Store:
     old_store.build(empty.client, empty.prefix)
     return empty
+
+
+@pytest.fixture
+def old_on_referee() -> Iterator[Store]:
+    """Amazon's own engine takes up to half a minute for an index, so it judges once, not every test."""
+    if reason := why_no_referee():
+        pytest.skip(reason)
+    with dynamodb_local() as url:
+        for store in _store(url):
+            old_store.build(store.client, store.prefix)
+            yield store
+
+
+def _store(url: str) -> Iterator[Store]:
+    client = slow_client(url)
+    yield Store(url, f"m{secrets.token_hex(4)}-", client)
+    client.close()
