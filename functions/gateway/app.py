@@ -127,7 +127,7 @@ def embeddings() -> dict[str, Any]:
     tag=TAG,
     auth=Auth.API_TOKEN,
     answers={200: ResponseObject},
-    errors=(*COMPLETION_ERRORS, errors.NotFound),
+    errors=GROUNDED_ERRORS,
     documented_body=ResponseBody,
 )
 def create_response() -> Response:

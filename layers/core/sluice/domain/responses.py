@@ -17,6 +17,8 @@ def messages_from(items: str | Sequence[Mapping[str, Any]]) -> list[Message]:
     messages: list[Message] = []
     for item in items:
         kind = item.get("type", "message")
+        if kind == "file_search_call":
+            continue  # of an earlier answer: what it found was for that one
         if kind == "function_call":
             _add_call(messages, item)
         elif kind == "function_call_output":
@@ -62,6 +64,8 @@ class Assembly:
         self._sequence = 0
         self._text: dict[str, Any] | None = None  # the message item being written
         self._calls: dict[int, dict[str, Any]] = {}  # the chat delta's index → its item
+        self._search: dict[str, Any] | None = None
+        self._citations: list[dict[str, Any]] = []
         self.finish_reason: str | None = None
 
     def _event(self, kind: str, **fields: Any) -> Event:
@@ -69,11 +73,44 @@ class Assembly:
         self._sequence += 1
         return event
 
+    def searched(
+        self, query: str, results: list[dict[str, Any]] | None, cited: Sequence[tuple[str, str]]
+    ) -> "Assembly":
+        """A search was made before the model was asked. `results`: where the caller wants to see them. `cited`: id and
+        name of each file that the model was given a passage of."""
+        self._search = {
+            "type": "file_search_call",
+            "id": f"fs_{self._suffix}",
+            "status": "completed",
+            "queries": [query],
+            "results": results,
+        }
+        self._citations = [
+            {"type": "file_citation", "file_id": file_id, "filename": filename}
+            for file_id, filename in dict.fromkeys(cited)
+        ]
+        return self
+
     def begin(self) -> list[Event]:
         snapshot = {**self.response, "output": []}
         return [
             self._event("response.created", response=snapshot),
             self._event("response.in_progress", response=snapshot),
+            *self._tell_search(),
+        ]
+
+    def _tell_search(self) -> list[Event]:
+        if self._search is None:
+            return []
+        self.response["output"].append(self._search)
+        place = self._place(self._search)
+        begun = {**self._search, "status": "in_progress", "results": None}
+        return [
+            self._event("response.output_item.added", output_index=0, item=begun),
+            self._event("response.file_search_call.in_progress", **place),
+            self._event("response.file_search_call.searching", **place),
+            self._event("response.file_search_call.completed", **place),
+            self._event("response.output_item.done", output_index=0, item=self._search),
         ]
 
     def chunk(self, chunk: Mapping[str, Any]) -> list[Event]:
@@ -152,10 +189,13 @@ class Assembly:
         cut_short = self.finish_reason == "length"
         status = "incomplete" if cut_short else "completed"
         for item in self.response["output"]:
+            if item is self._search:
+                continue  # told when it was made
             item["status"] = status
             place = self._place(item)
             if item["type"] == "message":
                 part = item["content"][0]
+                events += self._annotate(part, place)
                 text = {"text": part["text"], "logprobs": part["logprobs"]}
                 events.append(self._event("response.output_text.done", **place, content_index=0, **text))
                 events.append(self._event("response.content_part.done", **place, content_index=0, part=part))
@@ -168,6 +208,25 @@ class Assembly:
             self.response["incomplete_details"] = {"reason": "max_output_tokens"}
         events.append(self._event(f"response.{status}", response=self.response))
         return events
+
+    def _annotate(self, part: dict[str, Any], place: Mapping[str, Any]) -> list[Event]:
+        """At the text's end, since a small model does not say which of its words come from where."""
+        part["annotations"] = [{**citation, "index": len(part["text"])} for citation in self._citations]
+        return [
+            self._event(
+                "response.output_text.annotation.added",
+                **place,
+                content_index=0,
+                annotation_index=index,
+                annotation=annotation,
+            )
+            for index, annotation in enumerate(part["annotations"])
+        ]
+
+    def kept(self) -> dict[str, Any]:
+        """The response as it is stored: without the passages, which must not outlive their file here."""
+        output = [{**item, "results": None} if item is self._search else item for item in self.response["output"]]
+        return {**self.response, "output": output}
 
     def answer_messages(self) -> list[Message]:
         """The output as chat messages: what a following response is told of this one."""

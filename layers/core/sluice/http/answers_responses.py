@@ -8,9 +8,9 @@ from sluice.http.answers_v1 import Open
 
 
 class OutputItem(Open):
-    """A message, or a function call."""
+    """A message, a function call, or the search that was made before."""
 
-    type: Literal["message", "function_call"]
+    type: Literal["message", "function_call", "file_search_call"]
     id: str
     status: str
 

@@ -1,7 +1,7 @@
 """What the gateway's routes do: who asks, check the body, admit, ask the model, answer."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flask import Response, g, request
@@ -9,6 +9,7 @@ from flask import Response, g, request
 from sluice import wiring
 from sluice.domain import chunks, errors
 from sluice.domain.contents import MAX_TEXT_BYTES
+from sluice.domain.documents import Passage
 from sluice.domain.ids import random_id
 from sluice.domain.responses import Assembly, Message, messages_from
 from sluice.domain.retrieval import citations
@@ -91,6 +92,9 @@ def respond() -> Response:
     with gateway.welcome(claims):
         body = parse_body(ResponseBody)
         model = gateway.model_for(claims, body.model, "chat")
+        wanted = body.grounding
+        if wanted is not None:
+            may_search(claims, wanted)
         history = _history(claims, body, now_ms)
     instructions: list[Message] = [{"role": "system", "content": body.instructions}] if body.instructions else []
     messages = [*instructions, *history]
@@ -100,7 +104,9 @@ def respond() -> Response:
         model,
         "responses",
         stream=bool(body.stream),
-        prompt_bound=bound(json.dumps(m, ensure_ascii=False) for m in messages) + body.tools_bound(),
+        prompt_bound=bound(json.dumps(m, ensure_ascii=False) for m in messages)
+        + body.tools_bound()
+        + (wanted.prompt_bound if wanted else 0),
         max_tokens=body.max_output_tokens,
     )
     assembly = Assembly(random_id("resp_"), now_ms // 1000, body.echoed())
@@ -108,15 +114,35 @@ def respond() -> Response:
     def store(done: Assembly) -> None:
         if body.stored:
             messages = [*history, *done.answer_messages()]
-            wiring.stored_responses().put(claims.account_id, done.response, messages, now_ms)
+            wiring.stored_responses().put(claims.account_id, done.kept(), messages, now_ms)
 
-    events = gateway.ask(exchange, "/v1/chat/completions", {**asked, "max_tokens": completion_tokens})
+    asked["max_tokens"] = completion_tokens
+    if wanted is None:
+        events = gateway.ask(exchange, "/v1/chat/completions", asked)
+    else:
+        grounded = ask_grounded(gateway, wiring.retrieval(), exchange, model, asked, wanted)
+        events = grounded.events
+        cited = [(passage.file_id, passage.filename) for passage in grounded.given]
+        assembly.searched(grounded.query, _results(grounded.found) if body.shows_results else None, cited)
     keeper = LogKeeper(exchange, lambda: json.dumps(messages, ensure_ascii=False))
     if body.stream:
         return streamed_answer(exchange, events, keeper, ResponsesDialect(assembly, store))
     answer = whole_response(assembly, collect(exchange, events, keeper))
     store(assembly)
     return Response(json.dumps(answer, ensure_ascii=False), mimetype="application/json")
+
+
+def _results(found: Sequence[Passage]) -> list[dict[str, Any]]:
+    return [
+        {
+            "file_id": passage.file_id,
+            "filename": passage.filename,
+            "score": passage.score,
+            "attributes": dict(passage.attributes),
+            "text": passage.text,
+        }
+        for passage in found
+    ]
 
 
 def stored_response(response_id: str) -> dict[str, Any]:

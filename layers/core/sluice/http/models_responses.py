@@ -2,8 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, JsonValue, Tag
+from pydantic import Discriminator, Field, JsonValue, Tag, field_validator
 
+from sluice.domain.retrieval import DEFAULT_TOP_K, MAX_STORES
+from sluice.http.models_files import Filtered
 from sluice.http.models_v1 import (
     MAX_MESSAGES,
     TOOLS_TOKENS,
@@ -15,8 +17,10 @@ from sluice.http.models_v1 import (
     TextPart,
     bound,
 )
+from sluice.services.grounded_answer import Wanted
 
 MAX_METADATA = 16
+RESULTS = "file_search_call.results"  # of `include`
 
 
 class MessageItem(Loose):
@@ -38,6 +42,12 @@ class CallOutputItem(Loose):
     output: str
 
 
+class SearchCallItem(Loose):
+    """An earlier answer's, sent back with it."""
+
+    type: Literal["file_search_call"]
+
+
 def _item_kind(value: Any) -> str:
     kind = value.get("type", "message") if isinstance(value, dict) else getattr(value, "type", "message")
     return kind if isinstance(kind, str) else "message"
@@ -46,7 +56,8 @@ def _item_kind(value: Any) -> str:
 Item = Annotated[
     Annotated[MessageItem, Tag("message")]
     | Annotated[CallItem, Tag("function_call")]
-    | Annotated[CallOutputItem, Tag("function_call_output")],
+    | Annotated[CallOutputItem, Tag("function_call_output")]
+    | Annotated[SearchCallItem, Tag("file_search_call")],
     Discriminator(_item_kind),
 ]
 
@@ -55,9 +66,22 @@ class FunctionTool(FunctionDefinition):
     type: Literal["function"]
 
 
+class FileSearchTool(Filtered):
+    """One's documents are searched for what the user said last, before the model is asked. The API token needs the
+    scope `files`."""
+
+    type: Literal["file_search"]
+    vector_store_ids: list[Annotated[str, Field(max_length=64)]] = Field(min_length=1, max_length=MAX_STORES)
+    max_num_results: Annotated[Integer, Field(ge=1, le=50)] | None = None
+
+
 class NamedChoice(Loose):
     type: Literal["function"]
     name: str
+
+
+class HostedChoice(Loose):
+    type: Literal["file_search"]
 
 
 class TextFormat(Loose):
@@ -82,8 +106,11 @@ class ResponseBody(Loose):
     max_output_tokens: Annotated[Integer, Field(ge=1)] | None = None
     temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
     top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
-    tools: list[FunctionTool] | None = Field(None, max_length=128)
-    tool_choice: Literal["none", "auto", "required"] | NamedChoice | None = None
+    tools: list[Annotated[FunctionTool | FileSearchTool, Field(discriminator="type")]] | None = Field(
+        None, max_length=128
+    )
+    tool_choice: Literal["none", "auto", "required"] | NamedChoice | HostedChoice | None = None
+    include: list[Annotated[str, Field(max_length=128)]] | None = Field(None, max_length=20)
     parallel_tool_calls: Flag | None = None
     text: TextOptions | None = None
     metadata: dict[str, str] | None = Field(None, max_length=MAX_METADATA)
@@ -93,8 +120,33 @@ class ResponseBody(Loose):
     def stored(self) -> bool:
         return self.store is not False
 
+    @field_validator("tools")
+    @classmethod
+    def _one_search(cls, tools: list[FunctionTool | FileSearchTool] | None) -> Any:
+        if sum(isinstance(tool, FileSearchTool) for tool in tools or []) > 1:
+            raise ValueError("at most one file_search tool: it may name several vector stores")
+        return tools
+
+    @property
+    def functions(self) -> list[FunctionTool]:
+        """The tools that the model may call."""
+        return [tool for tool in self.tools or [] if isinstance(tool, FunctionTool)]
+
+    @property
+    def grounding(self) -> Wanted | None:
+        """What is searched, by a tool that the model does not call."""
+        tool = next((tool for tool in self.tools or [] if isinstance(tool, FileSearchTool)), None)
+        if tool is None or self.tool_choice == "none":
+            return None
+        top_k = tool.max_num_results or DEFAULT_TOP_K
+        return Wanted(tool.vector_store_ids, top_k, False, tool.wanted(), tool.threshold)
+
+    @property
+    def shows_results(self) -> bool:
+        return RESULTS in (self.include or [])
+
     def tools_bound(self) -> int:
-        return bound(tool.model_dump_json() for tool in self.tools or []) + (TOOLS_TOKENS if self.tools else 0)
+        return bound(tool.model_dump_json() for tool in self.functions) + (TOOLS_TOKENS if self.functions else 0)
 
     def input_items(self) -> str | list[dict[str, Any]]:
         if isinstance(self.input, str):
@@ -118,7 +170,7 @@ class ResponseBody(Loose):
                 "format": text_format.model_dump(by_alias=True, exclude_none=True) if text_format else {"type": "text"}
             },
             "tool_choice": self.tool_choice.model_dump()
-            if isinstance(self.tool_choice, NamedChoice)
+            if isinstance(self.tool_choice, NamedChoice | HostedChoice)
             else self.tool_choice or "auto",
             "tools": [tool.model_dump() for tool in self.tools or []],
             "top_p": 1.0 if self.top_p is None else self.top_p,
@@ -131,14 +183,14 @@ class ResponseBody(Loose):
         chat: dict[str, Any] = self.model_dump(
             include={"model", "temperature", "top_p", "parallel_tool_calls"}, exclude_none=True
         )
-        if self.tools:
+        if self.functions:
             chat["tools"] = [
                 {"type": "function", "function": tool.model_dump(exclude={"type"}, exclude_none=True)}
-                for tool in self.tools
+                for tool in self.functions
             ]
         if isinstance(self.tool_choice, NamedChoice):
             chat["tool_choice"] = {"type": "function", "function": {"name": self.tool_choice.name}}
-        elif self.tool_choice is not None:
+        elif isinstance(self.tool_choice, str) and (self.functions or not self.tools):
             chat["tool_choice"] = self.tool_choice
         if self.text and self.text.format:
             chat["response_format"] = _chat_format(self.text.format)

@@ -37,6 +37,7 @@ class ResponsesDialect:
 
 def whole_response(assembly: Assembly, payloads: Iterable[bytes]) -> dict[str, Any]:
     """The response object of an answer that was not streamed."""
+    assembly.begin()
     for payload in payloads:
         assembly.chunk(json.loads(payload))
     assembly.end()
