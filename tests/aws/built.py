@@ -15,12 +15,13 @@ import time
 from functools import cache
 from pathlib import Path
 
+from infra.aws import bytecode
 from tests.aws.locks import held
 from tests.aws.tools import install
 
 ROOT = Path(__file__).parents[2]
 BUILDS = ROOT / ".aws-sam" / "tests"
-SOURCES = ("template.yaml", "functions", "layers", "tests/aws/tools/sam.lock")
+SOURCES = ("template.yaml", "functions", "layers", "infra/aws/bytecode.py", "tests/aws/tools/sam.lock")
 BUILD_SECONDS = 900
 KEPT_SECONDS = 3 * 3600.0  # older builds are removed; no suite runs that long
 IMAGE_FUNCTION = "  InferenceFunction:\n"
@@ -76,6 +77,8 @@ def _build(sam: Path, folder: Path, architecture: str) -> None:
     source.unlink()
     if done.returncode:
         raise BuildFailed(f"{done.stdout}\n{done.stderr}")
+    if sys.version_info[:2] == bytecode.RUNTIME:  # as `make deploy` does
+        bytecode.compile_build(draft)
     draft.rename(folder)
 
 

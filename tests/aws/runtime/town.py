@@ -3,11 +3,12 @@
 import os
 import secrets
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from tests.aws.runtime.model_server import ScriptedModel, scripted_model
@@ -18,8 +19,12 @@ from tests.integration.accounts.world import PASSWORD, World, forget_everything
 from tests.store_process import running_store
 from tests.unit.adapters.smtp_server import Server, smtp_server
 
+if TYPE_CHECKING:
+    from sluice.services.admit import Admitted
+
 BASE_URL = "https://api.example.test/live"
 KEY_PATH = "/sluice"
+ABANDONED_NS = 120 * 10**9  # a lease lives 30 s, and the sweeper waits 10 more
 
 
 @dataclass
@@ -106,6 +111,36 @@ class Town:
         from sluice import wiring
 
         return list(wiring.ledger_reader().everything(person.account_id))
+
+    def used_tokens(self, person: Person) -> int:
+        """By the roll-ups."""
+        from sluice import wiring
+
+        rows = wiring.rollup_store().between(person.account_id, "0000-00-00", "9999-99-99")
+        return sum(amounts.prompt_tokens + amounts.completion_tokens for amounts in rows.values())
+
+    def settled(self, person: Person) -> str:
+        """A request of 10 and 2 tokens in the ledger → its id."""
+        from sluice import wiring
+        from sluice.services.settle import Outcome, settle
+
+        admitted = self._admitted(person, time.time_ns())
+        identifier = admitted.ask.request_id
+        settle(wiring.hot_store(), person.account_id, identifier, admitted.lease, Outcome(200, 10, 2))
+        return identifier
+
+    def abandoned(self, person: Person) -> str:
+        """An admitted request whose holder died long enough ago → its id."""
+        return self._admitted(person, time.time_ns() - ABANDONED_NS).ask.request_id
+
+    def _admitted(self, person: Person, at_ns: int) -> "Admitted":
+        from sluice import wiring
+        from sluice.domain.admission import Ask
+        from sluice.domain.ids import request_id
+
+        identifier = request_id(at_ns // 1_000_000)
+        ask = Ask(person.account_id, identifier, person.token_id, 100, "demo", "chat.completions", True)
+        return wiring.gateway().admission.admit(ask, at_ns)
 
     def _limits(self, account_id: str, rpm: int) -> None:
         from sluice import wiring

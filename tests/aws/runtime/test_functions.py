@@ -1,0 +1,147 @@
+"""Every zip function as it is packaged, under the runtime interface emulator: an event of its own source in, out what
+Lambda would hand back. Nothing but the package, the layer and Lambda's own runtime client is on its path."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.aws.runtime.emulated import Emulated, emulated
+from tests.aws.runtime.events import SCHEDULE_EVENT, api_event, stream_event
+from tests.aws.runtime.town import Person, Town
+from tests.aws.runtime.variables import zipped
+from tests.integration.accounts.world import PASSWORD
+
+Start = Callable[..., Emulated]
+
+
+@pytest.fixture
+def start(town: Town, lambda_build: Path, tmp_path: Path) -> Iterator[Start]:
+    with ExitStack() as stack:
+        yield lambda name, **more: stack.enter_context(emulated(town, lambda_build, name, tmp_path, **more))
+
+
+@pytest.fixture
+def person(town: Town) -> Person:
+    return town.newcomer()
+
+
+def body(answer: Any) -> Any:
+    return json.loads(answer["body"])
+
+
+def post(path: str, said: Any, **headers: str) -> dict[str, Any]:
+    return api_event("POST", path, said, **headers)
+
+
+def test_registration_queues_a_mail_for_a_new_address(start: Start, town: Town) -> None:
+    function = start("RegistrationFunction")
+    answer = function(post("/auth/register", {"email": "rie@example.com", "password": PASSWORD}))
+    assert (answer["statusCode"], body(answer)) == (202, {"status": "verification_sent"})
+    again = function(post("/auth/register", {"email": "rie", "password": PASSWORD}))
+    assert (again["statusCode"], body(again)["code"]) == (422, "validation_error")
+
+
+def test_a_mail_goes_from_the_stream_through_mailer_to_verification(start: Start, town: Town) -> None:
+    _, mail_id = town.registered()
+    before = len(town.mail_server.received)
+    assert start("MailerFunction")(stream_event("mails", {"mail_id": mail_id})) == {"batchItemFailures": []}
+    (mail,) = town.mail_server.received[before:]
+    text = mail.message.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    link = next(word for word in text.split() if "verify-email?token=" in word)
+    assert link.startswith("https://api.example.test/live/verify-email?token=mail_")
+    code = {"token": link.partition("token=")[2]}
+    function = start("VerificationFunction")
+    assert [function(post("/auth/verify-email", code))["statusCode"] for _ in range(2)] == [200, 400]
+
+
+def test_accounts_logs_in_and_knows_the_caller(start: Start, person: Person) -> None:
+    function = start("AccountsFunction")
+    answer = function(post("/auth/login", {"email": person.email, "password": PASSWORD}))
+    assert answer["statusCode"] == 200
+    session = body(answer)["session"]["token"]
+    told = function(api_event("GET", "/account", Authorization=f"Bearer {session}"))
+    assert body(told)["email"] == person.email
+    assert function(api_event("GET", "/account"))["statusCode"] == 401
+
+
+def test_tokens_signs_with_the_key_of_the_parameter_store(start: Start, person: Person) -> None:
+    from sluice import wiring
+
+    function = start("TokensFunction")
+    issued = function(post("/tokens", {"name": "rie"}, **person.logged_in))
+    assert issued["statusCode"] == 201
+    token = body(issued)
+    claims = wiring.token_verifier().verify(token["token"], int(time.time()))
+    assert (claims.account_id, claims.token_id) == (person.account_id, token["id"])
+    keys = body(function(api_event("GET", "/.well-known/jwks.json")))["keys"]
+    assert [sorted(key) for key in keys] == [["alg", "crv", "kid", "kty", "use", "x"]]
+
+
+def test_metering_folds_what_it_can_and_names_what_it_cannot(start: Start, town: Town, person: Person) -> None:
+    """A partial batch response: a record that is not there fails nothing, one that meets no store is shown again."""
+    request_id = town.settled(person)
+    keys = {"account_id": person.account_id, "request_id": request_id}
+    event = stream_event("ledger", keys, keys)
+    without_store = start("MeteringFunction", AWS_ENDPOINT_URL_DYNAMODB="http://127.0.0.1:9")
+    failed = without_store(event)["batchItemFailures"]
+    assert failed[0] == {"itemIdentifier": "1"}
+    assert town.used_tokens(person) == 0
+    function = start("MeteringFunction")
+    for _ in range(2):  # at least once: the second time adds nothing
+        assert function(event) == {"batchItemFailures": []}
+    assert town.used_tokens(person) == 12
+
+
+def test_mailer_asks_for_the_records_again_that_met_no_store(start: Start, town: Town) -> None:
+    _, mail_id = town.registered()
+    event = stream_event("mails", {"mail_id": mail_id}, {"mail_id": mail_id})
+    event["Records"].insert(1, {"eventName": "INSERT", "dynamodb": {}})  # makes no sense: it holds nobody up
+    failed = start("MailerFunction", AWS_ENDPOINT_URL_DYNAMODB="http://127.0.0.1:9")(event)
+    assert failed == {"batchItemFailures": [{"itemIdentifier": "1"}, {"itemIdentifier": "2"}]}
+
+
+def test_sweeper_settles_what_a_dead_holder_left(start: Start, town: Town, person: Person) -> None:
+    request_id = town.abandoned(person)
+    done = start("SweeperFunction")(SCHEDULE_EVENT)
+    assert done["settled"] >= 1 and done["failed"] == 0
+    (record,) = town.ledger(person)
+    assert (record.request_id, record.status, record.settled_by) == (request_id, 500, "sweeper")
+    assert town.grant(person).leases == {}
+
+
+def test_usage_chats_admin_and_web_answer(start: Start, town: Town, person: Person) -> None:
+    admin = town.newcomer(role="admin")
+    for name, event, status in (
+        ("UsageFunction", api_event("GET", "/usage?group_by=day", **person.logged_in), 200),
+        ("ChatsFunction", post("/chats", {"title": "x"}, **person.logged_in), 201),
+        ("AdminFunction", api_event("GET", "/admin/users", **person.logged_in), 403),
+        ("WebFunction", api_event("GET", "/openapi.json"), 200),
+    ):
+        assert start(name)(event)["statusCode"] == status, name
+    users = start("AdminFunction")(api_event("GET", "/admin/users", **admin.logged_in))
+    assert body(users)["data"]
+
+
+ANSWERED = {
+    "RegistrationFunction", "VerificationFunction", "AccountsFunction", "TokensFunction", "MeteringFunction",
+    "MailerFunction", "SweeperFunction", "UsageFunction", "ChatsFunction", "AdminFunction", "WebFunction",
+}  # fmt: skip
+
+
+def test_no_function_of_the_template_is_left_out() -> None:
+    assert set(zipped()) == ANSWERED
+
+
+def test_a_line_of_log_carries_its_request_and_nothing_secret(start: Start, person: Person) -> None:
+    function = start("AccountsFunction")
+    first = function(api_event("GET", "/account", **person.logged_in))
+    function(post("/auth/login", {"email": person.email, "password": "wrong wrong wrong"}))
+    log = function.log()
+    assert person.session not in log and "wrong wrong wrong" not in log
+    assert first["multiValueHeaders"]["x-request-id"][0] not in ("", None)
+    assert log.count("REPORT RequestId") == 2
