@@ -11,6 +11,7 @@ from sluice.domain.mails import Mail, Message
 from sluice.http.logging import configure
 from sluice.mails.render import render
 from sluice.services.send_mail import send_mail
+from sluice.services.suppress_mail import takes_mail
 
 log = logging.getLogger("sluice.mailer")
 
@@ -60,6 +61,7 @@ def _send(mail_id: str) -> None:
         mails=wiring.mail_store(),
         sender=wiring.mail_sender(),
         render=_render,
+        takes_mail=lambda address: takes_mail(address, wiring.account_store()),
         key=mailed_code_key,
         clock_ms=lambda: time.time_ns() // 1_000_000,
     )

@@ -38,6 +38,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     for what in ("settled", "cleared", "failed", "requeued", "erased"):
         wiring.metrics().count(measures.SWEPT, done[what], what=what)
     wiring.metrics().observe(measures.LEASES_SEEN, swept.leases)
+    wiring.metrics().observe(measures.LEASE_OVERDUE, swept.overdue_ms / 1000)
     wiring.metrics().flush()
     log.info("swept", extra={**done, "seconds": (_now_ms() - started_ms) / 1000})
     return done

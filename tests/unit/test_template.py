@@ -5,72 +5,21 @@ import json
 import re
 import sys
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from samtranslator.translator.transform import transform
 
 from infra.openapi import public_app
 from sluice.adapters.tables import TABLES, TTL_ATTRIBUTE, definition
 from sluice.settings import Accounts, Admin, Common, Gateway, Keys, Mailer
+from tests.unit.template import EVENTS, FUNCTIONS, RESOURCES, ROOT, ZIPPED, transformed
 
-ROOT = Path(__file__).parents[2]
 SETTINGS = (Common, Accounts, Admin, Gateway, Keys, Mailer)
 
 
-class _Loader(yaml.SafeLoader):
-    """CloudFormation's short forms, in the long form."""
-
-
-def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:
-    name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-        return {name: value.split(".", 1) if suffix == "GetAtt" else value}
-    if isinstance(node, yaml.SequenceNode):
-        return {name: loader.construct_sequence(node, deep=True)}
-    assert isinstance(node, yaml.MappingNode)
-    return {name: loader.construct_mapping(node, deep=True)}
-
-
-_Loader.add_multi_constructor("!", _intrinsic)
-TEMPLATE: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), _Loader)
-RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
-FUNCTIONS = {name: one for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"}
-ZIPPED = {name: one["Properties"] for name, one in FUNCTIONS.items() if "CodeUri" in one["Properties"]}
-EVENTS = {
-    (name, event): one
-    for name, function in FUNCTIONS.items()
-    for event, one in function["Properties"].get("Events", {}).items()
-}
-
-
 @pytest.fixture(scope="module")
-def transformed() -> dict[str, Any]:
-    """As CloudFormation gets it from SAM; no call to AWS."""
-    source = yaml.load((ROOT / "template.yaml").read_text(), _Loader)
-    for one in source["Resources"].values():  # what `sam package` puts in their place
-        properties = one.get("Properties", {})
-        properties |= {key: "s3://bucket/key" for key in ("CodeUri", "ContentUri") if key in properties}
-        if properties.get("PackageType") == "Image":
-            properties["ImageUri"] = "123456789012.dkr.ecr.us-east-1.amazonaws.com/inference:1"
-    parameters = {name: one.get("Default", "https://example.com") for name, one in source["Parameters"].items()}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        made: dict[str, Any] = transform(source, parameters, _NoManagedPolicies())
-    return made
-
-
-class _NoManagedPolicies:
-    """Every policy is written out here, so AWS's own are not looked up."""
-
-    def load(self) -> dict[str, str]:
-        return {
-            name: f"arn:aws:iam::aws:policy/{name}"
-            for name in ("service-role/AWSLambdaBasicExecutionRole", "AWSXRayDaemonWriteAccess")
-        }
+def sam() -> dict[str, Any]:
+    return transformed()
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
@@ -121,13 +70,6 @@ def _function_of(endpoint: str) -> str:
 
 def _api_path(rule: str) -> str:
     return re.sub(r"<([^>]+)>", r"{\1}", re.sub(r"<path:([^>]+)>", r"{\1+}", rule))
-
-
-def test_only_the_gateway_streams() -> None:
-    for (function, event), one in EVENTS.items():
-        if one["Type"] == "Api":
-            streams = one["Properties"].get("ResponseTransferMode") == "RESPONSE_STREAM"
-            assert streams == (function == "GatewayFunction"), event
 
 
 @pytest.mark.parametrize("name", sorted(ZIPPED))
@@ -182,21 +124,6 @@ def test_environment_names_settings_that_exist() -> None:
         assert {variable for variable in variables if variable.startswith("SLUICE_")} <= known, name
 
 
-def test_every_event_source_gives_up_into_a_queue_of_its_own() -> None:
-    queues = []
-    for (_, event), one in EVENTS.items():
-        if one["Type"] == "DynamoDB":
-            properties = one["Properties"]
-            assert properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"], event
-            assert properties["BisectBatchOnFunctionError"] and properties["MaximumRetryAttempts"] > 0, event
-            queues.append(properties["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"][0])
-    for function in FUNCTIONS.values():
-        destinations = function["Properties"].get("EventInvokeConfig", {}).get("DestinationConfig", {})
-        queues += [one["Destination"]["Fn::GetAtt"][0] for one in destinations.values()]
-    assert len(queues) == len(set(queues)) == 3
-    assert all(RESOURCES[queue]["Type"] == "AWS::SQS::Queue" for queue in queues)
-
-
 def test_no_policy_has_a_wildcard() -> None:
     for name, one in FUNCTIONS.items():
         for policy in one["Properties"].get("Policies", []):
@@ -210,25 +137,8 @@ def test_only_tokens_may_read_the_signing_key() -> None:
     assert readers == {"TokensFunction"}
 
 
-def test_no_function_url_is_open() -> None:
-    urls = [
-        one["Properties"]["FunctionUrlConfig"] for one in FUNCTIONS.values() if "FunctionUrlConfig" in one["Properties"]
-    ]
-    assert [url["AuthType"] for url in urls] == ["AWS_IAM"]
-
-
-def test_sam_transforms_it(transformed: dict[str, Any]) -> None:
-    kinds = [one["Type"] for one in transformed["Resources"].values()]
+def test_sam_transforms_it(sam: dict[str, Any]) -> None:
+    kinds = [one["Type"] for one in sam["Resources"].values()]
     assert kinds.count("AWS::Lambda::Function") == len(FUNCTIONS)
-    assert kinds.count("AWS::Lambda::EventSourceMapping") == 2
-
-
-def test_gateway_methods_stream_after_the_transform(transformed: dict[str, Any]) -> None:
-    (api,) = [one for one in transformed["Resources"].values() if one["Type"] == "AWS::ApiGateway::RestApi"]
-    modes = {
-        path: method["x-amazon-apigateway-integration"].get("responseTransferMode")
-        for path, item in api["Properties"]["Body"]["paths"].items()
-        for method in item.values()
-    }
-    assert modes["/v1/chat/completions"] == "STREAM"
-    assert modes["/auth/login"] is None
+    mapped = [one for one in EVENTS.values() if one["Type"] in ("DynamoDB", "SQS")]
+    assert kinds.count("AWS::Lambda::EventSourceMapping") == len(mapped) >= 2

@@ -21,6 +21,8 @@ class Common(BaseSettings):
     base_url: str = Field("http://127.0.0.1:8080", description="what links in mails point to; never the Host header")
     issuer: str = Field("sluice", description="`iss` of API tokens; constant, so that a new port kills no token")
     data_dir: Path = Field(Path(".sluice"), description="keys, store and logs of a local run")
+    service: str = Field("sluice", description="the function's name, in its metrics")
+    metrics_namespace: str = Field("Sluice", description="of CloudWatch: one a deployment")
     local: bool = Field(False, description="a one-machine run: /_local and /metrics exist")
 
     base_url_parameter: str = Field("", description="on AWS: the SSM parameter that holds the base URL instead")
@@ -57,8 +59,12 @@ class Keys(Common):
 
 
 class Mailer(Common):
-    mail: str = Field("outbox", description="`outbox`, `ses`, or `smtp://user:pass@host:port`")
+    mail: str = Field(
+        "outbox", description="`outbox`, `ses`, `smtp://user:pass@host:port`; on AWS `smtp`: as the parameter below says"
+    )
     mail_from: str = "Sluice <no-reply@localhost>"
+    smtp_url_parameter: str = Field("", description="SecureString: `smtp://user:pass@host:port`")
+    ses_configuration_set: str = Field("", description="where bounces and complaints are told; empty: the identity's own")
 
 
 class Gateway(Common):

@@ -1,9 +1,11 @@
 """Adapters built from the settings, each once a process, and imported only by the function that uses it."""
 
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluice import settings
@@ -261,7 +263,7 @@ def metrics() -> Metrics:
         return PrometheusMetrics()
     from sluice.adapters.metrics_emf import EmfMetrics
 
-    return EmfMetrics(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "sluice"))
+    return EmfMetrics(settings.common().service, settings.common().metrics_namespace)
 
 
 @cache
@@ -289,9 +291,13 @@ def mail_sender() -> MailSender:
     if wanted == "ses":
         from sluice.adapters.mail_ses import SesMail
 
-        return SesMail()
+        return SesMail(settings.mailer().ses_configuration_set)
     from sluice.adapters.mail_smtp import SmtpMail, parse_smtp_url
 
+    if wanted == "smtp":  # on AWS: a password is no matter of a function's environment
+        from sluice.adapters.ssm import parameter
+
+        wanted = parameter(settings.mailer().smtp_url_parameter)
     return SmtpMail(parse_smtp_url(wanted))
 
 
@@ -397,14 +403,25 @@ def pending_documents() -> PendingDocuments:
 @cache
 def indexes() -> Indexes:
     """For `ingestion` and `search` only: it wants apsw."""
+    if bucket := settings.documents().documents_bucket:
+        from sluice.adapters.search.bucket import BucketIndexes
+
+        return BucketIndexes(bucket, Path(tempfile.gettempdir()) / "indexes")
+    from sluice.adapters.blobs_folder import FolderBlobs
     from sluice.adapters.search.folder import FolderIndexes
 
-    return FolderIndexes(settings.common().data_dir / "documents")
+    return FolderIndexes(FolderBlobs(settings.common().data_dir).root)
 
 
 @cache
 def search() -> Search:
-    """`functions/search` of a deployment; on one machine the same service in this process."""
+    """`functions/search` of a deployment; on one machine, and in that function, the same service in this process."""
+    if url := settings.documents().search_url:
+        from sluice.adapters.function_url import sign_for
+        from sluice.adapters.http_search import HttpSearch
+        from sluice.adapters.upstream import HttpUpstream
+
+        return HttpSearch(HttpUpstream(url, connect_seconds=2.0, idle_seconds=20.0, sign=sign_for(url, "auto")))
     from sluice.services.search_documents import SearchDocuments
 
     return SearchDocuments(vector_store_store(), indexes())

@@ -93,7 +93,7 @@ def test_processes_of_one_run_are_counted_together_and_the_dead_hold_no_lease(tm
 
 def emf() -> tuple[EmfMetrics, io.StringIO]:
     out = io.StringIO()
-    return EmfMetrics("gateway", out, lambda: NOW_MS), out
+    return EmfMetrics("gateway", "Sluice", out, lambda: NOW_MS), out
 
 
 def test_emf_writes_a_line_for_each_set_of_labels() -> None:
@@ -111,7 +111,7 @@ def test_emf_writes_a_line_for_each_set_of_labels() -> None:
             "CloudWatchMetrics": [
                 {
                     "Namespace": "Sluice",
-                    "Dimensions": [["service", "method", "route", "status"]],
+                    "Dimensions": [["service", "status"]],
                     "Metrics": [{"Name": "http_requests", "Unit": "Count"}],
                 }
             ],
@@ -128,6 +128,13 @@ def test_emf_writes_a_line_for_each_set_of_labels() -> None:
         {"Name": "settlement_failures", "Unit": "Count"},
     ]
     assert (second["admission_seconds"], second["settlement_failures"]) == ([0.25, 0.5], 1)
+
+
+def test_emf_writes_no_zeros_where_each_metric_has_a_price() -> None:
+    metrics, out = emf()
+    metrics.count(SETTLEMENT_FAILURES, 0)
+    metrics.flush()
+    assert out.getvalue() == ""
 
 
 def test_emf_is_flushed_once() -> None:

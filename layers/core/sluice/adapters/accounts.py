@@ -11,10 +11,12 @@ from sluice.adapters import dynamo
 from sluice.adapters.mails import mail_item
 from sluice.domain.accounts import Account, AddressTaken, PendingCode, Role, Status
 from sluice.domain.errors import Conflict, MailedCodeInvalid, NotFound
-from sluice.domain.mails import Mail
+from sluice.domain.mails import Mail, Suppression
 
 # Nobody has the address: what makes two registrations of it at once one account.
 IS_NEW = "attribute_not_exists(pk)"
+# Somebody has the address: without this, a note on a free one would keep it from ever being registered.
+IS_TAKEN = "attribute_exists(pk)"
 # This code is the newest of its purpose (an older or used one is not there any more), and the clock has not passed it.
 CODE_IS_LIVE = "codes.#purpose.mail_id = :mail_id AND codes.#purpose.expires_ms > :now_ms"
 # The code that was read is still the newest: of two mails asked for at once, one is written.
@@ -54,6 +56,27 @@ class DynamoAccounts:
                 TableName=self._accounts, Key=dynamo.item({"pk": key}), ConsistentRead=True
             )
         return dynamo.values(answer.get("Item", {}))
+
+    # --- whether an address takes mail
+
+    def suppress_mail(self, email_key: str, reason: Suppression, now_ms: int) -> bool:
+        """On the address's own item: it goes with the address, and costs an account nothing to read."""
+        try:
+            self._update(
+                "email#" + email_key,
+                "SET mail_suppressed = if_not_exists(mail_suppressed, :reason),"
+                " mail_suppressed_ms = if_not_exists(mail_suppressed_ms, :now_ms)",
+                IS_TAKEN,
+                {},
+                {":reason": reason, ":now_ms": now_ms},
+            )
+        except dynamo.ConditionFailed:
+            return False
+        return True
+
+    def mail_suppression(self, email_key: str) -> Suppression | None:
+        reason: Suppression | None = self._read("email#" + email_key).get("mail_suppressed")
+        return reason
 
     # --- registration
 

@@ -26,6 +26,9 @@ def _client() -> "SESClient":
 
 
 class SesMail:
+    def __init__(self, configuration_set: str = "") -> None:
+        self._told: dict[str, str] = {"ConfigurationSetName": configuration_set} if configuration_set else {}
+
     def send(self, message: Message, now_ms: int) -> None:
         """Errors: MailUndelivered, MailRefused."""
         from botocore.exceptions import BotoCoreError, ClientError
@@ -33,7 +36,10 @@ class SesMail:
         raw = mime(message, now_ms).as_bytes()
         try:
             _client().send_raw_email(
-                Source=message.sender, Destinations=[deliverable(message.to)], RawMessage={"Data": raw}
+                Source=message.sender,
+                Destinations=[deliverable(message.to)],
+                RawMessage={"Data": raw},
+                **self._told,  # type: ignore[arg-type]
             )
         except ClientError as exc:
             refused = exc.response["Error"]["Code"] in REFUSED and "not verified" not in str(exc)

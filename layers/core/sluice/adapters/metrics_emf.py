@@ -14,8 +14,10 @@ from typing import Any, TextIO
 
 from sluice.domain.measures import Measure
 
-NAMESPACE = "Sluice"
 MAX_VALUES = 100  # the format's own limit, of one metric in one line
+# CloudWatch's price is by the number of different labels. These have many: they stand in the line, where Logs Insights
+# finds them, and are no dimension.
+IN_THE_LINE_ONLY = frozenset({"method", "route"})
 Group = tuple[tuple[str, str], ...]  # labels and their values, in the measure's order
 
 
@@ -25,15 +27,18 @@ class EmfMetrics:
     def __init__(
         self,
         service: str,
+        namespace: str,
         out: TextIO | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        self._service, self._out, self._clock = service, out, clock
+        self._service, self._namespace, self._out, self._clock = service, namespace, out, clock
         self._lock = threading.Lock()
         self._collected: dict[Group, dict[Measure, list[float]]] = defaultdict(dict)
 
     def count(self, measure: Measure, amount: int = 1, **labels: str) -> None:
-        self._add(measure, amount, labels)
+        """Nothing counted is nothing written: a metric that is zero all month costs as much as any other."""
+        if amount:
+            self._add(measure, amount, labels)
 
     def observe(self, measure: Measure, value: float, **labels: str) -> None:
         self._add(measure, value, labels)
@@ -59,8 +64,8 @@ class EmfMetrics:
     def _line(self, group: Group, measures: dict[Measure, list[float]]) -> str:
         dimensions = {"service": self._service, **dict(group)}
         directive: dict[str, Any] = {
-            "Namespace": NAMESPACE,
-            "Dimensions": [list(dimensions)],
+            "Namespace": self._namespace,
+            "Dimensions": [[name for name in dimensions if name not in IN_THE_LINE_ONLY]],
             "Metrics": [{"Name": measure.name, "Unit": _unit(measure)} for measure in measures],
         }
         values = {measure.name: numbers if len(numbers) > 1 else numbers[0] for measure, numbers in measures.items()}

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
+from typing import Literal
 
 from sluice.domain.errors import SluiceError, Unavailable
 from sluice.domain.ids import random_id
@@ -101,6 +102,15 @@ class MailRefused(SluiceError):
     """Never: the mail server will not take this mail, to this address."""
 
     default_message = "The mail was refused."
+
+
+class TakesNoMail(MailRefused):
+    """Mails to this address came back, or its owner called one spam: none is handed over any more."""
+
+    default_message = "This address takes no mail."
+
+
+Suppression = Literal["bounce", "complaint"]  # why an address gets no more mail
 
 
 RETRY_MS = (5_000, 15_000, 30_000, MINUTE_MS, 2 * MINUTE_MS, 5 * MINUTE_MS, 10 * MINUTE_MS)

@@ -35,9 +35,13 @@ SWEPT = Measure("swept", "count", "What the sweeper did.", ("what",))
 LEASES_SEEN = Measure(
     "leases_seen", "distribution", "Running requests of all accounts, as each sweep finds them.", bounds=LEASES
 )
+LEASE_OVERDUE = Measure(
+    "lease_overdue_seconds", "distribution", "How long the oldest lease that a sweep found had been expired.",
+    bounds=(0.0, 10.0, 30.0, 60.0, 90.0, 180.0, 600.0),
+)  # fmt: skip
 METERED = Measure("metered_records", "count", "Ledger records that metering saw.", ("result",))
 
 MEASURES = (
     HTTP_REQUESTS, REFUSALS, ADMISSION, ADMISSION_WRITES, REQUESTS, TOKENS, FIRST_TOKEN, SETTLEMENT,
-    SETTLEMENT_FAILURES, RUNNING, SWEPT, LEASES_SEEN, METERED,
+    SETTLEMENT_FAILURES, RUNNING, SWEPT, LEASES_SEEN, LEASE_OVERDUE, METERED,
 )  # fmt: skip

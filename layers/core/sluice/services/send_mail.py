@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from sluice.domain import mailed_codes
 from sluice.domain.errors import Conflict
-from sluice.domain.mails import CODE_LIFE_MS, Mail, MailRefused, Message, retry_after_ms
+from sluice.domain.mails import CODE_LIFE_MS, Mail, MailRefused, Message, TakesNoMail, retry_after_ms
 from sluice.ports import MailSender, MailStore
 
 log = logging.getLogger("sluice.mailer")
@@ -21,6 +21,7 @@ def send_mail(
     mails: MailStore,
     sender: MailSender,
     render: Render,
+    takes_mail: Callable[[str], bool],
     key: Callable[[], bytes],
     clock_ms: Callable[[], int],
 ) -> None:
@@ -38,7 +39,7 @@ def send_mail(
     except Conflict:
         return
     try:
-        _attempt(claimed, mails, sender, render, key, clock_ms)
+        _attempt(claimed, mails, sender, render, takes_mail, key, clock_ms)
     except Conflict:
         log.warning("mail taken over while it was being sent", extra={"mail_id": mail_id})
 
@@ -48,6 +49,7 @@ def _attempt(
     mails: MailStore,
     sender: MailSender,
     render: Render,
+    takes_mail: Callable[[str], bool],
     key: Callable[[], bytes],
     clock_ms: Callable[[], int],
 ) -> None:
@@ -55,6 +57,8 @@ def _attempt(
         mails.failed(mail, "expired", clock_ms())
         return
     try:
+        if not takes_mail(mail.to):
+            raise TakesNoMail()
         sender.send(render(mail, _code(mail, key)), clock_ms())
     except MailRefused as exc:
         log.warning("mail refused", extra={"mail_id": mail.mail_id, "problem": _name(exc)})

@@ -24,13 +24,15 @@ DOWN_AFTER = 3  # accounts in a row for which the store did not answer: the rest
 
 @dataclass
 class Swept:
-    """What one run did. `leases`: those found running, the abandoned ones included."""
+    """What one run did. `leases`: those found running, the abandoned ones included; `overdue_ms`: how long the oldest
+    of them had been expired. A run a minute settles each within 70 s, so more means that runs fail or do not happen."""
 
     accounts: int = 0
     leases: int = 0
     settled: int = 0
     cleared: int = 0
     failed: int = 0
+    overdue_ms: int = 0
     complete: bool = True
 
 
@@ -77,6 +79,7 @@ class Sweeper:
         swept.leases += len(grant.leases)
         now_ms = self._clock_ms()
         for request_id, lease in grant.leases.items():
+            swept.overdue_ms = max(swept.overdue_ms, now_ms - lease.expires_ms)
             if not lease.abandoned(now_ms):
                 continue
             record, attempt = settle_abandoned(self._grants, account_id, request_id, lease, now_ms)
