@@ -13,6 +13,7 @@ COMMANDS = {
     "tokens": "look at the API tokens of an account",
     "usage": "what was used, by one account or by all",
     "ledger": "hold the sums of usage against the ledger, and repair what differs",
+    "keys": "make and change the signing keys of a deployment",
     "migrate": "bring a store that an earlier version wrote to this version",
     "model": "list the models that can be served, and bring one here",
 }
