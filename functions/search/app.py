@@ -1,0 +1,44 @@
+"""Searches vector stores, for the functions that ask in an account's name; nobody else may call it.
+
+On AWS a function URL of AuthType AWS_IAM, whose policy names the gateway's and the files function's roles. On one
+machine it does not run: the same service is called in the process.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from flask import Blueprint, request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sluice import wiring
+from sluice.domain.errors import InvalidJson
+from sluice.http.on_lambda import wsgi
+from sluice.ports_documents import SearchAsk
+from sluice.services.search_documents import LONGEST_QUERY, MOST_PASSAGES
+
+blueprint = Blueprint("search", __name__)
+MOST_STORES = 20
+
+
+class Ask(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    account_id: str = Field(pattern=r"^usr_[0-9a-z]{1,64}$")
+    store_ids: list[str] = Field(max_length=MOST_STORES)
+    query: str = Field(max_length=LONGEST_QUERY)
+    top_k: int = Field(ge=1, le=MOST_PASSAGES)
+
+
+@blueprint.post("/search")
+def search() -> dict[str, Any]:
+    try:
+        ask = Ask.model_validate_json(request.get_data())
+    except ValidationError as exc:
+        raise InvalidJson() from exc
+    found = wiring.search().search(SearchAsk(ask.account_id, ask.store_ids, ask.query, ask.top_k))
+    return {"data": [asdict(passage) for passage in found]}
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    result: dict[str, Any] = wsgi(blueprint)(event, context)
+    return result

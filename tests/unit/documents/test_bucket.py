@@ -1,0 +1,146 @@
+"""Blobs and indexes in S3, as moto plays it: conditional puts and gets included."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from moto import mock_aws
+
+from sluice.adapters import blobs_s3
+from sluice.adapters.blobs_s3 import S3Blobs
+from sluice.adapters.search import bucket as bucket_module
+from sluice.adapters.search import writing
+from sluice.adapters.search.bucket import BucketIndexes
+from sluice.domain.errors import SearchUnavailable, StoreUnavailable
+from sluice.domain.passages import Cut
+
+BUCKET = "documents"
+ACCOUNT = "usr_a"
+
+
+@pytest.fixture(autouse=True)
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with mock_aws():
+        blobs_s3.client.cache_clear()
+        blobs_s3.client().create_bucket(Bucket=BUCKET)
+        yield BUCKET
+        blobs_s3.client().close()
+        blobs_s3.client.cache_clear()
+
+
+def indexes(folder: Path) -> BucketIndexes:
+    return BucketIndexes(BUCKET, folder, sleep=lambda _: None)
+
+
+def cuts(*texts: str) -> list[Cut]:
+    return [Cut("", text) for text in texts]
+
+
+def test_blobs_are_put_got_listed_and_deleted() -> None:
+    blobs = S3Blobs(BUCKET)
+    assert blobs.get("files/usr_a/file_1") is None
+    blobs.put("files/usr_a/file_1", b"one")
+    blobs.put("files/usr_b/file_2", b"two")
+    assert blobs.get("files/usr_a/file_1") == b"one"
+    assert list(blobs.keys("files/usr_a/")) == ["files/usr_a/file_1"]
+    blobs.delete("files/usr_a/file_1")
+    blobs.delete("files/usr_a/file_1")
+    assert list(blobs.keys("files/usr_a/")) == []
+
+
+def test_a_bucket_that_is_away_is_unavailable() -> None:
+    with pytest.raises(StoreUnavailable):
+        S3Blobs("another").put("files/usr_a/file_1", b"one")
+    with pytest.raises(StoreUnavailable):
+        list(S3Blobs("another").keys("files/usr_a/"))
+    with pytest.raises(StoreUnavailable):
+        S3Blobs("another").get("files/usr_a/file_1")
+
+
+def test_what_one_environment_writes_another_finds_at_once(tmp_path: Path) -> None:
+    writer, reader = indexes(tmp_path / "w"), indexes(tmp_path / "r")
+    assert reader.find(ACCOUNT, "vs_1", "beacon", 5) == []
+    writer.replace(ACCOUNT, "vs_1", "file_1", "a.txt", cuts("a beacon"))
+    assert [hit.file_id for hit in reader.find(ACCOUNT, "vs_1", "beacon", 5)] == ["file_1"]
+    writer.replace(ACCOUNT, "vs_1", "file_2", "b.txt", cuts("another beacon", "a third beacon"))
+    assert len(reader.find(ACCOUNT, "vs_1", "beacon", 5)) == 3
+    writer.remove(ACCOUNT, "vs_1", "file_1")
+    assert {hit.file_id for hit in reader.find(ACCOUNT, "vs_1", "beacon", 5)} == {"file_2"}
+    writer.drop(ACCOUNT, "vs_1")
+    assert reader.find(ACCOUNT, "vs_1", "beacon", 5) == []
+    assert list((tmp_path / "r").rglob("*.db")) == []
+
+
+def test_an_index_that_is_known_is_not_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = indexes(tmp_path)
+    place.replace(ACCOUNT, "vs_1", "file_1", "a.txt", cuts("a beacon"))
+    place.find(ACCOUNT, "vs_1", "beacon", 5)
+    (kept,) = tmp_path.rglob("*.db")
+    before = kept.stat().st_ino
+    place.find(ACCOUNT, "vs_1", "beacon", 5)
+    assert [path.stat().st_ino for path in tmp_path.rglob("*.db")] == [before]
+
+
+def test_writers_at_once_lose_nothing_of_each_other(tmp_path: Path) -> None:
+    places = [indexes(tmp_path / str(number)) for number in range(4)]
+    threads = [
+        threading.Thread(target=place.replace, args=(ACCOUNT, "vs_1", f"file_{number}", "a.txt", cuts("a beacon")))
+        for number, place in enumerate(places)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = indexes(tmp_path / "r").find(ACCOUNT, "vs_1", "beacon", 50)
+    assert sorted(hit.file_id for hit in found) == [f"file_{number}" for number in range(4)]
+
+
+def test_a_writer_that_is_never_first_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other, slow = indexes(tmp_path / "o"), indexes(tmp_path / "s")
+    other.replace(ACCOUNT, "vs_1", "file_0", "a.txt", cuts("a beacon"))
+    worked_on = bucket_module._worked_on
+
+    def overtaken(folder: Path, body: bytes, work: object) -> bytes:
+        made = worked_on(folder, body, work)  # type: ignore[arg-type]
+        if folder == tmp_path / "s":
+            other.replace(ACCOUNT, "vs_1", "file_0", "a.txt", cuts(f"a beacon {made[:4].hex()}", str(len(made))))
+        return made
+
+    monkeypatch.setattr(bucket_module, "_worked_on", overtaken)
+    with pytest.raises(SearchUnavailable):
+        slow.replace(ACCOUNT, "vs_1", "file_1", "b.txt", cuts("mine"))
+    assert [*(tmp_path / "s").glob("*.working*")] == []
+
+
+def test_copies_used_longest_ago_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = indexes(tmp_path)
+    for number in range(4):
+        place.replace(ACCOUNT, f"vs_{number}", "file_1", "a.txt", cuts("a beacon"))
+    place.find(ACCOUNT, "vs_0", "beacon", 5)
+    (one,) = tmp_path.rglob("*.db")
+    monkeypatch.setattr(bucket_module, "MOST_KEPT_BYTES", 2 * one.stat().st_size + 1)
+    for number in range(1, 4):
+        assert place.find(ACCOUNT, f"vs_{number}", "beacon", 5)
+    assert len([*tmp_path.rglob("*.db")]) == 2
+
+
+def test_a_damaged_index_is_unavailable_and_no_crash(tmp_path: Path) -> None:
+    S3Blobs(BUCKET).put("index/usr_a/vs_1.db", b"SQLite format 3\x00" + b"garbage" * 1000)
+    with pytest.raises(SearchUnavailable):
+        indexes(tmp_path).find(ACCOUNT, "vs_1", "beacon", 5)
+
+
+def test_a_change_that_fails_half_way_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = indexes(tmp_path)
+    place.replace(ACCOUNT, "vs_1", "file_1", "a.txt", cuts("a beacon"))
+    monkeypatch.setattr(writing, "indexed", lambda text: [text[100]])
+    with pytest.raises(IndexError):
+        place.replace(ACCOUNT, "vs_1", "file_1", "a.txt", cuts("nothing"))
+    monkeypatch.undo()
+    assert [hit.text for hit in place.find(ACCOUNT, "vs_1", "beacon", 5)] == ["a beacon"]
