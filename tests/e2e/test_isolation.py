@@ -1,0 +1,180 @@
+"""Two people never see each other's things: each id one of them has, the other tries on every route that takes one.
+
+The routes are the app's own, pages included, so one that is new is tried, too, or fails this test until it can be.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html import unescape
+from itertools import product
+from typing import Any
+
+import pytest
+import requests
+
+from infra.openapi import public_app
+from tests.e2e.people import TIMEOUT_SECONDS, Person, ask, newcomer
+from tests.e2e.system import System
+
+NOBODYS = {"name", "filename"}  # models and files of the pages: everyone's
+BODIES: dict[str, dict[str, Any]] = {
+    "/chats/<chat_id>": {"title": "taken"},
+    "/chats/<chat_id>/messages": {"content": "Whose is this?"},
+    "/admin/users/<user_id>/limits": {"rpm": 1},
+    "/v1/vector_stores/<vector_store_id>": {"name": "taken"},
+    "/v1/vector_stores/<vector_store_id>/search": {"query": "secret"},
+}
+FIELDS = {"content": "Whose is this?", "title": "taken", "role": "admin", "rpm": "1"}
+REFUSED = {404}
+NO_ADMIN = {403}
+
+
+@dataclass
+class Owner:
+    """Somebody with one of everything, and the words that only they may read."""
+
+    person: Person
+    secret: str
+    ids: dict[str, str] = field(default_factory=dict)
+
+
+def owner(system: System, secret: str) -> Owner:
+    person = newcomer(system.base_url)
+    made = Owner(person, secret)
+    answer = ask(person, secret)
+    assert answer.status_code == 200, answer.text
+    account = person.call("GET", "/account").json()
+    chat = person.call("POST", "/chats", json={"title": secret}).json()
+    said = person.call("POST", f"/chats/{chat['id']}/messages", json={"content": secret})
+    assert said.status_code == 200, said.text
+    stored = person.v1("POST", "/v1/responses", json={"model": "demo", "input": secret}).json()
+    sessions = person.call("GET", "/account/sessions").json()["data"]
+    made.ids = {
+        "user_id": account["id"],
+        "token_id": person.token_id,
+        "chat_id": chat["id"],
+        "response_id": stored["id"],
+        "session_id": sessions[0]["id"],
+        "request_id": answer.headers["x-sluice-request-id"],
+        **documents(person, secret),
+    }
+    return made
+
+
+def documents(person: Person, secret: str) -> dict[str, str]:
+    upload = {"file": (f"{secret}.txt", secret.encode(), "text/plain")}
+    file = person.v1("POST", "/v1/files", files=upload, data={"purpose": "assistants"}).json()
+    store = person.v1("POST", "/v1/vector_stores", json={"name": secret}).json()
+    body = {"file_ids": [file["id"]]}
+    batch = person.v1("POST", f"/v1/vector_stores/{store['id']}/file_batches", json=body).json()
+    return {"file_id": file["id"], "vector_store_id": store["id"], "batch_id": batch["id"]}
+
+
+def routes() -> Iterator[tuple[str, str]]:
+    for rule in public_app().url_map.iter_rules():
+        if set(rule.arguments) - NOBODYS:
+            yield from ((method, rule.rule) for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
+
+
+ROUTES = sorted(set(routes()))
+
+
+@pytest.fixture(scope="module")
+def ann(system: System) -> Owner:
+    return owner(system, "anns pink elephants")
+
+
+@pytest.fixture(scope="module")
+def bob(system: System) -> Owner:
+    return owner(system, "bobs blue whales")
+
+
+def addresses(rule: str, bob: Owner, ann: Owner) -> Iterator[str]:
+    """With at least one id of hers, and every mixture of his own and hers."""
+    names = [name.rpartition(":")[2] for name in re.findall(r"<([^>]+)>", rule)]
+    for owners in product((ann, bob), repeat=len(names)):
+        if ann in owners:
+            path = rule
+            for name, whose in zip(names, owners, strict=True):
+                path = re.sub(rf"<(\w+:)?{name}>", whose.ids[name], path, count=1)
+            yield path
+
+
+def by_page(person: Person, method: str, path: str) -> requests.Response:
+    """As a browser does, with a form that is truly his."""
+    with requests.Session() as browser:
+        browser.cookies.set("sluice_session", person.session_token)
+        own = browser.get(person.base_url + "/my/account", timeout=TIMEOUT_SECONDS).text
+        token = re.search(r'name="form_token" value="([^"]*)"', own)
+        assert token
+        data = {"form_token": unescape(token[1]), "password": person.password, **FIELDS} if method == "POST" else None
+        headers = {"Origin": person.base_url, "Accept": "text/html"}
+        return browser.request(
+            method, person.base_url + path, data=data, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False
+        )
+
+
+def call(bob: Owner, method: str, rule: str, path: str) -> requests.Response:
+    if rule.startswith(("/my/", "/manage/")):
+        return by_page(bob.person, method, path)
+    asked = bob.person.v1 if rule.startswith("/v1/") else bob.person.call
+    body = BODIES.get(rule, {}) if method in ("POST", "PATCH", "PUT") else None
+    if rule.endswith(("/files", "/file_batches")) and method == "POST":  # a file that is his, into a store that is not
+        body = {"file_id": bob.ids["file_id"]} if rule.endswith("/files") else {"file_ids": [bob.ids["file_id"]]}
+    return asked(method, path, json=body)
+
+
+@pytest.mark.parametrize(("method", "rule"), ROUTES, ids=lambda one: one)
+def test_none_of_her_ids_is_of_any_use_to_him(method: str, rule: str, ann: Owner, bob: Owner) -> None:
+    for path in addresses(rule, bob, ann):
+        answer = call(bob, method, rule, path)
+        expected = NO_ADMIN if rule.startswith(("/admin/", "/manage/")) else REFUSED
+        assert answer.status_code in expected, f"{method} {path}: {answer.status_code} {answer.text[:300]}"
+        assert ann.secret not in answer.text and ann.person.email not in answer.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/tokens", "/chats", "/account/sessions", "/account/export", "/usage/logs", "/usage?group_by=token"]
+)
+def test_none_of_her_things_is_in_his_lists(path: str, ann: Owner, bob: Owner) -> None:
+    answer = bob.person.call("GET", path)
+    assert answer.status_code == 200
+    for hers in (*ann.ids.values(), ann.secret, ann.person.email):
+        assert hers not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/vector_stores"])
+def test_none_of_her_documents_is_in_his_lists(path: str, ann: Owner, bob: Owner) -> None:
+    answer = bob.person.v1("GET", path)
+    assert answer.status_code == 200 and bob.secret in answer.text
+    assert ann.secret not in answer.text
+
+
+@pytest.mark.parametrize("query", ["token_id={token_id}", "cursor={request_id}", "model=demo"])
+def test_his_log_shows_his_requests_whatever_he_asks_it(query: str, ann: Owner, bob: Owner) -> None:
+    answer = bob.person.call("GET", "/usage/logs?" + query.format(**ann.ids))
+    assert ann.secret not in answer.text and ann.ids["request_id"] not in answer.text
+
+
+def test_her_file_is_not_to_be_had_through_a_store_of_his(ann: Owner, bob: Owner) -> None:
+    place = f"/v1/vector_stores/{bob.ids['vector_store_id']}"
+    for path, body in ((f"{place}/files", {"file_id": ann.ids["file_id"]}),
+                       (f"{place}/file_batches", {"file_ids": [ann.ids["file_id"]]})):  # fmt: skip
+        answer = bob.person.v1("POST", path, json=body)
+        assert answer.status_code in (400, 404), answer.text
+        assert ann.secret not in answer.text
+
+
+def test_after_all_that_she_still_has_everything(ann: Owner) -> None:
+    """Runs last: by the order of the file."""
+    has, ids = ann.person, ann.ids
+    for path in (f"/tokens/{ids['token_id']}", f"/chats/{ids['chat_id']}"):
+        assert has.call("GET", path).status_code == 200
+    assert has.call("GET", f"/tokens/{ids['token_id']}").json()["status"] == "active"
+    assert has.call("GET", f"/chats/{ids['chat_id']}").json()["title"] == ann.secret
+    assert ids["session_id"] in has.call("GET", "/account/sessions").text
+    for path in (f"/v1/responses/{ids['response_id']}", f"/v1/files/{ids['file_id']}",
+                 f"/v1/vector_stores/{ids['vector_store_id']}"):  # fmt: skip
+        assert has.v1("GET", path).status_code == 200
+    assert has.call("GET", "/account").json()["limits"]["rpm"] == 100_000
