@@ -15,7 +15,7 @@ from sluice.http.openapi import document
 
 FUNCTIONS = Path(__file__).parents[1] / "functions"
 TARGET = FUNCTIONS / "web" / "openapi.json"
-NOT_PUBLIC = frozenset({"inference"})  # called by the gateway only
+NOT_PUBLIC = frozenset({"inference", "search"})  # called by functions of ours only
 
 
 def public_app() -> Flask:
