@@ -1,0 +1,175 @@
+"""Documents from outside: the official SDK's `files` and `vector_stores`, and answers grounded in them."""
+
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from sluice.domain.retrieval import NOTHING_FOUND
+from tests.e2e import people
+from tests.e2e.people import Person
+
+pytestmark = pytest.mark.e2e
+SET = Path(__file__).parents[1] / "data" / "documents"
+TEA = "# Tea\n\nOur tea is grown on the hills of Darjeeling. The harvest begins in March.\n"
+SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def person(system: Any) -> Person:
+    return people.newcomer(system.base_url)
+
+
+@pytest.fixture(scope="module")
+def other(system: Any) -> Person:
+    return people.newcomer(system.base_url)
+
+
+def named(text: str, name: str) -> tuple[str, io.BytesIO]:
+    return name, io.BytesIO(text.encode())
+
+
+def test_the_sdk_uploads_lists_reads_and_deletes(person: Person) -> None:
+    client = person.openai
+    made = client.files.create(file=named(TEA, "tea.md"), purpose="assistants")
+    assert (made.object, made.filename, made.bytes) == ("file", "tea.md", len(TEA))
+    assert client.files.wait_for_processing(made.id, poll_interval=0.1).status == "processed"
+    assert client.files.retrieve(made.id).id == made.id
+    assert client.files.content(made.id).read() == TEA.encode()
+    second = client.files.create(file=named("x", "x.txt"), purpose="user_data")
+    assert [file.id for file in client.files.list(limit=1, order="asc")] == [made.id, second.id], "over two pages"
+    assert client.files.delete(made.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        client.files.retrieve(made.id)
+    client.files.delete(second.id)
+
+
+def test_the_sdk_fills_and_searches_a_vector_store(person: Person, other: Person) -> None:
+    client = person.openai
+    store = client.vector_stores.create(name="papers", metadata={"team": "a"})
+    attached = client.vector_stores.files.upload_and_poll(
+        vector_store_id=store.id, file=named(TEA, "tea.md"), poll_interval_ms=100
+    )
+    assert (attached.status, attached.last_error) == ("completed", None)
+    batch = client.vector_stores.file_batches.upload_and_poll(
+        store.id, files=[named(f"Paper {n} is about coffee.", f"{n}.txt") for n in range(3)], poll_interval_ms=100
+    )
+    assert (batch.status, batch.file_counts.completed) == ("completed", 3)
+    found = client.vector_stores.search(store.id, query="Where is our tea grown?").data
+    assert found[0].filename == "tea.md" and "Darjeeling" in found[0].content[0].text
+    assert client.vector_stores.retrieve(store.id).file_counts.completed == 4
+    assert client.vector_stores.update(store.id, name="books").name == "books"
+    assert store.id in [one.id for one in client.vector_stores.list()]
+    assert len(list(client.vector_stores.files.list(store.id, limit=2))) == 4
+    client.vector_stores.files.delete(attached.id, vector_store_id=store.id)
+    assert client.vector_stores.search(store.id, query="Where is our tea grown?").data == []
+    for call in (
+        lambda: other.openai.vector_stores.retrieve(store.id),
+        lambda: other.openai.vector_stores.search(store.id, query="coffee"),
+        lambda: other.openai.files.content(attached.id),
+    ):
+        with pytest.raises(openai.NotFoundError):
+            call()
+    assert client.vector_stores.delete(store.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        client.vector_stores.retrieve(store.id)
+
+
+def test_a_file_too_large_and_a_file_that_is_none(person: Person) -> None:
+    with pytest.raises(openai.APIStatusError) as caught:
+        person.openai.files.create(file=("big.txt", io.BytesIO(b"x" * (4 * 1024 * 1024 + 1))), purpose="assistants")
+    assert caught.value.status_code == 413
+    client = person.openai
+    store = client.vector_stores.create(name="bad")
+    bad = client.vector_stores.files.upload_and_poll(
+        vector_store_id=store.id, file=("a.pdf", io.BytesIO(b"%PDF-1.7 nothing")), poll_interval_ms=100
+    )
+    assert bad.status == "failed" and bad.last_error is not None and bad.last_error.message
+    assert client.files.retrieve(bad.id).status == "error"
+    assert client.vector_stores.retrieve(store.id).file_counts.failed == 1
+
+
+@pytest.fixture(scope="module")
+def library(person: Person) -> str:
+    """The fixed set of 60 documents in one vector store."""
+    client = person.openai
+    store = client.vector_stores.create(name="set")
+    paths = sorted((SET / "files").iterdir())
+    began = time.monotonic()
+    batch = client.vector_stores.file_batches.upload_and_poll(
+        store.id, files=[(path.name, path.read_bytes()) for path in paths], poll_interval_ms=200
+    )
+    print(f"{len(paths)} documents uploaded and searchable in {time.monotonic() - began:.1f} s")
+    assert batch.file_counts.completed == len(paths)
+    return store.id
+
+
+def ask(person: Person, question: str, store: str, **fields: Any) -> Any:
+    retrieval = {"vector_store_ids": [store], **fields.pop("retrieval", {})}
+    return person.openai.chat.completions.create(
+        model="demo",
+        messages=[{"role": "user", "content": question}],
+        extra_body={"retrieval": retrieval},
+        **fields,
+    )
+
+
+def questions(answerable: bool) -> list[dict[str, Any]]:
+    every = json.loads((SET / "questions.json").read_text())
+    return [one for one in every if ("file" in one) is answerable]
+
+
+def test_an_answerable_question_cites_the_passage_that_answers(person: Person, library: str) -> None:
+    for one in questions(answerable=True)[::15]:
+        done = ask(person, one["question"], library, max_tokens=16)
+        cited = done.model_extra["citations"]
+        assert any(one["answer"] in each["passage"] for each in cited), one
+        assert done.usage.prompt_tokens > 0
+
+
+def test_an_unanswerable_question_gets_the_fixed_sentence_and_costs_nothing(person: Person, library: str) -> None:
+    fixed = []
+    for one in questions(answerable=False):
+        done = ask(person, one["question"], library)
+        if done.choices[0].message.content == NOTHING_FOUND and done.usage.total_tokens == 0:
+            fixed.append(one["question"])
+    print(f"{len(fixed)} of {len(questions(False))} unanswerable questions: the fixed sentence, no model asked")
+    logged = person.call("GET", "/usage/logs?limit=50").json()["data"]
+    newest = [entry for entry in logged if entry["endpoint"] == "chat.completions"][: len(questions(False))]
+    assert sum(entry["total_tokens"] == 0 for entry in newest) == len(fixed) >= 26
+
+
+def test_a_streamed_answer_ends_with_its_citations(person: Person, library: str) -> None:
+    one = questions(answerable=True)[0]
+    chunks = list(ask(person, one["question"], library, stream=True, max_tokens=16))
+    assert any(one["answer"] in each["passage"] for each in chunks[-1].model_extra["citations"])
+    assert all("citations" not in (chunk.model_extra or {}) for chunk in chunks[:-1])
+
+
+def test_file_search_of_the_responses_api(person: Person, library: str) -> None:
+    one = questions(answerable=True)[0]
+    tool: Any = {"type": "file_search", "vector_store_ids": [library]}
+    done = person.openai.responses.create(
+        model="demo",
+        input=one["question"],
+        tools=[tool],
+        include=["file_search_call.results"],
+        max_output_tokens=16,
+    )
+    search, message = done.output[0], done.output[1]
+    assert search.type == "file_search_call" and search.results
+    assert any(one["answer"] in (result.text or "") for result in search.results)
+    assert message.type == "message" and message.content[0].type == "output_text"
+    assert any(note.type == "file_citation" for note in message.content[0].annotations)
+    kinds = [
+        event.type
+        for event in person.openai.responses.create(
+            model="demo", input=one["question"], tools=[tool], stream=True, max_output_tokens=16
+        )
+    ]
+    assert "response.file_search_call.completed" in kinds
+    assert kinds[-1] in ("response.completed", "response.incomplete")
