@@ -61,6 +61,20 @@ def test_common_ones_and_what_people_make_of_them(password: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "password",
+    ["sluicesluice", "Sluice-Gateway", "sluice202620", "MyAPItoken2026!", "my token my token", "adminadmin123"],
+)
+def test_what_this_place_makes_people_think_of_is_no_password(password: str) -> None:
+    problem = password_problem(password, "ann", COMMON)
+    assert problem is not None and "common" in problem
+
+
+@pytest.mark.parametrize("password", ["sluice of green water", "a chat with herons", "model trains at dawn"])
+def test_such_a_word_among_others_is_no_harm(password: str) -> None:
+    assert password_problem(password, "ann", COMMON) is None
+
+
+@pytest.mark.parametrize(
     ("local_part", "password"),
     [("ann.lee", "hello ann.lee hello"), ("Ann.Lee", "xxANN.LEExxxxxxx"), ("bob", "bobsleigh in winter")],
 )

@@ -1,5 +1,6 @@
 """Which passwords are taken: NIST SP 800-63B, section 3.1.1.2: length and a blocklist, no rules of composition."""
 
+import re
 import unicodedata
 from collections.abc import Mapping
 
@@ -10,8 +11,18 @@ MAX_CHARACTERS = 256
 # A shorter local part ("jo") is in too many good passwords for its presence to say anything.
 MIN_LOCAL_PART_CHARACTERS = 3
 BASE_WORDS = 1_000  # so many of the most common are refused with a tail of digits, too: "sunshine2026!"
+# What this place makes people think of (ASVS 6.2.11). As with the commonest ones: not forbidden as a part of more, but
+# alone, several of them in a row, or with a tail of digits.
+CONTEXT_WORDS = (
+    "account", "admin", "administrator", "apikey", "apitoken", "chat", "gateway", "llama", "llamacpp", "localhost",
+    "model", "models", "openai", "playground", "sluice", "token", "tokens",
+)  # fmt: skip
 MIN_REPEATED_CHARACTERS = 4
 MAX_REPEATS = 3
+
+SEPARATORS = str.maketrans("", "", " -_.")
+# No text can be read as such words in two ways, so this takes no longer than the text is long.
+ONLY_CONTEXT = re.compile(rf"(?:(?:my|the)?(?:{'|'.join(CONTEXT_WORDS)}))+[0-9]*!*")
 
 
 def normalised(password: str) -> str:
@@ -44,7 +55,7 @@ def is_common(folded: str, common: Mapping[str, int]) -> bool:
 
     Most entries of any such list are shorter than 12 characters: these are what people make of them.
     """
-    if folded in common or _is_count(folded):
+    if folded in common or _is_count(folded) or ONLY_CONTEXT.fullmatch(folded.translate(SEPARATORS)):
         return True
     base = folded.rstrip("!").rstrip("0123456789")
     if common.get(base, BASE_WORDS) < BASE_WORDS and base != folded:

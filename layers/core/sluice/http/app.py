@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Iterable
 
-from flask import Blueprint, Flask, Response, g, request
+from flask import Blueprint, Flask, Response, current_app, g, request
 
 from sluice.domain.ids import request_id
 from sluice.http import connection, errors
@@ -17,6 +17,8 @@ DEFAULT_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+# Two years, as browsers' own lists ask for; not for hosts below this one, which are not ours to speak for.
+HSTS = {"Strict-Transport-Security": "max-age=63072000"}
 VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -46,6 +48,8 @@ def _begin() -> None:
 def _finish(response: Response) -> Response:
     # Set early if at all: a request refused before `_begin` (none today) would otherwise have no id.
     wanted = {"x-request-id": g.get("request_id", ""), **DEFAULT_HEADERS}
+    if current_app.config["HTTPS"]:
+        wanted |= HSTS
     if errors.is_openai_path(request.path):
         wanted["x-sluice-request-id"] = g.get("server_request_id", "")
     headers = response.headers

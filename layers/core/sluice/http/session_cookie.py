@@ -17,3 +17,6 @@ def set_session_cookie(response: Response, session_token: str, max_age_seconds: 
         httponly=True,
         samesite="Lax",
     )
+    if not session_token:
+        # Pages are never cached and keep nothing in the browser; should one come to, it goes with the session.
+        response.headers["Clear-Site-Data"] = '"storage"'

@@ -53,6 +53,7 @@ def login(
     account = accounts.by_email(address.key)
     right = passwords.verify(account.password_hash if account else None, password)
     if account is None or not right or account.status == "deleting":
+        log.info("login refused", extra={"account_id": account.account_id if account else ""})
         if attempt.begins_wait:
             note(Action.LOGINS_THROTTLED, account.account_id if account else "")
         raise InvalidCredentials()
@@ -64,6 +65,7 @@ def login(
     # Should the password change at this moment, this session carries the old epoch and is none.
     new = new_session(account, hours=session_hours, user_agent=user_agent, now_ms=now_ms)
     sessions.put(new.session)
+    log.info("logged in", extra={"account_id": account.account_id})
     if attempt.is_new_place:
         note(Action.NEW_PLACE_LOGIN, account.account_id)
         _tell(account, client_network(client), user_agent, mails, now_ms)

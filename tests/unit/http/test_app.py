@@ -1,0 +1,26 @@
+"""Headers that every answer has."""
+
+import pytest
+from flask import Blueprint
+
+from sluice.http.app import create_app
+
+
+def headers(*, https: bool) -> dict[str, str]:
+    app = create_app([Blueprint("none", __name__)], https=https)
+    answer = app.test_client().get("/nowhere")
+    assert answer.status_code == 404
+    return dict(answer.headers)
+
+
+@pytest.mark.parametrize("https", [True, False])
+def test_browsers_are_told_to_stay_on_https_where_there_is_any(https: bool) -> None:
+    assert headers(https=https).get("Strict-Transport-Security") == ("max-age=63072000" if https else None)
+
+
+@pytest.mark.parametrize("https", [True, False])
+def test_an_answer_is_kept_nowhere_framed_nowhere_and_what_it_says_it_is(https: bool) -> None:
+    given = headers(https=https)
+    assert given["Cache-Control"] == "no-store" and given["X-Content-Type-Options"] == "nosniff"
+    assert given["X-Frame-Options"] == "DENY" and "frame-ancestors 'none'" in given["Content-Security-Policy"]
+    assert not [name for name in given if name.startswith("Access-Control-")]  # no other site may read any answer
