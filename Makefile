@@ -1,7 +1,7 @@
 # Two commands matter: `make up` starts everything, `make test` proves it. `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: up demo doctor test test-aws test-browser check lock clean help setup setup-dev
+.PHONY: up demo doctor test test-aws test-browser check lock clean help setup setup-dev deploy destroy localstack-up localstack-down
 unexport PYTHONDONTWRITEBYTECODE  # a start would compile every module anew
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
@@ -15,6 +15,18 @@ demo: setup  ## walk through the whole path against the running system (in a sec
 
 doctor: setup  ## say in plain words what is wrong with this machine or its configuration
 	@exec $(BIN)/sluice doctor
+
+deploy: setup  ## to AWS, from the keys to a first answer (docs/deploy.md); DEPLOY_ARGS="--admin you@example.org"
+	@exec $(BIN)/sluice deploy $(DEPLOY_ARGS)
+
+destroy: setup  ## take the deployment away; the tables and keys stay
+	@exec $(BIN)/sluice destroy $(DESTROY_ARGS)
+
+localstack-up: setup-dev  ## the template on LocalStack, with Docker: deployed, and looked at from the outside
+	@exec $(BIN)/python -m infra.aws.localstack up
+
+localstack-down: setup-dev  ## stop it, and forget what was in it
+	@exec $(BIN)/python -m infra.aws.localstack down
 
 test: setup-dev  ## every test; PYTEST_ARGS="-k name" for some
 	@exec $(BIN)/python -m pytest $(PYTEST_ARGS)

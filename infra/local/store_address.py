@@ -13,8 +13,11 @@ SOMEONE_ELSES = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL", "AWS_PROFILE",
 
 
 def use_running_store(env: MutableMapping[str, str] = os.environ) -> None:
-    """Point the SDK at the run's embedded store, unless the environment names an endpoint, a profile or keys."""
-    if any(env.get(name) for name in SOMEONE_ELSES):
+    """Point the SDK at the run's embedded store, unless the environment names an endpoint, a profile or keys.
+
+    `SLUICE_STORE=aws` says so where the credentials are found in another way (a login, a role of the machine).
+    """
+    if env.get("SLUICE_STORE") == "aws" or any(env.get(name) for name in SOMEONE_ELSES):
         return
     env["AWS_ENDPOINT_URL_DYNAMODB"] = _embedded(env)
     env.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local")

@@ -1,0 +1,40 @@
+"""`make destroy`: the stack goes, the data stays; with the stack's name said once more, the data goes too."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sluice.adapters.tables import TABLES
+
+Say = Callable[[str], None]
+PARAMETERS = ("signing-key", "signing-key-next", "mailed-code-key", "jwks", "smtp-url")
+
+
+def what_stays(stack: str, prefix: str, path: str) -> list[str]:
+    return [
+        f"The stack {stack} goes: functions, API, alarms, logs. What stays, and goes on costing a little:",
+        f"  {len(TABLES)} tables {prefix}…: retained by the template and protected against deletion",
+        f"  the keys below {path} in the Parameter Store, free of charge",
+        "  the bucket of SAM with the packages, and the repository with the model's image",
+        "While the tables are there a new stack needs another TablePrefix, or imports them (docs/deploy.md).",
+        f"To delete the data too: sluice destroy --delete-data {stack}",
+    ]
+
+
+def delete_data(client: Callable[[str], Any], prefix: str, path: str, say: Say) -> None:
+    """Every table and key, for good. Safe to repeat. Of a table with point-in-time recovery DynamoDB keeps a backup for
+    35 days. Errors: botocore's."""
+    dynamodb = client("dynamodb")
+    for table in TABLES:
+        name = prefix + table.name
+        try:
+            dynamodb.update_table(TableName=name, DeletionProtectionEnabled=False)
+            dynamodb.delete_table(TableName=name)
+        except dynamodb.exceptions.ResourceNotFoundException:
+            continue
+        except dynamodb.exceptions.ResourceInUseException:
+            say(f"{name} is being changed just now: run this again in a minute")
+            continue
+        say(f"deleted {name}")
+    names = [f"{path}/{name}" for name in PARAMETERS]
+    gone = client("ssm").delete_parameters(Names=names)["DeletedParameters"]
+    say(f"deleted {', '.join(sorted(gone))}" if gone else f"no keys below {path}")

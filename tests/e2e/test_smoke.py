@@ -1,0 +1,106 @@
+"""`sluice smoke`, which `make deploy` ends with, against a local run: what is promised, and that it can fail."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from infra.cli import main
+from tests.e2e.people import newcomer
+from tests.e2e.system import System
+
+pytestmark = pytest.mark.slow
+
+
+def smoke(*arguments: str, **options: Any) -> Result:
+    return CliRunner().invoke(main, ["smoke", *arguments], **options)
+
+
+def test_a_stranger_finds_what_is_promised(system: System) -> None:
+    told = smoke(system.base_url)
+    assert told.exit_code == 0, told.output
+    for line in ("/healthz: ok", "jwks.json: 1 public key", "401 invalid_api_key", "nobody: 401", "as promised"):
+        assert line in told.stdout
+
+
+def test_with_a_login_it_goes_the_whole_way_and_leaves_a_dead_api_token(system: System) -> None:
+    person = newcomer(system.base_url)
+    told = smoke(system.base_url, "--email", person.email, "--password-stdin", input=person.password + "\n")
+    assert told.exit_code == 0, told.output
+    assert "an answer of demo" in told.stdout and "a stream of " in told.stdout
+    assert "the log has both requests" in told.stdout and "revoked: 401" in told.stdout
+    [left] = [one for one in person.call("GET", "/tokens").json()["data"] if one["name"] == "smoke"]
+    assert left["status"] == "revoked"
+    assert person.password not in told.output
+
+
+def test_a_wrong_password_is_said(system: System) -> None:
+    person = newcomer(system.base_url)
+    told = smoke(system.base_url, "--email", person.email, "--password-stdin", input="something else\n")
+    assert told.exit_code == 1 and "answered 401" in told.stderr
+
+
+def test_where_nobody_answers_it_fails() -> None:
+    told = smoke("http://127.0.0.1:1")
+    assert told.exit_code == 1 and "nobody answers" in told.stderr
+
+
+ANSWERS: dict[str, tuple[int, Any]] = {
+    "/healthz": (200, {"status": "ok", "model": "demo"}),
+    "/.well-known/jwks.json": (200, {"keys": [{"kid": "a"}]}),
+    "/openapi.json": (200, {"paths": {"/x": {}}}),
+    "/v1/models": (401, {"error": {"code": "invalid_api_key"}}),
+    "/auth/login": (401, {"code": "invalid_credentials"}),
+}
+
+
+@pytest.fixture
+def impostor() -> Iterator[tuple[str, dict[str, tuple[int, Any]]]]:
+    """A server that answers as the test says."""
+    answers = dict(ANSWERS)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            status, body = answers[self.path]
+            raw = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", answers
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "said"),
+    [
+        ("/healthz", (500, {}), "/healthz answered 500"),
+        ("/.well-known/jwks.json", (200, {"keys": []}), "no key"),
+        ("/.well-known/jwks.json", (200, {"keys": [{"kid": "a", "d": "secret"}]}), "a private one"),
+        ("/v1/models", (200, {"data": []}), "instead of 401"),
+        ("/auth/login", (200, {}), "instead of 401"),
+        ("/openapi.json", (404, {}), "instead of 200"),
+    ],
+)
+def test_each_promise_that_is_broken_fails_it(impostor: Any, path: str, answer: Any, said: str) -> None:
+    url, answers = impostor
+    assert smoke(url).exit_code == 0
+    answers[path] = answer
+    told = smoke(url)
+    assert told.exit_code == 1 and said in told.stderr
