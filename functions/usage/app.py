@@ -17,11 +17,13 @@ from sluice.http.auth import Caller, now_ms
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
 from sluice.pages import usage as usage_pages
+from sluice.pages import usage_log as log_pages
 from sluice.services.usage import usage_by_bucket
 from sluice.services.usage_logs import usage_logs
 
 blueprint = Blueprint("usage", __name__)
 blueprint.register_blueprint(usage_pages.blueprint)
+blueprint.register_blueprint(log_pages.blueprint)
 
 Moment = Annotated[
     str,

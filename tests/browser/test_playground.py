@@ -280,8 +280,11 @@ def test_chats_are_found_again_and_deleted(chat: Tab) -> None:
 
 
 def test_the_playground_reads_well_in_both_widths_and_colours(chat: Tab, model: Model) -> None:
-    model.says("An **API** is an agreement between two programs:\n\n", "1. one sends a request in a fixed form,\n",
-               "2. the other sends back an answer.\n\n", "```python\nanswer = ask('What is the capital of France?')\n```")  # fmt: skip
+    model.says(
+        "An **API** is an agreement between two programs:\n\n",
+        "1. one sends a request in a fixed form,\n2. the other sends back an answer.\n\n",
+        "```python\nanswer = ask('What is the capital of France?')\n```",
+    )
     send(chat, "What is an API?")
     settled(chat)
     model.says("Paris is the capital of France.")

@@ -339,8 +339,9 @@ class LedgerReader(Protocol):
         span: Span | None = None,
         token_id: str | None = None,
         model: str | None = None,
+        answered: bool | None = None,
     ) -> tuple[list[LedgerRecord], str | None]:
-        """Newest first, and where to go on (`before_id` of the next page), None at the end.
+        """Newest first (`answered`: with status 200, or with any other), and where to go on (`before_id` of the next page), None at the end.
 
         With a filter that fits few records, a page may be shorter than asked for and not be the last.
         """

@@ -22,6 +22,7 @@ MAX_FILTERED_PAGES = 20
 MAX_PAGES = 40  # of 1 MB, the store's own limit: some 3,000 records each
 RECENT_MS = 15 * 60_000  # longer than any request may run: what is older was rolled up in the ledger's order, nearly
 SETTLED_RUN = 25  # so many marked records in a row before that, and metering has been past them
+ANSWERED = 200
 NOT_ROLLED_UP = "attribute_not_exists(rolled_up_ms)"
 
 
@@ -53,13 +54,14 @@ class DynamoLedger:
         span: Span | None = None,
         token_id: str | None = None,
         model: str | None = None,
+        answered: bool | None = None,
     ) -> tuple[list[LedgerRecord], str | None]:
         """Newest first. One record more than asked for is looked for, to know whether there is a next page."""
         wanted = {name: value for name, value in (("token_id", token_id), ("model", model)) if value is not None}
-        query = _newest_first(account_id, span, before_id, wanted)
+        query = _newest_first(account_id, span, before_id, wanted, answered)
         if query is None:
             return [], None
-        query["Limit"] = FILTERED_PAGE if wanted else limit + 1
+        query["Limit"] = FILTERED_PAGE if "FilterExpression" in query else limit + 1
         found: list[LedgerRecord] = []
         for _ in range(MAX_FILTERED_PAGES):
             items, start = self._query(query)
@@ -140,7 +142,7 @@ def _range(account_id: str, first_id: str, last_id: str) -> dict[str, Any]:
 
 
 def _newest_first(
-    account_id: str, span: Span | None, before_id: str | None, wanted: Mapping[str, str]
+    account_id: str, span: Span | None, before_id: str | None, wanted: Mapping[str, str], answered: bool | None
 ) -> dict[str, Any] | None:
     """None where nothing can be found. A start outside the range is an error to DynamoDB, so it is never sent."""
     span = span or Span(0, END_OF_TIME_MS + 1)
@@ -151,8 +153,11 @@ def _newest_first(
     query = _range(account_id, first_id, last_id) | {"ScanIndexForward": False}
     if before_id is not None and before_id <= last_id:
         query["ExclusiveStartKey"] = _key(account_id, before_id)
-    if wanted:
-        query["FilterExpression"] = " AND ".join(f"#{name} = :{name}" for name in wanted)
-        query["ExpressionAttributeNames"] = {f"#{name}": name for name in wanted}
-        query["ExpressionAttributeValues"] |= dynamo.item({f":{name}": value for name, value in wanted.items()})
+    compared: dict[str, tuple[str, str | int]] = {name: ("=", value) for name, value in wanted.items()}
+    if answered is not None:
+        compared["status"] = ("=" if answered else "<>", ANSWERED)
+    if compared:
+        query["FilterExpression"] = " AND ".join(f"#{name} {how} :{name}" for name, (how, _) in compared.items())
+        query["ExpressionAttributeNames"] = {f"#{name}": name for name in compared}
+        query["ExpressionAttributeValues"] |= dynamo.item({f":{name}": value for name, (_, value) in compared.items()})
     return query

@@ -91,5 +91,12 @@ def grouped(sums: Mapping[Bucket, Amounts], group: Group) -> dict[str, Amounts]:
     return {name: found[name] for name in sorted(found) if found[name] != NOTHING}
 
 
+def by_day(sums: Mapping[Bucket, Amounts], split: Literal["", "model", "token"]) -> dict[tuple[str, str], Amounts]:
+    """By day, and within a day by model or API token; with no split the second key is empty. In order."""
+    key = {"": lambda bucket: "", "model": lambda bucket: bucket.model, "token": lambda bucket: bucket.token_id}[split]
+    found = add_up(((bucket.day, key(bucket)), amounts) for bucket, amounts in sums.items())
+    return {name: found[name] for name in sorted(found) if found[name] != NOTHING}
+
+
 def total(sums: Mapping[Key, Amounts]) -> Amounts:
     return sum(sums.values(), NOTHING)

@@ -1,6 +1,7 @@
-"""What was used, what is left of each limit and when it is back, and every request of one's own."""
+"""What was used, by day, model and API token, and what is left of each limit and when it is back."""
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from flask import Response, request
 from pydantic import BaseModel, Field
@@ -8,9 +9,10 @@ from pydantic import BaseModel, Field
 from sluice import wiring
 from sluice.domain import buckets, errors
 from sluice.domain.admission import Grant
-from sluice.domain.periods import period_ends_ms
-from sluice.domain.spans import parse_span
-from sluice.domain.usage import Amounts, grouped, total
+from sluice.domain.latency import Latency, latency
+from sluice.domain.periods import day_of, period_ends_ms
+from sluice.domain.spans import DAY_MS, Span, parse_span
+from sluice.domain.usage import Amounts, by_day, grouped, total
 from sluice.http import calls
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
@@ -18,24 +20,21 @@ from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import moment, page
 from sluice.services.account_overview import Overview
-from sluice.services.list_tokens import ListedToken, list_tokens
+from sluice.services.list_tokens import list_tokens
 from sluice.services.usage import usage_by_bucket
-from sluice.services.usage_logs import usage_logs
 
 blueprint = pages("usage")
-LOG_ROWS = 20
+SCRIPTS = ("htmx.js", "uplot.js", "plots.js")
 PLAYGROUND = "playground"
+PRESET_DAYS = (7, 30, 90)
+MOST_DAYS = 400  # drawn and listed one by one
+TIMED_REQUESTS = 500  # the newest, whose times are looked at one by one
 
 
 class UsageQuery(BaseModel):
     from_: str = Field("", alias="from", max_length=64)
     to: str = Field("", max_length=64)
-
-
-class LogQuery(BaseModel):
-    cursor: str = Field("", max_length=200)
-    token_id: str = Field("", max_length=200)
-    model: str = Field("", max_length=200)
+    split: Literal["", "model", "token"] = ""
 
 
 @dataclass(frozen=True)
@@ -52,19 +51,42 @@ class LimitLeft:
 @members
 def usage(caller: Caller) -> Response:
     now, form, status = now_ms(), forms.Form(request.args.to_dict()), 200
+    asked, span, sums = UsageQuery.model_validate({}), Span(now, now), {}
     try:
         asked = validated(UsageQuery, request.args.to_dict())
-        span = parse_span(asked.from_ or None, asked.to or None, now)
+        span = _span(asked, now)
         sums = usage_by_bucket(wiring.ledger_reader(), wiring.rollup_store(), caller.account_id, span, now)
     except errors.ValidationFailed as exc:
-        sums, form, status = {}, form.with_problems(exc.problems), 422
-    names = _names(_tokens_of(caller))
-    tables = [
-        ("By day", "Day (UTC)", _rows(grouped(sums, "day"), {})),
-        ("By model", "Model", _rows(grouped(sums, "model"), {})),
-        ("By token", "API token", _rows(grouped(sums, "token"), names)),
-    ]
-    return page("usage.html", status, form=form, limits=_limits(caller, now), tables=tables, total=total(sums))
+        form, status = form.with_problems(exc.problems), 422
+    names = names_of(caller)
+    keys = names if asked.split == "token" else {}
+    shown: dict[str, Any] = {
+        "days": [(day, keys.get(key, key), amounts) for (day, key), amounts in by_day(sums, asked.split).items()],
+        "first_day": day_of(span.from_ms),
+        "last_day": day_of(max(span.from_ms, min(span.to_ms, now) - 1)),
+        "split": {"": "", "model": "model", "token": "API token"}[asked.split],
+        "tables": [
+            ("By model", "Model", _rows(grouped(sums, "model"), {})),
+            ("By API token", "API token", _rows(grouped(sums, "token"), names)),
+        ],
+        "total": total(sums),
+        "latency": _latency(caller, span),
+        "presets": {days: day_of(now - (days - 1) * DAY_MS) for days in PRESET_DAYS},
+    }
+    return page("usage.html", status, scripts=SCRIPTS, form=form, limits=_limits(caller, now), **shown)
+
+
+def _span(asked: UsageQuery, now: int) -> Span:
+    span = parse_span(asked.from_ or None, asked.to or None, now)
+    if span.to_ms - span.from_ms > MOST_DAYS * DAY_MS:
+        message = f"These are more than {MOST_DAYS} days. Choose a later first day."
+        raise errors.ValidationFailed((errors.FieldProblem("from", message),))
+    return span
+
+
+def _latency(caller: Caller, span: Span) -> Latency:
+    newest, _ = wiring.ledger_reader().page(caller.account_id, limit=TIMED_REQUESTS, span=span, answered=True)
+    return latency(newest)
 
 
 def _rows(amounts: dict[str, Amounts], names: dict[str, str]) -> list[tuple[str, Amounts]]:
@@ -105,29 +127,7 @@ def _bucket(name: str, limit: int, tat_ns: int, now_ns: int) -> LimitLeft:
     )
 
 
-@blueprint.get("/my/usage/log")
-@members
-def log(caller: Caller) -> Response:
-    tokens = _tokens_of(caller)
-    asked = validated(LogQuery, request.args.to_dict())
-    found = usage_logs(
-        wiring.ledger_reader(),
-        wiring.content_store(),
-        caller.account_id,
-        limit=LOG_ROWS,
-        cursor=asked.cursor or None,
-        token_id=asked.token_id or None,
-        model=asked.model or None,
-        now_ms=now_ms(),
-    )
-    names = {PLAYGROUND: "playground", **_names(tokens)}
-    return page("log.html", log=found, asked=asked, names=names, form=forms.Form(asked.model_dump()))
-
-
-def _tokens_of(caller: Caller) -> list[ListedToken]:
-    return list_tokens(caller.account_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms())
-
-
-def _names(tokens: list[ListedToken]) -> dict[str, str]:
-    """With the hint, because two tokens may have one name."""
-    return {listed.row.token_id: f"{listed.row.name} (…{listed.row.hint})" for listed in tokens}
+def names_of(caller: Caller) -> dict[str, str]:
+    """Of API tokens by their ids, with the hint, because two may have one name."""
+    found = list_tokens(caller.account_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms())
+    return {PLAYGROUND: "playground", **{one.row.token_id: f"{one.row.name} (…{one.row.hint})" for one in found}}

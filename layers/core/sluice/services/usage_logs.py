@@ -8,6 +8,7 @@ from sluice.domain.contents import Exchange
 from sluice.domain.errors import FieldProblem, ValidationFailed
 from sluice.domain.ids import request_time_ms
 from sluice.domain.ledger import LedgerRecord
+from sluice.domain.spans import Span
 from sluice.ports import ContentStore, LedgerReader
 
 CHECK_CHARACTERS = 8
@@ -29,10 +30,14 @@ def usage_logs(
     token_id: str | None,
     model: str | None,
     now_ms: int,
+    span: Span | None = None,
+    answered: bool | None = None,
 ) -> LogPage:
     """Newest first. Errors: ValidationFailed for a cursor that is not one of this account's, StoreUnavailable."""
     before_id = _position(cursor, account_id) if cursor else None
-    records, next_id = ledger.page(account_id, limit=limit, before_id=before_id, token_id=token_id, model=model)
+    records, next_id = ledger.page(
+        account_id, limit=limit, before_id=before_id, span=span, token_id=token_id, model=model, answered=answered
+    )
     kept = contents.exchanges(account_id, [record.request_id for record in records], now_ms)
     entries = [(record, kept.get(record.request_id)) for record in records]
     return LogPage(entries, cursor_for(account_id, next_id) if next_id else None)

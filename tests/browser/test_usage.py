@@ -1,0 +1,137 @@
+"""Usage in a browser: the plots draw the ledger's numbers; without script the tables say the same."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sluice.domain.periods import day_of
+from sluice.domain.spans import DAY_MS
+from sluice.domain.usage import Amounts, Bucket
+from tests.browser.conftest import NewTab
+from tests.browser.stage import Stage, opened
+from tests.browser.tab import Tab
+from tests.integration.usage.world import now_ms
+
+DRAWN = """() => [...document.querySelectorAll(".plots figure")].map((it) => ({
+  title: it.querySelector("figcaption").textContent, days: it.uplot.data[0], tops: it.uplot.data.slice(1),
+  drawn: Object.fromEntries(it.drawn.map((one) => [one.label, one.values])), painted: it.querySelector("canvas").width,
+}))"""
+EVIL = '"><img src=x onerror=alert(1)>'
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with opened(tmp_path_factory.mktemp("stage")) as found:
+        yield found
+
+
+@pytest.fixture
+def busy(stage: Stage, new_tab: NewTab) -> tuple[Tab, dict[Bucket, Amounts]]:
+    """Somebody with three weeks behind them, and what the ledger says of them."""
+    person, account_id = stage.person()
+    now = now_ms()
+    for days_ago in range(0, 21):
+        for place, model in enumerate(("demo", "embedder", EVIL)):
+            for _ in range((days_ago * 5 + place) % 4):
+                when = now - days_ago * DAY_MS - place
+                stage.world.record(account_id, at_ms=when, model=model, response_time_ms=300 + 40 * days_ago + place)
+    return new_tab(person, at=stage.url), stage.world.truth(account_id)
+
+
+def drawn(tab: Tab, query: str = "") -> dict[str, Any]:
+    first = day_of(now_ms() - 20 * DAY_MS)
+    tab.go(f"/my/usage?from={first}{query}")
+    tab.page.locator(".plots canvas").nth(3).wait_for()
+    return {one["title"]: one for one in tab.page.evaluate(DRAWN)}
+
+
+def sums(truth: dict[Bucket, Amounts], key: str) -> dict[str, list[Amounts]]:
+    """By key, and for each of the 21 days."""
+    days = [day_of(now_ms() - days_ago * DAY_MS) for days_ago in range(20, -1, -1)]
+    found: dict[str, list[Amounts]] = defaultdict(lambda: [Amounts()] * len(days))
+    for bucket, amounts in truth.items():
+        name = getattr(bucket, key) if key else ""
+        place = days.index(bucket.day)
+        found[name] = [one + amounts if at == place else one for at, one in enumerate(found[name])]
+    return found
+
+
+def test_the_plots_draw_the_ledgers_numbers(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:
+    tab, truth = busy
+    plots, days = drawn(tab), sums(truth, "")[""]
+    assert list(plots) == ["Requests a day", "Tokens a day", "Cost a day", "Mean time of a request"]
+    assert plots["Requests a day"]["drawn"] == {"requests": [one.requests for one in days]}
+    assert plots["Tokens a day"]["drawn"] == {
+        "prompt": [one.prompt_tokens for one in days],
+        "completion": [one.completion_tokens for one in days],
+    }
+    assert plots["Cost a day"]["drawn"] == {"cost": [one.cost_micro_usd / 1e6 for one in days]}
+    means = [one.response_time_ms / one.requests if one.requests else None for one in days]
+    assert plots["Mean time of a request"]["drawn"] == {"time": means}
+    # What uPlot has: bars on top of each other, the whole of it first.
+    assert plots["Tokens a day"]["tops"] == [
+        [one.prompt_tokens + one.completion_tokens for one in days],
+        [one.prompt_tokens for one in days],
+    ]
+    assert all(len(one["days"]) == 21 and one["painted"] > 100 for one in plots.values())
+
+
+def test_the_plots_tell_models_apart_and_a_hostile_name_is_a_name(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:
+    tab, truth = busy
+    tab.page.on("dialog", lambda dialog: tab.complaints.append(f"a dialog: {dialog.message}"))
+    plots = drawn(tab, "&split=model")
+    wanted = {model: [one.requests for one in days] for model, days in sums(truth, "model").items()}
+    assert plots["Requests a day"]["drawn"] == wanted and EVIL in wanted
+    assert tab.page.locator("main img").count() == 0
+    assert EVIL in tab.page.locator(".u-legend").first.inner_text()
+
+
+def test_the_limits_are_looked_at_again_when_the_window_is(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:
+    tab, _ = busy
+    tab.go("/my/usage")
+    tab.page.wait_for_function("() => window.htmx")
+    with tab.page.expect_response(lambda answer: answer.request.headers.get("hx-request") == "true"):
+        tab.page.evaluate("() => window.dispatchEvent(new Event('focus'))")
+    tab.page.wait_for_timeout(200)
+    assert tab.page.locator("#limits meter").count() == 4 and tab.page.locator("h1").count() == 1
+
+
+def test_without_script_the_table_has_every_number(stage: Stage, new_tab: NewTab) -> None:
+    person, account_id = stage.person()
+    record = stage.world.record(account_id)
+    tab = new_tab(person, script=False, at=stage.url)
+    tab.go("/my/usage")
+    row = tab.page.locator("#by-day tbody tr").inner_text().split()
+    assert row[1:4] == ["1", str(record.prompt_tokens), str(record.completion_tokens)]
+    assert tab.page.locator(".plots").is_hidden()
+
+
+def test_the_log_is_filtered_and_downloaded(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:
+    tab, truth = busy
+    tab.go("/my/usage/log")
+    tab.fill(model="embedder")
+    tab.press("Show")
+    with tab.page.expect_download() as download:
+        tab.page.click("text=Download these as CSV")
+    lines = download.value.path().read_text().splitlines()
+    assert len(lines) - 1 == sum(one.requests for bucket, one in truth.items() if bucket.model == "embedder")
+
+
+def test_usage_reads_well_in_both_widths_and_colours(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:
+    tab, _ = busy
+    drawn(tab)
+    tab.check("usage")
+    drawn(tab, "&split=model")
+    tab.check("usage-by-model")
+    tab.go("/my/usage/log")
+    tab.check("log")
+
+
+def test_nothing_used_yet_reads_well(stage: Stage, new_tab: NewTab) -> None:
+    person, _ = stage.person()
+    tab = new_tab(person, at=stage.url)
+    for path, name in (("/my/usage", "usage-empty"), ("/my/usage/log", "log-empty")):
+        tab.go(path)
+        tab.check(name)
