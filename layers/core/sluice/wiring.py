@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from sluice.services.exchange import Observer
     from sluice.services.files import Files
     from sluice.services.gateway import Gateway
+    from sluice.services.my_documents import MyDocuments
     from sluice.services.queue_mail import MayMail
     from sluice.services.quota_mails import QuotaMails
     from sluice.services.retrieve import Retrieval
@@ -332,6 +333,7 @@ def chat_store() -> ChatStore:
 @cache
 def erasure() -> "Erasure":
     from sluice.services.delete_account import Erasure
+    from sluice.services.erase_documents import EraseDocuments
 
     return Erasure(
         account_store(),
@@ -342,6 +344,7 @@ def erasure() -> "Erasure":
         mail_store(),
         audit_log(),
         hot_store(),
+        EraseDocuments(file_store(), blobs()),
     )
 
 
@@ -384,6 +387,13 @@ def vector_stores() -> "VectorStores":
     from sluice.services.vector_stores import VectorStores
 
     return VectorStores(vector_store_store(), blobs())
+
+
+@cache
+def my_documents() -> "MyDocuments":
+    from sluice.services.my_documents import MyDocuments
+
+    return MyDocuments(files(), vector_stores())
 
 
 @cache

@@ -9,6 +9,7 @@ from tests.integration.admin.town import Town
 
 PARTS = {
     "exported_at", "account", "limits", "quota", "sessions", "tokens", "requests", "contents", "mails", "audit",
+    "files", "vector_stores",
 }  # fmt: skip
 
 

@@ -89,6 +89,8 @@ def export(caller: Caller) -> Iterator[bytes]:
         wiring.content_store(),
         wiring.mail_store(),
         wiring.audit_log(),
+        wiring.file_store(),
+        wiring.vector_store_store(),
     ).parts(caller.account_id, now)
     file = SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 (closed by whoever reads it)
     try:

@@ -23,6 +23,7 @@ from sluice.ports import (
     SessionStore,
     TokenStore,
 )
+from sluice.services.erase_documents import EraseDocuments
 
 log = logging.getLogger("sluice.accounts")
 
@@ -41,6 +42,7 @@ class Erasure:
     mails: MailStore
     audit: AuditLog
     hot: HotStore
+    documents: EraseDocuments
 
     def delete(self, account_id: str, session_id: str, now_ms: int) -> None:
         """`session_id`, the caller's own, goes last, so that it can ask again until nothing is left."""
@@ -79,6 +81,7 @@ class Erasure:
 
     def _erase(self, account_id: str, kept_session_id: str = "") -> None:
         self.contents.erase_account(account_id)
+        self.documents.erase_account(account_id)
         self.tokens.erase_account(account_id)
         self.mails.erase_account(account_id)
         self.audit.forget_client(account_id)

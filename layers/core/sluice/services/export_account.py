@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sluice.domain.documents import VectorStore
 from sluice.domain.errors import NotFound
 from sluice.domain.periods import rfc3339
 from sluice.ports import (
@@ -16,7 +17,9 @@ from sluice.ports import (
     SessionStore,
     TokenStore,
 )
+from sluice.ports_documents import FileStore, VectorStoreStore
 
+ALL = 100_000  # an account may have 10,000 files
 Part = Mapping[str, Any] | Iterator[Mapping[str, Any]]
 # What is ours and not theirs: keys of the store, how long it keeps an item, what only proves a secret.
 INTERNAL = frozenset({"account_id", "schema", "ttl_s", "secret_hash", "epoch", "password_hash", "item_id"})
@@ -32,6 +35,8 @@ class Export:
     contents: ContentStore
     mails: MailStore
     audit: AuditLog
+    files: FileStore
+    vector_stores: VectorStoreStore
 
     def parts(self, account_id: str, now_ms: int) -> Iterator[tuple[str, Part]]:
         """Name and content of each part; long ones are iterators. Errors: NotFound, StoreUnavailable."""
@@ -50,7 +55,14 @@ class Export:
             "mails",
             (_plain(asdict(one), without={"attempts", "due_ms"}) for one in self.mails.of_account(account_id)),
         )
+        yield "files", (_plain(asdict(one)) for one in self.files.page(account_id, limit=ALL, after_id=None))
+        found_stores = self.vector_stores.page(account_id, limit=ALL, after_id=None)
+        yield "vector_stores", (self._vector_store(one) for one in found_stores)
         yield "audit", (_plain(asdict(one)) for one in self.audit.naming(account_id))
+
+    def _vector_store(self, store: VectorStore) -> dict[str, Any]:
+        held = self.vector_stores.attachments(store.account_id, store.store_id)
+        return {**_plain(asdict(store)), "files": [_plain(asdict(one)) for one in held]}
 
 
 def _plain(fields: Mapping[str, Any], without: frozenset[str] | set[str] = frozenset()) -> dict[str, Any]:
@@ -68,4 +80,5 @@ def _plain(fields: Mapping[str, Any], without: frozenset[str] | set[str] = froze
 
 MOMENTS = frozenset(
     {"created_ms", "verified_ms", "expires_ms", "revoked_ms", "last_used_ms", "sent_ms", "rolled_up_ms", "updated_ms"}
+    | {"last_active_ms"}  # of a vector store
 )
