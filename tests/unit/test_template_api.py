@@ -109,19 +109,28 @@ def test_the_access_log_holds_no_path_and_no_query() -> None:
     assert fields["route"] == "$context.resourcePath" and fields["request_id"] == "$context.requestId"
 
 
-def test_only_the_gateway_may_call_the_models_url() -> None:
-    urls = {name for name, one in FUNCTIONS.items() if "FunctionUrlConfig" in one["Properties"]}
-    assert urls == {"InferenceFunction"}
-    assert FUNCTIONS["InferenceFunction"]["Properties"]["FunctionUrlConfig"]["AuthType"] == "AWS_IAM"
+CALLERS = {  # of functions with a URL of their own
+    "InferenceFunction": {"GatewayFunctionRole", "AdminFunctionRole"},  # the latter asks how it is
+    "SearchFunction": {"GatewayFunctionRole"},
+}
+
+
+def test_a_functions_url_is_for_those_only_it_is_meant_for() -> None:
+    urls = {name: one["Properties"]["FunctionUrlConfig"] for name, one in FUNCTIONS.items()
+            if "FunctionUrlConfig" in one["Properties"]}  # fmt: skip
+    assert {name: url["AuthType"] for name, url in urls.items()} == dict.fromkeys(CALLERS, "AWS_IAM")
     granted = [one["Properties"] for one in RESOURCES.values() if one["Type"] == "AWS::Lambda::Permission"]
-    assert {one["Principal"]["Fn::GetAtt"][0] for one in granted} == {"GatewayFunctionRole"}
-    assert {one["Action"] for one in granted} == {"lambda:InvokeFunctionUrl", "lambda:InvokeFunction"}
-    assert {json.dumps(one["FunctionName"]) for one in granted} == {'{"Ref": "InferenceFunction.Alias"}'}
+    found = {(one["FunctionName"]["Ref"], one["Principal"]["Fn::GetAtt"][0], one["Action"]) for one in granted}
+    actions = ("lambda:InvokeFunctionUrl", "lambda:InvokeFunction")  # new URLs ask for both; the URL is the alias's
+    wanted = {(f"{name}.Alias", role, act) for name, roles in CALLERS.items() for role in roles for act in actions}
+    assert found == wanted
 
 
 def test_no_url_is_open_after_the_transform(sam: dict[str, Any]) -> None:
-    (url,) = [one["Properties"] for one in sam["Resources"].values() if one["Type"] == "AWS::Lambda::Url"]
-    assert url["AuthType"] == "AWS_IAM" and url["TargetFunctionArn"] == {"Ref": "InferenceFunctionAliaslive"}
+    urls = [one["Properties"] for one in sam["Resources"].values() if one["Type"] == "AWS::Lambda::Url"]
+    assert {url["TargetFunctionArn"]["Ref"]: url["AuthType"] for url in urls} == {
+        f"{name}Aliaslive": "AWS_IAM" for name in CALLERS
+    }
     public = [
         name
         for name, one in sam["Resources"].items()
