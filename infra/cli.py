@@ -11,6 +11,7 @@ COMMANDS = {
     "admin": "make the first admin",
     "users": "look at accounts, suspend and restore them, change their limits",
     "tokens": "look at the API tokens of an account",
+    "docs": "put a folder of documents into an account's vector store",
     "usage": "what was used, by one account or by all",
     "ledger": "hold the sums of usage against the ledger, and repair what differs",
     "deploy": "deploy to AWS: keys, build, stack, first admin, and a look at it from the outside",

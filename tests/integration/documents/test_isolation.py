@@ -1,4 +1,4 @@
-"""No search shows another account's text, whatever the query and the names say; and what the end of an account leaves."""
+"""No search shows another account's text, whatever the query and the names say; what the end of an account leaves."""
 
 import random
 

@@ -1,0 +1,111 @@
+"""`sluice docs seed FOLDER|FILE --user USER`: documents of one's own into a vector store, as often as one likes."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from infra.commands.operator import account_of, now_ms, store
+
+if TYPE_CHECKING:
+    from sluice.services.seed_documents import Seeding
+
+POLL_SECONDS = 0.25
+
+
+@click.group("docs", help="Put documents into an account's vector store.")
+def command() -> None:
+    pass
+
+
+@command.command("seed")
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.option("--user", required=True, help="The account: id or address.")
+@click.option("--store", "store_name", help="Name or id (vs_…) of the vector store; default: that of the pages.")
+@click.option("--wait/--no-wait", default=True, help="Wait until everything can be found (needs `sluice up`).")
+def seed(source: Path, user: str, store_name: str | None, wait: bool) -> None:
+    """Upload a FILE, or all files of a FOLDER, and put them into a vector store.
+
+    Can be repeated: what is there already is left as it is, what changed is replaced.
+    Exit status: 0 all is in, 1 some files could not be read (each is named), 2 the store does not answer.
+    """
+    with store():
+        account_id = account_of(user).account_id
+        seeding = _seeding(account_id, _store_of(account_id, store_name))
+        for name, path in _progress(list(_files(source)), "put"):
+            seeding.add(name, path.read_bytes(), now_ms())
+        if wait:
+            _wait(seeding)
+        failed = list(seeding.failed())
+        replaced = seeding.retire()
+        new = len(seeding.put) - seeding.unchanged
+        click.echo(
+            f"{len(seeding.put)} files in vector store {seeding.store_id}: {new} new, {replaced} of them replace older "
+            f"ones, {seeding.unchanged} unchanged, {len(failed)} could not be read"
+        )
+    for file, why in failed:
+        click.echo(f"  {file.filename}: {why}", err=True)
+    sys.exit(1 if failed else 0)
+
+
+def _seeding(account_id: str, store_id: str) -> "Seeding":
+    from sluice import wiring
+    from sluice.services.seed_documents import Seeding
+
+    return Seeding(wiring.files(), wiring.vector_stores(), account_id, store_id)
+
+
+def _store_of(account_id: str, wanted: str | None) -> str:
+    """An existing one by id or name; one of that name is made; without a name the pages' own."""
+    from sluice import wiring
+
+    stores = wiring.vector_stores()
+    if wanted is None:
+        return _own_store(account_id)
+    if wanted.startswith("vs_"):
+        return stores.get(account_id, wanted).store_id
+    named = [one.store_id for one in stores.all(account_id) if one.name == wanted]
+    return named[0] if named else stores.create(account_id, wanted, {}, now_ms()).store_id
+
+
+def _own_store(account_id: str) -> str:
+    """The one that the pages show and search."""
+    from sluice import wiring
+    from sluice.domain.documents import VectorStore
+    from sluice.domain.uploads import own_store_id
+    from sluice.services.my_documents import NAME
+
+    own = VectorStore(account_id, own_store_id(account_id), NAME, now_ms(), now_ms())
+    if wiring.vector_store_store().get(account_id, own.store_id) is None:
+        wiring.vector_store_store().put(own)
+    return own.store_id
+
+
+def _files(source: Path) -> Iterator[tuple[str, Path]]:
+    """Name and path, without hidden files and links. What is in a folder below is named after both."""
+    if source.is_file():
+        yield source.name, source
+        return
+    for path in sorted(source.rglob("*")):
+        parts = path.relative_to(source).parts
+        if path.is_file() and not path.is_symlink() and not any(part.startswith(".") for part in parts):
+            yield " - ".join(parts), path
+
+
+def _progress(items: list[tuple[str, Path]], what: str) -> Iterable[tuple[str, Path]]:
+    from tqdm import tqdm
+
+    return tqdm(items, desc=what, unit="file", disable=None)  # none where it is no terminal
+
+
+def _wait(seeding: "Seeding") -> None:
+    from tqdm import tqdm
+
+    with tqdm(total=len(seeding.put), desc="index", unit="file", disable=None) as bar:
+        while waiting := seeding.waiting():
+            bar.update(len(seeding.put) - waiting - bar.n)
+            time.sleep(POLL_SECONDS)
+        bar.update(len(seeding.put) - bar.n)
