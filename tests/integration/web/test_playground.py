@@ -203,7 +203,7 @@ def test_the_models_are_a_piece_of_the_page(member: Browser, upstream: FakeUpstr
     options = member.get("/my/models?models=demo")
     assert [has.get("value") for tag, has in options.tags if tag == "option"] == ["", "demo"] and not options.forms
     assert "gone-model (not there now)" in member.get("/my/models?models=gone-model").text
-    assert 'type="checkbox" name="models" value="demo"' in member.get("/my/models?as=ticks").html
+    assert 'type="checkbox" name="model" value="demo"' in member.get("/my/models?as=ticks").html
 
 
 def test_a_piece_of_a_page_is_no_login_page(browser: Browser) -> None:

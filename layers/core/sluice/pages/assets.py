@@ -26,6 +26,7 @@ ASSETS = {
     "purify.js": Asset("vendor/dompurify-3.4.18/purify.min.js", JAVASCRIPT),
     "sse.js": Asset("sse.js", JAVASCRIPT),
     "markdown.js": Asset("markdown.js", JAVASCRIPT),
+    "copy.js": Asset("copy.js", JAVASCRIPT),
     "plots.js": Asset("plots.js", JAVASCRIPT),
     "chat.js": Asset("chat.js", JAVASCRIPT),
     "uplot.css": Asset("vendor/uplot-1.6.32/uPlot.min.css", CSS),

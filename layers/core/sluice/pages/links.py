@@ -3,6 +3,7 @@
 `next` of a login is a name out of a fixed table and no address, so that it can lead nowhere else.
 """
 
+from collections.abc import Sequence
 from urllib.parse import urlencode, urlsplit
 
 from sluice import wiring
@@ -15,6 +16,7 @@ HOME_OF_MEMBERS = "tokens"
 # The names that `next` may have, and what a login leads to.
 PLACES = {
     "chats": "/my/chats",
+    "documents": "/my/documents",
     "tokens": "/my/tokens",
     "usage": "/my/usage",
     "log": "/my/usage/log",
@@ -28,10 +30,10 @@ PLACES = {
 API = ("/v1", "/auth", "/account", "/tokens", "/usage", "/chats", "/admin", "/_local", "/.well-known", "/openapi.json")
 
 
-def at(path: str, **query: str | None) -> str:
+def at(path: str, **query: str | Sequence[str] | None) -> str:
     """A link to one of our own pages. Errors: Unavailable."""
     wanted = {name: value for name, value in query.items() if value}
-    return urlsplit(wiring.base_url()).path + path + (f"?{urlencode(wanted)}" if wanted else "")
+    return urlsplit(wiring.base_url()).path + path + (f"?{urlencode(wanted, doseq=True)}" if wanted else "")
 
 
 def place(name: str | None) -> str:

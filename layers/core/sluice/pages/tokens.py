@@ -26,12 +26,15 @@ NOTES = {
     "revoked-all": "All tokens are revoked: the next request with any of them is refused.",
 }
 LIFETIMES = {"1h": "1 hour", "1d": "1 day", "7d": "7 days", "30d": "30 days", "90d": "90 days", "1y": "1 year"}
+CUSTOM = "custom"
+UNITS_S = {"minutes": 60, "hours": 3600, "days": 24 * 3600}
 SCOPES = {
     "inference": "chat, completions and responses",
     "embeddings": "embeddings",
     "files": "files",
     "batches": "batches",
 }
+COUNT = re.compile(r"[0-9]{1,9}")
 NEW = forms.Form({"expires_in": rules.DEFAULT_EXPIRES_IN}, {"scopes": list(rules.SCOPES)})
 
 
@@ -58,14 +61,28 @@ def issue(caller: Caller) -> Response:
         base_url=wiring.base_url(),
         model=issued.row.models[0] if issued.row.models else "",
         inference="inference" in issued.row.scopes,
+        scripts=("copy.js",),
     )
 
 
 def _wanted() -> IssueTokenBody:
-    models = re.split(r"[\s,]+", request.form.get("models", "").strip(" \t\r\n,"))
-    values: dict[str, Any] = {name: request.form.get(name, "") for name in ("name", "expires_in")}
-    values |= {"scopes": request.form.getlist("scopes"), "models": models if models != [""] else None}
+    values: dict[str, Any] = {"name": request.form.get("name", ""), "expires_in": _lifetime()}
+    values |= {"scopes": request.form.getlist("scopes"), "models": _models() or None}
     return validated(IssueTokenBody, values)
+
+
+def _lifetime() -> str | int:
+    """A name of the list, or a number and a unit; what is neither is refused by the model that checks it."""
+    chosen, count = request.form.get("expires_in", ""), request.form.get("custom_count", "").strip()
+    if chosen != CUSTOM or not COUNT.fullmatch(count):
+        return chosen
+    return int(count) * UNITS_S.get(request.form.get("custom_unit", ""), 0)
+
+
+def _models() -> list[str]:
+    """Ticked, or typed where the list of models cannot be had."""
+    typed = re.split(r"[\s,]+", request.form.get("models", ""))
+    return list(dict.fromkeys(name for name in request.form.getlist("model") + typed if name))
 
 
 def _issue(caller: Caller, wanted: IssueTokenBody) -> IssuedToken:
@@ -119,7 +136,10 @@ def _list_page(caller: Caller, status: int, form: forms.Form, note: str = "") ->
         status,
         tokens=found,
         live=sum(listed.status == "active" for listed in found),
-        lifetimes=LIFETIMES,
+        lifetimes={**LIFETIMES, CUSTOM: "another, as below"},
+        units=UNITS_S,
+        chosen_models=_models(),
+        scripts=("htmx.js",),
         scopes=SCOPES,
         form=form,
         note=note,
