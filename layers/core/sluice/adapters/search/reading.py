@@ -18,7 +18,7 @@ from sluice.adapters.search.terms import Asked, asked, indexed
 
 COVERAGE = 0.6
 """The least part of the asked terms' weight that a passage has to hold."""
-CANDIDATES = 60
+CANDIDATES = 40
 TITLE_WEIGHT = 2.0
 BESIDE = 0.25
 COMMON = 0.25

@@ -29,6 +29,7 @@ RUNS = re.compile(
     rf"(?P<han>[{HAN}]+)|(?P<hira>[{HIRA}]+)|(?P<kata>[{KATA}]+)|(?P<hangul>[{HANGUL}]+)"
     rf"|(?P<number>\d+(?:,\d{{3}})+(?!\d))|(?P<word>[^\W_{HAN}{HIRA}{KATA}{HANGUL}]+)"
 )
+ASCII_RUNS = re.compile(r"\d+(?:,\d{3})+(?!\d)|[a-z0-9]+")
 ASKING = re.compile(KANJI_OF_ASKING)
 CHINESE_CUT = re.compile(CHINESE)
 LATIN = re.compile(r"[a-z]+\Z")
@@ -46,6 +47,8 @@ class Asked:
 
 def indexed(text: str) -> list[str]:
     """The terms of a text, in its order, repeated as often as they stand there."""
+    if text.isascii():  # the same, at a fifth of the time: a search looks at dozens of passages
+        return [_word(word) for word in ASCII_RUNS.findall(APOSTROPHES.sub("", text.casefold()))]
     found: list[str] = []
     for kind, run in _runs(text):
         if kind == "han":

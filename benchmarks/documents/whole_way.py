@@ -1,0 +1,47 @@
+"""From the upload to the last file that can be found: the real store, folder, spool and process of a local run."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.documents.corpus import Corpus
+from tests.conftest import aws_environment
+from tests.integration.documents.place import ADA, make
+from tests.store_process import running_store
+
+PASSAGES = 10
+ROOT = Path(__file__).parents[2]
+
+
+def measure(files: int) -> None:
+    with running_store() as (url, _pid), tempfile.TemporaryDirectory() as folder:
+        os.environ.update(aws_environment(url))
+        from botocore.session import get_session
+
+        from sluice.adapters.tables import create_missing
+
+        create_missing(get_session().create_client("dynamodb", endpoint_url=url), "sluice-")  # type: ignore[arg-type]
+        place, corpus = make(Path(folder), "sluice-"), Corpus()
+        store = place.store()
+        began = time.perf_counter()
+        for number in range(files):
+            text = "\n\n".join(corpus.passage() for _ in range(PASSAGES))
+            place.put(store, f"{number}.txt", text.encode())
+        print(
+            f"{files} text files of {len(text) / 1000:.0f} KB: uploaded {files / (time.perf_counter() - began):.1f} a second"
+        )
+        environment = {**os.environ, "SLUICE_DATA_DIR": folder, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT}/layers/core"}
+        began = time.perf_counter()
+        process = subprocess.Popen([sys.executable, "-m", "infra.local.ingestion"], env=environment, cwd=ROOT)
+        try:
+            while any(one.status == "in_progress" for one in place.store_rows.attachments(ADA, store)):
+                time.sleep(0.05)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+        seconds = time.perf_counter() - began
+        print(f"  read, cut and indexed {files / seconds:.1f} documents a second, the start of the process included")
