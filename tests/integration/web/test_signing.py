@@ -100,12 +100,26 @@ def test_a_login_leads_nowhere_but_to_our_pages(browser: Browser, ann: Account, 
     assert browser.client.post("/login", data=form, headers=OWN).headers["Location"] == "/my/tokens"
 
 
+def test_a_login_in_a_browser_ends_the_session_it_had(member: Browser, ann: Account, world: UsageWorld) -> None:
+    before = member.session_cookie()
+    assert member.log_in(ann.email, PASSWORD).status == 200
+    assert member.session_cookie() != before and member.get("/my/account").status == 200
+    thief = Browser(world.app.test_client())
+    thief.client.set_cookie("sluice_session", before)
+    assert thief.get("/my/account").status == 303
+
+
 def test_logout_ends_the_session_and_forgets_the_cookie(member: Browser) -> None:
     cookie = member.session_cookie()
     out = member.submit(member.get("/my/tokens"), "/logout")
     assert "You are logged out" in out.text and member.session_cookie() == ""
     member.client.set_cookie("sluice_session", cookie)
     assert member.get("/my/tokens").status == 303
+
+
+def test_the_end_of_a_session_clears_what_a_page_might_have_kept(member: Browser) -> None:
+    token = member.get("/my/tokens").form("/logout").fields["form_token"]
+    assert member.post("/logout", {"form_token": token}).answer.headers["Clear-Site-Data"] == '"storage"'
 
 
 def test_a_link_to_logout_only_asks(member: Browser) -> None:

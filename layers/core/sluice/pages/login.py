@@ -6,7 +6,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from sluice import settings, wiring
 from sluice.domain import errors
 from sluice.http import calls
-from sluice.http.auth import Caller
+from sluice.http.auth import Caller, require_session
 from sluice.http.errors import row_for
 from sluice.http.models_accounts import ForgotPasswordBody, LoginBody
 from sluice.http.session_cookie import set_session_cookie
@@ -33,7 +33,7 @@ def login_form() -> Response:
 
 @blueprint.post("/login")
 def log_in() -> AnyResponse:
-    """A new session every time, so none that someone else planted lives on."""
+    """A new session every time, so none that someone else planted lives on; the one this browser had ends with it."""
     try:
         logged_in = calls.log_in(forms.posted(LoginBody))
     except (
@@ -43,9 +43,19 @@ def log_in() -> AnyResponse:
         errors.AccountSuspended,
     ) as exc:
         return _refused(exc)
+    _end_the_one_before()
     response = see(links.place(request.form.get("next")))
     set_session_cookie(response, logged_in.new.session_token, settings.accounts().session_hours * 3600)
     return response
+
+
+def _end_the_one_before() -> None:
+    """ASVS 7.2.4. Not where a program logs in by the API: it may hold several on purpose."""
+    try:
+        before = require_session(leaving=True)
+        end_session(before.session_id, before.account_id, sessions=wiring.session_store())
+    except errors.SluiceError:
+        return  # there was none, or it ends by itself
 
 
 def _refused(error: errors.SluiceError) -> Response:
