@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from sluice import wiring
 from sluice.domain import errors
@@ -12,6 +12,7 @@ from sluice.http import models_files as models
 from sluice.http import v1
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
+from sluice.pages import documents
 
 blueprint = Blueprint("files", __name__)
 api = Blueprint("v1", __name__)
@@ -41,7 +42,7 @@ CHANGE = (*WRITE, errors.NotFound)
     description="`multipart/form-data`, 4 MiB at most. What is in it is read a moment later: see `status`.",
 )
 def upload_file() -> answers.FileObject:
-    claims, filename, purpose, body = flow.uploaded()
+    claims, filename, body, purpose = flow.uploaded()
     with flow.admitted(claims, "files") as account_id:
         return answers.FileObject.of(wiring.files().upload(account_id, filename, purpose, body, flow.now_ms()))
 
@@ -309,7 +310,15 @@ def list_files_of_batch(vector_store_id: str, batch_id: str) -> answers.VectorSt
     return answers.VectorStoreFileListing(**answers.listed(shown, more))
 
 
+@blueprint.before_request
+def _expect_upload() -> None:
+    """Of the page: before its form's token is looked at, which reads the form."""
+    if request.method == "POST" and request.path == "/my/documents":
+        flow.expect_upload()
+
+
 blueprint.register_blueprint(api)
+blueprint.register_blueprint(documents.blueprint)
 
 
 def handler(event: dict[str, Any], context: object) -> Any:

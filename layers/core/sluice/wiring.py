@@ -161,6 +161,7 @@ def model_health() -> "HttpUpstream":
 @cache
 def gateway() -> "Gateway":
     from sluice.domain.admission import Limits
+    from sluice.http.lambda_deadline import seconds_left
     from sluice.services.gateway import Gateway
     from sluice.services.model_list import ModelList
     from sluice.services.observe import ObservedAdmission
@@ -177,6 +178,7 @@ def gateway() -> "Gateway":
         default_max_tokens=wanted.default_max_tokens,
         deadline_seconds=wanted.request_deadline_seconds,
         content_days=wanted.content_days,
+        seconds_left=seconds_left,
     )
 
 

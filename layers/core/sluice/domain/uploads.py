@@ -1,5 +1,6 @@
 """What an uploaded file may be called, how large it may be, and what it and a vector store are known by."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 
@@ -21,6 +22,11 @@ Attributes = Mapping[str, str | float | bool]
 def new_id(prefix: str, now_ms: int) -> str:
     """Ordered by time, so that a listing by key is a listing by age; the rest is 80 random bits."""
     return prefix + str(ULID.from_timestamp(now_ms / 1000))
+
+
+def own_store_id(account_id: str) -> str:
+    """Of the vector store that the pages put an account's documents into: known without being looked up."""
+    return STORE + str(ULID.from_bytes(hashlib.sha256(f"my documents {account_id}".encode()).digest()[:16]))
 
 
 def is_id(prefix: str, text: str) -> bool:

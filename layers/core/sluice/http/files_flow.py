@@ -61,30 +61,46 @@ def admitted(claims: Claims, endpoint: str) -> Iterator[str]:
         yield claims.account_id
 
 
-def uploaded() -> tuple[Claims, str, str, bytes]:
-    """Who sent the form, and of its file name, purpose and bytes. Errors: RequestTooLarge, UnsupportedMediaType,
+def uploaded() -> tuple[Claims, str, bytes, str]:
+    """Who sent the form, and of its file name, bytes and purpose. Errors: RequestTooLarge, UnsupportedMediaType,
     ValidationFailed."""
     claims = authenticate(SCOPE)
     with wiring.gateway().welcome(claims):
         return claims, *_form()
 
 
-def _form() -> tuple[str, str, bytes]:
+def expect_upload() -> None:
+    """Before the form is read. It is parsed in memory, since it is small: what people upload lies in no temporary
+    file."""
     request.max_content_length = MAX_FILE_BYTES + FORM_BYTES
+    request.form_data_parser_class = _InMemory
+
+
+class _InMemory(FormDataParser):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "stream_factory": _in_memory, "max_form_parts": MAX_PARTS})
+
+
+def _form() -> tuple[str, bytes, str]:
+    expect_upload()
     if request.mimetype != "multipart/form-data":
         raise errors.UnsupportedMediaType("The request must be multipart/form-data, with file and purpose.")
-    parser = FormDataParser(stream_factory=_in_memory, max_form_parts=MAX_PARTS)
-    _, form, files = parser.parse(request.stream, request.mimetype, request.content_length, request.mimetype_params)
-    sent, fields = files.get("file"), form.to_dict()
-    if sent is None:
-        raise errors.ValidationFailed((errors.FieldProblem("file", "Field required: a file with a name."),))
+    fields, sent = request.form.to_dict(), sent_file()
     if any(name.startswith("expires_after") for name in fields):
         raise errors.ValidationFailed((errors.FieldProblem("expires_after", "Not supported."),))
     purpose = validated(Purpose, fields).purpose
+    return *sent, str(purpose)
+
+
+def sent_file() -> tuple[str, bytes]:
+    """Name and bytes of the form's file. Errors: ValidationFailed, RequestTooLarge."""
+    sent = request.files.get("file")
+    if sent is None:
+        raise errors.ValidationFailed((errors.FieldProblem("file", "Field required: a file with a name."),))
     body = sent.stream.read(MAX_FILE_BYTES + 1)
     if len(body) > MAX_FILE_BYTES:
         raise errors.RequestTooLarge(f"A file may have {MAX_FILE_BYTES // MIB} MiB at most.")
-    return sent.filename or "", str(purpose), body
+    return sent.filename or "", body
 
 
 def _in_memory(
@@ -93,7 +109,6 @@ def _in_memory(
     filename: str | None,
     content_length: int | None = None,
 ) -> BytesIO:
-    """Since it is small: what people upload lies in no temporary file."""
     return BytesIO()
 
 

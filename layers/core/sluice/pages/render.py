@@ -65,7 +65,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals |= {"at": links.at, "form_token": forms.token, "asset": _asset}
-    made.filters |= {"moment": moment, "number": number, "money": money, "duration": duration, "shell_quoted": quote}
+    made.filters |= {"moment": moment, "number": number, "money": money, "duration": duration}
+    made.filters |= {"size": size, "shell_quoted": quote}
     return made
 
 
@@ -87,6 +88,12 @@ def money(micro_usd: int) -> str:
     return (
         f"${micro_usd / 1_000_000:,.2f}" if micro_usd == 0 or micro_usd >= 10_000 else f"${micro_usd / 1_000_000:.6f}"
     )
+
+
+def size(count_bytes: int) -> str:
+    """`0.0 KiB`, `12.3 MiB`"""
+    kib = count_bytes / 1024
+    return f"{kib:,.1f} KiB" if kib < 1024 else f"{kib / 1024:,.1f} MiB"
 
 
 def duration(milliseconds: int | None) -> str:

@@ -1,0 +1,107 @@
+"""One's documents: put here, listed with what became of them, searched, deleted. What is in one is only ever text."""
+
+from flask import Response, request
+from pydantic import BaseModel, Field
+from werkzeug.wrappers import Response as AnyResponse
+
+from sluice import settings, wiring
+from sluice.domain import errors
+from sluice.domain.admission import PLAYGROUND
+from sluice.domain.retrieval import QUERY_CHARACTERS
+from sluice.domain.tokens import SCOPES, Claims
+from sluice.domain.uploads import MAX_FILE_BYTES, MIB
+from sluice.http import files_flow as flow
+from sluice.http.auth import Caller, now_ms
+from sluice.http.operation import validated
+from sluice.pages import forms
+from sluice.pages.blueprints import members, pages
+from sluice.pages.render import page, see
+
+blueprint = pages("pages")
+FOUND = 10
+SHOWN_PASSAGES = 200
+NOTES = {
+    "kept": "The document is here. It can be searched as soon as it is ready: a moment after, for most.",
+    "deleted": "The document is deleted.",
+}
+
+
+class SearchQuery(BaseModel):
+    q: str = Field("", max_length=QUERY_CHARACTERS)
+
+
+def _claims(caller: Caller) -> Claims:
+    """With the session in the API token's place, as in the playground: the same limits, the same ledger."""
+    now_s = now_ms() // 1000
+    return Claims(PLAYGROUND, caller.account_id, now_s, now_s, frozenset(SCOPES), None)
+
+
+@blueprint.get("/my/documents")
+@members
+def documents(caller: Caller) -> Response:
+    return _list_page(caller, 200, forms.Form(), NOTES.get(request.args.get("note", ""), ""))
+
+
+@blueprint.post("/my/documents")
+@members
+def upload(caller: Caller) -> AnyResponse:
+    try:
+        filename, body = flow.sent_file()
+        if not filename:
+            raise errors.ValidationFailed((errors.FieldProblem("file", "Choose a file first."),))
+        with flow.admitted(_claims(caller), "files") as account_id:
+            wiring.my_documents().keep(account_id, filename, body, now_ms())
+    except errors.ValidationFailed as exc:
+        return _list_page(caller, 422, forms.Form().with_problems(exc.problems))
+    except errors.RequestTooLarge as exc:
+        return _list_page(caller, 413, forms.Form().with_problems([errors.FieldProblem("file", exc.message)]))
+    return see("/my/documents", note="kept")
+
+
+@blueprint.get("/my/documents/search")
+@members
+def search(caller: Caller) -> Response:
+    """Counted like a search by the API. Errors: as `Admission.admit`, SearchUnavailable."""
+    asked = validated(SearchQuery, request.args.to_dict())
+    found = []
+    if asked.q.strip():
+        stores = wiring.my_documents().searched(caller.account_id)
+        with flow.admitted(_claims(caller), "vector_stores") as account_id:
+            found = wiring.retrieval().find(account_id, stores, asked.q, FOUND)
+    return page("documents_search.html", form=forms.Form({"q": asked.q}), found=found)
+
+
+@blueprint.get("/my/documents/<file_id>")
+@members
+def one(caller: Caller, file_id: str) -> Response:
+    document = wiring.my_documents().one(caller.account_id, file_id)
+    passages = wiring.my_documents().passages(caller.account_id, file_id)
+    return page("document.html", document=document, passages=passages[:SHOWN_PASSAGES], more=len(passages))
+
+
+@blueprint.get("/my/documents/<file_id>/content")
+@members
+def content(caller: Caller, file_id: str) -> Response:
+    file, body = wiring.files().content(caller.account_id, file_id)
+    return flow.download(file.filename, body)
+
+
+@blueprint.post("/my/documents/<file_id>/delete")
+@members
+def delete(caller: Caller, file_id: str) -> AnyResponse:
+    wiring.files().delete(caller.account_id, file_id)
+    return see("/my/documents", note="deleted")
+
+
+def _list_page(caller: Caller, status: int, form: forms.Form, note: str = "") -> Response:
+    found = wiring.my_documents().all(caller.account_id)
+    return page(
+        "documents.html",
+        status,
+        documents=found,
+        form=form,
+        note=note,
+        held_bytes=wiring.file_store().held_bytes(caller.account_id),
+        limit_bytes=settings.documents().default_storage_mb * MIB,
+        most_mib=MAX_FILE_BYTES // MIB,
+    )
