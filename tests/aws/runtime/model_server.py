@@ -1,9 +1,10 @@
 """A model server whose pace a test sets: each answer is told piece by piece, or waits until it may go on."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -17,6 +18,7 @@ class ScriptedModel:
 
     def __init__(self) -> None:
         self.url = ""
+        self.connections: list[socket.socket] = []
         self.reset()
 
     def reset(self) -> None:
@@ -27,6 +29,12 @@ class ScriptedModel:
         self.asked: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.ended: list[str] = []  # of each answer: "whole" or "broken off"
+
+    def drop_connections(self) -> None:
+        for connection in self.connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self.connections.clear()
 
     def hold_before(self, place: int) -> threading.Event:
         """The piece at this place waits for the event."""
@@ -51,6 +59,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.model.connections.append(self.connection)
 
     def do_GET(self) -> None:
         body = json.dumps({"object": "list", "data": [MODEL]}).encode()

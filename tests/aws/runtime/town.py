@@ -112,6 +112,10 @@ class Town:
 
         return list(wiring.ledger_reader().everything(person.account_id))
 
+    def drop_connections(self) -> None:
+        """What time does to an idle connection: the model's side of each is closed."""
+        self.model.drop_connections()
+
     def used_tokens(self, person: Person) -> int:
         """By the roll-ups."""
         from sluice import wiring

@@ -37,10 +37,11 @@ class HttpUpstream:
         self._sign = sign
 
     def open(self, call: UpstreamCall) -> "HttpStream":
+        give_up = time.monotonic() + call.deadline_seconds
         connection, response = self._post(call)
         if response.status != 200:
             raise error_from(response.status, self._answer(connection, response), response.headers.get(b"retry-after"))
-        return HttpStream(self._pool, connection, response, call.deadline_seconds)
+        return HttpStream(self._pool, connection, response, self._idle_seconds, give_up)
 
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
         """An answer that is no stream (embeddings). Errors: as `open`."""
@@ -129,9 +130,12 @@ class HttpUpstream:
 class HttpStream:
     """`sluice.ports.UpstreamStream`: server-sent events, by line, as they come."""
 
-    def __init__(self, pool: Pool, connection: Connection, response: Answer, deadline_seconds: float) -> None:
+    def __init__(
+        self, pool: Pool, connection: Connection, response: Answer, idle_seconds: float, give_up: float
+    ) -> None:
+        """`give_up`: when it has to be over, by the monotonic clock."""
         self._pool, self._connection, self._response = pool, connection, response
-        self._give_up = time.monotonic() + deadline_seconds
+        self._idle_seconds, self._give_up = idle_seconds, give_up
         self._ended = False
         self.prompt_tokens = self.completion_tokens = self.cached_tokens = 0
         self._told = False  # whether the server counts for us
@@ -160,9 +164,12 @@ class HttpStream:
                     yield b""
 
     def _read(self) -> bytes:
-        if time.monotonic() > self._give_up:
+        left = self._give_up - time.monotonic()
+        if left <= 0:
             raise errors.UpstreamTimeout("The request took longer than it may.")
         try:
+            if left < self._idle_seconds and self._connection.sock is not None:
+                self._connection.sock.settimeout(left)  # a silence ends with the request's time, too
             return self._response.read1()
         except TimeoutError as exc:
             raise errors.UpstreamTimeout() from exc

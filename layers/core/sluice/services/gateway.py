@@ -1,6 +1,7 @@
 """From a caller's request to a running exchange: who, which model, how much at most, admit, ask the model."""
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ log = logging.getLogger("sluice.gateway")
 # What a chat template may add once: the start of the text, a default system prompt, the turn to answer.
 TEMPLATE_TOKENS = 48
 NO_MODEL = "none"  # in the ledger, of requests that no model answers
+LEAST_SECONDS = 0.5  # with less to go it fails for its time, and not for want of a time-out
 EMBED_SECONDS = 25.0  # nothing renews the lease of an answer that is no stream: it must be there before 30 s
 
 
@@ -35,6 +37,8 @@ class Gateway:
     default_max_tokens: int
     deadline_seconds: float
     content_days: int
+    seconds_left: Callable[[], float] = lambda: math.inf
+    """Until whoever runs this request ends it (AWS Lambda), less what settling it may take."""
 
     @contextmanager
     def welcome(self, claims: Claims) -> Iterator[None]:
@@ -108,12 +112,12 @@ class Gateway:
 
     def open(self, exchange: Exchange, path: str, body: Mapping[str, Any]) -> UpstreamStream:
         """For a caller that may ask again: a refusal settles nothing. Errors: as `Upstream.open`."""
-        call = UpstreamCall(path, body, exchange.ask.request_id, exchange.ask.account_id, self.deadline_seconds)
+        call = UpstreamCall(path, body, exchange.ask.request_id, exchange.ask.account_id, self._seconds())
         return self.upstream.open(call)
 
     def embed(self, exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any]:
         """One answer, not streamed, settled in any case. Errors: as `Upstream.fetch`."""
-        seconds = min(self.deadline_seconds, EMBED_SECONDS)
+        seconds = min(self._seconds(), EMBED_SECONDS)
         call = UpstreamCall("/v1/embeddings", body, exchange.ask.request_id, exchange.ask.account_id, seconds)
         try:
             answer = self.upstream.fetch(call)
@@ -123,6 +127,10 @@ class Gateway:
             raise
         exchange.settle(200)
         return answer
+
+    def _seconds(self) -> float:
+        """What a model may take for the request that runs now."""
+        return min(self.deadline_seconds, max(self.seconds_left(), LEAST_SECONDS))
 
     def keep_content(self, ask: Ask, prompt: str, response: str) -> None:
         """For the caller's own log. Losing it loses no money, so a store that is away just loses it."""

@@ -1,0 +1,55 @@
+"""What of Lambda's time is the model's: believed on Lambda alone, and never all of it."""
+
+import json
+import math
+import time
+
+import pytest
+from flask import Flask
+
+from sluice.http.lambda_deadline import HEADER, SETTLE_SECONDS, seconds_left
+
+
+def left(context: str | None) -> float:
+    with Flask("t").test_request_context(headers={} if context is None else {HEADER: context}):
+        return seconds_left()
+
+
+def in_seconds(seconds: float) -> str:
+    return json.dumps({"request_id": "x", "deadline": int((time.time() + seconds) * 1000)})
+
+
+@pytest.fixture
+def on_lambda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")
+
+
+@pytest.mark.usefixtures("on_lambda")
+def test_what_settling_may_take_is_kept_back() -> None:
+    assert 900 - SETTLE_SECONDS - 5 < left(in_seconds(900)) <= 900 - SETTLE_SECONDS
+
+
+@pytest.mark.usefixtures("on_lambda")
+def test_of_a_short_time_out_three_quarters_are_the_models() -> None:
+    assert 6.0 < left(in_seconds(10)) <= 7.5
+
+
+@pytest.mark.usefixtures("on_lambda")
+def test_past_the_deadline_nothing_is_left() -> None:
+    assert left(in_seconds(-5)) < 0
+
+
+@pytest.mark.usefixtures("on_lambda")
+@pytest.mark.parametrize("context", [None, "", "{", "[]", "7", "{}", '{"deadline": "soon"}', '{"deadline": true}'])
+def test_a_context_without_a_deadline_bounds_nothing(context: str | None) -> None:
+    assert left(context) == math.inf
+
+
+def test_elsewhere_the_header_is_anyones_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_LAMBDA_RUNTIME_API", raising=False)
+    assert left(in_seconds(1)) == math.inf
+
+
+@pytest.mark.usefixtures("on_lambda")
+def test_outside_of_a_request_there_is_none() -> None:
+    assert seconds_left() == math.inf
