@@ -93,8 +93,9 @@ def grouped(sums: Mapping[Bucket, Amounts], group: Group) -> dict[str, Amounts]:
 
 def by_day(sums: Mapping[Bucket, Amounts], split: Literal["", "model", "token"]) -> dict[tuple[str, str], Amounts]:
     """By day, and within a day by model or API token; with no split the second key is empty. In order."""
-    key = {"": lambda bucket: "", "model": lambda bucket: bucket.model, "token": lambda bucket: bucket.token_id}[split]
-    found = add_up(((bucket.day, key(bucket)), amounts) for bucket, amounts in sums.items())
+    attribute = {"": "", "model": "model", "token": "token_id"}[split]
+    keys = ((bucket.day, str(getattr(bucket, attribute)) if attribute else "") for bucket in sums)
+    found = add_up(zip(keys, sums.values(), strict=True))
     return {name: found[name] for name in sorted(found) if found[name] != NOTHING}
 
 
