@@ -1,0 +1,223 @@
+"""The arithmetic of docs/cost.md. Money is in US dollars a month unless a name says otherwise; nothing is rounded here.
+
+Three inputs: what the code does (`counts.json`, which a test counts again), what AWS asks (`prices.json`, dated), and
+what has to be assumed (`assumptions.json`, each with its reason). Memory and alarms are read from the template.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from infra.aws.transform import read
+
+FOLDER = Path(__file__).parent
+COUNTS = FOLDER / "counts.json"
+TEMPLATE = FOLDER.parents[2] / "template.yaml"
+HOURS, MINUTES = 730, 730 * 60  # of a month
+MILLION = 1_000_000
+VCPU_MB = 1769  # Lambda gives one vCPU for so much memory
+METRICS_A_METHOD = 5  # Count, Latency, IntegrationLatency, 4XXError, 5XXError
+IDLE_METRICS = 2  # the sweeper's, each minute: requests running, and how long the oldest dead one waited
+METERING_SIZES = (1, 25)  # counted batches
+
+
+@cache
+def counts() -> dict[str, dict[str, Any]]:
+    return dict(json.loads(COUNTS.read_text()))
+
+
+@cache
+def price_list() -> dict[str, Any]:
+    return dict(json.loads((FOLDER / "prices.json").read_text()))
+
+
+def price(name: str) -> float:
+    return float(price_list()["prices"][name]["usd"])
+
+
+def free(name: str) -> float:
+    return float(price_list()["prices"][name].get("free", 0))
+
+
+@cache
+def assumptions() -> dict[str, Any]:
+    return dict(json.loads((FOLDER / "assumptions.json").read_text()))
+
+
+def assumed(name: str) -> float:
+    return float(assumptions()[name]["value"])
+
+
+@cache
+def resources() -> dict[str, Any]:
+    return dict(read(TEMPLATE)["Resources"])
+
+
+@cache
+def parameters() -> dict[str, Any]:
+    return dict(read(TEMPLATE)["Parameters"])
+
+
+def memory_mb(function: str) -> int:
+    """As the template says, or its default for all."""
+    size = resources()[function]["Properties"].get("MemorySize") or read(TEMPLATE)["Globals"]["Function"]["MemorySize"]
+    return int(parameters()[size["Ref"]]["Default"] if isinstance(size, dict) else size)
+
+
+def alarm_metrics() -> int:
+    """What alarms are billed by: the metrics they look at; one that computes looks at several."""
+    alarms = [one["Properties"] for one in resources().values() if one["Type"] == "AWS::CloudWatch::Alarm"]
+    return sum(max(1, sum("MetricStat" in metric for metric in alarm.get("Metrics", []))) for alarm in alarms)
+
+
+def count_of(kind: str) -> int:
+    return sum(one["Type"] == kind for one in resources().values())
+
+
+@dataclass(frozen=True)
+class Line:
+    """`usd` at the list's price; `usd_free` with the free amounts that do not end after a year."""
+
+    what: str
+    amount: str
+    usd: float
+    usd_free: float
+
+
+def lambda_usd(seconds: float, megabytes: int) -> float:
+    """One invocation."""
+    return seconds * megabytes / 1024 * price("lambda_arm_gb_second") + price("lambda_million_requests") / MILLION
+
+
+def _beyond_free(amount: float, name: str) -> tuple[float, float]:
+    return amount * price(name), max(0.0, amount - free(name)) * price(name)
+
+
+# --- idle: a deployment that nobody calls, with 1 GB in its store
+
+
+def idle(store_gb: float = 1.0) -> list[Line]:
+    sweeps = lambda_usd(assumed("sweep_seconds"), memory_mb("SweeperFunction")) * MINUTES
+    reads = counts()["sweep_of_nothing"]["read_units"] * MINUTES
+    logs_gb = MINUTES * 600 / 1e9
+    metrics = alarm_metrics()
+    fixed = [
+        Line("sweeper, once a minute", f"{MINUTES:,} runs", sweeps, 0.0),  # 400,000 GB-seconds are free
+        Line("its reads", f"{reads:,.0f} read units", *(2 * [reads / MILLION * price("dynamodb_million_read_units")])),
+        Line("store", f"{store_gb:g} GB", *_beyond_free(store_gb, "dynamodb_gb_month")),
+        Line("point-in-time recovery", f"{store_gb:g} GB", *(2 * [store_gb * price("dynamodb_pitr_gb_month")])),
+        Line("alarms", f"{metrics} metrics", *_beyond_free(metrics, "cloudwatch_alarm_metric_month")),
+        Line("dashboard", "1", *_beyond_free(count_of("AWS::CloudWatch::Dashboard"), "cloudwatch_dashboard_month")),
+        Line("metrics sent while idle", str(IDLE_METRICS), *_beyond_free(IDLE_METRICS, "cloudwatch_metric_month")),
+        Line("logs of the sweeper", f"{logs_gb * 1000:.0f} MB", *_beyond_free(logs_gb, "cloudwatch_logs_gb_in")),
+        Line("the model's image", f"{assumed('image_gb'):g} GB", *(2 * [assumed("image_gb") * price("ecr_gb_month")])),
+        Line("packages", f"{assumed('packages_gb'):g} GB", *(2 * [assumed("packages_gb") * price("s3_gb_month")])),
+    ]
+    return [*fixed, Line("**together**", "", sum(line.usd for line in fixed), sum(line.usd_free for line in fixed))]
+
+
+# --- the model
+
+
+def cores(megabytes: int) -> float:
+    """As many as the first one is worth, with what each further one adds."""
+    vcpu = megabytes / VCPU_MB
+    return vcpu if vcpu <= 1 else 1 + (vcpu - 1) * assumed("extra_core_efficiency")
+
+
+def seconds_of_answer(megabytes: int) -> float:
+    speed = cores(megabytes)
+    prompt = assumed("prompt_tokens") / (assumed("prompt_tokens_per_cpu_second") * speed)
+    return prompt + assumed("completion_tokens") / (assumed("completion_tokens_per_cpu_second") * speed)
+
+
+def model_usd(megabytes: int) -> float:
+    """One answer of the model on Lambda."""
+    return lambda_usd(seconds_of_answer(megabytes), megabytes)
+
+
+def million_tokens_usd(megabytes: int) -> tuple[float, float]:
+    """Of prompts, of answers."""
+    second = megabytes / 1024 * price("lambda_arm_gb_second")
+    prompt = MILLION / (assumed("prompt_tokens_per_cpu_second") * cores(megabytes)) * second
+    return prompt, MILLION / (assumed("completion_tokens_per_cpu_second") * cores(megabytes)) * second
+
+
+# --- a million requests, beside the model
+
+
+def metering_units(batch: float) -> tuple[float, float]:
+    """Write and read units a record, between the counted batches of 1 and 25."""
+    small, large = (counts()[f"metering_of_{'one' if size == 1 else size}"] for size in METERING_SIZES)
+    share = (1 / batch - 1 / METERING_SIZES[1]) / (1 - 1 / METERING_SIZES[1])
+
+    def between(kind: str) -> float:
+        first, last = small[kind], large[kind] / METERING_SIZES[1]
+        return float(last + share * (first - last))
+
+    return between("write_units"), between("read_units")
+
+
+def per_request(model_seconds: float, content: bool = True) -> dict[str, float]:
+    """Dollars, by what they are for. `model_seconds`: how long the gateway is held for the answer."""
+    hot = counts()["request" if content else "request_without_content"]
+    batch = assumed("metering_batch")
+    meter_writes, meter_reads = metering_units(batch)
+    held = model_seconds + assumed("gateway_overhead_seconds")
+    written = (hot["write_units"] + meter_writes) / MILLION * price("dynamodb_million_write_units")
+    looked = (hot["read_units"] + meter_reads) / MILLION * price("dynamodb_million_read_units")
+    return {
+        "REST API": price("rest_api_million_requests") / MILLION,
+        "gateway, while it streams": lambda_usd(held, memory_mb("GatewayFunction")),
+        "store: admission, ledger, content, metering": written + looked,
+        "metering": lambda_usd(0.1, memory_mb("MeteringFunction")) / batch,
+        "logs": assumed("access_log_bytes") / 1e9 * price("cloudwatch_logs_gb_in"),
+        "traces (5 % of requests)": 0.05 / MILLION * price("xray_million_traces"),
+        "data out": assumed("answer_kb") / 1e6 * price("data_out_gb"),
+    }
+
+
+def request_usd(megabytes: int) -> float:
+    """One request, everything in it, with the model on Lambda."""
+    return sum(per_request(seconds_of_answer(megabytes)).values()) + model_usd(megabytes)
+
+
+# --- against a server
+
+
+@dataclass(frozen=True)
+class Server:
+    name: str
+    vcpus: int
+
+    @property
+    def what(self) -> str:
+        return str(price_list()["prices"][self.name]["what"])
+
+    @property
+    def month_usd(self) -> float:
+        return price(self.name) * HOURS + 20 * price("ebs_gb_month")
+
+    @property
+    def answers_a_month(self) -> float:
+        """At the load that is assumed: everything runs on it, the model batching over all who ask at once."""
+        cpu_seconds = assumed("prompt_tokens") / assumed("prompt_tokens_per_cpu_second")
+        together = assumed("completion_tokens_per_cpu_second") * assumed("server_batching")
+        cpu_seconds += assumed("completion_tokens") / together
+        return self.vcpus * HOURS * 3600 * assumed("server_load") / cpu_seconds
+
+
+SERVERS = (Server("server_small_hour", 2), Server("server_compute_hour", 2))
+
+
+def crossing(server: Server, megabytes: int) -> float:
+    """Requests a month from which on the server is cheaper than Lambda: its price, by what a request costs there."""
+    fixed = idle()[-1].usd_free
+    return max(0.0, server.month_usd - fixed) / request_usd(megabytes)
+
+
+def crossing_of_host(server: Server, megabytes: int) -> float:
+    """The same where only the model moves to a host of its own and the gateway stays on Lambda."""
+    return server.month_usd / model_usd(megabytes)
