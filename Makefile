@@ -32,9 +32,9 @@ test: setup-dev  ## every test; PYTEST_ARGS="-k name" for some
 	@exec $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 # SUITE_REQUIRED=1: what is missing here is a failure and not a skip.
-test-aws: setup-dev  ## the store's conditions on Amazon's own DynamoDB Local (needs Java and Maven), and the template
+test-aws: setup-dev  ## the template, what `sam build` makes of it, the real runtime and stores; needs Java, Maven, Go, Rust
 	@$(BIN)/python -m tests.integration.admission.engines || [ -z "$(SUITE_REQUIRED)" ]
-	@exec $(BIN)/python -m pytest tests/aws tests/integration/admission tests/unit/test_template.py $(PYTEST_ARGS)
+	@exec $(BIN)/python -m pytest tests/aws tests/integration/admission tests/unit/test_template*.py $(PYTEST_ARGS)
 
 test-browser: setup-dev  ## every page in Chromium against a running system; screenshots in build/screenshots
 	@exec env SUITE_REQUIRED=$(SUITE_REQUIRED) $(BIN)/python -m pytest tests/browser $(PYTEST_ARGS)

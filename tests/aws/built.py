@@ -1,8 +1,8 @@
 """What `sam build` makes of template.yaml: every zip function and the layer, for this machine's processor.
 
-`built()` is for every suite below tests/aws. It builds once for each state of the sources, under a lock between processes,
-into a folder that is never written again: what one test runs is not what another is just building. Without Docker the
-image function is left out (`SkipBuild`); what its image holds is tested in tests/unit/inference/test_image.py.
+`built()` is for every suite below tests/aws. It builds once for each state of the sources, under a lock between
+processes, into a folder that is never written again: what one test runs is not what another is just building. Without
+Docker the image function is left out (`SkipBuild`); tests/unit/inference/test_image.py looks at what its image holds.
 """
 
 import hashlib
@@ -73,7 +73,7 @@ def _build(sam: Path, folder: Path, architecture: str) -> None:
     words: list[str | Path] = [sam, "build", "--template", source, "--base-dir", ROOT, "--build-dir", draft]
     words += ["--cached", "--cache-dir", BUILDS / "cache", "--parallel"]
     words += ["--parameter-overrides", f"Architecture={architecture}"]
-    done = subprocess.run(words, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=BUILD_SECONDS)
+    done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=BUILD_SECONDS)
     source.unlink()
     if done.returncode:
         raise BuildFailed(f"{done.stdout}\n{done.stderr}")
@@ -89,7 +89,7 @@ def without_image(template: str) -> str:
     return before + found + after.replace("Metadata: {Dockerfile", "Metadata: {SkipBuild: true, Dockerfile", 1)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """No account, no telemetry; SAM's builder looks for a Python of the functions' version on the path."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SLUICE_", "PYTHON"))}
     return mine | {

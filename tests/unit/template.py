@@ -50,7 +50,7 @@ def transformed(**parameters: str) -> dict[str, Any]:
     template = source()
     for one in template["Resources"].values():  # what `sam package` puts in their place
         properties = one.get("Properties", {})
-        properties |= {key: "s3://bucket/key" for key in ("CodeUri", "ContentUri") if key in properties}
+        properties |= {key: "s3://a-bucket/key" for key in ("CodeUri", "ContentUri") if key in properties}
         if properties.get("PackageType") == "Image":
             properties["ImageUri"] = "123456789012.dkr.ecr.us-east-1.amazonaws.com/inference:1"
     defaults = {name: one.get("Default", "https://example.com") for name, one in template["Parameters"].items()}

@@ -1,0 +1,170 @@
+"""Each function as it is packaged: asked in a process that has its folder and the layer, and nothing else."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluice.adapters.keys import ensure_keys
+from sluice.adapters.tables import create_missing
+from tests.aws.build.events import CALLS, EVENTS_AND_ANSWERS, http_event
+from tests.aws.built import LAYER, built, layer_path
+from tests.aws.conftest import missing
+from tests.conftest import aws_environment
+from tests.store_process import running_store
+from tests.unit.template import EVENTS, ZIPPED
+
+CHILD = Path(__file__).with_name("child.py")
+UNZIPPED_BYTES = 250 * 1024 * 1024  # Lambda's limit, of a function and all its layers together
+ZIPPED_BYTES = 50 * 1024 * 1024  # what may be uploaded without a bucket; and a layer that grows past it loads slowly
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """As on Lambda, but for keys in a folder and a base URL that is known: an empty store, and no model."""
+    data_dir = tmp_path_factory.mktemp("data")
+    ensure_keys(data_dir)
+    with running_store() as (url, _pid):
+        aws = aws_environment(url)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in aws.items():
+                patch.setenv(name, value)
+            from botocore.session import get_session
+
+            client: Any = get_session().create_client("dynamodb")
+            create_missing(client, "sluice-")
+            client.close()
+        yield {
+            **aws,
+            "PATH": os.environ["PATH"],
+            "TZ": "UTC",
+            "AWS_LAMBDA_FUNCTION_NAME": "function",
+            "SLUICE_DATA_DIR": str(data_dir),
+            "SLUICE_BASE_URL": "https://abc123.execute-api.eu-west-1.amazonaws.com/live",
+            "SLUICE_INFERENCE_URL": "http://127.0.0.1:9",
+            "SLUICE_MAIL": "ses",
+        }
+
+
+def ask(build: Path, name: str, event: dict[str, Any], environment: dict[str, str]) -> Any:
+    """The function's answer to the event. Only its build folder, the layer and the standard library may be imported."""
+    folder, layer = build / name, layer_path(build)
+    words = [sys.executable, "-I", "-S", "-B", str(CHILD), str(folder), str(layer), ZIPPED[name]["Handler"]]
+    variables = ZIPPED[name]["Environment"]["Variables"]
+    done = subprocess.run(
+        words,
+        input=json.dumps(event),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd="/",
+        env=environment | {"SLUICE_SERVICE": variables["SLUICE_SERVICE"]},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    standard = str(Path(os.__file__).parent)
+    allowed = (str(folder), str(layer), standard, str(CHILD))
+    strangers = [file for file in told["files"] if not file.startswith(allowed) or "site-packages" in file]
+    assert strangers == [] and any(file.startswith(str(layer)) for file in told["files"])
+    return told["answer"]
+
+
+def call_of(name: str) -> tuple[str, str, Any, int | None]:
+    if name in CALLS:
+        return CALLS[name]
+    routes = [one["Properties"] for (owner, _), one in EVENTS.items() if owner == name and one["Type"] == "Api"]
+    first = next((one for one in routes if one["Method"] == "get"), routes[0])
+    return first["Method"].upper(), first["Path"].replace("{", "").replace("+}", "").replace("}", ""), None, None
+
+
+HTTP = sorted({owner for (owner, _), one in EVENTS.items() if one["Type"] == "Api"} & set(ZIPPED))
+
+
+@pytest.mark.parametrize("name", HTTP)
+def test_an_http_function_answers_from_what_was_packaged(name: str, build: Path, environment: dict[str, str]) -> None:
+    method, path, body, status = call_of(name)
+    answer = ask(build, name, http_event(method, path, body), environment)
+    if status is None:  # asked by a stranger: it is refused, and that is an answer
+        assert 200 <= answer["statusCode"] < 500, answer
+    else:
+        assert answer["statusCode"] == status, answer
+
+
+@pytest.mark.parametrize("name", sorted(set(ZIPPED) - set(HTTP)))
+def test_an_event_function_answers_from_what_was_packaged(name: str, build: Path, environment: dict[str, str]) -> None:
+    assert name in EVENTS_AND_ANSWERS, f"no event for {name} in tests/aws/build/events.py"
+    event, wanted = EVENTS_AND_ANSWERS[name]
+    answer = ask(build, name, event, environment)
+    assert {key: answer[key] for key in wanted} == wanted
+
+
+def test_every_function_of_the_template_was_built(build: Path) -> None:
+    folders = {path.name for path in build.iterdir() if path.is_dir()}
+    assert folders >= {*ZIPPED, LAYER}
+
+
+def test_sizes(build: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Printed; and held to Lambda's limits, the layer's being everybody's."""
+    layer_bytes = _bytes_of(build / LAYER)
+    zipped = _zip_bytes(build / LAYER, tmp_path / "layer.zip")
+    with capsys.disabled():
+        print(f"\n{LAYER}: {layer_bytes / 2**20:.1f} MiB, zipped {zipped / 2**20:.1f} MiB")
+        for name in sorted(ZIPPED):
+            print(f"{name}: {_bytes_of(build / name) / 2**10:.0f} KiB")
+    assert zipped < ZIPPED_BYTES
+    assert all(layer_bytes + _bytes_of(build / name) < UNZIPPED_BYTES for name in ZIPPED)
+
+
+def _bytes_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _zip_bytes(folder: Path, target: Path) -> int:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for path in folder.rglob("*"):
+            if path.is_file():
+                archive.write(path, path.relative_to(folder))
+    return target.stat().st_size
+
+
+def test_no_function_carries_what_the_layer_has(build: Path) -> None:
+    for name in ZIPPED:
+        inside = {path.name for path in (build / name).iterdir()} - {"__pycache__", "requirements.txt"}
+        assert not inside & {path.name for path in layer_path(build).iterdir()}, name
+
+
+GLIBC = re.compile(r"GLIBC_2\.(\d+)")
+RUNTIMES_GLIBC = 26  # 2.26: the Amazon Linux 2 that Python 3.11's runtime is on
+
+
+def _elf(path: Path, *options: str) -> str:
+    if shutil.which("readelf") is None:
+        missing("no readelf, which comes with binutils")
+    return subprocess.run(["readelf", *options, path], capture_output=True, text=True, check=True).stdout
+
+
+def test_compiled_code_needs_no_newer_glibc_than_the_runtime_has(build: Path) -> None:
+    """What was compiled on the machine that builds would run there and nowhere else."""
+    newest = {
+        path.name: max((int(minor) for minor in GLIBC.findall(_elf(path, "--version-info"))), default=0)
+        for path in (build / LAYER).rglob("*.so*")
+    }
+    assert len(newest) > 5
+    assert {name: minor for name, minor in newest.items() if minor > RUNTIMES_GLIBC} == {}
+
+
+def test_the_layer_for_arm64_has_code_for_that_processor_alone() -> None:
+    """The default architecture: wheels are chosen for it although another machine builds."""
+    layer = layer_path(built("arm64"))
+    libraries = sorted(layer.rglob("*.so*"))
+    machines = {line.split()[-1] for each in libraries for line in _elf(each, "-h").splitlines() if "Machine:" in line}
+    assert len(libraries) > 5 and machines == {"AArch64"}

@@ -1,0 +1,84 @@
+"""SAM's own check, cfn-lint and checkov on template.yaml, as it is written and as SAM transforms it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.aws import built
+from tests.aws.build.checkov_skips import SKIPS
+from tests.aws.tools import install
+from tests.unit.template import transformed
+
+CFN_LINT = Path(sys.executable).with_name("cfn-lint")
+TEMPLATE = built.ROOT / "template.yaml"
+# Of the transformed template: what SAM itself writes, or leaves behind.
+OF_SAM = frozenset({"W2001", "W8001"})  # parameters and conditions that only the transform looked at
+VARIANTS: dict[str, dict[str, str]] = {
+    "by default": {},
+    "smtp, own domain, own model server, nothing by degrees": {
+        "Mail": "smtp",
+        "DomainName": "api.example.com",
+        "CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/1",
+        "HostedZoneId": "Z123",
+        "InferenceUrl": "https://model.example.com",
+        "AlarmMail": "ops@example.com",
+        "GradualDeployment": "false",
+        "ApiLogsRole": "keep",
+        "Architecture": "x86_64",
+    },
+}
+
+
+def run(*words: str | Path, seconds: float = 300) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words, capture_output=True, text=True, timeout=seconds, cwd=built.ROOT, env=built.environment(), check=False
+    )
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The transformed template, in a file."""
+    path = tmp_path_factory.mktemp("transformed") / "template.json"
+    path.write_text(json.dumps(transformed(**VARIANTS[request.param]), indent=1))
+    return path
+
+
+def test_sam_finds_it_valid() -> None:
+    done = run(install.install("sam"), "validate", "--lint", "--template", TEMPLATE)
+    assert done.returncode == 0 and "is a valid SAM Template" in done.stdout, done.stdout + done.stderr
+
+
+def test_cfn_lint_finds_nothing_in_the_source() -> None:
+    done = run(CFN_LINT, TEMPLATE)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout
+
+
+def test_cfn_lint_finds_nothing_in_what_sam_makes_of_it(made: Path) -> None:
+    """Circular dependencies show only there."""
+    done = run(CFN_LINT, "--format", "json", made)
+    found = [one for one in json.loads(done.stdout or "[]") if one["Rule"]["Id"] not in OF_SAM]
+    assert [(one["Rule"]["Id"], one["Message"]) for one in found] == []
+
+
+@pytest.mark.parametrize("source", [True, False], ids=["source", "transformed"])
+def test_checkov_finds_only_what_has_its_reason(source: bool, tmp_path: Path) -> None:
+    path = TEMPLATE
+    if not source:
+        path = tmp_path / "template.json"
+        path.write_text(json.dumps(transformed(), indent=1))
+    checkov = install.install("checkov")
+    done = run(checkov, "-f", path, "--framework", "cloudformation", "--compact", "--skip-download", "-o", "json")
+    assert done.stdout, done.stderr
+    told: Any = json.loads(done.stdout)
+    report = told[0] if isinstance(told, list) else told
+    failed: dict[str, list[str]] = {}
+    for one in report["results"]["failed_checks"]:
+        failed.setdefault(one["check_id"], []).append(one["resource"])
+    print(f"checkov: {report['summary']['passed']} passed, {len(failed)} kinds left out with a reason")
+    assert report["summary"]["passed"] > 40 and report["summary"]["parsing_errors"] == 0
+    assert {kind: where for kind, where in failed.items() if kind not in SKIPS} == {}
+    assert set(SKIPS) - set(failed) == set(), "reasons that nothing needs"
