@@ -102,10 +102,26 @@ def test_everyones_usage_is_the_sum_of_the_ledgers(
         return any(row["completion_tokens"] == used["completion_tokens"] for row in mine)
 
     system.wait_until(rolled_up)
+    office.go("/manage/usage?split=model")
+    assert {"Requests", "Tokens", "Cost"} <= {title for title, _ in drawn(office)}
     office.go("/manage/usage")
+    office.check("admin-usage-plots")
+    plots = dict(drawn(office))
     total = admin.call("GET", "/admin/usage").json()["total"]
     assert f"{total['requests']:,} requests" in office.text
     assert f"{total['prompt_tokens'] + total['completion_tokens']:,} tokens" in office.text
+    assert plots["Requests"] == total["requests"]
+    assert plots["Tokens"] == total["prompt_tokens"] + total["completion_tokens"]
+    assert plots["Cost"] == pytest.approx(total["cost_usd"])
+
+
+def drawn(office: Tab) -> list[tuple[str, float]]:
+    """What each plot shows, added up."""
+    titled = """() => [...document.querySelectorAll(".plots figure")].map((figure) => [
+        figure.querySelector("figcaption").firstChild.textContent,
+        figure.drawn.flatMap((series) => series.values).reduce((sum, value) => sum + value, 0),
+    ])"""
+    return [(title, total) for title, total in office.page.evaluate(titled)]
 
 
 def test_names_and_addresses_that_people_choose_stay_text(office: Tab, newcomer: Newcomer) -> None:

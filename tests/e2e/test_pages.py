@@ -46,7 +46,7 @@ def link_in(mail: dict[str, Any]) -> str:
 
 
 def sample_in(html: str, name: str) -> str:
-    found = re.search(rf'aria-label="Sample for {name}"><code>(.*?)</code>', html, re.DOTALL)
+    found = re.search(rf'aria-label="Sample for {name}"[^>]*><code>(.*?)</code>', html, re.DOTALL)
     assert found, html
     return unescape(found[1])
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from flask import Response, request
 
@@ -10,20 +11,23 @@ from sluice.domain import errors
 from sluice.domain.admission import PLAYGROUND
 from sluice.domain.audit import OPERATOR, Action, AuditEvent
 from sluice.domain.ids import is_id
-from sluice.domain.spans import parse_span
+from sluice.domain.periods import day_of
+from sluice.domain.spans import Span
+from sluice.domain.usage import by_day
 from sluice.http.auth import Caller, now_ms
 from sluice.http.models_admin import AuditQuery
 from sluice.http.operation import validated
 from sluice.pages import forms
 from sluice.pages.blueprints import admins, pages
 from sluice.pages.render import page
-from sluice.pages.usage import UsageQuery
+from sluice.pages.usage import UsageQuery, chosen_span
 from sluice.services.everyones_usage import EveryonesUsage, everyones_usage
 from sluice.services.list_users import list_events, list_users
 from sluice.services.system_health import system_health
 
 blueprint = pages("manage")
 EVENTS = 30
+SCRIPTS = ("uplot.js", "plots.js")
 NOTHING = EveryonesUsage({}, {}, True, {})
 WORDS: Mapping[str, str] = {
     Action.USER_SUSPENDED: "Account suspended",
@@ -38,6 +42,12 @@ WORDS: Mapping[str, str] = {
     Action.TOKENS_REVOKED: "All API tokens revoked",
     Action.ACCOUNT_DELETED: "Account deleted",
 }
+
+
+class AllUsageQuery(UsageQuery):
+    """By model only: whose API tokens are used is the accounts' own matter."""
+
+    split: Literal["", "model"] = ""
 
 
 @dataclass(frozen=True)
@@ -96,14 +106,21 @@ def _first_steps(caller: Caller) -> list[Step]:
 @blueprint.get("/manage/usage")
 @admins
 def usage(caller: Caller) -> Response:
-    found, form, status = NOTHING, forms.Form(request.args.to_dict()), 200
+    now, form, status = now_ms(), forms.Form(request.args.to_dict()), 200
+    found, asked, span = NOTHING, AllUsageQuery.model_validate({}), Span(now, now)
     try:
-        asked = validated(UsageQuery, request.args.to_dict())
-        span = parse_span(asked.from_ or None, asked.to or None, now_ms())
+        asked = validated(AllUsageQuery, request.args.to_dict())
+        span = chosen_span(asked, now)
         found = everyones_usage(wiring.rollup_store(), wiring.account_store(), span)
     except errors.ValidationFailed as exc:
         form, status = form.with_problems(exc.problems), 422
-    return page("manage_usage.html", status, form=form, found=found)
+    shown: dict[str, Any] = {
+        "days": [(day, key, amounts) for (day, key), amounts in by_day(found.by_bucket, asked.split).items()],
+        "first_day": day_of(span.from_ms),
+        "last_day": day_of(max(span.from_ms, min(span.to_ms, now) - 1)),
+        "split": asked.split,
+    }
+    return page("manage_usage.html", status, scripts=SCRIPTS, form=form, found=found, **shown)
 
 
 @blueprint.get("/manage/audit")

@@ -54,7 +54,7 @@ def usage(caller: Caller) -> Response:
     asked, span, sums = UsageQuery.model_validate({}), Span(now, now), {}
     try:
         asked = validated(UsageQuery, request.args.to_dict())
-        span = _span(asked, now)
+        span = chosen_span(asked, now)
         sums = usage_by_bucket(wiring.ledger_reader(), wiring.rollup_store(), caller.account_id, span, now)
     except errors.ValidationFailed as exc:
         form, status = form.with_problems(exc.problems), 422
@@ -76,7 +76,8 @@ def usage(caller: Caller) -> Response:
     return page("usage.html", status, scripts=SCRIPTS, form=form, limits=_limits(caller, now), **shown)
 
 
-def _span(asked: UsageQuery, now: int) -> Span:
+def chosen_span(asked: UsageQuery, now: int) -> Span:
+    """Errors: ValidationFailed, naming the field."""
     span = parse_span(asked.from_ or None, asked.to or None, now)
     if span.to_ms - span.from_ms > MOST_DAYS * DAY_MS:
         message = f"These are more than {MOST_DAYS} days. Choose a later first day."
