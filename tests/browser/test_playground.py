@@ -169,6 +169,13 @@ def test_a_refusal_is_said_in_words_with_the_wait(chat: Tab, status: int, second
     assert chat.page.locator("#send").is_disabled() == (seconds <= 120)
 
 
+def test_a_chat_that_the_model_cannot_read_any_more_says_what_to_do(chat: Tab) -> None:
+    refusal = {"status": 400, "json": {"code": "context_length_exceeded", "detail": "512 tokens at most."}}
+    chat.page.route("**/messages", lambda route: route.fulfill(**refusal))  # type: ignore[arg-type]
+    send(chat, "And another thing")
+    chat.page.locator("#trouble", has_text="Begin a new one").wait_for()
+
+
 def test_the_real_limit_is_said_too(chat: Tab, model: Model, stage: Stage) -> None:
     send(chat, "one")
     settled(chat)

@@ -111,6 +111,15 @@ def test_without_script_models_are_typed(newcomer: Newcomer, new_tab: NewTab) ->
     assert "demo" in tab.page.locator(".facts").inner_text()
 
 
+def test_where_the_models_cannot_be_had_they_are_typed(newcomer: Newcomer, new_tab: NewTab) -> None:
+    tab = new_tab(newcomer())
+    tab.page.route("**/my/models*", lambda route: route.fulfill(status=503, body="<h1>away</h1>"))
+    with tab.page.expect_response("**/my/models*"):
+        tab.go("/my/tokens")
+    tab.page.wait_for_timeout(200)
+    assert tab.page.locator("#typed-models").is_visible() and tab.page.locator("h1").count() == 1
+
+
 def test_the_list_reads_well_in_both_widths_and_colours(tab: Tab) -> None:
     make(tab)
     tab.press("I have copied it")

@@ -98,6 +98,18 @@ def test_the_limits_are_looked_at_again_when_the_window_is(busy: tuple[Tab, dict
     assert tab.page.locator("#limits meter").count() == 4 and tab.page.locator("h1").count() == 1
 
 
+def test_when_the_session_has_ended_a_piece_of_the_page_leads_to_the_login(
+    busy: tuple[Tab, dict[Bucket, Amounts]],
+) -> None:
+    tab, _ = busy
+    tab.go("/my/usage")
+    tab.page.wait_for_function("() => window.htmx")
+    tab.page.context.clear_cookies()
+    with tab.page.expect_navigation():
+        tab.page.evaluate("() => window.dispatchEvent(new Event('focus'))")
+    assert tab.path == "/login?next=usage"
+
+
 def test_without_script_the_table_has_every_number(stage: Stage, new_tab: NewTab) -> None:
     person, account_id = stage.person()
     record = stage.world.record(account_id)

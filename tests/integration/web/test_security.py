@@ -18,7 +18,7 @@ from tests.store_process import free_port
 
 OPEN = ["/", "/sign-up", "/login", "/forgot-password", "/resend-verification", "/verify-email?token=x",
         "/reset-password?token=x", "/change-email?token=x", "/verify-email", "/nowhere"]  # fmt: skip
-MEMBERS = ["/my/tokens", "/my/usage", "/my/usage/log", "/my/account", "/my/account/delete", "/logout",
+MEMBERS = ["/my/chats", "/my/tokens", "/my/usage", "/my/usage/log", "/my/account", "/my/account/delete", "/logout",
            "/my/tokens/tok_nothing", "/my/nowhere"]  # fmt: skip
 FOREIGN: list[dict[str, str]] = [
     {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
@@ -197,7 +197,10 @@ def test_without_a_store_pages_say_so_and_when_to_return(
     login = browser.get("/login")
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"http://127.0.0.1:{free_port()}")
     forget_everything()
-    down = [member.get(path) for path in ("/my/tokens", "/my/usage", "/my/usage/log", "/my/account")]
+    down = [
+        member.get(path)
+        for path in ("/my/chats", "/my/tokens", "/my/usage", "/my/usage/log", "/my/usage/log.csv", "/my/account")
+    ]
     down.append(browser.submit(login, "/login", email="a@example.com", password=PASSWORD))
     for page in down:
         assert page.status == 503 and page.answer.mimetype == "text/html"

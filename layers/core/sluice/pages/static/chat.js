@@ -192,7 +192,7 @@
 
   async function reason(response) {
     const problem = await response.json().catch(() => ({}));
-    return { status: response.status, words: problem.detail || "", seconds: Number(response.headers.get("Retry-After")) || 0 };
+    return { status: response.status, code: problem.code, words: problem.detail || "", seconds: Number(response.headers.get("Retry-After")) || 0 };
   }
 
   function explain(came, stopped) {
@@ -206,6 +206,9 @@
       warn("You are logged out. Your message is still in the box. ");
       const link = Object.assign(document.createElement("a"), { href: composer.dataset.login, textContent: "Log in again" });
       return trouble.append(link);
+    }
+    if (refused.code === "context_length_exceeded") {
+      return warn("This chat has grown longer than the model can read. Begin a new one, or change an earlier message.");
     }
     if (!refused.seconds) return warn(refused.words || "That did not work. Try it once more.");
     warn(`${refused.words} You can send again in ${inWords(refused.seconds)}.`);
