@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sluice.adapters import dynamo
-from sluice.domain.chats import Chat, ChatMessage
+from sluice.domain.chats import Chat, ChatMessage, Cited
 from sluice.domain.errors import NotFound
 
 SCHEMA = 1
@@ -100,4 +100,7 @@ def _chat(item: dict[str, Any]) -> Chat:
 
 
 def _message(item: dict[str, Any]) -> ChatMessage:
-    return ChatMessage(**{name: item[name] for name in ChatMessage.__dataclass_fields__ if name in item})
+    fields = {name: item[name] for name in ChatMessage.__dataclass_fields__ if name in item}
+    if "citations" in fields:
+        fields["citations"] = [Cited(**cited) for cited in fields["citations"]]
+    return ChatMessage(**fields)

@@ -25,10 +25,20 @@ class Chat:
 
 
 @dataclass(frozen=True)
+class Cited:
+    """A passage that the model was given: where it is, not what it says, so that no text outlives its file."""
+
+    file_id: str
+    filename: str
+    position: int  # of the passage in its file, from 0
+
+
+@dataclass(frozen=True)
 class ChatMessage:
     """`status`: "complete", or "broken_off" where the answer ended early; what came is kept. Counts: model tokens.
 
-    `finish_reason` as the model gave it: "length" where the answer was cut at its longest.
+    `finish_reason` as the model gave it: "length" where the answer was cut at its longest. `citations`: None where
+    no documents were searched.
     """
 
     message_id: str
@@ -41,6 +51,7 @@ class ChatMessage:
     completion_tokens: int | None = None
     response_time_ms: int | None = None
     finish_reason: str | None = None
+    citations: Sequence[Cited] | None = None
 
 
 def message_id(now_ms: int) -> str:

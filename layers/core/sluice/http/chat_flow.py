@@ -1,6 +1,7 @@
 """A message in a chat: the same admission, relay and ledger as the API's, with the session in the API token's place."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask import Response, g, request
@@ -8,18 +9,21 @@ from flask import Response, g, request
 from sluice import wiring
 from sluice.domain import chunks
 from sluice.domain.admission import PLAYGROUND
-from sluice.domain.chats import CONTENT_CHARACTERS, ChatMessage, message_id, prompt
+from sluice.domain.chats import CONTENT_CHARACTERS, ChatMessage, Cited, message_id, prompt
+from sluice.domain.documents import Passage
 from sluice.domain.errors import ModelNotFound, NotFound, SluiceError, StoreUnavailable
+from sluice.domain.retrieval import citations
 from sluice.domain.tokens import SCOPES, Claims
 from sluice.http import connection
 from sluice.http.auth import Caller
 from sluice.http.gateway_flow import STREAMED
-from sluice.http.models_chats import MessageBody
+from sluice.http.models_chats import ChatRetrieval, MessageBody
 from sluice.http.models_v1 import bound
 from sluice.http.streaming import ChatDialect, collect, streamed_answer
 from sluice.ports import UpstreamStream
 from sluice.services.chats import Turn, begin_turn, end_turn, prepare_turn
 from sluice.services.exchange import Exchange
+from sluice.services.grounded_answer import Wanted, ask_grounded
 
 log = logging.getLogger("sluice.chats")
 MESSAGE_ID = "x-sluice-message-id"  # of the question, so that it can be named in `replaces` at once
@@ -29,7 +33,9 @@ def answer_message(caller: Caller, chat_id: str, body: MessageBody) -> Response:
     """As server-sent events. Until the model has begun to answer nothing is written, so a refused message leaves its
     chat as it was, what it would have replaced included."""
     asked = _ask(caller, chat_id, body)
-    response = streamed_answer(asked.exchange, asked.events, asked.keeper, ChatDialect(include_usage=True))
+    more = None if asked.given is None else {"citations": citations(asked.given)}
+    dialect = ChatDialect(include_usage=True, more=more)
+    response = streamed_answer(asked.exchange, asked.events, asked.keeper, dialect)
     try:
         asked.keeper.begin()
     except BaseException as exc:
@@ -55,6 +61,7 @@ class Asked:
     exchange: Exchange
     events: UpstreamStream
     keeper: "ChatKeeper"
+    given: list[Passage] | None  # to the model; None where no documents were searched
 
 
 def _ask(caller: Caller, chat_id: str, body: MessageBody) -> Asked:
@@ -65,6 +72,7 @@ def _ask(caller: Caller, chat_id: str, body: MessageBody) -> Asked:
     claims = Claims(PLAYGROUND, caller.account_id, now_ms // 1000, now_ms // 1000, frozenset(SCOPES), None)
     model = gateway.model_for(claims, body.model or turn.chat.model or _first_chat_model(), "chat")
     messages = prompt(turn.chat, turn.history, body.content)
+    wanted = _documents(caller, body.documents)
     sampling = body.sampling()
     if turn.chat.temperature is not None:
         sampling.setdefault("temperature", turn.chat.temperature)
@@ -75,13 +83,28 @@ def _ask(caller: Caller, chat_id: str, body: MessageBody) -> Asked:
         model,
         "chats",
         stream=True,
-        prompt_bound=bound(message["content"] for message in messages),
+        prompt_bound=bound(message["content"] for message in messages) + (wanted.prompt_bound if wanted else 0),
         max_tokens=turn.chat.max_tokens if body.max_tokens is None else body.max_tokens,
         client_gone=connection.watch(request.environ),
     )
     asked = {**sampling, **STREAMED, "model": model["id"], "messages": messages, "max_tokens": completion_tokens}
-    events = gateway.ask(exchange, "/v1/chat/completions", asked)
-    return Asked(turn, exchange, events, ChatKeeper(exchange, turn))
+    if wanted is None:
+        events = gateway.ask(exchange, "/v1/chat/completions", asked)
+        return Asked(turn, exchange, events, ChatKeeper(exchange, turn), None)
+    grounded = ask_grounded(gateway, wiring.retrieval(), exchange, model, asked, wanted)
+    return Asked(turn, exchange, grounded.events, ChatKeeper(exchange, turn, grounded.given), grounded.given)
+
+
+def _documents(caller: Caller, asked: ChatRetrieval | None) -> Wanted | None:
+    """Errors: NotFound (a vector store of another account is none), StoreUnavailable."""
+    if asked is None:
+        return None
+    if asked.vector_store_ids is None:
+        stores = wiring.my_documents().searched(caller.account_id)
+    else:
+        stores = asked.vector_store_ids
+        wiring.retrieval().check(caller.account_id, stores)
+    return Wanted(stores, asked.top_k, asked.mode == "strict")
 
 
 def chat_models() -> list[str]:
@@ -100,8 +123,8 @@ def _first_chat_model() -> str:
 class ChatKeeper:
     """Keeps question and answer in their chat, the answer whole or as far as it came. The log needs no second copy."""
 
-    def __init__(self, exchange: Exchange, turn: Turn) -> None:
-        self._exchange, self._turn = exchange, turn
+    def __init__(self, exchange: Exchange, turn: Turn, given: Sequence[Passage] | None = None) -> None:
+        self._exchange, self._turn, self._given = exchange, turn, given
         self._transcript = chunks.Transcript(CONTENT_CHARACTERS)
         self.add = self._transcript.add
         self.begun = False
@@ -128,6 +151,9 @@ class ChatKeeper:
             completion_tokens=record.completion_tokens if record else None,
             response_time_ms=record.response_time_ms if record else None,
             finish_reason=record.finish_reason if record else None,
+            citations=None
+            if self._given is None
+            else [Cited(one.file_id, one.filename, one.position) for one in self._given],
         )
         try:
             if not self.begun:

@@ -1,13 +1,15 @@
 """Requests and answers of `/chats…`."""
 
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from sluice.domain import chats as rules
 from sluice.domain.chats import Chat, ChatMessage
 from sluice.domain.periods import rfc3339
-from sluice.http.models_v1 import Integer, Number
+from sluice.domain.retrieval import DEFAULT_TOP_K, MAX_STORES, MAX_TOP_K
+from sluice.http.models_v1 import Flag, Integer, Number
 
 Title = Annotated[
     str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=rules.TITLE_CHARACTERS)
@@ -37,6 +39,16 @@ class NewChatBody(BaseModel):
         return given
 
 
+class ChatRetrieval(BaseModel):
+    """As `retrieval` of `/v1/chat/completions`; without `vector_store_ids` all of one's own are meant."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    vector_store_ids: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MAX_STORES)] | None = None
+    mode: Literal["strict", "augment"] = "strict"
+    top_k: Annotated[Integer, Field(ge=1, le=MAX_TOP_K)] = DEFAULT_TOP_K
+
+
 class MessageBody(BaseModel):
     """A message to be answered. `replaces`: an earlier one of one's own that this one stands for from now on."""
 
@@ -51,9 +63,14 @@ class MessageBody(BaseModel):
     seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     presence_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    retrieval: ChatRetrieval | Flag | None = Field(None, description="answer from documents; `true`: as by default")
+
+    @property
+    def documents(self) -> ChatRetrieval | None:
+        return ChatRetrieval() if self.retrieval is True else self.retrieval or None
 
     def sampling(self) -> dict[str, Any]:
-        return self.model_dump(exclude={"content", "replaces", "model", "max_tokens"}, exclude_none=True)
+        return self.model_dump(exclude={"content", "replaces", "model", "max_tokens", "retrieval"}, exclude_none=True)
 
 
 class ChatInfo(BaseModel):
@@ -84,6 +101,12 @@ class ChatList(BaseModel):
     data: list[ChatInfo]
 
 
+class CitedPassage(BaseModel):
+    file_id: str
+    filename: str
+    position: int = Field(description="of the passage in its file, from 0")
+
+
 class MessageInfo(BaseModel):
     id: str
     role: str
@@ -95,6 +118,7 @@ class MessageInfo(BaseModel):
     completion_tokens: int | None
     response_time_ms: int | None
     finish_reason: str | None
+    citations: list[CitedPassage] | None = Field(description="with `retrieval`: the passages the model was given")
 
     @classmethod
     def of(cls, message: ChatMessage) -> "MessageInfo":
@@ -109,6 +133,9 @@ class MessageInfo(BaseModel):
             completion_tokens=message.completion_tokens,
             response_time_ms=message.response_time_ms,
             finish_reason=message.finish_reason,
+            citations=None
+            if message.citations is None
+            else [CitedPassage(**asdict(cited)) for cited in message.citations],
         )
 
 

@@ -26,7 +26,8 @@ def say(caller: Caller, chat_id: str) -> AnyResponse:
     content = request.form.get("content", "").replace("\r\n", "\n")  # as forms send a line's end
     if replaced and not content:
         content = _content_of(caller, chat_id, replaced)
-    chat_flow.answer_whole(caller, chat_id, validated(MessageBody, {"content": content, "replaces": replaced}))
+    asked = {"content": content, "replaces": replaced, "retrieval": "retrieval" in request.form}
+    chat_flow.answer_whole(caller, chat_id, validated(MessageBody, asked))
     return see(f"/my/chats/{chat_id}", anchor="newest")
 
 
