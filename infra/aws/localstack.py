@@ -1,0 +1,132 @@
+"""`python -m infra.aws.localstack up|down`: the template on LocalStack, deployed and looked at from the outside.
+
+Needs Docker with compose, the SAM command and a minute or two. What it shows and what it cannot: docs/local.md.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from infra.aws import building, vendor
+from infra.aws.keys import ParameterKeys
+from infra.aws.smoke import Smoke, SmokeFailed
+from infra.aws.stack import Bucket, DeployError, deploy, resources
+from infra.aws.transform import read, transform
+from infra.demo.client import Client
+
+COMPOSE = building.ROOT / "localstack-compose.yml"
+STACK, BUCKET, REGION = "sluice", "sluice-packages", "us-east-1"
+PARAMETERS = {
+    "Architecture": "x86_64",
+    "InferenceUrl": "http://inference:8080",  # so the image function is left out, by the template's own condition
+    "InferenceAuth": "none",
+    "Mail": "smtp",
+    "MailFrom": "Sluice <no-reply@localhost.test>",
+    "GradualDeployment": "false",
+    "ApiLogsRole": "keep",
+}
+SMTP_URL = "smtp://sluice:sluice@mails:1025"
+ADMIN, PASSWORD = "admin@example.org", "a quiet green harbour"
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+class Missing(Exception):
+    """What this machine lacks: a sentence."""
+
+
+def require(which: Callable[[str], str | None] = shutil.which, run: Run = subprocess.run) -> None:
+    """Everything, before anything is started. Errors: Missing."""
+    if which("docker") is None:
+        raise Missing("Docker is missing; LocalStack runs every function in a container. `make up` needs none.")
+    if run(["docker", "compose", "version"], capture_output=True, text=True).returncode:
+        raise Missing("Docker's compose plugin is missing: install docker-compose-plugin.")
+    if run(["docker", "info"], capture_output=True, text=True).returncode:
+        raise Missing("no Docker engine answers: start Docker, or see whether this user may use it.")
+    if which("sam") is None:
+        raise Missing("the SAM command is missing: pip install aws-sam-cli")
+
+
+def compose(*words: str, run: Run = subprocess.run) -> None:
+    """Errors: Missing, with what compose ended with."""
+    status = run(["docker", "compose", "--file", str(COMPOSE), *words], text=True).returncode
+    if status:
+        raise Missing(f"docker compose {words[0]} ended with {status}; what it printed says why.")
+
+
+def up() -> str:
+    """→ the API's address. Errors: Missing, DeployError, SmokeFailed."""
+    require()
+    compose("up", "--detach", "--wait", "--build")
+    _build()
+    clients = _clients()
+    with tempfile.TemporaryDirectory() as scratch:
+        url = deploy_to(clients, building.BUILD, Path(scratch))
+    _admin(clients)
+    Smoke(Client(url), lambda text: print(f"  {text}")).run(ADMIN, PASSWORD)
+    return url
+
+
+def _build() -> None:
+    template = building.write_template(own_model=False)
+    words = [*building.build_words(template), "--parameter-overrides", "Architecture=x86_64"]
+    if subprocess.run(words, cwd=building.ROOT).returncode:
+        raise Missing("sam build failed; what it printed says why.")
+    building.compile_built()
+
+
+def _clients() -> Callable[[str], Any]:
+    """localstack-client knows where each service answers."""
+    import localstack_client.session  # type: ignore[import-untyped]
+
+    session = localstack_client.session.Session(region_name=REGION)
+    return lambda name: session.client(name)
+
+
+def deploy_to(clients: Callable[[str], Any], build: Path, scratch: Path) -> str:
+    """Keys, packages, stack. → the address of the API's stage, as LocalStack has it."""
+    ssm = clients("ssm")
+    ParameterKeys(ssm).init()
+    ssm.put_parameter(Name="/sluice/smtp-url", Value=SMTP_URL, Type="SecureString", Overwrite=True)
+    bucket = Bucket(clients("s3"), BUCKET).make()
+    template = vendor.packaged(read(build / "template.yaml"), build, scratch, bucket.put_file)
+    cloudformation = clients("cloudformation")
+    deploy(cloudformation, bucket, STACK, transform(template, PARAMETERS, REGION), PARAMETERS)
+    api = resources(cloudformation, STACK)["Api"]
+    url = f"{clients('apigateway').meta.endpoint_url}/_aws/execute-api/{api}/live"
+    # Links in mails shall work here: the stack's own parameter has the address that AWS would give.
+    ssm.put_parameter(Name="/sluice/base-url", Value=url, Type="String", Overwrite=True)
+    return url
+
+
+def _admin(clients: Callable[[str], Any]) -> None:
+    endpoint = clients("dynamodb").meta.endpoint_url
+    environment = {"AWS_ENDPOINT_URL_DYNAMODB": endpoint, "AWS_DEFAULT_REGION": REGION, "AWS_REGION": REGION}
+    environment |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "PATH": "/usr/bin:/bin"}
+    words = [Path(sys.executable).with_name("sluice"), "admin", "create", ADMIN, "--password-stdin"]
+    done = subprocess.run(words, input=PASSWORD + "\n", text=True, env=environment, capture_output=True)
+    if done.returncode:
+        raise DeployError(done.stderr)
+
+
+def main(words: Sequence[str]) -> None:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        if list(words) == ["down"]:
+            require()
+            compose("down", "--volumes")
+        elif list(words) == ["up"]:
+            url = up()
+            print(f"\nSluice answers at {url}\nan admin: {ADMIN}, password: {PASSWORD}\nstop it: make localstack-down")
+        else:
+            sys.exit("usage: python -m infra.aws.localstack up|down")
+    except (Missing, DeployError, SmokeFailed, BotoCoreError, ClientError) as exc:
+        sys.exit(f"sluice: {exc}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,70 @@
+"""Functions as an emulator without layers takes them: `core` in each zip, the gateway answering in one piece.
+
+LocalStack's free edition ignores layers when it invokes, so each zip has what the layer has, and what the Web Adapter
+does for the gateway (an extension, so a layer too) a handler does: its streams come whole there, at their end.
+"""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from infra.aws.archive import zip_folders
+from infra.aws.transform import Template, package
+
+LAYER = "CoreLayer"
+BUFFERED_MODULE, BUFFERED_HANDLER = "buffered.py", "buffered.handler"
+BUFFERED = '''"""The gateway where no Web Adapter is: through a proxy event, in one piece."""
+from apig_wsgi import make_lambda_handler
+
+from app import create
+
+handler = make_lambda_handler(create(), binary_support=True)
+'''
+
+
+def is_zipped(resource: dict[str, Any]) -> bool:
+    return resource["Type"] == "AWS::Serverless::Function" and resource["Properties"].get("PackageType") != "Image"
+
+
+def is_adapted(resource: dict[str, Any]) -> bool:
+    """Whether the Web Adapter stands before it."""
+    variables = resource["Properties"].get("Environment", {}).get("Variables", {})
+    return is_zipped(resource) and "AWS_LAMBDA_EXEC_WRAPPER" in variables
+
+
+def vendor(build: Path, name: str, target: Path, *, adapted: bool) -> Path:
+    """The function's zip, `core` in it. `build` is what `sam build` made."""
+    folders = [(build / LAYER / "python", ""), (build / name, "")]
+    if adapted:
+        extra = target.with_suffix(".buffered")
+        extra.mkdir(parents=True, exist_ok=True)
+        (extra / BUFFERED_MODULE).write_text(BUFFERED)
+        folders.append((extra, ""))
+    return zip_folders(target, folders)
+
+
+def without_layers(template: Template) -> Template:
+    """A copy in which no function has a layer, and none needs one."""
+    changed = copy.deepcopy(template)
+    for resource in changed["Resources"].values():
+        if not is_zipped(resource):
+            continue
+        resource["Properties"].pop("Layers", None)
+        if is_adapted(resource):
+            variables = resource["Properties"]["Environment"]["Variables"]
+            for variable in [one for one in variables if one.startswith(("AWS_LAMBDA_EXEC", "AWS_LWA_"))]:
+                del variables[variable]
+            resource["Properties"]["Handler"] = BUFFERED_HANDLER
+    del changed["Resources"][LAYER]
+    return changed
+
+
+def packaged(template: Template, build: Path, scratch: Path, upload: Callable[[Path], str]) -> Template:
+    """The built template with every zip vendored and uploaded; → as CloudFormation's transform takes it."""
+    adapted = {name for name, one in template["Resources"].items() if is_zipped(one) and is_adapted(one)}
+
+    def put(name: str, folder: Path) -> str:
+        return upload(vendor(build, name, scratch / f"{name}.zip", adapted=name in adapted))
+
+    return package(without_layers(template), build, put)

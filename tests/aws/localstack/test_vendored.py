@@ -1,0 +1,101 @@
+"""Each function as LocalStack gets it: its zip alone, in an empty folder, without a layer, answers an event."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.aws import vendor
+from infra.aws.localstack import PARAMETERS
+from infra.aws.transform import read, transform
+from tests.aws.build.events import CALLS, EVENTS_AND_ANSWERS, http_event
+from tests.aws.build.test_functions import CHILD, HTTP, call_of, environment
+from tests.unit.template import ZIPPED
+
+__all__ = ["environment"]
+UNZIPPED_BYTES = 250 * 1024 * 1024  # Lambda's limit
+
+
+@pytest.fixture(scope="module")
+def template(build: Path) -> dict[str, Any]:
+    return read(build / "template.yaml")
+
+
+@pytest.fixture
+def unzipped(build: Path, tmp_path: Path, template: dict[str, Any], request: pytest.FixtureRequest) -> Path:
+    """The function's zip, in an empty folder."""
+    name = request.getfixturevalue("name")
+    adapted = vendor.is_adapted(template["Resources"][name])
+    archive = vendor.vendor(build, name, tmp_path / f"{name}.zip", adapted=adapted)
+    folder = tmp_path / "task"
+    with zipfile.ZipFile(archive) as opened:
+        assert sum(one.file_size for one in opened.infolist()) < UNZIPPED_BYTES
+        opened.extractall(folder)
+    return folder
+
+
+def ask(folder: Path, handler: str, event: dict[str, Any], environment: dict[str, str]) -> Any:
+    nowhere = str(folder / "no-layer")
+    words = [sys.executable, "-I", "-S", "-B", str(CHILD), str(folder), nowhere, handler]
+    done = subprocess.run(
+        words,
+        input=json.dumps(event),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd="/",
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    allowed = (str(folder), str(Path(os.__file__).parent), str(CHILD))
+    assert [file for file in told["files"] if not file.startswith(allowed) or "site-packages" in file] == []
+    return told["answer"]
+
+
+@pytest.mark.parametrize("name", sorted(ZIPPED))
+def test_a_vendored_zip_answers_without_a_layer(
+    name: str, unzipped: Path, template: dict[str, Any], environment: dict[str, str]
+) -> None:
+    changed = vendor.without_layers(template)["Resources"][name]["Properties"]
+    if name in HTTP:
+        method, path, body, status = call_of(name)
+        answer = ask(unzipped, changed["Handler"], http_event(method, path, body), environment)
+        wanted = CALLS[name][3] if name in CALLS else status
+        assert answer["statusCode"] == wanted if wanted else 200 <= answer["statusCode"] < 500, answer
+        return
+    event, expected = EVENTS_AND_ANSWERS[name]
+    answer = ask(unzipped, changed["Handler"], event, environment)
+    assert {key: answer[key] for key in expected} == expected
+
+
+def test_the_deployed_template_has_no_layer_no_image_and_no_adapter(template: dict[str, Any]) -> None:
+    source = vendor.without_layers(template)
+    text = json.dumps(source)
+    assert "CoreLayer" not in text and "LambdaAdapter" not in text and "AWS_LWA" not in text
+    assert [name for name, one in source["Resources"].items() if one["Type"] == "AWS::Serverless::LayerVersion"] == []
+
+
+def test_it_is_what_cloudformation_takes(template: dict[str, Any], build: Path, tmp_path: Path) -> None:
+    """Transformed with LocalStack's parameters: all functions, and the image function only by its condition."""
+    packaged = vendor.packaged(template, build, tmp_path, lambda archive: f"s3://packages/{archive.name}")
+    made = transform(packaged, PARAMETERS)["Resources"]
+    functions = {name: one for name, one in made.items() if one["Type"] == "AWS::Lambda::Function"}
+    assert set(functions) == {*ZIPPED, "InferenceFunction"}
+    assert functions["InferenceFunction"]["Condition"] == "OwnModel"
+    for name in ZIPPED:
+        assert functions[name]["Properties"]["Code"] == {"S3Bucket": "packages", "S3Key": f"{name}.zip"}
+        assert "Layers" not in functions[name]["Properties"]
+    assert functions["GatewayFunction"]["Properties"]["Handler"] == vendor.BUFFERED_HANDLER
+
+
+def test_the_template_itself_is_not_changed(template: dict[str, Any]) -> None:
+    before = json.dumps(template, default=str)
+    vendor.without_layers(template)
+    assert json.dumps(template, default=str) == before

@@ -1,0 +1,103 @@
+"""`localstack-compose.yml` and what is said where something is missing. Starting it needs Docker, which is not here."""
+
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.aws import localstack
+from infra.aws.localstack import COMPOSE, PARAMETERS, Missing, require
+
+SERVICE_KEYS = {
+    "image", "build", "ports", "environment", "volumes", "networks", "depends_on", "healthcheck", "read_only", "tmpfs",
+    "security_opt", "cap_drop",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return dict(yaml.safe_load(COMPOSE.read_text()))
+
+
+def test_only_the_gateways_port_is_published_and_on_this_machine_alone(document: dict[str, Any]) -> None:
+    published = [port for service in document["services"].values() for port in service.get("ports", [])]
+    assert published == ["127.0.0.1:4566:4566"]
+
+
+def test_it_has_three_services_of_known_form(document: dict[str, Any]) -> None:
+    assert set(document) == {"name", "services", "networks"}
+    assert set(document["services"]) == {"localstack", "inference", "mails"}
+    for service in document["services"].values():
+        assert set(service) <= SERVICE_KEYS
+        assert ("image" in service) != ("build" in service)
+        assert service["networks"] == ["sluice"]
+        assert all(isinstance(value, str) for value in service.get("environment", {}).values())
+
+
+def test_every_image_is_pinned_and_localstack_is_the_last_without_an_account(document: dict[str, Any]) -> None:
+    images = {name: one["image"] for name, one in document["services"].items() if "image" in one}
+    assert images["localstack"] == "localstack/localstack:4.14.0"
+    assert all(":" in image and not image.endswith((":latest", ":stable")) for image in images.values())
+
+
+def test_the_model_is_built_from_the_images_own_dockerfile(document: dict[str, Any]) -> None:
+    build = document["services"]["inference"]["build"]
+    dockerfile = COMPOSE.parent / build["context"] / build["dockerfile"]
+    assert dockerfile.is_file() and "EXPOSE 8080" in dockerfile.read_text()
+    assert PARAMETERS["InferenceUrl"] == "http://inference:8080"
+
+
+def test_the_functions_containers_are_on_the_network_where_model_and_mails_are(document: dict[str, Any]) -> None:
+    network = document["networks"]["sluice"]["name"]
+    assert document["services"]["localstack"]["environment"]["LAMBDA_DOCKER_NETWORK"] == network
+    assert f"@{'mails'}:" in localstack.SMTP_URL and "mails" in document["services"]
+
+
+def test_what_it_waits_for_can_become_healthy(document: dict[str, Any]) -> None:
+    for name, condition in document["services"]["localstack"]["depends_on"].items():
+        service = document["services"][name]
+        healthcheck = "healthcheck" in service or "build" in service  # the Dockerfile has one
+        assert condition["condition"] != "service_healthy" or healthcheck
+
+
+def test_every_service_of_the_template_is_started(document: dict[str, Any]) -> None:
+    from infra.aws.cost.model import resources
+
+    started = set(document["services"]["localstack"]["environment"]["SERVICES"].split(","))
+    names = {"ApiGateway": "apigateway", "Serverless": "lambda", "Route53": "", "CloudWatch": "cloudwatch"}
+    needed = {names.get(kind, kind.lower()) for kind in (one["Type"].split("::")[1] for one in resources().values())}
+    assert needed - {""} <= started
+
+
+class Docker:
+    """Answers each `docker` command with the status that the test says."""
+
+    def __init__(self, **status: int) -> None:
+        self._status = status
+
+    def __call__(self, words: list[str], **_: Any) -> "subprocess.CompletedProcess[str]":
+        return subprocess.CompletedProcess(words, self._status.get(words[1], 0))
+
+
+@pytest.mark.parametrize(
+    ("absent", "docker", "said"),
+    [
+        ("docker", Docker(), "Docker is missing"),
+        ("", Docker(compose=1), "compose plugin is missing"),
+        ("", Docker(info=1), "no Docker engine answers"),
+        ("sam", Docker(), "SAM command is missing"),
+    ],
+)
+def test_what_is_missing_is_said_before_anything_is_started(absent: str, docker: Docker, said: str) -> None:
+    with pytest.raises(Missing, match=said):
+        require(lambda tool: None if tool == absent else f"/bin/{tool}", docker)
+
+
+def test_with_everything_here_it_goes_on() -> None:
+    require(lambda tool: f"/bin/{tool}", Docker())
+
+
+def test_compose_that_fails_is_said() -> None:
+    with pytest.raises(Missing, match="docker compose up ended with 1"):
+        localstack.compose("up", run=Docker(compose=1))
