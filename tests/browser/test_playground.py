@@ -290,7 +290,7 @@ def test_the_playground_reads_well_in_both_widths_and_colours(chat: Tab, model: 
     model.says(
         "An **API** is an agreement between two programs:\n\n",
         "1. one sends a request in a fixed form,\n2. the other sends back an answer.\n\n",
-        "```python\nanswer = ask('What is the capital of France?')\n```",
+        "```python\nanswer = ask('What_is_the_capital_of_France_and_of_every_other_country_there_is?')\n```",
     )
     send(chat, "What is an API?")
     settled(chat)

@@ -106,7 +106,7 @@
           label: series[at].label,
           value: own(at),
           stroke: colour(`--plot-${at + 1}`),
-          width: 2,
+          width: isStacked ? 0 : 2, // a bar of nothing has no height
           ...(isStacked
             ? { fill: colour(`--plot-${at + 1}`), paths: uPlot.paths.bars({ size: [0.7, 40] }), points: { show: false } }
             : { spanGaps: true, points: { show: true, size: 6 } }),
