@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 from sluice import wiring
 from sluice.adapters.parsing.sandbox import parse
 from sluice.domain.document_keys import CHANGES, FILES
-from sluice.domain.errors import Unavailable
+from sluice.domain.errors import SluiceError
 from sluice.http.logging import configure
 from sluice.services.ingest import Ingestion
 
@@ -31,6 +31,7 @@ def _ingestion() -> Ingestion:
         wiring.indexes(),
         wiring.pending_documents(),
         parse,
+        wiring.embed(),
     )
 
 
@@ -54,7 +55,7 @@ def _is_seen_to(record: dict[str, Any]) -> bool:
     try:
         for parts in names:
             _look_at(parts)
-    except Unavailable as exc:
+    except SluiceError as exc:
         log.warning("not done now, the event comes again", exc_info=exc)
         return False
     except Exception:

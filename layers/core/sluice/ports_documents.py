@@ -54,7 +54,14 @@ class VectorStoreStore(Protocol):
         """Of these files (100 at most) those that are in the store now, by id."""
 
     def set_attachment(
-        self, account_id: str, store_id: str, file_id: str, status: str, *, error: str | None = None, usage_bytes: int = 0
+        self,
+        account_id: str,
+        store_id: str,
+        file_id: str,
+        status: str,
+        *,
+        error: str | None = None,
+        usage_bytes: int = 0,
     ) -> bool:
         """False when it was detached meanwhile."""
 
@@ -101,15 +108,25 @@ class PendingDocuments(Protocol):
 class Indexes(Protocol):
     """The indexes, one a vector store. Errors: SearchUnavailable, StoreUnavailable."""
 
-    def replace(self, account_id: str, store_id: str, file_id: str, filename: str, cuts: Sequence[Cut]) -> None:
-        """The file's passages in this store are these and no others."""
+    def replace(
+        self,
+        account_id: str,
+        store_id: str,
+        file_id: str,
+        filename: str,
+        cuts: Sequence[Cut],
+        vectors: Sequence[bytes] | None = None,
+    ) -> None:
+        """The file's passages in this store are these and no others. `vectors`: one a passage (`domain.vectors`)."""
 
     def remove(self, account_id: str, store_id: str, file_id: str) -> None: ...
 
     def drop(self, account_id: str, store_id: str) -> None: ...
 
-    def find(self, account_id: str, store_id: str, query: str, limit: int) -> list[Passage]:
-        """Best first; nothing where there is no index yet."""
+    def find(
+        self, account_id: str, store_id: str, query: str, limit: int, vector: bytes | None = None
+    ) -> list[Passage]:
+        """Best first; nothing where there is no index yet. With the query's vector, by meaning, too."""
 
 
 @dataclass(frozen=True)

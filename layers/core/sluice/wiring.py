@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sluice.adapters.upstream import HttpUpstream
     from sluice.http.places import Places
     from sluice.services.delete_account import Erasure
+    from sluice.services.embed import Embed
     from sluice.services.exchange import Observer
     from sluice.services.files import Files
     from sluice.services.gateway import Gateway
@@ -418,11 +419,11 @@ def indexes() -> Indexes:
     if bucket := settings.documents().documents_bucket:
         from sluice.adapters.search.bucket import BucketIndexes
 
-        return BucketIndexes(bucket, Path(tempfile.gettempdir()) / "indexes")
+        return BucketIndexes(bucket, Path(tempfile.gettempdir()) / "indexes", settings.documents().embedding_floor)
     from sluice.adapters.blobs_folder import FolderBlobs
     from sluice.adapters.search.folder import FolderIndexes
 
-    return FolderIndexes(FolderBlobs(settings.common().data_dir).root)
+    return FolderIndexes(FolderBlobs(settings.common().data_dir).root, settings.documents().embedding_floor)
 
 
 @cache
@@ -436,7 +437,20 @@ def search() -> Search:
         return HttpSearch(HttpUpstream(url, connect_seconds=2.0, idle_seconds=20.0, sign=sign_for(url, "auto")))
     from sluice.services.search_documents import SearchDocuments
 
-    return SearchDocuments(vector_store_store(), indexes())
+    return SearchDocuments(vector_store_store(), indexes(), embed())
+
+
+@cache
+def embed() -> "Embed | None":
+    """None where no embedding model is configured: documents are searched by words alone."""
+    from sluice.services.embed import Embed
+
+    model = settings.documents().embedding_model
+    return Embed(upstream(), model, blobs(), hot_store(), accountant(), _now_ms) if model else None
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def may_mail(client: str) -> "MayMail":

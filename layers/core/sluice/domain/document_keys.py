@@ -32,8 +32,12 @@ def index_key(account_id: str, store_id: str) -> str:
     return f"{INDEX}/{account_id}/{store_id}.db"
 
 
-def vectors_key(account_id: str, content_hash: str) -> str:
-    return f"{VECTORS}/{account_id}/{content_hash}"
+def vectors_prefix(account_id: str, file_id: str) -> str:
+    return f"{VECTORS}/{account_id}/{file_id}/"
+
+
+def vectors_key(account_id: str, file_id: str, content_hash: str) -> str:
+    return f"{vectors_prefix(account_id, file_id)}{content_hash}"
 
 
 def account_prefix(kind: str, account_id: str) -> str:

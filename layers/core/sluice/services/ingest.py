@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass
 
 from sluice.domain import document_keys as keys
 from sluice.domain.documents import Attachment, File, Unreadable
-from sluice.domain.errors import Unavailable
+from sluice.domain.errors import SluiceError, Unavailable
 from sluice.domain.passages import Block, Cut, cut
 from sluice.ports_documents import Blobs, FileStore, Indexes, Pending, PendingDocuments, VectorStoreStore
+from sluice.services.embed import Embed
 
 log = logging.getLogger("sluice.ingestion")
 
@@ -48,6 +49,7 @@ class Ingestion:
     waiting: PendingDocuments
     read: Callable[[File, bytes], Sequence[Block]]
     """Raises Unreadable."""
+    embed: Embed | None = None
 
     def uploaded(self, account_id: str, file_id: str) -> None:
         file = self.files.get(account_id, file_id)
@@ -66,6 +68,8 @@ class Ingestion:
     def _forget(self, account_id: str, file_id: str) -> None:
         self.blobs.delete(keys.file_key(account_id, file_id))
         self.blobs.delete(keys.text_key(account_id, file_id))
+        for key in list(self.blobs.keys(keys.vectors_prefix(account_id, file_id))):
+            self.blobs.delete(key)
         for store_id in self.stores.stores_with(account_id, file_id):  # a deletion that died before it detached
             self.stores.detach(account_id, store_id, file_id)
             self.changed(account_id, store_id, file_id)
@@ -115,7 +119,12 @@ class Ingestion:
         except Unreadable as exc:
             self.indexes.remove(account_id, store_id, file_id)
             return self.stores.set_attachment(account_id, store_id, file_id, "failed", error=str(exc))
-        self.indexes.replace(account_id, store_id, file_id, file.filename, cuts)
+        try:
+            vectors = self.embed.passages(account_id, file_id, [_whole(one) for one in cuts]) if self.embed else None
+        except SluiceError:  # the model is away: by words it can be found all the same, until the event comes again
+            self.indexes.replace(account_id, store_id, file_id, file.filename, cuts)
+            raise
+        self.indexes.replace(account_id, store_id, file_id, file.filename, cuts, vectors)
         done = self.stores.set_attachment(
             account_id, store_id, file_id, "completed", usage_bytes=sum(map(_size_bytes, cuts))
         )
@@ -172,6 +181,10 @@ class Ingestion:
             self.stores.set_attachment(account_id, store_id, file_id, "failed", error=NOT_PROCESSED)
         else:
             self.files.set_status(account_id, file_id, "error", NOT_PROCESSED)
+
+
+def _whole(passage: Cut) -> str:
+    return f"{passage.title}\n{passage.text}" if passage.title else passage.text
 
 
 def _size_bytes(passage: Cut) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from sluice.domain.documents import Passage
 from sluice.domain.uploads import STORE, is_id
 from sluice.ports_documents import Indexes, SearchAsk, VectorStoreStore
+from sluice.services.embed import Embed
 
 MOST_PASSAGES = 50
 MORE_THAN_ASKED = 2  # some may turn out to be detached
@@ -20,19 +21,20 @@ class SearchDocuments:
 
     stores: VectorStoreStore
     indexes: Indexes
+    embed: Embed | None = None
 
     def search(self, ask: SearchAsk) -> list[Passage]:
         limit = min(max(ask.top_k, 1), MOST_PASSAGES)
-        found: list[Passage] = []
-        for store_id in dict.fromkeys(ask.store_ids):
-            found += self._in_store(ask.account_id, store_id, ask.query[:LONGEST_QUERY], limit)
+        query, found = ask.query[:LONGEST_QUERY], list[Passage]()
+        stores = [store_id for store_id in dict.fromkeys(ask.store_ids) if is_id(STORE, store_id)]
+        vector = self.embed.question(ask.account_id, query) if self.embed and stores and query.strip() else None
+        for store_id in stores:
+            found += self._in_store(ask.account_id, store_id, query, limit, vector)
         found.sort(key=lambda passage: -passage.score)
         return _without_doubles(found)[:limit]
 
-    def _in_store(self, account_id: str, store_id: str, query: str, limit: int) -> list[Passage]:
-        if not is_id(STORE, store_id):
-            return []  # no store's, and no name to look for a file by
-        hits = self.indexes.find(account_id, store_id, query, limit * MORE_THAN_ASKED)
+    def _in_store(self, account_id: str, store_id: str, query: str, limit: int, vector: bytes | None) -> list[Passage]:
+        hits = self.indexes.find(account_id, store_id, query, limit * MORE_THAN_ASKED, vector)
         there = self.stores.attached(account_id, store_id, [hit.file_id for hit in hits])
         return [replace(hit, attributes=there[hit.file_id].attributes) for hit in hits if hit.file_id in there]
 

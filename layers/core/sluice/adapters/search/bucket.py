@@ -16,9 +16,9 @@ from typing import Any
 import apsw
 
 from sluice.adapters.blobs_s3 import client, is_no_key, s3_errors, status_of
-from sluice.adapters.search import reading, writing
+from sluice.adapters.search import writing
 from sluice.adapters.search.database import opened
-from sluice.adapters.search.found import passage
+from sluice.adapters.search.found import passages
 from sluice.domain.document_keys import index_key
 from sluice.domain.documents import Passage
 from sluice.domain.errors import SearchUnavailable
@@ -36,18 +36,32 @@ CHANGED_MEANWHILE = (409, 412)
 class BucketIndexes:
     """`sluice.ports_documents.Indexes`."""
 
-    def __init__(self, bucket: str, folder: Path, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._bucket, self._folder, self._sleep = bucket, folder, sleep
+    def __init__(
+        self, bucket: str, folder: Path, floor: float = 0.5, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._bucket, self._folder, self._floor, self._sleep = bucket, folder, floor, sleep
 
-    def find(self, account_id: str, store_id: str, query: str, limit: int) -> list[Passage]:
+    def find(
+        self, account_id: str, store_id: str, query: str, limit: int, vector: bytes | None = None
+    ) -> list[Passage]:
         path = self._newest(account_id, store_id)
         if path is None:
             return []
         with opened(path, shared=False) as connection:
-            return [passage(store_id, hit) for hit in reading.by_words(connection, query, limit)]
+            return passages(connection, store_id, query, limit, vector, self._floor)
 
-    def replace(self, account_id: str, store_id: str, file_id: str, filename: str, cuts: Sequence[Cut]) -> None:
-        self._change(account_id, store_id, lambda connection: writing.replace(connection, file_id, filename, cuts))
+    def replace(
+        self,
+        account_id: str,
+        store_id: str,
+        file_id: str,
+        filename: str,
+        cuts: Sequence[Cut],
+        vectors: Sequence[bytes] | None = None,
+    ) -> None:
+        self._change(
+            account_id, store_id, lambda connection: writing.replace(connection, file_id, filename, cuts, vectors)
+        )
 
     def remove(self, account_id: str, store_id: str, file_id: str) -> None:
         self._change(account_id, store_id, lambda connection: writing.remove(connection, file_id), only_if_there=True)

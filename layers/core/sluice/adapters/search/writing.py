@@ -7,20 +7,28 @@ import apsw
 from sluice.adapters.search.database import prepare, rows
 from sluice.adapters.search.terms import indexed
 from sluice.domain.passages import Cut
+from sluice.domain.vectors import signs
 
 
-def replace(connection: apsw.Connection, file_id: str, filename: str, cuts: Sequence[Cut]) -> None:
+def replace(
+    connection: apsw.Connection,
+    file_id: str,
+    filename: str,
+    cuts: Sequence[Cut],
+    vectors: Sequence[bytes] | None = None,
+) -> None:
     """The file's passages are these and no others, whatever was there."""
     prepare(connection)
     terms = [(" ".join(indexed(f"{cut.title} {_words_of(filename)}")), " ".join(indexed(cut.text))) for cut in cuts]
+    near = [(signs(vector), vector) for vector in vectors] if vectors else [(None, None)] * len(cuts)
     connection.execute("BEGIN IMMEDIATE")
     try:
         _remove(connection, file_id)
         connection.execute("INSERT INTO files VALUES (?, ?)", (file_id, filename))
         for position, (cut, (title, text)) in enumerate(zip(cuts, terms, strict=True)):
             connection.execute(
-                "INSERT INTO chunks (file_id, position, title, text) VALUES (?, ?, ?, ?)",
-                (file_id, position, cut.title, cut.text),
+                "INSERT INTO chunks (file_id, position, title, text, signs, vector) VALUES (?, ?, ?, ?, ?, ?)",
+                (file_id, position, cut.title, cut.text, *near[position]),
             )
             place = connection.last_insert_rowid()
             connection.execute("INSERT INTO words (rowid, title, text) VALUES (?, ?, ?)", (place, title, text))
