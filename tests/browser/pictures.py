@@ -1,0 +1,22 @@
+"""`python -m tests.browser.pictures`: the README's pictures from the suite's screenshots, in 96 colours, so small."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from tests.browser.tab import SCREENSHOTS
+
+FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
+COLOURS = 96
+
+
+def main() -> None:
+    for file in sorted(SCREENSHOTS.glob("readme-*.png")):
+        target = FOLDER / file.name.removeprefix("readme-")
+        with Image.open(file) as shown:
+            shown.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+        print(target.name, target.stat().st_size)
+
+
+if __name__ == "__main__":
+    main()
