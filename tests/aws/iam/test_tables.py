@@ -1,0 +1,53 @@
+"""Which calls to the tables each function makes, seen while every integration test runs, against what its role allows.
+
+Both ways: a call that is not allowed would be a 503 on AWS; an action that nothing uses is one too many.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.aws.iam.policies import allowed
+from tests.aws.iam.recorder import VARIABLE
+from tests.unit.template import ROOT
+
+SUITES = ("registration", "accounts", "usage", "admin", "web", "gateway", "files", "documents")
+SECONDS = 1500
+Use = tuple[str, str, str]
+# What happens too rarely for a test to bring it about through the function, each with the code that does it.
+NOT_SEEN: dict[Use, str] = {}
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> set[Use]:
+    record = tmp_path_factory.mktemp("iam") / "calls.json"
+    folders = [ROOT / "tests" / "integration" / name for name in SUITES]
+    words: list[str | Path] = [sys.executable, "-m", "pytest", "-q", "-p", "tests.aws.iam.recorder"]
+    done = subprocess.run(
+        [*words, *(folder for folder in folders if folder.is_dir())],
+        cwd=ROOT,
+        env={**os.environ, VARIABLE: str(record)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert record.is_file(), done.stdout[-3000:] + done.stderr[-3000:]
+    found = {(function, action, resource) for function, action, resource in json.loads(record.read_text())}
+    assert len(found) > 80, done.stdout[-3000:]
+    return found
+
+
+@pytest.mark.timeout(SECONDS + 60)
+def test_every_call_is_allowed(used: set[Use]) -> None:
+    assert sorted(used - allowed()) == []
+
+
+@pytest.mark.timeout(SECONDS + 60)
+def test_nothing_is_allowed_that_no_call_needs(used: set[Use]) -> None:
+    assert sorted(allowed() - used - set(NOT_SEEN)) == []
+    assert set(NOT_SEEN) <= allowed() - used, "seen after all, or not allowed any more"
