@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say
-LEFT_OUT = ("__pycache__",)
 
 
 def zip_folders(target: Path, folders: Iterable[tuple[Path, str]]) -> Path:
@@ -13,7 +12,7 @@ def zip_folders(target: Path, folders: Iterable[tuple[Path, str]]) -> Path:
     files: dict[str, Path] = {}
     for folder, prefix in folders:
         for path in folder.rglob("*"):
-            if path.is_file() and not set(path.parts) & set(LEFT_OUT):
+            if path.is_file():
                 files[f"{prefix}{path.relative_to(folder).as_posix()}"] = path
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, path in sorted(files.items()):

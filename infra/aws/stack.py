@@ -108,9 +108,10 @@ def _wait(cloudformation: Any, name: str) -> None:
 
 
 def _failures(cloudformation: Any, name: str) -> list[str]:
+    """In the order they came; of the stack itself too, which says what no resource does (a bad reference)."""
     events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
     return [
-        f"{event['LogicalResourceId']} ({event['ResourceType']}): {event.get('ResourceStatusReason', '')}"
+        f"{event['LogicalResourceId']} ({event['ResourceType']}): {event['ResourceStatusReason']}"
         for event in reversed(events)
-        if event["ResourceStatus"].endswith("FAILED")
+        if event.get("ResourceStatusReason") and event["ResourceStatus"].endswith(("FAILED", "ROLLBACK_IN_PROGRESS"))
     ]

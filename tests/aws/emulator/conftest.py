@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.aws.conftest import missing
-from tests.aws.emulator import adapter
-from tests.aws.emulator.deployment import Deployment
+from tests.aws.emulator.deployment import MAIL_DOMAIN, SENDER, Deployment
+from tests.aws.emulator.people import admin as new_admin
 from tests.aws.emulator.people import newcomer
 from tests.aws.emulator.server import Emulator, running
+from tests.aws.runtime.tools import why_no_adapter, why_no_python
 from tests.aws.tools.install import install
 from tests.e2e.people import Person
 from tests.integration.inference.server import Server
@@ -40,12 +41,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def deployment(build: Path, emulator: Emulator, model: Server, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
-    if not adapter.is_buildable():
-        missing("no cargo, which builds the Lambda Web Adapter that the gateway runs under")
+    why_not = why_no_python() or why_no_adapter()
+    if why_not:
+        missing(why_not)
     parameters = {
         "Architecture": "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
         "InferenceUrl": model.url,
-        "MailFrom": "Sluice <no-reply@sluice.test>",
+        "MailDomain": MAIL_DOMAIN,
+        "MailFrom": f"Sluice <{SENDER}>",
+        "GradualDeployment": "false",  # there is no CodeDeploy
     }
     made = Deployment(emulator, build, tmp_path_factory.mktemp("packages"), parameters)
     made.prepare()
@@ -56,3 +60,8 @@ def deployment(build: Path, emulator: Emulator, model: Server, tmp_path_factory:
 @pytest.fixture(scope="session")
 def ada(deployment: Deployment) -> Person:
     return newcomer(deployment)
+
+
+@pytest.fixture(scope="session")
+def admin(deployment: Deployment) -> Person:
+    return new_admin(deployment)

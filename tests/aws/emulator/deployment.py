@@ -1,8 +1,6 @@
 """Sluice, deployed to the emulator; and what a test may ask of the deployment."""
 
-import base64
 import json
-import secrets
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -12,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from infra.aws.stack import Bucket, deploy, resources
-from sluice.adapters.keys import jwk
+from tests.aws.emulator.command import sluice
 from tests.aws.emulator.packages import deployable
 from tests.aws.emulator.server import Emulator
 
 NAME = "sluice"
-SENDER = "no-reply@sluice.test"
+MAIL_DOMAIN = "sluice.test"
+SENDER = f"no-reply@{MAIL_DOMAIN}"
 MAIL_SECONDS = 60.0  # the first one meets a mailer that was never started
 
 
@@ -39,6 +36,10 @@ class Deployment:
         """Where the API's stage answers here; the address that the stack tells is the one it would have on AWS."""
         return f"{self.emulator.url}/_aws/execute-api/{self.physical['Api']}/live"
 
+    @property
+    def table_prefix(self) -> str:
+        return self.physical["AccountsTable"].removesuffix("accounts")
+
     @contextmanager
     def client(self, service: str) -> Iterator[Any]:
         client = self.emulator.client(service)
@@ -48,21 +49,8 @@ class Deployment:
             client.close()
 
     def prepare(self) -> None:
-        """What docs/deploy.md has an owner do before the first deployment: keys, and an address that SES lets send."""
-        key = Ed25519PrivateKey.generate()
-        encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-        pem = key.private_bytes(encoding, form, serialization.NoEncryption()).decode()
-        code_key = base64.b64encode(secrets.token_bytes(32)).decode()
-        with self.client("ssm") as ssm:
-            ssm.put_parameter(Name="/sluice/signing-key", Value=pem, Type="SecureString")
-            ssm.put_parameter(Name="/sluice/mailed-code-key", Value=code_key, Type="SecureString")
-            published = json.dumps({"keys": [jwk(key.public_key())]})
-            ssm.put_parameter(Name="/sluice/jwks", Value=published, Type="String")
-        self.verify_sender()
-
-    def verify_sender(self) -> None:
-        with self.client("ses") as ses:
-            ses.verify_email_identity(EmailAddress=SENDER)
+        """What docs/deploy.md has an owner do before the first deployment."""
+        sluice(self.emulator, "keys", "init", "--aws")
 
     def deploy(self, **parameters: str) -> None:
         """Create the stack, or update it to these parameters over the ones before."""

@@ -1,5 +1,6 @@
 """What is deployed to the emulator: what `sam build` made, as it is; but for the functions under the Web Adapter."""
 
+import json
 import shutil
 import stat
 from pathlib import Path
@@ -9,13 +10,13 @@ from infra.aws.archive import zip_folders
 from infra.aws.stack import Bucket
 from infra.aws.transform import Template, package, read, transform
 from tests.aws.built import LAYER
-from tests.aws.emulator.adapter import EXEC_WRAPPER, adapter
+from tests.aws.runtime.tools import adapter
 
 HERE = Path(__file__).parent
 BOOTSTRAP = HERE / "bootstrap"
+# `layer/bootstrap` of the adapter's crate: what AWS_LAMBDA_EXEC_WRAPPER names.
+EXEC_WRAPPER = '#!/bin/bash\nexec -- "${LAMBDA_TASK_ROOT}/${_HANDLER}"\n'
 CUSTOM_RUNTIME = "provided.al2023"
-# Kinds of resources it does not have, none of which an answer needs: the gradual deployments of CodeDeploy.
-NOT_THERE = ("AWS::CodeDeploy::",)
 
 
 def deployable(build: Path, scratch: Path, bucket: Bucket, parameters: dict[str, str]) -> Template:
@@ -57,7 +58,11 @@ def _environment(scratch: Path) -> Path:
 
 
 def _known(template: Template) -> Template:
-    resources = template["Resources"]
-    for name in [name for name, one in resources.items() if one["Type"].startswith(NOT_THERE)]:
-        del resources[name]
+    """Without what its CloudFormation does not know, none of which an answer needs."""
+    resources, told = template["Resources"], template["Outputs"]
+    for name in [name for name, one in resources.items() if one["Type"] == "AWS::CloudWatch::Alarm"]:
+        if "Metrics" in resources[name]["Properties"]:  # an alarm on an expression of metrics
+            del resources[name]
+    for name in [name for name, one in told.items() if "DkimDNSToken" in json.dumps(one)]:  # for the owner's DNS
+        del told[name]
     return template

@@ -2,6 +2,7 @@
 
 import re
 
+from tests.aws.emulator.command import sluice
 from tests.aws.emulator.deployment import Deployment
 from tests.e2e.people import PASSWORD, Person, log_in, new_address, post, register
 
@@ -20,6 +21,21 @@ def newcomer(deployment: Deployment) -> Person:
     answer = post(deployment.base_url, "/auth/verify-email", {"token": code_sent_to(deployment, address)})
     assert (answer.status_code, answer.json()) == (200, {"status": "verified"}), answer.text
     return with_api_token(log_in(deployment.base_url, address))
+
+
+def admin(deployment: Deployment) -> Person:
+    """Made as docs/deploy.md has it: by `sluice admin create`, with keys of the account that deploys."""
+    address, prefix = new_address(), deployment.table_prefix
+    words = ("admin", "create", address, "--password-stdin")
+    told = sluice(deployment.emulator, *words, typed=PASSWORD + "\n", SLUICE_TABLE_PREFIX=prefix)
+    assert address in told
+    return log_in(deployment.base_url, address)
+
+
+def limit(admin: Person, person: Person, **limits: int) -> None:
+    user = person.call("GET", "/account").json()["id"]
+    answer = admin.call("PUT", f"/admin/users/{user}/limits", json=limits)
+    assert answer.status_code == 200, answer.text
 
 
 def with_api_token(person: Person) -> Person:

@@ -1,19 +1,25 @@
-"""ministack's own server, with four of its gaps closed. Run by the Python of ministack's environment, not by ours."""
+"""ministack's own server, with what it lacks of AWS for this template. Run by the Python of ministack's environment."""
 
 import json
+import os
 import sys
+import threading
+import types
+import zipfile
 from email.utils import parseaddr
 from typing import Any
 
 from ministack import app
-from ministack.core import iam_actions
-from ministack.core.lambda_runtime import Worker
+from ministack.core import iam_actions, lambda_runtime
 from ministack.services import apigateway_v1, lambda_svc
 
 END_OF_PRELUDE = "\0" * 8
+LAYER = "layer_"  # how the folders begin that it unpacks layers to
 _function_of_buffered = apigateway_v1._extract_lambda_ref_from_integration_uri
 _answer_as_buffered = lambda_svc.lambda_execute_result_to_api_proxy_response
-_resource_without_senders = iam_actions.extract_resource_arn
+_resource_of_others = iam_actions.extract_resource_arn
+_context_of_others = iam_actions.request_tag_context
+_unpacking = threading.Lock()
 
 
 def _function(uri: str) -> Any:
@@ -39,19 +45,47 @@ def _resource(
     service: str, method: str, path: str, headers: Any, body: Any, parameters: Any, region: str, account: str
 ) -> str:
     """It asks whether a role may send mail as anybody (`*`); SES asks whether it may send as this identity."""
-    source = parameters.get("Source") if service == "ses" else None
-    if source:
-        address = parseaddr(source[0] if isinstance(source, list) else source)[1]
-        return f"arn:aws:ses:{region}:{account}:identity/{address}"
-    return str(_resource_without_senders(service, method, path, headers, body, parameters, region, account))
+    sender = _sender(service, parameters)
+    if sender:
+        return f"arn:aws:ses:{region}:{account}:identity/{sender}"
+    return str(_resource_of_others(service, method, path, headers, body, parameters, region, account))
+
+
+def _context(service: str, action: str, body: Any, parameters: Any) -> dict[str, Any]:
+    """Nor does it know SES's condition on the sender."""
+    sender = _sender(service, parameters)
+    return _context_of_others(service, action, body, parameters) | ({"ses:FromAddress": sender} if sender else {})
+
+
+def _sender(service: str, parameters: Any) -> str:
+    source = parameters.get("Source", "") if service == "ses" else ""
+    return parseaddr(source[0] if isinstance(source, list) else source)[1]
+
+
+class _UnpackedOnce(zipfile.ZipFile):
+    """It unpacks a layer anew for each environment, some thousand files. Lambda's are read-only, and so one will do."""
+
+    def extractall(self, path: Any = None, members: Any = None, pwd: Any = None) -> None:
+        if not os.path.basename(str(path)).startswith(LAYER):
+            return super().extractall(path, members, pwd)
+        name = f"unpacked-{hash(tuple((one.filename, one.CRC) for one in self.infolist())):x}"
+        shared = os.path.join(os.environ["TMPDIR"], name)
+        with _unpacking:
+            if not os.path.isdir(shared):
+                super().extractall(shared)
+        os.rmdir(path)
+        os.symlink(shared, path)
+        return None
 
 
 def main() -> None:
     # After each call it waits 50 ms for a first line on stderr: every answer would take that much longer.
-    Worker._drain_stderr_bounded.__defaults__ = (0.001, 0.001, 0.05)
+    lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (0.001, 0.001, 0.05)
+    lambda_runtime.zipfile = types.SimpleNamespace(**(vars(zipfile) | {"ZipFile": _UnpackedOnce}))
     apigateway_v1._extract_lambda_ref_from_integration_uri = _function
     lambda_svc.lambda_execute_result_to_api_proxy_response = _answer
     iam_actions.extract_resource_arn = _resource
+    iam_actions.request_tag_context = _context
     sys.argv = ["ministack"]
     app.main()
 

@@ -32,6 +32,12 @@ class Emulator:
     pid: int
     log: Path
 
+    @property
+    def keys(self) -> dict[str, str]:
+        """The environment in which AWS's tools, and ours, find it."""
+        region = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+        return {"AWS_ENDPOINT_URL": self.url, **region, **ROOT_KEYS}
+
     def client(self, service: str) -> Any:
         """botocore's, as whoever deploys. The caller closes it."""
         return get_session().create_client(

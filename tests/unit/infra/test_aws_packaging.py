@@ -38,12 +38,11 @@ def test_transformed_template_has_no_resource_of_sam_left() -> None:
     assert made["Resources"]["WebFunction"]["Properties"]["Code"] == {"S3Bucket": "bucket", "S3Key": "WebFunction"}
 
 
-def test_same_files_make_the_same_zip_and_caches_stay_out(tmp_path: Path) -> None:
+def test_same_files_make_the_same_zip_and_keep_their_modes(tmp_path: Path) -> None:
     code, more = tmp_path / "code", tmp_path / "more"
-    for folder in (code / "__pycache__", more):
-        folder.mkdir(parents=True)
+    for folder in (code, more):
+        folder.mkdir()
     (code / "run.sh").write_text("old")
-    (code / "__pycache__" / "app.pyc").write_text("")
     (more / "run.sh").write_text("new")
     (more / "run.sh").chmod(0o755)
     made = [zip_folders(tmp_path / name, [(code, ""), (code, "opt/"), (more, "")]) for name in ("1.zip", "2.zip")]

@@ -1,0 +1,25 @@
+"""The `sluice` command as the owner of the deployment runs it: with an account's keys in the environment."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.aws.emulator.server import Emulator
+
+SLUICE = Path(sys.executable).with_name("sluice")
+
+
+def sluice(emulator: Emulator, *words: str, typed: str = "", **variables: str) -> str:
+    """→ what it printed; fails where it fails."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SLUICE_"))}
+    done = subprocess.run(
+        [SLUICE, *words],
+        input=typed,
+        env=clean | emulator.keys | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
