@@ -16,6 +16,7 @@ CLASSES: tuple[type[BaseSettings], ...] = (
     settings.Keys,
     settings.Mailer,
     settings.Gateway,
+    settings.Documents,
     InferenceSettings,
 )
 DEFAULTS = api_md.configuration()
