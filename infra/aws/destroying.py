@@ -13,11 +13,35 @@ def what_stays(stack: str, prefix: str, path: str) -> list[str]:
     return [
         f"The stack {stack} goes: functions, API, alarms, logs. What stays, and goes on costing a little:",
         f"  {len(TABLES)} tables {prefix}…: retained by the template and protected against deletion",
+        "  the bucket of the documents: retained by the template",
         f"  the keys below {path} in the Parameter Store, free of charge",
         "  the bucket of SAM with the packages, and the repository with the model's image",
         "While the tables are there a new stack needs another TablePrefix, or imports them (docs/deploy.md).",
         f"To delete the data too: sluice destroy --delete-data {stack}",
     ]
+
+
+def documents_bucket(client: Callable[[str], Any], stack: str) -> str:
+    """Its name, which only the stack knows; empty where there is none. To be asked before the stack goes."""
+    cloudformation = client("cloudformation")
+    try:
+        told = cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId="DocumentsBucket")
+    except cloudformation.exceptions.ClientError as exc:
+        if "does not exist" in str(exc):
+            return ""
+        raise
+    return str(told["StackResourceDetail"]["PhysicalResourceId"])
+
+
+def delete_bucket(client: Callable[[str], Any], bucket: str, say: Say) -> None:
+    """With all that is in it. Errors: botocore's."""
+    s3 = client("s3")
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    for keys in ([{"Key": one["Key"]} for one in page.get("Contents", [])] for page in pages):
+        if keys:
+            s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+    s3.delete_bucket(Bucket=bucket)
+    say(f"deleted the bucket {bucket}")
 
 
 def delete_data(client: Callable[[str], Any], prefix: str, path: str, say: Say) -> None:

@@ -81,9 +81,11 @@ def _build() -> None:
 def _clients() -> Callable[[str], Any]:
     """localstack-client knows where each service answers."""
     import localstack_client.session  # type: ignore[import-untyped]
+    from botocore.config import Config
 
     session = localstack_client.session.Session(region_name=REGION)
-    return lambda name: session.client(name)
+    in_the_path = Config(s3={"addressing_style": "path"})  # a bucket is no name that this machine could look up
+    return lambda name: session.client(name, config=in_the_path)
 
 
 def deploy_to(clients: Callable[[str], Any], build: Path, scratch: Path) -> str:
@@ -106,7 +108,7 @@ def _admin(clients: Callable[[str], Any]) -> None:
     endpoint = clients("dynamodb").meta.endpoint_url
     environment = {"AWS_ENDPOINT_URL_DYNAMODB": endpoint, "AWS_DEFAULT_REGION": REGION, "AWS_REGION": REGION}
     environment |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "PATH": "/usr/bin:/bin"}
-    words = [Path(sys.executable).with_name("sluice"), "admin", "create", ADMIN, "--password-stdin"]
+    words = [str(Path(sys.executable).with_name("sluice")), "admin", "create", ADMIN, "--password-stdin"]
     done = subprocess.run(words, input=PASSWORD + "\n", text=True, env=environment, capture_output=True)
     if done.returncode:
         raise DeployError(done.stderr)

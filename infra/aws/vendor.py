@@ -24,7 +24,9 @@ handler = make_lambda_handler(create(), binary_support=True)
 
 
 def is_zipped(resource: dict[str, Any]) -> bool:
-    return resource["Type"] == "AWS::Serverless::Function" and resource["Properties"].get("PackageType") != "Image"
+    return bool(
+        resource["Type"] == "AWS::Serverless::Function" and resource["Properties"].get("PackageType") != "Image"
+    )
 
 
 def is_adapted(resource: dict[str, Any]) -> bool:

@@ -29,11 +29,14 @@ def command(stack: str, table_prefix: str, path: str, delete_data: str, yes: boo
         click.echo("\n".join(destroying.what_stays(stack, table_prefix, path)))
     if not yes:
         click.confirm("Go on?", abort=True)
+    bucket = destroying.documents_bucket(boto3.client, stack) if delete_data else ""
     status = subprocess.run(["sam", "delete", "--stack-name", stack, "--no-prompts"]).returncode
     if status:
         _end(1, f"sam delete ended with {status}; what it printed says why. The data was not touched.")
     if delete_data:
         try:
+            if bucket:
+                destroying.delete_bucket(boto3.client, bucket, lambda text: click.echo(f"sluice: {text}"))
             destroying.delete_data(boto3.client, table_prefix, path, lambda text: click.echo(f"sluice: {text}"))
         except (BotoCoreError, ClientError) as exc:
             _end(2, f"AWS: {exc}")

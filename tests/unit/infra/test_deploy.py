@@ -187,6 +187,17 @@ def test_deleting_data_takes_the_protection_off_and_leaves_others_tables_alone(c
     assert [one["Name"] for one in ssm.get_parameters_by_path(Path="/sluice")["Parameters"]] == ["/sluice/not-ours"]
 
 
+def test_the_documents_bucket_goes_with_what_is_in_it(clients: Any) -> None:
+    template = 'Resources: {DocumentsBucket: {Type: "AWS::S3::Bucket", Properties: {BucketName: sluice-documents}}}'
+    clients("cloudformation").create_stack(StackName="sluice", TemplateBody=template)
+    bucket = destroying.documents_bucket(clients, "sluice")
+    for place in range(3):
+        clients("s3").put_object(Bucket=bucket, Key=f"files/{place}", Body=b"x")
+    destroying.delete_bucket(clients, bucket, lambda _: None)
+    assert clients("s3").list_buckets()["Buckets"] == []
+    assert destroying.documents_bucket(clients, "another") == ""
+
+
 def test_samconfig_names_the_same_stack_and_no_prompt() -> None:
     import tomllib
 

@@ -1,0 +1,58 @@
+"""`infra/aws/env.json`, which `sam local` reads, against the template: it ignores names that the template lacks."""
+
+import json
+from typing import Any
+
+import pytest
+
+from infra.aws.cost.model import TEMPLATE
+from infra.aws.sam_local import DECLARED, ENV, with_endpoint
+from infra.aws.transform import read
+
+WHOLE = read(TEMPLATE)
+GLOBAL = WHOLE["Globals"]["Function"]["Environment"]["Variables"]
+FUNCTIONS: dict[str, dict[str, Any]] = {
+    name: {**GLOBAL, **one["Properties"].get("Environment", {}).get("Variables", {})}
+    for name, one in WHOLE["Resources"].items()
+    if one["Type"] == "AWS::Serverless::Function" and one["Properties"].get("PackageType") != "Image"
+}
+OVERRIDES: dict[str, dict[str, str]] = json.loads(ENV.read_text())
+# What SAM can tell without a stack.
+KNOWN = {*WHOLE["Parameters"], *(f"AWS::{name}" for name in ("Region", "AccountId", "Partition", "StackName"))}
+
+
+def refers_to_a_resource(value: Any) -> bool:
+    """Whether what it is only a stack can say."""
+    if isinstance(value, list):
+        return any(map(refers_to_a_resource, value))
+    if not isinstance(value, dict):
+        return False
+    if "Ref" in value:
+        return value["Ref"] not in KNOWN
+    return "Fn::GetAtt" in value or any(map(refers_to_a_resource, value.values()))
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_what_only_a_stack_can_say_is_said_by_the_file(name: str) -> None:
+    needed = {variable for variable, value in FUNCTIONS[name].items() if refers_to_a_resource(value)}
+    assert needed <= set(OVERRIDES.get(name, {}))
+
+
+def test_it_names_no_function_and_no_variable_that_the_template_lacks() -> None:
+    assert set(OVERRIDES) - {"Parameters"} <= set(FUNCTIONS)
+    for name, variables in OVERRIDES.items():
+        assert set(variables) <= (set(DECLARED) if name == "Parameters" else set(FUNCTIONS[name])), name
+        assert all(isinstance(value, str) for value in variables.values())
+
+
+def test_the_copy_declares_the_stores_address_for_every_function_and_changes_nothing_else() -> None:
+    source = TEMPLATE.read_text()
+    copy = with_endpoint(source)
+    added = [line.strip() for line in copy.splitlines() if line not in source.splitlines()]
+    assert added == ["AWS_ENDPOINT_URL: unset"]
+    assert copy.index("AWS_ENDPOINT_URL") < copy.index("Resources:")
+
+
+def test_a_template_without_global_variables_is_refused() -> None:
+    with pytest.raises(ValueError, match="Globals"):
+        with_endpoint("Resources:\n  A: {}\n")
