@@ -17,6 +17,7 @@ def problems() -> list[str]:
         settings.Accounts,
         settings.Mailer,
         settings.Gateway,
+        settings.Documents,
         InferenceSettings,
     )
     for kind in every:

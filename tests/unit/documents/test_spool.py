@@ -1,0 +1,168 @@
+"""The queue of a local run's uploads: at least once, oldest first, tries counted, and given up."""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.ingestion import app as function
+from infra.local import ingestion
+from infra.local.ingestion import DEAD, MAX_TRIES, Spool, step
+from sluice.adapters.blobs_folder import SPOOL, FolderBlobs
+from sluice.domain.errors import StoreUnavailable
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    blobs = FolderBlobs(tmp_path)
+    for number in range(3):
+        blobs.put(f"files/usr_a/file_{number}", b"x")
+    return tmp_path / SPOOL
+
+
+def key_of(event: dict[str, Any]) -> str:
+    (record,) = event["Records"]
+    assert record["eventSource"] == "aws:sqs"
+    return str(json.loads(record["body"])["Records"][0]["s3"]["object"]["key"])
+
+
+def test_events_come_oldest_first_and_once(folder: Path) -> None:
+    seen: list[str] = []
+    spool = Spool(folder)
+    while step(spool, lambda event, _: seen.append(key_of(event))):
+        pass
+    assert seen == [f"files/usr_a/file_{number}" for number in range(3)]
+    assert list(folder.iterdir()) == []
+
+
+def test_an_event_whose_handler_died_comes_again_after_the_next_start(folder: Path) -> None:
+    def die(_event: dict[str, Any], _context: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        step(Spool(folder), die)
+    seen: list[str] = []
+    spool = Spool(folder)
+    while step(spool, lambda event, _: seen.append(key_of(event))):
+        pass
+    assert seen == [f"files/usr_a/file_{number}" for number in range(3)]
+
+
+@pytest.mark.parametrize("answer", [{"batchItemFailures": [{"itemIdentifier": "x"}]}, None])
+def test_what_keeps_failing_is_put_aside_and_the_others_are_done(
+    folder: Path, answer: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingestion, "FIRST_BACKOFF_SECONDS", 0.0)
+    tried: list[str] = []
+
+    def handle(event: dict[str, Any], _context: object) -> object:
+        tried.append(key_of(event))
+        if not tried[-1].endswith("_1"):
+            return {"batchItemFailures": []}
+        if answer is None:
+            raise ValueError("broken")
+        return answer
+
+    spool = Spool(folder)
+    while step(spool, handle):
+        pass
+    assert tried.count("files/usr_a/file_1") == MAX_TRIES
+    assert tried.count("files/usr_a/file_0") == tried.count("files/usr_a/file_2") == 1
+    assert [path.parent.name for path in folder.rglob("*.json")] == [DEAD]
+
+
+def test_several_workers_never_have_the_same_event(folder: Path) -> None:
+    for number in range(40):
+        FolderBlobs(folder.parent).put(f"files/usr_b/file_{number}", b"x")
+    seen: list[str] = []
+    spool, lock = Spool(folder), threading.Lock()
+
+    def handle(event: dict[str, Any], _context: object) -> None:
+        with lock:
+            seen.append(key_of(event))
+
+    def work() -> None:
+        while step(spool, handle):
+            pass
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == len(set(seen)) == 43
+
+
+# --- the handler itself
+
+
+class Looked:
+    def __init__(self) -> None:
+        self.at: list[tuple[str, ...]] = []
+        self.away = False
+
+    def uploaded(self, *names: str) -> None:
+        self._look(names)
+
+    changed = uploaded
+
+    def _look(self, names: tuple[str, ...]) -> None:
+        if self.away:
+            raise StoreUnavailable()
+        self.at.append(names)
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> Looked:
+    made = Looked()
+    monkeypatch.setattr(function, "_ingestion", lambda: made)
+    return made
+
+
+def sqs(*bodies: str) -> dict[str, Any]:
+    return {"Records": [{"messageId": f"m{number}", "body": body} for number, body in enumerate(bodies)]}
+
+
+def s3(*keys: str) -> str:
+    return json.dumps({"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": key}}} for key in keys]})
+
+
+def test_each_kind_of_event_looks_where_its_key_says(looked: Looked) -> None:
+    answer = function.handler(
+        sqs(s3("files/usr_a/file_1"), s3("changes/usr_a/vs_1/file_1", "changes/usr_a/vs_1/_")), None
+    )
+    assert answer == {"batchItemFailures": []}
+    assert looked.at == [("usr_a", "file_1"), ("usr_a", "vs_1", "file_1"), ("usr_a", "vs_1", "_")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "null",
+        "[]",
+        "7",
+        "{}",
+        '{"Event": "s3:TestEvent"}',
+        '{"Records": [{}]}',
+        '{"Records": 3}',
+        s3("other/x"),
+        s3("files"),
+    ],
+)
+def test_what_makes_no_sense_is_not_delivered_again(looked: Looked, body: str) -> None:
+    assert function.handler(sqs(body), None) == {"batchItemFailures": []}
+    assert looked.at == []
+
+
+def test_only_what_failed_is_delivered_again(looked: Looked) -> None:
+    looked.away = True
+    answer = function.handler(sqs(s3("files/usr_a/file_1"), s3("other/x")), None)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+
+
+def test_a_key_is_decoded_as_s3_writes_it(looked: Looked) -> None:
+    function.handler(sqs(s3("files/usr%5Fa/file_1")), None)
+    assert looked.at == [("usr_a", "file_1")]
