@@ -111,6 +111,7 @@ def test_an_answer_is_made_again_and_a_message_changed(chat: Tab, model: Model) 
     chat.page.click("text=Answer again")
     answered(chat, "Still Paris.")
     assert said(chat) == [("you", "Capital of France?"), ("model", "Still Paris.")]
+    assert chat.page.evaluate("() => document.activeElement.id") == "content"  # the button pressed is no more
     send(chat, "And of Spain?")
     chat.page.locator("#turns > li").nth(3).locator("form.again").wait_for()
     model.says("Rome.")
@@ -188,6 +189,7 @@ def test_the_real_limit_is_said_too(chat: Tab, model: Model, stage: Stage) -> No
 
 
 def test_a_session_that_ended_leads_to_the_login_and_keeps_the_words(chat: Tab) -> None:
+    chat.page.locator("#field-model option", has_text="demo").last.wait_for(state="attached")  # nothing is on its way
     chat.page.context.clear_cookies()
     send(chat, "Capital of France?")
     chat.page.locator("#trouble a", has_text="Log in again").wait_for()
@@ -223,7 +225,7 @@ def test_settings_by_their_form_and_the_models_from_the_server(chat: Tab, model:
     chat.fill(title="Facts", system="Be brief.", temperature="0.5", max_tokens="9")
     chat.page.select_option("#field-model", "demo")
     chat.press("Save")
-    assert chat.heading == "Facts"
+    assert chat.heading == "Facts" and chat.page.evaluate("() => window.scrollY") == 0  # where it says "Saved."
     send(chat, "Capital of France?")
     settled(chat)
     asked = model.asked[-1]

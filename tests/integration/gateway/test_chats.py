@@ -6,7 +6,7 @@ import pytest
 
 from sluice.domain.errors import ModelUnavailable
 from tests.fakes.upstream import chunk
-from tests.integration.gateway.conftest import Person
+from tests.integration.gateway.conftest import ANSWER, Person
 
 
 def begin(person: Person, **body: Any) -> str:
@@ -118,3 +118,60 @@ def test_api_tokens_open_no_chats_and_bad_bodies_are_refused(person: Person) -> 
     for body in ({}, {"content": ""}, {"content": 5}, {"content": "x", "temperature": 9}):
         answer = person.call("POST", f"/chats/{chat}/messages", json=body)
         assert (answer.status_code, answer.json["code"]) == (422, "validation_error")  # type: ignore[index]
+
+
+def test_a_message_is_named_at_once_and_a_refused_one_leaves_the_chat_whole(person: Person) -> None:
+    chat = begin(person)
+    first = say(person, chat, "first").headers["x-sluice-message-id"]
+    assert messages(person, chat)[0]["id"] == first
+    before = messages(person, chat)
+    person.script(ModelUnavailable())
+    for more in ({}, {"replaces": first}):
+        assert say(person, chat, "second", **more).status_code == 503
+        assert messages(person, chat) == before
+    assert person.grant().leases == {}
+
+
+def test_a_chat_says_what_its_messages_are_asked_with_and_a_message_may_say_otherwise(person: Person) -> None:
+    chat = begin(person, temperature=0.25, max_tokens=9)
+    assert person.call("GET", f"/chats/{chat}").json["temperature"] == 0.25  # type: ignore[index]
+    say(person, chat, "one")
+    say(person, chat, "two", temperature=0, max_tokens=3)
+    person.call("PATCH", f"/chats/{chat}", json={"temperature": None, "max_tokens": None})
+    say(person, chat, "three")
+    asked = [(call.body.get("temperature"), call.body["max_tokens"]) for call in person.upstream.calls]
+    assert asked == [(0.25, 9), (0, 3), (None, 512)]
+    for body in ({"temperature": 2.1}, {"temperature": True}, {"max_tokens": 0}, {"max_tokens": "9"}):
+        assert person.call("PATCH", f"/chats/{chat}", json=body).status_code == 422
+
+
+def test_a_chat_deleted_before_its_answer_begins_is_charged_and_not_found(person: Person) -> None:
+    chat = begin(person)
+    person.script(lambda: person.call("DELETE", f"/chats/{chat}"), chunk("Pa"), chunk(None, "stop"))  # type: ignore[arg-type, return-value]
+    assert say(person, chat, "Capital of France?").status_code == 404
+    assert person.grant().leases == {} and len(person.log()) == 1
+    assert stored_messages(person, chat) == []
+
+
+def test_a_chat_deleted_while_its_answer_comes_keeps_nothing(person: Person) -> None:
+    chat = begin(person)
+    person.script(chunk("Pa"), lambda: person.call("DELETE", f"/chats/{chat}"), *ANSWER[1:])  # type: ignore[arg-type, return-value]
+    assert say(person, chat, "Capital of France?").data.endswith(b"data: [DONE]\n\n")
+    assert person.grant().leases == {} and person.log()[0]["status"] == 200
+    assert stored_messages(person, chat) == []
+
+
+def stored_messages(person: Person, chat: str) -> list[Any]:
+    from sluice import wiring
+
+    return wiring.chat_store().messages(person.account_id, chat)
+
+
+def test_two_messages_at_once_are_both_kept(person: Person) -> None:
+    """From two windows: the second is sent while the first is being answered."""
+    chat = begin(person)
+    first = person.call("POST", f"/chats/{chat}/messages", json={"content": "first"})
+    say(person, chat, "second")
+    first.get_data()
+    contents = [message["content"] for message in messages(person, chat)]
+    assert sorted(contents) == ["Paris", "Paris", "first", "second"] and person.grant().leases == {}

@@ -4,7 +4,6 @@
 (() => {
   const composer = document.getElementById("newest");
   const box = document.getElementById("content");
-  const sendButton = document.getElementById("send");
   const stopButton = document.getElementById("stop");
   const state = document.getElementById("state");
   const trouble = document.getElementById("trouble");
@@ -17,7 +16,7 @@
   document.querySelector(".with-script").hidden = !hasKeys;
   if (window.matchMedia("(max-width: 60rem)").matches) document.getElementById("chats").open = false;
   formatAll();
-  atEnd(true);
+  if (!document.querySelector(".note, .problems")) atEnd(true); // those stand at the top
 
   document.addEventListener("submit", (event) => {
     if (!event.target.matches("form.ask")) return;
@@ -25,7 +24,7 @@
     if (running || Date.now() < restUntil) return;
     const form = new FormData(event.target);
     const replaces = form.get("replaces") || null;
-    const content = form.get("content") ?? wordsOf(replaces);
+    const content = (form.get("content") ?? wordsOf(replaces)).replaceAll("\r\n", "\n");
     if (content.trim()) ask(content, replaces, event.target === composer);
   });
   stopButton.addEventListener("click", () => running?.abort());
@@ -168,6 +167,7 @@
       document.title = page.title;
       document.getElementById("nothing-yet")?.remove();
       formatAll();
+      keepFocus();
       if (follow) atEnd(true);
       return true;
     } catch {
@@ -224,19 +224,29 @@
 
   function restFor(seconds) {
     restUntil = Date.now() + seconds * 1000;
-    sendButton.disabled = true;
+    disable(true);
     setTimeout(() => {
       restUntil = 0;
-      sendButton.disabled = Boolean(running);
-      if (!running) tell("You can send again now.");
+      if (running) return;
+      disable(false);
+      tell("You can send again now.");
     }, seconds * 1000);
   }
 
+  function disable(isResting) {
+    for (const button of document.querySelectorAll("form.ask button:not(#stop)")) button.disabled = isResting;
+  }
+
+  // What had the focus may have been replaced. On a phone the box would bring up the keyboard: there it is left alone.
+  function keepFocus() {
+    if (hasKeys && document.activeElement === document.body) box.focus({ preventScroll: true });
+  }
+
   function rest(isRunning) {
-    for (const button of document.querySelectorAll("form.ask button:not(#stop)")) button.disabled = isRunning;
+    disable(isRunning);
     stopButton.hidden = !isRunning;
     turns().classList.toggle("running", isRunning);
-    if (!isRunning && document.activeElement === document.body) box.focus();
+    if (!isRunning) keepFocus();
   }
 
   const tell = (words) => {
@@ -259,7 +269,8 @@
   // What a message that is sent anew takes the place of.
   function dropFrom(messageId) {
     const all = [...turns().children];
-    const dropped = all.slice(all.indexOf(turnOf(messageId)));
+    const first = all.indexOf(turnOf(messageId));
+    const dropped = first < 0 ? [] : all.slice(first);
     dropped.forEach((turn) => (turn.hidden = true));
     return dropped;
   }
