@@ -143,6 +143,17 @@ def test_an_unanswerable_question_gets_the_fixed_sentence_and_costs_nothing(pers
     assert sum(entry["total_tokens"] == 0 for entry in newest) == len(fixed) >= 26
 
 
+def test_the_demo_model_answers_from_a_document_what_it_cannot_know(person: Person) -> None:
+    client = person.openai
+    store = client.vector_stores.create(name="people")
+    client.vector_stores.files.upload_and_poll(
+        vector_store_id=store.id, file=named("Mia lives in Rome. Tom likes tea.", "people.txt"), poll_interval_ms=100
+    )
+    done = ask(person, "Where does Mia live?", store.id, temperature=0)
+    assert done.choices[0].message.content == "Mia lives in Rome."
+    assert [cited["filename"] for cited in done.model_extra["citations"]] == ["people.txt"]
+
+
 def test_a_streamed_answer_ends_with_its_citations(person: Person, library: str) -> None:
     one = questions(answerable=True)[0]
     chunks = list(ask(person, one["question"], library, stream=True, max_tokens=16))
