@@ -9,7 +9,7 @@ COMMANDS = {
     "doctor": "say in plain words what is wrong with this machine or its configuration",
     "demo": "walk through the whole path against the running system",
     "admin": "make the first admin",
-    "users": "look at accounts, suspend and restore them, change their limits",
+    "users": "look at accounts, suspend and restore them, change their limits and roles",
     "tokens": "look at the API tokens of an account",
     "docs": "put a folder of documents into an account's vector store",
     "usage": "what was used, by one account or by all",

@@ -1,6 +1,6 @@
-"""`sluice users list|show|suspend|restore|limits`: the admin's calls, for whoever has the machine."""
+"""`sluice users list|show|suspend|restore|limits|role`: the admin's calls, for whoever has the machine."""
 
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -10,7 +10,7 @@ MAX_LIMIT = 10**12
 PAGE = 100
 
 
-@click.group("users", help="Look at accounts, suspend and restore them, change their limits.")
+@click.group("users", help="Look at accounts, suspend and restore them, change their limits and roles.")
 def command() -> None:
     pass
 
@@ -89,6 +89,18 @@ def limits(user: str, as_json: bool, **wanted: int | None) -> None:
         account = account_of(user)
         if given:
             administration().set_limits(account.account_id, given, now_ms())
+        _show(account.account_id, as_json)
+
+
+@command.command("role")
+@click.argument("user")
+@click.argument("role", type=click.Choice(["user", "admin"]))
+@as_json
+def role(user: str, role: Literal["user", "admin"], as_json: bool) -> None:
+    """Make USER an admin, or an admin a user again, in force with the next request."""
+    with store():
+        account = account_of(user)
+        administration().set_role(account.account_id, role, now_ms())
         _show(account.account_id, as_json)
 
 

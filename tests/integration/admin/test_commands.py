@@ -98,6 +98,21 @@ def test_limits_are_changed_one_by_one(town: Town) -> None:
     assert sluice("users", "limits", person.email, "--tpm", "-1").exit_code == 2
 
 
+def test_a_role_is_given_and_taken_and_both_are_in_the_audit_log(town: Town) -> None:
+    from sluice import wiring
+
+    person = town.newcomer()
+    assert said("users", "role", person.email, "admin")["role"] == "admin"
+    assert person.call("GET", "/admin/users").status_code == 200
+    assert said("users", "role", person.account_id, "user")["role"] == "user"
+    assert person.call("GET", "/admin/users").status_code == 403
+    roles = [dict(one.after)["role"] for one in wiring.audit_log().naming(person.account_id) if "role" in one.after]
+    assert roles == ["admin", "user"]
+    pending = town.world.account(status="pending")
+    assert sluice("users", "role", pending.email, "admin").exit_code == 1
+    assert sluice("users", "role", person.email, "owner").exit_code == 2
+
+
 def test_tokens_are_listed_without_the_tokens_themselves(town: Town) -> None:
     person = town.newcomer()
     (row,) = said("tokens", "list", person.email)["data"]
