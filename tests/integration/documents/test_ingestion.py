@@ -2,10 +2,12 @@
 
 import random
 import threading
+import time
 from contextlib import suppress
 
 import pytest
 
+from sluice.domain.documents import File
 from sluice.domain.errors import NotFound
 from sluice.domain.passages import Block
 from sluice.services.ingest import MOST_TRIES, STUCK_MS
@@ -193,6 +195,25 @@ def test_a_file_is_parsed_once_for_all_its_stores(place: Place) -> None:
     counted.settle()
     assert len(read) == 1
     assert all(counted.find(store, "lighthouse") for store in stores)
+
+
+def test_the_two_events_of_an_upload_at_once_parse_it_once(place: Place) -> None:
+    read: list[str] = []
+
+    def reading(file: File, body: bytes) -> list[Block]:
+        read.append(file.file_id)
+        time.sleep(0.3)
+        return [Block(0, body.decode())]
+
+    counted = places.make(place.data_dir, place.rows._rows.table.removesuffix("documents"), reading)
+    store = counted.store()
+    files = [counted.put(store, f"{number}.md", TEXT) for number in range(2)]
+    threads = [threading.Thread(target=counted.settle) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(read) == sorted(file.file_id for file in files)
 
 
 def test_another_accounts_store_is_no_place_to_search_or_attach(place: Place) -> None:

@@ -10,8 +10,10 @@ Whatever ends half-way comes again; what was lost, the sweep finds by the index 
 
 import json
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from weakref import WeakValueDictionary
 
 from sluice.domain import document_keys as keys
 from sluice.domain.documents import Attachment, File, Unreadable
@@ -29,6 +31,15 @@ MOST_TRIES = 4
 SWEPT_AT_ONCE = 100
 NOT_PROCESSED = "The file could not be processed."
 NO_CONTENT = "The upload of this file broke off: it has no content."
+
+
+class _Lock:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+_any = threading.Lock()
+_reading: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
 
 
 @dataclass(frozen=True)
@@ -134,7 +145,16 @@ class Ingestion:
         return done
 
     def _blocks(self, file: File) -> Sequence[Block]:
-        """Read once and kept: a file that is put into a second store is not parsed again. Errors: Unreadable."""
+        """Read once and kept: a file that is put into a second store is not parsed again. Errors: Unreadable.
+
+        The events of an upload and of its attachment come together: one thread reads, the other waits for it.
+        """
+        with _any:
+            held = _reading.setdefault(file.file_id, _Lock())  # while anyone holds it
+        with held.lock:
+            return self._read_once(file)
+
+    def _read_once(self, file: File) -> Sequence[Block]:
         kept = self.blobs.get(keys.text_key(file.account_id, file.file_id))
         if kept is not None:
             return [Block(**one) for one in json.loads(kept)]
