@@ -12,7 +12,7 @@ from sluice.domain.usage import Amounts, Bucket
 from tests.browser.conftest import NewTab
 from tests.browser.stage import Stage, opened
 from tests.browser.tab import Tab
-from tests.integration.usage.world import now_ms
+from tests.integration.usage.world import HOUR_MS, now_ms
 
 DRAWN = """() => [...document.querySelectorAll(".plots figure")].map((it) => ({
   title: it.querySelector("figcaption").textContent, days: it.uplot.data[0], tops: it.uplot.data.slice(1),
@@ -86,6 +86,19 @@ def test_the_plots_tell_models_apart_and_a_hostile_name_is_a_name(busy: tuple[Ta
     assert plots["Requests a day"]["drawn"] == wanted and EVIL in wanted
     assert tab.page.locator("main img").count() == 0
     assert EVIL in tab.page.locator(".u-legend").first.inner_text()
+
+
+def test_today_is_plotted_by_the_hour(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:
+    tab, truth = busy
+    tab.go("/my/usage")
+    tab.press("Today")
+    tab.page.locator(".plots canvas").nth(3).wait_for()
+    plots = {one["title"]: one for one in tab.page.evaluate(DRAWN)}
+    by_hour = plots["Requests an hour"]["drawn"]["requests"]
+    today = day_of(now_ms())
+    assert sum(by_hour) == sum(one.requests for bucket, one in truth.items() if bucket.day == today)
+    assert len(by_hour) == 1 + (now_ms() % DAY_MS) // HOUR_MS
+    tab.check("usage-today")
 
 
 def test_the_limits_are_looked_at_again_when_the_window_is(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:

@@ -7,10 +7,10 @@ import re
 import pytest
 
 from sluice.domain.accounts import Account
-from sluice.domain.periods import day_of
+from sluice.domain.periods import day_of, rfc3339
 from sluice.domain.spans import DAY_MS
-from sluice.domain.usage import Amounts, by_day
-from tests.integration.usage.world import UsageWorld, now_ms
+from sluice.domain.usage import Amounts, amounts_of, by_day
+from tests.integration.usage.world import HOUR_MS, UsageWorld, now_ms
 from tests.integration.web.browser import Browser, Page
 
 
@@ -114,9 +114,9 @@ def test_anothers_requests_are_nowhere(world: UsageWorld, member: Browser, stran
 
 def plotted(page: Page) -> dict[tuple[str, str], Amounts]:
     """The cells that the plots are drawn from."""
-    rows = [has for tag, has in page.tags if tag == "tr" and "data-day" in has]
+    rows = [has for tag, has in page.tags if tag == "tr" and "data-at" in has]
     names = ("requests", "prompt", "completion", "cost", "time")
-    return {(row["data-day"], row["data-key"]): Amounts(*(int(row["data-" + name]) for name in names)) for row in rows}
+    return {(row["data-at"], row["data-key"]): Amounts(*(int(row["data-" + name]) for name in names)) for row in rows}
 
 
 def test_what_the_plots_are_drawn_from_is_the_ledger(world: UsageWorld, member: Browser, ann: Account) -> None:
@@ -127,12 +127,30 @@ def test_what_the_plots_are_drawn_from_is_the_ledger(world: UsageWorld, member: 
                 world.record(ann.account_id, at_ms=now - day * DAY_MS - place, model=model)
     world.record(at_ms=now)  # somebody else's
     last_week = member.get("/my/usage").links
-    path = next(link for link in last_week if "from=" in link and "/log" not in link)
+    path = next(link for link in last_week if f"from={day_of(now - 6 * DAY_MS)}" in link)
     truth = world.truth(ann.account_id)
     assert plotted(member.get(path)) == by_day(truth, "")
     by_model = member.get(path + "&split=model")
     assert plotted(by_model) == by_day(truth, "model") and len(plotted(by_model)) == 6
     assert "img" not in [tag for tag, _ in by_model.tags]
+
+
+def test_a_day_or_two_are_shown_by_the_hour(world: UsageWorld, member: Browser, ann: Account) -> None:
+    now = now_ms()
+    records = [
+        world.record(ann.account_id, at_ms=now - hours * HOUR_MS, model=model)
+        for hours in range(24)
+        for model in ("demo", "other")
+    ]
+    wanted: dict[tuple[str, str], Amounts] = {}
+    for record in records:
+        moment = rfc3339(record.created_ms)[:14] + "00Z"
+        for key in ((moment, ""), (moment, record.model)):
+            wanted[key] = wanted.get(key, Amounts()) + amounts_of(record)
+    path = f"/my/usage?from={day_of(now - DAY_MS)}"
+    together, apart = plotted(member.get(path)), plotted(member.get(path + "&split=model"))
+    assert together == {key: amounts for key, amounts in wanted.items() if not key[1]} and len(together) == 24
+    assert apart == {key: amounts for key, amounts in wanted.items() if key[1]}
 
 
 def test_how_long_requests_took(world: UsageWorld, member: Browser, ann: Account) -> None:

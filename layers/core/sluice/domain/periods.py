@@ -20,6 +20,11 @@ def day_of(now_ms: int) -> str:
     return datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%d")
 
 
+def hour_of(now_ms: int) -> str:
+    """`2026-11-20T12:00Z`"""
+    return datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%dT%H:00Z")
+
+
 def rfc3339(now_ms: int) -> str:
     """`2026-11-20T12:00:00Z`, the account API's form of a time."""
     return datetime.fromtimestamp(now_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -6,10 +6,11 @@ from typing import Literal, TypeVar
 
 from sluice.domain.ids import request_time_ms
 from sluice.domain.ledger import LedgerRecord
-from sluice.domain.periods import day_of
+from sluice.domain.periods import day_of, hour_of
 
 Group = Literal["day", "model", "token"]
 Key = TypeVar("Key")
+_KEYS = {"model": "model", "token": "token_id"}
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,24 @@ def grouped(sums: Mapping[Bucket, Amounts], group: Group) -> dict[str, Amounts]:
     return {name: found[name] for name in sorted(found) if found[name] != NOTHING}
 
 
-def by_day(sums: Mapping[Bucket, Amounts], split: Literal["", "model", "token"]) -> dict[tuple[str, str], Amounts]:
+Split = Literal["", "model", "token"]
+
+
+def by_hour(records: Iterable[LedgerRecord], split: Split) -> dict[tuple[str, str], Amounts]:
+    """As `by_day`, from the ledger's own records: roll-ups know no hours."""
+
+    def key(record: LedgerRecord) -> tuple[str, str]:
+        return hour_of(request_time_ms(record.request_id)), "" if not split else getattr(
+            bucket_of(record), _KEYS[split]
+        )
+
+    found = add_up((key(record), amounts_of(record)) for record in records)
+    return {name: found[name] for name in sorted(found)}
+
+
+def by_day(sums: Mapping[Bucket, Amounts], split: Split) -> dict[tuple[str, str], Amounts]:
     """By day, and within a day by model or API token; with no split the second key is empty. In order."""
-    attribute = {"": "", "model": "model", "token": "token_id"}[split]
-    keys = ((bucket.day, str(getattr(bucket, attribute)) if attribute else "") for bucket in sums)
+    keys = ((bucket.day, str(getattr(bucket, _KEYS[split])) if split else "") for bucket in sums)
     found = add_up(zip(keys, sums.values(), strict=True))
     return {name: found[name] for name in sorted(found) if found[name] != NOTHING}
 

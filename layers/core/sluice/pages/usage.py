@@ -1,7 +1,7 @@
 """What was used, by day, model and API token, and what is left of each limit and when it is back."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from flask import Response, request
 from pydantic import BaseModel, Field
@@ -10,9 +10,9 @@ from sluice import wiring
 from sluice.domain import buckets, errors
 from sluice.domain.admission import Grant
 from sluice.domain.latency import Latency, latency
-from sluice.domain.periods import day_of, period_ends_ms
+from sluice.domain.periods import day_of, hour_of, period_ends_ms
 from sluice.domain.spans import DAY_MS, Span, parse_span
-from sluice.domain.usage import Amounts, by_day, grouped, total
+from sluice.domain.usage import Amounts, Bucket, Split, by_day, by_hour, grouped, total
 from sluice.http import calls
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
@@ -26,7 +26,8 @@ from sluice.services.usage import usage_by_bucket
 blueprint = pages("usage")
 SCRIPTS = ("htmx.js", "uplot.js", "plots.js")
 PLAYGROUND = "playground"
-PRESET_DAYS = (7, 30, 90)
+PRESETS = {1: "Today", 7: "Last 7 days", 30: "Last 30 days", 90: "Last 90 days"}
+HOURLY_DAYS = 2  # so few are shown by the hour
 MOST_DAYS = 400  # drawn and listed one by one
 TIMED_REQUESTS = 500  # the newest, whose times are looked at one by one
 
@@ -34,7 +35,7 @@ TIMED_REQUESTS = 500  # the newest, whose times are looked at one by one
 class UsageQuery(BaseModel):
     from_: str = Field("", alias="from", max_length=64)
     to: str = Field("", max_length=64)
-    split: Literal["", "model", "token"] = ""
+    split: Split = ""
 
 
 @dataclass(frozen=True)
@@ -51,19 +52,22 @@ class LimitLeft:
 @members
 def usage(caller: Caller) -> Response:
     now, form, status = now_ms(), forms.Form(request.args.to_dict()), 200
-    asked, span, sums = UsageQuery.model_validate({}), Span(now, now), {}
+    asked, span, sums, rows = UsageQuery.model_validate({}), Span(now, now), {}, {}
     try:
         asked = validated(UsageQuery, request.args.to_dict())
         span = chosen_span(asked, now)
         sums = usage_by_bucket(wiring.ledger_reader(), wiring.rollup_store(), caller.account_id, span, now)
+        rows = _over_time(caller, span, sums, asked.split)
     except errors.ValidationFailed as exc:
         form, status = form.with_problems(exc.problems), 422
     names = names_of(caller)
     keys = names if asked.split == "token" else {}
+    moment_of = hour_of if _is_hourly(span) else day_of
     shown: dict[str, Any] = {
-        "days": [(day, keys.get(key, key), amounts) for (day, key), amounts in by_day(sums, asked.split).items()],
-        "first_day": day_of(span.from_ms),
-        "last_day": day_of(max(span.from_ms, min(span.to_ms, now) - 1)),
+        "rows": [(moment, keys.get(key, key), amounts) for (moment, key), amounts in rows.items()],
+        "first": moment_of(span.from_ms),
+        "last": moment_of(max(span.from_ms, min(span.to_ms, now + 1) - 1)),
+        "step": "hour" if _is_hourly(span) else "day",
         "split": {"": "", "model": "model", "token": "API token"}[asked.split],
         "tables": [
             ("By model", "Model", _rows(grouped(sums, "model"), {})),
@@ -71,7 +75,7 @@ def usage(caller: Caller) -> Response:
         ],
         "total": total(sums),
         "latency": _latency(caller, span),
-        "presets": {days: day_of(now - (days - 1) * DAY_MS) for days in PRESET_DAYS},
+        "presets": {name: day_of(now - (days - 1) * DAY_MS) for days, name in PRESETS.items()},
     }
     return page("usage.html", status, scripts=SCRIPTS, form=form, limits=_limits(caller, now), **shown)
 
@@ -83,6 +87,19 @@ def chosen_span(asked: UsageQuery, now: int) -> Span:
         message = f"These are more than {MOST_DAYS} days. Choose a later first day."
         raise errors.ValidationFailed((errors.FieldProblem("from", message),))
     return span
+
+
+def _is_hourly(span: Span) -> bool:
+    return span.to_ms - span.from_ms <= HOURLY_DAYS * DAY_MS
+
+
+def _over_time(caller: Caller, span: Span, sums: dict[Bucket, Amounts], split: Split) -> dict[tuple[str, str], Amounts]:
+    """Errors: ValidationFailed where so few days hold more records than can be added up while someone waits."""
+    return (
+        by_hour(wiring.ledger_reader().between(caller.account_id, span), split)
+        if _is_hourly(span)
+        else by_day(sums, split)
+    )
 
 
 def _latency(caller: Caller, span: Span) -> Latency:

@@ -1,7 +1,8 @@
 "use strict";
-// Plots of a table by day: each number drawn is one of its cells, or the sum of those that share a day.
+// Plots of a table by day or hour: each number drawn is one of its cells, or the sum of those that share a moment.
 (() => {
-  const DAY_S = 86400;
+  const STEPS_S = { day: 86400, hour: 3600 };
+  const AXIS_STEPS = { day: [1, 2, 7, 14, 28, 91, 182, 365], hour: [1, 2, 3, 6, 12, 24] };
   const SHOWN = 5; // keys with a colour of their own; the others together are one more
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const number = new Intl.NumberFormat("en");
@@ -34,16 +35,17 @@
     plot(place, facts, "Mean time of a request", time, each((of) => (of.requests ? of.time / of.requests : null)).map((one) => (isSplit ? one : { ...one, label: "time" })), false);
   }
 
-  // Days without a row are days without a request.
+  // Days (hours) without a row are such without a request.
   function read(table) {
-    const seconds = (day) => Date.parse(day + "T00:00:00Z") / 1000;
-    const days = [];
-    for (let at = seconds(table.dataset.first); at <= seconds(table.dataset.last); at += DAY_S) days.push(at);
-    const sums = new Map(); // key → day → amounts
+    const seconds = (moment) => Date.parse(moment) / 1000; // a date alone is midnight UTC
+    const step = table.dataset.step;
+    const moments = [];
+    for (let at = seconds(table.dataset.first); at <= seconds(table.dataset.last); at += STEPS_S[step]) moments.push(at);
+    const sums = new Map(); // key → moment → amounts
     for (const row of table.querySelectorAll("tbody tr")) {
-      const { day, key, ...amounts } = row.dataset;
-      const byDay = sums.get(key) ?? sums.set(key, new Map()).get(key);
-      byDay.set(seconds(day), Object.fromEntries(Object.entries(amounts).map(([name, text]) => [name, Number(text)])));
+      const { at, key, ...amounts } = row.dataset;
+      const byMoment = sums.get(key) ?? sums.set(key, new Map()).get(key);
+      byMoment.set(seconds(at), Object.fromEntries(Object.entries(amounts).map(([name, text]) => [name, Number(text)])));
     }
     const size = (key) => [...sums.get(key).values()].reduce((sum, of) => sum + of.requests, 0);
     const ordered = [...sums.keys()].sort((one, other) => size(other) - size(one));
@@ -52,15 +54,15 @@
     if (others.length) sums.set("others", added(others.map((key) => sums.get(key))));
     const keys = others.length ? [...ordered, "others"] : ordered;
     const nothing = { requests: 0, prompt: 0, completion: 0, cost: 0, time: 0 };
-    return { days, keys, series: (key, value) => days.map((day) => value(sums.get(key)?.get(day) ?? nothing)) };
+    return { step, moments, keys, series: (key, value) => moments.map((at) => value(sums.get(key)?.get(at) ?? nothing)) };
   }
 
   function added(maps) {
     const sum = new Map();
     for (const map of maps) {
-      for (const [day, of] of map) {
-        const had = sum.get(day) ?? {};
-        sum.set(day, Object.fromEntries(Object.keys(of).map((name) => [name, (had[name] ?? 0) + of[name]])));
+      for (const [at, of] of map) {
+        const had = sum.get(at) ?? {};
+        sum.set(at, Object.fromEntries(Object.keys(of).map((name) => [name, (had[name] ?? 0) + of[name]])));
       }
     }
     return sum;
@@ -69,13 +71,13 @@
   function plot(place, facts, title, words, series, isStacked) {
     const figure = document.createElement("figure");
     const caption = figure.appendChild(Object.assign(document.createElement("figcaption"), { textContent: title }));
-    caption.append(Object.assign(document.createElement("span"), { textContent: " a day" }));
+    caption.append(Object.assign(document.createElement("span"), { textContent: facts.step === "day" ? " a day" : " an hour" }));
     if (!isStacked) caption.lastChild.remove();
     const canvas = figure.appendChild(document.createElement("div"));
     place.append(figure);
     const most = Math.max(0, ...series.flatMap((one) => one.values));
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `${title} by day, at most ${words(most)}. The table below has the numbers.`);
+    canvas.setAttribute("aria-label", `${title} by ${facts.step}, at most ${words(most)}. The table below has the numbers.`);
     const tops = isStacked ? stacked(series) : series.map((one) => one.values);
     const own = (place) => (u, value, at, index) => {
       const raw = index == null ? null : series[place].values[index];
@@ -86,6 +88,9 @@
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
     const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
+    const stepS = STEPS_S[facts.step];
+    const iso = (at) => new Date(at * 1000).toISOString();
+    const inShort = facts.step === "day" ? (at) => iso(at).slice(5, 10) : (at) => iso(at).slice(11, 16);
     const options = {
       width: canvas.clientWidth,
       height: 200,
@@ -93,15 +98,15 @@
       cursor: { y: false, drag: { x: false, y: false } },
       legend: { live: true },
       scales: {
-        x: { time: true, range: () => [facts.days[0] - DAY_S / 2, facts.days.at(-1) + DAY_S / 2] },
+        x: { time: true, range: () => [facts.moments[0] - stepS / 2, facts.moments.at(-1) + stepS / 2] },
         y: { range: (u, least, most) => [0, most > 0 ? most * 1.08 : 1] },
       },
       axes: [
-        { ...axis, incrs: [1, 2, 7, 14, 28, 91, 182, 365].map((days) => days * DAY_S), values: (u, at) => at.map((one) => new Date(one * 1000).toISOString().slice(5, 10)) },
+        { ...axis, incrs: AXIS_STEPS[facts.step].map((count) => count * stepS), values: (u, at) => at.map(inShort) },
         { ...axis, size: 72, values: (u, at) => at.map(words === money ? roundMoney : words), incrs: words === whole ? [1, 2, 5].flatMap((n) => [...Array(12).keys()].map((p) => n * 10 ** p)).sort((a, b) => a - b) : undefined },
       ],
       series: [
-        { label: "Day", value: (u, at) => (at == null ? "–" : new Date(at * 1000).toISOString().slice(0, 10)) },
+        { label: facts.step === "day" ? "Day" : "Hour", value: (u, at) => (at == null ? "–" : iso(at).slice(0, facts.step === "day" ? 10 : 16).replace("T", " ")) },
         ...order.map((at) => ({
           label: series[at].label,
           value: own(at),
@@ -113,7 +118,7 @@
         })),
       ],
     };
-    figure.uplot = new uPlot(options, [facts.days, ...order.map((at) => tops[at])], canvas);
+    figure.uplot = new uPlot(options, [facts.moments, ...order.map((at) => tops[at])], canvas);
     figure.drawn = series; // what a test holds to the ledger
     new ResizeObserver(() => figure.uplot.setSize({ width: canvas.clientWidth, height: 200 })).observe(canvas);
   }
