@@ -1,0 +1,178 @@
+"""`python -m infra.aws.scaling [--write]`: the figures of docs/scaling.md, by arithmetic and, where that is not
+enough, a simulation of one hot account and of partitions that many accounts share.
+
+DynamoDB's limits are its documentation's: a partition takes 1,000 write units a second, whatever table it is of; a new
+on-demand table takes 4,000 at once and doubles past each peak; items of one key stay together while their load is at
+one end of it (docs: "Best practices for designing and using partition keys", "On-demand capacity mode").
+"""
+
+import heapq
+import random
+import sys
+from bisect import bisect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+
+from functions.sweeper.app import RUN_MS
+from infra.aws.cost import model
+from infra.aws.cost.model import assumed, counts
+from sluice.adapters.dynamo_http import ATTEMPTS, FIRST_PAUSE_SECONDS
+from sluice.domain.leases import RENEW_EVERY_MS
+
+PARTITION_UNITS = 1_000  # write units a second
+NEW_TABLE_UNITS = 4_000  # of an on-demand table that was never busier: some four partitions
+BURST_SECONDS = 300  # of a partition's unused capacity may be spent at once; never above what it takes a second
+CHECKPOINT_SECONDS = RENEW_EVERY_MS / 1000  # a running stream renews its lease so often
+CALL_SECONDS = 0.006  # assumed: one call to DynamoDB from a function in its region
+SWEEP_SECONDS = RUN_MS / 1000  # a run ends by itself
+CALLS_A_BUSY_ACCOUNT = 2  # read the grant, take it off its shard
+LAMBDA_CONCURRENCY = 1_000  # an account's limit unless it is raised
+GPU_TOKENS_PER_SECOND = 1_500  # assumed, not measured: the same small model on one T4, 32 at once
+SIZES_MB = (3008, 10240)
+
+
+# --- arithmetic
+
+
+def grant_units(stream_seconds: float) -> float:
+    """Write units on the account's one grant: admission, settlement, and a checkpoint now and then."""
+    return float(counts()["request"]["written"]["grants"]) + stream_seconds // CHECKPOINT_SECONDS
+
+
+def account_ceilings(stream_seconds: float) -> dict[str, float]:
+    """Requests a second of one account that each of its hot keys takes."""
+    hot = counts()["request"]["written"]
+    marks = counts()["metering_of_25"]["written"]["ledger"] / 25
+    return {
+        "grant (one item)": PARTITION_UNITS / grant_units(stream_seconds),
+        "ledger (its newest records)": PARTITION_UNITS / (hot["ledger"] + marks),
+        "contents (its newest)": PARTITION_UNITS / hot["contents"],
+    }
+
+
+def environments(requests_per_second: float, seconds: float) -> float:
+    """Little's law: how many run at once."""
+    return requests_per_second * seconds
+
+
+def swept_accounts() -> int:
+    """Newly idle accounts that one run of the sweeper can take off their shards."""
+    return int(SWEEP_SECONDS / (CALLS_A_BUSY_ACCOUNT * CALL_SECONDS))
+
+
+def gpu_million_tokens_usd() -> float:
+    """At the load that is assumed of a server."""
+    return model.price("server_gpu_hour") / (GPU_TOKENS_PER_SECOND * 3600 * assumed("server_load")) * model.MILLION
+
+
+# --- simulation: a partition as a bucket of write units
+
+
+@dataclass
+class Partition:
+    """Takes `PARTITION_UNITS` a second and no more; what it is asked beyond is throttled."""
+
+    units: float = PARTITION_UNITS
+    at: float = 0.0
+
+    def take(self, units: float, now: float) -> bool:
+        self.units = min(PARTITION_UNITS, self.units + (now - self.at) * PARTITION_UNITS)
+        self.at = now
+        if self.units < units:
+            return False
+        self.units -= units
+        return True
+
+
+@dataclass(frozen=True)
+class Run:
+    asked: int
+    refused: int  # requests whose admission met throttling at every attempt: 503
+    throttled: int  # single writes that had to be repeated
+
+    @property
+    def refused_share(self) -> float:
+        return self.refused / self.asked
+
+
+def arrivals(rate: float, seconds: float, chance: random.Random) -> Iterator[float]:
+    now = chance.expovariate(rate)
+    while now < seconds:
+        yield now
+        now += chance.expovariate(rate)
+
+
+def hot_account(rate: float, stream_seconds: float, seconds: float = 60.0, seed: int = 1) -> Run:
+    """One account asks `rate` times a second: each request writes its grant at once, at each checkpoint, at its end."""
+    chance = random.Random(seed)
+    partition, refused, throttled, asked = Partition(), 0, 0, 0
+    # (when, order, attempt, whether it admits, writes that follow)
+    waiting: list[tuple[float, int, int, bool]] = []
+    for number, moment in enumerate(arrivals(rate, seconds, chance)):
+        asked += 1
+        waiting.append((moment, number, 0, True))
+    heapq.heapify(waiting)
+    order = asked
+    while waiting:
+        now, number, attempt, admits = heapq.heappop(waiting)
+        if not partition.take(1, now):
+            throttled += 1
+            if attempt + 1 < ATTEMPTS:
+                pause = chance.uniform(0, FIRST_PAUSE_SECONDS * 4 ** (attempt + 1))
+                heapq.heappush(waiting, (now + pause, number, attempt + 1, admits))
+            elif admits:
+                refused += 1
+            continue
+        if admits:  # what it writes later: a settlement that is lost is the sweeper's, and adds to its load
+            for after in [n * CHECKPOINT_SECONDS for n in range(1, int(stream_seconds // CHECKPOINT_SECONDS) + 1)]:
+                order += 1
+                heapq.heappush(waiting, (now + after, order, 0, False))
+            order += 1
+            heapq.heappush(waiting, (now + stream_seconds, order, 0, False))
+    return Run(asked, refused, throttled)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How `rate` requests a second of unevenly busy accounts load the partitions of the grants table."""
+
+    partitions: int
+    hottest_units: float  # write units a second, of the busiest partition on average
+    busiest_account: float  # requests a second
+    throttled_share: float  # of all writes
+
+
+def spread(rate: int, accounts: int, partitions: int, seconds: int = 20, seed: int = 1) -> Spread:
+    """Accounts are as busy as Zipf has it (the second half as busy as the first, and so on); a hash places them."""
+    chance = random.Random(seed)
+    weights = list(accumulate(1 / rank for rank in range(1, accounts + 1)))
+    place = [chance.randrange(partitions) for _ in range(accounts)]
+    taken = [0.0] * partitions
+    buckets = [Partition() for _ in range(partitions)]
+    units, throttled, busiest = grant_units(0), 0, 0
+    writes = 0
+    for moment in arrivals(rate, seconds, chance):
+        account = bisect(weights, chance.random() * weights[-1])
+        busiest += account == 0
+        for _ in range(int(units)):
+            writes += 1
+            taken[place[account]] += 1
+            throttled += not buckets[place[account]].take(1, moment)
+    return Spread(partitions, max(taken) / seconds, busiest / seconds, throttled / writes)
+
+
+# --- the page
+
+
+def main() -> None:
+    from infra.aws.scaling_page import PAGE, page
+
+    if "--write" in sys.argv[1:]:
+        PAGE.write_text(page())
+    else:
+        sys.stdout.write(page())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""docs/scaling.md is what the script computes; the simulation keeps to what it simulates."""
+
+import pytest
+
+from infra.aws import scaling
+from infra.aws.cost.model import counts
+from infra.aws.scaling_page import PAGE, page
+
+
+def test_the_document_is_what_the_script_prints() -> None:
+    assert PAGE.read_text() == page(), "run: python -m infra.aws.scaling --write"
+
+
+def test_ceilings_of_one_account_by_hand() -> None:
+    written = counts()["request"]["written"]
+    ceilings = scaling.account_ceilings(stream_seconds=0)
+    assert ceilings["grant (one item)"] == 1000 / written["grants"]
+    assert ceilings["contents (its newest)"] == 1000 / written["contents"]
+
+
+def test_longer_streams_cost_the_grant_a_write_a_checkpoint() -> None:
+    more = scaling.grant_units(4 * scaling.CHECKPOINT_SECONDS) - scaling.grant_units(0)
+    assert more == 4
+
+
+def test_a_partition_takes_what_it_may_and_no_more() -> None:
+    partition = scaling.Partition()
+    moments = [place / 5000 for place in range(15_000)]  # 5,000 a second for three seconds
+    taken = sum(partition.take(1, moment) for moment in moments)
+    assert scaling.PARTITION_UNITS * 3 <= taken <= scaling.PARTITION_UNITS * 4  # and what had lain there at the start
+
+
+def test_below_its_ceiling_an_account_is_refused_nothing() -> None:
+    ceiling = scaling.account_ceilings(4.0)["grant (one item)"]
+    run = scaling.hot_account(0.9 * ceiling, 4.0, seconds=20)
+    assert run.refused == 0 and run.asked > 0
+
+
+def test_above_it_the_surplus_is_refused_and_more_the_more_is_asked() -> None:
+    shares = [scaling.hot_account(rate, 4.0, seconds=20).refused_share for rate in (400, 600, 900)]
+    assert 0 < shares[0] < shares[1] < shares[2] < 1
+
+
+def test_the_simulation_is_the_same_each_time() -> None:
+    assert scaling.hot_account(400, 4.0, seconds=5) == scaling.hot_account(400, 4.0, seconds=5)
+    assert scaling.spread(200, 1000, 4, seconds=3) == scaling.spread(200, 1000, 4, seconds=3)
+
+
+def test_more_partitions_carry_the_same_load_more_easily() -> None:
+    one, four = (scaling.spread(1000, 10_000, count, seconds=4) for count in (1, 4))
+    assert one.hottest_units == pytest.approx(2000, rel=0.1)  # two writes a request
+    assert one.hottest_units / 4 <= four.hottest_units < one.hottest_units
+    assert one.throttled_share > four.throttled_share
+
+
+def test_so_many_run_at_once_as_come_in_the_time_that_one_takes() -> None:
+    assert scaling.environments(100, 9.7) == pytest.approx(970)
