@@ -32,7 +32,7 @@ ROUTES: tuple[tuple[str, str, dict[str, Any] | None], ...] = (
     ("POST", "/chat/completions", {"retrieval": {"vector_store_ids": ["{a}", "{b}"]}}),
     ("POST", "/responses", {"tools": [{"type": "file_search", "vector_store_ids": ["{a}"]}]}),
 )
-ASKED = {
+ASKED: dict[str, dict[str, Any]] = {
     "/chat/completions": {"model": "demo", "messages": [{"role": "user", "content": f"Where is {SECRET}?"}]},
     "/responses": {"model": "demo", "input": f"Where is {SECRET}?", "include": ["file_search_call.results"]},
 }
