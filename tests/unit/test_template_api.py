@@ -110,7 +110,8 @@ def test_the_access_log_holds_no_path_and_no_query() -> None:
 
 
 CALLERS = {  # of functions with a URL of their own
-    "InferenceFunction": {"GatewayFunctionRole", "AdminFunctionRole"},  # the latter asks how it is
+    "InferenceFunction": {"GatewayFunctionRole", "AdminFunctionRole"}  # the latter asks how it is
+    | {"IngestionFunctionRole", "SearchFunctionRole"},  # embeddings of documents
     "SearchFunction": {"GatewayFunctionRole", "FilesFunctionRole"},
 }
 
