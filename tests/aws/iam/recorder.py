@@ -1,23 +1,23 @@
 """A pytest plugin that writes down which function made which call to DynamoDB: `-p tests.aws.iam.recorder`.
 
-In a test every function lives in one process. Whose call it is shows in the request being answered (its endpoint
-begins with the function's blueprint), in the stack (a handler in `functions/NAME/app.py`), or, while a stream is sent
-after its request has ended, in the last request of the thread. What a test calls by itself is nobody's.
+In a test every function lives in one process. Whose call it is, the stack shows: a file of `functions/NAME`, a request
+being answered (its endpoint begins with the function's blueprint), or a stream being sent, which is the gateway's. What
+a test calls by itself is nobody's.
 """
 
 import json
 import os
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, has_request_context, request
+from flask import Flask, request
 
 FUNCTIONS = str(Path(__file__).parents[3] / "functions") + os.sep
-AFTER_THE_REQUEST = ("streaming.py", "gateway_flow.py", "chat_flow.py")  # of sluice/http: they answer piece by piece
+TESTS = str(Path(__file__).parents[2]) + os.sep
+STREAMS = os.path.join("sluice", "http", "streaming.py")  # sends answers after their request has ended; the gateway's
 VARIABLE = "SLUICE_IAM_RECORD"  # the file to write
 IN_A_TRANSACTION = {
     "Put": "PutItem",
@@ -26,8 +26,8 @@ IN_A_TRANSACTION = {
     "ConditionCheck": "ConditionCheckItem",
 }
 
-_last = threading.local()
 _seen: set[tuple[str, str, str]] = set()
+_written = [0]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,8 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
     dispatch, api_call, hot_call = Flask.full_dispatch_request, BaseClient._make_api_call, DynamoHttp.call  # type: ignore[attr-defined]
 
     def dispatched(self: Flask, *arguments: Any) -> Any:
-        _last.function = _of_endpoint()
-        return dispatch(self, *arguments)
+        function = (request.endpoint or "").split(".")[0]
+        answer = dispatch(self, *arguments)
+        del function  # it is read from this frame, see `_caller`
+        return answer
 
     def called(self: Any, operation: str, parameters: dict[str, Any]) -> Any:
         if self.meta.service_model.service_name == "dynamodb":
@@ -55,8 +57,11 @@ def pytest_configure(config: pytest.Config) -> None:
     DynamoHttp.call = hot_called  # type: ignore[method-assign]
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    Path(os.environ[VARIABLE]).write_text(json.dumps(sorted(_seen)))
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    """After each test: a run that is cut short has told what it saw."""
+    if len(_seen) != _written[0]:
+        _written[0] = len(_seen)
+        Path(os.environ[VARIABLE]).write_text(json.dumps(sorted(_seen)))
 
 
 def note(operation: str, parameters: dict[str, Any]) -> None:
@@ -83,17 +88,17 @@ def _table(name: str) -> str:
 
 
 def _caller() -> str:
-    if has_request_context():
-        return _of_endpoint()
-    frame, streams = sys._getframe(2), False
+    """The innermost of what shows it."""
+    frame = sys._getframe(1)
     while frame is not None:
-        file = frame.f_code.co_filename
+        file, code = frame.f_code.co_filename, frame.f_code.co_name
         if file.startswith(FUNCTIONS):
             return file.removeprefix(FUNCTIONS).split(os.sep)[0]
-        streams = streams or file.endswith(tuple(f"sluice{os.sep}http{os.sep}{name}" for name in AFTER_THE_REQUEST))
+        if file == __file__ and code == "dispatched":
+            return str(frame.f_locals["function"])
+        if file.endswith(STREAMS):
+            return "gateway"
+        if file.startswith(TESTS) and file != __file__:
+            return ""
         frame = frame.f_back  # type: ignore[assignment]
-    return getattr(_last, "function", "") if streams else ""
-
-
-def _of_endpoint() -> str:
-    return (request.endpoint or "").split(".")[0]
+    return ""
