@@ -1,7 +1,7 @@
 """AWS's own limits, which only a deployment would meet: of policies, resources, sizes.
 
 Sources: "Lambda quotas" (a function's resource-based policy 20 KB, environment 4 KB), "CloudFormation quotas" (500
-resources, 1 MB), "API Gateway quotas" (300 resources an API), "IAM quotas" (a role's inline policies 10,240 characters).
+resources, 1 MB), "API Gateway quotas" (300 resources an API), "IAM quotas" (inline policies of a role: 10,240 letters).
 """
 
 import json

@@ -24,6 +24,7 @@ IN_A_TRANSACTION = {
     "Update": "UpdateItem",
     "Delete": "DeleteItem",
     "ConditionCheck": "ConditionCheckItem",
+    "Get": "GetItem",
 }
 
 _seen: set[tuple[str, str, str]] = set()
@@ -72,9 +73,9 @@ def note(operation: str, parameters: dict[str, Any]) -> None:
 
 def needed(operation: str, parameters: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The actions that IAM asks for, and the table or index each is on (without the tables' prefix)."""
-    if operation == "TransactWriteItems":
-        for write in parameters["TransactItems"]:
-            for kind, one in write.items():
+    if operation in ("TransactWriteItems", "TransactGetItems"):
+        for part in parameters["TransactItems"]:
+            for kind, one in part.items():
                 yield IN_A_TRANSACTION[kind], _table(one["TableName"])
     elif "RequestItems" in parameters:
         yield from ((operation, _table(name)) for name in parameters["RequestItems"])
