@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import NewTab
+from tests.browser.conftest import Newcomer, NewTab
 from tests.browser.stage import Model, Stage, opened
 from tests.browser.tab import Tab
 
@@ -245,6 +245,17 @@ def test_without_script_a_chat_is_had_by_forms(stage: Stage, model: Model, new_t
     assert said(tab) == [("you", "Capital of France?"), ("model", "Still Paris.")]
     assert tab.page.locator("#stop").is_hidden()
     tab.shoot("chat-without-script")
+
+
+def test_the_demo_model_of_a_running_system_answers(newcomer: Newcomer, new_tab: NewTab) -> None:
+    """All of it, as `make up` starts it: pages, gateway, engine, ledger."""
+    tab = new_tab(newcomer())
+    tab.go("/my/chats")
+    tab.press("New chat")
+    send(tab, "What is the capital of France?")
+    answered(tab, "Paris")
+    tab.go("/my/usage/log")
+    assert "chats, demo, playground, streamed" in tab.text and "ended by stop" in tab.text
 
 
 def test_two_people_never_see_each_others_chats(chat: Tab, stage: Stage, new_tab: NewTab) -> None:

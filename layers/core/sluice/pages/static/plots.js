@@ -103,7 +103,7 @@
       },
       axes: [
         { ...axis, incrs: AXIS_STEPS[facts.step].map((count) => count * stepS), values: (u, at) => at.map(inShort) },
-        { ...axis, size: 72, values: (u, at) => at.map(words === money ? roundMoney : words), incrs: words === whole ? [1, 2, 5].flatMap((n) => [...Array(12).keys()].map((p) => n * 10 ** p)).sort((a, b) => a - b) : undefined },
+        { ...axis, size: (u, labels) => Math.max(44, 16 + 7.5 * Math.max(0, ...(labels ?? []).map((one) => one.length))), values: (u, at) => at.map(words === money ? roundMoney : words), incrs: words === whole ? [1, 2, 5].flatMap((n) => [...Array(12).keys()].map((p) => n * 10 ** p)).sort((a, b) => a - b) : undefined },
       ],
       series: [
         { label: facts.step === "day" ? "Day" : "Hour", value: (u, at) => (at == null ? "–" : iso(at).slice(0, facts.step === "day" ? 10 : 16).replace("T", " ")) },
