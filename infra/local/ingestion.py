@@ -15,7 +15,7 @@ from typing import Any
 
 from infra.local.config import data_dir
 from infra.local.handlers import Handler, load
-from sluice.adapters.blobs_folder import SPOOL
+from sluice.adapters.blobs_folder import BUCKET, SPOOL
 from sluice.http.logging import configure
 
 log = logging.getLogger("sluice.ingestion")
@@ -31,7 +31,10 @@ DEAD = "dead-letters"
 
 
 class Spool:
-    """The events that wait, oldest first, each given to one worker at a time."""
+    """The events that wait, oldest first, each given to one worker at a time.
+
+    An account has one worker at a time while others wait: its slow files hold up its own.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -42,15 +45,19 @@ class Spool:
     def take(self) -> Path | None:
         """The oldest that nobody has, renamed to one more try."""
         with self._lock:
-            for path in sorted(self._folder.glob("*.json")):
-                stem = path.name.split(".")[0]
-                if stem not in self._taken and self._not_before.get(stem, 0.0) <= time.monotonic():
-                    self._taken.add(stem)
-                    return self._counted(path)
-        return None
+            busy = {owner(stem) for stem in self._taken}
+            free = [path for path in sorted(self._folder.glob("*.json")) if self._is_free(stem_of(path))]
+            chosen = next((path for path in free if owner(stem_of(path)) not in busy), next(iter(free), None))
+            if chosen is None:
+                return None
+            self._taken.add(stem_of(chosen))
+            return self._counted(chosen)
+
+    def _is_free(self, stem: str) -> bool:
+        return stem not in self._taken and self._not_before.get(stem, 0.0) <= time.monotonic()
 
     def _counted(self, path: Path) -> Path:
-        counted = path.with_name(f"{path.name.split('.')[0]}.{tries(path) + 1}.json")
+        counted = path.with_name(f"{stem_of(path)}.{tries(path) + 1}.json")
         return path.rename(counted)
 
     def done(self, path: Path) -> None:
@@ -68,12 +75,21 @@ class Spool:
             self._release(path, min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** tries(path)))
 
     def _release(self, path: Path, seconds: float) -> None:
-        stem = path.name.split(".")[0]
+        stem = stem_of(path)
         with self._lock:
             self._taken.discard(stem)
             self._not_before.pop(stem, None)
             if seconds:
                 self._not_before[stem] = time.monotonic() + seconds
+
+
+def stem_of(path: Path) -> str:
+    return path.name.split(".")[0]
+
+
+def owner(stem: str) -> str:
+    """`TIME-ACCOUNT-RANDOM` → the account."""
+    return stem.partition("-")[2].rpartition("-")[0]
 
 
 def tries(path: Path) -> int:
@@ -84,7 +100,7 @@ def tries(path: Path) -> int:
 
 def message(path: Path) -> dict[str, Any]:
     """One SQS message with the S3 event as its body."""
-    stem = path.name.split(".")[0]
+    stem = stem_of(path)
     return {
         "messageId": stem,
         "receiptHandle": stem,
@@ -129,7 +145,8 @@ def sweep(handler: Handler, stopping: threading.Event) -> None:
 
 def start(stopping: threading.Event, folder: Path, handler: Handler) -> list[threading.Thread]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    clear_drafts(folder)
+    for place in (folder, folder.with_name(BUCKET)):
+        clear_drafts(place)
     spool = Spool(folder)
     threads = [threading.Thread(target=work, args=(spool, handler, stopping), daemon=True) for _ in range(WORKERS)]
     threads.append(threading.Thread(target=sweep, args=(handler, stopping), daemon=True))
@@ -140,7 +157,7 @@ def start(stopping: threading.Event, folder: Path, handler: Handler) -> list[thr
 
 def clear_drafts(folder: Path) -> None:
     """Of writers that died: an hour old, none of them is still being written."""
-    for draft in folder.glob("*.part"):
+    for draft in folder.rglob("*.part"):
         with suppress(OSError):
             if time.time() - draft.stat().st_mtime > 3600:
                 draft.unlink()

@@ -98,7 +98,7 @@ class PendingDocuments(Protocol):
     def waiting(self, before_ms: int, limit: int) -> list[Pending]:
         """Those that have waited since before then, oldest first. It may lag."""
 
-    def tried(self, pending: Pending, now_ms: int) -> int:
+    def tried(self, pending: Pending, now_ms: int, by: int = 1) -> int:
         """Counts one more try and lets it wait again; how many there were, 0 when it waits no more."""
 
     def settled(self, account_id: str, store_id: str, file_id: str) -> None:

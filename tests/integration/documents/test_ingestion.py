@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from sluice.domain.documents import File
-from sluice.domain.errors import NotFound
+from sluice.domain.errors import NotFound, StoreUnavailable
 from sluice.domain.passages import Block
 from sluice.services.ingest import MOST_TRIES, STUCK_MS
 from tests.integration.documents import place as places
@@ -169,6 +169,22 @@ def test_what_kills_its_process_each_time_fails_in_the_end(place: Place) -> None
     assert attachment is not None and (attachment.status, bool(attachment.error)) == ("failed", True)
     assert dying.files.get(ADA, file.file_id).status == "error"
     assert dying.waiting.waiting(later + STUCK_MS, 100) == []
+
+
+def test_an_outage_however_long_fails_no_file(place: Place) -> None:
+    def away(*_: object) -> list[Block]:
+        raise StoreUnavailable()
+
+    out = places.make(place.data_dir, place.rows._rows.table.removesuffix("documents"), away)
+    store = out.store()
+    file = out.put(store, "lighthouse.md", TEXT)
+    later = now_ms()
+    for _ in range(3 * MOST_TRIES):
+        later += STUCK_MS + 1
+        assert out.ingestion.sweep(later).failed == 2
+    place.ingestion.sweep(later + STUCK_MS + 1)
+    attachment = place.attachment(store, file)
+    assert attachment is not None and attachment.status == "completed"
 
 
 def test_an_upload_without_bytes_fails_and_says_so(place: Place) -> None:

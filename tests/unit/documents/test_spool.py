@@ -1,6 +1,7 @@
 """The queue of a local run's uploads: at least once, oldest first, tries counted, and given up."""
 
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,25 @@ def test_several_workers_never_have_the_same_event(folder: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(seen) == len(set(seen)) == 43
+
+
+def test_one_accounts_slow_files_hold_up_nobody_elses(folder: Path) -> None:
+    blobs, spool = FolderBlobs(folder.parent), Spool(folder)
+    blobs.put("changes/usr_b/vs_1/file_9", b"")
+    first, second = spool.take(), spool.take()
+    assert first is not None and "usr_a" in first.name
+    assert second is not None and "usr_b" in second.name, "younger, but of somebody who waits for nothing else"
+    third = spool.take()
+    assert third is not None and "usr_a" in third.name, "nobody else waits"
+
+
+def test_drafts_of_writers_that_died_go_when_they_are_old(folder: Path) -> None:
+    old, young = folder / "a.json.0.part", folder / "b.json.0.part"
+    for draft in (old, young):
+        draft.write_text("half")
+    os.utime(old, (0, 0))
+    ingestion.clear_drafts(folder)
+    assert not old.exists() and young.exists()
 
 
 # --- the handler itself

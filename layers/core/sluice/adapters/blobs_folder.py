@@ -1,7 +1,8 @@
 """Blobs in a folder of the data directory, and the events of their puts in a spool, as S3 tells a queue of its own.
 
 A put: the blob is whole on disk, then its event is. A death between the two leaves an upload that nobody has been told
-of; its caller had no answer, and the sweep of `ingestion` finds it. Names of events sort by time.
+of; its caller had no answer, and the sweep of `ingestion` finds it. Names of events sort by time and tell whose they
+are.
 """
 
 import json
@@ -32,8 +33,10 @@ class FolderBlobs:
         path = self.path(key)
         try:
             write_whole(path, body)
-            if key.split("/")[0] in EVENT_KINDS:
-                write_whole(self._spool / f"{time.time_ns():020d}-{secrets.token_hex(4)}.json", _event(key, len(body)))
+            kind, account_id, *_ = [*key.split("/"), ""]
+            if kind in EVENT_KINDS:
+                name = f"{time.time_ns():020d}-{account_id.replace('.', '_')}-{secrets.token_hex(4)}.json"
+                write_whole(self._spool / name, _event(key, len(body)))
         except OSError as exc:
             raise StoreUnavailable() from exc
 

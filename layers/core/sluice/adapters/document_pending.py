@@ -24,14 +24,14 @@ class DynamoPending:
             )
         return [_pending(dynamo.values(item)) for item in page["Items"]]
 
-    def tried(self, pending: Pending, now_ms: int) -> int:
+    def tried(self, pending: Pending, now_ms: int, by: int = 1) -> int:
         with dynamo.store_errors():
             try:
                 answer = dynamo.client().update_item(
                     **self._rows.key(pending.account_id, pending.item_id),
                     UpdateExpression="SET due = :now ADD tries :one",
                     ConditionExpression="attribute_exists(pending_shard)",
-                    ExpressionAttributeValues=dynamo.item({":now": f"{now_ms:0{MOMENT_DIGITS}d}", ":one": 1}),
+                    ExpressionAttributeValues=dynamo.item({":now": f"{now_ms:0{MOMENT_DIGITS}d}", ":one": by}),
                     ReturnValues="ALL_NEW",
                 )
             except dynamo.client().exceptions.ConditionalCheckFailedException:

@@ -12,6 +12,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from weakref import WeakValueDictionary
 
@@ -182,6 +183,11 @@ class Ingestion:
                     given_up += 1
                 elif tries:
                     self._again(pending)
+            except Unavailable:  # an outage is nobody's file's fault: it does not count
+                log.warning("not swept now", extra={"account_id": pending.account_id, "file_id": pending.file_id})
+                with suppress(Unavailable):
+                    self.waiting.tried(pending, now_ms, by=-1)
+                failed += 1
             except Exception:
                 log.exception("not swept", extra={"account_id": pending.account_id, "file_id": pending.file_id})
                 failed += 1

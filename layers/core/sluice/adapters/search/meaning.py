@@ -1,4 +1,4 @@
-"""Search by meaning, beside that by words: the passages whose vectors are nearest to the question's; and both merged."""
+"""Search by meaning, beside that by words: passages whose vectors are nearest to the question's; and both merged."""
 
 import heapq
 from collections.abc import Sequence
