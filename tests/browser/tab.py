@@ -38,7 +38,11 @@ class Tab:
         self.base_url, self.complaints = base_url, []  # type: tuple[str, list[str]]
         self._expected: list[re.Pattern[str]] = [AN_ANSWER]
         self._context = browser.new_context(
-            base_url=base_url, java_script_enabled=script, viewport={"width": 1280, "height": 800}, locale="en-GB"
+            base_url=base_url,
+            java_script_enabled=script,
+            viewport={"width": 1280, "height": 800},
+            locale="en-GB",
+            ignore_https_errors=True,  # a test's own certificate
         )
         self._context.set_default_timeout(PATIENCE_MS)
         self.page: Page = self._context.new_page()
@@ -52,8 +56,12 @@ class Tab:
 
     def be(self, person: Person) -> "Tab":
         """Logged in as they are, without the login page."""
-        cookie = {"name": "sluice_session", "value": person.session_token, "url": self.base_url}
-        self._context.add_cookies([{**cookie, "httpOnly": True, "sameSite": "Lax"}])  # type: ignore[list-item]
+        return self.plant("sluice_session", person.session_token)
+
+    def plant(self, name: str, value: str) -> "Tab":
+        """A cookie, from nowhere."""
+        cookie = {"name": name, "value": value, "url": self.base_url, "httpOnly": True, "sameSite": "Lax"}
+        self._context.add_cookies([cookie])  # type: ignore[list-item]
         return self
 
     def go(self, path: str) -> int:
