@@ -50,8 +50,9 @@ class Spool:
             chosen = next((path for path in free if owner(stem_of(path)) not in busy), next(iter(free), None))
             if chosen is None:
                 return None
-            self._taken.add(stem_of(chosen))
-            return self._counted(chosen)
+            counted = self._counted(chosen)
+            self._taken.add(stem_of(counted))
+            return counted
 
     def _is_free(self, stem: str) -> bool:
         return stem not in self._taken and self._not_before.get(stem, 0.0) <= time.monotonic()
@@ -113,7 +114,12 @@ def message(path: Path) -> dict[str, Any]:
 
 def work(spool: Spool, handler: Handler, stopping: threading.Event) -> None:
     while not stopping.is_set():
-        if not step(spool, handler):
+        try:
+            worked = step(spool, handler)
+        except Exception:  # the disk refuses, or somebody takes files out of the spool: this thread must not end
+            log.exception("the spool")
+            worked = False
+        if not worked:
             stopping.wait(POLL_SECONDS)
 
 

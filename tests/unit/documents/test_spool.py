@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,28 @@ def test_one_accounts_slow_files_hold_up_nobody_elses(folder: Path) -> None:
     assert second is not None and "usr_b" in second.name, "younger, but of somebody who waits for nothing else"
     third = spool.take()
     assert third is not None and "usr_a" in third.name, "nobody else waits"
+
+
+def test_a_spool_that_others_empty_ends_no_worker(folder: Path) -> None:
+    stopping, spool = threading.Event(), Spool(folder)
+    seen: list[str] = []
+
+    def handle(event: dict[str, Any], _context: object) -> None:
+        seen.append(key_of(event))
+        for path in folder.glob("*.json"):
+            path.unlink()
+
+    worker = threading.Thread(target=ingestion.work, args=(spool, handle, stopping))
+    worker.start()
+    until = time.monotonic() + 20
+    while not seen and time.monotonic() < until:
+        time.sleep(0.01)
+    FolderBlobs(folder.parent).put("files/usr_b/file_9", b"x")
+    while "files/usr_b/file_9" not in seen and time.monotonic() < until:
+        time.sleep(0.01)
+    assert worker.is_alive() and "files/usr_b/file_9" in seen
+    stopping.set()
+    worker.join()
 
 
 def test_drafts_of_writers_that_died_go_when_they_are_old(folder: Path) -> None:
