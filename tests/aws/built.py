@@ -40,10 +40,11 @@ def built(architecture: str = "") -> Path:
     (SAM's command cannot be installed).
     """
     architecture = architecture or ("arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64")
-    with held(BUILDS / "lock"):
-        folder = BUILDS / f"{fingerprint()}-{architecture}"
+    builds = BUILDS / architecture  # SAM keeps its notes beside the build, and bears no second one at once there
+    with held(builds / "lock"):
+        folder = builds / f"build-{fingerprint()}"
         if not (folder / "template.yaml").is_file():
-            _clear_old()
+            _clear_old(builds)
             _build(install.install("sam"), folder, architecture)
         os.utime(folder)
     return folder
@@ -71,7 +72,7 @@ def _build(sam: Path, folder: Path, architecture: str) -> None:
     source = folder.with_suffix(".yaml")
     source.write_text(without_image((ROOT / "template.yaml").read_text()))
     words: list[str | Path] = [sam, "build", "--template", source, "--base-dir", ROOT, "--build-dir", draft]
-    words += ["--cached", "--cache-dir", BUILDS / "cache", "--parallel"]
+    words += ["--cached", "--cache-dir", folder.parent / "cache", "--parallel"]
     words += ["--parameter-overrides", f"Architecture={architecture}"]
     done = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=BUILD_SECONDS)
     source.unlink()
@@ -101,8 +102,8 @@ def environment() -> dict[str, str]:
     }
 
 
-def _clear_old() -> None:
-    for old in BUILDS.glob("*-*"):
+def _clear_old(builds: Path) -> None:
+    for old in builds.glob("build-*"):
         if time.time() - old.stat().st_mtime > KEPT_SECONDS:
             shutil.rmtree(old, ignore_errors=True)
 
