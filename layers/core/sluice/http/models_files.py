@@ -26,7 +26,7 @@ class UploadForm(BaseModel):
 
     media_type: ClassVar[str] = "multipart/form-data"
 
-    file: Annotated[str, Field(json_schema_extra={"contentMediaType": "application/octet-stream"})]
+    file: Annotated[str, Field(json_schema_extra={"format": "binary", "contentMediaType": "application/octet-stream"})]
     purpose: Literal[PURPOSES] = Field(description="`assistants` or `user_data` for documents to be searched")  # type: ignore[valid-type]
 
 
