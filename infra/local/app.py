@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sluice import settings, wiring
 from sluice.http.app import create_app as create_sluice_app
+from sluice.http.lazy_model import prepare_all
 from sluice.http.logging import configure
 from sluice.http.metrics import install as install_metrics
 
@@ -32,6 +33,7 @@ def create_app() -> "Flask":
     configure()
     app = create_sluice_app(_blueprints(), https=settings.common().https)
     install_metrics(app, wiring.metrics())
+    prepare_all()  # here, not in two of the many threads at once
     return app
 
 

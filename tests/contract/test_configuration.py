@@ -3,14 +3,15 @@
 from typing import Any
 
 import pytest
-from pydantic_settings import BaseSettings
+from pydantic import BaseModel
 
 from functions.inference.settings import InferenceSettings
 from infra.local import config
 from sluice import settings
+from sluice.environment import PREFIX, Settings
 from tests.contract import api_md
 
-CLASSES: tuple[type[BaseSettings], ...] = (
+CLASSES: tuple[type[BaseModel], ...] = (
     settings.Common,
     settings.Accounts,
     settings.Keys,
@@ -22,9 +23,9 @@ CLASSES: tuple[type[BaseSettings], ...] = (
 DEFAULTS = api_md.configuration()
 
 
-def variables(kind: type[BaseSettings]) -> dict[str, Any]:
+def variables(kind: type[BaseModel]) -> dict[str, Any]:
     """Environment variable → default."""
-    prefix = kind.model_config.get("env_prefix", "")
+    prefix = PREFIX if issubclass(kind, Settings) else str(kind.model_config.get("env_prefix", ""))
     found: dict[str, Any] = {}
     for name, field in kind.model_fields.items():
         alias = field.validation_alias

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sluice.environment import Settings
 
 
-class Common(BaseSettings):
+class Common(Settings):
     """What every function needs to know."""
-
-    model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True, extra="ignore")
 
     table_prefix: str = "sluice-"
     base_url: str = Field("http://127.0.0.1:8080", description="what links in mails point to; never the Host header")

@@ -1,6 +1,7 @@
 """Adapters built from the settings, each once a process, and imported only by the function that uses it."""
 
-import os
+from __future__ import annotations  # the ports are for the type checker: importing them is no small part of a start
+
 import tempfile
 import time
 from collections.abc import Callable
@@ -9,36 +10,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluice import settings
-from sluice.ports import (
-    Accountant,
-    AccountStore,
-    AuditLog,
-    BusyAccounts,
-    ChatStore,
-    ContentStore,
-    DeadLetters,
-    DocumentStore,
-    GrantStore,
-    HotStore,
-    LedgerReader,
-    MailSender,
-    MailStore,
-    Metrics,
-    PasswordHashes,
-    RollupStore,
-    SessionStore,
-    Throttles,
-    TokenSigner,
-    TokenStore,
-    TokenUses,
-    Upstream,
-)
-from sluice.ports_documents import Blobs, FileStore, Indexes, PendingDocuments, Search, VectorStoreStore
 
 if TYPE_CHECKING:
     from sluice.adapters.jwt_tokens import Verifier
     from sluice.adapters.upstream import HttpUpstream
     from sluice.http.places import Places
+    from sluice.ports import (
+        Accountant,
+        AccountStore,
+        AuditLog,
+        BusyAccounts,
+        ChatStore,
+        ContentStore,
+        DeadLetters,
+        DocumentStore,
+        GrantStore,
+        HotStore,
+        LedgerReader,
+        MailSender,
+        MailStore,
+        Metrics,
+        PasswordHashes,
+        RollupStore,
+        SessionStore,
+        Throttles,
+        TokenSigner,
+        TokenStore,
+        TokenUses,
+        Upstream,
+    )
+    from sluice.ports_documents import Blobs, FileStore, Indexes, PendingDocuments, Search, VectorStoreStore
     from sluice.services.delete_account import Erasure
     from sluice.services.embed import Embed
     from sluice.services.exchange import Observer
@@ -115,24 +116,20 @@ def content_store() -> ContentStore:
 @cache
 def hot_store() -> HotStore:
     """The grant and the ledger over the small client; address and credentials are found as botocore finds them."""
-    from botocore.session import get_session
-
+    from sluice.adapters.aws_access import access, endpoint, on_lambda
     from sluice.adapters.dynamo_http import DynamoHttp
     from sluice.adapters.hot_store import HotStore as DynamoHotStore
     from sluice.adapters.http_pool import Pool
-    from sluice.adapters.signing import dynamodb_signer
 
-    session = get_session()
-    region = session.get_config_variable("region") or "us-east-1"
-    url = _endpoint("dynamodb") or f"https://dynamodb.{region}.amazonaws.com"
+    granted = access()
+    url = endpoint("dynamodb", granted.region)
     host_header = Pool(url, connect_seconds=1.0).host_header
-    sign = dynamodb_signer(host_header, region, session.get_credentials())
+    if on_lambda():
+        from sluice.adapters.aws_json import dynamodb_signer
+    else:
+        from sluice.adapters.signing import dynamodb_signer
+    sign = dynamodb_signer(host_header, granted.region, granted.credentials)
     return DynamoHotStore(DynamoHttp(url, sign), settings.common().table_prefix)
-
-
-def _endpoint(service: str) -> str | None:
-    """botocore's order: the service's own variable, then the general one."""
-    return os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get("AWS_ENDPOINT_URL")
 
 
 @cache
@@ -140,7 +137,7 @@ def upstream() -> Upstream:
     return _upstream(settings.gateway().upstream_idle_seconds)
 
 
-def _upstream(idle_seconds: float) -> "HttpUpstream":
+def _upstream(idle_seconds: float) -> HttpUpstream:
     from sluice.adapters.function_url import sign_for
     from sluice.adapters.upstream import HttpUpstream
 
@@ -154,13 +151,13 @@ def _upstream(idle_seconds: float) -> "HttpUpstream":
 
 
 @cache
-def model_health() -> "HttpUpstream":
+def model_health() -> HttpUpstream:
     """For `/healthz`, with connections of its own and little patience."""
     return _upstream(idle_seconds=2.0)
 
 
 @cache
-def gateway() -> "Gateway":
+def gateway() -> Gateway:
     from sluice.domain.admission import Limits
     from sluice.http.lambda_deadline import seconds_left
     from sluice.services.gateway import Gateway
@@ -184,7 +181,7 @@ def gateway() -> "Gateway":
 
 
 @cache
-def stored_responses() -> "StoredResponses":
+def stored_responses() -> StoredResponses:
     from sluice.services.stored_responses import StoredResponses
 
     documents: DocumentStore = hot_store()  # type: ignore[assignment]
@@ -192,7 +189,7 @@ def stored_responses() -> "StoredResponses":
 
 
 @cache
-def v1_places() -> "Places":
+def v1_places() -> Places:
     from sluice.http.places import Places
 
     return Places(settings.gateway().v1_places)
@@ -213,7 +210,7 @@ def throttles() -> Throttles:
 
 
 @cache
-def token_verifier() -> "Verifier":
+def token_verifier() -> Verifier:
     """Public keys only."""
     from sluice.adapters.jwt_tokens import Verifier
     from sluice.adapters.keys import public_keys
@@ -271,7 +268,7 @@ def metrics() -> Metrics:
 
 
 @cache
-def observer() -> "Observer":
+def observer() -> Observer:
     from sluice.services.observe import ExchangeMetrics
 
     return ExchangeMetrics(metrics())
@@ -313,7 +310,7 @@ def busy_accounts() -> BusyAccounts:
 
 
 @cache
-def quota_mails() -> "QuotaMails":
+def quota_mails() -> QuotaMails:
     from sluice.services.quota_mails import QuotaMails
 
     return QuotaMails(hot_store(), account_store(), mail_store())
@@ -334,7 +331,7 @@ def chat_store() -> ChatStore:
 
 
 @cache
-def erasure() -> "Erasure":
+def erasure() -> Erasure:
     from sluice.services.delete_account import Erasure
     from sluice.services.erase_documents import EraseDocuments
 
@@ -378,7 +375,7 @@ def blobs() -> Blobs:
 
 
 @cache
-def files() -> "Files":
+def files() -> Files:
     from sluice.domain.uploads import MIB
     from sluice.services.files import Files
 
@@ -386,21 +383,21 @@ def files() -> "Files":
 
 
 @cache
-def vector_stores() -> "VectorStores":
+def vector_stores() -> VectorStores:
     from sluice.services.vector_stores import VectorStores
 
     return VectorStores(vector_store_store(), blobs())
 
 
 @cache
-def my_documents() -> "MyDocuments":
+def my_documents() -> MyDocuments:
     from sluice.services.my_documents import MyDocuments
 
     return MyDocuments(files(), vector_stores())
 
 
 @cache
-def retrieval() -> "Retrieval":
+def retrieval() -> Retrieval:
     from sluice.services.retrieve import Retrieval
 
     return Retrieval(vector_store_store(), search())
@@ -441,7 +438,7 @@ def search() -> Search:
 
 
 @cache
-def embed() -> "Embed | None":
+def embed() -> Embed | None:
     """None where no embedding model is configured: documents are searched by words alone."""
     from sluice.services.embed import Embed
 
@@ -453,7 +450,7 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def may_mail(client: str) -> "MayMail":
+def may_mail(client: str) -> MayMail:
     """Whether this client, by its network address, may have a mail sent."""
     from sluice.services.mail_throttle import may_mail as throttled
 

@@ -4,13 +4,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from sluice import settings, wiring
 from sluice.adapters.base_url import FRESH_SECONDS, RETRY_SECONDS, ParameterUrl
 from sluice.domain.errors import Unavailable
+from tests.fakes.ssm_server import parameters
 
 NAME = "/sluice/base-url"
 URL = "https://abc123.execute-api.eu-west-1.amazonaws.com/live"
@@ -115,11 +114,13 @@ def test_on_aws_it_comes_from_the_parameter_that_the_settings_name(monkeypatch: 
     settings.common.cache_clear()
     wiring._base_url.cache_clear()
     try:
-        with mock_aws():
+        there: dict[str, str] = {}
+        with parameters(there) as url:
+            monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", url)
             assert settings.common().https  # and that was no call: there is no such parameter yet
             with pytest.raises(Unavailable):
                 wiring.base_url()
-            boto3.client("ssm").put_parameter(Name=NAME, Value=URL, Type="String")
+            there[NAME] = URL
             assert wiring.base_url() == URL
     finally:
         settings.common.cache_clear()

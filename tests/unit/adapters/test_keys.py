@@ -7,15 +7,14 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import boto3
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from moto import mock_aws
 
 from sluice import settings
 from sluice.adapters import keys
 from sluice.domain.errors import Unavailable
+from tests.fakes.ssm_server import parameters
 
 
 @pytest.fixture(autouse=True)
@@ -129,12 +128,12 @@ def test_on_aws_they_come_from_ssm_parameters(monkeypatch: pytest.MonkeyPatch) -
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
+    there: dict[str, str] = {}
+    with parameters(there) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", url)
         with pytest.raises(Unavailable):
             keys.signing_key()
-        ssm = boto3.client("ssm")
-        for name, value in stored.items():
-            ssm.put_parameter(Name=name, Value=value, Type="String" if name == "/s/jwks" else "SecureString")
+        there |= stored
         assert keys.signing_key().kid == public["kid"]
         assert keys.mailed_code_key() == b"k" * 32
         assert list(keys.public_keys()) == [public["kid"]]

@@ -4,6 +4,7 @@ botocore and not PynamoDB or boto3's resources: the writes here are transactions
 a model layer only hides, and both cost more CPU to import and to call (docs/adr/0008). Imported lazily, as it is slow.
 """
 
+import os
 import random
 import threading
 import time
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sluice.adapters.aws_access import on_lambda
 from sluice.domain.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -53,6 +55,10 @@ def client() -> "DynamoDBClient":
 
 @cache
 def _client() -> "DynamoDBClient":
+    if _is_lean():
+        from sluice.adapters.dynamo_lean import LeanDynamo
+
+        return LeanDynamo()  # type: ignore[return-value]
     from botocore.config import Config
     from botocore.session import get_session
 
@@ -69,18 +75,35 @@ def _client() -> "DynamoDBClient":
 @contextmanager
 def store_errors() -> Iterator[None]:
     """Inside, botocore's errors become ours. Raises ConditionFailed, StoreUnavailable."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
+    refused, unanswered = _errors()
     try:
         yield
-    except ClientError as exc:
+    except refused as exc:
         failed = _failed_conditions(exc)
         if failed and not _is_transient(exc):  # what failed beside a conflict is not known yet
             old: Any = exc.response.get("Item", {})
             raise ConditionFailed(failed, values(old)) from exc
         raise StoreUnavailable() from exc
-    except BotoCoreError as exc:
+    except unanswered as exc:
         raise StoreUnavailable() from exc
+
+
+@cache
+def _is_lean() -> bool:
+    """On Lambda, where botocore would be most of a cold start; STORE_CLIENT=lean for tests elsewhere."""
+    return on_lambda() or os.environ.get("STORE_CLIENT") == "lean"
+
+
+@cache
+def _errors() -> tuple[type["ClientError"], type[Exception]]:
+    """What the client raises where the store says no, and where it says nothing."""
+    if _is_lean():
+        from sluice.adapters.aws_json import Refused, Unanswered
+
+        return Refused, Unanswered  # type: ignore[return-value]  # its `response` has ClientError's form
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return ClientError, BotoCoreError
 
 
 def _failed_conditions(exc: "ClientError") -> tuple[int, ...]:
@@ -99,13 +122,12 @@ def write(call: Callable[[], Result], sleep: Callable[[float], None] = time.slee
     botocore retries no conflict, neither of a transaction nor of a plain write that met one.
     Errors: ConditionFailed, StoreUnavailable.
     """
-    from botocore.exceptions import ClientError
-
+    refused, _ = _errors()
     with store_errors():
         for attempt in range(1, CONFLICT_ATTEMPTS):
             try:
                 return call()
-            except ClientError as exc:
+            except refused as exc:
                 if not _is_transient(exc):
                     raise
             sleep(random.uniform(0, CONFLICT_BASE_SECONDS * 2**attempt))

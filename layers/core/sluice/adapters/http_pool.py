@@ -68,3 +68,8 @@ class Pool:
             self._idle.append(connection)
         else:
             connection.close()
+
+    def close(self) -> None:
+        """Those that wait; what is in use stays open until it is given back."""
+        while self._idle:
+            self._idle.pop().close()

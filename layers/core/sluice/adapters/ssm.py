@@ -1,23 +1,17 @@
 """One value out of Systems Manager's parameter store: keys, and on AWS what only a finished deployment knows."""
 
-from typing import TYPE_CHECKING
-
+from sluice.adapters.aws_json import JsonService, Refused, Unanswered
 from sluice.domain.errors import Unavailable
-
-if TYPE_CHECKING:
-    from mypy_boto3_ssm import SSMClient
 
 
 def parameter(name: str) -> str:
     """SecureStrings come decrypted. Errors: Unavailable."""
-    from botocore.config import Config  # only on AWS, and only where something is read from there
-    from botocore.exceptions import BotoCoreError, ClientError
-    from botocore.session import get_session
-
-    patience = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
+    service = JsonService("ssm", "AmazonSSM", "1.1")  # for one or two calls in a process's life: nothing is kept open
     try:
-        client: SSMClient = get_session().create_client("ssm", config=patience)  # type: ignore[assignment]
-        answer = client.get_parameter(Name=name, WithDecryption=True)
-    except (BotoCoreError, ClientError) as exc:
+        answer = service.call("GetParameter", {"Name": name, "WithDecryption": True})
+    except (Refused, Unanswered) as exc:
         raise Unavailable() from exc
+    finally:
+        service.close()
     return str(answer["Parameter"]["Value"])
+

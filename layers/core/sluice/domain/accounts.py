@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from email_validator import EmailNotValidError, validate_email
-
 from sluice.domain.errors import Conflict, FieldProblem, ValidationFailed
 
 SCHEMA = 1
@@ -70,6 +68,8 @@ def parse_address(text: str, field_name: str = "email") -> Address:
     Reserved test domains are accepted: they harm nobody, and mail to them goes nowhere.
     Errors: ValidationFailed, naming `field_name`.
     """
+    from email_validator import EmailNotValidError, validate_email  # for whoever takes an address: it is slow to import
+
     try:
         valid = validate_email(text, check_deliverability=False, test_environment=True, strict=True)
     except EmailNotValidError as exc:

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from sluice.domain.documents import Attachment, File, Passage, VectorStore
+from sluice.http.lazy_model import BaseModel
 from sluice.services.vector_stores import Batch
 
 

@@ -5,7 +5,9 @@ Fields that another OpenAI-compatible upstream adds are passed on, so every mode
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from sluice.http.lazy_model import BaseModel
 
 
 class Open(BaseModel):

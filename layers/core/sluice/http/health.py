@@ -3,10 +3,9 @@
 import time
 from dataclasses import dataclass
 
-from pydantic import BaseModel
-
 from sluice import settings, wiring
 from sluice.domain.errors import SluiceError
+from sluice.http.lazy_model import BaseModel
 
 # Anyone may ask, and each look at the model may start it (a function of its own, on AWS): there one look is good for
 # this long. On one machine every question is answered afresh.

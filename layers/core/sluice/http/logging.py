@@ -19,8 +19,6 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
 
-from flask import g, has_app_context
-
 from sluice.domain.errors import SluiceError
 
 FIELDS = (
@@ -70,9 +68,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": redacted(record.getMessage()),
         }
-        if has_app_context() and "request_id" in g:
-            entry["request_id"] = g.request_id
-            entry["server_request_id"] = g.get("server_request_id")
+        entry |= _request_ids()
         given = vars(record)
         for name in FIELDS:
             if name not in given:
@@ -82,6 +78,14 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             entry["exception"] = described(record.exc_info[1])
         return json.dumps(entry, ensure_ascii=False)
+
+
+def _request_ids() -> dict[str, str | None]:
+    """Of the request being answered. Flask is not imported for it: event functions have none, and start without."""
+    flask = sys.modules.get("flask")
+    if flask is None or not flask.has_app_context() or "request_id" not in flask.g:
+        return {}
+    return {"request_id": flask.g.request_id, "server_request_id": flask.g.get("server_request_id")}
 
 
 def described(exc: BaseException) -> list[dict[str, Any]]:

@@ -2,12 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, StrictBool
+from pydantic import Field, StrictBool
 
 from sluice.domain.accounts import Account
 from sluice.domain.periods import rfc3339
 from sluice.domain.pricing import usd
 from sluice.domain.sessions import NewSession, Session
+from sluice.http.lazy_model import BaseModel
 from sluice.services.account_overview import Overview
 
 # Rules of addresses and new passwords are the domain's; here only what no rule could want. A password that is only

@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from sluice.domain.accounts import Account
 from sluice.domain.audit import AuditEvent
 from sluice.domain.periods import rfc3339
 from sluice.domain.pricing import usd
 from sluice.domain.usage import Amounts
+from sluice.http.lazy_model import BaseModel
 from sluice.http.models_accounts import AccountInfo, User
 from sluice.services.account_overview import Overview
 from sluice.services.everyones_usage import EveryonesUsage

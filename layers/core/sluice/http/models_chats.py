@@ -3,12 +3,13 @@
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from sluice.domain import chats as rules
 from sluice.domain.chats import Chat, ChatMessage
 from sluice.domain.periods import rfc3339
 from sluice.domain.retrieval import DEFAULT_TOP_K, MAX_STORES, MAX_TOP_K
+from sluice.http.lazy_model import BaseModel
 from sluice.http.models_v1 import Flag, Integer, Number
 
 Title = Annotated[

@@ -4,11 +4,12 @@ Unknown fields are ignored, but for those that promise what is not done: a file 
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from sluice.domain.attribute_filters import MAX_DEPTH
 from sluice.domain.retrieval import QUERY_CHARACTERS
 from sluice.domain.uploads import KEY_CHARACTERS, MAX_ATTRIBUTES, VALUE_CHARACTERS
+from sluice.http.lazy_model import BaseModel
 from sluice.http.models_v1 import Flag, Integer, Loose, Number
 
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")

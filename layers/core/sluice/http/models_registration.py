@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from sluice.http.lazy_model import BaseModel
 from sluice.http.models_accounts import Email, NewPassword
 
 

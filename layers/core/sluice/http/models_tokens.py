@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field, StrictStr, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, Field, StrictStr, WithJsonSchema, field_validator
 
 from sluice.domain import tokens as rules
 from sluice.domain.periods import rfc3339
+from sluice.http.lazy_model import BaseModel
 from sluice.services.issue_token import IssuedToken
 from sluice.services.list_tokens import ListedToken
 

@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from sluice.domain.retrieval import DEFAULT_TOP_K, MAX_STORES, MAX_TOP_K
+from sluice.http.lazy_model import BaseModel
 from sluice.services.grounded_answer import Wanted
 
 MAX_MESSAGES = 2048

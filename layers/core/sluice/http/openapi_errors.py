@@ -4,10 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from sluice.domain import errors
 from sluice.http import errors as rendering
+from sluice.http.lazy_model import BaseModel
 from sluice.http.operation import Auth, Operation
 
 Kind = type[errors.SluiceError]

@@ -1,0 +1,48 @@
+"""Who this process is to AWS, and where: from Lambda's own variables there, from botocore's many places elsewhere.
+
+botocore costs a quarter of a second to import, which on Lambda every new environment would pay (ADR 55). There the
+credentials stand in the environment for as long as the environment lives, so nothing has to be looked for or renewed.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """`get_frozen_credentials` as botocore's credentials have it."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    token: str | None = field(repr=False)
+
+    def get_frozen_credentials(self) -> "Frozen":
+        return self
+
+
+@dataclass(frozen=True)
+class Access:
+    region: str
+    credentials: Any
+
+
+def on_lambda(environment: Mapping[str, str] = os.environ) -> bool:
+    return "AWS_LAMBDA_FUNCTION_NAME" in environment and "AWS_ACCESS_KEY_ID" in environment
+
+
+def access() -> Access:
+    if on_lambda():
+        keys = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
+        return Access(os.environ["AWS_REGION"], Frozen(*keys, os.environ.get("AWS_SESSION_TOKEN") or None))
+    from botocore.session import get_session
+
+    session = get_session()
+    return Access(session.get_config_variable("region") or "us-east-1", session.get_credentials())
+
+
+def endpoint(service: str, region: str) -> str:
+    """botocore's order: the service's own variable, then the general one, then AWS."""
+    named = os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get("AWS_ENDPOINT_URL")
+    return named or f"https://{service}.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
