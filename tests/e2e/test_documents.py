@@ -185,3 +185,20 @@ def test_file_search_of_the_responses_api(person: Person, library: str) -> None:
     ]
     assert "response.file_search_call.completed" in kinds
     assert kinds[-1] in ("response.completed", "response.incomplete")
+
+
+def test_the_sdks_stream_helpers_take_citations_and_searches(person: Person, library: str) -> None:
+    one = questions(answerable=True)[0]
+    client = person.openai
+    tool: Any = {"type": "file_search", "vector_store_ids": [library]}
+    with client.responses.stream(model="demo", input=one["question"], tools=[tool], max_output_tokens=16) as stream:
+        kinds = [event.type for event in stream]
+        whole = stream.get_final_response() if kinds[-1] == "response.completed" else None
+    assert "response.file_search_call.searching" in kinds
+    assert whole is None or [item.type for item in whole.output] == ["file_search_call", "message"]
+    messages: Any = [{"role": "user", "content": "Who wrote Faust?"}]
+    retrieval = {"retrieval": {"vector_store_ids": [library]}}
+    with client.chat.completions.stream(model="demo", messages=messages, extra_body=retrieval) as chat:
+        for _ in chat:
+            pass
+        assert chat.get_final_completion().choices[0].message.content == NOTHING_FOUND
