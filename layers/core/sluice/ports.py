@@ -341,9 +341,10 @@ class LedgerReader(Protocol):
         model: str | None = None,
         answered: bool | None = None,
     ) -> tuple[list[LedgerRecord], str | None]:
-        """Newest first (`answered`: with status 200, or with any other), and where to go on (`before_id` of the next page), None at the end.
+        """Newest first, and where to go on (`before_id` of the next page), None at the end.
 
-        With a filter that fits few records, a page may be shorter than asked for and not be the last.
+        `answered`: those with status 200, or those with any other. With a filter that fits few records, a page may be
+        shorter than asked for and not be the last.
         """
 
     def between(self, account_id: str, span: Span) -> Iterator[LedgerRecord]:

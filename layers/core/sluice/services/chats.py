@@ -9,7 +9,6 @@ from sluice.domain.errors import FieldProblem, NotFound, ValidationFailed
 from sluice.domain.ids import random_id
 from sluice.ports import ChatStore
 
-
 Changes = Mapping[str, str | int | float | None]  # of title, system, model, temperature, max_tokens, as far as given
 
 
