@@ -43,8 +43,8 @@ SECURITY_SCHEMES = {
         "type": "apiKey",
         "in": "cookie",
         "name": COOKIE,
-        "description": "Set by `POST /auth/login`; on https its name is `__Host-sluice_session`. A state-changing request "
-        "with it must come from this origin.",
+        "description": "Set by `POST /auth/login`; on https its name is `__Host-sluice_session`. A state-changing "
+        "request with it must come from this origin.",
     },
     "sessionToken": {"type": "http", "scheme": "bearer", "description": "`session.token` of `POST /auth/login`."},
     "apiToken": {
