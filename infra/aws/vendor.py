@@ -5,11 +5,13 @@ does for the gateway (an extension, so a layer too) a handler does: its streams 
 """
 
 import copy
+import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from infra.aws.archive import zip_folders
+from infra.aws.archive import EPOCH, zip_folders
 from infra.aws.transform import Template, package
 
 LAYER = "CoreLayer"
@@ -36,14 +38,26 @@ def is_adapted(resource: dict[str, Any]) -> bool:
 
 
 def vendor(build: Path, name: str, target: Path, *, adapted: bool) -> Path:
-    """The function's zip, `core` in it. `build` is what `sam build` made."""
-    folders = [(build / LAYER / "python", ""), (build / name, "")]
-    if adapted:
-        extra = target.with_suffix(".buffered")
-        extra.mkdir(parents=True, exist_ok=True)
-        (extra / BUFFERED_MODULE).write_text(BUFFERED)
-        folders.append((extra, ""))
-    return zip_folders(target, folders)
+    """The function's zip, `core` in it. `build` is what `sam build` made; `core` is zipped once for a target's folder."""
+    core = target.with_name("core.zip")
+    if not core.exists():
+        zip_folders(core, [(build / LAYER / "python", "")])
+    shutil.copyfile(core, target)
+    with zipfile.ZipFile(target, "a", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted((build / name).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                _add(archive, path.relative_to(build / name).as_posix(), path.read_bytes())
+        if adapted:
+            _add(archive, BUFFERED_MODULE, BUFFERED.encode())
+    return target
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    """Always the same bytes for the same content, and readable by whoever runs it."""
+    entry = zipfile.ZipInfo(name, EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o755 << 16
+    archive.writestr(entry, content)
 
 
 def without_layers(template: Template) -> Template:

@@ -95,10 +95,11 @@ def _beyond_free(amount: float, name: str) -> tuple[float, float]:
     return amount * price(name), max(0.0, amount - free(name)) * price(name)
 
 
-# --- idle: a deployment that nobody calls, with 1 GB in its store
+# --- idle: a deployment that nobody calls any more
 
 
-def idle(store_gb: float = 1.0) -> list[Line]:
+def idle() -> list[Line]:
+    store_gb = assumed("idle_store_gb")
     sweeps = lambda_usd(assumed("sweep_seconds"), memory_mb("SweeperFunction")) * MINUTES
     reads = counts()["sweep_of_nothing"]["read_units"] * MINUTES
     logs_gb = MINUTES * 600 / 1e9

@@ -40,12 +40,13 @@ def _idle() -> list[str]:
     over = "under" if lines[-1].usd_free <= 1 else "over"
     return [
         "## Nobody calls",
-        f"A month with 1 GB in the store: {money(lines[-1].usd_free)} with the free amounts that every account keeps (they are the",
+        f"A month with {assumed('idle_store_gb'):g} GB in the store: {money(lines[-1].usd_free)} with the free amounts that every account keeps (they are the",
         f"account's: what else runs in it uses them too), {over} a dollar; {money(lines[-1].usd)} without any of them.",
         "",
         *table(("", "amount", "list price", "with free amounts"), rows),
         "An account's first dashboards and alarms are free; a second deployment in the account pays for its own. Functions, the",
-        "API, streams, queues, keys (standard parameters) and log groups cost nothing while they are not used.",
+        "API, streams, queues, keys (standard parameters) and log groups cost nothing while they are not used. A further gigabyte",
+        f"in the store is {money(model.price('dynamodb_pitr_gb_month'))} of recovery, and past {model.free('dynamodb_gb_month'):g} of them {money(model.price('dynamodb_gb_month'))} more.",
         "",
     ]
 
@@ -68,6 +69,8 @@ def _requests() -> list[str]:
         "",
         *table(("", *(f"model with {size:,} MB" for size in SIZES_MB)), [*rows, total]),
         f"A thousand mails cost {money(model.price('ses_thousand_mails'))}: a sign-up is one.",
+        "",
+        "Files and vector stores are not in these figures.",
         "",
         "Beside it, in months with traffic: metrics of one's own at $0.30 each past the first ten, paid by the hour in which they",
         f"are sent. The template sends some per function and model, and API Gateway's detailed ones ({model.METRICS_A_METHOD} a method) for the",

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,19 @@ def template(build: Path) -> dict[str, Any]:
     return read(build / "template.yaml")
 
 
+@pytest.fixture(scope="module")
+def zips(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("zips")
+    yield folder
+    shutil.rmtree(folder)  # half a gigabyte
+
+
 @pytest.fixture
-def unzipped(build: Path, tmp_path: Path, template: dict[str, Any], request: pytest.FixtureRequest) -> Path:
+def unzipped(build: Path, tmp_path: Path, zips: Path, template: dict[str, Any], request: pytest.FixtureRequest) -> Path:
     """The function's zip, in an empty folder."""
     name = request.getfixturevalue("name")
     adapted = vendor.is_adapted(template["Resources"][name])
-    archive = vendor.vendor(build, name, tmp_path / f"{name}.zip", adapted=adapted)
+    archive = vendor.vendor(build, name, zips / f"{name}.zip", adapted=adapted)
     folder = tmp_path / "task"
     with zipfile.ZipFile(archive) as opened:
         assert sum(one.file_size for one in opened.infolist()) < UNZIPPED_BYTES
@@ -86,7 +95,7 @@ def test_it_is_what_cloudformation_takes(
     template: dict[str, Any], build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Transformed with LocalStack's parameters: all functions, and the image function only by its condition."""
-    monkeypatch.setattr(vendor, "zip_folders", lambda target, folders: target)  # what is in the zips is shown above
+    monkeypatch.setattr(vendor, "vendor", lambda build, name, target, adapted: target)  # the zips are shown above
     packaged = vendor.packaged(template, build, tmp_path, lambda archive: f"s3://packages/{archive.name}")
     made = transform(packaged, PARAMETERS)["Resources"]
     functions = {name: one for name, one in made.items() if one["Type"] == "AWS::Lambda::Function"}
