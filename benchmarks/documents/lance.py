@@ -44,7 +44,8 @@ def _measure(lancedb: Any, folder: Path, size: int) -> None:
         added.append(time.perf_counter() - began)
     megabytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
     print(
-        f"{size} passages: in bulk {size / bulk:.0f} a second, one file more {statistics.median(added):.2f} s, {megabytes:.1f} MB"
+        f"{size} passages: in bulk {size / bulk:.0f} a second, "
+        f"one file more {statistics.median(added):.2f} s, {megabytes:.1f} MB"
     )
     for name, strangers in (("all words known", 0), ("one word of four from elsewhere", 1)):
         times, found = [], 0

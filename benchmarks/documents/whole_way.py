@@ -32,7 +32,8 @@ def measure(files: int) -> None:
             text = "\n\n".join(corpus.passage() for _ in range(PASSAGES))
             place.put(store, f"{number}.txt", text.encode())
         print(
-            f"{files} text files of {len(text) / 1000:.0f} KB: uploaded {files / (time.perf_counter() - began):.1f} a second"
+            f"{files} text files of {len(text) / 1000:.0f} KB: "
+            f"uploaded {files / (time.perf_counter() - began):.1f} a second"
         )
         environment = {**os.environ, "SLUICE_DATA_DIR": folder, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT}/layers/core"}
         began = time.perf_counter()

@@ -9,7 +9,7 @@ from sluice.domain.passages import Cut
 
 
 class FileStore(Protocol):
-    """What is known of uploaded files, and how many bytes each account holds. Every method may raise StoreUnavailable."""
+    """What is known of uploaded files, and how many bytes each account holds. Every method: StoreUnavailable."""
 
     def put(self, file: File, limit_bytes: int) -> None:
         """The file and its bytes on the account's count, in one transaction. Errors: StorageFull."""

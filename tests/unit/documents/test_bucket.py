@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from moto import mock_aws
@@ -87,7 +88,21 @@ def test_an_index_that_is_known_is_not_fetched_again(tmp_path: Path, monkeypatch
     assert [path.stat().st_ino for path in tmp_path.rglob("*.db")] == [before]
 
 
-def test_writers_at_once_lose_nothing_of_each_other(tmp_path: Path) -> None:
+def _one_call_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """moto looks and writes in two steps; S3's conditional writes are atomic. Between calls threads still race."""
+    turn = threading.Lock()
+    for name in ("_put", "_get"):
+        call = getattr(BucketIndexes, name)
+
+        def in_turn(*arguments: object, call: Any = call) -> object:
+            with turn:
+                return call(*arguments)
+
+        monkeypatch.setattr(BucketIndexes, name, in_turn)
+
+
+def test_writers_at_once_lose_nothing_of_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _one_call_at_a_time(monkeypatch)
     places = [indexes(tmp_path / str(number)) for number in range(4)]
     threads = [
         threading.Thread(target=place.replace, args=(ACCOUNT, "vs_1", f"file_{number}", "a.txt", cuts("a beacon")))
