@@ -1,5 +1,6 @@
 """What every kind of test may use."""
 
+import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.store_process import running_store
+from tests.integration.admission import engines  # here: a folder of tests is called as the package it imports
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -24,8 +25,11 @@ class Store:
 
 @pytest.fixture(scope="session")
 def store_endpoint() -> Iterator[str]:
-    """One Dynoxide in memory for the whole session."""
-    with running_store() as (url, _pid):
+    """One engine in memory for the whole session: Dynoxide, or `STORE_ENGINE=dynamodb_local`, Amazon's own."""
+    name = os.environ.get("STORE_ENGINE", "dynoxide")
+    if name == "dynamodb_local" and (reason := engines.why_no_referee()):
+        (pytest.fail if os.environ.get("SUITE_REQUIRED") == "1" else pytest.skip)(reason)
+    with {"dynoxide": engines.dynoxide, "dynamodb_local": engines.dynamodb_local}[name]() as url:
         yield url
 
 
