@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.aws.conftest import missing
+from tests.aws.emulator import accidents
 from tests.aws.emulator.deployment import MAIL_DOMAIN, SENDER, Deployment
 from tests.aws.emulator.people import admin as new_admin
 from tests.aws.emulator.people import newcomer
@@ -65,3 +66,14 @@ def ada(deployment: Deployment) -> Person:
 @pytest.fixture(scope="session")
 def admin(deployment: Deployment) -> Person:
     return new_admin(deployment)
+
+
+@pytest.fixture(scope="session")
+def killed(deployment: Deployment, model: Server) -> accidents.Killed:
+    return accidents.killed_over_an_answer(deployment, model)
+
+
+@pytest.fixture(scope="session")
+def unsent(deployment: Deployment) -> str:
+    """An address whose mail SES refused, until the domain was verified again."""
+    return accidents.registered_while_ses_refuses(deployment)

@@ -17,6 +17,7 @@ from tests.aws.emulator.packages import deployable
 from tests.aws.emulator.server import Emulator
 
 NAME = "sluice"
+STAGE = "live"
 MAIL_DOMAIN = "sluice.test"
 SENDER = f"no-reply@{MAIL_DOMAIN}"
 MAIL_SECONDS = 60.0  # the first one meets a mailer that was never started
@@ -34,7 +35,7 @@ class Deployment:
     @property
     def base_url(self) -> str:
         """Where the API's stage answers here; the address that the stack tells is the one it would have on AWS."""
-        return f"{self.emulator.url}/_aws/execute-api/{self.physical['Api']}/live"
+        return f"{self.emulator.url}/_aws/execute-api/{self.physical['Api']}/{STAGE}"
 
     @property
     def table_prefix(self) -> str:
@@ -61,6 +62,7 @@ class Deployment:
             self.outputs = deploy(cloudformation, bucket, NAME, template, self.parameters)
             self.physical = resources(cloudformation, NAME)
         self._turn_ttl_on(template["Resources"])
+        self._put_gateway_responses(template["Resources"]["Api"]["Properties"]["Body"])
 
     def _turn_ttl_on(self, declared: dict[str, Any]) -> None:
         """Its CloudFormation leaves `TimeToLiveSpecification` out."""
@@ -73,6 +75,19 @@ class Deployment:
                     except ClientError as exc:
                         if "already enabled" not in str(exc):
                             raise
+
+    def _put_gateway_responses(self, body: dict[str, Any]) -> None:
+        """Of an API's `Body` it takes the paths alone; and a stage has the answers that its deployment found."""
+        with self.client("apigateway") as apigateway:
+            for kind, told in body.get("x-amazon-apigateway-gateway-responses", {}).items():
+                apigateway.put_gateway_response(
+                    restApiId=self.physical["Api"],
+                    responseType=kind,
+                    **({"statusCode": str(told["statusCode"])} if "statusCode" in told else {}),
+                    responseParameters=told.get("responseParameters", {}),
+                    responseTemplates=told.get("responseTemplates", {}),
+                )
+            apigateway.create_deployment(restApiId=self.physical["Api"], stageName=STAGE)
 
     # --- looking at it
 

@@ -63,6 +63,11 @@ def _known(template: Template) -> Template:
     for name in [name for name, one in resources.items() if one["Type"] == "AWS::CloudWatch::Alarm"]:
         if "Metrics" in resources[name]["Properties"]:  # an alarm on an expression of metrics
             del resources[name]
+    for name in [name for name, one in resources.items() if one["Type"] == "AWS::S3::BucketPolicy"]:
+        if "aws:SecureTransport" in json.dumps(resources[name]):  # all here comes without TLS, and would be refused
+            del resources[name]
+    api = resources["Api"]["Properties"]  # `*~1*` it takes by the letter
+    api["BinaryMediaTypes"] = [kind.replace("~1", "/") for kind in api.get("BinaryMediaTypes", [])]
     for name in [name for name, one in told.items() if "DkimDNSToken" in json.dumps(one)]:  # for the owner's DNS
         del told[name]
     return template

@@ -38,14 +38,15 @@ class Emulator:
         region = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
         return {"AWS_ENDPOINT_URL": self.url, **region, **ROOT_KEYS}
 
-    def client(self, service: str) -> Any:
-        """botocore's, as whoever deploys. The caller closes it."""
+    def client(self, service: str, keys: tuple[str, str, str | None] = ("test", "test", None)) -> Any:
+        """botocore's, as whoever deploys, or with other keys. The caller closes it."""
         return get_session().create_client(
             service,
             endpoint_url=self.url,
             region_name=REGION,
-            aws_access_key_id=ROOT_KEYS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=ROOT_KEYS["AWS_SECRET_ACCESS_KEY"],
+            aws_access_key_id=keys[0],
+            aws_secret_access_key=keys[1],
+            aws_session_token=keys[2],
             config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
         )
 

@@ -1,0 +1,117 @@
+"""What the stack is made of, asked of the services themselves."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from sluice.adapters.tables import TABLES, TTL_ATTRIBUTE
+from tests.aws.emulator.deployment import Deployment
+from tests.e2e.people import Person
+
+pytestmark = pytest.mark.timeout(300)
+ROLE = "FunctionRole"
+
+
+@contextmanager
+def in_the_role(deployment: Deployment, name: str, service: str) -> Iterator[Any]:
+    """A client with the keys that Lambda gives to this function."""
+    with deployment.client("iam") as iam, deployment.client("sts") as sts:
+        arn = iam.get_role(RoleName=deployment.physical[name])["Role"]["Arn"]
+        keys = sts.assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
+    client = deployment.emulator.client(
+        service, keys=(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def test_only_the_tokens_function_may_read_the_signing_key(deployment: Deployment) -> None:
+    readers = set()
+    roles = [name for name in deployment.physical if name.endswith(ROLE)]
+    assert len(roles) >= 13
+    for name in roles:
+        with in_the_role(deployment, name, "ssm") as ssm:
+            try:
+                ssm.get_parameter(Name="/sluice/signing-key", WithDecryption=True)
+                readers.add(name)
+            except ClientError as exc:
+                assert exc.response["Error"]["Code"] == "AccessDeniedException", name
+    assert readers == {"TokensFunctionRole"}
+
+
+def test_gateway_may_not_read_other_peoples_mails_nor_change_limits_of_the_api(deployment: Deployment) -> None:
+    with in_the_role(deployment, "GatewayFunctionRole", "dynamodb") as dynamodb:
+        for table in ("MailsTable", "AuditTable", "ThrottlesTable"):
+            with pytest.raises(ClientError, match="not authorized"):
+                dynamodb.scan(TableName=deployment.physical[table])
+        with pytest.raises(ClientError, match="not authorized"):
+            dynamodb.delete_table(TableName=deployment.physical["GrantsTable"])
+
+
+def test_function_without_its_policy_says_that_it_is_unavailable(deployment: Deployment, ada: Person) -> None:
+    """Else the roles would not be looked at here, and everything above would prove nothing about them."""
+    role = deployment.physical["UsageFunctionRole"]
+    with deployment.client("iam") as iam:
+        policies = {
+            name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+            for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
+        }
+        for name in policies:
+            iam.delete_role_policy(RoleName=role, PolicyName=name)
+        try:
+            answer = ada.call("GET", "/usage")
+        finally:
+            for name, document in policies.items():
+                iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert "AccessDenied" not in answer.text
+    assert ada.call("GET", "/usage").status_code == 200
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_table_is_there_with_its_stream_and_its_end_of_life(deployment: Deployment, table: Any) -> None:
+    name = deployment.physical[f"{table.name.capitalize()}Table"]
+    with deployment.client("dynamodb") as dynamodb:
+        told = dynamodb.describe_table(TableName=name)["Table"]
+        ttl = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    assert told["DeletionProtectionEnabled"]
+    assert ttl.get("AttributeName") == (TTL_ATTRIBUTE if table.ttl else None)
+    assert told.get("StreamSpecification", {}).get("StreamViewType") == ("KEYS_ONLY" if table.stream else None)
+
+
+def test_each_stream_is_read_by_one_function_that_gives_up_into_a_queue(deployment: Deployment) -> None:
+    with deployment.client("lambda") as lambdas, deployment.client("sqs") as sqs:
+        mappings = lambdas.list_event_source_mappings()["EventSourceMappings"]
+        streams = [one for one in mappings if ":dynamodb:" in one["EventSourceArn"]]
+        assert len(streams) == len({one["EventSourceArn"] for one in streams}) >= 2
+        for one in streams:
+            assert one["State"] == "Enabled"
+            assert one["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+            queue = one["DestinationConfig"]["OnFailure"]["Destination"].rpartition(":")[2]
+            assert sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+
+
+def test_sweeper_that_cannot_start_leaves_its_event_in_its_queue(deployment: Deployment) -> None:
+    function, queue = deployment.physical["SweeperFunction"], deployment.physical["SweeperFailures"]
+    with deployment.client("lambda") as lambdas, deployment.client("sqs") as sqs:
+        published = lambdas.get_alias(FunctionName=function, Name="live")["FunctionVersion"]
+        lambdas.update_function_configuration(FunctionName=function, Handler="app.gone")
+        lambdas.update_alias(FunctionName=function, Name="live", FunctionVersion="$LATEST")
+        try:
+            lambdas.invoke(FunctionName=function, Qualifier="live", InvocationType="Event", Payload=b'{"mark": "test"}')
+            found: list[Any] = []
+
+            def arrived() -> bool:
+                found.extend(sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []))
+                return any("mark" in message["Body"] for message in found)
+
+            deployment.wait_until(arrived, 60, "the event in the queue")
+        finally:
+            lambdas.update_alias(FunctionName=function, Name="live", FunctionVersion=published)
+            lambdas.update_function_configuration(FunctionName=function, Handler="app.handler")

@@ -1,0 +1,143 @@
+"""The contract of docs/api.md behind API Gateway and two kinds of Lambda: bad bodies, odd headers, bytes."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+import requests
+
+from tests.aws.emulator.deployment import Deployment
+from tests.e2e.people import PASSWORD, Person, post
+
+pytestmark = pytest.mark.timeout(300)
+MIB = 1024 * 1024
+JSON = {"Content-Type": "application/json"}
+# The same mistakes on a function behind apig-wsgi and on one behind the Web Adapter.
+BODIES = [
+    (b"{nope", 400, "invalid_json"),
+    (b"\xff\xfe{}", 400, "invalid_json"),
+    (b"", 400, "invalid_json"),
+    (json.dumps({"a": "x" * MIB}).encode(), 413, "request_too_large"),
+]
+
+
+def send(deployment: Deployment, method: str, path: str, **arguments: Any) -> requests.Response:
+    return requests.request(method, deployment.base_url + path, timeout=60, allow_redirects=False, **arguments)
+
+
+@pytest.mark.parametrize(("body", "status", "code"), BODIES, ids=["garbage", "not UTF-8", "nothing", "1 MiB and more"])
+def test_bad_body_is_refused_as_promised(
+    deployment: Deployment, ada: Person, body: bytes, status: int, code: str
+) -> None:
+    account = send(deployment, "POST", "/auth/login", data=body, headers=JSON)
+    assert (account.status_code, account.json()["code"]) == (status, code)
+    assert account.headers["content-type"] == "application/problem+json"
+    assert account.headers["x-request-id"] == account.json()["request_id"]
+    gateway = ada.v1("POST", "/v1/chat/completions", data=body, headers=JSON)
+    assert (gateway.status_code, gateway.json()["error"]["code"]) == (status, code)
+    assert gateway.headers["x-request-id"].startswith("req_")
+
+
+def test_body_of_exactly_one_mebibyte_is_read(deployment: Deployment) -> None:
+    frame = b'{"email":"a@example.com","password":"%s"}'
+    answer = send(deployment, "POST", "/auth/login", data=frame % (b"x" * (MIB - len(frame) + 2)), headers=JSON)
+    assert len(answer.request.body or b"") == MIB
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_error")
+
+
+@pytest.mark.parametrize("kind", ["application/octet-stream", "multipart/form-data; boundary=b", "text/plain"])
+def test_other_kinds_of_body_are_refused_by_both(deployment: Deployment, ada: Person, kind: str) -> None:
+    """Some of them come as base64."""
+    headers, body = {"Content-Type": kind}, bytes(range(256))
+    account = send(deployment, "POST", "/auth/login", data=body, headers=headers)
+    assert (account.status_code, account.json()["code"]) == (415, "unsupported_media_type")
+    gateway = ada.v1("POST", "/v1/chat/completions", data=body, headers=headers)
+    assert (gateway.status_code, gateway.json()["error"]["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/nope"), ("GET", "/v1/nope"), ("PUT", "/auth/login")])
+def test_what_is_not_there_is_a_404_in_both_dialects(deployment: Deployment, method: str, path: str) -> None:
+    """API Gateway's own answer, which cannot tell a wrong method from a wrong path."""
+    answer = send(deployment, method, path)
+    assert answer.status_code == 404, answer.text
+    assert answer.json()["code"] == answer.json()["error"]["code"] == "not_found"
+
+
+def test_text_beyond_ascii_survives_bodies_queries_and_paths(deployment: Deployment, ada: Person) -> None:
+    name = "Ada 𝔏öv 🙂"
+    assert ada.call("PATCH", "/account", json={"name": name}).status_code == 200
+    assert ada.call("GET", "/account").json()["name"] == name
+    for asked, understood in (("caf%C3%A9", "café"), ("a/b%2Fc", "a/b/c"), ("%25", "%")):
+        answer = ada.v1("GET", f"/v1/models/{asked}")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+        assert f"'{understood}'" in answer.json()["error"]["message"]
+    assert ada.call("GET", "/usage/logs", params={"model": "café&limit=0"}).json()["data"] == []
+
+
+def test_parameter_that_is_no_number_is_named(deployment: Deployment, ada: Person) -> None:
+    for query in ("limit=abc", "limit=", "limit=%zz", "limit=1&limit=x"):
+        answer = ada.call("GET", f"/usage/logs?{query}")
+        if answer.status_code == 422:
+            assert [one["field"] for one in answer.json()["errors"]] == ["limit"]
+        else:  # of a name given twice, one counts
+            assert (query, answer.status_code) == ("limit=1&limit=x", 200)
+
+
+def test_clients_request_id_is_kept_where_it_is_valid(deployment: Deployment, ada: Person) -> None:
+    for call in (ada.call, ada.v1):
+        path = "/account" if call == ada.call else "/v1/models"
+        assert call("GET", path, headers={"x-request-id": "abc.1"}).headers["x-request-id"] == "abc.1"
+        assert call("GET", path, headers={"x-request-id": "a b"}).headers["x-request-id"].startswith("req_")
+
+
+def test_each_kind_of_token_opens_its_own_door_alone(deployment: Deployment, ada: Person) -> None:
+    swapped = Person(ada.base_url, ada.email, ada.password, ada.api_token, ada.session_token)
+    account, gateway = swapped.call("GET", "/account"), swapped.v1("GET", "/v1/models")
+    assert (account.status_code, account.json()["code"]) == (401, "not_authenticated")
+    assert (gateway.status_code, gateway.json()["error"]["code"]) == (401, "invalid_api_key")
+
+
+def test_cookie_is_set_taken_and_held_to_its_own_site(deployment: Deployment, ada: Person) -> None:
+    answer = post(deployment.base_url, "/auth/login", {"email": ada.email, "password": PASSWORD})
+    cookie, *attributes = [part.strip() for part in answer.headers["set-cookie"].split(";")]
+    assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(attributes)
+    headers = {"Cookie": f"{cookie}; other=1"}
+    assert send(deployment, "GET", "/account", headers=headers).json()["email"] == ada.email
+    sites = {"": 403, "cross-site": 403, "same-origin": 200}
+    for site, status in sites.items():
+        told = headers | ({"Sec-Fetch-Site": site} if site else {})
+        assert send(deployment, "PATCH", "/account", json={"name": "Ada"}, headers=told).status_code == status, site
+    out = send(deployment, "POST", "/auth/logout", headers=headers | {"Sec-Fetch-Site": "same-origin"})
+    assert (out.status_code, out.content) == (204, b"")
+    assert send(deployment, "GET", "/account", headers=headers).status_code == 401
+
+
+def test_header_that_the_adapter_writes_is_not_believed_from_a_client(deployment: Deployment, ada: Person) -> None:
+    forged = {"x-amzn-request-context": '{"identity": {"sourceIp": "6.6.6.6"', "x-amzn-lambda-context": "nonsense"}
+    assert ada.v1("GET", "/v1/models", headers=forged).status_code == 200
+
+
+def test_embeddings_as_base64_are_floats(deployment: Deployment, ada: Person) -> None:
+    body = {"model": "demo-embed", "input": ["a", "ü"], "encoding_format": "base64"}
+    answer = ada.v1("POST", "/v1/embeddings", json=body)
+    assert answer.status_code == 200, answer.text
+    vectors = [base64.b64decode(one["embedding"]) for one in answer.json()["data"]]
+    assert len(vectors) == 2 and all(vector and len(vector) % 4 == 0 for vector in vectors)
+
+
+def test_file_comes_back_byte_for_byte_whatever_the_client_accepts(deployment: Deployment, ada: Person) -> None:
+    body = "Sluice: Ümläute, \r\n und ein Nullbyte: \0.".encode()
+    form = {"file": ("a.txt", body, "text/plain")}
+    made = ada.v1("POST", "/v1/files", files=form, data={"purpose": "assistants"})
+    assert made.status_code == 200, made.text
+    for accepted in ("*/*", "text/html", "application/octet-stream"):
+        answer = ada.v1("GET", f"/v1/files/{made.json()['id']}/content", headers={"Accept": accepted})
+        assert (answer.status_code, answer.content) == (200, body), accepted
+
+
+@pytest.mark.parametrize("accepted", ["*/*", "image/avif,image/webp,*/*;q=0.8"])
+def test_picture_comes_as_its_bytes(deployment: Deployment, accepted: str) -> None:
+    answer = send(deployment, "GET", "/static/favicon.svg", headers={"Accept": accepted})
+    assert answer.status_code == 200
+    assert answer.content.lstrip().startswith(b"<svg")

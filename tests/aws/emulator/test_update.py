@@ -1,0 +1,31 @@
+"""The same stack, deployed again with another parameter."""
+
+import pytest
+
+from tests.aws.emulator.deployment import Deployment
+from tests.aws.emulator.people import newcomer
+from tests.e2e.people import Person, ask, log_in
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_changed_limit_is_in_force_after_the_next_deployment_and_everything_is_kept(
+    deployment: Deployment, ada: Person
+) -> None:
+    before = ada.call("GET", "/account").json()
+    recorded = len(deployment.items("LedgerTable"))
+    api, base_url = deployment.physical["Api"], deployment.base_url
+    deployment.deploy(DefaultRpm="7")
+    assert (deployment.physical["Api"], deployment.base_url) == (api, base_url)
+
+    assert newcomer(deployment).call("GET", "/account").json()["limits"]["rpm"] == 7
+    assert ada.call("GET", "/account").json()["limits"] == before["limits"], "an account keeps the limits it was given"
+    assert ask(ada, "What is 2 + 2?", max_tokens=8).status_code == 200, "sessions and tokens live on"
+    assert len(deployment.items("LedgerTable")) == recorded + 1
+    assert log_in(base_url, ada.email).call("GET", "/account").json()["id"] == before["id"]
+
+
+def test_deployment_of_the_same_changes_nothing(deployment: Deployment) -> None:
+    before = dict(deployment.physical)
+    deployment.deploy()
+    assert deployment.physical == before
