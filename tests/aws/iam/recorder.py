@@ -34,9 +34,11 @@ _written = [0]
 def pytest_configure(config: pytest.Config) -> None:
     from botocore.client import BaseClient
 
+    from sluice.adapters.aws_json import JsonService
     from sluice.adapters.dynamo_http import DynamoHttp
 
-    dispatch, api_call, hot_call = Flask.full_dispatch_request, BaseClient._make_api_call, DynamoHttp.call  # type: ignore[attr-defined]
+    dispatch, lean_call, hot_call = Flask.full_dispatch_request, JsonService.call, DynamoHttp.call
+    api_call = BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def dispatched(self: Flask, *arguments: Any) -> Any:
         function = (request.endpoint or "").split(".")[0]
@@ -49,12 +51,18 @@ def pytest_configure(config: pytest.Config) -> None:
             note(operation, parameters)
         return api_call(self, operation, parameters)
 
+    def lean_called(self: JsonService, operation: str, asked: dict[str, Any]) -> Any:
+        if self._service == "dynamodb":
+            note(operation, asked)
+        return lean_call(self, operation, asked)
+
     def hot_called(self: DynamoHttp, operation: str, asked: dict[str, Any], **options: Any) -> Any:
         note(operation, asked)
         return hot_call(self, operation, asked, **options)
 
     Flask.full_dispatch_request = dispatched  # type: ignore[method-assign]
     BaseClient._make_api_call = called  # type: ignore[attr-defined]
+    JsonService.call = lean_called  # type: ignore[method-assign]
     DynamoHttp.call = hot_called  # type: ignore[method-assign]
 
 

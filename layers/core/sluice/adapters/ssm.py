@@ -14,4 +14,3 @@ def parameter(name: str) -> str:
     finally:
         service.close()
     return str(answer["Parameter"]["Value"])
-
