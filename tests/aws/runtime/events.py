@@ -42,6 +42,22 @@ def api_event(method: str, path: str, body: Any = None, **headers: str) -> dict[
     }
 
 
+def url_event(method: str, path: str, said: str) -> dict[str, Any]:
+    """What a function URL sends: payload format 2.0."""
+    headers = {"content-type": "application/json", "host": "abc.lambda-url.us-east-1.on.aws"}
+    http = {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.77", "userAgent": "test"}
+    return {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": headers,
+        "requestContext": {"http": http, "stage": "$default", "requestId": "id", "timeEpoch": 1_795_262_400_000},
+        "body": said,
+        "isBase64Encoded": False,
+    }
+
+
 def stream_event(table: str, *keys: Mapping[str, str], event_name: str = "INSERT") -> dict[str, Any]:
     """A batch of a KEYS_ONLY DynamoDB stream, sequence numbers rising from 1."""
     return {

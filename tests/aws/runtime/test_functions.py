@@ -2,6 +2,7 @@
 Lambda would hand back. Nothing but the package, the layer and Lambda's own runtime client is on its path."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.aws.runtime.emulated import Emulated, emulated
-from tests.aws.runtime.events import SCHEDULE_EVENT, api_event, stream_event
+from tests.aws.runtime.events import SCHEDULE_EVENT, api_event, stream_event, url_event
 from tests.aws.runtime.town import Person, Town
 from tests.aws.runtime.variables import zipped
 from tests.integration.accounts.world import PASSWORD
@@ -127,7 +128,26 @@ def test_usage_chats_admin_and_web_answer(start: Start, town: Town, person: Pers
     assert body(users)["data"]
 
 
+def test_bounces_keeps_mail_from_an_address_that_refused_it(start: Start, town: Town, person: Person) -> None:
+    bounced = {"bounceType": "Permanent", "bouncedRecipients": [{"emailAddress": person.email}]}
+    notice = {"eventType": "Bounce", "bounce": bounced, "mail": {"messageId": "1"}}
+    event = {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": json.dumps(notice)}}]}
+    function = start("BouncesFunction")
+    assert function(event) == {"noted": 1, "ignored": 0}
+    assert function({"Records": [{"Sns": {"Message": "{"}}]}) == {"noted": 0, "ignored": 0}
+
+
+def test_files_search_and_ingestion_start_from_their_packages(start: Start, person: Person) -> None:
+    """With the parsers and the SQLite they bring along; what they do with a bucket is shown under the emulator."""
+    listed = start("FilesFunction")(api_event("GET", "/v1/files", **person.bearer))
+    assert (listed["statusCode"], body(listed)["data"]) == (200, [])
+    malformed = start("SearchFunction")(url_event("POST", "/search", "{"))
+    assert (malformed["statusCode"], body(malformed)["code"]) == (400, "invalid_json")
+    assert start("IngestionFunction")({"Records": [{"eventSource": "aws:s3"}]}) is not None
+
+
 ANSWERED = {
+    "BouncesFunction", "FilesFunction", "SearchFunction", "IngestionFunction",
     "RegistrationFunction", "VerificationFunction", "AccountsFunction", "TokensFunction", "MeteringFunction",
     "MailerFunction", "SweeperFunction", "UsageFunction", "ChatsFunction", "AdminFunction", "WebFunction",
 }  # fmt: skip
@@ -135,6 +155,18 @@ ANSWERED = {
 
 def test_no_function_of_the_template_is_left_out() -> None:
     assert set(zipped()) == ANSWERED
+
+
+def test_a_warm_environment_keeps_nothing_of_the_last_caller(start: Start, town: Town, person: Person) -> None:
+    """One process, three callers: logged in by a cookie, nobody, somebody else."""
+    other, function = town.newcomer(), start("AccountsFunction")
+    first = function(post("/auth/login", {"email": person.email, "password": PASSWORD}))
+    assert "Set-Cookie" in first["multiValueHeaders"]
+    nobody = function(api_event("GET", "/account"))
+    assert nobody["statusCode"] == 401 and "Set-Cookie" not in nobody["multiValueHeaders"]
+    assert body(function(api_event("GET", "/account", **other.logged_in)))["email"] == other.email
+    ids = re.findall(r'"message": "answered", "request_id": "(\w+)"', function.log())
+    assert len(ids) == len(set(ids)) == 3
 
 
 def test_a_line_of_log_carries_its_request_and_nothing_secret(start: Start, person: Person) -> None:
