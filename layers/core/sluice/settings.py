@@ -59,11 +59,11 @@ class Keys(Common):
 
 class Mailer(Common):
     mail: str = Field(
-        "outbox", description="`outbox`, `ses`, `smtp://user:pass@host:port`; on AWS `smtp`: as the parameter below says"
+        "outbox", description="`outbox`, `ses`, `smtp://user:pass@host:port`; on AWS `smtp`: see smtp_url_parameter"
     )
     mail_from: str = "Sluice <no-reply@localhost>"
     smtp_url_parameter: str = Field("", description="SecureString: `smtp://user:pass@host:port`")
-    ses_configuration_set: str = Field("", description="where bounces and complaints are told; empty: the identity's own")
+    ses_configuration_set: str = Field("", description="where bounces are told; empty: the identity's own")
 
 
 class Gateway(Common):

@@ -30,7 +30,7 @@ class FileObject(BaseModel):
             created_at=file.created_ms // 1000,
             filename=file.filename,
             purpose=file.purpose,
-            status=file.status,  # type: ignore[arg-type]
+            status=file.status,
             status_details=file.status_detail,
         )
 
@@ -146,7 +146,7 @@ class VectorStoreFileObject(BaseModel):
             id=attachment.file_id,
             created_at=attachment.created_ms // 1000,
             vector_store_id=attachment.store_id,
-            status=attachment.status,  # type: ignore[arg-type]
+            status=attachment.status,
             last_error=LastError(code="invalid_file", message=failed) if failed else None,
             usage_bytes=attachment.usage_bytes,
             attributes=dict(attachment.attributes),
