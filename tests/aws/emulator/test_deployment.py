@@ -95,23 +95,3 @@ def test_each_stream_is_read_by_one_function_that_gives_up_into_a_queue(deployme
             assert one["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
             queue = one["DestinationConfig"]["OnFailure"]["Destination"].rpartition(":")[2]
             assert sqs.get_queue_url(QueueName=queue)["QueueUrl"]
-
-
-def test_sweeper_that_cannot_start_leaves_its_event_in_its_queue(deployment: Deployment) -> None:
-    function, queue = deployment.physical["SweeperFunction"], deployment.physical["SweeperFailures"]
-    with deployment.client("lambda") as lambdas, deployment.client("sqs") as sqs:
-        published = lambdas.get_alias(FunctionName=function, Name="live")["FunctionVersion"]
-        lambdas.update_function_configuration(FunctionName=function, Handler="app.gone")
-        lambdas.update_alias(FunctionName=function, Name="live", FunctionVersion="$LATEST")
-        try:
-            lambdas.invoke(FunctionName=function, Qualifier="live", InvocationType="Event", Payload=b'{"mark": "test"}')
-            found: list[Any] = []
-
-            def arrived() -> bool:
-                found.extend(sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []))
-                return any("mark" in message["Body"] for message in found)
-
-            deployment.wait_until(arrived, 60, "the event in the queue")
-        finally:
-            lambdas.update_alias(FunctionName=function, Name="live", FunctionVersion=published)
-            lambdas.update_function_configuration(FunctionName=function, Handler="app.handler")
