@@ -38,15 +38,21 @@ def is_adapted(resource: dict[str, Any]) -> bool:
 
 
 def vendor(build: Path, name: str, target: Path, *, adapted: bool) -> Path:
-    """The function's zip, `core` in it. `build` is what `sam build` made; `core` is zipped once for a target's folder."""
+    """The function's zip, `core` in it. `build` is what `sam build` made; `core` is zipped once for a target's folder.
+
+    Where both have a file, the function's counts, as on Lambda: /var/task comes before /opt/python.
+    """
     core = target.with_name("core.zip")
     if not core.exists():
         zip_folders(core, [(build / LAYER / "python", "")])
+    own = {path.relative_to(build / name).as_posix(): path for path in (build / name).rglob("*") if path.is_file()}
+    if not adapted and any((build / LAYER / "python" / path).is_file() for path in own):  # a zip has each name once
+        return zip_folders(target, [(build / LAYER / "python", ""), (build / name, "")])
     shutil.copyfile(core, target)
     with zipfile.ZipFile(target, "a", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted((build / name).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                _add(archive, path.relative_to(build / name).as_posix(), path.read_bytes())
+        for path in sorted(own):
+            if "__pycache__" not in path:
+                _add(archive, path, own[path].read_bytes())
         if adapted:
             _add(archive, BUFFERED_MODULE, BUFFERED.encode())
     return target
