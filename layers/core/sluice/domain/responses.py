@@ -226,7 +226,9 @@ class Assembly:
     def kept(self) -> dict[str, Any]:
         """The response as it is stored: without the passages, which must not outlive their file here."""
         search = self._search
-        output = [{**search, "results": None} if item is search and search else item for item in self.response["output"]]
+        output = [
+            {**search, "results": None} if item is search and search else item for item in self.response["output"]
+        ]
         return {**self.response, "output": output}
 
     def answer_messages(self) -> list[Message]:
