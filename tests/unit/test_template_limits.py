@@ -82,5 +82,5 @@ def test_the_environment_of_each_function_fits(function: str, resources: dict[st
 
 def test_api_gateway_may_write_logs_before_it_has_to(resources: dict[str, Any]) -> None:
     """A stage with an access log cannot be made while the account has no role for it."""
-    (api,) = [one for one in resources.values() if one["Type"] == "AWS::ApiGateway::RestApi"]
-    assert "ApiGatewayAccount" in api["DependsOn"]
+    (stage,) = of_type(resources, "AWS::ApiGateway::Stage").values()
+    assert stage["Variables"] == {"logs": {"Fn::If": ["MakeApiLogsRole", {"Ref": "ApiGatewayAccount"}, "kept"]}}
