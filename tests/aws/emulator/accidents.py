@@ -15,6 +15,8 @@ from tests.aws.emulator.people import newcomer
 from tests.e2e.people import Person, ask, register
 from tests.integration.inference.server import Server
 
+GATEWAY = (b"/bootstrap", b"/lambda-adapter", b"gunicorn")  # of the emulator's session: the model's is another
+
 
 @dataclass(frozen=True)
 class Killed:
@@ -43,11 +45,11 @@ def killed_over_an_answer(deployment: Deployment, model: Server) -> Killed:
 def leases(deployment: Deployment, account_id: str) -> set[str]:
     """Request ids of what the account's grant says is running."""
     (grant,) = deployment.items("GrantsTable", account_id=account_id)
-    return set(grant["leases"]["M"])
+    return {f"req_{key.removeprefix('req_')}" for key in grant["leases"]["M"]}
 
 
 def gateways(deployment: Deployment) -> list[int]:
-    """The first process of each environment of the gateway, which the others die with."""
+    """Every process of every environment of the gateway: a worker that outlives the rest settles by itself."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -55,7 +57,7 @@ def gateways(deployment: Deployment) -> list[int]:
             session = int((folder / "stat").read_text().rpartition(")")[2].split()[3])
         except OSError:  # it ended meanwhile
             continue
-        if session == deployment.emulator.pid and any(word.endswith(b"/bootstrap") for word in words[:2]):
+        if session == deployment.emulator.pid and any(word.endswith(GATEWAY) for word in words):
             found.append(int(folder.name))
     return found
 
