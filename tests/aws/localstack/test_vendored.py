@@ -15,8 +15,8 @@ import pytest
 from infra.aws import vendor
 from infra.aws.localstack import PARAMETERS
 from infra.aws.transform import read, transform
-from tests.aws.build.events import CALLS, EVENTS_AND_ANSWERS, http_event
-from tests.aws.build.test_functions import CHILD, HTTP, call_of, environment
+from tests.aws.packaging.events import CALLS, EVENTS_AND_ANSWERS, http_event
+from tests.aws.packaging.test_functions import CHILD, HTTP, call_of, environment
 from tests.unit.template import ZIPPED
 
 __all__ = ["environment"]

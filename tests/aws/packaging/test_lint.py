@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.aws import built
-from tests.aws.build.checkov_skips import SKIPS
+from tests.aws.packaging.checkov_skips import SKIPS
 from tests.aws.tools import install
 from tests.unit.template import transformed
 

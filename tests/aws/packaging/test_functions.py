@@ -15,7 +15,7 @@ import pytest
 
 from sluice.adapters.keys import ensure_keys
 from sluice.adapters.tables import create_missing
-from tests.aws.build.events import CALLS, EVENTS_AND_ANSWERS, http_event
+from tests.aws.packaging.events import CALLS, EVENTS_AND_ANSWERS, http_event
 from tests.aws.built import LAYER, built, layer_path
 from tests.aws.conftest import missing
 from tests.conftest import aws_environment
@@ -101,7 +101,7 @@ def test_an_http_function_answers_from_what_was_packaged(name: str, build: Path,
 
 @pytest.mark.parametrize("name", sorted(set(ZIPPED) - set(HTTP)))
 def test_an_event_function_answers_from_what_was_packaged(name: str, build: Path, environment: dict[str, str]) -> None:
-    assert name in EVENTS_AND_ANSWERS, f"no event for {name} in tests/aws/build/events.py"
+    assert name in EVENTS_AND_ANSWERS, f"no event for {name} in tests/aws/packaging/events.py"
     event, wanted = EVENTS_AND_ANSWERS[name]
     answer = ask(build, name, event, environment)
     assert {key: answer[key] for key in wanted} == wanted
