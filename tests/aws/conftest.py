@@ -18,6 +18,11 @@ def missing(what: str) -> None:
     pytest.skip(what)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The roles' record last: where another run writes it, that run needs its time."""
+    items.sort(key=lambda item: item.path.parent.name == "iam")
+
+
 @pytest.fixture(scope="session")
 def build() -> Path:
     """`built()`, or a skip where this machine has no Python of the functions' version."""

@@ -15,9 +15,9 @@ import pytest
 
 from sluice.adapters.keys import ensure_keys
 from sluice.adapters.tables import create_missing
-from tests.aws.packaging.events import CALLS, EVENTS_AND_ANSWERS, http_event
 from tests.aws.built import LAYER, built, layer_path
 from tests.aws.conftest import missing
+from tests.aws.packaging.events import CALLS, EVENTS_AND_ANSWERS, http_event
 from tests.conftest import aws_environment
 from tests.store_process import running_store
 from tests.unit.template import EVENTS, ZIPPED
