@@ -56,7 +56,7 @@ def test_init_makes_what_the_functions_read(ssm: Any, monkeypatch: pytest.Monkey
     forget()
     with parameters(
         {name: value for name, (_, value) in everything(ssm).items()}
-    ) as url:  # theirs is no botocore client
+    ) as url:  # not botocore: moto is not heard
         monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", url)
         assert adapter.signing_key().kid in adapter.public_keys()
         assert len(adapter.mailed_code_key()) == 32
