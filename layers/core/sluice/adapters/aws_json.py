@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sluice.adapters.aws_access import Access, access, endpoint
-from sluice.adapters.http_call import call
-from sluice.adapters.http_pool import Connection, Pool
+from sluice.adapters.http_exchange import exchange
+from sluice.adapters.http_pool import Pool
 
 ATTEMPTS = 3  # as botocore was told: once, and twice more
 FIRST_PAUSE_SECONDS = 0.05
@@ -87,26 +87,7 @@ class JsonService:
         self._pool.close()
 
     def _send(self, operation: str, body: bytes) -> tuple[int, dict[str, Any]]:
-        head = self._head(operation, body)
-        connection = self._pool.take(READ_SECONDS)
-        try:
-            return self._exchange(connection, head, body)
-        except (ConnectionError, http.client.BadStatusLine):
-            if not connection.used:
-                raise
-        # The peer closed an idle connection: no failure, so once more on a fresh one, without a pause.
-        return self._exchange(self._pool.take(READ_SECONDS, fresh=True), head, body)
-
-    def _exchange(self, connection: Connection, head: bytes, body: bytes) -> tuple[int, dict[str, Any]]:
-        again = False
-        try:
-            assert connection.sock is not None
-            status, raw, again = call(connection.sock, head, body, READ_SECONDS)
-        finally:
-            if again:
-                self._pool.give_back(connection)
-            else:
-                connection.close()
+        status, raw = exchange(self._pool, self._head(operation, body), body, READ_SECONDS)
         answer = json.loads(raw) if raw else {}
         if not isinstance(answer, dict):
             raise ValueError("no JSON object")

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sluice.adapters.http_call import call
-from sluice.adapters.http_pool import Connection, Pool
+from sluice.adapters.http_exchange import exchange
+from sluice.adapters.http_pool import Pool
 from sluice.domain.errors import StoreUnavailable
 
 log = logging.getLogger("sluice.store")
@@ -91,25 +91,7 @@ class DynamoHttp:
     def _send(self, target: str, body: bytes) -> tuple[int, dict[str, Any]]:
         signed = self._sign(target, body)
         head = self._request_line + b"".join(f"{name}: {value}\r\n".encode() for name, value in signed.items())
-        connection = self._pool.take(READ_SECONDS)
-        try:
-            return self._exchange(connection, head, body)
-        except (ConnectionError, http.client.BadStatusLine):
-            if not connection.used:
-                raise
-        # The peer closed an idle connection: no failure of the store, so once more on a fresh one, without a pause.
-        return self._exchange(self._pool.take(READ_SECONDS, fresh=True), head, body)
-
-    def _exchange(self, connection: Connection, head: bytes, body: bytes) -> tuple[int, dict[str, Any]]:
-        again = False
-        try:
-            assert connection.sock is not None
-            status, raw, again = call(connection.sock, head, body, READ_SECONDS)
-        finally:
-            if again:
-                self._pool.give_back(connection)
-            else:
-                connection.close()
+        status, raw = exchange(self._pool, head, body, READ_SECONDS)
         answer = json.loads(raw)
         if not isinstance(answer, dict):
             raise ValueError("no JSON object")
