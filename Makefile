@@ -33,16 +33,16 @@ test: setup-dev  ## every test; PYTEST_ARGS="-k name" for some
 
 # What of `make test` is about the store itself (conditions, transactions, streams, expiry): on Amazon's engine, too.
 STORE_SUITE := $(addprefix tests/integration/, \
-	accounts/test_delete.py accounts/test_revocation.py accounts/test_sessions.py accounts/test_tokens.py \
-	documents/test_isolation.py infra/test_relay.py infra/test_tables.py registration/test_codes.py \
-	registration/test_race.py usage/test_metering.py usage/test_reconcile.py usage/test_sweeper.py)
+	accounts/test_delete.py accounts/test_sessions.py accounts/registration/test_codes.py \
+	accounts/registration/test_race.py tokens/test_revocation.py tokens/test_tokens.py \
+	documents/reading/test_isolation.py infra/test_relay.py infra/test_tables.py usage/test_metering.py usage/test_reconcile.py usage/test_sweeper.py)
 
 # SUITE_REQUIRED=1: what is missing here is a failure and not a skip.
 test-aws: setup-dev  ## the template, what `sam build` makes of it, the real runtime and stores; needs Java, Maven, Go, Rust
-	@$(BIN)/python -m tests.integration.admission.engines || [ -z "$(SUITE_REQUIRED)" ]
+	@$(BIN)/python -m tests.integration.gateway.admission.engines || [ -z "$(SUITE_REQUIRED)" ]
 	@failed=0; \
 	STORE_ENGINE=dynamodb_local $(BIN)/python -m pytest $(STORE_SUITE) $(PYTEST_ARGS) || failed=1; \
-	$(BIN)/python -m pytest tests/aws tests/integration/admission tests/unit/test_template*.py $(PYTEST_ARGS) || failed=1; \
+	$(BIN)/python -m pytest tests/aws tests/integration/gateway/admission tests/unit/aws $(PYTEST_ARGS) || failed=1; \
 	exit $$failed
 
 test-browser: setup-dev  ## every page in Chromium against a running system; screenshots in build/screenshots

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.admission import engines  # here: a folder of tests is called as the package it imports
+from tests.integration.gateway.admission import engines  # here: a folder of tests is called as the package it imports
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -38,7 +38,7 @@ def store(store_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stor
     """Fresh tables, and an environment in which the SDK and the settings find them."""
     from botocore.session import get_session
 
-    from sluice.adapters.tables import create_missing
+    from sluice.adapters.aws.tables import create_missing
 
     prefix = f"t{secrets.token_hex(4)}-"
     for name, value in aws_environment(store_endpoint).items():

@@ -65,9 +65,9 @@ def _mail(town: Town) -> dict[str, Any]:
 
 
 def _verify(town: Town) -> dict[str, Any]:
-    from sluice.adapters.keys import mailed_code_key
-    from sluice.domain import mailed_codes
-    from sluice.domain.mails import Kind
+    from sluice.adapters.tokens.keys import mailed_code_key
+    from sluice.domain.mails import mailed_codes
+    from sluice.domain.mails.mail import Kind
 
     account_id, mail_id = town.registered()
     code = mailed_codes.make(mailed_code_key(), Kind.VERIFY_EMAIL, mail_id, account_id)
@@ -75,10 +75,10 @@ def _verify(town: Town) -> dict[str, Any]:
 
 
 def _record(account_id: str) -> dict[str, Any]:
-    from sluice import wiring
     from sluice.domain.ids import request_id
-    from sluice.domain.ledger import LedgerRecord
     from sluice.domain.periods import period_of
+    from sluice.domain.usage.ledger import LedgerRecord
+    from sluice.wiring import stores
 
     at_ms = time.time_ns() // 1_000_000
     counts: dict[str, Any] = {"prompt_tokens": 10, "completion_tokens": 2, "cached_tokens": 0, "cost_micro_usd": 1}
@@ -88,5 +88,5 @@ def _record(account_id: str) -> dict[str, Any]:
     record = LedgerRecord(
         token_id="tok_a", finish_reason="stop", settled_by="gateway", **named, **how, **when, **counts
     )
-    wiring.hot_store().put_record(record)
+    stores.hot_store().put_record(record)
     return stream_event("ledger", named)

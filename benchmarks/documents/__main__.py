@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 from benchmarks.documents.corpus import Corpus
-from sluice.adapters.search.folder import FolderIndexes
-from sluice.domain.document_keys import index_key
-from sluice.domain.passages import Cut
+from sluice.adapters.documents.search.folder import FolderIndexes
+from sluice.domain.documents.keys import index_key
+from sluice.domain.documents.passages import Cut
 
 ACCOUNT, STORE = "usr_bench", "vs_bench"
 A_FILE = 20

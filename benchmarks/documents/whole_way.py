@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.documents.corpus import Corpus
 from tests.conftest import aws_environment
-from tests.integration.documents.place import ADA, make
+from tests.integration.documents.reading.place import ADA, make
 from tests.store_process import running_store
 
 PASSAGES = 10
@@ -22,7 +22,7 @@ def measure(files: int) -> None:
         os.environ.update(aws_environment(url))
         from botocore.session import get_session
 
-        from sluice.adapters.tables import create_missing
+        from sluice.adapters.aws.tables import create_missing
 
         create_missing(get_session().create_client("dynamodb", endpoint_url=url), "sluice-")  # type: ignore[arg-type]
         place, corpus = make(Path(folder), "sluice-"), Corpus()

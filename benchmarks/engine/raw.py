@@ -7,9 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from functions.inference.backend import Row
-from functions.inference.llama_backend import LlamaBackend
-from functions.inference.llama_runtime import LoadOptions, load_model, start_library
+from functions.inference.engine.backend import Row
+from functions.inference.llama.backend import LlamaBackend
+from functions.inference.llama.runtime import LoadOptions, load_model, start_library
 
 STEPS = 12
 

@@ -5,10 +5,10 @@ import sys
 import time
 from pathlib import Path
 
-from functions.inference.engine import Engine, EngineLimits
-from functions.inference.jobs import Delta, Finished, Job, Sampling
-from functions.inference.llama_backend import LlamaBackend
-from functions.inference.llama_runtime import LoadOptions, load_model, start_library
+from functions.inference.engine.engine import Engine, EngineLimits
+from functions.inference.engine.jobs import Delta, Finished, Job, Sampling
+from functions.inference.llama.backend import LlamaBackend
+from functions.inference.llama.runtime import LoadOptions, load_model, start_library
 
 PREFIX_TOKENS = 600
 

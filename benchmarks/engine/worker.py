@@ -49,11 +49,11 @@ def own_engine(path: str, threads: int, slots: int) -> Ask:
     """This project's engine."""
     from pathlib import Path
 
-    from functions.inference.chat import ChatTemplate
-    from functions.inference.engine import Engine, EngineLimits
-    from functions.inference.jobs import Delta, Failed, Finished, Job, Sampling
-    from functions.inference.llama_backend import LlamaBackend
-    from functions.inference.llama_runtime import LoadOptions, load_model, start_library
+    from functions.inference.engine.engine import Engine, EngineLimits
+    from functions.inference.engine.jobs import Delta, Failed, Finished, Job, Sampling
+    from functions.inference.llama.backend import LlamaBackend
+    from functions.inference.llama.runtime import LoadOptions, load_model, start_library
+    from functions.inference.models.chat import ChatTemplate
 
     start_library()
     handle = load_model(Path(path), LoadOptions())

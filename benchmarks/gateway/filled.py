@@ -13,10 +13,10 @@ RECORDS_AN_ACCOUNT = 10
 
 def fill(world: World, accounts: int, records: int) -> float:
     """Put grants and ledger records straight into the store → seconds it took."""
-    from sluice import wiring
-    from sluice.adapters.hot_store import HotStore
+    from sluice.adapters.gateway.hot_store import HotStore
+    from sluice.wiring import stores
 
-    store = wiring.hot_store()
+    store = stores.hot_store()
     assert isinstance(store, HotStore)
     began = time.monotonic()
     for table, items in (("grants", _grants(accounts)), ("ledger", _records(records, accounts))):
@@ -38,8 +38,8 @@ def _batches(items: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _grants(count: int) -> Iterator[dict[str, Any]]:
-    from sluice.adapters import dynamo
-    from sluice.domain.grants import new_grant
+    from sluice.adapters.aws import dynamo
+    from sluice.domain.gateway.grants import new_grant
 
     made = new_grant("usr_", now_ms=time.time_ns() // 1_000_000, **LIMITS)
     text = json.dumps(dynamo.item(made))
@@ -48,9 +48,9 @@ def _grants(count: int) -> Iterator[dict[str, Any]]:
 
 
 def _records(count: int, accounts: int) -> Iterator[dict[str, Any]]:
-    from sluice.adapters.hot_store import record_item
+    from sluice.adapters.gateway.hot_store import record_item
     from sluice.domain.ids import request_id
-    from sluice.domain.ledger import LedgerRecord
+    from sluice.domain.usage.ledger import LedgerRecord
 
     now_ms = time.time_ns() // 1_000_000
     for n in range(count):

@@ -68,10 +68,14 @@ def measure(world: World, kind: Kind, times: int) -> dict[str, float]:
 
 
 def _instrument(clock: Clock) -> list[tuple[Any, str, Any]]:
-    from sluice.adapters import dynamo_http, jwt_tokens, metrics_prometheus, upstream
-    from sluice.domain import chunks
-    from sluice.http import gateway_flow, metrics
-    from sluice.services import admit, exchange, gateway
+    from sluice.adapters.aws import dynamo_http
+    from sluice.adapters.gateway import upstream
+    from sluice.adapters.tokens import jwt_tokens
+    from sluice.adapters.usage import metrics_prometheus
+    from sluice.domain.gateway import chunks
+    from sluice.http import metrics
+    from sluice.http.gateway import complete as gateway_flow
+    from sluice.services.gateway import admit, exchange, gateway
 
     places: list[tuple[Any, str, str]] = [
         (jwt_tokens.Verifier, "verify", "token: known signature, expiry"),
@@ -90,9 +94,9 @@ def _instrument(clock: Clock) -> list[tuple[Any, str, Any]]:
     restore = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in places]
     for owner, attribute, name in places:
         clock.wrap(owner, attribute, name)
-    from sluice import wiring
+    from sluice.wiring import stores
 
-    client: Any = wiring.hot_store()._client  # type: ignore[attr-defined]
+    client: Any = stores.hot_store()._client  # type: ignore[attr-defined]
     restore.append((client, "_sign", client._sign))
     clock.wrap(client, "_sign", "store calls: signing (awscrt)")
     return restore

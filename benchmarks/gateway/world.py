@@ -129,10 +129,12 @@ def _start(
 
 def _forget_earlier_worlds() -> None:
     """Settings and clients are made once a process, and a second store has another port."""
-    from sluice import settings, wiring
-    from sluice.adapters import dynamo, keys
+    from sluice import settings
+    from sluice.adapters.aws import dynamo
+    from sluice.adapters.tokens import keys
+    from sluice.wiring import peers, services, stores
 
-    for module in (settings, wiring, dynamo, keys):
+    for module in (settings, stores, peers, services, dynamo, keys):
         for value in vars(module).values():
             if hasattr(value, "cache_clear"):
                 value.cache_clear()
@@ -140,11 +142,12 @@ def _forget_earlier_worlds() -> None:
 
 def _accounts(folder: Path, count: int) -> list[str]:
     """Tables, keys, and accounts that may do what a run does. → an API token of each."""
-    from sluice import wiring
-    from sluice.adapters import dynamo, keys, tables
-    from sluice.domain.grants import new_grant
+    from sluice.adapters.aws import dynamo, tables
+    from sluice.adapters.tokens import keys
+    from sluice.domain.gateway.grants import new_grant
     from sluice.domain.ids import random_id
     from sluice.domain.tokens import SCOPES, Claims
+    from sluice.wiring import peers
 
     keys.ensure_keys(folder)
     client: Any = dynamo.client()
@@ -157,5 +160,5 @@ def _accounts(folder: Path, count: int) -> list[str]:
         grant["live"][token_id] = expires_s
         client.put_item(TableName=PREFIX + "grants", Item=dynamo.item(grant))
         claims = Claims(token_id, account_id, now_ms // 1000, expires_s, frozenset(SCOPES), None)
-        made.append(wiring.token_signer().sign(claims))
+        made.append(peers.token_signer().sign(claims))
     return made

@@ -4,11 +4,11 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from sluice import settings, wiring
+from sluice import settings
 from sluice.domain import errors
-from sluice.http import calls, own_account
-from sluice.http.auth import Caller, now_ms
-from sluice.http.models_accounts import (
+from sluice.http.accounts import own_account
+from sluice.http.accounts import visitor as calls
+from sluice.http.accounts.requests import (
     AccountInfo,
     ChangeEmailBody,
     ChangePasswordBody,
@@ -25,13 +25,15 @@ from sluice.http.models_accounts import (
     UpdateAccountBody,
     UpdatedAccount,
 )
+from sluice.http.auth import Caller, now_ms
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
 from sluice.http.session_cookie import set_session_cookie
-from sluice.pages import account as account_pages
-from sluice.pages import login as login_pages
-from sluice.pages import mailed
-from sluice.services.sessions import current_sessions, end_session
+from sluice.pages.accounts import account as account_pages
+from sluice.pages.accounts import login as login_pages
+from sluice.pages.accounts import mailed
+from sluice.services.accounts.sessions import current_sessions, end_session
+from sluice.wiring import stores
 
 blueprint = Blueprint("accounts", __name__)
 blueprint.register_blueprint(login_pages.blueprint)
@@ -67,7 +69,7 @@ def log_in(body: LoginBody) -> Response:
 @blueprint.post("/auth/logout")
 @operation("Log out", tag=AUTH, auth=Auth.SESSION, answers={204: None}, errors=(errors.StoreUnavailable,))
 def log_out(caller: Caller) -> Response:
-    end_session(caller.session_id, caller.account_id, sessions=wiring.session_store())
+    end_session(caller.session_id, caller.account_id, sessions=stores.session_store())
     response = Response(status=204)
     set_session_cookie(response, "", 0)
     return response
@@ -203,7 +205,7 @@ def delete(caller: Caller, body: DeleteAccountBody) -> Response:
 )
 def list_sessions(caller: Caller) -> SessionList:
     found = current_sessions(
-        caller.account_id, sessions=wiring.session_store(), accounts=wiring.account_store(), now_ms=now_ms()
+        caller.account_id, sessions=stores.session_store(), accounts=stores.account_store(), now_ms=now_ms()
     )
     return SessionList(data=[SessionInfo.of(session, caller.session_id) for session in found])
 
@@ -217,7 +219,7 @@ def list_sessions(caller: Caller) -> SessionList:
     errors=(errors.NotFound, errors.StoreUnavailable),
 )
 def end_one_session(caller: Caller, session_id: str) -> None:
-    end_session(session_id, caller.account_id, sessions=wiring.session_store())
+    end_session(session_id, caller.account_id, sessions=stores.session_store())
 
 
 def handler(event: dict[str, Any], context: object) -> Any:

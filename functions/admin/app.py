@@ -5,13 +5,14 @@ from typing import Any
 
 from flask import Blueprint
 
-from sluice import wiring
 from sluice.domain import errors
 from sluice.domain.ids import is_id
 from sluice.domain.spans import parse_span
 from sluice.http.audit import administration
 from sluice.http.auth import Caller, now_ms
-from sluice.http.models_admin import (
+from sluice.http.on_lambda import wsgi
+from sluice.http.operation import Auth, operation
+from sluice.http.operations import (
     AdminUsage,
     AdminUsageQuery,
     AuditEventInfo,
@@ -23,13 +24,12 @@ from sluice.http.models_admin import (
     UserRow,
     UsersQuery,
 )
-from sluice.http.on_lambda import wsgi
-from sluice.http.operation import Auth, operation
-from sluice.pages import admin as admin_pages
-from sluice.pages import admin_users
-from sluice.services.account_overview import account_overview
-from sluice.services.everyones_usage import everyones_usage
-from sluice.services.list_users import list_events, list_users
+from sluice.pages.operations import admin as admin_pages
+from sluice.pages.operations import users as admin_users
+from sluice.services.accounts.overview import account_overview
+from sluice.services.operations.list_users import list_events, list_users
+from sluice.services.usage.everyone import everyones_usage
+from sluice.wiring import stores
 
 blueprint = Blueprint("admin", __name__)
 blueprint.register_blueprint(admin_pages.blueprint)
@@ -51,7 +51,7 @@ CHANGE = (errors.NotFound, errors.Conflict, errors.StoreUnavailable)
     "accounts, so with a query it may be shorter than `limit`, or empty, and not be the last.",
 )
 def users(caller: Caller, query: UsersQuery) -> UserPage:
-    found = list_users(wiring.account_store(), query=query.query or "", limit=query.limit, after=query.cursor or None)
+    found = list_users(stores.account_store(), query=query.query or "", limit=query.limit, after=query.cursor or None)
     return UserPage(data=[UserRow.row(account) for account in found.users], next_cursor=found.next_cursor)
 
 
@@ -117,7 +117,7 @@ def limits(caller: Caller, user_id: str, body: LimitsBody) -> UserInfo:
 )
 def usage(caller: Caller, query: AdminUsageQuery) -> AdminUsage:
     span = parse_span(query.from_, query.to, now_ms())
-    return AdminUsage.of(everyones_usage(wiring.rollup_store(), wiring.account_store(), span), query.group_by)
+    return AdminUsage.of(everyones_usage(stores.rollup_store(), stores.account_store(), span), query.group_by)
 
 
 @blueprint.get("/admin/audit")
@@ -131,7 +131,7 @@ def usage(caller: Caller, query: AdminUsageQuery) -> AdminUsage:
     description="Go on with `cursor=next_cursor` until it is null; a page may be empty and not be the last.",
 )
 def audit(caller: Caller, query: AuditQuery) -> AuditPage:
-    found = list_events(wiring.audit_log(), limit=query.limit, after=query.cursor or None, now_ms=now_ms())
+    found = list_events(stores.audit_log(), limit=query.limit, after=query.cursor or None, now_ms=now_ms())
     return AuditPage(data=[AuditEventInfo.of(event) for event in found.events], next_cursor=found.next_cursor)
 
 
@@ -145,10 +145,10 @@ def _detail(user_id: str) -> UserInfo:
     return UserInfo.detail(
         account_overview(
             _id(user_id),
-            accounts=wiring.account_store(),
-            grants=wiring.hot_store(),
-            ledger=wiring.ledger_reader(),
-            rollups=wiring.rollup_store(),
+            accounts=stores.account_store(),
+            grants=stores.hot_store(),
+            ledger=stores.ledger_reader(),
+            rollups=stores.rollup_store(),
             now_ms=now_ms(),
         )
     )

@@ -4,10 +4,10 @@ import logging
 import time
 from typing import Any
 
-from sluice import wiring
-from sluice.adapters.ses_notices import undeliverable
+from sluice.adapters.mails.ses_notices import undeliverable
 from sluice.http.logging import configure
-from sluice.services.suppress_mail import suppress_mail
+from sluice.services.mails.suppress import suppress_mail
+from sluice.wiring import stores
 
 log = logging.getLogger("sluice.bounces")
 
@@ -20,7 +20,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     configure()
     noted = ignored = 0
     for address, reason in undeliverable(event):
-        if suppress_mail(address, reason, accounts=wiring.account_store(), now_ms=time.time_ns() // 1_000_000):
+        if suppress_mail(address, reason, accounts=stores.account_store(), now_ms=time.time_ns() // 1_000_000):
             noted += 1
         else:
             ignored += 1

@@ -4,15 +4,15 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from sluice import wiring
 from sluice.domain import errors
-from sluice.http import answers_files as answers
-from sluice.http import files_flow as flow
-from sluice.http import models_files as models
-from sluice.http import v1
+from sluice.http.documents import answers
+from sluice.http.documents import files as flow
+from sluice.http.documents import requests as models
+from sluice.http.gateway import blueprint as v1
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
 from sluice.pages import documents
+from sluice.wiring import services
 
 blueprint = Blueprint("files", __name__)
 api = Blueprint("v1", __name__)
@@ -44,7 +44,7 @@ CHANGE = (*WRITE, errors.NotFound)
 def upload_file() -> answers.FileObject:
     claims, filename, body, purpose = flow.uploaded()
     with flow.admitted(claims, "files") as account_id:
-        return answers.FileObject.of(wiring.files().upload(account_id, filename, purpose, body, flow.now_ms()))
+        return answers.FileObject.of(services.files().upload(account_id, filename, purpose, body, flow.now_ms()))
 
 
 @api.get("/v1/files")
@@ -58,7 +58,7 @@ def upload_file() -> answers.FileObject:
 )
 def list_files() -> answers.FileListing:
     account_id, query = flow.asked(models.FilesQuery)
-    found, more = wiring.files().page(
+    found, more = services.files().page(
         account_id,
         limit=query.limit,
         after_id=query.after,
@@ -71,7 +71,7 @@ def list_files() -> answers.FileListing:
 @api.get("/v1/files/<file_id>")
 @operation("One file", tag=TAG, auth=Auth.API_TOKEN, answers={200: answers.FileObject}, errors=FIND)
 def get_file(file_id: str) -> answers.FileObject:
-    return answers.FileObject.of(wiring.files().get(flow.reader(), file_id))
+    return answers.FileObject.of(services.files().get(flow.reader(), file_id))
 
 
 @api.get("/v1/files/<file_id>/content")
@@ -84,7 +84,7 @@ def get_file(file_id: str) -> answers.FileObject:
     description="Always an attachment: nothing that was uploaded is shown as a page of this site.",
 )
 def file_content(file_id: str) -> Response:
-    file, body = wiring.files().content(flow.reader(), file_id)
+    file, body = services.files().content(flow.reader(), file_id)
     return flow.download(file.filename, body)
 
 
@@ -97,7 +97,7 @@ def file_content(file_id: str) -> Response:
     errors=FIND,
 )
 def delete_file(file_id: str) -> answers.FileDeleted:
-    wiring.files().delete(flow.reader(), file_id)
+    services.files().delete(flow.reader(), file_id)
     return answers.FileDeleted(id=file_id)
 
 
@@ -114,10 +114,10 @@ def create_vector_store() -> answers.VectorStoreObject:
     claims, body = flow.told(models.CreateStoreBody)
     with flow.admitted(claims, "vector_stores") as account_id:
         for file_id in body.file_ids or []:
-            wiring.files().get(account_id, file_id)  # before there is a store that lacks some of them
-        store = wiring.vector_stores().create(account_id, body.name or "", body.metadata or {}, flow.now_ms())
+            services.files().get(account_id, file_id)  # before there is a store that lacks some of them
+        store = services.vector_stores().create(account_id, body.name or "", body.metadata or {}, flow.now_ms())
         attached = [
-            wiring.vector_stores().attach(account_id, store.store_id, file_id, {}, flow.now_ms())
+            services.vector_stores().attach(account_id, store.store_id, file_id, {}, flow.now_ms())
             for file_id in dict.fromkeys(body.file_ids or [])
         ]
     return answers.VectorStoreObject.of(store, attached)
@@ -134,11 +134,11 @@ def create_vector_store() -> answers.VectorStoreObject:
 )
 def list_vector_stores() -> answers.VectorStoreListing:
     account_id, query = flow.asked(models.PageQuery)
-    found, more = wiring.vector_stores().page(
+    found, more = services.vector_stores().page(
         account_id, limit=query.limit, after_id=query.after, newest_first=query.order == "desc"
     )
     shown = [
-        answers.VectorStoreObject.of(store, wiring.vector_stores().attachments(account_id, store.store_id))
+        answers.VectorStoreObject.of(store, services.vector_stores().attachments(account_id, store.store_id))
         for store in found
     ]
     return answers.VectorStoreListing(**answers.listed(shown, more))
@@ -148,8 +148,8 @@ def list_vector_stores() -> answers.VectorStoreListing:
 @operation("One vector store", tag=TAG, auth=Auth.API_TOKEN, answers={200: answers.VectorStoreObject}, errors=FIND)
 def get_vector_store(vector_store_id: str) -> answers.VectorStoreObject:
     account_id = flow.reader()
-    store = wiring.vector_stores().get(account_id, vector_store_id)
-    return answers.VectorStoreObject.of(store, wiring.vector_stores().attachments(account_id, vector_store_id))
+    store = services.vector_stores().get(account_id, vector_store_id)
+    return answers.VectorStoreObject.of(store, services.vector_stores().attachments(account_id, vector_store_id))
 
 
 @api.post("/v1/vector_stores/<vector_store_id>")
@@ -164,10 +164,10 @@ def get_vector_store(vector_store_id: str) -> answers.VectorStoreObject:
 def update_vector_store(vector_store_id: str) -> answers.VectorStoreObject:
     claims, body = flow.told(models.UpdateStoreBody)
     with flow.admitted(claims, "vector_stores") as account_id:
-        store = wiring.vector_stores().update(
+        store = services.vector_stores().update(
             account_id, vector_store_id, name=body.name, metadata=body.metadata, now_ms=flow.now_ms()
         )
-    return answers.VectorStoreObject.of(store, wiring.vector_stores().attachments(account_id, vector_store_id))
+    return answers.VectorStoreObject.of(store, services.vector_stores().attachments(account_id, vector_store_id))
 
 
 @api.delete("/v1/vector_stores/<vector_store_id>")
@@ -179,7 +179,7 @@ def update_vector_store(vector_store_id: str) -> answers.VectorStoreObject:
     errors=FIND,
 )
 def delete_vector_store(vector_store_id: str) -> answers.VectorStoreDeleted:
-    wiring.vector_stores().delete(flow.reader(), vector_store_id)
+    services.vector_stores().delete(flow.reader(), vector_store_id)
     return answers.VectorStoreDeleted(id=vector_store_id)
 
 
@@ -196,9 +196,9 @@ def delete_vector_store(vector_store_id: str) -> answers.VectorStoreDeleted:
 def search_vector_store(vector_store_id: str) -> answers.SearchPage:
     claims, body = flow.told(models.SearchBody)
     with flow.admitted(claims, "vector_stores") as account_id:
-        wiring.retrieval().check(account_id, [vector_store_id])
+        services.retrieval().check(account_id, [vector_store_id])
         found = [
-            wiring.retrieval().find(account_id, [vector_store_id], query, body.max_num_results, body.wanted())
+            services.retrieval().find(account_id, [vector_store_id], query, body.max_num_results, body.wanted())
             for query in body.queries
         ]
     best = flow.merged(found, body.max_num_results)
@@ -218,7 +218,7 @@ def search_vector_store(vector_store_id: str) -> answers.SearchPage:
 def attach_file(vector_store_id: str) -> answers.VectorStoreFileObject:
     claims, body = flow.told(models.AttachBody)
     with flow.admitted(claims, "vector_stores") as account_id:
-        attached = wiring.vector_stores().attach(
+        attached = services.vector_stores().attach(
             account_id, vector_store_id, body.file_id, body.attributes or {}, flow.now_ms()
         )
     return answers.VectorStoreFileObject.of(attached)
@@ -235,7 +235,7 @@ def attach_file(vector_store_id: str) -> answers.VectorStoreFileObject:
 )
 def list_attached_files(vector_store_id: str) -> answers.VectorStoreFileListing:
     account_id, query = flow.asked(models.AttachmentsQuery)
-    found, more = flow.window(wiring.vector_stores().attachments(account_id, vector_store_id), query)
+    found, more = flow.window(services.vector_stores().attachments(account_id, vector_store_id), query)
     shown = [answers.VectorStoreFileObject.of(one) for one in found]
     return answers.VectorStoreFileListing(**answers.listed(shown, more))
 
@@ -249,7 +249,9 @@ def list_attached_files(vector_store_id: str) -> answers.VectorStoreFileListing:
     errors=FIND,
 )
 def get_attached_file(vector_store_id: str, file_id: str) -> answers.VectorStoreFileObject:
-    return answers.VectorStoreFileObject.of(wiring.vector_stores().attachment(flow.reader(), vector_store_id, file_id))
+    return answers.VectorStoreFileObject.of(
+        services.vector_stores().attachment(flow.reader(), vector_store_id, file_id)
+    )
 
 
 @api.delete("/v1/vector_stores/<vector_store_id>/files/<file_id>")
@@ -261,7 +263,7 @@ def get_attached_file(vector_store_id: str, file_id: str) -> answers.VectorStore
     errors=FIND,
 )
 def detach_file(vector_store_id: str, file_id: str) -> answers.VectorStoreFileDeleted:
-    wiring.vector_stores().detach(flow.reader(), vector_store_id, file_id)
+    services.vector_stores().detach(flow.reader(), vector_store_id, file_id)
     return answers.VectorStoreFileDeleted(id=file_id)
 
 
@@ -277,7 +279,7 @@ def detach_file(vector_store_id: str, file_id: str) -> answers.VectorStoreFileDe
 def attach_files(vector_store_id: str) -> answers.FileBatchObject:
     claims, body = flow.told(models.BatchBody)
     with flow.admitted(claims, "vector_stores") as account_id:
-        batch = wiring.vector_stores().attach_batch(account_id, vector_store_id, body.wanted(), flow.now_ms())
+        batch = services.vector_stores().attach_batch(account_id, vector_store_id, body.wanted(), flow.now_ms())
     return answers.FileBatchObject.of(batch)
 
 
@@ -290,7 +292,7 @@ def attach_files(vector_store_id: str) -> answers.FileBatchObject:
     errors=FIND,
 )
 def get_file_batch(vector_store_id: str, batch_id: str) -> answers.FileBatchObject:
-    return answers.FileBatchObject.of(wiring.vector_stores().batch(flow.reader(), vector_store_id, batch_id))
+    return answers.FileBatchObject.of(services.vector_stores().batch(flow.reader(), vector_store_id, batch_id))
 
 
 @api.get("/v1/vector_stores/<vector_store_id>/file_batches/<batch_id>/files")
@@ -304,7 +306,7 @@ def get_file_batch(vector_store_id: str, batch_id: str) -> answers.FileBatchObje
 )
 def list_files_of_batch(vector_store_id: str, batch_id: str) -> answers.VectorStoreFileListing:
     account_id, query = flow.asked(models.AttachmentsQuery)
-    batch = wiring.vector_stores().batch(account_id, vector_store_id, batch_id)
+    batch = services.vector_stores().batch(account_id, vector_store_id, batch_id)
     found, more = flow.window(batch.attachments[::-1], query)
     shown = [answers.VectorStoreFileObject.of(one) for one in found]
     return answers.VectorStoreFileListing(**answers.listed(shown, more))

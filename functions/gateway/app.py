@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask, Response
 
-from sluice import settings, wiring
+from sluice import settings
 from sluice.domain import errors
-from sluice.http import gateway_flow as flow
-from sluice.http import health, logging, metrics, v1
-from sluice.http.answers_responses import DeletedResponse, ResponseObject
-from sluice.http.answers_v1 import ChatCompletion, Completion, EmbeddingList, ModelCollection, ModelInfo
+from sluice.http import health, logging, metrics
 from sluice.http.app import create_app
-from sluice.http.models_chats import MessageBody
-from sluice.http.models_responses import ResponseBody
-from sluice.http.models_v1 import ChatBody, CompletionBody, EmbeddingBody
+from sluice.http.chats.requests import MessageBody
+from sluice.http.gateway import blueprint as v1
+from sluice.http.gateway import complete as flow
+from sluice.http.gateway.answers import ChatCompletion, Completion, EmbeddingList, ModelCollection, ModelInfo
+from sluice.http.gateway.requests import ChatBody, CompletionBody, EmbeddingBody
+from sluice.http.gateway.responses_answers import DeletedResponse, ResponseObject
+from sluice.http.gateway.responses_requests import ResponseBody
 from sluice.http.operation import Auth, operation
-from sluice.pages import answering
+from sluice.pages.chats import answering
+from sluice.wiring import peers, services
 
 if TYPE_CHECKING:
     from sluice.http.auth import Caller
@@ -59,7 +61,7 @@ def healthz() -> tuple[health.Health, int]:
 )
 def list_models() -> dict[str, Any]:
     claims = flow.authenticate(scope=None)
-    gateway = wiring.gateway()
+    gateway = services.gateway()
     gateway.caller(claims)
     allowed = [model for model in gateway.models.all() if claims.models is None or model["id"] in claims.models]
     return {"object": "list", "data": allowed}
@@ -75,7 +77,7 @@ def list_models() -> dict[str, Any]:
 )
 def one_model(name: str) -> dict[str, Any]:
     claims = flow.authenticate(scope=None)
-    gateway = wiring.gateway()
+    gateway = services.gateway()
     gateway.caller(claims)
     if claims.models is not None and name not in claims.models:
         raise errors.ModelNotFound()
@@ -144,7 +146,7 @@ def create_response() -> Response:
     errors=(*COMPLETION_ERRORS, errors.NotFound, errors.ValidationFailed),
 )
 def answer_in_chat(caller: "Caller", chat_id: str, body: MessageBody) -> Response:
-    from sluice.http.chat_flow import answer_message
+    from sluice.http.chats.answer import answer_message
 
     return answer_message(caller, chat_id, body)
 
@@ -177,5 +179,5 @@ def create() -> Flask:
     """The app that gunicorn serves on AWS."""
     logging.configure()
     app = create_app([blueprint], https=settings.common().https)
-    metrics.install(app, wiring.metrics())
+    metrics.install(app, peers.metrics())
     return app

@@ -7,12 +7,12 @@ import socket
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
-from functions.inference.answer import CallerGone
 from functions.inference.errors import InferenceError
-from functions.inference.http_errors import envelope, face_of
-from functions.inference.service import InferenceService
 from functions.inference.settings import InferenceSettings
-from functions.inference.views import blueprint
+from functions.inference.web.answer import CallerGone
+from functions.inference.web.http_errors import envelope, face_of
+from functions.inference.web.service import InferenceService
+from functions.inference.web.views import blueprint
 
 log = logging.getLogger(__name__)
 MOST_BODY_BYTES = 4 << 20

@@ -10,12 +10,12 @@ from functools import cache
 from typing import Any
 from urllib.parse import unquote_plus
 
-from sluice import wiring
-from sluice.adapters.parsing.sandbox import parse
-from sluice.domain.document_keys import CHANGES, FILES
+from sluice.adapters.documents.parsing.sandbox import parse
+from sluice.domain.documents.keys import CHANGES, FILES
 from sluice.domain.errors import SluiceError
 from sluice.http.logging import configure
-from sluice.services.ingest import Ingestion
+from sluice.services.documents.ingest import Ingestion
+from sluice.wiring import services, stores
 
 log = logging.getLogger("sluice.ingestion")
 
@@ -25,13 +25,13 @@ SWEEP_SECONDS = 40.0
 @cache
 def _ingestion() -> Ingestion:
     return Ingestion(
-        wiring.file_store(),
-        wiring.vector_store_store(),
-        wiring.blobs(),
-        wiring.indexes(),
-        wiring.pending_documents(),
+        stores.file_store(),
+        stores.vector_store_store(),
+        stores.blobs(),
+        stores.indexes(),
+        stores.pending_documents(),
         parse,
-        wiring.embed(),
+        services.embed(),
     )
 
 

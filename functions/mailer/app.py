@@ -4,14 +4,15 @@ import logging
 import time
 from typing import Any
 
-from sluice import settings, wiring
-from sluice.adapters.keys import mailed_code_key
+from sluice import settings
+from sluice.adapters.mails.render import render
+from sluice.adapters.tokens.keys import mailed_code_key
 from sluice.domain.errors import StoreUnavailable
-from sluice.domain.mails import Mail, Message
+from sluice.domain.mails.mail import Mail, Message
 from sluice.http.logging import configure
-from sluice.mails.render import render
-from sluice.services.send_mail import send_mail
-from sluice.services.suppress_mail import takes_mail
+from sluice.services.mails.send import send_mail
+from sluice.services.mails.suppress import takes_mail
+from sluice.wiring import peers, stores
 
 log = logging.getLogger("sluice.mailer")
 
@@ -58,14 +59,14 @@ def _is_seen_to(mail_id: str) -> bool:
 def _send(mail_id: str) -> None:
     send_mail(
         mail_id,
-        mails=wiring.mail_store(),
-        sender=wiring.mail_sender(),
+        mails=stores.mail_store(),
+        sender=peers.mail_sender(),
         render=_render,
-        takes_mail=lambda address: takes_mail(address, wiring.account_store()),
+        takes_mail=lambda address: takes_mail(address, stores.account_store()),
         key=mailed_code_key,
         clock_ms=lambda: time.time_ns() // 1_000_000,
     )
 
 
 def _render(mail: Mail, code: str) -> Message:
-    return render(mail, code, base_url=wiring.base_url(), sender=settings.mailer().mail_from)
+    return render(mail, code, base_url=peers.base_url(), sender=settings.mailer().mail_from)

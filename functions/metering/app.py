@@ -5,17 +5,17 @@ import time
 from functools import cache
 from typing import Any
 
-from sluice import wiring
-from sluice.domain import measures
+from sluice.domain.usage import measures
 from sluice.http.logging import configure
-from sluice.services.meter import Delivery, Metering
+from sluice.services.usage.meter import Delivery, Metering
+from sluice.wiring import peers, services, stores
 
 log = logging.getLogger("sluice.metering")
 
 
 @cache
 def _metering() -> Metering:
-    return Metering(wiring.ledger_reader(), wiring.rollup_store(), wiring.token_uses(), wiring.quota_mails())
+    return Metering(stores.ledger_reader(), stores.rollup_store(), stores.token_uses(), services.quota_mails())
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -27,8 +27,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     inserted = [_delivery(record) for record in event.get("Records", []) if record.get("eventName") == "INSERT"]
     failed = _metering().meter(inserted, time.time_ns() // 1_000_000)
     for result, records in (("failed", len(failed)), ("folded", len(inserted) - len(failed))):
-        wiring.metrics().count(measures.METERED, records, result=result)
-    wiring.metrics().flush()
+        peers.metrics().count(measures.METERED, records, result=result)
+    peers.metrics().flush()
     log.info("ledger batch", extra={"records": len(inserted), "failed": len(failed)})
     return {"batchItemFailures": [{"itemIdentifier": sequence_number} for sequence_number in failed]}
 

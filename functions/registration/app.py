@@ -5,11 +5,11 @@ from typing import Any
 from flask import Blueprint
 
 from sluice.domain import errors
-from sluice.http import calls
-from sluice.http.models_registration import RegisterBody, ResendBody, VerificationSent
+from sluice.http.accounts import visitor as calls
+from sluice.http.accounts.registration_requests import RegisterBody, ResendBody, VerificationSent
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import operation
-from sluice.pages import sign_up as sign_up_pages
+from sluice.pages.accounts import sign_up as sign_up_pages
 
 blueprint = Blueprint("registration", __name__)
 blueprint.register_blueprint(sign_up_pages.blueprint)

@@ -10,11 +10,11 @@ from typing import Any
 from flask import Blueprint, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sluice import wiring
 from sluice.domain.errors import InvalidJson
 from sluice.http.on_lambda import wsgi
-from sluice.ports_documents import SearchAsk
-from sluice.services.search_documents import LONGEST_QUERY, MOST_PASSAGES
+from sluice.ports.documents import SearchAsk
+from sluice.services.documents.search import LONGEST_QUERY, MOST_PASSAGES
+from sluice.wiring import services
 
 blueprint = Blueprint("search", __name__)
 MOST_STORES = 20
@@ -35,7 +35,7 @@ def search() -> dict[str, Any]:
         ask = Ask.model_validate_json(request.get_data())
     except ValidationError as exc:
         raise InvalidJson() from exc
-    found = wiring.search().search(SearchAsk(ask.account_id, ask.store_ids, ask.query, ask.top_k))
+    found = services.search().search(SearchAsk(ask.account_id, ask.store_ids, ask.query, ask.top_k))
     return {"data": [asdict(passage) for passage in found]}
 
 

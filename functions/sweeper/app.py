@@ -7,12 +7,12 @@ from dataclasses import asdict
 from functools import cache
 from typing import Any
 
-from sluice import wiring
-from sluice.domain import measures
 from sluice.domain.errors import StoreUnavailable
+from sluice.domain.usage import measures
 from sluice.http.logging import configure
-from sluice.services.requeue_mails import requeue_stuck_mails
-from sluice.services.sweep import Sweeper
+from sluice.services.gateway.sweep import Sweeper
+from sluice.services.mails.requeue import requeue_stuck_mails
+from sluice.wiring import peers, services, stores
 
 log = logging.getLogger("sluice.sweeper")
 
@@ -21,7 +21,7 @@ RUN_MS = 45_000  # before the next run starts, and before Lambda's own limit of 
 
 @cache
 def _sweeper() -> Sweeper:
-    return Sweeper(wiring.hot_store(), wiring.busy_accounts(), _now_ms)
+    return Sweeper(stores.hot_store(), stores.busy_accounts(), _now_ms)
 
 
 def _now_ms() -> int:
@@ -36,17 +36,17 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     swept = _sweeper().sweep(started_ms + RUN_MS)
     done = {**asdict(swept), "requeued": requeued, "erased": _finish_deletions(started_ms)}
     for what in ("settled", "cleared", "failed", "requeued", "erased"):
-        wiring.metrics().count(measures.SWEPT, done[what], what=what)
-    wiring.metrics().observe(measures.LEASES_SEEN, swept.leases)
-    wiring.metrics().observe(measures.LEASE_OVERDUE, swept.overdue_ms / 1000)
-    wiring.metrics().flush()
+        peers.metrics().count(measures.SWEPT, done[what], what=what)
+    peers.metrics().observe(measures.LEASES_SEEN, swept.leases)
+    peers.metrics().observe(measures.LEASE_OVERDUE, swept.overdue_ms / 1000)
+    peers.metrics().flush()
     log.info("swept", extra={**done, "seconds": (_now_ms() - started_ms) / 1000})
     return done
 
 
 def _finish_deletions(now_ms: int) -> int:
     try:
-        return wiring.erasure().finish(now_ms)
+        return services.erasure().finish(now_ms)
     except StoreUnavailable as exc:
         log.warning("deletions of accounts not looked for", exc_info=exc)
         return 0
@@ -54,7 +54,7 @@ def _finish_deletions(now_ms: int) -> int:
 
 def _requeue_mails(now_ms: int) -> int:
     try:
-        return requeue_stuck_mails(wiring.mail_store(), now_ms)
+        return requeue_stuck_mails(stores.mail_store(), now_ms)
     except StoreUnavailable as exc:
         log.warning("stuck mails not looked for", exc_info=exc)
         return 0

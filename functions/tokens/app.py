@@ -4,18 +4,18 @@ from typing import Any
 
 from flask import Blueprint, Response, json
 
-from sluice import wiring
 from sluice.domain import errors
-from sluice.domain.audit import Action
+from sluice.domain.accounts.audit import Action
 from sluice.http.audit import security_notes
 from sluice.http.auth import Caller, now_ms
-from sluice.http.models_tokens import IssuedTokenInfo, IssueTokenBody, KeySet, RevokedAll, TokenInfo, TokenList
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
+from sluice.http.tokens import IssuedTokenInfo, IssueTokenBody, KeySet, RevokedAll, TokenInfo, TokenList
 from sluice.pages import tokens as token_pages
-from sluice.services.issue_token import issue_token
-from sluice.services.list_tokens import list_tokens, one_token
-from sluice.services.revoke_token import delete_token, revoke_all, revoke_token
+from sluice.services.tokens.issue_token import issue_token
+from sluice.services.tokens.list_tokens import list_tokens, one_token
+from sluice.services.tokens.revoke_token import delete_token, revoke_all, revoke_token
+from sluice.wiring import peers, stores
 
 blueprint = Blueprint("tokens", __name__)
 blueprint.register_blueprint(token_pages.blueprint)
@@ -40,9 +40,9 @@ def issue(caller: Caller, body: IssueTokenBody) -> IssuedTokenInfo:
         lifetime_s=body.expires_in,
         scopes=body.scopes_wanted,
         models=body.models_wanted,
-        tokens=wiring.token_store(),
-        grants=wiring.grant_store(),
-        signer=wiring.token_signer(),
+        tokens=stores.token_store(),
+        grants=stores.grant_store(),
+        signer=peers.token_signer(),
         now_ms=now_ms(),
     )
     return IssuedTokenInfo.of(issued)
@@ -57,7 +57,7 @@ def issue(caller: Caller, body: IssueTokenBody) -> IssuedTokenInfo:
     errors=(errors.StoreUnavailable,),
 )
 def list_all(caller: Caller) -> TokenList:
-    found = list_tokens(caller.account_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms())
+    found = list_tokens(caller.account_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms())
     return TokenList(data=[TokenInfo.of(listed) for listed in found])
 
 
@@ -72,7 +72,7 @@ def list_all(caller: Caller) -> TokenList:
 def one(caller: Caller, token_id: str) -> TokenInfo:
     return TokenInfo.of(
         one_token(
-            caller.account_id, token_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms()
+            caller.account_id, token_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms()
         )
     )
 
@@ -89,7 +89,7 @@ def one(caller: Caller, token_id: str) -> TokenInfo:
 def revoke(caller: Caller, token_id: str) -> TokenInfo:
     return TokenInfo.of(
         revoke_token(
-            caller.account_id, token_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms()
+            caller.account_id, token_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms()
         )
     )
 
@@ -103,7 +103,7 @@ def revoke(caller: Caller, token_id: str) -> TokenInfo:
     errors=(errors.NotFound, errors.StoreUnavailable),
 )
 def delete(caller: Caller, token_id: str) -> None:
-    delete_token(caller.account_id, token_id, tokens=wiring.token_store(), grants=wiring.grant_store())
+    delete_token(caller.account_id, token_id, tokens=stores.token_store(), grants=stores.grant_store())
 
 
 @blueprint.post("/tokens/revoke-all")
@@ -115,7 +115,7 @@ def delete(caller: Caller, token_id: str) -> None:
     errors=(errors.StoreUnavailable,),
 )
 def revoke_every(caller: Caller) -> RevokedAll:
-    revoked = revoke_all(caller.account_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms())
+    revoked = revoke_all(caller.account_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms())
     security_notes()(Action.TOKENS_REVOKED, caller.account_id)
     return RevokedAll(revoked=revoked)
 
@@ -129,7 +129,7 @@ def revoke_every(caller: Caller) -> RevokedAll:
     description="RFC 7517",
 )
 def published_keys() -> Response:
-    from sluice.adapters.keys import jwks
+    from sluice.adapters.tokens.keys import jwks
 
     response = Response(json.dumps(jwks()), mimetype="application/json")
     response.headers["Cache-Control"] = f"public, max-age={KEYS_CACHED_SECONDS}"

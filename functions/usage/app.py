@@ -5,21 +5,21 @@ from typing import Annotated, Any, Literal
 from flask import Blueprint
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from sluice import wiring
 from sluice.domain import errors
-from sluice.domain.contents import Exchange
-from sluice.domain.ledger import LedgerRecord
+from sluice.domain.gateway.contents import Exchange
 from sluice.domain.periods import rfc3339
-from sluice.domain.pricing import usd
 from sluice.domain.spans import parse_span
-from sluice.domain.usage import Amounts, grouped, total
+from sluice.domain.usage.ledger import LedgerRecord
+from sluice.domain.usage.pricing import usd
+from sluice.domain.usage.usage import Amounts, grouped, total
 from sluice.http.auth import Caller, now_ms
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
-from sluice.pages import usage as usage_pages
-from sluice.pages import usage_log as log_pages
-from sluice.services.usage import usage_by_bucket
-from sluice.services.usage_logs import usage_logs
+from sluice.pages.usage import log as log_pages
+from sluice.pages.usage import usage as usage_pages
+from sluice.services.usage.logs import usage_logs
+from sluice.services.usage.sums import usage_by_bucket
+from sluice.wiring import stores
 
 blueprint = Blueprint("usage", __name__)
 blueprint.register_blueprint(usage_pages.blueprint)
@@ -103,7 +103,7 @@ class LogsPage(BaseModel):
 def usage(caller: Caller, query: UsageQuery) -> UsageReport:
     now = now_ms()
     span = parse_span(query.from_, query.to, now)
-    sums = usage_by_bucket(wiring.ledger_reader(), wiring.rollup_store(), caller.account_id, span, now)
+    sums = usage_by_bucket(stores.ledger_reader(), stores.rollup_store(), caller.account_id, span, now)
     rows = [UsageRow(key=key, **_amounts(amounts)) for key, amounts in grouped(sums, query.group_by).items()]
     return UsageReport(data=rows, total=UsageTotal(**_amounts(total(sums))))
 
@@ -120,8 +120,8 @@ def usage(caller: Caller, query: UsageQuery) -> UsageReport:
 )
 def logs(caller: Caller, query: LogsQuery) -> dict[str, Any]:
     page = usage_logs(
-        wiring.ledger_reader(),
-        wiring.content_store(),
+        stores.ledger_reader(),
+        stores.content_store(),
         caller.account_id,
         limit=query.limit,
         cursor=query.cursor or None,

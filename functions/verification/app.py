@@ -5,11 +5,11 @@ from typing import Any
 from flask import Blueprint
 
 from sluice.domain import errors
-from sluice.http import calls
-from sluice.http.models_registration import Verified, VerifyBody
+from sluice.http.accounts import visitor as calls
+from sluice.http.accounts.registration_requests import Verified, VerifyBody
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import operation
-from sluice.pages import mailed
+from sluice.pages.accounts import mailed
 
 blueprint = Blueprint("verification", __name__)
 blueprint.register_blueprint(mailed.addresses)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sluice.adapters.tables import TABLES
+from sluice.adapters.aws.tables import TABLES
 
 Say = Callable[[str], None]
 PARAMETERS = ("signing-key", "signing-key-next", "mailed-code-key", "jwks", "smtp-url")

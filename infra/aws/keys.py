@@ -16,8 +16,8 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from sluice.adapters.keys import MAILED_CODE_KEY_BYTES, SigningKey, jwk, parse_jwks, parse_mailed_code_key
-from sluice.adapters.keys import parse_signing_key as parse
+from sluice.adapters.tokens.keys import MAILED_CODE_KEY_BYTES, SigningKey, jwk, parse_jwks, parse_mailed_code_key
+from sluice.adapters.tokens.keys import parse_signing_key as parse
 
 SIGNING, NEXT, MAILED_CODE, JWKS = "signing-key", "signing-key-next", "mailed-code-key", "jwks"
 

@@ -1,4 +1,4 @@
-"""`python -m infra.aws.scaling [--write]`: the figures of docs/scaling.md, by arithmetic and, where that is not
+"""The figures of docs/scaling.md, by arithmetic and, where that is not
 enough, a simulation of one hot account and of partitions that many accounts share.
 
 DynamoDB's limits are its documentation's: a partition takes 1,000 write units a second, whatever table it is of; a new
@@ -8,7 +8,6 @@ one end of it (docs: "Best practices for designing and using partition keys", "O
 
 import heapq
 import random
-import sys
 from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from itertools import accumulate
 from functions.sweeper.app import RUN_MS
 from infra.aws.cost import model
 from infra.aws.cost.model import assumed, counts
-from sluice.adapters.dynamo_http import ATTEMPTS, FIRST_PAUSE_SECONDS
-from sluice.domain.leases import RENEW_EVERY_MS
+from sluice.adapters.aws.dynamo_http import ATTEMPTS, FIRST_PAUSE_SECONDS
+from sluice.domain.gateway.leases import RENEW_EVERY_MS
 
 PARTITION_UNITS = 1_000  # write units a second
 NEW_TABLE_UNITS = 4_000  # of an on-demand table that was never busier: some four partitions
@@ -160,19 +159,3 @@ def spread(rate: int, accounts: int, partitions: int, seconds: int = 20, seed: i
             taken[place[account]] += 1
             throttled += not buckets[place[account]].take(1, moment)
     return Spread(partitions, max(taken) / seconds, busiest / seconds, throttled / writes)
-
-
-# --- the page
-
-
-def main() -> None:
-    from infra.aws.scaling_page import PAGE, page
-
-    if "--write" in sys.argv[1:]:
-        PAGE.write_text(page())
-    else:
-        sys.stdout.write(page())
-
-
-if __name__ == "__main__":
-    main()

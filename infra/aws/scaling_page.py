@@ -1,12 +1,14 @@
-"""docs/scaling.md, computed by `infra.aws.scaling`: its words stand here beside its figures."""
+"""`python -m infra.aws.scaling_page [--write]`: docs/scaling.md, its words beside the figures of `infra.aws.scaling`."""
 # ruff: noqa: E501  (lines of the page, as they stand there)
+
+import sys
 
 from infra.aws import scaling
 from infra.aws.cost import model
 from infra.aws.cost.model import TEMPLATE, assumed, counts
 from infra.aws.cost.page import money, table
 from infra.aws.scaling import SIZES_MB
-from sluice.adapters.grant_expressions import BUSY_SHARDS
+from sluice.adapters.gateway.grant_expressions import BUSY_SHARDS
 
 PAGE = TEMPLATE.parent / "docs" / "scaling.md"
 STREAM_SECONDS = 4.0
@@ -24,7 +26,7 @@ def _head() -> list[str]:
     hot = counts()["request"]
     return [
         "# How far it goes",
-        "<!-- Written by `python -m infra.aws.scaling --write`; a test holds it to the script. -->",
+        "<!-- Written by `python -m infra.aws.scaling_page --write`; a test holds it to the script. -->",
         "By arithmetic from counted calls, and by a small simulation where arithmetic is not enough. No load was ever put on AWS;",
         "DynamoDB's limits are its documentation's, and what is assumed says so. One machine: [performance.md](performance.md).",
         "",
@@ -228,3 +230,14 @@ def _order() -> list[str]:
             ],
         ),
     ]
+
+
+def main() -> None:
+    if "--write" in sys.argv[1:]:
+        PAGE.write_text(page())
+    else:
+        sys.stdout.write(page())
+
+
+if __name__ == "__main__":
+    main()

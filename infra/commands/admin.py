@@ -5,7 +5,7 @@ import sys
 import click
 
 from infra.commands.operator import administration, as_json, fields, now_ms, show, store
-from sluice.domain.accounts import Account
+from sluice.domain.accounts.account import Account
 
 
 @click.group("admin", help="Make the first admin.")
@@ -19,12 +19,12 @@ def command() -> None:
 @as_json
 def create(email: str, password_stdin: bool, as_json: bool) -> None:
     """Make EMAIL an admin: the account of that address, or a new one, whose password is asked for."""
-    from sluice import wiring
-    from sluice.http.models_admin import UserRow
-    from sluice.services.create_admin import known_account
+    from sluice.http.operations import UserRow
+    from sluice.services.operations.create_admin import known_account
+    from sluice.wiring import stores
 
     with store():
-        account = known_account(email, wiring.account_store())
+        account = known_account(email, stores.account_store())
         if account is None:
             account = _new(email, _password(password_stdin))
         changed = administration().set_role(account.account_id, "admin", now_ms())
@@ -33,17 +33,18 @@ def create(email: str, password_stdin: bool, as_json: bool) -> None:
 
 
 def _new(email: str, password: str) -> Account:
-    from sluice import settings, wiring
-    from sluice.adapters.passwords import common_passwords
-    from sluice.domain.admission import Limits
-    from sluice.services.create_admin import create_verified
+    from sluice import settings
+    from sluice.adapters.accounts.passwords import common_passwords
+    from sluice.domain.gateway.admission import Limits
+    from sluice.services.operations.create_admin import create_verified
+    from sluice.wiring import peers, stores
 
     wanted = settings.accounts()
     return create_verified(
         email,
         password,
-        accounts=wiring.account_store(),
-        hash_password=wiring.password_hashes().hash,
+        accounts=stores.account_store(),
+        hash_password=peers.password_hashes().hash,
         common_passwords=common_passwords(),
         limits=Limits(
             wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens

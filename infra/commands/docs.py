@@ -11,7 +11,7 @@ import click
 from infra.commands.operator import account_of, now_ms, store
 
 if TYPE_CHECKING:
-    from sluice.services.seed_documents import Seeding
+    from sluice.services.documents.seed import Seeding
 
 POLL_SECONDS = 0.25
 
@@ -52,35 +52,35 @@ def seed(source: Path, user: str, store_name: str | None, wait: bool) -> None:
 
 
 def _seeding(account_id: str, store_id: str) -> "Seeding":
-    from sluice import wiring
-    from sluice.services.seed_documents import Seeding
+    from sluice.services.documents.seed import Seeding
+    from sluice.wiring import services
 
-    return Seeding(wiring.files(), wiring.vector_stores(), account_id, store_id)
+    return Seeding(services.files(), services.vector_stores(), account_id, store_id)
 
 
 def _store_of(account_id: str, wanted: str | None) -> str:
     """An existing one by id or name; one of that name is made; without a name the pages' own."""
-    from sluice import wiring
+    from sluice.wiring import services
 
-    stores = wiring.vector_stores()
+    existing = services.vector_stores()
     if wanted is None:
         return _own_store(account_id)
     if wanted.startswith("vs_"):
-        return stores.get(account_id, wanted).store_id
-    named = [one.store_id for one in stores.all(account_id) if one.name == wanted]
-    return named[0] if named else stores.create(account_id, wanted, {}, now_ms()).store_id
+        return existing.get(account_id, wanted).store_id
+    named = [one.store_id for one in existing.all(account_id) if one.name == wanted]
+    return named[0] if named else existing.create(account_id, wanted, {}, now_ms()).store_id
 
 
 def _own_store(account_id: str) -> str:
     """The one that the pages show and search."""
-    from sluice import wiring
-    from sluice.domain.documents import VectorStore
-    from sluice.domain.uploads import own_store_id
-    from sluice.services.my_documents import NAME
+    from sluice.domain.documents.document import VectorStore
+    from sluice.domain.documents.uploads import own_store_id
+    from sluice.services.documents.my_documents import NAME
+    from sluice.wiring import stores
 
     own = VectorStore(account_id, own_store_id(account_id), NAME, now_ms(), now_ms())
-    if wiring.vector_store_store().get(account_id, own.store_id) is None:
-        wiring.vector_store_store().put(own)
+    if stores.vector_store_store().get(account_id, own.store_id) is None:
+        stores.vector_store_store().put(own)
     return own.store_id
 
 

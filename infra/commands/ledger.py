@@ -36,12 +36,12 @@ def reconcile(account_id: str | None, fix: bool) -> None:
 
 def _reconcile(account_id: str | None, fix: bool) -> int:
     """How many differences there are, each printed."""
-    from sluice import wiring
-    from sluice.services.reconcile import Reconciliation
+    from sluice.services.usage.reconcile import Reconciliation
+    from sluice.wiring import stores
 
-    books = Reconciliation(wiring.ledger_reader(), wiring.rollup_store(), wiring.hot_store(), wiring.accountant())
+    books = Reconciliation(stores.ledger_reader(), stores.rollup_store(), stores.hot_store(), stores.accountant())
     accounts = found = 0
-    for one in [account_id] if account_id else wiring.accountant().accounts():
+    for one in [account_id] if account_id else stores.accountant().accounts():
         accounts += 1
         for difference in books.differences(one, _now_ms()):
             found += 1

@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from infra.local.store_address import use_running_store
-from sluice.domain.accounts import Account, parse_address
-from sluice.domain.audit import OPERATOR
+from sluice.domain.accounts.account import Account, parse_address
+from sluice.domain.accounts.audit import OPERATOR
 from sluice.domain.errors import NotFound, SluiceError, StoreUnavailable, ValidationFailed
 from sluice.domain.ids import is_id
-from sluice.services.admin import Administration
+from sluice.services.operations.admin import Administration
 
 REFUSED, NO_STORE = 1, 2
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document, as the HTTP API answers.")
@@ -40,18 +40,18 @@ def _end(status: int, message: str) -> None:
 
 
 def administration() -> Administration:
-    from sluice import wiring
+    from sluice.wiring import stores
 
     return Administration(
-        wiring.account_store(), wiring.grant_store(), wiring.hot_store(), wiring.audit_log(), actor=OPERATOR
+        stores.account_store(), stores.grant_store(), stores.hot_store(), stores.audit_log(), actor=OPERATOR
     )
 
 
 def account_of(user: str) -> Account:
     """By id or by address. Errors: NotFound, ValidationFailed (neither)."""
-    from sluice import wiring
+    from sluice.wiring import stores
 
-    accounts = wiring.account_store()
+    accounts = stores.account_store()
     found = accounts.get(user) if is_id("usr_", user) else accounts.by_email(parse_address(user, "USER").key)
     if found is None or found.status == "deleting":
         raise NotFound(f"There is no user {user}.")

@@ -15,13 +15,13 @@ def command() -> None:
 @as_json
 def list_command(user: str, as_json: bool) -> None:
     """The API tokens of USER (id or address), newest first. The tokens themselves are kept nowhere."""
-    from sluice import wiring
-    from sluice.http.models_tokens import TokenInfo
-    from sluice.services.list_tokens import list_tokens
+    from sluice.http.tokens import TokenInfo
+    from sluice.services.tokens.list_tokens import list_tokens
+    from sluice.wiring import stores
 
     with store():
         found = list_tokens(
-            account_of(user).account_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms()
+            account_of(user).account_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms()
         )
         rows = [TokenInfo.of(each).model_dump() for each in found]
         show(

@@ -6,7 +6,7 @@ import click
 
 from infra.commands.operator import account_of, as_json, now_ms, show, store
 from sluice.domain.spans import Span, parse_span
-from sluice.domain.usage import Group
+from sluice.domain.usage.usage import Group
 
 
 @click.group("usage", help="What was used, by one account or by all.")
@@ -31,23 +31,23 @@ def show_command(user: str | None, from_: str | None, to: str | None, group_by: 
 
 
 def _of_one(user: str, span: Span, group: Group) -> dict[str, Any]:
-    from sluice import wiring
-    from sluice.domain.usage import grouped, total
-    from sluice.http.models_admin import AdminUsageTotal
-    from sluice.services.usage import usage_by_bucket
+    from sluice.domain.usage.usage import grouped, total
+    from sluice.http.operations import AdminUsageTotal
+    from sluice.services.usage.sums import usage_by_bucket
+    from sluice.wiring import stores
 
     account_id = account_of(user).account_id
-    sums = usage_by_bucket(wiring.ledger_reader(), wiring.rollup_store(), account_id, span, now_ms())
+    sums = usage_by_bucket(stores.ledger_reader(), stores.rollup_store(), account_id, span, now_ms())
     rows = [{"key": key, **AdminUsageTotal.of(each).model_dump()} for key, each in grouped(sums, group).items()]
     return {"data": rows, "total": AdminUsageTotal.of(total(sums)).model_dump()}
 
 
 def _of_all(span: Span, group: str) -> dict[str, Any]:
-    from sluice import wiring
-    from sluice.http.models_admin import AdminUsage
-    from sluice.services.everyones_usage import everyones_usage
+    from sluice.http.operations import AdminUsage
+    from sluice.services.usage.everyone import everyones_usage
+    from sluice.wiring import stores
 
-    found = everyones_usage(wiring.rollup_store(), wiring.account_store(), span)
+    found = everyones_usage(stores.rollup_store(), stores.account_store(), span)
     wanted = cast(Literal["day", "model", "token", "account"], group)
     return AdminUsage.of(found, wanted).model_dump()
 

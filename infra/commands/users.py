@@ -26,14 +26,14 @@ def list_command(query: str, as_json: bool) -> None:
 
 
 def _rows(query: str) -> list[dict[str, Any]]:
-    from sluice import wiring
-    from sluice.http.models_admin import UserRow
-    from sluice.services.list_users import list_users
+    from sluice.http.operations import UserRow
+    from sluice.services.operations.list_users import list_users
+    from sluice.wiring import stores
 
     rows: list[dict[str, Any]] = []
     cursor: str | None = None
     while True:
-        page = list_users(wiring.account_store(), query=query, limit=PAGE, after=cursor)
+        page = list_users(stores.account_store(), query=query, limit=PAGE, after=cursor)
         rows += [UserRow.row(account).model_dump() for account in page.users]
         cursor = page.next_cursor
         if cursor is None:
@@ -105,16 +105,16 @@ def role(user: str, role: Literal["user", "admin"], as_json: bool) -> None:
 
 
 def _show(account_id: str, wanted_json: bool) -> None:
-    from sluice import wiring
-    from sluice.http.models_admin import UserInfo
-    from sluice.services.account_overview import account_overview
+    from sluice.http.operations import UserInfo
+    from sluice.services.accounts.overview import account_overview
+    from sluice.wiring import stores
 
     found = account_overview(
         account_id,
-        accounts=wiring.account_store(),
-        grants=wiring.hot_store(),
-        ledger=wiring.ledger_reader(),
-        rollups=wiring.rollup_store(),
+        accounts=stores.account_store(),
+        grants=stores.hot_store(),
+        ledger=stores.ledger_reader(),
+        rollups=stores.rollup_store(),
         now_ms=now_ms(),
     )
     shown = UserInfo.detail(found).model_dump()

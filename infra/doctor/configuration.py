@@ -91,7 +91,7 @@ def model() -> Iterator[Finding]:
     from pydantic import ValidationError
 
     from functions.inference.errors import ModelFileError
-    from functions.inference.loading import checked_file
+    from functions.inference.models.loading import checked_file
     from functions.inference.settings import InferenceSettings
 
     try:

@@ -4,11 +4,12 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING
 
-from sluice import settings, wiring
+from sluice import settings
 from sluice.http.app import create_app as create_sluice_app
 from sluice.http.lazy_model import prepare_all
 from sluice.http.logging import configure
 from sluice.http.metrics import install as install_metrics
+from sluice.wiring import peers
 
 if TYPE_CHECKING:
     from flask import Blueprint, Flask
@@ -32,7 +33,7 @@ BLUEPRINTS = (
 def create_app() -> "Flask":
     configure()
     app = create_sluice_app(_blueprints(), https=settings.common().https)
-    install_metrics(app, wiring.metrics())
+    install_metrics(app, peers.metrics())
     prepare_all()  # here, not in two of the many threads at once
     return app
 

@@ -21,7 +21,7 @@ worker_connections = 4000
 backlog = 512
 timeout = 30
 graceful_timeout = 5
-# Below the 20 s that sluice.http.connection lets a caller keep us waiting: idle connections end in silence.
+# Below the 20 s that sluice.http.gateway.connection lets a caller keep us waiting: idle connections end in silence.
 keepalive = 15
 limit_request_line = 8190
 limit_request_fields = 100

@@ -15,7 +15,7 @@ from typing import Any
 
 from infra.local.config import data_dir
 from infra.local.handlers import Handler, load
-from sluice.adapters.blobs_folder import BUCKET, SPOOL
+from sluice.adapters.documents.blobs_folder import BUCKET, SPOOL
 from sluice.http.logging import configure
 
 log = logging.getLogger("sluice.ingestion")

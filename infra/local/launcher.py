@@ -78,7 +78,7 @@ class Launcher:
     # --- starting
 
     def _start(self) -> None:
-        from sluice.adapters.keys import ensure_keys
+        from sluice.adapters.tokens.keys import ensure_keys
 
         store_port, inference_port = ports.free(2)
         embedded = self._config.store_url is None

@@ -4,9 +4,9 @@ from ipaddress import ip_address
 
 from flask import Blueprint, Response, request
 
-from sluice import wiring
 from sluice.domain.errors import NotFound
 from sluice.http.operation import operation
+from sluice.wiring import peers
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 blueprint = Blueprint("metrics", __name__)
@@ -18,9 +18,9 @@ def metrics() -> Response:
     """The peer's own address decides, whatever a header says: behind a proxy there is no `/metrics`."""
     if not _is_loopback(request.remote_addr) or "X-Forwarded-For" in request.headers:
         raise NotFound()
-    from sluice.adapters.metrics_prometheus import PrometheusMetrics
+    from sluice.adapters.usage.metrics_prometheus import PrometheusMetrics
 
-    figures = wiring.metrics()
+    figures = peers.metrics()
     if not isinstance(figures, PrometheusMetrics):
         raise NotFound()
     return Response(figures.exposition(), content_type=CONTENT_TYPE)

@@ -10,7 +10,7 @@ from flask import Blueprint, request
 from pydantic import BaseModel
 
 from sluice import settings
-from sluice.adapters.mail_outbox import Outbox
+from sluice.adapters.mails.outbox import Outbox
 from sluice.domain.errors import NotFound
 from sluice.http.operation import operation
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from infra.migrations.steps import CURRENT, FIRST
-from sluice.adapters import dynamo
-from sluice.adapters.tables import TABLES, definition
+from sluice.adapters.aws import dynamo
+from sluice.adapters.aws.tables import TABLES, definition
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

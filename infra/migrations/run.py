@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from infra.migrations import record, structure
 from infra.migrations.record import Record
 from infra.migrations.steps import CURRENT, STEPS, Step
-from sluice.adapters import dynamo
-from sluice.adapters.tables import TABLES
+from sluice.adapters.aws import dynamo
+from sluice.adapters.aws.tables import TABLES
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

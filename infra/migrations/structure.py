@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sluice.adapters.tables import TABLES, TTL_ATTRIBUTE, Table, definition
+from sluice.adapters.aws.tables import TABLES, TTL_ATTRIBUTE, Table, definition
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -19,14 +19,14 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.keys import ensure_keys
+from sluice.adapters.tokens.keys import ensure_keys
 from tests.conftest import aws_environment
 from tests.contract.upstream import MODELS
 from tests.e2e import people
 from tests.e2e.people import Person
 from tests.fakes.upstream import chunk, usage_chunk
 from tests.integration.accounts.world import PASSWORD, forget_everything
-from tests.integration.admission.engines import wait_for
+from tests.integration.gateway.admission.engines import wait_for
 from tests.integration.usage.world import UsageWorld
 from tests.store_process import ROOT, free_port, running_store
 
@@ -125,7 +125,7 @@ class Stage:
 def opened(folder: Path) -> Iterator[Stage]:
     from botocore.session import get_session
 
-    from sluice.adapters.tables import create_missing
+    from sluice.adapters.aws.tables import create_missing
 
     model, port = Model(), free_port()
     with running_store() as (store_url, _), pytest.MonkeyPatch.context() as patch:

@@ -8,7 +8,7 @@ import pytest
 
 from sluice.domain.periods import day_of
 from sluice.domain.spans import DAY_MS
-from sluice.domain.usage import Amounts, Bucket
+from sluice.domain.usage.usage import Amounts, Bucket
 from tests.browser.conftest import NewTab
 from tests.browser.stage import Stage, opened
 from tests.browser.tab import Tab

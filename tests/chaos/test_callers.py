@@ -19,15 +19,15 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.jwt_tokens import Signer
-from sluice.adapters.keys import SIGNING_FILE, ensure_keys, parse_signing_key
-from sluice.domain.ledger import LedgerRecord
+from sluice.adapters.tokens.jwt_tokens import Signer
+from sluice.adapters.tokens.keys import SIGNING_FILE, ensure_keys, parse_signing_key
 from sluice.domain.tokens import Claims
-from sluice.http.connection import WAIT_SECONDS
+from sluice.domain.usage.ledger import LedgerRecord
+from sluice.http.gateway.connection import WAIT_SECONDS
 from tests.chaos.slow_engine import PROMPT_TOKENS, SlowEngine
 from tests.conftest import aws_environment
-from tests.integration.admission import engines
-from tests.integration.admission.world import PREFIX, Account, Engine
+from tests.integration.gateway.admission import engines
+from tests.integration.gateway.admission.world import PREFIX, Account, Engine
 from tests.store_process import ROOT, free_port
 
 GUNICORN_CONFIG = ROOT / "infra" / "local" / "gunicorn.conf.py"

@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 
 from infra.local.store_address import use_running_store
-from sluice.adapters.grant_item import grant_from
-from sluice.adapters.hot_store import record_from
-from sluice.domain.admission import Grant
-from sluice.domain.ledger import LedgerRecord
+from sluice.adapters.gateway.grant_item import grant_from
+from sluice.adapters.gateway.hot_store import record_from
+from sluice.domain.gateway.admission import Grant
+from sluice.domain.usage.ledger import LedgerRecord
 from tests.chaos.load import Load, Told
 from tests.e2e import people
 from tests.e2e.system import NAMES, ROOT, System
-from tests.integration.admission.world import slow_client
+from tests.integration.gateway.admission.world import slow_client
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

@@ -8,16 +8,16 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sluice.adapters import dynamo_http
-from sluice.adapters.hot_store import HotStore
+from sluice.adapters.aws import dynamo_http
+from sluice.adapters.gateway.hot_store import HotStore
 from sluice.domain import errors
-from sluice.domain.leases import LEASE_MS
-from sluice.services.admit import Admission, Admitted
-from sluice.services.settle import Outcome, settle, settle_abandoned
+from sluice.domain.gateway.leases import LEASE_MS
+from sluice.services.gateway.admit import Admission, Admitted
+from sluice.services.gateway.settle import Outcome, settle, settle_abandoned
 from tests.chaos import proxy as faults
 from tests.chaos.proxy import FaultProxy, fault_proxy
-from tests.integration.admission import engines
-from tests.integration.admission.world import DEFAULTS, NOW_MS, NOW_NS, Account, Engine, close, hot_store
+from tests.integration.gateway.admission import engines
+from tests.integration.gateway.admission.world import DEFAULTS, NOW_MS, NOW_NS, Account, Engine, close, hot_store
 from tests.store_process import free_port, running_store
 
 DEAD_MS = NOW_MS + LEASE_MS + 10_000

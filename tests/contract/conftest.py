@@ -40,10 +40,10 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(store_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    from sluice import wiring
-    from sluice.adapters import dynamo
-    from sluice.adapters.keys import ensure_keys
-    from sluice.adapters.tables import create_missing
+    from sluice.adapters.aws import dynamo
+    from sluice.adapters.aws.tables import create_missing
+    from sluice.adapters.tokens.keys import ensure_keys
+    from sluice.wiring import peers
 
     data_dir, prefix, upstream = tmp_path_factory.mktemp("contract"), f"t{secrets.token_hex(4)}-", ContractUpstream()
     environment = {
@@ -59,7 +59,7 @@ def place(store_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         forget_everything()
         ensure_keys(data_dir)
         create_missing(dynamo.client(), prefix)
-        patch.setattr(wiring, "upstream", lambda: upstream)
+        patch.setattr(peers, "upstream", lambda: upstream)
         yield Place(prefix, public_app(), upstream)
         forget_everything()
 
@@ -84,17 +84,17 @@ def running(place: Place) -> Running:
 
 def _documents(account_id: str) -> dict[str, str]:
     """A file in a vector store, which were attached as a batch."""
-    from sluice import wiring
+    from sluice.wiring import services
 
     now_ms = time.time_ns() // 1_000_000
-    file = wiring.files().upload(account_id, "tea.txt", "assistants", b"Tea is a plant.", now_ms)
-    store = wiring.vector_stores().create(account_id, "papers", {}, now_ms)
-    batch = wiring.vector_stores().attach_batch(account_id, store.store_id, [(file.file_id, {})], now_ms)
+    file = services.files().upload(account_id, "tea.txt", "assistants", b"Tea is a plant.", now_ms)
+    store = services.vector_stores().create(account_id, "papers", {}, now_ms)
+    batch = services.vector_stores().attach_batch(account_id, store.store_id, [(file.file_id, {})], now_ms)
     return {"file_id": file.file_id, "vector_store_id": store.store_id, "batch_id": batch.batch_id}
 
 
 def _raise_limits(prefix: str, account_id: str) -> None:
-    from sluice.adapters import dynamo
+    from sluice.adapters.aws import dynamo
 
     limits = {name.lower(): {"N": value} for name, value in LIMITS.items()}
     dynamo.client().update_item(

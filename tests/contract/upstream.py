@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from sluice.domain.errors import ModelUnavailable
-from sluice.ports import UpstreamCall
+from sluice.ports.gateway import UpstreamCall
 from tests.fakes.upstream import FakeStream, chunk, usage_chunk
 
 MODELS = [

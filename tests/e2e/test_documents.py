@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from sluice.domain.retrieval import NOTHING_FOUND
+from sluice.domain.documents.retrieval import NOTHING_FOUND
 from tests.e2e import people
 from tests.e2e.people import Person
 

@@ -9,13 +9,13 @@ import pytest
 from infra.local.store_address import use_running_store
 from infra.migrations import record
 from infra.migrations.steps import CURRENT
-from sluice.adapters.jwt_tokens import sign
-from sluice.adapters.keys import ensure_keys, parse_signing_key
+from sluice.adapters.tokens.jwt_tokens import sign
+from sluice.adapters.tokens.keys import ensure_keys, parse_signing_key
 from sluice.domain.tokens import Claims
 from tests.e2e.conftest import NewSystem
 from tests.e2e.people import ask, code_in, log_in, mails_to, newcomer, post
-from tests.integration.admission.world import slow_client
-from tests.integration.migrate import old_store
+from tests.integration.gateway.admission.world import slow_client
+from tests.integration.infra.migrate import old_store
 from tests.store_process import running_store
 
 pytestmark = pytest.mark.slow

@@ -7,8 +7,8 @@ import openai
 import pytest
 import requests
 
-from sluice.http.models_v1 import ChatBody
-from sluice.services.gateway import TEMPLATE_TOKENS
+from sluice.http.gateway.requests import ChatBody
+from sluice.services.gateway.gateway import TEMPLATE_TOKENS
 from tests.e2e import people
 from tests.e2e.people import Person, ask
 

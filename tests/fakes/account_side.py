@@ -3,12 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-from sluice.domain.accounts import Account
+from sluice.domain.accounts.account import Account
+from sluice.domain.accounts.sessions import Session
+from sluice.domain.accounts.throttles import Counter, Policy
 from sluice.domain.errors import Conflict, NotFound, StoreUnavailable, TokenLimitReached
-from sluice.domain.grants import MAX_LIVE_TOKENS, live_tokens
-from sluice.domain.mails import Mail
-from sluice.domain.sessions import Session
-from sluice.domain.throttles import Counter, Policy
+from sluice.domain.gateway.grants import MAX_LIVE_TOKENS, live_tokens
+from sluice.domain.mails.mail import Mail
 from sluice.domain.tokens import ApiToken, Claims
 
 

@@ -1,16 +1,16 @@
-"""An in-memory store that follows the rules of `sluice.domain.admission` under one lock: the model for the others."""
+"""An in-memory store that follows the rules of `sluice.domain.gateway.admission` under one lock."""
 
 import threading
 from dataclasses import replace
 
-from sluice.domain import buckets
-from sluice.domain.admission import Ask, Forms, Grant, Limits, caller_refusal, decide, forms_for
-from sluice.domain.contents import Exchange
 from sluice.domain.errors import StoreUnavailable
-from sluice.domain.leases import LEASE_MS, Lease
-from sluice.domain.ledger import LedgerRecord
+from sluice.domain.gateway import buckets
+from sluice.domain.gateway.admission import Ask, Forms, Grant, Limits, caller_refusal, decide, forms_for
+from sluice.domain.gateway.contents import Exchange
+from sluice.domain.gateway.leases import LEASE_MS, Lease
 from sluice.domain.periods import period_of
-from sluice.ports import Attempt
+from sluice.domain.usage.ledger import LedgerRecord
+from sluice.ports.gateway import Attempt
 
 
 class FakeHotStore:

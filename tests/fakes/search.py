@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from sluice.domain import document_keys as keys
-from sluice.domain.documents import Passage
+from sluice.domain.documents import keys
+from sluice.domain.documents.document import Passage
 from sluice.domain.errors import SearchUnavailable
-from sluice.ports_documents import Blobs, FileStore, SearchAsk, VectorStoreStore
+from sluice.ports.documents import Blobs, FileStore, SearchAsk, VectorStoreStore
 
 
 @dataclass

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sluice.domain.errors import ModelUnavailable
-from sluice.ports import UpstreamCall
+from sluice.ports.gateway import UpstreamCall
 
 
 class FakeClock:

@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sluice.domain.ids import request_id
-from sluice.services.admit import Admission
-from sluice.services.settle import Outcome, settle
-from tests.integration.admission.world import Account, Engine
+from sluice.services.gateway.admit import Admission
+from sluice.services.gateway.settle import Outcome, settle
+from tests.integration.gateway.admission.world import Account, Engine
 from tests.store_process import running_store
 
 LIMITS = {"rpm": 100_000_000, "tpm": 10**12, "concurrency": 1000, "monthly_tokens": 10**15}

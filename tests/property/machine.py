@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from sluice.domain import errors
-from sluice.domain.admission import Ask, Grant, Limits
+from sluice.domain.gateway.admission import Ask, Grant, Limits
 from sluice.domain.ids import request_id
-from sluice.domain.ledger import LedgerRecord
-from sluice.ports import Attempt
-from sluice.services.admit import Admission, Admitted
-from sluice.services.settle import Outcome, settle, settle_abandoned
+from sluice.domain.usage.ledger import LedgerRecord
+from sluice.ports.gateway import Attempt
+from sluice.services.gateway.admit import Admission, Admitted
+from sluice.services.gateway.settle import Outcome, settle, settle_abandoned
 from tests.property.model import MINUTE, SECOND, Model, month_of
 
 START_NS = 1_801_439_940 * SECOND  # 2027-01-31T23:59:00Z: a month ends within a minute

@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from sluice.domain.admission import Grant
-from sluice.domain.ledger import LedgerRecord
+from sluice.domain.gateway.admission import Grant
+from sluice.domain.usage.ledger import LedgerRecord
 from tests.fakes.hot_store import FakeHotStore
 from tests.property.machine import AdmissionMachine, Lossy
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from sluice.adapters import dynamo
-from sluice.adapters.grant_item import limits_attribute
-from sluice.domain.admission import Grant
-from sluice.domain.ledger import LedgerRecord
-from tests.integration.admission import engines
-from tests.integration.admission.world import Account, Engine
+from sluice.adapters.aws import dynamo
+from sluice.adapters.gateway.grant_item import limits_attribute
+from sluice.domain.gateway.admission import Grant
+from sluice.domain.usage.ledger import LedgerRecord
+from tests.integration.gateway.admission import engines
+from tests.integration.gateway.admission.world import Account, Engine
 from tests.property.machine import AdmissionMachine, Lossy
 
 

@@ -28,7 +28,7 @@ def _head() -> list[str]:
         "# What it costs on AWS",
         "<!-- Written by `python -m infra.aws.cost --write`; a test holds it to the script. -->",
         f"List prices of {dated['region']}, {dated['as_of']}, in US dollars. {dated['note']}",
-        "No bill was ever seen: nothing here was run on AWS. What the code does was counted (`tests/integration/cost`), what AWS",
+        "No bill was ever seen: nothing here was run on AWS. What the code does was counted (`tests/integration/aws/cost`), what AWS",
         "asks is in `infra/aws/cost/prices.json`, and what has to be assumed is at the end, each with its reason.",
         "",
     ]

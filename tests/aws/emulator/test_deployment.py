@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from sluice.adapters.tables import TABLES, TTL_ATTRIBUTE
+from sluice.adapters.aws.tables import TABLES, TTL_ATTRIBUTE
 from tests.aws.emulator.deployment import Deployment
 from tests.e2e.people import Person
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tests.unit.template import FUNCTIONS
+from tests.unit.aws.template import FUNCTIONS
 
 INDEX = re.compile(r"\$\{(\w+)Table\.Arn\}/index/(\w+)")
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.aws.iam.policies import allowed
 from tests.aws.iam.recorder import DONE, SUITES, VARIABLE
-from tests.unit.template import ROOT
+from tests.unit.aws.template import ROOT
 
 SECONDS = 1500
 Use = tuple[str, str, str]

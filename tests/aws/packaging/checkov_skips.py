@@ -6,7 +6,7 @@ SKIPS = {
     # model, for its cost, and the sweeper.
     "CKV_AWS_115": "function-level concurrent execution limit",
     # Functions behind the API answer their caller; event functions have on-failure destinations, which replace this
-    # older setting (tests/unit/test_template_events.py).
+    # older setting (tests/unit/aws/test_template_events.py).
     "CKV_AWS_116": "dead letter queue of a function",
     # A VPC would need NAT gateways or endpoints, which cost more than everything else here, and nothing is only in one.
     "CKV_AWS_117": "inside a VPC",

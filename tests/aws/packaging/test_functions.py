@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.keys import ensure_keys
-from sluice.adapters.tables import create_missing
+from sluice.adapters.aws.tables import create_missing
+from sluice.adapters.tokens.keys import ensure_keys
 from tests.aws.built import LAYER, built, layer_path
 from tests.aws.conftest import missing
 from tests.aws.packaging.events import CALLS, EVENTS_AND_ANSWERS, http_event
 from tests.conftest import aws_environment
 from tests.store_process import running_store
-from tests.unit.template import EVENTS, ZIPPED
+from tests.unit.aws.template import EVENTS, ZIPPED
 
 CHILD = Path(__file__).with_name("child.py")
 UNZIPPED_BYTES = 250 * 1024 * 1024  # Lambda's limit, of a function and all its layers together

@@ -11,7 +11,7 @@ import pytest
 from tests.aws import built
 from tests.aws.packaging.checkov_skips import SKIPS
 from tests.aws.tools import install
-from tests.unit.template import transformed
+from tests.unit.aws.template import transformed
 
 CFN_LINT = Path(sys.executable).with_name("cfn-lint")
 TEMPLATE = built.ROOT / "template.yaml"

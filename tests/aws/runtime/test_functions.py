@@ -71,13 +71,13 @@ def test_accounts_logs_in_and_knows_the_caller(start: Start, person: Person) -> 
 
 
 def test_tokens_signs_with_the_key_of_the_parameter_store(start: Start, person: Person) -> None:
-    from sluice import wiring
+    from sluice.wiring import peers
 
     function = start("TokensFunction")
     issued = function(post("/tokens", {"name": "rie"}, **person.logged_in))
     assert issued["statusCode"] == 201
     token = body(issued)
-    claims = wiring.token_verifier().verify(token["token"], int(time.time()))
+    claims = peers.token_verifier().verify(token["token"], int(time.time()))
     assert (claims.account_id, claims.token_id) == (person.account_id, token["id"])
     keys = body(function(api_event("GET", "/.well-known/jwks.json")))["keys"]
     assert [sorted(key) for key in keys] == [["alg", "crv", "kid", "kty", "use", "x"]]

@@ -17,10 +17,10 @@ from tests.conftest import aws_environment
 from tests.fakes.ssm_server import parameters as ssm_parameters
 from tests.integration.accounts.world import PASSWORD, World, forget_everything
 from tests.store_process import running_store
-from tests.unit.adapters.smtp_server import Server, smtp_server
+from tests.unit.mails.smtp_server import Server, smtp_server
 
 if TYPE_CHECKING:
-    from sluice.services.admit import Admitted
+    from sluice.services.gateway.admit import Admitted
 
 BASE_URL = "https://api.example.test/live"
 KEY_PATH = "/sluice"
@@ -90,27 +90,28 @@ class Town:
 
     def registered(self) -> tuple[str, str]:
         """A new account that has not been verified → its id, and its mail's."""
-        from sluice import settings, wiring
-        from sluice.adapters import dynamo
+        from sluice import settings
+        from sluice.adapters.aws import dynamo
+        from sluice.wiring import stores
 
         email = f"u{secrets.token_hex(6)}@example.com"
         answer = self.world.client.post("/auth/register", json={"email": email, "password": PASSWORD})
         assert answer.status_code == 202, answer.json
-        account = wiring.account_store().by_email(email)
+        account = stores.account_store().by_email(email)
         assert account is not None
         table = settings.common().table_prefix + "mails"
         (mail,) = dynamo.query(table, {"account_id": account.account_id}, index="by_account")
         return account.account_id, mail["mail_id"]
 
     def grant(self, person: Person) -> Any:
-        from sluice import wiring
+        from sluice.wiring import stores
 
-        return wiring.hot_store().grant(person.account_id)
+        return stores.hot_store().grant(person.account_id)
 
     def ledger(self, person: Person) -> list[Any]:
-        from sluice import wiring
+        from sluice.wiring import stores
 
-        return list(wiring.ledger_reader().everything(person.account_id))
+        return list(stores.ledger_reader().everything(person.account_id))
 
     def drop_connections(self) -> None:
         """What time does to an idle connection: the model's side of each is closed."""
@@ -118,19 +119,19 @@ class Town:
 
     def used_tokens(self, person: Person) -> int:
         """By the roll-ups."""
-        from sluice import wiring
+        from sluice.wiring import stores
 
-        rows = wiring.rollup_store().between(person.account_id, "0000-00-00", "9999-99-99")
+        rows = stores.rollup_store().between(person.account_id, "0000-00-00", "9999-99-99")
         return sum(amounts.prompt_tokens + amounts.completion_tokens for amounts in rows.values())
 
     def settled(self, person: Person) -> str:
         """A request of 10 and 2 tokens in the ledger → its id."""
-        from sluice import wiring
-        from sluice.services.settle import Outcome, settle
+        from sluice.services.gateway.settle import Outcome, settle
+        from sluice.wiring import stores
 
         admitted = self._admitted(person, time.time_ns())
         identifier = admitted.ask.request_id
-        settle(wiring.hot_store(), person.account_id, identifier, admitted.lease, Outcome(200, 10, 2))
+        settle(stores.hot_store(), person.account_id, identifier, admitted.lease, Outcome(200, 10, 2))
         return identifier
 
     def abandoned(self, person: Person) -> str:
@@ -138,21 +139,21 @@ class Town:
         return self._admitted(person, time.time_ns() - ABANDONED_NS).ask.request_id
 
     def _admitted(self, person: Person, at_ns: int) -> "Admitted":
-        from sluice import wiring
-        from sluice.domain.admission import Ask
+        from sluice.domain.gateway.admission import Ask
         from sluice.domain.ids import request_id
+        from sluice.wiring import services
 
         identifier = request_id(at_ns // 1_000_000)
         ask = Ask(person.account_id, identifier, person.token_id, 100, "demo", "chat.completions", True)
-        return wiring.gateway().admission.admit(ask, at_ns)
+        return services.gateway().admission.admit(ask, at_ns)
 
     def _limits(self, account_id: str, rpm: int) -> None:
-        from sluice import wiring
-        from sluice.domain.admission import Limits
+        from sluice.domain.gateway.admission import Limits
+        from sluice.wiring import stores
 
-        before = wiring.hot_store().grant(account_id)
+        before = stores.hot_store().grant(account_id)
         assert before is not None
-        wiring.grant_store().set_limits(account_id, before.limits, Limits(rpm, 100_000_000, 16, 10**9))
+        stores.grant_store().set_limits(account_id, before.limits, Limits(rpm, 100_000_000, 16, 10**9))
 
 
 @contextmanager
@@ -183,7 +184,7 @@ def town() -> Iterator[Town]:
 
 def _keys(folder: Path) -> Mapping[str, str]:
     """As `sluice keys init --aws` leaves them."""
-    from sluice.adapters.keys import JWKS_FILE, MAILED_CODE_FILE, SIGNING_FILE, ensure_keys
+    from sluice.adapters.tokens.keys import JWKS_FILE, MAILED_CODE_FILE, SIGNING_FILE, ensure_keys
 
     ensure_keys(folder)
     names = {"signing-key": SIGNING_FILE, "mailed-code-key": MAILED_CODE_FILE, "jwks": JWKS_FILE}
@@ -195,7 +196,7 @@ def _world(prefix: str) -> World:
     from functions.accounts import app as accounts
     from functions.registration import app as registration
     from functions.tokens import app as tokens
-    from sluice.adapters import dynamo, tables
+    from sluice.adapters.aws import dynamo, tables
     from sluice.http.app import create_app
 
     client: Any = dynamo.client()

@@ -7,11 +7,11 @@ import pytest
 
 from functions.accounts import app as accounts
 from functions.tokens import app as tokens
-from sluice.adapters.keys import ensure_keys
+from sluice.adapters.tokens.keys import ensure_keys
 from sluice.http.app import create_app
 from tests.conftest import Store
 from tests.integration.accounts.world import World, forget_everything
-from tests.integration.admin.town import town
+from tests.integration.operations.town import town
 
 __all__ = ["town"]
 

@@ -24,9 +24,9 @@ def test_a_new_account_has_its_limits_and_used_nothing(world: World) -> None:
 
 def test_what_running_requests_only_hold_reserved_is_not_used(world: World) -> None:
     from sluice import settings
-    from sluice.adapters import dynamo
-    from sluice.adapters.grant_item import lease_attribute
-    from sluice.domain.leases import Lease
+    from sluice.adapters.aws import dynamo
+    from sluice.adapters.gateway.grant_item import lease_attribute
+    from sluice.domain.gateway.leases import Lease
 
     account, now_ms = world.account(), time.time_ns() // 1_000_000
     lease = Lease(now_ms + 30_000, 600, 1, period_of(now_ms), "tok_x", "demo", "chat.completions", False)
@@ -42,7 +42,7 @@ def test_what_running_requests_only_hold_reserved_is_not_used(world: World) -> N
 
 def test_last_months_tokens_are_not_this_months(world: World) -> None:
     from sluice import settings
-    from sluice.adapters import dynamo
+    from sluice.adapters.aws import dynamo
 
     account = world.account()
     dynamo.client().update_item(

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.integration.accounts.world import PASSWORD
-from tests.integration.admin.town import Citizen, Town
+from tests.integration.operations.town import Citizen, Town
 
 NEW = "New.Ann@example.org"
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sluice.domain.errors import StoreUnavailable
-from tests.integration.admin.town import Town
+from tests.integration.operations.town import Town
 
 PARTS = {
     "exported_at", "account", "limits", "quota", "sessions", "tokens", "requests", "contents", "mails", "audit",
@@ -48,20 +48,20 @@ def test_no_secret_and_nobody_else_is_in_it(town: Town) -> None:
 def test_a_store_that_goes_away_half_way_is_503_and_not_half_a_document(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sluice import wiring
+    from sluice.wiring import stores
 
     person = town.newcomer()
 
     def away(account_id: str) -> None:
         raise StoreUnavailable()
 
-    monkeypatch.setattr(wiring.mail_store(), "of_account", away)
+    monkeypatch.setattr(stores.mail_store(), "of_account", away)
     answer = person.call("GET", "/account/export")
     assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
 
 
 def test_more_than_a_page_of_the_store_and_more_than_fits_in_memory(town: Town) -> None:
-    from sluice.adapters import dynamo
+    from sluice.adapters.aws import dynamo
 
     person = town.newcomer()
     for place in range(12):

@@ -57,11 +57,12 @@ def test_log_in_and_issue_a_token_through_lambda(world: World) -> None:
 
 
 def test_an_invented_forwarded_address_is_no_new_client(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sluice import settings, wiring
+    from sluice import settings
+    from sluice.wiring import stores
 
     monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "on")
     settings.accounts.cache_clear()
-    wiring.throttles.cache_clear()
+    stores.throttles.cache_clear()
     body = {"email": world.account().email, "password": "wrong wrong wrong"}
     for place in range(11):
         forged = event("POST", "/auth/login", body, **{"X-Forwarded-For": f"6.6.6.{place}, 192.0.2.77"})

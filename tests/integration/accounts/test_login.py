@@ -54,12 +54,12 @@ def test_a_wrong_password_is_refused_alike_in_every_state(world: World, status: 
 
 
 def test_an_unknown_address_costs_one_hash_as_a_known_one_does(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sluice import wiring
+    from sluice.wiring import peers
 
     account, hashes = world.account(), []
-    matches = wiring.password_hashes()._matches  # type: ignore[attr-defined]
+    matches = peers.password_hashes()._matches  # type: ignore[attr-defined]
     monkeypatch.setattr(
-        wiring.password_hashes(),
+        peers.password_hashes(),
         "_matches",
         lambda against, password: hashes.append(against) or matches(against, password),
     )
@@ -119,7 +119,7 @@ def test_get_is_405(world: World) -> None:
 
 def test_the_store_holds_neither_the_session_secret_nor_the_password(world: World) -> None:
     from sluice import settings
-    from sluice.adapters import dynamo
+    from sluice.adapters.aws import dynamo
 
     account = world.account()
     secret = world.login(account)["Authorization"].rpartition(".")[2]

@@ -56,15 +56,15 @@ def test_of_two_changes_at_once_from_two_sessions_one_wins_and_the_other_is_out(
 
 
 def test_a_session_ended_meanwhile_is_not_brought_back_by_its_own_change(world: World) -> None:
-    from sluice import wiring
     from sluice.domain.errors import Conflict
+    from sluice.wiring import stores
 
     account = world.account()
     headers = world.login(account)
     session_id = headers["Authorization"].removeprefix("Bearer ").partition(".")[0]
     world.client.post("/auth/logout", headers=headers)
     with pytest.raises(Conflict):
-        wiring.session_store().change_password(account, "hash", session_id)
+        stores.session_store().change_password(account, "hash", session_id)
     assert world.login(account)
 
 

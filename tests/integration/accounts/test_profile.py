@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.admin.town import Town
+from tests.integration.operations.town import Town
 
 
 def test_name_and_switch_are_changed_and_shown(town: Town) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sluice.domain.accounts import Account
+from sluice.domain.accounts.account import Account
 from tests.integration.accounts.world import PASSWORD, World
 
 NEW = "a whole new passphrase"
@@ -21,11 +21,11 @@ def reset(world: World, code: object, password: object = NEW) -> Any:
 
 def mailed_code(account: Account, purpose: str = "reset_password") -> str:
     """What the mailer would put into the link of the account's newest mail, or would if it had that purpose."""
-    from sluice import wiring
-    from sluice.adapters.keys import mailed_code_key
-    from sluice.domain import mailed_codes
+    from sluice.adapters.tokens.keys import mailed_code_key
+    from sluice.domain.mails import mailed_codes
+    from sluice.wiring import stores
 
-    now = wiring.account_store().get(account.account_id)
+    now = stores.account_store().get(account.account_id)
     assert now is not None
     return mailed_codes.make(mailed_code_key(), purpose, now.codes["reset_password"].mail_id, account.account_id)
 
@@ -100,7 +100,7 @@ def test_of_every_bad_code_the_same_is_said(world: World) -> None:
 
 
 def test_a_code_lives_thirty_minutes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sluice.http import calls
+    from sluice.http.accounts import visitor as calls
 
     account = world.account()
     forgot(world, account.email)
@@ -141,17 +141,18 @@ def test_no_address_at_all_is_422(world: World) -> None:
 
 @pytest.fixture
 def throttled(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    from sluice import settings, wiring
+    from sluice import settings
+    from sluice.wiring import stores
 
     monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "on")
     settings.accounts.cache_clear()
-    wiring.throttles.cache_clear()
+    stores.throttles.cache_clear()
     return world
 
 
 def mails_of(account: Account) -> int:
     from sluice import settings
-    from sluice.adapters import dynamo
+    from sluice.adapters.aws import dynamo
 
     items = dynamo.client().scan(TableName=settings.common().table_prefix + "mails")["Items"]
     wanted = {"account_id": {"S": account.account_id}, "kind": {"S": "reset_password"}}

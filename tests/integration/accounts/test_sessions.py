@@ -60,7 +60,7 @@ def test_an_expired_session_is_refused_although_its_item_is_still_there(
 
 def test_a_suspended_accounts_session_is_403(world: World) -> None:
     from sluice import settings
-    from sluice.adapters import dynamo
+    from sluice.adapters.aws import dynamo
 
     account = world.account()
     headers = world.login(account)

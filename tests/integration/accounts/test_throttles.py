@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from sluice.domain import throttles as rules
+from sluice.domain.accounts import throttles as rules
+from sluice.domain.accounts.throttles import Policy
 from sluice.domain.errors import TooManyAttempts
-from sluice.domain.throttles import Policy
 from tests.integration.accounts.world import PASSWORD, World
 
 SECOND, NOW = 1000, 1_800_000_000_000
@@ -19,7 +19,7 @@ ME, STRANGER = "192.0.2.1", "198.51.100.9"
 @pytest.fixture
 def throttles(world: World) -> Any:
     from sluice import settings
-    from sluice.adapters.throttles import DynamoThrottles
+    from sluice.adapters.accounts.throttles import DynamoThrottles
 
     return DynamoThrottles(settings.common().table_prefix)
 
@@ -105,9 +105,9 @@ class Door:
 
     def knock(self, email: str, client: str, *, right: bool = False) -> int:
         """0: let in or refused for the password alone; else the wait in seconds."""
-        from sluice import wiring
         from sluice.domain.errors import InvalidCredentials
-        from sluice.services.login import login
+        from sluice.services.accounts.login import login
+        from sluice.wiring import stores
 
         try:
             login(
@@ -115,9 +115,9 @@ class Door:
                 PASSWORD if right else "wrong wrong wrong",
                 client=client,
                 user_agent="",
-                accounts=wiring.account_store(),
-                sessions=wiring.session_store(),
-                mails=wiring.mail_store(),
+                accounts=stores.account_store(),
+                sessions=stores.session_store(),
+                mails=stores.mail_store(),
                 passwords=QUICK,
                 throttles=self.throttles,
                 session_hours=1,
@@ -208,11 +208,12 @@ def test_an_unknown_address_is_throttled_as_a_known_one(door: Door) -> None:
 
 @pytest.fixture
 def throttled(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    from sluice import settings, wiring
+    from sluice import settings
+    from sluice.wiring import stores
 
     monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "on")
     settings.accounts.cache_clear()
-    wiring.throttles.cache_clear()
+    stores.throttles.cache_clear()
     return world
 
 
@@ -264,7 +265,7 @@ def test_switched_off_nothing_is_counted(world: World) -> None:
 
 def test_the_table_holds_no_address(throttled: World) -> None:
     from sluice import settings
-    from sluice.adapters import dynamo
+    from sluice.adapters.aws import dynamo
 
     email = throttled.account().email
     wrong_login(throttled, email)

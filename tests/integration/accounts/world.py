@@ -7,10 +7,10 @@ from typing import Any
 
 from flask.testing import FlaskClient
 
-from sluice.domain.accounts import Account, parse_address
-from sluice.domain.grants import new_grant
+from sluice.domain.accounts.account import Account, parse_address
+from sluice.domain.gateway.grants import new_grant
 from sluice.domain.ids import random_id
-from sluice.domain.mails import Kind, new_mail
+from sluice.domain.mails.mail import Kind, new_mail
 
 PASSWORD = "correct horse battery staple"
 
@@ -24,7 +24,7 @@ class World:
 
     def account(self, email: str = "", *, status: str = "active", password: str = PASSWORD, **more: Any) -> Account:
         """An account and its grant, as a registration leaves them (and a verification, unless `status` says not)."""
-        from sluice import wiring
+        from sluice.wiring import peers, stores
 
         address = parse_address(email or f"u{secrets.token_hex(4)}@example.com")
         now_ms = time.time_ns() // 1_000_000
@@ -33,7 +33,7 @@ class World:
             email=address.given,
             email_key=address.key,
             name="Ann",
-            password_hash=wiring.password_hashes().hash(password),
+            password_hash=peers.password_hashes().hash(password),
             created_ms=now_ms,
             status=status,  # type: ignore[arg-type]
             verified_ms=None if status == "pending" else now_ms,
@@ -43,7 +43,7 @@ class World:
             account.account_id, rpm=60, tpm=40_000, concurrency=4, monthly_tokens=1_000_000, now_ms=now_ms
         )
         mail = new_mail(Kind.VERIFY_EMAIL, account_id=account.account_id, to=account.email, now_ms=now_ms)
-        wiring.account_store().create(account, grant, mail)
+        stores.account_store().create(account, grant, mail)
         return account
 
     def login(self, account: Account, password: str = PASSWORD) -> dict[str, str]:
@@ -60,16 +60,18 @@ class World:
 
 def forget_everything() -> None:
     """What a process caches: settings, adapters, keys."""
-    from sluice import settings, wiring
-    from sluice.adapters import dynamo, keys
+    from sluice import settings
+    from sluice.adapters.aws import dynamo
+    from sluice.adapters.tokens import keys
+    from sluice.wiring import peers, services, stores
 
-    if wiring.hot_store.cache_info().currsize:
-        pool = wiring.hot_store()._client._pool  # type: ignore[attr-defined]
+    if stores.hot_store.cache_info().currsize:
+        pool = stores.hot_store()._client._pool  # type: ignore[attr-defined]
         while pool._idle:
             pool._idle.pop().close()
     if dynamo.client.cache_info().currsize:
         dynamo.client().close()
-    for module in (settings, wiring, dynamo, keys):
+    for module in (settings, stores, peers, services, dynamo, keys):
         for member in vars(module).values():
             if hasattr(member, "cache_clear"):
                 member.cache_clear()

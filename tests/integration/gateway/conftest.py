@@ -14,7 +14,7 @@ from functions.chats import app as chats
 from functions.gateway import app as gateway
 from functions.tokens import app as tokens
 from functions.usage import app as usage
-from sluice.adapters.keys import ensure_keys
+from sluice.adapters.tokens.keys import ensure_keys
 from sluice.http.app import create_app
 from tests.conftest import Store
 from tests.fakes.upstream import FakeUpstream, Step, chunk, usage_chunk
@@ -51,21 +51,21 @@ class Person:
         return list(answer.json["data"])
 
     def grant(self) -> Any:
-        from sluice import wiring
+        from sluice.wiring import stores
 
-        return wiring.hot_store().grant(self.account_id)
+        return stores.hot_store().grant(self.account_id)
 
 
 @pytest.fixture
 def world(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[World, FakeUpstream, Store]]:
-    from sluice import wiring
+    from sluice.wiring import peers
 
     monkeypatch.setenv("SLUICE_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "off")
     forget_everything()
     ensure_keys(tmp_path)
     upstream = FakeUpstream(*ANSWER)
-    monkeypatch.setattr(wiring, "upstream", lambda: upstream)
+    monkeypatch.setattr(peers, "upstream", lambda: upstream)
     app = create_app(each.blueprint for each in (accounts, tokens, usage, chats, gateway))
     yield World(app, app.test_client(use_cookies=False)), upstream, store
     forget_everything()

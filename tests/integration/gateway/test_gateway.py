@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sluice.domain.errors import ModelUnavailable, Overloaded, UpstreamTimeout
-from sluice.http.streaming import DONE
+from sluice.http.gateway.streaming import DONE
 from tests.fakes.upstream import chunk
 from tests.integration.gateway.conftest import ANSWER, Person
 
@@ -137,10 +137,10 @@ def test_the_request_id_is_the_clients_if_valid_and_the_ledgers_is_always_ours(p
 
 
 def test_a_place_is_free_again_after_every_kind_of_end(person: Person) -> None:
-    from sluice import wiring
+    from sluice.wiring import services
 
     def free_places() -> int:
-        return int(wiring.v1_places()._free._value)
+        return int(services.v1_places()._free._value)
 
     before = free_places()
     person.ask().close()

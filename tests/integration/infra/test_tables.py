@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.tables import TABLES, TTL_ATTRIBUTE, Table, create_missing
+from sluice.adapters.aws.tables import TABLES, TTL_ATTRIBUTE, Table, create_missing
 from tests.conftest import Store
 
 

@@ -9,7 +9,7 @@ from functions.accounts import app as accounts
 from functions.metering import app as metering
 from functions.sweeper import app as sweeper
 from functions.usage import app as usage
-from sluice.adapters.keys import ensure_keys
+from sluice.adapters.tokens.keys import ensure_keys
 from sluice.http.app import create_app
 from tests.conftest import Store
 from tests.integration.accounts.world import forget_everything

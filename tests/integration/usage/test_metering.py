@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from sluice import wiring
-from sluice.adapters.rollups import DynamoRollups
+from sluice.adapters.usage.rollups import DynamoRollups
 from sluice.domain.errors import StoreUnavailable
-from sluice.domain.ledger import LedgerRecord
 from sluice.domain.tokens import ApiToken
+from sluice.domain.usage.ledger import LedgerRecord
+from sluice.wiring import stores
 from tests.integration.usage.world import HOUR_MS, UsageWorld, now_ms
 
 DAY_MS = 24 * HOUR_MS
@@ -105,7 +105,7 @@ def test_a_store_that_is_down_gets_every_delivery_back(world: UsageWorld, monkey
         calls.append(arguments)
         raise StoreUnavailable()
 
-    monkeypatch.setattr(type(wiring.ledger_reader()), "get", away)
+    monkeypatch.setattr(type(stores.ledger_reader()), "get", away)
     assert world.deliver(records) == [record.request_id for record in records]
     assert len(calls) == 3, "once it is known to be down, the rest of the batch does not wait for it"
 
@@ -121,12 +121,12 @@ def token(world: UsageWorld, account_id: str = "usr_a") -> ApiToken:
         created_ms=1,
         expires_ms=now_ms() + HOUR_MS,
     )
-    wiring.token_store().put(row)
+    stores.token_store().put(row)
     return row
 
 
 def last_use(world: UsageWorld) -> int | None:
-    row = wiring.token_store().get("usr_a", "tok_a")
+    row = stores.token_store().get("usr_a", "tok_a")
     return row.last_used_ms if row else None
 
 
@@ -142,6 +142,6 @@ def test_the_last_use_of_an_api_token_is_the_latest_in_whatever_order_it_is_told
 def test_a_deleted_api_token_stays_deleted(world: UsageWorld) -> None:
     token(world)
     record = world.record()
-    wiring.token_store().delete("usr_a", "tok_a")
+    stores.token_store().delete("usr_a", "tok_a")
     assert world.deliver([record]) == []
-    assert wiring.token_store().get("usr_a", "tok_a") is None
+    assert stores.token_store().get("usr_a", "tok_a") is None

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from functions.metering import app as metering
-from sluice import wiring
-from sluice.adapters import dynamo
-from sluice.domain.accounts import Account
-from sluice.domain.admission import Ask, Limits
+from sluice.adapters.aws import dynamo
+from sluice.domain.accounts.account import Account
 from sluice.domain.errors import QuotaExceeded, StoreUnavailable
+from sluice.domain.gateway.admission import Ask, Limits
 from sluice.domain.ids import request_id
 from sluice.domain.periods import period_of
-from sluice.services.observe import ObservedAdmission
+from sluice.services.gateway.observe import ObservedAdmission
+from sluice.wiring import peers, services, stores
 from tests.integration.usage.world import UsageWorld, now_ms, table
 
 
@@ -33,7 +33,7 @@ def used(world: UsageWorld, account: Account, tokens: int, **more: Any) -> None:
 
 
 def forget_told() -> None:
-    wiring.quota_mails.cache_clear()
+    services.quota_mails.cache_clear()
     metering._metering.cache_clear()
 
 
@@ -75,7 +75,7 @@ def test_handlers_at_once_queue_one_mail(world: UsageWorld) -> None:
     world.set_grant(account.account_id, period_tokens=1000)
     forget_told()
     with ThreadPoolExecutor(4) as handlers:
-        list(handlers.map(lambda _: wiring.quota_mails.__wrapped__().check(account.account_id, now_ms()), range(8)))
+        list(handlers.map(lambda _: services.quota_mails.__wrapped__().check(account.account_id, now_ms()), range(8)))
     assert kinds(world, account) == ["quota_100", "quota_80"]
 
 
@@ -91,7 +91,7 @@ def test_a_mail_that_could_not_be_queued_has_its_record_delivered_again(
         raise StoreUnavailable()
 
     with monkeypatch.context() as down:
-        down.setattr(type(wiring.mail_store()), "queue", away)
+        down.setattr(type(stores.mail_store()), "queue", away)
         assert world.deliver(records) == [records[-1].request_id]
     assert world.deliver(records[-1:]) == []
     assert kinds(world, account) == ["quota_80"]
@@ -101,11 +101,11 @@ def test_a_mail_that_could_not_be_queued_has_its_record_delivered_again(
 def test_a_request_that_does_not_fit_the_quota_tells_the_owner_that_it_is_used_up(world: UsageWorld) -> None:
     account = world.account()
     used(world, account, 700, live={"tok_a": 4_102_444_800})
-    mails = wiring.quota_mails()
+    mails = services.quota_mails()
     admission = ObservedAdmission(
-        wiring.hot_store(),
+        stores.hot_store(),
         Limits(60, 40_000, 4, 1000),
-        wiring.metrics(),
+        peers.metrics(),
         lambda account_id, now: mails.check(account_id, now, refused=True),
     )
     for _ in range(3):

@@ -6,15 +6,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infra.commands.ledger import command
-from sluice import wiring
-from sluice.adapters import dynamo
-from sluice.domain.accounts import Account
-from sluice.domain.admission import Ask, Limits
+from sluice.adapters.aws import dynamo
+from sluice.domain.accounts.account import Account
+from sluice.domain.gateway.admission import Ask, Limits
 from sluice.domain.ids import request_id
 from sluice.domain.periods import period_of
-from sluice.services import reconcile
-from sluice.services.admit import Admission
-from sluice.services.settle import Outcome, settle
+from sluice.services.gateway.admit import Admission
+from sluice.services.gateway.settle import Outcome, settle
+from sluice.services.usage import reconcile
+from sluice.wiring import stores
 from tests.integration.usage.world import HOUR_MS, UsageWorld, now_ms, table
 
 
@@ -31,7 +31,7 @@ def busy_past(world: UsageWorld) -> Account:
     """Ten requests through admission and settlement, metered, and one that runs."""
     account = world.account()
     world.set_grant(account.account_id, live={"tok_a": 4_102_444_800})
-    admission = Admission(wiring.hot_store(), Limits(60, 40_000, 4, 1_000_000))
+    admission = Admission(stores.hot_store(), Limits(60, 40_000, 4, 1_000_000))
 
     def admit() -> Any:
         now = now_ms()
@@ -42,7 +42,7 @@ def busy_past(world: UsageWorld) -> Account:
     for place in range(10):
         admitted = admit()
         record, _ = settle(
-            wiring.hot_store(), account.account_id, admitted.ask.request_id, admitted.lease, Outcome(200, place, 7)
+            stores.hot_store(), account.account_id, admitted.ask.request_id, admitted.lease, Outcome(200, place, 7)
         )
         records.append(record)
     world.deliver(records)

@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from functions.sweeper.app import handler
-from sluice import wiring
-from sluice.adapters import dynamo
-from sluice.domain.accounts import Account
-from sluice.domain.admission import Ask, Limits
+from sluice.adapters.aws import dynamo
+from sluice.domain.accounts.account import Account
 from sluice.domain.errors import StoreUnavailable
+from sluice.domain.gateway.admission import Ask, Limits
+from sluice.domain.gateway.leases import LEASE_MS, SWEEP_AFTER_MS
 from sluice.domain.ids import request_id
-from sluice.domain.leases import LEASE_MS, SWEEP_AFTER_MS
-from sluice.domain.mails import Kind, new_mail
-from sluice.services.admit import Admission, Admitted
-from sluice.services.settle import Outcome, settle
-from sluice.services.sweep import Sweeper
+from sluice.domain.mails.mail import Kind, new_mail
+from sluice.services.gateway.admit import Admission, Admitted
+from sluice.services.gateway.settle import Outcome, settle
+from sluice.services.gateway.sweep import Sweeper
+from sluice.wiring import stores
 from tests.integration.usage.world import MINUTE_MS, UsageWorld, now_ms, table
 
 LONG_DEAD_MS = LEASE_MS + SWEEP_AFTER_MS
@@ -28,7 +28,7 @@ def admit(world: UsageWorld, account: Account, *, ago_ms: int = 0, tokens: int =
     world.set_grant(account.account_id, live=LIVE)
     at_ms = now_ms() - ago_ms
     ask = Ask(account.account_id, request_id(at_ms), "tok_a", tokens, "demo", "chat.completions", True)
-    return Admission(wiring.hot_store(), Limits(60, 40_000, 4, 1_000_000)).admit(ask, at_ms * 1_000_000)
+    return Admission(stores.hot_store(), Limits(60, 40_000, 4, 1_000_000)).admit(ask, at_ms * 1_000_000)
 
 
 def grant(world: UsageWorld, account: Account) -> dict[str, Any]:
@@ -40,11 +40,11 @@ def test_a_dead_holders_request_is_settled_from_its_last_checkpoint(world: Usage
     dead = admit(world, account, ago_ms=LONG_DEAD_MS + MINUTE_MS)
     lease = dead.lease.with_progress(11, 22)
     then = now_ms() - LONG_DEAD_MS
-    wiring.hot_store().checkpoint(account.account_id, dead.ask.request_id, lease, then)
+    stores.hot_store().checkpoint(account.account_id, dead.ask.request_id, lease, then)
 
     done = handler({}, None)
     assert (done["settled"], done["cleared"], done["failed"], done["complete"]) == (1, 1, 0, True)
-    record = wiring.ledger_reader().get(account.account_id, dead.ask.request_id)
+    record = stores.ledger_reader().get(account.account_id, dead.ask.request_id)
     assert record is not None
     assert (record.prompt_tokens, record.completion_tokens, record.status) == (11, 22, 500)
     assert (record.settled_by, record.token_id, record.stream) == ("sweeper", "tok_a", True)
@@ -64,13 +64,13 @@ def test_a_running_request_and_one_that_expired_just_now_are_left_alone(world: U
     assert len(after["leases"]) == 2
     assert "busy_shard" in after
     for each in (running, late):
-        assert wiring.ledger_reader().get(account.account_id, each.ask.request_id) is None
+        assert stores.ledger_reader().get(account.account_id, each.ask.request_id) is None
 
 
 def test_an_account_that_runs_nothing_any_more_leaves_its_shard(world: UsageWorld) -> None:
     account = world.account()
     done_soon = admit(world, account)
-    settle(wiring.hot_store(), account.account_id, done_soon.ask.request_id, done_soon.lease, Outcome(200, 1, 2))
+    settle(stores.hot_store(), account.account_id, done_soon.ask.request_id, done_soon.lease, Outcome(200, 1, 2))
     assert "busy_shard" in grant(world, account)
     assert handler({}, None)["cleared"] == 1
     assert "busy_shard" not in grant(world, account)
@@ -82,7 +82,7 @@ def test_an_account_that_runs_nothing_any_more_leaves_its_shard(world: UsageWorl
 def test_a_shard_is_not_cleared_under_a_request_that_was_admitted_meanwhile(world: UsageWorld) -> None:
     account = world.account()
     admit(world, account)
-    assert wiring.busy_accounts().clear(account.account_id) is False
+    assert stores.busy_accounts().clear(account.account_id) is False
     assert "busy_shard" in grant(world, account)
 
 
@@ -94,7 +94,7 @@ def test_sweepers_at_once_settle_each_request_once(world: UsageWorld) -> None:
     for account in accounts:
         after = grant(world, account)
         assert (after["leases"], after["period_tokens"]) == ({}, 0)
-        records = list(wiring.ledger_reader().everything(account.account_id))
+        records = list(stores.ledger_reader().everything(account.account_id))
         assert {record.request_id for record in records} == {
             each.ask.request_id for each in dead if each.ask.account_id == account.account_id
         }
@@ -105,7 +105,7 @@ def test_a_record_that_the_holder_wrote_before_it_died_stands(world: UsageWorld)
     dead = admit(world, account, ago_ms=LONG_DEAD_MS)
     written = world.record(account.account_id, request_id=dead.ask.request_id, prompt_tokens=5, completion_tokens=6)
     assert handler({}, None)["settled"] == 1
-    assert wiring.ledger_reader().get(account.account_id, dead.ask.request_id) == written
+    assert stores.ledger_reader().get(account.account_id, dead.ask.request_id) == written
     assert grant(world, account)["period_tokens"] == 11
 
 
@@ -116,7 +116,7 @@ def test_an_account_that_is_spoilt_keeps_no_other_back(world: UsageWorld) -> Non
     world.set_grant(spoilt.account_id, limits={})
     done = handler({}, None)
     assert (done["settled"], done["failed"]) == (1, 1)
-    assert wiring.ledger_reader().get(good.account_id, dead.ask.request_id) is not None
+    assert stores.ledger_reader().get(good.account_id, dead.ask.request_id) is not None
 
 
 def test_a_store_that_is_down_ends_the_run_early_and_the_next_one_works(
@@ -132,7 +132,7 @@ def test_a_store_that_is_down_ends_the_run_early_and_the_next_one_works(
         raise StoreUnavailable()
 
     with monkeypatch.context() as down:
-        down.setattr(type(wiring.hot_store()), "grant", away)
+        down.setattr(type(stores.hot_store()), "grant", away)
         done = handler({}, None)
     assert (done["settled"], done["failed"], done["complete"], len(asked)) == (0, 3, False, 3)
     assert handler({}, None)["settled"] == 6
@@ -142,7 +142,7 @@ def test_a_run_stops_at_its_deadline_and_the_next_one_goes_on(world: UsageWorld)
     for account in [world.account() for _ in range(3)]:
         admit(world, account, ago_ms=LONG_DEAD_MS)
     times = iter([now_ms() + step for step in range(1000)])
-    swept = Sweeper(wiring.hot_store(), wiring.busy_accounts(), lambda: next(times)).sweep(now_ms() + 2)
+    swept = Sweeper(stores.hot_store(), stores.busy_accounts(), lambda: next(times)).sweep(now_ms() + 2)
     assert not swept.complete
     assert handler({}, None)["settled"] == 3 - swept.settled
 
@@ -151,7 +151,7 @@ def test_mails_that_stuck_are_shown_to_the_mailer_again(world: UsageWorld) -> No
     mail = new_mail(Kind.QUOTA_80, account_id="usr_a", to="a@example.com", now_ms=now_ms() - 10 * MINUTE_MS)
     sent = replace(mail, mail_id="mail_sent", state="sent")
     for each in (mail, sent):
-        wiring.mail_store().queue(each)
+        stores.mail_store().queue(each)
     assert handler({}, None)["requeued"] == 1
     items = dynamo.client().scan(TableName=table("mails"), ConsistentRead=True)["Items"]
     touched = [item["mail_id"]["S"] for item in items if "requeued_ms" in item]

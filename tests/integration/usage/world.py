@@ -5,12 +5,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from functions.metering.app import handler
-from sluice import settings, wiring
-from sluice.adapters import dynamo
+from sluice import settings
+from sluice.adapters.aws import dynamo
 from sluice.domain.ids import request_id
-from sluice.domain.ledger import LedgerRecord
 from sluice.domain.periods import period_of
-from sluice.domain.usage import Amounts, Bucket, roll_up
+from sluice.domain.usage.ledger import LedgerRecord
+from sluice.domain.usage.usage import Amounts, Bucket, roll_up
+from sluice.wiring import stores
 from tests.integration.accounts.world import World
 
 MINUTE_MS = 60_000
@@ -50,7 +51,7 @@ class UsageWorld(World):
             "period": period_of(at_ms),
             **fields,
         }
-        return wiring.hot_store().put_record(LedgerRecord(**plain))
+        return stores.hot_store().put_record(LedgerRecord(**plain))
 
     def deliver(self, records: Iterable[LedgerRecord], event_name: str = "INSERT") -> list[str]:
         """To metering, as one batch of the stream. → the request ids that failed."""
@@ -59,11 +60,11 @@ class UsageWorld(World):
         return [failure["itemIdentifier"] for failure in failed]
 
     def rollups(self, account_id: str = "usr_a") -> dict[Bucket, Amounts]:
-        return wiring.rollup_store().between(account_id, "0000-00-00", "9999-99-99")
+        return stores.rollup_store().between(account_id, "0000-00-00", "9999-99-99")
 
     def truth(self, account_id: str = "usr_a") -> dict[Bucket, Amounts]:
         """What the roll-ups have to be: the ledger, added up."""
-        return roll_up(wiring.ledger_reader().everything(account_id))
+        return roll_up(stores.ledger_reader().everything(account_id))
 
     def item(self, name: str, **key: str) -> dict[str, Any]:
         answer = dynamo.client().get_item(TableName=table(name), Key=dynamo.item(key), ConsistentRead=True)

@@ -12,8 +12,8 @@ from benchmarks.gateway import processes, report, requests
 from benchmarks.gateway.load import Caller, repeat
 from benchmarks.gateway.matrix import percentile
 from benchmarks.gateway.requests import Kind, Target
-from sluice.adapters.upstream import HttpUpstream
-from sluice.ports import UpstreamCall
+from sluice.adapters.gateway.upstream import HttpUpstream
+from sluice.ports.gateway import UpstreamCall
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.adapters.blobs_folder import SPOOL, FolderBlobs
+from sluice.adapters.documents.blobs_folder import SPOOL, FolderBlobs
 from sluice.domain.errors import StoreUnavailable
 
 

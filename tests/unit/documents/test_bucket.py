@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from sluice.adapters import blobs_s3
-from sluice.adapters.blobs_s3 import S3Blobs
-from sluice.adapters.search import bucket as bucket_module
-from sluice.adapters.search import writing
-from sluice.adapters.search.bucket import BucketIndexes
+from sluice.adapters.documents import blobs_s3
+from sluice.adapters.documents.blobs_s3 import S3Blobs
+from sluice.adapters.documents.search import bucket as bucket_module
+from sluice.adapters.documents.search import writing
+from sluice.adapters.documents.search.bucket import BucketIndexes
+from sluice.domain.documents.passages import Cut
 from sluice.domain.errors import SearchUnavailable, StoreUnavailable
-from sluice.domain.passages import Cut
 
 BUCKET = "documents"
 ACCOUNT = "usr_a"

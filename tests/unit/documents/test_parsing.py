@@ -11,9 +11,9 @@ import pytest
 from docx import Document
 from PIL import Image
 
-from sluice.adapters.parsing import sandbox
-from sluice.domain.documents import File, Unreadable
-from sluice.domain.passages import Block, cut
+from sluice.adapters.documents.parsing import sandbox
+from sluice.domain.documents.document import File, Unreadable
+from sluice.domain.documents.passages import Block, cut
 from tests.unit.documents.pdfs import pdf, scanned
 
 MIB = 1024 * 1024
@@ -224,8 +224,9 @@ def _runs(pid: int) -> bool:
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    huge = "import sluice.adapters.parsing.plain as plain; plain.read = lambda body: iter([(0, 'x' * (2 << 30))])"
-    work = f"{huge}; import sys; from sluice.adapters.parsing import work; sys.argv = ['w', 'a.txt']; work.main()"
+    huge = "plain.read = lambda body: iter([(0, 'x' * (2 << 30))])"
+    imports = "import sys; from sluice.adapters.documents.parsing import plain, work"
+    work = f"{imports}; {huge}; sys.argv = ['w', 'a.txt']; work.main()"
     _replace_worker(monkeypatch, work)
     assert "memory" in reason("a.txt", b"text")
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.domain.passages import OVERLAP_TOKENS, TARGET_TOKENS, Block, Cut, cut, tokens
+from sluice.domain.documents.passages import OVERLAP_TOKENS, TARGET_TOKENS, Block, Cut, cut, tokens
 
 
 def test_each_section_carries_the_headings_above_it() -> None:

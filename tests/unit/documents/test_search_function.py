@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from functions.search import app as function
-from sluice import wiring
-from sluice.adapters.http_search import HttpSearch
-from sluice.domain.documents import Passage
+from sluice.adapters.documents.http_search import HttpSearch
+from sluice.domain.documents.document import Passage
 from sluice.domain.errors import ModelUnavailable, SearchUnavailable
 from sluice.http.app import create_app
-from sluice.ports import UpstreamCall
-from sluice.ports_documents import SearchAsk
+from sluice.ports.documents import SearchAsk
+from sluice.ports.gateway import UpstreamCall
+from sluice.wiring import services
 
 FOUND = Passage("vs_1", "file_1", "a.txt", 3, "Text of it", 0.5, {"year": 2026.5, "ok": True})
 ASK = SearchAsk("usr_a", ["vs_1"], "what?", 5)
@@ -46,7 +46,7 @@ class InProcess:
 
 
 def _use(monkeypatch: pytest.MonkeyPatch, search: Fixed) -> None:
-    monkeypatch.setattr(wiring, "search", lambda: search)
+    monkeypatch.setattr(services, "search", lambda: search)
 
 
 def test_ask_and_passages_cross_whole(monkeypatch: pytest.MonkeyPatch) -> None:

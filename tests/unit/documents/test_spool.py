@@ -12,7 +12,7 @@ import pytest
 from functions.ingestion import app as function
 from infra.local import ingestion
 from infra.local.ingestion import DEAD, MAX_TRIES, Spool, step
-from sluice.adapters.blobs_folder import SPOOL, FolderBlobs
+from sluice.adapters.documents.blobs_folder import SPOOL, FolderBlobs
 from sluice.domain.errors import StoreUnavailable
 
 

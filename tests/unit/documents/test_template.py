@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sluice.domain.document_keys import CHANGES, EVENT_KINDS
-from tests.unit.template import FUNCTIONS, RESOURCES, ROOT
+from sluice.domain.documents.keys import CHANGES, EVENT_KINDS
+from tests.unit.aws.template import FUNCTIONS, RESOURCES, ROOT
 
 BUCKET = RESOURCES["DocumentsBucket"]
 PROPERTIES: dict[str, Any] = BUCKET["Properties"]
@@ -76,7 +76,7 @@ def test_requirements_have_what_is_imported(name: str, folders: tuple[str, ...],
     sources = [
         path.read_text()
         for folder in folders
-        for path in Path(ROOT, "layers", "core", "sluice", "adapters", folder).glob("*.py")
+        for path in Path(ROOT, "layers", "core", "sluice", "adapters", "documents", folder).glob("*.py")
     ]
     imported = {module for text in sources for module in re.findall(r"^\s*(?:from|import) (\w+)", text, re.MULTILINE)}
     lines = (ROOT / "functions" / name / "requirements.txt").read_text().splitlines()

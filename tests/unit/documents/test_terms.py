@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.adapters.search import terms
-from sluice.adapters.search.terms import MOST_ASKED, asked, indexed
+from sluice.adapters.documents.search import terms
+from sluice.adapters.documents.search.terms import MOST_ASKED, asked, indexed
 
 
 def test_english_words_are_stemmed_and_folded() -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from sluice.adapters.search import meaning, writing
-from sluice.adapters.search.database import opened
-from sluice.adapters.search.reading import Hit
-from sluice.domain.passages import Cut
-from sluice.domain.vectors import cosine, packed, signs, unpacked
+from sluice.adapters.documents.search import meaning, writing
+from sluice.adapters.documents.search.database import opened
+from sluice.adapters.documents.search.reading import Hit
+from sluice.domain.documents.passages import Cut
+from sluice.domain.documents.vectors import cosine, packed, signs, unpacked
 
 
 def test_a_vector_has_length_one_and_keeps_its_direction() -> None:

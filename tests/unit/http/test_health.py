@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from sluice import settings, wiring
+from sluice import settings
 from sluice.domain.errors import ModelUnavailable, StoreUnavailable
 from sluice.http import health
+from sluice.wiring import peers, stores
 
 
 class Model:
@@ -36,8 +37,8 @@ class Grants:
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
     made = Model()
-    monkeypatch.setattr(wiring, "model_health", lambda: made)
-    monkeypatch.setattr(wiring, "hot_store", Grants)
+    monkeypatch.setattr(peers, "model_health", lambda: made)
+    monkeypatch.setattr(stores, "hot_store", Grants)
     monkeypatch.setattr(Grants, "down", False)
     monkeypatch.setattr(health, "_last", None)
     monkeypatch.delenv("SLUICE_LOCAL", raising=False)

@@ -6,18 +6,18 @@ import pytest
 from flask import Blueprint, Flask
 
 from infra.local import metrics as page
-from sluice import wiring
-from sluice.adapters.metrics_prometheus import PrometheusMetrics
+from sluice.adapters.usage.metrics_prometheus import PrometheusMetrics
 from sluice.domain.errors import NotFound, RateLimitExceeded
 from sluice.http.app import create_app
 from sluice.http.logging import JsonFormatter
 from sluice.http.metrics import install
+from sluice.wiring import peers
 
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Flask:
     figures = PrometheusMetrics()
-    monkeypatch.setattr(wiring, "metrics", lambda: figures)
+    monkeypatch.setattr(peers, "metrics", lambda: figures)
     blueprint = Blueprint("some", __name__)
 
     @blueprint.get("/things/<name>")

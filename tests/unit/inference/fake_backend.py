@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from functions.inference.backend import Row
+from functions.inference.engine.backend import Row
+from functions.inference.engine.jobs import Job, Sampling, TokenLogprob
 from functions.inference.errors import InvalidRequest
-from functions.inference.jobs import Job, Sampling, TokenLogprob
 
 END = 0
 

@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from functions.inference.engine import Engine, EngineLimits
+from functions.inference.engine.engine import Engine, EngineLimits
+from functions.inference.engine.jobs import Delta, Failed, Finished, Job, Sampling, Started
 from functions.inference.errors import (
     ContextTooLong,
     DeadlineExceeded,
@@ -14,7 +15,6 @@ from functions.inference.errors import (
     InvalidRequest,
     Overloaded,
 )
-from functions.inference.jobs import Delta, Failed, Finished, Job, Sampling, Started
 from tests.unit.inference.fake_backend import FakeBackend, job
 
 SCRIPTS = ["ab", "one:hello world", "two:xyz", "stop:say END now"]

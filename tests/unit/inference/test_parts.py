@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from functions.inference import answer, build
-from functions.inference.batch import plan
-from functions.inference.catalogue import catalogue, resolve
-from functions.inference.chat import CHATML, ChatTemplate
-from functions.inference.disconnect import Caller
+from functions.inference.engine.batch import plan
+from functions.inference.engine.jobs import Delta, Failed, Finished, Started
+from functions.inference.engine.pacing import FEWEST_TOKENS, Pacer
+from functions.inference.engine.rate import ServiceRate
+from functions.inference.engine.slots import Slot
 from functions.inference.errors import (
     ContextTooLong,
     DeadlineExceeded,
@@ -20,16 +20,16 @@ from functions.inference.errors import (
     ModelFileError,
     Overloaded,
 )
-from functions.inference.http_errors import TABLE, envelope, face_of, stream_envelope
-from functions.inference.jobs import Delta, Failed, Finished, Started
-from functions.inference.memory import OVERHEAD_BYTES, available_bytes, require_room
-from functions.inference.modelfile import check_model_file, expected_sha256, recorded_hash_file
-from functions.inference.pacing import FEWEST_TOKENS, Pacer
-from functions.inference.prompts import PromptTokenizer
-from functions.inference.rate import ServiceRate
-from functions.inference.shapes import ChatShape, ResponseHead
-from functions.inference.slots import Slot
-from functions.inference.vram import layers_within
+from functions.inference.models.catalogue import catalogue, resolve
+from functions.inference.models.chat import CHATML, ChatTemplate
+from functions.inference.models.memory import OVERHEAD_BYTES, available_bytes, require_room
+from functions.inference.models.modelfile import check_model_file, expected_sha256, recorded_hash_file
+from functions.inference.models.prompts import PromptTokenizer
+from functions.inference.models.vram import layers_within
+from functions.inference.openai.shapes import ChatShape, ResponseHead
+from functions.inference.web import answer, build
+from functions.inference.web.disconnect import Caller
+from functions.inference.web.http_errors import TABLE, envelope, face_of, stream_envelope
 from tests.unit.inference.fake_backend import FakeBackend, job, tokens
 
 NOBODY = Caller({}, 1.0)

@@ -1,7 +1,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from functions.inference.queueing import FairQueue
+from functions.inference.engine.queueing import FairQueue
 
 
 @dataclass(eq=False)

@@ -8,8 +8,8 @@ import pytest
 from moto import mock_aws
 
 from functions.inference.errors import ModelFileError
-from functions.inference.modelfile import check_model_file, expected_sha256
-from functions.inference.s3_model import bring
+from functions.inference.models.modelfile import check_model_file, expected_sha256
+from functions.inference.models.s3_model import bring
 
 CONTENT = b"GGUF and weights"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

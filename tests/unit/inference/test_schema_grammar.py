@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.inference.grammar_rules import MOST_DIGITS, integer_range, literal
-from functions.inference.schema_grammar import SchemaRefused, grammar_of
-from functions.inference.schema_shape import Shape, check_width
+from functions.inference.grammar.rules import MOST_DIGITS, integer_range, literal
+from functions.inference.grammar.schema_grammar import SchemaRefused, grammar_of
+from functions.inference.grammar.schema_shape import Shape, check_width
 
 BOUND = 10**MOST_DIGITS - 1
 

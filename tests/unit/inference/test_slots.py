@@ -1,4 +1,4 @@
-from functions.inference.slots import Slot, place, shared_prefix
+from functions.inference.engine.slots import Slot, place, shared_prefix
 from tests.unit.inference.fake_backend import job, tokens
 
 LONG = "a long system prompt that many requests share"

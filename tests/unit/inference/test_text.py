@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.inference.text import TextAssembler
+from functions.inference.engine.text import TextAssembler
 
 
 def run(pieces: list[bytes], stops: list[str]) -> tuple[str, bool]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.inference.tool_parser import CallArguments, CallStart, Part, TextPart, ToolCallParser
+from functions.inference.tools.parser import CallArguments, CallStart, Part, TextPart, ToolCallParser
 
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": [1, {"b": "}]\\"<"}], "c": "x"}}\n</tool_call>'
 ARGUMENTS = '{"a": [1, {"b": "}]\\"<"}], "c": "x"}'

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from functions.inference import build
-from functions.inference.chat import CHATML, ChatTemplate
-from functions.inference.prompts import PromptTokenizer
-from functions.inference.wire import ChatRequest
+from functions.inference.models.chat import CHATML, ChatTemplate
+from functions.inference.models.prompts import PromptTokenizer
+from functions.inference.openai.wire import ChatRequest
+from functions.inference.web import build
 from tests.unit.inference.fake_backend import FakeBackend
 
 KNOWS_TOOLS = (

@@ -15,7 +15,7 @@ from infra.aws import building, deploying, destroying
 from infra.aws.deploying import Deployment, Machine, StepFailed
 from infra.cli import main
 from infra.local.store_address import use_running_store
-from sluice.adapters.tables import TABLES, create_missing
+from sluice.adapters.aws.tables import TABLES, create_missing
 
 STACK = """
 Parameters: {InferenceUrl: {Type: String, Default: ""}, TablePrefix: {Type: String, Default: sluice-}}

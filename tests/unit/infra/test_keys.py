@@ -12,8 +12,8 @@ from moto import mock_aws
 from infra.aws.keys import JWKS, MAILED_CODE, NEXT, SIGNING, KeysRefused, ParameterKeys
 from infra.cli import main
 from sluice import settings
-from sluice.adapters import keys as adapter
-from sluice.adapters.jwt_tokens import Verifier, sign
+from sluice.adapters.tokens import keys as adapter
+from sluice.adapters.tokens.jwt_tokens import Verifier, sign
 from sluice.domain.errors import InvalidApiToken
 from sluice.domain.tokens import Claims
 from tests.fakes.ssm_server import parameters

@@ -8,7 +8,7 @@ from infra.aws.scaling_page import PAGE, page
 
 
 def test_the_document_is_what_the_script_prints() -> None:
-    assert PAGE.read_text() == page(), "run: python -m infra.aws.scaling --write"
+    assert PAGE.read_text() == page(), "run: python -m infra.aws.scaling_page --write"
 
 
 def test_ceilings_of_one_account_by_hand() -> None:

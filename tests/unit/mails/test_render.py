@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from sluice.domain.mails import CODE_LIFE_MS, Kind, Mail, Message, new_mail
-from sluice.mails.render import render
-from sluice.mails.wording import WORDING
+from sluice.adapters.mails.render import render
+from sluice.adapters.mails.wording import WORDING
+from sluice.domain.mails.mail import CODE_LIFE_MS, Kind, Mail, Message, new_mail
 
 BASE = "https://api.example.com/prod"
 PATHS = {Kind.VERIFY_EMAIL: "/verify-email", Kind.RESET_PASSWORD: "/reset-password", Kind.CHANGE_EMAIL: "/change-email"}

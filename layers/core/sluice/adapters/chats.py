@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sluice.adapters import dynamo
-from sluice.domain.chats import Chat, ChatMessage, Cited
+from sluice.adapters.aws import dynamo
+from sluice.domain.chats.chat import Chat, ChatMessage, Cited
 from sluice.domain.errors import NotFound
 
 SCHEMA = 1

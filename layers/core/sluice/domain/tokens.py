@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sluice.domain.accounts import NAME_CHARACTERS
+from sluice.domain.accounts.account import NAME_CHARACTERS
 
 SCHEMA = 1
 SCOPES = ("inference", "embeddings", "files", "batches")

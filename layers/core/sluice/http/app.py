@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from flask import Blueprint, Flask, Response, current_app, g, request
 
 from sluice.domain.ids import request_id
-from sluice.http import connection, errors
+from sluice.http import errors
+from sluice.http.gateway import connection
 
 MAX_BODY_BYTES = 1024 * 1024
 DEFAULT_HEADERS = {

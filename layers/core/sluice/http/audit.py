@@ -1,25 +1,25 @@
 """The audit log's view of a request: who asks, from where."""
 
-from sluice import wiring
-from sluice.domain.throttles import client_network
+from sluice.domain.accounts.throttles import client_network
 from sluice.http.auth import Caller, now_ms
 from sluice.http.client import client_address
-from sluice.services.admin import Administration
-from sluice.services.security_events import Note, noting
+from sluice.services.accounts.security_events import Note, noting
+from sluice.services.operations.admin import Administration
+from sluice.wiring import stores
 
 
 def security_notes() -> Note:
     """For events of one's own account: best effort, never an error."""
-    return noting(wiring.audit_log(), client=client_network(client_address()), now_ms=now_ms())
+    return noting(stores.audit_log(), client=client_network(client_address()), now_ms=now_ms())
 
 
 def administration(caller: Caller) -> Administration:
     """What this admin may do to others, each deed kept with its client address."""
     return Administration(
-        wiring.account_store(),
-        wiring.grant_store(),
-        wiring.hot_store(),
-        wiring.audit_log(),
+        stores.account_store(),
+        stores.grant_store(),
+        stores.hot_store(),
+        stores.audit_log(),
         actor=caller.account_id,
         client=client_network(client_address()),
     )

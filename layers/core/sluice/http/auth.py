@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 from flask import request
 
-from sluice import settings, wiring
+from sluice import settings
 from sluice.domain import errors
-from sluice.services import sessions
+from sluice.services.accounts import sessions
+from sluice.wiring import peers, stores
 
 COOKIE = "sluice_session"
 HOST_ONLY = "__Host-"  # browsers take such a cookie over https only, for this host alone, and from no neighbour of it
@@ -42,8 +43,8 @@ def require_session(admin: bool = False, leaving: bool = False) -> Caller:
     session_token, from_cookie = _session_token()
     found = sessions.authenticate(
         session_token,
-        sessions=wiring.session_store(),
-        accounts=wiring.account_store(),
+        sessions=stores.session_store(),
+        accounts=stores.account_store(),
         now_ms=now_ms(),
         leaving=leaving,
     )
@@ -85,7 +86,7 @@ def require_same_origin() -> None:
 
 def _is_own(origin: str) -> bool:
     """The address asked first: only where it is another does the base URL matter, which may cost a call."""
-    return origin == _origin(request.host_url) or origin == _origin(wiring.base_url())
+    return origin == _origin(request.host_url) or origin == _origin(peers.base_url())
 
 
 def _origin(url: str) -> str:

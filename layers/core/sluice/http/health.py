@@ -3,9 +3,10 @@
 import time
 from dataclasses import dataclass
 
-from sluice import settings, wiring
+from sluice import settings
 from sluice.domain.errors import SluiceError
 from sluice.http.lazy_model import BaseModel
+from sluice.wiring import peers, stores
 
 # Anyone may ask, and each look at the model may start it (a function of its own, on AWS): there one look is good for
 # this long. On one machine every question is answered afresh.
@@ -52,7 +53,7 @@ def _model() -> _Look:
 
 
 def _ask(now: float) -> _Look:
-    server = wiring.model_health()
+    server = peers.model_health()
     try:
         told = server.health()
         if told["http_status"] == 404:  # not ours, but it speaks OpenAI's protocol: its first model stands for it
@@ -66,7 +67,7 @@ def _ask(now: float) -> _Look:
 def _store_answers() -> bool:
     """One strongly consistent read of an item that never is: as far as any request goes."""
     try:
-        wiring.hot_store().grant("usr_healthz")
+        stores.hot_store().grant("usr_healthz")
     except SluiceError:
         return False
     return True

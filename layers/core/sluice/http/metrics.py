@@ -5,8 +5,8 @@ import time
 
 from flask import Flask, Response, g, request
 
-from sluice.domain import measures
-from sluice.ports import Metrics
+from sluice.domain.usage import measures
+from sluice.ports.usage import Metrics
 
 log = logging.getLogger("sluice.access")
 

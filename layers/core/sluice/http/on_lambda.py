@@ -12,12 +12,13 @@ def wsgi(blueprint: Blueprint) -> Callable[[Any, Any], Any]:
     """→ `handler(event, context)`. Built at the first event and kept: an import answers nothing and costs nothing."""
     from apig_wsgi import make_lambda_handler
 
-    from sluice import settings, wiring
+    from sluice import settings
     from sluice.http import logging, metrics
     from sluice.http.app import create_app
+    from sluice.wiring import peers
 
     logging.configure()
     app = create_app([blueprint], https=settings.common().https)
-    metrics.install(app, wiring.metrics())
+    metrics.install(app, peers.metrics())
     handler: Callable[[Any, Any], Any] = make_lambda_handler(app, binary_support=True)  # base64 for what is no text
     return handler

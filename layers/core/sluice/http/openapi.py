@@ -14,9 +14,9 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json
 from werkzeug.routing import Rule
 
 import sluice
-from sluice.http.answers_v1 import OpenAIError
 from sluice.http.auth import COOKIE
 from sluice.http.errors import is_openai_path
+from sluice.http.gateway.answers import OpenAIError
 from sluice.http.openapi_errors import Problem, kinds_of, responses
 from sluice.http.openapi_examples import EXAMPLES
 from sluice.http.operation import Auth, Operation

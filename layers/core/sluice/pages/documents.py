@@ -4,18 +4,19 @@ from flask import Response, request
 from pydantic import BaseModel, Field
 from werkzeug.wrappers import Response as AnyResponse
 
-from sluice import settings, wiring
+from sluice import settings
 from sluice.domain import errors
-from sluice.domain.admission import PLAYGROUND
-from sluice.domain.retrieval import QUERY_CHARACTERS
+from sluice.domain.documents.retrieval import QUERY_CHARACTERS
+from sluice.domain.documents.uploads import MAX_FILE_BYTES, MIB
+from sluice.domain.gateway.admission import PLAYGROUND
 from sluice.domain.tokens import SCOPES, Claims
-from sluice.domain.uploads import MAX_FILE_BYTES, MIB
-from sluice.http import files_flow as flow
 from sluice.http.auth import Caller, now_ms
+from sluice.http.documents import files as flow
 from sluice.http.operation import validated
 from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page, see
+from sluice.wiring import services, stores
 
 blueprint = pages("pages")
 FOUND = 10
@@ -50,7 +51,7 @@ def upload(caller: Caller) -> AnyResponse:
         if not filename:
             raise errors.ValidationFailed((errors.FieldProblem("file", "Choose a file first."),))
         with flow.admitted(_claims(caller), "files") as account_id:
-            wiring.my_documents().keep(account_id, filename, body, now_ms())
+            services.my_documents().keep(account_id, filename, body, now_ms())
     except errors.ValidationFailed as exc:
         return _list_page(caller, 422, forms.Form().with_problems(exc.problems))
     except errors.RequestTooLarge as exc:
@@ -65,43 +66,43 @@ def search(caller: Caller) -> Response:
     asked = validated(SearchQuery, request.args.to_dict())
     found = []
     if asked.q.strip():
-        stores = wiring.my_documents().searched(caller.account_id)
+        stores = services.my_documents().searched(caller.account_id)
         with flow.admitted(_claims(caller), "vector_stores") as account_id:
-            found = wiring.retrieval().find(account_id, stores, asked.q, FOUND)
+            found = services.retrieval().find(account_id, stores, asked.q, FOUND)
     return page("documents_search.html", form=forms.Form({"q": asked.q}), found=found)
 
 
 @blueprint.get("/my/documents/<file_id>")
 @members
 def one(caller: Caller, file_id: str) -> Response:
-    document = wiring.my_documents().one(caller.account_id, file_id)
-    passages = wiring.my_documents().passages(caller.account_id, file_id)
+    document = services.my_documents().one(caller.account_id, file_id)
+    passages = services.my_documents().passages(caller.account_id, file_id)
     return page("document.html", document=document, passages=passages[:SHOWN_PASSAGES], more=len(passages))
 
 
 @blueprint.get("/my/documents/<file_id>/content")
 @members
 def content(caller: Caller, file_id: str) -> Response:
-    file, body = wiring.files().content(caller.account_id, file_id)
+    file, body = services.files().content(caller.account_id, file_id)
     return flow.download(file.filename, body)
 
 
 @blueprint.post("/my/documents/<file_id>/delete")
 @members
 def delete(caller: Caller, file_id: str) -> AnyResponse:
-    wiring.files().delete(caller.account_id, file_id)
+    services.files().delete(caller.account_id, file_id)
     return see("/my/documents", note="deleted")
 
 
 def _list_page(caller: Caller, status: int, form: forms.Form, note: str = "") -> Response:
-    found = wiring.my_documents().all(caller.account_id)
+    found = services.my_documents().all(caller.account_id)
     return page(
         "documents.html",
         status,
         documents=found,
         form=form,
         note=note,
-        held_bytes=wiring.file_store().held_bytes(caller.account_id),
+        held_bytes=stores.file_store().held_bytes(caller.account_id),
         limit_bytes=settings.documents().default_storage_mb * MIB,
         most_mib=MAX_FILE_BYTES // MIB,
     )

@@ -2,12 +2,13 @@
 
 from flask import Response
 
-from sluice import settings, wiring
+from sluice import settings
 from sluice.domain.errors import StoreUnavailable
 from sluice.pages import assets
 from sluice.pages.blueprints import pages
 from sluice.pages.render import page
-from sluice.services.list_users import list_users
+from sluice.services.operations.list_users import list_users
+from sluice.wiring import peers, stores
 
 blueprint = pages("home")
 CACHED_SECONDS = 86_400  # links carry the content's hash, so an old copy is never shown for a new one
@@ -17,7 +18,7 @@ _somebody_is_here = False
 
 @blueprint.get("/")
 def home() -> Response:
-    return page("home.html", base_url=wiring.base_url(), is_new=settings.common().local and _nobody_is_here())
+    return page("home.html", base_url=peers.base_url(), is_new=settings.common().local and _nobody_is_here())
 
 
 def _nobody_is_here() -> bool:
@@ -26,7 +27,7 @@ def _nobody_is_here() -> bool:
     if _somebody_is_here:
         return False
     try:
-        found = list_users(wiring.account_store(), query="", limit=1, after=None)
+        found = list_users(stores.account_store(), query="", limit=1, after=None)
     except StoreUnavailable:
         return False
     _somebody_is_here = bool(found.users) or found.next_cursor is not None

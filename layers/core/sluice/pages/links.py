@@ -6,7 +6,7 @@
 from collections.abc import Sequence
 from urllib.parse import urlencode, urlsplit
 
-from sluice import wiring
+from sluice.wiring import peers
 
 MEMBERS = "/my/"  # below it, and at /logout, pages need a session and their forms are bound to it
 ADMINS = "/manage"  # the admin's: it and what is below it, of the same kind
@@ -33,7 +33,7 @@ API = ("/v1", "/auth", "/account", "/tokens", "/usage", "/chats", "/admin", "/_l
 def at(path: str, **query: str | Sequence[str] | None) -> str:
     """A link to one of our own pages. Errors: Unavailable."""
     wanted = {name: value for name, value in query.items() if value}
-    return urlsplit(wiring.base_url()).path + path + (f"?{urlencode(wanted, doseq=True)}" if wanted else "")
+    return urlsplit(peers.base_url()).path + path + (f"?{urlencode(wanted, doseq=True)}" if wanted else "")
 
 
 def place(name: str | None) -> str:

@@ -6,18 +6,18 @@ from typing import Any
 from flask import Response, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from sluice import wiring
 from sluice.domain import errors
 from sluice.domain import tokens as rules
 from sluice.http.auth import Caller, now_ms
-from sluice.http.models_tokens import IssueTokenBody
 from sluice.http.operation import validated
+from sluice.http.tokens import IssueTokenBody
 from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page, see
-from sluice.services.issue_token import IssuedToken, issue_token
-from sluice.services.list_tokens import list_tokens, one_token
-from sluice.services.revoke_token import delete_token, revoke_all, revoke_token
+from sluice.services.tokens.issue_token import IssuedToken, issue_token
+from sluice.services.tokens.list_tokens import list_tokens, one_token
+from sluice.services.tokens.revoke_token import delete_token, revoke_all, revoke_token
+from sluice.wiring import peers, stores
 
 blueprint = pages("pages")
 NOTES = {
@@ -58,7 +58,7 @@ def issue(caller: Caller) -> Response:
         "token_shown.html",
         201,
         issued=issued,
-        base_url=wiring.base_url(),
+        base_url=peers.base_url(),
         model=issued.row.models[0] if issued.row.models else "",
         inference="inference" in issued.row.scopes,
         scripts=("copy.js",),
@@ -92,9 +92,9 @@ def _issue(caller: Caller, wanted: IssueTokenBody) -> IssuedToken:
         lifetime_s=wanted.expires_in,
         scopes=wanted.scopes_wanted,
         models=wanted.models_wanted,
-        tokens=wiring.token_store(),
-        grants=wiring.grant_store(),
-        signer=wiring.token_signer(),
+        tokens=stores.token_store(),
+        grants=stores.grant_store(),
+        signer=peers.token_signer(),
         now_ms=now_ms(),
     )
 
@@ -103,7 +103,7 @@ def _issue(caller: Caller, wanted: IssueTokenBody) -> IssuedToken:
 @members
 def one(caller: Caller, token_id: str) -> Response:
     listed = one_token(
-        caller.account_id, token_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms()
+        caller.account_id, token_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms()
     )
     return page("token.html", listed=listed, scopes=SCOPES)
 
@@ -111,26 +111,26 @@ def one(caller: Caller, token_id: str) -> Response:
 @blueprint.post("/my/tokens/<token_id>/revoke")
 @members
 def revoke(caller: Caller, token_id: str) -> AnyResponse:
-    revoke_token(caller.account_id, token_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms())
+    revoke_token(caller.account_id, token_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms())
     return see("/my/tokens", note="revoked")
 
 
 @blueprint.post("/my/tokens/<token_id>/delete")
 @members
 def delete(caller: Caller, token_id: str) -> AnyResponse:
-    delete_token(caller.account_id, token_id, tokens=wiring.token_store(), grants=wiring.grant_store())
+    delete_token(caller.account_id, token_id, tokens=stores.token_store(), grants=stores.grant_store())
     return see("/my/tokens", note="deleted")
 
 
 @blueprint.post("/my/tokens/revoke-all")
 @members
 def revoke_every(caller: Caller) -> AnyResponse:
-    revoke_all(caller.account_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms())
+    revoke_all(caller.account_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms())
     return see("/my/tokens", note="revoked-all")
 
 
 def _list_page(caller: Caller, status: int, form: forms.Form, note: str = "") -> Response:
-    found = list_tokens(caller.account_id, tokens=wiring.token_store(), grants=wiring.grant_store(), now_ms=now_ms())
+    found = list_tokens(caller.account_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms())
     return page(
         "tokens.html",
         status,

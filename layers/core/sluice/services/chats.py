@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from sluice.domain import chats as rules
-from sluice.domain.chats import Chat, ChatMessage
+from sluice.domain.chats import chat as rules
+from sluice.domain.chats.chat import Chat, ChatMessage
 from sluice.domain.errors import FieldProblem, NotFound, ValidationFailed
 from sluice.domain.ids import random_id
-from sluice.ports import ChatStore
+from sluice.ports.chats import ChatStore
 
 Changes = Mapping[str, str | int | float | None]  # of title, system, model, temperature, max_tokens, as far as given
 

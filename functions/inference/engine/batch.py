@@ -1,0 +1,42 @@
+"""What goes into one decode call."""
+
+from collections.abc import Sequence
+
+from functions.inference.engine.backend import Row
+from functions.inference.engine.slots import Slot
+
+Ready = list[tuple[Slot, int]]
+
+
+def plan(slots: Sequence[Slot], batch_tokens: int, prompt_budget_tokens: int) -> tuple[list[Row], Ready]:
+    """Rows of the next batch, and for each slot whose next token can then be chosen its row's index.
+
+    Generating slots come first, one token each, so a long prompt never stalls a running stream; prompts share what
+    is left evenly, the shortest first, so none starves. Sets `taken_tokens` of every slot.
+    """
+    rows: list[Row] = []
+    ready: Ready = []
+    busy = [slot for slot in slots if slot.job is not None and slot.following is None]
+    for slot in slots:
+        slot.taken_tokens = 0
+    generating = [slot for slot in busy if slot.generating]
+    prompts = sorted((slot for slot in busy if not slot.generating), key=lambda slot: len(slot.pending))
+    for slot in generating:
+        _take(slot, 1, rows, ready)
+    budget = min(prompt_budget_tokens, batch_tokens - len(rows))
+    for index, slot in enumerate(prompts):
+        share = -(-budget // (len(prompts) - index))  # rounded up: the last one must get something too
+        _take(slot, min(share, budget), rows, ready)
+        budget -= slot.taken_tokens
+    return rows, ready
+
+
+def _take(slot: Slot, most_tokens: int, rows: list[Row], ready: Ready) -> None:
+    chunk = slot.pending[:most_tokens]
+    slot.taken_tokens = len(chunk)
+    last = len(chunk) == len(slot.pending)
+    for offset, token in enumerate(chunk):
+        wanted = last and offset == len(chunk) - 1
+        rows.append(Row(token, len(slot.cache) + offset, slot.seq, wanted))
+    if chunk and last:
+        ready.append((slot, len(rows) - 1))

@@ -1,0 +1,163 @@
+"""The slots and what one decode step does with them. Everything llama.cpp does happens here, in the decode thread."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from functions.inference.engine.backend import Backend
+from functions.inference.engine.batch import plan
+from functions.inference.engine.generation import Generation
+from functions.inference.engine.jobs import Failed, Finished, FinishReason, Job, Started
+from functions.inference.engine.pacing import Pacer
+from functions.inference.engine.rate import ServiceRate
+from functions.inference.engine.slots import Slot, leader_for, place, shared_prefix
+from functions.inference.errors import GenerationFailed, InferenceError
+
+NO_ROOM = 1
+"""llama_decode's answer when the memory has no cells left."""
+
+
+@dataclass(frozen=True)
+class EngineLimits:
+    """Bounds that hold whatever is asked."""
+
+    slots: int = 8
+    batch_tokens: int = 512
+    step_target_ms: int = 100
+    queue_places: int = 64
+    queue_wait_s: float = 30.0
+
+
+class Decoder:
+    """Jobs in slots, decoded together, one batch at a time."""
+
+    def __init__(self, backend: Backend, limits: EngineLimits, clock: Callable[[], float]) -> None:
+        self._backend = backend
+        self._batch_tokens = limits.batch_tokens
+        self._clock = clock
+        self._slots = [Slot(seq) for seq in range(limits.slots)]
+        self._pacer = Pacer(limits.step_target_ms, limits.batch_tokens)
+        self._turn = 0
+        self.rate = ServiceRate(limits.slots)
+        self.steps = self.decoded_tokens = 0
+
+    @property
+    def running(self) -> Counter[str]:
+        """Jobs in slots by account; any thread may ask."""
+        jobs = [slot.job for slot in self._slots]  # looked at once: the decode thread may end one meanwhile
+        return Counter(job.account for job in jobs if job is not None)
+
+    @property
+    def full(self) -> bool:
+        """Whether every slot is taken."""
+        return all(slot.job is not None for slot in self._slots)
+
+    def occupy(self, job: Job) -> None:
+        """Give a job a slot, with what is known of its prompt already. Raises InvalidRequest for a bad grammar."""
+        placement = place(self._slots, job.prompt, self._backend.can_share_prefixes)
+        assert placement is not None, "asked only while there is a free slot"
+        slot, keep = placement.slot, placement.keep_tokens
+        generation = Generation(job, self._backend, self._backend.sampler(job.sampling))
+        if placement.donor is not slot:
+            self._backend.forget(slot.seq, 0)
+            self._backend.share(placement.donor.seq, slot.seq, keep)
+        elif not self._backend.forget(slot.seq, keep):
+            self._backend.forget(slot.seq, 0)
+            keep = 0
+        following = leader_for(self._slots, job.prompt, keep) if self._backend.can_share_prefixes else None
+        slot.cache, slot.pending, slot.following = list(job.prompt[:keep]), list(job.prompt[keep:]), following
+        slot.job, slot.generation, slot.started_s = job, generation, self._clock()
+        job.cached_tokens = keep
+        job.events.put(Started(keep))
+
+    def drop(self, why: Callable[[Job], Failed | Finished | None]) -> None:
+        """End the jobs for which `why` gives a last event."""
+        for slot in self._slots:
+            if slot.job is not None and (last := why(slot.job)) is not None:
+                self._release(slot, last)
+
+    def step(self) -> bool:
+        """Decode one batch; False when there was nothing to decode."""
+        self._join_leaders()
+        rows, ready = plan(self._slots, self._batch_tokens, self._pacer.budget_tokens)
+        if not rows:
+            return False
+        began_s = time.perf_counter()
+        outcome = self._backend.decode(rows)
+        if outcome != 0:
+            self._recover(outcome)
+            return True
+        self._pacer.record(len(rows), (time.perf_counter() - began_s) * 1000)
+        self.steps += 1
+        self.decoded_tokens += len(rows)
+        for slot in self._slots:
+            if slot.job is not None:
+                slot.cache += slot.pending[: slot.taken_tokens]
+                del slot.pending[: slot.taken_tokens]
+        for slot, row in ready:
+            self._advance(slot, row)
+        return True
+
+    def _join_leaders(self) -> None:
+        """Followers copy what their leader has decoded by now; where it ended early they compute it themselves."""
+        for slot in self._slots:
+            following, job = slot.following, slot.job
+            if following is None or job is None:
+                continue
+            if shared_prefix(following.leader.cache, job.prompt) >= following.tokens:
+                self._backend.forget(slot.seq, 0)
+                self._backend.share(following.leader.seq, slot.seq, following.tokens)
+                slot.cache = list(job.prompt[: following.tokens])
+                slot.pending = list(job.prompt[following.tokens :])
+                job.cached_tokens = following.tokens
+                slot.following = None
+            elif following.leader.job is not following.job:
+                slot.following = None
+
+    def _advance(self, slot: Slot, row: int) -> None:
+        assert slot.generation is not None, "only busy slots are planned"
+        try:
+            token, reason = slot.generation.advance(row)
+        except InferenceError as error:
+            self._release(slot, Failed(error))
+            return
+        if reason is not None:
+            self._finish(slot, reason)
+        else:
+            slot.pending = [token]
+
+    def _finish(self, slot: Slot, reason: FinishReason) -> None:
+        assert slot.generation is not None and slot.job is not None
+        slot.generation.flush()
+        self._release(slot, Finished(reason, slot.job.completion_tokens))
+
+    def _release(self, slot: Slot, last: Failed | Finished) -> None:
+        job, generation = slot.job, slot.generation
+        assert job is not None and generation is not None
+        generation.close()
+        self._turn += 1
+        slot.job, slot.generation, slot.following = None, None, None
+        slot.pending, slot.last_used = [], self._turn
+        self.rate.record(self._clock() - slot.started_s)
+        job.events.put(last)
+
+    def _recover(self, outcome: int) -> None:
+        """A batch failed. No room: idle caches go first. Otherwise the newest request is ended and the rest go on."""
+        for slot in self._slots:  # a failed call may have left part of its tokens behind
+            if slot.job is not None and not self._backend.forget(slot.seq, len(slot.cache)):
+                self._backend.forget(slot.seq, 0)
+                slot.pending, slot.cache = slot.cache + slot.pending, []
+        idle = [slot for slot in self._slots if slot.job is None and slot.cache]
+        if outcome == NO_ROOM and idle:
+            self._forget_all(idle)
+            return
+        busy = [slot for slot in self._slots if slot.job is not None]
+        newest = max(busy, key=lambda slot: slot.started_s)
+        self._release(newest, Failed(GenerationFailed(f"The model could not go on (llama.cpp said {outcome}).")))
+        self._forget_all([newest])
+
+    def _forget_all(self, slots: Sequence[Slot]) -> None:
+        for slot in slots:
+            self._backend.forget(slot.seq, 0)
+            slot.cache = []

@@ -1,0 +1,53 @@
+"""One job's way through its slot: sample, assemble text, hold back what may become a stop string, report."""
+
+from functions.inference.engine.backend import Backend, Sampler
+from functions.inference.engine.jobs import Delta, FinishReason, Job, TokenLogprob
+from functions.inference.engine.text import TextAssembler
+from functions.inference.errors import GenerationFailed
+
+
+class Generation:
+    """Decode thread only."""
+
+    def __init__(self, job: Job, backend: Backend, sampler: Sampler) -> None:
+        self._job = job
+        self._backend = backend
+        self._sampler = sampler
+        self._text = TextAssembler(job.stops)
+        self._held: list[tuple[int, TokenLogprob]] = []
+        """Log probabilities of tokens whose text is not out yet, with the character each begins at."""
+
+    def advance(self, row: int) -> tuple[int, FinishReason | None]:
+        """Choose the token after batch row `row` and send its text. Returns it, and why the job is complete, if it is.
+
+        The token that ends a turn is not counted, nor is it text; OpenAI counts so too.
+        """
+        job = self._job
+        token = self._sampler.sample(row)
+        if token is None:
+            raise GenerationFailed("The model has no token that the requested format allows here.")
+        if self._backend.is_end(token) and not job.sampling.ignore_eos:
+            return token, "stop"
+        job.completion_tokens += 1
+        if job.logprobs is not None:
+            self._held.append((self._text.seen_chars, self._backend.logprob(row, token, job.logprobs)))
+        self._send(self._text.push(self._backend.piece(token)))
+        if self._text.stopped:
+            return token, "stop"
+        return token, "length" if job.completion_tokens >= job.max_tokens else None
+
+    def flush(self) -> None:
+        """Send what was held back: the answer is complete."""
+        if text := self._text.finish():
+            self._send(text)
+
+    def close(self) -> None:
+        """Free the C memory."""
+        self._sampler.close()
+
+    def _send(self, text: str) -> None:
+        out = self._text.sent_chars
+        ready = tuple(logprob for start, logprob in self._held if start < out)
+        self._held = [] if self._text.stopped else [(start, logprob) for start, logprob in self._held if start >= out]
+        if text or ready:
+            self._job.events.put(Delta(text, self._job.completion_tokens, ready))

@@ -1,0 +1,120 @@
+"""Embeddings: a context of its own that pools, and one thread that alone uses it."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any
+
+import llama_cpp
+import numpy as np
+
+from functions.inference.errors import ContextTooLong, DeadlineExceeded, GenerationFailed, ModelFileError, Overloaded
+from functions.inference.llama.vocab import LlamaVocab
+
+SEQUENCES = 16
+"""Inputs that one call may hold; beyond it bigger batches bring nothing on processors."""
+BUSY_RETRY_S = 2
+
+Vector = Any
+"""A one-dimensional float32 array of length 1."""
+
+
+class Embedder(LlamaVocab):
+    """Vectors are averaged over the tokens' states unless the model's file names another pooling, and normalised."""
+
+    def __init__(self, model: Any, *, context_tokens: int, threads: int, queue_places: int) -> None:
+        super().__init__(model)
+        trained = llama_cpp.llama_model_n_ctx_train(model)
+        self.context_tokens = min(context_tokens, trained) if trained > 0 else context_tokens
+        self.dimensions: int = llama_cpp.llama_model_n_embd(model)
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx = params.n_batch = params.n_ubatch = self.context_tokens  # pooling wants a sequence in one piece
+        params.n_seq_max = SEQUENCES
+        params.n_threads = params.n_threads_batch = threads
+        params.kv_unified = True
+        params.embeddings = True
+        self._ctx = _pooling_context(model, params)
+        self._memory = llama_cpp.llama_get_memory(self._ctx)
+        self._batch = llama_cpp.llama_batch_init(self.context_tokens, 0, 1)
+        self._places = threading.BoundedSemaphore(queue_places)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="llama-embed")
+
+    def embed(self, inputs: Sequence[Sequence[int]], timeout_s: float) -> list[Vector]:
+        """One vector an input. Raises ContextTooLong, Overloaded, DeadlineExceeded or GenerationFailed."""
+        for tokens in inputs:
+            if len(tokens) > self.context_tokens:
+                raise ContextTooLong(len(tokens), self.context_tokens, "input")
+        if not self._places.acquire(blocking=False):
+            raise Overloaded("All places in the embeddings queue are taken.", BUSY_RETRY_S)
+        given_up = threading.Event()
+        work: Future[list[Vector]] = self._thread.submit(self._embed, inputs, given_up)
+        work.add_done_callback(lambda _done: self._places.release())
+        try:
+            return work.result(timeout_s)
+        except FutureTimeout as exc:
+            given_up.set()
+            work.cancel()
+            raise DeadlineExceeded("The request's deadline passed before the embeddings were complete.") from exc
+
+    def close(self) -> None:
+        """Let the current call end and take no more."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _embed(self, inputs: Sequence[Sequence[int]], given_up: threading.Event) -> list[Vector]:
+        vectors: list[Vector] = []
+        for group in self._groups(inputs):
+            if given_up.is_set():
+                raise DeadlineExceeded("The caller has gone.")
+            vectors += self._embed_group(group)
+        return vectors
+
+    def _groups(self, inputs: Sequence[Sequence[int]]) -> list[list[Sequence[int]]]:
+        groups: list[list[Sequence[int]]] = []
+        room = 0
+        for tokens in inputs:
+            if len(tokens) > room or len(groups[-1]) == SEQUENCES:
+                groups.append([])
+                room = self.context_tokens
+            groups[-1].append(tokens)
+            room -= len(tokens)
+        return groups
+
+    def _embed_group(self, group: Sequence[Sequence[int]]) -> list[Vector]:
+        batch, row = self._batch, 0
+        for seq, tokens in enumerate(group):
+            for position, token in enumerate(tokens):
+                batch.token[row], batch.pos[row], batch.n_seq_id[row] = token, position, 1
+                batch.seq_id[row][0], batch.logits[row] = seq, True
+                row += 1
+        batch.n_tokens = row
+        llama_cpp.llama_memory_clear(self._memory, True)
+        outcome = llama_cpp.llama_decode(self._ctx, batch)
+        if outcome != 0:
+            raise GenerationFailed(f"The embeddings model failed (llama.cpp said {outcome}).")
+        return [self._vector(seq) for seq in range(len(group))]
+
+    def _vector(self, seq: int) -> Vector:
+        pointer = llama_cpp.llama_get_embeddings_seq(self._ctx, seq)
+        if not pointer:
+            raise GenerationFailed("The embeddings model gave no vector.")
+        return normalised(np.ctypeslib.as_array(pointer, shape=(self.dimensions,)).copy())
+
+
+def _pooling_context(model: Any, params: Any) -> Any:
+    """With the pooling the file names; a model made to generate names none, and gets the mean."""
+    for pooling in (llama_cpp.LLAMA_POOLING_TYPE_UNSPECIFIED, llama_cpp.LLAMA_POOLING_TYPE_MEAN):
+        params.pooling_type = pooling
+        ctx = llama_cpp.llama_init_from_model(model, params)
+        if not ctx:
+            raise ModelFileError("The context of the embeddings model does not fit the memory.")
+        if llama_cpp.llama_pooling_type(ctx) != llama_cpp.LLAMA_POOLING_TYPE_NONE:
+            return ctx
+        llama_cpp.llama_free(ctx)
+    raise ModelFileError("The embeddings model cannot pool.")
+
+
+def normalised(vector: Vector) -> Vector:
+    """Length 1; a vector of nothing stays as it is."""
+    length = float(np.linalg.norm(vector))
+    return vector / np.float32(length) if length > 0 else vector

@@ -1,0 +1,93 @@
+"""The model catalogue: names, files, hashes; and from `SLUICE_MODEL` to a file."""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from functions.inference.errors import ModelFileError
+
+CATALOGUE_FILE = Path(__file__).parents[1] / "catalogue.json"
+BUNDLE_ROOT = Path(__file__).parents[3]
+"""Bundled files lie beside `functions/`, in a checkout as in the image."""
+
+Capability = Literal["chat", "completions", "embeddings"]
+
+
+class DefaultSampling(BaseModel):
+    """What a model's makers recommend; used where a request leaves a value out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repeat_penalty: float = 1.0
+
+
+class CatalogueModel(BaseModel):
+    """One entry. `sha256` and `size_bytes` are null where nobody vouched for them: the first pull records them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    description: str = ""
+    url: str | None = None
+    bundled: str | None = None
+    size_bytes: int | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    license: str = ""
+    capabilities: tuple[Capability, ...] = ("chat", "completions")
+    sampling: DefaultSampling = DefaultSampling()
+    embeddings_model: str | None = None
+
+    def path(self, models_dir: Path) -> Path:
+        """Where its file is, or will be once pulled."""
+        return BUNDLE_ROOT / self.bundled if self.bundled else models_dir / f"{self.name}.gguf"
+
+
+class _Catalogue(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models: tuple[CatalogueModel, ...]
+
+
+@cache
+def catalogue(file: Path = CATALOGUE_FILE) -> dict[str, CatalogueModel]:
+    """All entries by name."""
+    return {model.name: model for model in _Catalogue.model_validate_json(file.read_bytes()).models}
+
+
+def resolve(name_or_path: str, models_dir: Path) -> tuple[CatalogueModel, Path]:
+    """The entry and the file that `SLUICE_MODEL` means: a catalogue name, or a path to a .gguf (a bare entry then).
+
+    Raises ModelFileError for an unknown name, and for a model that was not pulled yet.
+    """
+    known = catalogue()
+    if name_or_path in known:
+        entry = known[name_or_path]
+        path = entry.path(models_dir)
+        if entry.url and not path.exists():
+            raise ModelFileError(f"The model {entry.name} is not at {path} yet: run `sluice model pull {entry.name}`.")
+        return entry, path
+    if name_or_path.endswith(".gguf") or "/" in name_or_path:
+        path = Path(name_or_path).expanduser()
+        return _entry_for(path), path
+    names = ", ".join(sorted(known))
+    raise ModelFileError(f"There is no model named {name_or_path!r}: give a path to a .gguf file, or one of {names}.")
+
+
+def _entry_for(path: Path) -> CatalogueModel:
+    """A file that bears the name of a catalogue file must be that file; any other gets an entry of its own."""
+    for entry in catalogue().values():
+        file_name = (entry.bundled or entry.url or "").rsplit("/", 1)[-1]
+        if file_name.lower() == path.name.lower():
+            return entry
+    return CatalogueModel(name=_name_of(path))
+
+
+def _name_of(path: Path) -> str:
+    cleaned = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in path.stem.lower())
+    return cleaned.lstrip("._-") or "model"

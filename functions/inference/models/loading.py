@@ -1,0 +1,185 @@
+"""From settings to models that answer: resolve, check, load, warm up. Runs after the fork, in the decode process."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import llama_cpp
+
+from functions.inference.engine.engine import Engine, EngineLimits
+from functions.inference.engine.jobs import Failed, Finished, Job
+from functions.inference.errors import ModelFileError
+from functions.inference.llama.backend import LlamaBackend
+from functions.inference.llama.embedder import Embedder
+from functions.inference.llama.runtime import LoadOptions, load_model
+from functions.inference.models.catalogue import CatalogueModel, resolve
+from functions.inference.models.chat import CHATML, ChatTemplate
+from functions.inference.models.memory import available_bytes, context_bytes, require_room
+from functions.inference.models.modelfile import check_model_file, expected_sha256
+from functions.inference.models.prompts import PromptTokenizer
+from functions.inference.models.s3_model import bring, is_s3
+from functions.inference.models.vram import capped_layers
+from functions.inference.settings import InferenceSettings, usable_cpus
+
+log = logging.getLogger(__name__)
+
+TINY_MODEL_BYTES = 64 << 20
+"""Below this a second thread costs more in waiting than it brings."""
+WARM_UP_S = 60.0
+WARM_UP_TOKENS = 32
+
+
+@dataclass(frozen=True)
+class EmbeddingModel:
+    """A model that turns text into vectors."""
+
+    entry: CatalogueModel
+    path: Path
+    embedder: Embedder
+    created_s: int
+
+    @property
+    def context_tokens(self) -> int:
+        return self.embedder.context_tokens
+
+
+@dataclass(frozen=True)
+class ChatModel:
+    """A model that generates."""
+
+    entry: CatalogueModel
+    path: Path
+    engine: Engine
+    vocab: LlamaBackend
+    template: ChatTemplate
+    prompts: PromptTokenizer
+    created_s: int
+
+    @property
+    def context_tokens(self) -> int:
+        return self.vocab.context_tokens
+
+
+def threads_for(path: Path, settings: InferenceSettings) -> int:
+    """Threads of llama.cpp for this file."""
+    if settings.threads:
+        return settings.threads
+    return 1 if path.stat().st_size < TINY_MODEL_BYTES else usable_cpus()
+
+
+def checked_file(name_or_path: str, settings: InferenceSettings) -> tuple[CatalogueModel, Path]:
+    """The entry and its file, verified. Raises ModelFileError."""
+    if is_s3(name_or_path):
+        name_or_path = str(bring(name_or_path, settings.model_sha256, settings.models_dir))
+    entry, path = resolve(name_or_path, settings.models_dir)
+    check_model_file(path, sha256=expected_sha256(path, entry.sha256), size_bytes=entry.size_bytes)
+    return entry, path
+
+
+class Loader:
+    """Loads the models of one process; files that two models share are loaded once, memory is counted together."""
+
+    def __init__(self, settings: InferenceSettings) -> None:
+        self._settings = settings
+        self._handles: dict[Path, Any] = {}
+        self._budget_bytes = settings.memory_mib << 20 if settings.memory_mib else available_bytes()
+
+    def chat_model(self, on_crash: Callable[[BaseException], None] | None = None) -> ChatModel:
+        """The model of `SLUICE_MODEL`, warmed up and decoding. Raises ModelFileError."""
+        settings = self._settings
+        entry, path = checked_file(settings.model, settings)
+        if "chat" not in entry.capabilities:
+            raise ModelFileError(f"The model {entry.name} does not generate text: choose another for SLUICE_MODEL.")
+        handle = self._open(entry, path)
+        self._reserve(entry, handle, settings.slots * settings.context_tokens)
+        backend = LlamaBackend(
+            handle,
+            sequences=settings.slots,
+            context_tokens=settings.context_tokens,
+            batch_tokens=settings.batch_tokens,
+            threads=threads_for(path, settings),
+        )
+        engine = Engine(backend, limits_of(settings), on_crash=on_crash)
+        template = ChatTemplate(
+            backend.chat_template() or CHATML, bos=backend.special_text("bos"), eos=backend.special_text("eos")
+        )
+        prompts = PromptTokenizer(backend, backend.control_texts())
+        model = ChatModel(entry, path, engine, backend, template, prompts, int(path.stat().st_mtime))
+        engine.start()
+        warm_up(model)
+        return model
+
+    def embedding_model(self, chat: ChatModel) -> EmbeddingModel | None:
+        """The model that the settings or the chat model's entry name; None where there is none."""
+        settings = self._settings
+        name = chat.entry.embeddings_model if settings.embeddings_model == "auto" else settings.embeddings_model
+        if name is None or name == "off":
+            return None
+        entry, path = checked_file(name, settings)
+        handle = self._open(entry, path)
+        self._reserve(entry, handle, settings.context_tokens)
+        embedder = Embedder(
+            handle,
+            context_tokens=settings.context_tokens,
+            threads=threads_for(path, settings),
+            queue_places=settings.queue_size,
+        )
+        return EmbeddingModel(entry, path, embedder, int(path.stat().st_mtime))
+
+    def _open(self, entry: CatalogueModel, path: Path) -> Any:
+        if path not in self._handles:
+            vouched = expected_sha256(path, entry.sha256) is not None
+            if not vouched:
+                log.warning("nobody vouched for %s: there is no SHA-256 to compare it with", path)
+            require_room(entry.name, path.stat().st_size, self._budget_bytes)
+            settings = self._settings
+            layers = capped_layers(
+                path,
+                wanted_layers=settings.gpu_layers,
+                vram_bytes=settings.vram_mib << 20,
+                context_tokens=settings.slots * settings.context_tokens,
+            )
+            options = LoadOptions(settings.mmap, layers, check_tensors=not vouched)
+            self._handles[path] = load_model(path, options)
+            self._spend(path.stat().st_size)
+        return self._handles[path]
+
+    def _reserve(self, entry: CatalogueModel, handle: Any, tokens: int) -> None:
+        """Count the context's memory, no more of it than the model was trained for."""
+        trained = llama_cpp.llama_model_n_ctx_train(handle)
+        slots = max(1, tokens // self._settings.context_tokens)
+        needed = context_bytes(handle, slots * min(self._settings.context_tokens, trained or tokens))
+        require_room(entry.name, needed, self._budget_bytes)
+        self._spend(needed)
+
+    def _spend(self, count: int) -> None:
+        if self._budget_bytes is not None:
+            self._budget_bytes -= count
+
+
+def limits_of(settings: InferenceSettings) -> EngineLimits:
+    """The engine's part of the settings."""
+    return EngineLimits(
+        slots=settings.slots,
+        batch_tokens=settings.batch_tokens,
+        step_target_ms=settings.step_target_ms,
+        queue_places=settings.queue_size,
+        queue_wait_s=settings.queue_wait_ms / 1000,
+    )
+
+
+def warm_up(model: ChatModel) -> None:
+    """One token: pages the weights in, gives the pacer a measure. Raises ModelFileError where none comes."""
+    prompt = (model.vocab.start_token,) * min(WARM_UP_TOKENS, model.context_tokens - 1)
+    job = model.engine.submit(Job(prompt, max_tokens=1))
+    until = time.monotonic() + WARM_UP_S
+    while time.monotonic() < until:
+        match job.next_event(1.0):
+            case Finished():
+                return
+            case Failed(error):
+                raise ModelFileError(f"The model {model.entry.name} loads but does not answer: {error}")
+    raise ModelFileError(f"The model {model.entry.name} loads but gave no answer within {WARM_UP_S:.0f} s.")

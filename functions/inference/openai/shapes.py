@@ -1,0 +1,152 @@
+"""OpenAI's response bodies."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from functions.inference.engine.jobs import Job, TokenLogprob
+
+
+@dataclass(frozen=True)
+class ResponseHead:
+    """What all bodies of one response share."""
+
+    id: str
+    created_s: int
+    model: str
+
+
+class Shape(Protocol):
+    """How one endpoint writes its answer. `text` deltas may be empty."""
+
+    def opening(self) -> dict[str, Any] | None:
+        """The chunk before the first text, if the endpoint has one."""
+        ...
+
+    def chunks(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> list[dict[str, Any]]: ...
+
+    def closings(self, finish_reason: str) -> list[dict[str, Any]]: ...
+
+    def usage_chunk(self, job: Job) -> dict[str, Any]: ...
+
+    def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], finish_reason: str, job: Job) -> dict[str, Any]: ...
+
+
+def usage_of(job: Job) -> dict[str, Any]:
+    """Exact counts."""
+    return {
+        "prompt_tokens": len(job.prompt),
+        "completion_tokens": job.completion_tokens,
+        "total_tokens": len(job.prompt) + job.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": job.cached_tokens},
+    }
+
+
+class ChatShape:
+    """`chat.completion` and `chat.completion.chunk`."""
+
+    def __init__(self, head: ResponseHead, with_logprobs: bool) -> None:
+        self._head = head
+        self._with_logprobs = with_logprobs
+
+    def opening(self) -> dict[str, Any] | None:
+        return self._chunk({"role": "assistant", "content": ""})
+
+    def chunks(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> list[dict[str, Any]]:
+        return [self._chunk({"content": text}, logprobs=logprobs)]
+
+    def closings(self, finish_reason: str) -> list[dict[str, Any]]:
+        return [self._chunk({}, finish_reason)]
+
+    def usage_chunk(self, job: Job) -> dict[str, Any]:
+        return self._body("chat.completion.chunk", []) | {"usage": usage_of(job)}
+
+    def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], finish_reason: str, job: Job) -> dict[str, Any]:
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": text, "refusal": None},
+            "logprobs": self._logprobs(logprobs),
+            "finish_reason": finish_reason,
+        }
+        return self._body("chat.completion", [choice]) | {"usage": usage_of(job)}
+
+    def _chunk(
+        self, delta: dict[str, Any], finish_reason: str | None = None, logprobs: tuple[TokenLogprob, ...] = ()
+    ) -> dict[str, Any]:
+        choice = {
+            "index": 0,
+            "delta": delta,
+            "logprobs": self._logprobs(logprobs) if logprobs else None,
+            "finish_reason": finish_reason,
+        }
+        return self._body("chat.completion.chunk", [choice])
+
+    def _body(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        head = self._head
+        return {"id": head.id, "object": kind, "created": head.created_s, "model": head.model, "choices": choices}
+
+    def _logprobs(self, logprobs: tuple[TokenLogprob, ...]) -> dict[str, Any] | None:
+        return (
+            {"content": [_chat_logprob(entry) for entry in logprobs], "refusal": None} if self._with_logprobs else None
+        )
+
+
+def _chat_logprob(entry: TokenLogprob) -> dict[str, Any]:
+    top = [_token_logprob(piece, logprob) for _token, piece, logprob in entry.top]
+    return _token_logprob(entry.piece, entry.logprob) | {"top_logprobs": top}
+
+
+def _token_logprob(piece: bytes, logprob: float) -> dict[str, Any]:
+    return {"token": piece.decode(errors="replace"), "logprob": logprob, "bytes": list(piece)}
+
+
+class CompletionShape:
+    """`text_completion`; `echo` is the prompt's text where the caller wants it back."""
+
+    def __init__(self, head: ResponseHead, with_logprobs: bool, echo: str = "") -> None:
+        self._head = head
+        self._with_logprobs = with_logprobs
+        self._echo = echo
+        self._sent_chars = len(echo)
+
+    def opening(self) -> dict[str, Any] | None:
+        return self._body([self._choice(self._echo)]) if self._echo else None
+
+    def chunks(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> list[dict[str, Any]]:
+        choice = self._choice(text, logprobs)
+        self._sent_chars += len(text)
+        return [self._body([choice])]
+
+    def closings(self, finish_reason: str) -> list[dict[str, Any]]:
+        return [self._body([self._choice("", (), finish_reason)])]
+
+    def usage_chunk(self, job: Job) -> dict[str, Any]:
+        return self._body([]) | {"usage": usage_of(job)}
+
+    def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], finish_reason: str, job: Job) -> dict[str, Any]:
+        choice = self._choice(self._echo + text, logprobs, finish_reason)
+        choice["logprobs"] = self._logprobs(logprobs) if self._with_logprobs else None
+        return self._body([choice]) | {"usage": usage_of(job)}
+
+    def _choice(
+        self, text: str, logprobs: tuple[TokenLogprob, ...] = (), finish_reason: str | None = None
+    ) -> dict[str, Any]:
+        shown = self._logprobs(logprobs) if logprobs else None
+        return {"index": 0, "text": text, "logprobs": shown, "finish_reason": finish_reason}
+
+    def _body(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        head = self._head
+        base = {"id": head.id, "object": "text_completion", "created": head.created_s, "model": head.model}
+        return base | {"choices": choices}
+
+    def _logprobs(self, logprobs: tuple[TokenLogprob, ...]) -> dict[str, Any]:
+        texts = [entry.piece.decode(errors="replace") for entry in logprobs]
+        offsets, at = [], self._sent_chars
+        for text in texts:
+            offsets.append(at)
+            at += len(text)
+        return {
+            "tokens": texts,
+            "token_logprobs": [entry.logprob for entry in logprobs],
+            "top_logprobs": [{p.decode(errors="replace"): lp for _t, p, lp in entry.top} for entry in logprobs],
+            "text_offset": offsets,
+        }

@@ -1,0 +1,55 @@
+"""How tools and their use get into a prompt. Templates that know tools write them themselves, others get words."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from functions.inference.models.prompts import PromptTokenizer
+from functions.inference.openai.wire import Message, Tool
+
+INTRODUCTION = (
+    "You may call functions. To call one, answer with a JSON object in <tool_call></tool_call> tags: "
+    '<tool_call>\n{"name": <function name>, "arguments": <object>}\n</tool_call>\nThe functions are:\n'
+)
+
+
+def tool_specs(tools: Sequence[Tool], prompts: PromptTokenizer) -> list[dict[str, Any]]:
+    """The tools as templates expect them, with control tokens' names in their texts defused."""
+    plain = [tool.model_dump(exclude_none=True) for tool in tools]
+    specs: list[dict[str, Any]] = json.loads(prompts.protect(json.dumps(plain, ensure_ascii=False)))
+    return specs
+
+
+def introduce(messages: list[dict[str, Any]], specs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """For templates that know no tools: the list of them in the system message."""
+    listed = INTRODUCTION + "\n".join(json.dumps(spec["function"], ensure_ascii=False) for spec in specs)
+    if messages and messages[0]["role"] == "system":
+        first = messages[0] | {"content": f"{messages[0]['content']}\n\n{listed}"}
+        return [first, *messages[1:]]
+    return [{"role": "system", "content": listed}, *messages]
+
+
+def tool_turn(message: Message, seen: dict[str, Any], knows_tools: bool, prompts: PromptTokenizer) -> dict[str, Any]:
+    """A past call, or its result, as the template can show it."""
+    if message.role == "tool":
+        if knows_tools:
+            return seen | {"tool_call_id": prompts.protect(message.tool_call_id or "")}
+        return {"role": "user", "content": f"<tool_response>\n{seen['content']}\n</tool_response>"}
+    calls = [
+        {"name": prompts.protect(call.function.name), "arguments": _arguments(prompts.protect(call.function.arguments))}
+        for call in message.tool_calls or ()
+    ]
+    if not calls:
+        return seen
+    if knows_tools:
+        return seen | {"tool_calls": [{"type": "function", "function": call} for call in calls]}
+    texts = [f"<tool_call>\n{json.dumps(call, ensure_ascii=False)}\n</tool_call>" for call in calls]
+    return seen | {"content": "\n".join([seen["content"], *texts]).strip()}
+
+
+def _arguments(text: str) -> Any:
+    """Templates want the object; a client that kept broken text gets it shown as it is."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

@@ -1,0 +1,97 @@
+"""Follows a job and writes its answer, as a stream or whole."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from functions.inference.engine.jobs import Delta, Event, Failed, Finished, Job, TokenLogprob
+from functions.inference.errors import InferenceError
+from functions.inference.openai.shapes import Shape
+from functions.inference.web import sse
+from functions.inference.web.disconnect import Caller
+from functions.inference.web.http_errors import stream_envelope
+
+LOOK_EVERY_S = 0.1
+"""How soon a client's going away is seen while no token flows."""
+PING_EVERY_S = 2.0
+
+
+class CallerGone(Exception):
+    """Nobody reads the answer any more."""
+
+
+def follow(job: Job, caller: Caller) -> Iterator[Event | None]:
+    """The job's events to the last, with None in every silence. Cancels the job when the caller goes."""
+    try:
+        while True:
+            event = job.next_event(LOOK_EVERY_S)
+            if caller.gone():
+                raise CallerGone
+            yield event
+            if isinstance(event, Finished | Failed):
+                return
+    finally:
+        job.cancel()  # also when the response's generator is closed; harmless after the end
+
+
+def stream(
+    job: Job, caller: Caller, shape: Shape, include_usage: bool, ping_every_s: float = PING_EVERY_S
+) -> Iterator[bytes]:
+    """Server-sent events: comments with counts and pings, chunks, the usage chunk, `[DONE]`; or an error event."""
+    yield b""  # sends the status line: the request is accepted
+    wrote_s = time.monotonic()
+    opened = False
+    for event in _until_gone(job, caller):
+        if event is None:
+            if time.monotonic() - wrote_s >= ping_every_s:
+                wrote_s = time.monotonic()
+                yield sse.PING
+            continue
+        if isinstance(event, Failed):
+            yield sse.event(stream_envelope(event.error))
+            return
+        if not isinstance(event, Delta | Finished):
+            continue
+        if isinstance(event, Finished) and event.reason == "cancelled":
+            return
+        if not opened and (opening := shape.opening()) is not None:
+            yield sse.counted(opening, len(job.prompt), event.completion_tokens, job.cached_tokens)
+        opened = True
+        chunks = (
+            shape.closings(event.reason) if isinstance(event, Finished) else shape.chunks(event.text, event.logprobs)
+        )
+        for chunk in chunks:
+            yield sse.counted(chunk, len(job.prompt), event.completion_tokens, job.cached_tokens)
+            wrote_s = time.monotonic()
+    if include_usage:
+        yield sse.counted(shape.usage_chunk(job), len(job.prompt), job.completion_tokens, job.cached_tokens)
+    yield sse.DONE
+
+
+def _chunks(shape: Shape, event: Delta | Finished) -> list[dict[str, Any]]:
+    return shape.closings(event.reason) if isinstance(event, Finished) else shape.chunks(event.text, event.logprobs)
+
+
+def _until_gone(job: Job, caller: Caller) -> Iterator[Event | None]:
+    """`follow`, ending the response quietly when there is nobody to tell."""
+    try:
+        yield from follow(job, caller)
+    except CallerGone:
+        yield Finished("cancelled", job.completion_tokens)
+
+
+def whole(job: Job, caller: Caller, shape: Shape) -> dict[str, Any]:
+    """The complete answer. Raises what the engine reported, or CallerGone."""
+    texts: list[str] = []
+    logprobs: list[TokenLogprob] = []
+    for event in follow(job, caller):
+        if isinstance(event, Delta):
+            texts.append(event.text)
+            logprobs += event.logprobs
+        elif isinstance(event, Failed):
+            raise event.error
+        elif isinstance(event, Finished):
+            if event.reason == "cancelled":
+                raise CallerGone
+            return shape.whole("".join(texts), tuple(logprobs), event.reason, job)
+    raise InferenceError("The answer ended without an end.")  # follow() always gives a last event

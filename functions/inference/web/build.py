@@ -1,0 +1,134 @@
+"""From a validated request to a job: prompt, sampling, limits."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from functions.inference.engine.jobs import Job, Sampling
+from functions.inference.errors import InvalidRequest
+from functions.inference.grammar.formats import grammar_for
+from functions.inference.models.catalogue import DefaultSampling
+from functions.inference.models.loading import ChatModel
+from functions.inference.openai.wire import ChatRequest, CompletionRequest, Message, SamplingFields
+from functions.inference.tools.grammar import call_grammar, forced_tools
+from functions.inference.tools.prompt import introduce, tool_specs, tool_turn
+
+MESSAGE_ROLES = {"developer": "system"}
+"""OpenAI's newer name for what templates know as the system."""
+
+
+def chat_job(request: ChatRequest, model: ChatModel, max_tokens: int) -> Job:
+    """Raises InvalidRequest for messages the template refuses."""
+    forced = forced_tools(request)
+    grammar = call_grammar(forced) if forced else grammar_for(request.response_format)
+    if grammar is not None:
+        model.vocab.check_grammar(grammar)
+    if request.top_logprobs is not None and not request.logprobs:
+        raise InvalidRequest("`top_logprobs` needs `logprobs: true`.", "top_logprobs")
+    return Job(
+        model.prompts.encode(chat_prompt(request, model)),
+        request.max_completion_tokens or request.max_tokens or max_tokens,
+        replace(sampling_of(request, model), grammar=grammar),
+        stops_of(request),
+        logprobs=(request.top_logprobs or 0) if request.logprobs else None,
+    )
+
+
+def chat_prompt(request: ChatRequest, model: ChatModel) -> str:
+    """The rendered conversation, with the tools that may be called."""
+    messages = [template_message(message, model) for message in request.messages]
+    if not request.tools or request.tool_choice == "none":
+        return model.template.render(messages)
+    specs = tool_specs(request.tools, model.prompts)
+    if model.template.knows_tools:
+        return model.template.render(messages, specs)
+    return model.template.render(introduce(messages, specs))
+
+
+def completion_job(request: CompletionRequest, model: ChatModel, max_tokens: int) -> Job:
+    """Raises InvalidRequest for more than one prompt and for tokens the model does not have."""
+    return Job(
+        completion_prompt(request, model),
+        request.max_tokens or max_tokens,
+        sampling_of(request, model),
+        stops_of(request),
+        logprobs=request.logprobs,
+    )
+
+
+def completion_prompt(request: CompletionRequest, model: ChatModel) -> tuple[int, ...]:
+    """The prompt's tokens; an empty prompt is the model's start of text."""
+    prompt: Any = request.prompt
+    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
+        if len(prompt) > 1:
+            raise InvalidRequest("Only one prompt a request is supported.", "prompt")
+        prompt = prompt[0]
+    if isinstance(prompt, str):
+        tokens = model.vocab.tokenize(prompt, special=True, frame=True)
+    else:
+        if any(not 0 <= token < model.vocab.vocab_tokens for token in prompt):
+            raise InvalidRequest(f"Tokens must lie between 0 and {model.vocab.vocab_tokens - 1}.", "prompt")
+        tokens = list(prompt)
+    return tuple(tokens) or (model.vocab.start_token,)
+
+
+def template_message(message: Message, model: ChatModel) -> dict[str, Any]:
+    """What a template sees of a message."""
+    seen: dict[str, Any] = {
+        "role": MESSAGE_ROLES.get(message.role, message.role),
+        "content": model.prompts.protect(content_text(message)),
+    }
+    if message.name is not None:
+        seen["name"] = model.prompts.protect(message.name)
+    return tool_turn(message, seen, model.template.knows_tools, model.prompts)
+
+
+def content_text(message: Message) -> str:
+    """A message's text, its parts joined."""
+    if message.content is None or isinstance(message.content, str):
+        return message.content or ""
+    return "\n".join(part.text for part in message.content)
+
+
+def stops_of(request: SamplingFields) -> tuple[str, ...]:
+    """Stop strings; empty ones would stop everything at once and are dropped."""
+    stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
+    return tuple(stop for stop in stops if stop)
+
+
+def sampling_of(request: SamplingFields, model: ChatModel) -> Sampling:
+    """The request's values, else what the model's makers recommend."""
+    defaults: DefaultSampling = model.entry.sampling
+
+    def chosen(name: str) -> Any:
+        value = getattr(request, name)
+        return getattr(defaults, name) if value is None else value
+
+    return Sampling(
+        temperature=chosen("temperature"),
+        top_p=chosen("top_p"),
+        top_k=chosen("top_k"),
+        min_p=chosen("min_p"),
+        repeat_penalty=chosen("repeat_penalty"),
+        presence_penalty=request.presence_penalty or 0.0,
+        frequency_penalty=request.frequency_penalty or 0.0,
+        seed=request.seed,
+        logit_bias=_biases(request.logit_bias or {}, model.vocab.vocab_tokens),
+    )
+
+
+def _biases(given: dict[str, float], vocab_tokens: int) -> dict[int, float]:
+    if not all(key.isascii() and key.isdigit() and len(key) < 8 and int(key) < vocab_tokens for key in given):
+        raise InvalidRequest(f"Keys must be tokens between 0 and {vocab_tokens - 1}.", "logit_bias")
+    return {int(key): value for key, value in given.items()}
+
+
+def deadline_s(header_ms: str | None, default_ms: int) -> float:
+    """When the caller stops waiting, on the monotonic clock. Raises InvalidRequest for a header that is no number."""
+    if header_ms is None:
+        left_ms = default_ms
+    elif header_ms.isascii() and header_ms.isdigit() and len(header_ms) < 16:
+        left_ms = min(int(header_ms), default_ms)
+    else:
+        raise InvalidRequest("The header x-sluice-deadline-ms must be a whole number of milliseconds.")
+    return time.monotonic() + left_ms / 1000

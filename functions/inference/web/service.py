@@ -1,0 +1,166 @@
+"""What the process serves and in which state it is: loading, ready, draining or failed."""
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Literal
+
+from functions.inference.errors import Draining, InvalidRequest, ModelFileError, ModelUnavailable, UnknownModel
+from functions.inference.llama.runtime import start_library
+from functions.inference.models.loading import ChatModel, EmbeddingModel, Loader
+from functions.inference.settings import InferenceSettings
+
+log = logging.getLogger(__name__)
+
+State = Literal["loading", "ready", "draining", "failed"]
+CRASH_EXIT_CODE = 70
+LAZY_LOAD_WAIT_S = 120.0
+
+
+def fail_start(error: ModelFileError) -> None:
+    """One sentence for the process manager's log, and out: exit code 3 is what gunicorn takes for "do not retry"."""
+    print(f"sluice inference: {error}", file=sys.stderr, flush=True)
+    os._exit(3)
+
+
+def die(error: BaseException) -> None:
+    """The decode thread is gone; only a fresh process can decode again, and the process manager starts one."""
+    print(f"sluice inference: the decode thread failed: {error!r}", file=sys.stderr, flush=True)
+    os._exit(CRASH_EXIT_CODE)
+
+
+class InferenceService:
+    """Made before the fork, started after it."""
+
+    def __init__(
+        self,
+        settings: InferenceSettings,
+        on_bad_model: Callable[[ModelFileError], None] = fail_start,
+        on_crash: Callable[[BaseException], None] = die,
+    ) -> None:
+        self.settings = settings
+        self._on_bad_model = on_bad_model
+        self._on_crash = on_crash
+        self.on_loaded: Callable[[], None] = lambda: None
+        """Called once the models are there."""
+        self._chat: ChatModel | None = None
+        self._embedding: EmbeddingModel | None = None
+        self._draining = self._failed = False
+        self._stop_asked = threading.Event()
+        self._lock = threading.Lock()
+        self._loader: threading.Thread | None = None
+
+    @property
+    def state(self) -> State:
+        """The moment's state; with lazy loading, "ready" also before the first request."""
+        if self._draining:
+            return "draining"
+        if self._failed or (self._chat is not None and not self._chat.engine.alive):
+            return "failed"
+        lazy_idle = self.settings.load == "lazy" and self._loader is None
+        return "ready" if self._chat is not None or lazy_idle else "loading"
+
+    def start(self) -> None:
+        """Load in the background, so that /healthz answers meanwhile. Idempotent."""
+        with self._lock:
+            if self._loader is None:
+                self._loader = threading.Thread(target=self._load, name="model-loader", daemon=True)
+                self._loader.start()
+                threading.Thread(target=self._drain_when_asked, name="drain", daemon=True).start()
+
+    def wait_loaded(self, timeout_s: float) -> None:
+        """Until loading ended, one way or the other."""
+        if self._loader is not None:
+            self._loader.join(timeout_s)
+
+    def chat_model(self, name: str) -> ChatModel:
+        """The model of that name. Raises UnknownModel, ModelUnavailable or Draining."""
+        model = self.loaded()
+        if self._embedding is not None and name == self._embedding.entry.name != model.entry.name:
+            raise InvalidRequest(f"The model `{name}` makes embeddings only; it generates no text.", "model")
+        if name != model.entry.name:
+            raise UnknownModel(name)
+        return model
+
+    def embedding_model(self, name: str) -> EmbeddingModel:
+        """The embeddings model, also by the name of the chat model if both are the same file."""
+        chat, embedding = self.loaded(), self._embedding
+        if embedding is not None and (
+            name == embedding.entry.name or (name == chat.entry.name and embedding.path == chat.path)
+        ):
+            return embedding
+        if name == chat.entry.name:
+            raise InvalidRequest(f"The model `{name}` makes no embeddings.", "model")
+        raise UnknownModel(name)
+
+    def loaded(self) -> ChatModel:
+        """The chat model, loaded at the first call if so configured. Raises ModelUnavailable or Draining."""
+        if self.settings.load == "lazy" and self._chat is None:
+            self.start()
+            self.wait_loaded(LAZY_LOAD_WAIT_S)
+        if self._draining:
+            raise Draining("The model server is shutting down; try again.")
+        if self._chat is None or self.state == "failed":
+            raise ModelUnavailable("The model is still being loaded; try again.")
+        return self._chat
+
+    def model_list(self) -> list[dict[str, Any]]:
+        """What GET /v1/models shows."""
+        models: list[ChatModel | EmbeddingModel] = [self.loaded()]
+        if self._embedding is not None:
+            models.append(self._embedding)
+        return [
+            {
+                "id": model.entry.name,
+                "object": "model",
+                "created": model.created_s,
+                "owned_by": "sluice",
+                "context_window": model.context_tokens,
+                "capabilities": list(model.entry.capabilities),
+            }
+            for model in models
+        ]
+
+    def report(self) -> dict[str, Any]:
+        """The ready process in numbers."""
+        if self._chat is None:
+            return {"model": None}
+        return {"model": self._chat.entry.name} | asdict(self._chat.engine.stats())
+
+    def begin_drain(self) -> None:
+        """SIGTERM: take nothing new, and end what still runs after `drain_ms`. Safe in a signal handler."""
+        self._draining = True
+        if self._chat is not None:
+            self._chat.engine.begin_drain()
+        self._stop_asked.set()
+
+    def drain(self) -> bool:
+        """Wait for what runs; True when all of it ended by itself."""
+        self.begin_drain()
+        if self._embedding is not None:
+            self._embedding.embedder.close()
+        return self._chat is None or self._chat.engine.drain(self.settings.drain_ms / 1000)
+
+    def _drain_when_asked(self) -> None:
+        """A thread that waits for the signal: a handler must not start threads or take locks itself."""
+        self._stop_asked.wait()
+        self.drain()
+
+    def _load(self) -> None:
+        try:
+            start_library()
+            loader = Loader(self.settings)
+            chat = loader.chat_model(self._on_crash)
+            self._embedding = loader.embedding_model(chat)
+            self._chat = chat
+            self.on_loaded()
+            log.info("model %s is ready", self._chat.entry.name)
+        except ModelFileError as error:
+            self._failed = True
+            self._on_bad_model(error)
+        except Exception as error:
+            self._failed = True
+            self._on_crash(error)

@@ -1,0 +1,100 @@
+"""The endpoints: parse, call, render."""
+
+import re
+import time
+import uuid
+
+from flask import Blueprint, Response, current_app, jsonify, request
+
+from functions.inference.engine.jobs import Job
+from functions.inference.errors import UnknownModel
+from functions.inference.models.loading import ChatModel
+from functions.inference.openai.shapes import ChatShape, CompletionShape, ResponseHead, Shape
+from functions.inference.openai.wire import ChatRequest, CompletionRequest, SamplingFields, TokenizeRequest, parse
+from functions.inference.tools.shape import ToolChatShape
+from functions.inference.web import answer, build, embedding_view
+from functions.inference.web.disconnect import Caller
+from functions.inference.web.service import InferenceService
+
+blueprint = Blueprint("inference", __name__)
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+
+
+def service() -> InferenceService:
+    """The one of this app."""
+    found: InferenceService = current_app.extensions["inference"]
+    return found
+
+
+@blueprint.post("/v1/chat/completions")
+def chat_completions() -> Response:
+    body = parse(ChatRequest, request.get_data())
+    model = service().chat_model(body.model)
+    job = build.chat_job(body, model, service().settings.default_max_tokens)
+    shape = ToolChatShape if body.tools and body.tool_choice != "none" else ChatShape
+    return _respond(body, model, job, shape(_head("chatcmpl-", model), bool(body.logprobs)))
+
+
+@blueprint.post("/v1/completions")
+def completions() -> Response:
+    body = parse(CompletionRequest, request.get_data())
+    model = service().chat_model(body.model)
+    job = build.completion_job(body, model, service().settings.default_max_tokens)
+    echo = b"".join(model.vocab.piece(token) for token in job.prompt).decode(errors="replace") if body.echo else ""
+    return _respond(body, model, job, CompletionShape(_head("cmpl-", model), body.logprobs is not None, echo))
+
+
+@blueprint.post("/v1/embeddings")
+def embeddings() -> Response:
+    return embedding_view.embeddings(service())
+
+
+@blueprint.post("/tokenize")
+def tokenize() -> Response:
+    """Internal: exact prompt counts for whoever must reserve them."""
+    body = parse(TokenizeRequest, request.get_data())
+    tokens = service().chat_model(body.model).vocab.tokenize(body.text, special=False)
+    return jsonify({"model": body.model, "tokens": tokens, "count": len(tokens)})
+
+
+@blueprint.get("/v1/models")
+def models() -> Response:
+    return jsonify({"object": "list", "data": service().model_list()})
+
+
+@blueprint.get("/v1/models/<path:name>")
+def model(name: str) -> Response:
+    found = next((entry for entry in service().model_list() if entry["id"] == name), None)
+    if found is None:
+        raise UnknownModel(name)
+    return jsonify(found)
+
+
+@blueprint.get("/healthz")
+def healthz() -> tuple[Response, int]:
+    state = service().state
+    if state != "ready":
+        return jsonify({"status": state}), 503
+    return jsonify({"status": "ready"} | service().report()), 200
+
+
+def _respond(body: SamplingFields, model: ChatModel, job: Job, shape: Shape) -> Response:
+    settings = service().settings
+    caller = Caller(request.environ, settings.write_timeout_ms / 1000)
+    job.account = request.headers.get("x-sluice-account", "")[:128]
+    job.deadline_s = build.deadline_s(request.headers.get("x-sluice-deadline-ms"), settings.request_timeout_ms)
+    model.engine.submit(job)
+    if not body.stream:
+        return jsonify(answer.whole(job, caller, shape))
+    include_usage = bool(body.stream_options and body.stream_options.include_usage)
+    response = Response(answer.stream(job, caller, shape, include_usage), mimetype="text/event-stream")
+    response.call_on_close(job.cancel)  # a generator that was never begun has no `finally` to run
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
+
+
+def _head(prefix: str, model: ChatModel) -> ResponseHead:
+    given = request.headers.get("x-request-id", "")
+    name = given.removeprefix("req_") if REQUEST_ID.match(given) else uuid.uuid4().hex
+    return ResponseHead(prefix + name, int(time.time()), model.entry.name)

@@ -1,0 +1,379 @@
+"""The accounts table: the account (`pk` = its id) and the item that makes its address unique (`pk` = `email#…`).
+
+Every read is consistent. Every single-use thing is one conditional write; its condition is a constant below.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sluice.adapters.aws import dynamo
+from sluice.adapters.mails.store import mail_item
+from sluice.domain.accounts.account import Account, AddressTaken, PendingCode, Role, Status
+from sluice.domain.errors import Conflict, MailedCodeInvalid, NotFound
+from sluice.domain.mails.mail import Mail, Suppression
+
+# Nobody has the address: what makes two registrations of it at once one account.
+IS_NEW = "attribute_not_exists(pk)"
+# Somebody has the address: without this, a note on a free one would keep it from ever being registered.
+IS_TAKEN = "attribute_exists(pk)"
+# This code is the newest of its purpose (an older or used one is not there any more), and the clock has not passed it.
+CODE_IS_LIVE = "codes.#purpose.mail_id = :mail_id AND codes.#purpose.expires_ms > :now_ms"
+# The code that was read is still the newest: of two mails asked for at once, one is written.
+CODE_IS_AS_READ = "codes.#purpose.mail_id = :seen"
+CODE_IS_ABSENT = "attribute_not_exists(codes.#purpose)"
+STATUS_IS_AS_READ = "#status = :status"
+EPOCH_IS_AS_READ = "session_epoch = :epoch"
+# An account, and not an address's item or the list of deletions.
+IS_ACCOUNT = "attribute_exists(email_key)"
+HOLDS_QUERY = "contains(email_key, :folded) OR contains(#name, :query) OR pk = :query"
+
+DELETIONS = "deletions"  # the key of one item: an attribute for each account on its way out
+DELETIONS_SCHEMA = 1
+SCAN_ITEMS = 500
+
+
+class DynamoAccounts:
+    def __init__(self, table_prefix: str) -> None:
+        self._accounts = table_prefix + "accounts"
+        self._grants = table_prefix + "grants"
+        self._mails = table_prefix + "mails"
+
+    # --- reads
+
+    def get(self, account_id: str) -> Account | None:
+        stored = self._read(account_id)
+        return _account_from(stored) if stored else None
+
+    def by_email(self, email_key: str) -> Account | None:
+        """Two reads, also where the first finds nothing: how long it takes tells nobody who is registered."""
+        owner = self._read("email#" + email_key)
+        return self.get(owner["account_id"] if owner else "usr_nobody")
+
+    def _read(self, key: str) -> dict[str, Any]:
+        with dynamo.store_errors():
+            answer = dynamo.client().get_item(
+                TableName=self._accounts, Key=dynamo.item({"pk": key}), ConsistentRead=True
+            )
+        return dynamo.values(answer.get("Item", {}))
+
+    # --- whether an address takes mail
+
+    def suppress_mail(self, email_key: str, reason: Suppression, now_ms: int) -> bool:
+        """On the address's own item: it goes with the address, and costs an account nothing to read."""
+        try:
+            self._update(
+                "email#" + email_key,
+                "SET mail_suppressed = if_not_exists(mail_suppressed, :reason),"
+                " mail_suppressed_ms = if_not_exists(mail_suppressed_ms, :now_ms)",
+                IS_TAKEN,
+                {},
+                {":reason": reason, ":now_ms": now_ms},
+            )
+        except dynamo.ConditionFailed:
+            return False
+        return True
+
+    def mail_suppression(self, email_key: str) -> Suppression | None:
+        reason: Suppression | None = self._read("email#" + email_key).get("mail_suppressed")
+        return reason
+
+    # --- registration
+
+    def create(self, account: Account, grant: Mapping[str, Any], mail: Mail) -> None:
+        """The account, its unique address, its grant and its mail, or nothing. Errors: AddressTaken."""
+        owner = {"pk": "email#" + account.email_key, "account_id": account.account_id, "schema": account.schema}
+        try:
+            self._transact(
+                _put(self._accounts, dynamo.item(_account_item(account)), IS_NEW),
+                _put(self._accounts, dynamo.item(owner), IS_NEW),
+                _put(self._grants, dynamo.item(grant), "attribute_not_exists(account_id)"),
+                _put(self._mails, mail_item(mail)),
+            )
+        except dynamo.ConditionFailed as exc:
+            raise AddressTaken() from exc
+
+    # --- mailed codes
+
+    def put_code(
+        self,
+        account: Account,
+        purpose: str,
+        code: PendingCode,
+        mail: Mail,
+        *,
+        password_hash: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Make `code` the only live one of its purpose and queue its mail, both or neither.
+
+        With a password hash or name, a registration that was not verified yet is replaced by a newer one in the same
+        write. Errors: Conflict when the account's status or newest code is not as read any more.
+        """
+        seen = account.codes.get(purpose)
+        sets = {"codes.#purpose": dynamo.attribute(asdict(code))}
+        if password_hash is not None:
+            sets["password_hash"] = dynamo.attribute(password_hash)
+        if name is not None:
+            sets["#name"] = dynamo.attribute(name)
+        names = {"#purpose": purpose, "#status": "status"} | ({"#name": "name"} if name is not None else {})
+        values = {f":v{place}": stored for place, stored in enumerate(sets.values())} | {
+            ":status": dynamo.attribute(account.status)
+        }
+        if seen:
+            values[":seen"] = dynamo.attribute(seen.mail_id)
+        update = {
+            "TableName": self._accounts,
+            "Key": dynamo.item({"pk": account.account_id}),
+            "UpdateExpression": "SET " + ", ".join(f"{path} = :v{place}" for place, path in enumerate(sets)),
+            "ConditionExpression": f"{STATUS_IS_AS_READ} AND {CODE_IS_AS_READ if seen else CODE_IS_ABSENT}",
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+        }
+        try:
+            self._transact({"Update": update}, _put(self._mails, mail_item(mail)))
+        except dynamo.ConditionFailed as exc:
+            raise Conflict() from exc
+
+    def redeem_verification(self, account_id: str, mail_id: str, now_ms: int) -> None:
+        """pending → active, by one write that also spends the code. Errors: MailedCodeInvalid."""
+        self._redeem(
+            account_id,
+            "verify_email",
+            mail_id,
+            now_ms,
+            "SET #status = :active, verified_ms = :now_ms REMOVE codes.#purpose",
+            {":active": "active", ":status": "pending"},
+        )
+
+    def redeem_reset(self, account: Account, mail_id: str, password_hash: str, now_ms: int) -> None:
+        """A new password; every session, and every other mailed code of the account, dies with the old one.
+
+        Whoever could read this mail has shown that the address is theirs: a pending account becomes active.
+        Errors: MailedCodeInvalid, also when the account's status is not as read any more.
+        """
+        verified = ", verified_ms = :now_ms" if account.status == "pending" else ""
+        self._redeem(
+            account.account_id,
+            "reset_password",
+            mail_id,
+            now_ms,
+            "SET password_hash = :hash, codes = :none, session_epoch = session_epoch + :one, #status = :after"
+            + verified,
+            {
+                ":hash": password_hash,
+                ":none": {},
+                ":one": 1,
+                ":status": account.status,
+                ":after": "active" if account.status == "pending" else account.status,
+            },
+        )
+
+    def _redeem(
+        self, account_id: str, purpose: str, mail_id: str, now_ms: int, change: str, values: Mapping[str, Any]
+    ) -> None:
+        try:
+            self._update(
+                account_id,
+                change,
+                f"{CODE_IS_LIVE} AND {STATUS_IS_AS_READ}",
+                {"#purpose": purpose, "#status": "status"},
+                {":mail_id": mail_id, ":now_ms": now_ms, **values},
+            )
+        except dynamo.ConditionFailed as exc:
+            raise MailedCodeInvalid() from exc
+
+    def redeem_email_change(self, account: Account, code: PendingCode, notice: Mail, now_ms: int) -> None:
+        """The new address replaces the old one, which is told. Errors: MailedCodeInvalid, AddressTaken."""
+        update = {
+            "TableName": self._accounts,
+            "Key": dynamo.item({"pk": account.account_id}),
+            "UpdateExpression": "SET email = :email, email_key = :key REMOVE codes.#purpose",
+            "ConditionExpression": CODE_IS_LIVE,
+            "ExpressionAttributeNames": {"#purpose": "change_email"},
+            "ExpressionAttributeValues": dynamo.item(
+                {":email": code.new_email, ":key": code.new_email_key, ":mail_id": code.mail_id, ":now_ms": now_ms}
+            ),
+        }
+        writes: list[dict[str, Any]] = [{"Update": update}, _put(self._mails, mail_item(notice))]
+        if code.new_email_key != account.email_key:  # else only its spelling changes, and the unique item stays
+            owner = {"pk": "email#" + code.new_email_key, "account_id": account.account_id, "schema": account.schema}
+            old = {"TableName": self._accounts, "Key": dynamo.item({"pk": "email#" + account.email_key})}
+            writes += [_put(self._accounts, dynamo.item(owner), IS_NEW), {"Delete": old}]
+        try:
+            self._transact(*writes)
+        except dynamo.ConditionFailed as exc:
+            raise (MailedCodeInvalid() if 0 in exc.failed else AddressTaken()) from exc
+
+    # --- the owner's own changes
+
+    def set_password(self, account: Account, password_hash: str) -> int:
+        """Ends every session, the caller's own too: returns the new epoch, to make that one anew.
+
+        Kills the mailed codes, so that a link asked for by someone else does not undo it.
+        Errors: Conflict when another change of the password came first.
+        """
+        try:
+            self._update(
+                account.account_id,
+                "SET password_hash = :hash, codes = :none, session_epoch = session_epoch + :one",
+                EPOCH_IS_AS_READ,
+                {},
+                {":hash": password_hash, ":none": {}, ":one": 1, ":epoch": account.session_epoch},
+            )
+        except dynamo.ConditionFailed as exc:
+            raise Conflict() from exc
+        return account.session_epoch + 1
+
+    def update_profile(self, account_id: str, *, name: str | None = None, store_content: bool | None = None) -> Account:
+        """Errors: NotFound."""
+        wanted = {"name": name, "store_content": store_content}
+        changes = {field: new for field, new in wanted.items() if new is not None}
+        try:
+            if changes:
+                self._update(
+                    account_id,
+                    "SET " + ", ".join(f"#{field} = :{field}" for field in changes),
+                    "attribute_exists(pk)",
+                    {f"#{field}": field for field in changes},
+                    {f":{field}": new for field, new in changes.items()},
+                )
+        except dynamo.ConditionFailed as exc:
+            raise NotFound() from exc
+        account = self.get(account_id)
+        if account is None:
+            raise NotFound()
+        return account
+
+    # --- the admin's side
+
+    def page(self, query: str, *, limit: int, after_id: str | None, scanned: int) -> tuple[list[Account], str | None]:
+        """A scan of at most `scanned` items, addresses' own items included, from where the last page ended."""
+        scan: dict[str, Any] = {"FilterExpression": IS_ACCOUNT, "ConsistentRead": True}
+        if query:
+            scan["FilterExpression"] += " AND (" + HOLDS_QUERY + ")"
+            scan["ExpressionAttributeNames"] = {"#name": "name"}
+            scan["ExpressionAttributeValues"] = dynamo.item({":query": query, ":folded": query.casefold()})
+        if after_id:
+            scan["ExclusiveStartKey"] = dynamo.item({"pk": after_id})
+        found: list[Account] = []
+        while scanned > 0:
+            with dynamo.store_errors():
+                answer = dynamo.client().scan(TableName=self._accounts, Limit=min(scanned, SCAN_ITEMS), **scan)
+            found += [_account_from(dynamo.values(item)) for item in answer["Items"]]
+            if len(found) > limit:
+                return found[:limit], found[limit - 1].account_id
+            if "LastEvaluatedKey" not in answer:
+                return found, None
+            scan["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            scanned -= SCAN_ITEMS
+        return found, scan["ExclusiveStartKey"]["pk"]["S"]
+
+    def set_status(self, account: Account, status: Status) -> None:
+        names, values = {"#status": "status"}, {":status": account.status, ":after": status}
+        try:
+            self._update(account.account_id, "SET #status = :after", STATUS_IS_AS_READ, names, values)
+        except dynamo.ConditionFailed as exc:
+            raise Conflict() from exc
+
+    def set_role(self, account_id: str, role: Role) -> None:
+        try:
+            self._update(account_id, "SET #role = :role", "attribute_exists(pk)", {"#role": "role"}, {":role": role})
+        except dynamo.ConditionFailed as exc:
+            raise NotFound() from exc
+
+    # --- the end of an account
+
+    def begin_deletion(self, account_id: str, now_ms: int) -> Account | None:
+        """In one transaction with its line in the list of deletions, so that none is forgotten half-way."""
+        leaving = {
+            "TableName": self._accounts,
+            "Key": dynamo.item({"pk": account_id}),
+            "UpdateExpression": "SET #status = :deleting, codes = :none",
+            "ConditionExpression": "attribute_exists(pk)",
+            "ExpressionAttributeNames": {"#status": "status"},
+            "ExpressionAttributeValues": dynamo.item({":deleting": "deleting", ":none": {}}),
+        }
+        noted = {
+            "TableName": self._accounts,
+            "Key": dynamo.item({"pk": DELETIONS}),
+            "UpdateExpression": "SET #account = :now_ms, #schema = :schema",
+            "ExpressionAttributeNames": {"#account": account_id, "#schema": "schema"},
+            "ExpressionAttributeValues": dynamo.item({":now_ms": now_ms, ":schema": DELETIONS_SCHEMA}),
+        }
+        try:
+            self._transact({"Update": leaving}, {"Update": noted})
+        except dynamo.ConditionFailed:
+            return None
+        return self.get(account_id)
+
+    def end_deletion(self, account: Account) -> None:
+        """Both items, or neither: an address whose account is gone could never be registered again."""
+        gone = {
+            "TableName": self._accounts,
+            "Key": dynamo.item({"pk": account.account_id}),
+            "ConditionExpression": "#status = :deleting",
+            "ExpressionAttributeNames": {"#status": "status"},
+            "ExpressionAttributeValues": dynamo.item({":deleting": "deleting"}),
+        }
+        address = {
+            "TableName": self._accounts,
+            "Key": dynamo.item({"pk": "email#" + account.email_key}),
+            "ConditionExpression": "account_id = :account_id",
+            "ExpressionAttributeValues": dynamo.item({":account_id": account.account_id}),
+        }
+        try:
+            self._transact({"Delete": gone}, {"Delete": address})
+        except dynamo.ConditionFailed:
+            return  # another deletion of it was faster
+
+    def deletions(self) -> dict[str, int]:
+        return {name: at_ms for name, at_ms in self._read(DELETIONS).items() if name not in ("pk", "schema")}
+
+    def forget_deletion(self, account_id: str) -> None:
+        dynamo.write(
+            lambda: dynamo.client().update_item(
+                TableName=self._accounts,
+                Key=dynamo.item({"pk": DELETIONS}),
+                UpdateExpression="REMOVE #account",
+                ExpressionAttributeNames={"#account": account_id},
+            )
+        )
+
+    # --- plumbing
+
+    def _update(
+        self, account_id: str, change: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
+    ) -> None:
+        arguments: dict[str, Any] = {"ExpressionAttributeNames": dict(names)} if names else {}
+        dynamo.write(
+            lambda: dynamo.client().update_item(
+                TableName=self._accounts,
+                Key=dynamo.item({"pk": account_id}),
+                UpdateExpression=change,
+                ConditionExpression=condition,
+                ExpressionAttributeValues=dynamo.item(values),
+                **arguments,
+            )
+        )
+
+    def _transact(self, *writes: Any) -> None:
+        dynamo.write(lambda: dynamo.client().transact_write_items(TransactItems=writes))
+
+
+def _put(table: str, item: Mapping[str, Any], condition: str | None = None) -> Any:
+    put = {"TableName": table, "Item": item}
+    return {"Put": put | ({"ConditionExpression": condition} if condition else {})}
+
+
+def _account_item(account: Account) -> dict[str, Any]:
+    plain = asdict(account)
+    plain["pk"] = plain["account_id"]
+    if account.verified_ms is None:
+        del plain["verified_ms"]
+    return plain
+
+
+def _account_from(plain: Mapping[str, Any]) -> Account:
+    fields = {name: stored for name, stored in plain.items() if name != "pk"}
+    return Account(**{**fields, "codes": {purpose: PendingCode(**code) for purpose, code in plain["codes"].items()}})

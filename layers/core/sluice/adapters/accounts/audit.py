@@ -1,0 +1,94 @@
+"""The audit table: one item an event, by day and time. Nothing here changes an event, but for `forget_client`."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from datetime import date, timedelta
+from typing import Any
+
+from sluice.adapters.aws import dynamo
+from sluice.domain.accounts.audit import FIRST_DAY, AuditEvent
+from sluice.domain.periods import day_of
+
+IS_NEW = "attribute_not_exists(event_id)"
+INDEXES = {"by_actor": "actor", "by_target": "target"}
+MAX_DAYS = 60  # looked at in one call, when most have no event
+
+
+class DynamoAudit:
+    """`sluice.ports.AuditLog`."""
+
+    def __init__(self, table_prefix: str) -> None:
+        self._table = table_prefix + "audit"
+
+    def put(self, event: AuditEvent) -> None:
+        """Errors: StoreUnavailable."""
+        plain = {name: value for name, value in asdict(event).items() if value not in ("", {})}
+        item = dynamo.item({"day": event.day, **plain})
+        try:
+            dynamo.write(lambda: dynamo.client().put_item(TableName=self._table, Item=item, ConditionExpression=IS_NEW))
+        except dynamo.ConditionFailed:
+            return  # ids are random: it is ours, and the answer to the first try got lost
+
+    def page(
+        self, *, limit: int, before: tuple[str, str] | None, now_ms: int
+    ) -> tuple[list[AuditEvent], tuple[str, str] | None]:
+        """Newest first, from the position `before` (day, event id) on; and the position of the next page, or None."""
+        day, event_id = before or (day_of(now_ms), "")
+        found: list[AuditEvent] = []
+        for _ in range(MAX_DAYS):
+            found += self._of_day(day, event_id, limit + 1 - len(found))
+            if len(found) > limit:
+                last = found[limit - 1]
+                return found[:limit], (last.day, last.event_id)
+            day, event_id = _day_before(day), ""
+            if day < FIRST_DAY:
+                return found, None
+        return found, (day, "")
+
+    def _of_day(self, day: str, before_id: str, limit: int) -> list[AuditEvent]:
+        asked: dict[str, Any] = {
+            "KeyConditionExpression": "#day = :day",
+            "ExpressionAttributeNames": {"#day": "day"},
+            "ExpressionAttributeValues": dynamo.item({":day": day}),
+        }
+        if before_id:
+            asked["KeyConditionExpression"] += " AND event_id < :before"
+            asked["ExpressionAttributeValues"] |= dynamo.item({":before": before_id})
+        with dynamo.store_errors():
+            answer = dynamo.client().query(
+                TableName=self._table, ConsistentRead=True, ScanIndexForward=False, Limit=limit, **asked
+            )
+        return [event_from(dynamo.values(item)) for item in answer["Items"]]
+
+    def naming(self, account_id: str) -> Iterator[AuditEvent]:
+        """By the person, then on the person, oldest first; each once. One of the last second may be missing."""
+        for index, role in INDEXES.items():
+            for stored in dynamo.query(self._table, {role: account_id}, index=index):
+                if index == "by_actor" or stored.get("actor") != account_id:
+                    yield event_from(stored)
+
+    def forget_client(self, account_id: str) -> None:
+        """Of an erased account only opaque ids stay."""
+        for event in self.naming(account_id):
+            if event.client and event.actor in ("", account_id):  # an admin's own is not the person's
+                self._forget(event)
+
+    def _forget(self, event: AuditEvent) -> None:
+        key = dynamo.item({"day": event.day, "event_id": event.event_id})
+        dynamo.write(
+            lambda: dynamo.client().update_item(
+                TableName=self._table,
+                Key=key,
+                UpdateExpression="REMOVE #client",
+                ExpressionAttributeNames={"#client": "client"},
+            )
+        )
+
+
+def event_from(stored: Mapping[str, Any]) -> AuditEvent:
+    absent: dict[str, Any] = {"actor": "", "target": "", "before": {}, "after": {}, "client": ""}
+    return AuditEvent(**{**absent, **{name: value for name, value in stored.items() if name != "day"}})
+
+
+def _day_before(day: str) -> str:
+    return (date.fromisoformat(day) - timedelta(days=1)).isoformat()

@@ -1,0 +1,77 @@
+"""Password hashes: argon2id with OWASP's parameters, few at a time.
+
+A hash takes about 20 ms of CPU and 19 MiB. argon2's C code lets go of the interpreter lock, so streams go on meanwhile.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import resources
+from threading import BoundedSemaphore
+from typing import TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import Type
+
+from sluice.domain.accounts.passwords import normalised
+from sluice.domain.errors import Overloaded
+
+Result = TypeVar("Result")
+
+MEMORY_KIB = 19 * 1024  # OWASP Password Storage Cheat Sheet: argon2id, 19 MiB, t=2, p=1
+TIME_COST = 2
+PARALLELISM = 1
+PARALLEL_HASHES = 4  # of a process: 76 MiB at most, and a flood of logins does not starve the rest
+WAIT_SECONDS = 5.0
+LIST_FILE = "common_passwords.txt"
+
+
+class Passwords:
+    """`sluice.ports.PasswordHashes` by argon2-cffi."""
+
+    def __init__(self) -> None:
+        self._hasher = PasswordHasher(TIME_COST, MEMORY_KIB, PARALLELISM, type=Type.ID)
+        self._places = BoundedSemaphore(PARALLEL_HASHES)
+        self._dummy = ""
+
+    def hash(self, password: str) -> str:
+        """Errors: Overloaded, when no place is free in time."""
+        return self._run(lambda: self._hasher.hash(normalised(password)))
+
+    def verify(self, password_hash: str | None, password: str) -> bool:
+        """With no hash (an unknown address) the work is the same and the answer False. Errors: Overloaded."""
+        against = password_hash or self._dummy_hash()
+        return self._run(lambda: self._matches(against, password)) and password_hash is not None
+
+    def _matches(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(password_hash, normalised(password))
+        except (VerificationError, InvalidHashError):
+            return False
+
+    def _dummy_hash(self) -> str:
+        """Of nobody's password, with today's parameters."""
+        if not self._dummy:
+            self._dummy = self.hash("nobody's password")
+        return self._dummy
+
+    def warm(self) -> "Passwords":
+        """Make the dummy hash now, so that the first unknown address takes no longer than the second."""
+        self._dummy_hash()
+        return self
+
+    def _run(self, work: Callable[[], Result]) -> Result:
+        if not self._places.acquire(timeout=WAIT_SECONDS):
+            raise Overloaded()
+        try:
+            return work()
+        finally:
+            self._places.release()
+
+
+@cache
+def common_passwords() -> Mapping[str, int]:
+    """Case-folded password → rank, from the bundled list; its header says where it comes from."""
+    text = resources.files("sluice.adapters.accounts").joinpath(LIST_FILE).read_text(encoding="utf-8")
+    listed = (line for line in text.splitlines() if line and not line.startswith("# "))
+    return {password: rank for rank, password in enumerate(listed)}

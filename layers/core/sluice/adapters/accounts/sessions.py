@@ -1,0 +1,103 @@
+"""The sessions table. Reads by id are consistent: a session that was ended is refused by the very next request."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sluice.adapters.aws import dynamo
+from sluice.domain.accounts.account import Account
+from sluice.domain.accounts.sessions import Session
+from sluice.domain.errors import Conflict, NotFound
+
+# Only the owner's: another's session is one that does not exist.
+IS_OWN = "account_id = :account_id"
+# The session is still there: one that was ended meanwhile is not brought back to life by its own password change.
+STILL_THERE = "account_id = :account_id AND epoch = :epoch"
+# Nobody changed the password since it was read and compared.
+EPOCH_IS_AS_READ = "session_epoch = :epoch"
+
+
+class DynamoSessions:
+    """`sluice.ports.SessionStore`."""
+
+    def __init__(self, table_prefix: str) -> None:
+        self._sessions = table_prefix + "sessions"
+        self._accounts = table_prefix + "accounts"
+
+    def put(self, session: Session) -> None:
+        item = dynamo.item({**asdict(session), "ttl_s": session.expires_ms // 1000})
+        dynamo.write(lambda: dynamo.client().put_item(TableName=self._sessions, Item=item))
+
+    def get(self, session_id: str) -> Session | None:
+        with dynamo.store_errors():
+            answer = dynamo.client().get_item(TableName=self._sessions, Key=_key(session_id), ConsistentRead=True)
+        return _session(dynamo.values(answer["Item"])) if "Item" in answer else None
+
+    def of_account(self, account_id: str) -> list[Session]:
+        """By the index, so a session of the last second may be missing on AWS."""
+        with dynamo.store_errors():
+            pages = (
+                dynamo.client()
+                .get_paginator("query")
+                .paginate(
+                    TableName=self._sessions,
+                    IndexName="by_account",
+                    KeyConditionExpression=IS_OWN,
+                    ExpressionAttributeValues=dynamo.item({":account_id": account_id}),
+                )
+            )
+            return [_session(dynamo.values(item)) for page in pages for item in page["Items"]]
+
+    def delete(self, session_id: str, account_id: str) -> None:
+        try:
+            dynamo.write(
+                lambda: dynamo.client().delete_item(
+                    TableName=self._sessions,
+                    Key=_key(session_id),
+                    ConditionExpression=IS_OWN,
+                    ExpressionAttributeValues=dynamo.item({":account_id": account_id}),
+                )
+            )
+        except dynamo.ConditionFailed as exc:
+            raise NotFound() from exc
+
+    def erase_account(self, account_id: str, kept_session_id: str = "") -> None:
+        """All but one, which may end the account once more if this attempt does not come to its end."""
+        of_account = (session.session_id for session in self.of_account(account_id))
+        dynamo.delete_all(self._sessions, ({"session_id": one} for one in of_account if one != kept_session_id))
+
+    def change_password(self, account: Account, password_hash: str, kept_session_id: str) -> None:
+        """The new password, every session ended by the epoch but one, which moves to the new epoch: all or nothing.
+
+        The mailed codes die with it, so that a link someone else asked for does not undo it.
+        """
+        epoch, account_id = account.session_epoch, account.account_id
+        of_account = {
+            "TableName": self._accounts,
+            "Key": dynamo.item({"pk": account_id}),
+            "UpdateExpression": "SET password_hash = :hash, codes = :none, session_epoch = :next",
+            "ConditionExpression": EPOCH_IS_AS_READ,
+            "ExpressionAttributeValues": dynamo.item(
+                {":hash": password_hash, ":none": {}, ":epoch": epoch, ":next": epoch + 1}
+            ),
+        }
+        of_session = {
+            "TableName": self._sessions,
+            "Key": _key(kept_session_id),
+            "UpdateExpression": "SET epoch = :next",
+            "ConditionExpression": STILL_THERE,
+            "ExpressionAttributeValues": dynamo.item({":account_id": account_id, ":epoch": epoch, ":next": epoch + 1}),
+        }
+        writes: Any = [{"Update": of_account}, {"Update": of_session}]
+        try:
+            dynamo.write(lambda: dynamo.client().transact_write_items(TransactItems=writes))
+        except dynamo.ConditionFailed as exc:
+            raise Conflict("The password or this session was changed meanwhile.") from exc
+
+
+def _key(session_id: str) -> dict[str, Any]:
+    return dynamo.item({"session_id": session_id})
+
+
+def _session(stored: Mapping[str, Any]) -> Session:
+    return Session(**{name: value for name, value in stored.items() if name != "ttl_s"})

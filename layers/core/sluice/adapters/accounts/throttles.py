@@ -1,0 +1,141 @@
+"""The throttles table: counters of attempts, each taken by one conditional update. See docs/adr/0020-no-lock-out.md.
+
+As with admission, the write is guessed; a refusal returns the item as it is, which gives either the real
+refusal or the right guess. Free attempts commute, so parallel ones do not stand in each other's way.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sluice.adapters.aws import dynamo
+from sluice.domain.accounts.throttles import GOOD_HISTORY_MS, Counter, Policy, refused
+from sluice.domain.errors import TooManyAttempts
+
+SCHEMA = 1
+ATTEMPTS = 4  # guesses: the first, the truth, and twice more where others changed it meanwhile
+
+# Nothing is known, or what is known is recent and leaves free attempts: add one.
+IS_FREE = "attribute_not_exists(throttle_key) OR (#count < :last_free AND last_ms > :stale_ms)"
+ADD_ONE = "SET #count = if_not_exists(#count, :none) + :one, last_ms = :now_ms, ttl_s = :ttl_s, #schema = :schema"
+IS_NEW = "attribute_not_exists(throttle_key)"
+# All is so old that it is forgotten: start again (a good history is older than that, and stays).
+IS_STALE = "last_ms <= :stale_ms"
+START_AGAIN = "SET #count = :one, last_ms = :now_ms, ttl_s = :ttl_s, not_before_ms = :not_before_ms, #schema = :schema"
+# The free ones are used up; the wait is over; and of several that waited, the first to come is let in.
+MAY_GO_ON = "#count = :seen AND not_before_ms = :seen_not_before_ms AND not_before_ms <= :now_ms"
+MAY_GO_ON_FIRST = "#count = :seen AND attribute_not_exists(not_before_ms)"
+GO_ON = "SET #count = :next, last_ms = :now_ms, ttl_s = :ttl_s, not_before_ms = :not_before_ms, #schema = :schema"
+
+
+class DynamoThrottles:
+    """`sluice.ports.Throttles`."""
+
+    remembers = True
+
+    def __init__(self, table_prefix: str) -> None:
+        self._table = table_prefix + "throttles"
+
+    def take(self, key: str, policy: Policy, now_ms: int) -> Counter:
+        """Count one attempt. Errors: TooManyAttempts, StoreUnavailable."""
+        seen: Mapping[str, Any] | None = None
+        for _ in range(ATTEMPTS):
+            change, condition, special = _next_write(seen, policy, now_ms)
+            values = {":now_ms": now_ms, ":ttl_s": now_ms // 1000 + policy.kept_seconds, **special}
+            stored, made = self._update(key, change, condition, values)
+            if made:
+                return _counter(stored)
+            seen = stored
+        raise TooManyAttempts(1)  # others took every turn meanwhile: the next one is open in a moment
+
+    def peek(self, key: str) -> Counter:
+        with dynamo.store_errors():
+            answer = dynamo.client().get_item(
+                TableName=self._table, Key=dynamo.item({"throttle_key": key}), ConsistentRead=True
+            )
+        return _counter(dynamo.values(answer.get("Item", {})))
+
+    def give_back(self, key: str, now_ms: int) -> None:
+        """The attempt was right and counts for nothing. A wait it caused stays: cheap, and harder to play with."""
+        values = {":none": 0, ":one": 1}
+        self._update(key, "SET #count = #count - :one, #schema = :schema", "#count > :none", values)
+
+    def succeeded(self, key: str, now_ms: int) -> None:
+        """Forget the attempts and remember the good end of them."""
+        good_until_ms = now_ms + GOOD_HISTORY_MS
+        self._update(
+            key,
+            "SET #count = :none, last_ms = :now_ms, good_until_ms = :good, ttl_s = :ttl_s, #schema = :schema"
+            " REMOVE not_before_ms",
+            "",
+            {":none": 0, ":now_ms": now_ms, ":good": good_until_ms, ":ttl_s": good_until_ms // 1000},
+        )
+
+    def _update(
+        self, key: str, change: str, condition: str, values: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], bool]:
+        """The item after the write, or as it stood in the way, and whether the write was made."""
+        asked: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
+        try:
+            answer = dynamo.write(
+                lambda: dynamo.client().update_item(
+                    TableName=self._table,
+                    Key=dynamo.item({"throttle_key": key}),
+                    UpdateExpression=change,
+                    ExpressionAttributeNames={"#count": "count", "#schema": "schema"},
+                    ExpressionAttributeValues=dynamo.item({**values, ":schema": SCHEMA}),
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    **asked,
+                )
+            )
+        except dynamo.ConditionFailed as exc:
+            return exc.old, False
+        return dynamo.values(answer["Attributes"]), True
+
+
+def _next_write(seen: Mapping[str, Any] | None, policy: Policy, now_ms: int) -> tuple[str, str, dict[str, Any]]:
+    """Update, condition and values. Errors: TooManyAttempts, when what was seen says so."""
+    stale_ms = now_ms - policy.forget_seconds * 1000
+    free = {":last_free": policy.free - 1, ":stale_ms": stale_ms, ":none": 0, ":one": 1}
+    if not seen:
+        if policy.free > 1:
+            return ADD_ONE, IS_FREE, free
+        return START_AGAIN, IS_NEW, _first(policy, now_ms)
+    counter = _counter(seen)
+    if counter.is_stale(policy, now_ms):
+        return START_AGAIN, IS_STALE, {":stale_ms": stale_ms, **_first(policy, now_ms)}
+    if counter.count < policy.free - 1:
+        return ADD_ONE, IS_FREE, free
+    if counter.not_before_ms > now_ms:
+        raise refused(counter.not_before_ms, now_ms)
+    following = counter.count + 1
+    values = {":seen": counter.count, ":next": following, ":not_before_ms": now_ms + policy.wait_ms(following)}
+    if "not_before_ms" not in seen:
+        return GO_ON, MAY_GO_ON_FIRST, values
+    return GO_ON, MAY_GO_ON, {**values, ":seen_not_before_ms": counter.not_before_ms}
+
+
+def _first(policy: Policy, now_ms: int) -> dict[str, Any]:
+    return {":one": 1, ":not_before_ms": now_ms + policy.wait_ms(1)}
+
+
+def _counter(stored: Mapping[str, Any]) -> Counter:
+    return Counter(*(stored.get(name, 0) for name in ("count", "not_before_ms", "last_ms", "good_until_ms")))
+
+
+class NoThrottles:
+    """`SLUICE_AUTH_THROTTLE=off`: for test suites that log in a thousand times from one address."""
+
+    remembers = False
+
+    def take(self, key: str, policy: Policy, now_ms: int) -> Counter:
+        return Counter()
+
+    def peek(self, key: str) -> Counter:
+        return Counter()
+
+    def give_back(self, key: str, now_ms: int) -> None:
+        pass
+
+    def succeeded(self, key: str, now_ms: int) -> None:
+        pass

@@ -1,0 +1,228 @@
+"""DynamoDB for everything but the hot path: botocore with a deadline, plain values in and out, one error when it fails.
+
+botocore and not PynamoDB or boto3's resources: the writes here are transactions and conditions on nested paths, which
+a model layer only hides, and both cost more CPU to import and to call (docs/adr/0008). Imported lazily, as it is slow.
+"""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sluice.adapters.aws.access import on_lambda
+from sluice.domain.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+Result = TypeVar("Result")
+
+_building = threading.Lock()
+
+TIMEOUT_SECONDS = 2
+RETRIES = 2
+CONFLICT_ATTEMPTS = 6
+CONFLICT_BASE_SECONDS = 0.025
+BATCH = 25  # what one BatchWriteItem takes
+# Another transaction holds the item, or the table has no room just now: nothing was written, trying again is right.
+TRANSIENT = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+TRANSIENT_ERRORS = frozenset({"TransactionConflictException", "TransactionInProgressException"})
+
+
+class ConditionFailed(Exception):
+    """A condition of the write did not hold. `failed` are the places of its transaction, or (0,) for a single write.
+
+    `old` is the item that stood in the way, as plain values, where the write asked for it (`ALL_OLD`).
+    """
+
+    def __init__(self, failed: tuple[int, ...] = (0,), old: Mapping[str, Any] | None = None) -> None:
+        super().__init__(failed)
+        self.failed = failed
+        self.old: Mapping[str, Any] = old or {}
+
+
+@cache
+def client() -> "DynamoDBClient":
+    """`AWS_ENDPOINT_URL_DYNAMODB`, then `AWS_ENDPOINT_URL`, then AWS: botocore's own order. Thread-safe."""
+    with _building:  # `cache` alone lets each of the first requests at once build one, at half a second of CPU
+        return _client()
+
+
+@cache
+def _client() -> "DynamoDBClient":
+    if _is_lean():
+        from sluice.adapters.aws.dynamo_lean import LeanDynamo
+
+        return LeanDynamo()  # type: ignore[return-value]
+    from botocore.config import Config
+    from botocore.session import get_session
+
+    # The legacy mode: it alone knows DynamoDB's short back-off (50 ms), the others wait for seconds.
+    patience = Config(
+        connect_timeout=TIMEOUT_SECONDS,
+        read_timeout=TIMEOUT_SECONDS,
+        retries={"mode": "legacy", "max_attempts": RETRIES},
+        max_pool_connections=64,
+    )
+    return get_session().create_client("dynamodb", config=patience)  # type: ignore[return-value]
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Inside, botocore's errors become ours. Raises ConditionFailed, StoreUnavailable."""
+    refused, unanswered = _errors()
+    try:
+        yield
+    except refused as exc:
+        failed = _failed_conditions(exc)
+        if failed and not _is_transient(exc):  # what failed beside a conflict is not known yet
+            old: Any = exc.response.get("Item", {})
+            raise ConditionFailed(failed, values(old)) from exc
+        raise StoreUnavailable() from exc
+    except unanswered as exc:
+        raise StoreUnavailable() from exc
+
+
+@cache
+def _is_lean() -> bool:
+    """On Lambda, where botocore would be most of a cold start; STORE_CLIENT=lean for tests elsewhere."""
+    return on_lambda() or os.environ.get("STORE_CLIENT") == "lean"
+
+
+@cache
+def _errors() -> tuple[type["ClientError"], type[Exception]]:
+    """What the client raises where the store says no, and where it says nothing."""
+    if _is_lean():
+        from sluice.adapters.aws.json_service import Refused, Unanswered
+
+        return Refused, Unanswered  # type: ignore[return-value]  # its `response` has ClientError's form
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return ClientError, BotoCoreError
+
+
+def _failed_conditions(exc: "ClientError") -> tuple[int, ...]:
+    if exc.response["Error"]["Code"] == "ConditionalCheckFailedException":
+        return (0,)
+    return tuple(place for place, code in enumerate(_reasons(exc)) if code == "ConditionalCheckFailed")
+
+
+def _reasons(exc: "ClientError") -> list[str]:
+    return [reason.get("Code", "None") for reason in exc.response.get("CancellationReasons", [])]
+
+
+def write(call: Callable[[], Result], sleep: Callable[[float], None] = time.sleep) -> Result:
+    """Run one write; while a transaction is in its way, again with jitter, for about a second at most.
+
+    botocore retries no conflict, neither of a transaction nor of a plain write that met one.
+    Errors: ConditionFailed, StoreUnavailable.
+    """
+    refused, _ = _errors()
+    with store_errors():
+        for attempt in range(1, CONFLICT_ATTEMPTS):
+            try:
+                return call()
+            except refused as exc:
+                if not _is_transient(exc):
+                    raise
+            sleep(random.uniform(0, CONFLICT_BASE_SECONDS * 2**attempt))
+        return call()
+
+
+def _is_transient(exc: "ClientError") -> bool:
+    """Also where another place of the transaction failed its condition: that may be the very write in the way."""
+    return exc.response["Error"]["Code"] in TRANSIENT_ERRORS or not TRANSIENT.isdisjoint(_reasons(exc))
+
+
+# --- what several tables do the same way
+
+
+def query(
+    table: str, key: Mapping[str, str], *, index: str = "", only: tuple[str, ...] = ()
+) -> Iterator[dict[str, Any]]:
+    """Every item under one key, as plain values, page by page as it is asked for. Consistent, but for an index.
+
+    `only`: these attributes alone. Errors: StoreUnavailable.
+    """
+    ((name, wanted),) = key.items()
+    asked: dict[str, Any] = {
+        "TableName": table,
+        "KeyConditionExpression": "#key = :key",
+        "ExpressionAttributeNames": {"#key": name, **{f"#only{place}": one for place, one in enumerate(only)}},
+        "ExpressionAttributeValues": {":key": attribute(wanted)},
+        **({"ProjectionExpression": ", ".join(f"#only{place}" for place in range(len(only)))} if only else {}),
+        **({"IndexName": index} if index else {"ConsistentRead": True}),
+    }
+    while True:
+        with store_errors():
+            page = client().query(**asked)
+        yield from map(values, page["Items"])
+        if "LastEvaluatedKey" not in page:
+            return
+        asked["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def delete_all(table: str, keys: Iterable[Mapping[str, str]], sleep: Callable[[float], None] = time.sleep) -> None:
+    """In batches; what is not there is no error. Errors: StoreUnavailable, after which some are gone."""
+    left = [{"DeleteRequest": {"Key": item(key)}} for key in keys]
+    in_vain = 0
+    while left:
+        batch: Any = {table: left[:BATCH]}
+        with store_errors():
+            answer = client().batch_write_item(RequestItems=batch)
+        unprocessed: Any = answer.get("UnprocessedItems", {}).get(table, [])
+        in_vain = in_vain + 1 if len(unprocessed) == len(batch[table]) else 0
+        if in_vain == CONFLICT_ATTEMPTS:
+            raise StoreUnavailable()
+        if unprocessed:  # the table has no room just now
+            sleep(random.uniform(0, CONFLICT_BASE_SECONDS * 2**in_vain))
+        left = unprocessed + left[BATCH:]
+
+
+# --- values: strings, integers, booleans, None, lists and maps of these
+
+
+def attribute(value: Any) -> dict[str, Any]:
+    """DynamoDB's form of a plain value. Raises TypeError for anything else, floats included."""
+    match value:
+        case bool():
+            return {"BOOL": value}
+        case str():
+            return {"S": str(value)}
+        case int():
+            return {"N": str(value)}
+        case None:
+            return {"NULL": True}
+        case Mapping():
+            return {"M": item(value)}
+        case list() | tuple():
+            return {"L": [attribute(element) for element in value]}
+    raise TypeError(f"cannot store a {type(value).__name__}")
+
+
+def item(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: attribute(value) for name, value in values.items()}
+
+
+def value(stored: Mapping[str, Any]) -> Any:
+    """The plain value of a DynamoDB attribute; numbers are integers here."""
+    kind, content = next(iter(stored.items()))
+    match kind:
+        case "N":
+            return int(content)
+        case "M":
+            return values(content)
+        case "L":
+            return [value(element) for element in content]
+        case "NULL":
+            return None
+    return content
+
+
+def values(stored: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value(content) for name, content in stored.items()}

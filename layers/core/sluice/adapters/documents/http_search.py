@@ -1,0 +1,37 @@
+"""`functions/search`, asked over HTTP by the functions that may: on AWS their requests are signed."""
+
+import time
+from dataclasses import asdict
+from typing import Protocol
+
+from sluice.domain.documents.document import Passage
+from sluice.domain.errors import SearchUnavailable, SluiceError
+from sluice.domain.ids import request_id
+from sluice.ports.documents import SearchAsk
+from sluice.ports.gateway import UpstreamCall
+
+PATH = "/search"
+DEADLINE_SECONDS = 20.0
+
+
+class _Fetch(Protocol):
+    def fetch(self, call: UpstreamCall) -> dict[str, object]: ...
+
+
+class HttpSearch:
+    """`sluice.ports.documents.Search`."""
+
+    def __init__(self, http: _Fetch) -> None:
+        self._http = http
+
+    def search(self, ask: SearchAsk) -> list[Passage]:
+        body = {**asdict(ask), "store_ids": list(ask.store_ids)}
+        call = UpstreamCall(PATH, body, request_id(time.time_ns() // 1_000_000), ask.account_id, DEADLINE_SECONDS)
+        try:
+            answer = self._http.fetch(call)
+            found = answer["data"]
+            if not isinstance(found, list):
+                raise TypeError
+            return [Passage(**one) for one in found]
+        except (SluiceError, LookupError, TypeError) as exc:
+            raise SearchUnavailable() from exc

@@ -1,0 +1,86 @@
+"""One file, one process: what hangs, crashes or swells there hurts no other file, and finds no credentials (ADR 71).
+
+The process sets its own limits before it reads a byte (`work.py`); this side holds the clock, and kills the group.
+"""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import IO, Any
+
+from sluice.domain.documents.document import File, Unreadable
+from sluice.domain.documents.passages import Block
+from sluice.domain.errors import Unavailable
+
+log = logging.getLogger("sluice.ingestion")
+
+WALL_SECONDS = 60.0
+MOST_OUTPUT_BYTES = 64 * 1024 * 1024
+SHOWN_CHARACTERS = 500
+KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TESSDATA_PREFIX", "TMPDIR", "COVERAGE_PROCESS_START")
+
+
+def parse(file: File, body: bytes, wall_seconds: float = WALL_SECONDS) -> Sequence[Block]:
+    """Errors: Unreadable, whose message is for the file's owner; Unavailable, where no process can be had now."""
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as said:
+        given.write(body)
+        given.seek(0)
+        status = _run(file.filename, given, told, said, wall_seconds)
+        if status == 0:
+            told.seek(0)
+            return _blocks(told.read(MOST_OUTPUT_BYTES))
+        said.seek(0)
+        last_words = said.read()[-SHOWN_CHARACTERS:].decode("utf-8", "replace")
+        extra = {"file_id": file.file_id, "status": status, "said": last_words}
+        log.warning("a parser did not end well", extra=extra)
+    raise Unreadable(_reason(status, wall_seconds))
+
+
+def _run(filename: str, given: IO[bytes], told: IO[bytes], said: IO[bytes], wall_seconds: float) -> int | None:
+    """The exit status; negative: the signal that ended it; None: it was still running."""
+    environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUTF8": "1"}
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sluice.adapters.documents.parsing.work", filename],
+            stdin=given,
+            stdout=told,
+            stderr=said,
+            env=environment,
+            cwd="/",
+            start_new_session=True,
+        )
+    except OSError as exc:
+        raise Unavailable() from exc
+    try:
+        return process.wait(wall_seconds)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # what it started, too
+        process.wait()
+
+
+def _blocks(told: bytes) -> Sequence[Block]:
+    try:
+        answer: dict[str, Any] = json.loads(told)
+        if "unreadable" in answer:
+            raise Unreadable(str(answer["unreadable"]))
+        return [Block(int(level), str(text)) for level, text in answer["blocks"]]
+    except (ValueError, LookupError, TypeError) as exc:
+        raise Unreadable("The file could not be read.") from exc
+
+
+def _reason(status: int | None, wall_seconds: float) -> str:
+    if status is None or status == -signal.SIGXCPU:
+        return f"Reading the file took longer than {wall_seconds:.0f} seconds."
+    if status == -signal.SIGXFSZ:
+        return "The file holds too much text."
+    return "The file could not be read: its parser ended unexpectedly."

@@ -1,0 +1,169 @@
+"""The indexes of a deployment: each a database file in the bucket, worked on in a copy under /tmp (docs/adr/0070).
+
+Reading: the copy of this environment, if S3 says that it is still the newest (one conditional GET). Writing: a private
+copy, changed, and put back on the condition that nobody else has put one meanwhile; else the same again with theirs.
+"""
+
+import os
+import random
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from sluice.adapters.documents.blobs_s3 import client, is_no_key, s3_errors, status_of
+from sluice.adapters.documents.search import writing
+from sluice.adapters.documents.search.database import opened
+from sluice.adapters.documents.search.found import passages
+from sluice.domain.documents.document import Passage
+from sluice.domain.documents.keys import index_key
+from sluice.domain.documents.passages import Cut
+from sluice.domain.errors import SearchUnavailable
+
+ATTEMPTS = 8
+FIRST_PAUSE_SECONDS = 0.1
+MOST_KEPT_BYTES = 300 * 1024 * 1024
+"""Of Lambda's 512 MB of /tmp: what is left is for the copy that is being written."""
+NOT_FOUND = 404
+NOT_MODIFIED = 304
+CHANGED_MEANWHILE = (409, 412)
+
+
+class BucketIndexes:
+    """`sluice.ports.documents.Indexes`."""
+
+    def __init__(
+        self, bucket: str, folder: Path, floor: float = 0.5, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._bucket, self._folder, self._floor, self._sleep = bucket, folder, floor, sleep
+
+    def find(
+        self, account_id: str, store_id: str, query: str, limit: int, vector: bytes | None = None
+    ) -> list[Passage]:
+        path = self._newest(account_id, store_id)
+        if path is None:
+            return []
+        with opened(path, shared=False) as connection:
+            return passages(connection, store_id, query, limit, vector, self._floor)
+
+    def replace(
+        self,
+        account_id: str,
+        store_id: str,
+        file_id: str,
+        filename: str,
+        cuts: Sequence[Cut],
+        vectors: Sequence[bytes] | None = None,
+    ) -> None:
+        self._change(
+            account_id, store_id, lambda connection: writing.replace(connection, file_id, filename, cuts, vectors)
+        )
+
+    def remove(self, account_id: str, store_id: str, file_id: str) -> None:
+        self._change(account_id, store_id, lambda connection: writing.remove(connection, file_id), only_if_there=True)
+
+    def drop(self, account_id: str, store_id: str) -> None:
+        with s3_errors():
+            client().delete_object(Bucket=self._bucket, Key=index_key(account_id, store_id))
+        for path in self._copies(account_id, store_id):
+            path.unlink(missing_ok=True)
+
+    # --- reading
+
+    def _newest(self, account_id: str, store_id: str) -> Path | None:
+        """Errors: StoreUnavailable."""
+        kept = next(iter(self._copies(account_id, store_id)), None)
+        found = self._get(index_key(account_id, store_id), kept.name.split(".")[1] if kept else None)
+        if found is None:
+            return kept
+        body, etag = found
+        for path in self._copies(account_id, store_id):
+            path.unlink(missing_ok=True)
+        if not etag:
+            return None
+        self._make_room(len(body))
+        path = self._folder / account_id / f"{store_id}.{etag}.db"
+        _write(path, body)
+        return path
+
+    def _get(self, key: str, known: str | None) -> tuple[bytes, str] | None:
+        """The database and its ETag, `(b"", "")` where there is none, None where it is the one that is known."""
+        from botocore.exceptions import ClientError
+
+        with s3_errors():
+            try:
+                unless: dict[str, Any] = {"IfNoneMatch": f'"{known}"'} if known else {}
+                answer = client().get_object(Bucket=self._bucket, Key=key, **unless)
+                return answer["Body"].read(), answer["ETag"].strip('"')
+            except ClientError as exc:
+                if status_of(exc) == NOT_MODIFIED:
+                    return None
+                if is_no_key(exc):
+                    return b"", ""
+                raise
+
+    def _copies(self, account_id: str, store_id: str) -> list[Path]:
+        return sorted((self._folder / account_id).glob(f"{store_id}.*.db"))
+
+    def _make_room(self, wanted_bytes: int) -> None:
+        """The copies used longest ago go first."""
+        copies = sorted(self._folder.rglob("*.db"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in copies:
+            wanted_bytes += path.stat().st_size
+            if wanted_bytes > MOST_KEPT_BYTES:
+                path.unlink(missing_ok=True)
+
+    # --- writing
+
+    def _change(
+        self, account_id: str, store_id: str, work: Callable[[apsw.Connection], None], *, only_if_there: bool = False
+    ) -> None:
+        """Errors: SearchUnavailable (others change it faster), StoreUnavailable."""
+        key = index_key(account_id, store_id)
+        for attempt in range(ATTEMPTS):
+            body, etag = self._get(key, None) or (b"", "")
+            if only_if_there and not etag:
+                return
+            if self._put(key, _worked_on(self._folder, body, work), etag):
+                return
+            self._sleep(random.uniform(0, FIRST_PAUSE_SECONDS * 2**attempt))
+        raise SearchUnavailable()
+
+    def _put(self, key: str, body: bytes, etag: str) -> bool:
+        """False when somebody else was faster."""
+        from botocore.exceptions import ClientError
+
+        condition: dict[str, Any] = {"IfMatch": f'"{etag}"'} if etag else {"IfNoneMatch": "*"}
+        with s3_errors():
+            try:
+                client().put_object(Bucket=self._bucket, Key=key, Body=body, **condition)
+            except ClientError as exc:
+                # 404: it was dropped since it was read; the next attempt makes it anew, or finds that it need not.
+                if status_of(exc) in (*CHANGED_MEANWHILE, NOT_FOUND):
+                    return False
+                raise
+        return True
+
+
+def _worked_on(folder: Path, body: bytes, work: Callable[[apsw.Connection], None]) -> bytes:
+    copy = folder / f"{secrets.token_hex(8)}.working"
+    _write(copy, body)
+    try:
+        with opened(copy, shared=False) as connection:
+            work(connection)
+        return copy.read_bytes()
+    finally:
+        for path in (copy, copy.with_name(copy.name + "-journal")):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _write(path: Path, body: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    draft.write_bytes(body)
+    os.replace(draft, path)

@@ -1,0 +1,63 @@
+"""The indexes of one machine: database files in the data directory, read while they are written (WAL)."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from sluice.adapters.documents.search import writing
+from sluice.adapters.documents.search.database import opened
+from sluice.adapters.documents.search.found import passages
+from sluice.domain.documents.document import Passage
+from sluice.domain.documents.keys import index_key
+from sluice.domain.documents.passages import Cut
+from sluice.domain.errors import SearchUnavailable
+
+BESIDE_IT = ("", "-wal", "-shm")
+
+
+class FolderIndexes:
+    """`sluice.ports.documents.Indexes`. `root` is the blobs' folder, so that erasing an account finds these too."""
+
+    def __init__(self, root: Path, floor: float = 0.5) -> None:
+        self._root, self._floor = root, floor
+
+    def replace(
+        self,
+        account_id: str,
+        store_id: str,
+        file_id: str,
+        filename: str,
+        cuts: Sequence[Cut],
+        vectors: Sequence[bytes] | None = None,
+    ) -> None:
+        path = self._path(account_id, store_id)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as exc:
+            raise SearchUnavailable() from exc
+        with opened(path, shared=True) as connection:
+            writing.replace(connection, file_id, filename, cuts, vectors)
+
+    def remove(self, account_id: str, store_id: str, file_id: str) -> None:
+        path = self._path(account_id, store_id)
+        if path.exists():
+            with opened(path, shared=True) as connection:
+                writing.remove(connection, file_id)
+
+    def drop(self, account_id: str, store_id: str) -> None:
+        path = self._path(account_id, store_id)
+        for ending in BESIDE_IT:
+            with suppress(OSError):
+                path.with_name(path.name + ending).unlink(missing_ok=True)
+
+    def find(
+        self, account_id: str, store_id: str, query: str, limit: int, vector: bytes | None = None
+    ) -> list[Passage]:
+        path = self._path(account_id, store_id)
+        if not path.exists():
+            return []
+        with opened(path, shared=True) as connection:
+            return passages(connection, store_id, query, limit, vector, self._floor)
+
+    def _path(self, account_id: str, store_id: str) -> Path:
+        return self._root / index_key(account_id, store_id)

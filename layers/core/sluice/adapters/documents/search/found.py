@@ -1,0 +1,22 @@
+"""What one index finds: by words, and by meaning beside it where there is a vector to ask with."""
+
+import apsw
+
+from sluice.adapters.documents.search.meaning import by_meaning, merged
+from sluice.adapters.documents.search.reading import Hit, by_words
+from sluice.domain.documents.document import Passage
+
+
+def passages(
+    connection: apsw.Connection, store_id: str, query: str, limit: int, vector: bytes | None, floor: float
+) -> list[Passage]:
+    found = by_words(connection, query, limit)
+    if vector is not None:
+        found = merged(found, by_meaning(connection, vector, limit, floor), limit=limit)
+    return [_passage(store_id, hit) for hit in found]
+
+
+def _passage(store_id: str, hit: Hit) -> Passage:
+    """The headings above it stand in its first line: without them many a passage cannot be understood."""
+    text = f"{hit.title}\n{hit.text}" if hit.title else hit.text
+    return Passage(store_id, hit.file_id, hit.filename, hit.position, text, round(hit.score, 6))

@@ -1,0 +1,57 @@
+"""What goes into an index and out of it."""
+
+from collections.abc import Sequence
+
+import apsw
+
+from sluice.adapters.documents.search.database import prepare, rows
+from sluice.adapters.documents.search.terms import indexed
+from sluice.domain.documents.passages import Cut
+from sluice.domain.documents.vectors import signs
+
+
+def replace(
+    connection: apsw.Connection,
+    file_id: str,
+    filename: str,
+    cuts: Sequence[Cut],
+    vectors: Sequence[bytes] | None = None,
+) -> None:
+    """The file's passages are these and no others, whatever was there."""
+    prepare(connection)
+    terms = [(" ".join(indexed(f"{cut.title} {_words_of(filename)}")), " ".join(indexed(cut.text))) for cut in cuts]
+    near = [(signs(vector), vector) for vector in vectors] if vectors else [(None, None)] * len(cuts)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        _remove(connection, file_id)
+        connection.execute("INSERT INTO files VALUES (?, ?)", (file_id, filename))
+        for position, (cut, (title, text)) in enumerate(zip(cuts, terms, strict=True)):
+            connection.execute(
+                "INSERT INTO chunks (file_id, position, title, text, signs, vector) VALUES (?, ?, ?, ?, ?, ?)",
+                (file_id, position, cut.title, cut.text, *near[position]),
+            )
+            place = connection.last_insert_rowid()
+            connection.execute("INSERT INTO words (rowid, title, text) VALUES (?, ?, ?)", (place, title, text))
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def remove(connection: apsw.Connection, file_id: str) -> None:
+    prepare(connection)
+    with connection:
+        _remove(connection, file_id)
+
+
+def _remove(connection: apsw.Connection, file_id: str) -> None:
+    for (place,) in rows(connection, "SELECT id FROM chunks WHERE file_id = ?", (file_id,)):
+        connection.execute("DELETE FROM words WHERE rowid = ?", (place,))
+    connection.execute("DELETE FROM chunks WHERE file_id = ?", (file_id,))
+    connection.execute("DELETE FROM files WHERE file_id = ?", (file_id,))
+
+
+def _words_of(filename: str) -> str:
+    """`vacation_policy-2026.pdf` → its words, without the ending."""
+    stem = filename.rpartition(".")[0] or filename
+    return stem.replace("_", " ")

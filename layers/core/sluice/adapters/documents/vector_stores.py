@@ -1,0 +1,162 @@
+"""Vector stores and which files are in them, in the documents table.
+
+An attachment is two items, so that it is found from the store and from the file.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import islice
+from typing import Any
+
+from sluice.adapters.aws import dynamo
+from sluice.adapters.documents.rows import (
+    NOT_THERE,
+    THERE,
+    Rows,
+    file_item_id,
+    finish,
+    in_id,
+    of_id,
+    out_id,
+    pending,
+    store_item_id,
+)
+from sluice.domain.documents.document import Attachment, VectorStore
+from sluice.domain.documents.keys import WHOLE_STORE
+from sluice.domain.errors import NotFound, StoreUnavailable
+
+ATTEMPTS = 5
+MOST_ASKED = 100  # what one BatchGetItem takes
+JSON_FIELDS = ("attributes", "metadata")  # they may hold fractions, which the tables' own values do not
+
+
+class DynamoVectorStores:
+    """`sluice.ports.documents.VectorStoreStore`."""
+
+    def __init__(self, table_prefix: str) -> None:
+        self._rows = Rows(table_prefix)
+
+    def put(self, store: VectorStore) -> None:
+        row = self._rows.item(store.account_id, store_item_id(store.store_id), _fields(asdict(store)))
+        dynamo.write(lambda: dynamo.client().put_item(**row))
+
+    def get(self, account_id: str, store_id: str) -> VectorStore | None:
+        item = self._rows.get(account_id, store_item_id(store_id))
+        return _store(item) if item else None
+
+    def page(self, account_id: str, *, limit: int, after_id: str | None) -> list[VectorStore]:
+        """Newest first."""
+        found = self._rows.starting(account_id, store_item_id(""), after=after_id, newest_first=True)
+        return [_store(item) for item in islice(found, limit)]
+
+    def delete(self, account_id: str, store_id: str) -> bool:
+        """The store first: from then on nothing can be attached, and what is left after a death `ingestion` clears."""
+        try:
+            self._rows.transact(
+                {"Delete": {**self._rows.key(account_id, store_item_id(store_id)), "ConditionExpression": THERE}},
+                self._rows.trace(account_id, out_id(store_id, WHOLE_STORE)),
+            )
+            found = True
+        except dynamo.ConditionFailed:
+            found = False
+        for attachment in self.attachments(account_id, store_id):
+            self._take_out(account_id, store_id, attachment.file_id)
+        return found
+
+    def attach(self, attachment: Attachment) -> Attachment:
+        account_id, store_id, file_id = attachment.account_id, attachment.store_id, attachment.file_id
+        waiting = pending(attachment.created_ms) if attachment.status == "in_progress" else {}
+        row = self._rows.item(account_id, in_id(store_id, file_id), {**_fields(asdict(attachment)), **waiting})
+        back = self._rows.item(account_id, of_id(file_id, store_id), {})
+        try:
+            self._rows.transact(
+                {
+                    "ConditionCheck": {
+                        **self._rows.key(account_id, store_item_id(store_id)),
+                        "ConditionExpression": THERE,
+                    }
+                },
+                {"ConditionCheck": {**self._rows.key(account_id, file_item_id(file_id)), "ConditionExpression": THERE}},
+                {"Put": {**row, "ConditionExpression": NOT_THERE}},
+                {"Put": back},
+            )
+        except dynamo.ConditionFailed as exc:
+            there = self.attachment(account_id, store_id, file_id) if exc.failed == (2,) else None
+            if there is None:
+                raise NotFound() from exc
+            return there
+        return attachment
+
+    def attachment(self, account_id: str, store_id: str, file_id: str) -> Attachment | None:
+        item = self._rows.get(account_id, in_id(store_id, file_id))
+        return _attachment(item) if item else None
+
+    def attachments(self, account_id: str, store_id: str) -> Iterator[Attachment]:
+        return map(_attachment, self._rows.starting(account_id, in_id(store_id, "")))
+
+    def attached(self, account_id: str, store_id: str, file_ids: Sequence[str]) -> dict[str, Attachment]:
+        names = list(dict.fromkeys(in_id(store_id, file_id) for file_id in file_ids))[:MOST_ASKED]
+        found: dict[str, Attachment] = {}
+        keys: Any = [self._rows.key(account_id, name)["Key"] for name in names]
+        for _ in range(ATTEMPTS):
+            if not keys:
+                return found
+            with dynamo.store_errors():
+                answer = dynamo.client().batch_get_item(
+                    RequestItems={self._rows.table: {"Keys": keys, "ConsistentRead": True}}
+                )
+            for item in answer["Responses"].get(self._rows.table, []):
+                attachment = _attachment(dynamo.values(item))
+                found[attachment.file_id] = attachment
+            left: Any = answer.get("UnprocessedKeys", {})
+            keys = left.get(self._rows.table, {}).get("Keys", [])
+        if keys:
+            raise StoreUnavailable()
+        return found
+
+    def stores_with(self, account_id: str, file_id: str) -> list[str]:
+        return [item["item_id"].rpartition("#")[2] for item in self._rows.starting(account_id, of_id(file_id, ""))]
+
+    def set_attachment(
+        self,
+        account_id: str,
+        store_id: str,
+        file_id: str,
+        status: str,
+        *,
+        error: str | None = None,
+        usage_bytes: int = 0,
+    ) -> bool:
+        update = finish(status=status, error=error, usage_bytes=usage_bytes)
+        return self._rows.update(account_id, in_id(store_id, file_id), **update)
+
+    def detach(self, account_id: str, store_id: str, file_id: str) -> bool:
+        return self._take_out(account_id, store_id, file_id, self._rows.trace(account_id, out_id(store_id, file_id)))
+
+    def _take_out(self, account_id: str, store_id: str, file_id: str, *trace: Any) -> bool:
+        try:
+            self._rows.transact(
+                {"Delete": {**self._rows.key(account_id, in_id(store_id, file_id)), "ConditionExpression": THERE}},
+                {"Delete": self._rows.key(account_id, of_id(file_id, store_id))},
+                *trace,
+            )
+        except dynamo.ConditionFailed:
+            return False
+        return True
+
+
+def _fields(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: json.dumps(value) if name in JSON_FIELDS else value for name, value in fields.items()}
+
+
+def _plain(item: dict[str, Any], names: Any) -> dict[str, Any]:
+    return {name: json.loads(item[name]) if name in JSON_FIELDS else item[name] for name in names if name in item}
+
+
+def _store(item: dict[str, Any]) -> VectorStore:
+    return VectorStore(**_plain(item, VectorStore.__dataclass_fields__))
+
+
+def _attachment(item: dict[str, Any]) -> Attachment:
+    return Attachment(**_plain(item, Attachment.__dataclass_fields__))

@@ -1,0 +1,159 @@
+"""The writes on a grant: each condition's clauses named and explained. One `UpdateItem` each, no transaction.
+
+A transaction on the grant would make concurrent admissions of the account fail with TransactionConflict on AWS.
+"""
+
+import zlib
+from typing import Any
+
+from sluice.adapters.gateway.grant_item import lease_attribute, lease_key, limits_attribute, number
+from sluice.domain.gateway.admission import GOOD, Ask, Forms, Grant
+from sluice.domain.gateway.buckets import WINDOW_NS, charge_ns
+from sluice.domain.gateway.leases import LEASE_MS, Lease
+
+Write = dict[str, Any]
+BUSY_SHARDS = 16
+
+# --- clauses of admission's condition, in the order of `domain.admission.decide`
+TOKEN_IS_LIVE = "live.#token > :now_s"  # in the allow-list (a missing path compares false) and unexpired
+STANDING_IS_GOOD = "standing = :good"  # not suspended
+NOT_BLOCKED = "blocked_until <= :now_ms"  # not serving a block for flooding
+LEASE_IS_NEW = "attribute_not_exists(leases.#lease)"  # a retry after an unclear answer is not charged twice
+LIMITS_ARE_KNOWN = "limits = :limits"  # the arithmetic below used the limits in force, compared by value
+LEASES_HAVE_ROOM = "size(leases) < :concurrency"
+# each bucket in two forms, since expressions have no max(): see domain/gateway/buckets.py
+REQUESTS_BUSY = "tat_requests_ns > :now_ns AND tat_requests_ns <= :requests_latest_ns"  # additive: writes commute
+REQUESTS_IDLE = "tat_requests_ns <= :now_ns"  # full: the next take starts from now
+TOKENS_BUSY = "tat_tokens_ns > :now_ns AND tat_tokens_ns <= :tokens_latest_ns"
+TOKENS_IDLE = "tat_tokens_ns <= :now_ns"
+PERIOD_SAME = "period = :period AND period_tokens <= :quota_latest_tokens"  # the month charged has room
+PERIOD_NEW = "period < :period"  # the first request of a month; that it fits the quota at all was checked before
+CLOSED = "attribute_not_exists(account_id)"  # cannot hold on an item that is there: asks for the refusal, no more
+
+# --- what admission takes
+TAKE_REQUESTS = {True: "tat_requests_ns = tat_requests_ns + :charged_requests_ns", False: "tat_requests_ns = :requests_from_now_ns"}  # fmt: skip  # noqa: E501
+TAKE_TOKENS = {True: "tat_tokens_ns = tat_tokens_ns + :charged_tokens_ns", False: "tat_tokens_ns = :tokens_from_now_ns"}
+TAKE_PERIOD = {True: "period = :period, period_tokens = :reserve", False: "period_tokens = period_tokens + :reserve"}
+ADD_LEASE = "leases.#lease = :lease, busy_shard = :busy_shard"
+
+
+def busy_shard(account_id: str) -> str:
+    """Which of the 16 keys of the sparse index an account with leases stands under."""
+    return f"{zlib.crc32(account_id.encode()) % BUSY_SHARDS:x}"
+
+
+def admission(ask: Ask, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Write:
+    """The one write that admits. `guess` gives limits and the period; only its forms and limits must be true."""
+    limits, now_ms = guess.limits, now_ns // 1_000_000
+    names = {"#token": ask.token_id, "#lease": lease_key(ask.request_id)}
+    values: dict[str, Any] = {
+        ":now_s": number(now_ms // 1000),
+        ":now_ms": number(now_ms),
+        ":good": {"S": GOOD},
+        ":limits": limits_attribute(limits),
+    }
+    clauses = [TOKEN_IS_LIVE, STANDING_IS_GOOD, NOT_BLOCKED, LEASE_IS_NEW, LIMITS_ARE_KNOWN]
+    if forms.closed:
+        return _update(ask.account_id, [*clauses, CLOSED], "SET limits = :limits", names, values)
+
+    charged_requests_ns = charge_ns(1, limits.rpm)
+    values |= {
+        ":now_ns": number(now_ns),
+        ":concurrency": number(limits.concurrency),
+        ":lease": lease_attribute(lease),
+        ":busy_shard": {"S": busy_shard(ask.account_id)},
+        ":period": number(lease.period),
+        ":reserve": number(ask.reserve_tokens),
+    }
+    clauses.append(LEASES_HAVE_ROOM)
+    if forms.requests_busy:
+        clauses.append(REQUESTS_BUSY)
+        values[":charged_requests_ns"] = number(charged_requests_ns)
+        values[":requests_latest_ns"] = number(now_ns + WINDOW_NS - charged_requests_ns)
+    else:
+        clauses.append(REQUESTS_IDLE)
+        values[":requests_from_now_ns"] = number(now_ns + charged_requests_ns)
+    if forms.tokens_busy:
+        clauses.append(TOKENS_BUSY)
+        values[":charged_tokens_ns"] = number(lease.charged_tokens_ns)
+        values[":tokens_latest_ns"] = number(now_ns + WINDOW_NS - lease.charged_tokens_ns)
+    else:
+        clauses.append(TOKENS_IDLE)
+        values[":tokens_from_now_ns"] = number(now_ns + lease.charged_tokens_ns)
+    if forms.new_period:
+        clauses.append(PERIOD_NEW)
+    else:
+        clauses.append(PERIOD_SAME)
+        values[":quota_latest_tokens"] = number(limits.monthly_tokens - ask.reserve_tokens)
+    takes = [
+        TAKE_REQUESTS[forms.requests_busy],
+        TAKE_TOKENS[forms.tokens_busy],
+        TAKE_PERIOD[forms.new_period],
+        ADD_LEASE,
+    ]
+    return _update(ask.account_id, clauses, "SET " + ", ".join(takes), names, values)
+
+
+# --- checkpoint: the same caller, still welcome, still holding the lease
+LEASE_IS_HELD = "attribute_exists(leases.#lease)"  # not settled by the sweeper meanwhile
+
+
+def checkpoint(account_id: str, request_id: str, lease: Lease, now_ms: int) -> Write:
+    """Renew the lease and record the counts so far, on the condition that the caller may still go on."""
+    return _update(
+        account_id,
+        [LEASE_IS_HELD, TOKEN_IS_LIVE, STANDING_IS_GOOD],
+        "SET leases.#lease.e = :expires_ms, leases.#lease.p = :prompt, leases.#lease.c = :completion",
+        {"#lease": lease_key(request_id), "#token": lease.token_id},
+        {
+            ":now_s": number(now_ms // 1000),
+            ":good": {"S": GOOD},
+            ":expires_ms": number(now_ms + LEASE_MS),
+            ":prompt": number(lease.prompt_tokens),
+            ":completion": number(lease.completion_tokens),
+        },
+    )
+
+
+# --- settlement, second write: the lease goes, and what was not used goes back
+SAME_PERIOD = "period = :period"  # a later month's quota owes nothing to this request
+
+
+def settlement(account_id: str, request_id: str, lease: Lease, used_tokens: int, *, same_period: bool) -> Write:
+    clauses, takes = [LEASE_IS_HELD], "SET tat_tokens_ns = tat_tokens_ns - :unused_ns"
+    values = {":unused_ns": number(lease.unused_ns(used_tokens))}
+    if same_period:
+        clauses.append(SAME_PERIOD)
+        takes += ", period_tokens = period_tokens - :unused"
+        values |= {":period": number(lease.period), ":unused": number(lease.reserved_tokens - used_tokens)}
+    return _update(account_id, clauses, takes + " REMOVE leases.#lease", {"#lease": lease_key(request_id)}, values)
+
+
+# --- a block for flooding
+def block(grant: Grant, seconds: int, now_ms: int) -> Write:
+    """Errors: none of its own; a block that another instance set first stands (the condition refuses this one)."""
+    return _update(
+        grant.account_id,
+        ["blocked_until = :blocked_before"],
+        "SET blocked_until = :until, block_seconds = :seconds",
+        {},
+        {
+            ":blocked_before": number(grant.blocked_until_ms),
+            ":until": number(now_ms + seconds * 1000),
+            ":seconds": number(seconds),
+        },
+    )
+
+
+def _update(account_id: str, clauses: list[str], update: str, names: dict[str, str], values: dict[str, Any]) -> Write:
+    write: Write = {
+        "Key": {"account_id": {"S": account_id}},
+        "ConditionExpression": " AND ".join(clauses),
+        "UpdateExpression": update,
+        "ExpressionAttributeValues": values,
+        "ReturnValues": "ALL_NEW",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    if names:
+        write["ExpressionAttributeNames"] = names
+    return write

@@ -1,0 +1,154 @@
+"""The slow side of the grant: live API tokens, standing, limits. The hot side is `sluice.adapters.gateway.hot_store`.
+
+One plain update each, never a transaction: that would make admissions of the account fail meanwhile on AWS.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sluice.adapters.aws import dynamo
+from sluice.domain.errors import Conflict, NotFound, TokenLimitReached, Unavailable
+from sluice.domain.gateway.admission import Limits
+from sluice.domain.gateway.grants import (
+    MAX_LIVE_TOKENS,
+    PLAYGROUND,
+    PLAYGROUND_EXPIRES_S,
+    expired_tokens,
+    has_room,
+    live_tokens,
+)
+
+# With the playground's entry, so many after pruning: there is room for one more.
+HAS_ROOM = "size(live) < :room"
+EXISTS = "attribute_exists(account_id)"
+LIMITS_ARE_AS_READ = "limits = :before"
+ATTEMPTS = 5  # a second one prunes what the first one's refusal showed; others may prune meanwhile
+
+
+class DynamoGrants:
+    """`sluice.ports.GrantStore`."""
+
+    def __init__(self, table_prefix: str) -> None:
+        self._table = table_prefix + "grants"
+
+    def live(self, account_id: str) -> dict[str, int]:
+        """API token id → expiry in Unix seconds, the playground's entry left out. Errors: NotFound."""
+        with dynamo.store_errors():
+            answer = dynamo.client().get_item(
+                TableName=self._table,
+                Key=dynamo.item({"account_id": account_id}),
+                ConsistentRead=True,
+                ProjectionExpression="live",
+            )
+        if "Item" not in answer:
+            raise NotFound()
+        stored: dict[str, int] = dynamo.values(answer["Item"])["live"]
+        return {token: expires_s for token, expires_s in stored.items() if token != PLAYGROUND}
+
+    def add_live(self, account_id: str, token_id: str, expires_s: int, now_s: int) -> None:
+        """One more live API token, the expired ones pruned in the same write, all of it only if there is room.
+
+        Errors: TokenLimitReached, NotFound.
+        """
+        live: Mapping[str, int] = self.live(account_id)
+        for _ in range(ATTEMPTS):
+            if not has_room(live, now_s):
+                raise TokenLimitReached()
+            try:
+                self._add(account_id, token_id, expires_s, expired_tokens(live, now_s))
+                return
+            except dynamo.ConditionFailed as exc:
+                if not exc.old:
+                    raise NotFound() from exc
+                live = exc.old["live"]
+                if token_id in live:
+                    return  # an answer got lost, and a repetition by the SDK found what the first had written
+        raise Unavailable()
+
+    def _add(self, account_id: str, token_id: str, expires_s: int, expired: list[str]) -> None:
+        names = {f"#old{place}": token for place, token in enumerate(expired)}
+        removes = " REMOVE " + ", ".join(f"live.{name}" for name in names) if names else ""
+        clauses = [EXISTS, HAS_ROOM, "attribute_not_exists(live.#new)"]
+        # What is pruned is still there: else another issue pruned it first, and took the room that made.
+        clauses += [f"attribute_exists(live.{name})" for name in names]
+        room = MAX_LIVE_TOKENS + 1 + len(expired)  # the playground's entry counts in size()
+        self._update(
+            account_id,
+            "SET live.#new = :expires" + removes,
+            " AND ".join(clauses),
+            {"#new": token_id, **names},
+            {":expires": expires_s, ":room": room},
+        )
+
+    def remove_live(self, account_id: str, token_id: str) -> None:
+        """From now on the API token is refused. One that is gone already is no error. Errors: NotFound (no grant)."""
+        try:
+            self._update(account_id, "REMOVE live.#token", EXISTS, {"#token": token_id}, {})
+        except dynamo.ConditionFailed as exc:
+            raise NotFound() from exc
+
+    def remove_all_live(self, account_id: str, now_s: int) -> list[str]:
+        """All API tokens at once, by one write; the ids of those that were live until then. Errors: NotFound."""
+        kept = {PLAYGROUND: PLAYGROUND_EXPIRES_S}
+        try:
+            old = self._update(account_id, "SET live = :kept", EXISTS, {}, {":kept": kept})
+        except dynamo.ConditionFailed as exc:
+            raise NotFound() from exc
+        return sorted(live_tokens(old["live"], now_s))
+
+    # --- what the owner and the admin may change
+
+    def set_store_content(self, account_id: str, wanted: bool) -> None:
+        """Whether prompts and responses of coming requests are logged. Errors: NotFound."""
+        self._set(account_id, "SET store_content = :wanted", {":wanted": wanted})
+
+    def set_standing(self, account_id: str, standing: str) -> str:
+        """`good` or `suspended`, for the next request and for what runs; the standing until now. Errors: NotFound."""
+        return str(self._set(account_id, "SET standing = :standing", {":standing": standing})["standing"])
+
+    def set_limits(self, account_id: str, before: Limits, after: Limits) -> None:
+        """Admission compares the map by value, so it is replaced whole. Errors: Conflict (not as read any more)."""
+        values = {":before": asdict(before), ":after": asdict(after)}
+        try:
+            self._update(account_id, "SET limits = :after", LIMITS_ARE_AS_READ, {}, values)
+        except dynamo.ConditionFailed as exc:
+            raise (Conflict() if exc.old else NotFound()) from exc
+
+    def close(self, account_id: str) -> None:
+        """No API token nor session is let in any more, and nothing that runs is logged. The amounts stay.
+
+        A grant that is gone is closed.
+        """
+        values = {":none": {}, ":suspended": "suspended", ":no": False}
+        change = "SET live = :none, standing = :suspended, store_content = :no"
+        try:
+            self._update(account_id, change, EXISTS, {}, values)
+        except dynamo.ConditionFailed:
+            return
+
+    def _set(self, account_id: str, change: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return self._update(account_id, change, EXISTS, {}, values)
+        except dynamo.ConditionFailed as exc:
+            raise NotFound() from exc
+
+    def _update(
+        self, account_id: str, change: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The item as it was before. Errors: ConditionFailed, with the item; StoreUnavailable."""
+        arguments: dict[str, Any] = {"ExpressionAttributeNames": dict(names)} if names else {}
+        if values:
+            arguments["ExpressionAttributeValues"] = dynamo.item(values)
+        answer = dynamo.write(
+            lambda: dynamo.client().update_item(
+                TableName=self._table,
+                Key=dynamo.item({"account_id": account_id}),
+                UpdateExpression=change,
+                ConditionExpression=condition,
+                ReturnValues="ALL_OLD",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **arguments,
+            )
+        )
+        return dynamo.values(answer.get("Attributes", {}))

@@ -1,0 +1,129 @@
+"""The store as admission and settlement use it: the grant and the ledger, over the small client."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sluice.adapters.aws.dynamo_http import ConditionFailed, DynamoHttp
+from sluice.adapters.gateway import grant_expressions as expressions
+from sluice.adapters.gateway.grant_item import grant_from
+from sluice.domain.gateway.admission import Ask, Forms, Grant
+from sluice.domain.gateway.contents import Exchange, cut
+from sluice.domain.gateway.leases import Lease
+from sluice.domain.usage.ledger import SCHEMA, LedgerRecord
+from sluice.ports.gateway import Attempt
+
+OPTIONAL = ("response_time_ms", "ttft_ms", "finish_reason", "rolled_up_ms")
+INTEGERS = (
+    "status",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "cost_micro_usd",
+    "created_ms",
+    "response_time_ms",
+    "ttft_ms",
+    "period",
+    "rolled_up_ms",
+)
+STRINGS = ("account_id", "request_id", "token_id", "model", "endpoint", "finish_reason", "settled_by")
+RECORD_IS_NEW = "attribute_not_exists(request_id)"  # first writer wins: the gateway or the sweeper, never both
+
+
+class HotStore:
+    """`sluice.ports.HotStore` on DynamoDB. Errors of every method: StoreUnavailable."""
+
+    def __init__(self, client: DynamoHttp, table_prefix: str) -> None:
+        self._client = client
+        self._grants = table_prefix + "grants"
+        self._ledger = table_prefix + "ledger"
+        self._contents = table_prefix + "contents"
+
+    def grant(self, account_id: str) -> Grant | None:
+        key = {"account_id": {"S": account_id}}
+        answer = self._client.call("GetItem", {"TableName": self._grants, "Key": key, "ConsistentRead": True})
+        return grant_from(answer["Item"]) if "Item" in answer else None
+
+    def admit(self, ask: Ask, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Attempt:
+        return self._update(expressions.admission(ask, guess, forms, lease, now_ns), patient=False)
+
+    def checkpoint(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
+        return self._update(expressions.checkpoint(account_id, request_id, lease, now_ms))
+
+    def release(self, account_id: str, request_id: str, lease: Lease, used_tokens: int, same_period: bool) -> Attempt:
+        return self._update(expressions.settlement(account_id, request_id, lease, used_tokens, same_period=same_period))
+
+    def block(self, grant: Grant, seconds: int, now_ms: int) -> Attempt:
+        return self._update(expressions.block(grant, seconds, now_ms))
+
+    def _update(self, write: dict[str, Any], *, patient: bool = True) -> Attempt:
+        try:
+            answer = self._client.call("UpdateItem", {"TableName": self._grants, **write}, patient=patient)
+        except ConditionFailed as failed:
+            return Attempt(False, grant_from(failed.item) if failed.item else None)
+        return Attempt(True, grant_from(answer["Attributes"]))
+
+    def put_record(self, record: LedgerRecord) -> LedgerRecord:
+        """Put if absent. → the record as stored: ours, or the one that was there first."""
+        put = {
+            "TableName": self._ledger,
+            "Item": record_item(record),
+            "ConditionExpression": RECORD_IS_NEW,
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        try:
+            self._client.call("PutItem", put)
+        except ConditionFailed as failed:
+            if failed.item is None:  # an engine that does not tell: read it
+                key = {"account_id": {"S": record.account_id}, "request_id": {"S": record.request_id}}
+                answer = self._client.call("GetItem", {"TableName": self._ledger, "Key": key, "ConsistentRead": True})
+                return record_from(answer["Item"])
+            return record_from(failed.item)
+        return record
+
+    def put_content(self, account_id: str, request_id: str, content: Exchange, now_ms: int, ttl_s: int) -> None:
+        texts = {"prompt": cut(content.prompt), "response": cut(content.response)}
+        self.put_document(account_id, request_id, texts, now_ms, ttl_s)
+
+    def get_document(self, account_id: str, item_id: str, now_ms: int) -> dict[str, str] | None:
+        key = {"account_id": {"S": account_id}, "item_id": {"S": item_id}}
+        answer = self._client.call("GetItem", {"TableName": self._contents, "Key": key, "ConsistentRead": True})
+        item = answer.get("Item")
+        if item is None or int(item["ttl_s"]["N"]) * 1000 <= now_ms:
+            return None
+        return {name: value["S"] for name, value in item.items() if "S" in value and name not in key}
+
+    def put_document(self, account_id: str, item_id: str, document: Mapping[str, str], now_ms: int, ttl_s: int) -> None:
+        item: dict[str, Any] = {name: {"S": text} for name, text in document.items()}
+        item |= {
+            "account_id": {"S": account_id},
+            "item_id": {"S": item_id},
+            "created_ms": {"N": str(now_ms)},
+            "ttl_s": {"N": str(ttl_s)},
+            "schema": {"N": "1"},
+        }
+        self._client.call("PutItem", {"TableName": self._contents, "Item": item})
+
+    def delete_document(self, account_id: str, item_id: str) -> None:
+        key = {"account_id": {"S": account_id}, "item_id": {"S": item_id}}
+        self._client.call("DeleteItem", {"TableName": self._contents, "Key": key})
+
+
+def record_item(record: LedgerRecord) -> dict[str, Any]:
+    item: dict[str, Any] = {"schema": {"N": str(SCHEMA)}, "stream": {"BOOL": record.stream}}
+    for name in INTEGERS:
+        value = getattr(record, name)
+        if value is not None:
+            item[name] = {"N": str(value)}
+    for name in STRINGS:
+        value = getattr(record, name)
+        if value is not None:
+            item[name] = {"S": value}
+    return item
+
+
+def record_from(item: dict[str, Any]) -> LedgerRecord:
+    """From DynamoDB JSON; attributes a later schema added are left out."""
+    fields: dict[str, Any] = {name: int(item[name]["N"]) for name in INTEGERS if name in item}
+    fields |= {name: item[name]["S"] for name in STRINGS if name in item}
+    missing = dict.fromkeys(OPTIONAL)
+    return LedgerRecord(**{**missing, **fields, "stream": item["stream"]["BOOL"]})

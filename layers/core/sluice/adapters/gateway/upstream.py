@@ -1,0 +1,219 @@
+"""A model server that speaks OpenAI's protocol, always asked to stream.
+
+Sluice's own engine adds comment lines (`: usage PROMPT COMPLETION CACHED`, `: ping`); any other server works too: then
+the counts are those of its last chunk, or the number of chunks where it gives none.
+"""
+
+import http.client
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sluice.adapters.aws.http_answer import Answer
+from sluice.adapters.aws.http_pool import Connection, Pool
+from sluice.domain import errors
+from sluice.ports.gateway import UpstreamCall
+
+log = logging.getLogger("sluice.upstream")
+
+MAX_ANSWER_BYTES = 8 * 1024 * 1024  # of an answer that is no stream: an error, the list of models, embeddings
+MAX_LINE_BYTES = 1024 * 1024
+MAX_REST_BYTES = 1_024  # after the last event
+DONE = b"[DONE]"
+Sign = Callable[[str, str, str, bytes], dict[str, str]]  # (method, host, path, body) → headers, `host` among them
+
+
+class HttpUpstream:
+    """`sluice.ports.Upstream` over HTTP. `idle_seconds` is the longest silence: the engine pings every 2 s.
+
+    `sign` makes the headers that show who asks (a function URL of AuthType AWS_IAM); without it nothing is shown.
+    """
+
+    def __init__(self, url: str, *, connect_seconds: float, idle_seconds: float, sign: Sign | None = None) -> None:
+        self._pool = Pool(url, connect_seconds=connect_seconds)
+        self._idle_seconds = idle_seconds
+        self._sign = sign
+
+    def open(self, call: UpstreamCall) -> "HttpStream":
+        give_up = time.monotonic() + call.deadline_seconds
+        connection, response = self._post(call)
+        if response.status != 200:
+            raise error_from(response.status, self._answer(connection, response), response.headers.get(b"retry-after"))
+        return HttpStream(self._pool, connection, response, self._idle_seconds, give_up)
+
+    def fetch(self, call: UpstreamCall) -> dict[str, Any]:
+        """An answer that is no stream (embeddings). Errors: as `open`."""
+        connection, response = self._post(call)
+        answer = self._answer(connection, response)
+        if response.status != 200:
+            raise error_from(response.status, answer, response.headers.get(b"retry-after"))
+        return answer
+
+    def models(self) -> list[dict[str, Any]]:
+        connection, response = self._request("GET", "/v1/models", b"", {}, 2.0)
+        answer = self._answer(connection, response)
+        if response.status != 200:
+            raise error_from(response.status, answer, response.headers.get(b"retry-after"))
+        return list(answer.get("data", []))
+
+    def health(self) -> dict[str, Any]:
+        """What the model server says of itself, whatever its status. Errors: ModelUnavailable."""
+        connection, response = self._request("GET", "/healthz", b"", {}, 2.0)
+        return {**self._answer(connection, response), "http_status": response.status}
+
+    def _post(self, call: UpstreamCall) -> tuple[Connection, Answer]:
+        headers = {
+            "content-type": "application/json",
+            "x-request-id": call.request_id,
+            "x-sluice-account": call.account_id,
+            "x-sluice-deadline-ms": str(int(call.deadline_seconds * 1000)),
+        }
+        body = json.dumps(call.body, ensure_ascii=False, separators=(",", ":")).encode()
+        return self._request("POST", call.path, body, headers, min(self._idle_seconds, call.deadline_seconds))
+
+    def _request(
+        self, method: str, path: str, body: bytes, headers: dict[str, str], read_seconds: float
+    ) -> tuple[Connection, Answer]:
+        """Sends once; again only where an idle connection turned out closed before a byte of an answer came."""
+        head = self._head(method, path, headers, body)
+        for fresh in (False, True):
+            connection: Connection | None = None
+            try:
+                connection = self._pool.take(read_seconds, fresh=fresh)
+                assert connection.sock is not None
+                connection.sock.sendall(head + body)
+                return connection, Answer(connection.sock)
+            except TimeoutError as exc:
+                if connection is None:
+                    raise errors.ModelUnavailable() from exc  # it did not even accept
+                connection.close()
+                raise errors.UpstreamTimeout() from exc
+            except (ConnectionError, http.client.BadStatusLine) as exc:
+                if connection is not None:
+                    connection.close()
+                if connection is None or not connection.used:
+                    raise errors.ModelUnavailable() from exc
+            except (OSError, http.client.HTTPException) as exc:
+                if connection is not None:
+                    connection.close()
+                raise errors.ModelUnavailable() from exc
+        raise errors.ModelUnavailable()
+
+    def _head(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
+        """Paths and header values are our own: constants, numbers and ids that the server made."""
+        path, host = self._pool.path_prefix + path, self._pool.host_header
+        shown = self._sign(method, host, path, body) if self._sign else {"host": host}
+        lines = "".join([f"{name}: {value}\r\n" for name, value in {**shown, **headers}.items()])
+        return f"{method} {path} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n".encode("ascii")
+
+    def _answer(self, connection: Connection, response: Answer) -> dict[str, Any]:
+        try:
+            raw = response.read(MAX_ANSWER_BYTES)
+            if response.reusable:
+                self._pool.give_back(connection)
+            else:
+                connection.close()
+            answer = json.loads(raw)
+        except TimeoutError as exc:
+            connection.close()
+            raise errors.UpstreamTimeout() from exc
+        except (OSError, http.client.HTTPException) as exc:
+            connection.close()
+            raise errors.ModelUnavailable() from exc
+        except ValueError:
+            return {}
+        return answer if isinstance(answer, dict) else {}
+
+
+class HttpStream:
+    """`sluice.ports.UpstreamStream`: server-sent events, by line, as they come."""
+
+    def __init__(
+        self, pool: Pool, connection: Connection, response: Answer, idle_seconds: float, give_up: float
+    ) -> None:
+        """`give_up`: when it has to be over, by the monotonic clock."""
+        self._pool, self._connection, self._response = pool, connection, response
+        self._idle_seconds, self._give_up = idle_seconds, give_up
+        self._ended = False
+        self.prompt_tokens = self.completion_tokens = self.cached_tokens = 0
+        self._told = False  # whether the server counts for us
+
+    def __iter__(self) -> Iterator[bytes]:
+        buffer = b""
+        while not self._ended:
+            block = self._read()
+            if not block:
+                raise errors.ModelUnavailable("The model broke off its answer.")
+            *lines, buffer = (buffer + block).split(b"\n")
+            if len(buffer) > MAX_LINE_BYTES:
+                raise errors.ModelUnavailable("The model sent a line without an end.")
+            for line in lines:
+                if line.startswith(b"data:"):
+                    payload = line[5:].strip()
+                    if payload == DONE:
+                        self._finish()
+                        return
+                    if not self._told:
+                        self.completion_tokens += 1
+                    yield payload
+                elif line.startswith(b": usage "):
+                    self._count(line)
+                elif line.startswith(b":"):
+                    yield b""
+
+    def _read(self) -> bytes:
+        left = self._give_up - time.monotonic()
+        if left <= 0:
+            raise errors.UpstreamTimeout("The request took longer than it may.")
+        try:
+            if left < self._idle_seconds and self._connection.sock is not None:
+                self._connection.sock.settimeout(left)  # a silence ends with the request's time, too
+            return self._response.read1()
+        except TimeoutError as exc:
+            raise errors.UpstreamTimeout() from exc
+        except (OSError, http.client.HTTPException, ValueError) as exc:
+            raise errors.ModelUnavailable("The model broke off its answer.") from exc
+
+    def _count(self, line: bytes) -> None:
+        prompt, completion, cached = line[8:].split()[:3]
+        self.prompt_tokens, self.completion_tokens, self.cached_tokens = int(prompt), int(completion), int(cached)
+        self._told = True
+
+    def _finish(self) -> None:
+        """Read the end of the chunked body, so that the connection can serve again."""
+        self._ended = True
+        try:
+            rest = self._response.read(MAX_REST_BYTES)
+            if self._response.reusable and not rest.strip():
+                self._pool.give_back(self._connection)
+                return
+        except (OSError, http.client.HTTPException, ValueError):
+            pass
+        self._connection.close()
+
+    def close(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._connection.close()  # the engine sees it and frees the slot
+
+
+def error_from(status: int, answer: dict[str, Any], retry_after: bytes | None) -> errors.SluiceError:
+    """The model server's refusal as ours. What it says of itself beyond that is logged, not passed on."""
+    detail = answer.get("error")
+    detail = detail if isinstance(detail, dict) else {}
+    message, param, code = detail.get("message"), detail.get("param"), detail.get("code")
+    seconds = int(retry_after) if retry_after and retry_after.isdigit() else int(detail.get("retry_after_s") or 2)
+    if code == "context_length_exceeded":
+        return errors.ContextLengthExceeded(message, param)
+    if status in (400, 413, 422):
+        return errors.InvalidModelRequest(message, param)
+    if status == 404:
+        return errors.ModelNotFound(message)
+    if status == 429 or code == "overloaded":
+        return errors.Overloaded(retry_after_seconds=seconds)
+    log.warning("the model server answered %s: %s", status, message)
+    if status == 504 or code == "upstream_timeout":
+        return errors.UpstreamTimeout()
+    return errors.ModelUnavailable(retry_after_seconds=seconds)

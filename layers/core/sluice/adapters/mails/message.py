@@ -1,0 +1,33 @@
+"""A rendered mail as RFC 5322 bytes can be made of: what SMTP and SES are given."""
+
+from email.message import EmailMessage
+from email.utils import formatdate
+
+from sluice.domain.accounts.account import parse_address
+from sluice.domain.mails.mail import Message
+
+
+def mime(message: Message, now_ms: int) -> EmailMessage:
+    """Text and HTML parts. Auto-Submitted keeps vacation notices from answering (RFC 3834)."""
+    built = EmailMessage()
+    built["From"] = message.sender
+    built["To"] = deliverable(message.to)
+    built["Subject"] = message.subject
+    built["Date"] = formatdate(now_ms / 1000)
+    built["Message-ID"] = message.message_id
+    built["Auto-Submitted"] = "auto-generated"
+    built["X-Sluice-Kind"] = message.kind.value
+    built.set_content(message.text, cte=_encoding(message.text))
+    built.add_alternative(message.html, subtype="html", cte=_encoding(message.html))
+    return built
+
+
+def _encoding(text: str) -> str:
+    """7bit wherever it can be: quoted-printable would break a long link into lines for those who read mail raw."""
+    return "7bit" if text.isascii() and max(map(len, text.splitlines()), default=0) < 990 else "quoted-printable"
+
+
+def deliverable(address: str) -> str:
+    """The domain in ASCII (IDNA), which every mail server understands."""
+    local = parse_address(address)
+    return f"{local.local_part}@{local.key.rpartition('@')[2]}"

@@ -1,0 +1,72 @@
+"""The local outbox: mails as files in the data directory, one folder an address, readable at `/_local/outbox`.
+
+A file is named by its mail's id, so a mail that is sent twice is there once.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from sluice.domain.accounts.account import parse_address
+from sluice.domain.errors import ValidationFailed
+from sluice.domain.mails.mail import MailUndelivered, Message
+from sluice.domain.periods import rfc3339
+
+MAX_SHOWN = 500
+
+
+class Outbox:
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir / "outbox"
+
+    def send(self, message: Message, now_ms: int) -> None:
+        """Errors: MailUndelivered."""
+        shown = {
+            "to": message.to,
+            "subject": message.subject,
+            "text": message.text,
+            "html": message.html,
+            "kind": message.kind.value,
+            "message_id": message.message_id,
+            "sent_ms": now_ms,
+        }
+        folder = self._folder / _folder_name(message.to)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write(folder / f"{message.mail_id}.json", json.dumps(shown).encode())
+        except OSError as exc:
+            raise MailUndelivered() from exc
+
+    def read(self, to: str | None = None) -> list[dict[str, Any]]:
+        """`{to, subject, text, html, kind, message_id, sent_at}`, newest first; all addresses' when none is given."""
+        pattern = f"{_folder_name(to)}/*.json" if to is not None else "*/*.json"
+        mails = [json.loads(path.read_bytes()) for path in self._folder.glob(pattern)]
+        mails.sort(key=lambda mail: int(mail["sent_ms"]), reverse=True)
+        return [_shown(mail) for mail in mails[:MAX_SHOWN]]
+
+
+def _shown(mail: dict[str, Any]) -> dict[str, Any]:
+    return {**{name: field for name, field in mail.items() if name != "sent_ms"}, "sent_at": rfc3339(mail["sent_ms"])}
+
+
+def _folder_name(address: str) -> str:
+    """One for all spellings of an address; what is no address has a folder too, an empty one."""
+    try:
+        key = parse_address(address).key
+    except ValidationFailed:
+        key = address
+    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:24]
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all, and 0600: a mail holds a mailed code."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    os.replace(draft, path)

@@ -1,0 +1,48 @@
+"""Mail by Amazon SES. It puts a Message-ID of its own over ours and has no deduplication: at least once."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from sluice.adapters.mails.message import deliverable, mime
+from sluice.domain.mails.mail import MailRefused, MailUndelivered, Message
+
+if TYPE_CHECKING:
+    from mypy_boto3_ses import SESClient
+
+TIMEOUT_SECONDS = 5
+# SES looked at this very mail and will not send it. Everything else (paused, throttled, not verified yet) can change.
+REFUSED = frozenset({"MessageRejected", "InvalidParameterValue"})
+
+
+@cache
+def _client() -> "SESClient":
+    from botocore.config import Config
+    from botocore.session import get_session
+
+    patience = Config(
+        connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, retries={"mode": "standard", "max_attempts": 2}
+    )
+    return get_session().create_client("ses", config=patience)  # type: ignore[return-value]
+
+
+class SesMail:
+    def __init__(self, configuration_set: str = "") -> None:
+        self._told: dict[str, str] = {"ConfigurationSetName": configuration_set} if configuration_set else {}
+
+    def send(self, message: Message, now_ms: int) -> None:
+        """Errors: MailUndelivered, MailRefused."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        raw = mime(message, now_ms).as_bytes()
+        try:
+            _client().send_raw_email(
+                Source=message.sender,
+                Destinations=[deliverable(message.to)],
+                RawMessage={"Data": raw},
+                **self._told,  # type: ignore[arg-type]
+            )
+        except ClientError as exc:
+            refused = exc.response["Error"]["Code"] in REFUSED and "not verified" not in str(exc)
+            raise (MailRefused() if refused else MailUndelivered()) from exc
+        except BotoCoreError as exc:
+            raise MailUndelivered() from exc

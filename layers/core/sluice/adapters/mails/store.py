@@ -1,0 +1,193 @@
+"""The mails table: what is to be sent, from `queued` over `sending` to `sent` or `failed`.
+
+An unsent mail carries `unsent_shard` and `due`, the keys of the sparse index `unsent`, so that the sweeper finds the
+ones that stuck by one small query a shard, never by a scan. A sent one has neither. The index `by_account` finds what
+an account was sent, for its owner's export and for its end.
+"""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sluice.adapters.aws import dynamo
+from sluice.domain.errors import Conflict
+from sluice.domain.mails.mail import KEPT_S, Kind, Mail
+
+SHARDS = 4
+UNSENT_INDEX = "unsent"
+ACCOUNT_INDEX = "by_account"
+UNSENT = "queued", "sending"
+
+
+def due_key(due_ms: int) -> str:
+    """Milliseconds as text that sorts by time: index keys are strings everywhere."""
+    return f"{due_ms:015d}"
+
+
+def shard_of(mail_id: str) -> str:
+    return str(zlib.crc32(mail_id.encode()) % SHARDS)
+
+
+def mail_item(mail: Mail) -> dict[str, Any]:
+    """The item as a transaction puts it, in DynamoDB's form."""
+    plain: dict[str, Any] = {
+        "mail_id": mail.mail_id,
+        "kind": mail.kind.value,
+        "account_id": mail.account_id,
+        "to": mail.to,
+        "created_ms": mail.created_ms,
+        "expires_ms": mail.expires_ms,
+        "data": dict(mail.data),
+        "state": mail.state,
+        "attempts": mail.attempts,
+        "schema": mail.schema,
+        "ttl_s": mail.created_ms // 1000 + KEPT_S,
+    }
+    if not mail.account_id:  # nobody's: a key of an index cannot be empty
+        del plain["account_id"]
+    if mail.state in UNSENT:
+        plain |= {"due": due_key(mail.due_ms), "unsent_shard": shard_of(mail.mail_id)}
+    return dynamo.item(plain)
+
+
+def mail_from(stored: dict[str, Any]) -> Mail:
+    plain = dynamo.values(stored)
+    return Mail(
+        mail_id=plain["mail_id"],
+        kind=Kind(plain["kind"]),
+        account_id=plain.get("account_id", ""),
+        to=plain["to"],
+        created_ms=plain["created_ms"],
+        expires_ms=plain["expires_ms"],
+        due_ms=int(plain.get("due", 0)),
+        data=plain["data"],
+        state=plain["state"],
+        attempts=plain["attempts"],
+        sent_ms=plain.get("sent_ms"),
+        problem=plain.get("problem", ""),
+        schema=plain["schema"],
+    )
+
+
+# The mail is to be sent and its time has come: either it is queued, or who was sending it is taken for dead.
+# Of two deliveries of one event, the second finds `due` moved by the first.
+MAY_BE_CLAIMED = "#state IN (:queued, :sending) AND due <= :now"
+CLAIM_IS_HELD = "#state = :sending AND due = :until"  # nobody took this mail over from us meanwhile
+IS_NEW = "attribute_not_exists(mail_id)"
+
+
+class DynamoMails:
+    def __init__(self, table_prefix: str) -> None:
+        self._table = table_prefix + "mails"
+
+    def get(self, mail_id: str) -> Mail | None:
+        with dynamo.store_errors():
+            answer = dynamo.client().get_item(
+                TableName=self._table, Key=dynamo.item({"mail_id": mail_id}), ConsistentRead=True
+            )
+        return mail_from(answer["Item"]) if "Item" in answer else None
+
+    def queue(self, mail: Mail) -> bool:
+        """Whether it is new: a mail of this id, sent or not, stays as it is.
+
+        A transaction of one, so that an address which gets a mail and one which gets an account and a mail cost the
+        same kind of write, and the same time.
+        """
+        put: Any = {"TableName": self._table, "Item": mail_item(mail), "ConditionExpression": IS_NEW}
+        try:
+            dynamo.write(lambda: dynamo.client().transact_write_items(TransactItems=[{"Put": put}]))
+        except dynamo.ConditionFailed:
+            return False
+        return True
+
+    def claim(self, mail: Mail, *, now_ms: int, until_ms: int) -> Mail:
+        """queued → sending. Errors: Conflict when it is not (or no longer) to be sent now."""
+        claimed = {":sending": "sending", ":queued": "queued", ":now": due_key(now_ms), ":until": due_key(until_ms)}
+        try:
+            self._update(
+                mail.mail_id,
+                "SET #state = :sending, due = :until, attempts = attempts + :one",
+                MAY_BE_CLAIMED,
+                {**claimed, ":one": 1},
+            )
+        except dynamo.ConditionFailed as exc:
+            raise Conflict() from exc
+        return replace(mail, state="sending", due_ms=until_ms, attempts=mail.attempts + 1)
+
+    def sent(self, mail: Mail, now_ms: int) -> None:
+        """Errors: Conflict when the claim was lost: someone else sends it too, and will say so."""
+        self._end(mail, "SET #state = :after, sent_ms = :now_ms REMOVE unsent_shard, due", "sent", now_ms)
+
+    def failed(self, mail: Mail, problem: str, now_ms: int) -> None:
+        """For good. Errors: Conflict when the claim was lost."""
+        change = "SET #state = :after, failed_ms = :now_ms, problem = :problem REMOVE unsent_shard, due"
+        self._end(mail, change, "failed", now_ms, {":problem": problem})
+
+    def put_back(self, mail: Mail, problem: str, due_ms: int) -> None:
+        """sending → queued, to be tried again from `due_ms`. Errors: Conflict when the claim was lost."""
+        change = "SET #state = :after, due = :due, problem = :problem"
+        self._end(mail, change, "queued", None, {":due": due_key(due_ms), ":problem": problem})
+
+    def _end(
+        self, mail: Mail, change: str, after: str, now_ms: int | None, more: Mapping[str, Any] | None = None
+    ) -> None:
+        values = {":sending": "sending", ":until": due_key(mail.due_ms), ":after": after, **(more or {})}
+        if now_ms is not None:
+            values[":now_ms"] = now_ms
+        try:
+            self._update(mail.mail_id, change, CLAIM_IS_HELD, values)
+        except dynamo.ConditionFailed as exc:
+            raise Conflict() from exc
+
+    def overdue(self, before_ms: int, limit: int) -> list[str]:
+        """Ids of unsent mails that were due before, the longest waiting first; at most `limit` a shard."""
+        found: list[str] = []
+        with dynamo.store_errors():
+            for shard in range(SHARDS):
+                answer = dynamo.client().query(
+                    TableName=self._table,
+                    IndexName=UNSENT_INDEX,
+                    KeyConditionExpression="unsent_shard = :shard AND due < :before",
+                    ExpressionAttributeValues=dynamo.item({":shard": str(shard), ":before": due_key(before_ms)}),
+                    Limit=limit,
+                )
+                found += [stored["mail_id"]["S"] for stored in answer["Items"]]
+        return found
+
+    def touch(self, mail_id: str, now_ms: int) -> bool:
+        """Write to an overdue mail, so that the table's stream shows it to the mailer again.
+
+        False when it was sent or claimed meanwhile: the index lags behind the table.
+        """
+        values = {":queued": "queued", ":sending": "sending", ":now": due_key(now_ms), ":now_ms": now_ms}
+        try:
+            self._update(mail_id, "SET requeued_ms = :now_ms", MAY_BE_CLAIMED, values)
+        except dynamo.ConditionFailed:
+            return False
+        return True
+
+    def of_account(self, account_id: str) -> list[Mail]:
+        """In no order; one of the last second may be missing."""
+        found = (self.get(mail_id) for mail_id in self._ids_of(account_id))
+        return [mail for mail in found if mail is not None]
+
+    def erase_account(self, account_id: str) -> None:
+        """What it was sent, and what it would have been sent: a mailer that has claimed one finds it gone."""
+        dynamo.delete_all(self._table, ({"mail_id": mail_id} for mail_id in self._ids_of(account_id)))
+
+    def _ids_of(self, account_id: str) -> list[str]:
+        found = dynamo.query(self._table, {"account_id": account_id}, index=ACCOUNT_INDEX)
+        return [stored["mail_id"] for stored in found]
+
+    def _update(self, mail_id: str, change: str, condition: str, values: Mapping[str, Any]) -> None:
+        dynamo.write(
+            lambda: dynamo.client().update_item(
+                TableName=self._table,
+                Key=dynamo.item({"mail_id": mail_id}),
+                UpdateExpression=change,
+                ConditionExpression=condition,
+                ExpressionAttributeNames={"#state": "state"},
+                ExpressionAttributeValues=dynamo.item(values),
+            )
+        )

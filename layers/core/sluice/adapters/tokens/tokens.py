@@ -1,0 +1,77 @@
+"""The tokens table: what the list of API tokens shows. Whether one is live is the grant's to say, not this row's."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from sluice.adapters.aws import dynamo
+from sluice.domain.tokens import ApiToken
+
+EXISTS = "attribute_exists(token_id)"
+FIELDS = tuple(field.name for field in fields(ApiToken))
+OPTIONAL = ("models", "revoked_ms", "last_used_ms")
+
+
+class DynamoTokens:
+    """`sluice.ports.TokenStore`."""
+
+    def __init__(self, table_prefix: str) -> None:
+        self._table = table_prefix + "tokens"
+
+    def put(self, token: ApiToken) -> None:
+        item = dynamo.item({name: value for name, value in asdict(token).items() if value is not None})
+        dynamo.write(lambda: dynamo.client().put_item(TableName=self._table, Item=item))
+
+    def get(self, account_id: str, token_id: str) -> ApiToken | None:
+        with dynamo.store_errors():
+            answer = dynamo.client().get_item(
+                TableName=self._table, Key=_key(account_id, token_id), ConsistentRead=True
+            )
+        return _token(dynamo.values(answer["Item"])) if "Item" in answer else None
+
+    def of_account(self, account_id: str) -> list[ApiToken]:
+        with dynamo.store_errors():
+            pages = (
+                dynamo.client()
+                .get_paginator("query")
+                .paginate(
+                    TableName=self._table,
+                    ConsistentRead=True,
+                    KeyConditionExpression="account_id = :account_id",
+                    ExpressionAttributeValues=dynamo.item({":account_id": account_id}),
+                )
+            )
+            return [_token(dynamo.values(item)) for page in pages for item in page["Items"]]
+
+    def mark_revoked(self, account_id: str, token_id: str, now_ms: int) -> None:
+        """The first moment counts. A row that was deleted meanwhile stays deleted."""
+        try:
+            dynamo.write(
+                lambda: dynamo.client().update_item(
+                    TableName=self._table,
+                    Key=_key(account_id, token_id),
+                    UpdateExpression="SET revoked_ms = if_not_exists(revoked_ms, :now_ms)",
+                    ConditionExpression=EXISTS,
+                    ExpressionAttributeValues=dynamo.item({":now_ms": now_ms}),
+                )
+            )
+        except dynamo.ConditionFailed:
+            return
+
+    def delete(self, account_id: str, token_id: str) -> None:
+        dynamo.write(lambda: dynamo.client().delete_item(TableName=self._table, Key=_key(account_id, token_id)))
+
+    def erase_account(self, account_id: str) -> None:
+        keys = dynamo.query(self._table, {"account_id": account_id}, only=("account_id", "token_id"))
+        dynamo.delete_all(self._table, keys)
+
+
+def _key(account_id: str, token_id: str) -> dict[str, Any]:
+    return dynamo.item({"account_id": account_id, "token_id": token_id})
+
+
+def _token(stored: Mapping[str, Any]) -> ApiToken:
+    plain: dict[str, Any] = {name: stored.get(name) if name in OPTIONAL else stored[name] for name in FIELDS}
+    for name in ("scopes", "models"):
+        plain[name] = None if plain[name] is None else tuple(plain[name])
+    return ApiToken(**plain)

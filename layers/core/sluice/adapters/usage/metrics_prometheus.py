@@ -1,0 +1,90 @@
+"""Metrics for Prometheus. With PROMETHEUS_MULTIPROC_DIR set, those of all processes of a run come together at /metrics.
+
+Imported lazily: prometheus-client reads that variable when it is imported.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from sluice.domain.usage.measures import MEASURES, Measure
+
+PREFIX = "sluice_"
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+LEVEL_FILE = re.compile(r"gauge_live\w*_(\d+)\.db")
+
+
+class PrometheusMetrics:
+    """`sluice.ports.Metrics`."""
+
+    def __init__(self) -> None:
+        if SHARED_FOLDER in os.environ:
+            Path(os.environ[SHARED_FOLDER]).mkdir(parents=True, exist_ok=True)
+        self._registry = CollectorRegistry()
+        self._collectors = {measure.name: self._collector(measure) for measure in MEASURES}
+        self._labelled: dict[tuple[str, ...], Any] = {}  # the library's own look-up takes several times as long
+
+    def count(self, measure: Measure, amount: int = 1, **labels: str) -> None:
+        self._of(measure, labels).inc(amount)
+
+    def observe(self, measure: Measure, value: float, **labels: str) -> None:
+        self._of(measure, labels).observe(value)
+
+    def change(self, measure: Measure, by: int, **labels: str) -> None:
+        self._of(measure, labels).inc(by)
+
+    def _of(self, measure: Measure, labels: Mapping[str, str]) -> Any:
+        """The collector's child for these labels. Two threads may both look it up: they get the same."""
+        if not labels:
+            return self._collectors[measure.name]
+        key = (measure.name, *labels, *labels.values())
+        found = self._labelled.get(key)
+        if found is None:
+            found = self._labelled[key] = self._collectors[measure.name].labels(**labels)
+        return found
+
+    def flush(self) -> None:
+        """Prometheus comes and asks."""
+
+    def exposition(self, environment: Mapping[str, str] = os.environ) -> bytes:
+        """The text of `/metrics`, of every process that shares the folder, or of this one."""
+        folder = environment.get(SHARED_FOLDER)
+        if not folder:
+            return generate_latest(self._registry)
+        _forget_the_dead(Path(folder))
+        together = CollectorRegistry()
+        MultiProcessCollector(together, path=folder)  # type: ignore[no-untyped-call]
+        return generate_latest(together)
+
+    def _collector(self, measure: Measure) -> Counter | Histogram | Gauge:
+        name, labels = PREFIX + measure.name, measure.labels
+        match measure.kind:
+            case "count":
+                return Counter(name, measure.help, labels, registry=self._registry)
+            case "distribution":
+                return Histogram(name, measure.help, labels, buckets=measure.bounds, registry=self._registry)
+            case "level":
+                return Gauge(name, measure.help, labels, registry=self._registry, multiprocess_mode="livesum")
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """A process that was killed holds no lease: its levels go. Its counts stay, as counts do."""
+    for file in folder.glob("gauge_live*.db"):
+        found = LEVEL_FILE.fullmatch(file.name)
+        if found and not _alive(int(found[1])):
+            mark_process_dead(int(found[1]), path=str(folder))  # type: ignore[no-untyped-call]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # someone else's process: alive
+        return True
+    return True

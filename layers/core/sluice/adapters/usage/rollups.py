@@ -1,0 +1,122 @@
+"""Roll-ups: one item a day, model and API token of an account. A derived sum: the ledger is the truth.
+
+    ledger records  ── fold ──►  ADD their sum to the roll-up   } one transaction,
+                                 SET rolled_up_ms on each       }   if none of them has one
+
+A stream delivers a record at least once, in any order. However often it comes, the mark is set once, and the amounts
+are added by the write that sets it, or not at all.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sluice.adapters.aws import dynamo
+from sluice.domain.usage.ledger import LedgerRecord
+from sluice.domain.usage.usage import NOTHING, Amounts, Bucket, amounts_of, bucket_of
+
+SCHEMA = 1
+MAX_PAGES = 40  # some 4,000 roll-ups each
+SUMS = ("requests", "prompt_tokens", "completion_tokens", "cost_micro_usd", "response_time_ms")
+# The record is there (a stream event can outlive a restored table) and no transaction has folded it yet.
+IS_NOT_FOLDED = "attribute_exists(request_id) AND attribute_not_exists(rolled_up_ms)"
+
+
+class DynamoRollups:
+    """`sluice.ports.RollupStore`."""
+
+    def __init__(self, table_prefix: str) -> None:
+        self._rollups = table_prefix + "rollups"
+        self._ledger = table_prefix + "ledger"
+
+    def fold(self, records: Sequence[LedgerRecord], now_ms: int) -> bool:
+        """Errors: StoreUnavailable, also when other transactions stayed in the way for about a second."""
+        first = records[0]
+        amounts = sum(map(amounts_of, records), NOTHING)
+        add = {
+            "TableName": self._rollups,
+            "Key": self._key(first.account_id, bucket_of(first)),
+            "UpdateExpression": "ADD " + ", ".join(f"#{name} :{name}" for name in SUMS) + " SET #schema = :schema",
+            "ExpressionAttributeNames": {f"#{name}": name for name in (*SUMS, "schema")},
+            "ExpressionAttributeValues": dynamo.item(
+                {f":{name}": getattr(amounts, name) for name in SUMS} | {":schema": SCHEMA}
+            ),
+        }
+        writes: Any = [{"Update": add}, *({"Update": self._mark(record, now_ms)} for record in records)]
+        try:
+            dynamo.write(lambda: dynamo.client().transact_write_items(TransactItems=writes))
+        except dynamo.ConditionFailed:
+            return False
+        return True
+
+    def _mark(self, record: LedgerRecord, now_ms: int) -> dict[str, Any]:
+        return {
+            "TableName": self._ledger,
+            "Key": dynamo.item({"account_id": record.account_id, "request_id": record.request_id}),
+            "UpdateExpression": "SET rolled_up_ms = :now",
+            "ConditionExpression": IS_NOT_FOLDED,
+            "ExpressionAttributeValues": dynamo.item({":now": now_ms}),
+        }
+
+    def between(self, account_id: str, first_day: str, last_day: str) -> dict[Bucket, Amounts]:
+        query: dict[str, Any] = {
+            "KeyConditionExpression": "account_id = :account AND #bucket BETWEEN :first AND :last",
+            "ExpressionAttributeNames": {"#bucket": "bucket"},
+            # "$" is the character after "#": past every bucket of the last day
+            "ExpressionAttributeValues": dynamo.item(
+                {":account": account_id, ":first": first_day + "#", ":last": last_day + "$"}
+            ),
+        }
+        found: dict[Bucket, Amounts] = {}
+        while True:
+            with dynamo.store_errors():
+                answer = dynamo.client().query(TableName=self._rollups, ConsistentRead=True, **query)
+            for stored in answer["Items"]:
+                plain = dynamo.values(stored)
+                found[Bucket.parse(plain["bucket"])] = _amounts(plain)
+            if "LastEvaluatedKey" not in answer:
+                return found
+            query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def everyones(self, first_day: str, last_day: str) -> tuple[dict[tuple[str, Bucket], Amounts], bool]:
+        """A scan, page by page: for the admin's view only, and no further than MAX_PAGES of 1 MB."""
+        scan: dict[str, Any] = {
+            "FilterExpression": "#bucket BETWEEN :first AND :last",
+            "ExpressionAttributeNames": {"#bucket": "bucket"},
+            "ExpressionAttributeValues": dynamo.item({":first": first_day + "#", ":last": last_day + "$"}),
+        }
+        found: dict[tuple[str, Bucket], Amounts] = {}
+        for _ in range(MAX_PAGES):
+            with dynamo.store_errors():
+                answer = dynamo.client().scan(TableName=self._rollups, **scan)
+            for plain in map(dynamo.values, answer["Items"]):
+                found[plain["account_id"], Bucket.parse(plain["bucket"])] = _amounts(plain)
+            if "LastEvaluatedKey" not in answer:
+                return found, True
+            scan["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        return found, False
+
+    def snapshot(self, account_id: str, bucket: Bucket, request_ids: Sequence[str]) -> tuple[Amounts, set[str]]:
+        """One read transaction, so that no record is both in the sum and missing its mark."""
+        marks = [
+            self._get(self._ledger, dynamo.item({"account_id": account_id, "request_id": request_id}), "rolled_up_ms")
+            for request_id in request_ids
+        ]
+        reads: Any = [self._get(self._rollups, self._key(account_id, bucket)), *marks]
+        answer = dynamo.write(lambda: dynamo.client().transact_get_items(TransactItems=reads))
+        rolled, *records = [response.get("Item", {}) for response in answer["Responses"]]
+        marked = {
+            request_id for request_id, stored in zip(request_ids, records, strict=True) if "rolled_up_ms" in stored
+        }
+        return _amounts(dynamo.values(rolled)), marked
+
+    def _key(self, account_id: str, bucket: Bucket) -> dict[str, Any]:
+        return dynamo.item({"account_id": account_id, "bucket": bucket.key})
+
+    @staticmethod
+    def _get(table: str, key: Mapping[str, Any], only: str = "") -> dict[str, Any]:
+        projection = {"ProjectionExpression": only} if only else {}
+        return {"Get": {"TableName": table, "Key": key, **projection}}
+
+
+def _amounts(plain: Mapping[str, Any]) -> Amounts:
+    return Amounts(**{name: plain[name] for name in SUMS}) if plain else NOTHING

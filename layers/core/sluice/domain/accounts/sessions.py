@@ -1,0 +1,79 @@
+"""Sessions of people. The session token is `ses_….SECRET`: only a hash of the secret is kept.
+
+A fast hash is enough: the secret is 256 random bits, not a person's choice, so there is nothing to guess.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass, field
+
+from sluice.domain.accounts.account import Account
+from sluice.domain.errors import AccountSuspended, NotAuthenticated
+from sluice.domain.ids import random_id
+
+SCHEMA = 1
+FORM = re.compile(r"(ses_[0-9a-z]{16})\.([A-Za-z0-9_-]{43})", re.ASCII)
+USER_AGENT_CHARACTERS = 200
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True)
+class Session:
+    session_id: str
+    account_id: str
+    secret_hash: str = field(repr=False)
+    epoch: int  # the account's, when it was made: bumping that ends all sessions at once
+    created_ms: int
+    expires_ms: int
+    user_agent: str = ""
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True)
+class NewSession:
+    """The session and its token, which exists only here and at the client."""
+
+    session: Session
+    session_token: str = field(repr=False)
+
+
+def new_session(account: Account, *, hours: int, user_agent: str, now_ms: int) -> NewSession:
+    session_id, secret = random_id("ses_"), secrets.token_urlsafe(32)
+    session = Session(
+        session_id=session_id,
+        account_id=account.account_id,
+        secret_hash=hash_secret(secret),
+        epoch=account.session_epoch,
+        created_ms=now_ms,
+        expires_ms=now_ms + hours * HOUR_MS,
+        user_agent=user_agent[:USER_AGENT_CHARACTERS],
+    )
+    return NewSession(session, f"{session_id}.{secret}")
+
+
+def hash_secret(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def parse_session_token(text: str) -> tuple[str, str]:
+    """Session id and secret. Errors: NotAuthenticated."""
+    match = FORM.fullmatch(text)
+    if match is None:
+        raise NotAuthenticated()
+    return match[1], match[2]
+
+
+def check_session(session: Session, secret: str, account: Account, now_ms: int, *, leaving: bool = False) -> None:
+    """Errors: NotAuthenticated (wrong, expired or ended), AccountSuspended."""
+    if not hmac.compare_digest(session.secret_hash, hash_secret(secret)) or not is_current(session, account, now_ms):
+        raise NotAuthenticated()
+    if account.status == "suspended":
+        raise AccountSuspended()
+    if account.status != "active" and not (leaving and account.status == "deleting"):
+        raise NotAuthenticated()
+
+
+def is_current(session: Session, account: Account, now_ms: int) -> bool:
+    return session.expires_ms > now_ms and session.epoch == account.session_epoch

@@ -1,0 +1,189 @@
+"""The decision to let a request in: the rules, over one account's grant. Pure; the store makes it atomic.
+
+`decide` says in Python what the conditional write asks of the store (`adapters/gateway/grant_expressions.py`): it names
+the refusal once the store has refused, and is the model that the property tests hold the store to.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sluice.domain import errors
+from sluice.domain.gateway import buckets
+from sluice.domain.gateway.leases import LEASE_MS, Lease
+from sluice.domain.periods import period_ends_ms, period_of
+
+GOOD = "good"
+PLAYGROUND = "playground"
+MAX_BLOCK_SECONDS = 900
+FIRST_BLOCK_SECONDS = 60
+FLOOD_FACTOR = 10  # more than this many times the request limit refused within a minute is a flood
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Requests a minute, model tokens a minute, leases at once, model tokens a month. 0 = none allowed."""
+
+    rpm: int
+    tpm: int
+    concurrency: int
+    monthly_tokens: int
+
+    @property
+    def any_zero(self) -> bool:
+        return 0 in (self.rpm, self.tpm, self.concurrency, self.monthly_tokens)
+
+
+@dataclass(frozen=True)
+class Grant:
+    """An account's admission state. `live`: API token id → expiry in Unix seconds."""
+
+    account_id: str
+    live: Mapping[str, int]
+    standing: str
+    limits: Limits
+    tat_requests_ns: int = 0
+    tat_tokens_ns: int = 0
+    leases: Mapping[str, Lease] = field(default_factory=dict)
+    period: int = 0
+    period_tokens: int = 0
+    blocked_until_ms: int = 0
+    block_seconds: int = 0
+    store_content: bool = True
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What one request wants: `reserve_tokens` is a safe upper bound of prompt and completion together."""
+
+    account_id: str
+    request_id: str
+    token_id: str
+    reserve_tokens: int
+    model: str
+    endpoint: str
+    stream: bool
+
+
+@dataclass(frozen=True)
+class Forms:
+    """Expressions have no max(), so each bucket and the period have two forms; see DESIGN in docs/architecture.md.
+
+    `closed`: a limit is 0, or the ask is larger than the bucket, so no arithmetic could admit it; the write is made
+    with a condition that cannot hold, because the guess may be stale and the refusal must come from the store.
+    """
+
+    requests_busy: bool
+    tokens_busy: bool
+    new_period: bool
+    closed: bool
+
+
+def charge_period(grant_period: int, now_ms: int) -> int:
+    """The month to charge: never one before the month the grant is already in (clocks differ between instances)."""
+    return max(grant_period, period_of(now_ms))
+
+
+def forms_for(grant: Grant, ask: Ask, now_ns: int) -> Forms:
+    limits = grant.limits
+    return Forms(
+        requests_busy=grant.tat_requests_ns > now_ns,
+        tokens_busy=grant.tat_tokens_ns > now_ns,
+        new_period=period_of(now_ns // 1_000_000) > grant.period,
+        closed=limits.any_zero or ask.reserve_tokens > min(limits.tpm, limits.monthly_tokens),
+    )
+
+
+def decide(grant: Grant, ask: Ask, now_ns: int) -> errors.SluiceError | None:
+    """Why the ask is refused, or None. The order is: who, whether it could ever fit, for how long, concurrency.
+
+    Of several waits the longest is told, so that waiting that long helps against the others too.
+    """
+    now_ms = now_ns // 1_000_000
+    refusal = caller_refusal(grant, ask.token_id, now_ms) or _never_fits(grant, ask)
+    if refusal is not None:
+        return refusal
+    waits = (_blocked(grant, now_ms), _quota(grant, ask, now_ms), _rates(grant, ask, now_ns))
+    longest = max((w for w in waits if w is not None), key=lambda w: w.retry_after_seconds, default=None)
+    return longest or _concurrency(grant)
+
+
+def caller_refusal(grant: Grant, token_id: str, now_ms: int) -> errors.SluiceError | None:
+    """Whether the API token is live and the account in good standing."""
+    expires_s = grant.live.get(token_id)
+    if expires_s is None:
+        return errors.InvalidApiToken("This API token has been revoked.")
+    if expires_s * 1000 <= now_ms:
+        return errors.InvalidApiToken("This API token has expired.")
+    return None if grant.standing == GOOD else errors.AccountSuspended()
+
+
+def _never_fits(grant: Grant, ask: Ask) -> errors.SluiceError | None:
+    limit = grant.limits.tpm
+    if limit == 0 or ask.reserve_tokens <= limit:
+        return None
+    return errors.InvalidModelRequest(
+        f"This request may take {ask.reserve_tokens} tokens, more than the account's limit of {limit} tokens "
+        "a minute can ever hold. Shorten the prompt or lower max_tokens.",
+        "max_tokens",
+    )
+
+
+def _blocked(grant: Grant, now_ms: int) -> errors.Throttled | None:
+    if grant.blocked_until_ms <= now_ms:
+        return None
+    seconds = -(-(grant.blocked_until_ms - now_ms) // 1000)
+    return errors.RateLimitExceeded(seconds, "Too many refused requests: this account is blocked for a while.")
+
+
+def _quota(grant: Grant, ask: Ask, now_ms: int) -> errors.Throttled | None:
+    period = charge_period(grant.period, now_ms)
+    used = grant.period_tokens if period == grant.period else 0
+    if used + ask.reserve_tokens <= grant.limits.monthly_tokens:
+        return None
+    return errors.QuotaExceeded(-(-(period_ends_ms(period) - now_ms) // 1000))
+
+
+def _rates(grant: Grant, ask: Ask, now_ns: int) -> errors.Throttled | None:
+    limits = grant.limits
+    if limits.rpm == 0 or limits.tpm == 0:
+        return errors.RateLimitExceeded(60, "This account's rate limit is 0: no request is allowed.")
+    for_requests = buckets.wait_ns(grant.tat_requests_ns, buckets.charge_ns(1, limits.rpm), now_ns)
+    for_tokens = buckets.wait_ns(grant.tat_tokens_ns, buckets.charge_ns(ask.reserve_tokens, limits.tpm), now_ns)
+    longest_ns = max(for_requests, for_tokens)
+    if longest_ns == 0:
+        return None
+    what = "requests" if for_requests >= for_tokens else "tokens"
+    limit = limits.rpm if what == "requests" else limits.tpm
+    return errors.RateLimitExceeded(
+        -(-longest_ns // buckets.SECOND_NS), f"The account's limit of {limit} {what} a minute is reached."
+    )
+
+
+def _concurrency(grant: Grant) -> errors.SluiceError | None:
+    if len(grant.leases) < grant.limits.concurrency:
+        return None
+    return errors.TooManyConcurrentRequests()
+
+
+def next_block_seconds(grant: Grant, now_ms: int) -> int:
+    """60 s, doubling to 15 minutes with each block that follows within 15 minutes of the last one's end."""
+    recent = now_ms - grant.blocked_until_ms < MAX_BLOCK_SECONDS * 1000
+    if not recent or grant.block_seconds == 0:
+        return FIRST_BLOCK_SECONDS
+    return min(MAX_BLOCK_SECONDS, grant.block_seconds * 2)
+
+
+def lease_for(ask: Ask, guess: Grant, now_ns: int) -> Lease:
+    """The lease an admission would write: charged by the guessed limits, to the later of our month and the grant's."""
+    now_ms = now_ns // 1_000_000
+    tpm = guess.limits.tpm
+    return Lease(
+        expires_ms=now_ms + LEASE_MS,
+        reserved_tokens=ask.reserve_tokens,
+        charged_tokens_ns=buckets.charge_ns(ask.reserve_tokens, tpm) if tpm else 0,
+        period=charge_period(guess.period, now_ms),
+        token_id=ask.token_id,
+        model=ask.model,
+        endpoint=ask.endpoint,
+        stream=ask.stream,
+    )

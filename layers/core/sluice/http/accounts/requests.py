@@ -1,0 +1,169 @@
+"""Requests and answers of `/auth/…` and `/account…`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictBool
+
+from sluice.domain.accounts.account import Account
+from sluice.domain.accounts.sessions import NewSession, Session
+from sluice.domain.periods import rfc3339
+from sluice.domain.usage.pricing import usd
+from sluice.http.lazy_model import BaseModel
+from sluice.services.accounts.overview import Overview
+
+# Rules of addresses and new passwords are the domain's; here only what no rule could want. A password that is only
+# compared has no other bound: whether it is long enough is nobody's business at a login.
+Email = Annotated[str, Field(max_length=320, json_schema_extra={"format": "email"})]
+Password = Annotated[str, Field(max_length=1024, json_schema_extra={"format": "password"})]
+NewPassword = Annotated[
+    str, Field(json_schema_extra={"format": "password", "minLength": 12, "maxLength": 256}, max_length=1024)
+]
+
+
+class LoginBody(BaseModel):
+    email: Email
+    password: Password
+
+
+class ForgotPasswordBody(BaseModel):
+    email: Email
+
+
+class ResetPasswordBody(BaseModel):
+    token: str = Field(description="the mailed code")  # of whatever length: a wrong one is 400, never 422
+    password: NewPassword
+
+
+class ChangePasswordBody(BaseModel):
+    current_password: Password
+    new_password: NewPassword
+
+
+class ChangeEmailBody(BaseModel):
+    new_email: Email
+    password: Password
+
+
+class UpdateAccountBody(BaseModel):
+    """What is left out stays as it is."""
+
+    name: Annotated[str, Field(strict=True, max_length=1024)] | None = None  # the rule is the domain's
+    store_content: StrictBool | None = Field(None, description="`false` keeps prompts and responses out of the logs")
+
+
+class DeleteAccountBody(BaseModel):
+    password: Password
+
+
+class EmailChangeRequested(BaseModel):
+    status: Literal["verification_sent"] = "verification_sent"
+
+
+class PasswordChanged(BaseModel):
+    status: Literal["password_changed"] = "password_changed"
+
+
+class ResetRequested(BaseModel):
+    status: Literal["reset_sent"] = "reset_sent"
+
+
+class User(BaseModel):
+    id: str
+    email: str
+    name: str
+    role: str
+    created_at: str
+
+    @classmethod
+    def of(cls, account: Account) -> "User":
+        return cls(
+            id=account.account_id,
+            email=account.email,
+            name=account.name,
+            role=account.role,
+            created_at=rfc3339(account.created_ms),
+        )
+
+
+class IssuedSession(BaseModel):
+    id: str
+    token: str = Field(description="the session token, shown this once")
+    expires_at: str
+
+
+class LoginAnswer(BaseModel):
+    user: User
+    session: IssuedSession
+
+    @classmethod
+    def of(cls, account: Account, new: NewSession) -> "LoginAnswer":
+        session = IssuedSession(
+            id=new.session.session_id, token=new.session_token, expires_at=rfc3339(new.session.expires_ms)
+        )
+        return cls(user=User.of(account), session=session)
+
+
+class SessionInfo(BaseModel):
+    id: str
+    created_at: str
+    expires_at: str
+    user_agent: str
+    current: bool = Field(description="whether it is the session of this very request")
+
+    @classmethod
+    def of(cls, session: Session, current_id: str) -> "SessionInfo":
+        return cls(
+            id=session.session_id,
+            created_at=rfc3339(session.created_ms),
+            expires_at=rfc3339(session.expires_ms),
+            user_agent=session.user_agent,
+            current=session.session_id == current_id,
+        )
+
+
+class SessionList(BaseModel):
+    data: list[SessionInfo]
+
+
+class LimitsInfo(BaseModel):
+    rpm: int = Field(description="requests a minute")
+    tpm: int = Field(description="tokens a minute")
+    concurrency: int = Field(description="requests at once")
+    monthly_tokens: int
+
+
+class UsageInfo(BaseModel):
+    period: str = Field(description="the calendar month, UTC: `2026-11`")
+    tokens: int
+    requests: int
+    cost_usd: float
+
+
+class AccountInfo(User):
+    limits: LimitsInfo
+    usage: UsageInfo
+
+    @classmethod
+    def of_overview(cls, found: Overview) -> "AccountInfo":
+        limits = found.limits
+        return cls(
+            **User.of(found.account).model_dump(),
+            limits=LimitsInfo(
+                rpm=limits.rpm, tpm=limits.tpm, concurrency=limits.concurrency, monthly_tokens=limits.monthly_tokens
+            ),
+            usage=UsageInfo(
+                period=f"{found.period // 100:04d}-{found.period % 100:02d}",
+                tokens=found.tokens,
+                requests=found.requests,
+                cost_usd=usd(found.cost_micro_usd),
+            ),
+        )
+
+
+class UpdatedAccount(AccountInfo):
+    store_content: bool = Field(description="whether prompts and responses are kept in the log")
+
+    @classmethod
+    def after(cls, found: Overview) -> "UpdatedAccount":
+        shown = AccountInfo.of_overview(found).model_dump()
+        return cls(**shown, store_content=found.account.store_content)

@@ -1,0 +1,144 @@
+"""Requests and answers of `/chats…`."""
+
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from sluice.domain.chats import chat as rules
+from sluice.domain.chats.chat import Chat, ChatMessage
+from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, MAX_TOP_K
+from sluice.domain.periods import rfc3339
+from sluice.http.fields import Flag, Integer, Number
+from sluice.http.lazy_model import BaseModel
+
+Title = Annotated[
+    str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=rules.TITLE_CHARACTERS)
+]
+System = Annotated[str, StringConstraints(strict=True, max_length=rules.SYSTEM_CHARACTERS)]
+ModelName = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
+Temperature = Annotated[Number, Field(ge=0, le=2)]
+MaxTokens = Annotated[Integer, Field(ge=1, le=1_000_000)]
+Content = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=rules.CONTENT_CHARACTERS)]
+
+
+class NewChatBody(BaseModel):
+    """Also of PATCH: what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    title: Title | None = None
+    system: System | None = None
+    model: ModelName | None = None
+    temperature: Temperature | None = Field(None, description="of its messages, where they say none themselves")
+    max_tokens: MaxTokens | None = Field(None, description="of its messages, where they say none themselves")
+
+    def changes(self) -> dict[str, str | int | float | None]:
+        given: dict[str, str | int | float | None] = self.model_dump(exclude_unset=True)
+        if given.get("title") is None:
+            given.pop("title", None)
+        return given
+
+
+class ChatRetrieval(BaseModel):
+    """As `retrieval` of `/v1/chat/completions`; without `vector_store_ids` all of one's own are meant."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    vector_store_ids: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MAX_STORES)] | None = None
+    mode: Literal["strict", "augment"] = "strict"
+    top_k: Annotated[Integer, Field(ge=1, le=MAX_TOP_K)] = DEFAULT_TOP_K
+
+
+class MessageBody(BaseModel):
+    """A message to be answered. `replaces`: an earlier one of one's own that this one stands for from now on."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    content: Content
+    replaces: str | None = Field(None, max_length=64)
+    model: ModelName | None = None
+    max_tokens: Annotated[Integer, Field(ge=1)] | None = None
+    temperature: Temperature | None = None
+    top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    presence_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    retrieval: ChatRetrieval | Flag | None = Field(None, description="answer from documents; `true`: as by default")
+
+    @property
+    def documents(self) -> ChatRetrieval | None:
+        return ChatRetrieval() if self.retrieval is True else self.retrieval or None
+
+    def sampling(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"content", "replaces", "model", "max_tokens", "retrieval"}, exclude_none=True)
+
+
+class ChatInfo(BaseModel):
+    id: str
+    title: str
+    system: str | None
+    model: str | None
+    temperature: float | None
+    max_tokens: int | None
+    created_at: str
+    updated_at: str
+
+    @classmethod
+    def of(cls, chat: Chat) -> "ChatInfo":
+        return cls(
+            id=chat.chat_id,
+            title=chat.title,
+            system=chat.system,
+            model=chat.model,
+            temperature=chat.temperature,
+            max_tokens=chat.max_tokens,
+            created_at=rfc3339(chat.created_ms),
+            updated_at=rfc3339(chat.updated_ms),
+        )
+
+
+class ChatList(BaseModel):
+    data: list[ChatInfo]
+
+
+class CitedPassage(BaseModel):
+    file_id: str
+    filename: str
+    position: int = Field(description="of the passage in its file, from 0")
+
+
+class MessageInfo(BaseModel):
+    id: str
+    role: str
+    content: str
+    status: str
+    created_at: str
+    request_id: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    response_time_ms: int | None
+    finish_reason: str | None
+    citations: list[CitedPassage] | None = Field(description="with `retrieval`: the passages the model was given")
+
+    @classmethod
+    def of(cls, message: ChatMessage) -> "MessageInfo":
+        return cls(
+            id=message.message_id,
+            role=message.role,
+            content=message.content,
+            status=message.status,
+            created_at=rfc3339(message.created_ms),
+            request_id=message.request_id,
+            prompt_tokens=message.prompt_tokens,
+            completion_tokens=message.completion_tokens,
+            response_time_ms=message.response_time_ms,
+            finish_reason=message.finish_reason,
+            citations=None
+            if message.citations is None
+            else [CitedPassage(**asdict(cited)) for cited in message.citations],
+        )
+
+
+class ChatWithMessages(ChatInfo):
+    messages: list[MessageInfo]

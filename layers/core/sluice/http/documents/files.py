@@ -1,0 +1,139 @@
+"""What the routes of files and vector stores do: who asks, admit what is no GET or DELETE, call the service, render."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from flask import Response, g, request
+from pydantic import BaseModel
+from werkzeug.formparser import FormDataParser
+
+from sluice.domain import errors
+from sluice.domain.documents.document import Attachment
+from sluice.domain.documents.uploads import MAX_FILE_BYTES, MIB
+from sluice.domain.tokens import Claims
+from sluice.http.documents.requests import AttachmentsQuery, Purpose
+from sluice.http.gateway.complete import authenticate
+from sluice.http.operation import parse_body, validated
+from sluice.wiring import services
+
+Model = TypeVar("Model", bound=BaseModel)
+SCOPE = "files"
+FORM_BYTES = 64 * 1024  # what a form may have around its file
+MAX_PARTS = 20
+
+
+def now_ms() -> int:
+    return services.gateway().clock() // 1_000_000
+
+
+def reader() -> str:
+    """Whose documents are asked for. A GET or DELETE takes nothing from the limits: what is one's own can always be
+    looked at and taken away. Errors: InvalidApiToken, InsufficientScope, AccountSuspended."""
+    claims = authenticate(SCOPE)
+    services.gateway().caller(claims)
+    return claims.account_id
+
+
+def asked(model: type[Model]) -> tuple[str, Model]:
+    """The account and the query, in the order in which they are refused."""
+    claims = authenticate(SCOPE)
+    with services.gateway().welcome(claims):
+        query = validated(model, request.args.to_dict())
+    services.gateway().caller(claims)
+    return claims.account_id, query
+
+
+def told(model: type[Model]) -> tuple[Claims, Model]:
+    """Who sent which JSON. Nothing is counted yet."""
+    claims = authenticate(SCOPE)
+    with services.gateway().welcome(claims):
+        return claims, parse_body(model)
+
+
+@contextmanager
+def admitted(claims: Claims, endpoint: str) -> Iterator[str]:
+    """→ the account. One admission and one ledger record, of no tokens."""
+    g.rate_account = claims.account_id
+    with services.gateway().counted(claims, g.server_request_id, endpoint):
+        yield claims.account_id
+
+
+def uploaded() -> tuple[Claims, str, bytes, str]:
+    """Who sent the form, and of its file name, bytes and purpose. Errors: RequestTooLarge, UnsupportedMediaType,
+    ValidationFailed."""
+    claims = authenticate(SCOPE)
+    with services.gateway().welcome(claims):
+        return claims, *_form()
+
+
+def expect_upload() -> None:
+    """Before the form is read. It is parsed in memory, since it is small: what people upload lies in no temporary
+    file."""
+    request.max_content_length = MAX_FILE_BYTES + FORM_BYTES
+    request.form_data_parser_class = _InMemory
+
+
+class _InMemory(FormDataParser):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "stream_factory": _in_memory, "max_form_parts": MAX_PARTS})
+
+
+def _form() -> tuple[str, bytes, str]:
+    expect_upload()
+    if request.mimetype != "multipart/form-data":
+        raise errors.UnsupportedMediaType("The request must be multipart/form-data, with file and purpose.")
+    fields, sent = request.form.to_dict(), sent_file()
+    if any(name.startswith("expires_after") for name in fields):
+        raise errors.ValidationFailed((errors.FieldProblem("expires_after", "Not supported."),))
+    purpose = validated(Purpose, fields).purpose
+    return *sent, str(purpose)
+
+
+def sent_file() -> tuple[str, bytes]:
+    """Name and bytes of the form's file. Errors: ValidationFailed, RequestTooLarge."""
+    sent = request.files.get("file")
+    if sent is None:
+        raise errors.ValidationFailed((errors.FieldProblem("file", "Field required: a file with a name."),))
+    body = sent.stream.read(MAX_FILE_BYTES + 1)
+    if len(body) > MAX_FILE_BYTES:
+        raise errors.RequestTooLarge(f"A file may have {MAX_FILE_BYTES // MIB} MiB at most.")
+    return sent.filename or "", body
+
+
+def _in_memory(
+    total_content_length: int | None,
+    content_type: str | None,
+    filename: str | None,
+    content_length: int | None = None,
+) -> BytesIO:
+    return BytesIO()
+
+
+def download(filename: str, body: bytes) -> Response:
+    """An attachment of no particular kind: what people upload is never shown by a browser as a page of ours."""
+    response = Response(body, mimetype="application/octet-stream")
+    response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
+    return response
+
+
+def window(found: Sequence[Attachment], query: AttachmentsQuery) -> tuple[list[Attachment], bool]:
+    """The page of a list that is there as a whole, newest first. → the page, and whether there are more."""
+    ordered = list(found) if query.order == "desc" else list(found)[::-1]
+    ids = [one.file_id for one in ordered]
+    start = (ids.index(query.after) + 1 if query.after in ids else len(ids)) if query.after else 0
+    end = (ids.index(query.before) if query.before in ids else len(ids)) if query.before else len(ids)
+    kept = [one for one in ordered[start:end] if query.filter in (None, one.status)]
+    return kept[: query.limit], len(kept) > query.limit
+
+
+def merged(found: Sequence[Sequence[Any]], limit: int) -> list[Any]:
+    """Results of several queries: the best of each in turn, each passage once."""
+    kept: dict[tuple[str, int], Any] = {}
+    for rank in range(max(map(len, found), default=0)):
+        for one in found:
+            if rank < len(one):
+                kept.setdefault((one[rank].file_id, one[rank].position), one[rank])
+    return list(kept.values())[:limit]

@@ -1,0 +1,105 @@
+"""Requests of `/v1/files…` and `/v1/vector_stores…`, as the official SDKs send them.
+
+Unknown fields are ignored, but for those that promise what is not done: a file that is to expire must not just stay."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from sluice.domain.documents.retrieval import QUERY_CHARACTERS
+from sluice.domain.documents.uploads import MAX_ATTRIBUTES
+from sluice.http.fields import Filtered, Flag, Integer, Key, Loose, Number, Value
+from sluice.http.lazy_model import BaseModel
+
+PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
+MAX_FILES_AT_ONCE = 100
+MAX_QUERIES = 10
+Id = Annotated[str, Field(max_length=64)]
+Metadata = Annotated[dict[Key, Value], Field(max_length=MAX_ATTRIBUTES)]
+Attributes = Annotated[dict[Key, Flag | Number | Value], Field(max_length=MAX_ATTRIBUTES)]
+
+
+class UploadForm(BaseModel):
+    """`multipart/form-data`. At most 4 MiB."""
+
+    media_type: ClassVar[str] = "multipart/form-data"
+
+    file: Annotated[str, Field(json_schema_extra={"format": "binary", "contentMediaType": "application/octet-stream"})]
+    purpose: Literal[PURPOSES] = Field(description="`assistants` or `user_data` for documents to be searched")  # type: ignore[valid-type]
+
+
+class Purpose(Loose):
+    """The form's other field."""
+
+    purpose: Literal[PURPOSES]  # type: ignore[valid-type]
+    expires_after: None = Field(None, description="not supported: files stay until they are deleted")
+
+
+class PageQuery(BaseModel):
+    after: Id | None = Field(None, description="the last id of the page before")
+    limit: int = Field(20, ge=1, le=100)
+    order: Literal["asc", "desc"] = "desc"
+
+
+class FilesQuery(PageQuery):
+    limit: int = Field(1000, ge=1, le=10_000)
+    purpose: Annotated[str, Field(max_length=64)] | None = None
+
+
+class AttachmentsQuery(PageQuery):
+    before: Id | None = Field(None, description="the first id of the page after")
+    filter: Literal["in_progress", "completed", "failed", "cancelled"] | None = None
+
+
+class NoExpiry(Loose):
+    expires_after: None = Field(None, description="not supported: what is kept stays until it is deleted")
+
+
+class CreateStoreBody(NoExpiry):
+    name: str | None = Field(None, max_length=256)
+    file_ids: list[Id] | None = Field(None, max_length=MAX_FILES_AT_ONCE)
+    metadata: Metadata | None = None
+
+
+class UpdateStoreBody(NoExpiry):
+    """What is left out, or null, stays as it is."""
+
+    name: str | None = Field(None, max_length=256)
+    metadata: Metadata | None = None
+
+
+class AttachBody(Loose):
+    file_id: Id
+    attributes: Attributes | None = None
+
+
+class BatchBody(Loose):
+    """Either `file_ids` (with the same `attributes` for all), or `files`."""
+
+    file_ids: list[Id] | None = Field(None, max_length=MAX_FILES_AT_ONCE)
+    files: list[AttachBody] | None = Field(None, max_length=MAX_FILES_AT_ONCE)
+    attributes: Attributes | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "BatchBody":
+        if bool(self.file_ids) == bool(self.files):
+            raise ValueError("either file_ids or files")
+        return self
+
+    def wanted(self) -> list[tuple[str, dict[str, Any]]]:
+        if self.files:
+            return [(one.file_id, one.attributes or {}) for one in self.files]
+        return [(file_id, self.attributes or {}) for file_id in self.file_ids or []]
+
+
+Query = Annotated[str, StringConstraints(min_length=1, max_length=QUERY_CHARACTERS)]
+
+
+class SearchBody(Filtered):
+    query: Query | Annotated[list[Query], Field(min_length=1, max_length=MAX_QUERIES)]
+    max_num_results: Annotated[Integer, Field(ge=1, le=50)] = 10
+    rewrite_query: Flag | None = None
+
+    @property
+    def queries(self) -> list[str]:
+        return [self.query] if isinstance(self.query, str) else self.query

@@ -1,0 +1,70 @@
+"""Fields that several request models share: numbers that are no booleans, filters of a search."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
+
+from sluice.domain.documents.attribute_filters import MAX_DEPTH
+from sluice.domain.documents.uploads import KEY_CHARACTERS, VALUE_CHARACTERS
+from sluice.http.lazy_model import BaseModel
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("Input should be a number, not true or false")
+    return value
+
+
+Integer = Annotated[int, BeforeValidator(_no_bool), Field(strict=True)]
+Number = Annotated[float, BeforeValidator(_no_bool), Field(strict=True, allow_inf_nan=False)]
+Flag = Annotated[bool, Field(strict=True)]
+
+
+class Loose(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+Key = Annotated[str, StringConstraints(min_length=1, max_length=KEY_CHARACTERS)]
+Value = Annotated[str, StringConstraints(max_length=VALUE_CHARACTERS)]
+
+
+class Comparison(Loose):
+    type: Literal["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"]
+    key: Key
+    value: Flag | Number | Value | Annotated[list[Flag | Number | Value], Field(max_length=100)]
+
+
+class Compound(Loose):
+    type: Literal["and", "or"]
+    filters: list["Filter"] = Field(min_length=1, max_length=20)
+
+
+Filter = Annotated[Comparison | Compound, Field(discriminator="type")]
+
+
+class RankingOptions(Loose):
+    ranker: Annotated[str, Field(max_length=64)] | None = None
+    score_threshold: Number | None = Field(None, description="scores compare within one search only")
+
+
+class Filtered(Loose):
+    filters: Filter | None = None
+    ranking_options: RankingOptions | None = None
+
+    @field_validator("filters")
+    @classmethod
+    def _not_too_deep(cls, wanted: Comparison | Compound | None) -> Comparison | Compound | None:
+        if wanted is not None and _depth(wanted) > MAX_DEPTH:
+            raise ValueError(f"filters may be nested {MAX_DEPTH} deep")
+        return wanted
+
+    def wanted(self) -> dict[str, Any] | None:
+        return self.filters.model_dump() if self.filters else None
+
+    @property
+    def threshold(self) -> float | None:
+        return self.ranking_options.score_threshold if self.ranking_options else None
+
+
+def _depth(wanted: Comparison | Compound) -> int:
+    return 1 + max(map(_depth, wanted.filters)) if isinstance(wanted, Compound) else 1

@@ -1,0 +1,46 @@
+"""What a blueprint on `/v1` does around its views: a place in the process, and the account's limits in the answer."""
+
+from flask import Blueprint, Response, g, request
+
+from sluice.domain.gateway.ratelimit_headers import headers as rate_headers
+from sluice.services.gateway.exchange import CLIENT_GONE_STATUS, ClientGone
+from sluice.wiring import services
+
+
+def install(blueprint: Blueprint) -> None:
+    blueprint.before_request(_take_place)
+    blueprint.teardown_request(_leave_unanswered)
+    blueprint.after_request(_finish)
+    blueprint.register_error_handler(ClientGone, _nobody_there)
+
+
+def _take_place() -> None:
+    if request.path == "/healthz":  # to be answered above all when every place is taken
+        return
+    places = services.v1_places()
+    places.enter()
+    g.v1_place = places
+
+
+def _leave_unanswered(exc: BaseException | None) -> None:
+    """A request that ended without a response object of ours (which leaves by itself, see `_finish`)."""
+    places = g.pop("v1_place", None)
+    if places is not None:
+        places.leave()
+
+
+def _finish(response: Response) -> Response:
+    """A streamed answer outlives the request: its place is free when the last byte is sent or the caller is gone."""
+    grant = services.gateway().admission.seen(g.rate_account) if "rate_account" in g else None
+    if grant is not None:  # admitted or limited
+        for name, value in rate_headers(grant, services.gateway().clock()).items():
+            response.headers.add(name, value)  # nobody else sets these: no need to look for them, as `update` does
+    places = g.pop("v1_place", None)
+    if places is not None:
+        response.call_on_close(places.leave)
+    return response
+
+
+def _nobody_there(exc: Exception) -> Response:
+    """Settled already; the answer goes nowhere."""
+    return Response(status=CLIENT_GONE_STATUS)

@@ -1,0 +1,282 @@
+"""Request models of `/v1`: what is known is checked, what is unknown is ignored, as OpenAI's servers of choice do."""
+
+import json
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, JsonValue, field_validator, model_validator
+
+from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, MAX_TOP_K
+from sluice.http.fields import Flag, Integer, Loose, Number
+from sluice.services.gateway.grounded_answer import Wanted
+
+MAX_MESSAGES = 2048
+MAX_STOPS = 4
+MAX_CHOICES = 1
+MAX_INPUTS = 2048
+# What chat templates add: around each message (role, begin, end), and once to explain tools and their format.
+MESSAGE_TOKENS = 8
+TOOLS_TOKENS = 300
+
+
+def bound(texts: Iterable[str | None], per_text: int = MESSAGE_TOKENS) -> int:
+    """At most this many model tokens: each stands for a byte at least, and a template adds a few around each text."""
+    return sum(len(text.encode()) + per_text for text in texts if text is not None)
+
+
+class TextPart(Loose):
+    type: Literal["text", "input_text", "output_text"]
+    text: str
+
+
+class FunctionCall(Loose):
+    name: str
+    arguments: str
+
+
+class ToolCall(Loose):
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class Message(Loose):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[TextPart] | None = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = Field(None, max_length=128)
+    tool_call_id: str | None = None
+
+    @model_validator(mode="after")
+    def _has_content(self) -> "Message":
+        if self.content is None and not self.tool_calls:
+            raise ValueError("content is required")
+        return self
+
+    def forwarded(self) -> dict[str, Any]:
+        """The engine's form: content is one string, `developer` is `system`."""
+        content = self.content
+        if isinstance(content, list):
+            content = "".join(part.text for part in content)
+        message: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": content}
+        message |= self.model_dump(include={"name", "tool_calls", "tool_call_id"}, exclude_none=True)
+        return message
+
+
+class FunctionDefinition(Loose):
+    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
+    description: str | None = None
+    parameters: dict[str, JsonValue] | None = None
+    strict: bool | None = None
+
+
+class Tool(Loose):
+    type: Literal["function"]
+    function: FunctionDefinition
+
+
+class NamedFunction(Loose):
+    name: str
+
+
+class NamedTool(Loose):
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class JsonSchema(Loose):
+    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
+    description: str | None = None
+    schema_: dict[str, JsonValue] | None = Field(None, alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(Loose):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _has_schema(self) -> "ResponseFormat":
+        if self.type == "json_schema" and self.json_schema is None:
+            raise ValueError("json_schema is required with this type")
+        return self
+
+
+class StreamOptions(Loose):
+    include_usage: Flag | None = None
+
+
+class Sampling(Loose):
+    """What chat and plain completions share."""
+
+    model: str = Field(min_length=1, max_length=256)
+    stream: Flag | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Annotated[Integer, Field(ge=1)] | None = None
+    temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    top_k: Annotated[Integer, Field(ge=0, le=1000)] | None = None
+    min_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    stop: str | list[str] | None = None
+    seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    n: Annotated[Integer, Field(ge=1)] | None = None
+    presence_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    logit_bias: dict[str, Annotated[Number, Field(ge=-100, le=100)]] | None = Field(None, max_length=1024)
+    user: str | None = None
+
+    @field_validator("stop")
+    @classmethod
+    def _few_stops(cls, value: str | list[str] | None) -> str | list[str] | None:
+        if isinstance(value, list) and len(value) > MAX_STOPS:
+            raise ValueError(f"at most {MAX_STOPS} stop strings")
+        return value
+
+    @field_validator("n")
+    @classmethod
+    def _one_choice(cls, value: int | None) -> int | None:
+        if value is not None and value > MAX_CHOICES:
+            raise ValueError("only one choice a request is supported: n must be 1")
+        return value
+
+    @model_validator(mode="after")
+    def _options_go_with_stream(self) -> "Sampling":
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options is only allowed when stream is true")
+        return self
+
+    @property
+    def include_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def completion_limit(self) -> int | None:
+        return self.max_tokens
+
+    @property
+    def grounding(self) -> Wanted | None:
+        """What is searched for it, if anything."""
+        return None
+
+
+class RetrievalOptions(Loose):
+    """Sluice's own (the SDKs' `extra_body`): answer from one's documents. The API token needs the scope `files`.
+
+    `strict`: from them only, and where the search finds nothing, a fixed sentence without asking the model."""
+
+    vector_store_ids: list[Annotated[str, Field(max_length=64)]] = Field(min_length=1, max_length=MAX_STORES)
+    mode: Literal["strict", "augment"] = "strict"
+    top_k: Annotated[Integer, Field(ge=1, le=MAX_TOP_K)] = DEFAULT_TOP_K
+
+    def wanted(self) -> Wanted:
+        return Wanted(self.vector_store_ids, self.top_k, self.mode == "strict")
+
+
+class ChatBody(Sampling):
+    messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES)
+    max_completion_tokens: Annotated[Integer, Field(ge=1)] | None = None
+    logprobs: Flag | None = None
+    top_logprobs: Annotated[Integer, Field(ge=0, le=20)] | None = None
+    response_format: ResponseFormat | None = None
+    tools: list[Tool] | None = Field(None, max_length=128)
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    parallel_tool_calls: Flag | None = None
+    retrieval: RetrievalOptions | None = None
+
+    @model_validator(mode="after")
+    def _logprobs_first(self) -> "ChatBody":
+        if self.top_logprobs is not None and not self.logprobs:
+            raise ValueError("top_logprobs needs logprobs to be true")
+        return self
+
+    @property
+    def completion_limit(self) -> int | None:
+        return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+
+    def token_bound(self) -> int:
+        asked = bound(m.forwarded()["content"] for m in self.messages)
+        calls = bound(call.model_dump_json() for m in self.messages for call in m.tool_calls or [])
+        tools = bound(tool.model_dump_json() for tool in self.tools or [])
+        return asked + calls + tools + (TOOLS_TOKENS if self.tools else 0)
+
+    @property
+    def grounding(self) -> Wanted | None:
+        return self.retrieval.wanted() if self.retrieval else None
+
+    def prompt_text(self) -> str:
+        """As it is kept in the log: the messages, as JSON."""
+        return json.dumps([message.model_dump(exclude_none=True) for message in self.messages], ensure_ascii=False)
+
+    def forwarded(self) -> dict[str, Any]:
+        own = {"messages", "max_completion_tokens", "max_tokens", "stream", "stream_options", "user", "n", "retrieval"}
+        return {
+            "messages": [message.forwarded() for message in self.messages],
+            **self.model_dump(exclude=own, exclude_none=True, by_alias=True),
+        }
+
+
+class CompletionBody(Sampling):
+    prompt: str | list[str] | list[Integer] | list[list[Integer]]
+    echo: Flag | None = None
+    logprobs: Annotated[Integer, Field(ge=0, le=5)] | None = None
+    suffix: str | None = None
+    best_of: Annotated[Integer, Field(ge=1)] | None = None
+
+    @field_validator("prompt")
+    @classmethod
+    def _one_prompt(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            if len(value) != 1 or not isinstance(value[0], str):
+                raise ValueError("one prompt a request, as a string")
+            return value[0]
+        return value
+
+    @field_validator("best_of")
+    @classmethod
+    def _best_of_one(cls, value: int | None) -> int | None:
+        if value is not None and value > 1:
+            raise ValueError("best_of must be 1")
+        return value
+
+    @field_validator("suffix")
+    @classmethod
+    def _no_suffix(cls, value: str | None) -> str | None:
+        if value:
+            raise ValueError("suffix is not supported")
+        return value
+
+    def token_bound(self) -> int:
+        return bound([str(self.prompt)])
+
+    def prompt_text(self) -> str:
+        return str(self.prompt)
+
+    def forwarded(self) -> dict[str, Any]:
+        own = {"max_tokens", "stream", "stream_options", "user", "n", "best_of", "suffix"}
+        return self.model_dump(exclude=own, exclude_none=True)
+
+
+class EmbeddingBody(Loose):
+    model: str = Field(min_length=1, max_length=256)
+    input: str | list[str] | list[Integer] | list[list[Integer]] = Field(union_mode="left_to_right")
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[Integer, Field(ge=1)] | None = None
+    user: str | None = None
+
+    @field_validator("input")
+    @classmethod
+    def _some_text(cls, value: Any) -> Any:
+        if isinstance(value, list) and not 1 <= len(value) <= MAX_INPUTS:
+            raise ValueError(f"from 1 to {MAX_INPUTS} inputs")
+        texts = value if isinstance(value, list) else [value]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("send text: arrays of token ids are not supported")
+        if not all(texts):
+            raise ValueError("an input must not be empty")
+        return value
+
+    def token_bound(self) -> int:
+        return bound([self.input] if isinstance(self.input, str) else [str(text) for text in self.input])
+
+    def forwarded(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"user"}, exclude_none=True)

@@ -1,0 +1,51 @@
+"""The Responses dialect of a chat stream: named, numbered events around the same chunks."""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sluice.domain.gateway.responses import Assembly, Event
+from sluice.http.gateway.streaming import DONE
+
+
+class ResponsesDialect:
+    """`on_complete` is called with the finished response before its last events are handed over."""
+
+    include_usage = True  # the response object always tells its usage
+
+    def __init__(self, assembly: Assembly, on_complete: Callable[[Assembly], None]) -> None:
+        self._assembly, self._on_complete = assembly, on_complete
+        self._begun = False
+
+    def passed(self, payload: bytes) -> bytes:
+        return encode(self._begin() + self._assembly.chunk(json.loads(payload)))
+
+    def ending(self, held: list[bytes]) -> bytes:
+        events = self._begin()
+        for payload in held:
+            events += self._assembly.chunk(json.loads(payload))
+        events += self._assembly.end()
+        self._on_complete(self._assembly)
+        return encode(events) + DONE
+
+    def _begin(self) -> list[Event]:
+        if self._begun:
+            return []
+        self._begun = True
+        return self._assembly.begin()
+
+
+def whole_response(assembly: Assembly, payloads: Iterable[bytes]) -> dict[str, Any]:
+    """The response object of an answer that was not streamed."""
+    assembly.begin()
+    for payload in payloads:
+        assembly.chunk(json.loads(payload))
+    assembly.end()
+    return assembly.response
+
+
+def encode(events: Iterable[Event]) -> bytes:
+    return b"".join(
+        f"event: {event['type']}\ndata: {json.dumps(event, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
+        for event in events
+    )

@@ -1,0 +1,194 @@
+"""Request model of `POST /v1/responses`: text in, text and function calls out."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, JsonValue, Tag, field_validator
+
+from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES
+from sluice.http.fields import Filtered, Flag, Integer, Loose, Number
+from sluice.http.gateway.requests import MAX_MESSAGES, TOOLS_TOKENS, FunctionDefinition, TextPart, bound
+from sluice.services.gateway.grounded_answer import Wanted
+
+MAX_METADATA = 16
+RESULTS = "file_search_call.results"  # of `include`
+
+
+class MessageItem(Loose):
+    type: Literal["message"] = "message"
+    role: Literal["user", "assistant", "system", "developer"]
+    content: str | list[TextPart]
+
+
+class CallItem(Loose):
+    type: Literal["function_call"]
+    call_id: str
+    name: str
+    arguments: str
+
+
+class CallOutputItem(Loose):
+    type: Literal["function_call_output"]
+    call_id: str
+    output: str
+
+
+class SearchCallItem(Loose):
+    """An earlier answer's, sent back with it."""
+
+    type: Literal["file_search_call"]
+
+
+def _item_kind(value: Any) -> str:
+    kind = value.get("type", "message") if isinstance(value, dict) else getattr(value, "type", "message")
+    return kind if isinstance(kind, str) else "message"
+
+
+Item = Annotated[
+    Annotated[MessageItem, Tag("message")]
+    | Annotated[CallItem, Tag("function_call")]
+    | Annotated[CallOutputItem, Tag("function_call_output")]
+    | Annotated[SearchCallItem, Tag("file_search_call")],
+    Discriminator(_item_kind),
+]
+
+
+class FunctionTool(FunctionDefinition):
+    type: Literal["function"]
+
+
+class FileSearchTool(Filtered):
+    """One's documents are searched for what the user said last, before the model is asked. The API token needs the
+    scope `files`."""
+
+    type: Literal["file_search"]
+    vector_store_ids: list[Annotated[str, Field(max_length=64)]] = Field(min_length=1, max_length=MAX_STORES)
+    max_num_results: Annotated[Integer, Field(ge=1, le=50)] | None = None
+
+
+class NamedChoice(Loose):
+    type: Literal["function"]
+    name: str
+
+
+class HostedChoice(Loose):
+    type: Literal["file_search"]
+
+
+class TextFormat(Loose):
+    type: Literal["text", "json_object", "json_schema"]
+    name: str | None = None
+    description: str | None = None
+    schema_: dict[str, JsonValue] | None = Field(None, alias="schema")
+    strict: bool | None = None
+
+
+class TextOptions(Loose):
+    format: TextFormat | None = None
+
+
+class ResponseBody(Loose):
+    model: str = Field(min_length=1, max_length=256)
+    input: str | Annotated[list[Item], Field(min_length=1, max_length=MAX_MESSAGES)]
+    instructions: str | None = None
+    previous_response_id: str | None = Field(None, max_length=128)
+    store: Flag | None = None
+    stream: Flag | None = None
+    max_output_tokens: Annotated[Integer, Field(ge=1)] | None = None
+    temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    tools: list[Annotated[FunctionTool | FileSearchTool, Field(discriminator="type")]] | None = Field(
+        None, max_length=128
+    )
+    tool_choice: Literal["none", "auto", "required"] | NamedChoice | HostedChoice | None = None
+    include: list[Annotated[str, Field(max_length=128)]] | None = Field(None, max_length=20)
+    parallel_tool_calls: Flag | None = None
+    text: TextOptions | None = None
+    metadata: dict[str, str] | None = Field(None, max_length=MAX_METADATA)
+    user: str | None = None
+
+    @property
+    def stored(self) -> bool:
+        return self.store is not False
+
+    @field_validator("tools")
+    @classmethod
+    def _one_search(cls, tools: list[FunctionTool | FileSearchTool] | None) -> Any:
+        if sum(isinstance(tool, FileSearchTool) for tool in tools or []) > 1:
+            raise ValueError("at most one file_search tool: it may name several vector stores")
+        return tools
+
+    @property
+    def functions(self) -> list[FunctionTool]:
+        """The tools that the model may call."""
+        return [tool for tool in self.tools or [] if isinstance(tool, FunctionTool)]
+
+    @property
+    def grounding(self) -> Wanted | None:
+        """What is searched, by a tool that the model does not call."""
+        tool = next((tool for tool in self.tools or [] if isinstance(tool, FileSearchTool)), None)
+        if tool is None or self.tool_choice == "none":
+            return None
+        top_k = tool.max_num_results or DEFAULT_TOP_K
+        return Wanted(tool.vector_store_ids, top_k, False, tool.wanted(), tool.threshold)
+
+    @property
+    def shows_results(self) -> bool:
+        return RESULTS in (self.include or [])
+
+    def tools_bound(self) -> int:
+        return bound(tool.model_dump_json() for tool in self.functions) + (TOOLS_TOKENS if self.functions else 0)
+
+    def input_items(self) -> str | list[dict[str, Any]]:
+        if isinstance(self.input, str):
+            return self.input
+        return [item.model_dump() for item in self.input]
+
+    def echoed(self) -> dict[str, Any]:
+        """What the response object repeats of its request."""
+        text_format = self.text.format if self.text else None
+        return {
+            "instructions": self.instructions,
+            "max_output_tokens": self.max_output_tokens,
+            "metadata": self.metadata or {},
+            "model": self.model,
+            "parallel_tool_calls": self.parallel_tool_calls is not False,
+            "previous_response_id": self.previous_response_id,
+            "reasoning": {"effort": None, "summary": None},
+            "store": self.stored,
+            "temperature": 1.0 if self.temperature is None else self.temperature,
+            "text": {
+                "format": text_format.model_dump(by_alias=True, exclude_none=True) if text_format else {"type": "text"}
+            },
+            "tool_choice": self.tool_choice.model_dump()
+            if isinstance(self.tool_choice, NamedChoice | HostedChoice)
+            else self.tool_choice or "auto",
+            "tools": [tool.model_dump() for tool in self.tools or []],
+            "top_p": 1.0 if self.top_p is None else self.top_p,
+            "truncation": "disabled",
+            "user": self.user,
+        }
+
+    def forwarded(self) -> dict[str, Any]:
+        """The chat request's fields but for its messages."""
+        chat: dict[str, Any] = self.model_dump(
+            include={"model", "temperature", "top_p", "parallel_tool_calls"}, exclude_none=True
+        )
+        if self.functions:
+            chat["tools"] = [
+                {"type": "function", "function": tool.model_dump(exclude={"type"}, exclude_none=True)}
+                for tool in self.functions
+            ]
+        if isinstance(self.tool_choice, NamedChoice):
+            chat["tool_choice"] = {"type": "function", "function": {"name": self.tool_choice.name}}
+        elif isinstance(self.tool_choice, str) and (self.functions or not self.tools):
+            chat["tool_choice"] = self.tool_choice
+        if self.text and self.text.format:
+            chat["response_format"] = _chat_format(self.text.format)
+        return chat
+
+
+def _chat_format(wanted: TextFormat) -> dict[str, Any]:
+    if wanted.type != "json_schema":
+        return {"type": wanted.type}
+    schema = wanted.model_dump(by_alias=True, exclude_none=True, exclude={"type"})
+    return {"type": "json_schema", "json_schema": {"name": "answer", **schema}}

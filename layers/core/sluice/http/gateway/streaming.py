@@ -1,0 +1,197 @@
+"""An exchange as an HTTP answer: server-sent events, or one JSON object. Settled before the last byte is handed over.
+
+    engine ── chunk ── chunk ── finish chunk ── usage chunk ── [DONE]
+    caller ── chunk ── chunk ──── (held) ─────── (held) ──── settle ── finish, usage, [DONE]
+
+A Lambda may freeze once the answer has ended, so nothing that must happen is left for after it.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from flask import Response
+
+from sluice.domain import errors
+from sluice.domain.gateway import chunks
+from sluice.http.errors import InternalError, openai_envelope
+from sluice.ports.gateway import UpstreamStream
+from sluice.services.gateway.exchange import CLIENT_GONE_STATUS, ClientGone, Exchange, take_usage
+
+log = logging.getLogger("sluice.stream")
+
+COMMENT_EVERY_SECONDS = 15.0
+FIRST_EVENT_SECONDS = 15.0  # how long a stream's status is held back, so that an early failure is a true 4xx or 5xx
+COMMENT = b": still working\n\n"
+DONE = b"data: [DONE]\n\n"
+
+
+class Keeper(Protocol):
+    """Keeps an answer's text for its owner: told each chunk, then the end, once, whole or broken off."""
+
+    def add(self, payload: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+
+def whole_answer(
+    exchange: Exchange, stream: UpstreamStream, keeper: Keeper, more: Mapping[str, Any] | None = None
+) -> Response:
+    """`more`: fields of our own. Errors: as `Exchange.events`; the exchange is settled in any case."""
+    answer = {**chunks.whole(collect(exchange, stream, keeper)), **(more or {})}
+    body = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    return Response(body, 200, mimetype="application/json")
+
+
+def collect(exchange: Exchange, stream: UpstreamStream, keeper: Keeper) -> list[bytes]:
+    """All of an answer's chunks, for a caller who did not ask for a stream; settled."""
+    payloads: list[bytes] = []
+    try:
+        for payload in exchange.events(stream):
+            if payload:
+                payloads.append(payload)
+                keeper.add(payload)
+        reason = None
+        for payload in filter(chunks.may_be_last, payloads):
+            chunk = json.loads(payload)
+            reason = chunks.finish_reason(chunk) or reason
+            take_usage(stream, chunk)
+        exchange.settle(200, reason)
+    except BaseException as exc:
+        exchange.fail(exc)
+        keeper.end()
+        raise
+    keeper.end()
+    return payloads
+
+
+class Dialect(Protocol):
+    """How the engine's chat chunks are told to the caller."""
+
+    include_usage: bool
+
+    def passed(self, payload: bytes) -> bytes:
+        """The bytes for one chunk that is not the last."""
+
+    def ending(self, held: list[bytes]) -> bytes:
+        """The bytes for the finish chunk and what follows it. The request is settled when this is called."""
+
+
+class ChatDialect:
+    """Chunks as they are. `include_usage`: whether the caller asked for the usage chunk. `more`: fields of our own in
+    the last one."""
+
+    def __init__(self, *, include_usage: bool, more: Mapping[str, Any] | None = None) -> None:
+        self.include_usage, self._more = include_usage, more
+
+    def passed(self, payload: bytes) -> bytes:
+        return b"data: " + payload + b"\n\n"
+
+    def ending(self, held: list[bytes]) -> bytes:
+        if self._more and held:
+            held[-1] = json.dumps({**json.loads(held[-1]), **self._more}, separators=(",", ":")).encode()
+        return b"".join([*map(self.passed, held), DONE])
+
+
+def streamed_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: Dialect) -> Response:
+    """Errors before the first event: as `Exchange.events`, and settled. Later ones are an event in the stream."""
+    events = exchange.events(stream)
+    try:
+        first = _first_event(events)
+    except BaseException as exc:
+        exchange.fail(exc)
+        raise
+    body = _Body(exchange, stream, events, first, keeper, dialect)
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return Response(body, 200, headers, mimetype="text/event-stream")
+
+
+def _first_event(events: Iterator[bytes]) -> bytes:
+    """The first event with content; a ping once the wait was long enough to owe the caller a sign of life."""
+    give_up = time.monotonic() + FIRST_EVENT_SECONDS
+    for payload in events:
+        if payload or time.monotonic() > give_up:
+            return payload
+    raise errors.ModelUnavailable("The model ended without an answer.")
+
+
+class _Body:
+    """The answer's bytes. A class and not a bare generator: one that is closed before it starts runs no `finally`."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        stream: UpstreamStream,
+        events: Iterator[bytes],
+        first: bytes,
+        keeper: Keeper,
+        dialect: Dialect,
+    ) -> None:
+        self._exchange, self._stream, self._first, self._events = exchange, stream, first, events
+        self._keeper, self._dialect = keeper, dialect
+        self._blocks = self._run()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._blocks
+
+    def close(self) -> None:
+        """The server calls this when the answer has ended, and when the caller's connection broke."""
+        if not self._exchange.over:
+            self._exchange.settle(CLIENT_GONE_STATUS, "cancelled")
+            self._keeper.end()
+
+    def _run(self) -> Iterator[bytes]:
+        held: list[bytes] = []
+        try:
+            yield from self._relay(held)
+            reason = self._read_end(held)
+            self._exchange.settle(200, reason)
+            ending = self._dialect.ending(held)
+        except ClientGone:
+            return  # `close` settles
+        except Exception as cause:
+            exc = cause if isinstance(cause, errors.SluiceError) else InternalError()
+            if exc is not cause:
+                log.exception("a stream failed", extra={"request_id": self._exchange.ask.request_id})
+            self._exchange.fail(exc)
+            self._keeper.end()
+            yield b"data: " + json.dumps(openai_envelope(exc), separators=(",", ":")).encode() + b"\n\n"
+            return
+        self._keeper.end()
+        yield ending
+
+    def _relay(self, held: list[bytes]) -> Iterator[bytes]:
+        """Pass chunks on as they come; hold the finish chunk and what follows it."""
+        commented = float("-inf")  # a ping comes first only where the caller has waited long enough already
+        started, passed, add = False, self._dialect.passed, self._keeper.add
+        for payload in _chain(self._first, self._events):
+            if not payload:
+                if not started and time.monotonic() - commented >= COMMENT_EVERY_SECONDS:
+                    commented = time.monotonic()
+                    yield COMMENT
+                continue
+            started = True
+            add(payload)
+            if held or chunks.may_be_last(payload):
+                held.append(payload)
+            else:
+                yield passed(payload)
+
+    def _read_end(self, held: list[bytes]) -> str | None:
+        """Parse what was held: the reason, the counts; drop a usage chunk nobody asked for."""
+        reason = None
+        parsed: list[tuple[bytes, dict[str, Any]]] = [(payload, json.loads(payload)) for payload in held]
+        held.clear()
+        for payload, chunk in parsed:
+            reason = chunks.finish_reason(chunk) or reason
+            take_usage(self._stream, chunk)
+            if self._dialect.include_usage or not chunks.is_usage_only(chunk):
+                held.append(payload)
+        return reason
+
+
+def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest

@@ -1,0 +1,148 @@
+"""Requests and answers of `/admin/…`."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from sluice.domain.accounts.account import Account
+from sluice.domain.accounts.audit import AuditEvent
+from sluice.domain.periods import rfc3339
+from sluice.domain.usage.pricing import usd
+from sluice.domain.usage.usage import Amounts
+from sluice.http.accounts.requests import AccountInfo, User
+from sluice.http.lazy_model import BaseModel
+from sluice.services.accounts.overview import Overview
+from sluice.services.usage.everyone import EveryonesUsage
+
+MAX_LIMIT = 10**12
+Limit = Annotated[int, Field(strict=True, ge=0, le=MAX_LIMIT)]
+Text = Annotated[str, Field(max_length=200)]  # an empty one asks for nothing, as a form sends it
+Cursor = Annotated[str, Field(max_length=200, description="`next_cursor` of the page before")]
+
+
+class UsersQuery(BaseModel):
+    query: Text | None = Field(None, description="part of an address or of a name, or an id")
+    cursor: Cursor | None = None
+    limit: int = Field(50, ge=1, le=100)
+
+
+class UserRow(User):
+    status: str = Field(description="`pending` (not verified yet), `active` or `suspended`")
+
+    @classmethod
+    def row(cls, account: Account) -> "UserRow":
+        return cls(**User.of(account).model_dump(), status=account.status)
+
+
+class UserPage(BaseModel):
+    data: list[UserRow]
+    next_cursor: str | None
+
+
+class UserInfo(AccountInfo):
+    status: str
+    verified_at: str | None
+    store_content: bool
+
+    @classmethod
+    def detail(cls, found: Overview) -> "UserInfo":
+        account = found.account
+        return cls(
+            **AccountInfo.of_overview(found).model_dump(),
+            status=account.status,
+            verified_at=None if account.verified_ms is None else rfc3339(account.verified_ms),
+            store_content=account.store_content,
+        )
+
+
+class LimitsBody(BaseModel):
+    """What is left out stays as it is; 0 = none allowed."""
+
+    rpm: Limit | None = Field(None, description="requests a minute")
+    tpm: Limit | None = Field(None, description="tokens a minute")
+    concurrency: Limit | None = Field(None, description="requests at once")
+    monthly_tokens: Limit | None = None
+
+
+class AdminUsageQuery(BaseModel):
+    from_: Text | None = Field(None, alias="from", description="the first day; default: this month's first")
+    to: Text | None = Field(None, description="the last day; default: today")
+    group_by: Literal["day", "model", "token", "account"] = "day"
+
+
+class AdminUsageTotal(BaseModel):
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+
+    @classmethod
+    def of(cls, amounts: Amounts) -> "AdminUsageTotal":
+        return cls(
+            requests=amounts.requests,
+            prompt_tokens=amounts.prompt_tokens,
+            completion_tokens=amounts.completion_tokens,
+            cost_usd=usd(amounts.cost_micro_usd),
+        )
+
+
+class AdminUsageRow(AdminUsageTotal):
+    key: str
+
+
+class TopAccount(AdminUsageTotal):
+    id: str
+    email: str | None = Field(description="null where the account was deleted")
+
+
+class AdminUsage(BaseModel):
+    data: list[AdminUsageRow]
+    total: AdminUsageTotal
+    top_accounts: list[TopAccount] = Field(description="the ten that used most tokens, the most first")
+    complete: bool = Field(description="false where there was more than can be added up at once")
+
+    @classmethod
+    def of(cls, found: EveryonesUsage, group: Literal["day", "model", "token", "account"]) -> "AdminUsage":
+        def plain(amounts: Amounts) -> dict[str, Any]:
+            return AdminUsageTotal.of(amounts).model_dump()
+
+        return cls(
+            data=[AdminUsageRow(key=key, **plain(each)) for key, each in found.grouped(group).items()],
+            total=AdminUsageTotal.of(found.total),
+            top_accounts=[TopAccount(id=key, email=found.emails.get(key), **plain(each)) for key, each in found.top()],
+            complete=found.complete,
+        )
+
+
+class AuditQuery(BaseModel):
+    cursor: Cursor | None = None
+    limit: int = Field(50, ge=1, le=100)
+
+
+class AuditEventInfo(BaseModel):
+    id: str
+    created_at: str
+    action: str
+    actor: str = Field(description="the account that did it; `operator`: the `sluice` command; empty: nobody known")
+    target: str = Field(description="the account it was done to; empty where there is none")
+    before: dict[str, str | int]
+    after: dict[str, str | int]
+    client: str = Field(description="the network address it came from, where it is known and kept")
+
+    @classmethod
+    def of(cls, event: AuditEvent) -> "AuditEventInfo":
+        return cls(
+            id=event.event_id,
+            created_at=rfc3339(event.created_ms),
+            action=event.action,
+            actor=event.actor,
+            target=event.target,
+            before=dict(event.before),
+            after=dict(event.after),
+            client=event.client,
+        )
+
+
+class AuditPage(BaseModel):
+    data: list[AuditEventInfo]
+    next_cursor: str | None

@@ -1,0 +1,130 @@
+"""Requests and answers of `/tokens…`."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, StrictStr, WithJsonSchema, field_validator
+
+from sluice.domain import tokens as rules
+from sluice.domain.periods import rfc3339
+from sluice.http.lazy_model import BaseModel
+from sluice.services.tokens.issue_token import IssuedToken
+from sluice.services.tokens.list_tokens import ListedToken
+
+# One of the names, or whole seconds: no float, no `true`, no number in a string.
+Lifetime = Annotated[
+    int,
+    BeforeValidator(rules.parse_expires_in),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "enum": list(rules.LIFETIMES_S)},
+                {"type": "integer", "minimum": rules.MIN_LIFETIME_S, "maximum": rules.MAX_LIFETIME_S},
+            ],
+            "default": rules.DEFAULT_EXPIRES_IN,
+        }
+    ),
+]
+
+
+class IssueTokenBody(BaseModel):
+    name: StrictStr = Field(json_schema_extra={"minLength": 1, "maxLength": 100})
+    expires_in: Lifetime = Field(rules.LIFETIMES_S[rules.DEFAULT_EXPIRES_IN], description="a name, or whole seconds")
+    scopes: list[StrictStr] | None = Field(
+        None, json_schema_extra={"items": {"enum": list(rules.SCOPES)}}, description="default: all"
+    )
+    models: list[StrictStr] | None = Field(None, description="names of the models it may use; default: all")
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, text: str) -> str:
+        return rules.parse_token_name(text)
+
+    @field_validator("scopes")
+    @classmethod
+    def _scopes(cls, wanted: list[str] | None) -> list[str]:
+        return list(rules.SCOPES if wanted is None else rules.parse_scopes(wanted))
+
+    @field_validator("models")
+    @classmethod
+    def _models(cls, wanted: list[str] | None) -> list[str] | None:
+        return None if wanted is None else list(rules.parse_models(wanted))
+
+    @property
+    def scopes_wanted(self) -> tuple[str, ...]:
+        return rules.SCOPES if self.scopes is None else tuple(self.scopes)
+
+    @property
+    def models_wanted(self) -> tuple[str, ...] | None:
+        return None if self.models is None else tuple(self.models)
+
+
+class TokenInfo(BaseModel):
+    id: str
+    name: str
+    hint: str = Field(description="the token's last 6 characters")
+    scopes: list[str]
+    models: list[str] | None = Field(description="null: all")
+    status: rules.Status
+    created_at: str
+    expires_at: str
+    last_used_at: str | None
+    revoked_at: str | None
+
+    @classmethod
+    def of(cls, listed: ListedToken) -> "TokenInfo":
+        row = listed.row
+        return cls(
+            id=row.token_id,
+            name=row.name,
+            hint=row.hint,
+            scopes=list(row.scopes),
+            models=None if row.models is None else list(row.models),
+            status=listed.status,
+            created_at=rfc3339(row.created_ms),
+            expires_at=rfc3339(row.expires_ms),
+            last_used_at=_moment(row.last_used_ms),
+            revoked_at=_moment(row.revoked_ms),
+        )
+
+
+class IssuedTokenInfo(BaseModel):
+    id: str
+    name: str
+    token: str = Field(description="the API token, a JWT, shown this once")
+    hint: str
+    scopes: list[str]
+    models: list[str] | None
+    created_at: str
+    expires_at: str
+
+    @classmethod
+    def of(cls, issued: IssuedToken) -> "IssuedTokenInfo":
+        row = issued.row
+        return cls(
+            id=row.token_id,
+            name=row.name,
+            token=issued.token,
+            hint=row.hint,
+            scopes=list(row.scopes),
+            models=None if row.models is None else list(row.models),
+            created_at=rfc3339(row.created_ms),
+            expires_at=rfc3339(row.expires_ms),
+        )
+
+
+class TokenList(BaseModel):
+    data: list[TokenInfo]
+
+
+class RevokedAll(BaseModel):
+    revoked: int
+
+
+class KeySet(BaseModel):
+    """RFC 7517."""
+
+    keys: list[dict[str, Any]]
+
+
+def _moment(at_ms: int | None) -> str | None:
+    return None if at_ms is None else rfc3339(at_ms)

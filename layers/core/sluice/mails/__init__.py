@@ -1,1 +1,0 @@
-"""What mails say: the wording of each kind, and its text and HTML parts."""

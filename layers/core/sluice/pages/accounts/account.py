@@ -1,0 +1,113 @@
+"""One's own account: who one is, the password, the address, where one is logged in, and its end."""
+
+from typing import Any
+
+from flask import Response, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from sluice.domain import errors
+from sluice.http.accounts import own_account
+from sluice.http.accounts import visitor as calls
+from sluice.http.accounts.requests import ChangeEmailBody, ChangePasswordBody, DeleteAccountBody, UpdateAccountBody
+from sluice.http.auth import Caller, now_ms
+from sluice.http.errors import row_for
+from sluice.http.operation import validated
+from sluice.http.session_cookie import set_session_cookie
+from sluice.pages import forms
+from sluice.pages.blueprints import leaving_members, members, pages
+from sluice.pages.render import page, see
+from sluice.services.accounts.sessions import current_sessions, end_session
+from sluice.wiring import stores
+
+blueprint = pages("account")
+NOTES = {
+    "profile": "Saved.",
+    "password": "Your password is changed. Every other session was ended.",
+    "email": "A mail with a link is on its way to the new address. Until you follow it, the old address stays.",
+    "ended": "The session is ended.",
+}
+
+
+@blueprint.get("/my/account")
+@members
+def account(caller: Caller) -> Response:
+    return _account_page(caller, 200, forms.Form(), NOTES.get(request.args.get("note", ""), ""))
+
+
+@blueprint.post("/my/account/profile")
+@members
+def update_profile(caller: Caller) -> AnyResponse:
+    wanted = {"name": request.form.get("name", ""), "store_content": "store_content" in request.form}
+    try:
+        own_account.update(caller, validated(UpdateAccountBody, wanted))
+    except errors.ValidationFailed as exc:
+        return _account_page(caller, 422, forms.filled().with_problems(exc.problems))
+    return see("/my/account", note="profile")
+
+
+@blueprint.post("/my/account/password")
+@members
+def change_password(caller: Caller) -> AnyResponse:
+    try:
+        calls.change_password(caller, forms.posted(ChangePasswordBody))
+    except errors.ValidationFailed as exc:
+        return _account_page(caller, 422, forms.Form(problems=exc.problems))
+    except (errors.InvalidCredentials, errors.Conflict) as exc:
+        problem = errors.FieldProblem("current_password", exc.message)
+        return _account_page(caller, row_for(type(exc)).status, forms.Form(problems=(problem,)))
+    return see("/my/account", note="password")
+
+
+@blueprint.post("/my/account/email")
+@members
+def change_email(caller: Caller) -> AnyResponse:
+    try:
+        own_account.request_email_change(caller, forms.posted(ChangeEmailBody))
+    except errors.ValidationFailed as exc:
+        return _account_page(caller, 422, forms.filled().with_problems(exc.problems))
+    except errors.InvalidCredentials as exc:
+        problem = errors.FieldProblem("password", exc.message)
+        return _account_page(caller, 401, forms.filled().with_problems([problem]))
+    return see("/my/account", note="email")
+
+
+@blueprint.get("/my/account/delete")
+@leaving_members
+def delete_form(caller: Caller) -> Response:
+    return page("delete_account.html")
+
+
+@blueprint.post("/my/account/delete")
+@leaving_members
+def delete(caller: Caller) -> AnyResponse:
+    try:
+        own_account.delete(caller, forms.posted(DeleteAccountBody))
+    except errors.InvalidCredentials as exc:
+        problem = errors.FieldProblem("password", exc.message)
+        return page("delete_account.html", 401, form=forms.Form(problems=(problem,)))
+    response = see("/login", note="deleted")
+    set_session_cookie(response, "", 0)
+    return response
+
+
+@blueprint.post("/my/account/sessions/<session_id>/end")
+@members
+def end_one_session(caller: Caller, session_id: str) -> AnyResponse:
+    end_session(session_id, caller.account_id, sessions=stores.session_store())
+    if session_id != caller.session_id:
+        return see("/my/account", note="ended")
+    response = see("/login", note="ended")
+    set_session_cookie(response, "", 0)
+    return response
+
+
+def _account_page(caller: Caller, status: int, form: forms.Form, note: str = "") -> Response:
+    account = stores.account_store().get(caller.account_id)
+    if account is None:
+        raise errors.NotAuthenticated()  # deleted at this moment
+    found = current_sessions(
+        caller.account_id, sessions=stores.session_store(), accounts=stores.account_store(), now_ms=now_ms()
+    )
+    profile = forms.Form({"name": account.name})
+    shown: dict[str, Any] = {"account": account, "profile": profile, "sessions": found, "current_id": caller.session_id}
+    return page("account.html", status, form=form, note=note, **shown)

@@ -1,0 +1,102 @@
+"""Logging in and out, and asking for a link to set a forgotten password."""
+
+from flask import Response, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from sluice import settings
+from sluice.domain import errors
+from sluice.http.accounts import visitor as calls
+from sluice.http.accounts.requests import ForgotPasswordBody, LoginBody
+from sluice.http.auth import Caller, require_session
+from sluice.http.errors import row_for
+from sluice.http.session_cookie import set_session_cookie
+from sluice.pages import forms, links
+from sluice.pages.accounts.mail_sent import look_into_your_mail
+from sluice.pages.blueprints import members, pages
+from sluice.pages.render import page, see
+from sluice.services.accounts.sessions import end_session
+from sluice.wiring import stores
+
+blueprint = pages("login")
+# What a page that was redirected to says; a fixed table, so that a link can make it say nothing else.
+LOGIN_NOTES = {
+    "out": "You are logged out.",
+    "ended": "That was this session: it is ended.",
+    "deleted": "Your account is deleted: its API tokens are dead, and what was held about you is erased.",
+}
+
+
+@blueprint.get("/login")
+def login_form() -> Response:
+    note = LOGIN_NOTES.get(request.args.get("note", ""), "")
+    return _login_page(200, forms.Form(), note or ("Log in to go on." if "next" in request.args else ""))
+
+
+@blueprint.post("/login")
+def log_in() -> AnyResponse:
+    """A new session every time, so none that someone else planted lives on; the one this browser had ends with it."""
+    try:
+        logged_in = calls.log_in(forms.posted(LoginBody))
+    except (
+        errors.ValidationFailed,
+        errors.InvalidCredentials,
+        errors.EmailNotVerified,
+        errors.AccountSuspended,
+    ) as exc:
+        return _refused(exc)
+    _end_the_one_before()
+    response = see(links.place(request.form.get("next")))
+    set_session_cookie(response, logged_in.new.session_token, settings.accounts().session_hours * 3600)
+    return response
+
+
+def _end_the_one_before() -> None:
+    """ASVS 7.2.4. Not where a program logs in by the API: it may hold several on purpose."""
+    try:
+        before = require_session(leaving=True)
+        end_session(before.session_id, before.account_id, sessions=stores.session_store())
+    except errors.SluiceError:
+        return  # there was none, or it ends by itself
+
+
+def _refused(error: errors.SluiceError) -> Response:
+    problems = error.problems if isinstance(error, errors.ValidationFailed) else ()
+    problems = problems or (errors.FieldProblem("email", error.message),)
+    unverified = isinstance(error, errors.EmailNotVerified)
+    return _login_page(row_for(type(error)).status, forms.filled().with_problems(problems), "", unverified)
+
+
+def _login_page(status: int, form: forms.Form, note: str, unverified: bool = False) -> Response:
+    wanted = request.values.get("next", "")
+    return page(
+        "login.html", status, form=form, note=note, unverified=unverified, next=wanted if wanted in links.PLACES else ""
+    )
+
+
+@blueprint.get("/logout")
+def logout_form() -> Response:
+    return page("logout.html")
+
+
+@blueprint.post("/logout")
+@members
+def log_out(caller: Caller) -> AnyResponse:
+    end_session(caller.session_id, caller.account_id, sessions=stores.session_store())
+    response = see("/login", note="out")
+    set_session_cookie(response, "", 0)
+    return response
+
+
+@blueprint.get("/forgot-password")
+def forgot_form() -> Response:
+    return page("forgot.html")
+
+
+@blueprint.post("/forgot-password")
+def forgot() -> Response:
+    try:
+        body = forms.posted(ForgotPasswordBody)
+        calls.request_password_reset(body.email)
+    except errors.ValidationFailed as exc:
+        return page("forgot.html", 422, form=forms.filled().with_problems(exc.problems))
+    return look_into_your_mail(body.email, "forgot")

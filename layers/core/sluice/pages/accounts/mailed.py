@@ -1,0 +1,118 @@
+"""Where the links of mails lead. A GET shows a form and spends nothing, for mail scanners follow links, too; its POST
+redeems. The code travels in the form, so that nothing that comes after carries it in an address."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flask import Response, request
+
+from sluice.domain import errors
+from sluice.http.accounts import visitor as calls
+from sluice.http.accounts.registration_requests import VerifyBody
+from sluice.http.accounts.requests import ResetPasswordBody
+from sluice.pages import forms
+from sluice.pages.blueprints import pages
+from sluice.pages.render import page
+
+addresses = pages("mailed")  # the `verification` function's
+passwords = pages("reset")  # the `accounts` function's
+
+
+@dataclass(frozen=True)
+class Link:
+    """One kind of link: its words, and what to do when it is dead."""
+
+    title: str
+    button: str
+    explanation: str
+    done: str
+    next_text: str
+    next_path: str
+    again_text: str
+    again_path: str
+
+
+VERIFY = Link(
+    "Verify your email address",
+    "Verify my address",
+    "One click, and your account is ready.",
+    "Your address is verified.",
+    "Log in",
+    "/login",
+    "Send me a new link",
+    "/resend-verification",
+)
+RESET = Link(
+    "Set a new password",
+    "Set the new password",
+    "Every session of your account will be ended, on every device.",
+    "Your password is changed, and every session was ended. Your API tokens still work: if someone else may know them, "
+    "log in and revoke them all on the tokens page.",
+    "Log in with the new password",
+    "/login",
+    "Send me a new link",
+    "/forgot-password",
+)
+CHANGE = Link(
+    "Confirm your new email address",
+    "Use this address",
+    "From then on you log in with this address, and the old one is told.",
+    "This is the address of your account now. Log in with it from now on.",
+    "Log in",
+    "/login",
+    "Log in and ask again",
+    "/login",
+)
+
+
+@addresses.get("/verify-email")
+def verify_form() -> Response:
+    return _show(VERIFY, "code_form.html")
+
+
+@addresses.post("/verify-email")
+def verify() -> Response:
+    return _redeem(VERIFY, lambda: calls.verify_address(forms.posted(VerifyBody).token))
+
+
+@addresses.get("/change-email")
+def change_email_form() -> Response:
+    return _show(CHANGE, "code_form.html")
+
+
+@addresses.post("/change-email")
+def change_email() -> Response:
+    return _redeem(CHANGE, lambda: calls.verify_address(forms.posted(VerifyBody).token))
+
+
+@passwords.get("/reset-password")
+def reset_form() -> Response:
+    return _show(RESET, "reset_form.html")
+
+
+@passwords.post("/reset-password")
+def reset() -> Response:
+    try:
+        return _redeem(RESET, lambda: calls.reset_password(forms.posted(ResetPasswordBody)))
+    except errors.ValidationFailed as exc:  # the code is not spent by it
+        form = forms.filled().with_problems(exc.problems)
+        return page("reset_form.html", 422, link=RESET, code=request.form.get("token", ""), form=form)
+
+
+def _show(link: Link, template: str) -> Response:
+    code = request.args.get("token", "")
+    return page(template, link=link, code=code) if code else _dead(link)
+
+
+def _redeem(link: Link, redeem: Callable[[], None]) -> Response:
+    if not request.form.get("token"):
+        return _dead(link)
+    try:
+        redeem()
+    except errors.MailedCodeInvalid:
+        return _dead(link)
+    return page("code_done.html", link=link)
+
+
+def _dead(link: Link) -> Response:
+    return page("code_dead.html", 400, link=link)

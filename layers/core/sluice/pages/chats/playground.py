@@ -1,0 +1,129 @@
+"""The playground's chats: begin, come back to, set up, rename, export, delete. `answering` has their messages."""
+
+import json
+from typing import Any
+
+from flask import Response, request
+from pydantic import BaseModel, Field
+from werkzeug.wrappers import Response as AnyResponse
+
+from sluice.domain import errors
+from sluice.domain.chats.chat import CONTENT_CHARACTERS, SYSTEM_CHARACTERS, TITLE_CHARACTERS, Chat, ChatMessage
+from sluice.domain.chats.markdown import as_markdown
+from sluice.domain.periods import rfc3339
+from sluice.http.auth import Caller, now_ms
+from sluice.http.chats.requests import ChatInfo, ChatWithMessages, MessageInfo, NewChatBody
+from sluice.http.operation import validated
+from sluice.pages import forms
+from sluice.pages.blueprints import members, pages
+from sluice.pages.render import page, see
+from sluice.services import chats as services
+from sluice.wiring import stores
+
+blueprint = pages("pages")
+SCRIPTS = ("htmx.js", "markdown-it.js", "purify.js", "sse.js", "markdown.js", "chat.js")
+NOTES = {"saved": "Saved.", "deleted": "The chat is deleted."}
+NUMBERS = {"temperature": float, "max_tokens": int}
+SHOWN_CHATS = 200
+
+
+class ExportQuery(BaseModel):
+    form: str = Field("markdown", alias="as", pattern="^(markdown|json)$")
+
+
+@blueprint.get("/my/chats")
+@members
+def chat_list(caller: Caller) -> Response:
+    found = services.list_chats(caller.account_id, chats=stores.chat_store())
+    return page("chats.html", chats=found, note=NOTES.get(request.args.get("note", ""), ""))
+
+
+@blueprint.post("/my/chats")
+@members
+def begin(caller: Caller) -> AnyResponse:
+    chat = services.create_chat(caller.account_id, {}, chats=stores.chat_store(), now_ms=now_ms())
+    return see(f"/my/chats/{chat.chat_id}")
+
+
+@blueprint.get("/my/chats/<chat_id>")
+@members
+def one(caller: Caller, chat_id: str) -> Response:
+    chat = _chat(caller, chat_id)
+    return _chat_page(caller, chat, 200, _settings_of(chat), NOTES.get(request.args.get("note", ""), ""))
+
+
+@blueprint.post("/my/chats/<chat_id>/settings")
+@members
+def change(caller: Caller, chat_id: str) -> AnyResponse:
+    chat = _chat(caller, chat_id)
+    try:
+        wanted = validated(NewChatBody, _wanted())
+    except errors.ValidationFailed as exc:
+        return _chat_page(caller, chat, 422, forms.filled().with_problems(exc.problems))
+    used_ms = chat.updated_ms  # it keeps its place in the list, which is by last use
+    services.update_chat(caller.account_id, chat_id, wanted.changes(), chats=stores.chat_store(), now_ms=used_ms)
+    return see(f"/my/chats/{chat_id}", note="saved")
+
+
+def _wanted() -> dict[str, Any]:
+    """The form in the JSON API's types. An empty field means: not set."""
+    values: dict[str, Any] = {}
+    for name in ("title", "system", "model", *NUMBERS):
+        text = request.form.get(name, "").strip().replace("\r\n", "\n")
+        values[name] = _number(text, NUMBERS[name]) if name in NUMBERS and text else text or None
+    return values
+
+
+def _number(text: str, kind: type[int] | type[float]) -> int | float | str:
+    """What is none stays text, and is refused as that by the model that checks it."""
+    try:
+        return kind(text)
+    except ValueError:
+        return text
+
+
+@blueprint.post("/my/chats/<chat_id>/delete")
+@members
+def delete(caller: Caller, chat_id: str) -> AnyResponse:
+    _chat(caller, chat_id)
+    stores.chat_store().delete(caller.account_id, chat_id)
+    return see("/my/chats", note="deleted")
+
+
+@blueprint.get("/my/chats/<chat_id>/export")
+@members
+def export(caller: Caller, chat_id: str) -> Response:
+    """As a download, never shown by the browser itself: what is in it is not ours."""
+    form = validated(ExportQuery, request.args.to_dict()).form
+    chat = _chat(caller, chat_id)
+    messages = stores.chat_store().messages(caller.account_id, chat_id)
+    if form == "json":
+        whole = ChatWithMessages(**ChatInfo.of(chat).model_dump(), messages=[MessageInfo.of(each) for each in messages])
+        text, media_type, ending = (
+            json.dumps(whole.model_dump(), ensure_ascii=False, indent=1),
+            "application/json",
+            "json",
+        )
+    else:
+        text, media_type, ending = as_markdown(chat, messages, rfc3339), "text/markdown", "md"
+    response = Response(text.encode("utf-8", "replace"), mimetype=media_type)
+    response.headers["Content-Disposition"] = f'attachment; filename="{chat_id}.{ending}"'
+    return response
+
+
+def _chat(caller: Caller, chat_id: str) -> Chat:
+    """Errors: NotFound, also for another's."""
+    return services.get_chat(caller.account_id, chat_id, chats=stores.chat_store())
+
+
+def _settings_of(chat: Chat) -> forms.Form:
+    names = ("title", "system", "model", *NUMBERS)
+    return forms.Form({name: "" if getattr(chat, name) is None else str(getattr(chat, name)) for name in names})
+
+
+def _chat_page(caller: Caller, chat: Chat, status: int, form: forms.Form, note: str = "") -> Response:
+    found = services.list_chats(caller.account_id, chats=stores.chat_store())
+    messages: list[ChatMessage] = stores.chat_store().messages(caller.account_id, chat.chat_id)
+    most = {"title": TITLE_CHARACTERS, "system": SYSTEM_CHARACTERS, "content": CONTENT_CHARACTERS}
+    shown: dict[str, Any] = {"chat": chat, "chats": found[:SHOWN_CHATS], "messages": messages, "most": most}
+    return page("chat.html", status, scripts=SCRIPTS, form=form, note=note, **shown)

@@ -1,0 +1,139 @@
+"""The admin's other pages: how the system is, usage across accounts, and the audit log."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from flask import Response, request
+
+from sluice.domain import errors
+from sluice.domain.accounts.audit import OPERATOR, Action, AuditEvent
+from sluice.domain.gateway.admission import PLAYGROUND
+from sluice.domain.ids import is_id
+from sluice.domain.periods import day_of
+from sluice.domain.spans import Span
+from sluice.domain.usage.usage import by_day
+from sluice.http.auth import Caller, now_ms
+from sluice.http.operation import validated
+from sluice.http.operations import AuditQuery
+from sluice.pages import forms
+from sluice.pages.blueprints import admins, pages
+from sluice.pages.render import page
+from sluice.pages.usage.usage import UsageQuery, chosen_span
+from sluice.services.operations.health import system_health
+from sluice.services.operations.list_users import list_events, list_users
+from sluice.services.usage.everyone import EveryonesUsage, everyones_usage
+from sluice.wiring import peers, stores
+
+blueprint = pages("manage")
+EVENTS = 30
+SCRIPTS = ("uplot.js", "plots.js")
+NOTHING = EveryonesUsage({}, {}, True, {})
+WORDS: Mapping[str, str] = {
+    Action.USER_SUSPENDED: "Account suspended",
+    Action.USER_RESTORED: "Account restored",
+    Action.LIMITS_CHANGED: "Limits changed",
+    Action.ROLE_CHANGED: "Role changed",
+    Action.NEW_PLACE_LOGIN: "Login from a new place",
+    Action.LOGINS_THROTTLED: "Logins throttled",
+    Action.PASSWORD_CHANGED: "Password changed",
+    Action.PASSWORD_RESET: "Password reset",
+    Action.EMAIL_CHANGED: "Address changed",
+    Action.TOKENS_REVOKED: "All API tokens revoked",
+    Action.ACCOUNT_DELETED: "Account deleted",
+}
+
+
+class AllUsageQuery(UsageQuery):
+    """By model only: whose API tokens are used is the accounts' own matter."""
+
+    split: Literal["", "model"] = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One of the first three things an owner does."""
+
+    title: str
+    text: str
+    path: str
+    is_done: bool
+
+
+@blueprint.get("/manage")
+@admins
+def overview(caller: Caller) -> Response:
+    steps = _first_steps(caller)
+    found = system_health(
+        model=peers.model_health(),
+        grants=stores.hot_store(),
+        busy=stores.busy_accounts(),
+        mails=stores.mail_store(),
+        accounts=stores.account_store(),
+        dead_letters=peers.dead_letters(),
+        now_ms=now_ms(),
+    )
+    return page("manage.html", system=found, steps=[] if all(step.is_done for step in steps) else steps)
+
+
+def _first_steps(caller: Caller) -> list[Step]:
+    """They go when all are done."""
+    grant = stores.hot_store().grant(caller.account_id)
+    others = list_users(stores.account_store(), query="", limit=2, after=None)
+    return [
+        Step(
+            "Make an API token",
+            "It is shown once, with samples to paste.",
+            "/my/tokens",
+            grant is not None and bool(grant.live.keys() - {PLAYGROUND}),
+        ),
+        Step(
+            "Ask the model something",
+            "In the playground, or with the token from a program of yours. What it cost is in your log.",
+            "/my/chats",
+            grant is not None and grant.period_tokens > 0,
+        ),
+        Step(
+            "Let others in",
+            "Give them this address to sign up. What a new account may use is set by SLUICE_DEFAULT_RPM, _TPM, "
+            "_CONCURRENCY and _MONTHLY_TOKENS, what one account may, among the users.",
+            "/manage/users",
+            len(others.users) > 1 or others.next_cursor is not None,
+        ),
+    ]
+
+
+@blueprint.get("/manage/usage")
+@admins
+def usage(caller: Caller) -> Response:
+    now, form, status = now_ms(), forms.Form(request.args.to_dict()), 200
+    found, asked, span = NOTHING, AllUsageQuery.model_validate({}), Span(now, now)
+    try:
+        asked = validated(AllUsageQuery, request.args.to_dict())
+        span = chosen_span(asked, now)
+        found = everyones_usage(stores.rollup_store(), stores.account_store(), span)
+    except errors.ValidationFailed as exc:
+        form, status = form.with_problems(exc.problems), 422
+    shown: dict[str, Any] = {
+        "days": [(day, key, amounts) for (day, key), amounts in by_day(found.by_bucket, asked.split).items()],
+        "first_day": day_of(span.from_ms),
+        "last_day": day_of(max(span.from_ms, min(span.to_ms, now) - 1)),
+        "split": asked.split,
+    }
+    return page("manage_usage.html", status, scripts=SCRIPTS, form=form, found=found, **shown)
+
+
+@blueprint.get("/manage/audit")
+@admins
+def audit(caller: Caller) -> Response:
+    asked = validated(AuditQuery, {**request.args.to_dict(), "limit": EVENTS})
+    found = list_events(stores.audit_log(), limit=EVENTS, after=asked.cursor or None, now_ms=now_ms())
+    return page("manage_audit.html", log=found, asked=asked, people=_people(found.events), words=WORDS)
+
+
+def _people(events: Iterable[AuditEvent]) -> dict[str, str]:
+    """What to call whom an event names: the log itself holds ids only, and some accounts are gone."""
+    named = {one for event in events for one in (event.actor, event.target) if is_id("usr_", one)}
+    found = {one: stores.account_store().get(one) for one in named}
+    emails = {one: account.email for one, account in found.items() if account is not None}
+    return {OPERATOR: "the operator, by command", "": "nobody known", **emails}

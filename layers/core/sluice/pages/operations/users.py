@@ -1,0 +1,137 @@
+"""The admin's pages about people: look for them, change limits and roles, suspend and restore.
+
+They do what the calls below `/admin` do, by the same services. They are elsewhere because that address is the API's.
+"""
+
+from collections.abc import Mapping
+
+from flask import Response, request
+from pydantic import BaseModel, Field
+from werkzeug.wrappers import Response as AnyResponse
+
+from sluice.domain import errors
+from sluice.domain.accounts.account import Role
+from sluice.domain.ids import is_id
+from sluice.http.accounts import own_account
+from sluice.http.audit import administration
+from sluice.http.auth import Caller, now_ms
+from sluice.http.operation import validated
+from sluice.http.operations import LimitsBody, UsersQuery
+from sluice.pages import forms
+from sluice.pages.blueprints import admins, pages
+from sluice.pages.render import page, see
+from sluice.services.accounts.overview import Overview, account_overview
+from sluice.services.operations.list_users import list_users
+from sluice.wiring import stores
+
+blueprint = pages("manage_users")
+ROWS = 50
+NOTES = {
+    "suspended": "The account is suspended: every request, session and running stream of it ends now.",
+    "restored": "The account is restored, with the API tokens and sessions it had.",
+    "limits": "The limits are changed, from the next request on.",
+    "role": "The role is changed, from the next request on.",
+}
+LIMITS = {
+    "rpm": "Requests a minute",
+    "tpm": "Tokens a minute",
+    "concurrency": "Requests at once",
+    "monthly_tokens": "Tokens a month",
+}
+ROLES: Mapping[str, Role] = {"user": "user", "admin": "admin"}
+
+
+class PasswordBody(BaseModel):
+    password: str = Field(max_length=256)
+
+
+@blueprint.get("/manage/users")
+@admins
+def users(caller: Caller) -> Response:
+    asked = validated(UsersQuery, {**request.args.to_dict(), "limit": ROWS})
+    found = list_users(stores.account_store(), query=asked.query or "", limit=ROWS, after=asked.cursor or None)
+    form = forms.Form({"query": asked.query or ""})
+    return page("manage_users.html", found=found, asked=asked, form=form)
+
+
+@blueprint.get("/manage/users/<user_id>")
+@admins
+def user(caller: Caller, user_id: str) -> Response:
+    return _user_page(caller, user_id, 200, forms.Form(), NOTES.get(request.args.get("note", ""), ""))
+
+
+@blueprint.post("/manage/users/<user_id>/limits")
+@admins
+def limits(caller: Caller, user_id: str) -> AnyResponse:
+    given = {name: request.form.get(name, "").strip() for name in LIMITS}
+    numbers = {name: int(text) if text.isascii() and text.isdigit() else text for name, text in given.items() if text}
+    try:
+        wanted = validated(LimitsBody, numbers)
+    except errors.ValidationFailed as exc:
+        return _user_page(caller, user_id, 422, forms.filled().with_problems(exc.problems))
+    administration(caller).set_limits(_id(user_id), wanted.model_dump(exclude_none=True), now_ms())
+    return see(f"/manage/users/{user_id}", note="limits")
+
+
+@blueprint.post("/manage/users/<user_id>/suspend")
+@admins
+def suspend(caller: Caller, user_id: str) -> AnyResponse:
+    administration(caller).suspend(_id(user_id), now_ms())
+    return see(f"/manage/users/{user_id}", note="suspended")
+
+
+@blueprint.post("/manage/users/<user_id>/restore")
+@admins
+def restore(caller: Caller, user_id: str) -> AnyResponse:
+    administration(caller).restore(_id(user_id), now_ms())
+    return see(f"/manage/users/{user_id}", note="restored")
+
+
+@blueprint.get("/manage/users/<user_id>/role")
+@admins
+def role_form(caller: Caller, user_id: str) -> Response:
+    return _role_page(user_id, 200, forms.Form())
+
+
+@blueprint.post("/manage/users/<user_id>/role")
+@admins
+def change_role(caller: Caller, user_id: str) -> AnyResponse:
+    """What an admin may do, so may whoever they make one: a session alone is not enough for it."""
+    wanted = ROLES.get(request.form.get("role", ""))
+    if wanted is None:
+        raise errors.NotFound()
+    try:
+        own_account.confirm(caller, validated(PasswordBody, {"password": request.form.get("password", "")}).password)
+    except (errors.InvalidCredentials, errors.ValidationFailed) as exc:
+        return _role_page(user_id, 401, forms.Form(problems=(errors.FieldProblem("password", exc.message),)))
+    administration(caller).set_role(_id(user_id), wanted, now_ms())
+    return see(f"/manage/users/{user_id}", note="role")
+
+
+def _user_page(caller: Caller, user_id: str, status: int, form: forms.Form, note: str = "") -> Response:
+    found = _overview(user_id)
+    now = {name: str(getattr(found.limits, name)) for name in LIMITS}
+    shown = form if form.problems else forms.Form(now)
+    own = found.account.account_id == caller.account_id
+    return page("manage_user.html", status, found=found, form=shown, names=LIMITS, note=note, is_own=own)
+
+
+def _role_page(user_id: str, status: int, form: forms.Form) -> Response:
+    return page("manage_role.html", status, found=_overview(user_id), form=form)
+
+
+def _overview(user_id: str) -> Overview:
+    return account_overview(
+        _id(user_id),
+        accounts=stores.account_store(),
+        grants=stores.hot_store(),
+        ledger=stores.ledger_reader(),
+        rollups=stores.rollup_store(),
+        now_ms=now_ms(),
+    )
+
+
+def _id(user_id: str) -> str:
+    if not is_id("usr_", user_id):
+        raise errors.NotFound("There is no such user.")
+    return user_id

@@ -1,0 +1,119 @@
+"""Every request of one's own, newest first: as a page with what was kept of its content, and as CSV."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from flask import Response, request
+from pydantic import BaseModel, Field
+
+from sluice.domain import errors
+from sluice.domain.periods import rfc3339
+from sluice.domain.spans import Span, parse_span
+from sluice.domain.usage.ledger import LedgerRecord
+from sluice.http.auth import Caller, now_ms
+from sluice.http.operation import validated
+from sluice.pages import forms
+from sluice.pages.blueprints import members, pages
+from sluice.pages.render import page
+from sluice.pages.usage.csv_file import Cell, csv_of
+from sluice.pages.usage.usage import names_of
+from sluice.services.usage.logs import LogPage, usage_logs
+from sluice.wiring import stores
+
+blueprint = pages("log")
+LOG_ROWS = 20
+CSV_ROWS = 10_000  # some 2 MB: a function on AWS answers with 6 MB at most
+CSV_PAGE = 1000
+
+
+class LogQuery(BaseModel):
+    cursor: str = Field("", max_length=200)
+    from_: str = Field("", alias="from", max_length=64)
+    to: str = Field("", max_length=64)
+    token_id: str = Field("", max_length=200)
+    model: str = Field("", max_length=200)
+    status: Literal["", "answered", "failed"] = ""
+
+    def filters(self) -> dict[str, str]:
+        """As a link carries them on."""
+        return self.model_dump(by_alias=True, exclude={"cursor"})
+
+    @property
+    def answered(self) -> bool | None:
+        return None if not self.status else self.status == "answered"
+
+    def span(self) -> Span | None:
+        """Errors: ValidationFailed."""
+        return parse_span(self.from_ or "1970-01-01", self.to or None, now_ms()) if self.from_ or self.to else None
+
+
+@blueprint.get("/my/usage/log")
+@members
+def log(caller: Caller) -> Response:
+    form, status, found = forms.Form(request.args.to_dict()), 200, LogPage([], None)
+    asked = LogQuery.model_validate({})
+    try:
+        asked = validated(LogQuery, request.args.to_dict())
+        found = usage_logs(
+            stores.ledger_reader(),
+            stores.content_store(),
+            caller.account_id,
+            limit=LOG_ROWS,
+            cursor=asked.cursor or None,
+            token_id=asked.token_id or None,
+            model=asked.model or None,
+            span=asked.span(),
+            answered=asked.answered,
+            now_ms=now_ms(),
+        )
+    except errors.ValidationFailed as exc:
+        if any(problem.field == "cursor" for problem in exc.problems):
+            raise  # nobody typed it: the page that says what a wrong link means
+        form, status = form.with_problems(exc.problems), 422
+    return page("log.html", status, log=found, asked=asked, names=names_of(caller), form=form, csv_rows=CSV_ROWS)
+
+
+@blueprint.get("/my/usage/log.csv")
+@members
+def log_csv(caller: Caller) -> Response:
+    """All of it is read before the first byte is sent, so that a store that goes away is a 503 and not half a file."""
+    asked = validated(LogQuery, request.args.to_dict())
+    names = names_of(caller)
+    text = csv_of(CSV_COLUMNS, ([*_cells(record, names)] for record in _records(caller, asked)))
+    response = Response(text, mimetype="text/csv")
+    response.headers["Content-Disposition"] = 'attachment; filename="sluice-log.csv"'
+    return response
+
+
+CSV_COLUMNS = (
+    "id", "created_at", "endpoint", "model", "token_id", "token", "stream", "status", "prompt_tokens",
+    "completion_tokens", "total_tokens", "estimated_cost_usd", "response_time_ms", "ttft_ms", "finish_reason",
+)  # fmt: skip
+
+
+def _records(caller: Caller, asked: LogQuery) -> list[LedgerRecord]:
+    """The newest that fit."""
+    found: list[LedgerRecord] = []
+    before_id, span = None, asked.span()
+    while len(found) < CSV_ROWS:
+        records, before_id = stores.ledger_reader().page(
+            caller.account_id,
+            limit=CSV_PAGE,
+            before_id=before_id,
+            span=span,
+            token_id=asked.token_id or None,
+            model=asked.model or None,
+            answered=asked.answered,
+        )
+        found += records
+        if before_id is None:
+            break
+    return found[:CSV_ROWS]
+
+
+def _cells(record: LedgerRecord, names: dict[str, str]) -> Iterator[Cell]:
+    yield from (record.request_id, rfc3339(record.created_ms), record.endpoint, record.model, record.token_id)
+    yield from (names.get(record.token_id, ""), record.stream, record.status)
+    yield from (record.prompt_tokens, record.completion_tokens, record.total_tokens)
+    yield f"{record.cost_micro_usd / 1_000_000:.6f}"
+    yield from (record.response_time_ms, record.ttft_ms, record.finish_reason)

@@ -1,0 +1,152 @@
+"""What was used, by day, model and API token, and what is left of each limit and when it is back."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response, request
+from pydantic import BaseModel, Field
+
+from sluice.domain import errors
+from sluice.domain.gateway import buckets
+from sluice.domain.gateway.admission import Grant
+from sluice.domain.periods import day_of, hour_of, period_ends_ms
+from sluice.domain.spans import DAY_MS, Span, parse_span
+from sluice.domain.usage.latency import Latency, latency
+from sluice.domain.usage.usage import Amounts, Bucket, Split, by_day, by_hour, grouped, total
+from sluice.http.accounts import visitor as calls
+from sluice.http.auth import Caller, now_ms
+from sluice.http.operation import validated
+from sluice.pages import forms
+from sluice.pages.blueprints import members, pages
+from sluice.pages.render import moment, page
+from sluice.services.accounts.overview import Overview
+from sluice.services.tokens.list_tokens import list_tokens
+from sluice.services.usage.sums import usage_by_bucket
+from sluice.wiring import stores
+
+blueprint = pages("usage")
+SCRIPTS = ("htmx.js", "uplot.js", "plots.js")
+PLAYGROUND = "playground"
+PRESETS = {1: "Today", 7: "Last 7 days", 30: "Last 30 days", 90: "Last 90 days"}
+HOURLY_DAYS = 2  # so few are shown by the hour
+MOST_DAYS = 400  # drawn and listed one by one
+TIMED_REQUESTS = 500  # the newest, whose times are looked at one by one
+
+
+class UsageQuery(BaseModel):
+    from_: str = Field("", alias="from", max_length=64)
+    to: str = Field("", max_length=64)
+    split: Split = ""
+
+
+@dataclass(frozen=True)
+class LimitLeft:
+    """One limit, what is left of it at this moment, and when all of it is there again."""
+
+    name: str
+    limit: int
+    left: int
+    back: str
+
+
+@blueprint.get("/my/usage")
+@members
+def usage(caller: Caller) -> Response:
+    now, form, status = now_ms(), forms.Form(request.args.to_dict()), 200
+    asked, span, sums, rows = UsageQuery.model_validate({}), Span(now, now), {}, {}
+    try:
+        asked = validated(UsageQuery, request.args.to_dict())
+        span = chosen_span(asked, now)
+        sums = usage_by_bucket(stores.ledger_reader(), stores.rollup_store(), caller.account_id, span, now)
+        rows = _over_time(caller, span, sums, asked.split)
+    except errors.ValidationFailed as exc:
+        form, status = form.with_problems(exc.problems), 422
+    names = names_of(caller)
+    keys = names if asked.split == "token" else {}
+    moment_of = hour_of if _is_hourly(span) else day_of
+    shown: dict[str, Any] = {
+        "rows": [(moment, keys.get(key, key), amounts) for (moment, key), amounts in rows.items()],
+        "first": moment_of(span.from_ms),
+        "last": moment_of(max(span.from_ms, min(span.to_ms, now + 1) - 1)),
+        "step": "hour" if _is_hourly(span) else "day",
+        "split": {"": "", "model": "model", "token": "API token"}[asked.split],
+        "tables": [
+            ("By model", "Model", _rows(grouped(sums, "model"), {})),
+            ("By API token", "API token", _rows(grouped(sums, "token"), names)),
+        ],
+        "total": total(sums),
+        "latency": _latency(caller, span),
+        "presets": {name: day_of(now - (days - 1) * DAY_MS) for days, name in PRESETS.items()},
+    }
+    return page("usage.html", status, scripts=SCRIPTS, form=form, limits=_limits(caller, now), **shown)
+
+
+def chosen_span(asked: UsageQuery, now: int) -> Span:
+    """Errors: ValidationFailed, naming the field."""
+    span = parse_span(asked.from_ or None, asked.to or None, now)
+    if span.to_ms - span.from_ms > MOST_DAYS * DAY_MS:
+        message = f"These are more than {MOST_DAYS} days. Choose a later first day."
+        raise errors.ValidationFailed((errors.FieldProblem("from", message),))
+    return span
+
+
+def _is_hourly(span: Span) -> bool:
+    return span.to_ms - span.from_ms <= HOURLY_DAYS * DAY_MS
+
+
+def _over_time(caller: Caller, span: Span, sums: dict[Bucket, Amounts], split: Split) -> dict[tuple[str, str], Amounts]:
+    """Errors: ValidationFailed where so few days hold more records than can be added up while someone waits."""
+    return (
+        by_hour(stores.ledger_reader().between(caller.account_id, span), split)
+        if _is_hourly(span)
+        else by_day(sums, split)
+    )
+
+
+def _latency(caller: Caller, span: Span) -> Latency:
+    newest, _ = stores.ledger_reader().page(caller.account_id, limit=TIMED_REQUESTS, span=span, answered=True)
+    return latency(newest)
+
+
+def _rows(amounts: dict[str, Amounts], names: dict[str, str]) -> list[tuple[str, Amounts]]:
+    return [(names.get(key, key), amount) for key, amount in amounts.items()]
+
+
+def _limits(caller: Caller, now: int) -> list[LimitLeft]:
+    grant = stores.hot_store().grant(caller.account_id)
+    if grant is None:
+        raise errors.NotFound()
+    return limits_left(grant, calls.overview(caller), now)
+
+
+def limits_left(grant: Grant, overview: Overview, now: int) -> list[LimitLeft]:
+    limits, now_ns = grant.limits, now * 1_000_000
+    running = sum(not lease.expired(now) for lease in grant.leases.values())
+    return [
+        _bucket("Requests a minute", limits.rpm, grant.tat_requests_ns, now_ns),
+        _bucket("Tokens a minute", limits.tpm, grant.tat_tokens_ns, now_ns),
+        LimitLeft(
+            "Requests at once", limits.concurrency, max(0, limits.concurrency - running), "when running ones end"
+        ),
+        LimitLeft(
+            "Tokens a month",
+            limits.monthly_tokens,
+            max(0, limits.monthly_tokens - overview.tokens),
+            moment(period_ends_ms(overview.period)),
+        ),
+    ]
+
+
+def _bucket(name: str, limit: int, tat_ns: int, now_ns: int) -> LimitLeft:
+    if limit == 0:
+        return LimitLeft(name, 0, 0, "none allowed")
+    seconds = -(-buckets.full_in_ns(tat_ns, now_ns) // buckets.SECOND_NS)
+    return LimitLeft(
+        name, limit, buckets.remaining_units(tat_ns, limit, now_ns), f"in {seconds} s" if seconds else "all there"
+    )
+
+
+def names_of(caller: Caller) -> dict[str, str]:
+    """Of API tokens by their ids, with the hint, because two may have one name."""
+    found = list_tokens(caller.account_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms())
+    return {PLAYGROUND: "playground", **{one.row.token_id: f"{one.row.name} (…{one.row.hint})" for one in found}}

@@ -1,0 +1,29 @@
+"""The playground's chats."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from sluice.domain.chats.chat import Chat, ChatMessage
+
+
+class ChatStore(Protocol):
+    """Chats of the playground. All may raise StoreUnavailable; reads are consistent."""
+
+    def put(self, chat: Chat) -> None: ...
+
+    def get(self, account_id: str, chat_id: str) -> Chat | None: ...
+
+    def all(self, account_id: str) -> list[Chat]: ...
+
+    def update(self, chat: Chat) -> None:
+        """Errors: NotFound."""
+
+    def delete(self, account_id: str, chat_id: str) -> None:
+        """With its messages. Deleting what is not there is no error."""
+
+    def messages(self, account_id: str, chat_id: str) -> list[ChatMessage]:
+        """Oldest first."""
+
+    def add(self, account_id: str, chat_id: str, message: ChatMessage) -> None: ...
+
+    def remove(self, account_id: str, chat_id: str, messages: Sequence[ChatMessage]) -> None: ...

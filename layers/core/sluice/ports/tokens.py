@@ -1,0 +1,33 @@
+"""API tokens."""
+
+from typing import Protocol
+
+from sluice.domain.tokens import ApiToken, Claims
+
+
+class TokenStore(Protocol):
+    """The rows of API tokens. All may raise StoreUnavailable; reads are consistent."""
+
+    def put(self, token: ApiToken) -> None: ...
+
+    def get(self, account_id: str, token_id: str) -> ApiToken | None: ...
+
+    def of_account(self, account_id: str) -> list[ApiToken]: ...
+
+    def mark_revoked(self, account_id: str, token_id: str, now_ms: int) -> None:
+        """Keeps the first moment; does nothing to a row that is gone."""
+
+    def delete(self, account_id: str, token_id: str) -> None: ...
+
+    def erase_account(self, account_id: str) -> None: ...
+
+
+class TokenSigner(Protocol):
+    def sign(self, claims: Claims) -> str: ...
+
+
+class TokenUses(Protocol):
+    """When API tokens were last used. Errors: StoreUnavailable."""
+
+    def used(self, account_id: str, token_id: str, used_ms: int) -> None:
+        """The latest moment stays; a token that is not listed any more stays so."""

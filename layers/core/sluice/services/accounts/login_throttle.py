@@ -1,0 +1,63 @@
+"""How many times a password may be tried. Attempts are counted before they are made (`domain/accounts/throttles`)."""
+
+import logging
+
+from sluice.domain.accounts import throttles as rules
+from sluice.domain.errors import StoreUnavailable
+from sluice.ports.accounts import AccountStore, Throttles
+
+log = logging.getLogger("sluice.accounts")
+
+
+class LoginAttempt:
+    """One try of one address's password from one client."""
+
+    def __init__(self, throttles: Throttles, email_key: str, client: str, now_ms: int) -> None:
+        network = rules.client_network(client)
+        self._throttles = throttles
+        self._now_ms = now_ms
+        self._pair = rules.key(rules.LOGIN_PAIR, email_key, network)
+        self._everywhere = rules.key(rules.LOGIN_ACCOUNT, email_key)
+        self._client = rules.key(rules.LOGIN_CLIENT, network)
+        self._taken = [self._everywhere]
+        self.is_known = False  # this client knew the password lately
+        self.is_new_place = False  # it did not, and who did is remembered
+        self.begins_wait = False  # the last attempt of this client, or of all, that nobody had to wait for
+
+    def begin(self) -> None:
+        """Errors: TooManyAttempts, with the longest of the waits; a refused attempt is not counted. StoreUnavailable.
+
+        A client that knew this account's password lately is not held up by what others do at its address.
+        """
+        pair, client = self._throttles.peek(self._pair), self._throttles.peek(self._client)
+        self.is_known = pair.good_until_ms > self._now_ms
+        self.is_new_place = self._throttles.remembers and not self.is_known
+        not_before_ms = max(pair.not_before_ms, 0 if self.is_known else client.not_before_ms)
+        if not_before_ms > self._now_ms:
+            raise rules.refused(not_before_ms, self._now_ms)
+        # Below, a refusal means that another attempt came between: then that one's wait is the answer.
+        tried = self._throttles.take(self._everywhere, rules.LOGIN_ACCOUNT, self._now_ms).count
+        attacked = tried > rules.ATTACKED_FROM
+        policy = rules.LOGIN_PAIR_ATTACKED if attacked else rules.LOGIN_PAIR
+        mine = self._throttles.take(self._pair, policy, self._now_ms).count
+        # Once an episode, however many attempts follow: an audit log is not to be flooded by strangers.
+        self.begins_wait = tried == rules.ATTACKED_FROM + 1 if attacked else mine == policy.free
+        if not self.is_known:
+            self._throttles.take(self._client, rules.LOGIN_CLIENT, self._now_ms)
+            self._taken.append(self._client)
+
+    def was_right(self) -> None:
+        self._throttles.succeeded(self._pair, self._now_ms)
+        for key in self._taken:
+            self._throttles.give_back(key, self._now_ms)
+
+
+def remember_place(throttles: Throttles, accounts: AccountStore, account_id: str, client: str, now_ms: int) -> None:
+    """Whoever redeemed a mailed code there has the mailbox, so a login from there is no news. Never an error: what the
+    code was for is done."""
+    try:
+        account = accounts.get(account_id)
+        if account is not None:
+            throttles.succeeded(rules.key(rules.LOGIN_PAIR, account.email_key, rules.client_network(client)), now_ms)
+    except StoreUnavailable:
+        log.warning("a place is not remembered: its first login will be told as new")

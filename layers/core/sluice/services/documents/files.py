@@ -1,0 +1,99 @@
+"""Uploaded files: kept, listed, given back, deleted. What is in them is `ingestion`'s to find out."""
+
+import hashlib
+from dataclasses import dataclass
+
+from sluice.domain.documents import keys
+from sluice.domain.documents.document import File
+from sluice.domain.documents.uploads import FILE, MAX_FILE_BYTES, MIB, clean_filename, is_id, new_id
+from sluice.domain.errors import NotFound, RequestTooLarge, StorageFull, StoreUnavailable
+from sluice.ports.documents import Blobs, FileStore, VectorStoreStore
+
+
+@dataclass(frozen=True)
+class Files:
+    """One account's at a time; another's is NotFound. Every method may raise StoreUnavailable."""
+
+    files: FileStore
+    stores: VectorStoreStore
+    blobs: Blobs
+    limit_bytes: int
+
+    def upload(self, account_id: str, filename: str, purpose: str, body: bytes, now_ms: int) -> File:
+        """Counted first, then written: a file is never kept that its account has no room for.
+
+        A death in between leaves a file without content: it is listed, fails in `ingestion`, and can be deleted.
+        Errors: ValidationFailed, RequestTooLarge, StorageFull."""
+        if len(body) > MAX_FILE_BYTES:
+            raise RequestTooLarge(f"A file may have {MAX_FILE_BYTES // MIB} MiB at most.")
+        file = File(
+            account_id,
+            new_id(FILE, now_ms),
+            clean_filename(filename),
+            purpose,
+            len(body),
+            hashlib.sha256(body).hexdigest(),
+            now_ms,
+        )
+        try:
+            self.files.put(file, self.limit_bytes)
+        except StorageFull as exc:
+            raise StorageFull(self._why_full(account_id, len(body))) from exc
+        try:
+            self.blobs.put(keys.file_key(account_id, file.file_id), body)
+        except StoreUnavailable:
+            self.files.delete(account_id, file.file_id)
+            raise
+        return file
+
+    def _why_full(self, account_id: str, size_bytes: int) -> str:
+        held = self.files.held_bytes(account_id)
+        return (
+            f"This account's files hold {held / MIB:.1f} MiB of the {self.limit_bytes / MIB:.1f} MiB it may have: no "
+            f"room for {size_bytes / MIB:.1f} MiB more. Delete files first."
+        )
+
+    def get(self, account_id: str, file_id: str) -> File:
+        """Errors: NotFound."""
+        file = self.files.get(account_id, file_id) if is_id(FILE, file_id) else None
+        if file is None:
+            raise NotFound(f"There is no file {file_id[:64]!r}.")
+        return file
+
+    def page(
+        self, account_id: str, *, limit: int, after_id: str | None, newest_first: bool, purpose: str | None = None
+    ) -> tuple[list[File], bool]:
+        """→ the page, and whether there are more."""
+        found: list[File] = []
+        while len(found) <= limit:
+            batch = self.files.page(account_id, limit=limit + 1, after_id=after_id, newest_first=newest_first)
+            found += [file for file in batch if purpose in (None, file.purpose)]
+            if len(batch) <= limit:
+                break
+            after_id = batch[-1].file_id
+        return found[:limit], len(found) > limit
+
+    def content(self, account_id: str, file_id: str) -> tuple[File, bytes]:
+        """Errors: NotFound."""
+        file = self.get(account_id, file_id)
+        body = self.blobs.get(keys.file_key(account_id, file_id))
+        if body is None:
+            raise NotFound("This file has no content: its upload broke off.")
+        return file, body
+
+    def delete(self, account_id: str, file_id: str) -> None:
+        """Out of every store first, so that it is found no more; its row late, so that a deletion that broke off can be
+        asked for again. Errors: NotFound."""
+        self.get(account_id, file_id)
+        self._detach(account_id, file_id)
+        gone = not self.files.delete(account_id, file_id)
+        self._detach(account_id, file_id)  # what was attached meanwhile; from here on nothing can be
+        self.blobs.delete(keys.file_key(account_id, file_id))
+        self.blobs.delete(keys.text_key(account_id, file_id))
+        if gone:
+            raise NotFound(f"There is no file {file_id[:64]!r}.")
+
+    def _detach(self, account_id: str, file_id: str) -> None:
+        for store_id in self.stores.stores_with(account_id, file_id):
+            self.stores.detach(account_id, store_id, file_id)
+            self.blobs.put(keys.change_key(account_id, store_id, file_id), b"")

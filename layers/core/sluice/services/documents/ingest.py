@@ -1,0 +1,217 @@
+"""From an upload to its text, from its text to the passages of every vector store it is in, and out of them again.
+
+    upload ── event ──▶ text read, kept, file "processed" or "error"
+    attach ┐
+    detach ┼─ event ──▶ what do the rows say by now? ─▶ index holds the file, or does not ─▶ do they still say so?
+    delete ┘
+No event is an order: each only says where to look, so it may come twice, late, or beside another of the same file.
+Whatever ends half-way comes again; what was lost, the sweep finds by the index of what waits.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from weakref import WeakValueDictionary
+
+from sluice.domain.documents import keys
+from sluice.domain.documents.document import Attachment, File, Unreadable
+from sluice.domain.documents.passages import Block, Cut, cut
+from sluice.domain.errors import SluiceError, Unavailable
+from sluice.ports.documents import Blobs, FileStore, Indexes, Pending, PendingDocuments, VectorStoreStore
+from sluice.services.documents.embed import Embed
+
+log = logging.getLogger("sluice.ingestion")
+
+ROUNDS = 5
+STUCK_MS = 5 * 60_000
+"""Nothing takes so long: what waits since then has lost its event, or the process that had it."""
+MOST_TRIES = 4
+SWEPT_AT_ONCE = 100
+NOT_PROCESSED = "The file could not be processed."
+NO_CONTENT = "The upload of this file broke off: it has no content."
+
+
+class _Lock:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+_any = threading.Lock()
+_reading: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
+
+
+@dataclass(frozen=True)
+class Swept:
+    seen: int = 0
+    given_up: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class Ingestion:
+    """Errors of every method: Unavailable, after which the same event has to come again."""
+
+    files: FileStore
+    stores: VectorStoreStore
+    blobs: Blobs
+    indexes: Indexes
+    waiting: PendingDocuments
+    read: Callable[[File, bytes], Sequence[Block]]
+    """Raises Unreadable."""
+    embed: Embed | None = None
+
+    def uploaded(self, account_id: str, file_id: str) -> None:
+        file = self.files.get(account_id, file_id)
+        if file is None:
+            self._forget(account_id, file_id)
+        elif file.status == "uploaded":
+            try:
+                self._blocks(file)
+            except Unreadable as exc:
+                self.files.set_status(account_id, file_id, "error", str(exc))
+            else:
+                self.files.set_status(account_id, file_id, "processed")
+            if self.files.get(account_id, file_id) is None:
+                self._forget(account_id, file_id)
+
+    def _forget(self, account_id: str, file_id: str) -> None:
+        self.blobs.delete(keys.file_key(account_id, file_id))
+        self.blobs.delete(keys.text_key(account_id, file_id))
+        for key in list(self.blobs.keys(keys.vectors_prefix(account_id, file_id))):
+            self.blobs.delete(key)
+        for store_id in self.stores.stores_with(account_id, file_id):  # a deletion that died before it detached
+            self.stores.detach(account_id, store_id, file_id)
+            self.changed(account_id, store_id, file_id)
+        self.waiting.settled(account_id, "", file_id)
+
+    def changed(self, account_id: str, store_id: str, file_id: str) -> None:
+        if self.stores.get(account_id, store_id) is None:
+            self._drop(account_id, store_id)
+            self.waiting.settled(account_id, store_id, file_id)
+        elif file_id != keys.WHOLE_STORE:
+            self._bring_in_line(account_id, store_id, file_id)
+        self.blobs.delete(keys.change_key(account_id, store_id, file_id))
+
+    def _drop(self, account_id: str, store_id: str) -> None:
+        for left in list(self.stores.attachments(account_id, store_id)):
+            self.stores.detach(account_id, store_id, left.file_id)
+            self.waiting.settled(account_id, store_id, left.file_id)
+        self.indexes.drop(account_id, store_id)
+        self.waiting.settled(account_id, store_id, keys.WHOLE_STORE)
+
+    def _bring_in_line(self, account_id: str, store_id: str, file_id: str) -> None:
+        """Index as the row says; then look whether it still says so: another may have done the opposite meanwhile."""
+        attachment = self.stores.attachment(account_id, store_id, file_id)
+        if attachment is not None and attachment.status != "in_progress":
+            return
+        for _ in range(ROUNDS):
+            if attachment is None:
+                self.indexes.remove(account_id, store_id, file_id)
+                attachment = self.stores.attachment(account_id, store_id, file_id)
+                if attachment is None:
+                    self.waiting.settled(account_id, store_id, file_id)
+                    return
+            elif self._index(attachment):
+                return
+            else:
+                attachment = None
+        raise Unavailable()  # it is attached and detached faster than this: later
+
+    def _index(self, attachment: Attachment) -> bool:
+        """False when it was detached meanwhile."""
+        account_id, store_id, file_id = attachment.account_id, attachment.store_id, attachment.file_id
+        file = self.files.get(account_id, file_id)
+        try:
+            if file is None:
+                raise Unreadable("The file was deleted.")
+            cuts = list(cut(self._blocks(file)))
+        except Unreadable as exc:
+            self.indexes.remove(account_id, store_id, file_id)
+            return self.stores.set_attachment(account_id, store_id, file_id, "failed", error=str(exc))
+        try:
+            vectors = self.embed.passages(account_id, file_id, [_whole(one) for one in cuts]) if self.embed else None
+        except SluiceError:  # the model is away: by words it can be found all the same, until the event comes again
+            self.indexes.replace(account_id, store_id, file_id, file.filename, cuts)
+            raise
+        self.indexes.replace(account_id, store_id, file_id, file.filename, cuts, vectors)
+        done = self.stores.set_attachment(
+            account_id, store_id, file_id, "completed", usage_bytes=sum(map(_size_bytes, cuts))
+        )
+        if self.stores.get(account_id, store_id) is None:
+            self._drop(account_id, store_id)
+            return True
+        return done
+
+    def _blocks(self, file: File) -> Sequence[Block]:
+        """Read once and kept: a file that is put into a second store is not parsed again. Errors: Unreadable.
+
+        The events of an upload and of its attachment come together: one thread reads, the other waits for it.
+        """
+        with _any:
+            held = _reading.setdefault(file.file_id, _Lock())  # while anyone holds it
+        with held.lock:
+            return self._read_once(file)
+
+    def _read_once(self, file: File) -> Sequence[Block]:
+        kept = self.blobs.get(keys.text_key(file.account_id, file.file_id))
+        if kept is not None:
+            return [Block(**one) for one in json.loads(kept)]
+        body = self.blobs.get(keys.file_key(file.account_id, file.file_id))
+        if body is None:
+            raise Unreadable(NO_CONTENT)
+        blocks = self.read(file, body)
+        text = json.dumps([asdict(block) for block in blocks], ensure_ascii=False, separators=(",", ":"))
+        self.blobs.put(keys.text_key(file.account_id, file.file_id), text.encode("utf-8", "replace"))
+        return blocks
+
+    # --- what no event brings any more
+
+    def sweep(self, now_ms: int, stop: Callable[[], bool] = lambda: False) -> Swept:
+        """What has waited too long, once more; what was tried too often has failed, and says so."""
+        seen = given_up = failed = 0
+        for pending in self.waiting.waiting(now_ms - STUCK_MS, SWEPT_AT_ONCE):
+            if stop():
+                break
+            tries = self.waiting.tried(pending, now_ms)
+            seen += bool(tries)
+            try:
+                if tries > MOST_TRIES and not pending.gone:
+                    self._give_up(pending)
+                    given_up += 1
+                elif tries:
+                    self._again(pending)
+            except Unavailable:  # an outage is nobody's file's fault: it does not count
+                log.warning("not swept now", extra={"account_id": pending.account_id, "file_id": pending.file_id})
+                with suppress(Unavailable):
+                    self.waiting.tried(pending, now_ms, by=-1)
+                failed += 1
+            except Exception:
+                log.exception("not swept", extra={"account_id": pending.account_id, "file_id": pending.file_id})
+                failed += 1
+        return Swept(seen, given_up, failed)
+
+    def _again(self, pending: Pending) -> None:
+        if pending.store_id:
+            self.changed(pending.account_id, pending.store_id, pending.file_id)
+        else:
+            self.uploaded(pending.account_id, pending.file_id)
+
+    def _give_up(self, pending: Pending) -> None:
+        self.give_up(pending.account_id, pending.store_id, pending.file_id)
+
+    def give_up(self, account_id: str, store_id: str, file_id: str) -> None:
+        if store_id:
+            self.stores.set_attachment(account_id, store_id, file_id, "failed", error=NOT_PROCESSED)
+        else:
+            self.files.set_status(account_id, file_id, "error", NOT_PROCESSED)
+
+
+def _whole(passage: Cut) -> str:
+    return f"{passage.title}\n{passage.text}" if passage.title else passage.text
+
+
+def _size_bytes(passage: Cut) -> int:
+    return len(passage.text.encode("utf-8", "replace"))

@@ -1,0 +1,98 @@
+"""The documents of the pages: one vector store of an account's own, in which a name stands for one file."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from sluice.domain.documents import keys
+from sluice.domain.documents.document import Attachment, File, VectorStore
+from sluice.domain.documents.passages import Block, Cut, cut
+from sluice.domain.documents.retrieval import MAX_STORES
+from sluice.domain.documents.uploads import own_store_id
+from sluice.domain.errors import NotFound
+from sluice.services.documents.files import Files
+from sluice.services.documents.vector_stores import VectorStores
+
+NAME = "My documents"
+PURPOSE = "user_data"
+SHOWN = 500
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file as its owner sees it. `attachment`: where it is in the pages' own store."""
+
+    file: File
+    attachment: Attachment | None
+
+    @property
+    def status(self) -> str:
+        """ "ready", "reading", "failed", or "stored" (only an API call put it here, and into another store or none)."""
+        if self.file.status == "error" or (self.attachment and self.attachment.status == "failed"):
+            return "failed"
+        if self.attachment is None:
+            return "stored"
+        return "ready" if self.attachment.status == "completed" else "reading"
+
+    @property
+    def reason(self) -> str:
+        return (self.attachment.error if self.attachment else None) or self.file.status_detail or ""
+
+
+@dataclass(frozen=True)
+class MyDocuments:
+    """Every method may raise StoreUnavailable."""
+
+    files: Files
+    stores: VectorStores
+
+    def keep(self, account_id: str, filename: str, body: bytes, now_ms: int) -> File:
+        """A file of this name that is here already is replaced, once the new one is kept; the same content again
+        changes nothing. Errors: as `Files.upload`."""
+        store = self._own(account_id, now_ms)
+        sha256 = hashlib.sha256(body).hexdigest()
+        older = [one.file for one in self.all(account_id) if one.attachment and one.file.filename == filename]
+        same = next((file for file in older if file.sha256 == sha256 and file.status != "error"), None)
+        file = same or self.files.upload(account_id, filename, PURPOSE, body, now_ms)
+        self.stores.attach(account_id, store.store_id, file.file_id, {}, now_ms)
+        for old in older:
+            if old.file_id != file.file_id:
+                self._forget(account_id, old.file_id)
+        return file
+
+    def _own(self, account_id: str, now_ms: int) -> VectorStore:
+        """The same id every time, so that two first uploads at once make one store."""
+        store_id = own_store_id(account_id)
+        found = self.stores.stores.get(account_id, store_id)
+        if found is None:
+            found = VectorStore(account_id, store_id, NAME, now_ms, now_ms)
+            self.stores.stores.put(found)
+        return found
+
+    def _forget(self, account_id: str, file_id: str) -> None:
+        try:
+            self.files.delete(account_id, file_id)
+        except NotFound:
+            return  # somebody else was faster
+
+    def all(self, account_id: str) -> list[Document]:
+        """Newest first, the newest 500."""
+        found, _ = self.files.page(account_id, limit=SHOWN, after_id=None, newest_first=True)
+        there = {one.file_id: one for one in self.stores.stores.attachments(account_id, own_store_id(account_id))}
+        return [Document(file, there.get(file.file_id)) for file in found]
+
+    def one(self, account_id: str, file_id: str) -> Document:
+        """Errors: NotFound."""
+        file = self.files.get(account_id, file_id)
+        return Document(file, self.stores.stores.attachment(account_id, own_store_id(account_id), file_id))
+
+    def passages(self, account_id: str, file_id: str) -> list[Cut]:
+        """What was read out of it, as it is searched. [] while nothing was."""
+        kept = self.files.blobs.get(keys.text_key(account_id, file_id))
+        return list(cut([Block(**one) for one in json.loads(kept)])) if kept is not None else []
+
+    def searched(self, account_id: str) -> list[str]:
+        """The stores that "my documents" means: the pages' own, then the newest of those that API calls made."""
+        own = own_store_id(account_id)
+        ids = [store.store_id for store in self.stores.all(account_id)]
+        return [*(store_id for store_id in ids if store_id == own), *(one for one in ids if one != own)][:MAX_STORES]

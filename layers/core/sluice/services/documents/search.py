@@ -1,0 +1,47 @@
+"""A search in an account's vector stores. What an index finds is held against the tables before it is shown.
+
+So a file that was detached or deleted is found no more from that moment on, whatever its index still holds.
+"""
+
+from dataclasses import dataclass, replace
+
+from sluice.domain.documents.document import Passage
+from sluice.domain.documents.uploads import STORE, is_id
+from sluice.ports.documents import Indexes, SearchAsk, VectorStoreStore
+from sluice.services.documents.embed import Embed
+
+MOST_PASSAGES = 50
+MORE_THAN_ASKED = 2  # some may turn out to be detached
+LONGEST_QUERY = 4_096
+
+
+@dataclass(frozen=True)
+class SearchDocuments:
+    """`sluice.ports.documents.Search`. Errors: SearchUnavailable, StoreUnavailable."""
+
+    stores: VectorStoreStore
+    indexes: Indexes
+    embed: Embed | None = None
+
+    def search(self, ask: SearchAsk) -> list[Passage]:
+        limit = min(max(ask.top_k, 1), MOST_PASSAGES)
+        query, found = ask.query[:LONGEST_QUERY], list[Passage]()
+        stores = [store_id for store_id in dict.fromkeys(ask.store_ids) if is_id(STORE, store_id)]
+        vector = self.embed.question(ask.account_id, query) if self.embed and stores and query.strip() else None
+        for store_id in stores:
+            found += self._in_store(ask.account_id, store_id, query, limit, vector)
+        found.sort(key=lambda passage: -passage.score)
+        return _without_doubles(found)[:limit]
+
+    def _in_store(self, account_id: str, store_id: str, query: str, limit: int, vector: bytes | None) -> list[Passage]:
+        hits = self.indexes.find(account_id, store_id, query, limit * MORE_THAN_ASKED, vector)
+        there = self.stores.attached(account_id, store_id, [hit.file_id for hit in hits])
+        return [replace(hit, attributes=there[hit.file_id].attributes) for hit in hits if hit.file_id in there]
+
+
+def _without_doubles(passages: list[Passage]) -> list[Passage]:
+    """One file may be in several of the stores."""
+    once: dict[tuple[str, int], Passage] = {}
+    for passage in passages:
+        once.setdefault((passage.file_id, passage.position), passage)
+    return list(once.values())

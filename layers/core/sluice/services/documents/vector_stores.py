@@ -1,0 +1,150 @@
+"""Vector stores: which files are searched together. Attaching and detaching is an event; `ingestion` does the work."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sluice.domain.documents import keys
+from sluice.domain.documents.document import Attachment, VectorStore
+from sluice.domain.documents.uploads import BATCH, FILE, STORE, Attributes, is_id, new_id
+from sluice.domain.errors import NotFound
+from sluice.ports.documents import Blobs, VectorStoreStore
+
+PAGE = 100
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Files that were attached in one call, by which the SDK waits for all of them."""
+
+    batch_id: str
+    store_id: str
+    created_ms: int
+    attachments: list[Attachment]
+
+
+@dataclass(frozen=True)
+class VectorStores:
+    """One account's at a time; another's is NotFound. Every method may raise StoreUnavailable."""
+
+    stores: VectorStoreStore
+    blobs: Blobs
+
+    def create(self, account_id: str, name: str, metadata: Mapping[str, str], now_ms: int) -> VectorStore:
+        store = VectorStore(account_id, new_id(STORE, now_ms), name, now_ms, now_ms, dict(metadata))
+        self.stores.put(store)
+        return store
+
+    def get(self, account_id: str, store_id: str) -> VectorStore:
+        """Errors: NotFound."""
+        store = self.stores.get(account_id, store_id) if is_id(STORE, store_id) else None
+        if store is None:
+            raise NotFound(f"There is no vector store {store_id[:64]!r}.")
+        return store
+
+    def page(
+        self, account_id: str, *, limit: int, after_id: str | None, newest_first: bool = True
+    ) -> tuple[list[VectorStore], bool]:
+        """→ the page, and whether there are more."""
+        if newest_first:
+            found = self.stores.page(account_id, limit=limit + 1, after_id=after_id)
+            return found[:limit], len(found) > limit
+        oldest = self.all(account_id)[::-1]
+        places = [place for place, store in enumerate(oldest) if store.store_id == after_id]
+        rest = oldest[places[0] + 1 :] if places else [] if after_id else oldest
+        return rest[:limit], len(rest) > limit
+
+    def all(self, account_id: str) -> list[VectorStore]:
+        """Newest first."""
+        found: list[VectorStore] = []
+        while True:
+            batch = self.stores.page(account_id, limit=PAGE, after_id=found[-1].store_id if found else None)
+            found += batch
+            if len(batch) < PAGE:
+                return found
+
+    def update(
+        self, account_id: str, store_id: str, *, name: str | None, metadata: Mapping[str, str] | None, now_ms: int
+    ) -> VectorStore:
+        """None: as it was. Errors: NotFound."""
+        store = self.get(account_id, store_id)
+        changed = replace(
+            store,
+            name=store.name if name is None else name,
+            metadata=store.metadata if metadata is None else dict(metadata),
+            last_active_ms=now_ms,
+        )
+        self.stores.put(changed)
+        return changed
+
+    def delete(self, account_id: str, store_id: str) -> None:
+        """Its files stay. Errors: NotFound."""
+        self.get(account_id, store_id)
+        for key in list(self.blobs.keys(_batch_key(account_id, store_id, ""))):
+            self.blobs.delete(key)
+        found = self.stores.delete(account_id, store_id)
+        self.blobs.put(keys.change_key(account_id, store_id), b"")
+        if not found:
+            raise NotFound(f"There is no vector store {store_id[:64]!r}.")
+
+    # --- the files in one
+
+    def attach(self, account_id: str, store_id: str, file_id: str, attributes: Attributes, now_ms: int) -> Attachment:
+        """One that is in it already is answered as it is. Errors: NotFound (no such store, or no such file)."""
+        self.get(account_id, store_id)
+        if not is_id(FILE, file_id):
+            raise NotFound(f"There is no file {file_id[:64]!r}.")
+        try:
+            attached = self.stores.attach(
+                Attachment(account_id, store_id, file_id, now_ms, attributes=dict(attributes))
+            )
+        except NotFound as exc:
+            raise NotFound(f"There is no file {file_id!r}.") from exc
+        self.blobs.put(keys.change_key(account_id, store_id, file_id), b"")
+        return attached
+
+    def attachment(self, account_id: str, store_id: str, file_id: str) -> Attachment:
+        """Errors: NotFound."""
+        self.get(account_id, store_id)
+        found = self.stores.attachment(account_id, store_id, file_id) if is_id(FILE, file_id) else None
+        if found is None:
+            raise NotFound(f"There is no file {file_id[:64]!r} in this vector store.")
+        return found
+
+    def attachments(self, account_id: str, store_id: str) -> list[Attachment]:
+        """Newest first. Errors: NotFound."""
+        self.get(account_id, store_id)
+        found = self.stores.attachments(account_id, store_id)
+        return sorted(found, key=lambda one: (one.created_ms, one.file_id), reverse=True)
+
+    def detach(self, account_id: str, store_id: str, file_id: str) -> None:
+        """The file stays. Errors: NotFound."""
+        self.attachment(account_id, store_id, file_id)
+        self.stores.detach(account_id, store_id, file_id)
+        self.blobs.put(keys.change_key(account_id, store_id, file_id), b"")
+
+    # --- several at once
+
+    def attach_batch(
+        self, account_id: str, store_id: str, files: Sequence[tuple[str, Attributes]], now_ms: int
+    ) -> Batch:
+        """Not all or nothing: what was attached before an unknown file stays so. Errors: NotFound."""
+        attached = [self.attach(account_id, store_id, file_id, attributes, now_ms) for file_id, attributes in files]
+        made = Batch(new_id(BATCH, now_ms), store_id, now_ms, attached)
+        kept = {"created_ms": now_ms, "file_ids": [one.file_id for one in attached]}
+        self.blobs.put(_batch_key(account_id, store_id, made.batch_id), json.dumps(kept).encode())
+        return made
+
+    def batch(self, account_id: str, store_id: str, batch_id: str) -> Batch:
+        """As its files are by now; those that were detached are in it no more. Errors: NotFound."""
+        self.get(account_id, store_id)
+        kept = self.blobs.get(_batch_key(account_id, store_id, batch_id)) if is_id(BATCH, batch_id) else None
+        if kept is None:
+            raise NotFound(f"There is no file batch {batch_id[:64]!r} in this vector store.")
+        told = json.loads(kept)
+        there = self.stores.attached(account_id, store_id, told["file_ids"])
+        return Batch(batch_id, store_id, told["created_ms"], [there[one] for one in told["file_ids"] if one in there])
+
+
+def _batch_key(account_id: str, store_id: str, batch_id: str) -> str:
+    return f"{keys.BATCHES}/{account_id}/{store_id}/{batch_id}"

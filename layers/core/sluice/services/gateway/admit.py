@@ -1,0 +1,189 @@
+"""Admit a request, or say exactly which rule refused it: one conditional write, two at most.
+
+The process guesses the account's limits and bucket forms from what it last saw. A wrong guess is refused by the store,
+whose answer carries the truth; the second write is made from that. A third is made only where a settlement or another
+request flipped a form in between, and after expired leases were settled.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sluice.domain import errors
+from sluice.domain.gateway.admission import (
+    FLOOD_FACTOR,
+    GOOD,
+    Ask,
+    Grant,
+    Limits,
+    caller_refusal,
+    decide,
+    forms_for,
+    lease_for,
+    next_block_seconds,
+)
+from sluice.domain.gateway.buckets import WINDOW_NS
+from sluice.domain.gateway.leases import Lease
+from sluice.domain.periods import period_of
+from sluice.ports.gateway import HotStore
+from sluice.services.gateway.settle import settle_abandoned
+
+log = logging.getLogger("sluice.admission")
+
+MAX_WRITES = 4
+KEEP_ACCOUNTS = 10_000
+REFUSAL_KEPT_NS = 1_000_000_000
+# A refusal is answered from memory only once an account floods: the first few always ask the store, so that somebody
+# who is merely over the limit hears of a revocation at once (docs/adr/0007-refusal-cache.md).
+FLOOD_STARTS_AT = 5
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """The lease to settle, and the grant as it stood after the admission."""
+
+    ask: Ask
+    lease: Lease
+    grant: Grant
+
+
+@dataclass
+class _Refusals:
+    """What one account was refused lately, in this process."""
+
+    since_ns: int
+    count: int = 0
+    last_ns: int = 0
+    last_token: str = ""
+
+
+class Admission:
+    """Safe to use from many threads: what it keeps are guesses, and the store decides."""
+
+    def __init__(
+        self, store: HotStore, defaults: Limits, on_writes: Callable[[int], None] = lambda writes: None
+    ) -> None:
+        self._store = store
+        self._defaults = defaults
+        self._on_writes = on_writes  # how many writes an admission took: for the metrics
+        self._seen: OrderedDict[str, Grant] = OrderedDict()
+        self._refused: OrderedDict[str, _Refusals] = OrderedDict()
+
+    def admit(self, ask: Ask, now_ns: int) -> Admitted:
+        """Errors: InvalidApiToken, AccountSuspended, RateLimitExceeded, QuotaExceeded, TooManyConcurrentRequests,
+        InvalidModelRequest (could never fit), StoreUnavailable."""
+        self._refuse_floods(ask, now_ns)
+        try:
+            return self._admit(ask, now_ns)
+        except (errors.RateLimitExceeded, errors.QuotaExceeded) as refusal:
+            self._count(ask, now_ns)
+            if self._block_floods(ask.account_id, now_ns // 1_000_000):
+                raise (
+                    decide(self._seen[ask.account_id], ask, now_ns) or refusal
+                ) from refusal  # now the block is the wait
+            raise
+
+    def _admit(self, ask: Ask, now_ns: int) -> Admitted:
+        now_ms = now_ns // 1_000_000
+        guess = self._seen.get(ask.account_id) or self._first_guess(ask.account_id, now_ms)
+        swept = False
+        for writes in range(1, MAX_WRITES + 1):
+            lease = lease_for(ask, guess, now_ns)
+            attempt = self._store.admit(ask, guess, forms_for(guess, ask, now_ns), lease, now_ns)
+            if attempt.grant is None:
+                raise errors.InvalidApiToken("This API token belongs to no account.")
+            self._remember(attempt.grant)
+            ours = attempt.grant.leases.get(ask.request_id)
+            if attempt.made or ours is not None:  # a retry after an unclear answer finds its own lease
+                self._on_writes(writes)
+                return Admitted(ask, ours or lease, attempt.grant)
+            guess = attempt.grant
+            refusal = decide(guess, ask, now_ns)
+            if isinstance(refusal, errors.TooManyConcurrentRequests) and not swept:
+                swept = True
+                if self._settle_expired(guess, now_ms):
+                    continue
+            if refusal is not None:
+                self._on_writes(writes)
+                raise refusal
+        # Every write met a grant that another request had just changed: possible, if hardly, under a burst.
+        log.warning("admission gave up after %s writes", MAX_WRITES)
+        raise errors.Overloaded(retry_after_seconds=1)
+
+    def check(self, account_id: str, token_id: str, now_ms: int) -> Grant:
+        """Whether a caller is welcome at all, for requests that take nothing (`GET`). A consistent read.
+        Errors: InvalidApiToken, AccountSuspended, StoreUnavailable."""
+        grant = self._store.grant(account_id)
+        if grant is None:
+            raise errors.InvalidApiToken("This API token belongs to no account.")
+        refusal = caller_refusal(grant, token_id, now_ms)
+        if refusal is not None:
+            raise refusal
+        self._remember(grant)
+        return grant
+
+    def remember(self, grant: Grant | None) -> None:
+        """Tell what a settlement or checkpoint saw: the next guess is better for it."""
+        if grant is not None:
+            self._remember(grant)
+
+    def seen(self, account_id: str) -> Grant | None:
+        """The account's grant as this process last saw it: good enough for headers, never for a decision."""
+        return self._seen.get(account_id)
+
+    def _settle_expired(self, grant: Grant, now_ms: int) -> int:
+        """Settle the leases that expired, up to all of them. → how many."""
+        expired = [(identifier, lease) for identifier, lease in grant.leases.items() if lease.expired(now_ms)]
+        for identifier, lease in expired:
+            settle_abandoned(self._store, grant.account_id, identifier, lease, now_ms)
+        return len(expired)
+
+    def _first_guess(self, account_id: str, now_ms: int) -> Grant:
+        return Grant(account_id, {}, GOOD, self._defaults, period=period_of(now_ms))
+
+    def _remember(self, grant: Grant) -> None:
+        self._seen[grant.account_id] = grant
+        self._seen.move_to_end(grant.account_id)
+        while len(self._seen) > KEEP_ACCOUNTS:
+            self._seen.popitem(last=False)
+
+    # --- floods
+
+    def _refuse_floods(self, ask: Ask, now_ns: int) -> None:
+        """While an account floods, answer from the grant as last seen, for at most a second after the store refused.
+
+        The refusal is decided anew for this very request, so the wait it tells is right for what was seen; only what
+        other instances took within that second is missing from it.
+        """
+        kept, seen = self._refused.get(ask.account_id), self._seen.get(ask.account_id)
+        if kept is None or seen is None or kept.count < FLOOD_STARTS_AT or ask.token_id != kept.last_token:
+            return
+        if not 0 <= now_ns - kept.last_ns < REFUSAL_KEPT_NS:
+            return
+        refusal = decide(seen, ask, now_ns)
+        if isinstance(refusal, errors.RateLimitExceeded | errors.QuotaExceeded):
+            kept.count += 1
+            raise refusal
+
+    def _count(self, ask: Ask, now_ns: int) -> None:
+        kept = self._refused.get(ask.account_id)
+        if kept is None or not 0 <= now_ns - kept.since_ns < WINDOW_NS:
+            kept = self._refused[ask.account_id] = _Refusals(now_ns)
+            while len(self._refused) > KEEP_ACCOUNTS:
+                self._refused.popitem(last=False)
+        kept.count += 1
+        kept.last_ns, kept.last_token = now_ns, ask.token_id
+
+    def _block_floods(self, account_id: str, now_ms: int) -> bool:
+        """Whether the account was blocked just now, by us or by another instance."""
+        kept, grant = self._refused[account_id], self._seen.get(account_id)
+        if grant is None or grant.blocked_until_ms > now_ms or kept.count <= FLOOD_FACTOR * max(1, grant.limits.rpm):
+            return False
+        kept.count = 0
+        try:
+            attempt = self._store.block(grant, next_block_seconds(grant, now_ms), now_ms)
+        except errors.StoreUnavailable:
+            return False  # the refusal stands; the next flood is blocked
+        self.remember(attempt.grant)
+        return attempt.grant is not None

@@ -1,0 +1,210 @@
+"""One admitted request while it runs: relay the model's events, keep the lease alive, settle exactly once."""
+
+import json
+import logging
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sluice.domain import errors
+from sluice.domain.gateway import chunks
+from sluice.domain.gateway.admission import Grant, caller_refusal
+from sluice.domain.gateway.leases import RENEW_EVERY_MS
+from sluice.domain.usage.ledger import LedgerRecord
+from sluice.ports.gateway import HotStore, UpstreamStream
+from sluice.services.gateway.admit import Admitted
+from sluice.services.gateway.settle import Outcome, settle
+
+log = logging.getLogger("sluice.exchange")
+
+CLIENT_GONE_STATUS = 499  # nobody is left to see it; the log uses nginx's number
+SETTLE_ATTEMPTS = 3
+SETTLE_PAUSE_SECONDS = 0.1
+PING = b""
+
+Clock = Callable[[], int]  # Unix time, ns
+
+
+class ClientGone(Exception):
+    """The caller hung up."""
+
+
+class Observer(Protocol):
+    """What the metrics want to know of an exchange."""
+
+    def settled(self, record: LedgerRecord, seconds: float) -> None: ...
+
+    def settlement_failed(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What the HTTP layer knows of the caller's connection."""
+
+    gone: Callable[[], bool] = lambda: False
+    """Whether the caller hung up. Looks without waiting."""
+    seconds_left: Callable[[], float] = lambda: math.inf
+    """Seconds until the platform (AWS Lambda) stops this request."""
+
+
+class Exchange:
+    """The holder of one lease."""
+
+    def __init__(
+        self,
+        store: HotStore,
+        admitted: Admitted,
+        clock: Clock,
+        connection: Connection,
+        observer: Observer,
+        remember: Callable[[Grant | None], None],
+    ) -> None:
+        self._store, self._clock, self._observer = store, clock, observer
+        self.connection = connection
+        self._remember = remember  # what a settlement saw makes the next admission's guess better
+        self.ask, self.lease, self.grant = admitted.ask, admitted.lease, admitted.grant
+        self._started_ms = self._renewed_ms = clock() // 1_000_000
+        self._first_ms: int | None = None
+        self._stream: UpstreamStream | None = None
+        self._counted = (0, 0, 0)
+        self.record: LedgerRecord | None = None
+        self._over = False
+
+    @property
+    def over(self) -> bool:
+        """Settled, or left to the sweeper: either way there is nothing more to do."""
+        return self._over
+
+    def events(self, stream: UpstreamStream) -> Iterator[bytes]:
+        """The payloads of the model's events, `PING` while it waits.
+
+        Errors: ClientGone, InvalidApiToken and AccountSuspended (revoked or suspended meanwhile), ModelUnavailable,
+        Overloaded, UpstreamTimeout, InvalidModelRequest.
+        """
+        self._stream = stream
+        for payload in stream:
+            now_ms = self._clock() // 1_000_000
+            if self.connection.gone():
+                raise ClientGone()
+            if now_ms - self._renewed_ms >= RENEW_EVERY_MS:
+                self._checkpoint(stream, now_ms)
+            if payload:
+                if chunks.is_error(payload):
+                    raise _told(payload)
+                if self._first_ms is None:
+                    self._first_ms = now_ms
+            yield payload
+
+    def _checkpoint(self, stream: UpstreamStream, now_ms: int) -> None:
+        """A store that does not answer ends no stream: the lease lasts through several missed renewals."""
+        self._renewed_ms = now_ms
+        self.lease = self.lease.with_progress(stream.prompt_tokens, stream.completion_tokens)
+        try:
+            attempt = self._store.checkpoint(self.ask.account_id, self.ask.request_id, self.lease, now_ms)
+        except errors.StoreUnavailable:
+            log.warning("checkpoint failed, stream goes on: %s", self.ask.request_id)
+            return
+        if not attempt.made:
+            raise self._why_not(attempt.grant, now_ms)
+
+    def _why_not(self, grant: Grant | None, now_ms: int) -> errors.SluiceError:
+        if grant is None:
+            return errors.InvalidApiToken("This account is gone.")
+        refusal = caller_refusal(grant, self.ask.token_id, now_ms)
+        return refusal or errors.Overloaded("The request was held up for too long and has been settled.")
+
+    def settle(self, status: int, finish_reason: str | None = None) -> None:
+        """Once; later calls do nothing. Where the store is away the lease stays, and the sweeper settles it."""
+        if self._over:
+            return
+        self._over = True
+        if self._stream is not None:
+            self._stream.close()
+        started = time.monotonic()
+        for attempt in range(SETTLE_ATTEMPTS):
+            try:
+                outcome = self._outcome(status, finish_reason)
+                self.record, released = settle(
+                    self._store, self.ask.account_id, self.ask.request_id, self.lease, outcome
+                )
+            except errors.StoreUnavailable:
+                if attempt + 1 < SETTLE_ATTEMPTS:
+                    time.sleep(random.uniform(0, SETTLE_PAUSE_SECONDS * 2**attempt))
+                continue
+            self._remember(released.grant)
+            self._observer.settled(self.record, time.monotonic() - started)
+            return
+        self._observer.settlement_failed()
+        log.error("settlement failed, left to the sweeper: %s", self.ask.request_id)
+
+    def fail(self, cause: BaseException) -> None:
+        """Settle an exchange that ended early, for whatever reason."""
+        if isinstance(cause, ClientGone | GeneratorExit):
+            self.settle(CLIENT_GONE_STATUS, "cancelled")
+        else:
+            self.settle(_status_of(cause), "error")
+
+    def _outcome(self, status: int, finish_reason: str | None) -> Outcome:
+        stream, now_ms = self._stream, self._clock() // 1_000_000
+        prompt, completion, cached = self._counted
+        if stream is not None:
+            prompt, completion, cached = stream.prompt_tokens, stream.completion_tokens, stream.cached_tokens
+        return Outcome(
+            status=status,
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            cached_tokens=cached,
+            finish_reason=finish_reason,
+            response_time_ms=max(0, now_ms - self._started_ms),
+            ttft_ms=None if self._first_ms is None else max(0, self._first_ms - self._started_ms),
+        )
+
+    def count(self, prompt_tokens: int, completion_tokens: int = 0, cached_tokens: int = 0) -> None:
+        """For answers that are no stream."""
+        self._counted = (prompt_tokens, completion_tokens, cached_tokens)
+
+
+# The status the caller got, for the log: the HTTP layer owns the whole table, these are its rows that an admitted
+# request can end with.
+_STATUSES: tuple[tuple[type[BaseException], int], ...] = (
+    (errors.InvalidModelRequest, 400),
+    (errors.ValidationFailed, 400),
+    (errors.InvalidApiToken, 401),
+    (errors.Forbidden, 403),
+    (errors.NotFound, 404),
+    (errors.RequestTooLarge, 413),
+    (errors.UpstreamTimeout, 504),
+    (errors.Unavailable, 503),
+)
+
+
+def _status_of(cause: BaseException) -> int:
+    return next((status for kind, status in _STATUSES if isinstance(cause, kind)), 500)
+
+
+def take_usage(stream: UpstreamStream, chunk: dict[str, Any]) -> None:
+    """The model server's own final counts, where it tells them: exact for any server."""
+    usage = chunk.get("usage")
+    if isinstance(usage, dict):
+        details = usage.get("prompt_tokens_details") or {}
+        stream.prompt_tokens = int(usage.get("prompt_tokens") or stream.prompt_tokens)
+        stream.completion_tokens = int(usage.get("completion_tokens") or 0)
+        stream.cached_tokens = int(details.get("cached_tokens") or stream.cached_tokens)
+
+
+def _told(payload: bytes) -> errors.SluiceError:
+    """An error the engine told within its stream."""
+    detail = json.loads(payload).get("error") or {}
+    code, message, seconds = detail.get("code"), detail.get("message"), int(detail.get("retry_after_s") or 2)
+    if code == "context_length_exceeded":
+        return errors.ContextLengthExceeded(message, detail.get("param"))
+    if code == "overloaded":
+        return errors.Overloaded(retry_after_seconds=seconds)
+    if code == "upstream_timeout" or detail.get("status") == 504:
+        return errors.UpstreamTimeout()
+    if detail.get("status") == 400:
+        return errors.InvalidModelRequest(message, detail.get("param"))
+    return errors.ModelUnavailable(retry_after_seconds=seconds)

@@ -1,0 +1,70 @@
+"""What the gateway does, as figures: what admission and settlement tell, put into measures."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from sluice.domain.errors import QuotaExceeded, StoreUnavailable
+from sluice.domain.gateway.admission import Ask, Limits
+from sluice.domain.usage import measures
+from sluice.domain.usage.ledger import LedgerRecord
+from sluice.ports.gateway import HotStore
+from sluice.ports.usage import Metrics
+from sluice.services.gateway.admit import Admission, Admitted
+
+log = logging.getLogger("sluice.gateway")
+
+
+class ObservedAdmission(Admission):
+    """Admission, timed, with the writes it took; refusals take time too.
+
+    A month's tokens are hardly ever used to the last one: what is left does not hold the next request. So it is the
+    refusal that tells, and `quota_refused` (account id, now in ms) has the owner told.
+    """
+
+    def __init__(
+        self, store: HotStore, defaults: Limits, metrics: Metrics, quota_refused: Callable[[str, int], object]
+    ) -> None:
+        super().__init__(store, defaults, lambda writes: metrics.observe(measures.ADMISSION_WRITES, writes))
+        self._metrics, self._quota_refused = metrics, quota_refused
+
+    def admit(self, ask: Ask, now_ns: int) -> Admitted:
+        started = time.monotonic()
+        try:
+            admitted = super().admit(ask, now_ns)
+        except QuotaExceeded:
+            self._tell_owner(ask.account_id, now_ns // 1_000_000)
+            raise
+        finally:
+            self._metrics.observe(measures.ADMISSION, time.monotonic() - started)
+        self._metrics.change(measures.RUNNING, 1)
+        return admitted
+
+    def _tell_owner(self, account_id: str, now_ms: int) -> None:
+        try:
+            self._quota_refused(account_id, now_ms)
+        except StoreUnavailable:
+            log.warning("owner not told that the quota is used up", extra={"account_id": account_id})
+
+
+class ExchangeMetrics:
+    """An `Observer`. It flushes by itself, because an answer may still stream when the request has ended."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def settled(self, record: LedgerRecord, seconds: float) -> None:
+        tell = self._metrics
+        tell.change(measures.RUNNING, -1)
+        tell.observe(measures.SETTLEMENT, seconds)
+        tell.count(measures.REQUESTS, endpoint=record.endpoint, status=str(record.status))
+        if record.ttft_ms is not None:
+            tell.observe(measures.FIRST_TOKEN, record.ttft_ms / 1000, endpoint=record.endpoint)
+        for kind in ("prompt", "completion", "cached"):
+            tell.count(measures.TOKENS, getattr(record, f"{kind}_tokens"), model=record.model, kind=kind)
+        tell.flush()
+
+    def settlement_failed(self) -> None:
+        self._metrics.change(measures.RUNNING, -1)
+        self._metrics.count(measures.SETTLEMENT_FAILURES)
+        self._metrics.flush()

@@ -1,0 +1,83 @@
+"""Settle an admitted request: two idempotent writes, no transaction.
+
+1. Put the ledger record if there is none: whoever is first (gateway or sweeper) decides what was used.
+2. Update the grant if the lease is there: remove it, and give back what the *stored* record did not use.
+
+    gateway:  put record ─ ✗ killed        sweeper: put record (exists: read it) ─ release lease
+    gateway:  put record ─ release lease    sweeper: put record (exists) ─ release (no lease: nothing)
+
+So a death at any point leaves either a lease, which the sweeper finds, or a settled request. A transaction on the grant
+would instead make concurrent admissions of the account fail on AWS (docs/adr/0004-settlement-without-transaction.md).
+"""
+
+from dataclasses import dataclass
+
+from sluice.domain.gateway.leases import Lease
+from sluice.domain.ids import request_time_ms
+from sluice.domain.usage.ledger import LedgerRecord
+from sluice.domain.usage.pricing import cost_micro_usd
+from sluice.ports.gateway import Attempt, HotStore
+
+INTERRUPTED_STATUS = 500
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a request ended: HTTP status, counts in model tokens, times in ms since it was admitted."""
+
+    status: int
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    finish_reason: str | None = None
+    response_time_ms: int | None = None
+    ttft_ms: int | None = None
+
+
+def settle(
+    store: HotStore, account_id: str, request_id: str, lease: Lease, outcome: Outcome, *, settled_by: str = "gateway"
+) -> tuple[LedgerRecord, Attempt]:
+    """→ the record as stored, and what the grant is now. Safe to repeat. Errors: StoreUnavailable."""
+    record = LedgerRecord(
+        account_id=account_id,
+        request_id=request_id,
+        token_id=lease.token_id,
+        model=lease.model,
+        endpoint=lease.endpoint,
+        stream=lease.stream,
+        status=outcome.status,
+        prompt_tokens=outcome.prompt_tokens,
+        completion_tokens=outcome.completion_tokens,
+        cached_tokens=outcome.cached_tokens,
+        cost_micro_usd=cost_micro_usd(lease.model, outcome.prompt_tokens, outcome.completion_tokens),
+        created_ms=request_time_ms(request_id),
+        response_time_ms=outcome.response_time_ms,
+        ttft_ms=outcome.ttft_ms,
+        finish_reason=outcome.finish_reason,
+        period=lease.period,
+        settled_by=settled_by,
+    )
+    stored = store.put_record(record)
+    return stored, release(store, account_id, request_id, lease, stored.total_tokens)
+
+
+def release(store: HotStore, account_id: str, request_id: str, lease: Lease, used_tokens: int) -> Attempt:
+    """The second write, in the form for a grant still in the month charged, then in the form for a later one."""
+    attempt = store.release(account_id, request_id, lease, used_tokens, True)
+    if not attempt.made and attempt.grant is not None and request_id in attempt.grant.leases:
+        return store.release(account_id, request_id, lease, used_tokens, False)
+    return attempt
+
+
+def settle_abandoned(
+    store: HotStore, account_id: str, request_id: str, lease: Lease, now_ms: int
+) -> tuple[LedgerRecord, Attempt]:
+    """Settle for a holder that died, from its last checkpoint. Errors: StoreUnavailable."""
+    outcome = Outcome(
+        status=INTERRUPTED_STATUS,
+        prompt_tokens=lease.prompt_tokens,
+        completion_tokens=lease.completion_tokens,
+        response_time_ms=max(0, now_ms - request_time_ms(request_id)),
+        finish_reason="interrupted",
+    )
+    return settle(store, account_id, request_id, lease, outcome, settled_by="sweeper")

@@ -1,0 +1,59 @@
+"""Queue a mail: the mails table's stream wakes the mailer, which renders and sends it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from sluice.domain.accounts.account import Account, PendingCode
+from sluice.domain.errors import Conflict
+from sluice.domain.mails.mail import Kind, new_mail, once_id
+from sluice.ports.accounts import AccountStore
+from sluice.ports.mails import MailStore
+
+# Whether this address may get one more mail of this kind now. Asking counts as one.
+MayMail = Callable[[str, Kind, int], bool]
+
+
+def queue_mail(
+    kind: Kind,
+    account: Account,
+    *,
+    mails: MailStore,
+    now_ms: int,
+    data: Mapping[str, str | int] | None = None,
+    once: tuple[str | int, ...] = (),
+) -> bool:
+    """Queue a notice (a mail without a code). Whether it was new.
+
+    `once` names the occasion: of all calls with the same kind, account and occasion, one sends a mail
+    (`once=(202611,)` for a month's quota mail). Without it, each call does. Errors: StoreUnavailable.
+    """
+    mail_id = once_id(kind, account.account_id, *once) if once else ""
+    return mails.queue(
+        new_mail(kind, account_id=account.account_id, to=account.email, now_ms=now_ms, data=data, mail_id=mail_id)
+    )
+
+
+def queue_nothing(mails: MailStore, now_ms: int) -> None:
+    """What an address that gets no mail costs: one write, as the others, so that time tells nobody who is known."""
+    mails.queue(replace(new_mail(Kind.VERIFY_EMAIL, account_id="", to="", now_ms=now_ms), state="none"))
+
+
+def queue_code(
+    kind: Kind,
+    account: Account,
+    *,
+    accounts: AccountStore,
+    now_ms: int,
+    password_hash: str | None = None,
+    name: str | None = None,
+) -> None:
+    """Queue a mail with a code, which from then on is the only valid one of its kind. Errors: StoreUnavailable.
+
+    Where another call does the same at this moment, its mail is the one that goes out.
+    """
+    mail = new_mail(kind, account_id=account.account_id, to=account.email, now_ms=now_ms)
+    code = PendingCode(mail.mail_id, mail.expires_ms, now_ms)
+    try:
+        accounts.put_code(account, kind, code, mail, password_hash=password_hash, name=name)
+    except Conflict:
+        return

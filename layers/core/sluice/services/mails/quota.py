@@ -1,0 +1,50 @@
+"""Tell an account's owner, once a month each, that 80 % and all of the month's tokens are used."""
+
+from collections import OrderedDict
+from datetime import date
+
+from sluice.domain.gateway.quota import notices_due
+from sluice.domain.mails.mail import Kind
+from sluice.domain.periods import period_of
+from sluice.ports.accounts import AccountStore
+from sluice.ports.gateway import HotStore
+from sluice.ports.mails import MailStore
+from sluice.services.mails.queue import queue_mail
+
+KEEP_TOLD = 10_000
+
+
+class QuotaMails:
+    """Remembers what it queued, to spare a write a batch; that each goes out once, the mail's id alone decides."""
+
+    def __init__(self, grants: HotStore, accounts: AccountStore, mails: MailStore) -> None:
+        self._grants, self._accounts, self._mails = grants, accounts, mails
+        self._told: OrderedDict[tuple[str, int, Kind], None] = OrderedDict()
+
+    def check(self, account_id: str, now_ms: int, *, refused: bool = False) -> list[Kind]:
+        """→ the mails that were new. `refused`: a request was refused because it did not fit the quota any more.
+        Errors: StoreUnavailable."""
+        if refused and (account_id, period_of(now_ms), Kind.QUOTA_100) in self._told:
+            return []  # refusals come in floods: this one costs nothing
+        grant = self._grants.grant(account_id)
+        if grant is None:
+            return []
+        due = [
+            kind for kind in notices_due(grant, refused=refused) if (account_id, grant.period, kind) not in self._told
+        ]
+        account = self._accounts.get(account_id) if due else None
+        if account is None:
+            return []
+        month = date(grant.period // 100, grant.period % 100, 1).strftime("%B %Y")
+        data: dict[str, str | int] = {"monthly_tokens": grant.limits.monthly_tokens, "period": month}
+        new = []
+        for kind in due:
+            if queue_mail(kind, account, mails=self._mails, now_ms=now_ms, data=data, once=(grant.period,)):
+                new.append(kind)
+            self._remember((account_id, grant.period, kind))
+        return new
+
+    def _remember(self, told: tuple[str, int, Kind]) -> None:
+        self._told[told] = None
+        while len(self._told) > KEEP_TOLD:
+            self._told.popitem(last=False)

@@ -1,0 +1,130 @@
+"""What an admin may do to an account. Each is written to the audit log, also when it changed nothing.
+
+The event comes after the deed. Where it cannot be written the admin is told so (503), and the deed, repeated, is
+logged then: each may be repeated.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+from sluice.domain.accounts.account import Account, Role, Status
+from sluice.domain.accounts.audit import Action, AuditEvent, new_event
+from sluice.domain.errors import Conflict, Forbidden, NotFound, StoreUnavailable
+from sluice.domain.gateway.admission import GOOD, Grant
+from sluice.ports.accounts import AccountStore, AuditLog
+from sluice.ports.gateway import GrantStore, HotStore
+
+log = logging.getLogger("sluice.audit")
+
+ATTEMPTS = 5  # others may change the same account meanwhile
+
+
+@dataclass(frozen=True)
+class Administration:
+    """`actor`: the admin's account id, or `sluice.domain.accounts.audit.OPERATOR`. `client`: their network address.
+
+    Errors of all: NotFound, StoreUnavailable.
+    """
+
+    accounts: AccountStore
+    grants: GrantStore
+    hot: HotStore
+    audit: AuditLog
+    actor: str
+    client: str = ""
+
+    def suspend(self, account_id: str, now_ms: int) -> Account:
+        """The grant first: from this write on no request is admitted, and running streams end at their next
+        checkpoint. Errors: Forbidden (oneself)."""
+        if account_id == self.actor:
+            raise Forbidden("You cannot suspend yourself.")
+        before = self._account(account_id)
+        self.grants.set_standing(account_id, "suspended")
+        after = self._set_status(account_id, "suspended")
+        self._log(Action.USER_SUSPENDED, before, now_ms, {"status": before.status}, {"status": after.status})
+        return after
+
+    def restore(self, account_id: str, now_ms: int) -> Account:
+        """As it was: one that never verified its address must still do so."""
+        before = self._account(account_id)
+        after = before
+        if before.status == "suspended":
+            after = self._set_status(account_id, "active" if before.verified_ms else "pending")
+        self.grants.set_standing(account_id, GOOD)
+        self._log(Action.USER_RESTORED, before, now_ms, {"status": before.status}, {"status": after.status})
+        return after
+
+    def set_limits(self, account_id: str, wanted: Mapping[str, int], now_ms: int) -> Account:
+        """What `wanted` leaves out stays. In force with the next request."""
+        account = self._account(account_id)
+        for _ in range(ATTEMPTS):
+            before = self._grant(account_id).limits
+            after = replace(before, **wanted)
+            try:
+                self.grants.set_limits(account_id, before, after)
+            except Conflict:
+                continue
+            self._log(Action.LIMITS_CHANGED, account, now_ms, asdict(before), asdict(after))
+            return account
+        raise Conflict("These limits are being changed by someone else.")
+
+    def set_role(self, account_id: str, role: Role, now_ms: int) -> Account:
+        """In force with the next request, for the role is read at every call. An admin cannot give up their own, so
+        there is always one left. Errors: Forbidden (oneself), Conflict (an address nobody has verified, or
+        suspended: as an admin's it could be a stranger's)."""
+        if account_id == self.actor:
+            raise Forbidden("You cannot change your own role.")
+        before = self._account(account_id)
+        if role == "admin" and before.status != "active":
+            raise Conflict(f"This account is {before.status}: only an active one can be made an admin.")
+        self.accounts.set_role(account_id, role)
+        self._log(Action.ROLE_CHANGED, before, now_ms, {"role": before.role}, {"role": role})
+        return replace(before, role=role)
+
+    def _account(self, account_id: str) -> Account:
+        account = self.accounts.get(account_id)
+        if account is None or account.status == "deleting":
+            raise NotFound("There is no such user.")
+        return account
+
+    def _grant(self, account_id: str) -> Grant:
+        grant = self.hot.grant(account_id)
+        if grant is None:
+            raise NotFound("There is no such user.")
+        return grant
+
+    def _set_status(self, account_id: str, status: Status) -> Account:
+        for _ in range(ATTEMPTS):
+            account = self._account(account_id)
+            if account.status == status:
+                return account
+            try:
+                self.accounts.set_status(account, status)
+            except Conflict:
+                continue  # verified, or deleted, or suspended by another admin at this very moment
+            return replace(account, status=status)
+        raise Conflict("This account is being changed by someone else.")
+
+    def _log(
+        self,
+        action: Action,
+        account: Account,
+        now_ms: int,
+        before: Mapping[str, str | int],
+        after: Mapping[str, str | int],
+    ) -> None:
+        event: AuditEvent = new_event(
+            action,
+            actor=self.actor,
+            target=account.account_id,
+            now_ms=now_ms,
+            before=before,
+            after=after,
+            client=self.client,
+        )
+        try:
+            self.audit.put(event)
+        except StoreUnavailable:
+            log.error("done, but not in the audit log: %s %s by %s", action, account.account_id, self.actor)
+            raise

@@ -1,0 +1,1 @@
+"""What the settings choose, built once a process and imported only by the function that uses it."""

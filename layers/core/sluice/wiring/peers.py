@@ -1,0 +1,126 @@
+"""Everything that is no store: model server, mail, keys, metrics; each built once a process."""
+
+from __future__ import annotations  # the ports are for the type checker: importing them is no small part of a start
+
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
+
+from sluice import settings
+
+if TYPE_CHECKING:
+    from sluice.adapters.gateway.upstream import HttpUpstream
+    from sluice.adapters.tokens.jwt_tokens import Verifier
+    from sluice.ports.accounts import PasswordHashes
+    from sluice.ports.gateway import Upstream
+    from sluice.ports.mails import MailSender
+    from sluice.ports.tokens import TokenSigner
+    from sluice.ports.usage import DeadLetters, Metrics
+
+
+def base_url() -> str:
+    """What links begin with, without a slash at the end. Errors: Unavailable."""
+    return _base_url()()
+
+
+@cache
+def _base_url() -> Callable[[], str]:
+    wanted = settings.common()
+    if not wanted.base_url_parameter:
+        fixed = wanted.base_url.rstrip("/")
+        return lambda: fixed
+    from sluice.adapters.aws.base_url import ParameterUrl
+    from sluice.adapters.aws.ssm import parameter
+
+    return ParameterUrl(wanted.base_url_parameter, parameter, time.monotonic)
+
+
+@cache
+def dead_letters() -> DeadLetters:
+    from sluice.adapters.aws.dead_letters import DeadLetterFile, DeadLetterQueues
+
+    queues = [url.strip() for url in settings.admin().dead_letter_queues.split(",") if url.strip()]
+    return DeadLetterQueues(queues) if queues else DeadLetterFile(settings.common().data_dir)
+
+
+@cache
+def upstream() -> Upstream:
+    return _upstream(settings.gateway().upstream_idle_seconds)
+
+
+def _upstream(idle_seconds: float) -> HttpUpstream:
+    from sluice.adapters.gateway.function_url import sign_for
+    from sluice.adapters.gateway.upstream import HttpUpstream
+
+    wanted = settings.gateway()
+    return HttpUpstream(
+        wanted.inference_url,
+        connect_seconds=wanted.upstream_connect_seconds,
+        idle_seconds=idle_seconds,
+        sign=sign_for(wanted.inference_url, wanted.inference_auth),
+    )
+
+
+@cache
+def model_health() -> HttpUpstream:
+    """For `/healthz`, with connections of its own and little patience."""
+    return _upstream(idle_seconds=2.0)
+
+
+@cache
+def password_hashes() -> PasswordHashes:
+    from sluice.adapters.accounts.passwords import Passwords
+
+    return Passwords().warm()
+
+
+@cache
+def token_verifier() -> Verifier:
+    """Public keys only."""
+    from sluice.adapters.tokens.jwt_tokens import Verifier
+    from sluice.adapters.tokens.keys import public_keys
+
+    return Verifier(public_keys(), settings.common().issuer)
+
+
+@cache
+def token_signer() -> TokenSigner:
+    """Holds the private key: for the `tokens` function only."""
+    from sluice.adapters.tokens.jwt_tokens import Signer
+    from sluice.adapters.tokens.keys import signing_key
+
+    return Signer(signing_key(), settings.common().issuer)
+
+
+@cache
+def metrics() -> Metrics:
+    """Prometheus on one machine, CloudWatch's embedded format on AWS. Imported here: Prometheus reads its variable."""
+    if settings.common().local:
+        from sluice.adapters.usage.metrics_prometheus import PrometheusMetrics
+
+        return PrometheusMetrics()
+    from sluice.adapters.usage.metrics_emf import EmfMetrics
+
+    return EmfMetrics(settings.common().service, settings.common().metrics_namespace)
+
+
+@cache
+def mail_sender() -> MailSender:
+    """As SLUICE_MAIL says: the local outbox, SES, or an SMTP server. Errors: ValueError for anything else."""
+    wanted = settings.mailer().mail
+    if wanted == "outbox":
+        from sluice.adapters.mails.outbox import Outbox
+
+        return Outbox(settings.common().data_dir)
+    if wanted == "ses":
+        from sluice.adapters.mails.ses import SesMail
+
+        return SesMail(settings.mailer().ses_configuration_set)
+    from sluice.adapters.mails.smtp import SmtpMail, parse_smtp_url
+
+    if wanted == "smtp":  # on AWS: a password is no matter of a function's environment
+        from sluice.adapters.aws.ssm import parameter
+
+        wanted = parameter(settings.mailer().smtp_url_parameter)
+    return SmtpMail(parse_smtp_url(wanted))

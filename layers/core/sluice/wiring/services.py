@@ -1,0 +1,166 @@
+"""Use cases, bound to their stores. Each is built once a process, from the settings, by the function that uses it."""
+
+from __future__ import annotations  # the ports are for the type checker: importing them is no small part of a start
+
+import time
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+from sluice import settings
+
+if TYPE_CHECKING:
+    from sluice.ports.documents import Search
+    from sluice.ports.gateway import DocumentStore
+    from sluice.services.accounts.delete_account import Erasure
+    from sluice.services.documents.embed import Embed
+    from sluice.services.documents.files import Files
+    from sluice.services.documents.my_documents import MyDocuments
+    from sluice.services.documents.retrieve import Retrieval
+    from sluice.services.documents.vector_stores import VectorStores
+    from sluice.services.gateway.exchange import Observer
+    from sluice.services.gateway.gateway import Gateway
+    from sluice.services.gateway.places import Places
+    from sluice.services.gateway.stored_responses import StoredResponses
+    from sluice.services.mails.queue import MayMail
+    from sluice.services.mails.quota import QuotaMails
+from sluice.wiring import peers, stores
+
+
+@cache
+def gateway() -> Gateway:
+    from sluice.domain.gateway.admission import Limits
+    from sluice.services.gateway.gateway import Gateway
+    from sluice.services.gateway.model_list import ModelList
+    from sluice.services.gateway.observe import ObservedAdmission
+
+    wanted = settings.gateway()
+    defaults = Limits(wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens)
+    return Gateway(
+        store=stores.hot_store(),
+        admission=ObservedAdmission(
+            stores.hot_store(), defaults, peers.metrics(), partial(quota_mails().check, refused=True)
+        ),
+        upstream=peers.upstream(),
+        models=ModelList(peers.upstream()),
+        observer=observer(),
+        clock=time.time_ns,
+        default_max_tokens=wanted.default_max_tokens,
+        deadline_seconds=wanted.request_deadline_seconds,
+        content_days=wanted.content_days,
+    )
+
+
+@cache
+def stored_responses() -> StoredResponses:
+    from sluice.services.gateway.stored_responses import StoredResponses
+
+    documents: DocumentStore = stores.hot_store()  # type: ignore[assignment]
+    return StoredResponses(documents, settings.gateway().content_days)
+
+
+@cache
+def v1_places() -> Places:
+    from sluice.services.gateway.places import Places
+
+    return Places(settings.gateway().v1_places)
+
+
+@cache
+def observer() -> Observer:
+    from sluice.services.gateway.observe import ExchangeMetrics
+
+    return ExchangeMetrics(peers.metrics())
+
+
+@cache
+def quota_mails() -> QuotaMails:
+    from sluice.services.mails.quota import QuotaMails
+
+    return QuotaMails(stores.hot_store(), stores.account_store(), stores.mail_store())
+
+
+@cache
+def erasure() -> Erasure:
+    from sluice.services.accounts.delete_account import Erasure
+    from sluice.services.documents.erase import EraseDocuments
+
+    return Erasure(
+        stores.account_store(),
+        stores.session_store(),
+        stores.token_store(),
+        stores.grant_store(),
+        stores.content_store(),
+        stores.mail_store(),
+        stores.audit_log(),
+        stores.hot_store(),
+        EraseDocuments(stores.file_store(), stores.blobs()),
+    )
+
+
+@cache
+def files() -> Files:
+    from sluice.domain.documents.uploads import MIB
+    from sluice.services.documents.files import Files
+
+    return Files(
+        stores.file_store(), stores.vector_store_store(), stores.blobs(), settings.documents().default_storage_mb * MIB
+    )
+
+
+@cache
+def vector_stores() -> VectorStores:
+    from sluice.services.documents.vector_stores import VectorStores
+
+    return VectorStores(stores.vector_store_store(), stores.blobs())
+
+
+@cache
+def my_documents() -> MyDocuments:
+    from sluice.services.documents.my_documents import MyDocuments
+
+    return MyDocuments(files(), vector_stores())
+
+
+@cache
+def retrieval() -> Retrieval:
+    from sluice.services.documents.retrieve import Retrieval
+
+    return Retrieval(stores.vector_store_store(), search())
+
+
+@cache
+def search() -> Search:
+    """`functions/search` of a deployment; on one machine, and in that function, the same service in this process."""
+    if url := settings.documents().search_url:
+        from sluice.adapters.documents.http_search import HttpSearch
+        from sluice.adapters.gateway.function_url import sign_for
+        from sluice.adapters.gateway.upstream import HttpUpstream
+
+        return HttpSearch(HttpUpstream(url, connect_seconds=2.0, idle_seconds=20.0, sign=sign_for(url, "auto")))
+    from sluice.services.documents.search import SearchDocuments
+
+    return SearchDocuments(stores.vector_store_store(), stores.indexes(), embed())
+
+
+@cache
+def embed() -> Embed | None:
+    """None where no embedding model is configured: documents are searched by words alone."""
+    from sluice.services.documents.embed import Embed
+
+    model = settings.documents().embedding_model
+    return (
+        Embed(peers.upstream(), model, stores.blobs(), stores.hot_store(), stores.accountant(), _now_ms)
+        if model
+        else None
+    )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def may_mail(client: str) -> MayMail:
+    """Whether this client, by its network address, may have a mail sent."""
+    from sluice.services.mails.throttle import may_mail as throttled
+
+    return throttled(stores.throttles(), client)

@@ -1,0 +1,182 @@
+"""Stores: tables, the bucket or its folder, indexes; each built once a process by the function that uses it."""
+
+from __future__ import annotations  # the ports are for the type checker: importing them is no small part of a start
+
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sluice import settings
+
+if TYPE_CHECKING:
+    from sluice.ports.accounts import AccountStore, AuditLog, SessionStore, Throttles
+    from sluice.ports.chats import ChatStore
+    from sluice.ports.documents import Blobs, FileStore, Indexes, PendingDocuments, VectorStoreStore
+    from sluice.ports.gateway import BusyAccounts, ContentStore, GrantStore, HotStore
+    from sluice.ports.mails import MailStore
+    from sluice.ports.tokens import TokenStore, TokenUses
+    from sluice.ports.usage import Accountant, LedgerReader, RollupStore
+
+
+@cache
+def account_store() -> AccountStore:
+    from sluice.adapters.accounts.accounts import DynamoAccounts
+
+    return DynamoAccounts(settings.common().table_prefix)
+
+
+@cache
+def audit_log() -> AuditLog:
+    from sluice.adapters.accounts.audit import DynamoAudit
+
+    return DynamoAudit(settings.common().table_prefix)
+
+
+@cache
+def ledger_reader() -> LedgerReader:
+    from sluice.adapters.usage.ledger import DynamoLedger
+
+    return DynamoLedger(settings.common().table_prefix)
+
+
+@cache
+def rollup_store() -> RollupStore:
+    from sluice.adapters.usage.rollups import DynamoRollups
+
+    return DynamoRollups(settings.common().table_prefix)
+
+
+@cache
+def content_store() -> ContentStore:
+    from sluice.adapters.gateway.contents import DynamoContents
+
+    return DynamoContents(settings.common().table_prefix)
+
+
+@cache
+def hot_store() -> HotStore:
+    """The grant and the ledger over the small client; address and credentials are found as botocore finds them."""
+    from sluice.adapters.aws.access import access, endpoint, on_lambda
+    from sluice.adapters.aws.dynamo_http import DynamoHttp
+    from sluice.adapters.aws.http_pool import Pool
+    from sluice.adapters.gateway.hot_store import HotStore as DynamoHotStore
+
+    granted = access()
+    url = endpoint("dynamodb", granted.region)
+    host_header = Pool(url, connect_seconds=1.0).host_header
+    if on_lambda():
+        from sluice.adapters.aws.json_service import dynamodb_signer
+    else:
+        from sluice.adapters.aws.signing import dynamodb_signer
+    sign = dynamodb_signer(host_header, granted.region, granted.credentials)
+    return DynamoHotStore(DynamoHttp(url, sign), settings.common().table_prefix)
+
+
+@cache
+def throttles() -> Throttles:
+    from sluice.adapters.accounts.throttles import DynamoThrottles, NoThrottles
+
+    return DynamoThrottles(settings.common().table_prefix) if settings.accounts().auth_throttle else NoThrottles()
+
+
+@cache
+def session_store() -> SessionStore:
+    from sluice.adapters.accounts.sessions import DynamoSessions
+
+    return DynamoSessions(settings.common().table_prefix)
+
+
+@cache
+def token_store() -> TokenStore:
+    from sluice.adapters.tokens.tokens import DynamoTokens
+
+    return DynamoTokens(settings.common().table_prefix)
+
+
+@cache
+def grant_store() -> GrantStore:
+    from sluice.adapters.gateway.grants import DynamoGrants
+
+    return DynamoGrants(settings.common().table_prefix)
+
+
+@cache
+def token_uses() -> TokenUses:
+    from sluice.adapters.tokens.uses import DynamoTokenUses
+
+    return DynamoTokenUses(settings.common().table_prefix)
+
+
+@cache
+def mail_store() -> MailStore:
+    from sluice.adapters.mails.store import DynamoMails
+
+    return DynamoMails(settings.common().table_prefix)
+
+
+@cache
+def busy_accounts() -> BusyAccounts:
+    from sluice.adapters.gateway.busy import DynamoBusyAccounts
+
+    return DynamoBusyAccounts(settings.common().table_prefix)
+
+
+@cache
+def accountant() -> Accountant:
+    from sluice.adapters.usage.accountant import DynamoAccountant
+
+    return DynamoAccountant(settings.common().table_prefix)
+
+
+@cache
+def chat_store() -> ChatStore:
+    from sluice.adapters.chats import DynamoChats
+
+    return DynamoChats(settings.common().table_prefix)
+
+
+@cache
+def file_store() -> FileStore:
+    from sluice.adapters.documents.files import DynamoFiles
+
+    return DynamoFiles(settings.common().table_prefix)
+
+
+@cache
+def vector_store_store() -> VectorStoreStore:
+    from sluice.adapters.documents.vector_stores import DynamoVectorStores
+
+    return DynamoVectorStores(settings.common().table_prefix)
+
+
+@cache
+def blobs() -> Blobs:
+    """The bucket of a deployment; a folder of the data directory on one machine."""
+    if bucket := settings.documents().documents_bucket:
+        from sluice.adapters.documents.blobs_s3 import S3Blobs
+
+        return S3Blobs(bucket)
+    from sluice.adapters.documents.blobs_folder import FolderBlobs
+
+    return FolderBlobs(settings.common().data_dir)
+
+
+@cache
+def pending_documents() -> PendingDocuments:
+    from sluice.adapters.documents.pending import DynamoPending
+
+    return DynamoPending(settings.common().table_prefix)
+
+
+@cache
+def indexes() -> Indexes:
+    """For `ingestion` and `search` only: it wants apsw."""
+    if bucket := settings.documents().documents_bucket:
+        from sluice.adapters.documents.search.bucket import BucketIndexes
+
+        return BucketIndexes(bucket, Path(tempfile.gettempdir()) / "indexes", settings.documents().embedding_floor)
+    from sluice.adapters.documents.blobs_folder import FolderBlobs
+    from sluice.adapters.documents.search.folder import FolderIndexes
+
+    return FolderIndexes(FolderBlobs(settings.common().data_dir).root, settings.documents().embedding_floor)

@@ -1,0 +1,84 @@
+"""Many registrations of one address at once: one account, one grant, one mail."""
+
+import pytest
+
+from tests.integration.accounts.registration.world import AT_ONCE, Desk, backdate
+from tests.integration.accounts.world import PASSWORD
+
+SPELLINGS = {
+    "one spelling": ["ann@example.com"],
+    "upper and lower case": ["ann@example.com", "Ann@EXAMPLE.com"],
+    "IDNA and Unicode": ["ann@bücher.example", "ANN@xn--bcher-kva.example"],
+    "composed and not": ["jos\u00e9@example.com", "jose\u0301@example.com"],
+}
+
+
+@pytest.mark.parametrize("spellings", SPELLINGS.values(), ids=SPELLINGS.keys())
+def test_of_many_registrations_at_once_one_account_one_grant_and_one_mail_are_made(
+    desk: Desk, spellings: list[str]
+) -> None:
+    asked = [spellings[place % len(spellings)] for place in range(AT_ONCE)]
+    answers = desk.at_once(desk.register, asked)
+    assert {(answer.status_code, answer.text) for answer in answers} == {(202, '{"status":"verification_sent"}')}
+
+    account = desk.known(spellings[0])
+    assert {item["pk"] for item in desk.items("accounts")} == {account.account_id, "email#" + account.email_key}
+    assert [grant["account_id"] for grant in desk.items("grants")] == [account.account_id]
+    (mail,) = desk.mails()
+    assert (mail["kind"], mail["account_id"], mail["to"]) == ("verify_email", account.account_id, account.email)
+
+    assert desk.deliver() == []
+    assert len(desk.outbox()) == 1
+    assert desk.mail(mail["mail_id"]).state == "sent"
+    assert desk.verify(desk.code(spellings[-1])).status_code == 200
+    assert desk.login(account, PASSWORD)
+
+
+def test_of_many_different_addresses_at_once_each_gets_its_own(desk: Desk) -> None:
+    asked = [f"person{place}@example.com" for place in range(AT_ONCE)]
+    assert {answer.status_code for answer in desk.at_once(desk.register, asked)} == {202}
+    desk.deliver()
+    assert sorted(mail["to"] for mail in desk.outbox()) == sorted(asked)
+    assert len({grant["account_id"] for grant in desk.items("grants")}) == AT_ONCE
+
+
+def test_of_many_repeated_registrations_at_once_one_replaces_the_pending_one_whole(desk: Desk) -> None:
+    """The password, the name and the mailed link belong to the same one of them, or a stranger's could be verified."""
+    desk.register("ann@example.com", "the first passphrase", name="first")
+    desk.deliver()
+    first = desk.known("ann@example.com")
+    backdate(desk, first.account_id, "created_ms", 60_000)  # no double click any more
+
+    def again(place: int) -> int:
+        return int(desk.register("ann@example.com", f"passphrase number {place}", name=f"name {place}").status_code)
+
+    assert set(desk.at_once(again, range(AT_ONCE))) == {202}
+    desk.deliver()
+    newest = desk.known("ann@example.com")
+    assert newest.account_id == first.account_id and len(desk.items("grants")) == 1
+    sent = {mail["mail_id"] for mail in desk.mails()}
+    assert sent == {first.codes["verify_email"].mail_id, newest.codes["verify_email"].mail_id}
+    assert len(sent) == 2 == len(desk.outbox())
+    assert desk.verify(desk.code("ann@example.com")).status_code == 200
+    assert desk.login(newest, "passphrase number " + newest.name.removeprefix("name "))
+
+
+def test_with_the_mail_server_away_the_newest_password_counts_all_the_same(desk: Desk) -> None:
+    """Nobody read the first mail yet, and who asked for it may be a stranger waiting for the owner's click."""
+    desk.register("ann@example.com", "the stranger's passphrase")
+    account = desk.known("ann@example.com")
+    backdate(desk, account.account_id, "created_ms", 60_000)
+    desk.register("ann@example.com", "the owner's passphrase")
+    newest = desk.known("ann@example.com").codes["verify_email"].mail_id
+    assert [mail["state"] for mail in desk.mails()] == ["queued", "queued"]
+    desk.deliver()
+    codes = {desk.code_of(mail["text"]) for mail in desk.outbox("ann@example.com")}
+    assert {code.startswith(newest): desk.verify(code).status_code for code in sorted(codes)} == {True: 200, False: 400}
+    assert desk.login(account, "the owner's passphrase")
+
+
+def test_a_retry_while_the_mail_is_on_its_way_sends_no_second_one(desk: Desk) -> None:
+    desk.register("ann@example.com")
+    backdate(desk, desk.known("ann@example.com").account_id, "created_ms", 3_000)
+    desk.register("ann@example.com")
+    assert len(desk.mails()) == 1

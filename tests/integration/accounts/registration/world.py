@@ -1,0 +1,100 @@
+"""Registration, verification and mail in one process: a real store, and the mailer called as the stream calls it."""
+
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from functions.mailer.app import handler
+from sluice import settings
+from sluice.adapters.aws import dynamo
+from sluice.domain.accounts.account import Account, parse_address
+from sluice.domain.mails.mail import Mail
+from tests.integration.accounts.world import PASSWORD, World
+
+AT_ONCE = 20
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Desk(World):
+    def post(self, path: str, **body: Any) -> Any:
+        return self.app.test_client(use_cookies=False).post(path, json=body)
+
+    def register(self, email: object, password: object = PASSWORD, **more: Any) -> Any:
+        return self.post("/auth/register", email=email, password=password, **more)
+
+    def resend(self, email: object) -> Any:
+        return self.post("/auth/resend-verification", email=email)
+
+    def verify(self, code: object) -> Any:
+        return self.post("/auth/verify-email", token=code)
+
+    def at_once(self, call: Any, arguments: Iterable[Any]) -> list[Any]:
+        """The answers of one call for each argument, all of them in the air together."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(call, arguments))
+
+    def known(self, email: str) -> Account:
+        from sluice.wiring import stores
+
+        account = stores.account_store().by_email(parse_address(email).key)
+        assert account is not None
+        return account
+
+    def items(self, table: str) -> list[dict[str, Any]]:
+        found = dynamo.client().scan(TableName=settings.common().table_prefix + table)["Items"]
+        return [dynamo.values(item) for item in found]
+
+    def mails(self) -> list[dict[str, Any]]:
+        """Every mail that is or was to be sent: not the writes that only take the time of one."""
+        return [mail for mail in self.items("mails") if mail["state"] != "none"]
+
+    def mail(self, mail_id: str) -> Mail:
+        from sluice.wiring import stores
+
+        mail = stores.mail_store().get(mail_id)
+        assert mail is not None
+        return mail
+
+    def deliver(self, *mail_ids: str) -> list[str]:
+        """To the mailer, as one batch of the stream; all mails there are when none is named. → the failed ones' ids."""
+        queued = sorted(self.items("mails"), key=lambda mail: mail["created_ms"])
+        chosen = mail_ids or [mail["mail_id"] for mail in queued]
+        failed = handler({"Records": [stream_record(mail_id) for mail_id in chosen]}, None)
+        return [failure["itemIdentifier"] for failure in failed["batchItemFailures"]]
+
+    def outbox(self, to: str | None = None) -> list[dict[str, Any]]:
+        from sluice.adapters.mails.outbox import Outbox
+
+        return Outbox(settings.common().data_dir).read(to)
+
+    def code(self, to: str) -> str:
+        """Out of the newest mail's link, as its reader would use it."""
+        self.deliver()
+        return self.code_of(self.outbox(to)[0]["text"])
+
+    def code_of(self, text: str) -> str:
+        (link,) = (line for line in text.splitlines() if line.startswith("http"))
+        return str(parse_qs(urlsplit(link).query)["token"][0])
+
+
+def stream_record(mail_id: str, event_name: str = "INSERT") -> dict[str, Any]:
+    """As DynamoDB's KEYS_ONLY stream shows a change; the mail's id stands for the sequence number."""
+    keys = {"mail_id": {"S": mail_id}}
+    change = {"Keys": keys, "SequenceNumber": mail_id, "StreamViewType": "KEYS_ONLY", "SizeBytes": 60}
+    return {"eventName": event_name, "eventSource": "aws:dynamodb", "dynamodb": change}
+
+
+def backdate(desk: Desk, account_id: str, what: str, by_ms: int) -> None:
+    """Put a moment of an account's verification code (`created_ms`, `expires_ms`) into the past."""
+    dynamo.client().update_item(
+        TableName=settings.common().table_prefix + "accounts",
+        Key=dynamo.item({"pk": account_id}),
+        UpdateExpression="SET codes.verify_email.#what = codes.verify_email.#what - :by",
+        ExpressionAttributeNames={"#what": what},
+        ExpressionAttributeValues=dynamo.item({":by": by_ms}),
+    )

@@ -1,5 +1,0 @@
-"""`town`: every function's blueprint in one process, on the session's store, with a scripted model."""
-
-from tests.integration.admin.town import town
-
-__all__ = ["town"]

@@ -1,0 +1,94 @@
+"""An index that is read while it is written, dropped while it is read, damaged, or not there."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from sluice.adapters.documents.search.folder import FolderIndexes
+from sluice.domain.documents.passages import Cut
+from sluice.domain.errors import SearchUnavailable
+
+ACCOUNT, STORE = "usr_a", "vs_1"
+
+
+def test_readers_beside_writers_see_the_old_or_the_new_whole(tmp_path: Path) -> None:
+    indexes, stop = FolderIndexes(tmp_path), threading.Event()
+    versions = [[Cut("", f"beacon version{version} part{part}") for part in range(6)] for version in range(3)]
+    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", versions[0])
+    seen: list[set[str]] = []
+    failures: list[BaseException] = []
+
+    def write(number: int) -> None:
+        while not stop.is_set():
+            for version in versions:
+                indexes.replace(ACCOUNT, STORE, f"file_{number}", "a.txt", version)
+
+    def read() -> None:
+        try:
+            for _ in range(60):
+                hits = indexes.find(ACCOUNT, STORE, "beacon", 50)
+                seen.append({hit.text for hit in hits if hit.file_id == "file_1"})
+        except BaseException as exc:
+            failures.append(exc)
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in (1, 2)]
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for thread in [*writers, *readers]:
+        thread.start()
+    for thread in readers:
+        thread.join()
+    stop.set()
+    for thread in writers:
+        thread.join()
+    whole = [{cut.text for cut in version} for version in versions]
+    assert failures == []
+    assert len(seen) == 180 and all(one in whole for one in seen)
+
+
+def test_nothing_is_found_where_there_is_no_index(tmp_path: Path) -> None:
+    indexes = FolderIndexes(tmp_path)
+    assert indexes.find(ACCOUNT, STORE, "beacon", 5) == []
+    indexes.remove(ACCOUNT, STORE, "file_1")
+    indexes.drop(ACCOUNT, STORE)
+    assert list(tmp_path.rglob("*.db")) == [], "looking makes none"
+
+
+def test_a_damaged_index_is_unavailable_and_made_anew_after_a_drop(tmp_path: Path) -> None:
+    indexes = FolderIndexes(tmp_path)
+    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Cut("", "beacon")])
+    (path,) = tmp_path.rglob("*.db")
+    path.write_bytes(b"garbage" * 1000)
+    with pytest.raises(SearchUnavailable):
+        indexes.find(ACCOUNT, STORE, "beacon", 5)
+    indexes.drop(ACCOUNT, STORE)
+    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Cut("", "beacon")])
+    assert len(indexes.find(ACCOUNT, STORE, "beacon", 5)) == 1
+
+
+def test_a_drop_leaves_no_file_of_it(tmp_path: Path) -> None:
+    indexes = FolderIndexes(tmp_path)
+    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Cut("", "beacon")])
+    indexes.drop(ACCOUNT, STORE)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_scores_of_a_common_word_in_a_small_store_are_not_nothing(tmp_path: Path) -> None:
+    """Plain BM25 gives a word that every passage holds a weight of nearly 0."""
+    indexes = FolderIndexes(tmp_path)
+    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Cut("", "beacon"), Cut("", "beacon beacon light")])
+    hits = indexes.find(ACCOUNT, STORE, "beacon", 5)
+    assert len(hits) == 2 and all(hit.score > 0.2 for hit in hits)
+
+
+def test_the_title_counts_more_than_the_text(tmp_path: Path) -> None:
+    indexes = FolderIndexes(tmp_path)
+    cuts = [Cut("Weather", "the beacon is mentioned here once"), Cut("Beacon", "an article on something else entirely")]
+    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", cuts)
+    assert indexes.find(ACCOUNT, STORE, "beacon", 5)[0].text.startswith("Beacon")
+
+
+def test_the_words_of_a_files_name_find_it(tmp_path: Path) -> None:
+    indexes = FolderIndexes(tmp_path)
+    indexes.replace(ACCOUNT, STORE, "file_1", "vacation_policy-2026.pdf", [Cut("", "Twenty days.")])
+    assert len(indexes.find(ACCOUNT, STORE, "vacation policy", 5)) == 1

@@ -1,0 +1,242 @@
+"""From an upload to a search and back: events that come twice, late, beside each other, or never."""
+
+import random
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+
+from sluice.domain.documents.document import File
+from sluice.domain.documents.passages import Block
+from sluice.domain.errors import NotFound, StoreUnavailable
+from sluice.services.documents.ingest import MOST_TRIES, STUCK_MS
+from tests.integration.documents.reading import place as places
+from tests.integration.documents.reading.place import ADA, BOB, Place, now_ms
+
+TEXT = b"# Lighthouse\nThe lighthouse keeper trims the lamp at dusk.\n"
+
+
+def test_an_attached_file_is_found_and_a_detached_one_is_not(place: Place) -> None:
+    store = place.store()
+    file = place.put(store, "lighthouse.md", TEXT)
+    assert place.find(store, "lighthouse keeper") == []
+    place.settle()
+    attachment = place.attachment(store, file)
+    assert attachment is not None and attachment.status == "completed" and attachment.usage_bytes > 0
+    assert place.files.get(ADA, file.file_id).status == "processed"
+    (found,) = place.find(store, "Who trims the lamp?")
+    assert (found.file_id, found.filename, found.position) == (file.file_id, "lighthouse.md", 0)
+    assert "trims the lamp at dusk" in found.text and 0 < found.score <= 1
+    place.stores.detach(ADA, store, file.file_id)
+    assert place.find(store, "lighthouse keeper") == [], "from the row, before the event was handled"
+    place.settle()
+    assert place.indexes.find(ADA, store, "lighthouse keeper", 5) == []
+
+
+def test_a_deleted_file_leaves_no_row_no_bytes_and_no_passage(place: Place) -> None:
+    store = place.store()
+    file = place.put(store, "lighthouse.md", TEXT)
+    place.settle()
+    place.files.delete(ADA, file.file_id)
+    place.settle()
+    assert place.find(store, "lighthouse") == []
+    assert place.indexes.find(ADA, store, "lighthouse", 5) == []
+    assert [key for key in place.blobs.keys(f"files/{ADA}/")] == []
+    assert [key for key in place.blobs.keys(f"texts/{ADA}/")] == []
+    assert place.rows.held_bytes(ADA) == 0
+
+
+def test_a_deletion_that_died_after_its_first_write_is_finished_by_the_sweep(place: Place) -> None:
+    store = place.store()
+    file = place.put(store, "lighthouse.md", TEXT)
+    place.settle()
+    place.rows.delete(ADA, file.file_id)
+    place.ingestion.sweep(now_ms() + STUCK_MS + 1)
+    assert [*place.blobs.keys(f"files/{ADA}/"), *place.blobs.keys(f"texts/{ADA}/")] == []
+    assert place.attachment(store, file) is None
+    assert place.indexes.find(ADA, store, "lighthouse", 5) == []
+    assert place.waiting.waiting(now_ms() + 10 * STUCK_MS, 100) == []
+
+
+def test_a_deleted_store_leaves_no_index_and_keeps_the_files(place: Place) -> None:
+    store = place.store()
+    file = place.put(store, "lighthouse.md", TEXT)
+    place.settle()
+    place.stores.delete(ADA, store)
+    place.settle()
+    assert [*place.blobs.keys(f"index/{ADA}/")] == []
+    assert place.files.get(ADA, file.file_id).status == "processed"
+    assert place.waiting.waiting(now_ms() + 10 * STUCK_MS, 100) == []
+
+
+def _die(*_: object) -> list[Block]:
+    """As nothing in the service may catch it: the process is gone."""
+    raise KeyboardInterrupt
+
+
+def test_the_deletion_of_a_store_that_died_half_way_is_finished_by_the_sweep(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = place.store()
+    file = place.put(store, "lighthouse.md", TEXT)
+    place.settle()
+    monkeypatch.setattr(place.store_rows, "_take_out", _die)
+    with pytest.raises(KeyboardInterrupt):
+        place.store_rows.delete(ADA, store)
+    monkeypatch.undo()
+    assert place.attachment(store, file) is not None
+    place.ingestion.sweep(now_ms() + STUCK_MS + 1)
+    assert place.attachment(store, file) is None
+    assert [*place.blobs.keys(f"index/{ADA}/")] == []
+
+
+def test_every_event_twice_and_in_any_order_gives_each_passage_once(place: Place) -> None:
+    store = place.store()
+    place.put(store, "lighthouse.md", TEXT)
+    events = sorted(place.data_dir.joinpath("documents-events").glob("*.json"))
+    bodies = [path.read_text() for path in events] * 3
+    random.Random(7).shuffle(bodies)
+    for body in bodies:
+        place.handle({"Records": [{"body": body}]}, None)
+    assert len(place.find(store, "lighthouse")) == 1
+
+
+def test_one_event_handled_by_eight_at_once_gives_each_passage_once(place: Place) -> None:
+    store = place.store()
+    file = place.put(store, "lighthouse.md", TEXT)
+    threads = [threading.Thread(target=place.ingestion.changed, args=(ADA, store, file.file_id)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(place.indexes.find(ADA, store, "lighthouse", 50)) == 1
+    attachment = place.attachment(store, file)
+    assert attachment is not None and attachment.status == "completed"
+
+
+def test_attached_and_detached_at_random_by_several_the_index_ends_as_the_rows_say(place: Place) -> None:
+    store = place.store()
+    files = [place.upload(f"f{number}.md", f"lighthouse number{number}".encode()) for number in range(4)]
+    place.settle()
+
+    def disturb(seed: int) -> None:
+        dice = random.Random(seed)
+        for _ in range(12):
+            file = dice.choice(files)
+            with suppress(NotFound):  # it was not in the store
+                if dice.random() < 0.5:
+                    place.stores.attach(ADA, store, file.file_id, {}, now_ms())
+                else:
+                    place.stores.detach(ADA, store, file.file_id)
+            place.settle()
+
+    threads = [threading.Thread(target=disturb, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    place.settle()
+    there = {one.file_id for one in place.store_rows.attachments(ADA, store)}
+    assert {hit.file_id for hit in place.indexes.find(ADA, store, "lighthouse", 50)} == there
+    assert {one.status for one in place.store_rows.attachments(ADA, store)} <= {"completed"}
+
+
+def test_a_lost_event_is_made_up_for_by_the_sweep(place: Place) -> None:
+    store = place.store()
+    file = place.put(store, "lighthouse.md", TEXT)
+    for event in place.data_dir.joinpath("documents-events").glob("*.json"):
+        event.unlink()
+    assert place.ingestion.sweep(now_ms()).seen == 0, "it has not waited long enough to be lost"
+    assert place.ingestion.sweep(now_ms() + STUCK_MS + 1).seen == 2
+    attachment = place.attachment(store, file)
+    assert attachment is not None and attachment.status == "completed"
+    assert place.files.get(ADA, file.file_id).status == "processed"
+
+
+def test_what_kills_its_process_each_time_fails_in_the_end(place: Place) -> None:
+    dying = places.make(place.data_dir, place.rows._rows.table.removesuffix("documents"), _die)
+    store = dying.store()
+    file = dying.put(store, "lighthouse.md", TEXT)
+    later = now_ms()
+    for _ in range(2 * MOST_TRIES + 4):
+        later += STUCK_MS + 1
+        try:
+            dying.ingestion.sweep(later)
+        except KeyboardInterrupt:
+            continue
+    attachment = dying.attachment(store, file)
+    assert attachment is not None and (attachment.status, bool(attachment.error)) == ("failed", True)
+    assert dying.files.get(ADA, file.file_id).status == "error"
+    assert dying.waiting.waiting(later + STUCK_MS, 100) == []
+
+
+def test_an_outage_however_long_fails_no_file(place: Place) -> None:
+    def away(*_: object) -> list[Block]:
+        raise StoreUnavailable()
+
+    out = places.make(place.data_dir, place.rows._rows.table.removesuffix("documents"), away)
+    store = out.store()
+    file = out.put(store, "lighthouse.md", TEXT)
+    later = now_ms()
+    for _ in range(3 * MOST_TRIES):
+        later += STUCK_MS + 1
+        assert out.ingestion.sweep(later).failed == 2
+    place.ingestion.sweep(later + STUCK_MS + 1)
+    attachment = place.attachment(store, file)
+    assert attachment is not None and attachment.status == "completed"
+
+
+def test_an_upload_without_bytes_fails_and_says_so(place: Place) -> None:
+    store = place.store()
+    file = place.put(store, "lighthouse.md", TEXT)
+    place.blobs.delete(f"files/{ADA}/{file.file_id}")
+    place.settle()
+    attachment = place.attachment(store, file)
+    assert attachment is not None and attachment.status == "failed" and "no content" in str(attachment.error)
+
+
+def test_a_file_is_parsed_once_for_all_its_stores(place: Place) -> None:
+    read: list[str] = []
+
+    def reading(file: object, body: bytes) -> list[Block]:
+        read.append(body.decode())
+        return [Block(0, body.decode())]
+
+    counted = places.make(place.data_dir, place.rows._rows.table.removesuffix("documents"), reading)
+    file = counted.upload("lighthouse.md", TEXT)
+    stores = [counted.store(), counted.store()]
+    for store in stores:
+        counted.stores.attach(ADA, store, file.file_id, {}, now_ms())
+    counted.settle()
+    assert len(read) == 1
+    assert all(counted.find(store, "lighthouse") for store in stores)
+
+
+def test_the_two_events_of_an_upload_at_once_parse_it_once(place: Place) -> None:
+    read: list[str] = []
+
+    def reading(file: File, body: bytes) -> list[Block]:
+        read.append(file.file_id)
+        time.sleep(0.3)
+        return [Block(0, body.decode())]
+
+    counted = places.make(place.data_dir, place.rows._rows.table.removesuffix("documents"), reading)
+    store = counted.store()
+    files = [counted.put(store, f"{number}.md", TEXT) for number in range(2)]
+    threads = [threading.Thread(target=counted.settle) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(read) == sorted(file.file_id for file in files)
+
+
+def test_another_accounts_store_is_no_place_to_search_or_attach(place: Place) -> None:
+    ours, theirs = place.store(ADA), place.store(BOB)
+    file = place.put(ours, "lighthouse.md", TEXT)
+    place.put(theirs, "secret.md", b"The lighthouse password is swordfish.", BOB)
+    place.settle()
+    assert place.find(theirs, "lighthouse password", account_id=ADA) == []
+    with pytest.raises(NotFound):
+        place.stores.attach(BOB, theirs, file.file_id, {}, now_ms())

@@ -1,0 +1,192 @@
+"""Two gateway processes to race with: real OS processes, each with threads and an Admission of its own.
+
+The parent sends a `Job` down a pipe and gets what happened back. `time.monotonic_ns` is one clock for all processes.
+"""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any
+
+from sluice.adapters.gateway.hot_store import HotStore
+from sluice.domain import errors
+from sluice.domain.gateway.admission import Ask, Limits
+from sluice.domain.ids import request_id
+from sluice.services.gateway.admit import Admission, Admitted
+from sluice.services.gateway.settle import Outcome, settle
+from tests.integration.gateway.admission.world import DEFAULTS, NOW_MS, NOW_NS, close, hot_store
+
+PROCESSES = 2
+ANSWER_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process does: `threads` at once, each `times` times, on the frozen clock."""
+
+    kind: str  # "admit", "storm" or "loop"
+    account_id: str
+    token_id: str
+    reserve_tokens: int = 100
+    threads: int = 12
+    times: int = 1
+    warm: Limits | None = None  # limits this process has seen before; None = it guesses the defaults
+    seconds: float = 1.0
+    seed: int = 0
+
+
+@dataclass
+class Told:
+    """What one process saw. Times are `monotonic_ns` of a request's start."""
+
+    admitted: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    writes: list[int] = field(default_factory=list)
+    started_ns: list[tuple[int, bool]] = field(default_factory=list)  # and whether it was admitted
+    left_in_bucket_ns: int = 0  # charged and not given back
+
+
+class Racer:
+    """One process's work."""
+
+    def __init__(self, store: HotStore, job: Job) -> None:
+        self.store, self.job, self.told = store, job, Told()
+        self.admission = Admission(store, DEFAULTS, self.told.writes.append)
+        self._start = threading.Barrier(job.threads)
+        self._lock = threading.Lock()
+
+    def run(self) -> Told:
+        if self.job.warm is not None:
+            grant = self.store.grant(self.job.account_id)
+            assert grant is not None
+            self.admission.remember(grant)
+        work: Callable[[int], None] = getattr(self, "_" + self.job.kind)
+        threads = [threading.Thread(target=self._safely, args=(work, n)) for n in range(self.job.threads)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return self.told
+
+    def _safely(self, work: Callable[[int], None], number: int) -> None:
+        try:
+            self._start.wait()
+            work(number)
+        except Exception as exc:  # a failure no test expects: told, so that it fails one
+            self.told.refused.append(f"{type(exc).__name__}: {exc}")
+
+    def _try(self) -> Admitted | None:
+        job = self.job
+        ask = Ask(job.account_id, request_id(NOW_MS), job.token_id, job.reserve_tokens, "demo", "completions", True)
+        try:
+            admitted = self.admission.admit(ask, NOW_NS)
+        except errors.SluiceError as exc:
+            self.told.refused.append(type(exc).__name__)
+            return None
+        self.told.admitted.append(ask.request_id)
+        return admitted
+
+    def _admit(self, number: int) -> None:
+        for _ in range(self.job.times):
+            self._try()
+
+    def _loop(self, number: int) -> None:
+        """Admit and settle until the time is over, and tell when each request started."""
+        until = time.monotonic() + self.job.seconds
+        while time.monotonic() < until:
+            started_ns = time.monotonic_ns()
+            admitted = self._try()
+            self.told.started_ns.append((started_ns, admitted is not None))
+            if admitted is not None:
+                self._settle(admitted, 10)
+
+    def _storm(self, number: int) -> None:
+        """Admit and settle with all sorts of counts; now and then settled twice, as after an unclear answer."""
+        dice = random.Random(f"{self.job.seed}/{os.getpid()}/{number}")
+        for _ in range(self.job.times):
+            admitted = self._try()
+            if admitted is None:
+                continue
+            if dice.random() < 0.3:
+                time.sleep(dice.random() * 0.01)
+            used = dice.randint(0, self.job.reserve_tokens)
+            for _ in range(2 if dice.random() < 0.2 else 1):
+                self._settle(admitted, used)
+            with self._lock:
+                self.told.left_in_bucket_ns += admitted.lease.charged_tokens_ns - admitted.lease.unused_ns(used)
+
+    def _settle(self, admitted: Admitted, used: int) -> None:
+        outcome = Outcome(200, used // 2, used - used // 2)
+        _, released = settle(self.store, self.job.account_id, admitted.ask.request_id, admitted.lease, outcome)
+        self.admission.remember(released.grant)
+
+
+def serve(url: str, pipe: Connection) -> None:
+    """The child's main: a job, its result, the next, until told None."""
+    store = hot_store(url)
+    while (job := pipe.recv()) is not None:
+        pipe.send(Racer(store, job).run())
+    close(store)
+
+
+class Pair:
+    """The two processes, from the parent's side."""
+
+    def __init__(self, url: str) -> None:
+        context = get_context("spawn")
+        self.pipes: list[Connection] = []
+        self.children: list[Any] = []
+        for _ in range(PROCESSES):
+            ours, theirs = context.Pipe()
+            child = context.Process(target=serve, args=(url, theirs), daemon=True)
+            child.start()
+            theirs.close()
+            self.pipes.append(ours)
+            self.children.append(child)
+
+    def start(self, job: Job) -> None:
+        for pipe in self.pipes:
+            pipe.send(job)
+
+    def results(self) -> Told:
+        """Of both together."""
+        both = Told()
+        for pipe in self.pipes:
+            if not pipe.poll(ANSWER_SECONDS):
+                raise RuntimeError("a racing process does not answer")
+            told: Told = pipe.recv()
+            both.admitted += told.admitted
+            both.refused += told.refused
+            both.writes += told.writes
+            both.started_ns += told.started_ns
+            both.left_in_bucket_ns += told.left_in_bucket_ns
+        return both
+
+    def run(self, job: Job) -> Told:
+        self.start(job)
+        return self.results()
+
+    def end(self) -> None:
+        for pipe, child in zip(self.pipes, self.children, strict=True):
+            pipe.send(None)
+            child.join(10)
+            if child.is_alive():
+                child.kill()
+                child.join()
+            pipe.close()
+            child.close()
+
+
+@contextmanager
+def pair(url: str) -> Iterator[Pair]:
+    racing = Pair(url)
+    try:
+        yield racing
+    finally:
+        racing.end()

@@ -1,0 +1,94 @@
+"""Every form of the write, from every guess: what is taken is what the rules say, in two writes at most."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from sluice.domain import errors
+from sluice.domain.gateway import buckets
+from sluice.domain.gateway.admission import Grant
+from sluice.services.gateway.admit import Admission
+from tests.integration.gateway.admission.world import DEFAULTS, MONTH, NOW_NS, SECOND_NS, Account, Engine
+
+STATES = list(itertools.product((False, True), repeat=3))  # requests busy, tokens busy, new month
+
+
+def _name(state: tuple[bool, bool, bool]) -> str:
+    words = ("requests", "tokens", "month")
+    return "+".join(word for word, wanted in zip(words, state, strict=True) if wanted) or "idle"
+
+
+def _state_of(requests_busy: bool, tokens_busy: bool, new_period: bool) -> dict[str, int]:
+    return {
+        "tat_requests_ns": NOW_NS + (7 * SECOND_NS if requests_busy else -7 * SECOND_NS),
+        "tat_tokens_ns": NOW_NS + (9 * SECOND_NS if tokens_busy else -9 * SECOND_NS),
+        "period": MONTH - 1 if new_period else MONTH,
+        "period_tokens": 5000,
+    }
+
+
+@pytest.mark.parametrize("guess", STATES, ids=_name)
+@pytest.mark.parametrize("truth", STATES, ids=_name)
+def test_from_any_guess_the_truth_is_charged_in_two_writes_at_most(
+    account: Account, truth: tuple[bool, bool, bool], guess: tuple[bool, bool, bool]
+) -> None:
+    account.write(**_state_of(*truth))
+    took: list[int] = []
+    admission = Admission(account.store, DEFAULTS, took.append)
+    admission.remember(replace(account.grant(), **_state_of(*guess)))  # type: ignore[arg-type]
+    ask = account.ask(100)
+
+    admitted = admission.admit(ask, NOW_NS)
+
+    assert took == [1 if guess == truth else 2]
+    before, after = _state_of(*truth), account.grant()
+    one_request, tokens = buckets.charge_ns(1, DEFAULTS.rpm), buckets.charge_ns(100, DEFAULTS.tpm)
+    assert after.tat_requests_ns == max(before["tat_requests_ns"], NOW_NS) + one_request
+    assert after.tat_tokens_ns == max(before["tat_tokens_ns"], NOW_NS) + tokens
+    assert (after.period, after.period_tokens) == (MONTH, 100 if truth[2] else 5100)
+    assert after.leases == {ask.request_id: admitted.lease}
+    assert (admitted.lease.reserved_tokens, admitted.lease.charged_tokens_ns) == (100, tokens)
+    assert admitted.grant == after
+
+
+@pytest.mark.parametrize(
+    ("limits", "tokens", "refusal"),
+    [
+        ({"rpm": 0}, 100, errors.RateLimitExceeded),
+        ({"tpm": 0}, 100, errors.RateLimitExceeded),
+        ({"concurrency": 0}, 100, errors.TooManyConcurrentRequests),
+        ({"monthly_tokens": 0}, 100, errors.QuotaExceeded),
+        ({"tpm": 99}, 100, errors.InvalidModelRequest),
+        ({"monthly_tokens": 99}, 100, errors.QuotaExceeded),
+    ],
+)
+@pytest.mark.parametrize("known", [False, True], ids=["limits guessed", "limits known"])
+def test_what_no_arithmetic_could_admit_is_refused_by_the_store(
+    engine: Engine, limits: dict[str, int], tokens: int, refusal: type[Exception], known: bool
+) -> None:
+    account = engine.account(**limits)
+    before = account.raw()
+    admission = Admission(account.store, DEFAULTS)
+    if known:
+        admission.remember(account.grant())
+    with pytest.raises(refusal):
+        admission.admit(account.ask(tokens), NOW_NS)
+    assert account.raw() == before
+
+
+def test_a_guess_that_says_closed_admits_once_the_truth_does_not(account: Account) -> None:
+    took: list[int] = []
+    admission = Admission(account.store, DEFAULTS, took.append)
+    admission.remember(replace(account.grant(), limits=replace(DEFAULTS, rpm=0)))
+    admission.admit(account.ask(), NOW_NS)
+    assert took == [2]
+
+
+def test_a_guess_of_a_later_month_than_the_stores_is_put_right(account: Account) -> None:
+    """As a process with a clock ahead would leave it in ours."""
+    admission = Admission(account.store, DEFAULTS)
+    ahead: Grant = replace(account.grant(), period=MONTH + 1)
+    admission.remember(ahead)
+    admission.admit(account.ask(100), NOW_NS)
+    assert (account.grant().period, account.grant().period_tokens) == (MONTH, 100)

@@ -1,0 +1,148 @@
+"""Races of two gateway processes over one store: limits are exact, whatever the instances.
+
+`SLUICE_RACE_ROUNDS` says how many rounds each limit is raced for (20 unless it says otherwise).
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from sluice.adapters.aws import dynamo
+from sluice.adapters.gateway.grants import DynamoGrants
+from sluice.domain.gateway import buckets
+from sluice.domain.gateway.admission import Limits
+from tests.integration.gateway.admission import racers
+from tests.integration.gateway.admission.racers import Job, Pair
+from tests.integration.gateway.admission.world import NOW_NS, PREFIX, Account, Engine
+
+ROUNDS = int(os.environ.get("SLUICE_RACE_ROUNDS", "20"))
+AT_ONCE = 24  # requests in a race: 12 threads in each of two processes
+LIMIT = 10  # of which so many fit
+
+# which limit is raced for, the limits of the account (100 tokens a request), and the one refusal the others get
+RACES = {
+    "requests a minute": ({"rpm": LIMIT}, "RateLimitExceeded"),
+    "tokens a minute": ({"tpm": 100 * LIMIT + 99}, "RateLimitExceeded"),
+    "concurrency": ({"concurrency": LIMIT}, "TooManyConcurrentRequests"),
+    "monthly quota": ({"monthly_tokens": 100 * LIMIT + 99}, "QuotaExceeded"),
+}
+ROOMY = {"rpm": 10_000, "tpm": 10_000_000, "concurrency": 10_000, "monthly_tokens": 10_000_000}
+
+
+@pytest.fixture(scope="module")
+def gateways(engine: Engine) -> Iterator[Pair]:
+    with racers.pair(engine.url) as pair:
+        yield pair
+
+
+def _say(capsys: pytest.CaptureFixture[str], line: str) -> None:
+    with capsys.disabled():
+        print(f"\n  {line}")
+
+
+def _spread(writes: list[int]) -> str:
+    counted = Counter(writes)
+    share = {n: f"{100 * counted[n] / len(writes):.1f} %" for n in sorted(counted)}
+    return f"{len(writes)} decisions, writes each: {share}, {sum(writes) / len(writes):.3f} on average"
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["seen before", "first seen"])
+@pytest.mark.parametrize("raced", RACES)
+def test_of_many_at_once_exactly_the_limit_is_admitted(
+    engine: Engine, gateways: Pair, raced: str, seen: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tight, refusal = RACES[raced]
+    writes: list[int] = []
+    for _ in range(ROUNDS if seen else max(2, ROUNDS // 4)):
+        account = engine.account(**{**ROOMY, **tight})
+        job = Job("admit", account.id, account.token_id, warm=account.limits if seen else None)
+        told = gateways.run(job)
+
+        assert len(told.admitted) == LIMIT
+        assert told.refused == [refusal] * (AT_ONCE - LIMIT)
+        _holds_exactly(account, told.admitted)
+        writes += told.writes
+    _say(capsys, f"{engine.name}, {raced}, {'limits seen before' if seen else 'limits first seen'}: {_spread(writes)}")
+    # Two where the limits are known. A process that sees the account for the first time spends one on its limits.
+    assert max(writes) <= (2 if seen else 3)
+
+
+def _holds_exactly(account: Account, admitted: list[str]) -> None:
+    grant, limits = account.grant(), account.limits
+    assert sorted(grant.leases) == sorted(admitted)
+    assert grant.period_tokens == 100 * len(admitted)
+    assert grant.tat_requests_ns == NOW_NS + len(admitted) * buckets.charge_ns(1, limits.rpm)
+    assert grant.tat_tokens_ns == NOW_NS + len(admitted) * buckets.charge_ns(100, limits.tpm)
+
+
+def test_with_room_for_all_most_admissions_are_one_write(
+    engine: Engine, gateways: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account = engine.account(**ROOMY)
+    told = gateways.run(Job("storm", account.id, account.token_id, threads=4, times=50, warm=account.limits))
+    assert told.refused == []
+    _say(capsys, f"{engine.name}, admitted and settled with room for all: {_spread(told.writes)}")
+    assert told.writes.count(1) > 0.8 * len(told.writes)
+
+
+def test_no_request_that_starts_after_a_revocation_was_acknowledged_is_admitted(
+    engine: Engine, gateways: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _point_slow_side_at(engine, monkeypatch)
+    for _ in range(3):
+        account = engine.account(**ROOMY)
+        gateways.start(Job("loop", account.id, account.token_id, threads=4, seconds=0.7, warm=account.limits))
+        time.sleep(0.35)
+        DynamoGrants(PREFIX).remove_live(account.id, account.token_id)
+        acknowledged_ns = time.monotonic_ns()
+        told = gateways.results()
+
+        before = [made for started, made in told.started_ns if started < acknowledged_ns]
+        after = [made for started, made in told.started_ns if started >= acknowledged_ns]
+        assert sum(before) > 10  # it was under load, or this proves nothing
+        assert len(after) > 10
+        assert not any(after)
+        assert set(told.refused) == {"InvalidApiToken"}
+
+
+def _point_slow_side_at(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dynamo, "client", lambda: engine.client)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [ROOMY, {"rpm": 10_000, "tpm": 1_200_000, "concurrency": 5, "monthly_tokens": 10_000_000}],
+    ids=["room for all", "five at once"],
+)
+def test_after_a_storm_everything_adds_up(engine: Engine, gateways: Pair, limits: dict[str, int]) -> None:
+    account = engine.account(**limits)
+    told = gateways.run(Job("storm", account.id, account.token_id, threads=8, times=25, warm=account.limits))
+
+    grant, records = account.grant(), account.records()
+    assert set(told.refused) <= {"TooManyConcurrentRequests", "RateLimitExceeded"}
+    assert sorted(record.request_id for record in records) == sorted(told.admitted)
+    assert len(told.admitted) >= 25
+    assert grant.leases == {}
+    assert grant.period_tokens == sum(record.total_tokens for record in records)
+    assert grant.tat_tokens_ns == NOW_NS + told.left_in_bucket_ns
+    assert grant.tat_requests_ns == NOW_NS + len(records) * buckets.charge_ns(1, account.limits.rpm)
+
+
+def test_a_limit_changed_under_load_holds_for_every_later_request(engine: Engine, gateways: Pair) -> None:
+    """Lowered to nothing: a process that still guesses the old limits must not admit by them."""
+    account = engine.account(**ROOMY)
+    gateways.start(Job("loop", account.id, account.token_id, threads=4, seconds=0.7, warm=account.limits))
+    time.sleep(0.35)
+    account.item = account.raw()
+    key = {"account_id": {"S": account.id}}
+    none = dynamo.attribute({**vars(Limits(0, 0, 0, 0))})
+    engine.client.update_item(
+        TableName=PREFIX + "grants", Key=key, UpdateExpression="SET limits = :l", ExpressionAttributeValues={":l": none}
+    )
+    acknowledged_ns = time.monotonic_ns()
+    told = gateways.results()
+    assert sum(made for started, made in told.started_ns if started < acknowledged_ns) > 10
+    assert not any(made for started, made in told.started_ns if started >= acknowledged_ns)

@@ -1,0 +1,143 @@
+"""What the store suite works with: an engine's tables, one fresh account a test, and the real adapter over them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.config import Config
+from botocore.credentials import Credentials
+from botocore.session import get_session
+
+from sluice.adapters.aws import dynamo, tables
+from sluice.adapters.aws.dynamo_http import DynamoHttp
+from sluice.adapters.aws.http_pool import Pool
+from sluice.adapters.aws.signing import dynamodb_signer
+from sluice.adapters.gateway.grant_item import lease_attribute, lease_key, limits_attribute
+from sluice.adapters.gateway.hot_store import HotStore, record_from
+from sluice.domain.gateway.admission import Ask, Grant, Limits
+from sluice.domain.gateway.grants import new_grant
+from sluice.domain.gateway.leases import Lease
+from sluice.domain.ids import random_id, request_id
+from sluice.domain.usage.ledger import LedgerRecord
+
+REGION = "us-east-1"
+PREFIX = "t-"
+NOW_NS = 1_800_000_000_000_000_000  # 2027-01-15T08:00:00Z
+NOW_MS = NOW_NS // 1_000_000
+NOW_S = NOW_MS // 1000
+MONTH = 202701
+SECOND_NS = 1_000_000_000
+DEFAULTS = Limits(60, 40_000, 4, 1_000_000)
+TOKEN = "tok_0123456789abcdef"
+
+
+def credentials() -> Credentials:
+    return Credentials("AKIDEXAMPLE", "secret")
+
+
+def slow_client(url: str) -> Any:
+    """botocore's own client, for arranging and looking."""
+    session = get_session()
+    session.set_credentials("AKIDEXAMPLE", "secret")
+    config = Config(region_name=REGION, retries={"max_attempts": 2}, connect_timeout=5, read_timeout=20)
+    return session.create_client("dynamodb", endpoint_url=url, config=config)
+
+
+def hot_store(url: str) -> HotStore:
+    """As `sluice.wiring` builds it, but with everything given."""
+    host = Pool(url, connect_seconds=1.0).host_header
+    return HotStore(DynamoHttp(url, dynamodb_signer(host, REGION, credentials())), PREFIX)
+
+
+def close(store: HotStore) -> None:
+    """Close its idle connections: a process leaves that to its end, a test must not."""
+    idle = store._client._pool._idle
+    while idle:
+        idle.pop().close()
+
+
+@dataclass
+class Engine:
+    """A running store with Sluice's tables in it."""
+
+    name: str
+    url: str
+    client: Any = field(init=False)
+    store: HotStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client, self.store = slow_client(self.url), hot_store(self.url)
+        tables.create_missing(self.client, PREFIX)
+
+    def close(self) -> None:
+        close(self.store)
+        self.client.close()
+
+    def account(self, **limits: int) -> "Account":
+        return Account(self, limits)
+
+
+class Account:
+    """One account's grant and ledger. `limits` replace the defaults."""
+
+    def __init__(self, engine: Engine, limits: dict[str, int], token_id: str = TOKEN) -> None:
+        self.engine, self.id, self.token_id = engine, random_id("usr_"), token_id
+        self.store = engine.store
+        self.limits = Limits(**{**vars(DEFAULTS), **limits})
+        values = new_grant(self.id, now_ms=NOW_MS, **vars(self.limits))
+        values["live"][token_id] = NOW_S + 3600
+        self.item = dynamo.item(values)
+        self.write()
+
+    def write(self, **changes: Any) -> None:
+        """Put the grant anew, some attributes changed: plain values, or DynamoDB JSON for `leases` and `limits`."""
+        for name, value in changes.items():
+            self.item[name] = value if isinstance(value, dict) and "M" in value else dynamo.attribute(value)
+        self.engine.client.put_item(TableName=PREFIX + "grants", Item=self.item)
+
+    def write_limits(self, limits: Limits) -> None:
+        self.write(limits=limits_attribute(limits))
+
+    def write_leases(self, leases: dict[str, Lease]) -> None:
+        self.write(leases={"M": {lease_key(key): lease_attribute(lease) for key, lease in leases.items()}})
+
+    def raw(self) -> dict[str, Any]:
+        key = {"account_id": {"S": self.id}}
+        item: dict[str, Any] = self.engine.client.get_item(
+            TableName=PREFIX + "grants", Key=key, ConsistentRead=True
+        ).get("Item", {})
+        return item
+
+    def grant(self) -> Grant:
+        grant = self.store.grant(self.id)
+        assert grant is not None
+        return grant
+
+    def ask(self, tokens: int = 100, *, identifier: str | None = None, token_id: str | None = None) -> Ask:
+        made = identifier or request_id(NOW_MS)
+        return Ask(self.id, made, token_id or self.token_id, tokens, "demo", "chat.completions", True)
+
+    def lease(self, **fields: Any) -> Lease:
+        wanted: dict[str, Any] = {
+            "expires_ms": NOW_MS + 30_000,
+            "reserved_tokens": 100,
+            "charged_tokens_ns": 150_000_000,
+            "period": MONTH,
+            "token_id": self.token_id,
+            "model": "demo",
+            "endpoint": "chat.completions",
+            "stream": True,
+        }
+        return Lease(**{**wanted, **fields})
+
+    def records(self) -> list[LedgerRecord]:
+        """The whole ledger of the account."""
+        found: list[LedgerRecord] = []
+        query: dict[str, Any] = {
+            "TableName": PREFIX + "ledger",
+            "KeyConditionExpression": "account_id = :a",
+            "ExpressionAttributeValues": {":a": {"S": self.id}},
+            "ConsistentRead": True,
+        }
+        for page in self.engine.client.get_paginator("query").paginate(**query):
+            found += [record_from(item) for item in page["Items"]]
+        return found

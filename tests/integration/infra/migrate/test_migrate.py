@@ -1,0 +1,264 @@
+"""A store written by an earlier version becomes one of this version, whatever happens on the way."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from infra.migrations import record, structure
+from infra.migrations.run import TablesAreTheStacks, migrate, plan
+from infra.migrations.steps import CURRENT, STEPS
+from sluice.adapters.aws import dynamo
+from sluice.adapters.aws.tables import TABLES
+from tests.integration.infra.migrate import old_store
+from tests.integration.infra.migrate.conftest import Store
+
+WRITES = ("update_item", "put_item", "create_table", "update_table", "update_time_to_live")
+
+
+class Killed(BaseException):
+    """As a SIGKILL: nothing catches it."""
+
+
+class Client:
+    """The real client. `before(number, call, arguments)` is told of each write that is about to be made."""
+
+    def __init__(self, client: Any, before: Any) -> None:
+        self._client, self._before, self.writes = client, before, 0
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+        if name not in WRITES:
+            return method
+
+        def write(**arguments: Any) -> Any:
+            self.writes += 1
+            self._before(self.writes, name, arguments)
+            return method(**arguments)
+
+        return write
+
+
+def without_record(dumped: dict[str, Any]) -> dict[str, Any]:
+    return {table: [item for item in items if item.get("pk") != {"S": record.KEY}] for table, items in dumped.items()}
+
+
+def test_tables_and_indexes_that_came_later_are_added(old: Store) -> None:
+    outcome = migrate(old.client, old.prefix)
+    assert {f"index {name} of {old.prefix}{table}" for name, table in LATER_INDEXES} <= set(outcome.added)
+    assert structure.missing(old.client, old.prefix) == []
+    assert record.read(old.client, old.prefix) == record.Record(CURRENT, record.fingerprint())
+
+
+LATER_INDEXES = (("by_account", "mails"), ("by_actor", "audit"), ("by_target", "audit"))
+
+
+def test_an_added_index_finds_what_was_there_before(old: Store) -> None:
+    migrate(old.client, old.prefix)
+    asked = {":a": {"S": old_store.account_id()}}
+    found = old.client.query(
+        TableName=old.prefix + "mails",
+        IndexName="by_account",
+        KeyConditionExpression="account_id = :a",
+        ExpressionAttributeValues=asked,
+    )
+    assert len(found["Items"]) == 1
+
+
+def test_items_lose_and_gain_what_the_steps_say_and_nothing_else(old: Store) -> None:
+    migrate(old.client, old.prefix)
+    assert_upgraded(old)
+
+
+def test_amazons_own_engine_takes_every_index_and_every_step(old_on_referee: Store) -> None:
+    migrate(old_on_referee.client, old_on_referee.prefix, page_items=2)
+    assert structure.missing(old_on_referee.client, old_on_referee.prefix) == []
+    assert_upgraded(old_on_referee)
+
+
+def assert_upgraded(store: Store) -> None:
+    after = without_record(store.dump())
+    for table in old_store.old_tables():
+        expected = []
+        for item in table["items"]:
+            plain = dynamo.values(item)
+            if table["name"] in ("mails", "grants"):
+                plain["schema"] = 2
+                plain.pop("limits_version", None)
+            if plain.get("account_id") == "":
+                del plain["account_id"]
+            expected.append(old_store.as_text({"schema": 1, **plain}))
+        got = [old_store.as_text(dynamo.values(item)) for item in after[table["name"]]]
+        assert sorted(got) == sorted(expected), table["name"]
+
+
+def test_the_oldest_tables_get_indexes_streams_and_time_to_live(empty: Store) -> None:
+    """Of the very first commit: mails without any index, and here without stream and TTL too."""
+    key = [{"AttributeName": "mail_id", "KeyType": "HASH"}]
+    attributes = [{"AttributeName": "mail_id", "AttributeType": "S"}]
+    name = empty.prefix + "mails"
+    empty.client.create_table(
+        TableName=name, BillingMode="PAY_PER_REQUEST", KeySchema=key, AttributeDefinitions=attributes
+    )
+    outcome = migrate(empty.client, empty.prefix)
+    wanted = ["index unsent of", "index by_account of", "stream of", "time to live of"]
+    assert [one for one in outcome.added if one.endswith(name) and "table" not in one] == [
+        f"{what} {name}" for what in wanted
+    ]
+    assert structure.missing(empty.client, empty.prefix) == []
+
+
+def test_a_new_store_is_made_and_is_current(empty: Store) -> None:
+    outcome = migrate(empty.client, empty.prefix)
+    assert outcome.is_new and len(outcome.added_tables) == len(TABLES) and outcome.items == 0
+    assert record.read(empty.client, empty.prefix).is_current
+
+
+def test_a_dry_run_writes_nothing_and_says_what_the_run_then_does(old: Store) -> None:
+    before = old.dump()
+
+    def never(number: int, call: str, arguments: Any) -> None:
+        raise AssertionError(f"a dry run called {call}")
+
+    told = plan(Client(old.client, never), old.prefix)  # type: ignore[arg-type]
+    assert old.dump() == before
+    did = migrate(old.client, old.prefix)
+    assert (told.from_version, told.added) == (did.from_version, did.added)
+    # Two steps on one item, one after the other: the plan sees it before either, and counts it for the first alone.
+    assert told.changed == did.changed
+    assert did.items > 4
+
+
+def test_a_second_run_finds_nothing_to_do(old: Store) -> None:
+    migrate(old.client, old.prefix)
+    before = old.dump()
+    outcome = migrate(old.client, old.prefix)
+    assert (outcome.added, outcome.changed, old.dump()) == ([], {}, before)
+
+
+def test_killed_before_any_of_its_writes_the_next_run_ends_as_if_nothing_had_happened(empty: Store) -> None:
+    """At every write there is, with pages of one item: so also in the middle of each scan."""
+    whole = Store(empty.url, empty.prefix + "whole-", empty.client)
+    old_store.build(whole.client, whole.prefix)
+    counting = Client(whole.client, lambda *_: None)
+    migrate(counting, whole.prefix, page_items=1)  # type: ignore[arg-type]
+    expected = whole.dump()
+    assert counting.writes > 20
+
+    for last in range(1, counting.writes + 1):
+        cut = Store(empty.url, f"{empty.prefix}cut{last}-", empty.client)
+        old_store.build(cut.client, cut.prefix)
+
+        def kill(number: int, call: str, arguments: Any, last: int = last) -> None:
+            if number == last:
+                raise Killed
+
+        with pytest.raises(Killed):
+            migrate(Client(cut.client, kill), cut.prefix, page_items=1)  # type: ignore[arg-type]
+        migrate(cut.client, cut.prefix, page_items=1)
+        assert cut.dump() == expected, f"killed before write {last}"
+
+
+def test_a_run_that_was_killed_goes_on_where_it_was(old: Store) -> None:
+    for place in range(30):
+        old.client.put_item(TableName=old.prefix + "throttles", Item=dynamo.item({"throttle_key": f"k{place}"}))
+
+    def kill(number: int, call: str, arguments: Any) -> None:
+        if arguments.get("Key", {}).get("throttle_key"):
+            touched.append(arguments["Key"]["throttle_key"]["S"])
+            if len(touched) == 12:
+                raise Killed
+
+    touched: list[str] = []
+    with pytest.raises(Killed):
+        migrate(Client(old.client, kill), old.prefix, page_items=5)  # type: ignore[arg-type]
+    at = record.read(old.client, old.prefix)
+    assert "2.limits-by-value" in at.done and "3.throttles" in at.progress
+    outcome = migrate(old.client, old.prefix, page_items=5)
+    assert outcome.changed["3.throttles"] == 31 - 11
+    assert "2.mails" not in outcome.changed
+
+
+def test_two_runs_at_once_do_what_one_does(old: Store) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = list(pool.map(lambda _: migrate(old.client, old.prefix, page_items=1), range(4)))
+    assert record.read(old.client, old.prefix).is_current
+    assert plan(old.client, old.prefix).changed == {}
+    changed = sum(outcome.changed.get("2.limits-by-value", 0) for outcome in outcomes)
+    assert changed == len(old_store.old_items("grants"))  # each by one of them
+
+
+def test_what_a_function_writes_meanwhile_is_kept(old: Store) -> None:
+    """Between the scan that found an item and its change, a function writes to it: both changes stand."""
+
+    def beside(number: int, call: str, arguments: Any) -> None:
+        if call == "update_item" and arguments["TableName"].endswith("grants"):
+            old.client.update_item(
+                TableName=arguments["TableName"],
+                Key=arguments["Key"],
+                UpdateExpression="ADD period_tokens :more",
+                ExpressionAttributeValues={":more": {"N": "700"}},
+            )
+
+    before = {i["account_id"]["S"]: int(i["period_tokens"]["N"]) for i in old_store.old_items("grants")}
+    migrate(Client(old.client, beside), old.prefix)  # type: ignore[arg-type]
+    for item in old.dump()["grants"]:
+        plain = dynamo.values(item)
+        assert plain["period_tokens"] == before[plain["account_id"]] + 700
+        assert plain["schema"] == 2 and "limits_version" not in plain
+
+
+def test_what_is_deleted_meanwhile_stays_deleted(old: Store) -> None:
+    def beside(number: int, call: str, arguments: Any) -> None:
+        if call == "update_item":
+            old.client.delete_item(TableName=arguments["TableName"], Key=arguments["Key"])
+
+    outcome = migrate(Client(old.client, beside), old.prefix)  # type: ignore[arg-type]
+    assert outcome.items == 0
+    assert old.dump()["grants"] == old.dump()["throttles"] == []
+
+
+def test_a_newer_store_is_refused_and_left_as_it_is(old: Store) -> None:
+    migrate(old.client, old.prefix)
+    record.write(old.client, old.prefix, record.Record(CURRENT + 1))
+    before = old.dump()
+    for attempt in (migrate, plan):
+        with pytest.raises(record.NewerStore, match=f"schema is {CURRENT + 1}, this version knows {CURRENT}"):
+            attempt(old.client, old.prefix)
+    assert old.dump() == before
+
+
+def test_a_newer_versions_record_is_not_overwritten_by_a_run_that_began_before(old: Store) -> None:
+    def overtaken(number: int, call: str, arguments: Any) -> None:
+        if call == "put_item" and not told:
+            told.append(call)
+            record.write(old.client, old.prefix, record.Record(CURRENT + 1))
+
+    told: list[str] = []
+    with pytest.raises(record.NewerStore):
+        migrate(Client(old.client, overtaken), old.prefix)  # type: ignore[arg-type]
+    assert record.read(old.client, old.prefix).version == CURRENT + 1
+
+
+def test_tables_that_belong_to_a_stack_are_not_changed_behind_its_back(old: Store) -> None:
+    before = old.dump()
+    with pytest.raises(TablesAreTheStacks, match="by_account"):
+        migrate(old.client, old.prefix, tables=False)
+    assert old.dump() == before
+
+
+def test_a_table_of_our_name_with_another_key_is_refused(empty: Store) -> None:
+    empty.client.create_table(
+        TableName=empty.prefix + "audit",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "somebody", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "somebody", "AttributeType": "S"}],
+    )
+    with pytest.raises(structure.WrongTable, match="audit"):
+        migrate(empty.client, empty.prefix)
+
+
+def test_steps_are_in_order_and_named_once() -> None:
+    assert [step.version for step in STEPS] == sorted(step.version for step in STEPS)
+    assert len({step.key for step in STEPS}) == len(STEPS)
+    assert {step.table for step in STEPS} <= {table.name for table in TABLES}

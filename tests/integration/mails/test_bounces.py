@@ -1,0 +1,149 @@
+"""Mails that came back or were called spam: SES's notices as SNS delivers them, and what the mailer does about it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.bounces import app as bounces
+from functions.mailer import app as mailer
+from sluice import settings
+from sluice.adapters.aws import dynamo
+from sluice.domain.accounts.account import parse_address
+from sluice.domain.errors import StoreUnavailable
+from sluice.wiring import peers, stores
+from tests.integration.accounts.registration.world import Desk, stream_record
+from tests.integration.mails.test_mailer import Carrier
+
+ANN = "Ann@example.com"
+EVENTS = Path(__file__).parents[2] / "events"
+
+
+def notice(name: str, address: str = ANN, **changes: Any) -> dict[str, Any]:
+    """An SNS event, as Lambda gets it, with a notice of `tests/events/ses_NAME.json` in it."""
+    message = json.loads((EVENTS / f"ses_{name}.json").read_text().replace("recipient@example.com", address))
+    message[name] |= changes
+    return sns(json.dumps(message))
+
+
+def sns(message: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads((EVENTS / "sns.json").read_text())
+    event["Records"][0]["Sns"]["Message"] = message
+    return event
+
+
+def reason() -> str | None:
+    return stores.account_store().mail_suppression(parse_address(ANN).key)
+
+
+@pytest.fixture
+def carrier(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Carrier:
+    carrier = Carrier()
+    monkeypatch.setattr(peers, "mail_sender", lambda: carrier)
+    return carrier
+
+
+def queued(desk: Desk) -> str:
+    desk.register(ANN)
+    (mail,) = desk.mails()
+    return str(mail["mail_id"])
+
+
+@pytest.mark.parametrize("kind", ["bounce", "complaint"])
+def test_an_address_that_takes_no_mail_gets_none(desk: Desk, carrier: Carrier, kind: str) -> None:
+    mail_id = queued(desk)
+    assert bounces.handler(notice(kind), None) == {"noted": 1, "ignored": 0}
+    assert reason() == kind
+
+    assert mailer.handler({"Records": [stream_record(mail_id)]}, None) == {"batchItemFailures": []}
+
+    assert carrier.taken == []
+    (mail,) = desk.mails()
+    assert (mail["state"], mail["problem"]) == ("failed", "TakesNoMail")
+
+
+def test_everybody_else_still_gets_theirs(desk: Desk, carrier: Carrier) -> None:
+    mail_id = queued(desk)
+    bounces.handler(notice("bounce", "bob@example.com"), None)
+    mailer.handler({"Records": [stream_record(mail_id)]}, None)
+    assert [message.to for message in carrier.taken] == [parse_address(ANN).given]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("bounce", {"bounceType": "Transient", "bounceSubType": "MailboxFull"}),
+        ("bounce", {"bounceType": "Undetermined", "bounceSubType": "Undetermined"}),
+        ("complaint", {"complaintFeedbackType": "not-spam"}),
+    ],
+)
+def test_what_may_pass_and_what_is_taken_back_say_nothing(desk: Desk, name: str, changes: dict[str, str]) -> None:
+    queued(desk)
+    assert bounces.handler(notice(name, **changes), None) == {"noted": 0, "ignored": 0}
+    assert reason() is None
+
+
+def test_the_same_notice_twice_changes_nothing_and_the_first_reason_stays(desk: Desk) -> None:
+    queued(desk)
+    bounces.handler(notice("bounce"), None)
+    before = dynamo.client().get_item(TableName=settings.common().table_prefix + "accounts", Key=_key())["Item"]
+    bounces.handler(notice("bounce"), None)
+    bounces.handler(notice("complaint"), None)
+    assert dynamo.client().get_item(TableName=settings.common().table_prefix + "accounts", Key=_key())["Item"] == before
+
+
+def _key() -> dict[str, Any]:
+    return dynamo.item({"pk": "email#" + parse_address(ANN).key})
+
+
+def test_a_notice_of_a_strangers_address_keeps_nobody_from_registering_it(desk: Desk, carrier: Carrier) -> None:
+    assert bounces.handler(notice("bounce"), None) == {"noted": 0, "ignored": 1}
+    mailer.handler({"Records": [stream_record(queued(desk))]}, None)
+    assert len(carrier.taken) == 1
+
+
+def test_the_older_form_with_display_names_is_understood(desk: Desk) -> None:
+    queued(desk)
+    message = json.loads((EVENTS / "ses_bounce.json").read_text().replace("recipient@example.com", f"Ann <{ANN}>"))
+    message["notificationType"] = message.pop("eventType")
+    assert bounces.handler(sns(json.dumps(message)), None) == {"noted": 1, "ignored": 0}
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["", "{", "[]", "null", "{}", '{"eventType": "Bounce"}',
+     '{"eventType": "Bounce", "bounce": {"bounceType": "Permanent"}}',
+     '{"eventType": "Bounce", "bounce": {"bounceType": "Permanent", "bouncedRecipients": [{"emailAddress": "x"}]}}',
+     '{"eventType": "Delivery"}', "Successfully validated SNS topic for Amazon SES event publishing."],
+)  # fmt: skip
+def test_what_makes_no_sense_is_left_out(desk: Desk, message: str) -> None:
+    assert bounces.handler(sns(message), None) == {"noted": 0, "ignored": 0}
+    assert bounces.handler({"Records": [{}]}, None) == {"noted": 0, "ignored": 0}
+
+
+def test_with_the_store_away_the_notice_comes_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    queued(desk)
+
+    def away(*_: object) -> bool:
+        raise StoreUnavailable()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(stores.account_store()), "suppress_mail", away)
+        with pytest.raises(StoreUnavailable):
+            bounces.handler(notice("bounce"), None)
+    assert bounces.handler(notice("bounce"), None) == {"noted": 1, "ignored": 0}
+
+
+def test_with_the_store_away_the_mailer_keeps_the_mail(
+    desk: Desk, carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mail_id = queued(desk)
+
+    def away(*_: object) -> None:
+        raise StoreUnavailable()
+
+    monkeypatch.setattr(type(stores.account_store()), "mail_suppression", away)
+    mailer.handler({"Records": [stream_record(mail_id)]}, None)
+    (mail,) = desk.mails()
+    assert mail["state"] == "queued" and carrier.taken == []

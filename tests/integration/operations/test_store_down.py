@@ -1,0 +1,53 @@
+"""With the store gone every call of the admin's answers 503 with `Retry-After`, and nothing of it is half done."""
+
+import pytest
+
+from sluice.domain.errors import StoreUnavailable
+from tests.integration.operations.test_users import CALLS
+from tests.integration.operations.town import Town
+from tests.store_process import free_port
+
+STORES = {
+    "GET /admin/users": ("account_store", "page"),
+    "GET /admin/users/{id}": ("hot_store", "grant"),
+    "POST /admin/users/{id}/suspend": ("grant_store", "set_standing"),
+    "POST /admin/users/{id}/restore": ("grant_store", "set_standing"),
+    "PUT /admin/users/{id}/limits": ("grant_store", "set_limits"),
+    "GET /admin/usage": ("rollup_store", "everyones"),
+    "GET /admin/audit": ("audit_log", "page"),
+}
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CALLS)
+def test_without_a_store_it_is_503(
+    town: Town, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: object
+) -> None:
+    from sluice.adapters.aws import dynamo
+
+    admin, person = town.admin(), town.newcomer()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"http://127.0.0.1:{free_port()}")
+    dynamo.client().close()
+    dynamo.client.cache_clear()
+    dynamo._client.cache_clear()
+    answer = admin.call(method, path.replace("{id}", person.account_id), body)
+    assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
+    assert int(answer.headers["Retry-After"]) >= 1 and "127.0.0.1" not in answer.text
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CALLS)
+def test_a_store_that_goes_away_in_the_middle_is_503_and_back_it_works(
+    town: Town, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: object
+) -> None:
+    from sluice.wiring import stores
+
+    admin, person = town.admin(), town.newcomer()
+    which, what = STORES[f"{method} {path}"]
+    path = path.replace("{id}", person.account_id)
+
+    def away(*arguments: object, **named: object) -> None:
+        raise StoreUnavailable()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(getattr(stores, which)(), what, away)
+        assert admin.call(method, path, body).status_code == 503
+    assert admin.call(method, path, body).status_code == 200

@@ -1,0 +1,80 @@
+"""Every page on the session's store, as on one machine: each test has its own tables, keys and browser."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from functions.accounts import app as accounts
+from functions.admin import app as admin
+from functions.chats import app as chats
+from functions.gateway import app as gateway
+from functions.registration import app as registration
+from functions.tokens import app as tokens
+from functions.usage import app as usage
+from functions.verification import app as verification
+from functions.web import app as web
+from sluice.adapters.tokens.keys import ensure_keys
+from sluice.domain.accounts.account import Account
+from sluice.http.app import create_app
+from tests.conftest import Store
+from tests.fakes.upstream import FakeUpstream, Step, chunk, usage_chunk
+from tests.integration.accounts.world import PASSWORD, forget_everything
+from tests.integration.pages.browser import Browser
+from tests.integration.usage.world import UsageWorld
+
+ANSWER: tuple[Step, ...] = (chunk("Pa"), chunk("ris"), chunk(None, "stop"), usage_chunk(10, 2))
+
+
+@pytest.fixture
+def upstream() -> FakeUpstream:
+    """The model, which answers what a test says."""
+    return FakeUpstream(*ANSWER)
+
+
+@pytest.fixture
+def world(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstream: FakeUpstream
+) -> Iterator[UsageWorld]:
+    from sluice.wiring import peers
+
+    for name, value in {
+        "SLUICE_DATA_DIR": str(tmp_path),
+        "SLUICE_AUTH_THROTTLE": "off",
+        "SLUICE_BASE_URL": "http://127.0.0.1:8080",
+    }.items():
+        monkeypatch.setenv(name, value)
+    forget_everything()
+    ensure_keys(tmp_path)
+    monkeypatch.setattr(peers, "upstream", lambda: upstream)
+    functions = (registration, verification, accounts, usage, tokens, chats, gateway, admin, web)
+    app = create_app(each.blueprint for each in functions)
+    yield UsageWorld(app, app.test_client(use_cookies=False))
+    forget_everything()
+
+
+@pytest.fixture
+def browser(world: UsageWorld) -> Browser:
+    """A stranger's."""
+    return Browser(world.app.test_client())
+
+
+@pytest.fixture
+def ann(world: UsageWorld) -> Account:
+    return world.account("ann@example.com")
+
+
+@pytest.fixture
+def member(world: UsageWorld, ann: Account) -> Browser:
+    """Ann's, logged in."""
+    made = Browser(world.app.test_client())
+    assert made.log_in(ann.email, PASSWORD).status == 200
+    return made
+
+
+@pytest.fixture
+def stranger(world: UsageWorld) -> Browser:
+    """Somebody else's, logged in too."""
+    made = Browser(world.app.test_client())
+    assert made.log_in(world.account("bob@example.com").email, PASSWORD).status == 200
+    return made

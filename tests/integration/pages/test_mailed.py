@@ -1,0 +1,147 @@
+"""The links of mails: looking spends nothing, the button redeems, once; a dead link says what to do."""
+
+from collections.abc import Callable
+
+import pytest
+
+from sluice.domain.accounts.account import Account
+from tests.integration.accounts.world import PASSWORD
+from tests.integration.pages.browser import Browser
+from tests.integration.usage.world import UsageWorld
+
+NEW = "a whole new passphrase"
+
+
+def mailed_code(account: Account, purpose: str) -> str:
+    """What the link of the account's newest mail of that purpose carries."""
+    from sluice.adapters.tokens.keys import mailed_code_key
+    from sluice.domain.mails import mailed_codes
+    from sluice.wiring import stores
+
+    now = stores.account_store().get(account.account_id)
+    assert now is not None
+    return mailed_codes.make(mailed_code_key(), purpose, now.codes[purpose].mail_id, account.account_id)
+
+
+def account_now(account: Account) -> Account:
+    from sluice.wiring import stores
+
+    found = stores.account_store().get(account.account_id)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def pending(world: UsageWorld, browser: Browser) -> Account:
+    """Signed up by the form."""
+    from sluice.wiring import stores
+
+    browser.submit(browser.get("/sign-up"), "/sign-up", email="new@example.com", password=PASSWORD, name="New")
+    found = stores.account_store().by_email("new@example.com")
+    assert found is not None and found.status == "pending"
+    return found
+
+
+def test_looking_at_a_verification_link_spends_nothing(browser: Browser, pending: Account) -> None:
+    link = f"/verify-email?token={mailed_code(pending, 'verify_email')}"
+    for _ in range(3):
+        assert browser.get(link).status == 200
+    assert account_now(pending) == pending
+
+
+def test_the_button_verifies_and_leads_to_the_login(browser: Browser, pending: Account) -> None:
+    page = browser.get(f"/verify-email?token={mailed_code(pending, 'verify_email')}")
+    done = browser.submit(page, "/verify-email")
+    assert done.status == 200 and "Your address is verified" in done.text and "/login" in done.links
+    assert account_now(pending).status == "active"
+    assert "API tokens" in browser.log_in("new@example.com", PASSWORD).text
+
+
+def test_a_used_verification_link_says_what_to_do(browser: Browser, pending: Account) -> None:
+    page = browser.get(f"/verify-email?token={mailed_code(pending, 'verify_email')}")
+    browser.submit(page, "/verify-email")
+    again = browser.submit(page, "/verify-email")
+    assert again.status == 400 and "does not work any more" in again.text
+    assert {"/login", "/resend-verification"} <= set(again.links)
+
+
+def test_a_link_replaced_by_a_newer_one_says_so(browser: Browser, pending: Account, world: UsageWorld) -> None:
+    old = mailed_code(pending, "verify_email")
+    sent = browser.submit(browser.get("/resend-verification"), "/resend-verification", email="new@example.com")
+    assert sent.status == 200 and mailed_code(pending, "verify_email") != old
+    refused = browser.submit(browser.get(f"/verify-email?token={old}"), "/verify-email")
+    assert refused.status == 400 and "Only the newest mail's link works" in refused.text
+    assert account_now(pending).status == "pending"
+
+
+@pytest.mark.parametrize("path", ["/verify-email", "/reset-password", "/change-email"])
+def test_an_address_without_a_code_is_a_dead_link(browser: Browser, path: str) -> None:
+    for address in (path, path + "?token="):
+        dead = browser.get(address)
+        assert dead.status == 400 and "does not work any more" in dead.text and dead.forms == []
+
+
+@pytest.mark.parametrize("path", ["/verify-email", "/reset-password", "/change-email"])
+def test_an_unknown_code_is_a_dead_link_when_it_is_used(browser: Browser, path: str) -> None:
+    for code in ("x", "mail_0.A", "é" * 60, "mail_" + "0" * 16 + "." + "A" * 43, '"><script>'):
+        page = browser.get(f"{path}?token={code}")
+        assert page.status == 200 and "script" not in [tag for tag, _ in page.tags]
+        dead = browser.submit(page, path, **({"password": NEW} if path == "/reset-password" else {}))
+        assert dead.status == 400 and "does not work any more" in dead.text, code
+
+
+@pytest.mark.parametrize("path", ["/verify-email", "/reset-password", "/change-email"])
+def test_pages_whose_address_carries_a_code_send_no_referrer(browser: Browser, path: str) -> None:
+    page = browser.get(f"{path}?token=x")
+    assert page.answer.headers["Referrer-Policy"] == "no-referrer"
+    assert page.answer.headers["Cache-Control"] == "no-store"
+    assert "?token=" not in page.html
+
+
+@pytest.fixture
+def reset_code(browser: Browser, ann: Account) -> Callable[[], str]:
+    browser.submit(browser.get("/forgot-password"), "/forgot-password", email=ann.email)
+    return lambda: mailed_code(ann, "reset_password")
+
+
+def test_a_reset_link_sets_the_password_once_and_ends_every_session(
+    browser: Browser, member: Browser, ann: Account, reset_code: Callable[[], str]
+) -> None:
+    page = browser.get(f"/reset-password?token={reset_code()}")
+    done = browser.submit(page, "/reset-password", password=NEW)
+    assert done.status == 200 and "revoke them all" in done.text
+    assert member.get("/my/tokens").status == 303
+    assert browser.log_in(ann.email, PASSWORD).status == 401
+    assert browser.log_in(ann.email, NEW).status == 200
+    assert browser.submit(page, "/reset-password", password=NEW + "2").status == 400
+
+
+def test_a_refused_new_password_spends_no_code(browser: Browser, ann: Account, reset_code: Callable[[], str]) -> None:
+    page = browser.get(f"/reset-password?token={reset_code()}")
+    refused = browser.submit(page, "/reset-password", password="short")
+    assert refused.status == 422 and "#field-password" in refused.links and "short" not in refused.html
+    assert browser.submit(refused, "/reset-password", password=NEW).status == 200
+
+
+def test_a_new_address_is_confirmed_by_its_mail(member: Browser, browser: Browser, ann: Account) -> None:
+    asked = member.submit(
+        member.get("/my/account"), "/my/account/email", new_email="ann2@example.com", password=PASSWORD
+    )
+    assert "the old address stays" in asked.text and account_now(ann).email == ann.email
+    page = browser.get(f"/change-email?token={mailed_code(ann, 'change_email')}")
+    assert account_now(ann).email == ann.email
+    done = browser.submit(page, "/change-email")
+    assert done.status == 200 and account_now(ann).email == "ann2@example.com"
+    assert browser.log_in("ann2@example.com", PASSWORD).status == 200
+    assert browser.submit(page, "/change-email").status == 400
+
+
+def test_a_code_of_one_purpose_opens_no_other_page(
+    browser: Browser, ann: Account, reset_code: Callable[[], str]
+) -> None:
+    for path in ("/verify-email", "/change-email"):
+        assert browser.submit(browser.get(f"{path}?token={reset_code()}"), path).status == 400
+    assert (
+        browser.submit(browser.get(f"/reset-password?token={reset_code()}"), "/reset-password", password=NEW).status
+        == 200
+    )

@@ -1,0 +1,213 @@
+"""The playground by forms alone: chats begun, continued, set up, corrected, exported, deleted, and nobody else's."""
+
+import json
+from typing import Any
+
+import pytest
+
+from sluice.domain.accounts.account import Account
+from sluice.domain.errors import ModelUnavailable
+from tests.fakes.upstream import FakeUpstream, chunk
+from tests.integration.pages.browser import Browser, Page
+from tests.integration.usage.world import UsageWorld
+
+EVIL = '<img src=x onerror=alert(1)></textarea><a href="javascript:alert(1)">x</a>'
+
+
+def begun(browser: Browser) -> Page:
+    return browser.submit(browser.get("/my/chats"), "/my/chats")
+
+
+def path_of(page: Page) -> str:
+    return next(form.action for form in page.forms if form.action.endswith("/settings")).removesuffix("/settings")
+
+
+def say(browser: Browser, page: Page, content: str) -> Page:
+    """By the form at the end, as a browser without script does."""
+    path = path_of(page)
+    fields = {"form_token": page.forms[0].fields["form_token"], "content": content}
+    answered = browser.post(path + "/messages", fields)
+    if answered.status != 303:
+        return answered
+    assert answered.answer.headers["Location"] == path + "#newest"
+    return browser.get(path)
+
+
+def said(page: Page) -> list[tuple[str, str]]:
+    import re
+    from html import unescape
+
+    turns = page.html.split('<ol class="turns"')[1].split("</ol>")[0]
+    found = re.findall(r'<li class="turn (\w+)[^"]*">.*?<div class="said[^"]*">(.*?)</div>', turns, re.DOTALL)
+    return [(role, unescape(text)) for role, text in found]
+
+
+def test_a_chat_is_begun_answered_and_named_by_its_first_message(member: Browser) -> None:
+    page = say(member, begun(member), "Capital of\r\nFrance?")
+    assert said(page) == [("user", "Capital of\nFrance?"), ("assistant", "Paris")]
+    assert "10 + 2 tokens" in page.text and "<title>Capital of France? – Sluice</title>" in page.html
+    listed = member.get("/my/chats")
+    assert "Capital of France?" in listed.text and path_of(page) in listed.links
+
+
+def test_a_message_is_admitted_and_charged_like_any_call(world: UsageWorld, member: Browser, ann: Account) -> None:
+    from sluice.wiring import stores
+
+    say(member, begun(member), "Capital of France?")
+    (record,) = stores.ledger_reader().everything(ann.account_id)
+    assert (record.endpoint, record.token_id, record.total_tokens) == ("chats", "playground", 12)
+    assert stores.hot_store().grant(ann.account_id).leases == {}  # type: ignore[union-attr]
+    assert "playground" in member.get("/my/usage/log").text
+
+
+def test_a_chats_settings_are_what_its_messages_are_asked_with(member: Browser, upstream: FakeUpstream) -> None:
+    page = begun(member)
+    path = path_of(page)
+    wanted = {"title": "Facts", "system": "Be brief.", "model": "demo", "temperature": "0.5", "max_tokens": "7"}
+    page = member.submit(page, path + "/settings", **wanted)
+    assert "Saved." in page.text and page.form(path + "/settings").fields.items() >= wanted.items()
+    say(member, page, "Capital of France?")
+    asked = upstream.calls[-1].body
+    assert (asked["temperature"], asked["max_tokens"], asked["model"]) == (0.5, 7, "demo")
+    assert asked["messages"][0] == {"role": "system", "content": "Be brief."}
+    page = member.submit(page, path + "/settings", system="", temperature="", max_tokens="")
+    say(member, page, "And of Spain?")
+    asked = upstream.calls[-1].body
+    assert "temperature" not in asked and asked["max_tokens"] == 512 and asked["messages"][0]["role"] == "user"
+    assert page.form(path + "/settings").fields["title"] == "Facts"
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [("temperature", "hot"), ("temperature", "3"), ("temperature", "nan"), ("max_tokens", "0"), ("max_tokens", "1.5"),
+     ("title", "x" * 201), ("system", "x" * 8001)],
+)  # fmt: skip
+def test_a_wrong_setting_is_said_at_its_field_and_changes_nothing(member: Browser, field: str, text: str) -> None:
+    page = begun(member)
+    path = path_of(page)
+    refused = member.submit(page, path + "/settings", **{field: text})
+    assert refused.status == 422 and f"#field-{field}" in refused.links
+    assert refused.form(path + "/settings").fields[field] == text
+    assert member.get(path).form(path + "/settings").fields[field] != text
+
+
+def replaced_by(page: Page, content: str) -> dict[str, Any]:
+    """The fields of the form that edits the message with that content."""
+    form = next(form for form in page.forms if "replaces" in form.fields and form.fields.get("content") == content)
+    return form.fields
+
+
+def test_a_message_is_edited_and_what_followed_goes(member: Browser) -> None:
+    page = say(member, say(member, begun(member), "\nfirst"), "second")
+    path = path_of(page)
+    assert member.post(path + "/messages", {**replaced_by(page, "\nfirst"), "content": "instead"}).status == 303
+    assert said(member.get(path)) == [("user", "instead"), ("assistant", "Paris")]
+
+
+def test_an_answer_is_asked_for_again(member: Browser, upstream: FakeUpstream) -> None:
+    page = say(member, begun(member), "Capital of France?")
+    again = next(form for form in page.forms if "replaces" in form.fields and "content" not in form.fields)
+    upstream.steps = (chunk("Still Paris"), chunk(None, "length"))
+    member.post(path_of(page) + "/messages", again.fields)
+    page = member.get(path_of(page))
+    assert said(page) == [("user", "Capital of France?"), ("assistant", "Still Paris")]
+    assert "cut at the longest answer" in page.text
+    gone = member.post(path_of(page) + "/messages", again.fields)
+    assert gone.status == 422 and said(member.get(path_of(page))) == said(page)
+
+
+def test_an_answer_that_breaks_off_is_kept_and_said(member: Browser, upstream: FakeUpstream) -> None:
+    upstream.steps = (chunk("Pa"), ModelUnavailable())
+    page = say(member, begun(member), "Capital of France?")
+    assert said(page) == [("user", "Capital of France?"), ("assistant", "Pa")] and "ended early" in page.text
+
+
+def test_a_refused_message_leaves_the_chat_as_it_was(member: Browser, upstream: FakeUpstream) -> None:
+    page = say(member, begun(member), "first")
+    upstream.steps = (ModelUnavailable(),)
+    refused = say(member, page, "second")
+    assert refused.status == 503 and int(refused.answer.headers["Retry-After"]) >= 1
+    member.post(path_of(page) + "/messages", {**replaced_by(page, "first"), "content": "instead"})
+    assert said(member.get(path_of(page))) == [("user", "first"), ("assistant", "Paris")]
+
+
+def test_the_limit_is_said_in_words_with_the_wait(world: UsageWorld, member: Browser, ann: Account) -> None:
+    grant = world.item("grants", account_id=ann.account_id)
+    world.set_grant(ann.account_id, limits={**grant["limits"], "rpm": 1})
+    page = say(member, begun(member), "one")
+    refused = say(member, page, "two")
+    assert refused.status == 429 and f"Wait {refused.answer.headers['Retry-After']} second" in refused.text
+    assert len(said(member.get(path_of(page)))) == 2
+
+
+def test_an_empty_message_is_refused(member: Browser) -> None:
+    page = begun(member)
+    assert say(member, page, "").status == 422 and said(member.get(path_of(page))) == []
+
+
+def test_a_chat_is_exported_in_both_forms(member: Browser) -> None:
+    page = say(member, begun(member), "Capital of France? 🇫🇷")
+    path = path_of(page)
+    answer = member.get(path + "/export?as=json").answer
+    assert answer.headers["Content-Disposition"].startswith("attachment;")
+    whole = json.loads(answer.get_data())
+    assert [message["content"] for message in whole["messages"]] == ["Capital of France? 🇫🇷", "Paris"]
+    answer = member.get(path + "/export?as=markdown").answer
+    assert answer.mimetype == "text/markdown" and answer.headers["Content-Disposition"].endswith('.md"')
+    text = answer.get_data(as_text=True)
+    assert text.startswith("# Capital of France? 🇫🇷\n") and "## Model, " in text and "\nParis\n" in text
+    assert member.get(path + "/export?as=exe").status == 422
+
+
+def test_a_deleted_chat_is_gone_with_its_messages(world: UsageWorld, member: Browser, ann: Account) -> None:
+    from sluice.wiring import stores
+
+    page = say(member, begun(member), "Capital of France?")
+    path = path_of(page)
+    after = member.submit(page, path + "/delete")
+    assert "The chat is deleted" in after.text and path not in after.links
+    assert member.get(path).status == 404
+    assert stores.chat_store().messages(ann.account_id, path.rpartition("/")[2]) == []
+
+
+def test_anothers_chat_does_not_exist(member: Browser, stranger: Browser) -> None:
+    page = say(member, begun(member), "Capital of France?")
+    path = path_of(page)
+    own_form = begun(stranger).forms[0].fields["form_token"]
+    for address in (path, path + "/export?as=json"):
+        assert stranger.get(address).status == 404
+    deeds = {"/settings": {"title": "mine"}, "/delete": {}, "/messages": {"content": "x"}}
+    for deed, fields in deeds.items():
+        assert stranger.post(path + deed, {"form_token": own_form, **fields}).status == 404, deed
+    asked_again = {"form_token": own_form, "replaces": replaced_by(page, "Capital of France?")["replaces"]}
+    assert stranger.post(path + "/messages", asked_again).status in (404, 422)
+    assert "Capital" not in stranger.get("/my/chats").text
+    assert said(member.get(path)) == [("user", "Capital of France?"), ("assistant", "Paris")]
+
+
+def test_markup_in_titles_prompts_messages_and_answers_stays_text(member: Browser, upstream: FakeUpstream) -> None:
+    upstream.steps = (chunk(EVIL), chunk(None, "stop"))
+    page = begun(member)
+    path = path_of(page)
+    member.submit(page, path + "/settings", title=EVIL, system=EVIL, model="demo")
+    page = say(member, page, EVIL)
+    assert said(page) == [("user", EVIL), ("assistant", EVIL)]
+    assert page.form(path + "/settings").fields["system"] == EVIL
+    for shown in (page, member.get("/my/chats")):
+        assert EVIL in shown.text
+        assert not [tag for tag, _ in shown.tags if tag in ("img", "style")]
+        assert not [link for link in shown.links if "javascript" in link]
+
+
+def test_the_models_are_a_piece_of_the_page(member: Browser, upstream: FakeUpstream) -> None:
+    options = member.get("/my/models?models=demo")
+    assert [has.get("value") for tag, has in options.tags if tag == "option"] == ["", "demo"] and not options.forms
+    assert "gone-model (not there now)" in member.get("/my/models?models=gone-model").text
+    assert 'type="checkbox" name="model" value="demo"' in member.get("/my/models?as=ticks").html
+
+
+def test_a_piece_of_a_page_is_no_login_page(browser: Browser) -> None:
+    """htmx would put it where the piece belongs."""
+    refused = browser.get("/my/models", **{"HX-Request": "true", "HX-Current-URL": "http://127.0.0.1:8080/my/usage"})
+    assert (refused.status, refused.html) == (401, "")
+    assert refused.answer.headers["HX-Redirect"] == "/login?next=usage"

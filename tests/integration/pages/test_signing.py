@@ -1,0 +1,153 @@
+"""Signing up, in and out by forms; nobody learns from a page whether an address is known."""
+
+import pytest
+
+from sluice.domain.accounts.account import Account
+from tests.integration.accounts.world import PASSWORD
+from tests.integration.pages.browser import OWN, Browser, Page
+from tests.integration.usage.world import UsageWorld
+
+
+def shape(page: Page, email: str) -> tuple[int, str, list[str]]:
+    """All that could tell one address from another."""
+    varying = {"x-request-id", "Set-Cookie", "Content-Length"}
+    headers = sorted(f"{name}: {value}" for name, value in page.answer.headers if name not in varying)
+    form_tokens = [form.fields.get("form_token", "") for form in page.forms]
+    html = page.html
+    for token in form_tokens:
+        html = html.replace(token or "\0", "")
+    return page.status, html.replace(email, "ADDRESS"), headers
+
+
+@pytest.mark.parametrize(
+    ("path", "more"), [("/sign-up", {"password": PASSWORD}), ("/forgot-password", {}), ("/resend-verification", {})]
+)
+def test_every_address_is_answered_alike(browser: Browser, world: UsageWorld, path: str, more: dict[str, str]) -> None:
+    known = [
+        world.account(f"a{place}@example.com", status=status) for place, status in enumerate(("active", "pending"))
+    ]
+    shapes = []
+    for email in (*(account.email for account in known), "nobody@example.com"):
+        answered = browser.submit(browser.get(path), path, email=email, **more)
+        shapes.append(shape(answered, email))
+    assert shapes[0][0] == 200 and shapes[0] == shapes[1] == shapes[2]
+
+
+def test_a_wrong_password_and_an_unknown_address_are_one_answer(browser: Browser, ann: Account) -> None:
+    wrong = browser.log_in(ann.email, "wrong wrong wrong")
+    unknown = browser.log_in("nobody@example.com", "wrong wrong wrong")
+    assert wrong.status == 401
+    assert shape(wrong, ann.email) == shape(unknown, "nobody@example.com")
+    assert "wrong wrong wrong" not in wrong.html
+
+
+def test_all_that_is_wrong_with_a_sign_up_is_said_at_once_and_entries_stay(browser: Browser) -> None:
+    refused = browser.submit(
+        browser.get("/sign-up"), "/sign-up", email="no address", password="short", name="<b>Ann</b>" + "x" * 100
+    )
+    assert refused.status == 422 and refused.text.startswith("Error: Sign up")
+    assert {"#field-email", "#field-password", "#field-name"} <= set(refused.links)
+    inputs = {attributes["name"]: attributes for tag, attributes in refused.tags if tag == "input"}
+    assert inputs["email"]["value"] == "no address" and inputs["email"]["aria-invalid"] == "true"
+    assert "problem-email" in inputs["email"]["aria-describedby"]
+    assert "short" not in refused.html and "b" not in [tag for tag, _ in refused.tags]
+
+
+def test_who_is_not_verified_learns_it_by_the_right_password_only(browser: Browser, world: UsageWorld) -> None:
+    account = world.account(status="pending")
+    assert "Verify" not in browser.log_in(account.email, "wrong wrong wrong").text
+    told = browser.log_in(account.email, PASSWORD)
+    assert told.status == 403 and "/resend-verification" in told.links
+
+
+def test_a_suspended_account_is_told_so(browser: Browser, world: UsageWorld) -> None:
+    told = browser.log_in(world.account(status="suspended").email, PASSWORD)
+    assert told.status == 403 and "This account is suspended" in told.text
+
+
+def test_login_sets_the_session_cookie_as_the_api_does(browser: Browser, ann: Account) -> None:
+    form = browser.get("/login").form("/login")
+    answer = browser.client.post("/login", data={**form.fields, "email": ann.email, "password": PASSWORD}, headers=OWN)
+    cookie = next(value for value in answer.headers.getlist("Set-Cookie") if value.startswith("sluice_session=ses_"))
+    assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Path=/" in cookie
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/my/tokens")
+
+
+def test_login_makes_a_session_of_its_own(browser: Browser, member: Browser, ann: Account) -> None:
+    planted = member.session_cookie()
+    browser.client.set_cookie("sluice_session", planted)
+    browser.log_in(ann.email, PASSWORD)
+    assert browser.session_cookie() not in ("", planted)
+
+
+@pytest.mark.parametrize("path", ["/my/tokens", "/my/usage", "/my/usage/log", "/my/account"])
+def test_who_is_not_logged_in_comes_back_after_the_login(browser: Browser, ann: Account, path: str) -> None:
+    sent = browser.get(path)
+    assert sent.status == 303 and sent.answer.headers["Location"].startswith("/login?next=")
+    login = browser.get(sent.answer.headers["Location"])
+    form = login.form("/login").fields
+    answer = browser.client.post("/login", data={**form, "email": ann.email, "password": PASSWORD}, headers=OWN)
+    assert answer.headers["Location"] == path
+
+
+@pytest.mark.parametrize(
+    "wanted", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/my/account", ""]
+)
+def test_a_login_leads_nowhere_but_to_our_pages(browser: Browser, ann: Account, wanted: str) -> None:
+    login = browser.get("/login?next=" + wanted)
+    assert "evil" not in login.html
+    form = {**login.form("/login").fields, "next": wanted, "email": ann.email, "password": PASSWORD}
+    assert browser.client.post("/login", data=form, headers=OWN).headers["Location"] == "/my/tokens"
+
+
+def test_a_login_in_a_browser_ends_the_session_it_had(member: Browser, ann: Account, world: UsageWorld) -> None:
+    before = member.session_cookie()
+    assert member.log_in(ann.email, PASSWORD).status == 200
+    assert member.session_cookie() != before and member.get("/my/account").status == 200
+    thief = Browser(world.app.test_client())
+    thief.client.set_cookie("sluice_session", before)
+    assert thief.get("/my/account").status == 303
+
+
+def test_logout_ends_the_session_and_forgets_the_cookie(member: Browser) -> None:
+    cookie = member.session_cookie()
+    out = member.submit(member.get("/my/tokens"), "/logout")
+    assert "You are logged out" in out.text and member.session_cookie() == ""
+    member.client.set_cookie("sluice_session", cookie)
+    assert member.get("/my/tokens").status == 303
+
+
+def test_the_end_of_a_session_clears_what_a_page_might_have_kept(member: Browser) -> None:
+    token = member.get("/my/tokens").form("/logout").fields["form_token"]
+    assert member.post("/logout", {"form_token": token}).answer.headers["Clear-Site-Data"] == '"storage"'
+
+
+def test_a_link_to_logout_only_asks(member: Browser) -> None:
+    assert member.get("/logout").form("/logout").method == "post"
+    assert member.get("/my/tokens").status == 200
+
+
+def test_logins_in_a_row_are_told_how_long_to_wait(
+    browser: Browser, ann: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sluice import settings
+    from sluice.wiring import stores
+
+    monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "on")
+    settings.accounts.cache_clear()
+    stores.throttles.cache_clear()
+    tried = [browser.log_in(ann.email, "wrong wrong wrong") for _ in range(12)]
+    throttled = tried[-1]
+    assert throttled.status == 429 and throttled.answer.mimetype == "text/html"
+    assert f"Wait {throttled.answer.headers['Retry-After']} second" in throttled.text
+
+
+def test_on_one_machine_the_page_says_where_mails_are(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sluice import settings
+
+    sent = browser.submit(browser.get("/forgot-password"), "/forgot-password", email="a+b@example.com")
+    assert not [link for link in sent.links if "outbox" in link]
+    monkeypatch.setenv("SLUICE_LOCAL", "1")
+    settings.common.cache_clear()
+    sent = browser.submit(browser.get("/forgot-password"), "/forgot-password", email="a+b@example.com")
+    assert "/_local/outbox?to=a%2Bb%40example.com" in sent.links

@@ -1,0 +1,161 @@
+"""API tokens by forms: made, shown once, listed, revoked, deleted; another's do not exist."""
+
+import re
+
+import pytest
+
+from sluice.domain.accounts.account import Account
+from tests.integration.pages.browser import Browser, Page
+from tests.integration.usage.world import UsageWorld, now_ms
+
+
+def made(browser: Browser, name: str = "laptop", **fields: object) -> Page:
+    return browser.submit(browser.get("/my/tokens"), "/my/tokens", name=name, **fields)
+
+
+def token_in(page: Page) -> str:
+    return re.search(r"<textarea[^>]*>([\w.-]+)</textarea>", page.html)[1]  # type: ignore[index]
+
+
+def detail_path(browser: Browser) -> str:
+    return next(link for link in browser.get("/my/tokens").links if link.startswith("/my/tokens/"))
+
+
+def test_a_new_token_is_shown_once_with_samples_that_name_this_server(member: Browser) -> None:
+    shown = made(member)
+    token = token_in(shown)
+    assert shown.status == 201 and token.count(".") == 2
+    assert "curl -s http://127.0.0.1:8080/v1/chat/completions" in shown.html
+    assert 'base_url="http://127.0.0.1:8080/v1"' in shown.html
+    assert shown.answer.headers["Cache-Control"] == "no-store"
+    for path in ("/my/tokens", detail_path(member)):
+        assert token not in member.get(path).html
+        assert token[-6:] in member.get(path).html
+
+
+def test_the_token_on_the_page_is_the_one_that_is_live(world: UsageWorld, member: Browser, ann: Account) -> None:
+    from sluice.wiring import peers, stores
+
+    claims = peers.token_verifier().verify(
+        token_in(made(member, expires_in="1h", scopes=["embeddings"])), now_ms() // 1000
+    )
+    assert claims.account_id == ann.account_id and claims.scopes == {"embeddings"}
+    assert claims.expires_s - claims.issued_s == 3600
+    assert claims.token_id in stores.grant_store().live(ann.account_id)
+
+
+def test_models_are_names_between_commas(member: Browser) -> None:
+    shown = made(member, models=" demo,  other-model ,")
+    assert "&#34;demo&#34;" in shown.html or '"demo"' in shown.html
+    assert "demo, other-model" in member.get(detail_path(member)).text
+
+
+def test_models_are_ticked_where_the_list_of_them_is_there(member: Browser) -> None:
+    made(member, model=["demo", "no-such"], models="")
+    assert "demo, no-such" in member.get(detail_path(member)).text
+
+
+@pytest.mark.parametrize(
+    ("count", "unit", "seconds"), [("90", "minutes", 5400), ("36", "hours", 129_600), ("2", "days", 172_800)]
+)
+def test_a_lifetime_of_ones_own(member: Browser, count: str, unit: str, seconds: int) -> None:
+    from sluice.wiring import peers
+
+    shown = made(member, expires_in="custom", custom_count=count, custom_unit=unit)
+    claims = peers.token_verifier().verify(token_in(shown), now_ms() // 1000)
+    assert claims.expires_s - claims.issued_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("count", "unit"), [("", "days"), ("0", "days"), ("366", "days"), ("1.5", "hours"), ("-1", "days"), ("5", "years"),
+                        ("9" * 30, "days")]
+)  # fmt: skip
+def test_a_lifetime_that_cannot_be_is_said_at_its_field(member: Browser, count: str, unit: str) -> None:
+    refused = made(member, expires_in="custom", custom_count=count, custom_unit=unit)
+    assert refused.status == 422 and "#field-expires_in" in refused.links
+    fields = refused.form("/my/tokens").fields
+    assert fields["expires_in"] == "custom" and fields["custom_count"] == count
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"name": " "}, "name"),
+        ({"name": "x" * 101}, "name"),
+        ({"expires_in": "never"}, "expires_in"),
+        ({"scopes": []}, "scopes"),
+        ({"scopes": ["root"]}, "scopes"),
+        ({"models": "a b\x00"}, "models"),
+    ],
+)
+def test_what_is_wrong_stands_at_the_top_linked_to_its_field(
+    member: Browser, fields: dict[str, object], field: str
+) -> None:
+    refused = made(member, **fields)  # type: ignore[arg-type]
+    assert refused.status == 422 and f"#field-{field}" in refused.links
+    assert any(attributes.get("id") == f"field-{field}" for _, attributes in refused.tags)
+    assert "Error: API tokens" in refused.text
+    assert "You have none yet" in refused.text
+
+
+def test_a_revoked_token_is_dead_and_stays_on_the_list(member: Browser, ann: Account) -> None:
+    from sluice.wiring import stores
+
+    made(member)
+    path = detail_path(member)
+    after = member.submit(member.get(path), path + "/revoke")
+    assert after.status == 200 and "The token is revoked" in after.text and "revoked" in after.text
+    assert stores.grant_store().live(ann.account_id) == {}
+    assert path + "/revoke" not in [form.action for form in member.get(path).forms]
+
+
+def test_a_deleted_token_is_dead_and_gone(member: Browser, ann: Account) -> None:
+    from sluice.wiring import stores
+
+    made(member)
+    path = detail_path(member)
+    after = member.submit(member.get(path), path + "/delete")
+    assert "gone from the list" in after.text and "You have none yet" in after.text
+    assert stores.grant_store().live(ann.account_id) == {}
+    assert member.get(path).status == 404
+
+
+def test_all_are_revoked_at_once(member: Browser, ann: Account) -> None:
+    from sluice.wiring import stores
+
+    made(member, "one")
+    made(member, "two")
+    after = member.submit(member.get("/my/tokens"), "/my/tokens/revoke-all")
+    assert "All tokens are revoked" in after.text
+    assert stores.grant_store().live(ann.account_id) == {}
+
+
+def test_the_limit_of_live_tokens_is_said_in_the_form(member: Browser, world: UsageWorld, ann: Account) -> None:
+    headers = world.login(ann)
+    for _ in range(25):
+        world.issue(headers)
+    refused = made(member)
+    assert refused.status == 409 and "as many live API tokens as it may have" in refused.text
+
+
+def test_anothers_token_does_not_exist(member: Browser, stranger: Browser, ann: Account) -> None:
+    from sluice.wiring import stores
+
+    made(member)
+    path = detail_path(member)
+    made(stranger)
+    own_form = stranger.get("/my/tokens").form("/my/tokens").fields
+    assert stranger.get(path).status == 404
+    for deed in ("/revoke", "/delete"):
+        assert stranger.post(path + deed, {"form_token": own_form["form_token"]}).status == 404
+    assert len(stores.grant_store().live(ann.account_id)) == 1
+
+
+@pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>", '"><script>alert(1)</script>', "{{ 7*7 }}"])
+def test_markup_in_a_name_stays_text(member: Browser, name: str) -> None:
+    shown = made(member, name)
+    pages = [shown, member.get("/my/tokens"), member.get(detail_path(member)), member.get("/my/usage/log")]
+    for page in pages:
+        assert name in page.text or name in str(page.tags)
+        assert not [tag for tag, has in page.tags if tag == "img" or (tag == "script" and "src" not in has)]
+        assert not [attributes for _, attributes in page.tags if any(key.startswith("on") for key in attributes)]

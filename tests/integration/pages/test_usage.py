@@ -1,0 +1,200 @@
+"""Usage pages show the ledger's numbers, one's own only, and page through the log."""
+
+import csv
+import io
+import re
+
+import pytest
+
+from sluice.domain.accounts.account import Account
+from sluice.domain.periods import day_of, rfc3339
+from sluice.domain.spans import DAY_MS
+from sluice.domain.usage.usage import Amounts, amounts_of, by_day
+from tests.integration.pages.browser import Browser, Page
+from tests.integration.usage.world import HOUR_MS, UsageWorld, now_ms
+
+
+def test_limits_and_what_is_left_of_them(world: UsageWorld, member: Browser, ann: Account) -> None:
+    now = now_ms()
+    world.set_grant(ann.account_id, tat_requests_ns=(now + 30_000) * 1_000_000)
+    page = member.get("/my/usage")
+    meters = {attributes["aria-label"] for tag, attributes in page.tags if tag == "meter"}
+    assert "Tokens a minute: 40,000 of 40,000 left" in meters
+    assert "Tokens a month: 1,000,000 of 1,000,000 left" in meters
+    left = next(label for label in meters if label.startswith("Requests a minute"))
+    assert 30 <= int(re.search(r": (\d+) of 60 left", left)[1]) <= 45  # type: ignore[index]
+
+
+def test_sums_by_day_model_and_token_are_the_ledgers(world: UsageWorld, member: Browser, ann: Account) -> None:
+    issued = world.issue(world.login(ann), name="laptop")
+    records = [
+        world.record(ann.account_id, token_id=issued["id"], model=model) for model in ("demo", "demo", "big<model>")
+    ]
+    world.deliver(records[:1])  # the rest metering has not got to yet
+    page = member.get("/my/usage")
+    prompt, completion = (sum(getattr(r, f"{kind}_tokens") for r in records) for kind in ("prompt", "completion"))
+    assert f"3 requests, {prompt + completion} tokens" in page.text.replace(" ,", ",")
+    assert "big<model>" in page.text and f"laptop (…{issued['hint']})" in page.text
+
+
+def test_a_span_is_chosen_by_its_days(world: UsageWorld, member: Browser, ann: Account) -> None:
+    world.record(ann.account_id)
+    page = member.get("/my/usage?from=2020-01-01&to=2020-01-31")
+    assert "0 requests" in page.text and page.form("/my/usage").fields == {
+        "from": "2020-01-01",
+        "to": "2020-01-31",
+        "split": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("from=yesterday", "from"),
+        ("to=2020-02-31", "to"),
+        ("from=2020-02-01&to=2020-01-01", "to"),
+        ("from=2018-01-01&to=2020-01-01", "from"),
+    ],
+)
+def test_a_wrong_day_is_said_at_its_field(member: Browser, query: str, field: str) -> None:
+    page = member.get("/my/usage?" + query)
+    assert page.status == 422 and f"#field-{field}" in page.links
+
+
+def test_the_log_pages_back_to_the_first_request(world: UsageWorld, member: Browser, ann: Account) -> None:
+    now = now_ms()
+    written = [world.record(ann.account_id, at_ms=now - place).request_id for place in range(45)]
+    seen: list[str] = []
+    page = member.get("/my/usage/log")
+    for _ in range(5):
+        seen += re.findall(r"<code>(req_\w+)</code>", page.html)
+        older = [link for link in page.links if "cursor=" in link]
+        if not older:
+            break
+        page = member.get(older[0])
+    assert seen == written
+
+
+def test_the_log_is_filtered_by_token_and_model(world: UsageWorld, member: Browser, ann: Account) -> None:
+    issued = world.issue(world.login(ann))
+    world.record(ann.account_id, token_id=issued["id"], model="demo")
+    world.record(ann.account_id, token_id=issued["id"], model="other")
+    world.record(ann.account_id, token_id="playground", model="demo")
+    assert member.get("/my/usage/log").html.count("<code>req_") == 3
+    filtered = member.get(f"/my/usage/log?token_id={issued['id']}&model=demo")
+    assert filtered.html.count("<code>req_") == 1
+    kept = filtered.form("/my/usage/log").fields
+    assert (kept["token_id"], kept["model"]) == (issued["id"], "demo")
+    assert "playground" in member.get("/my/usage/log?token_id=playground").text
+
+
+def test_prompts_and_answers_are_shown_as_text(world: UsageWorld, member: Browser, ann: Account) -> None:
+    from sluice.domain.gateway.contents import Exchange
+    from sluice.wiring import stores
+
+    now, evil = now_ms(), '<img src=x onerror=alert(1)><a href="javascript:alert(1)">x</a>'
+    record = world.record(ann.account_id)
+    stores.hot_store().put_content(
+        ann.account_id, record.request_id, Exchange("Ask " + evil, "Say " + evil), now, now // 1000 + 60
+    )
+    page = member.get("/my/usage/log")
+    assert f"Ask {evil}" in page.text and f"Say {evil}" in page.text
+    assert "img" not in [tag for tag, _ in page.tags] and not [link for link in page.links if "javascript" in link]
+
+
+def test_anothers_requests_are_nowhere(world: UsageWorld, member: Browser, stranger: Browser, ann: Account) -> None:
+    now = now_ms()
+    for place in range(21):
+        world.record(ann.account_id, at_ms=now - place, model="anns-model")
+    older = next(link for link in member.get("/my/usage/log").links if "cursor=" in link)
+    assert stranger.get(older).status == 422
+    for path in ("/my/usage", "/my/usage/log"):
+        assert "anns-model" in member.get(path).text and "anns-model" not in stranger.get(path).text
+
+
+def plotted(page: Page) -> dict[tuple[str, str], Amounts]:
+    """The cells that the plots are drawn from."""
+    rows = [has for tag, has in page.tags if tag == "tr" and "data-at" in has]
+    names = ("requests", "prompt", "completion", "cost", "time")
+    return {(row["data-at"], row["data-key"]): Amounts(*(int(row["data-" + name]) for name in names)) for row in rows}
+
+
+def test_what_the_plots_are_drawn_from_is_the_ledger(world: UsageWorld, member: Browser, ann: Account) -> None:
+    now = now_ms()
+    for day in range(3):
+        for place, model in enumerate(("demo", 'big"><img src=x>')):
+            for _ in range(1 + day + place):
+                world.record(ann.account_id, at_ms=now - day * DAY_MS - place, model=model)
+    world.record(at_ms=now)  # somebody else's
+    last_week = member.get("/my/usage").links
+    path = next(link for link in last_week if f"from={day_of(now - 6 * DAY_MS)}" in link)
+    truth = world.truth(ann.account_id)
+    assert plotted(member.get(path)) == by_day(truth, "")
+    by_model = member.get(path + "&split=model")
+    assert plotted(by_model) == by_day(truth, "model") and len(plotted(by_model)) == 6
+    assert "img" not in [tag for tag, _ in by_model.tags]
+
+
+def test_a_day_or_two_are_shown_by_the_hour(world: UsageWorld, member: Browser, ann: Account) -> None:
+    now = now_ms()
+    records = [
+        world.record(ann.account_id, at_ms=now - hours * HOUR_MS, model=model)
+        for hours in range(24)
+        for model in ("demo", "other")
+    ]
+    wanted: dict[tuple[str, str], Amounts] = {}
+    for record in records:
+        moment = rfc3339(record.created_ms)[:14] + "00Z"
+        for key in ((moment, ""), (moment, record.model)):
+            wanted[key] = wanted.get(key, Amounts()) + amounts_of(record)
+    path = f"/my/usage?from={day_of(now - DAY_MS)}"
+    together, apart = plotted(member.get(path)), plotted(member.get(path + "&split=model"))
+    assert together == {key: amounts for key, amounts in wanted.items() if not key[1]} and len(together) == 24
+    assert apart == {key: amounts for key, amounts in wanted.items() if key[1]}
+
+
+def test_how_long_requests_took(world: UsageWorld, member: Browser, ann: Account) -> None:
+    for took in range(1, 101):
+        world.record(ann.account_id, response_time_ms=took * 10, ttft_ms=took)
+    world.record(ann.account_id, response_time_ms=600_000, status=499)
+    text = member.get("/my/usage").text
+    assert "Of the newest 100 answered: half within 500 ms, 95 of 100 within 950 ms" in text
+    assert "the first token of half within 50 ms" in text
+
+
+def test_the_log_is_filtered_by_day_and_status(world: UsageWorld, member: Browser, ann: Account) -> None:
+    now = now_ms()
+    for days, status in ((0, 200), (0, 499), (1, 200), (9, 503)):
+        world.record(ann.account_id, at_ms=now - days * DAY_MS, status=status)
+    day = [day_of(now - days * DAY_MS) for days in range(10)]
+
+    def found(query: str) -> list[str]:
+        return re.findall(r'<span class="status \w+">(\d+)</span>', member.get("/my/usage/log?" + query).html)
+
+    assert found(f"from={day[0]}&to={day[0]}") == ["499", "200"] and found(f"to={day[1]}") == ["200", "503"]
+    assert found("status=failed") == ["499", "503"] and found("status=answered") == ["200", "200"]
+    assert found(f"status=failed&from={day[5]}") == ["499"]
+    refused = member.get("/my/usage/log?from=yesterday")
+    assert refused.status == 422 and "#field-from" in refused.links
+
+
+def test_the_log_as_csv_opens_in_a_spreadsheet_without_a_formula(
+    world: UsageWorld, member: Browser, ann: Account
+) -> None:
+    evil = world.issue(world.login(ann), name='=HYPERLINK("http://evil.example")')
+    newest = world.record(ann.account_id, token_id=evil["id"], model="@SUM(1)")
+    world.record(ann.account_id, at_ms=now_ms() - 5000, model='with, "quotes"', status=499, ttft_ms=None)
+    answer = member.get("/my/usage/log.csv").answer
+    assert answer.mimetype == "text/csv" and answer.headers["Content-Disposition"].startswith("attachment;")
+    first, second = csv.DictReader(io.StringIO(answer.get_data(as_text=True)))
+    assert (first["id"], first["model"]) == (newest.request_id, "'@SUM(1)")
+    assert first["token"].startswith("'=HYPERLINK") and first["prompt_tokens"] == str(newest.prompt_tokens)
+    assert first["estimated_cost_usd"] == f"{newest.cost_micro_usd / 1e6:.6f}"
+    assert (second["model"], second["status"], second["ttft_ms"]) == ('with, "quotes"', "499", "")
+    filtered = member.get("/my/usage/log.csv?status=failed").answer.get_data(as_text=True)
+    assert filtered.count("\r\n") == 2
+
+
+def test_anothers_log_is_in_no_csv(world: UsageWorld, stranger: Browser, ann: Account) -> None:
+    world.record(ann.account_id)
+    assert stranger.get("/my/usage/log.csv").html.count("\r\n") == 1

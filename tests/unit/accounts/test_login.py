@@ -1,0 +1,174 @@
+"""Login, sessions and password confirmation with fakes: the order of things, and what is counted."""
+
+from dataclasses import replace
+
+import pytest
+
+from sluice.domain.accounts.account import Account
+from sluice.domain.accounts.sessions import new_session
+from sluice.domain.errors import (
+    AccountSuspended,
+    EmailNotVerified,
+    InvalidCredentials,
+    NotAuthenticated,
+    StoreUnavailable,
+)
+from sluice.services.accounts.change_password import confirm_password
+from sluice.services.accounts.login import LoggedIn, login
+from sluice.services.accounts.sessions import authenticate, current_sessions
+from tests.fakes.account_side import FakeAccounts, FakeMails, FakePasswords, FakeSessions, OpenThrottles
+
+NOW_MS = 1_800_000_000_000
+HOUR_MS = 3_600_000
+ANN = Account("usr_ann", "Ann@example.com", "ann@example.com", "Ann", "<right>", NOW_MS, status="active")
+
+
+class Scene:
+    def __init__(self, account: Account = ANN) -> None:
+        self.accounts = FakeAccounts(account)
+        self.sessions = FakeSessions(self.accounts)
+        self.throttles = OpenThrottles()
+        self.mails = FakeMails()
+
+    def login(self, email: str = "ann@example.com", password: str = "right") -> LoggedIn:
+        return login(
+            email,
+            password,
+            client="192.0.2.1",
+            user_agent="browser" * 100,
+            accounts=self.accounts,  # type: ignore[arg-type]
+            sessions=self.sessions,
+            mails=self.mails,  # type: ignore[arg-type]
+            passwords=FakePasswords(),
+            throttles=self.throttles,
+            session_hours=2,
+            now_ms=NOW_MS,
+        )
+
+    def who(self, session_token: str, now_ms: int = NOW_MS) -> str:
+        found = authenticate(
+            session_token,
+            sessions=self.sessions,
+            accounts=self.accounts,  # type: ignore[arg-type]
+            now_ms=now_ms,
+        )
+        return found.account.account_id
+
+
+TAKEN = [("take", "login-account"), ("take", "login-pair"), ("take", "login-client")]
+RETURNED = [("succeeded", "login-pair"), ("give_back", "login-account"), ("give_back", "login-client")]
+
+
+def test_a_right_login_makes_a_session_and_counts_for_nothing() -> None:
+    scene = Scene()
+    logged_in = scene.login()
+    assert scene.who(logged_in.new.session_token) == "usr_ann"
+    assert scene.throttles.seen == TAKEN + RETURNED
+    assert len(logged_in.new.session.user_agent) == 200
+    assert logged_in.new.session_token not in repr(logged_in)
+
+
+@pytest.mark.parametrize(("email", "password"), [("ann@example.com", "wrong"), ("bob@example.com", "right")])
+def test_a_wrong_login_stays_counted(email: str, password: str) -> None:
+    scene = Scene()
+    with pytest.raises(InvalidCredentials):
+        scene.login(email, password)
+    assert scene.throttles.seen == TAKEN and scene.sessions.sessions == {}
+
+
+@pytest.mark.parametrize(("status", "error"), [("pending", EmailNotVerified), ("suspended", AccountSuspended)])
+def test_who_knows_the_password_is_told_what_is_the_matter_and_nobody_else(status: str, error: type[Exception]) -> None:
+    scene = Scene(replace(ANN, status=status))  # type: ignore[arg-type]
+    with pytest.raises(error):
+        scene.login()
+    with pytest.raises(InvalidCredentials):
+        scene.login(password="wrong")
+    assert scene.sessions.sessions == {}
+
+
+def test_a_session_ends_on_the_millisecond() -> None:
+    scene = Scene()
+    token = scene.login().new.session_token
+    assert scene.who(token, NOW_MS + 2 * HOUR_MS - 1)
+    with pytest.raises(NotAuthenticated):
+        scene.who(token, NOW_MS + 2 * HOUR_MS)
+
+
+def test_a_session_made_from_an_older_read_of_the_account_is_none() -> None:
+    """A login that verified the old password while a reset changed it."""
+    scene = Scene()
+    stale = new_session(ANN, hours=1, user_agent="", now_ms=NOW_MS)
+    scene.accounts.put(replace(ANN, session_epoch=1))
+    scene.sessions.put(stale.session)
+    with pytest.raises(NotAuthenticated):
+        scene.who(stale.session_token)
+    listed = current_sessions("usr_ann", sessions=scene.sessions, accounts=scene.accounts, now_ms=NOW_MS)  # type: ignore[arg-type]
+    assert listed == []
+
+
+def test_a_session_of_a_deleted_account_is_none() -> None:
+    scene = Scene()
+    token = scene.login().new.session_token
+    scene.accounts.accounts.clear()
+    with pytest.raises(NotAuthenticated):
+        scene.who(token)
+
+
+def test_a_store_that_cannot_be_read_refuses_and_does_not_guess() -> None:
+    scene = Scene()
+    token = scene.login().new.session_token
+    for store, method in ((scene.sessions, "get"), (scene.accounts, "get")):
+        store.broken = {method}
+        with pytest.raises(StoreUnavailable):
+            scene.who(token)
+        store.broken = set()
+
+
+def test_confirming_a_password_counts_only_wrong_ones() -> None:
+    throttles = OpenThrottles()
+    confirm_password(ANN, "right", passwords=FakePasswords(), throttles=throttles, now_ms=NOW_MS)
+    with pytest.raises(InvalidCredentials):
+        confirm_password(ANN, "wrong", passwords=FakePasswords(), throttles=throttles, now_ms=NOW_MS)
+    assert throttles.seen == [
+        ("take", "confirm-password"),
+        ("succeeded", "confirm-password"),
+        ("take", "confirm-password"),
+    ]
+
+
+def test_a_login_from_a_new_place_is_told_by_mail_in_words_of_ours() -> None:
+    scene = Scene()
+    scene.login()
+    (mail,) = scene.mails.queued
+    assert (mail.kind, mail.to) == ("new_sign_in", "Ann@example.com")
+    assert mail.data == {"when": "2027-01-15T08:00:00Z", "client": "192.0.2.1", "agent": "a program"}
+
+
+def test_many_logins_at_once_from_one_new_place_are_told_once() -> None:
+    scene = Scene()
+    for _ in range(3):
+        scene.login()
+    assert len({mail.mail_id for mail in scene.mails.queued}) == 1
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_known_place_or_none_at_all_is_no_news(known: bool) -> None:
+    scene = Scene()
+    scene.throttles.remembers = known
+    if known:
+        scene.throttles.good_until_ms = NOW_MS + 1
+    scene.login()
+    assert scene.mails.queued == []
+
+
+def test_a_notice_that_cannot_be_queued_refuses_no_login() -> None:
+    scene = Scene()
+    scene.mails.broken = {"queue"}
+    assert scene.login().account is ANN
+
+
+def test_a_wrong_password_tells_nobody() -> None:
+    scene = Scene()
+    with pytest.raises(InvalidCredentials):
+        scene.login(password="wrong")
+    assert scene.mails.queued == []

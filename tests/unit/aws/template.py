@@ -1,0 +1,70 @@
+"""template.yaml as data, as it is written and as SAM transforms it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from samtranslator.translator.transform import transform
+
+ROOT = Path(__file__).parents[3]
+
+
+class _Loader(yaml.SafeLoader):
+    """CloudFormation's short forms, in the long form."""
+
+
+def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:
+    name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+        return {name: value.split(".", 1) if suffix == "GetAtt" else value}
+    if isinstance(node, yaml.SequenceNode):
+        return {name: loader.construct_sequence(node, deep=True)}
+    assert isinstance(node, yaml.MappingNode)
+    return {name: loader.construct_mapping(node, deep=True)}
+
+
+_Loader.add_multi_constructor("!", _intrinsic)
+
+
+def source() -> dict[str, Any]:
+    """A fresh copy each time: the translator works on what it is given."""
+    read: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), _Loader)
+    return read
+
+
+TEMPLATE: dict[str, Any] = source()
+RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
+FUNCTIONS = {name: one for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"}
+ZIPPED = {name: one["Properties"] for name, one in FUNCTIONS.items() if "CodeUri" in one["Properties"]}
+EVENTS = {
+    (name, event): one
+    for name, function in FUNCTIONS.items()
+    for event, one in function["Properties"].get("Events", {}).items()
+}
+
+
+def transformed(**parameters: str) -> dict[str, Any]:
+    """As CloudFormation gets it from SAM; no call to AWS. Parameters left out have their defaults."""
+    template = source()
+    for one in template["Resources"].values():  # what `sam package` puts in their place
+        properties = one.get("Properties", {})
+        properties |= {key: "s3://a-bucket/key" for key in ("CodeUri", "ContentUri") if key in properties}
+        if properties.get("PackageType") == "Image":
+            properties["ImageUri"] = "123456789012.dkr.ecr.us-east-1.amazonaws.com/inference:1"
+    defaults = {name: one.get("Default", "https://example.com") for name, one in template["Parameters"].items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        made: dict[str, Any] = transform(template, {**defaults, **parameters}, _NoManagedPolicies())
+    return made
+
+
+class _NoManagedPolicies:
+    """Every policy is written out here, so AWS's own are not looked up."""
+
+    def load(self) -> dict[str, str]:
+        return {
+            name: f"arn:aws:iam::aws:policy/{name}"
+            for name in ("service-role/AWSLambdaBasicExecutionRole", "AWSXRayDaemonWriteAccess")
+        }

@@ -1,0 +1,51 @@
+"""Deleting in batches: what the store did not get to is asked for again, and a store that never does is 503."""
+
+from typing import Any
+
+import pytest
+
+from sluice.adapters.aws import dynamo
+from sluice.domain.errors import StoreUnavailable
+
+
+class Slow:
+    """Gets to `at_once` deletions a call."""
+
+    def __init__(self, at_once: int) -> None:
+        self.at_once, self.gone, self.sizes = at_once, [], []  # type: ignore[var-annotated]
+
+    def batch_write_item(self, RequestItems: dict[str, list[Any]]) -> dict[str, Any]:
+        ((table, wanted),) = RequestItems.items()
+        self.sizes.append(len(wanted))
+        self.gone += [one["DeleteRequest"]["Key"]["id"]["S"] for one in wanted[: self.at_once]]
+        left = wanted[self.at_once :]
+        return {"UnprocessedItems": {table: left} if left else {}}
+
+
+def delete(monkeypatch: pytest.MonkeyPatch, store: Slow, count: int) -> None:
+    monkeypatch.setattr(dynamo, "client", lambda: store)
+    dynamo.delete_all("t", ({"id": str(place)} for place in range(count)), sleep=lambda seconds: None)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 25])
+def test_everything_goes_however_slow_the_store_is(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    store = Slow(at_once)
+    if at_once == 1:
+        delete(monkeypatch, store, 5)
+        assert sorted(store.gone) == list("01234")
+        return
+    delete(monkeypatch, store, 60)
+    assert len(store.gone) == len(set(store.gone)) == 60 and max(store.sizes) == 25
+
+
+def test_nothing_to_delete_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Slow(1)
+    delete(monkeypatch, store, 0)
+    assert store.sizes == []
+
+
+def test_a_store_that_gets_to_nothing_is_unavailable_after_a_few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Slow(0)
+    with pytest.raises(StoreUnavailable):
+        delete(monkeypatch, store, 3)
+    assert len(store.sizes) == dynamo.CONFLICT_ATTEMPTS

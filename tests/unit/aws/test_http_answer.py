@@ -1,0 +1,107 @@
+"""An answer read off a socket: the same however the network cuts it, and refused where it is no HTTP."""
+
+import socket
+from collections.abc import Iterator, Sequence
+from http.client import BadStatusLine, HTTPException, IncompleteRead
+
+import pytest
+
+from sluice.adapters.aws.http_answer import Answer
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n5;note=1\r\nde\r\nf\r\n0\r\nX-Late: 1\r\n\r\n"
+SIZED = HEAD + b"Content-Length: 8\r\n\r\nabcde\r\nf"
+BODY = b"abcde\r\nf"
+
+
+class Wire:
+    """Stands for a socket: each receive gives one of the pieces, then the end of the connection."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces: Iterator[bytes] = iter(pieces)
+
+    def recv(self, _size: int) -> bytes:
+        return next(self._pieces, b"")
+
+
+def answer(*pieces: bytes) -> Answer:
+    wire: socket.socket = Wire(pieces)  # type: ignore[assignment]
+    return Answer(wire)
+
+
+@pytest.mark.parametrize("message", [CHUNKED, SIZED], ids=["chunked", "sized"])
+def test_an_answer_is_the_same_wherever_it_is_cut(message: bytes) -> None:
+    for cut in range(1, len(message)):
+        whole = answer(message[:cut], message[cut:])
+        assert (whole.status, whole.read(100), whole.reusable) == (200, BODY, True), cut
+
+
+@pytest.mark.parametrize("message", [CHUNKED, SIZED], ids=["chunked", "sized"])
+def test_an_answer_may_come_byte_by_byte(message: bytes) -> None:
+    whole = answer(*[bytes([byte]) for byte in message])
+    assert whole.read(100) == BODY
+    assert whole.reusable
+
+
+@pytest.mark.parametrize("message", [CHUNKED, SIZED], ids=["chunked", "sized"])
+def test_an_answer_that_breaks_off_is_an_error_wherever_it_does(message: bytes) -> None:
+    for cut in range(1, len(message)):
+        with pytest.raises(IncompleteRead):
+            answer(message[:cut]).read(100)
+
+
+def test_what_has_come_is_given_without_waiting_for_more() -> None:
+    first = answer(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"3\r\nabc\r\n9\r\nde", b"fghijkl\r\n0\r\n\r\n")
+    assert [first.read1() for _ in range(3)] == [b"abcde", b"fghijkl", b""]
+
+
+def test_nothing_at_all_says_that_the_connection_was_closed_before() -> None:
+    with pytest.raises(BadStatusLine):
+        answer()
+
+
+def test_an_answer_without_a_length_ends_with_its_connection() -> None:
+    old = answer(b"HTTP/1.0 200 OK\r\n\r\nabc", b"def")
+    assert old.read(100) == b"abcdef"
+    assert not old.reusable
+
+
+@pytest.mark.parametrize("head", [b"Connection: close\r\nContent-Length: 1\r\n", b"Content-Length: 0\r\n"])
+def test_a_connection_serves_again_only_where_the_peer_keeps_it_and_nothing_is_left(head: bytes) -> None:
+    done = answer(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n", b"x")
+    done.read(10)
+    assert done.reusable is (b"close" not in head)
+    assert not answer(SIZED + b"more").reusable
+
+
+def test_interim_answers_are_passed_over() -> None:
+    assert answer(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + SIZED).read(100) == BODY
+
+
+def test_headers_are_known_by_lower_case_names() -> None:
+    assert answer(b"HTTP/1.1 503 No\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n").headers[b"retry-after"] == b"7"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"220 mail.example ready\r\n\r\n",
+        b"HTTP/1.1 OK\r\n\r\n",
+        HEAD + b"Content-Length: -1\r\n\r\nabc",
+        HEAD + b"Content-Length: 1e3\r\n\r\nabc",
+        HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n-3\r\nabc\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\nabc\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1" * 2000,
+        b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 20_000,
+    ],
+)
+def test_what_is_no_http_is_an_error(message: bytes) -> None:
+    with pytest.raises(HTTPException):
+        answer(message, b"").read(100)
+
+
+def test_a_body_longer_than_the_limit_is_an_error() -> None:
+    with pytest.raises(HTTPException):
+        answer(SIZED).read(7)

@@ -1,0 +1,145 @@
+"""template.yaml against the code: tables, routes, entry points; and what every function and event source must have."""
+
+import ast
+import json
+import re
+import sys
+import tomllib
+from typing import Any
+
+import pytest
+
+from infra.openapi import public_app
+from sluice.adapters.aws.tables import TABLES, TTL_ATTRIBUTE, definition
+from sluice.settings import Accounts, Admin, Common, Documents, Gateway, Keys, Mailer
+from tests.unit.aws.template import EVENTS, FUNCTIONS, RESOURCES, ROOT, ZIPPED, transformed
+
+SETTINGS = (Common, Accounts, Admin, Documents, Gateway, Keys, Mailer)
+
+
+@pytest.fixture(scope="module")
+def sam() -> dict[str, Any]:
+    return transformed()
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_table_is_the_one_the_code_uses(table: Any) -> None:
+    declared = RESOURCES[f"{table.name.capitalize()}Table"]
+    properties = declared["Properties"]
+    wanted = definition(table, "")
+    assert properties["TableName"] == {"Fn::Sub": "${TablePrefix}" + table.name}
+    for name in ("BillingMode", "KeySchema", "AttributeDefinitions", "GlobalSecondaryIndexes"):
+        assert properties.get(name) == wanted.get(name), name
+    stream = wanted.get("StreamSpecification")
+    assert properties.get("StreamSpecification") == ({"StreamViewType": stream["StreamViewType"]} if stream else None)
+    assert properties.get("TimeToLiveSpecification") == (
+        {"AttributeName": TTL_ATTRIBUTE, "Enabled": True} if table.ttl else None
+    )
+
+
+def test_template_declares_no_other_table() -> None:
+    declared = {name for name, one in RESOURCES.items() if one["Type"] == "AWS::DynamoDB::Table"}
+    assert declared == {f"{table.name.capitalize()}Table" for table in TABLES}
+
+
+def test_tables_outlive_the_stack() -> None:
+    for name, one in RESOURCES.items():
+        if one["Type"] == "AWS::DynamoDB::Table":
+            assert one["DeletionPolicy"] == one["UpdateReplacePolicy"] == "Retain", name
+            assert one["Properties"]["DeletionProtectionEnabled"], name
+            assert one["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], name
+
+
+def test_every_route_of_a_function_is_in_the_api_and_the_reverse() -> None:
+    served = {
+        (_function_of(rule.endpoint), f"{method} {_api_path(rule.rule)}")
+        for rule in public_app().url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    declared = {
+        (function, f"{one['Properties']['Method'].upper()} {one['Properties']['Path']}")
+        for (function, _), one in EVENTS.items()
+        if one["Type"] == "Api"
+    }
+    assert declared == served
+
+
+def _function_of(endpoint: str) -> str:
+    return endpoint.split(".")[0].capitalize() + "Function"
+
+
+def _api_path(rule: str) -> str:
+    return re.sub(r"<([^>]+)>", r"{\1}", re.sub(r"<path:([^>]+)>", r"{\1+}", rule))
+
+
+@pytest.mark.parametrize("name", sorted(ZIPPED))
+def test_entry_point_is_there(name: str) -> None:
+    folder, handler = ROOT / ZIPPED[name]["CodeUri"], ZIPPED[name]["Handler"]
+    if handler == "run.sh":
+        assert (folder / handler).stat().st_mode & 0o111
+        return
+    module, _, attribute = handler.rpartition(".")
+    assert re.search(rf"^def {attribute}\(event", (folder / f"{module}.py").read_text(), re.MULTILINE)
+
+
+def test_layer_has_the_pins_of_the_project() -> None:
+    pins = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    lines = (ROOT / "layers" / "core" / "requirements.txt").read_text().splitlines()
+    wanted = {line for line in lines if line and not line.startswith("#")}
+    assert wanted - set(pins) == {"argon2-cffi-bindings==21.2.0"}  # of argon2-cffi; why it is there, it says there
+
+
+def test_layer_has_what_the_package_imports() -> None:
+    """Local-only packages are imported where `settings.local` is set."""
+    provided = {"apig_wsgi", "argon2", "awscrt", "boto3", "botocore", "email_validator", "flask", "gunicorn", "jwt"}
+    provided |= {
+        "cryptography",
+        "jinja2",
+        "markupsafe",
+        "pydantic",
+        "pydantic_core",
+        "pydantic_settings",
+        "ulid",
+        "werkzeug",
+        "sluice",
+    }
+    local_only = {"prometheus_client", "PIL"}  # OCR wants tesseract beside Pillow: no zip function has it
+    local_only |= {"apsw", "charset_normalizer", "docx", "lxml", "pypdf", "snowballstemmer"}  # ingestion's and search's
+    imported = set()
+    for path in [*(ROOT / "layers").rglob("*.py"), *(ROOT / "functions").glob("*/app.py")]:
+        if path.parent.name == "inference":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.split(".")[0])
+    stubs = {name for name in imported if name.startswith("mypy_boto3")}
+    assert imported - sys.stdlib_module_names - stubs - provided - local_only == set()
+
+
+def test_environment_names_settings_that_exist() -> None:
+    known = {f"SLUICE_{field}".upper() for kind in SETTINGS for field in kind.model_fields}
+    for name, one in FUNCTIONS.items():
+        variables = one["Properties"].get("Environment", {}).get("Variables", {})
+        assert {variable for variable in variables if variable.startswith("SLUICE_")} <= known, name
+
+
+def test_no_policy_has_a_wildcard() -> None:
+    for name, one in FUNCTIONS.items():
+        for policy in one["Properties"].get("Policies", []):
+            for statement in policy["Statement"]:
+                assert not [action for action in statement["Action"] if "*" in action], name
+                assert statement["Resource"] != "*", name
+
+
+def test_only_tokens_may_read_the_signing_key() -> None:
+    readers = {name for name, one in FUNCTIONS.items() if "/signing-key" in json.dumps(one["Properties"])}
+    assert readers == {"TokensFunction"}
+
+
+def test_sam_transforms_it(sam: dict[str, Any]) -> None:
+    kinds = [one["Type"] for one in sam["Resources"].values()]
+    assert kinds.count("AWS::Lambda::Function") == len(FUNCTIONS)
+    mapped = [one for one in EVENTS.values() if one["Type"] in ("DynamoDB", "SQS")]
+    assert kinds.count("AWS::Lambda::EventSourceMapping") == len(mapped) >= 2

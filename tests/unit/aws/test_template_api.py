@@ -1,0 +1,153 @@
+"""The API: methods by name, nothing cached on the way to us, streams where answers stream, errors in our words."""
+
+import json
+from typing import Any
+
+import pytest
+
+from sluice.http.errors import TABLE
+from tests.unit.aws.template import EVENTS, FUNCTIONS, RESOURCES, TEMPLATE, transformed
+
+STREAM_MILLISECONDS = 900_000  # the longest API Gateway passes; without it a stream would be cut after 29 s
+API = RESOURCES["Api"]["Properties"]
+ROUTES = {names: one["Properties"] for names, one in EVENTS.items() if one["Type"] == "Api"}
+
+
+@pytest.fixture(scope="module")
+def sam() -> dict[str, Any]:
+    return transformed()
+
+
+@pytest.fixture(scope="module")
+def body(sam: dict[str, Any]) -> dict[str, Any]:
+    (api,) = [one for one in sam["Resources"].values() if one["Type"] == "AWS::ApiGateway::RestApi"]
+    made: dict[str, Any] = api["Properties"]["Body"]
+    return made
+
+
+def test_methods_are_named() -> None:
+    assert {one["Method"] for one in ROUTES.values()} <= {"get", "post", "put", "patch", "delete"}
+
+
+def test_what_the_gateway_answers_streams_for_as_long_as_it_may() -> None:
+    for (function, event), one in ROUTES.items():
+        streams = one.get("ResponseTransferMode") == "RESPONSE_STREAM"
+        assert streams == (function == "GatewayFunction"), event
+        assert one.get("TimeoutInMillis", 0) == (STREAM_MILLISECONDS if streams and one["Method"] == "post" else 0), (
+            event
+        )
+
+
+def test_methods_stream_after_the_transform(body: dict[str, Any]) -> None:
+    chat = body["paths"]["/v1/chat/completions"]["post"]["x-amazon-apigateway-integration"]
+    assert (chat["responseTransferMode"], chat["timeoutInMillis"]) == ("STREAM", STREAM_MILLISECONDS)
+    assert "response-streaming-invocations" in json.dumps(chat["uri"]) and "GatewayFunctionAliaslive" in json.dumps(
+        chat["uri"]
+    )
+    assert "responseTransferMode" not in body["paths"]["/auth/login"]["post"]["x-amazon-apigateway-integration"]
+
+
+def test_there_is_no_authorizer_whose_answer_could_be_cached(sam: dict[str, Any], body: dict[str, Any]) -> None:
+    """A revoked token dies with the next request: nothing may stand between the caller and the admission."""
+    assert "Auth" not in API and "Auth" not in TEMPLATE["Globals"].get("Api", {})
+    assert not [name for name, one in sam["Resources"].items() if "Authorizer" in one["Type"]]
+    assert "securityDefinitions" not in body and "securitySchemes" not in body.get("components", {})
+    assert not [path for path, item in body["paths"].items() for method in item.values() if "security" in method]
+
+
+def test_nothing_is_cached_by_the_api() -> None:
+    assert not API.get("CacheClusterEnabled") and not [
+        one for one in API["MethodSettings"] if one.get("CachingEnabled")
+    ]
+
+
+def test_every_route_has_a_limit_of_speed() -> None:
+    (everywhere,) = [one for one in API["MethodSettings"] if one["ResourcePath"] == "/*"]
+    assert everywhere["HttpMethod"] == "*" and everywhere["ThrottlingRateLimit"] and everywhere["ThrottlingBurstLimit"]
+
+
+@pytest.mark.parametrize("kind", sorted(API["GatewayResponses"]))
+def test_what_api_gateway_says_by_itself_has_a_request_id(kind: str) -> None:
+    headers = API["GatewayResponses"][kind]["ResponseParameters"]["Headers"]
+    assert headers["x-request-id"] == "context.requestId"
+
+
+SAID = {kind: one for kind, one in API["GatewayResponses"].items() if "StatusCode" in one}
+
+
+@pytest.mark.parametrize("kind", sorted(SAID))
+def test_and_is_understood_by_both_kinds_of_clients(kind: str) -> None:
+    """Problem details' members and OpenAI's `error` in one: API Gateway cannot tell /v1 from the rest."""
+    said = json.loads(SAID[kind]["ResponseTemplates"]["application/json"])
+    status = SAID[kind]["StatusCode"]
+    assert said["status"] == status and said["request_id"] == "$context.requestId" and said["title"] == said["detail"]
+    assert said["error"] == {
+        "message": said["detail"],
+        "type": said["error"]["type"],
+        "param": None,
+        "code": said["code"],
+    }
+    codes = {(row.status, row.code, row.openai_type) for row in TABLE.values()} | {
+        (400, "invalid_request", "invalid_request_error")
+    }
+    assert (status, said["code"], said["error"]["type"]) in codes
+    if status in (429, 503):
+        assert "retry-after" in SAID[kind]["ResponseParameters"]["Headers"]
+
+
+def test_an_unknown_address_is_404_and_not_api_gateways_403() -> None:
+    assert SAID["MISSING_AUTHENTICATION_TOKEN"]["StatusCode"] == 404
+
+
+def test_the_access_log_holds_no_path_and_no_query() -> None:
+    """A link's query holds a mailed code, a path an id; the route says as much."""
+    fields = json.loads(API["AccessLogSetting"]["Format"])
+    assert not {
+        value for value in fields.values() if value in ("$context.path", "$context.customDomain.basePathMatched")
+    }
+    assert "query" not in API["AccessLogSetting"]["Format"].lower()
+    assert fields["route"] == "$context.resourcePath" and fields["request_id"] == "$context.requestId"
+
+
+CALLERS = {  # of functions with a URL of their own
+    "InferenceFunction": {"GatewayFunctionRole", "AdminFunctionRole"}  # the latter asks how it is
+    | {"IngestionFunctionRole", "SearchFunctionRole"},  # embeddings of documents
+    "SearchFunction": {"GatewayFunctionRole", "FilesFunctionRole"},
+}
+
+
+def test_a_functions_url_is_for_those_only_it_is_meant_for() -> None:
+    urls = {name: one["Properties"]["FunctionUrlConfig"] for name, one in FUNCTIONS.items()
+            if "FunctionUrlConfig" in one["Properties"]}  # fmt: skip
+    assert {name: url["AuthType"] for name, url in urls.items()} == dict.fromkeys(CALLERS, "AWS_IAM")
+    granted = [one["Properties"] for one in RESOURCES.values() if one["Type"] == "AWS::Lambda::Permission"]
+    found = {(one["FunctionName"]["Ref"], one["Principal"]["Fn::GetAtt"][0], one["Action"]) for one in granted}
+    actions = ("lambda:InvokeFunctionUrl", "lambda:InvokeFunction")  # new URLs ask for both; the URL is the alias's
+    wanted = {(f"{name}.Alias", role, act) for name, roles in CALLERS.items() for role in roles for act in actions}
+    assert found == wanted
+
+
+def test_no_url_is_open_after_the_transform(sam: dict[str, Any]) -> None:
+    urls = [one["Properties"] for one in sam["Resources"].values() if one["Type"] == "AWS::Lambda::Url"]
+    assert {url["TargetFunctionArn"]["Ref"]: url["AuthType"] for url in urls} == {
+        f"{name}Aliaslive": "AWS_IAM" for name in CALLERS
+    }
+    public = [
+        name
+        for name, one in sam["Resources"].items()
+        if one["Type"] == "AWS::Lambda::Permission" and one["Properties"]["Principal"] == "*"
+    ]
+    assert public == []
+
+
+def test_the_gateway_knows_where_the_model_is_and_signs() -> None:
+    variables = FUNCTIONS["GatewayFunction"]["Properties"]["Environment"]["Variables"]
+    own, other = {"Fn::GetAtt": ["InferenceFunctionUrl", "FunctionUrl"]}, {"Ref": "InferenceUrl"}
+    assert variables["SLUICE_INFERENCE_URL"] == {"Fn::If": ["OwnModel", own, other]}
+    assert TEMPLATE["Parameters"]["InferenceAuth"]["Default"] == "auto"
+
+
+def test_the_base_url_is_the_domains_or_the_apis() -> None:
+    _, domain, address = RESOURCES["BaseUrlParameter"]["Properties"]["Value"]["Fn::If"]
+    assert domain == {"Fn::Sub": "https://${DomainName}"}
+    assert address["Fn::Sub"].endswith(f"/{API['StageName']}")

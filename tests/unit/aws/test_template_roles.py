@@ -1,0 +1,68 @@
+"""Beside the tables (tests/aws/iam): which parameters each function may read, who may send mail, who sees queues."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.unit.aws.template import EVENTS, FUNCTIONS, RESOURCES, TEMPLATE
+
+EVERYWHERE = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+NAME = re.compile(r"parameter(\$\{KeyPath\}/[a-z-]+)$")
+# Functions that make links, and those that compare the address a request came to.
+MAKE_LINKS = {owner for (owner, _), one in EVENTS.items() if one["Type"] == "Api"} | {"MailerFunction"}
+
+
+def statements(name: str, action: str) -> Iterator[dict[str, Any]]:
+    for policy in FUNCTIONS[name]["Properties"].get("Policies", []):
+        yield from (statement for statement in policy["Statement"] if action in statement["Action"])
+
+
+def resources(name: str, action: str) -> list[Any]:
+    found = [one["Resource"] for one in statements(name, action)]
+    return [each for one in found for each in (one if isinstance(one, list) else [one])]
+
+
+def variables(name: str) -> dict[str, Any]:
+    own: dict[str, Any] = FUNCTIONS[name]["Properties"].get("Environment", {}).get("Variables", {})
+    return {**EVERYWHERE, **own}
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_the_parameters_it_is_told_of_are_those_it_may_read(name: str) -> None:
+    told = {value["Fn::Sub"] for variable, value in variables(name).items() if variable.endswith("_PARAMETER")}
+    if name not in MAKE_LINKS:
+        told -= {EVERYWHERE["SLUICE_BASE_URL_PARAMETER"]["Fn::Sub"]}  # everybody is told of it
+    matches = [NAME.search(one["Fn::Sub"]) for one in resources(name, "ssm:GetParameter")]
+    assert {match[1] for match in matches if match} == told and all(matches)
+
+
+def test_mails_are_sent_by_the_mailer_from_our_domain_alone() -> None:
+    senders = {name for name in FUNCTIONS if list(statements(name, "ses:SendRawEmail"))}
+    assert senders == {"MailerFunction"}
+    (statement,) = statements("MailerFunction", "ses:SendRawEmail")
+    assert statement["Condition"] == {"StringLike": {"ses:FromAddress": {"Fn::Sub": "*@${MailDomain}"}}}
+    configured = RESOURCES["MailConfiguration"]["Properties"]["Name"]["Fn::Sub"]
+    assert any(one["Fn::Sub"].endswith(f":configuration-set/{configured}") for one in statement["Resource"])
+
+
+def test_the_admins_page_counts_every_dead_letter_queue() -> None:
+    queues = {name for name, one in RESOURCES.items() if one["Type"] == "AWS::SQS::Queue" and name.endswith("Failures")}
+    told = variables("AdminFunction")["SLUICE_DEAD_LETTER_QUEUES"]["Fn::Join"]
+    assert told[0] == "," and {one["Ref"] for one in told[1]} == queues
+    assert {one["Fn::GetAtt"][0] for one in resources("AdminFunction", "sqs:GetQueueAttributes")} == queues
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_no_action_and_no_resource_is_everything(name: str) -> None:
+    for policy in FUNCTIONS[name]["Properties"].get("Policies", []):
+        for statement in policy["Statement"]:
+            assert statement["Effect"] == "Allow" and not [one for one in statement["Action"] if "*" in one]
+            targets = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+            assert [one for one in targets if not _is_ours(one)] == []
+
+
+def _is_ours(resource: Any) -> bool:
+    """A resource of the template, or an address that begins with one; a star may end it: a folder of our bucket."""
+    return "Fn::GetAtt" in resource or bool(re.match(r"(arn:[^*]+|\$\{\w+\.Arn\})", resource["Fn::Sub"]))

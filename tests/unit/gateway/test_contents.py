@@ -1,0 +1,31 @@
+"""Logged content is cut to 16 KB of UTF-8, never in the middle of a character."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluice.domain.gateway.contents import CUT_MARK, MAX_TEXT_BYTES, cut, expires_s
+
+
+@given(st.text(alphabet="aö€😀", max_size=60), st.integers(20, 80))
+def test_a_cut_text_is_the_beginning_of_the_whole_one(text: str, max_bytes: int) -> None:
+    kept = cut(text, max_bytes)
+    assert len(kept.encode()) <= max_bytes
+    if len(text.encode()) <= max_bytes:
+        assert kept == text
+    else:
+        beginning = kept.removesuffix(CUT_MARK)
+        assert text.startswith(beginning)
+        assert len(kept.encode()) > max_bytes - 4, "no more is lost than the character that did not fit"
+
+
+def test_what_fits_to_the_byte_is_whole() -> None:
+    assert cut("a" * MAX_TEXT_BYTES) == "a" * MAX_TEXT_BYTES
+    assert len(cut("a" * (MAX_TEXT_BYTES + 1)).encode()) == MAX_TEXT_BYTES
+
+
+def test_half_a_character_from_json_does_no_harm() -> None:
+    assert cut("a\ud800b") == "a?b"
+
+
+def test_retention_is_in_days() -> None:
+    assert expires_s(1_000_000, 30) == 1000 + 30 * 86_400

@@ -1,0 +1,134 @@
+"""Requests to a function URL of AuthType AWS_IAM are signed as a server that computes the signature anew wants them."""
+
+from collections.abc import Iterator
+
+import pytest
+from botocore.credentials import Credentials
+
+from sluice.adapters.gateway import function_url
+from sluice.adapters.gateway.function_url import sign_for
+from sluice.adapters.gateway.upstream import HttpUpstream
+from sluice.domain.errors import ModelUnavailable
+from sluice.ports.gateway import UpstreamCall
+from tests.unit.aws.iam_server import Gate, iam_server
+
+REGION = "eu-central-1"
+ROLE = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "IQoJb3JpZ2luX2VjE//////+==")
+made: list[HttpUpstream] = []  # their open connections are closed after each test
+TEXT = "Grüße aus 東京 & mehr?"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Credentials as Lambda gives them to a function: in its environment, with a session token."""
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    for name, value in zip(names, ROLE, strict=True):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    function_url._signer.cache_clear()
+    yield
+    function_url._signer.cache_clear()
+    while made:
+        idle = made.pop()._pool._idle
+        while idle:
+            idle.pop().close()
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    with iam_server(Credentials(*ROLE), REGION) as made:
+        yield made
+
+
+def upstream(url: str, auth: function_url.Auth = "iam") -> HttpUpstream:
+    made.append(HttpUpstream(url, connect_seconds=2.0, idle_seconds=5.0, sign=sign_for(url, auth)))
+    return made[-1]
+
+
+def call(path: str = "/v1/embeddings", *, stream: bool = False) -> UpstreamCall:
+    body = {"model": "demo", "input": TEXT, "stream": stream}
+    return UpstreamCall(path, body, request_id="req_1", account_id="usr_1", deadline_seconds=5.0)
+
+
+def test_every_kind_of_request_is_let_in(gate: Gate) -> None:
+    signed = upstream(gate.url)
+    assert signed.models() == [{"id": "demo"}]
+    assert signed.fetch(call())["data"] == [{"id": "demo"}]
+    assert list(signed.open(call("/v1/chat/completions", stream=True))) == [b'{"choices":[]}']
+    assert signed.health()["http_status"] == 200
+    assert gate.let_in == ["/v1/models", "/v1/embeddings", "/v1/chat/completions", "/healthz"]
+    assert gate.refused == []
+
+
+def test_a_path_below_the_url_is_signed_whole(gate: Gate) -> None:
+    upstream(gate.url + "/behind/a proxy%20".replace(" ", "%20")).models()
+    assert gate.let_in == ["/behind/a%20proxy%20/v1/models"]
+
+
+def test_without_a_signature_the_server_refuses_and_the_caller_is_told_the_model_is_away(gate: Gate) -> None:
+    with pytest.raises(ModelUnavailable):
+        upstream(gate.url, "none").fetch(call())
+    assert gate.refused == ["/v1/embeddings"]
+
+
+def test_the_signature_is_for_this_body_alone(gate: Gate) -> None:
+    sign = sign_for(gate.url, "iam")
+    assert sign is not None
+    headers = {name.lower(): value for name, value in sign("POST", "h", "/v1/x", b"one").items()}
+    assert gate.lets_in("POST", "/v1/x", headers, b"one")
+    assert not gate.lets_in("POST", "/v1/x", headers, b"two")
+    assert not gate.lets_in("POST", "/v1/y", headers, b"one")
+    assert not gate.lets_in("PUT", "/v1/x", headers, b"one")
+
+
+def test_credentials_that_rotate_sign_the_next_request(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore refreshes its object in place (a container's role on ECS, for one)."""
+    from botocore.session import Session
+
+    rotating = Credentials("AKIDOLD", "old", "old-token")
+    monkeypatch.setattr(Session, "get_credentials", lambda self: rotating)
+    signed = upstream(gate.url)
+    with pytest.raises(ModelUnavailable):
+        signed.models()
+    rotating.access_key, rotating.secret_key, rotating.token = ROLE
+
+    assert signed.models() == [{"id": "demo"}]
+
+
+def test_without_credentials_the_model_is_unavailable_and_asked_again_once_there_are_some(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from botocore.session import Session
+
+    with monkeypatch.context() as nothing:
+        nothing.setattr(Session, "get_credentials", lambda self: None)
+        signed = upstream(gate.url)
+        with pytest.raises(ModelUnavailable):
+            signed.models()
+    assert signed.models() == [{"id": "demo"}]
+    assert gate.refused == []
+
+
+@pytest.mark.parametrize(
+    ("url", "auth", "signs"),
+    [
+        ("https://abc123.lambda-url.eu-west-1.on.aws", "auto", True),
+        ("https://abc123.lambda-url.eu-west-1.on.aws/", "auto", True),
+        ("https://abc123.lambda-url.eu-west-1.on.aws", "none", False),
+        ("https://model.internal:8081", "auto", False),
+        ("https://model.internal:8081", "iam", True),
+        ("https://abc.lambda-url.eu-west-1.on.aws.evil.example", "auto", False),
+        ("http://127.0.0.1:8081", "auto", False),
+    ],
+)
+def test_who_is_shown_a_signature(url: str, auth: function_url.Auth, signs: bool) -> None:
+    """A signed request is a credential for five minutes: no other host is handed one unasked."""
+    assert (sign_for(url, auth) is not None) == signs
+
+
+def test_the_region_is_the_urls_own() -> None:
+    url = "https://abc123.lambda-url.ap-southeast-2.on.aws"
+    sign = sign_for(url, "auto")
+    assert sign is not None
+    headers = {name.lower(): value for name, value in sign("GET", "abc123.lambda-url", "/", b"").items()}
+    assert "/ap-southeast-2/lambda/aws4_request" in headers["authorization"]

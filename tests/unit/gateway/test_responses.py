@@ -1,0 +1,84 @@
+"""The Responses API as a translation: items to messages, chat chunks to numbered events and one object."""
+
+from typing import Any
+
+from sluice.domain.gateway.responses import Assembly, messages_from
+
+
+def chunk(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+
+
+USAGE = {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}}
+
+
+def run(*chunks: dict[str, Any]) -> tuple[Assembly, list[dict[str, Any]]]:
+    assembly = Assembly("resp_1", 1, {"model": "demo"})
+    events = assembly.begin()
+    for each in chunks:
+        events += assembly.chunk(each)
+    return assembly, events + assembly.end()
+
+
+def test_a_text_answer_is_one_message_and_events_in_order() -> None:
+    assembly, events = run(
+        chunk({"role": "assistant"}), chunk({"content": "Pa"}), chunk({"content": "ris"}, "stop"), USAGE
+    )
+    assert [event["type"].removeprefix("response.") for event in events] == [
+        "created",
+        "in_progress",
+        "output_item.added",
+        "content_part.added",
+        "output_text.delta",
+        "output_text.delta",
+        "output_text.done",
+        "content_part.done",
+        "output_item.done",
+        "completed",
+    ]
+    assert [event["sequence_number"] for event in events] == list(range(10))
+    (item,) = assembly.response["output"]
+    assert (item["content"][0]["text"], item["status"]) == ("Paris", "completed")
+    assert assembly.response["usage"]["input_tokens"] == 5
+    assert assembly.answer_messages() == [{"role": "assistant", "content": "Paris"}]
+
+
+def test_an_answer_cut_by_the_limit_is_incomplete() -> None:
+    assembly, events = run(chunk({"content": "Pa"}), chunk({}, "length"))
+    assert events[-1]["type"] == "response.incomplete"
+    assert assembly.response["incomplete_details"] == {"reason": "max_output_tokens"}
+
+
+def test_tool_calls_are_items_and_go_back_as_one_assistant_message() -> None:
+    first = {"index": 0, "id": "call_1", "function": {"name": "weather", "arguments": ""}}
+    second = {"index": 1, "id": "call_2", "function": {"name": "time", "arguments": "{}"}}
+    assembly, events = run(
+        chunk({"tool_calls": [first]}),
+        chunk({"tool_calls": [{"index": 0, "function": {"arguments": '{"city":"Oslo"}'}}]}),
+        chunk({"tool_calls": [second]}),
+        chunk({}, "tool_calls"),
+    )
+    assert [item["arguments"] for item in assembly.response["output"]] == ['{"city":"Oslo"}', "{}"]
+    assert sum(event["type"] == "response.function_call_arguments.done" for event in events) == 2
+    (message,) = assembly.answer_messages()
+    assert [call["id"] for call in message["tool_calls"]] == ["call_1", "call_2"]
+
+
+def test_input_items_become_messages() -> None:
+    items = [
+        {"type": "message", "role": "developer", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "input_text", "text": "Hi "}, {"type": "input_text", "text": "there"}]},
+        {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": "42"},
+    ]
+    assert messages_from(items) == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi there"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+        },
+        {"role": "tool", "tool_call_id": "c1", "content": "42"},
+    ]
+    assert messages_from("Hi") == [{"role": "user", "content": "Hi"}]

@@ -1,0 +1,247 @@
+"""A running request, whole and streamed: settled exactly once, before the last byte, however it ends."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from sluice.domain import errors
+from sluice.domain.gateway.admission import Ask, Limits
+from sluice.domain.ids import request_id
+from sluice.domain.usage.ledger import LedgerRecord
+from sluice.http.gateway.streaming import ChatDialect, streamed_answer, whole_answer
+from sluice.services.gateway.admit import Admission
+from sluice.services.gateway.exchange import ClientGone, Connection, Exchange
+from tests.fakes.hot_store import FakeHotStore, grant_of
+from tests.fakes.upstream import FakeClock, FakeStream, Step, chunk, usage_chunk
+
+NOW_NS = 1_800_000_000_000_000_000
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.records: list[LedgerRecord] = []
+        self.failures = 0
+
+    def settled(self, record: LedgerRecord, seconds: float) -> None:
+        self.records.append(record)
+
+    def settlement_failed(self) -> None:
+        self.failures += 1
+
+
+class Keeper:
+    def __init__(self) -> None:
+        self.payloads: list[bytes] = []
+        self.ended = 0
+
+    def add(self, payload: bytes) -> None:
+        self.payloads.append(payload)
+
+    def end(self) -> None:
+        self.ended += 1
+
+
+class World:
+    def __init__(self) -> None:
+        self.clock = FakeClock(NOW_NS)
+        self.store, self.watcher = FakeHotStore(), Watcher()
+        self.store.grants["usr_a"] = grant_of(now_ms=NOW_NS // 1_000_000)
+        self.admission = Admission(self.store, Limits(60, 40_000, 4, 1_000_000))
+        self.gone = False
+        ask = Ask("usr_a", request_id(NOW_NS // 1_000_000), "tok_a", 200, "demo", "chat.completions", True)
+        self.admitted = self.admission.admit(ask, NOW_NS)
+        self.exchange = Exchange(
+            self.store, self.admitted, self.clock, Connection(lambda: self.gone), self.watcher, self.admission.remember
+        )
+        self.keeper = Keeper()
+
+    @property
+    def records(self) -> list[LedgerRecord]:
+        return list(self.store.ledger.values())
+
+    def stream(self, *steps: Step, include_usage: bool = False) -> tuple[Iterator[bytes], Any, FakeStream]:
+        upstream = FakeStream(steps)
+        with Flask("t").test_request_context():
+            response = streamed_answer(self.exchange, upstream, self.keeper, ChatDialect(include_usage=include_usage))
+        return iter(response.response), response, upstream  # type: ignore[arg-type]
+
+    def assert_settled(self, status: int, completion: int) -> LedgerRecord:
+        (record,) = self.records
+        grant = self.store.grants["usr_a"]
+        assert (record.status, record.completion_tokens) == (status, completion)
+        assert grant.leases == {}
+        assert grant.period_tokens == record.total_tokens
+        assert len(self.watcher.records) == 1
+        assert self.keeper.ended <= 1
+        return record
+
+
+ANSWER: tuple[Step, ...] = (chunk("a"), chunk("b"), chunk(None, "stop"), usage_chunk(10, 2))
+
+
+def test_a_stream_is_settled_before_its_last_bytes() -> None:
+    world = World()
+    body, _, _ = world.stream(*ANSWER)
+    first, second = next(body), next(body)
+    assert (b'"a"' in first, b'"b"' in second, world.records) == (True, True, [])
+    last = next(body)
+    world.assert_settled(200, 2)
+    assert last.endswith(b"data: [DONE]\n\n")
+    assert b"usage" not in last
+    assert list(body) == []
+
+
+def test_the_usage_chunk_is_passed_on_to_those_who_asked() -> None:
+    world = World()
+    body, _, _ = world.stream(*ANSWER, include_usage=True)
+    assert b'"total_tokens":12' in b"".join(body)
+
+
+def test_a_client_that_goes_away_is_charged_what_was_generated() -> None:
+    world = World()
+    body, response, upstream = world.stream(*ANSWER)
+    next(body)
+    world.gone = True
+    assert list(body) == []
+    response.close()
+    assert upstream.closed
+    assert world.assert_settled(499, 2).finish_reason == "cancelled"  # the token that found nobody was generated too
+
+
+def test_a_broken_write_closes_and_settles_once() -> None:
+    world = World()
+    body, response, _ = world.stream(*ANSWER)
+    next(body)
+    response.close()
+    response.close()
+    world.assert_settled(499, 1)
+
+
+def test_a_response_that_was_never_begun_is_settled_too() -> None:
+    world = World()
+    _, response, upstream = world.stream(*ANSWER)
+    response.close()
+    assert upstream.closed
+    world.assert_settled(499, 1)
+
+
+def test_a_revoked_token_ends_the_stream_at_the_next_checkpoint() -> None:
+    world = World()
+
+    def revoke() -> None:
+        world.clock.pass_seconds(4)
+        world.store.grants["usr_a"] = replace(world.store.grants["usr_a"], live={})
+
+    body, _, upstream = world.stream(chunk("a"), revoke, chunk("b"), chunk("c"))
+    blocks = list(body)
+    assert b"revoked" in blocks[-1] and b"[DONE]" not in b"".join(blocks)
+    assert upstream.closed
+    world.assert_settled(401, 2)
+
+
+def test_a_suspended_account_ends_the_stream_at_the_next_checkpoint() -> None:
+    world = World()
+
+    def suspend() -> None:
+        world.clock.pass_seconds(4)
+        world.store.grants["usr_a"] = replace(world.store.grants["usr_a"], standing="suspended")
+
+    body, _, _ = world.stream(chunk("a"), suspend, chunk("b"))
+    assert json.loads(list(body)[-1][6:])["error"]["code"] == "account_suspended"
+    world.assert_settled(403, 2)
+
+
+def test_checkpoints_record_the_counts_and_renew_the_lease() -> None:
+    world = World()
+    seen = []
+
+    def look() -> None:
+        (lease,) = world.store.grants["usr_a"].leases.values()
+        seen.append((lease.completion_tokens, lease.expires_ms))
+
+    wait = lambda: world.clock.pass_seconds(4)  # noqa: E731
+    body, _, _ = world.stream(chunk("a"), wait, chunk("b"), look, *ANSWER[2:])
+    list(body)
+    assert seen == [(2, world.clock() // 1_000_000 + 30_000)]
+
+
+def test_a_store_that_is_away_at_a_checkpoint_ends_no_stream() -> None:
+    world = World()
+
+    def away() -> None:
+        world.clock.pass_seconds(4)
+        world.store.away = True
+
+    def back() -> None:
+        world.store.away = False
+
+    body, _, _ = world.stream(chunk("a"), away, chunk("b"), back, *ANSWER[2:])
+    assert b"".join(body).endswith(b"[DONE]\n\n")
+    world.assert_settled(200, 2)
+
+
+def test_a_settlement_that_cannot_be_written_leaves_the_lease_to_the_sweeper(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sluice.services.gateway.exchange.time.sleep", lambda seconds: None)
+    world = World()
+
+    def away() -> None:
+        world.store.away = True
+
+    body, _, _ = world.stream(chunk("a"), away, *ANSWER[2:])
+    assert b"".join(body).endswith(b"[DONE]\n\n")
+    assert world.records == [] and len(world.store.grants["usr_a"].leases) == 1
+    assert world.watcher.failures == 1
+
+
+def test_an_engine_that_breaks_off_is_an_error_event_without_done() -> None:
+    world = World()
+    body, _, _ = world.stream(chunk("a"), errors.ModelUnavailable("The model broke off its answer."))
+    blocks = list(body)
+    assert json.loads(blocks[-1][6:])["error"]["code"] == "model_unavailable"
+    assert b"[DONE]" not in b"".join(blocks)
+    world.assert_settled(503, 1)
+
+
+def test_a_failure_before_the_first_event_is_a_true_status() -> None:
+    world = World()
+    told = {"error": {"message": "full", "code": "overloaded", "status": 503, "retry_after_s": 7}}
+    with pytest.raises(errors.Overloaded) as refused:
+        world.stream(b"", json.dumps(told, separators=(",", ":")).encode())
+    assert refused.value.retry_after_seconds == 7
+    world.assert_settled(503, 0)
+
+
+def test_a_whole_answer_is_settled_and_has_exact_counts() -> None:
+    world = World()
+    with Flask("t").test_request_context():
+        response = whole_answer(world.exchange, FakeStream(ANSWER), world.keeper)
+    answer = json.loads(response.get_data())
+    assert answer["choices"][0]["message"]["content"] == "ab"
+    assert answer["usage"]["total_tokens"] == 12
+    assert world.assert_settled(200, 2).finish_reason == "stop"
+    assert (len(world.keeper.payloads), world.keeper.ended) == (4, 1)
+
+
+def test_a_client_gone_during_a_whole_answer_is_noticed() -> None:
+    world = World()
+    world.gone = True
+    upstream = FakeStream(ANSWER)
+    with pytest.raises(ClientGone):
+        whole_answer(world.exchange, upstream, world.keeper)
+    assert upstream.closed
+    world.assert_settled(499, 1)
+
+
+def test_a_model_server_that_sends_nonsense_is_an_error_event_and_a_500(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    nonsense = b'{"choices":[],"usage":{"prompt_tokens":"many"}}'
+    body, response, _ = world.stream(chunk("a"), chunk(None, "stop"), nonsense)
+    blocks = list(body)
+    response.close()
+    assert json.loads(blocks[-1][6:])["error"]["code"] == "internal_error"
+    world.assert_settled(500, 1)
+    assert "a stream failed" in caplog.text

@@ -1,0 +1,44 @@
+"""A request's time ends also while the model is silent."""
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from sluice.adapters.gateway.upstream import HttpUpstream
+from sluice.domain.errors import UpstreamTimeout
+from sluice.ports.gateway import UpstreamCall
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+EVENT = b"data: {}\n\n"
+
+
+@pytest.fixture
+def falls_silent() -> Iterator[str]:
+    """A model server that sends one event and then nothing → its address."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(HEAD + b"%x\r\n%s\r\n" % (len(EVENT), EVENT))
+                over.wait(60)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        over.set()
+        thread.join(10)
+
+
+@pytest.mark.timeout(20)  # the silence alone would be borne for 30 s
+def test_a_silence_is_borne_no_longer_than_the_request_may_take(falls_silent: str) -> None:
+    upstream = HttpUpstream(falls_silent, connect_seconds=2.0, idle_seconds=30.0)
+    call = UpstreamCall("/v1/chat/completions", {}, request_id="req_1", account_id="usr_1", deadline_seconds=0.5)
+    stream = upstream.open(call)
+    with pytest.raises(UpstreamTimeout):
+        list(stream)
+    stream.close()

@@ -1,0 +1,239 @@
+"""SmtpMail against a real socket: plain, with a password, with TLS, and every way a server says no or nothing."""
+
+import datetime
+import ipaddress
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluice.adapters.mails import smtp as mail_smtp
+from sluice.adapters.mails.render import render
+from sluice.adapters.mails.smtp import SmtpMail, SmtpServer, parse_smtp_url
+from sluice.domain.mails.mail import Kind, MailRefused, MailUndelivered, Message, new_mail
+from tests.unit.mails.smtp_server import Behaviour, Server, smtp_server
+
+NOW_MS = 1_800_000_000_000
+USER = ("post", "p@ss:wörd/%")
+
+
+def message(to: str = "ann@example.com", code: str = "mail_x.code") -> Message:
+    mail = new_mail(Kind.VERIFY_EMAIL, account_id="usr_a", to=to, now_ms=NOW_MS, mail_id="mail_x")
+    return render(mail, code, base_url="https://api.example.com", sender="Sluice <no-reply@example.org>")
+
+
+def send(server: Server, to: str = "ann@example.com", **more: Any) -> None:
+    tls = more.pop("tls", None)
+    SmtpMail(SmtpServer("127.0.0.1", server.port, **more), tls).send(message(to), NOW_MS)
+
+
+def test_a_mail_arrives_as_it_was_rendered() -> None:
+    with smtp_server() as server:
+        send(server)
+        send(server)
+    first, second = server.received
+    assert first.sender.startswith("FROM:<no-reply@example.org>") and first.recipients == ["TO:<ann@example.com>"]
+    assert first.message["Message-ID"] == second.message["Message-ID"] == "<mail_x@example.org>"
+    assert first.message["To"] == "ann@example.com" and first.message["Auto-Submitted"] == "auto-generated"
+    assert first.message["Subject"] == "Verify your email address"
+    text, html = (first.message.get_body((kind,)) for kind in ("plain", "html"))
+    assert text and html
+    link = "https://api.example.com/verify-email?token=mail_x.code"
+    assert link in text.get_content() and f'href="{link}"' in html.get_content()
+    assert link.encode() in first.raw  # in one piece also for who reads it raw
+    assert not first.user and not first.secure
+
+
+def test_a_domain_outside_ascii_is_written_as_mail_servers_know_it() -> None:
+    with smtp_server() as server:
+        send(server, "ann@bücher.example")
+    assert server.received[0].recipients == ["TO:<ann@xn--bcher-kva.example>"]
+
+
+def test_a_local_part_outside_ascii_needs_smtputf8_and_is_refused_without() -> None:
+    with smtp_server() as server, pytest.raises(MailRefused):
+        send(server, "jürgen@example.com")
+    assert not server.received
+    with smtp_server(Behaviour(extensions=("SMTPUTF8", "8BITMIME"))) as server:
+        send(server, "jürgen@example.com")
+    assert len(server.received) == 1
+
+
+def test_a_password_is_sent_to_who_asks_and_to_this_machine_only_in_the_clear() -> None:
+    with smtp_server(Behaviour(user=("post", "secret"))) as server:
+        send(server, user="post", password="secret")
+        assert server.received[0].user == "post"
+        with pytest.raises(MailUndelivered):  # a typo in the settings: put right by someone sooner or later
+            send(server, user="post", password="wrong")
+    assert len(server.received) == 1
+
+
+def test_a_password_never_crosses_a_network_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail_smtp, "_is_loopback", lambda host: False)
+    with smtp_server(Behaviour(user=("post", "secret"))) as server, pytest.raises(MailUndelivered):
+        send(server, user="post", password="secret")
+    assert not [line for line in server.said if line.upper().startswith("AUTH")]
+
+
+@pytest.mark.parametrize("host, is_loopback", [("localhost", True), ("::1", True), ("10.0.0.1", False), ("x", False)])
+def test_what_counts_as_this_machine(host: str, is_loopback: bool) -> None:
+    assert mail_smtp._is_loopback(host) is is_loopback
+
+
+# --- TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Key and certificate of 127.0.0.1, signed by themselves."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = datetime.datetime.now(datetime.UTC)
+    day = datetime.timedelta(days=1)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - day, now + day)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path_factory.mktemp("tls") / "both.pem"
+    plain = serialization.NoEncryption()
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    file.write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
+    return file
+
+
+def of_server(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def test_starttls_is_used_where_it_is_offered(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail_smtp, "_is_loopback", lambda host: False)
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    with smtp_server(Behaviour(certificate=of_server(certificate), user=("post", "secret"))) as server:
+        send(server, user="post", password="secret", tls=trusting)
+    assert (server.received[0].secure, server.received[0].user) == (True, "post")
+
+
+def test_a_certificate_nobody_vouches_for_gets_no_mail(certificate: Path) -> None:
+    with smtp_server(Behaviour(certificate=of_server(certificate))) as server, pytest.raises(MailUndelivered):
+        send(server)
+    assert not server.received
+
+
+# --- a server that says no, or nothing
+
+LATER = {
+    "greeting": {"connect": "421 too busy"},
+    "greeting for good": {"connect": "554 not you"},
+    "sender": {"mail": "451 later"},
+    "sender for good": {"mail": "550 who are you"},
+    "recipient": {"rcpt": "450 mailbox busy"},
+    "greylisting": {"rcpt": "451 greylisted, come back"},
+    "data": {"data": "451 later"},
+    "text": {"data.": "452 disk full"},
+    "nonsense": {"mail": "hello?"},
+}
+NEVER = {
+    "no such mailbox": {"rcpt": "550 5.1.1 no such user"},
+    "not a mailbox here": {"rcpt": "553 not here"},
+    "spam": {"data.": "554 5.7.1 looks like spam"},
+}
+
+
+@pytest.mark.parametrize("answers", LATER.values(), ids=LATER.keys())
+def test_a_server_that_says_later_is_asked_again(answers: dict[str, str]) -> None:
+    with smtp_server(Behaviour(answers)) as server, pytest.raises(MailUndelivered):
+        send(server)
+    assert not server.received
+
+
+@pytest.mark.parametrize("answers", NEVER.values(), ids=NEVER.keys())
+def test_what_is_wrong_with_this_mail_for_good_is_a_refusal(answers: dict[str, str]) -> None:
+    with smtp_server(Behaviour(answers)) as server, pytest.raises(MailRefused) as refusal:
+        send(server)
+    assert "ann@example.com" not in str(refusal.value)
+
+
+def test_a_rude_goodbye_after_the_mail_is_taken_changes_nothing() -> None:
+    with smtp_server(Behaviour({"quit": "500 what?"})) as server:
+        send(server)
+    assert len(server.received) == 1
+
+
+@pytest.mark.parametrize("verb", ["connect", "ehlo", "mail", "rcpt", "data", "data."])
+def test_a_server_that_falls_silent_is_left(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail_smtp, "TIMEOUT_SECONDS", 0.1)
+    with smtp_server(Behaviour(silent_at=verb)) as server, pytest.raises(MailUndelivered):
+        send(server)
+
+
+def test_a_server_silent_at_the_goodbye_has_the_mail_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail_smtp, "TIMEOUT_SECONDS", 0.1)
+    with smtp_server(Behaviour(silent_at="quit")) as server:
+        send(server)
+    assert len(server.received) == 1
+
+
+def test_however_patient_each_wait_is_all_of_them_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail_smtp, "DEADLINE_SECONDS", 0.1)
+    with smtp_server(Behaviour(silent_at="data.")) as server, pytest.raises(MailUndelivered):
+        send(server)
+
+
+def test_nobody_there_is_not_now() -> None:
+    with smtp_server() as server:
+        pass
+    with pytest.raises(MailUndelivered):
+        send(server)
+
+
+# --- smtp://user:pass@host:port
+
+
+@pytest.mark.parametrize(
+    "url, meant",
+    [
+        ("smtp://mail.example.com", SmtpServer("mail.example.com", 25)),
+        ("smtp://mail.example.com:587", SmtpServer("mail.example.com", 587)),
+        ("smtp://127.0.0.1:1025/", SmtpServer("127.0.0.1", 1025)),
+        ("smtp://[::1]:1025", SmtpServer("::1", 1025)),
+        ("smtps://mail.example.com", SmtpServer("mail.example.com", 465, tls=True)),
+        ("smtp://ann:secret@mail.example.com:587", SmtpServer("mail.example.com", 587, "ann", "secret")),
+        ("smtp://ann%40example.com:p%40ss%3Aw%2F@m.example", SmtpServer("m.example", 25, "ann@example.com", "p@ss:w/")),
+    ],
+)
+def test_a_mail_servers_url_is_read(url: str, meant: SmtpServer) -> None:
+    assert parse_smtp_url(url) == meant
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "pigeon",
+        "http://ann:secret@example.com",
+        "smtp://",
+        "smtp://ann:secret@",
+        "smtp://ann:secret@example.com:port",
+        "smtp://ann:secret@example.com:99999",
+        "smtp://ann:secret@example.com/inbox",
+        "smtp://ann:secret@example.com?x=1",
+        "smtp://ann@example.com",
+        "smtp://ann:secret@[::1",
+    ],
+)
+def test_anything_else_is_refused_without_quoting_its_password(url: str) -> None:
+    with pytest.raises(ValueError) as refusal:
+        parse_smtp_url(url)
+    assert "secret" not in str(refusal.value) and str(refusal.value)
+
+
+def test_a_server_shows_no_password() -> None:
+    assert "secret" not in repr(parse_smtp_url("smtp://ann:secret@example.com"))

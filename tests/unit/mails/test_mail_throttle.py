@@ -1,0 +1,92 @@
+"""Who may have how many mails sent, to whom; and that a refusal comes before anything that costs."""
+
+from collections import Counter as Counts
+from typing import Any
+
+import pytest
+
+from sluice.domain.accounts import throttles as rules
+from sluice.domain.accounts.account import Account
+from sluice.domain.accounts.throttles import Policy
+from sluice.domain.errors import TooManyAttempts
+from sluice.domain.gateway.admission import Limits
+from sluice.domain.mails.mail import Kind
+from sluice.services.accounts.register import register
+from sluice.services.mails.throttle import may_mail
+from tests.fakes.account_side import FakeAccounts
+
+NOW_MS = 1_800_000_000_000
+KNOWN = Account("usr_a", "ann@example.com", "ann@example.com", "", "hash", NOW_MS, status="active")
+
+
+class CountingThrottles:
+    """Takes the free attempts and refuses all others: no time passes here."""
+
+    def __init__(self) -> None:
+        self.taken = Counts[str]()
+
+    def take(self, key: str, policy: Policy, now_ms: int) -> Any:
+        if self.taken[key] >= policy.free:
+            raise rules.refused(now_ms + 1, now_ms)
+        self.taken[key] += 1
+
+
+def asked(throttles: Any, client: str, email: str, kind: Kind = Kind.VERIFY_EMAIL) -> bool | None:
+    """None: this client is refused altogether."""
+    try:
+        return may_mail(throttles, client)(email, kind, NOW_MS)
+    except TooManyAttempts:
+        return None
+
+
+def test_one_client_gets_few_mails_of_a_kind_to_one_address_and_is_not_told() -> None:
+    throttles = CountingThrottles()
+    allowed = [asked(throttles, "192.0.2.1", "a@example.com") for _ in range(8)]
+    assert allowed == [True] * 5 + [False] * 3
+    assert asked(throttles, "192.0.2.1", "b@example.com") is True
+    assert asked(throttles, "192.0.2.1", "a@example.com", Kind.RESET_PASSWORD) is True
+    assert asked(throttles, "198.51.100.1", "a@example.com") is True  # the owner, elsewhere
+
+
+def test_a_mailbox_is_not_flooded_by_many_clients_either() -> None:
+    throttles = CountingThrottles()
+    allowed = [asked(throttles, f"192.0.2.{place}", "a@example.com") for place in range(15)]
+    assert allowed == [True] * 10 + [False] * 5
+
+
+def test_a_client_that_asks_for_mails_to_whomever_is_told_to_wait() -> None:
+    throttles = CountingThrottles()
+    answers = [asked(throttles, "192.0.2.1", f"p{place}@example.com") for place in range(102)]
+    assert answers == [True] * 100 + [None] * 2
+    assert asked(throttles, "198.51.100.1", "p@example.com") is True
+
+
+def test_an_ipv6_network_is_one_client() -> None:
+    throttles = CountingThrottles()
+    answers = [asked(throttles, f"2001:db8::{place:x}", f"p{place}@example.com") for place in range(101)]
+    assert answers[-1] is None and asked(throttles, "2001:db8:0:1::1", "p@example.com") is True
+
+
+@pytest.mark.parametrize("email", ["ann@example.com", "nobody@example.com"])
+def test_a_refused_client_costs_no_hash_and_no_write_whoever_it_asked_for(email: str) -> None:
+    def too_often(email_key: str, kind: Kind, now_ms: int) -> bool:
+        raise TooManyAttempts(5)
+
+    def hash_password(password: str) -> str:
+        raise AssertionError("hashed")
+
+    accounts = FakeAccounts(KNOWN)
+    with pytest.raises(TooManyAttempts):
+        register(
+            email,
+            "correct horse battery staple",
+            None,
+            accounts=accounts,  # type: ignore[arg-type]
+            mails=None,  # type: ignore[arg-type]
+            may_mail=too_often,
+            hash_password=hash_password,
+            common_passwords={},
+            limits=Limits(60, 40_000, 4, 1_000_000),
+            now_ms=NOW_MS,
+        )
+    assert accounts.calls == ["by_email"]

@@ -1,0 +1,91 @@
+"""What an admin is told of the system: the model's own word, what runs, what was left behind, what got stuck."""
+
+from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sluice.domain.errors import ModelUnavailable
+from sluice.services.operations.health import LOOKED_AT, SystemHealth, system_health
+
+NOW_MS = 1_800_000_000_000
+READY = {"status": "ready", "model": "demo", "running": 2, "waiting": 3, "decoded_tokens": 9, "http_status": 200}
+
+
+class Model:
+    def __init__(self, told: Mapping[str, Any] | None) -> None:
+        self._told = told
+
+    def health(self) -> dict[str, Any]:
+        if self._told is None:
+            raise ModelUnavailable()
+        return dict(self._told)
+
+    def models(self) -> list[dict[str, Any]]:
+        return [{"id": "theirs"}]
+
+
+class Stores:
+    """`grants`: account → when its leases expire, ms from now."""
+
+    def __init__(self, grants: Mapping[str, list[int]], mails: int = 0, letters: int = 0) -> None:
+        self._grants, self._mails, self._letters = grants, mails, letters
+
+    def accounts(self, shard: str) -> Iterator[str]:
+        return iter(self._grants if shard == "0" else ())
+
+    def grant(self, account_id: str) -> Any:
+        leases = {str(n): SimpleNamespace(expires_ms=NOW_MS + ms) for n, ms in enumerate(self._grants[account_id])}
+        return SimpleNamespace(leases=leases)
+
+    def overdue(self, before_ms: int, limit: int) -> list[str]:
+        assert before_ms < NOW_MS
+        return ["mail_x"] * self._mails
+
+    def deletions(self) -> dict[str, int]:
+        return {}
+
+    def waiting(self) -> dict[str, int]:
+        return {"queue": self._letters}
+
+
+def look(model: Mapping[str, Any] | None = READY, **stores: Any) -> SystemHealth:
+    each: Any = Stores(**{"grants": {}, **stores})
+    return system_health(
+        model=Model(model), grants=each, busy=each, mails=each, accounts=each, dead_letters=each, now_ms=NOW_MS
+    )
+
+
+def test_all_is_well() -> None:
+    found = look()
+    assert found.is_well and (found.model.name, found.model.running, found.model.waiting) == ("demo", 2, 3)
+
+
+def test_running_requests_and_those_left_behind_are_told_apart() -> None:
+    found = look(grants={"usr_a": [5_000, -1], "usr_b": [1], "usr_c": []})
+    assert (found.leases, found.abandoned, found.accounts, found.is_bounded) == (2, 1, 2, False)
+
+
+def test_no_more_accounts_are_looked_at_than_a_page_can_wait_for() -> None:
+    found = look(grants={f"usr_{n}": [1] for n in range(LOOKED_AT + 50)})
+    assert found.leases == LOOKED_AT and found.is_bounded
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [(None, "unreachable"), ({"status": "loading", "http_status": 503}, "loading"), ({"http_status": 500}, "unknown")],
+)
+def test_a_model_that_is_not_ready_is_not_well_and_no_error(told: Mapping[str, Any] | None, said: str) -> None:
+    found = look(told)
+    assert not found.is_well and (found.model.said, found.model.name) == (said, "")
+
+
+def test_a_server_that_is_not_ours_is_known_by_its_first_model() -> None:
+    found = look({"http_status": 404})
+    assert found.is_well and found.model.name == "theirs" and found.model.waiting is None
+
+
+@pytest.mark.parametrize("stuck", [{"mails": 1}, {"letters": 1}])
+def test_what_got_stuck_is_not_well(stuck: dict[str, int]) -> None:
+    assert not look(**stuck).is_well

@@ -1,0 +1,168 @@
+"""Issuing and revoking API tokens where a write fails half way, and what the list then says."""
+
+import pytest
+
+from sluice.domain.errors import NotFound, StoreUnavailable, TokenLimitReached
+from sluice.domain.gateway.grants import (
+    MAX_LIVE_TOKENS,
+    PLAYGROUND,
+    PLAYGROUND_EXPIRES_S,
+    expired_tokens,
+    has_room,
+    live_tokens,
+    new_grant,
+)
+from sluice.domain.tokens import SCOPES, ApiToken
+from sluice.services.tokens.issue_token import IssuedToken, issue_token
+from sluice.services.tokens.list_tokens import list_tokens, one_token
+from sluice.services.tokens.revoke_token import delete_token, revoke_all, revoke_token
+from tests.fakes.account_side import FakeGrants, FakeSigner, FakeTokens
+
+NOW_MS = 1_800_000_000_123
+NOW_S = NOW_MS // 1000
+ME = "usr_me"
+
+
+@pytest.fixture
+def tokens() -> FakeTokens:
+    return FakeTokens()
+
+
+@pytest.fixture
+def grants() -> FakeGrants:
+    return FakeGrants()
+
+
+def issue(tokens: FakeTokens, grants: FakeGrants, now_ms: int = NOW_MS) -> IssuedToken:
+    return issue_token(
+        ME,
+        name="x",
+        lifetime_s=3600,
+        scopes=SCOPES,
+        models=None,
+        tokens=tokens,
+        grants=grants,
+        signer=FakeSigner(),
+        now_ms=now_ms,
+    )
+
+
+def statuses(tokens: FakeTokens, grants: FakeGrants, now_ms: int = NOW_MS) -> list[str]:
+    return [listed.status for listed in list_tokens(ME, tokens=tokens, grants=grants, now_ms=now_ms)]
+
+
+def test_the_row_is_there_before_the_token_is_live(tokens: FakeTokens, grants: FakeGrants) -> None:
+    tokens.broken = {"put"}
+    with pytest.raises(StoreUnavailable):
+        issue(tokens, grants)
+    assert grants.calls == []
+
+
+def test_at_the_limit_nothing_is_left_behind(tokens: FakeTokens) -> None:
+    grants = FakeGrants(**{f"tok_{place}": NOW_S + 1 for place in range(MAX_LIVE_TOKENS)})
+    with pytest.raises(TokenLimitReached):
+        issue(tokens, grants)
+    assert tokens.rows == {} and len(grants.entries) == MAX_LIVE_TOKENS
+
+
+def test_an_issue_that_ended_unclear_leaves_a_row_that_can_be_revoked_and_deleted(
+    tokens: FakeTokens, grants: FakeGrants
+) -> None:
+    grants.broken = {"add_live"}
+    with pytest.raises(StoreUnavailable):
+        issue(tokens, grants)
+    grants.broken = set()
+    assert statuses(tokens, grants) == ["revoked"]  # not live: nobody can use it, whatever happened
+    (row,) = tokens.rows.values()
+    revoke_token(ME, row.token_id, tokens=tokens, grants=grants, now_ms=NOW_MS)
+    delete_token(ME, row.token_id, tokens=tokens, grants=grants)
+    assert tokens.rows == {}
+
+
+def test_a_revocation_whose_second_write_fails_has_happened_all_the_same(
+    tokens: FakeTokens, grants: FakeGrants
+) -> None:
+    issued = issue(tokens, grants)
+    tokens.broken = {"mark_revoked"}
+    with pytest.raises(StoreUnavailable):
+        revoke_token(ME, issued.row.token_id, tokens=tokens, grants=grants, now_ms=NOW_MS)
+    assert grants.entries == {} and statuses(tokens, grants) == ["revoked"]
+
+
+def test_a_revocation_whose_first_write_fails_has_not_happened_and_does_not_say_so(
+    tokens: FakeTokens, grants: FakeGrants
+) -> None:
+    issued = issue(tokens, grants)
+    grants.broken = {"remove_live"}
+    for attempt in (
+        lambda: revoke_token(ME, issued.row.token_id, tokens=tokens, grants=grants, now_ms=NOW_MS),
+        lambda: delete_token(ME, issued.row.token_id, tokens=tokens, grants=grants),
+    ):
+        with pytest.raises(StoreUnavailable):
+            attempt()
+    assert statuses(tokens, grants) == ["active"]
+
+
+def test_revoke_all_is_done_with_its_first_write(tokens: FakeTokens, grants: FakeGrants) -> None:
+    issue(tokens, grants), issue(tokens, grants)
+    tokens.broken = {"mark_revoked"}
+    with pytest.raises(StoreUnavailable):
+        revoke_all(ME, tokens=tokens, grants=grants, now_ms=NOW_MS)
+    assert grants.entries == {} and statuses(tokens, grants) == ["revoked", "revoked"]
+
+
+def test_status_over_a_life(tokens: FakeTokens, grants: FakeGrants) -> None:
+    issued = issue(tokens, grants)
+    end_ms = issued.row.expires_ms
+    assert [statuses(tokens, grants, at) for at in (NOW_MS, end_ms - 1, end_ms)] == [
+        ["active"],
+        ["active"],
+        ["expired"],
+    ]
+    revoke_token(ME, issued.row.token_id, tokens=tokens, grants=grants, now_ms=NOW_MS)
+    assert statuses(tokens, grants, end_ms) == ["revoked"]
+
+
+def test_an_expired_token_is_not_counted_by_revoke_all(tokens: FakeTokens, grants: FakeGrants) -> None:
+    issue(tokens, grants)
+    assert revoke_all(ME, tokens=tokens, grants=grants, now_ms=NOW_MS + 3_700_000) == 0
+    assert statuses(tokens, grants, NOW_MS + 3_700_000) == ["expired"]
+
+
+def test_anothers_token_does_not_exist(tokens: FakeTokens, grants: FakeGrants) -> None:
+    tokens.put(ApiToken("usr_other", "tok_1", "x", "hint", SCOPES, None, NOW_MS, NOW_MS + 1))
+    with pytest.raises(NotFound):
+        one_token(ME, "tok_1", tokens=tokens, grants=grants, now_ms=NOW_MS)
+    with pytest.raises(NotFound):
+        delete_token(ME, "tok_1", tokens=tokens, grants=grants)
+    assert len(tokens.rows) == 1 and grants.calls == []
+
+
+def test_the_string_is_in_no_repr(tokens: FakeTokens, grants: FakeGrants) -> None:
+    assert "signature" not in repr(issue(tokens, grants))
+
+
+def test_a_new_grant_holds_what_admission_reads_and_nothing_else() -> None:
+    grant = new_grant(ME, rpm=1, tpm=2, concurrency=3, monthly_tokens=4, now_ms=NOW_MS)
+    assert grant == {
+        "account_id": ME,
+        "live": {PLAYGROUND: PLAYGROUND_EXPIRES_S},
+        "standing": "good",
+        "limits": {"rpm": 1, "tpm": 2, "concurrency": 3, "monthly_tokens": 4},
+        "tat_requests_ns": 0,
+        "tat_tokens_ns": 0,
+        "leases": {},
+        "period": 202701,
+        "period_tokens": 0,
+        "blocked_until": 0,
+        "block_seconds": 0,
+        "schema": 2,
+    }
+
+
+def test_the_playgrounds_entry_is_no_api_token() -> None:
+    live = {PLAYGROUND: PLAYGROUND_EXPIRES_S, "tok_a": NOW_S, "tok_b": NOW_S + 1}
+    assert live_tokens(live, NOW_S) == {"tok_b": NOW_S + 1}
+    assert expired_tokens(live, NOW_S) == ["tok_a"]
+    full = {f"tok_{place}": NOW_S + 1 for place in range(MAX_LIVE_TOKENS - 1)}
+    assert has_room(full | {PLAYGROUND: 1}, NOW_S) and not has_room(full | {"tok_x": NOW_S + 1}, NOW_S)

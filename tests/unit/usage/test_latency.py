@@ -1,0 +1,16 @@
+"""How long requests took, by rank: each figure is one that a request really had."""
+
+import pytest
+
+from sluice.domain.usage.latency import nearest_rank
+
+
+@pytest.mark.parametrize(
+    ("ordered", "percent", "rank"),
+    [([], 50, None), ([7], 50, 7), ([7], 95, 7), ([1, 2], 50, 1), ([1, 2, 3], 50, 2), (list(range(1, 21)), 95, 19),
+     (list(range(1, 101)), 95, 95), (list(range(1, 102)), 95, 96)],
+)  # fmt: skip
+def test_the_least_that_so_many_do_not_exceed(ordered: list[int], percent: int, rank: int | None) -> None:
+    assert nearest_rank(ordered, percent) == rank
+    if rank is not None:
+        assert sum(one <= rank for one in ordered) * 100 >= percent * len(ordered)
