@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sluice.domain.errors import InvalidJson
 from sluice.http.on_lambda import wsgi
-from sluice.ports.documents import SearchAsk
+from sluice.ports.documents import SearchRequest
 from sluice.services.documents.search import LONGEST_QUERY, MOST_PASSAGES
 from sluice.wiring import services
 
@@ -35,7 +35,7 @@ def search() -> dict[str, Any]:
         ask = Ask.model_validate_json(request.get_data())
     except ValidationError as exc:
         raise InvalidJson() from exc
-    found = services.search().search(SearchAsk(ask.account_id, ask.store_ids, ask.query, ask.top_k))
+    found = services.search().search(SearchRequest(ask.account_id, ask.store_ids, ask.query, ask.top_k))
     return {"data": [asdict(passage) for passage in found]}
 
 

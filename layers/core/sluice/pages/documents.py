@@ -8,7 +8,7 @@ from sluice import settings
 from sluice.domain import errors
 from sluice.domain.documents.retrieval import QUERY_CHARACTERS
 from sluice.domain.documents.uploads import MAX_FILE_BYTES, MIB
-from sluice.domain.gateway.admission import PLAYGROUND
+from sluice.domain.gateway.grants import PLAYGROUND
 from sluice.domain.tokens import SCOPES, Claims
 from sluice.http.auth import Caller, now_ms
 from sluice.http.documents import files as flow

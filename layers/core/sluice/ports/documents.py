@@ -130,7 +130,7 @@ class Indexes(Protocol):
 
 
 @dataclass(frozen=True)
-class SearchAsk:
+class SearchRequest:
     account_id: str
     store_ids: Sequence[str]
     query: str
@@ -140,5 +140,5 @@ class SearchAsk:
 class Search(Protocol):
     """What `functions/search` answers, as the gateway and the pages ask it."""
 
-    def search(self, ask: SearchAsk) -> list[Passage]:
+    def search(self, ask: SearchRequest) -> list[Passage]:
         """Best first, at most `top_k`, of that account's stores only. Errors: SearchUnavailable."""

@@ -10,7 +10,7 @@ from sluice import settings
 
 if TYPE_CHECKING:
     from sluice.ports.documents import Search
-    from sluice.ports.gateway import DocumentStore
+    from sluice.ports.gateway import TextStore
     from sluice.services.accounts.delete_account import Erasure
     from sluice.services.documents.embed import Embed
     from sluice.services.documents.files import Files
@@ -54,8 +54,8 @@ def gateway() -> Gateway:
 def stored_responses() -> StoredResponses:
     from sluice.services.gateway.stored_responses import StoredResponses
 
-    documents: DocumentStore = stores.hot_store()  # type: ignore[assignment]
-    return StoredResponses(documents, settings.gateway().content_days)
+    texts: TextStore = stores.hot_store()  # type: ignore[assignment]
+    return StoredResponses(texts, settings.gateway().content_days)
 
 
 @cache

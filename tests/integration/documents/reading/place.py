@@ -15,7 +15,7 @@ from sluice.adapters.documents.pending import DynamoPending
 from sluice.adapters.documents.search.folder import FolderIndexes
 from sluice.adapters.documents.vector_stores import DynamoVectorStores
 from sluice.domain.documents.document import Attachment, File, Passage
-from sluice.ports.documents import SearchAsk
+from sluice.ports.documents import SearchRequest
 from sluice.services.documents.files import Files
 from sluice.services.documents.ingest import Ingestion
 from sluice.services.documents.search import SearchDocuments
@@ -72,7 +72,7 @@ class Place:
 
     def find(self, store_id: str, query: str, top_k: int = 5, account_id: str = ADA) -> list[Passage]:
         search = SearchDocuments(self.store_rows, self.indexes)
-        return search.search(SearchAsk(account_id, [store_id], query, top_k))
+        return search.search(SearchRequest(account_id, [store_id], query, top_k))
 
     def attachment(self, store_id: str, file: File) -> Attachment | None:
         return self.store_rows.attachment(file.account_id, store_id, file.file_id)

@@ -13,7 +13,6 @@ from sluice.domain.gateway.leases import LEASE_MS, Lease
 from sluice.domain.periods import period_ends_ms, period_of
 
 GOOD = "good"
-PLAYGROUND = "playground"
 MAX_BLOCK_SECONDS = 900
 FIRST_BLOCK_SECONDS = 60
 FLOOD_FACTOR = 10  # more than this many times the request limit refused within a minute is a flood

@@ -11,7 +11,7 @@ from sluice.domain.documents.document import Passage
 from sluice.domain.documents.retrieval import citations
 from sluice.domain.errors import ModelNotFound, NotFound, SluiceError, StoreUnavailable
 from sluice.domain.gateway import chunks
-from sluice.domain.gateway.admission import PLAYGROUND
+from sluice.domain.gateway.grants import PLAYGROUND
 from sluice.domain.tokens import SCOPES, Claims
 from sluice.http.auth import Caller
 from sluice.http.chats.requests import ChatRetrieval, MessageBody

@@ -16,6 +16,7 @@ from ulid import ULID
 from sluice.domain.documents import keys
 from sluice.domain.documents.vectors import packed
 from sluice.domain.errors import ModelUnavailable
+from sluice.domain.gateway.admission import GOOD
 from sluice.domain.ids import request_id
 from sluice.domain.periods import period_of
 from sluice.domain.usage.ledger import LedgerRecord
@@ -77,7 +78,7 @@ class Embed:
 
     def _may(self, account_id: str) -> bool:
         grant = self.hot.grant(account_id)
-        if grant is None or grant.standing != "good":
+        if grant is None or grant.standing != GOOD:
             return False
         spent = grant.period_tokens if grant.period == period_of(self.clock_ms()) else 0
         return spent < grant.limits.monthly_tokens

@@ -9,7 +9,7 @@ from sluice.domain.documents.attribute_filters import matches
 from sluice.domain.documents.document import Attachment, Passage
 from sluice.domain.documents.uploads import STORE, is_id
 from sluice.domain.errors import NotFound
-from sluice.ports.documents import Search, SearchAsk, VectorStoreStore
+from sluice.ports.documents import Search, SearchRequest, VectorStoreStore
 
 MOST_FOUND = 50
 
@@ -37,7 +37,7 @@ class Retrieval:
         if not query.strip() or not store_ids:
             return []
         asked = MOST_FOUND if wanted else top_k
-        found = self.search.search(SearchAsk(account_id, tuple(dict.fromkeys(store_ids)), query, asked))
+        found = self.search.search(SearchRequest(account_id, tuple(dict.fromkeys(store_ids)), query, asked))
         there = self._attached(account_id, store_ids, found)
         kept = [
             replace(passage, attributes=there[place].attributes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from sluice.domain.documents.document import Passage
 from sluice.domain.documents.uploads import STORE, is_id
-from sluice.ports.documents import Indexes, SearchAsk, VectorStoreStore
+from sluice.ports.documents import Indexes, SearchRequest, VectorStoreStore
 from sluice.services.documents.embed import Embed
 
 MOST_PASSAGES = 50
@@ -23,7 +23,7 @@ class SearchDocuments:
     indexes: Indexes
     embed: Embed | None = None
 
-    def search(self, ask: SearchAsk) -> list[Passage]:
+    def search(self, ask: SearchRequest) -> list[Passage]:
         limit = min(max(ask.top_k, 1), MOST_PASSAGES)
         query, found = ask.query[:LONGEST_QUERY], list[Passage]()
         stores = [store_id for store_id in dict.fromkeys(ask.store_ids) if is_id(STORE, store_id)]

@@ -8,8 +8,7 @@ from typing import Any
 
 from sluice.domain import errors
 from sluice.domain.gateway.admission import Ask, Grant
-from sluice.domain.gateway.contents import Exchange as Content
-from sluice.domain.gateway.contents import expires_s
+from sluice.domain.gateway.contents import LoggedContent, expires_s
 from sluice.domain.tokens import Claims
 from sluice.ports.gateway import HotStore, Upstream, UpstreamCall, UpstreamStream
 from sluice.services.gateway.admit import Admission
@@ -133,7 +132,7 @@ class Gateway:
     def keep_content(self, ask: Ask, prompt: str, response: str) -> None:
         """For the caller's own log. Losing it loses no money, so a store that is away just loses it."""
         now_ms = self.clock() // 1_000_000
-        content, ttl_s = Content(prompt, response), expires_s(now_ms, self.content_days)
+        content, ttl_s = LoggedContent(prompt, response), expires_s(now_ms, self.content_days)
         try:
             self.store.put_content(ask.account_id, ask.request_id, content, now_ms, ttl_s)
         except errors.StoreUnavailable:
