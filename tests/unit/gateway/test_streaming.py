@@ -12,9 +12,11 @@ from sluice.domain import errors
 from sluice.domain.gateway.admission import Ask, Limits
 from sluice.domain.ids import request_id
 from sluice.domain.usage.ledger import LedgerRecord
+from sluice.http.errors import ledger_status
 from sluice.http.gateway.streaming import ChatDialect, streamed_answer, whole_answer
 from sluice.services.gateway.admit import Admission
-from sluice.services.gateway.exchange import ClientGone, Connection, Exchange
+from sluice.services.gateway.exchange import Bookkeeping, ClientGone, Exchange
+from sluice.services.gateway.request import RequestContext
 from tests.fakes.hot_store import FakeHotStore, grant_of
 from tests.fakes.upstream import FakeClock, FakeStream, Step, chunk, usage_chunk
 
@@ -54,9 +56,9 @@ class World:
         self.gone = False
         ask = Ask("usr_a", request_id(NOW_NS // 1_000_000), "tok_a", 200, "demo", "chat.completions", True)
         self.admitted = self.admission.admit(ask, NOW_NS)
-        self.exchange = Exchange(
-            self.store, self.admitted, self.clock, Connection(lambda: self.gone), self.watcher, self.admission.remember
-        )
+        books = Bookkeeping(self.store, self.clock, self.watcher, self.admission.remember)
+        context = RequestContext(ask.request_id, ledger_status, lambda: self.gone)
+        self.exchange = Exchange(books, self.admitted, context)
         self.keeper = Keeper()
 
     @property

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sluice.services.documents.my_documents import MyDocuments
     from sluice.services.documents.retrieve import Retrieval
     from sluice.services.documents.vector_stores import VectorStores
+    from sluice.services.gateway.answer import Answers
     from sluice.services.gateway.exchange import Observer
     from sluice.services.gateway.gateway import Gateway
     from sluice.services.gateway.places import Places
@@ -29,25 +30,30 @@ from sluice.wiring import peers, stores
 @cache
 def gateway() -> Gateway:
     from sluice.domain.gateway.admission import Limits
-    from sluice.services.gateway.gateway import Gateway
+    from sluice.services.gateway.gateway import Defaults, Gateway
     from sluice.services.gateway.model_list import ModelList
     from sluice.services.gateway.observe import ObservedAdmission
 
     wanted = settings.gateway()
-    defaults = Limits(wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens)
+    limits = Limits(wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens)
     return Gateway(
         store=stores.hot_store(),
         admission=ObservedAdmission(
-            stores.hot_store(), defaults, peers.metrics(), partial(quota_mails().check, refused=True)
+            stores.hot_store(), limits, peers.metrics(), partial(quota_mails().check, refused=True)
         ),
         upstream=peers.upstream(),
         models=ModelList(peers.upstream()),
         observer=observer(),
         clock=time.time_ns,
-        default_max_tokens=wanted.default_max_tokens,
-        deadline_seconds=wanted.request_deadline_seconds,
-        content_days=wanted.content_days,
+        defaults=Defaults(wanted.default_max_tokens, wanted.request_deadline_seconds, wanted.content_days),
     )
+
+
+@cache
+def answers() -> Answers:
+    from sluice.services.gateway.answer import Answers
+
+    return Answers(gateway(), retrieval)
 
 
 @cache

@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from flask import Response, g, request
+from flask import Response, request
 from pydantic import BaseModel
 from werkzeug.formparser import FormDataParser
 
@@ -15,7 +15,8 @@ from sluice.domain.documents.document import Attachment
 from sluice.domain.documents.uploads import MAX_FILE_BYTES, MIB
 from sluice.domain.tokens import Claims
 from sluice.http.documents.requests import AttachmentsQuery, Purpose
-from sluice.http.gateway.complete import authenticate
+from sluice.http.gateway.bearer import authenticate
+from sluice.http.gateway.context import admitting
 from sluice.http.operation import parse_body, validated
 from sluice.wiring import services
 
@@ -26,38 +27,37 @@ MAX_PARTS = 20
 
 
 def now_ms() -> int:
-    return services.gateway().clock() // 1_000_000
+    return services.gateway().now_ms()
 
 
 def reader() -> str:
     """Whose documents are asked for. A GET or DELETE takes nothing from the limits: what is one's own can always be
     looked at and taken away. Errors: InvalidApiToken, InsufficientScope, AccountSuspended."""
     claims = authenticate(SCOPE)
-    services.gateway().caller(claims)
+    services.gateway().check_caller(claims)
     return claims.account_id
 
 
 def asked(model: type[Model]) -> tuple[str, Model]:
     """The account and the query, in the order in which they are refused."""
     claims = authenticate(SCOPE)
-    with services.gateway().welcome(claims):
+    with services.gateway().authentication_first(claims):
         query = validated(model, request.args.to_dict())
-    services.gateway().caller(claims)
+    services.gateway().check_caller(claims)
     return claims.account_id, query
 
 
 def told(model: type[Model]) -> tuple[Claims, Model]:
     """Who sent which JSON. Nothing is counted yet."""
     claims = authenticate(SCOPE)
-    with services.gateway().welcome(claims):
+    with services.gateway().authentication_first(claims):
         return claims, parse_body(model)
 
 
 @contextmanager
 def admitted(claims: Claims, endpoint: str) -> Iterator[str]:
     """→ the account. One admission and one ledger record, of no tokens."""
-    g.rate_account = claims.account_id
-    with services.gateway().counted(claims, g.server_request_id, endpoint):
+    with services.gateway().counted(claims, endpoint, admitting(claims.account_id)):
         yield claims.account_id
 
 
@@ -65,7 +65,7 @@ def uploaded() -> tuple[Claims, str, bytes, str]:
     """Who sent the form, and of its file name, bytes and purpose. Errors: RequestTooLarge, UnsupportedMediaType,
     ValidationFailed."""
     claims = authenticate(SCOPE)
-    with services.gateway().welcome(claims):
+    with services.gateway().authentication_first(claims):
         return claims, *_form()
 
 
