@@ -6,7 +6,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from sluice import settings
 from sluice.domain import errors
-from sluice.domain.documents.retrieval import QUERY_CHARACTERS
+from sluice.domain.documents.retrieval import QUERY_CHARACTERS, SearchOptions
 from sluice.domain.documents.uploads import MAX_FILE_BYTES, MIB
 from sluice.domain.gateway.grants import playground_claims
 from sluice.http.auth import Caller, now_ms
@@ -61,7 +61,7 @@ def search(caller: Caller) -> Response:
     if asked.q.strip():
         stores = services.my_documents().searched(caller.account_id)
         with flow.admitted(playground_claims(caller.account_id, now_ms() // 1000), "vector_stores") as account_id:
-            found = services.retrieval().find(account_id, stores, asked.q, FOUND)
+            found = services.retrieval().find(account_id, [asked.q], SearchOptions(stores, FOUND))
     return page("documents_search.html", form=forms.Form({"q": asked.q}), found=found)
 
 

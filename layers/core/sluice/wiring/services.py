@@ -117,7 +117,7 @@ def files() -> Files:
 def vector_stores() -> VectorStores:
     from sluice.services.documents.vector_stores import VectorStores
 
-    return VectorStores(stores.vector_store_store(), stores.blobs())
+    return VectorStores(stores.vector_store_store(), stores.blobs(), files())
 
 
 @cache

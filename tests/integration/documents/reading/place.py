@@ -82,6 +82,7 @@ def make(data_dir: Path, prefix: str, read: Callable[..., Any] = parse) -> Place
     rows, store_rows, waiting = DynamoFiles(prefix), DynamoVectorStores(prefix), DynamoPending(prefix)
     blobs = FolderBlobs(data_dir)
     indexes = FolderIndexes(blobs.root)
+    files = Files(rows, store_rows, blobs, LIMIT_BYTES)
     (data_dir / SPOOL).mkdir(parents=True, exist_ok=True)
     return Place(
         data_dir,
@@ -90,8 +91,8 @@ def make(data_dir: Path, prefix: str, read: Callable[..., Any] = parse) -> Place
         blobs,
         indexes,
         waiting,
-        Files(rows, store_rows, blobs, LIMIT_BYTES),
-        VectorStores(store_rows, blobs),
+        files,
+        VectorStores(store_rows, blobs, files),
         Ingestion(rows, store_rows, blobs, indexes, waiting, read),
         Spool(data_dir / SPOOL),
     )

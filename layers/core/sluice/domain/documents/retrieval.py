@@ -39,15 +39,20 @@ Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Grounding:
-    """What to search for a request. `strict`: only passages may answer. `filters`: on the files' attributes.
-    `threshold`: the lowest score that counts."""
+class SearchOptions:
+    """Where to search, and what counts. `filters`: on the files' attributes. `threshold`: the lowest score."""
 
     store_ids: Sequence[str]
     top_k: int = DEFAULT_TOP_K
-    strict: bool = False
     filters: Mapping[str, Any] | None = None
     threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Grounding(SearchOptions):
+    """What to search before the model is asked. `strict`: only the passages may answer."""
+
+    strict: bool = False
 
     @property
     def prompt_bound(self) -> int:
@@ -153,11 +158,6 @@ def citation(number: int, passage: Passage) -> dict[str, Any]:
         "passage": passage.text,
         "score": passage.score,
     }
-
-
-def above(passages: Sequence[Passage], threshold: float | None) -> list[Passage]:
-    """Those with at least this score; all of them without a threshold."""
-    return [passage for passage in passages if threshold is None or passage.score >= threshold]
 
 
 def citations(passages: Sequence[Passage]) -> list[dict[str, Any]]:

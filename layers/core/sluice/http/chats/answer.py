@@ -99,8 +99,8 @@ def _grounding(claims: Claims, wanted: ChatRetrieval | None) -> Grounding | None
         return None
     strict = wanted.mode == "strict"
     if wanted.vector_store_ids is None:
-        return Grounding(services.my_documents().searched(claims.account_id), wanted.top_k, strict)
-    grounding = Grounding(wanted.vector_store_ids, wanted.top_k, strict)
+        return Grounding(services.my_documents().searched(claims.account_id), wanted.top_k, strict=strict)
+    grounding = Grounding(wanted.vector_store_ids, wanted.top_k, strict=strict)
     services.answers().check_grounding(claims, grounding)
     return grounding
 

@@ -82,7 +82,7 @@ class RetrievalOptions(Loose):
     top_k: Annotated[Integer, Field(ge=1, le=MAX_TOP_K)] = DEFAULT_TOP_K
 
     def grounding(self) -> Grounding:
-        return Grounding(self.vector_store_ids, self.top_k, self.mode == "strict")
+        return Grounding(self.vector_store_ids, self.top_k, strict=self.mode == "strict")
 
 
 class ChatBody(Sampling):

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sluice.domain.documents import retrieval as rules
-from sluice.domain.documents.document import Passage
 from sluice.domain.documents.retrieval import Grounding, Sources
 from sluice.domain.errors import ContextLengthExceeded
 from sluice.ports.gateway import UpstreamStream
@@ -36,7 +35,7 @@ class GroundedAnswers:
         `Upstream.open`; ContextLengthExceeded only where the question alone is too long."""
         try:
             query = rules.question_of(body["messages"])
-            found = self._search(exchange.ask.account_id, query, grounding)
+            found = self.retrieval.find(exchange.ask.account_id, [query], grounding)
             if grounding.strict and not found:
                 return self._nothing_found(exchange, body), Sources(query, [], [])
             room = _room_tokens(model, body)
@@ -45,10 +44,6 @@ class GroundedAnswers:
         except BaseException as exc:
             exchange.fail(exc)
             raise
-
-    def _search(self, account_id: str, query: str, grounding: Grounding) -> list[Passage]:
-        found = self.retrieval.find(account_id, grounding.store_ids, query, grounding.top_k, grounding.filters)
-        return rules.above(found, grounding.threshold)
 
     def _nothing_found(self, exchange: Exchange, body: Mapping[str, Any]) -> UpstreamStream:
         created_s = self.gateway.clock() // 1_000_000_000
