@@ -50,7 +50,7 @@ GROUNDED_ERRORS = (*COMPLETION_ERRORS, errors.NotFound, errors.SearchUnavailable
 @blueprint.get("/healthz")
 @operation("Whether everything answers", tag="Operation", answers={200: health.Health, 503: health.Unhealthy})
 def healthz() -> tuple[health.Health, int]:
-    return health.look()
+    return health.check()
 
 
 @blueprint.get("/v1/models")

@@ -1,4 +1,4 @@
-"""What the services of documents ask of the outside; the rest is in `sluice.ports`."""
+"""What the services of documents need: tables, bytes, indexes, a search."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -131,6 +131,8 @@ class Indexes(Protocol):
 
 @dataclass(frozen=True)
 class SearchRequest:
+    """`top_k`: passages at most."""
+
     account_id: str
     store_ids: Sequence[str]
     query: str
@@ -138,7 +140,7 @@ class SearchRequest:
 
 
 class Search(Protocol):
-    """What `functions/search` answers, as the gateway and the pages ask it."""
+    """`functions/search`, as the gateway and the pages call it."""
 
-    def search(self, ask: SearchRequest) -> list[Passage]:
+    def search(self, request: SearchRequest) -> list[Passage]:
         """Best first, at most `top_k`, of that account's stores only. Errors: SearchUnavailable."""

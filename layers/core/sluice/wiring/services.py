@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sluice.services.accounts.delete_account import Erasure
     from sluice.services.documents.embed import Embed
     from sluice.services.documents.files import Files
+    from sluice.services.documents.ingest import Ingestion
     from sluice.services.documents.my_documents import MyDocuments
     from sluice.services.documents.retrieve import Retrieval
     from sluice.services.documents.vector_stores import VectorStores
@@ -132,6 +133,23 @@ def retrieval() -> Retrieval:
     from sluice.services.documents.retrieve import Retrieval
 
     return Retrieval(stores.vector_store_store(), search())
+
+
+@cache
+def ingestion() -> Ingestion:
+    """For the function of that name only: it parses files and writes indexes."""
+    from sluice.adapters.documents.parsing.sandbox import parse
+    from sluice.services.documents.ingest import Ingestion
+
+    return Ingestion(
+        stores.file_store(),
+        stores.vector_store_store(),
+        stores.blobs(),
+        stores.indexes(),
+        stores.pending_documents(),
+        parse,
+        embed(),
+    )
 
 
 @cache

@@ -8,13 +8,10 @@ No event is an order: each only says where to look, so it may come twice, late, 
 Whatever ends half-way comes again; what was lost, the sweep finds by the index of what waits.
 """
 
-import json
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from weakref import WeakValueDictionary
+from dataclasses import dataclass
 
 from sluice.domain.documents import keys
 from sluice.domain.documents.document import Attachment, File, Unreadable
@@ -22,6 +19,7 @@ from sluice.domain.documents.passages import Block, Cut, cut
 from sluice.domain.errors import SluiceError, Unavailable
 from sluice.ports.documents import Blobs, FileStore, Indexes, Pending, PendingDocuments, VectorStoreStore
 from sluice.services.documents.embed import Embed
+from sluice.services.documents.file_text import FileText
 
 log = logging.getLogger("sluice.ingestion")
 
@@ -31,16 +29,6 @@ STUCK_MS = 5 * 60_000
 MOST_TRIES = 4
 SWEPT_AT_ONCE = 100
 NOT_PROCESSED = "The file could not be processed."
-NO_CONTENT = "The upload of this file broke off: it has no content."
-
-
-class _Lock:
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-
-
-_any = threading.Lock()
-_reading: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
 
 
 @dataclass(frozen=True)
@@ -63,13 +51,17 @@ class Ingestion:
     """Raises Unreadable."""
     embed: Embed | None = None
 
+    @property
+    def _text(self) -> FileText:
+        return FileText(self.blobs, self.read)
+
     def uploaded(self, account_id: str, file_id: str) -> None:
         file = self.files.get(account_id, file_id)
         if file is None:
             self._forget(account_id, file_id)
         elif file.status == "uploaded":
             try:
-                self._blocks(file)
+                self._text.blocks(file)
             except Unreadable as exc:
                 self.files.set_status(account_id, file_id, "error", str(exc))
             else:
@@ -127,7 +119,7 @@ class Ingestion:
         try:
             if file is None:
                 raise Unreadable("The file was deleted.")
-            cuts = list(cut(self._blocks(file)))
+            cuts = list(cut(self._text.blocks(file)))
         except Unreadable as exc:
             self.indexes.remove(account_id, store_id, file_id)
             return self.stores.set_attachment(account_id, store_id, file_id, "failed", error=str(exc))
@@ -144,28 +136,6 @@ class Ingestion:
             self._drop(account_id, store_id)
             return True
         return done
-
-    def _blocks(self, file: File) -> Sequence[Block]:
-        """Read once and kept: a file that is put into a second store is not parsed again. Errors: Unreadable.
-
-        The events of an upload and of its attachment come together: one thread reads, the other waits for it.
-        """
-        with _any:
-            held = _reading.setdefault(file.file_id, _Lock())  # while anyone holds it
-        with held.lock:
-            return self._read_once(file)
-
-    def _read_once(self, file: File) -> Sequence[Block]:
-        kept = self.blobs.get(keys.text_key(file.account_id, file.file_id))
-        if kept is not None:
-            return [Block(**one) for one in json.loads(kept)]
-        body = self.blobs.get(keys.file_key(file.account_id, file.file_id))
-        if body is None:
-            raise Unreadable(NO_CONTENT)
-        blocks = self.read(file, body)
-        text = json.dumps([asdict(block) for block in blocks], ensure_ascii=False, separators=(",", ":"))
-        self.blobs.put(keys.text_key(file.account_id, file.file_id), text.encode("utf-8", "replace"))
-        return blocks
 
     # --- what no event brings any more
 
@@ -200,9 +170,7 @@ class Ingestion:
             self.uploaded(pending.account_id, pending.file_id)
 
     def _give_up(self, pending: Pending) -> None:
-        self.give_up(pending.account_id, pending.store_id, pending.file_id)
-
-    def give_up(self, account_id: str, store_id: str, file_id: str) -> None:
+        account_id, store_id, file_id = pending.account_id, pending.store_id, pending.file_id
         if store_id:
             self.stores.set_attachment(account_id, store_id, file_id, "failed", error=NOT_PROCESSED)
         else:
