@@ -9,6 +9,7 @@ from sluice.domain import errors
 from sluice.http.documents import answers
 from sluice.http.documents import files as flow
 from sluice.http.documents import requests as models
+from sluice.http.documents import vector_store_answers as store_answers
 from sluice.http.gateway import blueprint as v1
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
@@ -89,117 +90,119 @@ def delete_file(file_id: str) -> answers.FileDeleted:
 @documented(
     "Make a vector store",
     documented_body=models.CreateStoreBody,
-    answers={200: answers.VectorStoreObject},
+    answers={200: store_answers.VectorStoreObject},
     errors=CHANGE,
 )
-def create_vector_store() -> answers.VectorStoreObject:
+def create_vector_store() -> store_answers.VectorStoreObject:
     claims, body = flow.claims_and_body(models.CreateStoreBody)
     with flow.admitted(claims, "vector_stores") as account_id:
         store, attached = services.vector_stores().create_with_files(
             account_id, body.name or "", body.metadata or {}, body.file_ids or [], flow.now_ms()
         )
-    return answers.VectorStoreObject.of(store, attached)
+    return store_answers.VectorStoreObject.of(store, attached)
 
 
 @api.get("/v1/vector_stores")
-@documented("One's vector stores", query=models.PageQuery, answers={200: answers.VectorStoreListing}, errors=READ)
-def list_vector_stores() -> answers.VectorStoreListing:
+@documented("One's vector stores", query=models.PageQuery, answers={200: store_answers.VectorStoreListing}, errors=READ)
+def list_vector_stores() -> store_answers.VectorStoreListing:
     account_id, query = flow.account_and_query(models.PageQuery)
     found, more = services.vector_stores().page(
         account_id, limit=query.limit, after_id=query.after, newest_first=query.order == "desc"
     )
     shown = [
-        answers.VectorStoreObject.of(store, services.vector_stores().attachments(account_id, store.store_id))
+        store_answers.VectorStoreObject.of(store, services.vector_stores().attachments(account_id, store.store_id))
         for store in found
     ]
-    return answers.VectorStoreListing(**answers.listed(shown, more))
+    return store_answers.VectorStoreListing(**answers.listed(shown, more))
 
 
 @api.get("/v1/vector_stores/<vector_store_id>")
-@documented("One vector store", answers={200: answers.VectorStoreObject}, errors=FIND)
-def get_vector_store(vector_store_id: str) -> answers.VectorStoreObject:
+@documented("One vector store", answers={200: store_answers.VectorStoreObject}, errors=FIND)
+def get_vector_store(vector_store_id: str) -> store_answers.VectorStoreObject:
     account_id = flow.account()
     store = services.vector_stores().get(account_id, vector_store_id)
-    return answers.VectorStoreObject.of(store, services.vector_stores().attachments(account_id, vector_store_id))
+    return store_answers.VectorStoreObject.of(store, services.vector_stores().attachments(account_id, vector_store_id))
 
 
 @api.post("/v1/vector_stores/<vector_store_id>")
 @documented(
     "Change a vector store's name or metadata",
     documented_body=models.UpdateStoreBody,
-    answers={200: answers.VectorStoreObject},
+    answers={200: store_answers.VectorStoreObject},
     errors=CHANGE,
 )
-def update_vector_store(vector_store_id: str) -> answers.VectorStoreObject:
+def update_vector_store(vector_store_id: str) -> store_answers.VectorStoreObject:
     claims, body = flow.claims_and_body(models.UpdateStoreBody)
     with flow.admitted(claims, "vector_stores") as account_id:
         store = services.vector_stores().update(
             account_id, vector_store_id, name=body.name, metadata=body.metadata, now_ms=flow.now_ms()
         )
-    return answers.VectorStoreObject.of(store, services.vector_stores().attachments(account_id, vector_store_id))
+    return store_answers.VectorStoreObject.of(store, services.vector_stores().attachments(account_id, vector_store_id))
 
 
 @api.delete("/v1/vector_stores/<vector_store_id>")
-@documented("Delete a vector store; its files stay", answers={200: answers.VectorStoreDeleted}, errors=FIND)
-def delete_vector_store(vector_store_id: str) -> answers.VectorStoreDeleted:
+@documented("Delete a vector store; its files stay", answers={200: store_answers.VectorStoreDeleted}, errors=FIND)
+def delete_vector_store(vector_store_id: str) -> store_answers.VectorStoreDeleted:
     services.vector_stores().delete(flow.account(), vector_store_id)
-    return answers.VectorStoreDeleted(id=vector_store_id)
+    return store_answers.VectorStoreDeleted(id=vector_store_id)
 
 
 @api.post("/v1/vector_stores/<vector_store_id>/search")
 @documented(
     "Search a vector store",
     documented_body=models.SearchBody,
-    answers={200: answers.SearchPage},
+    answers={200: store_answers.SearchPage},
     errors=(*CHANGE, errors.SearchUnavailable),
     description="Best first. `filters` choose among the best 50.",
 )
-def search_vector_store(vector_store_id: str) -> answers.SearchPage:
+def search_vector_store(vector_store_id: str) -> store_answers.SearchPage:
     claims, body = flow.claims_and_body(models.SearchBody)
     with flow.admitted(claims, "vector_stores") as account_id:
         services.retrieval().check(account_id, [vector_store_id])
         found = services.retrieval().find(account_id, body.queries, body.options(vector_store_id))
-    return answers.SearchPage(search_query=body.queries, data=[answers.FoundPassage.of(one) for one in found])
+    return store_answers.SearchPage(
+        search_query=body.queries, data=[store_answers.FoundPassage.of(one) for one in found]
+    )
 
 
 @api.post("/v1/vector_stores/<vector_store_id>/files")
 @documented(
     "Put a file into a vector store",
     documented_body=models.AttachBody,
-    answers={200: answers.VectorStoreFileObject},
+    answers={200: store_answers.VectorStoreFileObject},
     errors=CHANGE,
 )
-def attach_file(vector_store_id: str) -> answers.VectorStoreFileObject:
+def attach_file(vector_store_id: str) -> store_answers.VectorStoreFileObject:
     claims, body = flow.claims_and_body(models.AttachBody)
     with flow.admitted(claims, "vector_stores") as account_id:
         attached = services.vector_stores().attach(
             account_id, vector_store_id, body.file_id, body.attributes or {}, flow.now_ms()
         )
-    return answers.VectorStoreFileObject.of(attached)
+    return store_answers.VectorStoreFileObject.of(attached)
 
 
 @api.get("/v1/vector_stores/<vector_store_id>/files")
 @documented(
     "The files in a vector store",
     query=models.AttachmentsQuery,
-    answers={200: answers.VectorStoreFileListing},
+    answers={200: store_answers.VectorStoreFileListing},
     errors=FIND,
 )
-def list_attached_files(vector_store_id: str) -> answers.VectorStoreFileListing:
+def list_attached_files(vector_store_id: str) -> store_answers.VectorStoreFileListing:
     account_id, query = flow.account_and_query(models.AttachmentsQuery)
     found, more = services.vector_stores().attachments_page(account_id, vector_store_id, query.page())
-    shown = [answers.VectorStoreFileObject.of(one) for one in found]
-    return answers.VectorStoreFileListing(**answers.listed(shown, more))
+    shown = [store_answers.VectorStoreFileObject.of(one) for one in found]
+    return store_answers.VectorStoreFileListing(**answers.listed(shown, more))
 
 
 @api.get("/v1/vector_stores/<vector_store_id>/files/<file_id>")
 @documented(
     "One file in a vector store, and whether it can be searched yet",
-    answers={200: answers.VectorStoreFileObject},
+    answers={200: store_answers.VectorStoreFileObject},
     errors=FIND,
 )
-def get_attached_file(vector_store_id: str, file_id: str) -> answers.VectorStoreFileObject:
-    return answers.VectorStoreFileObject.of(
+def get_attached_file(vector_store_id: str, file_id: str) -> store_answers.VectorStoreFileObject:
+    return store_answers.VectorStoreFileObject.of(
         services.vector_stores().attachment(flow.account(), vector_store_id, file_id)
     )
 
@@ -207,46 +210,46 @@ def get_attached_file(vector_store_id: str, file_id: str) -> answers.VectorStore
 @api.delete("/v1/vector_stores/<vector_store_id>/files/<file_id>")
 @documented(
     "Take a file out of a vector store; the file stays",
-    answers={200: answers.VectorStoreFileDeleted},
+    answers={200: store_answers.VectorStoreFileDeleted},
     errors=FIND,
 )
-def detach_file(vector_store_id: str, file_id: str) -> answers.VectorStoreFileDeleted:
+def detach_file(vector_store_id: str, file_id: str) -> store_answers.VectorStoreFileDeleted:
     services.vector_stores().detach(flow.account(), vector_store_id, file_id)
-    return answers.VectorStoreFileDeleted(id=file_id)
+    return store_answers.VectorStoreFileDeleted(id=file_id)
 
 
 @api.post("/v1/vector_stores/<vector_store_id>/file_batches")
 @documented(
     "Put several files into a vector store",
     documented_body=models.BatchBody,
-    answers={200: answers.FileBatchObject},
+    answers={200: store_answers.FileBatchObject},
     errors=CHANGE,
 )
-def attach_files(vector_store_id: str) -> answers.FileBatchObject:
+def attach_files(vector_store_id: str) -> store_answers.FileBatchObject:
     claims, body = flow.claims_and_body(models.BatchBody)
     with flow.admitted(claims, "vector_stores") as account_id:
         batch = services.vector_stores().attach_batch(account_id, vector_store_id, body.chosen(), flow.now_ms())
-    return answers.FileBatchObject.of(batch)
+    return store_answers.FileBatchObject.of(batch)
 
 
 @api.get("/v1/vector_stores/<vector_store_id>/file_batches/<batch_id>")
-@documented("How far a batch of files is", answers={200: answers.FileBatchObject}, errors=FIND)
-def get_file_batch(vector_store_id: str, batch_id: str) -> answers.FileBatchObject:
-    return answers.FileBatchObject.of(services.vector_stores().batch(flow.account(), vector_store_id, batch_id))
+@documented("How far a batch of files is", answers={200: store_answers.FileBatchObject}, errors=FIND)
+def get_file_batch(vector_store_id: str, batch_id: str) -> store_answers.FileBatchObject:
+    return store_answers.FileBatchObject.of(services.vector_stores().batch(flow.account(), vector_store_id, batch_id))
 
 
 @api.get("/v1/vector_stores/<vector_store_id>/file_batches/<batch_id>/files")
 @documented(
     "The files of a batch",
     query=models.AttachmentsQuery,
-    answers={200: answers.VectorStoreFileListing},
+    answers={200: store_answers.VectorStoreFileListing},
     errors=FIND,
 )
-def list_files_of_batch(vector_store_id: str, batch_id: str) -> answers.VectorStoreFileListing:
+def list_files_of_batch(vector_store_id: str, batch_id: str) -> store_answers.VectorStoreFileListing:
     account_id, query = flow.account_and_query(models.AttachmentsQuery)
     found, more = services.vector_stores().batch(account_id, vector_store_id, batch_id).page(query.page())
-    shown = [answers.VectorStoreFileObject.of(one) for one in found]
-    return answers.VectorStoreFileListing(**answers.listed(shown, more))
+    shown = [store_answers.VectorStoreFileObject.of(one) for one in found]
+    return store_answers.VectorStoreFileListing(**answers.listed(shown, more))
 
 
 @blueprint.before_request

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sluice.domain.gateway.response_input import messages_from
+from sluice.domain.gateway.response_items import messages_from
 from sluice.domain.gateway.responses import Assembly
 
 

@@ -6,7 +6,7 @@ Source: OpenAI's API reference, "Responses" and "Streaming events".
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sluice.domain.gateway.response_input import Message, messages_from
+from sluice.domain.gateway.response_items import Message, messages_from, usage_of
 
 Event = dict[str, Any]
 
@@ -89,7 +89,7 @@ class Assembly:
                 events += self._add_call(call)
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
         if chunk.get("usage"):
-            self.response["usage"] = _usage(chunk["usage"])
+            self.response["usage"] = usage_of(chunk["usage"])
         return events
 
     def _add_text(self, text: str, logprobs: list[Any]) -> list[Event]:
@@ -200,14 +200,3 @@ class Assembly:
     def answer_messages(self) -> list[Message]:
         """The output as chat messages: what a following response knows of this one."""
         return messages_from(self.response["output"]) if self.response["output"] else []
-
-
-def _usage(usage: Mapping[str, Any]) -> dict[str, Any]:
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-    return {
-        "input_tokens": usage["prompt_tokens"],
-        "input_tokens_details": {"cached_tokens": cached},
-        "output_tokens": usage["completion_tokens"],
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": usage["total_tokens"],
-    }

@@ -9,7 +9,7 @@ from flask import Response
 
 from sluice.domain.documents.document import Passage
 from sluice.domain.documents.retrieval import Sources
-from sluice.domain.gateway.response_input import Message, messages_from
+from sluice.domain.gateway.response_items import Message, messages_from
 from sluice.domain.gateway.responses import Assembly
 from sluice.domain.ids import random_id
 from sluice.domain.tokens import Claims

@@ -7,7 +7,7 @@ from typing import Any
 
 from sluice.domain.errors import InvalidModelRequest, NotFound
 from sluice.domain.gateway.contents import expires_s
-from sluice.domain.gateway.response_input import Message
+from sluice.domain.gateway.response_items import Message
 from sluice.ports.gateway import TextStore
 
 # An item of the store holds 400 KB; the response, its messages and the keys must fit.

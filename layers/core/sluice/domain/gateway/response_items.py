@@ -1,4 +1,4 @@
-"""The Responses API's input items as the messages of a chat model. Pure.
+"""Between the Responses API and a chat model: input items as messages, the chat's counts as usage. Pure.
 
 Source: OpenAI's API reference, "Responses".
 """
@@ -42,3 +42,15 @@ def _add_call(messages: list[Message], item: Mapping[str, Any]) -> None:
         messages[-1]["tool_calls"].append(call)
     else:
         messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+
+
+def usage_of(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """The chat's counts under the names of the Responses API."""
+    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+    return {
+        "input_tokens": usage["prompt_tokens"],
+        "input_tokens_details": {"cached_tokens": cached},
+        "output_tokens": usage["completion_tokens"],
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": usage["total_tokens"],
+    }
