@@ -8,13 +8,13 @@ from sluice import settings
 from sluice.domain import errors
 from sluice.domain.documents.retrieval import QUERY_CHARACTERS, SearchOptions
 from sluice.domain.documents.uploads import MAX_FILE_BYTES, MIB
-from sluice.domain.gateway.grants import playground_claims
 from sluice.http.auth import Caller, now_ms
 from sluice.http.documents import files as flow
 from sluice.http.operation import validated
 from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page, see
+from sluice.services.gateway.request import playground_claims
 from sluice.wiring import services, stores
 
 blueprint = pages("pages")

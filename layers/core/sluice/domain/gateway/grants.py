@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from sluice.domain.periods import period_of
-from sluice.domain.tokens import SCOPES, Claims
 
 SCHEMA = 2  # 1 carried a number of its limits
 PLAYGROUND = "playground"  # the playground's own entry: the session cookie stands in for an API token there
@@ -37,11 +36,6 @@ def new_grant(
         "block_seconds": 0,
         "schema": SCHEMA,
     }
-
-
-def playground_claims(account_id: str, now_s: int) -> Claims:
-    """The claims of a session in the playground: every scope and model, as the playground's own entry of the grant."""
-    return Claims(PLAYGROUND, account_id, now_s, now_s, frozenset(SCOPES), None)
 
 
 def live_tokens(live: Mapping[str, int], now_s: int) -> dict[str, int]:

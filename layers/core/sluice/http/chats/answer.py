@@ -11,7 +11,6 @@ from sluice.domain.documents.document import Passage
 from sluice.domain.documents.retrieval import Grounding
 from sluice.domain.errors import ModelNotFound, NotFound, SluiceError, StoreUnavailable
 from sluice.domain.gateway import chunks
-from sluice.domain.gateway.grants import playground_claims
 from sluice.domain.tokens import Claims
 from sluice.http.auth import Caller
 from sluice.http.chats.requests import ChatRetrieval, MessageBody
@@ -21,7 +20,7 @@ from sluice.http.gateway.streaming import ChatDialect, collect, streamed_answer
 from sluice.services.chats import Turn, begin_turn, end_turn, prepare_turn
 from sluice.services.gateway.answer import Answer
 from sluice.services.gateway.exchange import Exchange
-from sluice.services.gateway.request import ModelRequest
+from sluice.services.gateway.request import ModelRequest, playground_claims
 from sluice.wiring import services, stores
 
 log = logging.getLogger("sluice.chats")

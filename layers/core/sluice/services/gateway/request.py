@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice.domain.documents.retrieval import Grounding
-from sluice.domain.tokens import Claims
+from sluice.domain.gateway.grants import PLAYGROUND
+from sluice.domain.tokens import SCOPES, Claims
 
 CHAT_PATH = "/v1/chat/completions"
 
@@ -43,3 +44,8 @@ class RequestContext:
     """Whether the caller closed the connection. Looks without waiting."""
     seconds_left: Callable[[], float] = lambda: math.inf
     """Seconds until AWS Lambda stops this request, less those that settling it may take."""
+
+
+def playground_claims(account_id: str, now_s: int) -> Claims:
+    """The claims of a logged-in person, who needs no API token in the playground: every scope, every model."""
+    return Claims(PLAYGROUND, account_id, now_s, now_s, frozenset(SCOPES), None)
