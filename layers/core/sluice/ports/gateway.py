@@ -70,7 +70,7 @@ class HotStore(Protocol):
         """Put if absent. Returns the record as stored: ours, or the one that was first."""
 
     def put_content(self, account_id: str, request_id: str, content: LoggedContent, now_ms: int, ttl_s: int) -> None:
-        """Keep what was asked and answered, cut to size, until `ttl_s` (Unix seconds)."""
+        """Keep the prompt and the answer, cut to size, until `ttl_s` (Unix seconds)."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,14 @@ class Upstream(Protocol):
         """An answer that is no stream (embeddings). Errors: as `open`."""
 
     def models(self) -> list[dict[str, Any]]:
-        """OpenAI's model objects, each with `context_window` where the server tells. Errors: ModelUnavailable."""
+        """OpenAI's model objects, each with `context_window` where the server states it. Errors: ModelUnavailable."""
 
 
 class ModelServer(Protocol):
-    """A model server as whoever looks after it sees it. Errors of both: ModelUnavailable."""
+    """A model server as its operator sees it. Errors of both: ModelUnavailable."""
 
     def health(self) -> dict[str, Any]:
-        """What it says of itself, and `http_status`."""
+        """What it reports, and `http_status`."""
 
     def models(self) -> list[dict[str, Any]]: ...
 

@@ -112,7 +112,7 @@ def _in_memory(
 
 
 def download(filename: str, body: bytes) -> Response:
-    """An attachment of no particular kind: what people upload is never shown by a browser as a page of ours."""
+    """An attachment of no particular kind: a browser never shows an upload as a page of this site."""
     response = Response(body, mimetype="application/octet-stream")
     response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
     return response

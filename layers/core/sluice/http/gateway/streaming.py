@@ -172,7 +172,7 @@ class _Body:
                 yield passed(payload)
 
     def _read_end(self, held: list[bytes]) -> str | None:
-        """Parse what was held: the reason, the counts; drop a usage chunk nobody asked for."""
+        """Parse what was held: the reason, the counts; drop a usage chunk that the caller did not ask for."""
         reason = None
         parsed: list[tuple[bytes, dict[str, Any]]] = [(payload, json.loads(payload)) for payload in held]
         held.clear()

@@ -1,7 +1,7 @@
 """Vectors of passages and of questions, by the engine's own `/v1/embeddings`: kept by content, charged as any tokens.
 
-Passages are paid for once: what was made of a text is kept under the hash of text and model, and its ledger record has
-an id that the same work would have again. Whoever's quota is used up is searched by words alone until the month ends.
+Passages are paid for once: their vectors are kept under the hash of text and model, and their ledger record has an id
+that the same work would have again. An account whose quota is used up is searched by words alone until the month ends.
 """
 
 import base64

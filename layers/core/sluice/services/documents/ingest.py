@@ -32,7 +32,7 @@ NOT_PROCESSED = "The file could not be processed."
 
 
 @dataclass(frozen=True)
-class Swept:
+class SweptDocuments:
     seen: int = 0
     given_up: int = 0
     failed: int = 0
@@ -139,7 +139,7 @@ class Ingestion:
 
     # --- what no event brings any more
 
-    def sweep(self, now_ms: int, stop: Callable[[], bool] = lambda: False) -> Swept:
+    def sweep(self, now_ms: int, stop: Callable[[], bool] = lambda: False) -> SweptDocuments:
         """What has waited too long, once more; what was tried too often has failed, and says so."""
         seen = given_up = failed = 0
         for pending in self.waiting.waiting(now_ms - STUCK_MS, SWEPT_AT_ONCE):
@@ -153,7 +153,7 @@ class Ingestion:
                     given_up += 1
                 elif tries:
                     self._again(pending)
-            except Unavailable:  # an outage is nobody's file's fault: it does not count
+            except Unavailable:  # an outage is no fault of the file, so this try does not count
                 log.warning("not swept now", extra={"account_id": pending.account_id, "file_id": pending.file_id})
                 with suppress(Unavailable):
                     self.waiting.tried(pending, now_ms, by=-1)
@@ -161,7 +161,7 @@ class Ingestion:
             except Exception:
                 log.exception("not swept", extra={"account_id": pending.account_id, "file_id": pending.file_id})
                 failed += 1
-        return Swept(seen, given_up, failed)
+        return SweptDocuments(seen, given_up, failed)
 
     def _again(self, pending: Pending) -> None:
         if pending.store_id:

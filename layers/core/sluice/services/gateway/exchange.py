@@ -20,7 +20,7 @@ from sluice.services.gateway.settle import Outcome, settle
 
 log = logging.getLogger("sluice.exchange")
 
-CLIENT_GONE_STATUS = 499  # nobody is left to see it; the log uses nginx's number
+CLIENT_GONE_STATUS = 499  # no caller gets it; the ledger uses nginx's number
 SETTLE_ATTEMPTS = 3
 SETTLE_PAUSE_SECONDS = 0.1
 PING = b""

@@ -1,6 +1,6 @@
 """Settle an admitted request: two idempotent writes, no transaction.
 
-1. Put the ledger record if there is none: whoever is first (gateway or sweeper) decides what was used.
+1. Put the ledger record if there is none: the first writer, gateway or sweeper, decides what was used.
 2. Update the grant if the lease is there: remove it, and give back what the *stored* record did not use.
 
     gateway:  put record ─ ✗ killed        sweeper: put record (exists: read it) ─ release lease

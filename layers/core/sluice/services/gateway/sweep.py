@@ -23,7 +23,7 @@ DOWN_AFTER = 3  # accounts in a row for which the store did not answer: the rest
 
 
 @dataclass
-class Swept:
+class SweptLeases:
     """What one run did. `leases`: those found running, the abandoned ones included; `overdue_ms`: how long the oldest
     of them had been expired. A run a minute settles each within 70 s, so more means that runs fail or do not happen."""
 
@@ -42,9 +42,9 @@ class Sweeper:
     def __init__(self, grants: HotStore, index: LeaseIndex, clock_ms: Callable[[], int]) -> None:
         self._grants, self._index, self._clock_ms = grants, index, clock_ms
 
-    def sweep(self, until_ms: int) -> Swept:
+    def sweep(self, until_ms: int) -> SweptLeases:
         """Stops at `until_ms`. The shards come in a new order each time, so that a run cut short starves none."""
-        swept = Swept()
+        swept = SweptLeases()
         down = 0
         for shard in random.sample(LEASE_SHARDS, len(LEASE_SHARDS)):
             try:
@@ -59,7 +59,7 @@ class Sweeper:
                 log.warning("accounts with leases not read", extra={"reason": f"shard {shard}"})
         return swept
 
-    def _account(self, account_id: str, swept: Swept) -> bool:
+    def _account(self, account_id: str, swept: SweptLeases) -> bool:
         """Whether the store answered. One account that cannot be settled keeps no other back."""
         swept.accounts += 1
         try:
@@ -72,7 +72,7 @@ class Sweeper:
             log.error("account not swept", exc_info=exc, extra={"account_id": account_id})
         return True
 
-    def _settle_abandoned(self, account_id: str, swept: Swept) -> None:
+    def _settle_abandoned(self, account_id: str, swept: SweptLeases) -> None:
         grant: Grant | None = self._grants.grant(account_id)
         if grant is None:
             return  # the index lags behind the table
