@@ -28,30 +28,30 @@ KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TESSDATA_PREFIX", "TMPDIR", "COVER
 
 def parse(file: File, body: bytes, wall_seconds: float = WALL_SECONDS) -> Sequence[Block]:
     """Errors: Unreadable, whose message is for the file's owner; Unavailable, where no process can be had now."""
-    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-        stdin.write(body)
-        stdin.seek(0)
-        status = _run(file.filename, stdin, stdout, stderr, wall_seconds)
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as said:
+        given.write(body)
+        given.seek(0)
+        status = _run(file.filename, given, told, said, wall_seconds)
         if status == 0:
-            stdout.seek(0)
-            return _blocks(stdout.read(MOST_OUTPUT_BYTES))
-        stderr.seek(0)
-        last_words = stderr.read()[-SHOWN_CHARACTERS:].decode("utf-8", "replace")
-        extra = {"file_id": file.file_id, "status": status, "stderr": last_words}
+            told.seek(0)
+            return _blocks(told.read(MOST_OUTPUT_BYTES))
+        said.seek(0)
+        last_words = said.read()[-SHOWN_CHARACTERS:].decode("utf-8", "replace")
+        extra = {"file_id": file.file_id, "status": status, "said": last_words}
         log.warning("a parser did not end well", extra=extra)
     raise Unreadable(_reason(status, wall_seconds))
 
 
-def _run(filename: str, stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes], wall_seconds: float) -> int | None:
+def _run(filename: str, given: IO[bytes], told: IO[bytes], said: IO[bytes], wall_seconds: float) -> int | None:
     """The exit status; negative: the signal that ended it; None: it was still running."""
     environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUTF8": "1"}
     try:
         process = subprocess.Popen(
             [sys.executable, "-m", "sluice.adapters.documents.parsing.work", filename],
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
+            stdin=given,
+            stdout=told,
+            stderr=said,
             env=environment,
             cwd="/",
             start_new_session=True,
@@ -68,9 +68,9 @@ def _run(filename: str, stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes], 
         process.wait()
 
 
-def _blocks(stdout: bytes) -> Sequence[Block]:
+def _blocks(told: bytes) -> Sequence[Block]:
     try:
-        answer: dict[str, Any] = json.loads(stdout)
+        answer: dict[str, Any] = json.loads(told)
         if "unreadable" in answer:
             raise Unreadable(str(answer["unreadable"]))
         return [Block(int(level), str(text)) for level, text in answer["blocks"]]
