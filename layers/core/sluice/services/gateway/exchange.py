@@ -42,7 +42,7 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class Bookkeeping:
-    """Where every exchange of a process is kept account of. `remember`: told the grant that a settlement saw, because
+    """Where every exchange of a process is kept account of. `remember`: gets the grant that a settlement saw, because
     it makes the next admission's guess better."""
 
     store: HotStore
