@@ -12,7 +12,7 @@ from sluice.domain import errors
 from sluice.domain.gateway.admission import Ask, Limits
 from sluice.domain.ids import request_id
 from sluice.domain.usage.ledger import LedgerRecord
-from sluice.http.errors import ledger_status
+from sluice.http.errors import ledger_status, row_for
 from sluice.http.gateway.streaming import ChatDialect, streamed_answer, whole_answer
 from sluice.services.gateway.admit import Admission
 from sluice.services.gateway.exchange import Bookkeeping, ClientGone, Exchange
@@ -206,6 +206,14 @@ def test_an_engine_that_breaks_off_is_an_error_event_without_done() -> None:
     assert json.loads(blocks[-1][6:])["error"]["code"] == "model_unavailable"
     assert b"[DONE]" not in b"".join(blocks)
     world.assert_settled(503, 1)
+
+
+@pytest.mark.parametrize("kind", [errors.ContextLengthExceeded, errors.ModelNotFound, errors.UpstreamTimeout])
+def test_the_ledger_has_the_status_that_the_caller_gets(kind: type[errors.SluiceError]) -> None:
+    world = World()
+    with pytest.raises(kind):
+        world.stream(kind())
+    world.assert_settled(row_for(kind).status, 0)
 
 
 def test_a_failure_before_the_first_event_is_a_true_status() -> None:
