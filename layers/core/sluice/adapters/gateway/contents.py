@@ -16,7 +16,7 @@ BATCH_TRIES = 5  # the store answers in parts when they are large, or when it is
 
 
 class DynamoContents:
-    """`sluice.ports.ContentStore`."""
+    """`sluice.ports.gateway.ContentStore`."""
 
     def __init__(self, table_prefix: str) -> None:
         self._table = table_prefix + "contents"

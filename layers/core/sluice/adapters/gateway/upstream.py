@@ -26,7 +26,7 @@ Sign = Callable[[str, str, str, bytes], dict[str, str]]  # (method, host, path, 
 
 
 class HttpUpstream:
-    """`sluice.ports.Upstream` over HTTP. `idle_seconds` is the longest silence: the engine pings every 2 s.
+    """`sluice.ports.gateway.Upstream` over HTTP. `idle_seconds` is the longest silence: the engine pings every 2 s.
 
     `sign` makes the headers that show who asks (a function URL of AuthType AWS_IAM); without it nothing is shown.
     """
@@ -128,7 +128,7 @@ class HttpUpstream:
 
 
 class HttpStream:
-    """`sluice.ports.UpstreamStream`: server-sent events, by line, as they come."""
+    """`sluice.ports.gateway.UpstreamStream`: server-sent events, by line, as they come."""
 
     def __init__(
         self, pool: Pool, connection: Connection, response: Answer, idle_seconds: float, give_up: float
