@@ -13,11 +13,11 @@ RECORDS_AN_ACCOUNT = 10
 
 def fill(world: World, accounts: int, records: int) -> float:
     """Put grants and ledger records straight into the store → seconds it took."""
-    from sluice.adapters.gateway.hot_store import HotStore
+    from sluice.adapters.gateway.hot_store import DynamoHotStore
     from sluice.wiring import stores
 
     store = stores.hot_store()
-    assert isinstance(store, HotStore)
+    assert isinstance(store, DynamoHotStore)
     began = time.monotonic()
     for table, items in (("grants", _grants(accounts)), ("ledger", _records(records, accounts))):
         for batch in _batches(items):

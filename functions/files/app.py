@@ -1,5 +1,6 @@
 """`/v1/files…`, `/v1/vector_stores…` and the documents page: what people upload, and what they search (ADR 75)."""
 
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -8,6 +9,7 @@ from sluice.domain import errors
 from sluice.http.documents import answers
 from sluice.http.documents import files as flow
 from sluice.http.documents import requests as models
+from sluice.http.documents import vector_store_answers as store_answers
 from sluice.http.gateway import blueprint as v1
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
@@ -17,7 +19,7 @@ from sluice.wiring import services
 blueprint = Blueprint("files", __name__)
 api = Blueprint("v1", __name__)
 v1.install(api)
-TAG = "Files"
+documented = partial(operation, tag="Files", auth=Auth.API_TOKEN)
 READ = (errors.InvalidApiToken, errors.InsufficientScope, errors.AccountSuspended, errors.StoreUnavailable)
 FIND = (*READ, errors.NotFound)
 WRITE = (
@@ -32,32 +34,23 @@ CHANGE = (*WRITE, errors.NotFound)
 
 
 @api.post("/v1/files")
-@operation(
+@documented(
     "Upload a file",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
     documented_body=models.UploadForm,
     answers={200: answers.FileObject},
     errors=(*WRITE, errors.RequestTooLarge, errors.StorageFull),
     description="`multipart/form-data`, 4 MiB at most. What is in it is read a moment later: see `status`.",
 )
 def upload_file() -> answers.FileObject:
-    claims, filename, body, purpose = flow.uploaded()
+    claims, filename, body, purpose = flow.claims_and_upload()
     with flow.admitted(claims, "files") as account_id:
         return answers.FileObject.of(services.files().upload(account_id, filename, purpose, body, flow.now_ms()))
 
 
 @api.get("/v1/files")
-@operation(
-    "One's files",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
-    query=models.FilesQuery,
-    answers={200: answers.FileListing},
-    errors=READ,
-)
+@documented("One's files", query=models.FilesQuery, answers={200: answers.FileListing}, errors=READ)
 def list_files() -> answers.FileListing:
-    account_id, query = flow.asked(models.FilesQuery)
+    account_id, query = flow.account_and_query(models.FilesQuery)
     found, more = services.files().page(
         account_id,
         limit=query.limit,
@@ -69,252 +62,199 @@ def list_files() -> answers.FileListing:
 
 
 @api.get("/v1/files/<file_id>")
-@operation("One file", tag=TAG, auth=Auth.API_TOKEN, answers={200: answers.FileObject}, errors=FIND)
+@documented("One file", answers={200: answers.FileObject}, errors=FIND)
 def get_file(file_id: str) -> answers.FileObject:
-    return answers.FileObject.of(services.files().get(flow.reader(), file_id))
+    return answers.FileObject.of(services.files().get(flow.account(), file_id))
 
 
 @api.get("/v1/files/<file_id>/content")
-@operation(
+@documented(
     "A file as it was uploaded",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
     answers={200: "application/octet-stream"},
     errors=FIND,
     description="Always an attachment: nothing that was uploaded is shown as a page of this site.",
 )
 def file_content(file_id: str) -> Response:
-    file, body = services.files().content(flow.reader(), file_id)
+    file, body = services.files().content(flow.account(), file_id)
     return flow.download(file.filename, body)
 
 
 @api.delete("/v1/files/<file_id>")
-@operation(
-    "Delete a file, also from every vector store",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
-    answers={200: answers.FileDeleted},
-    errors=FIND,
-)
+@documented("Delete a file, also from every vector store", answers={200: answers.FileDeleted}, errors=FIND)
 def delete_file(file_id: str) -> answers.FileDeleted:
-    services.files().delete(flow.reader(), file_id)
+    services.files().delete(flow.account(), file_id)
     return answers.FileDeleted(id=file_id)
 
 
 @api.post("/v1/vector_stores")
-@operation(
+@documented(
     "Make a vector store",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
     documented_body=models.CreateStoreBody,
-    answers={200: answers.VectorStoreObject},
+    answers={200: store_answers.VectorStoreObject},
     errors=CHANGE,
 )
-def create_vector_store() -> answers.VectorStoreObject:
-    claims, body = flow.told(models.CreateStoreBody)
+def create_vector_store() -> store_answers.VectorStoreObject:
+    claims, body = flow.claims_and_body(models.CreateStoreBody)
     with flow.admitted(claims, "vector_stores") as account_id:
-        for file_id in body.file_ids or []:
-            services.files().get(account_id, file_id)  # before there is a store that lacks some of them
-        store = services.vector_stores().create(account_id, body.name or "", body.metadata or {}, flow.now_ms())
-        attached = [
-            services.vector_stores().attach(account_id, store.store_id, file_id, {}, flow.now_ms())
-            for file_id in dict.fromkeys(body.file_ids or [])
-        ]
-    return answers.VectorStoreObject.of(store, attached)
+        store, attached = services.vector_stores().create_with_files(
+            account_id, body.name or "", body.metadata or {}, body.file_ids or [], flow.now_ms()
+        )
+    return store_answers.VectorStoreObject.of(store, attached)
 
 
 @api.get("/v1/vector_stores")
-@operation(
-    "One's vector stores",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
-    query=models.PageQuery,
-    answers={200: answers.VectorStoreListing},
-    errors=READ,
-)
-def list_vector_stores() -> answers.VectorStoreListing:
-    account_id, query = flow.asked(models.PageQuery)
+@documented("One's vector stores", query=models.PageQuery, answers={200: store_answers.VectorStoreListing}, errors=READ)
+def list_vector_stores() -> store_answers.VectorStoreListing:
+    account_id, query = flow.account_and_query(models.PageQuery)
     found, more = services.vector_stores().page(
         account_id, limit=query.limit, after_id=query.after, newest_first=query.order == "desc"
     )
     shown = [
-        answers.VectorStoreObject.of(store, services.vector_stores().attachments(account_id, store.store_id))
+        store_answers.VectorStoreObject.of(store, services.vector_stores().attachments(account_id, store.store_id))
         for store in found
     ]
-    return answers.VectorStoreListing(**answers.listed(shown, more))
+    return store_answers.VectorStoreListing(**answers.listed(shown, more))
 
 
 @api.get("/v1/vector_stores/<vector_store_id>")
-@operation("One vector store", tag=TAG, auth=Auth.API_TOKEN, answers={200: answers.VectorStoreObject}, errors=FIND)
-def get_vector_store(vector_store_id: str) -> answers.VectorStoreObject:
-    account_id = flow.reader()
+@documented("One vector store", answers={200: store_answers.VectorStoreObject}, errors=FIND)
+def get_vector_store(vector_store_id: str) -> store_answers.VectorStoreObject:
+    account_id = flow.account()
     store = services.vector_stores().get(account_id, vector_store_id)
-    return answers.VectorStoreObject.of(store, services.vector_stores().attachments(account_id, vector_store_id))
+    return store_answers.VectorStoreObject.of(store, services.vector_stores().attachments(account_id, vector_store_id))
 
 
 @api.post("/v1/vector_stores/<vector_store_id>")
-@operation(
+@documented(
     "Change a vector store's name or metadata",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
     documented_body=models.UpdateStoreBody,
-    answers={200: answers.VectorStoreObject},
+    answers={200: store_answers.VectorStoreObject},
     errors=CHANGE,
 )
-def update_vector_store(vector_store_id: str) -> answers.VectorStoreObject:
-    claims, body = flow.told(models.UpdateStoreBody)
+def update_vector_store(vector_store_id: str) -> store_answers.VectorStoreObject:
+    claims, body = flow.claims_and_body(models.UpdateStoreBody)
     with flow.admitted(claims, "vector_stores") as account_id:
         store = services.vector_stores().update(
             account_id, vector_store_id, name=body.name, metadata=body.metadata, now_ms=flow.now_ms()
         )
-    return answers.VectorStoreObject.of(store, services.vector_stores().attachments(account_id, vector_store_id))
+    return store_answers.VectorStoreObject.of(store, services.vector_stores().attachments(account_id, vector_store_id))
 
 
 @api.delete("/v1/vector_stores/<vector_store_id>")
-@operation(
-    "Delete a vector store; its files stay",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
-    answers={200: answers.VectorStoreDeleted},
-    errors=FIND,
-)
-def delete_vector_store(vector_store_id: str) -> answers.VectorStoreDeleted:
-    services.vector_stores().delete(flow.reader(), vector_store_id)
-    return answers.VectorStoreDeleted(id=vector_store_id)
+@documented("Delete a vector store; its files stay", answers={200: store_answers.VectorStoreDeleted}, errors=FIND)
+def delete_vector_store(vector_store_id: str) -> store_answers.VectorStoreDeleted:
+    services.vector_stores().delete(flow.account(), vector_store_id)
+    return store_answers.VectorStoreDeleted(id=vector_store_id)
 
 
 @api.post("/v1/vector_stores/<vector_store_id>/search")
-@operation(
+@documented(
     "Search a vector store",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
     documented_body=models.SearchBody,
-    answers={200: answers.SearchPage},
+    answers={200: store_answers.SearchPage},
     errors=(*CHANGE, errors.SearchUnavailable),
     description="Best first. `filters` choose among the best 50.",
 )
-def search_vector_store(vector_store_id: str) -> answers.SearchPage:
-    claims, body = flow.told(models.SearchBody)
+def search_vector_store(vector_store_id: str) -> store_answers.SearchPage:
+    claims, body = flow.claims_and_body(models.SearchBody)
     with flow.admitted(claims, "vector_stores") as account_id:
         services.retrieval().check(account_id, [vector_store_id])
-        found = [
-            services.retrieval().find(account_id, [vector_store_id], query, body.max_num_results, body.wanted())
-            for query in body.queries
-        ]
-    best = flow.merged(found, body.max_num_results)
-    passed = [one for one in best if body.threshold is None or one.score >= body.threshold]
-    return answers.SearchPage(search_query=body.queries, data=[answers.FoundPassage.of(one) for one in passed])
+        found = services.retrieval().find(account_id, body.queries, body.options(vector_store_id))
+    return store_answers.SearchPage(
+        search_query=body.queries, data=[store_answers.FoundPassage.of(one) for one in found]
+    )
 
 
 @api.post("/v1/vector_stores/<vector_store_id>/files")
-@operation(
+@documented(
     "Put a file into a vector store",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
     documented_body=models.AttachBody,
-    answers={200: answers.VectorStoreFileObject},
+    answers={200: store_answers.VectorStoreFileObject},
     errors=CHANGE,
 )
-def attach_file(vector_store_id: str) -> answers.VectorStoreFileObject:
-    claims, body = flow.told(models.AttachBody)
+def attach_file(vector_store_id: str) -> store_answers.VectorStoreFileObject:
+    claims, body = flow.claims_and_body(models.AttachBody)
     with flow.admitted(claims, "vector_stores") as account_id:
         attached = services.vector_stores().attach(
             account_id, vector_store_id, body.file_id, body.attributes or {}, flow.now_ms()
         )
-    return answers.VectorStoreFileObject.of(attached)
+    return store_answers.VectorStoreFileObject.of(attached)
 
 
 @api.get("/v1/vector_stores/<vector_store_id>/files")
-@operation(
+@documented(
     "The files in a vector store",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
     query=models.AttachmentsQuery,
-    answers={200: answers.VectorStoreFileListing},
+    answers={200: store_answers.VectorStoreFileListing},
     errors=FIND,
 )
-def list_attached_files(vector_store_id: str) -> answers.VectorStoreFileListing:
-    account_id, query = flow.asked(models.AttachmentsQuery)
-    found, more = flow.window(services.vector_stores().attachments(account_id, vector_store_id), query)
-    shown = [answers.VectorStoreFileObject.of(one) for one in found]
-    return answers.VectorStoreFileListing(**answers.listed(shown, more))
+def list_attached_files(vector_store_id: str) -> store_answers.VectorStoreFileListing:
+    account_id, query = flow.account_and_query(models.AttachmentsQuery)
+    found, more = services.vector_stores().attachments_page(account_id, vector_store_id, query.page())
+    shown = [store_answers.VectorStoreFileObject.of(one) for one in found]
+    return store_answers.VectorStoreFileListing(**answers.listed(shown, more))
 
 
 @api.get("/v1/vector_stores/<vector_store_id>/files/<file_id>")
-@operation(
+@documented(
     "One file in a vector store, and whether it can be searched yet",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
-    answers={200: answers.VectorStoreFileObject},
+    answers={200: store_answers.VectorStoreFileObject},
     errors=FIND,
 )
-def get_attached_file(vector_store_id: str, file_id: str) -> answers.VectorStoreFileObject:
-    return answers.VectorStoreFileObject.of(
-        services.vector_stores().attachment(flow.reader(), vector_store_id, file_id)
+def get_attached_file(vector_store_id: str, file_id: str) -> store_answers.VectorStoreFileObject:
+    return store_answers.VectorStoreFileObject.of(
+        services.vector_stores().attachment(flow.account(), vector_store_id, file_id)
     )
 
 
 @api.delete("/v1/vector_stores/<vector_store_id>/files/<file_id>")
-@operation(
+@documented(
     "Take a file out of a vector store; the file stays",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
-    answers={200: answers.VectorStoreFileDeleted},
+    answers={200: store_answers.VectorStoreFileDeleted},
     errors=FIND,
 )
-def detach_file(vector_store_id: str, file_id: str) -> answers.VectorStoreFileDeleted:
-    services.vector_stores().detach(flow.reader(), vector_store_id, file_id)
-    return answers.VectorStoreFileDeleted(id=file_id)
+def detach_file(vector_store_id: str, file_id: str) -> store_answers.VectorStoreFileDeleted:
+    services.vector_stores().detach(flow.account(), vector_store_id, file_id)
+    return store_answers.VectorStoreFileDeleted(id=file_id)
 
 
 @api.post("/v1/vector_stores/<vector_store_id>/file_batches")
-@operation(
+@documented(
     "Put several files into a vector store",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
     documented_body=models.BatchBody,
-    answers={200: answers.FileBatchObject},
+    answers={200: store_answers.FileBatchObject},
     errors=CHANGE,
 )
-def attach_files(vector_store_id: str) -> answers.FileBatchObject:
-    claims, body = flow.told(models.BatchBody)
+def attach_files(vector_store_id: str) -> store_answers.FileBatchObject:
+    claims, body = flow.claims_and_body(models.BatchBody)
     with flow.admitted(claims, "vector_stores") as account_id:
-        batch = services.vector_stores().attach_batch(account_id, vector_store_id, body.wanted(), flow.now_ms())
-    return answers.FileBatchObject.of(batch)
+        batch = services.vector_stores().attach_batch(account_id, vector_store_id, body.chosen(), flow.now_ms())
+    return store_answers.FileBatchObject.of(batch)
 
 
 @api.get("/v1/vector_stores/<vector_store_id>/file_batches/<batch_id>")
-@operation(
-    "How far a batch of files is",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
-    answers={200: answers.FileBatchObject},
-    errors=FIND,
-)
-def get_file_batch(vector_store_id: str, batch_id: str) -> answers.FileBatchObject:
-    return answers.FileBatchObject.of(services.vector_stores().batch(flow.reader(), vector_store_id, batch_id))
+@documented("How far a batch of files is", answers={200: store_answers.FileBatchObject}, errors=FIND)
+def get_file_batch(vector_store_id: str, batch_id: str) -> store_answers.FileBatchObject:
+    return store_answers.FileBatchObject.of(services.vector_stores().batch(flow.account(), vector_store_id, batch_id))
 
 
 @api.get("/v1/vector_stores/<vector_store_id>/file_batches/<batch_id>/files")
-@operation(
+@documented(
     "The files of a batch",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
     query=models.AttachmentsQuery,
-    answers={200: answers.VectorStoreFileListing},
+    answers={200: store_answers.VectorStoreFileListing},
     errors=FIND,
 )
-def list_files_of_batch(vector_store_id: str, batch_id: str) -> answers.VectorStoreFileListing:
-    account_id, query = flow.asked(models.AttachmentsQuery)
-    batch = services.vector_stores().batch(account_id, vector_store_id, batch_id)
-    found, more = flow.window(batch.attachments[::-1], query)
-    shown = [answers.VectorStoreFileObject.of(one) for one in found]
-    return answers.VectorStoreFileListing(**answers.listed(shown, more))
+def list_files_of_batch(vector_store_id: str, batch_id: str) -> store_answers.VectorStoreFileListing:
+    account_id, query = flow.account_and_query(models.AttachmentsQuery)
+    found, more = services.vector_stores().batch(account_id, vector_store_id, batch_id).page(query.page())
+    shown = [store_answers.VectorStoreFileObject.of(one) for one in found]
+    return store_answers.VectorStoreFileListing(**answers.listed(shown, more))
 
 
 @blueprint.before_request
 def _expect_upload() -> None:
-    """Of the page: before its form's token is looked at, which reads the form."""
+    """For the page: the check of its form's token reads the form, so this comes before."""
     if request.method == "POST" and request.path == "/my/documents":
         flow.expect_upload()
 

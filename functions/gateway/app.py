@@ -14,7 +14,9 @@ from sluice.http.app import create_app
 from sluice.http.chats.requests import MessageBody
 from sluice.http.gateway import blueprint as v1
 from sluice.http.gateway import complete as flow
+from sluice.http.gateway import respond
 from sluice.http.gateway.answers import ChatCompletion, Completion, EmbeddingList, ModelCollection, ModelInfo
+from sluice.http.gateway.bearer import authenticate
 from sluice.http.gateway.requests import ChatBody, CompletionBody, EmbeddingBody
 from sluice.http.gateway.responses_answers import DeletedResponse, ResponseObject
 from sluice.http.gateway.responses_requests import ResponseBody
@@ -48,7 +50,7 @@ GROUNDED_ERRORS = (*COMPLETION_ERRORS, errors.NotFound, errors.SearchUnavailable
 @blueprint.get("/healthz")
 @operation("Whether everything answers", tag="Operation", answers={200: health.Health, 503: health.Unhealthy})
 def healthz() -> tuple[health.Health, int]:
-    return health.look()
+    return health.check()
 
 
 @blueprint.get("/v1/models")
@@ -60,11 +62,9 @@ def healthz() -> tuple[health.Health, int]:
     errors=COMMON_ERRORS,
 )
 def list_models() -> dict[str, Any]:
-    claims = flow.authenticate(scope=None)
-    gateway = services.gateway()
-    gateway.caller(claims)
-    allowed = [model for model in gateway.models.all() if claims.models is None or model["id"] in claims.models]
-    return {"object": "list", "data": allowed}
+    claims, gateway = authenticate(scope=None), services.gateway()
+    gateway.check_caller(claims)
+    return {"object": "list", "data": gateway.permitted_models(claims)}
 
 
 @blueprint.get("/v1/models/<path:name>")
@@ -76,12 +76,9 @@ def list_models() -> dict[str, Any]:
     errors=(*COMMON_ERRORS, errors.ModelNotFound),
 )
 def one_model(name: str) -> dict[str, Any]:
-    claims = flow.authenticate(scope=None)
-    gateway = services.gateway()
-    gateway.caller(claims)
-    if claims.models is not None and name not in claims.models:
-        raise errors.ModelNotFound()
-    return gateway.models.get(name)
+    claims, gateway = authenticate(scope=None), services.gateway()
+    gateway.check_caller(claims)
+    return gateway.permitted_model(claims, name)
 
 
 @blueprint.post("/v1/chat/completions")
@@ -133,7 +130,7 @@ def embeddings() -> dict[str, Any]:
     documented_body=ResponseBody,
 )
 def create_response() -> Response:
-    return flow.respond()
+    return respond.respond()
 
 
 @blueprint.post("/chats/<chat_id>/messages")
@@ -160,7 +157,7 @@ def answer_in_chat(caller: "Caller", chat_id: str, body: MessageBody) -> Respons
     errors=(*COMMON_ERRORS, errors.NotFound),
 )
 def get_response(response_id: str) -> dict[str, Any]:
-    return flow.stored_response(response_id)
+    return respond.stored_response(response_id)
 
 
 @blueprint.delete("/v1/responses/<response_id>")
@@ -172,7 +169,7 @@ def get_response(response_id: str) -> dict[str, Any]:
     errors=(*COMMON_ERRORS, errors.NotFound),
 )
 def delete_response(response_id: str) -> dict[str, Any]:
-    return flow.delete_response(response_id)
+    return respond.delete_response(response_id)
 
 
 def create() -> Flask:

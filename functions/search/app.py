@@ -1,4 +1,4 @@
-"""Searches vector stores, for the functions that ask in an account's name; nobody else may call it.
+"""Searches vector stores for other functions, in the name of an account; nobody else may call it.
 
 On AWS a function URL of AuthType AWS_IAM, whose policy names the gateway's and the files function's roles. On one
 machine it does not run: the same service is called in the process.
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sluice.domain.errors import InvalidJson
 from sluice.http.on_lambda import wsgi
-from sluice.ports.documents import SearchAsk
+from sluice.ports.documents import SearchRequest
 from sluice.services.documents.search import LONGEST_QUERY, MOST_PASSAGES
 from sluice.wiring import services
 
@@ -20,7 +20,7 @@ blueprint = Blueprint("search", __name__)
 MOST_STORES = 20
 
 
-class Ask(BaseModel):
+class SearchBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     account_id: str = Field(pattern=r"^usr_[0-9a-z]{1,64}$")
@@ -32,10 +32,10 @@ class Ask(BaseModel):
 @blueprint.post("/search")
 def search() -> dict[str, Any]:
     try:
-        ask = Ask.model_validate_json(request.get_data())
+        body = SearchBody.model_validate_json(request.get_data())
     except ValidationError as exc:
         raise InvalidJson() from exc
-    found = services.search().search(SearchAsk(ask.account_id, ask.store_ids, ask.query, ask.top_k))
+    found = services.search().search(SearchRequest(body.account_id, body.store_ids, body.query, body.top_k))
     return {"data": [asdict(passage) for passage in found]}
 
 

@@ -21,7 +21,7 @@ RUN_MS = 45_000  # before the next run starts, and before Lambda's own limit of 
 
 @cache
 def _sweeper() -> Sweeper:
-    return Sweeper(stores.hot_store(), stores.busy_accounts(), _now_ms)
+    return Sweeper(stores.hot_store(), stores.lease_index(), _now_ms)
 
 
 def _now_ms() -> int:

@@ -6,7 +6,7 @@ from flask import Blueprint
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from sluice.domain import errors
-from sluice.domain.gateway.contents import Exchange
+from sluice.domain.gateway.contents import LoggedContent
 from sluice.domain.periods import rfc3339
 from sluice.domain.spans import parse_span
 from sluice.domain.usage.ledger import LedgerRecord
@@ -142,7 +142,7 @@ def _amounts(amounts: Amounts) -> dict[str, Any]:
     }
 
 
-def _entry(record: LedgerRecord, exchange: Exchange | None) -> LogEntry:
+def _entry(record: LedgerRecord, exchange: LoggedContent | None) -> LogEntry:
     content = {"prompt": exchange.prompt, "response": exchange.response} if exchange else {}
     return LogEntry(
         id=record.request_id,

@@ -8,7 +8,7 @@ from infra.aws.cost import model
 from infra.aws.cost.model import TEMPLATE, assumed, counts
 from infra.aws.cost.page import money, table
 from infra.aws.scaling import SIZES_MB
-from sluice.adapters.gateway.grant_expressions import BUSY_SHARDS
+from sluice.domain.gateway.leases import LEASE_SHARDS
 
 PAGE = TEMPLATE.parent / "docs" / "scaling.md"
 STREAM_SECONDS = 4.0
@@ -130,7 +130,7 @@ def _partitions() -> list[str]:
         rows.append(
             (f"{partitions}", f"{got.hottest_units:,.0f}", f"{got.busiest_account:.0f}", f"{got.throttled_share:.1%}")
         )
-    share = RATE / BUSY_SHARDS
+    share = RATE / len(LEASE_SHARDS)
     return [
         "## Partitions that accounts share",
         f"{RATE:,} requests a second over 100,000 accounts, as unevenly busy as Zipf has it, on the grants table. A new on-demand table takes",
@@ -143,7 +143,7 @@ def _partitions() -> list[str]:
         f"So {RATE:,} a second fit a table that was never busy before. Before a launch that is larger ask for more at once: set the",
         "tables' warm throughput, or let a load test double it.",
         "",
-        f"The busy index has {BUSY_SHARDS} keys. It is written when an account becomes busy and when the sweeper finds it idle, not with each request:",
+        f"The busy index has {len(LEASE_SHARDS)} keys. It is written when an account becomes busy and when the sweeper finds it idle, not with each request:",
         f"at worst, when every request is another account's, {RATE:,} a second and as many taken off again, {2 * share:.0f} write units a second on each of its keys.",
         "The audit log has one key a day, for sign-ins from new places and what admins do: 1,000 of these a second are its limit. Mails wait",
         "on four keys, some thousands a second.",
@@ -159,7 +159,7 @@ def _sweeper() -> list[str]:
         f"as many accounts may become busy a minute, {swept / 60:.0f} a second, before it falls behind. Then the index grows, each shard in its turn is",
         "read later, and a request whose gateway died is settled minutes late instead of one: nothing is lost or counted twice, the alarm",
         "`LeasesOverdue` rings. **This is the first thing that gives way**, past some tens of newly busy accounts a second. The remedy is a",
-        f"schedule for each of the {BUSY_SHARDS} shards ({swept * BUSY_SHARDS // 60:,} a second); it is not built.",
+        f"schedule for each of the {len(LEASE_SHARDS)} shards ({swept * len(LEASE_SHARDS) // 60:,} a second); it is not built.",
         "",
     ]
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from sluice.adapters.aws import dynamo_http
-from sluice.adapters.gateway.hot_store import HotStore
+from sluice.adapters.gateway.hot_store import DynamoHotStore
 from sluice.domain import errors
 from sluice.domain.gateway.leases import LEASE_MS
 from sluice.services.gateway.admit import Admission, Admitted
@@ -51,18 +51,18 @@ def proxy(engine: Engine) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def store(proxy: FaultProxy) -> Iterator[HotStore]:
+def store(proxy: FaultProxy) -> Iterator[DynamoHotStore]:
     """The hot client, with the proxy in its way. Arranging and looking go straight to the engine."""
     through = hot_store(proxy.url)
     yield through
     close(through)
 
 
-def _admit(store: HotStore, account: Account, tokens: int = 100) -> Admitted:
+def _admit(store: DynamoHotStore, account: Account, tokens: int = 100) -> Admitted:
     return Admission(store, account.limits).admit(account.ask(tokens), NOW_NS)
 
 
-def _warm(store: HotStore, account: Account) -> None:
+def _warm(store: DynamoHotStore, account: Account) -> None:
     """A connection in the pool, so that what is cut is one that served before."""
     store.grant(account.id)
 
@@ -70,7 +70,7 @@ def _warm(store: HotStore, account: Account) -> None:
 @pytest.mark.parametrize("warm", [False, True], ids=["new connection", "kept connection"])
 @pytest.mark.parametrize("fault", BROKEN_ONCE)
 def test_an_admission_that_meets_a_fault_is_charged_once(
-    engine: Engine, proxy: FaultProxy, store: HotStore, fault: str, warm: bool
+    engine: Engine, proxy: FaultProxy, store: DynamoHotStore, fault: str, warm: bool
 ) -> None:
     account = engine.account()
     if warm:
@@ -86,7 +86,7 @@ def test_an_admission_that_meets_a_fault_is_charged_once(
 @pytest.mark.parametrize("operation", ["PutItem", "UpdateItem"])
 @pytest.mark.parametrize("fault", BROKEN_ONCE)
 def test_a_settlement_that_meets_a_fault_is_made_once(
-    engine: Engine, proxy: FaultProxy, store: HotStore, fault: str, operation: str
+    engine: Engine, proxy: FaultProxy, store: DynamoHotStore, fault: str, operation: str
 ) -> None:
     account = engine.account()
     admitted = _admit(store, account)
@@ -100,7 +100,7 @@ def test_a_settlement_that_meets_a_fault_is_made_once(
 
 @pytest.mark.parametrize("fault", BROKEN_FOR_LONG)
 def test_a_store_that_stays_broken_is_unavailable_in_time_and_recovers_alone(
-    engine: Engine, proxy: FaultProxy, store: HotStore, fault: str
+    engine: Engine, proxy: FaultProxy, store: DynamoHotStore, fault: str
 ) -> None:
     account = engine.account()
     _warm(store, account)
@@ -121,7 +121,7 @@ def test_a_store_that_stays_broken_is_unavailable_in_time_and_recovers_alone(
 
 @pytest.mark.parametrize("fault", [faults.CUT_AFTER, faults.CUT_BEFORE, faults.THROTTLE])
 def test_a_settlement_the_store_never_answers_is_left_whole_for_the_sweeper(
-    engine: Engine, proxy: FaultProxy, store: HotStore, fault: str
+    engine: Engine, proxy: FaultProxy, store: DynamoHotStore, fault: str
 ) -> None:
     account = engine.account()
     admitted = _admit(store, account)
@@ -139,7 +139,7 @@ def test_a_settlement_the_store_never_answers_is_left_whole_for_the_sweeper(
 
 
 def test_a_request_the_store_sees_only_after_we_gave_up_is_not_charged_twice(
-    engine: Engine, proxy: FaultProxy, store: HotStore
+    engine: Engine, proxy: FaultProxy, store: DynamoHotStore
 ) -> None:
     """The late copy arrives when its twin has been admitted and settled: it must not take anything any more."""
     account, admission = engine.account(), Admission(store, DEFAULTS)
@@ -159,7 +159,7 @@ def test_a_request_the_store_sees_only_after_we_gave_up_is_not_charged_twice(
 
 
 def test_under_load_through_a_bad_network_everything_adds_up(
-    engine: Engine, proxy: FaultProxy, store: HotStore
+    engine: Engine, proxy: FaultProxy, store: DynamoHotStore
 ) -> None:
     """Every second call meets a fault. Who was admitted has a record; what was charged is the sum of the records."""
     account = engine.account(rpm=100_000, tpm=10_000_000, concurrency=1000)

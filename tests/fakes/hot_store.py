@@ -6,7 +6,7 @@ from dataclasses import replace
 from sluice.domain.errors import StoreUnavailable
 from sluice.domain.gateway import buckets
 from sluice.domain.gateway.admission import Ask, Forms, Grant, Limits, caller_refusal, decide, forms_for
-from sluice.domain.gateway.contents import Exchange
+from sluice.domain.gateway.contents import LoggedContent
 from sluice.domain.gateway.leases import LEASE_MS, Lease
 from sluice.domain.periods import period_of
 from sluice.domain.usage.ledger import LedgerRecord
@@ -22,7 +22,7 @@ class FakeHotStore:
     def __init__(self) -> None:
         self.grants: dict[str, Grant] = {}
         self.ledger: dict[str, LedgerRecord] = {}
-        self.contents: dict[str, Exchange] = {}
+        self.contents: dict[str, LoggedContent] = {}
         self.away = False
         self.lose_answers = 0  # the write is made, the answer is not heard
         self.writes = 0
@@ -112,7 +112,7 @@ class FakeHotStore:
             self._reach()
             return self.ledger.setdefault(record.request_id, record)
 
-    def put_content(self, account_id: str, request_id: str, content: Exchange, now_ms: int, ttl_s: int) -> None:
+    def put_content(self, account_id: str, request_id: str, content: LoggedContent, now_ms: int, ttl_s: int) -> None:
         self._reach()
         self.contents[request_id] = content
 

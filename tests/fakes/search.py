@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from sluice.domain.documents import keys
 from sluice.domain.documents.document import Passage
 from sluice.domain.errors import SearchUnavailable
-from sluice.ports.documents import Blobs, FileStore, SearchAsk, VectorStoreStore
+from sluice.ports.documents import Blobs, FileStore, SearchRequest, VectorStoreStore
 
 
 @dataclass
@@ -17,10 +17,10 @@ class FakeSearch:
     stores: VectorStoreStore
     blobs: Blobs
     down: bool = False
-    asked: list[SearchAsk] = field(default_factory=list)
+    asked: list[SearchRequest] = field(default_factory=list)
     extra: list[Passage] = field(default_factory=list)
 
-    def search(self, ask: SearchAsk) -> list[Passage]:
+    def search(self, ask: SearchRequest) -> list[Passage]:
         self.asked.append(ask)
         if self.down:
             raise SearchUnavailable()

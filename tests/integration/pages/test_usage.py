@@ -89,13 +89,13 @@ def test_the_log_is_filtered_by_token_and_model(world: UsageWorld, member: Brows
 
 
 def test_prompts_and_answers_are_shown_as_text(world: UsageWorld, member: Browser, ann: Account) -> None:
-    from sluice.domain.gateway.contents import Exchange
+    from sluice.domain.gateway.contents import LoggedContent
     from sluice.wiring import stores
 
     now, evil = now_ms(), '<img src=x onerror=alert(1)><a href="javascript:alert(1)">x</a>'
     record = world.record(ann.account_id)
     stores.hot_store().put_content(
-        ann.account_id, record.request_id, Exchange("Ask " + evil, "Say " + evil), now, now // 1000 + 60
+        ann.account_id, record.request_id, LoggedContent("Ask " + evil, "Say " + evil), now, now // 1000 + 60
     )
     page = member.get("/my/usage/log")
     assert f"Ask {evil}" in page.text and f"Say {evil}" in page.text

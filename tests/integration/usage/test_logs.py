@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sluice.domain.gateway.contents import CUT_MARK, MAX_TEXT_BYTES, Exchange
+from sluice.domain.gateway.contents import CUT_MARK, MAX_TEXT_BYTES, LoggedContent
 from sluice.domain.periods import rfc3339
 from sluice.domain.usage.pricing import usd
 from sluice.services.usage.logs import cursor_for
@@ -28,7 +28,7 @@ def all_pages(world: UsageWorld, headers: dict[str, str], **query: Any) -> list[
 
 def keep(account_id: str, request_id: str, prompt: str, response: str, *, lives_s: int = 3600) -> None:
     now = now_ms()
-    stores.hot_store().put_content(account_id, request_id, Exchange(prompt, response), now, now // 1000 + lives_s)
+    stores.hot_store().put_content(account_id, request_id, LoggedContent(prompt, response), now, now // 1000 + lives_s)
 
 
 def test_an_entry_has_every_field_in_its_form(world: UsageWorld) -> None:

@@ -82,7 +82,7 @@ def test_an_account_that_runs_nothing_any_more_leaves_its_shard(world: UsageWorl
 def test_a_shard_is_not_cleared_under_a_request_that_was_admitted_meanwhile(world: UsageWorld) -> None:
     account = world.account()
     admit(world, account)
-    assert stores.busy_accounts().clear(account.account_id) is False
+    assert stores.lease_index().clear(account.account_id) is False
     assert "busy_shard" in grant(world, account)
 
 
@@ -142,7 +142,7 @@ def test_a_run_stops_at_its_deadline_and_the_next_one_goes_on(world: UsageWorld)
     for account in [world.account() for _ in range(3)]:
         admit(world, account, ago_ms=LONG_DEAD_MS)
     times = iter([now_ms() + step for step in range(1000)])
-    swept = Sweeper(stores.hot_store(), stores.busy_accounts(), lambda: next(times)).sweep(now_ms() + 2)
+    swept = Sweeper(stores.hot_store(), stores.lease_index(), lambda: next(times)).sweep(now_ms() + 2)
     assert not swept.complete
     assert handler({}, None)["settled"] == 3 - swept.settled
 

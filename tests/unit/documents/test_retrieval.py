@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sluice.domain.documents import retrieval as rules
 from sluice.domain.documents.document import Passage
-from sluice.http.gateway.requests import bound
+from sluice.http.gateway.messages import bound
 
 KEY = "0a1b2c3d4e5f"
 EVIL = st.sampled_from(

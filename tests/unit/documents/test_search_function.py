@@ -11,20 +11,20 @@ from sluice.adapters.documents.http_search import HttpSearch
 from sluice.domain.documents.document import Passage
 from sluice.domain.errors import ModelUnavailable, SearchUnavailable
 from sluice.http.app import create_app
-from sluice.ports.documents import SearchAsk
+from sluice.ports.documents import SearchRequest
 from sluice.ports.gateway import UpstreamCall
 from sluice.wiring import services
 
 FOUND = Passage("vs_1", "file_1", "a.txt", 3, "Text of it", 0.5, {"year": 2026.5, "ok": True})
-ASK = SearchAsk("usr_a", ["vs_1"], "what?", 5)
+ASK = SearchRequest("usr_a", ["vs_1"], "what?", 5)
 
 
 class Fixed:
     def __init__(self, fail: bool = False) -> None:
-        self.asked: list[SearchAsk] = []
+        self.asked: list[SearchRequest] = []
         self._fail = fail
 
-    def search(self, ask: SearchAsk) -> list[Passage]:
+    def search(self, ask: SearchRequest) -> list[Passage]:
         self.asked.append(ask)
         if self._fail:
             raise SearchUnavailable()

@@ -14,6 +14,7 @@ from infra.local import ingestion
 from infra.local.ingestion import DEAD, MAX_TRIES, Spool, step
 from sluice.adapters.documents.blobs_folder import SPOOL, FolderBlobs
 from sluice.domain.errors import StoreUnavailable
+from sluice.wiring import services
 
 
 @pytest.fixture
@@ -160,7 +161,7 @@ class Looked:
 @pytest.fixture
 def looked(monkeypatch: pytest.MonkeyPatch) -> Looked:
     made = Looked()
-    monkeypatch.setattr(function, "_ingestion", lambda: made)
+    monkeypatch.setattr(services, "ingestion", lambda: made)
     return made
 
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from sluice.domain.gateway.responses import Assembly, messages_from
+from sluice.domain.gateway.response_items import messages_from
+from sluice.domain.gateway.responses import Assembly
 
 
 def chunk(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:

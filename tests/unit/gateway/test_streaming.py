@@ -12,9 +12,11 @@ from sluice.domain import errors
 from sluice.domain.gateway.admission import Ask, Limits
 from sluice.domain.ids import request_id
 from sluice.domain.usage.ledger import LedgerRecord
+from sluice.http.errors import ledger_status, row_for
 from sluice.http.gateway.streaming import ChatDialect, streamed_answer, whole_answer
 from sluice.services.gateway.admit import Admission
-from sluice.services.gateway.exchange import ClientGone, Connection, Exchange
+from sluice.services.gateway.exchange import Bookkeeping, ClientGone, Exchange
+from sluice.services.gateway.request import RequestContext
 from tests.fakes.hot_store import FakeHotStore, grant_of
 from tests.fakes.upstream import FakeClock, FakeStream, Step, chunk, usage_chunk
 
@@ -54,9 +56,9 @@ class World:
         self.gone = False
         ask = Ask("usr_a", request_id(NOW_NS // 1_000_000), "tok_a", 200, "demo", "chat.completions", True)
         self.admitted = self.admission.admit(ask, NOW_NS)
-        self.exchange = Exchange(
-            self.store, self.admitted, self.clock, Connection(lambda: self.gone), self.watcher, self.admission.remember
-        )
+        books = Bookkeeping(self.store, self.clock, self.watcher, self.admission.remember)
+        context = RequestContext(ask.request_id, ledger_status, lambda: self.gone)
+        self.exchange = Exchange(books, self.admitted, context)
         self.keeper = Keeper()
 
     @property
@@ -204,6 +206,14 @@ def test_an_engine_that_breaks_off_is_an_error_event_without_done() -> None:
     assert json.loads(blocks[-1][6:])["error"]["code"] == "model_unavailable"
     assert b"[DONE]" not in b"".join(blocks)
     world.assert_settled(503, 1)
+
+
+@pytest.mark.parametrize("kind", [errors.ContextLengthExceeded, errors.ModelNotFound, errors.UpstreamTimeout])
+def test_the_ledger_has_the_status_that_the_caller_gets(kind: type[errors.SluiceError]) -> None:
+    world = World()
+    with pytest.raises(kind):
+        world.stream(kind())
+    world.assert_settled(row_for(kind).status, 0)
 
 
 def test_a_failure_before_the_first_event_is_a_true_status() -> None:

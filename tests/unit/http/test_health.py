@@ -48,7 +48,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
 
 
 def said() -> tuple[int, dict[str, Any]]:
-    told, status = health.look()
+    told, status = health.check()
     return status, told.model_dump()
 
 

@@ -74,10 +74,15 @@ def row_for(kind: type[BaseException]) -> Row:
     return next((TABLE[ancestor] for ancestor in kind.__mro__ if ancestor in TABLE), UNEXPECTED)
 
 
-def status_of(error: errors.SluiceError, *, openai: bool) -> int:
+def status_of(error: BaseException, *, openai: bool) -> int:
     """On `/v1` a body of the wrong shape is 400, as OpenAI does; everywhere else 422."""
     status = row_for(type(error)).status
     return 400 if openai and status == 422 else status
+
+
+def ledger_status(error: BaseException) -> int:
+    """What the ledger records for a request that ended with this error: the status that `/v1` answers with."""
+    return status_of(error, openai=True)
 
 
 def openai_envelope(error: errors.SluiceError) -> dict[str, Any]:

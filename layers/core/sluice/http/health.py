@@ -1,4 +1,4 @@
-"""Whether everything answers: what `GET /healthz` says, on one machine and on AWS."""
+"""Whether the store and the model answer: `GET /healthz`, on one machine and on AWS."""
 
 import time
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from sluice.domain.errors import SluiceError
 from sluice.http.lazy_model import BaseModel
 from sluice.wiring import peers, stores
 
-# Anyone may ask, and each look at the model may start it (a function of its own, on AWS): there one look is good for
-# this long. On one machine every question is answered afresh.
-LOOK_SECONDS = 10.0
+# On AWS a check of the model may start its function, and anyone may send one, so a result is reused for this long.
+# On one machine each request checks anew.
+FRESH_SECONDS = 10.0
 
 
 class Health(BaseModel):
@@ -23,49 +23,49 @@ class Unhealthy(Health):
 
 
 @dataclass(frozen=True)
-class _Look:
-    """`name`: the model's, once it answers. `said`: what the model server says of itself."""
+class _ModelCheck:
+    """`name`: the model's, once it answers. `status`: as the model server reports it."""
 
     name: str | None
-    said: str
+    status: str
     at_seconds: float
 
 
-_last: _Look | None = None  # replaced whole, so that threads need no lock
+_last: _ModelCheck | None = None  # replaced whole, so that threads need no lock
 
 
-def look() -> tuple[Health, int]:
+def check() -> tuple[Health, int]:
     model = _model()
     well = {"store": _store_answers(), "inference": model.name is not None}
     waiting_for = [name for name, answers in well.items() if not answers]
     if not waiting_for:
         return Health(status="ok", model=model.name), 200
-    status = "starting" if model.said == "loading" else "degraded"
+    status = "starting" if model.status == "loading" else "degraded"
     return Unhealthy(status=status, model=model.name, waiting_for=waiting_for), 503
 
 
-def _model() -> _Look:
+def _model() -> _ModelCheck:
     global _last
     now = time.monotonic()
-    if settings.common().local or _last is None or now - _last.at_seconds > LOOK_SECONDS:
+    if settings.common().local or _last is None or now - _last.at_seconds > FRESH_SECONDS:
         _last = _ask(now)
     return _last
 
 
-def _ask(now: float) -> _Look:
+def _ask(now: float) -> _ModelCheck:
     server = peers.model_health()
     try:
-        told = server.health()
-        if told["http_status"] == 404:  # not ours, but it speaks OpenAI's protocol: its first model stands for it
-            return _Look(str(next(iter(server.models()), {}).get("id", "none")), "ready", now)
+        report = server.health()
+        if report["http_status"] == 404:  # not ours, but it speaks OpenAI's protocol: its first model stands for it
+            return _ModelCheck(str(next(iter(server.models()), {}).get("id", "none")), "ready", now)
     except SluiceError:
-        return _Look(None, "unreachable", now)
-    said = str(told.get("status"))
-    return _Look(str(told.get("model") or "not loaded yet") if said == "ready" else None, said, now)
+        return _ModelCheck(None, "unreachable", now)
+    status = str(report.get("status"))
+    return _ModelCheck(str(report.get("model") or "not loaded yet") if status == "ready" else None, status, now)
 
 
 def _store_answers() -> bool:
-    """One strongly consistent read of an item that never is: as far as any request goes."""
+    """One strongly consistent read of an item that does not exist."""
     try:
         stores.hot_store().grant("usr_healthz")
     except SluiceError:

@@ -6,16 +6,15 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from sluice import settings
 from sluice.domain import errors
-from sluice.domain.documents.retrieval import QUERY_CHARACTERS
+from sluice.domain.documents.retrieval import QUERY_CHARACTERS, SearchOptions
 from sluice.domain.documents.uploads import MAX_FILE_BYTES, MIB
-from sluice.domain.gateway.admission import PLAYGROUND
-from sluice.domain.tokens import SCOPES, Claims
 from sluice.http.auth import Caller, now_ms
 from sluice.http.documents import files as flow
 from sluice.http.operation import validated
 from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page, see
+from sluice.services.gateway.request import playground_claims
 from sluice.wiring import services, stores
 
 blueprint = pages("pages")
@@ -31,12 +30,6 @@ class SearchQuery(BaseModel):
     q: str = Field("", max_length=QUERY_CHARACTERS)
 
 
-def _claims(caller: Caller) -> Claims:
-    """With the session in the API token's place, as in the playground: the same limits, the same ledger."""
-    now_s = now_ms() // 1000
-    return Claims(PLAYGROUND, caller.account_id, now_s, now_s, frozenset(SCOPES), None)
-
-
 @blueprint.get("/my/documents")
 @members
 def documents(caller: Caller) -> Response:
@@ -50,7 +43,7 @@ def upload(caller: Caller) -> AnyResponse:
         filename, body = flow.sent_file()
         if not filename:
             raise errors.ValidationFailed((errors.FieldProblem("file", "Choose a file first."),))
-        with flow.admitted(_claims(caller), "files") as account_id:
+        with flow.admitted(playground_claims(caller.account_id, now_ms() // 1000), "files") as account_id:
             services.my_documents().keep(account_id, filename, body, now_ms())
     except errors.ValidationFailed as exc:
         return _list_page(caller, 422, forms.Form().with_problems(exc.problems))
@@ -67,8 +60,8 @@ def search(caller: Caller) -> Response:
     found = []
     if asked.q.strip():
         stores = services.my_documents().searched(caller.account_id)
-        with flow.admitted(_claims(caller), "vector_stores") as account_id:
-            found = services.retrieval().find(account_id, stores, asked.q, FOUND)
+        with flow.admitted(playground_claims(caller.account_id, now_ms() // 1000), "vector_stores") as account_id:
+            found = services.retrieval().find(account_id, [asked.q], SearchOptions(stores, FOUND))
     return page("documents_search.html", form=forms.Form({"q": asked.q}), found=found)
 
 

@@ -1,4 +1,4 @@
-"""What the services of documents ask of the outside; the rest is in `sluice.ports`."""
+"""What the services of documents need: tables, bytes, indexes, a search."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ class Blobs(Protocol):
 
 @dataclass(frozen=True)
 class Pending:
-    """Something that `ingestion` should have seen to: a file, an attachment, or the trace of one that is gone."""
+    """Work that `ingestion` has not done yet: on a file, an attachment, or the trace of one that is gone."""
 
     account_id: str
     item_id: str
@@ -93,13 +93,13 @@ class Pending:
 
 
 class PendingDocuments(Protocol):
-    """What waits for `ingestion`, for whoever looks after it when an event was lost. May raise StoreUnavailable."""
+    """What waits for `ingestion`: the sweep reads it, because an event may be lost. May raise StoreUnavailable."""
 
     def waiting(self, before_ms: int, limit: int) -> list[Pending]:
         """Those that have waited since before then, oldest first. It may lag."""
 
     def tried(self, pending: Pending, now_ms: int, by: int = 1) -> int:
-        """Counts one more try and lets it wait again; how many there were, 0 when it waits no more."""
+        """Counts one more try and lets it wait again. → the number of tries, 0 when it waits no more."""
 
     def settled(self, account_id: str, store_id: str, file_id: str) -> None:
         """The trace of what is gone may go, too: nothing of it is left. `store_id` "" for a file's."""
@@ -130,7 +130,9 @@ class Indexes(Protocol):
 
 
 @dataclass(frozen=True)
-class SearchAsk:
+class SearchRequest:
+    """`top_k`: passages at most."""
+
     account_id: str
     store_ids: Sequence[str]
     query: str
@@ -138,7 +140,7 @@ class SearchAsk:
 
 
 class Search(Protocol):
-    """What `functions/search` answers, as the gateway and the pages ask it."""
+    """`functions/search`, as the gateway and the pages call it."""
 
-    def search(self, ask: SearchAsk) -> list[Passage]:
+    def search(self, request: SearchRequest) -> list[Passage]:
         """Best first, at most `top_k`, of that account's stores only. Errors: SearchUnavailable."""

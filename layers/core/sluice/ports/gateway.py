@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sluice.domain.gateway.admission import Ask, Forms, Grant, Limits
-from sluice.domain.gateway.contents import Exchange
+from sluice.domain.gateway.contents import LoggedContent
 from sluice.domain.gateway.leases import Lease
 from sluice.domain.usage.ledger import LedgerRecord
 
@@ -69,8 +69,8 @@ class HotStore(Protocol):
     def put_record(self, record: LedgerRecord) -> LedgerRecord:
         """Put if absent. Returns the record as stored: ours, or the one that was first."""
 
-    def put_content(self, account_id: str, request_id: str, content: Exchange, now_ms: int, ttl_s: int) -> None:
-        """Keep what was asked and answered, cut to size, until `ttl_s` (Unix seconds)."""
+    def put_content(self, account_id: str, request_id: str, content: LoggedContent, now_ms: int, ttl_s: int) -> None:
+        """Keep the prompt and the answer, cut to size, until `ttl_s` (Unix seconds)."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,14 @@ class Upstream(Protocol):
         """An answer that is no stream (embeddings). Errors: as `open`."""
 
     def models(self) -> list[dict[str, Any]]:
-        """OpenAI's model objects, each with `context_window` where the server tells. Errors: ModelUnavailable."""
+        """OpenAI's model objects, each with `context_window` where the server states it. Errors: ModelUnavailable."""
 
 
 class ModelServer(Protocol):
-    """A model server as whoever looks after it sees it. Errors of both: ModelUnavailable."""
+    """A model server as its operator sees it. Errors of both: ModelUnavailable."""
 
     def health(self) -> dict[str, Any]:
-        """What it says of itself, and `http_status`."""
+        """What it reports, and `http_status`."""
 
     def models(self) -> list[dict[str, Any]]: ...
 
@@ -124,7 +124,7 @@ class ModelServer(Protocol):
 class ContentStore(Protocol):
     """Logged prompts and responses. Errors: StoreUnavailable."""
 
-    def exchanges(self, account_id: str, request_ids: Sequence[str], now_ms: int) -> dict[str, Exchange]:
+    def logged(self, account_id: str, request_ids: Sequence[str], now_ms: int) -> dict[str, LoggedContent]:
         """What is kept of these requests (100 at most) and not expired, by request id."""
 
     def everything(self, account_id: str, now_ms: int) -> Iterator[dict[str, Any]]:
@@ -133,23 +133,23 @@ class ContentStore(Protocol):
     def erase_account(self, account_id: str) -> None: ...
 
 
-class BusyAccounts(Protocol):
-    """The accounts with running requests. Errors: StoreUnavailable."""
+class LeaseIndex(Protocol):
+    """The accounts that hold leases. Errors: StoreUnavailable."""
 
     def accounts(self, shard: str) -> Iterator[str]:
-        """Their ids. The list may lag: it holds some that are idle, and lacks those of the last moment."""
+        """Their ids. The index lags: it holds some accounts without a lease, and lacks those of the last moment."""
 
     def clear(self, account_id: str) -> bool:
-        """Take an account that runs nothing off the list; False when it runs something, or was off it."""
+        """Take an account without a lease off the index. False when it holds a lease, or was not there."""
 
 
-class DocumentStore(Protocol):
-    """Named texts of an account, in the contents table: stored Responses, chats. All may raise StoreUnavailable."""
+class TextStore(Protocol):
+    """Named texts of an account, in the contents table: stored Responses. All may raise StoreUnavailable."""
 
-    def get_document(self, account_id: str, item_id: str, now_ms: int) -> dict[str, str] | None:
+    def get_texts(self, account_id: str, item_id: str, now_ms: int) -> dict[str, str] | None:
         """A consistent read; what has expired is None, whether or not the store has deleted it yet."""
 
-    def put_document(self, account_id: str, item_id: str, document: Mapping[str, str], now_ms: int, ttl_s: int) -> None:
+    def put_texts(self, account_id: str, item_id: str, texts: Mapping[str, str], now_ms: int, ttl_s: int) -> None:
         """Put or replace."""
 
-    def delete_document(self, account_id: str, item_id: str) -> None: ...
+    def delete_texts(self, account_id: str, item_id: str) -> None: ...

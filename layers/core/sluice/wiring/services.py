@@ -10,13 +10,15 @@ from sluice import settings
 
 if TYPE_CHECKING:
     from sluice.ports.documents import Search
-    from sluice.ports.gateway import DocumentStore
+    from sluice.ports.gateway import TextStore
     from sluice.services.accounts.delete_account import Erasure
     from sluice.services.documents.embed import Embed
     from sluice.services.documents.files import Files
+    from sluice.services.documents.ingest import Ingestion
     from sluice.services.documents.my_documents import MyDocuments
     from sluice.services.documents.retrieve import Retrieval
     from sluice.services.documents.vector_stores import VectorStores
+    from sluice.services.gateway.answer import Answers
     from sluice.services.gateway.exchange import Observer
     from sluice.services.gateway.gateway import Gateway
     from sluice.services.gateway.places import Places
@@ -29,33 +31,38 @@ from sluice.wiring import peers, stores
 @cache
 def gateway() -> Gateway:
     from sluice.domain.gateway.admission import Limits
-    from sluice.services.gateway.gateway import Gateway
+    from sluice.services.gateway.gateway import Defaults, Gateway
     from sluice.services.gateway.model_list import ModelList
     from sluice.services.gateway.observe import ObservedAdmission
 
     wanted = settings.gateway()
-    defaults = Limits(wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens)
+    limits = Limits(wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens)
     return Gateway(
         store=stores.hot_store(),
         admission=ObservedAdmission(
-            stores.hot_store(), defaults, peers.metrics(), partial(quota_mails().check, refused=True)
+            stores.hot_store(), limits, peers.metrics(), partial(quota_mails().check, refused=True)
         ),
         upstream=peers.upstream(),
         models=ModelList(peers.upstream()),
         observer=observer(),
         clock=time.time_ns,
-        default_max_tokens=wanted.default_max_tokens,
-        deadline_seconds=wanted.request_deadline_seconds,
-        content_days=wanted.content_days,
+        defaults=Defaults(wanted.default_max_tokens, wanted.request_deadline_seconds, wanted.content_days),
     )
+
+
+@cache
+def answers() -> Answers:
+    from sluice.services.gateway.answer import Answers
+
+    return Answers(gateway(), retrieval)
 
 
 @cache
 def stored_responses() -> StoredResponses:
     from sluice.services.gateway.stored_responses import StoredResponses
 
-    documents: DocumentStore = stores.hot_store()  # type: ignore[assignment]
-    return StoredResponses(documents, settings.gateway().content_days)
+    texts: TextStore = stores.hot_store()  # type: ignore[assignment]
+    return StoredResponses(texts, settings.gateway().content_days)
 
 
 @cache
@@ -111,7 +118,7 @@ def files() -> Files:
 def vector_stores() -> VectorStores:
     from sluice.services.documents.vector_stores import VectorStores
 
-    return VectorStores(stores.vector_store_store(), stores.blobs())
+    return VectorStores(stores.vector_store_store(), stores.blobs(), files())
 
 
 @cache
@@ -126,6 +133,23 @@ def retrieval() -> Retrieval:
     from sluice.services.documents.retrieve import Retrieval
 
     return Retrieval(stores.vector_store_store(), search())
+
+
+@cache
+def ingestion() -> Ingestion:
+    """For the function of that name only: it parses files and writes indexes."""
+    from sluice.adapters.documents.parsing.sandbox import parse
+    from sluice.services.documents.ingest import Ingestion
+
+    return Ingestion(
+        stores.file_store(),
+        stores.vector_store_store(),
+        stores.blobs(),
+        stores.indexes(),
+        stores.pending_documents(),
+        parse,
+        embed(),
+    )
 
 
 @cache

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sluice.ports.accounts import AccountStore, AuditLog, SessionStore, Throttles
     from sluice.ports.chats import ChatStore
     from sluice.ports.documents import Blobs, FileStore, Indexes, PendingDocuments, VectorStoreStore
-    from sluice.ports.gateway import BusyAccounts, ContentStore, GrantStore, HotStore
+    from sluice.ports.gateway import ContentStore, GrantStore, HotStore, LeaseIndex
     from sluice.ports.mails import MailStore
     from sluice.ports.tokens import TokenStore, TokenUses
     from sluice.ports.usage import Accountant, LedgerReader, RollupStore
@@ -60,7 +60,7 @@ def hot_store() -> HotStore:
     from sluice.adapters.aws.access import access, endpoint, on_lambda
     from sluice.adapters.aws.dynamo_http import DynamoHttp
     from sluice.adapters.aws.http_pool import Pool
-    from sluice.adapters.gateway.hot_store import HotStore as DynamoHotStore
+    from sluice.adapters.gateway.hot_store import DynamoHotStore
 
     granted = access()
     url = endpoint("dynamodb", granted.region)
@@ -116,10 +116,10 @@ def mail_store() -> MailStore:
 
 
 @cache
-def busy_accounts() -> BusyAccounts:
-    from sluice.adapters.gateway.busy import DynamoBusyAccounts
+def lease_index() -> LeaseIndex:
+    from sluice.adapters.gateway.lease_index import DynamoLeaseIndex
 
-    return DynamoBusyAccounts(settings.common().table_prefix)
+    return DynamoLeaseIndex(settings.common().table_prefix)
 
 
 @cache

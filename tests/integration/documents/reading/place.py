@@ -15,7 +15,7 @@ from sluice.adapters.documents.pending import DynamoPending
 from sluice.adapters.documents.search.folder import FolderIndexes
 from sluice.adapters.documents.vector_stores import DynamoVectorStores
 from sluice.domain.documents.document import Attachment, File, Passage
-from sluice.ports.documents import SearchAsk
+from sluice.ports.documents import SearchRequest
 from sluice.services.documents.files import Files
 from sluice.services.documents.ingest import Ingestion
 from sluice.services.documents.search import SearchDocuments
@@ -72,7 +72,7 @@ class Place:
 
     def find(self, store_id: str, query: str, top_k: int = 5, account_id: str = ADA) -> list[Passage]:
         search = SearchDocuments(self.store_rows, self.indexes)
-        return search.search(SearchAsk(account_id, [store_id], query, top_k))
+        return search.search(SearchRequest(account_id, [store_id], query, top_k))
 
     def attachment(self, store_id: str, file: File) -> Attachment | None:
         return self.store_rows.attachment(file.account_id, store_id, file.file_id)
@@ -82,6 +82,7 @@ def make(data_dir: Path, prefix: str, read: Callable[..., Any] = parse) -> Place
     rows, store_rows, waiting = DynamoFiles(prefix), DynamoVectorStores(prefix), DynamoPending(prefix)
     blobs = FolderBlobs(data_dir)
     indexes = FolderIndexes(blobs.root)
+    files = Files(rows, store_rows, blobs, LIMIT_BYTES)
     (data_dir / SPOOL).mkdir(parents=True, exist_ok=True)
     return Place(
         data_dir,
@@ -90,8 +91,8 @@ def make(data_dir: Path, prefix: str, read: Callable[..., Any] = parse) -> Place
         blobs,
         indexes,
         waiting,
-        Files(rows, store_rows, blobs, LIMIT_BYTES),
-        VectorStores(store_rows, blobs),
+        files,
+        VectorStores(store_rows, blobs, files),
         Ingestion(rows, store_rows, blobs, indexes, waiting, read),
         Spool(data_dir / SPOOL),
     )

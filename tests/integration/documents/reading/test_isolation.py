@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sluice.domain.documents.document import Passage
-from sluice.ports.documents import SearchAsk
+from sluice.ports.documents import SearchRequest
 from sluice.services.documents.erase import EraseDocuments
 from sluice.services.documents.search import SearchDocuments
 from tests.integration.documents.reading.place import ADA, BOB, Place
@@ -35,14 +35,14 @@ def test_no_query_finds_another_accounts_passages(place: Place) -> None:
     @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
     @given(queries, st.integers(-5, 1000))
     def ask(parts: list[str], top_k: int) -> None:
-        found = search.search(SearchAsk(ADA, [ours, theirs, ours], " ".join(parts), top_k))
+        found = search.search(SearchRequest(ADA, [ours, theirs, ours], " ".join(parts), top_k))
         assert {passage.store_id for passage in found} <= {ours}
         assert not [passage for passage in found if BOB in passage.text or BOB in passage.filename]
         assert all(0 <= passage.score <= 1 for passage in found)
 
     ask()
-    assert search.search(SearchAsk(ADA, [ours], "harbour", 5)), "a search that finds nothing at all proves nothing"
-    assert search.search(SearchAsk(ADA, [theirs], "harbour", 5)) == []
+    assert search.search(SearchRequest(ADA, [ours], "harbour", 5)), "a search that finds nothing at all proves nothing"
+    assert search.search(SearchRequest(ADA, [theirs], "harbour", 5)) == []
 
 
 NAMES = ["vs_../../x", "../usr_0000000000000b0b/vs_1", "", "vs_", "vs_%", "*", "..", "/etc/passwd", "vs_1\x00", "VS_1"]
@@ -58,7 +58,7 @@ def test_a_name_that_is_no_store_is_looked_for_nowhere(place: Place, store_id: s
             return []
 
     search = SearchDocuments(place.store_rows, Watched())  # type: ignore[arg-type]
-    assert search.search(SearchAsk(ADA, [store_id], "harbour", 5)) == []
+    assert search.search(SearchRequest(ADA, [store_id], "harbour", 5)) == []
     assert asked == []
 
 

@@ -15,7 +15,7 @@ from sluice.domain.documents.vectors import packed
 from sluice.domain.errors import ModelUnavailable
 from sluice.domain.gateway.admission import Grant, Limits
 from sluice.domain.periods import period_of
-from sluice.ports.documents import SearchAsk
+from sluice.ports.documents import SearchRequest
 from sluice.ports.gateway import UpstreamCall
 from sluice.services.documents.embed import Embed
 from sluice.services.documents.search import SearchDocuments
@@ -72,7 +72,7 @@ class Hybrid:
 
     def find(self, store: str, query: str) -> list[str]:
         search = SearchDocuments(self.place.store_rows, self.place.indexes, self.embed)
-        return [hit.filename for hit in search.search(SearchAsk(ADA, [store], query, 5))]
+        return [hit.filename for hit in search.search(SearchRequest(ADA, [store], query, 5))]
 
     def spent(self) -> int:
         return sum(record.prompt_tokens for record in self.hot.ledger.values())

@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
-from sluice.adapters.gateway.hot_store import HotStore
+from sluice.adapters.gateway.hot_store import DynamoHotStore
 from sluice.domain import errors
 from sluice.domain.gateway.admission import Ask, Limits
 from sluice.domain.ids import request_id
@@ -55,7 +55,7 @@ class Told:
 class Racer:
     """One process's work."""
 
-    def __init__(self, store: HotStore, job: Job) -> None:
+    def __init__(self, store: DynamoHotStore, job: Job) -> None:
         self.store, self.job, self.told = store, job, Told()
         self.admission = Admission(store, DEFAULTS, self.told.writes.append)
         self._start = threading.Barrier(job.threads)

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from sluice.adapters.aws import dynamo
-from sluice.adapters.gateway import grant_expressions as expressions
 from sluice.domain.gateway.admission import Forms
 from sluice.domain.gateway.buckets import WINDOW_NS
-from sluice.domain.gateway.leases import Lease
+from sluice.domain.gateway.leases import Lease, lease_shard
 from sluice.domain.ids import random_id
 from tests.integration.gateway.admission.world import MONTH, NOW_MS, NOW_NS, NOW_S, PREFIX, Account
 
@@ -79,7 +78,7 @@ def test_a_grant_with_ten_live_tokens_and_four_leases_is_under_a_kilobyte(
     item = full.raw()
     assert len(item["live"]["M"]) == 11  # the playground's entry, too
     assert len(item["leases"]["M"]) == 4
-    assert item["busy_shard"]["S"] == expressions.busy_shard(full.id)
+    assert item["busy_shard"]["S"] == lease_shard(full.id)
     weight = item_bytes(item)
     with capsys.disabled():
         print(f"\n  grant item with 10 live API tokens and 4 leases: {weight} of {WRITE_UNIT_BYTES} bytes")

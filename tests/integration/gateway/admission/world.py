@@ -12,7 +12,7 @@ from sluice.adapters.aws.dynamo_http import DynamoHttp
 from sluice.adapters.aws.http_pool import Pool
 from sluice.adapters.aws.signing import dynamodb_signer
 from sluice.adapters.gateway.grant_item import lease_attribute, lease_key, limits_attribute
-from sluice.adapters.gateway.hot_store import HotStore, record_from
+from sluice.adapters.gateway.hot_store import DynamoHotStore, record_from
 from sluice.domain.gateway.admission import Ask, Grant, Limits
 from sluice.domain.gateway.grants import new_grant
 from sluice.domain.gateway.leases import Lease
@@ -42,13 +42,13 @@ def slow_client(url: str) -> Any:
     return session.create_client("dynamodb", endpoint_url=url, config=config)
 
 
-def hot_store(url: str) -> HotStore:
+def hot_store(url: str) -> DynamoHotStore:
     """As `sluice.wiring` builds it, but with everything given."""
     host = Pool(url, connect_seconds=1.0).host_header
-    return HotStore(DynamoHttp(url, dynamodb_signer(host, REGION, credentials())), PREFIX)
+    return DynamoHotStore(DynamoHttp(url, dynamodb_signer(host, REGION, credentials())), PREFIX)
 
 
-def close(store: HotStore) -> None:
+def close(store: DynamoHotStore) -> None:
     """Close its idle connections: a process leaves that to its end, a test must not."""
     idle = store._client._pool._idle
     while idle:
@@ -62,7 +62,7 @@ class Engine:
     name: str
     url: str
     client: Any = field(init=False)
-    store: HotStore = field(init=False)
+    store: DynamoHotStore = field(init=False)
 
     def __post_init__(self) -> None:
         self.client, self.store = slow_client(self.url), hot_store(self.url)

@@ -1,8 +1,7 @@
 """Blobs in a folder of the data directory, and the events of their puts in a spool, as S3 tells a queue of its own.
 
-A put: the blob is whole on disk, then its event is. A death between the two leaves an upload that nobody has been told
-of; its caller had no answer, and the sweep of `ingestion` finds it. Names of events sort by time and tell whose they
-are.
+A put: the blob is whole on disk, then its event is. A death between the two leaves an upload without an event; its
+caller had no answer, and the sweep of `ingestion` finds it. The names of events sort by time and hold the account's id.
 """
 
 import json

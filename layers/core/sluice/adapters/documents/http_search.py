@@ -7,7 +7,7 @@ from typing import Protocol
 from sluice.domain.documents.document import Passage
 from sluice.domain.errors import SearchUnavailable, SluiceError
 from sluice.domain.ids import request_id
-from sluice.ports.documents import SearchAsk
+from sluice.ports.documents import SearchRequest
 from sluice.ports.gateway import UpstreamCall
 
 PATH = "/search"
@@ -24,9 +24,9 @@ class HttpSearch:
     def __init__(self, http: _Fetch) -> None:
         self._http = http
 
-    def search(self, ask: SearchAsk) -> list[Passage]:
-        body = {**asdict(ask), "store_ids": list(ask.store_ids)}
-        call = UpstreamCall(PATH, body, request_id(time.time_ns() // 1_000_000), ask.account_id, DEADLINE_SECONDS)
+    def search(self, request: SearchRequest) -> list[Passage]:
+        body = {**asdict(request), "store_ids": list(request.store_ids)}
+        call = UpstreamCall(PATH, body, request_id(time.time_ns() // 1_000_000), request.account_id, DEADLINE_SECONDS)
         try:
             answer = self._http.fetch(call)
             found = answer["data"]

@@ -50,8 +50,8 @@ class Rows:
     def starting(
         self, account_id: str, prefix: str, *, after: str | None = None, newest_first: bool = False
     ) -> Iterator[dict[str, Any]]:
-        """Those whose item id starts so, in its order (ids are ULIDs: by time), read as they are asked for."""
-        asked: dict[str, Any] = {
+        """Those whose item id starts so, in its order (ids are ULIDs: by time), read page by page."""
+        query: dict[str, Any] = {
             "TableName": self.table,
             "KeyConditionExpression": "account_id = :account AND begins_with(item_id, :prefix)",
             "ExpressionAttributeValues": dynamo.item({":account": account_id, ":prefix": prefix}),
@@ -59,14 +59,14 @@ class Rows:
             "ScanIndexForward": not newest_first,
         }
         if after is not None:
-            asked["ExclusiveStartKey"] = dynamo.item({"account_id": account_id, "item_id": prefix + after})
+            query["ExclusiveStartKey"] = dynamo.item({"account_id": account_id, "item_id": prefix + after})
         while True:
             with dynamo.store_errors():
-                page = dynamo.client().query(**asked)
+                page = dynamo.client().query(**query)
             yield from map(dynamo.values, page["Items"])
             if "LastEvaluatedKey" not in page:
                 return
-            asked["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+            query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
     def update(self, account_id: str, item_id: str, condition: str = THERE, **expression: Any) -> bool:
         """False where the condition does not hold."""

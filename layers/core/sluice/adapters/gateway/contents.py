@@ -10,13 +10,13 @@ from typing import Any
 
 from sluice.adapters.aws import dynamo
 from sluice.domain.errors import StoreUnavailable
-from sluice.domain.gateway.contents import Exchange
+from sluice.domain.gateway.contents import LoggedContent
 
 BATCH_TRIES = 5  # the store answers in parts when they are large, or when it is throttled
 
 
 class DynamoContents:
-    """`sluice.ports.ContentStore`."""
+    """`sluice.ports.gateway.ContentStore`."""
 
     def __init__(self, table_prefix: str) -> None:
         self._table = table_prefix + "contents"
@@ -32,10 +32,10 @@ class DynamoContents:
             self._table, dynamo.query(self._table, {"account_id": account_id}, only=("account_id", "item_id"))
         )
 
-    def exchanges(self, account_id: str, request_ids: Sequence[str], now_ms: int) -> dict[str, Exchange]:
+    def logged(self, account_id: str, request_ids: Sequence[str], now_ms: int) -> dict[str, LoggedContent]:
         """TTL deletes late, so what has expired is left out here."""
         keys: list[Any] = [dynamo.item({"account_id": account_id, "item_id": each}) for each in request_ids]
-        found: dict[str, Exchange] = {}
+        found: dict[str, LoggedContent] = {}
         for attempt in range(BATCH_TRIES):
             if not keys:
                 return found
@@ -47,7 +47,7 @@ class DynamoContents:
             for stored in answer["Responses"].get(self._table, []):
                 plain = dynamo.values(stored)
                 if plain["ttl_s"] * 1000 > now_ms:
-                    found[plain["item_id"]] = Exchange(plain["prompt"], plain["response"])
+                    found[plain["item_id"]] = LoggedContent(plain["prompt"], plain["response"])
             unprocessed: Any = answer.get("UnprocessedKeys", {})
             keys = unprocessed.get(self._table, {}).get("Keys", [])
         if keys:

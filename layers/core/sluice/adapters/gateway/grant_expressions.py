@@ -3,16 +3,14 @@
 A transaction on the grant would make concurrent admissions of the account fail with TransactionConflict on AWS.
 """
 
-import zlib
 from typing import Any
 
 from sluice.adapters.gateway.grant_item import lease_attribute, lease_key, limits_attribute, number
 from sluice.domain.gateway.admission import GOOD, Ask, Forms, Grant
 from sluice.domain.gateway.buckets import WINDOW_NS, charge_ns
-from sluice.domain.gateway.leases import LEASE_MS, Lease
+from sluice.domain.gateway.leases import LEASE_MS, Lease, lease_shard
 
 Write = dict[str, Any]
-BUSY_SHARDS = 16
 
 # --- clauses of admission's condition, in the order of `domain.admission.decide`
 TOKEN_IS_LIVE = "live.#token > :now_s"  # in the allow-list (a missing path compares false) and unexpired
@@ -34,12 +32,8 @@ CLOSED = "attribute_not_exists(account_id)"  # cannot hold on an item that is th
 TAKE_REQUESTS = {True: "tat_requests_ns = tat_requests_ns + :charged_requests_ns", False: "tat_requests_ns = :requests_from_now_ns"}  # fmt: skip  # noqa: E501
 TAKE_TOKENS = {True: "tat_tokens_ns = tat_tokens_ns + :charged_tokens_ns", False: "tat_tokens_ns = :tokens_from_now_ns"}
 TAKE_PERIOD = {True: "period = :period, period_tokens = :reserve", False: "period_tokens = period_tokens + :reserve"}
+# The attribute `busy_shard` and the index `busy` keep the names that existing tables hold.
 ADD_LEASE = "leases.#lease = :lease, busy_shard = :busy_shard"
-
-
-def busy_shard(account_id: str) -> str:
-    """Which of the 16 keys of the sparse index an account with leases stands under."""
-    return f"{zlib.crc32(account_id.encode()) % BUSY_SHARDS:x}"
 
 
 def admission(ask: Ask, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Write:
@@ -61,7 +55,7 @@ def admission(ask: Ask, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -
         ":now_ns": number(now_ns),
         ":concurrency": number(limits.concurrency),
         ":lease": lease_attribute(lease),
-        ":busy_shard": {"S": busy_shard(ask.account_id)},
+        ":busy_shard": {"S": lease_shard(ask.account_id)},
         ":period": number(lease.period),
         ":reserve": number(ask.reserve_tokens),
     }

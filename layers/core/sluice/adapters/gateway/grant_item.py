@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sluice.domain.gateway.admission import Grant, Limits
+from sluice.domain.gateway.grants import PLAYGROUND
 from sluice.domain.gateway.leases import Lease
 
 Item = Mapping[str, Any]
@@ -61,7 +62,7 @@ def lease_from(attribute: Item) -> Lease:
         reserved_tokens=int(fields["r"]["N"]),
         charged_tokens_ns=int(fields["t"]["N"]),
         period=int(fields["d"]["N"]),
-        token_id=key if key == "playground" else "tok_" + key,
+        token_id=key if key == PLAYGROUND else "tok_" + key,
         model=fields["m"]["S"],
         endpoint=LETTER_ENDPOINTS[mode[0]],
         stream=mode.endswith("s") and len(mode) == 2,

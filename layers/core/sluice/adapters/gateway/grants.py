@@ -27,7 +27,7 @@ ATTEMPTS = 5  # a second one prunes what the first one's refusal showed; others 
 
 
 class DynamoGrants:
-    """`sluice.ports.GrantStore`."""
+    """`sluice.ports.gateway.GrantStore`."""
 
     def __init__(self, table_prefix: str) -> None:
         self._table = table_prefix + "grants"

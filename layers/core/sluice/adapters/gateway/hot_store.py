@@ -7,7 +7,7 @@ from sluice.adapters.aws.dynamo_http import ConditionFailed, DynamoHttp
 from sluice.adapters.gateway import grant_expressions as expressions
 from sluice.adapters.gateway.grant_item import grant_from
 from sluice.domain.gateway.admission import Ask, Forms, Grant
-from sluice.domain.gateway.contents import Exchange, cut
+from sluice.domain.gateway.contents import LoggedContent, cut
 from sluice.domain.gateway.leases import Lease
 from sluice.domain.usage.ledger import SCHEMA, LedgerRecord
 from sluice.ports.gateway import Attempt
@@ -29,8 +29,8 @@ STRINGS = ("account_id", "request_id", "token_id", "model", "endpoint", "finish_
 RECORD_IS_NEW = "attribute_not_exists(request_id)"  # first writer wins: the gateway or the sweeper, never both
 
 
-class HotStore:
-    """`sluice.ports.HotStore` on DynamoDB. Errors of every method: StoreUnavailable."""
+class DynamoHotStore:
+    """`sluice.ports.gateway.HotStore` and `TextStore` on DynamoDB. Errors of every method: StoreUnavailable."""
 
     def __init__(self, client: DynamoHttp, table_prefix: str) -> None:
         self._client = client
@@ -80,11 +80,11 @@ class HotStore:
             return record_from(failed.item)
         return record
 
-    def put_content(self, account_id: str, request_id: str, content: Exchange, now_ms: int, ttl_s: int) -> None:
+    def put_content(self, account_id: str, request_id: str, content: LoggedContent, now_ms: int, ttl_s: int) -> None:
         texts = {"prompt": cut(content.prompt), "response": cut(content.response)}
-        self.put_document(account_id, request_id, texts, now_ms, ttl_s)
+        self.put_texts(account_id, request_id, texts, now_ms, ttl_s)
 
-    def get_document(self, account_id: str, item_id: str, now_ms: int) -> dict[str, str] | None:
+    def get_texts(self, account_id: str, item_id: str, now_ms: int) -> dict[str, str] | None:
         key = {"account_id": {"S": account_id}, "item_id": {"S": item_id}}
         answer = self._client.call("GetItem", {"TableName": self._contents, "Key": key, "ConsistentRead": True})
         item = answer.get("Item")
@@ -92,8 +92,8 @@ class HotStore:
             return None
         return {name: value["S"] for name, value in item.items() if "S" in value and name not in key}
 
-    def put_document(self, account_id: str, item_id: str, document: Mapping[str, str], now_ms: int, ttl_s: int) -> None:
-        item: dict[str, Any] = {name: {"S": text} for name, text in document.items()}
+    def put_texts(self, account_id: str, item_id: str, texts: Mapping[str, str], now_ms: int, ttl_s: int) -> None:
+        item: dict[str, Any] = {name: {"S": text} for name, text in texts.items()}
         item |= {
             "account_id": {"S": account_id},
             "item_id": {"S": item_id},
@@ -103,7 +103,7 @@ class HotStore:
         }
         self._client.call("PutItem", {"TableName": self._contents, "Item": item})
 
-    def delete_document(self, account_id: str, item_id: str) -> None:
+    def delete_texts(self, account_id: str, item_id: str) -> None:
         key = {"account_id": {"S": account_id}, "item_id": {"S": item_id}}
         self._client.call("DeleteItem", {"TableName": self._contents, "Key": key})
 

@@ -26,7 +26,7 @@ Sign = Callable[[str, str, str, bytes], dict[str, str]]  # (method, host, path, 
 
 
 class HttpUpstream:
-    """`sluice.ports.Upstream` over HTTP. `idle_seconds` is the longest silence: the engine pings every 2 s.
+    """`sluice.ports.gateway.Upstream` over HTTP. `idle_seconds` is the longest silence: the engine pings every 2 s.
 
     `sign` makes the headers that show who asks (a function URL of AuthType AWS_IAM); without it nothing is shown.
     """
@@ -128,7 +128,7 @@ class HttpUpstream:
 
 
 class HttpStream:
-    """`sluice.ports.UpstreamStream`: server-sent events, by line, as they come."""
+    """`sluice.ports.gateway.UpstreamStream`: server-sent events, by line, as they come."""
 
     def __init__(
         self, pool: Pool, connection: Connection, response: Answer, idle_seconds: float, give_up: float
@@ -138,7 +138,7 @@ class HttpStream:
         self._idle_seconds, self._give_up = idle_seconds, give_up
         self._ended = False
         self.prompt_tokens = self.completion_tokens = self.cached_tokens = 0
-        self._told = False  # whether the server counts for us
+        self._server_counts = False  # whether the server sends usage comments
 
     def __iter__(self) -> Iterator[bytes]:
         buffer = b""
@@ -155,7 +155,7 @@ class HttpStream:
                     if payload == DONE:
                         self._finish()
                         return
-                    if not self._told:
+                    if not self._server_counts:
                         self.completion_tokens += 1
                     yield payload
                 elif line.startswith(b": usage "):
@@ -179,7 +179,7 @@ class HttpStream:
     def _count(self, line: bytes) -> None:
         prompt, completion, cached = line[8:].split()[:3]
         self.prompt_tokens, self.completion_tokens, self.cached_tokens = int(prompt), int(completion), int(cached)
-        self._told = True
+        self._server_counts = True
 
     def _finish(self) -> None:
         """Read the end of the chunked body, so that the connection can serve again."""

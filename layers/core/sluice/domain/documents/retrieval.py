@@ -9,7 +9,7 @@ a model heeds the rules is no more than likely; what limits harm is that a passa
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sluice.domain.documents.document import Passage
@@ -38,10 +38,41 @@ CONTROL_MARKS = re.compile(r"<(?=\||/?s>|<SYS>>|</SYS>>|(?:start|end)_of_turn>)|
 Message = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class SearchOptions:
+    """Where to search, and what counts. `filters`: on the files' attributes. `threshold`: the lowest score."""
+
+    store_ids: Sequence[str]
+    top_k: int = DEFAULT_TOP_K
+    filters: Mapping[str, Any] | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Grounding(SearchOptions):
+    """What to search before the model is asked. `strict`: only the passages may answer."""
+
+    strict: bool = False
+
+    @property
+    def prompt_bound(self) -> int:
+        """Model tokens that its passages add to a prompt at most."""
+        return passage_bytes(min(self.top_k, MAX_TOP_K))
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The passages found for `query`, and those of them that the model was given."""
+
+    query: str
+    found: Sequence[Passage]
+    given: Sequence[Passage]
+
+
 def question_of(messages: Sequence[Mapping[str, Any]]) -> str:
     """What to search for: the last thing the user said. "" where the user said nothing."""
-    asked = next((m["content"] for m in reversed(messages) if m["role"] == "user" and m.get("content")), "")
-    return str(asked).strip()[:QUERY_CHARACTERS]
+    said = next((m["content"] for m in reversed(messages) if m["role"] == "user" and m.get("content")), "")
+    return str(said).strip()[:QUERY_CHARACTERS]
 
 
 def grounded(

@@ -13,7 +13,6 @@ from sluice.domain.gateway.leases import LEASE_MS, Lease
 from sluice.domain.periods import period_ends_ms, period_of
 
 GOOD = "good"
-PLAYGROUND = "playground"
 MAX_BLOCK_SECONDS = 900
 FIRST_BLOCK_SECONDS = 60
 FLOOD_FACTOR = 10  # more than this many times the request limit refused within a minute is a flood
@@ -96,7 +95,7 @@ def forms_for(grant: Grant, ask: Ask, now_ns: int) -> Forms:
 def decide(grant: Grant, ask: Ask, now_ns: int) -> errors.SluiceError | None:
     """Why the ask is refused, or None. The order is: who, whether it could ever fit, for how long, concurrency.
 
-    Of several waits the longest is told, so that waiting that long helps against the others too.
+    Of several waits the longest is returned, because after it the others are over too.
     """
     now_ms = now_ns // 1_000_000
     refusal = caller_refusal(grant, ask.token_id, now_ms) or _never_fits(grant, ask)

@@ -8,8 +8,8 @@ DAY_S = 24 * 60 * 60
 
 
 @dataclass(frozen=True)
-class Exchange:
-    """One logged prompt and its answer."""
+class LoggedContent:
+    """The prompt of one request and the answer, as the account's log keeps them."""
 
     prompt: str
     response: str

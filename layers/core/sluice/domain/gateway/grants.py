@@ -44,7 +44,7 @@ def live_tokens(live: Mapping[str, int], now_s: int) -> dict[str, int]:
 
 
 def expired_tokens(live: Mapping[str, int], now_s: int) -> list[str]:
-    """Entries to prune: they admit nobody any more, and the item should stay small."""
+    """Entries to prune: they admit no request any more, and the item should stay small."""
     return sorted(token for token, expires_s in live.items() if token != PLAYGROUND and expires_s <= now_s)
 
 

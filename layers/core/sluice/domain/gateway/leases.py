@@ -1,5 +1,6 @@
 """A lease is one running request's hold on its account: what it reserved, and how far it has come."""
 
+import zlib
 from dataclasses import dataclass, replace
 
 LEASE_MS = 30_000  # how long a lease lives unrenewed
@@ -7,6 +8,12 @@ LEASE_MS = 30_000  # how long a lease lives unrenewed
 # later than 3 + 2 s after the one before.
 RENEW_EVERY_MS = 3_000
 SWEEP_AFTER_MS = 10_000  # how long a lease is left expired before the sweeper takes the holder for dead
+LEASE_SHARDS = "0123456789abcdef"  # the keys of the sparse index of accounts that hold leases
+
+
+def lease_shard(account_id: str) -> str:
+    """The key of the sparse index under which an account with leases stands."""
+    return LEASE_SHARDS[zlib.crc32(account_id.encode()) % len(LEASE_SHARDS)]
 
 
 @dataclass(frozen=True)

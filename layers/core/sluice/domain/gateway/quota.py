@@ -1,4 +1,4 @@
-"""The month's quota: how much of it is really used, and when its owner is told."""
+"""The month's quota: how much of it is used, and when its owner gets a mail."""
 
 from sluice.domain.gateway.admission import Grant
 from sluice.domain.mails.mail import Kind

@@ -1,4 +1,4 @@
-"""The Responses API over a chat model: input items to messages, chat chunks to output items and events. Pure.
+"""The Responses API over a chat model: chat chunks to output items and events. Pure.
 
 Source: OpenAI's API reference, "Responses" and "Streaming events".
 """
@@ -6,43 +6,9 @@ Source: OpenAI's API reference, "Responses" and "Streaming events".
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sluice.domain.gateway.response_items import Message, messages_from, usage_of
+
 Event = dict[str, Any]
-Message = dict[str, Any]
-
-
-def messages_from(items: str | Sequence[Mapping[str, Any]]) -> list[Message]:
-    """Input as chat messages. Consecutive function calls become one assistant message, as chat templates expect."""
-    if isinstance(items, str):
-        return [{"role": "user", "content": items}]
-    messages: list[Message] = []
-    for item in items:
-        kind = item.get("type", "message")
-        if kind == "file_search_call":
-            continue  # of an earlier answer: what it found was for that one
-        if kind == "function_call":
-            _add_call(messages, item)
-        elif kind == "function_call_output":
-            messages.append({"role": "tool", "tool_call_id": item["call_id"], "content": item["output"]})
-        else:
-            role = "system" if item["role"] == "developer" else item["role"]
-            messages.append({"role": role, "content": _text(item["content"])})
-    return messages
-
-
-def _text(content: str | Sequence[Mapping[str, Any]]) -> str:
-    return content if isinstance(content, str) else "".join(part["text"] for part in content)
-
-
-def _add_call(messages: list[Message], item: Mapping[str, Any]) -> None:
-    call = {
-        "id": item["call_id"],
-        "type": "function",
-        "function": {"name": item["name"], "arguments": item["arguments"]},
-    }
-    if messages and messages[-1].get("tool_calls"):
-        messages[-1]["tool_calls"].append(call)
-    else:
-        messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
 
 
 class Assembly:
@@ -123,7 +89,7 @@ class Assembly:
                 events += self._add_call(call)
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
         if chunk.get("usage"):
-            self.response["usage"] = _usage(chunk["usage"])
+            self.response["usage"] = usage_of(chunk["usage"])
         return events
 
     def _add_text(self, text: str, logprobs: list[Any]) -> list[Event]:
@@ -190,7 +156,7 @@ class Assembly:
         status = "incomplete" if cut_short else "completed"
         for item in self.response["output"]:
             if item is self._search:
-                continue  # told when it was made
+                continue  # its events were sent when it was made
             item["status"] = status
             place = self._place(item)
             if item["type"] == "message":
@@ -200,8 +166,8 @@ class Assembly:
                 events.append(self._event("response.output_text.done", **place, content_index=0, **text))
                 events.append(self._event("response.content_part.done", **place, content_index=0, part=part))
             else:
-                told = {"name": item["name"], "arguments": item["arguments"]}
-                events.append(self._event("response.function_call_arguments.done", **place, **told))
+                call = {"name": item["name"], "arguments": item["arguments"]}
+                events.append(self._event("response.function_call_arguments.done", **place, **call))
             events.append(self._event("response.output_item.done", output_index=place["output_index"], item=item))
         self.response["status"] = status
         if cut_short:
@@ -232,16 +198,5 @@ class Assembly:
         return {**self.response, "output": output}
 
     def answer_messages(self) -> list[Message]:
-        """The output as chat messages: what a following response is told of this one."""
+        """The output as chat messages: what a following response knows of this one."""
         return messages_from(self.response["output"]) if self.response["output"] else []
-
-
-def _usage(usage: Mapping[str, Any]) -> dict[str, Any]:
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-    return {
-        "input_tokens": usage["prompt_tokens"],
-        "input_tokens_details": {"cached_tokens": cached},
-        "output_tokens": usage["completion_tokens"],
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": usage["total_tokens"],
-    }

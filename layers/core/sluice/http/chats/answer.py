@@ -4,25 +4,23 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import Response, g, request
+from flask import Response
 
 from sluice.domain.chats.chat import CONTENT_CHARACTERS, ChatMessage, Cited, message_id, prompt
 from sluice.domain.documents.document import Passage
-from sluice.domain.documents.retrieval import citations
+from sluice.domain.documents.retrieval import Grounding
 from sluice.domain.errors import ModelNotFound, NotFound, SluiceError, StoreUnavailable
 from sluice.domain.gateway import chunks
-from sluice.domain.gateway.admission import PLAYGROUND
-from sluice.domain.tokens import SCOPES, Claims
+from sluice.domain.tokens import Claims
 from sluice.http.auth import Caller
 from sluice.http.chats.requests import ChatRetrieval, MessageBody
-from sluice.http.gateway import connection
-from sluice.http.gateway.complete import STREAMED
-from sluice.http.gateway.requests import bound
+from sluice.http.gateway.context import admitting
+from sluice.http.gateway.messages import bound
 from sluice.http.gateway.streaming import ChatDialect, collect, streamed_answer
-from sluice.ports.gateway import UpstreamStream
 from sluice.services.chats import Turn, begin_turn, end_turn, prepare_turn
+from sluice.services.gateway.answer import Answer
 from sluice.services.gateway.exchange import Exchange
-from sluice.services.gateway.grounded_answer import Wanted, ask_grounded
+from sluice.services.gateway.request import ModelRequest, playground_claims
 from sluice.wiring import services, stores
 
 log = logging.getLogger("sluice.chats")
@@ -31,91 +29,84 @@ MESSAGE_ID = "x-sluice-message-id"  # of the question, so that it can be named i
 
 def answer_message(caller: Caller, chat_id: str, body: MessageBody) -> Response:
     """As server-sent events. Until the model has begun to answer nothing is written, so a refused message leaves its
-    chat as it was, what it would have replaced included."""
-    asked = _ask(caller, chat_id, body)
-    more = None if asked.given is None else {"citations": citations(asked.given)}
-    dialect = ChatDialect(include_usage=True, more=more)
-    response = streamed_answer(asked.exchange, asked.events, asked.keeper, dialect)
+    chat as it was, with what it would have replaced."""
+    running = _start(caller, chat_id, body)
+    answer, keeper = running.answer, running.keeper
+    dialect = ChatDialect(include_usage=True, more=answer.own_fields)
+    response = streamed_answer(answer.exchange, answer.events, keeper, dialect)
     try:
-        asked.keeper.begin()
+        keeper.begin()
     except BaseException as exc:
-        asked.exchange.fail(exc)
+        answer.exchange.fail(exc)
         raise
-    response.headers[MESSAGE_ID] = asked.turn.question.message_id
+    response.headers[MESSAGE_ID] = running.turn.question.message_id
     return response
 
 
 def answer_whole(caller: Caller, chat_id: str, body: MessageBody) -> None:
     """For a browser without script: returns once the answer is kept, also where it broke off after it had begun."""
-    asked = _ask(caller, chat_id, body)
+    running = _start(caller, chat_id, body)
     try:
-        collect(asked.exchange, asked.events, asked.keeper)
+        collect(running.answer.exchange, running.answer.events, running.keeper)
     except SluiceError:
-        if not asked.keeper.begun:
+        if not running.keeper.begun:
             raise
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunningTurn:
     turn: Turn
-    exchange: Exchange
-    events: UpstreamStream
+    answer: Answer
     keeper: "ChatKeeper"
-    given: list[Passage] | None  # to the model; None where no documents were searched
 
 
-def _ask(caller: Caller, chat_id: str, body: MessageBody) -> Asked:
-    """Errors: NotFound, ValidationFailed, ModelNotFound, and as `Gateway.start` and `Gateway.ask`."""
-    gateway, chats = services.gateway(), stores.chat_store()
-    now_ms = gateway.clock() // 1_000_000
+def _start(caller: Caller, chat_id: str, body: MessageBody) -> RunningTurn:
+    """Errors: NotFound, ValidationFailed, ModelNotFound, and as `Answers.start`."""
+    answers, chats = services.answers(), stores.chat_store()
+    now_ms = answers.gateway.now_ms()
     turn = prepare_turn(caller.account_id, chat_id, body.content, body.replaces, chats=chats, now_ms=now_ms)
-    claims = Claims(PLAYGROUND, caller.account_id, now_ms // 1000, now_ms // 1000, frozenset(SCOPES), None)
-    model = gateway.model_for(claims, body.model or turn.chat.model or _first_chat_model(), "chat")
-    messages = prompt(turn.chat, turn.history, body.content)
-    wanted = _documents(caller, body.documents)
+    request = _request(playground_claims(caller.account_id, now_ms // 1000), turn, body)
+    answer = answers.start(request, admitting(caller.account_id))
+    given = answer.sources.given if answer.sources else None
+    return RunningTurn(turn, answer, ChatKeeper(answer.exchange, turn, given))
+
+
+def _request(claims: Claims, turn: Turn, body: MessageBody) -> ModelRequest:
+    """What the message leaves out, its chat says. Errors: ModelNotFound, ModelUnavailable, NotFound,
+    StoreUnavailable."""
+    gateway, chat = services.gateway(), turn.chat
+    model = gateway.model_for(claims, body.model or chat.model or _first_chat_model(), "chat")
+    messages = prompt(chat, turn.history, body.content)
     sampling = body.sampling()
-    if turn.chat.temperature is not None:
-        sampling.setdefault("temperature", turn.chat.temperature)
-    g.rate_account = caller.account_id
-    exchange, completion_tokens = gateway.start(
+    if chat.temperature is not None:
+        sampling.setdefault("temperature", chat.temperature)
+    return ModelRequest(
         claims,
-        g.server_request_id,
         model,
         "chats",
+        {**sampling, "model": model["id"], "messages": messages},
+        bound(message["content"] for message in messages),
+        chat.max_tokens if body.max_tokens is None else body.max_tokens,
         stream=True,
-        prompt_bound=bound(message["content"] for message in messages) + (wanted.prompt_bound if wanted else 0),
-        max_tokens=turn.chat.max_tokens if body.max_tokens is None else body.max_tokens,
-        connection=connection.of(request.environ),
+        grounding=_grounding(claims, body.documents),
     )
-    asked = {**sampling, **STREAMED, "model": model["id"], "messages": messages, "max_tokens": completion_tokens}
+
+
+def _grounding(claims: Claims, wanted: ChatRetrieval | None) -> Grounding | None:
+    """Errors: NotFound (also for another account's vector store), StoreUnavailable."""
     if wanted is None:
-        events = gateway.ask(exchange, "/v1/chat/completions", asked)
-        return Asked(turn, exchange, events, ChatKeeper(exchange, turn), None)
-    grounded = ask_grounded(gateway, services.retrieval(), exchange, model, asked, wanted)
-    return Asked(turn, exchange, grounded.events, ChatKeeper(exchange, turn, grounded.given), grounded.given)
-
-
-def _documents(caller: Caller, asked: ChatRetrieval | None) -> Wanted | None:
-    """Errors: NotFound (a vector store of another account is none), StoreUnavailable."""
-    if asked is None:
         return None
-    if asked.vector_store_ids is None:
-        stores = services.my_documents().searched(caller.account_id)
-    else:
-        stores = asked.vector_store_ids
-        services.retrieval().check(caller.account_id, stores)
-    return Wanted(stores, asked.top_k, asked.mode == "strict")
-
-
-def chat_models() -> list[str]:
-    """The names of the models that chat. Errors: ModelUnavailable."""
-    models = services.gateway().models.all()
-    return [str(model["id"]) for model in models if "chat" in model.get("capabilities", ["chat"])]
+    strict = wanted.mode == "strict"
+    if wanted.vector_store_ids is None:
+        return Grounding(services.my_documents().searched(claims.account_id), wanted.top_k, strict=strict)
+    grounding = Grounding(wanted.vector_store_ids, wanted.top_k, strict=strict)
+    services.answers().check_grounding(claims, grounding)
+    return grounding
 
 
 def _first_chat_model() -> str:
     """Errors: ModelNotFound, ModelUnavailable."""
-    for name in chat_models():
+    for name in services.gateway().models.names("chat"):
         return name
     raise ModelNotFound()
 
@@ -139,7 +130,7 @@ class ChatKeeper:
         whole = record is not None and record.status == 200
         if not (self.begun or text or whole):
             return  # the model never began
-        now_ms = services.gateway().clock() // 1_000_000
+        now_ms = services.gateway().now_ms()
         answer = ChatMessage(
             message_id=message_id(max(now_ms, self._turn.question.created_ms + 1)),
             role="assistant",

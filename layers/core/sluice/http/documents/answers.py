@@ -1,14 +1,12 @@
-"""Answers of `/v1/files…` and `/v1/vector_stores…`: OpenAI's objects."""
+"""Answers of `/v1/files…`: OpenAI's objects, and what its lists have in common."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
 
-from sluice.domain.documents.document import Attachment, File, Passage, VectorStore
+from sluice.domain.documents.document import File
 from sluice.http.lazy_model import BaseModel
-from sluice.services.documents.vector_stores import Batch
 
 
 class FileObject(BaseModel):
@@ -44,14 +42,6 @@ class FileDeleted(Deleted):
     object: Literal["file"] = "file"
 
 
-class VectorStoreDeleted(Deleted):
-    object: Literal["vector_store.deleted"] = "vector_store.deleted"
-
-
-class VectorStoreFileDeleted(Deleted):
-    object: Literal["vector_store.file.deleted"] = "vector_store.file.deleted"
-
-
 class Listing(BaseModel):
     object: Literal["list"] = "list"
     first_id: str | None = None
@@ -67,142 +57,3 @@ def listed(data: Sequence[Any], has_more: bool) -> dict[str, Any]:
 
 class FileListing(Listing):
     data: list[FileObject]
-
-
-class FileCounts(BaseModel):
-    in_progress: int
-    completed: int
-    failed: int
-    cancelled: int
-    total: int
-
-    @classmethod
-    def of(cls, attachments: Sequence[Attachment]) -> "FileCounts":
-        by_status = Counter(one.status for one in attachments)
-        return cls(
-            in_progress=by_status["in_progress"],
-            completed=by_status["completed"],
-            failed=by_status["failed"],
-            cancelled=0,
-            total=len(attachments),
-        )
-
-    @property
-    def status(self) -> Literal["in_progress", "completed"]:
-        return "in_progress" if self.in_progress else "completed"
-
-
-class VectorStoreObject(BaseModel):
-    id: str
-    object: Literal["vector_store"] = "vector_store"
-    created_at: int = Field(description="Unix seconds")
-    last_active_at: int = Field(description="Unix seconds")
-    name: str
-    status: Literal["in_progress", "completed"]
-    usage_bytes: int = Field(description="text of its files, in bytes")
-    file_counts: FileCounts
-    metadata: dict[str, str]
-    expires_after: None = None
-    expires_at: None = None
-
-    @classmethod
-    def of(cls, store: VectorStore, attachments: Sequence[Attachment]) -> "VectorStoreObject":
-        counts = FileCounts.of(attachments)
-        return cls(
-            id=store.store_id,
-            created_at=store.created_ms // 1000,
-            last_active_at=store.last_active_ms // 1000,
-            name=store.name,
-            status=counts.status,
-            usage_bytes=sum(one.usage_bytes for one in attachments),
-            file_counts=counts,
-            metadata=dict(store.metadata),
-        )
-
-
-class VectorStoreListing(Listing):
-    data: list[VectorStoreObject]
-
-
-class LastError(BaseModel):
-    code: Literal["server_error", "unsupported_file", "invalid_file"]
-    message: str
-
-
-class VectorStoreFileObject(BaseModel):
-    id: str
-    object: Literal["vector_store.file"] = "vector_store.file"
-    created_at: int = Field(description="Unix seconds")
-    vector_store_id: str
-    status: Literal["in_progress", "completed", "failed", "cancelled"]
-    last_error: LastError | None
-    usage_bytes: int
-    attributes: dict[str, bool | float | str]
-
-    @classmethod
-    def of(cls, attachment: Attachment) -> "VectorStoreFileObject":
-        failed = attachment.error if attachment.status == "failed" else None
-        return cls(
-            id=attachment.file_id,
-            created_at=attachment.created_ms // 1000,
-            vector_store_id=attachment.store_id,
-            status=attachment.status,
-            last_error=LastError(code="invalid_file", message=failed) if failed else None,
-            usage_bytes=attachment.usage_bytes,
-            attributes=dict(attachment.attributes),
-        )
-
-
-class VectorStoreFileListing(Listing):
-    data: list[VectorStoreFileObject]
-
-
-class FileBatchObject(BaseModel):
-    id: str
-    object: Literal["vector_store.files_batch"] = "vector_store.files_batch"
-    created_at: int = Field(description="Unix seconds")
-    vector_store_id: str
-    status: Literal["in_progress", "completed"]
-    file_counts: FileCounts
-
-    @classmethod
-    def of(cls, batch: Batch) -> "FileBatchObject":
-        counts = FileCounts.of(batch.attachments)
-        return cls(
-            id=batch.batch_id,
-            created_at=batch.created_ms // 1000,
-            vector_store_id=batch.store_id,
-            status=counts.status,
-            file_counts=counts,
-        )
-
-
-class FoundText(BaseModel):
-    type: Literal["text"] = "text"
-    text: str
-
-
-class FoundPassage(BaseModel):
-    file_id: str
-    filename: str
-    score: float = Field(description="compares within this search only; higher is better")
-    attributes: dict[str, bool | float | str]
-    content: list[FoundText]
-
-    @classmethod
-    def of(cls, passage: Passage) -> "FoundPassage":
-        return cls(
-            file_id=passage.file_id,
-            filename=passage.filename,
-            score=passage.score,
-            attributes=dict(passage.attributes),
-            content=[FoundText(text=passage.text)],
-        )
-
-
-class SearchPage(BaseModel):
-    object: Literal["vector_store.search_results.page"] = "vector_store.search_results.page"
-    search_query: list[str]
-    data: list[FoundPassage]
-    has_more: Literal[False] = False
-    next_page: None = None

@@ -1,21 +1,21 @@
-"""What the routes of files and vector stores do: who asks, admit what is no GET or DELETE, call the service, render."""
+"""Requests of files and vector stores: authenticate, parse, and admit what is no GET or DELETE."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from flask import Response, g, request
+from flask import Response, request
 from pydantic import BaseModel
 from werkzeug.formparser import FormDataParser
 
 from sluice.domain import errors
-from sluice.domain.documents.document import Attachment
 from sluice.domain.documents.uploads import MAX_FILE_BYTES, MIB
 from sluice.domain.tokens import Claims
-from sluice.http.documents.requests import AttachmentsQuery, Purpose
-from sluice.http.gateway.complete import authenticate
+from sluice.http.documents.requests import Purpose
+from sluice.http.gateway.bearer import authenticate
+from sluice.http.gateway.context import admitting
 from sluice.http.operation import parse_body, validated
 from sluice.wiring import services
 
@@ -26,46 +26,45 @@ MAX_PARTS = 20
 
 
 def now_ms() -> int:
-    return services.gateway().clock() // 1_000_000
+    return services.gateway().now_ms()
 
 
-def reader() -> str:
-    """Whose documents are asked for. A GET or DELETE takes nothing from the limits: what is one's own can always be
-    looked at and taken away. Errors: InvalidApiToken, InsufficientScope, AccountSuspended."""
+def account() -> str:
+    """The account of a request without query or body. A GET or DELETE takes nothing from the limits: people can always
+    look at what is theirs and delete it. Errors: InvalidApiToken, InsufficientScope, AccountSuspended."""
     claims = authenticate(SCOPE)
-    services.gateway().caller(claims)
+    services.gateway().check_caller(claims)
     return claims.account_id
 
 
-def asked(model: type[Model]) -> tuple[str, Model]:
-    """The account and the query, in the order in which they are refused."""
+def account_and_query(model: type[Model]) -> tuple[str, Model]:
+    """Errors: as `account`, then ValidationFailed."""
     claims = authenticate(SCOPE)
-    with services.gateway().welcome(claims):
+    with services.gateway().authentication_first(claims):
         query = validated(model, request.args.to_dict())
-    services.gateway().caller(claims)
+    services.gateway().check_caller(claims)
     return claims.account_id, query
 
 
-def told(model: type[Model]) -> tuple[Claims, Model]:
-    """Who sent which JSON. Nothing is counted yet."""
+def claims_and_body(model: type[Model]) -> tuple[Claims, Model]:
+    """Of a request with a JSON body, which `admitted` is to count. Errors: as `account`, then as `parse_body`."""
     claims = authenticate(SCOPE)
-    with services.gateway().welcome(claims):
+    with services.gateway().authentication_first(claims):
         return claims, parse_body(model)
 
 
 @contextmanager
 def admitted(claims: Claims, endpoint: str) -> Iterator[str]:
     """→ the account. One admission and one ledger record, of no tokens."""
-    g.rate_account = claims.account_id
-    with services.gateway().counted(claims, g.server_request_id, endpoint):
+    with services.gateway().counted(claims, endpoint, admitting(claims.account_id)):
         yield claims.account_id
 
 
-def uploaded() -> tuple[Claims, str, bytes, str]:
-    """Who sent the form, and of its file name, bytes and purpose. Errors: RequestTooLarge, UnsupportedMediaType,
-    ValidationFailed."""
+def claims_and_upload() -> tuple[Claims, str, bytes, str]:
+    """The claims, and the name, bytes and purpose of the form's file. Errors: as `account`, then RequestTooLarge,
+    UnsupportedMediaType, ValidationFailed."""
     claims = authenticate(SCOPE)
-    with services.gateway().welcome(claims):
+    with services.gateway().authentication_first(claims):
         return claims, *_form()
 
 
@@ -113,27 +112,7 @@ def _in_memory(
 
 
 def download(filename: str, body: bytes) -> Response:
-    """An attachment of no particular kind: what people upload is never shown by a browser as a page of ours."""
+    """An attachment of no particular kind: a browser never shows an upload as a page of this site."""
     response = Response(body, mimetype="application/octet-stream")
     response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
     return response
-
-
-def window(found: Sequence[Attachment], query: AttachmentsQuery) -> tuple[list[Attachment], bool]:
-    """The page of a list that is there as a whole, newest first. → the page, and whether there are more."""
-    ordered = list(found) if query.order == "desc" else list(found)[::-1]
-    ids = [one.file_id for one in ordered]
-    start = (ids.index(query.after) + 1 if query.after in ids else len(ids)) if query.after else 0
-    end = (ids.index(query.before) if query.before in ids else len(ids)) if query.before else len(ids)
-    kept = [one for one in ordered[start:end] if query.filter in (None, one.status)]
-    return kept[: query.limit], len(kept) > query.limit
-
-
-def merged(found: Sequence[Sequence[Any]], limit: int) -> list[Any]:
-    """Results of several queries: the best of each in turn, each passage once."""
-    kept: dict[tuple[str, int], Any] = {}
-    for rank in range(max(map(len, found), default=0)):
-        for one in found:
-            if rank < len(one):
-                kept.setdefault((one[rank].file_id, one[rank].position), one[rank])
-    return list(kept.values())[:limit]

@@ -6,10 +6,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from sluice.domain.documents.retrieval import QUERY_CHARACTERS
+from sluice.domain.documents.retrieval import QUERY_CHARACTERS, SearchOptions
 from sluice.domain.documents.uploads import MAX_ATTRIBUTES
 from sluice.http.fields import Filtered, Flag, Integer, Key, Loose, Number, Value
 from sluice.http.lazy_model import BaseModel
+from sluice.services.documents.vector_stores import PageOfAttachments
 
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 MAX_FILES_AT_ONCE = 100
@@ -50,6 +51,9 @@ class AttachmentsQuery(PageQuery):
     before: Id | None = Field(None, description="the first id of the page after")
     filter: Literal["in_progress", "completed", "failed", "cancelled"] | None = None
 
+    def page(self) -> PageOfAttachments:
+        return PageOfAttachments(self.limit, self.after, self.before, self.order == "desc", self.filter)
+
 
 class NoExpiry(Loose):
     expires_after: None = Field(None, description="not supported: what is kept stays until it is deleted")
@@ -86,7 +90,8 @@ class BatchBody(Loose):
             raise ValueError("either file_ids or files")
         return self
 
-    def wanted(self) -> list[tuple[str, dict[str, Any]]]:
+    def chosen(self) -> list[tuple[str, dict[str, Any]]]:
+        """Each file id with its attributes."""
         if self.files:
             return [(one.file_id, one.attributes or {}) for one in self.files]
         return [(file_id, self.attributes or {}) for file_id in self.file_ids or []]
@@ -103,3 +108,6 @@ class SearchBody(Filtered):
     @property
     def queries(self) -> list[str]:
         return [self.query] if isinstance(self.query, str) else self.query
+
+    def options(self, store_id: str) -> SearchOptions:
+        return SearchOptions([store_id], self.max_num_results, self.wanted(), self.threshold)

@@ -1,8 +1,10 @@
-"""The bearer credential of a request (RFC 6750, section 2.1)."""
+"""The bearer credential of a request (RFC 6750, section 2.1), and what it says."""
 
 from flask import request
 
-from sluice.domain.errors import InvalidApiToken
+from sluice.domain.errors import InsufficientScope, InvalidApiToken
+from sluice.domain.tokens import Claims
+from sluice.wiring import peers, services
 
 MAX_CHARACTERS = 4096
 
@@ -16,3 +18,14 @@ def bearer_token() -> str:
     if len(token) > MAX_CHARACTERS or not token.isascii():
         raise InvalidApiToken()
     return token
+
+
+def authenticate(scope: str | None) -> Claims:
+    """The verified claims. Whether the API token is still live is for admission to decide. Errors: InvalidApiToken,
+    and InsufficientScope where it lacks `scope`."""
+    gateway = services.gateway()
+    claims = peers.token_verifier().verify(bearer_token(), gateway.clock() // 1_000_000_000)
+    if scope is not None and scope not in claims.scopes:
+        with gateway.authentication_first(claims):
+            raise InsufficientScope(f"This API token lacks the scope {scope!r}.")
+    return claims

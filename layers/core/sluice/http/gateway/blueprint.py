@@ -11,7 +11,7 @@ def install(blueprint: Blueprint) -> None:
     blueprint.before_request(_take_place)
     blueprint.teardown_request(_leave_unanswered)
     blueprint.after_request(_finish)
-    blueprint.register_error_handler(ClientGone, _nobody_there)
+    blueprint.register_error_handler(ClientGone, _client_gone)
 
 
 def _take_place() -> None:
@@ -23,7 +23,7 @@ def _take_place() -> None:
 
 
 def _leave_unanswered(exc: BaseException | None) -> None:
-    """A request that ended without a response object of ours (which leaves by itself, see `_finish`)."""
+    """For a request that ended without a response of `_finish`, which frees the place by itself."""
     places = g.pop("v1_place", None)
     if places is not None:
         places.leave()
@@ -34,13 +34,13 @@ def _finish(response: Response) -> Response:
     grant = services.gateway().admission.seen(g.rate_account) if "rate_account" in g else None
     if grant is not None:  # admitted or limited
         for name, value in rate_headers(grant, services.gateway().clock()).items():
-            response.headers.add(name, value)  # nobody else sets these: no need to look for them, as `update` does
+            response.headers.add(name, value)  # nothing else sets these, so `add` spares the search that `update` makes
     places = g.pop("v1_place", None)
     if places is not None:
         response.call_on_close(places.leave)
     return response
 
 
-def _nobody_there(exc: Exception) -> Response:
+def _client_gone(exc: Exception) -> Response:
     """Settled already; the answer goes nowhere."""
     return Response(status=CLIENT_GONE_STATUS)

@@ -1,21 +1,14 @@
-"""The caller's connection under WSGI: whether it still stands, and how long it may keep us waiting."""
+"""The caller's connection under WSGI: whether it is still open, and how long it may keep us waiting."""
 
 import select
 import socket
 from collections.abc import Callable
 from typing import Any
 
-from sluice.http.lambda_deadline import seconds_left
-from sluice.services.gateway.exchange import Connection
-
 # A caller from whom nothing comes, or who takes nothing, for this long is gone: less than a lease, so that the lease of
 # a blocked write never expires.
 WAIT_SECONDS = 20.0
 ESTABLISHED = b"\x01"  # the first byte of Linux's struct tcp_info
-
-
-def of(environ: dict[str, Any]) -> Connection:
-    return Connection(watch(environ), seconds_left)
 
 
 def watch(environ: dict[str, Any]) -> Callable[[], bool]:

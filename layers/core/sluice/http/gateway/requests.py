@@ -1,105 +1,18 @@
 """Request models of `/v1`: what is known is checked, what is unknown is ignored, as OpenAI's servers of choice do."""
 
 import json
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, MAX_TOP_K
+from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, MAX_TOP_K, Grounding
 from sluice.http.fields import Flag, Integer, Loose, Number
-from sluice.services.gateway.grounded_answer import Wanted
+from sluice.http.gateway.messages import TOOLS_TOKENS, Message, NamedTool, ResponseFormat, Tool, bound
 
 MAX_MESSAGES = 2048
 MAX_STOPS = 4
 MAX_CHOICES = 1
 MAX_INPUTS = 2048
-# What chat templates add: around each message (role, begin, end), and once to explain tools and their format.
-MESSAGE_TOKENS = 8
-TOOLS_TOKENS = 300
-
-
-def bound(texts: Iterable[str | None], per_text: int = MESSAGE_TOKENS) -> int:
-    """At most this many model tokens: each stands for a byte at least, and a template adds a few around each text."""
-    return sum(len(text.encode()) + per_text for text in texts if text is not None)
-
-
-class TextPart(Loose):
-    type: Literal["text", "input_text", "output_text"]
-    text: str
-
-
-class FunctionCall(Loose):
-    name: str
-    arguments: str
-
-
-class ToolCall(Loose):
-    id: str
-    type: Literal["function"] = "function"
-    function: FunctionCall
-
-
-class Message(Loose):
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart] | None = None
-    name: str | None = None
-    tool_calls: list[ToolCall] | None = Field(None, max_length=128)
-    tool_call_id: str | None = None
-
-    @model_validator(mode="after")
-    def _has_content(self) -> "Message":
-        if self.content is None and not self.tool_calls:
-            raise ValueError("content is required")
-        return self
-
-    def forwarded(self) -> dict[str, Any]:
-        """The engine's form: content is one string, `developer` is `system`."""
-        content = self.content
-        if isinstance(content, list):
-            content = "".join(part.text for part in content)
-        message: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": content}
-        message |= self.model_dump(include={"name", "tool_calls", "tool_call_id"}, exclude_none=True)
-        return message
-
-
-class FunctionDefinition(Loose):
-    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
-    description: str | None = None
-    parameters: dict[str, JsonValue] | None = None
-    strict: bool | None = None
-
-
-class Tool(Loose):
-    type: Literal["function"]
-    function: FunctionDefinition
-
-
-class NamedFunction(Loose):
-    name: str
-
-
-class NamedTool(Loose):
-    type: Literal["function"]
-    function: NamedFunction
-
-
-class JsonSchema(Loose):
-    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
-    description: str | None = None
-    schema_: dict[str, JsonValue] | None = Field(None, alias="schema")
-    strict: bool | None = None
-
-
-class ResponseFormat(Loose):
-    type: Literal["text", "json_object", "json_schema"]
-    json_schema: JsonSchema | None = None
-
-    @model_validator(mode="after")
-    def _has_schema(self) -> "ResponseFormat":
-        if self.type == "json_schema" and self.json_schema is None:
-            raise ValueError("json_schema is required with this type")
-        return self
 
 
 class StreamOptions(Loose):
@@ -154,7 +67,7 @@ class Sampling(Loose):
         return self.max_tokens
 
     @property
-    def grounding(self) -> Wanted | None:
+    def grounding(self) -> Grounding | None:
         """What is searched for it, if anything."""
         return None
 
@@ -168,8 +81,8 @@ class RetrievalOptions(Loose):
     mode: Literal["strict", "augment"] = "strict"
     top_k: Annotated[Integer, Field(ge=1, le=MAX_TOP_K)] = DEFAULT_TOP_K
 
-    def wanted(self) -> Wanted:
-        return Wanted(self.vector_store_ids, self.top_k, self.mode == "strict")
+    def grounding(self) -> Grounding:
+        return Grounding(self.vector_store_ids, self.top_k, strict=self.mode == "strict")
 
 
 class ChatBody(Sampling):
@@ -194,14 +107,14 @@ class ChatBody(Sampling):
         return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
 
     def token_bound(self) -> int:
-        asked = bound(m.forwarded()["content"] for m in self.messages)
+        texts = bound(m.forwarded()["content"] for m in self.messages)
         calls = bound(call.model_dump_json() for m in self.messages for call in m.tool_calls or [])
         tools = bound(tool.model_dump_json() for tool in self.tools or [])
-        return asked + calls + tools + (TOOLS_TOKENS if self.tools else 0)
+        return texts + calls + tools + (TOOLS_TOKENS if self.tools else 0)
 
     @property
-    def grounding(self) -> Wanted | None:
-        return self.retrieval.wanted() if self.retrieval else None
+    def grounding(self) -> Grounding | None:
+        return self.retrieval.grounding() if self.retrieval else None
 
     def prompt_text(self) -> str:
         """As it is kept in the log: the messages, as JSON."""

@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Tag, field_validator
 
-from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES
+from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, Grounding
 from sluice.http.fields import Filtered, Flag, Integer, Loose, Number
-from sluice.http.gateway.requests import MAX_MESSAGES, TOOLS_TOKENS, FunctionDefinition, TextPart, bound
-from sluice.services.gateway.grounded_answer import Wanted
+from sluice.http.gateway.messages import TOOLS_TOKENS, FunctionDefinition, TextPart, bound
+from sluice.http.gateway.requests import MAX_MESSAGES
 
 MAX_METADATA = 16
 RESULTS = "file_search_call.results"  # of `include`
@@ -123,13 +123,13 @@ class ResponseBody(Loose):
         return [tool for tool in self.tools or [] if isinstance(tool, FunctionTool)]
 
     @property
-    def grounding(self) -> Wanted | None:
+    def grounding(self) -> Grounding | None:
         """What is searched, by a tool that the model does not call."""
         tool = next((tool for tool in self.tools or [] if isinstance(tool, FileSearchTool)), None)
         if tool is None or self.tool_choice == "none":
             return None
         top_k = tool.max_num_results or DEFAULT_TOP_K
-        return Wanted(tool.vector_store_ids, top_k, False, tool.wanted(), tool.threshold)
+        return Grounding(tool.vector_store_ids, top_k, filters=tool.wanted(), threshold=tool.threshold)
 
     @property
     def shows_results(self) -> bool:
@@ -187,8 +187,8 @@ class ResponseBody(Loose):
         return chat
 
 
-def _chat_format(wanted: TextFormat) -> dict[str, Any]:
-    if wanted.type != "json_schema":
-        return {"type": wanted.type}
-    schema = wanted.model_dump(by_alias=True, exclude_none=True, exclude={"type"})
+def _chat_format(text_format: TextFormat) -> dict[str, Any]:
+    if text_format.type != "json_schema":
+        return {"type": text_format.type}
+    schema = text_format.model_dump(by_alias=True, exclude_none=True, exclude={"type"})
     return {"type": "json_schema", "json_schema": {"name": "answer", **schema}}

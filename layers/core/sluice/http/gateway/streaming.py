@@ -29,7 +29,7 @@ DONE = b"data: [DONE]\n\n"
 
 
 class Keeper(Protocol):
-    """Keeps an answer's text for its owner: told each chunk, then the end, once, whole or broken off."""
+    """Keeps an answer's text for its owner. Called with each chunk, then once at the end, whole or broken off."""
 
     def add(self, payload: bytes) -> None: ...
 
@@ -68,7 +68,7 @@ def collect(exchange: Exchange, stream: UpstreamStream, keeper: Keeper) -> list[
 
 
 class Dialect(Protocol):
-    """How the engine's chat chunks are told to the caller."""
+    """How the engine's chat chunks are written to the caller."""
 
     include_usage: bool
 
@@ -97,41 +97,33 @@ class ChatDialect:
 
 def streamed_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: Dialect) -> Response:
     """Errors before the first event: as `Exchange.events`, and settled. Later ones are an event in the stream."""
-    events = exchange.events(stream)
+    body = _Body(exchange, stream, keeper, dialect)
     try:
-        first = _first_event(events)
+        body.begin()
     except BaseException as exc:
         exchange.fail(exc)
         raise
-    body = _Body(exchange, stream, events, first, keeper, dialect)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return Response(body, 200, headers, mimetype="text/event-stream")
-
-
-def _first_event(events: Iterator[bytes]) -> bytes:
-    """The first event with content; a ping once the wait was long enough to owe the caller a sign of life."""
-    give_up = time.monotonic() + FIRST_EVENT_SECONDS
-    for payload in events:
-        if payload or time.monotonic() > give_up:
-            return payload
-    raise errors.ModelUnavailable("The model ended without an answer.")
 
 
 class _Body:
     """The answer's bytes. A class and not a bare generator: one that is closed before it starts runs no `finally`."""
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        stream: UpstreamStream,
-        events: Iterator[bytes],
-        first: bytes,
-        keeper: Keeper,
-        dialect: Dialect,
-    ) -> None:
-        self._exchange, self._stream, self._first, self._events = exchange, stream, first, events
-        self._keeper, self._dialect = keeper, dialect
+    def __init__(self, exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: Dialect) -> None:
+        self._exchange, self._stream, self._keeper, self._dialect = exchange, stream, keeper, dialect
+        self._first, self._events = b"", exchange.events(stream)
         self._blocks = self._run()
+
+    def begin(self) -> None:
+        """Wait for the first event with content, or for a ping once the caller has waited long enough to be sent a
+        comment. Errors: as `Exchange.events`, ModelUnavailable."""
+        give_up = time.monotonic() + FIRST_EVENT_SECONDS
+        for payload in self._events:
+            if payload or time.monotonic() > give_up:
+                self._first = payload
+                return
+        raise errors.ModelUnavailable("The model ended without an answer.")
 
     def __iter__(self) -> Iterator[bytes]:
         return self._blocks
@@ -180,7 +172,7 @@ class _Body:
                 yield passed(payload)
 
     def _read_end(self, held: list[bytes]) -> str | None:
-        """Parse what was held: the reason, the counts; drop a usage chunk nobody asked for."""
+        """Parse what was held: the reason, the counts; drop a usage chunk that the caller did not ask for."""
         reason = None
         parsed: list[tuple[bytes, dict[str, Any]]] = [(payload, json.loads(payload)) for payload in held]
         held.clear()

@@ -44,7 +44,8 @@ def models(caller: Caller) -> Response:
     """A piece of a page: the models that can be chosen, as options of a list, or to be ticked. Errors:
     ModelUnavailable."""
     ticked = request.args.get("as") == "ticks"
-    names = [str(model["id"]) for model in services.gateway().models.all()] if ticked else chat_flow.chat_models()
+    models = services.gateway().models
+    names = [str(model["id"]) for model in models.all()] if ticked else models.names("chat")
     return page(
         "models_ticks.html" if ticked else "models_options.html", names=names, chosen=request.args.getlist("models")
     )

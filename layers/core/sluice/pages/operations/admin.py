@@ -8,7 +8,7 @@ from flask import Response, request
 
 from sluice.domain import errors
 from sluice.domain.accounts.audit import OPERATOR, Action, AuditEvent
-from sluice.domain.gateway.admission import PLAYGROUND
+from sluice.domain.gateway.grants import PLAYGROUND
 from sluice.domain.ids import is_id
 from sluice.domain.periods import day_of
 from sluice.domain.spans import Span
@@ -67,7 +67,7 @@ def overview(caller: Caller) -> Response:
     found = system_health(
         model=peers.model_health(),
         grants=stores.hot_store(),
-        busy=stores.busy_accounts(),
+        busy=stores.lease_index(),
         mails=stores.mail_store(),
         accounts=stores.account_store(),
         dead_letters=peers.dead_letters(),

@@ -1,7 +1,7 @@
 """Vectors of passages and of questions, by the engine's own `/v1/embeddings`: kept by content, charged as any tokens.
 
-Passages are paid for once: what was made of a text is kept under the hash of text and model, and its ledger record has
-an id that the same work would have again. Whoever's quota is used up is searched by words alone until the month ends.
+Passages are paid for once: their vectors are kept under the hash of text and model, and their ledger record has an id
+that the same work would have again. An account whose quota is used up is searched by words alone until the month ends.
 """
 
 import base64
@@ -16,6 +16,7 @@ from ulid import ULID
 from sluice.domain.documents import keys
 from sluice.domain.documents.vectors import packed
 from sluice.domain.errors import ModelUnavailable
+from sluice.domain.gateway.admission import GOOD
 from sluice.domain.ids import request_id
 from sluice.domain.periods import period_of
 from sluice.domain.usage.ledger import LedgerRecord
@@ -77,7 +78,7 @@ class Embed:
 
     def _may(self, account_id: str) -> bool:
         grant = self.hot.grant(account_id)
-        if grant is None or grant.standing != "good":
+        if grant is None or grant.standing != GOOD:
             return False
         spent = grant.period_tokens if grant.period == period_of(self.clock_ms()) else 0
         return spent < grant.limits.monthly_tokens

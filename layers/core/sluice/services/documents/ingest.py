@@ -8,13 +8,10 @@ No event is an order: each only says where to look, so it may come twice, late, 
 Whatever ends half-way comes again; what was lost, the sweep finds by the index of what waits.
 """
 
-import json
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from weakref import WeakValueDictionary
+from dataclasses import dataclass
 
 from sluice.domain.documents import keys
 from sluice.domain.documents.document import Attachment, File, Unreadable
@@ -22,6 +19,7 @@ from sluice.domain.documents.passages import Block, Cut, cut
 from sluice.domain.errors import SluiceError, Unavailable
 from sluice.ports.documents import Blobs, FileStore, Indexes, Pending, PendingDocuments, VectorStoreStore
 from sluice.services.documents.embed import Embed
+from sluice.services.documents.file_text import FileText
 
 log = logging.getLogger("sluice.ingestion")
 
@@ -31,20 +29,10 @@ STUCK_MS = 5 * 60_000
 MOST_TRIES = 4
 SWEPT_AT_ONCE = 100
 NOT_PROCESSED = "The file could not be processed."
-NO_CONTENT = "The upload of this file broke off: it has no content."
-
-
-class _Lock:
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-
-
-_any = threading.Lock()
-_reading: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
 
 
 @dataclass(frozen=True)
-class Swept:
+class SweptDocuments:
     seen: int = 0
     given_up: int = 0
     failed: int = 0
@@ -63,13 +51,17 @@ class Ingestion:
     """Raises Unreadable."""
     embed: Embed | None = None
 
+    @property
+    def _text(self) -> FileText:
+        return FileText(self.blobs, self.read)
+
     def uploaded(self, account_id: str, file_id: str) -> None:
         file = self.files.get(account_id, file_id)
         if file is None:
             self._forget(account_id, file_id)
         elif file.status == "uploaded":
             try:
-                self._blocks(file)
+                self._text.blocks(file)
             except Unreadable as exc:
                 self.files.set_status(account_id, file_id, "error", str(exc))
             else:
@@ -127,7 +119,7 @@ class Ingestion:
         try:
             if file is None:
                 raise Unreadable("The file was deleted.")
-            cuts = list(cut(self._blocks(file)))
+            cuts = list(cut(self._text.blocks(file)))
         except Unreadable as exc:
             self.indexes.remove(account_id, store_id, file_id)
             return self.stores.set_attachment(account_id, store_id, file_id, "failed", error=str(exc))
@@ -145,31 +137,9 @@ class Ingestion:
             return True
         return done
 
-    def _blocks(self, file: File) -> Sequence[Block]:
-        """Read once and kept: a file that is put into a second store is not parsed again. Errors: Unreadable.
-
-        The events of an upload and of its attachment come together: one thread reads, the other waits for it.
-        """
-        with _any:
-            held = _reading.setdefault(file.file_id, _Lock())  # while anyone holds it
-        with held.lock:
-            return self._read_once(file)
-
-    def _read_once(self, file: File) -> Sequence[Block]:
-        kept = self.blobs.get(keys.text_key(file.account_id, file.file_id))
-        if kept is not None:
-            return [Block(**one) for one in json.loads(kept)]
-        body = self.blobs.get(keys.file_key(file.account_id, file.file_id))
-        if body is None:
-            raise Unreadable(NO_CONTENT)
-        blocks = self.read(file, body)
-        text = json.dumps([asdict(block) for block in blocks], ensure_ascii=False, separators=(",", ":"))
-        self.blobs.put(keys.text_key(file.account_id, file.file_id), text.encode("utf-8", "replace"))
-        return blocks
-
     # --- what no event brings any more
 
-    def sweep(self, now_ms: int, stop: Callable[[], bool] = lambda: False) -> Swept:
+    def sweep(self, now_ms: int, stop: Callable[[], bool] = lambda: False) -> SweptDocuments:
         """What has waited too long, once more; what was tried too often has failed, and says so."""
         seen = given_up = failed = 0
         for pending in self.waiting.waiting(now_ms - STUCK_MS, SWEPT_AT_ONCE):
@@ -183,7 +153,7 @@ class Ingestion:
                     given_up += 1
                 elif tries:
                     self._again(pending)
-            except Unavailable:  # an outage is nobody's file's fault: it does not count
+            except Unavailable:  # an outage is no fault of the file, so this try does not count
                 log.warning("not swept now", extra={"account_id": pending.account_id, "file_id": pending.file_id})
                 with suppress(Unavailable):
                     self.waiting.tried(pending, now_ms, by=-1)
@@ -191,7 +161,7 @@ class Ingestion:
             except Exception:
                 log.exception("not swept", extra={"account_id": pending.account_id, "file_id": pending.file_id})
                 failed += 1
-        return Swept(seen, given_up, failed)
+        return SweptDocuments(seen, given_up, failed)
 
     def _again(self, pending: Pending) -> None:
         if pending.store_id:
@@ -200,9 +170,7 @@ class Ingestion:
             self.uploaded(pending.account_id, pending.file_id)
 
     def _give_up(self, pending: Pending) -> None:
-        self.give_up(pending.account_id, pending.store_id, pending.file_id)
-
-    def give_up(self, account_id: str, store_id: str, file_id: str) -> None:
+        account_id, store_id, file_id = pending.account_id, pending.store_id, pending.file_id
         if store_id:
             self.stores.set_attachment(account_id, store_id, file_id, "failed", error=NOT_PROCESSED)
         else:

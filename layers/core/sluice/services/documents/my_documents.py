@@ -73,7 +73,7 @@ class MyDocuments:
         try:
             self.files.delete(account_id, file_id)
         except NotFound:
-            return  # somebody else was faster
+            return  # another request deleted it first
 
     def all(self, account_id: str) -> list[Document]:
         """Newest first, the newest 500."""

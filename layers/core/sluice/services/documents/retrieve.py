@@ -1,15 +1,15 @@
-"""Searching an account's own documents. What a search finds is held to the tables before anybody sees it."""
+"""Search an account's own documents. What the index finds is checked against the tables before anybody sees it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
-from typing import Any
+from itertools import groupby, zip_longest
 
 from sluice.domain.documents.attribute_filters import matches
 from sluice.domain.documents.document import Attachment, Passage
+from sluice.domain.documents.retrieval import SearchOptions
 from sluice.domain.documents.uploads import STORE, is_id
 from sluice.domain.errors import NotFound
-from sluice.ports.documents import Search, SearchAsk, VectorStoreStore
+from sluice.ports.documents import Search, SearchRequest, VectorStoreStore
 
 MOST_FOUND = 50
 
@@ -25,34 +25,42 @@ class Retrieval:
             if not is_id(STORE, store_id) or self.stores.get(account_id, store_id) is None:
                 raise NotFound(f"There is no vector store {store_id[:64]!r}.")
 
-    def find(
-        self, account_id: str, store_ids: Sequence[str], query: str, top_k: int, wanted: Mapping[str, Any] | None = None
-    ) -> list[Passage]:
-        """Best first. `wanted`: only of files whose attributes match.
+    def find(self, account_id: str, queries: Sequence[str], options: SearchOptions) -> list[Passage]:
+        """Best first: of several queries the best of each in turn, each passage once.
 
         The index is written after the tables and by another process, so it may be late. A passage counts only while its
-        file is in one of the stores asked for, and these are read by the account's own key: what is deleted or detached
-        is gone from the next search on, and a passage of another account could not pass even if the index gave it.
+        file is in one of the stores searched, and these are read by the account's own key. So a file that was deleted
+        or detached is not found from then on, and no passage of another account passes, even if the index returns one.
         Errors: SearchUnavailable, StoreUnavailable."""
-        if not query.strip() or not store_ids:
+        ranked = zip_longest(*(self._one(account_id, query, options) for query in queries))
+        once: dict[tuple[str, int], Passage] = {}
+        for passage in (passage for rank in ranked for passage in rank if passage is not None):
+            once.setdefault((passage.file_id, passage.position), passage)
+        best = list(once.values())[: options.top_k]
+        return [one for one in best if options.threshold is None or one.score >= options.threshold]
+
+    def _one(self, account_id: str, query: str, options: SearchOptions) -> list[Passage]:
+        if not query.strip() or not options.store_ids:
             return []
-        asked = MOST_FOUND if wanted else top_k
-        found = self.search.search(SearchAsk(account_id, tuple(dict.fromkeys(store_ids)), query, asked))
-        there = self._attached(account_id, store_ids, found)
+        limit = MOST_FOUND if options.filters else options.top_k
+        store_ids = tuple(dict.fromkeys(options.store_ids))
+        found = self.search.search(SearchRequest(account_id, store_ids, query, limit))
+        attached = self._attached(account_id, store_ids, found)
         kept = [
-            replace(passage, attributes=there[place].attributes)
+            replace(passage, attributes=attached[place].attributes)
             for passage in found
-            if (place := (passage.store_id, passage.file_id)) in there and matches(there[place].attributes, wanted)
+            if (place := (passage.store_id, passage.file_id)) in attached
+            and matches(attached[place].attributes, options.filters)
         ]
-        return kept[:top_k]
+        return kept[: options.top_k]
 
     def _attached(
         self, account_id: str, store_ids: Sequence[str], found: Iterable[Passage]
     ) -> dict[tuple[str, str], Attachment]:
         places = sorted({(one.store_id, one.file_id) for one in found if one.store_id in store_ids})
-        there: dict[tuple[str, str], Attachment] = {}
+        attached: dict[tuple[str, str], Attachment] = {}
         for store_id, group in groupby(places, key=lambda place: place[0]):
             file_ids = [file_id for _, file_id in group]
-            attached = self.stores.attached(account_id, store_id, file_ids)
-            there |= {(store_id, file_id): attachment for file_id, attachment in attached.items()}
-        return there
+            found_now = self.stores.attached(account_id, store_id, file_ids)
+            attached |= {(store_id, file_id): attachment for file_id, attachment in found_now.items()}
+        return attached

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from sluice.domain.documents.document import Passage
 from sluice.domain.documents.uploads import STORE, is_id
-from sluice.ports.documents import Indexes, SearchAsk, VectorStoreStore
+from sluice.ports.documents import Indexes, SearchRequest, VectorStoreStore
 from sluice.services.documents.embed import Embed
 
 MOST_PASSAGES = 50
@@ -23,13 +23,13 @@ class SearchDocuments:
     indexes: Indexes
     embed: Embed | None = None
 
-    def search(self, ask: SearchAsk) -> list[Passage]:
-        limit = min(max(ask.top_k, 1), MOST_PASSAGES)
-        query, found = ask.query[:LONGEST_QUERY], list[Passage]()
-        stores = [store_id for store_id in dict.fromkeys(ask.store_ids) if is_id(STORE, store_id)]
-        vector = self.embed.question(ask.account_id, query) if self.embed and stores and query.strip() else None
+    def search(self, request: SearchRequest) -> list[Passage]:
+        limit = min(max(request.top_k, 1), MOST_PASSAGES)
+        query, found = request.query[:LONGEST_QUERY], list[Passage]()
+        stores = [store_id for store_id in dict.fromkeys(request.store_ids) if is_id(STORE, store_id)]
+        vector = self.embed.question(request.account_id, query) if self.embed and stores and query.strip() else None
         for store_id in stores:
-            found += self._in_store(ask.account_id, store_id, query, limit, vector)
+            found += self._in_store(request.account_id, store_id, query, limit, vector)
         found.sort(key=lambda passage: -passage.score)
         return _without_doubles(found)[:limit]
 

@@ -9,8 +9,29 @@ from sluice.domain.documents.document import Attachment, VectorStore
 from sluice.domain.documents.uploads import BATCH, FILE, STORE, Attributes, is_id, new_id
 from sluice.domain.errors import NotFound
 from sluice.ports.documents import Blobs, VectorStoreStore
+from sluice.services.documents.files import Files
 
 PAGE = 100
+
+
+@dataclass(frozen=True)
+class PageOfAttachments:
+    """Which part of a list of attachments, newest first or oldest first. `status`: only those with it."""
+
+    limit: int
+    after_id: str | None
+    before_id: str | None
+    newest_first: bool
+    status: str | None
+
+    def of(self, attachments: Sequence[Attachment]) -> tuple[list[Attachment], bool]:
+        """`attachments`: all of them, newest first. → the page, and whether there are more."""
+        ordered = attachments if self.newest_first else attachments[::-1]
+        ids = [one.file_id for one in ordered]
+        start = (ids.index(self.after_id) + 1 if self.after_id in ids else len(ids)) if self.after_id else 0
+        end = ids.index(self.before_id) if self.before_id in ids else len(ids)
+        kept = [one for one in ordered[start:end] if self.status in (None, one.status)]
+        return kept[: self.limit], len(kept) > self.limit
 
 
 @dataclass(frozen=True)
@@ -22,6 +43,10 @@ class Batch:
     created_ms: int
     attachments: list[Attachment]
 
+    def page(self, page: PageOfAttachments) -> tuple[list[Attachment], bool]:
+        """→ the page, and whether there are more."""
+        return page.of(self.attachments[::-1])
+
 
 @dataclass(frozen=True)
 class VectorStores:
@@ -29,11 +54,22 @@ class VectorStores:
 
     stores: VectorStoreStore
     blobs: Blobs
+    files: Files
 
     def create(self, account_id: str, name: str, metadata: Mapping[str, str], now_ms: int) -> VectorStore:
         store = VectorStore(account_id, new_id(STORE, now_ms), name, now_ms, now_ms, dict(metadata))
         self.stores.put(store)
         return store
+
+    def create_with_files(
+        self, account_id: str, name: str, metadata: Mapping[str, str], file_ids: Sequence[str], now_ms: int
+    ) -> tuple[VectorStore, list[Attachment]]:
+        """Errors: NotFound, before there is a store that lacks some of the files."""
+        for file_id in file_ids:
+            self.files.get(account_id, file_id)
+        store = self.create(account_id, name, metadata, now_ms)
+        once = dict.fromkeys(file_ids)
+        return store, [self.attach(account_id, store.store_id, file_id, {}, now_ms) for file_id in once]
 
     def get(self, account_id: str, store_id: str) -> VectorStore:
         """Errors: NotFound."""
@@ -117,6 +153,12 @@ class VectorStores:
         found = self.stores.attachments(account_id, store_id)
         return sorted(found, key=lambda one: (one.created_ms, one.file_id), reverse=True)
 
+    def attachments_page(
+        self, account_id: str, store_id: str, page: PageOfAttachments
+    ) -> tuple[list[Attachment], bool]:
+        """→ the page, and whether there are more. Errors: NotFound."""
+        return page.of(self.attachments(account_id, store_id))
+
     def detach(self, account_id: str, store_id: str, file_id: str) -> None:
         """The file stays. Errors: NotFound."""
         self.attachment(account_id, store_id, file_id)
@@ -141,9 +183,10 @@ class VectorStores:
         kept = self.blobs.get(_batch_key(account_id, store_id, batch_id)) if is_id(BATCH, batch_id) else None
         if kept is None:
             raise NotFound(f"There is no file batch {batch_id[:64]!r} in this vector store.")
-        told = json.loads(kept)
-        there = self.stores.attached(account_id, store_id, told["file_ids"])
-        return Batch(batch_id, store_id, told["created_ms"], [there[one] for one in told["file_ids"] if one in there])
+        made = json.loads(kept)
+        attached = self.stores.attached(account_id, store_id, made["file_ids"])
+        still = [attached[file_id] for file_id in made["file_ids"] if file_id in attached]
+        return Batch(batch_id, store_id, made["created_ms"], still)
 
 
 def _batch_key(account_id: str, store_id: str, batch_id: str) -> str:

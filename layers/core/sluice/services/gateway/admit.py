@@ -34,8 +34,8 @@ log = logging.getLogger("sluice.admission")
 MAX_WRITES = 4
 KEEP_ACCOUNTS = 10_000
 REFUSAL_KEPT_NS = 1_000_000_000
-# A refusal is answered from memory only once an account floods: the first few always ask the store, so that somebody
-# who is merely over the limit hears of a revocation at once (docs/adr/0007-refusal-cache.md).
+# A refusal is answered from memory only once an account floods. The first few always ask the store, so an account that
+# is merely over its limit gets the error for a revoked API token at once (docs/adr/0007-refusal-cache.md).
 FLOOD_STARTS_AT = 5
 
 
@@ -112,7 +112,7 @@ class Admission:
         raise errors.Overloaded(retry_after_seconds=1)
 
     def check(self, account_id: str, token_id: str, now_ms: int) -> Grant:
-        """Whether a caller is welcome at all, for requests that take nothing (`GET`). A consistent read.
+        """Whether the API token is live, for requests that take nothing (`GET`). A consistent read.
         Errors: InvalidApiToken, AccountSuspended, StoreUnavailable."""
         grant = self._store.grant(account_id)
         if grant is None:
@@ -124,7 +124,7 @@ class Admission:
         return grant
 
     def remember(self, grant: Grant | None) -> None:
-        """Tell what a settlement or checkpoint saw: the next guess is better for it."""
+        """Keep the grant that a settlement or checkpoint saw, because it makes the next guess better."""
         if grant is not None:
             self._remember(grant)
 
@@ -153,8 +153,8 @@ class Admission:
     def _refuse_floods(self, ask: Ask, now_ns: int) -> None:
         """While an account floods, answer from the grant as last seen, for at most a second after the store refused.
 
-        The refusal is decided anew for this very request, so the wait it tells is right for what was seen; only what
-        other instances took within that second is missing from it.
+        The refusal is decided anew for this request, so its wait is right for the grant as seen. It lacks only what
+        other instances took within that second.
         """
         kept, seen = self._refused.get(ask.account_id), self._seen.get(ask.account_id)
         if kept is None or seen is None or kept.count < FLOOD_STARTS_AT or ask.token_id != kept.last_token:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -16,11 +15,12 @@ from sluice.domain.gateway.leases import RENEW_EVERY_MS
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.ports.gateway import HotStore, UpstreamStream
 from sluice.services.gateway.admit import Admitted
+from sluice.services.gateway.request import RequestContext
 from sluice.services.gateway.settle import Outcome, settle
 
 log = logging.getLogger("sluice.exchange")
 
-CLIENT_GONE_STATUS = 499  # nobody is left to see it; the log uses nginx's number
+CLIENT_GONE_STATUS = 499  # no caller gets it; the ledger uses nginx's number
 SETTLE_ATTEMPTS = 3
 SETTLE_PAUSE_SECONDS = 0.1
 PING = b""
@@ -29,11 +29,11 @@ Clock = Callable[[], int]  # Unix time, ns
 
 
 class ClientGone(Exception):
-    """The caller hung up."""
+    """The caller closed the connection."""
 
 
 class Observer(Protocol):
-    """What the metrics want to know of an exchange."""
+    """What the metrics count of an exchange."""
 
     def settled(self, record: LedgerRecord, seconds: float) -> None: ...
 
@@ -41,32 +41,23 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True)
-class Connection:
-    """What the HTTP layer knows of the caller's connection."""
+class Bookkeeping:
+    """Where every exchange of a process is kept account of. `remember`: gets the grant that a settlement saw, because
+    it makes the next admission's guess better."""
 
-    gone: Callable[[], bool] = lambda: False
-    """Whether the caller hung up. Looks without waiting."""
-    seconds_left: Callable[[], float] = lambda: math.inf
-    """Seconds until the platform (AWS Lambda) stops this request."""
+    store: HotStore
+    clock: Clock
+    observer: Observer
+    remember: Callable[[Grant | None], None]
 
 
 class Exchange:
     """The holder of one lease."""
 
-    def __init__(
-        self,
-        store: HotStore,
-        admitted: Admitted,
-        clock: Clock,
-        connection: Connection,
-        observer: Observer,
-        remember: Callable[[Grant | None], None],
-    ) -> None:
-        self._store, self._clock, self._observer = store, clock, observer
-        self.connection = connection
-        self._remember = remember  # what a settlement saw makes the next admission's guess better
+    def __init__(self, books: Bookkeeping, admitted: Admitted, context: RequestContext) -> None:
+        self._books, self.context = books, context
         self.ask, self.lease, self.grant = admitted.ask, admitted.lease, admitted.grant
-        self._started_ms = self._renewed_ms = clock() // 1_000_000
+        self._started_ms = self._renewed_ms = books.clock() // 1_000_000
         self._first_ms: int | None = None
         self._stream: UpstreamStream | None = None
         self._counted = (0, 0, 0)
@@ -86,14 +77,14 @@ class Exchange:
         """
         self._stream = stream
         for payload in stream:
-            now_ms = self._clock() // 1_000_000
-            if self.connection.gone():
+            now_ms = self._books.clock() // 1_000_000
+            if self.context.gone():
                 raise ClientGone()
             if now_ms - self._renewed_ms >= RENEW_EVERY_MS:
                 self._checkpoint(stream, now_ms)
             if payload:
                 if chunks.is_error(payload):
-                    raise _told(payload)
+                    raise _engine_error(payload)
                 if self._first_ms is None:
                     self._first_ms = now_ms
             yield payload
@@ -103,7 +94,7 @@ class Exchange:
         self._renewed_ms = now_ms
         self.lease = self.lease.with_progress(stream.prompt_tokens, stream.completion_tokens)
         try:
-            attempt = self._store.checkpoint(self.ask.account_id, self.ask.request_id, self.lease, now_ms)
+            attempt = self._books.store.checkpoint(self.ask.account_id, self.ask.request_id, self.lease, now_ms)
         except errors.StoreUnavailable:
             log.warning("checkpoint failed, stream goes on: %s", self.ask.request_id)
             return
@@ -128,27 +119,27 @@ class Exchange:
             try:
                 outcome = self._outcome(status, finish_reason)
                 self.record, released = settle(
-                    self._store, self.ask.account_id, self.ask.request_id, self.lease, outcome
+                    self._books.store, self.ask.account_id, self.ask.request_id, self.lease, outcome
                 )
             except errors.StoreUnavailable:
                 if attempt + 1 < SETTLE_ATTEMPTS:
                     time.sleep(random.uniform(0, SETTLE_PAUSE_SECONDS * 2**attempt))
                 continue
-            self._remember(released.grant)
-            self._observer.settled(self.record, time.monotonic() - started)
+            self._books.remember(released.grant)
+            self._books.observer.settled(self.record, time.monotonic() - started)
             return
-        self._observer.settlement_failed()
+        self._books.observer.settlement_failed()
         log.error("settlement failed, left to the sweeper: %s", self.ask.request_id)
 
     def fail(self, cause: BaseException) -> None:
-        """Settle an exchange that ended early, for whatever reason."""
+        """Settle an exchange that ended early, with the status that its caller gets."""
         if isinstance(cause, ClientGone | GeneratorExit):
             self.settle(CLIENT_GONE_STATUS, "cancelled")
         else:
-            self.settle(_status_of(cause), "error")
+            self.settle(self.context.status_of(cause), "error")
 
     def _outcome(self, status: int, finish_reason: str | None) -> Outcome:
-        stream, now_ms = self._stream, self._clock() // 1_000_000
+        stream, now_ms = self._stream, self._books.clock() // 1_000_000
         prompt, completion, cached = self._counted
         if stream is not None:
             prompt, completion, cached = stream.prompt_tokens, stream.completion_tokens, stream.cached_tokens
@@ -167,24 +158,6 @@ class Exchange:
         self._counted = (prompt_tokens, completion_tokens, cached_tokens)
 
 
-# The status the caller got, for the log: the HTTP layer owns the whole table, these are its rows that an admitted
-# request can end with.
-_STATUSES: tuple[tuple[type[BaseException], int], ...] = (
-    (errors.InvalidModelRequest, 400),
-    (errors.ValidationFailed, 400),
-    (errors.InvalidApiToken, 401),
-    (errors.Forbidden, 403),
-    (errors.NotFound, 404),
-    (errors.RequestTooLarge, 413),
-    (errors.UpstreamTimeout, 504),
-    (errors.Unavailable, 503),
-)
-
-
-def _status_of(cause: BaseException) -> int:
-    return next((status for kind, status in _STATUSES if isinstance(cause, kind)), 500)
-
-
 def take_usage(stream: UpstreamStream, chunk: dict[str, Any]) -> None:
     """The model server's own final counts, where it tells them: exact for any server."""
     usage = chunk.get("usage")
@@ -195,8 +168,8 @@ def take_usage(stream: UpstreamStream, chunk: dict[str, Any]) -> None:
         stream.cached_tokens = int(details.get("cached_tokens") or stream.cached_tokens)
 
 
-def _told(payload: bytes) -> errors.SluiceError:
-    """An error the engine told within its stream."""
+def _engine_error(payload: bytes) -> errors.SluiceError:
+    """The error that the engine sent within its stream."""
     detail = json.loads(payload).get("error") or {}
     code, message, seconds = detail.get("code"), detail.get("message"), int(detail.get("retry_after_s") or 2)
     if code == "context_length_exceeded":

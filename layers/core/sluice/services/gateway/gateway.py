@@ -1,20 +1,20 @@
-"""From a caller's request to a running exchange: who, which model, how much at most, admit, ask the model."""
+"""From an authenticated request to a running exchange: which model, how much at most, admit, ask the model."""
 
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sluice.domain import errors
 from sluice.domain.gateway.admission import Ask, Grant
-from sluice.domain.gateway.contents import Exchange as Content
-from sluice.domain.gateway.contents import expires_s
+from sluice.domain.gateway.contents import LoggedContent, expires_s
 from sluice.domain.tokens import Claims
 from sluice.ports.gateway import HotStore, Upstream, UpstreamCall, UpstreamStream
 from sluice.services.gateway.admit import Admission
-from sluice.services.gateway.exchange import Clock, Connection, Exchange, Observer
+from sluice.services.gateway.exchange import Bookkeeping, Clock, Exchange, Observer
 from sluice.services.gateway.model_list import ModelList
+from sluice.services.gateway.request import ModelRequest, RequestContext
 
 log = logging.getLogger("sluice.gateway")
 
@@ -23,6 +23,17 @@ TEMPLATE_TOKENS = 48
 NO_MODEL = "none"  # in the ledger, of requests that no model answers
 LEAST_SECONDS = 0.5  # with less to go it fails for its time, and not for want of a time-out
 EMBED_SECONDS = 25.0  # nothing renews the lease of an answer that is no stream: it must be there before 30 s
+NO_CONTEXT_WINDOW = 1_000_000_000  # tokens, of a model whose server states none
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """`max_tokens`: of an answer whose request names none. `deadline_seconds`: that a model may take for one request.
+    `content_days`: how long logged prompts and answers are kept."""
+
+    max_tokens: int
+    deadline_seconds: float
+    content_days: int
 
 
 @dataclass(frozen=True)
@@ -33,66 +44,72 @@ class Gateway:
     models: ModelList
     observer: Observer
     clock: Clock
-    default_max_tokens: int
-    deadline_seconds: float
-    content_days: int
-    """Until whoever runs this request ends it (AWS Lambda), less what settling it may take."""
+    defaults: Defaults
+
+    def now_ms(self) -> int:
+        return self.clock() // 1_000_000
 
     @contextmanager
-    def welcome(self, claims: Claims) -> Iterator[None]:
-        """Inside, a request may be refused for its form; but a caller who is not welcome at all hears that first."""
+    def authentication_first(self, claims: Claims) -> Iterator[None]:
+        """Authentication errors take precedence over validation errors: what is raised inside reaches only a caller
+        whose API token is live. Errors: InvalidApiToken, AccountSuspended, and what is raised inside."""
         try:
             yield
         except errors.SluiceError:
-            self.admission.check(claims.account_id, claims.token_id, self.clock() // 1_000_000)
+            self.check_caller(claims)
             raise
 
-    def caller(self, claims: Claims) -> Grant:
-        """For requests that take nothing. Errors: InvalidApiToken, AccountSuspended."""
-        return self.admission.check(claims.account_id, claims.token_id, self.clock() // 1_000_000)
+    def check_caller(self, claims: Claims) -> Grant:
+        """For requests that take nothing from the limits. Errors: InvalidApiToken, AccountSuspended,
+        StoreUnavailable."""
+        return self.admission.check(claims.account_id, claims.token_id, self.now_ms())
 
-    def model_for(self, claims: Claims, name: str, capability: str) -> dict[str, Any]:
-        """Errors: ModelNotFound (also where the API token is not for this model), InvalidModelRequest."""
+    def permitted_models(self, claims: Claims) -> list[dict[str, Any]]:
+        """Those that the API token may use. Errors: ModelUnavailable."""
+        return [model for model in self.models.all() if claims.models is None or model["id"] in claims.models]
+
+    def permitted_model(self, claims: Claims, name: str) -> dict[str, Any]:
+        """Errors: ModelNotFound (also where the API token may not use it), ModelUnavailable."""
         if claims.models is not None and name not in claims.models:
             raise errors.ModelNotFound(f"The model {name!r} does not exist or you do not have access to it.")
-        model = self.models.get(name)
+        return self.models.get(name)
+
+    def model_for(self, claims: Claims, name: str, capability: str) -> dict[str, Any]:
+        """Errors: as `permitted_model`, and InvalidModelRequest."""
+        model = self.permitted_model(claims, name)
         if capability not in model.get("capabilities", [capability]):
             raise errors.InvalidModelRequest(f"The model {name!r} does not do {capability}.", "model")
         return model
 
-    def start(
-        self,
-        claims: Claims,
-        request_id: str,
-        model: Mapping[str, Any],
-        endpoint: str,
-        *,
-        stream: bool,
-        prompt_bound: int,
-        max_tokens: int | None,
-        connection: Connection,
-    ) -> tuple[Exchange, int]:
-        """Admit. → the exchange to run and settle, and the completion tokens it may have.
+    def start(self, request: ModelRequest, context: RequestContext) -> tuple[Exchange, int]:
+        """Admit. → the exchange to run and settle, and the completion tokens it may have. Errors: as
+        `Admission.admit`."""
+        window = int(request.model.get("context_window") or NO_CONTEXT_WINDOW)
+        wanted = self.defaults.max_tokens if request.max_tokens is None else request.max_tokens
+        completion_tokens = min(wanted, window)
+        prompt_bound = request.prompt_bound + (request.grounding.prompt_bound if request.grounding else 0)
+        ask = Ask(
+            request.claims.account_id,
+            context.request_id,
+            request.claims.token_id,
+            min(prompt_bound + TEMPLATE_TOKENS + completion_tokens, window),
+            str(request.model["id"]),
+            request.endpoint,
+            request.stream,
+        )
+        return self._admit(ask, context), completion_tokens
 
-        `prompt_bound`: model tokens the prompt has at most. It is reckoned from the text's bytes (every token stands
-        for at least one), so knowing it costs neither a tokenizer nor a round trip. Errors: as `Admission.admit`.
-        """
-        context = int(model.get("context_window") or 1_000_000_000)
-        completion_tokens = min(max_tokens if max_tokens is not None else self.default_max_tokens, context)
-        reserve = min(prompt_bound + TEMPLATE_TOKENS + completion_tokens, context)
-        ask = Ask(claims.account_id, request_id, claims.token_id, reserve, str(model["id"]), endpoint, stream)
-        return self._admitted(ask, connection), completion_tokens
-
-    def _admitted(self, ask: Ask, connection: Connection) -> Exchange:
+    def _admit(self, ask: Ask, context: RequestContext) -> Exchange:
         admitted = self.admission.admit(ask, self.clock())
-        return Exchange(self.store, admitted, self.clock, connection, self.observer, self.admission.remember)
+        books = Bookkeeping(self.store, self.clock, self.observer, self.admission.remember)
+        return Exchange(books, admitted, context)
 
     @contextmanager
-    def counted(self, claims: Claims, request_id: str, endpoint: str) -> Iterator[Exchange]:
+    def counted(self, claims: Claims, endpoint: str, context: RequestContext) -> Iterator[Exchange]:
         """Around a request that asks no model: admitted like any other, for no tokens but those counted inside, and
         settled however it ends. Errors: as `Admission.admit`, and what is raised inside."""
-        ask = Ask(claims.account_id, request_id, claims.token_id, 0, NO_MODEL, endpoint, False)
-        exchange = self._admitted(ask, Connection())
+        ask = Ask(claims.account_id, context.request_id, claims.token_id, 0, NO_MODEL, endpoint, False)
+        exchange = self._admit(ask, context)
         try:
             yield exchange
         except BaseException as exc:
@@ -113,12 +130,15 @@ class Gateway:
         call = UpstreamCall(path, body, exchange.ask.request_id, exchange.ask.account_id, self._seconds(exchange))
         return self.upstream.open(call)
 
-    def embed(self, exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any]:
-        """One answer, not streamed, settled in any case. Errors: as `Upstream.fetch`."""
-        seconds = min(self._seconds(exchange), EMBED_SECONDS)
-        call = UpstreamCall("/v1/embeddings", body, exchange.ask.request_id, exchange.ask.account_id, seconds)
+    def embed(self, request: ModelRequest, context: RequestContext) -> dict[str, Any]:
+        """One answer, not streamed, settled in any case. Errors: as `Admission.admit` and `Upstream.fetch`."""
+        # Each input may fill the context window, so it does not bound what all of them take.
+        exchange, _ = self.start(replace(request, model={**request.model, "context_window": None}), context)
         try:
-            answer = self.upstream.fetch(call)
+            ask, seconds = exchange.ask, min(self._seconds(exchange), EMBED_SECONDS)
+            answer = self.upstream.fetch(
+                UpstreamCall(request.path, request.body, ask.request_id, ask.account_id, seconds)
+            )
             exchange.count(int((answer.get("usage") or {}).get("prompt_tokens") or 0))
         except BaseException as exc:
             exchange.fail(exc)
@@ -128,12 +148,12 @@ class Gateway:
 
     def _seconds(self, exchange: Exchange) -> float:
         """What a model may take for the request that runs now."""
-        return min(self.deadline_seconds, max(exchange.connection.seconds_left(), LEAST_SECONDS))
+        return min(self.defaults.deadline_seconds, max(exchange.context.seconds_left(), LEAST_SECONDS))
 
     def keep_content(self, ask: Ask, prompt: str, response: str) -> None:
         """For the caller's own log. Losing it loses no money, so a store that is away just loses it."""
-        now_ms = self.clock() // 1_000_000
-        content, ttl_s = Content(prompt, response), expires_s(now_ms, self.content_days)
+        now_ms = self.now_ms()
+        content, ttl_s = LoggedContent(prompt, response), expires_s(now_ms, self.defaults.content_days)
         try:
             self.store.put_content(ask.account_id, ask.request_id, content, now_ms, ttl_s)
         except errors.StoreUnavailable:

@@ -6,107 +6,80 @@ admitted ─ search ─┬─ nothing, and strict ─ the fixed sentence, no cal
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sluice.domain.documents import retrieval as rules
-from sluice.domain.documents.document import Passage
+from sluice.domain.documents.retrieval import Grounding, Sources
 from sluice.domain.errors import ContextLengthExceeded
 from sluice.ports.gateway import UpstreamStream
 from sluice.services.documents.retrieve import Retrieval
 from sluice.services.gateway.exchange import Exchange
 from sluice.services.gateway.gateway import TEMPLATE_TOKENS, Gateway
+from sluice.services.gateway.request import CHAT_PATH
 
 KEY_BYTES = 6  # none of the passages can hold it: one that did would lose it
 TOO_LONG = "The question leaves no room in the model's context for a passage to answer from."
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is searched for a request. `strict`: the passages only may answer."""
+class GroundedAnswers:
+    gateway: Gateway
+    retrieval: Retrieval
 
-    store_ids: Sequence[str]
-    top_k: int = rules.DEFAULT_TOP_K
-    strict: bool = False
-    filters: Mapping[str, Any] | None = None
-    threshold: float | None = None
+    def ask(
+        self, exchange: Exchange, model: Mapping[str, Any], grounding: Grounding, body: Mapping[str, Any]
+    ) -> tuple[UpstreamStream, Sources]:
+        """`body`: the chat request without passages. An error settles the exchange. Errors: as `Retrieval.find` and
+        `Upstream.open`; ContextLengthExceeded only where the question alone is too long."""
+        try:
+            query = rules.question_of(body["messages"])
+            found = self.retrieval.find(exchange.ask.account_id, [query], grounding)
+            if grounding.strict and not found:
+                return self._nothing_found(exchange, body), Sources(query, [], [])
+            room = _room_tokens(model, body)
+            given = rules.within(found[: rules.MAX_TOP_K], bytes_each=rules.PASSAGE_BYTES, room_tokens=room)
+            return self._open(exchange, body, Sources(query, found, given), grounding.strict)
+        except BaseException as exc:
+            exchange.fail(exc)
+            raise
 
-    @property
-    def prompt_bound(self) -> int:
-        """Model tokens that its passages add to a prompt at most."""
-        return rules.passage_bytes(min(self.top_k, rules.MAX_TOP_K))
+    def _nothing_found(self, exchange: Exchange, body: Mapping[str, Any]) -> UpstreamStream:
+        created_s = self.gateway.clock() // 1_000_000_000
+        return FixedAnswer(rules.NOTHING_FOUND, exchange.ask.request_id, str(body["model"]), created_s)
 
-
-@dataclass(frozen=True)
-class Grounded:
-    """The answer on its way, what was found, and which of it the model was given."""
-
-    events: UpstreamStream
-    query: str
-    found: list[Passage]
-    given: list[Passage]
-
-
-def ask_grounded(
-    gateway: Gateway,
-    retrieval: Retrieval,
-    exchange: Exchange,
-    model: Mapping[str, Any],
-    body: Mapping[str, Any],
-    wanted: Wanted,
-) -> Grounded:
-    """`body`: the chat request without passages. Whatever is raised, the exchange is settled by then. Errors: as
-    `Retrieval.find` and `Upstream.open`; ContextLengthExceeded only where the question alone is too long."""
-    try:
-        query = rules.question_of(body["messages"])
-        found = retrieval.find(exchange.ask.account_id, wanted.store_ids, query, wanted.top_k, wanted.filters)
-        found = [one for one in found if wanted.threshold is None or one.score >= wanted.threshold]
-        if wanted.strict and not found:
-            created_s = gateway.clock() // 1_000_000_000
-            canned = FixedAnswer(rules.NOTHING_FOUND, exchange.ask.request_id, str(body["model"]), created_s)
-            return Grounded(canned, query, [], [])
-        room = _room(model, body)
-        passages = rules.within(found[: rules.MAX_TOP_K], bytes_each=rules.PASSAGE_BYTES, room_tokens=room)
-        return _ask(gateway, exchange, body, query, found, passages, wanted.strict)
-    except BaseException as exc:
-        exchange.fail(exc)
-        raise
+    def _open(
+        self, exchange: Exchange, body: Mapping[str, Any], sources: Sources, strict: bool
+    ) -> tuple[UpstreamStream, Sources]:
+        """With fewer passages each time the prompt is too long for the model."""
+        key, given = secrets.token_hex(KEY_BYTES), sources.given
+        while given:
+            messages = rules.grounded(body["messages"], given, key=key, strict=strict)
+            try:
+                events = self.gateway.open(exchange, CHAT_PATH, {**body, "messages": messages})
+                return events, replace(sources, given=given)
+            except ContextLengthExceeded:
+                given = rules.fewer(given)
+        if sources.found and strict:
+            raise ContextLengthExceeded(TOO_LONG, "messages")
+        return self.gateway.open(exchange, CHAT_PATH, body), replace(sources, given=[])
 
 
-def _room(model: Mapping[str, Any], body: Mapping[str, Any]) -> int | None:
-    """Tokens that passages may have, as far as can be told without the model's own tokenizer."""
+def _room_tokens(model: Mapping[str, Any], body: Mapping[str, Any]) -> int | None:
+    """Tokens that passages may have, estimated without the model's own tokenizer; None where the model states no
+    context window."""
     context = model.get("context_window")
     if not context:
         return None
-    asked = len(json.dumps([body["messages"], body.get("tools")], ensure_ascii=False).encode()) + len(rules.RULES)
+    prompt = json.dumps([body["messages"], body.get("tools")], ensure_ascii=False)
+    prompt_bytes = len(prompt.encode()) + len(rules.RULES)
     answer = min(int(body["max_tokens"]), int(context) // rules.ANSWER_SHARE)
-    return int(context) - asked // rules.BYTES_A_TOKEN - answer - TEMPLATE_TOKENS
-
-
-def _ask(
-    gateway: Gateway,
-    exchange: Exchange,
-    body: Mapping[str, Any],
-    query: str,
-    found: list[Passage],
-    passages: list[Passage],
-    strict: bool,
-) -> Grounded:
-    key = secrets.token_hex(KEY_BYTES)
-    while passages:
-        asked = {**body, "messages": rules.grounded(body["messages"], passages, key=key, strict=strict)}
-        try:
-            return Grounded(gateway.open(exchange, "/v1/chat/completions", asked), query, found, passages)
-        except ContextLengthExceeded:
-            passages = rules.fewer(passages)
-    if found and strict:
-        raise ContextLengthExceeded(TOO_LONG, "messages")
-    return Grounded(gateway.open(exchange, "/v1/chat/completions", body), query, found, [])
+    return int(context) - prompt_bytes // rules.BYTES_A_TOKEN - answer - TEMPLATE_TOKENS
 
 
 class FixedAnswer:
-    """`sluice.ports.UpstreamStream`: an answer that no model made."""
+    """`sluice.ports.gateway.UpstreamStream`: an answer that no model made."""
 
     def __init__(self, text: str, request_id: str, model: str, created_s: int) -> None:
         self.prompt_tokens = self.completion_tokens = self.cached_tokens = 0

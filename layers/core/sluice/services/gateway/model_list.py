@@ -30,6 +30,10 @@ class ModelList:
                     raise ModelUnavailable() from exc
         return list(self._models.values())
 
+    def names(self, capability: str) -> list[str]:
+        """Of the models that can do it; one that states no capabilities can. Errors: ModelUnavailable."""
+        return [str(model["id"]) for model in self.all() if capability in model.get("capabilities", [capability])]
+
     def get(self, name: str) -> dict[str, Any]:
         """Errors: ModelNotFound, ModelUnavailable."""
         found = self._models.get(name)

@@ -1,4 +1,4 @@
-"""What the gateway does, as figures: what admission and settlement tell, put into measures."""
+"""Measure what the gateway does: admissions, refusals, settlements."""
 
 import logging
 import time
@@ -18,8 +18,8 @@ log = logging.getLogger("sluice.gateway")
 class ObservedAdmission(Admission):
     """Admission, timed, with the writes it took; refusals take time too.
 
-    A month's tokens are hardly ever used to the last one: what is left does not hold the next request. So it is the
-    refusal that tells, and `quota_refused` (account id, now in ms) has the owner told.
+    A month's tokens are hardly ever used to the last one, because what is left does not hold the next request. So a
+    refusal shows that the quota is used up, and `quota_refused` (account id, now in ms) mails the owner.
     """
 
     def __init__(
@@ -33,18 +33,18 @@ class ObservedAdmission(Admission):
         try:
             admitted = super().admit(ask, now_ns)
         except QuotaExceeded:
-            self._tell_owner(ask.account_id, now_ns // 1_000_000)
+            self._notify_owner(ask.account_id, now_ns // 1_000_000)
             raise
         finally:
             self._metrics.observe(measures.ADMISSION, time.monotonic() - started)
         self._metrics.change(measures.RUNNING, 1)
         return admitted
 
-    def _tell_owner(self, account_id: str, now_ms: int) -> None:
+    def _notify_owner(self, account_id: str, now_ms: int) -> None:
         try:
             self._quota_refused(account_id, now_ms)
         except StoreUnavailable:
-            log.warning("owner not told that the quota is used up", extra={"account_id": account_id})
+            log.warning("owner not notified that the quota is used up", extra={"account_id": account_id})
 
 
 class ExchangeMetrics:
@@ -54,15 +54,15 @@ class ExchangeMetrics:
         self._metrics = metrics
 
     def settled(self, record: LedgerRecord, seconds: float) -> None:
-        tell = self._metrics
-        tell.change(measures.RUNNING, -1)
-        tell.observe(measures.SETTLEMENT, seconds)
-        tell.count(measures.REQUESTS, endpoint=record.endpoint, status=str(record.status))
+        metrics = self._metrics
+        metrics.change(measures.RUNNING, -1)
+        metrics.observe(measures.SETTLEMENT, seconds)
+        metrics.count(measures.REQUESTS, endpoint=record.endpoint, status=str(record.status))
         if record.ttft_ms is not None:
-            tell.observe(measures.FIRST_TOKEN, record.ttft_ms / 1000, endpoint=record.endpoint)
+            metrics.observe(measures.FIRST_TOKEN, record.ttft_ms / 1000, endpoint=record.endpoint)
         for kind in ("prompt", "completion", "cached"):
-            tell.count(measures.TOKENS, getattr(record, f"{kind}_tokens"), model=record.model, kind=kind)
-        tell.flush()
+            metrics.count(measures.TOKENS, getattr(record, f"{kind}_tokens"), model=record.model, kind=kind)
+        metrics.flush()
 
     def settlement_failed(self) -> None:
         self._metrics.change(measures.RUNNING, -1)

@@ -1,6 +1,6 @@
 """Settle an admitted request: two idempotent writes, no transaction.
 
-1. Put the ledger record if there is none: whoever is first (gateway or sweeper) decides what was used.
+1. Put the ledger record if there is none: the first writer, gateway or sweeper, decides what was used.
 2. Update the grant if the lease is there: remove it, and give back what the *stored* record did not use.
 
     gateway:  put record ─ ✗ killed        sweeper: put record (exists: read it) ─ release lease
@@ -23,7 +23,8 @@ INTERRUPTED_STATUS = 500
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a request ended: HTTP status, counts in model tokens, times in ms since it was admitted."""
+    """How a request ended: HTTP status, counts in model tokens, times in ms since it was admitted. `settled_by`:
+    "gateway", or "sweeper" for a holder that died."""
 
     status: int
     prompt_tokens: int
@@ -32,10 +33,11 @@ class Outcome:
     finish_reason: str | None = None
     response_time_ms: int | None = None
     ttft_ms: int | None = None
+    settled_by: str = "gateway"
 
 
 def settle(
-    store: HotStore, account_id: str, request_id: str, lease: Lease, outcome: Outcome, *, settled_by: str = "gateway"
+    store: HotStore, account_id: str, request_id: str, lease: Lease, outcome: Outcome
 ) -> tuple[LedgerRecord, Attempt]:
     """→ the record as stored, and what the grant is now. Safe to repeat. Errors: StoreUnavailable."""
     record = LedgerRecord(
@@ -55,7 +57,7 @@ def settle(
         ttft_ms=outcome.ttft_ms,
         finish_reason=outcome.finish_reason,
         period=lease.period,
-        settled_by=settled_by,
+        settled_by=outcome.settled_by,
     )
     stored = store.put_record(record)
     return stored, release(store, account_id, request_id, lease, stored.total_tokens)
@@ -79,5 +81,6 @@ def settle_abandoned(
         completion_tokens=lease.completion_tokens,
         response_time_ms=max(0, now_ms - request_time_ms(request_id)),
         finish_reason="interrupted",
+        settled_by="sweeper",
     )
-    return settle(store, account_id, request_id, lease, outcome, settled_by="sweeper")
+    return settle(store, account_id, request_id, lease, outcome)

@@ -7,8 +7,8 @@ from typing import Any
 
 from sluice.domain.errors import InvalidModelRequest, NotFound
 from sluice.domain.gateway.contents import expires_s
-from sluice.domain.gateway.responses import Message
-from sluice.ports.gateway import DocumentStore
+from sluice.domain.gateway.response_items import Message
+from sluice.ports.gateway import TextStore
 
 # An item of the store holds 400 KB; the response, its messages and the keys must fit.
 MAX_HISTORY_BYTES = 180_000
@@ -21,15 +21,15 @@ class StoredResponse:
 
 
 class StoredResponses:
-    def __init__(self, documents: DocumentStore, keep_days: int) -> None:
-        self._documents, self._keep_days = documents, keep_days
+    def __init__(self, texts: TextStore, keep_days: int) -> None:
+        self._texts, self._keep_days = texts, keep_days
 
     def get(self, account_id: str, response_id: str, now_ms: int) -> StoredResponse:
         """Errors: NotFound (also for another account's), StoreUnavailable."""
-        document = self._documents.get_document(account_id, _key(response_id), now_ms)
-        if document is None:
+        found = self._texts.get_texts(account_id, _key(response_id), now_ms)
+        if found is None:
             raise NotFound(f"There is no response {response_id!r}.")
-        return StoredResponse(json.loads(document["response"]), json.loads(document["messages"]))
+        return StoredResponse(json.loads(found["response"]), json.loads(found["messages"]))
 
     def check_size(self, messages: list[Message]) -> None:
         """Before the model is asked. Errors: InvalidModelRequest."""
@@ -38,17 +38,17 @@ class StoredResponses:
 
     def put(self, account_id: str, response: Mapping[str, Any], messages: list[Message], now_ms: int) -> None:
         """Errors: StoreUnavailable."""
-        document = {
+        texts = {
             "response": json.dumps(response, ensure_ascii=False),
             "messages": json.dumps(messages, ensure_ascii=False),
         }
         ttl_s = expires_s(now_ms, self._keep_days)
-        self._documents.put_document(account_id, _key(str(response["id"])), document, now_ms, ttl_s)
+        self._texts.put_texts(account_id, _key(str(response["id"])), texts, now_ms, ttl_s)
 
     def delete(self, account_id: str, response_id: str, now_ms: int) -> None:
         """Errors: NotFound, StoreUnavailable."""
         self.get(account_id, response_id, now_ms)
-        self._documents.delete_document(account_id, _key(response_id))
+        self._texts.delete_texts(account_id, _key(response_id))
 
 
 def _key(response_id: str) -> str:

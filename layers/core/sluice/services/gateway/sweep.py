@@ -1,9 +1,9 @@
-"""Settle the requests whose holder died, found through the busy shards, never by a scan.
+"""Settle the requests whose holder died, found through the index of leases, never by a scan.
 
     lease expires ──── 10 s ────► the sweeper settles from the last checkpoint
     a holder that lives renews every 3 s and settles itself; one that comes back late finds its lease gone
 
-An account leaves its busy shard here and not when its last lease goes: that spares a write a request.
+An account is taken off the index here and not when its last lease goes: that spares a write a request.
 """
 
 import logging
@@ -13,17 +13,17 @@ from dataclasses import dataclass
 
 from sluice.domain.errors import StoreUnavailable
 from sluice.domain.gateway.admission import Grant
-from sluice.ports.gateway import BusyAccounts, HotStore
+from sluice.domain.gateway.leases import LEASE_SHARDS
+from sluice.ports.gateway import HotStore, LeaseIndex
 from sluice.services.gateway.settle import settle_abandoned
 
 log = logging.getLogger("sluice.sweeper")
 
-BUSY_SHARDS = "0123456789abcdef"
 DOWN_AFTER = 3  # accounts in a row for which the store did not answer: the rest would only wait too
 
 
 @dataclass
-class Swept:
+class SweptLeases:
     """What one run did. `leases`: those found running, the abandoned ones included; `overdue_ms`: how long the oldest
     of them had been expired. A run a minute settles each within 70 s, so more means that runs fail or do not happen."""
 
@@ -39,16 +39,16 @@ class Swept:
 class Sweeper:
     """`clock_ms` is asked again for each account: a run may take most of a minute."""
 
-    def __init__(self, grants: HotStore, busy: BusyAccounts, clock_ms: Callable[[], int]) -> None:
-        self._grants, self._busy, self._clock_ms = grants, busy, clock_ms
+    def __init__(self, grants: HotStore, index: LeaseIndex, clock_ms: Callable[[], int]) -> None:
+        self._grants, self._index, self._clock_ms = grants, index, clock_ms
 
-    def sweep(self, until_ms: int) -> Swept:
+    def sweep(self, until_ms: int) -> SweptLeases:
         """Stops at `until_ms`. The shards come in a new order each time, so that a run cut short starves none."""
-        swept = Swept()
+        swept = SweptLeases()
         down = 0
-        for shard in random.sample(BUSY_SHARDS, len(BUSY_SHARDS)):
+        for shard in random.sample(LEASE_SHARDS, len(LEASE_SHARDS)):
             try:
-                for account_id in self._busy.accounts(shard):
+                for account_id in self._index.accounts(shard):
                     if self._clock_ms() >= until_ms or down >= DOWN_AFTER:
                         swept.complete = False
                         return swept
@@ -56,10 +56,10 @@ class Sweeper:
             except StoreUnavailable:
                 swept.failed += 1
                 down += 1
-                log.warning("busy accounts not read", extra={"reason": f"shard {shard}"})
+                log.warning("accounts with leases not read", extra={"reason": f"shard {shard}"})
         return swept
 
-    def _account(self, account_id: str, swept: Swept) -> bool:
+    def _account(self, account_id: str, swept: SweptLeases) -> bool:
         """Whether the store answered. One account that cannot be settled keeps no other back."""
         swept.accounts += 1
         try:
@@ -72,7 +72,7 @@ class Sweeper:
             log.error("account not swept", exc_info=exc, extra={"account_id": account_id})
         return True
 
-    def _settle_abandoned(self, account_id: str, swept: Swept) -> None:
+    def _settle_abandoned(self, account_id: str, swept: SweptLeases) -> None:
         grant: Grant | None = self._grants.grant(account_id)
         if grant is None:
             return  # the index lags behind the table
@@ -86,5 +86,5 @@ class Sweeper:
             swept.settled += 1
             log.info("settled for a dead holder", extra={"request_id": request_id, "status": record.status})
             grant = attempt.grant or grant
-        if not grant.leases and self._busy.clear(account_id):
+        if not grant.leases and self._index.clear(account_id):
             swept.cleared += 1

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from sluice.domain.errors import SluiceError
+from sluice.domain.gateway.leases import LEASE_SHARDS
 from sluice.ports.accounts import AccountStore
-from sluice.ports.gateway import BusyAccounts, HotStore, ModelServer
+from sluice.ports.gateway import HotStore, LeaseIndex, ModelServer
 from sluice.ports.mails import MailStore
 from sluice.ports.usage import DeadLetters
-from sluice.services.gateway.sweep import BUSY_SHARDS
 
-LOOKED_AT = 200  # busy accounts, at most: it is a page, not a report
+LOOKED_AT = 200  # accounts with leases, at most: it is a page, not a report
 LATE_MAIL_MS = 120_000  # the sweeper, each minute, has had its chance
 MAILS_NAMED = 100  # a shard
 
@@ -54,14 +54,14 @@ def system_health(
     *,
     model: ModelServer,
     grants: HotStore,
-    busy: BusyAccounts,
+    busy: LeaseIndex,
     mails: MailStore,
     accounts: AccountStore,
     dead_letters: DeadLetters,
     now_ms: int,
 ) -> SystemHealth:
     """Errors: StoreUnavailable. A model that does not answer is none: that is what is asked."""
-    named = list(islice((name for shard in BUSY_SHARDS for name in busy.accounts(shard)), LOOKED_AT + 1))
+    named = list(islice((name for shard in LEASE_SHARDS for name in busy.accounts(shard)), LOOKED_AT + 1))
     leases = {name: _leases(grants, name) for name in named[:LOOKED_AT]}
     held = [expires_ms for each in leases.values() for expires_ms in each]
     running = sum(expires_ms > now_ms for expires_ms in held)

@@ -5,7 +5,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 
 from sluice.domain.errors import FieldProblem, ValidationFailed
-from sluice.domain.gateway.contents import Exchange
+from sluice.domain.gateway.contents import LoggedContent
 from sluice.domain.ids import request_time_ms
 from sluice.domain.spans import Span
 from sluice.domain.usage.ledger import LedgerRecord
@@ -17,7 +17,7 @@ CHECK_CHARACTERS = 8
 
 @dataclass(frozen=True)
 class LogPage:
-    entries: list[tuple[LedgerRecord, Exchange | None]]
+    entries: list[tuple[LedgerRecord, LoggedContent | None]]
     next_cursor: str | None
 
 
@@ -39,7 +39,7 @@ def usage_logs(
     records, next_id = ledger.page(
         account_id, limit=limit, before_id=before_id, span=span, token_id=token_id, model=model, answered=answered
     )
-    kept = contents.exchanges(account_id, [record.request_id for record in records], now_ms)
+    kept = contents.logged(account_id, [record.request_id for record in records], now_ms)
     entries = [(record, kept.get(record.request_id)) for record in records]
     return LogPage(entries, cursor_for(account_id, next_id) if next_id else None)
 

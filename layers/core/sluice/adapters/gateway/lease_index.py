@@ -1,4 +1,7 @@
-"""Accounts with running requests, by the sparse index `busy` of the grants. It lags: a list to look into, no more."""
+"""Accounts that hold leases, by a sparse index of the grants. The index lags behind the table.
+
+It is called `busy`, and its key `busy_shard`, because the tables of running deployments were made with these names.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,12 +10,12 @@ from sluice.adapters.aws import dynamo
 
 INDEX = "busy"
 PAGE = 100
-# Nothing runs: an admission that comes first puts its lease and its shard in one write, and keeps both.
-IS_IDLE = "attribute_exists(busy_shard) AND size(leases) = :none"
+# No lease is held. An admission writes its lease and its shard together, so one that comes first keeps both.
+HOLDS_NO_LEASE = "attribute_exists(busy_shard) AND size(leases) = :none"
 
 
-class DynamoBusyAccounts:
-    """`sluice.ports.BusyAccounts`."""
+class DynamoLeaseIndex:
+    """`sluice.ports.gateway.LeaseIndex`."""
 
     def __init__(self, table_prefix: str) -> None:
         self._table = table_prefix + "grants"
@@ -38,7 +41,7 @@ class DynamoBusyAccounts:
                     TableName=self._table,
                     Key=dynamo.item({"account_id": account_id}),
                     UpdateExpression="REMOVE busy_shard",
-                    ConditionExpression=IS_IDLE,
+                    ConditionExpression=HOLDS_NO_LEASE,
                     ExpressionAttributeValues=dynamo.item({":none": 0}),
                 )
             )

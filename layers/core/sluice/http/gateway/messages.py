@@ -1,0 +1,95 @@
+"""What requests of `/v1` are made of: messages, tools, formats of an answer; and how many model tokens they can be."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import Field, JsonValue, model_validator
+
+from sluice.http.fields import Loose
+
+# What chat templates add: around each message (role, begin, end), and once to explain tools and their format.
+MESSAGE_TOKENS = 8
+TOOLS_TOKENS = 300
+
+
+def bound(texts: Iterable[str | None], per_text: int = MESSAGE_TOKENS) -> int:
+    """At most this many model tokens: each stands for a byte at least, and a template adds a few around each text."""
+    return sum(len(text.encode()) + per_text for text in texts if text is not None)
+
+
+class TextPart(Loose):
+    type: Literal["text", "input_text", "output_text"]
+    text: str
+
+
+class FunctionCall(Loose):
+    name: str
+    arguments: str
+
+
+class ToolCall(Loose):
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class Message(Loose):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[TextPart] | None = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = Field(None, max_length=128)
+    tool_call_id: str | None = None
+
+    @model_validator(mode="after")
+    def _has_content(self) -> "Message":
+        if self.content is None and not self.tool_calls:
+            raise ValueError("content is required")
+        return self
+
+    def forwarded(self) -> dict[str, Any]:
+        """The engine's form: content is one string, `developer` is `system`."""
+        content = self.content
+        if isinstance(content, list):
+            content = "".join(part.text for part in content)
+        message: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": content}
+        message |= self.model_dump(include={"name", "tool_calls", "tool_call_id"}, exclude_none=True)
+        return message
+
+
+class FunctionDefinition(Loose):
+    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
+    description: str | None = None
+    parameters: dict[str, JsonValue] | None = None
+    strict: bool | None = None
+
+
+class Tool(Loose):
+    type: Literal["function"]
+    function: FunctionDefinition
+
+
+class NamedFunction(Loose):
+    name: str
+
+
+class NamedTool(Loose):
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class JsonSchema(Loose):
+    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
+    description: str | None = None
+    schema_: dict[str, JsonValue] | None = Field(None, alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(Loose):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _has_schema(self) -> "ResponseFormat":
+        if self.type == "json_schema" and self.json_schema is None:
+            raise ValueError("json_schema is required with this type")
+        return self

@@ -1,0 +1,52 @@
+"""The text of an uploaded file: read out of it once and kept, so a second vector store does not parse it again."""
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from weakref import WeakValueDictionary
+
+from sluice.domain.documents import keys
+from sluice.domain.documents.document import File, Unreadable
+from sluice.domain.documents.passages import Block
+from sluice.ports.documents import Blobs
+
+NO_CONTENT = "The upload of this file broke off: it has no content."
+
+
+class _Lock:
+    """A weak dictionary cannot hold a bare lock."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+_any = threading.Lock()
+_reading: WeakValueDictionary[str, _Lock] = WeakValueDictionary()  # by file id, while a thread holds it
+
+
+@dataclass(frozen=True)
+class FileText:
+    blobs: Blobs
+    read: Callable[[File, bytes], Sequence[Block]]
+    """Parses a file. Errors: Unreadable."""
+
+    def blocks(self, file: File) -> Sequence[Block]:
+        """The events of an upload and of its attachment come together: one thread reads, the other waits for it.
+        Errors: Unreadable, StoreUnavailable."""
+        with _any:
+            held = _reading.setdefault(file.file_id, _Lock())
+        with held.lock:
+            return self._read_once(file)
+
+    def _read_once(self, file: File) -> Sequence[Block]:
+        kept = self.blobs.get(keys.text_key(file.account_id, file.file_id))
+        if kept is not None:
+            return [Block(**one) for one in json.loads(kept)]
+        body = self.blobs.get(keys.file_key(file.account_id, file.file_id))
+        if body is None:
+            raise Unreadable(NO_CONTENT)
+        blocks = self.read(file, body)
+        text = json.dumps([asdict(block) for block in blocks], ensure_ascii=False, separators=(",", ":"))
+        self.blobs.put(keys.text_key(file.account_id, file.file_id), text.encode("utf-8", "replace"))
+        return blocks

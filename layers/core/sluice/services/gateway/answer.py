@@ -1,0 +1,74 @@
+"""One answer of a model: admit the request, then ask the model, with passages of the account's documents if wanted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sluice.domain import errors
+from sluice.domain.documents.retrieval import Grounding, Sources, citations
+from sluice.domain.gateway import chunks
+from sluice.domain.gateway.contents import MAX_TEXT_BYTES
+from sluice.domain.tokens import Claims
+from sluice.ports.gateway import UpstreamStream
+from sluice.services.documents.retrieve import Retrieval
+from sluice.services.gateway.exchange import Exchange
+from sluice.services.gateway.gateway import Gateway
+from sluice.services.gateway.grounded_answer import GroundedAnswers
+from sluice.services.gateway.request import ModelRequest, RequestContext
+
+STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that the model has begun. `sources`: None where no documents were searched."""
+
+    exchange: Exchange
+    events: UpstreamStream
+    sources: Sources | None
+
+    @property
+    def own_fields(self) -> dict[str, Any] | None:
+        """What a grounded answer has beyond OpenAI's fields."""
+        return None if self.sources is None else {"citations": citations(self.sources.given)}
+
+
+@dataclass(frozen=True)
+class Answers:
+    gateway: Gateway
+    retrieval: Callable[[], Retrieval]
+    """Called only for requests that want documents, so that no cold start waits for it."""
+
+    def check_grounding(self, claims: Claims, grounding: Grounding | None) -> None:
+        """Errors: InsufficientScope, NotFound (also for another account's vector store), StoreUnavailable."""
+        if grounding is None:
+            return
+        if "files" not in claims.scopes:
+            raise errors.InsufficientScope("This API token lacks the scope 'files'.")
+        self.retrieval().check(claims.account_id, grounding.store_ids)
+
+    def start(self, request: ModelRequest, context: RequestContext) -> Answer:
+        """Admit and ask. A refusal after the admission settles the exchange. Errors: as `Admission.admit`,
+        `Upstream.open` and, with a grounding, `Retrieval.find`."""
+        exchange, max_tokens = self.gateway.start(request, context)
+        body = {**request.body, **STREAMED, "max_tokens": max_tokens}
+        if request.grounding is None:
+            return Answer(exchange, self.gateway.ask(exchange, request.path, body), None)
+        grounded = GroundedAnswers(self.gateway, self.retrieval())
+        events, sources = grounded.ask(exchange, request.model, request.grounding, body)
+        return Answer(exchange, events, sources)
+
+
+class LogKeeper:
+    """Keeps the prompt and the answer in the caller's own log, if the account wants that."""
+
+    def __init__(self, gateway: Gateway, exchange: Exchange, prompt: Callable[[], str]) -> None:
+        self._gateway, self._exchange, self._prompt = gateway, exchange, prompt
+        self._transcript = chunks.Transcript(MAX_TEXT_BYTES if exchange.grant.store_content else 0)
+
+    def add(self, payload: bytes) -> None:
+        self._transcript.add(payload)
+
+    def end(self) -> None:
+        if self._exchange.grant.store_content:
+            self._gateway.keep_content(self._exchange.ask, self._prompt(), self._transcript.text())
