@@ -6,8 +6,6 @@ from flask import Blueprint, Response
 
 from sluice import settings
 from sluice.domain import errors
-from sluice.http.accounts import own_account
-from sluice.http.accounts import visitor as calls
 from sluice.http.accounts.requests import (
     AccountInfo,
     ChangeEmailBody,
@@ -25,6 +23,8 @@ from sluice.http.accounts.requests import (
     UpdateAccountBody,
     UpdatedAccount,
 )
+from sluice.http.accounts.spool import spooled
+from sluice.http.accounts.visitor import visitor
 from sluice.http.auth import Caller, now_ms
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
@@ -32,8 +32,16 @@ from sluice.http.session_cookie import set_session_cookie
 from sluice.pages.accounts import account as account_pages
 from sluice.pages.accounts import login as login_pages
 from sluice.pages.accounts import mailed
-from sluice.services.accounts.sessions import current_sessions, end_session
-from sluice.wiring import stores
+from sluice.wiring.accounts import (
+    account_export,
+    deletion,
+    email_change,
+    login,
+    password_reset,
+    passwords,
+    profile,
+    sessions,
+)
 
 blueprint = Blueprint("accounts", __name__)
 blueprint.register_blueprint(login_pages.blueprint)
@@ -59,7 +67,7 @@ BY_PASSWORD = (errors.TooManyAttempts, errors.Overloaded, errors.StoreUnavailabl
     description="Sets the cookie `sluice_session`; programs send the session token as a bearer instead.",
 )
 def log_in(body: LoginBody) -> Response:
-    logged_in = calls.log_in(body)
+    logged_in = login().log_in(body.email, body.password, visitor())
     answer = LoginAnswer.of(logged_in.account, logged_in.new)
     response = Response(answer.model_dump_json(), 200, mimetype="application/json")
     set_session_cookie(response, logged_in.new.session_token, settings.accounts().session_hours * 3600)
@@ -69,7 +77,7 @@ def log_in(body: LoginBody) -> Response:
 @blueprint.post("/auth/logout")
 @operation("Log out", tag=AUTH, auth=Auth.SESSION, answers={204: None}, errors=(errors.StoreUnavailable,))
 def log_out(caller: Caller) -> Response:
-    end_session(caller.session_id, caller.account_id, sessions=stores.session_store())
+    sessions().end(caller.account_id, caller.session_id)
     response = Response(status=204)
     set_session_cookie(response, "", 0)
     return response
@@ -85,7 +93,7 @@ def log_out(caller: Caller) -> Response:
     description="The same answer for every address, known or not.",
 )
 def forgot_password(body: ForgotPasswordBody) -> ResetRequested:
-    calls.request_password_reset(body.email)
+    password_reset().request(body.email, visitor())
     return ResetRequested()
 
 
@@ -99,7 +107,7 @@ def forgot_password(body: ForgotPasswordBody) -> ResetRequested:
     description="Single use. Ends every session.",
 )
 def reset(body: ResetPasswordBody) -> PasswordChanged:
-    calls.reset_password(body)
+    password_reset().redeem(body.token, body.password, visitor())
     return PasswordChanged()
 
 
@@ -114,7 +122,7 @@ def reset(body: ResetPasswordBody) -> PasswordChanged:
     description="Ends every other session.",
 )
 def change(caller: Caller, body: ChangePasswordBody) -> PasswordChanged:
-    calls.change_password(caller, body)
+    passwords().change(caller.account_id, caller.session_id, body.current_password, body.new_password, visitor())
     return PasswordChanged()
 
 
@@ -131,7 +139,7 @@ def change(caller: Caller, body: ChangePasswordBody) -> PasswordChanged:
     "has the new address.",
 )
 def change_address(caller: Caller, body: ChangeEmailBody) -> EmailChangeRequested:
-    own_account.request_email_change(caller, body)
+    email_change().request(caller.account_id, body.new_email, body.password, visitor())
     return EmailChangeRequested()
 
 
@@ -144,7 +152,7 @@ def change_address(caller: Caller, body: ChangeEmailBody) -> EmailChangeRequeste
     errors=(errors.StoreUnavailable,),
 )
 def account(caller: Caller) -> AccountInfo:
-    return AccountInfo.of_overview(calls.overview(caller))
+    return AccountInfo.of_overview(profile().overview(caller.account_id, now_ms()))
 
 
 @blueprint.patch("/account")
@@ -158,7 +166,7 @@ def account(caller: Caller) -> AccountInfo:
     description="What is left out stays as it is. `store_content` holds for requests that begin from now on.",
 )
 def update(caller: Caller, body: UpdateAccountBody) -> UpdatedAccount:
-    return UpdatedAccount.after(own_account.update(caller, body))
+    return UpdatedAccount.after(profile().update(caller.account_id, body.name, body.store_content, now_ms()))
 
 
 @blueprint.get("/account/export")
@@ -172,7 +180,8 @@ def update(caller: Caller, body: UpdateAccountBody) -> UpdatedAccount:
     "`requests`, `contents` (logged prompts and responses, chats, stored Responses), `mails` and `audit`.",
 )
 def export(caller: Caller) -> Response:
-    response = Response(own_account.export(caller), 200, mimetype="application/json")
+    document = spooled(account_export().document(caller.account_id, now_ms()))
+    response = Response(document, 200, mimetype="application/json")
     response.headers["Content-Disposition"] = "attachment; filename=sluice-account.json"
     return response
 
@@ -189,7 +198,7 @@ def export(caller: Caller) -> Response:
     "amounts under the account's id. The address may register again. After a 503, ask again: it goes on.",
 )
 def delete(caller: Caller, body: DeleteAccountBody) -> Response:
-    own_account.delete(caller, body)
+    deletion().delete(caller.account_id, caller.session_id, body.password, now_ms())
     response = Response(status=204)
     set_session_cookie(response, "", 0)
     return response
@@ -204,9 +213,7 @@ def delete(caller: Caller, body: DeleteAccountBody) -> Response:
     errors=(errors.StoreUnavailable,),
 )
 def list_sessions(caller: Caller) -> SessionList:
-    found = current_sessions(
-        caller.account_id, sessions=stores.session_store(), accounts=stores.account_store(), now_ms=now_ms()
-    )
+    found = sessions().current(caller.account_id, now_ms())
     return SessionList(data=[SessionInfo.of(session, caller.session_id) for session in found])
 
 
@@ -219,7 +226,7 @@ def list_sessions(caller: Caller) -> SessionList:
     errors=(errors.NotFound, errors.StoreUnavailable),
 )
 def end_one_session(caller: Caller, session_id: str) -> None:
-    end_session(session_id, caller.account_id, sessions=stores.session_store())
+    sessions().end(caller.account_id, session_id)
 
 
 def handler(event: dict[str, Any], context: object) -> Any:

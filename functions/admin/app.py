@@ -6,9 +6,8 @@ from typing import Any
 from flask import Blueprint
 
 from sluice.domain import errors
-from sluice.domain.ids import is_id
 from sluice.domain.spans import parse_span
-from sluice.http.audit import administration
+from sluice.http.admin import actor, checked_user_id
 from sluice.http.auth import Caller, now_ms
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
@@ -26,10 +25,9 @@ from sluice.http.operations import (
 )
 from sluice.pages.operations import admin as admin_pages
 from sluice.pages.operations import users as admin_users
-from sluice.services.accounts.overview import account_overview
-from sluice.services.operations.list_users import list_events, list_users
-from sluice.services.usage.everyone import everyones_usage
-from sluice.wiring import stores
+from sluice.wiring.accounts import profile
+from sluice.wiring.operations import administration, all_users, audit_trail
+from sluice.wiring.usage import everyones_sums
 
 blueprint = Blueprint("admin", __name__)
 blueprint.register_blueprint(admin_pages.blueprint)
@@ -51,7 +49,7 @@ CHANGE = (errors.NotFound, errors.Conflict, errors.StoreUnavailable)
     "accounts, so with a query it may be shorter than `limit`, or empty, and not be the last.",
 )
 def users(caller: Caller, query: UsersQuery) -> UserPage:
-    found = list_users(stores.account_store(), query=query.query or "", limit=query.limit, after=query.cursor or None)
+    found = all_users().page(query.query or "", limit=query.limit, after=query.cursor or None)
     return UserPage(data=[UserRow.row(account) for account in found.users], next_cursor=found.next_cursor)
 
 
@@ -72,7 +70,7 @@ def user(caller: Caller, user_id: str) -> UserInfo:
     "its running streams end within 5 s. Repeating it changes nothing. Nobody can suspend themselves (403).",
 )
 def suspend(caller: Caller, user_id: str) -> UserInfo:
-    administration(caller).suspend(_id(user_id), now_ms())
+    administration().suspend(actor(caller), checked_user_id(user_id), now_ms())
     return _detail(user_id)
 
 
@@ -86,7 +84,7 @@ def suspend(caller: Caller, user_id: str) -> UserInfo:
     description="At once, with the API tokens and sessions it had. Repeating it changes nothing.",
 )
 def restore(caller: Caller, user_id: str) -> UserInfo:
-    administration(caller).restore(_id(user_id), now_ms())
+    administration().restore(actor(caller), checked_user_id(user_id), now_ms())
     return _detail(user_id)
 
 
@@ -101,7 +99,8 @@ def restore(caller: Caller, user_id: str) -> UserInfo:
     description="In force with the next request. What is left out stays as it is.",
 )
 def limits(caller: Caller, user_id: str, body: LimitsBody) -> UserInfo:
-    administration(caller).set_limits(_id(user_id), body.model_dump(exclude_none=True), now_ms())
+    changes = body.model_dump(exclude_none=True)
+    administration().set_limits(actor(caller), checked_user_id(user_id), changes, now_ms())
     return _detail(user_id)
 
 
@@ -117,7 +116,7 @@ def limits(caller: Caller, user_id: str, body: LimitsBody) -> UserInfo:
 )
 def usage(caller: Caller, query: AdminUsageQuery) -> AdminUsage:
     span = parse_span(query.from_, query.to, now_ms())
-    return AdminUsage.of(everyones_usage(stores.rollup_store(), stores.account_store(), span), query.group_by)
+    return AdminUsage.of(everyones_sums().between(span), query.group_by)
 
 
 @blueprint.get("/admin/audit")
@@ -131,27 +130,12 @@ def usage(caller: Caller, query: AdminUsageQuery) -> AdminUsage:
     description="Go on with `cursor=next_cursor` until it is null; a page may be empty and not be the last.",
 )
 def audit(caller: Caller, query: AuditQuery) -> AuditPage:
-    found = list_events(stores.audit_log(), limit=query.limit, after=query.cursor or None, now_ms=now_ms())
+    found = audit_trail().page(limit=query.limit, after=query.cursor or None, now_ms=now_ms())
     return AuditPage(data=[AuditEventInfo.of(event) for event in found.events], next_cursor=found.next_cursor)
 
 
-def _id(user_id: str) -> str:
-    if not is_id("usr_", user_id):
-        raise errors.NotFound("There is no such user.")
-    return user_id
-
-
 def _detail(user_id: str) -> UserInfo:
-    return UserInfo.detail(
-        account_overview(
-            _id(user_id),
-            accounts=stores.account_store(),
-            grants=stores.hot_store(),
-            ledger=stores.ledger_reader(),
-            rollups=stores.rollup_store(),
-            now_ms=now_ms(),
-        )
-    )
+    return UserInfo.detail(profile().overview(checked_user_id(user_id), now_ms()))
 
 
 def handler(event: dict[str, Any], context: object) -> Any:

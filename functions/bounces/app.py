@@ -6,8 +6,7 @@ from typing import Any
 
 from sluice.adapters.mails.ses_notices import undeliverable
 from sluice.http.logging import configure
-from sluice.services.mails.suppress import suppress_mail
-from sluice.wiring import stores
+from sluice.wiring.mails import suppressions
 
 log = logging.getLogger("sluice.bounces")
 
@@ -20,7 +19,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     configure()
     noted = ignored = 0
     for address, reason in undeliverable(event):
-        if suppress_mail(address, reason, accounts=stores.account_store(), now_ms=time.time_ns() // 1_000_000):
+        if suppressions().add(address, reason, time.time_ns() // 1_000_000):
             noted += 1
         else:
             ignored += 1

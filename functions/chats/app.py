@@ -10,8 +10,7 @@ from sluice.http.chats.requests import ChatInfo, ChatList, ChatWithMessages, Mes
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
 from sluice.pages.chats import playground
-from sluice.services import chats as services
-from sluice.wiring import stores
+from sluice.wiring.chats import chats
 
 blueprint = Blueprint("chats", __name__)
 blueprint.register_blueprint(playground.blueprint)
@@ -22,8 +21,7 @@ ONE = (errors.NotFound, errors.StoreUnavailable)
 @blueprint.get("/chats")
 @operation("One's chats", tag=TAG, auth=Auth.SESSION, answers={200: ChatList}, errors=(errors.StoreUnavailable,))
 def list_all(caller: Caller) -> ChatList:
-    found = services.list_chats(caller.account_id, chats=stores.chat_store())
-    return ChatList(data=[ChatInfo.of(chat) for chat in found])
+    return ChatList(data=[ChatInfo.of(chat) for chat in chats().all(caller.account_id)])
 
 
 @blueprint.post("/chats")
@@ -36,15 +34,14 @@ def list_all(caller: Caller) -> ChatList:
     errors=(errors.ValidationFailed, errors.StoreUnavailable),
 )
 def create(caller: Caller, body: NewChatBody) -> ChatInfo:
-    chat = services.create_chat(caller.account_id, body.changes(), chats=stores.chat_store(), now_ms=now_ms())
-    return ChatInfo.of(chat)
+    return ChatInfo.of(chats().create(caller.account_id, body.changes(), now_ms()))
 
 
 @blueprint.get("/chats/<chat_id>")
 @operation("A chat with its messages", tag=TAG, auth=Auth.SESSION, answers={200: ChatWithMessages}, errors=ONE)
 def one(caller: Caller, chat_id: str) -> ChatWithMessages:
-    chat = services.get_chat(caller.account_id, chat_id, chats=stores.chat_store())
-    messages = stores.chat_store().messages(caller.account_id, chat_id)
+    chat = chats().get(caller.account_id, chat_id)
+    messages = chats().messages(caller.account_id, chat_id)
     return ChatWithMessages(**ChatInfo.of(chat).model_dump(), messages=[MessageInfo.of(each) for each in messages])
 
 
@@ -58,15 +55,13 @@ def one(caller: Caller, chat_id: str) -> ChatWithMessages:
     errors=(errors.ValidationFailed, *ONE),
 )
 def change(caller: Caller, chat_id: str, body: NewChatBody) -> ChatInfo:
-    chat = services.update_chat(caller.account_id, chat_id, body.changes(), chats=stores.chat_store(), now_ms=now_ms())
-    return ChatInfo.of(chat)
+    return ChatInfo.of(chats().update(caller.account_id, chat_id, body.changes(), now_ms()))
 
 
 @blueprint.delete("/chats/<chat_id>")
 @operation("Delete a chat", tag=TAG, auth=Auth.SESSION, answers={204: None}, errors=ONE)
 def delete(caller: Caller, chat_id: str) -> None:
-    services.get_chat(caller.account_id, chat_id, chats=stores.chat_store())
-    stores.chat_store().delete(caller.account_id, chat_id)
+    chats().delete(caller.account_id, chat_id)
 
 
 def handler(event: Any, context: Any) -> Any:

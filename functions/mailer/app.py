@@ -1,18 +1,11 @@
 """The mails table's stream: renders and sends each queued mail, once however often it is delivered."""
 
 import logging
-import time
 from typing import Any
 
-from sluice import settings
-from sluice.adapters.mails.render import render
-from sluice.adapters.tokens.keys import mailed_code_key
 from sluice.domain.errors import StoreUnavailable
-from sluice.domain.mails.mail import Mail, Message
 from sluice.http.logging import configure
-from sluice.services.mails.send import send_mail
-from sluice.services.mails.suppress import takes_mail
-from sluice.wiring import peers, stores
+from sluice.wiring.mails import mailer
 
 log = logging.getLogger("sluice.mailer")
 
@@ -48,25 +41,9 @@ def _named(record: dict[str, Any]) -> tuple[str, str]:
 
 def _is_seen_to(mail_id: str) -> bool:
     try:
-        _send(mail_id)
+        mailer().send(mail_id)
     except StoreUnavailable:
         return False
     except Exception:
         log.exception("a mail that cannot be handled", extra={"mail_id": mail_id})
     return True
-
-
-def _send(mail_id: str) -> None:
-    send_mail(
-        mail_id,
-        mails=stores.mail_store(),
-        sender=peers.mail_sender(),
-        render=_render,
-        takes_mail=lambda address: takes_mail(address, stores.account_store()),
-        key=mailed_code_key,
-        clock_ms=lambda: time.time_ns() // 1_000_000,
-    )
-
-
-def _render(mail: Mail, code: str) -> Message:
-    return render(mail, code, base_url=peers.base_url(), sender=settings.mailer().mail_from)

@@ -2,20 +2,15 @@
 
 import logging
 import time
-from functools import cache
 from typing import Any
 
 from sluice.domain.usage import measures
 from sluice.http.logging import configure
-from sluice.services.usage.meter import Delivery, Metering
-from sluice.wiring import peers, services, stores
+from sluice.services.usage.meter import Delivery
+from sluice.wiring import peers
+from sluice.wiring.usage import metering
 
 log = logging.getLogger("sluice.metering")
-
-
-@cache
-def _metering() -> Metering:
-    return Metering(stores.ledger_reader(), stores.rollup_store(), stores.token_uses(), services.quota_mails())
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -25,7 +20,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """
     configure()
     inserted = [_delivery(record) for record in event.get("Records", []) if record.get("eventName") == "INSERT"]
-    failed = _metering().meter(inserted, time.time_ns() // 1_000_000)
+    failed = metering().meter(inserted, time.time_ns() // 1_000_000)
     for result, records in (("failed", len(failed)), ("folded", len(inserted) - len(failed))):
         peers.metrics().count(measures.METERED, records, result=result)
     peers.metrics().flush()

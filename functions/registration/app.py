@@ -5,11 +5,12 @@ from typing import Any
 from flask import Blueprint
 
 from sluice.domain import errors
-from sluice.http.accounts import visitor as calls
-from sluice.http.accounts.registration_requests import RegisterBody, ResendBody, VerificationSent
+from sluice.http.accounts.requests import RegisterBody, ResendBody, VerificationSent
+from sluice.http.accounts.visitor import visitor
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import operation
 from sluice.pages.accounts import sign_up as sign_up_pages
+from sluice.wiring.accounts import registration
 
 blueprint = Blueprint("registration", __name__)
 blueprint.register_blueprint(sign_up_pages.blueprint)
@@ -26,7 +27,7 @@ TAG = "Authentication"
     description="The same answer whether or not the address is known; a known one gets a mail that says so.",
 )
 def sign_up(body: RegisterBody) -> VerificationSent:
-    calls.register(body)
+    registration().register(body.email, body.password, body.name, visitor())
     return VerificationSent()
 
 
@@ -40,7 +41,7 @@ def sign_up(body: RegisterBody) -> VerificationSent:
     description="The same answer for every address. The new mail's link makes older ones invalid.",
 )
 def resend(body: ResendBody) -> VerificationSent:
-    calls.resend_verification(body.email)
+    registration().resend(body.email, visitor())
     return VerificationSent()
 
 

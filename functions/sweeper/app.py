@@ -4,24 +4,18 @@ deletions of accounts."""
 import logging
 import time
 from dataclasses import asdict
-from functools import cache
 from typing import Any
 
 from sluice.domain.errors import StoreUnavailable
 from sluice.domain.usage import measures
 from sluice.http.logging import configure
-from sluice.services.gateway.sweep import Sweeper
-from sluice.services.mails.requeue import requeue_stuck_mails
-from sluice.wiring import peers, services, stores
+from sluice.wiring import peers, services
+from sluice.wiring.accounts import erasure
+from sluice.wiring.mails import stuck_mails
 
 log = logging.getLogger("sluice.sweeper")
 
 RUN_MS = 45_000  # before the next run starts, and before Lambda's own limit of a minute ends this one
-
-
-@cache
-def _sweeper() -> Sweeper:
-    return Sweeper(stores.hot_store(), stores.lease_index(), _now_ms)
 
 
 def _now_ms() -> int:
@@ -33,7 +27,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     configure()
     started_ms = _now_ms()
     requeued = _requeue_mails(started_ms)
-    swept = _sweeper().sweep(started_ms + RUN_MS)
+    swept = services.sweeper().sweep(started_ms + RUN_MS)
     done = {**asdict(swept), "requeued": requeued, "erased": _finish_deletions(started_ms)}
     for what in ("settled", "cleared", "failed", "requeued", "erased"):
         peers.metrics().count(measures.SWEPT, done[what], what=what)
@@ -46,7 +40,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 def _finish_deletions(now_ms: int) -> int:
     try:
-        return services.erasure().finish(now_ms)
+        return erasure().finish(now_ms)
     except StoreUnavailable as exc:
         log.warning("deletions of accounts not looked for", exc_info=exc)
         return 0
@@ -54,7 +48,7 @@ def _finish_deletions(now_ms: int) -> int:
 
 def _requeue_mails(now_ms: int) -> int:
     try:
-        return requeue_stuck_mails(stores.mail_store(), now_ms)
+        return stuck_mails().requeue(now_ms)
     except StoreUnavailable as exc:
         log.warning("stuck mails not looked for", exc_info=exc)
         return 0

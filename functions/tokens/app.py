@@ -5,17 +5,13 @@ from typing import Any
 from flask import Blueprint, Response, json
 
 from sluice.domain import errors
-from sluice.domain.accounts.audit import Action
-from sluice.http.audit import security_notes
+from sluice.http.accounts.visitor import visitor
 from sluice.http.auth import Caller, now_ms
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
 from sluice.http.tokens import IssuedTokenInfo, IssueTokenBody, KeySet, RevokedAll, TokenInfo, TokenList
 from sluice.pages import tokens as token_pages
-from sluice.services.tokens.issue_token import issue_token
-from sluice.services.tokens.list_tokens import list_tokens, one_token
-from sluice.services.tokens.revoke_token import delete_token, revoke_all, revoke_token
-from sluice.wiring import peers, stores
+from sluice.wiring.tokens import tokens
 
 blueprint = Blueprint("tokens", __name__)
 blueprint.register_blueprint(token_pages.blueprint)
@@ -34,18 +30,7 @@ KEYS_CACHED_SECONDS = 300  # how long after a rotation a client may not know the
     description="The token itself is shown this once. At most 25 are live at a time.",
 )
 def issue(caller: Caller, body: IssueTokenBody) -> IssuedTokenInfo:
-    issued = issue_token(
-        caller.account_id,
-        name=body.name,
-        lifetime_s=body.expires_in,
-        scopes=body.scopes_wanted,
-        models=body.models_wanted,
-        tokens=stores.token_store(),
-        grants=stores.grant_store(),
-        signer=peers.token_signer(),
-        now_ms=now_ms(),
-    )
-    return IssuedTokenInfo.of(issued)
+    return IssuedTokenInfo.of(tokens().issue(caller.account_id, body.wanted, now_ms()))
 
 
 @blueprint.get("/tokens")
@@ -57,8 +42,7 @@ def issue(caller: Caller, body: IssueTokenBody) -> IssuedTokenInfo:
     errors=(errors.StoreUnavailable,),
 )
 def list_all(caller: Caller) -> TokenList:
-    found = list_tokens(caller.account_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms())
-    return TokenList(data=[TokenInfo.of(listed) for listed in found])
+    return TokenList(data=[TokenInfo.of(listed) for listed in tokens().all(caller.account_id, now_ms())])
 
 
 @blueprint.get("/tokens/<token_id>")
@@ -70,11 +54,7 @@ def list_all(caller: Caller) -> TokenList:
     errors=(errors.NotFound, errors.StoreUnavailable),
 )
 def one(caller: Caller, token_id: str) -> TokenInfo:
-    return TokenInfo.of(
-        one_token(
-            caller.account_id, token_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms()
-        )
-    )
+    return TokenInfo.of(tokens().one(caller.account_id, token_id, now_ms()))
 
 
 @blueprint.post("/tokens/<token_id>/revoke")
@@ -87,11 +67,7 @@ def one(caller: Caller, token_id: str) -> TokenInfo:
     description="The next request with it gets 401. Revoking it again changes nothing.",
 )
 def revoke(caller: Caller, token_id: str) -> TokenInfo:
-    return TokenInfo.of(
-        revoke_token(
-            caller.account_id, token_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms()
-        )
-    )
+    return TokenInfo.of(tokens().revoke(caller.account_id, token_id, now_ms()))
 
 
 @blueprint.delete("/tokens/<token_id>")
@@ -103,7 +79,7 @@ def revoke(caller: Caller, token_id: str) -> TokenInfo:
     errors=(errors.NotFound, errors.StoreUnavailable),
 )
 def delete(caller: Caller, token_id: str) -> None:
-    delete_token(caller.account_id, token_id, tokens=stores.token_store(), grants=stores.grant_store())
+    tokens().delete(caller.account_id, token_id)
 
 
 @blueprint.post("/tokens/revoke-all")
@@ -115,9 +91,7 @@ def delete(caller: Caller, token_id: str) -> None:
     errors=(errors.StoreUnavailable,),
 )
 def revoke_every(caller: Caller) -> RevokedAll:
-    revoked = revoke_all(caller.account_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms())
-    security_notes()(Action.TOKENS_REVOKED, caller.account_id)
-    return RevokedAll(revoked=revoked)
+    return RevokedAll(revoked=tokens().revoke_all(caller.account_id, visitor()))
 
 
 @blueprint.get("/.well-known/jwks.json")

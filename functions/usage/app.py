@@ -17,9 +17,8 @@ from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
 from sluice.pages.usage import log as log_pages
 from sluice.pages.usage import usage as usage_pages
-from sluice.services.usage.logs import usage_logs
-from sluice.services.usage.sums import usage_by_bucket
-from sluice.wiring import stores
+from sluice.services.usage.logs import LogFilter
+from sluice.wiring.usage import usage_log, usage_sums
 
 blueprint = Blueprint("usage", __name__)
 blueprint.register_blueprint(usage_pages.blueprint)
@@ -103,7 +102,7 @@ class LogsPage(BaseModel):
 def usage(caller: Caller, query: UsageQuery) -> UsageReport:
     now = now_ms()
     span = parse_span(query.from_, query.to, now)
-    sums = usage_by_bucket(stores.ledger_reader(), stores.rollup_store(), caller.account_id, span, now)
+    sums = usage_sums().by_bucket(caller.account_id, span, now)
     rows = [UsageRow(key=key, **_amounts(amounts)) for key, amounts in grouped(sums, query.group_by).items()]
     return UsageReport(data=rows, total=UsageTotal(**_amounts(total(sums))))
 
@@ -119,16 +118,8 @@ def usage(caller: Caller, query: UsageQuery) -> UsageReport:
     description="Go on with `cursor=next_cursor` until it is null. With filters a page may be shorter than `limit`.",
 )
 def logs(caller: Caller, query: LogsQuery) -> dict[str, Any]:
-    page = usage_logs(
-        stores.ledger_reader(),
-        stores.content_store(),
-        caller.account_id,
-        limit=query.limit,
-        cursor=query.cursor or None,
-        token_id=query.token_id or None,
-        model=query.model or None,
-        now_ms=now_ms(),
-    )
+    wanted = LogFilter(query.token_id or None, query.model or None)
+    page = usage_log().page(caller.account_id, wanted, limit=query.limit, cursor=query.cursor or None, now_ms=now_ms())
     entries = [_entry(record, exchange) for record, exchange in page.entries]
     return LogsPage(data=entries, next_cursor=page.next_cursor).model_dump(exclude_unset=True)
 

@@ -5,11 +5,12 @@ from typing import Any
 from flask import Blueprint
 
 from sluice.domain import errors
-from sluice.http.accounts import visitor as calls
-from sluice.http.accounts.registration_requests import Verified, VerifyBody
+from sluice.http.accounts.requests import Verified, VerifyBody
+from sluice.http.accounts.visitor import visitor
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import operation
 from sluice.pages.accounts import mailed
+from sluice.wiring.accounts import verification
 
 blueprint = Blueprint("verification", __name__)
 blueprint.register_blueprint(mailed.addresses)
@@ -26,7 +27,7 @@ blueprint.register_blueprint(mailed.addresses)
     "address replaces the old one, which is told.",
 )
 def verify(body: VerifyBody) -> Verified:
-    calls.verify_address(body.token)
+    verification().redeem(body.token, visitor())
     return Verified()
 
 

@@ -36,10 +36,10 @@ def reconcile(account_id: str | None, fix: bool) -> None:
 
 def _reconcile(account_id: str | None, fix: bool) -> int:
     """How many differences there are, each printed."""
-    from sluice.services.usage.reconcile import Reconciliation
     from sluice.wiring import stores
+    from sluice.wiring.usage import reconciliation
 
-    books = Reconciliation(stores.ledger_reader(), stores.rollup_store(), stores.hot_store(), stores.accountant())
+    books = reconciliation()
     accounts = found = 0
     for one in [account_id] if account_id else stores.accountant().accounts():
         accounts += 1

@@ -10,13 +10,13 @@ from typing import Any
 import click
 
 from infra.local.store_address import use_running_store
-from sluice.domain.accounts.account import Account, parse_address
+from sluice.domain.accounts.account import Account
 from sluice.domain.accounts.audit import OPERATOR
-from sluice.domain.errors import NotFound, SluiceError, StoreUnavailable, ValidationFailed
-from sluice.domain.ids import is_id
-from sluice.services.operations.admin import Administration
+from sluice.domain.errors import SluiceError, StoreUnavailable, ValidationFailed
+from sluice.services.operations.admin import Actor
 
 REFUSED, NO_STORE = 1, 2
+BY_COMMAND = Actor(OPERATOR)
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document, as the HTTP API answers.")
 
 
@@ -39,23 +39,11 @@ def _end(status: int, message: str) -> None:
     sys.exit(status)
 
 
-def administration() -> Administration:
-    from sluice.wiring import stores
-
-    return Administration(
-        stores.account_store(), stores.grant_store(), stores.hot_store(), stores.audit_log(), actor=OPERATOR
-    )
-
-
 def account_of(user: str) -> Account:
     """By id or by address. Errors: NotFound, ValidationFailed (neither)."""
-    from sluice.wiring import stores
+    from sluice.wiring.operations import all_users
 
-    accounts = stores.account_store()
-    found = accounts.get(user) if is_id("usr_", user) else accounts.by_email(parse_address(user, "USER").key)
-    if found is None or found.status == "deleting":
-        raise NotFound(f"There is no user {user}.")
-    return found
+    return all_users().find(user)
 
 
 def show(document: Any, wanted_json: bool, plain: Callable[[], Iterable[str]]) -> None:

@@ -16,13 +16,10 @@ def command() -> None:
 def list_command(user: str, as_json: bool) -> None:
     """The API tokens of USER (id or address), newest first. The tokens themselves are kept nowhere."""
     from sluice.http.tokens import TokenInfo
-    from sluice.services.tokens.list_tokens import list_tokens
-    from sluice.wiring import stores
+    from sluice.wiring.tokens import tokens
 
     with store():
-        found = list_tokens(
-            account_of(user).account_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms()
-        )
+        found = tokens().all(account_of(user).account_id, now_ms())
         rows = [TokenInfo.of(each).model_dump() for each in found]
         show(
             {"data": rows},

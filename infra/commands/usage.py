@@ -33,21 +33,18 @@ def show_command(user: str | None, from_: str | None, to: str | None, group_by: 
 def _of_one(user: str, span: Span, group: Group) -> dict[str, Any]:
     from sluice.domain.usage.usage import grouped, total
     from sluice.http.operations import AdminUsageTotal
-    from sluice.services.usage.sums import usage_by_bucket
-    from sluice.wiring import stores
+    from sluice.wiring.usage import usage_sums
 
-    account_id = account_of(user).account_id
-    sums = usage_by_bucket(stores.ledger_reader(), stores.rollup_store(), account_id, span, now_ms())
+    sums = usage_sums().by_bucket(account_of(user).account_id, span, now_ms())
     rows = [{"key": key, **AdminUsageTotal.of(each).model_dump()} for key, each in grouped(sums, group).items()]
     return {"data": rows, "total": AdminUsageTotal.of(total(sums)).model_dump()}
 
 
 def _of_all(span: Span, group: str) -> dict[str, Any]:
     from sluice.http.operations import AdminUsage
-    from sluice.services.usage.everyone import everyones_usage
-    from sluice.wiring import stores
+    from sluice.wiring.usage import everyones_sums
 
-    found = everyones_usage(stores.rollup_store(), stores.account_store(), span)
+    found = everyones_sums().between(span)
     wanted = cast(Literal["day", "model", "token", "account"], group)
     return AdminUsage.of(found, wanted).model_dump()
 

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import click
 
-from infra.commands.operator import account_of, administration, as_json, fields, now_ms, show, store
+from infra.commands.operator import BY_COMMAND, account_of, as_json, fields, now_ms, show, store
 
 MAX_LIMIT = 10**12
 PAGE = 100
@@ -27,13 +27,12 @@ def list_command(query: str, as_json: bool) -> None:
 
 def _rows(query: str) -> list[dict[str, Any]]:
     from sluice.http.operations import UserRow
-    from sluice.services.operations.list_users import list_users
-    from sluice.wiring import stores
+    from sluice.wiring.operations import all_users
 
     rows: list[dict[str, Any]] = []
     cursor: str | None = None
     while True:
-        page = list_users(stores.account_store(), query=query, limit=PAGE, after=cursor)
+        page = all_users().page(query, limit=PAGE, after=cursor)
         rows += [UserRow.row(account).model_dump() for account in page.users]
         cursor = page.next_cursor
         if cursor is None:
@@ -58,9 +57,11 @@ def show_command(user: str, as_json: bool) -> None:
 @as_json
 def suspend(user: str, as_json: bool) -> None:
     """Refuse USER everything, at once: API tokens, sessions, running streams."""
+    from sluice.wiring.operations import administration
+
     with store():
         account = account_of(user)
-        administration().suspend(account.account_id, now_ms())
+        administration().suspend(BY_COMMAND, account.account_id, now_ms())
         _show(account.account_id, as_json)
 
 
@@ -69,9 +70,11 @@ def suspend(user: str, as_json: bool) -> None:
 @as_json
 def restore(user: str, as_json: bool) -> None:
     """Undo a suspension, at once."""
+    from sluice.wiring.operations import administration
+
     with store():
         account = account_of(user)
-        administration().restore(account.account_id, now_ms())
+        administration().restore(BY_COMMAND, account.account_id, now_ms())
         _show(account.account_id, as_json)
 
 
@@ -84,11 +87,13 @@ def restore(user: str, as_json: bool) -> None:
 @as_json
 def limits(user: str, as_json: bool, **wanted: int | None) -> None:
     """Change the limits of USER, in force with the next request; 0 = none allowed. What is left out stays."""
+    from sluice.wiring.operations import administration
+
     given = {name: value for name, value in wanted.items() if value is not None}
     with store():
         account = account_of(user)
         if given:
-            administration().set_limits(account.account_id, given, now_ms())
+            administration().set_limits(BY_COMMAND, account.account_id, given, now_ms())
         _show(account.account_id, as_json)
 
 
@@ -98,24 +103,17 @@ def limits(user: str, as_json: bool, **wanted: int | None) -> None:
 @as_json
 def role(user: str, role: Literal["user", "admin"], as_json: bool) -> None:
     """Make USER an admin, or an admin a user again, in force with the next request."""
+    from sluice.wiring.operations import administration
+
     with store():
         account = account_of(user)
-        administration().set_role(account.account_id, role, now_ms())
+        administration().set_role(BY_COMMAND, account.account_id, role, now_ms())
         _show(account.account_id, as_json)
 
 
 def _show(account_id: str, wanted_json: bool) -> None:
     from sluice.http.operations import UserInfo
-    from sluice.services.accounts.overview import account_overview
-    from sluice.wiring import stores
+    from sluice.wiring.accounts import profile
 
-    found = account_overview(
-        account_id,
-        accounts=stores.account_store(),
-        grants=stores.hot_store(),
-        ledger=stores.ledger_reader(),
-        rollups=stores.rollup_store(),
-        now_ms=now_ms(),
-    )
-    shown = UserInfo.detail(found).model_dump()
+    shown = UserInfo.detail(profile().overview(account_id, now_ms())).model_dump()
     show(shown, wanted_json, lambda: fields(shown))

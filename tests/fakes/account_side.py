@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from sluice.domain.accounts.account import Account
+from sluice.domain.accounts.audit import AuditEvent
 from sluice.domain.accounts.sessions import Session
 from sluice.domain.accounts.throttles import Counter, Policy
 from sluice.domain.errors import Conflict, NotFound, StoreUnavailable, TokenLimitReached
@@ -137,6 +138,16 @@ class FakeGrants(Breakable):
 class FakeSigner:
     def sign(self, claims: Claims) -> str:
         return f"header.{claims.token_id}.signature-{claims.expires_s}"
+
+
+class FakeAudit(Breakable):
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[AuditEvent] = []
+
+    def put(self, event: AuditEvent) -> None:
+        self._called("put")
+        self.events.append(event)
 
 
 class FakeMails(Breakable):

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from sluice.domain.errors import StoreUnavailable
-from sluice.services.accounts.delete_account import SECOND_LOOK_MS
-from tests.integration.accounts.world import PASSWORD
+from sluice.services.accounts.erasure import SECOND_LOOK_MS
+from sluice.wiring.accounts import erasure
+from tests.integration.accounts.world import PASSWORD, switch_on_throttles
 from tests.integration.operations.town import Citizen, Town, long_answer
 
 PERSONAL = ("accounts", "sessions", "tokens", "contents", "mails")
@@ -95,13 +96,8 @@ def test_with_a_wrong_password_it_is_401_and_nothing_happens(town: Town) -> None
 
 
 def test_guessing_the_password_is_throttled(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sluice import settings
-    from sluice.wiring import stores
-
     person = town.newcomer()
-    monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "on")
-    settings.accounts.cache_clear()
-    stores.throttles.cache_clear()
+    switch_on_throttles(monkeypatch)
     statuses = [delete(person, "wrong wrong wrong") for _ in range(11)]
     assert statuses == [401] * 10 + [429]
 
@@ -154,7 +150,7 @@ def test_wherever_it_breaks_off_asking_again_completes_it(
 def test_wherever_it_breaks_off_the_sweeper_completes_it(
     town: Town, monkeypatch: pytest.MonkeyPatch, which: str, method: str
 ) -> None:
-    from sluice.wiring import services, stores
+    from sluice.wiring import stores
 
     person = busy_life(town)
     with monkeypatch.context() as broken:
@@ -164,8 +160,8 @@ def test_wherever_it_breaks_off_the_sweeper_completes_it(
 
         broken.setattr(getattr(stores, which)(), method, away)
         assert delete(person) == 503
-        assert services.erasure().finish(now_ms() + SECOND_LOOK_MS) in (0, 1)  # with the store half away: no error
-    assert services.erasure().finish(now_ms() + SECOND_LOOK_MS) <= 1
+        assert erasure().finish(now_ms() + SECOND_LOOK_MS) in (0, 1)  # with the store half away: no error
+    assert erasure().finish(now_ms() + SECOND_LOOK_MS) <= 1
     assert traces(town, person) == [] and stores.account_store().deletions() == {}
     assert town.log_in(person.email).status_code == 401
 
@@ -179,9 +175,7 @@ def test_the_sweepers_handler_finishes_deletions(town: Town, monkeypatch: pytest
     assert sweeper.handler({}, None)["erased"] == 0 and stores.account_store().deletions()  # not so soon
     later_ms = now_ms() + SECOND_LOOK_MS
     monkeypatch.setattr(sweeper, "_now_ms", lambda: later_ms)
-    sweeper._sweeper.cache_clear()
     assert sweeper.handler({}, None)["erased"] == 1 and stores.account_store().deletions() == {}
-    sweeper._sweeper.cache_clear()
 
 
 def test_deleting_twice_at_once_is_one_deletion(town: Town) -> None:
@@ -206,35 +200,31 @@ def test_a_running_stream_ends_at_its_next_checkpoint_and_leaves_nothing(
     assert "[DONE]" not in answer and '"content":"a"' in answer and '"content":"c"' not in answer
     (record,) = town.everything("ledger")
     assert (record["status"], record["completion_tokens"]) == (401, 2)
-    assert services.erasure().finish(now_ms() + SECOND_LOOK_MS) == 1
+    assert erasure().finish(now_ms() + SECOND_LOOK_MS) == 1
     assert traces(town, person) == []
 
 
 def test_what_a_request_keeps_after_the_deletion_is_erased_by_the_sweeper(town: Town) -> None:
-    from sluice.wiring import services
-
     person = town.newcomer()
     town.upstream.steps = long_answer(lambda: delete(person), 0)[0]  # type: ignore[assignment]
     assert person.ask().status_code == 200  # it ends before its first checkpoint, and is logged
     assert traces(town, person) != []
-    assert services.erasure().finish(now_ms() + SECOND_LOOK_MS) == 1
+    assert erasure().finish(now_ms() + SECOND_LOOK_MS) == 1
     assert traces(town, person) == []
 
 
 def test_a_deletion_is_not_over_while_a_request_runs(town: Town) -> None:
-    from sluice.wiring import services
-
     person = town.newcomer()
     finished: list[int] = []
 
     def meanwhile() -> None:
         assert delete(person) == 204
-        finished.append(services.erasure().finish(now_ms() + SECOND_LOOK_MS))
+        finished.append(erasure().finish(now_ms() + SECOND_LOOK_MS))
 
     town.upstream.steps = long_answer(meanwhile, 0)[0]  # type: ignore[assignment]
     person.ask()
     assert finished == [0]
-    assert services.erasure().finish(now_ms() + SECOND_LOOK_MS) == 1 and traces(town, person) == []
+    assert erasure().finish(now_ms() + SECOND_LOOK_MS) == 1 and traces(town, person) == []
 
 
 def test_an_account_on_its_way_out_gets_no_mails_for_a_forgotten_password(

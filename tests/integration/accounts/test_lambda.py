@@ -9,7 +9,7 @@ import pytest
 from functions.accounts import app as accounts
 from functions.tokens import app as tokens
 from sluice.http.on_lambda import wsgi
-from tests.integration.accounts.world import PASSWORD, World
+from tests.integration.accounts.world import PASSWORD, World, switch_on_throttles
 
 
 @pytest.fixture(autouse=True)
@@ -57,12 +57,7 @@ def test_log_in_and_issue_a_token_through_lambda(world: World) -> None:
 
 
 def test_an_invented_forwarded_address_is_no_new_client(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sluice import settings
-    from sluice.wiring import stores
-
-    monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "on")
-    settings.accounts.cache_clear()
-    stores.throttles.cache_clear()
+    switch_on_throttles(monkeypatch)
     body = {"email": world.account().email, "password": "wrong wrong wrong"}
     for place in range(11):
         forged = event("POST", "/auth/login", body, **{"X-Forwarded-For": f"6.6.6.{place}, 192.0.2.77"})

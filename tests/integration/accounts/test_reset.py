@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sluice.domain.accounts.account import Account
-from tests.integration.accounts.world import PASSWORD, World
+from tests.integration.accounts.world import PASSWORD, World, switch_on_throttles
 
 NEW = "a whole new passphrase"
 
@@ -141,12 +141,7 @@ def test_no_address_at_all_is_422(world: World) -> None:
 
 @pytest.fixture
 def throttled(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    from sluice import settings
-    from sluice.wiring import stores
-
-    monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "on")
-    settings.accounts.cache_clear()
-    stores.throttles.cache_clear()
+    switch_on_throttles(monkeypatch)
     return world
 
 

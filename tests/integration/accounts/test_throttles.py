@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sluice.domain.accounts import throttles as rules
 from sluice.domain.accounts.throttles import Policy
+from sluice.domain.accounts.visitor import Visitor
 from sluice.domain.errors import TooManyAttempts
-from tests.integration.accounts.world import PASSWORD, World
+from tests.integration.accounts.world import PASSWORD, World, switch_on_throttles
 
 SECOND, NOW = 1000, 1_800_000_000_000
 POLICY = Policy("test", free=3, first_seconds=2, ceiling_seconds=5, forget_seconds=60)
@@ -106,23 +108,11 @@ class Door:
     def knock(self, email: str, client: str, *, right: bool = False) -> int:
         """0: let in or refused for the password alone; else the wait in seconds."""
         from sluice.domain.errors import InvalidCredentials
-        from sluice.services.accounts.login import login
-        from sluice.wiring import stores
+        from sluice.wiring.accounts import login
 
+        bound = replace(login(), passwords=QUICK, throttles=self.throttles)
         try:
-            login(
-                email,
-                PASSWORD if right else "wrong wrong wrong",
-                client=client,
-                user_agent="",
-                accounts=stores.account_store(),
-                sessions=stores.session_store(),
-                mails=stores.mail_store(),
-                passwords=QUICK,
-                throttles=self.throttles,
-                session_hours=1,
-                now_ms=self.now,
-            )
+            bound.log_in(email, PASSWORD if right else "wrong wrong wrong", Visitor(client, self.now))
         except TooManyAttempts as refused:
             return refused.retry_after_seconds
         except InvalidCredentials:
@@ -208,12 +198,7 @@ def test_an_unknown_address_is_throttled_as_a_known_one(door: Door) -> None:
 
 @pytest.fixture
 def throttled(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    from sluice import settings
-    from sluice.wiring import stores
-
-    monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "on")
-    settings.accounts.cache_clear()
-    stores.throttles.cache_clear()
+    switch_on_throttles(monkeypatch)
     return world
 
 

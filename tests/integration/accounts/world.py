@@ -1,5 +1,7 @@
 """A whole account side in one process: the real adapters on a real store, behind Flask's test client."""
 
+import importlib
+import pkgutil
 import secrets
 import time
 from dataclasses import dataclass
@@ -63,7 +65,7 @@ def forget_everything() -> None:
     from sluice import settings
     from sluice.adapters.aws import dynamo
     from sluice.adapters.tokens import keys
-    from sluice.wiring import peers, services, stores
+    from sluice.wiring import stores
 
     if stores.hot_store.cache_info().currsize:
         pool = stores.hot_store()._client._pool  # type: ignore[attr-defined]
@@ -71,7 +73,32 @@ def forget_everything() -> None:
             pool._idle.pop().close()
     if dynamo.client.cache_info().currsize:
         dynamo.client().close()
-    for module in (settings, stores, peers, services, dynamo, keys):
-        for member in vars(module).values():
-            if hasattr(member, "cache_clear"):
-                member.cache_clear()
+    for module in (settings, dynamo, keys):
+        _forget(module)
+    forget_wiring()
+
+
+def forget_wiring(*kept: str) -> None:
+    """All that the wiring has built, but for the modules named."""
+    from sluice import wiring
+
+    for found in pkgutil.iter_modules(wiring.__path__):
+        if found.name not in kept:
+            _forget(importlib.import_module(f"sluice.wiring.{found.name}"))
+
+
+def switch_on_throttles(monkeypatch: Any) -> None:
+    """For what is asked from now on."""
+    from sluice import settings
+    from sluice.wiring import stores
+
+    monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "on")
+    settings.accounts.cache_clear()
+    stores.throttles.cache_clear()
+    forget_wiring("stores", "peers")
+
+
+def _forget(module: Any) -> None:
+    for member in vars(module).values():
+        if hasattr(member, "cache_clear"):
+            member.cache_clear()

@@ -7,7 +7,7 @@ import pytest
 
 from sluice.domain.accounts.audit import Action, new_event
 from sluice.domain.errors import StoreUnavailable
-from tests.integration.accounts.world import PASSWORD
+from tests.integration.accounts.world import PASSWORD, switch_on_throttles
 from tests.integration.operations.town import Citizen, Town
 
 DAY_MS = 86_400_000
@@ -101,12 +101,7 @@ def test_a_security_event_that_cannot_be_kept_stops_nobody(town: Town, monkeypat
 
 @pytest.fixture
 def throttled(town: Town, monkeypatch: pytest.MonkeyPatch) -> Town:
-    from sluice import settings
-    from sluice.wiring import stores
-
-    monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "on")
-    settings.accounts.cache_clear()
-    stores.throttles.cache_clear()
+    switch_on_throttles(monkeypatch)
     return town
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.integration.accounts.world import PASSWORD
+from tests.integration.accounts.world import PASSWORD, switch_on_throttles
 from tests.integration.operations.town import Town
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0 <b>call us</b>"
@@ -11,13 +11,8 @@ FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.
 @pytest.fixture
 def watched(town: Town, monkeypatch: pytest.MonkeyPatch) -> Town:
     """With throttles, which remember places; and a proxy of ours in front that says where a client is."""
-    from sluice import settings
-    from sluice.wiring import stores
-
-    monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "on")
     monkeypatch.setenv("SLUICE_TRUSTED_PROXIES", "127.0.0.1")
-    settings.accounts.cache_clear()
-    stores.throttles.cache_clear()
+    switch_on_throttles(monkeypatch)
     return town
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from sluice.domain.accounts.account import Account
-from tests.integration.accounts.world import PASSWORD
+from tests.integration.accounts.world import PASSWORD, switch_on_throttles
 from tests.integration.pages.browser import OWN, Browser, Page
 from tests.integration.usage.world import UsageWorld
 
@@ -130,12 +130,7 @@ def test_a_link_to_logout_only_asks(member: Browser) -> None:
 def test_logins_in_a_row_are_told_how_long_to_wait(
     browser: Browser, ann: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sluice import settings
-    from sluice.wiring import stores
-
-    monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "on")
-    settings.accounts.cache_clear()
-    stores.throttles.cache_clear()
+    switch_on_throttles(monkeypatch)
     tried = [browser.log_in(ann.email, "wrong wrong wrong") for _ in range(12)]
     throttled = tried[-1]
     assert throttled.status == 429 and throttled.answer.mimetype == "text/html"

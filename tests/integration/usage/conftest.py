@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 
 from functions.accounts import app as accounts
-from functions.metering import app as metering
-from functions.sweeper import app as sweeper
 from functions.usage import app as usage
 from sluice.adapters.tokens.keys import ensure_keys
 from sluice.http.app import create_app
@@ -16,18 +14,12 @@ from tests.integration.accounts.world import forget_everything
 from tests.integration.usage.world import UsageWorld
 
 
-def _forget() -> None:
-    forget_everything()
-    for cached in (metering._metering, sweeper._sweeper):
-        cached.cache_clear()
-
-
 @pytest.fixture
 def world(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UsageWorld]:
     monkeypatch.setenv("SLUICE_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "off")
-    _forget()
+    forget_everything()
     ensure_keys(tmp_path)
     app = create_app([accounts.blueprint, usage.blueprint])
     yield UsageWorld(app, app.test_client(use_cookies=False))
-    _forget()
+    forget_everything()

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from functions.metering import app as metering
 from sluice.adapters.aws import dynamo
 from sluice.domain.accounts.account import Account
 from sluice.domain.errors import QuotaExceeded, StoreUnavailable
@@ -13,7 +12,9 @@ from sluice.domain.gateway.admission import Ask, Limits
 from sluice.domain.ids import request_id
 from sluice.domain.periods import period_of
 from sluice.services.gateway.observe import ObservedAdmission
-from sluice.wiring import peers, services, stores
+from sluice.wiring import peers, stores
+from sluice.wiring.mails import quota_mails
+from sluice.wiring.usage import metering
 from tests.integration.usage.world import UsageWorld, now_ms, table
 
 
@@ -33,8 +34,8 @@ def used(world: UsageWorld, account: Account, tokens: int, **more: Any) -> None:
 
 
 def forget_told() -> None:
-    services.quota_mails.cache_clear()
-    metering._metering.cache_clear()
+    quota_mails.cache_clear()
+    metering.cache_clear()
 
 
 def test_each_share_is_told_once_however_often_it_is_seen(world: UsageWorld) -> None:
@@ -75,7 +76,7 @@ def test_handlers_at_once_queue_one_mail(world: UsageWorld) -> None:
     world.set_grant(account.account_id, period_tokens=1000)
     forget_told()
     with ThreadPoolExecutor(4) as handlers:
-        list(handlers.map(lambda _: services.quota_mails.__wrapped__().check(account.account_id, now_ms()), range(8)))
+        list(handlers.map(lambda _: quota_mails.__wrapped__().check(account.account_id, now_ms()), range(8)))
     assert kinds(world, account) == ["quota_100", "quota_80"]
 
 
@@ -101,7 +102,7 @@ def test_a_mail_that_could_not_be_queued_has_its_record_delivered_again(
 def test_a_request_that_does_not_fit_the_quota_tells_the_owner_that_it_is_used_up(world: UsageWorld) -> None:
     account = world.account()
     used(world, account, 700, live={"tok_a": 4_102_444_800})
-    mails = services.quota_mails()
+    mails = quota_mails()
     admission = ObservedAdmission(
         stores.hot_store(),
         Limits(60, 40_000, 4, 1000),

@@ -11,8 +11,8 @@ from sluice.domain.periods import day_of, period_of, rfc3339
 from sluice.domain.spans import DAY_MS
 from sluice.domain.usage.pricing import usd
 from sluice.domain.usage.usage import Amounts, amounts_of, total
-from sluice.services.usage.sums import usage_of_period
 from sluice.wiring import stores
+from sluice.wiring.usage import usage_sums
 from tests.integration.usage.world import HOUR_MS, MINUTE_MS, UsageWorld, now_ms
 
 SINCE_EVER = {"from": "2020-01-01"}
@@ -180,7 +180,7 @@ def test_the_month_of_an_account_for_its_profile(world: UsageWorld) -> None:
     now = now_ms()
     records = [world.record(at_ms=now - place) for place in range(3)]
     world.deliver(records[:2])
-    used = usage_of_period(stores.ledger_reader(), stores.rollup_store(), "usr_a", period_of(now), now)
+    used = usage_sums().of_period("usr_a", period_of(now), now)
     assert used.requests == 3
     assert used.tokens == sum(record.total_tokens for record in records)
     assert used.cost_micro_usd == sum(record.cost_micro_usd for record in records)

@@ -6,6 +6,7 @@ import pytest
 
 from sluice.domain.accounts.account import Account
 from sluice.domain.accounts.sessions import new_session
+from sluice.domain.accounts.visitor import Visitor
 from sluice.domain.errors import (
     AccountSuspended,
     EmailNotVerified,
@@ -13,10 +14,12 @@ from sluice.domain.errors import (
     NotAuthenticated,
     StoreUnavailable,
 )
-from sluice.services.accounts.change_password import confirm_password
-from sluice.services.accounts.login import LoggedIn, login
-from sluice.services.accounts.sessions import authenticate, current_sessions
-from tests.fakes.account_side import FakeAccounts, FakeMails, FakePasswords, FakeSessions, OpenThrottles
+from sluice.services.accounts.login import LoggedIn, Login
+from sluice.services.accounts.new_passwords import NewPasswords
+from sluice.services.accounts.passwords import Passwords
+from sluice.services.accounts.security_events import SecurityEvents
+from sluice.services.accounts.sessions import Sessions
+from tests.fakes.account_side import FakeAccounts, FakeAudit, FakeMails, FakePasswords, FakeSessions, OpenThrottles
 
 NOW_MS = 1_800_000_000_000
 HOUR_MS = 3_600_000
@@ -29,30 +32,22 @@ class Scene:
         self.sessions = FakeSessions(self.accounts)
         self.throttles = OpenThrottles()
         self.mails = FakeMails()
+        self.bound = Sessions(self.sessions, self.accounts)  # type: ignore[arg-type]
 
     def login(self, email: str = "ann@example.com", password: str = "right") -> LoggedIn:
-        return login(
-            email,
-            password,
-            client="192.0.2.1",
-            user_agent="browser" * 100,
+        bound = Login(
             accounts=self.accounts,  # type: ignore[arg-type]
             sessions=self.sessions,
             mails=self.mails,  # type: ignore[arg-type]
             passwords=FakePasswords(),
             throttles=self.throttles,
+            events=SecurityEvents(FakeAudit()),  # type: ignore[arg-type]
             session_hours=2,
-            now_ms=NOW_MS,
         )
+        return bound.log_in(email, password, Visitor("192.0.2.1", NOW_MS, "browser" * 100))
 
     def who(self, session_token: str, now_ms: int = NOW_MS) -> str:
-        found = authenticate(
-            session_token,
-            sessions=self.sessions,
-            accounts=self.accounts,  # type: ignore[arg-type]
-            now_ms=now_ms,
-        )
-        return found.account.account_id
+        return self.bound.authenticate(session_token, now_ms).account.account_id
 
 
 TAKEN = [("take", "login-account"), ("take", "login-pair"), ("take", "login-client")]
@@ -102,7 +97,7 @@ def test_a_session_made_from_an_older_read_of_the_account_is_none() -> None:
     scene.sessions.put(stale.session)
     with pytest.raises(NotAuthenticated):
         scene.who(stale.session_token)
-    listed = current_sessions("usr_ann", sessions=scene.sessions, accounts=scene.accounts, now_ms=NOW_MS)  # type: ignore[arg-type]
+    listed = scene.bound.current("usr_ann", NOW_MS)
     assert listed == []
 
 
@@ -125,10 +120,18 @@ def test_a_store_that_cannot_be_read_refuses_and_does_not_guess() -> None:
 
 
 def test_confirming_a_password_counts_only_wrong_ones() -> None:
-    throttles = OpenThrottles()
-    confirm_password(ANN, "right", passwords=FakePasswords(), throttles=throttles, now_ms=NOW_MS)
+    scene, throttles = Scene(), OpenThrottles()
+    passwords = Passwords(
+        accounts=scene.accounts,  # type: ignore[arg-type]
+        sessions=scene.sessions,
+        mails=scene.mails,  # type: ignore[arg-type]
+        passwords=NewPasswords(FakePasswords, dict),
+        throttles=throttles,
+        events=SecurityEvents(FakeAudit()),  # type: ignore[arg-type]
+    )
+    passwords.confirm("usr_ann", "right", NOW_MS)
     with pytest.raises(InvalidCredentials):
-        confirm_password(ANN, "wrong", passwords=FakePasswords(), throttles=throttles, now_ms=NOW_MS)
+        passwords.confirm("usr_ann", "wrong", NOW_MS)
     assert throttles.seen == [
         ("take", "confirm-password"),
         ("succeeded", "confirm-password"),

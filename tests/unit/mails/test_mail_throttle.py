@@ -8,11 +8,13 @@ import pytest
 from sluice.domain.accounts import throttles as rules
 from sluice.domain.accounts.account import Account
 from sluice.domain.accounts.throttles import Policy
+from sluice.domain.accounts.visitor import Visitor
 from sluice.domain.errors import TooManyAttempts
 from sluice.domain.gateway.admission import Limits
 from sluice.domain.mails.mail import Kind
-from sluice.services.accounts.register import register
-from sluice.services.mails.throttle import may_mail
+from sluice.services.accounts.new_passwords import NewPasswords
+from sluice.services.accounts.register import Registration
+from sluice.services.mails.throttle import MailThrottle
 from tests.fakes.account_side import FakeAccounts
 
 NOW_MS = 1_800_000_000_000
@@ -34,7 +36,7 @@ class CountingThrottles:
 def asked(throttles: Any, client: str, email: str, kind: Kind = Kind.VERIFY_EMAIL) -> bool | None:
     """None: this client is refused altogether."""
     try:
-        return may_mail(throttles, client)(email, kind, NOW_MS)
+        return MailThrottle(throttles).allows(email, kind, Visitor(client, NOW_MS))
     except TooManyAttempts:
         return None
 
@@ -69,24 +71,20 @@ def test_an_ipv6_network_is_one_client() -> None:
 
 @pytest.mark.parametrize("email", ["ann@example.com", "nobody@example.com"])
 def test_a_refused_client_costs_no_hash_and_no_write_whoever_it_asked_for(email: str) -> None:
-    def too_often(email_key: str, kind: Kind, now_ms: int) -> bool:
-        raise TooManyAttempts(5)
+    class TooOften(MailThrottle):
+        def allows(self, email_key: str, kind: Kind, visitor: Visitor) -> bool:
+            raise TooManyAttempts(5)
 
-    def hash_password(password: str) -> str:
+    def hashes() -> Any:
         raise AssertionError("hashed")
 
     accounts = FakeAccounts(KNOWN)
     with pytest.raises(TooManyAttempts):
-        register(
-            email,
-            "correct horse battery staple",
-            None,
+        Registration(
             accounts=accounts,  # type: ignore[arg-type]
             mails=None,  # type: ignore[arg-type]
-            may_mail=too_often,
-            hash_password=hash_password,
-            common_passwords={},
+            throttle=TooOften(None),  # type: ignore[arg-type]
+            passwords=NewPasswords(hashes, dict),
             limits=Limits(60, 40_000, 4, 1_000_000),
-            now_ms=NOW_MS,
-        )
+        ).register(email, "correct horse battery staple", None, Visitor("192.0.2.1", NOW_MS))
     assert accounts.calls == ["by_email"]

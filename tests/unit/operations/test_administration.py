@@ -8,9 +8,10 @@ from sluice.domain.accounts.account import Account
 from sluice.domain.accounts.audit import AuditEvent
 from sluice.domain.errors import Conflict, NotFound, StoreUnavailable
 from sluice.domain.gateway.admission import Grant, Limits
-from sluice.services.operations.admin import ATTEMPTS, Administration
+from sluice.services.operations.admin import ATTEMPTS, Actor, Administration
 
 ANN = Account("usr_ann", "a@example.com", "a@example.com", "Ann", "<hash>", 1, status="active", verified_ms=2)
+BOSS = Actor("usr_boss", "192.0.2.1")
 LIMITS = Limits(60, 40_000, 4, 1_000_000)
 
 
@@ -55,21 +56,21 @@ class Stores:
 
 
 def administration(stores: Any) -> Administration:
-    return Administration(stores, stores, stores, stores, actor="usr_boss", client="192.0.2.1")
+    return Administration(stores, stores, stores, stores)
 
 
 def test_suspending_shuts_the_grant_before_the_account_and_restoring_opens_it_after() -> None:
     stores = Stores()
-    administration(stores).suspend("usr_ann", 5)
+    administration(stores).suspend(BOSS, "usr_ann", 5)
     assert stores.done == ["suspended", "account suspended"]
     stores = Stores(Account(**{**vars(ANN), "status": "suspended"}))
-    administration(stores).restore("usr_ann", 5)
+    administration(stores).restore(BOSS, "usr_ann", 5)
     assert stores.done == ["account active", "good"]
 
 
 def test_limits_changed_by_others_meanwhile_are_kept_and_the_log_tells_the_truth() -> None:
     stores = Stores(rivals=2)
-    administration(stores).set_limits("usr_ann", {"tpm": 7}, 5)
+    administration(stores).set_limits(BOSS, "usr_ann", {"tpm": 7}, 5)
     assert stores.limits == Limits(62, 7, 4, 1_000_000)
     (event,) = stores.events
     assert (event.before["rpm"], event.after["rpm"], event.after["tpm"]) == (62, 62, 7)
@@ -80,7 +81,7 @@ def test_who_never_gets_their_turn_is_told_so_and_nothing_is_logged() -> None:
         stores = Stores(rivals=ATTEMPTS)
         arguments = ({"rpm": 1},) if deed == "set_limits" else ()
         with pytest.raises(Conflict):
-            getattr(administration(stores), deed)("usr_ann", *arguments, 5)
+            getattr(administration(stores), deed)(BOSS, "usr_ann", *arguments, 5)
         assert stores.events == []
 
 
@@ -88,7 +89,7 @@ def test_a_log_that_is_away_is_an_error_after_the_deed() -> None:
     stores = Stores()
     stores.log_away = True
     with pytest.raises(StoreUnavailable):
-        administration(stores).suspend("usr_ann", 5)
+        administration(stores).suspend(BOSS, "usr_ann", 5)
     assert stores.done == ["suspended", "account suspended"]
 
 
@@ -97,5 +98,5 @@ def test_whoever_is_gone_or_going_is_not_found(account: Account | None) -> None:
     for deed, *arguments in (("suspend",), ("restore",), ("set_limits", {"rpm": 1}), ("set_role", "admin")):
         stores = Stores(account)
         with pytest.raises(NotFound):
-            getattr(administration(stores), deed)("usr_ann", *arguments, 5)
+            getattr(administration(stores), deed)(BOSS, "usr_ann", *arguments, 5)
         assert stores.done == [] and stores.events == []

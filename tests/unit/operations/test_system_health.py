@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sluice.domain.errors import ModelUnavailable
-from sluice.services.operations.health import LOOKED_AT, SystemHealth, system_health
+from sluice.services.operations.health import LOOKED_AT, HealthCheck, SystemHealth
 
 NOW_MS = 1_800_000_000_000
 READY = {"status": "ready", "model": "demo", "running": 2, "waiting": 3, "decoded_tokens": 9, "http_status": 200}
@@ -52,9 +52,8 @@ class Stores:
 
 def look(model: Mapping[str, Any] | None = READY, **stores: Any) -> SystemHealth:
     each: Any = Stores(**{"grants": {}, **stores})
-    return system_health(
-        model=Model(model), grants=each, busy=each, mails=each, accounts=each, dead_letters=each, now_ms=NOW_MS
-    )
+    check = HealthCheck(model=Model(model), grants=each, busy=each, mails=each, accounts=each, dead_letters=each)
+    return check.look(NOW_MS)
 
 
 def test_all_is_well() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sluice.domain.accounts.visitor import Visitor
 from sluice.domain.errors import NotFound, StoreUnavailable, TokenLimitReached
 from sluice.domain.gateway.grants import (
     MAX_LIVE_TOKENS,
@@ -12,11 +13,10 @@ from sluice.domain.gateway.grants import (
     live_tokens,
     new_grant,
 )
-from sluice.domain.tokens import SCOPES, ApiToken
-from sluice.services.tokens.issue_token import IssuedToken, issue_token
-from sluice.services.tokens.list_tokens import list_tokens, one_token
-from sluice.services.tokens.revoke_token import delete_token, revoke_all, revoke_token
-from tests.fakes.account_side import FakeGrants, FakeSigner, FakeTokens
+from sluice.domain.tokens import SCOPES, ApiToken, TokenRequest
+from sluice.services.accounts.security_events import SecurityEvents
+from sluice.services.tokens import IssuedToken, Tokens
+from tests.fakes.account_side import FakeAudit, FakeGrants, FakeSigner, FakeTokens
 
 NOW_MS = 1_800_000_000_123
 NOW_S = NOW_MS // 1000
@@ -33,22 +33,20 @@ def grants() -> FakeGrants:
     return FakeGrants()
 
 
+def bound(tokens: FakeTokens, grants: FakeGrants) -> Tokens:
+    return Tokens(tokens, grants, SecurityEvents(FakeAudit()), FakeSigner)  # type: ignore[arg-type]
+
+
 def issue(tokens: FakeTokens, grants: FakeGrants, now_ms: int = NOW_MS) -> IssuedToken:
-    return issue_token(
-        ME,
-        name="x",
-        lifetime_s=3600,
-        scopes=SCOPES,
-        models=None,
-        tokens=tokens,
-        grants=grants,
-        signer=FakeSigner(),
-        now_ms=now_ms,
-    )
+    return bound(tokens, grants).issue(ME, TokenRequest("x", 3600), now_ms)
+
+
+def revoke_all(tokens: FakeTokens, grants: FakeGrants, now_ms: int = NOW_MS) -> int:
+    return bound(tokens, grants).revoke_all(ME, Visitor("192.0.2.1", now_ms))
 
 
 def statuses(tokens: FakeTokens, grants: FakeGrants, now_ms: int = NOW_MS) -> list[str]:
-    return [listed.status for listed in list_tokens(ME, tokens=tokens, grants=grants, now_ms=now_ms)]
+    return [listed.status for listed in bound(tokens, grants).all(ME, now_ms)]
 
 
 def test_the_row_is_there_before_the_token_is_live(tokens: FakeTokens, grants: FakeGrants) -> None:
@@ -74,8 +72,8 @@ def test_an_issue_that_ended_unclear_leaves_a_row_that_can_be_revoked_and_delete
     grants.broken = set()
     assert statuses(tokens, grants) == ["revoked"]  # not live: nobody can use it, whatever happened
     (row,) = tokens.rows.values()
-    revoke_token(ME, row.token_id, tokens=tokens, grants=grants, now_ms=NOW_MS)
-    delete_token(ME, row.token_id, tokens=tokens, grants=grants)
+    bound(tokens, grants).revoke(ME, row.token_id, NOW_MS)
+    bound(tokens, grants).delete(ME, row.token_id)
     assert tokens.rows == {}
 
 
@@ -85,7 +83,7 @@ def test_a_revocation_whose_second_write_fails_has_happened_all_the_same(
     issued = issue(tokens, grants)
     tokens.broken = {"mark_revoked"}
     with pytest.raises(StoreUnavailable):
-        revoke_token(ME, issued.row.token_id, tokens=tokens, grants=grants, now_ms=NOW_MS)
+        bound(tokens, grants).revoke(ME, issued.row.token_id, NOW_MS)
     assert grants.entries == {} and statuses(tokens, grants) == ["revoked"]
 
 
@@ -95,8 +93,8 @@ def test_a_revocation_whose_first_write_fails_has_not_happened_and_does_not_say_
     issued = issue(tokens, grants)
     grants.broken = {"remove_live"}
     for attempt in (
-        lambda: revoke_token(ME, issued.row.token_id, tokens=tokens, grants=grants, now_ms=NOW_MS),
-        lambda: delete_token(ME, issued.row.token_id, tokens=tokens, grants=grants),
+        lambda: bound(tokens, grants).revoke(ME, issued.row.token_id, NOW_MS),
+        lambda: bound(tokens, grants).delete(ME, issued.row.token_id),
     ):
         with pytest.raises(StoreUnavailable):
             attempt()
@@ -107,7 +105,7 @@ def test_revoke_all_is_done_with_its_first_write(tokens: FakeTokens, grants: Fak
     issue(tokens, grants), issue(tokens, grants)
     tokens.broken = {"mark_revoked"}
     with pytest.raises(StoreUnavailable):
-        revoke_all(ME, tokens=tokens, grants=grants, now_ms=NOW_MS)
+        revoke_all(tokens, grants)
     assert grants.entries == {} and statuses(tokens, grants) == ["revoked", "revoked"]
 
 
@@ -119,22 +117,22 @@ def test_status_over_a_life(tokens: FakeTokens, grants: FakeGrants) -> None:
         ["active"],
         ["expired"],
     ]
-    revoke_token(ME, issued.row.token_id, tokens=tokens, grants=grants, now_ms=NOW_MS)
+    bound(tokens, grants).revoke(ME, issued.row.token_id, NOW_MS)
     assert statuses(tokens, grants, end_ms) == ["revoked"]
 
 
 def test_an_expired_token_is_not_counted_by_revoke_all(tokens: FakeTokens, grants: FakeGrants) -> None:
     issue(tokens, grants)
-    assert revoke_all(ME, tokens=tokens, grants=grants, now_ms=NOW_MS + 3_700_000) == 0
+    assert revoke_all(tokens, grants, NOW_MS + 3_700_000) == 0
     assert statuses(tokens, grants, NOW_MS + 3_700_000) == ["expired"]
 
 
 def test_anothers_token_does_not_exist(tokens: FakeTokens, grants: FakeGrants) -> None:
     tokens.put(ApiToken("usr_other", "tok_1", "x", "hint", SCOPES, None, NOW_MS, NOW_MS + 1))
     with pytest.raises(NotFound):
-        one_token(ME, "tok_1", tokens=tokens, grants=grants, now_ms=NOW_MS)
+        bound(tokens, grants).one(ME, "tok_1", NOW_MS)
     with pytest.raises(NotFound):
-        delete_token(ME, "tok_1", tokens=tokens, grants=grants)
+        bound(tokens, grants).delete(ME, "tok_1")
     assert len(tokens.rows) == 1 and grants.calls == []
 
 

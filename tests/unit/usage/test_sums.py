@@ -9,7 +9,7 @@ from sluice.domain.ids import request_id_at
 from sluice.domain.spans import DAY_MS, Span
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.domain.usage.usage import NOTHING, Amounts, Bucket, amounts_of, bucket_of, total
-from sluice.services.usage.sums import SNAPSHOT_RECORDS, usage_by_bucket
+from sluice.services.usage.sums import SNAPSHOT_RECORDS, UsageSums
 
 DAY_START_MS = 1_795_219_200_000
 NOW_MS = DAY_START_MS + 5_000_000
@@ -79,7 +79,7 @@ class Rollups:
 
 
 def used(books: Ledger, span: Span = TODAY) -> Amounts:
-    return total(usage_by_bucket(books, Rollups(books), "usr_a", span, NOW_MS))
+    return total(UsageSums(books, Rollups(books)).by_bucket("usr_a", span, NOW_MS))
 
 
 def whole(books: Books) -> Amounts:

@@ -36,6 +36,16 @@ class Claims:
 
 
 @dataclass(frozen=True)
+class TokenRequest:
+    """What a new API token shall be. `models` None means all."""
+
+    name: str
+    lifetime_s: int
+    scopes: tuple[str, ...] = SCOPES
+    models: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
 class ApiToken:
     """The row behind the list: everything but the string itself, of which only the last characters are kept."""
 

@@ -12,8 +12,8 @@ from flask import request
 
 from sluice import settings
 from sluice.domain import errors
-from sluice.services.accounts import sessions
-from sluice.wiring import peers, stores
+from sluice.wiring import peers
+from sluice.wiring.accounts import sessions
 
 COOKIE = "sluice_session"
 HOST_ONLY = "__Host-"  # browsers take such a cookie over https only, for this host alone, and from no neighbour of it
@@ -41,13 +41,7 @@ def cookie_name() -> str:
 def require_session(admin: bool = False, leaving: bool = False) -> Caller:
     """Errors: NotAuthenticated, CrossSiteRequest, AccountSuspended, Forbidden (not an admin), StoreUnavailable."""
     session_token, from_cookie = _session_token()
-    found = sessions.authenticate(
-        session_token,
-        sessions=stores.session_store(),
-        accounts=stores.account_store(),
-        now_ms=now_ms(),
-        leaving=leaving,
-    )
+    found = sessions().authenticate(session_token, now_ms(), leaving=leaving)
     if from_cookie and request.method not in SAFE_METHODS:
         require_same_origin()
     caller = Caller(found.account.account_id, found.session.session_id, found.account.role)

@@ -11,7 +11,7 @@ from sluice.domain.usage.pricing import usd
 from sluice.domain.usage.usage import Amounts
 from sluice.http.accounts.requests import AccountInfo, User
 from sluice.http.lazy_model import BaseModel
-from sluice.services.accounts.overview import Overview
+from sluice.services.accounts.profile import Overview
 from sluice.services.usage.everyone import EveryonesUsage
 
 MAX_LIMIT = 10**12

@@ -7,8 +7,7 @@ from pydantic import BeforeValidator, Field, StrictStr, WithJsonSchema, field_va
 from sluice.domain import tokens as rules
 from sluice.domain.periods import rfc3339
 from sluice.http.lazy_model import BaseModel
-from sluice.services.tokens.issue_token import IssuedToken
-from sluice.services.tokens.list_tokens import ListedToken
+from sluice.services.tokens import IssuedToken, ListedToken
 
 # One of the names, or whole seconds: no float, no `true`, no number in a string.
 Lifetime = Annotated[
@@ -50,12 +49,10 @@ class IssueTokenBody(BaseModel):
         return None if wanted is None else list(rules.parse_models(wanted))
 
     @property
-    def scopes_wanted(self) -> tuple[str, ...]:
-        return rules.SCOPES if self.scopes is None else tuple(self.scopes)
-
-    @property
-    def models_wanted(self) -> tuple[str, ...] | None:
-        return None if self.models is None else tuple(self.models)
+    def wanted(self) -> rules.TokenRequest:
+        scopes = rules.SCOPES if self.scopes is None else tuple(self.scopes)
+        models = None if self.models is None else tuple(self.models)
+        return rules.TokenRequest(self.name, self.expires_in, scopes, models)
 
 
 class TokenInfo(BaseModel):

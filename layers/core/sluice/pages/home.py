@@ -7,8 +7,8 @@ from sluice.domain.errors import StoreUnavailable
 from sluice.pages import assets
 from sluice.pages.blueprints import pages
 from sluice.pages.render import page
-from sluice.services.operations.list_users import list_users
-from sluice.wiring import peers, stores
+from sluice.wiring import peers
+from sluice.wiring.operations import all_users
 
 blueprint = pages("home")
 CACHED_SECONDS = 86_400  # links carry the content's hash, so an old copy is never shown for a new one
@@ -27,10 +27,9 @@ def _nobody_is_here() -> bool:
     if _somebody_is_here:
         return False
     try:
-        found = list_users(stores.account_store(), query="", limit=1, after=None)
+        _somebody_is_here = all_users().are_more_than(0)
     except StoreUnavailable:
         return False
-    _somebody_is_here = bool(found.users) or found.next_cursor is not None
     return not _somebody_is_here
 
 

@@ -8,16 +8,15 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from sluice.domain import errors
 from sluice.domain import tokens as rules
+from sluice.http.accounts.visitor import visitor
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
 from sluice.http.tokens import IssueTokenBody
 from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page, see
-from sluice.services.tokens.issue_token import IssuedToken, issue_token
-from sluice.services.tokens.list_tokens import list_tokens, one_token
-from sluice.services.tokens.revoke_token import delete_token, revoke_all, revoke_token
-from sluice.wiring import peers, stores
+from sluice.wiring import peers
+from sluice.wiring.tokens import tokens
 
 blueprint = pages("pages")
 NOTES = {
@@ -49,7 +48,7 @@ def token_list(caller: Caller) -> Response:
 def issue(caller: Caller) -> Response:
     """The page that shows the token is the answer itself: it is kept nowhere it could be shown from again."""
     try:
-        issued = _issue(caller, _wanted())
+        issued = tokens().issue(caller.account_id, _wanted(), now_ms())
     except errors.ValidationFailed as exc:
         return _list_page(caller, 422, forms.filled().with_problems(exc.problems))
     except errors.TokenLimitReached as exc:
@@ -65,10 +64,10 @@ def issue(caller: Caller) -> Response:
     )
 
 
-def _wanted() -> IssueTokenBody:
+def _wanted() -> rules.TokenRequest:
     values: dict[str, Any] = {"name": request.form.get("name", ""), "expires_in": _lifetime()}
     values |= {"scopes": request.form.getlist("scopes"), "models": _models() or None}
-    return validated(IssueTokenBody, values)
+    return validated(IssueTokenBody, values).wanted
 
 
 def _lifetime() -> str | int:
@@ -85,52 +84,35 @@ def _models() -> list[str]:
     return list(dict.fromkeys(name for name in request.form.getlist("model") + typed if name))
 
 
-def _issue(caller: Caller, wanted: IssueTokenBody) -> IssuedToken:
-    return issue_token(
-        caller.account_id,
-        name=wanted.name,
-        lifetime_s=wanted.expires_in,
-        scopes=wanted.scopes_wanted,
-        models=wanted.models_wanted,
-        tokens=stores.token_store(),
-        grants=stores.grant_store(),
-        signer=peers.token_signer(),
-        now_ms=now_ms(),
-    )
-
-
 @blueprint.get("/my/tokens/<token_id>")
 @members
 def one(caller: Caller, token_id: str) -> Response:
-    listed = one_token(
-        caller.account_id, token_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms()
-    )
-    return page("token.html", listed=listed, scopes=SCOPES)
+    return page("token.html", listed=tokens().one(caller.account_id, token_id, now_ms()), scopes=SCOPES)
 
 
 @blueprint.post("/my/tokens/<token_id>/revoke")
 @members
 def revoke(caller: Caller, token_id: str) -> AnyResponse:
-    revoke_token(caller.account_id, token_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms())
+    tokens().revoke(caller.account_id, token_id, now_ms())
     return see("/my/tokens", note="revoked")
 
 
 @blueprint.post("/my/tokens/<token_id>/delete")
 @members
 def delete(caller: Caller, token_id: str) -> AnyResponse:
-    delete_token(caller.account_id, token_id, tokens=stores.token_store(), grants=stores.grant_store())
+    tokens().delete(caller.account_id, token_id)
     return see("/my/tokens", note="deleted")
 
 
 @blueprint.post("/my/tokens/revoke-all")
 @members
 def revoke_every(caller: Caller) -> AnyResponse:
-    revoke_all(caller.account_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms())
+    tokens().revoke_all(caller.account_id, visitor())
     return see("/my/tokens", note="revoked-all")
 
 
 def _list_page(caller: Caller, status: int, form: forms.Form, note: str = "") -> Response:
-    found = list_tokens(caller.account_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms())
+    found = tokens().all(caller.account_id, now_ms())
     return page(
         "tokens.html",
         status,

@@ -12,30 +12,50 @@ from sluice.ports.chats import ChatStore
 Changes = Mapping[str, str | int | float | None]  # of title, system, model, temperature, max_tokens, as far as given
 
 
-def create_chat(account_id: str, given: Changes, *, chats: ChatStore, now_ms: int) -> Chat:
-    chat = Chat(account_id, random_id("chat_"), rules.UNTITLED, None, None, now_ms, now_ms)
-    chat = replace(chat, **given)  # type: ignore[arg-type]
-    chats.put(chat)
-    return chat
+@dataclass(frozen=True)
+class Chats:
+    """Errors of all: StoreUnavailable; and of those that name a chat: NotFound, also for another's."""
+
+    chats: ChatStore
+
+    def create(self, account_id: str, given: Changes, now_ms: int) -> Chat:
+        chat = Chat(account_id, random_id("chat_"), rules.UNTITLED, None, None, now_ms, now_ms)
+        chat = replace(chat, **given)  # type: ignore[arg-type]
+        self.chats.put(chat)
+        return chat
+
+    def all(self, account_id: str) -> list[Chat]:
+        """Last used first."""
+        return sorted(self.chats.all(account_id), key=lambda chat: (chat.updated_ms, chat.chat_id), reverse=True)
+
+    def get(self, account_id: str, chat_id: str) -> Chat:
+        return _chat(self.chats, account_id, chat_id)
+
+    def messages(self, account_id: str, chat_id: str) -> list[ChatMessage]:
+        """Oldest first; none where there is no such chat."""
+        return self.chats.messages(account_id, chat_id)
+
+    def question(self, account_id: str, chat_id: str, message_id: str) -> str:
+        """What an own message says, to ask it once more. Errors: ValidationFailed."""
+        for message in self.messages(account_id, chat_id):
+            if message.message_id == message_id and message.role == "user":
+                return message.content
+        raise ValidationFailed((FieldProblem("replaces", "There is no such message of yours in this chat."),))
+
+    def update(self, account_id: str, chat_id: str, changes: Changes, now_ms: int) -> Chat:
+        chat = replace(self.get(account_id, chat_id), **changes, updated_ms=now_ms)  # type: ignore[arg-type]
+        self.chats.update(chat)
+        return chat
+
+    def delete(self, account_id: str, chat_id: str) -> None:
+        self.get(account_id, chat_id)
+        self.chats.delete(account_id, chat_id)
 
 
-def list_chats(account_id: str, *, chats: ChatStore) -> list[Chat]:
-    """Last used first."""
-    return sorted(chats.all(account_id), key=lambda chat: (chat.updated_ms, chat.chat_id), reverse=True)
-
-
-def get_chat(account_id: str, chat_id: str, *, chats: ChatStore) -> Chat:
-    """Errors: NotFound, also for another's."""
+def _chat(chats: ChatStore, account_id: str, chat_id: str) -> Chat:
     chat = chats.get(account_id, chat_id)
     if chat is None:
         raise NotFound("There is no such chat.")
-    return chat
-
-
-def update_chat(account_id: str, chat_id: str, changes: Changes, *, chats: ChatStore, now_ms: int) -> Chat:
-    """Errors: NotFound."""
-    chat = replace(get_chat(account_id, chat_id, chats=chats), **changes, updated_ms=now_ms)  # type: ignore[arg-type]
-    chats.update(chat)
     return chat
 
 
@@ -56,7 +76,7 @@ def prepare_turn(
 
     Errors: NotFound, ValidationFailed.
     """
-    chat = get_chat(account_id, chat_id, chats=chats)
+    chat = _chat(chats, account_id, chat_id)
     history = chats.messages(account_id, chat_id)
     replaced: list[ChatMessage] = []
     if replaced_id is not None:

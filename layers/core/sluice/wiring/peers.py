@@ -3,7 +3,7 @@
 from __future__ import annotations  # the ports are for the type checker: importing them is no small part of a start
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -73,6 +73,20 @@ def password_hashes() -> PasswordHashes:
     from sluice.adapters.accounts.passwords import Passwords
 
     return Passwords().warm()
+
+
+def common_passwords() -> Mapping[str, int]:
+    """Case-folded password → rank."""
+    from sluice.adapters.accounts.passwords import common_passwords
+
+    return common_passwords()
+
+
+def mailed_code_key() -> bytes:
+    """The secret that mailed codes are made with. Errors: Unavailable."""
+    from sluice.adapters.tokens.keys import mailed_code_key
+
+    return mailed_code_key()
 
 
 @cache

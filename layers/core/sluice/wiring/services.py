@@ -1,4 +1,4 @@
-"""Use cases, bound to their stores. Each is built once a process, from the settings, by the function that uses it."""
+"""The use cases of gateway and documents, each bound to its stores once a process, by the function that uses it."""
 
 from __future__ import annotations  # the ports are for the type checker: importing them is no small part of a start
 
@@ -11,7 +11,6 @@ from sluice import settings
 if TYPE_CHECKING:
     from sluice.ports.documents import Search
     from sluice.ports.gateway import TextStore
-    from sluice.services.accounts.delete_account import Erasure
     from sluice.services.documents.embed import Embed
     from sluice.services.documents.files import Files
     from sluice.services.documents.ingest import Ingestion
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from sluice.services.gateway.gateway import Gateway
     from sluice.services.gateway.places import Places
     from sluice.services.gateway.stored_responses import StoredResponses
-    from sluice.services.mails.queue import MayMail
-    from sluice.services.mails.quota import QuotaMails
+    from sluice.services.gateway.sweep import Sweeper
 from sluice.wiring import peers, stores
 
 
@@ -34,6 +32,7 @@ def gateway() -> Gateway:
     from sluice.services.gateway.gateway import Defaults, Gateway
     from sluice.services.gateway.model_list import ModelList
     from sluice.services.gateway.observe import ObservedAdmission
+    from sluice.wiring.mails import quota_mails
 
     wanted = settings.gateway()
     limits = Limits(wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens)
@@ -73,35 +72,17 @@ def v1_places() -> Places:
 
 
 @cache
+def sweeper() -> Sweeper:
+    from sluice.services.gateway.sweep import Sweeper
+
+    return Sweeper(stores.hot_store(), stores.lease_index(), _now_ms)
+
+
+@cache
 def observer() -> Observer:
     from sluice.services.gateway.observe import ExchangeMetrics
 
     return ExchangeMetrics(peers.metrics())
-
-
-@cache
-def quota_mails() -> QuotaMails:
-    from sluice.services.mails.quota import QuotaMails
-
-    return QuotaMails(stores.hot_store(), stores.account_store(), stores.mail_store())
-
-
-@cache
-def erasure() -> Erasure:
-    from sluice.services.accounts.delete_account import Erasure
-    from sluice.services.documents.erase import EraseDocuments
-
-    return Erasure(
-        stores.account_store(),
-        stores.session_store(),
-        stores.token_store(),
-        stores.grant_store(),
-        stores.content_store(),
-        stores.mail_store(),
-        stores.audit_log(),
-        stores.hot_store(),
-        EraseDocuments(stores.file_store(), stores.blobs()),
-    )
 
 
 @cache
@@ -181,10 +162,3 @@ def embed() -> Embed | None:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def may_mail(client: str) -> MayMail:
-    """Whether this client, by its network address, may have a mail sent."""
-    from sluice.services.mails.throttle import may_mail as throttled
-
-    return throttled(stores.throttles(), client)

@@ -11,7 +11,7 @@ from sluice.domain.accounts import throttles as rules
 from sluice.http.app import create_app
 from tests.conftest import Store
 from tests.integration.accounts.registration.world import Desk
-from tests.integration.accounts.world import PASSWORD, forget_everything
+from tests.integration.accounts.world import PASSWORD, forget_everything, switch_on_throttles
 from tests.store_process import free_port, running_store
 
 REGISTER, RESEND, VERIFY = "/auth/register", "/auth/resend-verification", "/auth/verify-email"
@@ -230,14 +230,9 @@ def test_every_case_costs_the_store_the_same_calls(desk: Desk, people: dict[str,
 @pytest.fixture
 def throttled(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """Two mails for one client, and three codes."""
-    from sluice import settings
-    from sluice.wiring import stores
-
-    monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "on")
     monkeypatch.setattr(rules, "MAIL_CLIENT", replace(rules.MAIL_CLIENT, free=2, first_seconds=7))
     monkeypatch.setattr(rules, "REDEEM_CLIENT", replace(rules.REDEEM_CLIENT, free=3))
-    settings.accounts.cache_clear()
-    stores.throttles.cache_clear()
+    switch_on_throttles(monkeypatch)
     return desk
 
 

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.tokens.keys import mailed_code_key
+from sluice.domain.accounts.visitor import Visitor
 from sluice.domain.errors import MailedCodeInvalid
 from sluice.domain.mails import mailed_codes
-from sluice.services.accounts.verify import verify_email
 from tests.integration.accounts.registration.world import AT_ONCE, Desk, backdate, now_ms
 
 ANN = "ann@example.com"
@@ -64,11 +63,10 @@ def test_a_reset_shows_the_address_to_be_theirs_and_kills_the_older_verification
 
 
 def test_a_code_lives_a_day(desk: Desk, code: str) -> None:
-    from sluice.wiring import stores
+    from sluice.wiring.accounts import verification
 
     def redeem(at_ms: int) -> str:
-        bound = {"accounts": stores.account_store(), "mails": stores.mail_store()}
-        return verify_email(code, key=mailed_code_key(), now_ms=at_ms, **bound)  # type: ignore[arg-type]
+        return verification().redeem(code, Visitor("192.0.2.1", at_ms))
 
     expires_ms = desk.known(ANN).codes["verify_email"].expires_ms
     assert 23 * HOUR_MS < expires_ms - now_ms() <= 24 * HOUR_MS

@@ -25,15 +25,6 @@ PROMPT = "word " * 240  # 1,200 bytes, some 300 tokens
 ANSWER = "word " * 160  # 800 bytes, some 200 tokens
 
 
-@pytest.fixture(autouse=True)
-def fresh_handlers() -> Any:
-    for cached in (metering._metering, sweeper._sweeper):
-        cached.cache_clear()
-    yield
-    for cached in (metering._metering, sweeper._sweeper):
-        cached.cache_clear()
-
-
 def ask(person: Person) -> None:
     body = {"messages": [{"role": "user", "content": PROMPT}]}
     answer = person.ask(**body, stream=True)

@@ -19,14 +19,14 @@ PASSWORD = "a quiet green harbour"
 def main(url: str) -> None:
     os.environ |= {"AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1"}
     os.environ |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "SLUICE_TABLE_PREFIX": PREFIX}
-    from sluice.adapters.aws import dynamo, tables
-    from sluice.wiring import stores
+    from sluice import wiring
+    from sluice.adapters import dynamo, tables
 
     client = dynamo.client()
     tables.create_missing(client, PREFIX)
     now_ms = time.time_ns() // 1_000_000
     ada = _person("ada@example.org", now_ms)
-    stores.account_store().redeem_verification(ada.account_id, ada.codes["verify_email"].mail_id, now_ms)
+    wiring.account_store().redeem_verification(ada.account_id, ada.codes["verify_email"].mail_id, now_ms)
     _person("bob@example.org", now_ms)  # never verified
     _asked_again("nobody@example.org", now_ms)
     _used(ada.account_id, now_ms)
@@ -36,52 +36,55 @@ def main(url: str) -> None:
 
 
 def _person(email: str, now_ms: int) -> Any:
-    from sluice.adapters.accounts.passwords import common_passwords
-    from sluice.adapters.mails.store import DynamoMails
-    from sluice.domain.gateway.admission import Limits
-    from sluice.services.accounts.register import register
-    from sluice.wiring import peers, stores
+    from sluice.adapters.passwords import common_passwords
+    from sluice.domain.admission import Limits
+    from sluice.services.register import register
+
+    from sluice import wiring
+    from sluice.adapters.mails import DynamoMails
 
     register(
         email,
         PASSWORD,
         "Ada",
-        accounts=stores.account_store(),
+        accounts=wiring.account_store(),
         mails=DynamoMails(PREFIX),
         may_mail=lambda *_: True,
-        hash_password=peers.password_hashes().hash,
+        hash_password=wiring.password_hashes().hash,
         common_passwords=common_passwords(),
         limits=Limits(60, 40_000, 4, 1_000_000),
         now_ms=now_ms,
     )
-    return stores.account_store().by_email(email)
+    return wiring.account_store().by_email(email)
 
 
 def _asked_again(email: str, now_ms: int) -> None:
-    from sluice.adapters.mails.store import DynamoMails
-    from sluice.services.accounts.verify import resend_verification
-    from sluice.wiring import stores
+    from sluice.services.verify_email import resend_verification
+
+    from sluice import wiring
+    from sluice.adapters.mails import DynamoMails
 
     mails = DynamoMails(PREFIX)
-    resend_verification(email, accounts=stores.account_store(), mails=mails, may_mail=lambda *_: True, now_ms=now_ms)
+    resend_verification(email, accounts=wiring.account_store(), mails=mails, may_mail=lambda *_: True, now_ms=now_ms)
 
 
 def _used(account_id: str, now_ms: int) -> None:
     """An API token, three settled requests, one rolled up, one logged, one whose holder died; a session."""
-    from sluice.domain.accounts.sessions import new_session
-    from sluice.domain.gateway.admission import Ask, Limits
-    from sluice.domain.gateway.contents import Exchange, expires_s
+    from sluice.domain.admission import Ask, Limits
+    from sluice.domain.contents import Exchange, expires_s
+    from sluice.domain.sessions import new_session
+    from sluice.services.admit import Admission
+    from sluice.services.settle import Outcome, settle
+
+    from sluice import wiring
     from sluice.domain.ids import request_id
     from sluice.domain.tokens import ApiToken
-    from sluice.services.gateway.admit import Admission
-    from sluice.services.gateway.settle import Outcome, settle
-    from sluice.wiring import stores
 
     far_ms = 4_000_000_000_000  # 2096: the fixture shall not go stale
     token = ApiToken(account_id, "tok_0ldt0ken0ldt0ken", "old laptop", "abc123", ("inference",), None, now_ms, far_ms)
-    stores.token_store().put(token)
-    stores.grant_store().add_live(account_id, token.token_id, far_ms // 1000, now_ms // 1000)
-    store = stores.hot_store()
+    wiring.token_store().put(token)
+    wiring.grant_store().add_live(account_id, token.token_id, far_ms // 1000, now_ms // 1000)
+    store = wiring.hot_store()
     admission = Admission(store, Limits(60, 40_000, 4, 1_000_000))
     for place in range(4):
         ask = Ask(account_id, request_id(now_ms + place), token.token_id, 600, "demo", "chat.completions", place == 1)
@@ -91,17 +94,18 @@ def _used(account_id: str, now_ms: int) -> None:
         outcome = Outcome(200, 20 + place, 10 + place, finish_reason="stop", response_time_ms=40, ttft_ms=9)
         record, _ = settle(store, account_id, ask.request_id, admitted.lease, outcome)
         if place == 0:
-            stores.rollup_store().fold(record, now_ms)
+            wiring.rollup_store().fold(record, now_ms)
             store.put_content(account_id, ask.request_id, Exchange("What?", "That."), now_ms, expires_s(now_ms, 36_500))
-    account = stores.account_store().get(account_id)
-    stores.session_store().put(new_session(account, hours=24 * 14, user_agent="old browser", now_ms=now_ms).session)
+    account = wiring.account_store().get(account_id)
+    wiring.session_store().put(new_session(account, hours=24 * 14, user_agent="old browser", now_ms=now_ms).session)
 
 
 def _tried_to_log_in(now_ms: int) -> None:
-    from sluice.domain.accounts.throttles import LOGIN_CLIENT
-    from sluice.wiring import stores
+    from sluice.domain.throttles import LOGIN_CLIENT
 
-    stores.throttles().take("login-client#192.0.2.7", LOGIN_CLIENT, now_ms)
+    from sluice import wiring
+
+    wiring.throttles().take("login-client#192.0.2.7", LOGIN_CLIENT, now_ms)
 
 
 def _dump(client: Any, name: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Requests and answers of `/auth/…` and `/account…`."""
+"""Requests and answers of registration, `/auth/…` and `/account…`."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, StrictBool
 
@@ -9,7 +9,9 @@ from sluice.domain.accounts.sessions import NewSession, Session
 from sluice.domain.periods import rfc3339
 from sluice.domain.usage.pricing import usd
 from sluice.http.lazy_model import BaseModel
-from sluice.services.accounts.overview import Overview
+
+if TYPE_CHECKING:  # importing it for a name would bring its use case into every function that knows a request
+    from sluice.services.accounts.profile import Overview
 
 # Rules of addresses and new passwords are the domain's; here only what no rule could want. A password that is only
 # compared has no other bound: whether it is long enough is nobody's business at a login.
@@ -18,6 +20,28 @@ Password = Annotated[str, Field(max_length=1024, json_schema_extra={"format": "p
 NewPassword = Annotated[
     str, Field(json_schema_extra={"format": "password", "minLength": 12, "maxLength": 256}, max_length=1024)
 ]
+
+
+class RegisterBody(BaseModel):
+    email: Email
+    password: NewPassword
+    name: str | None = Field(None, max_length=1024)  # the rule is the domain's: this only bounds what it looks at
+
+
+class ResendBody(BaseModel):
+    email: Email
+
+
+class VerifyBody(BaseModel):
+    token: str = Field(description="the mailed code")  # of whatever length: a wrong one is 400, never 422
+
+
+class VerificationSent(BaseModel):
+    status: Literal["verification_sent"] = "verification_sent"
+
+
+class Verified(BaseModel):
+    status: Literal["verified"] = "verified"
 
 
 class LoginBody(BaseModel):
@@ -144,7 +168,7 @@ class AccountInfo(User):
     usage: UsageInfo
 
     @classmethod
-    def of_overview(cls, found: Overview) -> "AccountInfo":
+    def of_overview(cls, found: "Overview") -> "AccountInfo":
         limits = found.limits
         return cls(
             **User.of(found.account).model_dump(),
@@ -164,6 +188,6 @@ class UpdatedAccount(AccountInfo):
     store_content: bool = Field(description="whether prompts and responses are kept in the log")
 
     @classmethod
-    def after(cls, found: Overview) -> "UpdatedAccount":
+    def after(cls, found: "Overview") -> "UpdatedAccount":
         shown = AccountInfo.of_overview(found).model_dump()
         return cls(**shown, store_content=found.account.store_content)

@@ -6,9 +6,8 @@ from flask import Response, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from sluice.domain import errors
-from sluice.http.accounts import own_account
-from sluice.http.accounts import visitor as calls
 from sluice.http.accounts.requests import ChangeEmailBody, ChangePasswordBody, DeleteAccountBody, UpdateAccountBody
+from sluice.http.accounts.visitor import visitor
 from sluice.http.auth import Caller, now_ms
 from sluice.http.errors import row_for
 from sluice.http.operation import validated
@@ -16,8 +15,7 @@ from sluice.http.session_cookie import set_session_cookie
 from sluice.pages import forms
 from sluice.pages.blueprints import leaving_members, members, pages
 from sluice.pages.render import page, see
-from sluice.services.accounts.sessions import current_sessions, end_session
-from sluice.wiring import stores
+from sluice.wiring.accounts import deletion, email_change, passwords, profile, sessions
 
 blueprint = pages("account")
 NOTES = {
@@ -37,9 +35,10 @@ def account(caller: Caller) -> Response:
 @blueprint.post("/my/account/profile")
 @members
 def update_profile(caller: Caller) -> AnyResponse:
-    wanted = {"name": request.form.get("name", ""), "store_content": "store_content" in request.form}
+    given = {"name": request.form.get("name", ""), "store_content": "store_content" in request.form}
     try:
-        own_account.update(caller, validated(UpdateAccountBody, wanted))
+        wanted = validated(UpdateAccountBody, given)
+        profile().update(caller.account_id, wanted.name, wanted.store_content, now_ms())
     except errors.ValidationFailed as exc:
         return _account_page(caller, 422, forms.filled().with_problems(exc.problems))
     return see("/my/account", note="profile")
@@ -49,7 +48,8 @@ def update_profile(caller: Caller) -> AnyResponse:
 @members
 def change_password(caller: Caller) -> AnyResponse:
     try:
-        calls.change_password(caller, forms.posted(ChangePasswordBody))
+        body = forms.posted(ChangePasswordBody)
+        passwords().change(caller.account_id, caller.session_id, body.current_password, body.new_password, visitor())
     except errors.ValidationFailed as exc:
         return _account_page(caller, 422, forms.Form(problems=exc.problems))
     except (errors.InvalidCredentials, errors.Conflict) as exc:
@@ -62,7 +62,8 @@ def change_password(caller: Caller) -> AnyResponse:
 @members
 def change_email(caller: Caller) -> AnyResponse:
     try:
-        own_account.request_email_change(caller, forms.posted(ChangeEmailBody))
+        body = forms.posted(ChangeEmailBody)
+        email_change().request(caller.account_id, body.new_email, body.password, visitor())
     except errors.ValidationFailed as exc:
         return _account_page(caller, 422, forms.filled().with_problems(exc.problems))
     except errors.InvalidCredentials as exc:
@@ -81,7 +82,8 @@ def delete_form(caller: Caller) -> Response:
 @leaving_members
 def delete(caller: Caller) -> AnyResponse:
     try:
-        own_account.delete(caller, forms.posted(DeleteAccountBody))
+        body = forms.posted(DeleteAccountBody)
+        deletion().delete(caller.account_id, caller.session_id, body.password, now_ms())
     except errors.InvalidCredentials as exc:
         problem = errors.FieldProblem("password", exc.message)
         return page("delete_account.html", 401, form=forms.Form(problems=(problem,)))
@@ -93,7 +95,7 @@ def delete(caller: Caller) -> AnyResponse:
 @blueprint.post("/my/account/sessions/<session_id>/end")
 @members
 def end_one_session(caller: Caller, session_id: str) -> AnyResponse:
-    end_session(session_id, caller.account_id, sessions=stores.session_store())
+    sessions().end(caller.account_id, session_id)
     if session_id != caller.session_id:
         return see("/my/account", note="ended")
     response = see("/login", note="ended")
@@ -102,12 +104,11 @@ def end_one_session(caller: Caller, session_id: str) -> AnyResponse:
 
 
 def _account_page(caller: Caller, status: int, form: forms.Form, note: str = "") -> Response:
-    account = stores.account_store().get(caller.account_id)
-    if account is None:
-        raise errors.NotAuthenticated()  # deleted at this moment
-    found = current_sessions(
-        caller.account_id, sessions=stores.session_store(), accounts=stores.account_store(), now_ms=now_ms()
-    )
-    profile = forms.Form({"name": account.name})
-    shown: dict[str, Any] = {"account": account, "profile": profile, "sessions": found, "current_id": caller.session_id}
+    account = profile().account(caller.account_id)
+    shown: dict[str, Any] = {
+        "account": account,
+        "profile": forms.Form({"name": account.name}),
+        "sessions": sessions().current(caller.account_id, now_ms()),
+        "current_id": caller.session_id,
+    }
     return page("account.html", status, form=form, note=note, **shown)

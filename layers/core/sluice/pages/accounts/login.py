@@ -5,8 +5,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from sluice import settings
 from sluice.domain import errors
-from sluice.http.accounts import visitor as calls
 from sluice.http.accounts.requests import ForgotPasswordBody, LoginBody
+from sluice.http.accounts.visitor import visitor
 from sluice.http.auth import Caller, require_session
 from sluice.http.errors import row_for
 from sluice.http.session_cookie import set_session_cookie
@@ -14,8 +14,7 @@ from sluice.pages import forms, links
 from sluice.pages.accounts.mail_sent import look_into_your_mail
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page, see
-from sluice.services.accounts.sessions import end_session
-from sluice.wiring import stores
+from sluice.wiring.accounts import login, password_reset, sessions
 
 blueprint = pages("login")
 # What a page that was redirected to says; a fixed table, so that a link can make it say nothing else.
@@ -36,7 +35,8 @@ def login_form() -> Response:
 def log_in() -> AnyResponse:
     """A new session every time, so none that someone else planted lives on; the one this browser had ends with it."""
     try:
-        logged_in = calls.log_in(forms.posted(LoginBody))
+        body = forms.posted(LoginBody)
+        logged_in = login().log_in(body.email, body.password, visitor())
     except (
         errors.ValidationFailed,
         errors.InvalidCredentials,
@@ -54,7 +54,7 @@ def _end_the_one_before() -> None:
     """ASVS 7.2.4. Not where a program logs in by the API: it may hold several on purpose."""
     try:
         before = require_session(leaving=True)
-        end_session(before.session_id, before.account_id, sessions=stores.session_store())
+        sessions().end(before.account_id, before.session_id)
     except errors.SluiceError:
         return  # there was none, or it ends by itself
 
@@ -81,7 +81,7 @@ def logout_form() -> Response:
 @blueprint.post("/logout")
 @members
 def log_out(caller: Caller) -> AnyResponse:
-    end_session(caller.session_id, caller.account_id, sessions=stores.session_store())
+    sessions().end(caller.account_id, caller.session_id)
     response = see("/login", note="out")
     set_session_cookie(response, "", 0)
     return response
@@ -96,7 +96,7 @@ def forgot_form() -> Response:
 def forgot() -> Response:
     try:
         body = forms.posted(ForgotPasswordBody)
-        calls.request_password_reset(body.email)
+        password_reset().request(body.email, visitor())
     except errors.ValidationFailed as exc:
         return page("forgot.html", 422, form=forms.filled().with_problems(exc.problems))
     return look_into_your_mail(body.email, "forgot")

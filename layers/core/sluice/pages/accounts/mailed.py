@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from flask import Response, request
 
 from sluice.domain import errors
-from sluice.http.accounts import visitor as calls
-from sluice.http.accounts.registration_requests import VerifyBody
-from sluice.http.accounts.requests import ResetPasswordBody
+from sluice.http.accounts.requests import ResetPasswordBody, VerifyBody
+from sluice.http.accounts.visitor import visitor
 from sluice.pages import forms
 from sluice.pages.blueprints import pages
 from sluice.pages.render import page
+from sluice.wiring.accounts import password_reset, verification
 
 addresses = pages("mailed")  # the `verification` function's
 passwords = pages("reset")  # the `accounts` function's
@@ -72,7 +72,7 @@ def verify_form() -> Response:
 
 @addresses.post("/verify-email")
 def verify() -> Response:
-    return _redeem(VERIFY, lambda: calls.verify_address(forms.posted(VerifyBody).token))
+    return _redeem(VERIFY, _verify)
 
 
 @addresses.get("/change-email")
@@ -82,7 +82,11 @@ def change_email_form() -> Response:
 
 @addresses.post("/change-email")
 def change_email() -> Response:
-    return _redeem(CHANGE, lambda: calls.verify_address(forms.posted(VerifyBody).token))
+    return _redeem(CHANGE, _verify)
+
+
+def _verify() -> None:
+    verification().redeem(forms.posted(VerifyBody).token, visitor())
 
 
 @passwords.get("/reset-password")
@@ -93,10 +97,15 @@ def reset_form() -> Response:
 @passwords.post("/reset-password")
 def reset() -> Response:
     try:
-        return _redeem(RESET, lambda: calls.reset_password(forms.posted(ResetPasswordBody)))
+        return _redeem(RESET, _reset)
     except errors.ValidationFailed as exc:  # the code is not spent by it
         form = forms.filled().with_problems(exc.problems)
         return page("reset_form.html", 422, link=RESET, code=request.form.get("token", ""), form=form)
+
+
+def _reset() -> None:
+    body = forms.posted(ResetPasswordBody)
+    password_reset().redeem(body.token, body.password, visitor())
 
 
 def _show(link: Link, template: str) -> Response:

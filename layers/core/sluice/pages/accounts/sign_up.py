@@ -3,12 +3,13 @@
 from flask import Response
 
 from sluice.domain import errors
-from sluice.http.accounts import visitor as calls
-from sluice.http.accounts.registration_requests import RegisterBody, ResendBody
+from sluice.http.accounts.requests import RegisterBody, ResendBody
+from sluice.http.accounts.visitor import visitor
 from sluice.pages import forms
 from sluice.pages.accounts.mail_sent import look_into_your_mail
 from sluice.pages.blueprints import pages
 from sluice.pages.render import page
+from sluice.wiring.accounts import registration
 
 blueprint = pages("sign_up")
 
@@ -22,7 +23,7 @@ def sign_up_form() -> Response:
 def sign_up() -> Response:
     try:
         body = forms.posted(RegisterBody)
-        calls.register(body)
+        registration().register(body.email, body.password, body.name, visitor())
     except errors.ValidationFailed as exc:
         return page("sign_up.html", 422, form=forms.filled().with_problems(exc.problems))
     return look_into_your_mail(body.email, "sign-up")
@@ -37,7 +38,7 @@ def resend_form() -> Response:
 def resend() -> Response:
     try:
         body = forms.posted(ResendBody)
-        calls.resend_verification(body.email)
+        registration().resend(body.email, visitor())
     except errors.ValidationFailed as exc:
         return page("resend.html", 422, form=forms.filled().with_problems(exc.problems))
     return look_into_your_mail(body.email, "resend")

@@ -6,14 +6,14 @@ With script a page asks `POST /chats/{id}/messages` instead, and shows the answe
 from flask import Response, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from sluice.domain.errors import FieldProblem, ValidationFailed
 from sluice.http.auth import Caller
 from sluice.http.chats import answer as chat_flow
 from sluice.http.chats.requests import MessageBody
 from sluice.http.operation import validated
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page, see
-from sluice.wiring import services, stores
+from sluice.wiring import services
+from sluice.wiring.chats import chats
 
 blueprint = pages("pages")
 
@@ -25,17 +25,10 @@ def say(caller: Caller, chat_id: str) -> AnyResponse:
     replaced = request.form.get("replaces") or None
     content = request.form.get("content", "").replace("\r\n", "\n")  # as forms send a line's end
     if replaced and not content:
-        content = _content_of(caller, chat_id, replaced)
+        content = chats().question(caller.account_id, chat_id, replaced)
     asked = {"content": content, "replaces": replaced, "retrieval": "retrieval" in request.form}
     chat_flow.answer_whole(caller, chat_id, validated(MessageBody, asked))
     return see(f"/my/chats/{chat_id}", anchor="newest")
-
-
-def _content_of(caller: Caller, chat_id: str, message_id: str) -> str:
-    for message in stores.chat_store().messages(caller.account_id, chat_id):
-        if message.message_id == message_id and message.role == "user":
-            return message.content
-    raise ValidationFailed((FieldProblem("replaces", "There is no such message of yours in this chat."),))
 
 
 @blueprint.get("/my/models")

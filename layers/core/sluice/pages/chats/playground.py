@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from werkzeug.wrappers import Response as AnyResponse
 
 from sluice.domain import errors
-from sluice.domain.chats.chat import CONTENT_CHARACTERS, SYSTEM_CHARACTERS, TITLE_CHARACTERS, Chat, ChatMessage
+from sluice.domain.chats.chat import CONTENT_CHARACTERS, SYSTEM_CHARACTERS, TITLE_CHARACTERS, Chat
 from sluice.domain.chats.markdown import as_markdown
 from sluice.domain.periods import rfc3339
 from sluice.http.auth import Caller, now_ms
@@ -17,8 +17,7 @@ from sluice.http.operation import validated
 from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page, see
-from sluice.services import chats as services
-from sluice.wiring import stores
+from sluice.wiring.chats import chats
 
 blueprint = pages("pages")
 SCRIPTS = ("htmx.js", "markdown-it.js", "purify.js", "sse.js", "markdown.js", "chat.js")
@@ -34,34 +33,33 @@ class ExportQuery(BaseModel):
 @blueprint.get("/my/chats")
 @members
 def chat_list(caller: Caller) -> Response:
-    found = services.list_chats(caller.account_id, chats=stores.chat_store())
-    return page("chats.html", chats=found, note=NOTES.get(request.args.get("note", ""), ""))
+    return page("chats.html", chats=chats().all(caller.account_id), note=NOTES.get(request.args.get("note", ""), ""))
 
 
 @blueprint.post("/my/chats")
 @members
 def begin(caller: Caller) -> AnyResponse:
-    chat = services.create_chat(caller.account_id, {}, chats=stores.chat_store(), now_ms=now_ms())
+    chat = chats().create(caller.account_id, {}, now_ms())
     return see(f"/my/chats/{chat.chat_id}")
 
 
 @blueprint.get("/my/chats/<chat_id>")
 @members
 def one(caller: Caller, chat_id: str) -> Response:
-    chat = _chat(caller, chat_id)
+    chat = chats().get(caller.account_id, chat_id)
     return _chat_page(caller, chat, 200, _settings_of(chat), NOTES.get(request.args.get("note", ""), ""))
 
 
 @blueprint.post("/my/chats/<chat_id>/settings")
 @members
 def change(caller: Caller, chat_id: str) -> AnyResponse:
-    chat = _chat(caller, chat_id)
+    chat = chats().get(caller.account_id, chat_id)
     try:
         wanted = validated(NewChatBody, _wanted())
     except errors.ValidationFailed as exc:
         return _chat_page(caller, chat, 422, forms.filled().with_problems(exc.problems))
     used_ms = chat.updated_ms  # it keeps its place in the list, which is by last use
-    services.update_chat(caller.account_id, chat_id, wanted.changes(), chats=stores.chat_store(), now_ms=used_ms)
+    chats().update(caller.account_id, chat_id, wanted.changes(), used_ms)
     return see(f"/my/chats/{chat_id}", note="saved")
 
 
@@ -85,8 +83,7 @@ def _number(text: str, kind: type[int] | type[float]) -> int | float | str:
 @blueprint.post("/my/chats/<chat_id>/delete")
 @members
 def delete(caller: Caller, chat_id: str) -> AnyResponse:
-    _chat(caller, chat_id)
-    stores.chat_store().delete(caller.account_id, chat_id)
+    chats().delete(caller.account_id, chat_id)
     return see("/my/chats", note="deleted")
 
 
@@ -95,8 +92,8 @@ def delete(caller: Caller, chat_id: str) -> AnyResponse:
 def export(caller: Caller, chat_id: str) -> Response:
     """As a download, never shown by the browser itself: what is in it is not ours."""
     form = validated(ExportQuery, request.args.to_dict()).form
-    chat = _chat(caller, chat_id)
-    messages = stores.chat_store().messages(caller.account_id, chat_id)
+    chat = chats().get(caller.account_id, chat_id)
+    messages = chats().messages(caller.account_id, chat_id)
     if form == "json":
         whole = ChatWithMessages(**ChatInfo.of(chat).model_dump(), messages=[MessageInfo.of(each) for each in messages])
         text, media_type, ending = (
@@ -111,19 +108,13 @@ def export(caller: Caller, chat_id: str) -> Response:
     return response
 
 
-def _chat(caller: Caller, chat_id: str) -> Chat:
-    """Errors: NotFound, also for another's."""
-    return services.get_chat(caller.account_id, chat_id, chats=stores.chat_store())
-
-
 def _settings_of(chat: Chat) -> forms.Form:
     names = ("title", "system", "model", *NUMBERS)
     return forms.Form({name: "" if getattr(chat, name) is None else str(getattr(chat, name)) for name in names})
 
 
 def _chat_page(caller: Caller, chat: Chat, status: int, form: forms.Form, note: str = "") -> Response:
-    found = services.list_chats(caller.account_id, chats=stores.chat_store())
-    messages: list[ChatMessage] = stores.chat_store().messages(caller.account_id, chat.chat_id)
+    found, messages = chats().all(caller.account_id), chats().messages(caller.account_id, chat.chat_id)
     most = {"title": TITLE_CHARACTERS, "system": SYSTEM_CHARACTERS, "content": CONTENT_CHARACTERS}
     shown: dict[str, Any] = {"chat": chat, "chats": found[:SHOWN_CHATS], "messages": messages, "most": most}
     return page("chat.html", status, scripts=SCRIPTS, form=form, note=note, **shown)

@@ -1,15 +1,13 @@
 """The admin's other pages: how the system is, usage across accounts, and the audit log."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from flask import Response, request
 
 from sluice.domain import errors
-from sluice.domain.accounts.audit import OPERATOR, Action, AuditEvent
-from sluice.domain.gateway.grants import PLAYGROUND
-from sluice.domain.ids import is_id
+from sluice.domain.accounts.audit import OPERATOR, Action
 from sluice.domain.periods import day_of
 from sluice.domain.spans import Span
 from sluice.domain.usage.usage import by_day
@@ -20,15 +18,14 @@ from sluice.pages import forms
 from sluice.pages.blueprints import admins, pages
 from sluice.pages.render import page
 from sluice.pages.usage.usage import UsageQuery, chosen_span
-from sluice.services.operations.health import system_health
-from sluice.services.operations.list_users import list_events, list_users
-from sluice.services.usage.everyone import EveryonesUsage, everyones_usage
-from sluice.wiring import peers, stores
+from sluice.services.usage.everyone import NOTHING_USED
+from sluice.wiring.operations import audit_trail, first_steps, health_check
+from sluice.wiring.usage import everyones_sums
 
 blueprint = pages("manage")
 EVENTS = 30
 SCRIPTS = ("uplot.js", "plots.js")
-NOTHING = EveryonesUsage({}, {}, True, {})
+NOBODYS = {OPERATOR: "the operator, by command", "": "nobody known"}  # instead of an account's address
 WORDS: Mapping[str, str] = {
     Action.USER_SUSPENDED: "Account suspended",
     Action.USER_RESTORED: "Account restored",
@@ -64,41 +61,32 @@ class Step:
 @admins
 def overview(caller: Caller) -> Response:
     steps = _first_steps(caller)
-    found = system_health(
-        model=peers.model_health(),
-        grants=stores.hot_store(),
-        busy=stores.lease_index(),
-        mails=stores.mail_store(),
-        accounts=stores.account_store(),
-        dead_letters=peers.dead_letters(),
-        now_ms=now_ms(),
-    )
+    found = health_check().look(now_ms())
     return page("manage.html", system=found, steps=[] if all(step.is_done for step in steps) else steps)
 
 
 def _first_steps(caller: Caller) -> list[Step]:
     """They go when all are done."""
-    grant = stores.hot_store().grant(caller.account_id)
-    others = list_users(stores.account_store(), query="", limit=2, after=None)
+    done = first_steps().of(caller.account_id)
     return [
         Step(
             "Make an API token",
             "It is shown once, with samples to paste.",
             "/my/tokens",
-            grant is not None and bool(grant.live.keys() - {PLAYGROUND}),
+            done.has_token,
         ),
         Step(
             "Ask the model something",
             "In the playground, or with the token from a program of yours. What it cost is in your log.",
             "/my/chats",
-            grant is not None and grant.period_tokens > 0,
+            done.has_asked,
         ),
         Step(
             "Let others in",
             "Give them this address to sign up. What a new account may use is set by SLUICE_DEFAULT_RPM, _TPM, "
             "_CONCURRENCY and _MONTHLY_TOKENS, what one account may, among the users.",
             "/manage/users",
-            len(others.users) > 1 or others.next_cursor is not None,
+            done.has_others,
         ),
     ]
 
@@ -107,11 +95,11 @@ def _first_steps(caller: Caller) -> list[Step]:
 @admins
 def usage(caller: Caller) -> Response:
     now, form, status = now_ms(), forms.Form(request.args.to_dict()), 200
-    found, asked, span = NOTHING, AllUsageQuery.model_validate({}), Span(now, now)
+    found, asked, span = NOTHING_USED, AllUsageQuery.model_validate({}), Span(now, now)
     try:
         asked = validated(AllUsageQuery, request.args.to_dict())
         span = chosen_span(asked, now)
-        found = everyones_usage(stores.rollup_store(), stores.account_store(), span)
+        found = everyones_sums().between(span)
     except errors.ValidationFailed as exc:
         form, status = form.with_problems(exc.problems), 422
     shown: dict[str, Any] = {
@@ -127,13 +115,6 @@ def usage(caller: Caller) -> Response:
 @admins
 def audit(caller: Caller) -> Response:
     asked = validated(AuditQuery, {**request.args.to_dict(), "limit": EVENTS})
-    found = list_events(stores.audit_log(), limit=EVENTS, after=asked.cursor or None, now_ms=now_ms())
-    return page("manage_audit.html", log=found, asked=asked, people=_people(found.events), words=WORDS)
-
-
-def _people(events: Iterable[AuditEvent]) -> dict[str, str]:
-    """What to call whom an event names: the log itself holds ids only, and some accounts are gone."""
-    named = {one for event in events for one in (event.actor, event.target) if is_id("usr_", one)}
-    found = {one: stores.account_store().get(one) for one in named}
-    emails = {one: account.email for one, account in found.items() if account is not None}
-    return {OPERATOR: "the operator, by command", "": "nobody known", **emails}
+    found = audit_trail().page(limit=EVENTS, after=asked.cursor or None, now_ms=now_ms())
+    people = {**NOBODYS, **audit_trail().emails(found.events)}
+    return page("manage_audit.html", log=found, asked=asked, people=people, words=WORDS)

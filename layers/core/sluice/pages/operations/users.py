@@ -11,18 +11,16 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from sluice.domain import errors
 from sluice.domain.accounts.account import Role
-from sluice.domain.ids import is_id
-from sluice.http.accounts import own_account
-from sluice.http.audit import administration
+from sluice.http.admin import actor, checked_user_id
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
 from sluice.http.operations import LimitsBody, UsersQuery
 from sluice.pages import forms
 from sluice.pages.blueprints import admins, pages
 from sluice.pages.render import page, see
-from sluice.services.accounts.overview import Overview, account_overview
-from sluice.services.operations.list_users import list_users
-from sluice.wiring import stores
+from sluice.services.accounts.profile import Overview
+from sluice.wiring.accounts import passwords, profile
+from sluice.wiring.operations import administration, all_users
 
 blueprint = pages("manage_users")
 ROWS = 50
@@ -49,7 +47,7 @@ class PasswordBody(BaseModel):
 @admins
 def users(caller: Caller) -> Response:
     asked = validated(UsersQuery, {**request.args.to_dict(), "limit": ROWS})
-    found = list_users(stores.account_store(), query=asked.query or "", limit=ROWS, after=asked.cursor or None)
+    found = all_users().page(asked.query or "", limit=ROWS, after=asked.cursor or None)
     form = forms.Form({"query": asked.query or ""})
     return page("manage_users.html", found=found, asked=asked, form=form)
 
@@ -69,21 +67,22 @@ def limits(caller: Caller, user_id: str) -> AnyResponse:
         wanted = validated(LimitsBody, numbers)
     except errors.ValidationFailed as exc:
         return _user_page(caller, user_id, 422, forms.filled().with_problems(exc.problems))
-    administration(caller).set_limits(_id(user_id), wanted.model_dump(exclude_none=True), now_ms())
+    changes = wanted.model_dump(exclude_none=True)
+    administration().set_limits(actor(caller), checked_user_id(user_id), changes, now_ms())
     return see(f"/manage/users/{user_id}", note="limits")
 
 
 @blueprint.post("/manage/users/<user_id>/suspend")
 @admins
 def suspend(caller: Caller, user_id: str) -> AnyResponse:
-    administration(caller).suspend(_id(user_id), now_ms())
+    administration().suspend(actor(caller), checked_user_id(user_id), now_ms())
     return see(f"/manage/users/{user_id}", note="suspended")
 
 
 @blueprint.post("/manage/users/<user_id>/restore")
 @admins
 def restore(caller: Caller, user_id: str) -> AnyResponse:
-    administration(caller).restore(_id(user_id), now_ms())
+    administration().restore(actor(caller), checked_user_id(user_id), now_ms())
     return see(f"/manage/users/{user_id}", note="restored")
 
 
@@ -101,10 +100,11 @@ def change_role(caller: Caller, user_id: str) -> AnyResponse:
     if wanted is None:
         raise errors.NotFound()
     try:
-        own_account.confirm(caller, validated(PasswordBody, {"password": request.form.get("password", "")}).password)
+        body = validated(PasswordBody, {"password": request.form.get("password", "")})
+        passwords().confirm(caller.account_id, body.password, now_ms())
     except (errors.InvalidCredentials, errors.ValidationFailed) as exc:
         return _role_page(user_id, 401, forms.Form(problems=(errors.FieldProblem("password", exc.message),)))
-    administration(caller).set_role(_id(user_id), wanted, now_ms())
+    administration().set_role(actor(caller), checked_user_id(user_id), wanted, now_ms())
     return see(f"/manage/users/{user_id}", note="role")
 
 
@@ -121,17 +121,4 @@ def _role_page(user_id: str, status: int, form: forms.Form) -> Response:
 
 
 def _overview(user_id: str) -> Overview:
-    return account_overview(
-        _id(user_id),
-        accounts=stores.account_store(),
-        grants=stores.hot_store(),
-        ledger=stores.ledger_reader(),
-        rollups=stores.rollup_store(),
-        now_ms=now_ms(),
-    )
-
-
-def _id(user_id: str) -> str:
-    if not is_id("usr_", user_id):
-        raise errors.NotFound("There is no such user.")
-    return user_id
+    return profile().overview(checked_user_id(user_id), now_ms())

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from sluice.domain import errors
 from sluice.domain.periods import rfc3339
-from sluice.domain.spans import Span, parse_span
+from sluice.domain.spans import parse_span
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
@@ -17,13 +17,12 @@ from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page
 from sluice.pages.usage.csv_file import Cell, csv_of
 from sluice.pages.usage.usage import names_of
-from sluice.services.usage.logs import LogPage, usage_logs
-from sluice.wiring import stores
+from sluice.services.usage.logs import LogFilter, LogPage
+from sluice.wiring.usage import usage_log
 
 blueprint = pages("log")
 LOG_ROWS = 20
 CSV_ROWS = 10_000  # some 2 MB: a function on AWS answers with 6 MB at most
-CSV_PAGE = 1000
 
 
 class LogQuery(BaseModel):
@@ -42,9 +41,10 @@ class LogQuery(BaseModel):
     def answered(self) -> bool | None:
         return None if not self.status else self.status == "answered"
 
-    def span(self) -> Span | None:
+    def wanted(self) -> LogFilter:
         """Errors: ValidationFailed."""
-        return parse_span(self.from_ or "1970-01-01", self.to or None, now_ms()) if self.from_ or self.to else None
+        span = parse_span(self.from_ or "1970-01-01", self.to or None, now_ms()) if self.from_ or self.to else None
+        return LogFilter(self.token_id or None, self.model or None, span, self.answered)
 
 
 @blueprint.get("/my/usage/log")
@@ -54,18 +54,8 @@ def log(caller: Caller) -> Response:
     asked = LogQuery.model_validate({})
     try:
         asked = validated(LogQuery, request.args.to_dict())
-        found = usage_logs(
-            stores.ledger_reader(),
-            stores.content_store(),
-            caller.account_id,
-            limit=LOG_ROWS,
-            cursor=asked.cursor or None,
-            token_id=asked.token_id or None,
-            model=asked.model or None,
-            span=asked.span(),
-            answered=asked.answered,
-            now_ms=now_ms(),
-        )
+        cursor = asked.cursor or None
+        found = usage_log().page(caller.account_id, asked.wanted(), limit=LOG_ROWS, cursor=cursor, now_ms=now_ms())
     except errors.ValidationFailed as exc:
         if any(problem.field == "cursor" for problem in exc.problems):
             raise  # nobody typed it: the page that says what a wrong link means
@@ -79,7 +69,8 @@ def log_csv(caller: Caller) -> Response:
     """All of it is read before the first byte is sent, so that a store that goes away is a 503 and not half a file."""
     asked = validated(LogQuery, request.args.to_dict())
     names = names_of(caller)
-    text = csv_of(CSV_COLUMNS, ([*_cells(record, names)] for record in _records(caller, asked)))
+    records = usage_log().newest(caller.account_id, asked.wanted(), CSV_ROWS)
+    text = csv_of(CSV_COLUMNS, ([*_cells(record, names)] for record in records))
     response = Response(text, mimetype="text/csv")
     response.headers["Content-Disposition"] = 'attachment; filename="sluice-log.csv"'
     return response
@@ -89,26 +80,6 @@ CSV_COLUMNS = (
     "id", "created_at", "endpoint", "model", "token_id", "token", "stream", "status", "prompt_tokens",
     "completion_tokens", "total_tokens", "estimated_cost_usd", "response_time_ms", "ttft_ms", "finish_reason",
 )  # fmt: skip
-
-
-def _records(caller: Caller, asked: LogQuery) -> list[LedgerRecord]:
-    """The newest that fit."""
-    found: list[LedgerRecord] = []
-    before_id, span = None, asked.span()
-    while len(found) < CSV_ROWS:
-        records, before_id = stores.ledger_reader().page(
-            caller.account_id,
-            limit=CSV_PAGE,
-            before_id=before_id,
-            span=span,
-            token_id=asked.token_id or None,
-            model=asked.model or None,
-            answered=asked.answered,
-        )
-        found += records
-        if before_id is None:
-            break
-    return found[:CSV_ROWS]
 
 
 def _cells(record: LedgerRecord, names: dict[str, str]) -> Iterator[Cell]:

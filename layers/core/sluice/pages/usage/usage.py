@@ -8,21 +8,18 @@ from pydantic import BaseModel, Field
 
 from sluice.domain import errors
 from sluice.domain.gateway import buckets
-from sluice.domain.gateway.admission import Grant
 from sluice.domain.periods import day_of, hour_of, period_ends_ms
 from sluice.domain.spans import DAY_MS, Span, parse_span
-from sluice.domain.usage.latency import Latency, latency
-from sluice.domain.usage.usage import Amounts, Bucket, Split, by_day, by_hour, grouped, total
-from sluice.http.accounts import visitor as calls
+from sluice.domain.usage.usage import Amounts, Bucket, Split, by_day, grouped, total
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
 from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import moment, page
-from sluice.services.accounts.overview import Overview
-from sluice.services.tokens.list_tokens import list_tokens
-from sluice.services.usage.sums import usage_by_bucket
-from sluice.wiring import stores
+from sluice.services.accounts.profile import Overview
+from sluice.wiring.accounts import profile
+from sluice.wiring.tokens import tokens
+from sluice.wiring.usage import usage_log, usage_sums
 
 blueprint = pages("usage")
 SCRIPTS = ("htmx.js", "uplot.js", "plots.js")
@@ -30,7 +27,6 @@ PLAYGROUND = "playground"
 PRESETS = {1: "Today", 7: "Last 7 days", 30: "Last 30 days", 90: "Last 90 days"}
 HOURLY_DAYS = 2  # so few are shown by the hour
 MOST_DAYS = 400  # drawn and listed one by one
-TIMED_REQUESTS = 500  # the newest, whose times are looked at one by one
 
 
 class UsageQuery(BaseModel):
@@ -57,7 +53,7 @@ def usage(caller: Caller) -> Response:
     try:
         asked = validated(UsageQuery, request.args.to_dict())
         span = chosen_span(asked, now)
-        sums = usage_by_bucket(stores.ledger_reader(), stores.rollup_store(), caller.account_id, span, now)
+        sums = usage_sums().by_bucket(caller.account_id, span, now)
         rows = _over_time(caller, span, sums, asked.split)
     except errors.ValidationFailed as exc:
         form, status = form.with_problems(exc.problems), 422
@@ -75,10 +71,11 @@ def usage(caller: Caller) -> Response:
             ("By API token", "API token", _rows(grouped(sums, "token"), names)),
         ],
         "total": total(sums),
-        "latency": _latency(caller, span),
+        "latency": usage_log().latency(caller.account_id, span),
         "presets": {name: day_of(now - (days - 1) * DAY_MS) for days, name in PRESETS.items()},
     }
-    return page("usage.html", status, scripts=SCRIPTS, form=form, limits=_limits(caller, now), **shown)
+    limits = limits_left(profile().overview(caller.account_id, now), now)
+    return page("usage.html", status, scripts=SCRIPTS, form=form, limits=limits, **shown)
 
 
 def chosen_span(asked: UsageQuery, now: int) -> Span:
@@ -96,31 +93,15 @@ def _is_hourly(span: Span) -> bool:
 
 def _over_time(caller: Caller, span: Span, sums: dict[Bucket, Amounts], split: Split) -> dict[tuple[str, str], Amounts]:
     """Errors: ValidationFailed where so few days hold more records than can be added up while someone waits."""
-    return (
-        by_hour(stores.ledger_reader().between(caller.account_id, span), split)
-        if _is_hourly(span)
-        else by_day(sums, split)
-    )
-
-
-def _latency(caller: Caller, span: Span) -> Latency:
-    newest, _ = stores.ledger_reader().page(caller.account_id, limit=TIMED_REQUESTS, span=span, answered=True)
-    return latency(newest)
+    return usage_sums().by_hour(caller.account_id, span, split) if _is_hourly(span) else by_day(sums, split)
 
 
 def _rows(amounts: dict[str, Amounts], names: dict[str, str]) -> list[tuple[str, Amounts]]:
     return [(names.get(key, key), amount) for key, amount in amounts.items()]
 
 
-def _limits(caller: Caller, now: int) -> list[LimitLeft]:
-    grant = stores.hot_store().grant(caller.account_id)
-    if grant is None:
-        raise errors.NotFound()
-    return limits_left(grant, calls.overview(caller), now)
-
-
-def limits_left(grant: Grant, overview: Overview, now: int) -> list[LimitLeft]:
-    limits, now_ns = grant.limits, now * 1_000_000
+def limits_left(overview: Overview, now: int) -> list[LimitLeft]:
+    grant, limits, now_ns = overview.grant, overview.limits, now * 1_000_000
     running = sum(not lease.expired(now) for lease in grant.leases.values())
     return [
         _bucket("Requests a minute", limits.rpm, grant.tat_requests_ns, now_ns),
@@ -148,5 +129,5 @@ def _bucket(name: str, limit: int, tat_ns: int, now_ns: int) -> LimitLeft:
 
 def names_of(caller: Caller) -> dict[str, str]:
     """Of API tokens by their ids, with the hint, because two may have one name."""
-    found = list_tokens(caller.account_id, tokens=stores.token_store(), grants=stores.grant_store(), now_ms=now_ms())
+    found = tokens().all(caller.account_id, now_ms())
     return {PLAYGROUND: "playground", **{one.row.token_id: f"{one.row.name} (…{one.row.hint})" for one in found}}

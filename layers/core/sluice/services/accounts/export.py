@@ -1,5 +1,6 @@
-"""Everything held about a person, part by part, as plain values: nothing is gathered that could be long."""
+"""Everything held about a person, as JSON, piece by piece: nothing is gathered that could be long."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -33,8 +34,16 @@ class Export:
     files: FileStore
     vector_stores: VectorStoreStore
 
-    def parts(self, account_id: str, now_ms: int) -> Iterator[tuple[str, Part]]:
-        """Name and content of each part; long ones are iterators. Errors: NotFound, StoreUnavailable."""
+    def document(self, account_id: str, now_ms: int) -> Iterator[bytes]:
+        """One JSON object, in pieces. Errors while it is read: NotFound, StoreUnavailable."""
+        yield b'{"exported_at":' + _json(rfc3339(now_ms))
+        for name, part in self._parts(account_id, now_ms):
+            yield b"," + _json(name) + b":"
+            yield from _listed(part) if isinstance(part, Iterator) else [_json(part)]
+        yield b"}"
+
+    def _parts(self, account_id: str, now_ms: int) -> Iterator[tuple[str, Part]]:
+        """Name and content of each part; long ones are iterators."""
         account, grant = self.accounts.get(account_id), self.grants.grant(account_id)
         if account is None or grant is None:
             raise NotFound()
@@ -58,6 +67,18 @@ class Export:
     def _vector_store(self, store: VectorStore) -> dict[str, Any]:
         held = self.vector_stores.attachments(store.account_id, store.store_id)
         return {**_plain(asdict(store)), "files": [_plain(asdict(one)) for one in held]}
+
+
+def _listed(items: Iterator[Mapping[str, Any]]) -> Iterator[bytes]:
+    before = b"["
+    for one in items:
+        yield before + _json(one)
+        before = b","
+    yield b"[]" if before == b"[" else b"]"
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True).encode()
 
 
 def _plain(fields: Mapping[str, Any], without: frozenset[str] | set[str] = frozenset()) -> dict[str, Any]:

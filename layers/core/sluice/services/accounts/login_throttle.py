@@ -3,6 +3,7 @@
 import logging
 
 from sluice.domain.accounts import throttles as rules
+from sluice.domain.accounts.visitor import Visitor
 from sluice.domain.errors import StoreUnavailable
 from sluice.ports.accounts import AccountStore, Throttles
 
@@ -12,10 +13,10 @@ log = logging.getLogger("sluice.accounts")
 class LoginAttempt:
     """One try of one address's password from one client."""
 
-    def __init__(self, throttles: Throttles, email_key: str, client: str, now_ms: int) -> None:
-        network = rules.client_network(client)
+    def __init__(self, throttles: Throttles, email_key: str, visitor: Visitor) -> None:
+        network = visitor.network
         self._throttles = throttles
-        self._now_ms = now_ms
+        self._now_ms = visitor.now_ms
         self._pair = rules.key(rules.LOGIN_PAIR, email_key, network)
         self._everywhere = rules.key(rules.LOGIN_ACCOUNT, email_key)
         self._client = rules.key(rules.LOGIN_CLIENT, network)
@@ -52,12 +53,12 @@ class LoginAttempt:
             self._throttles.give_back(key, self._now_ms)
 
 
-def remember_place(throttles: Throttles, accounts: AccountStore, account_id: str, client: str, now_ms: int) -> None:
-    """Whoever redeemed a mailed code there has the mailbox, so a login from there is no news. Never an error: what the
-    code was for is done."""
+def remember_place(throttles: Throttles, accounts: AccountStore, account_id: str, visitor: Visitor) -> None:
+    """A person who redeemed a mailed code there has the mailbox, so a login from there is no news. Never an error: what
+    the code was for is done."""
     try:
         account = accounts.get(account_id)
         if account is not None:
-            throttles.succeeded(rules.key(rules.LOGIN_PAIR, account.email_key, rules.client_network(client)), now_ms)
+            throttles.succeeded(rules.key(rules.LOGIN_PAIR, account.email_key, visitor.network), visitor.now_ms)
     except StoreUnavailable:
         log.warning("a place is not remembered: its first login will be told as new")

@@ -1,19 +1,42 @@
-"""From a mailed code as it came back to the mail it was made for."""
+"""Mailed codes as they come back: the mail each was made for, and how many one client may try."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sluice.domain.accounts import throttles as rules
+from sluice.domain.accounts.visitor import Visitor
 from sluice.domain.errors import MailedCodeInvalid
 from sluice.domain.mails import mailed_codes
 from sluice.domain.mails.mail import Kind, Mail
+from sluice.ports.accounts import Throttles
 from sluice.ports.mails import MailStore
 
 
-def mail_of(code: str, purpose: Kind, *, key: bytes, mails: MailStore) -> Mail:
-    """The mail, if we made this code for it and for this purpose; whether it may still be used is the account's to say.
+@dataclass(frozen=True)
+class MailedCodes:
+    """`key` reads the secret that codes are made with, when the first code comes back."""
 
-    Errors: MailedCodeInvalid, StoreUnavailable.
-    """
-    parsed = mailed_codes.parse(code)
-    mail = mails.get(parsed.mail_id)
-    if mail is None:
-        raise MailedCodeInvalid()
-    mailed_codes.check(parsed, key, purpose, mail.account_id)
-    return mail
+    mails: MailStore
+    throttles: Throttles
+    key: Callable[[], bytes]
+
+    def mail_of(self, code: str, purpose: Kind) -> Mail:
+        """The mail, if we made this code for it and for this purpose; whether it may still be used is the account's to
+        say. Errors: MailedCodeInvalid, StoreUnavailable."""
+        key = self.key()
+        parsed = mailed_codes.parse(code)
+        mail = self.mails.get(parsed.mail_id)
+        if mail is None:
+            raise MailedCodeInvalid()
+        mailed_codes.check(parsed, key, purpose, mail.account_id)
+        return mail
+
+    @contextmanager
+    def redeeming(self, visitor: Visitor) -> Iterator[None]:
+        """Each try costs reads and, for a reset, a password hash. What succeeds inside does not count.
+        Errors: TooManyAttempts, StoreUnavailable."""
+        key = rules.key(rules.REDEEM_CLIENT, visitor.network)
+        self.throttles.take(key, rules.REDEEM_CLIENT, visitor.now_ms)
+        yield
+        self.throttles.give_back(key, visitor.now_ms)

@@ -4,10 +4,10 @@ Whoever asks learns nothing about an address from the answer or from how long it
 store read as often and written once in every case.
 """
 
-from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 
 from sluice.domain.accounts.account import Account, Address, AddressTaken, PendingCode, parse_address, parse_name
-from sluice.domain.accounts.passwords import password_problem
+from sluice.domain.accounts.visitor import Visitor
 from sluice.domain.errors import FieldProblem, ValidationFailed
 from sluice.domain.gateway.admission import Limits
 from sluice.domain.gateway.grants import new_grant
@@ -15,7 +15,9 @@ from sluice.domain.ids import random_id
 from sluice.domain.mails.mail import Kind, Mail, new_mail
 from sluice.ports.accounts import AccountStore
 from sluice.ports.mails import MailStore
-from sluice.services.mails.queue import MayMail, queue_code, queue_mail, queue_nothing
+from sluice.services.accounts.new_passwords import NewPasswords
+from sluice.services.mails.queue import queue_code, queue_mail, queue_nothing
+from sluice.services.mails.throttle import MailThrottle
 
 DOUBLE_CLICK_MS = 1_000
 # While the mail is still unsent. No longer, also with the mail server away: until then the first password stands, and
@@ -24,97 +26,97 @@ UNSENT_MS = 10_000
 UNSENT = "queued", "sending"
 
 
-def register(
-    email: str,
-    password: str,
-    name: str | None,
-    *,
-    accounts: AccountStore,
-    mails: MailStore,
-    may_mail: MayMail,
-    hash_password: Callable[[str], str],
-    common_passwords: Mapping[str, int],
-    limits: Limits,
-    now_ms: int,
-) -> None:
-    """Errors: ValidationFailed (all that is wrong, at once), TooManyAttempts (of this client), Overloaded,
-    StoreUnavailable. A known address is none.
-    """
-    address, name = _checked(email, password, name, common_passwords)
-    known_kind = Kind.VERIFY_EMAIL
-    account = accounts.by_email(address.key)
-    if account and account.status != "pending":
-        known_kind = Kind.ALREADY_REGISTERED
-    allowed = may_mail(address.key, known_kind, now_ms)  # who asks too often is refused before a hash is spent on them
-    password_hash = hash_password(password)
-    under_way = _under_way(account, mails, now_ms)
-    if account is None:
-        _create(address, name, password_hash, accounts, limits, now_ms)
-    elif not allowed or under_way:
-        queue_nothing(mails, now_ms)
-    elif account.status == "pending":
-        # What was typed first may have been typed by a stranger: the link verifies the registration it was sent for.
-        queue_code(Kind.VERIFY_EMAIL, account, accounts=accounts, now_ms=now_ms, password_hash=password_hash, name=name)
-    else:
-        queue_mail(Kind.ALREADY_REGISTERED, account, mails=mails, now_ms=now_ms)
+@dataclass(frozen=True)
+class Registration:
+    """`limits`: those of a new account."""
 
+    accounts: AccountStore
+    mails: MailStore
+    throttle: MailThrottle
+    passwords: NewPasswords
+    limits: Limits
 
-def _checked(email: str, password: str, name: str | None, common: Mapping[str, int]) -> tuple[Address, str]:
-    problems: list[FieldProblem] = []
-    address, display = Address("", ""), ""
-    try:
+    def register(self, email: str, password: str, name: str | None, visitor: Visitor) -> None:
+        """Errors: ValidationFailed (all that is wrong, at once), TooManyAttempts (of this client), Overloaded,
+        StoreUnavailable. A known address is none.
+        """
+        address, name = self._checked(email, password, name)
+        now_ms, known_kind = visitor.now_ms, Kind.VERIFY_EMAIL
+        account = self.accounts.by_email(address.key)
+        if account and account.status != "pending":
+            known_kind = Kind.ALREADY_REGISTERED
+        # A client that asks too often is refused before a hash is spent on it.
+        allowed = self.throttle.allows(address.key, known_kind, visitor)
+        password_hash = self.passwords.hash(password)
+        under_way = self._under_way(account, now_ms)
+        if account is None:
+            self._create(address, name, password_hash, now_ms)
+        elif not allowed or under_way:
+            queue_nothing(self.mails, now_ms)
+        elif account.status == "pending":
+            # What was typed first may have been typed by a stranger: the link verifies the registration it was sent
+            # for.
+            new = {"password_hash": password_hash, "name": name}
+            queue_code(Kind.VERIFY_EMAIL, account, accounts=self.accounts, now_ms=now_ms, **new)
+        else:
+            queue_mail(Kind.ALREADY_REGISTERED, account, mails=self.mails, now_ms=now_ms)
+
+    def resend(self, email: str, visitor: Visitor) -> None:
+        """The verification mail, once more. The same for every address: only a pending account gets a mail.
+        Errors: ValidationFailed, TooManyAttempts, StoreUnavailable."""
         address = parse_address(email)
-    except ValidationFailed as exc:
-        problems += exc.problems
-    problem = password_problem(password, address.local_part, common)
-    if problem:
-        problems.append(FieldProblem("password", problem))
-    try:
-        display = parse_name(name)
-    except ValidationFailed as exc:
-        problems += exc.problems
-    if problems:
-        raise ValidationFailed(tuple(problems))
-    return address, display
+        allowed = self.throttle.allows(address.key, Kind.VERIFY_EMAIL, visitor)
+        account = self.accounts.by_email(address.key)
+        if allowed and account and account.status == "pending":
+            queue_code(Kind.VERIFY_EMAIL, account, accounts=self.accounts, now_ms=visitor.now_ms)
+        else:
+            queue_nothing(self.mails, visitor.now_ms)
 
+    def _checked(self, email: str, password: str, name: str | None) -> tuple[Address, str]:
+        problems: list[FieldProblem] = []
+        address, display = Address("", ""), ""
+        try:
+            address = parse_address(email)
+        except ValidationFailed as exc:
+            problems += exc.problems
+        problem = self.passwords.problem(password, address.local_part)
+        if problem:
+            problems.append(FieldProblem("password", problem))
+        try:
+            display = parse_name(name)
+        except ValidationFailed as exc:
+            problems += exc.problems
+        if problems:
+            raise ValidationFailed(tuple(problems))
+        return address, display
 
-def _under_way(account: Account | None, mails: MailStore, now_ms: int) -> bool:
-    """Whether a verification mail is on its way or was asked for this very second: a double click, a retry.
+    def _under_way(self, account: Account | None, now_ms: int) -> bool:
+        """Whether a verification mail is on its way or was asked for this very second: a double click, a retry.
 
-    The mail is read in any case, so that a known address costs no read more than an unknown one.
-    """
-    newest = account.codes.get(Kind.VERIFY_EMAIL) if account and account.status == "pending" else None
-    mail = mails.get(newest.mail_id if newest else "mail_none")
-    return newest is not None and newest.created_ms > now_ms - (UNSENT_MS if _is_unsent(mail) else DOUBLE_CLICK_MS)
+        The mail is read in any case, so that a known address costs no read more than an unknown one.
+        """
+        newest = account.codes.get(Kind.VERIFY_EMAIL) if account and account.status == "pending" else None
+        mail = self.mails.get(newest.mail_id if newest else "mail_none")
+        return newest is not None and newest.created_ms > now_ms - (UNSENT_MS if _is_unsent(mail) else DOUBLE_CLICK_MS)
+
+    def _create(self, address: Address, name: str, password_hash: str, now_ms: int) -> None:
+        account_id = random_id("usr_")
+        mail = new_mail(Kind.VERIFY_EMAIL, account_id=account_id, to=address.given, now_ms=now_ms)
+        account = Account(
+            account_id=account_id,
+            email=address.given,
+            email_key=address.key,
+            name=name,
+            password_hash=password_hash,
+            created_ms=now_ms,
+            codes={Kind.VERIFY_EMAIL.value: PendingCode(mail.mail_id, mail.expires_ms, now_ms)},
+        )
+        grant = new_grant(account_id, **asdict(self.limits), now_ms=now_ms)
+        try:
+            self.accounts.create(account, grant, mail)
+        except AddressTaken:
+            return  # by another registration of it at this very moment, whose mail is on its way
 
 
 def _is_unsent(mail: Mail | None) -> bool:
     return mail is not None and mail.state in UNSENT
-
-
-def _create(
-    address: Address, name: str, password_hash: str, accounts: AccountStore, limits: Limits, now_ms: int
-) -> None:
-    account_id = random_id("usr_")
-    mail = new_mail(Kind.VERIFY_EMAIL, account_id=account_id, to=address.given, now_ms=now_ms)
-    account = Account(
-        account_id=account_id,
-        email=address.given,
-        email_key=address.key,
-        name=name,
-        password_hash=password_hash,
-        created_ms=now_ms,
-        codes={Kind.VERIFY_EMAIL.value: PendingCode(mail.mail_id, mail.expires_ms, now_ms)},
-    )
-    grant = new_grant(
-        account_id,
-        rpm=limits.rpm,
-        tpm=limits.tpm,
-        concurrency=limits.concurrency,
-        monthly_tokens=limits.monthly_tokens,
-        now_ms=now_ms,
-    )
-    try:
-        accounts.create(account, grant, mail)
-    except AddressTaken:
-        return  # by another registration of it at this very moment, whose mail is on its way

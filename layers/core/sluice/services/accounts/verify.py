@@ -1,28 +1,61 @@
-"""Redeem the code of a verification mail; and ask for a new one."""
+"""Redeem a mailed code that shows an address to be somebody's: of a registration, or of a change of address."""
 
-from sluice.domain.accounts.account import parse_address
-from sluice.domain.mails.mail import Kind
-from sluice.ports.accounts import AccountStore
-from sluice.ports.mails import MailStore
-from sluice.services.accounts.redeem import mail_of
-from sluice.services.mails.queue import MayMail, queue_code, queue_nothing
+from dataclasses import dataclass
 
-
-def verify_email(code: str, *, key: bytes, accounts: AccountStore, mails: MailStore, now_ms: int) -> str:
-    """The account becomes active, by one conditional write; returns its id. Errors: MailedCodeInvalid."""
-    mail = mail_of(code, Kind.VERIFY_EMAIL, key=key, mails=mails)
-    accounts.redeem_verification(mail.account_id, mail.mail_id, now_ms)
-    return mail.account_id
+from sluice.domain.accounts.account import AddressTaken
+from sluice.domain.accounts.audit import Action
+from sluice.domain.accounts.visitor import Visitor
+from sluice.domain.errors import MailedCodeInvalid
+from sluice.domain.mails.mail import Kind, new_mail
+from sluice.ports.accounts import AccountStore, Throttles
+from sluice.services.accounts.login_throttle import remember_place
+from sluice.services.accounts.redeem import MailedCodes
+from sluice.services.accounts.security_events import SecurityEvents
 
 
-def resend_verification(
-    email: str, *, accounts: AccountStore, mails: MailStore, may_mail: MayMail, now_ms: int
-) -> None:
-    """The same for every address: only a pending account gets a mail. Errors: ValidationFailed, StoreUnavailable."""
-    address = parse_address(email)
-    allowed = may_mail(address.key, Kind.VERIFY_EMAIL, now_ms)
-    account = accounts.by_email(address.key)
-    if allowed and account and account.status == "pending":
-        queue_code(Kind.VERIFY_EMAIL, account, accounts=accounts, now_ms=now_ms)
-    else:
-        queue_nothing(mails, now_ms)
+@dataclass(frozen=True)
+class Verification:
+    accounts: AccountStore
+    codes: MailedCodes
+    throttles: Throttles
+    events: SecurityEvents
+
+    def redeem(self, code: str, visitor: Visitor) -> str:
+        """Returns the account's id. A code is of one purpose, so at most one of the two takes it.
+
+        Errors: MailedCodeInvalid, TooManyAttempts (of this client), StoreUnavailable.
+        """
+        with self.codes.redeeming(visitor):
+            account_id = self._redeem(code, visitor)
+        remember_place(self.throttles, self.accounts, account_id, visitor)
+        return account_id
+
+    def _redeem(self, code: str, visitor: Visitor) -> str:
+        try:
+            return self._verify_email(code, visitor.now_ms)
+        except MailedCodeInvalid:
+            account_id = self._change_email(code, visitor.now_ms)
+        self.events.note(Action.EMAIL_CHANGED, account_id, visitor)
+        return account_id
+
+    def _verify_email(self, code: str, now_ms: int) -> str:
+        """The account becomes active, by one conditional write."""
+        mail = self.codes.mail_of(code, Kind.VERIFY_EMAIL)
+        self.accounts.redeem_verification(mail.account_id, mail.mail_id, now_ms)
+        return mail.account_id
+
+    def _change_email(self, code: str, now_ms: int) -> str:
+        """The new address takes over and the old one is told, in one transaction; not when someone else verified the
+        new address meanwhile."""
+        mail = self.codes.mail_of(code, Kind.CHANGE_EMAIL)
+        account = self.accounts.get(mail.account_id)
+        newest = account.codes.get(Kind.CHANGE_EMAIL) if account else None
+        if account is None or newest is None or newest.mail_id != mail.mail_id or newest.expires_ms <= now_ms:
+            raise MailedCodeInvalid()
+        data = {"new_email": newest.new_email}
+        notice = new_mail(Kind.EMAIL_CHANGED, account_id=account.account_id, to=account.email, now_ms=now_ms, data=data)
+        try:
+            self.accounts.redeem_email_change(account, newest, notice, now_ms)
+        except AddressTaken as exc:
+            raise MailedCodeInvalid() from exc
+        return account.account_id

@@ -1,6 +1,6 @@
 """Queue a mail: the mails table's stream wakes the mailer, which renders and sends it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from sluice.domain.accounts.account import Account, PendingCode
@@ -8,9 +8,6 @@ from sluice.domain.errors import Conflict
 from sluice.domain.mails.mail import Kind, new_mail, once_id
 from sluice.ports.accounts import AccountStore
 from sluice.ports.mails import MailStore
-
-# Whether this address may get one more mail of this kind now. Asking counts as one.
-MayMail = Callable[[str, Kind, int], bool]
 
 
 def queue_mail(

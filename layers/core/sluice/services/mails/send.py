@@ -1,79 +1,90 @@
-"""Send one queued mail: claim it, render it, hand it over, say so. Called once for every event of the mails table."""
+"""Send queued mails: claim one, render it, hand it over, say so. And show those that stuck to the mailer again."""
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from sluice.domain.errors import Conflict
 from sluice.domain.mails import mailed_codes
 from sluice.domain.mails.mail import CODE_LIFE_MS, Mail, MailRefused, Message, TakesNoMail, retry_after_ms
 from sluice.ports.mails import MailSender, MailStore
+from sluice.services.mails.suppress import Suppressions
 
 log = logging.getLogger("sluice.mailer")
 
 SENDING_MS = 120_000  # longer than any sender takes; after it, whoever was sending is taken for dead
+GRACE_MS = 5_000  # a mail due only just now is on its way through the stream already
+AT_ONCE = 200  # a shard; the longest waiting come first, the rest with the next sweep
 
 Render = Callable[[Mail, str], Message]  # the mail and its code, empty where it has none
 
 
-def send_mail(
-    mail_id: str,
-    *,
-    mails: MailStore,
-    sender: MailSender,
-    render: Render,
-    takes_mail: Callable[[str], bool],
-    key: Callable[[], bytes],
-    clock_ms: Callable[[], int],
-) -> None:
-    """Do nothing when there is nothing to do: it was sent, it is being sent, or it is not due yet.
+@dataclass(frozen=True)
+class Mailer:
+    """`key` reads the secret that codes are made with, for a mail that has one. The clock (ms) is read twice a mail,
+    because sending takes its time."""
 
-    A mail that cannot be sent now goes back into the queue and is no error of this call. The clock is read twice,
-    because sending takes its time. Errors: StoreUnavailable.
-    """
-    mail = mails.get(mail_id)
-    if mail is None:
-        return
-    now_ms = clock_ms()
-    try:
-        claimed = mails.claim(mail, now_ms=now_ms, until_ms=now_ms + SENDING_MS)
-    except Conflict:
-        return
-    try:
-        _attempt(claimed, mails, sender, render, takes_mail, key, clock_ms)
-    except Conflict:
-        log.warning("mail taken over while it was being sent", extra={"mail_id": mail_id})
+    mails: MailStore
+    sender: MailSender
+    render: Render
+    suppressions: Suppressions
+    key: Callable[[], bytes]
+    clock_ms: Callable[[], int]
+
+    def send(self, mail_id: str) -> None:
+        """Called once for every event of the mails table. Does nothing when there is nothing to do: it was sent, it is
+        being sent, or it is not due yet.
+
+        A mail that cannot be sent now goes back into the queue and is no error of this call. Errors: StoreUnavailable.
+        """
+        mail = self.mails.get(mail_id)
+        if mail is None:
+            return
+        now_ms = self.clock_ms()
+        try:
+            claimed = self.mails.claim(mail, now_ms=now_ms, until_ms=now_ms + SENDING_MS)
+        except Conflict:
+            return
+        try:
+            self._attempt(claimed)
+        except Conflict:
+            log.warning("mail taken over while it was being sent", extra={"mail_id": mail_id})
+
+    def _attempt(self, mail: Mail) -> None:
+        if mail.expires_ms <= self.clock_ms():
+            self.mails.failed(mail, "expired", self.clock_ms())
+            return
+        try:
+            if not self.suppressions.takes_mail(mail.to):
+                raise TakesNoMail()
+            self.sender.send(self.render(mail, self._code(mail)), self.clock_ms())
+        except MailRefused as exc:
+            log.warning("mail refused", extra={"mail_id": mail.mail_id, "problem": _name(exc)})
+            self.mails.failed(mail, _name(exc), self.clock_ms())
+        except Exception as exc:  # whatever it is, it must not hold up the mails behind it
+            log.warning("mail not sent, will be tried again", extra={"mail_id": mail.mail_id, "problem": _name(exc)})
+            self.mails.put_back(mail, _name(exc), self.clock_ms() + retry_after_ms(mail.attempts))
+        else:
+            self.mails.sent(mail, self.clock_ms())
+
+    def _code(self, mail: Mail) -> str:
+        if mail.kind not in CODE_LIFE_MS:
+            return ""
+        return mailed_codes.make(self.key(), mail.kind, mail.mail_id, mail.account_id)
 
 
-def _attempt(
-    mail: Mail,
-    mails: MailStore,
-    sender: MailSender,
-    render: Render,
-    takes_mail: Callable[[str], bool],
-    key: Callable[[], bytes],
-    clock_ms: Callable[[], int],
-) -> None:
-    if mail.expires_ms <= clock_ms():
-        mails.failed(mail, "expired", clock_ms())
-        return
-    try:
-        if not takes_mail(mail.to):
-            raise TakesNoMail()
-        sender.send(render(mail, _code(mail, key)), clock_ms())
-    except MailRefused as exc:
-        log.warning("mail refused", extra={"mail_id": mail.mail_id, "problem": _name(exc)})
-        mails.failed(mail, _name(exc), clock_ms())
-    except Exception as exc:  # whatever it is, it must not hold up the mails behind it
-        log.warning("mail not sent, will be tried again", extra={"mail_id": mail.mail_id, "problem": _name(exc)})
-        mails.put_back(mail, _name(exc), clock_ms() + retry_after_ms(mail.attempts))
-    else:
-        mails.sent(mail, clock_ms())
+@dataclass(frozen=True)
+class StuckMails:
+    """The mail server was away, or the mailer died over one."""
 
+    mails: MailStore
 
-def _code(mail: Mail, key: Callable[[], bytes]) -> str:
-    if mail.kind not in CODE_LIFE_MS:
-        return ""
-    return mailed_codes.make(key(), mail.kind, mail.mail_id, mail.account_id)
+    def requeue(self, now_ms: int) -> int:
+        """Show every overdue mail to the mailer again, through the table's stream. Returns how many.
+
+        Sending twice is out of the question: the mailer's claim lets one through. Errors: StoreUnavailable.
+        """
+        return sum(self.mails.touch(mail_id, now_ms) for mail_id in self.mails.overdue(now_ms - GRACE_MS, AT_ONCE))
 
 
 def _name(exc: Exception) -> str:

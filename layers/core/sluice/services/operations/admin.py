@@ -21,41 +21,44 @@ ATTEMPTS = 5  # others may change the same account meanwhile
 
 
 @dataclass(frozen=True)
-class Administration:
-    """`actor`: the admin's account id, or `sluice.domain.accounts.audit.OPERATOR`. `client`: their network address.
+class Actor:
+    """`account_id`: the admin's, or `sluice.domain.accounts.audit.OPERATOR`. `client`: their network address."""
 
-    Errors of all: NotFound, StoreUnavailable.
-    """
+    account_id: str
+    client: str = ""
+
+
+@dataclass(frozen=True)
+class Administration:
+    """Errors of all: NotFound, StoreUnavailable."""
 
     accounts: AccountStore
     grants: GrantStore
     hot: HotStore
     audit: AuditLog
-    actor: str
-    client: str = ""
 
-    def suspend(self, account_id: str, now_ms: int) -> Account:
+    def suspend(self, by: Actor, account_id: str, now_ms: int) -> Account:
         """The grant first: from this write on no request is admitted, and running streams end at their next
         checkpoint. Errors: Forbidden (oneself)."""
-        if account_id == self.actor:
+        if account_id == by.account_id:
             raise Forbidden("You cannot suspend yourself.")
         before = self._account(account_id)
         self.grants.set_standing(account_id, "suspended")
         after = self._set_status(account_id, "suspended")
-        self._log(Action.USER_SUSPENDED, before, now_ms, {"status": before.status}, {"status": after.status})
+        self._log(by, Action.USER_SUSPENDED, before, now_ms, {"status": before.status}, {"status": after.status})
         return after
 
-    def restore(self, account_id: str, now_ms: int) -> Account:
+    def restore(self, by: Actor, account_id: str, now_ms: int) -> Account:
         """As it was: one that never verified its address must still do so."""
         before = self._account(account_id)
         after = before
         if before.status == "suspended":
             after = self._set_status(account_id, "active" if before.verified_ms else "pending")
         self.grants.set_standing(account_id, GOOD)
-        self._log(Action.USER_RESTORED, before, now_ms, {"status": before.status}, {"status": after.status})
+        self._log(by, Action.USER_RESTORED, before, now_ms, {"status": before.status}, {"status": after.status})
         return after
 
-    def set_limits(self, account_id: str, wanted: Mapping[str, int], now_ms: int) -> Account:
+    def set_limits(self, by: Actor, account_id: str, wanted: Mapping[str, int], now_ms: int) -> Account:
         """What `wanted` leaves out stays. In force with the next request."""
         account = self._account(account_id)
         for _ in range(ATTEMPTS):
@@ -65,21 +68,21 @@ class Administration:
                 self.grants.set_limits(account_id, before, after)
             except Conflict:
                 continue
-            self._log(Action.LIMITS_CHANGED, account, now_ms, asdict(before), asdict(after))
+            self._log(by, Action.LIMITS_CHANGED, account, now_ms, asdict(before), asdict(after))
             return account
         raise Conflict("These limits are being changed by someone else.")
 
-    def set_role(self, account_id: str, role: Role, now_ms: int) -> Account:
+    def set_role(self, by: Actor, account_id: str, role: Role, now_ms: int) -> Account:
         """In force with the next request, for the role is read at every call. An admin cannot give up their own, so
         there is always one left. Errors: Forbidden (oneself), Conflict (an address nobody has verified, or
         suspended: as an admin's it could be a stranger's)."""
-        if account_id == self.actor:
+        if account_id == by.account_id:
             raise Forbidden("You cannot change your own role.")
         before = self._account(account_id)
         if role == "admin" and before.status != "active":
             raise Conflict(f"This account is {before.status}: only an active one can be made an admin.")
         self.accounts.set_role(account_id, role)
-        self._log(Action.ROLE_CHANGED, before, now_ms, {"role": before.role}, {"role": role})
+        self._log(by, Action.ROLE_CHANGED, before, now_ms, {"role": before.role}, {"role": role})
         return replace(before, role=role)
 
     def _account(self, account_id: str) -> Account:
@@ -108,6 +111,7 @@ class Administration:
 
     def _log(
         self,
+        by: Actor,
         action: Action,
         account: Account,
         now_ms: int,
@@ -116,15 +120,15 @@ class Administration:
     ) -> None:
         event: AuditEvent = new_event(
             action,
-            actor=self.actor,
+            actor=by.account_id,
             target=account.account_id,
             now_ms=now_ms,
             before=before,
             after=after,
-            client=self.client,
+            client=by.client,
         )
         try:
             self.audit.put(event)
         except StoreUnavailable:
-            log.error("done, but not in the audit log: %s %s by %s", action, account.account_id, self.actor)
+            log.error("done, but not in the audit log: %s %s by %s", action, account.account_id, by.account_id)
             raise

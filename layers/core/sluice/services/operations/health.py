@@ -50,31 +50,31 @@ class SystemHealth:
         return self.model.is_well and not self.late_mails and not sum(self.dead_letters.values())
 
 
-def system_health(
-    *,
-    model: ModelServer,
-    grants: HotStore,
-    busy: LeaseIndex,
-    mails: MailStore,
-    accounts: AccountStore,
-    dead_letters: DeadLetters,
-    now_ms: int,
-) -> SystemHealth:
-    """Errors: StoreUnavailable. A model that does not answer is none: that is what is asked."""
-    named = list(islice((name for shard in LEASE_SHARDS for name in busy.accounts(shard)), LOOKED_AT + 1))
-    leases = {name: _leases(grants, name) for name in named[:LOOKED_AT]}
-    held = [expires_ms for each in leases.values() for expires_ms in each]
-    running = sum(expires_ms > now_ms for expires_ms in held)
-    return SystemHealth(
-        _model(model),
-        running,
-        len(held) - running,
-        sum(bool(each) for each in leases.values()),
-        len(named) > LOOKED_AT,
-        len(mails.overdue(now_ms - LATE_MAIL_MS, MAILS_NAMED)),
-        len(accounts.deletions()),
-        dead_letters.waiting(),
-    )
+@dataclass(frozen=True)
+class HealthCheck:
+    model: ModelServer
+    grants: HotStore
+    leases: LeaseIndex
+    mails: MailStore
+    accounts: AccountStore
+    dead_letters: DeadLetters
+
+    def look(self, now_ms: int) -> SystemHealth:
+        """Errors: StoreUnavailable. A model that does not answer is none: that is what is asked."""
+        named = list(islice((name for shard in LEASE_SHARDS for name in self.leases.accounts(shard)), LOOKED_AT + 1))
+        leases = {name: _leases(self.grants, name) for name in named[:LOOKED_AT]}
+        held = [expires_ms for each in leases.values() for expires_ms in each]
+        running = sum(expires_ms > now_ms for expires_ms in held)
+        return SystemHealth(
+            _model(self.model),
+            running,
+            len(held) - running,
+            sum(bool(each) for each in leases.values()),
+            len(named) > LOOKED_AT,
+            len(self.mails.overdue(now_ms - LATE_MAIL_MS, MAILS_NAMED)),
+            len(self.accounts.deletions()),
+            self.dead_letters.waiting(),
+        )
 
 
 def _leases(grants: HotStore, account_id: str) -> list[int]:

@@ -36,6 +36,9 @@ class EveryonesUsage:
         return _top(self.accounts)
 
 
+NOTHING_USED = EveryonesUsage({}, {}, True, {})
+
+
 def _top(accounts: Mapping[str, Amounts]) -> list[tuple[str, Amounts]]:
     """Those that used most model tokens, the most first."""
 
@@ -46,16 +49,22 @@ def _top(accounts: Mapping[str, Amounts]) -> list[tuple[str, Amounts]]:
     return sorted(accounts.items(), key=used)[:TOP]
 
 
-def everyones_usage(rollups: RollupStore, accounts: AccountStore, span: Span) -> EveryonesUsage:
-    """Whole UTC days: a roll-up is a day's, so a day that the span only touches counts. Errors: StoreUnavailable."""
-    if span.from_ms >= span.to_ms:
-        return EveryonesUsage({}, {}, True, {})
-    found, complete = rollups.everyones(day_of(span.from_ms), day_of(span.to_ms - 1))
-    by_account = add_up((account_id, amounts) for (account_id, _), amounts in found.items())
-    known = (accounts.get(account_id) for account_id, _ in _top(by_account))
-    return EveryonesUsage(
-        add_up((bucket, amounts) for (_, bucket), amounts in found.items()),
-        by_account,
-        complete,
-        {account.account_id: account.email for account in known if account is not None},
-    )
+@dataclass(frozen=True)
+class EveryonesSums:
+    rollups: RollupStore
+    accounts: AccountStore
+
+    def between(self, span: Span) -> EveryonesUsage:
+        """Whole UTC days: a roll-up is a day's, so a day that the span only touches counts.
+        Errors: StoreUnavailable."""
+        if span.from_ms >= span.to_ms:
+            return NOTHING_USED
+        found, complete = self.rollups.everyones(day_of(span.from_ms), day_of(span.to_ms - 1))
+        by_account = add_up((account_id, amounts) for (account_id, _), amounts in found.items())
+        known = (self.accounts.get(account_id) for account_id, _ in _top(by_account))
+        return EveryonesUsage(
+            add_up((bucket, amounts) for (_, bucket), amounts in found.items()),
+            by_account,
+            complete,
+            {account.account_id: account.email for account in known if account is not None},
+        )

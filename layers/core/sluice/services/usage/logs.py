@@ -8,11 +8,24 @@ from sluice.domain.errors import FieldProblem, ValidationFailed
 from sluice.domain.gateway.contents import LoggedContent
 from sluice.domain.ids import request_time_ms
 from sluice.domain.spans import Span
+from sluice.domain.usage.latency import Latency, latency
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.ports.gateway import ContentStore
 from sluice.ports.usage import LedgerReader
 
 CHECK_CHARACTERS = 8
+READ_AT_ONCE = 1000
+TIMED_REQUESTS = 500  # the newest, whose times are looked at one by one
+
+
+@dataclass(frozen=True)
+class LogFilter:
+    """Of whose records: what is None lets every record through. `answered`: status 200, or any other."""
+
+    token_id: str | None = None
+    model: str | None = None
+    span: Span | None = None
+    answered: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -21,27 +34,49 @@ class LogPage:
     next_cursor: str | None
 
 
-def usage_logs(
-    ledger: LedgerReader,
-    contents: ContentStore,
-    account_id: str,
-    *,
-    limit: int,
-    cursor: str | None,
-    token_id: str | None,
-    model: str | None,
-    now_ms: int,
-    span: Span | None = None,
-    answered: bool | None = None,
-) -> LogPage:
-    """Newest first. Errors: ValidationFailed for a cursor that is not one of this account's, StoreUnavailable."""
-    before_id = _position(cursor, account_id) if cursor else None
-    records, next_id = ledger.page(
-        account_id, limit=limit, before_id=before_id, span=span, token_id=token_id, model=model, answered=answered
-    )
-    kept = contents.logged(account_id, [record.request_id for record in records], now_ms)
-    entries = [(record, kept.get(record.request_id)) for record in records]
-    return LogPage(entries, cursor_for(account_id, next_id) if next_id else None)
+@dataclass(frozen=True)
+class UsageLog:
+    """Newest first. Errors of all: StoreUnavailable."""
+
+    ledger: LedgerReader
+    contents: ContentStore
+
+    def page(self, account_id: str, wanted: LogFilter, *, limit: int, cursor: str | None, now_ms: int) -> LogPage:
+        """Errors: ValidationFailed for a cursor that is not one of this account's."""
+        before_id = _position(cursor, account_id) if cursor else None
+        records, next_id = self._records(account_id, wanted, limit, before_id)
+        kept = self.contents.logged(account_id, [record.request_id for record in records], now_ms)
+        entries = [(record, kept.get(record.request_id)) for record in records]
+        return LogPage(entries, cursor_for(account_id, next_id) if next_id else None)
+
+    def newest(self, account_id: str, wanted: LogFilter, most: int) -> list[LedgerRecord]:
+        """The `most` newest records, without content."""
+        found: list[LedgerRecord] = []
+        before_id: str | None = None
+        while len(found) < most:
+            records, before_id = self._records(account_id, wanted, READ_AT_ONCE, before_id)
+            found += records
+            if before_id is None:
+                break
+        return found[:most]
+
+    def latency(self, account_id: str, span: Span) -> Latency:
+        """Of the newest answered requests of a span."""
+        newest, _ = self._records(account_id, LogFilter(span=span, answered=True), TIMED_REQUESTS, None)
+        return latency(newest)
+
+    def _records(
+        self, account_id: str, wanted: LogFilter, limit: int, before_id: str | None
+    ) -> tuple[list[LedgerRecord], str | None]:
+        return self.ledger.page(
+            account_id,
+            limit=limit,
+            before_id=before_id,
+            span=wanted.span,
+            token_id=wanted.token_id,
+            model=wanted.model,
+            answered=wanted.answered,
+        )
 
 
 def cursor_for(account_id: str, request_id: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sluice.domain.periods import day_of
 from sluice.domain.spans import DAY_MS, Span, month
 from sluice.domain.usage.ledger import LedgerRecord
-from sluice.domain.usage.usage import Amounts, Bucket, add_up, amounts_of, bucket_of, roll_up, total
+from sluice.domain.usage.usage import Amounts, Bucket, Split, add_up, amounts_of, bucket_of, by_hour, roll_up, total
 from sluice.ports.usage import LedgerReader, RollupStore
 
 SNAPSHOT_RECORDS = 99  # a transaction reads 100 items, and one of them is the roll-up
@@ -34,50 +34,53 @@ class PeriodUsage:
         return self.prompt_tokens + self.completion_tokens
 
 
-def usage_of_period(
-    ledger: LedgerReader, rollups: RollupStore, account_id: str, period: int, now_ms: int
-) -> PeriodUsage:
-    """What an account used in a month. Errors: StoreUnavailable."""
-    used = total(usage_by_bucket(ledger, rollups, account_id, month(period), now_ms))
-    return PeriodUsage(period, used.requests, used.prompt_tokens, used.completion_tokens, used.cost_micro_usd)
+@dataclass(frozen=True)
+class UsageSums:
+    """One account's own. Errors of all: StoreUnavailable."""
 
+    ledger: LedgerReader
+    rollups: RollupStore
 
-def usage_by_bucket(
-    ledger: LedgerReader, rollups: RollupStore, account_id: str, span: Span, now_ms: int
-) -> dict[Bucket, Amounts]:
-    """Whole days come from the roll-ups, parts of days from the ledger itself. Errors: StoreUnavailable,
-    ValidationFailed when a part of a day holds more records than can be added up while someone waits."""
-    parts = [roll_up(ledger.between(account_id, edge)) for edge in span.edges()]
-    days = span.whole_days
-    if days.from_ms < days.to_ms:
-        parts.append(_whole_days(ledger, rollups, account_id, days, now_ms))
-    return add_up(pair for part in parts for pair in part.items())
+    def of_period(self, account_id: str, period: int, now_ms: int) -> PeriodUsage:
+        """What an account used in a month, an integer YYYYMM."""
+        used = total(self.by_bucket(account_id, month(period), now_ms))
+        return PeriodUsage(period, used.requests, used.prompt_tokens, used.completion_tokens, used.cost_micro_usd)
 
+    def by_bucket(self, account_id: str, span: Span, now_ms: int) -> dict[Bucket, Amounts]:
+        """Whole days come from the roll-ups, parts of days from the ledger itself. Errors: ValidationFailed when a part
+        of a day holds more records than can be added up while someone waits."""
+        parts = [roll_up(self.ledger.between(account_id, edge)) for edge in span.edges()]
+        days = span.whole_days
+        if days.from_ms < days.to_ms:
+            parts.append(self._whole_days(account_id, days, now_ms))
+        return add_up(pair for part in parts for pair in part.items())
 
-def _whole_days(
-    ledger: LedgerReader, rollups: RollupStore, account_id: str, days: Span, now_ms: int
-) -> dict[Bucket, Amounts]:
-    last_day = day_of(days.to_ms - DAY_MS)
-    first_day = day_of(days.from_ms)
+    def by_hour(self, account_id: str, span: Span, split: Split) -> dict[tuple[str, str], Amounts]:
+        """By hour, and by what `split` says. Errors: ValidationFailed, as above."""
+        return by_hour(self.ledger.between(account_id, span), split)
 
-    def waiting() -> dict[Bucket, list[LedgerRecord]]:
-        by_bucket: dict[Bucket, list[LedgerRecord]] = defaultdict(list)
-        for record in ledger.unmarked(account_id, now_ms):
-            bucket = bucket_of(record)
-            if first_day <= bucket.day <= last_day:
-                by_bucket[bucket].append(record)
-        return by_bucket
+    def _whole_days(self, account_id: str, days: Span, now_ms: int) -> dict[Bucket, Amounts]:
+        last_day = day_of(days.to_ms - DAY_MS)
+        first_day = day_of(days.from_ms)
 
-    for _ in range(TRIES):
-        unmarked = waiting()
-        sums = rollups.between(account_id, first_day, last_day)
-        unchecked: set[str] = set()
-        for bucket, records in unmarked.items():
-            # The oldest are the ones that metering is about to get to.
-            oldest = sorted(records, key=lambda record: record.request_id)[:SNAPSHOT_RECORDS]
-            rolled, marked = rollups.snapshot(account_id, bucket, [record.request_id for record in oldest])
-            sums[bucket] = sum((amounts_of(r) for r in records if r.request_id not in marked), rolled)
-            unchecked |= {record.request_id for record in records} - {record.request_id for record in oldest}
-        if not unchecked or unchecked <= {r.request_id for records in waiting().values() for r in records}:
-            break
-    return sums
+        def waiting() -> dict[Bucket, list[LedgerRecord]]:
+            by_bucket: dict[Bucket, list[LedgerRecord]] = defaultdict(list)
+            for record in self.ledger.unmarked(account_id, now_ms):
+                bucket = bucket_of(record)
+                if first_day <= bucket.day <= last_day:
+                    by_bucket[bucket].append(record)
+            return by_bucket
+
+        for _ in range(TRIES):
+            unmarked = waiting()
+            sums = self.rollups.between(account_id, first_day, last_day)
+            unchecked: set[str] = set()
+            for bucket, records in unmarked.items():
+                # The oldest are the ones that metering is about to get to.
+                oldest = sorted(records, key=lambda record: record.request_id)[:SNAPSHOT_RECORDS]
+                rolled, marked = self.rollups.snapshot(account_id, bucket, [record.request_id for record in oldest])
+                sums[bucket] = sum((amounts_of(r) for r in records if r.request_id not in marked), rolled)
+                unchecked |= {record.request_id for record in records} - {record.request_id for record in oldest}
+            if not unchecked or unchecked <= {r.request_id for records in waiting().values() for r in records}:
+                break
+        return sums

@@ -1,0 +1,45 @@
+"""New passwords: the check, the hash, and the notice to the owner once one is in force."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sluice.domain.accounts.account import Account
+from sluice.domain.accounts.passwords import check_password, password_problem
+from sluice.domain.errors import StoreUnavailable
+from sluice.domain.mails.mail import Kind
+from sluice.domain.periods import rfc3339
+from sluice.ports.accounts import PasswordHashes
+from sluice.ports.mails import MailStore
+from sluice.services.mails.queue import queue_mail
+
+log = logging.getLogger("sluice.accounts")
+
+
+@dataclass(frozen=True)
+class NewPasswords:
+    """Hash function and list of common passwords are callables, because both take time to load, and many requests of
+    the same function need neither."""
+
+    hashes: Callable[[], PasswordHashes]
+    common: Callable[[], Mapping[str, int]]
+
+    def problem(self, password: str, local_part: str) -> str | None:
+        """What is wrong with it, in words for the person. `local_part`: of the account's address."""
+        return password_problem(password, local_part, self.common())
+
+    def check(self, password: str, email: str, field_name: str = "password") -> None:
+        """Errors: ValidationFailed, which names the field."""
+        check_password(password, local_part=email.rpartition("@")[0], common=self.common(), field_name=field_name)
+
+    def hash(self, password: str) -> str:
+        """Errors: Overloaded."""
+        return self.hashes().hash(password)
+
+
+def tell_owner(account: Account, mails: MailStore, now_ms: int) -> None:
+    """The password is changed already: a notice that cannot be queued is no reason to say otherwise."""
+    try:
+        queue_mail(Kind.PASSWORD_CHANGED, account, mails=mails, now_ms=now_ms, data={"when": rfc3339(now_ms)})
+    except StoreUnavailable:
+        log.warning("no notice of a changed password", extra={"account_id": account.account_id})

@@ -1,0 +1,56 @@
+"""One's own password: confirm it, for what a session alone must not do, and change it."""
+
+from dataclasses import dataclass
+
+from sluice.domain.accounts import throttles as rules
+from sluice.domain.accounts.account import Account
+from sluice.domain.accounts.audit import Action
+from sluice.domain.accounts.visitor import Visitor
+from sluice.domain.errors import InvalidCredentials, NotAuthenticated
+from sluice.ports.accounts import AccountStore, SessionStore, Throttles
+from sluice.ports.mails import MailStore
+from sluice.services.accounts.new_passwords import NewPasswords, tell_owner
+from sluice.services.accounts.security_events import SecurityEvents
+
+
+@dataclass(frozen=True)
+class Passwords:
+    accounts: AccountStore
+    sessions: SessionStore
+    mails: MailStore
+    passwords: NewPasswords
+    throttles: Throttles
+    events: SecurityEvents
+
+    def change(
+        self, account_id: str, session_id: str, current_password: str, new_password: str, visitor: Visitor
+    ) -> None:
+        """Ends every session of the account but `session_id`. Errors: ValidationFailed (the new one),
+        InvalidCredentials (the current one), TooManyAttempts, Conflict (changed by someone else at this moment),
+        NotAuthenticated, Overloaded, StoreUnavailable."""
+        account = self._account(account_id)
+        self.passwords.check(new_password, account.email, "new_password")
+        self._confirm(account, current_password, visitor.now_ms)
+        self.sessions.change_password(account, self.passwords.hash(new_password), session_id)
+        self.events.note(Action.PASSWORD_CHANGED, account_id, visitor)
+        tell_owner(account, self.mails, visitor.now_ms)
+
+    def confirm(self, account_id: str, password: str, now_ms: int) -> Account:
+        """For what a session that was stolen or left open must not do. Errors: NotAuthenticated, InvalidCredentials,
+        TooManyAttempts, Overloaded, StoreUnavailable."""
+        account = self._account(account_id)
+        self._confirm(account, password, now_ms)
+        return account
+
+    def _account(self, account_id: str) -> Account:
+        account = self.accounts.get(account_id)
+        if account is None:
+            raise NotAuthenticated()  # deleted at this moment
+        return account
+
+    def _confirm(self, account: Account, password: str, now_ms: int) -> None:
+        key = rules.key(rules.CONFIRM_PASSWORD, account.account_id)
+        self.throttles.take(key, rules.CONFIRM_PASSWORD, now_ms)
+        if not self.passwords.hashes().verify(account.password_hash, password):
+            raise InvalidCredentials("The password is wrong.")
+        self.throttles.succeeded(key, now_ms)

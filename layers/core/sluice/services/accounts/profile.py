@@ -1,0 +1,73 @@
+"""One's own profile: the account with its limits and its month, the display name, and whether content is logged."""
+
+from dataclasses import dataclass
+
+from sluice.domain.accounts.account import Account, parse_name
+from sluice.domain.errors import NotAuthenticated, NotFound
+from sluice.domain.gateway.admission import Grant, Limits
+from sluice.domain.periods import period_of
+from sluice.ports.accounts import AccountStore
+from sluice.ports.gateway import GrantStore, HotStore
+from sluice.services.usage.sums import UsageSums
+
+
+@dataclass(frozen=True)
+class Overview:
+    """`tokens` is what counts against the monthly quota; `cost_micro_usd` and `requests` come from the ledger."""
+
+    account: Account
+    grant: Grant
+    period: int
+    tokens: int
+    requests: int
+    cost_micro_usd: int
+
+    @property
+    def limits(self) -> Limits:
+        return self.grant.limits
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Errors of all: StoreUnavailable."""
+
+    accounts: AccountStore
+    grants: GrantStore
+    hot: HotStore
+    sums: UsageSums
+
+    def account(self, account_id: str) -> Account:
+        """Errors: NotAuthenticated (deleted at this moment)."""
+        account = self.accounts.get(account_id)
+        if account is None:
+            raise NotAuthenticated()
+        return account
+
+    def overview(self, account_id: str, now_ms: int) -> Overview:
+        """Errors: NotFound (deleted, or on its way out)."""
+        account, grant = self.accounts.get(account_id), self.hot.grant(account_id)
+        if account is None or grant is None or account.status == "deleting":
+            raise NotFound()
+        period = max(period_of(now_ms), grant.period)
+        used = self.sums.of_period(account_id, period, now_ms)
+        return Overview(account, grant, period, settled_tokens(grant, period), used.requests, used.cost_micro_usd)
+
+    def update(self, account_id: str, name: str | None, store_content: bool | None, now_ms: int) -> Overview:
+        """What is None stays. Errors: ValidationFailed, NotFound (deleted at this moment).
+
+        The grant comes first, as it decides: should the second write fail, the account shows the old switch and the
+        caller, told of the failure, sets it again.
+        """
+        checked = None if name is None else parse_name(name)
+        if store_content is not None:
+            self.grants.set_store_content(account_id, store_content)
+        self.accounts.update_profile(account_id, name=checked, store_content=store_content)
+        return self.overview(account_id, now_ms)
+
+
+def settled_tokens(grant: Grant, period: int) -> int:
+    """The month's tokens without what running requests only hold reserved."""
+    if grant.period != period:
+        return 0  # nothing was asked this month yet: the counter is an earlier one's
+    reserved = sum(lease.reserved_tokens for lease in grant.leases.values() if lease.period == period)
+    return max(0, grant.period_tokens - reserved)

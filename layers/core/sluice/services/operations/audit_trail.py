@@ -1,0 +1,39 @@
+"""Looking through the audit log, a page at a time."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sluice.domain.accounts.audit import AuditEvent
+from sluice.domain.ids import is_id
+from sluice.ports.accounts import AccountStore, AuditLog
+from sluice.services.cursors import cursor, position
+
+EVENTS = "audit"
+
+
+@dataclass(frozen=True)
+class EventList:
+    events: list[AuditEvent]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class AuditTrail:
+    """Errors of both: StoreUnavailable."""
+
+    audit: AuditLog
+    accounts: AccountStore
+
+    def page(self, *, limit: int, after: str | None, now_ms: int) -> EventList:
+        """Newest first. Errors: ValidationFailed (a cursor that is none)."""
+        before = position(EVENTS, after, 2) if after else None
+        found, following = self.audit.page(
+            limit=limit, before=(before[0], before[1]) if before else None, now_ms=now_ms
+        )
+        return EventList(found, cursor(EVENTS, *following) if following else None)
+
+    def emails(self, events: Iterable[AuditEvent]) -> dict[str, str]:
+        """Addresses by id of the accounts that events name and that still exist: the log itself holds ids only."""
+        named = {one for event in events for one in (event.actor, event.target) if is_id("usr_", one)}
+        found = {one: self.accounts.get(one) for one in named}
+        return {one: account.email for one, account in found.items() if account is not None}

@@ -1,0 +1,49 @@
+"""The first admin: made by the operator of the machine, since nobody else could say who may."""
+
+from dataclasses import asdict, dataclass, replace
+
+from sluice.domain.accounts.account import Account, parse_address
+from sluice.domain.errors import Conflict
+from sluice.domain.gateway.admission import Limits
+from sluice.domain.gateway.grants import new_grant
+from sluice.domain.ids import random_id
+from sluice.domain.mails.mail import Kind, new_mail
+from sluice.ports.accounts import AccountStore
+from sluice.services.accounts.new_passwords import NewPasswords
+
+
+@dataclass(frozen=True)
+class FirstAdmin:
+    """`limits`: those of a new account. Errors of both: ValidationFailed, StoreUnavailable."""
+
+    accounts: AccountStore
+    passwords: NewPasswords
+    limits: Limits
+
+    def known(self, email: str) -> Account | None:
+        """The account that may be made an admin. Errors: Conflict (not verified, suspended, leaving)."""
+        account = self.accounts.by_email(parse_address(email).key)
+        if account is not None and account.status != "active":
+            # An address that nobody has verified may have been registered by a stranger.
+            raise Conflict(f"This account is {account.status}: only an active one can be made an admin.")
+        return account
+
+    def create(self, email: str, password: str, now_ms: int) -> Account:
+        """An account that needs no verification: the operator's word is enough, and no mail is sent. Its role comes
+        next, with the line of the audit log that every change of a role has. Errors: AddressTaken."""
+        address = parse_address(email)
+        self.passwords.check(password, address.given)
+        account = Account(
+            account_id=random_id("usr_"),
+            email=address.given,
+            email_key=address.key,
+            name="",
+            password_hash=self.passwords.hash(password),
+            created_ms=now_ms,
+            status="active",
+            verified_ms=now_ms,
+        )
+        grant = new_grant(account.account_id, **asdict(self.limits), now_ms=now_ms)
+        mail = new_mail(Kind.VERIFY_EMAIL, account_id=account.account_id, to="", now_ms=now_ms)
+        self.accounts.create(account, grant, replace(mail, state="none"))
+        return account

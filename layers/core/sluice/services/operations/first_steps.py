@@ -1,0 +1,31 @@
+"""How far an owner has come with a new system."""
+
+from dataclasses import dataclass
+
+from sluice.domain.gateway.grants import PLAYGROUND
+from sluice.ports.gateway import HotStore
+from sluice.services.operations.users import Users
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Whether they have an API token, have asked the model something, and have let others in."""
+
+    has_token: bool
+    has_asked: bool
+    has_others: bool
+
+
+@dataclass(frozen=True)
+class FirstSteps:
+    hot: HotStore
+    users: Users
+
+    def of(self, account_id: str) -> Progress:
+        """Errors: StoreUnavailable."""
+        grant = self.hot.grant(account_id)
+        return Progress(
+            grant is not None and bool(grant.live.keys() - {PLAYGROUND}),
+            grant is not None and grant.period_tokens > 0,
+            self.users.are_more_than(1),
+        )

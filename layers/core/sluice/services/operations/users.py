@@ -1,0 +1,48 @@
+"""All accounts, for those who run the place: a page at a time, one by its id, and whether there are any."""
+
+from dataclasses import dataclass
+
+from sluice.domain.accounts.account import Account, parse_address
+from sluice.domain.errors import NotFound
+from sluice.domain.ids import is_id
+from sluice.ports.accounts import AccountStore
+from sluice.services.cursors import cursor, position
+
+SCANNED_ITEMS = 2_000  # what one page looks at, at most: an account and its address are two
+USERS = "users"
+
+
+@dataclass(frozen=True)
+class UserList:
+    users: list[Account]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class Users:
+    """Errors of all: StoreUnavailable."""
+
+    accounts: AccountStore
+
+    def page(self, query: str, *, limit: int, after: str | None = None) -> UserList:
+        """In no order. A page of a search may be shorter than `limit`, or empty, and not be the last.
+
+        Errors: ValidationFailed (a cursor that is none).
+        """
+        after_id = position(USERS, after, 1)[0] if after else None
+        found, next_id = self.accounts.page(query.strip(), limit=limit, after_id=after_id, scanned=SCANNED_ITEMS)
+        shown = [account for account in found if account.status != "deleting"]
+        return UserList(shown, cursor(USERS, next_id) if next_id else None)
+
+    def are_more_than(self, count: int) -> bool:
+        """Whether there are more accounts than that, as far as one page can say."""
+        found = self.page("", limit=count + 1)
+        return len(found.users) > count or found.next_cursor is not None
+
+    def find(self, user: str) -> Account:
+        """By id or by address. Errors: NotFound, ValidationFailed (neither)."""
+        by_id = is_id("usr_", user)
+        found = self.accounts.get(user) if by_id else self.accounts.by_email(parse_address(user, "USER").key)
+        if found is None or found.status == "deleting":
+            raise NotFound(f"There is no user {user}.")
+        return found

@@ -1,0 +1,110 @@
+"""API tokens: issue, list, revoke. The grant's list of live tokens decides; the rows are what people see of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sluice.domain.accounts.audit import Action
+from sluice.domain.accounts.visitor import Visitor
+from sluice.domain.errors import NotFound, TokenLimitReached
+from sluice.domain.ids import random_id
+from sluice.domain.tokens import HINT_CHARACTERS, ApiToken, Claims, Status, TokenRequest
+from sluice.ports.gateway import GrantStore
+from sluice.ports.tokens import TokenSigner, TokenStore
+from sluice.services.accounts.security_events import SecurityEvents
+
+
+@dataclass(frozen=True)
+class IssuedToken:
+    row: ApiToken
+    token: str = field(repr=False)  # the JWT: nowhere else, and never again
+
+
+@dataclass(frozen=True)
+class ListedToken:
+    """`status`: what the grant and the row agree on."""
+
+    row: ApiToken
+    status: Status
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """`signer` reads the private key, when the first token is issued: only the `tokens` function may do that.
+
+    Errors of all: StoreUnavailable.
+    """
+
+    rows: TokenStore
+    grants: GrantStore
+    events: SecurityEvents
+    signer: Callable[[], TokenSigner]
+
+    def issue(self, account_id: str, wanted: TokenRequest, now_ms: int) -> IssuedToken:
+        """Errors: TokenLimitReached (nothing is left behind).
+
+        The row comes first, so that a live API token is never missing from the list. Should the second write end
+        unclear, the row stays, showing what became of it: nobody has the string, and it can be revoked and deleted.
+        """
+        now_s = now_ms // 1000
+        expires_s = now_s + wanted.lifetime_s
+        claims = Claims(random_id("tok_"), account_id, now_s, expires_s, frozenset(wanted.scopes), wanted.models)
+        token = self.signer().sign(claims)
+        row = ApiToken(
+            account_id=account_id,
+            token_id=claims.token_id,
+            name=wanted.name,
+            hint=token[-HINT_CHARACTERS:],
+            scopes=wanted.scopes,
+            models=wanted.models,
+            created_ms=now_ms,
+            expires_ms=expires_s * 1000,
+        )
+        self.rows.put(row)
+        try:
+            self.grants.add_live(account_id, claims.token_id, expires_s, now_s)
+        except TokenLimitReached:
+            self.rows.delete(account_id, claims.token_id)
+            raise
+        return IssuedToken(row, token)
+
+    def all(self, account_id: str, now_ms: int) -> list[ListedToken]:
+        """Newest first."""
+        rows = sorted(self.rows.of_account(account_id), key=lambda row: (row.created_ms, row.token_id), reverse=True)
+        live = self.grants.live(account_id)
+        return [ListedToken(row, row.status(live, now_ms)) for row in rows]
+
+    def one(self, account_id: str, token_id: str, now_ms: int) -> ListedToken:
+        """Errors: NotFound (also another's)."""
+        row = self._row(account_id, token_id)
+        return ListedToken(row, row.status(self.grants.live(account_id), now_ms))
+
+    def revoke(self, account_id: str, token_id: str, now_ms: int) -> ListedToken:
+        """From the first write on, to the grant, the token is refused. Idempotent. One that expired by itself stays
+        `expired`. Errors: NotFound (also another's)."""
+        found = self.one(account_id, token_id, now_ms)
+        self.grants.remove_live(account_id, token_id)
+        if found.status == "expired":
+            return found
+        self.rows.mark_revoked(account_id, token_id, now_ms)
+        return self.one(account_id, token_id, now_ms)
+
+    def delete(self, account_id: str, token_id: str) -> None:
+        """Revoked, then gone from the list. Errors: NotFound (also another's)."""
+        self._row(account_id, token_id)
+        self.grants.remove_live(account_id, token_id)
+        self.rows.delete(account_id, token_id)
+
+    def revoke_all(self, account_id: str, visitor: Visitor) -> int:
+        """How many were live. All are refused after the first write, whatever becomes of the rest: a row that was not
+        marked shows `revoked` all the same, as it is on no grant."""
+        revoked = self.grants.remove_all_live(account_id, visitor.now_ms // 1000)
+        for token_id in revoked:
+            self.rows.mark_revoked(account_id, token_id, visitor.now_ms)
+        self.events.note(Action.TOKENS_REVOKED, account_id, visitor)
+        return len(revoked)
+
+    def _row(self, account_id: str, token_id: str) -> ApiToken:
+        row = self.rows.get(account_id, token_id)
+        if row is None:
+            raise NotFound("There is no such API token.")
+        return row

@@ -1,0 +1,181 @@
+"""Accounts: the use cases of registration, login and one's own account, each bound to its stores once a process."""
+
+from __future__ import annotations  # the use cases are imported by the function that serves them, and by no other
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from sluice import settings
+from sluice.wiring import peers, stores
+
+if TYPE_CHECKING:
+    from sluice.domain.gateway.admission import Limits
+    from sluice.services.accounts.change_email import EmailChange
+    from sluice.services.accounts.delete_account import Deletion
+    from sluice.services.accounts.erasure import Erasure
+    from sluice.services.accounts.export import Export
+    from sluice.services.accounts.login import Login
+    from sluice.services.accounts.new_passwords import NewPasswords
+    from sluice.services.accounts.passwords import Passwords
+    from sluice.services.accounts.profile import Profile
+    from sluice.services.accounts.redeem import MailedCodes
+    from sluice.services.accounts.register import Registration
+    from sluice.services.accounts.reset_password import PasswordReset
+    from sluice.services.accounts.security_events import SecurityEvents
+    from sluice.services.accounts.sessions import Sessions
+    from sluice.services.accounts.verify import Verification
+
+
+@cache
+def sessions() -> Sessions:
+    from sluice.services.accounts.sessions import Sessions
+
+    return Sessions(stores.session_store(), stores.account_store())
+
+
+@cache
+def registration() -> Registration:
+    from sluice.services.accounts.register import Registration
+    from sluice.wiring.mails import mail_throttle
+
+    return Registration(stores.account_store(), stores.mail_store(), mail_throttle(), new_passwords(), default_limits())
+
+
+@cache
+def verification() -> Verification:
+    from sluice.services.accounts.verify import Verification
+
+    return Verification(stores.account_store(), mailed_codes(), stores.throttles(), security_events())
+
+
+@cache
+def login() -> Login:
+    from sluice.services.accounts.login import Login
+
+    return Login(
+        stores.account_store(),
+        stores.session_store(),
+        stores.mail_store(),
+        peers.password_hashes(),
+        stores.throttles(),
+        security_events(),
+        settings.accounts().session_hours,
+    )
+
+
+@cache
+def passwords() -> Passwords:
+    from sluice.services.accounts.passwords import Passwords
+
+    return Passwords(
+        stores.account_store(),
+        stores.session_store(),
+        stores.mail_store(),
+        new_passwords(),
+        stores.throttles(),
+        security_events(),
+    )
+
+
+@cache
+def password_reset() -> PasswordReset:
+    from sluice.services.accounts.reset_password import PasswordReset
+    from sluice.wiring.mails import mail_throttle
+
+    return PasswordReset(
+        stores.account_store(),
+        stores.mail_store(),
+        mail_throttle(),
+        mailed_codes(),
+        new_passwords(),
+        security_events(),
+    )
+
+
+@cache
+def email_change() -> EmailChange:
+    from sluice.services.accounts.change_email import EmailChange
+    from sluice.wiring.mails import mail_throttle
+
+    return EmailChange(stores.account_store(), stores.mail_store(), mail_throttle(), passwords())
+
+
+@cache
+def profile() -> Profile:
+    from sluice.services.accounts.profile import Profile
+    from sluice.wiring.usage import usage_sums
+
+    return Profile(stores.account_store(), stores.grant_store(), stores.hot_store(), usage_sums())
+
+
+@cache
+def account_export() -> Export:
+    from sluice.services.accounts.export import Export
+
+    return Export(
+        stores.account_store(),
+        stores.session_store(),
+        stores.token_store(),
+        stores.hot_store(),
+        stores.ledger_reader(),
+        stores.content_store(),
+        stores.mail_store(),
+        stores.audit_log(),
+        stores.file_store(),
+        stores.vector_store_store(),
+    )
+
+
+@cache
+def deletion() -> Deletion:
+    from sluice.services.accounts.delete_account import Deletion
+
+    return Deletion(passwords(), erasure())
+
+
+@cache
+def erasure() -> Erasure:
+    from sluice.services.accounts.erasure import Erasure
+    from sluice.services.documents.erase import EraseDocuments
+
+    return Erasure(
+        stores.account_store(),
+        stores.session_store(),
+        stores.token_store(),
+        stores.grant_store(),
+        stores.content_store(),
+        stores.mail_store(),
+        stores.audit_log(),
+        stores.hot_store(),
+        EraseDocuments(stores.file_store(), stores.blobs()),
+    )
+
+
+@cache
+def security_events() -> SecurityEvents:
+    from sluice.services.accounts.security_events import SecurityEvents
+
+    return SecurityEvents(stores.audit_log())
+
+
+@cache
+def mailed_codes() -> MailedCodes:
+    from sluice.services.accounts.redeem import MailedCodes
+
+    return MailedCodes(stores.mail_store(), stores.throttles(), peers.mailed_code_key)
+
+
+@cache
+def new_passwords() -> NewPasswords:
+    from sluice.services.accounts.new_passwords import NewPasswords
+
+    return NewPasswords(peers.password_hashes, peers.common_passwords)
+
+
+@cache
+def default_limits() -> Limits:
+    """Of a new account."""
+    from sluice.domain.gateway.admission import Limits
+
+    wanted = settings.accounts()
+    return Limits(wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens)

@@ -1,0 +1,62 @@
+"""Mails: the use cases, each bound to its stores once a process."""
+
+from __future__ import annotations  # the use cases are imported by the function that serves them, and by no other
+
+import time
+from functools import cache
+from typing import TYPE_CHECKING
+
+from sluice import settings
+from sluice.wiring import peers, stores
+
+if TYPE_CHECKING:
+    from sluice.domain.mails.mail import Mail, Message
+    from sluice.services.mails.quota import QuotaMails
+    from sluice.services.mails.send import Mailer, StuckMails
+    from sluice.services.mails.suppress import Suppressions
+    from sluice.services.mails.throttle import MailThrottle
+
+
+@cache
+def mail_throttle() -> MailThrottle:
+    from sluice.services.mails.throttle import MailThrottle
+
+    return MailThrottle(stores.throttles())
+
+
+@cache
+def mailer() -> Mailer:
+    from sluice.services.mails.send import Mailer
+
+    return Mailer(stores.mail_store(), peers.mail_sender(), _render, suppressions(), peers.mailed_code_key, _now_ms)
+
+
+def _render(mail: Mail, code: str) -> Message:
+    from sluice.adapters.mails.render import render
+
+    return render(mail, code, base_url=peers.base_url(), sender=settings.mailer().mail_from)
+
+
+@cache
+def stuck_mails() -> StuckMails:
+    from sluice.services.mails.send import StuckMails
+
+    return StuckMails(stores.mail_store())
+
+
+@cache
+def suppressions() -> Suppressions:
+    from sluice.services.mails.suppress import Suppressions
+
+    return Suppressions(stores.account_store())
+
+
+@cache
+def quota_mails() -> QuotaMails:
+    from sluice.services.mails.quota import QuotaMails
+
+    return QuotaMails(stores.hot_store(), stores.account_store(), stores.mail_store())
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,66 @@
+"""Operations: the use cases of admins and operators, each bound to its stores once a process."""
+
+from __future__ import annotations  # the use cases are imported by the function that serves them, and by no other
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from sluice.wiring import peers, stores
+
+if TYPE_CHECKING:
+    from sluice.services.operations.admin import Administration
+    from sluice.services.operations.audit_trail import AuditTrail
+    from sluice.services.operations.first_admin import FirstAdmin
+    from sluice.services.operations.first_steps import FirstSteps
+    from sluice.services.operations.health import HealthCheck
+    from sluice.services.operations.users import Users
+
+
+@cache
+def administration() -> Administration:
+    from sluice.services.operations.admin import Administration
+
+    return Administration(stores.account_store(), stores.grant_store(), stores.hot_store(), stores.audit_log())
+
+
+@cache
+def all_users() -> Users:
+    from sluice.services.operations.users import Users
+
+    return Users(stores.account_store())
+
+
+@cache
+def audit_trail() -> AuditTrail:
+    from sluice.services.operations.audit_trail import AuditTrail
+
+    return AuditTrail(stores.audit_log(), stores.account_store())
+
+
+@cache
+def health_check() -> HealthCheck:
+    from sluice.services.operations.health import HealthCheck
+
+    return HealthCheck(
+        peers.model_health(),
+        stores.hot_store(),
+        stores.lease_index(),
+        stores.mail_store(),
+        stores.account_store(),
+        peers.dead_letters(),
+    )
+
+
+@cache
+def first_steps() -> FirstSteps:
+    from sluice.services.operations.first_steps import FirstSteps
+
+    return FirstSteps(stores.hot_store(), all_users())
+
+
+@cache
+def first_admin() -> FirstAdmin:
+    from sluice.services.operations.first_admin import FirstAdmin
+    from sluice.wiring.accounts import default_limits, new_passwords
+
+    return FirstAdmin(stores.account_store(), new_passwords(), default_limits())

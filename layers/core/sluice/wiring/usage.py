@@ -1,0 +1,51 @@
+"""Usage: the use cases, each bound to its stores once a process."""
+
+from __future__ import annotations  # the use cases are imported by the function that serves them, and by no other
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from sluice.wiring import stores
+
+if TYPE_CHECKING:
+    from sluice.services.usage.everyone import EveryonesSums
+    from sluice.services.usage.logs import UsageLog
+    from sluice.services.usage.meter import Metering
+    from sluice.services.usage.reconcile import Reconciliation
+    from sluice.services.usage.sums import UsageSums
+
+
+@cache
+def usage_sums() -> UsageSums:
+    from sluice.services.usage.sums import UsageSums
+
+    return UsageSums(stores.ledger_reader(), stores.rollup_store())
+
+
+@cache
+def usage_log() -> UsageLog:
+    from sluice.services.usage.logs import UsageLog
+
+    return UsageLog(stores.ledger_reader(), stores.content_store())
+
+
+@cache
+def everyones_sums() -> EveryonesSums:
+    from sluice.services.usage.everyone import EveryonesSums
+
+    return EveryonesSums(stores.rollup_store(), stores.account_store())
+
+
+@cache
+def metering() -> Metering:
+    from sluice.services.usage.meter import Metering
+    from sluice.wiring.mails import quota_mails
+
+    return Metering(stores.ledger_reader(), stores.rollup_store(), stores.token_uses(), quota_mails())
+
+
+@cache
+def reconciliation() -> Reconciliation:
+    from sluice.services.usage.reconcile import Reconciliation
+
+    return Reconciliation(stores.ledger_reader(), stores.rollup_store(), stores.hot_store(), stores.accountant())
