@@ -142,7 +142,7 @@ def _forget_earlier_worlds() -> None:
 
 def _accounts(folder: Path, count: int) -> list[str]:
     """Tables, keys, and accounts that may do what a run does. → an API token of each."""
-    from sluice.adapters.aws import dynamo, tables
+    from sluice.adapters.aws import dynamo, models
     from sluice.adapters.tokens import keys
     from sluice.domain.gateway.grants import new_grant
     from sluice.domain.ids import random_id
@@ -151,7 +151,7 @@ def _accounts(folder: Path, count: int) -> list[str]:
 
     keys.ensure_keys(folder)
     client: Any = dynamo.client()
-    tables.create_missing(client, PREFIX)
+    models.create_missing(client, PREFIX)
     now_ms, made = time.time_ns() // 1_000_000, []
     expires_s = now_ms // 1000 + 86_400
     for _ in range(count):

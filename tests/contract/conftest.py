@@ -41,7 +41,7 @@ class Place:
 @pytest.fixture(scope="module")
 def place(store_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     from sluice.adapters.aws import dynamo
-    from sluice.adapters.aws.tables import create_missing
+    from sluice.adapters.aws.models import create_missing
     from sluice.adapters.tokens.keys import ensure_keys
     from sluice.wiring import peers
 

@@ -196,10 +196,10 @@ def _world(prefix: str) -> World:
     from functions.accounts import app as accounts
     from functions.registration import app as registration
     from functions.tokens import app as tokens
-    from sluice.adapters.aws import dynamo, tables
+    from sluice.adapters.aws import dynamo, models
     from sluice.http.app import create_app
 
     client: Any = dynamo.client()
-    tables.create_missing(client, prefix)
+    models.create_missing(client, prefix)
     app = create_app([accounts.blueprint, registration.blueprint, tokens.blueprint])
     return World(app, app.test_client(use_cookies=False))

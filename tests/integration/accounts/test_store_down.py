@@ -37,7 +37,7 @@ def mortal(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[World, int]:
 def test_every_endpoint_is_503_without_a_store_and_recovers_by_itself(mortal: tuple[World, int]) -> None:
     from sluice import settings
     from sluice.adapters.aws import dynamo
-    from sluice.adapters.aws.tables import create_missing
+    from sluice.adapters.aws.models import create_missing
 
     world, port = mortal
     session = {"Authorization": "Bearer ses_0000000000000000." + "A" * 43}

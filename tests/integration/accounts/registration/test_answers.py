@@ -288,7 +288,7 @@ def test_without_a_store_every_call_is_503_and_well_again_by_itself(
 ) -> None:
     from sluice import settings
     from sluice.adapters.aws import dynamo
-    from sluice.adapters.aws.tables import create_missing
+    from sluice.adapters.aws.models import create_missing
 
     port = free_port()
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"http://127.0.0.1:{port}")

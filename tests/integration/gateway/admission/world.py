@@ -7,7 +7,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.session import get_session
 
-from sluice.adapters.aws import dynamo, tables
+from sluice.adapters.aws import dynamo, models
 from sluice.adapters.aws.dynamo_http import DynamoHttp
 from sluice.adapters.aws.http_pool import Pool
 from sluice.adapters.aws.signing import dynamodb_signer
@@ -66,7 +66,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.client, self.store = slow_client(self.url), hot_store(self.url)
-        tables.create_missing(self.client, PREFIX)
+        models.create_missing(self.client, PREFIX)
 
     def close(self) -> None:
         close(self.store)
