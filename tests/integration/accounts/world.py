@@ -11,6 +11,7 @@ from sluice.domain.accounts.account import Account, parse_address
 from sluice.domain.gateway.grants import new_grant
 from sluice.domain.ids import random_id
 from sluice.domain.mails.mail import Kind, new_mail
+from tests.store_clients import forget_store_clients
 
 PASSWORD = "correct horse battery staple"
 
@@ -61,7 +62,6 @@ class World:
 def forget_everything() -> None:
     """What a process caches: settings, adapters, keys."""
     from sluice import settings
-    from sluice.adapters.aws import dynamo
     from sluice.adapters.tokens import keys
     from sluice.wiring import peers, services, stores
 
@@ -69,9 +69,8 @@ def forget_everything() -> None:
         pool = stores.hot_store()._client._pool  # type: ignore[attr-defined]
         while pool._idle:
             pool._idle.pop().close()
-    if dynamo.client.cache_info().currsize:
-        dynamo.client().close()
-    for module in (settings, stores, peers, services, dynamo, keys):
+    forget_store_clients()
+    for module in (settings, stores, peers, services, keys):
         for member in vars(module).values():
             if hasattr(member, "cache_clear"):
                 member.cache_clear()

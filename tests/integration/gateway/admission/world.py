@@ -8,9 +8,8 @@ from botocore.credentials import Credentials
 from botocore.session import get_session
 
 from sluice.adapters.aws import dynamo, models
-from sluice.adapters.aws.dynamo_http import DynamoHttp
-from sluice.adapters.aws.http_pool import Pool
-from sluice.adapters.aws.signing import dynamodb_signer
+from sluice.adapters.aws.access import Access
+from sluice.adapters.aws.json_service import DYNAMODB, HOT, JsonService
 from sluice.adapters.gateway.grant_item import lease_attribute, lease_key, limits_attribute
 from sluice.adapters.gateway.hot_store import HotStore, record_from
 from sluice.domain.gateway.admission import Ask, Grant, Limits
@@ -44,8 +43,7 @@ def slow_client(url: str) -> Any:
 
 def hot_store(url: str) -> HotStore:
     """As `sluice.wiring` builds it, but with everything given."""
-    host = Pool(url, connect_seconds=1.0).host_header
-    return HotStore(DynamoHttp(url, dynamodb_signer(host, REGION, credentials())), PREFIX)
+    return HotStore(JsonService(DYNAMODB, HOT, url=url, granted=Access(REGION, credentials())), PREFIX)
 
 
 def close(store: HotStore) -> None:
