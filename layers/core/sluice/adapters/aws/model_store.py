@@ -26,9 +26,15 @@ Result = TypeVar("Result")
 _building = threading.Lock()
 
 
-@cache
 def client() -> Any:
-    """botocore's. Its legacy mode alone knows DynamoDB's short pauses (50 ms); the others wait for seconds."""
+    """botocore's, one for all models. Thread-safe."""
+    with _building:
+        return _client()
+
+
+@cache
+def _client() -> Any:
+    """Its legacy mode alone knows DynamoDB's short pauses (50 ms); the others wait for seconds."""
     config = Config(
         connect_timeout=ORDINARY.connect_seconds,
         read_timeout=ORDINARY.read_seconds,
@@ -51,9 +57,18 @@ def bound(model: type[M], prefix: str) -> type[M]:
 def _bound(model: type[Model], prefix: str) -> type[Model]:
     base: Any = model
     meta = type("Meta", (base.Meta,), {"table_name": prefix + model.Meta.table_name})
-    made: Any = type(base)(model.__name__, (base,), {"Meta": meta, "__module__": model.__module__})
-    made._get_connection().connection._client = client()
+    made: Any = type(base)(model.__name__, (_Shared, base), {"Meta": meta, "__module__": model.__module__})
     return cast(type[Model], made)
+
+
+class _Shared:
+    """Puts the one client into a model's connection, at the first call."""
+
+    @classmethod
+    def _get_connection(cls) -> Any:
+        found = super()._get_connection()  # type: ignore[misc]  # the model's, which stands behind in the order of bases
+        found.connection._client = client()
+        return found
 
 
 def transaction() -> TransactWrite:

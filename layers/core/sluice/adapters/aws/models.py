@@ -10,7 +10,7 @@ for each key are in docs/architecture.md.
 
 from typing import TYPE_CHECKING, Any
 
-from pynamodb.attributes import MapAttribute, NumberAttribute, TTLAttribute, UnicodeAttribute
+from pynamodb.attributes import BooleanAttribute, MapAttribute, NumberAttribute, TTLAttribute, UnicodeAttribute
 from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, Index, KeysOnlyProjection
 from pynamodb.models import Model
 
@@ -43,10 +43,18 @@ class AccountItem(Model):
 
     pk = UnicodeAttribute(hash_key=True)
     account_id = UnicodeAttribute(null=True)
+    email = UnicodeAttribute(null=True)
     email_key = UnicodeAttribute(null=True)
     name = UnicodeAttribute(null=True)
-    status = UnicodeAttribute(null=True)
+    password_hash = UnicodeAttribute(null=True)
+    created_ms = NumberAttribute(null=True)
     role = UnicodeAttribute(null=True)
+    status = UnicodeAttribute(null=True)
+    store_content = BooleanAttribute(null=True)
+    session_epoch = NumberAttribute(null=True)
+    codes: MapAttribute[Any, Any] = MapAttribute(null=True)
+    verified_ms = NumberAttribute(null=True)
+    schema = NumberAttribute(null=True)
     mail_suppressed = UnicodeAttribute(null=True)
     mail_suppressed_ms = NumberAttribute(null=True)
 
@@ -218,7 +226,14 @@ class AuditItem(Model):
 
     day = UnicodeAttribute(hash_key=True)
     event_id = UnicodeAttribute(range_key=True)
-    at_ms = NumberAttribute(null=True)
+    action = UnicodeAttribute(null=True)
+    actor = UnicodeAttribute(null=True)
+    target = UnicodeAttribute(null=True)
+    created_ms = NumberAttribute(null=True)
+    before: MapAttribute[Any, Any] = MapAttribute(null=True)
+    after: MapAttribute[Any, Any] = MapAttribute(null=True)
+    client = UnicodeAttribute(null=True)
+    schema = NumberAttribute(null=True)
 
     by_actor = EventsByActor()
     by_target = EventsByTarget()
