@@ -66,3 +66,10 @@ def test_what_nobody_waits_for_has_the_models(store: Store, tmp_path: Path, func
     }
     program = f"import functions.{function}.app\nfrom sluice.wiring import stores\n{calls[function]}"
     assert "pynamodb" in imported(program, tmp_path)
+
+
+def test_a_start_on_a_store_of_this_version_imports_no_heavy_client(tmp_path: Path) -> None:
+    """`make up` compares the store's record with the declaration's text."""
+    program = "from infra.local import tables_ready\nfrom infra.migrations import record\n"
+    program += "assert not tables_ready._is_current({})\nassert len(record.fingerprint()) == 16"
+    assert imported(program, tmp_path) == []

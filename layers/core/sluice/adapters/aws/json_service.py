@@ -154,7 +154,7 @@ class JsonService:
         lines = "".join([f"{name}: {value}\r\n" for name, value in self._sign(headers, body).items()])
         head = (self._request_line + lines).encode("ascii")
         status, raw = exchange(self._pool, head, body, self._policy.read_seconds)
-        answer = json.loads(raw) if raw else {}
+        answer = json.loads(raw)  # ValueError where nothing came: both services answer with an object, always
         if not isinstance(answer, dict):
             raise ValueError("no JSON object")
         return status, answer
