@@ -38,7 +38,7 @@ def store(store_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stor
     """Fresh tables, and an environment in which the SDK and the settings find them."""
     from botocore.session import get_session
 
-    from sluice.adapters.aws.tables import create_missing
+    from sluice.adapters.aws.models import create_missing
 
     prefix = f"t{secrets.token_hex(4)}-"
     for name, value in aws_environment(store_endpoint).items():

@@ -68,7 +68,7 @@ def measure(world: World, kind: Kind, times: int) -> dict[str, float]:
 
 
 def _instrument(clock: Clock) -> list[tuple[Any, str, Any]]:
-    from sluice.adapters.aws import dynamo_http
+    from sluice.adapters.aws import json_service
     from sluice.adapters.gateway import upstream
     from sluice.adapters.tokens import jwt_tokens
     from sluice.adapters.usage import metrics_prometheus
@@ -83,8 +83,8 @@ def _instrument(clock: Clock) -> list[tuple[Any, str, Any]]:
         (admit.Admission, "admit", "admission: forms, expressions, grant"),
         (exchange, "settle", "settlement: record, expressions, grant"),
         (gateway.Gateway, "keep_content", "log of content"),
-        (dynamo_http.DynamoHttp, "call", "store calls: JSON"),
-        (dynamo_http.DynamoHttp, "_exchange", "store calls: send, receive, read the answer"),
+        (json_service.JsonService, "call", "store calls: JSON"),
+        (json_service, "exchange", "store calls: send, receive, read the answer"),
         (upstream.HttpUpstream, "open", "model server: ask, first bytes"),
         (upstream.HttpStream, "_read", "model server: read on"),
         (chunks, "whole", "chunks folded into one answer"),

@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.gateway import processes
 from infra.local import store_index
 from infra.local.config import ROOT
+from tests.store_clients import forget_store_clients, make_tables
 
 GUNICORN = ROOT / "infra" / "local" / "gunicorn.conf.py"
 APP = "infra.local.app:create_app()"
@@ -130,11 +131,11 @@ def _start(
 def _forget_earlier_worlds() -> None:
     """Settings and clients are made once a process, and a second store has another port."""
     from sluice import settings
-    from sluice.adapters.aws import dynamo
     from sluice.adapters.tokens import keys
     from sluice.wiring import peers, services, stores
 
-    for module in (settings, stores, peers, services, dynamo, keys):
+    forget_store_clients()
+    for module in (settings, stores, peers, services, keys):
         for value in vars(module).values():
             if hasattr(value, "cache_clear"):
                 value.cache_clear()
@@ -142,7 +143,7 @@ def _forget_earlier_worlds() -> None:
 
 def _accounts(folder: Path, count: int) -> list[str]:
     """Tables, keys, and accounts that may do what a run does. → an API token of each."""
-    from sluice.adapters.aws import dynamo, tables
+    from sluice.adapters.aws import dynamo
     from sluice.adapters.tokens import keys
     from sluice.domain.gateway.grants import new_grant
     from sluice.domain.ids import random_id
@@ -150,8 +151,8 @@ def _accounts(folder: Path, count: int) -> list[str]:
     from sluice.wiring import peers
 
     keys.ensure_keys(folder)
+    make_tables(PREFIX)
     client: Any = dynamo.client()
-    tables.create_missing(client, PREFIX)
     now_ms, made = time.time_ns() // 1_000_000, []
     expires_s = now_ms // 1000 + 86_400
     for _ in range(count):

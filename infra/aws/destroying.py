@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sluice.adapters.aws.tables import TABLES
+from sluice.adapters.aws.models import TABLES
 
 Say = Callable[[str], None]
 PARAMETERS = ("signing-key", "signing-key-next", "mailed-code-key", "jwks", "smtp-url")
@@ -49,7 +49,7 @@ def delete_data(client: Callable[[str], Any], prefix: str, path: str, say: Say) 
     35 days. Errors: botocore's."""
     dynamodb = client("dynamodb")
     for table in TABLES:
-        name = prefix + table.name
+        name = prefix + table.Meta.table_name
         try:
             dynamodb.update_table(TableName=name, DeletionProtectionEnabled=False)
             dynamodb.delete_table(TableName=name)

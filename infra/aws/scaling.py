@@ -16,7 +16,7 @@ from itertools import accumulate
 from functions.sweeper.app import RUN_MS
 from infra.aws.cost import model
 from infra.aws.cost.model import assumed, counts
-from sluice.adapters.aws.dynamo_http import ATTEMPTS, FIRST_PAUSE_SECONDS
+from sluice.adapters.aws.json_service import HOT
 from sluice.domain.gateway.leases import RENEW_EVERY_MS
 
 PARTITION_UNITS = 1_000  # write units a second
@@ -117,8 +117,8 @@ def hot_account(rate: float, stream_seconds: float, seconds: float = 60.0, seed:
         now, number, attempt, admits = heapq.heappop(waiting)
         if not partition.take(1, now):
             throttled += 1
-            if attempt + 1 < ATTEMPTS:
-                pause = chance.uniform(0, FIRST_PAUSE_SECONDS * 4 ** (attempt + 1))
+            if attempt + 1 < HOT.attempts:
+                pause = chance.uniform(0, HOT.first_pause_seconds * 4 ** (attempt + 1))
                 heapq.heappush(waiting, (now + pause, number, attempt + 1, admits))
             elif admits:
                 refused += 1

@@ -14,12 +14,14 @@ from infra.migrations import record, structure
 from infra.migrations.record import Record
 from infra.migrations.steps import CURRENT, STEPS, Step
 from sluice.adapters.aws import dynamo
-from sluice.adapters.aws.tables import TABLES
+from sluice.adapters.aws.models import TABLES, definition
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-KEYS = {table.name: tuple(filter(None, (table.hash_key, table.range_key))) for table in TABLES}
+KEYS = {
+    table.Meta.table_name: tuple(key["AttributeName"] for key in definition(table, "")["KeySchema"]) for table in TABLES
+}
 Say = Callable[[str], None]
 
 

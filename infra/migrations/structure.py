@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sluice.adapters.aws.tables import TABLES, TTL_ATTRIBUTE, Table, definition
+from sluice.adapters.aws.models import TABLES, definition, expiry
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from pynamodb.models import Model
 
 POLL_SECONDS = 1.0
 TTL_ON = ("ENABLED", "ENABLING")
@@ -36,18 +37,20 @@ def missing(client: "DynamoDBClient", prefix: str) -> list[Missing]:
     found: list[Missing] = []
     for table in TABLES:
         try:
-            told: Any = client.describe_table(TableName=prefix + table.name)["Table"]
+            told: Any = client.describe_table(TableName=prefix + table.Meta.table_name)["Table"]
         except client.exceptions.ResourceNotFoundException:
-            found.append(Missing(f"table {prefix}{table.name}", table.name, "create_table", definition(table, prefix)))
-            if table.ttl:
+            wanted = definition(table, prefix)
+            found.append(Missing(f"table {wanted['TableName']}", table.Meta.table_name, "create_table", wanted))
+            if expiry(table):
                 found.append(_ttl(table, prefix))
             continue
         found += _lacking(client, table, told, prefix)
     return found
 
 
-def _lacking(client: "DynamoDBClient", table: Table, told: dict[str, Any], prefix: str) -> Iterator[Missing]:
-    name, wanted = prefix + table.name, definition(table, prefix)
+def _lacking(client: "DynamoDBClient", table: "type[Model]", told: dict[str, Any], prefix: str) -> Iterator[Missing]:
+    wanted = definition(table, prefix)
+    name: str = wanted["TableName"]
     if told["KeySchema"] != wanted["KeySchema"]:
         raise WrongTable(f"The table {name} has another key than this version's: it is no store of Sluice's.")
     there = {index["IndexName"]: index["KeySchema"] for index in told.get("GlobalSecondaryIndexes", [])}
@@ -56,7 +59,7 @@ def _lacking(client: "DynamoDBClient", table: Table, told: dict[str, Any], prefi
             keys = {key["AttributeName"] for key in (*wanted["KeySchema"], *index["KeySchema"])}
             yield Missing(
                 f"index {index['IndexName']} of {name}",
-                table.name,
+                table.Meta.table_name,
                 "update_table",
                 {
                     "TableName": name,
@@ -66,22 +69,22 @@ def _lacking(client: "DynamoDBClient", table: Table, told: dict[str, Any], prefi
             )
         elif there[index["IndexName"]] != index["KeySchema"]:
             raise WrongTable(f"The index {index['IndexName']} of {name} has another key than this version's.")
-    if table.stream and not told.get("StreamSpecification", {}).get("StreamEnabled"):
+    if "StreamSpecification" in wanted and not told.get("StreamSpecification", {}).get("StreamEnabled"):
         stream = {"TableName": name, "StreamSpecification": wanted["StreamSpecification"]}
-        yield Missing(f"stream of {name}", table.name, "update_table", stream)
-    if table.ttl and not _has_ttl(client, name):
+        yield Missing(f"stream of {name}", table.Meta.table_name, "update_table", stream)
+    if (ttl := expiry(table)) and not _has_ttl(client, name, ttl["AttributeName"]):
         yield _ttl(table, prefix)
 
 
-def _has_ttl(client: "DynamoDBClient", name: str) -> bool:
+def _has_ttl(client: "DynamoDBClient", name: str, attribute: str) -> bool:
     told = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
-    return told.get("TimeToLiveStatus") in TTL_ON and told.get("AttributeName") == TTL_ATTRIBUTE
+    return told.get("TimeToLiveStatus") in TTL_ON and told.get("AttributeName") == attribute
 
 
-def _ttl(table: Table, prefix: str) -> Missing:
-    specification = {"Enabled": True, "AttributeName": TTL_ATTRIBUTE}
-    arguments = {"TableName": prefix + table.name, "TimeToLiveSpecification": specification}
-    return Missing(f"time to live of {prefix}{table.name}", table.name, "update_time_to_live", arguments)
+def _ttl(table: "type[Model]", prefix: str) -> Missing:
+    name = prefix + table.Meta.table_name
+    arguments = {"TableName": name, "TimeToLiveSpecification": expiry(table)}
+    return Missing(f"time to live of {name}", table.Meta.table_name, "update_time_to_live", arguments)
 
 
 def add(client: "DynamoDBClient", prefix: str, one: Missing, sleep: Callable[[float], None] = time.sleep) -> bool:

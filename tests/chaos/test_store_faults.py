@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sluice.adapters.aws import dynamo_http
+from sluice.adapters.aws.json_service import HOT
 from sluice.adapters.gateway.hot_store import DynamoHotStore
 from sluice.domain import errors
 from sluice.domain.gateway.leases import LEASE_MS
@@ -33,7 +33,7 @@ BROKEN_ONCE = (
 )
 BROKEN_FOR_LONG = (*BROKEN_ONCE[:-1], faults.REFUSE, faults.BLACKHOLE, faults.DRIBBLE)
 # All attempts together, and the one call that may be under way when the time is over.
-LONGEST_SECONDS = dynamo_http.DEADLINE_SECONDS + dynamo_http.READ_SECONDS + dynamo_http.CONNECT_SECONDS
+LONGEST_SECONDS = HOT.deadline_seconds + HOT.read_seconds + HOT.connect_seconds
 
 
 @pytest.fixture(scope="module")

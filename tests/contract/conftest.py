@@ -12,6 +12,7 @@ from infra.openapi import public_app
 from tests.conftest import aws_environment
 from tests.contract.upstream import ContractUpstream
 from tests.integration.accounts.world import World, forget_everything
+from tests.store_clients import make_tables
 
 # So generous that a limit is met only by a test that means to.
 LIMITS = {"RPM": "1000000", "TPM": "1000000000", "CONCURRENCY": "100", "MONTHLY_TOKENS": "1000000000"}
@@ -40,8 +41,6 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(store_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    from sluice.adapters.aws import dynamo
-    from sluice.adapters.aws.tables import create_missing
     from sluice.adapters.tokens.keys import ensure_keys
     from sluice.wiring import peers
 
@@ -58,7 +57,7 @@ def place(store_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
             patch.setenv(name, value)
         forget_everything()
         ensure_keys(data_dir)
-        create_missing(dynamo.client(), prefix)
+        make_tables(prefix)
         patch.setattr(peers, "upstream", lambda: upstream)
         yield Place(prefix, public_app(), upstream)
         forget_everything()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from sluice.adapters.aws.tables import TABLES, TTL_ATTRIBUTE
+from sluice.adapters.aws.models import TABLES, definition, expiry
 from tests.aws.emulator.deployment import Deployment
 from tests.e2e.people import Person
 
@@ -74,15 +74,16 @@ def test_function_without_its_policy_says_that_it_is_unavailable(deployment: Dep
     assert ada.call("GET", "/usage").status_code == 200
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.Meta.table_name)
 def test_table_is_there_with_its_stream_and_its_end_of_life(deployment: Deployment, table: Any) -> None:
-    name = deployment.physical[f"{table.name.capitalize()}Table"]
+    name = deployment.physical[f"{table.Meta.table_name.capitalize()}Table"]
     with deployment.client("dynamodb") as dynamodb:
         told = dynamodb.describe_table(TableName=name)["Table"]
         ttl = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
     assert told["DeletionProtectionEnabled"]
-    assert ttl.get("AttributeName") == (TTL_ATTRIBUTE if table.ttl else None)
-    assert told.get("StreamSpecification", {}).get("StreamViewType") == ("KEYS_ONLY" if table.stream else None)
+    assert ttl.get("AttributeName") == (expiry(table) or {}).get("AttributeName")
+    stream = definition(table, "").get("StreamSpecification", {})
+    assert told.get("StreamSpecification", {}).get("StreamViewType") == stream.get("StreamViewType")
 
 
 def test_each_stream_is_read_by_one_function_that_gives_up_into_a_queue(deployment: Deployment) -> None:

@@ -39,10 +39,9 @@ _counts = [False]
 def pytest_configure(config: pytest.Config) -> None:
     from botocore.client import BaseClient
 
-    from sluice.adapters.aws.dynamo_http import DynamoHttp
     from sluice.adapters.aws.json_service import JsonService
 
-    dispatch, lean_call, hot_call = Flask.full_dispatch_request, JsonService.call, DynamoHttp.call
+    dispatch, small_call = Flask.full_dispatch_request, JsonService.call
     api_call = BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def dispatched(self: Flask, *arguments: Any) -> Any:
@@ -56,19 +55,14 @@ def pytest_configure(config: pytest.Config) -> None:
             note(operation, parameters)
         return api_call(self, operation, parameters)
 
-    def lean_called(self: JsonService, operation: str, asked: dict[str, Any]) -> Any:
-        if self._service == "dynamodb":
+    def small_called(self: JsonService, operation: str, asked: dict[str, Any], **options: Any) -> Any:
+        if self.service.name == "dynamodb":
             note(operation, asked)
-        return lean_call(self, operation, asked)
-
-    def hot_called(self: DynamoHttp, operation: str, asked: dict[str, Any], **options: Any) -> Any:
-        note(operation, asked)
-        return hot_call(self, operation, asked, **options)
+        return small_call(self, operation, asked, **options)
 
     Flask.full_dispatch_request = dispatched  # type: ignore[method-assign]
     BaseClient._make_api_call = called  # type: ignore[attr-defined]
-    JsonService.call = lean_called  # type: ignore[method-assign]
-    DynamoHttp.call = hot_called  # type: ignore[method-assign]
+    JsonService.call = small_called  # type: ignore[method-assign]
 
 
 def pytest_runtest_logstart(nodeid: str) -> None:

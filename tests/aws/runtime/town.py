@@ -16,6 +16,7 @@ from tests.aws.runtime.variables import Declared, declared
 from tests.conftest import aws_environment
 from tests.fakes.ssm_server import parameters as ssm_parameters
 from tests.integration.accounts.world import PASSWORD, World, forget_everything
+from tests.store_clients import make_tables
 from tests.store_process import running_store
 from tests.unit.mails.smtp_server import Server, smtp_server
 
@@ -196,10 +197,8 @@ def _world(prefix: str) -> World:
     from functions.accounts import app as accounts
     from functions.registration import app as registration
     from functions.tokens import app as tokens
-    from sluice.adapters.aws import dynamo, tables
     from sluice.http.app import create_app
 
-    client: Any = dynamo.client()
-    tables.create_missing(client, prefix)
+    make_tables(prefix)
     app = create_app([accounts.blueprint, registration.blueprint, tokens.blueprint])
     return World(app, app.test_client(use_cookies=False))

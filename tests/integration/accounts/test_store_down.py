@@ -3,6 +3,7 @@
 import pytest
 
 from tests.integration.accounts.world import PASSWORD, World, forget_everything
+from tests.store_clients import make_tables
 from tests.store_process import free_port, running_store
 
 CALLS = [
@@ -36,8 +37,6 @@ def mortal(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[World, int]:
 
 def test_every_endpoint_is_503_without_a_store_and_recovers_by_itself(mortal: tuple[World, int]) -> None:
     from sluice import settings
-    from sluice.adapters.aws import dynamo
-    from sluice.adapters.aws.tables import create_missing
 
     world, port = mortal
     session = {"Authorization": "Bearer ses_0000000000000000." + "A" * 43}
@@ -47,7 +46,7 @@ def test_every_endpoint_is_503_without_a_store_and_recovers_by_itself(mortal: tu
         assert int(answer.headers["Retry-After"]) >= 1
         assert "127.0.0.1" not in answer.text and "sluice-" not in answer.text
     with running_store(port=port):
-        create_missing(dynamo.client(), settings.common().table_prefix)
+        make_tables(settings.common().table_prefix)
         headers = world.login(world.account("ann@example.com"))
         assert world.issue(headers)
         assert world.client.get("/account", headers=headers).status_code == 200

@@ -13,6 +13,7 @@ from sluice.domain.accounts.account import Account, parse_address
 from sluice.domain.gateway.grants import new_grant
 from sluice.domain.ids import random_id
 from sluice.domain.mails.mail import Kind, new_mail
+from tests.store_clients import forget_store_clients
 
 PASSWORD = "correct horse battery staple"
 
@@ -63,7 +64,6 @@ class World:
 def forget_everything() -> None:
     """What a process caches: settings, adapters, keys."""
     from sluice import settings
-    from sluice.adapters.aws import dynamo
     from sluice.adapters.tokens import keys
     from sluice.wiring import stores
 
@@ -71,9 +71,8 @@ def forget_everything() -> None:
         pool = stores.hot_store()._client._pool  # type: ignore[attr-defined]
         while pool._idle:
             pool._idle.pop().close()
-    if dynamo.client.cache_info().currsize:
-        dynamo.client().close()
-    for module in (settings, dynamo, keys):
+    forget_store_clients()
+    for module in (settings, keys):
         _forget(module)
     forget_wiring()
 

@@ -3,25 +3,30 @@
 from typing import Any
 
 import pytest
+from pynamodb.models import Model
 
-from sluice.adapters.aws.tables import TABLES, TTL_ATTRIBUTE, Table, create_missing
+from sluice.adapters.aws.models import TABLES, create_missing, definition, expiry
 from tests.conftest import Store
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_it_is_as_declared(store: Store, table: Table) -> None:
-    told: Any = store.client.describe_table(TableName=store.prefix + table.name)["Table"]
-    assert [key["AttributeName"] for key in told["KeySchema"]] == [k for k in (table.hash_key, table.range_key) if k]
-    found = told.get("GlobalSecondaryIndexes", [])
-    indexes = {index["IndexName"]: index["Projection"]["ProjectionType"] for index in found}
-    assert indexes == {index.name: "KEYS_ONLY" if index.keys_only else "ALL" for index in table.indexes}
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.Meta.table_name)
+def test_it_is_as_declared(store: Store, table: type[Model]) -> None:
+    wanted = definition(table, store.prefix)
+    told: Any = store.client.describe_table(TableName=wanted["TableName"])["Table"]
+    assert told["KeySchema"] == wanted["KeySchema"]
+    assert _indexes(told) == _indexes(wanted)
     stream = told.get("StreamSpecification", {})
     assert (stream.get("StreamEnabled", False), stream.get("StreamViewType")) == (
-        (True, "KEYS_ONLY") if table.stream else (False, None)
+        (True, "KEYS_ONLY") if "StreamSpecification" in wanted else (False, None)
     )
-    ttl: Any = store.client.describe_time_to_live(TableName=store.prefix + table.name)["TimeToLiveDescription"]
+    ttl: Any = store.client.describe_time_to_live(TableName=wanted["TableName"])["TimeToLiveDescription"]
     on = ttl["TimeToLiveStatus"] in ("ENABLED", "ENABLING")
-    assert (on, ttl.get("AttributeName") if on else None) == (table.ttl, TTL_ATTRIBUTE if table.ttl else None)
+    assert ({"Enabled": True, "AttributeName": ttl["AttributeName"]} if on else None) == expiry(table)
+
+
+def _indexes(table: dict[str, Any]) -> dict[str, Any]:
+    found = table.get("GlobalSecondaryIndexes", [])
+    return {index["IndexName"]: (index["KeySchema"], index["Projection"]) for index in found}
 
 
 def test_made_twice_nothing_is_made(store: Store) -> None:

@@ -5,6 +5,7 @@ import pytest
 from sluice.domain.errors import StoreUnavailable
 from tests.integration.operations.test_users import CALLS
 from tests.integration.operations.town import Town
+from tests.store_clients import forget_store_clients
 from tests.store_process import free_port
 
 STORES = {
@@ -22,13 +23,10 @@ STORES = {
 def test_without_a_store_it_is_503(
     town: Town, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: object
 ) -> None:
-    from sluice.adapters.aws import dynamo
 
     admin, person = town.admin(), town.newcomer()
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"http://127.0.0.1:{free_port()}")
-    dynamo.client().close()
-    dynamo.client.cache_clear()
-    dynamo._client.cache_clear()
+    forget_store_clients()
     answer = admin.call(method, path.replace("{id}", person.account_id), body)
     assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
     assert int(answer.headers["Retry-After"]) >= 1 and "127.0.0.1" not in answer.text

@@ -16,6 +16,7 @@ from sluice.services.gateway.settle import Outcome, settle
 from sluice.services.usage import reconcile
 from sluice.wiring import stores
 from tests.integration.usage.world import HOUR_MS, UsageWorld, now_ms, table
+from tests.store_clients import forget_store_clients
 
 
 @pytest.fixture(autouse=True)
@@ -99,9 +100,7 @@ def test_every_kind_of_difference_is_said_and_repaired(world: UsageWorld) -> Non
 
 
 def test_a_store_that_is_not_there_is_said_in_plain_words(world: UsageWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    dynamo.client().close()
-    dynamo.client.cache_clear()
-    dynamo._client.cache_clear()
+    forget_store_clients()
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
     result = run()
     assert result.exit_code == 2

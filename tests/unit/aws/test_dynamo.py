@@ -6,13 +6,14 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from sluice.adapters.accounts.accounts import DynamoAccounts
 from sluice.adapters.aws import dynamo
+from sluice.adapters.aws.json_service import Refused, Unanswered
 from sluice.domain.accounts.account import Account, AddressTaken, PendingCode
 from sluice.domain.errors import Conflict, MailedCodeInvalid, StoreUnavailable
 from sluice.domain.mails.mail import Kind, new_mail
+from tests.store_clients import forget_store_clients
 
 NOW_MS = 1_800_000_000_000
 CANCELED, CONFLICT, FAILED, NONE = (
@@ -23,16 +24,16 @@ CANCELED, CONFLICT, FAILED, NONE = (
 )
 
 
-def cancelled(*reasons: str) -> ClientError:
+def cancelled(*reasons: str) -> Refused:
     answer: Any = {
-        "Error": {"Code": CANCELED, "Message": "Transaction cancelled"},
+        "message": "Transaction cancelled",
         "CancellationReasons": [{"Code": reason} for reason in reasons],
     }
-    return ClientError(answer, "TransactWriteItems")
+    return Refused(CANCELED, answer)
 
 
-def refused(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": code}}, "UpdateItem")
+def refused(code: str) -> Refused:
+    return Refused(code, {"message": code})
 
 
 class Script:
@@ -62,14 +63,14 @@ TRANSIENT = {
 
 
 @pytest.mark.parametrize("error", TRANSIENT.values(), ids=TRANSIENT.keys())
-def test_a_write_that_meets_a_transaction_twice_is_written_by_the_third_try(error: ClientError) -> None:
+def test_a_write_that_meets_a_transaction_twice_is_written_by_the_third_try(error: Refused) -> None:
     script = Script(error, error)
     assert script.run() == "written"
     assert (script.calls, len(script.slept)) == (3, 2)
 
 
 @pytest.mark.parametrize("error", TRANSIENT.values(), ids=TRANSIENT.keys())
-def test_a_conflict_without_end_is_tried_for_about_a_second_and_no_longer(error: ClientError) -> None:
+def test_a_conflict_without_end_is_tried_for_about_a_second_and_no_longer(error: Refused) -> None:
     script = Script(*[error] * 100)
     with pytest.raises(StoreUnavailable):
         script.run()
@@ -84,7 +85,7 @@ def test_a_failed_condition_is_tried_once_and_says_where() -> None:
     assert (script.calls, refusal.value.failed) == (1, (1, 3))
 
 
-@pytest.mark.parametrize("error", [refused("InternalServerError"), ConnectTimeoutError(endpoint_url="http://x")])
+@pytest.mark.parametrize("error", [refused("InternalServerError"), Unanswered("UpdateItem: TimeoutError")])
 def test_any_other_trouble_is_an_unreachable_store_without_a_word_of_it(error: Exception) -> None:
     script = Script(error)
     with pytest.raises(StoreUnavailable) as trouble:
@@ -160,8 +161,7 @@ def test_a_code_that_only_meets_conflicts_is_unavailable_never_invalid(
 
 def test_many_threads_at_once_get_one_client(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    dynamo.client.cache_clear()
-    dynamo._client.cache_clear()
+    forget_store_clients()
     start = Barrier(8)
 
     def ask(_: int) -> int:
@@ -170,6 +170,4 @@ def test_many_threads_at_once_get_one_client(monkeypatch: pytest.MonkeyPatch) ->
 
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(ask, range(8)))) == 1
-    dynamo.client().close()
-    dynamo.client.cache_clear()
-    dynamo._client.cache_clear()
+    forget_store_clients()

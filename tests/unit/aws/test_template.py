@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from infra.openapi import public_app
-from sluice.adapters.aws.tables import TABLES, TTL_ATTRIBUTE, definition
+from sluice.adapters.aws.models import TABLES, definition, expiry
 from sluice.settings import Accounts, Admin, Common, Documents, Gateway, Keys, Mailer
 from tests.unit.aws.template import EVENTS, FUNCTIONS, RESOURCES, ROOT, ZIPPED, transformed
 
@@ -22,24 +22,23 @@ def sam() -> dict[str, Any]:
     return transformed()
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.Meta.table_name)
 def test_table_is_the_one_the_code_uses(table: Any) -> None:
-    declared = RESOURCES[f"{table.name.capitalize()}Table"]
+    name = table.Meta.table_name
+    declared = RESOURCES[f"{name.capitalize()}Table"]
     properties = declared["Properties"]
     wanted = definition(table, "")
-    assert properties["TableName"] == {"Fn::Sub": "${TablePrefix}" + table.name}
-    for name in ("BillingMode", "KeySchema", "AttributeDefinitions", "GlobalSecondaryIndexes"):
-        assert properties.get(name) == wanted.get(name), name
+    assert properties["TableName"] == {"Fn::Sub": "${TablePrefix}" + name}
+    for each in ("BillingMode", "KeySchema", "AttributeDefinitions", "GlobalSecondaryIndexes"):
+        assert properties.get(each) == wanted.get(each), each
     stream = wanted.get("StreamSpecification")
     assert properties.get("StreamSpecification") == ({"StreamViewType": stream["StreamViewType"]} if stream else None)
-    assert properties.get("TimeToLiveSpecification") == (
-        {"AttributeName": TTL_ATTRIBUTE, "Enabled": True} if table.ttl else None
-    )
+    assert properties.get("TimeToLiveSpecification") == expiry(table)
 
 
 def test_template_declares_no_other_table() -> None:
     declared = {name for name, one in RESOURCES.items() if one["Type"] == "AWS::DynamoDB::Table"}
-    assert declared == {f"{table.name.capitalize()}Table" for table in TABLES}
+    assert declared == {f"{table.Meta.table_name.capitalize()}Table" for table in TABLES}
 
 
 def test_tables_outlive_the_stack() -> None:
@@ -91,7 +90,18 @@ def test_layer_has_the_pins_of_the_project() -> None:
 
 def test_layer_has_what_the_package_imports() -> None:
     """Local-only packages are imported where `settings.local` is set."""
-    provided = {"apig_wsgi", "argon2", "awscrt", "boto3", "botocore", "email_validator", "flask", "gunicorn", "jwt"}
+    provided = {
+        "apig_wsgi",
+        "argon2",
+        "awscrt",
+        "boto3",
+        "botocore",
+        "email_validator",
+        "flask",
+        "gunicorn",
+        "jwt",
+        "pynamodb",
+    }
     provided |= {
         "cryptography",
         "jinja2",

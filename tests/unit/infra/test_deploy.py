@@ -15,7 +15,7 @@ from infra.aws import building, deploying, destroying
 from infra.aws.deploying import Deployment, Machine, StepFailed
 from infra.cli import main
 from infra.local.store_address import use_running_store
-from sluice.adapters.aws.tables import TABLES, create_missing
+from sluice.adapters.aws.models import TABLES, create_missing
 
 STACK = """
 Parameters: {InferenceUrl: {Type: String, Default: ""}, TablePrefix: {Type: String, Default: sluice-}}
@@ -178,12 +178,12 @@ def test_deleting_data_takes_the_protection_off_and_leaves_others_tables_alone(c
     create_missing(dynamodb, "sluice-")
     create_missing(dynamodb, "others-")
     for table in TABLES:
-        dynamodb.update_table(TableName=f"sluice-{table.name}", DeletionProtectionEnabled=True)
+        dynamodb.update_table(TableName=f"sluice-{table.Meta.table_name}", DeletionProtectionEnabled=True)
     deploying.ParameterKeys(ssm).init()
     ssm.put_parameter(Name="/sluice/not-ours", Value="x", Type="String")
     for _ in range(2):
         destroying.delete_data(clients, "sluice-", "/sluice", lambda _: None)
-    assert sorted(dynamodb.list_tables()["TableNames"]) == sorted(f"others-{table.name}" for table in TABLES)
+    assert sorted(dynamodb.list_tables()["TableNames"]) == sorted(f"others-{table.Meta.table_name}" for table in TABLES)
     assert [one["Name"] for one in ssm.get_parameters_by_path(Path="/sluice")["Parameters"]] == ["/sluice/not-ours"]
 
 

@@ -52,7 +52,7 @@ class Stores:
 
 def look(model: Mapping[str, Any] | None = READY, **stores: Any) -> SystemHealth:
     each: Any = Stores(**{"grants": {}, **stores})
-    check = HealthCheck(model=Model(model), grants=each, busy=each, mails=each, accounts=each, dead_letters=each)
+    check = HealthCheck(model=Model(model), grants=each, leases=each, mails=each, accounts=each, dead_letters=each)
     return check.look(NOW_MS)
 
 

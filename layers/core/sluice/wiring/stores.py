@@ -56,21 +56,11 @@ def content_store() -> ContentStore:
 
 @cache
 def hot_store() -> HotStore:
-    """The grant and the ledger over the small client; address and credentials are found as botocore finds them."""
-    from sluice.adapters.aws.access import access, endpoint, on_lambda
-    from sluice.adapters.aws.dynamo_http import DynamoHttp
-    from sluice.adapters.aws.http_pool import Pool
+    """The grant and the ledger, which every `/v1` request reads and writes."""
+    from sluice.adapters.aws.json_service import DYNAMODB, HOT, JsonService
     from sluice.adapters.gateway.hot_store import DynamoHotStore
 
-    granted = access()
-    url = endpoint("dynamodb", granted.region)
-    host_header = Pool(url, connect_seconds=1.0).host_header
-    if on_lambda():
-        from sluice.adapters.aws.json_service import dynamodb_signer
-    else:
-        from sluice.adapters.aws.signing import dynamodb_signer
-    sign = dynamodb_signer(host_header, granted.region, granted.credentials)
-    return DynamoHotStore(DynamoHttp(url, sign), settings.common().table_prefix)
+    return DynamoHotStore(JsonService(DYNAMODB, HOT), settings.common().table_prefix)
 
 
 @cache

@@ -12,6 +12,7 @@ from sluice.http.app import create_app
 from tests.conftest import Store
 from tests.integration.accounts.registration.world import Desk
 from tests.integration.accounts.world import PASSWORD, forget_everything, switch_on_throttles
+from tests.store_clients import make_tables
 from tests.store_process import free_port, running_store
 
 REGISTER, RESEND, VERIFY = "/auth/register", "/auth/resend-verification", "/auth/verify-email"
@@ -206,15 +207,23 @@ def test_asking_again_sends_to_pending_accounts_only(desk: Desk, people: dict[st
     assert len(desk.items("accounts")) == 2 * 4  # and nobody became somebody
 
 
-def test_every_case_costs_the_store_the_same_calls(desk: Desk, people: dict[str, str]) -> None:
+def test_every_case_costs_the_store_the_same_calls(
+    desk: Desk, people: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What an answer's time could tell: reads, writes and hashes are as many for everyone."""
-    from sluice.adapters.aws import dynamo
+    from sluice.adapters.aws.json_service import JsonService
 
     desk.register("just@example.com")  # whose mail is on its way
     people["just registered"] = "just@example.com"
     counts: dict[str, list[str]] = {}
     seen: list[str] = []
-    dynamo.client().meta.events.register("before-call.dynamodb", lambda model, **_: seen.append(model.name))
+    real = JsonService.call
+
+    def noted(self: JsonService, operation: str, request: Any, **options: Any) -> Any:
+        seen.append(operation)
+        return real(self, operation, request, **options)
+
+    monkeypatch.setattr(JsonService, "call", noted)
     for path in (REGISTER, RESEND):
         for who, email in people.items():
             seen.clear()
@@ -282,8 +291,6 @@ def test_without_a_store_every_call_is_503_and_well_again_by_itself(
     store: Store, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sluice import settings
-    from sluice.adapters.aws import dynamo
-    from sluice.adapters.aws.tables import create_missing
 
     port = free_port()
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"http://127.0.0.1:{port}")
@@ -295,7 +302,7 @@ def test_without_a_store_every_call_is_503_and_well_again_by_itself(
         assert int(answer.headers["Retry-After"]) >= 1
         assert str(port) not in answer.text and store.prefix not in answer.text
     with running_store(port=port):
-        create_missing(dynamo.client(), settings.common().table_prefix)
+        make_tables(settings.common().table_prefix)
         assert desk.register("ann@example.com").status_code == 202
         assert desk.resend("ann@example.com").status_code == 202
         assert desk.verify(desk.code("ann@example.com")).status_code == 200

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.aws import dynamo
-from sluice.adapters.aws.dynamo_http import DynamoHttp
+from sluice.adapters.aws import model_store
+from sluice.adapters.aws.json_service import JsonService
 
 READS = ("GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems")
 ASK = {"ReturnConsumedCapacity": "INDEXES"}
@@ -43,11 +43,11 @@ class Meter:
 
 @contextmanager
 def metered(prefix: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Meter]:
-    """Both clients: the hot path's own and botocore's."""
+    """Both clients: the small one and the models' one."""
     meter = Meter(prefix)
-    real = DynamoHttp.call
+    real = JsonService.call
 
-    def call(self: DynamoHttp, operation: str, request: dict[str, Any], **options: Any) -> dict[str, Any]:
+    def call(self: JsonService, operation: str, request: dict[str, Any], **options: Any) -> dict[str, Any]:
         answer = real(self, operation, {**request, **ASK}, **options)
         meter.note(operation, answer)
         return answer
@@ -58,9 +58,9 @@ def metered(prefix: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Meter]:
     def after(parsed: dict[str, Any], model: Any, **_: Any) -> None:
         meter.note(model.name, parsed)
 
-    events = dynamo.client().meta.events
+    events = model_store.client().meta.events
     with monkeypatch.context() as patched:
-        patched.setattr(DynamoHttp, "call", call)
+        patched.setattr(JsonService, "call", call)
         events.register("before-parameter-build.dynamodb", before)
         events.register("after-call.dynamodb", after)
         yield meter

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.aws.dynamo_http import ConditionFailed
 from sluice.adapters.gateway import grant_expressions as expressions
 from sluice.adapters.gateway.grant_item import limits_attribute
+from sluice.adapters.gateway.hot_store import ConditionFailed
 from sluice.domain.gateway.admission import Ask, Forms, lease_for
 from sluice.domain.gateway.buckets import WINDOW_NS, charge_ns
 from tests.integration.gateway.admission.world import DEFAULTS, MONTH, NOW_MS, NOW_NS, NOW_S, PREFIX, TOKEN, Account
@@ -94,7 +94,7 @@ def _write(account: Account, ask: Ask, forms: Forms, given: str | None = None) -
         always = f"({given} OR attribute_exists(account_id))"
         write["ConditionExpression"] = write["ConditionExpression"].replace(given, always)
     try:
-        answer = account.store._client.call("UpdateItem", {"TableName": PREFIX + "grants", **write})
+        answer = account.store.call("UpdateItem", {"TableName": PREFIX + "grants", **write})
     except ConditionFailed:
         return None
     return dict(answer["Attributes"])

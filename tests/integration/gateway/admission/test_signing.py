@@ -7,12 +7,18 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from sluice.adapters.aws.signing import dynamodb_signer
+from sluice.adapters.aws.access import Access
+from sluice.adapters.aws.signing import Sign, json_signer
 
 HOST = "dynamodb.eu-central-1.amazonaws.com"
 REGION = "eu-central-1"
 TARGET = "DynamoDB_20120810.UpdateItem"
+HEADERS = {"content-type": "application/x-amz-json-1.0", "host": HOST, "x-amz-target": TARGET}
 BODY = '{"TableName":"grants","Key":{"account_id":{"S":"usr_ä"}}}'.encode()
+
+
+def signer(credentials: Credentials) -> Sign:
+    return json_signer(Access(REGION, credentials), "dynamodb", "/")
 
 
 def _by_botocore(credentials: Credentials, headers: dict[str, str], body: bytes) -> str:
@@ -36,7 +42,7 @@ def _parts(authorization: str) -> dict[str, str]:
 @pytest.mark.parametrize("body", [BODY, b""], ids=["a body", "no body"])
 def test_the_signature_is_botocores(token: str | None, body: bytes) -> None:
     credentials = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", token)
-    headers = {k.lower(): v for k, v in dynamodb_signer(HOST, REGION, credentials)(TARGET, body).items()}
+    headers = {k.lower(): v for k, v in signer(credentials)(HEADERS, body).items()}
 
     ours, theirs = _parts(headers["authorization"]), _parts(_by_botocore(credentials, headers, body))
 
@@ -48,11 +54,11 @@ def test_the_signature_is_botocores(token: str | None, body: bytes) -> None:
 def test_rotated_credentials_sign_the_next_call() -> None:
     """botocore refreshes its object in place; a signer that kept the old key would fail after an hour."""
     credentials = Credentials("AKIDOLD", "old", "old-token")
-    sign = dynamodb_signer(HOST, REGION, credentials)
-    sign(TARGET, BODY)
+    sign = signer(credentials)
+    sign(HEADERS, BODY)
     credentials.access_key, credentials.secret_key, credentials.token = "AKIDNEW", "new", "new-token"
 
-    headers = {k.lower(): v for k, v in sign(TARGET, BODY).items()}
+    headers = {k.lower(): v for k, v in sign(HEADERS, BODY).items()}
 
     assert "Credential=AKIDNEW/" in headers["authorization"]
     assert headers["x-amz-security-token"] == "new-token"

@@ -7,10 +7,9 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.session import get_session
 
-from sluice.adapters.aws import dynamo, tables
-from sluice.adapters.aws.dynamo_http import DynamoHttp
-from sluice.adapters.aws.http_pool import Pool
-from sluice.adapters.aws.signing import dynamodb_signer
+from sluice.adapters.aws import dynamo, models
+from sluice.adapters.aws.access import Access
+from sluice.adapters.aws.json_service import DYNAMODB, HOT, JsonService
 from sluice.adapters.gateway.grant_item import lease_attribute, lease_key, limits_attribute
 from sluice.adapters.gateway.hot_store import DynamoHotStore, record_from
 from sluice.domain.gateway.admission import Ask, Grant, Limits
@@ -44,8 +43,7 @@ def slow_client(url: str) -> Any:
 
 def hot_store(url: str) -> DynamoHotStore:
     """As `sluice.wiring` builds it, but with everything given."""
-    host = Pool(url, connect_seconds=1.0).host_header
-    return DynamoHotStore(DynamoHttp(url, dynamodb_signer(host, REGION, credentials())), PREFIX)
+    return DynamoHotStore(JsonService(DYNAMODB, HOT, url=url, granted=Access(REGION, credentials())), PREFIX)
 
 
 def close(store: DynamoHotStore) -> None:
@@ -66,7 +64,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.client, self.store = slow_client(self.url), hot_store(self.url)
-        tables.create_missing(self.client, PREFIX)
+        models.create_missing(self.client, PREFIX)
 
     def close(self) -> None:
         close(self.store)

@@ -9,7 +9,7 @@ from infra.migrations import record, structure
 from infra.migrations.run import TablesAreTheStacks, migrate, plan
 from infra.migrations.steps import CURRENT, STEPS
 from sluice.adapters.aws import dynamo
-from sluice.adapters.aws.tables import TABLES
+from sluice.adapters.aws.models import TABLES
 from tests.integration.infra.migrate import old_store
 from tests.integration.infra.migrate.conftest import Store
 
@@ -261,4 +261,4 @@ def test_a_table_of_our_name_with_another_key_is_refused(empty: Store) -> None:
 def test_steps_are_in_order_and_named_once() -> None:
     assert [step.version for step in STEPS] == sorted(step.version for step in STEPS)
     assert len({step.key for step in STEPS}) == len(STEPS)
-    assert {step.table for step in STEPS} <= {table.name for table in TABLES}
+    assert {step.table for step in STEPS} <= {table.Meta.table_name for table in TABLES}

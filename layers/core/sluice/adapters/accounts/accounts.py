@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from sluice.adapters.accounts.administered import AdministeredAccounts, account_from
 from sluice.adapters.aws import dynamo
 from sluice.adapters.mails.store import mail_item
-from sluice.domain.accounts.account import Account, AddressTaken, PendingCode, Role, Status
+from sluice.domain.accounts.account import Account, AddressTaken, PendingCode
 from sluice.domain.errors import Conflict, MailedCodeInvalid, NotFound
-from sluice.domain.mails.mail import Mail, Suppression
+from sluice.domain.mails.mail import Mail
 
 # Nobody has the address: what makes two registrations of it at once one account.
 IS_NEW = "attribute_not_exists(pk)"
-# Somebody has the address: without this, a note on a free one would keep it from ever being registered.
-IS_TAKEN = "attribute_exists(pk)"
 # This code is the newest of its purpose (an older or used one is not there any more), and the clock has not passed it.
 CODE_IS_LIVE = "codes.#purpose.mail_id = :mail_id AND codes.#purpose.expires_ms > :now_ms"
 # The code that was read is still the newest: of two mails asked for at once, one is written.
@@ -24,17 +23,16 @@ CODE_IS_AS_READ = "codes.#purpose.mail_id = :seen"
 CODE_IS_ABSENT = "attribute_not_exists(codes.#purpose)"
 STATUS_IS_AS_READ = "#status = :status"
 EPOCH_IS_AS_READ = "session_epoch = :epoch"
-# An account, and not an address's item or the list of deletions.
-IS_ACCOUNT = "attribute_exists(email_key)"
-HOLDS_QUERY = "contains(email_key, :folded) OR contains(#name, :query) OR pk = :query"
 
 DELETIONS = "deletions"  # the key of one item: an attribute for each account on its way out
 DELETIONS_SCHEMA = 1
-SCAN_ITEMS = 500
 
 
-class DynamoAccounts:
+class DynamoAccounts(AdministeredAccounts):
+    """`sluice.ports.AccountStore`."""
+
     def __init__(self, table_prefix: str) -> None:
+        super().__init__(table_prefix)
         self._accounts = table_prefix + "accounts"
         self._grants = table_prefix + "grants"
         self._mails = table_prefix + "mails"
@@ -43,7 +41,7 @@ class DynamoAccounts:
 
     def get(self, account_id: str) -> Account | None:
         stored = self._read(account_id)
-        return _account_from(stored) if stored else None
+        return account_from(stored) if stored else None
 
     def by_email(self, email_key: str) -> Account | None:
         """Two reads, also where the first finds nothing: how long it takes tells nobody who is registered."""
@@ -56,27 +54,6 @@ class DynamoAccounts:
                 TableName=self._accounts, Key=dynamo.item({"pk": key}), ConsistentRead=True
             )
         return dynamo.values(answer.get("Item", {}))
-
-    # --- whether an address takes mail
-
-    def suppress_mail(self, email_key: str, reason: Suppression, now_ms: int) -> bool:
-        """On the address's own item: it goes with the address, and costs an account nothing to read."""
-        try:
-            self._update(
-                "email#" + email_key,
-                "SET mail_suppressed = if_not_exists(mail_suppressed, :reason),"
-                " mail_suppressed_ms = if_not_exists(mail_suppressed_ms, :now_ms)",
-                IS_TAKEN,
-                {},
-                {":reason": reason, ":now_ms": now_ms},
-            )
-        except dynamo.ConditionFailed:
-            return False
-        return True
-
-    def mail_suppression(self, email_key: str) -> Suppression | None:
-        reason: Suppression | None = self._read("email#" + email_key).get("mail_suppressed")
-        return reason
 
     # --- registration
 
@@ -245,43 +222,6 @@ class DynamoAccounts:
             raise NotFound()
         return account
 
-    # --- the admin's side
-
-    def page(self, query: str, *, limit: int, after_id: str | None, scanned: int) -> tuple[list[Account], str | None]:
-        """A scan of at most `scanned` items, addresses' own items included, from where the last page ended."""
-        scan: dict[str, Any] = {"FilterExpression": IS_ACCOUNT, "ConsistentRead": True}
-        if query:
-            scan["FilterExpression"] += " AND (" + HOLDS_QUERY + ")"
-            scan["ExpressionAttributeNames"] = {"#name": "name"}
-            scan["ExpressionAttributeValues"] = dynamo.item({":query": query, ":folded": query.casefold()})
-        if after_id:
-            scan["ExclusiveStartKey"] = dynamo.item({"pk": after_id})
-        found: list[Account] = []
-        while scanned > 0:
-            with dynamo.store_errors():
-                answer = dynamo.client().scan(TableName=self._accounts, Limit=min(scanned, SCAN_ITEMS), **scan)
-            found += [_account_from(dynamo.values(item)) for item in answer["Items"]]
-            if len(found) > limit:
-                return found[:limit], found[limit - 1].account_id
-            if "LastEvaluatedKey" not in answer:
-                return found, None
-            scan["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
-            scanned -= SCAN_ITEMS
-        return found, scan["ExclusiveStartKey"]["pk"]["S"]
-
-    def set_status(self, account: Account, status: Status) -> None:
-        names, values = {"#status": "status"}, {":status": account.status, ":after": status}
-        try:
-            self._update(account.account_id, "SET #status = :after", STATUS_IS_AS_READ, names, values)
-        except dynamo.ConditionFailed as exc:
-            raise Conflict() from exc
-
-    def set_role(self, account_id: str, role: Role) -> None:
-        try:
-            self._update(account_id, "SET #role = :role", "attribute_exists(pk)", {"#role": "role"}, {":role": role})
-        except dynamo.ConditionFailed as exc:
-            raise NotFound() from exc
-
     # --- the end of an account
 
     def begin_deletion(self, account_id: str, now_ms: int) -> Account | None:
@@ -372,8 +312,3 @@ def _account_item(account: Account) -> dict[str, Any]:
     if account.verified_ms is None:
         del plain["verified_ms"]
     return plain
-
-
-def _account_from(plain: Mapping[str, Any]) -> Account:
-    fields = {name: stored for name, stored in plain.items() if name != "pk"}
-    return Account(**{**fields, "codes": {purpose: PendingCode(**code) for purpose, code in plain["codes"].items()}})

@@ -18,7 +18,7 @@ class DynamoAudit:
     """`sluice.ports.AuditLog`."""
 
     def __init__(self, table_prefix: str) -> None:
-        self._table = table_prefix + "audit"
+        self._prefix, self._table = table_prefix, table_prefix + "audit"
 
     def put(self, event: AuditEvent) -> None:
         """Errors: StoreUnavailable."""
@@ -46,19 +46,14 @@ class DynamoAudit:
         return found, (day, "")
 
     def _of_day(self, day: str, before_id: str, limit: int) -> list[AuditEvent]:
-        asked: dict[str, Any] = {
-            "KeyConditionExpression": "#day = :day",
-            "ExpressionAttributeNames": {"#day": "day"},
-            "ExpressionAttributeValues": dynamo.item({":day": day}),
-        }
-        if before_id:
-            asked["KeyConditionExpression"] += " AND event_id < :before"
-            asked["ExpressionAttributeValues"] |= dynamo.item({":before": before_id})
-        with dynamo.store_errors():
-            answer = dynamo.client().query(
-                TableName=self._table, ConsistentRead=True, ScanIndexForward=False, Limit=limit, **asked
-            )
-        return [event_from(dynamo.values(item)) for item in answer["Items"]]
+        from sluice.adapters.aws.model_store import bound, reading  # the admin's alone
+        from sluice.adapters.aws.models import AuditItem
+
+        rows = bound(AuditItem, self._prefix)
+        before = rows.event_id < before_id if before_id else None
+        with reading():
+            found = rows.query(day, before, consistent_read=True, scan_index_forward=False, limit=limit)
+            return [event_from(row.to_simple_dict()) for row in found]
 
     def naming(self, account_id: str) -> Iterator[AuditEvent]:
         """By the person, then on the person, oldest first; each once. One of the last second may be missing."""

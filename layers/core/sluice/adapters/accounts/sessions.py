@@ -35,18 +35,7 @@ class DynamoSessions:
 
     def of_account(self, account_id: str) -> list[Session]:
         """By the index, so a session of the last second may be missing on AWS."""
-        with dynamo.store_errors():
-            pages = (
-                dynamo.client()
-                .get_paginator("query")
-                .paginate(
-                    TableName=self._sessions,
-                    IndexName="by_account",
-                    KeyConditionExpression=IS_OWN,
-                    ExpressionAttributeValues=dynamo.item({":account_id": account_id}),
-                )
-            )
-            return [_session(dynamo.values(item)) for page in pages for item in page["Items"]]
+        return [_session(one) for one in dynamo.query(self._sessions, {"account_id": account_id}, index="by_account")]
 
     def delete(self, session_id: str, account_id: str) -> None:
         try:

@@ -30,11 +30,11 @@ class DeadLetterFile:
 
 @cache
 def _client() -> Any:
+    from boto3.session import Session
     from botocore.config import Config
-    from botocore.session import get_session
 
     patience = Config(connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, retries={"max_attempts": 1})
-    return get_session().create_client("sqs", config=patience)
+    return Session().client("sqs", config=patience)
 
 
 class DeadLetterQueues:

@@ -1,10 +1,5 @@
-"""DynamoDB for everything but the hot path: botocore with a deadline, plain values in and out, one error when it fails.
+"""DynamoDB for everything but the hot path and the models: plain values in and out, and one error where it fails."""
 
-botocore and not PynamoDB or boto3's resources: the writes here are transactions and conditions on nested paths, which
-a model layer only hides, and both cost more CPU to import and to call (docs/adr/0008). Imported lazily, as it is slow.
-"""
-
-import os
 import random
 import threading
 import time
@@ -13,19 +8,17 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sluice.adapters.aws.access import on_lambda
+from sluice.adapters.aws.dynamo_client import DynamoClient
+from sluice.adapters.aws.json_service import Refused, Unanswered
 from sluice.domain.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
     from mypy_boto3_dynamodb import DynamoDBClient
 
 Result = TypeVar("Result")
 
 _building = threading.Lock()
 
-TIMEOUT_SECONDS = 2
-RETRIES = 2
 CONFLICT_ATTEMPTS = 6
 CONFLICT_BASE_SECONDS = 0.025
 BATCH = 25  # what one BatchWriteItem takes
@@ -49,94 +42,60 @@ class ConditionFailed(Exception):
 @cache
 def client() -> "DynamoDBClient":
     """`AWS_ENDPOINT_URL_DYNAMODB`, then `AWS_ENDPOINT_URL`, then AWS: botocore's own order. Thread-safe."""
-    with _building:  # `cache` alone lets each of the first requests at once build one, at half a second of CPU
+    with _building:  # `cache` alone lets each of the first requests at once build one
         return _client()
 
 
 @cache
 def _client() -> "DynamoDBClient":
-    if _is_lean():
-        from sluice.adapters.aws.dynamo_lean import LeanDynamo
-
-        return LeanDynamo()  # type: ignore[return-value]
-    from botocore.config import Config
-    from botocore.session import get_session
-
-    # The legacy mode: it alone knows DynamoDB's short back-off (50 ms), the others wait for seconds.
-    patience = Config(
-        connect_timeout=TIMEOUT_SECONDS,
-        read_timeout=TIMEOUT_SECONDS,
-        retries={"mode": "legacy", "max_attempts": RETRIES},
-        max_pool_connections=64,
-    )
-    return get_session().create_client("dynamodb", config=patience)  # type: ignore[return-value]
+    return DynamoClient()  # type: ignore[return-value]  # of the same form, for the calls made here
 
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Inside, botocore's errors become ours. Raises ConditionFailed, StoreUnavailable."""
-    refused, unanswered = _errors()
+    """Inside, the client's errors become ours. Raises ConditionFailed, StoreUnavailable."""
     try:
         yield
-    except refused as exc:
+    except Refused as exc:
         failed = _failed_conditions(exc)
         if failed and not _is_transient(exc):  # what failed beside a conflict is not known yet
             old: Any = exc.response.get("Item", {})
             raise ConditionFailed(failed, values(old)) from exc
         raise StoreUnavailable() from exc
-    except unanswered as exc:
+    except Unanswered as exc:
         raise StoreUnavailable() from exc
 
 
-@cache
-def _is_lean() -> bool:
-    """On Lambda, where botocore would be most of a cold start; STORE_CLIENT=lean for tests elsewhere."""
-    return on_lambda() or os.environ.get("STORE_CLIENT") == "lean"
-
-
-@cache
-def _errors() -> tuple[type["ClientError"], type[Exception]]:
-    """What the client raises where the store says no, and where it says nothing."""
-    if _is_lean():
-        from sluice.adapters.aws.json_service import Refused, Unanswered
-
-        return Refused, Unanswered  # type: ignore[return-value]  # its `response` has ClientError's form
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    return ClientError, BotoCoreError
-
-
-def _failed_conditions(exc: "ClientError") -> tuple[int, ...]:
-    if exc.response["Error"]["Code"] == "ConditionalCheckFailedException":
+def _failed_conditions(exc: Refused) -> tuple[int, ...]:
+    if exc.code == "ConditionalCheckFailedException":
         return (0,)
     return tuple(place for place, code in enumerate(_reasons(exc)) if code == "ConditionalCheckFailed")
 
 
-def _reasons(exc: "ClientError") -> list[str]:
+def _reasons(exc: Refused) -> list[str]:
     return [reason.get("Code", "None") for reason in exc.response.get("CancellationReasons", [])]
 
 
 def write(call: Callable[[], Result], sleep: Callable[[float], None] = time.sleep) -> Result:
     """Run one write; while a transaction is in its way, again with jitter, for about a second at most.
 
-    botocore retries no conflict, neither of a transaction nor of a plain write that met one.
+    The client itself repeats no conflict, neither of a transaction nor of a plain write that met one.
     Errors: ConditionFailed, StoreUnavailable.
     """
-    refused, _ = _errors()
     with store_errors():
         for attempt in range(1, CONFLICT_ATTEMPTS):
             try:
                 return call()
-            except refused as exc:
+            except Refused as exc:
                 if not _is_transient(exc):
                     raise
             sleep(random.uniform(0, CONFLICT_BASE_SECONDS * 2**attempt))
         return call()
 
 
-def _is_transient(exc: "ClientError") -> bool:
+def _is_transient(exc: Refused) -> bool:
     """Also where another place of the transaction failed its condition: that may be the very write in the way."""
-    return exc.response["Error"]["Code"] in TRANSIENT_ERRORS or not TRANSIENT.isdisjoint(_reasons(exc))
+    return exc.code in TRANSIENT_ERRORS or not TRANSIENT.isdisjoint(_reasons(exc))
 
 
 # --- what several tables do the same way

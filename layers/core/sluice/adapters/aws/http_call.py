@@ -8,10 +8,37 @@ import socket
 import time
 from http.client import BadStatusLine, IncompleteRead
 
+from sluice.adapters.aws.http_pool import Connection, Pool
+
 RECEIVE_BYTES = 65_536
 MAX_HEAD_BYTES = 65_536
 MAX_BODY_BYTES = 16 * 1024 * 1024
 END_OF_HEAD = b"\r\n\r\n"
+
+
+def exchange(pool: Pool, head: bytes, body: bytes, seconds: float) -> tuple[int, bytes]:
+    """One request over a connection of the pool → (status, body). Errors: OSError, http.client.HTTPException."""
+    connection = pool.take(seconds)
+    try:
+        return _once(pool, connection, head, body, seconds)
+    except (ConnectionError, BadStatusLine):
+        if not connection.used:
+            raise
+    # The peer closed an idle connection: no failure of the service, so once more on a fresh one, without a pause.
+    return _once(pool, pool.take(seconds, fresh=True), head, body, seconds)
+
+
+def _once(pool: Pool, connection: Connection, head: bytes, body: bytes, seconds: float) -> tuple[int, bytes]:
+    again = False
+    try:
+        assert connection.sock is not None
+        status, raw, again = call(connection.sock, head, body, seconds)
+    finally:
+        if again:
+            pool.give_back(connection)
+        else:
+            connection.close()
+    return status, raw
 
 
 def call(sock: socket.socket, head: bytes, body: bytes, seconds: float) -> tuple[int, bytes, bool]:

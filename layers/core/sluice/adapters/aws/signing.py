@@ -1,26 +1,32 @@
-"""Signature Version 4 by AWS's own C runtime: a third of the CPU of botocore's signer.
+"""Signature Version 4, by AWS's own C runtime or in plain Python.
 
-Measured on one core: awscrt 17 µs a request, botocore's `SigV4Auth` 50 (docs/adr/0006-hot-path-client.md).
+The C runtime (awscrt) signs a call in 17 µs of CPU, but takes 80 ms to load; plain Python takes 0.1 ms a call and loads
+nothing. So plain Python signs on Lambda, where each new environment would pay for the loading, and awscrt elsewhere
+(docs/adr/0006-hot-path-client.md, docs/adr/0055-cold-starts.md).
+Source: AWS IAM user guide, "Create a signed AWS API request".
 """
 
+import hashlib
+import hmac
 import io
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from sluice.adapters.aws.access import Access, on_lambda
+
 Headers = dict[str, str]
+Sign = Callable[[Headers, bytes], Headers]  # (headers in lower case, body) → every header, the signature's among them
+ALGORITHM = "AWS4-HMAC-SHA256"
 
 
-def dynamodb_signer(host_header: str, region: str, credentials: Any) -> Callable[[str, bytes], Headers]:
-    """→ `sign(target, body)` giving every header of a `POST /`. `credentials` is botocore's (refreshing) object."""
-    sign = _signer("dynamodb", region, credentials, body_hash_header=False)
-
-    def sign_call(target: str, body: bytes) -> Headers:
-        unsigned = [("host", host_header), ("content-type", "application/x-amz-json-1.0"), ("x-amz-target", target)]
-        return sign("POST", "/", unsigned, body)
-
-    return sign_call
+def json_signer(granted: Access, service: str, path: str) -> Sign:
+    """Signs each `POST` to `path` of an AWS service."""
+    if on_lambda():
+        return lambda headers, body: sign(granted, service, path, headers, body, datetime.now(UTC))
+    sign_request = _crt_signer(service, granted.region, granted.credentials, body_hash_header=False)
+    return lambda headers, body: sign_request("POST", path, list(headers.items()), body)
 
 
 def lambda_url_signer(region: str, credentials: Any) -> Callable[[str, str, str, bytes], Headers]:
@@ -29,13 +35,32 @@ def lambda_url_signer(region: str, credentials: Any) -> Callable[[str, str, str,
     Only what nothing on the way rewrites is signed: method, host, path, time and the body's hash. The hash is sent as
     a header, too, so that a refusal can be told from a changed body.
     """
-    sign = _signer("lambda", region, credentials, body_hash_header=True)
-    return lambda method, host_header, path, body: sign(method, path, [("host", host_header)], body)
+    sign_request = _crt_signer("lambda", region, credentials, body_hash_header=True)
+    return lambda method, host_header, path, body: sign_request(method, path, [("host", host_header)], body)
 
 
-def _signer(
+def sign(granted: Access, service: str, path: str, headers: Headers, body: bytes, now: datetime) -> Headers:
+    """In plain Python: the headers of a POST, signed. Names are in lower case."""
+    keys = granted.credentials.get_frozen_credentials()
+    moment = now.strftime("%Y%m%dT%H%M%SZ")
+    wanted = {**headers, "x-amz-date": moment, **({"x-amz-security-token": keys.token} if keys.token else {})}
+    names = ";".join(sorted(wanted))
+    listed = "".join(f"{name}:{wanted[name].strip()}\n" for name in sorted(wanted))
+    request = f"POST\n{path}\n\n{listed}\n{names}\n{hashlib.sha256(body).hexdigest()}"
+    scope = f"{moment[:8]}/{granted.region}/{service}/aws4_request"
+    text = f"{ALGORITHM}\n{moment}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
+    key = ("AWS4" + keys.secret_key).encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), hashlib.sha256)
+    signature = hmac.digest(key, text.encode(), hashlib.sha256).hex()
+    credential = f"{ALGORITHM} Credential={keys.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
+    return {**wanted, "authorization": credential}
+
+
+def _crt_signer(
     service: str, region: str, credentials: Any, *, body_hash_header: bool
 ) -> Callable[[str, str, list[tuple[str, str]], bytes], Headers]:
+    """`credentials` is botocore's object, which renews itself."""
     from awscrt import auth, http
 
     configs: dict[tuple[str, str, str | None, int], Any] = {}
@@ -62,10 +87,10 @@ def _signer(
             configs[key] = found
         return found
 
-    def sign(method: str, path: str, unsigned: list[tuple[str, str]], body: bytes) -> Headers:
+    def sign_request(method: str, path: str, unsigned: list[tuple[str, str]], body: bytes) -> Headers:
         request = http.HttpRequest(method, path, http.HttpHeaders(unsigned), io.BytesIO(body))
         # Static credentials: the future is done when the call returns, so nothing here waits or needs a loop.
         auth.aws_sign_request(request, config()).result(1)
         return dict(request.headers)
 
-    return sign
+    return sign_request

@@ -25,17 +25,18 @@ class DynamoPending:
         return [_pending(dynamo.values(item)) for item in page["Items"]]
 
     def tried(self, pending: Pending, now_ms: int, by: int = 1) -> int:
-        with dynamo.store_errors():
-            try:
-                answer = dynamo.client().update_item(
+        try:
+            answer = dynamo.write(
+                lambda: dynamo.client().update_item(
                     **self._rows.key(pending.account_id, pending.item_id),
                     UpdateExpression="SET due = :now ADD tries :one",
                     ConditionExpression="attribute_exists(pending_shard)",
                     ExpressionAttributeValues=dynamo.item({":now": f"{now_ms:0{MOMENT_DIGITS}d}", ":one": by}),
                     ReturnValues="ALL_NEW",
                 )
-            except dynamo.client().exceptions.ConditionalCheckFailedException:
-                return 0
+            )
+        except dynamo.ConditionFailed:
+            return 0
         return int(dynamo.values(answer["Attributes"])["tries"])
 
     def settled(self, account_id: str, store_id: str, file_id: str) -> None:

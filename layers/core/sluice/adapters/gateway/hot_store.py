@@ -1,16 +1,20 @@
 """The store as admission and settlement use it: the grant and the ledger, over the small client."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
-from sluice.adapters.aws.dynamo_http import ConditionFailed, DynamoHttp
+from sluice.adapters.aws.json_service import JsonService, Refused, Unanswered
 from sluice.adapters.gateway import grant_expressions as expressions
 from sluice.adapters.gateway.grant_item import grant_from
+from sluice.domain.errors import StoreUnavailable
 from sluice.domain.gateway.admission import Ask, Forms, Grant
 from sluice.domain.gateway.contents import LoggedContent, cut
 from sluice.domain.gateway.leases import Lease
 from sluice.domain.usage.ledger import SCHEMA, LedgerRecord
 from sluice.ports.gateway import Attempt
+
+log = logging.getLogger("sluice.store")
 
 OPTIONAL = ("response_time_ms", "ttft_ms", "finish_reason", "rolled_up_ms")
 INTEGERS = (
@@ -29,22 +33,43 @@ STRINGS = ("account_id", "request_id", "token_id", "model", "endpoint", "finish_
 RECORD_IS_NEW = "attribute_not_exists(request_id)"  # first writer wins: the gateway or the sweeper, never both
 
 
+class ConditionFailed(Exception):
+    """A conditional write was refused; `item` is what the store holds (DynamoDB JSON), None where nothing is."""
+
+    def __init__(self, item: dict[str, Any] | None) -> None:
+        super().__init__("condition failed")
+        self.item = item
+
+
 class DynamoHotStore:
     """`sluice.ports.gateway.HotStore` and `TextStore` on DynamoDB. Errors of every method: StoreUnavailable."""
 
-    def __init__(self, client: DynamoHttp, table_prefix: str) -> None:
+    def __init__(self, client: JsonService, table_prefix: str) -> None:
         self._client = client
         self._grants = table_prefix + "grants"
         self._ledger = table_prefix + "ledger"
         self._contents = table_prefix + "contents"
 
+    def call(self, operation: str, request: dict[str, Any], *, repeat_silence: bool = True) -> dict[str, Any]:
+        """Errors: ConditionFailed, StoreUnavailable."""
+        try:
+            return self._client.call(operation, request, repeat_silence=repeat_silence)
+        except Refused as exc:
+            if exc.code == "ConditionalCheckFailedException":
+                raise ConditionFailed(exc.response.get("Item")) from exc
+            problem: Exception = exc
+        except Unanswered as exc:
+            problem = exc
+        log.warning("store call failed: %s: %s", operation, problem)
+        raise StoreUnavailable() from problem
+
     def grant(self, account_id: str) -> Grant | None:
         key = {"account_id": {"S": account_id}}
-        answer = self._client.call("GetItem", {"TableName": self._grants, "Key": key, "ConsistentRead": True})
+        answer = self.call("GetItem", {"TableName": self._grants, "Key": key, "ConsistentRead": True})
         return grant_from(answer["Item"]) if "Item" in answer else None
 
     def admit(self, ask: Ask, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Attempt:
-        return self._update(expressions.admission(ask, guess, forms, lease, now_ns), patient=False)
+        return self._update(expressions.admission(ask, guess, forms, lease, now_ns), repeat_silence=False)
 
     def checkpoint(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
         return self._update(expressions.checkpoint(account_id, request_id, lease, now_ms))
@@ -55,9 +80,9 @@ class DynamoHotStore:
     def block(self, grant: Grant, seconds: int, now_ms: int) -> Attempt:
         return self._update(expressions.block(grant, seconds, now_ms))
 
-    def _update(self, write: dict[str, Any], *, patient: bool = True) -> Attempt:
+    def _update(self, write: dict[str, Any], *, repeat_silence: bool = True) -> Attempt:
         try:
-            answer = self._client.call("UpdateItem", {"TableName": self._grants, **write}, patient=patient)
+            answer = self.call("UpdateItem", {"TableName": self._grants, **write}, repeat_silence=repeat_silence)
         except ConditionFailed as failed:
             return Attempt(False, grant_from(failed.item) if failed.item else None)
         return Attempt(True, grant_from(answer["Attributes"]))
@@ -71,11 +96,11 @@ class DynamoHotStore:
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         try:
-            self._client.call("PutItem", put)
+            self.call("PutItem", put)
         except ConditionFailed as failed:
             if failed.item is None:  # an engine that does not tell: read it
                 key = {"account_id": {"S": record.account_id}, "request_id": {"S": record.request_id}}
-                answer = self._client.call("GetItem", {"TableName": self._ledger, "Key": key, "ConsistentRead": True})
+                answer = self.call("GetItem", {"TableName": self._ledger, "Key": key, "ConsistentRead": True})
                 return record_from(answer["Item"])
             return record_from(failed.item)
         return record
@@ -86,7 +111,7 @@ class DynamoHotStore:
 
     def get_texts(self, account_id: str, item_id: str, now_ms: int) -> dict[str, str] | None:
         key = {"account_id": {"S": account_id}, "item_id": {"S": item_id}}
-        answer = self._client.call("GetItem", {"TableName": self._contents, "Key": key, "ConsistentRead": True})
+        answer = self.call("GetItem", {"TableName": self._contents, "Key": key, "ConsistentRead": True})
         item = answer.get("Item")
         if item is None or int(item["ttl_s"]["N"]) * 1000 <= now_ms:
             return None
@@ -101,11 +126,11 @@ class DynamoHotStore:
             "ttl_s": {"N": str(ttl_s)},
             "schema": {"N": "1"},
         }
-        self._client.call("PutItem", {"TableName": self._contents, "Item": item})
+        self.call("PutItem", {"TableName": self._contents, "Item": item})
 
     def delete_texts(self, account_id: str, item_id: str) -> None:
         key = {"account_id": {"S": account_id}, "item_id": {"S": item_id}}
-        self._client.call("DeleteItem", {"TableName": self._contents, "Key": key})
+        self.call("DeleteItem", {"TableName": self._contents, "Key": key})
 
 
 def record_item(record: LedgerRecord) -> dict[str, Any]:

@@ -4,47 +4,33 @@ It is called `busy`, and its key `busy_shard`, because the tables of running dep
 """
 
 from collections.abc import Iterator
-from typing import Any
 
-from sluice.adapters.aws import dynamo
+from pynamodb.expressions.condition import size
 
-INDEX = "busy"
+from sluice.adapters.aws.dynamo import ConditionFailed
+from sluice.adapters.aws.model_store import bound, reading, write
+from sluice.adapters.aws.models import GrantItem
+
 PAGE = 100
-# No lease is held. An admission writes its lease and its shard together, so one that comes first keeps both.
-HOLDS_NO_LEASE = "attribute_exists(busy_shard) AND size(leases) = :none"
 
 
 class DynamoLeaseIndex:
     """`sluice.ports.gateway.LeaseIndex`."""
 
     def __init__(self, table_prefix: str) -> None:
-        self._table = table_prefix + "grants"
+        self._rows = bound(GrantItem, table_prefix)
 
     def accounts(self, shard: str) -> Iterator[str]:
-        query: dict[str, Any] = {
-            "KeyConditionExpression": "busy_shard = :shard",
-            "ExpressionAttributeValues": dynamo.item({":shard": shard}),
-            "Limit": PAGE,
-        }
-        while True:
-            with dynamo.store_errors():
-                answer = dynamo.client().query(TableName=self._table, IndexName=INDEX, **query)
-            yield from (item["account_id"]["S"] for item in answer["Items"])
-            if "LastEvaluatedKey" not in answer:
-                return
-            query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        with reading():
+            for row in self._rows.busy.query(shard, page_size=PAGE):
+                yield row.account_id
 
     def clear(self, account_id: str) -> bool:
+        rows = self._rows
+        # Nothing runs: an admission that comes first puts its lease and its shard in one write, and keeps both.
+        is_idle = rows.busy_shard.exists() & (size(rows.leases) == 0)
         try:
-            dynamo.write(
-                lambda: dynamo.client().update_item(
-                    TableName=self._table,
-                    Key=dynamo.item({"account_id": account_id}),
-                    UpdateExpression="REMOVE busy_shard",
-                    ConditionExpression=HOLDS_NO_LEASE,
-                    ExpressionAttributeValues=dynamo.item({":none": 0}),
-                )
-            )
-        except dynamo.ConditionFailed:
+            write(lambda: rows(account_id).update([rows.busy_shard.remove()], is_idle))
+        except ConditionFailed:
             return False
         return True

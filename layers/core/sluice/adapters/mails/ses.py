@@ -16,13 +16,14 @@ REFUSED = frozenset({"MessageRejected", "InvalidParameterValue"})
 
 @cache
 def _client() -> "SESClient":
+    from boto3.session import Session
     from botocore.config import Config
-    from botocore.session import get_session
 
     patience = Config(
         connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS, retries={"mode": "standard", "max_attempts": 2}
     )
-    return get_session().create_client("ses", config=patience)  # type: ignore[return-value]
+    client: SESClient = Session().client("ses", config=patience)
+    return client
 
 
 class SesMail:

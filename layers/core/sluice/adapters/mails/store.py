@@ -6,16 +6,20 @@ an account was sent, for its owner's export and for its end.
 """
 
 import zlib
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from sluice.adapters.aws import dynamo
 from sluice.domain.errors import Conflict
 from sluice.domain.mails.mail import KEPT_S, Kind, Mail
 
+if TYPE_CHECKING:
+    from pynamodb.expressions.condition import Condition
+
+    from sluice.adapters.aws.models import MailItem
+
 SHARDS = 4
-UNSENT_INDEX = "unsent"
 ACCOUNT_INDEX = "by_account"
 UNSENT = "queued", "sending"
 
@@ -70,16 +74,22 @@ def mail_from(stored: dict[str, Any]) -> Mail:
     )
 
 
-# The mail is to be sent and its time has come: either it is queued, or who was sending it is taken for dead.
-# Of two deliveries of one event, the second finds `due` moved by the first.
-MAY_BE_CLAIMED = "#state IN (:queued, :sending) AND due <= :now"
-CLAIM_IS_HELD = "#state = :sending AND due = :until"  # nobody took this mail over from us meanwhile
 IS_NEW = "attribute_not_exists(mail_id)"
 
 
 class DynamoMails:
+    """`sluice.ports.MailStore`. Registrations queue mails through the small client; the mailer and the sweeper, which
+    nobody waits for, claim and end them through the model."""
+
     def __init__(self, table_prefix: str) -> None:
-        self._table = table_prefix + "mails"
+        self._prefix, self._table = table_prefix, table_prefix + "mails"
+
+    @cached_property
+    def _rows(self) -> "type[MailItem]":
+        from sluice.adapters.aws.model_store import bound
+        from sluice.adapters.aws.models import MailItem
+
+        return bound(MailItem, self._prefix)
 
     def get(self, mail_id: str) -> Mail | None:
         with dynamo.store_errors():
@@ -103,66 +113,56 @@ class DynamoMails:
 
     def claim(self, mail: Mail, *, now_ms: int, until_ms: int) -> Mail:
         """queued → sending. Errors: Conflict when it is not (or no longer) to be sent now."""
-        claimed = {":sending": "sending", ":queued": "queued", ":now": due_key(now_ms), ":until": due_key(until_ms)}
+        rows = self._rows
+        changes = [rows.state.set("sending"), rows.due.set(due_key(until_ms)), rows.attempts.set(rows.attempts + 1)]
         try:
-            self._update(
-                mail.mail_id,
-                "SET #state = :sending, due = :until, attempts = attempts + :one",
-                MAY_BE_CLAIMED,
-                {**claimed, ":one": 1},
-            )
+            self._update(mail.mail_id, changes, self._may_be_claimed(now_ms))
         except dynamo.ConditionFailed as exc:
             raise Conflict() from exc
         return replace(mail, state="sending", due_ms=until_ms, attempts=mail.attempts + 1)
 
     def sent(self, mail: Mail, now_ms: int) -> None:
         """Errors: Conflict when the claim was lost: someone else sends it too, and will say so."""
-        self._end(mail, "SET #state = :after, sent_ms = :now_ms REMOVE unsent_shard, due", "sent", now_ms)
+        rows = self._rows
+        ended = [rows.unsent_shard.remove(), rows.due.remove()]
+        self._end(mail, [rows.state.set("sent"), rows.sent_ms.set(now_ms), *ended])
 
     def failed(self, mail: Mail, problem: str, now_ms: int) -> None:
         """For good. Errors: Conflict when the claim was lost."""
-        change = "SET #state = :after, failed_ms = :now_ms, problem = :problem REMOVE unsent_shard, due"
-        self._end(mail, change, "failed", now_ms, {":problem": problem})
+        rows = self._rows
+        ended = [rows.unsent_shard.remove(), rows.due.remove()]
+        self._end(mail, [rows.state.set("failed"), rows.failed_ms.set(now_ms), rows.problem.set(problem), *ended])
 
     def put_back(self, mail: Mail, problem: str, due_ms: int) -> None:
         """sending → queued, to be tried again from `due_ms`. Errors: Conflict when the claim was lost."""
-        change = "SET #state = :after, due = :due, problem = :problem"
-        self._end(mail, change, "queued", None, {":due": due_key(due_ms), ":problem": problem})
+        rows = self._rows
+        self._end(mail, [rows.state.set("queued"), rows.due.set(due_key(due_ms)), rows.problem.set(problem)])
 
-    def _end(
-        self, mail: Mail, change: str, after: str, now_ms: int | None, more: Mapping[str, Any] | None = None
-    ) -> None:
-        values = {":sending": "sending", ":until": due_key(mail.due_ms), ":after": after, **(more or {})}
-        if now_ms is not None:
-            values[":now_ms"] = now_ms
+    def _end(self, mail: Mail, changes: list[Any]) -> None:
+        rows = self._rows
+        # Nobody took this mail over from us meanwhile.
+        claim_is_held = (rows.state == "sending") & (rows.due == due_key(mail.due_ms))
         try:
-            self._update(mail.mail_id, change, CLAIM_IS_HELD, values)
+            self._update(mail.mail_id, changes, claim_is_held)
         except dynamo.ConditionFailed as exc:
             raise Conflict() from exc
 
     def overdue(self, before_ms: int, limit: int) -> list[str]:
         """Ids of unsent mails that were due before, the longest waiting first; at most `limit` a shard."""
-        found: list[str] = []
-        with dynamo.store_errors():
-            for shard in range(SHARDS):
-                answer = dynamo.client().query(
-                    TableName=self._table,
-                    IndexName=UNSENT_INDEX,
-                    KeyConditionExpression="unsent_shard = :shard AND due < :before",
-                    ExpressionAttributeValues=dynamo.item({":shard": str(shard), ":before": due_key(before_ms)}),
-                    Limit=limit,
-                )
-                found += [stored["mail_id"]["S"] for stored in answer["Items"]]
-        return found
+        from sluice.adapters.aws.model_store import reading
+
+        before = type(self._rows.unsent).due < due_key(before_ms)
+        with reading():
+            found = [self._rows.unsent.query(str(shard), before, limit=limit) for shard in range(SHARDS)]
+            return [row.mail_id for rows in found for row in rows]
 
     def touch(self, mail_id: str, now_ms: int) -> bool:
         """Write to an overdue mail, so that the table's stream shows it to the mailer again.
 
         False when it was sent or claimed meanwhile: the index lags behind the table.
         """
-        values = {":queued": "queued", ":sending": "sending", ":now": due_key(now_ms), ":now_ms": now_ms}
         try:
-            self._update(mail_id, "SET requeued_ms = :now_ms", MAY_BE_CLAIMED, values)
+            self._update(mail_id, [self._rows.requeued_ms.set(now_ms)], self._may_be_claimed(now_ms))
         except dynamo.ConditionFailed:
             return False
         return True
@@ -180,14 +180,13 @@ class DynamoMails:
         found = dynamo.query(self._table, {"account_id": account_id}, index=ACCOUNT_INDEX)
         return [stored["mail_id"] for stored in found]
 
-    def _update(self, mail_id: str, change: str, condition: str, values: Mapping[str, Any]) -> None:
-        dynamo.write(
-            lambda: dynamo.client().update_item(
-                TableName=self._table,
-                Key=dynamo.item({"mail_id": mail_id}),
-                UpdateExpression=change,
-                ConditionExpression=condition,
-                ExpressionAttributeNames={"#state": "state"},
-                ExpressionAttributeValues=dynamo.item(values),
-            )
-        )
+    def _may_be_claimed(self, now_ms: int) -> "Condition":
+        """The mail is to be sent and its time has come: either it is queued, or who was sending it is taken for dead.
+        Of two deliveries of one event, the second finds `due` moved by the first."""
+        is_due: Condition = self._rows.state.is_in(*UNSENT) & (self._rows.due <= due_key(now_ms))
+        return is_due
+
+    def _update(self, mail_id: str, changes: list[Any], condition: "Condition") -> None:
+        from sluice.adapters.aws.model_store import write
+
+        write(lambda: self._rows(mail_id).update(changes, condition))

@@ -30,18 +30,7 @@ class DynamoTokens:
         return _token(dynamo.values(answer["Item"])) if "Item" in answer else None
 
     def of_account(self, account_id: str) -> list[ApiToken]:
-        with dynamo.store_errors():
-            pages = (
-                dynamo.client()
-                .get_paginator("query")
-                .paginate(
-                    TableName=self._table,
-                    ConsistentRead=True,
-                    KeyConditionExpression="account_id = :account_id",
-                    ExpressionAttributeValues=dynamo.item({":account_id": account_id}),
-                )
-            )
-            return [_token(dynamo.values(item)) for page in pages for item in page["Items"]]
+        return [_token(one) for one in dynamo.query(self._table, {"account_id": account_id})]
 
     def mark_revoked(self, account_id: str, token_id: str, now_ms: int) -> None:
         """The first moment counts. A row that was deleted meanwhile stays deleted."""

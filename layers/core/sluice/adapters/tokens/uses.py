@@ -1,27 +1,21 @@
-"""When API tokens were last used: one attribute of the rows that `adapters/tokens.py` owns."""
+"""When API tokens were last used: one attribute of the rows that `adapters/tokens/tokens.py` owns. Metering's alone."""
 
-from sluice.adapters.aws import dynamo
-
-# The row is there: a deleted API token stays deleted. And no later use is noted: events come in any order.
-IS_LATER = "attribute_exists(token_id) AND (attribute_not_exists(last_used_ms) OR last_used_ms < :used)"
+from sluice.adapters.aws.dynamo import ConditionFailed
+from sluice.adapters.aws.model_store import bound, write
+from sluice.adapters.aws.models import TokenItem
 
 
 class DynamoTokenUses:
     """`sluice.ports.TokenUses`."""
 
     def __init__(self, table_prefix: str) -> None:
-        self._table = table_prefix + "tokens"
+        self._rows = bound(TokenItem, table_prefix)
 
     def used(self, account_id: str, token_id: str, used_ms: int) -> None:
+        rows = self._rows
+        # The row is there: a deleted API token stays deleted. And no later use is noted: events come in any order.
+        is_later = rows.token_id.exists() & (rows.last_used_ms.does_not_exist() | (rows.last_used_ms < used_ms))
         try:
-            dynamo.write(
-                lambda: dynamo.client().update_item(
-                    TableName=self._table,
-                    Key=dynamo.item({"account_id": account_id, "token_id": token_id}),
-                    UpdateExpression="SET last_used_ms = :used",
-                    ConditionExpression=IS_LATER,
-                    ExpressionAttributeValues=dynamo.item({":used": used_ms}),
-                )
-            )
-        except dynamo.ConditionFailed:
+            write(lambda: rows(account_id, token_id).update([rows.last_used_ms.set(used_ms)], is_later))
+        except ConditionFailed:
             return

@@ -2,54 +2,34 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
 
-from sluice.adapters.aws import dynamo
-from sluice.adapters.usage.rollups import SCHEMA
+from sluice.adapters.aws.dynamo import ConditionFailed
+from sluice.adapters.aws.model_store import bound, reading, write
+from sluice.adapters.aws.models import GrantItem, RollupItem
+from sluice.adapters.usage.rollups import additions
 from sluice.domain.usage.usage import Amounts, Bucket
-
-SAME_PERIOD = "period = :period"  # the difference is one of this month; the next one owes nothing to it
 
 
 class DynamoAccountant:
     """`sluice.ports.Accountant`."""
 
     def __init__(self, table_prefix: str) -> None:
-        self._grants, self._rollups = table_prefix + "grants", table_prefix + "rollups"
+        self._grants, self._rollups = bound(GrantItem, table_prefix), bound(RollupItem, table_prefix)
 
     def accounts(self) -> Iterator[str]:
-        """A scan, the only one there is: an operator's command, never a request's."""
-        scan: dict[str, Any] = {"ProjectionExpression": "account_id"}
-        while True:
-            with dynamo.store_errors():
-                answer = dynamo.client().scan(TableName=self._grants, **scan)
-            yield from (item["account_id"]["S"] for item in answer["Items"])
-            if "LastEvaluatedKey" not in answer:
-                return
-            scan["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        """A scan of everything: for an operator's command, never for a request."""
+        with reading():
+            for row in self._grants.scan(attributes_to_get=["account_id"]):
+                yield row.account_id
 
     def add_to_rollup(self, account_id: str, bucket: Bucket, by: Amounts) -> None:
-        sums = asdict(by)
-        dynamo.write(
-            lambda: dynamo.client().update_item(
-                TableName=self._rollups,
-                Key=dynamo.item({"account_id": account_id, "bucket": bucket.key}),
-                UpdateExpression="ADD " + ", ".join(f"#{name} :{name}" for name in sums) + " SET #schema = :schema",
-                ExpressionAttributeNames={f"#{name}": name for name in (*sums, "schema")},
-                ExpressionAttributeValues=dynamo.item({f":{n}": v for n, v in sums.items()} | {":schema": SCHEMA}),
-            )
-        )
+        changes = additions(self._rollups, asdict(by))
+        write(lambda: self._rollups(account_id, bucket.key).update(changes))
 
     def add_to_quota(self, account_id: str, period: int, tokens: int) -> None:
+        grants = self._grants
+        same_period = grants.period == period  # the difference is one of this month; the next owes nothing to it
         try:
-            dynamo.write(
-                lambda: dynamo.client().update_item(
-                    TableName=self._grants,
-                    Key=dynamo.item({"account_id": account_id}),
-                    UpdateExpression="ADD period_tokens :tokens",
-                    ConditionExpression=SAME_PERIOD,
-                    ExpressionAttributeValues=dynamo.item({":tokens": tokens, ":period": period}),
-                )
-            )
-        except dynamo.ConditionFailed:
+            write(lambda: grants(account_id).update([grants.period_tokens.add(tokens)], same_period))
+        except ConditionFailed:
             return

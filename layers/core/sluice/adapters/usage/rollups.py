@@ -8,54 +8,51 @@ are added by the write that sets it, or not at all.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sluice.adapters.aws import dynamo
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.domain.usage.usage import NOTHING, Amounts, Bucket, amounts_of, bucket_of
 
+if TYPE_CHECKING:
+    from sluice.adapters.aws.models import RollupItem
+
 SCHEMA = 1
 MAX_PAGES = 40  # some 4,000 roll-ups each
 SUMS = ("requests", "prompt_tokens", "completion_tokens", "cost_micro_usd", "response_time_ms")
-# The record is there (a stream event can outlive a restored table) and no transaction has folded it yet.
-IS_NOT_FOLDED = "attribute_exists(request_id) AND attribute_not_exists(rolled_up_ms)"
 
 
 class DynamoRollups:
     """`sluice.ports.RollupStore`."""
 
     def __init__(self, table_prefix: str) -> None:
+        self._prefix = table_prefix
         self._rollups = table_prefix + "rollups"
         self._ledger = table_prefix + "ledger"
 
     def fold(self, records: Sequence[LedgerRecord], now_ms: int) -> bool:
         """Errors: StoreUnavailable, also when other transactions stayed in the way for about a second."""
-        first = records[0]
-        amounts = sum(map(amounts_of, records), NOTHING)
-        add = {
-            "TableName": self._rollups,
-            "Key": self._key(first.account_id, bucket_of(first)),
-            "UpdateExpression": "ADD " + ", ".join(f"#{name} :{name}" for name in SUMS) + " SET #schema = :schema",
-            "ExpressionAttributeNames": {f"#{name}": name for name in (*SUMS, "schema")},
-            "ExpressionAttributeValues": dynamo.item(
-                {f":{name}": getattr(amounts, name) for name in SUMS} | {":schema": SCHEMA}
-            ),
-        }
-        writes: Any = [{"Update": add}, *({"Update": self._mark(record, now_ms)} for record in records)]
+        from sluice.adapters.aws import model_store  # metering's alone, which nobody waits for
+        from sluice.adapters.aws.models import LedgerItem, RollupItem
+
+        rollups, ledger = model_store.bound(RollupItem, self._prefix), model_store.bound(LedgerItem, self._prefix)
+        first, amounts = records[0], sum(map(amounts_of, records), NOTHING)
+        changes = additions(rollups, {name: getattr(amounts, name) for name in SUMS})
+        # The record is there (a stream event can outlive a restored table) and no transaction has folded it yet.
+        is_not_folded = ledger.request_id.exists() & ledger.rolled_up_ms.does_not_exist()
+
+        def all_of_it() -> None:
+            with model_store.transaction() as writes:
+                writes.update(rollups(first.account_id, bucket_of(first).key), changes)
+                for record in records:
+                    mark: list[Any] = [ledger.rolled_up_ms.set(now_ms)]
+                    writes.update(ledger(record.account_id, record.request_id), mark, is_not_folded)
+
         try:
-            dynamo.write(lambda: dynamo.client().transact_write_items(TransactItems=writes))
+            model_store.write(all_of_it)
         except dynamo.ConditionFailed:
             return False
         return True
-
-    def _mark(self, record: LedgerRecord, now_ms: int) -> dict[str, Any]:
-        return {
-            "TableName": self._ledger,
-            "Key": dynamo.item({"account_id": record.account_id, "request_id": record.request_id}),
-            "UpdateExpression": "SET rolled_up_ms = :now",
-            "ConditionExpression": IS_NOT_FOLDED,
-            "ExpressionAttributeValues": dynamo.item({":now": now_ms}),
-        }
 
     def between(self, account_id: str, first_day: str, last_day: str) -> dict[Bucket, Amounts]:
         query: dict[str, Any] = {
@@ -116,6 +113,11 @@ class DynamoRollups:
     def _get(table: str, key: Mapping[str, Any], only: str = "") -> dict[str, Any]:
         projection = {"ProjectionExpression": only} if only else {}
         return {"Get": {"TableName": table, "Key": key, **projection}}
+
+
+def additions(rows: "type[RollupItem]", sums: Mapping[str, int]) -> list[Any]:
+    """A model's actions that add sums to a roll-up, which need not be there."""
+    return [rows.schema.set(SCHEMA), *(getattr(rows, name).add(amount) for name, amount in sums.items())]
 
 
 def _amounts(plain: Mapping[str, Any]) -> Amounts:

@@ -1,0 +1,315 @@
+"""Every table, declared once as a PynamoDB model: keys, indexes, expiry, stream.
+
+`make up` creates the tables from these classes, a migration compares a store with them, and tests hold the template to
+them. A model lists the keys of its table and the attributes that are read or written through it; the other attributes
+are known to the small client's adapters alone (docs/adr/0077-two-store-clients.md says which client does what).
+
+Importing this module imports botocore, so nothing that a person waits for in a cold start may import it. The reasons
+for each key are in docs/architecture.md.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from pynamodb.attributes import BooleanAttribute, MapAttribute, NumberAttribute, TTLAttribute, UnicodeAttribute
+from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, Index, KeysOnlyProjection
+from pynamodb.models import Model
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+class OnDemand:
+    """Settings that every table shares."""
+
+    billing_mode = "PAY_PER_REQUEST"
+    region = None
+    host = None
+
+
+class KeysOnly:
+    projection = KeysOnlyProjection()
+
+
+class WholeItems:
+    projection = AllProjection()
+
+
+class AccountItem(Model):
+    """An account (`pk` is its id), the item that makes its address unique (`email#…`), and two items of the store:
+    the list of deletions under way and the record of the store's version."""
+
+    class Meta(OnDemand):
+        table_name = "accounts"
+
+    pk = UnicodeAttribute(hash_key=True)
+    account_id = UnicodeAttribute(null=True)
+    email = UnicodeAttribute(null=True)
+    email_key = UnicodeAttribute(null=True)
+    name = UnicodeAttribute(null=True)
+    password_hash = UnicodeAttribute(null=True)
+    created_ms = NumberAttribute(null=True)
+    role = UnicodeAttribute(null=True)
+    status = UnicodeAttribute(null=True)
+    store_content = BooleanAttribute(null=True)
+    session_epoch = NumberAttribute(null=True)
+    codes: MapAttribute[Any, Any] = MapAttribute(null=True)
+    verified_ms = NumberAttribute(null=True)
+    schema = NumberAttribute(null=True)
+    mail_suppressed = UnicodeAttribute(null=True)
+    mail_suppressed_ms = NumberAttribute(null=True)
+
+
+class UnsentMails(GlobalSecondaryIndex[Any]):
+    """Mails that wait, by a shard of their ids and by when they are due. A sent mail has neither key."""
+
+    class Meta(KeysOnly):
+        index_name = "unsent"
+
+    unsent_shard = UnicodeAttribute(hash_key=True)
+    due = UnicodeAttribute(range_key=True)
+
+
+class MailsOfAccount(GlobalSecondaryIndex[Any]):
+    class Meta(KeysOnly):
+        index_name = "by_account"
+
+    account_id = UnicodeAttribute(hash_key=True)
+
+
+class MailItem(Model):
+    class Meta(OnDemand):
+        table_name = "mails"
+        stream_view_type = "KEYS_ONLY"
+
+    mail_id = UnicodeAttribute(hash_key=True)
+    state = UnicodeAttribute(null=True)
+    due = UnicodeAttribute(null=True)
+    unsent_shard = UnicodeAttribute(null=True)
+    attempts = NumberAttribute(null=True)
+    sent_ms = NumberAttribute(null=True)
+    failed_ms = NumberAttribute(null=True)
+    requeued_ms = NumberAttribute(null=True)
+    problem = UnicodeAttribute(null=True)
+    ttl_s = TTLAttribute(null=True)
+
+    unsent = UnsentMails()
+    by_account = MailsOfAccount()
+
+
+class SessionsOfAccount(GlobalSecondaryIndex[Any]):
+    class Meta(WholeItems):
+        index_name = "by_account"
+
+    account_id = UnicodeAttribute(hash_key=True)
+
+
+class SessionItem(Model):
+    class Meta(OnDemand):
+        table_name = "sessions"
+
+    session_id = UnicodeAttribute(hash_key=True)
+    ttl_s = TTLAttribute(null=True)
+
+    by_account = SessionsOfAccount()
+
+
+class TokenItem(Model):
+    """The row of an API token. Whether the token is live is the grant's to say."""
+
+    class Meta(OnDemand):
+        table_name = "tokens"
+
+    account_id = UnicodeAttribute(hash_key=True)
+    token_id = UnicodeAttribute(range_key=True)
+    last_used_ms = NumberAttribute(null=True)
+
+
+class BusyGrants(GlobalSecondaryIndex[Any]):
+    class Meta(KeysOnly):
+        index_name = "busy"
+
+    busy_shard = UnicodeAttribute(hash_key=True)
+    account_id = UnicodeAttribute(range_key=True)
+
+
+class GrantItem(Model):
+    class Meta(OnDemand):
+        table_name = "grants"
+
+    account_id = UnicodeAttribute(hash_key=True)
+    busy_shard = UnicodeAttribute(null=True)
+    leases: MapAttribute[Any, Any] = MapAttribute(null=True)
+    period = NumberAttribute(null=True)
+    period_tokens = NumberAttribute(null=True)
+
+    busy = BusyGrants()
+
+
+class LedgerItem(Model):
+    class Meta(OnDemand):
+        table_name = "ledger"
+        stream_view_type = "KEYS_ONLY"
+
+    account_id = UnicodeAttribute(hash_key=True)
+    request_id = UnicodeAttribute(range_key=True)
+    rolled_up_ms = NumberAttribute(null=True)
+
+
+class ContentItem(Model):
+    """Logged prompts and answers, stored Responses, chats and their messages."""
+
+    class Meta(OnDemand):
+        table_name = "contents"
+
+    account_id = UnicodeAttribute(hash_key=True)
+    item_id = UnicodeAttribute(range_key=True)
+    ttl_s = TTLAttribute(null=True)
+
+
+class RollupItem(Model):
+    class Meta(OnDemand):
+        table_name = "rollups"
+
+    account_id = UnicodeAttribute(hash_key=True)
+    bucket = UnicodeAttribute(range_key=True)
+    schema = NumberAttribute(null=True)
+    requests = NumberAttribute(default=0)
+    prompt_tokens = NumberAttribute(default=0)
+    completion_tokens = NumberAttribute(default=0)
+    cost_micro_usd = NumberAttribute(default=0)
+    response_time_ms = NumberAttribute(default=0)
+
+
+class ThrottleItem(Model):
+    class Meta(OnDemand):
+        table_name = "throttles"
+
+    throttle_key = UnicodeAttribute(hash_key=True)
+    ttl_s = TTLAttribute(null=True)
+
+
+class PendingDocuments(GlobalSecondaryIndex[Any]):
+    class Meta(KeysOnly):
+        index_name = "pending"
+
+    pending_shard = UnicodeAttribute(hash_key=True)
+    due = UnicodeAttribute(range_key=True)
+
+
+class DocumentItem(Model):
+    class Meta(OnDemand):
+        table_name = "documents"
+
+    account_id = UnicodeAttribute(hash_key=True)
+    item_id = UnicodeAttribute(range_key=True)
+
+    pending = PendingDocuments()
+
+
+class EventsByActor(GlobalSecondaryIndex[Any]):
+    class Meta(WholeItems):
+        index_name = "by_actor"
+
+    actor = UnicodeAttribute(hash_key=True)
+
+
+class EventsByTarget(GlobalSecondaryIndex[Any]):
+    class Meta(WholeItems):
+        index_name = "by_target"
+
+    target = UnicodeAttribute(hash_key=True)
+
+
+class AuditItem(Model):
+    class Meta(OnDemand):
+        table_name = "audit"
+
+    day = UnicodeAttribute(hash_key=True)
+    event_id = UnicodeAttribute(range_key=True)
+    action = UnicodeAttribute(null=True)
+    actor = UnicodeAttribute(null=True)
+    target = UnicodeAttribute(null=True)
+    created_ms = NumberAttribute(null=True)
+    before: MapAttribute[Any, Any] = MapAttribute(null=True)
+    after: MapAttribute[Any, Any] = MapAttribute(null=True)
+    client = UnicodeAttribute(null=True)
+    schema = NumberAttribute(null=True)
+
+    by_actor = EventsByActor()
+    by_target = EventsByTarget()
+
+
+TABLES: tuple[type[Model], ...] = (
+    AccountItem,
+    MailItem,
+    SessionItem,
+    TokenItem,
+    GrantItem,
+    LedgerItem,
+    ContentItem,
+    RollupItem,
+    ThrottleItem,
+    DocumentItem,
+    AuditItem,
+)
+
+
+def definition(table: type[Model], prefix: str) -> dict[str, Any]:
+    """The arguments of `CreateTable`. All keys are strings."""
+    keys = {one.attr_name: one for one in table.get_attributes().values() if one.is_hash_key or one.is_range_key}
+    indexes = [one for one in vars(table).values() if isinstance(one, Index)]  # in the order of their declaration
+    for index in indexes:
+        keys |= index.Meta.attributes
+    wanted: dict[str, Any] = {
+        "TableName": prefix + table.Meta.table_name,
+        "BillingMode": table.Meta.billing_mode,
+        "KeySchema": _key_schema(table.get_attributes().values()),
+        "AttributeDefinitions": [
+            {"AttributeName": name, "AttributeType": one.attr_type} for name, one in sorted(keys.items())
+        ],
+    }
+    if indexes:
+        wanted["GlobalSecondaryIndexes"] = [
+            {
+                "IndexName": index.Meta.index_name,
+                "KeySchema": _key_schema(index.Meta.attributes.values()),
+                "Projection": {"ProjectionType": index.Meta.projection.projection_type},
+            }
+            for index in indexes
+        ]
+    if hasattr(table.Meta, "stream_view_type"):
+        wanted["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": table.Meta.stream_view_type}
+    return wanted
+
+
+def expiry(table: type[Model]) -> dict[str, Any] | None:
+    """The `TimeToLiveSpecification` of a table whose items expire: its attribute holds Unix seconds."""
+    names = [one.attr_name for one in table.get_attributes().values() if isinstance(one, TTLAttribute)]
+    return {"Enabled": True, "AttributeName": names[0]} if names else None
+
+
+def _key_schema(attributes: Any) -> list[dict[str, str]]:
+    keys = [
+        (one.attr_name, "HASH" if one.is_hash_key else "RANGE")
+        for one in attributes
+        if one.is_hash_key or one.is_range_key
+    ]
+    return [{"AttributeName": name, "KeyType": kind} for name, kind in sorted(keys, key=lambda key: key[1])]
+
+
+def create_missing(client: "DynamoDBClient", prefix: str) -> list[str]:
+    """Create the tables that are missing; returns their names. Safe to run twice at once. Errors: botocore's."""
+    there = set(client.list_tables()["TableNames"])  # eleven tables: one page
+    created = []
+    for table in TABLES:
+        wanted = definition(table, prefix)
+        if wanted["TableName"] in there:
+            continue
+        try:
+            client.create_table(**wanted)
+        except client.exceptions.ResourceInUseException:
+            continue
+        created.append(wanted["TableName"])
+        if ttl := expiry(table):
+            client.update_time_to_live(TableName=wanted["TableName"], TimeToLiveSpecification=ttl)  # type: ignore[arg-type]
+    return created

@@ -1,0 +1,28 @@
+"""The store's clients that a process keeps: what tests that change the store's address have to forget."""
+
+import os
+import sys
+
+
+def make_tables(prefix: str) -> None:
+    """In the store that the environment names."""
+    from botocore.session import get_session
+
+    from sluice.adapters.aws.models import create_missing
+
+    client = get_session().create_client("dynamodb", endpoint_url=os.environ["AWS_ENDPOINT_URL_DYNAMODB"])
+    create_missing(client, prefix)  # type: ignore[arg-type]
+    client.close()
+
+
+def forget_store_clients() -> None:
+    """Close the small client and the models' one, if there are any. The next call builds new ones."""
+    from sluice.adapters.aws import dynamo
+
+    kept = [dynamo, *(sys.modules[name] for name in ("sluice.adapters.aws.model_store",) if name in sys.modules)]
+    for module in kept:
+        if module._client.cache_info().currsize:
+            module._client().close()
+        for member in vars(module).values():
+            if hasattr(member, "cache_clear"):
+                member.cache_clear()

@@ -1,0 +1,49 @@
+"""The small client: its signatures are botocore's, and where it finds out who and where it is."""
+
+from datetime import UTC, datetime
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from sluice.adapters.aws import signing
+from sluice.adapters.aws.access import Access, Frozen, access
+from sluice.adapters.aws.json_service import DYNAMODB, JsonService, Unanswered
+
+NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("token", [None, "a session/token=="])
+@pytest.mark.parametrize("path", ["/", "/prefix/"])
+def test_a_signature_is_botocores(monkeypatch: pytest.MonkeyPatch, token: str | None, path: str) -> None:
+    headers = {"content-type": "application/x-amz-json-1.0", "host": "dynamodb.eu-west-1.amazonaws.com"}
+    headers["x-amz-target"] = "DynamoDB_20120810.GetItem"
+    body = b'{"TableName":"\xc3\xa4"}'
+    granted = Access("eu-west-1", Frozen("AKID", "secret", token))
+    ours = signing.sign(granted, "dynamodb", path, headers, body, NOW)
+    request = AWSRequest("POST", f"https://{headers['host']}{path}", headers, data=body)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda remove_tzinfo=True: NOW, raising=False)
+    monkeypatch.setattr("botocore.compat.get_current_datetime", lambda remove_tzinfo=True: NOW, raising=False)
+    SigV4Auth(Credentials("AKID", "secret", token), "dynamodb", "eu-west-1").add_auth(request)
+    assert ours["x-amz-date"] == request.headers["X-Amz-Date"] == "20261121T120000Z"
+    assert ours["authorization"] == request.headers["Authorization"]
+
+
+def test_on_lambda_the_environment_says_who_we_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "A"}
+    for name, value in {**told, "AWS_SECRET_ACCESS_KEY": "S", "AWS_SESSION_TOKEN": "T"}.items():
+        monkeypatch.setenv(name, value)
+    assert access() == Access("eu-west-1", Frozen("A", "S", "T"))
+    assert "S" not in repr(access()).replace("Access", "")
+
+
+def test_without_credentials_nothing_is_sent_and_the_call_is_unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, "/nowhere")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    service = JsonService(DYNAMODB, url="http://127.0.0.1:9", sleep=lambda seconds: None)
+    with pytest.raises(Unanswered, match="NoCredentials"):
+        service.call("ListTables", {})
