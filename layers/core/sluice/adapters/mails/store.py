@@ -151,7 +151,7 @@ class DynamoMails:
         """Ids of unsent mails that were due before, the longest waiting first; at most `limit` a shard."""
         from sluice.adapters.aws.model_store import reading
 
-        before = type(self._rows.unsent).due < due_key(before_ms)
+        before = self._rows.due < due_key(before_ms)
         with reading():
             found = [self._rows.unsent.query(str(shard), before, limit=limit) for shard in range(SHARDS)]
             return [row.mail_id for rows in found for row in rows]
