@@ -31,13 +31,11 @@ def show_command(user: str | None, from_: str | None, to: str | None, group_by: 
 
 
 def _of_one(user: str, span: Span, group: Group) -> dict[str, Any]:
-    from sluice.domain.usage.usage import grouped, total
-    from sluice.http.operations import AdminUsageTotal
+    from sluice.http.usage import UsageReport
     from sluice.wiring.usage import usage_sums
 
     sums = usage_sums().by_bucket(account_of(user).account_id, span, now_ms())
-    rows = [{"key": key, **AdminUsageTotal.of(each).model_dump()} for key, each in grouped(sums, group).items()]
-    return {"data": rows, "total": AdminUsageTotal.of(total(sums)).model_dump()}
+    return UsageReport.of(sums, group).model_dump()
 
 
 def _of_all(span: Span, group: str) -> dict[str, Any]:

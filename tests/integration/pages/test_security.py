@@ -213,7 +213,7 @@ def test_an_unexpected_error_is_a_page_with_a_number_and_no_trace(
 ) -> None:
     from sluice.wiring import stores
 
-    monkeypatch.setattr(stores, "token_store", lambda: 1 / 0)
+    monkeypatch.setattr(stores.token_store(), "of_account", lambda account_id: 1 / 0)
     broken = member.get("/my/tokens")
     assert broken.status == 500 and broken.answer.headers["x-request-id"] in broken.text
     assert "ZeroDivision" not in broken.html and "Traceback" not in broken.html

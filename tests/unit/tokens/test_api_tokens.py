@@ -109,6 +109,14 @@ def test_revoke_all_is_done_with_its_first_write(tokens: FakeTokens, grants: Fak
     assert grants.entries == {} and statuses(tokens, grants) == ["revoked", "revoked"]
 
 
+def test_revoking_all_is_an_event_of_the_account_wherever_it_is_asked(tokens: FakeTokens, grants: FakeGrants) -> None:
+    audit = FakeAudit()
+    bound = Tokens(tokens, grants, SecurityEvents(audit), FakeSigner)  # type: ignore[arg-type]
+    assert bound.revoke_all(ME, Visitor("192.0.2.1", NOW_MS)) == 0
+    (event,) = audit.events
+    assert (event.action, event.actor, event.target, event.client) == ("tokens_revoked", ME, ME, "192.0.2.1")
+
+
 def test_status_over_a_life(tokens: FakeTokens, grants: FakeGrants) -> None:
     issued = issue(tokens, grants)
     end_ms = issued.row.expires_ms

@@ -7,10 +7,10 @@ from pydantic import Field
 from sluice.domain.accounts.account import Account
 from sluice.domain.accounts.audit import AuditEvent
 from sluice.domain.periods import rfc3339
-from sluice.domain.usage.pricing import usd
 from sluice.domain.usage.usage import Amounts
 from sluice.http.accounts.requests import AccountInfo, User
 from sluice.http.lazy_model import BaseModel
+from sluice.http.usage import UsageTotal
 from sluice.services.accounts.profile import Overview
 from sluice.services.usage.everyone import EveryonesUsage
 
@@ -70,20 +70,8 @@ class AdminUsageQuery(BaseModel):
     group_by: Literal["day", "model", "token", "account"] = "day"
 
 
-class AdminUsageTotal(BaseModel):
-    requests: int
-    prompt_tokens: int
-    completion_tokens: int
-    cost_usd: float
-
-    @classmethod
-    def of(cls, amounts: Amounts) -> "AdminUsageTotal":
-        return cls(
-            requests=amounts.requests,
-            prompt_tokens=amounts.prompt_tokens,
-            completion_tokens=amounts.completion_tokens,
-            cost_usd=usd(amounts.cost_micro_usd),
-        )
+class AdminUsageTotal(UsageTotal):
+    pass
 
 
 class AdminUsageRow(AdminUsageTotal):

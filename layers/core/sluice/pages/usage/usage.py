@@ -59,12 +59,9 @@ def usage(caller: Caller) -> Response:
         form, status = form.with_problems(exc.problems), 422
     names = names_of(caller)
     keys = names if asked.split == "token" else {}
-    moment_of = hour_of if _is_hourly(span) else day_of
     shown: dict[str, Any] = {
+        **_axis(span, now),
         "rows": [(moment, keys.get(key, key), amounts) for (moment, key), amounts in rows.items()],
-        "first": moment_of(span.from_ms),
-        "last": moment_of(max(span.from_ms, min(span.to_ms, now + 1) - 1)),
-        "step": "hour" if _is_hourly(span) else "day",
         "split": {"": "", "model": "model", "token": "API token"}[asked.split],
         "tables": [
             ("By model", "Model", _rows(grouped(sums, "model"), {})),
@@ -73,9 +70,9 @@ def usage(caller: Caller) -> Response:
         "total": total(sums),
         "latency": usage_log().latency(caller.account_id, span),
         "presets": {name: day_of(now - (days - 1) * DAY_MS) for days, name in PRESETS.items()},
+        "limits": limits_left(profile().overview(caller.account_id, now), now),
     }
-    limits = limits_left(profile().overview(caller.account_id, now), now)
-    return page("usage.html", status, scripts=SCRIPTS, form=form, limits=limits, **shown)
+    return page("usage.html", status, scripts=SCRIPTS, form=form, **shown)
 
 
 def chosen_span(asked: UsageQuery, now: int) -> Span:
@@ -85,6 +82,16 @@ def chosen_span(asked: UsageQuery, now: int) -> Span:
         message = f"These are more than {MOST_DAYS} days. Choose a later first day."
         raise errors.ValidationFailed((errors.FieldProblem("from", message),))
     return span
+
+
+def _axis(span: Span, now: int) -> dict[str, str]:
+    """First and last moment of the plots, and the step between two."""
+    moment_of = hour_of if _is_hourly(span) else day_of
+    return {
+        "first": moment_of(span.from_ms),
+        "last": moment_of(max(span.from_ms, min(span.to_ms, now + 1) - 1)),
+        "step": "hour" if _is_hourly(span) else "day",
+    }
 
 
 def _is_hourly(span: Span) -> bool:

@@ -56,8 +56,14 @@ class Registration:
         elif account.status == "pending":
             # What was typed first may have been typed by a stranger: the link verifies the registration it was sent
             # for.
-            new = {"password_hash": password_hash, "name": name}
-            queue_code(Kind.VERIFY_EMAIL, account, accounts=self.accounts, now_ms=now_ms, **new)
+            queue_code(
+                Kind.VERIFY_EMAIL,
+                account,
+                accounts=self.accounts,
+                now_ms=now_ms,
+                password_hash=password_hash,
+                name=name,
+            )
         else:
             queue_mail(Kind.ALREADY_REGISTERED, account, mails=self.mails, now_ms=now_ms)
 

@@ -1,0 +1,124 @@
+"""Requests and answers of `/usage…`."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import Field, WithJsonSchema
+
+from sluice.domain.gateway.contents import LoggedContent
+from sluice.domain.periods import rfc3339
+from sluice.domain.usage.ledger import LedgerRecord
+from sluice.domain.usage.pricing import usd
+from sluice.domain.usage.usage import Amounts, Bucket, Group, grouped, total
+from sluice.http.lazy_model import BaseModel
+
+if TYPE_CHECKING:
+    from sluice.services.usage.logs import LogPage
+
+Moment = Annotated[
+    str,
+    Field(max_length=64),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]}),
+]
+Filter = Annotated[str, Field(max_length=200)]  # an empty one filters nothing, as a form sends it
+
+
+class UsageQuery(BaseModel):
+    from_: Moment | None = Field(None, alias="from", description="the first day or moment; default: this month's first")
+    to: Moment | None = Field(None, description="the last day, or the first moment outside; default: today")
+    group_by: Literal["day", "model", "token"] = "day"
+
+
+class LogsQuery(BaseModel):
+    limit: int = Field(20, ge=1, le=100)
+    cursor: Filter | None = Field(None, description="`next_cursor` of the page before")
+    token_id: Filter | None = None
+    model: Filter | None = None
+
+
+class UsageTotal(BaseModel):
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+
+    @classmethod
+    def of(cls, amounts: Amounts) -> Self:
+        return cls(**_plain(amounts))
+
+
+class UsageRow(BaseModel):
+    key: str
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+
+
+class UsageReport(BaseModel):
+    data: list[UsageRow]
+    total: UsageTotal
+
+    @classmethod
+    def of(cls, sums: Mapping[Bucket, Amounts], group: Group) -> "UsageReport":
+        rows = [UsageRow(key=key, **_plain(amounts)) for key, amounts in grouped(sums, group).items()]
+        return cls(data=rows, total=UsageTotal.of(total(sums)))
+
+
+class LogEntry(BaseModel):
+    id: str
+    created_at: str
+    endpoint: str
+    model: str
+    token_id: str
+    stream: bool
+    status: int
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    estimated_cost_usd: float
+    response_time_ms: int | None
+    ttft_ms: int | None
+    finish_reason: str | None
+    prompt: str = Field("", description="absent unless it was kept and its retention is not over")
+    response: str = Field("", description="absent unless it was kept and its retention is not over")
+
+    @classmethod
+    def of(cls, record: LedgerRecord, content: LoggedContent | None) -> "LogEntry":
+        texts = {"prompt": content.prompt, "response": content.response} if content else {}
+        return cls(
+            id=record.request_id,
+            created_at=rfc3339(record.created_ms),
+            endpoint=record.endpoint,
+            model=record.model,
+            token_id=record.token_id,
+            stream=record.stream,
+            status=record.status,
+            prompt_tokens=record.prompt_tokens,
+            completion_tokens=record.completion_tokens,
+            total_tokens=record.total_tokens,
+            estimated_cost_usd=usd(record.cost_micro_usd),
+            response_time_ms=record.response_time_ms,
+            ttft_ms=record.ttft_ms,
+            finish_reason=record.finish_reason,
+            **texts,
+        )
+
+
+class LogsPage(BaseModel):
+    data: list[LogEntry]
+    next_cursor: str | None
+
+    @classmethod
+    def of(cls, page: "LogPage") -> "LogsPage":
+        entries = [LogEntry.of(record, content) for record, content in page.entries]
+        return cls(data=entries, next_cursor=page.next_cursor)
+
+
+def _plain(amounts: Amounts) -> dict[str, Any]:
+    return {
+        "requests": amounts.requests,
+        "prompt_tokens": amounts.prompt_tokens,
+        "completion_tokens": amounts.completion_tokens,
+        "cost_usd": usd(amounts.cost_micro_usd),
+    }
