@@ -6,6 +6,7 @@ And by the clock: what was left behind, because an event was lost or the process
 import json
 import logging
 import time
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 from urllib.parse import unquote_plus
@@ -77,6 +78,6 @@ def _look_at(parts: list[str]) -> None:
 def _sweep() -> dict[str, Any]:
     until = time.monotonic() + SWEEP_SECONDS
     swept = _ingestion().sweep(time.time_ns() // 1_000_000, lambda: time.monotonic() > until)
-    if swept.seen:
-        log.info("swept", extra={"seen": swept.seen, "given_up": swept.given_up, "failed": swept.failed})
-    return {"seen": swept.seen, "given_up": swept.given_up, "failed": swept.failed}
+    if swept.seen or swept.mended:
+        log.info("swept", extra=asdict(swept))
+    return asdict(swept)
