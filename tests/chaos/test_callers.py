@@ -28,7 +28,8 @@ from tests.chaos.slow_engine import PROMPT_TOKENS, SlowEngine
 from tests.conftest import aws_environment
 from tests.integration.gateway.admission import engines
 from tests.integration.gateway.admission.world import PREFIX, Account, Engine
-from tests.store_process import ROOT, free_port
+from tests.ports import free_port
+from tests.store_process import ROOT
 
 GUNICORN_CONFIG = ROOT / "infra" / "local" / "gunicorn.conf.py"
 LIMITS = {"rpm": 100_000, "tpm": 100_000_000, "concurrency": 1, "monthly_tokens": 1_000_000_000}

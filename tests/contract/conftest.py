@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 
 from infra.openapi import public_app
+from sluice.adapters.accounts import passwords
 from tests.conftest import aws_environment
 from tests.contract.upstream import ContractUpstream
 from tests.integration.accounts.world import World, forget_everything
@@ -39,7 +40,7 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(store_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(store_endpoint: str, service_models: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     from sluice.adapters.aws import dynamo
     from sluice.adapters.aws.tables import create_missing
     from sluice.adapters.tokens.keys import ensure_keys
@@ -57,6 +58,8 @@ def place(store_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         for name, value in environment.items():
             patch.setenv(name, value)
         forget_everything()
+        patch.setattr(passwords, "MEMORY_KIB", 8)
+        patch.setattr(passwords, "TIME_COST", 1)
         ensure_keys(data_dir)
         create_missing(dynamo.client(), prefix)
         patch.setattr(peers, "upstream", lambda: upstream)

@@ -16,6 +16,7 @@ from schemathesis.specs.openapi import checks as openapi_checks
 
 from infra.openapi import TARGET
 from tests.contract.conftest import Running
+from tests.rounds import rounds
 
 CHECKED = [
     not_a_server_error,
@@ -25,7 +26,7 @@ CHECKED = [
     openapi_checks.response_schema_conformance,
 ]
 QUICK = settings(
-    max_examples=12,
+    max_examples=rounds(12, 3),
     derandomize=True,
     database=None,
     deadline=None,

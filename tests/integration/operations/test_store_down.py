@@ -5,7 +5,7 @@ import pytest
 from sluice.domain.errors import StoreUnavailable
 from tests.integration.operations.test_users import CALLS
 from tests.integration.operations.town import Town
-from tests.store_process import free_port
+from tests.ports import free_port
 
 STORES = {
     "GET /admin/users": ("account_store", "page"),

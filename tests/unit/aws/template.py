@@ -10,7 +10,7 @@ from samtranslator.translator.transform import transform
 ROOT = Path(__file__).parents[3]
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """CloudFormation's short forms, in the long form."""
 
 

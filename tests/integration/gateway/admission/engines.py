@@ -12,7 +12,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tests.store_process import ROOT, free_port, running_store
+from tests.ports import free_port
+from tests.store_process import ROOT, running_store
 
 TOOLS = ROOT / ".tools"
 LOOPBACK = "127.0.0.1"

@@ -1,6 +1,6 @@
 """Races of two gateway processes over one store: limits are exact, whatever the instances.
 
-`SLUICE_RACE_ROUNDS` says how many rounds each limit is raced for (20 unless it says otherwise).
+`SLUICE_RACE_ROUNDS` says how many rounds each limit is raced for (20 in `make test-full`, else 5).
 """
 
 import os
@@ -17,8 +17,9 @@ from sluice.domain.gateway.admission import Limits
 from tests.integration.gateway.admission import racers
 from tests.integration.gateway.admission.racers import Job, Pair
 from tests.integration.gateway.admission.world import NOW_NS, PREFIX, Account, Engine
+from tests.rounds import rounds
 
-ROUNDS = int(os.environ.get("SLUICE_RACE_ROUNDS", "20"))
+ROUNDS = int(os.environ.get("SLUICE_RACE_ROUNDS", rounds(20, 5)))
 AT_ONCE = 24  # requests in a race: 12 threads in each of two processes
 LIMIT = 10  # of which so many fit
 
