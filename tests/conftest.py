@@ -37,8 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
-@pytest.fixture(scope="session")
-def service_models() -> Iterator[None]:
+@pytest.fixture(scope="session", autouse=True)
+def _service_models() -> Iterator[None]:
     """botocore reads a service's description once, not once a client: that is 0.15 s of CPU."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("botocore.session.create_loader", cache(create_loader))
@@ -57,16 +57,14 @@ def cheap_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 def store_endpoint() -> Iterator[str]:
     """One engine in memory for the whole session: Dynoxide, or `STORE_ENGINE=dynamodb_local`, Amazon's own."""
     name = os.environ.get("STORE_ENGINE", "dynoxide")
-    if name == "dynamodb_local" and (reason := engines.why_no_referee()):
-        (pytest.fail if os.environ.get("SUITE_REQUIRED") == "1" else pytest.skip)(reason)
+    if name == "dynamodb_local":
+        engines.need_referee()
     with {"dynoxide": engines.dynoxide, "dynamodb_local": engines.dynamodb_local}[name]() as url:
         yield url
 
 
 @pytest.fixture
-def store(
-    store_endpoint: str, service_models: None, cheap_hashes: None, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Store]:
+def store(store_endpoint: str, cheap_hashes: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """Fresh tables, and an environment in which the SDK and the settings find them.
 
     They are deleted after the test: with each table that the engine holds it makes the next one more slowly.

@@ -40,7 +40,7 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(store_endpoint: str, service_models: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(store_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     from sluice.adapters.aws import dynamo
     from sluice.adapters.aws.tables import create_missing
     from sluice.adapters.tokens.keys import ensure_keys

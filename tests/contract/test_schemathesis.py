@@ -54,6 +54,7 @@ def at(running: Running) -> Running:
     return running
 
 
+@pytest.mark.slow
 @schema.parametrize()
 @QUICK
 def test_every_answer_is_as_documented(case: schemathesis.Case, at: Running) -> None:
@@ -63,6 +64,7 @@ def test_every_answer_is_as_documented(case: schemathesis.Case, at: Running) -> 
         case.call_and_validate(headers=headers, checks=checks)
 
 
+@pytest.mark.slow
 @schema.parametrize()
 @settings(QUICK, max_examples=2)
 def test_without_credentials_every_answer_is_as_documented(case: schemathesis.Case, at: Running) -> None:
