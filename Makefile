@@ -1,7 +1,7 @@
 # Two commands matter: `make up` starts everything, `make test` proves it. `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: up demo doctor test test-aws test-browser check lock clean help setup setup-dev deploy destroy localstack-up localstack-down
+.PHONY: up demo doctor test test-fast test-full test-repeat test-aws test-browser check lock clean help setup setup-dev deploy destroy localstack-up localstack-down
 unexport PYTHONDONTWRITEBYTECODE  # a start would compile every module anew
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
@@ -28,8 +28,21 @@ localstack-up: setup-dev  ## the template on LocalStack, with Docker: deployed, 
 localstack-down: setup-dev  ## stop it, and forget what was in it
 	@exec $(BIN)/python -m infra.aws.localstack down
 
-test: setup-dev  ## every test; PYTEST_ARGS="-k name" for some
-	@exec $(BIN)/python -m pytest $(PYTEST_ARGS)
+# A process a processor, at most four: each has its own store and, for end-to-end tests, its own running system.
+PARALLEL := -n auto --maxprocesses 4 --dist worksteal
+
+test: setup-dev  ## every test, in minutes; PYTEST_ARGS="-k name" for some
+	@exec $(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
+
+test-fast: setup-dev  ## the unit tests, within half a minute
+	@exec $(BIN)/python -m pytest $(PARALLEL) -m "not slow" tests/unit $(PYTEST_ARGS)
+
+test-full: setup-dev  ## every test, with all rounds of what is random: more examples, races, kills, a longer soak
+	@exec env SLUICE_TEST_ROUNDS=full $(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
+
+N := 20
+test-repeat: setup-dev  ## `make test` N times (N=20), every second run beside four busy processes; stops at a failure
+	@exec $(BIN)/python -m tests.repeat $(N) $(PARALLEL) $(PYTEST_ARGS)
 
 # What of `make test` is about the store itself (conditions, transactions, streams, expiry): on Amazon's engine, too.
 STORE_SUITE := $(addprefix tests/integration/, \

@@ -3,11 +3,15 @@
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.loaders import create_loader
 
+from sluice.adapters.accounts import passwords
 from tests.integration.gateway.admission import engines  # here: a folder of tests is called as the package it imports
 
 if TYPE_CHECKING:
@@ -23,22 +27,51 @@ class Store:
     client: "DynamoDBClient"
 
 
+def pytest_report_header() -> str | None:
+    reason = engines.why_no_referee()
+    return f"the store's suite runs on Dynoxide only: {reason}" if reason else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first, so that no process is left with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _service_models() -> Iterator[None]:
+    """botocore reads a service's description once, not once a client: that is 0.15 s of CPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botocore.session.create_loader", cache(create_loader))
+        yield
+
+
+@pytest.fixture
+def cheap_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Password hashes that cost next to nothing, unless the test is marked `product_hashes`."""
+    if request.node.get_closest_marker("product_hashes") is None:
+        monkeypatch.setattr(passwords, "MEMORY_KIB", 8)
+        monkeypatch.setattr(passwords, "TIME_COST", 1)
+
+
 @pytest.fixture(scope="session")
 def store_endpoint() -> Iterator[str]:
     """One engine in memory for the whole session: Dynoxide, or `STORE_ENGINE=dynamodb_local`, Amazon's own."""
     name = os.environ.get("STORE_ENGINE", "dynoxide")
-    if name == "dynamodb_local" and (reason := engines.why_no_referee()):
-        (pytest.fail if os.environ.get("SUITE_REQUIRED") == "1" else pytest.skip)(reason)
+    if name == "dynamodb_local":
+        engines.need_referee()
     with {"dynoxide": engines.dynoxide, "dynamodb_local": engines.dynamodb_local}[name]() as url:
         yield url
 
 
 @pytest.fixture
-def store(store_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """Fresh tables, and an environment in which the SDK and the settings find them."""
+def store(store_endpoint: str, cheap_hashes: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """Fresh tables, and an environment in which the SDK and the settings find them.
+
+    They are deleted after the test: with each table that the engine holds it makes the next one more slowly.
+    """
     from botocore.session import get_session
 
-    from sluice.adapters.aws.models import create_missing
+    from sluice.adapters.aws.models import TABLES, create_missing
 
     prefix = f"t{secrets.token_hex(4)}-"
     for name, value in aws_environment(store_endpoint).items():
@@ -47,6 +80,9 @@ def store(store_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stor
     client = get_session().create_client("dynamodb", endpoint_url=store_endpoint)
     create_missing(client, prefix)  # type: ignore[arg-type]
     yield Store(store_endpoint, prefix, client)  # type: ignore[arg-type]
+    for table in TABLES:
+        with suppress(client.exceptions.ResourceNotFoundException):  # a test may have deleted it
+            client.delete_table(TableName=prefix + table.Meta.table_name)
     client.close()  # else its sockets are found open by whichever test runs when they are collected
 
 

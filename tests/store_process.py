@@ -1,6 +1,5 @@
 """The real store for tests: one Dynoxide in memory, on a port of its own."""
 
-import socket
 import subprocess
 import time
 import urllib.error
@@ -10,15 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infra.setup.store import binary
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -6,6 +6,7 @@ On a schedule it also handles orphaned uploads, whose event was lost or whose pr
 import json
 import logging
 import time
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -61,6 +62,6 @@ def _dispatch(parts: list[str]) -> None:
 def _sweep() -> dict[str, Any]:
     until = time.monotonic() + SWEEP_SECONDS
     swept = services.ingestion().sweep(time.time_ns() // 1_000_000, lambda: time.monotonic() > until)
-    if swept.seen:
-        log.info("swept", extra={"seen": swept.seen, "given_up": swept.given_up, "failed": swept.failed})
-    return {"seen": swept.seen, "given_up": swept.given_up, "failed": swept.failed}
+    if swept.seen or swept.mended:
+        log.info("swept", extra=asdict(swept))
+    return asdict(swept)

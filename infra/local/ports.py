@@ -1,10 +1,15 @@
-"""Ports: is this one free, and a free one of the kernel's choice."""
+"""Ports: is this one free, and which others are."""
 
 import errno
+import random
 import socket
+from contextlib import suppress
 
 from infra.local.config import LOOPBACK
 from infra.local.errors import LaunchError
+
+CHOICE = range(10_000, 20_000)
+"""Below 32768, where Linux begins to take ports for outgoing connections: none takes one before its server does."""
 
 
 def require_free(host: str, port: int) -> None:
@@ -27,11 +32,11 @@ def require_free(host: str, port: int) -> None:
 
 def free(count: int) -> list[int]:
     """Distinct ports that were free on loopback a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind((LOOPBACK, 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    found: list[int] = []
+    for port in random.sample(CHOICE, len(CHOICE)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            found.append(port)
+        if len(found) == count:
+            break
+    return found

@@ -28,7 +28,8 @@ from tests.fakes.upstream import chunk, usage_chunk
 from tests.integration.accounts.world import PASSWORD, forget_everything
 from tests.integration.gateway.admission.engines import wait_for
 from tests.integration.usage.world import UsageWorld
-from tests.store_process import ROOT, free_port, running_store
+from tests.ports import free_port
+from tests.store_process import ROOT, running_store
 
 PREFIX = "stage-"
 PROMPT_TOKENS = 12

@@ -28,9 +28,11 @@ from tests.chaos.slow_engine import PROMPT_TOKENS, SlowEngine
 from tests.conftest import aws_environment
 from tests.integration.gateway.admission import engines
 from tests.integration.gateway.admission.world import PREFIX, Account, Engine
-from tests.store_process import ROOT, free_port
+from tests.ports import free_port
+from tests.store_process import ROOT
 
 GUNICORN_CONFIG = ROOT / "infra" / "local" / "gunicorn.conf.py"
+pytestmark = pytest.mark.slow
 LIMITS = {"rpm": 100_000, "tpm": 100_000_000, "concurrency": 1, "monthly_tokens": 1_000_000_000}
 
 
@@ -167,9 +169,15 @@ def test_a_caller_gone_at_token_5_stops_the_generation_and_is_charged_for_it(cal
     caller.next_is_answered()
 
 
+def _wait_ended(generation: Any) -> None:
+    until = time.monotonic() + 10
+    while not generation.ended and time.monotonic() < until:
+        time.sleep(0.01)
+
+
 def _stopped(caller: Caller, generation: Any) -> None:
     """Within a token of the one that found the caller gone: far from the end, and no more are made."""
-    time.sleep(0.3)
+    _wait_ended(generation)
     assert generation.ended == "gone"
     assert generation.made < caller.model.tokens // 4
 
@@ -241,6 +249,6 @@ def test_a_running_stream_ends_with_an_error_event_once_its_caller_is_not_welcom
     (generation,) = caller.model.generations
     assert record.status == status
     assert 5 <= record.completion_tokens <= generation.made + 1
-    time.sleep(0.3)
+    _wait_ended(generation)
     assert generation.ended == "gone"
     assert generation.made < caller.model.tokens // 4  # 20 s: the promise is 5

@@ -1,6 +1,6 @@
 """`kill -9` of each process at random moments under load: then the books are whole.
 
-`SLUICE_KILLS` says how often each is killed (3 unless it says otherwise), `SLUICE_KILL_SEED` which moments.
+`SLUICE_KILLS` says how often each is killed (3 in `make test-full`, else twice), `SLUICE_KILL_SEED` which moments.
 """
 
 import os
@@ -25,10 +25,11 @@ from tests.chaos.load import Load, Told
 from tests.e2e import people
 from tests.e2e.system import NAMES, ROOT, System
 from tests.integration.gateway.admission.world import slow_client
+from tests.rounds import rounds
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
 
-KILLS = int(os.environ.get("SLUICE_KILLS", "3"))
+KILLS = int(os.environ.get("SLUICE_KILLS", rounds(3, 2)))
 SEED = int(os.environ.get("SLUICE_KILL_SEED", str(random.SystemRandom().randrange(10**6))))
 ACCOUNTS, CALLERS = 3, 2
 ABANDONED_SECONDS = 40  # a lease's life and the sweeper's patience

@@ -18,7 +18,8 @@ from tests.chaos import proxy as faults
 from tests.chaos.proxy import FaultProxy, fault_proxy
 from tests.integration.gateway.admission import engines
 from tests.integration.gateway.admission.world import DEFAULTS, NOW_MS, NOW_NS, Account, Engine, close, hot_store
-from tests.store_process import free_port, running_store
+from tests.ports import free_port
+from tests.store_process import running_store
 
 DEAD_MS = NOW_MS + LEASE_MS + 10_000
 BROKEN_ONCE = (

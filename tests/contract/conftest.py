@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 
 from infra.openapi import public_app
+from sluice.adapters.accounts import passwords
 from tests.conftest import aws_environment
 from tests.contract.upstream import ContractUpstream
 from tests.integration.accounts.world import World, forget_everything
@@ -56,6 +57,8 @@ def place(store_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         for name, value in environment.items():
             patch.setenv(name, value)
         forget_everything()
+        patch.setattr(passwords, "MEMORY_KIB", 8)
+        patch.setattr(passwords, "TIME_COST", 1)
         ensure_keys(data_dir)
         make_tables(prefix)
         patch.setattr(peers, "upstream", lambda: upstream)

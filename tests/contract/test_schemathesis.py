@@ -16,6 +16,7 @@ from schemathesis.specs.openapi import checks as openapi_checks
 
 from infra.openapi import TARGET
 from tests.contract.conftest import Running
+from tests.rounds import rounds
 
 CHECKED = [
     not_a_server_error,
@@ -25,7 +26,7 @@ CHECKED = [
     openapi_checks.response_schema_conformance,
 ]
 QUICK = settings(
-    max_examples=12,
+    max_examples=rounds(12, 3),
     derandomize=True,
     database=None,
     deadline=None,
@@ -53,6 +54,7 @@ def at(running: Running) -> Running:
     return running
 
 
+@pytest.mark.slow
 @schema.parametrize()
 @QUICK
 def test_every_answer_is_as_documented(case: schemathesis.Case, at: Running) -> None:
@@ -62,6 +64,7 @@ def test_every_answer_is_as_documented(case: schemathesis.Case, at: Running) -> 
         case.call_and_validate(headers=headers, checks=checks)
 
 
+@pytest.mark.slow
 @schema.parametrize()
 @settings(QUICK, max_examples=2)
 def test_without_credentials_every_answer_is_as_documented(case: schemathesis.Case, at: Running) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.local.processes import recorded, start_time
-from tests.store_process import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("store", "inference", "schedule", "relay", "ingestion", "app")

@@ -10,7 +10,7 @@ from tests.e2e.conftest import NewSystem
 from tests.e2e.hanging import hanging_requests
 from tests.e2e.people import ask, log_in
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 SHORT_OF_PLACES = {"SLUICE_V1_PLACES": "2"}
 
 

@@ -11,7 +11,7 @@ from tests.e2e.conftest import NewSystem
 from tests.e2e.hanging import hanging_requests
 from tests.e2e.people import ask
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 def at_once(

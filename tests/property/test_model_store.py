@@ -14,6 +14,7 @@ from sluice.domain.gateway.admission import Grant
 from sluice.domain.usage.ledger import LedgerRecord
 from tests.fakes.hot_store import FakeHotStore
 from tests.property.machine import AdmissionMachine, Lossy
+from tests.rounds import rounds
 
 
 class OnTheFake(AdmissionMachine):
@@ -34,7 +35,7 @@ class OnTheFake(AdmissionMachine):
 
 def test_every_life_on_the_model_store_is_as_the_model_says() -> None:
     many = settings(
-        max_examples=int(os.environ.get("SLUICE_PROPERTY_EXAMPLES", "250")),
+        max_examples=int(os.environ.get("SLUICE_PROPERTY_EXAMPLES", rounds(250, 60))),
         stateful_step_count=40,
         deadline=None,
         suppress_health_check=list(HealthCheck),

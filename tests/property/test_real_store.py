@@ -15,6 +15,7 @@ from sluice.domain.usage.ledger import LedgerRecord
 from tests.integration.gateway.admission import engines
 from tests.integration.gateway.admission.world import Account, Engine
 from tests.property.machine import AdmissionMachine, Lossy
+from tests.rounds import rounds
 
 
 class OnDynoxide(AdmissionMachine):
@@ -54,7 +55,7 @@ def dynoxide() -> Iterator[Engine]:
 
 def test_every_life_on_the_real_store_is_as_the_model_says(dynoxide: Engine) -> None:
     OnDynoxide.engine = dynoxide
-    examples = int(os.environ.get("SLUICE_PROPERTY_EXAMPLES", "15"))
+    examples = int(os.environ.get("SLUICE_PROPERTY_EXAMPLES", rounds(15, 4)))
     few = settings(
         max_examples=examples,
         stateful_step_count=30,

@@ -51,19 +51,18 @@ def assumed(name: str) -> float:
 
 
 @cache
+def template() -> dict[str, Any]:
+    return dict(read(TEMPLATE))
+
+
 def resources() -> dict[str, Any]:
-    return dict(read(TEMPLATE)["Resources"])
-
-
-@cache
-def parameters() -> dict[str, Any]:
-    return dict(read(TEMPLATE)["Parameters"])
+    return dict(template()["Resources"])
 
 
 def memory_mb(function: str) -> int:
     """As the template says, or its default for all."""
-    size = resources()[function]["Properties"].get("MemorySize") or read(TEMPLATE)["Globals"]["Function"]["MemorySize"]
-    return int(parameters()[size["Ref"]]["Default"] if isinstance(size, dict) else size)
+    size = resources()[function]["Properties"].get("MemorySize") or template()["Globals"]["Function"]["MemorySize"]
+    return int(template()["Parameters"][size["Ref"]]["Default"] if isinstance(size, dict) else size)
 
 
 def alarm_metrics() -> int:

@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.session import get_session
 
 from tests.aws.tools.install import install
-from tests.store_process import free_port
+from tests.ports import free_port
 
 PROGRAM = Path(__file__).with_name("program.py")
 START_SECONDS = 60.0

@@ -18,8 +18,9 @@ from flask import Flask, request
 FUNCTIONS = str(Path(__file__).parents[3] / "functions") + os.sep
 TESTS = str(Path(__file__).parents[2]) + os.sep
 STREAMS = os.path.join("sluice", "http", "streaming.py")  # sends answers after their request has ended; the gateway's
-VARIABLE = "IAM_RECORD"  # the file to write
+VARIABLE = "IAM_RECORD"  # the file to write, and beside it one for each other process of the run: NAME.gw0, …
 DONE = ".done"  # beside it, when the run has ended
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 # Tests that bring calls about as the functions do; of a run of everything, only theirs count.
 SUITES = ("accounts", "tokens", "mails", "gateway", "chats", "documents", "usage", "operations", "pages")
 BY_HAND = "tests/integration/gateway/admission/"  # calls the store itself
@@ -71,14 +72,21 @@ def pytest_runtest_logstart(nodeid: str) -> None:
 
 
 def pytest_sessionfinish() -> None:
-    Path(os.environ[VARIABLE]).with_suffix(DONE).touch()
+    if not WORKER:
+        _write()
+        Path(os.environ[VARIABLE]).with_suffix(DONE).touch()
 
 
 def pytest_runtest_logfinish(nodeid: str) -> None:
     """After each test: a run that is cut short has told what it saw."""
     if len(_seen) != _written[0]:
         _written[0] = len(_seen)
-        Path(os.environ[VARIABLE]).write_text(json.dumps(sorted(_seen)))
+        _write()
+
+
+def _write() -> None:
+    record = Path(os.environ[VARIABLE])
+    (record.with_name(f"{record.name}.{WORKER}") if WORKER else record).write_text(json.dumps(sorted(_seen)))
 
 
 def note(operation: str, parameters: dict[str, Any]) -> None:

@@ -78,7 +78,10 @@ def _told_by(record: Path) -> set[Use]:
 
 
 def _read(record: Path) -> set[Use]:
-    found = {(function, action, resource) for function, action, resource in json.loads(record.read_text())}
+    parts = [record, *record.parent.glob(f"{record.name}.gw*")]
+    found = {
+        (function, action, resource) for part in parts for function, action, resource in json.loads(part.read_text())
+    }
     assert len(found) > 80, sorted(found)
     return found
 

@@ -17,7 +17,7 @@ from infra.aws.localstack import PARAMETERS
 from infra.aws.transform import read, transform
 from tests.aws.packaging.events import CALLS, EVENTS_AND_ANSWERS, http_event
 from tests.aws.packaging.test_functions import CHILD, HTTP, call_of, environment
-from tests.unit.template import ZIPPED
+from tests.unit.aws.template import ZIPPED
 
 __all__ = ["environment"]
 UNZIPPED_BYTES = 250 * 1024 * 1024  # Lambda's limit

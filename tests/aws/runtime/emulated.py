@@ -14,7 +14,7 @@ from tests.aws.built import layer_path
 from tests.aws.runtime import tools
 from tests.aws.runtime.processes import running
 from tests.aws.runtime.town import Town
-from tests.store_process import free_port
+from tests.ports import free_port
 
 START_SECONDS = 20.0
 ANSWER_SECONDS = 40.0

@@ -14,7 +14,7 @@ from tests.aws.runtime import processes, tools
 from tests.aws.runtime.processes import running
 from tests.aws.runtime.runtime_api import Invocation, RuntimeApi, runtime_api
 from tests.aws.runtime.town import Town
-from tests.store_process import free_port
+from tests.ports import free_port
 
 # The layer's /opt/bootstrap, which AWS_LAMBDA_EXEC_WRAPPER names: all it holds.
 BOOTSTRAP = ["/bin/bash", "-c", 'exec -- "${LAMBDA_TASK_ROOT}/${_HANDLER}"']

@@ -53,6 +53,7 @@ def test_a_wrong_password_is_refused_alike_in_every_state(world: World, status: 
     }
 
 
+@pytest.mark.product_hashes
 def test_an_unknown_address_costs_one_hash_as_a_known_one_does(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from sluice.wiring import peers
 

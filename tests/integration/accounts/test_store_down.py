@@ -3,8 +3,9 @@
 import pytest
 
 from tests.integration.accounts.world import PASSWORD, World, forget_everything
+from tests.ports import free_port
 from tests.store_clients import make_tables
-from tests.store_process import free_port, running_store
+from tests.store_process import running_store
 
 CALLS = [
     ("POST", "/auth/login", {"email": "ann@example.com", "password": PASSWORD}),

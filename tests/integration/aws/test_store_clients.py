@@ -13,8 +13,8 @@ from sluice.adapters.aws.models import AccountItem, MailItem, RollupItem, TokenI
 from sluice.domain.errors import StoreUnavailable
 from tests.integration.gateway.admission import engines
 from tests.integration.gateway.admission.world import PREFIX
+from tests.ports import free_port
 from tests.store_clients import forget_store_clients, make_tables
-from tests.store_process import free_port
 
 ENVIRONMENT = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
 ENVIRONMENT |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}

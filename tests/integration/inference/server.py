@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,15 +14,10 @@ from typing import Any
 
 import requests
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).parents[3]
 COMMAND = ["-m", "gunicorn", "-c", "functions/inference/gunicorn.conf.py", "functions.inference.app:create_app()"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -8,8 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.inference.server import Server
+from tests.rounds import rounds
 
-SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = settings(
+    max_examples=rounds(150, 25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 LEAF = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 KEYS = st.text(max_size=8)
 ANYTHING = st.recursive(LEAF, lambda kids: st.lists(kids, max_size=4) | st.dictionaries(KEYS, kids, max_size=4))

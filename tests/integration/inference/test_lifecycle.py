@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.integration.inference.server import ROOT, Server, free_port, launch, running
+from tests.integration.inference.server import ROOT, Server, launch, running
+from tests.ports import free_port
 
 DEMO = ROOT / "model" / "demo-model-q8_0.gguf"
 CHAT = "/v1/chat/completions"

@@ -1,4 +1,7 @@
-"""A minute of everything at once, memory flat. For longer: SLUICE_SOAK_SECONDS=1200 pytest -s …/test_soak.py"""
+"""A minute of everything at once (in `make test` 24 seconds), memory flat.
+
+For longer: `SLUICE_SOAK_SECONDS=1200 pytest -s …/test_soak.py`.
+"""
 
 import os
 import random
@@ -12,8 +15,9 @@ import pytest
 
 from tests.integration.inference.server import Server, running
 from tests.integration.inference.test_concurrency import CAPITALS, hang_up
+from tests.rounds import rounds
 
-SECONDS = float(os.environ.get("SLUICE_SOAK_SECONDS", "60"))
+SECONDS = float(os.environ.get("SLUICE_SOAK_SECONDS", rounds(60, 24)))
 CALLERS = int(os.environ.get("SLUICE_SOAK_CALLERS", "6"))
 GROWTH_MIB = 16
 PERSON = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 9}}, "required": ["name"]}

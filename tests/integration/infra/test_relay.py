@@ -11,7 +11,8 @@ import pytest
 from infra.local import relay
 from infra.local.relay import TableRelay, clients
 from tests.conftest import Store, aws_environment
-from tests.store_process import free_port, running_store
+from tests.ports import free_port
+from tests.store_process import running_store
 
 
 class Handler:

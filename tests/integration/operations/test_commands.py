@@ -10,7 +10,7 @@ from infra.cli import main
 from tests.conftest import aws_environment
 from tests.integration.accounts.world import PASSWORD, forget_everything
 from tests.integration.operations.town import Town
-from tests.store_process import free_port
+from tests.ports import free_port
 
 
 def sluice(*arguments: str, typed: str = "") -> Result:

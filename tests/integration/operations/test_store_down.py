@@ -5,8 +5,8 @@ import pytest
 from sluice.domain.errors import StoreUnavailable
 from tests.integration.operations.test_users import CALLS
 from tests.integration.operations.town import Town
+from tests.ports import free_port
 from tests.store_clients import forget_store_clients
-from tests.store_process import free_port
 
 STORES = {
     "GET /admin/users": ("account_store", "page"),

@@ -14,6 +14,7 @@ from infra.openapi import public_app
 from tests.integration.accounts.world import PASSWORD
 from tests.integration.pages.browser import OWN, Browser
 from tests.integration.usage.world import UsageWorld
+from tests.rounds import rounds
 
 FIELDS = (
     "email", "password", "name", "token", "next", "note", "query", "cursor", "from", "to", "split", "models", "model",
@@ -52,7 +53,7 @@ def test_the_pages_are_found() -> None:
     assert len(routes("GET")) > 20 and len(routes("POST")) > 15
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=rounds(150, 40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_page_is_a_fault(admin: Browser, data: Any) -> None:
     method = data.draw(st.sampled_from(["GET", "POST"]))

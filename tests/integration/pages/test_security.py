@@ -14,7 +14,7 @@ from tests.integration.accounts.test_lambda import event, header
 from tests.integration.accounts.world import PASSWORD, forget_everything
 from tests.integration.pages.browser import OWN, Browser, Page, PageParser
 from tests.integration.usage.world import UsageWorld
-from tests.store_process import free_port
+from tests.ports import free_port
 
 OPEN = ["/", "/sign-up", "/login", "/forgot-password", "/resend-verification", "/verify-email?token=x",
         "/reset-password?token=x", "/change-email?token=x", "/verify-email", "/nowhere"]  # fmt: skip

@@ -1,5 +1,7 @@
 """template.yaml as data, as it is written and as SAM transforms it."""
 
+import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from samtranslator.translator.transform import transform
 ROOT = Path(__file__).parents[3]
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """CloudFormation's short forms, in the long form."""
 
 
@@ -46,7 +48,13 @@ EVENTS = {
 
 
 def transformed(**parameters: str) -> dict[str, Any]:
-    """As CloudFormation gets it from SAM; no call to AWS. Parameters left out have their defaults."""
+    """As CloudFormation gets it from SAM; no call to AWS. Parameters left out have their defaults. A fresh copy."""
+    made: dict[str, Any] = json.loads(_transformed(tuple(sorted(parameters.items()))))
+    return made
+
+
+@cache
+def _transformed(parameters: tuple[tuple[str, str], ...]) -> str:
     template = source()
     for one in template["Resources"].values():  # what `sam package` puts in their place
         properties = one.get("Properties", {})
@@ -56,8 +64,7 @@ def transformed(**parameters: str) -> dict[str, Any]:
     defaults = {name: one.get("Default", "https://example.com") for name, one in template["Parameters"].items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        made: dict[str, Any] = transform(template, {**defaults, **parameters}, _NoManagedPolicies())
-    return made
+        return json.dumps(transform(template, {**defaults, **dict(parameters)}, _NoManagedPolicies()))
 
 
 class _NoManagedPolicies:

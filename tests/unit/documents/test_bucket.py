@@ -67,7 +67,9 @@ def test_a_bucket_that_is_away_is_unavailable() -> None:
 def test_what_one_environment_writes_another_finds_at_once(tmp_path: Path) -> None:
     writer, reader = indexes(tmp_path / "w"), indexes(tmp_path / "r")
     assert reader.find(ACCOUNT, "vs_1", "beacon", 5) == []
+    assert reader.files(ACCOUNT, "vs_1") == set()
     writer.replace(ACCOUNT, "vs_1", "file_1", "a.txt", cuts("a beacon"))
+    assert reader.files(ACCOUNT, "vs_1") == {"file_1"}
     assert [hit.file_id for hit in reader.find(ACCOUNT, "vs_1", "beacon", 5)] == ["file_1"]
     writer.replace(ACCOUNT, "vs_1", "file_2", "b.txt", cuts("another beacon", "a third beacon"))
     assert len(reader.find(ACCOUNT, "vs_1", "beacon", 5)) == 3

@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -205,9 +206,8 @@ def test_a_parser_that_crashes_hurts_only_its_file(monkeypatch: pytest.MonkeyPat
 
 def test_what_the_parser_started_ends_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
-    start = "import pathlib, subprocess, time; started = subprocess.Popen(['sleep', '60'])"
-    code = f"{start}; pathlib.Path({str(pid)!r}).write_text(str(started.pid)); time.sleep(60)"
-    _replace_worker(monkeypatch, code)
+    # A shell, because it has started the other long before the time is over; Python may need seconds for that.
+    _replace_worker(monkeypatch, f"sleep 60 & echo $! > '{pid}'; wait", "/bin/sh")
     reason("a.txt", b"text", wall_seconds=2.0)
     until = time.monotonic() + 20  # it was told to end; a busy machine takes its time
     while _runs(int(pid.read_text())) and time.monotonic() < until:
@@ -239,11 +239,11 @@ def test_the_parser_sees_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None
     assert not [name for name in block.text.split() if name.startswith(("AWS_", "SLUICE_"))]
 
 
-def _replace_worker(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+def _replace_worker(monkeypatch: pytest.MonkeyPatch, code: str, program: str = sys.executable) -> None:
     popen = sandbox.subprocess.Popen
 
     def start(command: list[str], **options: object) -> object:
-        return popen([command[0], "-c", code], **options)  # type: ignore[call-overload]
+        return popen([program, "-c", code], **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(sandbox.subprocess, "Popen", start)
 

@@ -123,6 +123,9 @@ class Indexes(Protocol):
 
     def drop(self, account_id: str, store_id: str) -> None: ...
 
+    def files(self, account_id: str, store_id: str) -> set[str]:
+        """Ids of the files it holds, for comparing it with the rows. Empty where there is no index."""
+
     def find(
         self, account_id: str, store_id: str, query: str, limit: int, vector: bytes | None = None
     ) -> list[Passage]:

@@ -12,8 +12,9 @@ from sluice.http.app import create_app
 from tests.conftest import Store
 from tests.integration.accounts.registration.world import Desk
 from tests.integration.accounts.world import PASSWORD, forget_everything, switch_on_throttles
+from tests.ports import free_port
 from tests.store_clients import make_tables
-from tests.store_process import free_port, running_store
+from tests.store_process import running_store
 
 REGISTER, RESEND, VERIFY = "/auth/register", "/auth/resend-verification", "/auth/verify-email"
 ALL = pytest.mark.parametrize("path", [REGISTER, RESEND, VERIFY])

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.documents.api.conftest import Library, Reader, ok
+from tests.rounds import rounds
 
 SECRET = "Zanzibar marmalade"
 ROUTES: tuple[tuple[str, str, dict[str, Any] | None], ...] = (
@@ -77,7 +78,13 @@ def test_no_mix_of_ids_shows_or_changes_anything_of_another_account(library: Lib
         [*own, *his.values(), hers["store"] + "/../" + his["store"], "%2e%2e", "_", "vs_" + "0" * 26, "*", "", "é"]
     )
 
-    @settings(max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=rounds(150, 40),
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(route=st.sampled_from(ROUTES), a=ids, b=ids)
     def fuzz(route: tuple[str, str, dict[str, Any] | None], a: str, b: str) -> None:
         method, path, shape = route

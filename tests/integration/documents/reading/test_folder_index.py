@@ -1,12 +1,19 @@
 """An index that is read while it is written, dropped while it is read, damaged, or not there."""
 
 import threading
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import apsw
 import pytest
 
+from sluice.adapters.documents.search import database, writing
+from sluice.adapters.documents.search.database import opened
 from sluice.adapters.documents.search.folder import FolderIndexes
+from sluice.adapters.documents.search.found import passages
 from sluice.domain.documents.passages import Cut
+from sluice.domain.documents.vectors import packed
 from sluice.domain.errors import SearchUnavailable
 
 ACCOUNT, STORE = "usr_a", "vs_1"
@@ -44,6 +51,71 @@ def test_readers_beside_writers_see_the_old_or_the_new_whole(tmp_path: Path) -> 
     whole = [{cut.text for cut in version} for version in versions]
     assert failures == []
     assert len(seen) == 180 and all(one in whole for one in seen)
+
+
+def test_no_other_writer_commits_between_what_a_removal_reads_and_what_it_writes(tmp_path: Path) -> None:
+    """If one could, SQLite would answer the removal's first write with BUSY at once, whatever the timeout."""
+    indexes = FolderIndexes(tmp_path)
+    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Cut("", "beacon")])
+    (path,) = tmp_path.rglob("*.db")
+    refused: list[bool] = []
+    with opened(path, shared=True) as first, opened(path, shared=True) as second:
+        second.set_busy_timeout(0)
+
+        def between(_cursor: Any, sql: str, _values: Any) -> bool:
+            if sql.startswith("DELETE") and not refused:
+                refused.append(True)
+                with suppress(apsw.BusyError):
+                    writing.replace(second, "file_2", "b.txt", [Cut("", "beacon")])
+                    refused[0] = False
+            return True
+
+        first.exec_trace = between
+        writing.remove(first, "file_1")
+    assert refused == [True]
+    assert indexes.find(ACCOUNT, STORE, "beacon", 5) == [] and indexes.files(ACCOUNT, STORE) == set()
+
+
+def test_of_two_that_make_an_index_at_once_the_second_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "index.db"
+    first = apsw.Connection(str(path))
+    first.execute("BEGIN IMMEDIATE")
+
+    class Clock:
+        """The first ends while the second waits."""
+
+        monotonic = staticmethod(database.time.monotonic)
+
+        @staticmethod
+        def sleep(_seconds: float) -> None:
+            first.execute("COMMIT")
+
+    monkeypatch.setattr(database, "time", Clock)
+    with opened(path, shared=True) as second:
+        writing.replace(second, "file_1", "a.txt", [Cut("", "beacon")])
+        assert database.file_ids(second) == {"file_1"}
+    first.close()
+
+
+def test_a_search_sees_one_state_while_files_are_removed(tmp_path: Path) -> None:
+    indexes = FolderIndexes(tmp_path)
+    vector = packed([1.0, 0.0])
+    for number in range(2):
+        indexes.replace(ACCOUNT, STORE, f"file_{number}", "a.txt", [Cut("", f"beacon {number}")], [vector])
+    (path,) = tmp_path.rglob("*.db")
+    removed: list[bool] = []
+    with opened(path, shared=True) as reader:
+
+        def between(_cursor: Any, sql: str, _values: Any) -> bool:
+            if "SELECT vector" in sql and not removed:
+                removed.append(True)
+                indexes.remove(ACCOUNT, STORE, "file_1")
+            return True
+
+        reader.exec_trace = between
+        hits = passages(reader, STORE, "beacon", 5, vector, 0.5)
+    assert removed and {hit.file_id for hit in hits} == {"file_0", "file_1"}
+    assert {hit.file_id for hit in indexes.find(ACCOUNT, STORE, "beacon", 5, vector)} == {"file_0"}
 
 
 def test_nothing_is_found_where_there_is_no_index(tmp_path: Path) -> None:

@@ -4,17 +4,22 @@ import random
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
+from zlib import crc32
 
 import pytest
 
+from infra.local.ingestion import Spool
+from sluice.adapters.documents.blobs_folder import SPOOL
 from sluice.domain.documents.document import File
-from sluice.domain.documents.passages import Block
+from sluice.domain.documents.passages import Block, Cut
 from sluice.domain.errors import NotFound, StoreUnavailable
 from sluice.services.documents.ingest import MOST_TRIES, STUCK_MS
 from tests.integration.documents.reading import place as places
 from tests.integration.documents.reading.place import ADA, BOB, Place, now_ms
 
 TEXT = b"# Lighthouse\nThe lighthouse keeper trims the lamp at dusk.\n"
+DAY_MS = 86_400_000
 
 
 def test_an_attached_file_is_found_and_a_detached_one_is_not(place: Place) -> None:
@@ -136,7 +141,8 @@ def test_attached_and_detached_at_random_by_several_the_index_ends_as_the_rows_s
         thread.start()
     for thread in threads:
         thread.join()
-    place.settle()
+    # A new spool, as after a restart: an event that has to come again waits no longer for its next try.
+    replace(place, spool=Spool(place.data_dir / SPOOL)).settle()
     there = {one.file_id for one in place.store_rows.attachments(ADA, store)}
     assert {hit.file_id for hit in place.indexes.find(ADA, store, "lighthouse", 50)} == there
     assert {one.status for one in place.store_rows.attachments(ADA, store)} <= {"completed"}
@@ -152,6 +158,37 @@ def test_a_lost_event_is_made_up_for_by_the_sweep(place: Place) -> None:
     attachment = place.attachment(store, file)
     assert attachment is not None and attachment.status == "completed"
     assert place.files.get(ADA, file.file_id).status == "processed"
+
+
+def at_hour_of(store: str) -> int:
+    """When the sweep compares this store's index with its rows."""
+    return now_ms() // DAY_MS * DAY_MS + crc32(store.encode()) % 24 * 3_600_000
+
+
+def test_an_index_that_disagrees_with_the_rows_is_found_and_mended(place: Place) -> None:
+    store = place.store()
+    kept, lost = (place.put(store, f"{name}.md", TEXT) for name in ("kept", "lost"))
+    broken = place.put(store, "broken.bin", bytes(range(256)) * 40)
+    place.settle()
+    cuts = [Cut("", "a lighthouse that no row knows")]
+    for file_id in ("file_unknown", broken.file_id):
+        place.indexes.replace(ADA, store, file_id, "x.md", cuts)
+    place.indexes.remove(ADA, store, lost.file_id)
+
+    assert place.ingestion.sweep(at_hour_of(store) + DAY_MS // 2).mended == 0, "another hour's"
+    assert place.ingestion.sweep(at_hour_of(store)).mended == 3
+    assert place.indexes.files(ADA, store) == {kept.file_id, lost.file_id}
+    assert {hit.file_id for hit in place.indexes.find(ADA, store, "lighthouse", 50)} == {kept.file_id, lost.file_id}
+    assert place.ingestion.sweep(at_hour_of(store)).mended == 0
+    attachment = place.attachment(store, broken)
+    assert attachment is not None and attachment.status == "failed"
+
+
+def test_an_index_whose_store_is_gone_is_dropped(place: Place) -> None:
+    store = "vs_" + "0" * 26
+    place.indexes.replace(ADA, store, "file_1", "x.md", [Cut("", "a lighthouse")])
+    assert place.ingestion.sweep(at_hour_of(store)).mended == 1
+    assert list(place.blobs.root.rglob(f"{store}*")) == []
 
 
 def test_what_kills_its_process_each_time_fails_in_the_end(place: Place) -> None:

@@ -11,6 +11,7 @@ from sluice.ports.documents import SearchRequest
 from sluice.services.documents.erase import EraseDocuments
 from sluice.services.documents.search import SearchDocuments
 from tests.integration.documents.reading.place import ADA, BOB, Place
+from tests.rounds import rounds
 
 WORDS = ["harbour", "ledger", "orchid", "copper", "灯台", "有給休暇", "パスワード", "年假", "Straße", "naïve", "42"]
 HOSTILE = [
@@ -32,7 +33,7 @@ def test_no_query_finds_another_accounts_passages(place: Place) -> None:
     ours, theirs = _filled(place)
     search = SearchDocuments(place.store_rows, place.indexes)
 
-    @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=rounds(300, 60), deadline=None, suppress_health_check=list(HealthCheck))
     @given(queries, st.integers(-5, 1000))
     def ask(parts: list[str], top_k: int) -> None:
         found = search.search(SearchRequest(ADA, [ours, theirs, ours], " ".join(parts), top_k))

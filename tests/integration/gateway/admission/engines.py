@@ -4,6 +4,7 @@ DynamoDB Local is the referee for every condition expression. It needs Java and 
 `.tools`: `python -m tests.integration.gateway.admission.engines` does so, and then the suite runs on both.
 """
 
+import os
 import shutil
 import socket
 import subprocess
@@ -12,8 +13,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tests.store_process import ROOT, free_port, running_store
+import pytest
 
+from tests.ports import free_port
+from tests.store_process import ROOT, running_store
+
+REQUIRED = os.environ.get("SUITE_REQUIRED") == "1"
 TOOLS = ROOT / ".tools"
 LOOPBACK = "127.0.0.1"
 READY_SECONDS = 30.0
@@ -45,6 +50,12 @@ def why_no_referee() -> str | None:
     if not (REFEREE / "DynamoDBLocal.jar").is_file():
         return "DynamoDB Local is not in .tools: `python -m tests.integration.gateway.admission.engines` brings it"
     return None
+
+
+def need_referee() -> None:
+    """Skips the test where DynamoDB Local cannot run, and fails it where SUITE_REQUIRED=1 says that it has to."""
+    if reason := why_no_referee():
+        (pytest.fail if REQUIRED else pytest.skip)(reason)
 
 
 @contextmanager

@@ -35,9 +35,8 @@ class Job:
     token_id: str
     reserve_tokens: int = 100
     threads: int = 12
-    times: int = 1
+    times: int = 1  # of "loop": refusals in a row, after which it ends
     warm: Limits | None = None  # limits this process has seen before; None = it guesses the defaults
-    seconds: float = 1.0
     seed: int = 0
 
 
@@ -97,12 +96,13 @@ class Racer:
             self._try()
 
     def _loop(self, number: int) -> None:
-        """Admit and settle until the time is over, and tell when each request started."""
-        until = time.monotonic() + self.job.seconds
-        while time.monotonic() < until:
+        """Admit and settle until requests are refused, and tell when each started."""
+        refused, until = 0, time.monotonic() + ANSWER_SECONDS / 2
+        while refused < self.job.times and time.monotonic() < until:
             started_ns = time.monotonic_ns()
             admitted = self._try()
             self.told.started_ns.append((started_ns, admitted is not None))
+            refused = 0 if admitted is not None else refused + 1
             if admitted is not None:
                 self._settle(admitted, 10)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.gateway.admission.engines import dynamodb_local, dynoxide, why_no_referee
+from tests.integration.gateway.admission.engines import dynamodb_local, dynoxide, need_referee
 from tests.integration.gateway.admission.world import slow_client
 from tests.integration.infra.migrate import old_store
 
@@ -42,8 +42,7 @@ def old(empty: Store) -> Store:
 @pytest.fixture
 def old_on_referee() -> Iterator[Store]:
     """Amazon's own engine takes up to half a minute for an index, so it judges once, not every test."""
-    if reason := why_no_referee():
-        pytest.skip(reason)
+    need_referee()
     with dynamodb_local() as url:
         for store in _store(url):
             old_store.build(store.client, store.prefix)

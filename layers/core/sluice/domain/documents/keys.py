@@ -32,6 +32,12 @@ def index_key(account_id: str, store_id: str) -> str:
     return f"{INDEX}/{account_id}/{store_id}.db"
 
 
+def store_of_index(key: str) -> tuple[str, str] | None:
+    """`index_key` backwards: account id, store id. None for what SQLite keeps beside a database."""
+    _, account_id, name = key.split("/")
+    return (account_id, name.removesuffix(".db")) if name.endswith(".db") else None
+
+
 def vectors_prefix(account_id: str, file_id: str) -> str:
     return f"{VECTORS}/{account_id}/{file_id}/"
 

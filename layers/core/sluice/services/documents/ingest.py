@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from zlib import crc32
 
 from sluice.domain.documents import keys
 from sluice.domain.documents.document import Attachment, File, Unreadable
@@ -28,6 +29,9 @@ STUCK_MS = 5 * 60_000
 """Nothing takes so long: what waits since then has lost its event, or the process that had it."""
 MOST_TRIES = 4
 SWEPT_AT_ONCE = 100
+MINUTE_MS = 60_000
+COMPARED_MINUTES = 5
+"""At the beginning of each hour, as long as the longest pause between two sweeps. Listing indexes costs money on S3."""
 NOT_PROCESSED = "The file could not be processed."
 
 
@@ -36,6 +40,7 @@ class SweptDocuments:
     seen: int = 0
     given_up: int = 0
     failed: int = 0
+    mended: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,10 +99,13 @@ class Ingestion:
         self.indexes.drop(account_id, store_id)
         self.waiting.settled(account_id, store_id, keys.WHOLE_STORE)
 
-    def _bring_in_line(self, account_id: str, store_id: str, file_id: str) -> None:
-        """Index as the row says; then look whether it still says so: another may have done the opposite meanwhile."""
+    def _bring_in_line(self, account_id: str, store_id: str, file_id: str, *, again: bool = False) -> None:
+        """Index as the row says; then look whether it still says so: another may have done the opposite meanwhile.
+
+        `again`: also what the row says was done.
+        """
         attachment = self.stores.attachment(account_id, store_id, file_id)
-        if attachment is not None and attachment.status != "in_progress":
+        if attachment is not None and attachment.status != "in_progress" and not again:
             return
         for _ in range(ROUNDS):
             if attachment is None:
@@ -161,7 +169,37 @@ class Ingestion:
             except Exception:
                 log.exception("not swept", extra={"account_id": pending.account_id, "file_id": pending.file_id})
                 failed += 1
-        return SweptDocuments(seen, given_up, failed)
+        return SweptDocuments(seen, given_up, failed, self._compare(now_ms, stop))
+
+    def _compare(self, now_ms: int, stop: Callable[[], bool]) -> int:
+        """Each index with its rows about once a day, by the hour of its store's id → how many files were mended."""
+        hour, minute = divmod(now_ms // MINUTE_MS, 60)
+        if minute >= COMPARED_MINUTES:
+            return 0
+        mended = 0
+        for account_id, store_id in filter(None, map(keys.store_of_index, self.blobs.keys(f"{keys.INDEX}/"))):
+            if stop():
+                break
+            if crc32(store_id.encode()) % 24 == hour % 24:
+                try:
+                    mended += self._mend(account_id, store_id)
+                except SluiceError:  # it is compared again tomorrow
+                    log.warning("not compared", extra={"account_id": account_id, "store_id": store_id}, exc_info=True)
+        return mended
+
+    def _mend(self, account_id: str, store_id: str) -> int:
+        """An index holds the completed files of its store and no others; what is in progress has its own event."""
+        if self.stores.get(account_id, store_id) is None:
+            self._drop(account_id, store_id)
+            return 1
+        held = self.indexes.files(account_id, store_id)
+        rows = {one.file_id: one.status for one in self.stores.attachments(account_id, store_id)}
+        right = {file_id for file_id, status in rows.items() if status == "completed"}
+        wrong = [file_id for file_id in held ^ right if rows.get(file_id) != "in_progress"]
+        for file_id in wrong:
+            log.warning("the index disagreed with the rows", extra={"store_id": store_id, "file_id": file_id})
+            self._bring_in_line(account_id, store_id, file_id, again=True)
+        return len(wrong)
 
     def _again(self, pending: Pending) -> None:
         if pending.store_id:

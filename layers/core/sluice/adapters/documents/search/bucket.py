@@ -17,7 +17,7 @@ import apsw
 
 from sluice.adapters.documents.blobs_s3 import client, is_no_key, s3_errors, status_of
 from sluice.adapters.documents.search import writing
-from sluice.adapters.documents.search.database import opened
+from sluice.adapters.documents.search.database import file_ids, opened
 from sluice.adapters.documents.search.found import passages
 from sluice.domain.documents.document import Passage
 from sluice.domain.documents.keys import index_key
@@ -49,6 +49,13 @@ class BucketIndexes:
             return []
         with opened(path, shared=False) as connection:
             return passages(connection, store_id, query, limit, vector, self._floor)
+
+    def files(self, account_id: str, store_id: str) -> set[str]:
+        path = self._newest(account_id, store_id)
+        if path is None:
+            return set()
+        with opened(path, shared=False) as connection:
+            return file_ids(connection)
 
     def replace(
         self,

@@ -6,6 +6,7 @@ the text. Everything about one file changes in one transaction.
 """
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from sluice.domain.errors import SearchUnavailable
 
 SCHEMA = 1
 BUSY_MS = 10_000
+WAL_POLL_SECONDS = 0.01
 TABLES = """
 CREATE TABLE IF NOT EXISTS files (file_id TEXT PRIMARY KEY, filename TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS chunks (
@@ -41,7 +43,7 @@ def opened(path: Path, *, shared: bool) -> Iterator[apsw.Connection]:
         try:
             connection.setbusytimeout(BUSY_MS)
             if shared:
-                connection.pragma("journal_mode", "wal")
+                _use_wal(connection)
             else:
                 connection.pragma("synchronous", "off")
             yield connection
@@ -51,15 +53,62 @@ def opened(path: Path, *, shared: bool) -> Iterator[apsw.Connection]:
         raise SearchUnavailable() from exc
 
 
+def _use_wal(connection: apsw.Connection) -> None:
+    """Waits by itself: SQLite ignores the busy timeout here, so of two that create one index the second would fail."""
+    until = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            connection.pragma("journal_mode", "wal")
+            return
+        except apsw.BusyError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(WAL_POLL_SECONDS)
+
+
+@contextmanager
+def change(connection: apsw.Connection) -> Iterator[None]:
+    """One write transaction. Every write goes through it.
+
+    IMMEDIATE takes the write lock at the beginning, and waits BUSY_MS for it. A deferred transaction takes it at its
+    first write; if another writer has committed since its first read, SQLite answers BUSY without waiting.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def snapshot(connection: apsw.Connection) -> Iterator[None]:
+    """Several reads of one state, whatever others write meanwhile."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+
+
 def prepare(connection: apsw.Connection) -> None:
-    if connection.pragma("user_version") != SCHEMA:
-        with connection:
+    if not is_prepared(connection):
+        with change(connection):
             connection.execute(TABLES)
             connection.pragma("user_version", SCHEMA)
 
 
 def is_prepared(connection: apsw.Connection) -> bool:
     return bool(connection.pragma("user_version") == SCHEMA)
+
+
+def file_ids(connection: apsw.Connection) -> set[str]:
+    """The files it holds passages of, and those that have none."""
+    return (
+        {file_id for (file_id,) in rows(connection, "SELECT file_id FROM files")} if is_prepared(connection) else set()
+    )
 
 
 def rows(connection: apsw.Connection, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sluice.adapters.documents.search import writing
-from sluice.adapters.documents.search.database import opened
+from sluice.adapters.documents.search.database import file_ids, opened
 from sluice.adapters.documents.search.found import passages
 from sluice.domain.documents.document import Passage
 from sluice.domain.documents.keys import index_key
@@ -58,6 +58,13 @@ class FolderIndexes:
             return []
         with opened(path, shared=True) as connection:
             return passages(connection, store_id, query, limit, vector, self._floor)
+
+    def files(self, account_id: str, store_id: str) -> set[str]:
+        path = self._path(account_id, store_id)
+        if not path.exists():
+            return set()
+        with opened(path, shared=True) as connection:
+            return file_ids(connection)
 
     def _path(self, account_id: str, store_id: str) -> Path:
         return self._root / index_key(account_id, store_id)

@@ -2,6 +2,7 @@
 
 import apsw
 
+from sluice.adapters.documents.search.database import snapshot
 from sluice.adapters.documents.search.meaning import by_meaning, merged
 from sluice.adapters.documents.search.reading import Hit, by_words
 from sluice.domain.documents.document import Passage
@@ -10,9 +11,10 @@ from sluice.domain.documents.document import Passage
 def passages(
     connection: apsw.Connection, store_id: str, query: str, limit: int, vector: bytes | None, floor: float
 ) -> list[Passage]:
-    found = by_words(connection, query, limit)
-    if vector is not None:
-        found = merged(found, by_meaning(connection, vector, limit, floor), limit=limit)
+    with snapshot(connection):  # else a file that is removed between two reads makes the second fail
+        found = by_words(connection, query, limit)
+        if vector is not None:
+            found = merged(found, by_meaning(connection, vector, limit, floor), limit=limit)
     return [_passage(store_id, hit) for hit in found]
 
 

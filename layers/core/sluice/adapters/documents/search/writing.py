@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import apsw
 
-from sluice.adapters.documents.search.database import prepare, rows
+from sluice.adapters.documents.search.database import change, prepare, rows
 from sluice.adapters.documents.search.terms import indexed
 from sluice.domain.documents.passages import Cut
 from sluice.domain.documents.vectors import signs
@@ -21,8 +21,7 @@ def replace(
     prepare(connection)
     terms = [(" ".join(indexed(f"{cut.title} {_words_of(filename)}")), " ".join(indexed(cut.text))) for cut in cuts]
     near = [(signs(vector), vector) for vector in vectors] if vectors else [(None, None)] * len(cuts)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with change(connection):
         _remove(connection, file_id)
         connection.execute("INSERT INTO files VALUES (?, ?)", (file_id, filename))
         for position, (cut, (title, text)) in enumerate(zip(cuts, terms, strict=True)):
@@ -32,15 +31,11 @@ def replace(
             )
             place = connection.last_insert_rowid()
             connection.execute("INSERT INTO words (rowid, title, text) VALUES (?, ?, ?)", (place, title, text))
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
 
 
 def remove(connection: apsw.Connection, file_id: str) -> None:
     prepare(connection)
-    with connection:
+    with change(connection):
         _remove(connection, file_id)
 
 
