@@ -1,4 +1,4 @@
-"""The audit log's view of a request: who asks, from where."""
+"""The audit log's context from a request: who acts, and from which address."""
 
 from sluice.domain.accounts.throttles import client_network
 from sluice.http.auth import Caller, now_ms
@@ -9,12 +9,12 @@ from sluice.wiring import stores
 
 
 def security_notes() -> Note:
-    """For events of one's own account: best effort, never an error."""
+    """For events of the caller's own account. Best effort: it never raises."""
     return noting(stores.audit_log(), client=client_network(client_address()), now_ms=now_ms())
 
 
 def administration(caller: Caller) -> Administration:
-    """What this admin may do to others, each deed kept with its client address."""
+    """The admin's actions on other accounts. Each is recorded with the admin's client address."""
     return Administration(
         stores.account_store(),
         stores.grant_store(),

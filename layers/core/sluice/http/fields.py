@@ -1,4 +1,4 @@
-"""Fields that several request models share: numbers that are no booleans, filters of a search."""
+"""Fields that several request models share: numbers (without booleans), and the filters of a search."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,4 +1,4 @@
-"""Whether everything answers: what `GET /healthz` says, on one machine and on AWS."""
+"""Whether the store and the model answer: `GET /healthz`, on one machine and on AWS."""
 
 import time
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from sluice.domain.errors import SluiceError
 from sluice.http.lazy_model import BaseModel
 from sluice.wiring import peers, stores
 
-# Anyone may ask, and each look at the model may start it (a function of its own, on AWS): there one look is good for
-# this long. On one machine every question is answered afresh.
+# On AWS each look at the model may start its function, and anyone may call /healthz, so one look is valid for this
+# long. On one machine every request looks again.
 LOOK_SECONDS = 10.0
 
 
@@ -24,14 +24,14 @@ class Unhealthy(Health):
 
 @dataclass(frozen=True)
 class _Look:
-    """`name`: the model's, once it answers. `said`: what the model server says of itself."""
+    """`name`: the model's name, once it is ready. `said`: the status that the model server reports."""
 
     name: str | None
     said: str
     at_seconds: float
 
 
-_last: _Look | None = None  # replaced whole, so that threads need no lock
+_last: _Look | None = None  # always replaced as a whole, so that threads need no lock
 
 
 def look() -> tuple[Health, int]:
@@ -56,7 +56,7 @@ def _ask(now: float) -> _Look:
     server = peers.model_health()
     try:
         told = server.health()
-        if told["http_status"] == 404:  # not ours, but it speaks OpenAI's protocol: its first model stands for it
+        if told["http_status"] == 404:  # another OpenAI-compatible server: report its first model
             return _Look(str(next(iter(server.models()), {}).get("id", "none")), "ready", now)
     except SluiceError:
         return _Look(None, "unreachable", now)
@@ -65,7 +65,7 @@ def _ask(now: float) -> _Look:
 
 
 def _store_answers() -> bool:
-    """One strongly consistent read of an item that never is: as far as any request goes."""
+    """One consistent read of an item that does not exist, on the path that every request uses."""
     try:
         stores.hot_store().grant("usr_healthz")
     except SluiceError:

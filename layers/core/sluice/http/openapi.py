@@ -1,6 +1,6 @@
-"""The OpenAPI 3.1 document, generated from the routes of an app and what `@operation` says about each.
+"""The OpenAPI 3.1 document, generated from an app's routes and their `@operation` declarations.
 
-Only routes with an `@operation` are in it: pages and their assets, and what a local run alone answers, are not.
+Routes without `@operation` are not in it: pages, their assets, and routes of a local run.
 """
 
 import re
@@ -111,7 +111,7 @@ def document(app: Flask) -> dict[str, Any]:
             "description": DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        # Relative to the document itself, so it holds behind a stage prefix and any host name.
+        # Relative to the document, so that it works with a stage prefix and any host name.
         "servers": [{"url": "./"}],
         "tags": [{"name": name, "description": TAGS.get(name, "")} for name in used],
         "paths": paths,
@@ -131,12 +131,12 @@ def routes(app: Flask) -> Iterator[Route]:
 
 
 def _place(tag: str) -> int:
-    """A tag without a line above comes last, and a test asks for the line."""
+    """The position of a tag in the document. An unknown tag comes last, and a test then fails."""
     return list(TAGS).index(tag) if tag in TAGS else len(TAGS)
 
 
 class _Schema(GenerateJsonSchema):
-    """Without a title on every field: it only repeats the name."""
+    """Leaves out the title of each field, because it only repeats the name."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -146,7 +146,7 @@ SchemaKey = tuple[type[BaseModel], JsonSchemaMode]
 
 
 def _schemas(found: list[Route]) -> tuple[dict[SchemaKey, dict[str, Any]], dict[str, Any]]:
-    """A reference for each model, by what it is used as, and the definitions they lead to."""
+    """A reference for each model and mode (validation, serialization), and the definitions that they refer to."""
     wanted: dict[SchemaKey, None] = {(Problem, "serialization"): None, (OpenAIError, "serialization"): None}
     for route in found:
         body = route.operation.body or route.operation.documented_body
@@ -207,7 +207,8 @@ def _answer(
 
 
 def _events(chunk: dict[str, Any]) -> dict[str, Any]:
-    """Before version 3.2 a sequential media type's schema is of one event; its `data` is JSON but for the end mark."""
+    """The schema of one event. Before OpenAPI 3.2 a sequential media type had no other schema; each `data` is JSON
+    except the end mark."""
     either = {"anyOf": [chunk, {"$ref": REF.format(model="OpenAIError")}]}
     event = {"type": "string", "contentMediaType": "application/json", "contentSchema": either}
     return {
@@ -245,7 +246,7 @@ def _query_parameters(model: type[BaseModel] | None, definitions: dict[str, Any]
 
 
 def _without_null(field: dict[str, Any]) -> dict[str, Any]:
-    """A query string cannot say null: it leaves the parameter out."""
+    """A query string cannot contain null: a client leaves the parameter out."""
     members = [member for member in field.get("anyOf", []) if member != {"type": "null"}]
     rest = {key: value for key, value in field.items() if key != "anyOf" and (key, value) != ("default", None)}
     if len(members) == 1:

@@ -1,4 +1,4 @@
-"""Requests and answers of `/tokens…`."""
+"""Request and answer models of `/tokens…`."""
 
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ from sluice.http.lazy_model import BaseModel
 from sluice.services.tokens.issue_token import IssuedToken
 from sluice.services.tokens.list_tokens import ListedToken
 
-# One of the names, or whole seconds: no float, no `true`, no number in a string.
+# A name ("30d") or whole seconds. Floats, `true` and numbers in strings are refused.
 Lifetime = Annotated[
     int,
     BeforeValidator(rules.parse_expires_in),
@@ -121,7 +121,7 @@ class RevokedAll(BaseModel):
 
 
 class KeySet(BaseModel):
-    """RFC 7517."""
+    """A JSON Web Key Set (RFC 7517)."""
 
     keys: list[dict[str, Any]]
 
