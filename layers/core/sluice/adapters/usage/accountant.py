@@ -1,4 +1,4 @@
-"""What only reconciliation does: list every account, and add what was missing or too much."""
+"""Writes that only reconciliation makes: list every account, and correct roll-ups and quotas."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -8,7 +8,7 @@ from sluice.adapters.aws import dynamo
 from sluice.adapters.usage.rollups import SCHEMA
 from sluice.domain.usage.usage import Amounts, Bucket
 
-SAME_PERIOD = "period = :period"  # the difference is one of this month; the next one owes nothing to it
+SAME_PERIOD = "period = :period"  # a difference of this month must not change the next month
 
 
 class DynamoAccountant:
@@ -18,7 +18,7 @@ class DynamoAccountant:
         self._grants, self._rollups = table_prefix + "grants", table_prefix + "rollups"
 
     def accounts(self) -> Iterator[str]:
-        """A scan, the only one there is: an operator's command, never a request's."""
+        """Scans the table. Only an operator's command does this, never a request."""
         scan: dict[str, Any] = {"ProjectionExpression": "account_id"}
         while True:
             with dynamo.store_errors():
