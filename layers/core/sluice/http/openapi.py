@@ -24,14 +24,14 @@ from sluice.http.operation import Auth, Operation
 REF = "#/components/schemas/{model}"
 TAGS = {
     "Authentication": "Signing up, logging in, passwords. Addresses are never confirmed to be known or unknown.",
-    "Account": "One's own profile and sessions.",
-    "API tokens": "What a program calls `/v1` with. They live as long as their maker chose, or until revoked.",
+    "Account": "Your profile and sessions.",
+    "API tokens": "Credentials for programs that call `/v1`. A token is valid until it expires or is revoked.",
     "Gateway": "OpenAI-compatible: give its SDK this server's `/v1` as `base_url` and an API token as the key.",
-    "Files": "One's own documents: uploaded, put into vector stores, searched. API tokens need the scope `files`.",
-    "Chats": "The playground's conversations, kept for their owner.",
-    "Usage": "What was used, exactly, and every request of one's own.",
-    "Admin": "For accounts with role `admin` only. The first one is made by `sluice admin create`.",
-    "Operation": "Is it up, and what does it offer.",
+    "Files": "Your documents: upload them, add them to vector stores, search. API tokens need the scope `files`.",
+    "Chats": "The playground's conversations, stored for their owner.",
+    "Usage": "Your exact usage, and the log of your requests.",
+    "Admin": "For accounts with role `admin` only. `sluice admin create` makes the first one.",
+    "Operation": "Whether the service is up, and what it offers.",
 }
 DESCRIPTION = """\
 A metered gate in front of a model: accounts, API tokens, exact limits, and an OpenAI-compatible gateway.
@@ -65,20 +65,20 @@ TEXT = {"type": "string"}
 COUNT = {"type": "string", "pattern": "^[0-9]+$"}
 DURATION = {"type": "string", "examples": ["1s", "6m0s", "20ms"]}
 HEADERS: dict[str, dict[str, Any]] = {
-    "x-request-id": {"description": "The caller's own, if it sent a valid one, else the server's.", "schema": TEXT},
+    "x-request-id": {"description": "The request's own `x-request-id` if valid, else the server's id.", "schema": TEXT},
     "x-sluice-request-id": {"description": "The server's request id: the `id` in the usage log.", "schema": TEXT},
     "Retry-After": {
-        "description": "Whole seconds. Waiting that long succeeds if nothing else is asked meanwhile.",
+        "description": "Whole seconds. A request after this time succeeds if no other is sent meanwhile.",
         "schema": {"type": "integer", "minimum": 1},
     },
     "WWW-Authenticate": {"description": "RFC 6750.", "schema": TEXT},
     "x-should-retry": {"description": "`false` with `insufficient_quota`: SDKs then do not retry.", "schema": TEXT},
     "x-ratelimit-limit-requests": {"description": "Requests a minute.", "schema": COUNT},
     "x-ratelimit-remaining-requests": {"description": "Requests left at this moment.", "schema": COUNT},
-    "x-ratelimit-reset-requests": {"description": "Until all requests are there again.", "schema": DURATION},
+    "x-ratelimit-reset-requests": {"description": "Time until all requests are available again.", "schema": DURATION},
     "x-ratelimit-limit-tokens": {"description": "Model tokens a minute.", "schema": COUNT},
     "x-ratelimit-remaining-tokens": {"description": "Model tokens left at this moment.", "schema": COUNT},
-    "x-ratelimit-reset-tokens": {"description": "Until all model tokens are there again.", "schema": DURATION},
+    "x-ratelimit-reset-tokens": {"description": "Time until all model tokens are available again.", "schema": DURATION},
 }
 RATE_HEADERS = tuple(name for name in HEADERS if name.startswith("x-ratelimit-"))
 

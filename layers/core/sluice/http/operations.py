@@ -56,7 +56,7 @@ class UserInfo(AccountInfo):
 
 
 class LimitsBody(BaseModel):
-    """What is left out stays as it is; 0 = none allowed."""
+    """Omitted limits stay unchanged; 0 allows none."""
 
     rpm: Limit | None = Field(None, description="requests a minute")
     tpm: Limit | None = Field(None, description="tokens a minute")

@@ -1,4 +1,4 @@
-"""The admin's other pages: how the system is, usage across accounts, and the audit log."""
+"""The other admin pages: the system's state, usage of all accounts, and the audit log."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -45,14 +45,14 @@ WORDS: Mapping[str, str] = {
 
 
 class AllUsageQuery(UsageQuery):
-    """By model only: whose API tokens are used is the accounts' own matter."""
+    """Grouped by model only, because an account's API tokens are private."""
 
     split: Literal["", "model"] = ""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One of the first three things an owner does."""
+    """One of the owner's first three steps."""
 
     title: str
     text: str
@@ -77,7 +77,7 @@ def overview(caller: Caller) -> Response:
 
 
 def _first_steps(caller: Caller) -> list[Step]:
-    """They go when all are done."""
+    """The steps disappear when all are done."""
     grant = stores.hot_store().grant(caller.account_id)
     others = list_users(stores.account_store(), query="", limit=2, after=None)
     return [
@@ -132,7 +132,7 @@ def audit(caller: Caller) -> Response:
 
 
 def _people(events: Iterable[AuditEvent]) -> dict[str, str]:
-    """What to call whom an event names: the log itself holds ids only, and some accounts are gone."""
+    """Names for the ids in these events. The log itself holds only ids, and some accounts are deleted."""
     named = {one for event in events for one in (event.actor, event.target) if is_id("usr_", one)}
     found = {one: stores.account_store().get(one) for one in named}
     emails = {one: account.email for one, account in found.items() if account is not None}
