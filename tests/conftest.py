@@ -1,4 +1,4 @@
-"""What every kind of test may use."""
+"""Fixtures for all kinds of tests."""
 
 import os
 import secrets
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.gateway.admission import engines  # here: a folder of tests is called as the package it imports
+from tests.integration.gateway.admission import engines  # imported at the top: a test folder has the name of a package
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Store:
-    """A store with every table, under a prefix of its own."""
+    """A store with every table, under its own table prefix."""
 
     url: str
     prefix: str
@@ -25,7 +25,7 @@ class Store:
 
 @pytest.fixture(scope="session")
 def store_endpoint() -> Iterator[str]:
-    """One engine in memory for the whole session: Dynoxide, or `STORE_ENGINE=dynamodb_local`, Amazon's own."""
+    """One in-memory engine for the session: Dynoxide, or Amazon's with `STORE_ENGINE=dynamodb_local`."""
     name = os.environ.get("STORE_ENGINE", "dynoxide")
     if name == "dynamodb_local" and (reason := engines.why_no_referee()):
         (pytest.fail if os.environ.get("SUITE_REQUIRED") == "1" else pytest.skip)(reason)
@@ -35,7 +35,7 @@ def store_endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def store(store_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """Fresh tables, and an environment in which the SDK and the settings find them."""
+    """New tables, and environment variables by which the SDK and the settings find them."""
     from botocore.session import get_session
 
     from sluice.adapters.aws.tables import create_missing
@@ -47,7 +47,7 @@ def store(store_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stor
     client = get_session().create_client("dynamodb", endpoint_url=store_endpoint)
     create_missing(client, prefix)  # type: ignore[arg-type]
     yield Store(store_endpoint, prefix, client)  # type: ignore[arg-type]
-    client.close()  # else its sockets are found open by whichever test runs when they are collected
+    client.close()  # else their garbage collection warns about open sockets in another test
 
 
 def aws_environment(url: str) -> dict[str, str]:

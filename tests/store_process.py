@@ -1,4 +1,4 @@
-"""The real store for tests: one Dynoxide in memory, on a port of its own."""
+"""The real store for tests: an in-memory Dynoxide on its own port."""
 
 import socket
 import subprocess
@@ -23,7 +23,7 @@ def free_port() -> int:
 
 @contextmanager
 def running_store(db_path: Path | None = None, port: int | None = None) -> Iterator[tuple[str, int]]:
-    """→ its address and its pid. In memory unless a path is given; stopped by its own pid."""
+    """Yields its address and pid. It is in memory unless a path is given."""
     program = binary(ROOT / ".tools")
     assert program.is_file(), f"{program} is missing: `make setup` brings it"
     port = port or free_port()

@@ -1,4 +1,4 @@
-"""Callers as they come: several accounts, plain and streamed, some that hang up; and what each was told."""
+"""Callers of several accounts, plain and streamed, of which some disconnect; and a record of the answers they got."""
 
 import random
 import threading
@@ -14,10 +14,10 @@ SHORT, LONG = "What is 3 + 4?", "Explain what an API is."
 
 @dataclass
 class Told:
-    """By request id: the status of every answer. `silent`: requests that got no answer at all."""
+    """By request id, the status of every answer. `silent`: the number of requests without any answer."""
 
     statuses: dict[str, int] = field(default_factory=dict)
-    whole_tokens: dict[str, int] = field(default_factory=dict)  # of answers that came whole, as the caller was told
+    whole_tokens: dict[str, int] = field(default_factory=dict)  # usage of complete answers, as reported to the caller
     silent: int = 0
 
     def count(self, status: int) -> int:
@@ -79,7 +79,7 @@ class Load:
             try:
                 _ = answer.content
             except requests.RequestException:
-                return  # broken off: it was told its id, so it has its record
+                return  # the caller disconnects; it has its id, so there must be a record
             if answer.status_code == 200 and not stream:
                 with self._lock:
                     told.whole_tokens[identifier] = answer.json()["usage"]["total_tokens"]

@@ -1,6 +1,6 @@
-"""`kill -9` of each process at random moments under load: then the books are whole.
+"""`kill -9` of each process at random moments under load: afterwards ledger, roll-ups and grants agree.
 
-`SLUICE_KILLS` says how often each is killed (3 unless it says otherwise), `SLUICE_KILL_SEED` which moments.
+`SLUICE_KILLS` sets how often each process is killed (default 3), `SLUICE_KILL_SEED` the random moments.
 """
 
 import os
@@ -31,12 +31,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 KILLS = int(os.environ.get("SLUICE_KILLS", "3"))
 SEED = int(os.environ.get("SLUICE_KILL_SEED", str(random.SystemRandom().randrange(10**6))))
 ACCOUNTS, CALLERS = 3, 2
-ABANDONED_SECONDS = 40  # a lease's life and the sweeper's patience
+ABANDONED_SECONDS = 40  # a lease's lifetime plus the time until the sweeper settles it
 SWEEP_SECONDS = 5
 
 
 class Books:
-    """What the store holds, read past the system."""
+    """The contents of the store, read directly."""
 
     def __init__(self, system: System) -> None:
         environment: dict[str, str] = {"SLUICE_DATA_DIR": str(system.data_dir)}
@@ -54,7 +54,7 @@ class Books:
         return [record_from(item) for item in self._all("ledger")]
 
     def rolled_up(self) -> dict[str, list[int]]:
-        """By account: requests, prompt and completion tokens of all its roll-ups."""
+        """For each account: requests, prompt tokens and completion tokens of all its roll-ups."""
         sums: dict[str, list[int]] = {}
         for item in self._all("rollups"):
             kept = sums.setdefault(item["account_id"]["S"], [0, 0, 0])
@@ -73,13 +73,13 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 
 def _kill(system: System, name: str) -> int:
-    """The process and what it started: a worker that lives on would tidy up after a gunicorn that is gone."""
+    """Kills the process and its children, because a gunicorn worker that lives on would clean up after its master."""
     pid = system.pid(name)
     os.killpg(os.getpgid(pid), signal.SIGKILL)
     return pid
 
 
-def test_after_kills_of_everything_under_load_the_books_are_whole(
+def test_the_books_agree_after_kills_of_every_process_under_load(
     system: System, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dice = random.Random(SEED)
@@ -115,15 +115,15 @@ def _each_admitted_request_has_its_one_record(told: list[Told], ledger: list[Led
     recorded = {record.request_id: record for record in ledger}
     assert len(recorded) == len(ledger)
     answered = {identifier: status for one in told for identifier, status in one.statuses.items()}
-    # Who was told 200 was admitted.
+    # A request that was answered with 200 was admitted.
     assert {identifier for identifier, status in answered.items() if status == 200} <= recorded.keys()
-    # Who was told how much it took, was charged that.
+    # A caller that got usage was charged exactly that usage.
     for one in told:
         for identifier, tokens in one.whole_tokens.items():
             assert recorded[identifier].total_tokens == tokens
-    # No record comes from nowhere: those of whom no caller knows were killed before they could answer.
+    # Every record without an answered request belongs to a request that was killed before it was answered.
     assert len(recorded.keys() - answered.keys()) <= sum(one.silent for one in told)
-    # And it was a load: every kind of end occurs.
+    # The load was real: every kind of answer occurs.
     assert sum(one.count(200) for one in told) > 20 * KILLS
     assert any(record.settled_by == "sweeper" for record in ledger)
     assert any(record.status == 499 for record in ledger)
@@ -138,7 +138,7 @@ def _summary(told: list[Told], ledger: list[LedgerRecord]) -> str:
 
 
 def _reconciled(system: System) -> str:
-    """What `sluice ledger reconcile` says."""
+    """The output of `sluice ledger reconcile`."""
     command = [str(Path(sys.executable).with_name("sluice")), "ledger", "reconcile"]
     done = subprocess.run(command, cwd=ROOT, env=system.environment, capture_output=True, text=True, timeout=60)
     assert re.search(r"\d+ accounts", done.stdout), done.stdout + done.stderr

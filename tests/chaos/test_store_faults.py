@@ -1,4 +1,4 @@
-"""The store behind a bad network: nothing is charged twice, no record is lost, and it recovers by itself."""
+"""The store behind a bad network: nothing is charged twice, no record is lost, and Sluice recovers by itself."""
 
 import random
 import threading
@@ -32,7 +32,7 @@ BROKEN_ONCE = (
     faults.SLOW,
 )
 BROKEN_FOR_LONG = (*BROKEN_ONCE[:-1], faults.REFUSE, faults.BLACKHOLE, faults.DRIBBLE)
-# All attempts together, and the one call that may be under way when the time is over.
+# All attempts together, and the call that may be running when the deadline passes.
 LONGEST_SECONDS = dynamo_http.DEADLINE_SECONDS + dynamo_http.READ_SECONDS + dynamo_http.CONNECT_SECONDS
 
 
@@ -52,7 +52,7 @@ def proxy(engine: Engine) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def store(proxy: FaultProxy) -> Iterator[HotStore]:
-    """The hot client, with the proxy in its way. Arranging and looking go straight to the engine."""
+    """The hot client, through the proxy. Set-up and checks use the engine directly."""
     through = hot_store(proxy.url)
     yield through
     close(through)
@@ -63,7 +63,7 @@ def _admit(store: HotStore, account: Account, tokens: int = 100) -> Admitted:
 
 
 def _warm(store: HotStore, account: Account) -> None:
-    """A connection in the pool, so that what is cut is one that served before."""
+    """Put a connection into the pool, so that the fault hits one that has served before."""
     store.grant(account.id)
 
 
@@ -112,7 +112,7 @@ def test_a_store_that_stays_broken_is_unavailable_in_time_and_recovers_alone(
 
     proxy.always(faults.PASS)
     _admit(store, account)
-    # What the broken store did without telling is a lease of its own: the sweeper makes it a record, not a charge.
+    # The broken store may have made a lease without an answer: the sweeper makes it a record, not a charge.
     for identifier, lease in account.grant().leases.items():
         settle_abandoned(store, account.id, identifier, lease, DEAD_MS)
     assert (account.grant().leases, account.grant().period_tokens) == ({}, 0)
@@ -133,7 +133,7 @@ def test_a_settlement_the_store_never_answers_is_left_whole_for_the_sweeper(
     settle_abandoned(store, account.id, admitted.ask.request_id, admitted.lease, DEAD_MS)
 
     (record,) = account.records()
-    # After `cut after` the gateway's own record had been written: it stands, and it is what was charged.
+    # After `cut after` the gateway's own record had been written, so that is the amount charged.
     assert record.total_tokens == (50 if fault == faults.CUT_AFTER else 0)
     assert (account.grant().leases, account.grant().period_tokens) == ({}, record.total_tokens)
 
@@ -141,15 +141,15 @@ def test_a_settlement_the_store_never_answers_is_left_whole_for_the_sweeper(
 def test_a_request_the_store_sees_only_after_we_gave_up_is_not_charged_twice(
     engine: Engine, proxy: FaultProxy, store: HotStore
 ) -> None:
-    """The late copy arrives when its twin has been admitted and settled: it must not take anything any more."""
+    """The late copy arrives after its retry was admitted and settled, and must not take anything."""
     account, admission = engine.account(), Admission(store, DEFAULTS)
-    admission.admit(account.ask(100), NOW_NS)  # both buckets are busy now, and so is the late copy's form
+    admission.admit(account.ask(100), NOW_NS)  # both buckets are in use now, as the late copy assumes
     proxy.once(faults.LATE, "UpdateItem")
     try:
         admitted = admission.admit(account.ask(100), NOW_NS)
         settle(store, account.id, admitted.ask.request_id, admitted.lease, Outcome(200, 20, 30))
     except errors.StoreUnavailable:
-        pass  # giving up is fine
+        pass  # giving up is allowed
     time.sleep(faults.LATE_SECONDS)
     for identifier, lease in account.grant().leases.items():
         settle_abandoned(store, account.id, identifier, lease, DEAD_MS)
@@ -161,7 +161,7 @@ def test_a_request_the_store_sees_only_after_we_gave_up_is_not_charged_twice(
 def test_under_load_through_a_bad_network_everything_adds_up(
     engine: Engine, proxy: FaultProxy, store: HotStore
 ) -> None:
-    """Every second call meets a fault. Who was admitted has a record; what was charged is the sum of the records."""
+    """Every second call meets a fault. Each admitted request has a record, and the charge is the sum of the records."""
     account = engine.account(rpm=100_000, tpm=10_000_000, concurrency=1000)
     dice = random.Random(7)
     bad = (faults.CUT_BEFORE, faults.CUT_AFTER, faults.CUT_AMID, faults.THROTTLE, faults.FAIL)

@@ -1,4 +1,4 @@
-"""Documents from outside: the official SDK's `files` and `vector_stores`, and answers grounded in them."""
+"""Documents from outside: the official SDK's `files` and `vector_stores`, and answers that cite them."""
 
 import io
 import json
@@ -79,7 +79,7 @@ def test_the_sdk_fills_and_searches_a_vector_store(person: Person, other: Person
         client.vector_stores.retrieve(store.id)
 
 
-def test_a_file_too_large_and_a_file_that_is_none(person: Person) -> None:
+def test_a_file_that_is_too_large_and_a_damaged_pdf(person: Person) -> None:
     for size in (4 * 1024 * 1024 + 1, 5 * 1024 * 1024, 30 * 1024 * 1024):
         with pytest.raises(openai.APIStatusError) as caught:
             person.openai.files.create(file=("big.txt", io.BytesIO(b"x" * size)), purpose="assistants")
@@ -96,7 +96,7 @@ def test_a_file_too_large_and_a_file_that_is_none(person: Person) -> None:
 
 @pytest.fixture(scope="module")
 def library(person: Person) -> str:
-    """The fixed set of 60 documents in one vector store."""
+    """A vector store with the fixed set of 60 documents."""
     client = person.openai
     store = client.vector_stores.create(name="set")
     paths = sorted((SET / "files").iterdir())

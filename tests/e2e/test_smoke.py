@@ -1,4 +1,4 @@
-"""`sluice smoke`, which `make deploy` ends with, against a local run: what is promised, and that it can fail."""
+"""`sluice smoke`, the last step of `make deploy`, against a local run: it passes, and each broken promise fails it."""
 
 import json
 import threading
@@ -27,7 +27,7 @@ def test_a_stranger_finds_what_is_promised(system: System) -> None:
         assert line in told.stdout
 
 
-def test_with_a_login_it_goes_the_whole_way_and_leaves_a_dead_api_token(system: System) -> None:
+def test_with_a_login_it_takes_the_whole_path_and_revokes_its_api_token(system: System) -> None:
     person = newcomer(system.base_url)
     told = smoke(system.base_url, "--email", person.email, "--password-stdin", input=person.password + "\n")
     assert told.exit_code == 0, told.output
@@ -38,13 +38,13 @@ def test_with_a_login_it_goes_the_whole_way_and_leaves_a_dead_api_token(system: 
     assert person.password not in told.output
 
 
-def test_a_wrong_password_is_said(system: System) -> None:
+def test_a_wrong_password_is_reported(system: System) -> None:
     person = newcomer(system.base_url)
     told = smoke(system.base_url, "--email", person.email, "--password-stdin", input="something else\n")
     assert told.exit_code == 1 and "answered 401" in told.stderr
 
 
-def test_where_nobody_answers_it_fails() -> None:
+def test_without_a_server_it_fails() -> None:
     told = smoke("http://127.0.0.1:1")
     assert told.exit_code == 1 and "nobody answers" in told.stderr
 
@@ -60,7 +60,7 @@ ANSWERS: dict[str, tuple[int, Any]] = {
 
 @pytest.fixture
 def impostor() -> Iterator[tuple[str, dict[str, tuple[int, Any]]]]:
-    """A server that answers as the test says."""
+    """A server with answers that the test sets."""
     answers = dict(ANSWERS)
 
     class Handler(BaseHTTPRequestHandler):
@@ -98,7 +98,7 @@ def impostor() -> Iterator[tuple[str, dict[str, tuple[int, Any]]]]:
         ("/openapi.json", (404, {}), "instead of 200"),
     ],
 )
-def test_each_promise_that_is_broken_fails_it(impostor: Any, path: str, answer: Any, said: str) -> None:
+def test_each_broken_promise_fails_it(impostor: Any, path: str, answer: Any, said: str) -> None:
     url, answers = impostor
     assert smoke(url).exit_code == 0
     answers[path] = answer

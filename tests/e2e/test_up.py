@@ -1,4 +1,4 @@
-"""`make up`: what it says, what it refuses, what it survives, and that it leaves nothing behind."""
+"""`make up`: its output, the settings it refuses, the failures it survives, and that it leaves no process behind."""
 
 import os
 import re
@@ -105,7 +105,7 @@ def test_corrupted_model_refuses_to_start_and_names_the_file(new_system: NewSyst
 
 @pytest.fixture(scope="module")
 def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """One system that is shot at, whole again after each test."""
+    """One system whose processes are killed; each test waits until it has recovered."""
     running = System(tmp_path_factory.mktemp("victim") / "data")
     try:
         yield running.start()
@@ -144,7 +144,7 @@ def test_ctrl_c_leaves_no_process_and_the_next_start_finds_everything(new_system
     assert (system.data_dir / "keys" / "token-signing.pem").read_bytes() == signing_key
 
 
-def test_killed_launcher_leaves_nothing_that_the_next_start_does_not_clear(new_system: NewSystem) -> None:
+def test_the_next_start_clears_what_a_killed_launcher_left(new_system: NewSystem) -> None:
     system = new_system()
     system.start()
     before = system.pids()

@@ -1,4 +1,4 @@
-"""A search over the words of what was uploaded: no index, no ranking to speak of, but the same promises."""
+"""A search over the words of uploaded files, without an index or a ranking, that keeps the port's promises."""
 
 from dataclasses import dataclass, field
 
@@ -10,8 +10,8 @@ from sluice.ports.documents import Blobs, FileStore, SearchAsk, VectorStoreStore
 
 @dataclass
 class FakeSearch:
-    """Each paragraph of each attached file is a passage; it is found when it holds a word of the query of four letters
-    or more. `extra` is given out as well, whoever asks: what a broken index might do."""
+    """Each paragraph of each attached file is a passage. It matches if it contains a word of the query of four letters
+    or more. `extra` is returned for every account, as a broken index might do."""
 
     files: FileStore
     stores: VectorStoreStore
