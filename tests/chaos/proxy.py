@@ -113,8 +113,8 @@ class FaultProxy:
 
     def _one(self, caller: socket.socket, store: list[socket.socket], request: bytes) -> bool:
         """Whether the connection stays open."""
-        found = TARGET.search(request)
-        operation = found.group(1).decode() if found else ""
+        match = TARGET.search(request)
+        operation = match.group(1).decode() if match else ""
         fault = self.fault(operation)
         self.seen.append((operation, fault))
         if fault in (CUT_BEFORE, REFUSE):
@@ -175,8 +175,8 @@ def _message(sock: socket.socket) -> bytes | None:
             return None
         data += more
     length = LENGTH.search(data, 0, end + 2)
-    wanted = end + 4 + (int(length.group(1)) if length else 0)
-    while len(data) < wanted:
+    total_bytes = end + 4 + (int(length.group(1)) if length else 0)
+    while len(data) < total_bytes:
         more = sock.recv(65_536)
         if not more:
             return None

@@ -21,7 +21,7 @@ from sluice.adapters.gateway.grant_item import grant_from
 from sluice.adapters.gateway.hot_store import record_from
 from sluice.domain.gateway.admission import Grant
 from sluice.domain.usage.ledger import LedgerRecord
-from tests.chaos.load import Load, Told
+from tests.chaos.load import Answers, Load
 from tests.e2e import people
 from tests.e2e.system import NAMES, ROOT, System
 from tests.integration.gateway.admission.world import slow_client
@@ -97,11 +97,11 @@ def test_the_books_agree_after_kills_of_every_process_under_load(
     system.wait_until(lambda: not any(grant.leases for grant in books.grants()), ABANDONED_SECONDS + 6 * SWEEP_SECONDS)
     system.wait_until(lambda: all(record.rolled_up_ms is not None for record in books.ledger()), 30)
     ledger, grants, sums = books.ledger(), books.grants(), books.rolled_up()
-    told = list(load.told.values())
+    all_answers = list(load.answers.values())
     with capsys.disabled():
-        print(f"\n  {KILLS} kills each (seed {SEED}): {_summary(told, ledger)}")
+        print(f"\n  {KILLS} kills each (seed {SEED}): {_summary(all_answers, ledger)}")
 
-    _each_admitted_request_has_its_one_record(told, ledger)
+    _each_admitted_request_has_its_one_record(all_answers, ledger)
     assert len(grants) == ACCOUNTS
     for grant in grants:
         own = [record for record in ledger if record.account_id == grant.account_id]
@@ -111,29 +111,29 @@ def test_the_books_agree_after_kills_of_every_process_under_load(
     assert "0 differences" in _reconciled(system)
 
 
-def _each_admitted_request_has_its_one_record(told: list[Told], ledger: list[LedgerRecord]) -> None:
+def _each_admitted_request_has_its_one_record(all_answers: list[Answers], ledger: list[LedgerRecord]) -> None:
     recorded = {record.request_id: record for record in ledger}
     assert len(recorded) == len(ledger)
-    answered = {identifier: status for one in told for identifier, status in one.statuses.items()}
+    answered = {identifier: status for one in all_answers for identifier, status in one.statuses.items()}
     # A request that was answered with 200 was admitted.
     assert {identifier for identifier, status in answered.items() if status == 200} <= recorded.keys()
     # A caller that got usage was charged exactly that usage.
-    for one in told:
+    for one in all_answers:
         for identifier, tokens in one.whole_tokens.items():
             assert recorded[identifier].total_tokens == tokens
     # Every record without an answered request belongs to a request that was killed before it was answered.
-    assert len(recorded.keys() - answered.keys()) <= sum(one.silent for one in told)
+    assert len(recorded.keys() - answered.keys()) <= sum(one.silent for one in all_answers)
     # The load was real: every kind of answer occurs.
-    assert sum(one.count(200) for one in told) > 20 * KILLS
+    assert sum(one.count(200) for one in all_answers) > 20 * KILLS
     assert any(record.settled_by == "sweeper" for record in ledger)
     assert any(record.status == 499 for record in ledger)
 
 
-def _summary(told: list[Told], ledger: list[LedgerRecord]) -> str:
-    statuses = sorted({status for one in told for status in one.statuses.values()})
-    answers = ", ".join(f"{sum(one.count(status) for one in told)} x {status}" for status in statuses)
+def _summary(all_answers: list[Answers], ledger: list[LedgerRecord]) -> str:
+    statuses = sorted({status for one in all_answers for status in one.statuses.values()})
+    answers = ", ".join(f"{sum(one.count(status) for one in all_answers)} x {status}" for status in statuses)
     swept = sum(record.settled_by == "sweeper" for record in ledger)
-    silent = sum(one.silent for one in told)
+    silent = sum(one.silent for one in all_answers)
     return f"answers {answers}, {silent} without; {len(ledger)} records, {swept} of them by the sweeper"
 
 

@@ -167,7 +167,7 @@ def test_under_load_through_a_bad_network_everything_adds_up(
     bad = (faults.CUT_BEFORE, faults.CUT_AFTER, faults.CUT_AMID, faults.THROTTLE, faults.FAIL)
     proxy.fault = lambda operation: dice.choice(bad) if operation != "connect" and dice.random() < 0.5 else faults.PASS
     admission = Admission(store, account.limits)
-    told: list[str] = []
+    admitted_ids: list[str] = []
 
     def run() -> None:
         for _ in range(6):
@@ -175,7 +175,7 @@ def test_under_load_through_a_bad_network_everything_adds_up(
                 admitted = admission.admit(account.ask(100), NOW_NS)
             except errors.Unavailable:
                 continue
-            told.append(admitted.ask.request_id)
+            admitted_ids.append(admitted.ask.request_id)
             for _ in range(3):
                 try:
                     settle(store, account.id, admitted.ask.request_id, admitted.lease, Outcome(200, 20, 30))
@@ -193,8 +193,8 @@ def test_under_load_through_a_bad_network_everything_adds_up(
         settle_abandoned(store, account.id, identifier, lease, DEAD_MS)
 
     records = account.records()
-    assert len(told) > 15
-    assert set(told) <= {record.request_id for record in records}
+    assert len(admitted_ids) > 15
+    assert set(admitted_ids) <= {record.request_id for record in records}
     assert account.grant().leases == {}
     assert account.grant().period_tokens == sum(record.total_tokens for record in records)
 

@@ -74,9 +74,9 @@ def mails_to(base_url: str, address: str, kind: str | None = None, count: int = 
 
 
 def code_in(mail: dict[str, Any]) -> str:
-    found = re.search(r"[?&]token=([^\s\"'<>]+)", mail["text"])
-    assert found, mail["text"]
-    return found[1]
+    match = re.search(r"[?&]token=([^\s\"'<>]+)", mail["text"])
+    assert match, mail["text"]
+    return match[1]
 
 
 def post(base_url: str, path: str, body: Any, **arguments: Any) -> requests.Response:

@@ -97,8 +97,8 @@ class System:
 
     def pids(self) -> dict[str, int]:
         """The pids of the running children, by name."""
-        found = {name: recorded(self.data_dir / "run", name) for name in NAMES}
-        return {name: pid for name, pid in found.items() if pid is not None}
+        pids = {name: recorded(self.data_dir / "run", name) for name in NAMES}
+        return {name: pid for name, pid in pids.items() if pid is not None}
 
     def pid(self, name: str) -> int:
         return self.pids()[name]

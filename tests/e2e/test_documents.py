@@ -59,8 +59,8 @@ def test_the_sdk_fills_and_searches_a_vector_store(person: Person, other: Person
         store.id, files=[named(f"Paper {n} is about coffee.", f"{n}.txt") for n in range(3)], poll_interval_ms=100
     )
     assert (batch.status, batch.file_counts.completed) == ("completed", 3)
-    found = client.vector_stores.search(store.id, query="Where is our tea grown?").data
-    assert found[0].filename == "tea.md" and "Darjeeling" in found[0].content[0].text
+    results = client.vector_stores.search(store.id, query="Where is our tea grown?").data
+    assert results[0].filename == "tea.md" and "Darjeeling" in results[0].content[0].text
     assert client.vector_stores.retrieve(store.id).file_counts.completed == 4
     assert client.vector_stores.update(store.id, name="books").name == "books"
     assert store.id in [one.id for one in client.vector_stores.list()]

@@ -46,8 +46,8 @@ def owner(system: System, secret: str) -> Owner:
     assert answer.status_code == 200, answer.text
     account = person.call("GET", "/account").json()
     chat = person.call("POST", "/chats", json={"title": secret}).json()
-    said = person.call("POST", f"/chats/{chat['id']}/messages", json={"content": secret})
-    assert said.status_code == 200, said.text
+    sent = person.call("POST", f"/chats/{chat['id']}/messages", json={"content": secret})
+    assert sent.status_code == 200, sent.text
     stored = person.v1("POST", "/v1/responses", json={"model": "demo", "input": secret}).json()
     sessions = person.call("GET", "/account/sessions").json()["data"]
     made.ids = {

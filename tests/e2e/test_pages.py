@@ -46,9 +46,9 @@ def link_in(mail: dict[str, Any]) -> str:
 
 
 def sample_in(html: str, name: str) -> str:
-    found = re.search(rf'aria-label="Sample for {name}"[^>]*><code>(.*?)</code>', html, re.DOTALL)
-    assert found, html
-    return unescape(found[1])
+    match = re.search(rf'aria-label="Sample for {name}"[^>]*><code>(.*?)</code>', html, re.DOTALL)
+    assert match, html
+    return unescape(match[1])
 
 
 def run(program: str, token: str) -> str:

@@ -130,20 +130,20 @@ def test_each_request_is_in_the_callers_log_with_its_content(system: Any) -> Non
 def test_usage_is_exact_at_once_and_after_the_roll_up(system: Any) -> None:
     person = people.newcomer(system.base_url)
     answers = [ask(person, f"What is {n} + 4?").json()["usage"] for n in range(1, 6)]
-    wanted = {
+    expected = {
         "requests": 5,
         "prompt_tokens": sum(usage["prompt_tokens"] for usage in answers),
         "completion_tokens": sum(usage["completion_tokens"] for usage in answers),
     }
     for _ in range(20):  # before, while and after metering folds the records
         total = person.call("GET", "/usage").json()["total"]
-        assert {key: total[key] for key in wanted} == wanted
+        assert {key: total[key] for key in expected} == expected
         time.sleep(0.1)
     grouped = person.call("GET", "/usage", params={"group_by": "token"}).json()
     assert [row["key"] for row in grouped["data"]] == [person.token_id]
     account = person.call("GET", "/account").json()
     assert account["usage"]["requests"] == 5
-    assert account["usage"]["tokens"] == wanted["prompt_tokens"] + wanted["completion_tokens"]
+    assert account["usage"]["tokens"] == expected["prompt_tokens"] + expected["completion_tokens"]
 
 
 def test_a_revoked_token_is_refused_on_the_next_request(system: Any) -> None:

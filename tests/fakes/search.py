@@ -25,17 +25,19 @@ class FakeSearch:
         if self.down:
             raise SearchUnavailable()
         words = {word.strip("?.,!").lower() for word in ask.query.split()}
-        wanted = {word for word in words if len(word) >= 4}
-        found = [passage for store_id in ask.store_ids for passage in self._in(ask.account_id, store_id, wanted)]
-        return sorted([*found, *self.extra], key=lambda passage: -passage.score)[: ask.top_k]
+        query_words = {word for word in words if len(word) >= 4}
+        passages = [
+            passage for store_id in ask.store_ids for passage in self._in(ask.account_id, store_id, query_words)
+        ]
+        return sorted([*passages, *self.extra], key=lambda passage: -passage.score)[: ask.top_k]
 
-    def _in(self, account_id: str, store_id: str, wanted: set[str]) -> list[Passage]:
-        found = []
+    def _in(self, account_id: str, store_id: str, query_words: set[str]) -> list[Passage]:
+        passages = []
         for attachment in self.stores.attachments(account_id, store_id):
             file = self.files.get(account_id, attachment.file_id)
             body = self.blobs.get(keys.file_key(account_id, attachment.file_id)) or b""
             for position, text in enumerate(body.decode(errors="replace").split("\n\n")):
-                score = float(sum(word in text.lower() for word in wanted))
+                score = float(sum(word in text.lower() for word in query_words))
                 if file is not None and score:
-                    found.append(Passage(store_id, file.file_id, file.filename, position, text, score))
-        return found
+                    passages.append(Passage(store_id, file.file_id, file.filename, position, text, score))
+        return passages

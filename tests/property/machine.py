@@ -164,8 +164,8 @@ class AdmissionMachine(RuleBasedStateMachine):
 
     def _hopeless(self, reserve: int) -> bool:
         """Whether the request is refused however long it waits."""
-        wanted = (self.model.rpm, self.model.tpm, self.model.concurrency, self.model.monthly)
-        return 0 in wanted or reserve > min(self.model.tpm, self.model.monthly)
+        limits = (self.model.rpm, self.model.tpm, self.model.concurrency, self.model.monthly)
+        return 0 in limits or reserve > min(self.model.tpm, self.model.monthly)
 
     def _ask(self, instance: int, token: str, reserve: int, now: int, ask: Ask | None = None) -> Exception | None:
         self.sound, calls = False, self.store.calls

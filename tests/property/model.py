@@ -64,26 +64,26 @@ class Model:
 
     def problems(self, token: str, reserve: int, now: int) -> set[str]:
         """All reasons to refuse; empty if the request is admitted."""
-        found = set()
+        reasons = set()
         if self.live.get(token, 0) <= now - now % SECOND:  # tokens expire on whole seconds
-            found.add("caller")
+            reasons.add("caller")
         if self.suspended:
-            found.add("caller")
+            reasons.add("caller")
         if self.blocked_until > now - now % 1_000_000:
-            found.add("blocked")
+            reasons.add("blocked")
         if 0 in (self.rpm, self.tpm, self.concurrency, self.monthly):
-            found.add("zero")
+            reasons.add("zero")
         if reserve > self.tpm:
-            found.add("never")
+            reasons.add("never")
         if self.used_in(max(self.month, month_of(now))) + reserve > self.monthly:
-            found.add("quota")
+            reasons.add("quota")
         if self.rpm and self.requests.free(now) < Fraction(1, self.rpm):
-            found.add("requests")
+            reasons.add("requests")
         if self.tpm and self.tokens.free(now) < Fraction(reserve, self.tpm):
-            found.add("tokens")
+            reasons.add("tokens")
         if len(self.running) >= self.concurrency:
-            found.add("concurrency")
-        return found
+            reasons.add("concurrency")
+        return reasons
 
     def used_in(self, month: tuple[int, int]) -> int:
         return self.used if month == self.month else 0

@@ -72,22 +72,22 @@ def parse_expires_in(value: object) -> int:
     raise ValueError(f"One of {forms}, or whole seconds from {MIN_LIFETIME_S} to {MAX_LIFETIME_S}.")
 
 
-def parse_scopes(wanted: Sequence[str]) -> tuple[str, ...]:
+def parse_scopes(scopes: Sequence[str]) -> tuple[str, ...]:
     """The scopes in the order of SCOPES, without duplicates. Raises ValueError for an empty list or unknown scope."""
-    unknown = [scope for scope in wanted if scope not in SCOPES]
-    if unknown or not wanted:
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown or not scopes:
         raise ValueError(f"One or more of {', '.join(SCOPES)}.")
-    return tuple(scope for scope in SCOPES if scope in wanted)
+    return tuple(scope for scope in SCOPES if scope in scopes)
 
 
-def parse_models(wanted: Sequence[str]) -> tuple[str, ...]:
+def parse_models(names: Sequence[str]) -> tuple[str, ...]:
     """The model names without duplicates, in the caller's order. Raises ValueError for the form of a name only,
     because only the gateway knows which models exist."""
-    if not 1 <= len(wanted) <= MAX_MODELS:
+    if not 1 <= len(names) <= MAX_MODELS:
         raise ValueError(f"From 1 to {MAX_MODELS} model names; leave it out to allow all.")
-    if not all(MODEL_NAME.fullmatch(name) for name in wanted):
+    if not all(MODEL_NAME.fullmatch(name) for name in names):
         raise ValueError(f"A model name has 1 to {MODEL_CHARACTERS} ASCII letters, digits and marks, no spaces.")
-    return tuple(dict.fromkeys(wanted))
+    return tuple(dict.fromkeys(names))
 
 
 def parse_token_name(text: str) -> str:

@@ -42,23 +42,23 @@ def _begin() -> None:
     connection.limit_waits(request.environ)
     g.started_ns = time.monotonic_ns()
     g.server_request_id = request_id(time.time_ns() // 1_000_000)
-    asked = request.headers.get("x-request-id", "")
-    g.request_id = asked if VALID_REQUEST_ID.fullmatch(asked) else g.server_request_id
+    requested_id = request.headers.get("x-request-id", "")
+    g.request_id = requested_id if VALID_REQUEST_ID.fullmatch(requested_id) else g.server_request_id
 
 
 def _finish(response: Response) -> Response:
     # `_begin` sets the ids early, but a request refused before it (none today) would have none.
-    wanted = {"x-request-id": g.get("request_id", ""), **DEFAULT_HEADERS}
+    required = {"x-request-id": g.get("request_id", ""), **DEFAULT_HEADERS}
     if current_app.config["HTTPS"]:
-        wanted |= HSTS
+        required |= HSTS
     if errors.is_openai_path(request.path):
-        wanted["x-sluice-request-id"] = g.get("server_request_id", "")
+        required["x-sluice-request-id"] = g.get("server_request_id", "")
     headers = response.headers
     if response.status_code == 204:  # no content, so no content type
         headers.pop("Content-Type", None)
     # Not `setdefault`, because it searches all headers each time: a quarter of this process's share of an answer.
-    there = {name.lower() for name, _ in headers}
-    for name, value in wanted.items():
-        if name.lower() not in there:
+    present = {name.lower() for name, _ in headers}
+    for name, value in required.items():
+        if name.lower() not in present:
             headers.add(name, value)
     return response

@@ -69,11 +69,11 @@ class JsonFormatter(logging.Formatter):
             "message": redacted(record.getMessage()),
         }
         entry |= _request_ids()
-        given = vars(record)
+        attributes = vars(record)
         for name in FIELDS:
-            if name not in given:
+            if name not in attributes:
                 continue
-            value = given[name]
+            value = attributes[name]
             entry[name] = value if isinstance(value, bool | int | float | None) else redacted(str(value))
         if record.exc_info and record.exc_info[1] is not None:
             entry["exception"] = described(record.exc_info[1])
@@ -93,16 +93,16 @@ def described(exc: BaseException) -> list[dict[str, Any]]:
     chain: list[dict[str, Any]] = []
     step: BaseException | None = exc
     while step is not None and len(chain) < 5:
-        told: dict[str, Any] = {"type": f"{type(step).__module__}.{type(step).__qualname__}"}
+        entry: dict[str, Any] = {"type": f"{type(step).__module__}.{type(step).__qualname__}"}
         if isinstance(step, SluiceError):
-            told["message"] = redacted(step.message)
+            entry["message"] = redacted(step.message)
         elif isinstance(step, OSError) and step.strerror:
-            told["message"] = step.strerror
+            entry["message"] = step.strerror
         code = _sdk_code(step)
         if code:
-            told["code"] = code
-        told["at"] = _places(step.__traceback__)
-        chain.append(told)
+            entry["code"] = code
+        entry["at"] = _places(step.__traceback__)
+        chain.append(entry)
         step = step.__cause__ or (None if step.__suppress_context__ else step.__context__)
     return chain
 

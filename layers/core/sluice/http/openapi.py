@@ -97,12 +97,12 @@ class Route(NamedTuple):
 
 def document(app: Flask) -> dict[str, Any]:
     """The document of every operation the app hosts, as JSON-ready values."""
-    found = sorted(routes(app), key=lambda route: (_place(route.operation.tag), route.path, route.method))
-    schemas, definitions = _schemas(found)
+    all_routes = sorted(routes(app), key=lambda route: (_place(route.operation.tag), route.path, route.method))
+    schemas, definitions = _schemas(all_routes)
     paths: dict[str, dict[str, Any]] = {}
-    for route in found:
+    for route in all_routes:
         paths.setdefault(route.path, {})[route.method] = _described(route, schemas, definitions)
-    used = dict.fromkeys(route.operation.tag for route in found)
+    used = dict.fromkeys(route.operation.tag for route in all_routes)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -145,18 +145,18 @@ class _Schema(GenerateJsonSchema):
 SchemaKey = tuple[type[BaseModel], JsonSchemaMode]
 
 
-def _schemas(found: list[Route]) -> tuple[dict[SchemaKey, dict[str, Any]], dict[str, Any]]:
+def _schemas(all_routes: list[Route]) -> tuple[dict[SchemaKey, dict[str, Any]], dict[str, Any]]:
     """A reference for each model and mode (validation, serialization), and the definitions that they refer to."""
-    wanted: dict[SchemaKey, None] = {(Problem, "serialization"): None, (OpenAIError, "serialization"): None}
-    for route in found:
+    models: dict[SchemaKey, None] = {(Problem, "serialization"): None, (OpenAIError, "serialization"): None}
+    for route in all_routes:
         body = route.operation.body or route.operation.documented_body
         if body is not None:
-            wanted[body, "validation"] = None
+            models[body, "validation"] = None
         for answer in route.operation.answers.values():
             for model in (answer, getattr(answer, "streamed", None)):
                 if isinstance(model, type):
-                    wanted[model, "serialization"] = None
-    references, defined = models_json_schema(list(wanted), ref_template=REF, schema_generator=_Schema)
+                    models[model, "serialization"] = None
+    references, defined = models_json_schema(list(models), ref_template=REF, schema_generator=_Schema)
     return references, dict(sorted(defined.get("$defs", {}).items()))  # type: ignore[return-value]
 
 

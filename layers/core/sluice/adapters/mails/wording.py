@@ -58,7 +58,7 @@ WORDING: Mapping[Kind, Wording] = {
         "Your email address was changed",
         (
             "The email address of your account is now {{ new_email }}. No more mail will come to this one.",
-            "If this was not you, someone else has your password: write to whoever runs {{ base_url }}.",
+            "If this was not you, someone else has your password: write to the operator of {{ base_url }}.",
         ),
     ),
     Kind.QUOTA_80: Wording(

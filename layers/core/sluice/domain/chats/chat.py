@@ -68,9 +68,9 @@ def title_from(content: str) -> str:
 
 def prompt(chat: Chat, history: Sequence[ChatMessage], content: str) -> list[dict[str, str]]:
     """The messages sent to the model: system prompt, history (without empty answers), new message."""
-    said = [{"role": message.role, "content": message.content} for message in history if message.content]
+    earlier = [{"role": message.role, "content": message.content} for message in history if message.content]
     system = [{"role": "system", "content": chat.system}] if chat.system else []
-    return [*system, *said, {"role": "user", "content": content}]
+    return [*system, *earlier, {"role": "user", "content": content}]
 
 
 def before(history: Sequence[ChatMessage], replaced: str) -> tuple[list[ChatMessage], list[ChatMessage]] | None:

@@ -88,8 +88,8 @@ def roll_up(records: Iterable[LedgerRecord]) -> dict[Bucket, Amounts]:
 def grouped(sums: Mapping[Bucket, Amounts], group: Group) -> dict[str, Amounts]:
     """Amounts by day, model or API token, sorted by that key."""
     key = "token_id" if group == "token" else group
-    found = add_up((str(getattr(bucket, key)), amounts) for bucket, amounts in sums.items())
-    return {name: found[name] for name in sorted(found) if found[name] != NOTHING}
+    totals = add_up((str(getattr(bucket, key)), amounts) for bucket, amounts in sums.items())
+    return {name: totals[name] for name in sorted(totals) if totals[name] != NOTHING}
 
 
 Split = Literal["", "model", "token"]
@@ -103,15 +103,15 @@ def by_hour(records: Iterable[LedgerRecord], split: Split) -> dict[tuple[str, st
             bucket_of(record), _KEYS[split]
         )
 
-    found = add_up((key(record), amounts_of(record)) for record in records)
-    return {name: found[name] for name in sorted(found)}
+    totals = add_up((key(record), amounts_of(record)) for record in records)
+    return {name: totals[name] for name in sorted(totals)}
 
 
 def by_day(sums: Mapping[Bucket, Amounts], split: Split) -> dict[tuple[str, str], Amounts]:
     """Amounts by (day, model or API token), sorted. Without a split the second part of the key is empty."""
     keys = ((bucket.day, str(getattr(bucket, _KEYS[split])) if split else "") for bucket in sums)
-    found = add_up(zip(keys, sums.values(), strict=True))
-    return {name: found[name] for name in sorted(found) if found[name] != NOTHING}
+    totals = add_up(zip(keys, sums.values(), strict=True))
+    return {name: totals[name] for name in sorted(totals) if totals[name] != NOTHING}
 
 
 def total(sums: Mapping[Key, Amounts]) -> Amounts:

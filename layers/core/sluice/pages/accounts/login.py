@@ -22,7 +22,7 @@ blueprint = pages("login")
 LOGIN_NOTES = {
     "out": "You are logged out.",
     "ended": "That was this session: it is ended.",
-    "deleted": "Your account is deleted: its API tokens are dead, and what was held about you is erased.",
+    "deleted": "Your account is deleted: its API tokens are invalid, and its data is erased.",
 }
 
 

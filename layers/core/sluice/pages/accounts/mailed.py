@@ -56,7 +56,7 @@ RESET = Link(
 CHANGE = Link(
     "Confirm your new email address",
     "Use this address",
-    "From then on you log in with this address, and the old one is told.",
+    "From then on you log in with this address, and the old address gets a notice.",
     "This is the address of your account now. Log in with it from now on.",
     "Log in",
     "/login",

@@ -22,7 +22,7 @@ def decoded(body: bytes) -> str:
 
     best = from_bytes(body[:SAMPLE_BYTES]).best()
     if best is None:
-        raise CannotRead("The text is in no encoding that could be told.")
+        raise CannotRead("The encoding of the text was not recognised. Save the file as UTF-8.")
     return _checked(body.decode(best.encoding, "replace"))
 
 
