@@ -264,7 +264,7 @@ class AdmissionMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), share=st.fractions(0, 1, max_denominator=20))
     def a_holder_dies_between_the_two_writes(self, data: st.DataObject, share: Fraction) -> None:
-        """Its record and its lease remain: the sweeper gives back the reservation that the record shows."""
+        """Its record and its lease remain, and the sweeper gives back what the record shows as unused."""
         if not self.held:
             return
         name = data.draw(st.sampled_from(list(self.held)))

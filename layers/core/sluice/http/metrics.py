@@ -30,7 +30,7 @@ def install(app: Flask, metrics: Metrics) -> None:
 
 
 def _log(method: str, route: str, status: int) -> None:
-    """Logs the route, never the path or query, because a link's query holds a mailed code. A stream counts until its
+    """Logs the route, never the path or query, because a link's query holds a mailed code. A stream's time ends at its
     first byte."""
     extra = {"method": method, "route": route, "status": status}
     if "started_ns" in g:

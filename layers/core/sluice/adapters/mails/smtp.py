@@ -59,7 +59,7 @@ class SmtpMail:
         """Errors: MailUndelivered, MailRefused.
 
         Only a permanent answer (5xx) about this recipient or text is a refusal. All other errors, such as a wrong
-        password, are temporary because somebody can fix them.
+        password, are temporary because they can be repaired.
         """
         built = mime(message, now_ms)
         sender, recipient = parseaddr(message.sender)[1], deliverable(message.to)

@@ -10,7 +10,7 @@ MIN_CHARACTERS = 12
 MAX_CHARACTERS = 256
 # A shorter local part ("jo") occurs by chance in too many good passwords.
 MIN_LOCAL_PART_CHARACTERS = 3
-BASE_WORDS = 1_000  # the most common words are refused with digits behind, too: "sunshine2026!"
+BASE_WORDS = 1_000  # this many of the most common are also refused with digits behind: "sunshine2026!"
 # Words that users of this service think of first (ASVS 6.2.11). A password may contain them, but must not consist only
 # of them, with or without digits behind.
 CONTEXT_WORDS = (

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sluice.domain.errors import TooManyAttempts
 
-GOOD_HISTORY_MS = 30 * 24 * 3600 * 1000  # how long a client that knew the password keeps its free attempts
+GOOD_HISTORY_MS = 30 * 24 * 3600 * 1000  # how long a client that knew the password counts as the owner's
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ LOGIN_PAIR = Policy(
 LOGIN_PAIR_ATTACKED = Policy(
     "login-pair", free=1, first_seconds=1, ceiling_seconds=900, forget_seconds=HOUR, keeps_history=True
 )
-# One account from all addresses: counted, never refused. Above `free`, LOGIN_PAIR_ATTACKED applies to each pair.
+# One account from all addresses: counted, never refused. From ATTACKED_FROM on, LOGIN_PAIR_ATTACKED applies.
 LOGIN_ACCOUNT = Policy("login-account", free=1 << 40, first_seconds=1, ceiling_seconds=1, forget_seconds=HOUR)
 ATTACKED_FROM = 50
 # One client at all accounts: slows credential stuffing to an attempt in 5 s, and other users of its address no more.
@@ -72,7 +72,7 @@ CONFIRM_PASSWORD = Policy("confirm-password", free=10, first_seconds=1, ceiling_
 # Redeeming a mailed code costs a password hash, so the number per client is limited.
 REDEEM_CLIENT = Policy("redeem-client", free=30, first_seconds=1, ceiling_seconds=30, forget_seconds=HOUR)
 
-# Mails of one kind to one address, requested by one client and by all clients, so that nobody can flood a mailbox.
+# Mails of one kind to one address, requested by one client and by all clients, to protect the mailbox from a flood.
 MAIL_PAIR = Policy("mail-pair", free=5, first_seconds=30, ceiling_seconds=3600, forget_seconds=24 * HOUR)
 MAIL_ADDRESS = Policy("mail-address", free=10, first_seconds=10, ceiling_seconds=120, forget_seconds=HOUR)
 # Registrations and mails that one client requests, for any address.
