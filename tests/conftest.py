@@ -1,4 +1,4 @@
-"""What every kind of test may use."""
+"""Fixtures for all kinds of tests."""
 
 import os
 import secrets
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Store:
-    """A store with every table, under a prefix of its own."""
+    """A store with every table, under its own table prefix."""
 
     url: str
     prefix: str
@@ -55,7 +55,7 @@ def cheap_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture(scope="session")
 def store_endpoint() -> Iterator[str]:
-    """One engine in memory for the whole session: Dynoxide, or `STORE_ENGINE=dynamodb_local`, Amazon's own."""
+    """One in-memory engine for the session: Dynoxide, or Amazon's with `STORE_ENGINE=dynamodb_local`."""
     name = os.environ.get("STORE_ENGINE", "dynoxide")
     if name == "dynamodb_local":
         engines.need_referee()

@@ -1,6 +1,7 @@
 """Whether two samples of times differ: the rank test of Mann and Whitney (1947), by its normal approximation.
 
-Ranks and not means, because a few slow answers of a busy machine say nothing. scipy has it, too; it is 40 MB.
+It compares ranks and not means, because a few slow answers of a busy machine must not count. scipy has this test too,
+but needs 40 MB.
 """
 
 from collections.abc import Sequence
@@ -8,8 +9,8 @@ from math import erfc, sqrt
 
 
 def mann_whitney(xs: Sequence[float], ys: Sequence[float]) -> float:
-    """The two-sided p-value: how often samples of one and the same kind would lie as far apart. For 20 and more of
-    each; equal values share their mean rank."""
+    """The two-sided p-value: how often two samples of the same distribution would differ this much. For samples of 20
+    or more; equal values share their mean rank."""
     n, m = len(xs), len(ys)
     ordered = sorted([(value, 0) for value in xs] + [(value, 1) for value in ys])
     rank_sum, ties, start = 0.0, 0, 0

@@ -1,4 +1,4 @@
-"""The real store for tests: one Dynoxide in memory, on a port of its own."""
+"""The real store for tests: an in-memory Dynoxide on its own port."""
 
 import subprocess
 import time
@@ -17,7 +17,7 @@ START_SECONDS = 20.0
 
 @contextmanager
 def running_store(db_path: Path | None = None, port: int | None = None) -> Iterator[tuple[str, int]]:
-    """→ its address and its pid. In memory unless a path is given; stopped by its own pid."""
+    """Yields its address and pid. It is in memory unless a path is given."""
     program = binary(ROOT / ".tools")
     assert program.is_file(), f"{program} is missing: `make setup` brings it"
     port = port or free_port()

@@ -96,7 +96,7 @@ def test_stop_ends_the_answer_and_keeps_what_came(chat: Tab, model: Model) -> No
     send(chat, "Capital of France?")
     chat.page.get_by_text("The capital", exact=True).wait_for()
     chat.page.click("#stop")
-    state(chat, "Stopped. What came is kept.")
+    state(chat, "Stopped. The partial answer was saved.")
     settled(chat)
     assert said(chat) == [("you", "Capital of France?"), ("model", "The capital")]
     chat.page.reload()
@@ -129,10 +129,13 @@ def test_an_answer_is_made_again_and_a_message_changed(chat: Tab, model: Model) 
 def test_a_broken_answer_says_so_and_keeps_what_came(chat: Tab, model: Model, end: str) -> None:
     model.says("The capital ", end=end)
     send(chat, "Capital of France?")
-    chat.page.locator("#trouble", has_text="What came is kept").wait_for()
+    chat.page.locator("#trouble", has_text="The partial answer was saved").wait_for()
     settled(chat)
     assert said(chat) == [("you", "Capital of France?"), ("model", "The capital")]
-    assert "What came is kept" in chat.page.locator("#trouble").inner_text() and chat.page.locator("#send").is_enabled()
+    assert (
+        "The partial answer was saved" in chat.page.locator("#trouble").inner_text()
+        and chat.page.locator("#send").is_enabled()
+    )
 
 
 def test_a_lost_connection_says_so_and_keeps_what_came(chat: Tab, model: Model, stage: Stage) -> None:
@@ -140,7 +143,7 @@ def test_a_lost_connection_says_so_and_keeps_what_came(chat: Tab, model: Model, 
     body = b'data: {"choices":[{"delta":{"content":"The capital "}}]}\n\n'
     chat.page.route("**/messages", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
     send(chat, "Capital of France?")
-    chat.page.locator("#trouble", has_text="The connection was lost. What came is kept.").wait_for()
+    chat.page.locator("#trouble", has_text="The connection was lost. The partial answer was saved.").wait_for()
     assert said(chat) == [("you", "Capital of France?"), ("model", "The capital")]
 
 

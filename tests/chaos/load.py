@@ -1,4 +1,4 @@
-"""Callers as they come: several accounts, plain and streamed, some that hang up; and what each was told."""
+"""Callers of several accounts, plain and streamed, of which some disconnect; and a record of the answers they got."""
 
 import random
 import threading
@@ -13,22 +13,22 @@ SHORT, LONG = "What is 3 + 4?", "Explain what an API is."
 
 
 @dataclass
-class Told:
-    """By request id: the status of every answer. `silent`: requests that got no answer at all."""
+class Answers:
+    """By request id, the status of every answer. `silent`: the number of requests without any answer."""
 
     statuses: dict[str, int] = field(default_factory=dict)
-    whole_tokens: dict[str, int] = field(default_factory=dict)  # of answers that came whole, as the caller was told
+    whole_tokens: dict[str, int] = field(default_factory=dict)  # usage of complete answers, as reported to the caller
     silent: int = 0
 
     def count(self, status: int) -> int:
-        return sum(1 for told in self.statuses.values() if told == status)
+        return sum(1 for one in self.statuses.values() if one == status)
 
 
 class Load:
     """`callers` threads for each person, until `stop`."""
 
     def __init__(self, people: list[Person], callers: int, seed: int) -> None:
-        self.told = {person.email: Told() for person in people}
+        self.answers = {person.email: Answers() for person in people}
         self._over, self._lock = threading.Event(), threading.Lock()
         self._threads = [
             threading.Thread(target=self._call, args=(person, random.Random(f"{seed}/{person.email}/{number}")))
@@ -48,16 +48,16 @@ class Load:
             assert not thread.is_alive(), "a caller still waits for its answer"
 
     def _call(self, person: Person, dice: random.Random) -> None:
-        told = self.told[person.email]
+        answers = self.answers[person.email]
         while not self._over.is_set():
             try:
-                self._one(person, told, dice)
+                self._one(person, answers, dice)
             except requests.RequestException:
                 with self._lock:
-                    told.silent += 1
+                    answers.silent += 1
                 time.sleep(0.1)
 
-    def _one(self, person: Person, told: Told, dice: random.Random) -> None:
+    def _one(self, person: Person, answers: Answers, dice: random.Random) -> None:
         stream, hang_up = dice.random() < 0.6, dice.random() < 0.2
         body = {
             "model": "demo",
@@ -71,17 +71,17 @@ class Load:
             identifier = answer.headers.get("x-sluice-request-id")
             assert identifier, answer.headers
             with self._lock:
-                assert identifier not in told.statuses
-                told.statuses[identifier] = answer.status_code
+                assert identifier not in answers.statuses
+                answers.statuses[identifier] = answer.status_code
             if stream and hang_up:
                 next(answer.iter_content(200), None)
                 return
             try:
                 _ = answer.content
             except requests.RequestException:
-                return  # broken off: it was told its id, so it has its record
+                return  # the caller disconnects; it has its id, so there must be a record
             if answer.status_code == 200 and not stream:
                 with self._lock:
-                    told.whole_tokens[identifier] = answer.json()["usage"]["total_tokens"]
+                    answers.whole_tokens[identifier] = answer.json()["usage"]["total_tokens"]
         if answer.status_code != 200:
             time.sleep(0.1)

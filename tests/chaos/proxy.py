@@ -1,6 +1,6 @@
-"""A TCP proxy that stands before the store and spoils things on demand, one request at a time.
+"""A TCP proxy in front of the store that injects faults, one request at a time.
 
-It knows just enough HTTP to tell where a request and an answer end, so that it can cut between the two.
+It parses just enough HTTP to know where a request and an answer end, so that it can cut between them.
 """
 
 import json
@@ -17,18 +17,18 @@ LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 TARGET = re.compile(rb"x-amz-target: *\S*\.(\w+)", re.IGNORECASE)
 
 PASS = "pass"
-REFUSE = "refuse"  # the connection is reset as soon as it is made
-CUT_BEFORE = "cut before"  # reset after the request came, before the store saw it
-CUT_AFTER = "cut after"  # the store did it; the answer is thrown away and the connection reset
-CUT_AMID = "cut amid"  # half of the answer, then the end
-THROTTLE = "throttle"  # answered here, as a store with no room would
-FAIL = "fail"  # a 500 of the store's own
-GARBAGE = "garbage"  # an answer that is no HTTP
-EMPTY = "empty"  # 200, and nothing in it
-BLACKHOLE = "blackhole"  # taken, never answered
-SLOW = "slow"  # the store did it; the answer comes late
-DRIBBLE = "dribble"  # a byte now and then, for ever
-LATE = "late"  # the store sees the request only after the caller has given up
+REFUSE = "refuse"  # reset the connection as soon as it is made
+CUT_BEFORE = "cut before"  # reset after the request arrived, before the store gets it
+CUT_AFTER = "cut after"  # the store makes the write; drop its answer and reset
+CUT_AMID = "cut amid"  # send half of the answer, then close
+THROTTLE = "throttle"  # answer as a store without capacity does
+FAIL = "fail"  # answer 500 in the store's format
+GARBAGE = "garbage"  # an answer that is not HTTP
+EMPTY = "empty"  # 200 with an empty body
+BLACKHOLE = "blackhole"  # accept the request and never answer
+SLOW = "slow"  # the store makes the write; delay its answer
+DRIBBLE = "dribble"  # send a byte now and then, for ever
+LATE = "late"  # forward the request only after the caller has given up
 
 LATE_SECONDS = 2.5
 SLOW_SECONDS = 0.3
@@ -36,7 +36,7 @@ SLOW_SECONDS = 0.3
 
 @dataclass
 class FaultProxy:
-    """`fault` is asked for each request's operation: one of the words above. `seen` lists what came."""
+    """`fault(operation)` names the fault of each request, one of the constants above. `seen` lists the requests."""
 
     upstream_port: int
     fault: Callable[[str], str] = field(default=lambda operation: PASS)
@@ -61,7 +61,7 @@ class FaultProxy:
         self.fault = lambda operation: fault
 
     def once(self, fault: str, operation: str | None = None) -> None:
-        """For the next request (of an operation), and then no more."""
+        """Sets the fault for the next request (of an operation) only."""
         lock, left = threading.Lock(), [fault]
 
         def choose(asked: str) -> str:
@@ -79,7 +79,7 @@ class FaultProxy:
         for thread in list(self._threads):
             thread.join(5)
 
-    # --- plumbing
+    # --- helpers
 
     def _accept(self) -> None:
         while not self._over.is_set():
@@ -112,9 +112,9 @@ class FaultProxy:
                 sock.close()
 
     def _one(self, caller: socket.socket, store: list[socket.socket], request: bytes) -> bool:
-        """Whether the connection lives on."""
-        found = TARGET.search(request)
-        operation = found.group(1).decode() if found else ""
+        """Whether the connection stays open."""
+        match = TARGET.search(request)
+        operation = match.group(1).decode() if match else ""
         fault = self.fault(operation)
         self.seen.append((operation, fault))
         if fault in (CUT_BEFORE, REFUSE):
@@ -131,7 +131,7 @@ class FaultProxy:
         return self._answer(caller, fault, answer)
 
     def _asked(self, store: list[socket.socket], request: bytes) -> bytes:
-        """By the store. Errors: OSError."""
+        """The store's answer. Errors: OSError."""
         if not store:
             store.append(socket.create_connection((LOOPBACK, self.upstream_port), 5))
             self._open.add(store[0])
@@ -161,13 +161,13 @@ class FaultProxy:
 
 
 def _reset(sock: socket.socket) -> None:
-    """An RST, not a FIN: what a killed process or a firewall sends."""
+    """Sends RST, not FIN, as a killed process or a firewall does."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     sock.close()
 
 
 def _message(sock: socket.socket) -> bytes | None:
-    """One request or answer whole; None where the other side has closed. Errors: OSError."""
+    """A complete request or answer; None if the other side has closed. Errors: OSError."""
     data = b""
     while (end := data.find(b"\r\n\r\n")) < 0:
         more = sock.recv(65_536)
@@ -175,8 +175,8 @@ def _message(sock: socket.socket) -> bytes | None:
             return None
         data += more
     length = LENGTH.search(data, 0, end + 2)
-    wanted = end + 4 + (int(length.group(1)) if length else 0)
-    while len(data) < wanted:
+    total_bytes = end + 4 + (int(length.group(1)) if length else 0)
+    while len(data) < total_bytes:
         more = sock.recv(65_536)
         if not more:
             return None

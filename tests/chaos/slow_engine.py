@@ -1,4 +1,4 @@
-"""A model server that takes its time: a token every so often, counted as the real one counts, until its caller goes."""
+"""A slow model server: it sends a token at intervals, counted as by the real one, until its caller disconnects."""
 
 import json
 import threading
@@ -16,15 +16,15 @@ PROMPT_TOKENS = 12
 
 @dataclass
 class Generation:
-    """One request as the engine lived it."""
+    """One request as the engine saw it."""
 
     made: int = 0
-    ended: str = ""  # "done", or "gone" where the caller went
+    ended: str = ""  # "done", or "gone" if the caller disconnected
 
 
 @dataclass
 class SlowEngine:
-    """`every_seconds` a token of `token_bytes`, `tokens` of them."""
+    """Sends `tokens` tokens of `token_bytes`, one every `every_seconds`."""
 
     every_seconds: float = 0.02
     token_bytes: int = 4

@@ -1,7 +1,8 @@
-"""Callers that go, hang or dawdle, over a real gunicorn: generation stops, nothing stays taken, one record is charged.
+"""Callers that disconnect, hang or read slowly, over a real gunicorn. Generation stops, all places and leases are given
+back, and one record is charged.
 
-The account may run one request at a time and the gateway has one place on /v1, so that the next request that is
-answered proves both free.
+The account may run one request at a time and the gateway has one place on /v1, so the next answered request proves that
+both are free.
 """
 
 import json
@@ -60,7 +61,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def port(store: Engine, model: SlowEngine, data_dir: Path) -> Iterator[int]:
-    """Of the gateway, under the gunicorn of a local run."""
+    """The port of the gateway, under the gunicorn of a local run."""
     number = free_port()
     own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SLUICE_"))}
     asked = {
@@ -85,7 +86,7 @@ def port(store: Engine, model: SlowEngine, data_dir: Path) -> Iterator[int]:
 
 
 class Caller:
-    """An account, its API token, and a bare socket."""
+    """An account with its API token, which calls by a plain socket."""
 
     def __init__(self, store: Engine, port: int, data_dir: Path, model: SlowEngine) -> None:
         self.port, self.model = port, model
@@ -116,7 +117,7 @@ class Caller:
             return b"".join(iter(lambda: sock.recv(65_536), b""))
 
     def settled(self, seconds: float) -> LedgerRecord:
-        """The one record, once nothing runs any more."""
+        """The only record, as soon as nothing runs any more."""
         until = time.monotonic() + seconds
         while self.account.grant().leases or not self.account.records():
             assert time.monotonic() < until, "the lease is still there"
@@ -127,7 +128,7 @@ class Caller:
         return record
 
     def next_is_answered(self) -> None:
-        """The place may be given back a moment after the lease."""
+        """Retries, because the place may be given back a moment after the lease."""
         self.model.tokens, self.model.token_bytes, self.model.every_seconds = 3, 4, 0.0
         until = time.monotonic() + 5
         while not (answer := self.whole(self.send(stream=False))).startswith(b"HTTP/1.1 200"):
@@ -176,7 +177,7 @@ def _wait_ended(generation: Any) -> None:
 
 
 def _stopped(caller: Caller, generation: Any) -> None:
-    """Within a token of the one that found the caller gone: far from the end, and no more are made."""
+    """At most one more token is made after the one that found the caller gone, far from the end."""
     _wait_ended(generation)
     assert generation.ended == "gone"
     assert generation.made < caller.model.tokens // 4
@@ -194,8 +195,8 @@ def test_a_caller_of_a_plain_answer_that_goes_stops_the_generation_too(caller: C
     caller.next_is_answered()
 
 
-def test_a_caller_that_stops_reading_is_let_go(caller: Caller) -> None:
-    """It stays connected and reads no more: the kernel's buffers fill, a write waits, and then it is over."""
+def test_a_caller_that_stops_reading_is_disconnected(caller: Caller) -> None:
+    """The caller stays connected but stops reading: the kernel's buffers fill, a write waits, and the stream ends."""
     caller.model.token_bytes, caller.model.every_seconds, caller.model.tokens = 16_384, 0.005, 4000
     sock = caller.send(stream=True, receive_bytes=4096)
     with closing(sock):
@@ -209,7 +210,7 @@ def test_a_caller_that_stops_reading_is_let_go(caller: Caller) -> None:
 
 
 def test_a_slow_reader_gets_the_whole_answer_and_is_charged_once(caller: Caller) -> None:
-    """Slower than the model by far, but reading: it is waited for."""
+    """It reads far more slowly than the model writes, but it reads, so the gateway waits for it."""
     caller.model.token_bytes, caller.model.every_seconds, caller.model.tokens = 2048, 0.0, 400
     sock, got = caller.send(stream=True, receive_bytes=4096), b""
     with closing(sock):
@@ -232,10 +233,10 @@ def test_a_slow_reader_gets_the_whole_answer_and_is_charged_once(caller: Caller)
     ],
     ids=["revoked", "suspended"],
 )
-def test_a_running_stream_ends_with_an_error_event_once_its_caller_is_not_welcome(
+def test_a_running_stream_ends_with_an_error_event_once_its_caller_is_refused(
     caller: Caller, change: dict[str, Any], code: bytes, status: int
 ) -> None:
-    caller.model.tokens = 4000  # 80 s of it: only a checkpoint can end this
+    caller.model.tokens = 4000  # 80 s long, so that only a checkpoint can end it
     sock = caller.send(stream=True)
     _read_tokens(sock, 5)
     caller.account.item = caller.account.raw()
@@ -251,4 +252,4 @@ def test_a_running_stream_ends_with_an_error_event_once_its_caller_is_not_welcom
     assert 5 <= record.completion_tokens <= generation.made + 1
     _wait_ended(generation)
     assert generation.ended == "gone"
-    assert generation.made < caller.model.tokens // 4  # 20 s: the promise is 5
+    assert generation.made < caller.model.tokens // 4  # 20 s; the documented limit is 5 s

@@ -1,6 +1,6 @@
-"""`kill -9` of each process at random moments under load: then the books are whole.
+"""`kill -9` of each process at random moments under load: afterwards ledger, roll-ups and grants agree.
 
-`SLUICE_KILLS` says how often each is killed (3 in `make test-full`, else twice), `SLUICE_KILL_SEED` which moments.
+`SLUICE_KILLS` sets how often each process is killed (3 in `make test-full`, else 2), `SLUICE_KILL_SEED` the moments.
 """
 
 import os
@@ -21,7 +21,7 @@ from sluice.adapters.gateway.grant_item import grant_from
 from sluice.adapters.gateway.hot_store import record_from
 from sluice.domain.gateway.admission import Grant
 from sluice.domain.usage.ledger import LedgerRecord
-from tests.chaos.load import Load, Told
+from tests.chaos.load import Answers, Load
 from tests.e2e import people
 from tests.e2e.system import NAMES, ROOT, System
 from tests.integration.gateway.admission.world import slow_client
@@ -32,12 +32,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
 KILLS = int(os.environ.get("SLUICE_KILLS", rounds(3, 2)))
 SEED = int(os.environ.get("SLUICE_KILL_SEED", str(random.SystemRandom().randrange(10**6))))
 ACCOUNTS, CALLERS = 3, 2
-ABANDONED_SECONDS = 40  # a lease's life and the sweeper's patience
+ABANDONED_SECONDS = 40  # a lease's lifetime plus the time until the sweeper settles it
 SWEEP_SECONDS = 5
 
 
 class Books:
-    """What the store holds, read past the system."""
+    """The contents of the store, read directly."""
 
     def __init__(self, system: System) -> None:
         environment: dict[str, str] = {"SLUICE_DATA_DIR": str(system.data_dir)}
@@ -55,7 +55,7 @@ class Books:
         return [record_from(item) for item in self._all("ledger")]
 
     def rolled_up(self) -> dict[str, list[int]]:
-        """By account: requests, prompt and completion tokens of all its roll-ups."""
+        """For each account: requests, prompt tokens and completion tokens of all its roll-ups."""
         sums: dict[str, list[int]] = {}
         for item in self._all("rollups"):
             kept = sums.setdefault(item["account_id"]["S"], [0, 0, 0])
@@ -74,13 +74,13 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 
 def _kill(system: System, name: str) -> int:
-    """The process and what it started: a worker that lives on would tidy up after a gunicorn that is gone."""
+    """Kills the process and its children, because a gunicorn worker that lives on would clean up after its master."""
     pid = system.pid(name)
     os.killpg(os.getpgid(pid), signal.SIGKILL)
     return pid
 
 
-def test_after_kills_of_everything_under_load_the_books_are_whole(
+def test_the_books_agree_after_kills_of_every_process_under_load(
     system: System, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dice = random.Random(SEED)
@@ -98,11 +98,11 @@ def test_after_kills_of_everything_under_load_the_books_are_whole(
     system.wait_until(lambda: not any(grant.leases for grant in books.grants()), ABANDONED_SECONDS + 6 * SWEEP_SECONDS)
     system.wait_until(lambda: all(record.rolled_up_ms is not None for record in books.ledger()), 30)
     ledger, grants, sums = books.ledger(), books.grants(), books.rolled_up()
-    told = list(load.told.values())
+    all_answers = list(load.answers.values())
     with capsys.disabled():
-        print(f"\n  {KILLS} kills each (seed {SEED}): {_summary(told, ledger)}")
+        print(f"\n  {KILLS} kills each (seed {SEED}): {_summary(all_answers, ledger)}")
 
-    _each_admitted_request_has_its_one_record(told, ledger)
+    _each_admitted_request_has_its_one_record(all_answers, ledger)
     assert len(grants) == ACCOUNTS
     for grant in grants:
         own = [record for record in ledger if record.account_id == grant.account_id]
@@ -112,34 +112,34 @@ def test_after_kills_of_everything_under_load_the_books_are_whole(
     assert "0 differences" in _reconciled(system)
 
 
-def _each_admitted_request_has_its_one_record(told: list[Told], ledger: list[LedgerRecord]) -> None:
+def _each_admitted_request_has_its_one_record(all_answers: list[Answers], ledger: list[LedgerRecord]) -> None:
     recorded = {record.request_id: record for record in ledger}
     assert len(recorded) == len(ledger)
-    answered = {identifier: status for one in told for identifier, status in one.statuses.items()}
-    # Who was told 200 was admitted.
+    answered = {identifier: status for one in all_answers for identifier, status in one.statuses.items()}
+    # A request that was answered with 200 was admitted.
     assert {identifier for identifier, status in answered.items() if status == 200} <= recorded.keys()
-    # Who was told how much it took, was charged that.
-    for one in told:
+    # A caller that got usage was charged exactly that usage.
+    for one in all_answers:
         for identifier, tokens in one.whole_tokens.items():
             assert recorded[identifier].total_tokens == tokens
-    # No record comes from nowhere: those of whom no caller knows were killed before they could answer.
-    assert len(recorded.keys() - answered.keys()) <= sum(one.silent for one in told)
-    # And it was a load: every kind of end occurs.
-    assert sum(one.count(200) for one in told) > 20 * KILLS
+    # Every record without an answered request belongs to a request that was killed before it was answered.
+    assert len(recorded.keys() - answered.keys()) <= sum(one.silent for one in all_answers)
+    # The load was real: every kind of answer occurs.
+    assert sum(one.count(200) for one in all_answers) > 20 * KILLS
     assert any(record.settled_by == "sweeper" for record in ledger)
     assert any(record.status == 499 for record in ledger)
 
 
-def _summary(told: list[Told], ledger: list[LedgerRecord]) -> str:
-    statuses = sorted({status for one in told for status in one.statuses.values()})
-    answers = ", ".join(f"{sum(one.count(status) for one in told)} x {status}" for status in statuses)
+def _summary(all_answers: list[Answers], ledger: list[LedgerRecord]) -> str:
+    statuses = sorted({status for one in all_answers for status in one.statuses.values()})
+    answers = ", ".join(f"{sum(one.count(status) for one in all_answers)} x {status}" for status in statuses)
     swept = sum(record.settled_by == "sweeper" for record in ledger)
-    silent = sum(one.silent for one in told)
+    silent = sum(one.silent for one in all_answers)
     return f"answers {answers}, {silent} without; {len(ledger)} records, {swept} of them by the sweeper"
 
 
 def _reconciled(system: System) -> str:
-    """What `sluice ledger reconcile` says."""
+    """The output of `sluice ledger reconcile`."""
     command = [str(Path(sys.executable).with_name("sluice")), "ledger", "reconcile"]
     done = subprocess.run(command, cwd=ROOT, env=system.environment, capture_output=True, text=True, timeout=60)
     assert re.search(r"\d+ accounts", done.stdout), done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""The store behind a bad network: nothing is charged twice, no record is lost, and it recovers by itself."""
+"""The store behind a bad network: nothing is charged twice, no record is lost, and Sluice recovers by itself."""
 
 import random
 import threading
@@ -113,7 +113,7 @@ def test_a_store_that_stays_broken_is_unavailable_in_time_and_recovers_alone(
 
     proxy.always(faults.PASS)
     _admit(store, account)
-    # What the broken store did without telling is a lease of its own: the sweeper makes it a record, not a charge.
+    # The broken store may have made a lease without an answer: the sweeper makes it a record, not a charge.
     for identifier, lease in account.grant().leases.items():
         settle_abandoned(store, account.id, identifier, lease, DEAD_MS)
     assert (account.grant().leases, account.grant().period_tokens) == ({}, 0)
@@ -134,7 +134,7 @@ def test_a_settlement_the_store_never_answers_is_left_whole_for_the_sweeper(
     settle_abandoned(store, account.id, admitted.ask.request_id, admitted.lease, DEAD_MS)
 
     (record,) = account.records()
-    # After `cut after` the gateway's own record had been written: it stands, and it is what was charged.
+    # After `cut after` the gateway's own record had been written, so that is the amount charged.
     assert record.total_tokens == (50 if fault == faults.CUT_AFTER else 0)
     assert (account.grant().leases, account.grant().period_tokens) == ({}, record.total_tokens)
 
@@ -142,15 +142,15 @@ def test_a_settlement_the_store_never_answers_is_left_whole_for_the_sweeper(
 def test_a_request_the_store_sees_only_after_we_gave_up_is_not_charged_twice(
     engine: Engine, proxy: FaultProxy, store: DynamoHotStore
 ) -> None:
-    """The late copy arrives when its twin has been admitted and settled: it must not take anything any more."""
+    """The late copy arrives after its retry was admitted and settled, and must not take anything."""
     account, admission = engine.account(), Admission(store, DEFAULTS)
-    admission.admit(account.ask(100), NOW_NS)  # both buckets are busy now, and so is the late copy's form
+    admission.admit(account.ask(100), NOW_NS)  # both buckets are in use now, as the late copy assumes
     proxy.once(faults.LATE, "UpdateItem")
     try:
         admitted = admission.admit(account.ask(100), NOW_NS)
         settle(store, account.id, admitted.ask.request_id, admitted.lease, Outcome(200, 20, 30))
     except errors.StoreUnavailable:
-        pass  # giving up is fine
+        pass  # giving up is allowed
     time.sleep(faults.LATE_SECONDS)
     for identifier, lease in account.grant().leases.items():
         settle_abandoned(store, account.id, identifier, lease, DEAD_MS)
@@ -162,13 +162,13 @@ def test_a_request_the_store_sees_only_after_we_gave_up_is_not_charged_twice(
 def test_under_load_through_a_bad_network_everything_adds_up(
     engine: Engine, proxy: FaultProxy, store: DynamoHotStore
 ) -> None:
-    """Every second call meets a fault. Who was admitted has a record; what was charged is the sum of the records."""
+    """Every second call meets a fault. Each admitted request has a record, and the charge is the sum of the records."""
     account = engine.account(rpm=100_000, tpm=10_000_000, concurrency=1000)
     dice = random.Random(7)
     bad = (faults.CUT_BEFORE, faults.CUT_AFTER, faults.CUT_AMID, faults.THROTTLE, faults.FAIL)
     proxy.fault = lambda operation: dice.choice(bad) if operation != "connect" and dice.random() < 0.5 else faults.PASS
     admission = Admission(store, account.limits)
-    told: list[str] = []
+    admitted_ids: list[str] = []
 
     def run() -> None:
         for _ in range(6):
@@ -176,7 +176,7 @@ def test_under_load_through_a_bad_network_everything_adds_up(
                 admitted = admission.admit(account.ask(100), NOW_NS)
             except errors.Unavailable:
                 continue
-            told.append(admitted.ask.request_id)
+            admitted_ids.append(admitted.ask.request_id)
             for _ in range(3):
                 try:
                     settle(store, account.id, admitted.ask.request_id, admitted.lease, Outcome(200, 20, 30))
@@ -194,8 +194,8 @@ def test_under_load_through_a_bad_network_everything_adds_up(
         settle_abandoned(store, account.id, identifier, lease, DEAD_MS)
 
     records = account.records()
-    assert len(told) > 15
-    assert set(told) <= {record.request_id for record in records}
+    assert len(admitted_ids) > 15
+    assert set(admitted_ids) <= {record.request_id for record in records}
     assert account.grant().leases == {}
     assert account.grant().period_tokens == sum(record.total_tokens for record in records)
 

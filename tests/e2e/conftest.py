@@ -1,4 +1,4 @@
-"""`system`: one running system for all end-to-end tests; `new_system`: one of a test's own."""
+"""`system`: one running system for all end-to-end tests; `new_system`: a separate system for one test."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Ready, with generous limits and no throttle of logins. Tests that kill or configure use `new_system`."""
+    """A ready system with high limits and no login throttles. Tests that kill or configure one use `new_system`."""
     running = System(tmp_path_factory.mktemp("e2e") / "data")
     try:
         yield running.start()
@@ -36,7 +36,7 @@ def _close_sdks() -> Iterator[None]:
 
 @pytest.fixture
 def new_system(tmp_path: Path) -> Iterator[NewSystem]:
-    """`new_system(env={…}, name="data", port=None)`: not started yet; stopped after the test."""
+    """`new_system(env={…}, name="data", port=None)` returns a system that the test starts; it is stopped afterwards."""
     made: list[System] = []
 
     def make(env: Mapping[str, str] | None = None, name: str = "data", port: int | None = None) -> System:

@@ -1,4 +1,4 @@
-"""Requests that hang: the model server is stopped in its tracks, so each holds its place and its lease."""
+"""Requests that hang because the model server is paused, so that each keeps its place and its lease."""
 
 import os
 import signal
@@ -12,8 +12,8 @@ from tests.e2e.system import System
 
 @contextmanager
 def hanging_requests(system: System, person: Person, count: int) -> Iterator[None]:
-    """Inside, `count` requests of `person` are admitted and wait for a model that does not answer."""
-    assert ask(person, "What is 3 + 4?").status_code == 200  # the gateway knows its models
+    """While open, `count` requests of `person` are admitted and wait for the paused model."""
+    assert ask(person, "What is 3 + 4?").status_code == 200  # so that the gateway has read the list of models
     group = os.getpgid(system.pid("inference"))  # gunicorn's master and its worker
     os.killpg(group, signal.SIGSTOP)
     waiting = [threading.Thread(target=ask, args=(person, "What is 3 + 4?")) for _ in range(count)]
@@ -29,6 +29,6 @@ def hanging_requests(system: System, person: Person, count: int) -> Iterator[Non
 
 
 def reserved(person: Person) -> int:
-    """Requests that run now, as the metrics tell."""
+    """The number of running requests, from the metrics."""
     answer = person.call("GET", "/metrics").text
     return int(sum(float(line.split()[-1]) for line in answer.splitlines() if line.startswith("sluice_running_leases")))

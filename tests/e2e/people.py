@@ -1,4 +1,4 @@
-"""A stranger's way in, by HTTP alone: register, read the mail, verify, log in, mint an API token."""
+"""How a new person starts, by HTTP alone: register, read the mail, verify, log in, issue an API token."""
 
 import re
 import secrets
@@ -18,7 +18,7 @@ _opened: list[openai.OpenAI] = []
 
 
 def sdk(base_url: str, api_token: str) -> openai.OpenAI:
-    """The official client, without its retries. Kept until `close_sdks`: an unclosed one is a warning, so an error."""
+    """The official client without retries. It is kept until `close_sdks`, because an unclosed client is a warning."""
     _opened.append(openai.OpenAI(base_url=base_url + "/v1", api_key=api_token, max_retries=0, timeout=TIMEOUT_SECONDS))
     return _opened[-1]
 
@@ -38,12 +38,12 @@ class Person:
     token_id: str = ""
 
     def call(self, method: str, path: str, **arguments: Any) -> requests.Response:
-        """With the session token as bearer."""
+        """Calls with the session token."""
         headers = {"Authorization": f"Bearer {self.session_token}", **arguments.pop("headers", {})}
         return requests.request(method, self.base_url + path, headers=headers, timeout=TIMEOUT_SECONDS, **arguments)
 
     def v1(self, method: str, path: str, **arguments: Any) -> requests.Response:
-        """With the API token as bearer."""
+        """Calls with the API token."""
         headers = {"Authorization": f"Bearer {self.api_token}", **arguments.pop("headers", {})}
         return requests.request(method, self.base_url + path, headers=headers, timeout=TIMEOUT_SECONDS, **arguments)
 
@@ -74,9 +74,9 @@ def mails_to(base_url: str, address: str, kind: str | None = None, count: int = 
 
 
 def code_in(mail: dict[str, Any]) -> str:
-    found = re.search(r"[?&]token=([^\s\"'<>]+)", mail["text"])
-    assert found, mail["text"]
-    return found[1]
+    match = re.search(r"[?&]token=([^\s\"'<>]+)", mail["text"])
+    assert match, mail["text"]
+    return match[1]
 
 
 def post(base_url: str, path: str, body: Any, **arguments: Any) -> requests.Response:
@@ -103,7 +103,7 @@ def log_in(base_url: str, address: str, password: str = PASSWORD) -> Person:
 
 
 def newcomer(base_url: str) -> Person:
-    """Somebody with a verified address, a session, and an API token."""
+    """A new person with a verified address, a session, and an API token."""
     address = register(base_url)
     verify(base_url, address)
     person = log_in(base_url, address)

@@ -1,4 +1,4 @@
-"""The whole system, started as a user starts it: `make up`."""
+"""The whole system, started by `make up` as a user does."""
 
 import json
 import os
@@ -30,7 +30,7 @@ FOREIGN = ("AWS_", "SLUICE_", "PORT", "MAKE", "MFLAGS")
 
 
 class System:
-    """One `make up`. Everything it prints is in `output()`."""
+    """One run of `make up`. `output()` returns everything it printed."""
 
     def __init__(self, data_dir: Path, env: Mapping[str, str] | None = None, port: int | None = None) -> None:
         self.data_dir, self.port = data_dir, port or free_port()
@@ -42,7 +42,7 @@ class System:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "System":
-        """Returns when it is ready; fails with what it printed if it is not."""
+        """Returns when the system is ready; otherwise fails and shows its output."""
         self.launch()
         until = time.monotonic() + READY_SECONDS
         while "sluice is ready at" not in self.output():
@@ -60,7 +60,7 @@ class System:
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # a group of its own, as a terminal gives it: what Ctrl-C reaches
+                start_new_session=True,  # its own process group, which Ctrl-C reaches as in a terminal
             )
 
     def output(self) -> str:
@@ -71,13 +71,13 @@ class System:
         return self.process.wait(seconds)
 
     def ctrl_c(self) -> int:
-        """As the terminal sends it: to make and to `sluice up`. → make's exit status."""
+        """Sends SIGINT to make and `sluice up`, as a terminal does. Returns make's exit status."""
         assert self.process is not None
         os.killpg(self.process.pid, signal.SIGINT)
         return self.wait_ended()
 
     def stop(self) -> None:
-        """Whatever state it is in."""
+        """Stops the system in any state."""
         if self.process is None:
             return
         if self.process.poll() is None:
@@ -88,29 +88,29 @@ class System:
                 self.process.wait()
 
     def kill_launcher(self) -> None:
-        """make and `sluice up`, without a word to either."""
+        """Kills make and `sluice up` with SIGKILL."""
         assert self.process is not None
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    # --- looking at it
+    # --- inspection
 
     def pids(self) -> dict[str, int]:
-        """Of the children that run, by name."""
-        found = {name: recorded(self.data_dir / "run", name) for name in NAMES}
-        return {name: pid for name, pid in found.items() if pid is not None}
+        """The pids of the running children, by name."""
+        pids = {name: recorded(self.data_dir / "run", name) for name in NAMES}
+        return {name: pid for name, pid in pids.items() if pid is not None}
 
     def pid(self, name: str) -> int:
         return self.pids()[name]
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> int:
-        """→ the pid that was killed."""
+        """Returns the killed pid."""
         pid = self.pid(name)
         os.kill(pid, number)
         return pid
 
     def wait_restarted(self, name: str, old_pid: int, seconds: float = 30.0) -> None:
-        """Another process bears the name, and the whole system answers again."""
+        """Waits until a new process has this name and the whole system answers again."""
         self.wait_until(lambda: self.pids().get(name, old_pid) != old_pid and self.healthy(), seconds)
 
     def wait_until(self, condition: Any, seconds: float = 30.0) -> None:
@@ -123,7 +123,7 @@ class System:
         return self.get("/healthz")[0] == 200
 
     def get(self, path: str) -> tuple[int, Any]:
-        """Status and JSON; status 0 where nothing answers."""
+        """Status and JSON; status 0 if nothing answers."""
         try:
             with DIRECT.open(self.base_url + path, timeout=10) as answer:
                 return answer.status, json.load(answer)

@@ -1,4 +1,4 @@
-"""The rest of an account's life on the real system: the first admin, a suspension, a new address, the end."""
+"""An account's whole life on the real system: the first admin, a suspension, a new address, the deletion."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.e2e
 
 
 def sluice(system: System, *arguments: str, typed: str = "") -> dict[str, object]:
-    """The command as an operator types it beside the running system."""
+    """Runs the command as an operator does beside the running system."""
     command = [sys.executable, "-c", "from infra.cli import main; main()", *arguments, "--json"]
     done = subprocess.run(
         command, cwd=ROOT, env=system.environment, input=typed, capture_output=True, text=True, timeout=60
@@ -52,7 +52,7 @@ def test_from_the_first_admin_to_the_end_of_an_account(new_system: NewSystem) ->
     assert person.call("DELETE", "/account", json={"password": PASSWORD}).status_code == 204
     assert ask(person, "What is 3 + 4?").status_code == 401
     assert people.post(base_url, "/auth/login", {"email": new, "password": PASSWORD}).status_code == 401
-    people.register(base_url, new)  # free again
+    people.register(base_url, new)  # the old address is free again
     assert people.mails_to(base_url, new, "verify_email")
     deeds = [event["action"] for event in owner.call("GET", "/admin/audit").json()["data"]]
     assert {"account_deleted", "email_changed", "user_suspended", "user_restored", "role_changed"} <= set(deeds)

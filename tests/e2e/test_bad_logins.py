@@ -1,5 +1,5 @@
-"""A thousand wrong passwords for one account, each with another `X-Forwarded-For`: the guesser is stopped, its owner
-is not."""
+"""A thousand wrong passwords for one account, each with another `X-Forwarded-For`: the attacker is throttled, the
+owner is not."""
 
 import itertools
 from collections import Counter
@@ -17,7 +17,7 @@ QUARTER_OF_AN_HOUR_SECONDS = 900
 
 
 class Elsewhere(HTTPAdapter):
-    """Another machine, as far as the server can see: all of 127.0.0.0/8 is ours."""
+    """Calls from 127.0.0.2, which is another machine to the server."""
 
     def init_poolmanager(self, *args: object, **kwargs: object) -> None:
         super().init_poolmanager(*args, source_address=("127.0.0.2", 0), **kwargs)  # type: ignore[arg-type]
@@ -46,7 +46,7 @@ def test_a_thousand_guesses_with_invented_addresses_are_stopped_and_the_owner_ge
             caller.close()
     statuses = Counter(status for status, _ in answers)
     assert sum(statuses.values()) == GUESSES and set(statuses) == {401, 429}
-    assert 10 <= statuses[401] <= 30, statuses  # ten are free, then one for each doubling of the wait
+    assert 10 <= statuses[401] <= 30, statuses  # ten free attempts, then one for each doubling of the wait
     waits = [wait for status, wait in answers if status == 429]
     assert min(waits) >= 1 and max(waits) <= QUARTER_OF_AN_HOUR_SECONDS
 

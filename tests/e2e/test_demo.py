@@ -19,8 +19,8 @@ def sluice(system: System, *arguments: str) -> "subprocess.CompletedProcess[str]
 def test_demo_walks_the_whole_path(system: System) -> None:
     done = sluice(system, "demo")
     assert done.returncode == 0, done.stdout + done.stderr
-    for told in ("signs up", "/verify-email", "logs in", "Paris", "[DONE]", "streamed", "plain", "401 invalid_api_key"):
-        assert told in done.stdout
+    for text in ("signs up", "/verify-email", "logs in", "Paris", "[DONE]", "streamed", "plain", "401 invalid_api_key"):
+        assert text in done.stdout
 
 
 def test_demo_without_a_system_says_so(new_system: NewSystem) -> None:
@@ -38,7 +38,7 @@ def test_doctor_finds_nothing_wrong_beside_a_running_system(system: System) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "text"),
     [
         ("PORT", "eighty", "PORT has to be a number"),
         ("SLUICE_MODEL", "/nowhere/model.gguf", "The model file /nowhere/model.gguf"),
@@ -53,11 +53,11 @@ def test_doctor_finds_nothing_wrong_beside_a_running_system(system: System) -> N
     ],
 )
 def test_doctor_names_what_is_wrong_and_shows_no_secret(
-    new_system: NewSystem, name: str, value: str, told: str
+    new_system: NewSystem, name: str, value: str, text: str
 ) -> None:
     done = sluice(new_system(env={name: value}), "doctor")
     assert done.returncode == 1
-    assert told in done.stdout
+    assert text in done.stdout
     assert "hunter2" not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 

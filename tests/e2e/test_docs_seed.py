@@ -1,4 +1,4 @@
-"""`sluice docs seed` on a running system; and its end takes with it what was put in."""
+"""`sluice docs seed` on a running system; deleting the account also deletes the seeded documents."""
 
 import subprocess
 import sys
@@ -40,7 +40,7 @@ def test_a_folder_is_seeded_searched_seeded_again_and_gone_with_its_account(syst
     assert left == []
 
 
-def test_an_unknown_user_and_a_store_of_nobody_are_said_plainly(system: System, tmp_path: Path) -> None:
+def test_an_unknown_user_and_an_unknown_store_are_reported(system: System, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
     unknown = seed(system, tmp_path / "a.txt", "nobody@example.org")
     assert unknown.returncode == 1 and "There is no user nobody@example.org" in unknown.stderr

@@ -1,4 +1,4 @@
-"""Documents from outside: the official SDK's `files` and `vector_stores`, and answers grounded in them."""
+"""Documents from outside: the official SDK's `files` and `vector_stores`, and answers that cite them."""
 
 import io
 import json
@@ -59,8 +59,8 @@ def test_the_sdk_fills_and_searches_a_vector_store(person: Person, other: Person
         store.id, files=[named(f"Paper {n} is about coffee.", f"{n}.txt") for n in range(3)], poll_interval_ms=100
     )
     assert (batch.status, batch.file_counts.completed) == ("completed", 3)
-    found = client.vector_stores.search(store.id, query="Where is our tea grown?").data
-    assert found[0].filename == "tea.md" and "Darjeeling" in found[0].content[0].text
+    results = client.vector_stores.search(store.id, query="Where is our tea grown?").data
+    assert results[0].filename == "tea.md" and "Darjeeling" in results[0].content[0].text
     assert client.vector_stores.retrieve(store.id).file_counts.completed == 4
     assert client.vector_stores.update(store.id, name="books").name == "books"
     assert store.id in [one.id for one in client.vector_stores.list()]
@@ -79,7 +79,7 @@ def test_the_sdk_fills_and_searches_a_vector_store(person: Person, other: Person
         client.vector_stores.retrieve(store.id)
 
 
-def test_a_file_too_large_and_a_file_that_is_none(person: Person) -> None:
+def test_a_file_that_is_too_large_and_a_damaged_pdf(person: Person) -> None:
     for size in (4 * 1024 * 1024 + 1, 5 * 1024 * 1024, 30 * 1024 * 1024):
         with pytest.raises(openai.APIStatusError) as caught:
             person.openai.files.create(file=("big.txt", io.BytesIO(b"x" * size)), purpose="assistants")
@@ -96,7 +96,7 @@ def test_a_file_too_large_and_a_file_that_is_none(person: Person) -> None:
 
 @pytest.fixture(scope="module")
 def library(person: Person) -> str:
-    """The fixed set of 60 documents in one vector store."""
+    """A vector store with the fixed set of 60 documents."""
     client = person.openai
     store = client.vector_stores.create(name="set")
     paths = sorted((SET / "files").iterdir())

@@ -1,4 +1,4 @@
-"""Nobody learns from an answer whether an address has an account: not by status, body or headers, nor by its time."""
+"""No answer shows whether an address has an account: not by status, body, headers or time."""
 
 import random
 import re
@@ -27,9 +27,9 @@ FORMS = {
     "/forgot-password": {},
     "/login": {"password": WRONG},
 }
-OF_EACH_REQUEST = {"date", "x-request-id", "content-length"}  # the length is compared with the body
+OF_EACH_REQUEST = {"date", "x-request-id", "content-length"}  # the body comparison covers the length
 SAMPLES = 80
-ALPHA = 1e-6  # one false alarm in a million runs; a hash left out is far beyond it (tests/unit/test_rank_test.py)
+ALPHA = 1e-6  # one false alarm in a million runs; a missing hash gives a far smaller p (tests/unit/test_rank_test.py)
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +38,12 @@ def known(system: System) -> Person:
 
 
 def unknown() -> str:
-    """As long as a known one."""
+    """An unknown address of the same length as a known one."""
     return new_address()
 
 
-def told(answer: requests.Response, address: str) -> tuple[int, dict[str, str], str]:
-    """All an answer says, without the address that was typed and what is new in each answer."""
+def comparable(answer: requests.Response, address: str) -> tuple[int, dict[str, str], str]:
+    """The whole answer without the typed address and the values that are new in each answer."""
     headers = {name.lower(): value for name, value in answer.headers.items()}
     if "set-cookie" in headers:
         headers["set-cookie"] = re.sub(r"(?<==)[\w-]{20,}", "…", headers["set-cookie"])
@@ -59,7 +59,7 @@ def told(answer: requests.Response, address: str) -> tuple[int, dict[str, str], 
 def test_answer_of_the_api_is_the_same(path: str, system: System, known: Person) -> None:
     answers = []
     for address in (known.email, unknown(), known.email, unknown()):
-        answers.append(told(post(system.base_url, path, {"email": address, **CALLS[path]}), address))
+        answers.append(comparable(post(system.base_url, path, {"email": address, **CALLS[path]}), address))
     assert all(answer == answers[0] for answer in answers), answers
     assert answers[0][0] in (202, 401)
 
@@ -68,7 +68,7 @@ def test_answer_of_the_api_is_the_same(path: str, system: System, known: Person)
 def test_answer_of_the_page_is_the_same(path: str, system: System, known: Person) -> None:
     answers = []
     for address in (known.email, unknown(), known.email, unknown()):
-        answers.append(told(submit(system.base_url, path, {"email": address, **FORMS[path]}), address))
+        answers.append(comparable(submit(system.base_url, path, {"email": address, **FORMS[path]}), address))
     assert all(answer == answers[0] for answer in answers), answers
     assert "ADDRESS" in answers[0][2]
 
@@ -83,12 +83,12 @@ def submit(base_url: str, path: str, fields: dict[str, str]) -> requests.Respons
         return browser.post(base_url + path, data, headers=headers, timeout=TIMEOUT_SECONDS)
 
 
-def test_a_new_address_of_an_account_is_asked_for_alike(system: System, known: Person) -> None:
+def test_an_address_change_gets_the_same_answer_for_known_and_unknown_addresses(system: System, known: Person) -> None:
     asker = newcomer(system.base_url)
     answers = []
     for address in (known.email, unknown()):
         body = {"new_email": address, "password": asker.password}
-        answers.append(told(asker.call("POST", "/auth/change-email", json=body), address))
+        answers.append(comparable(asker.call("POST", "/auth/change-email", json=body), address))
     assert answers[0] == answers[1] and answers[0][0] == 202
 
 
@@ -103,7 +103,7 @@ def test_login_takes_as_long_for_a_known_address_as_for_an_unknown_one(system: S
 
 
 def interleaved(samples: int) -> Iterator[str]:
-    """In pairs of random order, so that whatever else the machine does falls on both alike; some to warm up."""
+    """Known and unknown in pairs of random order, after some to warm up, so that other load affects both alike."""
     chance = random.Random()
     for _ in range(samples):
         yield from chance.sample(["known", "unknown"], 2)

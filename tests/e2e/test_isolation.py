@@ -1,6 +1,6 @@
-"""Two people never see each other's things: each id one of them has, the other tries on every route that takes one.
+"""Two people never see each other's things: one tries each id of the other on every route that takes one.
 
-The routes are the app's own, pages included, so one that is new is tried, too, or fails this test until it can be.
+The routes come from the app, pages included, so a new route is tried too, or this test fails until it can be tried.
 """
 
 import re
@@ -17,7 +17,7 @@ from infra.openapi import public_app
 from tests.e2e.people import TIMEOUT_SECONDS, Person, ask, newcomer
 from tests.e2e.system import System
 
-NOBODYS = {"name", "filename"}  # models and files of the pages: everyone's
+PUBLIC = {"name", "filename"}  # models and the pages' files are public
 BODIES: dict[str, dict[str, Any]] = {
     "/chats/<chat_id>": {"title": "taken"},
     "/chats/<chat_id>/messages": {"content": "Whose is this?"},
@@ -32,7 +32,7 @@ NO_ADMIN = {403}
 
 @dataclass
 class Owner:
-    """Somebody with one of everything, and the words that only they may read."""
+    """A person with one of everything, and text that only they may read."""
 
     person: Person
     secret: str
@@ -46,8 +46,8 @@ def owner(system: System, secret: str) -> Owner:
     assert answer.status_code == 200, answer.text
     account = person.call("GET", "/account").json()
     chat = person.call("POST", "/chats", json={"title": secret}).json()
-    said = person.call("POST", f"/chats/{chat['id']}/messages", json={"content": secret})
-    assert said.status_code == 200, said.text
+    sent = person.call("POST", f"/chats/{chat['id']}/messages", json={"content": secret})
+    assert sent.status_code == 200, sent.text
     stored = person.v1("POST", "/v1/responses", json={"model": "demo", "input": secret}).json()
     sessions = person.call("GET", "/account/sessions").json()["data"]
     made.ids = {
@@ -73,7 +73,7 @@ def documents(person: Person, secret: str) -> dict[str, str]:
 
 def routes() -> Iterator[tuple[str, str]]:
     for rule in public_app().url_map.iter_rules():
-        if set(rule.arguments) - NOBODYS:
+        if set(rule.arguments) - PUBLIC:
             yield from ((method, rule.rule) for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
 
 
@@ -91,7 +91,7 @@ def bob(system: System) -> Owner:
 
 
 def addresses(rule: str, bob: Owner, ann: Owner) -> Iterator[str]:
-    """With at least one id of hers, and every mixture of his own and hers."""
+    """The route with ids of both people in every combination that has at least one of hers."""
     names = [name.rpartition(":")[2] for name in re.findall(r"<([^>]+)>", rule)]
     for owners in product((ann, bob), repeat=len(names)):
         if ann in owners:
@@ -102,7 +102,7 @@ def addresses(rule: str, bob: Owner, ann: Owner) -> Iterator[str]:
 
 
 def by_page(person: Person, method: str, path: str) -> requests.Response:
-    """As a browser does, with a form that is truly his."""
+    """Calls as a browser does, with a valid form token of the person."""
     with requests.Session() as browser:
         browser.cookies.set("sluice_session", person.session_token)
         own = browser.get(person.base_url + "/my/account", timeout=TIMEOUT_SECONDS).text
@@ -120,13 +120,13 @@ def call(bob: Owner, method: str, rule: str, path: str) -> requests.Response:
         return by_page(bob.person, method, path)
     asked = bob.person.v1 if rule.startswith("/v1/") else bob.person.call
     body = BODIES.get(rule, {}) if method in ("POST", "PATCH", "PUT") else None
-    if rule.endswith(("/files", "/file_batches")) and method == "POST":  # a file that is his, into a store that is not
+    if rule.endswith(("/files", "/file_batches")) and method == "POST":  # his file into her store
         body = {"file_id": bob.ids["file_id"]} if rule.endswith("/files") else {"file_ids": [bob.ids["file_id"]]}
     return asked(method, path, json=body)
 
 
 @pytest.mark.parametrize(("method", "rule"), ROUTES, ids=lambda one: one)
-def test_none_of_her_ids_is_of_any_use_to_him(method: str, rule: str, ann: Owner, bob: Owner) -> None:
+def test_ids_of_another_account_are_refused(method: str, rule: str, ann: Owner, bob: Owner) -> None:
     for path in addresses(rule, bob, ann):
         answer = call(bob, method, rule, path)
         expected = NO_ADMIN if rule.startswith(("/admin/", "/manage/")) else REFUSED
@@ -137,7 +137,7 @@ def test_none_of_her_ids_is_of_any_use_to_him(method: str, rule: str, ann: Owner
 @pytest.mark.parametrize(
     "path", ["/tokens", "/chats", "/account/sessions", "/account/export", "/usage/logs", "/usage?group_by=token"]
 )
-def test_none_of_her_things_is_in_his_lists(path: str, ann: Owner, bob: Owner) -> None:
+def test_lists_show_nothing_of_another_account(path: str, ann: Owner, bob: Owner) -> None:
     answer = bob.person.call("GET", path)
     assert answer.status_code == 200
     for hers in (*ann.ids.values(), ann.secret, ann.person.email):
@@ -145,19 +145,19 @@ def test_none_of_her_things_is_in_his_lists(path: str, ann: Owner, bob: Owner) -
 
 
 @pytest.mark.parametrize("path", ["/v1/files", "/v1/vector_stores"])
-def test_none_of_her_documents_is_in_his_lists(path: str, ann: Owner, bob: Owner) -> None:
+def test_lists_show_no_documents_of_another_account(path: str, ann: Owner, bob: Owner) -> None:
     answer = bob.person.v1("GET", path)
     assert answer.status_code == 200 and bob.secret in answer.text
     assert ann.secret not in answer.text
 
 
 @pytest.mark.parametrize("query", ["token_id={token_id}", "cursor={request_id}", "model=demo"])
-def test_his_log_shows_his_requests_whatever_he_asks_it(query: str, ann: Owner, bob: Owner) -> None:
+def test_the_log_shows_only_own_requests_for_any_query(query: str, ann: Owner, bob: Owner) -> None:
     answer = bob.person.call("GET", "/usage/logs?" + query.format(**ann.ids))
     assert ann.secret not in answer.text and ann.ids["request_id"] not in answer.text
 
 
-def test_her_file_is_not_to_be_had_through_a_store_of_his(ann: Owner, bob: Owner) -> None:
+def test_a_file_of_another_account_cannot_be_read_through_an_own_store(ann: Owner, bob: Owner) -> None:
     place = f"/v1/vector_stores/{bob.ids['vector_store_id']}"
     for path, body in ((f"{place}/files", {"file_id": ann.ids["file_id"]}),
                        (f"{place}/file_batches", {"file_ids": [ann.ids["file_id"]]})):  # fmt: skip
@@ -166,8 +166,8 @@ def test_her_file_is_not_to_be_had_through_a_store_of_his(ann: Owner, bob: Owner
         assert ann.secret not in answer.text
 
 
-def test_after_all_that_she_still_has_everything(ann: Owner) -> None:
-    """Runs last: by the order of the file."""
+def test_the_other_account_still_has_everything(ann: Owner) -> None:
+    """Runs last, because tests run in the order of the file."""
     has, ids = ann.person, ann.ids
     for path in (f"/tokens/{ids['token_id']}", f"/chats/{ids['chat_id']}"):
         assert has.call("GET", path).status_code == 200

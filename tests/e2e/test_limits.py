@@ -1,4 +1,4 @@
-"""Limits from outside: N at once at a limit of L, exactly L pass; and waiting as long as told is enough."""
+"""Limits from outside: of N requests at once exactly L pass a limit of L, and waiting for `Retry-After` is enough."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -76,7 +76,7 @@ def test_concurrent_requests(new_system: NewSystem) -> None:
     system.wait_until(lambda: ask(person, "What is 3 + 4?").status_code == 200)
 
 
-def test_zero_means_none_allowed(new_system: NewSystem) -> None:
+def test_a_limit_of_zero_refuses_every_request(new_system: NewSystem) -> None:
     system = new_system({"SLUICE_DEFAULT_RPM": "0"}).start()
     person = people.newcomer(system.base_url)
     refused = ask(person, "What is 3 + 4?")

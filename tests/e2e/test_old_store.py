@@ -1,4 +1,4 @@
-"""`make up` on a data directory that an earlier version left: it just works, and everything in it is still there."""
+"""`make up` upgrades a data directory of an earlier version, and keeps everything in it."""
 
 import time
 from pathlib import Path
@@ -31,7 +31,7 @@ def leave_old_store(data_dir: Path) -> None:
 
 
 def old_api_token(data_dir: Path) -> str:
-    """As that version issued it: the fixture holds its id, and the keys of a data directory outlive versions."""
+    """Signs the token again as that version issued it, with the id in the fixture and the keys of the directory."""
     ensure_keys(data_dir)
     file = data_dir / "keys" / "token-signing.pem"
     now_s = int(time.time())
@@ -53,14 +53,14 @@ def test_an_old_data_directory_is_upgraded_by_the_start_and_the_whole_path_works
     ada.api_token = api_token
     assert "Paris" in ask(ada, "What is the capital of France?").json()["choices"][0]["message"]["content"]
 
-    # three of the past, one whose holder had died and which the sweeper settles, and the one just now
+    # three from the fixture, one whose holder had died and which the sweeper settles, and the one just made
     system.wait_until(lambda: usage(ada)["requests"] == 5)
     assert usage(ada)["prompt_tokens"] >= 20 + 21 + 22
     logs = ada.call("GET", "/usage/logs").json()["data"]
     assert any(entry.get("prompt") == "What?" and entry.get("response") == "That." for entry in logs)
 
     assert post(system.base_url, "/auth/resend-verification", {"email": old_store.UNVERIFIED}).status_code == 202
-    system.wait_until(lambda: redeems_newest_code(system.base_url))  # the old mail may come first, its code is dead
+    system.wait_until(lambda: redeems_newest_code(system.base_url))  # the first mail may be old, with a dead code
     log_in(system.base_url, old_store.UNVERIFIED, old_store.PASSWORD)
 
     assert ada.call("POST", f"/tokens/{old_store.TOKEN}/revoke").status_code == 200
@@ -81,7 +81,7 @@ def redeems_newest_code(base_url: str) -> bool:
 
 
 def items_without_schema(data_dir: Path) -> list[Any]:
-    """Of everything the whole path wrote."""
+    """All items in the store without a schema number."""
     environment = {"SLUICE_DATA_DIR": str(data_dir)}
     use_running_store(environment)
     client = slow_client(environment["AWS_ENDPOINT_URL_DYNAMODB"])
@@ -104,7 +104,7 @@ def test_a_newer_store_is_refused_in_one_sentence_and_left_alone(new_system: New
         record.write(client, PREFIX, record.Record(CURRENT + 1))
         before = old_store.dump(client, PREFIX)
         client.close()
-    (system.data_dir / "store.schema").write_text(f"{CURRENT + 1}\n")  # as that version's start left it
+    (system.data_dir / "store.schema").write_text(f"{CURRENT + 1}\n")  # as the newer version would leave it
     system.launch()
     assert system.wait_ended() != 0
     assert f"This store was written by a newer Sluice: its schema is {CURRENT + 1}" in system.output()

@@ -1,4 +1,4 @@
-"""A whole account life in a browser without JavaScript: by forms, and by the links of real mails."""
+"""A whole account life in a browser without JavaScript: by forms, and by links in real mails."""
 
 import os
 import re
@@ -16,7 +16,7 @@ NEW_PASSWORD = "a loud orange lighthouse"
 
 
 class Visitor:
-    """Keeps cookies, and sends with a form the hidden fields that it has."""
+    """A browser that keeps cookies and sends a form's hidden fields."""
 
     def __init__(self, base_url: str) -> None:
         self.base_url, self._cookies = base_url, requests.Session()
@@ -46,13 +46,13 @@ def link_in(mail: dict[str, Any]) -> str:
 
 
 def sample_in(html: str, name: str) -> str:
-    found = re.search(rf'aria-label="Sample for {name}"[^>]*><code>(.*?)</code>', html, re.DOTALL)
-    assert found, html
-    return unescape(found[1])
+    match = re.search(rf'aria-label="Sample for {name}"[^>]*><code>(.*?)</code>', html, re.DOTALL)
+    assert match, html
+    return unescape(match[1])
 
 
 def run(program: str, token: str) -> str:
-    """As somebody who pasted it would."""
+    """Runs the sample as a person who pasted it would."""
     environment = {**os.environ, "SLUICE_TOKEN": token}
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS

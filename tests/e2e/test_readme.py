@@ -1,4 +1,4 @@
-"""What README.md tells people to paste works as pasted."""
+"""The examples in README.md work when they are pasted."""
 
 import os
 import re
@@ -26,6 +26,6 @@ def test_the_pasted_examples_answer(system: System) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """A terminal of somebody who has set nothing."""
+    """The environment of a terminal without any setting of ours."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("SLUICE_", "OPENAI_", "AWS_"))}
     return own | {"PATH": f"{Path(sys.executable).parent}:{own['PATH']}", "no_proxy": "127.0.0.1"}

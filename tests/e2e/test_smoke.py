@@ -1,4 +1,4 @@
-"""`sluice smoke`, which `make deploy` ends with, against a local run: what is promised, and that it can fail."""
+"""`sluice smoke`, the last step of `make deploy`, against a local run: it passes, and each broken promise fails it."""
 
 import json
 import threading
@@ -21,32 +21,32 @@ def smoke(*arguments: str, **options: Any) -> Result:
 
 
 def test_a_stranger_finds_what_is_promised(system: System) -> None:
-    told = smoke(system.base_url)
-    assert told.exit_code == 0, told.output
+    result = smoke(system.base_url)
+    assert result.exit_code == 0, result.output
     for line in ("/healthz: ok", "jwks.json: 1 public key", "401 invalid_api_key", "nobody: 401", "as promised"):
-        assert line in told.stdout
+        assert line in result.stdout
 
 
-def test_with_a_login_it_goes_the_whole_way_and_leaves_a_dead_api_token(system: System) -> None:
+def test_with_a_login_it_takes_the_whole_path_and_revokes_its_api_token(system: System) -> None:
     person = newcomer(system.base_url)
-    told = smoke(system.base_url, "--email", person.email, "--password-stdin", input=person.password + "\n")
-    assert told.exit_code == 0, told.output
-    assert "an answer of demo" in told.stdout and "a stream of " in told.stdout
-    assert "the log has both requests" in told.stdout and "revoked: 401" in told.stdout
+    result = smoke(system.base_url, "--email", person.email, "--password-stdin", input=person.password + "\n")
+    assert result.exit_code == 0, result.output
+    assert "an answer of demo" in result.stdout and "a stream of " in result.stdout
+    assert "the log has both requests" in result.stdout and "revoked: 401" in result.stdout
     [left] = [one for one in person.call("GET", "/tokens").json()["data"] if one["name"] == "smoke"]
     assert left["status"] == "revoked"
-    assert person.password not in told.output
+    assert person.password not in result.output
 
 
-def test_a_wrong_password_is_said(system: System) -> None:
+def test_a_wrong_password_is_reported(system: System) -> None:
     person = newcomer(system.base_url)
-    told = smoke(system.base_url, "--email", person.email, "--password-stdin", input="something else\n")
-    assert told.exit_code == 1 and "answered 401" in told.stderr
+    result = smoke(system.base_url, "--email", person.email, "--password-stdin", input="something else\n")
+    assert result.exit_code == 1 and "answered 401" in result.stderr
 
 
-def test_where_nobody_answers_it_fails() -> None:
-    told = smoke("http://127.0.0.1:1")
-    assert told.exit_code == 1 and "nobody answers" in told.stderr
+def test_without_a_server_it_fails() -> None:
+    result = smoke("http://127.0.0.1:1")
+    assert result.exit_code == 1 and "nobody answers" in result.stderr
 
 
 ANSWERS: dict[str, tuple[int, Any]] = {
@@ -60,7 +60,7 @@ ANSWERS: dict[str, tuple[int, Any]] = {
 
 @pytest.fixture
 def impostor() -> Iterator[tuple[str, dict[str, tuple[int, Any]]]]:
-    """A server that answers as the test says."""
+    """A server with answers that the test sets."""
     answers = dict(ANSWERS)
 
     class Handler(BaseHTTPRequestHandler):
@@ -88,7 +88,7 @@ def impostor() -> Iterator[tuple[str, dict[str, tuple[int, Any]]]]:
 
 
 @pytest.mark.parametrize(
-    ("path", "answer", "said"),
+    ("path", "answer", "message"),
     [
         ("/healthz", (500, {}), "/healthz answered 500"),
         ("/.well-known/jwks.json", (200, {"keys": []}), "no key"),
@@ -98,9 +98,9 @@ def impostor() -> Iterator[tuple[str, dict[str, tuple[int, Any]]]]:
         ("/openapi.json", (404, {}), "instead of 200"),
     ],
 )
-def test_each_promise_that_is_broken_fails_it(impostor: Any, path: str, answer: Any, said: str) -> None:
+def test_each_broken_promise_fails_it(impostor: Any, path: str, answer: Any, message: str) -> None:
     url, answers = impostor
     assert smoke(url).exit_code == 0
     answers[path] = answer
-    told = smoke(url)
-    assert told.exit_code == 1 and said in told.stderr
+    result = smoke(url)
+    assert result.exit_code == 1 and message in result.stderr

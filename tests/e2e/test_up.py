@@ -1,4 +1,4 @@
-"""`make up`: what it says, what it refuses, what it survives, and that it leaves nothing behind."""
+"""`make up`: its output, the settings it refuses, the failures it survives, and that it leaves no process behind."""
 
 import os
 import re
@@ -21,17 +21,17 @@ pytestmark = pytest.mark.slow
 
 
 def test_ready_line_says_where_it_is_who_answers_and_what_next(system: System) -> None:
-    said = system.output()
-    assert f"sluice is ready at {system.base_url}" in said
-    assert "demo model: knows capitals and sums; for a real one: `sluice model pull" in said
-    assert "make demo" in said and "/_local/outbox" in said and "/docs" in said
+    output = system.output()
+    assert f"sluice is ready at {system.base_url}" in output
+    assert "demo model: knows capitals and sums; for a real one: `sluice model pull" in output
+    assert "make demo" in output and "/_local/outbox" in output and "/docs" in output
 
 
 def test_healthz_names_the_model_once_everything_answers(system: System) -> None:
-    status, told = system.get("/healthz")
+    status, health = system.get("/healthz")
     assert status == 200
-    assert told["status"] == "ok"
-    assert told["model"]
+    assert health["status"] == "ok"
+    assert health["model"]
 
 
 def test_data_directory_and_keys_are_private(system: System) -> None:
@@ -67,7 +67,7 @@ def test_outbox_for_the_whole_network_is_refused(new_system: NewSystem) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("PORT", "eighty", "PORT has to be a number"),
         ("PORT", "70000", "PORT has to be a number"),
@@ -80,11 +80,11 @@ def test_outbox_for_the_whole_network_is_refused(new_system: NewSystem) -> None:
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:9", "http://127.0.0.1:9"),
     ],
 )
-def test_wrong_setting_ends_the_start_with_its_name(new_system: NewSystem, name: str, value: str, said: str) -> None:
+def test_wrong_setting_ends_the_start_with_its_name(new_system: NewSystem, name: str, value: str, message: str) -> None:
     system = new_system(env={name: value})
     system.launch()
     assert system.wait_ended() != 0
-    assert said in system.output()
+    assert message in system.output()
     assert "Traceback" not in system.output()
     assert system.pids() == {}
 
@@ -105,7 +105,7 @@ def test_corrupted_model_refuses_to_start_and_names_the_file(new_system: NewSyst
 
 @pytest.fixture(scope="module")
 def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """One system that is shot at, whole again after each test."""
+    """One system whose processes are killed; each test waits until it has recovered."""
     running = System(tmp_path_factory.mktemp("victim") / "data")
     try:
         yield running.start()
@@ -144,7 +144,7 @@ def test_ctrl_c_leaves_no_process_and_the_next_start_finds_everything(new_system
     assert (system.data_dir / "keys" / "token-signing.pem").read_bytes() == signing_key
 
 
-def test_killed_launcher_leaves_nothing_that_the_next_start_does_not_clear(new_system: NewSystem) -> None:
+def test_the_next_start_clears_what_a_killed_launcher_left(new_system: NewSystem) -> None:
     system = new_system()
     system.start()
     before = system.pids()

@@ -1,4 +1,4 @@
-"""The main job, from outside: a stranger becomes a caller, and the official SDK gets metered answers."""
+"""The main path from outside: a new person gets an API token, and the official SDK gets metered answers."""
 
 import time
 from typing import Any
@@ -130,20 +130,20 @@ def test_each_request_is_in_the_callers_log_with_its_content(system: Any) -> Non
 def test_usage_is_exact_at_once_and_after_the_roll_up(system: Any) -> None:
     person = people.newcomer(system.base_url)
     answers = [ask(person, f"What is {n} + 4?").json()["usage"] for n in range(1, 6)]
-    wanted = {
+    expected = {
         "requests": 5,
         "prompt_tokens": sum(usage["prompt_tokens"] for usage in answers),
         "completion_tokens": sum(usage["completion_tokens"] for usage in answers),
     }
     for _ in range(20):  # before, while and after metering folds the records
         total = person.call("GET", "/usage").json()["total"]
-        assert {key: total[key] for key in wanted} == wanted
+        assert {key: total[key] for key in expected} == expected
         time.sleep(0.1)
     grouped = person.call("GET", "/usage", params={"group_by": "token"}).json()
     assert [row["key"] for row in grouped["data"]] == [person.token_id]
     account = person.call("GET", "/account").json()
     assert account["usage"]["requests"] == 5
-    assert account["usage"]["tokens"] == wanted["prompt_tokens"] + wanted["completion_tokens"]
+    assert account["usage"]["tokens"] == expected["prompt_tokens"] + expected["completion_tokens"]
 
 
 def test_a_revoked_token_is_refused_on_the_next_request(system: Any) -> None:
@@ -156,14 +156,14 @@ def test_a_revoked_token_is_refused_on_the_next_request(system: Any) -> None:
     assert person.v1("GET", "/v1/models").status_code == 401
 
 
-def test_session_and_api_tokens_are_not_each_other(person: Person) -> None:
+def test_session_tokens_and_api_tokens_are_not_interchangeable(person: Person) -> None:
     swapped = Person(person.base_url, "", "", session_token=person.api_token, api_token=person.session_token)
     assert swapped.call("GET", "/account").status_code == 401
     refused = ask(swapped, "hi")
     assert (refused.status_code, refused.json()["error"]["code"]) == (401, "invalid_api_key")
 
 
-def test_a_token_for_some_models_and_scopes_is_held_to_them(person: Person) -> None:
+def test_an_api_token_is_limited_to_its_models_and_scopes(person: Person) -> None:
     narrow = person.mint(scopes=["embeddings"])
     limited = Person(person.base_url, "", "", "", api_token=narrow["token"])
     refused = ask(limited, "hi")
@@ -202,7 +202,7 @@ def test_a_field_of_the_wrong_form_is_a_400_that_names_it(person: Person, change
     assert (error["type"], error["param"]) == ("invalid_request_error", param)
 
 
-def test_bodies_that_are_no_json_too_large_or_of_another_type(person: Person) -> None:
+def test_bodies_that_are_invalid_json_too_large_or_of_another_type(person: Person) -> None:
     def send(body: bytes, kind: str = "application/json") -> requests.Response:
         return person.v1("POST", "/v1/chat/completions", data=body, headers={"Content-Type": kind})
 
@@ -216,7 +216,7 @@ def test_bodies_that_are_no_json_too_large_or_of_another_type(person: Person) ->
     assert nested.status_code == 400
 
 
-def test_unknown_addresses_and_methods_speak_the_dialect_of_their_place(person: Person) -> None:
+def test_unknown_addresses_and_methods_get_the_error_format_of_their_api(person: Person) -> None:
     unknown = person.v1("GET", "/v1/nothing")
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
     wrong = person.v1("DELETE", "/v1/chat/completions")
@@ -246,7 +246,7 @@ def test_the_responses_api_continues_a_stored_conversation(person: Person) -> No
         client.responses.retrieve(first.id)
 
 
-def test_a_stored_response_is_its_owners_alone(system: Any, person: Person) -> None:
+def test_a_stored_response_is_visible_only_to_its_owner(system: Any, person: Person) -> None:
     mine = person.openai.responses.create(model="demo", input="What is 3 + 4?")
     other = people.newcomer(system.base_url)
     with pytest.raises(openai.NotFoundError):
@@ -283,7 +283,7 @@ def test_embeddings_as_floats_and_base64(person: Person) -> None:
     ],
 )
 def test_the_reservation_is_a_safe_bound_of_the_prompt(person: Person, body: dict[str, Any]) -> None:
-    """What the gateway reckons from bytes is never less than what the engine counts."""
+    """The gateway's estimate from bytes is never less than the engine's count."""
     checked = ChatBody.model_validate({"model": "demo", **body})
     answer = person.v1("POST", "/v1/chat/completions", json={"model": "demo", "max_tokens": 1, **body})
     assert answer.status_code == 200, answer.text

@@ -1,4 +1,4 @@
-"""In-memory stores of the account side. `broken` names the methods that find the store unreachable."""
+"""In-memory stores of the account side. `broken` names the methods that raise StoreUnavailable."""
 
 from dataclasses import replace
 from typing import Any
@@ -25,7 +25,7 @@ class Breakable:
 
 
 class FakeAccounts(Breakable):
-    """Only what reads; `put` sets the scene."""
+    """Only the reads; tests add accounts by `put`."""
 
     def __init__(self, *accounts: Account) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class FakeTokens(Breakable):
 
 
 class FakeGrants(Breakable):
-    """One account's live list."""
+    """The live API tokens of one account."""
 
     def __init__(self, **live: int) -> None:
         super().__init__()
@@ -172,7 +172,7 @@ class FakePasswords:
 
 
 class OpenThrottles:
-    """Lets everything pass, and notes it: (what, policy name)."""
+    """Accepts every attempt, and records it as (method, policy name)."""
 
     remembers = True
 

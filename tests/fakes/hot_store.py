@@ -14,9 +14,9 @@ from sluice.ports.gateway import Attempt
 
 
 class FakeHotStore:
-    """Refuses a write made in the wrong forms or with limits not in force, as the real one does.
+    """Like the real store, it refuses a write with wrong types or with outdated limits.
 
-    `away` makes every call fail; `writes` counts the writes that reached it.
+    `away` makes every call fail; `writes` counts the writes that were made.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class FakeHotStore:
         self.ledger: dict[str, LedgerRecord] = {}
         self.contents: dict[str, LoggedContent] = {}
         self.away = False
-        self.lose_answers = 0  # the write is made, the answer is not heard
+        self.lose_answers = 0  # number of writes that are made but whose answers get lost
         self.writes = 0
         self._lock = threading.RLock()
 
@@ -128,7 +128,7 @@ def grant_of(
     monthly_tokens: int = 1_000_000,
     lifetime_seconds: int = 3600,
 ) -> Grant:
-    """A fresh grant with one live API token."""
+    """A new grant with one live API token."""
     limits = Limits(rpm, tpm, concurrency, monthly_tokens)
     live = {token_id: now_ms // 1000 + lifetime_seconds}
     return Grant(account_id, live, "good", limits, period=period_of(now_ms))

@@ -1,4 +1,4 @@
-"""A search over the words of what was uploaded: no index, no ranking to speak of, but the same promises."""
+"""A search over the words of uploaded files, without an index or a ranking, that keeps the port's promises."""
 
 from dataclasses import dataclass, field
 
@@ -10,8 +10,8 @@ from sluice.ports.documents import Blobs, FileStore, SearchRequest, VectorStoreS
 
 @dataclass
 class FakeSearch:
-    """Each paragraph of each attached file is a passage; it is found when it holds a word of the query of four letters
-    or more. `extra` is given out as well, whoever asks: what a broken index might do."""
+    """Each paragraph of each attached file is a passage. It matches if it contains a word of the query of four letters
+    or more. `extra` is returned for every account, as a broken index might do."""
 
     files: FileStore
     stores: VectorStoreStore
@@ -25,17 +25,19 @@ class FakeSearch:
         if self.down:
             raise SearchUnavailable()
         words = {word.strip("?.,!").lower() for word in ask.query.split()}
-        wanted = {word for word in words if len(word) >= 4}
-        found = [passage for store_id in ask.store_ids for passage in self._in(ask.account_id, store_id, wanted)]
-        return sorted([*found, *self.extra], key=lambda passage: -passage.score)[: ask.top_k]
+        query_words = {word for word in words if len(word) >= 4}
+        passages = [
+            passage for store_id in ask.store_ids for passage in self._in(ask.account_id, store_id, query_words)
+        ]
+        return sorted([*passages, *self.extra], key=lambda passage: -passage.score)[: ask.top_k]
 
-    def _in(self, account_id: str, store_id: str, wanted: set[str]) -> list[Passage]:
-        found = []
+    def _in(self, account_id: str, store_id: str, query_words: set[str]) -> list[Passage]:
+        passages = []
         for attachment in self.stores.attachments(account_id, store_id):
             file = self.files.get(account_id, attachment.file_id)
             body = self.blobs.get(keys.file_key(account_id, attachment.file_id)) or b""
             for position, text in enumerate(body.decode(errors="replace").split("\n\n")):
-                score = float(sum(word in text.lower() for word in wanted))
+                score = float(sum(word in text.lower() for word in query_words))
                 if file is not None and score:
-                    found.append(Passage(store_id, file.file_id, file.filename, position, text, score))
-        return found
+                    passages.append(Passage(store_id, file.file_id, file.filename, position, text, score))
+        return passages

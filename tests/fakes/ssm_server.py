@@ -1,4 +1,4 @@
-"""A parameter store over HTTP: what a function reads its keys from on AWS. Only `GetParameter`."""
+"""A parameter store over HTTP, from which a function reads its keys. It knows only `GetParameter`."""
 
 import json
 import threading
@@ -10,7 +10,7 @@ from typing import Any
 
 @contextmanager
 def parameters(values: Mapping[str, str]) -> Iterator[str]:
-    """→ its address. A name that is not in `values` is answered as AWS does."""
+    """Yields its address. It answers a name that is not in `values` as AWS does."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

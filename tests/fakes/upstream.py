@@ -1,4 +1,4 @@
-"""A scripted model server: each step is an event's bytes, a number of seconds to pass, or an error to raise."""
+"""A scripted model server. Each step is an event's bytes, a number of seconds to wait, or an error to raise."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +9,7 @@ from sluice.ports.gateway import UpstreamCall
 
 
 class FakeClock:
-    """Unix time in ns, moved by hand."""
+    """Unix time in ns, which the test advances."""
 
     def __init__(self, now_ns: int) -> None:
         self.now_ns = now_ns
@@ -25,7 +25,7 @@ Step = bytes | Exception | Callable[[], None]
 
 
 class FakeStream:
-    """Counts one completion token a chunk with content, and `prompt_tokens` from the start."""
+    """Counts a completion token for each chunk with content, and `prompt_tokens` from the start."""
 
     def __init__(self, steps: Sequence[Step], prompt_tokens: int = 10) -> None:
         self._steps = steps

@@ -1,7 +1,7 @@
-"""The real admission, checkpoint and settlement, driven at random and held to the model of `model.py`.
+"""Random calls of the real admission, checkpoint and settlement, compared with the model in `model.py`.
 
-Three instances share one store, each with its own memory of accounts and its own clock, which may be off by minutes.
-Limits divide a minute's nanoseconds, so that the code's integers and the model's fractions are the same numbers.
+Three instances share one store. Each has its own memory of accounts and its own clock, which may be wrong by minutes.
+Limits divide a minute's nanoseconds, so that the code's integers equal the model's fractions.
 """
 
 from contextlib import suppress
@@ -21,11 +21,11 @@ from sluice.services.gateway.admit import Admission, Admitted
 from sluice.services.gateway.settle import Outcome, settle, settle_abandoned
 from tests.property.model import MINUTE, SECOND, Model, month_of
 
-START_NS = 1_801_439_940 * SECOND  # 2027-01-31T23:59:00Z: a month ends within a minute
+START_NS = 1_801_439_940 * SECOND  # 2027-01-31T23:59:00Z: the month ends in a minute
 INSTANCES = 3
 SWEEP_AFTER_NS = 10 * SECOND
 TOKENS = ("tok_a", "tok_b")
-GUESS = Limits(60, 40_000, 4, 1_000_000)  # what an instance takes for the limits of an account it has not seen
+GUESS = Limits(60, 40_000, 4, 1_000_000)  # the limits an instance assumes for an account it has not seen
 
 limits = st.builds(
     Limits,
@@ -51,7 +51,7 @@ KIND = {
 
 
 class Lossy:
-    """A store whose answers may get lost after the write was made."""
+    """A store that may lose an answer after it made the write."""
 
     def __init__(self, store: Any) -> None:
         self._store, self.lose, self.calls = store, False, 0
@@ -71,12 +71,12 @@ class Lossy:
 
 
 class AdmissionMachine(RuleBasedStateMachine):
-    """Needs of a subclass: `new_world`, `truth`, `change` and `records`."""
+    """A subclass implements `new_world`, `truth`, `change` and `records`."""
 
     store: Lossy
     account_id: str
 
-    # --- what a subclass gives
+    # --- implemented by a subclass
 
     def new_world(self, grant: Grant) -> None:
         raise NotImplementedError
@@ -90,7 +90,7 @@ class AdmissionMachine(RuleBasedStateMachine):
     def records(self) -> dict[str, LedgerRecord]:
         raise NotImplementedError
 
-    # --- the world
+    # --- set-up
 
     @initialize(drawn=good_limits)
     def begin(self, drawn: Limits) -> None:
@@ -117,7 +117,7 @@ class AdmissionMachine(RuleBasedStateMachine):
     def a_clock_is_set(self, instance: int, skew: int) -> None:
         self.skews[instance] = skew
 
-    # --- asking
+    # --- admissions
 
     @rule(instance=instances, token=tokens, reserve=reserves)
     def ask(self, instance: int, token: str, reserve: int) -> None:
@@ -130,16 +130,16 @@ class AdmissionMachine(RuleBasedStateMachine):
 
     @rule(instance=instances, token=tokens, reserve=reserves)
     def obey_the_wait(self, instance: int, token: str, reserve: int) -> None:
-        """Ask; when told to wait, wait just that long with nothing else asked, and be admitted."""
+        """After a refusal, wait exactly as long as it says, send nothing else, and be admitted."""
         calls = self.store.calls
         refusal = self._ask(instance, token, reserve, self.clock(instance))
         if not isinstance(refusal, errors.Throttled) or self._hopeless(reserve):
             return
         if self.store.calls == calls and self.changed_elsewhere[instance]:
-            return  # from memory, and for up to a second an instance cannot know what changed at others'
+            return  # answered from memory: for up to a second an instance does not see changes by other instances
         self.now += refusal.retry_after_seconds * SECOND
         if isinstance(refusal, errors.TooManyConcurrentRequests):
-            return  # a hint only
+            return  # here the wait is only a hint
         second = self._ask(instance, token, reserve, self.clock(instance))
         unrelated = errors.TooManyConcurrentRequests | errors.InvalidApiToken | errors.AccountSuspended
         assert second is None or isinstance(second, unrelated), (
@@ -148,7 +148,7 @@ class AdmissionMachine(RuleBasedStateMachine):
 
     @rule(instance=instances, reserve=reserves, wait=st.sampled_from((1, SECOND - 1, SECOND, 2 * SECOND)))
     def a_flood_meets_relief(self, instance: int, reserve: int, wait: int) -> None:
-        """What is answered from memory must not outlive its second, however long the wait that was told."""
+        """An answer from memory must not be used for more than a second, however long its wait."""
         for _ in range(7):
             self._ask(instance, TOKENS[0], reserve, self.clock(instance))
         self.the_limits_are_set(GUESS)
@@ -163,9 +163,9 @@ class AdmissionMachine(RuleBasedStateMachine):
             self._ask(instance, TOKENS[0], reserve, self.clock(instance))
 
     def _hopeless(self, reserve: int) -> bool:
-        """What no waiting helps against."""
-        wanted = (self.model.rpm, self.model.tpm, self.model.concurrency, self.model.monthly)
-        return 0 in wanted or reserve > min(self.model.tpm, self.model.monthly)
+        """Whether the request is refused however long it waits."""
+        limits = (self.model.rpm, self.model.tpm, self.model.concurrency, self.model.monthly)
+        return 0 in limits or reserve > min(self.model.tpm, self.model.monthly)
 
     def _ask(self, instance: int, token: str, reserve: int, now: int, ask: Ask | None = None) -> Exception | None:
         self.sound, calls = False, self.store.calls
@@ -192,7 +192,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         problems = self.model.problems(token, reserve, now)
         kept = self.refused_at[instance]
         throttled = isinstance(refusal, errors.RateLimitExceeded | errors.QuotaExceeded)
-        # Answered from memory, for a second at most, while what it was refused for may just have got better.
+        # Answered from memory, which may be a second old, while the reason of the refusal may have just gone.
         remembered = throttled and any(0 <= now - at < SECOND for at in kept)
         known = problems or "no reason"
         assert problems & KIND[type(refusal)] or remembered, f"{refusal!r}, and the model knows {known}"
@@ -203,8 +203,8 @@ class AdmissionMachine(RuleBasedStateMachine):
             kept.append(now)
 
     def _make_room(self, now: int) -> None:
-        """Admission settles expired leases, all of them, when it is refused for concurrency; and only then. A refusal
-        from memory settles none."""
+        """Admission settles all expired leases when it is refused for concurrency, and only then. A refusal from memory
+        settles none."""
         if len(self.model.running) < self.model.concurrency:
             return
         expired = self.model.expired(now)
@@ -214,7 +214,7 @@ class AdmissionMachine(RuleBasedStateMachine):
             self.model.settle_interrupted(name)
 
     def _note_what_the_store_did(self, now: int) -> None:
-        """A block for flooding comes from the code; that it had reason to is checked here."""
+        """The code decides to block for flooding; this checks that there was a flood."""
         until = self.truth().blocked_until_ms * 1_000_000
         if until == self.model.blocked_until:
             return
@@ -223,11 +223,11 @@ class AdmissionMachine(RuleBasedStateMachine):
         assert until >= now - now % 1_000_000 + MINUTE
         self.model.blocked_until = until
 
-    # --- running
+    # --- running requests
 
     @rule(data=st.data(), instance=instances, used=st.integers(0, 1200), twice=st.booleans())
     def a_request_ends(self, data: st.DataObject, instance: int, used: int, twice: bool) -> None:
-        """Also with more used than reserved, and of a holder that comes back after the sweeper settled for it."""
+        """Also with more tokens than reserved, and by a holder that returns after the sweeper settled its lease."""
         if not self.held:
             return
         name = data.draw(st.sampled_from(list(self.held)))
@@ -238,7 +238,7 @@ class AdmissionMachine(RuleBasedStateMachine):
             )
         self.instances[instance].remember(attempt.grant)
         self.model.settle(name, used)
-        self.changed_elsewhere = [True] * INSTANCES  # it may have used more than it reserved
+        self.changed_elsewhere = [True] * INSTANCES  # because it may have used more than it reserved
 
     @rule(data=st.data(), instance=instances, share=st.fractions(0, 1, max_denominator=20))
     def a_request_goes_on(self, data: st.DataObject, instance: int, share: Fraction) -> None:
@@ -264,7 +264,7 @@ class AdmissionMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), share=st.fractions(0, 1, max_denominator=20))
     def a_holder_dies_between_the_two_writes(self, data: st.DataObject, share: Fraction) -> None:
-        """Its record stands, its lease too: the sweeper gives back by the record."""
+        """Its record and its lease remain, and the sweeper gives back what the record shows as unused."""
         if not self.held:
             return
         name = data.draw(st.sampled_from(list(self.held)))
@@ -288,7 +288,7 @@ class AdmissionMachine(RuleBasedStateMachine):
 
     @rule(instance=instances, reserve=reserves, again=st.booleans())
     def an_answer_gets_lost(self, instance: int, reserve: int, again: bool) -> None:
-        """The write may be made, the instance hears nothing. Asked again with the same id it is charged once."""
+        """The write may be made, but the instance gets no answer. A retry with the same id is charged only once."""
         now = self.clock(instance)
         ask = Ask(self.account_id, request_id(now // 1_000_000), TOKENS[0], reserve, "demo", "completions", True)
         self.store.lose = True
@@ -297,7 +297,7 @@ class AdmissionMachine(RuleBasedStateMachine):
             raise AssertionError("the answer was heard")
         except errors.StoreUnavailable:
             pass
-        except errors.Throttled as refusal:  # answered from memory: nothing was asked of the store
+        except errors.Throttled as refusal:  # answered from memory, without a call to the store
             self.store.lose = False
             self._check_refusal(instance, refusal, TOKENS[0], reserve, now)
             return
@@ -311,7 +311,7 @@ class AdmissionMachine(RuleBasedStateMachine):
             assert repeated.lease == self.truth().leases[ask.request_id]
             self.held[ask.request_id] = repeated
 
-    # --- what others do to the account
+    # --- changes to the account from outside
 
     @rule(token=tokens)
     def a_token_is_revoked(self, token: str) -> None:
@@ -337,7 +337,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         self.model.rpm, self.model.tpm = drawn.rpm, drawn.tpm
         self.model.concurrency, self.model.monthly = drawn.concurrency, drawn.monthly_tokens
 
-    # --- what always holds
+    # --- invariants
 
     @invariant()
     def the_store_is_as_the_model_says(self) -> None:
@@ -357,9 +357,9 @@ class AdmissionMachine(RuleBasedStateMachine):
             assert abs(free - float(bucket.free(self.now))) < 1e-6, "the bucket's level"
 
     def teardown(self) -> None:
-        """Everybody dies; one sweep later nothing runs, and each admission has its one record."""
+        """All holders die. After one sweep nothing runs, and each admission has exactly one record."""
         if not getattr(self, "sound", True) or not hasattr(self, "model"):
-            return  # it has failed already: what failed is to be seen, not what follows from it
+            return  # it has failed already, and a second failure would hide the first
         self.now += 24 * 60 * MINUTE
         self.skews = [0] * INSTANCES
         self.the_sweeper_runs(0)

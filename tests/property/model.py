@@ -1,7 +1,7 @@
-"""The limits as a child would keep them: a bucket with a level, a counter, a dictionary. Written apart from the code.
+"""A simple model of the limits (a bucket with a level, a counter, a dictionary), written independently of the code.
 
-The bucket is a share of itself between 0 and 1, refilled in 60 s, in exact fractions; a clock that goes backwards
-empties it again. Nothing here imports Sluice.
+The bucket's level is a share between 0 and 1 in exact fractions; it refills in 60 s, and a clock that goes backwards
+empties it again. This module imports nothing of Sluice.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ def month_of(now: int) -> tuple[int, int]:
 
 @dataclass
 class Bucket:
-    """`level` is the share that was free at `at` (ns); what is over 1 is lost at the next take, not before."""
+    """`level` is the share that was free at `at` (ns). Anything above 1 is lost at the next take, not before."""
 
     level: Fraction = Fraction(1)
     at: int = 0
@@ -53,37 +53,37 @@ class Model:
     concurrency: int
     monthly: int
     month: tuple[int, int]
-    live: dict[str, int] = field(default_factory=dict)  # until when, ns
+    live: dict[str, int] = field(default_factory=dict)  # token id → expiry, ns
     suspended: bool = False
     blocked_until: int = 0
     requests: Bucket = field(default_factory=Bucket)
     tokens: Bucket = field(default_factory=Bucket)
-    used: int = 0  # of the month's quota, reservations included
+    used: int = 0  # tokens of the month's quota, including reservations
     running: dict[str, Running] = field(default_factory=dict)
     ledger: dict[str, tuple[int, tuple[int, int]]] = field(default_factory=dict)  # tokens used, month
 
     def problems(self, token: str, reserve: int, now: int) -> set[str]:
-        """Every reason to refuse; empty means it is admitted."""
-        found = set()
+        """All reasons to refuse; empty if the request is admitted."""
+        reasons = set()
         if self.live.get(token, 0) <= now - now % SECOND:  # tokens expire on whole seconds
-            found.add("caller")
+            reasons.add("caller")
         if self.suspended:
-            found.add("caller")
+            reasons.add("caller")
         if self.blocked_until > now - now % 1_000_000:
-            found.add("blocked")
+            reasons.add("blocked")
         if 0 in (self.rpm, self.tpm, self.concurrency, self.monthly):
-            found.add("zero")
+            reasons.add("zero")
         if reserve > self.tpm:
-            found.add("never")
+            reasons.add("never")
         if self.used_in(max(self.month, month_of(now))) + reserve > self.monthly:
-            found.add("quota")
+            reasons.add("quota")
         if self.rpm and self.requests.free(now) < Fraction(1, self.rpm):
-            found.add("requests")
+            reasons.add("requests")
         if self.tpm and self.tokens.free(now) < Fraction(reserve, self.tpm):
-            found.add("tokens")
+            reasons.add("tokens")
         if len(self.running) >= self.concurrency:
-            found.add("concurrency")
-        return found
+            reasons.add("concurrency")
+        return reasons
 
     def used_in(self, month: tuple[int, int]) -> int:
         return self.used if month == self.month else 0
@@ -98,7 +98,7 @@ class Model:
         self.running[name] = Running(reserve, share, month, token, expires)
 
     def settle(self, name: str, used: int) -> None:
-        """Once; a second time changes nothing. The first record stands."""
+        """The first call writes the record; a second changes nothing."""
         held = self.running.pop(name, None)
         if held is None:
             return

@@ -1,6 +1,6 @@
 """Random lives of an account on the in-memory store: thousands of steps, in seconds.
 
-The same ones each time in the suite; new ones where `SLUICE_PROPERTY_EXAMPLES` says how many.
+The suite runs the same lives each time. With `SLUICE_PROPERTY_EXAMPLES` it runs that number of new ones.
 """
 
 import os
@@ -33,7 +33,7 @@ class OnTheFake(AdmissionMachine):
         return self.fake.ledger
 
 
-def test_every_life_on_the_model_store_is_as_the_model_says() -> None:
+def test_random_lives_on_the_model_store_match_the_model() -> None:
     many = settings(
         max_examples=int(os.environ.get("SLUICE_PROPERTY_EXAMPLES", rounds(250, 60))),
         stateful_step_count=40,

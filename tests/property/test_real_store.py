@@ -1,4 +1,4 @@
-"""The same lives on Dynoxide: fewer, since each step is a call; what the model says of the fake holds of the store."""
+"""The same random lives on Dynoxide, but fewer because each step is a call. They check the fake against the store."""
 
 import os
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class OnDynoxide(AdmissionMachine):
         self.store = Lossy(self.engine.store)
 
     def change(self, **fields: Any) -> None:
-        """As the slow side does it: one attribute, the rest of the item as it is."""
+        """Changes one attribute, as the account side does, and leaves the rest of the item."""
         for name, value in fields.items():
             stored = limits_attribute(value) if name == "limits" else dynamo.attribute(value)
             self.engine.client.update_item(
@@ -53,7 +53,7 @@ def dynoxide() -> Iterator[Engine]:
         running.close()
 
 
-def test_every_life_on_the_real_store_is_as_the_model_says(dynoxide: Engine) -> None:
+def test_random_lives_on_the_real_store_match_the_model(dynoxide: Engine) -> None:
     OnDynoxide.engine = dynoxide
     examples = int(os.environ.get("SLUICE_PROPERTY_EXAMPLES", rounds(15, 4)))
     few = settings(

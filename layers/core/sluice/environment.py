@@ -1,7 +1,7 @@
-"""Settings from environment variables: pydantic's own checks, and nothing else.
+"""Settings from environment variables, checked by pydantic.
 
-In the place of pydantic-settings, whose sources (files, secrets, clouds, command lines) cost 70 ms of CPU to import at
-each cold start and of which this is the one we use (docs/adr/0055-cold-starts.md).
+This replaces pydantic-settings: we need one of its sources (environment variables), and the others (files, secrets,
+clouds, command lines) cost 70 ms of CPU to import at each cold start (docs/adr/0055-cold-starts.md).
 """
 
 import os
@@ -13,11 +13,11 @@ PREFIX = "SLUICE_"
 
 
 class Settings(BaseModel):
-    """Each field's variable is its name in capitals behind `SLUICE_`. Raises ValidationError for what it cannot be."""
+    """A field's variable is `SLUICE_` and its name in capitals. Raises ValidationError for a value of a wrong form."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)  # each function reads one or two
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)  # a function uses few of them
 
     def __init__(self, **given: Any) -> None:
         names = {name: PREFIX + name.upper() for name in type(self).model_fields}
-        found = {name: os.environ[variable] for name, variable in names.items() if variable in os.environ}
-        super().__init__(**{**found, **given})
+        values = {name: os.environ[variable] for name, variable in names.items() if variable in os.environ}
+        super().__init__(**{**values, **given})

@@ -1,6 +1,6 @@
-"""Settings, one frozen class a function, read from the environment when asked for, never at import.
+"""Settings: frozen classes, read from the environment at their first use, never at import.
 
-Every variable of `docs/api.md`'s last table has its line here; a test holds the two together.
+A test compares them with the last table of `docs/api.md`.
 """
 
 from functools import cache
@@ -14,21 +14,21 @@ from sluice.environment import Settings
 
 
 class Common(Settings):
-    """What every function needs to know."""
+    """The settings of every function."""
 
     table_prefix: str = "sluice-"
     base_url: str = Field("http://127.0.0.1:8080", description="what links in mails point to; never the Host header")
-    issuer: str = Field("sluice", description="`iss` of API tokens; constant, so that a new port kills no token")
+    issuer: str = Field("sluice", description="`iss` of API tokens; constant, so that a new port invalidates no token")
     data_dir: Path = Field(Path(".sluice"), description="keys, store and logs of a local run")
     service: str = Field("sluice", description="the function's name, in its metrics")
-    metrics_namespace: str = Field("Sluice", description="of CloudWatch: one a deployment")
+    metrics_namespace: str = Field("Sluice", description="CloudWatch's namespace, one for each deployment")
     local: bool = Field(False, description="a one-machine run: /_local and /metrics exist")
 
     base_url_parameter: str = Field("", description="on AWS: the SSM parameter that holds the base URL instead")
 
     @property
     def https(self) -> bool:
-        """Known without a call: API Gateway speaks nothing else."""
+        """On AWS the base URL is always https, so this needs no call to SSM."""
         return bool(self.base_url_parameter) or self.base_url.startswith("https://")
 
 
@@ -39,18 +39,18 @@ class Accounts(Common):
     default_monthly_tokens: int = Field(1_000_000, ge=0)
     auth_throttle: bool = Field(True, description="`off` for test suites that log in a thousand times")
     session_hours: int = Field(24 * 14, ge=1)
-    trusted_proxies: str = Field("", description="networks, comma-separated, whose X-Forwarded-For is believed")
+    trusted_proxies: str = Field("", description="networks, comma-separated, whose X-Forwarded-For is trusted")
 
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, text: str) -> str:
         for network in filter(None, (part.strip() for part in text.split(","))):
-            ip_network(network, strict=False)  # its ValueError names what is none
+            ip_network(network, strict=False)  # its ValueError quotes the invalid network
         return text
 
 
 class Keys(Common):
-    """Where the keys are: names of SSM parameters on AWS, else (empty) files in `data_dir/keys`."""
+    """Where the keys are: names of SSM parameters on AWS; if empty, files in `data_dir/keys`."""
 
     signing_key_parameter: str = Field("", description="SecureString: the API tokens' Ed25519 key, PEM")
     mailed_code_key_parameter: str = Field("", description="SecureString: 32 bytes, base64")
@@ -63,7 +63,7 @@ class Mailer(Common):
     )
     mail_from: str = "Sluice <no-reply@localhost>"
     smtp_url_parameter: str = Field("", description="SecureString: `smtp://user:pass@host:port`")
-    ses_configuration_set: str = Field("", description="where bounces are told; empty: the identity's own")
+    ses_configuration_set: str = Field("", description="where SES publishes bounces; empty: the identity's default")
 
 
 class Gateway(Common):
@@ -72,9 +72,9 @@ class Gateway(Common):
         "auto", description="`iam`: requests to the model are signed (SigV4); `auto`: to a Lambda function URL they are"
     )
     default_max_tokens: int = Field(512, ge=1)
-    v1_places: int = Field(512, ge=1, description="requests on /v1 this process serves at once; past it 503")
+    v1_places: int = Field(512, ge=1, description="requests on /v1 that this process serves at once; more get 503")
     upstream_connect_seconds: float = 2.0
-    upstream_idle_seconds: float = Field(30.0, description="longest silence of the model; it pings every 2 s")
+    upstream_idle_seconds: float = Field(30.0, description="longest silence of the model, which sends a ping every 2 s")
     request_deadline_seconds: float = 600.0
     content_days: int = Field(30, ge=1, description="how long stored prompts and responses are kept")
     default_rpm: int = Field(60, ge=0)
@@ -86,15 +86,15 @@ class Gateway(Common):
 class Documents(Common):
     """Files, vector stores and their search."""
 
-    default_storage_mb: int = Field(100, ge=0, description="MiB of files an account may hold; past it 413")
+    default_storage_mb: int = Field(100, ge=0, description="MiB of files an account may hold; more get 413")
     documents_bucket: str = Field("", description="the S3 bucket of a deployment; empty: a folder in `data_dir`")
-    search_url: str = Field("", description="where `search` answers; empty: in this process")
-    embedding_model: str = Field("", description="for searching by meaning too; empty: by words alone")
-    embedding_floor: float = Field(0.5, ge=-1, le=1, description="cosine under which a passage is not about the query")
+    search_url: str = Field("", description="URL of the `search` function; empty: search in this process")
+    embedding_model: str = Field("", description="enables search by meaning; empty: search by words only")
+    embedding_floor: float = Field(0.5, ge=-1, le=1, description="least cosine of a passage that counts as a match")
 
 
 class Admin(Common):
-    dead_letter_queues: str = Field("", description="on AWS: URLs of the queues of events given up, comma-separated")
+    dead_letter_queues: str = Field("", description="on AWS: URLs of the dead-letter queues, comma-separated")
 
 
 @cache

@@ -1,1 +1,1 @@
-"""Rules: pure functions and values. No store, no web framework, no clock, no environment."""
+"""Rules as pure functions and values: no store, web framework, clock or environment."""

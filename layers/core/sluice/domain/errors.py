@@ -1,10 +1,10 @@
-"""Every way a request can fail, one class each. They carry data, never status codes: `sluice.http.errors` maps them."""
+"""One class for each way a request can fail. They carry data, not status codes, which `sluice.http.errors` assigns."""
 
 from dataclasses import dataclass
 
 
 class SluiceError(Exception):
-    """The root. `message` is shown to the caller: no secret, table name or internal address belongs in it."""
+    """The root. `message` is shown to the caller, so it must not hold a secret, a table name or an internal address."""
 
     default_message = "The request could not be completed."
 
@@ -30,7 +30,7 @@ class FieldProblem:
 
 
 class ValidationFailed(SluiceError):
-    """The body or query is JSON of the wrong shape. `problems` name the fields, outermost first."""
+    """The body or query has the wrong shape. Each of `problems` names a field by its path (`outer.inner`)."""
 
     default_message = "The request is not valid."
 
@@ -63,11 +63,11 @@ class Conflict(SluiceError):
     default_message = "The request conflicts with the current state."
 
 
-# --- who is asking
+# --- authentication and authorization
 
 
 class MailedCodeInvalid(SluiceError):
-    """Unknown, used, expired, or for another purpose: one error for all four, so that nothing can be learnt."""
+    """The code is unknown, used, expired or for another purpose. One error for all, so that it gives nothing away."""
 
     default_message = "This link is not valid: it is unknown, was used already, or has expired."
 
@@ -81,7 +81,7 @@ class NotAuthenticated(SluiceError):
 
 
 class InvalidApiToken(SluiceError):
-    """Missing, malformed, foreign, expired or revoked. The message says which only when the signature was right."""
+    """Missing, malformed, foreign, expired or revoked. The message says which only if the signature is valid."""
 
     default_message = "The API token is not valid."
 
@@ -110,11 +110,11 @@ class TokenLimitReached(Conflict):
     default_message = "This account has as many live API tokens as it may have. Revoke one first."
 
 
-# --- too much
+# --- throttling
 
 
 class Throttled(SluiceError):
-    """Wait `retry_after_seconds` (whole, at least 1): asking then succeeds if nothing else is asked meanwhile."""
+    """The request succeeds after `retry_after_seconds` (whole, at least 1) if the caller sends no other meanwhile."""
 
     default_message = "Too many requests."
 
@@ -146,7 +146,7 @@ class TooManyConcurrentRequests(Throttled):
 
 
 class InvalidModelRequest(SluiceError):
-    """A `/v1` request of the wrong shape or meaning; `param` names the field, as OpenAI's envelope has it."""
+    """A `/v1` request of the wrong shape or meaning; `param` names the field, as in OpenAI's error envelope."""
 
     default_message = "The request is not valid."
 
@@ -164,7 +164,7 @@ class ModelNotFound(NotFound):
 
 
 class Unavailable(SluiceError):
-    """A dependency is down. Trying again after `retry_after_seconds` is worth it."""
+    """A dependency is down. The caller should try again after `retry_after_seconds`."""
 
     default_message = "The service is not available at the moment."
 

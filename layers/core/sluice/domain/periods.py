@@ -9,7 +9,7 @@ def period_of(now_ms: int) -> int:
 
 
 def period_ends_ms(period: int) -> int:
-    """The first millisecond of the month after."""
+    """The first millisecond of the next month, in Unix ms."""
     first = datetime(period // 100, period % 100, 1, tzinfo=UTC)
     following = (first + timedelta(days=32)).replace(day=1)
     return int(following.timestamp() * 1000)
@@ -26,5 +26,5 @@ def hour_of(now_ms: int) -> str:
 
 
 def rfc3339(now_ms: int) -> str:
-    """`2026-11-20T12:00:00Z`, the account API's form of a time."""
+    """A time as the account API writes it: `2026-11-20T12:00:00Z`."""
     return datetime.fromtimestamp(now_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

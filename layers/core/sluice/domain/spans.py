@@ -1,4 +1,4 @@
-"""Spans of time: what `from` and `to` mean, and which whole days a span covers."""
+"""Spans of time: how `from` and `to` are parsed, and which whole days a span covers."""
 
 import re
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from sluice.domain.periods import period_ends_ms
 
 DAY_MS = 24 * 60 * 60 * 1000
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-# RFC 3339, section 5.6: the offset is not optional.
+# RFC 3339, section 5.6: the offset is required.
 DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Span:
-    """Half open: `from_ms` belongs to it, `to_ms` does not."""
+    """A half-open span in Unix ms: it includes `from_ms` and excludes `to_ms`."""
 
     from_ms: int
     to_ms: int
@@ -27,12 +27,12 @@ class Span:
 
     @property
     def whole_days(self) -> "Span":
-        """The whole UTC days inside, empty where there is none."""
+        """The whole UTC days inside this span; an empty span if there are none."""
         first_ms = -(-self.from_ms // DAY_MS) * DAY_MS
         return Span(first_ms, max(first_ms, self.to_ms // DAY_MS * DAY_MS))
 
     def edges(self) -> Iterator["Span"]:
-        """What is left of the span before and after its whole days: parts of a day each."""
+        """The parts of the span before and after its whole days, each shorter than a day."""
         days = self.whole_days
         if days.from_ms == days.to_ms:
             whole = self if self.from_ms < self.to_ms else None
@@ -45,14 +45,14 @@ class Span:
 
 
 def month(period: int) -> Span:
-    """The month of a period, an integer YYYYMM."""
+    """The span of a quota period, given as the integer YYYYMM."""
     return Span(_ms(datetime(period // 100, period % 100, 1, tzinfo=UTC)), period_ends_ms(period))
 
 
 def parse_span(from_text: str | None, to_text: str | None, now_ms: int) -> Span:
-    """A date or an RFC 3339 time each. A date as `to` takes in that day; a time as `to` is the first moment outside.
+    """Parse two dates or RFC 3339 times. A date as `to` includes that day; a time as `to` is the first moment excluded.
 
-    Left out: to the end of today, from the first of the month in which the span ends.
+    The default of `to` is the end of today; the default of `from` is the first of the month in which the span ends.
     Errors: ValidationFailed, naming the field.
     """
     to_ms = _parse("to", to_text, end=True) if to_text else (now_ms // DAY_MS + 1) * DAY_MS
@@ -60,8 +60,8 @@ def parse_span(from_text: str | None, to_text: str | None, now_ms: int) -> Span:
     if to_ms <= from_ms and to_text:
         raise ValidationFailed((FieldProblem("to", "`to` must be later than `from`."),))
     if to_ms >= now_ms:
-        to_ms = -(-to_ms // DAY_MS) * DAY_MS  # nothing has happened after now: the rest of that day may count as whole
-    return Span(from_ms, max(from_ms, to_ms))  # a `from` in the future, alone, is no mistake: nothing yet
+        to_ms = -(-to_ms // DAY_MS) * DAY_MS  # nothing lies after now, so the day may count as whole
+    return Span(from_ms, max(from_ms, to_ms))  # a `from` in the future is valid: an empty span
 
 
 def _month_start(moment_ms: int) -> int:
@@ -77,12 +77,12 @@ def _parse(field: str, text: str, *, end: bool) -> int:
         if DATE_TIME.fullmatch(text):
             return _ms(datetime.fromisoformat(text.upper()))
     except (ValueError, OverflowError):
-        pass  # a 31st of February has the right form and is no date
+        pass  # February 31 matches the pattern but is not a date
     raise ValidationFailed(
         (FieldProblem(field, "A date (2026-11-20) or an RFC 3339 time (2026-11-20T12:00:00Z) is expected."),)
     )
 
 
 def _ms(moment: datetime) -> int:
-    """Unix milliseconds, never before 1970: no request is older."""
+    """Unix milliseconds; a moment before 1970 becomes 0, because no request is older."""
     return max(0, (moment - EPOCH) // timedelta(milliseconds=1))

@@ -1,4 +1,4 @@
-"""API tokens: what one may do and for how long, and what the list says of it."""
+"""API tokens: their scopes, lifetimes and models, and their status in the token list."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,9 @@ LIFETIMES_S = {"1h": HOUR_S, "1d": DAY_S, "7d": 7 * DAY_S, "30d": 30 * DAY_S, "9
 DEFAULT_EXPIRES_IN = "30d"
 MIN_LIFETIME_S, MAX_LIFETIME_S = 60, 31_536_000
 HINT_CHARACTERS = 6
-MAX_MODELS, MODEL_CHARACTERS = 20, 100  # they are claims: the token must still fit a header
+MAX_MODELS, MODEL_CHARACTERS = 20, 100  # these are claims, and the token must fit in an HTTP header
 
-# A byte each, also in JSON: printable ASCII but for space, quote and backslash.
+# Printable ASCII except space, quote and backslash, because each such character is one byte in JSON too.
 MODEL_NAME = re.compile(rf"[!#-\[\]-~]{{1,{MODEL_CHARACTERS}}}")
 
 Status = Literal["active", "expired", "revoked"]
@@ -24,8 +24,10 @@ Status = Literal["active", "expired", "revoked"]
 
 @dataclass(frozen=True)
 class Claims:
-    """What a verified API token says. Times are Unix seconds; `models` None means all. Whether it is still live is
-    the grant's to say, not the signature's."""
+    """The claims of a verified API token. Times are Unix seconds; `models` is None where all models are allowed.
+
+    The signature does not show whether the token is still live: the account's grant does.
+    """
 
     token_id: str
     account_id: str
@@ -47,7 +49,7 @@ class TokenRequest:
 
 @dataclass(frozen=True)
 class ApiToken:
-    """The row behind the list: everything but the string itself, of which only the last characters are kept."""
+    """The stored row of an API token. Of the token string itself, only the last characters are kept (`hint`)."""
 
     account_id: str
     token_id: str
@@ -62,7 +64,7 @@ class ApiToken:
     schema: int = SCHEMA
 
     def status(self, live: Mapping[str, int], now_ms: int) -> Status:
-        """`live` is the grant's, the truth; the row only remembers. Not on it and not expired means revoked."""
+        """`live`: the grant's token ids, which decide. An unexpired token that the grant does not list is revoked."""
         if self.revoked_ms is not None:
             return "revoked"
         if self.expires_ms <= now_ms:
@@ -71,7 +73,7 @@ class ApiToken:
 
 
 def parse_expires_in(value: object) -> int:
-    """Seconds. Raises ValueError, with words for the caller, for all but the contract's forms: no floats, no `true`."""
+    """The lifetime in seconds. Raises ValueError, with a message for the caller, also for floats and `true`."""
     if isinstance(value, str) and value in LIFETIMES_S:
         return LIFETIMES_S[value]
     if type(value) is int and MIN_LIFETIME_S <= value <= MAX_LIFETIME_S:
@@ -80,25 +82,26 @@ def parse_expires_in(value: object) -> int:
     raise ValueError(f"One of {forms}, or whole seconds from {MIN_LIFETIME_S} to {MAX_LIFETIME_S}.")
 
 
-def parse_scopes(wanted: Sequence[str]) -> tuple[str, ...]:
-    """In our order, each once. Raises ValueError."""
-    unknown = [scope for scope in wanted if scope not in SCOPES]
-    if unknown or not wanted:
+def parse_scopes(scopes: Sequence[str]) -> tuple[str, ...]:
+    """The scopes in the order of SCOPES, without duplicates. Raises ValueError for an empty list or unknown scope."""
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown or not scopes:
         raise ValueError(f"One or more of {', '.join(SCOPES)}.")
-    return tuple(scope for scope in SCOPES if scope in wanted)
+    return tuple(scope for scope in SCOPES if scope in scopes)
 
 
-def parse_models(wanted: Sequence[str]) -> tuple[str, ...]:
-    """Names of models, each once, as given. Which exist is the gateway's to know. Raises ValueError."""
-    if not 1 <= len(wanted) <= MAX_MODELS:
+def parse_models(names: Sequence[str]) -> tuple[str, ...]:
+    """The model names without duplicates, in the caller's order. Raises ValueError for the form of a name only,
+    because only the gateway knows which models exist."""
+    if not 1 <= len(names) <= MAX_MODELS:
         raise ValueError(f"From 1 to {MAX_MODELS} model names; leave it out to allow all.")
-    if not all(MODEL_NAME.fullmatch(name) for name in wanted):
+    if not all(MODEL_NAME.fullmatch(name) for name in names):
         raise ValueError(f"A model name has 1 to {MODEL_CHARACTERS} ASCII letters, digits and marks, no spaces.")
-    return tuple(dict.fromkeys(wanted))
+    return tuple(dict.fromkeys(names))
 
 
 def parse_token_name(text: str) -> str:
-    """Trimmed. Raises ValueError."""
+    """The name without spaces around it. Raises ValueError when it is empty, too long or not printable."""
     name = text.strip()
     if not 1 <= len(name) <= NAME_CHARACTERS or not name.isprintable():
         raise ValueError(f"From 1 to {NAME_CHARACTERS} printable characters.")

@@ -1,1 +1,1 @@
-"""Flask glue: application factory, the error table, authentication, request models, OpenAPI."""
+"""The Flask side: application factory, error table, authentication, request models, OpenAPI document."""

@@ -1,4 +1,4 @@
-"""The application factory every HTTP function and the one-machine runner share."""
+"""The application factory that every HTTP function and the one-machine runner share."""
 
 import re
 import time
@@ -18,13 +18,13 @@ DEFAULT_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-# Two years, as browsers' own lists ask for; not for hosts below this one, which are not ours to speak for.
+# Two years, which browsers' preload lists require; without includeSubDomains, because subdomains may not be ours.
 HSTS = {"Strict-Transport-Security": "max-age=63072000"}
 VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def create_app(blueprints: Iterable[Blueprint], *, https: bool = False) -> Flask:
-    """`https`: whether the public base URL is https, which decides on HSTS and `Secure` cookies."""
+    """`https`: whether the public base URL is https. Only then are HSTS and `Secure` cookies sent."""
     app = Flask("sluice", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["HTTPS"] = https
@@ -42,23 +42,23 @@ def _begin() -> None:
     connection.limit_waits(request.environ)
     g.started_ns = time.monotonic_ns()
     g.server_request_id = request_id(time.time_ns() // 1_000_000)
-    asked = request.headers.get("x-request-id", "")
-    g.request_id = asked if VALID_REQUEST_ID.fullmatch(asked) else g.server_request_id
+    requested_id = request.headers.get("x-request-id", "")
+    g.request_id = requested_id if VALID_REQUEST_ID.fullmatch(requested_id) else g.server_request_id
 
 
 def _finish(response: Response) -> Response:
-    # Set early if at all: a request refused before `_begin` (none today) would otherwise have no id.
-    wanted = {"x-request-id": g.get("request_id", ""), **DEFAULT_HEADERS}
+    # `_begin` sets the ids early, but a request refused before it (none today) would have none.
+    required = {"x-request-id": g.get("request_id", ""), **DEFAULT_HEADERS}
     if current_app.config["HTTPS"]:
-        wanted |= HSTS
+        required |= HSTS
     if errors.is_openai_path(request.path):
-        wanted["x-sluice-request-id"] = g.get("server_request_id", "")
+        required["x-sluice-request-id"] = g.get("server_request_id", "")
     headers = response.headers
-    if response.status_code == 204:  # nothing, and of no kind
+    if response.status_code == 204:  # no content, so no content type
         headers.pop("Content-Type", None)
-    # Not `setdefault`, which looks through all headers each time: a quarter of what this process adds to an answer.
-    there = {name.lower() for name, _ in headers}
-    for name, value in wanted.items():
-        if name.lower() not in there:
+    # Not `setdefault`, because it searches all headers each time: a quarter of this process's share of an answer.
+    present = {name.lower() for name, _ in headers}
+    for name, value in required.items():
+        if name.lower() not in present:
             headers.add(name, value)
     return response

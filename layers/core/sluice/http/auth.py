@@ -1,7 +1,7 @@
-"""Who is asking: the session cookie or a bearer session token, never an API token.
+"""Authentication by session cookie or bearer session token. API tokens are not accepted here.
 
-A cookie travels by itself, so with it a state-changing request must show that it comes from our own pages
-(OWASP's Fetch Metadata and Origin checks). A bearer session token has to be put in by hand and needs no such check.
+A browser adds the cookie by itself, so a state-changing request with a cookie must show that it comes from our own
+pages (OWASP: Fetch Metadata and Origin checks). A bearer session token is never added by itself, so it needs no check.
 """
 
 import time
@@ -16,13 +16,13 @@ from sluice.wiring import peers
 from sluice.wiring.accounts import sessions
 
 COOKIE = "sluice_session"
-HOST_ONLY = "__Host-"  # browsers take such a cookie over https only, for this host alone, and from no neighbour of it
+HOST_ONLY = "__Host-"  # browsers accept this prefix only over https, for this exact host
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True)
 class Caller:
-    """A logged-in person, and the session they came by."""
+    """A logged-in person and their session."""
 
     account_id: str
     session_id: str
@@ -34,7 +34,7 @@ class Caller:
 
 
 def cookie_name() -> str:
-    """Under it alone a session is believed: a plain name on https could be planted by a neighbouring host (ADR 64)."""
+    """The only accepted cookie. On https it has the prefix, because a sibling domain can set a plain one (ADR 64)."""
     return HOST_ONLY + COOKIE if settings.common().https else COOKIE
 
 
@@ -51,7 +51,7 @@ def require_session(admin: bool = False, leaving: bool = False) -> Caller:
 
 
 def _session_token() -> tuple[str, bool]:
-    """The session token, and whether a cookie brought it. An explicit header wins over what the browser adds."""
+    """The session token, and whether it came in a cookie. An explicit header takes precedence over the cookie."""
     header = request.headers.get("Authorization")
     if header is not None:
         scheme, _, value = header.partition(" ")
@@ -65,11 +65,11 @@ def _session_token() -> tuple[str, bool]:
 
 
 def require_same_origin() -> None:
-    """Raises CrossSiteRequest unless the browser says that our own page asks.
+    """Raises CrossSiteRequest unless the browser shows that one of our own pages makes the request.
 
-    `Sec-Fetch-Site` no page's script can set; older browsers send only `Origin`, which must be the base URL's, or the
-    address this very request was made to (a page cannot choose its victim's Host header). One must be there, and
-    none may speak against it.
+    A script cannot set `Sec-Fetch-Site`. Older browsers send only `Origin`, which must be the origin of the base URL or
+    of this request (a page cannot choose the Host header of its victim). At least one of the headers must be there, and
+    each one that is there must agree.
     """
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     speak = [site == "same-origin"] if site is not None else []
@@ -79,7 +79,7 @@ def require_same_origin() -> None:
 
 
 def _is_own(origin: str) -> bool:
-    """The address asked first: only where it is another does the base URL matter, which may cost a call."""
+    """Compares with the request's own origin first, because reading the base URL may cost a call."""
     return origin == _origin(request.host_url) or origin == _origin(peers.base_url())
 
 
@@ -89,5 +89,5 @@ def _origin(url: str) -> str:
 
 
 def now_ms() -> int:
-    """The one clock of the account functions' HTTP side."""
+    """The clock of the account functions' HTTP side, in Unix milliseconds."""
     return time.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""Where a request comes from. Headers of proxies are believed only from proxies that the settings name."""
+"""The client's address. Proxy headers are trusted only from proxies that the settings name."""
 
 import json
 import os
@@ -16,9 +16,9 @@ ADAPTERS_HEADER = "x-amzn-request-context"
 def client_address() -> str:
     """The client's IP address, or "" where there is none (a Unix socket).
 
-    On Lambda it is API Gateway's own word: apig-wsgi's REMOTE_ADDR is the first `X-Forwarded-For`, which is the
-    client's to write, and under the Web Adapter the peer is the adapter. Elsewhere: the peer, or behind a trusted
-    proxy the last address it did not add itself.
+    On Lambda, API Gateway's request context names it. The peer is wrong there: apig-wsgi's REMOTE_ADDR is the first
+    `X-Forwarded-For`, which the client can write, and under the Web Adapter the peer is the adapter. Elsewhere it is
+    the peer, or behind trusted proxies the last `X-Forwarded-For` address that is not a trusted proxy's.
     """
     context = request.environ.get("apig_wsgi.request_context") or _adapters_context()
     if context is not None:
@@ -32,8 +32,8 @@ def client_address() -> str:
 
 
 def _adapters_context() -> dict[str, Any] | None:
-    """What the Lambda Web Adapter passes on of the event. It replaces a header of this name that the client sent;
-    where there is no Lambda nobody does, and the header is the client's word."""
+    """The event's request context from the Lambda Web Adapter, which replaces a header of this name from the client.
+    Outside Lambda nothing replaces it, so the header is not trusted and the answer is None."""
     if "AWS_LAMBDA_RUNTIME_API" not in os.environ or ADAPTERS_HEADER not in request.headers:
         return None
     try:

@@ -1,6 +1,6 @@
-"""The one table from errors to HTTP, and the two dialects they are written in.
+"""The one table from errors to HTTP statuses, and the two formats of error bodies.
 
-Account API: RFC 9457 problem details. `/v1/*`: OpenAI's envelope, so that its SDKs raise their own classes.
+Account API: RFC 9457 problem details. `/v1/*`: OpenAI's envelope, so that OpenAI's SDKs raise their own exceptions.
 """
 
 import logging
@@ -22,7 +22,7 @@ class Row:
     openai_type: str = "invalid_request_error"
 
 
-# Looked up along the class's ancestors, so a new kind of error is right by default and exact by a line here.
+# The nearest ancestor of an error's class decides, so a new error class works without a line of its own here.
 TABLE: dict[type[BaseException], Row] = {
     errors.InvalidJson: Row(400, "invalid_json"),
     errors.MailedCodeInvalid: Row(400, "invalid_token"),
@@ -55,7 +55,7 @@ TABLE: dict[type[BaseException], Row] = {
     errors.UpstreamTimeout: Row(504, "upstream_timeout", "server_error"),
 }
 UNEXPECTED = Row(500, "internal_error", "server_error")
-# What Flask and Werkzeug raise by themselves, said in our words.
+# Our error for each status that Flask or Werkzeug raises.
 FROM_WERKZEUG: dict[int, type[errors.SluiceError]] = {
     400: errors.InvalidJson,
     404: errors.NotFound,
@@ -120,7 +120,7 @@ def retry_headers(error: errors.SluiceError) -> dict[str, str]:
     seconds = getattr(error, "retry_after_seconds", None)
     headers = {} if seconds is None else {"Retry-After": str(seconds)}
     if isinstance(error, errors.QuotaExceeded):
-        headers["x-should-retry"] = "false"  # the official SDKs honour it: a month is too long to back off
+        headers["x-should-retry"] = "false"  # OpenAI's SDKs obey it; they should not retry for a month
     return headers
 
 
@@ -142,7 +142,7 @@ def render(error: errors.SluiceError) -> Response:
 
 
 def _from_werkzeug(exc: HTTPException) -> Response:
-    if exc.code is not None and exc.code < 400:  # a redirect is no error
+    if exc.code is not None and exc.code < 400:  # a redirect is not an error
         return exc.get_response()  # type: ignore[return-value]
     kind = FROM_WERKZEUG.get(exc.code or 500)
     if kind is None:

@@ -1,4 +1,4 @@
-"""Fields that several request models share: numbers that are no booleans, filters of a search."""
+"""Fields that several request models share: numbers (without booleans), and the filters of a search."""
 
 from typing import Annotated, Any, Literal
 
@@ -53,10 +53,10 @@ class Filtered(Loose):
 
     @field_validator("filters")
     @classmethod
-    def _not_too_deep(cls, wanted: Comparison | Compound | None) -> Comparison | Compound | None:
-        if wanted is not None and _depth(wanted) > MAX_DEPTH:
+    def _not_too_deep(cls, filters: Comparison | Compound | None) -> Comparison | Compound | None:
+        if filters is not None and _depth(filters) > MAX_DEPTH:
             raise ValueError(f"filters may be nested {MAX_DEPTH} deep")
-        return wanted
+        return filters
 
     def wanted(self) -> dict[str, Any] | None:
         return self.filters.model_dump() if self.filters else None
@@ -66,5 +66,5 @@ class Filtered(Loose):
         return self.ranking_options.score_threshold if self.ranking_options else None
 
 
-def _depth(wanted: Comparison | Compound) -> int:
-    return 1 + max(map(_depth, wanted.filters)) if isinstance(wanted, Compound) else 1
+def _depth(filter_: Comparison | Compound) -> int:
+    return 1 + max(map(_depth, filter_.filters)) if isinstance(filter_, Compound) else 1

@@ -1,7 +1,7 @@
-"""How long Lambda lets the request that runs go on: it kills without a word, and what is settled by then is settled.
+"""How long AWS Lambda lets this request run. Lambda then stops the process at once, so we must settle before that.
 
-The Web Adapter hands on the invocation's context in a header of its own, which replaces one of that name that a client
-sent. Source: the adapter's guide, "Request context"; Lambda developer guide, "Using the Lambda runtime API"
+The Web Adapter passes the invocation's context in a header, and replaces a header of this name that a client sent.
+Sources: the adapter's guide, "Request context"; Lambda developer guide, "Using the Lambda runtime API"
 (`Lambda-Runtime-Deadline-Ms`).
 """
 
@@ -13,12 +13,13 @@ import time
 from flask import has_request_context, request
 
 HEADER = "x-amzn-lambda-context"
-SETTLE_SECONDS = 30.0  # two writes, tried three times, each with the store's patience of 4 s
-SETTLE_SHARE = 0.25  # of a function with a short time-out
+SETTLE_SECONDS = 30.0  # two writes, each tried three times with the store's time-out of 4 s
+SETTLE_SHARE = 0.25  # of the time left, for a function with a short time-out
 
 
 def seconds_left() -> float:
-    """For the model, so that settling has the rest. Infinite where there is no Lambda: there a header is anyone's."""
+    """Seconds that the model may take, so that settling has the rest. Infinite outside Lambda, where a client could
+    have written the header."""
     if "AWS_LAMBDA_RUNTIME_API" not in os.environ or not has_request_context():
         return math.inf
     deadline_ms = _deadline_ms(request.headers.get(HEADER, ""))
@@ -30,7 +31,7 @@ def seconds_left() -> float:
 
 def _deadline_ms(context: str) -> int | None:
     try:
-        told = json.loads(context)["deadline"]
+        deadline_ms = json.loads(context)["deadline"]
     except (ValueError, LookupError, TypeError):
         return None
-    return told if type(told) is int else None
+    return deadline_ms if type(deadline_ms) is int else None

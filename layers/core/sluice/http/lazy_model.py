@@ -1,7 +1,7 @@
-"""The base of every request and answer model: checked as any pydantic model, but prepared at its first use.
+"""The base of every request and answer model: a pydantic model that is built at its first use.
 
-A function imports the models of all its routes and its first event uses one or two of them: preparing the others would
-be a good part of a cold start (docs/adr/0055-cold-starts.md).
+A function imports the models of all its routes but its first event uses only one or two. Building the others would be
+a large part of a cold start (docs/adr/0055-cold-starts.md).
 """
 
 import pydantic
@@ -12,7 +12,7 @@ class BaseModel(pydantic.BaseModel):
 
 
 def prepare_all() -> None:
-    """For a server of many threads, before it serves: which of them would prepare a model is nobody's guess."""
+    """Build all models. A server with threads calls this before it serves, so that no two threads build one at once."""
     waiting: list[type[pydantic.BaseModel]] = [BaseModel]
     while waiting:
         model = waiting.pop()

@@ -1,11 +1,11 @@
-"""Structured logs: one JSON object a line, with the request id, and never a secret or what people wrote.
+"""Structured logs: one JSON object a line with the request id, without secrets and without people's text.
 
-Three rules hold that, each without knowing who logs what:
-1. Fields come from a list (FIELDS); whatever else a record carries is left out.
-2. A text may hold nothing that looks like a credential (REDACTED): it is replaced, whoever put it there.
-3. Of an exception only its type and where it happened are written. Its message may quote anything: a validation
-   error quotes the password, a decoding error the prompt. Only our own errors' messages, and the store's error code,
-   are known not to.
+Three rules ensure this, whatever code logs:
+1. Only fields of a fixed list (FIELDS) are written; other attributes of a record are left out.
+2. Text that looks like a credential (REDACTED) is replaced.
+3. Of an exception only the type and the place are written, because a message may quote anything: a validation error
+   quotes the password, a decoding error the prompt. The exceptions are messages of our own errors and error codes of
+   the store, which are known to be safe.
 """
 
 import json
@@ -29,26 +29,26 @@ FIELDS = (
 MAX_TEXT = 2_000
 REMOVED = "[removed]"
 REDACTED = (
-    # A JWT, an API token of ours or anyone's, whole or cut off at either dot.
+    # A JWT (our API token or another), whole or cut off at either dot.
     re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]+){0,2}"),
-    # A mailed code: a mail's id, a dot, its code. A mail's id alone is no secret.
+    # A mailed code: a mail's id, a dot, the code. A mail's id alone is not secret.
     re.compile(r"(?<=mail_)\w{8,}\.[\w-]{8,}"),
-    # A session token: a session's id, a dot, its secret.
+    # A session token: a session's id, a dot, the secret.
     re.compile(r"(?<=ses_)\w{8,}\.[\w-]{8,}"),
-    # What a header or a cookie carries.
+    # The value of an Authorization header.
     re.compile(r"(?i)(?<=bearer )[\w.~+/=-]{8,}|(?<=basic )[\w+/=-]{4,}"),
     re.compile(r"(?i)(?<=sluice_session=)[^;\s\"']+"),
-    # name=value, "name": "value", name='value': with a space in it only where it is quoted.
+    # name=value, "name": "value", name='value'. Only a quoted value may contain spaces.
     re.compile(
         r"(?i)(?<![\w-])[\"']?(?:\w*password\w*|token|secret|authorization|cookie|prompt|messages|content|input_value)"
         r"[\"']?\s*[=:]\s*(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s,;&)}\]]+)"
     ),
-    # user:password@ of a URL
+    # user:password@ in a URL
     re.compile(r"(?<=://)[^/\s@]+(?=@)"),
 )
 
 
-# What any pattern above needs to match: most texts have none of it, and this one search is all they cost.
+# A quick test: a text without any of these matches none of the patterns above. Most texts cost only this search.
 SUSPECT = re.compile(r"eyJ|mail_|ses_|[=:@]|bearer |basic ", re.IGNORECASE)
 
 
@@ -69,11 +69,11 @@ class JsonFormatter(logging.Formatter):
             "message": redacted(record.getMessage()),
         }
         entry |= _request_ids()
-        given = vars(record)
+        attributes = vars(record)
         for name in FIELDS:
-            if name not in given:
+            if name not in attributes:
                 continue
-            value = given[name]
+            value = attributes[name]
             entry[name] = value if isinstance(value, bool | int | float | None) else redacted(str(value))
         if record.exc_info and record.exc_info[1] is not None:
             entry["exception"] = described(record.exc_info[1])
@@ -81,7 +81,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def _request_ids() -> dict[str, str | None]:
-    """Of the request being answered. Flask is not imported for it: event functions have none, and start without."""
+    """The ids of the current request. It does not import Flask, because event functions start faster without it."""
     flask = sys.modules.get("flask")
     if flask is None or not flask.has_app_context() or "request_id" not in flask.g:
         return {}
@@ -89,20 +89,20 @@ def _request_ids() -> dict[str, str | None]:
 
 
 def described(exc: BaseException) -> list[dict[str, Any]]:
-    """The exception and what caused it, innermost last: types and places, messages only where they are our own."""
+    """The exception and its causes, innermost last: types and places; messages only of our own errors."""
     chain: list[dict[str, Any]] = []
     step: BaseException | None = exc
     while step is not None and len(chain) < 5:
-        told: dict[str, Any] = {"type": f"{type(step).__module__}.{type(step).__qualname__}"}
+        entry: dict[str, Any] = {"type": f"{type(step).__module__}.{type(step).__qualname__}"}
         if isinstance(step, SluiceError):
-            told["message"] = redacted(step.message)
+            entry["message"] = redacted(step.message)
         elif isinstance(step, OSError) and step.strerror:
-            told["message"] = step.strerror
+            entry["message"] = step.strerror
         code = _sdk_code(step)
         if code:
-            told["code"] = code
-        told["at"] = _places(step.__traceback__)
-        chain.append(told)
+            entry["code"] = code
+        entry["at"] = _places(step.__traceback__)
+        chain.append(entry)
         step = step.__cause__ or (None if step.__suppress_context__ else step.__context__)
     return chain
 
@@ -114,12 +114,12 @@ def _sdk_code(exc: BaseException) -> str:
 
 
 def _places(trace: TracebackType | None) -> list[str]:
-    """`file.py:12 function`, never the line itself: source is no secret, but a line may hold a literal that is."""
+    """`file.py:12 function`, without the source line, because the line may contain a secret literal."""
     return [f"{os.path.basename(f.filename)}:{f.lineno} {f.name}" for f in traceback.extract_tb(trace)[-12:]]
 
 
 class _StandardError(logging.StreamHandler[TextIO]):
-    """Wherever standard error is at the moment of writing."""
+    """Writes to whatever `sys.stderr` is at that moment."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -130,9 +130,9 @@ class _StandardError(logging.StreamHandler[TextIO]):
 
 
 def configure(level: str | int = logging.INFO, environment: Mapping[str, str] = os.environ) -> None:
-    """Log to standard error, for the whole process. Safe to repeat.
+    """Log to standard error, for the whole process. It may be called again.
 
-    Lambda brings a handler of its own, which frames the lines: it keeps it, but not its plain text.
+    On Lambda this keeps the runtime's own handler, because it frames the lines, and replaces only its formatter.
     """
     root = logging.getLogger()
     if not any(isinstance(handler.formatter, JsonFormatter) for handler in root.handlers):
@@ -140,9 +140,9 @@ def configure(level: str | int = logging.INFO, environment: Mapping[str, str] = 
         ours = [*lambdas] or [_StandardError()]
         for handler in ours:
             handler.setFormatter(JsonFormatter())
-            root.addHandler(handler)  # which does nothing for one that is there
+            root.addHandler(handler)  # does nothing if it is already there
     root.setLevel(level)
-    for handler in logging.getLogger("gunicorn.error").handlers:  # it tells of what broke outside of a request
+    for handler in logging.getLogger("gunicorn.error").handlers:  # it reports failures outside a request
         handler.setFormatter(JsonFormatter())
-    for noisy in ("botocore", "urllib3", "werkzeug"):  # at lower levels they log bodies and headers
+    for noisy in ("botocore", "urllib3", "werkzeug"):  # below WARNING they log bodies and headers
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""Counts and logs every answer by its route, and counts every refusal on /v1 by its error code."""
+"""Counts and logs every answer by its route, and counts refusals on /v1 by their error code."""
 
 import logging
 import time
@@ -11,13 +11,13 @@ from sluice.ports.usage import Metrics
 log = logging.getLogger("sluice.access")
 
 UNSERVED = "(none)"
-QUIET = frozenset({"/healthz", "/metrics"})  # asked every few seconds by machines; the metrics count them
+QUIET = frozenset({"/healthz", "/metrics"})  # machines call them every few seconds: counted, but not logged
 
 
 def install(app: Flask, metrics: Metrics) -> None:
     @app.after_request
     def observe(response: Response) -> Response:
-        # A path nobody serves is one route, not one each: the caller chooses paths, and each label costs memory.
+        # All unknown paths share one label, because callers choose paths and each label costs memory.
         served = request.url_rule is not None
         route, method = (request.url_rule.rule, request.method) if request.url_rule else (UNSERVED, "(any)")
         metrics.count(measures.HTTP_REQUESTS, method=method, route=route, status=str(response.status_code))
@@ -30,7 +30,8 @@ def install(app: Flask, metrics: Metrics) -> None:
 
 
 def _log(method: str, route: str, status: int) -> None:
-    """The route and never the path or the query: a link's query holds a mailed code. Of a stream: until it began."""
+    """Logs the route, never the path or query, because a link's query holds a mailed code. A stream's time ends at its
+    first byte."""
     extra = {"method": method, "route": route, "status": status}
     if "started_ns" in g:
         extra["seconds"] = round((time.monotonic_ns() - g.started_ns) / 1e9, 4)

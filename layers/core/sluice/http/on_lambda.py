@@ -1,4 +1,4 @@
-"""A function's blueprint behind API Gateway's buffered proxy event, with the logs and metrics every function has."""
+"""A function's blueprint behind API Gateway's buffered proxy event, with logs and metrics."""
 
 from collections.abc import Callable
 from functools import cache
@@ -9,7 +9,7 @@ from flask import Blueprint
 
 @cache
 def wsgi(blueprint: Blueprint) -> Callable[[Any, Any], Any]:
-    """→ `handler(event, context)`. Built at the first event and kept: an import answers nothing and costs nothing."""
+    """Returns `handler(event, context)`. The app is built at the first event, so that an import does no work."""
     from apig_wsgi import make_lambda_handler
 
     from sluice import settings
@@ -20,5 +20,5 @@ def wsgi(blueprint: Blueprint) -> Callable[[Any, Any], Any]:
     logging.configure()
     app = create_app([blueprint], https=settings.common().https)
     metrics.install(app, peers.metrics())
-    handler: Callable[[Any, Any], Any] = make_lambda_handler(app, binary_support=True)  # base64 for what is no text
+    handler: Callable[[Any, Any], Any] = make_lambda_handler(app, binary_support=True)  # base64 for binary answers
     return handler

@@ -1,6 +1,6 @@
-"""The OpenAPI 3.1 document, generated from the routes of an app and what `@operation` says about each.
+"""The OpenAPI 3.1 document, generated from an app's routes and their `@operation` declarations.
 
-Only routes with an `@operation` are in it: pages and their assets, and what a local run alone answers, are not.
+Routes without `@operation` are not in it: pages, their assets, and routes of a local run.
 """
 
 import re
@@ -24,14 +24,14 @@ from sluice.http.operation import Auth, Operation
 REF = "#/components/schemas/{model}"
 TAGS = {
     "Authentication": "Signing up, logging in, passwords. Addresses are never confirmed to be known or unknown.",
-    "Account": "One's own profile and sessions.",
-    "API tokens": "What a program calls `/v1` with. They live as long as their maker chose, or until revoked.",
+    "Account": "Your profile and sessions.",
+    "API tokens": "Credentials for programs that call `/v1`. A token is valid until it expires or is revoked.",
     "Gateway": "OpenAI-compatible: give its SDK this server's `/v1` as `base_url` and an API token as the key.",
-    "Files": "One's own documents: uploaded, put into vector stores, searched. API tokens need the scope `files`.",
-    "Chats": "The playground's conversations, kept for their owner.",
-    "Usage": "What was used, exactly, and every request of one's own.",
-    "Admin": "For accounts with role `admin` only. The first one is made by `sluice admin create`.",
-    "Operation": "Is it up, and what does it offer.",
+    "Files": "Your documents: upload them, add them to vector stores, search. API tokens need the scope `files`.",
+    "Chats": "The playground's conversations, stored for their owner.",
+    "Usage": "Your exact usage, and the log of your requests.",
+    "Admin": "For accounts with role `admin` only. `sluice admin create` makes the first one.",
+    "Operation": "Whether the service is up, and what it offers.",
 }
 DESCRIPTION = """\
 A metered gate in front of a model: accounts, API tokens, exact limits, and an OpenAI-compatible gateway.
@@ -65,20 +65,20 @@ TEXT = {"type": "string"}
 COUNT = {"type": "string", "pattern": "^[0-9]+$"}
 DURATION = {"type": "string", "examples": ["1s", "6m0s", "20ms"]}
 HEADERS: dict[str, dict[str, Any]] = {
-    "x-request-id": {"description": "The caller's own, if it sent a valid one, else the server's.", "schema": TEXT},
+    "x-request-id": {"description": "The request's own `x-request-id` if valid, else the server's id.", "schema": TEXT},
     "x-sluice-request-id": {"description": "The server's request id: the `id` in the usage log.", "schema": TEXT},
     "Retry-After": {
-        "description": "Whole seconds. Waiting that long succeeds if nothing else is asked meanwhile.",
+        "description": "Whole seconds. A request after this time succeeds if no other is sent meanwhile.",
         "schema": {"type": "integer", "minimum": 1},
     },
     "WWW-Authenticate": {"description": "RFC 6750.", "schema": TEXT},
     "x-should-retry": {"description": "`false` with `insufficient_quota`: SDKs then do not retry.", "schema": TEXT},
     "x-ratelimit-limit-requests": {"description": "Requests a minute.", "schema": COUNT},
     "x-ratelimit-remaining-requests": {"description": "Requests left at this moment.", "schema": COUNT},
-    "x-ratelimit-reset-requests": {"description": "Until all requests are there again.", "schema": DURATION},
+    "x-ratelimit-reset-requests": {"description": "Time until all requests are available again.", "schema": DURATION},
     "x-ratelimit-limit-tokens": {"description": "Model tokens a minute.", "schema": COUNT},
     "x-ratelimit-remaining-tokens": {"description": "Model tokens left at this moment.", "schema": COUNT},
-    "x-ratelimit-reset-tokens": {"description": "Until all model tokens are there again.", "schema": DURATION},
+    "x-ratelimit-reset-tokens": {"description": "Time until all model tokens are available again.", "schema": DURATION},
 }
 RATE_HEADERS = tuple(name for name in HEADERS if name.startswith("x-ratelimit-"))
 
@@ -97,12 +97,12 @@ class Route(NamedTuple):
 
 def document(app: Flask) -> dict[str, Any]:
     """The document of every operation the app hosts, as JSON-ready values."""
-    found = sorted(routes(app), key=lambda route: (_place(route.operation.tag), route.path, route.method))
-    schemas, definitions = _schemas(found)
+    all_routes = sorted(routes(app), key=lambda route: (_place(route.operation.tag), route.path, route.method))
+    schemas, definitions = _schemas(all_routes)
     paths: dict[str, dict[str, Any]] = {}
-    for route in found:
+    for route in all_routes:
         paths.setdefault(route.path, {})[route.method] = _described(route, schemas, definitions)
-    used = dict.fromkeys(route.operation.tag for route in found)
+    used = dict.fromkeys(route.operation.tag for route in all_routes)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -111,7 +111,7 @@ def document(app: Flask) -> dict[str, Any]:
             "description": DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        # Relative to the document itself, so it holds behind a stage prefix and any host name.
+        # Relative to the document, so that it works with a stage prefix and any host name.
         "servers": [{"url": "./"}],
         "tags": [{"name": name, "description": TAGS.get(name, "")} for name in used],
         "paths": paths,
@@ -131,12 +131,12 @@ def routes(app: Flask) -> Iterator[Route]:
 
 
 def _place(tag: str) -> int:
-    """A tag without a line above comes last, and a test asks for the line."""
+    """The position of a tag in the document. An unknown tag comes last, and a test then fails."""
     return list(TAGS).index(tag) if tag in TAGS else len(TAGS)
 
 
 class _Schema(GenerateJsonSchema):
-    """Without a title on every field: it only repeats the name."""
+    """Leaves out the title of each field, because it only repeats the name."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -145,18 +145,18 @@ class _Schema(GenerateJsonSchema):
 SchemaKey = tuple[type[BaseModel], JsonSchemaMode]
 
 
-def _schemas(found: list[Route]) -> tuple[dict[SchemaKey, dict[str, Any]], dict[str, Any]]:
-    """A reference for each model, by what it is used as, and the definitions they lead to."""
-    wanted: dict[SchemaKey, None] = {(Problem, "serialization"): None, (OpenAIError, "serialization"): None}
-    for route in found:
+def _schemas(all_routes: list[Route]) -> tuple[dict[SchemaKey, dict[str, Any]], dict[str, Any]]:
+    """A reference for each model and mode (validation, serialization), and the definitions that they refer to."""
+    models: dict[SchemaKey, None] = {(Problem, "serialization"): None, (OpenAIError, "serialization"): None}
+    for route in all_routes:
         body = route.operation.body or route.operation.documented_body
         if body is not None:
-            wanted[body, "validation"] = None
+            models[body, "validation"] = None
         for answer in route.operation.answers.values():
             for model in (answer, getattr(answer, "streamed", None)):
                 if isinstance(model, type):
-                    wanted[model, "serialization"] = None
-    references, defined = models_json_schema(list(wanted), ref_template=REF, schema_generator=_Schema)
+                    models[model, "serialization"] = None
+    references, defined = models_json_schema(list(models), ref_template=REF, schema_generator=_Schema)
     return references, dict(sorted(defined.get("$defs", {}).items()))  # type: ignore[return-value]
 
 
@@ -207,7 +207,8 @@ def _answer(
 
 
 def _events(chunk: dict[str, Any]) -> dict[str, Any]:
-    """Before version 3.2 a sequential media type's schema is of one event; its `data` is JSON but for the end mark."""
+    """The schema of one event. Before OpenAPI 3.2 a sequential media type had no other schema; each `data` is JSON
+    except the end mark."""
     either = {"anyOf": [chunk, {"$ref": REF.format(model="OpenAIError")}]}
     event = {"type": "string", "contentMediaType": "application/json", "contentSchema": either}
     return {
@@ -245,7 +246,7 @@ def _query_parameters(model: type[BaseModel] | None, definitions: dict[str, Any]
 
 
 def _without_null(field: dict[str, Any]) -> dict[str, Any]:
-    """A query string cannot say null: it leaves the parameter out."""
+    """A query string cannot contain null: a client leaves the parameter out."""
     members = [member for member in field.get("anyOf", []) if member != {"type": "null"}]
     rest = {key: value for key, value in field.items() if key != "anyOf" and (key, value) != ("default", None)}
     if len(members) == 1:

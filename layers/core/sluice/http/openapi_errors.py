@@ -1,4 +1,4 @@
-"""The error answers of an operation in the OpenAPI document: what it declares, and what its kind can always give."""
+"""The error answers of an operation in the OpenAPI document: declared errors, and those of every such operation."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -39,14 +39,14 @@ class Problem(BaseModel):
 
 
 def kinds_of(operation: Operation, method: str) -> list[Kind]:
-    """Every error the operation may answer with, each once."""
+    """Every error that the operation may answer with, without duplicates."""
     automatic: list[Kind] = []
     if operation.auth in (Auth.SESSION, Auth.LEAVING, Auth.ADMIN):
         automatic += [errors.NotAuthenticated, errors.AccountSuspended, errors.StoreUnavailable]
         automatic += [] if method in ("get", "head") else [errors.CrossSiteRequest]
     if operation.auth is Auth.ADMIN:
         automatic.append(errors.Forbidden)
-    if operation.auth is Auth.API_TOKEN:  # the model list may be unknown, and every place on `/v1` taken
+    if operation.auth is Auth.API_TOKEN:  # the models may be unknown, and all places on `/v1` taken
         automatic += [errors.InvalidApiToken, errors.ModelUnavailable, errors.Overloaded]
     if operation.body is not None or operation.documented_body is not None:
         automatic += BODY_ERRORS
@@ -56,7 +56,7 @@ def kinds_of(operation: Operation, method: str) -> list[Kind]:
 
 
 def responses(kinds: Iterable[Kind], *, openai: bool) -> dict[str, Any]:
-    """By status: the codes it may carry, an example of each, and the headers that come with it."""
+    """By status: the possible codes, an example of each, and the response headers."""
     by_status: dict[int, list[Kind]] = defaultdict(list)
     for kind in kinds:
         by_status[rendering.status_of(_sample(kind), openai=openai)].append(kind)

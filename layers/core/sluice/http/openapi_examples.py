@@ -1,4 +1,4 @@
-"""Request bodies that work as they stand, for people who try a call in `/docs`. By operation id."""
+"""Request bodies that work unchanged, by operation id, for the forms in `/docs`."""
 
 from typing import Any
 

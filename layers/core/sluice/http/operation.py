@@ -1,7 +1,7 @@
-"""`@operation`: what one endpoint takes and answers, said once, for checking requests and for the OpenAPI document.
+"""`@operation` declares an endpoint's input and answers once, for request checks and for the OpenAPI document.
 
-Order of refusal, the same everywhere: who is asking (401, 403), then the form of the body (413, 415, 400), then its
-meaning (422, or 400 on `/v1`).
+Errors take precedence in this order: authentication (401, 403), the form of the body (413, 415, 400), then its
+content (422, or 400 on `/v1`).
 """
 
 from collections.abc import Callable, Mapping
@@ -23,9 +23,9 @@ Model = TypeVar("Model", bound=BaseModel)
 class Auth(Enum):
     NONE = "none"
     SESSION = "session"  # cookie (with the cross-site check) or bearer session token
-    LEAVING = "leaving"  # the same, also of an account that is being deleted: to ask for its end once more
+    LEAVING = "leaving"  # the same, also for an account being deleted, to continue a deletion
     ADMIN = "admin"  # a session whose account has role admin
-    API_TOKEN = "api_token"  # the gateway's own: admission is the check
+    API_TOKEN = "api_token"  # checked by the gateway's admission
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Operation:
     answers: Mapping[int, type[BaseModel] | str | None] = field(default_factory=dict)  # a str is a media type
     errors: tuple[type[SluiceError], ...] = ()
     description: str = ""
-    documented_body: type[BaseModel] | None = None  # parsed by the view itself, at a moment of its own
+    documented_body: type[BaseModel] | None = None  # the view parses it itself, later
 
 
 def operation(
@@ -53,8 +53,8 @@ def operation(
     description: str = "",
     documented_body: type[BaseModel] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
-    """The view gets `body=`, `query=` (validated models) and `caller=` (`sluice.http.auth.Caller`) as far as declared,
-    and returns a model, a dict, `None`, a `(value, status)` pair, or a `Response` to be sent as it is."""
+    """The view gets `body=` and `query=` (validated models) and `caller=` (`sluice.http.auth.Caller`) where declared.
+    It returns a model, a dict, `None`, a `(value, status)` pair, or a `Response`, which is sent unchanged."""
     declared = Operation(summary, tag, auth, body, query, answers, errors, description, documented_body)
     first_status = next(iter(answers))
 
@@ -62,12 +62,12 @@ def operation(
         @wraps(view)
         def checked(**arguments: Any) -> Response:
             if auth in (Auth.SESSION, Auth.LEAVING, Auth.ADMIN):
-                from sluice.http.auth import require_session  # the account functions' matter, not the gateway's
+                from sluice.http.auth import require_session  # the gateway does not need to import this
 
                 arguments["caller"] = require_session(admin=auth is Auth.ADMIN, leaving=auth is Auth.LEAVING)
             if body is not None:
                 arguments["body"] = parse_body(body)
-            if query is not None and auth is not Auth.API_TOKEN:  # there the view asks first who calls
+            if query is not None and auth is not Auth.API_TOKEN:  # on `/v1` the view authenticates first
                 arguments["query"] = validated(query, request.args.to_dict())
             return _respond(view(**arguments), first_status)
 
@@ -79,7 +79,7 @@ def operation(
 
 def parse_body(model: type[Model]) -> Model:
     """Errors: RequestTooLarge, UnsupportedMediaType, InvalidJson, ValidationFailed."""
-    raw = request.get_data(cache=True)  # reads at most MAX_CONTENT_LENGTH, then raises 413
+    raw = request.get_data(cache=True)  # raises RequestEntityTooLarge (413) above MAX_CONTENT_LENGTH
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
         raise errors.UnsupportedMediaType()
     try:
@@ -104,7 +104,8 @@ def _problem(error: Any) -> errors.FieldProblem:
 
 
 def _is_union_member(part: str) -> bool:
-    """pydantic names the member of a union it tried (`str`, `TextPart`, `list[str]`): ours, not the caller's JSON."""
+    """Whether this part of the path is pydantic's name of a union member (`str`, `TextPart`, `list[str]`), which is not
+    in the caller's JSON."""
     return part in ("str", "int", "float", "bool") or part[:1].isupper() or "[" in part
 
 

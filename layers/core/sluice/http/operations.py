@@ -1,4 +1,4 @@
-"""Requests and answers of `/admin/…`."""
+"""Request and answer models of `/admin/…`."""
 
 from typing import Annotated, Any, Literal
 
@@ -16,7 +16,7 @@ from sluice.services.usage.everyone import EveryonesUsage
 
 MAX_LIMIT = 10**12
 Limit = Annotated[int, Field(strict=True, ge=0, le=MAX_LIMIT)]
-Text = Annotated[str, Field(max_length=200)]  # an empty one asks for nothing, as a form sends it
+Text = Annotated[str, Field(max_length=200)]  # may be empty, because a form sends an empty field
 Cursor = Annotated[str, Field(max_length=200, description="`next_cursor` of the page before")]
 
 
@@ -56,7 +56,7 @@ class UserInfo(AccountInfo):
 
 
 class LimitsBody(BaseModel):
-    """What is left out stays as it is; 0 = none allowed."""
+    """Omitted limits stay unchanged; 0 allows none."""
 
     rpm: Limit | None = Field(None, description="requests a minute")
     tpm: Limit | None = Field(None, description="tokens a minute")

@@ -1,4 +1,4 @@
-"""The cookie that keeps a person logged in, set by the JSON API and by the pages alike."""
+"""The cookie that keeps a person logged in. The JSON API and the pages both set it."""
 
 from werkzeug.wrappers import Response
 
@@ -7,7 +7,7 @@ from sluice.http.auth import cookie_name
 
 
 def set_session_cookie(response: Response, session_token: str, max_age_seconds: int) -> None:
-    """With an empty token and age 0 the browser forgets it."""
+    """An empty token with age 0 makes the browser delete the cookie."""
     response.set_cookie(
         cookie_name(),
         session_token,
@@ -18,5 +18,5 @@ def set_session_cookie(response: Response, session_token: str, max_age_seconds: 
         samesite="Lax",
     )
     if not session_token:
-        # Pages are never cached and keep nothing in the browser; should one come to, it goes with the session.
+        # Pages store nothing in the browser today. If one ever does, this clears it with the session.
         response.headers["Clear-Site-Data"] = '"storage"'

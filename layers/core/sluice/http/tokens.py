@@ -1,4 +1,4 @@
-"""Requests and answers of `/tokens…`."""
+"""Request and answer models of `/tokens…`."""
 
 from typing import Annotated, Any
 
@@ -9,7 +9,7 @@ from sluice.domain.periods import rfc3339
 from sluice.http.lazy_model import BaseModel
 from sluice.services.tokens import IssuedToken, ListedToken
 
-# One of the names, or whole seconds: no float, no `true`, no number in a string.
+# A name ("30d") or whole seconds. Floats, `true` and numbers in strings are refused.
 Lifetime = Annotated[
     int,
     BeforeValidator(rules.parse_expires_in),
@@ -118,7 +118,7 @@ class RevokedAll(BaseModel):
 
 
 class KeySet(BaseModel):
-    """RFC 7517."""
+    """A JSON Web Key Set (RFC 7517)."""
 
     keys: list[dict[str, Any]]
 

@@ -1,5 +1,5 @@
-"""The pages people see: Flask views, Jinja templates, one style sheet. They call what the JSON API calls.
+"""The pages people see: Flask views, Jinja templates, one style sheet. They use the same services as the JSON API.
 
-In the layer, not in a function: each function serves the pages of what it does, so that none needs a table or a key
-for the sake of a page.
+They are in the layer, because each function serves the pages of its own subject and so needs no table or key only for
+a page.
 """

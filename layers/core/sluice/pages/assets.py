@@ -1,4 +1,4 @@
-"""The files that pages load: ours, and the published ones under `static/vendor`, each with its licence beside it."""
+"""The files that pages load: ours, and third-party ones under `static/vendor`, each with its licence."""
 
 import hashlib
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Asset:
     media_type: str
 
 
-# By a list, so that no name leads anywhere else.
+# A fixed list, so that no name can lead to another file.
 ASSETS = {
     "sluice.css": Asset("sluice.css", CSS),
     "favicon.svg": Asset("favicon.svg", SVG),
@@ -42,5 +42,5 @@ def content(name: str) -> bytes:
 
 @cache
 def version(name: str) -> str:
-    """Of the content: a link that carries it fetches a new file at once, and an old one may be kept."""
+    """A hash of the content. With it in a link, a changed file is fetched at once and an old one may be cached."""
     return hashlib.sha256(content(name)).hexdigest()[:12]

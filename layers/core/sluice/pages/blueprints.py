@@ -1,4 +1,4 @@
-"""Blueprints of pages: each checks its forms before any view, and shows its errors as pages."""
+"""Blueprints of pages, which check forms before each view and show errors as pages."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -11,7 +11,7 @@ from sluice.pages import errors, forms
 
 
 def pages(name: str) -> Blueprint:
-    """No view below it can forget the check of forms."""
+    """A blueprint that checks forms itself, so that no view can forget it."""
     made = Blueprint(name, __name__)
     made.before_request(forms.check)
     errors.install(made)
@@ -19,17 +19,18 @@ def pages(name: str) -> Blueprint:
 
 
 def members(view: Callable[..., Any]) -> Callable[..., Any]:
-    """The view gets `caller`. Without a session: to the login, and back. Errors: AccountSuspended, StoreUnavailable."""
+    """Passes `caller` to the view. Without a session it redirects to the login, which leads back. Errors:
+    AccountSuspended, StoreUnavailable."""
     return _with_caller(view)
 
 
 def leaving_members(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Also whose account is being deleted, so that a deletion that broke off can be gone on with."""
+    """As `members`, but also for accounts being deleted, so that an interrupted deletion can be continued."""
     return _with_caller(view, leaving=True)
 
 
 def admins(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Members whose role, read now, is admin; everyone else who is logged in gets the page that says so (403)."""
+    """As `members`, for accounts whose role is admin at this moment; other accounts get a page with status 403."""
     return _with_caller(view, admin=True)
 
 
@@ -37,7 +38,7 @@ def _with_caller(view: Callable[..., Any], *, leaving: bool = False, admin: bool
     @wraps(view)
     def checked(**arguments: Any) -> Any:
         caller: Caller = require_session(admin=admin, leaving=leaving)
-        g.page_caller = caller  # for what the header shows
+        g.page_caller = caller  # for the page header
         return view(caller=caller, **arguments)
 
     return checked

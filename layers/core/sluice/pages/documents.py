@@ -1,4 +1,4 @@
-"""One's documents: put here, listed with what became of them, searched, deleted. What is in one is only ever text."""
+"""Pages to upload, list, search and delete the user's documents. A document's content is shown only as text."""
 
 from flask import Response, request
 from pydantic import BaseModel, Field
@@ -55,7 +55,7 @@ def upload(caller: Caller) -> AnyResponse:
 @blueprint.get("/my/documents/search")
 @members
 def search(caller: Caller) -> Response:
-    """Counted like a search by the API. Errors: as `Admission.admit`, SearchUnavailable."""
+    """The search counts as one by the API. Errors: as `Admission.admit`, SearchUnavailable."""
     asked = validated(SearchQuery, request.args.to_dict())
     found = []
     if asked.q.strip():

@@ -1,4 +1,4 @@
-"""What went wrong, as a page that says what to do. The statuses are those of the JSON API, by the same table."""
+"""Errors as pages that say what to do. The statuses come from the same table as the JSON API's."""
 
 import logging
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ log = logging.getLogger("sluice.pages")
 def show(error: errors.SluiceError) -> AnyResponse:
     try:
         return _page_of(error)
-    except errors.Unavailable as exc:  # a page is full of links, and not even the address they begin with is known
+    except errors.Unavailable as exc:  # a page needs links, and the base URL is not available
         return http_errors.render(exc)
 
 
@@ -43,7 +43,7 @@ def _page_of(error: errors.SluiceError) -> AnyResponse:
 
 
 def _to_the_login() -> AnyResponse:
-    """htmx, asking for a piece of a page, would follow a redirect and put the login into it: so it is told to leave."""
+    """htmx would follow a redirect and insert the login page into the piece it asked for, so HX-Redirect leaves it."""
     if "HX-Request" not in request.headers:
         return see("/login", next=links.place_of(request.path))
     wanted = links.place_of(urlsplit(request.headers.get("HX-Current-URL", "")).path)
@@ -63,7 +63,7 @@ def _unexpected(exc: Exception) -> AnyResponse:
 
 
 def _nobodys(exc: HTTPException) -> AnyResponse:
-    """No view answers it. A browser gets a page, everyone else and every address of the API problem details."""
+    """No view has this address. A browser gets a page; other clients and API addresses get problem details."""
     error = http_errors.FROM_WERKZEUG[exc.code or 404]()
     wants_page = "text/html" in request.headers.get("Accept", "") and not links.is_api(request.path)
     response: AnyResponse = show(error) if wants_page else http_errors.render(error)
@@ -74,13 +74,13 @@ def _nobodys(exc: HTTPException) -> AnyResponse:
 
 
 def install(blueprint: Blueprint) -> None:
-    """On a blueprint of pages: its own errors only."""
+    """Install on a blueprint of pages, for its own errors only."""
     blueprint.register_error_handler(errors.SluiceError, show)
     blueprint.register_error_handler(HTTPException, _from_werkzeug)
     blueprint.register_error_handler(Exception, _unexpected)
 
 
 def install_unknown(blueprint: Blueprint) -> None:
-    """For the whole app: addresses that nobody serves, or not by this method."""
+    """Install on the whole app, for unknown addresses and methods."""
     blueprint.app_errorhandler(404)(_nobodys)
     blueprint.app_errorhandler(405)(_nobodys)

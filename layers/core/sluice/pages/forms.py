@@ -1,11 +1,10 @@
-"""Forms: where they may come from, what they say, and what is said about them.
+"""Forms: protection against cross-site requests, the submitted values, and their errors.
 
-Two checks of every POST, so that one may fail: the browser says that our own page asks (`Sec-Fetch-Site`, `Origin`),
-and the form carries a token that only a page shown to this browser can hold. The token is an HMAC whose key is a secret
-this browser's own cookie holds: on members' pages the session token, elsewhere a random cookie made for it. Bound to a
-cookie and not to a key of the server, because so no function needs another key for it, and a new session (a login, a
-new password) makes every form of an older one void. The cookie is HttpOnly, and on https `__Host-`, which no
-neighbouring domain can set.
+Every POST passes two checks, so that one may fail: the browser states that our own page sends it (`Sec-Fetch-Site`,
+`Origin`), and the form holds a token that only a page shown to this browser can know. The token is an HMAC. Its key is
+a secret in one of this browser's cookies: on members' pages the session token, elsewhere a random cookie made for this.
+So no function needs another server key, and a new session (a login, a new password) invalidates all older forms. The
+cookie is HttpOnly, and on https it has the prefix `__Host-`, so that a sibling domain cannot set it.
 """
 
 import hashlib
@@ -37,7 +36,7 @@ NEVER_SHOWN_AGAIN = frozenset({"password", "current_password", "new_password", F
 
 @dataclass(frozen=True)
 class Form:
-    """What stands in a form's fields, and what is wrong with them."""
+    """The values of a form's fields, and their problems."""
 
     values: dict[str, str] = field(default_factory=dict)
     lists: dict[str, list[str]] = field(default_factory=dict)
@@ -51,13 +50,13 @@ class Form:
 
 
 def filled() -> Form:
-    """What was sent, to be shown again; never a password."""
+    """The submitted values without passwords, to be shown again."""
     shown = {name: text for name, text in request.form.items() if name not in NEVER_SHOWN_AGAIN}
     return Form(shown, {name: request.form.getlist(name) for name in shown})
 
 
 def posted(model: type[Model], *, lists: Sequence[str] = ()) -> Model:
-    """The form as the JSON API would have it. Errors: ValidationFailed, RequestTooLarge."""
+    """The form as the JSON API's model. Errors: ValidationFailed, RequestTooLarge."""
     values: dict[str, str | list[str]] = {name: text for name, text in request.form.items() if name != FIELD}
     return validated(model, {**values, **{name: request.form.getlist(name) for name in lists}})
 
@@ -67,12 +66,12 @@ def cookie_name() -> str:
 
 
 def token() -> str:
-    """For the form being shown. A browser without the cookie gets one with the page."""
+    """The token of the form being rendered. A browser without the cookie gets it with the page."""
     return _token_for(_session() if links.is_for_members(request.path) else _cookie() or _new_cookie())
 
 
 def check() -> None:
-    """Before each request to a page. Errors: CrossSiteRequest, NotAuthenticated (the session's cookie is gone)."""
+    """Runs before each request to a page. Errors: CrossSiteRequest, NotAuthenticated (no session cookie)."""
     if request.method != "POST":
         return
     _require_our_page()
@@ -85,8 +84,8 @@ def check() -> None:
 
 
 def _require_our_page() -> None:
-    """Pages with a mailed code in their address ask for no referrer, and then the browser sends `Origin: null`. Others
-    do so too, so there `Sec-Fetch-Site` must speak for us or be silent (an old browser), and the token decides."""
+    """Pages with a mailed code in their address forbid referrers, and then the browser sends `Origin: null`. Foreign
+    sites can do this too, so then `Sec-Fetch-Site` must agree or be absent (old browsers), and the token decides."""
     if request.headers.get("Origin") == "null" and request.path in links.WITH_CODE:
         if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
             raise CrossSiteRequest()

@@ -1,4 +1,4 @@
-"""`/`: what this is and the next three steps; and the files that pages load."""
+"""`/`: what Sluice is and the first three steps; and the files that pages load."""
 
 from flask import Response
 
@@ -11,7 +11,7 @@ from sluice.wiring import peers
 from sluice.wiring.operations import all_users
 
 blueprint = pages("home")
-CACHED_SECONDS = 86_400  # links carry the content's hash, so an old copy is never shown for a new one
+CACHED_SECONDS = 86_400  # links carry the content's hash, so an old copy is never used
 
 _somebody_is_here = False
 
@@ -22,7 +22,7 @@ def home() -> Response:
 
 
 def _nobody_is_here() -> bool:
-    """Asked on one machine only, and there until the first account: on AWS this function has no table to ask."""
+    """Checked only on one machine, until the first account exists: on AWS this function has no access to a table."""
     global _somebody_is_here
     if _somebody_is_here:
         return False

@@ -1,6 +1,6 @@
-"""Where the pages are. Every link is made here, below the path of the base URL (a stage on AWS), never from a request.
+"""The addresses of the pages. All links begin with the base URL's path (a stage on AWS), never the request's.
 
-`next` of a login is a name out of a fixed table and no address, so that it can lead nowhere else.
+A login's `next` is a name from a fixed table, not an address, so that it cannot lead to another site.
 """
 
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from urllib.parse import urlencode, urlsplit
 
 from sluice.wiring import peers
 
-MEMBERS = "/my/"  # below it, and at /logout, pages need a session and their forms are bound to it
-ADMINS = "/manage"  # the admin's: it and what is below it, of the same kind
+MEMBERS = "/my/"  # below it, and at /logout, pages need a session, to which their forms are bound
+ADMINS = "/manage"  # this page and those below it need a session of an admin
 LOGOUT = "/logout"
-WITH_CODE = frozenset({"/verify-email", "/reset-password", "/change-email"})  # the links of mails
+WITH_CODE = frozenset({"/verify-email", "/reset-password", "/change-email"})  # the pages that links in mails open
 HOME_OF_MEMBERS = "tokens"
-# The names that `next` may have, and what a login leads to.
+# The possible values of `next`, and the page that each opens after the login.
 PLACES = {
     "chats": "/my/chats",
     "documents": "/my/documents",
@@ -26,23 +26,23 @@ PLACES = {
     "all-usage": "/manage/usage",
     "audit": "/manage/audit",
 }
-# What the JSON API answers, unknown addresses below it included: there a browser gets JSON, too.
+# The JSON API's addresses. Unknown addresses below them are answered with JSON, also to a browser.
 API = ("/v1", "/auth", "/account", "/tokens", "/usage", "/chats", "/admin", "/_local", "/.well-known", "/openapi.json")
 
 
 def at(path: str, **query: str | Sequence[str] | None) -> str:
-    """A link to one of our own pages. Errors: Unavailable."""
+    """A link to one of our pages. Errors: Unavailable when the base URL cannot be read."""
     wanted = {name: value for name, value in query.items() if value}
     return urlsplit(peers.base_url()).path + path + (f"?{urlencode(wanted, doseq=True)}" if wanted else "")
 
 
 def place(name: str | None) -> str:
-    """The path that a name of `PLACES` stands for; for anything else, where every login leads."""
+    """The path of a name in `PLACES`. For any other name, the page that every login opens."""
     return PLACES.get(name or "", PLACES[HOME_OF_MEMBERS])
 
 
 def place_of(path: str) -> str:
-    """The name to come back by after a login: of this page, or of the one it belongs to."""
+    """The `next` that leads back to this page after a login, or to the page that it belongs to."""
     fitting = [name for name, known in PLACES.items() if path == known or path.startswith(known + "/")]
     return max(fitting, key=lambda name: len(PLACES[name]), default=HOME_OF_MEMBERS)
 

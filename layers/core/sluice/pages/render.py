@@ -1,4 +1,4 @@
-"""A page from its template, with the headers every page has."""
+"""Renders a page from its template, with the headers that every page has."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,17 +14,17 @@ from sluice import settings
 from sluice.http.auth import cookie_name
 from sluice.pages import assets, forms, links
 
-# No script at all, nothing inline, nothing from elsewhere.
+# For pages without scripts: nothing inline, and nothing from another origin.
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# Of the few pages that have scripts: our own files, which may ask our own server. Nothing inline, no `eval`.
+# For the few pages with scripts: our own files, which may call our own server. Nothing inline, no `eval`.
 SCRIPTED = POLICY + "; script-src 'self'; connect-src 'self'"
 
 
 def page(template: str, status: int = 200, /, scripts: Sequence[str] = (), **facts: Any) -> Response:
-    """`facts` are what the template shows; text in them is escaped. `scripts`: names in `assets.ASSETS`, in their
-    order; where one asks a password, there are none (ADR 60)."""
+    """`facts`: values for the template, which escapes their text. `scripts`: names in `assets.ASSETS`, in order; a page
+    that asks for a password has none (ADR 60)."""
     form = facts.setdefault("form", forms.Form())
     shown = (
         _environment()
@@ -51,7 +51,7 @@ def page(template: str, status: int = 200, /, scripts: Sequence[str] = (), **fac
 
 
 def see(path: str, anchor: str = "", **query: str | None) -> AnyResponse:
-    """After a POST: to a page of ours, by GET, so that a reload sends nothing again."""
+    """Redirects to one of our pages by GET after a POST, so that a reload does not send the form again."""
     return redirect(links.at(path, **query) + (f"#{anchor}" if anchor else ""), 303)
 
 
@@ -84,7 +84,7 @@ def number(count: int) -> str:
 
 
 def money(micro_usd: int) -> str:
-    """Dollars, to the micro-dollar where there are less than a cent."""
+    """Dollars; amounts below a cent are shown to the micro-dollar."""
     return (
         f"${micro_usd / 1_000_000:,.2f}" if micro_usd == 0 or micro_usd >= 10_000 else f"${micro_usd / 1_000_000:.6f}"
     )

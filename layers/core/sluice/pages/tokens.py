@@ -1,4 +1,4 @@
-"""API tokens: make, show once, list, revoke, delete. Served by the function that alone holds the signing key."""
+"""Pages to issue, list, revoke and delete API tokens, served by the only function that holds the signing key."""
 
 import re
 from typing import Any
@@ -46,7 +46,7 @@ def token_list(caller: Caller) -> Response:
 @blueprint.post("/my/tokens")
 @members
 def issue(caller: Caller) -> Response:
-    """The page that shows the token is the answer itself: it is kept nowhere it could be shown from again."""
+    """Answers with the page itself, not a redirect, because the API token is not stored and is shown only once."""
     try:
         issued = tokens().issue(caller.account_id, _wanted(), now_ms())
     except errors.ValidationFailed as exc:
@@ -71,7 +71,7 @@ def _wanted() -> rules.TokenRequest:
 
 
 def _lifetime() -> str | int:
-    """A name of the list, or a number and a unit; what is neither is refused by the model that checks it."""
+    """A name from the list, or a number and a unit. The model that checks the form refuses anything else."""
     chosen, count = request.form.get("expires_in", ""), request.form.get("custom_count", "").strip()
     if chosen != CUSTOM or not COUNT.fullmatch(count):
         return chosen
@@ -79,7 +79,7 @@ def _lifetime() -> str | int:
 
 
 def _models() -> list[str]:
-    """Ticked, or typed where the list of models cannot be had."""
+    """The ticked models, or the typed ones if the list of models was not available."""
     typed = re.split(r"[\s,]+", request.form.get("models", ""))
     return list(dict.fromkeys(name for name in request.form.getlist("model") + typed if name))
 

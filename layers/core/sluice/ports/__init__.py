@@ -1,1 +1,1 @@
-"""What the services ask of the outside. Unit tests pass in-memory fakes, integration tests the real adapters."""
+"""The interfaces that services need. Unit tests pass in-memory fakes, integration tests the real adapters."""

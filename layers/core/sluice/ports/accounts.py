@@ -1,4 +1,4 @@
-"""Accounts, sessions, passwords and what counts attempts."""
+"""Accounts, sessions, passwords, throttles and the audit log."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
@@ -16,10 +16,10 @@ class AccountStore(Protocol):
     def get(self, account_id: str) -> Account | None: ...
 
     def by_email(self, email_key: str) -> Account | None:
-        """Takes as long for an unknown address as for a known one."""
+        """Takes the same time for known and unknown addresses."""
 
     def create(self, account: Account, grant: Mapping[str, Any], mail: Mail) -> None:
-        """All of it or nothing. Errors: AddressTaken."""
+        """Write account, grant and mail in one transaction. Errors: AddressTaken."""
 
     def put_code(
         self,
@@ -31,7 +31,7 @@ class AccountStore(Protocol):
         password_hash: str | None = None,
         name: str | None = None,
     ) -> None:
-        """Errors: Conflict when the account is not as read any more."""
+        """Errors: Conflict when the account changed since it was read."""
 
     def redeem_verification(self, account_id: str, mail_id: str, now_ms: int) -> None:
         """Errors: MailedCodeInvalid."""
@@ -43,7 +43,7 @@ class AccountStore(Protocol):
         """Errors: MailedCodeInvalid, AddressTaken."""
 
     def suppress_mail(self, email_key: str, reason: Suppression, now_ms: int) -> bool:
-        """From now on no mail goes to this address. False where nobody has it. The first reason stays."""
+        """Send no more mail to this address; a first reason stays. False if no account has the address."""
 
     def mail_suppression(self, email_key: str) -> Suppression | None: ...
 
@@ -54,57 +54,57 @@ class AccountStore(Protocol):
         """Errors: NotFound."""
 
     def page(self, query: str, *, limit: int, after_id: str | None, scanned: int) -> tuple[list[Account], str | None]:
-        """Accounts whose address, name or id holds `query`, in no order, and where to go on.
+        """Accounts whose address, name or id contains `query`, unordered, and the `after_id` of the next page.
 
-        Looks at `scanned` entries at most: a page may be shorter than `limit`, or empty, and not be the last.
+        It reads at most `scanned` entries, so a page may be shorter than `limit`, or empty, and not be the last.
         """
 
     def set_status(self, account: Account, status: Status) -> None:
-        """Errors: Conflict when the status is not as read any more."""
+        """Errors: Conflict when the status changed since it was read."""
 
     def set_role(self, account_id: str, role: Role) -> None:
         """Errors: NotFound."""
 
     def begin_deletion(self, account_id: str, now_ms: int) -> Account | None:
-        """No login from now on, mailed codes dead, the deletion noted for whoever finishes it. None if it is gone."""
+        """Refuse logins and mailed codes, and record the deletion so that it is finished later. None if it is gone."""
 
     def end_deletion(self, account: Account) -> None:
-        """The account and its address are free again. One that is gone already is no error."""
+        """Delete the account and free its address. An account that is already gone is not an error."""
 
     def deletions(self) -> dict[str, int]:
-        """Deletions that nobody has finished yet: account id → when it began, Unix ms."""
+        """Unfinished deletions: account id → when the deletion began, Unix ms."""
 
     def forget_deletion(self, account_id: str) -> None: ...
 
 
 class AuditLog(Protocol):
-    """What admins did, and what happened to the security of an account. All may raise StoreUnavailable."""
+    """What admins did, and what happened to an account's security. All methods may raise StoreUnavailable."""
 
     def put(self, event: AuditEvent) -> None: ...
 
     def page(
         self, *, limit: int, before: tuple[str, str] | None, now_ms: int
     ) -> tuple[list[AuditEvent], tuple[str, str] | None]:
-        """Newest first, and where to go on (day, event id). A page may be empty and not be the last."""
+        """Newest first, and the `before` (day, event id) of the next page. A page may be empty and not the last."""
 
     def naming(self, account_id: str) -> Iterator[AuditEvent]:
-        """By this account or on it."""
+        """Events with this account as actor or target."""
 
     def forget_client(self, account_id: str) -> None:
-        """The network addresses go; the events stay."""
+        """Remove the network addresses from this account's events."""
 
 
 class PasswordHashes(Protocol):
-    """Slow on purpose. Errors of both: Overloaded."""
+    """Hashes that are slow on purpose. Errors of both methods: Overloaded."""
 
     def hash(self, password: str) -> str: ...
 
     def verify(self, password_hash: str | None, password: str) -> bool:
-        """With no hash (an unknown address) the same work is done, and the answer is False."""
+        """Without a hash (unknown address) it does the same work, for the same time, and returns False."""
 
 
 class SessionStore(Protocol):
-    """All may raise StoreUnavailable."""
+    """All methods may raise StoreUnavailable."""
 
     def put(self, session: Session) -> None: ...
 
@@ -112,32 +112,32 @@ class SessionStore(Protocol):
         """A consistent read."""
 
     def of_account(self, account_id: str) -> list[Session]:
-        """In no order, ended and expired ones included; one of the last second may be missing."""
+        """Unordered, including ended and expired sessions. A session of the last second may be missing."""
 
     def delete(self, session_id: str, account_id: str) -> None:
-        """Errors: NotFound, also when it is another account's."""
+        """Errors: NotFound, also when the session belongs to another account."""
 
     def change_password(self, account: Account, password_hash: str, kept_session_id: str) -> None:
-        """The new password, and every session but one ended, at once. Errors: Conflict."""
+        """Set the password and end every other session in one transaction. Errors: Conflict."""
 
     def erase_account(self, account_id: str, kept_session_id: str = "") -> None:
-        """All sessions but one; one of the last second may be left."""
+        """Delete all sessions except `kept_session_id`. A session of the last second may remain."""
 
 
 class Throttles(Protocol):
-    """Counters of attempts; keys by `sluice.domain.accounts.account.throttles.key`. All may raise StoreUnavailable."""
+    """Counters of attempts, by `sluice.domain.accounts.throttles.key`. All methods may raise StoreUnavailable."""
 
     remembers: bool
-    """Whether anything is counted at all: else no place is known, and so none is new."""
+    """False where throttles are off. Then no client has a history, so no client can be called new."""
 
     def take(self, key: str, policy: Policy, now_ms: int) -> Counter:
-        """Count one attempt, before it is made: parallel ones gain nothing. Errors: TooManyAttempts."""
+        """Count an attempt before it is made, so that parallel attempts gain nothing. Errors: TooManyAttempts."""
 
     def peek(self, key: str) -> Counter:
-        """What is counted, without counting."""
+        """Read the counter without counting."""
 
     def give_back(self, key: str, now_ms: int) -> None:
-        """The attempt turned out right: it does not count."""
+        """Take back one attempt that turned out to be right."""
 
     def succeeded(self, key: str, now_ms: int) -> None:
-        """Forget the attempts, and remember that this key knew the password."""
+        """Forget the attempts, and record that this key knew the password."""

@@ -1,4 +1,4 @@
-"""Mails to send, and what sends them."""
+"""Queued mails, and how they are sent."""
 
 from typing import Protocol
 
@@ -6,19 +6,19 @@ from sluice.domain.mails.mail import Mail, Message
 
 
 class MailStore(Protocol):
-    """The mails to send. Every method may raise StoreUnavailable."""
+    """The queued mails. Every method may raise StoreUnavailable."""
 
     def get(self, mail_id: str) -> Mail | None:
         """A consistent read."""
 
     def queue(self, mail: Mail) -> bool:
-        """Whether it is new: a mail of this id, sent or not, stays as it is."""
+        """Returns False if a mail with this id exists, sent or not; that mail stays unchanged."""
 
     def claim(self, mail: Mail, *, now_ms: int, until_ms: int) -> Mail:
-        """Take it for sending. Errors: Conflict when it is not to be sent now, or someone else sends it."""
+        """Reserve the mail for sending. Errors: Conflict when it is not due, or another process is sending it."""
 
     def sent(self, mail: Mail, now_ms: int) -> None:
-        """Errors: Conflict when the claim was lost, as for the two below."""
+        """Errors: Conflict when the claim was lost, as for `failed` and `put_back`."""
 
     def failed(self, mail: Mail, problem: str, now_ms: int) -> None: ...
 
@@ -27,14 +27,14 @@ class MailStore(Protocol):
     def overdue(self, before_ms: int, limit: int) -> list[str]: ...
 
     def touch(self, mail_id: str, now_ms: int) -> bool:
-        """Show an overdue mail to the mailer again; False when it needs that no more."""
+        """Send an overdue mail through the mailer again; False if that is no longer needed."""
 
     def of_account(self, account_id: str) -> list[Mail]:
-        """In no order; one of the last second may be missing, as for the next."""
+        """Unordered. A mail of the last second may be missing here, and may survive `erase_account`."""
 
     def erase_account(self, account_id: str) -> None: ...
 
 
 class MailSender(Protocol):
     def send(self, message: Message, now_ms: int) -> None:
-        """Errors: MailUndelivered (try again later), MailRefused (never)."""
+        """Errors: MailUndelivered (temporary), MailRefused (permanent)."""

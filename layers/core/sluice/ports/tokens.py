@@ -6,7 +6,7 @@ from sluice.domain.tokens import ApiToken, Claims
 
 
 class TokenStore(Protocol):
-    """The rows of API tokens. All may raise StoreUnavailable; reads are consistent."""
+    """The rows of API tokens. All methods may raise StoreUnavailable; reads are consistent."""
 
     def put(self, token: ApiToken) -> None: ...
 
@@ -15,7 +15,7 @@ class TokenStore(Protocol):
     def of_account(self, account_id: str) -> list[ApiToken]: ...
 
     def mark_revoked(self, account_id: str, token_id: str, now_ms: int) -> None:
-        """Keeps the first moment; does nothing to a row that is gone."""
+        """Keeps the first revocation time; does nothing to a row that is gone."""
 
     def delete(self, account_id: str, token_id: str) -> None: ...
 
@@ -30,4 +30,4 @@ class TokenUses(Protocol):
     """When API tokens were last used. Errors: StoreUnavailable."""
 
     def used(self, account_id: str, token_id: str, used_ms: int) -> None:
-        """The latest moment stays; a token that is not listed any more stays so."""
+        """Keeps the latest time; does nothing if the token's row is gone."""

@@ -1,6 +1,6 @@
-"""The accounts table: the account (`pk` = its id) and the item that makes its address unique (`pk` = `email#…`).
+"""The accounts table: the account (`pk` = its id) and an item that keeps its address unique (`pk` = `email#…`).
 
-Every read is consistent. Every single-use thing is one conditional write; its condition is a constant below.
+Every read is consistent. A code is used only once because a conditional write spends it; the conditions are below.
 """
 
 from collections.abc import Mapping
@@ -14,17 +14,17 @@ from sluice.domain.accounts.account import Account, AddressTaken, PendingCode
 from sluice.domain.errors import Conflict, MailedCodeInvalid, NotFound
 from sluice.domain.mails.mail import Mail
 
-# Nobody has the address: what makes two registrations of it at once one account.
+# No account has the address, so that of two registrations at once only one succeeds.
 IS_NEW = "attribute_not_exists(pk)"
-# This code is the newest of its purpose (an older or used one is not there any more), and the clock has not passed it.
+# This code is the newest of its purpose (used and older codes are not stored), and it has not expired.
 CODE_IS_LIVE = "codes.#purpose.mail_id = :mail_id AND codes.#purpose.expires_ms > :now_ms"
-# The code that was read is still the newest: of two mails asked for at once, one is written.
+# The code that was read is still the newest, so that of two requests at once only one writes a mail.
 CODE_IS_AS_READ = "codes.#purpose.mail_id = :seen"
 CODE_IS_ABSENT = "attribute_not_exists(codes.#purpose)"
 STATUS_IS_AS_READ = "#status = :status"
 EPOCH_IS_AS_READ = "session_epoch = :epoch"
 
-DELETIONS = "deletions"  # the key of one item: an attribute for each account on its way out
+DELETIONS = "deletions"  # the key of one item with an attribute for each unfinished deletion
 DELETIONS_SCHEMA = 1
 
 
@@ -44,7 +44,7 @@ class DynamoAccounts(AdministeredAccounts):
         return account_from(stored) if stored else None
 
     def by_email(self, email_key: str) -> Account | None:
-        """Two reads, also where the first finds nothing: how long it takes tells nobody who is registered."""
+        """Makes two reads even if the first finds nothing, so that the time does not show who is registered."""
         owner = self._read("email#" + email_key)
         return self.get(owner["account_id"] if owner else "usr_nobody")
 
@@ -58,7 +58,7 @@ class DynamoAccounts(AdministeredAccounts):
     # --- registration
 
     def create(self, account: Account, grant: Mapping[str, Any], mail: Mail) -> None:
-        """The account, its unique address, its grant and its mail, or nothing. Errors: AddressTaken."""
+        """Write account, address, grant and mail in one transaction. Errors: AddressTaken."""
         owner = {"pk": "email#" + account.email_key, "account_id": account.account_id, "schema": account.schema}
         try:
             self._transact(
@@ -82,10 +82,10 @@ class DynamoAccounts(AdministeredAccounts):
         password_hash: str | None = None,
         name: str | None = None,
     ) -> None:
-        """Make `code` the only live one of its purpose and queue its mail, both or neither.
+        """Make `code` the only live one of its purpose and queue its mail, in one transaction.
 
-        With a password hash or name, a registration that was not verified yet is replaced by a newer one in the same
-        write. Errors: Conflict when the account's status or newest code is not as read any more.
+        With a password hash or name, the same write also replaces a registration that was not verified yet.
+        Errors: Conflict when the account's status or newest code changed since it was read.
         """
         seen = account.codes.get(purpose)
         sets = {"codes.#purpose": dynamo.attribute(asdict(code))}
@@ -113,7 +113,7 @@ class DynamoAccounts(AdministeredAccounts):
             raise Conflict() from exc
 
     def redeem_verification(self, account_id: str, mail_id: str, now_ms: int) -> None:
-        """pending → active, by one write that also spends the code. Errors: MailedCodeInvalid."""
+        """pending → active, in one write that also spends the code. Errors: MailedCodeInvalid."""
         self._redeem(
             account_id,
             "verify_email",
@@ -124,10 +124,10 @@ class DynamoAccounts(AdministeredAccounts):
         )
 
     def redeem_reset(self, account: Account, mail_id: str, password_hash: str, now_ms: int) -> None:
-        """A new password; every session, and every other mailed code of the account, dies with the old one.
+        """Set the password, and end every session and mailed code of the account, in one write.
 
-        Whoever could read this mail has shown that the address is theirs: a pending account becomes active.
-        Errors: MailedCodeInvalid, also when the account's status is not as read any more.
+        A pending account becomes active, because a person who can read this mail owns the address.
+        Errors: MailedCodeInvalid, also when the account's status changed since it was read.
         """
         verified = ", verified_ms = :now_ms" if account.status == "pending" else ""
         self._redeem(
@@ -161,7 +161,7 @@ class DynamoAccounts(AdministeredAccounts):
             raise MailedCodeInvalid() from exc
 
     def redeem_email_change(self, account: Account, code: PendingCode, notice: Mail, now_ms: int) -> None:
-        """The new address replaces the old one, which is told. Errors: MailedCodeInvalid, AddressTaken."""
+        """Replace the address, and queue a notice to the old one. Errors: MailedCodeInvalid, AddressTaken."""
         update = {
             "TableName": self._accounts,
             "Key": dynamo.item({"pk": account.account_id}),
@@ -173,7 +173,7 @@ class DynamoAccounts(AdministeredAccounts):
             ),
         }
         writes: list[dict[str, Any]] = [{"Update": update}, _put(self._mails, mail_item(notice))]
-        if code.new_email_key != account.email_key:  # else only its spelling changes, and the unique item stays
+        if code.new_email_key != account.email_key:  # otherwise only the spelling changes, and the unique item stays
             owner = {"pk": "email#" + code.new_email_key, "account_id": account.account_id, "schema": account.schema}
             old = {"TableName": self._accounts, "Key": dynamo.item({"pk": "email#" + account.email_key})}
             writes += [_put(self._accounts, dynamo.item(owner), IS_NEW), {"Delete": old}]
@@ -182,13 +182,13 @@ class DynamoAccounts(AdministeredAccounts):
         except dynamo.ConditionFailed as exc:
             raise (MailedCodeInvalid() if 0 in exc.failed else AddressTaken()) from exc
 
-    # --- the owner's own changes
+    # --- changes by the owner
 
     def set_password(self, account: Account, password_hash: str) -> int:
-        """Ends every session, the caller's own too: returns the new epoch, to make that one anew.
+        """Set the password and end every session, the caller's too. Returns the new epoch for a new session.
 
-        Kills the mailed codes, so that a link asked for by someone else does not undo it.
-        Errors: Conflict when another change of the password came first.
+        All mailed codes become invalid, so that a link requested by someone else cannot undo the change.
+        Errors: Conflict when the password was changed since the account was read.
         """
         try:
             self._update(
@@ -222,10 +222,10 @@ class DynamoAccounts(AdministeredAccounts):
             raise NotFound()
         return account
 
-    # --- the end of an account
+    # --- deletion
 
     def begin_deletion(self, account_id: str, now_ms: int) -> Account | None:
-        """In one transaction with its line in the list of deletions, so that none is forgotten half-way."""
+        """Writes the status and the list of deletions in one transaction, so that every deletion is finished."""
         leaving = {
             "TableName": self._accounts,
             "Key": dynamo.item({"pk": account_id}),
@@ -248,7 +248,7 @@ class DynamoAccounts(AdministeredAccounts):
         return self.get(account_id)
 
     def end_deletion(self, account: Account) -> None:
-        """Both items, or neither: an address whose account is gone could never be registered again."""
+        """Deletes both items in one transaction, because an address without an account could not be reused."""
         gone = {
             "TableName": self._accounts,
             "Key": dynamo.item({"pk": account.account_id}),
@@ -265,7 +265,7 @@ class DynamoAccounts(AdministeredAccounts):
         try:
             self._transact({"Delete": gone}, {"Delete": address})
         except dynamo.ConditionFailed:
-            return  # another deletion of it was faster
+            return  # another process has already deleted it
 
     def deletions(self) -> dict[str, int]:
         return {name: at_ms for name, at_ms in self._read(DELETIONS).items() if name not in ("pk", "schema")}
@@ -280,7 +280,7 @@ class DynamoAccounts(AdministeredAccounts):
             )
         )
 
-    # --- plumbing
+    # --- helpers
 
     def _update(
         self, account_id: str, change: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]

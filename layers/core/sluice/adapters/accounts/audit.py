@@ -1,4 +1,4 @@
-"""The audit table: one item an event, by day and time. Nothing here changes an event, but for `forget_client`."""
+"""The audit table: one item an event, by day and time. Only `forget_client` changes an event."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -11,7 +11,7 @@ from sluice.domain.periods import day_of
 
 IS_NEW = "attribute_not_exists(event_id)"
 INDEXES = {"by_actor": "actor", "by_target": "target"}
-MAX_DAYS = 60  # looked at in one call, when most have no event
+MAX_DAYS = 60  # read in one call, because most days may have no event
 
 
 class DynamoAudit:
@@ -27,12 +27,12 @@ class DynamoAudit:
         try:
             dynamo.write(lambda: dynamo.client().put_item(TableName=self._table, Item=item, ConditionExpression=IS_NEW))
         except dynamo.ConditionFailed:
-            return  # ids are random: it is ours, and the answer to the first try got lost
+            return  # ids are random, so this event is ours: the first try's answer was lost
 
     def page(
         self, *, limit: int, before: tuple[str, str] | None, now_ms: int
     ) -> tuple[list[AuditEvent], tuple[str, str] | None]:
-        """Newest first, from the position `before` (day, event id) on; and the position of the next page, or None."""
+        """Newest first, from the position `before` (day, event id), and the position of the next page or None."""
         day, event_id = before or (day_of(now_ms), "")
         found: list[AuditEvent] = []
         for _ in range(MAX_DAYS):
@@ -56,16 +56,16 @@ class DynamoAudit:
             return [event_from(row.to_simple_dict()) for row in found]
 
     def naming(self, account_id: str) -> Iterator[AuditEvent]:
-        """By the person, then on the person, oldest first; each once. One of the last second may be missing."""
+        """Events by the account, then on it, oldest first, each once. The last second's may be missing."""
         for index, role in INDEXES.items():
             for stored in dynamo.query(self._table, {role: account_id}, index=index):
                 if index == "by_actor" or stored.get("actor") != account_id:
                     yield event_from(stored)
 
     def forget_client(self, account_id: str) -> None:
-        """Of an erased account only opaque ids stay."""
+        """After this, an erased account's events hold only its opaque id."""
         for event in self.naming(account_id):
-            if event.client and event.actor in ("", account_id):  # an admin's own is not the person's
+            if event.client and event.actor in ("", account_id):  # an admin's address belongs to the admin
                 self._forget(event)
 
     def _forget(self, event: AuditEvent) -> None:

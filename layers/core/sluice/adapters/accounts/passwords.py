@@ -1,6 +1,6 @@
-"""Password hashes: argon2id with OWASP's parameters, few at a time.
+"""Password hashes: argon2id with OWASP's parameters, a few at a time.
 
-A hash takes about 20 ms of CPU and 19 MiB. argon2's C code lets go of the interpreter lock, so streams go on meanwhile.
+A hash takes about 20 ms of CPU and 19 MiB. argon2 releases the interpreter lock, so that streams continue meanwhile.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 MEMORY_KIB = 19 * 1024  # OWASP Password Storage Cheat Sheet: argon2id, 19 MiB, t=2, p=1
 TIME_COST = 2
 PARALLELISM = 1
-PARALLEL_HASHES = 4  # of a process: 76 MiB at most, and a flood of logins does not starve the rest
+PARALLEL_HASHES = 4  # in a process: 76 MiB at most, so that a flood of logins leaves room for other work
 WAIT_SECONDS = 5.0
 LIST_FILE = "common_passwords.txt"
 
@@ -35,11 +35,11 @@ class Passwords:
         self._dummy = ""
 
     def hash(self, password: str) -> str:
-        """Errors: Overloaded, when no place is free in time."""
+        """Errors: Overloaded when too many hashes are running."""
         return self._run(lambda: self._hasher.hash(normalised(password)))
 
     def verify(self, password_hash: str | None, password: str) -> bool:
-        """With no hash (an unknown address) the work is the same and the answer False. Errors: Overloaded."""
+        """Without a hash (unknown address) it does the same work and returns False. Errors: Overloaded."""
         against = password_hash or self._dummy_hash()
         return self._run(lambda: self._matches(against, password)) and password_hash is not None
 
@@ -50,13 +50,13 @@ class Passwords:
             return False
 
     def _dummy_hash(self) -> str:
-        """Of nobody's password, with today's parameters."""
+        """A hash of a random password with today's parameters."""
         if not self._dummy:
             self._dummy = self.hash("nobody's password")
         return self._dummy
 
     def warm(self) -> "Passwords":
-        """Make the dummy hash now, so that the first unknown address takes no longer than the second."""
+        """Make the dummy hash now, so that the first unknown address takes as long as the next."""
         self._dummy_hash()
         return self
 
@@ -71,7 +71,7 @@ class Passwords:
 
 @cache
 def common_passwords() -> Mapping[str, int]:
-    """Case-folded password → rank, from the bundled list; its header says where it comes from."""
+    """The bundled list, case-folded password → rank from 0. The header of its file names the source."""
     text = resources.files("sluice.adapters.accounts").joinpath(LIST_FILE).read_text(encoding="utf-8")
     listed = (line for line in text.splitlines() if line and not line.startswith("# "))
     return {password: rank for rank, password in enumerate(listed)}

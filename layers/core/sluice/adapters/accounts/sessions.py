@@ -1,4 +1,4 @@
-"""The sessions table. Reads by id are consistent: a session that was ended is refused by the very next request."""
+"""The sessions table. Reads by id are consistent, so that an ended session is refused by the next request."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -9,11 +9,11 @@ from sluice.domain.accounts.account import Account
 from sluice.domain.accounts.sessions import Session
 from sluice.domain.errors import Conflict, NotFound
 
-# Only the owner's: another's session is one that does not exist.
+# The session belongs to the account. Another account's session is treated as one that does not exist.
 IS_OWN = "account_id = :account_id"
-# The session is still there: one that was ended meanwhile is not brought back to life by its own password change.
+# The session still exists, so that its own password change does not bring back a session that was ended meanwhile.
 STILL_THERE = "account_id = :account_id AND epoch = :epoch"
-# Nobody changed the password since it was read and compared.
+# The password has not changed since it was read and compared.
 EPOCH_IS_AS_READ = "session_epoch = :epoch"
 
 
@@ -34,7 +34,7 @@ class DynamoSessions:
         return _session(dynamo.values(answer["Item"])) if "Item" in answer else None
 
     def of_account(self, account_id: str) -> list[Session]:
-        """By the index, so a session of the last second may be missing on AWS."""
+        """Reads the index, so on AWS a session of the last second may be missing."""
         return [_session(one) for one in dynamo.query(self._sessions, {"account_id": account_id}, index="by_account")]
 
     def delete(self, session_id: str, account_id: str) -> None:
@@ -51,14 +51,14 @@ class DynamoSessions:
             raise NotFound() from exc
 
     def erase_account(self, account_id: str, kept_session_id: str = "") -> None:
-        """All but one, which may end the account once more if this attempt does not come to its end."""
+        """Deletes all sessions but one, which can repeat the account's deletion if this attempt fails."""
         of_account = (session.session_id for session in self.of_account(account_id))
         dynamo.delete_all(self._sessions, ({"session_id": one} for one in of_account if one != kept_session_id))
 
     def change_password(self, account: Account, password_hash: str, kept_session_id: str) -> None:
-        """The new password, every session ended by the epoch but one, which moves to the new epoch: all or nothing.
+        """Set the password, end all sessions but one by a new epoch, and move that one to it, in one transaction.
 
-        The mailed codes die with it, so that a link someone else asked for does not undo it.
+        All mailed codes become invalid, so that a link requested by someone else cannot undo the change.
         """
         epoch, account_id = account.session_epoch, account.account_id
         of_account = {

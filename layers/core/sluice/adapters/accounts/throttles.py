@@ -1,7 +1,7 @@
 """The throttles table: counters of attempts, each taken by one conditional update. See docs/adr/0020-no-lock-out.md.
 
-As with admission, the write is guessed; a refusal returns the item as it is, which gives either the real
-refusal or the right guess. Free attempts commute, so parallel ones do not stand in each other's way.
+As in admission, the first write assumes a likely state of the item. If the condition fails, DynamoDB returns the item,
+which gives the real refusal or the right condition for the next try. Parallel free attempts do not disturb each other.
 """
 
 from collections.abc import Mapping
@@ -12,16 +12,16 @@ from sluice.domain.accounts.throttles import GOOD_HISTORY_MS, Counter, Policy, r
 from sluice.domain.errors import TooManyAttempts
 
 SCHEMA = 1
-ATTEMPTS = 4  # guesses: the first, the truth, and twice more where others changed it meanwhile
+ATTEMPTS = 4  # one guess, one with the item read, and two more in case others change it
 
-# Nothing is known, or what is known is recent and leaves free attempts: add one.
+# There is no counter, or a recent one with free attempts left: add one.
 IS_FREE = "attribute_not_exists(throttle_key) OR (#count < :last_free AND last_ms > :stale_ms)"
 ADD_ONE = "SET #count = if_not_exists(#count, :none) + :one, last_ms = :now_ms, ttl_s = :ttl_s, #schema = :schema"
 IS_NEW = "attribute_not_exists(throttle_key)"
-# All is so old that it is forgotten: start again (a good history is older than that, and stays).
+# The counter is old enough to be forgotten: start again (`good_until_ms` lives longer, and stays).
 IS_STALE = "last_ms <= :stale_ms"
 START_AGAIN = "SET #count = :one, last_ms = :now_ms, ttl_s = :ttl_s, not_before_ms = :not_before_ms, #schema = :schema"
-# The free ones are used up; the wait is over; and of several that waited, the first to come is let in.
+# No free attempts are left and the wait is over. Of several that waited, the first is accepted.
 MAY_GO_ON = "#count = :seen AND not_before_ms = :seen_not_before_ms AND not_before_ms <= :now_ms"
 MAY_GO_ON_FIRST = "#count = :seen AND attribute_not_exists(not_before_ms)"
 GO_ON = "SET #count = :next, last_ms = :now_ms, ttl_s = :ttl_s, not_before_ms = :not_before_ms, #schema = :schema"
@@ -45,7 +45,7 @@ class DynamoThrottles:
             if made:
                 return _counter(stored)
             seen = stored
-        raise TooManyAttempts(1)  # others took every turn meanwhile: the next one is open in a moment
+        raise TooManyAttempts(1)  # others changed the counter each time
 
     def peek(self, key: str) -> Counter:
         with dynamo.store_errors():
@@ -55,12 +55,12 @@ class DynamoThrottles:
         return _counter(dynamo.values(answer.get("Item", {})))
 
     def give_back(self, key: str, now_ms: int) -> None:
-        """The attempt was right and counts for nothing. A wait it caused stays: cheap, and harder to play with."""
+        """Takes back an attempt. A wait that it caused stays, because that is cheap and harder to exploit."""
         values = {":none": 0, ":one": 1}
         self._update(key, "SET #count = #count - :one, #schema = :schema", "#count > :none", values)
 
     def succeeded(self, key: str, now_ms: int) -> None:
-        """Forget the attempts and remember the good end of them."""
+        """Forget the attempts, and remember that this client knew the password."""
         good_until_ms = now_ms + GOOD_HISTORY_MS
         self._update(
             key,
@@ -73,7 +73,7 @@ class DynamoThrottles:
     def _update(
         self, key: str, change: str, condition: str, values: Mapping[str, Any]
     ) -> tuple[Mapping[str, Any], bool]:
-        """The item after the write, or as it stood in the way, and whether the write was made."""
+        """The item after the write, or the item that failed the condition; and whether the write was made."""
         asked: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
         try:
             answer = dynamo.write(
@@ -94,7 +94,7 @@ class DynamoThrottles:
 
 
 def _next_write(seen: Mapping[str, Any] | None, policy: Policy, now_ms: int) -> tuple[str, str, dict[str, Any]]:
-    """Update, condition and values. Errors: TooManyAttempts, when what was seen says so."""
+    """Update, condition and values of the next write. Errors: TooManyAttempts when the seen item requires a wait."""
     stale_ms = now_ms - policy.forget_seconds * 1000
     free = {":last_free": policy.free - 1, ":stale_ms": stale_ms, ":none": 0, ":one": 1}
     if not seen:
@@ -124,7 +124,7 @@ def _counter(stored: Mapping[str, Any]) -> Counter:
 
 
 class NoThrottles:
-    """`SLUICE_AUTH_THROTTLE=off`: for test suites that log in a thousand times from one address."""
+    """`SLUICE_AUTH_THROTTLE=off`, for test suites that log in a thousand times from one address."""
 
     remembers = False
 

@@ -1,4 +1,4 @@
-"""A rendered mail as RFC 5322 bytes can be made of: what SMTP and SES are given."""
+"""A rendered mail as an email message (RFC 5322), for SMTP and SES."""
 
 from email.message import EmailMessage
 from email.utils import formatdate
@@ -8,7 +8,7 @@ from sluice.domain.mails.mail import Message
 
 
 def mime(message: Message, now_ms: int) -> EmailMessage:
-    """Text and HTML parts. Auto-Submitted keeps vacation notices from answering (RFC 3834)."""
+    """A message with text and HTML parts. Auto-Submitted keeps auto-responders from answering (RFC 3834)."""
     built = EmailMessage()
     built["From"] = message.sender
     built["To"] = deliverable(message.to)
@@ -23,11 +23,11 @@ def mime(message: Message, now_ms: int) -> EmailMessage:
 
 
 def _encoding(text: str) -> str:
-    """7bit wherever it can be: quoted-printable would break a long link into lines for those who read mail raw."""
+    """7bit where possible, because quoted-printable would break a long link for people who read the raw mail."""
     return "7bit" if text.isascii() and max(map(len, text.splitlines()), default=0) < 990 else "quoted-printable"
 
 
 def deliverable(address: str) -> str:
-    """The domain in ASCII (IDNA), which every mail server understands."""
+    """The address with its domain in ASCII (IDNA), which every mail server understands."""
     local = parse_address(address)
     return f"{local.local_part}@{local.key.rpartition('@')[2]}"

@@ -1,6 +1,6 @@
-"""The local outbox: mails as files in the data directory, one folder an address, readable at `/_local/outbox`.
+"""The local outbox: mails as files in the data directory, one folder an address, shown at `/_local/outbox`.
 
-A file is named by its mail's id, so a mail that is sent twice is there once.
+A file's name is its mail's id, so that a mail that is sent twice appears once.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class Outbox:
             raise MailUndelivered() from exc
 
     def read(self, to: str | None = None) -> list[dict[str, Any]]:
-        """`{to, subject, text, html, kind, message_id, sent_at}`, newest first; all addresses' when none is given."""
+        """`{to, subject, text, html, kind, message_id, sent_at}`, newest first. Without `to`, of all addresses."""
         pattern = f"{_folder_name(to)}/*.json" if to is not None else "*/*.json"
         mails = [json.loads(path.read_bytes()) for path in self._folder.glob(pattern)]
         mails.sort(key=lambda mail: int(mail["sent_ms"]), reverse=True)
@@ -53,7 +53,7 @@ def _shown(mail: dict[str, Any]) -> dict[str, Any]:
 
 
 def _folder_name(address: str) -> str:
-    """One for all spellings of an address; what is no address has a folder too, an empty one."""
+    """The same folder for all spellings of an address. An invalid address gets the name of an empty folder."""
     try:
         key = parse_address(address).key
     except ValidationFailed:
@@ -62,7 +62,7 @@ def _folder_name(address: str) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, and 0600: a mail holds a mailed code."""
+    """Writes the file as a whole or not at all, with mode 0600 because a mail holds a mailed code."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -1,4 +1,4 @@
-"""A queued mail and its code, rendered. Links come from the configured base URL only, never from a request."""
+"""Renders a queued mail and its code. Links use the configured base URL only, never the request."""
 
 from email.utils import parseaddr
 from functools import cache
@@ -21,7 +21,7 @@ def _environment(*, escape: bool) -> "Environment":
 
 
 def render(mail: Mail, code: str, *, base_url: str, sender: str) -> Message:
-    """`code` is empty for kinds without one; `sender` is a From header, whose domain the Message-ID gets too."""
+    """`code` is empty for kinds without one. `sender` is the From header; the Message-ID uses its domain."""
     wording = WORDING[mail.kind]
     base_url = base_url.rstrip("/")
     facts: dict[str, object] = {**mail.data, "base_url": base_url}
@@ -45,7 +45,7 @@ def _part(mail: Mail, layout: str, facts: dict[str, object], link: str, *, escap
 
     def lines(sources: tuple[str, ...]) -> list[str]:
         rendered = [environment.from_string(source).render(facts) for source in sources]
-        # Escaped once already: the layout must not do it again.
+        # The lines are escaped already, so the layout must not escape them again.
         return [_markup(line) for line in rendered] if escape else rendered
 
     return environment.get_template(layout).render(

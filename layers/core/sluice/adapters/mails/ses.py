@@ -1,4 +1,4 @@
-"""Mail by Amazon SES. It puts a Message-ID of its own over ours and has no deduplication: at least once."""
+"""Mail by Amazon SES. SES sets its own Message-ID and does not deduplicate, so a mail may arrive more than once."""
 
 from functools import cache
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ses import SESClient
 
 TIMEOUT_SECONDS = 5
-# SES looked at this very mail and will not send it. Everything else (paused, throttled, not verified yet) can change.
+# Errors about this mail itself. All other errors (paused, throttled, not verified yet) are temporary.
 REFUSED = frozenset({"MessageRejected", "InvalidParameterValue"})
 
 

@@ -1,7 +1,7 @@
-"""What SES tells through SNS of mails that came back, and of people who called one spam.
+"""Bounces and complaints that SES publishes through SNS.
 
 Source: SES Developer Guide, "Examples of event data that Amazon SES publishes to Amazon SNS" (`eventType`) and "Amazon
-SNS notification contents" (`notificationType`, where an identity and not a configuration set tells).
+SNS notification contents" (`notificationType`, if they come from an identity, not from a configuration set).
 """
 
 import json
@@ -16,10 +16,10 @@ log = logging.getLogger("sluice.bounces")
 
 
 def undeliverable(event: dict[str, Any]) -> Iterator[tuple[str, Suppression]]:
-    """The addresses that are to get no more mail, and why, of a batch as SNS hands it to a function.
+    """The addresses to suppress, and why, from a batch of SNS records.
 
-    A bounce that may pass (a full mailbox, a server away) says nothing about the next mail. What makes no sense is
-    logged and left out: the same notice comes to nothing every time.
+    A transient bounce (mailbox full, server down) is ignored, because the next mail may arrive. A malformed notice is
+    logged and skipped, because a retry would not help.
     """
     for record in event.get("Records", []):
         try:
@@ -42,7 +42,7 @@ def _addresses(kind: str, notice: dict[str, Any]) -> Iterator[tuple[str, Suppres
 
 
 def _address(recipient: dict[str, Any]) -> str:
-    """It may come with a display name."""
+    """The bare address; SES may add a display name."""
     address = parseaddr(recipient["emailAddress"])[1]
     if "@" not in address:
         raise ValueError("no address")

@@ -1,4 +1,4 @@
-"""Mail by SMTP: `smtp://user:pass@host:port`, STARTTLS wherever it is offered, `smtps://` for TLS from the start."""
+"""Mail by SMTP: `smtp://user:pass@host:port` with STARTTLS if the server offers it; `smtps://` uses TLS throughout."""
 
 import ssl
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from sluice.adapters.mails.message import deliverable, mime
 from sluice.domain.mails.mail import MailRefused, MailUndelivered, Message
 
 TIMEOUT_SECONDS = 10.0  # for each answer of the server
-DEADLINE_SECONDS = 45.0  # for all of them together: a server that drips would keep each single wait short
+DEADLINE_SECONDS = 45.0  # for all answers together, because a slow server can keep each wait short
 PORTS = {"smtp": 25, "smtps": 465}
 
 
@@ -25,11 +25,11 @@ class SmtpServer:
     port: int
     user: str = ""
     password: str = field(default="", repr=False)
-    tls: bool = False  # from the start; STARTTLS is used in any case where it is offered
+    tls: bool = False  # TLS from the start; STARTTLS is used whenever the server offers it
 
 
 def parse_smtp_url(url: str) -> SmtpServer:
-    """Raises ValueError, which does not quote the URL: it holds a password."""
+    """Raises ValueError without the URL in its message, because the URL holds a password."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -49,7 +49,7 @@ def parse_smtp_url(url: str) -> SmtpServer:
 
 
 class SmtpMail:
-    """`tls` is for tests, whose server has a certificate of its own."""
+    """`tls` is for tests, whose server has its own certificate."""
 
     def __init__(self, server: SmtpServer, tls: ssl.SSLContext | None = None) -> None:
         self._server = server
@@ -58,8 +58,8 @@ class SmtpMail:
     def send(self, message: Message, now_ms: int) -> None:
         """Errors: MailUndelivered, MailRefused.
 
-        Only what the server says about this recipient or this text for good (5xx) is a refusal. All else, a wrong
-        password included, is put right by someone sooner or later.
+        Only a permanent answer (5xx) about this recipient or text is a refusal. All other errors, such as a wrong
+        password, are temporary because they can be repaired.
         """
         built = mime(message, now_ms)
         sender, recipient = parseaddr(message.sender)[1], deliverable(message.to)
@@ -71,7 +71,7 @@ class SmtpMail:
             raise (MailRefused() if code >= 500 else MailUndelivered()) from exc
         except SMTPDataError as exc:
             raise (MailRefused() if exc.smtp_code >= 500 else MailUndelivered()) from exc
-        except SMTPNotSupportedError as exc:  # an address outside ASCII, and a server without SMTPUTF8
+        except SMTPNotSupportedError as exc:  # a non-ASCII address and a server without SMTPUTF8
             raise MailRefused() from exc
         except (SMTPException, OSError) as exc:
             raise MailUndelivered() from exc
@@ -89,7 +89,7 @@ class SmtpMail:
         try:
             self._greet(smtp)
             yield smtp
-            with suppress(SMTPException, OSError):  # the mail is accepted: a rude goodbye changes nothing
+            with suppress(SMTPException, OSError):  # the mail is already accepted, so a failed QUIT does not matter
                 smtp.quit()
         finally:
             watchdog.cancel()

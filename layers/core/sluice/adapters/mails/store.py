@@ -1,8 +1,8 @@
-"""The mails table: what is to be sent, from `queued` over `sending` to `sent` or `failed`.
+"""The mails table: mails from `queued` over `sending` to `sent` or `failed`.
 
-An unsent mail carries `unsent_shard` and `due`, the keys of the sparse index `unsent`, so that the sweeper finds the
-ones that stuck by one small query a shard, never by a scan. A sent one has neither. The index `by_account` finds what
-an account was sent, for its owner's export and for its end.
+An unsent mail has `unsent_shard` and `due`, the keys of the sparse index `unsent`, so that the sweeper finds overdue
+mails by one small query a shard, without a scan. A sent mail has neither. The index `by_account` lists an account's
+mails, for its export and its deletion.
 """
 
 import zlib
@@ -25,7 +25,7 @@ UNSENT = "queued", "sending"
 
 
 def due_key(due_ms: int) -> str:
-    """Milliseconds as text that sorts by time: index keys are strings everywhere."""
+    """Milliseconds as text that sorts by time, because all our index keys are strings."""
     return f"{due_ms:015d}"
 
 
@@ -34,7 +34,7 @@ def shard_of(mail_id: str) -> str:
 
 
 def mail_item(mail: Mail) -> dict[str, Any]:
-    """The item as a transaction puts it, in DynamoDB's form."""
+    """The item for a transaction, in DynamoDB's format."""
     plain: dict[str, Any] = {
         "mail_id": mail.mail_id,
         "kind": mail.kind.value,
@@ -48,7 +48,7 @@ def mail_item(mail: Mail) -> dict[str, Any]:
         "schema": mail.schema,
         "ttl_s": mail.created_ms // 1000 + KEPT_S,
     }
-    if not mail.account_id:  # nobody's: a key of an index cannot be empty
+    if not mail.account_id:  # a mail without an account: an index key cannot be empty
         del plain["account_id"]
     if mail.state in UNSENT:
         plain |= {"due": due_key(mail.due_ms), "unsent_shard": shard_of(mail.mail_id)}
@@ -99,10 +99,10 @@ class DynamoMails:
         return mail_from(answer["Item"]) if "Item" in answer else None
 
     def queue(self, mail: Mail) -> bool:
-        """Whether it is new: a mail of this id, sent or not, stays as it is.
+        """Returns False if a mail with this id exists, sent or not; that mail stays unchanged.
 
-        A transaction of one, so that an address which gets a mail and one which gets an account and a mail cost the
-        same kind of write, and the same time.
+        It is a transaction of one item, so that a mail alone costs the same kind of write, and the same time, as an
+        account and its mail.
         """
         put: Any = {"TableName": self._table, "Item": mail_item(mail), "ConditionExpression": IS_NEW}
         try:
@@ -112,7 +112,7 @@ class DynamoMails:
         return True
 
     def claim(self, mail: Mail, *, now_ms: int, until_ms: int) -> Mail:
-        """queued → sending. Errors: Conflict when it is not (or no longer) to be sent now."""
+        """queued → sending. Errors: Conflict when the mail is not due or was already sent."""
         rows = self._rows
         changes = [rows.state.set("sending"), rows.due.set(due_key(until_ms)), rows.attempts.set(rows.attempts + 1)]
         try:
@@ -122,25 +122,25 @@ class DynamoMails:
         return replace(mail, state="sending", due_ms=until_ms, attempts=mail.attempts + 1)
 
     def sent(self, mail: Mail, now_ms: int) -> None:
-        """Errors: Conflict when the claim was lost: someone else sends it too, and will say so."""
+        """Errors: Conflict when the claim was lost, because another process is sending the mail too."""
         rows = self._rows
         ended = [rows.unsent_shard.remove(), rows.due.remove()]
         self._end(mail, [rows.state.set("sent"), rows.sent_ms.set(now_ms), *ended])
 
     def failed(self, mail: Mail, problem: str, now_ms: int) -> None:
-        """For good. Errors: Conflict when the claim was lost."""
+        """The failure is final. Errors: Conflict when the claim was lost."""
         rows = self._rows
         ended = [rows.unsent_shard.remove(), rows.due.remove()]
         self._end(mail, [rows.state.set("failed"), rows.failed_ms.set(now_ms), rows.problem.set(problem), *ended])
 
     def put_back(self, mail: Mail, problem: str, due_ms: int) -> None:
-        """sending → queued, to be tried again from `due_ms`. Errors: Conflict when the claim was lost."""
+        """sending → queued; the next attempt starts at `due_ms`. Errors: Conflict when the claim was lost."""
         rows = self._rows
         self._end(mail, [rows.state.set("queued"), rows.due.set(due_key(due_ms)), rows.problem.set(problem)])
 
     def _end(self, mail: Mail, changes: list[Any]) -> None:
         rows = self._rows
-        # Nobody took this mail over from us meanwhile.
+        # No other process has claimed this mail meanwhile.
         claim_is_held = (rows.state == "sending") & (rows.due == due_key(mail.due_ms))
         try:
             self._update(mail.mail_id, changes, claim_is_held)
@@ -148,7 +148,7 @@ class DynamoMails:
             raise Conflict() from exc
 
     def overdue(self, before_ms: int, limit: int) -> list[str]:
-        """Ids of unsent mails that were due before, the longest waiting first; at most `limit` a shard."""
+        """Ids of unsent mails that were due before `before_ms`, the oldest first; at most `limit` a shard."""
         from sluice.adapters.aws.model_store import reading
 
         before = self._rows.due < due_key(before_ms)
@@ -157,9 +157,9 @@ class DynamoMails:
             return [row.mail_id for rows in found for row in rows]
 
     def touch(self, mail_id: str, now_ms: int) -> bool:
-        """Write to an overdue mail, so that the table's stream shows it to the mailer again.
+        """Write to an overdue mail, so that the table's stream delivers it to the mailer again.
 
-        False when it was sent or claimed meanwhile: the index lags behind the table.
+        Returns False if it was sent or claimed meanwhile, because the index lags behind the table.
         """
         try:
             self._update(mail_id, [self._rows.requeued_ms.set(now_ms)], self._may_be_claimed(now_ms))
@@ -168,12 +168,12 @@ class DynamoMails:
         return True
 
     def of_account(self, account_id: str) -> list[Mail]:
-        """In no order; one of the last second may be missing."""
+        """Unordered. A mail of the last second may be missing."""
         found = (self.get(mail_id) for mail_id in self._ids_of(account_id))
         return [mail for mail in found if mail is not None]
 
     def erase_account(self, account_id: str) -> None:
-        """What it was sent, and what it would have been sent: a mailer that has claimed one finds it gone."""
+        """Deletes sent and unsent mails. A mailer that has claimed one then finds that it is gone."""
         dynamo.delete_all(self._table, ({"mail_id": mail_id} for mail_id in self._ids_of(account_id)))
 
     def _ids_of(self, account_id: str) -> list[str]:

@@ -1,7 +1,7 @@
-"""The words of each kind of mail, written once for both parts. Each line is a Jinja2 template.
+"""The texts of each kind of mail, used for both parts. Each line is a Jinja2 template.
 
-Nothing here shows what the owner of the address did not choose: not the name typed at registration, for instance, or
-anyone could have us send their own words to a stranger.
+No text shows what the owner of the address did not choose, such as the name typed at registration, because otherwise
+anyone could make us send their words to a stranger.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from sluice.domain.mails.mail import Kind
 
 @dataclass(frozen=True)
 class Wording:
-    """`path` is where the link with the code leads; `after` stands below it."""
+    """`path`: the page that the link with the code opens; `after`: the lines below the link."""
 
     subject: str
     before: tuple[str, ...]
@@ -58,7 +58,7 @@ WORDING: Mapping[Kind, Wording] = {
         "Your email address was changed",
         (
             "The email address of your account is now {{ new_email }}. No more mail will come to this one.",
-            "If this was not you, someone else has your password: write to whoever runs {{ base_url }}.",
+            "If this was not you, someone else has your password: write to the operator of {{ base_url }}.",
         ),
     ),
     Kind.QUOTA_80: Wording(

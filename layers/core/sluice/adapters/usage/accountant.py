@@ -1,4 +1,4 @@
-"""What only reconciliation does: list every account, and add what was missing or too much."""
+"""Writes that only reconciliation makes: list every account, and correct roll-ups and quotas."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -17,7 +17,7 @@ class DynamoAccountant:
         self._grants, self._rollups = bound(GrantItem, table_prefix), bound(RollupItem, table_prefix)
 
     def accounts(self) -> Iterator[str]:
-        """A scan of everything: for an operator's command, never for a request."""
+        """Scans the table. Only an operator's command does this, never a request."""
         with reading():
             for row in self._grants.scan(attributes_to_get=["account_id"]):
                 yield row.account_id
@@ -28,7 +28,7 @@ class DynamoAccountant:
 
     def add_to_quota(self, account_id: str, period: int, tokens: int) -> None:
         grants = self._grants
-        same_period = grants.period == period  # the difference is one of this month; the next owes nothing to it
+        same_period = grants.period == period  # a difference of this month must not change the next month
         try:
             write(lambda: grants(account_id).update([grants.period_tokens.add(tokens)], same_period))
         except ConditionFailed:

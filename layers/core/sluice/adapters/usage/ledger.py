@@ -1,4 +1,4 @@
-"""The ledger as it is read: one account's records, by time. The hot store alone writes them."""
+"""Reading the ledger: one account's records by time. Only the hot store writes them."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -15,19 +15,19 @@ log = logging.getLogger("sluice.ledger")
 
 FIELDS = {field.name for field in fields(LedgerRecord)}
 ABSENT: Mapping[str, Any] = dict.fromkeys(("response_time_ms", "ttft_ms", "finish_reason", "rolled_up_ms"))
-END_OF_TIME_MS = 2**48 - 1  # the last moment a request id can name
+END_OF_TIME_MS = 2**48 - 1  # the latest time a request id can hold
 
-FILTERED_PAGE = 500  # records looked at in one call when a filter may drop most of them
+FILTERED_PAGE = 500  # records read in one call when a filter may drop most of them
 MAX_FILTERED_PAGES = 20
-MAX_PAGES = 40  # of 1 MB, the store's own limit: some 3,000 records each
-RECENT_MS = 15 * 60_000  # longer than any request may run: what is older was rolled up in the ledger's order, nearly
-SETTLED_RUN = 25  # so many marked records in a row before that, and metering has been past them
+MAX_PAGES = 40  # pages of 1 MB (DynamoDB's limit), with some 3,000 records each
+RECENT_MS = 15 * 60_000  # longer than any request may run; older records were rolled up nearly in the ledger's order
+SETTLED_RUN = 25  # this many marked records in a row show that metering is done before them
 ANSWERED = 200
 NOT_ROLLED_UP = "attribute_not_exists(rolled_up_ms)"
 
 
 def record_of(stored: Mapping[str, Any]) -> LedgerRecord:
-    """From DynamoDB's form; attributes that a later schema added are left out."""
+    """From DynamoDB's format. Attributes of a later schema are ignored."""
     plain = dynamo.values(stored)
     return LedgerRecord(**{**ABSENT, **{name: plain[name] for name in plain.keys() & FIELDS}})
 
@@ -56,7 +56,7 @@ class DynamoLedger:
         model: str | None = None,
         answered: bool | None = None,
     ) -> tuple[list[LedgerRecord], str | None]:
-        """Newest first. One record more than asked for is looked for, to know whether there is a next page."""
+        """Newest first. It reads one record more than `limit`, to know whether there is a next page."""
         wanted = {name: value for name, value in (("token_id", token_id), ("model", model)) if value is not None}
         query = _newest_first(account_id, span, before_id, wanted, answered)
         if query is None:
@@ -96,8 +96,8 @@ class DynamoLedger:
             query["ExclusiveStartKey"] = start
 
     def unmarked(self, account_id: str, now_ms: int) -> list[LedgerRecord]:
-        """All of the last 15 minutes, since requests settle out of order; and before that, however old, whatever
-        comes before a run of marked ones: when metering was away for long, it left no gaps."""
+        """All unmarked records of the last 15 minutes, because requests settle out of order; and older ones back to a
+        run of marked records, because metering leaves no gaps when it is late."""
         border_ms = max(0, now_ms - RECENT_MS)
         recent = _range(account_id, request_id_at(border_ms), request_id_at(END_OF_TIME_MS, last=True))
         recent["FilterExpression"] = NOT_ROLLED_UP
@@ -111,18 +111,18 @@ class DynamoLedger:
                 break
             if in_a_row == 0:
                 found.append(record_of(item))
-                older["Limit"] = FILTERED_PAGE  # metering is behind: look in larger steps
+                older["Limit"] = FILTERED_PAGE  # metering is late: read in larger steps
         return found
 
     def _items(self, query: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
-        """Every item; gives up, and says so, after MAX_PAGES."""
+        """Every item; after MAX_PAGES it stops and logs a warning."""
         for _ in range(MAX_PAGES):
             items, start = self._query(query)
             yield from items
             if start is None:
                 return
             query["ExclusiveStartKey"] = start
-        log.warning("metering is so far behind that usage is shown without its oldest part")
+        log.warning("metering is too far behind: usage is shown without the oldest unmetered records")
 
     def _query(self, query: Mapping[str, Any]) -> tuple[list[Any], Any]:
         with dynamo.store_errors():
@@ -144,7 +144,7 @@ def _range(account_id: str, first_id: str, last_id: str) -> dict[str, Any]:
 def _newest_first(
     account_id: str, span: Span | None, before_id: str | None, wanted: Mapping[str, str], answered: bool | None
 ) -> dict[str, Any] | None:
-    """None where nothing can be found. A start outside the range is an error to DynamoDB, so it is never sent."""
+    """The query, or None where nothing can be found: DynamoDB refuses a start outside the range."""
     span = span or Span(0, END_OF_TIME_MS + 1)
     first_id = request_id_at(span.from_ms)
     last_id = request_id_at(max(0, span.to_ms - 1), last=True)

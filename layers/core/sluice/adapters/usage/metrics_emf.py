@@ -1,4 +1,4 @@
-"""Metrics as CloudWatch's embedded metric format: one JSON line on standard output, no call, no agent, no dependency.
+"""Metrics in CloudWatch's embedded metric format: JSON lines on standard output, without calls, agent or dependency.
 
 Format: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 Why not Powertools: docs/adr/0030-metrics-ports.md.
@@ -14,15 +14,15 @@ from typing import Any, TextIO
 
 from sluice.domain.usage.measures import Measure
 
-MAX_VALUES = 100  # the format's own limit, of one metric in one line
-# CloudWatch's price is by the number of different labels. These have many: they stand in the line, where Logs Insights
-# finds them, and are no dimension.
+MAX_VALUES = 100  # the format's limit on values of one metric in one line
+# CloudWatch charges for each combination of dimensions. These labels have many values, so they are only fields of the
+# line, where Logs Insights finds them.
 IN_THE_LINE_ONLY = frozenset({"method", "route"})
 Group = tuple[tuple[str, str], ...]  # labels and their values, in the measure's order
 
 
 class EmfMetrics:
-    """`sluice.ports.Metrics`. Collects what one request or event brings; `flush` writes one line per set of labels."""
+    """`sluice.ports.Metrics`. Collects the metrics of one request or event; `flush` writes a line per set of labels."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class EmfMetrics:
         self._collected: dict[Group, dict[Measure, list[float]]] = defaultdict(dict)
 
     def count(self, measure: Measure, amount: int = 1, **labels: str) -> None:
-        """Nothing counted is nothing written: a metric that is zero all month costs as much as any other."""
+        """An amount of 0 writes nothing, because a metric that is always zero costs as much as any other."""
         if amount:
             self._add(measure, amount, labels)
 
@@ -44,7 +44,7 @@ class EmfMetrics:
         self._add(measure, value, labels)
 
     def change(self, measure: Measure, by: int, **labels: str) -> None:
-        """Nothing: what one Lambda environment runs is one request. The sweeper counts the leases of all."""
+        """Does nothing, because a Lambda environment runs one request at a time. The sweeper counts all leases."""
 
     def flush(self) -> None:
         with self._lock:

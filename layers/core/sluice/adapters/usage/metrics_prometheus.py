@@ -1,6 +1,6 @@
-"""Metrics for Prometheus. With PROMETHEUS_MULTIPROC_DIR set, those of all processes of a run come together at /metrics.
+"""Metrics for Prometheus. If PROMETHEUS_MULTIPROC_DIR is set, /metrics shows the sum over all processes of a run.
 
-Imported lazily: prometheus-client reads that variable when it is imported.
+This module is imported lazily, because prometheus-client reads that variable at import.
 """
 
 import os
@@ -27,7 +27,7 @@ class PrometheusMetrics:
             Path(os.environ[SHARED_FOLDER]).mkdir(parents=True, exist_ok=True)
         self._registry = CollectorRegistry()
         self._collectors = {measure.name: self._collector(measure) for measure in MEASURES}
-        self._labelled: dict[tuple[str, ...], Any] = {}  # the library's own look-up takes several times as long
+        self._labelled: dict[tuple[str, ...], Any] = {}  # several times faster than the library's own look-up
 
     def count(self, measure: Measure, amount: int = 1, **labels: str) -> None:
         self._of(measure, labels).inc(amount)
@@ -39,7 +39,7 @@ class PrometheusMetrics:
         self._of(measure, labels).inc(by)
 
     def _of(self, measure: Measure, labels: Mapping[str, str]) -> Any:
-        """The collector's child for these labels. Two threads may both look it up: they get the same."""
+        """The collector's child for these labels. Two threads that look it up at once get the same child."""
         if not labels:
             return self._collectors[measure.name]
         key = (measure.name, *labels, *labels.values())
@@ -49,10 +49,10 @@ class PrometheusMetrics:
         return found
 
     def flush(self) -> None:
-        """Prometheus comes and asks."""
+        """Does nothing, because Prometheus fetches the metrics."""
 
     def exposition(self, environment: Mapping[str, str] = os.environ) -> bytes:
-        """The text of `/metrics`, of every process that shares the folder, or of this one."""
+        """The text of `/metrics`, for all processes that share the folder, or for this one if there is no folder."""
         folder = environment.get(SHARED_FOLDER)
         if not folder:
             return generate_latest(self._registry)
@@ -73,7 +73,7 @@ class PrometheusMetrics:
 
 
 def _forget_the_dead(folder: Path) -> None:
-    """A process that was killed holds no lease: its levels go. Its counts stay, as counts do."""
+    """Removes the levels of killed processes, because those hold no leases. Their counts stay."""
     for file in folder.glob("gauge_live*.db"):
         found = LEVEL_FILE.fullmatch(file.name)
         if found and not _alive(int(found[1])):
@@ -85,6 +85,6 @@ def _alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # someone else's process: alive
+    except PermissionError:  # alive, but another user's process
         return True
     return True

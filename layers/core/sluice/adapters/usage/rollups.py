@@ -1,10 +1,10 @@
-"""Roll-ups: one item a day, model and API token of an account. A derived sum: the ledger is the truth.
+"""Roll-ups: one item a day, model and API token of an account. They are sums derived from the ledger.
 
     ledger records  ── fold ──►  ADD their sum to the roll-up   } one transaction,
                                  SET rolled_up_ms on each       }   if none of them has one
 
-A stream delivers a record at least once, in any order. However often it comes, the mark is set once, and the amounts
-are added by the write that sets it, or not at all.
+A stream delivers a record at least once, in any order. The mark is set only once, and the same transaction adds the
+amounts, so that a record counts only once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sluice.adapters.aws.models import RollupItem
 
 SCHEMA = 1
-MAX_PAGES = 40  # some 4,000 roll-ups each
+MAX_PAGES = 40  # some 4,000 roll-ups a page
 SUMS = ("requests", "prompt_tokens", "completion_tokens", "cost_micro_usd", "response_time_ms")
 
 
@@ -31,14 +31,14 @@ class DynamoRollups:
         self._ledger = table_prefix + "ledger"
 
     def fold(self, records: Sequence[LedgerRecord], now_ms: int) -> bool:
-        """Errors: StoreUnavailable, also when other transactions stayed in the way for about a second."""
-        from sluice.adapters.aws import model_store  # metering's alone, which nobody waits for
+        """Errors: StoreUnavailable, also when other transactions conflicted for about a second."""
+        from sluice.adapters.aws import model_store  # only metering needs them, and no person waits for metering
         from sluice.adapters.aws.models import LedgerItem, RollupItem
 
         rollups, ledger = model_store.bound(RollupItem, self._prefix), model_store.bound(LedgerItem, self._prefix)
         first, amounts = records[0], sum(map(amounts_of, records), NOTHING)
         changes = additions(rollups, {name: getattr(amounts, name) for name in SUMS})
-        # The record is there (a stream event can outlive a restored table) and no transaction has folded it yet.
+        # The record exists (a stream event can outlive a restored table) and no transaction has folded it yet.
         is_not_folded = ledger.request_id.exists() & ledger.rolled_up_ms.does_not_exist()
 
         def all_of_it() -> None:
@@ -58,7 +58,7 @@ class DynamoRollups:
         query: dict[str, Any] = {
             "KeyConditionExpression": "account_id = :account AND #bucket BETWEEN :first AND :last",
             "ExpressionAttributeNames": {"#bucket": "bucket"},
-            # "$" is the character after "#": past every bucket of the last day
+            # "$" follows "#" in ASCII, so this comes after every bucket of the last day.
             "ExpressionAttributeValues": dynamo.item(
                 {":account": account_id, ":first": first_day + "#", ":last": last_day + "$"}
             ),
@@ -75,7 +75,7 @@ class DynamoRollups:
             query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def everyones(self, first_day: str, last_day: str) -> tuple[dict[tuple[str, Bucket], Amounts], bool]:
-        """A scan, page by page: for the admin's view only, and no further than MAX_PAGES of 1 MB."""
+        """Scans at most MAX_PAGES of 1 MB, for the admin's view only."""
         scan: dict[str, Any] = {
             "FilterExpression": "#bucket BETWEEN :first AND :last",
             "ExpressionAttributeNames": {"#bucket": "bucket"},
@@ -93,7 +93,7 @@ class DynamoRollups:
         return found, False
 
     def snapshot(self, account_id: str, bucket: Bucket, request_ids: Sequence[str]) -> tuple[Amounts, set[str]]:
-        """One read transaction, so that no record is both in the sum and missing its mark."""
+        """Reads in one transaction, so that no record is in the sum without its mark."""
         marks = [
             self._get(self._ledger, dynamo.item({"account_id": account_id, "request_id": request_id}), "rolled_up_ms")
             for request_id in request_ids

@@ -1,4 +1,4 @@
-"""Accounts, and when two email addresses are the same one."""
+"""Accounts, and how email addresses are compared."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -10,24 +10,24 @@ from sluice.domain.errors import Conflict, FieldProblem, ValidationFailed
 SCHEMA = 1
 NAME_CHARACTERS = 100
 
-Status = Literal["pending", "active", "suspended", "deleting"]  # deleting: on its way out, to everyone gone already
+Status = Literal["pending", "active", "suspended", "deleting"]  # deleting: logins and API tokens are already refused
 Role = Literal["user", "admin"]
 
 
 @dataclass(frozen=True)
 class PendingCode:
-    """The newest mailed code of one purpose: all older ones of that purpose are dead because they are not this one."""
+    """The newest mailed code of one purpose. Older codes of that purpose are invalid because their id differs."""
 
     mail_id: str
     expires_ms: int
     created_ms: int
-    new_email: str = ""  # change_email only: the address asked for, as given
+    new_email: str = ""  # change_email only: the requested address, as typed
     new_email_key: str = ""
 
 
 @dataclass(frozen=True)
 class Account:
-    """`session_epoch` is in every session: one made under another epoch is no session any more."""
+    """`session_epoch` is copied into every session. A session with another epoch is invalid."""
 
     account_id: str
     email: str
@@ -45,14 +45,14 @@ class Account:
 
 
 class AddressTaken(Conflict):
-    """Another account has this address. Registration never tells a caller so: it answers the same either way."""
+    """Another account has this address. Registration hides this from the caller: its answer is always the same."""
 
     default_message = "This email address is in use."
 
 
 @dataclass(frozen=True)
 class Address:
-    """`given` is where mail goes, `key` is what is compared."""
+    """`given` is the address mail is sent to; `key` is the normalised form that is compared."""
 
     given: str
     key: str
@@ -63,12 +63,12 @@ class Address:
 
 
 def parse_address(text: str, field_name: str = "email") -> Address:
-    """Two addresses are one if they agree after NFC, IDNA and case folding, the local part included.
+    """Two addresses are the same if they agree after NFC, IDNA and case folding, including the local part.
 
-    Reserved test domains are accepted: they harm nobody, and mail to them goes nowhere.
+    Reserved test domains are accepted because mail to them goes nowhere.
     Errors: ValidationFailed, naming `field_name`.
     """
-    from email_validator import EmailNotValidError, validate_email  # for whoever takes an address: it is slow to import
+    from email_validator import EmailNotValidError, validate_email  # slow to import, and few functions need it
 
     try:
         valid = validate_email(text, check_deliverability=False, test_environment=True, strict=True)
@@ -79,7 +79,7 @@ def parse_address(text: str, field_name: str = "email") -> Address:
 
 
 def parse_name(text: str | None, field_name: str = "name") -> str:
-    """A display name, trimmed; empty when none was given. Errors: ValidationFailed."""
+    """A display name without spaces around it; empty when `text` is None. Errors: ValidationFailed."""
     name = unicodedata.normalize("NFC", text or "").strip()
     if len(name) > NAME_CHARACTERS:
         raise ValidationFailed((FieldProblem(field_name, f"At most {NAME_CHARACTERS} characters."),))

@@ -1,7 +1,7 @@
-"""Audit events: what admins did, and what happened to the security of an account. Append-only, never a secret.
+"""Audit events: what admins did, and what happened to an account's security. Append-only; they never hold a secret.
 
-People are named by their ids only. The network address of who did it is kept apart, in `client`: it is the one thing
-that is taken out again when the person's account is erased.
+Events name people by id only. `client`, the network address of the actor, is a field of its own because it is removed
+when that person's account is erased.
 """
 
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from ulid import ULID
 from sluice.domain.periods import day_of
 
 SCHEMA = 1
-FIRST_DAY = "2026-11-01"  # no event is older: there was no Sluice
+FIRST_DAY = "2026-11-01"  # the day Sluice began: no event is older
 
 
 class Action(StrEnum):
-    """Past tense: it happened."""
+    """Named in the past tense, because an event has happened."""
 
     USER_SUSPENDED = "user_suspended"
     USER_RESTORED = "user_restored"
@@ -34,7 +34,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class AuditEvent:
-    """`actor` and `target` are account ids, or empty: nobody known, nobody in particular. `operator` is the command."""
+    """`actor` and `target` are account ids, or empty if unknown or none. Actor `operator` is the `sluice` command."""
 
     event_id: str
     action: str
@@ -51,7 +51,7 @@ class AuditEvent:
         return day_of(self.created_ms)
 
 
-OPERATOR = "operator"  # who has the machine: the `sluice` command
+OPERATOR = "operator"  # the actor of the `sluice` command
 
 
 def new_event(

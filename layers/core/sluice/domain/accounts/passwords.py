@@ -1,4 +1,4 @@
-"""Which passwords are taken: NIST SP 800-63B, section 3.1.1.2: length and a blocklist, no rules of composition."""
+"""Which passwords are accepted. NIST SP 800-63B, section 3.1.1.2: length and a blocklist, no composition rules."""
 
 import re
 import unicodedata
@@ -8,11 +8,11 @@ from sluice.domain.errors import FieldProblem, ValidationFailed
 
 MIN_CHARACTERS = 12
 MAX_CHARACTERS = 256
-# A shorter local part ("jo") is in too many good passwords for its presence to say anything.
+# A shorter local part ("jo") occurs by chance in too many good passwords.
 MIN_LOCAL_PART_CHARACTERS = 3
-BASE_WORDS = 1_000  # so many of the most common are refused with a tail of digits, too: "sunshine2026!"
-# What this place makes people think of (ASVS 6.2.11). As with the commonest ones: not forbidden as a part of more, but
-# alone, several of them in a row, or with a tail of digits.
+BASE_WORDS = 1_000  # this many of the most common are also refused with digits behind: "sunshine2026!"
+# Words that users of this service think of first (ASVS 6.2.11). A password may contain them, but must not consist only
+# of them, with or without digits behind.
 CONTEXT_WORDS = (
     "account", "admin", "administrator", "apikey", "apitoken", "chat", "gateway", "llama", "llamacpp", "localhost",
     "model", "models", "openai", "playground", "sluice", "token", "tokens",
@@ -21,24 +21,24 @@ MIN_REPEATED_CHARACTERS = 4
 MAX_REPEATS = 3
 
 SEPARATORS = str.maketrans("", "", " -_.")
-# No text can be read as such words in two ways, so this takes no longer than the text is long.
+# These words can be matched in one way only, so the match takes linear time.
 ONLY_CONTEXT = re.compile(rf"(?:(?:my|the)?(?:{'|'.join(CONTEXT_WORDS)}))+[0-9]*!*")
 
 
 def normalised(password: str) -> str:
-    """What is compared and hashed: the same password typed on another keyboard is the same (800-63B: NFKC)."""
+    """The form that is compared and hashed (NFKC, SP 800-63B), so that every keyboard gives the same password."""
     return unicodedata.normalize("NFKC", password)
 
 
 def check_password(password: str, *, local_part: str, common: Mapping[str, int], field_name: str = "password") -> None:
-    """`common` is the bundled list: case-folded password → rank from 0. Errors: ValidationFailed, naming the field."""
+    """`common`: the bundled list, case-folded password → rank from 0. Errors: ValidationFailed, naming the field."""
     problem = password_problem(password, local_part, common)
     if problem:
         raise ValidationFailed((FieldProblem(field_name, problem),))
 
 
 def password_problem(password: str, local_part: str, common: Mapping[str, int]) -> str | None:
-    """What is wrong with it, in words for its owner, or None."""
+    """What is wrong with the password, as a message for the user, or None."""
     if not MIN_CHARACTERS <= len(password) <= MAX_CHARACTERS:
         return f"A password has {MIN_CHARACTERS} to {MAX_CHARACTERS} characters."
     folded = normalised(password).casefold()
@@ -51,9 +51,9 @@ def password_problem(password: str, local_part: str, common: Mapping[str, int]) 
 
 
 def is_common(folded: str, common: Mapping[str, int]) -> bool:
-    """Whether a case-folded password is on the list, or a listed one doubled, tripled, or with digits behind.
+    """Whether a case-folded password is on the list, or is a listed one doubled, tripled, or with digits behind.
 
-    Most entries of any such list are shorter than 12 characters: these are what people make of them.
+    Most listed passwords are shorter than our minimum, and people lengthen them in these ways.
     """
     if folded in common or _is_count(folded) or ONLY_CONTEXT.fullmatch(folded.translate(SEPARATORS)):
         return True
@@ -70,5 +70,5 @@ def is_common(folded: str, common: Mapping[str, int]) -> bool:
 
 
 def _is_count(folded: str) -> bool:
-    """123456789012… and its like: digits, each one more than the last."""
+    """Whether all are digits, each one more than the last: 123456789012…"""
     return folded.isascii() and folded.isdigit() and folded in "0123456789" * (len(folded) // 10 + 2)

@@ -1,6 +1,6 @@
-"""Sessions of people. The session token is `ses_….SECRET`: only a hash of the secret is kept.
+"""Sessions of logged-in people. The session token is `ses_….SECRET`; the store keeps only a hash of the secret.
 
-A fast hash is enough: the secret is 256 random bits, not a person's choice, so there is nothing to guess.
+A fast hash is enough because the secret is 256 random bits, which nobody can guess.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ class Session:
     session_id: str
     account_id: str
     secret_hash: str = field(repr=False)
-    epoch: int  # the account's, when it was made: bumping that ends all sessions at once
+    epoch: int  # the account's epoch at login: raising that one ends all sessions
     created_ms: int
     expires_ms: int
     user_agent: str = ""
@@ -33,7 +33,7 @@ class Session:
 
 @dataclass(frozen=True)
 class NewSession:
-    """The session and its token, which exists only here and at the client."""
+    """A session and its token. The token is not stored: only the client keeps it."""
 
     session: Session
     session_token: str = field(repr=False)
@@ -58,7 +58,7 @@ def hash_secret(secret: str) -> str:
 
 
 def parse_session_token(text: str) -> tuple[str, str]:
-    """Session id and secret. Errors: NotAuthenticated."""
+    """The session id and the secret. Errors: NotAuthenticated when the form is wrong."""
     match = FORM.fullmatch(text)
     if match is None:
         raise NotAuthenticated()
@@ -66,7 +66,8 @@ def parse_session_token(text: str) -> tuple[str, str]:
 
 
 def check_session(session: Session, secret: str, account: Account, now_ms: int, *, leaving: bool = False) -> None:
-    """Errors: NotAuthenticated (wrong, expired or ended), AccountSuspended."""
+    """Errors: NotAuthenticated (wrong, expired or ended), AccountSuspended. `leaving` also accepts an account that is
+    being deleted."""
     if not hmac.compare_digest(session.secret_hash, hash_secret(secret)) or not is_current(session, account, now_ms):
         raise NotAuthenticated()
     if account.status == "suspended":

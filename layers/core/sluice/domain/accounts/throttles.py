@@ -1,8 +1,8 @@
-"""Throttles of attempts: some are free, then each needs a longer wait than the last, up to a ceiling.
+"""Throttles of attempts: some attempts are free, then each needs a longer wait than the last, up to a ceiling.
 
-Nobody can be locked out by a stranger (OWASP ASVS 6.3.1 without the lock-out it warns of): what delays strictly is
-kept for a pair of account and client address. The counters that a stranger can raise for others, all clients on one
-account and all accounts from one client, only take the free attempts away, or have a ceiling of seconds.
+A stranger cannot lock anybody out (OWASP ASVS 6.3.1, which warns of lock-outs): the strict counter belongs to a pair of
+account and client address. A stranger can raise only the counters of an account (all clients) and of a client (all
+accounts). These take the free attempts away, or delay by a few seconds at most.
 """
 
 import hashlib
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from sluice.domain.errors import TooManyAttempts
 
-GOOD_HISTORY_MS = 30 * 24 * 3600 * 1000  # how long a client that knew the password is trusted to be its owner's
+GOOD_HISTORY_MS = 30 * 24 * 3600 * 1000  # how long a client that knew the password counts as the owner's
 
 
 @dataclass(frozen=True)
 class Policy:
-    """`free`: attempts without a wait. The wait before the next then doubles from `first` to `ceiling`.
+    """`free` attempts need no wait. After them the wait doubles from `first_seconds` to `ceiling_seconds`.
 
-    All is forgotten after `forget_seconds` without an attempt, which is more than the ceiling.
+    The counter is forgotten `forget_seconds` after the last attempt, which is longer than the ceiling.
     """
 
     name: str
@@ -33,16 +33,16 @@ class Policy:
         return GOOD_HISTORY_MS // 1000 if self.keeps_history else self.forget_seconds
 
     def wait_ms(self, count: int) -> int:
-        """How long to wait after the attempt that made the count."""
+        """Milliseconds to wait after attempt number `count`."""
         if count < self.free:
             return 0
-        doublings = min(count - self.free, 30)  # 2^30 s: past any ceiling
+        doublings = min(count - self.free, 30)  # 2^30 s is above any ceiling
         return 1000 * min(self.ceiling_seconds, self.first_seconds << doublings)
 
 
 @dataclass(frozen=True)
 class Counter:
-    """Attempts counted, and from when on the next is taken. `good_until_ms`: see `GOOD_HISTORY_MS`."""
+    """Attempts counted, and the time from which the next is accepted. For `good_until_ms` see `GOOD_HISTORY_MS`."""
 
     count: int = 0
     not_before_ms: int = 0
@@ -54,38 +54,38 @@ class Counter:
 
 
 HOUR = 3600
-# Strict, for one account from one client address: what a person or a guesser at one machine meets.
+# Strict: one account from one client address, as a person or an attacker at one machine.
 LOGIN_PAIR = Policy(
     "login-pair", free=10, first_seconds=1, ceiling_seconds=900, forget_seconds=HOUR, keeps_history=True
 )
-# The same while the account is under attack from many addresses.
+# The same pair while the account is under attack from many addresses.
 LOGIN_PAIR_ATTACKED = Policy(
     "login-pair", free=1, first_seconds=1, ceiling_seconds=900, forget_seconds=HOUR, keeps_history=True
 )
-# One account from everywhere: only counted, never refused. From so many on, the pair's rule above holds.
+# One account from all addresses: counted, never refused. From ATTACKED_FROM on, LOGIN_PAIR_ATTACKED applies.
 LOGIN_ACCOUNT = Policy("login-account", free=1 << 40, first_seconds=1, ceiling_seconds=1, forget_seconds=HOUR)
 ATTACKED_FROM = 50
-# One client at all accounts: slows stuffing to one attempt in 5 s, and a neighbour behind the same address by no more.
+# One client at all accounts: slows credential stuffing to an attempt in 5 s, and other users of its address no more.
 LOGIN_CLIENT = Policy("login-client", free=50, first_seconds=1, ceiling_seconds=5, forget_seconds=HOUR)
-# Confirming a password inside a session: only who holds a session of the account can raise it.
+# Confirming a password inside a session: only a holder of one of the account's sessions can raise this counter.
 CONFIRM_PASSWORD = Policy("confirm-password", free=10, first_seconds=1, ceiling_seconds=900, forget_seconds=HOUR)
-# Redeeming mailed codes costs a password hash: a client gets so many at once.
+# Redeeming a mailed code costs a password hash, so the number per client is limited.
 REDEEM_CLIENT = Policy("redeem-client", free=30, first_seconds=1, ceiling_seconds=30, forget_seconds=HOUR)
 
-# Mails of one kind to one address, as one client asks for them, and as all do: a mailbox is not to be flooded.
+# Mails of one kind to one address, requested by one client and by all clients, to protect the mailbox from a flood.
 MAIL_PAIR = Policy("mail-pair", free=5, first_seconds=30, ceiling_seconds=3600, forget_seconds=24 * HOUR)
 MAIL_ADDRESS = Policy("mail-address", free=10, first_seconds=10, ceiling_seconds=120, forget_seconds=HOUR)
-# Registrations and mails that one client asks for, to whatever addresses.
+# Registrations and mails that one client requests, for any address.
 MAIL_CLIENT = Policy("mail-client", free=100, first_seconds=1, ceiling_seconds=30, forget_seconds=HOUR)
 
 
 def key(policy: Policy, *subjects: str) -> str:
-    """A throttle's key. Hashed: the table holds neither mail nor client addresses."""
+    """A throttle's key. It is a hash, so that the table holds neither mail addresses nor client addresses."""
     return policy.name + "#" + hashlib.sha256("\0".join(subjects).encode()).hexdigest()[:32]
 
 
 def client_network(address: str) -> str:
-    """What counts as one client: an IPv4 address, or an IPv6 /64, which one machine can roam at will."""
+    """The client's network: an IPv4 address, or an IPv6 /64, because one machine can use all addresses of a /64."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -97,5 +97,5 @@ def client_network(address: str) -> str:
 
 
 def refused(not_before_ms: int, now_ms: int) -> TooManyAttempts:
-    """The refusal, with the seconds rounded up: waiting that long is enough."""
+    """The error, with its seconds rounded up so that waiting that long is enough."""
     return TooManyAttempts(-(-(not_before_ms - now_ms) // 1000))

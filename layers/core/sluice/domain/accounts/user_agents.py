@@ -1,6 +1,6 @@
-"""What a browser calls itself, in words of ours: for a mail, where a stranger's own words must never stand."""
+"""A short name for a browser, for mails. It uses our words only, because the header's text comes from a stranger."""
 
-BROWSERS = (  # the first that fits: each later one is named by those before it, too
+BROWSERS = (  # the first match wins, because browsers also name those listed below them
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
     ("Firefox/", "Firefox"),
@@ -19,7 +19,7 @@ SYSTEMS = (
 
 
 def device(user_agent: str) -> str:
-    """`Firefox on Linux`; `a program` for what is no browser."""
+    """`Firefox on Linux`; `a program` if it is not a known browser."""
     browser = _first(BROWSERS, user_agent)
     system = _first(SYSTEMS, user_agent)
     if not browser:

@@ -20,24 +20,25 @@ class Chat:
     model: str | None
     created_ms: int
     updated_ms: int
-    temperature: float | None = None  # what its messages are asked with where they say nothing themselves
+    temperature: float | None = None  # the default for messages that set none
     max_tokens: int | None = None
 
 
 @dataclass(frozen=True)
 class Cited:
-    """A passage that the model was given: where it is, not what it says, so that no text outlives its file."""
+    """Where a passage given to the model is. It holds no text, because a text must not outlive its file."""
 
     file_id: str
     filename: str
-    position: int  # of the passage in its file, from 0
+    position: int  # index of the passage in its file, from 0
 
 
 @dataclass(frozen=True)
 class ChatMessage:
-    """`status`: "complete", or "broken_off" where the answer ended early; what came is kept. Counts: model tokens.
+    """A message, with its counts of model tokens. `status` is "complete", or "broken_off" where the answer ended early
+    and the partial answer was saved.
 
-    `finish_reason` as the model gave it: "length" where the answer was cut at its longest. `citations`: None where
+    `finish_reason` is the model's: "length" where the answer reached its maximum length. `citations` is None where
     no documents were searched.
     """
 
@@ -55,25 +56,25 @@ class ChatMessage:
 
 
 def message_id(now_ms: int) -> str:
-    """Time-ordered, so that a chat's messages are read in order by key."""
+    """An id that sorts by time, so that a query by key returns a chat's messages in order."""
     return "msg_" + str(ULID.from_timestamp(now_ms / 1000))
 
 
 def title_from(content: str) -> str:
-    """A name for a chat that was given none: the beginning of its first message."""
+    """A title for a chat without one: the beginning of its first message."""
     line = " ".join(content.split())
     return line if len(line) <= 60 else line[:59].rstrip() + "…"
 
 
 def prompt(chat: Chat, history: Sequence[ChatMessage], content: str) -> list[dict[str, str]]:
-    """The chat as the model is asked: system prompt, what was said (empty answers left out), the new message."""
-    said = [{"role": message.role, "content": message.content} for message in history if message.content]
+    """The messages sent to the model: system prompt, history (without empty answers), new message."""
+    earlier = [{"role": message.role, "content": message.content} for message in history if message.content]
     system = [{"role": "system", "content": chat.system}] if chat.system else []
-    return [*system, *said, {"role": "user", "content": content}]
+    return [*system, *earlier, {"role": "user", "content": content}]
 
 
 def before(history: Sequence[ChatMessage], replaced: str) -> tuple[list[ChatMessage], list[ChatMessage]] | None:
-    """(what stays, what goes) when the message `replaced` is written anew; None where there is no such message."""
+    """(messages kept, messages deleted) when the message `replaced` is rewritten; None if there is no such message."""
     for place, message in enumerate(history):
         if message.message_id == replaced:
             return list(history[:place]), list(history[place:])

@@ -1,4 +1,4 @@
-"""A chat as a Markdown document: readable as it stands, and by every program that reads Markdown."""
+"""A chat as a Markdown document."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,7 +8,7 @@ NAMES = {"user": "You", "assistant": "Model"}
 
 
 def as_markdown(chat: Chat, messages: Sequence[ChatMessage], moment: Callable[[int], str]) -> str:
-    """`moment` writes a time given in Unix ms. The titles' levels leave the model's own headings below them."""
+    """`moment` formats a time in Unix ms. Titles use levels 1 and 2, so that the model's own headings can go below."""
     parts = [f"# {_one_line(chat.title)}", f"Begun {moment(chat.created_ms)}."]
     if chat.system:
         parts += ["## System prompt", chat.system]

@@ -1,4 +1,4 @@
-"""A mail to send, as it is queued: it never holds a code, only what the code is derived from."""
+"""A queued mail. It never holds a mailed code, only the values from which the code is derived."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ from typing import Literal
 from sluice.domain.errors import SluiceError, Unavailable
 from sluice.domain.ids import random_id
 
-SCHEMA = 2  # 1 named an empty account where it was for nobody
+SCHEMA = 2  # schema 1 had an empty account id in mails without an account
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
-KEPT_S = 7 * 24 * 3600  # longer than any code lives, since redeeming a code reads its mail
+KEPT_S = 7 * 24 * 3600  # longer than any code's lifetime, because redeeming a code reads its mail
 
 
 class Kind(StrEnum):
-    """What a mail is about. The kinds with a mailed code are named as that code's purpose."""
+    """What a mail is about. A kind with a mailed code has the name of that code's purpose."""
 
     VERIFY_EMAIL = "verify_email"
     ALREADY_REGISTERED = "already_registered"
@@ -34,14 +34,14 @@ CODE_LIFE_MS: Mapping[str, int] = {
     Kind.RESET_PASSWORD: 30 * MINUTE_MS,
     Kind.CHANGE_EMAIL: 24 * HOUR_MS,
 }
-NOTICE_LIFE_MS = 3 * 24 * HOUR_MS  # a notice that could not be sent for so long says nothing new any more
+NOTICE_LIFE_MS = 3 * 24 * HOUR_MS  # a notice older than this is no longer news
 
 
 @dataclass(frozen=True)
 class Mail:
-    """`due_ms`: when the next attempt may start; while one runs, when it is taken for dead.
+    """`due_ms`: when the next attempt may start; while an attempt runs, when it counts as dead.
 
-    After `expires_ms` it is not sent any more. `data` is what its template shows: text and whole numbers.
+    After `expires_ms` the mail is not sent. `data` holds the values its template shows: text and whole numbers.
     """
 
     mail_id: str
@@ -68,21 +68,21 @@ def new_mail(
     data: Mapping[str, str | int] | None = None,
     mail_id: str = "",
 ) -> Mail:
-    """A mail ready to be queued. A `mail_id` of one's own makes it go out once however often it is queued."""
+    """A mail ready to be queued. Pass `mail_id` to send a mail only once even if it is queued several times."""
     expires_ms = now_ms + CODE_LIFE_MS.get(kind, NOTICE_LIFE_MS)
     return Mail(mail_id or random_id("mail_"), kind, account_id, to, now_ms, expires_ms, now_ms, data or {})
 
 
 def once_id(*parts: str | int) -> str:
-    """A mail id that is the same for the same occasion: `once_id("quota_80", account_id, 202611)` goes out once."""
+    """A mail id derived from its occasion: `once_id("quota_80", account_id, 202611)`, so that one mail is sent."""
     return "mail_" + sha256("\0".join(map(str, parts)).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, repr=False)
 class Message:
-    """A rendered mail. It may hold a mailed code, so it has no repr: it goes to the Mail port and nowhere else."""
+    """A rendered mail. It may hold a mailed code, so it has no repr, and only the Mail port receives it."""
 
-    message_id: str  # stable: the same however often the mail is sent, so that a mailbox can fold doubles
+    message_id: str  # the same at each attempt, so that a mailbox can drop duplicates
     sender: str
     to: str
     subject: str
@@ -93,29 +93,29 @@ class Message:
 
 
 class MailUndelivered(Unavailable):
-    """Not now: the mail server is away, busy, or does not let us in. Trying again later is right."""
+    """A temporary failure: the mail server is down, busy, or refuses our login. Sending should be tried again."""
 
     default_message = "The mail could not be handed over."
 
 
 class MailRefused(SluiceError):
-    """Never: the mail server will not take this mail, to this address."""
+    """A permanent failure: the mail server rejects this mail or this address."""
 
     default_message = "The mail was refused."
 
 
 class TakesNoMail(MailRefused):
-    """Mails to this address came back, or its owner called one spam: none is handed over any more."""
+    """Earlier mails to this address bounced or were reported as spam, so no more are sent to it."""
 
     default_message = "This address takes no mail."
 
 
-Suppression = Literal["bounce", "complaint"]  # why an address gets no more mail
+Suppression = Literal["bounce", "complaint"]  # why no more mail is sent to an address
 
 
 RETRY_MS = (5_000, 15_000, 30_000, MINUTE_MS, 2 * MINUTE_MS, 5 * MINUTE_MS, 10 * MINUTE_MS)
 
 
 def retry_after_ms(attempts: int) -> int:
-    """How long to wait after so many attempts; the last wait repeats until the mail expires."""
+    """Milliseconds to wait after so many attempts. The last wait repeats until the mail expires."""
     return RETRY_MS[min(attempts, len(RETRY_MS)) - 1]

@@ -1,8 +1,8 @@
 """Mailed codes: `mail_id.HMAC(key, purpose, mail_id, account_id)`.
 
-Derived when the mail is rendered and again when the code comes back, so that no table, stream, queue or log holds one,
-and a mail that is sent twice carries the same link. That a code is the newest of its purpose, unexpired and unused is
-the account's matter (`PendingCode`): the HMAC only shows that we made it, for whom and for what.
+The code is derived when the mail is rendered and again when it is redeemed. So no table, stream, queue or log holds a
+code, and a mail that is sent twice carries the same link. The HMAC shows only that we made the code, for which account
+and purpose. The account's `PendingCode` shows whether the code is the newest of its purpose, unexpired and unused.
 """
 
 import hashlib
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 from sluice.domain.errors import MailedCodeInvalid
 
-CONTEXT = "sluice mailed code 1"  # the key is used for nothing else, and for nothing else by accident
+CONTEXT = "sluice mailed code 1"  # keeps these HMACs apart from any other use of the key
 FORM = re.compile(r"(mail_[0-9a-z]{1,40})\.([A-Za-z0-9_-]{43})")
 
 
 @dataclass(frozen=True, repr=False)
 class MailedCode:
-    """A code of the right form, not checked yet. No repr: it must not end in a log."""
+    """A code of the right form, not checked yet. It has no repr because it must not appear in a log."""
 
     mail_id: str
     mac: str
@@ -38,11 +38,11 @@ def parse(text: str) -> MailedCode:
 
 
 def check(code: MailedCode, key: bytes, purpose: str, account_id: str) -> None:
-    """Errors: MailedCodeInvalid when it was made for another purpose or account, or not by us."""
+    """Errors: MailedCodeInvalid when the code was made for another purpose or account, or not with this key."""
     if not hmac.compare_digest(code.mac, _mac(key, purpose, code.mail_id, account_id)):
         raise MailedCodeInvalid()
 
 
 def _mac(key: bytes, purpose: str, mail_id: str, account_id: str) -> str:
-    said = "\0".join((CONTEXT, purpose, mail_id, account_id))  # no part can hold a zero, so none can run into the next
-    return urlsafe_b64encode(hmac.digest(key, said.encode(), hashlib.sha256)).rstrip(b"=").decode()
+    signed = "\0".join((CONTEXT, purpose, mail_id, account_id))  # no part holds a zero byte, so parts stay distinct
+    return urlsafe_b64encode(hmac.digest(key, signed.encode(), hashlib.sha256)).rstrip(b"=").decode()

@@ -1,4 +1,4 @@
-"""How long requests took: from the ledger's own records, one by one, because a mean hides the slow ones."""
+"""How long requests took, computed from single ledger records because a mean hides the slow requests."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from sluice.domain.usage.ledger import LedgerRecord
 
 @dataclass(frozen=True)
 class Latency:
-    """Of `requests` looked at, in ms; None where none of them says."""
+    """Percentiles of `requests` records, in ms; None where no record has the figure."""
 
     requests: int
-    half_ms: int | None  # half of them were answered within
-    most_ms: int | None  # 95 of 100 were
+    half_ms: int | None  # the median
+    most_ms: int | None  # the 95th percentile
     first_token_half_ms: int | None
 
 
@@ -24,5 +24,5 @@ def latency(records: Iterable[LedgerRecord]) -> Latency:
 
 
 def nearest_rank(ordered: Sequence[int], percent: int) -> int | None:
-    """The least value that `percent` of them do not exceed: one of them, never between two."""
+    """The nearest-rank percentile: the least value that `percent` per cent of the values do not exceed."""
     return ordered[-(-len(ordered) * percent // 100) - 1] if ordered else None

@@ -1,4 +1,4 @@
-"""The ledger: one record for every admitted request, amounts only, never content. Append-only."""
+"""The ledger: one append-only record for each admitted request. It holds amounts, never content."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class LedgerRecord:
-    """Counts are the engine's own where it lived to tell them, else those of the last checkpoint.
+    """Token counts come from the engine's final answer, or from the last checkpoint if the engine did not finish.
 
-    `status` is the HTTP status the caller got or would have got: 499 when the caller went away, 500 when the gateway
-    died and the sweeper settled. `period` is the quota month it was charged to, as the integer YYYYMM.
+    `status` is the HTTP status that the caller got or would have got: 499 when the caller disconnected, 500 when the
+    gateway died and the sweeper settled. `period` is the quota month that was charged, as the integer YYYYMM.
     """
 
     account_id: str

@@ -1,4 +1,4 @@
-"""What is measured, declared once as data. Base units, as both Prometheus and CloudWatch want them: seconds, counts."""
+"""All metrics, declared as data. They use base units (seconds, counts), as Prometheus and CloudWatch recommend."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +12,7 @@ LEASES = (0.0, 1.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 5000.0)
 
 @dataclass(frozen=True)
 class Measure:
-    """`labels` have few values each: a route or a reason, never an id."""
+    """Each of `labels` has few possible values (a route, a reason, never an id), because each value costs memory."""
 
     name: str
     kind: Kind

@@ -1,4 +1,4 @@
-"""Prices in integer micro-dollars per million model tokens, so that no sum is ever rounded twice."""
+"""Prices in integer micro-dollars per million model tokens, so that a cost is rounded only once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True)
 class Price:
-    """What a million tokens cost, in micro-dollars (1 USD = 1,000,000)."""
+    """The price of a million tokens, in micro-dollars (1 USD = 1,000,000)."""
 
     prompt_micro_usd: int
     completion_micro_usd: int
@@ -19,12 +19,12 @@ PRICES: Mapping[str, Price] = {"demo": Price(50_000, 200_000)}
 
 
 def cost_micro_usd(model: str, prompt_tokens: int, completion_tokens: int, prices: Mapping[str, Price] = PRICES) -> int:
-    """The price of one request, rounded up to a whole micro-dollar."""
+    """The price of one request in micro-dollars, rounded up."""
     price = prices.get(model, DEFAULT_PRICE)
     exact = prompt_tokens * price.prompt_micro_usd + completion_tokens * price.completion_micro_usd
     return -(-exact // MILLION)
 
 
 def usd(micro_usd: int) -> float:
-    """Dollars for display: JSON has no other number for it."""
+    """Dollars for display, as a float because JSON has no decimal type."""
     return micro_usd / MILLION

@@ -1,4 +1,4 @@
-"""Usage: what was used, added up by day, model and API token. Integers only, so that a sum is never rounded."""
+"""Usage added up by day, model and API token. All amounts are integers, so that a sum is never rounded."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Amounts:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_micro_usd: int = 0
-    response_time_ms: int = 0  # the sum: divide by `requests` for the mean
+    response_time_ms: int = 0  # a sum; divide it by `requests` for the mean
 
     def __add__(self, other: "Amounts") -> "Amounts":
         return Amounts(
@@ -57,14 +57,14 @@ class Bucket:
 
     @classmethod
     def parse(cls, key: str) -> "Bucket":
-        """A model's name may hold `#`; a day and a token id cannot."""
+        """The inverse of `key`. A model's name may contain `#`; a day and a token id cannot."""
         day, _, rest = key.partition("#")
         model, _, token_id = rest.rpartition("#")
         return cls(day, model, token_id)
 
 
 def bucket_of(record: LedgerRecord) -> Bucket:
-    """By the time in the request id, which is the ledger's order: so a day is one range of ids, to the record."""
+    """The day comes from the request id, by which the ledger is ordered, so that a day is one range of ids."""
     return Bucket(day_of(request_time_ms(record.request_id)), record.model, record.token_id)
 
 
@@ -86,32 +86,32 @@ def roll_up(records: Iterable[LedgerRecord]) -> dict[Bucket, Amounts]:
 
 
 def grouped(sums: Mapping[Bucket, Amounts], group: Group) -> dict[str, Amounts]:
-    """By day, model or API token, in the order of that key."""
+    """Amounts by day, model or API token, sorted by that key."""
     key = "token_id" if group == "token" else group
-    found = add_up((str(getattr(bucket, key)), amounts) for bucket, amounts in sums.items())
-    return {name: found[name] for name in sorted(found) if found[name] != NOTHING}
+    totals = add_up((str(getattr(bucket, key)), amounts) for bucket, amounts in sums.items())
+    return {name: totals[name] for name in sorted(totals) if totals[name] != NOTHING}
 
 
 Split = Literal["", "model", "token"]
 
 
 def by_hour(records: Iterable[LedgerRecord], split: Split) -> dict[tuple[str, str], Amounts]:
-    """As `by_day`, from the ledger's own records: roll-ups know no hours."""
+    """As `by_day`, but by hour, from ledger records because roll-ups do not store hours."""
 
     def key(record: LedgerRecord) -> tuple[str, str]:
         return hour_of(request_time_ms(record.request_id)), "" if not split else getattr(
             bucket_of(record), _KEYS[split]
         )
 
-    found = add_up((key(record), amounts_of(record)) for record in records)
-    return {name: found[name] for name in sorted(found)}
+    totals = add_up((key(record), amounts_of(record)) for record in records)
+    return {name: totals[name] for name in sorted(totals)}
 
 
 def by_day(sums: Mapping[Bucket, Amounts], split: Split) -> dict[tuple[str, str], Amounts]:
-    """By day, and within a day by model or API token; with no split the second key is empty. In order."""
+    """Amounts by (day, model or API token), sorted. Without a split the second part of the key is empty."""
     keys = ((bucket.day, str(getattr(bucket, _KEYS[split])) if split else "") for bucket in sums)
-    found = add_up(zip(keys, sums.values(), strict=True))
-    return {name: found[name] for name in sorted(found) if found[name] != NOTHING}
+    totals = add_up(zip(keys, sums.values(), strict=True))
+    return {name: totals[name] for name in sorted(totals) if totals[name] != NOTHING}
 
 
 def total(sums: Mapping[Key, Amounts]) -> Amounts:

@@ -1,4 +1,4 @@
-"""One's own account: who one is, the password, the address, where one is logged in, and its end."""
+"""The user's account page: profile, password, address, sessions, and deletion."""
 
 from typing import Any
 

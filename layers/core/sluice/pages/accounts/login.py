@@ -1,4 +1,4 @@
-"""Logging in and out, and asking for a link to set a forgotten password."""
+"""Login and logout, and the request for a link to set a forgotten password."""
 
 from flask import Response, request
 from werkzeug.wrappers import Response as AnyResponse
@@ -17,11 +17,11 @@ from sluice.pages.render import page, see
 from sluice.wiring.accounts import login, password_reset, sessions
 
 blueprint = pages("login")
-# What a page that was redirected to says; a fixed table, so that a link can make it say nothing else.
+# Messages after a redirect. The table is fixed, so that a link cannot make the page show other text.
 LOGIN_NOTES = {
     "out": "You are logged out.",
     "ended": "That was this session: it is ended.",
-    "deleted": "Your account is deleted: its API tokens are dead, and what was held about you is erased.",
+    "deleted": "Your account is deleted: its API tokens are invalid, and its data is erased.",
 }
 
 
@@ -33,7 +33,7 @@ def login_form() -> Response:
 
 @blueprint.post("/login")
 def log_in() -> AnyResponse:
-    """A new session every time, so none that someone else planted lives on; the one this browser had ends with it."""
+    """Always makes a new session, so that a planted one is useless, and ends the one this browser had."""
     try:
         body = forms.posted(LoginBody)
         logged_in = login().log_in(body.email, body.password, visitor())
@@ -51,12 +51,12 @@ def log_in() -> AnyResponse:
 
 
 def _end_the_one_before() -> None:
-    """ASVS 7.2.4. Not where a program logs in by the API: it may hold several on purpose."""
+    """ASVS 7.2.4. Not for logins by the API, because a program may hold several sessions on purpose."""
     try:
         before = require_session(leaving=True)
         sessions().end(before.account_id, before.session_id)
     except errors.SluiceError:
-        return  # there was none, or it ends by itself
+        return  # there was none, or it will expire
 
 
 def _refused(error: errors.SluiceError) -> Response:

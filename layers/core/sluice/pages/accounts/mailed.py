@@ -1,5 +1,5 @@
-"""Where the links of mails lead. A GET shows a form and spends nothing, for mail scanners follow links, too; its POST
-redeems. The code travels in the form, so that nothing that comes after carries it in an address."""
+"""The pages that links in mails open. A GET shows a form and redeems nothing, because mail scanners follow links too;
+the form's POST redeems the code. The code is a form field, so that no later request has it in its address."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from sluice.pages.blueprints import pages
 from sluice.pages.render import page
 from sluice.wiring.accounts import password_reset, verification
 
-addresses = pages("mailed")  # the `verification` function's
-passwords = pages("reset")  # the `accounts` function's
+addresses = pages("mailed")  # served by the `verification` function
+passwords = pages("reset")  # served by the `accounts` function
 
 
 @dataclass(frozen=True)
 class Link:
-    """One kind of link: its words, and what to do when it is dead."""
+    """One kind of link: its texts, and what to offer when its code is invalid."""
 
     title: str
     button: str
@@ -56,7 +56,7 @@ RESET = Link(
 CHANGE = Link(
     "Confirm your new email address",
     "Use this address",
-    "From then on you log in with this address, and the old one is told.",
+    "From then on you log in with this address, and the old address gets a notice.",
     "This is the address of your account now. Log in with it from now on.",
     "Log in",
     "/login",
@@ -98,7 +98,7 @@ def reset_form() -> Response:
 def reset() -> Response:
     try:
         return _redeem(RESET, _reset)
-    except errors.ValidationFailed as exc:  # the code is not spent by it
+    except errors.ValidationFailed as exc:  # a refused password does not spend the code
         form = forms.filled().with_problems(exc.problems)
         return page("reset_form.html", 422, link=RESET, code=request.form.get("token", ""), form=form)
 

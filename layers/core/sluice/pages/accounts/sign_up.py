@@ -1,4 +1,4 @@
-"""Signing up. What an address's owner alone may know is said in a mail, never on a page."""
+"""Sign-up. What only the address's owner may know is sent by mail, never shown on a page."""
 
 from flask import Response
 

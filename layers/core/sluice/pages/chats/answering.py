@@ -1,6 +1,6 @@
-"""What the gateway's function serves of the playground: a message's answer for browsers without script, and the models.
+"""The gateway function's part of the playground: answers for browsers without scripts, and the list of models.
 
-With script a page asks `POST /chats/{id}/messages` instead, and shows the answer as it comes.
+With scripts the page calls `POST /chats/{id}/messages` instead and shows the answer as it streams.
 """
 
 from flask import Response, request
@@ -21,9 +21,9 @@ blueprint = pages("pages")
 @blueprint.post("/my/chats/<chat_id>/messages")
 @members
 def say(caller: Caller, chat_id: str) -> AnyResponse:
-    """`replaces` alone asks that message once more."""
+    """A form with only `replaces` asks for another answer to that message."""
     replaced = request.form.get("replaces") or None
-    content = request.form.get("content", "").replace("\r\n", "\n")  # as forms send a line's end
+    content = request.form.get("content", "").replace("\r\n", "\n")  # forms send CRLF line ends
     if replaced and not content:
         content = chats().question(caller.account_id, chat_id, replaced)
     asked = {"content": content, "replaces": replaced, "retrieval": "retrieval" in request.form}
@@ -34,8 +34,7 @@ def say(caller: Caller, chat_id: str) -> AnyResponse:
 @blueprint.get("/my/models")
 @members
 def models(caller: Caller) -> Response:
-    """A piece of a page: the models that can be chosen, as options of a list, or to be ticked. Errors:
-    ModelUnavailable."""
+    """A piece of a page: the models, as options of a list or as checkboxes. Errors: ModelUnavailable."""
     ticked = request.args.get("as") == "ticks"
     models = services.gateway().models
     names = [str(model["id"]) for model in models.all()] if ticked else models.names("chat")

@@ -1,4 +1,4 @@
-"""The playground's chats: begin, come back to, set up, rename, export, delete. `answering` has their messages."""
+"""The playground's chats: create, open, configure, rename, export, delete. `answering` handles their messages."""
 
 import json
 from typing import Any
@@ -58,13 +58,13 @@ def change(caller: Caller, chat_id: str) -> AnyResponse:
         wanted = validated(NewChatBody, _wanted())
     except errors.ValidationFailed as exc:
         return _chat_page(caller, chat, 422, forms.filled().with_problems(exc.problems))
-    used_ms = chat.updated_ms  # it keeps its place in the list, which is by last use
+    used_ms = chat.updated_ms  # keeps its place in the list, which is sorted by last use
     chats().update(caller.account_id, chat_id, wanted.changes(), used_ms)
     return see(f"/my/chats/{chat_id}", note="saved")
 
 
 def _wanted() -> dict[str, Any]:
-    """The form in the JSON API's types. An empty field means: not set."""
+    """The form with the JSON API's types. An empty field means not set."""
     values: dict[str, Any] = {}
     for name in ("title", "system", "model", *NUMBERS):
         text = request.form.get(name, "").strip().replace("\r\n", "\n")
@@ -73,7 +73,7 @@ def _wanted() -> dict[str, Any]:
 
 
 def _number(text: str, kind: type[int] | type[float]) -> int | float | str:
-    """What is none stays text, and is refused as that by the model that checks it."""
+    """The number, or the text itself if it is not one: the model that checks the form then refuses it."""
     try:
         return kind(text)
     except ValueError:
@@ -90,7 +90,7 @@ def delete(caller: Caller, chat_id: str) -> AnyResponse:
 @blueprint.get("/my/chats/<chat_id>/export")
 @members
 def export(caller: Caller, chat_id: str) -> Response:
-    """As a download, never shown by the browser itself: what is in it is not ours."""
+    """Always a download: the browser must not render it, because its content is not ours."""
     form = validated(ExportQuery, request.args.to_dict()).form
     chat = chats().get(caller.account_id, chat_id)
     messages = chats().messages(caller.account_id, chat_id)

@@ -1,4 +1,4 @@
-"""The admin's other pages: how the system is, usage across accounts, and the audit log."""
+"""The other admin pages: the system's state, usage of all accounts, and the audit log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,14 +42,14 @@ WORDS: Mapping[str, str] = {
 
 
 class AllUsageQuery(UsageQuery):
-    """By model only: whose API tokens are used is the accounts' own matter."""
+    """Grouped by model only, because an account's API tokens are private."""
 
     split: Literal["", "model"] = ""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One of the first three things an owner does."""
+    """One of the owner's first three steps."""
 
     title: str
     text: str
@@ -66,7 +66,7 @@ def overview(caller: Caller) -> Response:
 
 
 def _first_steps(caller: Caller) -> list[Step]:
-    """They go when all are done."""
+    """The steps disappear when all are done."""
     done = first_steps().of(caller.account_id)
     return [
         Step(

@@ -1,6 +1,6 @@
-"""The admin's pages about people: look for them, change limits and roles, suspend and restore.
+"""Admin pages about users: find them, change limits and roles, suspend and restore.
 
-They do what the calls below `/admin` do, by the same services. They are elsewhere because that address is the API's.
+They use the same services as the calls below `/admin`, which is the API's address, so the pages are elsewhere.
 """
 
 from collections.abc import Mapping
@@ -95,7 +95,7 @@ def role_form(caller: Caller, user_id: str) -> Response:
 @blueprint.post("/manage/users/<user_id>/role")
 @admins
 def change_role(caller: Caller, user_id: str) -> AnyResponse:
-    """What an admin may do, so may whoever they make one: a session alone is not enough for it."""
+    """Asks for the password, because a new admin can do all that this admin can. A session alone is not enough."""
     wanted = ROLES.get(request.form.get("role", ""))
     if wanted is None:
         raise errors.NotFound()

@@ -196,11 +196,11 @@
   }
 
   function explain(came, stopped) {
-    if (stopped) return tell(came.text ? "Stopped. What came is kept." : "Stopped before an answer came.");
+    if (stopped) return tell(came.text ? "Stopped. The partial answer was saved." : "Stopped before an answer came.");
     tell("");
     const refused = came.refused;
-    if (came.inStream) return warn(`The answer broke off: ${came.inStream} What came is kept.`);
-    if (!refused && came.text) return warn("The connection was lost. What came is kept. You can ask again.");
+    if (came.inStream) return warn(`The answer broke off: ${came.inStream} The partial answer was saved.`);
+    if (!refused && came.text) return warn("The connection was lost. The partial answer was saved. You can ask again.");
     if (!refused) return warn("The server cannot be reached. Nothing was sent; your message is still in the box.");
     if (refused.status === 401) {
       warn("You are logged out. Your message is still in the box. ");

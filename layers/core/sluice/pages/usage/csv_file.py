@@ -1,10 +1,10 @@
-"""CSV as RFC 4180 has it, safe to open in a spreadsheet."""
+"""CSV (RFC 4180) that is safe to open in a spreadsheet."""
 
 import csv
 import io
 from collections.abc import Iterable, Sequence
 
-# What a spreadsheet takes for a formula (OWASP, CSV Injection): a text that begins so gets an apostrophe before it.
+# Spreadsheets read text with such a beginning as a formula (OWASP, CSV Injection), so it gets an apostrophe in front.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 Cell = str | int | bool | None
 

@@ -1,4 +1,4 @@
-"""Every request of one's own, newest first: as a page with what was kept of its content, and as CSV."""
+"""The log of the user's requests, newest first: as pages, with the stored content, and as CSV."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -22,7 +22,7 @@ from sluice.wiring.usage import usage_log
 
 blueprint = pages("log")
 LOG_ROWS = 20
-CSV_ROWS = 10_000  # some 2 MB: a function on AWS answers with 6 MB at most
+CSV_ROWS = 10_000  # about 2 MB; a Lambda function's answer is limited to 6 MB
 
 
 class LogQuery(BaseModel):
@@ -34,7 +34,7 @@ class LogQuery(BaseModel):
     status: Literal["", "answered", "failed"] = ""
 
     def filters(self) -> dict[str, str]:
-        """As a link carries them on."""
+        """The filters as query parameters of a link."""
         return self.model_dump(by_alias=True, exclude={"cursor"})
 
     @property
@@ -58,7 +58,7 @@ def log(caller: Caller) -> Response:
         found = usage_log().page(caller.account_id, asked.wanted(), limit=LOG_ROWS, cursor=cursor, now_ms=now_ms())
     except errors.ValidationFailed as exc:
         if any(problem.field == "cursor" for problem in exc.problems):
-            raise  # nobody typed it: the page that says what a wrong link means
+            raise  # not from a form field, so show the error page for a wrong link
         form, status = form.with_problems(exc.problems), 422
     return page("log.html", status, log=found, asked=asked, names=names_of(caller), form=form, csv_rows=CSV_ROWS)
 
@@ -66,7 +66,7 @@ def log(caller: Caller) -> Response:
 @blueprint.get("/my/usage/log.csv")
 @members
 def log_csv(caller: Caller) -> Response:
-    """All of it is read before the first byte is sent, so that a store that goes away is a 503 and not half a file."""
+    """Reads everything before the first byte is sent, so that a failing store gives a 503 and not half a file."""
     asked = validated(LogQuery, request.args.to_dict())
     names = names_of(caller)
     records = usage_log().newest(caller.account_id, asked.wanted(), CSV_ROWS)

@@ -1,4 +1,4 @@
-"""What was used, by day, model and API token, and what is left of each limit and when it is back."""
+"""The usage page: usage by day, model and API token, what is left of each limit, and when it refills."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,8 +25,8 @@ blueprint = pages("usage")
 SCRIPTS = ("htmx.js", "uplot.js", "plots.js")
 PLAYGROUND = "playground"
 PRESETS = {1: "Today", 7: "Last 7 days", 30: "Last 30 days", 90: "Last 90 days"}
-HOURLY_DAYS = 2  # so few are shown by the hour
-MOST_DAYS = 400  # drawn and listed one by one
+HOURLY_DAYS = 2  # up to this many days are shown by the hour
+MOST_DAYS = 400  # each day is drawn and listed
 
 
 class UsageQuery(BaseModel):
@@ -37,7 +37,7 @@ class UsageQuery(BaseModel):
 
 @dataclass(frozen=True)
 class LimitLeft:
-    """One limit, what is left of it at this moment, and when all of it is there again."""
+    """A limit, what is left of it now, and when it is full again."""
 
     name: str
     limit: int
@@ -99,7 +99,7 @@ def _is_hourly(span: Span) -> bool:
 
 
 def _over_time(caller: Caller, span: Span, sums: dict[Bucket, Amounts], split: Split) -> dict[tuple[str, str], Amounts]:
-    """Errors: ValidationFailed where so few days hold more records than can be added up while someone waits."""
+    """Errors: ValidationFailed when an hourly span holds more records than one request can add up."""
     return usage_sums().by_hour(caller.account_id, span, split) if _is_hourly(span) else by_day(sums, split)
 
 
@@ -135,6 +135,6 @@ def _bucket(name: str, limit: int, tat_ns: int, now_ns: int) -> LimitLeft:
 
 
 def names_of(caller: Caller) -> dict[str, str]:
-    """Of API tokens by their ids, with the hint, because two may have one name."""
+    """The names of API tokens by id, with their hints because two tokens may have the same name."""
     found = tokens().all(caller.account_id, now_ms())
     return {PLAYGROUND: "playground", **{one.row.token_id: f"{one.row.name} (…{one.row.hint})" for one in found}}

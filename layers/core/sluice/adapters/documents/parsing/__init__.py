@@ -1,1 +1,1 @@
-"""Text out of uploaded files. What is imported here costs nothing: the parsers live in a process of their own."""
+"""Text extraction from uploaded files. Importing this is cheap, because the parsers run in a process of their own."""

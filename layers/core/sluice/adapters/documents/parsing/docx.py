@@ -1,4 +1,4 @@
-"""DOCX, by python-docx: headings, paragraphs, tables row by row. A ZIP is looked at before anything is unpacked."""
+"""DOCX by python-docx: headings, paragraphs, tables row by row. The ZIP's sizes are checked before it is unpacked."""
 
 import io
 import zipfile

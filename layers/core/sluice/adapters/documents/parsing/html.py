@@ -1,4 +1,4 @@
-"""HTML as a stream of tags and text: no tree is built, so depth costs nothing, and nothing is fetched or run."""
+"""HTML as a stream of tags and text. No tree is built, so deep nesting costs nothing; nothing is fetched or run."""
 
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -54,7 +54,7 @@ class _Text(HTMLParser):
         self.blocks: list[tuple[int, str]] = []
         self._held: list[str] = []
         self._level = 0
-        self._silent = ""  # what is not read, until it ends; what is nested in it counts by `_depth`
+        self._silent = ""  # the skipped element, until it ends; `_depth` counts nested ones
         self._depth = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

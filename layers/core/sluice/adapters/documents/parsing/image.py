@@ -1,4 +1,4 @@
-"""Images, and scanned pages: by tesseract, where it is installed. Without it such a file fails, and says so."""
+"""Images and scanned pages, read by tesseract. Without tesseract such a file fails with a message that says so."""
 
 import io
 import shutil
@@ -18,7 +18,7 @@ NO_ENGINE = "This is an image, and no OCR engine (tesseract) is installed where 
 
 
 class Ocr:
-    """For one file: so many images and seconds, then no more."""
+    """OCR for one file, limited in the number of images and in seconds."""
 
     def __init__(self) -> None:
         self._left = MOST_PAGES_SEEN

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes; its name only tells kinds of text apart."""
+"""The kind of a file, from its first bytes. The file name decides only between kinds of text."""
 
 import re
 

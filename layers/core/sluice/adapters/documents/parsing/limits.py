@@ -1,20 +1,20 @@
-"""What one file may cost, and the one error its readers raise."""
+"""Limits on one file, and the error that all readers raise."""
 
 import re
 from collections.abc import Iterator
 
 MOST_CHARACTERS = 8_000_000
 MOST_BLOCKS = 200_000
-# Controls, lone surrogates and the like: no store takes them, and no search asks for them.
+# Control characters, lone surrogates and the like: stores reject them, and nobody searches for them.
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 class CannotRead(Exception):
-    """The message is for the file's owner."""
+    """The file cannot be read. The message is for the file's owner."""
 
 
 def capped(blocks: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """Blocks that hold text, cleaned. Errors: CannotRead where it is too much."""
+    """The blocks with text, cleaned. Errors: CannotRead when there is too much text."""
     characters = 0
     for number, (level, text) in enumerate(blocks):
         clean = UNPRINTABLE.sub("", text).strip()

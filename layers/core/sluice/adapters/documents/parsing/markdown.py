@@ -1,4 +1,4 @@
-"""Markdown: headings and paragraphs. Its marks stay in the text, which people read as easily without a renderer."""
+"""Markdown: headings and paragraphs. Markup stays in the text, because people can read it."""
 
 import re
 from collections.abc import Iterator

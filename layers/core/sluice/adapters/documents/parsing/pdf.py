@@ -1,4 +1,4 @@
-"""PDF, by pypdf. Pages that hold only an image are read by the OCR engine, where there is one."""
+"""PDF by pypdf. Pages that hold only images are read by OCR if it is installed."""
 
 import io
 import re
@@ -35,7 +35,7 @@ def _pages(reader: Any) -> Iterator[tuple[int, str]]:
             text = page.extract_text() or ""
         except RecursionError:
             raise
-        except Exception:  # pypdf meets broken fonts and streams with many errors; the other pages are still good
+        except Exception:  # pypdf raises many kinds of error for a broken page; others may be readable
             text, damaged = "", damaged + 1
         if not text.strip():
             text, missed = _seen(page, ocr)
@@ -48,7 +48,7 @@ def _pages(reader: Any) -> Iterator[tuple[int, str]]:
 
 
 def _seen(page: Any, ocr: Ocr) -> tuple[str, bool]:
-    """The text of a page's images, and whether there are images that were not read."""
+    """The text of a page's images, and whether some images were not read."""
     try:
         images = list(page.images.keys())
         if not images or not ocr.can_read:
@@ -56,7 +56,7 @@ def _seen(page: Any, ocr: Ocr) -> tuple[str, bool]:
         return "\n\n".join(ocr.text(page.images[name].image) for name in images), False
     except CannotRead:
         return "", True
-    except Exception:  # as above: an image in a form that neither pypdf nor Pillow knows
+    except Exception:  # as above, for an image that neither pypdf nor Pillow can read
         return "", True
 
 

@@ -1,4 +1,4 @@
-"""Plain text: its encoding, then its paragraphs."""
+"""Plain text: detect the encoding, then split into paragraphs."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ MOST_UNREADABLE = 0.05
 
 
 def decoded(body: bytes) -> str:
-    """UTF-8 and UTF-16 by their own marks and rules, else as charset-normalizer guesses. Errors: CannotRead."""
+    """The text, as UTF-8 or UTF-16 if valid, else as charset-normalizer detects. Errors: CannotRead."""
     for encoding, wanted in (("utf-8-sig", True), ("utf-16", body[:2] in (b"\xff\xfe", b"\xfe\xff"))):
         if wanted:
             try:
@@ -22,12 +22,12 @@ def decoded(body: bytes) -> str:
 
     best = from_bytes(body[:SAMPLE_BYTES]).best()
     if best is None:
-        raise CannotRead("The text is in no encoding that could be told.")
+        raise CannotRead("The encoding of the text was not recognised. Save the file as UTF-8.")
     return _checked(body.decode(best.encoding, "replace"))
 
 
 def _checked(text: str) -> str:
-    """Random bytes decode as something, too."""
+    """Refuse binary data, because random bytes can also be decoded as text."""
     odd = sum(text.count(chr(code)) for code in [*range(9), *range(14, 32), 0xFFFD])
     if odd > MOST_UNREADABLE * len(text):
         raise CannotRead("This is no text, Markdown, HTML, PDF or DOCX file, nor an image.")

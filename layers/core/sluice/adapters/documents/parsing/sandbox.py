@@ -1,6 +1,7 @@
-"""One file, one process: what hangs, crashes or swells there hurts no other file, and finds no credentials (ADR 71).
+"""One process for each file, without credentials, so that a hostile file hangs or crashes only its own (ADR 71).
 
-The process sets its own limits before it reads a byte (`work.py`); this side holds the clock, and kills the group.
+The process sets its own limits before it reads a byte (`work.py`). This side measures the time and kills the process
+group.
 """
 
 import json
@@ -27,7 +28,7 @@ KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TESSDATA_PREFIX", "TMPDIR", "COVER
 
 
 def parse(file: File, body: bytes, wall_seconds: float = WALL_SECONDS) -> Sequence[Block]:
-    """Errors: Unreadable, whose message is for the file's owner; Unavailable, where no process can be had now."""
+    """Errors: Unreadable, whose message is for the file's owner; Unavailable when no process can be started now."""
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as said:
         given.write(body)
         given.seek(0)
@@ -38,12 +39,12 @@ def parse(file: File, body: bytes, wall_seconds: float = WALL_SECONDS) -> Sequen
         said.seek(0)
         last_words = said.read()[-SHOWN_CHARACTERS:].decode("utf-8", "replace")
         extra = {"file_id": file.file_id, "status": status, "said": last_words}
-        log.warning("a parser did not end well", extra=extra)
+        log.warning("the parser process failed; see status and said", extra=extra)
     raise Unreadable(_reason(status, wall_seconds))
 
 
 def _run(filename: str, given: IO[bytes], told: IO[bytes], said: IO[bytes], wall_seconds: float) -> int | None:
-    """The exit status; negative: the signal that ended it; None: it was still running."""
+    """The exit status; a negative number is the signal that ended the process; None means that it ran too long."""
     environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUTF8": "1"}
     try:
@@ -64,7 +65,7 @@ def _run(filename: str, given: IO[bytes], told: IO[bytes], said: IO[bytes], wall
         return None
     finally:
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # what it started, too
+            os.killpg(process.pid, signal.SIGKILL)  # the whole group, so its children too
         process.wait()
 
 

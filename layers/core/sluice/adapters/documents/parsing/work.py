@@ -1,4 +1,4 @@
-"""`python -m sluice.adapters.documents.parsing.work FILENAME < file > json` reads one hostile file in a process."""
+"""`python -m sluice.adapters.documents.parsing.work FILENAME < file > json` parses one untrusted file."""
 
 import importlib
 import json
@@ -26,7 +26,7 @@ def main() -> None:
         (resource.RLIMIT_FSIZE, WRITTEN_BYTES),
         (resource.RLIMIT_CORE, 0),
     ):
-        with suppress(ValueError, OSError):  # macOS has no limit of memory
+        with suppress(ValueError, OSError):  # macOS does not support a memory limit
             resource.setrlimit(what, (most, most))
     print(json.dumps(_answer(sys.argv[1], sys.stdin.buffer.read())))
 

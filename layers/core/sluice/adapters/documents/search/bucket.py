@@ -1,7 +1,7 @@
-"""The indexes of a deployment: each a database file in the bucket, worked on in a copy under /tmp (docs/adr/0070).
+"""The indexes of a deployment: database files in the S3 bucket, used as copies under /tmp (docs/adr/0070).
 
-Reading: the copy of this environment, if S3 says that it is still the newest (one conditional GET). Writing: a private
-copy, changed, and put back on the condition that nobody else has put one meanwhile; else the same again with theirs.
+A read uses this environment's copy if S3 says that it is still current (one conditional GET). A write changes a private
+copy and uploads it on the condition that the object is unchanged; if another writer was faster, it starts again.
 """
 
 import os
@@ -27,7 +27,7 @@ from sluice.domain.errors import SearchUnavailable
 ATTEMPTS = 8
 FIRST_PAUSE_SECONDS = 0.1
 MOST_KEPT_BYTES = 300 * 1024 * 1024
-"""Of Lambda's 512 MB of /tmp: what is left is for the copy that is being written."""
+"""Lambda has 512 MB of /tmp; the rest is for the copy that is being written."""
 NOT_FOUND = 404
 NOT_MODIFIED = 304
 CHANGED_MEANWHILE = (409, 412)
@@ -98,7 +98,7 @@ class BucketIndexes:
         return path
 
     def _get(self, key: str, known: str | None) -> tuple[bytes, str] | None:
-        """The database and its ETag, `(b"", "")` where there is none, None where it is the one that is known."""
+        """The database and its ETag; `(b"", "")` if there is none; None if `known` is still its ETag."""
         from botocore.exceptions import ClientError
 
         with s3_errors():
@@ -117,7 +117,7 @@ class BucketIndexes:
         return sorted((self._folder / account_id).glob(f"{store_id}.*.db"))
 
     def _make_room(self, wanted_bytes: int) -> None:
-        """The copies used longest ago go first."""
+        """Deletes the least recently used copies."""
         copies = sorted(self._folder.rglob("*.db"), key=lambda path: path.stat().st_mtime, reverse=True)
         for path in copies:
             wanted_bytes += path.stat().st_size
@@ -129,7 +129,7 @@ class BucketIndexes:
     def _change(
         self, account_id: str, store_id: str, work: Callable[[apsw.Connection], None], *, only_if_there: bool = False
     ) -> None:
-        """Errors: SearchUnavailable (others change it faster), StoreUnavailable."""
+        """Errors: SearchUnavailable (other writers were faster each time), StoreUnavailable."""
         key = index_key(account_id, store_id)
         for attempt in range(ATTEMPTS):
             body, etag = self._get(key, None) or (b"", "")
@@ -141,7 +141,7 @@ class BucketIndexes:
         raise SearchUnavailable()
 
     def _put(self, key: str, body: bytes, etag: str) -> bool:
-        """False when somebody else was faster."""
+        """False if another writer was faster."""
         from botocore.exceptions import ClientError
 
         condition: dict[str, Any] = {"IfMatch": f'"{etag}"'} if etag else {"IfNoneMatch": "*"}
@@ -149,7 +149,7 @@ class BucketIndexes:
             try:
                 client().put_object(Bucket=self._bucket, Key=key, Body=body, **condition)
             except ClientError as exc:
-                # 404: it was dropped since it was read; the next attempt makes it anew, or finds that it need not.
+                # 404: it was deleted since it was read. The next attempt creates it again if that is still needed.
                 if status_of(exc) in (*CHANGED_MEANWHILE, NOT_FOUND):
                     return False
                 raise

@@ -1,8 +1,8 @@
-"""One vector store's index: an SQLite database with a full-text table, opened for one piece of work (docs/adr/0070).
+"""One vector store's index: an SQLite database with a full-text table, opened for one operation (docs/adr/0070).
 
-A database holds one store of one account, so no query, whatever it says, can reach another's text. Terms are made by
-`terms.py` and joined by spaces; FTS5's plainest tokenizer takes them apart again. The full-text table keeps no copy of
-the text. Everything about one file changes in one transaction.
+A database holds one store of one account, so no query can reach another account's text. `terms.py` makes the terms and
+joins them with spaces, and FTS5's `ascii` tokenizer splits them again. The full-text table holds no copy of the text.
+All changes for one file are one transaction.
 """
 
 import math
@@ -34,9 +34,9 @@ CREATE VIRTUAL TABLE IF NOT EXISTS vocabulary USING fts5vocab(words, 'row');
 
 @contextmanager
 def opened(path: Path, *, shared: bool) -> Iterator[apsw.Connection]:
-    """`shared`: others read and write the same file now (one machine); else it is a private copy.
+    """`shared`: other processes use the same file now (one machine); else it is a private copy.
 
-    Errors: SearchUnavailable for whatever the database refuses.
+    Errors: SearchUnavailable for any error of the database.
     """
     try:
         connection = apsw.Connection(str(path))
@@ -120,10 +120,10 @@ def count(connection: apsw.Connection) -> int:
 
 
 class Weights:
-    """How much a term tells: those that few passages hold, more. One that none holds tells most.
+    """The weight of a term: high if few passages contain it, highest if none does.
 
-    BM25's own inverse frequency, as if there were ABSENT more passages without it: in a store of one passage a word
-    that is there must not be worth nothing beside one that is not.
+    This is BM25's inverse document frequency, as if ABSENT more passages lacked the term. Without that, in a store of
+    one passage, a word that occurs would weigh nothing beside a word that does not.
     """
 
     ABSENT = 50

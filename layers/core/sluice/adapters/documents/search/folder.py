@@ -1,4 +1,4 @@
-"""The indexes of one machine: database files in the data directory, read while they are written (WAL)."""
+"""The indexes of one machine: database files in the data directory. WAL mode lets reads and writes run at once."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,7 +16,7 @@ BESIDE_IT = ("", "-wal", "-shm")
 
 
 class FolderIndexes:
-    """`sluice.ports.documents.Indexes`. `root` is the blobs' folder, so that erasing an account finds these too."""
+    """`sluice.ports.documents.Indexes`. `root` is also the blobs' folder, so erasing an account deletes both."""
 
     def __init__(self, root: Path, floor: float = 0.5) -> None:
         self._root, self._floor = root, floor

@@ -1,4 +1,4 @@
-"""What one index finds: by words, and by meaning beside it where there is a vector to ask with."""
+"""Search in one index: by words, and also by meaning if the query has a vector."""
 
 import apsw
 
@@ -19,6 +19,6 @@ def passages(
 
 
 def _passage(store_id: str, hit: Hit) -> Passage:
-    """The headings above it stand in its first line: without them many a passage cannot be understood."""
+    """The text starts with the headings above it, because many passages cannot be understood without them."""
     text = f"{hit.title}\n{hit.text}" if hit.title else hit.text
     return Passage(store_id, hit.file_id, hit.filename, hit.position, text, round(hit.score, 6))

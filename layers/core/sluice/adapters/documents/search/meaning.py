@@ -1,4 +1,4 @@
-"""Search by meaning, beside that by words: passages whose vectors are nearest to the question's; and both merged."""
+"""Search by meaning: the passages with the vectors nearest to the query's. And the merge with the search by words."""
 
 import heapq
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from sluice.adapters.documents.search.reading import Hit
 from sluice.domain.documents.vectors import cosine, signs, unpacked
 
 COMPARED = 200
-"""Those with the most equal signs; only these are compared exactly."""
+"""Only the vectors with the most equal signs are compared exactly."""
 RANK = 60
-"""Of reciprocal rank fusion (Cormack, Clarke, Büttcher, 2009)."""
+"""The constant k of reciprocal rank fusion (Cormack, Clarke, Büttcher, 2009)."""
 
 
 def by_meaning(connection: apsw.Connection, vector: bytes, limit: int, floor: float) -> list[Hit]:
-    """Nearest first, none whose cosine is under `floor`. Vectors of another size, of another model, never count."""
+    """Nearest first, with a cosine of at least `floor`. Vectors of another model (another size) are ignored."""
     if not is_prepared(connection):
         return []
     wanted = int.from_bytes(signs(vector), "big")
@@ -46,7 +46,7 @@ def _hit(connection: apsw.Connection, place: int, score: float) -> Hit:
 
 
 def merged(*rankings: Sequence[Hit], limit: int) -> list[Hit]:
-    """By reciprocal rank; a score of 1 is the first place in every ranking."""
+    """Merged by reciprocal rank. A score of 1 means the first place in every ranking."""
     scores: dict[int, float] = {}
     hits: dict[int, Hit] = {}
     for ranking in rankings:

@@ -1,10 +1,10 @@
-"""Search by words: passages that hold all that was asked for; where there are none, those that hold most of it.
+"""Search by words: passages that contain all terms of the query, or if there are none, those that contain most.
 
-FTS5 finds candidates, by its own BM25; these are scored once more here, with weights that also hold in a store of three
-passages and from 0 to 1, so that the passages of two stores compare.
+FTS5 finds candidates by its BM25. They are scored again here from 0 to 1, with weights that also work in a store of
+three passages, so that passages of two stores can be compared.
 
-The floor is what "no relevant information" rests on: a passage counts only if the terms it holds make up most of the
-weight of the terms asked for. Words that no passage knows weigh most, so a question about something else finds nothing.
+COVERAGE decides that nothing relevant was found: a passage must contain terms with most of the query's weight. Terms
+that no passage contains weigh most, so a query about another subject finds nothing.
 """
 
 from collections import defaultdict
@@ -17,14 +17,14 @@ from sluice.adapters.documents.search.database import Weights, is_prepared, rows
 from sluice.adapters.documents.search.terms import Asked, asked, indexed
 
 COVERAGE = 0.6
-"""The least part of the asked terms' weight that a passage has to hold."""
+"""The least share of the query's weight that a passage must contain."""
 CANDIDATES = 40
 TITLE_WEIGHT = 2.0
 BESIDE = 0.25
 COMMON = 0.25
 COMMON_FROM = 1_000
-"""In an index of so many passages a term that a quarter of them hold is not looked for by itself: it only adds."""
-# BM25's own: how soon more of the same word stops counting, and how much longer texts have to hold more of it.
+"""In an index of this many passages, a term in a quarter of them adds to scores but finds no candidates."""
+# BM25's parameters: how soon repetitions stop counting (k1), and how much a passage's length matters (b).
 SATURATION = 1.2
 LENGTH_MATTERS = 0.5
 USUAL_TERMS = 150
@@ -42,7 +42,7 @@ class Hit:
 
 
 def by_words(connection: apsw.Connection, query: str, limit: int) -> list[Hit]:
-    """Best first, with scores from 0 to 1."""
+    """The best passages first, with scores from 0 to 1."""
     terms = asked(query)
     if not terms.content or not is_prepared(connection):
         return []
@@ -62,7 +62,7 @@ def _rare(terms: Sequence[str], weights: Weights) -> list[str]:
 
 
 def _scored(hit: Hit, terms: Asked, weights: Weights) -> Hit | None:
-    """None for what holds too little of the question."""
+    """None if the passage contains too little of the query."""
     text = indexed(hit.text)
     held: dict[str, float] = defaultdict(float)
     for weight, terms_there in ((1.0, text), (TITLE_WEIGHT, indexed(f"{hit.title} {hit.filename}"))):
@@ -99,5 +99,5 @@ def _matching(connection: apsw.Connection, match: str, limit: int) -> list[Hit]:
 
 
 def _quoted(term: str) -> str:
-    """A term is letters and digits only; quoted all the same, so that none is an operator."""
+    """A term is only letters and digits, but it is quoted so that FTS5 never reads it as an operator."""
     return '"' + term.replace('"', "") + '"'

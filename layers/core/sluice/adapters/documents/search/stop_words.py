@@ -1,7 +1,7 @@
-"""Words that say nothing of what a text is about: left out of queries, so that AND asks for the others only.
+"""Words without a subject of their own. Queries leave them out, so that AND applies only to the other words.
 
-English: the usual list and the words questions are made of. Japanese: what is written in hiragana around the content
-words, and the kanji of asking. Chinese: particles, pronouns and question words, at which a run of characters is cut.
+English: the usual list and question words. Japanese: hiragana around the content words, and kanji of requests. Chinese:
+particles, pronouns and question words, where a run of characters is split.
 """
 
 
@@ -23,7 +23,7 @@ without would yes you your yours
 """)
 )
 
-# Longest first is how they are taken out of a run of hiragana, over and over.
+# Removed from a run of hiragana repeatedly, the longest first.
 HIRAGANA = tuple(
     sorted(
         _words("""
@@ -51,7 +51,7 @@ KANJI_OF_ASKING = (
     "|誰|場合|方法|必要|可能|場所|理由"
 )
 LONE_KANJI = frozenset("教下頂致際時為事物者方無")
-"""Verbs and nouns of politeness and grammar, where they stand alone (教えて, but not 教室)."""
+"""Polite and grammatical verbs and nouns, left out only where they stand alone (教えて, but not 教室)."""
 
 CHINESE = (
     "什么时候|什么|怎么样|怎么|怎样|如何|哪里|哪儿|哪些|哪个|哪|为什么|多少|多久|多长时间|多长|多大|几|谁|是否|是不是|有没有|能不能"

@@ -1,10 +1,10 @@
-"""From text to the terms that are indexed and asked for (docs/adr/0072).
+"""From text to the terms that are indexed and searched (docs/adr/0072).
 
-Folded first: NFKC (full and half width become one), case, accents of Latin letters. Then by script:
-- words of letters and digits, English ones stemmed; digits grouped by commas joined;
-- Chinese characters: each two neighbours, and each alone (a query asks for a single one only where it stands alone);
-- katakana, hiragana, hangul: each two neighbours. A lone one is a term by itself.
-Nothing here needs a dictionary: names and new words are found as well as old ones.
+Text is folded first: NFKC (full and half width become the same), case, accents of Latin letters. Then by script:
+- words of letters and digits; English words are stemmed, and digits grouped by commas are joined;
+- Chinese characters: each pair of neighbours, and each one (a query uses a single one only if it stands alone);
+- katakana, hiragana, hangul: each pair of neighbours, or a character that stands alone.
+This needs no dictionary, so names and new words are found as well as old ones.
 """
 
 import re
@@ -19,7 +19,7 @@ from sluice.adapters.documents.search.stop_words import CHINESE, ENGLISH, HIRAGA
 
 LONGEST_TERM = 48
 MOST_ASKED = 64
-"""Terms of one query: a whole page pasted as a question is cut."""
+"""The most terms of one query; the rest of a longer query is ignored."""
 
 HAN = r"\u3005\u3006\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 HIRA = r"\u3041-\u309f"
@@ -39,15 +39,15 @@ APOSTROPHES = re.compile(r"(?<=[^\W\d_])['’](?:s|t|re|ve|ll|d|m)\b")
 
 @dataclass(frozen=True)
 class Asked:
-    """`content`: what a passage has to speak of; `beside`: what only adds to its score."""
+    """`content`: terms that a passage must contain; `beside`: terms that only add to its score."""
 
     content: tuple[str, ...]
     beside: tuple[str, ...] = ()
 
 
 def indexed(text: str) -> list[str]:
-    """The terms of a text, in its order, repeated as often as they stand there."""
-    if text.isascii():  # the same, at a fifth of the time: a search looks at dozens of passages
+    """The terms of a text in their order, with repetitions."""
+    if text.isascii():  # the same result in a fifth of the time; a search reads dozens of passages
         return [_word(word) for word in ASCII_RUNS.findall(APOSTROPHES.sub("", text.casefold()))]
     found: list[str] = []
     for kind, run in _runs(text):
@@ -62,7 +62,7 @@ def indexed(text: str) -> list[str]:
 
 
 def asked(query: str) -> Asked:
-    """The terms of a question, each once. Of one that holds nothing but stop words, those."""
+    """The terms of a query, without duplicates. A query of stop words only keeps them."""
     folded = _fold(query)
     japanese = re.search(rf"[{HIRA}{KATA}]", folded) is not None
     content: list[str] = []
@@ -94,7 +94,7 @@ def _runs(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _fold(text: str) -> str:
-    """NFKC, lower case, Latin letters without accents (the marks of Japanese are not touched)."""
+    """NFKC, lower case, and Latin letters without accents. Japanese sound marks stay."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     if folded.isascii():
         return folded

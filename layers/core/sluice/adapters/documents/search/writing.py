@@ -1,4 +1,4 @@
-"""What goes into an index and out of it."""
+"""Adding passages to an index and removing them."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def replace(
     cuts: Sequence[Cut],
     vectors: Sequence[bytes] | None = None,
 ) -> None:
-    """The file's passages are these and no others, whatever was there."""
+    """Replace all passages of the file by these."""
     prepare(connection)
     terms = [(" ".join(indexed(f"{cut.title} {_words_of(filename)}")), " ".join(indexed(cut.text))) for cut in cuts]
     near = [(signs(vector), vector) for vector in vectors] if vectors else [(None, None)] * len(cuts)
@@ -47,6 +47,6 @@ def _remove(connection: apsw.Connection, file_id: str) -> None:
 
 
 def _words_of(filename: str) -> str:
-    """`vacation_policy-2026.pdf` → its words, without the ending."""
+    """The words of a file name without its extension: `vacation_policy-2026.pdf` → vacation policy 2026."""
     stem = filename.rpartition(".")[0] or filename
     return stem.replace("_", " ")
