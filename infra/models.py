@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from functions.inference.errors import ModelFileError
 from functions.inference.models.catalogue import CatalogueModel, catalogue
-from functions.inference.models.modelfile import check_model_file, expected_sha256, recorded_hash_file, sha256_of
+from functions.inference.models.model_file import check_model_file, expected_sha256, recorded_hash_file, sha256_of
 from infra.download import DownloadError, Progress, fetch
 
 State = Literal["bundled", "pulled", "not pulled"]

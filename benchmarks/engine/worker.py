@@ -53,7 +53,7 @@ def own_engine(path: str, threads: int, slots: int) -> Ask:
     from functions.inference.engine.jobs import Delta, Failed, Finished, Job, Sampling
     from functions.inference.llama.backend import LlamaBackend
     from functions.inference.llama.runtime import LoadOptions, load_model, start_library
-    from functions.inference.models.chat import ChatTemplate
+    from functions.inference.models.chat_template import ChatTemplate
 
     start_library()
     handle = load_model(Path(path), LoadOptions())

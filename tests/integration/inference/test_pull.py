@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from functions.inference.models.catalogue import CatalogueModel
-from functions.inference.models.modelfile import expected_sha256
+from functions.inference.models.model_file import expected_sha256
 from infra.models import PullError, list_models, pull
 from tests.integration.inference.range_server import FileHost, serving
 

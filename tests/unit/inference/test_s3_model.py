@@ -8,7 +8,7 @@ import pytest
 from moto import mock_aws
 
 from functions.inference.errors import ModelFileError
-from functions.inference.models.modelfile import check_model_file, expected_sha256
+from functions.inference.models.model_file import check_model_file, expected_sha256
 from functions.inference.models.s3_model import bring
 
 CONTENT = b"GGUF and weights"

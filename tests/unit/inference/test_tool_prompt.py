@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from functions.inference.models.chat import CHATML, ChatTemplate
-from functions.inference.models.prompts import PromptTokenizer
-from functions.inference.openai.wire import ChatRequest
-from functions.inference.web import build
+from functions.inference.models.chat_template import CHATML, ChatTemplate
+from functions.inference.models.prompt_tokenizer import PromptTokenizer
+from functions.inference.openai.requests import ChatRequest
+from functions.inference.web import job_builder
 from tests.unit.inference.fake_backend import FakeBackend
 
 KNOWS_TOOLS = (
@@ -31,7 +31,7 @@ def prompt(template: str, **fields: Any) -> str:
     request = ChatRequest.model_validate({"model": "m", "messages": TURNS, "tools": [TOOL]} | fields)
     prompts = PromptTokenizer(FakeBackend(), ["<|im_end|>"])
     model: Any = SimpleNamespace(template=ChatTemplate(template), prompts=prompts)
-    return build.chat_prompt(request, model)
+    return job_builder.chat_prompt(request, model)
 
 
 def test_a_template_that_knows_tools_gets_them_as_they_are() -> None:
