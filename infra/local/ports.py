@@ -1,4 +1,4 @@
-"""Ports: is this one free, and a free one of the kernel's choice."""
+"""Checks that a port is free, and finds free ports."""
 
 import errno
 import socket
@@ -8,7 +8,7 @@ from infra.local.errors import LaunchError
 
 
 def require_free(host: str, port: int) -> None:
-    """Raises LaunchError. SO_REUSEADDR, as the server itself sets it: connections of the last run do not count."""
+    """Raises LaunchError unless a server can listen. SO_REUSEADDR as in gunicorn, to ignore closing connections."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
@@ -26,7 +26,7 @@ def require_free(host: str, port: int) -> None:
 
 
 def free(count: int) -> list[int]:
-    """Distinct ports that were free on loopback a moment ago."""
+    """Different ports that are free on loopback at this moment."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for one in sockets:
