@@ -2,8 +2,8 @@
 
 python benchmarks/workers/run.py [--streams 500] [--slow 100] [--rounds 2] [--chunk-ms 500]
 
-Printed for each: fresh requests (their own connection) while all streams run, p50 and p99; the same with a login's
-hash; memory of the worker; its CPU per relayed chunk; streams that ended whole.
+Prints for each: p50 and p99 of new requests (on new connections) while all streams run; the same with logins' password
+hashes; memory of the worker; its CPU per relayed chunk; complete streams.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def wait_port(port: int) -> None:
 
 
 class Streams:
-    """All streams, in this one thread of a poller: the client must cost little."""
+    """All streams in one polling thread, so that the client uses little CPU."""
 
     def __init__(self, port: int, count: int, slow: int) -> None:
         import selectors
@@ -91,7 +91,7 @@ class Streams:
 
 
 def fresh_requests(port: int, path: str, seconds: float) -> list[float]:
-    """Milliseconds, one request after the other, each on its own connection."""
+    """Milliseconds of sequential requests, each on a new connection."""
     took, until = [], time.monotonic() + seconds
     while time.monotonic() < until:
         began = time.monotonic()
@@ -106,7 +106,7 @@ def fresh_requests(port: int, path: str, seconds: float) -> list[float]:
 
 
 def logins(port: int, stop: threading.Event) -> None:
-    """Four people log in all the time."""
+    """Log in again and again until `stop`."""
     while not stop.is_set():
         fresh_requests(port, "/page?hash=1", 0.1)
 

@@ -1,9 +1,8 @@
 """`sluice admin create EMAIL`."""
 
-import sys
-
 import click
 
+from infra.commands.ending import read_password
 from infra.commands.operator import administration, as_json, fields, now_ms, show, store
 from sluice.domain.accounts.account import Account
 
@@ -18,7 +17,7 @@ def command() -> None:
 @click.option("--password-stdin", is_flag=True, help="Read the password of a new account from standard input.")
 @as_json
 def create(email: str, password_stdin: bool, as_json: bool) -> None:
-    """Make EMAIL an admin: the account of that address, or a new one, whose password is asked for."""
+    """Make EMAIL an admin. If there is no such account it is created, and its password is asked for."""
     from sluice.http.operations import UserRow
     from sluice.services.operations.create_admin import known_account
     from sluice.wiring import stores
@@ -26,7 +25,7 @@ def create(email: str, password_stdin: bool, as_json: bool) -> None:
     with store():
         account = known_account(email, stores.account_store())
         if account is None:
-            account = _new(email, _password(password_stdin))
+            account = _new(email, read_password(password_stdin, "Password of the new account", confirm=True))
         changed = administration().set_role(account.account_id, "admin", now_ms())
         shown = UserRow.row(changed).model_dump()
         show(shown, as_json, lambda: fields(shown))
@@ -51,10 +50,3 @@ def _new(email: str, password: str) -> Account:
         ),
         now_ms=now_ms(),
     )
-
-
-def _password(from_stdin: bool) -> str:
-    """Never an argument: those are for every user of the machine to see."""
-    if from_stdin:
-        return sys.stdin.readline().rstrip("\n")
-    return str(click.prompt("Password of the new account", hide_input=True, confirmation_prompt=True, err=True))

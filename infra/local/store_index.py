@@ -17,8 +17,8 @@ LOCK_SECONDS = 5.0
 
 
 def ensure(database: Path) -> bool:
-    """Create the index, also while the store runs. Returns False when it cannot (no such table, or a locked file), which
-    is no error, because the index affects only the speed."""
+    """Create the index, also while the store runs. Returns False when it cannot (no table, or a locked file), which is
+    no error, because the index affects only the speed."""
     if not database.is_file():
         return False
     with suppress(sqlite3.Error), closing(sqlite3.connect(database, timeout=LOCK_SECONDS)) as connection:

@@ -1,4 +1,4 @@
-"""`python -m infra.aws.cost [--write]`: print what docs/cost.md says, or write it."""
+"""`python -m infra.aws.cost [--write]`: print docs/cost.md, or write it."""
 
 import sys
 
