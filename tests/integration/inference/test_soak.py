@@ -1,4 +1,4 @@
-"""A minute of everything at once, memory flat. For longer: SLUICE_SOAK_SECONDS=1200 pytest -s …/test_soak.py"""
+"""A minute of mixed load without growing memory. For longer: SLUICE_SOAK_SECONDS=1200 pytest -s …/test_soak.py"""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""The small modules: prompts, templates, pacing, batches, rate, files, memory, answers."""
+"""The small modules: prompts, templates, batches, rates, files, memory, answers."""
 
 import hashlib
 import json
@@ -208,7 +208,7 @@ def test_layers_stay_within_the_cap_on_video_memory(vram_mib: int, wanted: int, 
     assert layers_within(vram_mib << 20, needed_bytes=1000 << 20, layers=24, wanted_layers=wanted) == layers
 
 
-def test_every_error_has_a_face_and_an_envelope() -> None:
+def test_every_error_has_a_status_and_an_envelope() -> None:
     assert http_error(ContextTooLong(9, 5)).code == "context_length_exceeded"
     assert http_error(InvalidRequest("x", "y")).status == 400
     assert http_error(DeadlineExceeded("x")).status == 504
@@ -265,7 +265,7 @@ class Gone(Caller):
         return True
 
 
-def test_a_caller_who_went_cancels_the_job_streamed_or_not() -> None:
+def test_a_closed_connection_cancels_the_job_streamed_or_not() -> None:
     for read in (lambda j: blocks(answer.stream(j, Gone({}, 1.0), SHAPE, False)), None):
         running = job("one:")
         if read is not None:

@@ -42,7 +42,7 @@ def test_a_template_that_knows_tools_gets_them_as_they_are() -> None:
     assert "tool: 2" in text
 
 
-def test_other_templates_get_words_and_tags() -> None:
+def test_other_templates_get_tools_described_in_text() -> None:
     text = prompt(CHATML)
     assert text.startswith("<|im_start|>system\nBe brief.\n\nYou may call functions.")
     assert '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>' in text

@@ -1,4 +1,4 @@
-"""docs/cost.md is what the script computes, from the template as it is; its arithmetic by hand where it can be."""
+"""docs/cost.md equals the output of the script; some figures are checked by hand."""
 
 import json
 
@@ -45,7 +45,7 @@ def test_write_units_of_a_million_requests_by_hand() -> None:
     assert store >= (hot + many / 25) * model.price("dynamodb_million_write_units")
 
 
-def test_what_is_not_kept_is_not_paid() -> None:
+def test_content_that_is_not_stored_costs_nothing() -> None:
     name = "store: admission, ledger, content, metering"
     saved = model.per_request(1.0)[name] - model.per_request(1.0, content=False)[name]
     units = model.counts()["request"]["written"]["contents"]
@@ -54,7 +54,7 @@ def test_what_is_not_kept_is_not_paid() -> None:
 
 @pytest.mark.parametrize("megabytes", SIZES_MB)
 def test_tokens_and_requests_agree(megabytes: int) -> None:
-    """A million requests' tokens, priced by the token, cost what the requests' seconds cost."""
+    """The price of a million requests by tokens equals the price by seconds."""
     prompt, answer = model.million_tokens_usd(megabytes)
     by_tokens = model.assumed("prompt_tokens") * prompt + model.assumed("completion_tokens") * answer
     requests_alone = model.model_usd(megabytes) - model.price("lambda_million_requests") / 1e6

@@ -1,4 +1,4 @@
-"""docs/scaling.md is what the script computes; the simulation keeps to what it simulates."""
+"""docs/scaling.md equals the output of the script; the simulation respects its limits."""
 
 import pytest
 
@@ -53,5 +53,5 @@ def test_more_partitions_carry_the_same_load_more_easily() -> None:
     assert one.throttled_share > four.throttled_share
 
 
-def test_so_many_run_at_once_as_come_in_the_time_that_one_takes() -> None:
+def test_concurrent_runs_follow_littles_law() -> None:
     assert scaling.environments(100, 9.7) == pytest.approx(970)
