@@ -33,7 +33,7 @@ def without_image(template: str) -> str:
     """The template without the image build. Raises TemplateChanged."""
     before, found, after = template.partition(IMAGE_FUNCTION)
     if not found or IMAGE_BUILD not in after:
-        raise TemplateChanged("template.yaml: there is no image function with a Dockerfile")
+        raise TemplateChanged("template.yaml: the image function is not where it was")
     after = after.replace(IMAGE_BUILD, "Metadata: {SkipBuild: true, Dockerfile", 1)
     head, found, tail = after.partition("    Properties:\n")
     if not found:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from functions.sweeper.app import RUN_MS
-from infra.aws.cost import model
-from infra.aws.cost.model import assumed, counts
+from infra.aws.cost import inputs, model
+from infra.aws.cost.inputs import assumed, counts
 from sluice.adapters.aws.dynamo_http import ATTEMPTS, FIRST_PAUSE_SECONDS
 from sluice.domain.gateway.leases import RENEW_EVERY_MS
 
@@ -60,7 +60,7 @@ def swept_accounts() -> int:
 
 def gpu_million_tokens_usd() -> float:
     """The price at the assumed load of a server."""
-    return model.price("server_gpu_hour") / (GPU_TOKENS_PER_SECOND * 3600 * assumed("server_load")) * model.MILLION
+    return inputs.price("server_gpu_hour") / (GPU_TOKENS_PER_SECOND * 3600 * assumed("server_load")) * model.MILLION
 
 
 # --- simulation: a partition as a bucket of write units

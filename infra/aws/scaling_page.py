@@ -4,8 +4,8 @@
 import sys
 
 from infra.aws import scaling
-from infra.aws.cost import model
-from infra.aws.cost.model import TEMPLATE, assumed, counts
+from infra.aws.cost import inputs, model
+from infra.aws.cost.inputs import TEMPLATE, assumed, counts
 from infra.aws.cost.page import money, table
 from infra.aws.scaling import SIZES_MB
 from sluice.adapters.gateway.grant_expressions import BUSY_SHARDS
@@ -168,7 +168,7 @@ def _model() -> list[str]:
     gpu = scaling.gpu_million_tokens_usd()
     lambda_usd = model.million_tokens_usd(SIZES_MB[0])[1]
     server = model.SERVERS[0]
-    gpu_month = model.price("server_gpu_hour") * model.HOURS
+    gpu_month = inputs.price("server_gpu_hour") * model.HOURS
     rows = []
     for size in SIZES_MB:
         seconds = model.seconds_of_answer(size)
@@ -181,7 +181,7 @@ def _model() -> list[str]:
     of_gpu = scaling.GPU_TOKENS_PER_SECOND / assumed("completion_tokens")
     rows.append(
         (
-            model.price_list()["prices"]["server_gpu_hour"]["what"] + " (assumed speed)",
+            inputs.price_list()["prices"]["server_gpu_hour"]["what"] + " (assumed speed)",
             "32",
             f"{of_gpu:.1f}",
             f"{money(gpu)}, at {assumed('server_load'):.0%} load",

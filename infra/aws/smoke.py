@@ -41,7 +41,7 @@ class Smoke:
         self.say(f"/healthz: ok, the model is {self._health()}")
         keys = self.client.need(200, "GET", "/.well-known/jwks.json").body["keys"]
         if not keys or any("d" in key for key in keys):
-            raise SmokeFailed("/.well-known/jwks.json has no key, or contains a private key")
+            raise SmokeFailed("/.well-known/jwks.json has no key, or a private one")
         self.say(f"/.well-known/jwks.json: {len(keys)} public key(s)")
         paths = self.client.need(200, "GET", "/openapi.json").body["paths"]
         self.say(f"/openapi.json: {len(paths)} paths")
@@ -49,7 +49,7 @@ class Smoke:
         self.say(f"/v1/models without an API token: 401 {refused['code']}")
         nobody = {"email": f"nobody-{secrets.token_hex(4)}@example.com", "password": "not a password"}
         self.client.need(401, "POST", "/auth/login", nobody)
-        self.say("/auth/login with an unknown address: 401")
+        self.say("/auth/login of nobody: 401")
 
     def _health(self) -> str:
         until = time.monotonic() + self.ready_seconds

@@ -88,6 +88,6 @@ def _private(folder: Path) -> Iterator[Finding]:
     open_files = [path for path in (folder, *(folder / "keys").glob("*.[pk]e*")) if path.stat().st_mode & 0o077]
     if open_files:
         names = ", ".join(str(path) for path in open_files)
-        yield problem(f"Other users of this machine may read {names}.", f"chmod -R go-rwx {folder}")
+        yield problem(f"Other users of this machine may look into {names}.", f"chmod -R go-rwx {folder}")
     else:
         yield ok(f"The data directory {folder} is private to this user")

@@ -2,7 +2,7 @@
 
 import sys
 
-from infra.aws.cost.model import FOLDER
+from infra.aws.cost.inputs import FOLDER
 from infra.aws.cost.page import page
 
 PAGE = FOLDER.parents[2] / "docs" / "cost.md"

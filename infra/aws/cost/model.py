@@ -4,76 +4,16 @@ Three inputs: counted calls (`counts.json`, checked by a test), list prices (`pr
 (`assumptions.json`, each with its reason). Memory sizes and alarms are read from the template.
 """
 
-import json
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any
 
-from infra.aws.transform import read
+from infra.aws.cost.inputs import alarm_metrics, assumed, count_of, counts, free, memory_mb, price, price_list
 
-FOLDER = Path(__file__).parent
-COUNTS = FOLDER / "counts.json"
-TEMPLATE = FOLDER.parents[2] / "template.yaml"
 HOURS, MINUTES = 730, 730 * 60  # per month
 MILLION = 1_000_000
 VCPU_MB = 1769  # memory with which Lambda gives one vCPU
 METRICS_A_METHOD = 5  # Count, Latency, IntegrationLatency, 4XXError, 5XXError
 IDLE_METRICS = 2  # sent by the sweeper each minute: running requests, and the age of the oldest expired lease
 METERING_SIZES = (1, 25)  # the counted batch sizes
-
-
-@cache
-def counts() -> dict[str, dict[str, Any]]:
-    return dict(json.loads(COUNTS.read_text()))
-
-
-@cache
-def price_list() -> dict[str, Any]:
-    return dict(json.loads((FOLDER / "prices.json").read_text()))
-
-
-def price(name: str) -> float:
-    return float(price_list()["prices"][name]["usd"])
-
-
-def free(name: str) -> float:
-    return float(price_list()["prices"][name].get("free", 0))
-
-
-@cache
-def assumptions() -> dict[str, Any]:
-    return dict(json.loads((FOLDER / "assumptions.json").read_text()))
-
-
-def assumed(name: str) -> float:
-    return float(assumptions()[name]["value"])
-
-
-@cache
-def resources() -> dict[str, Any]:
-    return dict(read(TEMPLATE)["Resources"])
-
-
-@cache
-def parameters() -> dict[str, Any]:
-    return dict(read(TEMPLATE)["Parameters"])
-
-
-def memory_mb(function: str) -> int:
-    """The function's MemorySize in the template, or the template's default."""
-    size = resources()[function]["Properties"].get("MemorySize") or read(TEMPLATE)["Globals"]["Function"]["MemorySize"]
-    return int(parameters()[size["Ref"]]["Default"] if isinstance(size, dict) else size)
-
-
-def alarm_metrics() -> int:
-    """The number of metrics in all alarms, which is what AWS bills. A computed alarm has several."""
-    alarms = [one["Properties"] for one in resources().values() if one["Type"] == "AWS::CloudWatch::Alarm"]
-    return sum(max(1, sum("MetricStat" in metric for metric in alarm.get("Metrics", []))) for alarm in alarms)
-
-
-def count_of(kind: str) -> int:
-    return sum(one["Type"] == kind for one in resources().values())
 
 
 @dataclass(frozen=True)

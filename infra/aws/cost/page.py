@@ -3,8 +3,9 @@
 
 from collections.abc import Iterable
 
-from infra.aws.cost import model
-from infra.aws.cost.model import SERVERS, assumed, assumptions, counts, price_list
+from infra.aws.cost import inputs, model
+from infra.aws.cost.inputs import assumed, assumptions, counts, price_list
+from infra.aws.cost.model import SERVERS
 
 SIZES_MB = (3008, 10240)
 
@@ -46,7 +47,7 @@ def _idle() -> list[str]:
         *table(("", "amount", "list price", "with free amounts"), rows),
         "An account's first dashboards and alarms are free; a second deployment in the account pays for them. Functions, the",
         "API, streams, queues, keys (standard parameters) and log groups cost nothing while they are not used. Each further gigabyte",
-        f"in the store costs {money(model.price('dynamodb_pitr_gb_month'))} of recovery, and beyond {model.free('dynamodb_gb_month'):g} of them {money(model.price('dynamodb_gb_month'))} more.",
+        f"in the store costs {money(inputs.price('dynamodb_pitr_gb_month'))} of recovery, and beyond {inputs.free('dynamodb_gb_month'):g} of them {money(inputs.price('dynamodb_gb_month'))} more.",
         "",
     ]
 
@@ -68,13 +69,13 @@ def _requests() -> list[str]:
         f"Most of it is the gateway, which waits while the model answers ({held}).",
         "",
         *table(("", *(f"model with {size:,} MB" for size in SIZES_MB)), [*rows, total]),
-        f"A thousand mails cost {money(model.price('ses_thousand_mails'))}. A sign-up sends one.",
+        f"A thousand mails cost {money(inputs.price('ses_thousand_mails'))}. A sign-up sends one.",
         "",
         "Files and vector stores are not in these figures.",
         "",
         "In months with traffic there are also custom metrics, at $0.30 each after the first ten, paid per hour in which they",
         f"are sent. The template sends some per function and model, and API Gateway's detailed ones ({model.METRICS_A_METHOD} a method) for the",
-        f"methods that are called: a dozen of them in every hour of a month are {money(12 * model.METRICS_A_METHOD * model.price('cloudwatch_metric_month'))}.",
+        f"methods that are called: a dozen of them in every hour of a month are {money(12 * model.METRICS_A_METHOD * inputs.price('cloudwatch_metric_month'))}.",
         "",
     ]
 

@@ -62,7 +62,7 @@ def test_what_it_waits_for_can_become_healthy(document: dict[str, Any]) -> None:
 
 
 def test_every_service_of_the_template_is_started(document: dict[str, Any]) -> None:
-    from infra.aws.cost.model import resources
+    from infra.aws.cost.inputs import resources
 
     started = set(document["services"]["localstack"]["environment"]["SERVICES"].split(","))
     names = {"ApiGateway": "apigateway", "Serverless": "lambda", "Route53": "", "CloudWatch": "cloudwatch"}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infra.aws.cost.model import TEMPLATE
+from infra.aws.cost.inputs import TEMPLATE
 from infra.aws.sam_local import DECLARED, ENV, with_endpoint
 from infra.aws.transform import read
 

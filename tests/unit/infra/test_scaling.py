@@ -3,7 +3,7 @@
 import pytest
 
 from infra.aws import scaling
-from infra.aws.cost.model import counts
+from infra.aws.cost.inputs import counts
 from infra.aws.scaling_page import PAGE, page
 
 
