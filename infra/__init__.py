@@ -1,1 +1,1 @@
-"""What builds, runs and checks the system; nothing here is deployed to AWS."""
+"""Builds, runs and checks the system. Nothing here is deployed to AWS."""

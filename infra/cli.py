@@ -1,4 +1,4 @@
-"""The `sluice` command. A subcommand's module is imported when it is called: `up` must not pay for the others."""
+"""The `sluice` command. A subcommand's module is imported when it is called, so that `up` starts quickly."""
 
 import importlib
 
@@ -6,25 +6,25 @@ import click
 
 COMMANDS = {
     "up": "start everything on this machine and stay until Ctrl-C",
-    "doctor": "say in plain words what is wrong with this machine or its configuration",
-    "demo": "walk through the whole path against the running system",
+    "doctor": "find problems of this machine and its configuration",
+    "demo": "walk through the main functions of the running system",
     "admin": "make the first admin",
-    "users": "look at accounts, suspend and restore them, change their limits and roles",
-    "tokens": "look at the API tokens of an account",
+    "users": "list and show accounts, suspend and restore them, change their limits and roles",
+    "tokens": "list the API tokens of an account",
     "docs": "put a folder of documents into an account's vector store",
-    "usage": "what was used, by one account or by all",
-    "ledger": "hold the sums of usage against the ledger, and repair what differs",
-    "deploy": "deploy to AWS: keys, build, stack, first admin, and a look at it from the outside",
-    "destroy": "take a deployment away; the data stays unless told otherwise",
-    "smoke": "ask a running deployment, from the outside, whether it keeps its promises",
-    "keys": "make and change the signing keys of a deployment",
-    "migrate": "bring a store that an earlier version wrote to this version",
-    "model": "list the models that can be served, and bring one here",
+    "usage": "show the usage of one account or of all",
+    "ledger": "compare the usage sums with the ledger, and repair differences",
+    "deploy": "deploy to AWS: keys, build, stack, first admin, smoke test",
+    "destroy": "delete a deployment; the data stays unless --delete-data is given",
+    "smoke": "test a running deployment from the outside",
+    "keys": "make and rotate the signing keys of a deployment",
+    "migrate": "migrate a store of an earlier version to this version",
+    "model": "list the models that can be served, and download them",
 }
 
 
 class LazyGroup(click.Group):
-    """Each command is `command` in `infra.commands.NAME`."""
+    """Loads the command NAME from `infra.commands.NAME.command`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

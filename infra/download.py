@@ -1,4 +1,4 @@
-"""A resumable HTTP download into `FILE.part`, whole or not at all under its real name."""
+"""A resumable HTTP download into `FILE.part`."""
 
 import contextlib
 import os
@@ -17,21 +17,21 @@ SPARE_DISK_BYTES = 64 << 20
 RESUME = "run the same command to resume it."
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes there are so far and the bytes there will be, where the server says so."""
+"""Called with the downloaded bytes and the total bytes (None when unknown)."""
 
 
 class DownloadError(Exception):
-    """A sentence for the person who waits."""
+    """Why a download failed, as a sentence for the terminal."""
 
 
 class _Changed(Exception):
-    """What lies in the part file is not the beginning of what the server has now."""
+    """The part file is not the beginning of the server's current file."""
 
 
 def fetch(url: str, part: Path, progress: Progress) -> None:
-    """Complete `part` from `url`, going on where an earlier try stopped (Range with If-Range on the recorded ETag).
+    """Complete `part` from `url`, resuming an earlier download (Range, with If-Range on the recorded ETag).
 
-    A server without ranges starts over; a broken connection is taken up again a few times. Raises DownloadError.
+    Without range support it starts again. A broken connection is resumed a few times. Raises DownloadError.
     """
     pool = _pool_for(url)
     with contextlib.closing(_Closer(pool)):
@@ -60,7 +60,7 @@ def _continue(pool: urllib3.PoolManager, url: str, part: Path, progress: Progres
             headers["If-Range"] = etag_file.read_text("utf-8")
     with _opened(pool, url, headers) as response:
         if response.status == 416 and response.headers.get("Content-Range") == f"bytes */{have}":
-            return  # all of it was there already
+            return  # the part file is complete
         if response.status == 416:
             raise _Changed
         if response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
@@ -79,7 +79,7 @@ def _write(response: urllib3.BaseHTTPResponse, part: Path, start: int, total: in
     done = start
     progress(done, total)
     with part.open("ab" if start else "wb") as file:
-        while chunk := response.read1(CHUNK_BYTES):  # what came before a break is kept, not only whole chunks
+        while chunk := response.read1(CHUNK_BYTES):  # read1: keeps incomplete chunks before a break
             file.write(chunk)
             done += len(chunk)
             progress(done, total)
@@ -100,7 +100,7 @@ def _opened(pool: urllib3.PoolManager, url: str, headers: dict[str, str]) -> Ite
 
 
 class _Closer:
-    """contextlib.closing for a pool manager, whose own word for it is `clear`."""
+    """Gives a pool manager the method `close`, which contextlib.closing needs."""
 
     def __init__(self, pool: urllib3.PoolManager) -> None:
         self.close = pool.clear

@@ -1,4 +1,4 @@
-"""`sluice model list` and `sluice model pull NAME`, as plain functions; the command line wraps them."""
+"""`sluice model list` and `sluice model pull NAME`, as functions without command-line code."""
 
 import contextlib
 import fcntl
@@ -12,14 +12,14 @@ from tqdm import tqdm
 
 from functions.inference.errors import ModelFileError
 from functions.inference.models.catalogue import CatalogueModel, catalogue
-from functions.inference.models.modelfile import check_model_file, expected_sha256, recorded_hash_file, sha256_of
+from functions.inference.models.model_file import check_model_file, expected_sha256, recorded_hash_file, sha256_of
 from infra.download import DownloadError, Progress, fetch
 
 State = Literal["bundled", "pulled", "not pulled"]
 
 
 class PullError(Exception):
-    """Why a model could not be brought here: a sentence for the person at the terminal."""
+    """Why a model could not be downloaded, as a sentence for the terminal."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class ListedModel:
     name: str
     state: State
     size_bytes: int | None
-    """Of the file here, else what the catalogue says, else unknown."""
+    """Of the local file, else from the catalogue, else None."""
     license: str
     description: str
     path: Path
 
 
 def list_models(models_dir: Path, known: Mapping[str, CatalogueModel] | None = None) -> list[ListedModel]:
-    """Every model of the catalogue, in its order, and whether it is here."""
+    """Every model of the catalogue and its state, in the catalogue's order."""
     return [_listed(entry, models_dir) for entry in (known or catalogue()).values()]
 
 
@@ -56,9 +56,9 @@ def pull(
     known: Mapping[str, CatalogueModel] | None = None,
     show_progress: bool = True,
 ) -> Path:
-    """Download a model of the catalogue, or go on with a download that was interrupted; the path of the checked file.
+    """Download a model of the catalogue, or resume an interrupted download. Returns the path of the verified file.
 
-    Raises PullError: unknown name, no network, a refusal of the server, no room, or a file that is not the one meant.
+    Raises PullError: unknown name, no network, error of the server, full disk, or an unexpected file.
     """
     entries = known or catalogue()
     if name not in entries:
@@ -67,7 +67,7 @@ def pull(
     path = entry.path(models_dir)
     if entry.url is None or _is_good(entry, path):
         return path
-    # A pull may be the first to make the data directory, which is private: a mode is given to the last folder only.
+    # Two calls, because `parents=True` gives the mode to the last folder only, and the data directory is private.
     for folder in (models_dir.parent, models_dir):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
@@ -81,12 +81,12 @@ def pull(
 
 
 def _accept(entry: CatalogueModel, part: Path, path: Path) -> Path:
-    """Check the complete download, record its hash and give it its name; a wrong one is deleted."""
+    """Verify the download, record its hash and rename it. A wrong file is deleted."""
     try:
         check_model_file(part, sha256=entry.sha256, size_bytes=entry.size_bytes)
     except ModelFileError as exc:
         part.unlink(missing_ok=True)
-        raise PullError(f"What {entry.url} gave is not the model {entry.name}, and was deleted. {exc}") from exc
+        raise PullError(f"The file from {entry.url} is not the model {entry.name} and was deleted. {exc}") from exc
     recorded_hash_file(path).write_text(f"{entry.sha256 or sha256_of(part)}  {path.name}\n", "ascii")
     os.replace(part, path)
     part.with_name(part.name + ".etag").unlink(missing_ok=True)
@@ -103,7 +103,7 @@ def _is_good(entry: CatalogueModel, path: Path) -> bool:
 
 @contextlib.contextmanager
 def _alone(part: Path, name: str) -> Iterator[None]:
-    """Two pulls of one model would write into one file: the second is told so."""
+    """Refuse a second pull of the same model, because both would write to one file."""
     with part.with_name(part.name + ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

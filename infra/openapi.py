@@ -1,6 +1,6 @@
-"""`python -m infra.openapi`: write `functions/web/openapi.json`, the document of every HTTP function together.
+"""`python -m infra.openapi`: write `functions/web/openapi.json`, which describes every HTTP function.
 
-A file, because on AWS the function that serves it knows no other function's code. A test fails while it is stale.
+It is a file, because the function that serves it on AWS does not contain the other functions. A test checks it.
 """
 
 import importlib
@@ -15,11 +15,11 @@ from sluice.http.openapi import document
 
 FUNCTIONS = Path(__file__).parents[1] / "functions"
 TARGET = FUNCTIONS / "web" / "openapi.json"
-NOT_PUBLIC = frozenset({"inference", "search"})  # called by functions of ours only
+NOT_PUBLIC = frozenset({"inference", "search"})  # called by other functions only
 
 
 def public_app() -> Flask:
-    """Every blueprint behind the public API; found, not listed, so that none is forgotten."""
+    """An app with every blueprint of the public API, found by searching the folders, so that none is missing."""
     names = sorted(path.parent.name for path in FUNCTIONS.glob("*/app.py") if path.parent.name not in NOT_PUBLIC)
     modules = (importlib.import_module(f"functions.{name}.app") for name in names)
     found = [module.blueprint for module in modules if isinstance(getattr(module, "blueprint", None), Blueprint)]

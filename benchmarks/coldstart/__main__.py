@@ -1,7 +1,7 @@
-"""`python -m benchmarks.coldstart`: what each function's first event costs, from what `sam build` packaged and no more.
+"""`python -m benchmarks.coldstart`: measures each function's first event, with only the packages of `sam build`.
 
-CPU and wall, the median of fresh processes. On Lambda a function has CPU in proportion to its memory (1,769 MB is one
-whole processor), so wall there is about CPU × 1,769 / MemorySize while it is under one.
+CPU and wall time, the median of new processes. Lambda gives CPU in proportion to memory (1,769 MB is one vCPU), so wall
+time there is about CPU × 1,769 / MemorySize for smaller functions.
 """
 
 import argparse
@@ -28,9 +28,9 @@ HEAD = ("function", "first event", "import CPU", "event CPU", "together", "(rang
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.coldstart", description=__doc__)
-    parser.add_argument("--built", type=Path, help="a folder that `sam build` wrote; left out: it is built")
+    parser.add_argument("--built", type=Path, help="a folder that `sam build` wrote; default: build it")
     parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--only", default="", help="functions whose name has this in it")
+    parser.add_argument("--only", default="", help="only functions whose name contains this")
     options = parser.parse_args(arguments)
     built = options.built or _built()
     rows = []

@@ -1,4 +1,4 @@
-"""Each function's first event: one that goes all the way to its store, its keys and its mail server."""
+"""The first event of each function, which uses its store, its keys and its mail server."""
 
 import secrets
 import time
@@ -15,11 +15,11 @@ from tests.integration.accounts.world import PASSWORD
 class First:
     function: str
     what: str
-    event: Callable[[], dict[str, Any]]  # made anew for each run: most of them work only once
-    status: int | None = None  # of an HTTP answer; None: an event function's answer
+    event: Callable[[], dict[str, Any]]  # a new event for each run, because most work only once
+    status: int | None = None  # of the HTTP response; None for event functions
 
     def check(self, answer: Any) -> None:
-        """A figure of an event that failed is none. Raises RuntimeError."""
+        """Raises RuntimeError when the event failed, because its figures would be meaningless."""
         told = answer.get("statusCode", answer.get("batchItemFailures") or None)
         if told != self.status:
             raise RuntimeError(f"{self.function}, {self.what}: {answer!r}")

@@ -1,4 +1,4 @@
-"""The gateway's cold start: gunicorn as the Web Adapter starts it, to the first answer; all processes weighed."""
+"""The gateway's cold start: gunicorn, started as by the Web Adapter, to the first answer. Counts all processes."""
 
 import http.client
 import json
@@ -12,7 +12,7 @@ from benchmarks.gateway import processes
 
 
 def first_answer(function: Path, layer: Path, environment: Mapping[str, str], bearer: str) -> dict[str, float]:
-    """→ seconds: `import_*` until it listens, `event_*` from there to the end of the first answer."""
+    """Seconds: `import_*` until it listens, `event_*` from there to the end of the first answer."""
     (port,) = processes.free_ports(1)
     given = {**environment, "AWS_LWA_PORT": str(port), "PYTHONPATH": str(layer), "PYTHONDONTWRITEBYTECODE": "1"}
     began = time.perf_counter()

@@ -1,12 +1,12 @@
-"""One function's first event in a fresh interpreter, timed: `python -I -S -B probe.py EVENT.json HANDLER FOLDER…`
+"""Times one function's first event in a new interpreter: `python -I -S -B probe.py EVENT.json HANDLER FOLDER…`
 
-The folders are what is packaged, and all there is to import from beside Python itself. Prints one JSON line.
+Imports only from the given folders, which are the packages, and from the standard library. Prints one JSON line.
 """
 
 import sys
 import time
 
-_started = (time.process_time(), time.perf_counter())  # what the interpreter itself took is the first of the two
+_started = (time.process_time(), time.perf_counter())  # the first value is the start of the interpreter
 
 event_file, handler_name, *folders = sys.argv[1:]
 sys.path[:0] = folders
@@ -14,7 +14,7 @@ module, _, attribute = handler_name.rpartition(".")
 handler = getattr(__import__(module), attribute)
 _imported = (time.process_time(), time.perf_counter())
 
-# Lambda has read the event before; the function imports this in any case.
+# Not measured, because Lambda parses the event before the call.
 import json  # noqa: E402
 
 with open(event_file) as file:

@@ -1,4 +1,4 @@
-"""How large the packages are: what Lambda loads, and how its limit of 250 MB unpacked stands."""
+"""The sizes of the packages. Lambda's limit is 250 MB unpacked."""
 
 import io
 import zipfile
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def sizes(built: Path) -> Iterator[str]:
-    """A line for the layer, for its largest parts, and for each function."""
+    """One line for the layer, one for its largest parts, one for the functions."""
     layer = built / "CoreLayer"
     yield f"layer: {_mb(_weight(layer))} unpacked, {_mb(_zipped(layer))} zipped"
     parts = sorted((layer / "python").iterdir(), key=_weight, reverse=True)

@@ -1,1 +1,1 @@
-"""How fast documents are read, indexed and searched; and the two engines that were compared (docs/adr/0070)."""
+"""How fast documents are read, indexed and searched, with both engines of the comparison in docs/adr/0070."""

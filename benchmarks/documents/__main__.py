@@ -1,4 +1,4 @@
-"""`python -m benchmarks.documents [--sizes 100 10000 100000] [--files 60]`: prints what docs/performance.md shows."""
+"""`python -m benchmarks.documents [--sizes 100 10000 100000] [--files 60]`  (for docs/performance.md)."""
 
 import argparse
 import shutil
@@ -21,7 +21,7 @@ SHORT, LONG = 0, 1
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="*", default=[100, 10_000, 100_000], help="passages in an index")
-    parser.add_argument("--files", type=int, default=60, help="documents that go the whole way; 0: none")
+    parser.add_argument("--files", type=int, default=60, help="documents to upload, read and index; 0: none")
     wanted = parser.parse_args()
     for size in wanted.sizes:
         folder = Path(tempfile.mkdtemp(prefix="sluice-bench-"))

@@ -1,11 +1,11 @@
-"""Made-up text with the word frequencies of real text (Zipf's law), always the same for the same number."""
+"""Generated text with the word frequencies of real text (Zipf's law), the same for the same number."""
 
 import random
 from itertools import accumulate
 
 WORDS = 30_000
 A_PASSAGE = 240
-"""Words: about 320 tokens."""
+"""Words of a passage, about 320 tokens."""
 SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
 
 
@@ -21,7 +21,7 @@ class Corpus:
         return " ".join(f"{word}." if place % 12 == 11 else word for place, word in enumerate(words))
 
     def question(self, passage: str, strangers: int) -> str:
-        """Three words of a passage, rather its rarer ones, and so many of any other."""
+        """A question: three words of a passage, mostly rare ones, and as many random words."""
         known = sorted(set(passage.replace(".", "").split()), key=self._rank.__getitem__)
         wanted = self._dice.sample(known[len(known) // 2 :], 3)
         return "What of " + " ".join([*wanted, *self._dice.sample(self._words, strangers)]) + "?"

@@ -1,4 +1,4 @@
-"""The other engine: LanceDB. No dependency of the project: `pip install lancedb` into an environment of its own, then
+"""The other engine, LanceDB, which is no dependency: `pip install lancedb` into a separate environment, then
 `PYTHONPATH=. python -m benchmarks.documents.lance [SIZE …]`."""
 
 import shutil
@@ -37,7 +37,7 @@ def _measure(lancedb: Any, folder: Path, size: int) -> None:
     table.create_fts_index("text", replace=True)
     bulk = time.perf_counter() - began
     added = []
-    for number in range(5):  # one more file, as an upload adds it
+    for number in range(5):  # one more file, as by an upload
         began = time.perf_counter()
         table.add([{"file_id": f"more_{number}", "position": n, "text": corpus.passage()} for n in range(A_FILE)])
         table.optimize()

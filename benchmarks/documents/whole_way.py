@@ -1,4 +1,4 @@
-"""From the upload to the last file that can be found: the real store, folder, spool and process of a local run."""
+"""From the upload until the last file is indexed, with the store, spool and process of a local run."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""From starting gunicorn to ready, with the model in the page cache and without: … coldstart [MODEL.gguf]"""
+"""Time from the start of gunicorn until ready, with the model in the page cache and without: … coldstart [MODEL]"""
 
 import os
 import socket
@@ -14,7 +14,7 @@ DEMO = ROOT / "model" / "demo-model-q8_0.gguf"
 
 
 def drop_from_cache(path: Path) -> None:
-    """Ask the kernel to forget the file's pages; no root needed."""
+    """Drop the file from the page cache, without root rights."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,4 +1,4 @@
-"""Just enough of the GGUF format (v3) to copy a tokenizer and to write random weights."""
+"""The part of the GGUF format (v3) that is needed to copy a tokenizer and to write random weights."""
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,15 +10,15 @@ STRING, ARRAY = 8, 9
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 
 Value = tuple[int, Any]
-"""A metadata value with its type; of an array the value is (element type, list)."""
+"""A metadata value and its type. The value of an array is (element type, list)."""
 
 
 def read_metadata(path: Path) -> dict[str, Value]:
-    """All metadata of a file, types kept."""
+    """All metadata of a file, with types. Raises ValueError for another format."""
     with path.open("rb") as file:
         magic, _version, _tensors, entries = struct.unpack("<4sIQQ", file.read(24))
         if magic != b"GGUF":
-            raise ValueError(f"{path} is no GGUF file")
+            raise ValueError(f"{path} is not a GGUF file")
         found = {}
         for _ in range(entries):
             key = _read_string(file)
@@ -45,14 +45,14 @@ def _unpack(file: BinaryIO, form: str) -> Any:
 
 
 class Tensor:
-    """Name, dimensions (fastest first), ggml type, size, and a maker of the bytes, called when they are written."""
+    """Name, dimensions (fastest first), ggml type, size in bytes, and a function that makes the bytes when needed."""
 
     def __init__(self, name: str, dims: tuple[int, ...], kind: int, size_bytes: int, data: Iterable[bytes]) -> None:
         self.name, self.dims, self.kind, self.size_bytes, self.data = name, dims, kind, size_bytes, data
 
 
 def write(path: Path, metadata: Mapping[str, Value], tensors: list[Tensor]) -> None:
-    """A complete file."""
+    """Write a complete file."""
     with path.open("wb") as file:
         file.write(struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(metadata)))
         for key, (kind, value) in metadata.items():

@@ -1,9 +1,9 @@
-"""Random weights of Qwen2.5-0.5B's shape: what a real model costs, without downloading one.
+"""Writes a model of Qwen2.5-0.5B's shape with random weights, to measure speed without a download.
 
     python -m benchmarks.engine.random_model q4_0 /tmp/random-q4_0.gguf
 
-The tokenizer is the demo model's, padded to Qwen's 151,936 tokens, so that the output layer costs what it really does.
-Answers are noise; speed and memory are not.
+The tokenizer is the demo model's, padded to Qwen's 151,936 tokens, so that the output layer has its real size.
+Answers are noise, but speed and memory use are those of the real model.
 """
 
 import argparse
@@ -25,7 +25,7 @@ UINT32, FLOAT32, INT32, NORMAL_TOKEN = 4, 6, 5, 1
 
 
 def metadata(kind: int) -> dict[str, Value]:
-    """The demo model's, with Qwen2.5-0.5B's numbers."""
+    """The demo model's metadata, with Qwen2.5-0.5B's numbers."""
     found = read_metadata(DEMO)
     numbers = {"block_count": LAYERS, "context_length": CONTEXT, "embedding_length": WIDTH, "vocab_size": VOCABULARY}
     numbers |= {"feed_forward_length": FEED_FORWARD, "attention.head_count": HEADS}
@@ -43,7 +43,7 @@ def metadata(kind: int) -> dict[str, Value]:
 
 
 def tensors(kind: int) -> list[Tensor]:
-    """Every tensor of the shape; norms are ones, biases nothing."""
+    """Every tensor of the shape. Norms are ones, biases zeros."""
     made = [_weights("token_embd.weight", (WIDTH, VOCABULARY), kind), _constant("output_norm.weight", WIDTH, 1.0)]
     for layer in range(LAYERS):
         prefix = f"blk.{layer}."
@@ -74,7 +74,7 @@ def _weights(name: str, dims: tuple[int, int], kind: int) -> Tensor:
 
 
 def _random_blocks(blocks: int, kind: int) -> Iterator[bytes]:
-    """A block is a scale, as a 16-bit float, and 32 values; scales keep the activations near one."""
+    """A block has a 16-bit float as scale, and 32 values. The scale keeps the activations near one."""
     random = np.random.default_rng(blocks)
     scale = {Q4_0: 0.006, Q8_0: 0.0004}[kind]
     for start in range(0, blocks, 1 << 16):

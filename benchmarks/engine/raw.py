@@ -1,4 +1,4 @@
-"""What llama_decode alone costs by width, the engine aside: the bound of all that batching can bring here.
+"""The CPU time of llama_decode alone, by batch width: the best that batching can reach.
 
 python -m benchmarks.engine.raw MODEL.gguf
 """
@@ -15,16 +15,16 @@ STEPS = 12
 
 
 def prompt_ms(backend: LlamaBackend, tokens: int) -> float:
-    """Processor milliseconds a prompt token."""
+    """CPU milliseconds per prompt token."""
     backend.forget(0, 0)
     began = time.process_time()
     backend.decode([Row(300 + n % 500, n, 0, n == tokens - 1) for n in range(tokens)])
-    backend.logprob(tokens - 1, 0, 0)  # waits for the result
+    backend.logprob(tokens - 1, 0, 0)  # waits for the computation
     return (time.process_time() - began) * 1000 / tokens
 
 
 def generation_ms(backend: LlamaBackend, width: int) -> float:
-    """Processor milliseconds a generated token, `width` sequences at once."""
+    """CPU milliseconds per generated token, with `width` concurrent sequences."""
     for seq in range(width):
         backend.forget(seq, 0)
     backend.decode([Row(5, 0, seq, True) for seq in range(width)])

@@ -1,4 +1,4 @@
-"""What a shared prefix saves, and how fast a cancelled slot is free: python -m benchmarks.engine.reuse MODEL.gguf"""
+"""Time saved by a shared prefix, and until a cancelled slot is free: python -m benchmarks.engine.reuse MODEL.gguf"""
 
 import statistics
 import sys

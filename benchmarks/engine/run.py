@@ -1,9 +1,9 @@
-"""The engine against a locked `Llama` and llama.cpp's own server, in one interleaved run.
+"""Compares the engine with a locked `Llama` and with llama.cpp's server, in one interleaved run.
 
     python -m benchmarks.engine.run MODEL.gguf [--threads 1] [--tokens 32] [--rounds 1] [--xllamacpp PYTHON]
 
-`--xllamacpp` names the interpreter of an environment that has that package. Every width is measured for all in turn
-before the next, so that a noisy neighbour hurts all alike; ratios are better evidence than figures.
+`--xllamacpp` names the interpreter of an environment that has that package. Each width is measured for all ways
+in turn, so that other load affects all of them; compare ratios rather than absolute figures.
 """
 
 import argparse
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Way:
-    """A worker process."""
+    """One way of serving, in a worker process."""
 
     def __init__(self, name: str, python: str, model: Path, threads: int) -> None:
         self.name = name
@@ -55,7 +55,7 @@ class Way:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(f"the worker {self.name} ended: run it alone to see why")
+            raise SystemExit(f"the worker {self.name} ended; run it alone to see the error")
         found: dict[str, Any] = json.loads(line)
         return found
 
@@ -66,7 +66,7 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def bandwidth_gb_s() -> float:
-    """What one thread reads from memory, best of five."""
+    """Memory bandwidth of one thread in GB/s, best of five."""
     block = np.ones(1 << 27, np.uint8).view(np.uint64)
     best = 0.0
     for _ in range(5):
@@ -122,9 +122,7 @@ def main() -> None:
         way.close()
     read_gb_s, machine_gb_s = options.model.stat().st_size * single / 1e9, bandwidth_gb_s()
     share = read_gb_s / machine_gb_s
-    print(
-        f"alone it reads {read_gb_s:.1f} GB/s of weights, {share:.0%} of the {machine_gb_s:.1f} one thread reads here"
-    )
+    print(f"one caller reads {read_gb_s:.1f} GB/s of weights, {share:.0%} of the {machine_gb_s:.1f} possible here")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""One way to serve a model, in a process of its own, so that its processor time and memory are its own.
+"""One way to serve a model, in a separate process, to measure its CPU time and memory.
 
-Reads a line `{"width": 8, "tokens": 32}` a round, answers with a line of figures. Needs nothing but its own library, so
-that `xllamacpp` can run from another environment.
+Reads a line `{"width": 8, "tokens": 32}` per round and answers with a line of figures. Imports only the library that it
+measures, so that `xllamacpp` can run in another environment.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 CONTEXT_TOKENS = 512
 SYSTEM = "You are a helpful assistant. Answer the question."
 Ask = Callable[[int, int], tuple[float, int]]
-"""Request number and tokens to generate → seconds to the first token, tokens generated."""
+"""(request number, tokens to generate) → (seconds to the first token, generated tokens)."""
 
 
 def messages(number: int) -> list[dict[str, str]]:
@@ -25,7 +25,7 @@ def messages(number: int) -> list[dict[str, str]]:
 
 
 def locked_llama(path: str, threads: int, _slots: int) -> Ask:
-    """llama-cpp-python as most people serve it: one `Llama`, one lock."""
+    """llama-cpp-python as it is often served: one `Llama` behind a lock."""
     from llama_cpp import Llama
 
     model = Llama(path, n_ctx=CONTEXT_TOKENS, n_threads=threads, n_threads_batch=threads, verbose=False)
@@ -53,7 +53,7 @@ def own_engine(path: str, threads: int, slots: int) -> Ask:
     from functions.inference.engine.jobs import Delta, Failed, Finished, Job, Sampling
     from functions.inference.llama.backend import LlamaBackend
     from functions.inference.llama.runtime import LoadOptions, load_model, start_library
-    from functions.inference.models.chat import ChatTemplate
+    from functions.inference.models.chat_template import ChatTemplate
 
     start_library()
     handle = load_model(Path(path), LoadOptions())
@@ -78,7 +78,7 @@ def own_engine(path: str, threads: int, slots: int) -> Ask:
 
 
 def xllamacpp_server(path: str, threads: int, slots: int) -> Ask:
-    """llama.cpp's own server, in process."""
+    """llama.cpp's own server, in this process."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -111,7 +111,7 @@ WAYS = {"lock": locked_llama, "engine": own_engine, "xllamacpp": xllamacpp_serve
 
 
 def measure(ask: Ask, width: int, tokens: int, numbers: list[int]) -> dict[str, Any]:
-    """`width` callers at once, one request each."""
+    """`width` concurrent callers with one request each."""
     results: list[tuple[float, int]] = []
     threads = [threading.Thread(target=lambda n=n: results.append(ask(n, tokens))) for n in numbers[:width]]
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
@@ -133,7 +133,7 @@ def measure(ask: Ask, width: int, tokens: int, numbers: list[int]) -> dict[str, 
 def main() -> None:
     way, path, threads, slots = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # libraries print where they like; replies have a channel of their own
+    os.dup2(2, 1)  # replies use a separate descriptor, because libraries print to stdout
     ask = WAYS[way](path, threads, slots)
     ask(9999, 4)
     print(json.dumps({"ready": way}), file=replies, flush=True)

@@ -1,1 +1,1 @@
-"""What the gateway costs: requests a second on one core, added time, CPU and memory. `python -m benchmarks.gateway`."""
+"""The cost of the gateway: requests per second on one core, latency, CPU, memory. `python -m benchmarks.gateway`."""

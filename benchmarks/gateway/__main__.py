@@ -1,4 +1,4 @@
-"""`python -m benchmarks.gateway`: every figure of docs/performance.md, in one interleaved run. Linux, two cores."""
+"""`python -m benchmarks.gateway`: the figures of docs/performance.md, in one interleaved run. Linux, two cores."""
 
 import argparse
 import os
@@ -84,17 +84,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="which measurements")
     parser.add_argument("--streams", type=int, default=500, help="open at once")
-    parser.add_argument("--slow", type=int, default=100, help="slow readers beside them")
+    parser.add_argument("--slow", type=int, default=100, help="slow readers among them")
     parser.add_argument("--accounts", type=int, default=100_000, help="of the full store")
     parser.add_argument("--records", type=int, default=1_000_000, help="of the full store's ledger")
-    parser.add_argument("--times", type=int, default=500, help="requests timed part by part")
+    parser.add_argument("--times", type=int, default=500, help="requests whose parts are timed")
     parser.add_argument("--disk", type=Path, default=Path(tempfile.gettempdir()), help="a folder on a disk")
-    parser.add_argument("--url", help="another gateway, http only, to measure beside")
+    parser.add_argument("--url", help="another gateway (http) to compare with")
     parser.add_argument("--key", default="")
     parser.add_argument("--model", default="demo")
     wanted = parser.parse_args()
     if not wanted.store.is_file():
-        sys.exit(f"the store's binary is missing ({wanted.store}): `make up` brings it, or name one by --store")
+        sys.exit(f"the store's binary is missing ({wanted.store}): run `make up`, which installs it, or set --store")
     return wanted
 
 

@@ -1,8 +1,8 @@
-"""A model server without a model: answers what `functions/inference` would, from bytes made before.
+"""A model server without a model: sends prepared answers in the format of `functions/inference`.
 
-One thread over epoll, so that it costs next to nothing beside the gateway. The request says what it wants in fields
-that a gateway passes on: `max_tokens` chunks, `seed` ms between them (0: at once), `top_k` bytes of text in each.
-Each chunk is a write of its own, as a real engine's are. Run as `python canned_upstream.py PORT`.
+One thread with epoll, so that it uses little CPU compared with the gateway. Fields of the request that gateways pass on
+control it: `max_tokens` chunks, `seed` ms between them (0: at once), `top_k` bytes of text in each. Each chunk is
+written separately, as by a real engine. Run as `python canned_upstream.py PORT`.
 """
 
 import heapq
@@ -45,7 +45,7 @@ def framed(payload: bytes) -> bytes:
 
 
 class Peer:
-    """One connection: what came and is not answered, what is to be sent and when."""
+    """One connection, with its received bytes and its pending writes."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -54,7 +54,7 @@ class Peer:
         self.closed = False
 
     def write(self, data: bytes) -> bool:
-        """→ whether all of it went; the rest is kept."""
+        """Returns whether everything was sent; keeps the rest."""
         if not self.unsent:
             try:
                 sent = self.sock.send(data)
@@ -143,7 +143,7 @@ class Server:
         self._send(peer, head % len(body) + body)
 
     def _chunks(self, tokens: int, text_bytes: int) -> list[bytes]:
-        """The writes of a stream: role, each token, finish with usage and the end."""
+        """The writes of a stream: role, tokens, finish with usage, end."""
         key = (tokens, text_bytes)
         if key not in self._blocks:
             text = b'{"content":"%s"}' % (b"w" * (text_bytes - 1) + b" ")

@@ -1,4 +1,4 @@
-"""What a commit costs the disk: the fsync that the store waits for, measured beside it."""
+"""The time of a disk commit: the fsync that the store waits for."""
 
 import os
 import tempfile
@@ -9,7 +9,7 @@ PAGE = b"x" * 4096
 
 
 def fsync_ms(folder: Path, times: int = 200) -> float:
-    """The median time of a 4 KB append and its fsync, in ms."""
+    """The median milliseconds of a 4 KB append with fsync."""
     taken = []
     with tempfile.TemporaryFile(dir=folder) as file:
         for _ in range(times):

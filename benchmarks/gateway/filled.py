@@ -1,4 +1,4 @@
-"""Does a full store slow the gateway? The same requests before and after thousands of accounts and records came in."""
+"""Whether a full store slows the gateway: the same requests before and after it was filled."""
 
 import json
 import time
@@ -7,12 +7,12 @@ from typing import Any
 
 from benchmarks.gateway.world import LIMITS, PREFIX, World
 
-BATCH = 25  # what BatchWriteItem takes
+BATCH = 25  # the limit of BatchWriteItem
 RECORDS_AN_ACCOUNT = 10
 
 
 def fill(world: World, accounts: int, records: int) -> float:
-    """Put grants and ledger records straight into the store → seconds it took."""
+    """Write grants and ledger records directly to the store. Returns the seconds it took."""
     from sluice.adapters.gateway.hot_store import DynamoHotStore
     from sluice.wiring import stores
 

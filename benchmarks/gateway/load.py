@@ -1,10 +1,10 @@
-"""The load: N callers over raw sockets in one thread, so that measuring costs a fraction of what is measured.
+"""The load generator: N callers over raw sockets in one thread, so that it uses little CPU.
 
-Reads a plan (JSON) from stdin, writes what it saw (JSON) to stdout. Run as `python load.py < plan`.
+Reads a plan (JSON) from stdin, writes the results (JSON) to stdout. Run as `python load.py < plan`.
 
-    {"host", "port", "requests": ["POST … raw text", one a caller], "seconds", "warm_seconds",
-     "hold": false,                        true: each caller asks once, and reads until standard input is closed
-     "read_bytes": 0, "read_pause": 1.0}   a slow reader's sips and the seconds between them
+    {"host", "port", "requests": ["POST … raw text", one per caller], "seconds", "warm_seconds",
+     "hold": false,                        true: each caller sends one request, and reads until stdin is closed
+     "read_bytes": 0, "read_pause": 1.0}   how much a slow reader reads, and the seconds between reads
 """
 
 import json
@@ -32,7 +32,7 @@ class Caller:
         self.request = request
         self.received = b""
         self.sent_at = self.first_at = 0.0
-        self.need = 0  # bytes of the answer, once its head is known; -1: chunked
+        self.need = 0  # length of the response in bytes, once known; -1: chunked
         self.body_at = 0
         self.status = 0
 
@@ -42,7 +42,7 @@ class Caller:
         self.sock.sendall(self.request)
 
     def take(self) -> bool:
-        """Receive once → whether the answer is whole. Errors: OSError, ValueError (closed early)."""
+        """Receive once. Returns whether the response is complete. Raises OSError, or ValueError (closed early)."""
         data = self.sock.recv(262_144)
         if not data:
             raise ValueError("closed early")
@@ -62,11 +62,11 @@ class Caller:
             self.first_at = time.perf_counter()
         if self.need > 0:
             return len(received) >= self.need
-        return len(received) >= self.body_at + 5 and received.endswith(END_OF_CHUNKS)  # a head may end in 0, too
+        return len(received) >= self.body_at + 5 and received.endswith(END_OF_CHUNKS)  # headers may end in 0, too
 
 
 class Seen:
-    """What a slice is judged by. Times in seconds."""
+    """The results of a slice. Times in seconds."""
 
     def __init__(self) -> None:
         self.total: list[float] = []
@@ -114,7 +114,7 @@ def repeat(plan: dict[str, object]) -> dict[str, object]:
 
 
 def hold(plan: dict[str, object]) -> dict[str, object]:
-    """Keep streams open until standard input ends. Slow readers take `read_bytes` every `read_pause` seconds."""
+    """Keep streams open until stdin is closed. Slow readers read `read_bytes` every `read_pause` seconds."""
     sip = int(str(plan.get("read_bytes", 0)))
     callers = _callers(plan, small_window=bool(sip))
     epoll = select.epoll()
@@ -142,7 +142,7 @@ def hold(plan: dict[str, object]) -> dict[str, object]:
 
 
 def _sip(caller: Caller, size: int, statuses: dict[int, int], epoll: "select.epoll | None") -> int:
-    """→ 1 when the stream ended."""
+    """Returns 1 when the stream ended, else 0."""
     if caller.need < 0:
         return 0
     try:
@@ -154,7 +154,7 @@ def _sip(caller: Caller, size: int, statuses: dict[int, int], epoll: "select.epo
     if not caller.status and data:
         caller.status = int(data[9:12])
         statuses[caller.status] = statuses.get(caller.status, 0) + 1
-        return 0  # a head may end as chunks do
+        return 0  # headers may end like chunks
     if data and not data.endswith(END_OF_CHUNKS):
         return 0
     caller.need = -1

@@ -1,4 +1,4 @@
-"""Requests a second and added time, direct and through the gateway, in slices that take turns: noise meets both."""
+"""Requests per second and latency, direct and through the gateway, in alternating slices to share the noise."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Cell:
         return self.answers / self.seconds
 
     def best_rate(self) -> float:
-        """Of the slice the neighbours disturbed least."""
+        """Of the fastest slice, which other load disturbed least."""
         return max(self.rates)
 
     def each_us(self, cpu_seconds: float) -> float:
@@ -49,7 +49,7 @@ def run(
 ) -> list[Cell]:
     callers = list(callers)
     cells = {(t.name, k.name, n): Cell(t.name, k.name, n) for k in kinds for n in callers for t in targets}
-    for target in targets:  # connections, forms, imports: paid once, before
+    for target in targets:  # warm-up: connections and imports
         for kind in kinds:
             processes.load(
                 requests.plan(target, kind, 4, CALLERS_AN_ACCOUNT, seconds=0.5), world.cores.others, world.log

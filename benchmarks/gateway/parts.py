@@ -1,7 +1,7 @@
-"""Where the gateway's CPU goes: its own calls timed one by one in this process, each less those inside it.
+"""Which parts of the gateway use its CPU: times its calls in this process, without nested calls.
 
-The app is called as gunicorn calls it, one request after the other; what gunicorn and gevent add is the difference to
-the worker's CPU a request under load.
+Calls the app like gunicorn, one request after the other. The CPU time of gunicorn itself is the difference to the
+worker's CPU per request under load.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ REST = "Flask: routing, request, response, headers"
 
 
 class Clock:
-    """CPU by part. A part inside another is taken out of the outer one."""
+    """CPU time by part. The time of an inner part is not counted in the outer one."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = {}
-        self._open: list[list[Any]] = []  # name, CPU of what was called inside
+        self._open: list[list[Any]] = []  # name, CPU time of the calls inside
 
     def timed(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)
@@ -48,11 +48,14 @@ class Clock:
 
 
 def measure(world: World, kind: Kind, times: int) -> dict[str, float]:
-    """→ µs of CPU a request, by part."""
+    """CPU microseconds per request, by part."""
     from infra.local.app import create_app
 
     clock = Clock()
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # the log is written, not shown
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stderr(nowhere),
+    ):  # log records are formatted, but not shown
         app = create_app()
         serve = clock.timed(REST, lambda: _serve(app, world, kind))
         for _ in range(20):

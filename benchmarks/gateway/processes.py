@@ -1,4 +1,4 @@
-"""The processes of a run: started on a core of their choice, weighed from /proc, and stopped by their own ids."""
+"""The processes of a run: starts them on a given core, reads their CPU and memory from /proc, stops them by pid."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def free_ports(count: int) -> list[int]:
 def start(
     command: Iterable[str], core: int | None, log: Path, environment: Mapping[str, str] = os.environ, **pipes: Any
 ) -> "subprocess.Popen[bytes]":
-    """`core` None: any. The child's children inherit its core."""
+    """Start a process on `core` (None: any). Its children inherit the core."""
 
     def pin() -> None:
         if core is not None:
@@ -54,7 +54,7 @@ def children(pid: int) -> list[int]:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """Of all threads, user and system, by the scheduler's clock (ns) where the kernel keeps it, else by its ticks."""
+    """CPU seconds of all threads, user and system: from the scheduler's clock, else from ticks."""
     return sum(_cpu_of(pid) for pid in pids)
 
 
@@ -73,7 +73,7 @@ def resident_mb(pid: int) -> float:
 
 
 def load(plan: Mapping[str, Any], core: int | None, log: Path) -> dict[str, Any]:
-    """Run the load of one slice to its end → what it saw. Errors: RuntimeError."""
+    """Run the load of one slice and return its results. Raises RuntimeError."""
     process = start_load(plan, core, log)
     out, _ = process.communicate(timeout=float(plan["seconds"]) + 60)
     if process.returncode:

@@ -1,4 +1,4 @@
-"""Figures as text."""
+"""Formats the figures as text."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ from benchmarks.gateway.world import World
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown, the columns in line."""
+    """A Markdown table with aligned columns."""
     widths = [max(len(row[n]) for row in (head, *rows)) for n in range(len(head))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
@@ -63,7 +63,7 @@ def rates(cells: Sequence[Cell], world: World) -> str:
 
 
 def writes(metrics: Mapping[str, float]) -> str:
-    """How many store writes admissions took, of all so far."""
+    """The number of store writes per admission, over all so far."""
     name = "sluice_admission_writes"
     total = metrics[f"{name}_count"]
     counted = {bound: metrics[f'{name}_bucket{{le="{bound}"}}'] for bound in ("1.0", "2.0", "3.0", "4.0")}

@@ -1,4 +1,4 @@
-"""The requests of the load, as the bytes that go over the wire."""
+"""The requests of the load, as bytes."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ QUESTION = "What does an API gateway do? Answer in two sentences."
 
 @dataclass(frozen=True)
 class Kind:
-    """What callers ask for: `tokens` chunks, `pause_ms` between them, `text_bytes` in each."""
+    """A kind of request: `tokens` chunks, `pause_ms` between them, `text_bytes` in each."""
 
     name: str
     stream: bool
@@ -20,7 +20,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Target:
-    """Where requests go: the model server itself, the gateway, or any other gateway (with one key for all)."""
+    """The target of requests: the model server, the gateway, or another gateway (with one key for all)."""
 
     name: str
     host: str
@@ -50,6 +50,6 @@ def raw(target: Target, kind: Kind, key: str) -> str:
 
 
 def plan(target: Target, kind: Kind, callers: int, an_account: int, **more: object) -> dict[str, object]:
-    """`an_account` callers share an account."""
+    """`an_account`: the number of callers per account."""
     texts = [raw(target, kind, target.keys[n // an_account % len(target.keys)]) for n in range(callers)]
     return {"host": target.host, "port": target.port, "requests": texts, **more}

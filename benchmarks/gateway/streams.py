@@ -1,4 +1,4 @@
-"""A fresh request's time while hundreds of streams are open and some callers read slowly, against the same unloaded."""
+"""The latency of a new request, with and without hundreds of open streams and slow readers."""
 
 import json
 from collections.abc import Iterator
@@ -9,18 +9,18 @@ from benchmarks.gateway import processes, requests
 from benchmarks.gateway.requests import Kind, Target
 from benchmarks.gateway.world import CALLERS_AN_ACCOUNT, World
 
-# A token every half second: what a batching engine gives each of that many streams.
+# A token every half second, as a batching engine gives to each of so many streams.
 OPEN = Kind("open stream", stream=True, tokens=4000, pause_ms=500)
-# 800 KB at once: the sockets' buffers are full and the gateway has to wait for the reader.
+# 800 KB at once, so that the socket buffers are full and the gateway must wait for the reader.
 SLOW = Kind("slow reader", stream=True, tokens=800, text_bytes=1000)
 SIP = {"read_bytes": 4096, "read_pause": 1.0}
 FRESH = Kind("fresh", stream=False, tokens=8)
 
 
 def run(world: World, target: Target, streams: int, slow: int, seconds: float, rounds: int) -> dict[str, Any]:
-    """→ the times of fresh requests by state, what the open streams did, and the worker's memory in MB."""
+    """The latencies of new requests by state, the results of the open streams, and the worker's memory in MB."""
     seen: dict[str, Any] = {"unloaded": [], "loaded": [], "opened": {}, "ended": 0, "resident_mb": 0.0}
-    held = Target(target.name, target.host, target.port, target.keys[1:])  # the fresh caller has an account of its own
+    held = Target(target.name, target.host, target.port, target.keys[1:])  # the new request has a separate account
     for _ in range(rounds):
         seen["unloaded"] += _fresh(world, target, seconds)
         with _held(world, held, OPEN, streams, seen), _held(world, held, SLOW, slow, seen, **SIP):
@@ -36,7 +36,7 @@ def _fresh(world: World, target: Target, seconds: float) -> list[float]:
 
 @contextmanager
 def _held(world: World, target: Target, kind: Kind, count: int, seen: dict[str, Any], **more: object) -> Iterator[None]:
-    """`count` streams open while inside."""
+    """`count` streams are open inside the context."""
     if not count:
         yield
         return

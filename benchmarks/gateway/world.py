@@ -1,4 +1,4 @@
-"""What a run needs: a store with accounts, the canned model server, and the gateway as a local run serves it."""
+"""Starts a store with accounts, the canned model server, and the gateway as in a local run."""
 
 import http.client
 import os
@@ -21,14 +21,14 @@ from tests.store_clients import forget_store_clients, make_tables
 GUNICORN = ROOT / "infra" / "local" / "gunicorn.conf.py"
 APP = "infra.local.app:create_app()"
 PREFIX = "sluice-"
-# Above anything a run reaches, so that no request is refused; small enough that the arithmetic is the usual one.
+# High enough that no request is refused, and low enough for the usual integer sizes.
 LIMITS = {"rpm": 1_000_000, "tpm": 1_000_000_000, "concurrency": 64, "monthly_tokens": 10**12}
-CALLERS_AN_ACCOUNT = 4  # what a new account may run at once
+CALLERS_AN_ACCOUNT = 4  # the concurrency limit of a new account
 
 
 @dataclass(frozen=True)
 class Cores:
-    """Which core the gateway has for itself, and which one everything else shares."""
+    """The core of the gateway, and the core of everything else."""
 
     gateway: int
     others: int
@@ -54,7 +54,7 @@ class World:
         return processes.children(self.gateway.pid)[0]
 
     def metrics(self) -> dict[str, float]:
-        """Samples of /metrics by their whole name, labels included."""
+        """Samples of /metrics, by name with labels."""
         connection = http.client.HTTPConnection("127.0.0.1", self.gateway_port, timeout=10)
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
@@ -84,9 +84,9 @@ def environment(folder: Path, store_port: int, upstream_port: int, gateway_port:
 
 @contextmanager
 def world(store_binary: Path, database: Path | None, cores: Cores, accounts: int) -> Iterator[World]:
-    """Everything started, `accounts` accounts made, one API token each; stopped and removed at the end.
+    """Start everything and make `accounts` accounts with one API token each. Stops and deletes everything at the end.
 
-    `database`: the folder for the store's file; None keeps it in memory.
+    `database`: the folder for the store's file; None: in memory.
     """
     folder = Path(tempfile.mkdtemp(prefix="sluice-bench-", dir=database or None))
     started: list[subprocess.Popen[bytes]] = []
@@ -129,7 +129,7 @@ def _start(
 
 
 def _forget_earlier_worlds() -> None:
-    """Settings and clients are made once a process, and a second store has another port."""
+    """Clear cached settings and clients, because a second store has another port."""
     from sluice import settings
     from sluice.adapters.tokens import keys
     from sluice.wiring import peers, services, stores
@@ -142,7 +142,7 @@ def _forget_earlier_worlds() -> None:
 
 
 def _accounts(folder: Path, count: int) -> list[str]:
-    """Tables, keys, and accounts that may do what a run does. → an API token of each."""
+    """Make tables, keys and accounts. Returns an API token for each account."""
     from sluice.adapters.aws import dynamo
     from sluice.adapters.tokens import keys
     from sluice.domain.gateway.grants import new_grant

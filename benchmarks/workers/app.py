@@ -1,5 +1,5 @@
 """A Flask app of the gateway's shape: /stream relays the upstream's events line by line, /page is an account page
-(`hash=1`: with one argon2id hash, as a login has it).
+(`hash=1`: with one argon2id hash, as in a login).
 
 UPSTREAM_PORT says where the upstream is; HASH_IN_POOL=1 hashes in gevent's thread pool.
 """
@@ -28,11 +28,11 @@ def stream() -> Response:
         try:
             while line := answer.readline():
                 if line.startswith(b":"):
-                    continue  # counts for the lease: kept, not passed on
+                    continue  # a usage comment, which is not passed on
                 event += line
                 if line == b"\n":
                     if event.startswith(b"data: {"):
-                        json.loads(event[6:])  # as the gateway looks into each chunk
+                        json.loads(event[6:])  # the gateway parses each chunk
                     yield event
                     event = b""
         finally:

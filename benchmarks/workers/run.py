@@ -1,15 +1,14 @@
 """Compares gunicorn's gthread and gevent workers, interleaved: 500 open streams, 100 of them read slowly.
 
-python benchmarks/workers/run.py [--streams 500] [--slow 100] [--rounds 2] [--chunk-ms 500]
+python -m benchmarks.workers.run [--streams 500] [--slow 100] [--rounds 2] [--chunk-ms 500]
 
-Printed for each: fresh requests (their own connection) while all streams run, p50 and p99; the same with a login's
-hash; memory of the worker; its CPU per relayed chunk; streams that ended whole.
+Prints for each: p50 and p99 of new requests (on new connections) while all streams run; the same with logins' password
+hashes; memory of the worker; its CPU per relayed chunk; complete streams.
 """
 
 import argparse
 import os
 import resource
-import signal
 import socket
 import subprocess
 import sys
@@ -17,9 +16,11 @@ import threading
 import time
 from pathlib import Path
 
+from benchmarks.gateway import processes
+from benchmarks.gateway.matrix import percentile
+
 HERE = Path(__file__).parent
 STREAM_SECONDS = 20
-TICKS = os.sysconf("SC_CLK_TCK")
 KINDS = {
     "gthread": ["--worker-class", "gthread", "--threads", "700"],
     "gevent": ["--worker-class", "gevent", "--worker-connections", "2000"],
@@ -27,24 +28,8 @@ KINDS = {
 }
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_port(port: int) -> None:
-    for _ in range(400):
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise SystemExit("a server did not start")
-
-
 class Streams:
-    """All streams, in this one thread of a poller: the client must cost little."""
+    """All streams in one polling thread, so that the client uses little CPU."""
 
     def __init__(self, port: int, count: int, slow: int) -> None:
         import selectors
@@ -91,7 +76,7 @@ class Streams:
 
 
 def fresh_requests(port: int, path: str, seconds: float) -> list[float]:
-    """Milliseconds, one request after the other, each on its own connection."""
+    """Milliseconds of sequential requests, each on a new connection."""
     took, until = [], time.monotonic() + seconds
     while time.monotonic() < until:
         began = time.monotonic()
@@ -106,33 +91,13 @@ def fresh_requests(port: int, path: str, seconds: float) -> list[float]:
 
 
 def logins(port: int, stop: threading.Event) -> None:
-    """Four people log in all the time."""
+    """Log in again and again until `stop`."""
     while not stop.is_set():
         fresh_requests(port, "/page?hash=1", 0.1)
 
 
-def worker_of(master: int) -> int:
-    return int(Path(f"/proc/{master}/task/{master}/children").read_text().split()[0])
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def memory_mib(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
-def percentile(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
-
-
 def measure(kind: str, upstream_port: int, streams: int, slow: int) -> str:
-    port = free_port()
+    (port,) = processes.free_ports(1)
     env = dict(os.environ, UPSTREAM_PORT=str(upstream_port), PYTHONPATH=str(HERE))
     if kind == "gevent+pool":
         env["HASH_IN_POOL"] = "1"
@@ -140,17 +105,17 @@ def measure(kind: str, upstream_port: int, streams: int, slow: int) -> str:
     command += [*KINDS[kind], "--backlog", "2048", "--timeout", "60", "--log-level", "error", "app:app"]
     server = subprocess.Popen(command, env=env, cwd=HERE)
     try:
-        wait_port(port)
+        processes.wait_for_port(port)
         fresh_requests(port, "/page", 0.3)
-        worker = worker_of(server.pid)
+        (worker,) = processes.children(server.pid)
         idle = fresh_requests(port, "/page", 1.0)
-        cpu_before = cpu_seconds(worker)
+        cpu_before = processes.cpu_seconds([worker])
         opened = Streams(port, streams, slow)
         thread = threading.Thread(target=opened.run, args=(time.monotonic() + STREAM_SECONDS + 40,))
         thread.start()
         time.sleep(3)
         busy = fresh_requests(port, "/page", 6)
-        cpu_half, memory = cpu_seconds(worker), memory_mib(worker)
+        cpu_half, memory = processes.cpu_seconds([worker]), processes.resident_mb(worker)
         bytes_half = opened.bytes_read
         stop = threading.Event()
         people = [threading.Thread(target=logins, args=(port, stop)) for _ in range(4)]
@@ -169,12 +134,7 @@ def measure(kind: str, upstream_port: int, streams: int, slow: int) -> str:
             f"{(cpu_half - cpu_before) / max(chunks, 1) * 1e6:4.0f} us CPU a chunk | whole {opened.whole}/{streams}"
         )
     finally:
-        server.send_signal(signal.SIGTERM)
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        processes.stop(server, patience_seconds=20)
 
 
 def main() -> None:
@@ -185,18 +145,17 @@ def main() -> None:
     asked.add_argument("--chunk-ms", type=int, default=500, help="each stream's pause between two chunks")
     wanted = asked.parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, (8192, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    upstream_port = free_port()
+    (upstream_port,) = processes.free_ports(1)
     command = [sys.executable, str(HERE / "upstream.py"), str(upstream_port)]
     command += [str(STREAM_SECONDS * 1000 // wanted.chunk_ms), str(wanted.chunk_ms)]
     upstream = subprocess.Popen(command)
     try:
-        wait_port(upstream_port)
+        processes.wait_for_port(upstream_port)
         for _ in range(wanted.rounds):
             for kind in KINDS:
                 print(measure(kind, upstream_port, wanted.streams, wanted.slow), flush=True)
     finally:
-        upstream.kill()
-        upstream.wait()
+        processes.stop(upstream)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The synthetic model server: streams CHUNKS chunks, one every CHUNK_MS, to any number of clients. gevent itself.
+"""The synthetic model server: streams CHUNKS chunks, one every CHUNK_MS, to any number of clients, with gevent.
 
 python upstream.py PORT CHUNKS CHUNK_MS
 """

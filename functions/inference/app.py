@@ -1,4 +1,4 @@
-"""The WSGI app. Makes nothing heavy: the model is loaded by `InferenceService.start`, after gunicorn's fork."""
+"""The WSGI app. It loads no model: `InferenceService.start` does, after gunicorn's fork."""
 
 import contextlib
 import logging
@@ -10,15 +10,15 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntity
 from functions.inference.errors import InferenceError
 from functions.inference.settings import InferenceSettings
 from functions.inference.web.answer import CallerGone
-from functions.inference.web.http_errors import envelope, face_of
+from functions.inference.web.http_errors import envelope, http_error
 from functions.inference.web.service import InferenceService
 from functions.inference.web.views import blueprint
 
 log = logging.getLogger(__name__)
 MOST_BODY_BYTES = 4 << 20
-"""The gateway's own cap is 1 MiB; this one only keeps the process whole."""
+"""Protects the memory of this process; the gateway's own limit is 1 MiB."""
 CLIENT_CLOSED_REQUEST = 499
-"""nginx's number for an answer nobody waits for; it is only ever seen in logs."""
+"""nginx's status for a client that closed its connection. It appears in logs only."""
 
 
 def create_app(settings: InferenceSettings | None = None, service: InferenceService | None = None) -> Flask:
@@ -41,7 +41,7 @@ def _known_error(error: InferenceError) -> tuple[Response, int]:
     response = jsonify(envelope(error))
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
-    return response, face_of(error).status
+    return response, http_error(error).status
 
 
 def _http_error(error: HTTPException) -> tuple[Response, int]:
@@ -55,8 +55,8 @@ def _http_error(error: HTTPException) -> tuple[Response, int]:
 
 
 def _stalled(_error: Exception) -> tuple[Response, int]:
-    """The body never came; gunicorn.conf.py gives reads their deadline. What may still come must not be taken for a
-    request, so nothing more is read from this connection."""
+    """The body did not arrive before the read timeout (gunicorn.conf.py). The connection is closed for reading, because
+    the rest of the body could be taken for a new request."""
     if connection := request.environ.get("gunicorn.socket"):
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RD)

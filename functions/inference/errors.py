@@ -1,15 +1,15 @@
-"""Everything that can go wrong here, as data. The HTTP face of each is in `http_errors.py`, once."""
+"""Every error of the model server, as data. `web/http_errors.py` maps each to HTTP."""
 
 
 class InferenceError(Exception):
-    """Base of all: `str()` of it is a sentence that may be shown to a caller."""
+    """Base class. `str()` gives a sentence that may be shown to the caller."""
 
     retry_after_s: int | None = None
     param: str | None = None
 
 
 class InvalidRequest(InferenceError):
-    """The request can never succeed as it is; `param` names the field to blame."""
+    """The request is wrong; `param` names the wrong field."""
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -21,7 +21,7 @@ class InvalidJson(InvalidRequest):
 
 
 class ContextTooLong(InvalidRequest):
-    """The prompt leaves no room for a single token of the answer."""
+    """The prompt fills the context, so that no token of an answer fits."""
 
     def __init__(self, prompt_tokens: int, context_tokens: int, param: str = "messages") -> None:
         super().__init__(
@@ -30,7 +30,7 @@ class ContextTooLong(InvalidRequest):
 
 
 class UnknownModel(InferenceError):
-    """No model of this name is served here."""
+    """No model of this name is served."""
 
     param = "model"
 
@@ -39,7 +39,7 @@ class UnknownModel(InferenceError):
 
 
 class Overloaded(InferenceError):
-    """The queue is full, or the request waited in it too long."""
+    """The queue is full, or the request waited too long."""
 
     def __init__(self, message: str, retry_after_s: int) -> None:
         super().__init__(message)
@@ -47,13 +47,13 @@ class Overloaded(InferenceError):
 
 
 class ModelUnavailable(InferenceError):
-    """The model is not loaded (yet, or any more)."""
+    """The model is not loaded yet, or its decode thread failed."""
 
     retry_after_s = 2
 
 
 class Draining(ModelUnavailable):
-    """The process was told to stop and takes nothing new."""
+    """The process is shutting down and accepts no new requests."""
 
 
 class DeadlineExceeded(InferenceError):
@@ -61,10 +61,10 @@ class DeadlineExceeded(InferenceError):
 
 
 class GenerationFailed(InferenceError):
-    """llama.cpp could not go on with this request; others were not harmed."""
+    """llama.cpp failed on this request; the others continue."""
 
     retry_after_s = 2
 
 
 class ModelFileError(Exception):
-    """A model file that must not be served; the message names the file and what is wrong with it."""
+    """A model file cannot be served. The message names the file and the reason."""

@@ -1,4 +1,4 @@
-"""gunicorn's configuration: one worker, because there is one model and one decode thread; scale with slots instead.
+"""gunicorn's configuration: one worker, because there is one model and one decode thread. Slots set the capacity.
 
 gunicorn -c functions/inference/gunicorn.conf.py "functions.inference.app:create_app()"
 """
@@ -19,9 +19,9 @@ from functions.inference.logs import QuietTimeouts
 from functions.inference.settings import InferenceSettings
 
 SPARE_THREADS = 24
-"""For health checks, model lists and quick refusals while every slot and queue place is taken by a waiting request."""
+"""For health checks, model lists and refusals, while a waiting request occupies each slot and queue place."""
 SWITCH_INTERVAL_S = 0.0005
-"""The decode thread wants the interpreter back after every llama_decode; the default lets others keep it for 5 ms."""
+"""The decode thread needs the interpreter after each llama_decode; by default other threads may keep it for 5 ms."""
 
 try:
     _settings = InferenceSettings()
@@ -38,19 +38,19 @@ timeout = 120
 graceful_timeout = _settings.drain_ms // 1000 + 5
 keepalive = 30
 preload_app = False
-# Heartbeats in memory: a container's root may be read-only.
+# Heartbeats are kept in memory, because a container's root may be read-only.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-control_socket_disable = True  # else gunicorn opens ~/.gunicorn/gunicorn.ctl, and a read-only image has no such place
+control_socket_disable = True  # otherwise gunicorn opens ~/.gunicorn/gunicorn.ctl, which fails on a read-only image
 
 
 MOST_EARLY_DEATHS = 3
 _loaded = mmap.mmap(-1, 1)
-"""One byte that master and worker share: whether a worker ever had its model loaded."""
+"""One byte shared by master and worker: whether a worker has ever loaded its model."""
 _early_deaths = 0
 
 
 def child_exit(_server: Any, _worker: Any) -> None:
-    """A worker that loaded its model and died is replaced; one that dies loading it will again, so not for ever."""
+    """gunicorn replaces a dead worker. Stop after a few that died while loading, because the next would die too."""
     global _early_deaths
     if _loaded[0]:
         return
@@ -62,7 +62,7 @@ def child_exit(_server: Any, _worker: Any) -> None:
 
 
 def post_fork(_server: Any, worker: Any) -> None:
-    """gunicorn's threads read and write without a deadline; accepted sockets inherit the listener's."""
+    """Set socket timeouts, because gunicorn's threads have none. Accepted sockets inherit them from the listener."""
     worker.log.error_log.addFilter(QuietTimeouts())
     for listener in worker.sockets:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _interval(_settings.read_timeout_ms))
@@ -70,12 +70,12 @@ def post_fork(_server: Any, worker: Any) -> None:
 
 
 def _interval(milliseconds: int) -> bytes:
-    """A `struct timeval`."""
+    """Milliseconds as a `struct timeval`."""
     return struct.pack("@ll", milliseconds // 1000, milliseconds % 1000 * 1000)
 
 
 def post_worker_init(worker: Any) -> None:
-    """Load the model here: neither its threads nor its memory survive a fork."""
+    """Load the model after the fork, because its threads and memory do not survive one."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     service = worker.wsgi.extensions["inference"]
     service.on_loaded = lambda: _loaded.__setitem__(0, 1)
@@ -90,7 +90,7 @@ def post_worker_init(worker: Any) -> None:
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
-    """gunicorn has waited for the responses; end the decode thread before the interpreter goes."""
+    """End the decode thread before the interpreter exits; gunicorn has waited for the responses."""
     app = getattr(worker, "wsgi", None)
     if app is not None:
         app.extensions["inference"].drain()

@@ -11,7 +11,7 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class InferenceSettings(BaseSettings):
-    """Environment prefix `SLUICE_INFERENCE_`; those that users know have no such prefix."""
+    """Environment variables `SLUICE_INFERENCE_…`; those with an alias are shared with the rest of the system."""
 
     model_config = SettingsConfigDict(
         env_prefix="SLUICE_INFERENCE_", frozen=True, populate_by_name=True, env_ignore_empty=True
@@ -19,52 +19,52 @@ class InferenceSettings(BaseSettings):
 
     model: str = Field("demo", validation_alias=AliasChoices("SLUICE_MODEL"))
     model_sha256: str | None = Field(None, validation_alias=AliasChoices("SLUICE_MODEL_SHA256"))
-    """Vouches for a model from S3."""
+    """Expected SHA-256 of a model from S3, in hex."""
     data_dir: Path = Field(Path(".sluice"), validation_alias=AliasChoices("SLUICE_DATA_DIR"))
     default_max_tokens: Positive = Field(512, validation_alias=AliasChoices("SLUICE_DEFAULT_MAX_TOKENS"))
 
     slots: Annotated[int, Field(ge=1, le=256)] = 8
-    """Requests that generate at once; each costs its context in memory."""
+    """Requests that generate at the same time. Each needs memory for its context."""
     context_tokens: Positive = 4096
-    """Cap of one request's context; the model's own context caps it further."""
+    """Limit of one request's context; the model's own limit also applies."""
     threads: Annotated[int, Field(ge=0, le=512)] = 0
-    """Threads of llama.cpp; 0 chooses: one for tiny models, else the processors this process may use."""
+    """Threads of llama.cpp. 0: one for tiny models, else one per CPU that this process may use."""
     batch_tokens: Annotated[int, Field(ge=8, le=8192)] = 512
     """Most tokens of one decode call."""
     step_target_ms: Positive = 100
-    """Prompt chunks shrink until one decode call takes about this long: what a cancellation may have to wait."""
+    """Prompt chunks are sized so that one decode call takes about this long, because cancellations wait for it."""
     gpu_layers: int = 0
-    """Layers kept on a GPU (builds that have one); -1 means all that fit."""
+    """Layers on a GPU, in builds that support one. -1: all that fit."""
     vram_mib: Annotated[int, Field(ge=0)] = 0
-    """Cap on video memory: layers beyond it stay with the processor; 0 means none."""
+    """Limit of video memory; further layers stay on the CPU. 0: no limit."""
     memory_mib: Annotated[int, Field(ge=0)] = 0
-    """Budget for weights and contexts of all models together; 0 means what the machine has free."""
+    """Memory for weights and contexts of all models. 0: the memory that is free at start."""
     load: Literal["eager", "lazy"] = "eager"
     """Load at start, or at the first request."""
     mmap: bool = True
     embeddings_model: str = "auto"
-    """Catalogue name of the embeddings model; `auto`: the one the catalogue gives the chat model; `off`: none."""
+    """Catalogue name of the embeddings model. `auto`: the one the chat model's entry names; `off`: none."""
 
     queue_size: Positive = 64
     """Requests that may wait for a slot."""
     queue_wait_ms: Positive = 30_000
     request_timeout_ms: Positive = 600_000
-    """Deadline of a request that brings none."""
+    """Deadline of a request without the header x-sluice-deadline-ms."""
     drain_ms: Positive = 20_000
-    """After SIGTERM, how long running requests may go on."""
+    """How long running requests may continue after SIGTERM."""
     read_timeout_ms: Positive = 15_000
-    """A caller who stops in the middle of a request is dropped."""
+    """A caller that stops sending in the middle of a request is disconnected after this time."""
     write_timeout_ms: Positive = 30_000
-    """A reader that takes nothing for this long is dropped."""
+    """A caller that stops reading is disconnected after this time."""
 
     @property
     def models_dir(self) -> Path:
-        """Where pulled models lie."""
+        """The folder of pulled models."""
         return self.data_dir / "models"
 
 
 def usable_cpus() -> int:
-    """Processors this process may run on."""
+    """The number of CPUs this process may run on."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS

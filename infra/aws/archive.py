@@ -1,14 +1,14 @@
-"""Zips with the same bytes for the same content: what did not change is not deployed again."""
+"""Writes zips that are identical for identical content, so that unchanged packages are not deployed again."""
 
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can store
 
 
 def zip_folders(target: Path, folders: Iterable[tuple[Path, str]]) -> Path:
-    """`target` with each folder's files below its prefix ("" for the top); later ones win. Modes are kept."""
+    """Write `target` with each folder's files below its prefix ("": none). Later folders win. Keeps file modes."""
     files: dict[str, Path] = {}
     for folder, prefix in folders:
         for path in folder.rglob("*"):

@@ -1,4 +1,4 @@
-"""`sam build`, and what it leaves out: the bytecode of every module, and the image where another host has the model."""
+"""Runs `sam build`, adds bytecode, and leaves out the image when another host serves the model."""
 
 import sys
 from pathlib import Path
@@ -14,13 +14,13 @@ IMAGE_BUILD = "Metadata: {Dockerfile"
 
 
 class TemplateChanged(Exception):
-    """The template is not of the form this reads."""
+    """template.yaml does not have the expected form."""
 
 
 def write_template(own_model: bool) -> Path:
-    """The template to build from: the source itself, or one whose image function needs no Docker.
+    """The path of the template to build: the source, or a copy without the image build, which needs no Docker.
 
-    That function is then left out of the stack by its condition, but SAM would build and push its image all the same.
+    A condition leaves the function out of the stack, but SAM would still build and push its image.
     """
     if own_model:
         return ROOT / "template.yaml"
@@ -30,7 +30,7 @@ def write_template(own_model: bool) -> Path:
 
 
 def without_image(template: str) -> str:
-    """Errors: TemplateChanged."""
+    """The template without the image build. Raises TemplateChanged."""
     before, found, after = template.partition(IMAGE_FUNCTION)
     if not found or IMAGE_BUILD not in after:
         raise TemplateChanged("template.yaml: the image function is not where it was")
@@ -47,7 +47,7 @@ def build_words(template: Path) -> list[str]:
 
 
 def compile_built() -> bool:
-    """Whether this Python is of the functions' version, and so could: else cold starts take three times as long."""
+    """Compile the build. Returns False when this Python has another version than the functions."""
     if sys.version_info[:2] != RUNTIME:
         return False
     compile_build(BUILD)

@@ -1,8 +1,8 @@
-"""`make deploy`: from an AWS account to a first answer, in steps that may each be repeated.
+"""`make deploy`: deploys to AWS, in steps that may each be repeated.
 
     tools → account → keys → build → deploy → store → first admin → smoke
 
-Whatever ends it half-way, the next run goes through what is done already and on from there.
+After a failure, run it again: finished steps are repeated without effect.
 """
 
 import os
@@ -25,24 +25,24 @@ CONFIG = ROOT / "infra" / "aws" / "samconfig.toml"
 Say = Callable[[str], None]
 HOW_TO_GET = {
     "sam": "the SAM command is missing: pip install aws-sam-cli (or brew install aws-sam-cli)",
-    "docker": "Docker is missing, and the model's image is built with it. Install it, or give a model server of your "
-    "own: --parameter InferenceUrl=https://…",
+    "docker": "Docker is missing, and the model's image is built with it. Install it, or use your own model "
+    "server: --parameter InferenceUrl=https://…",
 }
 
 
 class StepFailed(Exception):
-    """Why it ended: sentences for who deploys."""
+    """Why a step failed, in sentences for the terminal."""
 
 
 @dataclass
 class Machine:
-    """What a deployment needs of this machine and of AWS; tests give another."""
+    """Runs programs and makes AWS clients. Tests use a fake."""
 
     client: Callable[[str], Any]
     which: Callable[[str], str | None] = shutil.which
 
     def run(self, words: Sequence[str], *, stdin: str = "", env: Mapping[str, str] | None = None) -> int:
-        """→ the exit status; what it prints goes to the terminal."""
+        """Run a program and return its exit status. Its output goes to the terminal."""
         return subprocess.run(
             words, cwd=ROOT, input=stdin or None, text=True, env={**os.environ, **(env or {})}
         ).returncode
@@ -59,7 +59,7 @@ class Deployment:
     smoke: bool = True
 
     def run(self) -> str:
-        """→ the URL. Errors: StepFailed, botocore's, ValueError (a key that cannot be read)."""
+        """Deploy, and return the URL. Raises StepFailed, botocore's errors, or ValueError for an unreadable key."""
         self._tools()
         self._account()
         self._keys()
@@ -78,7 +78,7 @@ class Deployment:
         return not self._parameter("InferenceUrl", "")
 
     def _parameter(self, name: str, default: str) -> str:
-        """As given now, else as the stack has it, else the template's default."""
+        """The value given now, else the stack's, else `default`."""
         return self.parameters.get(name) or self._of_stack("Parameters", "ParameterKey", "ParameterValue").get(
             name, default
         )
@@ -87,7 +87,7 @@ class Deployment:
         for tool in ["sam", "docker"] if self._own_model else ["sam"]:
             if self.machine.which(tool) is None:
                 raise StepFailed(HOW_TO_GET[tool])
-        self.say("tools: all here")
+        self.say("tools: all installed")
 
     def _account(self) -> None:
         client = self.machine.client("sts")
@@ -108,40 +108,33 @@ class Deployment:
             words += ["--parameter-overrides", f"Architecture={architecture}"]
         self._must(words, "sam build")
         fast = building.compile_built()
-        slow = "built, without bytecode: this Python is not the functions', so their cold starts are slower"
+        slow = "built without bytecode, because this Python is not the functions' version; their cold starts are slower"
         self.say("build: built" if fast else f"build: {slow}")
 
     def _deploy(self) -> None:
-        words = [
-            "sam",
-            "deploy",
-            "--config-file",
-            str(CONFIG),
-            "--template-file",
-            str(building.BUILD / "template.yaml"),
-        ]
-        words += ["--stack-name", self.stack]
+        built = str(building.BUILD / "template.yaml")
+        words = ["sam", "deploy", "--config-file", str(CONFIG), "--template-file", built, "--stack-name", self.stack]
         if self.parameters:
             words += ["--parameter-overrides", *(f"{name}={value}" for name, value in self.parameters.items())]
         self._must(words, "sam deploy")
-        self.say(f"deploy: the stack {self.stack} is as asked")
+        self.say(f"deploy: the stack {self.stack} is up to date")
 
     def _must(self, words: Sequence[str], what: str) -> None:
         status = self.machine.run(words)
         if status:
             raise StepFailed(
-                f"{what} ended with {status}; what it printed says why. Mend that and run `make deploy` again."
+                f"{what} ended with {status}; see its output above. Fix the cause and run `make deploy` again."
             )
 
     def _url(self) -> str:
         url = self._of_stack("Outputs", "OutputKey", "OutputValue").get("Url", "")
         if not url:
-            raise StepFailed(f"the stack {self.stack} tells no Url")
+            raise StepFailed(f"the stack {self.stack} has no output Url")
         self.say(f"url: {url}")
         return url
 
     def _of_stack(self, what: str, key: str, value: str) -> dict[str, str]:
-        """Empty where there is no such stack yet."""
+        """Parameters or outputs of the stack; empty while it does not exist."""
         client = self.machine.client("cloudformation")
         try:
             (stack,) = client.describe_stacks(StackName=self.stack)["Stacks"]
@@ -151,7 +144,7 @@ class Deployment:
             raise
         return {one[key]: one.get(value, "") for one in stack.get(what, [])}
 
-    # --- what is in it
+    # --- the store, the admin, the smoke test
 
     @property
     def _environment(self) -> dict[str, str]:
@@ -165,11 +158,11 @@ class Deployment:
 
     def _first_admin(self) -> None:
         if not self.admin:
-            self.say("admin: none asked for; SLUICE_STORE=aws sluice admin create EMAIL makes one")
+            self.say("admin: none requested; to make one: SLUICE_STORE=aws sluice admin create EMAIL")
             return
         words = [str(SLUICE), "admin", "create", self.admin, "--password-stdin"]
         if self.machine.run(words, stdin=self.password + "\n", env=self._environment):
-            raise StepFailed(f"{self.admin} was not made an admin; the line above says why")
+            raise StepFailed(f"{self.admin} was not made an admin; see the message above")
         self.say(f"admin: {self.admin}")
 
     def _smoke(self, url: str) -> None:

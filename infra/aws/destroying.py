@@ -1,4 +1,4 @@
-"""`make destroy`: the stack goes, the data stays; with the stack's name said once more, the data goes too."""
+"""`make destroy`: deletes the stack, and the data only if the stack's name is repeated."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,18 +11,18 @@ PARAMETERS = ("signing-key", "signing-key-next", "mailed-code-key", "jwks", "smt
 
 def what_stays(stack: str, prefix: str, path: str) -> list[str]:
     return [
-        f"The stack {stack} goes: functions, API, alarms, logs. What stays, and goes on costing a little:",
+        f"The stack {stack} will be deleted: functions, API, alarms, logs. These stay, and cost a little:",
         f"  {len(TABLES)} tables {prefix}…: retained by the template and protected against deletion",
         "  the bucket of the documents: retained by the template",
         f"  the keys below {path} in the Parameter Store, free of charge",
         "  the bucket of SAM with the packages, and the repository with the model's image",
-        "While the tables are there a new stack needs another TablePrefix, or imports them (docs/deploy.md).",
+        "While the tables exist a new stack needs another TablePrefix, or must import them (docs/deploy.md).",
         f"To delete the data too: sluice destroy --delete-data {stack}",
     ]
 
 
 def documents_bucket(client: Callable[[str], Any], stack: str) -> str:
-    """Its name, which only the stack knows; empty where there is none. To be asked before the stack goes."""
+    """The bucket's name, or "" if there is none. Call it before the stack is deleted, which alone knows the name."""
     cloudformation = client("cloudformation")
     try:
         told = cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId="DocumentsBucket")
@@ -34,7 +34,7 @@ def documents_bucket(client: Callable[[str], Any], stack: str) -> str:
 
 
 def delete_bucket(client: Callable[[str], Any], bucket: str, say: Say) -> None:
-    """With all that is in it. Errors: botocore's."""
+    """Delete the bucket with all its objects. Raises botocore's errors."""
     s3 = client("s3")
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
     for keys in ([{"Key": one["Key"]} for one in page.get("Contents", [])] for page in pages):
@@ -45,8 +45,8 @@ def delete_bucket(client: Callable[[str], Any], bucket: str, say: Say) -> None:
 
 
 def delete_data(client: Callable[[str], Any], prefix: str, path: str, say: Say) -> None:
-    """Every table and key, for good. Safe to repeat. Of a table with point-in-time recovery DynamoDB keeps a backup for
-    35 days. Errors: botocore's."""
+    """Delete every table and key. Can be repeated. DynamoDB keeps a backup of tables with point-in-time recovery for
+    35 days. Raises botocore's errors."""
     dynamodb = client("dynamodb")
     for table in TABLES:
         name = prefix + table.Meta.table_name
@@ -56,7 +56,7 @@ def delete_data(client: Callable[[str], Any], prefix: str, path: str, say: Say) 
         except dynamodb.exceptions.ResourceNotFoundException:
             continue
         except dynamodb.exceptions.ResourceInUseException:
-            say(f"{name} is being changed just now: run this again in a minute")
+            say(f"{name} is being changed by DynamoDB: run this command again in a minute")
             continue
         say(f"deleted {name}")
     names = [f"{path}/{name}" for name in PARAMETERS]

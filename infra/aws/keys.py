@@ -1,7 +1,7 @@
-"""Signing keys in SSM: made once, never overwritten, changed in two steps (docs/adr/0057-keys-in-ssm.md).
+"""Signing keys in SSM: created once, never overwritten, rotated in two steps (docs/adr/0057-keys-in-ssm.md).
 
 /sluice/signing-key       SecureString   the Ed25519 key that signs API tokens; only `tokens` may read it
-/sluice/signing-key-next  SecureString   while the key is being changed: the one to come
+/sluice/signing-key-next  SecureString   during a rotation: the next signing key
 /sluice/mailed-code-key   SecureString   32 bytes, base64
 /sluice/jwks              String         every public key that verifies, newest first
 """
@@ -23,12 +23,12 @@ SIGNING, NEXT, MAILED_CODE, JWKS = "signing-key", "signing-key-next", "mailed-co
 
 
 class KeysRefused(Exception):
-    """What was asked for would lose keys, or makes no sense now. Sentences for the operator."""
+    """The command would lose keys, or is not possible now."""
 
 
 @dataclass(frozen=True)
 class PublicKeys:
-    """`signing` signs now, `coming` soon; the others only verify what they signed."""
+    """`signing` signs now, `coming` after the rotation; the other keys only verify."""
 
     kids: tuple[str, ...]
     signing: str
@@ -37,16 +37,16 @@ class PublicKeys:
 
 @dataclass
 class ParameterKeys:
-    """`ssm` is boto3's client, `path` what the template calls KeyPath. Errors of every method: botocore's, and
-    ValueError, naming the parameter, where a key is there and cannot be read: it is never replaced silently."""
+    """`ssm`: boto3's client. `path`: the template's KeyPath. Every method raises botocore's errors, and ValueError with
+    the parameter's name for a key that cannot be read, because such a key must not be replaced silently."""
 
     ssm: Any
     path: str = "/sluice"
-    kms_key: str = ""  # empty: the account's own key for SSM
+    kms_key: str = ""  # empty: the account's default key for SSM
     made: list[str] = field(default_factory=list)
 
     def init(self) -> list[str]:
-        """Make what is missing, keep what is there; → the names of what was made. Safe to repeat and to kill."""
+        """Make the missing parameters and return their names. Can be repeated, also after it was killed."""
         self._put_if_absent(SIGNING, _new_pem())
         self._put_if_absent(MAILED_CODE, base64.b64encode(secrets.token_bytes(MAILED_CODE_KEY_BYTES)).decode())
         parse_mailed_code_key(self._get(MAILED_CODE).encode(), self._name(MAILED_CODE))
@@ -59,9 +59,9 @@ class ParameterKeys:
         return PublicKeys(kids, self._signing_key(SIGNING).kid, parse(coming.encode(), NEXT).kid if coming else "")
 
     def rotate(self) -> str:
-        """Make the next key and publish it beside the old one; nothing is signed with it yet. → its kid.
+        """Make the next key and publish it beside the old one. It does not sign yet. Returns its kid.
 
-        A gateway reads the published keys once, at its start: signing starts when all have been started anew.
+        Gateways read the published keys at their start, so the key may sign only after all have restarted.
         """
         self._put_if_absent(NEXT, _new_pem())
         coming = self._signing_key(NEXT)
@@ -69,23 +69,25 @@ class ParameterKeys:
         return coming.kid
 
     def finish_rotation(self) -> str:
-        """Sign with the next key from now on; the old one goes on verifying. → the kid. Errors: KeysRefused."""
+        """Sign with the next key from now on; the old one still verifies. Returns the kid. Raises KeysRefused."""
         pem = self._find(NEXT)
         if pem is None:
-            raise KeysRefused("There is no next key: `sluice keys rotate --aws` makes one.")
+            raise KeysRefused("There is no next key. Run `sluice keys rotate --aws` first.")
         coming = parse(pem.encode(), self._name(NEXT))
-        self._publish(coming)  # nothing may ever be signed that no gateway can verify
+        self._publish(coming)  # published first, so that gateways can verify every signature
         self._put(SIGNING, pem, "SecureString", overwrite=True)
         self.ssm.delete_parameter(Name=self._name(NEXT))
         return coming.kid
 
     def retire(self, kid: str) -> None:
-        """Take a public key away: what it signed is refused from the gateways' next start on. Errors: KeysRefused."""
+        """Remove a public key. Gateways refuse its tokens after their next start. Raises KeysRefused."""
         now = self.public()
         if kid not in now.kids:
             raise KeysRefused(f"There is no public key {kid}.")
         if kid in (now.signing, now.coming):
-            raise KeysRefused(f"{kid} is in use: every API token would be refused. `sluice keys rotate --aws` first.")
+            raise KeysRefused(
+                f"{kid} is in use: every API token would be refused. Run `sluice keys rotate --aws` first."
+            )
         known = self._published()
         del known[kid]
         self._put_jwks(known)

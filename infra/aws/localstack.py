@@ -1,6 +1,6 @@
-"""`python -m infra.aws.localstack up|down`: the template on LocalStack, deployed and looked at from the outside.
+"""`python -m infra.aws.localstack up|down`: deploys the template to LocalStack and runs the smoke test.
 
-Needs Docker with compose, the SAM command and a minute or two. What it shows and what it cannot: docs/local.md.
+Needs Docker with compose, the SAM command, and one or two minutes. Its limits: docs/local.md.
 """
 
 import shutil
@@ -22,7 +22,7 @@ COMPOSE = building.ROOT / "localstack-compose.yml"
 STACK, BUCKET, REGION = "sluice", "sluice-packages", "us-east-1"
 PARAMETERS = {
     "Architecture": "x86_64",
-    "InferenceUrl": "http://inference:8080",  # so the image function is left out, by the template's own condition
+    "InferenceUrl": "http://inference:8080",  # so the template's condition leaves the image function out
     "InferenceAuth": "none",
     "Mail": "smtp",
     "MailFrom": "Sluice <no-reply@localhost.test>",
@@ -35,30 +35,32 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 class Missing(Exception):
-    """What this machine lacks: a sentence."""
+    """A tool is missing or failed, as a sentence for the terminal."""
 
 
 def require(which: Callable[[str], str | None] = shutil.which, run: Run = subprocess.run) -> None:
-    """Everything, before anything is started. Errors: Missing."""
+    """Check the tools before anything is started. Raises Missing."""
     if which("docker") is None:
-        raise Missing("Docker is missing; LocalStack runs every function in a container. `make up` needs none.")
+        raise Missing(
+            "Docker is missing; LocalStack runs every function in a container. `make up` works without Docker."
+        )
     if run(["docker", "compose", "version"], capture_output=True, text=True).returncode:
         raise Missing("Docker's compose plugin is missing: install docker-compose-plugin.")
     if run(["docker", "info"], capture_output=True, text=True).returncode:
-        raise Missing("no Docker engine answers: start Docker, or see whether this user may use it.")
+        raise Missing("no Docker engine answers: start Docker, or check that this user may use it.")
     if which("sam") is None:
         raise Missing("the SAM command is missing: pip install aws-sam-cli")
 
 
 def compose(*words: str, run: Run = subprocess.run) -> None:
-    """Errors: Missing, with what compose ended with."""
+    """Run docker compose. Raises Missing with its exit status."""
     status = run(["docker", "compose", "--file", str(COMPOSE), *words], text=True).returncode
     if status:
-        raise Missing(f"docker compose {words[0]} ended with {status}; what it printed says why.")
+        raise Missing(f"docker compose {words[0]} ended with {status}; see its output above.")
 
 
 def up() -> str:
-    """→ the API's address. Errors: Missing, DeployError, SmokeFailed."""
+    """Start, deploy and test; returns the API's URL. Raises Missing, DeployError or SmokeFailed."""
     require()
     compose("up", "--detach", "--wait", "--build")
     _build()
@@ -74,22 +76,22 @@ def _build() -> None:
     template = building.write_template(own_model=False)
     words = [*building.build_words(template), "--parameter-overrides", "Architecture=x86_64"]
     if subprocess.run(words, cwd=building.ROOT).returncode:
-        raise Missing("sam build failed; what it printed says why.")
+        raise Missing("sam build failed; see its output above.")
     building.compile_built()
 
 
 def _clients() -> Callable[[str], Any]:
-    """localstack-client knows where each service answers."""
+    """localstack-client knows the endpoint of each service."""
     import localstack_client.session  # type: ignore[import-untyped]
     from botocore.config import Config
 
     session = localstack_client.session.Session(region_name=REGION)
-    in_the_path = Config(s3={"addressing_style": "path"})  # a bucket is no name that this machine could look up
-    return lambda name: session.client(name, config=in_the_path)
+    path_style = Config(s3={"addressing_style": "path"})  # the bucket is not a host name that this machine can resolve
+    return lambda name: session.client(name, config=path_style)
 
 
 def deploy_to(clients: Callable[[str], Any], build: Path, scratch: Path) -> str:
-    """Keys, packages, stack. → the address of the API's stage, as LocalStack has it."""
+    """Make the keys and deploy the stack. Returns the URL of the API's stage on LocalStack."""
     ssm = clients("ssm")
     ParameterKeys(ssm).init()
     ssm.put_parameter(Name="/sluice/smtp-url", Value=SMTP_URL, Type="SecureString", Overwrite=True)
@@ -99,7 +101,7 @@ def deploy_to(clients: Callable[[str], Any], build: Path, scratch: Path) -> str:
     deploy(cloudformation, bucket, STACK, transform(template, PARAMETERS, REGION), PARAMETERS)
     api = resources(cloudformation, STACK)["Api"]
     url = f"{clients('apigateway').meta.endpoint_url}/_aws/execute-api/{api}/live"
-    # Links in mails shall work here: the stack's own parameter has the address that AWS would give.
+    # For links in mails, because the stack sets the URL that AWS would use.
     ssm.put_parameter(Name="/sluice/base-url", Value=url, Type="String", Overwrite=True)
     return url
 

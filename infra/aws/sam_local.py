@@ -1,7 +1,7 @@
-"""`python -m infra.aws.sam_local`: the built template as `sam local` can run it, beside LocalStack (docs/local.md).
+"""`python -m infra.aws.sam_local`: writes a template for `sam local`, which runs beside LocalStack (docs/local.md).
 
-`sam local` passes on only variables that the template declares, so the copy declares the address of the store too; what
-they are is in `env.json`, which a test holds to the template.
+`sam local` passes only variables that the template declares, so the copy declares the store's address as well. Their
+values are in `env.json`; a test compares it with the template.
 """
 
 import re
@@ -17,7 +17,7 @@ DECLARED = ("AWS_ENDPOINT_URL",)
 
 
 def with_endpoint(built: str) -> str:
-    """Errors: ValueError, where the template has no global variables."""
+    """Raises ValueError when the template has no global variables."""
     found = GLOBAL_VARIABLES.search(built)
     if found is None:
         raise ValueError("the built template has no Globals with Variables")
@@ -28,7 +28,7 @@ def with_endpoint(built: str) -> str:
 def main() -> None:
     source = BUILD / "template.yaml"
     if not source.is_file():
-        sys.exit(f"{source} is missing: `sam build` makes it, and `make localstack-up` does so.")
+        sys.exit(f"{source} is missing. Run `make localstack-up` first, which builds it.")
     (BUILD / LOCAL).write_text(with_endpoint(source.read_text()))
     print(
         f"sam local start-api --template {BUILD / LOCAL} --env-vars {ENV} --docker-network sluice-localstack "

@@ -1,9 +1,8 @@
-"""The figures of docs/scaling.md, by arithmetic and, where that is not
-enough, a simulation of one hot account and of partitions that many accounts share.
+"""The figures of docs/scaling.md: arithmetic, and a simulation of one hot account and of shared partitions.
 
-DynamoDB's limits are its documentation's: a partition takes 1,000 write units a second, whatever table it is of; a new
-on-demand table takes 4,000 at once and doubles past each peak; items of one key stay together while their load is at
-one end of it (docs: "Best practices for designing and using partition keys", "On-demand capacity mode").
+DynamoDB's documented limits: a partition takes 1,000 write units a second; a new on-demand table takes 4,000 and
+doubles after each peak; items of one key stay in one partition while their load is at one end of it (docs: "Best
+practices for designing and using partition keys", "On-demand capacity mode").
 """
 
 import heapq
@@ -14,20 +13,19 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from functions.sweeper.app import RUN_MS
-from infra.aws.cost import model
-from infra.aws.cost.model import assumed, counts
+from infra.aws.cost import inputs, model
+from infra.aws.cost.inputs import assumed, counts
 from sluice.adapters.aws.json_service import HOT
 from sluice.domain.gateway.leases import RENEW_EVERY_MS
 
 PARTITION_UNITS = 1_000  # write units a second
-NEW_TABLE_UNITS = 4_000  # of an on-demand table that was never busier: some four partitions
-BURST_SECONDS = 300  # of a partition's unused capacity may be spent at once; never above what it takes a second
-CHECKPOINT_SECONDS = RENEW_EVERY_MS / 1000  # a running stream renews its lease so often
+NEW_TABLE_UNITS = 4_000  # of a new on-demand table: about four partitions
+CHECKPOINT_SECONDS = RENEW_EVERY_MS / 1000  # how often a running stream renews its lease
 CALL_SECONDS = 0.006  # assumed: one call to DynamoDB from a function in its region
-SWEEP_SECONDS = RUN_MS / 1000  # a run ends by itself
-CALLS_A_BUSY_ACCOUNT = 2  # read the grant, take it off its shard
-LAMBDA_CONCURRENCY = 1_000  # an account's limit unless it is raised
-GPU_TOKENS_PER_SECOND = 1_500  # assumed, not measured: the same small model on one T4, 32 at once
+SWEEP_SECONDS = RUN_MS / 1000  # the longest run of the sweeper
+CALLS_A_BUSY_ACCOUNT = 2  # read the grant, remove the account from its shard
+LAMBDA_CONCURRENCY = 1_000  # the default limit of an AWS account
+GPU_TOKENS_PER_SECOND = 1_500  # assumed, not measured: the same small model on one T4, 32 concurrent requests
 SIZES_MB = (3008, 10240)
 
 
@@ -35,12 +33,12 @@ SIZES_MB = (3008, 10240)
 
 
 def grant_units(stream_seconds: float) -> float:
-    """Write units on the account's one grant: admission, settlement, and a checkpoint now and then."""
+    """Write units of one request on the account's grant: admission, settlement and checkpoints."""
     return float(counts()["request"]["written"]["grants"]) + stream_seconds // CHECKPOINT_SECONDS
 
 
 def account_ceilings(stream_seconds: float) -> dict[str, float]:
-    """Requests a second of one account that each of its hot keys takes."""
+    """The limit of each hot key of one account, in requests per second."""
     hot = counts()["request"]["written"]
     marks = counts()["metering_of_25"]["written"]["ledger"] / 25
     return {
@@ -51,18 +49,18 @@ def account_ceilings(stream_seconds: float) -> dict[str, float]:
 
 
 def environments(requests_per_second: float, seconds: float) -> float:
-    """Little's law: how many run at once."""
+    """The number of concurrent runs, by Little's law."""
     return requests_per_second * seconds
 
 
 def swept_accounts() -> int:
-    """Newly idle accounts that one run of the sweeper can take off their shards."""
+    """Idle accounts that one run of the sweeper can remove from their shards."""
     return int(SWEEP_SECONDS / (CALLS_A_BUSY_ACCOUNT * CALL_SECONDS))
 
 
 def gpu_million_tokens_usd() -> float:
-    """At the load that is assumed of a server."""
-    return model.price("server_gpu_hour") / (GPU_TOKENS_PER_SECOND * 3600 * assumed("server_load")) * model.MILLION
+    """The price at the assumed load of a server."""
+    return inputs.price("server_gpu_hour") / (GPU_TOKENS_PER_SECOND * 3600 * assumed("server_load")) * model.MILLION
 
 
 # --- simulation: a partition as a bucket of write units
@@ -70,7 +68,7 @@ def gpu_million_tokens_usd() -> float:
 
 @dataclass
 class Partition:
-    """Takes `PARTITION_UNITS` a second and no more; what it is asked beyond is throttled."""
+    """Takes PARTITION_UNITS per second; further writes are throttled."""
 
     units: float = PARTITION_UNITS
     at: float = 0.0
@@ -87,8 +85,8 @@ class Partition:
 @dataclass(frozen=True)
 class Run:
     asked: int
-    refused: int  # requests whose admission met throttling at every attempt: 503
-    throttled: int  # single writes that had to be repeated
+    refused: int  # requests whose admission was throttled at every attempt (503)
+    throttled: int  # throttled writes
 
     @property
     def refused_share(self) -> float:
@@ -103,10 +101,10 @@ def arrivals(rate: float, seconds: float, chance: random.Random) -> Iterator[flo
 
 
 def hot_account(rate: float, stream_seconds: float, seconds: float = 60.0, seed: int = 1) -> Run:
-    """One account asks `rate` times a second: each request writes its grant at once, at each checkpoint, at its end."""
+    """One account with `rate` requests a second, which write its grant at the start, at checkpoints and at the end."""
     chance = random.Random(seed)
     partition, refused, throttled, asked = Partition(), 0, 0, 0
-    # (when, order, attempt, whether it admits, writes that follow)
+    # (time in seconds, order, attempt, whether it is an admission)
     waiting: list[tuple[float, int, int, bool]] = []
     for number, moment in enumerate(arrivals(rate, seconds, chance)):
         asked += 1
@@ -123,7 +121,7 @@ def hot_account(rate: float, stream_seconds: float, seconds: float = 60.0, seed:
             elif admits:
                 refused += 1
             continue
-        if admits:  # what it writes later: a settlement that is lost is the sweeper's, and adds to its load
+        if admits:  # its later writes; a settlement that fails is left to the sweeper
             for after in [n * CHECKPOINT_SECONDS for n in range(1, int(stream_seconds // CHECKPOINT_SECONDS) + 1)]:
                 order += 1
                 heapq.heappush(waiting, (now + after, order, 0, False))
@@ -134,16 +132,16 @@ def hot_account(rate: float, stream_seconds: float, seconds: float = 60.0, seed:
 
 @dataclass(frozen=True)
 class Spread:
-    """How `rate` requests a second of unevenly busy accounts load the partitions of the grants table."""
+    """The load of the grants table's partitions by unevenly busy accounts."""
 
     partitions: int
-    hottest_units: float  # write units a second, of the busiest partition on average
+    hottest_units: float  # write units per second of the busiest partition
     busiest_account: float  # requests a second
-    throttled_share: float  # of all writes
+    throttled_share: float  # share of all writes
 
 
 def spread(rate: int, accounts: int, partitions: int, seconds: int = 20, seed: int = 1) -> Spread:
-    """Accounts are as busy as Zipf has it (the second half as busy as the first, and so on); a hash places them."""
+    """Accounts are busy by Zipf's law (the second half as much as the first, and so on) and are placed by a hash."""
     chance = random.Random(seed)
     weights = list(accumulate(1 / rank for rank in range(1, accounts + 1)))
     place = [chance.randrange(partitions) for _ in range(accounts)]

@@ -1,11 +1,11 @@
-"""`python -m infra.aws.scaling_page [--write]`: docs/scaling.md, its words beside the figures of `infra.aws.scaling`."""
-# ruff: noqa: E501  (lines of the page, as they stand there)
+"""`python -m infra.aws.scaling_page [--write]`: generates docs/scaling.md from `infra.aws.scaling`."""
+# ruff: noqa: E501  (lines of the page)
 
 import sys
 
 from infra.aws import scaling
-from infra.aws.cost import model
-from infra.aws.cost.model import TEMPLATE, assumed, counts
+from infra.aws.cost import inputs, model
+from infra.aws.cost.inputs import TEMPLATE, assumed, counts
 from infra.aws.cost.page import money, table
 from infra.aws.scaling import SIZES_MB
 from sluice.domain.gateway.leases import LEASE_SHARDS
@@ -25,15 +25,15 @@ def page() -> str:
 def _head() -> list[str]:
     hot = counts()["request"]
     return [
-        "# How far it goes",
+        "# How far it scales",
         "<!-- Written by `python -m infra.aws.scaling_page --write`; a test holds it to the script. -->",
-        "By arithmetic from counted calls, and by a small simulation where arithmetic is not enough. No load was ever put on AWS;",
-        "DynamoDB's limits are its documentation's, and what is assumed says so. One machine: [performance.md](performance.md).",
+        "The figures are computed from counted calls and, where that is not enough, simulated. No load test was run on AWS;",
+        "DynamoDB's limits are from its documentation, and assumptions are marked. One machine: [performance.md](performance.md).",
         "",
-        f"A request is {hot['calls']} calls to the store while the caller waits, and {hot['write_units']:g} write units ("
+        f"A request makes {hot['calls']} calls to the store while the caller waits, and takes {hot['write_units']:g} write units ("
         + ", ".join(f"{units:g} on {name}" for name, units in hot["written"].items())
         + "); metering adds",
-        f"{model.metering_units(assumed('metering_batch'))[0]:.1f} later. Everything is keyed by account, so accounts do not meet; what has a limit is one account, and what all share.",
+        f"{model.metering_units(assumed('metering_batch'))[0]:.1f} later. All keys begin with the account, so accounts do not affect each other. Limits exist for one account, and for shared parts.",
         "",
     ]
 
@@ -55,17 +55,17 @@ def _accounts() -> list[str]:
     head = (
         "accounts",
         "rows about them, some 2.5 kB each",
-        "calls of an admin's search through all",
+        "calls of an admin's full search",
         "an admin's view of a month's usage",
     )
     return [
         "## Accounts",
-        "Ten or a hundred thousand make no difference to a request: each reads and writes its own keys. They make one to what an",
-        "admin looks through, which is a bounded scan (ADR 22), and says when it was not all:",
+        "The number of accounts does not affect a request, which reads and writes its own keys. It affects an admin's",
+        "searches, which are bounded scans (ADR 22) and report when they are incomplete:",
         "",
         *table(head, rows),
-        "With a hundred thousand, find people by id or whole address (one read each), and take everybody's usage from an export of",
-        "the table to S3. Metering, mails and sessions grow with what happens, not with who exists.",
+        "With a hundred thousand accounts, search by id or whole address (one read each), and compute total usage from an export of",
+        "the table to S3. Metering, mails and sessions grow with activity, not with the number of accounts.",
         "",
     ]
 
@@ -80,17 +80,17 @@ def _rate() -> list[str]:
         "requests/s",
         "write units/s",
         *(f"gateways, and models of {size:,} MB, at once" for size in SIZES_MB),
-        "with 1,000 runs at once",
+        "with 1,000 functions at once",
     )
     return [
         "## Requests a second",
-        f"The store is not what is short. Lambda is: a gateway is held while its model answers ({model.seconds_of_answer(SIZES_MB[0]):.0f} s and {model.seconds_of_answer(SIZES_MB[1]):.0f} s for {assumed('completion_tokens'):g} tokens of the",
-        f"small model of cost.md), and an account may run {scaling.LAMBDA_CONCURRENCY:,} functions at once unless that is raised; each request needs two, the model's too.",
+        f"Lambda is the bottleneck, not the store: a gateway waits while its model answers ({model.seconds_of_answer(SIZES_MB[0]):.0f} s and {model.seconds_of_answer(SIZES_MB[1]):.0f} s for {assumed('completion_tokens'):g} tokens of the",
+        f"small model of cost.md), and an account may run {scaling.LAMBDA_CONCURRENCY:,} functions at once by default; each request needs two, gateway and model.",
         "",
         *table(head, rows),
-        "To raise, in this order: `InferenceConcurrency` (10: what a runaway may cost), `ApiRate` (500), the account's concurrency. Above some",
-        "tens of requests a second move the model off Lambda: the gateways then wait for less, and need half the runs.",
-        "A gateway waits most of its time; on a host of one's own one process holds hundreds of streams (performance.md).",
+        "Raise, in this order: `InferenceConcurrency` (10, which limits the cost of a runaway), `ApiRate` (500), the account's concurrency. Above some",
+        "tens of requests a second move the model off Lambda, so that answers are faster and a request needs one function.",
+        "A gateway waits most of the time; on a server one process holds hundreds of streams (performance.md).",
         "",
     ]
 
@@ -108,17 +108,17 @@ def _hot_account() -> list[str]:
         rows.append((f"{rate:,}", f"{run.throttled / run.asked:.2f}", f"{run.refused_share:.1%}"))
     return [
         "## One hot account",
-        f"A partition takes {scaling.PARTITION_UNITS:,} write units a second, and one account's hot keys are one partition each, however DynamoDB splits: the",
-        "grant is one item, and new records of ledger and contents all come at the end of their key. With answers of",
-        f"{STREAM_SECONDS:g} s (a checkpoint each {scaling.CHECKPOINT_SECONDS:g} s) that is, in requests a second of that one account:",
+        f"A partition takes {scaling.PARTITION_UNITS:,} write units a second, and each hot key of an account stays in one partition, even after splits: the",
+        "grant is one item, and new records of ledger and contents are appended at the end of their key. With answers of",
+        f"{STREAM_SECONDS:g} s (a checkpoint each {scaling.CHECKPOINT_SECONDS:g} s) the limits in requests per second of that account are:",
         "",
-        *table(("what is full", "requests/s"), [(name, f"{limit:,.0f}") for name, limit in ceilings.items()]),
-        f"So about {min(ceilings.values()):,.0f} requests a second: {min(ceilings.values()) * 60:,.0f} a minute, where new accounts have 60. Simulated, grant alone, a minute each:",
+        *table(("limit", "requests/s"), [(name, f"{limit:,.0f}") for name, limit in ceilings.items()]),
+        f"So about {min(ceilings.values()):,.0f} requests a second: {min(ceilings.values()) * 60:,.0f} a minute, where new accounts have 60. Simulated for the grant alone, a minute each:",
         "",
         *table(("requests/s of one account", "throttled writes a request", "refused with 503"), rows),
-        "Below the limit nothing is felt. Above it writes are repeated, which loads the partition more, and the surplus is refused,",
-        "closed: limits stay exact, since a throttled write was not made. Only that account feels it. Who needs more than",
-        "this from one account gives each of their services an account. An administrator's limit above it promises what cannot be.",
+        "Below the limit nothing is noticeable. Above it writes are repeated, which adds load, and the rest is refused:",
+        "limits stay exact, because a throttled write was not made. Only that account is affected. A customer who needs more",
+        "can use one account per service. An administrator should not set a limit above this.",
         "",
     ]
 
@@ -133,20 +133,20 @@ def _partitions() -> list[str]:
     share = RATE / len(LEASE_SHARDS)
     return [
         "## Partitions that accounts share",
-        f"{RATE:,} requests a second over 100,000 accounts, as unevenly busy as Zipf has it, on the grants table. A new on-demand table takes",
-        f"{scaling.NEW_TABLE_UNITS:,} write units a second, some four partitions, and splits where it is hot within minutes:",
+        f"{RATE:,} requests a second over 100,000 accounts (busy by Zipf's law) on the grants table. A new on-demand table takes",
+        f"{scaling.NEW_TABLE_UNITS:,} write units a second in about four partitions, and splits hot ones within minutes:",
         "",
         *table(
             ("partitions", "write units/s on the hottest", "requests/s of the busiest account", "writes throttled"),
             rows,
         ),
-        f"So {RATE:,} a second fit a table that was never busy before. Before a launch that is larger ask for more at once: set the",
-        "tables' warm throughput, or let a load test double it.",
+        f"So {RATE:,} a second fit a new table. Before a larger launch set the",
+        "tables' warm throughput, or run a load test, which doubles it.",
         "",
         f"The busy index has {len(LEASE_SHARDS)} keys. It is written when an account becomes busy and when the sweeper finds it idle, not with each request:",
-        f"at worst, when every request is another account's, {RATE:,} a second and as many taken off again, {2 * share:.0f} write units a second on each of its keys.",
-        "The audit log has one key a day, for sign-ins from new places and what admins do: 1,000 of these a second are its limit. Mails wait",
-        "on four keys, some thousands a second.",
+        f"at worst, when every request is of another account, {RATE:,} entries are added and removed a second, {2 * share:.0f} write units a second on each of its keys.",
+        "The audit log has one key a day, for sign-ins from new places and admin actions: at most 1,000 a second. Waiting mails",
+        "use four keys: some thousands a second.",
         "",
     ]
 
@@ -155,11 +155,11 @@ def _sweeper() -> list[str]:
     swept = scaling.swept_accounts()
     return [
         "## The sweeper",
-        f"It takes accounts off the busy index one after the other, {scaling.CALLS_A_BUSY_ACCOUNT} calls each. At {scaling.CALL_SECONDS * 1000:.0f} ms a call (assumed) a run of {scaling.SWEEP_SECONDS:.0f} s does {swept:,}:",
-        f"as many accounts may become busy a minute, {swept / 60:.0f} a second, before it falls behind. Then the index grows, each shard in its turn is",
-        "read later, and a request whose gateway died is settled minutes late instead of one: nothing is lost or counted twice, the alarm",
-        "`LeasesOverdue` rings. **This is the first thing that gives way**, past some tens of newly busy accounts a second. The remedy is a",
-        f"schedule for each of the {len(LEASE_SHARDS)} shards ({swept * len(LEASE_SHARDS) // 60:,} a second); it is not built.",
+        f"It removes accounts from the busy index one after the other, {scaling.CALLS_A_BUSY_ACCOUNT} calls each. At {scaling.CALL_SECONDS * 1000:.0f} ms a call (assumed) a run of {scaling.SWEEP_SECONDS:.0f} s removes {swept:,}:",
+        f"so many accounts may become busy per minute ({swept / 60:.0f} a second) before it falls behind. Then the index grows, shards are",
+        "read later, and a request whose gateway died is settled minutes later: nothing is lost or counted twice, but the alarm",
+        "`LeasesOverdue` starts. **This is the first limit**, at some tens of newly busy accounts a second. The remedy would be a",
+        f"schedule for each of the {len(LEASE_SHARDS)} shards ({swept * len(LEASE_SHARDS) // 60:,} a second), which is not built.",
         "",
     ]
 
@@ -168,7 +168,7 @@ def _model() -> list[str]:
     gpu = scaling.gpu_million_tokens_usd()
     lambda_usd = model.million_tokens_usd(SIZES_MB[0])[1]
     server = model.SERVERS[0]
-    gpu_month = model.price("server_gpu_hour") * model.HOURS
+    gpu_month = inputs.price("server_gpu_hour") * model.HOURS
     rows = []
     for size in SIZES_MB:
         seconds = model.seconds_of_answer(size)
@@ -181,52 +181,56 @@ def _model() -> list[str]:
     of_gpu = scaling.GPU_TOKENS_PER_SECOND / assumed("completion_tokens")
     rows.append(
         (
-            model.price_list()["prices"]["server_gpu_hour"]["what"] + " (assumed speed)",
+            inputs.price_list()["prices"]["server_gpu_hour"]["what"] + " (assumed speed)",
             "32",
             f"{of_gpu:.1f}",
             f"{money(gpu)}, at {assumed('server_load'):.0%} load",
         )
     )
     return [
-        "## The model, and when Lambda is the wrong place for it",
-        "One Lambda environment serves one request, so nothing batches there: twice the requests are twice the environments, and twice",
-        "the money. A container (ECS, Kubernetes, a GPU host) is the same image, and batches over all who ask at once.",
+        "## The model, on Lambda or elsewhere",
+        "One Lambda environment serves one request, so there is no batching: twice the requests need twice the environments and twice",
+        "the money. On ECS, Kubernetes or a GPU host the same image batches concurrent requests.",
         "",
         *table(("where", "requests together", "answers/s", "a million tokens of answers"), rows),
-        f"- **Lambda** while the model is small and callers are few: nothing is paid between them. Up to some {model.crossing_of_host(server, SIZES_MB[0]):,.0f} answers a month.",
-        f"- **A CPU host** past that, until its {answers:.1f} answers a second are full: two or three of them behind a load balancer.",
-        f"- **A GPU host** ({money(gpu_month)} a month) when answers have to be quick, when the model does not fit 10 GB, or past some {gpu_month / (lambda_usd / model.MILLION * assumed('completion_tokens')):,.0f} answers a month,",
-        "  where it costs what Lambda would. For the figure of speed run `python -m benchmarks.engine.run` on yours.",
+        f"- **Lambda** for a small model and few requests, because idle time costs nothing. Up to some {model.crossing_of_host(server, SIZES_MB[0]):,.0f} answers a month.",
+        f"- **A CPU host** above that, up to {answers:.1f} answers a second; then two or three of them behind a load balancer.",
+        f"- **A GPU host** ({money(gpu_month)} a month) when answers must be fast, when the model needs more than 10 GB, or above some {gpu_month / (lambda_usd / model.MILLION * assumed('completion_tokens')):,.0f} answers a month,",
+        "  where Lambda costs as much. To measure the speed of yours run `python -m benchmarks.engine.run`.",
         "",
-        "`InferenceUrl` is all that changes.",
+        "Only the parameter `InferenceUrl` changes.",
         "",
     ]
 
 
 def _order() -> list[str]:
     return [
-        "## What gives way, in order",
+        "## The limits, in order",
         *table(
-            ("at", "what", "then"),
+            ("at", "limit", "remedy"),
             [
-                ("1 answer/s", "ten model environments (`InferenceConcurrency`)", "raise it, or a host of its own"),
+                (
+                    "1 answer/s",
+                    "ten model environments (`InferenceConcurrency`)",
+                    "raise it, or move the model to a host",
+                ),
                 (
                     f"{scaling.swept_accounts() / 60:.0f} newly busy accounts/s",
-                    "the sweeper falls behind",
-                    "a schedule a shard; not built",
+                    "the sweeper",
+                    "one schedule per shard (not built)",
                 ),
                 (
                     "50 to 160 answers/s",
-                    "1,000 functions at once, two a request",
-                    "the model off Lambda, then a higher limit",
+                    "1,000 functions at once, two per request",
+                    "move the model off Lambda, then raise the limit",
                 ),
                 (
                     f"{min(scaling.account_ceilings(STREAM_SECONDS).values()):,.0f} requests/s of one account",
-                    "its keys' partitions",
+                    "the partitions of its keys",
                     "several accounts",
                 ),
                 ("500 requests/s", "`ApiRate`; API Gateway itself at 10,000", "raise it"),
-                ("4,000 write units/s, at once", "a new table's first partitions", "warm throughput"),
+                ("4,000 write units/s", "a new table's first partitions", "warm throughput"),
             ],
         ),
     ]

@@ -1,4 +1,4 @@
-"""A transformed template deployed to any endpoint that speaks CloudFormation and S3: AWS, LocalStack, an emulator."""
+"""Deploys a transformed template to any endpoint with CloudFormation and S3: AWS, LocalStack, an emulator."""
 
 import hashlib
 import json
@@ -15,11 +15,11 @@ POLL_SECONDS = 0.2
 
 
 class DeployError(Exception):
-    """The stack is not as asked; the message has its failed events."""
+    """The deployment failed. The message lists the failed events."""
 
 
 class Bucket:
-    """Where packages and templates are put, named by their content: the same bytes have the same address."""
+    """The bucket for packages and templates. Object names are hashes of the content."""
 
     def __init__(self, s3: Any, name: str) -> None:
         self._s3, self.name = s3, name
@@ -29,7 +29,7 @@ class Bucket:
         return self
 
     def put(self, content: bytes, ending: str) -> str:
-        """→ its S3 URI."""
+        """Upload, and return the S3 URI."""
         key = hashlib.sha256(content).hexdigest() + ending
         self._s3.put_object(Bucket=self.name, Key=key, Body=content)
         return f"s3://{self.name}/{key}"
@@ -38,7 +38,7 @@ class Bucket:
         return self.put(path.read_bytes(), path.suffix)
 
     def url(self, uri: str) -> str:
-        """As CloudFormation wants the address of a template: it takes 51,200 bytes in the call and 1 MB from here."""
+        """The HTTP address for CloudFormation, which takes 1 MB from a bucket, but 51,200 bytes in a call."""
         endpoint = str(self._s3.meta.endpoint_url).rstrip("/")
         return f"{endpoint}/{uri.removeprefix('s3://')}"
 
@@ -46,7 +46,7 @@ class Bucket:
 def deploy(
     cloudformation: Any, bucket: Bucket, name: str, template: Template, parameters: Mapping[str, str]
 ) -> dict[str, str]:
-    """Create the stack, or update it to this; → its outputs. Errors: DeployError.
+    """Create or update the stack, and return its outputs. Raises DeployError.
 
     A parameter that an existing stack has and `parameters` does not name keeps its value.
     """
@@ -75,7 +75,7 @@ def outputs(cloudformation: Any, name: str) -> dict[str, str]:
 
 
 def resources(cloudformation: Any, name: str) -> dict[str, str]:
-    """Logical → physical id."""
+    """The physical id of each logical id."""
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
     return {
         one["LogicalResourceId"]: one["PhysicalResourceId"] for page in pages for one in page["StackResourceSummaries"]
@@ -108,7 +108,7 @@ def _wait(cloudformation: Any, name: str) -> None:
 
 
 def _failures(cloudformation: Any, name: str) -> list[str]:
-    """In the order they came; of the stack itself too, which says what no resource does (a bad reference)."""
+    """Failed events, oldest first, including those of the stack itself (such as a wrong reference)."""
     events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
     return [
         f"{event['LogicalResourceId']} ({event['ResourceType']}): {event['ResourceStatusReason']}"

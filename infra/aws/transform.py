@@ -1,4 +1,4 @@
-"""`template.yaml` as CloudFormation gets it from SAM, on this machine: no account and no call to AWS.
+"""Transforms `template.yaml` as SAM does, on this machine and without AWS.
 
 `read` → `package` (what `sam package` does) → `transform` (what the macro `AWS::Serverless-2016-10-31` does).
 """
@@ -11,9 +11,9 @@ from typing import Any
 from unittest.mock import patch
 
 Template = dict[str, Any]
-# Where a resource names what is uploaded for it: a folder or a zip in the source, an S3 URI after packaging.
+# The property with the code: a folder or zip in the source, an S3 URI after packaging.
 CODE = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
-NOT_BUILT_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/not-built:1"  # for a template that leaves the image out
+NOT_BUILT_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/not-built:1"  # for a template without the image
 MANAGED_POLICIES = {
     name: f"arn:aws:iam::aws:policy/{name}"
     for name in ("service-role/AWSLambdaBasicExecutionRole", "AWSXRayDaemonWriteAccess")
@@ -21,7 +21,7 @@ MANAGED_POLICIES = {
 
 
 def read(path: Path) -> Template:
-    """The source, or the one that `sam build` wrote, whose code paths are the built folders."""
+    """Parse template.yaml, or the template that `sam build` wrote."""
     from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
     template: Template = yaml_parse(path.read_text())
@@ -29,9 +29,9 @@ def read(path: Path) -> Template:
 
 
 def package(template: Template, folder: Path, upload: Callable[[str, Path], str]) -> Template:
-    """A copy whose code is where `upload(logical id, folder of the code)` says: an S3 URI.
+    """A copy whose code properties are the S3 URIs that `upload(logical id, folder of the code)` returns.
 
-    `folder` is what relative paths start from. An image function keeps no image: it is for who builds one.
+    `folder`: the base of relative paths. An image function gets a placeholder instead of an image.
     """
     packaged = copy.deepcopy(template)
     for name, resource in packaged["Resources"].items():
@@ -45,19 +45,19 @@ def package(template: Template, folder: Path, upload: Callable[[str, Path], str]
 
 
 def transform(template: Template, parameters: Mapping[str, str], region: str = "us-east-1") -> Template:
-    """Every `AWS::Serverless::…` as the resources it stands for. `parameters` that have a default may be left out.
+    """The template with every `AWS::Serverless::…` resource expanded. `parameters` without defaults are required.
 
-    Errors: samtranslator's InvalidDocumentException.
+    Raises samtranslator's InvalidDocumentException.
     """
     from samtranslator.translator.transform import transform as sam_transform  # type: ignore[import-untyped]
 
-    with patch.dict(os.environ, {"AWS_DEFAULT_REGION": region}):  # the translator asks the environment
+    with patch.dict(os.environ, {"AWS_DEFAULT_REGION": region}):  # the translator reads the environment
         made: Template = sam_transform(copy.deepcopy(template), dict(parameters), _ManagedPolicies())
     return made
 
 
 class _ManagedPolicies:
-    """The translator asks AWS for its managed policies' ARNs; these are the ones that it adds by itself."""
+    """The ARNs of managed policies that the translator adds, which it would otherwise request from AWS."""
 
     def load(self) -> dict[str, str]:
         return MANAGED_POLICIES

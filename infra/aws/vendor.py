@@ -1,7 +1,7 @@
-"""Functions as an emulator without layers takes them: `core` in each zip, the gateway answering in one piece.
+"""Packages functions for emulators without layers: each zip contains `core`, and the gateway answers without streaming.
 
-LocalStack's free edition ignores layers when it invokes, so each zip has what the layer has, and what the Web Adapter
-does for the gateway (an extension, so a layer too) a handler does: its streams come whole there, at their end.
+LocalStack's free edition ignores layers. So each zip contains the layer's files, and a handler replaces the gateway's
+Web Adapter, which is a layer as well; streams arrive as a whole at their end.
 """
 
 import copy
@@ -16,7 +16,7 @@ from infra.aws.transform import Template, package
 
 LAYER = "CoreLayer"
 BUFFERED_MODULE, BUFFERED_HANDLER = "buffered.py", "buffered.handler"
-BUFFERED = '''"""The gateway where no Web Adapter is: through a proxy event, in one piece."""
+BUFFERED = '''"""The gateway without the Web Adapter: takes a proxy event and answers as a whole."""
 from apig_wsgi import make_lambda_handler
 
 from app import create
@@ -32,21 +32,23 @@ def is_zipped(resource: dict[str, Any]) -> bool:
 
 
 def is_adapted(resource: dict[str, Any]) -> bool:
-    """Whether the Web Adapter stands before it."""
+    """Whether the function uses the Web Adapter."""
     variables = resource["Properties"].get("Environment", {}).get("Variables", {})
     return is_zipped(resource) and "AWS_LAMBDA_EXEC_WRAPPER" in variables
 
 
 def vendor(build: Path, name: str, target: Path, *, adapted: bool) -> Path:
-    """The function's zip, `core` in it. `build` is what `sam build` made; `core` is zipped once for a target's folder.
+    """Write the function's zip with `core`. `build`: the folder of `sam build`. `core` is zipped once per folder.
 
-    Where both have a file, the function's counts, as on Lambda: /var/task comes before /opt/python.
+    The function's files win over those of `core`, because on Lambda /var/task comes before /opt/python.
     """
     core = target.with_name("core.zip")
     if not core.exists():
         zip_folders(core, [(build / LAYER / "python", "")])
     own = {path.relative_to(build / name).as_posix(): path for path in (build / name).rglob("*") if path.is_file()}
-    if not adapted and any((build / LAYER / "python" / path).is_file() for path in own):  # a zip has each name once
+    if not adapted and any(
+        (build / LAYER / "python" / path).is_file() for path in own
+    ):  # a zip may have each name only once
         return zip_folders(target, [(build / LAYER / "python", ""), (build / name, "")])
     shutil.copyfile(core, target)
     with zipfile.ZipFile(target, "a", zipfile.ZIP_DEFLATED) as archive:
@@ -59,7 +61,7 @@ def vendor(build: Path, name: str, target: Path, *, adapted: bool) -> Path:
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    """Always the same bytes for the same content, and readable by whoever runs it."""
+    """Identical bytes for identical content, readable by every user."""
     entry = zipfile.ZipInfo(name, EPOCH)
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.external_attr = 0o755 << 16
@@ -67,7 +69,7 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 
 def without_layers(template: Template) -> Template:
-    """A copy in which no function has a layer, and none needs one."""
+    """A copy without layers."""
     changed = copy.deepcopy(template)
     for resource in changed["Resources"].values():
         if not is_zipped(resource):
@@ -83,7 +85,7 @@ def without_layers(template: Template) -> Template:
 
 
 def packaged(template: Template, build: Path, scratch: Path, upload: Callable[[Path], str]) -> Template:
-    """The built template with every zip vendored and uploaded; → as CloudFormation's transform takes it."""
+    """The built template, with every zip vendored and uploaded, ready for transform()."""
     adapted = {name for name, one in template["Resources"].items() if is_zipped(one) and is_adapted(one)}
 
     def put(name: str, folder: Path) -> str:

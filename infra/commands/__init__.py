@@ -1,1 +1,1 @@
-"""The subcommands of `sluice`, one a module."""
+"""The subcommands of `sluice`, one per module."""

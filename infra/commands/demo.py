@@ -5,8 +5,8 @@ import sys
 import click
 
 
-@click.command("demo", help="Walk through the whole path against the running system, narrated step by step.")
-@click.option("--url", default=None, help="Where it runs. [default: this machine, $PORT or 8080]")
+@click.command("demo", help="Walk through the main functions of the running system, explained step by step.")
+@click.option("--url", default=None, help="Its address. [default: this machine, port $PORT or 8080]")
 def command(url: str | None) -> None:
     from infra.demo.client import Client, DemoError
     from infra.demo.walk import Walk

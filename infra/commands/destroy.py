@@ -1,30 +1,29 @@
 """`sluice destroy`."""
 
 import subprocess
-import sys
 
 import click
 
+from infra.commands.ending import end
 
-@click.command("destroy", help="Take a deployment away. The tables and keys stay, unless --delete-data says otherwise.")
+
+@click.command("destroy", help="Delete a deployment. The tables and keys stay, unless --delete-data is given.")
 @click.option("--stack", default="sluice", show_default=True)
 @click.option("--table-prefix", default="sluice-", show_default=True)
 @click.option("--path", default="/sluice", show_default=True, help="The template's KeyPath.")
-@click.option(
-    "--delete-data", default="", metavar="STACK", help="The stack's name once more: delete its data for good."
-)
-@click.option("--yes", is_flag=True, help="Ask nothing.")
+@click.option("--delete-data", default="", metavar="STACK", help="Repeat the stack's name to delete its data, too.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def command(stack: str, table_prefix: str, path: str, delete_data: str, yes: bool) -> None:
-    """Exit status: 1 refused, or `sam delete` failed; 2 AWS does not answer."""
+    """Exit status: 1 refused, or `sam delete` failed; 2 AWS does not answer or denies access."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
     from infra.aws import destroying
 
     if delete_data and delete_data != stack:
-        _end(1, f"--delete-data {delete_data} is not the stack's name, {stack}. Nothing was deleted.")
+        end(1, f"--delete-data {delete_data} is not the stack's name, {stack}. Nothing was deleted.")
     if delete_data:
-        click.echo(f"The stack {stack} goes, and with it every account, API token, ledger record and key, for good.")
+        click.echo(f"The stack {stack} will be deleted, with every account, API token, ledger record and key.")
     else:
         click.echo("\n".join(destroying.what_stays(stack, table_prefix, path)))
     if not yes:
@@ -32,16 +31,11 @@ def command(stack: str, table_prefix: str, path: str, delete_data: str, yes: boo
     bucket = destroying.documents_bucket(boto3.client, stack) if delete_data else ""
     status = subprocess.run(["sam", "delete", "--stack-name", stack, "--no-prompts"]).returncode
     if status:
-        _end(1, f"sam delete ended with {status}; what it printed says why. The data was not touched.")
+        end(1, f"sam delete failed with exit status {status}; see its output above. No data was deleted.")
     if delete_data:
         try:
             if bucket:
                 destroying.delete_bucket(boto3.client, bucket, lambda text: click.echo(f"sluice: {text}"))
             destroying.delete_data(boto3.client, table_prefix, path, lambda text: click.echo(f"sluice: {text}"))
         except (BotoCoreError, ClientError) as exc:
-            _end(2, f"AWS: {exc}")
-
-
-def _end(status: int, message: str) -> None:
-    click.echo(f"sluice: {message}", err=True)
-    sys.exit(status)
+            end(2, f"AWS: {exc}")

@@ -1,4 +1,4 @@
-"""`sluice docs seed FOLDER|FILE --user USER`: documents of one's own into a vector store, as often as one likes."""
+"""`sluice docs seed FOLDER|FILE --user USER`: put documents into a vector store. Can be repeated."""
 
 import sys
 import time
@@ -24,13 +24,15 @@ def command() -> None:
 @command.command("seed")
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option("--user", required=True, help="The account: id or address.")
-@click.option("--store", "store_name", help="Name or id (vs_…) of the vector store; default: that of the pages.")
-@click.option("--wait/--no-wait", default=True, help="Wait until everything can be found (needs `sluice up`).")
+@click.option(
+    "--store", "store_name", help="Name or id (vs_…) of the vector store; default: the one that the web pages show."
+)
+@click.option("--wait/--no-wait", default=True, help="Wait until all files are indexed (needs `sluice up`).")
 def seed(source: Path, user: str, store_name: str | None, wait: bool) -> None:
     """Upload a FILE, or all files of a FOLDER, and put them into a vector store.
 
-    Can be repeated: what is there already is left as it is, what changed is replaced.
-    Exit status: 0 all is in, 1 some files could not be read (each is named), 2 the store does not answer.
+    Can be repeated: unchanged files are skipped, changed files are replaced.
+    Exit status: 0 all files are indexed, 1 some could not be read (each is named), 2 the store does not answer.
     """
     with store():
         account_id = account_of(user).account_id
@@ -59,7 +61,7 @@ def _seeding(account_id: str, store_id: str) -> "Seeding":
 
 
 def _store_of(account_id: str, wanted: str | None) -> str:
-    """An existing one by id or name; one of that name is made; without a name the pages' own."""
+    """The store with this id or name, created if there is none of this name. None: the one the web pages show."""
     from sluice.wiring import services
 
     existing = services.vector_stores()
@@ -72,7 +74,7 @@ def _store_of(account_id: str, wanted: str | None) -> str:
 
 
 def _own_store(account_id: str) -> str:
-    """The one that the pages show and search."""
+    """The store that the web pages show and search."""
     from sluice.domain.documents.document import VectorStore
     from sluice.domain.documents.uploads import own_store_id
     from sluice.services.documents.my_documents import NAME
@@ -85,7 +87,7 @@ def _own_store(account_id: str) -> str:
 
 
 def _files(source: Path) -> Iterator[tuple[str, Path]]:
-    """Name and path, without hidden files and links. What is in a folder below is named after both."""
+    """Names and paths, without hidden files and links. The name of a file in a subfolder includes the folder's."""
     if source.is_file():
         yield source.name, source
         return
@@ -98,7 +100,7 @@ def _files(source: Path) -> Iterator[tuple[str, Path]]:
 def _progress(items: list[tuple[str, Path]], what: str) -> Iterable[tuple[str, Path]]:
     from tqdm import tqdm
 
-    return tqdm(items, desc=what, unit="file", disable=None)  # none where it is no terminal
+    return tqdm(items, desc=what, unit="file", disable=None)  # no bar unless it is a terminal
 
 
 def _wait(seeding: "Seeding") -> None:

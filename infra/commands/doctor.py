@@ -1,4 +1,4 @@
-"""`sluice doctor`: what is wrong with this machine or its configuration, plainly; then the exit status is 1."""
+"""`sluice doctor`: finds problems of this machine and its configuration. Exit status 1 if there are any."""
 
 import sys
 
@@ -7,7 +7,7 @@ import click
 MARKS = {"ok": ("ok  ", "green"), "note": ("note", "yellow"), "problem": ("BAD ", "red")}
 
 
-@click.command("doctor", help="Say in plain words what is wrong with this machine or its configuration.")
+@click.command("doctor", help="Find problems of this machine and its configuration.")
 def command() -> None:
     from infra.doctor import checks
 

@@ -1,27 +1,26 @@
 """`sluice migrate`."""
 
 import os
-import sys
-from typing import NoReturn
 
 import click
 
+from infra.commands.ending import end
 from infra.commands.operator import NO_STORE, REFUSED, as_json, show
 from infra.local.store_address import use_running_store
 
 ENDPOINTS = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")
 
 
-@click.command("migrate", help="Bring a store that an earlier version wrote to this version.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.command("migrate", help="Migrate a store of an earlier version to this version.")
+@click.option("--dry-run", is_flag=True, help="Print the changes without making them.")
 @click.option(
     "--tables/--no-tables",
     default=None,
-    help="Add missing tables and indexes too. On AWS the template does that, so there the default is not to.",
+    help="Add missing tables and indexes. Default: not on AWS, because the template adds them there.",
 )
 @as_json
 def command(dry_run: bool, tables: bool | None, as_json: bool) -> None:
-    """Exit status: 0 the store is of this version; 1 refused; 2 the store does not answer."""
+    """Exit status: 0 the store has this version; 1 refused; 2 the store does not answer."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     from infra.migrations.connection import connect
@@ -39,11 +38,11 @@ def command(dry_run: bool, tables: bool | None, as_json: bool) -> None:
         else:
             outcome = migrate(connect(), prefix, lambda text: click.echo(f"sluice: {text}", err=True), tables=ours)
     except TablesAreTheStacks as exc:
-        _end(REFUSED, f"{exc}. Deploy the template first (make deploy): it adds them. Nothing was changed.")
+        end(REFUSED, f"{exc}. Deploy the template first (make deploy), which adds them. Nothing was changed.")
     except (NewerStore, WrongTable) as exc:
-        _end(REFUSED, str(exc))
+        end(REFUSED, str(exc))
     except (BotoCoreError, ClientError) as exc:
-        _end(NO_STORE, f"the store does not answer, or not as it should: {exc}")
+        end(NO_STORE, f"the store does not answer, or reports an error: {exc}")
     told = {
         "dry_run": dry_run,
         "from": outcome.from_version,
@@ -63,8 +62,3 @@ def _plain(told: dict[str, object]) -> list[str]:
     if not lines:
         return [f"The store is of this version (schema {told['to']}): nothing to do."]
     return [f"schema {told['from']} → {told['to']}", *lines]
-
-
-def _end(status: int, message: str) -> NoReturn:
-    click.echo(f"sluice: {message}", err=True)
-    sys.exit(status)

@@ -8,16 +8,16 @@ from infra.models import ListedModel, PullError, list_models, pull
 MIB = 1 << 20
 
 
-@click.group("model", help="List the models that can be served, and bring one here.")
+@click.group("model", help="List the models that can be served, and download them.")
 def command() -> None:
     pass
 
 
-@command.command("list", help="The models of the catalogue, and which are here.")
+@command.command("list", help="The models of the catalogue, and which are on this machine.")
 def list_command() -> None:
     for model in list_models(data_dir() / "models"):
         click.echo(_line(model))
-    click.echo("\nServe one with SLUICE_MODEL=NAME make up; a path to a .gguf file works, too.")
+    click.echo("\nServe one with SLUICE_MODEL=NAME make up; a path to a .gguf file works as well.")
 
 
 def _line(model: ListedModel) -> str:
@@ -25,7 +25,7 @@ def _line(model: ListedModel) -> str:
     return f"{model.name:32} {model.state:11} {size:>13}  {model.license:12} {model.description}"
 
 
-@command.command("pull", help="Download a model, or go on with a download that was interrupted.")
+@command.command("pull", help="Download a model, or resume an interrupted download.")
 @click.argument("name")
 def pull_command(name: str) -> None:
     try:
@@ -33,5 +33,5 @@ def pull_command(name: str) -> None:
     except PullError as exc:
         raise click.ClickException(str(exc)) from exc
     except KeyboardInterrupt:
-        raise click.ClickException("stopped; the same command goes on from here") from None
+        raise click.ClickException("stopped; run the same command to resume") from None
     click.echo(f"{name} is at {path}\nServe it with: SLUICE_MODEL={name} make up")

@@ -1,7 +1,6 @@
-"""What the operator's commands share: the running store, plain errors, and the two forms of output."""
+"""Shared by the operator's commands: the running store, error messages, and the two output formats."""
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from typing import Any
 
 import click
 
+from infra.commands.ending import end
 from infra.local.store_address import use_running_store
 from sluice.domain.accounts.account import Account
 from sluice.domain.accounts.audit import OPERATOR
@@ -17,30 +17,26 @@ from sluice.services.operations.admin import Actor
 
 REFUSED, NO_STORE = 1, 2
 BY_COMMAND = Actor(OPERATOR)
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document, as the HTTP API answers.")
+STORE_SILENT = "the store does not answer. Start it (make up), or set AWS_ENDPOINT_URL to the one in use."
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, as the HTTP API does.")
 
 
 @contextmanager
 def store() -> Iterator[None]:
-    """Exit status: 1 what was asked is refused, 2 the store does not answer."""
+    """Exit status: 1 refused, 2 the store does not answer."""
     use_running_store()
     try:
         yield
     except StoreUnavailable:
-        _end(NO_STORE, "the store does not answer. Start it (make up), or set AWS_ENDPOINT_URL to the one in use.")
+        end(NO_STORE, STORE_SILENT)
     except ValidationFailed as exc:
-        _end(REFUSED, "; ".join(f"{p.field}: {p.message}" for p in exc.problems) or exc.message)
+        end(REFUSED, "; ".join(f"{p.field}: {p.message}" for p in exc.problems) or exc.message)
     except SluiceError as exc:
-        _end(REFUSED, exc.message)
-
-
-def _end(status: int, message: str) -> None:
-    click.echo(f"sluice: {message}", err=True)
-    sys.exit(status)
+        end(REFUSED, exc.message)
 
 
 def account_of(user: str) -> Account:
-    """By id or by address. Errors: NotFound, ValidationFailed (neither)."""
+    """The account of an id or an address. Raises NotFound, or ValidationFailed when `user` is neither."""
     from sluice.wiring.operations import all_users
 
     return all_users().find(user)
@@ -55,7 +51,7 @@ def show(document: Any, wanted_json: bool, plain: Callable[[], Iterable[str]]) -
 
 
 def fields(shown: Mapping[str, Any]) -> Iterator[str]:
-    """`name: value` lines; what is nested goes on one line."""
+    """One line per field; a nested object is printed on one line."""
     width = max(map(len, shown))
     for name, value in shown.items():
         text = " ".join(f"{key}={one}" for key, one in value.items()) if isinstance(value, dict) else value

@@ -5,7 +5,7 @@ import click
 from infra.commands.operator import account_of, as_json, now_ms, show, store
 
 
-@click.group("tokens", help="Look at the API tokens of an account.")
+@click.group("tokens", help="List the API tokens of an account.")
 def command() -> None:
     pass
 
@@ -14,7 +14,7 @@ def command() -> None:
 @click.argument("user")
 @as_json
 def list_command(user: str, as_json: bool) -> None:
-    """The API tokens of USER (id or address), newest first. The tokens themselves are kept nowhere."""
+    """The API tokens of USER (id or address), newest first. The tokens themselves are not stored."""
     from sluice.http.tokens import TokenInfo
     from sluice.wiring.tokens import tokens
 

@@ -9,7 +9,7 @@ from sluice.domain.spans import Span, parse_span
 from sluice.domain.usage.usage import Group
 
 
-@click.group("usage", help="What was used, by one account or by all.")
+@click.group("usage", help="Show the usage of one account or of all.")
 def command() -> None:
     pass
 
@@ -21,9 +21,9 @@ def command() -> None:
 @click.option("--group-by", type=click.Choice(["day", "model", "token", "account"]), default="day")
 @as_json
 def show_command(user: str | None, from_: str | None, to: str | None, group_by: str, as_json: bool) -> None:
-    """Requests, model tokens and cost of USER (id or address), exactly, or of everyone, from the roll-ups."""
+    """Requests, model tokens and cost: of USER (id or address), exact; or of all accounts, from the roll-ups."""
     if user and group_by == "account":
-        raise click.UsageError("One user is one account: group by day, model or token.")
+        raise click.UsageError("USER is one account, so group by day, model or token.")
     with store():
         span = parse_span(from_, to, now_ms())
         found = _of_one(user, span, cast(Group, group_by)) if user else _of_all(span, group_by)

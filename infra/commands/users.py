@@ -1,4 +1,4 @@
-"""`sluice users list|show|suspend|restore|limits|role`: the admin's calls, for whoever has the machine."""
+"""`sluice users list|show|suspend|restore|limits|role`: the admin's calls, for the operator of the machine."""
 
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ MAX_LIMIT = 10**12
 PAGE = 100
 
 
-@click.group("users", help="Look at accounts, suspend and restore them, change their limits and roles.")
+@click.group("users", help="List and show accounts, suspend and restore them, change their limits and roles.")
 def command() -> None:
     pass
 
@@ -19,7 +19,7 @@ def command() -> None:
 @click.option("--query", default="", help="Part of an address or of a name, or an id.")
 @as_json
 def list_command(query: str, as_json: bool) -> None:
-    """Every account, or those that QUERY fits."""
+    """List every account, or those that match QUERY."""
     with store():
         rows = _rows(query)
         show({"data": rows}, as_json, lambda: [_line(row) for row in rows])
@@ -47,7 +47,7 @@ def _line(row: dict[str, Any]) -> str:
 @click.argument("user")
 @as_json
 def show_command(user: str, as_json: bool) -> None:
-    """One account (USER: id or address), its limits and its month."""
+    """Show one account (USER: id or address), its limits and this month's usage."""
     with store():
         _show(account_of(user).account_id, as_json)
 
@@ -56,7 +56,7 @@ def show_command(user: str, as_json: bool) -> None:
 @click.argument("user")
 @as_json
 def suspend(user: str, as_json: bool) -> None:
-    """Refuse USER everything, at once: API tokens, sessions, running streams."""
+    """Block USER at once: API tokens, sessions and running streams."""
     from sluice.wiring.operations import administration
 
     with store():
@@ -86,7 +86,7 @@ def restore(user: str, as_json: bool) -> None:
 @click.option("--monthly-tokens", type=click.IntRange(0, MAX_LIMIT), help="Model tokens a month.")
 @as_json
 def limits(user: str, as_json: bool, **wanted: int | None) -> None:
-    """Change the limits of USER, in force with the next request; 0 = none allowed. What is left out stays."""
+    """Change the limits of USER from the next request on. 0 allows nothing; omitted limits stay."""
     from sluice.wiring.operations import administration
 
     given = {name: value for name, value in wanted.items() if value is not None}
@@ -102,7 +102,7 @@ def limits(user: str, as_json: bool, **wanted: int | None) -> None:
 @click.argument("role", type=click.Choice(["user", "admin"]))
 @as_json
 def role(user: str, role: Literal["user", "admin"], as_json: bool) -> None:
-    """Make USER an admin, or an admin a user again, in force with the next request."""
+    """Make USER an admin or an ordinary user, from the next request on."""
     from sluice.wiring.operations import administration
 
     with store():

@@ -1,1 +1,1 @@
-"""The narrated walk through the whole path, over HTTP only, as any client would go it."""
+"""`sluice demo`: an explained walk through the main functions, over HTTP only, like any client."""

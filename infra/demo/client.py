@@ -1,4 +1,4 @@
-"""HTTP with the standard library: the demo needs nothing that a user of the API would not have."""
+"""An HTTP client of the standard library only, to show that the API needs no special client."""
 
 import json
 import urllib.error
@@ -12,7 +12,7 @@ TIMEOUT_SECONDS = 60
 
 
 class DemoError(Exception):
-    """Why the walk ended: a sentence for the person at the terminal."""
+    """Why the demo failed, as a sentence for the terminal."""
 
 
 @dataclass(frozen=True)
@@ -23,34 +23,40 @@ class Answer:
 
 
 class Client:
-    """Against one base URL; `bearer` is a session token or an API token."""
+    """A client of one base URL. `bearer` is a session token or an API token."""
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url.rstrip("/")
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def call(self, method: str, path: str, body: Any = None, bearer: str = "") -> Answer:
-        """Any status comes back as an answer. Raises DemoError when nobody answers."""
+        """The answer, whatever its status. Raises DemoError when there is no answer."""
         with self._open(method, path, body, bearer) as answer:
             raw = answer.read()
             lowered = {name.lower(): value for name, value in answer.headers.items()}
             return Answer(answer.status, lowered, json.loads(raw) if raw else None)
 
     def need(self, status: int, method: str, path: str, body: Any = None, bearer: str = "") -> Answer:
-        """The same, with exactly this status. Raises DemoError with what came instead."""
+        """The answer, if it has this status. Raises DemoError, which shows the answer, for any other."""
         answer = self.call(method, path, body, bearer)
         if answer.status != status:
             raise DemoError(f"{method} {path} answered {answer.status} instead of {status}: {answer.body}")
         return answer
 
-    def stream(self, path: str, body: Any, bearer: str) -> Iterator[str]:
-        """The `data:` of each server-sent event. Raises DemoError unless it is a 200."""
+    def stream(self, path: str, body: Any, bearer: str) -> Iterator[dict[str, Any]]:
+        """The chunks of a stream. Raises DemoError for an error, and for a stream that ends without [DONE]."""
         with self._open("POST", path, body, bearer) as answer:
             if answer.status != 200:
                 raise DemoError(f"POST {path} answered {answer.status}: {answer.read().decode(errors='replace')}")
             for line in answer:
+                if line.strip() == b"data: [DONE]":
+                    return
                 if line.startswith(b"data: "):
-                    yield line[6:].decode().strip()
+                    chunk = json.loads(line[6:])
+                    if "error" in chunk:
+                        raise DemoError(f"the stream broke off: {chunk['error']['message']}")
+                    yield chunk
+        raise DemoError("the stream ended without [DONE]")
 
     @contextmanager
     def _open(self, method: str, path: str, body: Any, bearer: str) -> Iterator[Any]:

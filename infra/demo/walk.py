@@ -1,4 +1,4 @@
-"""Register, verify, log in, make an API token, ask the model, look at the log, revoke: each step told and shown."""
+"""The steps of the demo: register, verify, log in, make an API token, ask the model, read the log, revoke."""
 
 import json
 import re
@@ -17,7 +17,7 @@ Say = Callable[[str], None]
 
 
 class Walk:
-    """One stranger's way. `say` gets whole lines, `write` parts of a line (the streamed words)."""
+    """The way of one new user. `say` prints lines, `write` prints parts of a line (the streamed text)."""
 
     def __init__(self, client: Client, say: Say, write: Say) -> None:
         self._client, self._say, self._write = client, say, write
@@ -25,7 +25,7 @@ class Walk:
         self._step = 0
 
     def run(self) -> None:
-        """Raises DemoError at the first answer that is not the one promised."""
+        """Raises DemoError at the first unexpected answer."""
         self._health()
         self._register()
         self._verify()
@@ -48,20 +48,23 @@ class Walk:
         self._say(f"   → 200, the model is {told['model']}")
 
     def _register(self) -> None:
-        self._title(f"A stranger signs up as {self._email}.", "POST /auth/register {email, password}")
+        self._title(f"A new user signs up as {self._email}.", "POST /auth/register {email, password}")
         body = {"email": self._email, "password": PASSWORD, "name": "Ada"}
         told = self._client.need(202, "POST", "/auth/register", body).body
-        self._say(f"   → 202 {json.dumps(told)}: one transaction made the account, pending, and its mail")
+        self._say(f"   → 202 {json.dumps(told)}: one transaction created the account (pending) and its mail")
 
     def _verify(self) -> None:
-        self._title("The store's stream has the mail sent; here it lands in the outbox.", "GET /_local/outbox")
+        self._title(
+            "The store's stream triggers the mail, which a local run writes to the outbox.", "GET /_local/outbox"
+        )
         mail = self._mail()
         link = re.search(r"\S+/verify-email\?token=(\S+)", mail["text"])
         if link is None:
-            raise DemoError(f"the mail has no link in it:\n{mail['text']}")
+            raise DemoError(f"the mail contains no link:\n{mail['text']}")
         self._say(f"   → {mail['subject']!r} with a link to {link[0].split('?')[0]}")
         self._title(
-            "The link's page redeems the code when she presses its button, once.", "POST /auth/verify-email {token}"
+            "The page behind the link redeems the code, once, when she presses its button.",
+            "POST /auth/verify-email {token}",
         )
         told = self._client.need(200, "POST", "/auth/verify-email", {"token": link[1]}).body
         again = self._client.need(400, "POST", "/auth/verify-email", {"token": link[1]}).body
@@ -75,7 +78,7 @@ class Walk:
                 found: dict[str, Any] = mails[0]
                 return found
             if time.monotonic() > until:
-                raise DemoError(f"no mail came within {MAIL_SECONDS:.0f} s: the relay's log says why")
+                raise DemoError(f"no mail arrived within {MAIL_SECONDS:.0f} s; see the relay's log")
             time.sleep(0.1)
 
     def _log_in(self) -> str:
@@ -90,7 +93,7 @@ class Walk:
         issued: dict[str, Any] = self._client.need(
             201, "POST", "/tokens", {"name": "demo", "expires_in": "1h"}, session
         ).body
-        self._say(f"   → 201, a JWT shown this once: {issued['token'][:12]}…{issued['hint']}")
+        self._say(f"   → 201, a JWT, which is shown only once: {issued['token'][:12]}…{issued['hint']}")
         return issued
 
     def _model(self, api_token: str) -> str:
@@ -124,23 +127,18 @@ class Walk:
             "temperature": 0,
         }
         self._write("   → ")
-        pieces, usage, last = 0, None, ""
-        for last in self._client.stream("/v1/chat/completions", body, api_token):
-            if last == "[DONE]":
-                break
-            chunk = json.loads(last)
-            if "error" in chunk:
-                raise DemoError(f"the stream broke off: {chunk['error']['message']}")
+        pieces, usage = 0, None
+        for chunk in self._client.stream("/v1/chat/completions", body, api_token):
             usage = chunk.get("usage") or usage
             text = (chunk["choices"][0]["delta"].get("content") or "") if chunk["choices"] else ""
             pieces += bool(text)
             self._write(text)
-        if last != "[DONE]" or usage is None:
-            raise DemoError("the stream ended without [DONE] or without its usage")
+        if usage is None:
+            raise DemoError("the stream ended without its usage")
         self._say(f"\n     {pieces} pieces, {usage['completion_tokens']} tokens, [DONE]")
 
     def _usage(self, session: str) -> None:
-        self._title("What does her log say?", "GET /usage/logs")
+        self._title("She reads her log.", "GET /usage/logs")
         until = time.monotonic() + LEDGER_SECONDS
         while True:
             rows = self._client.need(200, "GET", "/usage/logs?limit=10", bearer=session).body["data"]
@@ -159,14 +157,14 @@ class Walk:
     def _revoke(self, session: str, issued: dict[str, Any]) -> None:
         self._title("She revokes the token.", f"POST /tokens/{issued['id']}/revoke")
         self._client.need(200, "POST", f"/tokens/{issued['id']}/revoke", bearer=session)
-        self._say("   → 200; and the very next request with it:")
+        self._say("   → 200; the next request with it:")
         body = {"model": "demo", "messages": [{"role": "user", "content": "Still there?"}]}
         refused = self._client.need(401, "POST", "/v1/chat/completions", body, issued["token"]).body["error"]
         self._say(f"   → 401 {refused['code']}: {refused['message']}")
 
     def _next(self, model: str) -> None:
         self._say(f"""
-That was the whole path. From a program it is the official SDK with two arguments:
+That was the whole path. A program uses the official SDK with two arguments:
 
     from openai import OpenAI
     client = OpenAI(base_url="{self._client.base_url}/v1", api_key="<an API token>")

@@ -1,1 +1,1 @@
-"""What `sluice doctor` looks at."""
+"""The checks of `sluice doctor`."""

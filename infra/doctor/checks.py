@@ -1,4 +1,4 @@
-"""All checks, in the order they are told."""
+"""All checks, in the order of the output."""
 
 from collections.abc import Callable, Iterable
 

@@ -1,4 +1,4 @@
-"""Settings that are wrong or contradict each other, the port, the model, the mail."""
+"""Checks settings, port, model and mail, and that they do not contradict each other."""
 
 import socket
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def settings() -> Iterator[Finding]:
 
 def _port(asked: config.LocalConfig) -> Iterator[Finding]:
     if recorded(asked.data_dir / "run", "app") is not None:
-        yield ok(f"Sluice runs on {asked.data_dir} at this moment")
+        yield ok(f"Sluice runs on {asked.data_dir} ")
         return
     try:
         ports.require_free(asked.host, asked.port)
@@ -48,12 +48,12 @@ def _contradictions(asked: config.LocalConfig) -> Iterator[Finding]:
     if config.is_loopback(asked.host) and base.hostname not in ("127.0.0.1", "localhost", "::1"):
         yield note(
             f"Links in mails point to {asked.base_url}, and Sluice listens on this machine only ({asked.host}).",
-            "Right behind a proxy on this machine; else set SLUICE_HOST, too.",
+            "That is right behind a proxy on this machine. Otherwise set SLUICE_HOST as well.",
         )
     if not config.is_loopback(asked.host) and base.scheme == "http":
         yield note(
             f"Sluice is reachable from other machines ({asked.host}) and SLUICE_BASE_URL is plain http.",
-            "Passwords and tokens then travel unprotected: put a TLS proxy in front and give its https address.",
+            "Passwords and tokens then travel unencrypted: use a TLS proxy, and set SLUICE_BASE_URL to its address.",
         )
     if base.hostname in ("127.0.0.1", "localhost") and base.port not in (None, asked.port):
         yield note(f"Links in mails point to port {base.port}, and Sluice listens on {asked.port}.")
@@ -69,7 +69,7 @@ def _mail(asked: config.LocalConfig) -> Iterator[Finding]:
 
 
 def _reachable(what: str, url: str, default_port: int = 80) -> Iterator[Finding]:
-    """Never shows the address whole: it may hold a password."""
+    """Does not print the whole address, because it may contain a password."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else default_port)
@@ -98,7 +98,7 @@ def model() -> Iterator[Finding]:
         wanted = InferenceSettings()
         entry, path = checked_file(wanted.model, wanted)
     except ValidationError:
-        return  # said with the settings
+        return  # reported by settings()
     except ModelFileError as exc:
         yield problem(str(exc))
     else:

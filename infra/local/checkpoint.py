@@ -1,4 +1,4 @@
-"""How far a stream was handled, on disk: a `kill -9` after a handler returned repeats at most that batch."""
+"""The position in a stream, on disk. After a `kill -9` at most one handled batch is delivered again."""
 
 import json
 import os
@@ -6,18 +6,18 @@ from pathlib import Path
 
 
 class Checkpoint:
-    """Sequence numbers by shard, of one stream. A table that was made anew has another stream, and starts afresh."""
+    """Sequence numbers of one stream, by shard. A table that was created again has a new stream, so it starts anew."""
 
     def __init__(self, file: Path, stream_arn: str) -> None:
         self._file, self._stream_arn = file, stream_arn
         self._after = self._read()
 
     def after(self, shard: str) -> str | None:
-        """The sequence number of the last record handled; None: from the oldest there is."""
+        """The sequence number of the last handled record; None: start with the oldest record."""
         return self._after.get(shard)
 
     def set(self, shard: str, sequence_number: str) -> None:
-        """Whole on disk before it returns."""
+        """Store the position. It is synced to disk when this returns."""
         self._after[shard] = sequence_number
         draft = self._file.with_suffix(".part")
         with draft.open("w") as file:
@@ -32,7 +32,7 @@ class Checkpoint:
             stored = json.loads(self._file.read_text())
             return dict(stored["after"]) if stored["stream"] == self._stream_arn else {}
         except (OSError, ValueError, KeyError, TypeError):
-            return {}  # lost or garbled: delivered again from the start, which handlers must bear anyway
+            return {}  # lost or corrupted: deliver from the start, because handlers are idempotent
 
 
 def _sync_folder(folder: Path) -> None:

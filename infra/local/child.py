@@ -1,6 +1,6 @@
-"""`python child.py FOLDER NAME SIGNAL COMMAND…`: become COMMAND, recorded, and ending with the supervisor.
+"""`python child.py FOLDER NAME SIGNAL COMMAND…`: record the pid and become COMMAND, which ends with the supervisor.
 
-Run as a script, isolated, so that it costs milliseconds: it imports its one neighbour only.
+Run as an isolated script that imports one module only, so that it takes milliseconds.
 """
 
 import os
@@ -20,12 +20,12 @@ def main() -> None:
     folder, name, number, *command = sys.argv[1:]
     parent = os.getppid()
     die_with_parent(int(number))
-    if os.getppid() != parent:  # it ended before the kernel was asked
+    if os.getppid() != parent:  # the supervisor ended before die_with_parent()
         sys.exit(1)
     kill_rest_of_group(Path(folder), name)
     record(Path(folder), name)
     _raise_file_limit()
-    os.umask(0o077)  # keys, mails and the store are nobody else's
+    os.umask(0o077)  # keys, mails and the store are private
     try:
         os.execv(command[0], command)
     except OSError as exc:
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def _raise_file_limit() -> None:
-    """Each stream is two open sockets; the soft limit is 256 on macOS and 1024 on most Linux machines."""
+    """Each stream needs two sockets, and the soft limit is 256 on macOS and 1024 on most Linux machines."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     if soft < wanted:

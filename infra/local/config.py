@@ -1,4 +1,4 @@
-"""What a local run was asked for: the environment, checked, and what the children get from it."""
+"""The configuration of a local run: checks the environment and makes that of the child processes."""
 
 import ipaddress
 import os
@@ -14,12 +14,12 @@ DEFAULT_PORT = 8080
 LOOPBACK = "127.0.0.1"
 REGION = "us-east-1"
 UNWRITABLE = "%;\n\r"
-"""Has a meaning in the supervisor's configuration (which expands some values once and some twice)."""
+"""Characters with a meaning in supervisord's configuration, which expands some values once and some twice."""
 
 
 @dataclass(frozen=True)
 class LocalConfig:
-    """A run's own settings; all others are the functions' (`sluice.settings`) and pass through the environment."""
+    """The settings of the launcher. All others belong to the functions (`sluice.settings`)."""
 
     host: str
     port: int
@@ -27,22 +27,22 @@ class LocalConfig:
     base_url: str
     mail: str
     store_url: str | None
-    """The user's own endpoint; None: the embedded store."""
+    """The user's DynamoDB endpoint; None: the embedded store."""
 
     @property
     def url(self) -> str:
-        """Where this machine reaches the app, whatever address it listens on."""
+        """The app's URL on this machine."""
         host = {"0.0.0.0": LOOPBACK, "::": "[::1]", "::1": "[::1]"}.get(self.host, self.host)
         return f"http://{host}:{self.port}"
 
 
 def data_dir(env: Mapping[str, str] = os.environ) -> Path:
-    """Absolute, because children and later commands may have another working directory."""
+    """An absolute path, because child processes may have another working directory."""
     return Path(env.get("SLUICE_DATA_DIR") or ".sluice").expanduser().absolute()
 
 
 def read(env: Mapping[str, str] = os.environ) -> LocalConfig:
-    """Raises LaunchError in words of the variable that is wrong."""
+    """The checked configuration. Raises LaunchError, which names the wrong variable."""
     host = env.get("SLUICE_HOST") or LOOPBACK
     port = _port(env.get("PORT") or str(DEFAULT_PORT))
     mail = env.get("SLUICE_MAIL") or "outbox"
@@ -55,19 +55,21 @@ def read(env: Mapping[str, str] = os.environ) -> LocalConfig:
         raise LaunchError("SLUICE_MAIL has to be outbox, ses, or smtp://user:password@host:port.")
     base_url = env.get("SLUICE_BASE_URL") or f"http://{_in_url(host)}:{port}"
     if not base_url.startswith(("http://", "https://")):
-        raise LaunchError(f"SLUICE_BASE_URL has to start with http:// or https://, and is {base_url!r}.")
+        raise LaunchError(f"SLUICE_BASE_URL has to start with http:// or https://, but is {base_url!r}.")
     store_url = env.get("AWS_ENDPOINT_URL_DYNAMODB") or env.get("AWS_ENDPOINT_URL") or None
     if store_url and not store_url.startswith(("http://", "https://")):
-        raise LaunchError(f"AWS_ENDPOINT_URL has to start with http:// or https://, and is {store_url!r}.")
+        raise LaunchError(f"AWS_ENDPOINT_URL has to start with http:// or https://, but is {store_url!r}.")
     folder = data_dir(env)
     if any(character in f"{folder}{ROOT}" for character in UNWRITABLE):
-        raise LaunchError(f"SLUICE_DATA_DIR and the project's own folder must not hold % or ;, and it is {folder}.")
+        raise LaunchError(
+            f"The paths of SLUICE_DATA_DIR ({folder}) and of the project must not contain %, ; or a newline."
+        )
     return LocalConfig(host, port, folder, base_url.rstrip("/"), mail, store_url)
 
 
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise LaunchError(f"PORT has to be a number from 1 to 65535, and is {text!r}.")
+        raise LaunchError(f"PORT has to be a number from 1 to 65535, but is {text!r}.")
     return int(text)
 
 
@@ -76,18 +78,18 @@ def _in_url(host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Also of a name: all the addresses it stands for have to be loopback."""
+    """Whether all addresses of `host` are loopback. Raises LaunchError when it cannot be resolved."""
     try:
         found = {info[4][0] for info in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError):
-        raise LaunchError(f"SLUICE_HOST={host} is no address of this machine.") from None
+        raise LaunchError(f"SLUICE_HOST={host} cannot be resolved to an address.") from None
     return all(ipaddress.ip_address(str(address).split("%")[0]).is_loopback for address in found)
 
 
 def child_environment(
     config: LocalConfig, store_url: str, inference_address: str, env: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """The environment of every child: the user's, and what the launcher decided."""
+    """The environment of every child process: the user's, with the launcher's values."""
     child = dict(env) | {
         "PORT": str(config.port),
         "SLUICE_HOST": config.host,
@@ -102,11 +104,11 @@ def child_environment(
         "PROMETHEUS_MULTIPROC_DIR": str(config.data_dir / "run" / "metrics"),
         "PYTHONUNBUFFERED": "1",
     }
-    child.pop("PYTHONDONTWRITEBYTECODE", None)  # every start would compile every module anew
-    # A proxy meant for the internet must not see what passes between the parts on this machine.
+    child.pop("PYTHONDONTWRITEBYTECODE", None)  # otherwise every start would compile every module again
+    # Requests between the processes of this machine must not go through a proxy.
     exempt = [part for part in (env.get("NO_PROXY") or env.get("no_proxy") or "").split(",") if part]
     child["NO_PROXY"] = child["no_proxy"] = ",".join([*exempt, LOOPBACK, "localhost"])
-    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):  # botocore reads the second only
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):  # botocore reads only the second one
         child[name] = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or REGION
     if config.store_url is None and config.mail != "ses":
         _forget_aws(child)
@@ -116,7 +118,7 @@ def child_environment(
 
 
 def _forget_aws(child: dict[str, str]) -> None:
-    """Nothing of AWS is used: no profile has to exist, nothing asks the network for credentials."""
+    """Keep botocore from reading profiles and from asking the network for credentials, because AWS is not used."""
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"):
         child.pop(name, None)
     child |= {

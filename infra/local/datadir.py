@@ -1,4 +1,4 @@
-"""The data directory: private, and one run's at a time."""
+"""The data directory: private, and used by one run at a time."""
 
 import fcntl
 import hashlib
@@ -9,11 +9,11 @@ from pathlib import Path
 
 from infra.local.errors import LaunchError
 
-LONGEST_SOCKET_PATH_BYTES = 90  # the kernel's own limit is 104 to 108, and supervisor adds a suffix of its own
+LONGEST_SOCKET_PATH_BYTES = 90  # the kernel allows 104 to 108, and supervisord adds a suffix
 
 
 class DataDir:
-    """Made if absent, 0700, and locked until the process ends, however it ends."""
+    """Created with mode 0700, and locked until the process ends for any reason."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -22,7 +22,7 @@ class DataDir:
         self._lock: int | None = None
 
     def take(self) -> None:
-        """Raises LaunchError: not writable, not a directory, or in use by another run."""
+        """Create and lock it. Raises LaunchError when it is not writable, not a directory, or in use."""
         try:
             for folder in (self.path, self.run, self.logs):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -45,20 +45,20 @@ class DataDir:
             raise LaunchError(f"{self.path} cannot be locked: {exc.strerror}.") from exc
 
     def note(self, text: str) -> None:
-        """For the message of a second run."""
+        """Write who holds the lock, for the error message of a second run."""
         assert self._lock is not None
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, text.encode(), 0)
 
     def empty_folder(self, name: str) -> None:
-        """Of this run only: what the last one left in it goes."""
+        """Create an empty folder for this run. The files of the last run are deleted."""
         folder = self.run / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
 
     @property
     def socket(self) -> Path:
-        """Where supervisor is spoken to: in here, or, where the path would be too long for a socket, in /tmp."""
+        """The path of supervisord's socket: in this directory, or in /tmp when the path is too long for a socket."""
         inside = self.run / "supervisor.sock"
         if len(os.fsencode(inside)) <= LONGEST_SOCKET_PATH_BYTES:
             return inside
@@ -66,5 +66,5 @@ class DataDir:
         folder = Path(tempfile.gettempdir()) / f"sluice-{os.getuid()}-{name}"
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.stat().st_uid != os.getuid() or folder.is_symlink():
-            raise LaunchError(f"{folder} belongs to somebody else; set TMPDIR to a folder of your own.")
+            raise LaunchError(f"{folder} belongs to another user; set TMPDIR to a folder of your own.")
         return folder / "supervisor.sock"

@@ -1,7 +1,7 @@
-"""Hands a batch of stream records to a handler as Lambda does: partial batch responses, bisecting, bounded retries.
+"""Delivers stream records to a handler as Lambda does: partial batch responses, bisecting, bounded retries.
 
-Every record ends handled or in the dead-letter file. While the store itself is away nothing counts as a try, so an
-outage dead-letters nobody's mail.
+Each record is handled or goes to the dead-letter file. Attempts during an outage of the store do not count, so that an
+outage sends no record to that file.
 """
 
 import json
@@ -24,11 +24,11 @@ LONGEST_BACKOFF_SECONDS = 15.0
 
 
 class Stopping(Exception):
-    """The relay was told to end; what was not handled yet comes again at the next start."""
+    """The relay is stopping. Records that are not handled yet are delivered at the next start."""
 
 
 class DeadLetters:
-    """One JSON line a record given up, with when and why."""
+    """A file of failed records: one JSON line each, with time and reason."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -42,7 +42,7 @@ class DeadLetters:
 
 
 class Delivery:
-    """Of one table's records to one handler. `pause(seconds)` waits, and raises Stopping."""
+    """Delivers the records of one table to one handler. `pause(seconds)` waits, or raises Stopping."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Delivery:
         self._store_answers, self._pause = store_answers, pause
 
     def deliver(self, records: Sequence[Record], done: Callable[[str], None]) -> None:
-        """`done(sequence_number)` after each stretch that is handled, in order. Raises Stopping."""
+        """Calls `done(sequence_number)` after each handled part of `records`, in order. Raises Stopping."""
         pending = list(records)
         size, attempts = len(pending), 0
         while pending:
@@ -70,7 +70,7 @@ class Delivery:
                 size = len(pending)
                 continue
             if handled == 0 and size > 1 and isinstance(failure, Exception):
-                size //= 2  # the handler fell over the whole batch: find the record it falls over
+                size //= 2  # the handler failed on the batch: bisect to find the record that fails
                 continue
             attempts += self._counts(failure)
             if attempts >= MAX_ATTEMPTS:
@@ -80,7 +80,7 @@ class Delivery:
             self._pause(min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2**attempts))
 
     def _try(self, batch: Sequence[Record]) -> tuple[int, Exception | str | None]:
-        """How many from the front are handled, and why the next is not (None: all are)."""
+        """The number of handled records from the front, and why the next one failed (None: all were handled)."""
         try:
             answer = self._handler({"Records": list(batch)}, None)
         except Exception as exc:
@@ -101,7 +101,13 @@ class Delivery:
 
     def _give_up(self, record: Record, reason: str, done: Callable[[str], None]) -> None:
         self._dead_letters.put(self._table, record, reason)
-        log.error("%s: record %s given up after %d tries: %s", self._table, record["eventID"], MAX_ATTEMPTS, reason)
+        log.error(
+            "%s: record %s failed %d times and went to the dead-letter file: %s",
+            self._table,
+            record["eventID"],
+            MAX_ATTEMPTS,
+            reason,
+        )
         done(_sequence_number(record))
 
 

@@ -1,5 +1,5 @@
-"""What the launcher says when it cannot start."""
+"""The error of a failed start."""
 
 
 class LaunchError(Exception):
-    """Why the system did not start: sentences for the person at the terminal."""
+    """Why the system did not start, in sentences for the terminal."""

@@ -8,29 +8,29 @@ from typing import Any
 from sluice import settings
 
 SPARE_THREADS = 128
-"""For everything but /v1, whose own places (SLUICE_V1_PLACES) are fewer than the threads by this many."""
+"""Threads for all requests except /v1, which has SLUICE_V1_PLACES threads."""
 RECEIVE_SECONDS = 5
-"""A caller that keeps us waiting in the middle of a request for this long is gone; else it would keep its thread."""
+"""A client that stops sending in the middle of a request is disconnected after this time, to free its thread."""
 
 _host = os.environ.get("SLUICE_HOST") or "127.0.0.1"
 bind = f"{f'[{_host}]' if ':' in _host else _host}:{os.environ.get('PORT') or '8080'}"
-workers = 1  # one process sees every stream, so that its cap on /v1 is the machine's
+workers = 1  # one process, so that its limit on /v1 is the limit of the machine
 worker_class = "gthread"
-threads = settings.gateway().v1_places + SPARE_THREADS  # made when needed
+threads = settings.gateway().v1_places + SPARE_THREADS  # created when needed
 worker_connections = 4000
 backlog = 512
 timeout = 30
 graceful_timeout = 5
-# Below the 20 s that sluice.http.gateway.connection lets a caller keep us waiting: idle connections end in silence.
+# Less than the 20 s timeout of sluice.http.gateway.connection, so that idle connections are closed without an error.
 keepalive = 15
 limit_request_line = 8190
 limit_request_fields = 100
 preload_app = False
-control_socket_disable = True  # else gunicorn opens ~/.gunicorn/gunicorn.ctl
-accesslog = None  # the functions log their requests themselves, with ids and without secrets
+control_socket_disable = True  # otherwise gunicorn opens ~/.gunicorn/gunicorn.ctl
+accesslog = None  # the functions log requests themselves, with ids and without secrets
 
 
 def when_ready(server: Any) -> None:
-    """On Linux accepted sockets inherit the listener's timeout; gunicorn itself has none for a half-sent request."""
+    """Set a receive timeout, because gunicorn has none. On Linux accepted sockets inherit it from the listener."""
     for listener in server.LISTENERS:
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", RECEIVE_SECONDS, 0))

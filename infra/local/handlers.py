@@ -1,4 +1,4 @@
-"""The event functions, found as Lambda finds them: a module and its `handler(event, context)`."""
+"""Loads an event function as Lambda does: a module and its `handler(event, context)`."""
 
 import importlib
 from collections.abc import Callable
@@ -8,7 +8,7 @@ Handler = Callable[[dict[str, Any], object], Any]
 
 
 def load(package: str) -> Handler:
-    """`PACKAGE.app.handler`. Imported late: it pulls the AWS SDK in."""
+    """`PACKAGE.app.handler`, imported at the call because it imports the AWS SDK. Raises TypeError."""
     found = importlib.import_module(f"{package}.app").handler
     if not callable(found):
         raise TypeError(f"{package}.app.handler cannot be called")

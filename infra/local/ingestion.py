@@ -1,12 +1,10 @@
 """The queue of a local run's uploads: calls `functions/ingestion` with each event of the spool, as SQS does on AWS.
 
-An event is a file, removed after the handler returned well: at least once, whatever is killed when. What keeps failing
-is put aside after so many tries; tries are counted in the name, before each, so that a crash counts as one.
+An event is a file, which is deleted after the handler succeeded (at-least-once delivery). After MAX_TRIES it is
+moved to the dead letters. Its name counts the tries and changes before each, so that a crash counts as a try.
 """
 
 import logging
-import os
-import signal
 import threading
 import time
 from contextlib import suppress
@@ -15,6 +13,7 @@ from typing import Any
 
 from infra.local.config import data_dir
 from infra.local.handlers import Handler, load
+from infra.local.stop_signals import run_threads
 from sluice.adapters.documents.blobs_folder import BUCKET, SPOOL
 from sluice.http.logging import configure
 
@@ -31,9 +30,9 @@ DEAD = "dead-letters"
 
 
 class Spool:
-    """The events that wait, oldest first, each given to one worker at a time.
+    """The waiting events, oldest first, each given to one worker at a time.
 
-    An account has one worker at a time while others wait: its slow files hold up its own.
+    While other accounts wait, an account gets one worker only, so that its slow files delay only its own.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,7 +42,7 @@ class Spool:
         self._not_before: dict[str, float] = {}
 
     def take(self) -> Path | None:
-        """The oldest that nobody has, renamed to one more try."""
+        """The next event, renamed to count one more try; None when there is none."""
         with self._lock:
             busy = {owner(stem) for stem in self._taken}
             free = [path for path in sorted(self._folder.glob("*.json")) if self._is_free(stem_of(path))]
@@ -66,11 +65,11 @@ class Spool:
         self._release(path, 0.0)
 
     def again(self, path: Path) -> None:
-        """Later; what was tried too often is put aside, and the sweep says of its file that it failed."""
+        """Try again later. After MAX_TRIES move it to the dead letters; the sweep then marks its file as failed."""
         if tries(path) >= MAX_TRIES:
             (self._folder / DEAD).mkdir(mode=0o700, exist_ok=True)
             path.rename(self._folder / DEAD / path.name)
-            log.error("event %s given up after %d tries", path.name, MAX_TRIES)
+            log.error("event %s failed %d times and went to the dead letters", path.name, MAX_TRIES)
             self._release(path, 0.0)
         else:
             self._release(path, min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** tries(path)))
@@ -116,15 +115,15 @@ def work(spool: Spool, handler: Handler, stopping: threading.Event) -> None:
     while not stopping.is_set():
         try:
             worked = step(spool, handler)
-        except Exception:  # the disk refuses, or somebody takes files out of the spool: this thread must not end
-            log.exception("the spool")
+        except Exception:  # such as a full disk or a deleted spool file: the thread must go on
+            log.exception("the spool cannot be processed; the worker tries again")
             worked = False
         if not worked:
             stopping.wait(POLL_SECONDS)
 
 
 def step(spool: Spool, handler: Handler) -> bool:
-    """One event; False when there is none."""
+    """Handle one event. Returns False when there is none."""
     path = spool.take()
     if path is None:
         return False
@@ -132,19 +131,19 @@ def step(spool: Spool, handler: Handler) -> bool:
         answer = handler({"Records": [message(path)]}, None)
         failed = bool((answer or {}).get("batchItemFailures"))
     except Exception:
-        log.exception("the handler failed")
+        log.exception("the handler failed on %s", path.name)
         failed = True
     (spool.again if failed else spool.done)(path)
     return True
 
 
 def sweep(handler: Handler, stopping: threading.Event) -> None:
-    """As EventBridge does on AWS; the first at once, for what the last run left."""
+    """Send the scheduled event as EventBridge does on AWS; at once, then every SWEEP_EVERY_SECONDS."""
     while True:
         try:
             handler({"source": "aws.events", "detail-type": "Scheduled Event"}, None)
         except Exception:
-            log.warning("not swept, again in %.0f s", SWEEP_EVERY_SECONDS, exc_info=True)
+            log.warning("the sweep failed; it runs again in %.0f s", SWEEP_EVERY_SECONDS, exc_info=True)
         if stopping.wait(SWEEP_EVERY_SECONDS):
             return
 
@@ -162,7 +161,7 @@ def start(stopping: threading.Event, folder: Path, handler: Handler) -> list[thr
 
 
 def clear_drafts(folder: Path) -> None:
-    """Of writers that died: an hour old, none of them is still being written."""
+    """Delete drafts that are over an hour old, because their writers have died."""
     for draft in folder.rglob("*.part"):
         with suppress(OSError):
             if time.time() - draft.stat().st_mtime > 3600:
@@ -171,15 +170,8 @@ def clear_drafts(folder: Path) -> None:
 
 def main() -> None:
     configure()
-    stopping, told = threading.Event(), os.pipe()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os.write(told[1], b"!"))  # a handler must take no lock
-    threads = start(stopping, data_dir() / SPOOL, load("functions.ingestion"))
-    os.read(told[0], 1)
-    stopping.set()
-    for thread in threads:
-        thread.join(STOP_SECONDS)
-    os._exit(0)  # what is cut off was not removed from the spool, and comes again
+    # A handler that is cut off is called again at the next start, because its file is still in the spool.
+    run_threads(lambda stopping: start(stopping, data_dir() / SPOOL, load("functions.ingestion")), STOP_SECONDS)
 
 
 if __name__ == "__main__":

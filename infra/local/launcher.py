@@ -1,7 +1,6 @@
-"""`sluice up`: start everything, say when it is ready, keep it, stop it in order."""
+"""`sluice up`: starts every process, reports when the system is ready, watches it, and stops it in order."""
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -9,7 +8,6 @@ import threading
 import time
 from collections import deque
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from infra.local import config, ports, processes, store_version, supervision
@@ -17,6 +15,7 @@ from infra.local.datadir import DataDir
 from infra.local.errors import LaunchError
 from infra.local.logs import LogMarks
 from infra.local.programs import Program, programs, stopping_order
+from infra.local.stop_signals import StopSignals
 
 START_SECONDS = 300.0
 LEFTOVER_PATIENCE_SECONDS = 20.0
@@ -25,15 +24,14 @@ SECOND_SIGNAL_SECONDS = 1.0
 SUPERVISOR_RESTARTS = 3
 SUPERVISOR_RESTARTS_WINDOW_SECONDS = 60.0
 WATCH_EVERY_SECONDS = 1.0
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _Stop(Exception):
-    """A signal asked for the end."""
+    """A signal requested a stop."""
 
 
 class Launcher:
-    """One run. Everything that can be refused is refused before anything is started."""
+    """One run. The configuration is checked before any process starts."""
 
     def __init__(self) -> None:
         self._config = config.read()
@@ -41,17 +39,14 @@ class Launcher:
         self._programs: list[Program] = []
         self._environment: dict[str, str] = {}
         self._supervisord: subprocess.Popen[bytes] | None = None
-        self._wake_read, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_write, False)
 
     def run(self) -> None:
-        """Returns after an orderly stop. Raises LaunchError."""
+        """Run until a signal. Returns after an orderly stop. Raises LaunchError."""
         began = time.monotonic()
         os.umask(0o077)
         self._data.take()
         self._data.note(f"process {os.getpid()}, {self._config.url}")
-        for number in SIGNALS:
-            signal.signal(number, self._on_signal)
+        self._signals = StopSignals(signal.SIGHUP)
         self._stop_leftovers()
         ports.require_free(self._config.host, self._config.port)
         try:
@@ -65,14 +60,8 @@ class Launcher:
             self._stop()
         self._say("stopped")
 
-    # --- signals: the first asks for an orderly stop; every wait looks at the pipe
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        os.write(self._wake_write, b"!")
-
     def _pause(self, seconds: float) -> None:
-        if select.select([self._wake_read], [], [], seconds)[0]:
-            os.read(self._wake_read, 100)
+        if self._signals.wait(seconds):
             raise _Stop
 
     # --- starting
@@ -110,7 +99,7 @@ class Launcher:
         hurry.start()
 
     def _check_settings(self) -> None:
-        """While the children start: they would refuse the same, less plainly."""
+        """Check the settings while the processes start. They check them too, but this message is clearer."""
         from infra.local.settings_check import problems
 
         found = problems()
@@ -146,7 +135,7 @@ class Launcher:
 
         print(ready_lines(self._config, str(told.get("model")), seconds), flush=True)
 
-    # --- keeping
+    # --- watching
 
     def _watch(self) -> None:
         names = [program.name for program in self._programs]
@@ -175,19 +164,19 @@ class Launcher:
     # --- stopping
 
     def _stop_leftovers(self) -> None:
-        """Of a run whose launcher was killed: its supervisor may be stopping everything at this moment."""
+        """Stop the processes of an earlier run whose launcher was killed."""
         every = ["supervisor", "app", "ingestion", "relay", "schedule", "inference", "store"]
         found = processes.stop_recorded(self._data.run, every, LEFTOVER_PATIENCE_SECONDS)
         if found:
-            self._say(f"stopped what an earlier run left behind: {', '.join(found)}")
+            self._say(f"stopped the processes of an earlier run: {', '.join(found)}")
 
     def _stop_children(self) -> None:
         processes.stop_recorded(self._data.run, stopping_order(self._programs), LEFTOVER_PATIENCE_SECONDS)
 
     def _stop(self) -> None:
-        """A second signal, a second later or more, ends the patience: everything is killed.
+        """Stop every process in order. A second signal, SECOND_SIGNAL_SECONDS later or more, kills them all.
 
-        The first often comes twice: from the terminal or a process manager to the group, and from make.
+        An earlier one is ignored, because the first often arrives twice: sent to the process group, and by make.
         """
         if self._supervisord is None:
             return
@@ -199,13 +188,13 @@ class Launcher:
                 self._pause(0.02)
             except _Stop:
                 if time.monotonic() > began + SECOND_SIGNAL_SECONDS:
-                    self._say("killing what has not stopped yet")
+                    self._say("killing the processes that have not stopped")
                     break
         if self._supervisord.poll() is None:
             self._supervisord.kill()
             self._supervisord.wait()
             processes.stop_recorded(self._data.run, stopping_order(self._programs), patience_seconds=0)
-        self._stop_children()  # nothing, unless the supervisor itself was killed
+        self._stop_children()  # has an effect only if the supervisor was killed
 
     def _say(self, text: str) -> None:
         print(f"sluice: {text}", file=sys.stderr, flush=True)
@@ -216,5 +205,5 @@ def _store_binary(embedded: bool) -> Path:
 
     path = binary(config.ROOT / ".tools")
     if embedded and not path.is_file():
-        raise LaunchError(f"the store's binary is missing ({path}): `make up` brings it.")
+        raise LaunchError(f"the store's binary is missing ({path}): `make up` installs it.")
     return path

@@ -1,4 +1,4 @@
-"""Reading the reason of a failure from a child's log."""
+"""Finds the reason of a failure in a process's log."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +9,7 @@ READ_BYTES = 64 * 1024
 
 
 class LogMarks:
-    """Where each log ended before this start: what stands after it is this run's."""
+    """The end of each log before this start, because later lines belong to this run."""
 
     def __init__(self, folder: Path, names: Iterable[str]) -> None:
         self._folder = folder
@@ -23,7 +23,7 @@ class LogMarks:
         return path.stat().st_size if path.exists() else 0
 
     def reason(self, name: str) -> str:
-        """The child's own last plain sentence ("sluice …: …"), else the last lines it wrote."""
+        """The last line that begins with "sluice NAME: ", else the last lines of the log."""
         try:
             with self.path(name).open("rb") as log:
                 log.seek(max(self._marks[name], self._size(name) - READ_BYTES))
@@ -33,4 +33,8 @@ class LogMarks:
         said = [line for line in lines if line.startswith(f"{OWN_WORDS} {name}: ")]
         if said:
             return said[-1].partition(": ")[2]
-        return "it ended without a word" if not lines else "\n" + "\n".join(f"    {x}" for x in lines[-SHOWN_LINES:])
+        return (
+            "it ended without an error message"
+            if not lines
+            else "\n" + "\n".join(f"    {x}" for x in lines[-SHOWN_LINES:])
+        )

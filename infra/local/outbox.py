@@ -1,14 +1,13 @@
 """`GET /_local/outbox?to=ADDRESS`: the mails of a local run, for this machine only.
 
-Absent (404) unless `SLUICE_MAIL=outbox`; then the launcher refuses any other address than loopback, and this refuses
-any other client, and any web page that a browser on this machine happens to show.
+404 unless `SLUICE_MAIL=outbox`; the launcher then listens on loopback only. This view also refuses clients on other
+machines and requests under another host name, which web pages in a local browser could send (DNS rebinding).
 """
-
-import ipaddress
 
 from flask import Blueprint, request
 from pydantic import BaseModel
 
+from infra.local.loopback import is_loopback_client
 from sluice import settings
 from sluice.adapters.mails.outbox import Outbox
 from sluice.domain.errors import NotFound
@@ -41,20 +40,13 @@ class OutboxMails(BaseModel):
     "The mails of a local run", tag="Operation", query=OutboxQuery, answers={200: OutboxMails}, errors=(NotFound,)
 )
 def outbox(query: OutboxQuery) -> OutboxMails:
-    if settings.mailer().mail != "outbox" or not _is_this_machine(request.remote_addr) or not _named_locally():
+    if settings.mailer().mail != "outbox" or not is_loopback_client(request.remote_addr) or not _named_locally():
         raise NotFound()
     mails = Outbox(settings.common().data_dir).read(query.to)
     return OutboxMails(data=[OutboxMail.model_validate(mail) for mail in mails])
 
 
-def _is_this_machine(address: str | None) -> bool:
-    try:
-        return ipaddress.ip_address(address or "").is_loopback
-    except ValueError:
-        return False
-
-
 def _named_locally() -> bool:
-    """A name that an attacker's DNS points to 127.0.0.1 is not ours (DNS rebinding)."""
+    """Whether the Host header names this machine. A foreign name that resolves to 127.0.0.1 is refused."""
     name = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
     return name.lower() in LOCAL_NAMES

@@ -1,4 +1,4 @@
-"""Ports: is this one free, and which others are."""
+"""Checks that a port is free, and finds free ports."""
 
 import errno
 import random
@@ -9,11 +9,11 @@ from infra.local.config import LOOPBACK
 from infra.local.errors import LaunchError
 
 CHOICE = range(10_000, 20_000)
-"""Below 32768, where Linux begins to take ports for outgoing connections: none takes one before its server does."""
+"""Below 32768, where Linux begins to take ports for outgoing connections, so that none of those takes one first."""
 
 
 def require_free(host: str, port: int) -> None:
-    """Raises LaunchError. SO_REUSEADDR, as the server itself sets it: connections of the last run do not count."""
+    """Raises LaunchError unless a server can listen. SO_REUSEADDR as in gunicorn, to ignore closing connections."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
@@ -31,7 +31,7 @@ def require_free(host: str, port: int) -> None:
 
 
 def free(count: int) -> list[int]:
-    """Distinct ports that were free on loopback a moment ago."""
+    """Different ports that are free on loopback at this moment."""
     found: list[int] = []
     for port in random.sample(CHOICE, len(CHOICE)):
         with socket.socket() as probe, suppress(OSError):

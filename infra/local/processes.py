@@ -1,4 +1,4 @@
-"""Which process is which: a pid alone may have been given to another program since, so its start time goes with it."""
+"""Records and stops processes. A record has pid and start time, because the kernel reuses pids."""
 
 import ctypes
 import os
@@ -15,7 +15,7 @@ STAT_FIELDS_BEFORE_START = 19  # of /proc/PID/stat, after the command's closing 
 
 
 def start_time(pid: int) -> str | None:
-    """Opaque, the same for one process's whole life; None when there is no such process (or only its corpse)."""
+    """An opaque value that identifies the process with this pid; None when it does not exist or is a zombie."""
     if sys.platform == "linux":
         with suppress(OSError):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -33,7 +33,7 @@ def record(folder: Path, name: str) -> None:
 
 
 def recorded(folder: Path, name: str) -> int | None:
-    """The pid in `folder/NAME.pid`, if that very process still runs."""
+    """The pid in `folder/NAME.pid`, if the recorded process still runs."""
     try:
         pid, _, started = (folder / f"{name}.pid").read_text().strip().partition(" ")
     except OSError:
@@ -44,9 +44,9 @@ def recorded(folder: Path, name: str) -> int | None:
 
 
 def kill_rest_of_group(folder: Path, name: str) -> None:
-    """The workers of a recorded process that died without them: they may still hold its port.
+    """Kill the remaining workers of a recorded process that died, because they may still hold its port.
 
-    While a group has members the kernel gives its number to nobody else: a group without its leader is the old one.
+    The kernel does not reuse a group's number while it has members, so a group without its leader is the old one.
     """
     try:
         pid = int((folder / f"{name}.pid").read_text().split()[0])
@@ -58,7 +58,7 @@ def kill_rest_of_group(folder: Path, name: str) -> None:
 
 
 def stop(pid: int, patience_seconds: float) -> None:
-    """SIGTERM, then after `patience_seconds` SIGKILL to its whole group. For processes that lead their own group."""
+    """Send SIGTERM, and after `patience_seconds` SIGKILL to the process group, which `pid` must lead."""
     started = start_time(pid)
     for number, seconds in ((signal.SIGTERM, patience_seconds), (signal.SIGKILL, 2.0)):
         if started is None or start_time(pid) != started:
@@ -78,7 +78,7 @@ def _wait_gone(pid: int, started: str, seconds: float) -> None:
 
 
 def stop_recorded(folder: Path, names: Iterable[str], patience_seconds: float) -> list[str]:
-    """Stop those of `names`, in this order, that a run before left behind; returns which were there."""
+    """Stop the recorded processes of `names` in this order. Returns the names of those that ran."""
     found = []
     for name in names:
         pid = recorded(folder, name)
@@ -90,6 +90,6 @@ def stop_recorded(folder: Path, names: Iterable[str], patience_seconds: float) -
 
 
 def die_with_parent(number: int = signal.SIGTERM) -> None:
-    """Linux only: have the kernel send `number` when the parent ends, however it ends. Survives exec, not fork."""
+    """Make the kernel send `number` when the parent ends (Linux only). Kept over exec, not over fork."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number))

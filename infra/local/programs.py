@@ -1,4 +1,4 @@
-"""What runs on one machine, and in which order it starts and stops."""
+"""The processes of a local run, and the order in which they start and stop."""
 
 import signal
 import sys
@@ -11,12 +11,12 @@ from infra.local.config import LOOPBACK, ROOT, LocalConfig
 
 @dataclass(frozen=True)
 class Program:
-    """One process the supervisor keeps. Stopped in the reverse of the starting order."""
+    """One process that supervisord keeps running. Processes stop in the reverse of the starting order."""
 
     name: str
     command: tuple[str, ...]
     stop_seconds: int
-    """Patience after SIGTERM, before SIGKILL."""
+    """Seconds from SIGTERM to SIGKILL."""
 
 
 def gunicorn(config: Path, app: str, *extra: str) -> tuple[str, ...]:
@@ -24,26 +24,12 @@ def gunicorn(config: Path, app: str, *extra: str) -> tuple[str, ...]:
 
 
 def programs(config: LocalConfig, store_binary: Path, store_port: int | None) -> list[Program]:
-    """Store first, app last; so the app goes first, and every other still finds the store while it stops."""
+    """The store starts first and stops last, because the others use it. `store_port`: None for an external store."""
     local = ROOT / "infra" / "local"
-    store = [
-        Program(
-            "store",
-            (
-                str(store_binary),
-                "serve",
-                "--host",
-                LOOPBACK,
-                "--port",
-                str(store_port),
-                "--db-path",
-                str(config.data_dir / "store.db"),
-            ),
-            stop_seconds=5,
-        )
-    ]
+    listen = ("serve", "--host", LOOPBACK, "--port", str(store_port))
+    store = Program("store", (str(store_binary), *listen, "--db-path", str(config.data_dir / "store.db")), 5)
     return [
-        *(store if store_port else []),
+        *([store] if store_port else []),
         Program(
             "inference",
             gunicorn(ROOT / "functions" / "inference" / "gunicorn.conf.py", "functions.inference.app:create_app()"),
@@ -57,7 +43,7 @@ def programs(config: LocalConfig, store_binary: Path, store_port: int | None) ->
 
 
 def stop_signal_of_orphan(name: str) -> int:
-    """What the kernel sends when the supervisor is gone. The store commits every write: nothing to wait for."""
+    """The signal the kernel sends when the supervisor ends. SIGKILL is safe for the store: it commits every write."""
     return int(signal.SIGKILL if name == "store" else signal.SIGTERM)
 
 

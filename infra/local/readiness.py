@@ -1,4 +1,4 @@
-"""Waiting until the whole system answers, and saying so meanwhile."""
+"""Waits until the whole system is ready, and shows progress."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ HEALTH_TIMEOUT_SECONDS = 3.0
 
 
 def health(url: str) -> dict[str, Any]:
-    """The answer of /healthz, 200 or 503; empty where nothing answers yet."""
+    """The body of /healthz (status 200 or 503); empty while nothing answers."""
     try:
         with DIRECT.open(f"{url}/healthz", timeout=HEALTH_TIMEOUT_SECONDS) as answer:
             told = json.load(answer)
@@ -34,7 +34,7 @@ def health(url: str) -> dict[str, Any]:
 
 
 class Progress:
-    """On a terminal one line drawn over; in a log one every few seconds."""
+    """Shows progress: one updated line on a terminal, a new line every few seconds elsewhere."""
 
     def __init__(self) -> None:
         self._began = self._printed = time.monotonic()
@@ -59,7 +59,7 @@ class Progress:
 
 
 class Wait:
-    """One start's waiting: `step()` until it returns the health of a system that is ready."""
+    """Waits for one start: call `step()` until it returns the health of the ready system."""
 
     def __init__(self, url: str, supervisor: Supervisor, marks: LogMarks, deadline_seconds: float) -> None:
         self._url, self._supervisor, self._marks = url, supervisor, marks
@@ -69,7 +69,7 @@ class Wait:
         self.progress = Progress()
 
     def step(self) -> dict[str, Any] | None:
-        """Raises LaunchError when a child cannot start, with its own reason, and at the deadline."""
+        """Ask once. Raises LaunchError at the deadline, and with the reason when a process cannot start."""
         told = health(self._url)
         if told.get("status") == "ok":
             self.progress.end()
@@ -87,7 +87,7 @@ class Wait:
 
     def _refuse_dead_child(self) -> None:
         for child in self._supervisor.states():
-            # A child that ran for a second before it failed is started again at once: then its pid tells.
+            # A process that ran for a second before it failed is restarted at once, so compare its pid as well.
             died = child.state in DEAD_STATES or (
                 child.pid and self._pids.setdefault(child.name, child.pid) != child.pid
             )

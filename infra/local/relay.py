@@ -1,12 +1,11 @@
 """The relay of a local run: reads the store's streams and calls the event functions, as Lambda's mappings do on AWS.
 
-One thread a table, so that mail that is slow to go out delays no metering. The checkpoint moves after the handler
-returned: at least once, in order.
+One thread per table, so that slow mail delivery does not delay metering. The checkpoint is stored after the handler
+returned, so delivery is in order and at least once.
 """
 
 import logging
 import os
-import signal
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +16,7 @@ from infra.local.checkpoint import Checkpoint
 from infra.local.config import data_dir
 from infra.local.delivery import DeadLetters, Delivery, Stopping
 from infra.local.handlers import Handler, load
+from infra.local.stop_signals import run_threads
 from infra.local.stream import StreamReader
 from sluice.http.logging import configure
 
@@ -30,7 +30,7 @@ STOP_SECONDS = 0.8
 
 
 class TableRelay:
-    """One table's stream to one handler, until `stopping` is set."""
+    """Delivers one table's stream to one handler until `stopping` is set."""
 
     def __init__(
         self, table: str, handler: Handler, folder: Path, stopping: threading.Event, dynamodb: Any, streams: Any
@@ -42,7 +42,7 @@ class TableRelay:
         self._reader: StreamReader | None = None
 
     def run(self) -> None:
-        """A store that is away is asked again; nothing else ends this but Stopping."""
+        """Read and deliver until Stopping. After any other error, reconnect."""
         wait = FIRST_RECONNECT_SECONDS
         try:
             while True:
@@ -84,7 +84,7 @@ class TableRelay:
 
 
 def clients() -> tuple[Any, Any]:
-    """DynamoDB and its streams. The embedded store's shard ids are shorter than the SDK's own check wants."""
+    """Clients of DynamoDB and its streams. The embedded store's shard ids are too short for botocore's validation."""
     from botocore.config import Config
     from botocore.session import get_session
 
@@ -101,7 +101,7 @@ def start(
 ) -> list[threading.Thread]:
     prefix = os.environ.get("SLUICE_TABLE_PREFIX", "sluice-")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    threads, (dynamodb, streams) = [], clients()  # botocore's clients may be shared by threads
+    threads, (dynamodb, streams) = [], clients()  # botocore's clients are thread-safe
     for table, package in HANDLERS.items():
         relay = TableRelay(prefix + table, load_handler(package), folder, stopping, dynamodb, streams)
         threads.append(threading.Thread(target=relay.run, name=table, daemon=True))
@@ -111,16 +111,8 @@ def start(
 
 def main() -> None:
     configure()
-    stopping, told = threading.Event(), os.pipe()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os.write(told[1], b"!"))  # a handler must take no lock
-    threads = start(stopping, data_dir() / "relay")
-    os.read(told[0], 1)
-    stopping.set()
-    for thread in threads:
-        thread.join(STOP_SECONDS)
-    # A handler that takes longer is cut off: its records were not checkpointed and come again.
-    os._exit(0)
+    # A handler that is cut off gets its records again at the next start, because they are not checkpointed.
+    run_threads(lambda stopping: start(stopping, data_dir() / "relay"), STOP_SECONDS)
 
 
 if __name__ == "__main__":

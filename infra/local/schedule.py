@@ -23,7 +23,7 @@ def interval_seconds(env: Mapping[str, str] = os.environ) -> float:
 
 
 def event(now: datetime) -> dict[str, Any]:
-    """EventBridge's scheduled event, as far as a handler may look."""
+    """EventBridge's scheduled event, with the fields that handlers read."""
     return {
         "version": "0",
         "source": "aws.events",
@@ -34,7 +34,7 @@ def event(now: datetime) -> dict[str, Any]:
 
 
 def run(handler: Handler, interval: float, stopping: Callable[[float], bool]) -> None:
-    """Until `stopping(seconds)` (which waits) says so. A handler that fails is called again at the next turn."""
+    """Call the handler every `interval` seconds until `stopping(seconds)`, which waits, returns True."""
     while True:
         began = time.monotonic()
         try:
@@ -50,7 +50,7 @@ def main() -> None:
     wake = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0) if wake.is_set() else wake.set())
-    # Not at once: at the start everything else wants the processor, and what is due now is due in a few seconds, too.
+    # A few seconds later, because the other processes need the CPU during the start.
     if not wake.wait(min(FIRST_SECONDS, interval_seconds())):
         run(load(SWEEPER), interval_seconds(), wake.wait)
 

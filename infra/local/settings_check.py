@@ -1,4 +1,4 @@
-"""All settings at once, and what is wrong with them in words of the variables."""
+"""Checks the settings of every function."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 
 def problems() -> list[str]:
-    """One line a wrong variable; empty when every function would start with this environment."""
+    """One line per wrong variable; empty when every function can start with this environment."""
     from functions.inference.settings import InferenceSettings
     from sluice import settings
 
@@ -29,7 +29,7 @@ def _problems_of(kind: Callable[[], Any]) -> list[str]:
     try:
         kind()
     except ValidationError as exc:
-        return [f"{_variable(error['loc'])}: {error['msg']}, and it is {error['input']!r}" for error in exc.errors()]
+        return [f"{_variable(error['loc'])}: {error['msg']}, but it is {error['input']!r}" for error in exc.errors()]
     return []
 
 

@@ -1,4 +1,4 @@
-"""Where the store of this machine's run is, for commands that are started beside it."""
+"""The address of the running embedded store, for commands on the same machine."""
 
 import os
 import re
@@ -6,23 +6,23 @@ from collections.abc import MutableMapping
 
 from infra.local.config import REGION, data_dir
 
-# The launcher chooses the port anew at every start and tells the supervisor, whose configuration is written then too.
+# The launcher chooses a new port at every start and writes it into supervisord's configuration.
 STORE_COMMAND = re.compile(r"serve --host (\S+) --port (\d+)")
-NO_RUN = "http://127.0.0.1:1"  # refused at once; the command says the rest in plain words
+NO_RUN = "http://127.0.0.1:1"  # refuses connections at once; the command reports it
 SOMEONE_ELSES = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_ACCESS_KEY_ID")
 
 
 def use_running_store(env: MutableMapping[str, str] = os.environ) -> None:
     """Point the SDK at the run's embedded store, unless the environment names an endpoint, a profile or keys.
 
-    `SLUICE_STORE=aws` says so where the credentials are found in another way (a login, a role of the machine).
+    `SLUICE_STORE=aws` chooses AWS when the credentials come from elsewhere (a login, a role of the machine).
     """
     if env.get("SLUICE_STORE") == "aws" or any(env.get(name) for name in SOMEONE_ELSES):
         return
     env["AWS_ENDPOINT_URL_DYNAMODB"] = _embedded(env)
     env.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local")
     region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or REGION
-    env.update(AWS_REGION=region, AWS_DEFAULT_REGION=region)  # botocore reads the second only
+    env.update(AWS_REGION=region, AWS_DEFAULT_REGION=region)  # botocore reads only the second one
 
 
 def _embedded(env: MutableMapping[str, str]) -> str:

@@ -1,7 +1,7 @@
-"""The version of the embedded store, beside it as a file: readable before anything is started that could write to it.
+"""The embedded store's schema version in a file, which can be read before the store is started.
 
-The record in the store itself is what counts (`infra.migrations.record`); this file only lets a newer store be refused
-before the first process of an older version opens it.
+The record in the store is authoritative (`infra.migrations.record`). This file only makes it possible to refuse a newer
+store before a process of an older version opens it.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ FILE = "store.schema"
 
 
 def refuse_newer(data_dir: Path) -> None:
-    """Raises LaunchError. A file that is absent or says nothing readable is no reason: the record will be asked."""
+    """Raises LaunchError for a newer version. A missing or unreadable file is ignored; the record is checked later."""
     from infra.migrations.record import NewerStore, Record
 
     try:

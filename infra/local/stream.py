@@ -1,4 +1,4 @@
-"""Reading one table's DynamoDB stream: every shard, each after its parent, from a checkpoint."""
+"""Reads one table's DynamoDB stream from a checkpoint: every shard, each after its parent."""
 
 import base64
 import time
@@ -16,7 +16,7 @@ LOST_PLACE = frozenset({"ExpiredIteratorException", "TrimmedDataAccessException"
 
 
 class StreamReader:
-    """`poll()` yields batches; the caller checkpoints. Raises botocore's errors."""
+    """`poll()` yields batches; the caller stores the checkpoint. Raises botocore's errors."""
 
     def __init__(self, client: Any, stream_arn: str, checkpoint: Checkpoint) -> None:
         self._client, self._arn, self._checkpoint = client, stream_arn, checkpoint
@@ -26,14 +26,14 @@ class StreamReader:
         self._shards_asked = -SHARDS_EVERY_SECONDS
 
     def poll(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-        """(shard, records in Lambda's shape) of every shard that has some now."""
+        """Yields (shard, records in Lambda's format) for every shard that has new records."""
         for shard in self._open_shards():
             records = self._read(shard)
             if records:
                 yield shard, [as_event(record, self._arn) for record in records]
 
     def forget(self) -> None:
-        """After a failure: every place is taken anew from the checkpoint."""
+        """Read from the checkpoint again. Call it after a failure."""
         self._iterators.clear()
 
     def _open_shards(self) -> list[str]:
@@ -52,11 +52,11 @@ class StreamReader:
         shards: list[dict[str, Any]] = []
         more: dict[str, str] = {}
         while True:
-            told = self._client.describe_stream(StreamArn=self._arn, **more)["StreamDescription"]
-            shards += told["Shards"]
-            if not told.get("LastEvaluatedShardId"):
+            page = self._client.describe_stream(StreamArn=self._arn, **more)["StreamDescription"]
+            shards += page["Shards"]
+            if not page.get("LastEvaluatedShardId"):
                 return shards
-            more = {"ExclusiveStartShardId": told["LastEvaluatedShardId"]}
+            more = {"ExclusiveStartShardId": page["LastEvaluatedShardId"]}
 
     def _read(self, shard: str) -> list[dict[str, Any]]:
         try:
@@ -73,7 +73,7 @@ class StreamReader:
         else:
             self._iterators.pop(shard, None)
             self._ended.add(shard)
-            self._shards_asked = -SHARDS_EVERY_SECONDS  # its children, if any, are next
+            self._shards_asked = -SHARDS_EVERY_SECONDS  # list the shards again, to find its children
         return list(answer["Records"])
 
     def _iterator(self, shard: str) -> str:
@@ -87,12 +87,12 @@ class StreamReader:
         except ClientError as exc:
             if exc.response["Error"]["Code"] != "TrimmedDataAccessException":
                 raise
-            # Away for longer than the stream keeps records: what is left is read from its oldest.
+            # The stream no longer has that record, so read from its oldest one.
             return str(ask(StreamArn=self._arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON")["ShardIterator"])
 
 
 def as_event(record: dict[str, Any], stream_arn: str) -> dict[str, Any]:
-    """A record as Lambda's event has it: JSON only, times in seconds, binary values as base64."""
+    """A record in the format of Lambda's event: JSON types only, times in seconds, binary values in base64."""
     plain: dict[str, Any] = _plain(record)
     return plain | {"eventSourceARN": stream_arn}
 

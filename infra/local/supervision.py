@@ -1,7 +1,8 @@
-"""supervisord: its configuration, written for each run, and its states, asked over its socket."""
+"""supervisord: its configuration, its start, and the states of its processes."""
 
 import http.client
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -31,7 +32,7 @@ class ChildState:
 
 
 def configuration(data: DataDir, programs: Iterable[Program]) -> str:
-    """In supervisord's own format; `infra.local.config` refuses paths that it could not hold."""
+    """supervisord's configuration file. `infra.local.config` refuses paths that the format cannot contain."""
     head = f"""\
 ; written by `sluice up` at every start
 [supervisord]
@@ -55,18 +56,10 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 
 
 def _section(data: DataDir, program: Program, place: int) -> str:
-    wrapper = (
-        sys.executable,
-        "-I",
-        "-S",
-        str(ROOT / "infra" / "local" / "child.py"),
-        str(data.run),
-        program.name,
-        str(stop_signal_of_orphan(program.name)),
-    )
+    command = [*_wrapper(data, program.name, stop_signal_of_orphan(program.name)), *program.command]
     return f"""\
 [program:{program.name}]
-command={shlex.join([*wrapper, *program.command])}
+command={shlex.join(command)}
 priority={FIRST_PRIORITY + place}
 autorestart=true
 startsecs=1
@@ -80,14 +73,18 @@ stdout_logfile_backups={LOG_BACKUPS}
 """
 
 
+def _wrapper(data: DataDir, name: str, stop_signal: int) -> list[str]:
+    child = str(ROOT / "infra" / "local" / "child.py")
+    return [sys.executable, "-I", "-S", child, str(data.run), name, str(int(stop_signal))]
+
+
 def start(data: DataDir, config_file: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-    """In a session of its own: a Ctrl-C at the terminal is for the launcher, which stops the children in order."""
-    wrapper = [sys.executable, "-I", "-S", str(ROOT / "infra" / "local" / "child.py"), str(data.run), "supervisor"]
+    """Start supervisord in its own session, so that Ctrl-C reaches the launcher only, which stops it in order."""
     supervisord = [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(config_file)]
     output = (data.logs / "supervisor.out").open("wb")
     with output:
         return subprocess.Popen(
-            [*wrapper, "15", *supervisord],
+            [*_wrapper(data, "supervisor", signal.SIGTERM), *supervisord],
             env=dict(environment),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
@@ -98,7 +95,7 @@ def start(data: DataDir, config_file: Path, environment: Mapping[str, str]) -> "
 
 
 class Supervisor:
-    """Asks a running supervisord."""
+    """Client of a running supervisord."""
 
     def __init__(self, data: DataDir) -> None:
         from supervisor.xmlrpc import SupervisorTransport
@@ -107,35 +104,35 @@ class Supervisor:
         self._server = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=self._transport)
 
     def states(self) -> list[ChildState]:
-        """Empty while supervisord does not answer."""
+        """The state of each process; empty while supervisord does not answer."""
         try:
-            told: Any = self._server.supervisor.getAllProcessInfo()
+            infos: Any = self._server.supervisor.getAllProcessInfo()
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
             self._transport.close()
             return []
-        return [ChildState(one["name"], one["statename"], one["pid"]) for one in told]
+        return [ChildState(one["name"], one["statename"], one["pid"]) for one in infos]
 
 
 def hurry(data: DataDir, process: "subprocess.Popen[bytes]", seconds: float) -> None:
-    """Ask supervisord anything as soon as it listens: else its loop sleeps a second before the first start."""
+    """Send a request as soon as supervisord listens, because its loop otherwise sleeps 1 s before the first start."""
     try:
         wait_socket(data, process, seconds)
     except LaunchError:
-        return  # the launcher finds out by itself
+        return  # the launcher reports it
     Supervisor(data).states()
 
 
 def wait_socket(data: DataDir, process: "subprocess.Popen[bytes]", seconds: float) -> None:
-    """Raises LaunchError when supervisord ends instead of answering."""
+    """Wait until supervisord listens. Raises LaunchError when it ends or after `seconds`."""
     until = time.monotonic() + seconds
     while not data.socket.exists():
         if process.poll() is not None or time.monotonic() > until:
-            said = (data.logs / "supervisor.out").read_text(errors="replace").strip() or "no word"
+            said = (data.logs / "supervisor.out").read_text(errors="replace").strip() or "it printed nothing"
             raise LaunchError(f"the supervisor did not start: {said}")
         time.sleep(0.01)
 
 
 def pids(data: DataDir, names: Iterable[str]) -> dict[str, int]:
-    """Of the children that run now, by their own record."""
+    """The pids of the recorded processes that run, by name."""
     found = {name: processes.recorded(data.run, name) for name in names}
     return {name: pid for name, pid in found.items() if pid is not None}

@@ -1,4 +1,4 @@
-"""The lines that end a start: where it is, who answers, what next."""
+"""The message at the end of a start: addresses, model, next steps."""
 
 from infra.local.config import LocalConfig
 

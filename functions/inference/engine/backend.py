@@ -1,4 +1,4 @@
-"""The few llama.cpp calls the engine needs, as a Protocol: tests script a fake of it."""
+"""The llama.cpp calls that the engine needs, as protocols, so that tests can use a fake."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -7,7 +7,7 @@ from functions.inference.engine.jobs import Sampling, TokenLogprob
 
 
 class Row(NamedTuple):
-    """One token of a batch: its place in its sequence, and whether the logits after it are wanted."""
+    """One token of a batch: its position in its sequence, and whether the logits after it are needed."""
 
     token: int
     position: int
@@ -19,19 +19,19 @@ class Sampler(Protocol):
     """Chooses tokens for one job; owns C memory until `close`."""
 
     def sample(self, row: int) -> int | None:
-        """The next token after batch row `row`; None when the grammar leaves none that could follow."""
+        """The next token after batch row `row`; None when the grammar allows no token."""
         ...
 
     def close(self) -> None: ...
 
 
-class Tokens(Protocol):
+class Tokenizer(Protocol):
     """Text to tokens and back; safe from any thread."""
 
     vocab_tokens: int
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """Tokens of `text`; with `special`, the names of control tokens in it become those tokens."""
+        """Tokens of `text`. With `special`, a control token's name in the text becomes that control token."""
         ...
 
     def piece(self, token: int) -> bytes: ...
@@ -39,7 +39,7 @@ class Tokens(Protocol):
     def is_end(self, token: int) -> bool: ...
 
 
-class Backend(Tokens, Protocol):
+class Backend(Tokenizer, Protocol):
     """A context with its memory; only the decode thread may call these."""
 
     context_tokens: int
@@ -48,15 +48,15 @@ class Backend(Tokens, Protocol):
     can_share_prefixes: bool
 
     def decode(self, rows: Sequence[Row]) -> int:
-        """Run a batch: 0 done, 1 no room in the memory, anything else an error."""
+        """Run a batch. Returns 0 when done, 1 when the key-value memory is full, any other number for an error."""
         ...
 
     def forget(self, seq: int, from_position: int) -> bool:
-        """Drop a sequence's state from a position on; False when the model can only drop all of it."""
+        """Drop a sequence's state from a position on. Returns False when the model can only drop all of it."""
         ...
 
     def share(self, source: int, target: int, tokens: int) -> None:
-        """Let `target`, forgotten first, start with `source`'s first `tokens`."""
+        """Copy the first `tokens` of `source` into `target`, which must have been forgotten before."""
         ...
 
     def sampler(self, sampling: Sampling) -> Sampler:

@@ -1,4 +1,4 @@
-"""What goes into one decode call."""
+"""Chooses the tokens of one decode call."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ Ready = list[tuple[Slot, int]]
 
 
 def plan(slots: Sequence[Slot], batch_tokens: int, prompt_budget_tokens: int) -> tuple[list[Row], Ready]:
-    """Rows of the next batch, and for each slot whose next token can then be chosen its row's index.
+    """Returns the rows of the next batch, and the row index of each slot whose next token can be sampled after it.
 
-    Generating slots come first, one token each, so a long prompt never stalls a running stream; prompts share what
-    is left evenly, the shortest first, so none starves. Sets `taken_tokens` of every slot.
+    Generating slots come first, one token each, so that a long prompt does not stall a running stream. Prompts share
+    the rest evenly, shortest first, so that none starves. Sets `taken_tokens` of every slot.
     """
     rows: list[Row] = []
     ready: Ready = []
@@ -25,7 +25,7 @@ def plan(slots: Sequence[Slot], batch_tokens: int, prompt_budget_tokens: int) ->
         _take(slot, 1, rows, ready)
     budget = min(prompt_budget_tokens, batch_tokens - len(rows))
     for index, slot in enumerate(prompts):
-        share = -(-budget // (len(prompts) - index))  # rounded up: the last one must get something too
+        share = -(-budget // (len(prompts) - index))  # rounded up, so that the last one gets at least one token
         _take(slot, min(share, budget), rows, ready)
         budget -= slot.taken_tokens
     return rows, ready

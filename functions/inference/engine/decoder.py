@@ -1,4 +1,4 @@
-"""The slots and what one decode step does with them. Everything llama.cpp does happens here, in the decode thread."""
+"""The slots, and one decode step over them. Only the decode thread runs this code."""
 
 import time
 from collections import Counter
@@ -9,18 +9,18 @@ from functions.inference.engine.backend import Backend
 from functions.inference.engine.batch import plan
 from functions.inference.engine.generation import Generation
 from functions.inference.engine.jobs import Failed, Finished, FinishReason, Job, Started
-from functions.inference.engine.pacing import Pacer
-from functions.inference.engine.rate import ServiceRate
+from functions.inference.engine.prefill_budget import PrefillBudget
+from functions.inference.engine.service_rate import ServiceRate
 from functions.inference.engine.slots import Slot, leader_for, place, shared_prefix
 from functions.inference.errors import GenerationFailed, InferenceError
 
 NO_ROOM = 1
-"""llama_decode's answer when the memory has no cells left."""
+"""llama_decode returns this when the key-value memory has no free cells."""
 
 
 @dataclass(frozen=True)
 class EngineLimits:
-    """Bounds that hold whatever is asked."""
+    """Limits of the engine, independent of the requests."""
 
     slots: int = 8
     batch_tokens: int = 512
@@ -37,15 +37,15 @@ class Decoder:
         self._batch_tokens = limits.batch_tokens
         self._clock = clock
         self._slots = [Slot(seq) for seq in range(limits.slots)]
-        self._pacer = Pacer(limits.step_target_ms, limits.batch_tokens)
+        self._prefill = PrefillBudget(limits.step_target_ms, limits.batch_tokens)
         self._turn = 0
-        self.rate = ServiceRate(limits.slots)
+        self.service_rate = ServiceRate(limits.slots)
         self.steps = self.decoded_tokens = 0
 
     @property
     def running(self) -> Counter[str]:
         """Jobs in slots by account; any thread may ask."""
-        jobs = [slot.job for slot in self._slots]  # looked at once: the decode thread may end one meanwhile
+        jobs = [slot.job for slot in self._slots]  # read once: the decode thread may end one meanwhile
         return Counter(job.account for job in jobs if job is not None)
 
     @property
@@ -54,9 +54,9 @@ class Decoder:
         return all(slot.job is not None for slot in self._slots)
 
     def occupy(self, job: Job) -> None:
-        """Give a job a slot, with what is known of its prompt already. Raises InvalidRequest for a bad grammar."""
+        """Give a job a slot, reusing the longest prefix in memory. Raises InvalidRequest for a bad grammar."""
         placement = place(self._slots, job.prompt, self._backend.can_share_prefixes)
-        assert placement is not None, "asked only while there is a free slot"
+        assert placement is not None, "the caller checks that a slot is free"
         slot, keep = placement.slot, placement.keep_tokens
         generation = Generation(job, self._backend, self._backend.sampler(job.sampling))
         if placement.donor is not slot:
@@ -72,7 +72,7 @@ class Decoder:
         job.events.put(Started(keep))
 
     def drop(self, why: Callable[[Job], Failed | Finished | None]) -> None:
-        """End the jobs for which `why` gives a last event."""
+        """End the jobs for which `why` returns a last event."""
         for slot in self._slots:
             if slot.job is not None and (last := why(slot.job)) is not None:
                 self._release(slot, last)
@@ -80,7 +80,7 @@ class Decoder:
     def step(self) -> bool:
         """Decode one batch; False when there was nothing to decode."""
         self._join_leaders()
-        rows, ready = plan(self._slots, self._batch_tokens, self._pacer.budget_tokens)
+        rows, ready = plan(self._slots, self._batch_tokens, self._prefill.tokens)
         if not rows:
             return False
         began_s = time.perf_counter()
@@ -88,7 +88,7 @@ class Decoder:
         if outcome != 0:
             self._recover(outcome)
             return True
-        self._pacer.record(len(rows), (time.perf_counter() - began_s) * 1000)
+        self._prefill.record(len(rows), (time.perf_counter() - began_s) * 1000)
         self.steps += 1
         self.decoded_tokens += len(rows)
         for slot in self._slots:
@@ -100,7 +100,7 @@ class Decoder:
         return True
 
     def _join_leaders(self) -> None:
-        """Followers copy what their leader has decoded by now; where it ended early they compute it themselves."""
+        """Copy a leader's decoded prefix to its followers. If the leader ended early, they decode it themselves."""
         for slot in self._slots:
             following, job = slot.following, slot.job
             if following is None or job is None:
@@ -116,7 +116,7 @@ class Decoder:
                 slot.following = None
 
     def _advance(self, slot: Slot, row: int) -> None:
-        assert slot.generation is not None, "only busy slots are planned"
+        assert slot.generation is not None, "batch.plan() returns busy slots only"
         try:
             token, reason = slot.generation.advance(row)
         except InferenceError as error:
@@ -139,12 +139,12 @@ class Decoder:
         self._turn += 1
         slot.job, slot.generation, slot.following = None, None, None
         slot.pending, slot.last_used = [], self._turn
-        self.rate.record(self._clock() - slot.started_s)
+        self.service_rate.record(self._clock() - slot.started_s)
         job.events.put(last)
 
     def _recover(self, outcome: int) -> None:
-        """A batch failed. No room: idle caches go first. Otherwise the newest request is ended and the rest go on."""
-        for slot in self._slots:  # a failed call may have left part of its tokens behind
+        """After a failed batch: if memory is full, drop the idle caches; otherwise fail the newest request."""
+        for slot in self._slots:  # a failed call may have stored part of its tokens
             if slot.job is not None and not self._backend.forget(slot.seq, len(slot.cache)):
                 self._backend.forget(slot.seq, 0)
                 slot.pending, slot.cache = slot.cache + slot.pending, []
@@ -154,7 +154,7 @@ class Decoder:
             return
         busy = [slot for slot in self._slots if slot.job is not None]
         newest = max(busy, key=lambda slot: slot.started_s)
-        self._release(newest, Failed(GenerationFailed(f"The model could not go on (llama.cpp said {outcome}).")))
+        self._release(newest, Failed(GenerationFailed(f"The model could not go on (llama.cpp returned {outcome}).")))
         self._forget_all([newest])
 
     def _forget_all(self, slots: Sequence[Slot]) -> None:

@@ -1,7 +1,7 @@
 """The continuous-batching engine: a fair, bounded queue before a Decoder, and the one thread that runs it.
 
-Each `step` drops what is cancelled or too late, gives free slots to waiting requests and decodes one batch. Other
-threads only `submit` and `cancel`.
+Each `step` ends cancelled and expired jobs, gives free slots to waiting ones and decodes one batch. Other threads call
+only `submit` and `cancel`.
 """
 
 import threading
@@ -28,7 +28,7 @@ IDLE_WAIT_S = 0.25
 
 @dataclass(frozen=True)
 class EngineStats:
-    """A picture of the moment."""
+    """The engine's load now, for health checks and metrics."""
 
     running: int
     waiting: int
@@ -38,7 +38,7 @@ class EngineStats:
 
 
 class Engine:
-    """Submit jobs from any thread; call `start` once, in the process that will decode (never before a fork)."""
+    """Takes jobs from any thread. Call `start` once, after any fork, because threads do not survive a fork."""
 
     def __init__(
         self,
@@ -61,14 +61,14 @@ class Engine:
     # ---- from any thread
 
     def start(self) -> None:
-        """Begin to decode, in a thread of its own."""
+        """Start the decode thread."""
         self._thread = threading.Thread(target=self._run, name="llama-decode", daemon=True)
         self._thread.start()
 
     def submit(self, job: Job) -> Job:
-        """Queue a job; its `max_tokens` is cut to what the context has left.
+        """Queue a job. Its `max_tokens` is reduced to the rest of the context.
 
-        Raises ContextTooLong, Overloaded (no place in the queue) or Draining.
+        Raises ContextTooLong, Overloaded (the queue is full) or Draining.
         """
         if not job.prompt:
             raise InvalidRequest("The prompt is empty.", "prompt")
@@ -87,12 +87,12 @@ class Engine:
         return job
 
     def begin_drain(self) -> None:
-        """Refuse new work from now on; does not wait (safe in a signal handler: takes no lock)."""
+        """Refuse new jobs from now on. Does not wait and takes no lock, so a signal handler may call it."""
         self._draining = True
         self._wake.set()
 
     def drain(self, wait_s: float) -> bool:
-        """Take nothing new, let what was accepted end; what has not after `wait_s` fails. True when all ended."""
+        """Refuse new jobs and wait `wait_s` seconds for the accepted ones; the rest fail. Returns whether all ended."""
         with self._lock:
             self._draining = True
         self._wake.set()
@@ -122,7 +122,7 @@ class Engine:
             return not len(self._queue) and not self._decoder.running
 
     def _retry_after_s(self) -> int:
-        return self._decoder.rate.retry_after_s(len(self._queue))
+        return self._decoder.service_rate.retry_after_s(len(self._queue))
 
     # ---- decode thread only
 
@@ -141,7 +141,7 @@ class Engine:
             raise
 
     def step(self) -> bool:
-        """One round; False when there was nothing to decode."""
+        """End, place and decode once. Returns False when there was nothing to decode."""
         self._drop_unwanted()
         self._admit()
         return self._decoder.step()
@@ -161,7 +161,7 @@ class Engine:
         self._decoder.drop(lambda job: _why_drop(job, now))
 
     def _admit(self) -> None:
-        """Under the lock, so that a job is always either in the queue or in a slot for those who count them."""
+        """Holds the lock, so that other threads count each job either in the queue or in a slot."""
         while True:
             with self._lock:
                 job = self._queue.peek(self._decoder.running)

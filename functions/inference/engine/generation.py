@@ -1,4 +1,4 @@
-"""One job's way through its slot: sample, assemble text, hold back what may become a stop string, report."""
+"""One job in its slot: sample tokens, assemble text, hold back a possible stop string, send events."""
 
 from functions.inference.engine.backend import Backend, Sampler
 from functions.inference.engine.jobs import Delta, FinishReason, Job, TokenLogprob
@@ -7,7 +7,7 @@ from functions.inference.errors import GenerationFailed
 
 
 class Generation:
-    """Decode thread only."""
+    """Used by the decode thread only."""
 
     def __init__(self, job: Job, backend: Backend, sampler: Sampler) -> None:
         self._job = job
@@ -15,12 +15,12 @@ class Generation:
         self._sampler = sampler
         self._text = TextAssembler(job.stops)
         self._held: list[tuple[int, TokenLogprob]] = []
-        """Log probabilities of tokens whose text is not out yet, with the character each begins at."""
+        """Log probabilities of tokens whose text was not sent yet, each with the offset of its first character."""
 
     def advance(self, row: int) -> tuple[int, FinishReason | None]:
-        """Choose the token after batch row `row` and send its text. Returns it, and why the job is complete, if it is.
+        """Sample the token after batch row `row` and send its text. Returns the token and the finish reason, if any.
 
-        The token that ends a turn is not counted, nor is it text; OpenAI counts so too.
+        The token that ends a turn is neither counted nor sent, as in OpenAI's API.
         """
         job = self._job
         token = self._sampler.sample(row)
@@ -37,7 +37,7 @@ class Generation:
         return token, "length" if job.completion_tokens >= job.max_tokens else None
 
     def flush(self) -> None:
-        """Send what was held back: the answer is complete."""
+        """Send the text that was held back, because the answer is complete."""
         if text := self._text.finish():
             self._send(text)
 

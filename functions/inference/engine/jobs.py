@@ -1,4 +1,4 @@
-"""A request inside the engine, and the events it sends to whoever waits for the answer."""
+"""A job: one request inside the engine, and the events it sends to the waiting thread."""
 
 import queue
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ FinishReason = Literal["stop", "length", "cancelled"]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen; temperature 0 is greedy. Defaults leave the distribution as it is."""
+    """How the next token is chosen. Temperature 0 is greedy; the other defaults do not change the distribution."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -25,12 +25,12 @@ class Sampling:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     grammar: str | None = None
     ignore_eos: bool = False
-    """Benchmarks only: never end by the model's own wish."""
+    """For benchmarks: generate up to `max_tokens` even after an end token."""
 
 
 @dataclass(frozen=True)
 class TokenLogprob:
-    """One token, its bytes, its log probability before any sampling setting, and the likeliest others."""
+    """One token, its bytes, its log probability before sampling settings apply, and the likeliest alternatives."""
 
     token: int
     piece: bytes
@@ -40,7 +40,7 @@ class TokenLogprob:
 
 @dataclass(frozen=True)
 class Started:
-    """Left the queue; `cached_tokens` of the prompt need no computing."""
+    """The job has a slot; `cached_tokens` of its prompt are decoded already."""
 
     cached_tokens: int
 
@@ -70,7 +70,7 @@ Event = Started | Delta | Finished | Failed
 
 @dataclass(eq=False)
 class Job:
-    """One generation. The maker reads `events`; only the decode thread writes the counts."""
+    """One generation. The thread that made it reads `events`; only the decode thread writes the counts."""
 
     prompt: tuple[int, ...]
     max_tokens: int
@@ -78,25 +78,25 @@ class Job:
     stops: tuple[str, ...] = ()
     account: str = ""
     deadline_s: float = float("inf")
-    """On the engine's monotonic clock."""
+    """Seconds on the monotonic clock."""
     logprobs: int | None = None
-    """None: none wanted; else how many alternatives a token (0 to 20)."""
+    """None: no log probabilities; else the number of alternatives per token (0 to 20)."""
     events: "queue.SimpleQueue[Event]" = field(default_factory=queue.SimpleQueue)
     cancelled: bool = False
     queued_s: float = 0.0
     cached_tokens: int = 0
     completion_tokens: int = 0
     wake: Callable[[], None] | None = None
-    """Set by the engine, so that a cancellation is seen at once also by an idle decode thread."""
+    """Set by the engine: wakes an idle decode thread, so that it sees a cancellation at once."""
 
     def cancel(self) -> None:
-        """The answer is not wanted any more; harmless after the end, safe from any thread."""
+        """Stop generating. Has no effect after the end; safe from any thread."""
         self.cancelled = True
         if self.wake:
             self.wake()
 
     def next_event(self, timeout_s: float) -> Event | None:
-        """The next event, or None when none came in time."""
+        """The next event, or None after `timeout_s` seconds without one."""
         try:
             return self.events.get(timeout=timeout_s)
         except queue.Empty:

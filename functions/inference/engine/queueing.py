@@ -1,8 +1,8 @@
 """The bounded queue in front of the slots, fair between accounts.
 
-Each account has its own line. The next request comes from the account with the fewest requests running, and among
-those from the one served longest ago: one account's burst of a hundred delays another's single request by one slot at
-most. No account may hold more than half of the places, so a burst cannot fill the queue for all either.
+Each account has a queue of its own. The next request comes from the account with the fewest running requests; among
+equals, from the one served longest ago. So a burst of one account delays another account's request by one slot at most.
+No account may hold more than half of the places, so that a burst cannot fill the queue for everybody.
 """
 
 from collections import Counter, deque
@@ -20,7 +20,7 @@ W = TypeVar("W", bound=Waiting)
 
 
 class FairQueue(Generic[W]):
-    """Not thread-safe: the engine guards it with its own lock."""
+    """Not thread-safe: the engine holds its lock around every call."""
 
     def __init__(self, places: int) -> None:
         self._places = places
@@ -31,11 +31,11 @@ class FairQueue(Generic[W]):
         self._size = 0
 
     def __len__(self) -> int:
-        """Kept as a number, not counted: any thread may ask while another changes the lines."""
+        """Kept as a number, because other threads read it while the queues change."""
         return self._size
 
     def offer(self, item: W) -> bool:
-        """Take a place at the end of the account's line; False when there is none."""
+        """Append to the account's queue. Returns False when no place is free."""
         if self._size >= self._places or len(self._lines.get(item.account, ())) >= self._places_per_account:
             return False
         self._lines.setdefault(item.account, deque()).append(item)
@@ -43,13 +43,13 @@ class FairQueue(Generic[W]):
         return True
 
     def peek(self, running: Counter[str]) -> W | None:
-        """The request whose turn it is, left in its place; `running` counts each account's requests in slots."""
+        """The next request, which stays queued. `running`: requests in slots, by account."""
         if not self._lines:
             return None
         return self._lines[self._next_account(running)][0]
 
     def remove(self, item: W) -> None:
-        """Take a request out: it got its slot, or gave up."""
+        """Remove a request that got a slot or was ended."""
         line = self._lines[item.account]
         line.remove(item)
         self._size -= 1
@@ -57,14 +57,14 @@ class FairQueue(Generic[W]):
             del self._lines[item.account]
 
     def served(self, item: W) -> None:
-        """Note that the account had its turn."""
+        """Note that the account was served."""
         self._turn += 1
         self._served_at[item.account] = self._turn
-        if len(self._served_at) > 10_000:  # accounts come and go for ever; the memory of their turns must not
+        if len(self._served_at) > 10_000:  # bounded, because new accounts appear without end
             self._served_at = {name: at for name, at in self._served_at.items() if name in self._lines}
 
     def items(self) -> list[W]:
-        """All that wait, for expiry and cancellation."""
+        """All waiting requests."""
         return [item for line in self._lines.values() for item in line]
 
     def _next_account(self, running: Counter[str]) -> str:

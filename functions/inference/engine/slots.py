@@ -1,4 +1,4 @@
-"""Slots, and which of them a new prompt goes to: the longest shared prefix is not computed again."""
+"""Slots, and the choice of a slot for a new prompt, such that the longest shared prefix is not decoded again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,16 +8,16 @@ from functions.inference.engine.generation import Generation
 from functions.inference.engine.jobs import Job
 
 SHARE_AT_LEAST_TOKENS = 8
-"""Below this, copying another slot's prefix and losing one's own costs more than it saves."""
+"""A shorter shared prefix is not copied: copying and losing the slot's own cache costs more than it saves."""
 
 
 @dataclass(frozen=True)
 class Following:
-    """A slot that waits for another's prompt to be decoded so far, to copy it instead of computing it as well."""
+    """A slot waits until another slot (the leader) has decoded `tokens` of a shared prefix, and then copies them."""
 
     leader: "Slot"
     job: Job
-    """The leader's; when it has another one, there is nothing to wait for any more."""
+    """The leader's job. When the leader has another job, the follower stops waiting."""
     tokens: int
 
 
@@ -33,7 +33,7 @@ class Slot:
     generation: Generation | None = None
     last_used: int = 0
     taken_tokens: int = 0
-    """How many of `pending` the current batch holds."""
+    """The number of `pending` tokens in the current batch."""
     started_s: float = 0.0
     following: Following | None = None
 
@@ -43,7 +43,7 @@ class Slot:
 
 
 class Placement(NamedTuple):
-    """Where a prompt goes: into `slot`, keeping `keep_tokens` of `donor`'s state (often the slot's own)."""
+    """A prompt goes into `slot`, which starts with `keep_tokens` of `donor`'s state (`donor` may be `slot`)."""
 
     slot: Slot
     donor: Slot
@@ -61,9 +61,9 @@ def shared_prefix(left: Sequence[int], right: Sequence[int]) -> int:
 
 
 def leader_for(slots: Sequence[Slot], prompt: Sequence[int], have_tokens: int) -> Following | None:
-    """The slot still busy with a prompt that begins as this one does, further than the `have_tokens` there are.
+    """The busy slot that is decoding a prompt which shares more than `have_tokens` leading tokens with this one.
 
-    Requests with one system prompt often come together: the first computes it, the others wait for that.
+    Requests with the same system prompt often arrive together: the first decodes it and the others wait to copy it.
     """
     best: Following | None = None
     for slot in slots:
@@ -76,10 +76,10 @@ def leader_for(slots: Sequence[Slot], prompt: Sequence[int], have_tokens: int) -
 
 
 def place(slots: Sequence[Slot], prompt: Sequence[int], reuse: bool = True) -> Placement | None:
-    """The free slot that wastes least, or None when all are busy.
+    """The free slot that needs the fewest tokens decoded, or None when all are busy.
 
-    Own prefix first; a longer one held by any other slot, busy or not, is copied over, into the free slot whose own
-    cache was used longest ago. At least one token is always left to decode: its logits are needed.
+    A slot's own prefix comes first. A longer one in another slot, busy or not, is copied into the free slot that was
+    used longest ago. At least one token is left to decode, because its logits are needed.
     """
     free = [slot for slot in slots if slot.job is None]
     if not free:
@@ -94,6 +94,6 @@ def place(slots: Sequence[Slot], prompt: Sequence[int], reuse: bool = True) -> P
     if common[donor.seq] >= common[own.seq] + SHARE_AT_LEAST_TOKENS:
         target = min(free, key=lambda s: (bool(s.cache), s.last_used))
         return Placement(target, donor, common[donor.seq])
-    if common[own.seq] < SHARE_AT_LEAST_TOKENS:  # nothing worth keeping: do not spoil a good cache for it
+    if common[own.seq] < SHARE_AT_LEAST_TOKENS:  # no useful prefix: replace the oldest cache, not a good one
         own = min(free, key=lambda s: (bool(s.cache), s.last_used))
     return Placement(own, own, common[own.seq])

@@ -1,14 +1,13 @@
-"""From token bytes to text that may be sent: UTF-8 and stop strings both cross token borders."""
+"""Token bytes to text that may be sent. Characters and stop strings may be split between tokens."""
 
 import codecs
 from collections.abc import Sequence
 
 
 class TextAssembler:
-    """Collects token bytes; gives out text as soon as no stop string can begin in it.
+    """Collects token bytes and returns text as soon as it cannot be the beginning of a stop string.
 
-    `push` returns the text that is safe to send. Once `stopped`, nothing more comes out: the stop string itself and
-    what followed it are dropped, as OpenAI does.
+    Once `stopped`, `push` returns nothing: the stop string and the text after it are dropped, as in OpenAI's API.
     """
 
     def __init__(self, stops: Sequence[str] = ()) -> None:
@@ -20,21 +19,21 @@ class TextAssembler:
 
     @property
     def seen_chars(self) -> int:
-        """Characters decoded so far, sent or held."""
+        """Characters decoded so far, sent or held back."""
         return self._sent_chars + len(self._held)
 
     @property
     def sent_chars(self) -> int:
-        """Characters given out so far."""
+        """Characters returned so far."""
         return self._sent_chars
 
     def push(self, piece: bytes) -> str:
-        """Add one token's bytes."""
+        """Add one token's bytes; returns the text that may be sent."""
         self._held += self._decoder.decode(piece)
         return self._release()
 
     def finish(self) -> str:
-        """The text held back, now that no more will come; a broken UTF-8 tail becomes U+FFFD."""
+        """The rest of the text, at the end. Incomplete UTF-8 becomes U+FFFD."""
         if self.stopped:
             return ""
         self._held += self._decoder.decode(b"", final=True)
@@ -51,7 +50,7 @@ class TextAssembler:
         return self._give(len(self._held) - self._possible_stop_chars())
 
     def _possible_stop_chars(self) -> int:
-        """Length of the longest tail that is the beginning of some stop string."""
+        """Length of the longest tail that begins a stop string."""
         longest = 0
         for stop in self._stops:
             for length in range(min(len(stop) - 1, len(self._held)), longest, -1):

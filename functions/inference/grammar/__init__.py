@@ -1,0 +1,1 @@
+"""JSON schema to llama.cpp's grammar format, GBNF."""

@@ -1,15 +1,15 @@
-"""JSON schema to grammar, in bounded time and such that the grammar is cheap to follow.
+"""JSON schema to grammar, in bounded time.
 
-llama.cpp crashes on bad grammars and can be brought to keep millions of parse states by ambiguous ones, so a schema is
-a program of a stranger: only what is known to be harmless gets through, everything else is a 400 that names it.
-An object's properties come in the schema's order, none beyond those named (which every such schema accepts).
+Schemas are untrusted: llama.cpp crashes on bad grammars and keeps millions of parse states for ambiguous ones. So only
+known constructs are translated; any other is refused with a 400 that names it. Generated objects have their properties
+in the schema's order and no additional ones.
 """
 
 from typing import Any
 
 from functions.inference.errors import InvalidRequest
-from functions.inference.grammar.rules import BASE_RULES, STRING_FORMATS, integer_range, literal
-from functions.inference.grammar.schema_shape import Shape, check_width
+from functions.inference.grammar.gbnf import BASE_RULES, STRING_FORMATS, integer_range, literal
+from functions.inference.grammar.parse_states import RuleShape, is_narrow
 
 MOST_NODES = 1500
 MOST_DEPTH = 48
@@ -26,37 +26,37 @@ TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 
 
 class SchemaRefused(InvalidRequest):
-    """The schema asks for something that no grammar here expresses; says what and where."""
+    """The schema uses something that is not supported. The message says what and where."""
 
 
 def grammar_of(schema: Any) -> str:
-    """The grammar of all JSON texts that satisfy `schema`. Raises SchemaRefused."""
+    """The grammar of the JSON texts that satisfy `schema`. Raises SchemaRefused."""
     builder = SchemaGrammar(schema)
     root = builder.root()
     return render(f"root ::= {root}", builder.rules)
 
 
 class SchemaGrammar:
-    """Collects the rules of one document, their names beginning with `prefix`; equal schemas share one."""
+    """Collects the rules of one schema document. Rule names begin with `prefix`; equal schemas share a rule."""
 
     def __init__(self, document: Any, prefix: str = "") -> None:
         self._document = document
         self._prefix = prefix
         self.rules: dict[str, str] = {}
         self._names: dict[str, str] = {}
-        self._shapes: dict[str, Shape] = {}
+        self._shapes: dict[str, RuleShape] = {}
         self._refs: dict[str, str] = {}
         self._nodes = self._repeats = self._bytes = 0
 
     def root(self) -> str:
-        """The rule of the whole document. Raises SchemaRefused."""
+        """The name of the whole document's rule. Raises SchemaRefused."""
         root = self.visit(self._document, "#", 0, frozenset())
-        if not check_width(self._shapes, root):
+        if not is_narrow(self._shapes, root):
             raise SchemaRefused("The schema has too many alternatives that begin alike.", "response_format")
         return root
 
     def visit(self, schema: Any, at: str, depth: int, open_refs: frozenset[str]) -> str:
-        """`open_refs`: references followed since the last character of output; meeting one again would never end."""
+        """`open_refs`: references followed since the last output; following one again would be endless recursion."""
         self._nodes += 1
         if self._nodes > MOST_NODES or depth > MOST_DEPTH:
             raise SchemaRefused("The schema is too large or too deep.", "response_format")
@@ -120,18 +120,18 @@ class SchemaGrammar:
             (f'{literal(key)} ws ":" ws {value} ws', key in required)
             for key, value in zip(properties, values, strict=True)
         ]
-        return self._rule(f'"{{" ws {self._pairs(pairs)} "}}"', Shape("object", values))
+        return self._rule(f'"{{" ws {self._pairs(pairs)} "}}"', RuleShape("object", values))
 
     def _map(self, extra: Any, at: str, depth: int) -> str:
-        """An object of any keys."""
+        """An object with arbitrary keys."""
         if extra is False:
-            return self._rule('"{" ws "}"', Shape("object", []))
+            return self._rule('"{" ws "}"', RuleShape("object", []))
         value = self.visit(extra, f"{at}/additionalProperties", depth + 1, frozenset())
         pair = f'string ws ":" ws {value} ws'
-        return self._rule(f'"{{" ws ({pair} ("," ws {pair})*)? "}}"', Shape("object", [value]))
+        return self._rule(f'"{{" ws ({pair} ("," ws {pair})*)? "}}"', RuleShape("object", [value]))
 
     def _pairs(self, pairs: list[tuple[str, bool]]) -> str:
-        """Pairs in order, optional ones left out at will: one rule for "none yet" and one for "after a comma" each."""
+        """Pairs in order, each optional one with two rules: one if it comes first, one if it follows a comma."""
         first, rest = "", ""
         for pair, required in reversed(pairs):
             after = self._rule(rest) if rest else ""
@@ -151,13 +151,13 @@ class SchemaGrammar:
                 raise self._refused(at, "wants more items than `prefixItems` names")
             items = [self.visit(item, f"{at}/{n}", depth + 1, frozenset()) for n, item in enumerate(fixed)]
             separator = ' ws "," ws '
-            return self._rule(f'"[" ws {separator.join(items)} ws "]"', Shape("array", items))
+            return self._rule(f'"[" ws {separator.join(items)} ws "]"', RuleShape("array", items))
         if high == 0:
-            return self._rule('"[" ws "]"', Shape("array", []))
+            return self._rule('"[" ws "]"', RuleShape("array", []))
         item = self.visit(schema.get("items", True), f"{at}/items", depth + 1, frozenset())
         more = f'("," ws {item} ws){{{max(0, low - 1)},{"" if high is None else high - 1}}}'
         body = f"{item} ws {more}"
-        return self._rule(f'"[" ws {body if low else f"({body})?"} "]"', Shape("array", [item]))
+        return self._rule(f'"[" ws {body if low else f"({body})?"} "]"', RuleShape("array", [item]))
 
     def _string(self, schema: dict[str, Any], at: str) -> str:
         low, high = self._length(schema, "minLength", "maxLength", at)
@@ -198,7 +198,7 @@ class SchemaGrammar:
             raise self._refused(at, f"has an `enum` that is no list of 1 to {MOST_ENUM_VALUES} values")
         try:
             return self._rule(" | ".join(dict.fromkeys(literal(value) for value in values)))
-        except (ValueError, RecursionError) as exc:  # NaN and its like are no JSON
+        except (ValueError, RecursionError) as exc:  # NaN and infinity are not JSON
             raise self._refused(at, "has a value that is no JSON") from exc
 
     def _union(self, schema: dict[str, Any], keyword: str, at: str, depth: int, open_refs: frozenset[str]) -> str:
@@ -213,7 +213,7 @@ class SchemaGrammar:
 
     def _alternatives(self, names: list[str]) -> str:
         distinct = list(dict.fromkeys(names))
-        return distinct[0] if len(distinct) == 1 else self._rule(" | ".join(distinct), Shape("union", distinct))
+        return distinct[0] if len(distinct) == 1 else self._rule(" | ".join(distinct), RuleShape("union", distinct))
 
     def _reference(self, ref: Any, at: str, depth: int, open_refs: frozenset[str]) -> str:
         if not isinstance(ref, str) or not ref.startswith("#"):
@@ -226,7 +226,7 @@ class SchemaGrammar:
             )
             inner = self.visit(self._resolve(ref, at), ref, depth + 1, open_refs | {ref})
             self.rules[name] = inner
-            self._shapes[name] = Shape("union", [inner])
+            self._shapes[name] = RuleShape("union", [inner])
         return self._refs[ref]
 
     def _resolve(self, ref: str, at: str) -> Any:
@@ -241,7 +241,7 @@ class SchemaGrammar:
                 raise self._refused(at, f"refers to {ref[:80]}, which does not exist")
         return target
 
-    def _rule(self, body: str, shape: Shape | None = None) -> str:
+    def _rule(self, body: str, shape: RuleShape | None = None) -> str:
         if body not in self._names:
             self._names[body] = f"{self._prefix}r{len(self._names)}"
             self.rules[self._names[body]] = body
@@ -261,11 +261,11 @@ BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
 
 
 def render(root: str, rules: dict[str, str]) -> str:
-    """Grammar text: the root line, the given rules, JSON's own."""
+    """Grammar text: the root line, the given rules, and the rules of JSON."""
     lines = [f"{name} ::= {body}" for name, body in (rules | BASE_RULES).items()]
     return "\n".join([root, *lines]) + "\n"
 
 
 def json_object_grammar() -> str:
-    """Any JSON object."""
+    """The grammar of any JSON object."""
     return render("root ::= object", {})

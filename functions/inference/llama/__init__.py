@@ -1,0 +1,1 @@
+"""llama.cpp behind the engine's protocols: library, vocabulary, sampler, embedder."""

@@ -1,4 +1,4 @@
-"""The real backend: llama-cpp-python's low-level calls, and nothing of its `Llama` class."""
+"""The engine's backend over llama-cpp-python's low-level calls. Its `Llama` class is not used."""
 
 import ctypes
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ SCRATCH_BATCH_SEQS = 1
 
 
 class LlamaBackend(LlamaVocab):
-    """A context over a loaded model. Each sequence may hold `context_tokens`; the memory has room for all of them."""
+    """A context over a loaded model, with memory for `context_tokens` in each sequence."""
 
     def __init__(self, model: Any, *, sequences: int, context_tokens: int, batch_tokens: int, threads: int) -> None:
         super().__init__(model)
@@ -30,9 +30,11 @@ class LlamaBackend(LlamaVocab):
         params.n_ctx = self.context_tokens * sequences
         params.n_batch = params.n_ubatch = batch_tokens
         params.n_seq_max = sequences
-        params.n_outputs_max = max(sequences, 1)  # logits are wanted for one row a sequence: else batch x vocabulary
+        params.n_outputs_max = max(
+            sequences, 1
+        )  # logits for one row a sequence; the default reserves batch x vocabulary
         params.n_threads = params.n_threads_batch = threads
-        params.kv_unified = True  # without it sharing a prefix between sequences aborts the process
+        params.kv_unified = True  # required: otherwise sharing a prefix between sequences aborts the process
         self._ctx = llama_cpp.llama_init_from_model(model, params)
         if not self._ctx:
             raise ModelFileError("The context does not fit the memory: lower SLUICE_INFERENCE_SLOTS.")
@@ -64,7 +66,7 @@ class LlamaBackend(LlamaVocab):
         return LlamaSampler(self._ctx, self, sampling)
 
     def logprob(self, row: int, token: int, top: int) -> TokenLogprob:
-        """See Backend. From the raw logits: what the model believes, before temperature, penalties or grammar."""
+        """See Backend. Computed from the raw logits, before temperature, penalties and grammar."""
         logits = llama_cpp.llama_get_logits_ith(self._ctx, row)
         values = np.ctypeslib.as_array(logits, shape=(self.vocab_tokens,)).astype(np.float64)
         values -= values.max()
@@ -76,11 +78,7 @@ class LlamaBackend(LlamaVocab):
         ranked = tuple((index, self.piece(index, special=True), float(values[index])) for index in best)
         return TokenLogprob(token, self.piece(token), float(values[token]), ranked)
 
-    def memory_bytes(self) -> int:
-        """Size of the whole state, for reports."""
-        return int(llama_cpp.llama_state_get_size(self._ctx))
-
     def close(self) -> None:
-        """Free the context; the backend must not be used after it."""
+        """Free the context. The backend must not be used afterwards."""
         llama_cpp.llama_batch_free(self._batch)
         llama_cpp.llama_free(ctypes.c_void_p(self._ctx) if isinstance(self._ctx, int) else self._ctx)

@@ -1,4 +1,4 @@
-"""Embeddings: a context of its own that pools, and one thread that alone uses it."""
+"""Embeddings: a pooling context of its own, used by one thread."""
 
 import threading
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from functions.inference.errors import ContextTooLong, DeadlineExceeded, Generat
 from functions.inference.llama.vocab import LlamaVocab
 
 SEQUENCES = 16
-"""Inputs that one call may hold; beyond it bigger batches bring nothing on processors."""
+"""Inputs per call. On CPUs larger batches are not faster."""
 BUSY_RETRY_S = 2
 
 Vector = Any
@@ -21,7 +21,7 @@ Vector = Any
 
 
 class Embedder(LlamaVocab):
-    """Vectors are averaged over the tokens' states unless the model's file names another pooling, and normalised."""
+    """Vectors are normalised. The model file names the pooling; the mean is the default."""
 
     def __init__(self, model: Any, *, context_tokens: int, threads: int, queue_places: int) -> None:
         super().__init__(model)
@@ -29,7 +29,9 @@ class Embedder(LlamaVocab):
         self.context_tokens = min(context_tokens, trained) if trained > 0 else context_tokens
         self.dimensions: int = llama_cpp.llama_model_n_embd(model)
         params = llama_cpp.llama_context_default_params()
-        params.n_ctx = params.n_batch = params.n_ubatch = self.context_tokens  # pooling wants a sequence in one piece
+        params.n_ctx = params.n_batch = params.n_ubatch = (
+            self.context_tokens
+        )  # pooling needs the whole sequence in one batch
         params.n_seq_max = SEQUENCES
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = True
@@ -41,7 +43,10 @@ class Embedder(LlamaVocab):
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="llama-embed")
 
     def embed(self, inputs: Sequence[Sequence[int]], timeout_s: float) -> list[Vector]:
-        """One vector an input. Raises ContextTooLong, Overloaded, DeadlineExceeded or GenerationFailed."""
+        """One vector per input, within `timeout_s` seconds.
+
+        Raises ContextTooLong, Overloaded, DeadlineExceeded or GenerationFailed.
+        """
         for tokens in inputs:
             if len(tokens) > self.context_tokens:
                 raise ContextTooLong(len(tokens), self.context_tokens, "input")
@@ -58,14 +63,14 @@ class Embedder(LlamaVocab):
             raise DeadlineExceeded("The request's deadline passed before the embeddings were complete.") from exc
 
     def close(self) -> None:
-        """Let the current call end and take no more."""
+        """Wait for the current call and accept no more."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _embed(self, inputs: Sequence[Sequence[int]], given_up: threading.Event) -> list[Vector]:
         vectors: list[Vector] = []
         for group in self._groups(inputs):
             if given_up.is_set():
-                raise DeadlineExceeded("The caller has gone.")
+                raise DeadlineExceeded("The caller closed the connection.")
             vectors += self._embed_group(group)
         return vectors
 
@@ -91,7 +96,7 @@ class Embedder(LlamaVocab):
         llama_cpp.llama_memory_clear(self._memory, True)
         outcome = llama_cpp.llama_decode(self._ctx, batch)
         if outcome != 0:
-            raise GenerationFailed(f"The embeddings model failed (llama.cpp said {outcome}).")
+            raise GenerationFailed(f"The embeddings model failed (llama.cpp returned {outcome}).")
         return [self._vector(seq) for seq in range(len(group))]
 
     def _vector(self, seq: int) -> Vector:
@@ -102,7 +107,7 @@ class Embedder(LlamaVocab):
 
 
 def _pooling_context(model: Any, params: Any) -> Any:
-    """With the pooling the file names; a model made to generate names none, and gets the mean."""
+    """Use the pooling that the model file names, else the mean (chat models name none)."""
     for pooling in (llama_cpp.LLAMA_POOLING_TYPE_UNSPECIFIED, llama_cpp.LLAMA_POOLING_TYPE_MEAN):
         params.pooling_type = pooling
         ctx = llama_cpp.llama_init_from_model(model, params)
@@ -115,6 +120,6 @@ def _pooling_context(model: Any, params: Any) -> Any:
 
 
 def normalised(vector: Vector) -> Vector:
-    """Length 1; a vector of nothing stays as it is."""
+    """The vector scaled to length 1; a zero vector stays zero."""
     length = float(np.linalg.norm(vector))
     return vector / np.float32(length) if length > 0 else vector

@@ -1,4 +1,4 @@
-"""llama.cpp as a process-wide library: start it, keep its log, load a file."""
+"""llama.cpp as a process-wide library: start it, keep its warnings, load a file."""
 
 import ctypes
 import os
@@ -17,31 +17,31 @@ _complaints: deque[str] = deque(maxlen=8)
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
 def _keep_complaints(level: int, text: bytes, _user: Any) -> None:
-    """llama.cpp writes pages to stderr; only its complaints are kept, to explain a failed load."""
+    """Keep only warnings and errors, to explain a failed load. llama.cpp logs hundreds of lines."""
     if level >= WARNING_LEVEL:
         _complaints.append(text.decode(errors="replace").strip())
 
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How weights get into memory."""
+    """How weights are loaded."""
 
     mmap: bool = True
     gpu_layers: int = 0
     metadata_only: bool = False
-    """No weights: only to ask about the model's shape."""
+    """Load no weights, only the model's dimensions."""
     check_tensors: bool = False
-    """Look for numbers that are none in the weights: for files that nobody vouched for, as it reads all of them."""
+    """Look for NaN and infinity in all weights. Used for files without a known SHA-256."""
 
 
 def start_library() -> None:
-    """Once a process, after any fork."""
+    """Call once per process, after any fork."""
     llama_cpp.llama_log_set(_keep_complaints, ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()
 
 
 def load_model(path: Path, options: LoadOptions) -> Any:
-    """llama.cpp's handle. Raises ModelFileError with llama.cpp's own reason."""
+    """Returns llama.cpp's handle. Raises ModelFileError with llama.cpp's reason."""
     _complaints.clear()
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = options.gpu_layers

@@ -1,7 +1,7 @@
-"""One job's sampler chain, and its grammar, which is kept apart from the chain.
+"""One job's sampler chain and its grammar, which is not part of the chain.
 
-llama.cpp aborts the whole process when a grammar is told of a token it does not allow, which its own `sample` does
-when nothing is allowed any more. So a grammar is asked first, and only then told.
+llama.cpp aborts the process when a grammar accepts a token that it does not allow, and `llama_sampler_sample` does that
+when no token is allowed. So this code checks that the grammar allows a token before it calls accept.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ class LlamaSampler:
         self._grammar = vocab.compile_grammar(sampling.grammar) if sampling.grammar else None
         self._chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
         links = _links(vocab, sampling)
-        # llama.cpp sorts out a copy of the whole vocabulary for every token; the likeliest one needs no copy.
+        # llama.cpp copies the whole vocabulary for every token; finding the likeliest token needs no copy.
         self._plain_greedy = sampling.temperature <= 0 and len(links) == 1 and self._grammar is None
         for link in links:
             llama_cpp.llama_sampler_chain_add(self._chain, link)
@@ -45,7 +45,7 @@ class LlamaSampler:
         candidates["id"] = np.arange(self._vocab_tokens)
         candidates["logit"] = np.ctypeslib.as_array(logits, shape=(self._vocab_tokens,))
         token = self._choose(candidates.copy())
-        if not self._allows(token):  # seldom: the model mostly knows; then the grammar looks at every token
+        if not self._allows(token):  # rare; then the grammar checks every token
             _apply(self._grammar, candidates)
             allowed = candidates[np.isfinite(candidates["logit"])]
             if not len(allowed):

@@ -1,4 +1,4 @@
-"""Text to tokens and back. Reads only, so any thread may use it while the decode thread works."""
+"""Text to tokens and back. It only reads the model, so any thread may use it at any time."""
 
 import ctypes
 from functools import lru_cache
@@ -22,9 +22,9 @@ class LlamaVocab:
         self._ends = frozenset(t for t in range(self.vocab_tokens) if llama_cpp.llama_vocab_is_eog(self.vocab, t))
 
     def tokenize(self, text: str, *, special: bool, frame: bool = False) -> list[int]:
-        """See Tokens. `frame` adds what the model wants around a text; templates write that themselves."""
+        """See Tokenizer. `frame` adds the model's start and end tokens; chat templates write them themselves."""
         raw = text.encode()
-        room = len(raw) + 8  # no tokenizer makes more tokens than bytes, but for a leading space
+        room = len(raw) + 8  # at most one token a byte, plus a leading space
         buffer = (llama_cpp.llama_token * room)()
         count = llama_cpp.llama_tokenize(self.vocab, raw, len(raw), buffer, room, frame, special)
         if count < 0:
@@ -37,12 +37,12 @@ class LlamaVocab:
         return self._pieces(token, special)
 
     def is_end(self, token: int) -> bool:
-        """Whether it ends a turn or the text."""
+        """Whether the token ends a turn or the text."""
         return token in self._ends
 
     @property
     def start_token(self) -> int:
-        """What a prompt of nothing begins with."""
+        """The token for an empty prompt."""
         bos: int = llama_cpp.llama_vocab_bos(self.vocab)
         return bos if bos >= 0 else max(0, llama_cpp.llama_vocab_eos(self.vocab))
 
@@ -61,19 +61,19 @@ class LlamaVocab:
         return self.piece(token, True).decode(errors="ignore") if token >= 0 else ""
 
     def chat_template(self) -> str | None:
-        """The template the file brings."""
+        """The chat template in the model file, if any."""
         raw = llama_cpp.llama_model_chat_template(self.model, None)
         return raw.decode() if raw else None
 
     def compile_grammar(self, text: str) -> Any:
-        """A grammar sampler, owned by the caller. A bad grammar gives NULL, and using that crashes the process."""
+        """A grammar sampler, which the caller must free. Raises InvalidRequest: using llama.cpp's NULL would crash."""
         grammar = llama_cpp.llama_sampler_init_grammar(self.vocab, text.encode(), b"root")
         if not grammar:
             raise InvalidRequest("The requested output format is not supported.", "response_format")
         return grammar
 
     def check_grammar(self, text: str) -> None:
-        """Raises InvalidRequest when llama.cpp does not accept the grammar; any thread may ask."""
+        """Raises InvalidRequest when llama.cpp does not accept the grammar. Safe from any thread."""
         llama_cpp.llama_sampler_free(self.compile_grammar(text))
 
     def _piece(self, token: int, special: bool) -> bytes:

@@ -1,4 +1,4 @@
-"""The model catalogue: names, files, hashes; and from `SLUICE_MODEL` to a file."""
+"""The model catalogue (names, files, hashes), and the file that `SLUICE_MODEL` means."""
 
 from functools import cache
 from pathlib import Path
@@ -10,13 +10,13 @@ from functions.inference.errors import ModelFileError
 
 CATALOGUE_FILE = Path(__file__).parents[1] / "catalogue.json"
 BUNDLE_ROOT = Path(__file__).parents[3]
-"""Bundled files lie beside `functions/`, in a checkout as in the image."""
+"""Bundled files are beside `functions/`, in a checkout and in the image."""
 
 Capability = Literal["chat", "completions", "embeddings"]
 
 
 class DefaultSampling(BaseModel):
-    """What a model's makers recommend; used where a request leaves a value out."""
+    """The makers' recommended values, used when a request does not set them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,7 +28,7 @@ class DefaultSampling(BaseModel):
 
 
 class CatalogueModel(BaseModel):
-    """One entry. `sha256` and `size_bytes` are null where nobody vouched for them: the first pull records them."""
+    """One entry. `sha256` and `size_bytes` are null when unknown; the first pull records the hash."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,7 +44,7 @@ class CatalogueModel(BaseModel):
     embeddings_model: str | None = None
 
     def path(self, models_dir: Path) -> Path:
-        """Where its file is, or will be once pulled."""
+        """The path of its file, pulled or not."""
         return BUNDLE_ROOT / self.bundled if self.bundled else models_dir / f"{self.name}.gguf"
 
 
@@ -61,9 +61,9 @@ def catalogue(file: Path = CATALOGUE_FILE) -> dict[str, CatalogueModel]:
 
 
 def resolve(name_or_path: str, models_dir: Path) -> tuple[CatalogueModel, Path]:
-    """The entry and the file that `SLUICE_MODEL` means: a catalogue name, or a path to a .gguf (a bare entry then).
+    """The entry and file of a catalogue name or of a path to a .gguf file, which gets an entry without recommendations.
 
-    Raises ModelFileError for an unknown name, and for a model that was not pulled yet.
+    Raises ModelFileError for an unknown name and for a model that was not pulled.
     """
     known = catalogue()
     if name_or_path in known:
@@ -80,7 +80,7 @@ def resolve(name_or_path: str, models_dir: Path) -> tuple[CatalogueModel, Path]:
 
 
 def _entry_for(path: Path) -> CatalogueModel:
-    """A file that bears the name of a catalogue file must be that file; any other gets an entry of its own."""
+    """The catalogue entry with this file name, whose hash then applies; else a new entry."""
     for entry in catalogue().values():
         file_name = (entry.bundled or entry.url or "").rsplit("/", 1)[-1]
         if file_name.lower() == path.name.lower():

@@ -1,4 +1,4 @@
-"""From settings to models that answer: resolve, check, load, warm up. Runs after the fork, in the decode process."""
+"""Loads the models that the settings name: resolve, check, load, warm up. Runs after the fork."""
 
 import logging
 import time
@@ -16,10 +16,10 @@ from functions.inference.llama.backend import LlamaBackend
 from functions.inference.llama.embedder import Embedder
 from functions.inference.llama.runtime import LoadOptions, load_model
 from functions.inference.models.catalogue import CatalogueModel, resolve
-from functions.inference.models.chat import CHATML, ChatTemplate
+from functions.inference.models.chat_template import CHATML, ChatTemplate
 from functions.inference.models.memory import available_bytes, context_bytes, require_room
-from functions.inference.models.modelfile import check_model_file, expected_sha256
-from functions.inference.models.prompts import PromptTokenizer
+from functions.inference.models.model_file import check_model_file, expected_sha256
+from functions.inference.models.prompt_tokenizer import PromptTokenizer
 from functions.inference.models.s3_model import bring, is_s3
 from functions.inference.models.vram import capped_layers
 from functions.inference.settings import InferenceSettings, usable_cpus
@@ -27,7 +27,7 @@ from functions.inference.settings import InferenceSettings, usable_cpus
 log = logging.getLogger(__name__)
 
 TINY_MODEL_BYTES = 64 << 20
-"""Below this a second thread costs more in waiting than it brings."""
+"""For smaller models a second thread costs more in synchronisation than it gains."""
 WARM_UP_S = 60.0
 WARM_UP_TOKENS = 32
 
@@ -64,14 +64,14 @@ class ChatModel:
 
 
 def threads_for(path: Path, settings: InferenceSettings) -> int:
-    """Threads of llama.cpp for this file."""
+    """The number of llama.cpp threads for this model file."""
     if settings.threads:
         return settings.threads
     return 1 if path.stat().st_size < TINY_MODEL_BYTES else usable_cpus()
 
 
 def checked_file(name_or_path: str, settings: InferenceSettings) -> tuple[CatalogueModel, Path]:
-    """The entry and its file, verified. Raises ModelFileError."""
+    """The entry and its verified file. Raises ModelFileError."""
     if is_s3(name_or_path):
         name_or_path = str(bring(name_or_path, settings.model_sha256, settings.models_dir))
     entry, path = resolve(name_or_path, settings.models_dir)
@@ -80,7 +80,7 @@ def checked_file(name_or_path: str, settings: InferenceSettings) -> tuple[Catalo
 
 
 class Loader:
-    """Loads the models of one process; files that two models share are loaded once, memory is counted together."""
+    """Loads the models of one process. A file that two models share is loaded once; all share one memory budget."""
 
     def __init__(self, settings: InferenceSettings) -> None:
         self._settings = settings
@@ -88,7 +88,7 @@ class Loader:
         self._budget_bytes = settings.memory_mib << 20 if settings.memory_mib else available_bytes()
 
     def chat_model(self, on_crash: Callable[[BaseException], None] | None = None) -> ChatModel:
-        """The model of `SLUICE_MODEL`, warmed up and decoding. Raises ModelFileError."""
+        """The model of `SLUICE_MODEL`, warmed up, its decode thread running. Raises ModelFileError."""
         settings = self._settings
         entry, path = checked_file(settings.model, settings)
         if "chat" not in entry.capabilities:
@@ -113,7 +113,7 @@ class Loader:
         return model
 
     def embedding_model(self, chat: ChatModel) -> EmbeddingModel | None:
-        """The model that the settings or the chat model's entry name; None where there is none."""
+        """The model named by the settings or by the chat model's entry; None if neither does. Raises ModelFileError."""
         settings = self._settings
         name = chat.entry.embeddings_model if settings.embeddings_model == "auto" else settings.embeddings_model
         if name is None or name == "off":
@@ -131,9 +131,9 @@ class Loader:
 
     def _open(self, entry: CatalogueModel, path: Path) -> Any:
         if path not in self._handles:
-            vouched = expected_sha256(path, entry.sha256) is not None
-            if not vouched:
-                log.warning("nobody vouched for %s: there is no SHA-256 to compare it with", path)
+            verified = expected_sha256(path, entry.sha256) is not None
+            if not verified:
+                log.warning("%s is not verified: there is no SHA-256 to compare it with", path)
             require_room(entry.name, path.stat().st_size, self._budget_bytes)
             settings = self._settings
             layers = capped_layers(
@@ -142,13 +142,13 @@ class Loader:
                 vram_bytes=settings.vram_mib << 20,
                 context_tokens=settings.slots * settings.context_tokens,
             )
-            options = LoadOptions(settings.mmap, layers, check_tensors=not vouched)
+            options = LoadOptions(settings.mmap, layers, check_tensors=not verified)
             self._handles[path] = load_model(path, options)
             self._spend(path.stat().st_size)
         return self._handles[path]
 
     def _reserve(self, entry: CatalogueModel, handle: Any, tokens: int) -> None:
-        """Count the context's memory, no more of it than the model was trained for."""
+        """Count the context's memory, limited to the context the model was trained with."""
         trained = llama_cpp.llama_model_n_ctx_train(handle)
         slots = max(1, tokens // self._settings.context_tokens)
         needed = context_bytes(handle, slots * min(self._settings.context_tokens, trained or tokens))
@@ -172,7 +172,7 @@ def limits_of(settings: InferenceSettings) -> EngineLimits:
 
 
 def warm_up(model: ChatModel) -> None:
-    """One token: pages the weights in, gives the pacer a measure. Raises ModelFileError where none comes."""
+    """Generate one token, to page the weights in and measure the speed. Raises ModelFileError if that fails."""
     prompt = (model.vocab.start_token,) * min(WARM_UP_TOKENS, model.context_tokens - 1)
     job = model.engine.submit(Job(prompt, max_tokens=1))
     until = time.monotonic() + WARM_UP_S

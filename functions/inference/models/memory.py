@@ -1,4 +1,4 @@
-"""Whether models fit: refused at start in words, rather than killed under load."""
+"""Checks that models fit into memory, so that they are refused at start instead of killed under load."""
 
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,13 @@ import llama_cpp
 from functions.inference.errors import ModelFileError
 
 BYTES_PER_VALUE = 2
-"""Keys and values are kept as 16-bit floats."""
+"""Keys and values are 16-bit floats."""
 OVERHEAD_BYTES = 64 << 20
 """Compute buffers and the interpreter."""
 
 
 def context_bytes(model: Any, tokens: int) -> int:
-    """What the keys and values of so many tokens take."""
+    """Bytes of the keys and values of `tokens` tokens."""
     heads = max(1, llama_cpp.llama_model_n_head(model))
     per_head = llama_cpp.llama_model_n_embd(model) // heads
     per_layer = 2 * per_head * max(1, llama_cpp.llama_model_n_head_kv(model)) * BYTES_PER_VALUE
@@ -22,7 +22,7 @@ def context_bytes(model: Any, tokens: int) -> int:
 
 
 def available_bytes(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """What this process may still take; None where the system does not say."""
+    """Bytes that this process may still allocate; None when unknown."""
     found: list[int] = []
     if meminfo.is_file():
         lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)

@@ -1,4 +1,4 @@
-"""A model from S3 at start: `SLUICE_MODEL=s3://bucket/key.gguf`, for images that bring none."""
+"""Downloads a model from S3 at start: `SLUICE_MODEL=s3://bucket/key.gguf`."""
 
 import hashlib
 import os
@@ -6,20 +6,20 @@ import re
 from pathlib import Path
 
 from functions.inference.errors import ModelFileError
-from functions.inference.models.modelfile import recorded_hash_file
+from functions.inference.models.model_file import recorded_hash_file
 
 LOCATION = re.compile(r"s3://([a-z0-9.-]{3,63})/(.+\.gguf)")
 
 
 def is_s3(location: str) -> bool:
-    """Whether `SLUICE_MODEL` means an object in S3."""
+    """Whether `SLUICE_MODEL` names an object in S3."""
     return location.startswith("s3://")
 
 
 def bring(location: str, sha256: str | None, models_dir: Path) -> Path:
-    """The object as a file, downloaded unless it is there already; the caller checks its hash, recorded beside it.
+    """The object as a file, downloaded if it is not there. The caller checks the hash, which is recorded beside it.
 
-    Without a SHA-256 it is refused: whoever can write to the bucket would otherwise choose the model.
+    Raises ModelFileError, also without a SHA-256, because anyone who may write to the bucket could replace the model.
     """
     parts = LOCATION.fullmatch(location)
     if parts is None:
@@ -34,12 +34,12 @@ def bring(location: str, sha256: str | None, models_dir: Path) -> Path:
         if not path.exists():
             _download(parts[1], parts[2], path)
     except OSError as exc:
-        raise ModelFileError(f"{location} cannot be kept in {folder}: {exc.strerror or exc}.") from exc
+        raise ModelFileError(f"{location} cannot be stored in {folder}: {exc.strerror or exc}.") from exc
     return path
 
 
 def _download(bucket: str, key: str, path: Path) -> None:
-    import boto3  # only here: it takes a tenth of a second, and most servers never need it
+    import boto3  # imported here, because it takes 0.1 s and few servers need it
     from botocore.exceptions import BotoCoreError, ClientError
 
     part = path.with_name(path.name + ".part")

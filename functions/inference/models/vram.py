@@ -1,4 +1,4 @@
-"""How many layers fit a cap on video memory: the rest stays with the processor."""
+"""How many layers fit into the video memory limit; the CPU computes the rest."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ RESERVE_BYTES = 300 << 20
 
 
 def capped_layers(path: Path, *, wanted_layers: int, vram_bytes: int, context_tokens: int) -> int:
-    """`wanted_layers` (-1: all), less what would not fit `vram_bytes`; no cap where that is 0."""
+    """`wanted_layers` (-1: all), reduced to the number that fits `vram_bytes` (0: no limit)."""
     if wanted_layers == 0 or vram_bytes == 0 or not llama_cpp.llama_supports_gpu_offload():
         return wanted_layers
     probe: Any = load_model(path, LoadOptions(mmap=False, metadata_only=True))
@@ -26,7 +26,7 @@ def capped_layers(path: Path, *, wanted_layers: int, vram_bytes: int, context_to
 
 
 def layers_within(vram_bytes: int, *, needed_bytes: int, layers: int, wanted_layers: int) -> int:
-    """Weights and context taken as spread evenly over the layers, the output counted as one more."""
+    """Assumes that weights and context are spread evenly over the layers; the output counts as one layer."""
     fitting = int(max(0, vram_bytes - RESERVE_BYTES) * (layers + 1) // max(1, needed_bytes))
     wanted = layers + 1 if wanted_layers < 0 else wanted_layers
     return min(fitting, wanted, layers + 1)

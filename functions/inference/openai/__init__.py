@@ -1,0 +1,1 @@
+"""Bodies of OpenAI's API: requests as pydantic models, responses as builders."""

@@ -1,16 +1,16 @@
-"""`tool_choice` required or named: a grammar that leaves the model nothing but a call."""
+"""A grammar that forces a tool call, for `tool_choice` "required" or a named tool."""
 
 from collections.abc import Sequence
 
 from functions.inference.errors import InvalidRequest
-from functions.inference.grammar.rules import quoted
+from functions.inference.grammar.gbnf import quoted
 from functions.inference.grammar.schema_grammar import SchemaGrammar, render
-from functions.inference.openai.wire import ChatRequest, NamedToolChoice, Tool
+from functions.inference.openai.requests import ChatRequest, NamedToolChoice, Tool
 from functions.inference.tools.parser import CLOSE, OPEN
 
 
 def forced_tools(request: ChatRequest) -> list[Tool]:
-    """The tools of which one must be called; none where the model may choose. Raises InvalidRequest."""
+    """The tools of which the model must call one; empty when it need not call any. Raises InvalidRequest."""
     tools, choice = request.tools or [], request.tool_choice
     if choice is not None and choice != "none" and not tools:
         raise InvalidRequest("`tool_choice` needs `tools`.", "tool_choice")
@@ -25,7 +25,7 @@ def forced_tools(request: ChatRequest) -> list[Tool]:
 
 
 def call_grammar(tools: Sequence[Tool]) -> str:
-    """One call of one of `tools`, its arguments after that tool's schema. Raises SchemaRefused."""
+    """The grammar of one call of one of `tools`, with arguments of that tool's schema. Raises SchemaRefused."""
     if len({tool.function.name for tool in tools}) < len(tools):
         raise InvalidRequest("Tool names must differ.", "tools")
     rules: dict[str, str] = {}

@@ -1,7 +1,7 @@
-"""Finds calls in generated text as it comes: `<tool_call>{"name": …, "arguments": {…}}</tool_call>`.
+"""Finds tool calls in generated text while it streams: `<tool_call>{"name": …, "arguments": {…}}</tool_call>`.
 
-That is the form of Qwen's and Hermes' templates, and the one this server asks of models whose template knows none.
-The name goes out as soon as it is complete, the arguments piece by piece.
+This is the format of Qwen's and Hermes' templates. For models whose template has no tools, the prompt asks for it. The
+name is sent as soon as it is complete, the arguments in pieces.
 """
 
 import json
@@ -13,7 +13,7 @@ HEAD = re.compile(r'\s*\{\s*"name"\s*:\s*"([^"\\]+)"\s*,\s*"arguments"\s*:\s*(?=
 
 
 @dataclass(frozen=True)
-class TextPart:
+class PlainText:
     text: str
 
 
@@ -29,11 +29,11 @@ class CallArguments:
     text: str
 
 
-Part = TextPart | CallStart | CallArguments
+Part = PlainText | CallStart | CallArguments
 
 
 class ToolCallParser:
-    """Feed text, get parts; `finish` gives back what was never completed."""
+    """`feed` takes text and returns parts; `finish` returns the rest as text."""
 
     def __init__(self) -> None:
         self._held = ""
@@ -43,7 +43,7 @@ class ToolCallParser:
         self._in_string = self._escaped = False
 
     def feed(self, text: str) -> list[Part]:
-        """The parts that are certain now."""
+        """The parts that later text cannot change."""
         self._held += text
         parts: list[Part] = []
         while (step := self._state()) is not None:
@@ -51,24 +51,24 @@ class ToolCallParser:
         return parts
 
     def finish(self) -> list[Part]:
-        """The text is complete: an opened call that never became one is text after all."""
+        """The rest, at the end of the text. An incomplete call is returned as text."""
         left, self._held = self._held, ""
         if self._state == self._body:
-            return [TextPart(OPEN + left)]
+            return [PlainText(OPEN + left)]
         spaces_after_a_call = self.calls and not left.strip()
-        return [TextPart(left)] if self._state == self._outside and left and not spaces_after_a_call else []
+        return [PlainText(left)] if self._state == self._outside and left and not spaces_after_a_call else []
 
     def _outside(self) -> list[Part] | None:
-        """Text goes out as it comes, but for a beginning tag and for spaces, which before a call are nobody's text."""
+        """Return text at once, except the beginning of a tag and trailing spaces (dropped before a call)."""
         at = self._held.find(OPEN)
         if at >= 0:
             before, self._held = self._held[:at].rstrip(), self._held[at + len(OPEN) :]
             self._state = self._body
-            return [TextPart(before)] if before else []
+            return [PlainText(before)] if before else []
         tag = next((n for n in range(len(OPEN) - 1, 0, -1) if self._held.endswith(OPEN[:n])), 0)
         end = len(self._held[: len(self._held) - tag].rstrip())
         safe, self._held = self._held[:end], self._held[end:]
-        return [TextPart(safe)] if safe else None
+        return [PlainText(safe)] if safe else None
 
     def _body(self) -> list[Part] | None:
         if head := HEAD.match(self._held):
@@ -84,14 +84,14 @@ class ToolCallParser:
         return self._whole(body)
 
     def _whole(self, body: str) -> list[Part]:
-        """A call written in another order."""
+        """A call whose keys are in another order."""
         try:
             call = json.loads(body)
             name, arguments = call["name"], json.dumps(call.get("arguments", {}), ensure_ascii=False)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return [TextPart(OPEN + body + CLOSE)]
+            return [PlainText(OPEN + body + CLOSE)]
         if not isinstance(name, str):
-            return [TextPart(OPEN + body + CLOSE)]
+            return [PlainText(OPEN + body + CLOSE)]
         self.calls += 1
         return [CallStart(self.calls - 1, name), CallArguments(self.calls - 1, arguments)]
 
@@ -105,7 +105,7 @@ class ToolCallParser:
         return [CallArguments(self.calls - 1, text)]
 
     def _end_of_value(self) -> int:
-        """Reads up to the end of the JSON value; past it the state is `closing`."""
+        """The end of the JSON value in the held text. Changes the state to `closing` when the value is complete."""
         for at, char in enumerate(self._held):
             if self._in_string:
                 self._in_string = self._escaped or char != '"'

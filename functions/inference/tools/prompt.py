@@ -1,11 +1,11 @@
-"""How tools and their use get into a prompt. Templates that know tools write them themselves, others get words."""
+"""Tools and past tool calls in a prompt. For templates without tools they are described in the messages."""
 
 import json
 from collections.abc import Sequence
 from typing import Any
 
-from functions.inference.models.prompts import PromptTokenizer
-from functions.inference.openai.wire import Message, Tool
+from functions.inference.models.prompt_tokenizer import PromptTokenizer
+from functions.inference.openai.requests import Message, Tool
 
 INTRODUCTION = (
     "You may call functions. To call one, answer with a JSON object in <tool_call></tool_call> tags: "
@@ -14,14 +14,14 @@ INTRODUCTION = (
 
 
 def tool_specs(tools: Sequence[Tool], prompts: PromptTokenizer) -> list[dict[str, Any]]:
-    """The tools as templates expect them, with control tokens' names in their texts defused."""
+    """The tools as templates expect them, with the names of control tokens replaced by markers."""
     plain = [tool.model_dump(exclude_none=True) for tool in tools]
     specs: list[dict[str, Any]] = json.loads(prompts.protect(json.dumps(plain, ensure_ascii=False)))
     return specs
 
 
 def introduce(messages: list[dict[str, Any]], specs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For templates that know no tools: the list of them in the system message."""
+    """Adds the list of tools to the system message, for templates without tools."""
     listed = INTRODUCTION + "\n".join(json.dumps(spec["function"], ensure_ascii=False) for spec in specs)
     if messages and messages[0]["role"] == "system":
         first = messages[0] | {"content": f"{messages[0]['content']}\n\n{listed}"}
@@ -30,7 +30,7 @@ def introduce(messages: list[dict[str, Any]], specs: Sequence[dict[str, Any]]) -
 
 
 def tool_turn(message: Message, seen: dict[str, Any], knows_tools: bool, prompts: PromptTokenizer) -> dict[str, Any]:
-    """A past call, or its result, as the template can show it."""
+    """A past call or its result, in a form that the template can render."""
     if message.role == "tool":
         if knows_tools:
             return seen | {"tool_call_id": prompts.protect(message.tool_call_id or "")}
@@ -48,7 +48,7 @@ def tool_turn(message: Message, seen: dict[str, Any], knows_tools: bool, prompts
 
 
 def _arguments(text: str) -> Any:
-    """Templates want the object; a client that kept broken text gets it shown as it is."""
+    """Templates expect an object. Text that is not JSON stays text."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

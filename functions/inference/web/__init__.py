@@ -1,0 +1,1 @@
+"""Flask views, the life of the process, and the bodies they send."""

@@ -1,4 +1,4 @@
-"""Follows a job and writes its answer, as a stream or whole."""
+"""Writes a job's answer, as a stream or as one body."""
 
 import time
 from collections.abc import Iterator
@@ -6,39 +6,42 @@ from typing import Any
 
 from functions.inference.engine.jobs import Delta, Event, Failed, Finished, Job, TokenLogprob
 from functions.inference.errors import InferenceError
-from functions.inference.openai.shapes import Shape
+from functions.inference.openai.responses import ResponseShape
 from functions.inference.web import sse
 from functions.inference.web.disconnect import Caller
 from functions.inference.web.http_errors import stream_envelope
 
-LOOK_EVERY_S = 0.1
-"""How soon a client's going away is seen while no token flows."""
+POLL_EVERY_S = 0.1
+"""How often a closed connection is looked for while no token arrives."""
 PING_EVERY_S = 2.0
 
 
 class CallerGone(Exception):
-    """Nobody reads the answer any more."""
+    """The caller closed its connection."""
 
 
 def follow(job: Job, caller: Caller) -> Iterator[Event | None]:
-    """The job's events to the last, with None in every silence. Cancels the job when the caller goes."""
+    """The job's events up to the last, and None after each POLL_EVERY_S without one. Cancels the job at the end.
+
+    Raises CallerGone.
+    """
     try:
         while True:
-            event = job.next_event(LOOK_EVERY_S)
+            event = job.next_event(POLL_EVERY_S)
             if caller.gone():
                 raise CallerGone
             yield event
             if isinstance(event, Finished | Failed):
                 return
     finally:
-        job.cancel()  # also when the response's generator is closed; harmless after the end
+        job.cancel()  # also when the response's generator is closed; no effect after the end
 
 
 def stream(
-    job: Job, caller: Caller, shape: Shape, include_usage: bool, ping_every_s: float = PING_EVERY_S
+    job: Job, caller: Caller, shape: ResponseShape, include_usage: bool, ping_every_s: float = PING_EVERY_S
 ) -> Iterator[bytes]:
     """Server-sent events: comments with counts and pings, chunks, the usage chunk, `[DONE]`; or an error event."""
-    yield b""  # sends the status line: the request is accepted
+    yield b""  # makes gunicorn send the status line, because the request is accepted
     wrote_s = time.monotonic()
     opened = False
     for event in _until_gone(job, caller):
@@ -57,10 +60,7 @@ def stream(
         if not opened and (opening := shape.opening()) is not None:
             yield sse.counted(opening, len(job.prompt), event.completion_tokens, job.cached_tokens)
         opened = True
-        chunks = (
-            shape.closings(event.reason) if isinstance(event, Finished) else shape.chunks(event.text, event.logprobs)
-        )
-        for chunk in chunks:
+        for chunk in _chunks(shape, event):
             yield sse.counted(chunk, len(job.prompt), event.completion_tokens, job.cached_tokens)
             wrote_s = time.monotonic()
     if include_usage:
@@ -68,20 +68,20 @@ def stream(
     yield sse.DONE
 
 
-def _chunks(shape: Shape, event: Delta | Finished) -> list[dict[str, Any]]:
+def _chunks(shape: ResponseShape, event: Delta | Finished) -> list[dict[str, Any]]:
     return shape.closings(event.reason) if isinstance(event, Finished) else shape.chunks(event.text, event.logprobs)
 
 
 def _until_gone(job: Job, caller: Caller) -> Iterator[Event | None]:
-    """`follow`, ending the response quietly when there is nobody to tell."""
+    """`follow`, but a closed connection ends it with a last event instead of an exception."""
     try:
         yield from follow(job, caller)
     except CallerGone:
         yield Finished("cancelled", job.completion_tokens)
 
 
-def whole(job: Job, caller: Caller, shape: Shape) -> dict[str, Any]:
-    """The complete answer. Raises what the engine reported, or CallerGone."""
+def whole(job: Job, caller: Caller, shape: ResponseShape) -> dict[str, Any]:
+    """The complete body. Raises the engine's InferenceError, or CallerGone."""
     texts: list[str] = []
     logprobs: list[TokenLogprob] = []
     for event in follow(job, caller):

@@ -9,21 +9,23 @@ from flask import Response, jsonify, request
 from functions.inference.errors import InvalidRequest
 from functions.inference.llama.embedder import Vector, normalised
 from functions.inference.models.loading import EmbeddingModel
-from functions.inference.openai.wire import EmbeddingRequest, parse
-from functions.inference.web import build
+from functions.inference.openai.requests import EmbeddingRequest, parse
+from functions.inference.web import job_builder
 from functions.inference.web.service import InferenceService
 
 MOST_INPUTS = 2048
 
 
 def embeddings(service: InferenceService) -> Response:
-    """Vectors of length 1, in the order of the inputs; `dimensions` cuts them and makes them length 1 again."""
+    """Vectors of length 1, in the order of the inputs. `dimensions` cuts and normalises them."""
     body = parse(EmbeddingRequest, request.get_data())
     model = service.embedding_model(body.model)
     if body.dimensions is not None and body.dimensions > model.embedder.dimensions:
         raise InvalidRequest(f"This model's vectors have {model.embedder.dimensions} dimensions.", "dimensions")
     inputs = token_lists(body.input, model)
-    deadline_s = build.deadline_s(request.headers.get("x-sluice-deadline-ms"), service.settings.request_timeout_ms)
+    deadline_s = job_builder.deadline_s(
+        request.headers.get("x-sluice-deadline-ms"), service.settings.request_timeout_ms
+    )
     vectors = model.embedder.embed(inputs, max(0.0, deadline_s - time.monotonic()))
     data = [
         {"object": "embedding", "index": index, "embedding": written(vector, body)}
@@ -35,7 +37,7 @@ def embeddings(service: InferenceService) -> Response:
 
 
 def token_lists(given: Any, model: EmbeddingModel) -> list[list[int]]:
-    """Every input as tokens. Raises InvalidRequest for none, too many, an empty one, or tokens that do not exist."""
+    """Each input as tokens. Raises InvalidRequest for no or too many inputs, an empty one, or unknown tokens."""
     if isinstance(given, str) or (given and isinstance(given[0], int)):
         given = [given]
     if not 0 < len(given) <= MOST_INPUTS:
@@ -50,7 +52,7 @@ def token_lists(given: Any, model: EmbeddingModel) -> list[list[int]]:
 
 
 def written(vector: Vector, body: EmbeddingRequest) -> list[float] | str:
-    """Numbers, or base64 of little-endian 32-bit floats as OpenAI writes them."""
+    """A list of numbers, or base64 of little-endian 32-bit floats."""
     cut = normalised(vector[: body.dimensions]) if body.dimensions else vector
     if body.encoding_format == "base64":
         return base64.b64encode(cut.astype("<f4").tobytes()).decode()

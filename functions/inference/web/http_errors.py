@@ -1,4 +1,4 @@
-"""One table from errors to HTTP, found by walking the class tree; OpenAI's envelope, which its SDKs understand."""
+"""The one table from errors to HTTP, searched along the class hierarchy, and OpenAI's error body."""
 
 from typing import Any, NamedTuple
 
@@ -15,40 +15,40 @@ from functions.inference.errors import (
 )
 
 
-class Face(NamedTuple):
-    """What a caller sees of an error class."""
+class HttpError(NamedTuple):
+    """Status and codes of an error class."""
 
     status: int
     type: str
     code: str
 
 
-TABLE: dict[type[InferenceError], Face] = {
-    ContextTooLong: Face(400, "invalid_request_error", "context_length_exceeded"),
-    InvalidJson: Face(400, "invalid_request_error", "invalid_json"),
-    InvalidRequest: Face(400, "invalid_request_error", "invalid_value"),
-    UnknownModel: Face(404, "invalid_request_error", "model_not_found"),
-    Overloaded: Face(503, "server_error", "overloaded"),
-    ModelUnavailable: Face(503, "server_error", "model_unavailable"),
-    GenerationFailed: Face(503, "server_error", "model_unavailable"),
-    DeadlineExceeded: Face(504, "server_error", "upstream_timeout"),
-    InferenceError: Face(500, "server_error", "internal_error"),
+TABLE: dict[type[InferenceError], HttpError] = {
+    ContextTooLong: HttpError(400, "invalid_request_error", "context_length_exceeded"),
+    InvalidJson: HttpError(400, "invalid_request_error", "invalid_json"),
+    InvalidRequest: HttpError(400, "invalid_request_error", "invalid_value"),
+    UnknownModel: HttpError(404, "invalid_request_error", "model_not_found"),
+    Overloaded: HttpError(503, "server_error", "overloaded"),
+    ModelUnavailable: HttpError(503, "server_error", "model_unavailable"),
+    GenerationFailed: HttpError(503, "server_error", "model_unavailable"),
+    DeadlineExceeded: HttpError(504, "server_error", "upstream_timeout"),
+    InferenceError: HttpError(500, "server_error", "internal_error"),
 }
 
 
-def face_of(error: InferenceError) -> Face:
-    """The row of the error's own class, or of its nearest ancestor."""
+def http_error(error: InferenceError) -> HttpError:
+    """The row of the error's class or of its nearest ancestor."""
     return next(TABLE[cls] for cls in type(error).__mro__ if cls in TABLE)
 
 
 def envelope(error: InferenceError) -> dict[str, Any]:
     """OpenAI's error body."""
-    face = face_of(error)
-    return {"error": {"message": str(error), "type": face.type, "param": error.param, "code": face.code}}
+    found = http_error(error)
+    return {"error": {"message": str(error), "type": found.type, "param": error.param, "code": found.code}}
 
 
 def stream_envelope(error: InferenceError) -> dict[str, Any]:
-    """The same for an event of a stream whose status line is already out: status and wait travel in the body."""
+    """The error body inside a stream. The status line was sent already, so the body has status and wait (seconds)."""
     body = envelope(error)
-    body["error"] |= {"status": face_of(error).status, "retry_after_s": error.retry_after_s}
+    body["error"] |= {"status": http_error(error).status, "retry_after_s": error.retry_after_s}
     return body

@@ -1,4 +1,4 @@
-"""What the process serves and in which state it is: loading, ready, draining or failed."""
+"""The process: the models it serves, and its state (loading, ready, draining or failed)."""
 
 import logging
 import os
@@ -21,19 +21,19 @@ LAZY_LOAD_WAIT_S = 120.0
 
 
 def fail_start(error: ModelFileError) -> None:
-    """One sentence for the process manager's log, and out: exit code 3 is what gunicorn takes for "do not retry"."""
+    """Print the error and exit with code 3, which makes gunicorn stop instead of starting another worker."""
     print(f"sluice inference: {error}", file=sys.stderr, flush=True)
     os._exit(3)
 
 
 def die(error: BaseException) -> None:
-    """The decode thread is gone; only a fresh process can decode again, and the process manager starts one."""
+    """Exit after a failure of the decode thread, so that gunicorn starts a new worker."""
     print(f"sluice inference: the decode thread failed: {error!r}", file=sys.stderr, flush=True)
     os._exit(CRASH_EXIT_CODE)
 
 
 class InferenceService:
-    """Made before the fork, started after it."""
+    """Created before the fork, started after it."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class InferenceService:
         self._on_bad_model = on_bad_model
         self._on_crash = on_crash
         self.on_loaded: Callable[[], None] = lambda: None
-        """Called once the models are there."""
+        """Called when the models are loaded."""
         self._chat: ChatModel | None = None
         self._embedding: EmbeddingModel | None = None
         self._draining = self._failed = False
@@ -55,7 +55,7 @@ class InferenceService:
 
     @property
     def state(self) -> State:
-        """The moment's state; with lazy loading, "ready" also before the first request."""
+        """The current state. With lazy loading it is "ready" also before the first request."""
         if self._draining:
             return "draining"
         if self._failed or (self._chat is not None and not self._chat.engine.alive):
@@ -64,7 +64,7 @@ class InferenceService:
         return "ready" if self._chat is not None or lazy_idle else "loading"
 
     def start(self) -> None:
-        """Load in the background, so that /healthz answers meanwhile. Idempotent."""
+        """Load in a background thread, so that /healthz can answer. Idempotent."""
         with self._lock:
             if self._loader is None:
                 self._loader = threading.Thread(target=self._load, name="model-loader", daemon=True)
@@ -72,12 +72,12 @@ class InferenceService:
                 threading.Thread(target=self._drain_when_asked, name="drain", daemon=True).start()
 
     def wait_loaded(self, timeout_s: float) -> None:
-        """Until loading ended, one way or the other."""
+        """Wait until loading succeeded or failed, `timeout_s` seconds at most."""
         if self._loader is not None:
             self._loader.join(timeout_s)
 
     def chat_model(self, name: str) -> ChatModel:
-        """The model of that name. Raises UnknownModel, ModelUnavailable or Draining."""
+        """The chat model, if it has this name. Raises UnknownModel, InvalidRequest, ModelUnavailable or Draining."""
         model = self.loaded()
         if self._embedding is not None and name == self._embedding.entry.name != model.entry.name:
             raise InvalidRequest(f"The model `{name}` makes embeddings only; it generates no text.", "model")
@@ -86,7 +86,7 @@ class InferenceService:
         return model
 
     def embedding_model(self, name: str) -> EmbeddingModel:
-        """The embeddings model, also by the name of the chat model if both are the same file."""
+        """The embeddings model, also by the chat model's name if both use the same file. Raises as `chat_model`."""
         chat, embedding = self.loaded(), self._embedding
         if embedding is not None and (
             name == embedding.entry.name or (name == chat.entry.name and embedding.path == chat.path)
@@ -97,7 +97,7 @@ class InferenceService:
         raise UnknownModel(name)
 
     def loaded(self) -> ChatModel:
-        """The chat model, loaded at the first call if so configured. Raises ModelUnavailable or Draining."""
+        """The chat model; the first call loads it if so configured. Raises ModelUnavailable or Draining."""
         if self.settings.load == "lazy" and self._chat is None:
             self.start()
             self.wait_loaded(LAZY_LOAD_WAIT_S)
@@ -108,7 +108,7 @@ class InferenceService:
         return self._chat
 
     def model_list(self) -> list[dict[str, Any]]:
-        """What GET /v1/models shows."""
+        """The rows of GET /v1/models."""
         models: list[ChatModel | EmbeddingModel] = [self.loaded()]
         if self._embedding is not None:
             models.append(self._embedding)
@@ -125,27 +125,27 @@ class InferenceService:
         ]
 
     def report(self) -> dict[str, Any]:
-        """The ready process in numbers."""
+        """Figures of the ready process."""
         if self._chat is None:
             return {"model": None}
         return {"model": self._chat.entry.name} | asdict(self._chat.engine.stats())
 
     def begin_drain(self) -> None:
-        """SIGTERM: take nothing new, and end what still runs after `drain_ms`. Safe in a signal handler."""
+        """Refuse new requests and end the running ones after `drain_ms`. A signal handler may call it."""
         self._draining = True
         if self._chat is not None:
             self._chat.engine.begin_drain()
         self._stop_asked.set()
 
     def drain(self) -> bool:
-        """Wait for what runs; True when all of it ended by itself."""
+        """Wait `drain_ms` for running requests. Returns whether all of them completed."""
         self.begin_drain()
         if self._embedding is not None:
             self._embedding.embedder.close()
         return self._chat is None or self._chat.engine.drain(self.settings.drain_ms / 1000)
 
     def _drain_when_asked(self) -> None:
-        """A thread that waits for the signal: a handler must not start threads or take locks itself."""
+        """Thread that drains after the signal, because a signal handler must not start threads or take locks."""
         self._stop_asked.wait()
         self.drain()
 

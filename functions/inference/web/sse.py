@@ -1,4 +1,4 @@
-"""Server-sent events as the gateway expects them: a usage comment before each data event, pings in silences."""
+"""Server-sent events as the gateway expects them: a usage comment before each data event, and pings."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ DONE = b"data: [DONE]\n\n"
 
 
 def compact(value: Any) -> str:
-    """JSON without spaces: the gateway looks for exact strings in it."""
+    """JSON without spaces, because the gateway searches it for exact strings."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -18,5 +18,5 @@ def event(value: Any) -> bytes:
 
 
 def counted(value: Any, prompt_tokens: int, completion_tokens: int, cached_tokens: int) -> bytes:
-    """A data event after the comment that says what the request has cost so far."""
+    """A data event after a comment with the token counts so far."""
     return f": usage {prompt_tokens} {completion_tokens} {cached_tokens}\n".encode() + event(value)

@@ -1,4 +1,4 @@
-"""The endpoints: parse, call, render."""
+"""The endpoints."""
 
 import re
 import time
@@ -9,10 +9,10 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from functions.inference.engine.jobs import Job
 from functions.inference.errors import UnknownModel
 from functions.inference.models.loading import ChatModel
-from functions.inference.openai.shapes import ChatShape, CompletionShape, ResponseHead, Shape
-from functions.inference.openai.wire import ChatRequest, CompletionRequest, SamplingFields, TokenizeRequest, parse
-from functions.inference.tools.shape import ToolChatShape
-from functions.inference.web import answer, build, embedding_view
+from functions.inference.openai.requests import ChatRequest, CompletionRequest, SamplingFields, TokenizeRequest, parse
+from functions.inference.openai.responses import ChatShape, CompletionShape, ResponseHead, ResponseShape
+from functions.inference.tools.responses import ToolChatShape
+from functions.inference.web import answer, embedding_view, job_builder
 from functions.inference.web.disconnect import Caller
 from functions.inference.web.service import InferenceService
 
@@ -21,7 +21,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 
 def service() -> InferenceService:
-    """The one of this app."""
+    """The app's InferenceService."""
     found: InferenceService = current_app.extensions["inference"]
     return found
 
@@ -30,7 +30,7 @@ def service() -> InferenceService:
 def chat_completions() -> Response:
     body = parse(ChatRequest, request.get_data())
     model = service().chat_model(body.model)
-    job = build.chat_job(body, model, service().settings.default_max_tokens)
+    job = job_builder.chat_job(body, model, service().settings.default_max_tokens)
     shape = ToolChatShape if body.tools and body.tool_choice != "none" else ChatShape
     return _respond(body, model, job, shape(_head("chatcmpl-", model), bool(body.logprobs)))
 
@@ -39,7 +39,7 @@ def chat_completions() -> Response:
 def completions() -> Response:
     body = parse(CompletionRequest, request.get_data())
     model = service().chat_model(body.model)
-    job = build.completion_job(body, model, service().settings.default_max_tokens)
+    job = job_builder.completion_job(body, model, service().settings.default_max_tokens)
     echo = b"".join(model.vocab.piece(token) for token in job.prompt).decode(errors="replace") if body.echo else ""
     return _respond(body, model, job, CompletionShape(_head("cmpl-", model), body.logprobs is not None, echo))
 
@@ -51,7 +51,7 @@ def embeddings() -> Response:
 
 @blueprint.post("/tokenize")
 def tokenize() -> Response:
-    """Internal: exact prompt counts for whoever must reserve them."""
+    """Internal: counts prompt tokens exactly, for the gateway's reservation."""
     body = parse(TokenizeRequest, request.get_data())
     tokens = service().chat_model(body.model).vocab.tokenize(body.text, special=False)
     return jsonify({"model": body.model, "tokens": tokens, "count": len(tokens)})
@@ -78,17 +78,17 @@ def healthz() -> tuple[Response, int]:
     return jsonify({"status": "ready"} | service().report()), 200
 
 
-def _respond(body: SamplingFields, model: ChatModel, job: Job, shape: Shape) -> Response:
+def _respond(body: SamplingFields, model: ChatModel, job: Job, shape: ResponseShape) -> Response:
     settings = service().settings
     caller = Caller(request.environ, settings.write_timeout_ms / 1000)
     job.account = request.headers.get("x-sluice-account", "")[:128]
-    job.deadline_s = build.deadline_s(request.headers.get("x-sluice-deadline-ms"), settings.request_timeout_ms)
+    job.deadline_s = job_builder.deadline_s(request.headers.get("x-sluice-deadline-ms"), settings.request_timeout_ms)
     model.engine.submit(job)
     if not body.stream:
         return jsonify(answer.whole(job, caller, shape))
     include_usage = bool(body.stream_options and body.stream_options.include_usage)
     response = Response(answer.stream(job, caller, shape, include_usage), mimetype="text/event-stream")
-    response.call_on_close(job.cancel)  # a generator that was never begun has no `finally` to run
+    response.call_on_close(job.cancel)  # needed when the generator never starts: its `finally` does not run then
     response.headers["Cache-Control"] = "no-cache"
     response.headers["X-Accel-Buffering"] = "no"
     return response

@@ -1,1 +1,1 @@
-"""What a deployment costs: `python -m infra.aws.cost` prints docs/cost.md, from counts, prices and the template."""
+"""The cost of a deployment: `python -m infra.aws.cost` prints docs/cost.md, from counts, prices and the template."""

@@ -1,8 +1,8 @@
-"""`python -m infra.aws.cost [--write]`: print what docs/cost.md says, or write it."""
+"""`python -m infra.aws.cost [--write]`: print docs/cost.md, or write it."""
 
 import sys
 
-from infra.aws.cost.model import FOLDER
+from infra.aws.cost.inputs import FOLDER
 from infra.aws.cost.page import page
 
 PAGE = FOLDER.parents[2] / "docs" / "cost.md"

@@ -1,83 +1,24 @@
-"""The arithmetic of docs/cost.md. Money is in US dollars a month unless a name says otherwise; nothing is rounded here.
+"""The arithmetic of docs/cost.md. Money is in US dollars a month unless a name says otherwise; nothing is rounded.
 
-Three inputs: what the code does (`counts.json`, which a test counts again), what AWS asks (`prices.json`, dated), and
-what has to be assumed (`assumptions.json`, each with its reason). Memory and alarms are read from the template.
+Three inputs: counted calls (`counts.json`, checked by a test), list prices (`prices.json`, dated), and assumptions
+(`assumptions.json`, each with its reason). Memory sizes and alarms are read from the template.
 """
 
-import json
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any
 
-from infra.aws.transform import read
+from infra.aws.cost.inputs import alarm_metrics, assumed, count_of, counts, free, memory_mb, price, price_list
 
-FOLDER = Path(__file__).parent
-COUNTS = FOLDER / "counts.json"
-TEMPLATE = FOLDER.parents[2] / "template.yaml"
-HOURS, MINUTES = 730, 730 * 60  # of a month
+HOURS, MINUTES = 730, 730 * 60  # per month
 MILLION = 1_000_000
-VCPU_MB = 1769  # Lambda gives one vCPU for so much memory
+VCPU_MB = 1769  # memory with which Lambda gives one vCPU
 METRICS_A_METHOD = 5  # Count, Latency, IntegrationLatency, 4XXError, 5XXError
-IDLE_METRICS = 2  # the sweeper's, each minute: requests running, and how long the oldest dead one waited
-METERING_SIZES = (1, 25)  # counted batches
-
-
-@cache
-def counts() -> dict[str, dict[str, Any]]:
-    return dict(json.loads(COUNTS.read_text()))
-
-
-@cache
-def price_list() -> dict[str, Any]:
-    return dict(json.loads((FOLDER / "prices.json").read_text()))
-
-
-def price(name: str) -> float:
-    return float(price_list()["prices"][name]["usd"])
-
-
-def free(name: str) -> float:
-    return float(price_list()["prices"][name].get("free", 0))
-
-
-@cache
-def assumptions() -> dict[str, Any]:
-    return dict(json.loads((FOLDER / "assumptions.json").read_text()))
-
-
-def assumed(name: str) -> float:
-    return float(assumptions()[name]["value"])
-
-
-@cache
-def template() -> dict[str, Any]:
-    return dict(read(TEMPLATE))
-
-
-def resources() -> dict[str, Any]:
-    return dict(template()["Resources"])
-
-
-def memory_mb(function: str) -> int:
-    """As the template says, or its default for all."""
-    size = resources()[function]["Properties"].get("MemorySize") or template()["Globals"]["Function"]["MemorySize"]
-    return int(template()["Parameters"][size["Ref"]]["Default"] if isinstance(size, dict) else size)
-
-
-def alarm_metrics() -> int:
-    """What alarms are billed by: the metrics they look at; one that computes looks at several."""
-    alarms = [one["Properties"] for one in resources().values() if one["Type"] == "AWS::CloudWatch::Alarm"]
-    return sum(max(1, sum("MetricStat" in metric for metric in alarm.get("Metrics", []))) for alarm in alarms)
-
-
-def count_of(kind: str) -> int:
-    return sum(one["Type"] == kind for one in resources().values())
+IDLE_METRICS = 2  # sent by the sweeper each minute: running requests, and the age of the oldest expired lease
+METERING_SIZES = (1, 25)  # the counted batch sizes
 
 
 @dataclass(frozen=True)
 class Line:
-    """`usd` at the list's price; `usd_free` with the free amounts that do not end after a year."""
+    """`usd`: at list price. `usd_free`: minus the free amounts that do not end after a year."""
 
     what: str
     amount: str
@@ -86,7 +27,7 @@ class Line:
 
 
 def lambda_usd(seconds: float, megabytes: int) -> float:
-    """One invocation."""
+    """The price of one invocation of `seconds` with `megabytes`."""
     return seconds * megabytes / 1024 * price("lambda_arm_gb_second") + price("lambda_million_requests") / MILLION
 
 
@@ -94,7 +35,7 @@ def _beyond_free(amount: float, name: str) -> tuple[float, float]:
     return amount * price(name), max(0.0, amount - free(name)) * price(name)
 
 
-# --- idle: a deployment that nobody calls any more
+# --- idle: a deployment without requests
 
 
 def idle() -> list[Line]:
@@ -122,7 +63,7 @@ def idle() -> list[Line]:
 
 
 def cores(megabytes: int) -> float:
-    """As many as the first one is worth, with what each further one adds."""
+    """Effective cores: the first counts fully, each further one by `extra_core_efficiency`."""
     vcpu = megabytes / VCPU_MB
     return vcpu if vcpu <= 1 else 1 + (vcpu - 1) * assumed("extra_core_efficiency")
 
@@ -134,22 +75,22 @@ def seconds_of_answer(megabytes: int) -> float:
 
 
 def model_usd(megabytes: int) -> float:
-    """One answer of the model on Lambda."""
+    """The price of one answer of the model on Lambda."""
     return lambda_usd(seconds_of_answer(megabytes), megabytes)
 
 
 def million_tokens_usd(megabytes: int) -> tuple[float, float]:
-    """Of prompts, of answers."""
+    """The prices of a million prompt tokens and of a million completion tokens."""
     second = megabytes / 1024 * price("lambda_arm_gb_second")
     prompt = MILLION / (assumed("prompt_tokens_per_cpu_second") * cores(megabytes)) * second
     return prompt, MILLION / (assumed("completion_tokens_per_cpu_second") * cores(megabytes)) * second
 
 
-# --- a million requests, beside the model
+# --- a million requests, without the model
 
 
 def metering_units(batch: float) -> tuple[float, float]:
-    """Write and read units a record, between the counted batches of 1 and 25."""
+    """Write and read units per record, interpolated between the counted batch sizes 1 and 25."""
     small, large = (counts()[f"metering_of_{'one' if size == 1 else size}"] for size in METERING_SIZES)
     share = (1 / batch - 1 / METERING_SIZES[1]) / (1 - 1 / METERING_SIZES[1])
 
@@ -161,7 +102,7 @@ def metering_units(batch: float) -> tuple[float, float]:
 
 
 def per_request(model_seconds: float, content: bool = True) -> dict[str, float]:
-    """Dollars, by what they are for. `model_seconds`: how long the gateway is held for the answer."""
+    """Dollars by purpose. `model_seconds`: how long the gateway waits for the answer."""
     hot = counts()["request" if content else "request_without_content"]
     batch = assumed("metering_batch")
     meter_writes, meter_reads = metering_units(batch)
@@ -180,7 +121,7 @@ def per_request(model_seconds: float, content: bool = True) -> dict[str, float]:
 
 
 def request_usd(megabytes: int) -> float:
-    """One request, everything in it, with the model on Lambda."""
+    """The price of one request, with the model on Lambda."""
     return sum(per_request(seconds_of_answer(megabytes)).values()) + model_usd(megabytes)
 
 
@@ -202,7 +143,7 @@ class Server:
 
     @property
     def answers_a_month(self) -> float:
-        """At the load that is assumed: everything runs on it, the model batching over all who ask at once."""
+        """At the assumed load. The server runs everything, and its model batches concurrent requests."""
         cpu_seconds = assumed("prompt_tokens") / assumed("prompt_tokens_per_cpu_second")
         together = assumed("completion_tokens_per_cpu_second") * assumed("server_batching")
         cpu_seconds += assumed("completion_tokens") / together
@@ -213,11 +154,11 @@ SERVERS = (Server("server_small_hour", 2), Server("server_compute_hour", 2))
 
 
 def crossing(server: Server, megabytes: int) -> float:
-    """Requests a month from which on the server is cheaper than Lambda: its price, by what a request costs there."""
+    """Requests per month above which the server is cheaper than Lambda."""
     fixed = idle()[-1].usd_free
     return max(0.0, server.month_usd - fixed) / request_usd(megabytes)
 
 
 def crossing_of_host(server: Server, megabytes: int) -> float:
-    """The same where only the model moves to a host of its own and the gateway stays on Lambda."""
+    """The same when only the model runs on the server and the gateway stays on Lambda."""
     return server.month_usd / model_usd(megabytes)

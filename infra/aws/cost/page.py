@@ -1,10 +1,11 @@
-"""docs/cost.md, computed. Its words are here too, so that no figure stands in it that was not computed."""
-# ruff: noqa: E501  (lines of the page, as they stand there)
+"""Generates docs/cost.md, text included, so that every figure in it is computed."""
+# ruff: noqa: E501  (lines of the page)
 
 from collections.abc import Iterable
 
-from infra.aws.cost import model
-from infra.aws.cost.model import SERVERS, assumed, assumptions, counts, price_list
+from infra.aws.cost import inputs, model
+from infra.aws.cost.inputs import assumed, assumptions, counts, price_list
+from infra.aws.cost.model import SERVERS
 
 SIZES_MB = (3008, 10240)
 
@@ -28,8 +29,8 @@ def _head() -> list[str]:
         "# What it costs on AWS",
         "<!-- Written by `python -m infra.aws.cost --write`; a test holds it to the script. -->",
         f"List prices of {dated['region']}, {dated['as_of']}, in US dollars. {dated['note']}",
-        "No bill was ever seen: nothing here was run on AWS. What the code does was counted (`tests/integration/aws/cost`), what AWS",
-        "asks is in `infra/aws/cost/prices.json`, and what has to be assumed is at the end, each with its reason.",
+        "Nothing was run on AWS, so no figure comes from a bill. The calls of the code are counted (`tests/integration/aws/cost`), the",
+        "prices are in `infra/aws/cost/prices.json`, and the assumptions are at the end, each with its reason.",
         "",
     ]
 
@@ -39,14 +40,14 @@ def _idle() -> list[str]:
     rows = [(line.what, line.amount, money(line.usd), money(line.usd_free)) for line in lines]
     over = "under" if lines[-1].usd_free <= 1 else "over"
     return [
-        "## Nobody calls",
-        f"A month with {assumed('idle_store_gb'):g} GB in the store: {money(lines[-1].usd_free)} with the free amounts that every account keeps (they are the",
-        f"account's: what else runs in it uses them too), {over} a dollar; {money(lines[-1].usd)} without any of them.",
+        "## Without requests",
+        f"A month with {assumed('idle_store_gb'):g} GB in the store: {money(lines[-1].usd_free)} with the free amounts of an account (other",
+        f"systems in the account use them, too), {over} a dollar; {money(lines[-1].usd)} without them.",
         "",
         *table(("", "amount", "list price", "with free amounts"), rows),
-        "An account's first dashboards and alarms are free; a second deployment in the account pays for its own. Functions, the",
-        "API, streams, queues, keys (standard parameters) and log groups cost nothing while they are not used. A further gigabyte",
-        f"in the store is {money(model.price('dynamodb_pitr_gb_month'))} of recovery, and past {model.free('dynamodb_gb_month'):g} of them {money(model.price('dynamodb_gb_month'))} more.",
+        "An account's first dashboards and alarms are free; a second deployment in the account pays for them. Functions, the",
+        "API, streams, queues, keys (standard parameters) and log groups cost nothing while they are not used. Each further gigabyte",
+        f"in the store costs {money(inputs.price('dynamodb_pitr_gb_month'))} of recovery, and beyond {inputs.free('dynamodb_gb_month'):g} of them {money(inputs.price('dynamodb_gb_month'))} more.",
         "",
     ]
 
@@ -60,21 +61,21 @@ def _requests() -> list[str]:
     held = ", ".join(f"{model.seconds_of_answer(size):.1f} s at {size:,} MB" for size in SIZES_MB)
     saved = hot["write_units"] - counts()["request_without_content"]["write_units"]
     return [
-        "## A million requests, beside the model",
-        f"A request is {hot['calls']} calls to the store and {hot['write_units']:g} write units: "
+        "## A million requests, without the model",
+        f"A request makes {hot['calls']} calls to the store and takes {hot['write_units']:g} write units: "
         + ", ".join(f"{units:g} on {name}" for name, units in hot["written"].items())
         + f"; metering adds {writes:.1f}",
-        f"in batches of {assumed('metering_batch'):g}. Who keeps no content (`store_content: false`) saves {saved:g}.",
-        f"The gateway is held while the model answers ({held}), and that is most of it.",
+        f"in batches of {assumed('metering_batch'):g}. Without stored content (`store_content: false`) it is {saved:g} less.",
+        f"Most of it is the gateway, which waits while the model answers ({held}).",
         "",
         *table(("", *(f"model with {size:,} MB" for size in SIZES_MB)), [*rows, total]),
-        f"A thousand mails cost {money(model.price('ses_thousand_mails'))}: a sign-up is one.",
+        f"A thousand mails cost {money(inputs.price('ses_thousand_mails'))}. A sign-up sends one.",
         "",
         "Files and vector stores are not in these figures.",
         "",
-        "Beside it, in months with traffic: metrics of one's own at $0.30 each past the first ten, paid by the hour in which they",
+        "In months with traffic there are also custom metrics, at $0.30 each after the first ten, paid per hour in which they",
         f"are sent. The template sends some per function and model, and API Gateway's detailed ones ({model.METRICS_A_METHOD} a method) for the",
-        f"methods that are called: a dozen of them in every hour of a month are {money(12 * model.METRICS_A_METHOD * model.price('cloudwatch_metric_month'))}.",
+        f"methods that are called: a dozen of them in every hour of a month are {money(12 * model.METRICS_A_METHOD * inputs.price('cloudwatch_metric_month'))}.",
         "",
     ]
 
@@ -97,9 +98,9 @@ def _tokens() -> list[str]:
         "1,000 requests, all in",
     )
     return [
-        "## A million tokens, the model on Lambda",
-        "A model of Qwen2.5-0.5B's size, Q4_0, on arm64. One environment serves one request, so there is no batching, and time",
-        "is money: more memory brings more processor, answers sooner and frees the gateway sooner.",
+        "## A million tokens, with the model on Lambda",
+        "A model of Qwen2.5-0.5B's size, Q4_0, on arm64. One environment serves one request, so there is no",
+        "batching. More memory brings more CPU, so that answers and gateways take less time.",
         "",
         *table(head, rows),
     ]
@@ -120,14 +121,14 @@ def _servers() -> list[str]:
     head = ("server, always on", "a month", "all on it: cheaper from", "the model on it: cheaper from", "it can answer")
     cheapest = min(model.crossing(server, size) for server in SERVERS)
     return [
-        "## Against a small server that is always on",
-        "Requests a month. A server runs `make up`, the same code; its model batches over everybody who asks at once.",
+        "## Compared with a small server",
+        "In requests per month. The server runs `make up`, the same code; its model batches concurrent requests.",
         "",
         *table(head, rows),
-        f"So with this model Lambda is the cheaper one below some {cheapest:,.0f} requests a month, {cheapest / 30:,.0f} a day: for what is",
-        "tried out, called in waves, or asleep most of the time. Past that, put the model on a host of its own",
-        "(`InferenceUrl`) and leave the rest as it is; docs/scaling.md says when. A server has one place to fail, no PITR and",
-        "somebody who patches it: none of which is in these figures.",
+        f"So with this model Lambda is cheaper below some {cheapest:,.0f} requests a month, {cheapest / 30:,.0f} a day: for trials,",
+        "peaks and idle times. Above that, put the model on a host of its own",
+        "(`InferenceUrl`) and leave the rest as it is; docs/scaling.md says when. A server is a single point of failure without PITR, and",
+        "somebody has to patch it; these figures do not include that.",
         "",
     ]
 
@@ -140,9 +141,9 @@ def _inputs() -> list[str]:
     ]
     rows = [(name.replace("_", " "), f"{one['value']:g}", one["why"]) for name, one in assumptions().items()]
     return [
-        "## What is assumed",
+        "## Assumptions",
         *table(("", "value", "why"), rows),
-        "Yours differ: change `infra/aws/cost/assumptions.json` and run `python -m infra.aws.cost`.",
+        "Change them in `infra/aws/cost/assumptions.json` and run `python -m infra.aws.cost`.",
         "",
         "## Prices",
         *table(("", "list price", "from"), prices),

@@ -1,4 +1,4 @@
-"""A file server for download tests: with or without ranges, breaking off on demand."""
+"""A file server for download tests: with or without ranges, which can close connections early."""
 
 import re
 import threading
@@ -10,13 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class FileHost:
-    """What the server gives, and what it was asked."""
+    """What the server returns, and the requests it got."""
 
     content: bytes
     ranges: bool = True
     etag: str = '"one"'
     break_after: list[int] = field(default_factory=list)
-    """For each next request: close the connection after so many bytes."""
+    """For each of the next requests: close the connection after so many bytes."""
     asked: list[str | None] = field(default_factory=list)
     url: str = ""
 

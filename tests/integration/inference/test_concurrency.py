@@ -1,4 +1,4 @@
-"""Many callers at once: every answer is the one its caller would get alone."""
+"""Concurrent requests: each answer is the same as without the others."""
 
 import json
 import socket
@@ -38,7 +38,7 @@ def alone(server: Server) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("callers", [1, 4, 8, 16, 64])
-def test_answers_together_equal_answers_alone(server: Server, alone: dict[str, str], callers: int) -> None:
+def test_concurrent_answers_equal_single_answers(server: Server, alone: dict[str, str], callers: int) -> None:
     questions = [QUESTIONS[n % len(QUESTIONS)] for n in range(max(8, callers))]
     with ThreadPoolExecutor(callers) as pool:
         accounts = [f"account-{n % 4}" for n in range(len(questions))]
@@ -97,7 +97,7 @@ def test_a_vanished_caller_frees_its_slot(server: Server, stream: bool) -> None:
 
 
 def end_forbidden() -> dict[str, float]:
-    """The demo model's end-of-turn token, made unlikely: the answer runs to max_tokens."""
+    """Makes the end-of-turn token unlikely, so that the answer has max_tokens."""
     return {"958": -100}
 
 

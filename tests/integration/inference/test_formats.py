@@ -1,4 +1,4 @@
-"""response_format and tools on the real model: whatever it says, the form holds."""
+"""response_format and tools with the real model: its output always has the requested format."""
 
 import json
 from typing import Any

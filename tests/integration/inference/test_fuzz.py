@@ -1,4 +1,4 @@
-"""Whatever a caller sends: an answer or a 4xx in the envelope, never a 500, never a dead process."""
+"""Any input gives an answer or a 4xx with an error body, never a 500 or a crash."""
 
 import json
 from typing import Any

@@ -22,7 +22,7 @@ from tests.ports import free_port
 DEMO = ROOT / "model" / "demo-model-q8_0.gguf"
 CHAT = "/v1/chat/completions"
 SLOW = {"max_tokens": 450, "temperature": 2.0, "logit_bias": {"958": -100}}
-"""Runs to max_tokens: the end of the turn is made impossible."""
+"""Makes the end of the turn impossible, so that the answer has max_tokens."""
 
 
 def body(question: str = "What is 3 + 4?", **fields: Any) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def body(question: str = "What is 3 + 4?", **fields: Any) -> dict[str, Any]:
 
 
 def refused_start(folder: Path, **environment: str) -> str:
-    """The log of a server that must not come up."""
+    """The log of a server that must not start."""
     log = folder / "inference.log"
     process = launch(log, free_port(), **environment)
     try:
@@ -73,7 +73,7 @@ def test_a_recorded_hash_is_checked_too(tmp_path: Path) -> None:
     ],
     ids=["empty", "no-gguf", "truncated", "header-only", "unknown-architecture", "noise"],
 )
-def test_a_broken_model_file_is_refused_in_words(tmp_path: Path, content: bytes, words: str) -> None:
+def test_a_broken_model_file_is_refused_with_a_message(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "broken.gguf"
     path.write_bytes(content)
     log = refused_start(tmp_path, SLUICE_MODEL=str(path))
@@ -156,7 +156,7 @@ def test_waiting_too_long_ends_the_stream_with_an_overload_event(tmp_path: Path)
         assert errors[0]["retry_after_s"] >= 1
 
 
-def test_readers_that_never_read_are_dropped_and_their_threads_come_back(tmp_path: Path) -> None:
+def test_clients_that_never_read_are_disconnected_and_free_their_threads(tmp_path: Path) -> None:
     few = {
         "SLUICE_INFERENCE_SLOTS": "2",
         "SLUICE_INFERENCE_QUEUE_SIZE": "2",
@@ -174,7 +174,7 @@ def test_readers_that_never_read_are_dropped_and_their_threads_come_back(tmp_pat
 
 
 def never_reading(server: Server, fields: dict[str, Any]) -> socket.socket:
-    """A request whose answer (about a megabyte) nobody takes."""
+    """A request whose answer (about 1 MB) is not read."""
     host, port = server.url.removeprefix("http://").split(":")
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -185,7 +185,7 @@ def never_reading(server: Server, fields: dict[str, Any]) -> socket.socket:
     return connection
 
 
-def test_requests_that_stop_in_the_middle_give_their_threads_back(tmp_path: Path) -> None:
+def test_incomplete_requests_free_their_threads(tmp_path: Path) -> None:
     few = {"SLUICE_INFERENCE_SLOTS": "1", "SLUICE_INFERENCE_QUEUE_SIZE": "1", "SLUICE_INFERENCE_READ_TIMEOUT_MS": "500"}
     halves = [b"POST /v1/chat/completions HT", b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 99\r\n\r\n{"]
     with running(tmp_path, **few) as server:  # 26 threads in all
@@ -231,7 +231,7 @@ def test_sigterm_lets_running_streams_end(tmp_path: Path) -> None:
         assert server.process.wait(30) == 0
 
 
-def test_sigterm_with_a_drain_too_short_ends_streams_in_words(tmp_path: Path) -> None:
+def test_sigterm_with_a_drain_too_short_ends_streams_with_an_error(tmp_path: Path) -> None:
     with running(tmp_path, SLUICE_INFERENCE_DRAIN_MS="1", SLUICE_INFERENCE_SLOTS="1") as server:
         results: list[list[str]] = []
         threads = [
@@ -254,7 +254,7 @@ def children(pid: int) -> list[int]:
     return [int(line) for line in found.stdout.split()]
 
 
-def test_a_worker_that_keeps_dying_while_loading_is_given_up_in_words(tmp_path: Path) -> None:
+def test_a_worker_that_keeps_dying_while_loading_stops_the_server(tmp_path: Path) -> None:
     path, log = tmp_path / "endless.gguf", tmp_path / "log"
     path.write_bytes(b"GGUF")
     os.truncate(path, 1 << 40)  # sparse: its hash takes an hour, so the worker is always still loading

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from functions.inference.models.catalogue import CatalogueModel
-from functions.inference.models.modelfile import expected_sha256
+from functions.inference.models.model_file import expected_sha256
 from infra.models import PullError, list_models, pull
 from tests.integration.inference.range_server import FileHost, serving
 
@@ -43,7 +43,7 @@ def test_a_second_pull_downloads_nothing(tmp_path: Path) -> None:
     assert len(host.asked) == 1
 
 
-def test_a_broken_connection_is_taken_up_where_it_broke(tmp_path: Path) -> None:
+def test_a_broken_download_is_resumed(tmp_path: Path) -> None:
     with serving(FileHost(CONTENT, break_after=[500_000, 300_000])) as host:
         path = pull("small", tmp_path, known(host.url), show_progress=False)
     assert path.read_bytes() == CONTENT
@@ -76,7 +76,7 @@ def test_a_server_without_ranges_starts_over(tmp_path: Path) -> None:
     assert path.read_bytes() == CONTENT
 
 
-def test_a_file_that_changed_meanwhile_is_not_glued_together(tmp_path: Path) -> None:
+def test_a_file_that_changed_is_downloaded_from_the_start(tmp_path: Path) -> None:
     (tmp_path / "small.gguf.part").write_bytes(b"old beginning")
     (tmp_path / "small.gguf.part.etag").write_text('"other"')
     with serving(FileHost(CONTENT)) as host:
@@ -106,12 +106,12 @@ def test_an_error_page_is_no_model(tmp_path: Path) -> None:
         pull("small", tmp_path, known(host.url, None, None), show_progress=False)
 
 
-def test_404_is_said_in_words(tmp_path: Path) -> None:
+def test_404_is_reported(tmp_path: Path) -> None:
     with serving(FileHost(CONTENT)) as host, pytest.raises(PullError, match="answered 404"):
         pull("small", tmp_path, known(host.url.replace("model", "nothing")), show_progress=False)
 
 
-def test_no_network_is_said_in_words(tmp_path: Path) -> None:
+def test_a_missing_network_is_reported(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/model.gguf"

@@ -1,4 +1,4 @@
-"""A minute of everything at once (in `make test` 24 seconds), memory flat.
+"""A minute of mixed load without growing memory (in `make test` 24 seconds).
 
 For longer: `SLUICE_SOAK_SECONDS=1200 pytest -s …/test_soak.py`.
 """

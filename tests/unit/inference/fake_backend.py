@@ -1,4 +1,4 @@
-"""A scripted model: it continues a prompt with the script that begins so. One token is one character."""
+"""A scripted model: it continues a prompt with the script that begins with it. One token is one character."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class FakeSampler:
 
 @dataclass
 class FakeBackend:
-    """Keeps the sequences as llama.cpp would, and complains where the engine's book-keeping is wrong."""
+    """Keeps sequences like llama.cpp, and fails when the engine's bookkeeping is wrong."""
 
     scripts: Sequence[str] = ()
     context_tokens: int = 64
@@ -36,7 +36,7 @@ class FakeBackend:
     can_share_prefixes: bool = True
     vocab_tokens: int = 0x110000
     outcomes: list[int] = field(default_factory=list)
-    """What the next decode calls return instead of 0."""
+    """Return values of the next decode calls, instead of 0."""
     state: dict[int, list[int]] = field(default_factory=dict)
     batches: list[list[Row]] = field(default_factory=list)
     open_samplers: int = 0

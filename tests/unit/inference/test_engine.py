@@ -1,4 +1,4 @@
-"""The loop, stepped by hand over a scripted model."""
+"""The engine, stepped by hand with a scripted model."""
 
 import threading
 
@@ -310,7 +310,7 @@ def test_no_room_with_nothing_idle_ends_the_newest() -> None:
     assert isinstance(failure(one), GenerationFailed)
 
 
-def test_a_grammar_that_leads_nowhere_ends_only_its_job() -> None:
+def test_a_grammar_that_allows_no_token_ends_only_its_job() -> None:
     e = engine(FakeBackend(SCRIPTS, dead_ends=True))
     one = e.submit(job("one:"))
     finish(e)
@@ -346,7 +346,7 @@ def test_a_thread_drains_and_stops() -> None:
     assert not e.alive
 
 
-def test_what_has_not_ended_when_the_drain_is_over_fails_in_words() -> None:
+def test_jobs_left_after_the_drain_fail_with_a_message() -> None:
     e = Engine(FakeBackend(["one:" + "h" * 10**6], context_tokens=10**6), EngineLimits(slots=4))
     e.start()
     endless = e.submit(job("one:", max_tokens=10**6))

@@ -1,4 +1,4 @@
-"""What can be held of the image without building it."""
+"""The Dockerfile, checked without building the image."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""The small modules: prompts, templates, pacing, batches, rate, files, memory, answers."""
+"""The small modules: prompts, templates, batches, rates, files, memory, answers."""
 
 import hashlib
 import json
@@ -9,8 +9,8 @@ import pytest
 
 from functions.inference.engine.batch import plan
 from functions.inference.engine.jobs import Delta, Failed, Finished, Started
-from functions.inference.engine.pacing import FEWEST_TOKENS, Pacer
-from functions.inference.engine.rate import ServiceRate
+from functions.inference.engine.prefill_budget import FEWEST_TOKENS, PrefillBudget
+from functions.inference.engine.service_rate import ServiceRate
 from functions.inference.engine.slots import Slot
 from functions.inference.errors import (
     ContextTooLong,
@@ -21,15 +21,15 @@ from functions.inference.errors import (
     Overloaded,
 )
 from functions.inference.models.catalogue import catalogue, resolve
-from functions.inference.models.chat import CHATML, ChatTemplate
+from functions.inference.models.chat_template import CHATML, ChatTemplate
 from functions.inference.models.memory import OVERHEAD_BYTES, available_bytes, require_room
-from functions.inference.models.modelfile import check_model_file, expected_sha256, recorded_hash_file
-from functions.inference.models.prompts import PromptTokenizer
+from functions.inference.models.model_file import check_model_file, expected_sha256, recorded_hash_file
+from functions.inference.models.prompt_tokenizer import PromptTokenizer
 from functions.inference.models.vram import layers_within
-from functions.inference.openai.shapes import ChatShape, ResponseHead
-from functions.inference.web import answer, build
+from functions.inference.openai.responses import ChatShape, ResponseHead
+from functions.inference.web import answer, job_builder
 from functions.inference.web.disconnect import Caller
-from functions.inference.web.http_errors import TABLE, envelope, face_of, stream_envelope
+from functions.inference.web.http_errors import TABLE, envelope, http_error, stream_envelope
 from tests.unit.inference.fake_backend import FakeBackend, job, tokens
 
 NOBODY = Caller({}, 1.0)
@@ -73,26 +73,26 @@ def test_chatml_is_the_fallback() -> None:
 
 
 def test_the_first_prompt_chunk_is_a_careful_one() -> None:
-    assert Pacer(target_ms=100, most_tokens=512).budget_tokens == FEWEST_TOKENS
+    assert PrefillBudget(target_ms=100, most_tokens=512).tokens == FEWEST_TOKENS
 
 
 def test_prompt_chunks_follow_what_decoding_costs() -> None:
-    pacer = Pacer(target_ms=100, most_tokens=512)
-    pacer.record(16, 1.6)
-    assert pacer.budget_tokens == 512
+    budget = PrefillBudget(target_ms=100, most_tokens=512)
+    budget.record(16, 1.6)
+    assert budget.tokens == 512
     for _ in range(20):
-        pacer.record(512, 51_200)  # 100 ms a token
-    assert pacer.budget_tokens == FEWEST_TOKENS
+        budget.record(512, 51_200)  # 100 ms a token
+    assert budget.tokens == FEWEST_TOKENS
     for _ in range(40):
-        pacer.record(16, 1.6)
-    assert pacer.budget_tokens == 512
+        budget.record(16, 1.6)
+    assert budget.tokens == 512
 
 
 def test_small_batches_say_nothing_about_prompts() -> None:
-    pacer = Pacer(target_ms=100, most_tokens=512)
-    pacer.record(16, 1.6)
-    pacer.record(1, 1000)
-    assert pacer.budget_tokens == 512
+    budget = PrefillBudget(target_ms=100, most_tokens=512)
+    budget.record(16, 1.6)
+    budget.record(1, 1000)
+    assert budget.tokens == 512
 
 
 def busy(seq: int, pending: int, generating: bool = False) -> Slot:
@@ -208,10 +208,10 @@ def test_layers_stay_within_the_cap_on_video_memory(vram_mib: int, wanted: int, 
     assert layers_within(vram_mib << 20, needed_bytes=1000 << 20, layers=24, wanted_layers=wanted) == layers
 
 
-def test_every_error_has_a_face_and_an_envelope() -> None:
-    assert face_of(ContextTooLong(9, 5)).code == "context_length_exceeded"
-    assert face_of(InvalidRequest("x", "y")).status == 400
-    assert face_of(DeadlineExceeded("x")).status == 504
+def test_every_error_has_a_status_and_an_envelope() -> None:
+    assert http_error(ContextTooLong(9, 5)).code == "context_length_exceeded"
+    assert http_error(InvalidRequest("x", "y")).status == 400
+    assert http_error(DeadlineExceeded("x")).status == 504
     assert envelope(InvalidRequest("x", "y"))["error"]["param"] == "y"
     assert stream_envelope(Overloaded("x", 3))["error"]["retry_after_s"] == 3
     assert all(issubclass(cls, InferenceError) for cls in TABLE)
@@ -265,7 +265,7 @@ class Gone(Caller):
         return True
 
 
-def test_a_caller_who_went_cancels_the_job_streamed_or_not() -> None:
+def test_a_closed_connection_cancels_the_job_streamed_or_not() -> None:
     for read in (lambda j: blocks(answer.stream(j, Gone({}, 1.0), SHAPE, False)), None):
         running = job("one:")
         if read is not None:
@@ -279,4 +279,4 @@ def test_a_caller_who_went_cancels_the_job_streamed_or_not() -> None:
 @pytest.mark.parametrize("header", ["", "-1", "1e3", "soon", "9" * 20])
 def test_a_deadline_must_be_a_number(header: str) -> None:
     with pytest.raises(InvalidRequest):
-        build.deadline_s(header, 1000)
+        job_builder.deadline_s(header, 1000)

@@ -53,7 +53,7 @@ def test_one_account_cannot_take_every_place() -> None:
     assert queue.offer(Item("b", 9))
 
 
-def test_a_request_that_gave_up_leaves_its_place() -> None:
+def test_a_removed_request_frees_its_place() -> None:
     queue = filled("a", "a", places=4)
     queue.remove(queue.items()[0])
     assert queue.offer(Item("a", 9))

@@ -8,7 +8,7 @@ import pytest
 from moto import mock_aws
 
 from functions.inference.errors import ModelFileError
-from functions.inference.models.modelfile import check_model_file, expected_sha256
+from functions.inference.models.model_file import check_model_file, expected_sha256
 from functions.inference.models.s3_model import bring
 
 CONTENT = b"GGUF and weights"
@@ -42,14 +42,14 @@ def test_it_is_downloaded_once(bucket: Any, tmp_path: Path) -> None:
     assert bring("s3://models/deep/mine.gguf", SHA256, tmp_path).exists()
 
 
-def test_a_changed_object_is_found_out(bucket: Any, tmp_path: Path) -> None:
+def test_a_changed_object_is_refused(bucket: Any, tmp_path: Path) -> None:
     bucket.put_object(Bucket="models", Key="deep/mine.gguf", Body=b"GGUF but another")
     path = bring("s3://models/deep/mine.gguf", SHA256, tmp_path)
     with pytest.raises(ModelFileError, match="SHA-256"):
         check_model_file(path, sha256=expected_sha256(path, None))
 
 
-def test_a_missing_object_is_said_in_words(bucket: Any, tmp_path: Path) -> None:
+def test_a_missing_object_is_reported(bucket: Any, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="cannot be downloaded"):
         bring("s3://models/none.gguf", SHA256, tmp_path)
 
@@ -61,6 +61,6 @@ def test_a_wrong_location_is_refused(location: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sha256", [None, "", "abc"])
-def test_nobody_loads_an_unvouched_object(sha256: str | None, tmp_path: Path) -> None:
+def test_an_object_without_sha256_is_refused(sha256: str | None, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="SHA256"):
         bring("s3://models/mine.gguf", sha256, tmp_path)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.inference.grammar.rules import MOST_DIGITS, integer_range, literal
+from functions.inference.grammar.gbnf import MOST_DIGITS, integer_range, literal
+from functions.inference.grammar.parse_states import RuleShape, is_narrow
 from functions.inference.grammar.schema_grammar import SchemaRefused, grammar_of
-from functions.inference.grammar.schema_shape import Shape, check_width
 
 BOUND = 10**MOST_DIGITS - 1
 
@@ -78,8 +78,8 @@ def test_a_recursion_through_two_alternatives_alike_is_refused() -> None:
 
 
 def test_any_value_counts_as_object_and_array() -> None:
-    shapes = {"root": Shape("union", ["value", "list"]), "list": Shape("array", ["root"])}
-    assert not check_width(shapes, "root")
+    shapes = {"root": RuleShape("union", ["value", "list"]), "list": RuleShape("array", ["root"])}
+    assert not is_narrow(shapes, "root")
 
 
 @pytest.mark.timeout(60)

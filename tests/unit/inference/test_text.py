@@ -33,11 +33,11 @@ def test_a_stop_string_split_over_tokens_is_found_and_dropped(cut: int) -> None:
     assert run(pieces, ["STOP!"]) == ("before ", True)
 
 
-def test_text_that_only_looked_like_a_stop_comes_out_after_all() -> None:
+def test_text_that_only_began_like_a_stop_string_is_returned() -> None:
     assert run([b"a ST", b"OP without it"], ["STOP!"]) == ("a STOP without it", False)
 
 
-def test_what_was_held_back_comes_out_at_the_end() -> None:
+def test_held_back_text_is_returned_at_the_end() -> None:
     assert run([b"ends with ST"], ["STOP!"]) == ("ends with ST", False)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.inference.tools.parser import CallArguments, CallStart, Part, TextPart, ToolCallParser
+from functions.inference.tools.parser import CallArguments, CallStart, Part, PlainText, ToolCallParser
 
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": [1, {"b": "}]\\"<"}], "c": "x"}}\n</tool_call>'
 ARGUMENTS = '{"a": [1, {"b": "}]\\"<"}], "c": "x"}'
@@ -24,7 +24,7 @@ def parse(pieces: list[str]) -> tuple[str, list[tuple[str, str]]]:
             calls.append((part.name, ""))
         elif isinstance(part, CallArguments):
             calls[part.index] = (calls[part.index][0], calls[part.index][1] + part.text)
-    return "".join(part.text for part in parts if isinstance(part, TextPart)), calls
+    return "".join(part.text for part in parts if isinstance(part, PlainText)), calls
 
 
 def test_a_call_is_taken_out_of_the_text() -> None:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from functions.inference.models.chat import CHATML, ChatTemplate
-from functions.inference.models.prompts import PromptTokenizer
-from functions.inference.openai.wire import ChatRequest
-from functions.inference.web import build
+from functions.inference.models.chat_template import CHATML, ChatTemplate
+from functions.inference.models.prompt_tokenizer import PromptTokenizer
+from functions.inference.openai.requests import ChatRequest
+from functions.inference.web import job_builder
 from tests.unit.inference.fake_backend import FakeBackend
 
 KNOWS_TOOLS = (
@@ -31,7 +31,7 @@ def prompt(template: str, **fields: Any) -> str:
     request = ChatRequest.model_validate({"model": "m", "messages": TURNS, "tools": [TOOL]} | fields)
     prompts = PromptTokenizer(FakeBackend(), ["<|im_end|>"])
     model: Any = SimpleNamespace(template=ChatTemplate(template), prompts=prompts)
-    return build.chat_prompt(request, model)
+    return job_builder.chat_prompt(request, model)
 
 
 def test_a_template_that_knows_tools_gets_them_as_they_are() -> None:
@@ -42,7 +42,7 @@ def test_a_template_that_knows_tools_gets_them_as_they_are() -> None:
     assert "tool: 2" in text
 
 
-def test_other_templates_get_words_and_tags() -> None:
+def test_other_templates_get_tools_described_in_text() -> None:
     text = prompt(CHATML)
     assert text.startswith("<|im_start|>system\nBe brief.\n\nYou may call functions.")
     assert '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>' in text

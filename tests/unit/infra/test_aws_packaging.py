@@ -1,4 +1,4 @@
-"""What becomes of template.yaml before CloudFormation sees it, and of code before Lambda does."""
+"""How template.yaml is transformed for CloudFormation, and code is packaged for Lambda."""
 
 import io
 import zipfile
@@ -54,7 +54,7 @@ def test_same_files_make_the_same_zip_and_keep_their_modes(tmp_path: Path) -> No
 
 
 class _CloudFormation:
-    """Just enough of the client: `statuses` are told one a call, None where there is no stack."""
+    """A fake client: each call returns the next of `statuses`; None means that there is no stack."""
 
     class exceptions:
         class ClientError(Exception):

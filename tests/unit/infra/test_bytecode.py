@@ -1,4 +1,4 @@
-"""A build's bytecode: there for every module, and used without a look at the source's date."""
+"""The bytecode of a build exists for every module, and is used whatever the source's date."""
 
 import importlib.util
 import subprocess
@@ -14,7 +14,7 @@ HERE_IS_THE_RUNTIME = sys.version_info[:2] == bytecode.RUNTIME
 only_there = pytest.mark.skipif(not HERE_IS_THE_RUNTIME, reason="needs the functions' version of Python")
 
 
-def test_it_is_for_the_version_that_the_functions_run_on() -> None:
+def test_bytecode_is_for_the_functions_python_version() -> None:
     wanted = "python" + ".".join(map(str, bytecode.RUNTIME))
     functions = [
         one["Properties"] for one in template()["Resources"].values() if "Handler" in one.get("Properties", {})
@@ -34,7 +34,7 @@ def test_a_module_is_taken_from_its_bytecode_whatever_its_date(tmp_path: Path) -
 
 
 @only_there
-def test_what_does_not_compile_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_does_not_compile_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "broken.py").write_text("def\n")
     with pytest.raises(RuntimeError, match="compiles"):
         bytecode.compile_build(tmp_path)

@@ -19,7 +19,7 @@ def test_base_url_follows_the_port_unless_it_is_given() -> None:
     assert config.read({"PORT": "9000", "SLUICE_BASE_URL": "https://s.example/"}).base_url == "https://s.example"
 
 
-def test_empty_variables_are_as_good_as_none() -> None:
+def test_empty_variables_count_as_unset() -> None:
     names = ("PORT", "SLUICE_HOST", "SLUICE_MAIL", "SLUICE_BASE_URL", "SLUICE_DATA_DIR", "AWS_ENDPOINT_URL")
     assert config.read(dict.fromkeys(names, "")) == config.read({})
 
@@ -63,7 +63,7 @@ def test_users_own_store_keeps_its_credentials() -> None:
     assert child["AWS_ENDPOINT_URL_DYNAMODB"] == "http://127.0.0.1:4566"
 
 
-def test_proxies_never_see_what_passes_between_the_parts() -> None:
+def test_requests_between_processes_use_no_proxy() -> None:
     child = config.child_environment(
         config.read({}), "u", "a", {"HTTP_PROXY": "http://proxy", "NO_PROXY": "corp.example"}
     )

@@ -1,10 +1,10 @@
-"""docs/cost.md is what the script computes, from the template as it is; its arithmetic by hand where it can be."""
+"""docs/cost.md equals the output of the script; some figures are checked by hand."""
 
 import json
 
 import pytest
 
-from infra.aws.cost import model
+from infra.aws.cost import inputs, model
 from infra.aws.cost.__main__ import PAGE
 from infra.aws.cost.page import SIZES_MB, money, page
 
@@ -24,40 +24,40 @@ def test_its_sum_is_the_sum_of_its_lines() -> None:
 
 
 def test_alarms_are_counted_by_the_metrics_they_look_at() -> None:
-    source = model.TEMPLATE.read_text()
-    assert model.count_of("AWS::CloudWatch::Alarm") == source.count("Type: AWS::CloudWatch::Alarm")
-    assert model.alarm_metrics() >= model.count_of("AWS::CloudWatch::Alarm") > 0
+    source = inputs.TEMPLATE.read_text()
+    assert inputs.count_of("AWS::CloudWatch::Alarm") == source.count("Type: AWS::CloudWatch::Alarm")
+    assert inputs.alarm_metrics() >= inputs.count_of("AWS::CloudWatch::Alarm") > 0
 
 
 def test_a_gigabyte_for_a_second_costs_what_the_list_says() -> None:
-    second = model.price("lambda_arm_gb_second")
+    second = inputs.price("lambda_arm_gb_second")
     assert model.lambda_usd(1.0, 1024) == pytest.approx(second + 0.2 / 1e6)
     assert model.lambda_usd(10.0, 512) - model.lambda_usd(0.0, 512) == pytest.approx(5 * second)
 
 
 def test_write_units_of_a_million_requests_by_hand() -> None:
-    hot = model.counts()["request"]["write_units"]
-    [one, many] = [model.counts()[name]["write_units"] for name in ("metering_of_one", "metering_of_25")]
+    hot = inputs.counts()["request"]["write_units"]
+    [one, many] = [inputs.counts()[name]["write_units"] for name in ("metering_of_one", "metering_of_25")]
     assert model.metering_units(1)[0] == pytest.approx(one)
     assert model.metering_units(25)[0] == pytest.approx(many / 25)
     assert many / 25 < model.metering_units(5)[0] < one
     store = model.per_request(1.0)["store: admission, ledger, content, metering"] * 1e6
-    assert store >= (hot + many / 25) * model.price("dynamodb_million_write_units")
+    assert store >= (hot + many / 25) * inputs.price("dynamodb_million_write_units")
 
 
-def test_what_is_not_kept_is_not_paid() -> None:
+def test_content_that_is_not_stored_costs_nothing() -> None:
     name = "store: admission, ledger, content, metering"
     saved = model.per_request(1.0)[name] - model.per_request(1.0, content=False)[name]
-    units = model.counts()["request"]["written"]["contents"]
-    assert saved * 1e6 == pytest.approx(units * model.price("dynamodb_million_write_units"))
+    units = inputs.counts()["request"]["written"]["contents"]
+    assert saved * 1e6 == pytest.approx(units * inputs.price("dynamodb_million_write_units"))
 
 
 @pytest.mark.parametrize("megabytes", SIZES_MB)
 def test_tokens_and_requests_agree(megabytes: int) -> None:
-    """A million requests' tokens, priced by the token, cost what the requests' seconds cost."""
+    """The price of a million requests by tokens equals the price by seconds."""
     prompt, answer = model.million_tokens_usd(megabytes)
-    by_tokens = model.assumed("prompt_tokens") * prompt + model.assumed("completion_tokens") * answer
-    requests_alone = model.model_usd(megabytes) - model.price("lambda_million_requests") / 1e6
+    by_tokens = inputs.assumed("prompt_tokens") * prompt + inputs.assumed("completion_tokens") * answer
+    requests_alone = model.model_usd(megabytes) - inputs.price("lambda_million_requests") / 1e6
     assert requests_alone * 1e6 == pytest.approx(by_tokens)
 
 
@@ -70,17 +70,17 @@ def test_at_the_crossing_both_cost_the_same(server: model.Server) -> None:
 
 
 def test_the_gateways_memory_is_the_templates() -> None:
-    assert f"MemorySize: {model.memory_mb('GatewayFunction')}" in model.TEMPLATE.read_text()
-    assert model.memory_mb("InferenceFunction") == SIZES_MB[0]
+    assert f"MemorySize: {inputs.memory_mb('GatewayFunction')}" in inputs.TEMPLATE.read_text()
+    assert inputs.memory_mb("InferenceFunction") == SIZES_MB[0]
 
 
 def test_every_price_has_its_source_and_every_assumption_its_reason() -> None:
-    dated = model.price_list()
+    dated = inputs.price_list()
     assert dated["as_of"] and dated["region"] == "us-east-1"
     assert all(one["source"].startswith("https://aws.amazon.com/") for one in dated["prices"].values())
-    assert all(one["why"] for one in model.assumptions().values())
-    used = "".join(file.read_text() for file in model.FOLDER.glob("*.py")).replace("'", '"')
-    for name in (*dated["prices"], *model.assumptions()):
+    assert all(one["why"] for one in inputs.assumptions().values())
+    used = "".join(file.read_text() for file in inputs.FOLDER.glob("*.py")).replace("'", '"')
+    for name in (*dated["prices"], *inputs.assumptions()):
         assert f'"{name}"' in used or name in SCALING, name
 
 
@@ -88,7 +88,7 @@ SCALING = ("server_gpu_hour",)  # read by infra/aws/scaling.py
 
 
 def test_counts_are_there_for_everything_counted() -> None:
-    assert set(json.loads(model.COUNTS.read_text())) == {
+    assert set(json.loads(inputs.COUNTS.read_text())) == {
         "request",
         "request_without_content",
         "metering_of_one",

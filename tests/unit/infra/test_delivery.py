@@ -1,4 +1,4 @@
-"""The relay's promise: every record is handled or dead-lettered, in order, and an outage costs nobody a try."""
+"""Every record is handled or dead-lettered, in order, and tries during an outage do not count."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def records(*numbers: int) -> Records:
 
 
 class World:
-    """A handler that says what it is told to, and what the relay did about it."""
+    """A handler with scripted answers, and the calls that it got."""
 
     def __init__(self, folder: Path, answer: Callable[[list[int]], Any], store_answers: bool = True) -> None:
         self.folder, self.answer = folder, answer
@@ -61,7 +61,7 @@ def test_whole_batch_is_checkpointed_once_at_its_last_record(tmp_path: Path, ans
     assert world.done == [3]
 
 
-def test_partial_failure_is_taken_up_again_from_the_first_failed_record(tmp_path: Path) -> None:
+def test_partial_failure_is_retried_from_the_first_failed_record(tmp_path: Path) -> None:
     answers = iter([failed(3, 2), {}])
     world = World(tmp_path, lambda _numbers: next(answers))
     world.deliver(1, 2, 3, 4)
@@ -78,7 +78,7 @@ def test_record_that_always_fails_is_dead_lettered_and_the_rest_goes_on(tmp_path
     assert sum(2 in seen for seen in world.seen) == delivery.MAX_ATTEMPTS
 
 
-def test_batch_that_fells_the_handler_is_halved_until_the_bad_record_is_alone(tmp_path: Path) -> None:
+def test_failing_batch_is_bisected_until_the_bad_record_is_alone(tmp_path: Path) -> None:
     def answer(numbers: list[int]) -> Any:
         if 3 in numbers:
             raise ValueError("cannot read this")
@@ -100,7 +100,7 @@ def test_unknown_identifier_means_the_whole_batch_failed(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("raises", [True, False])
-def test_nothing_is_given_up_while_the_store_is_away(tmp_path: Path, raises: bool) -> None:
+def test_no_record_is_dead_lettered_while_the_store_is_down(tmp_path: Path, raises: bool) -> None:
     def answer(numbers: list[int]) -> Any:
         if raises:
             raise StoreUnavailable()

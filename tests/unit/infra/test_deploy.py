@@ -101,7 +101,7 @@ def test_the_admin_is_made_in_the_deployments_store_and_not_in_the_local_one(cli
     assert "AWS_ENDPOINT_URL_DYNAMODB" not in given
 
 
-def test_twice_changes_nothing_the_second_time(clients: Any) -> None:
+def test_a_second_deployment_changes_no_keys(clients: Any) -> None:
     first, _ = deployment(Recorder(clients))
     first.run()
     keys = clients("ssm").get_parameters_by_path(Path="/sluice", WithDecryption=True)["Parameters"]
@@ -145,7 +145,7 @@ def test_a_step_that_fails_ends_it_and_the_next_run_goes_on(clients: Any, failin
     assert whole.run().startswith("https://")
 
 
-def test_a_deployment_that_does_not_answer_is_said(clients: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deployment_that_does_not_answer_is_reported(clients: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class Silent:
         def __init__(self, *_: Any) -> None: ...
 
@@ -187,7 +187,7 @@ def test_deleting_data_takes_the_protection_off_and_leaves_others_tables_alone(c
     assert [one["Name"] for one in ssm.get_parameters_by_path(Path="/sluice")["Parameters"]] == ["/sluice/not-ours"]
 
 
-def test_the_documents_bucket_goes_with_what_is_in_it(clients: Any) -> None:
+def test_the_documents_bucket_is_deleted_with_its_objects(clients: Any) -> None:
     template = 'Resources: {DocumentsBucket: {Type: "AWS::S3::Bucket", Properties: {BucketName: sluice-documents}}}'
     clients("cloudformation").create_stack(StackName="sluice", TemplateBody=template)
     bucket = destroying.documents_bucket(clients, "sluice")

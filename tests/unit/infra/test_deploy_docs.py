@@ -1,4 +1,4 @@
-"""docs/deploy.md and docs/local.md against what they speak of."""
+"""The commands, parameters, links and modules in the pages about deployment exist."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`sluice keys … --aws`: keys are made once, never overwritten, and changed so that no API token dies."""
+"""`sluice keys … --aws`: keys are made once, never overwritten, and rotated without invalidating API tokens."""
 
 import time
 from collections.abc import Iterator
@@ -121,9 +121,9 @@ def test_a_key_of_ones_own_encrypts_the_secrets_only(ssm: Any) -> None:
     }
 
 
-def test_a_change_of_keys_kills_no_api_token_at_any_moment(ssm: Any) -> None:
-    """A gateway that was started at any moment accepts what was signed at any later one, but for one thing: what the
-    new key signs is known to those started after the first step, which is why there are two."""
+def test_rotation_invalidates_no_api_token_at_any_moment(ssm: Any) -> None:
+    """A gateway accepts all tokens that are signed after its start, with one exception: tokens of the new key need a
+    gateway that was started after the first step. That is why there are two steps."""
     keys = ParameterKeys(ssm)
     keys.init()
     old_token = signed(ssm)
@@ -154,7 +154,7 @@ def test_the_key_that_signs_is_not_retired(ssm: Any) -> None:
     assert len(keys.public().kids) == 2
 
 
-def test_finishing_what_was_not_begun_is_refused(ssm: Any) -> None:
+def test_finishing_a_rotation_that_was_not_started_is_refused(ssm: Any) -> None:
     run("init", "--aws")
     refused = run("rotate", "--aws", "--finish")
     assert refused.exit_code == 1 and "no next key" in refused.stderr
@@ -182,7 +182,7 @@ def test_without_aws_it_says_where_keys_are() -> None:
     assert told.exit_code == 1 and "make up" in told.stderr
 
 
-def test_where_ssm_does_not_let_us_in_it_is_status_2(ssm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_ssm_gives_exit_status_2(ssm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     told = run("init", "--aws")

@@ -1,4 +1,4 @@
-"""`localstack-compose.yml` and what is said where something is missing. Starting it needs Docker, which is not here."""
+"""`localstack-compose.yml`, and the messages about missing tools. Nothing is started, because that needs Docker."""
 
 import subprocess
 from typing import Any
@@ -62,7 +62,7 @@ def test_what_it_waits_for_can_become_healthy(document: dict[str, Any]) -> None:
 
 
 def test_every_service_of_the_template_is_started(document: dict[str, Any]) -> None:
-    from infra.aws.cost.model import resources
+    from infra.aws.cost.inputs import resources
 
     started = set(document["services"]["localstack"]["environment"]["SERVICES"].split(","))
     names = {"ApiGateway": "apigateway", "Serverless": "lambda", "Route53": "", "CloudWatch": "cloudwatch"}
@@ -89,15 +89,15 @@ class Docker:
         ("sam", Docker(), "SAM command is missing"),
     ],
 )
-def test_what_is_missing_is_said_before_anything_is_started(absent: str, docker: Docker, said: str) -> None:
+def test_a_missing_tool_is_named_before_anything_is_started(absent: str, docker: Docker, said: str) -> None:
     with pytest.raises(Missing, match=said):
         require(lambda tool: None if tool == absent else f"/bin/{tool}", docker)
 
 
-def test_with_everything_here_it_goes_on() -> None:
+def test_with_all_tools_there_is_no_error() -> None:
     require(lambda tool: f"/bin/{tool}", Docker())
 
 
-def test_compose_that_fails_is_said() -> None:
+def test_a_failing_compose_is_reported() -> None:
     with pytest.raises(Missing, match="docker compose up ended with 1"):
         localstack.compose("up", run=Docker(compose=1))

@@ -27,7 +27,7 @@ def write(folder: Path, pid: int, started: str | None) -> None:
 
 
 @pytest.mark.parametrize("child", [SLEEP], indirect=True)
-def test_only_the_very_process_counts(child: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
+def test_a_reused_pid_is_not_the_recorded_process(child: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
     write(tmp_path, child.pid, processes.start_time(child.pid))
     assert processes.recorded(tmp_path, "app") == child.pid
     write(tmp_path, child.pid, "1")  # the pid was given to another program since

@@ -1,11 +1,11 @@
-"""`infra/aws/env.json`, which `sam local` reads, against the template: it ignores names that the template lacks."""
+"""`infra/aws/env.json`, which `sam local` reads, against the template, because `sam local` ignores unknown names."""
 
 import json
 from typing import Any
 
 import pytest
 
-from infra.aws.cost.model import TEMPLATE
+from infra.aws.cost.inputs import TEMPLATE
 from infra.aws.sam_local import DECLARED, ENV, with_endpoint
 from infra.aws.transform import read
 
@@ -17,12 +17,12 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
     if one["Type"] == "AWS::Serverless::Function" and one["Properties"].get("PackageType") != "Image"
 }
 OVERRIDES: dict[str, dict[str, str]] = json.loads(ENV.read_text())
-# What SAM can tell without a stack.
+# What SAM resolves without a stack.
 KNOWN = {*WHOLE["Parameters"], *(f"AWS::{name}" for name in ("Region", "AccountId", "Partition", "StackName"))}
 
 
 def refers_to_a_resource(value: Any) -> bool:
-    """Whether what it is only a stack can say."""
+    """Whether only a stack knows the value."""
     if isinstance(value, list):
         return any(map(refers_to_a_resource, value))
     if not isinstance(value, dict):
@@ -33,7 +33,7 @@ def refers_to_a_resource(value: Any) -> bool:
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_what_only_a_stack_can_say_is_said_by_the_file(name: str) -> None:
+def test_env_json_sets_what_only_a_stack_knows(name: str) -> None:
     needed = {variable for variable, value in FUNCTIONS[name].items() if refers_to_a_resource(value)}
     assert needed <= set(OVERRIDES.get(name, {}))
 

@@ -1,9 +1,9 @@
-"""docs/scaling.md is what the script computes; the simulation keeps to what it simulates."""
+"""docs/scaling.md equals the output of the script; the simulation respects its limits."""
 
 import pytest
 
 from infra.aws import scaling
-from infra.aws.cost.model import counts
+from infra.aws.cost.inputs import counts
 from infra.aws.scaling_page import PAGE, page
 
 
@@ -53,5 +53,5 @@ def test_more_partitions_carry_the_same_load_more_easily() -> None:
     assert one.throttled_share > four.throttled_share
 
 
-def test_so_many_run_at_once_as_come_in_the_time_that_one_takes() -> None:
+def test_concurrent_runs_follow_littles_law() -> None:
     assert scaling.environments(100, 9.7) == pytest.approx(970)

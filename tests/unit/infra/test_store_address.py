@@ -1,4 +1,4 @@
-"""A command beside a running system finds its store, and never goes elsewhere than it was told."""
+"""A command finds the store of the running system, unless the environment names another."""
 
 import os
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_the_port_of_this_run_is_found(tmp_path: Path) -> None:
     assert env["AWS_ACCESS_KEY_ID"]
 
 
-def test_all_that_botocore_asks_for_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_settings_that_botocore_needs_are_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
@@ -46,7 +46,7 @@ def test_without_a_run_nothing_is_reached(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_ACCESS_KEY_ID"])
-def test_what_the_environment_says_stays(tmp_path: Path, name: str) -> None:
+def test_settings_of_the_environment_are_kept(tmp_path: Path, name: str) -> None:
     env = {"SLUICE_DATA_DIR": str(tmp_path), name: "theirs"}
     before = dict(env)
     use_running_store(env)

@@ -39,7 +39,7 @@ def test_users_own_store_is_not_started() -> None:
     assert "store" not in names
 
 
-def test_second_taker_is_refused_with_the_first_ones_words(tmp_path: Path) -> None:
+def test_second_run_is_refused_and_the_first_is_named(tmp_path: Path) -> None:
     first, second = DataDir(tmp_path / "d"), DataDir(tmp_path / "d")
     first.take()
     first.note("process 7, http://127.0.0.1:8080")

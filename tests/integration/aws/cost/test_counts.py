@@ -12,7 +12,7 @@ import pytest
 
 from functions.metering import app as metering
 from functions.sweeper import app as sweeper
-from infra.aws.cost.model import COUNTS
+from infra.aws.cost.inputs import COUNTS
 from infra.local.schedule import event
 from sluice.wiring import stores
 from tests.fakes.upstream import chunk, usage_chunk

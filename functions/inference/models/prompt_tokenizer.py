@@ -1,24 +1,24 @@
-"""Text to prompt tokens, such that nobody can write control tokens into a conversation.
+"""Prompt text to tokens, protected against control tokens in messages.
 
-A template marks turns with control tokens such as `<|im_end|>`. If a message may contain their names as well, its
-author can end his turn and speak as the system. So their names in messages are replaced by markers before the template
-is rendered, and come back as plain text when the prompt is tokenized.
+A chat template marks turns with control tokens such as `<|im_end|>`. A message that contains such a name could end its
+turn and speak as the system. So the names in messages are replaced by markers before the template is rendered; the
+markers become plain text again when the prompt is tokenized.
 """
 
 import re
 from collections.abc import Sequence
 
-from functions.inference.engine.backend import Tokens
+from functions.inference.engine.backend import Tokenizer
 
 OPEN, CLOSE = "\ue000", "\ue001"
 MARKER = re.compile(f"{OPEN}([0-9]{{1,6}}){CLOSE}")
 
 
 class PromptTokenizer:
-    """Of one model."""
+    """The prompt tokenizer of one model."""
 
-    def __init__(self, tokens: Tokens, control_texts: Sequence[str]) -> None:
-        self._tokens = tokens
+    def __init__(self, tokenizer: Tokenizer, control_texts: Sequence[str]) -> None:
+        self._tokenizer = tokenizer
         self._control_texts = list(control_texts)
         longest_first = sorted(self._control_texts, key=len, reverse=True)
         self._controls = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
@@ -37,7 +37,7 @@ class PromptTokenizer:
         for marker in MARKER.finditer(prompt):
             index = int(marker[1])
             if index < len(self._control_texts):
-                tokens += self._tokens.tokenize(prompt[end : marker.start()], special=True)
-                tokens += self._tokens.tokenize(self._control_texts[index], special=False)
+                tokens += self._tokenizer.tokenize(prompt[end : marker.start()], special=True)
+                tokens += self._tokenizer.tokenize(self._control_texts[index], special=False)
                 end = marker.end()
-        return (*tokens, *self._tokens.tokenize(prompt[end:], special=True))
+        return (*tokens, *self._tokenizer.tokenize(prompt[end:], special=True))

@@ -1,12 +1,12 @@
-"""`response_format` to grammar."""
+"""The grammar of a request's `response_format`."""
 
 from functions.inference.errors import InvalidRequest
 from functions.inference.grammar.schema_grammar import grammar_of, json_object_grammar
-from functions.inference.openai.wire import ResponseFormat
+from functions.inference.openai.requests import ResponseFormat
 
 
 def grammar_for(wanted: ResponseFormat | None) -> str | None:
-    """None where any text will do. Raises InvalidRequest (SchemaRefused) for a schema that is not supported."""
+    """None when plain text is requested. Raises InvalidRequest, or SchemaRefused for an unsupported schema."""
     if wanted is None or wanted.type == "text":
         return None
     if wanted.type == "json_object":

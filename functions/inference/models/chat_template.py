@@ -1,4 +1,4 @@
-"""From messages to prompt text, by the model's own template, in jinja's sandbox."""
+"""Renders messages to prompt text with the model's chat template, in jinja's sandbox."""
 
 import json
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-"""For models whose file brings no template."""
+"""For models whose file has no template."""
 
 REFUSED = "The model's chat template does not accept these messages"
 
 
 class _GenerationTag(jinja2.ext.Extension):
-    """`{% generation %}` marks training targets in some templates; here it just passes its content through."""
+    """Some templates mark training targets with `{% generation %}`; the tag renders its content."""
 
     tags = {"generation"}  # noqa: RUF012 - jinja's own convention
 
@@ -31,7 +31,7 @@ class _GenerationTag(jinja2.ext.Extension):
 
 
 class ChatTemplate:
-    """A compiled template. A model file is foreign code: the sandbox keeps it from Python."""
+    """A compiled template. Templates of model files are untrusted, so they run in a sandbox."""
 
     def __init__(self, source: str, *, bos: str = "", eos: str = "") -> None:
         environment = ImmutableSandboxedEnvironment(
@@ -45,14 +45,14 @@ class ChatTemplate:
         self.knows_tools = "tools" in source
 
     def render(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] | None = None) -> str:
-        """Raises InvalidRequest when the template refuses the conversation, or cannot cope with it."""
+        """The prompt. Raises InvalidRequest when the template refuses the conversation or fails on it."""
         try:
             return self._template.render(
                 messages=list(messages), tools=tools or None, add_generation_prompt=True, **self._special
             )
         except InvalidRequest:
             raise
-        except Exception as exc:  # the template is foreign: whatever it stumbles over, the messages caused it
+        except Exception as exc:  # any failure of a template is caused by the messages
             raise InvalidRequest(f"{REFUSED}: {exc}", "messages") from exc
 
 

@@ -1,8 +1,8 @@
-"""How many parse states a grammar can need at once, told before llama.cpp has to keep them.
+"""The number of parse states that a grammar can need at once, computed before llama.cpp has to keep them.
 
-A grammar follows every alternative that fits the text so far. Two objects in an `anyOf` are two states until a key
-tells them apart, and states multiply where such choices nest: a schema that recurses through one doubles them at each
-level, without end. So states are counted beforehand, and such a recursion is refused.
+llama.cpp follows every alternative that fits the text so far. Two objects in an `anyOf` are two states until a key
+distinguishes them, and nested choices multiply the states: a schema that recurses through such a choice doubles them at
+each level. Such a recursion is refused.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,20 +14,20 @@ KIND_OF_RULE = {"object": "object", "array": "array", "value": "value"}
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What a rule is, and the rules its parts are."""
+class RuleShape:
+    """The kind of a rule, and the names of the rules it consists of."""
 
     kind: Literal["object", "array", "union"]
     parts: Sequence[str]
 
 
-def check_width(shapes: Mapping[str, Shape], root: str) -> bool:
-    """Whether no more than MOST_STATES states can be needed for values of rule `root`."""
-    return _Width(shapes).of(root) <= MOST_STATES
+def is_narrow(shapes: Mapping[str, RuleShape], root: str) -> bool:
+    """Whether values of rule `root` need at most MOST_STATES parse states."""
+    return _States(shapes).of(root) <= MOST_STATES
 
 
-class _Width:
-    def __init__(self, shapes: Mapping[str, Shape]) -> None:
+class _States:
+    def __init__(self, shapes: Mapping[str, RuleShape]) -> None:
         self._shapes = shapes
         self._known: dict[str, int] = {}
 
@@ -35,7 +35,7 @@ class _Width:
         if rule not in self._shapes:
             return 1
         if rule not in self._known:
-            self._known[rule] = 1  # met again below: a recursion, harmless unless through an ambiguous choice
+            self._known[rule] = 1  # a recursion reads this; it is harmless unless it passes an ambiguous choice
             self._known[rule] = self._compute(rule)
         return self._known[rule]
 
@@ -53,7 +53,7 @@ class _Width:
         return widest
 
     def _alternatives(self, rule: str, seen: set[str]) -> list[str]:
-        """A choice's members, those of choices within it included."""
+        """The members of a choice, including those of nested choices."""
         if rule in seen:
             return []
         seen.add(rule)

@@ -1,4 +1,4 @@
-"""From a validated request to a job: prompt, sampling, limits."""
+"""Builds a job from a validated request: prompt, sampling, limits."""
 
 import time
 from dataclasses import replace
@@ -6,19 +6,19 @@ from typing import Any
 
 from functions.inference.engine.jobs import Job, Sampling
 from functions.inference.errors import InvalidRequest
-from functions.inference.grammar.formats import grammar_for
+from functions.inference.grammar.response_format import grammar_for
 from functions.inference.models.catalogue import DefaultSampling
 from functions.inference.models.loading import ChatModel
-from functions.inference.openai.wire import ChatRequest, CompletionRequest, Message, SamplingFields
+from functions.inference.openai.requests import ChatRequest, CompletionRequest, Message, SamplingFields
 from functions.inference.tools.grammar import call_grammar, forced_tools
 from functions.inference.tools.prompt import introduce, tool_specs, tool_turn
 
 MESSAGE_ROLES = {"developer": "system"}
-"""OpenAI's newer name for what templates know as the system."""
+"""OpenAI's newer name of the role that templates call system."""
 
 
 def chat_job(request: ChatRequest, model: ChatModel, max_tokens: int) -> Job:
-    """Raises InvalidRequest for messages the template refuses."""
+    """`max_tokens`: the default. Raises InvalidRequest, also for messages that the template refuses."""
     forced = forced_tools(request)
     grammar = call_grammar(forced) if forced else grammar_for(request.response_format)
     if grammar is not None:
@@ -35,7 +35,7 @@ def chat_job(request: ChatRequest, model: ChatModel, max_tokens: int) -> Job:
 
 
 def chat_prompt(request: ChatRequest, model: ChatModel) -> str:
-    """The rendered conversation, with the tools that may be called."""
+    """The rendered conversation with its tools."""
     messages = [template_message(message, model) for message in request.messages]
     if not request.tools or request.tool_choice == "none":
         return model.template.render(messages)
@@ -46,7 +46,7 @@ def chat_prompt(request: ChatRequest, model: ChatModel) -> str:
 
 
 def completion_job(request: CompletionRequest, model: ChatModel, max_tokens: int) -> Job:
-    """Raises InvalidRequest for more than one prompt and for tokens the model does not have."""
+    """`max_tokens`: the default. Raises InvalidRequest for more than one prompt and for unknown tokens."""
     return Job(
         completion_prompt(request, model),
         request.max_tokens or max_tokens,
@@ -57,7 +57,7 @@ def completion_job(request: CompletionRequest, model: ChatModel, max_tokens: int
 
 
 def completion_prompt(request: CompletionRequest, model: ChatModel) -> tuple[int, ...]:
-    """The prompt's tokens; an empty prompt is the model's start of text."""
+    """The prompt's tokens; for an empty prompt the start token."""
     prompt: Any = request.prompt
     if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
         if len(prompt) > 1:
@@ -73,7 +73,7 @@ def completion_prompt(request: CompletionRequest, model: ChatModel) -> tuple[int
 
 
 def template_message(message: Message, model: ChatModel) -> dict[str, Any]:
-    """What a template sees of a message."""
+    """A message as the template gets it."""
     seen: dict[str, Any] = {
         "role": MESSAGE_ROLES.get(message.role, message.role),
         "content": model.prompts.protect(content_text(message)),
@@ -84,20 +84,20 @@ def template_message(message: Message, model: ChatModel) -> dict[str, Any]:
 
 
 def content_text(message: Message) -> str:
-    """A message's text, its parts joined."""
+    """A message's text parts, joined."""
     if message.content is None or isinstance(message.content, str):
         return message.content or ""
     return "\n".join(part.text for part in message.content)
 
 
 def stops_of(request: SamplingFields) -> tuple[str, ...]:
-    """Stop strings; empty ones would stop everything at once and are dropped."""
+    """The stop strings without empty ones, which would stop every answer at once."""
     stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
     return tuple(stop for stop in stops if stop)
 
 
 def sampling_of(request: SamplingFields, model: ChatModel) -> Sampling:
-    """The request's values, else what the model's makers recommend."""
+    """The request's values, else the model's defaults. Raises InvalidRequest (`logit_bias`)."""
     defaults: DefaultSampling = model.entry.sampling
 
     def chosen(name: str) -> Any:
@@ -124,7 +124,7 @@ def _biases(given: dict[str, float], vocab_tokens: int) -> dict[int, float]:
 
 
 def deadline_s(header_ms: str | None, default_ms: int) -> float:
-    """When the caller stops waiting, on the monotonic clock. Raises InvalidRequest for a header that is no number."""
+    """The deadline in seconds on the monotonic clock, at most `default_ms` from now. Raises InvalidRequest."""
     if header_ms is None:
         left_ms = default_ms
     elif header_ms.isascii() and header_ms.isdigit() and len(header_ms) < 16:

@@ -1,4 +1,4 @@
-"""How fast slots come free, measured: what `Retry-After` is made of."""
+"""How fast slots become free, measured, to compute `Retry-After`."""
 
 import math
 
@@ -14,9 +14,9 @@ class ServiceRate:
         self._hold_s = FIRST_GUESS_S
 
     def record(self, hold_s: float) -> None:
-        """A request gave its slot back after `hold_s` seconds."""
+        """Note that a request held its slot for `hold_s` seconds."""
         self._hold_s += SMOOTHING * (hold_s - self._hold_s)
 
     def retry_after_s(self, waiting: int) -> int:
-        """Whole seconds (1 to 60) until a newcomer behind `waiting` others may expect a slot."""
+        """Whole seconds (1 to 60) until a new request behind `waiting` others can expect a slot."""
         return max(1, min(60, math.ceil((waiting + 1) * self._hold_s / self._slots)))

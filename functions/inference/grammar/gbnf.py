@@ -1,10 +1,10 @@
-"""The unchanging parts of a grammar in llama.cpp's GBNF: JSON's own rules, literals, integer ranges."""
+"""Parts of a grammar in GBNF, llama.cpp's notation: the rules of JSON, literals, integer ranges."""
 
 import json
 from typing import Any
 
 MOST_DIGITS = 15
-"""Integers of more digits are not exact in most JSON readers."""
+"""Most JSON parsers read longer integers inexactly."""
 
 BASE_RULES = {
     "ws": '| " " | "\\n" [ \\t]{0,20}',
@@ -42,7 +42,7 @@ def literal(value: Any) -> str:
 
 
 def integer_range(low: int | None, high: int | None) -> str:
-    """Integers from `low` to `high`, both included; None is the largest there is. An empty range: ValueError."""
+    """Integers from `low` to `high` inclusive; None means no bound. Raises ValueError for an empty range."""
     bound = 10**MOST_DIGITS - 1
     low = -bound if low is None else max(low, -bound)
     high = bound if high is None else min(high, bound)
@@ -66,7 +66,7 @@ def _natural_range(low: int, high: int) -> str:
 
 
 def _same_length(low: str, high: str) -> str:
-    """Numbers of one length: split at the first digit in which the bounds differ."""
+    """Numbers with equally many digits, split at the first digit in which the bounds differ."""
     if not low:
         return ""
     rest = len(low) - 1
@@ -74,7 +74,7 @@ def _same_length(low: str, high: str) -> str:
         return f'"{low[0]}" {_group(_same_length(low[1:], high[1:]))}'.rstrip()
     first, last = int(low[0]), int(high[0])
     parts = []
-    if low[1:].strip("0"):  # else the whole decade of the lower bound is in
+    if low[1:].strip("0"):  # otherwise the lower bound's whole decade is included
         parts.append(f'"{first}" {_group(_same_length(low[1:], "9" * rest))}')
         first += 1
     tail = ""

@@ -1,20 +1,20 @@
-"""Chat answers that may hold tool calls: text is parsed as it comes, calls go out as OpenAI's deltas."""
+"""Chat responses that may contain tool calls. The generated text is parsed while it streams."""
 
 from typing import Any
 
 from functions.inference.engine.jobs import Job, TokenLogprob
-from functions.inference.openai.shapes import ChatShape
-from functions.inference.tools.parser import CallArguments, CallStart, Part, TextPart, ToolCallParser
+from functions.inference.openai.responses import ChatShape
+from functions.inference.tools.parser import CallArguments, CallStart, Part, PlainText, ToolCallParser
 
 
 class ToolChatShape(ChatShape):
-    """A ChatShape whose text goes through a parser."""
+    """A ChatShape that parses the text for tool calls."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._parser = ToolCallParser()
         self._waiting: tuple[TokenLogprob, ...] = ()
-        """Of tokens whose text the parser still holds."""
+        """Log probabilities of tokens whose text the parser still holds."""
 
     def chunks(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> list[dict[str, Any]]:
         self._waiting += logprobs
@@ -31,7 +31,7 @@ class ToolChatShape(ChatShape):
     def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], finish_reason: str, job: Job) -> dict[str, Any]:
         parts = [*self._parser.feed(text), *self._parser.finish()]
         body = super().whole(text, logprobs, self._reason(finish_reason), job)
-        said = "".join(part.text for part in parts if isinstance(part, TextPart))
+        said = "".join(part.text for part in parts if isinstance(part, PlainText))
         message = body["choices"][0]["message"]
         calls = self._calls(parts)
         message["content"] = said if said or not calls else None
@@ -51,7 +51,7 @@ class ToolChatShape(ChatShape):
 
     def _delta(self, part: Part) -> dict[str, Any]:
         match part:
-            case TextPart(text):
+            case PlainText(text):
                 return {"content": text}
             case CallStart(index, name):
                 function = {"name": name, "arguments": ""}

@@ -1,4 +1,4 @@
-"""Request bodies of the OpenAI API: what is read of them, and how far values may go. Unknown fields are ignored."""
+"""Request bodies of the OpenAI API: the supported fields and their limits. Unknown fields are ignored."""
 
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -45,7 +45,7 @@ class StreamOptions(Wire):
 
 
 class SamplingFields(Wire):
-    """What chat completions and completions share."""
+    """The fields that chat completions and completions share."""
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
     stream: bool | None = None
@@ -130,7 +130,7 @@ class TokenizeRequest(Wire):
 
 
 def parse(model: type[M], body: bytes) -> M:
-    """Raises InvalidJson, or InvalidRequest with the first wrong field in `param`."""
+    """The parsed body. Raises InvalidJson, or InvalidRequest with the first wrong field in `param`."""
     try:
         return model.model_validate_json(body)
     except ValidationError as exc:
@@ -144,5 +144,5 @@ def parse(model: type[M], body: bytes) -> M:
 
 
 def _is_type_name(part: int | str) -> bool:
-    """Pydantic puts the branch of a union into the path; callers know no such names."""
+    """Pydantic puts type names of a union into the path; callers do not know them."""
     return isinstance(part, str) and (part in {"str", "int", "constrained-str"} or "[" in part or part[:1].isupper())

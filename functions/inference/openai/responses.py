@@ -8,15 +8,15 @@ from functions.inference.engine.jobs import Job, TokenLogprob
 
 @dataclass(frozen=True)
 class ResponseHead:
-    """What all bodies of one response share."""
+    """The fields that all bodies of one response share."""
 
     id: str
     created_s: int
     model: str
 
 
-class Shape(Protocol):
-    """How one endpoint writes its answer. `text` deltas may be empty."""
+class ResponseShape(Protocol):
+    """Writes one endpoint's response bodies. `text` may be empty."""
 
     def opening(self) -> dict[str, Any] | None:
         """The chunk before the first text, if the endpoint has one."""
@@ -100,7 +100,7 @@ def _token_logprob(piece: bytes, logprob: float) -> dict[str, Any]:
 
 
 class CompletionShape:
-    """`text_completion`; `echo` is the prompt's text where the caller wants it back."""
+    """`text_completion`. `echo`: the prompt's text, if the caller asked for it."""
 
     def __init__(self, head: ResponseHead, with_logprobs: bool, echo: str = "") -> None:
         self._head = head

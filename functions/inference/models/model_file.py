@@ -1,4 +1,4 @@
-"""Checks of a model file before llama.cpp sees it: garbled weights load without complaint and answer garbage."""
+"""Checks a model file before llama.cpp loads it, because llama.cpp does not notice corrupted weights."""
 
 import hashlib
 from pathlib import Path
@@ -15,7 +15,7 @@ def recorded_hash_file(path: Path) -> Path:
 
 
 def expected_sha256(path: Path, catalogue_sha256: str | None) -> str | None:
-    """The catalogue's hash, else the recorded one, else None: then nobody ever vouched for the file."""
+    """The catalogue's hash, else the one recorded by a pull, else None."""
     if catalogue_sha256:
         return catalogue_sha256
     recorded = recorded_hash_file(path)
@@ -23,7 +23,7 @@ def expected_sha256(path: Path, catalogue_sha256: str | None) -> str | None:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex digest of a file, read in pieces."""
+    """The file's SHA-256 in hex."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -32,7 +32,7 @@ def sha256_of(path: Path) -> str:
 
 
 def check_model_file(path: Path, *, sha256: str | None, size_bytes: int | None = None) -> None:
-    """Raises ModelFileError when the file is missing, unreadable, no GGUF, truncated or not the one expected."""
+    """Raises ModelFileError when the file is missing, unreadable, not GGUF, truncated or of another hash."""
     try:
         with path.open("rb") as file:
             magic = file.read(len(MAGIC))
