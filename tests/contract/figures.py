@@ -92,7 +92,9 @@ def main() -> None:
     stale = older_than_code()
     print(f"{len(stale)} of {len(figures())} figures are older than the code they measure")
     for figure, newer in stale.items():
-        print(f"- {figure.claim[:90]}\n  measured {figure.day} at {figure.commit}; changed by {newer}; {figure.command}")
+        print(
+            f"- {figure.claim[:90]}\n  measured {figure.day} at {figure.commit}; changed by {newer}; {figure.command}"
+        )
 
 
 if __name__ == "__main__":

@@ -71,4 +71,3 @@ def _tables() -> dict[str, dict[str, Any]]:
     resources = read_template(ROOT / "template.yaml")["Resources"].values()
     found = [each["Properties"] for each in resources if each["Type"] == "AWS::DynamoDB::Table"]
     return {properties["TableName"]["Fn::Sub"].partition("}")[2]: properties for properties in found}
-

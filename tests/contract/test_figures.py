@@ -45,7 +45,9 @@ def test_every_section_with_measurements_says_when_and_at_which_commit(page: str
         assert covered or MEASURED.search(part) or not markdown.rows(part), part.partition("\n")[0]
 
 
-@pytest.mark.parametrize("row", ["| a | `b` | c | 2026-11-21 | `abcdef0` |", "| a | `b` | c | then | `abcdef0` | `d` |"])
+@pytest.mark.parametrize(
+    "row", ["| a | `b` | c | 2026-11-21 | `abcdef0` |", "| a | `b` | c | then | `abcdef0` | `d` |"]
+)
 def test_a_row_that_lacks_a_part_is_named(row: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(markdown, "read", lambda _: f"| head |\n| --- |\n{row}\n")
     with pytest.raises(figures.Malformed, match="'a'"):
