@@ -5,6 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 BAR = re.compile(r"(?<!\\)\|")  # between cells; a bar inside a cell is escaped
+FENCED = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 
 
 def read(name: str) -> str:
@@ -27,7 +28,8 @@ def rows(text: str) -> list[list[str]]:
 
 
 def code(text: str) -> list[str]:
-    return re.findall(r"`([^`]+)`", text)
+    """Code spans, without fenced blocks."""
+    return re.findall(r"`([^`\n]+)`", FENCED.sub("", text))
 
 
 def first_names(text: str) -> list[str]:
