@@ -1,3 +1,3 @@
 """Sluice: a metered gate in front of a model."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
