@@ -177,7 +177,8 @@ def update(caller: Caller, body: UpdateAccountBody) -> UpdatedAccount:
     answers={200: "application/json"},
     errors=(errors.StoreUnavailable,),
     description="A JSON object: `exported_at`, `account`, `limits`, `quota`, and the lists `sessions`, `tokens`, "
-    "`requests`, `contents` (logged prompts and responses, chats, stored Responses), `mails` and `audit`.",
+    "`requests`, `contents` (logged prompts and responses, chats, stored Responses), `mails`, `files`, `vector_stores` "
+    "and `audit`.",
 )
 def export(caller: Caller) -> Response:
     document = spooled(account_export().document(caller.account_id, now_ms()))
