@@ -149,7 +149,7 @@ def change_address(caller: Caller, body: ChangeEmailBody) -> EmailChangeRequeste
     tag=ACCOUNT,
     auth=Auth.SESSION,
     answers={200: AccountInfo},
-    errors=(errors.StoreUnavailable,),
+    errors=(errors.NotFound, errors.StoreUnavailable),
 )
 def account(caller: Caller) -> AccountInfo:
     return AccountInfo.of_overview(profile().overview(caller.account_id, now_ms()))
@@ -162,7 +162,7 @@ def account(caller: Caller) -> AccountInfo:
     auth=Auth.SESSION,
     body=UpdateAccountBody,
     answers={200: UpdatedAccount},
-    errors=(errors.ValidationFailed, errors.StoreUnavailable),
+    errors=(errors.NotFound, errors.ValidationFailed, errors.StoreUnavailable),
     description="What is left out stays as it is. `store_content` holds for requests that begin from now on.",
 )
 def update(caller: Caller, body: UpdateAccountBody) -> UpdatedAccount:
@@ -177,7 +177,8 @@ def update(caller: Caller, body: UpdateAccountBody) -> UpdatedAccount:
     answers={200: "application/json"},
     errors=(errors.StoreUnavailable,),
     description="A JSON object: `exported_at`, `account`, `limits`, `quota`, and the lists `sessions`, `tokens`, "
-    "`requests`, `contents` (logged prompts and responses, chats, stored Responses), `mails` and `audit`.",
+    "`requests`, `contents` (logged prompts and responses, chats, stored Responses), `mails`, `files`, `vector_stores` "
+    "and `audit`.",
 )
 def export(caller: Caller) -> Response:
     document = spooled(account_export().document(caller.account_id, now_ms()))

@@ -1,5 +1,6 @@
-"""docs/api.md's configuration table and the settings say the same."""
+"""The settings and their tables in docs/api.md and docs/local.md say the same."""
 
+import re
 from typing import Any
 
 import pytest
@@ -9,18 +10,17 @@ from functions.inference.settings import InferenceSettings
 from infra.local import config
 from sluice import settings
 from sluice.environment import PREFIX, Settings
-from tests.contract import api_md
+from tests.contract import api_md, markdown
 
-CLASSES: tuple[type[BaseModel], ...] = (
-    settings.Common,
-    settings.Accounts,
-    settings.Keys,
-    settings.Mailer,
-    settings.Gateway,
-    settings.Documents,
-    InferenceSettings,
-)
+OURS = tuple(kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, Settings))
+CLASSES: tuple[type[BaseModel], ...] = (*OURS, InferenceSettings)
+OPERATORS = {
+    row[0].strip("`"): row[1].strip("`")
+    for row in markdown.rows(markdown.section(markdown.read("docs/local.md"), "Settings"))
+}
 DEFAULTS = api_md.configuration()
+LAUNCHERS = {"SLUICE_START_SECONDS", "SLUICE_SWEEP_SECONDS"}  # read by no settings class
+SET_BY_US = {"SLUICE_LOCAL"}  # by the launcher, in every process of a local run
 
 
 def variables(kind: type[BaseModel]) -> dict[str, Any]:
@@ -39,12 +39,21 @@ def known(variable: str) -> list[Any]:
     return [found[variable] for kind in CLASSES if variable in (found := variables(kind))]
 
 
-@pytest.mark.parametrize("variable", sorted(name for name in DEFAULTS if name.startswith("SLUICE_")))
+def test_every_setting_is_in_a_table_or_set_by_the_template() -> None:
+    set_in_template = set(re.findall(r"\bSLUICE_[A-Z_]+", (markdown.ROOT / "template.yaml").read_text()))
+    ours = {variable for kind in OURS for variable in variables(kind)}
+    assert ours - set_in_template - SET_BY_US - DEFAULTS.keys() - OPERATORS.keys() == set()
+
+
+@pytest.mark.parametrize(
+    "variable", sorted(name for name in DEFAULTS | OPERATORS if name.startswith("SLUICE_") and name not in LAUNCHERS)
+)
 def test_setting_is_read_and_has_the_printed_default(variable: str) -> None:
     found = known(variable)
     assert found, "no settings class reads it"
     spoken = {"the bundled demo model": "demo", "`http://127.0.0.1:$PORT`": "http://127.0.0.1:8080", "on": "True"}
-    printed = DEFAULTS[variable]
+    spoken |= {"none": ""}
+    printed = (OPERATORS | DEFAULTS)[variable]
     expected = spoken.get(printed, printed.replace("$PORT", "8080"))
     assert {str(default) for default in found} == {expected}
 

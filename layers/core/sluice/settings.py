@@ -1,6 +1,6 @@
 """Settings: frozen classes, read from the environment at their first use, never at import.
 
-A test compares them with the last table of `docs/api.md`.
+A test compares them with the tables of settings in `docs/api.md` and `docs/local.md`.
 """
 
 from functools import cache
@@ -32,11 +32,16 @@ class Common(Settings):
         return bool(self.base_url_parameter) or self.base_url.startswith("https://")
 
 
-class Accounts(Common):
+class NewAccounts(Common):
+    """The limits of a new account. The gateway also guesses them for an account that it has not seen yet."""
+
     default_rpm: int = Field(60, ge=0, description="requests a minute for new accounts; 0 = none allowed")
     default_tpm: int = Field(40_000, ge=0)
     default_concurrency: int = Field(4, ge=0)
     default_monthly_tokens: int = Field(1_000_000, ge=0)
+
+
+class Accounts(NewAccounts):
     auth_throttle: bool = Field(True, description="`off` for test suites that log in a thousand times")
     session_hours: int = Field(24 * 14, ge=1)
     trusted_proxies: str = Field("", description="networks, comma-separated, whose X-Forwarded-For is trusted")
@@ -66,7 +71,7 @@ class Mailer(Common):
     ses_configuration_set: str = Field("", description="where SES publishes bounces; empty: the identity's default")
 
 
-class Gateway(Common):
+class Gateway(NewAccounts):
     inference_url: str = "http://127.0.0.1:8081"
     inference_auth: Literal["auto", "iam", "none"] = Field(
         "auto", description="`iam`: requests to the model are signed (SigV4); `auto`: to a Lambda function URL they are"
@@ -77,10 +82,6 @@ class Gateway(Common):
     upstream_idle_seconds: float = Field(30.0, description="longest silence of the model, which sends a ping every 2 s")
     request_deadline_seconds: float = 600.0
     content_days: int = Field(30, ge=1, description="how long stored prompts and responses are kept")
-    default_rpm: int = Field(60, ge=0)
-    default_tpm: int = Field(40_000, ge=0)
-    default_concurrency: int = Field(4, ge=0)
-    default_monthly_tokens: int = Field(1_000_000, ge=0)
 
 
 class Documents(Common):

@@ -55,15 +55,20 @@ class IssueTokenBody(BaseModel):
         return rules.TokenRequest(self.name, self.expires_in, scopes, models)
 
 
-class TokenInfo(BaseModel):
+class TokenFacts(BaseModel):
+    """What every answer says of an API token."""
+
     id: str
     name: str
     hint: str = Field(description="the token's last 6 characters")
     scopes: list[str]
     models: list[str] | None = Field(description="null: all")
-    status: rules.Status
     created_at: str
     expires_at: str
+
+
+class TokenInfo(TokenFacts):
+    status: rules.Status
     last_used_at: str | None
     revoked_at: str | None
 
@@ -71,42 +76,19 @@ class TokenInfo(BaseModel):
     def of(cls, listed: ListedToken) -> "TokenInfo":
         row = listed.row
         return cls(
-            id=row.token_id,
-            name=row.name,
-            hint=row.hint,
-            scopes=list(row.scopes),
-            models=None if row.models is None else list(row.models),
+            **_facts(row),
             status=listed.status,
-            created_at=rfc3339(row.created_ms),
-            expires_at=rfc3339(row.expires_ms),
             last_used_at=_moment(row.last_used_ms),
             revoked_at=_moment(row.revoked_ms),
         )
 
 
-class IssuedTokenInfo(BaseModel):
-    id: str
-    name: str
+class IssuedTokenInfo(TokenFacts):
     token: str = Field(description="the API token, a JWT, shown this once")
-    hint: str
-    scopes: list[str]
-    models: list[str] | None
-    created_at: str
-    expires_at: str
 
     @classmethod
     def of(cls, issued: IssuedToken) -> "IssuedTokenInfo":
-        row = issued.row
-        return cls(
-            id=row.token_id,
-            name=row.name,
-            token=issued.token,
-            hint=row.hint,
-            scopes=list(row.scopes),
-            models=None if row.models is None else list(row.models),
-            created_at=rfc3339(row.created_ms),
-            expires_at=rfc3339(row.expires_ms),
-        )
+        return cls(**_facts(issued.row), token=issued.token)
 
 
 class TokenList(BaseModel):
@@ -121,6 +103,18 @@ class KeySet(BaseModel):
     """A JSON Web Key Set (RFC 7517)."""
 
     keys: list[dict[str, Any]]
+
+
+def _facts(row: rules.ApiToken) -> dict[str, Any]:
+    return {
+        "id": row.token_id,
+        "name": row.name,
+        "hint": row.hint,
+        "scopes": list(row.scopes),
+        "models": None if row.models is None else list(row.models),
+        "created_at": rfc3339(row.created_ms),
+        "expires_at": rfc3339(row.expires_ms),
+    }
 
 
 def _moment(at_ms: int | None) -> str | None:

@@ -26,6 +26,18 @@ PLACES = {
     "all-usage": "/manage/usage",
     "audit": "/manage/audit",
 }
+# The links at the top of the pages: a path and its text, for members, for others, and for admins besides.
+TO_MEMBERS = (
+    ("/my/chats", "Playground"),
+    ("/my/documents", "Documents"),
+    ("/my/tokens", "Tokens"),
+    ("/my/usage", "Usage"),
+    ("/my/usage/log", "Log"),
+    ("/my/account", "Account"),
+)
+TO_OTHERS = (("/sign-up", "Sign up"), ("/login", "Log in"))
+TO_ADMINS = (("/manage", "Admin"),)
+TO_ALL = (("/docs", "API"),)
 # The JSON API's addresses. Unknown addresses below them are answered with JSON, also to a browser.
 API = ("/v1", "/auth", "/account", "/tokens", "/usage", "/chats", "/admin", "/_local", "/.well-known", "/openapi.json")
 
@@ -34,6 +46,11 @@ def at(path: str, **query: str | Sequence[str] | None) -> str:
     """A link to one of our pages. Errors: Unavailable when the base URL cannot be read."""
     wanted = {name: value for name, value in query.items() if value}
     return urlsplit(peers.base_url()).path + path + (f"?{urlencode(wanted, doseq=True)}" if wanted else "")
+
+
+def navigation(*, member: bool, admin: bool) -> tuple[tuple[str, str], ...]:
+    """The links at the top of a page, in order: path and text."""
+    return (TO_MEMBERS if member else TO_OTHERS) + (TO_ADMINS if member and admin else ()) + TO_ALL
 
 
 def place(name: str | None) -> str:

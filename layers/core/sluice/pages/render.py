@@ -26,15 +26,15 @@ def page(template: str, status: int = 200, /, scripts: Sequence[str] = (), **fac
     """`facts`: values for the template, which escapes their text. `scripts`: names in `assets.ASSETS`, in order; a page
     that asks for a password has none (ADR 60)."""
     form = facts.setdefault("form", forms.Form())
+    may_be_member, is_admin = cookie_name() in request.cookies, getattr(g.get("page_caller"), "is_admin", False)
     shown = (
         _environment()
         .get_template(template)
         .render(
             path=request.path,
             scripts=scripts,
-            is_member=links.is_for_members(request.path) and cookie_name() in request.cookies,
-            may_be_member=cookie_name() in request.cookies,
-            is_admin=getattr(g.get("page_caller"), "is_admin", False),
+            navigation=links.navigation(member=may_be_member, admin=is_admin),
+            is_member=links.is_for_members(request.path) and may_be_member,
             has_problems=bool(form.problems),
             **facts,
         )

@@ -9,7 +9,7 @@ from sluice.domain.tokens import ApiToken
 
 EXISTS = "attribute_exists(token_id)"
 FIELDS = tuple(field.name for field in fields(ApiToken))
-OPTIONAL = ("models", "revoked_ms", "last_used_ms")
+OPTIONAL = {"models"} | {field.name for field in fields(ApiToken) if field.default is None}  # an item may lack these
 
 
 class DynamoTokens:
