@@ -1,4 +1,4 @@
-"""Cursors: a position in a list, as an opaque text that a mistyped one does not pass for."""
+"""Cursors: a position in a list as opaque text, with a check that detects mistyped ones."""
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -10,13 +10,13 @@ SEPARATOR = "\x1f"
 
 
 def cursor(purpose: str, *position: str) -> str:
-    """The check is no protection: a cursor leads only where its list leads anyway."""
+    """The check is not for security, because a cursor reaches only items that its list shows anyway."""
     said = SEPARATOR.join(position)
     return urlsafe_b64encode(f"{_check(purpose, said)}{said}".encode()).decode().rstrip("=")
 
 
 def position(purpose: str, text: str, parts: int) -> tuple[str, ...]:
-    """Errors: ValidationFailed."""
+    """The `parts` of a cursor. Errors: ValidationFailed (mistyped, or of another list)."""
     try:
         plain = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
     except ValueError:
