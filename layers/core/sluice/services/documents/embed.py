@@ -42,7 +42,7 @@ class Embed:
     clock_ms: Callable[[], int]
 
     def passages(self, account_id: str, file_id: str, texts: Sequence[str]) -> list[bytes] | None:
-        """Vectors in the order of the texts; None if the quota is used up. Errors: as `Upstream.fetch`, and StoreUnavailable."""
+        """Vectors in the order of the texts; None if the quota is used up. Errors: as `Upstream.fetch`."""
         digest = hashlib.sha256(json.dumps([self.model, *texts]).encode()).hexdigest()
         key = keys.vectors_key(account_id, file_id, digest)
         kept = self.blobs.get(key)

@@ -1,4 +1,4 @@
-"""Tell an account's owner, once a month each, that 80 % and all of the month's tokens are used."""
+"""Mail an account's owner, once a month each, when 80 % and when all of the month's tokens are used."""
 
 from collections import OrderedDict
 from datetime import date
@@ -15,17 +15,17 @@ KEEP_TOLD = 10_000
 
 
 class QuotaMails:
-    """Remembers what it queued, to spare a write a batch; that each goes out once, the mail's id alone decides."""
+    """Remembers queued mails to save a write for each batch. The mail's id ensures that each is sent only once."""
 
     def __init__(self, grants: HotStore, accounts: AccountStore, mails: MailStore) -> None:
         self._grants, self._accounts, self._mails = grants, accounts, mails
         self._told: OrderedDict[tuple[str, int, Kind], None] = OrderedDict()
 
     def check(self, account_id: str, now_ms: int, *, refused: bool = False) -> list[Kind]:
-        """→ the mails that were new. `refused`: a request was refused because it did not fit the quota any more.
+        """→ the mails that were new. `refused`: a request was refused because it exceeded the rest of the quota.
         Errors: StoreUnavailable."""
         if refused and (account_id, period_of(now_ms), Kind.QUOTA_100) in self._told:
-            return []  # refusals come in floods: this one costs nothing
+            return []  # refusals may be frequent, so skip the reads
         grant = self._grants.grant(account_id)
         if grant is None:
             return []
