@@ -20,7 +20,7 @@ Moment = Annotated[
     Field(max_length=64),
     WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]}),
 ]
-Filter = Annotated[str, Field(max_length=200)]  # an empty one filters nothing, as a form sends it
+Filter = Annotated[str, Field(max_length=200)]  # an empty one filters nothing, because a form sends empty fields
 
 
 class UsageQuery(BaseModel):

@@ -23,7 +23,7 @@ Content = Annotated[str, StringConstraints(strict=True, min_length=1, max_length
 
 
 class NewChatBody(BaseModel):
-    """Also of PATCH: what is left out stays as it is."""
+    """Also the body of PATCH, where omitted fields stay unchanged."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -41,7 +41,7 @@ class NewChatBody(BaseModel):
 
 
 class ChatRetrieval(BaseModel):
-    """As `retrieval` of `/v1/chat/completions`; without `vector_store_ids` all of one's own are meant."""
+    """As `retrieval` of `/v1/chat/completions`; without `vector_store_ids` all of one's own stores are searched."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -51,7 +51,7 @@ class ChatRetrieval(BaseModel):
 
 
 class MessageBody(BaseModel):
-    """A message to be answered. `replaces`: an earlier one of one's own that this one stands for from now on."""
+    """A message to be answered. `replaces`: the id of an earlier message of the user that this one replaces."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -1,6 +1,6 @@
 """Requests of `/v1/files…` and `/v1/vector_stores…`, as the official SDKs send them.
 
-Unknown fields are ignored, but for those that promise what is not done: a file that is to expire must not just stay."""
+Unknown fields are ignored, except `expires_after`: it is refused, because a caller would rely on the expiry."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -66,7 +66,7 @@ class CreateStoreBody(NoExpiry):
 
 
 class UpdateStoreBody(NoExpiry):
-    """What is left out, or null, stays as it is."""
+    """Omitted or null fields stay unchanged."""
 
     name: str | None = Field(None, max_length=256)
     metadata: Metadata | None = None

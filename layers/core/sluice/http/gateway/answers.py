@@ -1,6 +1,6 @@
-"""Answers of `/v1` as the OpenAPI document shows them. The engine writes them; nothing here is parsed at runtime.
+"""Answers of `/v1`, for the OpenAPI document only: the engine writes them, and they are not validated at runtime.
 
-Fields that another OpenAI-compatible upstream adds are passed on, so every model allows more than it names.
+Every model allows unknown fields, because those of another OpenAI-compatible upstream are passed on.
 """
 
 from typing import Any, ClassVar, Literal
@@ -78,8 +78,8 @@ class Citation(BaseModel):
 
 
 class ChatCompletionChunk(Open):
-    """One event of a streamed answer. The last one has the usage and no choices, where `include_usage` asked for it,
-    and the citations, where there was `retrieval`."""
+    """One event of a streamed answer. With `include_usage` the last one has the usage and no choices; with `retrieval`
+    it has the citations."""
 
     id: str
     object: Literal["chat.completion.chunk"]

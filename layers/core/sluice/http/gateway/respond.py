@@ -27,8 +27,8 @@ from sluice.wiring import services
 
 @dataclass(frozen=True)
 class _Draft:
-    """A response before its answer. `history`: the conversation with the new input, without instructions, because
-    they are not carried over to the next response."""
+    """A response before its answer. `history`: the conversation with the new input. It lacks the instructions, because
+    they do not apply to the next response."""
 
     claims: Claims
     body: ResponseBody
