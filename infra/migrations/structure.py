@@ -1,6 +1,6 @@
-"""Tables as they are against tables as they are declared: what is missing is added, what contradicts is refused.
+"""Compares existing tables with the declared ones: missing parts are added, contradictions are refused.
 
-Nothing is ever taken away: an index or table that is not declared may be somebody's own.
+Nothing is ever removed, because an undeclared index or table may belong to the operator.
 """
 
 import time
@@ -19,12 +19,12 @@ TTL_ON = ("ENABLED", "ENABLING")
 
 
 class WrongTable(Exception):
-    """A table of our name that is not ours, or was changed by hand."""
+    """An existing table contradicts the declaration: it is not Sluice's, or was changed by hand."""
 
 
 @dataclass(frozen=True)
 class Missing:
-    """One thing to add. `call` is the client's method, `arguments` its arguments."""
+    """One table, index or setting to add. `call`: the client's method; `arguments`: its arguments."""
 
     what: str
     table: str
@@ -33,7 +33,7 @@ class Missing:
 
 
 def missing(client: "DynamoDBClient", prefix: str) -> list[Missing]:
-    """In the order in which they are to be added. Errors: WrongTable, botocore's."""
+    """Missing parts, in the order in which to add them. Errors: WrongTable, botocore's."""
     found: list[Missing] = []
     for table in TABLES:
         try:
@@ -64,7 +64,7 @@ def _lacking(client: "DynamoDBClient", table: "type[Model]", told: dict[str, Any
                 {
                     "TableName": name,
                     "AttributeDefinitions": [a for a in wanted["AttributeDefinitions"] if a["AttributeName"] in keys],
-                    "GlobalSecondaryIndexUpdates": [{"Create": index}],  # one at a time: DynamoDB takes no more
+                    "GlobalSecondaryIndexUpdates": [{"Create": index}],  # one at a time, which is DynamoDB's limit
                 },
             )
         elif there[index["IndexName"]] != index["KeySchema"]:
@@ -88,16 +88,16 @@ def _ttl(table: "type[Model]", prefix: str) -> Missing:
 
 
 def add(client: "DynamoDBClient", prefix: str, one: Missing, sleep: Callable[[float], None] = time.sleep) -> bool:
-    """Whether it was added by us, and waited for: a new index of a filled table takes a while. Errors: botocore's."""
+    """Add it and wait until it is active. → whether this run added it. Errors: botocore's."""
     try:
         getattr(client, one.call)(**one.arguments)
         added = True
     except client.exceptions.ResourceInUseException:
-        added = False  # another run of this was faster
+        added = False  # a concurrent run added it
     except client.exceptions.ClientError:
         if one.what in {other.what for other in missing(client, prefix)}:
             raise
-        added = False  # the same, said in another way by another engine
+        added = False  # the same, as another engine reports it
     while not _is_ready(client, prefix + one.table):
         sleep(POLL_SECONDS)
     return added

@@ -14,7 +14,7 @@ SECOND_NS = 1_000_000_000
 
 
 def charge_ns(cost_units: int, limit_per_minute: int) -> int:
-    """Nanoseconds by which `cost_units` move `tat_ns`. Rounded down, so that L units fit into a bucket of L a minute."""
+    """Nanoseconds by which `cost_units` move `tat_ns`, rounded down, so that a bucket of L a minute holds L units."""
     return cost_units * WINDOW_NS // limit_per_minute
 
 
