@@ -129,7 +129,7 @@ def _pages(
 ) -> Iterable[tuple[list[Any], Any]]:
     """Page by page: the keys of items with the old form, and the key of the page's last item."""
     keys = KEYS[step.table]
-    asked: dict[str, Any] = {
+    request: dict[str, Any] = {
         "TableName": prefix + step.table,
         "ConsistentRead": True,
         "FilterExpression": step.wanted,
@@ -142,13 +142,13 @@ def _pages(
         **({"ExclusiveStartKey": dynamo.item(start)} if start else {}),
     }
     if values := _used(step.values, step.wanted):
-        asked["ExpressionAttributeValues"] = dynamo.item(values)
+        request["ExpressionAttributeValues"] = dynamo.item(values)
     while True:
-        answer = client.scan(**asked)
+        answer = client.scan(**request)
         yield answer["Items"], answer.get("LastEvaluatedKey")
         if "LastEvaluatedKey" not in answer:
             return
-        asked["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
 def _change(client: "DynamoDBClient", prefix: str, step: Step, key: Mapping[str, Any]) -> bool:

@@ -37,23 +37,23 @@ def missing(client: "DynamoDBClient", prefix: str) -> list[Missing]:
     found: list[Missing] = []
     for table in TABLES:
         try:
-            told: Any = client.describe_table(TableName=prefix + table.Meta.table_name)["Table"]
+            actual: Any = client.describe_table(TableName=prefix + table.Meta.table_name)["Table"]
         except client.exceptions.ResourceNotFoundException:
             wanted = definition(table, prefix)
             found.append(Missing(f"table {wanted['TableName']}", table.Meta.table_name, "create_table", wanted))
             if expiry(table):
                 found.append(_ttl(table, prefix))
             continue
-        found += _lacking(client, table, told, prefix)
+        found += _lacking(client, table, actual, prefix)
     return found
 
 
-def _lacking(client: "DynamoDBClient", table: "type[Model]", told: dict[str, Any], prefix: str) -> Iterator[Missing]:
+def _lacking(client: "DynamoDBClient", table: "type[Model]", actual: dict[str, Any], prefix: str) -> Iterator[Missing]:
     wanted = definition(table, prefix)
     name: str = wanted["TableName"]
-    if told["KeySchema"] != wanted["KeySchema"]:
+    if actual["KeySchema"] != wanted["KeySchema"]:
         raise WrongTable(f"The table {name} has another key than this version's: it is no store of Sluice's.")
-    there = {index["IndexName"]: index["KeySchema"] for index in told.get("GlobalSecondaryIndexes", [])}
+    there = {index["IndexName"]: index["KeySchema"] for index in actual.get("GlobalSecondaryIndexes", [])}
     for index in wanted.get("GlobalSecondaryIndexes", []):
         if index["IndexName"] not in there:
             keys = {key["AttributeName"] for key in (*wanted["KeySchema"], *index["KeySchema"])}
@@ -69,7 +69,7 @@ def _lacking(client: "DynamoDBClient", table: "type[Model]", told: dict[str, Any
             )
         elif there[index["IndexName"]] != index["KeySchema"]:
             raise WrongTable(f"The index {index['IndexName']} of {name} has another key than this version's.")
-    if "StreamSpecification" in wanted and not told.get("StreamSpecification", {}).get("StreamEnabled"):
+    if "StreamSpecification" in wanted and not actual.get("StreamSpecification", {}).get("StreamEnabled"):
         stream = {"TableName": name, "StreamSpecification": wanted["StreamSpecification"]}
         yield Missing(f"stream of {name}", table.Meta.table_name, "update_table", stream)
     if (ttl := expiry(table)) and not _has_ttl(client, name, ttl["AttributeName"]):
@@ -77,8 +77,8 @@ def _lacking(client: "DynamoDBClient", table: "type[Model]", told: dict[str, Any
 
 
 def _has_ttl(client: "DynamoDBClient", name: str, attribute: str) -> bool:
-    told = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
-    return told.get("TimeToLiveStatus") in TTL_ON and told.get("AttributeName") == attribute
+    actual = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    return actual.get("TimeToLiveStatus") in TTL_ON and actual.get("AttributeName") == attribute
 
 
 def _ttl(table: "type[Model]", prefix: str) -> Missing:
@@ -104,6 +104,6 @@ def add(client: "DynamoDBClient", prefix: str, one: Missing, sleep: Callable[[fl
 
 
 def _is_ready(client: "DynamoDBClient", name: str) -> bool:
-    told: Any = client.describe_table(TableName=name)["Table"]
-    states = [told["TableStatus"], *(index.get("IndexStatus") for index in told.get("GlobalSecondaryIndexes", []))]
+    actual: Any = client.describe_table(TableName=name)["Table"]
+    states = [actual["TableStatus"], *(index.get("IndexStatus") for index in actual.get("GlobalSecondaryIndexes", []))]
     return all(state in ("ACTIVE", None) for state in states)

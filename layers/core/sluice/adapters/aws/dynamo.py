@@ -109,7 +109,7 @@ def query(
     `only`: the attributes to read. Errors: StoreUnavailable.
     """
     ((name, wanted),) = key.items()
-    asked: dict[str, Any] = {
+    request: dict[str, Any] = {
         "TableName": table,
         "KeyConditionExpression": "#key = :key",
         "ExpressionAttributeNames": {"#key": name, **{f"#only{place}": one for place, one in enumerate(only)}},
@@ -119,11 +119,11 @@ def query(
     }
     while True:
         with store_errors():
-            page = client().query(**asked)
+            page = client().query(**request)
         yield from map(values, page["Items"])
         if "LastEvaluatedKey" not in page:
             return
-        asked["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+        request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
 def delete_all(table: str, keys: Iterable[Mapping[str, str]], sleep: Callable[[float], None] = time.sleep) -> None:

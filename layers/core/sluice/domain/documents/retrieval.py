@@ -71,8 +71,8 @@ class Sources:
 
 def question_of(messages: Sequence[Mapping[str, Any]]) -> str:
     """The text to search for: the user's last message, or "" if there is none."""
-    said = next((m["content"] for m in reversed(messages) if m["role"] == "user" and m.get("content")), "")
-    return str(said).strip()[:QUERY_CHARACTERS]
+    last = next((m["content"] for m in reversed(messages) if m["role"] == "user" and m.get("content")), "")
+    return str(last).strip()[:QUERY_CHARACTERS]
 
 
 def grounded(

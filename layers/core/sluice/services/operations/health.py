@@ -84,10 +84,10 @@ def _leases(grants: HotStore, account_id: str) -> list[int]:
 
 def _model(server: ModelServer) -> ModelState:
     try:
-        told = server.health()
-        if told["http_status"] == 404:  # not our engine, but another OpenAI-compatible server
+        report = server.health()
+        if report["http_status"] == 404:  # not our engine, but another OpenAI-compatible server
             return ModelState(str(next(iter(server.models()), {}).get("id", "none")), "ready")
     except SluiceError:
         return ModelState("", "unreachable")
-    numbers = {name: told.get(name) for name in ("running", "waiting", "decoded_tokens")}
-    return ModelState(str(told.get("model") or ""), str(told.get("status") or "unknown"), **numbers)
+    numbers = {name: report.get(name) for name in ("running", "waiting", "decoded_tokens")}
+    return ModelState(str(report.get("model") or ""), str(report.get("status") or "unknown"), **numbers)
