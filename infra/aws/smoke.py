@@ -47,9 +47,9 @@ class Smoke:
         self.say(f"/openapi.json: {len(paths)} paths")
         refused = self.client.need(401, "GET", "/v1/models").body["error"]
         self.say(f"/v1/models without an API token: 401 {refused['code']}")
-        nobody = {"email": f"nobody-{secrets.token_hex(4)}@example.com", "password": "not a password"}
-        self.client.need(401, "POST", "/auth/login", nobody)
-        self.say("/auth/login of nobody: 401")
+        unknown = {"email": f"nobody-{secrets.token_hex(4)}@example.com", "password": "not a password"}
+        self.client.need(401, "POST", "/auth/login", unknown)
+        self.say("/auth/login with an unknown address: 401")
 
     def _health(self) -> str:
         until = time.monotonic() + self.ready_seconds

@@ -31,7 +31,7 @@ class UsageQuery(BaseModel):
 
 class LogsQuery(BaseModel):
     limit: int = Field(20, ge=1, le=100)
-    cursor: Filter | None = Field(None, description="`next_cursor` of the page before")
+    cursor: Filter | None = Field(None, description="`next_cursor` of the previous page")
     token_id: Filter | None = None
     model: Filter | None = None
 

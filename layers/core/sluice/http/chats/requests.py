@@ -30,8 +30,8 @@ class NewChatBody(BaseModel):
     title: Title | None = None
     system: System | None = None
     model: ModelName | None = None
-    temperature: Temperature | None = Field(None, description="of its messages, where they say none themselves")
-    max_tokens: MaxTokens | None = Field(None, description="of its messages, where they say none themselves")
+    temperature: Temperature | None = Field(None, description="default for messages that have none")
+    max_tokens: MaxTokens | None = Field(None, description="default for messages that have none")
 
     def changes(self) -> dict[str, str | int | float | None]:
         given: dict[str, str | int | float | None] = self.model_dump(exclude_unset=True)
@@ -119,7 +119,7 @@ class MessageInfo(BaseModel):
     completion_tokens: int | None
     response_time_ms: int | None
     finish_reason: str | None
-    citations: list[CitedPassage] | None = Field(description="with `retrieval`: the passages the model was given")
+    citations: list[CitedPassage] | None = Field(description="with `retrieval`: the passages in the prompt")
 
     @classmethod
     def of(cls, message: ChatMessage) -> "MessageInfo":

@@ -37,7 +37,7 @@ class Purpose(Loose):
 
 
 class PageQuery(BaseModel):
-    after: Id | None = Field(None, description="the last id of the page before")
+    after: Id | None = Field(None, description="the last id of the previous page")
     limit: int = Field(20, ge=1, le=100)
     order: Literal["asc", "desc"] = "desc"
 
@@ -48,7 +48,7 @@ class FilesQuery(PageQuery):
 
 
 class AttachmentsQuery(PageQuery):
-    before: Id | None = Field(None, description="the first id of the page after")
+    before: Id | None = Field(None, description="the first id of the next page")
     filter: Literal["in_progress", "completed", "failed", "cancelled"] | None = None
 
     def page(self) -> PageOfAttachments:
@@ -56,7 +56,7 @@ class AttachmentsQuery(PageQuery):
 
 
 class NoExpiry(Loose):
-    expires_after: None = Field(None, description="not supported: what is kept stays until it is deleted")
+    expires_after: None = Field(None, description="not supported: vector stores stay until they are deleted")
 
 
 class CreateStoreBody(NoExpiry):
