@@ -43,7 +43,7 @@ class Tokens:
         """Errors: TokenLimitReached, which leaves no row.
 
         The row is written first, so that a live API token is never missing from the list. If the result of the second
-        write is unknown, the row stays. The caller never got the token's string, and the owner can revoke and delete it.
+        write is unknown, the row stays. The caller never got the token's string, and can revoke and delete it.
         """
         now_s = now_ms // 1000
         expires_s = now_s + wanted.lifetime_s

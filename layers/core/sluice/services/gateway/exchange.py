@@ -96,7 +96,7 @@ class Exchange:
         try:
             attempt = self._books.store.checkpoint(self.ask.account_id, self.ask.request_id, self.lease, now_ms)
         except errors.StoreUnavailable:
-            log.warning("checkpoint failed, stream goes on: %s", self.ask.request_id)
+            log.warning("checkpoint failed, the stream continues: %s", self.ask.request_id)
             return
         if not attempt.made:
             raise self._why_not(attempt.grant, now_ms)
