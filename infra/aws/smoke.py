@@ -49,7 +49,7 @@ class Smoke:
         self.say(f"/v1/models without an API token: 401 {refused['code']}")
         unknown = {"email": f"nobody-{secrets.token_hex(4)}@example.com", "password": "not a password"}
         self.client.need(401, "POST", "/auth/login", unknown)
-        self.say("/auth/login with an unknown address: 401")
+        self.say("/auth/login of nobody: 401")
 
     def _health(self) -> str:
         until = time.monotonic() + self.ready_seconds
