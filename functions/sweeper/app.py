@@ -1,5 +1,4 @@
-"""Every minute: settles the requests whose process died, requeues stuck mails, and finishes the deletions of
-accounts."""
+"""Every minute: settles abandoned requests, requeues stuck mails, and finishes the deletions of accounts."""
 
 import logging
 import time

@@ -14,8 +14,7 @@ blueprint = Blueprint("web", __name__)
 blueprint.register_blueprint(home.blueprint)  # the other functions serve the pages of their own subjects
 errors.install_unknown(blueprint)
 HERE = Path(__file__).parent
-# No inline script or style and no other host. Swagger UI's icons are `data:` images, and it needs no more (checked in
-# Chromium, including a call).
+# No inline script or style and no other host. Swagger UI needs no more than `data:` images (checked in Chromium).
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -72,8 +72,7 @@ def _start(caller: Caller, chat_id: str, body: MessageBody) -> RunningTurn:
 
 
 def _request(claims: Claims, turn: Turn, body: MessageBody) -> ModelRequest:
-    """Fields that the message leaves out come from its chat. Errors: ModelNotFound, ModelUnavailable, NotFound,
-    StoreUnavailable."""
+    """Omitted fields come from the chat. Errors: ModelNotFound, ModelUnavailable, NotFound, StoreUnavailable."""
     gateway, chat = services.gateway(), turn.chat
     model = gateway.model_for(claims, body.model or chat.model or _first_chat_model(), "chat")
     messages = prompt(chat, turn.history, body.content)

@@ -61,16 +61,14 @@ def admitted(claims: Claims, endpoint: str) -> Iterator[str]:
 
 
 def claims_and_upload() -> tuple[Claims, str, bytes, str]:
-    """The claims, and the name, bytes and purpose of the form's file. Errors: as `account`, then RequestTooLarge,
-    UnsupportedMediaType, ValidationFailed."""
+    """Claims; name, bytes, purpose. Errors: as `account`, RequestTooLarge, UnsupportedMediaType, ValidationFailed."""
     claims = authenticate(SCOPE)
     with services.gateway().authentication_first(claims):
         return claims, *_form()
 
 
 def expect_upload() -> None:
-    """Call it before the form is read. The form is parsed in memory because it is small, so that no upload is written
-    to a temporary file."""
+    """Call it before the form is read. The small form is parsed in memory, so no upload gets into a temporary file."""
     request.max_content_length = MAX_FILE_BYTES + FORM_BYTES
     request.form_data_parser_class = _InMemory
 

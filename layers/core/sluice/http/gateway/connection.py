@@ -5,8 +5,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-# A caller who sends or reads nothing for this long counts as gone. It is shorter than a lease, so that a lease never
-# expires during a blocked write.
+# A caller who is idle for this long counts as gone. It is shorter than a lease, so none expires in a blocked write.
 WAIT_SECONDS = 20.0
 ESTABLISHED = b"\x01"  # the first byte of Linux's struct tcp_info
 

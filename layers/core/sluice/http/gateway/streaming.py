@@ -80,8 +80,7 @@ class Dialect(Protocol):
 
 
 class ChatDialect:
-    """Chunks unchanged. `include_usage`: whether the caller requested the usage chunk. `more`: fields added to the last
-    chunk."""
+    """Chunks unchanged. `include_usage`: send the usage chunk. `more`: fields to add to the last chunk."""
 
     def __init__(self, *, include_usage: bool, more: Mapping[str, Any] | None = None) -> None:
         self.include_usage, self._more = include_usage, more

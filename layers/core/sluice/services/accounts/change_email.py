@@ -21,8 +21,7 @@ class EmailChange:
     passwords: Passwords
 
     def request(self, account_id: str, new_email: str, password: str, visitor: Visitor) -> None:
-        """The result does not show whether another account has the address. A malformed address is refused before the
-        password is checked. Errors: ValidationFailed, and as `Passwords.confirm`."""
+        """The same result if another account has the address. Errors: ValidationFailed, as `Passwords.confirm`."""
         address = parse_address(new_email, "new_email")
         account = self.passwords.confirm(account_id, password, visitor.now_ms)
         allowed = self.throttle.allows(address.key, Kind.CHANGE_EMAIL, visitor)

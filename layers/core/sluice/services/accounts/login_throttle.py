@@ -54,8 +54,7 @@ class LoginAttempt:
 
 
 def remember_place(throttles: Throttles, accounts: AccountStore, account_id: str, visitor: Visitor) -> None:
-    """Do not report the next login from this network, because a person who redeems a mailed code owns the mailbox.
-    Raises nothing, because the code is already redeemed."""
+    """Do not report the next login from here, because who redeems a mailed code owns the mailbox. Never raises."""
     try:
         account = accounts.get(account_id)
         if account is not None:

@@ -18,8 +18,7 @@ log = logging.getLogger("sluice.accounts")
 
 @dataclass(frozen=True)
 class NewPasswords:
-    """The hash function and the list of common passwords are callables, because both take time to load and many
-    requests need neither."""
+    """Hash function and common passwords are callables, because both load slowly and many requests need neither."""
 
     hashes: Callable[[], PasswordHashes]
     common: Callable[[], Mapping[str, int]]

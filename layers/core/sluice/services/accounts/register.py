@@ -38,8 +38,7 @@ class Registration:
 
     def register(self, email: str, password: str, name: str | None, visitor: Visitor) -> None:
         """Errors: ValidationFailed (with every problem), TooManyAttempts (of this client), Overloaded,
-        StoreUnavailable. A known address is not an error.
-        """
+        StoreUnavailable. A known address is not an error."""
         address, name = self._checked(email, password, name)
         now_ms, known_kind = visitor.now_ms, Kind.VERIFY_EMAIL
         account = self.accounts.by_email(address.key)
@@ -54,8 +53,7 @@ class Registration:
         elif not allowed or under_way:
             queue_nothing(self.mails, now_ms)
         elif account.status == "pending":
-            # A stranger may have registered the address first, so the link verifies only the registration that it
-            # was sent for.
+            # A stranger may have registered the address first, so a link verifies only its own registration.
             queue_code(
                 Kind.VERIFY_EMAIL,
                 account,

@@ -26,8 +26,7 @@ class PasswordReset:
     events: SecurityEvents
 
     def request(self, email: str, visitor: Visitor) -> None:
-        """The result is the same for every address. Errors: ValidationFailed (a malformed address), TooManyAttempts,
-        StoreUnavailable."""
+        """The same for every address. Errors: ValidationFailed (malformed), TooManyAttempts, StoreUnavailable."""
         address = parse_address(email)
         allowed = self.throttle.allows(address.key, Kind.RESET_PASSWORD, visitor)
         account = self.accounts.by_email(address.key)
@@ -38,8 +37,7 @@ class PasswordReset:
 
     def redeem(self, code: str, password: str, visitor: Visitor) -> None:
         """Set the password, end every session and use up the code in one conditional write. After ValidationFailed the
-        code stays valid. Errors: MailedCodeInvalid, ValidationFailed, TooManyAttempts, Overloaded, StoreUnavailable.
-        """
+        code stays valid. Errors: MailedCodeInvalid, ValidationFailed, TooManyAttempts, Overloaded, StoreUnavailable."""
         now_ms = visitor.now_ms
         with self.codes.redeeming(visitor):
             mail = self.codes.mail_of(code, Kind.RESET_PASSWORD)
@@ -61,8 +59,7 @@ class PasswordReset:
         try:
             self.accounts.redeem_reset(account, mail.mail_id, password_hash, now_ms)
         except MailedCodeInvalid:
-            # Another request used the code, or only the status changed (by the same person's verification link): try
-            # once more.
+            # The code was used, or only the status changed (by the person's verification link): try once more.
             again = self._account_of(mail, now_ms)
             if again.status == account.status:
                 raise

@@ -16,8 +16,7 @@ class SecurityEvents:
     audit: AuditLog
 
     def note(self, action: Action, account_id: str, visitor: Visitor) -> None:
-        """`account_id` is "" if there is no such account. Actor and target are the same account, except that the actor
-        of failed logins is unknown. Raises nothing."""
+        """`account_id`: "" for an unknown account. Actor and target are the same account. Never raises."""
         # A visitor who tries passwords is unknown, and probably not the account's owner.
         actor = "" if action is Action.LOGINS_THROTTLED else account_id
         event = new_event(action, actor=actor, target=account_id, now_ms=visitor.now_ms, client=visitor.network)

@@ -32,8 +32,7 @@ class FileText:
     """Parses a file. Errors: Unreadable."""
 
     def blocks(self, file: File) -> Sequence[Block]:
-        """The events of an upload and of its attachment often arrive together: one thread parses, the other waits.
-        Errors: Unreadable, StoreUnavailable."""
+        """Concurrent calls for one file parse it once; the others wait. Errors: Unreadable, StoreUnavailable."""
         with _any:
             held = _reading.setdefault(file.file_id, _Lock())
         with held.lock:

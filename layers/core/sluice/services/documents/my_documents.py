@@ -47,8 +47,7 @@ class MyDocuments:
     stores: VectorStores
 
     def keep(self, account_id: str, filename: str, body: bytes, now_ms: int) -> File:
-        """Store the new file, then delete older ones of the same name. The same content again changes nothing.
-        Errors: as `Files.upload`."""
+        """Store the file, then delete older ones of its name. Can be repeated. Errors: as `Files.upload`."""
         store = self._own(account_id, now_ms)
         sha256 = hashlib.sha256(body).hexdigest()
         older = [one.file for one in self.all(account_id) if one.attachment and one.file.filename == filename]

@@ -60,8 +60,7 @@ class Gateway:
             raise
 
     def check_caller(self, claims: Claims) -> Grant:
-        """For requests that count against no limit. Errors: InvalidApiToken, AccountSuspended,
-        StoreUnavailable."""
+        """For requests that count against no limit. Errors: InvalidApiToken, AccountSuspended, StoreUnavailable."""
         return self.admission.check(claims.account_id, claims.token_id, self.now_ms())
 
     def permitted_models(self, claims: Claims) -> list[dict[str, Any]]:
@@ -82,8 +81,7 @@ class Gateway:
         return model
 
     def start(self, request: ModelRequest, context: RequestContext) -> tuple[Exchange, int]:
-        """Admit the request. → the exchange to run and settle, and the most completion tokens it may use. Errors: as
-        `Admission.admit`."""
+        """Admit. → the exchange to run and settle, and its most completion tokens. Errors: as `Admission.admit`."""
         window = int(request.model.get("context_window") or NO_CONTEXT_WINDOW)
         wanted = self.defaults.max_tokens if request.max_tokens is None else request.max_tokens
         completion_tokens = min(wanted, window)

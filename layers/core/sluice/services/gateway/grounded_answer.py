@@ -67,8 +67,7 @@ class GroundedAnswers:
 
 
 def _room_tokens(model: Mapping[str, Any], body: Mapping[str, Any]) -> int | None:
-    """How many tokens the passages may use, estimated without the model's tokenizer; None if the model states no
-    context window."""
+    """Tokens for passages, estimated without the model's tokenizer; None if the model states no context window."""
     context = model.get("context_window")
     if not context:
         return None

@@ -22,8 +22,7 @@ class QuotaMails:
         self._queued: OrderedDict[tuple[str, int, Kind], None] = OrderedDict()
 
     def check(self, account_id: str, now_ms: int, *, refused: bool = False) -> list[Kind]:
-        """→ the mails that were new. `refused`: a request was refused because it exceeded the rest of the quota.
-        Errors: StoreUnavailable."""
+        """→ the new mails. `refused`: a request exceeded the rest of the quota. Errors: StoreUnavailable."""
         if refused and (account_id, period_of(now_ms), Kind.QUOTA_100) in self._queued:
             return []  # refusals may be frequent, so skip the reads
         grant = self._grants.grant(account_id)

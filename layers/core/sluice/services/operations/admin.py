@@ -38,8 +38,7 @@ class Administration:
     audit: AuditLog
 
     def suspend(self, by: Actor, account_id: str, now_ms: int) -> Account:
-        """Write the grant first. From then on no request is admitted, and running streams end at their next checkpoint.
-        Errors: Forbidden (oneself)."""
+        """Write the grant first: it ends admissions, and streams at their next checkpoint. Errors: Forbidden (self)."""
         if account_id == by.account_id:
             raise Forbidden("You cannot suspend yourself.")
         before = self._account(account_id)

@@ -55,8 +55,7 @@ class EveryonesSums:
     accounts: AccountStore
 
     def between(self, span: Span) -> EveryonesUsage:
-        """Whole UTC days: a day that the span only overlaps counts in full, because a roll-up covers a day.
-        Errors: StoreUnavailable."""
+        """By whole UTC days: a day that the span only overlaps counts in full. Errors: StoreUnavailable."""
         if span.from_ms >= span.to_ms:
             return NOTHING_USED
         found, complete = self.rollups.everyones(day_of(span.from_ms), day_of(span.to_ms - 1))
