@@ -18,7 +18,7 @@ MAILS_NAMED = 100  # for each shard
 
 @dataclass(frozen=True)
 class ModelState:
-    """If the model does not answer, `name` is empty and `said` is the reason. It may report no queue numbers."""
+    """`said`: the model's status, "unreachable" if it does not answer. Queue numbers: None if it reports none."""
 
     name: str
     said: str
