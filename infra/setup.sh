@@ -1,6 +1,6 @@
 #!/bin/sh
-# Finds a Python that really runs (version managers leave shims that only print an error) and lets it build .venv.
-# The second time .venv's own is used, so that nothing is searched for.
+# Finds a Python that runs (some version managers leave shims that only print an error) and lets it build .venv.
+# Later runs use the Python in .venv without searching.
 cd "$(dirname "$0")/.." || exit 1
 
 works() {

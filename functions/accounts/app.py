@@ -134,9 +134,9 @@ def change(caller: Caller, body: ChangePasswordBody) -> PasswordChanged:
     body=ChangeEmailBody,
     answers={202: EmailChangeRequested},
     errors=(errors.ValidationFailed, errors.InvalidCredentials, *BY_PASSWORD),
-    description="The new address is sent a mailed code; until it is redeemed, by `POST /auth/verify-email` or on the "
-    "page the mail links to, the old address stays. Then the old one is told. The same answer where another account "
-    "has the new address.",
+    description="The new address gets a mailed code. The old address stays until the code is redeemed, by "
+    "`POST /auth/verify-email` or on the page that the mail links to; then the old address gets a notice. The answer "
+    "is the same if another account has the new address.",
 )
 def change_address(caller: Caller, body: ChangeEmailBody) -> EmailChangeRequested:
     email_change().request(caller.account_id, body.new_email, body.password, visitor())
@@ -163,7 +163,7 @@ def account(caller: Caller) -> AccountInfo:
     body=UpdateAccountBody,
     answers={200: UpdatedAccount},
     errors=(errors.NotFound, errors.ValidationFailed, errors.StoreUnavailable),
-    description="What is left out stays as it is. `store_content` holds for requests that begin from now on.",
+    description="Omitted fields stay unchanged. `store_content` applies to requests that begin from now on.",
 )
 def update(caller: Caller, body: UpdateAccountBody) -> UpdatedAccount:
     return UpdatedAccount.after(profile().update(caller.account_id, body.name, body.store_content, now_ms()))
@@ -195,8 +195,8 @@ def export(caller: Caller) -> Response:
     body=DeleteAccountBody,
     answers={204: None},
     errors=(errors.ValidationFailed, errors.InvalidCredentials, *BY_PASSWORD),
-    description="API tokens die at once, running streams within 5 s. Personal data is erased; the ledger keeps "
-    "amounts under the account's id. The address may register again. After a 503, ask again: it goes on.",
+    description="API tokens become invalid at once, running streams end within 5 s. Personal data is erased; the "
+    "ledger keeps amounts under the account's id. The address may register again. After a 503, repeat the request.",
 )
 def delete(caller: Caller, body: DeleteAccountBody) -> Response:
     deletion().delete(caller.account_id, caller.session_id, body.password, now_ms())
@@ -207,7 +207,7 @@ def delete(caller: Caller, body: DeleteAccountBody) -> Response:
 
 @blueprint.get("/account/sessions")
 @operation(
-    "Where one is logged in, newest first",
+    "One's sessions, newest first",
     tag=ACCOUNT,
     auth=Auth.SESSION,
     answers={200: SessionList},

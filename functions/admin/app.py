@@ -1,5 +1,5 @@
-"""`/admin/…`, and the admin's pages below `/manage`: the only function that may suspend an account or change its limits
-and its role. The caller's own role is read at every call."""
+"""`/admin/…` and the admin pages below `/manage`. Only this function may suspend an account or change its limits and
+role. Each request reads the caller's role from the store."""
 
 from typing import Any
 
@@ -45,8 +45,8 @@ CHANGE = (errors.NotFound, errors.Conflict, errors.StoreUnavailable)
     query=UsersQuery,
     answers={200: UserPage},
     errors=(errors.ValidationFailed, errors.StoreUnavailable),
-    description="In no order. Go on with `cursor=next_cursor` until it is null: a page looks at a bounded number of "
-    "accounts, so with a query it may be shorter than `limit`, or empty, and not be the last.",
+    description="In no order. Repeat with `cursor=next_cursor` until it is null: a page reads a bounded number of "
+    "accounts, so with a query it may be shorter than `limit`, or empty, without being the last.",
 )
 def users(caller: Caller, query: UsersQuery) -> UserPage:
     found = all_users().page(query.query or "", limit=query.limit, after=query.cursor or None)
@@ -96,7 +96,7 @@ def restore(caller: Caller, user_id: str) -> UserInfo:
     body=LimitsBody,
     answers={200: UserInfo},
     errors=CHANGE,
-    description="In force with the next request. What is left out stays as it is.",
+    description="Applies from the next request. Omitted limits stay unchanged.",
 )
 def limits(caller: Caller, user_id: str, body: LimitsBody) -> UserInfo:
     changes = body.model_dump(exclude_none=True)
@@ -112,7 +112,7 @@ def limits(caller: Caller, user_id: str, body: LimitsBody) -> UserInfo:
     query=AdminUsageQuery,
     answers={200: AdminUsage},
     errors=(errors.ValidationFailed, errors.StoreUnavailable),
-    description="Whole UTC days, from the roll-ups: a few seconds behind. A moment given counts for its day.",
+    description="Whole UTC days, from the roll-ups, which are a few seconds behind. A time counts for its whole day.",
 )
 def usage(caller: Caller, query: AdminUsageQuery) -> AdminUsage:
     span = parse_span(query.from_, query.to, now_ms())
@@ -127,7 +127,7 @@ def usage(caller: Caller, query: AdminUsageQuery) -> AdminUsage:
     query=AuditQuery,
     answers={200: AuditPage},
     errors=(errors.ValidationFailed, errors.StoreUnavailable),
-    description="Go on with `cursor=next_cursor` until it is null; a page may be empty and not be the last.",
+    description="Repeat with `cursor=next_cursor` until it is null; a page may be empty without being the last.",
 )
 def audit(caller: Caller, query: AuditQuery) -> AuditPage:
     found = audit_trail().page(limit=query.limit, after=query.cursor or None, now_ms=now_ms())

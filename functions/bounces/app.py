@@ -1,4 +1,4 @@
-"""SES's notices, by SNS: addresses that mails came back from, or whose owners called one spam, get no more."""
+"""SES's notices through SNS: addresses that bounced, or whose owners reported spam, get no more mails."""
 
 import logging
 import time
@@ -12,9 +12,9 @@ log = logging.getLogger("sluice.bounces")
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """A batch from SNS → what was noted. Noting twice changes nothing.
+    """A batch from SNS → the number of notices noted and ignored. Repeating it changes nothing.
 
-    Errors: StoreUnavailable, at which Lambda tries the whole batch again, twice, and then gives it to a queue.
+    Errors: StoreUnavailable; Lambda then repeats the whole batch twice, and sends it to the dead-letter queue.
     """
     configure()
     noted = ignored = 0

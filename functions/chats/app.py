@@ -1,4 +1,4 @@
-"""`/chats…`: a person's conversations. Answering one is the gateway's (`POST /chats/{id}/messages`)."""
+"""`/chats…`: a person's conversations. The gateway answers their messages (`POST /chats/{id}/messages`)."""
 
 from typing import Any
 
@@ -65,5 +65,5 @@ def delete(caller: Caller, chat_id: str) -> None:
 
 
 def handler(event: Any, context: Any) -> Any:
-    """API Gateway's event in, its answer out."""
+    """API Gateway's proxy event (AWS Lambda)."""
     return wsgi(blueprint)(event, context)

@@ -1,4 +1,4 @@
-"""`/v1/files…`, `/v1/vector_stores…` and the documents page: what people upload, and what they search (ADR 75)."""
+"""`/v1/files…`, `/v1/vector_stores…` and the documents page: upload files and search them (ADR 75)."""
 
 from functools import partial
 from typing import Any
@@ -39,7 +39,7 @@ CHANGE = (*WRITE, errors.NotFound)
     documented_body=models.UploadForm,
     answers={200: answers.FileObject},
     errors=(*WRITE, errors.RequestTooLarge, errors.StorageFull),
-    description="`multipart/form-data`, 4 MiB at most. What is in it is read a moment later: see `status`.",
+    description="`multipart/form-data`, 4 MiB at most. Its text is extracted a moment later: see `status`.",
 )
 def upload_file() -> answers.FileObject:
     claims, filename, body, purpose = flow.claims_and_upload()
@@ -72,7 +72,7 @@ def get_file(file_id: str) -> answers.FileObject:
     "A file as it was uploaded",
     answers={200: "application/octet-stream"},
     errors=FIND,
-    description="Always an attachment: nothing that was uploaded is shown as a page of this site.",
+    description="Always an attachment, so that no browser shows an upload as a page of this site.",
 )
 def file_content(file_id: str) -> Response:
     file, body = services.files().content(flow.account(), file_id)
@@ -254,7 +254,7 @@ def list_files_of_batch(vector_store_id: str, batch_id: str) -> store_answers.Ve
 
 @blueprint.before_request
 def _expect_upload() -> None:
-    """For the page: the check of its form's token reads the form, so this comes before."""
+    """Runs before the page's CSRF check, because that check reads the form."""
     if request.method == "POST" and request.path == "/my/documents":
         flow.expect_upload()
 

@@ -1,4 +1,4 @@
-"""The gateway: OpenAI-compatible, admitted by one conditional write, settled before the last byte.
+"""The OpenAI-compatible gateway. One conditional write admits each request; it is settled before the last byte.
 
 On AWS it runs under gunicorn and the Lambda Web Adapter, so that answers stream (`app:app` is built by `create`).
 """
@@ -135,7 +135,7 @@ def create_response() -> Response:
 
 @blueprint.post("/chats/<chat_id>/messages")
 @operation(
-    "Say something in a chat, and stream the answer",
+    "Send a message to a chat, and stream the answer",
     tag="Chats",
     auth=Auth.SESSION,
     body=MessageBody,

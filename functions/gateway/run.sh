@@ -1,8 +1,8 @@
 #!/bin/sh
-# What the Lambda Web Adapter starts and forwards requests to (docs/adr/0054-gateway-on-lambda.md). Lambda puts the layer on
-# the path of its own Python runtime, not on that of a program it starts: hence PYTHONPATH, ours before the runtime's.
-# One environment serves one request at a time; the second thread answers the adapter's own readiness check. Idle
-# connections are the adapter's to close, after 4 s: were they closed here first, it might just be sending on one.
+# The server that the Lambda Web Adapter starts and forwards requests to (docs/adr/0054-gateway-on-lambda.md).
+# PYTHONPATH is set because Lambda adds the layer only to its own runtime's path; our packages come before the runtime's.
+# One environment serves one request at a time; the second thread answers the adapter's readiness check. The adapter
+# closes idle connections after 4 s; this server must not close them earlier, because the adapter might be sending.
 cd "${LAMBDA_TASK_ROOT:-.}" || exit 1
 PYTHONPATH="${SLUICE_LAYER_DIR:-/opt/python}${PYTHONPATH:+:$PYTHONPATH}"
 export PYTHONPATH

@@ -1,4 +1,4 @@
-"""The bucket's events, by way of a queue: reads uploads, and keeps every vector store's index up to date.
+"""The bucket's events through a queue: extracts text from uploads and keeps every vector store's index up to date.
 
 On a schedule it also handles orphaned uploads, whose event was lost or whose process died.
 """
@@ -21,7 +21,7 @@ SWEEP_SECONDS = 40.0
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """A batch of SQS messages, each an S3 event → those to be delivered again. A schedule's event → what was swept."""
+    """A batch of SQS messages, each an S3 event → the ones to deliver again. A schedule's event → what was swept."""
     configure()
     if "Records" not in event:
         return _sweep()
@@ -30,9 +30,9 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 
 def _handled(record: dict[str, Any]) -> bool:
-    """Whether the message is done. A malformed one is too, because it would be malformed the next time."""
+    """Whether the message is done. A malformed one counts as done, because it would be malformed again."""
     try:
-        puts = json.loads(record["body"]).get("Records", [])  # none in the test event that S3 begins with
+        puts = json.loads(record["body"]).get("Records", [])  # S3's initial test event has none
         names = [unquote_plus(put["s3"]["object"]["key"]).split("/") for put in puts]
     except (LookupError, TypeError, ValueError, AttributeError):
         log.error("malformed event skipped")
@@ -41,10 +41,10 @@ def _handled(record: dict[str, Any]) -> bool:
         for parts in names:
             _dispatch(parts)
     except SluiceError as exc:
-        log.warning("not done now: the event comes again", exc_info=exc)
+        log.warning("event failed, will be delivered again", exc_info=exc)
         return False
     except Exception:
-        log.exception("an event that cannot be handled")
+        log.exception("event skipped: it cannot be handled")
         return False
     return True
 
@@ -56,7 +56,7 @@ def _dispatch(parts: list[str]) -> None:
         case [kind, account_id, store_id, file_id] if kind == CHANGES:
             services.ingestion().changed(account_id, store_id, file_id)
         case _:
-            log.error("event of another kind skipped")
+            log.error("event of an unknown kind skipped")
 
 
 def _sweep() -> dict[str, Any]:

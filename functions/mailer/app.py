@@ -1,4 +1,4 @@
-"""The mails table's stream: renders and sends each queued mail, once however often it is delivered."""
+"""The mails table's stream: renders and sends each queued mail once, even if its record is delivered twice."""
 
 import logging
 from typing import Any
@@ -11,11 +11,11 @@ log = logging.getLogger("sluice.mailer")
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """A batch of a KEYS_ONLY DynamoDB stream → partial batch response: the records to be delivered again.
+    """A batch of a KEYS_ONLY DynamoDB stream → partial batch response: the records to deliver again.
 
-    Those are the ones that met no store. A mail that cannot be sent now is no failed record: it waits in its table,
-    and the sweeper shows it again. Nor is a record or a mail that makes no sense: it would hold up those behind it,
-    and come to nothing again. A mail's own state changes come by here too, and find nothing to do.
+    A record fails only if the store does not answer. A mail that cannot be sent now waits in its table, and the sweeper
+    requeues it. A malformed record or mail is skipped, because it would fail again and hold up the ones after it. The
+    mailer's own updates of a mail are in the stream too, and need nothing.
     """
     configure()
     failed: list[str] = []
@@ -31,7 +31,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 
 def _named(record: dict[str, Any]) -> tuple[str, str]:
-    """The mail's id and the record's sequence number. Raises LookupError, TypeError."""
+    """The mail's id and the record's sequence number. Errors: LookupError, TypeError (a malformed record)."""
     change = record["dynamodb"]
     mail_id, sequence_number = change["Keys"]["mail_id"]["S"], change["SequenceNumber"]
     if not isinstance(mail_id, str) or not isinstance(sequence_number, str):
@@ -45,5 +45,5 @@ def _is_seen_to(mail_id: str) -> bool:
     except StoreUnavailable:
         return False
     except Exception:
-        log.exception("a mail that cannot be handled", extra={"mail_id": mail_id})
+        log.exception("mail skipped: it cannot be handled", extra={"mail_id": mail_id})
     return True

@@ -1,4 +1,4 @@
-"""The ledger's stream: folds each new record into its roll-up, exactly once however often it is delivered."""
+"""The ledger's stream: folds each new record into its roll-up exactly once, even if it is delivered twice."""
 
 import logging
 import time
@@ -14,9 +14,9 @@ log = logging.getLogger("sluice.metering")
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """A batch of a KEYS_ONLY DynamoDB stream → partial batch response: the records to be delivered again.
+    """A batch of a KEYS_ONLY DynamoDB stream → partial batch response: the records to deliver again.
 
-    Only insertions count: the mark that folding leaves on a record comes by as a modification.
+    Only insertions are folded; modifications are ignored, because folding itself marks records.
     """
     configure()
     inserted = [_delivery(record) for record in event.get("Records", []) if record.get("eventName") == "INSERT"]

@@ -24,7 +24,7 @@ TAG = "Authentication"
     body=RegisterBody,
     answers={202: VerificationSent},
     errors=(errors.ValidationFailed, errors.TooManyAttempts, errors.Overloaded, errors.StoreUnavailable),
-    description="The same answer whether or not the address is known; a known one gets a mail that says so.",
+    description="The answer is the same whether or not the address is known; a known one gets a mail that says so.",
 )
 def sign_up(body: RegisterBody) -> VerificationSent:
     registration().register(body.email, body.password, body.name, visitor())

@@ -1,7 +1,7 @@
-"""Searches vector stores for other functions, in the name of an account; nobody else may call it.
+"""Searches an account's vector stores for other functions. Only they may call it.
 
 On AWS a function URL of AuthType AWS_IAM, whose policy names the gateway's and the files function's roles. On one
-machine it does not run: the same service is called in the process.
+machine it does not run, because the search runs in the calling process.
 """
 
 from dataclasses import asdict

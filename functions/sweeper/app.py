@@ -1,5 +1,4 @@
-"""Every minute: settles the requests whose holder died, shows mails that stuck to the mailer again, and finishes the
-deletions of accounts."""
+"""Every minute: settles abandoned requests, requeues stuck mails, and finishes the deletions of accounts."""
 
 import logging
 import time
@@ -15,7 +14,7 @@ from sluice.wiring.mails import stuck_mails
 
 log = logging.getLogger("sluice.sweeper")
 
-RUN_MS = 45_000  # before the next run starts, and before Lambda's own limit of a minute ends this one
+RUN_MS = 45_000  # shorter than the schedule's interval and Lambda's timeout, both one minute
 
 
 def _now_ms() -> int:
@@ -23,7 +22,7 @@ def _now_ms() -> int:
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """A schedule's event → what was done. Never raises for the store: the next run comes in a minute."""
+    """A schedule's event → what was done. Store failures are only logged, because the next run is in a minute."""
     configure()
     started_ms = _now_ms()
     requeued = _requeue_mails(started_ms)
@@ -42,7 +41,7 @@ def _finish_deletions(now_ms: int) -> int:
     try:
         return erasure().finish(now_ms)
     except StoreUnavailable as exc:
-        log.warning("deletions of accounts not looked for", exc_info=exc)
+        log.warning("deletions of accounts not finished", exc_info=exc)
         return 0
 
 
@@ -50,5 +49,5 @@ def _requeue_mails(now_ms: int) -> int:
     try:
         return stuck_mails().requeue(now_ms)
     except StoreUnavailable as exc:
-        log.warning("stuck mails not looked for", exc_info=exc)
+        log.warning("stuck mails not requeued", exc_info=exc)
         return 0

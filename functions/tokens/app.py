@@ -1,4 +1,4 @@
-"""`/tokens…` and the public keys: the only function that holds the key API tokens are signed with."""
+"""`/tokens…` and the public keys. Only this function holds the key that signs API tokens."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from sluice.wiring.tokens import tokens
 blueprint = Blueprint("tokens", __name__)
 blueprint.register_blueprint(token_pages.blueprint)
 TAG = "API tokens"
-KEYS_CACHED_SECONDS = 300  # how long after a rotation a client may not know the new key yet
+KEYS_CACHED_SECONDS = 300  # how long clients may use a cached key set after a rotation
 
 
 @blueprint.post("/tokens")
@@ -27,7 +27,7 @@ KEYS_CACHED_SECONDS = 300  # how long after a rotation a client may not know the
     body=IssueTokenBody,
     answers={201: IssuedTokenInfo},
     errors=(errors.ValidationFailed, errors.TokenLimitReached, errors.StoreUnavailable),
-    description="The token itself is shown this once. At most 25 are live at a time.",
+    description="The token is shown only this once. At most 25 are live at a time.",
 )
 def issue(caller: Caller, body: IssueTokenBody) -> IssuedTokenInfo:
     return IssuedTokenInfo.of(tokens().issue(caller.account_id, body.wanted, now_ms()))

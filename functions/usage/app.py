@@ -1,4 +1,4 @@
-"""`/usage` and `/usage/logs`: a caller's own usage, exact at the moment of asking, and their own requests."""
+"""`/usage` and `/usage/logs`: the caller's own usage, exact at the time of the request, and their own requests."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def usage(caller: Caller, query: UsageQuery) -> UsageReport:
     query=LogsQuery,
     answers={200: LogsPage},
     errors=(errors.ValidationFailed, errors.StoreUnavailable),
-    description="Go on with `cursor=next_cursor` until it is null. With filters a page may be shorter than `limit`.",
+    description="Repeat with `cursor=next_cursor` until it is null. With filters a page may be shorter than `limit`.",
 )
 def logs(caller: Caller, query: LogsQuery) -> dict[str, Any]:
     wanted = LogFilter(query.token_id or None, query.model or None)

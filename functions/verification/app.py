@@ -1,4 +1,4 @@
-"""`/auth/verify-email`: redeems a mailed code, once, of a registration or of a change of address."""
+"""`/auth/verify-email`: redeems a mailed code of a registration or of a change of address, once."""
 
 from typing import Any
 
@@ -23,8 +23,8 @@ blueprint.register_blueprint(mailed.addresses)
     body=VerifyBody,
     answers={200: Verified},
     errors=(errors.MailedCodeInvalid, errors.ValidationFailed, errors.TooManyAttempts, errors.StoreUnavailable),
-    description="Single use. Takes the code of a registration's mail, and that of a change of address: then the new "
-    "address replaces the old one, which is told.",
+    description="Single use. Takes the code of a registration, or of a change of address: then the new address "
+    "replaces the old one, which gets a notice.",
 )
 def verify(body: VerifyBody) -> Verified:
     verification().redeem(body.token, visitor())

@@ -11,11 +11,10 @@ from sluice.http.operation import operation
 from sluice.pages import errors, home
 
 blueprint = Blueprint("web", __name__)
-blueprint.register_blueprint(home.blueprint)  # the other functions serve the pages of what they do
+blueprint.register_blueprint(home.blueprint)  # the other functions serve the pages of their own subjects
 errors.install_unknown(blueprint)
 HERE = Path(__file__).parent
-# No inline script or style and no other host; Swagger UI's icons are `data:` images, and it needs no more than this
-# (looked at in Chromium, a call tried included: nothing refused).
+# No inline script or style and no other host. Swagger UI needs no more than `data:` images (checked in Chromium).
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -28,7 +27,7 @@ ASSETS_CACHED_SECONDS = 3600
 def openapi_document() -> Response:
     response = Response(_document(), mimetype="application/json")
     response.add_etag()
-    response.cache_control.no_cache = True  # keep it, but ask whether it is still the one
+    response.cache_control.no_cache = True  # clients may keep it but must revalidate it
     response.make_conditional(request)
     return response
 
@@ -49,7 +48,7 @@ def docs() -> Any:
 
 @blueprint.get("/docs/<path:name>")
 def docs_asset(name: str) -> Response:
-    """Errors: NotFound, also for a path that leads out of the folder."""
+    """Errors: NotFound, also for a path outside the folder."""
     return send_from_directory(HERE / "static", name, max_age=ASSETS_CACHED_SECONDS)
 
 

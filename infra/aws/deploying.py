@@ -91,8 +91,8 @@ class Deployment:
 
     def _account(self) -> None:
         client = self.machine.client("sts")
-        told = client.get_caller_identity()
-        self.say(f"account: {told['Account']}, as {told['Arn']}, in {client.meta.region_name}")
+        identity = client.get_caller_identity()
+        self.say(f"account: {identity['Account']}, as {identity['Arn']}, in {client.meta.region_name}")
 
     def _keys(self) -> None:
         path = self._parameter("KeyPath", "/sluice")

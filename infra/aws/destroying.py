@@ -25,12 +25,12 @@ def documents_bucket(client: Callable[[str], Any], stack: str) -> str:
     """The bucket's name, or "" if there is none. Call it before the stack is deleted, which alone knows the name."""
     cloudformation = client("cloudformation")
     try:
-        told = cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId="DocumentsBucket")
+        answer = cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId="DocumentsBucket")
     except cloudformation.exceptions.ClientError as exc:
         if "does not exist" in str(exc):
             return ""
         raise
-    return str(told["StackResourceDetail"]["PhysicalResourceId"])
+    return str(answer["StackResourceDetail"]["PhysicalResourceId"])
 
 
 def delete_bucket(client: Callable[[str], Any], bucket: str, say: Say) -> None:

@@ -47,8 +47,8 @@ class Smoke:
         self.say(f"/openapi.json: {len(paths)} paths")
         refused = self.client.need(401, "GET", "/v1/models").body["error"]
         self.say(f"/v1/models without an API token: 401 {refused['code']}")
-        nobody = {"email": f"nobody-{secrets.token_hex(4)}@example.com", "password": "not a password"}
-        self.client.need(401, "POST", "/auth/login", nobody)
+        unknown = {"email": f"nobody-{secrets.token_hex(4)}@example.com", "password": "not a password"}
+        self.client.need(401, "POST", "/auth/login", unknown)
         self.say("/auth/login of nobody: 401")
 
     def _health(self) -> str:
@@ -80,10 +80,10 @@ class Smoke:
         self.client.need(204, "POST", "/auth/logout", bearer=session)
 
     def _answer(self, token: str, model: str) -> None:
-        told = self.client.need(200, "POST", "/v1/chat/completions", _question(model), token).body
-        usage = told["usage"]
-        if not told["choices"][0]["message"]["content"] or usage["completion_tokens"] < 1:
-            raise SmokeFailed(f"the model's answer is empty: {told}")
+        completion = self.client.need(200, "POST", "/v1/chat/completions", _question(model), token).body
+        usage = completion["usage"]
+        if not completion["choices"][0]["message"]["content"] or usage["completion_tokens"] < 1:
+            raise SmokeFailed(f"the model's answer is empty: {completion}")
         self.say(f"an answer of {model}: {usage['prompt_tokens']} + {usage['completion_tokens']} tokens")
 
     def _stream(self, token: str, model: str) -> None:

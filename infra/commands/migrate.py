@@ -43,22 +43,22 @@ def command(dry_run: bool, tables: bool | None, as_json: bool) -> None:
         end(REFUSED, str(exc))
     except (BotoCoreError, ClientError) as exc:
         end(NO_STORE, f"the store does not answer, or reports an error: {exc}")
-    told = {
+    result = {
         "dry_run": dry_run,
         "from": outcome.from_version,
         "to": outcome.to_version,
         "added": outcome.added,
         "items": outcome.changed,
     }
-    show(told, as_json, lambda: _plain(told))
+    show(result, as_json, lambda: _plain(result))
 
 
-def _plain(told: dict[str, object]) -> list[str]:
-    added, items = told["added"], told["items"]
+def _plain(result: dict[str, object]) -> list[str]:
+    added, items = result["added"], result["items"]
     assert isinstance(added, list) and isinstance(items, dict)
-    would = "would be " if told["dry_run"] else ""
+    would = "would be " if result["dry_run"] else ""
     lines = [f"{what}: {would}added" for what in added]
     lines += [f"{step}: {count} items {would}changed" for step, count in items.items()]
     if not lines:
-        return [f"The store is of this version (schema {told['to']}): nothing to do."]
-    return [f"schema {told['from']} → {told['to']}", *lines]
+        return [f"The store is of this version (schema {result['to']}): nothing to do."]
+    return [f"schema {result['from']} → {result['to']}", *lines]

@@ -30,7 +30,7 @@ class Client:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def call(self, method: str, path: str, body: Any = None, bearer: str = "") -> Answer:
-        """The answer, whatever its status. Raises DemoError when there is no answer."""
+        """The answer, for any HTTP status. Errors: DemoError if there is no answer."""
         with self._open(method, path, body, bearer) as answer:
             raw = answer.read()
             lowered = {name.lower(): value for name, value in answer.headers.items()}

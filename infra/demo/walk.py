@@ -44,14 +44,14 @@ class Walk:
 
     def _health(self) -> None:
         self._title("Is the system up?", "GET /healthz")
-        told = self._client.need(200, "GET", "/healthz").body
-        self._say(f"   → 200, the model is {told['model']}")
+        answer = self._client.need(200, "GET", "/healthz").body
+        self._say(f"   → 200, the model is {answer['model']}")
 
     def _register(self) -> None:
         self._title(f"A new user signs up as {self._email}.", "POST /auth/register {email, password}")
         body = {"email": self._email, "password": PASSWORD, "name": "Ada"}
-        told = self._client.need(202, "POST", "/auth/register", body).body
-        self._say(f"   → 202 {json.dumps(told)}: one transaction created the account (pending) and its mail")
+        answer = self._client.need(202, "POST", "/auth/register", body).body
+        self._say(f"   → 202 {json.dumps(answer)}: one transaction created the account (pending) and its mail")
 
     def _verify(self) -> None:
         self._title(
@@ -66,9 +66,9 @@ class Walk:
             "The page behind the link redeems the code, once, when she presses its button.",
             "POST /auth/verify-email {token}",
         )
-        told = self._client.need(200, "POST", "/auth/verify-email", {"token": link[1]}).body
+        answer = self._client.need(200, "POST", "/auth/verify-email", {"token": link[1]}).body
         again = self._client.need(400, "POST", "/auth/verify-email", {"token": link[1]}).body
-        self._say(f"   → 200 {json.dumps(told)}; a second time: 400 {again['code']}")
+        self._say(f"   → 200 {json.dumps(answer)}; a second time: 400 {again['code']}")
 
     def _mail(self) -> dict[str, Any]:
         until = time.monotonic() + MAIL_SECONDS
@@ -84,9 +84,9 @@ class Walk:
     def _log_in(self) -> str:
         self._title("Ada logs in.", "POST /auth/login {email, password}")
         body = {"email": self._email, "password": PASSWORD}
-        told = self._client.need(200, "POST", "/auth/login", body).body
-        self._say(f"   → 200, a session until {told['session']['expires_at']}")
-        return str(told["session"]["token"])
+        answer = self._client.need(200, "POST", "/auth/login", body).body
+        self._say(f"   → 200, a session until {answer['session']['expires_at']}")
+        return str(answer["session"]["token"])
 
     def _issue(self, session: str) -> dict[str, Any]:
         self._title("She makes an API token for an hour.", 'POST /tokens {name, "expires_in": "1h"}')
@@ -107,8 +107,8 @@ class Walk:
         self._title(f"She asks: {question}", "POST /v1/chat/completions {model, messages}")
         body = {"model": model, "messages": [{"role": "user", "content": question}], "max_tokens": 64, "temperature": 0}
         answer = self._client.need(200, "POST", "/v1/chat/completions", body, api_token)
-        told, usage = answer.body["choices"][0], answer.body["usage"]
-        self._say(f"   → {told['message']['content'].strip()!r} ({told['finish_reason']})")
+        choice, usage = answer.body["choices"][0], answer.body["usage"]
+        self._say(f"   → {choice['message']['content'].strip()!r} ({choice['finish_reason']})")
         self._say(
             f"     {usage['prompt_tokens']} + {usage['completion_tokens']} tokens, counted by the engine; left this"
         )

@@ -18,54 +18,54 @@ def settings() -> Iterator[Finding]:
     for line in wrong:
         yield problem(line)
     try:
-        asked = config.read()
+        local = config.read()
     except LaunchError as exc:
         yield problem(str(exc))
         return
     if not wrong:
         yield ok("The settings are valid")
-    yield from _port(asked)
-    yield from _contradictions(asked)
-    yield from _mail(asked)
-    if asked.store_url:
-        yield from _reachable("The store (AWS_ENDPOINT_URL)", asked.store_url)
+    yield from _port(local)
+    yield from _contradictions(local)
+    yield from _mail(local)
+    if local.store_url:
+        yield from _reachable("The store (AWS_ENDPOINT_URL)", local.store_url)
 
 
-def _port(asked: config.LocalConfig) -> Iterator[Finding]:
-    if recorded(asked.data_dir / "run", "app") is not None:
-        yield ok(f"Sluice runs on {asked.data_dir} ")
+def _port(local: config.LocalConfig) -> Iterator[Finding]:
+    if recorded(local.data_dir / "run", "app") is not None:
+        yield ok(f"Sluice runs on {local.data_dir} ")
         return
     try:
-        ports.require_free(asked.host, asked.port)
+        ports.require_free(local.host, local.port)
     except LaunchError as exc:
         yield problem(str(exc)[0].upper() + str(exc)[1:])
     else:
-        yield ok(f"Port {asked.port} is free")
+        yield ok(f"Port {local.port} is free")
 
 
-def _contradictions(asked: config.LocalConfig) -> Iterator[Finding]:
-    base = urlsplit(asked.base_url)
-    if config.is_loopback(asked.host) and base.hostname not in ("127.0.0.1", "localhost", "::1"):
+def _contradictions(local: config.LocalConfig) -> Iterator[Finding]:
+    base = urlsplit(local.base_url)
+    if config.is_loopback(local.host) and base.hostname not in ("127.0.0.1", "localhost", "::1"):
         yield note(
-            f"Links in mails point to {asked.base_url}, and Sluice listens on this machine only ({asked.host}).",
+            f"Links in mails point to {local.base_url}, and Sluice listens on this machine only ({local.host}).",
             "That is right behind a proxy on this machine. Otherwise set SLUICE_HOST as well.",
         )
-    if not config.is_loopback(asked.host) and base.scheme == "http":
+    if not config.is_loopback(local.host) and base.scheme == "http":
         yield note(
-            f"Sluice is reachable from other machines ({asked.host}) and SLUICE_BASE_URL is plain http.",
+            f"Sluice is reachable from other machines ({local.host}) and SLUICE_BASE_URL is plain http.",
             "Passwords and tokens then travel unencrypted: use a TLS proxy, and set SLUICE_BASE_URL to its address.",
         )
-    if base.hostname in ("127.0.0.1", "localhost") and base.port not in (None, asked.port):
-        yield note(f"Links in mails point to port {base.port}, and Sluice listens on {asked.port}.")
+    if base.hostname in ("127.0.0.1", "localhost") and base.port not in (None, local.port):
+        yield note(f"Links in mails point to port {base.port}, and Sluice listens on {local.port}.")
 
 
-def _mail(asked: config.LocalConfig) -> Iterator[Finding]:
-    if asked.mail == "outbox":
+def _mail(local: config.LocalConfig) -> Iterator[Finding]:
+    if local.mail == "outbox":
         yield ok("Mails stay on this machine, in the outbox (SLUICE_MAIL sends them)")
-    elif asked.mail == "ses":
+    elif local.mail == "ses":
         yield note("Mails go out through Amazon SES.", "It needs AWS credentials and a verified SLUICE_MAIL_FROM.")
     else:
-        yield from _reachable("The mail server (SLUICE_MAIL)", asked.mail, default_port=25)
+        yield from _reachable("The mail server (SLUICE_MAIL)", local.mail, default_port=25)
 
 
 def _reachable(what: str, url: str, default_port: int = 80) -> Iterator[Finding]:

@@ -51,8 +51,8 @@ class Launcher:
         ports.require_free(self._config.host, self._config.port)
         try:
             self._start()
-            told = self._wait_ready()
-            self._greet(told, time.monotonic() - began)
+            report = self._wait_ready()
+            self._greet(report, time.monotonic() - began)
             self._watch()
         except _Stop:
             self._say("stopping")
@@ -123,17 +123,17 @@ class Launcher:
         deadline = float(os.environ.get("SLUICE_START_SECONDS") or START_SECONDS)
         wait = Wait(self._config.url, supervision.Supervisor(self._data), self._marks, deadline)
         while True:
-            told = wait.step()
-            if told is not None:
-                return told
+            report = wait.step()
+            if report is not None:
+                return report
             self._pause(0)
             if self._supervisord.poll() is not None:
                 raise LaunchError(f"the supervisor ended; its log: {self._data.logs / 'supervisor.log'}")
 
-    def _greet(self, told: dict[str, Any], seconds: float) -> None:
+    def _greet(self, report: dict[str, Any], seconds: float) -> None:
         from infra.local.welcome import ready_lines
 
-        print(ready_lines(self._config, str(told.get("model")), seconds), flush=True)
+        print(ready_lines(self._config, str(report.get("model")), seconds), flush=True)
 
     # --- watching
 

@@ -30,9 +30,9 @@ class LogMarks:
                 lines = log.read().decode(errors="replace").strip().splitlines()
         except OSError:
             lines = []
-        said = [line for line in lines if line.startswith(f"{OWN_WORDS} {name}: ")]
-        if said:
-            return said[-1].partition(": ")[2]
+        messages = [line for line in lines if line.startswith(f"{OWN_WORDS} {name}: ")]
+        if messages:
+            return messages[-1].partition(": ")[2]
         return (
             "it ended without an error message"
             if not lines

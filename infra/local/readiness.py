@@ -22,15 +22,15 @@ def health(url: str) -> dict[str, Any]:
     """The body of /healthz (status 200 or 503); empty while nothing answers."""
     try:
         with DIRECT.open(f"{url}/healthz", timeout=HEALTH_TIMEOUT_SECONDS) as answer:
-            told = json.load(answer)
+            report = json.load(answer)
     except urllib.error.HTTPError as exc:
         try:
-            told = json.load(exc)
+            report = json.load(exc)
         except (OSError, ValueError):
             return {}
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return report if isinstance(report, dict) else {}
 
 
 class Progress:
@@ -70,14 +70,14 @@ class Wait:
 
     def step(self) -> dict[str, Any] | None:
         """Ask once. Raises LaunchError at the deadline, and with the reason when a process cannot start."""
-        told = health(self._url)
-        if told.get("status") == "ok":
+        report = health(self._url)
+        if report.get("status") == "ok":
             self.progress.end()
-            return told
+            return report
         if time.monotonic() - self._states_asked > STATES_EVERY_SECONDS:
             self._states_asked = time.monotonic()
             self._refuse_dead_child()
-        waiting_for = ", ".join(told.get("waiting_for") or ["the app"])
+        waiting_for = ", ".join(report.get("waiting_for") or ["the app"])
         if self.progress.seconds > self._deadline_seconds:
             self.progress.end()
             raise LaunchError(f"not ready after {self._deadline_seconds:.0f} s; still waiting for {waiting_for}.")

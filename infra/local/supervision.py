@@ -127,8 +127,8 @@ def wait_socket(data: DataDir, process: "subprocess.Popen[bytes]", seconds: floa
     until = time.monotonic() + seconds
     while not data.socket.exists():
         if process.poll() is not None or time.monotonic() > until:
-            said = (data.logs / "supervisor.out").read_text(errors="replace").strip() or "it printed nothing"
-            raise LaunchError(f"the supervisor did not start: {said}")
+            printed = (data.logs / "supervisor.out").read_text(errors="replace").strip() or "it printed nothing"
+            raise LaunchError(f"the supervisor did not start: {printed}")
         time.sleep(0.01)
 
 

@@ -1,7 +1,7 @@
-"""The store's tables and items, brought to this version where they are not of it (docs/adr/0056-migrations.md).
+"""Migrates the local store to this version if necessary (docs/adr/0056-migrations.md).
 
-A plain request asks the store for its record first: the AWS SDK takes half a second to import, and mostly there is
-nothing to do.
+A plain HTTP request reads the store's record first, because importing the AWS SDK takes half a second and mostly there
+is nothing to do.
 """
 
 import json
@@ -17,7 +17,7 @@ DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def ensure(store_url: str, prefix: str, embedded: bool, seconds: float, say: Callable[[str], None]) -> None:
-    """Raises LaunchError: the store does not answer in `seconds`, or a newer version wrote it."""
+    """Errors: LaunchError if the store does not answer in `seconds`, or if a newer version wrote it."""
     if embedded and _is_current(_record(store_url, prefix, seconds)):
         return
     _bring_up_to_date(store_url, prefix, say)
@@ -30,11 +30,11 @@ def _is_current(item: dict[str, Any]) -> bool:
 
 
 def _record(store_url: str, prefix: str, seconds: float) -> dict[str, Any]:
-    """The store's record in DynamoDB's form; empty where there is none, or no table yet."""
+    """The store's record in DynamoDB's form; empty if there is no record or no table yet."""
     from infra.migrations.record import KEY
 
     body = json.dumps({"TableName": prefix + "accounts", "Key": {"pk": {"S": KEY}}, "ConsistentRead": True}).encode()
-    # The embedded store checks no signature, but wants to see one.
+    # The embedded store requires a signature but does not check it.
     headers = {
         "Content-Type": "application/x-amz-json-1.0",
         "X-Amz-Target": "DynamoDB_20120810.GetItem",

@@ -1,4 +1,4 @@
-"""A client patient enough for what migrations ask: an index over a filled table is no matter of two seconds."""
+"""A client with long timeouts for migrations, because adding an index to a filled table takes more than two seconds."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 5, 60, 4
 
 
 def connect(endpoint_url: str | None = None) -> "DynamoDBClient":
-    """Without an address: what the environment names, as for every command."""
+    """A DynamoDB client. `endpoint_url`: None for the endpoint of the environment."""
     from botocore.config import Config
     from botocore.session import get_session
 

@@ -1,4 +1,4 @@
-"""What a store knows of its own version: one item of the accounts table, under a key that no account can have."""
+"""The store's record of its version: one item of the accounts table, under a key that no account can have."""
 
 import hashlib
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 DECLARATION = "sluice.adapters.aws.models"
 KEY = "store"
 SCHEMA = 1
-# The record never goes back: of two migrations at once, of two releases, the newer one's word stands.
+# The version never decreases, so of two concurrent migrations by two releases the newer one's record stays.
 IS_NOT_NEWER = "attribute_not_exists(version) OR version <= :version"
 
 
 class NewerStore(Exception):
-    """Written by a later version: what this one would do to it, nobody has thought about."""
+    """A later version wrote this store, so this version must not change it."""
 
     def __init__(self, version: int) -> None:
         super().__init__(
@@ -33,8 +33,8 @@ class NewerStore(Exception):
 
 @dataclass(frozen=True)
 class Record:
-    """`tables` is the fingerprint of the declaration the tables were last held to; `done` are the finished steps of the
-    version under way, and `progress` is how far the scan of each unfinished one had come, as the key of an item."""
+    """`tables`: fingerprint of the declaration that the tables were last compared with. `done`: finished steps of the
+    unfinished migration. `progress`: for each unfinished step, the key of the last item scanned."""
 
     version: int = FIRST
     tables: str = ""
@@ -53,10 +53,10 @@ class Record:
 
 @cache
 def fingerprint() -> str:
-    """Of the declared tables: a new table or index needs no step of its own to be noticed.
+    """Fingerprint of the declared tables, so that a new table or index is noticed without a step.
 
-    It is that of the declaration's text, because importing the declaration would import botocore at every `make up`. A
-    text that changed and declares the same costs the next start one comparison of the tables.
+    It hashes the declaration's text, because importing the declaration would import botocore at every `make up`. A
+    changed text that declares the same tables costs the next start one comparison.
     """
     found = find_spec(DECLARATION)
     assert found is not None and found.origin is not None
@@ -64,7 +64,7 @@ def fingerprint() -> str:
 
 
 def parse(item: Mapping[str, Any]) -> Record:
-    """From DynamoDB's form; an absent item is the first version's store."""
+    """The record from DynamoDB's form. A missing item means a store of the first version."""
     plain = dynamo.values(item)
     if not plain:
         return Record()
@@ -74,7 +74,7 @@ def parse(item: Mapping[str, Any]) -> Record:
 
 
 def read(client: "DynamoDBClient", prefix: str) -> Record:
-    """Errors: botocore's; a store without tables has no record."""
+    """The record; a store without tables has none. Errors: botocore's."""
     try:
         answer = client.get_item(TableName=prefix + "accounts", Key=dynamo.item({"pk": KEY}), ConsistentRead=True)
     except client.exceptions.ResourceNotFoundException:
@@ -83,7 +83,7 @@ def read(client: "DynamoDBClient", prefix: str) -> Record:
 
 
 def write(client: "DynamoDBClient", prefix: str, record: Record) -> None:
-    """A newer record stays: another run, of this release or a later one, was faster. Errors: NewerStore, botocore's."""
+    """Write the record unless a newer one exists, which a concurrent run wrote. Errors: NewerStore, botocore's."""
     plain = {"pk": KEY, "schema": SCHEMA, "version": record.version, "tables": record.tables}
     plain |= {"done": list(record.done), "progress": {name: dict(key) for name, key in record.progress.items()}}
     try:

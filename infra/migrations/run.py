@@ -1,9 +1,9 @@
-"""Bring a store to this version: its tables, then its items, step by step.
+"""Migrate a store to this version: first its tables, then its items, step by step.
 
-    read the record ─ newer? refuse ─ add what tables lack ─ each step: scan, change, note how far ─ note the version
+    read the record ─ newer? refuse ─ add missing tables ─ each step: scan, change, save progress ─ write the version
 
-Killed anywhere, the next run goes on where the record says; without a record it starts anew and finds less to do.
-A pass that was taken up in the middle is followed by a whole one, which is cheap where nothing is left.
+After a crash the next run continues from the record; without a record it starts again and finds less to do. A pass
+that continued in the middle is followed by a full one, which is cheap if nothing is left to change.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -27,7 +27,7 @@ Say = Callable[[str], None]
 
 @dataclass
 class Outcome:
-    """What was done, or with `dry_run` would be."""
+    """What was done, or what `plan` would do."""
 
     from_version: int
     to_version: int = CURRENT
@@ -41,7 +41,7 @@ class Outcome:
 
     @property
     def is_new(self) -> bool:
-        """No table was there: nothing was migrated, all was made."""
+        """Whether the store had no tables, so that all were created and nothing was migrated."""
         return len(self.added_tables) == len(TABLES)
 
     def note(self, one: structure.Missing) -> None:
@@ -51,14 +51,14 @@ class Outcome:
 
 
 class TablesAreTheStacks(Exception):
-    """On AWS the template owns the tables: changed behind its back, its next update would fail."""
+    """Tables or indexes are missing on AWS. Only the template may add them: otherwise its next update would fail."""
 
     def __init__(self, lacking: Iterable[str]) -> None:
         super().__init__("The store lacks: " + ", ".join(lacking))
 
 
 def plan(client: "DynamoDBClient", prefix: str) -> Outcome:
-    """What `migrate` would do; nothing is written. Errors: NewerStore, WrongTable, botocore's."""
+    """What `migrate` would do. It writes nothing. Errors: NewerStore, WrongTable, botocore's."""
     now = record.read(client, prefix)
     now.check()
     lacking = structure.missing(client, prefix)
@@ -74,9 +74,9 @@ def plan(client: "DynamoDBClient", prefix: str) -> Outcome:
 def migrate(
     client: "DynamoDBClient", prefix: str, say: Say = lambda text: None, *, tables: bool = True, page_items: int = 0
 ) -> Outcome:
-    """Safe to repeat, to kill, and to run twice at once. `page_items`: how many items a page looks at; 0: 1 MB of them.
+    """Safe to repeat, to kill and to run concurrently. `page_items`: how many items a page scans; 0 for 1 MB of items.
 
-    Errors: NewerStore, WrongTable, TablesAreTheStacks (`tables` is false and some lack), botocore's.
+    Errors: NewerStore, WrongTable, TablesAreTheStacks (`tables` is False and some are missing), botocore's.
     """
     now = record.read(client, prefix)
     now.check()
@@ -127,9 +127,9 @@ def _pass(
 def _pages(
     client: "DynamoDBClient", prefix: str, step: Step, page_items: int = 0, start: Mapping[str, Any] | None = None
 ) -> Iterable[tuple[list[Any], Any]]:
-    """The keys of what has the old form, page by page, and the key the page ended at."""
+    """Page by page: the keys of items with the old form, and the key of the page's last item."""
     keys = KEYS[step.table]
-    asked: dict[str, Any] = {
+    request: dict[str, Any] = {
         "TableName": prefix + step.table,
         "ConsistentRead": True,
         "FilterExpression": step.wanted,
@@ -142,17 +142,17 @@ def _pages(
         **({"ExclusiveStartKey": dynamo.item(start)} if start else {}),
     }
     if values := _used(step.values, step.wanted):
-        asked["ExpressionAttributeValues"] = dynamo.item(values)
+        request["ExpressionAttributeValues"] = dynamo.item(values)
     while True:
-        answer = client.scan(**asked)
+        answer = client.scan(**request)
         yield answer["Items"], answer.get("LastEvaluatedKey")
         if "LastEvaluatedKey" not in answer:
             return
-        asked["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
 def _change(client: "DynamoDBClient", prefix: str, step: Step, key: Mapping[str, Any]) -> bool:
-    """Whether it still had the old form. An item that is gone stays gone."""
+    """→ whether the item still had the old form and was changed. A deleted item stays deleted."""
     exists = KEYS[step.table][0]
     try:
         client.update_item(
@@ -160,7 +160,7 @@ def _change(client: "DynamoDBClient", prefix: str, step: Step, key: Mapping[str,
             Key=key,
             UpdateExpression=step.change,
             ConditionExpression=f"attribute_exists(#exists) AND ({step.wanted})",
-            ExpressionAttributeNames={**step.names, "#exists": exists},  # all are used by one of the two
+            ExpressionAttributeNames={**step.names, "#exists": exists},  # the condition and the update use all names
             ExpressionAttributeValues=dynamo.item(step.values),
         )
     except client.exceptions.ConditionalCheckFailedException:
@@ -169,5 +169,5 @@ def _change(client: "DynamoDBClient", prefix: str, step: Step, key: Mapping[str,
 
 
 def _used(placeholders: Mapping[str, Any], expression: str) -> dict[str, Any]:
-    """DynamoDB refuses names and values that an expression does not use."""
+    """The placeholders that the expression uses, because DynamoDB refuses unused ones."""
     return {name: value for name, value in placeholders.items() if name in expression}

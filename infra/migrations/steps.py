@@ -1,9 +1,8 @@
-"""The ordered list of changes to items. Append only: a step that was released is never edited, nor taken out.
+"""The ordered list of changes to items. It is append-only: never edit or remove a released step.
 
-A step is one conditional update, said once: `wanted` both finds the items that still have the old form (as a scan's
-filter) and guards their change (as the update's condition). So a step may be repeated, killed half-way, run twice at
-once, and run beside functions that read and write the same items: what one of them changed meanwhile is changed no
-more, and what was deleted is not brought back.
+A step is one conditional update. `wanted` is both the scan's filter, which finds items with the old form, and the
+update's condition, which guards their change. So a step may be repeated, interrupted, run concurrently, and run while
+functions use the same items: items that were changed or deleted in the meantime stay as they are.
 """
 
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Step:
-    """`version` is the store's once all its steps are done; names and values are those of both expressions."""
+    """`version`: the store's version once all its steps are done. `names` and `values`: of both expressions."""
 
     version: int
     name: str
@@ -32,12 +31,12 @@ class Step:
 SCHEMA = {"#schema": "schema"}
 
 STEPS = (
-    # An index was put on the mails' accounts, and a key of an index cannot be empty.
+    # `account_id` of mails became an index key, and index keys cannot be empty.
     Step(
         2,
         "mails-of-nobody",
         "mails",
-        "mails to nobody carry no account",
+        "mails without an account lose their empty account id",
         "account_id = :nobody",
         "SET #schema = :two REMOVE account_id",
         {":nobody": "", ":two": 2},
@@ -47,29 +46,29 @@ STEPS = (
         2,
         "mails",
         "mails",
-        "the other mails are of that form already",
+        "the other mails have that form already",
         "#schema < :two AND NOT account_id = :nobody",
         "SET #schema = :two",
         {":nobody": "", ":two": 2},
         SCHEMA,
     ),
-    # Limits are compared by value since; the number only made the item heavier, which admission pays for by the KB.
+    # Limits are now compared by value. The number made the item larger, and admission pays for each KB.
     Step(
         2,
         "limits-by-value",
         "grants",
-        "limits are compared by value, so they need no version of their own",
+        "limits are compared by value and need no version number",
         "#schema < :two",
         "SET #schema = :two REMOVE limits_version",
         {":two": 2},
         SCHEMA,
     ),
-    # The two kinds of items that had no schema: without one a later step could not tell them apart.
+    # Two kinds of items had no schema number, by which a later step could distinguish them.
     Step(
         3,
         "throttles",
         "throttles",
-        "counters of attempts say which form they have",
+        "counters of attempts get a schema number",
         "attribute_not_exists(#schema)",
         "SET #schema = :one",
         {":one": 1},
@@ -79,12 +78,12 @@ STEPS = (
         3,
         "deletions",
         "accounts",
-        "so does the list of accounts on their way out",
+        "the list of unfinished deletions gets a schema number",
         "pk = :deletions AND attribute_not_exists(#schema)",
         "SET #schema = :one",
         {":deletions": "deletions", ":one": 1},
         SCHEMA,
     ),
 )
-FIRST = 1  # of a store that has no record of its version
+FIRST = 1  # the version of a store without a record
 CURRENT = STEPS[-1].version

@@ -1,6 +1,6 @@
-"""Tables as they are against tables as they are declared: what is missing is added, what contradicts is refused.
+"""Compares existing tables with the declared ones: missing parts are added, contradictions are refused.
 
-Nothing is ever taken away: an index or table that is not declared may be somebody's own.
+Nothing is ever removed, because an undeclared index or table may belong to the operator.
 """
 
 import time
@@ -19,12 +19,12 @@ TTL_ON = ("ENABLED", "ENABLING")
 
 
 class WrongTable(Exception):
-    """A table of our name that is not ours, or was changed by hand."""
+    """An existing table contradicts the declaration: it is not Sluice's, or was changed by hand."""
 
 
 @dataclass(frozen=True)
 class Missing:
-    """One thing to add. `call` is the client's method, `arguments` its arguments."""
+    """One table, index or setting to add. `call`: the client's method; `arguments`: its arguments."""
 
     what: str
     table: str
@@ -33,27 +33,27 @@ class Missing:
 
 
 def missing(client: "DynamoDBClient", prefix: str) -> list[Missing]:
-    """In the order in which they are to be added. Errors: WrongTable, botocore's."""
+    """Missing parts, in the order in which to add them. Errors: WrongTable, botocore's."""
     found: list[Missing] = []
     for table in TABLES:
         try:
-            told: Any = client.describe_table(TableName=prefix + table.Meta.table_name)["Table"]
+            actual: Any = client.describe_table(TableName=prefix + table.Meta.table_name)["Table"]
         except client.exceptions.ResourceNotFoundException:
             wanted = definition(table, prefix)
             found.append(Missing(f"table {wanted['TableName']}", table.Meta.table_name, "create_table", wanted))
             if expiry(table):
                 found.append(_ttl(table, prefix))
             continue
-        found += _lacking(client, table, told, prefix)
+        found += _lacking(client, table, actual, prefix)
     return found
 
 
-def _lacking(client: "DynamoDBClient", table: "type[Model]", told: dict[str, Any], prefix: str) -> Iterator[Missing]:
+def _lacking(client: "DynamoDBClient", table: "type[Model]", actual: dict[str, Any], prefix: str) -> Iterator[Missing]:
     wanted = definition(table, prefix)
     name: str = wanted["TableName"]
-    if told["KeySchema"] != wanted["KeySchema"]:
+    if actual["KeySchema"] != wanted["KeySchema"]:
         raise WrongTable(f"The table {name} has another key than this version's: it is no store of Sluice's.")
-    there = {index["IndexName"]: index["KeySchema"] for index in told.get("GlobalSecondaryIndexes", [])}
+    there = {index["IndexName"]: index["KeySchema"] for index in actual.get("GlobalSecondaryIndexes", [])}
     for index in wanted.get("GlobalSecondaryIndexes", []):
         if index["IndexName"] not in there:
             keys = {key["AttributeName"] for key in (*wanted["KeySchema"], *index["KeySchema"])}
@@ -64,12 +64,12 @@ def _lacking(client: "DynamoDBClient", table: "type[Model]", told: dict[str, Any
                 {
                     "TableName": name,
                     "AttributeDefinitions": [a for a in wanted["AttributeDefinitions"] if a["AttributeName"] in keys],
-                    "GlobalSecondaryIndexUpdates": [{"Create": index}],  # one at a time: DynamoDB takes no more
+                    "GlobalSecondaryIndexUpdates": [{"Create": index}],  # one at a time, which is DynamoDB's limit
                 },
             )
         elif there[index["IndexName"]] != index["KeySchema"]:
             raise WrongTable(f"The index {index['IndexName']} of {name} has another key than this version's.")
-    if "StreamSpecification" in wanted and not told.get("StreamSpecification", {}).get("StreamEnabled"):
+    if "StreamSpecification" in wanted and not actual.get("StreamSpecification", {}).get("StreamEnabled"):
         stream = {"TableName": name, "StreamSpecification": wanted["StreamSpecification"]}
         yield Missing(f"stream of {name}", table.Meta.table_name, "update_table", stream)
     if (ttl := expiry(table)) and not _has_ttl(client, name, ttl["AttributeName"]):
@@ -77,8 +77,8 @@ def _lacking(client: "DynamoDBClient", table: "type[Model]", told: dict[str, Any
 
 
 def _has_ttl(client: "DynamoDBClient", name: str, attribute: str) -> bool:
-    told = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
-    return told.get("TimeToLiveStatus") in TTL_ON and told.get("AttributeName") == attribute
+    actual = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    return actual.get("TimeToLiveStatus") in TTL_ON and actual.get("AttributeName") == attribute
 
 
 def _ttl(table: "type[Model]", prefix: str) -> Missing:
@@ -88,22 +88,22 @@ def _ttl(table: "type[Model]", prefix: str) -> Missing:
 
 
 def add(client: "DynamoDBClient", prefix: str, one: Missing, sleep: Callable[[float], None] = time.sleep) -> bool:
-    """Whether it was added by us, and waited for: a new index of a filled table takes a while. Errors: botocore's."""
+    """Add it and wait until it is active. → whether this run added it. Errors: botocore's."""
     try:
         getattr(client, one.call)(**one.arguments)
         added = True
     except client.exceptions.ResourceInUseException:
-        added = False  # another run of this was faster
+        added = False  # a concurrent run added it
     except client.exceptions.ClientError:
         if one.what in {other.what for other in missing(client, prefix)}:
             raise
-        added = False  # the same, said in another way by another engine
+        added = False  # the same, as another engine reports it
     while not _is_ready(client, prefix + one.table):
         sleep(POLL_SECONDS)
     return added
 
 
 def _is_ready(client: "DynamoDBClient", name: str) -> bool:
-    told: Any = client.describe_table(TableName=name)["Table"]
-    states = [told["TableStatus"], *(index.get("IndexStatus") for index in told.get("GlobalSecondaryIndexes", []))]
+    actual: Any = client.describe_table(TableName=name)["Table"]
+    states = [actual["TableStatus"], *(index.get("IndexStatus") for index in actual.get("GlobalSecondaryIndexes", []))]
     return all(state in ("ACTIVE", None) for state in states)

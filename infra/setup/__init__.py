@@ -1,1 +1,1 @@
-"""Builds `.venv` and brings the store. Runs before anything is installed: the standard library only."""
+"""Builds `.venv` and installs the store. It uses only the standard library, because it installs all other packages."""

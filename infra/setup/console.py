@@ -1,4 +1,4 @@
-"""How the setup speaks: one line a step, a progress line where something takes long, one plain sentence on failure."""
+"""The setup's output: one line for each step, a progress line for long steps, one sentence on failure."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ SLOW_LINE_SECONDS = 15.0
 
 
 class SetupError(Exception):
-    """Why the machine could not be set up: sentences for the person at the terminal."""
+    """The setup failed. The message is for the person at the terminal."""
 
 
 def say(text: str) -> None:
@@ -18,7 +18,7 @@ def say(text: str) -> None:
 
 
 def run(command: Sequence[str | Path], what: str, env: dict[str, str] | None = None) -> str:
-    """Run to its end; its output (stdout and stderr together). Raises SetupError with the last lines of it."""
+    """Run a command. → its output (stdout and stderr together). Errors: SetupError, with the output's last lines."""
     done = subprocess.run(
         [str(part) for part in command],
         env=env,
@@ -38,7 +38,7 @@ def tail(text: str, lines: int = 15) -> str:
 
 
 class ProgressLine:
-    """On a terminal one line that is drawn over; in a log a line now and then. Steps done and minutes:seconds."""
+    """Progress in steps and minutes:seconds: on a terminal one line that is redrawn, in a log a line now and then."""
 
     def __init__(self, what: str) -> None:
         self._what = what

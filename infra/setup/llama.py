@@ -1,7 +1,7 @@
-"""llama-cpp-python: a ready wheel where one is to be had, else compiled, with progress.
+"""Installs llama-cpp-python: a prebuilt wheel if there is one, otherwise compiled, with progress.
 
-Its project publishes CPU wheels on an index of its own; the package registry has the source only. GGML_NATIVE=OFF
-still uses AVX2, FMA and F16C, and the result runs on other machines too.
+The project publishes CPU wheels on its own index; PyPI has only the source. GGML_NATIVE=OFF still uses AVX2, FMA and
+F16C, and the result also runs on other machines.
 """
 
 import os
@@ -23,15 +23,15 @@ CMAKE_ARGS = "-DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF"
 NINJA_STEP = re.compile(r"\[(\d+)/(\d+)\]")
 COMPILERS = ("c++", "g++", "clang++")
 NO_COMPILER = """\
-llama.cpp has to be compiled here (no ready wheel could be had), and this machine has no C++ compiler.
+llama.cpp must be compiled, because there is no prebuilt wheel, but this machine has no C++ compiler. Install one:
         Debian, Ubuntu: apt-get install g++     macOS: xcode-select --install     Fedora: dnf install gcc-c++"""
 
 
 def install(python: Path, log: Path) -> None:
-    """Into the environment of `python`. Raises SetupError."""
+    """Install into the environment of `python`. Errors: SetupError."""
     if _answers(python):
         return
-    say(f"{REQUIREMENT}: looking for a ready wheel")
+    say(f"{REQUIREMENT}: looking for a prebuilt wheel")
     if _install_wheel(python):
         return
     if not _has_compiler():
@@ -40,7 +40,7 @@ def install(python: Path, log: Path) -> None:
 
 
 def _answers(python: Path) -> bool:
-    """A wheel made for another C library or processor installs and then fails to load: try it."""
+    """Whether the wheel loads. One for another C library or processor installs but does not load."""
     check = f"import llama_cpp, sys; sys.exit(llama_cpp.__version__ != {VERSION!r})"
     return subprocess.run([python, "-c", check], capture_output=True).returncode == 0
 
@@ -54,7 +54,7 @@ def _install_wheel(python: Path) -> bool:
         return False
     if _answers(python):
         return True
-    say("the ready wheel does not run on this machine; compiling instead")
+    say("the prebuilt wheel does not run on this machine; compiling instead")
     subprocess.run([python, "-m", "pip", "uninstall", "--quiet", "--yes", "llama-cpp-python"], capture_output=True)
     return False
 
@@ -77,7 +77,7 @@ def _compile(python: Path, log: Path) -> None:
     env = dict(os.environ)
     env.setdefault("CMAKE_ARGS", CMAKE_ARGS)
     env.setdefault("CMAKE_BUILD_PARALLEL_LEVEL", str(cores))
-    # pip keeps the wheel it builds in its own cache: the next clone on this machine compiles nothing.
+    # pip caches the wheel, so another clone on this machine compiles nothing.
     command = [python, "-m", "pip", "install", "-v", "--no-deps", REQUIREMENT]
     progress, began = ProgressLine("compiling llama.cpp"), time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def _compile(python: Path, log: Path) -> None:
         try:
             for line in process.stdout or ():
                 written.write(line)
-                if "Building wheel for llama" in line and "started" in line:  # else pip has one in its cache
+                if "Building wheel for llama" in line and "started" in line:  # otherwise pip uses its cache
                     say(f"compiling llama.cpp with {cores} jobs: about four minutes on two cores, once (log: {log})")
                 if step := NINJA_STEP.search(line):
                     progress.show(int(step[1]), int(step[2]))

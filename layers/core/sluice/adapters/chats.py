@@ -33,7 +33,7 @@ class DynamoChats:
         return [_chat(item) for item in self._query(account_id, "chat#")]
 
     def update(self, chat: Chat) -> None:
-        """Errors: NotFound where it was deleted meanwhile."""
+        """Errors: NotFound (deleted in the meantime)."""
         item = _chat_item(chat)
         try:
             dynamo.write(
@@ -45,7 +45,7 @@ class DynamoChats:
             raise NotFound() from exc
 
     def delete(self, account_id: str, chat_id: str) -> None:
-        """The chat first: what is left of its messages after a failure belongs to no chat and is shown nowhere."""
+        """Delete the chat first. Messages that remain after a failure belong to no chat and are not shown."""
         key = self._key(account_id, f"chat#{chat_id}")
         dynamo.write(lambda: dynamo.client().delete_item(TableName=self._table, Key=key))
         self.remove(account_id, chat_id, self.messages(account_id, chat_id))
@@ -87,7 +87,7 @@ def _message_key(chat_id: str, message: ChatMessage) -> str:
 
 
 def _chat_item(chat: Chat) -> dict[str, Any]:
-    """The temperature as text: numbers in our tables are integers."""
+    """The temperature is stored as text, because all numbers in our tables are integers."""
     temperature = None if chat.temperature is None else str(chat.temperature)
     return {"item_id": f"chat#{chat.chat_id}", "schema": SCHEMA, **asdict(chat), "temperature": temperature}
 

@@ -39,7 +39,7 @@ class Claims:
 
 @dataclass(frozen=True)
 class TokenRequest:
-    """What a new API token shall be. `models` None means all."""
+    """The properties of a new API token. `models`: None for all."""
 
     name: str
     lifetime_s: int

@@ -1,4 +1,4 @@
-"""What the admin's calls and pages take from a request: who asks, and whom it is about."""
+"""What admin endpoints and pages read from a request: the acting admin and the user concerned."""
 
 from sluice.domain.errors import NotFound
 from sluice.domain.ids import is_id
@@ -12,7 +12,7 @@ def actor(caller: Caller) -> Actor:
 
 
 def checked_user_id(user_id: str) -> str:
-    """Errors: NotFound, where it has not the form of an account's id: it is no key to ask a store for."""
+    """Errors: NotFound if it does not have the form of an account id, so that the store is not asked for it."""
     if not is_id("usr_", user_id):
         raise NotFound("There is no such user.")
     return user_id

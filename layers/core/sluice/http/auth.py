@@ -1,4 +1,4 @@
-"""Authentication by session cookie or bearer session token. API tokens are not accepted here.
+"""Authentication by session cookie or bearer session token. It accepts no API tokens.
 
 A browser adds the cookie by itself, so a state-changing request with a cookie must show that it comes from our own
 pages (OWASP: Fetch Metadata and Origin checks). A bearer session token is never added by itself, so it needs no check.

@@ -14,7 +14,7 @@ ADAPTERS_HEADER = "x-amzn-request-context"
 
 
 def client_address() -> str:
-    """The client's IP address, or "" where there is none (a Unix socket).
+    """The client's IP address, or "" if there is none (a Unix socket).
 
     On Lambda, API Gateway's request context names it. The peer is wrong there: apig-wsgi's REMOTE_ADDR is the first
     `X-Forwarded-For`, which the client can write, and under the Web Adapter the peer is the adapter. Elsewhere it is

@@ -1,4 +1,4 @@
-"""The one table from errors to HTTP statuses, and the two formats of error bodies.
+"""The table from errors to HTTP statuses, and the two formats of error bodies.
 
 Account API: RFC 9457 problem details. `/v1/*`: OpenAI's envelope, so that OpenAI's SDKs raise their own exceptions.
 """
@@ -55,7 +55,7 @@ TABLE: dict[type[BaseException], Row] = {
     errors.UpstreamTimeout: Row(504, "upstream_timeout", "server_error"),
 }
 UNEXPECTED = Row(500, "internal_error", "server_error")
-# Our error for each status that Flask or Werkzeug raises.
+# The domain error for each status that Flask or Werkzeug raises.
 FROM_WERKZEUG: dict[int, type[errors.SluiceError]] = {
     400: errors.InvalidJson,
     404: errors.NotFound,
@@ -120,7 +120,7 @@ def retry_headers(error: errors.SluiceError) -> dict[str, str]:
     seconds = getattr(error, "retry_after_seconds", None)
     headers = {} if seconds is None else {"Retry-After": str(seconds)}
     if isinstance(error, errors.QuotaExceeded):
-        headers["x-should-retry"] = "false"  # OpenAI's SDKs obey it; they should not retry for a month
+        headers["x-should-retry"] = "false"  # OpenAI's SDKs obey it; retries are useless this month
     return headers
 
 

@@ -8,8 +8,8 @@ from sluice.domain.errors import SluiceError
 from sluice.http.lazy_model import BaseModel
 from sluice.wiring import peers, stores
 
-# On AWS a check of the model may start its function, and anyone may send one, so a result is reused for this long.
-# On one machine each request checks anew.
+# On AWS a check may start the model's function, and anyone may request one, so a result is reused for this long.
+# On one machine each request checks again.
 FRESH_SECONDS = 10.0
 
 
@@ -24,14 +24,14 @@ class Unhealthy(Health):
 
 @dataclass(frozen=True)
 class _ModelCheck:
-    """`name`: the model's, once it answers. `status`: as the model server reports it."""
+    """`name`: the model's, or None if it does not answer. `status`: as the model server reports it."""
 
     name: str | None
     status: str
     at_seconds: float
 
 
-_last: _ModelCheck | None = None  # replaced whole, so that threads need no lock
+_last: _ModelCheck | None = None  # replaced as one object, so that threads need no lock
 
 
 def check() -> tuple[Health, int]:
@@ -56,7 +56,7 @@ def _ask(now: float) -> _ModelCheck:
     server = peers.model_health()
     try:
         report = server.health()
-        if report["http_status"] == 404:  # not ours, but it speaks OpenAI's protocol: its first model stands for it
+        if report["http_status"] == 404:  # not our engine but OpenAI-compatible: show its first model
             return _ModelCheck(str(next(iter(server.models()), {}).get("id", "none")), "ready", now)
     except SluiceError:
         return _ModelCheck(None, "unreachable", now)

@@ -1,6 +1,6 @@
 """Structured logs: one JSON object a line with the request id, without secrets and without people's text.
 
-Three rules ensure this, whatever code logs:
+Three rules ensure this for all code:
 1. Only fields of a fixed list (FIELDS) are written; other attributes of a record are left out.
 2. Text that looks like a credential (REDACTED) is replaced.
 3. Of an exception only the type and the place are written, because a message may quote anything: a validation error
@@ -119,7 +119,7 @@ def _places(trace: TracebackType | None) -> list[str]:
 
 
 class _StandardError(logging.StreamHandler[TextIO]):
-    """Writes to whatever `sys.stderr` is at that moment."""
+    """Writes to the current `sys.stderr`, which tests replace."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)

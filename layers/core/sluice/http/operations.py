@@ -17,7 +17,7 @@ from sluice.services.usage.everyone import EveryonesUsage
 MAX_LIMIT = 10**12
 Limit = Annotated[int, Field(strict=True, ge=0, le=MAX_LIMIT)]
 Text = Annotated[str, Field(max_length=200)]  # may be empty, because a form sends an empty field
-Cursor = Annotated[str, Field(max_length=200, description="`next_cursor` of the page before")]
+Cursor = Annotated[str, Field(max_length=200, description="`next_cursor` of the previous page")]
 
 
 class UsersQuery(BaseModel):
@@ -80,14 +80,14 @@ class AdminUsageRow(AdminUsageTotal):
 
 class TopAccount(AdminUsageTotal):
     id: str
-    email: str | None = Field(description="null where the account was deleted")
+    email: str | None = Field(description="null if the account was deleted")
 
 
 class AdminUsage(BaseModel):
     data: list[AdminUsageRow]
     total: AdminUsageTotal
-    top_accounts: list[TopAccount] = Field(description="the ten that used most tokens, the most first")
-    complete: bool = Field(description="false where there was more than can be added up at once")
+    top_accounts: list[TopAccount] = Field(description="the ten that used most tokens, in descending order")
+    complete: bool = Field(description="false if there was too much to sum in one request")
 
     @classmethod
     def of(cls, found: EveryonesUsage, group: Literal["day", "model", "token", "account"]) -> "AdminUsage":
@@ -111,11 +111,11 @@ class AuditEventInfo(BaseModel):
     id: str
     created_at: str
     action: str
-    actor: str = Field(description="the account that did it; `operator`: the `sluice` command; empty: nobody known")
-    target: str = Field(description="the account it was done to; empty where there is none")
+    actor: str = Field(description="the acting account; `operator`: the `sluice` command; empty: unknown")
+    target: str = Field(description="the account concerned; empty if there is none")
     before: dict[str, str | int]
     after: dict[str, str | int]
-    client: str = Field(description="the network address it came from, where it is known and kept")
+    client: str = Field(description="the network address of the request, if it is known and kept")
 
     @classmethod
     def of(cls, event: AuditEvent) -> "AuditEventInfo":

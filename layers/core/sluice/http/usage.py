@@ -20,7 +20,7 @@ Moment = Annotated[
     Field(max_length=64),
     WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]}),
 ]
-Filter = Annotated[str, Field(max_length=200)]  # an empty one filters nothing, as a form sends it
+Filter = Annotated[str, Field(max_length=200)]  # an empty one filters nothing, because a form sends empty fields
 
 
 class UsageQuery(BaseModel):
@@ -31,7 +31,7 @@ class UsageQuery(BaseModel):
 
 class LogsQuery(BaseModel):
     limit: int = Field(20, ge=1, le=100)
-    cursor: Filter | None = Field(None, description="`next_cursor` of the page before")
+    cursor: Filter | None = Field(None, description="`next_cursor` of the previous page")
     token_id: Filter | None = None
     model: Filter | None = None
 

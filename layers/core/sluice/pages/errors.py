@@ -62,7 +62,7 @@ def _unexpected(exc: Exception) -> AnyResponse:
     return show(http_errors.InternalError())
 
 
-def _nobodys(exc: HTTPException) -> AnyResponse:
+def _no_view(exc: HTTPException) -> AnyResponse:
     """No view has this address. A browser gets a page; other clients and API addresses get problem details."""
     error = http_errors.FROM_WERKZEUG[exc.code or 404]()
     wants_page = "text/html" in request.headers.get("Accept", "") and not links.is_api(request.path)
@@ -82,5 +82,5 @@ def install(blueprint: Blueprint) -> None:
 
 def install_unknown(blueprint: Blueprint) -> None:
     """Install on the whole app, for unknown addresses and methods."""
-    blueprint.app_errorhandler(404)(_nobodys)
-    blueprint.app_errorhandler(405)(_nobodys)
+    blueprint.app_errorhandler(404)(_no_view)
+    blueprint.app_errorhandler(405)(_no_view)

@@ -18,11 +18,11 @@ _somebody_is_here = False
 
 @blueprint.get("/")
 def home() -> Response:
-    return page("home.html", base_url=peers.base_url(), is_new=settings.common().local and _nobody_is_here())
+    return page("home.html", base_url=peers.base_url(), is_new=settings.common().local and _is_without_accounts())
 
 
-def _nobody_is_here() -> bool:
-    """Checked only on one machine, until the first account exists: on AWS this function has no access to a table."""
+def _is_without_accounts() -> bool:
+    """Checked only on one machine and until the first account exists. On AWS this function may not read a table."""
     global _somebody_is_here
     if _somebody_is_here:
         return False

@@ -7,7 +7,7 @@ from sluice.domain.chats.chat import Chat, ChatMessage
 
 
 class ChatStore(Protocol):
-    """Chats of the playground. All may raise StoreUnavailable; reads are consistent."""
+    """Chats of the playground. Every method may raise StoreUnavailable; reads are consistent."""
 
     def put(self, chat: Chat) -> None: ...
 
@@ -19,7 +19,7 @@ class ChatStore(Protocol):
         """Errors: NotFound."""
 
     def delete(self, account_id: str, chat_id: str) -> None:
-        """With its messages. Deleting what is not there is no error."""
+        """Delete a chat with its messages. A missing chat is no error."""
 
     def messages(self, account_id: str, chat_id: str) -> list[ChatMessage]:
         """Oldest first."""

@@ -1,4 +1,4 @@
-"""What the services of documents need: tables, bytes, indexes, a search."""
+"""Interfaces for documents: tables, blobs, indexes, search."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from sluice.domain.documents.passages import Cut
 
 
 class FileStore(Protocol):
-    """What is known of uploaded files, and how many bytes each account holds. Every method: StoreUnavailable."""
+    """Uploaded files, and how many bytes each account holds. Every method may raise StoreUnavailable."""
 
     def put(self, file: File, limit_bytes: int) -> None:
-        """The file and its bytes on the account's count, in one transaction. Errors: StorageFull."""
+        """Write the file and add its bytes to the account's count, in one transaction. Errors: StorageFull."""
 
     def get(self, account_id: str, file_id: str) -> File | None: ...
 
     def page(self, account_id: str, *, limit: int, after_id: str | None, newest_first: bool = True) -> list[File]: ...
 
     def set_status(self, account_id: str, file_id: str, status: str, detail: str | None = None) -> bool:
-        """False when the file is gone."""
+        """→ False if the file does not exist."""
 
     def delete(self, account_id: str, file_id: str) -> bool:
-        """The file, and its bytes off the count, once. False when it was gone."""
+        """Delete the file and subtract its bytes, once. → False if it did not exist."""
 
     def held_bytes(self, account_id: str) -> int: ...
 
@@ -30,7 +30,7 @@ class FileStore(Protocol):
 
 
 class VectorStoreStore(Protocol):
-    """Vector stores and which files are in them. Every method may raise StoreUnavailable."""
+    """Vector stores and their attachments. Every method may raise StoreUnavailable."""
 
     def put(self, store: VectorStore) -> None: ...
 
@@ -39,10 +39,10 @@ class VectorStoreStore(Protocol):
     def page(self, account_id: str, *, limit: int, after_id: str | None) -> list[VectorStore]: ...
 
     def delete(self, account_id: str, store_id: str) -> bool:
-        """The store and its attachments, not the files."""
+        """Delete the store and its attachments, but not the files."""
 
     def attach(self, attachment: Attachment) -> Attachment:
-        """As put; one that is there already is answered as it is. Errors: NotFound (the store or the file is gone)."""
+        """→ the attachment as stored; an existing one stays unchanged. Errors: NotFound (no such store or file)."""
 
     def attachment(self, account_id: str, store_id: str, file_id: str) -> Attachment | None: ...
 
@@ -51,7 +51,7 @@ class VectorStoreStore(Protocol):
     def stores_with(self, account_id: str, file_id: str) -> list[str]: ...
 
     def attached(self, account_id: str, store_id: str, file_ids: Sequence[str]) -> dict[str, Attachment]:
-        """Of these files (100 at most) those that are in the store now, by id."""
+        """The attachments of those of these files (100 at most) that are in the store now, by file id."""
 
     def set_attachment(
         self,
@@ -63,13 +63,13 @@ class VectorStoreStore(Protocol):
         error: str | None = None,
         usage_bytes: int = 0,
     ) -> bool:
-        """False when it was detached meanwhile."""
+        """→ False if it was detached in the meantime."""
 
     def detach(self, account_id: str, store_id: str, file_id: str) -> bool: ...
 
 
 class Blobs(Protocol):
-    """Bytes under keys `KIND/ACCOUNT/…`: an S3 bucket, or a folder. A put of some kinds is an event for `ingestion`."""
+    """Bytes under keys `KIND/ACCOUNT/…`, in an S3 bucket or a folder. Puts of some kinds are events for `ingestion`."""
 
     def put(self, key: str, body: bytes, *, media_type: str = "application/octet-stream") -> None: ...
 
@@ -82,31 +82,31 @@ class Blobs(Protocol):
 
 @dataclass(frozen=True)
 class Pending:
-    """Work that `ingestion` has not done yet: on a file, an attachment, or the trace of one that is gone."""
+    """Unfinished work of `ingestion`: on a file, an attachment, or the trace of a deleted one."""
 
     account_id: str
     item_id: str
     store_id: str  # "" for an upload
-    file_id: str  # WHOLE_STORE for a store that was deleted
+    file_id: str  # WHOLE_STORE for a deleted store
     gone: bool
     since_ms: int
 
 
 class PendingDocuments(Protocol):
-    """What waits for `ingestion`: the sweep reads it, because an event may be lost. May raise StoreUnavailable."""
+    """Work that waits for `ingestion`. The sweep reads it, because an event may be lost. May raise StoreUnavailable."""
 
     def waiting(self, before_ms: int, limit: int) -> list[Pending]:
-        """Those that have waited since before then, oldest first. It may lag."""
+        """Work that has waited since before `before_ms`, oldest first. It may lag behind the table."""
 
     def tried(self, pending: Pending, now_ms: int, by: int = 1) -> int:
-        """Counts one more try and lets it wait again. → the number of tries, 0 when it waits no more."""
+        """Count one more try and let the work wait again. → the number of tries, or 0 if it no longer waits."""
 
     def settled(self, account_id: str, store_id: str, file_id: str) -> None:
-        """The trace of what is gone may go, too: nothing of it is left. `store_id` "" for a file's."""
+        """Delete the trace of a deleted item, because all of its data is deleted. `store_id`: "" for a file."""
 
 
 class Indexes(Protocol):
-    """The indexes, one a vector store. Errors: SearchUnavailable, StoreUnavailable."""
+    """The indexes, one for each vector store. Errors: SearchUnavailable, StoreUnavailable."""
 
     def replace(
         self,
@@ -117,24 +117,24 @@ class Indexes(Protocol):
         cuts: Sequence[Cut],
         vectors: Sequence[bytes] | None = None,
     ) -> None:
-        """The file's passages in this store are these and no others. `vectors`: one a passage (`domain.vectors`)."""
+        """Replace the file's passages in this store. `vectors`: one for each passage (`domain.documents.vectors`)."""
 
     def remove(self, account_id: str, store_id: str, file_id: str) -> None: ...
 
     def drop(self, account_id: str, store_id: str) -> None: ...
 
     def files(self, account_id: str, store_id: str) -> set[str]:
-        """Ids of the files it holds, for comparing it with the rows. Empty where there is no index."""
+        """Ids of the files in the index, to compare with the rows. Empty if there is no index."""
 
     def find(
         self, account_id: str, store_id: str, query: str, limit: int, vector: bytes | None = None
     ) -> list[Passage]:
-        """Best first; nothing where there is no index yet. With the query's vector, by meaning, too."""
+        """Best first; empty if there is no index yet. `vector`: of the query, to search also by meaning."""
 
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """`top_k`: passages at most."""
+    """`top_k`: the most passages to return."""
 
     account_id: str
     store_ids: Sequence[str]
@@ -143,7 +143,7 @@ class SearchRequest:
 
 
 class Search(Protocol):
-    """`functions/search`, as the gateway and the pages call it."""
+    """The search that the gateway and the pages use, local or in `functions/search`."""
 
     def search(self, request: SearchRequest) -> list[Passage]:
-        """Best first, at most `top_k`, of that account's stores only. Errors: SearchUnavailable."""
+        """Best first, at most `top_k`, only from the account's stores. Errors: SearchUnavailable."""

@@ -1,4 +1,4 @@
-"""What admission, settlement and the relay to a model need."""
+"""Interfaces for admission, settlement and the relay to a model."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sluice.domain.usage.ledger import LedgerRecord
 
 
 class GrantStore(Protocol):
-    """Which API tokens are live, standing, limits. All may raise StoreUnavailable and NotFound (no such account)."""
+    """Live API tokens, standing, limits. Every method may raise StoreUnavailable and NotFound (no such account)."""
 
     def live(self, account_id: str) -> dict[str, int]:
         """API token id → expiry in Unix seconds."""
@@ -20,28 +20,28 @@ class GrantStore(Protocol):
         """Errors: TokenLimitReached."""
 
     def remove_live(self, account_id: str, token_id: str) -> None:
-        """Refused from the next request on; idempotent."""
+        """The token is refused from the next request on. Idempotent."""
 
     def remove_all_live(self, account_id: str, now_s: int) -> list[str]:
-        """The ids of those that were live until now."""
+        """→ the ids of the tokens that were live."""
 
     def set_store_content(self, account_id: str, wanted: bool) -> None: ...
 
     def set_standing(self, account_id: str, standing: str) -> str:
-        """`good` or `suspended`, from the next request and checkpoint on. Returns the standing until now."""
+        """Set `good` or `suspended`, from the next request and checkpoint on. → the previous standing."""
 
     def set_limits(self, account_id: str, before: Limits, after: Limits) -> None:
-        """Errors: Conflict when they are not `before` any more."""
+        """Errors: Conflict if the limits are not `before` any more."""
 
     def close(self, account_id: str) -> None:
-        """For good: nothing live, suspended, nothing logged. No error where there is no grant."""
+        """Remove all tokens, suspend, and log no more content. It cannot be undone. A missing grant is no error."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One conditional write on a grant: whether it was made, and the grant after it, or as it stood in the way.
+    """One conditional write on a grant: whether it was made, and the grant after it, or the one that refused it.
 
-    `grant` is None only where the account has no grant.
+    `grant` is None only if the account has no grant.
     """
 
     made: bool
@@ -49,33 +49,33 @@ class Attempt:
 
 
 class HotStore(Protocol):
-    """What every request needs of the store. All may raise StoreUnavailable; every write may be repeated safely."""
+    """The store calls of every request. All may raise StoreUnavailable; every write is safe to repeat."""
 
     def grant(self, account_id: str) -> Grant | None:
         """A consistent read."""
 
     def admit(self, ask: Ask, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Attempt:
-        """The one write that admits, in the forms guessed."""
+        """The write that admits, in the guessed forms."""
 
     def checkpoint(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
-        """Renew a lease and record its counts, while its API token is live and the account in good standing."""
+        """Renew a lease and record its counts, if its API token is live and the account in good standing."""
 
     def release(self, account_id: str, request_id: str, lease: Lease, used_tokens: int, same_period: bool) -> Attempt:
-        """Remove a lease that is still there and give back what was not used."""
+        """Remove a lease, if it still exists, and give back unused tokens."""
 
     def block(self, grant: Grant, seconds: int, now_ms: int) -> Attempt:
-        """Refuse the account everything for a while, unless another instance did so since `grant` was read."""
+        """Refuse all requests of the account for `seconds`, unless another process did so since `grant` was read."""
 
     def put_record(self, record: LedgerRecord) -> LedgerRecord:
-        """Put if absent. Returns the record as stored: ours, or the one that was first."""
+        """Put if absent. → the record as stored: this one, or an earlier one."""
 
     def put_content(self, account_id: str, request_id: str, content: LoggedContent, now_ms: int, ttl_s: int) -> None:
-        """Keep the prompt and the answer, cut to size, until `ttl_s` (Unix seconds)."""
+        """Store the prompt and the answer, cut to size, until `ttl_s` (Unix seconds)."""
 
 
 @dataclass(frozen=True)
 class UpstreamCall:
-    """One request to a model server that speaks OpenAI's protocol; `body` is the whole JSON to send."""
+    """One request to a model server with OpenAI's protocol. `body`: the whole JSON to send."""
 
     path: str  # "/v1/chat/completions"
     body: Mapping[str, Any]
@@ -85,10 +85,10 @@ class UpstreamCall:
 
 
 class UpstreamStream(Protocol):
-    """A streamed answer. Iterating yields the payload of each data event (bytes of JSON), or b"" for a ping.
+    """A streamed answer. Iteration yields the payload of each data event (bytes of JSON), or b"" for a ping.
 
-    Errors while iterating: ModelUnavailable (broke off), UpstreamTimeout (silent too long). The counts are the
-    engine's own, kept up to date while iterating.
+    Errors during iteration: ModelUnavailable (the answer broke off), UpstreamTimeout (silence or deadline). The counts
+    are the engine's own and are updated during iteration.
     """
 
     prompt_tokens: int
@@ -98,7 +98,7 @@ class UpstreamStream(Protocol):
     def __iter__(self) -> Iterator[bytes]: ...
 
     def close(self) -> None:
-        """Stop the generation: the engine frees its slot within a token."""
+        """Stop the generation. The engine frees its slot within the time of a token."""
 
 
 class Upstream(Protocol):
@@ -106,17 +106,17 @@ class Upstream(Protocol):
         """Errors: ModelUnavailable, Overloaded, UpstreamTimeout, InvalidModelRequest, ModelNotFound."""
 
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
-        """An answer that is no stream (embeddings). Errors: as `open`."""
+        """An answer that is not streamed (embeddings). Errors: as `open`."""
 
     def models(self) -> list[dict[str, Any]]:
-        """OpenAI's model objects, each with `context_window` where the server states it. Errors: ModelUnavailable."""
+        """OpenAI's model objects, with `context_window` if the server states it. Errors: ModelUnavailable."""
 
 
 class ModelServer(Protocol):
-    """A model server as its operator sees it. Errors of both: ModelUnavailable."""
+    """A model server from its operator's view. Both methods may raise ModelUnavailable."""
 
     def health(self) -> dict[str, Any]:
-        """What it reports, and `http_status`."""
+        """The server's report, with `http_status` added."""
 
     def models(self) -> list[dict[str, Any]]: ...
 
@@ -125,10 +125,10 @@ class ContentStore(Protocol):
     """Logged prompts and responses. Errors: StoreUnavailable."""
 
     def logged(self, account_id: str, request_ids: Sequence[str], now_ms: int) -> dict[str, LoggedContent]:
-        """What is kept of these requests (100 at most) and not expired, by request id."""
+        """The content of these requests (100 at most) that is stored and not expired, by request id."""
 
     def everything(self, account_id: str, now_ms: int) -> Iterator[dict[str, Any]]:
-        """Logged texts, chats, stored Responses, as they are stored, expired ones left out."""
+        """Logged texts, chats and stored Responses in the stored form, without expired ones."""
 
     def erase_account(self, account_id: str) -> None: ...
 
@@ -137,19 +137,19 @@ class LeaseIndex(Protocol):
     """The accounts that hold leases. Errors: StoreUnavailable."""
 
     def accounts(self, shard: str) -> Iterator[str]:
-        """Their ids. The index lags: it holds some accounts without a lease, and lacks those of the last moment."""
+        """Account ids. The index lags: it may contain accounts without a lease, and lack the most recent ones."""
 
     def clear(self, account_id: str) -> bool:
-        """Take an account without a lease off the index. False when it holds a lease, or was not there."""
+        """Remove an account without leases from the index. → False if it holds a lease, or was not in the index."""
 
 
 class TextStore(Protocol):
-    """Named texts of an account, in the contents table: stored Responses. All may raise StoreUnavailable."""
+    """Named texts of an account in the contents table: stored Responses. All may raise StoreUnavailable."""
 
     def get_texts(self, account_id: str, item_id: str, now_ms: int) -> dict[str, str] | None:
-        """A consistent read; what has expired is None, whether or not the store has deleted it yet."""
+        """A consistent read. None if expired, even if the store has not deleted the item yet."""
 
     def put_texts(self, account_id: str, item_id: str, texts: Mapping[str, str], now_ms: int, ttl_s: int) -> None:
-        """Put or replace."""
+        """Put or replace, until `ttl_s` (Unix seconds)."""
 
     def delete_texts(self, account_id: str, item_id: str) -> None: ...

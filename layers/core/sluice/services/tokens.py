@@ -1,4 +1,4 @@
-"""API tokens: issue, list, revoke. The grant's list of live tokens decides; the rows are what people see of them."""
+"""API tokens: issue, list, revoke. The grant's list decides which tokens are live; the rows are for display."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,12 +16,12 @@ from sluice.services.accounts.security_events import SecurityEvents
 @dataclass(frozen=True)
 class IssuedToken:
     row: ApiToken
-    token: str = field(repr=False)  # the JWT: nowhere else, and never again
+    token: str = field(repr=False)  # the JWT, which is not stored and is shown only once
 
 
 @dataclass(frozen=True)
 class ListedToken:
-    """`status`: what the grant and the row agree on."""
+    """`status` is derived from the grant and the row together."""
 
     row: ApiToken
     status: Status
@@ -29,9 +29,9 @@ class ListedToken:
 
 @dataclass(frozen=True)
 class Tokens:
-    """`signer` reads the private key, when the first token is issued: only the `tokens` function may do that.
+    """`signer` reads the private key when the first token is issued. Only the `tokens` function may do that.
 
-    Errors of all: StoreUnavailable.
+    Every method may raise StoreUnavailable.
     """
 
     rows: TokenStore
@@ -40,10 +40,10 @@ class Tokens:
     signer: Callable[[], TokenSigner]
 
     def issue(self, account_id: str, wanted: TokenRequest, now_ms: int) -> IssuedToken:
-        """Errors: TokenLimitReached (nothing is left behind).
+        """Errors: TokenLimitReached, which leaves no row.
 
-        The row comes first, so that a live API token is never missing from the list. Should the second write end
-        unclear, the row stays, showing what became of it: nobody has the string, and it can be revoked and deleted.
+        The row is written first, so that a live API token is never missing from the list. If the result of the second
+        write is unknown, the row stays. The caller never got the token's string, and can revoke and delete it.
         """
         now_s = now_ms // 1000
         expires_s = now_s + wanted.lifetime_s
@@ -74,13 +74,13 @@ class Tokens:
         return [ListedToken(row, row.status(live, now_ms)) for row in rows]
 
     def one(self, account_id: str, token_id: str, now_ms: int) -> ListedToken:
-        """Errors: NotFound (also another's)."""
+        """Errors: NotFound (also for another account's)."""
         row = self._row(account_id, token_id)
         return ListedToken(row, row.status(self.grants.live(account_id), now_ms))
 
     def revoke(self, account_id: str, token_id: str, now_ms: int) -> ListedToken:
-        """From the first write on, to the grant, the token is refused. Idempotent. One that expired by itself stays
-        `expired`. Errors: NotFound (also another's)."""
+        """The first write, to the grant, makes the token invalid. Idempotent. An expired token stays `expired`.
+        Errors: NotFound (also for another account's)."""
         found = self.one(account_id, token_id, now_ms)
         self.grants.remove_live(account_id, token_id)
         if found.status == "expired":
@@ -89,14 +89,14 @@ class Tokens:
         return self.one(account_id, token_id, now_ms)
 
     def delete(self, account_id: str, token_id: str) -> None:
-        """Revoked, then gone from the list. Errors: NotFound (also another's)."""
+        """Revoke the token, then delete its row. Errors: NotFound (also for another account's)."""
         self._row(account_id, token_id)
         self.grants.remove_live(account_id, token_id)
         self.rows.delete(account_id, token_id)
 
     def revoke_all(self, account_id: str, visitor: Visitor) -> int:
-        """How many were live. All are refused after the first write, whatever becomes of the rest: a row that was not
-        marked shows `revoked` all the same, as it is on no grant."""
+        """→ how many tokens were live. The first write makes all of them invalid. If a later write fails, its row still
+        shows `revoked`, because the grant does not list the token."""
         revoked = self.grants.remove_all_live(account_id, visitor.now_ms // 1000)
         for token_id in revoked:
             self.rows.mark_revoked(account_id, token_id, visitor.now_ms)

@@ -1,1 +1,1 @@
-"""What the settings choose, built once a process and imported only by the function that uses it."""
+"""Builds use cases and adapters from the settings, once a process, and imports only those that a function uses."""

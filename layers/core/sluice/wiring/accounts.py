@@ -1,6 +1,6 @@
 """Accounts: the use cases of registration, login and one's own account, each bound to its stores once a process."""
 
-from __future__ import annotations  # the use cases are imported by the function that serves them, and by no other
+from __future__ import annotations  # a function imports only the use cases that it serves
 
 from functools import cache
 from typing import TYPE_CHECKING
@@ -174,7 +174,7 @@ def new_passwords() -> NewPasswords:
 
 @cache
 def default_limits() -> Limits:
-    """Of a new account."""
+    """The limits of a new account."""
     from sluice.domain.gateway.admission import Limits
 
     wanted = settings.accounts()

@@ -1,6 +1,6 @@
 """Chats: the use case, bound to its store once a process."""
 
-from __future__ import annotations  # the use case is imported by the function that serves it, and by no other
+from __future__ import annotations  # only a function that serves the use case imports it
 
 from functools import cache
 from typing import TYPE_CHECKING

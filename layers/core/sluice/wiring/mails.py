@@ -1,6 +1,6 @@
 """Mails: the use cases, each bound to its stores once a process."""
 
-from __future__ import annotations  # the use cases are imported by the function that serves them, and by no other
+from __future__ import annotations  # a function imports only the use cases that it serves
 
 import time
 from functools import cache

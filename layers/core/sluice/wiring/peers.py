@@ -1,6 +1,6 @@
-"""Everything that is no store: model server, mail, keys, metrics; each built once a process."""
+"""Everything except stores: model server, mail, keys, metrics; each built once a process."""
 
-from __future__ import annotations  # the ports are for the type checker: importing them is no small part of a start
+from __future__ import annotations  # only the type checker needs the ports, and importing them slows a cold start
 
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def base_url() -> str:
-    """What links begin with, without a slash at the end. Errors: Unavailable."""
+    """The base of links, without a slash at the end. Errors: Unavailable."""
     return _base_url()()
 
 
@@ -64,7 +64,7 @@ def _upstream(idle_seconds: float) -> HttpUpstream:
 
 @cache
 def model_health() -> HttpUpstream:
-    """For `/healthz`, with connections of its own and little patience."""
+    """The model server for `/healthz`, with its own connections and a short timeout."""
     return _upstream(idle_seconds=2.0)
 
 
@@ -76,14 +76,14 @@ def password_hashes() -> PasswordHashes:
 
 
 def common_passwords() -> Mapping[str, int]:
-    """Case-folded password → rank."""
+    """Case-folded password → rank by frequency."""
     from sluice.adapters.accounts.passwords import common_passwords
 
     return common_passwords()
 
 
 def mailed_code_key() -> bytes:
-    """The secret that mailed codes are made with. Errors: Unavailable."""
+    """The secret that mailed codes are derived from. Errors: Unavailable."""
     from sluice.adapters.tokens.keys import mailed_code_key
 
     return mailed_code_key()
@@ -91,7 +91,7 @@ def mailed_code_key() -> bytes:
 
 @cache
 def token_verifier() -> Verifier:
-    """Public keys only."""
+    """Holds public keys only."""
     from sluice.adapters.tokens.jwt_tokens import Verifier
     from sluice.adapters.tokens.keys import public_keys
 
@@ -100,7 +100,7 @@ def token_verifier() -> Verifier:
 
 @cache
 def token_signer() -> TokenSigner:
-    """Holds the private key: for the `tokens` function only."""
+    """Holds the private key, so only the `tokens` function may call it."""
     from sluice.adapters.tokens.jwt_tokens import Signer
     from sluice.adapters.tokens.keys import signing_key
 
@@ -109,7 +109,7 @@ def token_signer() -> TokenSigner:
 
 @cache
 def metrics() -> Metrics:
-    """Prometheus on one machine, CloudWatch's embedded format on AWS. Imported here: Prometheus reads its variable."""
+    """Prometheus on one machine, CloudWatch's embedded format on AWS. Prometheus reads its variable at import."""
     if settings.common().local:
         from sluice.adapters.usage.metrics_prometheus import PrometheusMetrics
 
@@ -121,7 +121,7 @@ def metrics() -> Metrics:
 
 @cache
 def mail_sender() -> MailSender:
-    """As SLUICE_MAIL says: the local outbox, SES, or an SMTP server. Errors: ValueError for anything else."""
+    """By SLUICE_MAIL: the local outbox, SES, or an SMTP server. Errors: ValueError for any other value."""
     wanted = settings.mailer().mail
     if wanted == "outbox":
         from sluice.adapters.mails.outbox import Outbox
@@ -133,7 +133,7 @@ def mail_sender() -> MailSender:
         return SesMail(settings.mailer().ses_configuration_set)
     from sluice.adapters.mails.smtp import SmtpMail, parse_smtp_url
 
-    if wanted == "smtp":  # on AWS: a password is no matter of a function's environment
+    if wanted == "smtp":  # on AWS, where the URL holds a password that must not be in a function's environment
         from sluice.adapters.aws.ssm import parameter
 
         wanted = parameter(settings.mailer().smtp_url_parameter)

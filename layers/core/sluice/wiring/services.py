@@ -1,6 +1,6 @@
-"""The use cases of gateway and documents, each bound to its stores once a process, by the function that uses it."""
+"""The use cases of gateway and documents, each bound to its stores once a process."""
 
-from __future__ import annotations  # the ports are for the type checker: importing them is no small part of a start
+from __future__ import annotations  # only the type checker needs the ports, and importing them slows a cold start
 
 import time
 from functools import cache, partial
@@ -118,7 +118,7 @@ def retrieval() -> Retrieval:
 
 @cache
 def ingestion() -> Ingestion:
-    """For the function of that name only: it parses files and writes indexes."""
+    """For the function `ingestion` only, because it parses files and writes indexes."""
     from sluice.adapters.documents.parsing.sandbox import parse
     from sluice.services.documents.ingest import Ingestion
 
@@ -135,7 +135,7 @@ def ingestion() -> Ingestion:
 
 @cache
 def search() -> Search:
-    """`functions/search` of a deployment; on one machine, and in that function, the same service in this process."""
+    """On AWS a client of `functions/search`; on one machine, and in that function, the service itself."""
     if url := settings.documents().search_url:
         from sluice.adapters.documents.http_search import HttpSearch
         from sluice.adapters.gateway.function_url import sign_for
@@ -149,7 +149,7 @@ def search() -> Search:
 
 @cache
 def embed() -> Embed | None:
-    """None where no embedding model is configured: documents are searched by words alone."""
+    """None if no embedding model is configured; then documents are searched by words only."""
     from sluice.services.documents.embed import Embed
 
     model = settings.documents().embedding_model

@@ -1,6 +1,6 @@
-"""Stores: tables, the bucket or its folder, indexes; each built once a process by the function that uses it."""
+"""Stores: tables, the bucket or its folder, indexes; each built once a process."""
 
-from __future__ import annotations  # the ports are for the type checker: importing them is no small part of a start
+from __future__ import annotations  # only the type checker needs the ports, and importing them slows a cold start
 
 import tempfile
 from functools import cache
@@ -142,7 +142,7 @@ def vector_store_store() -> VectorStoreStore:
 
 @cache
 def blobs() -> Blobs:
-    """The bucket of a deployment; a folder of the data directory on one machine."""
+    """An S3 bucket on AWS; a folder of the data directory on one machine."""
     if bucket := settings.documents().documents_bucket:
         from sluice.adapters.documents.blobs_s3 import S3Blobs
 
@@ -161,7 +161,7 @@ def pending_documents() -> PendingDocuments:
 
 @cache
 def indexes() -> Indexes:
-    """For `ingestion` and `search` only: it wants apsw."""
+    """For `ingestion` and `search` only, because it needs apsw."""
     if bucket := settings.documents().documents_bucket:
         from sluice.adapters.documents.search.bucket import BucketIndexes
 

@@ -1,0 +1,1 @@
+"""Account data in DynamoDB (accounts, sessions, throttles, audit log), and password hashes."""

@@ -1,6 +1,6 @@
-"""What is done to accounts where nobody waits for a cold start: by admins, the operator, the mailer and bounces.
+"""Changes to accounts by admins, the operator, the mailer and bounces, where no person waits for a cold start.
 
-Through the model, which is imported at the first of these calls and never by a function that a person waits for.
+They use the model, which is imported at the first of these calls.
 """
 
 from collections.abc import Mapping
@@ -74,7 +74,7 @@ class AdministeredAccounts:
     # --- whether an address takes mail
 
     def suppress_mail(self, email_key: str, reason: Suppression, now_ms: int) -> bool:
-        """On the address's own item: it goes with the address, and costs an account nothing to read."""
+        """Stored on the address's own item, so that it is deleted with the address and account reads stay small."""
         rows = self._rows
         first = [
             rows.mail_suppressed.set(rows.mail_suppressed | reason),

@@ -74,7 +74,7 @@ class DynamoThrottles:
         self, key: str, change: str, condition: str, values: Mapping[str, Any]
     ) -> tuple[Mapping[str, Any], bool]:
         """The item after the write, or the item that failed the condition; and whether the write was made."""
-        asked: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
+        conditions: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
         try:
             answer = dynamo.write(
                 lambda: dynamo.client().update_item(
@@ -85,7 +85,7 @@ class DynamoThrottles:
                     ExpressionAttributeValues=dynamo.item({**values, ":schema": SCHEMA}),
                     ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                    **asked,
+                    **conditions,
                 )
             )
         except dynamo.ConditionFailed as exc:

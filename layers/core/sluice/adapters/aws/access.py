@@ -1,7 +1,7 @@
-"""Who this process is to AWS, and where: from Lambda's own variables there, from botocore's many places elsewhere.
+"""Credentials, region and endpoint of this process: on Lambda from its environment, elsewhere by botocore.
 
-botocore costs about 170 ms of CPU to import, which on Lambda every new environment would pay (ADR 55). There the
-credentials stand in the environment for as long as the environment lives, so nothing has to be looked for or renewed.
+Importing botocore costs about 170 ms of CPU in each cold start (ADR 55). On Lambda it is not needed, because the
+credentials in the environment are valid as long as the execution environment.
 """
 
 import os
@@ -11,12 +11,12 @@ from typing import Any
 
 
 class NoCredentials(OSError):
-    """There are none, or they could not be renewed just now. An OSError, because trying again later may help."""
+    """There are no credentials, or they could not be renewed. An OSError, because a later retry may succeed."""
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """`get_frozen_credentials` as botocore's credentials have it."""
+    """Fixed credentials, with the method `get_frozen_credentials` of botocore's."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -28,7 +28,7 @@ class Frozen:
 
 @dataclass(frozen=True)
 class Renewed:
-    """botocore's credentials, which renew themselves."""
+    """botocore's credentials, which it renews by itself."""
 
     found: Any
 
@@ -65,6 +65,6 @@ def access() -> Access:
 
 
 def endpoint(service: str, region: str) -> str:
-    """botocore's order: the service's own variable, then the general one, then AWS."""
+    """In botocore's order: the service's own variable, then the general one, then AWS's address."""
     named = os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get("AWS_ENDPOINT_URL")
     return named or f"https://{service}.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")

@@ -1,7 +1,7 @@
-"""Where people reach this deployment: a setting on one machine, a parameter read at runtime on AWS.
+"""The base URL of this deployment: a setting on one machine, a parameter read at runtime on AWS.
 
-A function's environment cannot hold it there: the API's address is known only once the API is made, and the API is made
-of the functions (docs/adr/0050-base-url-at-runtime.md).
+On AWS a function's environment cannot hold it, because the API gets its address after it is created from the functions
+(docs/adr/0050-base-url-at-runtime.md).
 """
 
 import logging
@@ -12,12 +12,12 @@ from sluice.domain.errors import Unavailable
 
 log = logging.getLogger("sluice.base_url")
 
-FRESH_SECONDS = 300.0  # a custom domain that comes later is in every link this long after
-RETRY_SECONDS = 20.0  # after a failure, with an older value at hand
+FRESH_SECONDS = 300.0  # a custom domain that is added later appears in all links after this time
+RETRY_SECONDS = 20.0  # after a failure, while an older value is in use
 
 
 class ParameterUrl:
-    """Read at the first need and then once in a while. What was read before is good while the store is away."""
+    """Reads the parameter at first use and every 300 s. The last value stays in use if a later read fails."""
 
     def __init__(self, name: str, read: Callable[[str], str], clock: Callable[[], float]) -> None:
         self._name, self._read, self._clock = name, read, clock
@@ -26,7 +26,7 @@ class ParameterUrl:
         self._good_until = float("-inf")
 
     def __call__(self) -> str:
-        """Without a slash at its end. Errors: Unavailable, where it was never read and cannot be read now."""
+        """The URL without a slash at its end. Errors: Unavailable, if it was never read and cannot be read now."""
         if self._clock() < self._good_until:
             return self._url
         with self._reading:

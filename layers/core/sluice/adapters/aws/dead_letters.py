@@ -1,4 +1,4 @@
-"""Where events lie that were given up: a file on one machine, an SQS queue for each event source on AWS."""
+"""Failed events: in a file on one machine, in an SQS queue for each event source on AWS."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -7,7 +7,7 @@ from typing import Any
 
 from sluice.domain.errors import StoreUnavailable
 
-FILE = Path("relay", "dead-letters.jsonl")  # below the data directory; the relay writes it, a line an event
+FILE = Path("relay", "dead-letters.jsonl")  # below the data directory; the relay writes one line for each event
 TIMEOUT_SECONDS = 3
 WAITING = "ApproximateNumberOfMessages"
 
@@ -38,7 +38,7 @@ def _client() -> Any:
 
 
 class DeadLetterQueues:
-    """`sluice.ports.DeadLetters`. SQS's counts are approximate, and settle within a minute."""
+    """`sluice.ports.DeadLetters`. SQS's counts are approximate and become exact within a minute."""
 
     def __init__(self, urls: Sequence[str]) -> None:
         self._urls = urls

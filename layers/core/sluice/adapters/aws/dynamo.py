@@ -1,4 +1,4 @@
-"""DynamoDB for everything but the hot path and the models: plain values in and out, and one error where it fails."""
+"""DynamoDB for everything except the hot path and the models: plain values in and out, errors of the domain."""
 
 import random
 import threading
@@ -21,16 +21,16 @@ _building = threading.Lock()
 
 CONFLICT_ATTEMPTS = 6
 CONFLICT_BASE_SECONDS = 0.025
-BATCH = 25  # what one BatchWriteItem takes
-# Another transaction holds the item, or the table has no room just now: nothing was written, trying again is right.
+BATCH = 25  # the limit of BatchWriteItem
+# Another transaction holds the item, or the table is throttled. Nothing was written, so a retry is correct.
 TRANSIENT = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 TRANSIENT_ERRORS = frozenset({"TransactionConflictException", "TransactionInProgressException"})
 
 
 class ConditionFailed(Exception):
-    """A condition of the write did not hold. `failed` are the places of its transaction, or (0,) for a single write.
+    """A condition of the write did not hold. `failed`: the positions in its transaction, (0,) for a single write.
 
-    `old` is the item that stood in the way, as plain values, where the write asked for it (`ALL_OLD`).
+    `old` is the existing item as plain values, if the write requested it (`ALL_OLD`).
     """
 
     def __init__(self, failed: tuple[int, ...] = (0,), old: Mapping[str, Any] | None = None) -> None:
@@ -42,7 +42,7 @@ class ConditionFailed(Exception):
 @cache
 def client() -> "DynamoDBClient":
     """`AWS_ENDPOINT_URL_DYNAMODB`, then `AWS_ENDPOINT_URL`, then AWS: botocore's own order. Thread-safe."""
-    with _building:  # `cache` alone lets each of the first requests at once build one
+    with _building:  # with `cache` alone, concurrent first requests would each build one
         return _client()
 
 
@@ -53,12 +53,12 @@ def _client() -> "DynamoDBClient":
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Inside, the client's errors become ours. Raises ConditionFailed, StoreUnavailable."""
+    """Translates the client's errors. Errors: ConditionFailed, StoreUnavailable."""
     try:
         yield
     except Refused as exc:
         failed = _failed_conditions(exc)
-        if failed and not _is_transient(exc):  # what failed beside a conflict is not known yet
+        if failed and not _is_transient(exc):  # beside a conflict the failed conditions are not certain
             old: Any = exc.response.get("Item", {})
             raise ConditionFailed(failed, values(old)) from exc
         raise StoreUnavailable() from exc
@@ -77,9 +77,9 @@ def _reasons(exc: Refused) -> list[str]:
 
 
 def write(call: Callable[[], Result], sleep: Callable[[float], None] = time.sleep) -> Result:
-    """Run one write; while a transaction is in its way, again with jitter, for about a second at most.
+    """Run one write; if another transaction blocks it, retry with jitter for about a second.
 
-    The client itself repeats no conflict, neither of a transaction nor of a plain write that met one.
+    The client itself does not retry conflicts, neither of transactions nor of single writes.
     Errors: ConditionFailed, StoreUnavailable.
     """
     with store_errors():
@@ -94,22 +94,22 @@ def write(call: Callable[[], Result], sleep: Callable[[float], None] = time.slee
 
 
 def _is_transient(exc: Refused) -> bool:
-    """Also where another place of the transaction failed its condition: that may be the very write in the way."""
+    """True also if another position failed its condition, because the blocking write may be the cause of that."""
     return exc.code in TRANSIENT_ERRORS or not TRANSIENT.isdisjoint(_reasons(exc))
 
 
-# --- what several tables do the same way
+# --- calls that several tables share
 
 
 def query(
     table: str, key: Mapping[str, str], *, index: str = "", only: tuple[str, ...] = ()
 ) -> Iterator[dict[str, Any]]:
-    """Every item under one key, as plain values, page by page as it is asked for. Consistent, but for an index.
+    """Every item under one key, as plain values. Pages are read on demand, consistently except from an index.
 
-    `only`: these attributes alone. Errors: StoreUnavailable.
+    `only`: the attributes to read. Errors: StoreUnavailable.
     """
     ((name, wanted),) = key.items()
-    asked: dict[str, Any] = {
+    request: dict[str, Any] = {
         "TableName": table,
         "KeyConditionExpression": "#key = :key",
         "ExpressionAttributeNames": {"#key": name, **{f"#only{place}": one for place, one in enumerate(only)}},
@@ -119,15 +119,15 @@ def query(
     }
     while True:
         with store_errors():
-            page = client().query(**asked)
+            page = client().query(**request)
         yield from map(values, page["Items"])
         if "LastEvaluatedKey" not in page:
             return
-        asked["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+        request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
 def delete_all(table: str, keys: Iterable[Mapping[str, str]], sleep: Callable[[float], None] = time.sleep) -> None:
-    """In batches; what is not there is no error. Errors: StoreUnavailable, after which some are gone."""
+    """Delete in batches; missing items are no error. Errors: StoreUnavailable, after which some are deleted."""
     left = [{"DeleteRequest": {"Key": item(key)}} for key in keys]
     in_vain = 0
     while left:
@@ -138,7 +138,7 @@ def delete_all(table: str, keys: Iterable[Mapping[str, str]], sleep: Callable[[f
         in_vain = in_vain + 1 if len(unprocessed) == len(batch[table]) else 0
         if in_vain == CONFLICT_ATTEMPTS:
             raise StoreUnavailable()
-        if unprocessed:  # the table has no room just now
+        if unprocessed:  # the table is throttled
             sleep(random.uniform(0, CONFLICT_BASE_SECONDS * 2**in_vain))
         left = unprocessed + left[BATCH:]
 
@@ -147,7 +147,7 @@ def delete_all(table: str, keys: Iterable[Mapping[str, str]], sleep: Callable[[f
 
 
 def attribute(value: Any) -> dict[str, Any]:
-    """DynamoDB's form of a plain value. Raises TypeError for anything else, floats included."""
+    """DynamoDB's form of a plain value. Errors: TypeError for other types, floats included."""
     match value:
         case bool():
             return {"BOOL": value}
@@ -169,7 +169,7 @@ def item(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def value(stored: Mapping[str, Any]) -> Any:
-    """The plain value of a DynamoDB attribute; numbers are integers here."""
+    """The plain value of a DynamoDB attribute. All numbers in our tables are integers."""
     kind, content = next(iter(stored.items()))
     match kind:
         case "N":

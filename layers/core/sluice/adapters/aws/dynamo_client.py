@@ -1,9 +1,9 @@
-"""DynamoDB's calls by the names and arguments that botocore's client has, over the small client.
+"""DynamoDB's calls with the names and arguments of botocore's client, over the small client.
 
     client.get_item(TableName=…, Key=…)  →  one signed POST of exactly these arguments, its JSON back
 
-The adapters give and take the wire's own form already, so there is nothing to translate but the name. One thing that
-botocore adds is added here: a token by which the store knows a repeated transaction.
+The adapters use DynamoDB's JSON already, so only the operation's name is translated. As botocore does, a transaction
+gets a token by which the store recognises a repetition.
 """
 
 import uuid

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 answer read as it comes: what a streamed answer of a model server needs, and no more.
+"""Reads one HTTP/1.1 answer as it arrives. It has only what the streamed answer of a model server needs.
 
-The standard library's client parses headers as if they were mail and takes three calls a chunk: in a gateway it costs
-more than asking and reading should. Source: RFC 9112, sections 4, 6.3 and 7.1.
+The standard library's client is slower, because it parses headers as if they were mail and makes three calls for each
+chunk. Source: RFC 9112, sections 4, 6.3 and 7.1.
 """
 
 import socket
@@ -15,14 +15,14 @@ UNTIL_CLOSED = -1
 
 
 class Answer:
-    """Errors of all: OSError (TimeoutError among them), HTTPException (BadStatusLine where nothing came at all)."""
+    """Errors of all: OSError (also TimeoutError), HTTPException (BadStatusLine if no byte was received)."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._buffer = b""
         self._chunked = False
-        self._chunk_ends = False  # of a chunked body: the line break after a chunk's bytes is next
-        self._trailers = False  # … or its last lines
+        self._chunk_ends = False  # chunked body: the line break after a chunk's bytes is next
+        self._trailers = False  # chunked body: the trailer section is next
         self.ended = False  # the body was read to its end
         while True:  # past interim answers (100 Continue, 103 Early Hints)
             self.status, self.headers = self._head()
@@ -36,7 +36,7 @@ class Answer:
         return self.ended and not self._buffer and self._keeps_alive
 
     def read1(self) -> bytes:
-        """The next bytes of the body as soon as there are any; b"" at its end."""
+        """The next bytes of the body, as soon as any arrive; b"" at its end."""
         while not self.ended:
             data = self._decoded()
             if data or self.ended:
@@ -51,12 +51,12 @@ class Answer:
         return b""
 
     def read(self, limit_bytes: int) -> bytes:
-        """The whole body. Errors: HTTPException too where it is longer than the limit."""
+        """The whole body. Errors: also HTTPException if it is longer than the limit."""
         body = b""
         while not self.ended:
             body += self.read1()
             if len(body) > limit_bytes:
-                raise HTTPException("answer too large")
+                raise HTTPException("the answer is larger than the limit")
         return body
 
     # --- head
@@ -85,17 +85,17 @@ class Answer:
         return int(rest[:3]), headers
 
     def _frame(self) -> None:
-        """How the body's end is told (RFC 9112, section 6.3)."""
+        """Find how the end of the body is marked (RFC 9112, section 6.3)."""
         connection = self.headers.get(b"connection", b"").lower()
         self._keeps_alive = self._version_keeps_alive and b"close" not in connection
         coding, length = self.headers.get(b"transfer-encoding"), self.headers.get(b"content-length")
         if coding is not None:
             if coding.lower() != b"chunked":
-                raise HTTPException("a transfer coding nobody asked for")
+                raise HTTPException("the answer has a transfer coding other than chunked")
             self._left, self._chunked = 0, True
         elif length is not None:
             if not length.isdigit():
-                raise HTTPException("a length that is no number")
+                raise HTTPException("the answer's content-length is not a number")
             self._left = int(length)
             self.ended = self._left == 0
         elif self.status in (204, 304):
@@ -106,7 +106,7 @@ class Answer:
     # --- body
 
     def _decoded(self) -> bytes:
-        """What the buffer holds of the body, taken out of it."""
+        """Take the decoded bytes of the body out of the buffer."""
         if self._chunked:
             return self._decoded_chunks()
         if self._left == UNTIL_CLOSED:
@@ -136,7 +136,7 @@ class Answer:
             line, at = buffer[at:end], end + 2
             if self._chunk_ends:
                 if line:
-                    raise HTTPException("a chunk longer than it said")
+                    raise HTTPException("a chunk is longer than its size")
                 self._chunk_ends = False
             elif self._trailers:
                 self.ended = not line
@@ -149,7 +149,7 @@ class Answer:
 
 def _size(line: bytes) -> int:
     digits = line.partition(b";")[0].strip()
-    if not digits.isalnum():  # int() would take a sign, too
+    if not digits.isalnum():  # int() would also accept a sign
         raise HTTPException("a chunk without a size")
     try:
         return int(digits, 16)

@@ -1,4 +1,4 @@
-"""One small HTTP/1.1 request and its whole answer on a socket that stays open: what a store call needs, and no more.
+"""One small HTTP/1.1 request and its whole answer on a keep-alive socket. It has only what a store call needs.
 
 The standard library's client parses headers as if they were mail, which costs more than the rest of the call
 (figures in docs/adr/0006-hot-path-client.md). Source: RFC 9112, sections 6.2, 6.3 and 7.1.
@@ -24,7 +24,7 @@ def exchange(pool: Pool, head: bytes, body: bytes, seconds: float) -> tuple[int,
     except (ConnectionError, BadStatusLine):
         if not connection.used:
             raise
-    # The peer closed an idle connection: no failure of the service, so once more on a fresh one, without a pause.
+    # The peer closed an idle connection. The service did not fail, so repeat at once on a new connection.
     return _once(pool, pool.take(seconds, fresh=True), head, body, seconds)
 
 
@@ -42,11 +42,11 @@ def _once(pool: Pool, connection: Connection, head: bytes, body: bytes, seconds:
 
 
 def call(sock: socket.socket, head: bytes, body: bytes, seconds: float) -> tuple[int, bytes, bool]:
-    """Send `head` (request line and headers, without `content-length`) and `body`. An answer not whole after `seconds`
-    is given up, also where it keeps coming byte by byte; a silence is cut by the socket's own timeout.
+    """Send `head` (request line and headers, without `content-length`) and `body`. The answer must be complete after
+    `seconds`, even if bytes keep arriving; the socket's own timeout ends a silence.
 
-    → status, body, whether the connection may serve again. Errors: OSError, BadStatusLine (nothing came: the peer had
-    closed), IncompleteRead, ValueError (no HTTP).
+    → status, body, whether the connection can be reused. Errors: OSError, BadStatusLine (the peer had closed the
+    connection), IncompleteRead, ValueError (not HTTP).
     """
     until = time.monotonic() + seconds
     sock.sendall(b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body))
@@ -58,7 +58,7 @@ def call(sock: socket.socket, head: bytes, body: bytes, seconds: float) -> tuple
             raise ValueError("endless headers")
         received += _more(sock, received, until)
     head_lines = received[:end].lower().split(b"\r\n")
-    status = int(head_lines[0].partition(b" ")[2][:3])  # ValueError where that is no status line
+    status = int(head_lines[0].partition(b" ")[2][:3])  # ValueError if it is not a status line
     headers = dict(_header(line) for line in head_lines[1:])
     rest = received[end + len(END_OF_HEAD) :]
     if headers.get(b"transfer-encoding") == b"chunked":
@@ -75,7 +75,7 @@ def _header(line: bytes) -> tuple[bytes, bytes]:
 
 def _more(sock: socket.socket, so_far: bytes, until: float) -> bytes:
     if time.monotonic() > until:
-        raise TimeoutError("the answer takes too long")
+        raise TimeoutError("the answer was not complete in time")
     received = sock.recv(RECEIVE_BYTES)
     if not received:
         raise IncompleteRead(so_far)
@@ -102,5 +102,5 @@ def _chunked(sock: socket.socket, rest: bytes, until: float) -> bytes:
         while len(rest) < size + 2:
             rest += _more(sock, rest, until)
         if size == 0:
-            return content  # no trailers are sent to us
+            return content  # AWS sends no trailers
         content, rest = content + rest[:size], rest[size + 2 :]

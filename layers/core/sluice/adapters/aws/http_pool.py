@@ -1,8 +1,8 @@
-"""A small pool of keep-alive HTTP/1.1 connections to one origin, over the standard library's client.
+"""A small pool of keep-alive HTTP/1.1 connections to one origin.
 
-Why not a library: the two calls that every request makes cost several times as much through a general client
-(figures in docs/adr/0006-hot-path-client.md). What it leaves out (redirects, proxies, cookies) a store or a model
-behind a fixed address does not need.
+No library is used, because a general client costs several times as much CPU for the two calls of every request
+(figures in docs/adr/0006-hot-path-client.md). Redirects, proxies and cookies are left out, because a store or model
+behind a fixed address does not use them.
 """
 
 import http.client
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 
 class Connection(http.client.HTTPConnection):
-    """Plain or TLS, without Nagle's delay. `used` tells whether a request was answered on it before."""
+    """Plain or TLS, without Nagle's delay. `used`: whether a request was answered on it before."""
 
     used = False
 
@@ -28,7 +28,7 @@ class Connection(http.client.HTTPConnection):
 
 
 class Pool:
-    """Connections are handed out newest first, so that idle ones age and are dropped by the peer, not by us."""
+    """Hands out the newest connection first, so that the peer closes the ones that stay idle."""
 
     def __init__(self, url: str, *, connect_seconds: float, keep: int = 64) -> None:
         parts = urlsplit(url)
@@ -45,12 +45,12 @@ class Pool:
         self._idle: deque[Connection] = deque()
 
     def take(self, read_seconds: float, *, fresh: bool = False) -> Connection:
-        """A connection ready to send on. Errors: OSError where it cannot be opened in time."""
+        """A connection that is ready to send. Errors: OSError if it cannot be opened in time."""
         if not fresh:
             while self._idle:
                 try:
                     connection = self._idle.pop()
-                except IndexError:  # another thread was quicker
+                except IndexError:  # another thread took it first
                     break
                 if connection.sock is not None:
                     connection.sock.settimeout(read_seconds)
@@ -62,7 +62,7 @@ class Pool:
         return connection
 
     def give_back(self, connection: Connection) -> None:
-        """Only after the answer was read to its end."""
+        """Return a connection, only after its answer was read to the end."""
         connection.used = True
         if len(self._idle) < self._keep and connection.sock is not None:
             self._idle.append(connection)
@@ -70,6 +70,6 @@ class Pool:
             connection.close()
 
     def close(self) -> None:
-        """Those that wait; what is in use stays open until it is given back."""
+        """Close the idle connections. Those in use stay open until they are returned."""
         while self._idle:
             self._idle.pop().close()

@@ -1,11 +1,11 @@
-"""One signed call to an AWS service of the JSON protocol (DynamoDB, SSM), over connections that stay open.
+"""One signed call to an AWS service of the JSON protocol (DynamoDB, SSM), over keep-alive connections.
 
-It does what botocore does for the two services that nearly every request needs, without the parts that make botocore
-slow to import and to call: its models of the services, its endpoint rules, its event system (ADR 6, ADR 55).
+It replaces botocore for the two services that nearly every request needs, because botocore is slow to import and to
+call: it loads service models, endpoint rules and an event system (ADR 6, ADR 55).
 
-Two policies say what is sent again. `ORDINARY` does as botocore's legacy mode. `HOT` is for the calls that every `/v1`
-request makes: it gives up by a deadline, and also waits for a transaction that holds the item. Each call is safe to
-repeat because its key or its condition makes it so, with one exception: see `repeat_silence`.
+Two policies say what is retried. `ORDINARY` retries as botocore's legacy mode. `HOT` is for the calls that every `/v1`
+request makes: it has a deadline, and also retries while a transaction holds the item. Each call is safe to repeat
+because of its key or its condition, with one exception: see `repeat_silence`.
 """
 
 import http.client
@@ -36,9 +36,9 @@ THROTTLED = frozenset(
 
 @dataclass(frozen=True)
 class Policy:
-    """`attempts` in all, with pauses of up to `first_pause_seconds` times `growth` for each attempt made before.
+    """At most `attempts`. Pauses last up to `first_pause_seconds`, multiplied by `growth` for each earlier attempt.
 
-    `repeated` are the refusals that say that nothing was done. Any answer of 500 and above is tried again, too.
+    `repeated`: the refusals after which nothing was done. Answers with status 500 and above are retried, too.
     """
 
     attempts: int
@@ -47,7 +47,7 @@ class Policy:
     repeated: frozenset[str]
     connect_seconds: float
     read_seconds: float
-    deadline_seconds: float = math.inf  # all attempts together
+    deadline_seconds: float = math.inf  # for all attempts together
 
 
 ORDINARY = Policy(3, 0.05, 2, THROTTLED, connect_seconds=2.0, read_seconds=2.0)
@@ -64,7 +64,7 @@ HOT = Policy(
 
 @dataclass(frozen=True)
 class Service:
-    """`target` is the prefix of an operation's name in `X-Amz-Target`; `version` is the protocol's."""
+    """`target`: the prefix of an operation's name in `X-Amz-Target`. `version`: of the JSON protocol."""
 
     name: str
     target: str
@@ -76,7 +76,7 @@ SSM = Service("ssm", "AmazonSSM", "1.1")
 
 
 class Refused(Exception):
-    """The service answered that it will not. `response` is shaped as in botocore's ClientError."""
+    """The service refused the call. `response` has the form of botocore's `ClientError.response`."""
 
     def __init__(self, code: str, answer: dict[str, Any]) -> None:
         message = str(answer.get("message") or answer.get("Message") or "")
@@ -86,7 +86,7 @@ class Refused(Exception):
 
 
 class Unanswered(Exception):
-    """No attempt was answered, or none in a way that makes sense."""
+    """No attempt got a valid answer."""
 
 
 class JsonService:
@@ -99,7 +99,7 @@ class JsonService:
         granted: Access | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Address and credentials are found as botocore finds them, where they are not given."""
+        """`url` and `granted` default to the endpoint and credentials that botocore would use."""
         self.service, self._policy, self._sleep = service, policy, sleep
         granted = granted or access()
         url = url or endpoint(service.name, granted.region)
@@ -110,9 +110,9 @@ class JsonService:
         self._sign = json_signer(granted, service.name, self._path)
 
     def call(self, operation: str, request: dict[str, Any], *, repeat_silence: bool = True) -> dict[str, Any]:
-        """`repeat_silence=False` does not repeat what met only silence, because the store may yet do it, after the
-        repetition and all that followed from it. That matters to an admission alone: its lease may be settled by then,
-        and a late first copy would be charged a second time.
+        """`repeat_silence=False`: do not retry a call without an answer, because the store may execute it after the
+        retry. Only an admission needs this: if its lease is settled by then, the late first copy would be charged a
+        second time.
 
         Errors: Refused, Unanswered.
         """
@@ -154,7 +154,7 @@ class JsonService:
         lines = "".join([f"{name}: {value}\r\n" for name, value in self._sign(headers, body).items()])
         head = (self._request_line + lines).encode("ascii")
         status, raw = exchange(self._pool, head, body, self._policy.read_seconds)
-        answer = json.loads(raw)  # ValueError where nothing came: both services answer with an object, always
+        answer = json.loads(raw)  # ValueError if it is empty, because both services always answer with an object
         if not isinstance(answer, dict):
             raise ValueError("no JSON object")
         return status, answer

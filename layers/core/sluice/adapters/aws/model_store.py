@@ -1,7 +1,7 @@
-"""The models over the tables of this deployment: one client for all of them, and errors as the small client has them.
+"""The models bound to this deployment's tables, with one client for all of them, and the small client's errors.
 
-PynamoDB gives each model a client of its own, and botocore takes 100 ms of CPU to build one. So the models of a process
-share one, built with the deadlines, the endpoint and the credentials of every other call to the store.
+PynamoDB would build a client for each model, and botocore takes 100 ms of CPU for one. So the models of a process share
+one client, with the deadlines, endpoint and credentials of all other calls to the store.
 """
 
 import threading
@@ -27,20 +27,20 @@ _building = threading.Lock()
 
 
 def client() -> Any:
-    """botocore's, one for all models. Thread-safe."""
+    """botocore's client, shared by all models. Thread-safe."""
     with _building:
         return _client()
 
 
 @cache
 def _client() -> Any:
-    """Its legacy mode alone knows DynamoDB's short pauses (50 ms); the others wait for seconds."""
+    """In legacy mode, because only that has DynamoDB's short retry pauses (50 ms); other modes wait for seconds."""
     config = Config(
         connect_timeout=ORDINARY.connect_seconds,
         read_timeout=ORDINARY.read_seconds,
         retries={"mode": "legacy", "max_attempts": ORDINARY.attempts - 1},
         max_pool_connections=64,
-        parameter_validation=False,  # the models write no form that DynamoDB does not know
+        parameter_validation=False,  # the models write only valid forms
     )
     session = get_session()
     region = session.get_config_variable("region") or "us-east-1"
@@ -48,7 +48,7 @@ def _client() -> Any:
 
 
 def bound(model: type[M], prefix: str) -> type[M]:
-    """The model over the table of this prefix. Thread-safe."""
+    """The model bound to the table with this prefix. Thread-safe."""
     with _building:
         return cast(type[M], _bound(model, prefix))
 
@@ -62,7 +62,7 @@ def _bound(model: type[Model], prefix: str) -> type[Model]:
 
 
 class _Shared:
-    """Puts the one client into a model's connection, at the first call."""
+    """Puts the shared client into a model's connection at the first call."""
 
     @classmethod
     def _get_connection(cls) -> Any:
@@ -72,14 +72,14 @@ class _Shared:
 
 
 def transaction() -> TransactWrite:
-    """For a `with`: all of its writes or none. To be run by `write`."""
+    """A context manager that makes all of its writes or none. Run it in `write`."""
     connection = Connection()
     connection._client = client()
     return TransactWrite(connection=connection)
 
 
 def write(call: Callable[[], Result]) -> Result:
-    """As `dynamo.write`, and with its errors: ConditionFailed, StoreUnavailable."""
+    """Run one write, retried as in `dynamo.write`. Errors: ConditionFailed, StoreUnavailable."""
 
     def translated() -> Result:
         with _small_clients_errors():
@@ -90,7 +90,7 @@ def write(call: Callable[[], Result]) -> Result:
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Around reads, and around the walk through what a query or a scan finds. Errors: StoreUnavailable."""
+    """Around reads, including the iteration over a query or scan. Errors: StoreUnavailable."""
     with dynamo.store_errors(), _small_clients_errors():
         yield
 
@@ -100,7 +100,7 @@ def _small_clients_errors() -> Iterator[None]:
     try:
         yield
     except PynamoDBException as exc:
-        # PynamoDB raises a shortened copy of botocore's error, from botocore's.
+        # PynamoDB raises a shortened copy of botocore's error, with the original as its cause.
         whole = getattr(exc.cause, "__cause__", None) or exc.cause
         answer = getattr(whole, "response", None)
         if answer is None:

@@ -1,11 +1,11 @@
-"""Every table, declared once as a PynamoDB model: keys, indexes, expiry, stream.
+"""The only declaration of the tables, as PynamoDB models: keys, indexes, expiry, stream.
 
 `make up` creates the tables from these classes, a migration compares a store with them, and tests hold the template to
-them. A model lists the keys of its table and the attributes that are read or written through it; the other attributes
-are known to the small client's adapters alone (docs/adr/0077-two-store-clients.md says which client does what).
+them. A model lists the keys of its table and the attributes that are read or written through it. The small client's
+adapters use further attributes (docs/adr/0077-two-store-clients.md says which client does what).
 
-Importing this module imports botocore, so nothing that a person waits for in a cold start may import it. The reasons
-for each key are in docs/architecture.md.
+Importing this module imports botocore, so functions whose cold start a person waits for must not import it.
+docs/architecture.md gives the reasons for each key.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -35,8 +35,8 @@ class WholeItems:
 
 
 class AccountItem(Model):
-    """An account (`pk` is its id), the item that makes its address unique (`email#…`), and two items of the store:
-    the list of deletions under way and the record of the store's version."""
+    """An account (`pk` is its id), the item that makes its address unique (`email#…`), and two items of the store: the
+    list of unfinished deletions and the record of the store's version."""
 
     class Meta(OnDemand):
         table_name = "accounts"
@@ -60,7 +60,7 @@ class AccountItem(Model):
 
 
 class UnsentMails(GlobalSecondaryIndex[Any]):
-    """Mails that wait, by a shard of their ids and by when they are due. A sent mail has neither key."""
+    """Unsent mails, by a shard of their ids and by due time. A sent mail has neither key."""
 
     class Meta(KeysOnly):
         index_name = "unsent"
@@ -114,7 +114,7 @@ class SessionItem(Model):
 
 
 class TokenItem(Model):
-    """The row of an API token. Whether the token is live is the grant's to say."""
+    """The row of an API token. The grant decides whether the token is live."""
 
     class Meta(OnDemand):
         table_name = "tokens"
@@ -283,7 +283,7 @@ def definition(table: type[Model], prefix: str) -> dict[str, Any]:
 
 
 def expiry(table: type[Model]) -> dict[str, Any] | None:
-    """The `TimeToLiveSpecification` of a table whose items expire: its attribute holds Unix seconds."""
+    """The `TimeToLiveSpecification` of a table whose items expire. The attribute holds Unix seconds."""
     names = [one.attr_name for one in table.get_attributes().values() if isinstance(one, TTLAttribute)]
     return {"Enabled": True, "AttributeName": names[0]} if names else None
 

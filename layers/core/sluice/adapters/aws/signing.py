@@ -1,7 +1,7 @@
 """Signature Version 4, by AWS's own C runtime or in plain Python.
 
-The C runtime (awscrt) signs a call in 17 µs of CPU, but takes 80 ms to load; plain Python takes 0.1 ms a call and loads
-nothing. So plain Python signs on Lambda, where each new environment would pay for the loading, and awscrt elsewhere
+The C runtime (awscrt) signs a call in 17 µs of CPU but takes 80 ms to load; plain Python takes 0.1 ms a call without
+loading. So plain Python signs on Lambda, where each cold start would pay for the loading, and awscrt elsewhere
 (docs/adr/0006-hot-path-client.md, docs/adr/0055-cold-starts.md).
 Source: AWS IAM user guide, "Create a signed AWS API request".
 """
@@ -17,12 +17,12 @@ from typing import Any
 from sluice.adapters.aws.access import Access, on_lambda
 
 Headers = dict[str, str]
-Sign = Callable[[Headers, bytes], Headers]  # (headers in lower case, body) → every header, the signature's among them
+Sign = Callable[[Headers, bytes], Headers]  # (headers in lower case, body) → these headers and the signature's
 ALGORITHM = "AWS4-HMAC-SHA256"
 
 
 def json_signer(granted: Access, service: str, path: str) -> Sign:
-    """Signs each `POST` to `path` of an AWS service."""
+    """A signer for each `POST` to `path` of an AWS service."""
     if on_lambda():
         return lambda headers, body: sign(granted, service, path, headers, body, datetime.now(UTC))
     sign_request = _crt_signer(service, granted.region, granted.credentials, body_hash_header=False)
@@ -30,17 +30,17 @@ def json_signer(granted: Access, service: str, path: str) -> Sign:
 
 
 def lambda_url_signer(region: str, credentials: Any) -> Callable[[str, str, str, bytes], Headers]:
-    """→ `sign(method, host_header, path, body)` giving the headers that AuthType AWS_IAM asks for, `host` among them.
+    """→ `sign(method, host_header, path, body)`, which returns the headers for AuthType AWS_IAM, including `host`.
 
-    Only what nothing on the way rewrites is signed: method, host, path, time and the body's hash. The hash is sent as
-    a header, too, so that a refusal can be told from a changed body.
+    It signs only what no proxy rewrites: method, host, path, time and the body's hash. The hash is also sent as a
+    header, so that a refusal can be distinguished from a changed body.
     """
     sign_request = _crt_signer("lambda", region, credentials, body_hash_header=True)
     return lambda method, host_header, path, body: sign_request(method, path, [("host", host_header)], body)
 
 
 def sign(granted: Access, service: str, path: str, headers: Headers, body: bytes, now: datetime) -> Headers:
-    """In plain Python: the headers of a POST, signed. Names are in lower case."""
+    """The signed headers of a POST, computed in plain Python. Names are in lower case."""
     keys = granted.credentials.get_frozen_credentials()
     moment = now.strftime("%Y%m%dT%H%M%SZ")
     wanted = {**headers, "x-amz-date": moment, **({"x-amz-security-token": keys.token} if keys.token else {})}
@@ -60,7 +60,7 @@ def sign(granted: Access, service: str, path: str, headers: Headers, body: bytes
 def _crt_signer(
     service: str, region: str, credentials: Any, *, body_hash_header: bool
 ) -> Callable[[str, str, list[tuple[str, str]], bytes], Headers]:
-    """`credentials` is botocore's object, which renews itself."""
+    """`credentials`: botocore's object, which renews itself."""
     from awscrt import auth, http
 
     configs: dict[tuple[str, str, str | None, int], Any] = {}
@@ -68,7 +68,7 @@ def _crt_signer(
     hashed = hash_header.X_AMZ_CONTENT_SHA_256 if body_hash_header else hash_header.NONE
 
     def config() -> Any:
-        """The same for every request of a second (a signature's time has no finer unit) by the same credentials."""
+        """One configuration for each second and credentials, because a signature's time has a resolution of 1 s."""
         frozen = credentials.get_frozen_credentials()
         second = int(time.time())
         key = (frozen.access_key, frozen.secret_key, frozen.token, second)
@@ -83,13 +83,13 @@ def _crt_signer(
                 date=datetime.fromtimestamp(second, UTC),
                 signed_body_header_type=hashed,
             )
-            configs.clear()  # they rotate, and time passes: keep the newest only
+            configs.clear()  # keep only the newest
             configs[key] = found
         return found
 
     def sign_request(method: str, path: str, unsigned: list[tuple[str, str]], body: bytes) -> Headers:
         request = http.HttpRequest(method, path, http.HttpHeaders(unsigned), io.BytesIO(body))
-        # Static credentials: the future is done when the call returns, so nothing here waits or needs a loop.
+        # With static credentials the future is done when the call returns, so this does not block.
         auth.aws_sign_request(request, config()).result(1)
         return dict(request.headers)
 

@@ -1,12 +1,12 @@
-"""One value out of Systems Manager's parameter store: keys, and on AWS what only a finished deployment knows."""
+"""Read one value from SSM Parameter Store: keys, and values that exist only after a deployment."""
 
 from sluice.adapters.aws.json_service import SSM, JsonService, Refused, Unanswered
 from sluice.domain.errors import Unavailable
 
 
 def parameter(name: str) -> str:
-    """SecureStrings come decrypted. Errors: Unavailable."""
-    service = JsonService(SSM)  # for one or two calls in a process's life: nothing is kept open
+    """The parameter's value, decrypted. Errors: Unavailable."""
+    service = JsonService(SSM)  # not cached, because a process makes only one or two calls
     try:
         answer = service.call("GetParameter", {"Name": name, "WithDecryption": True})
     except (Refused, Unanswered) as exc:

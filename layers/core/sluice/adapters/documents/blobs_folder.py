@@ -1,7 +1,7 @@
-"""Blobs in a folder of the data directory, and the events of their puts in a spool, as S3 tells a queue of its own.
+"""Blobs in a folder of the data directory, and events of their puts in a spool, like S3's notifications.
 
-A put: the blob is whole on disk, then its event is. A death between the two leaves an upload without an event; its
-caller had no answer, and the sweep of `ingestion` finds it. The names of events sort by time and hold the account's id.
+A put writes the blob, then its event. A crash between the two leaves an upload without an event; the caller got no
+answer, and the sweep of `ingestion` finds it. Event names sort by time and contain the account id.
 """
 
 import json
@@ -22,7 +22,7 @@ PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 
 
 class FolderBlobs:
-    """`sluice.ports.documents.Blobs`. Errors: StoreUnavailable for what the disk refuses."""
+    """`sluice.ports.documents.Blobs`. Errors: StoreUnavailable if the disk refuses an operation."""
 
     def __init__(self, data_dir: Path) -> None:
         self.root = data_dir / BUCKET
@@ -54,7 +54,7 @@ class FolderBlobs:
             raise StoreUnavailable() from exc
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """`prefix` ends with a slash: a folder. Drafts of writes that died are listed too, to be deleted with it."""
+        """`prefix` is a folder and ends with a slash. The keys include drafts of interrupted writes."""
         folder = self.path(prefix.rstrip("/"))
         with suppress(FileNotFoundError):
             for path in sorted(folder.rglob("*")):
@@ -64,12 +64,12 @@ class FolderBlobs:
     def path(self, key: str) -> Path:
         parts = key.split("/")
         if not all(PART.fullmatch(part) for part in parts):
-            raise ValueError(f"no key of a blob: {key!r}")
+            raise ValueError(f"not a blob key: {key!r}")
         return self.root.joinpath(*parts)
 
 
 def write_whole(path: Path, body: bytes) -> None:
-    """On disk whole, or not there. 0600: it is what somebody uploaded."""
+    """Write atomically. The mode is 0600, because uploads are private."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(6)}.part")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -86,7 +86,7 @@ def write_whole(path: Path, body: bytes) -> None:
 
 
 def _event(key: str, size_bytes: int) -> bytes:
-    """What S3 writes of a put, as far as anything here reads it."""
+    """S3's event for a put, with only the fields that are read here."""
     record = {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",

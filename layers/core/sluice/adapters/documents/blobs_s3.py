@@ -22,7 +22,7 @@ def client() -> Any:
 
 @contextmanager
 def s3_errors() -> Iterator[None]:
-    """botocore's errors become StoreUnavailable, but for what a caller looks at first."""
+    """Translate botocore's errors to StoreUnavailable, except those that the caller handles first."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -32,7 +32,7 @@ def s3_errors() -> Iterator[None]:
 
 
 def is_no_key(exc: Any) -> bool:
-    """A role that may not list the bucket is answered 403 instead: ours may."""
+    """Whether the key is missing. S3 says so only because our role may list the bucket; other roles get 403."""
     return bool(exc.response["Error"]["Code"] == "NoSuchKey")
 
 

@@ -1,4 +1,4 @@
-"""Uploaded files in the documents table, and the count of what an account holds."""
+"""Uploaded files in the documents table, and the bytes and files that an account holds."""
 
 from dataclasses import asdict
 from itertools import islice
@@ -10,9 +10,9 @@ from sluice.domain.documents.document import File
 from sluice.domain.errors import StorageFull
 
 MOST_FILES = 10_000
-"""Of an account: a list of its files is one partition's read, and empty files must not be free without end."""
+"""For each account, because a list of files reads one partition, and empty files count no bytes."""
 
-# (1) nothing is held yet, or what is leaves room for this file; (2) so do the files by number.
+# (1) the account has no bytes yet, or room for this file; (2) the same for the number of files.
 ROOM = (
     "(attribute_not_exists(held_bytes) OR held_bytes <= :room) AND "
     "(attribute_not_exists(held_files) OR held_files < :most)"
@@ -43,7 +43,7 @@ class DynamoFiles:
         try:
             self._rows.transact({"Put": {**row, "ConditionExpression": NOT_THERE}}, {"Update": held})
         except dynamo.ConditionFailed as exc:
-            if 0 not in exc.failed:  # else it is there: our own first try, whose answer was lost
+            if 0 not in exc.failed:  # otherwise the first attempt wrote the file, and its answer was lost
                 raise StorageFull() from exc
 
     def get(self, account_id: str, file_id: str) -> File | None:
@@ -78,7 +78,7 @@ class DynamoFiles:
         return int(item["held_bytes"]) if item else 0
 
     def erase_account(self, account_id: str) -> None:
-        """Vector stores too: the account's whole part of the table."""
+        """Erase the account's whole partition, including its vector stores."""
         self._rows.erase_account(account_id)
 
 

@@ -1,4 +1,4 @@
-"""`functions/search`, asked over HTTP by the functions that may: on AWS their requests are signed."""
+"""Calls `functions/search` over HTTP. On AWS the requests are signed."""
 
 import time
 from dataclasses import asdict

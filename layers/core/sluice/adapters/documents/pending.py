@@ -1,4 +1,4 @@
-"""What waits for `ingestion`, by the documents table's sparse index."""
+"""Work that waits for `ingestion`, found by the documents table's sparse index."""
 
 from typing import Any
 

@@ -6,11 +6,11 @@
                 store#STORE             a vector store
                 in#STORE#FILE           a file in a store, with its status
                 of#FILE#STORE           the same, found from the file
-                out#STORE#FILE          a file that was in it, whose passages the index may still hold (FILE `_`: all)
-                gone#FILE               a file that was deleted, whose bytes may still be there
+                out#STORE#FILE          a detached file, whose passages the index may still hold (FILE `_`: all)
+                gone#FILE               a deleted file, whose bytes may still exist
 
-What waits for `ingestion`, the traces of what is gone included, carries `pending_shard` and `due` (when it began), and
-by them is in the index `pending`.
+Items that wait for `ingestion`, including traces of deleted ones, have `pending_shard` and `due` (when the wait began),
+the keys of the index `pending`.
 """
 
 import time
@@ -27,7 +27,7 @@ MOMENT_DIGITS = 15
 
 
 class Rows:
-    """One account's part of the table at a time. Every method may raise StoreUnavailable."""
+    """Reads and writes one account's partition. Every method may raise StoreUnavailable."""
 
     def __init__(self, table_prefix: str) -> None:
         self.table = table_prefix + "documents"
@@ -50,7 +50,7 @@ class Rows:
     def starting(
         self, account_id: str, prefix: str, *, after: str | None = None, newest_first: bool = False
     ) -> Iterator[dict[str, Any]]:
-        """Those whose item id starts so, in its order (ids are ULIDs: by time), read page by page."""
+        """Items whose id starts with `prefix`, read page by page. ULIDs in the ids sort them by time."""
         query: dict[str, Any] = {
             "TableName": self.table,
             "KeyConditionExpression": "account_id = :account AND begins_with(item_id, :prefix)",
@@ -69,7 +69,7 @@ class Rows:
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
     def update(self, account_id: str, item_id: str, condition: str = THERE, **expression: Any) -> bool:
-        """False where the condition does not hold."""
+        """False if the condition does not hold."""
         return _held(
             lambda: dynamo.client().update_item(
                 **self.key(account_id, item_id), ConditionExpression=condition, **expression
@@ -77,15 +77,15 @@ class Rows:
         )
 
     def delete(self, account_id: str, item_id: str) -> bool:
-        """False where it was gone."""
+        """False if it did not exist."""
         return _held(lambda: dynamo.client().delete_item(**self.key(account_id, item_id), ConditionExpression=THERE))
 
     def transact(self, *writes: Mapping[str, Any]) -> None:
-        """Errors: dynamo.ConditionFailed, which says the places."""
+        """Errors: dynamo.ConditionFailed, with the failed positions."""
         dynamo.write(lambda: dynamo.client().transact_write_items(TransactItems=list(writes)))  # type: ignore[arg-type]
 
     def trace(self, account_id: str, item_id: str) -> dict[str, Any]:
-        """A transaction's part: something is gone, and until `ingestion` has cleared up it can be found by this."""
+        """The part of a transaction that records a deletion, so that `ingestion` finds it until it has cleaned up."""
         return {"Put": self.item(account_id, item_id, pending(time.time_ns() // 1_000_000))}
 
     def erase_account(self, account_id: str) -> None:
@@ -102,7 +102,7 @@ def _held(call: Callable[[], Any]) -> bool:
 
 
 def pending(since_ms: int) -> dict[str, str]:
-    """What puts an item into the index `pending`. One shard: it takes 1,000 uploads a second."""
+    """Attributes that put an item into the index `pending`. One shard suffices for 1,000 uploads a second."""
     return {"pending_shard": PENDING, "due": f"{since_ms:0{MOMENT_DIGITS}d}"}
 
 

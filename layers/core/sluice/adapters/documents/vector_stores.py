@@ -1,6 +1,6 @@
-"""Vector stores and which files are in them, in the documents table.
+"""Vector stores and their attachments in the documents table.
 
-An attachment is two items, so that it is found from the store and from the file.
+An attachment is two items, so that both the store and the file lead to it.
 """
 
 import json
@@ -27,8 +27,8 @@ from sluice.domain.documents.keys import WHOLE_STORE
 from sluice.domain.errors import NotFound, StoreUnavailable
 
 ATTEMPTS = 5
-MOST_ASKED = 100  # what one BatchGetItem takes
-JSON_FIELDS = ("attributes", "metadata")  # they may hold fractions, which the tables' own values do not
+MOST_ASKED = 100  # the limit of BatchGetItem
+JSON_FIELDS = ("attributes", "metadata")  # stored as JSON, because they may hold fractions
 
 
 class DynamoVectorStores:
@@ -51,7 +51,7 @@ class DynamoVectorStores:
         return [_store(item) for item in islice(found, limit)]
 
     def delete(self, account_id: str, store_id: str) -> bool:
-        """The store first: from then on nothing can be attached, and what is left after a death `ingestion` clears."""
+        """Delete the store first, so that nothing more is attached. After a crash `ingestion` deletes the rest."""
         try:
             self._rows.transact(
                 {"Delete": {**self._rows.key(account_id, store_item_id(store_id)), "ConditionExpression": THERE}},

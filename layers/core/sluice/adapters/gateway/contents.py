@@ -1,6 +1,6 @@
-"""Logged prompts and responses, as they are read: items of the contents table named as their request.
+"""Reads logged prompts and responses from the contents table, by the ids of their requests.
 
-The hot store writes them (`put_content`), for accounts that want them kept.
+The hot store writes them (`put_content`), for accounts that log content.
 """
 
 import random
@@ -12,7 +12,7 @@ from sluice.adapters.aws import dynamo
 from sluice.domain.errors import StoreUnavailable
 from sluice.domain.gateway.contents import LoggedContent
 
-BATCH_TRIES = 5  # the store answers in parts when they are large, or when it is throttled
+BATCH_TRIES = 5  # the store answers in parts if the items are large or the table is throttled
 
 
 class DynamoContents:
@@ -22,7 +22,7 @@ class DynamoContents:
         self._table = table_prefix + "contents"
 
     def everything(self, account_id: str, now_ms: int) -> Iterator[dict[str, Any]]:
-        """Logged prompts and responses, chats and their messages, stored Responses, as they are stored."""
+        """Logged prompts and responses, chats with their messages, and stored Responses, in the stored form."""
         for stored in dynamo.query(self._table, {"account_id": account_id}):
             if stored.get("ttl_s", now_ms) * 1000 > now_ms:
                 yield stored
@@ -33,7 +33,7 @@ class DynamoContents:
         )
 
     def logged(self, account_id: str, request_ids: Sequence[str], now_ms: int) -> dict[str, LoggedContent]:
-        """TTL deletes late, so what has expired is left out here."""
+        """Leaves out expired items, because DynamoDB deletes them late."""
         keys: list[Any] = [dynamo.item({"account_id": account_id, "item_id": each}) for each in request_ids]
         found: dict[str, LoggedContent] = {}
         for attempt in range(BATCH_TRIES):

@@ -1,6 +1,6 @@
-"""Whether a model server is a Lambda function URL that wants to know who calls, and how it is shown.
+"""Signs requests to a model server that is a Lambda function URL.
 
-A function URL of AuthType AWS_IAM answers 403 to whatever is not signed by a role that its policy names.
+A function URL of AuthType AWS_IAM answers 403 to a request that is not signed by a role in its policy.
 Source: AWS Lambda Developer Guide, "Control access to Lambda function URLs".
 """
 
@@ -20,7 +20,7 @@ FUNCTION_URL = re.compile(r"[a-z0-9]+\.lambda-url\.(?P<region>[a-z0-9-]+)\.on\.a
 
 
 def sign_for(url: str, auth: Auth) -> Sign | None:
-    """`auto`: by the host. The region is the URL's own, else (a name of one's own before it) botocore's."""
+    """`auto` decides by the host. The region comes from the URL or, for a custom domain, from botocore."""
     host = urlsplit(url).hostname or ""
     found = FUNCTION_URL.fullmatch(host)
     if auth == "none" or (auth == "auto" and not found):
@@ -28,7 +28,7 @@ def sign_for(url: str, auth: Auth) -> Sign | None:
     region = found["region"] if found else None
 
     def sign(method: str, host_header: str, path: str, body: bytes) -> dict[str, str]:
-        """Errors: ModelUnavailable, where there are no credentials to sign with just now."""
+        """Errors: ModelUnavailable, if there are no credentials at the moment."""
         from botocore.exceptions import BotoCoreError
 
         try:
@@ -42,7 +42,7 @@ def sign_for(url: str, auth: Auth) -> Sign | None:
 
 @cache
 def _signer(region: str | None) -> Sign:
-    """At the first call and not at the import; nothing is kept where it fails."""
+    """Built at the first call, not at import. A failure is not cached."""
     from botocore.exceptions import NoCredentialsError
     from botocore.session import get_session
 

@@ -13,31 +13,31 @@ from sluice.domain.gateway.leases import LEASE_MS, Lease, lease_shard
 Write = dict[str, Any]
 
 # --- clauses of admission's condition, in the order of `domain.admission.decide`
-TOKEN_IS_LIVE = "live.#token > :now_s"  # in the allow-list (a missing path compares false) and unexpired
+TOKEN_IS_LIVE = "live.#token > :now_s"  # in the allow-list (a comparison with a missing path is false) and not expired
 STANDING_IS_GOOD = "standing = :good"  # not suspended
-NOT_BLOCKED = "blocked_until <= :now_ms"  # not serving a block for flooding
-LEASE_IS_NEW = "attribute_not_exists(leases.#lease)"  # a retry after an unclear answer is not charged twice
-LIMITS_ARE_KNOWN = "limits = :limits"  # the arithmetic below used the limits in force, compared by value
+NOT_BLOCKED = "blocked_until <= :now_ms"  # not blocked for flooding
+LEASE_IS_NEW = "attribute_not_exists(leases.#lease)"  # a retry after a lost answer is not charged twice
+LIMITS_ARE_KNOWN = "limits = :limits"  # the values below were computed from the current limits; compared by value
 LEASES_HAVE_ROOM = "size(leases) < :concurrency"
-# each bucket in two forms, since expressions have no max(): see domain/gateway/buckets.py
+# each bucket has two forms, because expressions have no max(): see domain/gateway/buckets.py
 REQUESTS_BUSY = "tat_requests_ns > :now_ns AND tat_requests_ns <= :requests_latest_ns"  # additive: writes commute
-REQUESTS_IDLE = "tat_requests_ns <= :now_ns"  # full: the next take starts from now
+REQUESTS_IDLE = "tat_requests_ns <= :now_ns"  # the bucket is full, so the next charge starts from now
 TOKENS_BUSY = "tat_tokens_ns > :now_ns AND tat_tokens_ns <= :tokens_latest_ns"
 TOKENS_IDLE = "tat_tokens_ns <= :now_ns"
-PERIOD_SAME = "period = :period AND period_tokens <= :quota_latest_tokens"  # the month charged has room
-PERIOD_NEW = "period < :period"  # the first request of a month; that it fits the quota at all was checked before
-CLOSED = "attribute_not_exists(account_id)"  # cannot hold on an item that is there: asks for the refusal, no more
+PERIOD_SAME = "period = :period AND period_tokens <= :quota_latest_tokens"  # the month's quota has room
+PERIOD_NEW = "period < :period"  # the first request of a month; its fit into the quota was checked before
+CLOSED = "attribute_not_exists(account_id)"  # never holds for an existing item, so the store returns the grant
 
-# --- what admission takes
+# --- what admission charges
 TAKE_REQUESTS = {True: "tat_requests_ns = tat_requests_ns + :charged_requests_ns", False: "tat_requests_ns = :requests_from_now_ns"}  # fmt: skip  # noqa: E501
 TAKE_TOKENS = {True: "tat_tokens_ns = tat_tokens_ns + :charged_tokens_ns", False: "tat_tokens_ns = :tokens_from_now_ns"}
 TAKE_PERIOD = {True: "period = :period, period_tokens = :reserve", False: "period_tokens = period_tokens + :reserve"}
-# The attribute `busy_shard` and the index `busy` keep the names that existing tables hold.
+# The attribute `busy_shard` and the index `busy` keep the names of existing tables.
 ADD_LEASE = "leases.#lease = :lease, busy_shard = :busy_shard"
 
 
 def admission(ask: Ask, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Write:
-    """The one write that admits. `guess` gives limits and the period; only its forms and limits must be true."""
+    """The write that admits. `guess` gives limits and period; only the forms and the limits must be current."""
     limits, now_ms = guess.limits, now_ns // 1_000_000
     names = {"#token": ask.token_id, "#lease": lease_key(ask.request_id)}
     values: dict[str, Any] = {
@@ -88,12 +88,12 @@ def admission(ask: Ask, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -
     return _update(ask.account_id, clauses, "SET " + ", ".join(takes), names, values)
 
 
-# --- checkpoint: the same caller, still welcome, still holding the lease
-LEASE_IS_HELD = "attribute_exists(leases.#lease)"  # not settled by the sweeper meanwhile
+# --- checkpoint: the API token is live, the account in good standing, and the lease still held
+LEASE_IS_HELD = "attribute_exists(leases.#lease)"  # not settled by the sweeper in the meantime
 
 
 def checkpoint(account_id: str, request_id: str, lease: Lease, now_ms: int) -> Write:
-    """Renew the lease and record the counts so far, on the condition that the caller may still go on."""
+    """Renew the lease and record the counts so far, if the API token and the account are still valid."""
     return _update(
         account_id,
         [LEASE_IS_HELD, TOKEN_IS_LIVE, STANDING_IS_GOOD],
@@ -109,8 +109,8 @@ def checkpoint(account_id: str, request_id: str, lease: Lease, now_ms: int) -> W
     )
 
 
-# --- settlement, second write: the lease goes, and what was not used goes back
-SAME_PERIOD = "period = :period"  # a later month's quota owes nothing to this request
+# --- settlement, second write: remove the lease and give back unused tokens
+SAME_PERIOD = "period = :period"  # a later month's quota was not charged for this request
 
 
 def settlement(account_id: str, request_id: str, lease: Lease, used_tokens: int, *, same_period: bool) -> Write:
@@ -125,7 +125,7 @@ def settlement(account_id: str, request_id: str, lease: Lease, used_tokens: int,
 
 # --- a block for flooding
 def block(grant: Grant, seconds: int, now_ms: int) -> Write:
-    """Errors: none of its own; a block that another instance set first stands (the condition refuses this one)."""
+    """The write that blocks. Its condition fails if another process has blocked the account first."""
     return _update(
         grant.account_id,
         ["blocked_until = :blocked_before"],

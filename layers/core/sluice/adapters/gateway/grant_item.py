@@ -1,4 +1,4 @@
-"""The grant as DynamoDB JSON and back. Lease keys are one letter: the item must stay under 1 KB (one write unit)."""
+"""Converts the grant to and from DynamoDB JSON. Field names of a lease are one letter to keep the item under 1 KB."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from sluice.domain.gateway.leases import Lease
 
 Item = Mapping[str, Any]
 
-# Endpoint and stream flag of a lease in one or two letters.
+# Endpoint and stream flag of a lease as one or two letters.
 ENDPOINT_LETTERS = {
     "chat.completions": "c",
     "completions": "t",

@@ -1,6 +1,6 @@
-"""The slow side of the grant: live API tokens, standing, limits. The hot side is `sluice.adapters.gateway.hot_store`.
+"""The grant outside the hot path: live API tokens, standing, limits. See also `sluice.adapters.gateway.hot_store`.
 
-One plain update each, never a transaction: that would make admissions of the account fail meanwhile on AWS.
+Each change is one update, because a transaction would make concurrent admissions of the account fail on AWS.
 """
 
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ from sluice.domain.gateway.grants import (
     live_tokens,
 )
 
-# With the playground's entry, so many after pruning: there is room for one more.
+# After pruning there is room for one more entry; the playground's entry counts, too.
 HAS_ROOM = "size(live) < :room"
 EXISTS = "attribute_exists(account_id)"
 LIMITS_ARE_AS_READ = "limits = :before"
-ATTEMPTS = 5  # a second one prunes what the first one's refusal showed; others may prune meanwhile
+ATTEMPTS = 5  # the second prunes the expired entries that the first refusal returned; others may prune at the same time
 
 
 class DynamoGrants:
@@ -33,7 +33,7 @@ class DynamoGrants:
         self._table = table_prefix + "grants"
 
     def live(self, account_id: str) -> dict[str, int]:
-        """API token id → expiry in Unix seconds, the playground's entry left out. Errors: NotFound."""
+        """API token id → expiry in Unix seconds, without the playground's entry. Errors: NotFound."""
         with dynamo.store_errors():
             answer = dynamo.client().get_item(
                 TableName=self._table,
@@ -47,7 +47,7 @@ class DynamoGrants:
         return {token: expires_s for token, expires_s in stored.items() if token != PLAYGROUND}
 
     def add_live(self, account_id: str, token_id: str, expires_s: int, now_s: int) -> None:
-        """One more live API token, the expired ones pruned in the same write, all of it only if there is room.
+        """Add a live API token and prune expired ones in one write, which succeeds only if there is room.
 
         Errors: TokenLimitReached, NotFound.
         """
@@ -63,16 +63,16 @@ class DynamoGrants:
                     raise NotFound() from exc
                 live = exc.old["live"]
                 if token_id in live:
-                    return  # an answer got lost, and a repetition by the SDK found what the first had written
+                    return  # an answer was lost, and the client's retry found what the first attempt had written
         raise Unavailable()
 
     def _add(self, account_id: str, token_id: str, expires_s: int, expired: list[str]) -> None:
         names = {f"#old{place}": token for place, token in enumerate(expired)}
         removes = " REMOVE " + ", ".join(f"live.{name}" for name in names) if names else ""
         clauses = [EXISTS, HAS_ROOM, "attribute_not_exists(live.#new)"]
-        # What is pruned is still there: else another issue pruned it first, and took the room that made.
+        # The pruned entries must still exist: otherwise a concurrent call pruned them and used the room.
         clauses += [f"attribute_exists(live.{name})" for name in names]
-        room = MAX_LIVE_TOKENS + 1 + len(expired)  # the playground's entry counts in size()
+        room = MAX_LIVE_TOKENS + 1 + len(expired)  # size() includes the playground's entry
         self._update(
             account_id,
             "SET live.#new = :expires" + removes,
@@ -82,14 +82,14 @@ class DynamoGrants:
         )
 
     def remove_live(self, account_id: str, token_id: str) -> None:
-        """From now on the API token is refused. One that is gone already is no error. Errors: NotFound (no grant)."""
+        """Remove a live API token, so that it is refused. A missing token is no error. Errors: NotFound (no grant)."""
         try:
             self._update(account_id, "REMOVE live.#token", EXISTS, {"#token": token_id}, {})
         except dynamo.ConditionFailed as exc:
             raise NotFound() from exc
 
     def remove_all_live(self, account_id: str, now_s: int) -> list[str]:
-        """All API tokens at once, by one write; the ids of those that were live until then. Errors: NotFound."""
+        """Remove all API tokens by one write. → the ids of those that were live. Errors: NotFound."""
         kept = {PLAYGROUND: PLAYGROUND_EXPIRES_S}
         try:
             old = self._update(account_id, "SET live = :kept", EXISTS, {}, {":kept": kept})
@@ -100,15 +100,15 @@ class DynamoGrants:
     # --- what the owner and the admin may change
 
     def set_store_content(self, account_id: str, wanted: bool) -> None:
-        """Whether prompts and responses of coming requests are logged. Errors: NotFound."""
+        """Set whether prompts and responses of future requests are logged. Errors: NotFound."""
         self._set(account_id, "SET store_content = :wanted", {":wanted": wanted})
 
     def set_standing(self, account_id: str, standing: str) -> str:
-        """`good` or `suspended`, for the next request and for what runs; the standing until now. Errors: NotFound."""
+        """Set `good` or `suspended`, also for running requests. → the previous standing. Errors: NotFound."""
         return str(self._set(account_id, "SET standing = :standing", {":standing": standing})["standing"])
 
     def set_limits(self, account_id: str, before: Limits, after: Limits) -> None:
-        """Admission compares the map by value, so it is replaced whole. Errors: Conflict (not as read any more)."""
+        """Replaces the whole map, because admission compares it by value. Errors: Conflict (changed since `before`)."""
         values = {":before": asdict(before), ":after": asdict(after)}
         try:
             self._update(account_id, "SET limits = :after", LIMITS_ARE_AS_READ, {}, values)
@@ -116,9 +116,9 @@ class DynamoGrants:
             raise (Conflict() if exc.old else NotFound()) from exc
 
     def close(self, account_id: str) -> None:
-        """No API token nor session is let in any more, and nothing that runs is logged. The amounts stay.
+        """Refuse all API tokens and sessions from now on, and log no more content. The amounts stay.
 
-        A grant that is gone is closed.
+        A missing grant counts as closed.
         """
         values = {":none": {}, ":suspended": "suspended", ":no": False}
         change = "SET live = :none, standing = :suspended, store_content = :no"
@@ -136,7 +136,7 @@ class DynamoGrants:
     def _update(
         self, account_id: str, change: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """The item as it was before. Errors: ConditionFailed, with the item; StoreUnavailable."""
+        """→ the item before the update. Errors: ConditionFailed, with the item; StoreUnavailable."""
         arguments: dict[str, Any] = {"ExpressionAttributeNames": dict(names)} if names else {}
         if values:
             arguments["ExpressionAttributeValues"] = dynamo.item(values)

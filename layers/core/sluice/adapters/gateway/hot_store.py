@@ -1,4 +1,4 @@
-"""The store as admission and settlement use it: the grant and the ledger, over the small client."""
+"""The store for admission and settlement: the grant and the ledger, over the small client."""
 
 import logging
 from collections.abc import Mapping
@@ -30,11 +30,11 @@ INTEGERS = (
     "rolled_up_ms",
 )
 STRINGS = ("account_id", "request_id", "token_id", "model", "endpoint", "finish_reason", "settled_by")
-RECORD_IS_NEW = "attribute_not_exists(request_id)"  # first writer wins: the gateway or the sweeper, never both
+RECORD_IS_NEW = "attribute_not_exists(request_id)"  # the first writer wins, gateway or sweeper
 
 
 class ConditionFailed(Exception):
-    """A conditional write was refused; `item` is what the store holds (DynamoDB JSON), None where nothing is."""
+    """A conditional write was refused. `item`: the stored item (DynamoDB JSON), None if there is none."""
 
     def __init__(self, item: dict[str, Any] | None) -> None:
         super().__init__("condition failed")
@@ -88,7 +88,7 @@ class DynamoHotStore:
         return Attempt(True, grant_from(answer["Attributes"]))
 
     def put_record(self, record: LedgerRecord) -> LedgerRecord:
-        """Put if absent. → the record as stored: ours, or the one that was there first."""
+        """Put if absent. → the record as stored: this one, or an earlier one."""
         put = {
             "TableName": self._ledger,
             "Item": record_item(record),
@@ -98,7 +98,7 @@ class DynamoHotStore:
         try:
             self.call("PutItem", put)
         except ConditionFailed as failed:
-            if failed.item is None:  # an engine that does not tell: read it
+            if failed.item is None:  # an engine that does not return it
                 key = {"account_id": {"S": record.account_id}, "request_id": {"S": record.request_id}}
                 answer = self.call("GetItem", {"TableName": self._ledger, "Key": key, "ConsistentRead": True})
                 return record_from(answer["Item"])
@@ -147,7 +147,7 @@ def record_item(record: LedgerRecord) -> dict[str, Any]:
 
 
 def record_from(item: dict[str, Any]) -> LedgerRecord:
-    """From DynamoDB JSON; attributes a later schema added are left out."""
+    """From DynamoDB JSON, without the attributes that a later schema added."""
     fields: dict[str, Any] = {name: int(item[name]["N"]) for name in INTEGERS if name in item}
     fields |= {name: item[name]["S"] for name in STRINGS if name in item}
     missing = dict.fromkeys(OPTIONAL)

@@ -1,6 +1,6 @@
-"""Accounts that hold leases, by a sparse index of the grants. The index lags behind the table.
+"""Accounts that hold leases, found by a sparse index of the grants. The index lags behind the table.
 
-It is called `busy`, and its key `busy_shard`, because the tables of running deployments were made with these names.
+It is called `busy`, and its key `busy_shard`, because existing deployments use these names.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ class DynamoLeaseIndex:
 
     def clear(self, account_id: str) -> bool:
         rows = self._rows
-        # Nothing runs: an admission that comes first puts its lease and its shard in one write, and keeps both.
+        # Only if there is no lease. A concurrent admission writes lease and shard together, so it keeps both.
         is_idle = rows.busy_shard.exists() & (size(rows.leases) == 0)
         try:
             write(lambda: rows(account_id).update([rows.busy_shard.remove()], is_idle))

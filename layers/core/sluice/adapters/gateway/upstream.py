@@ -1,7 +1,7 @@
-"""A model server that speaks OpenAI's protocol, always asked to stream.
+"""A model server with OpenAI's protocol, always called with streaming.
 
-Sluice's own engine adds comment lines (`: usage PROMPT COMPLETION CACHED`, `: ping`); any other server works too: then
-the counts are those of its last chunk, or the number of chunks where it gives none.
+Sluice's engine adds comment lines (`: usage PROMPT COMPLETION CACHED`, `: ping`). With other servers the counts are
+those of the last chunk, or the number of chunks if it has none.
 """
 
 import http.client
@@ -18,17 +18,17 @@ from sluice.ports.gateway import UpstreamCall
 
 log = logging.getLogger("sluice.upstream")
 
-MAX_ANSWER_BYTES = 8 * 1024 * 1024  # of an answer that is no stream: an error, the list of models, embeddings
+MAX_ANSWER_BYTES = 8 * 1024 * 1024  # of an answer that is not streamed: an error, the list of models, embeddings
 MAX_LINE_BYTES = 1024 * 1024
 MAX_REST_BYTES = 1_024  # after the last event
 DONE = b"[DONE]"
-Sign = Callable[[str, str, str, bytes], dict[str, str]]  # (method, host, path, body) → headers, `host` among them
+Sign = Callable[[str, str, str, bytes], dict[str, str]]  # (method, host, path, body) → headers, including `host`
 
 
 class HttpUpstream:
-    """`sluice.ports.gateway.Upstream` over HTTP. `idle_seconds` is the longest silence: the engine pings every 2 s.
+    """`sluice.ports.gateway.Upstream` over HTTP. `idle_seconds`: the longest silence; the engine pings every 2 s.
 
-    `sign` makes the headers that show who asks (a function URL of AuthType AWS_IAM); without it nothing is shown.
+    `sign` makes the headers that authenticate the caller to a function URL of AuthType AWS_IAM; None sends none.
     """
 
     def __init__(self, url: str, *, connect_seconds: float, idle_seconds: float, sign: Sign | None = None) -> None:
@@ -44,7 +44,7 @@ class HttpUpstream:
         return HttpStream(self._pool, connection, response, self._idle_seconds, give_up)
 
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
-        """An answer that is no stream (embeddings). Errors: as `open`."""
+        """An answer that is not streamed (embeddings). Errors: as `open`."""
         connection, response = self._post(call)
         answer = self._answer(connection, response)
         if response.status != 200:
@@ -59,7 +59,7 @@ class HttpUpstream:
         return list(answer.get("data", []))
 
     def health(self) -> dict[str, Any]:
-        """What the model server says of itself, whatever its status. Errors: ModelUnavailable."""
+        """The model server's health report, for any HTTP status. Errors: ModelUnavailable."""
         connection, response = self._request("GET", "/healthz", b"", {}, 2.0)
         return {**self._answer(connection, response), "http_status": response.status}
 
@@ -76,7 +76,7 @@ class HttpUpstream:
     def _request(
         self, method: str, path: str, body: bytes, headers: dict[str, str], read_seconds: float
     ) -> tuple[Connection, Answer]:
-        """Sends once; again only where an idle connection turned out closed before a byte of an answer came."""
+        """Send once. Retry only if an idle connection was closed before a byte of the answer arrived."""
         head = self._head(method, path, headers, body)
         for fresh in (False, True):
             connection: Connection | None = None
@@ -87,7 +87,7 @@ class HttpUpstream:
                 return connection, Answer(connection.sock)
             except TimeoutError as exc:
                 if connection is None:
-                    raise errors.ModelUnavailable() from exc  # it did not even accept
+                    raise errors.ModelUnavailable() from exc  # no connection could be opened
                 connection.close()
                 raise errors.UpstreamTimeout() from exc
             except (ConnectionError, http.client.BadStatusLine) as exc:
@@ -102,7 +102,7 @@ class HttpUpstream:
         raise errors.ModelUnavailable()
 
     def _head(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
-        """Paths and header values are our own: constants, numbers and ids that the server made."""
+        """Needs no escaping, because paths and header values are constants, numbers and ids made here."""
         path, host = self._pool.path_prefix + path, self._pool.host_header
         shown = self._sign(method, host, path, body) if self._sign else {"host": host}
         lines = "".join([f"{name}: {value}\r\n" for name, value in {**shown, **headers}.items()])
@@ -128,12 +128,12 @@ class HttpUpstream:
 
 
 class HttpStream:
-    """`sluice.ports.gateway.UpstreamStream`: server-sent events, by line, as they come."""
+    """`sluice.ports.gateway.UpstreamStream`: server-sent events, line by line, as they arrive."""
 
     def __init__(
         self, pool: Pool, connection: Connection, response: Answer, idle_seconds: float, give_up: float
     ) -> None:
-        """`give_up`: when it has to be over, by the monotonic clock."""
+        """`give_up`: the deadline, in seconds of the monotonic clock."""
         self._pool, self._connection, self._response = pool, connection, response
         self._idle_seconds, self._give_up = idle_seconds, give_up
         self._ended = False
@@ -169,7 +169,7 @@ class HttpStream:
             raise errors.UpstreamTimeout("The request took longer than it may.")
         try:
             if left < self._idle_seconds and self._connection.sock is not None:
-                self._connection.sock.settimeout(left)  # a silence ends with the request's time, too
+                self._connection.sock.settimeout(left)  # so that a silence also ends at the request's deadline
             return self._response.read1()
         except TimeoutError as exc:
             raise errors.UpstreamTimeout() from exc
@@ -200,7 +200,7 @@ class HttpStream:
 
 
 def error_from(status: int, answer: dict[str, Any], retry_after: bytes | None) -> errors.SluiceError:
-    """The model server's refusal as ours. What it says of itself beyond that is logged, not passed on."""
+    """The domain error for the model server's refusal. Messages of server failures are only logged."""
     detail = answer.get("error")
     detail = detail if isinstance(detail, dict) else {}
     message, param, code = detail.get("message"), detail.get("param"), detail.get("code")

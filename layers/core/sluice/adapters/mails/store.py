@@ -78,8 +78,8 @@ IS_NEW = "attribute_not_exists(mail_id)"
 
 
 class DynamoMails:
-    """`sluice.ports.MailStore`. Registrations queue mails through the small client; the mailer and the sweeper, which
-    nobody waits for, claim and end them through the model."""
+    """`sluice.ports.MailStore`. Registrations queue mails through the small client; the mailer and the sweeper
+    claim and end them through the model, because no person waits for their cold start."""
 
     def __init__(self, table_prefix: str) -> None:
         self._prefix, self._table = table_prefix, table_prefix + "mails"
@@ -181,7 +181,7 @@ class DynamoMails:
         return [stored["mail_id"] for stored in found]
 
     def _may_be_claimed(self, now_ms: int) -> "Condition":
-        """The mail is to be sent and its time has come: either it is queued, or who was sending it is taken for dead.
+        """The mail is unsent and due: either it is queued, or the process that was sending it counts as dead.
         Of two deliveries of one event, the second finds `due` moved by the first."""
         is_due: Condition = self._rows.state.is_in(*UNSENT) & (self._rows.due <= due_key(now_ms))
         return is_due

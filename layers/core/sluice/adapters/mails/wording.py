@@ -1,7 +1,7 @@
 """The texts of each kind of mail, used for both parts. Each line is a Jinja2 template.
 
 No text shows what the owner of the address did not choose, such as the name typed at registration, because otherwise
-anyone could make us send their words to a stranger.
+an attacker could send their text to a stranger through us.
 """
 
 from collections.abc import Mapping

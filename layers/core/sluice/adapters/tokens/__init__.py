@@ -1,0 +1,1 @@
+"""API tokens: JWTs, signing keys, and their rows in DynamoDB."""

@@ -1,7 +1,7 @@
-"""API tokens as JSON Web Tokens (RFC 9068's shape): signed with Ed25519, verified with everything pinned.
+"""API tokens as JSON Web Tokens (RFC 9068): signed with Ed25519, and verified with fixed form and claims.
 
-PyJWT alone, given algorithm, audience and issuer, still accepts tokens without `exp`, padded segments and other
-spellings of the same bytes: hence the form is checked first, and every claim is required and typed.
+PyJWT with algorithm, audience and issuer still accepts tokens without `exp`, padded segments and other encodings of the
+same bytes. Therefore the form is checked first, and every claim is required and has a type.
 """
 
 import hashlib
@@ -20,13 +20,13 @@ from sluice.domain.errors import InvalidApiToken
 from sluice.domain.tokens import SCOPES, Claims
 
 ALGORITHM = "EdDSA"
-TYPE = "at+jwt"  # RFC 9068, section 2.1: no other kind of JWT passes for an access token
+TYPE = "at+jwt"  # RFC 9068, section 2.1: prevents other kinds of JWT from being used as access tokens
 AUDIENCE = "sluice"
 REQUIRED = ["iss", "sub", "aud", "exp", "iat", "jti", "scope"]
 HEADER = {"alg", "typ", "kid"}
-MAX_CHARACTERS = 7_000  # an 8 KiB header's worth; ours are about 500
+MAX_CHARACTERS = 7_000  # fits an 8 KiB header; ours have about 500
 FORM = re.compile(r"[A-Za-z0-9_-]{2,500}\.[A-Za-z0-9_-]{2,6400}\.[A-Za-z0-9_-]{86}", re.ASCII)
-CLOCK_LEEWAY_S = 60  # `iat` of another machine's clock
+CLOCK_LEEWAY_S = 60  # because `iat` comes from another machine's clock
 MEMO_SIZE = 10_000
 
 
@@ -46,7 +46,7 @@ def sign(claims: Claims, key: SigningKey, issuer: str) -> str:
 
 
 class Signer:
-    """`sluice.ports.TokenSigner`: holds the private key, so only the `tokens` function makes one."""
+    """`sluice.ports.TokenSigner`. It holds the private key, so only the `tokens` function may create one."""
 
     def __init__(self, key: SigningKey, issuer: str) -> None:
         self._key = key
@@ -57,20 +57,20 @@ class Signer:
 
 
 class Verifier:
-    """Checks signatures, and remembers the last ones that were right. Thread-safe."""
+    """Checks signatures, and remembers the last valid ones. Thread-safe."""
 
     def __init__(self, public_keys: Mapping[str, Ed25519PublicKey], issuer: str, memo_size: int = MEMO_SIZE) -> None:
         self._keys = public_keys
         self._issuer = issuer
-        # Hash of the string → its kid and claims. Never a token itself: a memory dump should not hold thousands.
+        # Hash of the token → its kid and claims. Tokens are not kept, because a memory dump would expose them.
         self._memo: OrderedDict[bytes, tuple[str, Claims]] = OrderedDict()
         self._memo_size = memo_size
         self._lock = Lock()
 
     def verify(self, token: str, now_s: int) -> Claims:
-        """What the token says, if we signed it and it has not expired. The expiry is checked every time.
+        """The claims of a token that we signed and that has not expired. The expiry is checked every time.
 
-        Errors: InvalidApiToken; that it has expired is said only of a token with a right signature.
+        Errors: InvalidApiToken. Its message mentions the expiry only if the signature is valid.
         """
         if len(token) > MAX_CHARACTERS or not token.isascii():
             raise InvalidApiToken()
@@ -89,7 +89,7 @@ class Verifier:
         return claims
 
     def _decode(self, token: str, kid: str) -> Claims:
-        # Times are ours to check, against the caller's clock; the rest is PyJWT's, then the types.
+        # We check times against `now_s`; PyJWT checks the rest; then we check the types.
         options: Any = {"require": REQUIRED, "verify_exp": False, "verify_iat": False, "strict_aud": True}
         try:
             payload = jwt.decode(
@@ -124,14 +124,14 @@ def _kid(token: str) -> str:
         header = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, RecursionError) as exc:
         raise InvalidApiToken() from exc
-    # No more and no less: `crit`, `jwk`, `jku` and the like have no business here.
+    # Exactly these: `crit`, `jwk`, `jku` and others are refused.
     if set(header) != HEADER or header["alg"] != ALGORITHM or header["typ"] != TYPE:
         raise InvalidApiToken()
     return str(header["kid"])
 
 
 def _is_canonical(segment: str) -> bool:
-    """Base64url has several spellings of the same bytes where bits are left over: only the zero ones pass."""
+    """Base64url can encode the same bytes in several ways if bits are left over. Only zero bits are accepted."""
     if len(segment) % 4 == 1:
         return False
     raw = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
@@ -139,7 +139,7 @@ def _is_canonical(segment: str) -> bool:
 
 
 def _claims(payload: Mapping[str, Any]) -> Claims:
-    """Types as we write them. Errors: InvalidApiToken."""
+    """The claims, if they have the types that we write. Errors: InvalidApiToken."""
     strings, times, models = [payload[name] for name in ("jti", "sub", "scope")], (payload["iat"], payload["exp"]), None
     if "models" in payload:
         models = payload["models"]

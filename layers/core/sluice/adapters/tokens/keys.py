@@ -1,8 +1,8 @@
-"""Signing keys: who may hold which, and where they lie.
+"""Signing keys: which function may hold which key, and where it is stored.
 
-Only the functions that issue hold private keys: the API tokens' Ed25519 key and the mailed codes' HMAC key, two keys
-so that neither can stand for the other. The gateway reads `jwks.json`, public keys only. On one machine they are
-0600 files in the data directory; on AWS, SSM parameters (SecureString for the private ones) named by the settings.
+Only functions that issue tokens or codes hold private keys: an Ed25519 key for API tokens and an HMAC key for mailed
+codes, separate so that one cannot replace the other. The gateway reads only public keys (`jwks.json`). On one machine
+keys are 0600 files in the data directory; on AWS they are SSM parameters (SecureString for the private ones).
 """
 
 import base64
@@ -31,20 +31,20 @@ MAILED_CODE_KEY_BYTES = 32
 
 @dataclass(frozen=True, repr=False)
 class SigningKey:
-    """The private key that signs API tokens. It has no useful repr: it must not end in a log."""
+    """The private key that signs API tokens. Its repr hides the key, so that it cannot get into a log."""
 
     kid: str
     private: Ed25519PrivateKey
 
 
-# --- making
+# --- create
 
 
 def ensure_keys(data_dir: Path) -> None:
-    """Make what is missing in `data_dir/keys`; keep what is there. Safe to run twice at once, and after a crash.
+    """Create missing keys in `data_dir/keys` and keep existing ones. Safe to run concurrently and after a crash.
 
-    Raises ValueError, naming the file, when a key is there and cannot be read: a key is never replaced silently,
-    because every token signed with it would die.
+    Errors: ValueError, naming the file, if an existing key cannot be read. No key is replaced silently, because every
+    token signed with it would become invalid.
     """
     folder = data_dir / "keys"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -67,13 +67,13 @@ def _put_if_absent(path: Path, content: bytes) -> None:
         return
     draft = _draft(path, content, 0o600)
     with suppress(FileExistsError):
-        os.link(draft, path)  # unlike rename, never replaces: of two starts at once one wins
+        os.link(draft, path)  # unlike rename it never replaces, so one of two concurrent starts wins
     draft.unlink()
     _sync_folder(path.parent)
 
 
 def _publish(path: Path, key: SigningKey) -> None:
-    """Add the key to the published ones; older ones stay, so that what they signed lives on."""
+    """Add the key to the published ones. Older ones stay, so that tokens signed with them stay valid."""
     known = parse_jwks(path.read_text(), str(path)) if path.exists() else {}
     if key.kid in known:
         return
@@ -101,7 +101,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-# --- forms
+# --- formats
 
 
 def _b64url(raw: bytes) -> str:
@@ -121,7 +121,7 @@ def thumbprint(x: str) -> str:
 
 
 def parse_signing_key(pem: bytes, source: str) -> SigningKey:
-    """`source` names the file or parameter in the ValueError."""
+    """`source`: the file or parameter to name in an error. Errors: ValueError."""
     try:
         private = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError) as exc:
@@ -142,7 +142,7 @@ def parse_mailed_code_key(text: bytes, source: str) -> bytes:
 
 
 def parse_jwks(text: str, source: str) -> dict[str, Ed25519PublicKey]:
-    """`kid` → key, of every Ed25519 key in the document."""
+    """`kid` → key, of every Ed25519 key in the document. Errors: ValueError, which names `source`."""
     try:
         entries = [entry for entry in json.loads(text)["keys"] if entry.get("crv") == "Ed25519"]
         raw = {entry["kid"]: base64.urlsafe_b64decode(entry["x"] + "=") for entry in entries}
@@ -151,7 +151,7 @@ def parse_jwks(text: str, source: str) -> dict[str, Ed25519PublicKey]:
         raise ValueError(f"{source} is not a JSON Web Key Set") from exc
 
 
-# --- reading, once a process
+# --- read, once a process
 
 
 @cache
@@ -168,14 +168,14 @@ def mailed_code_key() -> bytes:
 
 @cache
 def public_keys() -> Mapping[str, Ed25519PublicKey]:
-    """What verifies API tokens: all a gateway ever reads."""
+    """The keys that verify API tokens, the only ones that the gateway reads."""
     source, text = _secret(settings.keys().jwks_parameter, JWKS_FILE)
     return parse_jwks(text.decode(), source)
 
 
 @cache
 def jwks() -> dict[str, Any]:
-    """The document of `/.well-known/jwks.json`, rebuilt from the keys so that nothing private can ride along."""
+    """The document of `/.well-known/jwks.json`, rebuilt from the public keys so that it contains nothing private."""
     return {"keys": [jwk(key) for key in public_keys().values()]}
 
 

@@ -1,4 +1,4 @@
-"""The tokens table: what the list of API tokens shows. Whether one is live is the grant's to say, not this row's."""
+"""The tokens table, whose rows the list of API tokens shows. The grant decides whether a token is live, not its row."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -33,7 +33,7 @@ class DynamoTokens:
         return [_token(one) for one in dynamo.query(self._table, {"account_id": account_id})]
 
     def mark_revoked(self, account_id: str, token_id: str, now_ms: int) -> None:
-        """The first moment counts. A row that was deleted meanwhile stays deleted."""
+        """Keeps the first revocation time. A row that was deleted in the meantime stays deleted."""
         try:
             dynamo.write(
                 lambda: dynamo.client().update_item(

@@ -1,0 +1,1 @@
+"""Usage data in DynamoDB (ledger, roll-ups), and metrics for CloudWatch or Prometheus."""

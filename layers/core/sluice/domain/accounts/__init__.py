@@ -1,0 +1,1 @@
+"""Rules of accounts: addresses, passwords, sessions, throttles, audit events."""

@@ -1,6 +1,6 @@
 """Sessions of logged-in people. The session token is `ses_….SECRET`; the store keeps only a hash of the secret.
 
-A fast hash is enough because the secret is 256 random bits, which nobody can guess.
+A fast hash is enough because the secret is 256 random bits, which cannot be guessed.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """Throttles of attempts: some attempts are free, then each needs a longer wait than the last, up to a ceiling.
 
-A stranger cannot lock anybody out (OWASP ASVS 6.3.1, which warns of lock-outs): the strict counter belongs to a pair of
+A stranger cannot lock an owner out (OWASP ASVS 6.3.1 warns of lock-outs): the strict counter belongs to a pair of
 account and client address. A stranger can raise only the counters of an account (all clients) and of a client (all
 accounts). These take the free attempts away, or delay by a few seconds at most.
 """
@@ -65,7 +65,7 @@ LOGIN_PAIR_ATTACKED = Policy(
 # One account from all addresses: counted, never refused. From ATTACKED_FROM on, LOGIN_PAIR_ATTACKED applies.
 LOGIN_ACCOUNT = Policy("login-account", free=1 << 40, first_seconds=1, ceiling_seconds=1, forget_seconds=HOUR)
 ATTACKED_FROM = 50
-# One client at all accounts: slows credential stuffing to an attempt in 5 s, and other users of its address no more.
+# One client at all accounts: slows credential stuffing, and other users of the address, to one attempt in 5 s.
 LOGIN_CLIENT = Policy("login-client", free=50, first_seconds=1, ceiling_seconds=5, forget_seconds=HOUR)
 # Confirming a password inside a session: only a holder of one of the account's sessions can raise this counter.
 CONFIRM_PASSWORD = Policy("confirm-password", free=10, first_seconds=1, ceiling_seconds=900, forget_seconds=HOUR)

@@ -1,4 +1,4 @@
-"""Who sends a request, before anybody knows whose account it is about."""
+"""The sender of a request, before the account is known."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from sluice.domain.accounts.throttles import client_network
 
 @dataclass(frozen=True)
 class Visitor:
-    """`client`: the network address, "" where there is none. `now_ms`: when the request came. `user_agent`: as sent."""
+    """`client`: the network address, "" if there is none. `now_ms`: time of the request. `user_agent`: as sent."""
 
     client: str
     now_ms: int
@@ -15,5 +15,5 @@ class Visitor:
 
     @property
     def network(self) -> str:
-        """What counts as one client."""
+        """The network that counts as one client."""
         return client_network(self.client)

@@ -1,0 +1,1 @@
+"""Rules of chats: turns, limits and rendered Markdown."""

@@ -35,11 +35,11 @@ class Cited:
 
 @dataclass(frozen=True)
 class ChatMessage:
-    """A message, with its counts of model tokens. `status` is "complete", or "broken_off" where the answer ended early
+    """A message, with its counts of model tokens. `status` is "complete", or "broken_off" if the answer ended early
     and the partial answer was saved.
 
-    `finish_reason` is the model's: "length" where the answer reached its maximum length. `citations` is None where
-    no documents were searched.
+    `finish_reason` is the model's: "length" if the answer reached its maximum length. `citations` is None if no
+    documents were searched.
     """
 
     message_id: str

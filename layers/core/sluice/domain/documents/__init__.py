@@ -1,0 +1,1 @@
+"""Rules of documents: uploads, passages, filters, vectors, grounded prompts."""

@@ -1,4 +1,4 @@
-"""OpenAI's filters on a file's attributes, as its SDK sends them: comparisons, and `and` / `or` of them. Pure."""
+"""OpenAI's filters on a file's attributes: comparisons, combined with `and` and `or`. Pure functions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ MAX_DEPTH = 4
 
 
 def _order(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    """Numbers with numbers, text with text; anything else is in no order."""
+    """Compares numbers with numbers and text with text. Other pairs have no order and never match."""
 
     def ordered(value: Any, wanted: Any) -> bool:
         both_text = isinstance(value, str) and isinstance(wanted, str)
@@ -23,7 +23,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _same(value: Any, wanted: Any) -> bool:
-    """In Python `True == 1`; in JSON they are two things."""
+    """Equal in JSON's sense, because in Python `True == 1`."""
     return bool(value == wanted) and isinstance(value, bool) == isinstance(wanted, bool)
 
 
@@ -44,8 +44,7 @@ def _several(wanted: Any) -> Sequence[Any]:
 
 
 def matches(attributes: Attributes, wanted: Mapping[str, Any] | None) -> bool:
-    """Whether a file with these attributes passes. A file without the attribute passes no comparison but the negative
-    ones."""
+    """Whether a file with these attributes matches. A missing attribute matches only `ne` and `nin`."""
     if wanted is None:
         return True
     if wanted["type"] in ("and", "or"):

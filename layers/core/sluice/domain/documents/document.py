@@ -1,16 +1,16 @@
-"""Files that people upload, the vector stores they search, the passages a search finds. All belong to one account."""
+"""Uploaded files, vector stores, and the passages that a search finds. Each belongs to one account."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
 class Unreadable(Exception):
-    """No text can be read out of a file. The message is for its owner."""
+    """No text can be extracted from a file. The message is for its owner."""
 
 
 @dataclass(frozen=True)
 class File:
-    """One uploaded file. `status`: "uploaded", then "processed" or "error" (`status_detail` tells its owner why)."""
+    """One uploaded file. `status`: "uploaded", then "processed" or "error" (`status_detail` is the reason)."""
 
     account_id: str
     file_id: str
@@ -35,7 +35,7 @@ class VectorStore:
 
 @dataclass(frozen=True)
 class Attachment:
-    """A file in a vector store. `status`: "in_progress", then "completed" or "failed" (`error` says why)."""
+    """A file in a vector store. `status`: "in_progress", then "completed" or "failed" (`error` is the reason)."""
 
     account_id: str
     store_id: str
@@ -49,7 +49,7 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Passage:
-    """What a search found: one chunk of one file. Scores compare within one search only; higher is better."""
+    """A search result: one chunk of one file. Scores are comparable only within one search; higher is better."""
 
     store_id: str
     file_id: str

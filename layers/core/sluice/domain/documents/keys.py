@@ -1,15 +1,15 @@
-"""Names of what documents keep beside their tables: `KIND/ACCOUNT/…`, so that an account's part is one prefix a kind.
+"""Keys of blobs: `KIND/ACCOUNT/…`, so that all blobs of an account and kind have one prefix.
 
-Two kinds are events for `ingestion`: an upload, and "look at this file of this store". The second carries no order:
-what is to be done is what the tables say by then, so an event may come twice, late, or after its opposite.
+Puts of two kinds are events for `ingestion`: an upload, and a change of a file in a vector store. The second does not
+say what to do, because `ingestion` reads the tables; so events may arrive twice, late or in the wrong order.
 """
 
 FILES = "files"  # as uploaded
-TEXTS = "texts"  # what was read out of it
-CHANGES = "changes"  # attached or detached, or the whole store deleted: empty, its put is what counts
-INDEX = "index"  # one database a vector store
+TEXTS = "texts"  # extracted text
+CHANGES = "changes"  # a file attached or detached, or a store deleted; empty, because only the put matters
+INDEX = "index"  # one database for each vector store
 VECTORS = "vectors"  # embeddings by the hash of their text
-BATCHES = "batches"  # files attached together
+BATCHES = "batches"  # files attached in one call
 KINDS = (CHANGES, FILES, TEXTS, INDEX, VECTORS, BATCHES)
 EVENT_KINDS = (FILES, CHANGES)
 WHOLE_STORE = "_"
@@ -24,7 +24,7 @@ def text_key(account_id: str, file_id: str) -> str:
 
 
 def change_key(account_id: str, store_id: str, file_id: str = WHOLE_STORE) -> str:
-    """Put it after the row of the attachment, or of the store, was written or deleted."""
+    """Put this key after writing or deleting the row of the attachment or of the store."""
     return f"{CHANGES}/{account_id}/{store_id}/{file_id}"
 
 
@@ -33,7 +33,7 @@ def index_key(account_id: str, store_id: str) -> str:
 
 
 def store_of_index(key: str) -> tuple[str, str] | None:
-    """`index_key` backwards: account id, store id. None for what SQLite keeps beside a database."""
+    """The inverse of `index_key`: account id, store id. None for SQLite's auxiliary files."""
     _, account_id, name = key.split("/")
     return (account_id, name.removesuffix(".db")) if name.endswith(".db") else None
 

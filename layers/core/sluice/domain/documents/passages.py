@@ -1,7 +1,7 @@
-"""A document's text as its parser gives it, and how it is cut into passages: by structure first, then by size.
+"""Cuts a document's text into passages: first by structure, then by size.
 
-A passage lies within one section. It carries the headings above it, so that it can be understood and found alone.
-Sizes are in tokens as `tokens` estimates them: the model that will read a passage is not known here.
+A passage lies within one section and includes the headings above it, so that it can be found and understood alone.
+Sizes are in tokens as `tokens` estimates them, because the model that will read a passage is unknown here.
 """
 
 import re
@@ -15,7 +15,7 @@ LONGEST = (TARGET_TOKENS + 1) * CHARACTERS_A_TOKEN
 HEADING_LEVELS = 6
 MOST_HEADING_CHARACTERS = 200
 WIDE = re.compile(r"[\u1100-\u11ff\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
-# Sentences end at these, their closing quotes included; lines do, too.
+# Sentences end at these characters, including closing quotes, and at line ends.
 SENTENCE = re.compile(r"[^\n.!?。！？]*(?:[.!?。！？]+[)\]」』”\"']*(?=\s|$|[^\x00-\x7f])|[.!?。！？]+|\n+|$)")
 
 
@@ -36,13 +36,13 @@ class Cut:
 
 
 def tokens(text: str) -> int:
-    """An estimate: one for each wide character (Japanese, Chinese, Korean), one for each four others."""
+    """An estimate of model tokens: one for each wide character (Japanese, Chinese, Korean), one for four others."""
     wide = len(WIDE.findall(text))
     return wide + -(-(len(text) - wide) // CHARACTERS_A_TOKEN)
 
 
 def cut(blocks: Sequence[Block]) -> Iterator[Cut]:
-    """The passages of a document, in its order. A document of headings only is one of its headings' texts."""
+    """The passages of a document, in order. A document that has only headings gives passages of their texts."""
     path: list[Block] = []
     section: list[str] = []
     found = False
@@ -64,7 +64,7 @@ def cut(blocks: Sequence[Block]) -> Iterator[Cut]:
 
 
 def _pieces(paragraphs: Sequence[str]) -> Iterator[str]:
-    """Whole sentences up to the target; each next piece begins with the last sentences of the one before."""
+    """Pieces of whole sentences up to the target size. Each piece begins with the last sentences of the one before."""
     held: list[tuple[str, int]] = []
     size, fresh = 0, False
     for sentence in _sentences("\n".join(paragraphs)):
@@ -91,7 +91,7 @@ def _tail(held: Sequence[tuple[str, int]]) -> tuple[list[tuple[str, int]], int]:
 
 
 def _sentences(text: str) -> Iterator[str]:
-    """One that is longer than a passage is cut, at a space where there is one. What is between them comes, too."""
+    """Sentences, including the text between them. One that is longer than a passage is cut, if possible at a space."""
     for match in SENTENCE.finditer(text):
         start, end = match.span()
         while end - start > TARGET_TOKENS and tokens(text[start : min(end, start + LONGEST)]) > TARGET_TOKENS:

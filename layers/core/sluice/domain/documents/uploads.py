@@ -1,4 +1,4 @@
-"""What an uploaded file may be called, how large it may be, and what it and a vector store are known by."""
+"""Names and sizes of uploaded files, and ids of files and vector stores."""
 
 import hashlib
 import re
@@ -20,23 +20,23 @@ Attributes = Mapping[str, str | float | bool]
 
 
 def new_id(prefix: str, now_ms: int) -> str:
-    """Ordered by time, so that a listing by key is a listing by age; the rest is 80 random bits."""
+    """A prefix and a ULID, so that ids sort by time; it has 80 random bits."""
     return prefix + str(ULID.from_timestamp(now_ms / 1000))
 
 
 def own_store_id(account_id: str) -> str:
-    """Of the vector store that the pages put an account's documents into: known without being looked up."""
+    """The id of the vector store for documents of the web pages, computed without reading the store."""
     return STORE + str(ULID.from_bytes(hashlib.sha256(f"my documents {account_id}".encode()).digest()[:16]))
 
 
 def is_id(prefix: str, text: str) -> bool:
-    """Anything else names nothing, and is no key to ask a store for."""
+    """Whether `text` has the form of an id, so that the store is not asked for other keys."""
     return text.startswith(prefix) and IDENTIFIER.fullmatch(text) is not None
 
 
 def clean_filename(sent: str) -> str:
-    """The last part of what may be a path of the sender's, without characters that could make it look like another.
-    Errors: ValidationFailed."""
+    """The last part of the sent path, without characters that could make it look like another name.
+    Errors: ValidationFailed (empty or too long)."""
     name = UNPRINTABLE.sub("", re.split(r"[/\\]", sent)[-1]).strip()
     if not name or name in (".", ".."):
         raise ValidationFailed((FieldProblem("file", "The file needs a name."),))

@@ -1,7 +1,7 @@
-"""Vectors of length 1 as bytes (32-bit floats), their signs as an integer, and how near two are.
+"""Vectors of length 1 as bytes (32-bit floats), their signs as an integer, and the similarity of two.
 
-The signs are a coarse picture: the number of equal ones orders passages well enough to choose which to compare exactly
-(binary quantisation, then rescoring), at a tenth of a microsecond each and without any library.
+The signs are an approximation (binary quantisation): the number of equal signs ranks passages well enough to select
+those to compare exactly. It takes a tenth of a microsecond for each and needs no library.
 """
 
 import math
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 
 def packed(numbers: Sequence[float]) -> bytes:
-    """Length 1. Errors: ValueError for a vector that has no direction."""
+    """The vector scaled to length 1. Errors: ValueError for a vector of zeros."""
     length = math.sqrt(sum(number * number for number in numbers))
     if not length or not math.isfinite(length):
-        raise ValueError("a vector without direction")
+        raise ValueError("a vector of zeros has no direction")
     made = array("f", (number / length for number in numbers))
     if sys.byteorder == "big":
         made.byteswap()
@@ -30,7 +30,7 @@ def unpacked(vector: bytes) -> Sequence[float]:
 
 
 def signs(vector: bytes) -> bytes:
-    """One bit a number, 1 for what is not negative."""
+    """One bit for each number: 1 if it is not negative."""
     bits = 0
     for number in unpacked(vector):
         bits = bits << 1 | (number >= 0)
@@ -38,5 +38,5 @@ def signs(vector: bytes) -> bytes:
 
 
 def cosine(one: Sequence[float], other: Sequence[float]) -> float:
-    """Of vectors of length 1. Of two models' vectors, which do not compare: -1."""
+    """The cosine of two vectors of length 1; -1 if their lengths differ, because then they are of different models."""
     return sum(a * b for a, b in zip(one, other, strict=True)) if len(one) == len(other) else -1.0

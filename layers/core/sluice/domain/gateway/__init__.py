@@ -1,0 +1,1 @@
+"""Rules of the gateway: admission, buckets, quota, leases, and the forms of an answer."""

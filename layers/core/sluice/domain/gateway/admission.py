@@ -1,7 +1,7 @@
-"""The decision to let a request in: the rules, over one account's grant. Pure; the store makes it atomic.
+"""The rules that admit or refuse a request by the account's grant. Pure functions; the store makes the decision atomic.
 
-`decide` says in Python what the conditional write asks of the store (`adapters/gateway/grant_expressions.py`): it names
-the refusal once the store has refused, and is the model that the property tests hold the store to.
+`decide` is the conditional write (`adapters/gateway/grant_expressions.py`) in Python: it finds the reason after the
+store has refused, and property tests compare the store with it.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from sluice.domain.periods import period_ends_ms, period_of
 GOOD = "good"
 MAX_BLOCK_SECONDS = 900
 FIRST_BLOCK_SECONDS = 60
-FLOOD_FACTOR = 10  # more than this many times the request limit refused within a minute is a flood
+FLOOD_FACTOR = 10  # a flood is more refusals within a minute than this many times the request limit
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Requests a minute, model tokens a minute, leases at once, model tokens a month. 0 = none allowed."""
+    """Requests a minute, model tokens a minute, concurrent leases, model tokens a month. 0 allows none."""
 
     rpm: int
     tpm: int
@@ -52,7 +52,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Ask:
-    """What one request wants: `reserve_tokens` is a safe upper bound of prompt and completion together."""
+    """A request for admission. `reserve_tokens`: an upper bound of prompt and completion tokens together."""
 
     account_id: str
     request_id: str
@@ -65,10 +65,10 @@ class Ask:
 
 @dataclass(frozen=True)
 class Forms:
-    """Expressions have no max(), so each bucket and the period have two forms; see DESIGN in docs/architecture.md.
+    """The form of each condition. Expressions have no max(), so each bucket and the period have two forms.
 
-    `closed`: a limit is 0, or the ask is larger than the bucket, so no arithmetic could admit it; the write is made
-    with a condition that cannot hold, because the guess may be stale and the refusal must come from the store.
+    `closed`: a limit is 0, or the request is larger than the bucket, so it cannot be admitted. The write then has a
+    condition that never holds, because the guess may be stale and the refusal must be based on the stored grant.
     """
 
     requests_busy: bool
@@ -78,7 +78,7 @@ class Forms:
 
 
 def charge_period(grant_period: int, now_ms: int) -> int:
-    """The month to charge: never one before the month the grant is already in (clocks differ between instances)."""
+    """The month to charge, never earlier than the grant's month, because the clocks of processes differ."""
     return max(grant_period, period_of(now_ms))
 
 
@@ -93,9 +93,9 @@ def forms_for(grant: Grant, ask: Ask, now_ns: int) -> Forms:
 
 
 def decide(grant: Grant, ask: Ask, now_ns: int) -> errors.SluiceError | None:
-    """Why the ask is refused, or None. The order is: who, whether it could ever fit, for how long, concurrency.
+    """Why the request is refused, or None. The order: caller, whether it can ever fit, waits, concurrency.
 
-    Of several waits the longest is returned, because after it the others are over too.
+    Of several waits the longest is returned, because the others are then over too.
     """
     now_ms = now_ns // 1_000_000
     refusal = caller_refusal(grant, ask.token_id, now_ms) or _never_fits(grant, ask)
@@ -107,7 +107,7 @@ def decide(grant: Grant, ask: Ask, now_ns: int) -> errors.SluiceError | None:
 
 
 def caller_refusal(grant: Grant, token_id: str, now_ms: int) -> errors.SluiceError | None:
-    """Whether the API token is live and the account in good standing."""
+    """The refusal if the API token is not live or the account not in good standing, or None."""
     expires_s = grant.live.get(token_id)
     if expires_s is None:
         return errors.InvalidApiToken("This API token has been revoked.")
@@ -165,7 +165,7 @@ def _concurrency(grant: Grant) -> errors.SluiceError | None:
 
 
 def next_block_seconds(grant: Grant, now_ms: int) -> int:
-    """60 s, doubling to 15 minutes with each block that follows within 15 minutes of the last one's end."""
+    """60 s, doubled up to 15 minutes for each block that begins within 15 minutes after the last one."""
     recent = now_ms - grant.blocked_until_ms < MAX_BLOCK_SECONDS * 1000
     if not recent or grant.block_seconds == 0:
         return FIRST_BLOCK_SECONDS
@@ -173,7 +173,7 @@ def next_block_seconds(grant: Grant, now_ms: int) -> int:
 
 
 def lease_for(ask: Ask, guess: Grant, now_ns: int) -> Lease:
-    """The lease an admission would write: charged by the guessed limits, to the later of our month and the grant's."""
+    """The lease to write: charged by the guessed limits, in the later of the current month and the grant's."""
     now_ms = now_ns // 1_000_000
     tpm = guess.limits.tpm
     return Lease(

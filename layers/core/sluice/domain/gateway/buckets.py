@@ -1,12 +1,12 @@
 """The token bucket as GCRA (ITU-T I.371 annex A): one integer, the theoretical arrival time `tat_ns`.
 
-A bucket of capacity L is refilled with L a minute. Its level is what is left of the window after `tat_ns - now_ns`:
+A bucket of capacity L is refilled with L a minute. Its level is the rest of the window after `tat_ns - now_ns`:
 
     now                         tat              now + WINDOW
      |------- taken ------------|------ free ---------|
 
-`tat_ns <= now_ns` is a full ("idle") bucket. Giving back is `tat_ns - unused_ns`, unclipped: a value in the past is a
-full bucket, and the next take starts from `now_ns`, so a give-back never makes a bucket hold more than L.
+`tat_ns <= now_ns` is a full ("idle") bucket. Units are given back by `tat_ns - unused_ns`, without a bound: a value in
+the past is a full bucket, and the next charge starts from `now_ns`, so a bucket never holds more than L.
 """
 
 WINDOW_NS = 60_000_000_000
@@ -14,7 +14,7 @@ SECOND_NS = 1_000_000_000
 
 
 def charge_ns(cost_units: int, limit_per_minute: int) -> int:
-    """What `cost_units` move `tat_ns` by. Rounded down, so that exactly L units fit into an L a minute bucket."""
+    """Nanoseconds by which `cost_units` move `tat_ns`, rounded down, so that a bucket of L a minute holds L units."""
     return cost_units * WINDOW_NS // limit_per_minute
 
 
@@ -23,7 +23,7 @@ def take(tat_ns: int, charged_ns: int, now_ns: int) -> int:
 
 
 def wait_ns(tat_ns: int, charged_ns: int, now_ns: int) -> int:
-    """How long until it fits, if nothing else is taken meanwhile; 0 when it fits now."""
+    """Nanoseconds until the charge fits, if nothing else is charged; 0 if it fits now."""
     return max(0, max(tat_ns, now_ns) + charged_ns - WINDOW_NS - now_ns)
 
 

@@ -1,10 +1,10 @@
-"""OpenAI's streamed chunks: telling the last one apart without parsing, and folding them into one whole answer."""
+"""OpenAI's streamed chunks: find the last one without parsing, and fold them into one answer."""
 
 import json
 from collections.abc import Iterable
 from typing import Any
 
-# Inside a JSON string a quote is escaped, so these bytes can only be the key itself.
+# Quotes are escaped inside JSON strings, so these bytes can only be the key itself.
 STILL_RUNNING = (b'"finish_reason":null', b'"finish_reason": null')
 
 
@@ -13,7 +13,7 @@ def is_error(payload: bytes) -> bool:
 
 
 def may_be_last(payload: bytes) -> bool:
-    """Whether a chunk may end its choice, or comes after the end (the usage chunk): then it is worth parsing."""
+    """Whether a chunk may be the finish chunk or the usage chunk, so that it must be parsed."""
     return not any(mark in payload for mark in STILL_RUNNING)
 
 
@@ -26,10 +26,10 @@ def is_usage_only(chunk: dict[str, Any]) -> bool:
 
 
 class Transcript:
-    """An answer's text, for the log and for chats: content (or completion text) joined, tool calls as JSON after it.
+    """An answer's text, for the log and for chats: the joined content, then tool calls as JSON.
 
-    Chunks are parsed a batch at a time, so that a long stream keeps its text and not its wrapping, and one that ends
-    at once parses nothing on the way. Past `limit_characters` nothing more is kept.
+    Chunks are parsed in batches, so that a long stream does not hold its JSON in memory, and a short one is parsed only
+    at its end. Text above `limit_characters` is dropped.
     """
 
     BATCH = 64
@@ -63,7 +63,7 @@ class Transcript:
 
 
 def whole(payloads: Iterable[bytes]) -> dict[str, Any]:
-    """Fold a stream of `chat.completion.chunk`s or `text_completion` chunks into the answer a plain call gets."""
+    """Fold `chat.completion.chunk`s or `text_completion` chunks into the answer of a call without streaming."""
     answer: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
     for chunk in _parsed(payloads):
@@ -87,7 +87,7 @@ def whole(payloads: Iterable[bytes]) -> dict[str, Any]:
 
 
 def _parsed(payloads: Iterable[bytes]) -> list[dict[str, Any]]:
-    """In one call of the parser: a call for each chunk takes three times as long."""
+    """All in one call of the parser, because a call for each chunk takes three times as long."""
     return json.loads((b"[" + b",".join(payloads) + b"]").decode())  # type: ignore[no-any-return]
 
 
@@ -123,7 +123,7 @@ def _fold_end(choice: dict[str, Any], part: dict[str, Any]) -> None:
 
 
 def _merge_logprobs(before: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
-    """Each field is a list by token (`content`; or `tokens`, `token_logprobs`, …): joined end to end."""
+    """Concatenates each field, because each is a list by token (`content`; or `tokens`, `token_logprobs`, …)."""
     if before is None:
         return dict(more)
     return {
@@ -134,7 +134,7 @@ def _merge_logprobs(before: dict[str, Any] | None, more: dict[str, Any]) -> dict
 
 
 def _merge_calls(calls: list[dict[str, Any]], deltas: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A tool call's first delta names it; the following ones add to its arguments."""
+    """A tool call's first delta has its name; the following ones append to its arguments."""
     merged = [dict(call, function=dict(call["function"])) for call in calls]
     for delta in deltas:
         index = delta.get("index", len(merged))

@@ -1,7 +1,7 @@
-"""The grant: an account's admission state, one item. Only this file says what a new one holds.
+"""The grant: an account's admission state in one item. This file defines a new one.
 
-`live` is an allow-list of API tokens (id → expiry, epoch seconds): what is missing from it is refused.
-Admission (`sluice.domain.gateway.admission`) reads and writes the rest; `busy_shard` is absent while nothing runs.
+`live` is an allow-list of API tokens (id → expiry in Unix seconds): a token that is not in it is refused. Admission
+(`sluice.domain.gateway.admission`) uses the other fields; `busy_shard` exists only while the account holds leases.
 """
 
 from collections.abc import Mapping
@@ -9,18 +9,18 @@ from typing import Any
 
 from sluice.domain.periods import period_of
 
-SCHEMA = 2  # 1 carried a number of its limits
-PLAYGROUND = "playground"  # the playground's own entry: the session cookie stands in for an API token there
-PLAYGROUND_EXPIRES_S = 4_102_444_800  # 2100-01-01: never, for our purposes
-MAX_LIVE_TOKENS = 25  # besides the playground's
+SCHEMA = 2  # 1 had a version number for its limits
+PLAYGROUND = "playground"  # the entry of the playground, where a session replaces the API token
+PLAYGROUND_EXPIRES_S = 4_102_444_800  # 2100-01-01, which stands for never
+MAX_LIVE_TOKENS = 25  # without the playground's entry
 
 
 def new_grant(
     account_id: str, *, rpm: int, tpm: int, concurrency: int, monthly_tokens: int, now_ms: int
 ) -> dict[str, Any]:
-    """The item a registration puts beside its account: plain values, nothing charged, no lease.
+    """The grant item that a registration writes with the account: plain values, nothing charged, no lease.
 
-    Standing is good from the start: an account that is not verified cannot log in, so it has no API token.
+    Its standing is good from the start, because an unverified account cannot log in and so has no API token.
     """
     return {
         "account_id": account_id,
@@ -39,12 +39,12 @@ def new_grant(
 
 
 def live_tokens(live: Mapping[str, int], now_s: int) -> dict[str, int]:
-    """The API tokens of a grant that have not expired; the playground's entry is not one of them."""
+    """The API tokens of a grant that have not expired, without the playground's entry."""
     return {token: expires_s for token, expires_s in live.items() if token != PLAYGROUND and expires_s > now_s}
 
 
 def expired_tokens(live: Mapping[str, int], now_s: int) -> list[str]:
-    """Entries to prune: they admit no request any more, and the item should stay small."""
+    """Expired entries, which are pruned to keep the item small."""
     return sorted(token for token, expires_s in live.items() if token != PLAYGROUND and expires_s <= now_s)
 
 

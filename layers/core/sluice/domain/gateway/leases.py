@@ -3,16 +3,16 @@
 import zlib
 from dataclasses import dataclass, replace
 
-LEASE_MS = 30_000  # how long a lease lives unrenewed
+LEASE_MS = 30_000  # how long a lease is valid without renewal
 # A revoked token's streams end within 5 s: the engine's events come at most 2 s apart, so a checkpoint is never
 # later than 3 + 2 s after the one before.
 RENEW_EVERY_MS = 3_000
-SWEEP_AFTER_MS = 10_000  # how long a lease is left expired before the sweeper takes the holder for dead
-LEASE_SHARDS = "0123456789abcdef"  # the keys of the sparse index of accounts that hold leases
+SWEEP_AFTER_MS = 10_000  # how long after its expiry the sweeper treats a lease as abandoned
+LEASE_SHARDS = "0123456789abcdef"  # keys of the sparse index of accounts that hold leases
 
 
 def lease_shard(account_id: str) -> str:
-    """The key of the sparse index under which an account with leases stands."""
+    """The account's key in the sparse index of accounts that hold leases."""
     return LEASE_SHARDS[zlib.crc32(account_id.encode()) % len(LEASE_SHARDS)]
 
 
@@ -41,7 +41,7 @@ class Lease:
         return replace(self, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
 
     def unused_ns(self, used_tokens: int) -> int:
-        """What the token bucket gets back for the tokens reserved and not used (negative if more were used)."""
+        """Nanoseconds to give back to the token bucket for reserved but unused tokens; negative if more were used."""
         if self.reserved_tokens == 0:
             return 0
         return self.charged_tokens_ns * (self.reserved_tokens - used_tokens) // self.reserved_tokens

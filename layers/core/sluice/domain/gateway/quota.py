@@ -1,22 +1,22 @@
-"""The month's quota: how much of it is used, and when its owner gets a mail."""
+"""The monthly quota: how much of it is used, and when its owner gets a mail."""
 
 from sluice.domain.gateway.admission import Grant
 from sluice.domain.mails.mail import Kind
 
-# Percent of the month's tokens → the mail that says so.
+# Percentage of the quota used → the kind of mail.
 NOTICES = ((80, Kind.QUOTA_80), (100, Kind.QUOTA_100))
 
 
 def used_tokens(grant: Grant) -> int:
-    """What the grant's month was charged for settled requests: what running ones reserved may yet be given back."""
+    """The month's model tokens of settled requests, without reserved ones, because these may be given back."""
     reserved = sum(lease.reserved_tokens for lease in grant.leases.values() if lease.period == grant.period)
     return max(0, grant.period_tokens - reserved)
 
 
 def notices_due(grant: Grant, *, refused: bool = False) -> list[Kind]:
-    """Every notice whose share is reached. `refused`: a request did not fit any more, so the quota is used up for it.
+    """Every notice whose percentage is reached. `refused`: a request exceeded the rest, so the quota counts as used up.
 
-    A quota of 0 was never given, so it is never used up either.
+    A quota of 0 gives no notice.
     """
     limit = grant.limits.monthly_tokens
     if limit == 0:

@@ -5,7 +5,7 @@ from sluice.domain.gateway.buckets import SECOND_NS, full_in_ns, remaining_units
 
 
 def duration(nanoseconds: int) -> str:
-    """OpenAI's form: `120ms`, `1s`, `8.64s`, `6m0s`, `1h0m2s`. Rounded up to a millisecond."""
+    """OpenAI's format: `120ms`, `1s`, `8.64s`, `6m0s`, `1h0m2s`. Rounded up to a millisecond."""
     milliseconds = -(-nanoseconds // 1_000_000)
     if milliseconds < 1000:
         return f"{milliseconds}ms"
@@ -16,7 +16,7 @@ def duration(nanoseconds: int) -> str:
 
 
 def headers(grant: Grant, now_ns: int) -> dict[str, str]:
-    """What is left of each bucket now, and when each is full again."""
+    """The remaining units of each bucket, and when it is full again."""
     result: dict[str, str] = {}
     policies, states = [], []
     for name, limit, tat_ns in (

@@ -1,4 +1,4 @@
-"""Between the Responses API and a chat model: input items as messages, the chat's counts as usage. Pure.
+"""Converts input items of the Responses API to chat messages, and the chat's counts to its usage. Pure functions.
 
 Source: OpenAI's API reference, "Responses".
 """
@@ -17,7 +17,7 @@ def messages_from(items: str | Sequence[Mapping[str, Any]]) -> list[Message]:
     for item in items:
         kind = item.get("type", "message")
         if kind == "file_search_call":
-            continue  # of an earlier answer: what it found was for that one
+            continue  # a search of an earlier answer, not needed for this one
         if kind == "function_call":
             _add_call(messages, item)
         elif kind == "function_call_output":
@@ -45,7 +45,7 @@ def _add_call(messages: list[Message], item: Mapping[str, Any]) -> None:
 
 
 def usage_of(usage: Mapping[str, Any]) -> dict[str, Any]:
-    """The chat's counts under the names of the Responses API."""
+    """The chat's token counts under the names of the Responses API."""
     cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
     return {
         "input_tokens": usage["prompt_tokens"],

@@ -1,4 +1,4 @@
-"""The Responses API over a chat model: chat chunks to output items and events. Pure.
+"""Converts chat chunks to the Responses API's output items and events. Pure, without I/O.
 
 Source: OpenAI's API reference, "Responses" and "Streaming events".
 """
@@ -12,7 +12,7 @@ Event = dict[str, Any]
 
 
 class Assembly:
-    """One response being made. Each method returns the events to send; `response` is the object as it stands."""
+    """A response while it is generated. Each method returns the events to send; `response` is its current state."""
 
     def __init__(self, response_id: str, created_s: int, echoed: Mapping[str, Any]) -> None:
         self.response: dict[str, Any] = {
@@ -42,8 +42,8 @@ class Assembly:
     def searched(
         self, query: str, results: list[dict[str, Any]] | None, cited: Sequence[tuple[str, str]]
     ) -> "Assembly":
-        """A search was made before the model was asked. `results`: where the caller wants to see them. `cited`: id and
-        name of each file that the model was given a passage of."""
+        """Add the search that was made before the model was asked. `results`: None unless the caller requested them.
+        `cited`: id and name of each file with a passage in the prompt."""
         self._search = {
             "type": "file_search_call",
             "id": f"fs_{self._suffix}",
@@ -150,13 +150,13 @@ class Assembly:
         return {"item_id": item["id"], "output_index": index}
 
     def end(self) -> list[Event]:
-        """After the last chunk: close what is open, and say how it ended."""
+        """After the last chunk: close open items and send how the response ended."""
         events: list[Event] = []
         cut_short = self.finish_reason == "length"
         status = "incomplete" if cut_short else "completed"
         for item in self.response["output"]:
             if item is self._search:
-                continue  # its events were sent when it was made
+                continue  # `searched` sent its events
             item["status"] = status
             place = self._place(item)
             if item["type"] == "message":
@@ -176,7 +176,7 @@ class Assembly:
         return events
 
     def _annotate(self, part: dict[str, Any], place: Mapping[str, Any]) -> list[Event]:
-        """At the text's end, since a small model does not say which of its words come from where."""
+        """Annotations are at the text's end, because a small model does not say which words come from which file."""
         part["annotations"] = [{**citation, "index": len(part["text"])} for citation in self._citations]
         return [
             self._event(
@@ -190,7 +190,7 @@ class Assembly:
         ]
 
     def kept(self) -> dict[str, Any]:
-        """The response as it is stored: without the passages, which must not outlive their file here."""
+        """The response to store, without passages, because these must not outlive their files."""
         search = self._search
         output = [
             {**search, "results": None} if item is search and search else item for item in self.response["output"]
@@ -198,5 +198,5 @@ class Assembly:
         return {**self.response, "output": output}
 
     def answer_messages(self) -> list[Message]:
-        """The output as chat messages: what a following response knows of this one."""
+        """The output as chat messages, for a response that continues this one."""
         return messages_from(self.response["output"]) if self.response["output"] else []

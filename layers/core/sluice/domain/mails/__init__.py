@@ -1,0 +1,1 @@
+"""Rules of mails: kinds, states and mailed codes."""

@@ -1,0 +1,1 @@
+"""Rules of usage: ledger records, roll-ups, prices, latency."""

@@ -1,0 +1,1 @@
+"""HTTP forms of registration, login and the account."""

@@ -10,11 +10,11 @@ from sluice.domain.periods import rfc3339
 from sluice.domain.usage.pricing import usd
 from sluice.http.lazy_model import BaseModel
 
-if TYPE_CHECKING:  # importing it for a name would bring its use case into every function that knows a request
+if TYPE_CHECKING:  # an import only for a type would load the use case in every function
     from sluice.services.accounts.profile import Overview
 
-# Rules of addresses and new passwords are the domain's; here only what no rule could want. A password that is only
-# compared has no other bound: whether it is long enough is nobody's business at a login.
+# The domain checks addresses and new passwords; these bounds only reject what no rule would accept. A login has no
+# minimum length, because it only compares the password.
 Email = Annotated[str, Field(max_length=320, json_schema_extra={"format": "email"})]
 Password = Annotated[str, Field(max_length=1024, json_schema_extra={"format": "password"})]
 NewPassword = Annotated[
@@ -25,7 +25,7 @@ NewPassword = Annotated[
 class RegisterBody(BaseModel):
     email: Email
     password: NewPassword
-    name: str | None = Field(None, max_length=1024)  # the rule is the domain's: this only bounds what it looks at
+    name: str | None = Field(None, max_length=1024)  # only bounds the input; the domain has the rule
 
 
 class ResendBody(BaseModel):
@@ -33,7 +33,7 @@ class ResendBody(BaseModel):
 
 
 class VerifyBody(BaseModel):
-    token: str = Field(description="the mailed code")  # of whatever length: a wrong one is 400, never 422
+    token: str = Field(description="the mailed code")  # without bounds, so that a wrong code is 400 and never 422
 
 
 class VerificationSent(BaseModel):
@@ -54,7 +54,7 @@ class ForgotPasswordBody(BaseModel):
 
 
 class ResetPasswordBody(BaseModel):
-    token: str = Field(description="the mailed code")  # of whatever length: a wrong one is 400, never 422
+    token: str = Field(description="the mailed code")  # without bounds, so that a wrong code is 400 and never 422
     password: NewPassword
 
 
@@ -69,9 +69,9 @@ class ChangeEmailBody(BaseModel):
 
 
 class UpdateAccountBody(BaseModel):
-    """What is left out stays as it is."""
+    """Omitted fields stay unchanged."""
 
-    name: Annotated[str, Field(strict=True, max_length=1024)] | None = None  # the rule is the domain's
+    name: Annotated[str, Field(strict=True, max_length=1024)] | None = None  # the domain has the rule
     store_content: StrictBool | None = Field(None, description="`false` keeps prompts and responses out of the logs")
 
 

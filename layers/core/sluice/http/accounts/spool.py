@@ -1,4 +1,4 @@
-"""A long document, read to its end before any of it is sent."""
+"""Reads a long document to its end before sending any of it."""
 
 from collections.abc import Iterable, Iterator
 from tempfile import SpooledTemporaryFile
@@ -9,12 +9,12 @@ PIECE_BYTES = 1 << 16
 
 
 def spooled(document: Iterable[bytes]) -> Iterator[bytes]:
-    """The document in pieces. All of it is read before the first piece is given out, so that a store that goes away
-    half-way is a 503 and not half a document; what does not fit in memory waits in a file that has no name.
+    """The document in pieces. All of it is read before the first piece is yielded, so that a store failure half-way
+    gives a 503 and not half a document. What exceeds 1 MiB is held in an unnamed temporary file.
 
     Errors: those of reading `document`.
     """
-    file = SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 (closed by whoever reads it)
+    file = SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 (`_pieces` closes it)
     try:
         file.writelines(document)
     except BaseException:

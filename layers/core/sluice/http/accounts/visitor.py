@@ -1,4 +1,4 @@
-"""Who sends the request being answered, as the use cases take it."""
+"""The sender of the current request, in the form that use cases take."""
 
 from flask import request
 

@@ -1,0 +1,1 @@
+"""HTTP forms of chats, and the streamed answer to a message."""

@@ -1,4 +1,4 @@
-"""A message in a chat: the same admission, relay and ledger as the API's, with the session in the API token's place."""
+"""Answers to chat messages. Admission, relay and ledger are the API's; a session takes the place of the API token."""
 
 import logging
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ from sluice.services.gateway.request import ModelRequest, playground_claims
 from sluice.wiring import services, stores
 
 log = logging.getLogger("sluice.chats")
-MESSAGE_ID = "x-sluice-message-id"  # of the question, so that it can be named in `replaces` at once
+MESSAGE_ID = "x-sluice-message-id"  # the question's id, so that the client can use it in `replaces` at once
 
 
 def answer_message(caller: Caller, chat_id: str, body: MessageBody) -> Response:
-    """As server-sent events. Until the model has begun to answer nothing is written, so a refused message leaves its
-    chat as it was, with what it would have replaced."""
+    """Answer with server-sent events. Nothing is written until the model has begun to answer, so a refused message
+    changes nothing in its chat and replaces nothing."""
     running = _start(caller, chat_id, body)
     answer, keeper = running.answer, running.keeper
     dialect = ChatDialect(include_usage=True, more=answer.own_fields)
@@ -44,7 +44,7 @@ def answer_message(caller: Caller, chat_id: str, body: MessageBody) -> Response:
 
 
 def answer_whole(caller: Caller, chat_id: str, body: MessageBody) -> None:
-    """For a browser without script: returns once the answer is kept, also where it broke off after it had begun."""
+    """For browsers without JavaScript: returns once the answer is stored, also if it broke off after its beginning."""
     running = _start(caller, chat_id, body)
     try:
         collect(running.answer.exchange, running.answer.events, running.keeper)
@@ -72,8 +72,7 @@ def _start(caller: Caller, chat_id: str, body: MessageBody) -> RunningTurn:
 
 
 def _request(claims: Claims, turn: Turn, body: MessageBody) -> ModelRequest:
-    """What the message leaves out, its chat says. Errors: ModelNotFound, ModelUnavailable, NotFound,
-    StoreUnavailable."""
+    """Omitted fields come from the chat. Errors: ModelNotFound, ModelUnavailable, NotFound, StoreUnavailable."""
     gateway, chat = services.gateway(), turn.chat
     model = gateway.model_for(claims, body.model or chat.model or _first_chat_model(), "chat")
     messages = prompt(chat, turn.history, body.content)
@@ -112,7 +111,7 @@ def _first_chat_model() -> str:
 
 
 class ChatKeeper:
-    """Keeps question and answer in their chat, the answer whole or as far as it came. The log needs no second copy."""
+    """Stores question and answer in their chat, also a partial answer. The request log gets no second copy."""
 
     def __init__(self, exchange: Exchange, turn: Turn, given: Sequence[Passage] | None = None) -> None:
         self._exchange, self._turn, self._given = exchange, turn, given
@@ -121,7 +120,7 @@ class ChatKeeper:
         self.begun = False
 
     def begin(self) -> None:
-        """Errors: NotFound (the chat was deleted meanwhile), StoreUnavailable."""
+        """Errors: NotFound (the chat was deleted in the meantime), StoreUnavailable."""
         begin_turn(self._turn, chats=stores.chat_store())
         self.begun = True
 
@@ -151,4 +150,4 @@ class ChatKeeper:
                 self.begin()
             end_turn(self._turn, answer, chats=stores.chat_store())
         except (StoreUnavailable, NotFound):
-            log.warning("an answer was not kept in its chat", extra={"request_id": self._exchange.ask.request_id})
+            log.warning("answer not stored in its chat", extra={"request_id": self._exchange.ask.request_id})

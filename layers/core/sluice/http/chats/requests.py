@@ -23,15 +23,15 @@ Content = Annotated[str, StringConstraints(strict=True, min_length=1, max_length
 
 
 class NewChatBody(BaseModel):
-    """Also of PATCH: what is left out stays as it is."""
+    """Also the body of PATCH, where omitted fields stay unchanged."""
 
     model_config = ConfigDict(extra="ignore")
 
     title: Title | None = None
     system: System | None = None
     model: ModelName | None = None
-    temperature: Temperature | None = Field(None, description="of its messages, where they say none themselves")
-    max_tokens: MaxTokens | None = Field(None, description="of its messages, where they say none themselves")
+    temperature: Temperature | None = Field(None, description="default for messages that have none")
+    max_tokens: MaxTokens | None = Field(None, description="default for messages that have none")
 
     def changes(self) -> dict[str, str | int | float | None]:
         given: dict[str, str | int | float | None] = self.model_dump(exclude_unset=True)
@@ -41,7 +41,7 @@ class NewChatBody(BaseModel):
 
 
 class ChatRetrieval(BaseModel):
-    """As `retrieval` of `/v1/chat/completions`; without `vector_store_ids` all of one's own are meant."""
+    """As `retrieval` of `/v1/chat/completions`; without `vector_store_ids` all of one's own stores are searched."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -51,7 +51,7 @@ class ChatRetrieval(BaseModel):
 
 
 class MessageBody(BaseModel):
-    """A message to be answered. `replaces`: an earlier one of one's own that this one stands for from now on."""
+    """A message to be answered. `replaces`: the id of an earlier message of the user that this one replaces."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -119,7 +119,7 @@ class MessageInfo(BaseModel):
     completion_tokens: int | None
     response_time_ms: int | None
     finish_reason: str | None
-    citations: list[CitedPassage] | None = Field(description="with `retrieval`: the passages the model was given")
+    citations: list[CitedPassage] | None = Field(description="with `retrieval`: the passages in the prompt")
 
     @classmethod
     def of(cls, message: ChatMessage) -> "MessageInfo":

@@ -1,0 +1,1 @@
+"""HTTP forms of files and vector stores."""

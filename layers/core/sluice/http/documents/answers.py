@@ -1,4 +1,4 @@
-"""Answers of `/v1/files…`: OpenAI's objects, and what its lists have in common."""
+"""Answers of `/v1/files…`: OpenAI's objects, and the form of all lists."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -50,7 +50,7 @@ class Listing(BaseModel):
 
 
 def listed(data: Sequence[Any], has_more: bool) -> dict[str, Any]:
-    """The fields of a `Listing` of these."""
+    """The fields of a `Listing` of `data`."""
     ends = {"first_id": data[0].id, "last_id": data[-1].id} if data else {}
     return {"data": list(data), "has_more": has_more, **ends}
 

@@ -1,4 +1,4 @@
-"""Requests of files and vector stores: authenticate, parse, and admit what is no GET or DELETE."""
+"""Requests of files and vector stores: authenticate, parse, and admit all except GET and DELETE."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from sluice.wiring import services
 
 Model = TypeVar("Model", bound=BaseModel)
 SCOPE = "files"
-FORM_BYTES = 64 * 1024  # what a form may have around its file
+FORM_BYTES = 64 * 1024  # the most that a form may hold in addition to its file
 MAX_PARTS = 20
 
 
@@ -30,8 +30,8 @@ def now_ms() -> int:
 
 
 def account() -> str:
-    """The account of a request without query or body. A GET or DELETE takes nothing from the limits: people can always
-    look at what is theirs and delete it. Errors: InvalidApiToken, InsufficientScope, AccountSuspended."""
+    """The account of a request without query or body. GET and DELETE count against no limit, because people can always
+    read and delete what is theirs. Errors: InvalidApiToken, InsufficientScope, AccountSuspended."""
     claims = authenticate(SCOPE)
     services.gateway().check_caller(claims)
     return claims.account_id
@@ -47,7 +47,7 @@ def account_and_query(model: type[Model]) -> tuple[str, Model]:
 
 
 def claims_and_body(model: type[Model]) -> tuple[Claims, Model]:
-    """Of a request with a JSON body, which `admitted` is to count. Errors: as `account`, then as `parse_body`."""
+    """Claims and JSON body of a request that `admitted` will count. Errors: as `account`, then as `parse_body`."""
     claims = authenticate(SCOPE)
     with services.gateway().authentication_first(claims):
         return claims, parse_body(model)
@@ -55,22 +55,20 @@ def claims_and_body(model: type[Model]) -> tuple[Claims, Model]:
 
 @contextmanager
 def admitted(claims: Claims, endpoint: str) -> Iterator[str]:
-    """→ the account. One admission and one ledger record, of no tokens."""
+    """Admit the request and record it in the ledger with 0 tokens. → the account."""
     with services.gateway().counted(claims, endpoint, admitting(claims.account_id)):
         yield claims.account_id
 
 
 def claims_and_upload() -> tuple[Claims, str, bytes, str]:
-    """The claims, and the name, bytes and purpose of the form's file. Errors: as `account`, then RequestTooLarge,
-    UnsupportedMediaType, ValidationFailed."""
+    """Claims; name, bytes, purpose. Errors: as `account`, RequestTooLarge, UnsupportedMediaType, ValidationFailed."""
     claims = authenticate(SCOPE)
     with services.gateway().authentication_first(claims):
         return claims, *_form()
 
 
 def expect_upload() -> None:
-    """Before the form is read. It is parsed in memory, since it is small: what people upload lies in no temporary
-    file."""
+    """Call it before the form is read. The small form is parsed in memory, so no upload gets into a temporary file."""
     request.max_content_length = MAX_FILE_BYTES + FORM_BYTES
     request.form_data_parser_class = _InMemory
 
@@ -112,7 +110,7 @@ def _in_memory(
 
 
 def download(filename: str, body: bytes) -> Response:
-    """An attachment of no particular kind: a browser never shows an upload as a page of this site."""
+    """The file as an attachment of a neutral type, so that no browser shows an upload as a page of this site."""
     response = Response(body, mimetype="application/octet-stream")
     response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
     return response

@@ -1,6 +1,6 @@
 """Requests of `/v1/files…` and `/v1/vector_stores…`, as the official SDKs send them.
 
-Unknown fields are ignored, but for those that promise what is not done: a file that is to expire must not just stay."""
+Unknown fields are ignored, except `expires_after`: it is refused, because a caller would rely on the expiry."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -37,7 +37,7 @@ class Purpose(Loose):
 
 
 class PageQuery(BaseModel):
-    after: Id | None = Field(None, description="the last id of the page before")
+    after: Id | None = Field(None, description="the last id of the previous page")
     limit: int = Field(20, ge=1, le=100)
     order: Literal["asc", "desc"] = "desc"
 
@@ -48,7 +48,7 @@ class FilesQuery(PageQuery):
 
 
 class AttachmentsQuery(PageQuery):
-    before: Id | None = Field(None, description="the first id of the page after")
+    before: Id | None = Field(None, description="the first id of the next page")
     filter: Literal["in_progress", "completed", "failed", "cancelled"] | None = None
 
     def page(self) -> PageOfAttachments:
@@ -56,7 +56,7 @@ class AttachmentsQuery(PageQuery):
 
 
 class NoExpiry(Loose):
-    expires_after: None = Field(None, description="not supported: what is kept stays until it is deleted")
+    expires_after: None = Field(None, description="not supported: vector stores stay until they are deleted")
 
 
 class CreateStoreBody(NoExpiry):
@@ -66,7 +66,7 @@ class CreateStoreBody(NoExpiry):
 
 
 class UpdateStoreBody(NoExpiry):
-    """What is left out, or null, stays as it is."""
+    """Omitted or null fields stay unchanged."""
 
     name: str | None = Field(None, max_length=256)
     metadata: Metadata | None = None

@@ -50,7 +50,7 @@ class VectorStoreObject(BaseModel):
     last_active_at: int = Field(description="Unix seconds")
     name: str
     status: Literal["in_progress", "completed"]
-    usage_bytes: int = Field(description="text of its files, in bytes")
+    usage_bytes: int = Field(description="bytes of its files' text")
     file_counts: FileCounts
     metadata: dict[str, str]
     expires_after: None = None

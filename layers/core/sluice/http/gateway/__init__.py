@@ -1,0 +1,1 @@
+"""HTTP forms of `/v1`: requests, answers, streams."""

@@ -1,6 +1,6 @@
-"""Answers of `/v1` as the OpenAPI document shows them. The engine writes them; nothing here is parsed at runtime.
+"""Answers of `/v1`, for the OpenAPI document only: the engine writes them, and they are not validated at runtime.
 
-Fields that another OpenAI-compatible upstream adds are passed on, so every model allows more than it names.
+Every model allows unknown fields, because those of another OpenAI-compatible upstream are passed on.
 """
 
 from typing import Any, ClassVar, Literal
@@ -15,7 +15,7 @@ class Open(BaseModel):
 
 
 class PromptTokensDetails(Open):
-    cached_tokens: int = Field(0, description="of the prompt, what was still in the engine's memory")
+    cached_tokens: int = Field(0, description="prompt tokens that the engine reused from its memory")
 
 
 class Usage(Open):
@@ -66,7 +66,7 @@ class ChunkChoice(Open):
 
 
 class Citation(BaseModel):
-    """A passage that the model was given, with `retrieval`."""
+    """With `retrieval`: a passage in the prompt."""
 
     index: int = Field(description="its number in the prompt, from 1")
     vector_store_id: str
@@ -78,8 +78,8 @@ class Citation(BaseModel):
 
 
 class ChatCompletionChunk(Open):
-    """One event of a streamed answer. The last one has the usage and no choices, where `include_usage` asked for it,
-    and the citations, where there was `retrieval`."""
+    """One event of a streamed answer. With `include_usage` the last one has the usage and no choices; with `retrieval`
+    it has the citations."""
 
     id: str
     object: Literal["chat.completion.chunk"]
@@ -99,7 +99,7 @@ class ChatCompletion(Open):
     model: str
     choices: list[ChatChoice]
     usage: Usage
-    citations: list[Citation] | None = Field(None, description="with `retrieval`: the passages the model was given")
+    citations: list[Citation] | None = Field(None, description="with `retrieval`: the passages in the prompt")
 
 
 class TextChoice(Open):
@@ -166,7 +166,7 @@ class ModelCollection(Open):
 class ErrorBody(BaseModel):
     message: str
     type: str
-    param: str | None = Field(description="the field that is wrong, where one is")
+    param: str | None = Field(description="the wrong field, if any")
     code: str | None
 
 

@@ -1,4 +1,4 @@
-"""The bearer credential of a request (RFC 6750, section 2.1), and what it says."""
+"""The bearer credential of a request (RFC 6750, section 2.1), and its verified claims."""
 
 from flask import request
 
@@ -10,7 +10,7 @@ MAX_CHARACTERS = 4096
 
 
 def bearer_token() -> str:
-    """Errors: InvalidApiToken where there is none, or nothing a token could be."""
+    """Errors: InvalidApiToken if it is missing or cannot be a token."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
@@ -21,8 +21,8 @@ def bearer_token() -> str:
 
 
 def authenticate(scope: str | None) -> Claims:
-    """The verified claims. Whether the API token is still live is for admission to decide. Errors: InvalidApiToken,
-    and InsufficientScope where it lacks `scope`."""
+    """The verified claims. Admission decides later whether the API token is still live. Errors: InvalidApiToken, and
+    InsufficientScope if the token lacks `scope`."""
     gateway = services.gateway()
     claims = peers.token_verifier().verify(bearer_token(), gateway.clock() // 1_000_000_000)
     if scope is not None and scope not in claims.scopes:

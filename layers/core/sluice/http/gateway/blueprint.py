@@ -1,4 +1,4 @@
-"""What a blueprint on `/v1` does around its views: a place in the process, and the account's limits in the answer."""
+"""What `/v1` blueprints do around their views: limit concurrent requests, and add rate-limit headers to the answer."""
 
 from flask import Blueprint, Response, g, request
 
@@ -15,7 +15,7 @@ def install(blueprint: Blueprint) -> None:
 
 
 def _take_place() -> None:
-    if request.path == "/healthz":  # to be answered above all when every place is taken
+    if request.path == "/healthz":  # the health check must answer even if every place is taken
         return
     places = services.v1_places()
     places.enter()
@@ -23,18 +23,18 @@ def _take_place() -> None:
 
 
 def _leave_unanswered(exc: BaseException | None) -> None:
-    """For a request that ended without a response of `_finish`, which frees the place by itself."""
+    """Free the place of a request that ended without `_finish`, which otherwise frees it."""
     places = g.pop("v1_place", None)
     if places is not None:
         places.leave()
 
 
 def _finish(response: Response) -> Response:
-    """A streamed answer outlives the request: its place is free when the last byte is sent or the caller is gone."""
+    """Free the place when the last byte is sent or the caller has gone, because a stream outlives its request."""
     grant = services.gateway().admission.seen(g.rate_account) if "rate_account" in g else None
     if grant is not None:  # admitted or limited
         for name, value in rate_headers(grant, services.gateway().clock()).items():
-            response.headers.add(name, value)  # nothing else sets these, so `add` spares the search that `update` makes
+            response.headers.add(name, value)  # `add` is faster than `update`, and nothing else sets these headers
     places = g.pop("v1_place", None)
     if places is not None:
         response.call_on_close(places.leave)
@@ -42,5 +42,5 @@ def _finish(response: Response) -> Response:
 
 
 def _client_gone(exc: Exception) -> Response:
-    """Settled already; the answer goes nowhere."""
+    """The request is settled already, and nobody reads this answer."""
     return Response(status=CLIENT_GONE_STATUS)

@@ -1,28 +1,27 @@
-"""The caller's connection under WSGI: whether it is still open, and how long it may keep us waiting."""
+"""The caller's connection under WSGI: whether it is still open, and how long a read or write may block."""
 
 import select
 import socket
 from collections.abc import Callable
 from typing import Any
 
-# A caller from whom nothing comes, or who takes nothing, for this long is gone: less than a lease, so that the lease of
-# a blocked write never expires.
+# A caller who is idle for this long counts as gone. It is shorter than a lease, so none expires in a blocked write.
 WAIT_SECONDS = 20.0
 ESTABLISHED = b"\x01"  # the first byte of Linux's struct tcp_info
 
 
 def watch(environ: dict[str, Any]) -> Callable[[], bool]:
-    """→ `gone()`, which looks without waiting. Where the server hides the socket (Lambda), always False."""
+    """→ `gone()`, which does not block. It is always False if the server hides the socket (Lambda)."""
     sock = environ.get("gunicorn.socket")
     if sock is None:
         return lambda: False
     if _state(sock) is not None:
         return lambda: _state(sock) != ESTABLISHED
-    readable = select.poll()  # not Linux, or no TCP: under gevent ten times the price, at every chunk
+    readable = select.poll()  # not Linux, or not TCP: under gevent this costs ten times as much for each chunk
     readable.register(sock.fileno(), select.POLLIN)
 
     def gone() -> bool:
-        """A closed connection is readable and has nothing to read; a pipelined request has something."""
+        """A closed connection is readable but returns no bytes; a pipelined request returns some."""
         try:
             return bool(readable.poll(0)) and len(sock.recv(1, socket.MSG_PEEK)) == 0
         except (BlockingIOError, InterruptedError):
@@ -34,8 +33,8 @@ def watch(environ: dict[str, Any]) -> Callable[[], bool]:
 
 
 def _state(sock: Any) -> bytes | None:
-    """Linux's state of a TCP connection, None where it has none to tell. Anything but ESTABLISHED is an end: the
-    caller closed its side (CLOSE_WAIT), or the connection was reset (CLOSE)."""
+    """Linux's state of a TCP connection, or None if unknown. Any state but ESTABLISHED is an end: the caller closed its
+    side (CLOSE_WAIT), or the connection was reset (CLOSE)."""
     try:
         return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)  # type: ignore[no-any-return]
     except (AttributeError, OSError):
@@ -43,7 +42,7 @@ def _state(sock: Any) -> bytes | None:
 
 
 def limit_waits(environ: dict[str, Any]) -> None:
-    """A caller who sends or reads too slowly, or vanished without a word, must not hold a place for ever."""
+    """Set timeouts, so that a caller who is too slow or has vanished does not hold a place for ever."""
     sock = environ.get("gunicorn.socket")
     if sock is None:
         return
@@ -52,4 +51,4 @@ def limit_waits(environ: dict[str, Any]) -> None:
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: unacknowledged data fails the connection
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(WAIT_SECONDS * 1000))
     except OSError:
-        return  # closed already: the next look says so
+        return  # closed already; the next check of `gone()` shows it

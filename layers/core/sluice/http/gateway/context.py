@@ -1,4 +1,4 @@
-"""What a service has to know of the HTTP request that is being served."""
+"""What a service must know about the current HTTP request."""
 
 from flask import g, request
 
@@ -9,6 +9,6 @@ from sluice.services.gateway.request import RequestContext
 
 
 def admitting(account_id: str) -> RequestContext:
-    """For a request that is admitted now: from here on its response carries the account's rate-limit headers."""
+    """The context of a request to be admitted. From here on its response carries the account's rate-limit headers."""
     g.rate_account = account_id
     return RequestContext(g.server_request_id, ledger_status, watch(request.environ), seconds_left)

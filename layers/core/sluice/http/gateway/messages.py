@@ -1,4 +1,4 @@
-"""What requests of `/v1` are made of: messages, tools, formats of an answer; and how many model tokens they can be."""
+"""Parts of `/v1` requests: messages, tools, answer formats; and an upper bound of their model tokens."""
 
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -13,7 +13,7 @@ TOOLS_TOKENS = 300
 
 
 def bound(texts: Iterable[str | None], per_text: int = MESSAGE_TOKENS) -> int:
-    """At most this many model tokens: each stands for a byte at least, and a template adds a few around each text."""
+    """An upper bound of model tokens. Each token stands for a byte or more; a template adds a few to each text."""
     return sum(len(text.encode()) + per_text for text in texts if text is not None)
 
 
@@ -47,7 +47,7 @@ class Message(Loose):
         return self
 
     def forwarded(self) -> dict[str, Any]:
-        """The engine's form: content is one string, `developer` is `system`."""
+        """The engine's form: content is one string, and the role `developer` becomes `system`."""
         content = self.content
         if isinstance(content, list):
             content = "".join(part.text for part in content)

@@ -1,4 +1,4 @@
-"""Request models of `/v1`: what is known is checked, what is unknown is ignored, as OpenAI's servers of choice do."""
+"""Request models of `/v1`: known fields are validated and unknown ones ignored, as other compatible servers do."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -68,14 +68,14 @@ class Sampling(Loose):
 
     @property
     def grounding(self) -> Grounding | None:
-        """What is searched for it, if anything."""
+        """What to search before the model is asked, or None."""
         return None
 
 
 class RetrievalOptions(Loose):
-    """Sluice's own (the SDKs' `extra_body`): answer from one's documents. The API token needs the scope `files`.
+    """Sluice's extension (`extra_body` in SDKs): answer from one's documents. The API token needs the scope `files`.
 
-    `strict`: from them only, and where the search finds nothing, a fixed sentence without asking the model."""
+    `strict`: answer only from them; if the search finds nothing, return a fixed sentence without asking the model."""
 
     vector_store_ids: list[Annotated[str, Field(max_length=64)]] = Field(min_length=1, max_length=MAX_STORES)
     mode: Literal["strict", "augment"] = "strict"
@@ -117,7 +117,7 @@ class ChatBody(Sampling):
         return self.retrieval.grounding() if self.retrieval else None
 
     def prompt_text(self) -> str:
-        """As it is kept in the log: the messages, as JSON."""
+        """The prompt in the form of the request log: the messages as JSON."""
         return json.dumps([message.model_dump(exclude_none=True) for message in self.messages], ensure_ascii=False)
 
     def forwarded(self) -> dict[str, Any]:

@@ -27,8 +27,7 @@ from sluice.wiring import services
 
 @dataclass(frozen=True)
 class _Draft:
-    """A response before its answer. `history`: the conversation with the new input, without instructions, because
-    they are not carried over to the next response."""
+    """A response before its answer. `history`: the conversation without instructions, which do not carry over."""
 
     claims: Claims
     body: ResponseBody

@@ -11,7 +11,7 @@ from sluice.http.gateway.streaming import DONE
 class ResponsesDialect:
     """`on_complete` is called with the finished response before its last events are handed over."""
 
-    include_usage = True  # the response object always tells its usage
+    include_usage = True  # the response object always has its usage
 
     def __init__(self, assembly: Assembly, on_complete: Callable[[Assembly], None]) -> None:
         self._assembly, self._on_complete = assembly, on_complete

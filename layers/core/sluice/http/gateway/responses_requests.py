@@ -33,7 +33,7 @@ class CallOutputItem(Loose):
 
 
 class SearchCallItem(Loose):
-    """An earlier answer's, sent back with it."""
+    """A search of an earlier answer, sent back with it."""
 
     type: Literal["file_search_call"]
 
@@ -57,7 +57,7 @@ class FunctionTool(FunctionDefinition):
 
 
 class FileSearchTool(Filtered):
-    """One's documents are searched for what the user said last, before the model is asked. The API token needs the
+    """Before the model is asked, one's own documents are searched for the user's last message. The API token needs the
     scope `files`."""
 
     type: Literal["file_search"]
@@ -124,7 +124,7 @@ class ResponseBody(Loose):
 
     @property
     def grounding(self) -> Grounding | None:
-        """What is searched, by a tool that the model does not call."""
+        """What to search before the model is asked, because the model does not call this tool itself."""
         tool = next((tool for tool in self.tools or [] if isinstance(tool, FileSearchTool)), None)
         if tool is None or self.tool_choice == "none":
             return None
@@ -144,7 +144,7 @@ class ResponseBody(Loose):
         return [item.model_dump() for item in self.input]
 
     def echoed(self) -> dict[str, Any]:
-        """What the response object repeats of its request."""
+        """The request fields that the response object repeats."""
         text_format = self.text.format if self.text else None
         return {
             "instructions": self.instructions,
@@ -169,7 +169,7 @@ class ResponseBody(Loose):
         }
 
     def forwarded(self) -> dict[str, Any]:
-        """The chat request's fields but for its messages."""
+        """The fields of the chat request, except its messages."""
         chat: dict[str, Any] = self.model_dump(
             include={"model", "temperature", "top_p", "parallel_tool_calls"}, exclude_none=True
         )

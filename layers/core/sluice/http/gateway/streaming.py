@@ -1,9 +1,9 @@
-"""An exchange as an HTTP answer: server-sent events, or one JSON object. Settled before the last byte is handed over.
+"""An exchange as an HTTP answer: server-sent events or one JSON object. It is settled before the last byte is sent.
 
     engine ── chunk ── chunk ── finish chunk ── usage chunk ── [DONE]
     caller ── chunk ── chunk ──── (held) ─────── (held) ──── settle ── finish, usage, [DONE]
 
-A Lambda may freeze once the answer has ended, so nothing that must happen is left for after it.
+All work is done before the end of the answer, because Lambda may freeze the process after it.
 """
 
 import json
@@ -23,13 +23,13 @@ from sluice.services.gateway.exchange import CLIENT_GONE_STATUS, ClientGone, Exc
 log = logging.getLogger("sluice.stream")
 
 COMMENT_EVERY_SECONDS = 15.0
-FIRST_EVENT_SECONDS = 15.0  # how long a stream's status is held back, so that an early failure is a true 4xx or 5xx
+FIRST_EVENT_SECONDS = 15.0  # a stream's status waits so long for its first event, so that early failures are 4xx or 5xx
 COMMENT = b": still working\n\n"
 DONE = b"data: [DONE]\n\n"
 
 
 class Keeper(Protocol):
-    """Keeps an answer's text for its owner. Called with each chunk, then once at the end, whole or broken off."""
+    """Stores an answer's text for its owner. Called with each chunk, then once at the end, also of a partial answer."""
 
     def add(self, payload: bytes) -> None: ...
 
@@ -39,14 +39,14 @@ class Keeper(Protocol):
 def whole_answer(
     exchange: Exchange, stream: UpstreamStream, keeper: Keeper, more: Mapping[str, Any] | None = None
 ) -> Response:
-    """`more`: fields of our own. Errors: as `Exchange.events`; the exchange is settled in any case."""
+    """`more`: fields in addition to OpenAI's. Errors: as `Exchange.events`; the exchange is settled in any case."""
     answer = {**chunks.whole(collect(exchange, stream, keeper)), **(more or {})}
     body = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
     return Response(body, 200, mimetype="application/json")
 
 
 def collect(exchange: Exchange, stream: UpstreamStream, keeper: Keeper) -> list[bytes]:
-    """All of an answer's chunks, for a caller who did not ask for a stream; settled."""
+    """All chunks of an answer, for a caller who did not request a stream. Settles the exchange."""
     payloads: list[bytes] = []
     try:
         for payload in exchange.events(stream):
@@ -68,7 +68,7 @@ def collect(exchange: Exchange, stream: UpstreamStream, keeper: Keeper) -> list[
 
 
 class Dialect(Protocol):
-    """How the engine's chat chunks are written to the caller."""
+    """The form in which the engine's chat chunks are sent to the caller."""
 
     include_usage: bool
 
@@ -80,8 +80,7 @@ class Dialect(Protocol):
 
 
 class ChatDialect:
-    """Chunks as they are. `include_usage`: whether the caller asked for the usage chunk. `more`: fields of our own in
-    the last one."""
+    """Chunks unchanged. `include_usage`: send the usage chunk. `more`: fields to add to the last chunk."""
 
     def __init__(self, *, include_usage: bool, more: Mapping[str, Any] | None = None) -> None:
         self.include_usage, self._more = include_usage, more
@@ -96,7 +95,7 @@ class ChatDialect:
 
 
 def streamed_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: Dialect) -> Response:
-    """Errors before the first event: as `Exchange.events`, and settled. Later ones are an event in the stream."""
+    """Errors before the first event: as `Exchange.events`; the exchange is settled. Later ones become stream events."""
     body = _Body(exchange, stream, keeper, dialect)
     try:
         body.begin()
@@ -108,7 +107,7 @@ def streamed_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, 
 
 
 class _Body:
-    """The answer's bytes. A class and not a bare generator: one that is closed before it starts runs no `finally`."""
+    """The answer's bytes. It is a class, because a generator that is closed before its start does not run `finally`."""
 
     def __init__(self, exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: Dialect) -> None:
         self._exchange, self._stream, self._keeper, self._dialect = exchange, stream, keeper, dialect
@@ -116,8 +115,8 @@ class _Body:
         self._blocks = self._run()
 
     def begin(self) -> None:
-        """Wait for the first event with content, or for a ping once the caller has waited long enough to be sent a
-        comment. Errors: as `Exchange.events`, ModelUnavailable."""
+        """Wait for the first event with content, or for a ping after `FIRST_EVENT_SECONDS`.
+        Errors: as `Exchange.events`, ModelUnavailable."""
         give_up = time.monotonic() + FIRST_EVENT_SECONDS
         for payload in self._events:
             if payload or time.monotonic() > give_up:
@@ -155,8 +154,8 @@ class _Body:
         yield ending
 
     def _relay(self, held: list[bytes]) -> Iterator[bytes]:
-        """Pass chunks on as they come; hold the finish chunk and what follows it."""
-        commented = float("-inf")  # a ping comes first only where the caller has waited long enough already
+        """Pass chunks on at once; hold the finish chunk and those after it."""
+        commented = float("-inf")  # a ping is the first event only if `begin` has waited long enough
         started, passed, add = False, self._dialect.passed, self._keeper.add
         for payload in _chain(self._first, self._events):
             if not payload:
@@ -172,7 +171,7 @@ class _Body:
                 yield passed(payload)
 
     def _read_end(self, held: list[bytes]) -> str | None:
-        """Parse what was held: the reason, the counts; drop a usage chunk that the caller did not ask for."""
+        """Parse the held chunks for finish reason and counts; drop a usage chunk that the caller did not request."""
         reason = None
         parsed: list[tuple[bytes, dict[str, Any]]] = [(payload, json.loads(payload)) for payload in held]
         held.clear()

@@ -1,0 +1,1 @@
+"""Pages of accounts: sign-up, login, mailed links, the profile."""

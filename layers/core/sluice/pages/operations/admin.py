@@ -25,7 +25,7 @@ from sluice.wiring.usage import everyones_sums
 blueprint = pages("manage")
 EVENTS = 30
 SCRIPTS = ("uplot.js", "plots.js")
-NOBODYS = {OPERATOR: "the operator, by command", "": "nobody known"}  # instead of an account's address
+WITHOUT_ADDRESS = {OPERATOR: "the operator, by command", "": "unknown"}  # instead of an account's address
 WORDS: Mapping[str, str] = {
     Action.USER_SUSPENDED: "Account suspended",
     Action.USER_RESTORED: "Account restored",
@@ -116,5 +116,5 @@ def usage(caller: Caller) -> Response:
 def audit(caller: Caller) -> Response:
     asked = validated(AuditQuery, {**request.args.to_dict(), "limit": EVENTS})
     found = audit_trail().page(limit=EVENTS, after=asked.cursor or None, now_ms=now_ms())
-    people = {**NOBODYS, **audit_trail().emails(found.events)}
+    people = {**WITHOUT_ADDRESS, **audit_trail().emails(found.events)}
     return page("manage_audit.html", log=found, asked=asked, people=people, words=WORDS)

@@ -1,6 +1,6 @@
 "use strict";
-// The playground: sends a message, shows its answer as it comes, and keeps what came whatever happens. Each form works
-// without this, by sending itself.
+// The playground: sends a message, shows its answer while it streams, and keeps a partial answer after a failure. Each
+// form also works without this script, by a normal submit.
 (() => {
   const composer = document.getElementById("newest");
   const box = document.getElementById("content");
@@ -9,14 +9,14 @@
   const trouble = document.getElementById("trouble");
   const spoken = document.getElementById("spoken");
   const turns = () => document.getElementById("turns");
-  let running = null; // the AbortController of the answer that comes
+  let running = null; // the AbortController of the running answer
   let restUntil = 0;
 
-  const hasKeys = window.matchMedia("(pointer: fine)").matches; // on a phone Enter is for new lines
+  const hasKeys = window.matchMedia("(pointer: fine)").matches; // on a phone Enter inserts a new line
   document.querySelector(".with-script").hidden = !hasKeys;
   if (window.matchMedia("(max-width: 60rem)").matches) document.getElementById("chats").open = false;
   formatAll();
-  if (!document.querySelector(".note, .problems")) atEnd(true); // those stand at the top
+  if (!document.querySelector(".note, .problems")) atEnd(true); // those are at the top
 
   document.addEventListener("submit", (event) => {
     if (!event.target.matches("form.ask")) return;
@@ -63,11 +63,11 @@
     draw.now();
     const stopped = running.signal.aborted;
     running = null;
-    spoken.textContent = said.textContent; // read out once, whole
+    spoken.textContent = said.textContent; // screen readers read it once, as a whole
     rest(false);
     if (came.ended) return finished(answer, came, performance.now() - began);
     if (!came.text && !came.inStream) {
-      // Nothing was answered: the page is as it was, and the words are back where they can be sent again.
+      // There was no answer: restore the page and put the text back into the box, so that it can be sent again.
       question.remove();
       answer.remove();
       dropped.forEach((turn) => (turn.hidden = false));
@@ -91,7 +91,7 @@
     });
   }
 
-  // Further fields of the message, by the inputs outside the form that say they belong to it.
+  // Further fields of the message, from inputs outside the form that refer to it.
   function more() {
     const given = {};
     for (const input of document.querySelectorAll("[data-message-field]")) {
@@ -120,7 +120,7 @@
     }
   }
 
-  // Draws at most as often as it takes little of the time, however long the answer is.
+  // Limits how often it draws, so that drawing takes a small share of the time even for a long answer.
   function drawer(element, came) {
     let timer = null;
     let pause = 50;
@@ -149,8 +149,8 @@
     await refresh();
   }
 
-  // What the server has kept of it: names of the messages, the chat's new name, amounts. Where that cannot be had, what
-  // stands here stays.
+  // Replaces the turn by what the server stored: message ids, the chat's new name, amounts. If that fails, the page
+  // stays as it is.
   async function refresh(isReady = () => true) {
     try {
       const response = await fetch(composer.dataset.page, { redirect: "error" });
@@ -175,8 +175,8 @@
     }
   }
 
-  // After a stop the server takes a moment to notice and to keep what came. Without a word of an answer it may have kept
-  // the question or not: the page says which.
+  // After a stop the server needs a moment to notice it and to store the partial answer. If there is no answer, it may
+  // or may not have stored the question; the page then shows which.
   async function catchUp(question, came) {
     const words = question.querySelector(".said").textContent;
     const isKept = (page) => {
@@ -237,7 +237,7 @@
     for (const button of document.querySelectorAll("form.ask button:not(#stop)")) button.disabled = isResting;
   }
 
-  // What had the focus may have been replaced. On a phone the box would bring up the keyboard: there it is left alone.
+  // The element with the focus may have been replaced. On a phone do not focus the box: that would open the keyboard.
   function keepFocus() {
     if (hasKeys && document.activeElement === document.body) box.focus({ preventScroll: true });
   }
@@ -266,7 +266,7 @@
   const turnOf = (messageId) => document.getElementById(`edit-${messageId}`)?.closest("li");
   const wordsOf = (messageId) => document.getElementById(`edit-${messageId}`)?.defaultValue ?? "";
 
-  // What a message that is sent anew takes the place of.
+  // The turns that a message replaces when it is sent again.
   function dropFrom(messageId) {
     const all = [...turns().children];
     const first = all.indexOf(turnOf(messageId));
@@ -279,7 +279,7 @@
     for (const said of document.querySelectorAll("#turns .markdown:not(.formatted)")) Sluice.markdown(said, said.textContent);
   }
 
-  // Whether the end of the page is in sight; with `true`, goes there.
+  // Whether the end of the page is visible; with `true`, scrolls there.
   function atEnd(go) {
     const root = document.documentElement;
     if (go) window.scrollTo({ top: root.scrollHeight });

@@ -1,5 +1,5 @@
 "use strict";
-// Buttons that copy what an element shows. They are hidden until this is here.
+// Buttons that copy an element's text. They are hidden until this script runs.
 for (const button of document.querySelectorAll("button[data-copy]")) {
   button.hidden = false;
   button.addEventListener("click", async () => {
@@ -8,7 +8,7 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
     const said = document.getElementById("copied");
     said.textContent = "";
     try {
-      await navigator.clipboard.writeText(words); // only on https and on this machine itself
+      await navigator.clipboard.writeText(words); // works only on https and on localhost
       said.textContent = "Copied.";
     } catch {
       getSelection().selectAllChildren(source);

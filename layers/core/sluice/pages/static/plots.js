@@ -1,21 +1,21 @@
 "use strict";
-// Plots of a table by day or hour: each number drawn is one of its cells, or the sum of those that share a moment.
+// Plots of a table by day or hour: each value is a cell of the table, or the sum of cells of the same time.
 (() => {
   const STEPS_S = { day: 86400, hour: 3600 };
   const AXIS_STEPS = { day: [1, 2, 7, 14, 28, 91, 182, 365], hour: [1, 2, 3, 6, 12, 24] };
-  const SHOWN = 5; // keys with a colour of their own; the others together are one more
+  const SHOWN = 5; // keys with their own colour; the others share one more
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const number = new Intl.NumberFormat("en");
   const whole = (value) => number.format(value);
   const money = (value) => "$" + (value === 0 || value >= 0.01 ? value.toFixed(2) : value.toFixed(6));
-  const roundMoney = (value) => "$" + Number(value.toPrecision(3)); // of an axis
+  const roundMoney = (value) => "$" + Number(value.toPrecision(3)); // for an axis
   const time = (value) => (value < 1000 ? Math.round(value) + " ms" : (value / 1000).toFixed(1) + " s");
 
   for (const place of document.querySelectorAll(".plots")) {
     const table = document.getElementById(place.dataset.of);
     if (!table) continue;
     place.hidden = false;
-    table.closest("details").open = false; // the plots say it in less room
+    table.closest("details").open = false; // the plots show the same in less space
     draw(place, table);
     dark.addEventListener("change", () => draw(place, table));
   }
@@ -35,7 +35,7 @@
     plot(place, facts, "Mean time of a request", time, each((of) => (of.requests ? of.time / of.requests : null)).map((one) => (isSplit ? one : { ...one, label: "time" })), false);
   }
 
-  // Days (hours) without a row are such without a request.
+  // A day or hour without a row had no requests.
   function read(table) {
     const seconds = (moment) => Date.parse(moment) / 1000; // a date alone is midnight UTC
     const step = table.dataset.step;
@@ -83,7 +83,7 @@
       const raw = index == null ? null : series[place].values[index];
       return raw == null ? "–" : words(raw);
     };
-    // The highest first, so that the lower ones are drawn over it.
+    // The highest first, so that lower ones are drawn over it.
     const order = [...series.keys()].reverse();
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
@@ -111,7 +111,7 @@
           label: series[at].label,
           value: own(at),
           stroke: colour(`--plot-${at + 1}`),
-          width: isStacked ? 0 : 2, // a bar of nothing has no height
+          width: isStacked ? 0 : 2, // an empty bar has no height
           ...(isStacked
             ? { fill: colour(`--plot-${at + 1}`), paths: uPlot.paths.bars({ size: [0.7, 40] }), points: { show: false } }
             : { spanGaps: true, points: { show: true, size: 6 } }),
@@ -119,7 +119,7 @@
       ],
     };
     figure.uplot = new uPlot(options, [facts.moments, ...order.map((at) => tops[at])], canvas);
-    figure.drawn = series; // what a test holds to the ledger
+    figure.drawn = series; // a test compares it with the ledger
     new ResizeObserver(() => figure.uplot.setSize({ width: canvas.clientWidth, height: 200 })).observe(canvas);
   }
 

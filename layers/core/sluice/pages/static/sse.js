@@ -1,10 +1,10 @@
 "use strict";
-// Reading the events of an answer to POST. EventSource cannot send one, and it asks again by itself when it breaks off.
+// Reads the events of an answer to POST. EventSource cannot send POST, and it repeats a request that broke off.
 const Sluice = {};
 
-Sluice.SILENCE_MS = 45000; // the server says something every 15 s while it waits
+Sluice.SILENCE_MS = 45000; // while it waits, the server sends a comment every 15 s
 
-// The data of each event, as text. Throws what fetch throws; TimeoutError when the server falls silent.
+// The data of each event, as text. Throws the errors of fetch, and TimeoutError if the server is silent too long.
 Sluice.events = async function* (response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let waiting = "";

@@ -1,0 +1,1 @@
+"""Pages of usage and of the request log, also as CSV."""

@@ -1,0 +1,1 @@
+"""Use cases of accounts: register, verify, log in, passwords, export, deletion."""

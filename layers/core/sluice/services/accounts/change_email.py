@@ -1,4 +1,4 @@
-"""Ask for another email address. It is confirmed from its mailbox (`verify`); until then the old one stays."""
+"""Change the email address. The old one stays until a code mailed to the new one is redeemed (`verify`)."""
 
 from dataclasses import dataclass
 
@@ -21,8 +21,7 @@ class EmailChange:
     passwords: Passwords
 
     def request(self, account_id: str, new_email: str, password: str, visitor: Visitor) -> None:
-        """The same whether or not another account has the address. A mistyped one is refused before the password is
-        looked at. Errors: ValidationFailed, as `Passwords.confirm`."""
+        """The same result if another account has the address. Errors: ValidationFailed, as `Passwords.confirm`."""
         address = parse_address(new_email, "new_email")
         account = self.passwords.confirm(account_id, password, visitor.now_ms)
         allowed = self.throttle.allows(address.key, Kind.CHANGE_EMAIL, visitor)
@@ -40,4 +39,4 @@ class EmailChange:
         try:
             self.accounts.put_code(account, Kind.CHANGE_EMAIL, code, mail)
         except Conflict:
-            return  # asked for twice at once: the other mail goes out
+            return  # a concurrent request queued its mail first

@@ -1,4 +1,4 @@
-"""Delete one's own account, for which a session alone is not enough."""
+"""Delete one's own account. This needs the password, because a stolen session must not be enough."""
 
 from dataclasses import dataclass
 
@@ -12,6 +12,6 @@ class Deletion:
     erasure: Erasure
 
     def delete(self, account_id: str, session_id: str, password: str, now_ms: int) -> None:
-        """May be repeated with the same session until nothing is left. Errors: as `Passwords.confirm`."""
+        """Can be repeated with the same session until it succeeds. Errors: as `Passwords.confirm`."""
         self.passwords.confirm(account_id, password, now_ms)
         self.erasure.delete(account_id, session_id, now_ms)

@@ -1,11 +1,11 @@
-"""The end of an account: API tokens first, then every login, then all that is personal; amounts stay.
+"""Erase an account: first API tokens, then sessions, then personal data. The ledger keeps the amounts.
 
     close grant ─ status "deleting" + a line in the list of deletions ─ erase ─ account and address go ─ last session
-          └─ no request is admitted      └─ no login; a death from here on is made up for by the sweeper, or by the
-             from here on                    same session asking again
+          └─ no request is admitted      └─ no login; after a crash from here on, the sweeper or a repetition with
+             from here on                    the same session finishes the deletion
 
-The sweeper goes over every deletion once more, a minute later: what was on its way when it began (a login, an answer
-that was just being kept, an index that lagged) is erased then. Each step may be repeated.
+The sweeper repeats every deletion a minute later, to erase what was being written when the deletion began (a login, the
+log of an answer, an index that lagged). Each step may be repeated.
 """
 
 import logging
@@ -21,12 +21,12 @@ from sluice.services.documents.erase import EraseDocuments
 
 log = logging.getLogger("sluice.accounts")
 
-SECOND_LOOK_MS = 60_000  # what was under way is over by then, but for streams, whose leases tell
+SECOND_LOOK_MS = 60_000  # other writes have ended by then; leases show the streams that have not
 
 
 @dataclass(frozen=True)
 class Erasure:
-    """Where things of an account lie. Errors of both: StoreUnavailable, after which asking again goes on."""
+    """All stores that hold data of an account. Both methods raise StoreUnavailable and can be repeated."""
 
     accounts: AccountStore
     sessions: SessionStore
@@ -39,18 +39,18 @@ class Erasure:
     documents: EraseDocuments
 
     def delete(self, account_id: str, session_id: str, now_ms: int) -> None:
-        """`session_id`, the caller's own, goes last, so that it can ask again until nothing is left."""
+        """The caller's session, `session_id`, ends last, so that the caller can repeat the call after a failure."""
         self.grants.close(account_id)
         account = self.accounts.begin_deletion(account_id, now_ms)
         if account is None:
-            return  # another request was faster
+            return  # a concurrent request has deleted it
         self.audit.put(new_event(Action.ACCOUNT_DELETED, actor=account_id, target=account_id, now_ms=now_ms))
         self._erase(account_id, session_id)
         self.accounts.end_deletion(account)
         self.sessions.erase_account(account_id)
 
     def finish(self, now_ms: int) -> int:
-        """The sweeper's part: how many deletions are over, with nothing left behind."""
+        """Finish deletions, as the sweeper does each minute. → how many are complete."""
         return sum(
             self._finish(account_id, now_ms)
             for account_id, began_ms in self.accounts.deletions().items()
@@ -60,7 +60,7 @@ class Erasure:
     def _finish(self, account_id: str, now_ms: int) -> bool:
         try:
             self.grants.close(account_id)
-            grant = self.hot.grant(account_id)  # before erasing: what runs now may write until it is settled
+            grant = self.hot.grant(account_id)  # read before erasing: running requests may write until settled
             self._erase(account_id)
             account = self.accounts.get(account_id)
             if account is not None:
@@ -69,7 +69,7 @@ class Erasure:
                 return False
             self.accounts.forget_deletion(account_id)
         except StoreUnavailable:
-            log.warning("deletion not finished, the next run will", extra={"account_id": account_id})
+            log.warning("deletion not finished, will be tried in the next run", extra={"account_id": account_id})
             return False
         return True
 

@@ -1,4 +1,4 @@
-"""Everything held about a person, as JSON, piece by piece: nothing is gathered that could be long."""
+"""Everything held about a person as JSON, in pieces, so that long lists are never held in memory."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from sluice.ports.usage import LedgerReader
 
 ALL = 100_000  # an account may have 10,000 files
 Part = Mapping[str, Any] | Iterator[Mapping[str, Any]]
-# What is ours and not theirs: keys of the store, how long it keeps an item, what only proves a secret.
+# Not personal data: keys of the store, expiry times, hashes of secrets.
 INTERNAL = frozenset({"account_id", "schema", "ttl_s", "secret_hash", "epoch", "password_hash", "item_id"})
 
 
@@ -35,7 +35,7 @@ class Export:
     vector_stores: VectorStoreStore
 
     def document(self, account_id: str, now_ms: int) -> Iterator[bytes]:
-        """One JSON object, in pieces. Errors while it is read: NotFound, StoreUnavailable."""
+        """One JSON object, in pieces. Errors during iteration: NotFound, StoreUnavailable."""
         yield b'{"exported_at":' + _json(rfc3339(now_ms))
         for name, part in self._parts(account_id, now_ms):
             yield b"," + _json(name) + b":"
@@ -43,7 +43,7 @@ class Export:
         yield b"}"
 
     def _parts(self, account_id: str, now_ms: int) -> Iterator[tuple[str, Part]]:
-        """Name and content of each part; long ones are iterators."""
+        """Name and content of each part; long contents are iterators."""
         account, grant = self.accounts.get(account_id), self.grants.grant(account_id)
         if account is None or grant is None:
             raise NotFound()
@@ -82,7 +82,7 @@ def _json(value: object) -> bytes:
 
 
 def _plain(fields: Mapping[str, Any], without: frozenset[str] | set[str] = frozenset()) -> dict[str, Any]:
-    """Times of the store (`…_ms`) as the account API writes them (`…_at`); durations stay in milliseconds."""
+    """Convert moments (`…_ms`) to the account API's form (`…_at`, RFC 3339); durations stay in milliseconds."""
     plain: dict[str, Any] = {}
     for name, value in fields.items():
         if name in INTERNAL or name in without:

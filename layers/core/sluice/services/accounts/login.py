@@ -1,4 +1,4 @@
-"""Log in: a session for the right password, and one answer, after one time, for everything else."""
+"""Log in: a correct password gets a session. All failures look the same and take the same time."""
 
 import logging
 from dataclasses import dataclass
@@ -37,13 +37,13 @@ class Login:
     session_hours: int
 
     def log_in(self, email: str, password: str, visitor: Visitor) -> LoggedIn:
-        """That the address is not verified is said to its owner only.
+        """Only a caller with the correct password learns that the address is not verified.
 
-        Errors: ValidationFailed (no address at all), InvalidCredentials, EmailNotVerified, AccountSuspended,
+        Errors: ValidationFailed (a malformed address), InvalidCredentials, EmailNotVerified, AccountSuspended,
         TooManyAttempts, Overloaded, StoreUnavailable.
         """
         account, attempt = self._authenticate(email, password, visitor)
-        # Should the password change at this moment, this session carries the old epoch and is none.
+        # If the password changes at this moment, this session has the old epoch and is invalid.
         new = new_session(account, hours=self.session_hours, user_agent=visitor.user_agent, now_ms=visitor.now_ms)
         self.sessions.put(new.session)
         log.info("logged in", extra={"account_id": account.account_id})
@@ -71,11 +71,11 @@ class Login:
         return account, attempt
 
     def _tell(self, account: Account, visitor: Visitor) -> None:
-        """The owner, once a day and place, however many logins come at once. No login fails for want of a notice."""
+        """Mail the owner, once for each day and network. The login succeeds even if the mail cannot be queued."""
         now_ms, network = visitor.now_ms, visitor.network
         data = {"when": rfc3339(now_ms), "client": network, "agent": device(visitor.user_agent)}
         once = (network, day_of(now_ms))
         try:
             queue_mail(Kind.NEW_SIGN_IN, account, mails=self.mails, now_ms=now_ms, data=data, once=once)
         except StoreUnavailable:
-            log.warning("no notice of a login from a new place", extra={"account_id": account.account_id})
+            log.warning("owner not notified of a login from a new place", extra={"account_id": account.account_id})

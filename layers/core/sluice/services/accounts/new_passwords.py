@@ -1,4 +1,4 @@
-"""New passwords: the check, the hash, and the notice to the owner once one is in force."""
+"""New passwords: check them, hash them, and mail the owner after a change."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -18,18 +18,17 @@ log = logging.getLogger("sluice.accounts")
 
 @dataclass(frozen=True)
 class NewPasswords:
-    """Hash function and list of common passwords are callables, because both take time to load, and many requests of
-    the same function need neither."""
+    """Hash function and common passwords are callables, because both load slowly and many requests need neither."""
 
     hashes: Callable[[], PasswordHashes]
     common: Callable[[], Mapping[str, int]]
 
     def problem(self, password: str, local_part: str) -> str | None:
-        """What is wrong with it, in words for the person. `local_part`: of the account's address."""
+        """What is wrong with the password, in words for the person, or None. `local_part`: of the account's address."""
         return password_problem(password, local_part, self.common())
 
     def check(self, password: str, email: str, field_name: str = "password") -> None:
-        """Errors: ValidationFailed, which names the field."""
+        """Errors: ValidationFailed for the field `field_name`."""
         check_password(password, local_part=email.rpartition("@")[0], common=self.common(), field_name=field_name)
 
     def hash(self, password: str) -> str:
@@ -38,8 +37,8 @@ class NewPasswords:
 
 
 def tell_owner(account: Account, mails: MailStore, now_ms: int) -> None:
-    """The password is changed already: a notice that cannot be queued is no reason to say otherwise."""
+    """Mail the owner. A failure is only logged, because the password is already changed."""
     try:
         queue_mail(Kind.PASSWORD_CHANGED, account, mails=mails, now_ms=now_ms, data={"when": rfc3339(now_ms)})
     except StoreUnavailable:
-        log.warning("no notice of a changed password", extra={"account_id": account.account_id})
+        log.warning("owner not notified of a changed password", extra={"account_id": account.account_id})

@@ -1,4 +1,4 @@
-"""One's own password: confirm it, for what a session alone must not do, and change it."""
+"""One's own password: change it, or confirm it for actions that need more than a session."""
 
 from dataclasses import dataclass
 
@@ -25,8 +25,8 @@ class Passwords:
     def change(
         self, account_id: str, session_id: str, current_password: str, new_password: str, visitor: Visitor
     ) -> None:
-        """Ends every session of the account but `session_id`. Errors: ValidationFailed (the new one),
-        InvalidCredentials (the current one), TooManyAttempts, Conflict (changed by someone else at this moment),
+        """End every session of the account except `session_id`. Errors: ValidationFailed (the new password),
+        InvalidCredentials (the current one), TooManyAttempts, Conflict (a concurrent change),
         NotAuthenticated, Overloaded, StoreUnavailable."""
         account = self._account(account_id)
         self.passwords.check(new_password, account.email, "new_password")
@@ -36,7 +36,7 @@ class Passwords:
         tell_owner(account, self.mails, visitor.now_ms)
 
     def confirm(self, account_id: str, password: str, now_ms: int) -> Account:
-        """For what a session that was stolen or left open must not do. Errors: NotAuthenticated, InvalidCredentials,
+        """For actions that a stolen session must not be enough for. Errors: NotAuthenticated, InvalidCredentials,
         TooManyAttempts, Overloaded, StoreUnavailable."""
         account = self._account(account_id)
         self._confirm(account, password, now_ms)
@@ -45,7 +45,7 @@ class Passwords:
     def _account(self, account_id: str) -> Account:
         account = self.accounts.get(account_id)
         if account is None:
-            raise NotAuthenticated()  # deleted at this moment
+            raise NotAuthenticated()  # deleted in the meantime
         return account
 
     def _confirm(self, account: Account, password: str, now_ms: int) -> None:

@@ -1,4 +1,4 @@
-"""One's own profile: the account with its limits and its month, the display name, and whether content is logged."""
+"""One's own profile: the account with its limits and the month's usage, the display name, and content logging."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from sluice.services.usage.sums import UsageSums
 
 @dataclass(frozen=True)
 class Overview:
-    """`tokens` is what counts against the monthly quota; `cost_micro_usd` and `requests` come from the ledger."""
+    """`tokens` counts against the monthly quota; `cost_micro_usd` and `requests` come from the ledger."""
 
     account: Account
     grant: Grant
@@ -29,7 +29,7 @@ class Overview:
 
 @dataclass(frozen=True)
 class Profile:
-    """Errors of all: StoreUnavailable."""
+    """Every method may raise StoreUnavailable."""
 
     accounts: AccountStore
     grants: GrantStore
@@ -37,14 +37,14 @@ class Profile:
     sums: UsageSums
 
     def account(self, account_id: str) -> Account:
-        """Errors: NotAuthenticated (deleted at this moment)."""
+        """Errors: NotAuthenticated (deleted in the meantime)."""
         account = self.accounts.get(account_id)
         if account is None:
             raise NotAuthenticated()
         return account
 
     def overview(self, account_id: str, now_ms: int) -> Overview:
-        """Errors: NotFound (deleted, or on its way out)."""
+        """Errors: NotFound (deleted, or being deleted)."""
         account, grant = self.accounts.get(account_id), self.hot.grant(account_id)
         if account is None or grant is None or account.status == "deleting":
             raise NotFound()
@@ -53,10 +53,10 @@ class Profile:
         return Overview(account, grant, period, settled_tokens(grant, period), used.requests, used.cost_micro_usd)
 
     def update(self, account_id: str, name: str | None, store_content: bool | None, now_ms: int) -> Overview:
-        """What is None stays. Errors: ValidationFailed, NotFound (deleted at this moment).
+        """None leaves a field unchanged. Errors: ValidationFailed, NotFound (deleted in the meantime).
 
-        The grant comes first, as it decides: should the second write fail, the account shows the old switch and the
-        caller, told of the failure, sets it again.
+        The grant is written first, because it takes effect. If the second write fails, the account shows the old
+        setting, and the caller gets the error and can repeat the call.
         """
         checked = None if name is None else parse_name(name)
         if store_content is not None:
@@ -66,8 +66,8 @@ class Profile:
 
 
 def settled_tokens(grant: Grant, period: int) -> int:
-    """The month's tokens without what running requests only hold reserved."""
+    """The month's tokens without those that running requests have only reserved."""
     if grant.period != period:
-        return 0  # nothing was asked this month yet: the counter is an earlier one's
+        return 0  # no request this month yet: the counter belongs to an earlier month
     reserved = sum(lease.reserved_tokens for lease in grant.leases.values() if lease.period == period)
     return max(0, grant.period_tokens - reserved)

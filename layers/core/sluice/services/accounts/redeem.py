@@ -1,4 +1,4 @@
-"""Mailed codes as they come back: the mail each was made for, and how many one client may try."""
+"""Redeemed mailed codes: the mail that each belongs to, and how many one client may try."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,15 +15,15 @@ from sluice.ports.mails import MailStore
 
 @dataclass(frozen=True)
 class MailedCodes:
-    """`key` reads the secret that codes are made with, when the first code comes back."""
+    """`key` reads the secret that codes are derived from, when the first code is redeemed."""
 
     mails: MailStore
     throttles: Throttles
     key: Callable[[], bytes]
 
     def mail_of(self, code: str, purpose: Kind) -> Mail:
-        """The mail, if we made this code for it and for this purpose; whether it may still be used is the account's to
-        say. Errors: MailedCodeInvalid, StoreUnavailable."""
+        """The mail that the code was issued for. The account decides whether the code is still valid.
+        Errors: MailedCodeInvalid (not issued by us for this purpose), StoreUnavailable."""
         key = self.key()
         parsed = mailed_codes.parse(code)
         mail = self.mails.get(parsed.mail_id)
@@ -34,7 +34,7 @@ class MailedCodes:
 
     @contextmanager
     def redeeming(self, visitor: Visitor) -> Iterator[None]:
-        """Each try costs reads and, for a reset, a password hash. What succeeds inside does not count.
+        """Count a client's failed attempts, because each costs reads and, for a reset, a password hash.
         Errors: TooManyAttempts, StoreUnavailable."""
         key = rules.key(rules.REDEEM_CLIENT, visitor.network)
         self.throttles.take(key, rules.REDEEM_CLIENT, visitor.now_ms)

@@ -1,7 +1,7 @@
 """Register: the account, its unique address, its grant and its verification mail, in one transaction.
 
-Whoever asks learns nothing about an address from the answer or from how long it takes: the password is hashed, the
-store read as often and written once in every case.
+Neither the answer nor its time shows whether an address is known, because in every case the password is hashed, the
+store is read equally often, and it is written once.
 """
 
 from dataclasses import asdict, dataclass
@@ -20,15 +20,15 @@ from sluice.services.mails.queue import queue_code, queue_mail, queue_nothing
 from sluice.services.mails.throttle import MailThrottle
 
 DOUBLE_CLICK_MS = 1_000
-# While the mail is still unsent. No longer, also with the mail server away: until then the first password stands, and
-# who typed it may be a stranger, whose registration the owner's click must not verify.
+# How long an unsent mail counts as under way. It is short even if the mail server is down, because the first password
+# stays until then, and a stranger may have chosen it: the owner's click must not verify that registration.
 UNSENT_MS = 10_000
 UNSENT = "queued", "sending"
 
 
 @dataclass(frozen=True)
 class Registration:
-    """`limits`: those of a new account."""
+    """`limits`: of a new account."""
 
     accounts: AccountStore
     mails: MailStore
@@ -37,15 +37,14 @@ class Registration:
     limits: Limits
 
     def register(self, email: str, password: str, name: str | None, visitor: Visitor) -> None:
-        """Errors: ValidationFailed (all that is wrong, at once), TooManyAttempts (of this client), Overloaded,
-        StoreUnavailable. A known address is none.
-        """
+        """Errors: ValidationFailed (with every problem), TooManyAttempts (of this client), Overloaded,
+        StoreUnavailable. A known address is not an error."""
         address, name = self._checked(email, password, name)
         now_ms, known_kind = visitor.now_ms, Kind.VERIFY_EMAIL
         account = self.accounts.by_email(address.key)
         if account and account.status != "pending":
             known_kind = Kind.ALREADY_REGISTERED
-        # A client that asks too often is refused before a hash is spent on it.
+        # Refuse a client that asks too often before computing a hash for it.
         allowed = self.throttle.allows(address.key, known_kind, visitor)
         password_hash = self.passwords.hash(password)
         under_way = self._under_way(account, now_ms)
@@ -54,8 +53,7 @@ class Registration:
         elif not allowed or under_way:
             queue_nothing(self.mails, now_ms)
         elif account.status == "pending":
-            # What was typed first may have been typed by a stranger: the link verifies the registration it was sent
-            # for.
+            # A stranger may have registered the address first, so a link verifies only its own registration.
             queue_code(
                 Kind.VERIFY_EMAIL,
                 account,
@@ -68,7 +66,7 @@ class Registration:
             queue_mail(Kind.ALREADY_REGISTERED, account, mails=self.mails, now_ms=now_ms)
 
     def resend(self, email: str, visitor: Visitor) -> None:
-        """The verification mail, once more. The same for every address: only a pending account gets a mail.
+        """Send the verification mail again, to pending accounts only. The result is the same for every address.
         Errors: ValidationFailed, TooManyAttempts, StoreUnavailable."""
         address = parse_address(email)
         allowed = self.throttle.allows(address.key, Kind.VERIFY_EMAIL, visitor)
@@ -97,9 +95,9 @@ class Registration:
         return address, display
 
     def _under_way(self, account: Account | None, now_ms: int) -> bool:
-        """Whether a verification mail is on its way or was asked for this very second: a double click, a retry.
+        """Whether a verification mail is unsent or was requested within this second, as by a double click or a retry.
 
-        The mail is read in any case, so that a known address costs no read more than an unknown one.
+        The mail is read in any case, so that a known address costs the same reads as an unknown one.
         """
         newest = account.codes.get(Kind.VERIFY_EMAIL) if account and account.status == "pending" else None
         mail = self.mails.get(newest.mail_id if newest else "mail_none")
@@ -121,7 +119,7 @@ class Registration:
         try:
             self.accounts.create(account, grant, mail)
         except AddressTaken:
-            return  # by another registration of it at this very moment, whose mail is on its way
+            return  # a concurrent registration of the address queued its mail first
 
 
 def _is_unsent(mail: Mail | None) -> bool:

@@ -1,4 +1,4 @@
-"""A forgotten password: a mailed code, and a new password for it."""
+"""Reset a forgotten password with a mailed code."""
 
 from dataclasses import dataclass
 
@@ -26,8 +26,7 @@ class PasswordReset:
     events: SecurityEvents
 
     def request(self, email: str, visitor: Visitor) -> None:
-        """The same for every address. Errors: ValidationFailed (no address at all), TooManyAttempts,
-        StoreUnavailable."""
+        """The same for every address. Errors: ValidationFailed (malformed), TooManyAttempts, StoreUnavailable."""
         address = parse_address(email)
         allowed = self.throttle.allows(address.key, Kind.RESET_PASSWORD, visitor)
         account = self.accounts.by_email(address.key)
@@ -37,9 +36,8 @@ class PasswordReset:
             queue_nothing(self.mails, visitor.now_ms)
 
     def redeem(self, code: str, password: str, visitor: Visitor) -> None:
-        """The new password, every session ended, the code spent, in one conditional write. A refused password spends
-        nothing. Errors: MailedCodeInvalid, ValidationFailed, TooManyAttempts, Overloaded, StoreUnavailable.
-        """
+        """Set the password, end every session and use up the code in one conditional write. After ValidationFailed the
+        code stays valid. Errors: MailedCodeInvalid, ValidationFailed, TooManyAttempts, Overloaded, StoreUnavailable."""
         now_ms = visitor.now_ms
         with self.codes.redeeming(visitor):
             mail = self.codes.mail_of(code, Kind.RESET_PASSWORD)
@@ -50,7 +48,7 @@ class PasswordReset:
             tell_owner(account, self.mails, now_ms)
 
     def _account_of(self, mail: Mail, now_ms: int) -> Account:
-        """Looks at the code before the password is hashed; what counts is the write's own condition."""
+        """Check the code before hashing the password. The write's condition checks it again and decides."""
         account = self.accounts.get(mail.account_id)
         newest = account.codes.get(Kind.RESET_PASSWORD) if account else None
         if account is None or newest is None or newest.mail_id != mail.mail_id or newest.expires_ms <= now_ms:
@@ -61,8 +59,7 @@ class PasswordReset:
         try:
             self.accounts.redeem_reset(account, mail.mail_id, password_hash, now_ms)
         except MailedCodeInvalid:
-            # Spent by someone else, or only the status changed meanwhile (the same person's other link): then once
-            # more.
+            # The code was used, or only the status changed (by the person's verification link): try once more.
             again = self._account_of(mail, now_ms)
             if again.status == account.status:
                 raise

@@ -1,4 +1,4 @@
-"""Security events of one's own account, for the audit log: best effort, since none is worth refusing a login for."""
+"""Security events of one's own account for the audit log. Best effort, because a lost event must not stop a login."""
 
 import logging
 from dataclasses import dataclass
@@ -16,9 +16,8 @@ class SecurityEvents:
     audit: AuditLog
 
     def note(self, action: Action, account_id: str, visitor: Visitor) -> None:
-        """`account_id` is "" where there is no such account. A password is one's own matter, so actor and target are
-        one. Never an error."""
-        # A visitor who tries passwords is nobody we know, least of all the account's owner.
+        """`account_id`: "" for an unknown account. Actor and target are the same account. Never raises."""
+        # A visitor who tries passwords is unknown, and probably not the account's owner.
         actor = "" if action is Action.LOGINS_THROTTLED else account_id
         event = new_event(action, actor=actor, target=account_id, now_ms=visitor.now_ms, client=visitor.network)
         try:

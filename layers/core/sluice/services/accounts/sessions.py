@@ -1,4 +1,4 @@
-"""Sessions: who a session token belongs to, the list, ending one."""
+"""Sessions: authenticate a session token, list sessions, end one."""
 
 from dataclasses import dataclass
 
@@ -16,13 +16,13 @@ class Authenticated:
 
 @dataclass(frozen=True)
 class Sessions:
-    """Errors of all: StoreUnavailable."""
+    """Every method may raise StoreUnavailable."""
 
     sessions: SessionStore
     accounts: AccountStore
 
     def authenticate(self, session_token: str, now_ms: int, *, leaving: bool = False) -> Authenticated:
-        """Two consistent reads, no cache: ended means ended. `leaving`: also for an account that is being deleted.
+        """Reads without a cache, so that an ended session is refused at once. `leaving`: accept accounts being deleted.
 
         Errors: NotAuthenticated, AccountSuspended.
         """
@@ -35,11 +35,11 @@ class Sessions:
         return Authenticated(account, session)
 
     def current(self, account_id: str, now_ms: int) -> list[Session]:
-        """Those that still work, newest first."""
+        """The valid sessions, newest first."""
         account = self.accounts.get(account_id)
         found = [s for s in self.sessions.of_account(account_id) if account and is_current(s, account, now_ms)]
         return sorted(found, key=lambda s: (s.created_ms, s.session_id), reverse=True)
 
     def end(self, account_id: str, session_id: str) -> None:
-        """Errors: NotFound (ended already, or another's)."""
+        """Errors: NotFound (ended already, or another account's)."""
         self.sessions.delete(session_id, account_id)

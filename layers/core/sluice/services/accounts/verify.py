@@ -1,4 +1,4 @@
-"""Redeem a mailed code that shows an address to be somebody's: of a registration, or of a change of address."""
+"""Redeem a mailed code that verifies an address: of a registration, or of a change of address."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class Verification:
     events: SecurityEvents
 
     def redeem(self, code: str, visitor: Visitor) -> str:
-        """Returns the account's id. A code is of one purpose, so at most one of the two takes it.
+        """→ the account's id. A code has one purpose, so at most one of the two accepts it.
 
         Errors: MailedCodeInvalid, TooManyAttempts (of this client), StoreUnavailable.
         """
@@ -45,8 +45,8 @@ class Verification:
         return mail.account_id
 
     def _change_email(self, code: str, now_ms: int) -> str:
-        """The new address takes over and the old one is told, in one transaction; not when someone else verified the
-        new address meanwhile."""
+        """Replace the address and queue a notice to the old one in one transaction. It fails if another account
+        verified the new address in the meantime."""
         mail = self.codes.mail_of(code, Kind.CHANGE_EMAIL)
         account = self.accounts.get(mail.account_id)
         newest = account.codes.get(Kind.CHANGE_EMAIL) if account else None

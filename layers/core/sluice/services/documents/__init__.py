@@ -1,0 +1,1 @@
+"""Use cases of documents: upload, ingest, embed, search, vector stores."""

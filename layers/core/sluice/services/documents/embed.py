@@ -1,7 +1,7 @@
-"""Vectors of passages and of questions, by the engine's own `/v1/embeddings`: kept by content, charged as any tokens.
+"""Vectors of passages and questions from the engine's `/v1/embeddings`, cached by content, charged like other tokens.
 
-Passages are paid for once: their vectors are kept under the hash of text and model, and their ledger record has an id
-that the same work would have again. An account whose quota is used up is searched by words alone until the month ends.
+A passage is charged once, because its vector is stored under the hash of text and model, and a repetition of the same
+work has the same ledger id. If an account's quota is used up, its searches use words only until the month ends.
 """
 
 import base64
@@ -29,7 +29,7 @@ log = logging.getLogger("sluice.ingestion")
 
 AT_ONCE = 32
 DEADLINE_SECONDS = 30.0
-TOKEN_ID = "documents"  # in the ledger, where the id of an API token stands: no token asked
+TOKEN_ID = "documents"  # stands in the ledger for the id of an API token, because no token made the request
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Embed:
     clock_ms: Callable[[], int]
 
     def passages(self, account_id: str, file_id: str, texts: Sequence[str]) -> list[bytes] | None:
-        """In the order of the texts; None where the quota is used up. Errors: ModelUnavailable and its kin."""
+        """Vectors in the order of the texts; None if the quota is used up. Errors: as `Upstream.fetch`."""
         digest = hashlib.sha256(json.dumps([self.model, *texts]).encode()).hexdigest()
         key = keys.vectors_key(account_id, file_id, digest)
         kept = self.blobs.get(key)
@@ -64,13 +64,13 @@ class Embed:
         return vectors
 
     def question(self, account_id: str, text: str) -> bytes | None:
-        """None where there is no vector to be had now: the words remain."""
+        """The question's vector, or None if none can be made now; then the search uses words only."""
         try:
             if not self._may(account_id):
                 return None
             (vector,), used = self._ask(account_id, [text])
         except Exception:
-            log.warning("a question without a vector: searched by words alone", exc_info=True)
+            log.warning("no vector for a question, searching by words only", exc_info=True)
             return None
         now_ms = self.clock_ms()
         self._charge(account_id, request_id(now_ms), used, now_ms)

@@ -1,4 +1,4 @@
-"""All that an account ever uploaded, and what was made of it."""
+"""Erase an account's uploads and everything derived from them."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ from sluice.ports.documents import Blobs, FileStore
 
 @dataclass(frozen=True)
 class EraseDocuments:
-    """Errors: StoreUnavailable, after which asking again goes on."""
+    """Errors: StoreUnavailable; the call can be repeated until it succeeds."""
 
     files: FileStore
     blobs: Blobs
 
     def erase_account(self, account_id: str) -> None:
-        """The rows first: from then on `ingestion` finds nothing to do, and no search shows anything.
+        """Delete the rows first, so that `ingestion` finds no more work and no search shows a passage.
 
-        What it was writing at that moment the second look of the sweeper erases, a minute later.
+        The sweeper repeats this a minute later and erases what `ingestion` was writing at that moment.
         """
         self.files.erase_account(account_id)
         for kind in KINDS:

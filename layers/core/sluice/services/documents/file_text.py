@@ -1,4 +1,4 @@
-"""The text of an uploaded file: read out of it once and kept, so a second vector store does not parse it again."""
+"""The text of an uploaded file, extracted once and stored, so that a second vector store does not parse it again."""
 
 import json
 import threading
@@ -15,14 +15,14 @@ NO_CONTENT = "The upload of this file broke off: it has no content."
 
 
 class _Lock:
-    """A weak dictionary cannot hold a bare lock."""
+    """A lock that a weak dictionary can hold; a plain `threading.Lock` cannot be referenced weakly."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
 
 
 _any = threading.Lock()
-_reading: WeakValueDictionary[str, _Lock] = WeakValueDictionary()  # by file id, while a thread holds it
+_reading: WeakValueDictionary[str, _Lock] = WeakValueDictionary()  # by file id, while a thread uses it
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,7 @@ class FileText:
     """Parses a file. Errors: Unreadable."""
 
     def blocks(self, file: File) -> Sequence[Block]:
-        """The events of an upload and of its attachment come together: one thread reads, the other waits for it.
-        Errors: Unreadable, StoreUnavailable."""
+        """Concurrent calls for one file parse it once; the others wait. Errors: Unreadable, StoreUnavailable."""
         with _any:
             held = _reading.setdefault(file.file_id, _Lock())
         with held.lock:

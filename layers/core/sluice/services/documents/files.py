@@ -1,4 +1,4 @@
-"""Uploaded files: kept, listed, given back, deleted. What is in them is `ingestion`'s to find out."""
+"""Uploaded files: store, list, download, delete. `ingestion` extracts their text."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from sluice.ports.documents import Blobs, FileStore, VectorStoreStore
 
 @dataclass(frozen=True)
 class Files:
-    """One account's at a time; another's is NotFound. Every method may raise StoreUnavailable."""
+    """Files of the given account; another account's file is NotFound. Every method may raise StoreUnavailable."""
 
     files: FileStore
     stores: VectorStoreStore
@@ -20,9 +20,9 @@ class Files:
     limit_bytes: int
 
     def upload(self, account_id: str, filename: str, purpose: str, body: bytes, now_ms: int) -> File:
-        """Counted first, then written: a file is never kept that its account has no room for.
+        """Count the file first, then write it, so that no file exceeds its account's storage limit.
 
-        A death in between leaves a file without content: it is listed, fails in `ingestion`, and can be deleted.
+        A crash in between leaves a file without content, which is listed, fails in `ingestion` and can be deleted.
         Errors: ValidationFailed, RequestTooLarge, StorageFull."""
         if len(body) > MAX_FILE_BYTES:
             raise RequestTooLarge(f"A file may have {MAX_FILE_BYTES // MIB} MiB at most.")
@@ -82,12 +82,12 @@ class Files:
         return file, body
 
     def delete(self, account_id: str, file_id: str) -> None:
-        """Out of every store first, so that it is found no more; its row late, so that a deletion that broke off can be
-        asked for again. Errors: NotFound."""
+        """Detach the file from every vector store first, so that searches do not find it. Delete its row late, so that
+        an interrupted deletion can be repeated. Errors: NotFound."""
         self.get(account_id, file_id)
         self._detach(account_id, file_id)
         gone = not self.files.delete(account_id, file_id)
-        self._detach(account_id, file_id)  # what was attached meanwhile; from here on nothing can be
+        self._detach(account_id, file_id)  # again, for attachments made in the meantime; from here on none can be made
         self.blobs.delete(keys.file_key(account_id, file_id))
         self.blobs.delete(keys.text_key(account_id, file_id))
         if gone:

@@ -1,4 +1,4 @@
-"""The documents of the pages: one vector store of an account's own, in which a name stands for one file."""
+"""The documents of the web pages: one vector store for each account, in which each file name is unique."""
 
 import hashlib
 import json
@@ -20,14 +20,14 @@ SHOWN = 500
 
 @dataclass(frozen=True)
 class Document:
-    """A file as its owner sees it. `attachment`: where it is in the pages' own store."""
+    """A file as its owner sees it. `attachment`: its entry in the pages' vector store, if it is there."""
 
     file: File
     attachment: Attachment | None
 
     @property
     def status(self) -> str:
-        """ "ready", "reading", "failed", or "stored" (only an API call put it here, and into another store or none)."""
+        """ "ready", "reading", "failed", or "stored" (uploaded by an API call and not in the pages' vector store)."""
         if self.file.status == "error" or (self.attachment and self.attachment.status == "failed"):
             return "failed"
         if self.attachment is None:
@@ -47,8 +47,7 @@ class MyDocuments:
     stores: VectorStores
 
     def keep(self, account_id: str, filename: str, body: bytes, now_ms: int) -> File:
-        """A file of this name that is here already is replaced, once the new one is kept; the same content again
-        changes nothing. Errors: as `Files.upload`."""
+        """Store the file, then delete older ones of its name. Can be repeated. Errors: as `Files.upload`."""
         store = self._own(account_id, now_ms)
         sha256 = hashlib.sha256(body).hexdigest()
         older = [one.file for one in self.all(account_id) if one.attachment and one.file.filename == filename]
@@ -61,7 +60,7 @@ class MyDocuments:
         return file
 
     def _own(self, account_id: str, now_ms: int) -> VectorStore:
-        """The same id every time, so that two first uploads at once make one store."""
+        """The id is always the same, so that two concurrent first uploads create one vector store."""
         store_id = own_store_id(account_id)
         found = self.stores.stores.get(account_id, store_id)
         if found is None:
@@ -87,12 +86,12 @@ class MyDocuments:
         return Document(file, self.stores.stores.attachment(account_id, own_store_id(account_id), file_id))
 
     def passages(self, account_id: str, file_id: str) -> list[Cut]:
-        """What was read out of it, as it is searched. [] while nothing was."""
+        """The passages of the file as they are searched; [] until its text has been extracted."""
         kept = self.files.blobs.get(keys.text_key(account_id, file_id))
         return list(cut([Block(**one) for one in json.loads(kept)])) if kept is not None else []
 
     def searched(self, account_id: str) -> list[str]:
-        """The stores that "my documents" means: the pages' own, then the newest of those that API calls made."""
+        """The vector stores that "my documents" means: the pages' own, then the newest that API calls created."""
         own = own_store_id(account_id)
         ids = [store.store_id for store in self.stores.all(account_id)]
         return [*(store_id for store_id in ids if store_id == own), *(one for one in ids if one != own)][:MAX_STORES]

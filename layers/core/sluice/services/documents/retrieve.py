@@ -1,4 +1,4 @@
-"""Search an account's own documents. What the index finds is checked against the tables before anybody sees it."""
+"""Search an account's own documents. Passages from the index are returned only after a check against the tables."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -20,17 +20,17 @@ class Retrieval:
     search: Search
 
     def check(self, account_id: str, store_ids: Sequence[str]) -> None:
-        """Errors: NotFound, for another account's as for one that never was; StoreUnavailable."""
+        """Errors: NotFound (an unknown vector store, or another account's), StoreUnavailable."""
         for store_id in store_ids:
             if not is_id(STORE, store_id) or self.stores.get(account_id, store_id) is None:
                 raise NotFound(f"There is no vector store {store_id[:64]!r}.")
 
     def find(self, account_id: str, queries: Sequence[str], options: SearchOptions) -> list[Passage]:
-        """Best first: of several queries the best of each in turn, each passage once.
+        """Best first. Several queries take turns, each with its next best passage, and each passage is returned once.
 
-        The index is written after the tables and by another process, so it may be late. A passage counts only while its
-        file is in one of the stores searched, and these are read by the account's own key. So a file that was deleted
-        or detached is not found from then on, and no passage of another account passes, even if the index returns one.
+        Another process writes the index after the tables, so the index may be late. A passage counts only while its
+        file is attached to one of the stores searched, and attachments are read by the account's key. So a deleted or
+        detached file is not found any more, and another account's passage never passes, even if the index returns one.
         Errors: SearchUnavailable, StoreUnavailable."""
         ranked = zip_longest(*(self._one(account_id, query, options) for query in queries))
         once: dict[tuple[str, int], Passage] = {}

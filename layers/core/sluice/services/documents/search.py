@@ -1,6 +1,6 @@
-"""A search in an account's vector stores. What an index finds is held against the tables before it is shown.
+"""A search in an account's vector stores. Passages from an index are returned only after a check against the tables.
 
-So a file that was detached or deleted is found no more from that moment on, whatever its index still holds.
+So a detached or deleted file is not found any more, even if its index still holds passages.
 """
 
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from sluice.ports.documents import Indexes, SearchRequest, VectorStoreStore
 from sluice.services.documents.embed import Embed
 
 MOST_PASSAGES = 50
-MORE_THAN_ASKED = 2  # some may turn out to be detached
+MORE_THAN_ASKED = 2  # because some hits may belong to detached files
 LONGEST_QUERY = 4_096
 
 
@@ -40,7 +40,7 @@ class SearchDocuments:
 
 
 def _without_doubles(passages: list[Passage]) -> list[Passage]:
-    """One file may be in several of the stores."""
+    """Each passage once, because one file may be in several of the stores."""
     once: dict[tuple[str, int], Passage] = {}
     for passage in passages:
         once.setdefault((passage.file_id, passage.position), passage)

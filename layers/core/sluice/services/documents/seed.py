@@ -1,7 +1,7 @@
-"""Files of a folder into a vector store, so that doing it again changes nothing: by name and content.
+"""Upload the files of a folder into a vector store. Repeating it changes nothing.
 
-The same name with the same content is left as it is; with another content the new one goes in first, and the old one
-out when the new one can be found. A run that was broken off is taken up by the next.
+A file with the same name and content stays as it is. If the content differs, the new file is added first, and the old
+one is deleted once the new one can be found. The next run continues an interrupted one.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ PURPOSE = "assistants"
 
 @dataclass
 class Seeding:
-    """One run for one store. Errors of all: StoreUnavailable, StorageFull, ValidationFailed, NotFound."""
+    """One run for one vector store. Errors of all: StoreUnavailable, StorageFull, ValidationFailed, NotFound."""
 
     files: Files
     stores: VectorStores
@@ -40,7 +40,7 @@ class Seeding:
         self.put.append(same)
 
     def waiting(self) -> int:
-        """How many of them are not in the index yet."""
+        """How many files are not in the index yet."""
         return sum(self._status(file) == "in_progress" for file in self.put)
 
     def failed(self) -> Iterator[tuple[File, str]]:
@@ -53,7 +53,7 @@ class Seeding:
                 yield file, str(attachment.error)
 
     def retire(self) -> int:
-        """Delete what was replaced, of this store's files: older ones of the same name whose successor can be found."""
+        """Delete replaced files of this store: older ones whose successor of the same name can be found. → how many."""
         gone = 0
         attached = {one.file_id for one in self.stores.attachments(self.account_id, self.store_id)}
         for new in self.put:

@@ -1,4 +1,4 @@
-"""Vector stores: which files are searched together. Attaching and detaching is an event; `ingestion` does the work."""
+"""Vector stores: which files are searched together. Attaching or detaching a file sends an event to `ingestion`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ PAGE = 100
 
 @dataclass(frozen=True)
 class PageOfAttachments:
-    """Which part of a list of attachments, newest first or oldest first. `status`: only those with it."""
+    """Which part of a list of attachments. `status`: only those with this status, None for all."""
 
     limit: int
     after_id: str | None
@@ -36,7 +36,7 @@ class PageOfAttachments:
 
 @dataclass(frozen=True)
 class Batch:
-    """Files that were attached in one call, by which the SDK waits for all of them."""
+    """Files that were attached in one call, so that an SDK can wait for all of them."""
 
     batch_id: str
     store_id: str
@@ -50,7 +50,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class VectorStores:
-    """One account's at a time; another's is NotFound. Every method may raise StoreUnavailable."""
+    """Vector stores of the given account; another account's is NotFound. Every method may raise StoreUnavailable."""
 
     stores: VectorStoreStore
     blobs: Blobs
@@ -64,7 +64,7 @@ class VectorStores:
     def create_with_files(
         self, account_id: str, name: str, metadata: Mapping[str, str], file_ids: Sequence[str], now_ms: int
     ) -> tuple[VectorStore, list[Attachment]]:
-        """Errors: NotFound, before there is a store that lacks some of the files."""
+        """Errors: NotFound (no such file), before the vector store is created."""
         for file_id in file_ids:
             self.files.get(account_id, file_id)
         store = self.create(account_id, name, metadata, now_ms)
@@ -102,7 +102,7 @@ class VectorStores:
     def update(
         self, account_id: str, store_id: str, *, name: str | None, metadata: Mapping[str, str] | None, now_ms: int
     ) -> VectorStore:
-        """None: as it was. Errors: NotFound."""
+        """None leaves a field unchanged. Errors: NotFound."""
         store = self.get(account_id, store_id)
         changed = replace(
             store,
@@ -114,7 +114,7 @@ class VectorStores:
         return changed
 
     def delete(self, account_id: str, store_id: str) -> None:
-        """Its files stay. Errors: NotFound."""
+        """Delete the vector store but not its files. Errors: NotFound."""
         self.get(account_id, store_id)
         for key in list(self.blobs.keys(_batch_key(account_id, store_id, ""))):
             self.blobs.delete(key)
@@ -126,7 +126,7 @@ class VectorStores:
     # --- the files in one
 
     def attach(self, account_id: str, store_id: str, file_id: str, attributes: Attributes, now_ms: int) -> Attachment:
-        """One that is in it already is answered as it is. Errors: NotFound (no such store, or no such file)."""
+        """A file that is attached already is returned unchanged. Errors: NotFound (no such store, or no such file)."""
         self.get(account_id, store_id)
         if not is_id(FILE, file_id):
             raise NotFound(f"There is no file {file_id[:64]!r}.")
@@ -160,7 +160,7 @@ class VectorStores:
         return page.of(self.attachments(account_id, store_id))
 
     def detach(self, account_id: str, store_id: str, file_id: str) -> None:
-        """The file stays. Errors: NotFound."""
+        """Take the file out of the vector store without deleting it. Errors: NotFound."""
         self.attachment(account_id, store_id, file_id)
         self.stores.detach(account_id, store_id, file_id)
         self.blobs.put(keys.change_key(account_id, store_id, file_id), b"")
@@ -170,7 +170,7 @@ class VectorStores:
     def attach_batch(
         self, account_id: str, store_id: str, files: Sequence[tuple[str, Attributes]], now_ms: int
     ) -> Batch:
-        """Not all or nothing: what was attached before an unknown file stays so. Errors: NotFound."""
+        """Not atomic: files attached before an unknown one stay attached. Errors: NotFound."""
         attached = [self.attach(account_id, store_id, file_id, attributes, now_ms) for file_id, attributes in files]
         made = Batch(new_id(BATCH, now_ms), store_id, now_ms, attached)
         kept = {"created_ms": now_ms, "file_ids": [one.file_id for one in attached]}
@@ -178,7 +178,7 @@ class VectorStores:
         return made
 
     def batch(self, account_id: str, store_id: str, batch_id: str) -> Batch:
-        """As its files are by now; those that were detached are in it no more. Errors: NotFound."""
+        """The batch with the current state of its files; detached ones are left out. Errors: NotFound."""
         self.get(account_id, store_id)
         kept = self.blobs.get(_batch_key(account_id, store_id, batch_id)) if is_id(BATCH, batch_id) else None
         if kept is None:

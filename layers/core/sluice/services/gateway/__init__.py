@@ -1,0 +1,1 @@
+"""Use cases of the gateway: admit a request, ask the model, stream the answer, settle, sweep."""

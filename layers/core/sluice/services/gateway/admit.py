@@ -1,8 +1,8 @@
 """Admit a request, or say exactly which rule refused it: one conditional write, two at most.
 
-The process guesses the account's limits and bucket forms from what it last saw. A wrong guess is refused by the store,
-whose answer carries the truth; the second write is made from that. A third is made only where a settlement or another
-request flipped a form in between, and after expired leases were settled.
+The process guesses the account's limits and bucket forms from the grant that it saw last. The store refuses a wrong
+guess and returns the current grant, from which the second write is made. A third write is needed only if a settlement
+or another request changed a bucket's form in between, or after expired leases were settled.
 """
 
 import logging
@@ -50,7 +50,7 @@ class Admitted:
 
 @dataclass
 class _Refusals:
-    """What one account was refused lately, in this process."""
+    """The recent refusals of one account in this process."""
 
     since_ns: int
     count: int = 0
@@ -59,14 +59,14 @@ class _Refusals:
 
 
 class Admission:
-    """Safe to use from many threads: what it keeps are guesses, and the store decides."""
+    """Safe to use from many threads, because it keeps only guesses, and the store decides."""
 
     def __init__(
         self, store: HotStore, defaults: Limits, on_writes: Callable[[int], None] = lambda writes: None
     ) -> None:
         self._store = store
         self._defaults = defaults
-        self._on_writes = on_writes  # how many writes an admission took: for the metrics
+        self._on_writes = on_writes  # gets the number of writes an admission took, for the metrics
         self._seen: OrderedDict[str, Grant] = OrderedDict()
         self._refused: OrderedDict[str, _Refusals] = OrderedDict()
 
@@ -81,7 +81,7 @@ class Admission:
             if self._block_floods(ask.account_id, now_ns // 1_000_000):
                 raise (
                     decide(self._seen[ask.account_id], ask, now_ns) or refusal
-                ) from refusal  # now the block is the wait
+                ) from refusal  # the wait is now the block's
             raise
 
     def _admit(self, ask: Ask, now_ns: int) -> Admitted:
@@ -95,7 +95,7 @@ class Admission:
                 raise errors.InvalidApiToken("This API token belongs to no account.")
             self._remember(attempt.grant)
             ours = attempt.grant.leases.get(ask.request_id)
-            if attempt.made or ours is not None:  # a retry after an unclear answer finds its own lease
+            if attempt.made or ours is not None:  # a retry after a lost answer finds its own lease
                 self._on_writes(writes)
                 return Admitted(ask, ours or lease, attempt.grant)
             guess = attempt.grant
@@ -107,12 +107,12 @@ class Admission:
             if refusal is not None:
                 self._on_writes(writes)
                 raise refusal
-        # Every write met a grant that another request had just changed: possible, if hardly, under a burst.
+        # Another request changed the grant before each of our writes. This is possible under a burst, but unlikely.
         log.warning("admission gave up after %s writes", MAX_WRITES)
         raise errors.Overloaded(retry_after_seconds=1)
 
     def check(self, account_id: str, token_id: str, now_ms: int) -> Grant:
-        """Whether the API token is live, for requests that take nothing (`GET`). A consistent read.
+        """Check the API token by a consistent read, for requests that use no capacity (`GET`).
         Errors: InvalidApiToken, AccountSuspended, StoreUnavailable."""
         grant = self._store.grant(account_id)
         if grant is None:
@@ -124,16 +124,16 @@ class Admission:
         return grant
 
     def remember(self, grant: Grant | None) -> None:
-        """Keep the grant that a settlement or checkpoint saw, because it makes the next guess better."""
+        """Keep the grant that a settlement or checkpoint returned, because it improves the next guess."""
         if grant is not None:
             self._remember(grant)
 
     def seen(self, account_id: str) -> Grant | None:
-        """The account's grant as this process last saw it: good enough for headers, never for a decision."""
+        """The account's grant as this process saw it last. It may be stale: use it for headers, not for decisions."""
         return self._seen.get(account_id)
 
     def _settle_expired(self, grant: Grant, now_ms: int) -> int:
-        """Settle the leases that expired, up to all of them. → how many."""
+        """Settle the expired leases. → how many."""
         expired = [(identifier, lease) for identifier, lease in grant.leases.items() if lease.expired(now_ms)]
         for identifier, lease in expired:
             settle_abandoned(self._store, grant.account_id, identifier, lease, now_ms)
@@ -151,10 +151,10 @@ class Admission:
     # --- floods
 
     def _refuse_floods(self, ask: Ask, now_ns: int) -> None:
-        """While an account floods, answer from the grant as last seen, for at most a second after the store refused.
+        """While an account floods, refuse from memory for at most a second after the store refused.
 
-        The refusal is decided anew for this request, so its wait is right for the grant as seen. It lacks only what
-        other instances took within that second.
+        The refusal is computed for this request, so its wait is correct for the grant in memory. Only the requests that
+        other instances admitted within that second are missing.
         """
         kept, seen = self._refused.get(ask.account_id), self._seen.get(ask.account_id)
         if kept is None or seen is None or kept.count < FLOOD_STARTS_AT or ask.token_id != kept.last_token:
@@ -176,7 +176,7 @@ class Admission:
         kept.last_ns, kept.last_token = now_ns, ask.token_id
 
     def _block_floods(self, account_id: str, now_ms: int) -> bool:
-        """Whether the account was blocked just now, by us or by another instance."""
+        """Block an account that floods. → whether this process or another one has blocked it just now."""
         kept, grant = self._refused[account_id], self._seen.get(account_id)
         if grant is None or grant.blocked_until_ms > now_ms or kept.count <= FLOOD_FACTOR * max(1, grant.limits.rpm):
             return False
@@ -184,6 +184,6 @@ class Admission:
         try:
             attempt = self._store.block(grant, next_block_seconds(grant, now_ms), now_ms)
         except errors.StoreUnavailable:
-            return False  # the refusal stands; the next flood is blocked
+            return False  # the refusal stays as it is; the next flood is blocked
         self.remember(attempt.grant)
         return attempt.grant is not None

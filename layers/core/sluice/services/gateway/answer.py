@@ -1,4 +1,4 @@
-"""One answer of a model: admit the request, then ask the model, with passages of the account's documents if wanted."""
+"""One answer of a model: admit the request, then ask the model, if requested with passages of documents."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer that the model has begun. `sources`: None where no documents were searched."""
+    """An answer that the model has begun. `sources` is None if no documents were searched."""
 
     exchange: Exchange
     events: UpstreamStream
@@ -29,7 +29,7 @@ class Answer:
 
     @property
     def own_fields(self) -> dict[str, Any] | None:
-        """What a grounded answer has beyond OpenAI's fields."""
+        """The fields that a grounded answer has in addition to OpenAI's."""
         return None if self.sources is None else {"citations": citations(self.sources.given)}
 
 
@@ -37,7 +37,7 @@ class Answer:
 class Answers:
     gateway: Gateway
     retrieval: Callable[[], Retrieval]
-    """Called only for requests that want documents, so that no cold start waits for it."""
+    """Called only for requests that use documents, so that other cold starts do not pay for it."""
 
     def check_grounding(self, claims: Claims, grounding: Grounding | None) -> None:
         """Errors: InsufficientScope, NotFound (also for another account's vector store), StoreUnavailable."""
@@ -48,8 +48,8 @@ class Answers:
         self.retrieval().check(claims.account_id, grounding.store_ids)
 
     def start(self, request: ModelRequest, context: RequestContext) -> Answer:
-        """Admit and ask. A refusal after the admission settles the exchange. Errors: as `Admission.admit`,
-        `Upstream.open` and, with a grounding, `Retrieval.find`."""
+        """Admit the request and ask the model. An error after the admission settles the exchange. Errors: as
+        `Admission.admit`, `Upstream.open` and, with a grounding, `Retrieval.find`."""
         exchange, max_tokens = self.gateway.start(request, context)
         body = {**request.body, **STREAMED, "max_tokens": max_tokens}
         if request.grounding is None:
@@ -60,7 +60,7 @@ class Answers:
 
 
 class LogKeeper:
-    """Keeps the prompt and the answer in the caller's own log, if the account wants that."""
+    """Keeps the prompt and the answer in the caller's request log, if the account's settings say so."""
 
     def __init__(self, gateway: Gateway, exchange: Exchange, prompt: Callable[[], str]) -> None:
         self._gateway, self._exchange, self._prompt = gateway, exchange, prompt

@@ -20,7 +20,7 @@ from sluice.services.gateway.settle import Outcome, settle
 
 log = logging.getLogger("sluice.exchange")
 
-CLIENT_GONE_STATUS = 499  # no caller gets it; the ledger uses nginx's number
+CLIENT_GONE_STATUS = 499  # nginx's number, for the ledger only; the caller has gone and gets no status
 SETTLE_ATTEMPTS = 3
 SETTLE_PAUSE_SECONDS = 0.1
 PING = b""
@@ -33,7 +33,7 @@ class ClientGone(Exception):
 
 
 class Observer(Protocol):
-    """What the metrics count of an exchange."""
+    """Receives the measurements of an exchange, for the metrics."""
 
     def settled(self, record: LedgerRecord, seconds: float) -> None: ...
 
@@ -42,8 +42,8 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class Bookkeeping:
-    """Where every exchange of a process is kept account of. `remember`: gets the grant that a settlement saw, because
-    it makes the next admission's guess better."""
+    """What all exchanges of a process share to record their work. `remember` gets the grant that a settlement returned,
+    because it improves the next admission's guess."""
 
     store: HotStore
     clock: Clock
@@ -52,7 +52,7 @@ class Bookkeeping:
 
 
 class Exchange:
-    """The holder of one lease."""
+    """One admitted request. It holds a lease until it is settled."""
 
     def __init__(self, books: Bookkeeping, admitted: Admitted, context: RequestContext) -> None:
         self._books, self.context = books, context
@@ -66,14 +66,14 @@ class Exchange:
 
     @property
     def over(self) -> bool:
-        """Settled, or left to the sweeper: either way there is nothing more to do."""
+        """Whether the exchange is settled or left to the sweeper. In both cases there is nothing more to do."""
         return self._over
 
     def events(self, stream: UpstreamStream) -> Iterator[bytes]:
-        """The payloads of the model's events, `PING` while it waits.
+        """The payloads of the model's events, and `PING` while the model is silent.
 
-        Errors: ClientGone, InvalidApiToken and AccountSuspended (revoked or suspended meanwhile), ModelUnavailable,
-        Overloaded, UpstreamTimeout, InvalidModelRequest.
+        Errors: ClientGone, InvalidApiToken and AccountSuspended (revoked or suspended during the answer),
+        ModelUnavailable, Overloaded, UpstreamTimeout, InvalidModelRequest.
         """
         self._stream = stream
         for payload in stream:
@@ -90,13 +90,13 @@ class Exchange:
             yield payload
 
     def _checkpoint(self, stream: UpstreamStream, now_ms: int) -> None:
-        """A store that does not answer ends no stream: the lease lasts through several missed renewals."""
+        """Renew the lease. A store failure does not end the stream, because the lease outlasts several renewals."""
         self._renewed_ms = now_ms
         self.lease = self.lease.with_progress(stream.prompt_tokens, stream.completion_tokens)
         try:
             attempt = self._books.store.checkpoint(self.ask.account_id, self.ask.request_id, self.lease, now_ms)
         except errors.StoreUnavailable:
-            log.warning("checkpoint failed, stream goes on: %s", self.ask.request_id)
+            log.warning("checkpoint failed, the stream continues: %s", self.ask.request_id)
             return
         if not attempt.made:
             raise self._why_not(attempt.grant, now_ms)
@@ -108,7 +108,7 @@ class Exchange:
         return refusal or errors.Overloaded("The request was held up for too long and has been settled.")
 
     def settle(self, status: int, finish_reason: str | None = None) -> None:
-        """Once; later calls do nothing. Where the store is away the lease stays, and the sweeper settles it."""
+        """Settle once; later calls do nothing. If the store does not answer, the sweeper settles the lease later."""
         if self._over:
             return
         self._over = True
@@ -132,7 +132,7 @@ class Exchange:
         log.error("settlement failed, left to the sweeper: %s", self.ask.request_id)
 
     def fail(self, cause: BaseException) -> None:
-        """Settle an exchange that ended early, with the status that its caller gets."""
+        """Settle an exchange that ended early, with the HTTP status that its caller gets."""
         if isinstance(cause, ClientGone | GeneratorExit):
             self.settle(CLIENT_GONE_STATUS, "cancelled")
         else:
@@ -154,12 +154,12 @@ class Exchange:
         )
 
     def count(self, prompt_tokens: int, completion_tokens: int = 0, cached_tokens: int = 0) -> None:
-        """For answers that are no stream."""
+        """Set the counts of an answer that is not streamed."""
         self._counted = (prompt_tokens, completion_tokens, cached_tokens)
 
 
 def take_usage(stream: UpstreamStream, chunk: dict[str, Any]) -> None:
-    """The model server's own final counts, where it tells them: exact for any server."""
+    """Use the model server's final counts if it sends them, because they are exact for any server."""
     usage = chunk.get("usage")
     if isinstance(usage, dict):
         details = usage.get("prompt_tokens_details") or {}
@@ -169,7 +169,7 @@ def take_usage(stream: UpstreamStream, chunk: dict[str, Any]) -> None:
 
 
 def _engine_error(payload: bytes) -> errors.SluiceError:
-    """The error that the engine sent within its stream."""
+    """The domain error for an error that the engine sent within its stream."""
     detail = json.loads(payload).get("error") or {}
     code, message, seconds = detail.get("code"), detail.get("message"), int(detail.get("retry_after_s") or 2)
     if code == "context_length_exceeded":

@@ -1,4 +1,4 @@
-"""From an authenticated request to a running exchange: which model, how much at most, admit, ask the model."""
+"""From an authenticated request to a running exchange: choose the model, bound the tokens, admit, ask the model."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -18,18 +18,18 @@ from sluice.services.gateway.request import ModelRequest, RequestContext
 
 log = logging.getLogger("sluice.gateway")
 
-# What a chat template may add once: the start of the text, a default system prompt, the turn to answer.
+# What a chat template may add once: the start of the text, a default system prompt, the header of the answer.
 TEMPLATE_TOKENS = 48
-NO_MODEL = "none"  # in the ledger, of requests that no model answers
-LEAST_SECONDS = 0.5  # with less to go it fails for its time, and not for want of a time-out
-EMBED_SECONDS = 25.0  # nothing renews the lease of an answer that is no stream: it must be there before 30 s
-NO_CONTEXT_WINDOW = 1_000_000_000  # tokens, of a model whose server states none
+NO_MODEL = "none"  # the model's name in the ledger, for requests that no model answers
+LEAST_SECONDS = 0.5  # the smallest timeout, so that a request at its deadline fails with a timeout error
+EMBED_SECONDS = 25.0  # below the lease of 30 s, because nothing renews the lease of an answer that is not streamed
+NO_CONTEXT_WINDOW = 1_000_000_000  # tokens, for a model whose server states no context window
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """`max_tokens`: of an answer whose request names none. `deadline_seconds`: that a model may take for one request.
-    `content_days`: how long logged prompts and answers are kept."""
+    """`max_tokens`: for requests that name none. `deadline_seconds`: how long a model may take for one request.
+    `content_days`: how many days logged prompts and answers are kept."""
 
     max_tokens: int
     deadline_seconds: float
@@ -51,8 +51,8 @@ class Gateway:
 
     @contextmanager
     def authentication_first(self, claims: Claims) -> Iterator[None]:
-        """Authentication errors take precedence over validation errors: what is raised inside reaches only a caller
-        whose API token is live. Errors: InvalidApiToken, AccountSuspended, and what is raised inside."""
+        """Authentication errors take precedence over validation errors, so an error raised inside reaches only a caller
+        whose API token is live. Errors: InvalidApiToken, AccountSuspended, and the errors raised inside."""
         try:
             yield
         except errors.SluiceError:
@@ -60,30 +60,28 @@ class Gateway:
             raise
 
     def check_caller(self, claims: Claims) -> Grant:
-        """For requests that take nothing from the limits. Errors: InvalidApiToken, AccountSuspended,
-        StoreUnavailable."""
+        """For requests that count against no limit. Errors: InvalidApiToken, AccountSuspended, StoreUnavailable."""
         return self.admission.check(claims.account_id, claims.token_id, self.now_ms())
 
     def permitted_models(self, claims: Claims) -> list[dict[str, Any]]:
-        """Those that the API token may use. Errors: ModelUnavailable."""
+        """The models that the API token may use. Errors: ModelUnavailable."""
         return [model for model in self.models.all() if claims.models is None or model["id"] in claims.models]
 
     def permitted_model(self, claims: Claims, name: str) -> dict[str, Any]:
-        """Errors: ModelNotFound (also where the API token may not use it), ModelUnavailable."""
+        """Errors: ModelNotFound (also if the API token may not use the model), ModelUnavailable."""
         if claims.models is not None and name not in claims.models:
             raise errors.ModelNotFound(f"The model {name!r} does not exist or you do not have access to it.")
         return self.models.get(name)
 
     def model_for(self, claims: Claims, name: str, capability: str) -> dict[str, Any]:
-        """Errors: as `permitted_model`, and InvalidModelRequest."""
+        """Errors: as `permitted_model`, and InvalidModelRequest if the model lacks the capability."""
         model = self.permitted_model(claims, name)
         if capability not in model.get("capabilities", [capability]):
             raise errors.InvalidModelRequest(f"The model {name!r} does not do {capability}.", "model")
         return model
 
     def start(self, request: ModelRequest, context: RequestContext) -> tuple[Exchange, int]:
-        """Admit. → the exchange to run and settle, and the completion tokens it may have. Errors: as
-        `Admission.admit`."""
+        """Admit. → the exchange to run and settle, and its most completion tokens. Errors: as `Admission.admit`."""
         window = int(request.model.get("context_window") or NO_CONTEXT_WINDOW)
         wanted = self.defaults.max_tokens if request.max_tokens is None else request.max_tokens
         completion_tokens = min(wanted, window)
@@ -106,8 +104,8 @@ class Gateway:
 
     @contextmanager
     def counted(self, claims: Claims, endpoint: str, context: RequestContext) -> Iterator[Exchange]:
-        """Around a request that asks no model: admitted like any other, for no tokens but those counted inside, and
-        settled however it ends. Errors: as `Admission.admit`, and what is raised inside."""
+        """Around a request that asks no model. It is admitted like any other, costs only the tokens counted inside, and
+        is settled in every case. Errors: as `Admission.admit`, and the errors raised inside."""
         ask = Ask(claims.account_id, context.request_id, claims.token_id, 0, NO_MODEL, endpoint, False)
         exchange = self._admit(ask, context)
         try:
@@ -118,7 +116,7 @@ class Gateway:
         exchange.settle(200)
 
     def ask(self, exchange: Exchange, path: str, body: Mapping[str, Any]) -> UpstreamStream:
-        """Ask the model; a refusal settles the exchange. Errors: as `Upstream.open`."""
+        """Ask the model. An error settles the exchange. Errors: as `Upstream.open`."""
         try:
             return self.open(exchange, path, body)
         except BaseException as exc:
@@ -126,13 +124,13 @@ class Gateway:
             raise
 
     def open(self, exchange: Exchange, path: str, body: Mapping[str, Any]) -> UpstreamStream:
-        """For a caller that may ask again: a refusal settles nothing. Errors: as `Upstream.open`."""
+        """Ask the model without settling on an error, because the caller may ask again. Errors: as `Upstream.open`."""
         call = UpstreamCall(path, body, exchange.ask.request_id, exchange.ask.account_id, self._seconds(exchange))
         return self.upstream.open(call)
 
     def embed(self, request: ModelRequest, context: RequestContext) -> dict[str, Any]:
-        """One answer, not streamed, settled in any case. Errors: as `Admission.admit` and `Upstream.fetch`."""
-        # Each input may fill the context window, so it does not bound what all of them take.
+        """Fetch embeddings, and settle in every case. Errors: as `Admission.admit` and `Upstream.fetch`."""
+        # Each input may fill the context window, so the window does not bound the sum of all inputs.
         exchange, _ = self.start(replace(request, model={**request.model, "context_window": None}), context)
         try:
             ask, seconds = exchange.ask, min(self._seconds(exchange), EMBED_SECONDS)
@@ -147,11 +145,11 @@ class Gateway:
         return answer
 
     def _seconds(self, exchange: Exchange) -> float:
-        """What a model may take for the request that runs now."""
+        """How many seconds the model may take for this request."""
         return min(self.defaults.deadline_seconds, max(exchange.context.seconds_left(), LEAST_SECONDS))
 
     def keep_content(self, ask: Ask, prompt: str, response: str) -> None:
-        """For the caller's own log. Losing it loses no money, so a store that is away just loses it."""
+        """Keep both in the caller's request log. A store failure loses them, because no money depends on them."""
         now_ms = self.now_ms()
         content, ttl_s = LoggedContent(prompt, response), expires_s(now_ms, self.defaults.content_days)
         try:

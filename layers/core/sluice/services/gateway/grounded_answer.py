@@ -1,4 +1,4 @@
-"""Asking the model with passages in the prompt, as many as fit; or not asking it, where there is no passage.
+"""Ask the model with as many passages in the prompt as fit; in strict mode do not ask it if there is no passage.
 
 admitted ─ search ─┬─ nothing, and strict ─ the fixed sentence, no call, 0 tokens
                    └─ passages ─ ask ─ too long? drop from the end, ask again ─ answer
@@ -19,7 +19,7 @@ from sluice.services.gateway.exchange import Exchange
 from sluice.services.gateway.gateway import TEMPLATE_TOKENS, Gateway
 from sluice.services.gateway.request import CHAT_PATH
 
-KEY_BYTES = 6  # none of the passages can hold it: one that did would lose it
+KEY_BYTES = 6  # of the random delimiter; `harmless` removes it from a passage that contains it by chance
 TOO_LONG = "The question leaves no room in the model's context for a passage to answer from."
 
 
@@ -32,7 +32,7 @@ class GroundedAnswers:
         self, exchange: Exchange, model: Mapping[str, Any], grounding: Grounding, body: Mapping[str, Any]
     ) -> tuple[UpstreamStream, Sources]:
         """`body`: the chat request without passages. An error settles the exchange. Errors: as `Retrieval.find` and
-        `Upstream.open`; ContextLengthExceeded only where the question alone is too long."""
+        `Upstream.open`; ContextLengthExceeded only if the question alone is too long."""
         try:
             query = rules.question_of(body["messages"])
             found = self.retrieval.find(exchange.ask.account_id, [query], grounding)
@@ -52,7 +52,7 @@ class GroundedAnswers:
     def _open(
         self, exchange: Exchange, body: Mapping[str, Any], sources: Sources, strict: bool
     ) -> tuple[UpstreamStream, Sources]:
-        """With fewer passages each time the prompt is too long for the model."""
+        """Ask the model, and again with fewer passages each time the prompt is too long for it."""
         key, given = secrets.token_hex(KEY_BYTES), sources.given
         while given:
             messages = rules.grounded(body["messages"], given, key=key, strict=strict)
@@ -67,8 +67,7 @@ class GroundedAnswers:
 
 
 def _room_tokens(model: Mapping[str, Any], body: Mapping[str, Any]) -> int | None:
-    """Tokens that passages may have, estimated without the model's own tokenizer; None where the model states no
-    context window."""
+    """Tokens for passages, estimated without the model's tokenizer; None if the model states no context window."""
     context = model.get("context_window")
     if not context:
         return None
@@ -79,7 +78,7 @@ def _room_tokens(model: Mapping[str, Any], body: Mapping[str, Any]) -> int | Non
 
 
 class FixedAnswer:
-    """`sluice.ports.gateway.UpstreamStream`: an answer that no model made."""
+    """`sluice.ports.gateway.UpstreamStream` of a fixed text that no model generated."""
 
     def __init__(self, text: str, request_id: str, model: str, created_s: int) -> None:
         self.prompt_tokens = self.completion_tokens = self.cached_tokens = 0

@@ -1,4 +1,4 @@
-"""Which models the upstream serves, remembered for a few seconds so that knowing costs no round trip."""
+"""Which models the upstream serves, remembered for a few seconds to save a round trip."""
 
 import time
 from typing import Any
@@ -11,7 +11,7 @@ RETRY_SECONDS = 0.5  # after a failure with nothing remembered
 
 
 class ModelList:
-    """Keeps the last good answer while the model server is away: what it cannot serve, it will say itself."""
+    """Keeps the last good list while the model server is down, because each request gets its own error then."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
@@ -31,7 +31,7 @@ class ModelList:
         return list(self._models.values())
 
     def names(self, capability: str) -> list[str]:
-        """Of the models that can do it; one that states no capabilities can. Errors: ModelUnavailable."""
+        """Names of the models with this capability, or that state no capabilities. Errors: ModelUnavailable."""
         return [str(model["id"]) for model in self.all() if capability in model.get("capabilities", [capability])]
 
     def get(self, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Measure what the gateway does: admissions, refusals, settlements."""
+"""Measure the gateway's admissions, refusals and settlements."""
 
 import logging
 import time
@@ -16,10 +16,10 @@ log = logging.getLogger("sluice.gateway")
 
 
 class ObservedAdmission(Admission):
-    """Admission, timed, with the writes it took; refusals take time too.
+    """Admission with measurements: the time of each decision, refusals included, and the number of writes.
 
-    A month's tokens are hardly ever used to the last one, because what is left does not hold the next request. So a
-    refusal shows that the quota is used up, and `quota_refused` (account id, now in ms) mails the owner.
+    A month's quota is seldom used to the last token, because the rest is too small for the next request. So a refusal
+    shows that the quota is used up, and `quota_refused` (account id, now in ms) mails the owner.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class ObservedAdmission(Admission):
 
 
 class ExchangeMetrics:
-    """An `Observer`. It flushes by itself, because an answer may still stream when the request has ended."""
+    """An `Observer`. It flushes the metrics itself, because an answer may still stream when the request has ended."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics

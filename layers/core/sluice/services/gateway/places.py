@@ -1,4 +1,4 @@
-"""A cap on what one process serves on `/v1` at once, so that streams never take the account pages' places."""
+"""A limit on concurrent `/v1` requests in one process, so that streams leave room for the account pages."""
 
 import threading
 
@@ -10,7 +10,7 @@ class Places:
         self._free = threading.BoundedSemaphore(count)
 
     def enter(self) -> None:
-        """Errors: Overloaded, at once: waiting for a place would itself take one."""
+        """Errors: Overloaded, without waiting, because a waiting request would itself occupy a thread."""
         if not self._free.acquire(blocking=False):
             raise Overloaded("Too many requests are running here at the moment.", retry_after_seconds=1)
 

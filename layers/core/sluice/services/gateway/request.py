@@ -1,4 +1,4 @@
-"""A request to a model as the HTTP layer hands it over: in no dialect, with what only HTTP knows of its caller."""
+"""A request to a model, independent of the API dialect, and what the HTTP layer knows about its caller."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -14,12 +14,12 @@ CHAT_PATH = "/v1/chat/completions"
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """`model`: the model server's object. `endpoint`: as the ledger names it. `body`: what the model server is sent,
+    """`model`: the model server's object. `endpoint`: its name in the ledger. `body`: the JSON for the model server,
     without `max_tokens`.
 
-    `prompt_bound`: model tokens the prompt has at most, passages apart. It is computed from the text's bytes (every
-    token stands for at least one), so knowing it costs neither a tokenizer nor a round trip. `max_tokens`: of the
-    answer, None for the default. `stream`: whether the caller gets a stream; the model server is always asked for one.
+    `prompt_bound`: an upper bound of the prompt's model tokens, without passages. It is the number of the text's bytes,
+    because each token stands for at least one byte; so it needs neither a tokenizer nor a round trip. `max_tokens`: of
+    the answer, None for the default. `stream`: whether the caller gets a stream; the model server always sends one.
     """
 
     claims: Claims
@@ -35,17 +35,17 @@ class ModelRequest:
 
 @dataclass(frozen=True)
 class RequestContext:
-    """What the HTTP layer knows of the request it serves."""
+    """What the HTTP layer knows about the request that it serves."""
 
     request_id: str
     status_of: Callable[[BaseException], int]
     """The HTTP status that a caller gets for an error: the ledger records it."""
     gone: Callable[[], bool] = lambda: False
-    """Whether the caller closed the connection. Looks without waiting."""
+    """Whether the caller closed the connection. Does not block."""
     seconds_left: Callable[[], float] = lambda: math.inf
-    """Seconds until AWS Lambda stops this request, less those that settling it may take."""
+    """Seconds until AWS Lambda stops this request, minus the time reserved for settling it."""
 
 
 def playground_claims(account_id: str, now_s: int) -> Claims:
-    """The claims of a logged-in person, who needs no API token in the playground: every scope, every model."""
+    """The claims of a logged-in person in the playground, who needs no API token: every scope, every model."""
     return Claims(PLAYGROUND, account_id, now_s, now_s, frozenset(SCOPES), None)

@@ -1,13 +1,13 @@
 """Settle an admitted request: two idempotent writes, no transaction.
 
-1. Put the ledger record if there is none: the first writer, gateway or sweeper, decides what was used.
-2. Update the grant if the lease is there: remove it, and give back what the *stored* record did not use.
+1. Put the ledger record if there is none. The first writer, gateway or sweeper, decides how many tokens were used.
+2. If the grant still has the lease, remove it and give back the tokens that the *stored* record did not use.
 
     gateway:  put record ─ ✗ killed        sweeper: put record (exists: read it) ─ release lease
     gateway:  put record ─ release lease    sweeper: put record (exists) ─ release (no lease: nothing)
 
-So a death at any point leaves either a lease, which the sweeper finds, or a settled request. A transaction on the grant
-would instead make concurrent admissions of the account fail on AWS (docs/adr/0004-settlement-without-transaction.md).
+So a crash at any point leaves either a lease, which the sweeper finds, or a settled request. A transaction on the grant
+would make concurrent admissions of the account fail on AWS (docs/adr/0004-settlement-without-transaction.md).
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ INTERRUPTED_STATUS = 500
 @dataclass(frozen=True)
 class Outcome:
     """How a request ended: HTTP status, counts in model tokens, times in ms since it was admitted. `settled_by`:
-    "gateway", or "sweeper" for a holder that died."""
+    "gateway", or "sweeper" if the gateway process died."""
 
     status: int
     prompt_tokens: int
@@ -39,7 +39,7 @@ class Outcome:
 def settle(
     store: HotStore, account_id: str, request_id: str, lease: Lease, outcome: Outcome
 ) -> tuple[LedgerRecord, Attempt]:
-    """→ the record as stored, and what the grant is now. Safe to repeat. Errors: StoreUnavailable."""
+    """→ the record as stored, and the grant after the write. Safe to repeat. Errors: StoreUnavailable."""
     record = LedgerRecord(
         account_id=account_id,
         request_id=request_id,
@@ -64,7 +64,7 @@ def settle(
 
 
 def release(store: HotStore, account_id: str, request_id: str, lease: Lease, used_tokens: int) -> Attempt:
-    """The second write, in the form for a grant still in the month charged, then in the form for a later one."""
+    """The second write: in the form for the month charged or, if the grant is in a later month, in the other form."""
     attempt = store.release(account_id, request_id, lease, used_tokens, True)
     if not attempt.made and attempt.grant is not None and request_id in attempt.grant.leases:
         return store.release(account_id, request_id, lease, used_tokens, False)
@@ -74,7 +74,7 @@ def release(store: HotStore, account_id: str, request_id: str, lease: Lease, use
 def settle_abandoned(
     store: HotStore, account_id: str, request_id: str, lease: Lease, now_ms: int
 ) -> tuple[LedgerRecord, Attempt]:
-    """Settle for a holder that died, from its last checkpoint. Errors: StoreUnavailable."""
+    """Settle the request of a process that died, from its last checkpoint. Errors: StoreUnavailable."""
     outcome = Outcome(
         status=INTERRUPTED_STATUS,
         prompt_tokens=lease.prompt_tokens,

@@ -1,4 +1,4 @@
-"""Responses kept for their owner: to be read again, continued by `previous_response_id`, deleted."""
+"""Stored responses: their owner can read them, continue them by `previous_response_id`, and delete them."""
 
 import json
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from sluice.domain.gateway.contents import expires_s
 from sluice.domain.gateway.response_items import Message
 from sluice.ports.gateway import TextStore
 
-# An item of the store holds 400 KB; the response, its messages and the keys must fit.
+# A DynamoDB item holds 400 KB; the response, its messages and the keys must fit.
 MAX_HISTORY_BYTES = 180_000
 
 
 @dataclass(frozen=True)
 class StoredResponse:
     response: dict[str, Any]
-    messages: list[Message]  # the conversation up to and with this response's output, without instructions
+    messages: list[Message]  # the conversation including this response's output, without instructions
 
 
 class StoredResponses:
@@ -32,7 +32,7 @@ class StoredResponses:
         return StoredResponse(json.loads(found["response"]), json.loads(found["messages"]))
 
     def check_size(self, messages: list[Message]) -> None:
-        """Before the model is asked. Errors: InvalidModelRequest."""
+        """Call it before the model is asked. Errors: InvalidModelRequest (too long to be stored)."""
         if len(json.dumps(messages, ensure_ascii=False).encode()) > MAX_HISTORY_BYTES:
             raise InvalidModelRequest("The conversation is too long to be stored. Send store: false.", "store")
 

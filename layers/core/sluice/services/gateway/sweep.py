@@ -1,9 +1,9 @@
-"""Settle the requests whose holder died, found through the index of leases, never by a scan.
+"""Settle the requests whose process died. The index of leases finds them, so no scan is needed.
 
     lease expires ──── 10 s ────► the sweeper settles from the last checkpoint
-    a holder that lives renews every 3 s and settles itself; one that comes back late finds its lease gone
+    a live process renews every 3 s and settles itself; one that resumes late finds its lease gone
 
-An account is taken off the index here and not when its last lease goes: that spares a write a request.
+An account leaves the index here and not with its last lease, because that saves one write for each request.
 """
 
 import logging
@@ -19,13 +19,13 @@ from sluice.services.gateway.settle import settle_abandoned
 
 log = logging.getLogger("sluice.sweeper")
 
-DOWN_AFTER = 3  # accounts in a row for which the store did not answer: the rest would only wait too
+DOWN_AFTER = 3  # so many accounts in a row without an answer of the store stop the run: the rest would time out too
 
 
 @dataclass
 class SweptLeases:
-    """What one run did. `leases`: those found running, the abandoned ones included; `overdue_ms`: how long the oldest
-    of them had been expired. A run a minute settles each within 70 s, so more means that runs fail or do not happen."""
+    """One run. `leases`: how many were found, abandoned ones included. `overdue_ms`: for how long the oldest had been
+    expired. A run each minute settles each lease within 70 s, so more means that runs fail or are missing."""
 
     accounts: int = 0
     leases: int = 0
@@ -37,13 +37,13 @@ class SweptLeases:
 
 
 class Sweeper:
-    """`clock_ms` is asked again for each account: a run may take most of a minute."""
+    """`clock_ms` is read again for each account, because a run may take most of a minute."""
 
     def __init__(self, grants: HotStore, index: LeaseIndex, clock_ms: Callable[[], int]) -> None:
         self._grants, self._index, self._clock_ms = grants, index, clock_ms
 
     def sweep(self, until_ms: int) -> SweptLeases:
-        """Stops at `until_ms`. The shards come in a new order each time, so that a run cut short starves none."""
+        """Stop at `until_ms` (Unix ms). The order of shards is random, so that short runs skip no shard for ever."""
         swept = SweptLeases()
         down = 0
         for shard in random.sample(LEASE_SHARDS, len(LEASE_SHARDS)):
@@ -60,14 +60,14 @@ class Sweeper:
         return swept
 
     def _account(self, account_id: str, swept: SweptLeases) -> bool:
-        """Whether the store answered. One account that cannot be settled keeps no other back."""
+        """Settle one account. → whether the store answered. A failure does not hold up the other accounts."""
         swept.accounts += 1
         try:
             self._settle_abandoned(account_id, swept)
         except StoreUnavailable:
             swept.failed += 1
             return False
-        except Exception as exc:  # an item that something else has spoilt
+        except Exception as exc:  # a malformed item, for example
             swept.failed += 1
             log.error("account not swept", exc_info=exc, extra={"account_id": account_id})
         return True
@@ -84,7 +84,7 @@ class Sweeper:
                 continue
             record, attempt = settle_abandoned(self._grants, account_id, request_id, lease, now_ms)
             swept.settled += 1
-            log.info("settled for a dead holder", extra={"request_id": request_id, "status": record.status})
+            log.info("settled an abandoned request", extra={"request_id": request_id, "status": record.status})
             grant = attempt.grant or grant
         if not grant.leases and self._index.clear(account_id):
             swept.cleared += 1

@@ -1,0 +1,1 @@
+"""Use cases of mails: queue, send, throttle, suppress."""

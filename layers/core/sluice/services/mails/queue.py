@@ -1,4 +1,4 @@
-"""Queue a mail: the mails table's stream wakes the mailer, which renders and sends it."""
+"""Queue a mail. The mails table's stream then invokes the mailer, which renders and sends it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,10 +19,10 @@ def queue_mail(
     data: Mapping[str, str | int] | None = None,
     once: tuple[str | int, ...] = (),
 ) -> bool:
-    """Queue a notice (a mail without a code). Whether it was new.
+    """Queue a notice (a mail without a code). → whether it was new.
 
-    `once` names the occasion: of all calls with the same kind, account and occasion, one sends a mail
-    (`once=(202611,)` for a month's quota mail). Without it, each call does. Errors: StoreUnavailable.
+    `once` names the occasion: of all calls with the same kind, account and occasion, only the first queues a mail
+    (`once=(202611,)` for a month's quota mail). Without it, each call queues one. Errors: StoreUnavailable.
     """
     mail_id = once_id(kind, account.account_id, *once) if once else ""
     return mails.queue(
@@ -31,7 +31,7 @@ def queue_mail(
 
 
 def queue_nothing(mails: MailStore, now_ms: int) -> None:
-    """What an address that gets no mail costs: one write, as the others, so that time tells nobody who is known."""
+    """Make one write, as for an address that gets a mail, so that both take the same time. Errors: StoreUnavailable."""
     mails.queue(replace(new_mail(Kind.VERIFY_EMAIL, account_id="", to="", now_ms=now_ms), state="none"))
 
 
@@ -44,9 +44,9 @@ def queue_code(
     password_hash: str | None = None,
     name: str | None = None,
 ) -> None:
-    """Queue a mail with a code, which from then on is the only valid one of its kind. Errors: StoreUnavailable.
+    """Queue a mail with a code, which makes earlier codes of its kind invalid. Errors: StoreUnavailable.
 
-    Where another call does the same at this moment, its mail is the one that goes out.
+    If a concurrent call does the same, only one of the two mails is queued.
     """
     mail = new_mail(kind, account_id=account.account_id, to=account.email, now_ms=now_ms)
     code = PendingCode(mail.mail_id, mail.expires_ms, now_ms)

@@ -1,4 +1,4 @@
-"""Tell an account's owner, once a month each, that 80 % and all of the month's tokens are used."""
+"""Mail an account's owner, once a month each, when 80 % and when all of the month's tokens are used."""
 
 from collections import OrderedDict
 from datetime import date
@@ -11,26 +11,25 @@ from sluice.ports.gateway import HotStore
 from sluice.ports.mails import MailStore
 from sluice.services.mails.queue import queue_mail
 
-KEEP_TOLD = 10_000
+KEEP_QUEUED = 10_000
 
 
 class QuotaMails:
-    """Remembers what it queued, to spare a write a batch; that each goes out once, the mail's id alone decides."""
+    """Remembers queued mails to save a write for each batch. The mail's id ensures that each is sent only once."""
 
     def __init__(self, grants: HotStore, accounts: AccountStore, mails: MailStore) -> None:
         self._grants, self._accounts, self._mails = grants, accounts, mails
-        self._told: OrderedDict[tuple[str, int, Kind], None] = OrderedDict()
+        self._queued: OrderedDict[tuple[str, int, Kind], None] = OrderedDict()
 
     def check(self, account_id: str, now_ms: int, *, refused: bool = False) -> list[Kind]:
-        """→ the mails that were new. `refused`: a request was refused because it did not fit the quota any more.
-        Errors: StoreUnavailable."""
-        if refused and (account_id, period_of(now_ms), Kind.QUOTA_100) in self._told:
-            return []  # refusals come in floods: this one costs nothing
+        """→ the new mails. `refused`: a request exceeded the rest of the quota. Errors: StoreUnavailable."""
+        if refused and (account_id, period_of(now_ms), Kind.QUOTA_100) in self._queued:
+            return []  # refusals may be frequent, so skip the reads
         grant = self._grants.grant(account_id)
         if grant is None:
             return []
         due = [
-            kind for kind in notices_due(grant, refused=refused) if (account_id, grant.period, kind) not in self._told
+            kind for kind in notices_due(grant, refused=refused) if (account_id, grant.period, kind) not in self._queued
         ]
         account = self._accounts.get(account_id) if due else None
         if account is None:
@@ -44,7 +43,7 @@ class QuotaMails:
             self._remember((account_id, grant.period, kind))
         return new
 
-    def _remember(self, told: tuple[str, int, Kind]) -> None:
-        self._told[told] = None
-        while len(self._told) > KEEP_TOLD:
-            self._told.popitem(last=False)
+    def _remember(self, notice: tuple[str, int, Kind]) -> None:
+        self._queued[notice] = None
+        while len(self._queued) > KEEP_QUEUED:
+            self._queued.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Send queued mails: claim one, render it, hand it over, say so. And show those that stuck to the mailer again."""
+"""Send queued mails: claim one, render it, hand it to the mail server, mark it as sent. And requeue stuck mails."""
 
 import logging
 from collections.abc import Callable
@@ -12,17 +12,17 @@ from sluice.services.mails.suppress import Suppressions
 
 log = logging.getLogger("sluice.mailer")
 
-SENDING_MS = 120_000  # longer than any sender takes; after it, whoever was sending is taken for dead
-GRACE_MS = 5_000  # a mail due only just now is on its way through the stream already
-AT_ONCE = 200  # a shard; the longest waiting come first, the rest with the next sweep
+SENDING_MS = 120_000  # longer than any mail server takes; after it, the sending process counts as dead
+GRACE_MS = 5_000  # the stream delivers a mail that became due within this time
+AT_ONCE = 200  # mails for each shard, the oldest first; the next sweep takes the rest
 
 Render = Callable[[Mail, str], Message]  # the mail and its code, empty where it has none
 
 
 @dataclass(frozen=True)
 class Mailer:
-    """`key` reads the secret that codes are made with, for a mail that has one. The clock (ms) is read twice a mail,
-    because sending takes its time."""
+    """`key` reads the secret that codes are derived from, for a mail that has a code. The clock (Unix ms) is read twice
+    for each mail, because sending may take seconds."""
 
     mails: MailStore
     sender: MailSender
@@ -32,10 +32,10 @@ class Mailer:
     clock_ms: Callable[[], int]
 
     def send(self, mail_id: str) -> None:
-        """Called once for every event of the mails table. Does nothing when there is nothing to do: it was sent, it is
-        being sent, or it is not due yet.
+        """Send one mail, on each event of the mails table. Does nothing if the mail was sent, is being sent, or is not
+        due yet.
 
-        A mail that cannot be sent now goes back into the queue and is no error of this call. Errors: StoreUnavailable.
+        A mail that cannot be sent now goes back into the queue without an error. Errors: StoreUnavailable.
         """
         mail = self.mails.get(mail_id)
         if mail is None:
@@ -61,7 +61,7 @@ class Mailer:
         except MailRefused as exc:
             log.warning("mail refused", extra={"mail_id": mail.mail_id, "problem": _name(exc)})
             self.mails.failed(mail, _name(exc), self.clock_ms())
-        except Exception as exc:  # whatever it is, it must not hold up the mails behind it
+        except Exception as exc:  # no failure of one mail may hold up the mails after it
             log.warning("mail not sent, will be tried again", extra={"mail_id": mail.mail_id, "problem": _name(exc)})
             self.mails.put_back(mail, _name(exc), self.clock_ms() + retry_after_ms(mail.attempts))
         else:
@@ -75,18 +75,18 @@ class Mailer:
 
 @dataclass(frozen=True)
 class StuckMails:
-    """The mail server was away, or the mailer died over one."""
+    """Mails left in the queue, because the mail server did not answer or the mailer died."""
 
     mails: MailStore
 
     def requeue(self, now_ms: int) -> int:
-        """Show every overdue mail to the mailer again, through the table's stream. Returns how many.
+        """Send every overdue mail to the mailer again, through the table's stream. → how many.
 
-        Sending twice is out of the question: the mailer's claim lets one through. Errors: StoreUnavailable.
+        No mail is sent twice, because the mailer must claim it first. Errors: StoreUnavailable.
         """
         return sum(self.mails.touch(mail_id, now_ms) for mail_id in self.mails.overdue(now_ms - GRACE_MS, AT_ONCE))
 
 
 def _name(exc: Exception) -> str:
-    """The cause's class, never its text: a mail server's answer may quote the address or the mail."""
+    """The class of the cause, without its text, because a mail server's answer may quote the address or the mail."""
     return type(exc.__cause__ or exc).__name__

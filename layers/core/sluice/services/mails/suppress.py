@@ -1,4 +1,4 @@
-"""An address that takes no mail gets none: each one that comes back harms what all other mails are taken for."""
+"""Stop mail to addresses that bounce or complain, because each bounce harms the sender's reputation."""
 
 import logging
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ log = logging.getLogger("sluice.bounces")
 
 @dataclass(frozen=True)
 class Suppressions:
-    """Errors of both: StoreUnavailable."""
+    """Both methods may raise StoreUnavailable."""
 
     accounts: AccountStore
 
     def add(self, address: str, reason: Suppression, now_ms: int) -> bool:
-        """Whether it was noted: nobody may have the address any more, or never had."""
+        """→ whether an account has this address, which is then suppressed."""
         try:
             email_key = parse_address(address).key
         except ValidationFailed:
-            log.error("a notice names what is no address")
+            log.error("notice skipped: its address is malformed")
             return False
         return self.accounts.suppress_mail(email_key, reason, now_ms)
 
@@ -30,4 +30,4 @@ class Suppressions:
         try:
             return self.accounts.mail_suppression(parse_address(address).key) is None
         except ValidationFailed:
-            return True  # the mail server will say what it thinks of it
+            return True  # let the mail server decide about a malformed address

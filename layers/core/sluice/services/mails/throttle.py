@@ -1,7 +1,7 @@
-"""How many mails an address may be sent on somebody's word, and how many anybody may ask for.
+"""How many mails may be sent to one address, and how many one client may request.
 
-Past an address's allowance nothing is sent and nothing is said: the answer is the same as ever. Only who asks too
-often themselves is told so, whatever the addresses were.
+Above an address's limit no mail is sent, but the answer stays the same, so that it reveals nothing. Only a client that
+exceeds its own limit gets an error, for any address.
 """
 
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ class MailThrottle:
     throttles: Throttles
 
     def allows(self, email_key: str, kind: Kind, visitor: Visitor) -> bool:
-        """Whether this address may get one more mail of this kind now. Asking counts as one. Errors: TooManyAttempts
-        (this client, for whatever address), StoreUnavailable."""
+        """Whether this address may get one more mail of this kind now. Each call counts. Errors: TooManyAttempts (this
+        client, for any address), StoreUnavailable."""
         network, now_ms = visitor.network, visitor.now_ms
         self.throttles.take(rules.key(rules.MAIL_CLIENT, network), rules.MAIL_CLIENT, now_ms)
-        # A stranger elsewhere can hold up an address's mails by the low ceiling of the second only.
+        # Strangers on other networks can use up only the second, lower limit of an address.
         pair = rules.key(rules.MAIL_PAIR, kind, email_key, network), rules.MAIL_PAIR
         address = rules.key(rules.MAIL_ADDRESS, kind, email_key), rules.MAIL_ADDRESS
         try:

@@ -1,7 +1,7 @@
-"""What an admin may do to an account. Each is written to the audit log, also when it changed nothing.
+"""What an admin may change about an account. Each call is written to the audit log, also if it changes nothing.
 
-The event comes after the deed. Where it cannot be written the admin is told so (503), and the deed, repeated, is
-logged then: each may be repeated.
+The event is written after the change. If that fails, the admin gets 503 and repeats the call, which then writes the
+event: each call may be repeated.
 """
 
 import logging
@@ -17,12 +17,12 @@ from sluice.ports.gateway import GrantStore, HotStore
 
 log = logging.getLogger("sluice.audit")
 
-ATTEMPTS = 5  # others may change the same account meanwhile
+ATTEMPTS = 5  # because others may change the same account at the same time
 
 
 @dataclass(frozen=True)
 class Actor:
-    """`account_id`: the admin's, or `sluice.domain.accounts.audit.OPERATOR`. `client`: their network address."""
+    """`account_id`: the admin's, or `sluice.domain.accounts.audit.OPERATOR`. `client`: the admin's network address."""
 
     account_id: str
     client: str = ""
@@ -30,7 +30,7 @@ class Actor:
 
 @dataclass(frozen=True)
 class Administration:
-    """Errors of all: NotFound, StoreUnavailable."""
+    """Every method may raise NotFound and StoreUnavailable."""
 
     accounts: AccountStore
     grants: GrantStore
@@ -38,8 +38,7 @@ class Administration:
     audit: AuditLog
 
     def suspend(self, by: Actor, account_id: str, now_ms: int) -> Account:
-        """The grant first: from this write on no request is admitted, and running streams end at their next
-        checkpoint. Errors: Forbidden (oneself)."""
+        """Write the grant first: it ends admissions, and streams at their next checkpoint. Errors: Forbidden (self)."""
         if account_id == by.account_id:
             raise Forbidden("You cannot suspend yourself.")
         before = self._account(account_id)
@@ -49,7 +48,7 @@ class Administration:
         return after
 
     def restore(self, by: Actor, account_id: str, now_ms: int) -> Account:
-        """As it was: one that never verified its address must still do so."""
+        """Undo a suspension. An account that never verified its address must still do so."""
         before = self._account(account_id)
         after = before
         if before.status == "suspended":
@@ -59,7 +58,7 @@ class Administration:
         return after
 
     def set_limits(self, by: Actor, account_id: str, wanted: Mapping[str, int], now_ms: int) -> Account:
-        """What `wanted` leaves out stays. In force with the next request."""
+        """Omitted limits stay unchanged. The new limits apply from the next request. Errors: Conflict."""
         account = self._account(account_id)
         for _ in range(ATTEMPTS):
             before = self._grant(account_id).limits
@@ -73,9 +72,9 @@ class Administration:
         raise Conflict("These limits are being changed by someone else.")
 
     def set_role(self, by: Actor, account_id: str, role: Role, now_ms: int) -> Account:
-        """In force with the next request, for the role is read at every call. An admin cannot give up their own, so
-        there is always one left. Errors: Forbidden (oneself), Conflict (an address nobody has verified, or
-        suspended: as an admin's it could be a stranger's)."""
+        """Set the role, which applies from the next request because each reads it. Admins cannot change their own role,
+        so one admin always remains. Errors: Forbidden (oneself), Conflict (an account that is not active: an unverified
+        address may belong to a stranger)."""
         if account_id == by.account_id:
             raise Forbidden("You cannot change your own role.")
         before = self._account(account_id)
@@ -105,7 +104,7 @@ class Administration:
             try:
                 self.accounts.set_status(account, status)
             except Conflict:
-                continue  # verified, or deleted, or suspended by another admin at this very moment
+                continue  # changed at the same time: verified, deleted, or suspended by another admin
             return replace(account, status=status)
         raise Conflict("This account is being changed by someone else.")
 
@@ -130,5 +129,5 @@ class Administration:
         try:
             self.audit.put(event)
         except StoreUnavailable:
-            log.error("done, but not in the audit log: %s %s by %s", action, account.account_id, by.account_id)
+            log.error("change is missing in the audit log: %s %s by %s", action, account.account_id, by.account_id)
             raise

@@ -1,4 +1,4 @@
-"""Looking through the audit log, a page at a time."""
+"""Pages of the audit log."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ class EventList:
 
 @dataclass(frozen=True)
 class AuditTrail:
-    """Errors of both: StoreUnavailable."""
+    """Both methods may raise StoreUnavailable."""
 
     audit: AuditLog
     accounts: AccountStore
 
     def page(self, *, limit: int, after: str | None, now_ms: int) -> EventList:
-        """Newest first. Errors: ValidationFailed (a cursor that is none)."""
+        """Newest first. Errors: ValidationFailed (a malformed cursor)."""
         before = position(EVENTS, after, 2) if after else None
         found, following = self.audit.page(
             limit=limit, before=(before[0], before[1]) if before else None, now_ms=now_ms
@@ -33,7 +33,7 @@ class AuditTrail:
         return EventList(found, cursor(EVENTS, *following) if following else None)
 
     def emails(self, events: Iterable[AuditEvent]) -> dict[str, str]:
-        """Addresses by id of the accounts that events name and that still exist: the log itself holds ids only."""
+        """Addresses by account id, for the accounts in `events` that still exist, because the log holds only ids."""
         named = {one for event in events for one in (event.actor, event.target) if is_id("usr_", one)}
         found = {one: self.accounts.get(one) for one in named}
         return {one: account.email for one, account in found.items() if account is not None}

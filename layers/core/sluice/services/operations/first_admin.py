@@ -1,4 +1,4 @@
-"""The first admin: made by the operator of the machine, since nobody else could say who may."""
+"""The first admin, created by the operator of the machine, because there is no admin yet who could do it."""
 
 from dataclasses import asdict, dataclass, replace
 
@@ -14,23 +14,23 @@ from sluice.services.accounts.new_passwords import NewPasswords
 
 @dataclass(frozen=True)
 class FirstAdmin:
-    """`limits`: those of a new account. Errors of both: ValidationFailed, StoreUnavailable."""
+    """`limits`: of a new account. Both methods may raise ValidationFailed and StoreUnavailable."""
 
     accounts: AccountStore
     passwords: NewPasswords
     limits: Limits
 
     def known(self, email: str) -> Account | None:
-        """The account that may be made an admin. Errors: Conflict (not verified, suspended, leaving)."""
+        """The account that may become admin, or None. Errors: Conflict (unverified, suspended, being deleted)."""
         account = self.accounts.by_email(parse_address(email).key)
         if account is not None and account.status != "active":
-            # An address that nobody has verified may have been registered by a stranger.
+            # A stranger may have registered an unverified address.
             raise Conflict(f"This account is {account.status}: only an active one can be made an admin.")
         return account
 
     def create(self, email: str, password: str, now_ms: int) -> Account:
-        """An account that needs no verification: the operator's word is enough, and no mail is sent. Its role comes
-        next, with the line of the audit log that every change of a role has. Errors: AddressTaken."""
+        """Create a verified account without a mail, because the operator vouches for the address. Then set its role,
+        which writes an event to the audit log as every change of a role does. Errors: AddressTaken."""
         address = parse_address(email)
         self.passwords.check(password, address.given)
         account = Account(

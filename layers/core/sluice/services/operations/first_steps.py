@@ -1,4 +1,4 @@
-"""How far an owner has come with a new system."""
+"""Which first steps the owner of a new system has done."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from sluice.services.operations.users import Users
 
 @dataclass(frozen=True)
 class Progress:
-    """Whether they have an API token, have asked the model something, and have let others in."""
+    """Whether the owner has an API token, has sent a request to the model, and has let others register."""
 
     has_token: bool
     has_asked: bool

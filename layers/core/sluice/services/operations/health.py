@@ -1,4 +1,4 @@
-"""How the system is at this moment, for an admin: the model and its queue, running requests, and what got stuck."""
+"""The system's state, for an admin: the model and its queue, running requests, stuck mails, failed events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from sluice.ports.gateway import HotStore, LeaseIndex, ModelServer
 from sluice.ports.mails import MailStore
 from sluice.ports.usage import DeadLetters
 
-LOOKED_AT = 200  # accounts with leases, at most: it is a page, not a report
-LATE_MAIL_MS = 120_000  # the sweeper, each minute, has had its chance
-MAILS_NAMED = 100  # a shard
+LOOKED_AT = 200  # accounts with leases, at most, so that the page loads quickly
+LATE_MAIL_MS = 120_000  # the sweeper, which runs each minute, should have requeued it
+MAILS_NAMED = 100  # for each shard
 
 
 @dataclass(frozen=True)
 class ModelState:
-    """`name` is empty and `said` tells why where it does not answer; the queue's numbers only where it says them."""
+    """`said`: the model's status, "unreachable" if it does not answer. Queue numbers: None if it reports none."""
 
     name: str
     said: str
@@ -33,8 +33,8 @@ class ModelState:
 
 @dataclass(frozen=True)
 class SystemHealth:
-    """`leases`: requests that run now, of so many `accounts`; `abandoned`: those whose holder let them expire, which
-    the sweeper settles. `is_bounded`: there are more than were looked at. `dead_letters`: by where they lie."""
+    """`leases`: requests that run now, of so many `accounts`. `abandoned`: expired leases, which the sweeper will
+    settle. `is_bounded`: not all accounts were counted. `dead_letters`: the number of failed events in each place."""
 
     model: ModelState
     leases: int
@@ -60,7 +60,7 @@ class HealthCheck:
     dead_letters: DeadLetters
 
     def look(self, now_ms: int) -> SystemHealth:
-        """Errors: StoreUnavailable. A model that does not answer is none: that is what is asked."""
+        """Errors: StoreUnavailable. A model that does not answer is part of the result, not an error."""
         named = list(islice((name for shard in LEASE_SHARDS for name in self.leases.accounts(shard)), LOOKED_AT + 1))
         leases = {name: _leases(self.grants, name) for name in named[:LOOKED_AT]}
         held = [expires_ms for each in leases.values() for expires_ms in each]
@@ -84,10 +84,10 @@ def _leases(grants: HotStore, account_id: str) -> list[int]:
 
 def _model(server: ModelServer) -> ModelState:
     try:
-        told = server.health()
-        if told["http_status"] == 404:  # not ours: any OpenAI-compatible server may stand there
+        report = server.health()
+        if report["http_status"] == 404:  # not our engine, but another OpenAI-compatible server
             return ModelState(str(next(iter(server.models()), {}).get("id", "none")), "ready")
     except SluiceError:
         return ModelState("", "unreachable")
-    numbers = {name: told.get(name) for name in ("running", "waiting", "decoded_tokens")}
-    return ModelState(str(told.get("model") or ""), str(told.get("status") or "unknown"), **numbers)
+    numbers = {name: report.get(name) for name in ("running", "waiting", "decoded_tokens")}
+    return ModelState(str(report.get("model") or ""), str(report.get("status") or "unknown"), **numbers)

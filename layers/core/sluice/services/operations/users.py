@@ -1,4 +1,4 @@
-"""All accounts, for those who run the place: a page at a time, one by its id, and whether there are any."""
+"""All accounts, for admins and operators: pages, one by its id or address, and a lower bound of their number."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from sluice.domain.ids import is_id
 from sluice.ports.accounts import AccountStore
 from sluice.services.cursors import cursor, position
 
-SCANNED_ITEMS = 2_000  # what one page looks at, at most: an account and its address are two
+SCANNED_ITEMS = 2_000  # the most that one page scans; an account and its address are two items
 USERS = "users"
 
 
@@ -20,14 +20,14 @@ class UserList:
 
 @dataclass(frozen=True)
 class Users:
-    """Errors of all: StoreUnavailable."""
+    """Every method may raise StoreUnavailable."""
 
     accounts: AccountStore
 
     def page(self, query: str, *, limit: int, after: str | None = None) -> UserList:
-        """In no order. A page of a search may be shorter than `limit`, or empty, and not be the last.
+        """In no order. A page of a search may be shorter than `limit`, or empty, without being the last.
 
-        Errors: ValidationFailed (a cursor that is none).
+        Errors: ValidationFailed (a malformed cursor).
         """
         after_id = position(USERS, after, 1)[0] if after else None
         found, next_id = self.accounts.page(query.strip(), limit=limit, after_id=after_id, scanned=SCANNED_ITEMS)
@@ -35,12 +35,12 @@ class Users:
         return UserList(shown, cursor(USERS, next_id) if next_id else None)
 
     def are_more_than(self, count: int) -> bool:
-        """Whether there are more accounts than that, as far as one page can say."""
+        """Whether there are more than `count` accounts. Reads one page only."""
         found = self.page("", limit=count + 1)
         return len(found.users) > count or found.next_cursor is not None
 
     def find(self, user: str) -> Account:
-        """By id or by address. Errors: NotFound, ValidationFailed (neither)."""
+        """Find by id or by address. Errors: NotFound, ValidationFailed (neither an id nor an address)."""
         by_id = is_id("usr_", user)
         found = self.accounts.get(user) if by_id else self.accounts.by_email(parse_address(user, "USER").key)
         if found is None or found.status == "deleting":

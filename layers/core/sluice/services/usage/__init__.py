@@ -1,0 +1,1 @@
+"""Use cases of usage: metering, sums, request log, reconciliation."""

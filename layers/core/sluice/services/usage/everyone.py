@@ -1,4 +1,4 @@
-"""Usage across all accounts, for the admin: from the roll-ups, which are a few seconds behind the ledger."""
+"""Usage across all accounts, for admins, from the roll-ups, which are a few seconds behind the ledger."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ TOP = 10
 
 @dataclass(frozen=True)
 class EveryonesUsage:
-    """`accounts`: by account id. `complete` is false where there was more than can be added up at once."""
+    """`accounts`: by account id. `complete` is False if there were more roll-ups than can be summed in one call."""
 
     by_bucket: Mapping[Bucket, Amounts]
     accounts: Mapping[str, Amounts]
@@ -40,7 +40,7 @@ NOTHING_USED = EveryonesUsage({}, {}, True, {})
 
 
 def _top(accounts: Mapping[str, Amounts]) -> list[tuple[str, Amounts]]:
-    """Those that used most model tokens, the most first."""
+    """Those that used most model tokens, in descending order."""
 
     def used(entry: tuple[str, Amounts]) -> tuple[int, int, str]:
         name, amounts = entry
@@ -55,8 +55,7 @@ class EveryonesSums:
     accounts: AccountStore
 
     def between(self, span: Span) -> EveryonesUsage:
-        """Whole UTC days: a roll-up is a day's, so a day that the span only touches counts.
-        Errors: StoreUnavailable."""
+        """By whole UTC days: a day that the span only overlaps counts in full. Errors: StoreUnavailable."""
         if span.from_ms >= span.to_ms:
             return NOTHING_USED
         found, complete = self.rollups.everyones(day_of(span.from_ms), day_of(span.to_ms - 1))

@@ -1,4 +1,4 @@
-"""One page of an account's request log: the ledger's records with what was kept of their content."""
+"""One page of an account's request log: the ledger's records with their logged content, if any."""
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -15,12 +15,12 @@ from sluice.ports.usage import LedgerReader
 
 CHECK_CHARACTERS = 8
 READ_AT_ONCE = 1000
-TIMED_REQUESTS = 500  # the newest, whose times are looked at one by one
+TIMED_REQUESTS = 500  # latency is computed from the newest records only
 
 
 @dataclass(frozen=True)
 class LogFilter:
-    """Of whose records: what is None lets every record through. `answered`: status 200, or any other."""
+    """Which records to show; None in a field accepts every value. `answered`: True for status 200, False for others."""
 
     token_id: str | None = None
     model: str | None = None
@@ -36,7 +36,7 @@ class LogPage:
 
 @dataclass(frozen=True)
 class UsageLog:
-    """Newest first. Errors of all: StoreUnavailable."""
+    """Newest first. Every method may raise StoreUnavailable."""
 
     ledger: LedgerReader
     contents: ContentStore
@@ -61,7 +61,7 @@ class UsageLog:
         return found[:most]
 
     def latency(self, account_id: str, span: Span) -> Latency:
-        """Of the newest answered requests of a span."""
+        """Latency of the newest answered requests in a span."""
         newest, _ = self._records(account_id, LogFilter(span=span, answered=True), TIMED_REQUESTS, None)
         return latency(newest)
 
@@ -80,9 +80,9 @@ class UsageLog:
 
 
 def cursor_for(account_id: str, request_id: str) -> str:
-    """A position in one account's own log, and no more: whose log is read, the session alone decides.
+    """A position in one account's log.
 
-    The check only tells a mistyped or foreign cursor from a good one; a forged one reaches nothing of anyone else's.
+    The check detects mistyped and foreign cursors. A forged one exposes nothing: the session decides whose log is read.
     """
     return urlsafe_b64encode(f"{request_id}.{_check(account_id, request_id)}".encode()).decode().rstrip("=")
 

@@ -1,4 +1,4 @@
-"""Fold settled requests into the roll-ups, and what follows from them: a token's last use, the quota's mails."""
+"""Fold settled requests into the roll-ups, then note each token's last use and queue quota mails."""
 
 import logging
 from collections import defaultdict
@@ -17,12 +17,12 @@ from sluice.services.mails.quota import QuotaMails
 log = logging.getLogger("sluice.metering")
 
 AT_ONCE = 99  # a transaction writes 100 items, and one of them is the roll-up
-DOWN_AFTER = 3  # so many calls in a row without an answer: the store is down, each further one would only wait
+DOWN_AFTER = 3  # after so many calls in a row without an answer the store counts as down, and the batch ends
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One record of a batch. `delivery_id` is what the source knows it by, to deliver it again."""
+    """One record of a batch. `delivery_id` is the source's id, by which it delivers the record again."""
 
     delivery_id: str
     account_id: str
@@ -30,7 +30,7 @@ class Delivery:
 
 
 class _Patience:
-    """How often in a row the store did not answer."""
+    """Counts how often in a row the store did not answer."""
 
     def __init__(self) -> None:
         self._refused = 0
@@ -51,7 +51,7 @@ class Metering:
     quota_mails: QuotaMails
 
     def meter(self, deliveries: Sequence[Delivery], now_ms: int) -> list[str]:
-        """→ the deliveries to be made again, in their order. One that cannot be folded keeps no other back."""
+        """→ ids of the deliveries to repeat, in order. A record that cannot be folded does not hold up the others."""
         patience = _Patience()
         found, failed = self._read(deliveries, patience)
         unmarked = {record.request_id: record for _, record in found if record.rolled_up_ms is None}
@@ -65,7 +65,7 @@ class Metering:
     def _read(
         self, deliveries: Sequence[Delivery], patience: _Patience
     ) -> tuple[list[tuple[Delivery, LedgerRecord]], set[str]]:
-        """The stream brings keys only. → the records, and the deliveries that could not be read."""
+        """The stream has only keys, so read the records. → the records, and the deliveries that could not be read."""
         found: list[tuple[Delivery, LedgerRecord]] = []
         failed: set[str] = set()
         for delivery in deliveries:
@@ -75,8 +75,8 @@ class Metering:
             try:
                 record = self.ledger.get(delivery.account_id, delivery.request_id)
                 if record is not None:
-                    bucket_of(record)  # an id that is none of ours belongs to no day: it fails here, alone
-            except Exception as exc:  # whatever is wrong with this one, the next may be right
+                    bucket_of(record)  # raises for a malformed id, so that this record fails alone
+            except Exception as exc:  # the next record may still be readable
                 patience.note(exc)
                 failed.add(delivery.delivery_id)
                 log.warning("record not read", exc_info=exc, extra={"request_id": delivery.request_id})
@@ -89,8 +89,8 @@ class Metering:
         return found, failed
 
     def _fold(self, records: Iterable[LedgerRecord], now_ms: int, patience: _Patience) -> set[str]:
-        """All of a roll-up in one transaction, which costs the store one commit; where that is refused (another
-        handler has folded one of them, or one is poisoned), one by one. → ids of those that could not be folded."""
+        """Fold all records of a roll-up in one transaction, which costs one commit; if that fails (another handler has
+        folded one of them, or one is malformed), one by one. → ids of the records that could not be folded."""
         groups: dict[tuple[str, Bucket], list[LedgerRecord]] = defaultdict(list)
         for record in records:
             groups[record.account_id, bucket_of(record)].append(record)
@@ -106,7 +106,7 @@ class Metering:
         return failed
 
     def _fold_once(self, records: Sequence[LedgerRecord], now_ms: int, patience: _Patience) -> bool | None:
-        """Whether all were folded now; None when it could not be tried or told."""
+        """Whether all were folded now; None if it was not tried or the result is unknown."""
         if patience.over:
             return None
         try:
@@ -121,10 +121,10 @@ class Metering:
         return done
 
     def _note_uses(self, records: Iterable[LedgerRecord]) -> None:
-        """Best effort: it is a hint in a list, and the token's next request sets it again."""
+        """Best effort, because it is only for display, and the token's next request sets it again."""
         last: dict[tuple[str, str], int] = {}
         for record in records:
-            if record.token_id == PLAYGROUND:  # no row of the list
+            if record.token_id == PLAYGROUND:  # it has no row in the token list
                 continue
             key = record.account_id, record.token_id
             last[key] = max(last.get(key, 0), request_time_ms(record.request_id))
@@ -135,7 +135,7 @@ class Metering:
             log.warning("last use of API tokens not noted")
 
     def _mail(self, folded: list[tuple[Delivery, LedgerRecord]], now_ms: int) -> set[str]:
-        """Once an account. Where it fails, the account's last delivery is asked for again: folding it twice is safe."""
+        """Check each account once. A failure repeats the account's last delivery, because folding it twice is safe."""
         failed = set()
         for account_id, delivery in {record.account_id: delivery for delivery, record in folded}.items():
             try:

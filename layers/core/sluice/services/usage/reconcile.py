@@ -1,8 +1,8 @@
-"""Hold roll-ups and the month's quota against the ledger, which is the truth, and repair what differs.
+"""Compare roll-ups and the month's quota with the ledger, which is authoritative, and repair differences.
 
-Both are looked at while the system runs, so a first difference may be a request that settles just now: what differs is
-looked at again, and only a difference that stays the same is one. Repairs are additions, which commute with whatever
-metering and admission write meanwhile.
+The system runs meanwhile, so a difference may be a request that is being settled. Therefore differences are read again,
+and only those that stay the same count. Repairs are additions, because these commute with the writes of metering and
+admission.
 """
 
 import time
@@ -18,7 +18,7 @@ from sluice.ports.usage import Accountant, LedgerReader, RollupStore
 
 LOOKS = 4
 PAUSE_SECONDS = 0.5
-LATE_MS = 15 * 60_000  # an unmarked record older than this is one that metering has lost, not one it will get to
+LATE_MS = 15 * 60_000  # metering has missed an unmarked record that is older than this
 FIRST_DAY, LAST_DAY = "0000-00-00", "9999-99-99"
 
 Seen = TypeVar("Seen")
@@ -94,7 +94,7 @@ class Reconciliation:
                 self._accountant.add_to_quota(account_id, period, ledger_tokens - charged)
 
     def _steady(self, look: Callable[[], list[Seen]]) -> list[Seen]:
-        """What two looks in a row have both seen."""
+        """The result of `look` once two calls in a row agree."""
         seen = look()
         for _ in range(LOOKS):
             if not seen:
@@ -124,8 +124,8 @@ class Reconciliation:
         ]
 
     def _charged_wrongly(self, account_id: str) -> list[Difference]:
-        """Charged are the month's settled requests, and what running ones reserved: a request between the two writes of
-        its settlement has both a record and a lease, and is still charged by its lease."""
+        """The quota should equal the month's settled requests plus the tokens that leases reserve. A request between
+        the two writes of its settlement has both a record and a lease, and counts by its lease."""
         grant = self._grants.grant(account_id)
         if grant is None:
             return []

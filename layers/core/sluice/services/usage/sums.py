@@ -1,9 +1,9 @@
-"""Usage, exact at the moment of asking: what is rolled up, and what metering has not got to yet.
+"""Usage, exact at the time of the call: the roll-ups, plus the records that metering has not folded yet.
 
-A record carries its mark and its roll-up carries the record from one and the same moment: metering writes both in one
-transaction. So a sum is right when each unmarked record it adds was still unmarked at the moment its roll-up was read.
-`RollupStore.snapshot` reads the two at one moment, for as many records as a transaction holds; of more than that, the
-rest is looked at again afterwards, and the sum done again where metering got to one of them in between.
+Metering marks a record and adds it to its roll-up in one transaction. So a sum is correct if each unmarked record that
+it adds was still unmarked when its roll-up was read. `RollupStore.snapshot` reads both in one transaction, for as many
+records as a transaction holds. If there are more, the other records are read again afterwards, and the sum is repeated
+if metering has folded one of them in between.
 """
 
 from collections import defaultdict
@@ -16,7 +16,7 @@ from sluice.domain.usage.usage import Amounts, Bucket, Split, add_up, amounts_of
 from sluice.ports.usage import LedgerReader, RollupStore
 
 SNAPSHOT_RECORDS = 99  # a transaction reads 100 items, and one of them is the roll-up
-TRIES = 3  # then the last sum stands: off by what metering rolled up within a few ms, under a heavy load only
+TRIES = 3  # then the last sum is returned; under heavy load it may miss what metering folded within a few ms
 
 
 @dataclass(frozen=True)
@@ -36,19 +36,19 @@ class PeriodUsage:
 
 @dataclass(frozen=True)
 class UsageSums:
-    """One account's own. Errors of all: StoreUnavailable."""
+    """Usage of one account. Every method may raise StoreUnavailable."""
 
     ledger: LedgerReader
     rollups: RollupStore
 
     def of_period(self, account_id: str, period: int, now_ms: int) -> PeriodUsage:
-        """What an account used in a month, an integer YYYYMM."""
+        """An account's usage in a month. `period`: an integer YYYYMM."""
         used = total(self.by_bucket(account_id, month(period), now_ms))
         return PeriodUsage(period, used.requests, used.prompt_tokens, used.completion_tokens, used.cost_micro_usd)
 
     def by_bucket(self, account_id: str, span: Span, now_ms: int) -> dict[Bucket, Amounts]:
-        """Whole days come from the roll-ups, parts of days from the ledger itself. Errors: ValidationFailed when a part
-        of a day holds more records than can be added up while someone waits."""
+        """Whole days come from the roll-ups, parts of days from the ledger. Errors: ValidationFailed if a part of a day
+        holds more records than one request can sum."""
         parts = [roll_up(self.ledger.between(account_id, edge)) for edge in span.edges()]
         days = span.whole_days
         if days.from_ms < days.to_ms:
@@ -56,7 +56,7 @@ class UsageSums:
         return add_up(pair for part in parts for pair in part.items())
 
     def by_hour(self, account_id: str, span: Span, split: Split) -> dict[tuple[str, str], Amounts]:
-        """By hour, and by what `split` says. Errors: ValidationFailed, as above."""
+        """Amounts by hour and by `split`. Errors: ValidationFailed, as `by_bucket`."""
         return by_hour(self.ledger.between(account_id, span), split)
 
     def _whole_days(self, account_id: str, days: Span, now_ms: int) -> dict[Bucket, Amounts]:
@@ -76,7 +76,7 @@ class UsageSums:
             sums = self.rollups.between(account_id, first_day, last_day)
             unchecked: set[str] = set()
             for bucket, records in unmarked.items():
-                # The oldest are the ones that metering is about to get to.
+                # The oldest, because metering folds them next.
                 oldest = sorted(records, key=lambda record: record.request_id)[:SNAPSHOT_RECORDS]
                 rolled, marked = self.rollups.snapshot(account_id, bucket, [record.request_id for record in oldest])
                 sums[bucket] = sum((amounts_of(r) for r in records if r.request_id not in marked), rolled)

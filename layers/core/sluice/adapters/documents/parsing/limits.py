@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 MOST_CHARACTERS = 8_000_000
 MOST_BLOCKS = 200_000
-# Control characters, lone surrogates and the like: stores reject them, and nobody searches for them.
+# Control characters and lone surrogates: stores reject them, and searches do not need them.
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufeff\ufffe\uffff]")
 
 

@@ -29,30 +29,30 @@ KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TESSDATA_PREFIX", "TMPDIR", "COVER
 
 def parse(file: File, body: bytes, wall_seconds: float = WALL_SECONDS) -> Sequence[Block]:
     """Errors: Unreadable, whose message is for the file's owner; Unavailable when no process can be started now."""
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as said:
-        given.write(body)
-        given.seek(0)
-        status = _run(file.filename, given, told, said, wall_seconds)
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        stdin.write(body)
+        stdin.seek(0)
+        status = _run(file.filename, stdin, stdout, stderr, wall_seconds)
         if status == 0:
-            told.seek(0)
-            return _blocks(told.read(MOST_OUTPUT_BYTES))
-        said.seek(0)
-        last_words = said.read()[-SHOWN_CHARACTERS:].decode("utf-8", "replace")
+            stdout.seek(0)
+            return _blocks(stdout.read(MOST_OUTPUT_BYTES))
+        stderr.seek(0)
+        last_words = stderr.read()[-SHOWN_CHARACTERS:].decode("utf-8", "replace")
         extra = {"file_id": file.file_id, "status": status, "said": last_words}
         log.warning("the parser process failed; see status and said", extra=extra)
     raise Unreadable(_reason(status, wall_seconds))
 
 
-def _run(filename: str, given: IO[bytes], told: IO[bytes], said: IO[bytes], wall_seconds: float) -> int | None:
+def _run(filename: str, stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes], wall_seconds: float) -> int | None:
     """The exit status; a negative number is the signal that ended the process; None means that it ran too long."""
     environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUTF8": "1"}
     try:
         process = subprocess.Popen(
             [sys.executable, "-m", "sluice.adapters.documents.parsing.work", filename],
-            stdin=given,
-            stdout=told,
-            stderr=said,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
             env=environment,
             cwd="/",
             start_new_session=True,
@@ -69,9 +69,9 @@ def _run(filename: str, given: IO[bytes], told: IO[bytes], said: IO[bytes], wall
         process.wait()
 
 
-def _blocks(told: bytes) -> Sequence[Block]:
+def _blocks(output: bytes) -> Sequence[Block]:
     try:
-        answer: dict[str, Any] = json.loads(told)
+        answer: dict[str, Any] = json.loads(output)
         if "unreadable" in answer:
             raise Unreadable(str(answer["unreadable"]))
         return [Block(int(level), str(text)) for level, text in answer["blocks"]]

@@ -85,7 +85,7 @@ def change(connection: apsw.Connection) -> Iterator[None]:
 
 @contextmanager
 def snapshot(connection: apsw.Connection) -> Iterator[None]:
-    """Several reads of one state, whatever others write meanwhile."""
+    """Inside, all reads see one state of the database, even if other processes write."""
     connection.execute("BEGIN")
     try:
         yield
