@@ -1,4 +1,4 @@
-"""A mail server of a few lines, which answers as it is told: what SmtpMail meets out there."""
+"""A small mail server whose answers a test sets, for the tests of SmtpMail."""
 
 import base64
 import socketserver
@@ -42,7 +42,7 @@ class Server(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Talk)
         self.behaviour = behaviour
         self.received: list[Received] = []
-        self.said: list[str] = []  # every line of every client
+        self.said: list[str] = []  # every line that a client sent
         self.over = threading.Event()
 
     @property
