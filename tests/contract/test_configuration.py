@@ -1,4 +1,4 @@
-"""docs/api.md's configuration table equals the settings."""
+"""docs/api.md's configuration table and the settings say the same."""
 
 from typing import Any
 

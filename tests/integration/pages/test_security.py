@@ -55,7 +55,7 @@ def _check_headers_and_content(page: Page) -> None:
     assert [address for address in addresses if not re.match(r"[/#](?!/)", address)] == []
 
 
-def test_every_page_has_accessible_markup(member: Browser) -> None:
+def test_every_page_is_marked_up_for_everyone(member: Browser) -> None:
     for path in OPEN + MEMBERS:
         _check_markup(member.get(path))
 
@@ -114,7 +114,7 @@ def paths(world: UsageWorld, method: str, *, members: bool) -> list[str]:
     return found
 
 
-def test_every_form_for_members_is_bound_to_the_session(world: UsageWorld, member: Browser, stranger: Browser) -> None:
+def test_every_form_of_a_member_is_bound_to_the_session(world: UsageWorld, member: Browser, stranger: Browser) -> None:
     theirs = stranger.get("/my/tokens").form("/my/tokens").fields["form_token"]
     for path in paths(world, "POST", members=True):
         for form_token in ("", "x", theirs):
