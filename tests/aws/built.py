@@ -1,8 +1,8 @@
 """The output of `sam build` for template.yaml: every zip function and the layer, for this machine's processor.
 
 `built()` is for every suite below tests/aws. It builds once for each state of the sources, under a lock between
-processes, into a folder that is never written again: what one test runs is not what another is just building. Without
-Docker the image function is left out (`SkipBuild`); tests/unit/inference/test_image.py looks at what its image holds.
+processes, into a folder that is never written again, so that no test runs a half-finished build. Without Docker the
+image function is left out (`SkipBuild`); tests/unit/inference/test_image.py checks its Dockerfile.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ class BuildFailed(Exception):
 
 @cache
 def built(architecture: str = "") -> Path:
-    """→ the folder with `template.yaml`, a folder for each function by its logical id, and `CoreLayer/python`.
+    """Returns the folder with `template.yaml`, a folder for each function's logical id, and `CoreLayer/python`.
 
     `architecture`: arm64 or x86_64, this machine's unless named. Errors: BuildFailed, subprocess.CalledProcessError
     (SAM's command cannot be installed).

@@ -1,6 +1,6 @@
 """The pages with a real gunicorn and a real store, and a model whose answers the test sets.
 
-Beside `make up`, for what a real model does not do when asked: answer slowly, answer with attacks, break off.
+Used for what a real model does not do on request: answer slowly, answer with attacks, break off.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The README's four pictures: a real system, its demo model, and somebody who uses both.
+"""The README's four pictures: a real system, its demo model, and a person who uses them.
 
 To renew them: `make test-browser PYTEST_ARGS="-k pictures"`, then `python -m tests.browser.pictures`.
 """

@@ -68,8 +68,8 @@ def place(store_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def running(place: Place) -> Running:
-    """Somebody new each time: a test may log them out, or revoke what they have. An admin, to get past that check;
-    `user_id` is somebody else, since nobody may suspend themselves."""
+    """A new person for each test, which may log them out or revoke their tokens. An admin, so that admin calls are
+    allowed; `user_id` is another account, because admins cannot suspend themselves."""
     world = World(place.app, place.app.test_client(use_cookies=False))
     account = world.account(role="admin")
     _raise_limits(place.prefix, account.account_id)

@@ -15,7 +15,7 @@ from tests.aws.emulator.people import newcomer
 from tests.e2e.people import Person, ask, register
 from tests.integration.inference.server import Server
 
-GATEWAY = (b"/bootstrap", b"/lambda-adapter", b"gunicorn")  # of the emulator's session: the model's is another
+GATEWAY = (b"/bootstrap", b"/lambda-adapter", b"gunicorn")  # in the emulator's session; the model server has another
 
 
 @dataclass(frozen=True)

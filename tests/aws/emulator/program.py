@@ -28,7 +28,7 @@ def _function(uri: str) -> Any:
 
 
 def _answer(result: dict[str, Any]) -> Any:
-    """Its REST API knows only whole answers: a streamed one (a prelude, eight NULs, the body) it passes on as text.
+    """Parses a streamed answer (a prelude, eight NULs, the body), which ministack would pass on as text.
 
     API Gateway reads the prelude where the method's `responseTransferMode` is STREAM. The stream itself stays buffered.
     """

@@ -1,8 +1,8 @@
-"""A pytest plugin that writes down which function made which call to DynamoDB: `-p tests.aws.iam.recorder`.
+"""A pytest plugin that records which function made which call to DynamoDB: `-p tests.aws.iam.recorder`.
 
-In a test every function lives in one process. Whose call it is, the stack shows: a file of `functions/NAME`, a request
-being answered (its endpoint begins with the function's blueprint), or a stream being sent, which is the gateway's. What
-a test calls by itself is nobody's.
+In a test all functions share one process, so the stack shows whose call it is: a file of `functions/NAME`, a request
+being answered (its endpoint begins with the function's blueprint), or a stream being sent, which is the gateway's.
+Calls that a test makes itself belong to no function.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Which calls to the tables each function makes, seen while every integration test runs, against what its role allows.
+"""The calls that each function makes to the tables during the integration tests equal those that its role allows.
 
-Both ways: a call that is not allowed would be a 503 on AWS; an action that nothing uses is one too many. The suites are
-run for this, unless a `make test` beside this run writes the record that IAM_RECORD names (as in .ci/run).
+A call that is not allowed would be a 503 on AWS, and an action that is not used should not be allowed. These tests run
+the suites, unless a `make test` beside them writes the record that IAM_RECORD names (as in .ci/run).
 """
 
 import json

@@ -1,8 +1,8 @@
-"""Lambda's Runtime API and Extensions API, as far as a streaming function uses them.
+"""The parts of Lambda's Runtime API and Extensions API that a streaming function uses.
 
-Amazon's own emulator gathers an answer before it hands it on, so it cannot show whether one streams; this takes each
-piece as it comes. Source: AWS Lambda developer guide, "Using the Lambda runtime API", "Response streaming", "Extensions
-API". Of an HTTP answer the stream begins with its status and headers as JSON, then eight zero bytes.
+Amazon's own emulator buffers an answer, so it cannot show whether a function streams; this takes each piece as it is
+sent. Source: AWS Lambda developer guide, "Using the Lambda runtime API", "Response streaming", "Extensions
+API". The stream of an HTTP answer begins with its status and headers as JSON, then eight zero bytes.
 """
 
 import json

@@ -1,5 +1,5 @@
-"""Every zip function as it is packaged, under the runtime interface emulator: an event of its own source in, out what
-Lambda would hand back. Nothing but the package, the layer and Lambda's own runtime client is on its path."""
+"""Every packaged zip function under the runtime interface emulator: it gets an event of its own source, and the test
+checks what Lambda would return. Only the package, the layer and Lambda's own runtime client are on its path."""
 
 import json
 import re

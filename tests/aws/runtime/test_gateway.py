@@ -1,5 +1,5 @@
-"""The gateway as it is packaged, under the Lambda Web Adapter that streams: what happens between Lambda's invocations,
-and at the end of an environment."""
+"""The packaged gateway under the streaming Lambda Web Adapter: between Lambda's invocations, and at the end of an
+environment."""
 
 import json
 import time

@@ -41,7 +41,7 @@ def test_after_the_free_attempts_waits_grow_and_are_long_enough(throttles: Any) 
     assert wait_s(throttles, "k", now + 1999) == 1
     for wait in (2, 4, 5, 5):
         now += wait * SECOND
-        assert wait_s(throttles, "k", now) == 0  # as told
+        assert wait_s(throttles, "k", now) == 0  # after the stated wait
         expected = {2: 4, 4: 5, 5: 5}[wait]
         assert wait_s(throttles, "k", now) == expected
         assert wait_s(throttles, "k", now + expected * SECOND - 1) == 1
@@ -167,7 +167,7 @@ def test_attempts_on_many_accounts_from_one_address_wait_seconds_and_known_users
     wait = door.knock(new, STRANGER, right=True)
     assert 1 <= wait <= 5
     door.now += wait * SECOND
-    assert door.knock(new, STRANGER, right=True) == 0  # as told
+    assert door.knock(new, STRANGER, right=True) == 0  # after the stated wait
     assert door.knock(known, ME, right=True) == 0
 
 

@@ -13,9 +13,9 @@ from email.message import EmailMessage
 
 @dataclass
 class Behaviour:
-    """`answers`: an SMTP verb (or `data.` for the text's own, `connect` for the greeting) → what is said to it.
+    """`answers`: an SMTP verb (or `data.` for the text's own, `connect` for the greeting) → the server's answer.
 
-    `silent_at`: the verb that is never answered. `certificate`: STARTTLS is offered, with it. `user`: AUTH is, for it.
+    `silent_at`: the verb that gets no answer. `certificate`: for STARTTLS, if offered. `user`: for AUTH, if offered.
     """
 
     answers: dict[str, str] = field(default_factory=dict)

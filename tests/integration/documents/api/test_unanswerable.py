@@ -42,8 +42,8 @@ def asker(library: Library, monkeypatch: pytest.MonkeyPatch) -> tuple[Reader, st
 
 
 def test_an_unanswerable_question_gets_a_fixed_answer_and_reaches_no_model(asker: tuple[Reader, str]) -> None:
-    """But for four that speak of what the documents speak of, and which words alone cannot tell apart: for these the
-    model is asked, and told that only the passages may answer."""
+    """Four questions are exceptions: they ask about the documents' subjects, which word search cannot recognise. For
+    these the model is asked, with the instruction to answer from the passages only."""
     reader, store = asker
     for question in UNANSWERED:
         before = len(reader.upstream.calls)

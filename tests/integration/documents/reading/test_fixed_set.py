@@ -1,7 +1,7 @@
 """Word search over 60 short documents with 120 questions in English and Japanese, 30 of them without an answer.
 
-The set was written for this, before the search was; thresholds were chosen once for all questions together. What the
-last run found is printed (`pytest -s`) and stands in docs/performance.md.
+The set was written before the search, and thresholds were chosen once for all questions together. The results are
+printed (`pytest -s`); docs/performance.md has those of the last run.
 """
 
 import json
