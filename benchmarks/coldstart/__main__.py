@@ -1,4 +1,4 @@
-"""`python -m benchmarks.coldstart`: measures each function's first event, with only the packages of `sam build`.
+"""`python -m benchmarks.coldstart`: measures each function's first event with only the packages of `sam build`.
 
 CPU and wall time, the median of new processes. Lambda gives CPU in proportion to memory (1,769 MB is one vCPU), so wall
 time there is about CPU × 1,769 / MemorySize for smaller functions.

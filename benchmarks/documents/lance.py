@@ -1,4 +1,4 @@
-"""The other engine, LanceDB, which is no dependency: `pip install lancedb` into a separate environment, then
+"""The other engine, LanceDB, which is not a dependency: `pip install lancedb` into a separate environment, then
 `PYTHONPATH=. python -m benchmarks.documents.lance [SIZE …]`."""
 
 import shutil

@@ -1,4 +1,4 @@
-"""From the upload until the last file is indexed, with the store, spool and process of a local run."""
+"""The time from the upload until the last file is indexed, with the store, spool and process of a local run."""
 
 import os
 import signal

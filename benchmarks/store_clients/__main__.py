@@ -77,7 +77,7 @@ def _repeated(call: Callable[[], Any], times: int) -> Callable[[], float]:
 
 
 def _calls() -> dict[str, Callable[[], Any]]:
-    """The same conditional write and the same read, each way."""
+    """The same conditional write and the same read with each client."""
     from sluice.adapters.aws import dynamo, model_store
     from sluice.adapters.aws.models import TokenItem
 

@@ -1,8 +1,8 @@
-"""What `sam build` makes of template.yaml: every zip function and the layer, for this machine's processor.
+"""The output of `sam build` for template.yaml: every zip function and the layer, for this machine's processor.
 
 `built()` is for every suite below tests/aws. It builds once for each state of the sources, under a lock between
-processes, into a folder that is never written again: what one test runs is not what another is just building. Without
-Docker the image function is left out (`SkipBuild`); tests/unit/inference/test_image.py looks at what its image holds.
+processes, into a folder that is never written again, so that no test runs a half-finished build. Without Docker the
+image function is left out (`SkipBuild`); tests/unit/inference/test_image.py checks its Dockerfile.
 """
 
 import hashlib
@@ -29,18 +29,18 @@ LAYER = "CoreLayer"
 
 
 class BuildFailed(Exception):
-    """`sam build` says why on standard output and error, which this holds."""
+    """`sam build` failed; the message holds its standard output and error."""
 
 
 @cache
 def built(architecture: str = "") -> Path:
-    """→ the folder with `template.yaml`, a folder for each function by its logical id, and `CoreLayer/python`.
+    """Returns the folder with `template.yaml`, a folder for each function's logical id, and `CoreLayer/python`.
 
     `architecture`: arm64 or x86_64, this machine's unless named. Errors: BuildFailed, subprocess.CalledProcessError
     (SAM's command cannot be installed).
     """
     architecture = architecture or ("arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64")
-    builds = BUILDS / architecture  # SAM keeps its notes beside the build, and bears no second one at once there
+    builds = BUILDS / architecture  # SAM keeps its state beside the build, where two builds at once would conflict
     with held(builds / "lock"):
         folder = builds / f"build-{fingerprint()}"
         if not (folder / "template.yaml").is_file():
@@ -51,12 +51,12 @@ def built(architecture: str = "") -> Path:
 
 
 def layer_path(folder: Path) -> Path:
-    """What Lambda puts on a function's path from the layer: `/opt/python`."""
+    """The layer's folder that Lambda puts on a function's path as `/opt/python`."""
     return folder / LAYER / "python"
 
 
 def fingerprint() -> str:
-    """Of every file that goes into a build."""
+    """A hash of every file that goes into a build."""
     digest = hashlib.sha256()
     for source in SOURCES:
         top = ROOT / source
@@ -84,7 +84,7 @@ def _build(sam: Path, folder: Path, architecture: str) -> None:
 
 
 def without_image(template: str) -> str:
-    """The same, with the image function left as it is by `sam build`, which would need Docker for it."""
+    """A copy of the template that makes `sam build` skip the image function, which would need Docker."""
     before, found, after = template.partition(IMAGE_FUNCTION)
     assert found and "Metadata: {Dockerfile" in after, "the image function is not where it was"
     return before + found + after.replace("Metadata: {Dockerfile", "Metadata: {SkipBuild: true, Dockerfile", 1)

@@ -1,4 +1,4 @@
-"""What the suites below tests/aws share: one build, one transformed template; what is missing here fails or skips."""
+"""Shared by the suites below tests/aws: one build, one transformed template, and the rule for missing tools."""
 
 import os
 import shutil
@@ -12,14 +12,14 @@ REQUIRED = os.environ.get("SUITE_REQUIRED") == "1"
 
 
 def missing(what: str) -> None:
-    """A tool that this machine lacks: a failure where the suite is required (.ci/run), else a skip. Does not return."""
+    """Fails the test if the suite is required (.ci/run), else skips it, because a tool is missing. Does not return."""
     if REQUIRED:
         pytest.fail(f"missing, and SUITE_REQUIRED=1: {what}", pytrace=False)
     pytest.skip(what)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The roles' record last: where another run writes it, that run needs its time."""
+    """Puts the tests of the recorded calls last, because another run may still be writing the record."""
     items.sort(key=lambda item: item.path.parent.name == "iam")
 
 

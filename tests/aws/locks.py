@@ -1,4 +1,4 @@
-"""A lock between processes, held by an open file: a process that dies lets it go."""
+"""A lock between processes, held by an open file, so that it is released when its process dies."""
 
 import fcntl
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven by Playwright: no browser is downloaded, and this one can reach nothing but loopback."""
+"""Debian's Chromium, driven by Playwright. No browser is downloaded, and it can reach only loopback."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-REQUIRED = "SUITE_REQUIRED"  # what is missing is a failure then, see the Makefile
+REQUIRED = "SUITE_REQUIRED"  # then a missing browser is a failure, see the Makefile
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--no-sandbox",  # CI runs as root in a container, where Chromium's own sandbox cannot start
@@ -26,7 +26,7 @@ FLAGS = (
 
 
 def executable() -> str:
-    """Skips (fails, where the suite must run) without one."""
+    """Chromium's path. Without one it skips the test, or fails it if the suite is required."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         missing = "there is no Chromium here. Debian: apt-get install chromium"

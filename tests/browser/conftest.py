@@ -1,4 +1,4 @@
-"""`system`: one `make up` for the suite; `new_tab`: browsers of people; `newcomer`: somebody with an account."""
+"""`system`: one `make up` for the suite; `new_tab`: a person's browser; `newcomer`: a person with an account."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def new_tab(browser: Browser, request: pytest.FixtureRequest) -> Iterator[NewTab]:
-    """`new_tab(person, script=True, at=base_url)`; closed, and held to its promises, after the test."""
+    """`new_tab(person, script=True, at=base_url)`; after the test it is closed and checked for complaints."""
     opened: list[Tab] = []
 
     def open_tab(person: Person | None = None, *, script: bool = True, at: str = "") -> Tab:
@@ -50,12 +50,12 @@ def new_tab(browser: Browser, request: pytest.FixtureRequest) -> Iterator[NewTab
 
 @pytest.fixture
 def tab(new_tab: NewTab) -> Tab:
-    """A stranger's."""
+    """A browser that is not logged in."""
     return new_tab()
 
 
 def make_admin(system: System) -> Person:  # noqa: F811
-    """As an operator does: by the command."""
+    """Makes an account an admin by the command, like an operator."""
     address = people.new_address()
     command = [str(ROOT / ".venv" / "bin" / "sluice"), "admin", "create", address, "--password-stdin", "--json"]
     done = subprocess.run(
@@ -72,5 +72,5 @@ def admin(system: System) -> Person:  # noqa: F811
 
 @pytest.fixture
 def newcomer(system: System) -> Newcomer:  # noqa: F811
-    """`newcomer()`: a verified address, a session, an API token; made by HTTP, which is not what is tested here."""
+    """`newcomer()`: a person with a verified address, a session and an API token, made by HTTP."""
     return lambda: people.newcomer(system.base_url)

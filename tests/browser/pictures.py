@@ -1,4 +1,4 @@
-"""`python -m tests.browser.pictures`: the README's pictures from the suite's screenshots, in 96 colours, so small."""
+"""`python -m tests.browser.pictures`: makes the README's pictures from screenshots, small by using 96 colours."""
 
 from pathlib import Path
 

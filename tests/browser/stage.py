@@ -1,6 +1,6 @@
-"""The pages over a real gunicorn and a real store, with a model that says what a test has written for it.
+"""The pages with a real gunicorn and a real store, and a model whose answers the test sets.
 
-Beside `make up`, for what a real model does not do when asked: answer slowly, answer with attacks, break off.
+Used for what a real model does not do on request: answer slowly, answer with attacks, break off.
 """
 
 import json
@@ -46,7 +46,7 @@ class Script:
 
 
 class Model:
-    """A model server by the script. `asked` are the bodies it was asked with."""
+    """A model server that follows the script. `asked` has the bodies of its requests."""
 
     def __init__(self) -> None:
         self.script = Script()
@@ -110,14 +110,14 @@ class Model:
 
 @dataclass
 class Stage:
-    """`world` writes accounts and ledger records past the server, into its own store."""
+    """The running server; `world` writes accounts and ledger records directly into its store."""
 
     url: str
     world: UsageWorld
     model: Model
 
     def person(self, email: str = "", **more: Any) -> tuple[Person, str]:
-        """Somebody logged in, and their account id."""
+        """A logged-in person and their account id."""
         account = self.world.account(email, **more)
         return people.log_in(self.url, account.email, PASSWORD), account.account_id
 

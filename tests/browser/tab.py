@@ -1,6 +1,6 @@
-"""One person's browser: a cookie jar of its own, one tab, and a watch over what no page of ours may ever do.
+"""One person's browser: its own cookies, one tab, and a check for errors that no page may have.
 
-    tab = new_tab(ann)              # logged in; new_tab() is a stranger's, new_tab(script=False) has no JavaScript
+    tab = new_tab(ann)              # logged in; new_tab() is not, new_tab(script=False) has no JavaScript
     tab.go("/my/tokens")            # → the answer's status
     tab.page                        # Playwright's Page, for everything else
     tab.check("tokens")             # axe, no sideways scrolling; screenshots in both widths and both colour schemes
@@ -29,7 +29,7 @@ WIDTHS = {360: 740, 1280: 800}
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, Scheme] = ("light", "dark")
 SERIOUS = {"serious", "critical"}
-# Chromium writes every answer of 400 and up to the console. Whether that answer is right is the test's to say.
+# Chromium writes every response of 400 and up to the console. The test itself checks whether it is right.
 AN_ANSWER = re.compile(r"Failed to load resource: the server responded with a status of \d+")
 
 
@@ -42,7 +42,7 @@ class Tab:
             java_script_enabled=script,
             viewport={"width": 1280, "height": 800},
             locale="en-GB",
-            ignore_https_errors=True,  # a test's own certificate
+            ignore_https_errors=True,  # because of the test's own certificate
         )
         self._context.set_default_timeout(PATIENCE_MS)
         self.page: Page = self._context.new_page()
@@ -52,32 +52,32 @@ class Tab:
         if person is not None:
             self.be(person)
 
-    # --- going about
+    # --- navigation
 
     def be(self, person: Person) -> "Tab":
-        """Logged in as they are, without the login page."""
+        """Log in as this person by setting their cookie, without the login page."""
         return self.plant("sluice_session", person.session_token)
 
     def plant(self, name: str, value: str) -> "Tab":
-        """A cookie, from nowhere."""
+        """Set a cookie that no page of ours has set."""
         cookie = {"name": name, "value": value, "url": self.base_url, "httpOnly": True, "sameSite": "Lax"}
         self._context.add_cookies([cookie])  # type: ignore[list-item]
         return self
 
     def go(self, path: str) -> int:
-        """To a path or a whole address; → the answer's status."""
+        """Open a path or a whole address. Returns the response's status."""
         answer = self.page.goto(path)
         assert answer is not None, path
         return answer.status
 
     def fill(self, **fields: str) -> "Tab":
-        """By the fields' names, the first of each in the page's main part: `tab.fill(email="…", password="…")`."""
+        """Fill in fields by name, the first of each in the page's main part: `tab.fill(email="…", password="…")`."""
         for name, text in fields.items():
             self.page.locator(f'main [name="{name}"]').first.fill(text)
         return self
 
     def press(self, text: str) -> "Tab":
-        """A button or a link, by its whole text, that leads to a page; returns when that is there."""
+        """Press a button or link with this whole text, and wait for the page that it leads to."""
         found = next((thing for thing in self._named(text) if thing.count()), None)
         assert found is not None, f"nothing to press is called {text!r} on {self.path}:\n{self.text}"
         with self.page.expect_navigation():
@@ -85,7 +85,7 @@ class Tab:
         return self
 
     def _named(self, text: str) -> Iterator[Locator]:
-        """A form's button before a link of the same words, the page's main part before its header."""
+        """Finds a form's button before a link with the same text, and the page's main part before its header."""
         for part in (self.page.locator("main"), self.page.locator("header")):
             yield part.get_by_role("button", name=text, exact=True)
             yield part.get_by_role("link", name=text, exact=True)
@@ -108,10 +108,10 @@ class Tab:
     def close(self) -> None:
         self._context.close()
 
-    # --- watching
+    # --- complaints
 
     def expects(self, pattern: str) -> "Tab":
-        """An error on the console that belongs to what is being tested."""
+        """Name an expected error on the console."""
         self._expected.append(re.compile(pattern))
         return self
 
@@ -123,10 +123,10 @@ class Tab:
         if message.type == "error" and not any(pattern.search(message.text) for pattern in self._expected):
             self.complaints.append(f"console: {message.text}")
 
-    # --- looking at what it shows
+    # --- checks of the shown page
 
     def check(self, name: str) -> None:
-        """Of the page as it is now: both widths, both colour schemes. `name` is the screenshots'."""
+        """Check the page in both widths and both colour schemes. `name` is the name of the screenshots."""
         assert self.page.title().endswith("Sluice") and self.page.locator("h1").count() == 1, self.page.title()
         for width, height in WIDTHS.items():
             self.page.set_viewport_size({"width": width, "height": height})

@@ -1,4 +1,4 @@
-"""A whole account life by clicking, with the links of real mails; each page on the way is looked at."""
+"""An account from sign-up to deletion by clicking, with the links of real mails; every page is checked."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ def log_in(tab: Tab, address: str, password: str = PASSWORD) -> None:
     tab.fill(email=address, password=password).press("Log in")
 
 
-def test_signing_up_verifying_by_a_click_and_logging_in(tab: Tab) -> None:
+def test_a_user_can_sign_up_verify_the_address_and_log_in(tab: Tab) -> None:
     address = new_address()
     tab.go("/")
     tab.press("Sign up").fill(email=address, password=PASSWORD, name="Ada").press("Sign up")
@@ -25,9 +25,9 @@ def test_signing_up_verifying_by_a_click_and_logging_in(tab: Tab) -> None:
     tab.check("mail-sent")
     verify = link(tab.base_url, address, "verify_email")
     log_in(tab, address)
-    assert "verif" in tab.text and tab.path == "/login"  # the right password, the address not yet shown to be theirs
+    assert "verif" in tab.text and tab.path == "/login"  # the right password, but the address is not verified
     assert tab.go(verify) == 200
-    assert tab.go(verify) == 200  # a mail scanner came first: looking spends nothing
+    assert tab.go(verify) == 200  # a mail scanner opened the link first, which uses nothing
     tab.check("verify")
     tab.press("Verify my address")
     assert "Your address is verified" in tab.text
@@ -43,7 +43,7 @@ def test_signing_up_verifying_by_a_click_and_logging_in(tab: Tab) -> None:
     tab.check("dead-link")
 
 
-def test_a_form_with_mistakes_says_which_and_takes_the_reader_there(tab: Tab) -> None:
+def test_a_form_with_mistakes_lists_them_with_links_to_their_fields(tab: Tab) -> None:
     tab.go("/sign-up")
     tab.fill(email="no address", password="short").press("Sign up")
     assert tab.page.title().startswith("Error: ")
@@ -57,7 +57,7 @@ def test_a_form_with_mistakes_says_which_and_takes_the_reader_there(tab: Tab) ->
     assert tab.page.locator("[name=password]").input_value() == ""
 
 
-def test_a_forgotten_password_is_reset_and_every_session_ended(newcomer: Newcomer, new_tab: NewTab) -> None:
+def test_resetting_a_forgotten_password_ends_every_session(newcomer: Newcomer, new_tab: NewTab) -> None:
     ann = newcomer()
     at_home, elsewhere = new_tab(ann), new_tab()
     elsewhere.go("/login")
@@ -77,7 +77,7 @@ def test_a_forgotten_password_is_reset_and_every_session_ended(newcomer: Newcome
     assert "password of your account was changed" in mails_to(ann.base_url, ann.email, "password_changed")[0]["text"]
 
 
-def test_a_changed_password_keeps_this_session_and_ends_the_others(newcomer: Newcomer, new_tab: NewTab) -> None:
+def test_changing_the_password_keeps_this_session_and_ends_the_others(newcomer: Newcomer, new_tab: NewTab) -> None:
     ann = newcomer()
     here, there = new_tab(), new_tab(ann)
     log_in(here, ann.email)
@@ -93,7 +93,7 @@ def test_a_changed_password_keeps_this_session_and_ends_the_others(newcomer: New
     mails_to(ann.base_url, ann.email, "password_changed")
 
 
-def test_a_changed_address_counts_once_it_is_verified_and_the_old_one_is_told(newcomer: Newcomer, tab: Tab) -> None:
+def test_a_new_address_counts_after_verification_and_the_old_one_gets_a_mail(newcomer: Newcomer, tab: Tab) -> None:
     ann, new = newcomer(), new_address()
     tab.be(ann).go("/my/account")
     form = tab.page.locator('form[action="/my/account/email"]')
@@ -110,7 +110,7 @@ def test_a_changed_address_counts_once_it_is_verified_and_the_old_one_is_told(ne
     assert new in tab.page.locator(".facts").inner_text()
 
 
-def test_a_session_elsewhere_is_seen_and_ended(newcomer: Newcomer, new_tab: NewTab) -> None:
+def test_another_session_is_listed_and_can_be_ended(newcomer: Newcomer, new_tab: NewTab) -> None:
     ann = newcomer()
     here, there = new_tab(), new_tab()
     log_in(here, ann.email)
@@ -128,7 +128,9 @@ def test_a_session_elsewhere_is_seen_and_ended(newcomer: Newcomer, new_tab: NewT
     assert here.go("/my/tokens") == 200 and here.path.startswith("/login")
 
 
-def test_profile_content_switch_export_and_the_end(newcomer: Newcomer, tab: Tab, tmp_path: Path) -> None:
+def test_the_profile_content_logging_export_and_deletion_work_by_clicking(
+    newcomer: Newcomer, tab: Tab, tmp_path: Path
+) -> None:
     ann = newcomer()
     tab.be(ann).go("/my/account")
     tab.fill(name="Ann <b>Other</b>")
@@ -155,7 +157,7 @@ def test_profile_content_switch_export_and_the_end(newcomer: Newcomer, tab: Tab,
     assert ann.v1("GET", "/v1/models").status_code == 401
 
 
-def test_everything_goes_without_javascript(new_tab: NewTab) -> None:
+def test_the_account_pages_work_without_javascript(new_tab: NewTab) -> None:
     tab, address = new_tab(script=False), new_address()
     tab.go("/sign-up")
     tab.fill(email=address, password=PASSWORD).press("Sign up")
@@ -169,7 +171,7 @@ def test_everything_goes_without_javascript(new_tab: NewTab) -> None:
     assert "Saved" in tab.text
 
 
-def test_by_keyboard_alone(newcomer: Newcomer, tab: Tab) -> None:
+def test_the_account_pages_work_with_the_keyboard_alone(newcomer: Newcomer, tab: Tab) -> None:
     ann = newcomer()
     tab.go("/login")
     keys = tab.page.keyboard

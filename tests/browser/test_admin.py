@@ -1,4 +1,4 @@
-"""What an admin does, by clicking; felt at once by whom it is done to. And what everyone else gets there."""
+"""The admin's pages by clicking: changes take effect at once, and other people are refused."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def open_user(office: Tab, person: Person) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PAGES))
-def test_page_reads_well_and_strangers_and_members_see_nothing_of_it(
+def test_an_admin_page_is_accessible_and_hidden_from_strangers_and_members(
     name: str, office: Tab, newcomer: Newcomer, new_tab: NewTab
 ) -> None:
     member = newcomer()
@@ -39,7 +39,7 @@ def test_page_reads_well_and_strangers_and_members_see_nothing_of_it(
     assert tab.path.startswith("/login?next=")
 
 
-def test_system_page_knows_the_model_and_that_all_is_well(office: Tab) -> None:
+def test_the_system_page_shows_the_model_and_a_healthy_system(office: Tab) -> None:
     office.go("/manage")
     facts = office.page.locator(".facts").first.inner_text()
     assert "ready" in facts and "demo" in facts
@@ -62,7 +62,7 @@ def test_an_account_is_suspended_and_restored_at_once(office: Tab, newcomer: New
     assert "Account suspended" in office.text and "Account restored" in office.text and ann.email in office.text
 
 
-def test_limits_hold_from_the_next_request_on(office: Tab, newcomer: Newcomer) -> None:
+def test_new_limits_take_effect_with_the_next_request(office: Tab, newcomer: Newcomer) -> None:
     ann = newcomer()
     open_user(office, ann)
     office.fill(rpm="many").press("Change the limits")
@@ -73,7 +73,7 @@ def test_limits_hold_from_the_next_request_on(office: Tab, newcomer: Newcomer) -
     assert ann.call("GET", "/account").json()["limits"]["rpm"] == 0
 
 
-def test_a_role_is_given_and_taken_with_the_admins_own_password(
+def test_granting_and_removing_a_role_needs_the_admins_own_password(
     office: Tab, newcomer: Newcomer, new_tab: NewTab
 ) -> None:
     ann = newcomer()
@@ -90,7 +90,7 @@ def test_a_role_is_given_and_taken_with_the_admins_own_password(
     assert theirs.go("/manage") == 403
 
 
-def test_everyones_usage_is_the_sum_of_the_ledgers(
+def test_the_usage_of_all_accounts_is_the_sum_of_the_ledger(
     office: Tab, newcomer: Newcomer, system: System, admin: Person
 ) -> None:
     ann = newcomer()
@@ -116,7 +116,7 @@ def test_everyones_usage_is_the_sum_of_the_ledgers(
 
 
 def drawn(office: Tab) -> list[tuple[str, float]]:
-    """What each plot shows, added up."""
+    """The sum of what each plot shows."""
     titled = """() => [...document.querySelectorAll(".plots figure")].map((figure) => [
         figure.querySelector("figcaption").firstChild.textContent,
         figure.drawn.flatMap((series) => series.values).reduce((sum, value) => sum + value, 0),
@@ -124,7 +124,7 @@ def drawn(office: Tab) -> list[tuple[str, float]]:
     return [(title, total) for title, total in office.page.evaluate(titled)]
 
 
-def test_names_and_addresses_that_people_choose_stay_text(office: Tab, newcomer: Newcomer) -> None:
+def test_markup_in_names_and_addresses_stays_text(office: Tab, newcomer: Newcomer) -> None:
     ann = newcomer()
     evil = '<img src=x onerror="console.error(\'ran\')"><a href="javascript:console.error(1)">x</a>'
     assert ann.call("PATCH", "/account", json={"name": evil}).status_code == 200
@@ -133,7 +133,7 @@ def test_names_and_addresses_that_people_choose_stay_text(office: Tab, newcomer:
     assert office.page.locator("main img, main a[href^=javascript]").count() == 0
 
 
-def test_without_javascript_it_all_works(admin: Person, newcomer: Newcomer, new_tab: NewTab) -> None:
+def test_the_admin_pages_work_without_javascript(admin: Person, newcomer: Newcomer, new_tab: NewTab) -> None:
     office, ann = new_tab(admin, script=False), newcomer()
     open_user(office, ann)
     office.press("Suspend this account")

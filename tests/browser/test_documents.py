@@ -19,7 +19,7 @@ def add(tab: Tab, path: Path) -> None:
 
 
 def wait_until_read(tab: Tab, name: str) -> None:
-    """By reloading: the page has no script."""
+    """Reload until the documents are read, because the page has no script."""
     for _ in range(100):
         tab.go("/my/documents")
         row = tab.page.locator("tr", has_text=name)
@@ -68,7 +68,7 @@ def test_a_document_is_added_searched_and_deleted(
     assert NOTHING in tab.text
 
 
-def test_the_playground_answers_from_documents_and_its_citation_opens(
+def test_the_playground_answers_from_documents_and_its_citation_can_be_opened(
     newcomer: Newcomer, new_tab: NewTab, files: tuple[Path, Path]
 ) -> None:
     tab = new_tab(newcomer())

@@ -1,4 +1,4 @@
-"""When something is wrong a page says what, and what to do."""
+"""Error pages say what is wrong and what to do."""
 
 import signal
 
@@ -16,7 +16,7 @@ LINKS = {
 
 
 @pytest.mark.parametrize("kind", sorted(LINKS))
-def test_a_link_that_is_no_good_any_more_leads_to_a_new_one(kind: str, tab: Tab) -> None:
+def test_a_dead_link_offers_a_new_one(kind: str, tab: Tab) -> None:
     tab.go(f"/{kind}?token=mail_x.{'a' * 43}")
     if kind == "reset-password":
         tab.fill(password="a quiet green harbour")
@@ -27,19 +27,19 @@ def test_a_link_that_is_no_good_any_more_leads_to_a_new_one(kind: str, tab: Tab)
     assert tab.page.locator("main form").count() == 1
 
 
-def test_a_link_cut_short_by_a_mail_program_says_so_at_once(tab: Tab) -> None:
+def test_a_truncated_link_is_reported_at_once(tab: Tab) -> None:
     assert tab.go("/verify-email") == 400
     assert tab.heading == "This link does not work any more"
 
 
-def test_an_address_that_nobody_serves_has_a_page_that_leads_on(tab: Tab) -> None:
+def test_an_unknown_path_has_a_page_with_a_link_to_the_start(tab: Tab) -> None:
     assert tab.go("/no-such-page") == 404
     tab.check("not-found")
     tab.press("start page")
     assert tab.path == "/"
 
 
-def test_too_many_attempts_say_how_long_to_wait(new_system: NewSystem, new_tab: NewTab) -> None:
+def test_after_too_many_attempts_the_page_says_how_long_to_wait(new_system: NewSystem, new_tab: NewTab) -> None:
     system = new_system({"SLUICE_AUTH_THROTTLE": "on"}).start()
     tab = new_tab(at=system.base_url)
     tab.go("/login")
@@ -52,7 +52,9 @@ def test_too_many_attempts_say_how_long_to_wait(new_system: NewSystem, new_tab: 
     tab.check("too-many")
 
 
-def test_with_the_store_away_a_page_says_so_and_back_all_is_there(new_system: NewSystem, new_tab: NewTab) -> None:
+def test_during_an_outage_of_the_store_a_page_says_so_and_recovers_afterwards(
+    new_system: NewSystem, new_tab: NewTab
+) -> None:
     system = new_system().start()
     tab = new_tab(at=system.base_url)
     tab.go("/login")

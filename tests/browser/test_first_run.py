@@ -1,11 +1,11 @@
-"""An empty system leads its owner to the first answer; then it says nothing of it any more."""
+"""An empty system guides its owner to the first answer, and the guide then disappears."""
 
 from tests.browser.conftest import NewTab, make_admin
 from tests.e2e.conftest import NewSystem
 from tests.e2e.people import PASSWORD, ask
 
 
-def test_owner_of_an_empty_system_is_led_to_the_first_answer(new_system: NewSystem, new_tab: NewTab) -> None:
+def test_the_owner_of_an_empty_system_is_guided_to_the_first_answer(new_system: NewSystem, new_tab: NewTab) -> None:
     system = new_system().start()
     tab = new_tab(at=system.base_url)
     tab.go("/")

@@ -1,4 +1,4 @@
-"""What the suite relies on: that a fault of a page would be seen."""
+"""The suite's own checks detect faults of a page."""
 
 import pytest
 
@@ -17,17 +17,17 @@ def bad(new_tab: NewTab) -> Tab:
     return tab
 
 
-def test_axe_finds_an_unnamed_field_and_unreadable_text(bad: Tab) -> None:
+def test_axe_detects_an_unlabelled_field_and_low_contrast(bad: Tab) -> None:
     with pytest.raises(AssertionError, match=r'"label"[\s\S]*"color-contrast"|"color-contrast"[\s\S]*"label"'):
         bad.accessible("the bad page")
 
 
-def test_a_page_that_scrolls_sideways_is_found(bad: Tab) -> None:
+def test_a_page_that_scrolls_sideways_is_detected(bad: Tab) -> None:
     with pytest.raises(AssertionError, match="sideways"):
         bad.check("bad")
 
 
-def test_another_host_a_script_error_and_a_line_on_the_console_are_seen(bad: Tab) -> None:
+def test_requests_to_other_hosts_script_errors_and_console_errors_are_detected(bad: Tab) -> None:
     bad.page.evaluate("() => { new Image().src = 'http://other.example/x.png'; console.error('oh'); }")
     bad.page.evaluate("() => { setTimeout(() => { throw new Error('thrown'); }, 0); }")
     bad.page.wait_for_timeout(200)

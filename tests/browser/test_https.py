@@ -1,4 +1,4 @@
-"""On https, as behind an operator's proxy: the browser takes the cookies that no neighbour can plant, and all works."""
+"""On HTTPS behind a proxy, the browser accepts cookies that no neighbouring host can plant, and everything works."""
 
 import socket
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.e2e.conftest import NewSystem
 from tests.e2e.people import PASSWORD, new_address
 
 
-def test_on_https_cookies_are_this_hosts_alone_and_a_planted_one_is_none(
+def test_on_https_cookies_are_bound_to_the_host_and_a_planted_one_is_ignored(
     new_system: NewSystem, new_tab: NewTab, tmp_path: Path
 ) -> None:
     listening = socket.create_server((HOST, 0))
@@ -35,7 +35,7 @@ def test_on_https_cookies_are_this_hosts_alone_and_a_planted_one_is_none(
 
         victim = new_tab(at=public)
         stolen = cookies["__Host-sluice_session"]["value"]
-        victim.plant("sluice_session", stolen)  # what a neighbouring host could do
+        victim.plant("sluice_session", stolen)  # as a neighbouring host could
         victim.go("/my/account")
         assert victim.path == "/login?next=account"
         tab.press("Log out")

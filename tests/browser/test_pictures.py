@@ -1,4 +1,4 @@
-"""The README's four pictures: a real system, its demo model, and somebody who uses both.
+"""The README's four pictures: a real system, its demo model, and a person who uses them.
 
 To renew them: `make test-browser PYTEST_ARGS="-k pictures"`, then `python -m tests.browser.pictures`.
 """
@@ -12,10 +12,10 @@ QUESTIONS = ("What is an API?", "What is the capital of France?")
 
 
 def frame(tab: Tab, name: str, *, dark: bool, phone: bool = False) -> None:
-    """What a window of that size shows, and no more."""
+    """A picture of a window of that size."""
     tab.page.set_viewport_size({"width": 390, "height": 760} if phone else {"width": 1080, "height": 700})
     tab.page.emulate_media(color_scheme="dark" if dark else "light", reduced_motion="reduce")
-    tab.page.wait_for_timeout(300)  # a plot is drawn anew in other colours
+    tab.page.wait_for_timeout(300)  # a plot is drawn again in other colours
     file = tab.shoot(f"readme-{name}", whole=False)
     assert file.stat().st_size < 200_000
 

@@ -1,4 +1,4 @@
-"""The playground by clicking: an answer in pieces, stop, again, edited, broken off, refused; hostile answers inert."""
+"""The playground by clicking: streamed, stopped, repeated, edited, broken and refused answers; hostile content."""
 
 import re
 import threading
@@ -33,7 +33,7 @@ def model(stage: Stage) -> Model:
 
 @pytest.fixture
 def chat(stage: Stage, model: Model, new_tab: NewTab) -> Tab:
-    """A new chat of somebody new."""
+    """A new chat of a new person."""
     person, _ = stage.person()
     tab = new_tab(person, at=stage.url)
     tab.go("/my/chats")
@@ -46,7 +46,7 @@ def send(tab: Tab, words: str) -> None:
 
 
 def state(tab: Tab, words: str) -> None:
-    """Waits until the page says so."""
+    """Wait for this state of the page."""
     tab.page.locator("#state", has_text=words).wait_for()
 
 
@@ -71,7 +71,7 @@ def answered(tab: Tab, words: str) -> None:
 PARIS = ("model", "The capital of France is Paris.")
 
 
-def test_an_answer_appears_in_pieces_while_the_send_button_rests(chat: Tab, model: Model) -> None:
+def test_an_answer_appears_in_pieces_while_the_send_button_is_disabled(chat: Tab, model: Model) -> None:
     go_on, end = threading.Event(), threading.Event()
     model.says("**The** capital ", go_on, "of France ", end, "is Paris.")
     send(chat, "Capital of France?")
@@ -79,7 +79,7 @@ def test_an_answer_appears_in_pieces_while_the_send_button_rests(chat: Tab, mode
     chat.page.get_by_text("The capital", exact=True).wait_for()
     assert chat.page.locator("#send").is_disabled() and chat.page.locator("#stop").is_visible()
     assert answer.locator("strong").inner_text() == "The"
-    send(chat, "At once!")  # rests: nothing happens
+    send(chat, "At once!")  # the button is disabled, so nothing happens
     go_on.set()
     chat.page.get_by_text("The capital of France", exact=True).wait_for()
     end.set()
@@ -91,7 +91,7 @@ def test_an_answer_appears_in_pieces_while_the_send_button_rests(chat: Tab, mode
     assert chat.heading == "Capital of France?" and "Capital of France?" in chat.page.title()
 
 
-def test_stop_ends_the_answer_and_keeps_what_came(chat: Tab, model: Model) -> None:
+def test_stop_ends_the_answer_and_the_partial_answer_is_saved(chat: Tab, model: Model) -> None:
     model.says("The capital ", threading.Event(), "never said")
     send(chat, "Capital of France?")
     chat.page.get_by_text("The capital", exact=True).wait_for()
@@ -104,14 +104,14 @@ def test_stop_ends_the_answer_and_keeps_what_came(chat: Tab, model: Model) -> No
     assert "ended early" in chat.text
 
 
-def test_an_answer_is_made_again_and_a_message_changed(chat: Tab, model: Model) -> None:
+def test_an_answer_can_be_repeated_and_a_message_edited(chat: Tab, model: Model) -> None:
     send(chat, "Capital of France?")
     settled(chat)
     model.says("Still Paris.")
     chat.page.click("text=Answer again")
     answered(chat, "Still Paris.")
     assert said(chat) == [("you", "Capital of France?"), ("model", "Still Paris.")]
-    assert chat.page.evaluate("() => document.activeElement.id") == "content"  # the button pressed is no more
+    assert chat.page.evaluate("() => document.activeElement.id") == "content"  # the pressed button no longer exists
     send(chat, "And of Spain?")
     chat.page.locator("#turns > li").nth(3).locator("form.again").wait_for()
     model.says("Rome.")
@@ -126,7 +126,7 @@ def test_an_answer_is_made_again_and_a_message_changed(chat: Tab, model: Model) 
 
 
 @pytest.mark.parametrize("end", ["break", "error"])
-def test_a_broken_answer_says_so_and_keeps_what_came(chat: Tab, model: Model, end: str) -> None:
+def test_after_an_error_of_the_model_the_partial_answer_is_saved_and_marked(chat: Tab, model: Model, end: str) -> None:
     model.says("The capital ", end=end)
     send(chat, "Capital of France?")
     chat.page.locator("#trouble", has_text="The partial answer was saved").wait_for()
@@ -138,7 +138,7 @@ def test_a_broken_answer_says_so_and_keeps_what_came(chat: Tab, model: Model, en
     )
 
 
-def test_a_lost_connection_says_so_and_keeps_what_came(chat: Tab, model: Model, stage: Stage) -> None:
+def test_after_a_lost_connection_the_partial_answer_is_saved_and_marked(chat: Tab, model: Model, stage: Stage) -> None:
     """Between browser and server, in the middle of the answer."""
     body = b'data: {"choices":[{"delta":{"content":"The capital "}}]}\n\n'
     chat.page.route("**/messages", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
@@ -147,7 +147,7 @@ def test_a_lost_connection_says_so_and_keeps_what_came(chat: Tab, model: Model, 
     assert said(chat) == [("you", "Capital of France?"), ("model", "The capital")]
 
 
-def test_without_the_server_the_words_stay_in_the_box(chat: Tab, model: Model) -> None:
+def test_if_the_server_is_unreachable_the_message_stays_in_the_box(chat: Tab, model: Model) -> None:
     chat.expects("ERR_FAILED")
     chat.page.route("**/messages", lambda route: route.abort())
     send(chat, "Capital of France?")
@@ -164,7 +164,7 @@ def test_without_the_server_the_words_stay_in_the_box(chat: Tab, model: Model) -
     [(429, 7, "You can send again in 7 seconds."), (503, 90, "You can send again in 90 seconds."),
      (429, 200_000, "You can send again in 3 days.")],
 )  # fmt: skip
-def test_a_refusal_is_said_in_words_with_the_wait(chat: Tab, status: int, seconds: int, words: str) -> None:
+def test_a_refusal_is_explained_with_the_wait(chat: Tab, status: int, seconds: int, words: str) -> None:
     refusal = {"status": status, "headers": {"Retry-After": str(seconds)}, "json": {"detail": "Too much."}}
     chat.page.route("**/messages", lambda route: route.fulfill(**refusal))  # type: ignore[arg-type]
     send(chat, "Capital of France?")
@@ -173,14 +173,14 @@ def test_a_refusal_is_said_in_words_with_the_wait(chat: Tab, status: int, second
     assert chat.page.locator("#send").is_disabled() == (seconds <= 120)
 
 
-def test_a_chat_that_the_model_cannot_read_any_more_says_what_to_do(chat: Tab) -> None:
+def test_a_chat_too_long_for_the_model_offers_a_new_one(chat: Tab) -> None:
     refusal = {"status": 400, "json": {"code": "context_length_exceeded", "detail": "512 tokens at most."}}
     chat.page.route("**/messages", lambda route: route.fulfill(**refusal))  # type: ignore[arg-type]
     send(chat, "And another thing")
     chat.page.locator("#trouble", has_text="Begin a new one").wait_for()
 
 
-def test_the_real_limit_is_said_too(chat: Tab, model: Model, stage: Stage) -> None:
+def test_a_refusal_by_the_real_rate_limit_is_explained_with_the_wait(chat: Tab, model: Model, stage: Stage) -> None:
     send(chat, "one")
     settled(chat)
     (account_id,) = {chat.page.evaluate("() => fetch('/account').then((it) => it.json()).then((it) => it.id)")}
@@ -191,16 +191,18 @@ def test_the_real_limit_is_said_too(chat: Tab, model: Model, stage: Stage) -> No
     assert [role for role, _ in said(chat)] == ["you", "model"]
 
 
-def test_a_session_that_ended_leads_to_the_login_and_keeps_the_words(chat: Tab) -> None:
-    chat.page.locator("#field-model option", has_text="demo").last.wait_for(state="attached")  # nothing is on its way
+def test_after_the_session_ended_a_link_leads_to_the_login_and_the_message_stays(chat: Tab) -> None:
+    chat.page.locator("#field-model option", has_text="demo").last.wait_for(
+        state="attached"
+    )  # no request is still running
     chat.page.context.clear_cookies()
     send(chat, "Capital of France?")
     chat.page.locator("#trouble a", has_text="Log in again").wait_for()
     assert chat.page.input_value("#content") == "Capital of France?"
 
 
-def test_nothing_in_an_answer_acts_loads_or_leads_astray(chat: Tab, model: Model) -> None:
-    """Streamed, and as the page shows it when one comes back."""
+def test_a_hostile_answer_runs_no_script_loads_nothing_and_has_no_harmful_link(chat: Tab, model: Model) -> None:
+    """Both streamed and as the page shows it after a reload."""
     chat.page.on("dialog", lambda dialog: chat.complaints.append(f"a dialog: {dialog.message}"))
     model.says(*[EVIL[place : place + 7] for place in range(0, len(EVIL), 7)])
     send(chat, EVIL)
@@ -210,7 +212,7 @@ def test_nothing_in_an_answer_acts_loads_or_leads_astray(chat: Tab, model: Model
         assert answer.locator("img, script, iframe, form, input").count() == 0
         assert chat.page.locator(".turn img").count() == 0
         links = {link.get_attribute("href"): link for link in answer.locator("a").all()}
-        assert set(links) == {"http://evil.example/p.png", "https://example.com/"}  # the image is a link, no more
+        assert set(links) == {"http://evil.example/p.png", "https://example.com/"}  # the image is shown as a link only
         assert "noopener" in (links["https://example.com/"].get_attribute("rel") or "")
         attributes = "(all) => all.flatMap((it) => it.getAttributeNames())"
         seen: list[Any] = answer.locator("*").evaluate_all(attributes)
@@ -222,7 +224,7 @@ def test_nothing_in_an_answer_acts_loads_or_leads_astray(chat: Tab, model: Model
         chat.page.reload()
 
 
-def test_settings_by_their_form_and_the_models_from_the_server(chat: Tab, model: Model) -> None:
+def test_settings_are_saved_by_their_form_and_models_come_from_the_server(chat: Tab, model: Model) -> None:
     chat.page.locator(".settings > summary").click()
     chat.page.locator("#field-model option", has_text="demo").last.wait_for(state="attached")
     chat.fill(title="Facts", system="Be brief.", temperature="0.5", max_tokens="9")
@@ -235,7 +237,7 @@ def test_settings_by_their_form_and_the_models_from_the_server(chat: Tab, model:
     assert (asked["temperature"], asked["max_tokens"], asked["messages"][0]["content"]) == (0.5, 9, "Be brief.")
 
 
-def test_without_script_a_chat_is_had_by_forms(stage: Stage, model: Model, new_tab: NewTab) -> None:
+def test_without_script_a_chat_works_by_forms(stage: Stage, model: Model, new_tab: NewTab) -> None:
     person, _ = stage.person()
     tab = new_tab(person, script=False, at=stage.url)
     tab.go("/my/chats")
@@ -250,8 +252,8 @@ def test_without_script_a_chat_is_had_by_forms(stage: Stage, model: Model, new_t
     tab.shoot("chat-without-script")
 
 
-def test_the_demo_model_of_a_running_system_answers(newcomer: Newcomer, new_tab: NewTab) -> None:
-    """All of it, as `make up` starts it: pages, gateway, engine, ledger."""
+def test_the_demo_model_answers_in_the_running_system(newcomer: Newcomer, new_tab: NewTab) -> None:
+    """The whole system of `make up`: pages, gateway, engine, ledger."""
     tab = new_tab(newcomer())
     tab.go("/my/chats")
     tab.press("New chat")
@@ -285,7 +287,7 @@ def test_two_people_never_see_each_others_chats(chat: Tab, stage: Stage, new_tab
     assert said(chat)[0] == ("you", "My secret plan")
 
 
-def test_chats_are_found_again_and_deleted(chat: Tab) -> None:
+def test_chats_are_listed_found_and_deleted(chat: Tab) -> None:
     send(chat, "The first one")
     settled(chat)
     chat.press("New chat")
@@ -302,7 +304,7 @@ def test_chats_are_found_again_and_deleted(chat: Tab) -> None:
     assert "The chat is deleted" in chat.text and "The first one" not in chat.text
 
 
-def test_the_playground_reads_well_in_both_widths_and_colours(chat: Tab, model: Model) -> None:
+def test_the_playground_is_accessible_in_both_widths_and_colour_schemes(chat: Tab, model: Model) -> None:
     model.says(
         "An **API** is an agreement between two programs:\n\n",
         "1. one sends a request in a fixed form,\n2. the other sends back an answer.\n\n",

@@ -1,4 +1,4 @@
-"""Pages that anyone sees."""
+"""Public pages."""
 
 import pytest
 
@@ -9,6 +9,6 @@ PAGES = {"sign-up": "/sign-up", "login": "/login", "forgot": "/forgot-password",
 
 
 @pytest.mark.parametrize("name", sorted(PAGES))
-def test_page_reads_well_in_both_widths_and_colours(name: str, tab: Tab) -> None:
+def test_a_public_page_is_accessible_in_both_widths_and_colour_schemes(name: str, tab: Tab) -> None:
     assert tab.go(PAGES[name]) == 200
     tab.check(name)

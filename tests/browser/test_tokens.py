@@ -1,4 +1,4 @@
-"""API tokens by clicking: made, copied, tried, revoked, deleted; nothing in a name acts."""
+"""API tokens by clicking: issue, copy, use, revoke, delete; hostile names stay text."""
 
 import pytest
 import requests
@@ -19,7 +19,7 @@ def tab(newcomer: Newcomer, new_tab: NewTab) -> Tab:
 
 
 def make(tab: Tab, name: str = "laptop") -> str:
-    """→ the token that is shown."""
+    """Issues a token by the form and returns the shown string."""
     tab.fill(name=name)
     tab.press("Make the token")
     return tab.page.input_value("#token")
@@ -30,7 +30,7 @@ def status_of(tab: Tab, token: str) -> int:
     return requests.get(tab.base_url + "/v1/models", headers=headers, timeout=30).status_code
 
 
-def test_a_token_is_made_for_a_model_and_a_time_copied_and_works(tab: Tab) -> None:
+def test_a_token_for_one_model_and_a_lifetime_is_issued_copied_and_works(tab: Tab) -> None:
     tab.page.get_by_label("demo", exact=True).check()
     tab.page.select_option("#field-expires_in", "custom")
     tab.fill(custom_count="36")
@@ -53,7 +53,7 @@ def test_a_token_is_made_for_a_model_and_a_time_copied_and_works(tab: Tab) -> No
     assert "demo" in tab.page.locator(".facts").inner_text()
 
 
-def test_a_revoked_token_is_refused_and_a_deleted_one_is_gone(tab: Tab) -> None:
+def test_a_revoked_token_is_refused_and_a_deleted_one_is_not_listed(tab: Tab) -> None:
     token = make(tab, "doomed")
     tab.press("I have copied it")
     tab.press("doomed")
@@ -65,14 +65,14 @@ def test_a_revoked_token_is_refused_and_a_deleted_one_is_gone(tab: Tab) -> None:
     assert "doomed" not in tab.text
 
 
-def test_nothing_in_a_name_acts(tab: Tab) -> None:
+def test_markup_in_a_tokens_name_stays_text(tab: Tab) -> None:
     make(tab, EVIL)
     assert EVIL in tab.text
     tab.press("I have copied it")
     assert EVIL in tab.text and tab.page.locator("main img").count() == 0
 
 
-def test_what_is_wrong_is_said_and_the_models_stay_ticked(tab: Tab) -> None:
+def test_problems_are_shown_and_the_models_stay_ticked(tab: Tab) -> None:
     tab.page.get_by_label("demo", exact=True).check()
     tab.fill(name=" ")
     tab.press("Make the token")
@@ -100,7 +100,7 @@ def test_two_people_never_see_each_others_tokens(tab: Tab, newcomer: Newcomer, n
     assert "active" in tab.page.locator(".facts").inner_text()
 
 
-def test_without_script_models_are_typed(newcomer: Newcomer, new_tab: NewTab) -> None:
+def test_without_script_models_are_entered_as_text(newcomer: Newcomer, new_tab: NewTab) -> None:
     tab = new_tab(newcomer(), script=False)
     tab.go("/my/tokens")
     tab.fill(models="demo")
@@ -111,7 +111,7 @@ def test_without_script_models_are_typed(newcomer: Newcomer, new_tab: NewTab) ->
     assert "demo" in tab.page.locator(".facts").inner_text()
 
 
-def test_where_the_models_cannot_be_had_they_are_typed(newcomer: Newcomer, new_tab: NewTab) -> None:
+def test_without_a_list_of_models_they_are_entered_as_text(newcomer: Newcomer, new_tab: NewTab) -> None:
     tab = new_tab(newcomer())
     tab.page.route("**/my/models*", lambda route: route.fulfill(status=503, body="<h1>away</h1>"))
     with tab.page.expect_response("**/my/models*"):
@@ -120,7 +120,7 @@ def test_where_the_models_cannot_be_had_they_are_typed(newcomer: Newcomer, new_t
     assert tab.page.locator("#typed-models").is_visible() and tab.page.locator("h1").count() == 1
 
 
-def test_the_list_reads_well_in_both_widths_and_colours(tab: Tab) -> None:
+def test_the_list_of_tokens_is_accessible_in_both_widths_and_colour_schemes(tab: Tab) -> None:
     make(tab)
     tab.press("I have copied it")
     tab.page.get_by_label("demo", exact=True).wait_for()

@@ -1,4 +1,4 @@
-"""Usage in a browser: the plots draw the ledger's numbers; without script the tables say the same."""
+"""Usage in a browser: the plots show the ledger's numbers; without script the tables have the same."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture
 def busy(stage: Stage, new_tab: NewTab) -> tuple[Tab, dict[Bucket, Amounts]]:
-    """Somebody with three weeks behind them, and what the ledger says of them."""
+    """A person with three weeks of requests, and the sums of their ledger."""
     person, account_id = stage.person()
     now = now_ms()
     for days_ago in range(0, 21):
@@ -48,7 +48,7 @@ def drawn(tab: Tab, query: str = "") -> dict[str, Any]:
 
 
 def sums(truth: dict[Bucket, Amounts], key: str) -> dict[str, list[Amounts]]:
-    """By key, and for each of the 21 days."""
+    """Sums by key, and for each of the 21 days."""
     days = [day_of(now_ms() - days_ago * DAY_MS) for days_ago in range(20, -1, -1)]
     found: dict[str, list[Amounts]] = defaultdict(lambda: [Amounts()] * len(days))
     for bucket, amounts in truth.items():
@@ -58,7 +58,7 @@ def sums(truth: dict[Bucket, Amounts], key: str) -> dict[str, list[Amounts]]:
     return found
 
 
-def test_the_plots_draw_the_ledgers_numbers(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:
+def test_the_plots_show_the_ledgers_numbers(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:
     tab, truth = busy
     plots, days = drawn(tab), sums(truth, "")[""]
     assert list(plots) == ["Requests a day", "Tokens a day", "Cost a day", "Mean time of a request"]
@@ -70,7 +70,7 @@ def test_the_plots_draw_the_ledgers_numbers(busy: tuple[Tab, dict[Bucket, Amount
     assert plots["Cost a day"]["drawn"] == {"cost": [one.cost_micro_usd / 1e6 for one in days]}
     means = [one.response_time_ms / one.requests if one.requests else None for one in days]
     assert plots["Mean time of a request"]["drawn"] == {"time": means}
-    # What uPlot has: bars on top of each other, the whole of it first.
+    # uPlot draws stacked bars, the whole stack first.
     assert plots["Tokens a day"]["tops"] == [
         [one.prompt_tokens + one.completion_tokens for one in days],
         [one.prompt_tokens for one in days],
@@ -78,7 +78,7 @@ def test_the_plots_draw_the_ledgers_numbers(busy: tuple[Tab, dict[Bucket, Amount
     assert all(len(one["days"]) == 21 and one["painted"] > 100 for one in plots.values())
 
 
-def test_the_plots_tell_models_apart_and_a_hostile_name_is_a_name(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:
+def test_the_plots_distinguish_models_and_a_hostile_name_stays_text(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:
     tab, truth = busy
     tab.page.on("dialog", lambda dialog: tab.complaints.append(f"a dialog: {dialog.message}"))
     plots = drawn(tab, "&split=model")
@@ -88,7 +88,7 @@ def test_the_plots_tell_models_apart_and_a_hostile_name_is_a_name(busy: tuple[Ta
     assert EVIL in tab.page.locator(".u-legend").first.inner_text()
 
 
-def test_today_is_plotted_by_the_hour(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:
+def test_today_is_plotted_by_hour(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:
     tab, truth = busy
     tab.go("/my/usage")
     tab.press("Today")
@@ -101,7 +101,7 @@ def test_today_is_plotted_by_the_hour(busy: tuple[Tab, dict[Bucket, Amounts]]) -
     tab.check("usage-today")
 
 
-def test_the_limits_are_looked_at_again_when_the_window_is(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:
+def test_the_limits_are_reloaded_when_the_window_gets_the_focus(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:
     tab, _ = busy
     tab.go("/my/usage")
     tab.page.wait_for_function("() => window.htmx")
@@ -111,7 +111,7 @@ def test_the_limits_are_looked_at_again_when_the_window_is(busy: tuple[Tab, dict
     assert tab.page.locator("#limits meter").count() == 4 and tab.page.locator("h1").count() == 1
 
 
-def test_when_the_session_has_ended_a_piece_of_the_page_leads_to_the_login(
+def test_after_the_session_ended_a_fragment_leads_to_the_login(
     busy: tuple[Tab, dict[Bucket, Amounts]],
 ) -> None:
     tab, _ = busy
@@ -144,7 +144,7 @@ def test_the_log_is_filtered_and_downloaded(busy: tuple[Tab, dict[Bucket, Amount
     assert len(lines) - 1 == sum(one.requests for bucket, one in truth.items() if bucket.model == "embedder")
 
 
-def test_usage_reads_well_in_both_widths_and_colours(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:
+def test_usage_is_accessible_in_both_widths_and_colour_schemes(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:
     tab, _ = busy
     drawn(tab)
     tab.check("usage")
@@ -154,7 +154,7 @@ def test_usage_reads_well_in_both_widths_and_colours(busy: tuple[Tab, dict[Bucke
     tab.check("log")
 
 
-def test_nothing_used_yet_reads_well(stage: Stage, new_tab: NewTab) -> None:
+def test_usage_without_requests_is_accessible(stage: Stage, new_tab: NewTab) -> None:
     person, _ = stage.person()
     tab = new_tab(person, at=stage.url)
     for path, name in (("/my/usage", "usage-empty"), ("/my/usage/log", "log-empty")):

@@ -1,4 +1,4 @@
-"""A proxy that ends TLS in front of a system, as an operator's does, with a certificate of its own."""
+"""A proxy that terminates TLS in front of a system, like an operator's, with its own certificate."""
 
 import ipaddress
 import socket
@@ -20,12 +20,12 @@ PIECE_BYTES = 1 << 16
 
 @contextmanager
 def https_in_front(listening: socket.socket, target_port: int, folder: Path) -> Iterator[None]:
-    """Until the end of the block, what comes to `listening` by TLS goes on to the port in the clear."""
+    """Inside the block, TLS connections to `listening` are passed on to the port without TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(_certificate(folder))
 
     def accept() -> None:
-        with suppress(OSError):  # closed: the test is over
+        with suppress(OSError):  # closed, because the test is over
             while True:
                 connection, _ = listening.accept()
                 threading.Thread(target=_serve, args=(context, connection, target_port), daemon=True).start()

@@ -1,4 +1,4 @@
-"""docs/api.md, read by machine: its calls, its error rows, its configuration table."""
+"""Parses docs/api.md: its calls, error rows and configuration table."""
 
 import re
 from pathlib import Path

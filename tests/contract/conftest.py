@@ -1,4 +1,4 @@
-"""`running`: every public blueprint in one process, on a real store, with somebody logged in and an API token."""
+"""`running`: every public blueprint in one process on a real store, with a logged-in person and an API token."""
 
 import secrets
 import time
@@ -15,7 +15,7 @@ from tests.contract.upstream import ContractUpstream
 from tests.integration.accounts.world import World, forget_everything
 from tests.store_clients import make_tables
 
-# So generous that a limit is met only by a test that means to.
+# High limits, so that only tests of limits reach them.
 LIMITS = {"RPM": "1000000", "TPM": "1000000000", "CONCURRENCY": "100", "MONTHLY_TOKENS": "1000000000"}
 
 
@@ -25,7 +25,7 @@ class Running:
     upstream: ContractUpstream
     session: dict[str, str]
     api_token: dict[str, str]
-    ids: dict[str, str]  # path parameter → the id of something of theirs
+    ids: dict[str, str]  # path parameter → the id of one of the person's objects
 
     def credentials(self, path: str) -> dict[str, str]:
         return self.api_token if path.startswith("/v1/") else self.session
@@ -33,7 +33,7 @@ class Running:
 
 @dataclass
 class Place:
-    """What all tests of a module share: the tables, the app and the model server."""
+    """Shared by all tests of a module: the tables, the app and the model server."""
 
     prefix: str
     app: Flask
@@ -68,8 +68,8 @@ def place(store_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def running(place: Place) -> Running:
-    """Somebody new each time: a test may log them out, or revoke what they have. An admin, to get past that check;
-    `user_id` is somebody else, since nobody may suspend themselves."""
+    """A new person for each test, which may log them out or revoke their tokens. An admin, so that admin calls are
+    allowed; `user_id` is another account, because admins cannot suspend themselves."""
     world = World(place.app, place.app.test_client(use_cookies=False))
     account = world.account(role="admin")
     _raise_limits(place.prefix, account.account_id)
@@ -85,7 +85,7 @@ def running(place: Place) -> Running:
 
 
 def _documents(account_id: str) -> dict[str, str]:
-    """A file in a vector store, which were attached as a batch."""
+    """Ids of a file, a vector store, and the batch that attached the file."""
     from sluice.wiring import services
 
     now_ms = time.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""docs/adr: every decision is listed, short and whole; every hole in the numbers is explained."""
+"""docs/adr: every decision is listed, short and complete; every unused number is explained."""
 
 import re
 
@@ -25,7 +25,7 @@ def test_every_decision_is_listed_once_under_its_number() -> None:
     assert all(int(number) == int(name[:4]) for number, name in listed)
 
 
-def test_every_number_is_used_or_said_to_be_unused() -> None:
+def test_every_number_is_used_or_listed_as_unused() -> None:
     used = {int(path.name[:4]) for path in FILES}
     blocks, unused = set[int](), set[int]()
     for block, _, free in markdown.rows(PAGE):
@@ -35,7 +35,7 @@ def test_every_number_is_used_or_said_to_be_unused() -> None:
 
 
 @pytest.mark.parametrize("name", [path.name for path in FILES])
-def test_a_decision_is_short_and_says_why(name: str) -> None:
+def test_a_decision_is_short_and_has_all_its_parts(name: str) -> None:
     text = (FOLDER / name).read_text()
     assert text.startswith(f"# {int(name[:4])}. ")
     assert len(text.splitlines()) < MOST_LINES

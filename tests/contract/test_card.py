@@ -1,4 +1,4 @@
-"""docs/card.md: what each row names is in the tree, and each package is imported where its row says."""
+"""docs/card.md: each row names existing files and commands, and each package is imported where its row says."""
 
 import re
 import tomllib
@@ -14,7 +14,7 @@ PAGE = markdown.read("docs/card.md")
 ROWS = markdown.rows(PAGE)
 PACKAGES = {row[0].strip("`"): row for row in markdown.rows(section(PAGE, "Packages"))}
 MODULES = {"pyjwt": "jwt", "llama-cpp-python": "llama_cpp", "localstack-client": "localstack_client"}
-ASKED_FOR = {
+REQUIRED = {
     "flask", "gunicorn", "boto3", "pynamodb", "pyjwt", "llama-cpp-python", "localstack-client", "moto", "pydantic",
     "functions/", "infra/", "layers/", "tests/", "template.yaml", "localstack-compose.yml",
     "registration", "email verification", "API tokens: issue, revoke", "rate-limited gateway", "inference",
@@ -23,14 +23,14 @@ ASKED_FOR = {
 PATH = re.compile(r"[\w.-]+(/[\w.-]*)+|[\w-]+\.(?:ya?ml|toml|md)")
 
 
-def test_what_was_asked_for_has_one_row_each() -> None:
+def test_every_required_part_has_one_row() -> None:
     names = [row[0].strip("`") for row in ROWS]
     assert len(names) == len(set(names))
-    assert set(names) >= ASKED_FOR
+    assert set(names) >= REQUIRED
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].strip("`"))
-def test_a_row_names_what_exists(row: list[str]) -> None:
+def test_a_row_names_existing_files_and_commands(row: list[str]) -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     for name in code(" ".join(row)):
         if name.startswith("make "):
@@ -40,7 +40,7 @@ def test_a_row_names_what_exists(row: list[str]) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].strip("`"))
-def test_a_row_says_what_shows_it_and_when_it_ran(row: list[str]) -> None:
+def test_a_row_names_its_test_or_command_and_when_it_ran(row: list[str]) -> None:
     assert code(row[-2]), "no test and no command"
     days = re.findall(r"\d{4}-\d\d-\d\d", row[-1])
     assert days or "never run" in row[-1], row[-1]

@@ -1,4 +1,4 @@
-"""`/docs` and `/openapi.json` as they are served: everything from here, nothing inline, nothing else of the disk."""
+"""`/docs` and `/openapi.json` are served with own assets only, without inline scripts and without other files."""
 
 import json
 import re
@@ -16,7 +16,7 @@ def client() -> FlaskClient:
     return create_app([web.blueprint]).test_client()
 
 
-def test_document_is_served_and_not_sent_twice(client: FlaskClient) -> None:
+def test_the_document_is_served_and_not_sent_again_if_unchanged(client: FlaskClient) -> None:
     first = client.get("/openapi.json")
     assert first.json == json.loads(TARGET.read_text())
     again = client.get("/openapi.json", headers={"If-None-Match": first.headers["ETag"]})
@@ -32,7 +32,7 @@ def test_page_allows_no_inline_script_and_no_other_host(client: FlaskClient) -> 
     assert re.findall(r"\bstyle=|\bon[a-z]+=|<style", html) == []
 
 
-def test_every_asset_of_the_page_is_served_from_here(client: FlaskClient) -> None:
+def test_every_asset_of_the_page_is_served_by_us(client: FlaskClient) -> None:
     with client.get("/docs") as page:
         addresses = re.findall(r'(?:src|href)="([^"]+)"', page.get_data(as_text=True))
     local = [address for address in addresses if not address.startswith("data:")]
@@ -42,7 +42,7 @@ def test_every_asset_of_the_page_is_served_from_here(client: FlaskClient) -> Non
             assert asset.status_code == 200, address
 
 
-def test_trailing_slash_leads_to_the_page_whose_links_are_relative(client: FlaskClient) -> None:
+def test_a_trailing_slash_redirects_to_the_page(client: FlaskClient) -> None:
     answer = client.get("/docs/")
     assert (answer.status_code, answer.headers["Location"]) == (302, "../docs")
 

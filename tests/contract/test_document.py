@@ -1,4 +1,4 @@
-"""The published document: valid, fresh, complete, and true to docs/api.md."""
+"""The published document is valid, current, complete, and agrees with docs/api.md."""
 
 import json
 from typing import Any
@@ -33,7 +33,7 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_document_is_what_the_code_says_now() -> None:
+def test_the_document_equals_the_codes_output() -> None:
     assert openapi.TARGET.read_text() == openapi.text(), "stale: run `.venv/bin/python -m infra.openapi`"
 
 
@@ -49,7 +49,7 @@ def test_every_call_of_the_contract_is_documented_and_the_reverse(document: dict
     assert documented - promised == set(), "in the document only"
 
 
-def test_what_is_listed_as_not_built_is_promised_and_does_not_exist(document: dict[str, Any]) -> None:
+def test_calls_listed_as_not_built_are_in_the_contract_and_do_not_exist(document: dict[str, Any]) -> None:
     assert NOT_BUILT - api_md.calls() == set(), "nobody promises these: take them off the list"
     assert NOT_BUILT & set(operations(document)) == set(), "built: take them off the list"
 
@@ -61,7 +61,7 @@ def test_local_only_calls_exist_on_a_local_run() -> None:
     assert rules >= LOCAL_ONLY
 
 
-def test_every_route_says_what_it_takes_and_answers() -> None:
+def test_every_route_is_documented_or_a_page() -> None:
     app = openapi.public_app()
     declared = {route.rule.rule for route in routes(app)}
     pages = {rule.rule for rule in app.url_map.iter_rules() if _shows_a_page(app, rule.endpoint)}
@@ -78,7 +78,7 @@ def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_every_call_that_needs_store_keys_or_model_documents_their_absence(document: dict[str, Any]) -> None:
+def test_every_call_that_needs_store_keys_or_model_documents_a_503(document: dict[str, Any]) -> None:
     silent = {name for name, operation in operations(document).items() if "503" not in operation["responses"]}
     assert silent == NEED_NOTHING
 
@@ -87,7 +87,7 @@ def test_every_tag_is_described(document: dict[str, Any]) -> None:
     assert [tag["name"] for tag in document["tags"] if not tag["description"]] == []
 
 
-def test_every_answer_that_says_when_to_return_documents_the_header(document: dict[str, Any]) -> None:
+def test_every_response_with_retry_after_documents_the_header(document: dict[str, Any]) -> None:
     for name, operation in operations(document).items():
         for status, response in operation["responses"].items():
             if status == "429" or (status == "503" and "content" in response and name != "GET /healthz"):
@@ -104,7 +104,7 @@ def test_streaming_calls_document_their_events(document: dict[str, Any]) -> None
         assert "text/event-stream" in operations(document)[name]["responses"]["200"]["content"]
 
 
-def test_every_refusal_of_v1_is_openais_envelope_and_elsewhere_a_problem(document: dict[str, Any]) -> None:
+def test_errors_are_openais_envelope_on_v1_and_problem_details_elsewhere(document: dict[str, Any]) -> None:
     for name, operation in operations(document).items():
         wanted = "application/json" if " /v1/" in name else "application/problem+json"
         for status, response in operation["responses"].items():
@@ -112,7 +112,7 @@ def test_every_refusal_of_v1_is_openais_envelope_and_elsewhere_a_problem(documen
                 assert list(response["content"]) == [wanted], (name, status)
 
 
-def test_examples_are_accepted_by_the_models_they_are_for() -> None:
+def test_examples_are_accepted_by_their_models() -> None:
     models = {
         route.operation_id: model
         for route in routes(openapi.public_app())
@@ -124,5 +124,5 @@ def test_examples_are_accepted_by_the_models_they_are_for() -> None:
 
 
 def test_no_two_models_share_a_name(document: dict[str, Any]) -> None:
-    """pydantic would tell them apart by their modules' names, which are nobody's business outside."""
+    """pydantic would distinguish them by their modules' names, which should not be public."""
     assert [name for name in document["components"]["schemas"] if "__" in name] == []

@@ -17,7 +17,7 @@ PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/cl
 MOST_WORDS = 900
 CONTRIBUTING = markdown.read("CONTRIBUTING.md")
 PATH = re.compile(r"(?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:py|ya?ml|toml|md)")
-EXAMPLES = re.compile(r"COLUMN|NAME|NNNN|functions/exports|token_uses")  # of what a newcomer would make
+EXAMPLES = re.compile(r"COLUMN|NAME|NNNN|functions/exports|token_uses")  # names of files that a newcomer would add
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -42,7 +42,7 @@ def test_every_make_target_exists(page: str) -> None:
     assert set(re.findall(r"\bmake ([a-z]+(?:-[a-z]+)*)\b", " ".join(code(markdown.read(page))))) <= targets
 
 
-def test_the_map_marks_what_is_there() -> None:
+def test_the_map_marks_the_existing_modules() -> None:
     head, *floors = re.findall(r"^(?: {12}accounts.*|\w+ .*[■·].*)$", section(CONTRIBUTING, "The map"), re.MULTILINE)
     columns = head.split()
     assert len(floors) == 7
@@ -52,7 +52,7 @@ def test_the_map_marks_what_is_there() -> None:
         assert {name for name, mark in zip(columns, marks, strict=True) if mark == "■"} == there, floor
 
 
-def test_one_version_everywhere() -> None:
+def test_the_version_is_the_same_everywhere() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert sluice.__version__ == version == json.loads(TARGET.read_text())["info"]["version"]
     assert f"## [{version}]" in markdown.read("CHANGELOG.md")

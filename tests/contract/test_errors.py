@@ -1,4 +1,4 @@
-"""docs/api.md's error rows and the one table in the code say the same."""
+"""docs/api.md's error rows equal the table in the code."""
 
 from sluice.domain import errors
 from sluice.http.errors import TABLE, TITLES, UNEXPECTED, row_for
@@ -22,7 +22,7 @@ def in_code() -> dict[str, int]:
 
 
 def test_every_code_of_the_table_is_in_the_contract_and_the_reverse() -> None:
-    words = {"code", "param", "invalid_request_error"}  # the prose's own backticks
+    words = {"code", "param", "invalid_request_error"}  # code in the prose
     assert in_code().keys() == promised().keys() - words
 
 

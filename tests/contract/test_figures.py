@@ -28,7 +28,7 @@ def test_every_commit_is_of_this_history() -> None:
     assert {commit for commit in named if not figures.is_known(commit)} == set()
 
 
-def test_which_figures_are_older_than_the_code_they_measure() -> None:
+def test_figures_older_than_their_code_are_printed() -> None:
     """Never fails: a figure may be older for a while. The skip's reason stands in pytest's summary."""
     if reason := figures.why_unknown():
         pytest.skip(f"cannot tell: {reason}")
@@ -38,7 +38,7 @@ def test_which_figures_are_older_than_the_code_they_measure() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES_WITH_MEASUREMENTS)
-def test_every_chapter_with_measurements_says_when_and_at_which_commit(page: str) -> None:
+def test_every_chapter_with_measurements_has_date_and_commit(page: str) -> None:
     for chapter in re.split(r"^# (?=.)", markdown.read(page), flags=re.MULTILINE):
         assert MEASURED.search(chapter) or not markdown.rows(chapter), chapter.partition("\n")[0]
 
@@ -52,13 +52,13 @@ def test_a_row_that_lacks_a_part_is_named(row: str, monkeypatch: pytest.MonkeyPa
         figures.figures()
 
 
-def test_without_history_it_cannot_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_history_the_age_of_figures_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert "no history" in str(figures.why_unknown.__wrapped__())
 
 
-def test_in_a_shallow_clone_it_cannot_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_shallow_clone_the_age_of_figures_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, shallow = tmp_path / "source", tmp_path / "shallow"
     _git("init", "--quiet", str(source))
     for number in "12":

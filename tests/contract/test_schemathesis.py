@@ -1,4 +1,4 @@
-"""Generated requests against the whole app on a real store: every answer is one the document promises.
+"""Generated requests to the whole app on a real store: every response is as the document promises.
 
 What is checked of each: no 5xx, a documented status, content type, headers and body shape. Not checked is that valid
 data is accepted: rules beyond JSON Schema (a common password, an unknown model) may refuse it, as documented.
@@ -74,12 +74,12 @@ def test_without_credentials_every_answer_is_as_documented(case: schemathesis.Ca
 
 
 def checks_for(case: schemathesis.Case) -> list[Any]:
-    """`/healthz` says truly that no model server runs here: its 503 is an answer, not a failure."""
+    """No model server runs here, so the 503 of `/healthz` is right and not a failure."""
     return [check for check in CHECKED if case.path != "/healthz" or check is not not_a_server_error]
 
 
 def _mend(case: schemathesis.Case, at: Running) -> bool:
-    """Make it name what exists, so that generated requests also get past the first look. → whether that changed it."""
+    """Put ids of existing objects into the request, so that it is not only refused. Returns whether it changed."""
     before = (dict(case.path_parameters or {}), case.body)
     for name in case.path_parameters or {}:
         case.path_parameters[name] = at.ids.get(name, case.path_parameters[name])

@@ -34,18 +34,18 @@ def everything() -> set[str]:
     return {f"{section}.{item}" for section, items in ITEMS.items() for item in items}
 
 
-def test_every_item_is_gone_through_once() -> None:
+def test_every_item_has_one_row() -> None:
     told = [item for items, _, _ in ROWS for item in items.split(", ")]
     assert sorted(told) == sorted(everything())
 
 
-def test_every_row_says_how_it_is_held() -> None:
+def test_every_row_explains_how_the_item_is_met() -> None:
     for items, held, _ in ROWS:
         assert len(held) > 10, items
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`(tests/[^`]+)`", PAGE))))
-def test_named_test_exists(name: str) -> None:
+def test_every_named_test_exists(name: str) -> None:
     file, _, function = name.partition("::")
     assert (ROOT / file).is_file(), file
     assert not function or function in functions(file), name

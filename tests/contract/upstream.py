@@ -1,4 +1,4 @@
-"""A scripted model server for the contract tests: a short, valid answer to whatever it is asked."""
+"""A scripted model server for the contract tests: it gives a short, valid answer to every request."""
 
 import json
 from typing import Any

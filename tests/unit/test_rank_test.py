@@ -1,4 +1,4 @@
-"""The measure that the timing test relies on: it sees a difference, and none where there is none."""
+"""The statistic of the timing test finds a difference where there is one, and only there."""
 
 import random
 from itertools import combinations
@@ -8,7 +8,7 @@ import pytest
 from tests.rank_test import mann_whitney
 
 
-def test_it_agrees_with_trying_every_way_to_deal_the_values_out() -> None:
+def test_the_p_value_equals_the_exact_permutation_test() -> None:
     xs = [19.0, 22.0, 16.0, 29.0, 24.0, 20.0, 27.0, 18.0]
     ys = [20.0, 11.0, 17.0, 12.0, 13.0, 15.0, 21.0, 19.5]
     values = xs + ys
@@ -20,13 +20,13 @@ def test_it_agrees_with_trying_every_way_to_deal_the_values_out() -> None:
     assert mann_whitney(xs, ys) == mann_whitney(ys, xs) == pytest.approx(exact, abs=0.005)
 
 
-def test_samples_of_one_kind_are_seldom_told_apart() -> None:
+def test_samples_of_one_distribution_seldom_differ() -> None:
     chance = random.Random(1)
     found = [mann_whitney(*([chance.expovariate(1) for _ in range(60)] for _ in range(2))) for _ in range(1000)]
     assert 0.03 < sum(p < 0.05 for p in found) / 1000 < 0.07
 
 
-def test_a_hash_that_is_left_out_would_be_seen_through_much_noise() -> None:
+def test_a_missing_password_hash_is_detected_in_much_noise() -> None:
     chance = random.Random(2)
     slow = [20 + chance.expovariate(1 / 15) for _ in range(80)]
     quick = [chance.expovariate(1 / 15) for _ in range(80)]

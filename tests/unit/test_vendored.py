@@ -1,4 +1,4 @@
-"""Vendored files are the published ones, so what their licence and their maintainers vouch for holds."""
+"""Vendored files equal the published ones, so that their origin can be checked."""
 
 import hashlib
 from pathlib import Path

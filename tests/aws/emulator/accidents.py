@@ -1,4 +1,4 @@
-"""What goes wrong in life: the gateway dies over an answer; SES takes no mail."""
+"""Two failures: the gateway is killed during an answer, and SES refuses a mail."""
 
 import os
 import signal
@@ -15,12 +15,12 @@ from tests.aws.emulator.people import newcomer
 from tests.e2e.people import Person, ask, register
 from tests.integration.inference.server import Server
 
-GATEWAY = (b"/bootstrap", b"/lambda-adapter", b"gunicorn")  # of the emulator's session: the model's is another
+GATEWAY = (b"/bootstrap", b"/lambda-adapter", b"gunicorn")  # in the emulator's session; the model server has another
 
 
 @dataclass(frozen=True)
 class Killed:
-    """A request whose environment was killed while the model thought, and what its caller got."""
+    """A request whose environment was killed during the model's answer, and the response that its caller got."""
 
     person: Person
     account_id: str
@@ -43,19 +43,19 @@ def killed_over_an_answer(deployment: Deployment, model: Server) -> Killed:
 
 
 def leases(deployment: Deployment, account_id: str) -> set[str]:
-    """Request ids of what the account's grant says is running."""
+    """The request ids of the leases in the account's grant."""
     (grant,) = deployment.items("GrantsTable", account_id=account_id)
     return {f"req_{key.removeprefix('req_')}" for key in grant["leases"]["M"]}
 
 
 def gateways(deployment: Deployment) -> list[int]:
-    """Every process of every environment of the gateway: a worker that outlives the rest settles by itself."""
+    """All processes of all environments of the gateway, because a surviving worker would settle the request."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")
             session = int((folder / "stat").read_text().rpartition(")")[2].split()[3])
-        except OSError:  # it ended meanwhile
+        except OSError:  # the process has ended
             continue
         if session == deployment.emulator.pid and any(word.endswith(GATEWAY) for word in words):
             found.append(int(folder.name))
@@ -64,7 +64,7 @@ def gateways(deployment: Deployment) -> list[int]:
 
 @contextmanager
 def _stopped(model: Server) -> Iterator[None]:
-    """The model server, with its worker, stands still: a request to it hangs, and its connection stays."""
+    """Stops the model server and its worker, so that a request hangs with an open connection."""
     children = Path(f"/proc/{model.process.pid}/task/{model.process.pid}/children").read_text()
     pids = [model.process.pid, *map(int, children.split())]
     for pid in pids:
@@ -77,10 +77,10 @@ def _stopped(model: Server) -> Iterator[None]:
 
 
 def registered_while_ses_refuses(deployment: Deployment) -> str:
-    """→ the address, whose mail was refused once: the domain is not verified. It is again when this returns."""
+    """Registers while SES has the domain as unverified, until one attempt failed. Returns the address."""
     with deployment.client("sesv2") as ses, deployment.client("ses") as older:
         ses.delete_email_identity(EmailIdentity=MAIL_DOMAIN)
-        older.delete_identity(Identity=MAIL_DOMAIN)  # the emulator has one store an API, and CloudFormation fills both
+        older.delete_identity(Identity=MAIL_DOMAIN)  # each of the emulator's two APIs has its store
         address = register(deployment.base_url)
         deployment.wait_until(lambda: put_back(deployment, address), 60, "a mail that was refused")
         ses.create_email_identity(EmailIdentity=MAIL_DOMAIN)

@@ -1,4 +1,4 @@
-"""The `sluice` command as the owner of the deployment runs it: with an account's keys in the environment."""
+"""The `sluice` command as the deployment's owner runs it, with AWS keys in the environment."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ SLUICE = Path(sys.executable).with_name("sluice")
 
 
 def sluice(emulator: Emulator, *words: str, typed: str = "", **variables: str) -> str:
-    """→ what it printed; fails where it fails."""
+    """Runs the command and returns its output. Fails the test if the command fails."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SLUICE_"))}
     done = subprocess.run(
         [SLUICE, *words],

@@ -35,7 +35,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """llama.cpp under gunicorn with the demo model: what the image function holds, at a URL of its own."""
+    """llama.cpp under gunicorn with the demo model, as in the image function, at its own URL."""
     with running_model(tmp_path_factory.mktemp("model")) as server:
         yield server
 
@@ -75,5 +75,5 @@ def killed(deployment: Deployment, model: Server) -> accidents.Killed:
 
 @pytest.fixture(scope="session")
 def unsent(deployment: Deployment) -> str:
-    """An address whose mail SES refused, until the domain was verified again."""
+    """An address whose mail SES refused while the domain was unverified."""
     return accidents.registered_while_ses_refuses(deployment)

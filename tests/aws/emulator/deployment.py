@@ -1,4 +1,4 @@
-"""Sluice, deployed to the emulator; and what a test may ask of the deployment."""
+"""Sluice, deployed to the emulator, with helpers to inspect it."""
 
 import json
 import time
@@ -20,7 +20,7 @@ NAME = "sluice"
 STAGE = "live"
 MAIL_DOMAIN = "sluice.test"
 SENDER = f"no-reply@{MAIL_DOMAIN}"
-MAIL_SECONDS = 60.0  # the first one meets a mailer that was never started
+MAIL_SECONDS = 60.0  # the first mail waits for the mailer's first start
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Deployment:
 
     @property
     def base_url(self) -> str:
-        """Where the API's stage answers here; the address that the stack tells is the one it would have on AWS."""
+        """The stage's address in the emulator; the stack's output has the address that it would have on AWS."""
         return f"{self.emulator.url}/_aws/execute-api/{self.physical['Api']}/{STAGE}"
 
     @property
@@ -50,11 +50,11 @@ class Deployment:
             client.close()
 
     def prepare(self) -> None:
-        """What docs/deploy.md has an owner do before the first deployment."""
+        """The steps of docs/deploy.md before the first deployment."""
         sluice(self.emulator, "keys", "init", "--aws")
 
     def deploy(self, **parameters: str) -> None:
-        """Create the stack, or update it to these parameters over the ones before."""
+        """Create the stack, or update it with these parameters and the earlier ones."""
         self.parameters |= parameters
         with self.client("s3") as s3, self.client("cloudformation") as cloudformation:
             bucket = Bucket(s3, "packages").make()
@@ -65,7 +65,7 @@ class Deployment:
         self._put_gateway_responses(template["Resources"]["Api"]["Properties"]["Body"])
 
     def _turn_ttl_on(self, declared: dict[str, Any]) -> None:
-        """Its CloudFormation leaves `TimeToLiveSpecification` out."""
+        """Turns TTL on, because the emulator's CloudFormation ignores `TimeToLiveSpecification`."""
         with self.client("dynamodb") as dynamodb:
             for name, one in declared.items():
                 wanted = one.get("Properties", {}).get("TimeToLiveSpecification")
@@ -77,7 +77,7 @@ class Deployment:
                             raise
 
     def _put_gateway_responses(self, body: dict[str, Any]) -> None:
-        """Of an API's `Body` it takes the paths alone; and a stage has the answers that its deployment found."""
+        """Adds the gateway responses, because the emulator reads only the paths of an API's `Body`; deploys again."""
         with self.client("apigateway") as apigateway:
             for kind, told in body.get("x-amazon-apigateway-gateway-responses", {}).items():
                 apigateway.put_gateway_response(
@@ -89,17 +89,17 @@ class Deployment:
                 )
             apigateway.create_deployment(restApiId=self.physical["Api"], stageName=STAGE)
 
-    # --- looking at it
+    # --- inspecting the deployment
 
     def items(self, table: str, **key: str) -> list[dict[str, Any]]:
-        """Of the table by its logical id; as DynamoDB writes them. `key`: those with this attribute value."""
+        """The items of a table (by logical id) in DynamoDB's JSON; with `key`, those with these attribute values."""
         with self.client("dynamodb") as dynamodb:
             pages = dynamodb.get_paginator("scan").paginate(TableName=self.physical[table], ConsistentRead=True)
             found = [item for page in pages for item in page["Items"]]
         return [item for item in found if all(item.get(name) == {"S": value} for name, value in key.items())]
 
     def mails_to(self, address: str, count: int = 1, seconds: float = MAIL_SECONDS) -> list[dict[str, Any]]:
-        """What SES was given for this address, once there are so many; oldest first."""
+        """The mails that SES got for this address, oldest first. Waits until there are that many."""
         self.wait_until(lambda: len(self.sent_to(address)) >= count, seconds, f"{count} mails to {address}")
         return self.sent_to(address)
 

@@ -1,4 +1,4 @@
-"""What is deployed to the emulator: what `sam build` made, as it is; but for the functions under the Web Adapter."""
+"""The packages for the emulator: those of `sam build`, with a change for functions under the Web Adapter."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ CUSTOM_RUNTIME = "provided.al2023"
 
 
 def deployable(build: Path, scratch: Path, bucket: Bucket, parameters: dict[str, str]) -> Template:
-    """The built template, packaged into the bucket and transformed by SAM, as far as the emulator has what it names."""
+    """The built template, packaged into the bucket and transformed by SAM, without what the emulator lacks."""
     template = read(build / "template.yaml")
     adapted = {name for name, one in template["Resources"].items() if _under_the_adapter(one)}
 
@@ -33,7 +33,7 @@ def deployable(build: Path, scratch: Path, bucket: Bucket, parameters: dict[str,
         return bucket.put_file(archive)
 
     packaged = package(template, build, upload)
-    for name in adapted:  # see `bootstrap`: layers and extensions are not there for a runtime that has a Runtime API
+    for name in adapted:  # see `bootstrap`, because the emulator has no layers and extensions for such a runtime
         properties = packaged["Resources"][name]["Properties"]
         properties |= {"Runtime": CUSTOM_RUNTIME, "Layers": []}
     return _known(transform(packaged, parameters))
@@ -46,7 +46,7 @@ def _under_the_adapter(resource: dict[str, Any]) -> bool:
 
 
 def _environment(scratch: Path) -> Path:
-    """What Lambda and the adapter's layer bring: see `bootstrap`."""
+    """The variables that Lambda and the adapter's layer set: see `bootstrap`."""
     folder = scratch / "environment"
     (folder / "opt" / "extensions").mkdir(parents=True, exist_ok=True)
     shutil.copy(BOOTSTRAP, folder / "bootstrap")
@@ -58,15 +58,15 @@ def _environment(scratch: Path) -> Path:
 
 
 def _known(template: Template) -> Template:
-    """Without what its CloudFormation does not know, none of which an answer needs."""
+    """The template without what the emulator's CloudFormation does not support; no response depends on it."""
     resources, told = template["Resources"], template["Outputs"]
     for name in [name for name, one in resources.items() if one["Type"] == "AWS::CloudWatch::Alarm"]:
         if "Metrics" in resources[name]["Properties"]:  # an alarm on an expression of metrics
             del resources[name]
     for name in [name for name, one in resources.items() if one["Type"] == "AWS::S3::BucketPolicy"]:
-        if "aws:SecureTransport" in json.dumps(resources[name]):  # all here comes without TLS, and would be refused
+        if "aws:SecureTransport" in json.dumps(resources[name]):  # no request here has TLS
             del resources[name]
-    api = resources["Api"]["Properties"]  # `*~1*` it takes by the letter
+    api = resources["Api"]["Properties"]  # it takes `*~1*` literally
     api["BinaryMediaTypes"] = [kind.replace("~1", "/") for kind in api.get("BinaryMediaTypes", [])]
     for name in [name for name, one in told.items() if "DkimDNSToken" in json.dumps(one)]:  # for the owner's DNS
         del told[name]

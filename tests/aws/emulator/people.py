@@ -1,4 +1,4 @@
-"""People of the deployment: by HTTP, and by the mails that SES was given."""
+"""People of the deployment, made by HTTP calls and the mails that SES got."""
 
 import re
 
@@ -8,7 +8,7 @@ from tests.e2e.people import PASSWORD, Person, log_in, new_address, post, regist
 
 
 def code_sent_to(deployment: Deployment, address: str) -> str:
-    """Of the newest mail, whose link begins as the deployment says that it is reached."""
+    """The code in the newest mail's link, which must begin with the deployment's address."""
     link = re.compile(re.escape(deployment.outputs["Url"]) + r"/[a-z-]+\?token=(\S+)")
     texts = [mail["BodyText"] for mail in deployment.mails_to(address)]
     found = [match[1] for match in map(link.search, texts) if match]
@@ -17,7 +17,7 @@ def code_sent_to(deployment: Deployment, address: str) -> str:
 
 
 def newcomer(deployment: Deployment) -> Person:
-    """Somebody with a verified address, a session, and an API token."""
+    """A person with a verified address, a session, and an API token."""
     address = register(deployment.base_url)
     answer = post(deployment.base_url, "/auth/verify-email", {"token": code_sent_to(deployment, address)})
     assert (answer.status_code, answer.json()) == (200, {"status": "verified"}), answer.text
@@ -25,7 +25,7 @@ def newcomer(deployment: Deployment) -> Person:
 
 
 def admin(deployment: Deployment) -> Person:
-    """Made as docs/deploy.md has it: by `sluice admin create`, with keys of the account that deploys."""
+    """An admin made as in docs/deploy.md: by `sluice admin create`, with the keys of the deploying account."""
     address, prefix = new_address(), deployment.table_prefix
     words = ("admin", "create", address, "--password-stdin")
     told = sluice(deployment.emulator, *words, typed=PASSWORD + "\n", SLUICE_TABLE_PREFIX=prefix)

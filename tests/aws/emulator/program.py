@@ -1,4 +1,4 @@
-"""ministack's own server, with what it lacks of AWS for this template. Run by the Python of ministack's environment."""
+"""ministack's server with additions that this template needs. Run by the Python of ministack's environment."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from ministack.core import iam_actions, lambda_runtime
 from ministack.services import apigateway_v1, lambda_svc
 
 END_OF_PRELUDE = "\0" * 8
-LAYER = "layer_"  # how the folders begin that it unpacks layers to
+LAYER = "layer_"  # the prefix of the folders that ministack unpacks layers to
 _function_of_buffered = apigateway_v1._extract_lambda_ref_from_integration_uri
 _answer_as_buffered = lambda_svc.lambda_execute_result_to_api_proxy_response
 _resource_of_others = iam_actions.extract_resource_arn
@@ -23,12 +23,12 @@ _unpacking = threading.Lock()
 
 
 def _function(uri: str) -> Any:
-    """It does not know the URI that a streaming method has, and finds no function in it."""
+    """Finds the function in the URI of a streaming method, which ministack does not parse."""
     return _function_of_buffered(uri.replace("/response-streaming-invocations", "/invocations"))
 
 
 def _answer(result: dict[str, Any]) -> Any:
-    """Its REST API knows only whole answers: a streamed one (a prelude, eight NULs, the body) it passes on as text.
+    """Parses a streamed answer (a prelude, eight NULs, the body), which ministack would pass on as text.
 
     API Gateway reads the prelude where the method's `responseTransferMode` is STREAM. The stream itself stays buffered.
     """
@@ -44,7 +44,7 @@ def _answer(result: dict[str, Any]) -> Any:
 def _resource(
     service: str, method: str, path: str, headers: Any, body: Any, parameters: Any, region: str, account: str
 ) -> str:
-    """It asks whether a role may send mail as anybody (`*`); SES asks whether it may send as this identity."""
+    """The sending identity, as SES checks it; ministack checks for the permission to send as anybody (`*`)."""
     sender = _sender(service, parameters)
     if sender:
         return f"arn:aws:ses:{region}:{account}:identity/{sender}"
@@ -52,7 +52,7 @@ def _resource(
 
 
 def _context(service: str, action: str, body: Any, parameters: Any) -> dict[str, Any]:
-    """Nor does it know SES's condition on the sender."""
+    """Adds SES's condition on the sender, which ministack does not support."""
     sender = _sender(service, parameters)
     return _context_of_others(service, action, body, parameters) | ({"ses:FromAddress": sender} if sender else {})
 

@@ -1,4 +1,4 @@
-"""One ministack: all of AWS that the template asks for, on one port of this machine, functions as processes of it."""
+"""One ministack: the AWS services of the template on one port of this machine, with functions as its processes."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ from tests.ports import free_port
 PROGRAM = Path(__file__).with_name("program.py")
 START_SECONDS = 60.0
 REGION = "us-east-1"
-# Whoever deploys is the account itself; functions get keys of their roles, and ministack holds them to their policies.
+# The deployer is the account itself; functions get keys of their roles, and ministack enforces their policies.
 ROOT_KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
@@ -34,12 +34,12 @@ class Emulator:
 
     @property
     def keys(self) -> dict[str, str]:
-        """The environment in which AWS's tools, and ours, find it."""
+        """The environment variables with which AWS's tools and ours find it."""
         region = {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
         return {"AWS_ENDPOINT_URL": self.url, **region, **ROOT_KEYS}
 
     def client(self, service: str, keys: tuple[str, str, str | None] = ("test", "test", None)) -> Any:
-        """botocore's, as whoever deploys, or with other keys. The caller closes it."""
+        """A client of botocore, with the deployer's keys or others. The caller closes it."""
         return get_session().create_client(
             service,
             endpoint_url=self.url,
@@ -51,7 +51,7 @@ class Emulator:
         )
 
     def tail(self, lines: int = 40) -> str:
-        """What it printed last: of each function's calls, what they wrote on standard error."""
+        """The end of its output, which has the functions' standard error."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
@@ -80,13 +80,13 @@ def _environment(programs: Path, port: int, scratch: str) -> dict[str, str]:
     url = f"http://127.0.0.1:{port}"
     return {
         **ROOT_KEYS,
-        "PATH": f"{programs}{os.pathsep}{os.defpath}",  # a function's `python3` is the one it was built for
+        "PATH": f"{programs}{os.pathsep}{os.defpath}",  # so that a function's `python3` has its build's version
         "HOME": scratch,
         "TMPDIR": scratch,  # packages are unpacked there
         "BIND_HOST": "127.0.0.1",  # else it listens on every address
         "GATEWAY_PORT": str(port),
         "MINISTACK_REGION": REGION,
-        "AWS_ENDPOINT_URL": url,  # what functions reach AWS by
+        "AWS_ENDPOINT_URL": url,  # the address by which functions reach AWS
         "AUTH": "true",  # signatures are checked, and each role's policies
         "PYTHONUNBUFFERED": "1",
     }
@@ -105,7 +105,7 @@ def _wait_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """At once, with every function it started: nothing it holds is kept, and its own way out takes many seconds."""
+    """Kills it with every function it started; its own shutdown takes many seconds, and no data is kept."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,4 +1,4 @@
-"""What goes wrong, while it is wrong; `test_recovery` looks at the same accidents when the sweeper has come by."""
+"""The state during failures; `test_recovery` tests the same failures after the sweeper has run."""
 
 import pytest
 
@@ -9,15 +9,15 @@ from tests.e2e.people import ask
 pytestmark = pytest.mark.timeout(300)
 
 
-def test_caller_of_a_killed_gateway_gets_an_error_without_its_insides(killed: Killed) -> None:
+def test_the_caller_of_a_killed_gateway_gets_a_502_without_a_traceback(killed: Killed) -> None:
     assert killed.answer.status_code == 502
     assert "Traceback" not in killed.answer.text
 
 
-def test_killed_request_holds_its_place_and_the_account_goes_on(deployment: Deployment, killed: Killed) -> None:
+def test_after_a_killed_request_the_account_can_go_on(deployment: Deployment, killed: Killed) -> None:
     assert ask(killed.person, "What is 3 + 4?", max_tokens=8).status_code == 200, "in a new environment"
     assert killed.request_id != ""
 
 
-def test_mail_that_ses_refused_waits_for_another_attempt(deployment: Deployment, unsent: str) -> None:
+def test_a_mail_that_ses_refused_waits_for_another_attempt(deployment: Deployment, unsent: str) -> None:
     assert put_back(deployment, unsent) or deployment.sent_to(unsent)

@@ -1,4 +1,4 @@
-"""One conditional write admits: with as many environments of the gateway as there are callers, none knows another."""
+"""Admission is exact across environments: every caller here has its own environment of the gateway."""
 
 import time
 
@@ -11,10 +11,10 @@ from tests.e2e.people import Person, ask
 
 pytestmark = pytest.mark.timeout(300)
 CALLERS = 8
-LIMIT = 3  # requests a minute: one more comes after twenty seconds
+LIMIT = 3  # requests a minute, so one more is allowed after twenty seconds
 
 
-def test_of_many_at_once_exactly_the_limit_is_admitted(deployment: Deployment, admin: Person) -> None:
+def test_of_many_concurrent_requests_exactly_the_limit_is_admitted(deployment: Deployment, admin: Person) -> None:
     person = newcomer(deployment)
     limit(admin, person, rpm=LIMIT, concurrency=50)
     warmed_up(person, CALLERS)
@@ -32,7 +32,9 @@ def test_of_many_at_once_exactly_the_limit_is_admitted(deployment: Deployment, a
     assert not {one.headers["x-sluice-request-id"] for one in refused} & recorded
 
 
-def test_revoked_token_is_refused_on_the_next_request_in_every_environment(deployment: Deployment, ada: Person) -> None:
+def test_a_revoked_token_is_refused_on_the_next_request_in_every_environment(
+    deployment: Deployment, ada: Person
+) -> None:
     person = with_api_token(Person(ada.base_url, ada.email, ada.password, ada.session_token))
     warmed_up(person, 4)
     answer = person.call("POST", f"/tokens/{person.token_id}/revoke")

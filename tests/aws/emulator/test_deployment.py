@@ -1,4 +1,4 @@
-"""What the stack is made of, asked of the services themselves."""
+"""The stack's resources and permissions, as the services report them."""
 
 import json
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def test_only_the_tokens_function_may_read_the_signing_key(deployment: Deploymen
     assert readers == {"TokensFunctionRole"}
 
 
-def test_gateway_may_not_read_other_peoples_mails_nor_change_limits_of_the_api(deployment: Deployment) -> None:
+def test_the_gateway_may_not_read_mails_or_change_the_apis_limits(deployment: Deployment) -> None:
     with in_the_role(deployment, "GatewayFunctionRole", "dynamodb") as dynamodb:
         for table in ("MailsTable", "AuditTable", "ThrottlesTable"):
             with pytest.raises(ClientError, match="not authorized"):
@@ -54,8 +54,8 @@ def test_gateway_may_not_read_other_peoples_mails_nor_change_limits_of_the_api(d
             dynamodb.delete_table(TableName=deployment.physical["GrantsTable"])
 
 
-def test_function_without_its_policy_says_that_it_is_unavailable(deployment: Deployment, ada: Person) -> None:
-    """Else the roles would not be looked at here, and everything above would prove nothing about them."""
+def test_a_function_without_its_policy_answers_unavailable(deployment: Deployment, ada: Person) -> None:
+    """This shows that the emulator enforces roles; without that, the tests above would prove nothing."""
     role = deployment.physical["UsageFunctionRole"]
     with deployment.client("iam") as iam:
         policies = {
@@ -75,7 +75,7 @@ def test_function_without_its_policy_says_that_it_is_unavailable(deployment: Dep
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.Meta.table_name)
-def test_table_is_there_with_its_stream_and_its_end_of_life(deployment: Deployment, table: Any) -> None:
+def test_a_table_has_its_stream_and_its_ttl(deployment: Deployment, table: Any) -> None:
     name = deployment.physical[f"{table.Meta.table_name.capitalize()}Table"]
     with deployment.client("dynamodb") as dynamodb:
         told = dynamodb.describe_table(TableName=name)["Table"]
@@ -86,7 +86,7 @@ def test_table_is_there_with_its_stream_and_its_end_of_life(deployment: Deployme
     assert told.get("StreamSpecification", {}).get("StreamViewType") == stream.get("StreamViewType")
 
 
-def test_each_stream_is_read_by_one_function_that_gives_up_into_a_queue(deployment: Deployment) -> None:
+def test_each_stream_is_read_by_one_function_with_a_dead_letter_queue(deployment: Deployment) -> None:
     with deployment.client("lambda") as lambdas, deployment.client("sqs") as sqs:
         mappings = lambdas.list_event_source_mappings()["EventSourceMappings"]
         streams = [one for one in mappings if ":dynamodb:" in one["EventSourceArn"]]

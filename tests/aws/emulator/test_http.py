@@ -1,4 +1,4 @@
-"""The contract of docs/api.md behind API Gateway and two kinds of Lambda: bad bodies, odd headers, bytes."""
+"""docs/api.md behind API Gateway and two kinds of functions: bad bodies, unusual headers, bytes."""
 
 import base64
 import json
@@ -47,8 +47,10 @@ def test_body_of_exactly_one_mebibyte_is_read(deployment: Deployment) -> None:
 
 
 @pytest.mark.parametrize("kind", ["application/octet-stream", "multipart/form-data; boundary=b", "text/plain"])
-def test_other_kinds_of_body_are_refused_by_both(deployment: Deployment, ada: Person, kind: str) -> None:
-    """Some of them come as base64."""
+def test_other_content_types_are_refused_by_both_kinds_of_functions(
+    deployment: Deployment, ada: Person, kind: str
+) -> None:
+    """API Gateway passes some of them on as base64."""
     headers, body = {"Content-Type": kind}, bytes(range(256))
     account = send(deployment, "POST", "/auth/login", data=body, headers=headers)
     assert (account.status_code, account.json()["code"]) == (415, "unsupported_media_type")
@@ -57,14 +59,14 @@ def test_other_kinds_of_body_are_refused_by_both(deployment: Deployment, ada: Pe
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/nope"), ("GET", "/v1/nope"), ("PUT", "/auth/login")])
-def test_what_is_not_there_is_a_404_in_both_dialects(deployment: Deployment, method: str, path: str) -> None:
-    """API Gateway's own answer, which cannot tell a wrong method from a wrong path."""
+def test_an_unknown_path_is_a_404_with_both_error_formats(deployment: Deployment, method: str, path: str) -> None:
+    """API Gateway's own response, which does not distinguish a wrong method from a wrong path."""
     answer = send(deployment, method, path)
     assert answer.status_code == 404, answer.text
     assert answer.json()["code"] == answer.json()["error"]["code"] == "not_found"
 
 
-def test_text_beyond_ascii_survives_bodies_queries_and_paths(deployment: Deployment, ada: Person) -> None:
+def test_text_outside_ascii_is_unchanged_in_bodies_queries_and_paths(deployment: Deployment, ada: Person) -> None:
     name = "Ada 𝔏öv 🙂"
     assert ada.call("PATCH", "/account", json={"name": name}).status_code == 200
     assert ada.call("GET", "/account").json()["name"] == name
@@ -75,12 +77,12 @@ def test_text_beyond_ascii_survives_bodies_queries_and_paths(deployment: Deploym
     assert ada.call("GET", "/usage/logs", params={"model": "café&limit=0"}).json()["data"] == []
 
 
-def test_parameter_that_is_no_number_is_named(deployment: Deployment, ada: Person) -> None:
+def test_a_parameter_that_is_not_a_number_is_named(deployment: Deployment, ada: Person) -> None:
     for query in ("limit=abc", "limit=", "limit=%zz", "limit=1&limit=x"):
         answer = ada.call("GET", f"/usage/logs?{query}")
         if answer.status_code == 422:
             assert [one["field"] for one in answer.json()["errors"]] == ["limit"]
-        else:  # of a name given twice, one counts
+        else:  # if a name is given twice, one value counts
             assert (query, answer.status_code) == ("limit=1&limit=x", 200)
 
 
@@ -91,14 +93,14 @@ def test_clients_request_id_is_kept_where_it_is_valid(deployment: Deployment, ad
         assert call("GET", path, headers={"x-request-id": "a b"}).headers["x-request-id"].startswith("req_")
 
 
-def test_each_kind_of_token_opens_its_own_door_alone(deployment: Deployment, ada: Person) -> None:
+def test_session_tokens_and_api_tokens_are_not_interchangeable(deployment: Deployment, ada: Person) -> None:
     swapped = Person(ada.base_url, ada.email, ada.password, ada.api_token, ada.session_token)
     account, gateway = swapped.call("GET", "/account"), swapped.v1("GET", "/v1/models")
     assert (account.status_code, account.json()["code"]) == (401, "not_authenticated")
     assert (gateway.status_code, gateway.json()["error"]["code"]) == (401, "invalid_api_key")
 
 
-def test_cookie_is_set_taken_and_held_to_its_own_site(deployment: Deployment, ada: Person) -> None:
+def test_the_cookie_is_set_accepted_and_restricted_to_its_own_site(deployment: Deployment, ada: Person) -> None:
     answer = post(deployment.base_url, "/auth/login", {"email": ada.email, "password": PASSWORD})
     cookie, *attributes = [part.strip() for part in answer.headers["set-cookie"].split(";")]
     assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(attributes)
@@ -113,7 +115,7 @@ def test_cookie_is_set_taken_and_held_to_its_own_site(deployment: Deployment, ad
     assert send(deployment, "GET", "/account", headers=headers).status_code == 401
 
 
-def test_header_that_the_adapter_writes_is_not_believed_from_a_client(deployment: Deployment, ada: Person) -> None:
+def test_the_adapters_own_header_is_ignored_if_a_client_sends_it(deployment: Deployment, ada: Person) -> None:
     forged = {"x-amzn-request-context": '{"identity": {"sourceIp": "6.6.6.6"', "x-amzn-lambda-context": "nonsense"}
     assert ada.v1("GET", "/v1/models", headers=forged).status_code == 200
 
@@ -137,7 +139,7 @@ def test_file_comes_back_byte_for_byte_whatever_the_client_accepts(deployment: D
 
 
 @pytest.mark.parametrize("accepted", ["*/*", "image/avif,image/webp,*/*;q=0.8"])
-def test_picture_comes_as_its_bytes(deployment: Deployment, accepted: str) -> None:
+def test_an_image_is_served_as_its_bytes(deployment: Deployment, accepted: str) -> None:
     answer = send(deployment, "GET", "/static/favicon.svg", headers={"Accept": accepted})
     assert answer.status_code == 200
     assert answer.content.lstrip().startswith(b"<svg")

@@ -1,4 +1,4 @@
-"""The whole path of `make demo`, through API Gateway, Lambda, DynamoDB's streams and SES as the template joins them."""
+"""The steps of `make demo` through API Gateway, Lambda, DynamoDB streams and SES, connected by the template."""
 
 import pytest
 import requests
@@ -10,7 +10,7 @@ from tests.e2e.people import Person, ask, log_in, post, register
 pytestmark = pytest.mark.timeout(300)
 
 
-def test_stranger_gets_a_mail_and_its_code_works_once(deployment: Deployment) -> None:
+def test_a_new_user_gets_a_mail_and_its_code_works_once(deployment: Deployment) -> None:
     address = register(deployment.base_url)
     refused = post(deployment.base_url, "/auth/login", {"email": address, "password": "a quiet green harbour"})
     assert (refused.status_code, refused.json()["code"]) == (403, "email_not_verified")
@@ -22,9 +22,7 @@ def test_stranger_gets_a_mail_and_its_code_works_once(deployment: Deployment) ->
     assert len(deployment.sent_to(address)) == 1
 
 
-def test_question_is_answered_by_the_model_and_stands_in_ledger_log_and_roll_up(
-    deployment: Deployment, ada: Person
-) -> None:
+def test_a_question_is_answered_and_recorded_in_ledger_log_and_roll_up(deployment: Deployment, ada: Person) -> None:
     answer = ask(ada, "What is the capital of France?", max_tokens=64, temperature=0)
     assert answer.status_code == 200, answer.text
     told = answer.json()
@@ -50,8 +48,8 @@ def _last_used(person: Person) -> str | None:
     return used
 
 
-def test_stream_comes_whole_and_in_order_though_not_in_pieces(deployment: Deployment, ada: Person) -> None:
-    """The adapter streams to the Runtime API; the emulator's API hands on what it got when it has all of it."""
+def test_a_stream_is_complete_and_in_order_although_buffered(deployment: Deployment, ada: Person) -> None:
+    """The adapter streams to the Runtime API, but the emulator's API buffers the whole answer."""
     with ada.openai.chat.completions.create(
         model="demo",
         messages=[{"role": "user", "content": "What is 9 + 8?"}],
@@ -66,7 +64,7 @@ def test_stream_comes_whole_and_in_order_though_not_in_pieces(deployment: Deploy
     assert len(chunks) > 3
 
 
-def test_published_keys_are_the_public_half_alone(deployment: Deployment) -> None:
+def test_only_public_keys_are_published(deployment: Deployment) -> None:
     (key,) = requests.get(f"{deployment.base_url}/.well-known/jwks.json", timeout=30).json()["keys"]
     assert (key["kty"], key["crv"]) == ("OKP", "Ed25519")
     assert "d" not in key

@@ -1,4 +1,4 @@
-"""The schedule is EventBridge's own, once a minute: what `test_accidents` left behind is put right by it."""
+"""The sweeper, run by EventBridge's schedule once a minute, repairs the failures of `test_accidents`."""
 
 import pytest
 
@@ -6,12 +6,12 @@ from tests.aws.emulator.accidents import Killed, leases
 from tests.aws.emulator.deployment import Deployment
 
 pytestmark = pytest.mark.timeout(300)
-LEASE_SECONDS = 30 + 10  # and the sweeper's grace
+LEASE_SECONDS = 30 + 10  # and the sweeper's grace period
 SCHEDULE_SECONDS = 60
-PATIENCE_SECONDS = 60  # a busy machine's
+PATIENCE_SECONDS = 60  # and more on a busy machine
 
 
-def test_killed_request_is_settled_once_by_the_scheduled_sweeper(deployment: Deployment, killed: Killed) -> None:
+def test_a_killed_request_is_settled_once_by_the_scheduled_sweeper(deployment: Deployment, killed: Killed) -> None:
     deployment.wait_until(
         lambda: killed.request_id not in leases(deployment, killed.account_id),
         LEASE_SECONDS + SCHEDULE_SECONDS + PATIENCE_SECONDS,
@@ -24,7 +24,7 @@ def test_killed_request_is_settled_once_by_the_scheduled_sweeper(deployment: Dep
     assert [row["status"] for row in rows if row["id"] == killed.request_id] != [200]
 
 
-def test_refused_mail_is_sent_once_when_ses_takes_it_again(deployment: Deployment, unsent: str) -> None:
+def test_a_refused_mail_is_sent_once_when_ses_accepts_it_again(deployment: Deployment, unsent: str) -> None:
     deployment.mails_to(unsent, seconds=2 * SCHEDULE_SECONDS + PATIENCE_SECONDS)
     (mail,) = deployment.items("MailsTable", to=unsent)
     assert mail["state"] == {"S": "sent"}

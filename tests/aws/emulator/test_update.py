@@ -9,7 +9,7 @@ from tests.e2e.people import Person, ask, log_in
 pytestmark = pytest.mark.timeout(300)
 
 
-def test_changed_limit_is_in_force_after_the_next_deployment_and_everything_is_kept(
+def test_a_changed_limit_takes_effect_with_the_next_deployment_and_data_is_kept(
     deployment: Deployment, ada: Person
 ) -> None:
     before = ada.call("GET", "/account").json()
@@ -25,7 +25,7 @@ def test_changed_limit_is_in_force_after_the_next_deployment_and_everything_is_k
     assert log_in(base_url, ada.email).call("GET", "/account").json()["id"] == before["id"]
 
 
-def test_deployment_of_the_same_changes_nothing(deployment: Deployment) -> None:
+def test_deploying_the_same_again_changes_nothing(deployment: Deployment) -> None:
     before = dict(deployment.physical)
     deployment.deploy()
     assert deployment.physical == before

@@ -1,4 +1,4 @@
-"""Calls at the same moment, each in an environment of the gateway of its own: Lambda gives one a request at a time."""
+"""Concurrent calls, each in its own environment of the gateway: Lambda gives each one request at a time."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ def together(count: int, call: Callable[[], requests.Response]) -> list[requests
 
 
 def warmed_up(person: Person, count: int) -> None:
-    """So many environments of the gateway are there and wait; the calls cost nothing."""
+    """Start this many environments of the gateway with calls that are not charged."""
     for _ in range(2):  # the first call of an environment takes seconds, so all of the first wave get one each
         answers = together(count, lambda: person.v1("GET", "/v1/models"))
         assert [answer.status_code for answer in answers] == [200] * count, [answer.text for answer in answers]

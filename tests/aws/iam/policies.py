@@ -1,4 +1,4 @@
-"""What the template's policies allow each function on the tables, in the recorder's words."""
+"""What the template's policies allow each function on the tables, in the recorder's format."""
 
 import re
 from collections.abc import Iterator

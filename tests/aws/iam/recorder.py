@@ -1,8 +1,8 @@
-"""A pytest plugin that writes down which function made which call to DynamoDB: `-p tests.aws.iam.recorder`.
+"""A pytest plugin that records which function made which call to DynamoDB: `-p tests.aws.iam.recorder`.
 
-In a test every function lives in one process. Whose call it is, the stack shows: a file of `functions/NAME`, a request
-being answered (its endpoint begins with the function's blueprint), or a stream being sent, which is the gateway's. What
-a test calls by itself is nobody's.
+In a test all functions share one process, so the stack shows whose call it is: a file of `functions/NAME`, a request
+being answered (its endpoint begins with the function's blueprint), or a stream being sent, which is the gateway's.
+Calls that a test makes itself belong to no function.
 """
 
 import json
@@ -78,7 +78,7 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_runtest_logfinish(nodeid: str) -> None:
-    """After each test: a run that is cut short has told what it saw."""
+    """Writes the record after each test, so that an interrupted run keeps it."""
     if len(_seen) != _written[0]:
         _written[0] = len(_seen)
         _write()
@@ -113,7 +113,7 @@ def _table(name: str) -> str:
 
 
 def _caller() -> str:
-    """The innermost of what shows it."""
+    """The function that made the call: the innermost sign on the stack decides."""
     frame = sys._getframe(1)
     while frame is not None:
         file, code = frame.f_code.co_filename, frame.f_code.co_name

@@ -1,7 +1,7 @@
-"""Which calls to the tables each function makes, seen while every integration test runs, against what its role allows.
+"""The calls that each function makes to the tables during the integration tests equal those that its role allows.
 
-Both ways: a call that is not allowed would be a 503 on AWS; an action that nothing uses is one too many. The suites are
-run for this, unless a `make test` beside this run writes the record that IAM_RECORD names (as in .ci/run).
+A call that is not allowed would be a 503 on AWS, and an action that is not used should not be allowed. These tests run
+the suites, unless a `make test` beside them writes the record that IAM_RECORD names (as in .ci/run).
 """
 
 import json
@@ -19,7 +19,7 @@ from tests.unit.aws.template import ROOT
 
 SECONDS = 1500
 Use = tuple[str, str, str]
-# What a test brings about through a service or an adapter, and not through the function that does it on AWS.
+# Calls that a test makes through a service or an adapter, but that a function makes on AWS.
 SETTLED_BY_TWO = {(name, "GetItem", "ledger") for name in ("gateway", "sweeper", "files", "ingestion", "search")}
 COUNTED_EMBEDDINGS = {
     (name, *call)
@@ -87,10 +87,10 @@ def _read(record: Path) -> set[Use]:
 
 
 @pytest.mark.timeout(SECONDS + 60)
-def test_every_call_is_allowed(used: set[Use]) -> None:
+def test_every_recorded_call_is_allowed_by_its_functions_policy(used: set[Use]) -> None:
     assert sorted(used - allowed() - NOT_ON_AWS) == []
 
 
 @pytest.mark.timeout(SECONDS + 60)
-def test_nothing_is_allowed_that_no_call_needs(used: set[Use]) -> None:
+def test_every_allowed_action_is_needed_by_a_recorded_call(used: set[Use]) -> None:
     assert sorted(allowed() - used - NOT_SEEN) == []

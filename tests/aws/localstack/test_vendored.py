@@ -1,4 +1,4 @@
-"""Each function as LocalStack gets it: its zip alone, in an empty folder, without a layer, answers an event."""
+"""Each function's zip for LocalStack answers an event alone in an empty folder, without a layer."""
 
 import json
 import os
@@ -91,11 +91,11 @@ def test_the_deployed_template_has_no_layer_no_image_and_no_adapter(template: di
     assert [name for name, one in source["Resources"].items() if one["Type"] == "AWS::Serverless::LayerVersion"] == []
 
 
-def test_it_is_what_cloudformation_takes(
+def test_the_transformed_template_is_valid_for_cloudformation(
     template: dict[str, Any], build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Transformed with LocalStack's parameters: all functions, and the image function only by its condition."""
-    monkeypatch.setattr(vendor, "vendor", lambda build, name, target, adapted: target)  # the zips are shown above
+    """Transformed with LocalStack's parameters, it has all functions; the image function depends on a condition."""
+    monkeypatch.setattr(vendor, "vendor", lambda build, name, target, adapted: target)  # the zips are tested above
     packaged = vendor.packaged(template, build, tmp_path, lambda archive: f"s3://packages/{archive.name}")
     made = transform(packaged, PARAMETERS)["Resources"]
     functions = {name: one for name, one in made.items() if one["Type"] == "AWS::Lambda::Function"}

@@ -1,5 +1,5 @@
-"""What checkov asks for and is not done, each with its reason. A test fails for a finding that is not here, and for a
-reason here that nothing needs any more."""
+"""Checkov's findings that are accepted, each with its reason. A test fails for a finding that is not here, and for a
+reason that is no longer needed."""
 
 SKIPS = {
     # A limit of concurrency for every function would take its share from all others; the two that need one have it: the
@@ -10,17 +10,17 @@ SKIPS = {
     "CKV_AWS_116": "dead letter queue of a function",
     # A VPC would need NAT gateways or endpoints, which cost more than everything else here, and nothing is only in one.
     "CKV_AWS_117": "inside a VPC",
-    # DynamoDB's AWS managed key encrypts them; a key of one's own costs by the month and by the call.
+    # DynamoDB's AWS managed key encrypts them; a customer managed key costs money for each month and call.
     "CKV_AWS_119": "tables encrypted by a customer managed key",
-    # An API whose answers are each caller's own is not cached.
+    # The API's responses differ for each caller, so nothing is cached.
     "CKV_AWS_120": "API caching",
     # CloudWatch encrypts every log group; no content and no secret is logged.
     "CKV_AWS_158": "log groups encrypted by a KMS key",
     # No secret is in an environment: keys and the mail server's password are SecureStrings.
     "CKV_AWS_173": "environment encrypted by a KMS key",
-    # Every way to a document leads through a function behind the API, which logs it.
+    # Documents are reached only through functions behind the API, which logs every request.
     "CKV_AWS_18": "access log of a bucket",
-    # What its owner deletes is to be gone: versions would keep it.
+    # Versions would keep documents that their owner deleted.
     "CKV_AWS_21": "versions in a bucket",
     # SES and CloudWatch cannot publish to a topic under the AWS managed key.
     "CKV_AWS_26": "topics encrypted by a KMS key",

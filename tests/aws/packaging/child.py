@@ -26,7 +26,7 @@ def called(event: object) -> object:
 
 
 def through_wsgi(event: dict[str, str]) -> object:
-    """What run.sh starts, without the server: `app:create()`."""
+    """The app that run.sh starts, without the server: `app:create()`."""
     app = importlib.import_module("app").create()
     environ = {
         "REQUEST_METHOD": event["httpMethod"],

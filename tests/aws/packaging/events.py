@@ -1,4 +1,4 @@
-"""A realistic event for each function, and what its answer must be, with a store that has nothing in it."""
+"""A realistic event for each function, and the expected answer with an empty store."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 EVENTS = Path(__file__).parents[2] / "events"
 HOST = "abc123.execute-api.eu-west-1.amazonaws.com"
 PASSWORD = "correct horse battery staple"
-# HTTP function → a call, and the status it is answered with. What is not named here is asked by its first route.
+# HTTP function → a call and its expected status. Other functions are called by their first route.
 CALLS: dict[str, tuple[str, str, Any, int]] = {
     "RegistrationFunction": ("POST", "/auth/register", {"email": "ada@example.org", "password": PASSWORD}, 202),
     "VerificationFunction": ("POST", "/auth/verify-email", {"token": "mail_x.abc"}, 400),
@@ -92,7 +92,7 @@ def bounce_event() -> dict[str, Any]:
 
 
 def bucket_event(key: str) -> dict[str, Any]:
-    """What S3 says, as a queue's message."""
+    """S3's notification in a message of the queue."""
     put = {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
@@ -124,7 +124,7 @@ def bucket_event(key: str) -> dict[str, Any]:
 
 
 def url_event(path: str, body: Any) -> dict[str, Any]:
-    """What a function URL passes on: payload version 2.0."""
+    """An event of a function URL: payload version 2.0."""
     return {
         "version": "2.0",
         "routeKey": "$default",

@@ -1,4 +1,4 @@
-"""Each function as it is packaged: asked in a process that has its folder and the layer, and nothing else."""
+"""Each packaged function is called in a process that has only its folder and the layer."""
 
 import json
 import os
@@ -29,7 +29,7 @@ ZIPPED_BYTES = 50 * 1024 * 1024  # what may be uploaded without a bucket; and a 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """As on Lambda, but for keys in a folder and a base URL that is known: an empty store, and no model."""
+    """Variables as on Lambda, but with keys in a folder, a fixed base URL, an empty store and no model."""
     data_dir = tmp_path_factory.mktemp("data")
     ensure_keys(data_dir)
     with running_store() as (url, _pid):
@@ -90,17 +90,17 @@ HTTP = sorted({owner for (owner, _), one in EVENTS.items() if one["Type"] == "Ap
 
 
 @pytest.mark.parametrize("name", HTTP)
-def test_an_http_function_answers_from_what_was_packaged(name: str, build: Path, environment: dict[str, str]) -> None:
+def test_an_http_function_answers_from_its_package(name: str, build: Path, environment: dict[str, str]) -> None:
     method, path, body, status = call_of(name)
     answer = ask(build, name, http_event(method, path, body), environment)
-    if status is None:  # asked by a stranger: it is refused, and that is an answer
+    if status is None:  # without credentials, so a refusal is the expected answer
         assert 200 <= answer["statusCode"] < 500, answer
     else:
         assert answer["statusCode"] == status, answer
 
 
 @pytest.mark.parametrize("name", sorted(set(ZIPPED) - set(HTTP)))
-def test_an_event_function_answers_from_what_was_packaged(name: str, build: Path, environment: dict[str, str]) -> None:
+def test_an_event_function_answers_from_its_package(name: str, build: Path, environment: dict[str, str]) -> None:
     assert name in EVENTS_AND_ANSWERS, f"no event for {name} in tests/aws/packaging/events.py"
     event, wanted = EVENTS_AND_ANSWERS[name]
     answer = ask(build, name, event, environment)
@@ -112,8 +112,10 @@ def test_every_function_of_the_template_was_built(build: Path) -> None:
     assert folders >= {*ZIPPED, LAYER}
 
 
-def test_sizes(build: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Printed; and held to Lambda's limits, the layer's being everybody's."""
+def test_packages_are_within_lambdas_size_limits(
+    build: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Prints the sizes. The layer's size counts for every function."""
     layer_bytes = _bytes_of(build / LAYER)
     zipped = _zip_bytes(build / LAYER, tmp_path / "layer.zip")
     with capsys.disabled():
@@ -136,12 +138,12 @@ def _zip_bytes(folder: Path, target: Path) -> int:
     return target.stat().st_size
 
 
-def test_no_function_carries_what_the_layer_has(build: Path) -> None:
+def test_no_function_contains_a_package_of_the_layer(build: Path) -> None:
     for name in ZIPPED:
         inside = {path.name for path in (build / name).iterdir()} - {"__pycache__", "requirements.txt"}
         inside = {
             one for one in inside if not one.startswith("typing_extensions")
-        }  # a file that python-docx brings, too
+        }  # python-docx also has a file of that name
         assert not inside & {path.name for path in layer_path(build).iterdir()}, name
 
 
@@ -155,8 +157,8 @@ def _elf(path: Path, *options: str) -> str:
     return subprocess.run(["readelf", *options, path], capture_output=True, text=True, check=True).stdout
 
 
-def test_compiled_code_needs_no_newer_glibc_than_the_runtime_has(build: Path) -> None:
-    """What was compiled on the machine that builds would run there and nowhere else."""
+def test_compiled_code_runs_with_the_runtimes_glibc(build: Path) -> None:
+    """Code that was compiled on the building machine might need a newer glibc than Lambda has."""
     newest = {
         path.name: max((int(minor) for minor in GLIBC.findall(_elf(path, "--version-info"))), default=0)
         for path in (build / LAYER).rglob("*.so*")
@@ -165,8 +167,8 @@ def test_compiled_code_needs_no_newer_glibc_than_the_runtime_has(build: Path) ->
     assert {name: minor for name, minor in newest.items() if minor > RUNTIMES_GLIBC} == {}
 
 
-def test_the_layer_for_arm64_has_code_for_that_processor_alone() -> None:
-    """The default architecture: wheels are chosen for it although another machine builds."""
+def test_the_layer_for_arm64_has_code_for_that_processor_only() -> None:
+    """arm64 is the default, so its wheels must be chosen even on a machine with another processor."""
     layer = layer_path(built("arm64"))
     libraries = sorted(layer.rglob("*.so*"))
     machines = {line.split()[-1] for each in libraries for line in _elf(each, "-h").splitlines() if "Machine:" in line}

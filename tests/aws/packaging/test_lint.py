@@ -1,4 +1,4 @@
-"""SAM's own check, cfn-lint and checkov on template.yaml, as it is written and as SAM transforms it."""
+"""SAM's validation, cfn-lint and checkov on template.yaml, before and after SAM's transform."""
 
 import json
 import subprocess
@@ -57,15 +57,15 @@ def test_cfn_lint_finds_nothing_in_the_source() -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stdout
 
 
-def test_cfn_lint_finds_nothing_in_what_sam_makes_of_it(made: Path) -> None:
-    """Circular dependencies show only there."""
+def test_cfn_lint_finds_nothing_in_the_transformed_template(made: Path) -> None:
+    """Circular dependencies are visible only after the transform."""
     done = run(CFN_LINT, "--format", "json", made)
     found = [one for one in json.loads(done.stdout or "[]") if one["Rule"]["Id"] not in OF_SAM]
     assert [(one["Rule"]["Id"], one["Message"]) for one in found] == []
 
 
 @pytest.mark.parametrize("source", [True, False], ids=["source", "transformed"])
-def test_checkov_finds_only_what_has_its_reason(source: bool, tmp_path: Path) -> None:
+def test_every_finding_of_checkov_has_a_reason(source: bool, tmp_path: Path) -> None:
     path = TEMPLATE
     if not source:
         path = tmp_path / "template.json"

@@ -1,4 +1,4 @@
-"""One town for the suite, and what of Amazon's programs this machine has."""
+"""One town for the suite, and Amazon's programs if this machine has them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ def _calm(town: Town) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def lambda_build(build: Path) -> Path:
-    """What `sam build` packaged, on a machine that can run it."""
+    """The packages of `sam build`, on a machine that can run them."""
     if reason := tools.why_no_python():
         missing(reason)
     return build

@@ -27,7 +27,7 @@ class Emulated:
     log_file: Path
 
     def __call__(self, event: Any) -> Any:
-        """What the function returned; of one that failed, the error as Lambda tells it."""
+        """The function's result, or the error in Lambda's format if it failed."""
         request = urllib.request.Request(self.url + PATH, json.dumps(event).encode())
         until = time.monotonic() + START_SECONDS
         while True:
@@ -36,7 +36,7 @@ class Emulated:
                     return json.loads(answer.read())
             except urllib.error.HTTPError:
                 raise
-            except urllib.error.URLError:  # it does not listen yet
+            except urllib.error.URLError:  # not listening yet
                 if time.monotonic() > until:
                     raise AssertionError(self.log()) from None
                 time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""What Lambda hands to functions: one realistic event a source."""
+"""Lambda's events: a realistic one for each source."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def api_event(method: str, path: str, body: Any = None, **headers: str) -> dict[str, Any]:
-    """What a regional REST API's Lambda proxy integration sends (the developer guide's input format)."""
+    """The event of a regional REST API's Lambda proxy integration (input format of the developer guide)."""
     given = {"Host": "abc123.execute-api.us-east-1.amazonaws.com", "X-Forwarded-Proto": "https", **headers}
     given |= {"X-Forwarded-For": "192.0.2.77, 198.51.100.5", "X-Amzn-Trace-Id": "Root=1-5f-0"}
     given |= {"Content-Type": "application/json"} if body is not None else {}
@@ -43,7 +43,7 @@ def api_event(method: str, path: str, body: Any = None, **headers: str) -> dict[
 
 
 def url_event(method: str, path: str, said: str) -> dict[str, Any]:
-    """What a function URL sends: payload format 2.0."""
+    """The event of a function URL: payload format 2.0."""
     headers = {"content-type": "application/json", "host": "abc.lambda-url.us-east-1.on.aws"}
     http = {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.77", "userAgent": "test"}
     return {

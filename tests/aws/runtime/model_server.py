@@ -1,4 +1,4 @@
-"""A model server whose pace a test sets: each answer is told piece by piece, or waits until it may go on."""
+"""A model server whose pace a test sets: each answer is sent in pieces, which may wait for an event."""
 
 import json
 import socket
@@ -100,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
         for _ in range(int(PATIENCE_SECONDS / PING_SECONDS)):
             if gate is None or gate.wait(PING_SECONDS):
                 return
-            self._block(b": ping\n\n")  # an engine's sign of life; also how it sees that the caller is gone
+            self._block(b": ping\n\n")  # as engines do; a failed ping also shows that the caller is gone
 
     def _block(self, payload: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(payload), payload))

@@ -1,4 +1,4 @@
-"""A function's processes, as a sandbox has them: all ended, frozen or thawed together, by their own ids."""
+"""A function's processes, as in a sandbox: stopped, frozen or thawed together, by their ids."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ GONE_SECONDS = 5.0
 def running(
     command: Sequence[str | Path], environment: Mapping[str, str], folder: Path, log: Path
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Its output goes to `log`. At the end it and all below it are killed."""
+    """Runs a program with its output in `log`. At the end it and all its descendants are killed."""
     with log.open("ab") as out:
         process = subprocess.Popen(
             [str(word) for word in command],

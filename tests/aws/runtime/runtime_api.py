@@ -1,8 +1,8 @@
-"""Lambda's Runtime API and Extensions API, as far as a streaming function uses them.
+"""The parts of Lambda's Runtime API and Extensions API that a streaming function uses.
 
-Amazon's own emulator gathers an answer before it hands it on, so it cannot show whether one streams; this takes each
-piece as it comes. Source: AWS Lambda developer guide, "Using the Lambda runtime API", "Response streaming", "Extensions
-API". Of an HTTP answer the stream begins with its status and headers as JSON, then eight zero bytes.
+Amazon's own emulator buffers an answer, so it cannot show whether a function streams; this takes each piece as it is
+sent. Source: AWS Lambda developer guide, "Using the Lambda runtime API", "Response streaming", "Extensions
+API". The stream of an HTTP answer begins with its status and headers as JSON, then eight zero bytes.
 """
 
 import json
@@ -44,14 +44,14 @@ class Invocation:
         return int(told["statusCode"]), {name.lower(): value for name, value in headers.items()}
 
     def read_until(self, text: bytes) -> bytes:
-        """→ the answer's bytes so far, with `text` among them, and nothing more than was needed to see it."""
+        """Waits until the answer contains `text`. Returns its bytes so far, without reading further."""
         while text not in self._received:
             piece = self._next()
             assert piece is not None, f"the answer ended without {text!r}: {self._received!r} {self.error}"
         return self.body
 
     def rest(self) -> bytes:
-        """→ the whole answer, when it is over."""
+        """Waits for the end of the answer and returns all of it."""
         while self._next() is not None:
             pass
         return self.body
@@ -64,7 +64,7 @@ class Invocation:
         return json.loads(self.rest())
 
     def hang_up(self) -> None:
-        """Lambda's side of the answer breaks off."""
+        """Close the connection on which the function sends its answer."""
         assert self._connection is not None
         self._connection.shutdown(socket.SHUT_RDWR)
 
@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path.endswith("/extension/event/next"):
-            self.server.closing.wait()  # no event is ever due: it registered for none
+            self.server.closing.wait()  # it registered for no event, so none is ever due
             self.close_connection = True
             return
         self.server.idle.set()

@@ -16,7 +16,7 @@ from tests.aws.runtime.runtime_api import Invocation, RuntimeApi, runtime_api
 from tests.aws.runtime.town import Town
 from tests.ports import free_port
 
-# The layer's /opt/bootstrap, which AWS_LAMBDA_EXEC_WRAPPER names: all it holds.
+# The whole of the layer's /opt/bootstrap, which AWS_LAMBDA_EXEC_WRAPPER names.
 BOOTSTRAP = ["/bin/bash", "-c", 'exec -- "${LAMBDA_TASK_ROOT}/${_HANDLER}"']
 
 
@@ -39,7 +39,7 @@ class Sandbox:
             processes.thaw(process.pid)
 
     def terminate(self) -> None:
-        """What Lambda sends the function's program at the end, where an extension is registered."""
+        """Send SIGTERM to the function's program, as Lambda does at the end if an extension is registered."""
         self.program.send_signal(signal.SIGTERM)
 
     def log(self) -> str:

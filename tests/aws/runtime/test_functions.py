@@ -1,5 +1,5 @@
-"""Every zip function as it is packaged, under the runtime interface emulator: an event of its own source in, out what
-Lambda would hand back. Nothing but the package, the layer and Lambda's own runtime client is on its path."""
+"""Every packaged zip function under the runtime interface emulator: it gets an event of its own source, and the test
+checks what Lambda would return. Only the package, the layer and Lambda's own runtime client are on its path."""
 
 import json
 import re
@@ -60,7 +60,7 @@ def test_a_mail_goes_from_the_stream_through_mailer_to_verification(start: Start
     assert [function(post("/auth/verify-email", code))["statusCode"] for _ in range(2)] == [200, 400]
 
 
-def test_accounts_logs_in_and_knows_the_caller(start: Start, person: Person) -> None:
+def test_accounts_logs_a_user_in_and_accepts_the_session(start: Start, person: Person) -> None:
     function = start("AccountsFunction")
     answer = function(post("/auth/login", {"email": person.email, "password": PASSWORD}))
     assert answer["statusCode"] == 200
@@ -83,8 +83,8 @@ def test_tokens_signs_with_the_key_of_the_parameter_store(start: Start, person: 
     assert [sorted(key) for key in keys] == [["alg", "crv", "kid", "kty", "use", "x"]]
 
 
-def test_metering_folds_what_it_can_and_names_what_it_cannot(start: Start, town: Town, person: Person) -> None:
-    """A partial batch response: a record that is not there fails nothing, one that meets no store is shown again."""
+def test_metering_folds_records_and_returns_the_failed_ones(start: Start, town: Town, person: Person) -> None:
+    """A partial batch response: a missing record is no failure, and a record without a store is delivered again."""
     request_id = town.settled(person)
     keys = {"account_id": person.account_id, "request_id": request_id}
     event = stream_event("ledger", keys, keys)
@@ -93,20 +93,20 @@ def test_metering_folds_what_it_can_and_names_what_it_cannot(start: Start, town:
     assert failed[0] == {"itemIdentifier": "1"}
     assert town.used_tokens(person) == 0
     function = start("MeteringFunction")
-    for _ in range(2):  # at least once: the second time adds nothing
+    for _ in range(2):  # delivery is at least once, so the second one must add nothing
         assert function(event) == {"batchItemFailures": []}
     assert town.used_tokens(person) == 12
 
 
-def test_mailer_asks_for_the_records_again_that_met_no_store(start: Start, town: Town) -> None:
+def test_mailer_returns_records_as_failed_while_the_store_is_unavailable(start: Start, town: Town) -> None:
     _, mail_id = town.registered()
     event = stream_event("mails", {"mail_id": mail_id}, {"mail_id": mail_id})
-    event["Records"].insert(1, {"eventName": "INSERT", "dynamodb": {}})  # makes no sense: it holds nobody up
+    event["Records"].insert(1, {"eventName": "INSERT", "dynamodb": {}})  # malformed, but it must not delay the others
     failed = start("MailerFunction", AWS_ENDPOINT_URL_DYNAMODB="http://127.0.0.1:9")(event)
     assert failed == {"batchItemFailures": [{"itemIdentifier": "1"}, {"itemIdentifier": "2"}]}
 
 
-def test_sweeper_settles_what_a_dead_holder_left(start: Start, town: Town, person: Person) -> None:
+def test_sweeper_settles_an_orphaned_request(start: Start, town: Town, person: Person) -> None:
     request_id = town.abandoned(person)
     done = start("SweeperFunction")(SCHEDULE_EVENT)
     assert done["settled"] >= 1 and done["failed"] == 0
@@ -128,7 +128,7 @@ def test_usage_chats_admin_and_web_answer(start: Start, town: Town, person: Pers
     assert body(users)["data"]
 
 
-def test_bounces_keeps_mail_from_an_address_that_refused_it(start: Start, town: Town, person: Person) -> None:
+def test_bounces_suppresses_mail_to_a_bounced_address(start: Start, town: Town, person: Person) -> None:
     bounced = {"bounceType": "Permanent", "bouncedRecipients": [{"emailAddress": person.email}]}
     notice = {"eventType": "Bounce", "bounce": bounced, "mail": {"messageId": "1"}}
     event = {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": json.dumps(notice)}}]}
@@ -138,7 +138,7 @@ def test_bounces_keeps_mail_from_an_address_that_refused_it(start: Start, town: 
 
 
 def test_files_search_and_ingestion_start_from_their_packages(start: Start, person: Person) -> None:
-    """With the parsers and the SQLite they bring along; what they do with a bucket is shown under the emulator."""
+    """With their bundled parsers and SQLite. Their work with a bucket is tested in the emulator."""
     listed = start("FilesFunction")(api_event("GET", "/v1/files", **person.bearer))
     assert (listed["statusCode"], body(listed)["data"]) == (200, [])
     malformed = start("SearchFunction")(url_event("POST", "/search", "{"))
@@ -153,12 +153,12 @@ ANSWERED = {
 }  # fmt: skip
 
 
-def test_no_function_of_the_template_is_left_out() -> None:
+def test_every_function_of_the_template_is_tested() -> None:
     assert set(zipped()) == ANSWERED
 
 
-def test_a_warm_environment_keeps_nothing_of_the_last_caller(start: Start, town: Town, person: Person) -> None:
-    """One process, three callers: logged in by a cookie, nobody, somebody else."""
+def test_a_warm_environment_keeps_no_data_of_earlier_callers(start: Start, town: Town, person: Person) -> None:
+    """One process and three callers: one with a cookie, one without credentials, and another account."""
     other, function = town.newcomer(), start("AccountsFunction")
     first = function(post("/auth/login", {"email": person.email, "password": PASSWORD}))
     assert "Set-Cookie" in first["multiValueHeaders"]
@@ -169,7 +169,7 @@ def test_a_warm_environment_keeps_nothing_of_the_last_caller(start: Start, town:
     assert len(ids) == len(set(ids)) == 3
 
 
-def test_a_line_of_log_carries_its_request_and_nothing_secret(start: Start, person: Person) -> None:
+def test_the_log_has_the_requests_id_and_no_secret(start: Start, person: Person) -> None:
     function = start("AccountsFunction")
     first = function(api_event("GET", "/account", **person.logged_in))
     function(post("/auth/login", {"email": person.email, "password": "wrong wrong wrong"}))

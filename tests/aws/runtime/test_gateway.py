@@ -1,5 +1,5 @@
-"""The gateway as it is packaged, under the Lambda Web Adapter that streams: what happens between Lambda's invocations,
-and at the end of an environment."""
+"""The packaged gateway under the streaming Lambda Web Adapter: between Lambda's invocations, and at the end of an
+environment."""
 
 import json
 import time
@@ -52,13 +52,17 @@ def the_record(town: Town, person: Person) -> Any:
     return record
 
 
-def test_the_first_piece_is_there_before_the_last_token_is_made(gateway: Sandbox, town: Town, person: Person) -> None:
+def test_the_first_piece_arrives_before_the_last_token_is_generated(
+    gateway: Sandbox, town: Town, person: Person
+) -> None:
     rest = town.model.hold_before(1)
     answer = gateway(ask(person))
     status, headers = answer.head()
     assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
     told = answer.read_until(b'"Pa"')
-    assert b'"ris"' not in told and not town.model.ended  # the model waits for us: nothing can have been gathered
+    assert (
+        b'"ris"' not in told and not town.model.ended
+    )  # the model waits for this test, so nothing can have been buffered
     rest.set()
     told = answer.rest()
     assert b'"ris"' in told and told.endswith(b"data: [DONE]\n\n")
@@ -66,17 +70,19 @@ def test_the_first_piece_is_there_before_the_last_token_is_made(gateway: Sandbox
     assert (the_record(town, person).status, the_record(town, person).completion_tokens) == (200, 2)
 
 
-def test_frozen_with_the_last_byte_everything_is_settled(gateway: Sandbox, town: Town, person: Person) -> None:
-    """Lambda may freeze an environment the moment its answer is over, for ever."""
+def test_everything_is_settled_before_the_last_byte(gateway: Sandbox, town: Town, person: Person) -> None:
+    """Lambda may freeze an environment as soon as its answer is complete, and never thaw it."""
     assert gateway(ask(person), frozen_at_end=True).rest().endswith(b"[DONE]\n\n")
-    (record,) = town.ledger(person)  # no waiting: nothing runs there any more
+    (record,) = town.ledger(person)  # no waiting is needed, because nothing runs there any more
     assert (record.status, record.prompt_tokens, record.completion_tokens) == (200, 10, 2)
     assert town.grant(person).leases == {}
     assert '"tokens"' in gateway.log()  # the metrics too
 
 
-def test_thawed_it_serves_on_though_its_connections_are_dead(gateway: Sandbox, town: Town, person: Person) -> None:
-    """Longer than any keep-alive here lasts, and within the moments in which one side still trusts a connection."""
+def test_after_a_thaw_it_answers_although_its_connections_are_dead(
+    gateway: Sandbox, town: Town, person: Person
+) -> None:
+    """After pauses longer than every keep-alive, and pauses after which only one side has closed its connection."""
     assert gateway(ask(person, stream=False)).json()["choices"][0]["message"]["content"] == "Paris"
     for seconds in (0.5, 3.0, 5.0):  # the adapter drops idle connections after 4 s
         gateway.freeze()
@@ -88,8 +94,8 @@ def test_thawed_it_serves_on_though_its_connections_are_dead(gateway: Sandbox, t
     assert [record.status for record in town.ledger(person)] == [200] * 4
 
 
-def test_a_freeze_gives_no_requests_away_and_takes_none(gateway: Sandbox, town: Town) -> None:
-    """A bucket of 30 that refills one every 2 s, with time standing still for the process but not for the bucket."""
+def test_a_freeze_does_not_change_the_rate_limit(gateway: Sandbox, town: Town) -> None:
+    """A bucket of 30 refills one every 2 s, also while the process is frozen."""
     person, began, admitted = town.newcomer(rpm=30), time.time(), 0
     for _ in range(90):
         status, headers = gateway(ask(person, stream=False)).head()
@@ -106,8 +112,8 @@ def test_a_freeze_gives_no_requests_away_and_takes_none(gateway: Sandbox, town: 
     assert admitted <= 30 + (time.time() - began) / 2 + 1
 
 
-def test_a_deadline_that_is_near_is_kept(gateway: Sandbox, town: Town, person: Person) -> None:
-    """Lambda kills at the deadline: before it, the request is ended, settled and told of."""
+def test_a_request_ends_before_lambdas_deadline(gateway: Sandbox, town: Town, person: Person) -> None:
+    """Lambda kills the process at the deadline, so the request is ended, settled and answered before it."""
     town.model.hold_before(1)
     answer = gateway(ask(person), seconds=8.0)
     told = answer.rest()
@@ -124,7 +130,7 @@ def test_no_caller_can_move_the_deadline(gateway: Sandbox, person: Person) -> No
     assert answer.head()[0] == 200
 
 
-def test_where_lambda_takes_no_more_of_the_answer_it_is_settled_as_gone(
+def test_a_request_is_settled_as_cancelled_if_lambda_closes_the_answer(
     gateway: Sandbox, town: Town, person: Person
 ) -> None:
     town.model.hold_before(1)
@@ -136,8 +142,10 @@ def test_where_lambda_takes_no_more_of_the_answer_it_is_settled_as_gone(
     assert until(lambda: town.model.ended) == ["broken off"]
 
 
-def test_a_client_that_left_unseen_is_charged_for_what_was_made(gateway: Sandbox, town: Town, person: Person) -> None:
-    """A broken client connection stops no invocation: the stream goes on to its end, and nobody reads it."""
+def test_a_client_whose_disconnect_is_not_seen_is_charged_for_the_whole_answer(
+    gateway: Sandbox, town: Town, person: Person
+) -> None:
+    """Lambda does not stop an invocation when the client disconnects, so the stream runs to its end."""
     rest = town.model.hold_before(1)
     answer = gateway(ask(person))
     rest.set()
@@ -146,7 +154,7 @@ def test_a_client_that_left_unseen_is_charged_for_what_was_made(gateway: Sandbox
     answer.rest()
 
 
-def test_a_revoked_token_ends_its_stream_there_too(gateway: Sandbox, town: Town, person: Person) -> None:
+def test_a_revoked_token_ends_its_stream_on_lambda_too(gateway: Sandbox, town: Town, person: Person) -> None:
     town.model.hold_before(1)
     answer = gateway(ask(person))
     answer.read_until(b'"Pa"')
@@ -156,7 +164,7 @@ def test_a_revoked_token_ends_its_stream_there_too(gateway: Sandbox, town: Town,
     assert the_record(town, person).status == 401
 
 
-def test_sigterm_lets_what_runs_end_and_ends(gateway: Sandbox, town: Town, person: Person) -> None:
+def test_sigterm_lets_running_requests_finish(gateway: Sandbox, town: Town, person: Person) -> None:
     rest = town.model.hold_before(1)
     answer = gateway(ask(person))
     answer.read_until(b'"Pa"')
@@ -167,13 +175,13 @@ def test_sigterm_lets_what_runs_end_and_ends(gateway: Sandbox, town: Town, perso
     assert gateway.program.wait(PATIENCE_SECONDS) == 0
 
 
-def test_sigterm_between_invocations_ends_it(gateway: Sandbox, person: Person) -> None:
+def test_sigterm_between_invocations_ends_the_program(gateway: Sandbox, person: Person) -> None:
     assert gateway(ask(person, stream=False)).head()[0] == 200
     gateway.terminate()
     assert gateway.program.wait(PATIENCE_SECONDS) == 0
 
 
-def test_killed_in_the_middle_the_sweeper_has_what_it_needs(gateway: Sandbox, town: Town, person: Person) -> None:
+def test_the_sweeper_can_settle_a_request_of_a_killed_gateway(gateway: Sandbox, town: Town, person: Person) -> None:
     from tests.aws.runtime.processes import kill
 
     town.model.hold_before(1)
@@ -184,7 +192,7 @@ def test_killed_in_the_middle_the_sweeper_has_what_it_needs(gateway: Sandbox, to
     assert town.ledger(person) == [] and lease.token_id == person.token_id
 
 
-def test_nothing_of_the_last_caller_is_left(gateway: Sandbox, town: Town, person: Person) -> None:
+def test_no_data_of_the_last_caller_is_left(gateway: Sandbox, town: Town, person: Person) -> None:
     other = town.newcomer(rpm=7)
     first = gateway(ask(person, text="the first one's secret", **{"x-request-id": "first-id"}))
     assert first.head()[1]["x-request-id"] == "first-id"
@@ -208,12 +216,12 @@ def test_nothing_of_the_last_caller_is_left(gateway: Sandbox, town: Town, person
     assert "secret" not in gateway.log() and person.api_token not in gateway.log()
 
 
-def test_an_answer_that_is_no_stream_comes_whole(gateway: Sandbox, person: Person) -> None:
+def test_an_answer_without_streaming_is_complete(gateway: Sandbox, person: Person) -> None:
     listed = gateway(api_event("GET", "/v1/models", **person.bearer))
     assert (listed.head()[0], [model["id"] for model in listed.json()["data"]]) == (200, ["demo"])
 
 
-def test_it_starts_where_the_store_is_away_and_says_so(start: Start, person: Person) -> None:
+def test_without_a_store_it_starts_and_answers_503(start: Start, person: Person) -> None:
     gateway = start(AWS_ENDPOINT_URL_DYNAMODB="http://127.0.0.1:9")
     answer = gateway(ask(person, stream=False))
     assert (answer.head()[0], answer.json()["error"]["code"]) == (503, "unavailable")

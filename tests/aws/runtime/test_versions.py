@@ -1,4 +1,4 @@
-"""What is tested here is what is deployed."""
+"""The tested versions are the deployed ones."""
 
 import re
 from typing import Any
@@ -10,15 +10,15 @@ from tests.aws.runtime.variables import ROOT, template
 LAYER_VERSIONS = {"0.9.0": "23", "0.9.1": "24"}
 
 
-def test_the_web_adapter_is_the_layers_and_the_images() -> None:
+def test_the_tested_web_adapter_has_the_version_of_layer_and_image() -> None:
     layers = re.findall(r"753240598075:layer:\S+?:(\d+)", str(_gateway()["Layers"]))
     assert layers == [LAYER_VERSIONS[ADAPTER_VERSION]]
     image = (ROOT / "functions" / "inference" / "Dockerfile").read_text()
     assert re.findall(r"aws-lambda-adapter:(\S+)", image) == [ADAPTER_VERSION]
 
 
-def test_settling_has_time_before_lambda_ends_the_gateway() -> None:
-    """Also by the fixed deadline alone: what the model may be silent at the end, and settling with a store away."""
+def test_the_settlement_has_time_before_lambdas_timeout() -> None:
+    """The fixed deadline leaves time for a silent model and for a settlement with an unavailable store."""
     variables = _gateway()["Environment"]["Variables"]
     assert float(variables["SLUICE_REQUEST_DEADLINE_SECONDS"]) + 30 <= _gateway()["Timeout"]
 

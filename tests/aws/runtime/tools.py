@@ -1,4 +1,4 @@
-"""Amazon's own programs for running a function, from their packages, each once into `.tools`.
+"""Amazon's own programs to run a function, each installed once into `.tools`.
 
 - The runtime interface emulator: SAM's command carries its binary.
 - `awslambdaric`, what Lambda's Python runs a handler with: from PyPI.
@@ -17,7 +17,7 @@ from tests.aws.tools.install import TOOLS, install
 ADAPTER_VERSION = "0.9.1"  # the one of template.yaml's layer and of the inference image: a test holds them together
 ADAPTER = TOOLS / f"lambda-web-adapter-{ADAPTER_VERSION}"
 BUILD_SECONDS = 900
-PYTHON = getattr(sys, "_base_executable", sys.executable)  # not the virtual environment's: it brings its packages along
+PYTHON = getattr(sys, "_base_executable", sys.executable)  # not the virtual environment's, which has packages
 RUNTIME_VERSION = (3, 11)
 
 
@@ -57,7 +57,7 @@ def adapter() -> Path:
         if not program.is_file():
             draft = ADAPTER.with_name(ADAPTER.name + ".draft")
             shutil.rmtree(draft, ignore_errors=True)
-            # Not optimised: it is the adapter's behaviour that is looked at, and it builds in a quarter of the time.
+            # Not optimised, because only its behaviour is tested, and it builds in a quarter of the time.
             words = ["cargo", "install", "lambda_web_adapter", "--version", ADAPTER_VERSION, "--locked", "--debug"]
             words += ["--quiet", "--root", str(draft), "--target-dir", str(draft / "target")]
             subprocess.run(words, check=True, timeout=BUILD_SECONDS)

@@ -1,4 +1,4 @@
-"""What the functions find around them: a real store, a parameter store, a mail server, a model; and people."""
+"""The services that the functions use: a real store, a parameter store, a mail server, a model; and people."""
 
 import os
 import secrets
@@ -60,7 +60,7 @@ class Town:
         return declared(name, self.parameters)
 
     def environment(self, name: str, **more: str) -> dict[str, str]:
-        """What Lambda gives this function, with this town's addresses in the place of AWS's."""
+        """The function's environment on Lambda, with this town's addresses instead of AWS's."""
         one = self.declared(name)
         return {
             "LANG": "en_US.UTF-8",
@@ -81,7 +81,7 @@ class Town:
         }
 
     def newcomer(self, *, role: str = "user", rpm: int = 100_000) -> Person:
-        """With a session and an API token, made by the functions themselves, in this process."""
+        """A person with a session and an API token, made by the functions' code in this process."""
         account = self.world.account(role=role)
         headers = self.world.login(account)
         issued = self.world.issue(headers)
@@ -115,11 +115,11 @@ class Town:
         return list(stores.ledger_reader().everything(person.account_id))
 
     def drop_connections(self) -> None:
-        """What time does to an idle connection: the model's side of each is closed."""
+        """Close the model's side of every connection, as happens to idle ones."""
         self.model.drop_connections()
 
     def used_tokens(self, person: Person) -> int:
-        """By the roll-ups."""
+        """The used tokens in the roll-ups."""
         from sluice.wiring import stores
 
         rows = stores.rollup_store().between(person.account_id, "0000-00-00", "9999-99-99")
@@ -159,7 +159,7 @@ class Town:
 
 @contextmanager
 def town() -> Iterator[Town]:
-    """The store in memory, everything else in this process; all gone at the end."""
+    """Starts the store in memory and everything else in this process; stops all of it at the end."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-lambda-")))
         store_url, _pid = stack.enter_context(running_store())
@@ -184,7 +184,7 @@ def town() -> Iterator[Town]:
 
 
 def _keys(folder: Path) -> Mapping[str, str]:
-    """As `sluice keys init --aws` leaves them."""
+    """The keys as made by `sluice keys init --aws`."""
     from sluice.adapters.tokens.keys import JWKS_FILE, MAILED_CODE_FILE, SIGNING_FILE, ensure_keys
 
     ensure_keys(folder)

@@ -1,4 +1,4 @@
-"""What the template gives a function to run with: its variables, handler and limits, references put in."""
+"""A function's variables, handler and limits from the template, with references resolved."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""What only `make test-aws` needs, each in an environment of its own: both pin versions that ours contradicts."""
+"""Tools for `make test-aws` only, each in its own environment, because their pins conflict with ours."""

@@ -24,7 +24,7 @@ def command(name: str) -> Path:
 
 
 def install(name: str) -> Path:
-    """→ the command. Safe to call twice at once. Errors: subprocess.CalledProcessError, TimeoutExpired."""
+    """Returns the command. Safe to call concurrently. Errors: subprocess.CalledProcessError, TimeoutExpired."""
     stamp, wanted = TOOLS / name / "sluice.stamp", _fingerprint(name)
     TOOLS.mkdir(exist_ok=True)
     with held(TOOLS / f"{name}.lock"):

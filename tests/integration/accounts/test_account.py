@@ -1,4 +1,4 @@
-"""`GET /account`: limits, and the month so far. On a real store."""
+"""`GET /account`: limits and the month's usage, on a real store."""
 
 import time
 
@@ -6,7 +6,7 @@ from sluice.domain.periods import period_of
 from tests.integration.accounts.world import World
 
 
-def test_a_new_account_has_its_limits_and_used_nothing(world: World) -> None:
+def test_a_new_account_has_its_limits_and_no_usage(world: World) -> None:
     account = world.account()
     answer = world.client.get("/account", headers=world.login(account))
     assert answer.status_code == 200
@@ -22,7 +22,7 @@ def test_a_new_account_has_its_limits_and_used_nothing(world: World) -> None:
     }
 
 
-def test_what_running_requests_only_hold_reserved_is_not_used(world: World) -> None:
+def test_tokens_reserved_by_running_requests_do_not_count_as_used(world: World) -> None:
     from sluice import settings
     from sluice.adapters.aws import dynamo
     from sluice.adapters.gateway.grant_item import lease_attribute
@@ -40,7 +40,7 @@ def test_what_running_requests_only_hold_reserved_is_not_used(world: World) -> N
     assert world.client.get("/account", headers=world.login(account)).json["usage"]["tokens"] == 400
 
 
-def test_last_months_tokens_are_not_this_months(world: World) -> None:
+def test_last_months_tokens_do_not_count_for_this_month(world: World) -> None:
     from sluice import settings
     from sluice.adapters.aws import dynamo
 

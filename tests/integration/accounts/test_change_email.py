@@ -1,4 +1,4 @@
-"""A change of address: the old one stays until the new one is verified, and is told. On a real store."""
+"""A change of address: the old one counts until the new one is verified, and gets a notice."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,7 +18,7 @@ def redeem(town: Town, code: str) -> tuple[int, str]:
     return answer.status_code, answer.json.get("code", answer.json.get("status"))
 
 
-def test_the_old_address_stays_until_the_new_one_is_verified_and_then_is_told(town: Town) -> None:
+def test_the_old_address_counts_until_the_new_one_is_verified_and_then_gets_a_notice(town: Town) -> None:
     person = town.newcomer()
     assert ask(person) == (202, {"status": "verification_sent"})
     assert town.mails_to(NEW) == ["change_email"]
@@ -32,14 +32,14 @@ def test_the_old_address_stays_until_the_new_one_is_verified_and_then_is_told(to
     assert redeem(town, code) == (400, "invalid_token")  # once
 
 
-def test_a_taken_address_gets_the_same_answer_and_its_owner_a_mail(town: Town) -> None:
+def test_an_address_in_use_gets_the_same_response_and_its_owner_a_mail(town: Town) -> None:
     person, other = town.newcomer(), town.newcomer()
     assert ask(person, other.email) == ask(person, NEW)
     assert "already_registered" in town.mails_to(other.email)
     assert "change_email" not in town.mails_to(other.email)
 
 
-def test_an_address_that_was_taken_meanwhile_is_not_taken_over(town: Town) -> None:
+def test_an_address_that_another_account_took_meanwhile_is_refused(town: Town) -> None:
     person = town.newcomer()
     ask(person)
     code = town.code_of(person.account_id, "change_email")
@@ -49,7 +49,7 @@ def test_an_address_that_was_taken_meanwhile_is_not_taken_over(town: Town) -> No
     assert person.call("GET", "/account").json["email"] == person.email
 
 
-def test_of_two_who_want_one_address_one_gets_it(town: Town) -> None:
+def test_two_concurrent_changes_to_one_address_succeed_once(town: Town) -> None:
     people = [town.newcomer() for _ in range(2)]
     for person in people:
         ask(person)
@@ -60,7 +60,7 @@ def test_of_two_who_want_one_address_one_gets_it(town: Town) -> None:
     assert sorted(p.call("GET", "/account").json["email"] == NEW for p in people) == [False, True]
 
 
-def test_a_newer_code_kills_the_older_one(town: Town) -> None:
+def test_a_newer_code_invalidates_the_older_one(town: Town) -> None:
     person = town.newcomer()
     ask(person, "first@example.org")
     first = town.code_of(person.account_id, "change_email")
@@ -70,7 +70,7 @@ def test_a_newer_code_kills_the_older_one(town: Town) -> None:
     assert person.call("GET", "/account").json["email"] == "second@example.org"
 
 
-def test_a_wrong_password_is_401_and_no_address_is_422(town: Town) -> None:
+def test_a_wrong_password_is_401_and_an_invalid_address_is_422(town: Town) -> None:
     person = town.newcomer()
     status, told = ask(person, password="wrong wrong wrong")
     assert (status, told["code"]) == (401, "invalid_credentials")  # type: ignore[index]
@@ -79,7 +79,7 @@ def test_a_wrong_password_is_401_and_no_address_is_422(town: Town) -> None:
     assert town.mails_to(NEW) == []
 
 
-def test_sessions_and_api_tokens_live_through_it(town: Town) -> None:
+def test_sessions_and_api_tokens_survive_a_change_of_address(town: Town) -> None:
     person = town.newcomer()
     ask(person)
     redeem(town, town.code_of(person.account_id, "change_email"))

@@ -1,4 +1,4 @@
-"""`DELETE /account`: API tokens die first, what is personal is erased, amounts stay; a death half-way loses nothing."""
+"""`DELETE /account` revokes API tokens first, erases personal data, keeps amounts, and can be resumed."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ def now_ms() -> int:
 
 
 def busy_life(town: Town) -> Citizen:
-    """Something of theirs in every table."""
+    """An account with data in every table."""
     person = town.newcomer()
     assert person.ask().status_code == 200
     assert person.call("POST", "/chats", {"title": "Plans"}).status_code == 201
@@ -38,12 +38,12 @@ def busy_life(town: Town) -> Citizen:
 
 
 def traces(town: Town, person: Citizen, tables: tuple[str, ...] = PERSONAL) -> list[dict[str, Any]]:
-    """What names them, the list of deletions apart."""
+    """All items that name the account, except in the list of deletions."""
     found = [item for table in tables for item in town.everything(table) if item.get("pk") != "deletions"]
     return [item for item in found if any(name in json.dumps(item) for name in (person.account_id, person.email))]
 
 
-def test_nothing_personal_stays_and_the_amounts_do(town: Town) -> None:
+def test_personal_data_is_erased_and_amounts_stay(town: Town) -> None:
     person, other = busy_life(town), town.newcomer()
     answer = person.call("DELETE", "/account", {"password": PASSWORD})
     assert (answer.status_code, answer.data) == (204, b"")
@@ -70,7 +70,7 @@ def test_sessions_and_api_tokens_are_refused_at_once(town: Town) -> None:
     assert (answer.status_code, answer.json["code"]) == (401, "invalid_credentials")
 
 
-def test_the_address_may_register_again_as_somebody_new(town: Town) -> None:
+def test_the_address_may_register_again_as_a_new_account(town: Town) -> None:
     person = town.newcomer()
     assert delete(person) == 204
     body = {"email": person.email, "password": "a quite different one"}
@@ -81,14 +81,14 @@ def test_the_address_may_register_again_as_somebody_new(town: Town) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"password": 7}, {"password": "x" * 2000}])
-def test_without_a_password_it_is_422_and_nothing_happens(town: Town, body: dict[str, Any]) -> None:
+def test_without_a_password_a_deletion_is_422_and_changes_nothing(town: Town, body: dict[str, Any]) -> None:
     person = town.newcomer()
     answer = person.call("DELETE", "/account", body)
     assert (answer.status_code, answer.json["errors"][0]["field"]) == (422, "password")
     assert person.ask().status_code == 200
 
 
-def test_with_a_wrong_password_it_is_401_and_nothing_happens(town: Town) -> None:
+def test_with_a_wrong_password_a_deletion_is_401_and_changes_nothing(town: Town) -> None:
     person = town.newcomer()
     answer = person.call("DELETE", "/account", {"password": "wrong wrong wrong"})
     assert (answer.status_code, answer.json["code"]) == (401, "invalid_credentials")
@@ -102,7 +102,7 @@ def test_guessing_the_password_is_throttled(town: Town, monkeypatch: pytest.Monk
     assert statuses == [401] * 10 + [429]
 
 
-def test_a_foreign_sites_request_with_the_cookie_is_403(town: Town) -> None:
+def test_another_sites_request_with_the_cookie_is_403(town: Town) -> None:
     person = town.newcomer()
     cookie = {"Cookie": "sluice_session=" + person.session["Authorization"].removeprefix("Bearer ")}
     answer = person.client.delete("/account", json={"password": PASSWORD}, headers=cookie)
@@ -124,7 +124,7 @@ STEPS = [
 
 
 @pytest.mark.parametrize(("which", "method"), STEPS)
-def test_wherever_it_breaks_off_asking_again_completes_it(
+def test_an_interrupted_deletion_is_completed_by_a_second_request(
     town: Town, monkeypatch: pytest.MonkeyPatch, which: str, method: str
 ) -> None:
     from sluice.wiring import stores
@@ -139,7 +139,7 @@ def test_wherever_it_breaks_off_asking_again_completes_it(
         answer = person.call("DELETE", "/account", {"password": PASSWORD})
         assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
     if (which, method) != STEPS[0]:
-        assert person.ask().status_code == 401  # the API tokens are dead, whatever else
+        assert person.ask().status_code == 401  # the API tokens are revoked in every case
     if (which, method) not in STEPS[:2]:
         assert town.log_in(person.email).status_code == 401 and person.call("GET", "/account").status_code == 401
     assert delete(person) == 204
@@ -147,7 +147,7 @@ def test_wherever_it_breaks_off_asking_again_completes_it(
 
 
 @pytest.mark.parametrize(("which", "method"), STEPS[2:])
-def test_wherever_it_breaks_off_the_sweeper_completes_it(
+def test_an_interrupted_deletion_is_completed_by_the_sweeper(
     town: Town, monkeypatch: pytest.MonkeyPatch, which: str, method: str
 ) -> None:
     from sluice.wiring import stores
@@ -160,7 +160,7 @@ def test_wherever_it_breaks_off_the_sweeper_completes_it(
 
         broken.setattr(getattr(stores, which)(), method, away)
         assert delete(person) == 503
-        assert erasure().finish(now_ms() + SECOND_LOOK_MS) in (0, 1)  # with the store half away: no error
+        assert erasure().finish(now_ms() + SECOND_LOOK_MS) in (0, 1)  # no error while the store is partly unavailable
     assert erasure().finish(now_ms() + SECOND_LOOK_MS) <= 1
     assert traces(town, person) == [] and stores.account_store().deletions() == {}
     assert town.log_in(person.email).status_code == 401
@@ -172,13 +172,13 @@ def test_the_sweepers_handler_finishes_deletions(town: Town, monkeypatch: pytest
 
     person = town.newcomer()
     assert delete(person) == 204
-    assert sweeper.handler({}, None)["erased"] == 0 and stores.account_store().deletions()  # not so soon
+    assert sweeper.handler({}, None)["erased"] == 0 and stores.account_store().deletions()  # too early
     later_ms = now_ms() + SECOND_LOOK_MS
     monkeypatch.setattr(sweeper, "_now_ms", lambda: later_ms)
     assert sweeper.handler({}, None)["erased"] == 1 and stores.account_store().deletions() == {}
 
 
-def test_deleting_twice_at_once_is_one_deletion(town: Town) -> None:
+def test_two_concurrent_deletions_are_one(town: Town) -> None:
     person = busy_life(town)
     with ThreadPoolExecutor(4) as threads:
         statuses = list(threads.map(lambda _: delete(person), range(4)))
@@ -186,7 +186,7 @@ def test_deleting_twice_at_once_is_one_deletion(town: Town) -> None:
     assert traces(town, person) == []
 
 
-def test_a_running_stream_ends_at_its_next_checkpoint_and_leaves_nothing(
+def test_a_running_stream_of_a_deleted_account_ends_at_its_next_checkpoint(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sluice.wiring import services
@@ -204,7 +204,7 @@ def test_a_running_stream_ends_at_its_next_checkpoint_and_leaves_nothing(
     assert traces(town, person) == []
 
 
-def test_what_a_request_keeps_after_the_deletion_is_erased_by_the_sweeper(town: Town) -> None:
+def test_content_stored_after_the_deletion_is_erased_by_the_sweeper(town: Town) -> None:
     person = town.newcomer()
     town.upstream.steps = long_answer(lambda: delete(person), 0)[0]  # type: ignore[assignment]
     assert person.ask().status_code == 200  # it ends before its first checkpoint, and is logged
@@ -227,9 +227,7 @@ def test_a_deletion_is_not_over_while_a_request_runs(town: Town) -> None:
     assert erasure().finish(now_ms() + SECOND_LOOK_MS) == 1 and traces(town, person) == []
 
 
-def test_an_account_on_its_way_out_gets_no_mails_for_a_forgotten_password(
-    town: Town, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_account_being_deleted_gets_no_password_reset_mail(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     from sluice.wiring import stores
 
     person = town.newcomer()

@@ -1,4 +1,4 @@
-"""`GET /account/export`: everything held about oneself, nothing of anyone else, and no secret. On a real store."""
+"""`GET /account/export`: all data of the account, no other account's data, and no secret."""
 
 import json
 
@@ -13,7 +13,7 @@ PARTS = {
 }  # fmt: skip
 
 
-def test_everything_is_in_it(town: Town) -> None:
+def test_the_export_has_all_data_of_the_account(town: Town) -> None:
     person = town.newcomer()
     assert person.ask().status_code == 200
     chat = person.call("POST", "/chats", {"title": "My plans"}).json
@@ -35,7 +35,7 @@ def test_everything_is_in_it(town: Town) -> None:
     assert len(held["sessions"]) == 1 and held["sessions"][0]["expires_at"]
 
 
-def test_no_secret_and_nobody_else_is_in_it(town: Town) -> None:
+def test_the_export_has_no_secret_and_no_other_accounts_data(town: Town) -> None:
     person, other = town.newcomer(), town.newcomer()
     other.ask(messages=[{"role": "user", "content": "a secret of mine"}])
     text = person.call("GET", "/account/export").text
@@ -45,7 +45,7 @@ def test_no_secret_and_nobody_else_is_in_it(town: Town) -> None:
         assert secret["Authorization"].rpartition(".")[2] not in text
 
 
-def test_a_store_that_goes_away_half_way_is_503_and_not_half_a_document(
+def test_a_store_that_fails_half_way_is_503_without_a_partial_document(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sluice.wiring import stores
@@ -60,7 +60,7 @@ def test_a_store_that_goes_away_half_way_is_503_and_not_half_a_document(
     assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
 
 
-def test_more_than_a_page_of_the_store_and_more_than_fits_in_memory(town: Town) -> None:
+def test_an_export_of_several_pages_of_the_store_is_complete(town: Town) -> None:
     from sluice.adapters.aws import dynamo
 
     person = town.newcomer()
@@ -72,7 +72,7 @@ def test_more_than_a_page_of_the_store_and_more_than_fits_in_memory(town: Town) 
     assert [one["content"][:3] for one in held["contents"]] == [f"{place:03d}" for place in range(12)]
 
 
-def test_it_needs_a_session(town: Town) -> None:
+def test_an_export_needs_a_session(town: Town) -> None:
     person = town.newcomer()
     for headers in ({}, person.api_token):
         assert person.client.get("/account/export", headers=headers).status_code == 401

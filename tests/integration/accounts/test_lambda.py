@@ -1,4 +1,4 @@
-"""The functions as AWS calls them: API Gateway's proxy event in, its answer out."""
+"""The functions called with API Gateway's proxy events."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def _fresh_handlers() -> Iterator[None]:
 
 
 def event(method: str, path: str, body: Any = None, source: str = "192.0.2.77", **headers: str) -> dict[str, Any]:
-    """A REST API's Lambda proxy event, as far as it matters."""
+    """A REST API's Lambda proxy event with the fields that are used."""
     every = {"Host": "abc123.execute-api.eu-west-1.amazonaws.com", "X-Forwarded-Proto": "https", **headers}
     if body is not None:
         every["Content-Type"] = "application/json"
@@ -44,7 +44,7 @@ def header(answer: dict[str, Any], name: str) -> str:
     return str({key.lower(): value for key, value in given.items()}[name.lower()])
 
 
-def test_log_in_and_issue_a_token_through_lambda(world: World) -> None:
+def test_a_login_and_a_token_issue_work_through_lambda(world: World) -> None:
     account = world.account()
     body = {"email": account.email, "password": PASSWORD}
     answer = accounts.handler(event("POST", "/auth/login", body), None)
@@ -56,7 +56,7 @@ def test_log_in_and_issue_a_token_through_lambda(world: World) -> None:
     assert issued["statusCode"] == 201 and json.loads(issued["body"])["token"].count(".") == 2
 
 
-def test_an_invented_forwarded_address_is_no_new_client(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forged_forwarded_address_does_not_make_a_new_client(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     switch_on_throttles(monkeypatch)
     body = {"email": world.account().email, "password": "wrong wrong wrong"}
     for place in range(11):
@@ -67,7 +67,7 @@ def test_an_invented_forwarded_address_is_no_new_client(world: World, monkeypatc
     assert accounts.handler(elsewhere, None)["statusCode"] == 401
 
 
-def test_an_error_is_problem_json_there_too(world: World) -> None:
+def test_an_error_on_lambda_is_problem_json_too(world: World) -> None:
     answer = tokens.handler(event("GET", "/tokens"), None)
     assert answer["statusCode"] == 401 and header(answer, "content-type") == "application/problem+json"
     assert json.loads(answer["body"])["code"] == "not_authenticated"

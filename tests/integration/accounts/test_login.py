@@ -7,7 +7,7 @@ from tests.integration.accounts.world import PASSWORD, World
 ORIGIN = {"Origin": "http://127.0.0.1:8080"}
 
 
-def test_login_answers_the_user_a_session_and_a_cookie(world: World) -> None:
+def test_login_returns_the_user_a_session_and_a_cookie(world: World) -> None:
     account = world.account("Ann@Example.com")
     answer = world.client.post("/auth/login", json={"email": "ann@EXAMPLE.com", "password": PASSWORD})
     assert answer.status_code == 200
@@ -24,7 +24,7 @@ def test_login_answers_the_user_a_session_and_a_cookie(world: World) -> None:
     assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Path=/" in cookie and "Secure" not in cookie
 
 
-def test_on_https_the_cookie_is_secure_and_this_hosts_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_https_the_cookie_is_secure_and_bound_to_the_host(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from sluice import settings
 
     account = world.account()
@@ -35,14 +35,14 @@ def test_on_https_the_cookie_is_secure_and_this_hosts_alone(world: World, monkey
     assert cookie.startswith("__Host-sluice_session=ses_") and "Path=/" in cookie and "Domain" not in cookie
     assert "Secure" in cookie and "HttpOnly" in cookie
     session = answer.json["session"]["token"]
-    # What a neighbouring host, or someone in the middle of plain http, can plant is no session.
+    # A cookie that a neighbouring host or an attacker on plain HTTP can plant is not a session.
     for name, status in (("__Host-sluice_session", 200), ("sluice_session", 401)):
         headers = {"Cookie": f"{name}={session}"}
         assert world.client.get("/account", headers=headers).status_code == status
 
 
 @pytest.mark.parametrize("status", ["active", "pending", "suspended"])
-def test_a_wrong_password_is_refused_alike_in_every_state(world: World, status: str) -> None:
+def test_a_wrong_password_gets_the_same_response_in_every_account_state(world: World, status: str) -> None:
     account = world.account(status=status)
     known = world.client.post("/auth/login", json={"email": account.email, "password": "wrong wrong wrong"})
     unknown = world.client.post("/auth/login", json={"email": "nobody@example.com", "password": "wrong wrong wrong"})
@@ -70,13 +70,13 @@ def test_an_unknown_address_costs_one_hash_as_a_known_one_does(world: World, mon
     assert all(against.startswith("$argon2id$v=19$m=19456,t=2,p=1$") for against in hashes)
 
 
-def test_only_the_right_password_learns_that_the_address_is_not_verified(world: World) -> None:
+def test_only_the_right_password_gets_the_error_of_an_unverified_address(world: World) -> None:
     account = world.account(status="pending")
     answer = world.client.post("/auth/login", json={"email": account.email, "password": PASSWORD})
     assert (answer.status_code, answer.json["code"]) == (403, "email_not_verified")
 
 
-def test_only_the_right_password_learns_that_the_account_is_suspended(world: World) -> None:
+def test_only_the_right_password_gets_the_error_of_a_suspended_account(world: World) -> None:
     account = world.account(status="suspended")
     answer = world.client.post("/auth/login", json={"email": account.email, "password": PASSWORD})
     assert (answer.status_code, answer.json["code"]) == (403, "account_suspended")
@@ -92,7 +92,9 @@ def test_only_the_right_password_learns_that_the_account_is_suspended(world: Wor
         ({"email": "no address", "password": PASSWORD}, {"email"}),
     ],
 )
-def test_a_login_of_the_wrong_shape_names_the_fields(world: World, body: object, fields: set[str]) -> None:
+def test_a_login_body_of_the_wrong_shape_is_refused_and_the_fields_are_named(
+    world: World, body: object, fields: set[str]
+) -> None:
     answer = world.client.post("/auth/login", json=body)
     assert (answer.status_code, answer.json["code"]) == (422, "validation_error")
     assert {problem["field"] for problem in answer.json["errors"]} == fields

@@ -28,7 +28,7 @@ def test_changing_the_password_ends_every_other_session_and_keeps_this_one(world
     assert world.login(account, NEW)
 
 
-def test_changing_it_twice_keeps_the_session_twice(world: World) -> None:
+def test_changing_the_password_twice_keeps_the_session_both_times(world: World) -> None:
     account = world.account()
     mine = world.login(account)
     assert change(world, mine).status_code == 200
@@ -36,7 +36,7 @@ def test_changing_it_twice_keeps_the_session_twice(world: World) -> None:
     assert world.client.get("/account", headers=mine).status_code == 200
 
 
-def test_of_two_changes_at_once_from_two_sessions_one_wins_and_the_other_is_out(world: World) -> None:
+def test_of_two_concurrent_changes_one_wins_and_the_others_session_ends(world: World) -> None:
     account = world.account()
     sessions = [world.login(account), world.login(account)]
     passwords = ["first new passphrase", "second new passphrase"]
@@ -55,7 +55,7 @@ def test_of_two_changes_at_once_from_two_sessions_one_wins_and_the_other_is_out(
     assert world.login(account, passwords[winner])
 
 
-def test_a_session_ended_meanwhile_is_not_brought_back_by_its_own_change(world: World) -> None:
+def test_a_session_that_ended_during_its_own_change_stays_ended(world: World) -> None:
     from sluice.domain.errors import Conflict
     from sluice.wiring import stores
 
@@ -86,5 +86,5 @@ def test_a_weak_new_password_is_422_and_changes_nothing(world: World) -> None:
     assert world.login(account)
 
 
-def test_it_needs_a_session(world: World) -> None:
+def test_a_password_change_needs_a_session(world: World) -> None:
     assert change(world, {}).status_code == 401

@@ -16,7 +16,7 @@ def test_name_and_switch_are_changed_and_shown(town: Town) -> None:
     assert person.call("GET", "/account").json["name"] == "Åsa"
 
 
-def test_what_is_left_out_stays(town: Town) -> None:
+def test_fields_that_are_left_out_do_not_change(town: Town) -> None:
     person = town.newcomer()
     person.call("PATCH", "/account", {"store_content": False})
     answer = person.call("PATCH", "/account", {"name": "Bo"})
@@ -24,7 +24,7 @@ def test_what_is_left_out_stays(town: Town) -> None:
     assert person.call("PATCH", "/account", {}).json == answer.json
 
 
-def test_with_the_switch_off_the_next_request_is_logged_without_content(town: Town) -> None:
+def test_with_content_logging_off_the_next_request_is_logged_without_content(town: Town) -> None:
     person = town.newcomer()
     assert person.ask().status_code == 200
     assert person.call("PATCH", "/account", {"store_content": False}).status_code == 200
@@ -47,7 +47,7 @@ def test_with_the_switch_off_the_next_request_is_logged_without_content(town: To
         ({"store_content": 0}, "store_content"),
     ],
 )
-def test_what_is_no_name_or_no_switch_is_422_and_changes_nothing(town: Town, body: dict[str, Any], field: str) -> None:
+def test_invalid_values_are_422_and_change_nothing(town: Town, body: dict[str, Any], field: str) -> None:
     person = town.newcomer()
     answer = person.call("PATCH", "/account", {"store_content": False, **body})
     assert (answer.status_code, answer.json["code"]) == (422, "validation_error")
@@ -56,7 +56,7 @@ def test_what_is_no_name_or_no_switch_is_422_and_changes_nothing(town: Town, bod
     assert (after["name"], after["store_content"]) == ("Ann", True)
 
 
-def test_nobody_changes_anything_without_a_session(town: Town) -> None:
+def test_a_profile_change_needs_a_session(town: Town) -> None:
     person = town.newcomer()
     for headers in ({}, person.api_token):
         answer = person.client.patch("/account", json={"name": "x"}, headers=headers)

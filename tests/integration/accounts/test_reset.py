@@ -1,4 +1,4 @@
-"""A forgotten password, over HTTP, on a real store: asked for, mailed, redeemed once."""
+"""A password reset over HTTP on a real store: requested, mailed, redeemed once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,7 +20,7 @@ def reset(world: World, code: object, password: object = NEW) -> Any:
 
 
 def mailed_code(account: Account, purpose: str = "reset_password") -> str:
-    """What the mailer would put into the link of the account's newest mail, or would if it had that purpose."""
+    """The code in the link of the account's newest mail; with `purpose`, as if the mail had that purpose."""
     from sluice.adapters.tokens.keys import mailed_code_key
     from sluice.domain.mails import mailed_codes
     from sluice.wiring import stores
@@ -43,7 +43,7 @@ def test_a_mailed_code_sets_a_new_password_and_ends_every_session(world: World) 
     assert world.login(account, NEW)
 
 
-def test_asking_is_answered_alike_for_every_address(world: World) -> None:
+def test_a_request_gets_the_same_response_for_every_address(world: World) -> None:
     known, pending, suspended = world.account(), world.account(status="pending"), world.account(status="suspended")
     answers = {
         (answer.status_code, answer.text)
@@ -52,7 +52,7 @@ def test_asking_is_answered_alike_for_every_address(world: World) -> None:
     assert len(answers) == 1 and answers.pop()[0] == 202
 
 
-def test_a_code_is_used_once_also_when_many_use_it_at_once(world: World) -> None:
+def test_concurrent_uses_of_a_code_succeed_once(world: World) -> None:
     account = world.account()
     forgot(world, account.email)
     code = mailed_code(account)
@@ -70,7 +70,7 @@ def test_a_code_is_used_once_also_when_many_use_it_at_once(world: World) -> None
     assert (again.status_code, again.json["code"]) == (400, "invalid_token")
 
 
-def test_of_every_bad_code_the_same_is_said(world: World) -> None:
+def test_every_bad_code_gets_the_same_response(world: World) -> None:
     account, other = world.account(), world.account()
     forgot(world, account.email)
     older = mailed_code(account)
@@ -89,7 +89,7 @@ def test_of_every_bad_code_the_same_is_said(world: World) -> None:
         newest.partition(".")[0] + "." + mac,
         "mail_nothing." + "A" * 43,
     ]
-    bad.append(mailed_code(account, "verify_email"))  # made by us, for another purpose
+    bad.append(mailed_code(account, "verify_email"))  # a code of ours for another purpose
     said = set()
     for code in bad:
         answer = reset(world, code)
@@ -99,7 +99,7 @@ def test_of_every_bad_code_the_same_is_said(world: World) -> None:
     assert reset(world, newest).status_code == 200
 
 
-def test_a_code_lives_thirty_minutes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_code_is_valid_for_thirty_minutes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from sluice.http.accounts import visitor as calls
 
     account = world.account()
@@ -111,7 +111,7 @@ def test_a_code_lives_thirty_minutes(world: World, monkeypatch: pytest.MonkeyPat
     assert reset(world, mailed_code(account)).status_code == 200
 
 
-def test_a_weak_password_is_422_and_spends_nothing(world: World) -> None:
+def test_a_weak_password_is_422_and_the_code_stays_valid(world: World) -> None:
     account = world.account("ann.lee@example.com")
     forgot(world, account.email)
     code = mailed_code(account)
@@ -122,7 +122,7 @@ def test_a_weak_password_is_422_and_spends_nothing(world: World) -> None:
     assert reset(world, code).status_code == 200
 
 
-def test_changing_the_password_kills_a_reset_someone_else_asked_for(world: World) -> None:
+def test_changing_the_password_invalidates_older_reset_codes(world: World) -> None:
     account = world.account()
     headers = world.login(account)
     forgot(world, account.email)
@@ -133,7 +133,7 @@ def test_changing_the_password_kills_a_reset_someone_else_asked_for(world: World
     assert world.login(account, NEW)
 
 
-def test_no_address_at_all_is_422(world: World) -> None:
+def test_an_invalid_address_is_422(world: World) -> None:
     for email in ("no address", "", 7, None):
         answer = forgot(world, email)
         assert (answer.status_code, answer.json["code"]) == (422, "validation_error")
@@ -154,7 +154,7 @@ def mails_of(account: Account) -> int:
     return sum(all(item.get(name) == value for name, value in wanted.items()) for item in items)
 
 
-def test_a_mailbox_is_not_flooded_and_nobody_learns_that_it_is_one(throttled: World) -> None:
+def test_a_mailbox_is_not_flooded_and_the_response_does_not_show_it(throttled: World) -> None:
     account = throttled.account()
     answers = {
         (forgot(throttled, account.email).status_code, forgot(throttled, "no@example.com").text) for _ in range(8)
@@ -163,7 +163,7 @@ def test_a_mailbox_is_not_flooded_and_nobody_learns_that_it_is_one(throttled: Wo
     assert mails_of(account) == 5
 
 
-def test_who_asks_for_many_mails_is_told_to_wait(throttled: World) -> None:
+def test_a_client_that_requests_many_mails_is_429(throttled: World) -> None:
     answers = [forgot(throttled, f"nobody{place}@example.com") for place in range(101)]
     assert {answer.status_code for answer in answers[:100]} == {202}
     assert (answers[100].status_code, answers[100].json["code"]) == (429, "too_many_attempts")

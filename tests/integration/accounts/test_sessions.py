@@ -1,4 +1,4 @@
-"""Who is asking: session tokens, cookies, the cross-site check, the list of sessions. On a real store."""
+"""Authentication: session tokens, cookies, the cross-site check, the list of sessions. On a real store."""
 
 import time
 
@@ -14,7 +14,7 @@ def cookie_of(headers: dict[str, str]) -> dict[str, str]:
     return {"Cookie": "sluice_session=" + headers["Authorization"].removeprefix("Bearer ")}
 
 
-def test_no_or_a_garbled_session_token_is_401(world: World) -> None:
+def test_a_missing_or_malformed_session_token_is_401(world: World) -> None:
     for authorization in (
         None,
         "",
@@ -32,21 +32,21 @@ def test_no_or_a_garbled_session_token_is_401(world: World) -> None:
         assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_the_secret_counts_and_not_only_the_session_id(world: World) -> None:
+def test_a_session_id_with_a_wrong_secret_is_401(world: World) -> None:
     headers = world.login(world.account())
     session_id, _, secret = headers["Authorization"].removeprefix("Bearer ").partition(".")
     forged = f"{session_id}.{secret[:-1]}{'A' if secret[-1] != 'A' else 'E'}"
     assert world.client.get("/account", headers={"Authorization": f"Bearer {forged}"}).status_code == 401
 
 
-def test_an_api_token_is_not_accepted_here(world: World) -> None:
+def test_an_api_token_is_not_accepted_as_a_session_token(world: World) -> None:
     headers = world.login(world.account())
     api_token = world.issue(headers)["token"]
     answer = world.client.get("/account", headers={"Authorization": f"Bearer {api_token}"})
     assert (answer.status_code, answer.json["code"]) == (401, "not_authenticated")
 
 
-def test_an_expired_session_is_refused_although_its_item_is_still_there(
+def test_an_expired_session_is_refused_before_its_item_is_deleted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sluice.http import auth
@@ -89,7 +89,7 @@ def test_reading_with_the_cookie_needs_no_origin(world: World) -> None:
         {"Sec-Fetch-Site": "same-origin", "Origin": OWN_ORIGIN},
     ],
 )
-def test_our_own_pages_may_change_things_with_the_cookie(world: World, said: dict[str, str]) -> None:
+def test_requests_of_our_own_pages_may_use_the_cookie(world: World, said: dict[str, str]) -> None:
     cookie = cookie_of(world.login(world.account()))
     assert world.client.post("/auth/logout", headers=cookie | said).status_code == 204
 
@@ -121,7 +121,7 @@ def test_another_site_may_not_use_the_cookie(world: World, method: str, path: st
     assert world.client.get("/account/sessions", headers=cookie).status_code == 200
 
 
-def test_a_dead_cookie_is_401_before_anything_is_said_of_its_origin(world: World) -> None:
+def test_an_invalid_cookie_is_401_before_its_origin_is_checked(world: World) -> None:
     answer = world.client.post("/auth/logout", headers={"Cookie": "sluice_session=gone"})
     assert (answer.status_code, answer.json["code"]) == (401, "not_authenticated")
 
@@ -144,14 +144,14 @@ def test_sessions_are_listed_newest_first_and_each_can_be_ended(world: World) ->
     assert (again.status_code, again.json["code"]) == (404, "not_found")
 
 
-def test_anothers_session_is_404_and_lives_on(world: World) -> None:
+def test_a_session_of_another_account_is_404_and_stays_valid(world: World) -> None:
     mine, theirs = world.login(world.account()), world.login(world.account())
     their_id = world.client.get("/account/sessions", headers=theirs).json["data"][0]["id"]
     assert world.client.delete(f"/account/sessions/{their_id}", headers=mine).status_code == 404
     assert world.client.get("/account", headers=theirs).status_code == 200
 
 
-def test_an_admins_endpoint_refuses_everyone_else(world: World) -> None:
+def test_only_an_admin_passes_an_admin_only_check(world: World) -> None:
     from sluice.http.auth import require_session
 
     user, admin = world.login(world.account()), world.login(world.account(role="admin"))

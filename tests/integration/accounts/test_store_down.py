@@ -1,4 +1,4 @@
-"""With the store gone every endpoint answers 503 with `Retry-After`; with the store back it answers as before."""
+"""While the store is unavailable every endpoint is 503 with `Retry-After`; afterwards it answers as before."""
 
 import pytest
 
@@ -29,7 +29,7 @@ CALLS = [
 
 @pytest.fixture
 def mortal(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[World, int]:
-    """The world on a port of its own, with nothing behind it yet."""
+    """The world with a store's port on which nothing listens yet."""
     port = free_port()
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"http://127.0.0.1:{port}")
     forget_everything()

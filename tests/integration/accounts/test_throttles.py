@@ -1,4 +1,4 @@
-"""Throttles on a real store, by service and over HTTP: exact, growing, and no lock-out."""
+"""Throttles on a real store, by service and over HTTP: exact limits, growing waits, no lock-out."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ def throttles(world: World) -> Any:
 
 
 def wait_s(throttles: Any, key: str, now_ms: int, policy: Policy = POLICY) -> int:
-    """0 when the attempt was taken, else how long it says to wait."""
+    """0 when the attempt was accepted, else the wait in seconds."""
     try:
         throttles.take(key, policy, now_ms)
     except TooManyAttempts as refused:
@@ -35,39 +35,39 @@ def wait_s(throttles: Any, key: str, now_ms: int, policy: Policy = POLICY) -> in
     return 0
 
 
-def test_free_attempts_then_each_wait_is_longer_and_waiting_it_out_is_enough(throttles: Any) -> None:
+def test_after_the_free_attempts_waits_grow_and_are_long_enough(throttles: Any) -> None:
     now = NOW
     assert [wait_s(throttles, "k", now) for _ in range(4)] == [0, 0, 0, 2]
     assert wait_s(throttles, "k", now + 1999) == 1
     for wait in (2, 4, 5, 5):
         now += wait * SECOND
-        assert wait_s(throttles, "k", now) == 0  # as told
+        assert wait_s(throttles, "k", now) == 0  # after the stated wait
         expected = {2: 4, 4: 5, 5: 5}[wait]
         assert wait_s(throttles, "k", now) == expected
         assert wait_s(throttles, "k", now + expected * SECOND - 1) == 1
 
 
-def test_asking_too_early_makes_no_wait_longer(throttles: Any) -> None:
+def test_an_attempt_during_the_wait_does_not_lengthen_it(throttles: Any) -> None:
     for _ in range(3):
         throttles.take("k", POLICY, NOW)
     assert {wait_s(throttles, "k", NOW) for _ in range(20)} == {2}
     assert wait_s(throttles, "k", NOW + 2 * SECOND) == 0
 
 
-def test_all_is_forgotten_after_a_quiet_time(throttles: Any) -> None:
+def test_attempts_are_forgotten_after_a_quiet_time(throttles: Any) -> None:
     for _ in range(3):
         throttles.take("k", POLICY, NOW)
     later = NOW + 60 * SECOND
     assert [wait_s(throttles, "k", later) for _ in range(4)] == [0, 0, 0, 2]
 
 
-def test_of_many_at_once_exactly_the_free_ones_are_taken(throttles: Any) -> None:
+def test_of_many_concurrent_attempts_exactly_the_free_ones_are_accepted(throttles: Any) -> None:
     with ThreadPoolExecutor(16) as pool:
         waits = list(pool.map(lambda _: wait_s(throttles, "k", NOW), range(16)))
     assert waits.count(0) == 3 and set(waits) <= {0, 1, 2}
 
 
-def test_of_many_that_waited_one_goes_on(throttles: Any) -> None:
+def test_of_many_concurrent_attempts_after_a_wait_one_is_accepted(throttles: Any) -> None:
     for _ in range(3):
         throttles.take("k", POLICY, NOW)
     with ThreadPoolExecutor(8) as pool:
@@ -75,12 +75,12 @@ def test_of_many_that_waited_one_goes_on(throttles: Any) -> None:
     assert waits.count(0) == 1
 
 
-def test_a_policy_without_free_repetition_waits_after_the_first(throttles: Any) -> None:
+def test_a_policy_with_one_free_attempt_waits_after_the_first(throttles: Any) -> None:
     once = Policy("test", free=1, first_seconds=2, ceiling_seconds=5, forget_seconds=60)
     assert [wait_s(throttles, "k", NOW, once) for _ in range(2)] == [0, 2]
 
 
-def test_success_forgets_the_attempts_and_is_remembered(throttles: Any) -> None:
+def test_a_success_clears_the_attempts_and_is_remembered(throttles: Any) -> None:
     for _ in range(3):
         throttles.take("k", POLICY, NOW)
     throttles.succeeded("k", NOW)
@@ -90,7 +90,7 @@ def test_success_forgets_the_attempts_and_is_remembered(throttles: Any) -> None:
     assert throttles.peek("k").good_until_ms == NOW + rules.GOOD_HISTORY_MS
 
 
-def test_what_is_given_back_does_not_count_and_never_goes_below_nothing(throttles: Any) -> None:
+def test_a_returned_attempt_does_not_count_and_the_count_never_goes_below_zero(throttles: Any) -> None:
     for _ in range(10):
         throttles.take("k", POLICY, NOW)
         throttles.give_back("k", NOW)
@@ -100,13 +100,13 @@ def test_what_is_given_back_does_not_count_and_never_goes_below_nothing(throttle
 
 
 class Door:
-    """Login attempts from chosen clients at chosen times, by the service itself."""
+    """Login attempts from chosen clients at chosen times, through the service and not over HTTP."""
 
     def __init__(self, world: World, throttles: Any) -> None:
         self.world, self.throttles, self.now = world, throttles, NOW
 
     def knock(self, email: str, client: str, *, right: bool = False) -> int:
-        """0: let in or refused for the password alone; else the wait in seconds."""
+        """0 if the throttles allowed the attempt, else the wait in seconds."""
         from sluice.domain.errors import InvalidCredentials
         from sluice.wiring.accounts import login
 
@@ -121,7 +121,7 @@ class Door:
 
 
 class QuickHashes:
-    """Compares nothing but the word: what is tested here is the door, not the lock."""
+    """Compares plain text instead of hashes, because only the throttles are tested here."""
 
     def hash(self, password: str) -> str:
         return password
@@ -138,40 +138,40 @@ def door(world: World, throttles: Any) -> Iterator[Door]:
     yield Door(world, throttles)
 
 
-def test_a_guesser_waits_ever_longer_and_the_owner_elsewhere_does_not(door: Door) -> None:
+def test_a_guesser_waits_longer_each_time_and_the_owner_on_another_client_does_not(door: Door) -> None:
     email = door.world.account().email
     assert [door.knock(email, STRANGER) for _ in range(10)] == [0] * 10
     for expected in (1, 2, 4, 8, 16):
         assert door.knock(email, STRANGER) == expected
-        assert door.knock(email, STRANGER, right=True) == expected  # the right password is no way round
+        assert door.knock(email, STRANGER, right=True) == expected  # the right password does not skip the wait
         assert door.knock(email, ME, right=True) == 0
         door.now += expected * SECOND
         assert door.knock(email, STRANGER) == 0
 
 
-def test_an_attack_from_many_addresses_takes_free_tries_away_and_locks_nobody_out(door: Door) -> None:
+def test_an_attack_from_many_addresses_removes_free_attempts_but_locks_nobody_out(door: Door) -> None:
     email = door.world.account().email
     for place in range(60):
         door.knock(email, f"198.51.100.{place}")
-    assert [door.knock(email, "203.0.113.5") for _ in range(2)] == [0, 1]  # no ten free ones any more
+    assert [door.knock(email, "203.0.113.5") for _ in range(2)] == [0, 1]  # no longer ten free attempts
     assert door.knock(email, ME, right=True) == 0
     assert door.knock(email, ME, right=True) == 0
 
 
-def test_trying_many_accounts_from_one_address_slows_to_seconds_and_spares_who_was_here_before(door: Door) -> None:
+def test_attempts_on_many_accounts_from_one_address_wait_seconds_and_known_users_do_not(door: Door) -> None:
     known, new = door.world.account().email, door.world.account().email
     assert door.knock(known, STRANGER, right=True) == 0
     waits = [door.knock(f"nobody{place}@example.com", STRANGER) for place in range(52)]
     assert waits[:50] == [0] * 50 and waits[50] == 1
-    assert door.knock(known, STRANGER, right=True) == 0  # the same address, a good history
+    assert door.knock(known, STRANGER, right=True) == 0  # the same client, with an earlier successful login
     wait = door.knock(new, STRANGER, right=True)
     assert 1 <= wait <= 5
     door.now += wait * SECOND
-    assert door.knock(new, STRANGER, right=True) == 0  # as told
+    assert door.knock(new, STRANGER, right=True) == 0  # after the stated wait
     assert door.knock(known, ME, right=True) == 0
 
 
-def test_the_wait_told_is_the_longest_of_all_that_apply(door: Door) -> None:
+def test_retry_after_is_the_longest_wait_that_applies(door: Door) -> None:
     email = door.world.account().email
     for place in range(50):
         door.knock(f"nobody{place}@example.com", STRANGER)
@@ -182,12 +182,12 @@ def test_the_wait_told_is_the_longest_of_all_that_apply(door: Door) -> None:
     assert door.knock(email, STRANGER, right=True) == 0
 
 
-def test_logging_in_rightly_is_never_throttled(door: Door) -> None:
+def test_successful_logins_are_never_throttled(door: Door) -> None:
     email = door.world.account().email
     assert {door.knock(email, ME, right=True) for _ in range(80)} == {0}
 
 
-def test_an_unknown_address_is_throttled_as_a_known_one(door: Door) -> None:
+def test_unknown_and_known_addresses_are_throttled_alike(door: Door) -> None:
     known = door.world.account().email
     waits = {email: [door.knock(email, STRANGER) for _ in range(12)] for email in (known, "nobody@example.com")}
     assert waits[known] == waits["nobody@example.com"] == [0] * 10 + [1] * 2
@@ -214,13 +214,13 @@ def test_the_eleventh_wrong_login_is_429_with_retry_after(throttled: World) -> N
     assert int(answer.headers["Retry-After"]) >= 1
 
 
-def test_headers_of_proxies_nobody_named_do_not_help_a_guesser(throttled: World) -> None:
+def test_forwarded_headers_of_untrusted_proxies_do_not_help_a_guesser(throttled: World) -> None:
     email = throttled.account().email
     answers = [wrong_login(throttled, email, **{"X-Forwarded-For": f"192.0.2.{place}"}) for place in range(11)]
     assert answers[-1].status_code == 429
 
 
-def test_behind_a_named_proxy_clients_are_told_apart_by_what_it_saw(
+def test_behind_a_trusted_proxy_clients_are_distinguished_by_the_address_it_saw(
     throttled: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sluice import settings
@@ -228,7 +228,7 @@ def test_behind_a_named_proxy_clients_are_told_apart_by_what_it_saw(
     monkeypatch.setenv("SLUICE_TRUSTED_PROXIES", "127.0.0.0/8, 10.0.0.0/8")
     settings.accounts.cache_clear()
     email = throttled.account().email
-    for place in range(11):  # what the client writes itself, in front, changes nothing
+    for place in range(11):  # what the client itself writes in front has no effect
         last = wrong_login(throttled, email, **{"X-Forwarded-For": f"203.0.113.{place}, 192.0.2.1, 10.0.0.3"})
     assert last.status_code == 429
     assert wrong_login(throttled, email, **{"X-Forwarded-For": "192.0.2.2"}).status_code == 401
@@ -240,15 +240,15 @@ def test_guessing_the_current_password_in_a_stolen_session_is_throttled(throttle
     body = {"current_password": "wrong wrong wrong", "new_password": "a whole new passphrase"}
     codes = [throttled.client.post("/auth/change-password", json=body, headers=headers).status_code for _ in range(11)]
     assert codes == [401] * 10 + [429]
-    assert throttled.login(account)  # and a login is another matter
+    assert throttled.login(account)  # and a login still works
 
 
-def test_switched_off_nothing_is_counted(world: World) -> None:
+def test_without_throttles_no_attempt_is_counted(world: World) -> None:
     email = world.account().email
     assert {wrong_login(world, email).status_code for _ in range(15)} == {401}
 
 
-def test_the_table_holds_no_address(throttled: World) -> None:
+def test_the_throttles_table_holds_no_mail_or_ip_address(throttled: World) -> None:
     from sluice import settings
     from sluice.adapters.aws import dynamo
 
@@ -259,12 +259,12 @@ def test_the_table_holds_no_address(throttled: World) -> None:
     assert all("ttl_s" in item for item in items)
 
 
-def test_even_from_the_guessers_own_address_the_owner_is_in_within_a_quarter_of_an_hour(door: Door) -> None:
+def test_the_owner_on_the_guessers_own_address_waits_at_most_15_minutes(door: Door) -> None:
     email = door.world.account().email
     for _ in range(1_000):
         door.knock(email, STRANGER)
         door.now += SECOND // 10
-    for _ in range(20):  # and as far as a patient one can drive it
+    for _ in range(20):  # up to the longest wait that a patient guesser can cause
         door.now += door.knock(email, STRANGER) * SECOND
     wait = door.knock(email, STRANGER, right=True)
     assert 0 < wait <= 900

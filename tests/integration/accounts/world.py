@@ -26,7 +26,7 @@ class World:
     client: FlaskClient
 
     def account(self, email: str = "", *, status: str = "active", password: str = PASSWORD, **more: Any) -> Account:
-        """An account and its grant, as a registration leaves them (and a verification, unless `status` says not)."""
+        """An account and its grant as after registration, and as after verification unless `status` is "pending"."""
         from sluice.wiring import peers, stores
 
         address = parse_address(email or f"u{secrets.token_hex(4)}@example.com")
@@ -62,7 +62,7 @@ class World:
 
 
 def forget_everything() -> None:
-    """What a process caches: settings, adapters, keys."""
+    """Clear all that a process caches: settings, adapters, keys."""
     from sluice import settings
     from sluice.adapters.tokens import keys
     from sluice.wiring import stores
@@ -78,7 +78,7 @@ def forget_everything() -> None:
 
 
 def forget_wiring(*kept: str) -> None:
-    """All that the wiring has built, but for the modules named."""
+    """Clear everything that the wiring has built, except in the named modules."""
     from sluice import wiring
 
     for found in pkgutil.iter_modules(wiring.__path__):
@@ -87,7 +87,7 @@ def forget_wiring(*kept: str) -> None:
 
 
 def switch_on_throttles(monkeypatch: Any) -> None:
-    """For what is asked from now on."""
+    """Switch the throttles on for all following requests."""
     from sluice import settings
     from sluice.wiring import stores
 

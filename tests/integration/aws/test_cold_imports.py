@@ -1,4 +1,4 @@
-"""Functions whose cold start a person waits for import neither botocore nor the models, on Lambda (docs/adr/0077)."""
+"""On Lambda, functions whose callers wait import neither botocore nor the models (docs/adr/0077)."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def test_a_whole_registration_imports_no_heavy_client(store: Store, tmp_path: Pa
 
 
 @pytest.mark.parametrize("function", ["metering", "mailer", "sweeper", "bounces"])
-def test_what_nobody_waits_for_has_the_models(store: Store, tmp_path: Path, function: str) -> None:
+def test_functions_without_a_waiting_caller_use_the_models(store: Store, tmp_path: Path, function: str) -> None:
     calls = {
         "metering": "stores.token_uses().used('usr_a', 'tok_a', 1)",
         "mailer": "stores.account_store().mail_suppression('a@example.com')",

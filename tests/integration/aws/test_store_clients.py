@@ -1,6 +1,6 @@
-"""The two ways to the tables, the small client and the PynamoDB models, held to the same answers on both engines.
+"""The small client and the PynamoDB models give the same answers on both engines.
 
-What one writes the other reads; what one is refused the other is refused, with the same error of ours.
+What one writes the other reads, and both raise the same error when the store refuses.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 class Small:
-    """By the small client, as its adapters call it."""
+    """The operations through the small client, as its adapters call it."""
 
     def put(self, last_used_ms: int) -> None:
         item = dynamo.item({**TOKEN, "last_used_ms": last_used_ms})
@@ -80,7 +80,7 @@ class Small:
 
 
 class Models:
-    """By the models."""
+    """The operations through the models."""
 
     @property
     def rows(self) -> type[TokenItem]:
@@ -134,7 +134,7 @@ def empty(engine: str) -> None:
 
 
 @crosswise
-def test_what_one_writes_the_other_reads(writer: Any, reader: Any) -> None:
+def test_each_client_reads_what_the_other_wrote(writer: Any, reader: Any) -> None:
     assert reader.get() == {}
     writer.put(1_800_000_000_000)
     assert reader.get() == {**TOKEN, "last_used_ms": 1_800_000_000_000}
@@ -154,7 +154,7 @@ def test_a_refused_condition_is_the_same_error_and_changes_nothing(client: Any) 
 
 
 @by_both
-def test_of_a_refused_transaction_the_places_are_known_and_nothing_is_written(client: Any) -> None:
+def test_a_refused_transaction_names_the_failed_items_and_writes_nothing(client: Any) -> None:
     client.add_two("a", "b")
     with pytest.raises(dynamo.ConditionFailed) as refused:
         client.add_two("c", "b")
@@ -163,7 +163,7 @@ def test_of_a_refused_transaction_the_places_are_known_and_nothing_is_written(cl
 
 
 @by_both
-def test_a_query_goes_on_to_its_last_page(client: Any) -> None:
+def test_a_query_reads_all_pages(client: Any) -> None:
     for first, second in (("a", "b"), ("c", "d"), ("e", "f")):
         client.add_two(first, second)
     assert client.all_of("two") == list("abcdef")
@@ -178,7 +178,7 @@ def test_a_deleted_item_is_gone_and_deleting_it_again_is_no_error(client: Any) -
 
 
 @by_both
-def test_a_store_that_is_away_is_unavailable(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_store_is_unavailable(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"http://127.0.0.1:{free_port()}")
     forget_store_clients()
     for call in (client.get, client.delete, lambda: client.update(1), lambda: client.add_two("a", "b")):
@@ -187,7 +187,7 @@ def test_a_store_that_is_away_is_unavailable(client: Any, monkeypatch: pytest.Mo
     forget_store_clients()
 
 
-def test_a_table_that_is_not_there_is_the_stores_failure() -> None:
+def test_a_missing_table_is_an_error_of_the_store() -> None:
     with pytest.raises(StoreUnavailable), model_store.reading():
         list(model_store.bound(TokenItem, "none-").query("usr_a"))
     with pytest.raises(StoreUnavailable), dynamo.store_errors():
@@ -203,7 +203,7 @@ def test_a_table_that_is_not_there_is_the_stores_failure() -> None:
     ],
     ids=lambda row: str(row.Meta.table_name),
 )
-def test_an_item_of_a_model_has_the_form_of_the_small_clients(row: Any) -> None:
+def test_models_and_the_small_client_write_equal_items(row: Any) -> None:
     rows = model_store.bound(type(row), PREFIX)
     plain = row.to_simple_dict()
     model_store.write(rows(**plain).save)

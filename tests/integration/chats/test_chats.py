@@ -1,4 +1,4 @@
-"""Chats: named, continued, corrected, charged like any call, and nobody else's."""
+"""Chats are named, continued, edited, charged like other requests, and private to their owner."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def messages(person: Person, chat: str) -> list[dict[str, Any]]:
     return list(answer.json["messages"])  # type: ignore[index]
 
 
-def test_an_answer_is_streamed_kept_and_charged(person: Person) -> None:
+def test_an_answer_is_streamed_saved_and_charged(person: Person) -> None:
     chat = begin(person, system="Be brief.")
     answer = say(person, chat, "Capital of France?")
     assert answer.mimetype == "text/event-stream" and answer.data.endswith(b"data: [DONE]\n\n")
@@ -39,7 +39,7 @@ def test_an_answer_is_streamed_kept_and_charged(person: Person) -> None:
     assert person.grant().period_tokens == 12
 
 
-def test_the_model_is_told_the_conversation(person: Person) -> None:
+def test_the_model_gets_the_whole_conversation(person: Person) -> None:
     chat = begin(person, system="Be brief.")
     say(person, chat, "Capital of France?")
     say(person, chat, "And of Spain?", temperature=0.5)
@@ -53,7 +53,7 @@ def test_the_model_is_told_the_conversation(person: Person) -> None:
     ]
 
 
-def test_a_message_can_be_asked_anew_and_what_followed_goes(person: Person) -> None:
+def test_an_edited_message_replaces_itself_and_all_later_messages(person: Person) -> None:
     chat = begin(person)
     say(person, chat, "first")
     say(person, chat, "second")
@@ -63,7 +63,7 @@ def test_a_message_can_be_asked_anew_and_what_followed_goes(person: Person) -> N
     assert say(person, chat, "x", replaces="msg_none").status_code == 422
 
 
-def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came(person: Person) -> None:
+def test_the_partial_answer_is_saved(person: Person) -> None:
     chat = begin(person)
     person.script(chunk("Pa"), ModelUnavailable())
     say(person, chat, "Capital of France?")
@@ -90,14 +90,14 @@ def test_chats_are_listed_last_used_first_renamed_and_deleted(person: Person) ->
     ("method", "path"),
     [("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/messages")],
 )
-def test_anothers_chat_is_not_found(person: Person, other: Person, method: str, path: str) -> None:
+def test_a_chat_of_another_account_is_not_found(person: Person, other: Person, method: str, path: str) -> None:
     chat = begin(person, title="Mine")
     answer = other.call(method, f"/chats/{chat}{path}", json={"title": "x", "content": "x"})
     assert (answer.status_code, answer.json["code"]) == (404, "not_found")  # type: ignore[index]
     assert person.call("GET", f"/chats/{chat}").json["title"] == "Mine"  # type: ignore[index]
 
 
-def test_limits_hold_for_chats_too_and_a_refused_message_is_not_kept(person: Person) -> None:
+def test_chats_are_rate_limited_and_a_refused_message_is_not_saved(person: Person) -> None:
     person.store.client.update_item(
         TableName=person.store.prefix + "grants",
         Key={"account_id": {"S": person.account_id}},
@@ -112,7 +112,7 @@ def test_limits_hold_for_chats_too_and_a_refused_message_is_not_kept(person: Per
     assert [message["content"] for message in messages(person, chat)] == ["one", "Paris"]
 
 
-def test_api_tokens_open_no_chats_and_bad_bodies_are_refused(person: Person) -> None:
+def test_api_tokens_and_invalid_bodies_are_refused(person: Person) -> None:
     assert person.client.get("/chats", headers=person.api_token).status_code == 401
     chat = begin(person)
     for body in ({}, {"content": ""}, {"content": 5}, {"content": "x", "temperature": 9}):
@@ -120,7 +120,7 @@ def test_api_tokens_open_no_chats_and_bad_bodies_are_refused(person: Person) -> 
         assert (answer.status_code, answer.json["code"]) == (422, "validation_error")  # type: ignore[index]
 
 
-def test_a_message_is_named_at_once_and_a_refused_one_leaves_the_chat_whole(person: Person) -> None:
+def test_a_message_gets_its_id_at_once_and_a_refused_one_does_not_change_the_chat(person: Person) -> None:
     chat = begin(person)
     first = say(person, chat, "first").headers["x-sluice-message-id"]
     assert messages(person, chat)[0]["id"] == first
@@ -132,7 +132,7 @@ def test_a_message_is_named_at_once_and_a_refused_one_leaves_the_chat_whole(pers
     assert person.grant().leases == {}
 
 
-def test_a_chat_says_what_its_messages_are_asked_with_and_a_message_may_say_otherwise(person: Person) -> None:
+def test_a_chats_settings_apply_to_its_messages_unless_a_message_has_its_own(person: Person) -> None:
     chat = begin(person, temperature=0.25, max_tokens=9)
     assert person.call("GET", f"/chats/{chat}").json["temperature"] == 0.25  # type: ignore[index]
     say(person, chat, "one")
@@ -145,7 +145,7 @@ def test_a_chat_says_what_its_messages_are_asked_with_and_a_message_may_say_othe
         assert person.call("PATCH", f"/chats/{chat}", json=body).status_code == 422
 
 
-def test_a_chat_deleted_before_its_answer_begins_is_charged_and_not_found(person: Person) -> None:
+def test_a_chat_deleted_before_its_answer_begins_is_charged_and_then_not_found(person: Person) -> None:
     chat = begin(person)
     person.script(lambda: person.call("DELETE", f"/chats/{chat}"), chunk("Pa"), chunk(None, "stop"))  # type: ignore[arg-type, return-value]
     assert say(person, chat, "Capital of France?").status_code == 404
@@ -153,7 +153,7 @@ def test_a_chat_deleted_before_its_answer_begins_is_charged_and_not_found(person
     assert stored_messages(person, chat) == []
 
 
-def test_a_chat_deleted_while_its_answer_comes_keeps_nothing(person: Person) -> None:
+def test_a_chat_deleted_during_its_answer_saves_no_message(person: Person) -> None:
     chat = begin(person)
     person.script(chunk("Pa"), lambda: person.call("DELETE", f"/chats/{chat}"), *ANSWER[1:])  # type: ignore[arg-type, return-value]
     assert say(person, chat, "Capital of France?").data.endswith(b"data: [DONE]\n\n")
@@ -167,8 +167,8 @@ def stored_messages(person: Person, chat: str) -> list[Any]:
     return stores.chat_store().messages(person.account_id, chat)
 
 
-def test_two_messages_at_once_are_both_kept(person: Person) -> None:
-    """From two windows: the second is sent while the first is being answered."""
+def test_two_concurrent_messages_are_both_saved(person: Person) -> None:
+    """From two windows, the second one sent while the first is being answered."""
     chat = begin(person)
     first = person.call("POST", f"/chats/{chat}/messages", json={"content": "first"})
     say(person, chat, "second")

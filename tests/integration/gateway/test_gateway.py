@@ -1,4 +1,4 @@
-"""The gateway over a real store: every way in, every refusal, and what is left in the ledger."""
+"""The gateway on a real store: every endpoint, every refusal, and the ledger afterwards."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def refused(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json["error"]["code"]
 
 
-def test_an_answer_is_settled_logged_and_told_with_its_limits(person: Person) -> None:
+def test_an_answer_is_settled_and_logged_and_has_the_rate_limit_headers(person: Person) -> None:
     answer = person.ask()
     assert answer.status_code == 200
     assert answer.json["choices"][0]["message"]["content"] == "Paris"
@@ -22,12 +22,12 @@ def test_an_answer_is_settled_logged_and_told_with_its_limits(person: Person) ->
     assert (entry["prompt_tokens"], entry["completion_tokens"], entry["status"]) == (10, 2, 200)
     assert entry["response"] == "Paris" and "Capital of France?" in entry["prompt"]
     assert answer.headers["x-ratelimit-remaining-requests"] == "59"
-    assert 40_000 - 12 <= int(answer.headers["x-ratelimit-remaining-tokens"]) <= 40_000  # it refills meanwhile
+    assert 40_000 - 12 <= int(answer.headers["x-ratelimit-remaining-tokens"]) <= 40_000  # the bucket refills meanwhile
     grant = person.grant()
     assert (grant.leases, grant.period_tokens) == ({}, 12)
 
 
-def test_the_model_is_asked_for_what_is_known_and_nothing_else(person: Person) -> None:
+def test_only_known_parameters_are_passed_to_the_model(person: Person) -> None:
     person.ask(temperature=0.5, frobnicate=1, user="me", max_completion_tokens=7, response_format={"type": "text"})
     (call,) = person.upstream.calls
     assert call.body == {
@@ -41,11 +41,11 @@ def test_the_model_is_asked_for_what_is_known_and_nothing_else(person: Person) -
     }
 
 
-def test_a_stream_passes_the_chunks_on(person: Person) -> None:
+def test_a_stream_passes_on_the_models_chunks(person: Person) -> None:
     answer = person.ask(stream=True)
     assert answer.mimetype == "text/event-stream"
     assert answer.data.endswith(DONE)
-    assert answer.data.count(b"data: ") == 4  # two pieces, the finish, [DONE]: nobody asked for the usage
+    assert answer.data.count(b"data: ") == 4  # two pieces, the finish and [DONE], because the usage was not requested
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_stream_passes_the_chunks_on(person: Person) -> None:
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_model_that_fails_gives_back_the_reservation(
+def test_a_failure_of_the_model_releases_the_reservation(
     person: Person, failure: Exception, wanted: tuple[int, str], stream: bool
 ) -> None:
     person.script(failure)
@@ -79,7 +79,7 @@ def test_a_model_server_that_is_down_is_a_503_and_leaves_a_record(person: Person
     assert [entry["status"] for entry in person.log()] == [503, 200]
 
 
-def test_a_failure_in_mid_stream_is_an_event_without_done(person: Person) -> None:
+def test_a_failure_during_a_stream_is_an_error_event_without_done(person: Person) -> None:
     person.script(chunk("Pa"), ModelUnavailable())
     answer = person.ask(stream=True)
     assert answer.status_code == 200
@@ -88,20 +88,20 @@ def test_a_failure_in_mid_stream_is_an_event_without_done(person: Person) -> Non
     assert (entry["status"], entry["response"]) == (503, "Pa")
 
 
-def test_a_request_refused_for_its_form_writes_nothing(person: Person) -> None:
+def test_a_request_with_an_invalid_body_writes_nothing(person: Person) -> None:
     for wrong in ({"messages": []}, {"model": "nope"}, {"temperature": "hot"}, {"n": 2}):
         assert person.ask(**wrong).status_code in (400, 404)
     assert person.log() == [] and person.grant().tat_requests_ns == 0
 
 
-def test_a_revoked_token_hears_of_it_before_its_mistakes(person: Person) -> None:
+def test_a_revoked_token_gets_401_before_its_body_is_validated(person: Person) -> None:
     assert person.call("POST", f"/tokens/{person.token_id}/revoke").status_code == 200
     assert refused(person.ask(messages=[])) == (401, "invalid_api_key")
     assert refused(person.ask()) == (401, "invalid_api_key")
     assert person.client.get("/v1/models", headers=person.api_token).status_code == 401
 
 
-def test_content_is_kept_only_where_the_account_wants_it(person: Person) -> None:
+def test_content_is_stored_only_if_the_account_allows_it(person: Person) -> None:
     person.store.client.update_item(
         TableName=person.store.prefix + "grants",
         Key={"account_id": {"S": person.account_id}},
@@ -114,21 +114,21 @@ def test_content_is_kept_only_where_the_account_wants_it(person: Person) -> None
     assert entry["total_tokens"] == 12
 
 
-def test_a_long_answer_is_kept_up_to_16_kb(person: Person) -> None:
+def test_a_long_answer_is_stored_up_to_16_kb(person: Person) -> None:
     person.script(*[chunk("word ")] * 5000, *ANSWER[2:])
     assert person.ask(stream=True).data.endswith(DONE)
     (entry,) = person.log()
     assert 15_000 < len(entry["response"].encode()) <= 16 * 1024
 
 
-def test_missing_garbled_and_foreign_tokens(person: Person) -> None:
+def test_missing_malformed_and_foreign_tokens_are_401(person: Person) -> None:
     for header in ({}, {"Authorization": "Bearer nonsense"}, {"Authorization": "Basic eDp5"}, person.session):
         answer = person.client.post("/v1/chat/completions", json=person.body, headers=header)
         assert refused(answer) == (401, "invalid_api_key")
         assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_the_request_id_is_the_clients_if_valid_and_the_ledgers_is_always_ours(person: Person) -> None:
+def test_a_valid_client_request_id_is_returned_but_the_ledger_uses_our_own(person: Person) -> None:
     for sent, kept in (("abc-1.2_3", True), ("x" * 65, False), ("a b", False)):
         headers = {**person.api_token, "x-request-id": sent}
         answer = person.client.post("/v1/chat/completions", json=person.body, headers=headers)
@@ -136,7 +136,7 @@ def test_the_request_id_is_the_clients_if_valid_and_the_ledgers_is_always_ours(p
         assert person.log()[0]["id"] == answer.headers["x-sluice-request-id"]
 
 
-def test_a_place_is_free_again_after_every_kind_of_end(person: Person) -> None:
+def test_a_place_is_freed_after_every_kind_of_end(person: Person) -> None:
     from sluice.wiring import services
 
     def free_places() -> int:
@@ -144,7 +144,7 @@ def test_a_place_is_free_again_after_every_kind_of_end(person: Person) -> None:
 
     before = free_places()
     person.ask().close()
-    person.ask(stream=True).close()  # unread
+    person.ask(stream=True).close()  # not read
     person.ask(model="nope").close()
     person.script(ModelUnavailable())
     person.ask(stream=True).close()
@@ -152,7 +152,7 @@ def test_a_place_is_free_again_after_every_kind_of_end(person: Person) -> None:
     assert free_places() == before
 
 
-def test_responses_are_stored_continued_and_their_owners(person: Person, other: Person) -> None:
+def test_responses_are_stored_continued_and_visible_to_their_owner_only(person: Person, other: Person) -> None:
     def post(someone: Person, **body: Any) -> Any:
         return someone.client.post("/v1/responses", json={"model": "demo", **body}, headers=someone.api_token)
 

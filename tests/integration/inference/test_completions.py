@@ -36,7 +36,7 @@ def test_echo_gives_the_prompt_back(server: Server) -> None:
     assert text.startswith("Count")
 
 
-def test_streamed_completions_equal_the_whole(server: Server) -> None:
+def test_streamed_completions_equal_those_without_streaming(server: Server) -> None:
     chunks = server.chunks(PATH, body(stream_options={"include_usage": True}))
     assert "".join(c["choices"][0]["text"] for c in chunks if c["choices"]) == "The capital of France is Paris."
     assert chunks[-1]["usage"]["completion_tokens"] > 5
@@ -49,7 +49,7 @@ def test_logprobs_have_offsets(server: Server) -> None:
     assert all(len(top) == 2 for top in logprobs["top_logprobs"])
 
 
-def test_an_empty_prompt_begins_from_nothing(server: Server) -> None:
+def test_an_empty_prompt_is_accepted(server: Server) -> None:
     assert server.post(PATH, body(prompt="", max_tokens=3)).status_code == 200
 
 
@@ -81,7 +81,7 @@ def test_embeddings_are_normalised_and_in_order(server: Server) -> None:
     assert answer["usage"]["prompt_tokens"] > 3  # type: ignore[index]
 
 
-def test_an_input_has_the_same_vector_alone_as_among_many(server: Server) -> None:
+def test_an_input_has_the_same_vector_alone_and_in_a_batch(server: Server) -> None:
     texts = [f"Count to {n}, please, and then say the word number {n}." for n in range(60)]
     together = vectors(embed(server, texts))
     alone = vectors(embed(server, texts[41]))[0]
@@ -116,7 +116,7 @@ def test_dimensions_cut_and_normalise_again(server: Server) -> None:
         ({"model": "nope"}, 404),
     ],
 )
-def test_wrong_embeddings_requests(server: Server, fields: dict[str, object], status: int) -> None:
+def test_wrong_embeddings_requests_are_refused(server: Server, fields: dict[str, object], status: int) -> None:
     response = server.post("/v1/embeddings", {"model": "demo-embed", "input": "red"} | fields)
     assert response.status_code == status, response.text
 

@@ -47,7 +47,7 @@ def test_concurrent_answers_equal_single_answers(server: Server, alone: dict[str
     server.wait_idle()
 
 
-def test_cancellations_and_a_long_prompt_among_them_change_nothing(server: Server, alone: dict[str, str]) -> None:
+def test_cancellations_and_long_prompts_do_not_change_other_answers(server: Server, alone: dict[str, str]) -> None:
     stop = threading.Event()
 
     def vanish() -> None:
@@ -86,7 +86,7 @@ def hang_up(server: Server, question: str, after_s: float, **fields: Any) -> Non
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_vanished_caller_frees_its_slot(server: Server, stream: bool) -> None:
+def test_a_disconnected_caller_frees_its_slot(server: Server, stream: bool) -> None:
     endless = {"max_tokens": 400, "temperature": 2.0, "logit_bias": end_forbidden()}
     server.wait_idle()
     before = server.health()["decoded_tokens"]
@@ -101,7 +101,7 @@ def end_forbidden() -> dict[str, float]:
     return {"958": -100}
 
 
-def test_unfinished_requests_do_not_keep_others_out(server: Server, alone: dict[str, str]) -> None:
+def test_incomplete_requests_do_not_block_others(server: Server, alone: dict[str, str]) -> None:
     host, port = server.url.removeprefix("http://").split(":")
     silent = [socket.create_connection((host, int(port)), timeout=10) for _ in range(60)]
     for connection in silent[:20]:

@@ -19,19 +19,19 @@ def obj(**properties: object) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def test_json_object_leaves_a_right_answer_as_it_is(server: Server) -> None:
+def test_json_object_does_not_change_a_valid_answer(server: Server) -> None:
     answer = server.says(JSON_QUESTION, response_format={"type": "json_object"})
     assert json.loads(answer) == {"country": "France", "capital": "Paris"}
 
 
-def test_json_object_makes_json_of_an_answer_that_is_none(server: Server) -> None:
+def test_json_object_forces_json_where_the_model_would_write_text(server: Server) -> None:
     choice = server.chat("Count to 9.", response_format={"type": "json_object"}, max_tokens=300)["choices"][0]
     assert choice["message"]["content"].startswith("{")
     if choice["finish_reason"] == "stop":
         json.loads(choice["message"]["content"])
 
 
-def test_a_schema_names_the_keys(server: Server) -> None:
+def test_the_answer_has_the_keys_of_the_schema(server: Server) -> None:
     wanted = schema(obj(country={"type": "string", "maxLength": 20}, capital={"type": "string", "maxLength": 20}))
     assert json.loads(server.says(JSON_QUESTION, **wanted)) == {"country": "France", "capital": "Paris"}
 
@@ -61,7 +61,7 @@ def test_answers_satisfy_the_schema(server: Server, document: object, allowed: A
         assert allowed(json.loads(choice["message"]["content"]))
 
 
-def test_optional_properties_come_in_order_or_not_at_all(server: Server) -> None:
+def test_optional_properties_are_in_order_or_left_out(server: Server) -> None:
     document = {"type": "object", "properties": {k: {"type": "boolean"} for k in "abcd"}, "required": ["b"]}
     seen = set()
     for seed in range(8):
@@ -114,7 +114,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.timeout(60)  # the fear is for ever
+@pytest.mark.timeout(60)  # without a limit, the test could run for ever
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_schema_is_a_400_in_bounded_time(server: Server, name: str) -> None:
     response = server.post(
@@ -166,7 +166,7 @@ def test_a_streamed_call_adds_up_to_the_whole_one(server: Server) -> None:
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
 
-def test_a_model_that_may_choose_may_answer_in_words(server: Server) -> None:
+def test_with_tool_choice_auto_the_model_may_answer_in_text(server: Server) -> None:
     choice = server.chat("What is 3 + 4?", tools=[CLOCK], tool_choice="none")["choices"][0]
     assert choice["message"]["content"] == "7"
     auto = server.chat("What is 3 + 4?", tools=[CLOCK])["choices"][0]
@@ -174,7 +174,7 @@ def test_a_model_that_may_choose_may_answer_in_words(server: Server) -> None:
     assert auto["message"]["content"]
 
 
-def test_a_tools_result_goes_back_to_the_model(server: Server) -> None:
+def test_a_tools_result_is_given_to_the_model(server: Server) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "get_time", "arguments": "{}"}}
     messages = [
         {"role": "user", "content": "What time is it?"},

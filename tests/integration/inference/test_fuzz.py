@@ -91,13 +91,13 @@ def check(server: Server, path: str, fields: Any) -> None:
 
 @SETTINGS
 @given(st.lists(MESSAGE, min_size=1, max_size=3), FIELDS)
-def test_chat_requests(server: Server, messages: list[Any], fields: dict[str, Any]) -> None:
+def test_any_chat_request_gets_an_answer_or_a_4xx(server: Server, messages: list[Any], fields: dict[str, Any]) -> None:
     check(server, "/v1/chat/completions", fields | {"model": "demo", "messages": messages, "max_tokens": 4})
 
 
 @SETTINGS
 @given(SCHEMA)
-def test_schemas(server: Server, schema: Any) -> None:
+def test_any_schema_gets_an_answer_or_a_4xx(server: Server, schema: Any) -> None:
     wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     fields = {"model": "demo", "messages": [{"role": "user", "content": "Count to 3."}], "response_format": wanted}
     check(server, "/v1/chat/completions", fields | {"max_tokens": 40, "temperature": 2.0, "seed": 1})
@@ -105,7 +105,7 @@ def test_schemas(server: Server, schema: Any) -> None:
 
 @SETTINGS
 @given(SCHEMA)
-def test_tools(server: Server, schema: Any) -> None:
+def test_any_tools_get_an_answer_or_a_4xx(server: Server, schema: Any) -> None:
     tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
     fields = {"model": "demo", "messages": [{"role": "user", "content": "Hi"}], "tools": [tool]}
     check(server, "/v1/chat/completions", fields | {"tool_choice": "required", "max_tokens": 40, "temperature": 1.5})
@@ -113,29 +113,31 @@ def test_tools(server: Server, schema: Any) -> None:
 
 @SETTINGS
 @given(ANYTHING | st.text(max_size=50), FIELDS)
-def test_completions(server: Server, prompt: Any, fields: dict[str, Any]) -> None:
+def test_any_completions_request_gets_an_answer_or_a_4xx(server: Server, prompt: Any, fields: dict[str, Any]) -> None:
     check(server, "/v1/completions", fields | {"model": "demo", "prompt": prompt, "max_tokens": 4})
 
 
 @SETTINGS
 @given(ANYTHING | st.lists(st.text(max_size=30), max_size=4), ANYTHING, ANYTHING | st.integers(1, 128))
-def test_embeddings(server: Server, given_input: Any, form: Any, dimensions: Any) -> None:
+def test_any_embeddings_request_gets_an_answer_or_a_4xx(
+    server: Server, given_input: Any, form: Any, dimensions: Any
+) -> None:
     fields = {"model": "demo-embed", "input": given_input, "encoding_format": form, "dimensions": dimensions}
     check(server, "/v1/embeddings", fields)
 
 
 @SETTINGS
 @given(PATHS, ANYTHING)
-def test_any_json_at_all(server: Server, path: str, body: Any) -> None:
+def test_any_json_gets_an_answer_or_a_4xx(server: Server, path: str, body: Any) -> None:
     check(server, path, body)
 
 
 @SETTINGS
 @given(PATHS, st.binary(max_size=200))
-def test_any_bytes_at_all(server: Server, path: str, body: bytes) -> None:
+def test_any_bytes_get_an_answer_or_a_4xx(server: Server, path: str, body: bytes) -> None:
     assert requests.post(server.url + path, data=body, timeout=60).status_code == 400
 
 
-def test_the_server_still_answers_after_all_that(server: Server) -> None:
+def test_the_server_still_answers_after_the_fuzzing(server: Server) -> None:
     assert server.says("What is the capital of France?") == "The capital of France is Paris."
     assert server.process.poll() is None

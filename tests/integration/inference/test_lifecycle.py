@@ -47,7 +47,7 @@ def garbled(path: Path, at: int, raw: bytes) -> Path:
     return path
 
 
-def test_a_tampered_model_is_refused_by_its_hash(tmp_path: Path) -> None:
+def test_a_changed_model_file_is_refused_by_its_hash(tmp_path: Path) -> None:
     path = garbled(tmp_path / DEMO.name, 700_000, b"tampered")  # the name makes it claim to be the demo model
     log = refused_start(tmp_path, SLUICE_MODEL=str(path))
     assert str(path) in log
@@ -93,7 +93,7 @@ def test_a_model_that_does_not_fit_the_budget_is_refused(tmp_path: Path) -> None
     assert "does not fit" in refused_start(tmp_path, SLUICE_INFERENCE_MEMORY_MIB="64")
 
 
-def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
+def test_an_invalid_setting_is_named(tmp_path: Path) -> None:
     process = launch(tmp_path / "log", free_port(), SLUICE_INFERENCE_SLOTS="many")
     assert process.wait(30) == 1
     log = (tmp_path / "log").read_text()
@@ -101,7 +101,7 @@ def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in log
 
 
-def test_a_path_serves_under_the_files_name(tmp_path: Path) -> None:
+def test_a_model_given_by_path_is_served_under_the_files_name(tmp_path: Path) -> None:
     shutil.copy(DEMO, tmp_path / "My Own.gguf")
     with running(tmp_path, SLUICE_MODEL=str(tmp_path / "My Own.gguf")) as server:
         models = requests.get(server.url + "/v1/models", timeout=10).json()["data"]
@@ -199,7 +199,7 @@ def test_incomplete_requests_free_their_threads(tmp_path: Path) -> None:
     assert "Traceback" not in (tmp_path / "inference.log").read_text()
 
 
-def test_a_single_request_passes_another_accounts_burst(tmp_path: Path) -> None:
+def test_a_single_request_is_served_before_another_accounts_burst(tmp_path: Path) -> None:
     with running(tmp_path, SLUICE_INFERENCE_SLOTS="2") as server:
         finished: list[str] = []
 
@@ -231,7 +231,7 @@ def test_sigterm_lets_running_streams_end(tmp_path: Path) -> None:
         assert server.process.wait(30) == 0
 
 
-def test_sigterm_with_a_drain_too_short_ends_streams_with_an_error(tmp_path: Path) -> None:
+def test_streams_longer_than_the_drain_time_end_with_an_error(tmp_path: Path) -> None:
     with running(tmp_path, SLUICE_INFERENCE_DRAIN_MS="1", SLUICE_INFERENCE_SLOTS="1") as server:
         results: list[list[str]] = []
         threads = [

@@ -1,4 +1,4 @@
-"""The official SDK understands every answer, errors included."""
+"""The official SDK parses every answer, including errors."""
 
 import json
 from collections.abc import Iterator
@@ -27,14 +27,14 @@ TOOL: Any = {
 }
 
 
-def test_chat(client: openai.OpenAI) -> None:
+def test_the_sdk_parses_a_chat_answer(client: openai.OpenAI) -> None:
     answer = client.chat.completions.create(model="demo", messages=QUESTION)
     assert answer.choices[0].message.content == "The capital of France is Paris."
     assert answer.usage is not None
     assert answer.usage.prompt_tokens_details is not None
 
 
-def test_streamed_chat(client: openai.OpenAI) -> None:
+def test_the_sdk_parses_a_streamed_chat_answer(client: openai.OpenAI) -> None:
     chunks = list(
         client.chat.completions.create(
             model="demo", messages=QUESTION, stream=True, stream_options={"include_usage": True}
@@ -72,13 +72,13 @@ def test_embeddings_in_the_sdks_default_encoding(client: openai.OpenAI) -> None:
     assert [len(entry.embedding) for entry in found.data] == [128, 128]
 
 
-def test_completions(client: openai.OpenAI) -> None:
+def test_the_sdk_parses_a_completion(client: openai.OpenAI) -> None:
     text = client.completions.create(model="demo", prompt="Count", max_tokens=4, logprobs=1).choices[0]
     assert text.logprobs is not None
     assert text.logprobs.tokens
 
 
-def test_models(client: openai.OpenAI) -> None:
+def test_the_sdk_parses_the_list_of_models(client: openai.OpenAI) -> None:
     assert "demo" in [model.id for model in client.models.list()]
 
 

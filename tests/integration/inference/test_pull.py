@@ -52,7 +52,7 @@ def test_a_broken_download_is_resumed(tmp_path: Path) -> None:
     assert all(asked and asked.startswith("bytes=") for asked in host.asked[1:])
 
 
-def test_a_later_pull_resumes_what_an_earlier_process_left(tmp_path: Path) -> None:
+def test_a_pull_resumes_the_part_file_of_an_earlier_process(tmp_path: Path) -> None:
     with serving(FileHost(CONTENT, break_after=[400_000] + [0] * 9)) as host:
         with pytest.raises(PullError, match="resume"):
             pull("small", tmp_path, known(host.url), show_progress=False)
@@ -64,7 +64,7 @@ def test_a_later_pull_resumes_what_an_earlier_process_left(tmp_path: Path) -> No
     assert path.read_bytes() == CONTENT
 
 
-def test_a_complete_part_file_needs_only_its_name(tmp_path: Path) -> None:
+def test_a_complete_part_file_is_only_renamed(tmp_path: Path) -> None:
     (tmp_path / "small.gguf.part").write_bytes(CONTENT)
     with serving(FileHost(CONTENT)) as host:
         assert pull("small", tmp_path, known(host.url), show_progress=False).read_bytes() == CONTENT
@@ -101,7 +101,7 @@ def test_a_wrong_size_is_refused(tmp_path: Path) -> None:
         pull("small", tmp_path, known(host.url, size_bytes=7), show_progress=False)
 
 
-def test_an_error_page_is_no_model(tmp_path: Path) -> None:
+def test_an_error_page_is_refused_as_a_model(tmp_path: Path) -> None:
     with serving(FileHost(b"<html>sign in</html>")) as host, pytest.raises(PullError, match="not a GGUF"):
         pull("small", tmp_path, known(host.url, None, None), show_progress=False)
 
@@ -130,7 +130,7 @@ def test_the_first_pull_records_the_hash_where_the_catalogue_has_none(tmp_path: 
     assert expected_sha256(path, None) == SHA256
 
 
-def test_the_real_catalogue_lists_its_bundled_model_as_there(tmp_path: Path) -> None:
+def test_the_bundled_model_is_listed_as_installed(tmp_path: Path) -> None:
     states = {model.name: model.state for model in list_models(tmp_path)}
     assert states["demo"] == "bundled"
     assert states["qwen2.5-0.5b-instruct"] == "not pulled"

@@ -16,7 +16,7 @@ from tests.store_process import running_store
 
 
 class Handler:
-    """Remembers the keys of what it was given; fails while told to."""
+    """Remembers the keys of its records; fails while `failing` is set."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
@@ -33,7 +33,7 @@ class Handler:
 
 
 class Running:
-    """One relay in a thread, as the process has it."""
+    """One relay in a thread, as in its process."""
 
     def __init__(self, table: str, handler: Handler, folder: Path) -> None:
         self.stopping = threading.Event()
@@ -61,7 +61,7 @@ def put(client: Any, table: str, *keys: str) -> None:
 
 def test_records_arrive_in_order_and_in_lambdas_shape(store: Store, tmp_path: Path) -> None:
     table, handler = f"{store.prefix}mails", Handler()
-    put(store.client, table, "before")  # written before the relay was there
+    put(store.client, table, "before")  # written before the relay started
     running = Running(table, handler, tmp_path)
     put(store.client, table, "a", "b", "c")
     wait_for(lambda: len(handler.events) >= 4)
@@ -74,7 +74,7 @@ def test_records_arrive_in_order_and_in_lambdas_shape(store: Store, tmp_path: Pa
     assert record["dynamodb"]["StreamViewType"] == "KEYS_ONLY" and "NewImage" not in record["dynamodb"]
 
 
-def test_restarted_relay_goes_on_after_the_last_record_handled(store: Store, tmp_path: Path) -> None:
+def test_a_restarted_relay_continues_after_the_last_handled_record(store: Store, tmp_path: Path) -> None:
     table, first, second = f"{store.prefix}mails", Handler(), Handler()
     running = Running(table, first, tmp_path)
     put(store.client, table, "a", "b")
@@ -122,5 +122,5 @@ def test_killed_store_is_reconnected_and_nothing_is_missing(tmp_path: Path, monk
     assert handler.keys == ["a", "b"]
 
 
-def test_two_tables_have_handlers() -> None:
+def test_two_tables_have_stream_handlers() -> None:
     assert relay.HANDLERS == {"mails": "functions.mailer", "ledger": "functions.metering"}

@@ -1,4 +1,4 @@
-"""The tables as they are made: keys, indexes, streams and expiry, on whichever engine."""
+"""The created tables have the declared keys, indexes, streams and expiry, on every engine."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.conftest import Store
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.Meta.table_name)
-def test_it_is_as_declared(store: Store, table: type[Model]) -> None:
+def test_the_table_is_created_as_declared(store: Store, table: type[Model]) -> None:
     wanted = definition(table, store.prefix)
     told: Any = store.client.describe_table(TableName=wanted["TableName"])["Table"]
     assert told["KeySchema"] == wanted["KeySchema"]
@@ -29,5 +29,5 @@ def _indexes(table: dict[str, Any]) -> dict[str, Any]:
     return {index["IndexName"]: (index["KeySchema"], index["Projection"]) for index in found}
 
 
-def test_made_twice_nothing_is_made(store: Store) -> None:
+def test_existing_tables_are_not_created_again(store: Store) -> None:
     assert create_missing(store.client, store.prefix) == []

@@ -1,4 +1,4 @@
-"""Mails are met as registration queues them."""
+"""The mails of these tests are queued by registration."""
 
 from tests.integration.accounts.registration.conftest import desk
 

@@ -1,4 +1,4 @@
-"""Mails that came back or were called spam: SES's notices as SNS delivers them, and what the mailer does about it."""
+"""Bounced mails and complaints: SES's notices as SNS delivers them, and their effect on the mailer."""
 
 import json
 from pathlib import Path
@@ -51,7 +51,7 @@ def queued(desk: Desk) -> str:
 
 
 @pytest.mark.parametrize("kind", ["bounce", "complaint"])
-def test_an_address_that_takes_no_mail_gets_none(desk: Desk, carrier: Carrier, kind: str) -> None:
+def test_a_suppressed_address_gets_no_mail(desk: Desk, carrier: Carrier, kind: str) -> None:
     mail_id = queued(desk)
     assert bounces.handler(notice(kind), None) == {"noted": 1, "ignored": 0}
     assert reason() == kind
@@ -63,7 +63,7 @@ def test_an_address_that_takes_no_mail_gets_none(desk: Desk, carrier: Carrier, k
     assert (mail["state"], mail["problem"]) == ("failed", "TakesNoMail")
 
 
-def test_everybody_else_still_gets_theirs(desk: Desk, carrier: Carrier) -> None:
+def test_other_addresses_still_get_mail(desk: Desk, carrier: Carrier) -> None:
     mail_id = queued(desk)
     bounces.handler(notice("bounce", "bob@example.com"), None)
     mailer.handler({"Records": [stream_record(mail_id)]}, None)
@@ -78,13 +78,15 @@ def test_everybody_else_still_gets_theirs(desk: Desk, carrier: Carrier) -> None:
         ("complaint", {"complaintFeedbackType": "not-spam"}),
     ],
 )
-def test_what_may_pass_and_what_is_taken_back_say_nothing(desk: Desk, name: str, changes: dict[str, str]) -> None:
+def test_temporary_bounces_and_withdrawn_complaints_suppress_nothing(
+    desk: Desk, name: str, changes: dict[str, str]
+) -> None:
     queued(desk)
     assert bounces.handler(notice(name, **changes), None) == {"noted": 0, "ignored": 0}
     assert reason() is None
 
 
-def test_the_same_notice_twice_changes_nothing_and_the_first_reason_stays(desk: Desk) -> None:
+def test_a_repeated_notice_changes_nothing_and_the_first_reason_stays(desk: Desk) -> None:
     queued(desk)
     bounces.handler(notice("bounce"), None)
     before = dynamo.client().get_item(TableName=settings.common().table_prefix + "accounts", Key=_key())["Item"]
@@ -97,13 +99,13 @@ def _key() -> dict[str, Any]:
     return dynamo.item({"pk": "email#" + parse_address(ANN).key})
 
 
-def test_a_notice_of_a_strangers_address_keeps_nobody_from_registering_it(desk: Desk, carrier: Carrier) -> None:
+def test_a_notice_for_an_unknown_address_does_not_block_its_registration(desk: Desk, carrier: Carrier) -> None:
     assert bounces.handler(notice("bounce"), None) == {"noted": 0, "ignored": 1}
     mailer.handler({"Records": [stream_record(queued(desk))]}, None)
     assert len(carrier.taken) == 1
 
 
-def test_the_older_form_with_display_names_is_understood(desk: Desk) -> None:
+def test_the_older_format_with_display_names_is_parsed(desk: Desk) -> None:
     queued(desk)
     message = json.loads((EVENTS / "ses_bounce.json").read_text().replace("recipient@example.com", f"Ann <{ANN}>"))
     message["notificationType"] = message.pop("eventType")
@@ -117,12 +119,14 @@ def test_the_older_form_with_display_names_is_understood(desk: Desk) -> None:
      '{"eventType": "Bounce", "bounce": {"bounceType": "Permanent", "bouncedRecipients": [{"emailAddress": "x"}]}}',
      '{"eventType": "Delivery"}', "Successfully validated SNS topic for Amazon SES event publishing."],
 )  # fmt: skip
-def test_what_makes_no_sense_is_left_out(desk: Desk, message: str) -> None:
+def test_malformed_notices_are_skipped(desk: Desk, message: str) -> None:
     assert bounces.handler(sns(message), None) == {"noted": 0, "ignored": 0}
     assert bounces.handler({"Records": [{}]}, None) == {"noted": 0, "ignored": 0}
 
 
-def test_with_the_store_away_the_notice_comes_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_the_store_is_unavailable_the_notice_is_delivered_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     queued(desk)
 
     def away(*_: object) -> bool:
@@ -135,7 +139,7 @@ def test_with_the_store_away_the_notice_comes_again(desk: Desk, monkeypatch: pyt
     assert bounces.handler(notice("bounce"), None) == {"noted": 1, "ignored": 0}
 
 
-def test_with_the_store_away_the_mailer_keeps_the_mail(
+def test_while_the_store_is_unavailable_the_mailer_keeps_the_mail(
     desk: Desk, carrier: Carrier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mail_id = queued(desk)

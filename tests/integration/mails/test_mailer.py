@@ -1,4 +1,4 @@
-"""The mailer as the stream and the sweeper call it: once, whatever comes twice, fails, stays away or makes no sense."""
+"""The mailer, called by the stream and the sweeper, sends each mail once despite repeats, failures and bad records."""
 
 import logging
 from threading import Barrier
@@ -19,7 +19,7 @@ ANN = "ann@example.com"
 
 
 class Carrier:
-    """A mail server that fails as told: one error a call, then it takes the mail."""
+    """A mail server that raises one of `errors` at each call, then accepts the mail."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors, self.taken = list(errors), list[Message]()
@@ -41,7 +41,7 @@ def carrier(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Carrier:
 
 @pytest.fixture
 def mail_id(desk: Desk) -> str:
-    """A registration's mail, queued."""
+    """The id of a registration's queued mail."""
     desk.register(ANN)
     (mail,) = desk.mails()
     return str(mail["mail_id"])
@@ -67,7 +67,7 @@ def sweep() -> int:
 # --- once
 
 
-def test_many_deliveries_of_one_record_at_once_send_once(desk: Desk, carrier: Carrier, mail_id: str) -> None:
+def test_concurrent_deliveries_of_one_record_send_one_mail(desk: Desk, carrier: Carrier, mail_id: str) -> None:
     start = Barrier(AT_ONCE)
 
     def deliver(_: int) -> list[str]:
@@ -79,34 +79,32 @@ def test_many_deliveries_of_one_record_at_once_send_once(desk: Desk, carrier: Ca
     assert (desk.mail(mail_id).state, desk.mail(mail_id).attempts) == ("sent", 1)
 
 
-def test_a_record_delivered_again_later_sends_nothing(desk: Desk, carrier: Carrier, mail_id: str) -> None:
+def test_a_record_delivered_again_sends_no_second_mail(desk: Desk, carrier: Carrier, mail_id: str) -> None:
     for _ in range(3):
         assert desk.deliver(mail_id, mail_id) == []
     assert len(carrier.taken) == 1
     assert sweep() == 0
 
 
-def test_a_mail_that_takes_the_time_of_one_is_never_sent(desk: Desk, carrier: Carrier) -> None:
+def test_a_decoy_mail_is_never_sent(desk: Desk, carrier: Carrier) -> None:
     desk.resend("nobody@example.com")
     (nothing,) = desk.items("mails")
     assert desk.deliver(nothing["mail_id"]) == [] and not carrier.taken
 
 
-def test_a_mail_that_is_gone_and_a_removal_are_nothing_to_do(desk: Desk, carrier: Carrier, mail_id: str) -> None:
+def test_a_deleted_mail_and_a_removal_record_are_ignored(desk: Desk, carrier: Carrier, mail_id: str) -> None:
     assert desk.deliver("mail_gone") == []
     assert mailer.handler({"Records": [stream_record(mail_id, "REMOVE")]}, None) == {"batchItemFailures": []}
     assert mailer.handler({}, None) == {"batchItemFailures": []}
     assert not carrier.taken
 
 
-# --- the mail server is away
+# --- the mail server is unavailable
 
 
-def test_with_the_mail_server_away_the_mail_waits_and_goes_out_once_after_recovery(
-    desk: Desk, carrier: Carrier, mail_id: str
-) -> None:
+def test_after_an_outage_of_the_mail_server_the_mail_is_sent_once(desk: Desk, carrier: Carrier, mail_id: str) -> None:
     carrier.errors = [MailUndelivered(), ConnectionRefusedError("nobody there")]
-    assert desk.deliver(mail_id) == []  # no failed record: a mail server that is away must not hold up the stream
+    assert desk.deliver(mail_id) == []  # no failed record, because a mail server's outage must not block the stream
     waiting = desk.mail(mail_id)
     assert (waiting.state, waiting.attempts) == ("queued", 1) and waiting.due_ms > now_ms()
     assert desk.deliver(mail_id) == [] and desk.mail(mail_id).attempts == 1  # not due yet
@@ -121,14 +119,16 @@ def test_with_the_mail_server_away_the_mail_waits_and_goes_out_once_after_recove
 
     make_overdue(mail_id)
     assert sweep() == 1
-    assert desk.deliver(mail_id, mail_id) == []  # the requeueing's own record, and one left over
+    assert desk.deliver(mail_id, mail_id) == []  # the record of the requeueing, and a late one
     assert [message.mail_id for message in carrier.taken] == [mail_id]
     assert desk.mail(mail_id).state == "sent"
     assert sweep() == 0
     assert desk.verify(desk.code_of(carrier.taken[0].text)).status_code == 200
 
 
-def test_waiting_grows_and_a_mails_link_stays_the_same(desk: Desk, carrier: Carrier, mail_id: str) -> None:
+def test_waits_between_attempts_grow_and_the_mails_link_stays_the_same(
+    desk: Desk, carrier: Carrier, mail_id: str
+) -> None:
     waits = []
     for _ in range(4):
         carrier.errors = [MailUndelivered()]
@@ -141,7 +141,7 @@ def test_waiting_grows_and_a_mails_link_stays_the_same(desk: Desk, carrier: Carr
     assert mail_id in carrier.taken[0].text
 
 
-def test_a_mailer_that_died_over_a_mail_does_not_keep_it(desk: Desk, carrier: Carrier, mail_id: str) -> None:
+def test_a_mail_of_a_dead_mailer_is_sent_by_another(desk: Desk, carrier: Carrier, mail_id: str) -> None:
     from sluice.wiring import stores
 
     claimed_ms = now_ms() - 200_000
@@ -153,7 +153,7 @@ def test_a_mailer_that_died_over_a_mail_does_not_keep_it(desk: Desk, carrier: Ca
     assert len(carrier.taken) == 1 and desk.mail(mail_id).state == "sent"
 
 
-def test_a_mailer_taken_for_dead_that_comes_back_says_nothing_over_the_other(desk: Desk, mail_id: str) -> None:
+def test_a_late_mailer_cannot_overwrite_the_state_of_a_sent_mail(desk: Desk, mail_id: str) -> None:
     from sluice.domain.errors import Conflict
     from sluice.wiring import stores
 
@@ -165,10 +165,10 @@ def test_a_mailer_taken_for_dead_that_comes_back_says_nothing_over_the_other(des
     assert desk.mail(mail_id).state == "sent"
 
 
-# --- for good
+# --- permanent failures
 
 
-def test_a_refused_recipient_fails_for_good(desk: Desk, carrier: Carrier, mail_id: str) -> None:
+def test_a_mail_to_a_refused_recipient_is_not_retried(desk: Desk, carrier: Carrier, mail_id: str) -> None:
     carrier.errors = [MailRefused()]
     assert desk.deliver(mail_id) == []
     failed = desk.mail(mail_id)
@@ -183,7 +183,7 @@ def test_an_expired_mail_fails_and_is_not_sent(desk: Desk, carrier: Carrier, mai
     assert not carrier.taken
 
 
-# --- what makes no sense
+# --- malformed records
 
 MALFORMED: dict[str, Any] = {
     "no change": {"eventName": "INSERT"},
@@ -199,7 +199,7 @@ MALFORMED: dict[str, Any] = {
 def test_malformed_records_are_skipped_and_their_neighbours_are_sent(
     desk: Desk, carrier: Carrier, mail_id: str
 ) -> None:
-    """Trying one again could not help, and would hold up the mails behind it. None is lost: the sweeper finds it."""
+    """A retry could not help and would delay the mails behind it. No mail is lost, because the sweeper finds it."""
     for name, record in MALFORMED.items():
         answer = mailer.handler({"Records": [record, stream_record("mail_gone"), record]}, None)
         assert answer == {"batchItemFailures": []}, name
@@ -215,7 +215,7 @@ def test_a_malformed_record_is_logged(desk: Desk, caplog: pytest.LogCaptureFixtu
 
 
 @pytest.mark.parametrize("broken", [{"kind": "of_no_kind"}, {"kind": None}, {"data": "no map"}, {"schema": None}])
-def test_a_stored_mail_that_cannot_be_read_or_rendered_holds_up_no_other(
+def test_a_stored_mail_that_cannot_be_read_or_rendered_delays_no_other(
     desk: Desk, carrier: Carrier, mail_id: str, broken: dict[str, Any]
 ) -> None:
     desk.register("eve@example.com")
@@ -225,7 +225,7 @@ def test_a_stored_mail_that_cannot_be_read_or_rendered_holds_up_no_other(
     assert [message.mail_id for message in carrier.taken] == [other]
 
 
-def test_without_a_store_the_records_are_to_be_delivered_again(
+def test_while_the_store_is_unavailable_records_are_delivered_again(
     desk: Desk, carrier: Carrier, mail_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sluice.wiring import stores
@@ -239,7 +239,7 @@ def test_without_a_store_the_records_are_to_be_delivered_again(
     assert desk.deliver(mail_id) == [] and len(carrier.taken) == 1
 
 
-def test_a_mail_that_names_its_occasion_is_queued_once_by_many(desk: Desk, carrier: Carrier) -> None:
+def test_a_mail_that_names_its_occasion_is_queued_once(desk: Desk, carrier: Carrier) -> None:
     from sluice.services.mails.queue import queue_mail
     from sluice.wiring import stores
 
@@ -254,6 +254,6 @@ def test_a_mail_that_names_its_occasion_is_queued_once_by_many(desk: Desk, carri
     assert [message.kind for message in carrier.taken].count(Kind.QUOTA_80) == 1
 
 
-def test_a_mail_is_queued_due_at_once() -> None:
+def test_a_queued_mail_is_due_immediately() -> None:
     mail = new_mail(Kind.QUOTA_80, account_id="usr_a", to=ANN, now_ms=5)
     assert (mail.state, mail.due_ms) == ("queued", 5)

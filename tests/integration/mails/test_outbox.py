@@ -1,4 +1,4 @@
-"""`/_local/outbox` over HTTP: for programs on this machine only, and only while mails go there."""
+"""`/_local/outbox` over HTTP, for programs on this machine and only on local runs that keep mails there."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def refused(answer: Any) -> bool:
     return (answer.status_code, answer.json["code"]) == (404, "not_found")
 
 
-def test_an_addresses_mails_in_the_contracts_words(mailed: Desk) -> None:
+def test_the_mails_of_an_address_are_listed_with_the_contracts_fields(mailed: Desk) -> None:
     answer = get(mailed, to="ANN@example.com")
     (mail,) = answer.json["data"]
     assert (mail["to"], mail["kind"]) == ("ann@example.com", "verify_email")
@@ -41,29 +41,29 @@ def test_an_addresses_mails_in_the_contracts_words(mailed: Desk) -> None:
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.9.1", "::1"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST:8080", "[::1]:8080", "[::1]"])
-def test_this_machine_is_answered(local: Desk, peer: str, host: str) -> None:
+def test_the_outbox_is_shown_to_this_machine(local: Desk, peer: str, host: str) -> None:
     assert get(local, peer, host).status_code == 200
 
 
 @pytest.mark.parametrize("peer", ["192.0.2.1", "10.0.0.1", "::2", "2001:db8::1", "169.254.1.1", "0.0.0.0", "", "x"])
-def test_another_machine_is_refused(local: Desk, peer: str) -> None:
+def test_the_outbox_is_refused_to_another_machine(local: Desk, peer: str) -> None:
     assert refused(get(local, peer))
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil:80"])
-def test_a_name_that_is_not_this_machines_is_refused(local: Desk, host: str) -> None:
-    """A page whose own name was pointed at 127.0.0.1 may read the answer: DNS rebinding."""
+def test_a_foreign_host_name_is_refused(local: Desk, host: str) -> None:
+    """Against DNS rebinding: a page whose name resolves to 127.0.0.1 could read the response."""
     assert refused(get(local, host=host))
 
 
-def test_a_proxys_word_makes_nobody_local(local: Desk) -> None:
+def test_a_forwarded_header_does_not_make_a_client_local(local: Desk) -> None:
     headers = {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Host": "localhost", "Forwarded": "for=127.0.0.1"}
     answer = local.client.get(URL, headers=headers, environ_overrides={"REMOTE_ADDR": "192.0.2.1"})
     assert refused(answer)
 
 
 @pytest.mark.parametrize("mail", ["ses", "smtp://127.0.0.1:25"])
-def test_with_mails_going_elsewhere_it_is_not_there(local: Desk, mail: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_local_outbox_the_path_is_404(local: Desk, mail: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_MAIL", mail)
     settings.mailer.cache_clear()
     assert refused(get(local))

@@ -1,4 +1,4 @@
-"""The audit log: what admins did, what happened to the security of accounts, newest first. On a real store."""
+"""The audit log: admins' changes and accounts' security events, newest first, on a real store."""
 
 import time
 from typing import Any
@@ -31,7 +31,7 @@ def deeds(admin: Citizen, *actions: Action) -> list[tuple[str, str, str]]:
     return [(e["action"], e["actor"], e["target"]) for e in events(admin) if not actions or e["action"] in actions]
 
 
-def test_an_admins_deeds_are_kept_with_what_was_before_and_after(town: Town) -> None:
+def test_an_admins_changes_are_logged_with_old_and_new_values(town: Town) -> None:
     admin, person = town.admin(), town.newcomer()
     path = f"/admin/users/{person.account_id}"
     admin.call("POST", path + "/suspend")
@@ -45,7 +45,7 @@ def test_an_admins_deeds_are_kept_with_what_was_before_and_after(town: Town) -> 
     assert (restored["before"], restored["after"]) == ({"status": "suspended"}, {"status": "active"})
 
 
-def test_what_was_refused_is_no_deed(town: Town) -> None:
+def test_a_refused_change_is_not_logged(town: Town) -> None:
     admin, person = town.admin(), town.newcomer()
     admin.call("POST", f"/admin/users/{admin.account_id}/suspend")
     admin.call("PUT", f"/admin/users/{person.account_id}/limits", {"rpm": -1})
@@ -53,7 +53,9 @@ def test_what_was_refused_is_no_deed(town: Town) -> None:
     assert deeds(admin, Action.USER_SUSPENDED, Action.LIMITS_CHANGED) == []
 
 
-def test_a_deed_that_cannot_be_kept_is_told_and_may_be_repeated(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_that_cannot_be_logged_is_an_error_and_may_be_repeated(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from sluice.wiring import stores
 
     admin, person = town.admin(), town.newcomer()
@@ -70,7 +72,7 @@ def test_a_deed_that_cannot_be_kept_is_told_and_may_be_repeated(town: Town, monk
     assert deeds(admin, Action.USER_SUSPENDED) == [("user_suspended", admin.account_id, person.account_id)]
 
 
-def test_security_events_of_an_account_are_kept(town: Town) -> None:
+def test_security_events_of_an_account_are_logged(town: Town) -> None:
     admin, person = town.admin(), town.newcomer()
     me = person.account_id
     person.call("POST", "/tokens/revoke-all")
@@ -86,7 +88,7 @@ def test_security_events_of_an_account_are_kept(town: Town) -> None:
     ]
 
 
-def test_a_security_event_that_cannot_be_kept_stops_nobody(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_security_event_that_cannot_be_logged_blocks_no_request(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     from sluice.wiring import stores
 
     person = town.newcomer()
@@ -105,14 +107,14 @@ def throttled(town: Town, monkeypatch: pytest.MonkeyPatch) -> Town:
     return town
 
 
-def test_only_the_first_login_from_a_place_is_news(throttled: Town) -> None:
+def test_only_the_first_login_from_a_place_is_logged(throttled: Town) -> None:
     admin = throttled.admin()
     for _ in range(2):
         assert throttled.log_in(admin.email).status_code == 200
     assert deeds(admin) == [("new_place_login", admin.account_id, admin.account_id)]
 
 
-def test_failed_logins_past_the_throttle_are_one_event_and_name_no_stranger(throttled: Town) -> None:
+def test_failed_logins_past_the_throttle_are_one_event_without_unknown_addresses(throttled: Town) -> None:
     admin, person = throttled.admin(), throttled.world.account()
     statuses = [throttled.log_in(person.email, "wrong wrong wrong").status_code for _ in range(14)]
     assert statuses == [401] * 10 + [429] * 4
@@ -125,7 +127,7 @@ def test_failed_logins_past_the_throttle_are_one_event_and_name_no_stranger(thro
     assert "nobody@example.com" not in str(events(admin))
 
 
-def test_pages_are_newest_first_across_days_and_hold_each_event_once(town: Town) -> None:
+def test_pages_are_newest_first_across_days_and_have_each_event_once(town: Town) -> None:
     from sluice.wiring import stores
 
     admin, now_ms = town.admin(), time.time_ns() // 1_000_000
@@ -139,7 +141,7 @@ def test_pages_are_newest_first_across_days_and_hold_each_event_once(town: Town)
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "cursor=zzz", "cursor=" + "x" * 300])
-def test_what_is_no_page_is_422(town: Town, query: str) -> None:
+def test_an_invalid_page_query_is_422(town: Town, query: str) -> None:
     answer = town.admin().call("GET", "/admin/audit?" + query)
     assert (answer.status_code, answer.json["code"]) == (422, "validation_error")
 

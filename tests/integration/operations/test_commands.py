@@ -1,4 +1,4 @@
-"""`sluice admin|users|tokens|usage`: the admin's calls for whoever has the machine. On a real store."""
+"""`sluice admin|users|tokens|usage`: the admin's commands on a real store."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ def said(*arguments: str, typed: str = "") -> Any:
     return json.loads(done.stdout)
 
 
-def test_the_first_admin_is_made_and_can_log_in(town: Town) -> None:
+def test_the_first_admin_is_created_and_can_log_in(town: Town) -> None:
     made = said("admin", "create", "Boss@Example.com", "--password-stdin", typed="a long quiet river\n")
     assert (made["email"], made["role"], made["status"]) == ("Boss@example.com", "admin", "active")
     answer = town.log_in("boss@example.com", "a long quiet river")
@@ -35,13 +35,13 @@ def test_the_first_admin_is_made_and_can_log_in(town: Town) -> None:
     assert (event["actor"], event["target"], event["after"]) == ("operator", made["id"], {"role": "admin"})
 
 
-def test_its_password_is_asked_for_twice_and_never_shown(town: Town) -> None:
+def test_the_password_is_asked_for_twice_and_never_shown(town: Town) -> None:
     done = sluice("admin", "create", "boss@example.com", typed="a long quiet river\na long quiet river\n")
     assert done.exit_code == 0 and "a long quiet river" not in done.output
     assert town.log_in("boss@example.com", "a long quiet river").status_code == 200
 
 
-def test_an_account_that_exists_is_made_an_admin_and_keeps_its_password(town: Town) -> None:
+def test_an_existing_account_becomes_an_admin_and_keeps_its_password(town: Town) -> None:
     person = town.newcomer()
     assert person.call("GET", "/admin/users").status_code == 403
     assert said("admin", "create", person.email)["id"] == person.account_id
@@ -49,7 +49,7 @@ def test_an_account_that_exists_is_made_an_admin_and_keeps_its_password(town: To
     assert town.log_in(person.email, PASSWORD).status_code == 200
 
 
-def test_an_address_that_nobody_verified_is_not_made_an_admin(town: Town) -> None:
+def test_an_account_with_an_unverified_address_cannot_become_an_admin(town: Town) -> None:
     account = town.world.account(status="pending")
     done = sluice("admin", "create", account.email)
     assert done.exit_code == 1 and "pending" in done.stderr
@@ -59,7 +59,7 @@ def test_an_address_that_nobody_verified_is_not_made_an_admin(town: Town) -> Non
 @pytest.mark.parametrize(
     ("email", "password"), [("nobody", "a long quiet river"), ("a@example.com", "short"), ("a@example.com", "")]
 )
-def test_what_is_no_address_or_no_password_is_refused_in_words(town: Town, email: str, password: str) -> None:
+def test_an_invalid_address_or_password_is_refused_with_an_explanation(town: Town, email: str, password: str) -> None:
     done = sluice("admin", "create", email, "--password-stdin", typed=password + "\n")
     assert done.exit_code == 1 and done.stderr.startswith("sluice: ") and "Traceback" not in done.output
     assert town.everything("accounts") == []
@@ -79,7 +79,7 @@ def test_a_user_is_shown_by_id_and_by_address(town: Town) -> None:
     assert account.email in sluice("users", "show", account.email).stdout
 
 
-def test_suspending_and_restoring_from_the_machine_hold_at_once(town: Town) -> None:
+def test_suspending_and_restoring_by_command_take_effect_at_once(town: Town) -> None:
     person = town.newcomer()
     assert said("users", "suspend", person.email)["status"] == "suspended"
     assert person.ask().status_code == 403
@@ -89,7 +89,7 @@ def test_suspending_and_restoring_from_the_machine_hold_at_once(town: Town) -> N
     assert deeds == {("user_suspended", "operator"), ("user_restored", "operator")}
 
 
-def test_limits_are_changed_one_by_one(town: Town) -> None:
+def test_each_limit_can_be_changed_alone(town: Town) -> None:
     person = town.newcomer()
     assert said("users", "limits", person.email, "--rpm", "0")["limits"]["rpm"] == 0
     assert person.ask().status_code == 429
@@ -98,7 +98,7 @@ def test_limits_are_changed_one_by_one(town: Town) -> None:
     assert sluice("users", "limits", person.email, "--tpm", "-1").exit_code == 2
 
 
-def test_a_role_is_given_and_taken_and_both_are_in_the_audit_log(town: Town) -> None:
+def test_granting_and_removing_a_role_are_in_the_audit_log(town: Town) -> None:
     from sluice.wiring import stores
 
     person = town.newcomer()
@@ -121,7 +121,7 @@ def test_tokens_are_listed_without_the_tokens_themselves(town: Town) -> None:
     assert person.token_id in done.stdout and person.api_token["Authorization"].rpartition(".")[2] not in done.stdout
 
 
-def test_usage_of_one_is_exact_and_of_all_from_the_rollups(town: Town) -> None:
+def test_usage_of_one_account_is_exact_and_of_all_comes_from_roll_ups(town: Town) -> None:
     from sluice.wiring import stores
 
     person = town.newcomer()
@@ -137,13 +137,13 @@ def test_usage_of_one_is_exact_and_of_all_from_the_rollups(town: Town) -> None:
 
 
 @pytest.mark.parametrize("command", ["show", "suspend", "restore", "limits"])
-def test_a_user_who_does_not_exist_is_told_in_words(town: Town, command: str) -> None:
+def test_an_unknown_user_is_an_error_with_an_explanation(town: Town, command: str) -> None:
     for user in ("nobody@example.com", "usr_0000000000000000", "who"):
         done = sluice("users", command, user)
         assert done.exit_code == 1 and done.stderr.startswith("sluice: ") and "Traceback" not in done.output
 
 
-def test_without_a_store_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_store_the_commands_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in aws_environment(f"http://127.0.0.1:{free_port()}").items():
         monkeypatch.setenv(name, value)
     forget_everything()

@@ -1,4 +1,4 @@
-"""The admin function as AWS calls it."""
+"""The admin function called with API Gateway's events."""
 
 import json
 

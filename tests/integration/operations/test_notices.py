@@ -1,4 +1,4 @@
-"""Owners are told by mail: of a login from a new place, of a new password, of a new address."""
+"""Mails to owners about a login from a new place, a new password, or a new address."""
 
 import pytest
 
@@ -10,7 +10,7 @@ FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.
 
 @pytest.fixture
 def watched(town: Town, monkeypatch: pytest.MonkeyPatch) -> Town:
-    """With throttles, which remember places; and a proxy of ours in front that says where a client is."""
+    """With throttles, which remember places, and a trusted proxy that reports the client's address."""
     monkeypatch.setenv("SLUICE_TRUSTED_PROXIES", "127.0.0.1")
     switch_on_throttles(monkeypatch)
     return town
@@ -22,7 +22,7 @@ def log_in(town: Town, email: str, client: str, password: str = PASSWORD) -> int
     return town.world.client.post("/auth/login", json=body, headers=headers).status_code
 
 
-def test_each_new_place_is_told_once_and_in_words_of_ours(watched: Town) -> None:
+def test_each_new_place_is_reported_once_without_the_clients_own_text(watched: Town) -> None:
     ann = watched.world.account()
     for client in ("192.0.2.1", "192.0.2.1", "198.51.100.7", "192.0.2.1", "198.51.100.7"):
         assert log_in(watched, ann.email, client) == 200
@@ -48,21 +48,21 @@ def test_the_place_where_the_address_was_verified_is_not_new(watched: Town) -> N
     assert "new_sign_in" in watched.mails_to("new@example.com")
 
 
-def test_without_throttles_no_place_is_known_and_none_is_new(town: Town) -> None:
+def test_without_throttles_no_place_is_reported(town: Town) -> None:
     ann = town.world.account()
     for _ in range(3):
         assert log_in(town, ann.email, "192.0.2.1") == 200
     assert "new_sign_in" not in town.mails_to(ann.email)
 
 
-def test_guesses_from_anywhere_are_told_to_nobody(watched: Town) -> None:
+def test_failed_logins_send_no_mail(watched: Town) -> None:
     ann = watched.world.account()
     for n in range(5):
         assert log_in(watched, ann.email, f"192.0.2.{n}", "wrong wrong wrong") == 401
     assert "new_sign_in" not in watched.mails_to(ann.email)
 
 
-def test_a_new_password_is_told_however_it_came_about(watched: Town) -> None:
+def test_every_change_of_the_password_sends_a_mail(watched: Town) -> None:
     ann = watched.newcomer()
     body = {"current_password": PASSWORD, "new_password": "a whole new passphrase"}
     assert ann.call("POST", "/auth/change-password", body).status_code == 200
@@ -72,7 +72,7 @@ def test_a_new_password_is_told_however_it_came_about(watched: Town) -> None:
     assert watched.mails_to(ann.email).count("password_changed") == 2
 
 
-def test_a_new_address_is_told_to_the_old_one(watched: Town) -> None:
+def test_a_change_of_address_sends_a_mail_to_the_old_one(watched: Town) -> None:
     ann = watched.newcomer()
     body = {"new_email": "else@example.com", "password": PASSWORD}
     assert ann.call("POST", "/auth/change-email", body).status_code == 202

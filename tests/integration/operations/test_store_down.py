@@ -1,4 +1,4 @@
-"""With the store gone every call of the admin's answers 503 with `Retry-After`, and nothing of it is half done."""
+"""While the store is unavailable every admin call is 503 with `Retry-After`, and no change is half done."""
 
 import pytest
 
@@ -20,7 +20,7 @@ STORES = {
 
 
 @pytest.mark.parametrize(("method", "path", "body"), CALLS)
-def test_without_a_store_it_is_503(
+def test_without_a_store_an_admin_call_is_503(
     town: Town, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: object
 ) -> None:
 
@@ -33,7 +33,7 @@ def test_without_a_store_it_is_503(
 
 
 @pytest.mark.parametrize(("method", "path", "body"), CALLS)
-def test_a_store_that_goes_away_in_the_middle_is_503_and_back_it_works(
+def test_a_store_that_fails_during_a_call_is_503_and_works_again_later(
     town: Town, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: object
 ) -> None:
     from sluice.wiring import stores

@@ -1,4 +1,4 @@
-"""`GET /admin/usage`: sums across accounts, from the roll-ups. On a real store."""
+"""`GET /admin/usage`: sums over all accounts from the roll-ups, on a real store."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from tests.integration.operations.town import Citizen, Town
 
 
 def spent(town: Town, admin: Citizen, query: str = "") -> Any:
-    """After metering has got to every record."""
+    """Usage, after metering has folded every record."""
     from sluice.http.auth import now_ms
     from sluice.wiring import stores
 
@@ -21,7 +21,7 @@ def spent(town: Town, admin: Citizen, query: str = "") -> Any:
     return answer.json
 
 
-def test_it_is_the_sum_over_all_accounts_by_any_key(town: Town) -> None:
+def test_usage_is_the_sum_over_all_accounts_by_every_key(town: Town) -> None:
     admin, ann, bob = town.admin(), town.newcomer(), town.newcomer()
     for person, count in ((ann, 1), (bob, 2)):
         for _ in range(count):
@@ -59,6 +59,6 @@ def test_a_span_without_requests_is_empty(town: Town) -> None:
 
 
 @pytest.mark.parametrize("query", ["group_by=hour", "from=yesterday", "from=2026-11-20&to=2026-11-10", "to=2026-02-31"])
-def test_what_is_no_span_or_group_is_422(town: Town, query: str) -> None:
+def test_an_invalid_span_or_group_is_422(town: Town, query: str) -> None:
     answer = town.admin().call("GET", "/admin/usage?" + query)
     assert (answer.status_code, answer.json["code"]) == (422, "validation_error")

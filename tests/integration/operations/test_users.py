@@ -1,4 +1,4 @@
-"""`/admin/users…`: who may look, what is found, and changes that hold with the next request. On a real store."""
+"""`/admin/users…`: permissions, search, and changes that take effect with the next request. On a real store."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -40,7 +40,7 @@ def listed(admin: Citizen, query: str = "", limit: int = 50) -> list[list[dict[s
 
 
 @pytest.mark.parametrize(("method", "path", "body"), CALLS)
-def test_everyone_but_an_admin_is_refused(town: Town, method: str, path: str, body: Any) -> None:
+def test_only_an_admin_is_admitted(town: Town, method: str, path: str, body: Any) -> None:
     person, other = town.newcomer(), town.newcomer()
     path = path.replace("{id}", other.account_id)
     answer = person.call(method, path, body)
@@ -51,7 +51,7 @@ def test_everyone_but_an_admin_is_refused(town: Town, method: str, path: str, bo
     assert other.ask().status_code == 200
 
 
-def test_an_admin_who_is_one_no_more_is_refused_at_the_next_call(town: Town) -> None:
+def test_a_former_admin_is_refused_at_the_next_call(town: Town) -> None:
     from sluice.wiring import stores
 
     admin = town.admin()
@@ -62,7 +62,7 @@ def test_an_admin_who_is_one_no_more_is_refused_at_the_next_call(town: Town) -> 
 
 @pytest.mark.parametrize(("method", "path", "body"), [call for call in CALLS if "{id}" in call[1]])
 @pytest.mark.parametrize("user_id", ["usr_0000000000000000", "deletions", "email%23ann@example.com", "x" * 3000])
-def test_whoever_does_not_exist_is_404(town: Town, method: str, path: str, body: Any, user_id: str) -> None:
+def test_an_unknown_user_is_404(town: Town, method: str, path: str, body: Any, user_id: str) -> None:
     town.newcomer(email="ann@example.com")
     answer = town.admin().call(method, path.replace("{id}", user_id), body)
     assert (answer.status_code, answer.json["code"]) == (404, "not_found")
@@ -84,14 +84,14 @@ def test_users_are_found_by_address_name_and_id(town: Town) -> None:
         assert sorted(found) == sorted(one.account_id for one in wanted), query
 
 
-def test_a_row_says_who_and_in_what_state(town: Town) -> None:
+def test_a_row_has_the_user_and_their_status(town: Town) -> None:
     admin = town.admin()
     (row,) = listed(admin, admin.account_id)[0]
     assert set(row) == {"id", "email", "name", "role", "created_at", "status"}
     assert (row["email"], row["role"], row["status"]) == (admin.email, "admin", "active")
 
 
-def test_pages_hold_everyone_once(town: Town) -> None:
+def test_pages_list_every_user_once(town: Town) -> None:
     admin = town.admin()
     people = {town.world.account().account_id for _ in range(8)} | {admin.account_id}
     pages = listed(admin, limit=2)
@@ -103,12 +103,12 @@ def test_pages_hold_everyone_once(town: Town) -> None:
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=101", "limit=x", "cursor=zzz", "cursor=AAAA", "query=" + "x" * 300]
 )
-def test_what_is_no_page_is_422(town: Town, query: str) -> None:
+def test_an_invalid_page_query_is_422(town: Town, query: str) -> None:
     answer = town.admin().call("GET", "/admin/users?" + query)
     assert (answer.status_code, answer.json["code"]) == (422, "validation_error")
 
 
-def test_one_user_has_limits_usage_and_state(town: Town) -> None:
+def test_one_users_details_have_limits_usage_and_status(town: Town) -> None:
     admin, person = town.admin(), town.newcomer()
     person.ask()
     shown = admin.call("GET", f"/admin/users/{person.account_id}").json
@@ -118,7 +118,7 @@ def test_one_user_has_limits_usage_and_state(town: Town) -> None:
     assert "password" not in str(shown)
 
 
-def test_a_suspended_account_is_refused_everywhere_with_its_next_request_and_restored_at_once(town: Town) -> None:
+def test_suspending_and_restoring_take_effect_everywhere_with_the_next_request(town: Town) -> None:
     admin, person = town.admin(), town.newcomer()
     answer = admin.call("POST", f"/admin/users/{person.account_id}/suspend")
     assert (answer.status_code, answer.json["status"]) == (200, "suspended")
@@ -144,7 +144,7 @@ def test_suspending_and_restoring_may_be_repeated(town: Town) -> None:
     assert person.ask().status_code == 200
 
 
-def test_restoring_verifies_nobodys_address(town: Town) -> None:
+def test_restoring_does_not_verify_a_pending_address(town: Town) -> None:
     admin, pending = town.admin(), town.world.account(status="pending")
     path = f"/admin/users/{pending.account_id}"
     assert admin.call("POST", path + "/suspend").json["status"] == "suspended"
@@ -152,7 +152,7 @@ def test_restoring_verifies_nobodys_address(town: Town) -> None:
     assert town.log_in(pending.email).json["code"] == "email_not_verified"
 
 
-def test_an_admin_cannot_suspend_themselves_but_another(town: Town) -> None:
+def test_an_admin_can_suspend_other_admins_but_not_themselves(town: Town) -> None:
     admin, other = town.admin(), town.admin()
     answer = admin.call("POST", f"/admin/users/{admin.account_id}/suspend")
     assert (answer.status_code, answer.json["code"]) == (403, "forbidden")
@@ -178,7 +178,7 @@ def test_a_running_stream_of_a_suspended_account_ends_at_its_next_checkpoint(
     assert grant is not None and grant.leases == {}
 
 
-def test_new_limits_hold_with_the_next_request(town: Town) -> None:
+def test_new_limits_take_effect_with_the_next_request(town: Town) -> None:
     admin, person = town.admin(), town.newcomer()
     assert person.ask().status_code == 200
     answer = limit(admin, person, rpm=0)
@@ -195,16 +195,18 @@ def test_new_limits_hold_with_the_next_request(town: Town) -> None:
 
 @pytest.mark.parametrize("value", [-1, 10**12 + 1, 1.5, "60", True, [1]])
 @pytest.mark.parametrize("name", ["rpm", "tpm", "concurrency", "monthly_tokens"])
-def test_what_is_no_limit_is_422_and_changes_nothing(town: Town, name: str, value: Any) -> None:
+def test_an_invalid_limit_is_422_and_changes_nothing(town: Town, name: str, value: Any) -> None:
     admin, person = town.admin(), town.newcomer()
     answer = limit(admin, person, **{"rpm": 7, name: value})
     assert (answer.status_code, answer.json["errors"][0]["field"]) == (422, name)
     assert admin.call("GET", f"/admin/users/{person.account_id}").json["limits"]["rpm"] == 60
 
 
-def test_limits_changed_by_two_admins_at_once_are_both_kept(town: Town) -> None:
+def test_concurrent_changes_of_two_limits_are_both_kept(town: Town) -> None:
     admins, person = [town.admin(), town.admin()], town.newcomer()
-    assert limit(admins[0], person).status_code == 200  # the process has its one store before two ask for it at once
+    assert (
+        limit(admins[0], person).status_code == 200
+    )  # so that the process has built its store before two threads need it
     wanted: list[dict[str, int]] = [{"rpm": 1}, {"tpm": 2}]
     with ThreadPoolExecutor(2) as threads:
         statuses = list(
@@ -215,7 +217,7 @@ def test_limits_changed_by_two_admins_at_once_are_both_kept(town: Town) -> None:
     assert (limits["rpm"], limits["tpm"]) == (1, 2)
 
 
-def test_suspending_and_deleting_at_once_ends_deleted(town: Town) -> None:
+def test_an_account_suspended_and_deleted_at_the_same_time_ends_deleted(town: Town) -> None:
     admin, person = town.admin(), town.newcomer()
     with ThreadPoolExecutor(2) as threads:
         suspending = threads.submit(do, admin, "suspend", person)

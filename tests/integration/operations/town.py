@@ -1,4 +1,4 @@
-"""People of several kinds in one running system: what one of them does is felt by the others."""
+"""Members and admins in one running system, so that tests see how one affects the others."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -72,7 +72,7 @@ class Town:
         return [dynamo.values(item) for item in self.store.client.scan(TableName=self.store.prefix + table)["Items"]]
 
     def code_of(self, account_id: str, kind: str) -> str:
-        """The newest mailed code of a kind, as its mail would carry it."""
+        """The code of the newest mail of a kind."""
         from sluice.adapters.tokens.keys import mailed_code_key
         from sluice.domain.mails.mailed_codes import make
 
@@ -99,7 +99,7 @@ def town(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def long_answer(meanwhile: Any, passed_seconds: float) -> tuple[list[Step], "Clock"]:
-    """A stream that lasts past a checkpoint, during which `meanwhile` happens; and the gateway's clock."""
+    """A stream that lasts past a checkpoint, during which `meanwhile` is called; and the gateway's clock."""
     clock = Clock()
 
     def interrupted() -> None:
@@ -110,7 +110,7 @@ def long_answer(meanwhile: Any, passed_seconds: float) -> tuple[list[Step], "Clo
 
 
 class Clock:
-    """The real clock, and what was added to it."""
+    """The real clock plus an offset."""
 
     def __init__(self) -> None:
         self._added_ns = 0

@@ -1,4 +1,4 @@
-"""A browser without JavaScript: keeps cookies, fills in the forms that a page really has, says where it comes from."""
+"""A browser without JavaScript: it keeps cookies, fills in a page's real forms, and sends its Origin."""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -91,7 +91,7 @@ class Browser:
             return Page(answer)  # type: ignore[arg-type]
 
     def submit(self, page: Page, action: str, **fields: Any) -> Page:
-        """Fill in a form of that page and send it; then go where it leads."""
+        """Fill in and send a form of that page, then follow the redirect."""
         answered = self.post(action, {**page.form(action).fields, **fields})
         return self.get(answered.answer.headers["Location"]) if answered.status == 303 else answered
 

@@ -1,4 +1,4 @@
-"""Every page on the session's store, as on one machine: each test has its own tables, keys and browser."""
+"""Every page on the session's store, as on a local run; each test has its own tables, keys and browser."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +28,7 @@ ANSWER: tuple[Step, ...] = (chunk("Pa"), chunk("ris"), chunk(None, "stop"), usag
 
 @pytest.fixture
 def upstream() -> FakeUpstream:
-    """The model, which answers what a test says."""
+    """A model whose answers the test sets."""
     return FakeUpstream(*ANSWER)
 
 
@@ -55,7 +55,7 @@ def world(
 
 @pytest.fixture
 def browser(world: UsageWorld) -> Browser:
-    """A stranger's."""
+    """A browser that is not logged in."""
     return Browser(world.app.test_client())
 
 
@@ -66,7 +66,7 @@ def ann(world: UsageWorld) -> Account:
 
 @pytest.fixture
 def member(world: UsageWorld, ann: Account) -> Browser:
-    """Ann's, logged in."""
+    """Ann's browser, logged in."""
     made = Browser(world.app.test_client())
     assert made.log_in(ann.email, PASSWORD).status == 200
     return made
@@ -74,7 +74,7 @@ def member(world: UsageWorld, ann: Account) -> Browser:
 
 @pytest.fixture
 def stranger(world: UsageWorld) -> Browser:
-    """Somebody else's, logged in too."""
+    """Another member's browser, logged in."""
     made = Browser(world.app.test_client())
     assert made.log_in(world.account("bob@example.com").email, PASSWORD).status == 200
     return made

@@ -1,4 +1,4 @@
-"""One's own account by forms: profile, password, sessions, the end."""
+"""The account pages: profile, password, sessions, deletion."""
 
 import pytest
 
@@ -21,13 +21,15 @@ def test_the_profile_is_shown_and_changed(member: Browser, ann: Account) -> None
     assert after.form("/my/account/profile").fields["store_content"] == []
 
 
-def test_a_name_that_is_too_long_is_refused_and_stays_in_its_field(member: Browser, ann: Account) -> None:
+def test_a_name_that_is_too_long_is_refused_and_kept_in_the_form(member: Browser, ann: Account) -> None:
     refused = member.submit(member.get("/my/account"), "/my/account/profile", name="x" * 101)
     assert refused.status == 422 and "#field-name" in refused.links
     assert refused.form("/my/account/profile").fields["name"] == "x" * 101 and account_now(ann).name == "Ann"
 
 
-def test_a_new_password_ends_the_other_sessions_and_old_forms(world: UsageWorld, member: Browser, ann: Account) -> None:
+def test_a_new_password_ends_other_sessions_and_invalidates_old_forms(
+    world: UsageWorld, member: Browser, ann: Account
+) -> None:
     other = Browser(world.app.test_client())
     other.log_in(ann.email, PASSWORD)
     after = member.submit(
@@ -52,7 +54,7 @@ def test_a_refused_password_changes_nothing(
     assert account_now(ann).password_hash == ann.password_hash
 
 
-def test_another_session_is_ended(world: UsageWorld, member: Browser, ann: Account) -> None:
+def test_another_session_of_the_account_can_be_ended(world: UsageWorld, member: Browser, ann: Account) -> None:
     other = Browser(world.app.test_client())
     other.log_in(ann.email, PASSWORD)
     own_id = member.session_cookie().partition(".")[0]
@@ -70,7 +72,7 @@ def test_ending_this_session_is_a_logout(member: Browser) -> None:
     assert "That was this session" in after.text and member.session_cookie() == ""
 
 
-def test_anothers_session_does_not_exist(member: Browser, stranger: Browser) -> None:
+def test_a_session_of_another_account_is_not_found(member: Browser, stranger: Browser) -> None:
     theirs = stranger.session_cookie().partition(".")[0]
     form_token = member.get("/my/account").form("/my/account/profile").fields["form_token"]
     assert member.post(f"/my/account/sessions/{theirs}/end", {"form_token": form_token}).status == 404
@@ -85,7 +87,7 @@ def test_markup_in_a_browsers_name_stays_text(world: UsageWorld, ann: Account) -
     assert "<img src=x onerror=alert(1)>" in page.text and "img" not in [tag for tag, _ in page.tags]
 
 
-def test_a_new_address_asks_for_the_password(member: Browser, ann: Account) -> None:
+def test_a_change_of_address_needs_the_password(member: Browser, ann: Account) -> None:
     page = member.get("/my/account")
     refused = member.submit(page, "/my/account/email", new_email="ann2@example.com", password="wrong wrong wrong")
     assert refused.status == 401 and "#field-password" in refused.links
@@ -93,7 +95,7 @@ def test_a_new_address_asks_for_the_password(member: Browser, ann: Account) -> N
     assert "change_email" not in account_now(ann).codes
 
 
-def test_an_account_is_deleted_by_its_password(member: Browser, browser: Browser, ann: Account) -> None:
+def test_deleting_an_account_needs_its_password(member: Browser, browser: Browser, ann: Account) -> None:
     page = member.get("/my/account/delete")
     assert member.submit(page, "/my/account/delete", password="wrong wrong wrong").status == 401
     assert member.get("/my/account").status == 200

@@ -1,4 +1,4 @@
-"""The admin's pages: for admins only; each thing one may do there happens, at once, and is in the audit log."""
+"""The admin's pages are for admins only; every change takes effect at once and is in the audit log."""
 
 import re
 
@@ -26,21 +26,23 @@ def admin(world: UsageWorld, owner: Account) -> Browser:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_stranger_is_led_to_the_login_and_back(path: str, browser: Browser) -> None:
+def test_a_stranger_is_sent_to_the_login_and_back(path: str, browser: Browser) -> None:
     answered = browser.get(path)
     assert answered.status == 303
     assert browser.get(answered.answer.headers["Location"]).form("/login").fields["next"]
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_member_who_is_no_admin_is_told_so_and_sees_nobody(path: str, member: Browser, owner: Account) -> None:
+def test_a_member_who_is_not_an_admin_is_refused_and_sees_no_user(path: str, member: Browser, owner: Account) -> None:
     answered = member.get(path)
     assert answered.status == 403 and "admin" in answered.text
     assert owner.email not in answered.text
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-def test_member_who_is_no_admin_can_do_none_of_it(deed: str, member: Browser, owner: Account, ann: Account) -> None:
+def test_a_member_who_is_not_an_admin_can_change_nothing(
+    deed: str, member: Browser, owner: Account, ann: Account
+) -> None:
     for target in (owner, ann):
         token = member.get("/my/account").form("/my/account/profile").fields["form_token"]
         data = {"form_token": token, "role": "admin", "password": PASSWORD, "rpm": "7"}
@@ -49,7 +51,7 @@ def test_member_who_is_no_admin_can_do_none_of_it(deed: str, member: Browser, ow
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-def test_deed_needs_the_forms_token(deed: str, admin: Browser, ann: Account) -> None:
+def test_every_change_needs_the_forms_token(deed: str, admin: Browser, ann: Account) -> None:
     data = {"role": "admin", "password": PASSWORD, "rpm": "7", "form_token": "x"}
     assert admin.post(f"/manage/users/{ann.account_id}/{deed}", data).status == 403
     foreign = {**OWN, "Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
@@ -66,7 +68,7 @@ def test_users_are_found_by_part_of_an_address(admin: Browser, world: UsageWorld
     assert "Nobody fits “xyz”" in admin.get("/manage/users?query=xyz").text
 
 
-def test_names_that_people_chose_stay_text(admin: Browser, world: UsageWorld, member: Browser, ann: Account) -> None:
+def test_markup_in_users_names_stays_text(admin: Browser, world: UsageWorld, member: Browser, ann: Account) -> None:
     evil = '<img src=x onerror="alert(1)">'
     member.submit(member.get("/my/account"), "/my/account/profile", name=evil, store_content="on")
     for path in ("/manage/users", f"/manage/users/{ann.account_id}"):
@@ -74,7 +76,7 @@ def test_names_that_people_chose_stay_text(admin: Browser, world: UsageWorld, me
         assert evil in shown.text and not [one for one in shown.tags if one[0] == "img"]
 
 
-def test_suspending_and_restoring_hold_at_once(admin: Browser, member: Browser, ann: Account) -> None:
+def test_suspending_and_restoring_take_effect_at_once(admin: Browser, member: Browser, ann: Account) -> None:
     place = f"/manage/users/{ann.account_id}"
     done = admin.submit(admin.get(place), place + "/suspend")
     assert done.status == 200 and "is suspended" in done.text
@@ -87,7 +89,7 @@ def test_suspending_and_restoring_hold_at_once(admin: Browser, member: Browser, 
     assert "status: active → suspended" in log
 
 
-def test_limits_are_changed_and_a_mistake_is_shown_with_what_was_typed(admin: Browser, ann: Account) -> None:
+def test_limits_are_changed_and_an_invalid_value_is_shown_again(admin: Browser, ann: Account) -> None:
     place = f"/manage/users/{ann.account_id}"
     done = admin.submit(admin.get(place), place + "/limits", rpm="7", tpm="")
     assert done.status == 200 and done.form(place + "/limits").fields["rpm"] == "7"
@@ -97,7 +99,7 @@ def test_limits_are_changed_and_a_mistake_is_shown_with_what_was_typed(admin: Br
     assert admin.get(place).form(place + "/limits").fields["rpm"] == "7"
 
 
-def test_role_needs_the_admins_own_password(admin: Browser, member: Browser, ann: Account) -> None:
+def test_changing_a_role_needs_the_admins_own_password(admin: Browser, member: Browser, ann: Account) -> None:
     place = f"/manage/users/{ann.account_id}/role"
     refused = admin.submit(admin.get(place), place, password="not it at all")
     assert refused.status == 401 and member.get("/manage").status == 403
@@ -109,7 +111,7 @@ def test_role_needs_the_admins_own_password(admin: Browser, member: Browser, ann
     assert member.get("/manage/users").status == 403
 
 
-def test_nobody_loses_the_last_admin_by_a_slip(admin: Browser, owner: Account) -> None:
+def test_an_admin_cannot_suspend_or_demote_themselves(admin: Browser, owner: Account) -> None:
     place = f"/manage/users/{owner.account_id}"
     shown = admin.get(place)
     assert [form.action for form in shown.forms if form.action.startswith("/manage")] == [place + "/limits"]
@@ -120,7 +122,7 @@ def test_nobody_loses_the_last_admin_by_a_slip(admin: Browser, owner: Account) -
     assert admin.get("/manage").status == 200
 
 
-def test_an_unverified_address_is_never_made_an_admins(admin: Browser, world: UsageWorld) -> None:
+def test_an_account_with_an_unverified_address_cannot_become_an_admin(admin: Browser, world: UsageWorld) -> None:
     pending = world.account("maybe@example.com", status="pending")
     place = f"/manage/users/{pending.account_id}/role"
     assert admin.submit(admin.get(place), place, password=PASSWORD).status == 409
@@ -128,17 +130,17 @@ def test_an_unverified_address_is_never_made_an_admins(admin: Browser, world: Us
 
 @pytest.mark.parametrize("deed", ["", "/role"])
 @pytest.mark.parametrize("name", ["usr_nobody", "usr_" + "a" * 16, "x", "%2e%2e", "%00"])
-def test_nobodys_page_is_a_404(name: str, deed: str, admin: Browser) -> None:
+def test_the_page_of_an_unknown_user_is_a_404(name: str, deed: str, admin: Browser) -> None:
     assert admin.get(f"/manage/users/{name}{deed}").status == 404
 
 
-def test_system_page_says_what_it_finds(admin: Browser) -> None:
+def test_the_system_page_reports_a_model_that_does_not_answer(admin: Browser) -> None:
     shown = admin.get("/manage")
     assert shown.status == 200
-    assert "unreachable" in shown.text and "The model does not answer" in shown.text  # there is none in this test
+    assert "unreachable" in shown.text and "The model does not answer" in shown.text  # no model runs in this test
 
 
-def test_first_steps_go_one_by_one(admin: Browser, world: UsageWorld) -> None:
+def test_finished_first_steps_are_marked_as_done(admin: Browser, world: UsageWorld) -> None:
     shown = admin.get("/manage")
     assert "Your next three steps" in shown.text and not re.search("three steps.*done", shown.text)
     admin.submit(admin.get("/my/tokens"), "/my/tokens", name="laptop")
@@ -148,23 +150,25 @@ def test_first_steps_go_one_by_one(admin: Browser, world: UsageWorld) -> None:
 
 @pytest.mark.parametrize("query", ["?cursor=x", "?query=" + "a" * 300, "?from=x", "?to=2026-13-01"])
 @pytest.mark.parametrize("path", PAGES[1:])
-def test_a_strange_question_is_answered_or_refused_never_a_fault(path: str, query: str, admin: Browser) -> None:
+def test_an_invalid_query_is_answered_or_refused_without_a_server_error(path: str, query: str, admin: Browser) -> None:
     assert admin.get(path + query).status in (200, 422)
 
 
-def test_header_leads_admins_there_and_only_them(admin: Browser, member: Browser) -> None:
+def test_only_admins_see_the_link_to_the_admin_pages(admin: Browser, member: Browser) -> None:
     assert "/manage" in admin.get("/my/tokens").links
     assert "/manage" not in member.get("/my/tokens").links
 
 
-def test_start_page_of_an_empty_system_leads_its_owner_on_and_only_there(
+def test_the_start_page_of_an_empty_local_system_explains_the_first_step(
     browser: Browser, world: UsageWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sluice import settings
     from sluice.pages import home
 
     monkeypatch.setattr(home, "_somebody_is_here", False)
-    assert "Nobody has an account here yet" not in browser.get("/").text  # elsewhere than on one machine it never asks
+    assert (
+        "Nobody has an account here yet" not in browser.get("/").text
+    )  # outside local runs the page never looks for accounts
     monkeypatch.setenv("SLUICE_LOCAL", "1")
     settings.common.cache_clear()
     assert "sluice admin create" in browser.get("/").text

@@ -1,6 +1,6 @@
-"""Whatever is put into an address, a query or a form of a page, the answer is a page and never a fault.
+"""Any path, query or form that is sent to a page is answered with a page and never with a server error.
 
-The API document, and so Schemathesis, knows the JSON calls only; these are all the others that the app serves.
+Schemathesis tests only the JSON calls of the API document; these are all other routes of the app.
 """
 
 import re
@@ -49,13 +49,13 @@ def admin(world: UsageWorld) -> Browser:
     return made
 
 
-def test_the_pages_are_found() -> None:
+def test_the_routes_of_pages_are_found() -> None:
     assert len(routes("GET")) > 20 and len(routes("POST")) > 15
 
 
 @settings(max_examples=rounds(150, 40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_no_page_is_a_fault(admin: Browser, data: Any) -> None:
+def test_no_page_answers_with_a_server_error(admin: Browser, data: Any) -> None:
     method = data.draw(st.sampled_from(["GET", "POST"]))
     rule = data.draw(st.sampled_from(routes(method)))
     path = re.sub(r"<[^>]+>", lambda _: data.draw(st.sampled_from(["x", "usr_x", "%00", "tok_" + "a" * 16, "é"])), rule)

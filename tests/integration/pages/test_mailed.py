@@ -1,4 +1,4 @@
-"""The links of mails: looking spends nothing, the button redeems, once; a dead link says what to do."""
+"""The links in mails: opening one changes nothing, its button redeems the code once, a dead link explains itself."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ NEW = "a whole new passphrase"
 
 
 def mailed_code(account: Account, purpose: str) -> str:
-    """What the link of the account's newest mail of that purpose carries."""
+    """The code in the link of the account's newest mail of that purpose."""
     from sluice.adapters.tokens.keys import mailed_code_key
     from sluice.domain.mails import mailed_codes
     from sluice.wiring import stores
@@ -33,7 +33,7 @@ def account_now(account: Account) -> Account:
 
 @pytest.fixture
 def pending(world: UsageWorld, browser: Browser) -> Account:
-    """Signed up by the form."""
+    """An account that signed up by the form and is not verified."""
     from sluice.wiring import stores
 
     browser.submit(browser.get("/sign-up"), "/sign-up", email="new@example.com", password=PASSWORD, name="New")
@@ -42,7 +42,7 @@ def pending(world: UsageWorld, browser: Browser) -> Account:
     return found
 
 
-def test_looking_at_a_verification_link_spends_nothing(browser: Browser, pending: Account) -> None:
+def test_opening_a_verification_link_does_not_use_the_code(browser: Browser, pending: Account) -> None:
     link = f"/verify-email?token={mailed_code(pending, 'verify_email')}"
     for _ in range(3):
         assert browser.get(link).status == 200
@@ -57,7 +57,7 @@ def test_the_button_verifies_and_leads_to_the_login(browser: Browser, pending: A
     assert "API tokens" in browser.log_in("new@example.com", PASSWORD).text
 
 
-def test_a_used_verification_link_says_what_to_do(browser: Browser, pending: Account) -> None:
+def test_a_used_verification_link_explains_what_to_do(browser: Browser, pending: Account) -> None:
     page = browser.get(f"/verify-email?token={mailed_code(pending, 'verify_email')}")
     browser.submit(page, "/verify-email")
     again = browser.submit(page, "/verify-email")
@@ -65,7 +65,7 @@ def test_a_used_verification_link_says_what_to_do(browser: Browser, pending: Acc
     assert {"/login", "/resend-verification"} <= set(again.links)
 
 
-def test_a_link_replaced_by_a_newer_one_says_so(browser: Browser, pending: Account, world: UsageWorld) -> None:
+def test_a_link_replaced_by_a_newer_one_explains_that(browser: Browser, pending: Account, world: UsageWorld) -> None:
     old = mailed_code(pending, "verify_email")
     sent = browser.submit(browser.get("/resend-verification"), "/resend-verification", email="new@example.com")
     assert sent.status == 200 and mailed_code(pending, "verify_email") != old
@@ -116,7 +116,9 @@ def test_a_reset_link_sets_the_password_once_and_ends_every_session(
     assert browser.submit(page, "/reset-password", password=NEW + "2").status == 400
 
 
-def test_a_refused_new_password_spends_no_code(browser: Browser, ann: Account, reset_code: Callable[[], str]) -> None:
+def test_a_refused_new_password_does_not_use_the_code(
+    browser: Browser, ann: Account, reset_code: Callable[[], str]
+) -> None:
     page = browser.get(f"/reset-password?token={reset_code()}")
     refused = browser.submit(page, "/reset-password", password="short")
     assert refused.status == 422 and "#field-password" in refused.links and "short" not in refused.html
@@ -136,7 +138,7 @@ def test_a_new_address_is_confirmed_by_its_mail(member: Browser, browser: Browse
     assert browser.submit(page, "/change-email").status == 400
 
 
-def test_a_code_of_one_purpose_opens_no_other_page(
+def test_a_code_of_one_purpose_is_refused_on_other_pages(
     browser: Browser, ann: Account, reset_code: Callable[[], str]
 ) -> None:
     for path in ("/verify-email", "/change-email"):

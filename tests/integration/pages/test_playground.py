@@ -1,4 +1,4 @@
-"""The playground by forms alone: chats begun, continued, set up, corrected, exported, deleted, and nobody else's."""
+"""The playground without JavaScript: chats are started, continued, edited, exported, deleted, and private."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ def path_of(page: Page) -> str:
 
 
 def say(browser: Browser, page: Page, content: str) -> Page:
-    """By the form at the end, as a browser without script does."""
+    """Sends a message with the form at the end of the page."""
     path = path_of(page)
     fields = {"form_token": page.forms[0].fields["form_token"], "content": content}
     answered = browser.post(path + "/messages", fields)
@@ -42,7 +42,7 @@ def said(page: Page) -> list[tuple[str, str]]:
     return [(role, unescape(text)) for role, text in found]
 
 
-def test_a_chat_is_begun_answered_and_named_by_its_first_message(member: Browser) -> None:
+def test_a_chat_is_started_answered_and_named_by_its_first_message(member: Browser) -> None:
     page = say(member, begun(member), "Capital of\r\nFrance?")
     assert said(page) == [("user", "Capital of\nFrance?"), ("assistant", "Paris")]
     assert "10 + 2 tokens" in page.text and "<title>Capital of France? – Sluice</title>" in page.html
@@ -50,7 +50,7 @@ def test_a_chat_is_begun_answered_and_named_by_its_first_message(member: Browser
     assert "Capital of France?" in listed.text and path_of(page) in listed.links
 
 
-def test_a_message_is_admitted_and_charged_like_any_call(world: UsageWorld, member: Browser, ann: Account) -> None:
+def test_a_message_is_admitted_and_charged_like_an_api_call(world: UsageWorld, member: Browser, ann: Account) -> None:
     from sluice.wiring import stores
 
     say(member, begun(member), "Capital of France?")
@@ -60,7 +60,7 @@ def test_a_message_is_admitted_and_charged_like_any_call(world: UsageWorld, memb
     assert "playground" in member.get("/my/usage/log").text
 
 
-def test_a_chats_settings_are_what_its_messages_are_asked_with(member: Browser, upstream: FakeUpstream) -> None:
+def test_a_chats_settings_are_used_for_its_messages(member: Browser, upstream: FakeUpstream) -> None:
     page = begun(member)
     path = path_of(page)
     wanted = {"title": "Facts", "system": "Be brief.", "model": "demo", "temperature": "0.5", "max_tokens": "7"}
@@ -82,7 +82,7 @@ def test_a_chats_settings_are_what_its_messages_are_asked_with(member: Browser, 
     [("temperature", "hot"), ("temperature", "3"), ("temperature", "nan"), ("max_tokens", "0"), ("max_tokens", "1.5"),
      ("title", "x" * 201), ("system", "x" * 8001)],
 )  # fmt: skip
-def test_a_wrong_setting_is_said_at_its_field_and_changes_nothing(member: Browser, field: str, text: str) -> None:
+def test_an_invalid_setting_is_shown_at_its_field_and_changes_nothing(member: Browser, field: str, text: str) -> None:
     page = begun(member)
     path = path_of(page)
     refused = member.submit(page, path + "/settings", **{field: text})
@@ -97,14 +97,14 @@ def replaced_by(page: Page, content: str) -> dict[str, Any]:
     return form.fields
 
 
-def test_a_message_is_edited_and_what_followed_goes(member: Browser) -> None:
+def test_an_edited_message_replaces_itself_and_all_later_messages(member: Browser) -> None:
     page = say(member, say(member, begun(member), "\nfirst"), "second")
     path = path_of(page)
     assert member.post(path + "/messages", {**replaced_by(page, "\nfirst"), "content": "instead"}).status == 303
     assert said(member.get(path)) == [("user", "instead"), ("assistant", "Paris")]
 
 
-def test_an_answer_is_asked_for_again(member: Browser, upstream: FakeUpstream) -> None:
+def test_an_answer_can_be_generated_again(member: Browser, upstream: FakeUpstream) -> None:
     page = say(member, begun(member), "Capital of France?")
     again = next(form for form in page.forms if "replaces" in form.fields and "content" not in form.fields)
     upstream.steps = (chunk("Still Paris"), chunk(None, "length"))
@@ -116,13 +116,13 @@ def test_an_answer_is_asked_for_again(member: Browser, upstream: FakeUpstream) -
     assert gone.status == 422 and said(member.get(path_of(page))) == said(page)
 
 
-def test_an_answer_that_breaks_off_is_kept_and_said(member: Browser, upstream: FakeUpstream) -> None:
+def test_the_partial_answer_is_saved_and_marked_as_broken_off(member: Browser, upstream: FakeUpstream) -> None:
     upstream.steps = (chunk("Pa"), ModelUnavailable())
     page = say(member, begun(member), "Capital of France?")
     assert said(page) == [("user", "Capital of France?"), ("assistant", "Pa")] and "ended early" in page.text
 
 
-def test_a_refused_message_leaves_the_chat_as_it_was(member: Browser, upstream: FakeUpstream) -> None:
+def test_a_refused_message_does_not_change_the_chat(member: Browser, upstream: FakeUpstream) -> None:
     page = say(member, begun(member), "first")
     upstream.steps = (ModelUnavailable(),)
     refused = say(member, page, "second")
@@ -131,7 +131,7 @@ def test_a_refused_message_leaves_the_chat_as_it_was(member: Browser, upstream: 
     assert said(member.get(path_of(page))) == [("user", "first"), ("assistant", "Paris")]
 
 
-def test_the_limit_is_said_in_words_with_the_wait(world: UsageWorld, member: Browser, ann: Account) -> None:
+def test_a_rate_limit_is_explained_with_the_wait(world: UsageWorld, member: Browser, ann: Account) -> None:
     grant = world.item("grants", account_id=ann.account_id)
     world.set_grant(ann.account_id, limits={**grant["limits"], "rpm": 1})
     page = say(member, begun(member), "one")
@@ -145,7 +145,7 @@ def test_an_empty_message_is_refused(member: Browser) -> None:
     assert say(member, page, "").status == 422 and said(member.get(path_of(page))) == []
 
 
-def test_a_chat_is_exported_in_both_forms(member: Browser) -> None:
+def test_a_chat_is_exported_in_both_formats(member: Browser) -> None:
     page = say(member, begun(member), "Capital of France? 🇫🇷")
     path = path_of(page)
     answer = member.get(path + "/export?as=json").answer
@@ -170,7 +170,7 @@ def test_a_deleted_chat_is_gone_with_its_messages(world: UsageWorld, member: Bro
     assert stores.chat_store().messages(ann.account_id, path.rpartition("/")[2]) == []
 
 
-def test_anothers_chat_does_not_exist(member: Browser, stranger: Browser) -> None:
+def test_a_chat_of_another_account_is_not_found(member: Browser, stranger: Browser) -> None:
     page = say(member, begun(member), "Capital of France?")
     path = path_of(page)
     own_form = begun(stranger).forms[0].fields["form_token"]
@@ -199,15 +199,15 @@ def test_markup_in_titles_prompts_messages_and_answers_stays_text(member: Browse
         assert not [link for link in shown.links if "javascript" in link]
 
 
-def test_the_models_are_a_piece_of_the_page(member: Browser, upstream: FakeUpstream) -> None:
+def test_the_list_of_models_is_a_fragment_of_the_page(member: Browser, upstream: FakeUpstream) -> None:
     options = member.get("/my/models?models=demo")
     assert [has.get("value") for tag, has in options.tags if tag == "option"] == ["", "demo"] and not options.forms
     assert "gone-model (not there now)" in member.get("/my/models?models=gone-model").text
     assert 'type="checkbox" name="model" value="demo"' in member.get("/my/models?as=ticks").html
 
 
-def test_a_piece_of_a_page_is_no_login_page(browser: Browser) -> None:
-    """htmx would put it where the piece belongs."""
+def test_a_fragment_without_a_session_is_401_and_not_the_login_page(browser: Browser) -> None:
+    """htmx would insert the login page in the place of the fragment."""
     refused = browser.get("/my/models", **{"HX-Request": "true", "HX-Current-URL": "http://127.0.0.1:8080/my/usage"})
     assert (refused.status, refused.html) == (401, "")
     assert refused.answer.headers["HX-Redirect"] == "/login?next=usage"

@@ -1,4 +1,4 @@
-"""What every page holds: headers, forms bound to their browser, errors as pages, nothing from elsewhere."""
+"""Rules for every page: security headers, forms bound to their browser, errors as pages, own assets only."""
 
 import re
 from typing import Any
@@ -73,7 +73,7 @@ def _check_markup(page: Page) -> None:
         assert set(has.get("aria-describedby", "").split()) <= set(ids)
 
 
-def test_every_asset_of_the_pages_is_ours_and_kept(browser: Browser) -> None:
+def test_every_asset_is_served_by_us_and_cached(browser: Browser) -> None:
     assets = [has["href"] for tag, has in browser.get("/").tags if tag == "link"]
     assert len(assets) == 2
     for address in assets:
@@ -84,8 +84,8 @@ def test_every_asset_of_the_pages_is_ours_and_kept(browser: Browser) -> None:
     assert browser.get("/static/nothing.css").status == 404
 
 
-def test_another_sites_form_does_nothing(member: Browser) -> None:
-    """Not even with the right form token: each of the two checks holds by itself."""
+def test_a_form_of_another_site_changes_nothing(member: Browser) -> None:
+    """Even with the right form token, because each of the two checks is sufficient."""
     fields = member.get("/my/tokens").form("/my/tokens").fields
     for headers in FOREIGN:
         refused = member.post("/my/tokens", {**fields, "name": "evil"}, headers)
@@ -93,7 +93,7 @@ def test_another_sites_form_does_nothing(member: Browser) -> None:
     assert "You have none yet" in member.get("/my/tokens").text
 
 
-def test_another_sites_login_form_logs_nobody_in(browser: Browser, ann: Account) -> None:
+def test_a_login_form_of_another_site_makes_no_session(browser: Browser, ann: Account) -> None:
     fields = browser.get("/login").form("/login").fields
     for headers in FOREIGN:
         assert browser.post("/login", {**fields, "email": ann.email, "password": PASSWORD}, headers).status == 403
@@ -101,7 +101,7 @@ def test_another_sites_login_form_logs_nobody_in(browser: Browser, ann: Account)
 
 
 def paths(world: UsageWorld, method: str, *, members: bool) -> list[str]:
-    """Of every page there is, so that a new one is held to the same."""
+    """The paths of all pages, so that the rules apply to new ones too."""
     rules = [
         re.sub(r"<\w+>", "x", rule.rule.replace("<name>", "sluice.css"))
         for rule in world.app.url_map.iter_rules()
@@ -134,7 +134,7 @@ def test_every_other_form_is_bound_to_the_browser(world: UsageWorld, browser: Br
             assert browser.post(path, fields).status == 403, path
 
 
-def test_every_page_of_members_asks_a_stranger_to_log_in(world: UsageWorld, browser: Browser) -> None:
+def test_every_page_for_members_sends_a_stranger_to_the_login(world: UsageWorld, browser: Browser) -> None:
     forged = "ses_0000000000000000." + "A" * 43
     for cookie in ("", forged, "nonsense"):
         browser.client.set_cookie("sluice_session", cookie)
@@ -143,33 +143,33 @@ def test_every_page_of_members_asks_a_stranger_to_log_in(world: UsageWorld, brow
             assert sent.status == 303 and sent.answer.headers["Location"].startswith("/login?next="), path
 
 
-def test_a_form_of_before_the_login_is_void_after_another(member: Browser, ann: Account) -> None:
+def test_a_new_login_invalidates_older_forms(member: Browser, ann: Account) -> None:
     before = member.get("/my/tokens").form("/my/tokens").fields
     member.log_in(ann.email, PASSWORD)
     assert member.post("/my/tokens", {**before, "name": "x"}).status == 403
 
 
-def test_pages_with_a_code_take_the_origin_that_no_referrer_leaves(browser: Browser) -> None:
+def test_pages_with_a_code_accept_the_null_origin(browser: Browser) -> None:
     """Browsers send `Origin: null` with the POST of a page whose policy is no-referrer."""
     fields = browser.get("/verify-email?token=x").form("/verify-email").fields
     for site, status in (({"Sec-Fetch-Site": "same-origin"}, 400), ({}, 400), ({"Sec-Fetch-Site": "cross-site"}, 403)):
         assert browser.post("/verify-email", fields, {"Origin": "null", **site}).status == status
 
 
-def test_an_api_token_is_no_session(world: UsageWorld, browser: Browser, ann: Account) -> None:
+def test_an_api_token_is_not_accepted_on_pages(world: UsageWorld, browser: Browser, ann: Account) -> None:
     issued = world.issue(world.login(ann))
     sent = browser.get("/my/tokens", Authorization=f"Bearer {issued['token']}")
     assert sent.status == 303 and sent.answer.headers["Location"].startswith("/login")
 
 
-def test_an_unknown_page_is_a_page_for_browsers_and_a_problem_for_programs(browser: Browser) -> None:
+def test_an_unknown_path_is_a_page_for_browsers_and_problem_json_for_programs(browser: Browser) -> None:
     page = browser.get("/nowhere")
     assert page.status == 404 and page.answer.mimetype == "text/html" and "/" in page.links
     program = browser.client.get("/nowhere")
     assert program.status_code == 404 and program.mimetype == "application/problem+json"
 
 
-def test_where_a_form_leads_a_link_does_not(member: Browser) -> None:
+def test_getting_the_path_of_a_form_is_405_with_the_allowed_methods(member: Browser) -> None:
     page = member.get("/my/account/password")
     assert (page.status, page.answer.mimetype, page.answer.headers["Allow"]) == (405, "text/html", "OPTIONS, POST")
     program = member.client.get("/auth/login")
@@ -177,13 +177,13 @@ def test_where_a_form_leads_a_link_does_not(member: Browser) -> None:
     assert program.headers["Allow"] == "OPTIONS, POST"
 
 
-def test_the_json_api_answers_browsers_in_json_too(browser: Browser) -> None:
+def test_the_json_api_answers_browsers_with_json_too(browser: Browser) -> None:
     for path in ("/account", "/tokens", "/usage", "/auth/nothing", "/chats", "/admin/nothing", "/v1/x"):
         answer = browser.get(path).answer
         assert answer.status_code in (401, 404) and "json" in str(answer.mimetype), path
 
 
-def test_a_form_over_1_mib_is_refused_as_a_page(browser: Browser) -> None:
+def test_a_form_over_1_mib_is_refused_with_a_page(browser: Browser) -> None:
     fields = browser.get("/login").form("/login").fields
     refused = browser.post("/login", {**fields, "email": "x" * (1024 * 1024)})
     assert refused.status == 413 and refused.answer.mimetype == "text/html"
@@ -194,7 +194,7 @@ def test_a_form_in_another_media_type_is_refused(browser: Browser) -> None:
     assert browser.client.post("/login", json={"email": "a"}, headers=OWN).status_code == 403
 
 
-def test_without_a_store_pages_say_so_and_when_to_return(
+def test_without_a_store_pages_are_503_with_retry_after(
     member: Browser, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     login = browser.get("/login")
@@ -211,7 +211,7 @@ def test_without_a_store_pages_say_so_and_when_to_return(
     assert browser.get("/").status == 200
 
 
-def test_an_unexpected_error_is_a_page_with_a_number_and_no_trace(
+def test_an_unexpected_error_is_a_page_with_a_request_id_and_no_trace(
     member: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sluice.wiring import stores
@@ -222,7 +222,7 @@ def test_an_unexpected_error_is_a_page_with_a_number_and_no_trace(
     assert "ZeroDivision" not in broken.html and "Traceback" not in broken.html
 
 
-def test_on_https_cookies_are_secure_and_links_keep_the_stage(
+def test_on_https_cookies_are_secure_and_links_keep_the_stage_prefix(
     world: UsageWorld, ann: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sluice import settings

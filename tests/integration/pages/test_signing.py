@@ -1,4 +1,4 @@
-"""Signing up, in and out by forms; nobody learns from a page whether an address is known."""
+"""Sign-up, login and logout by forms; no page shows whether an address is known."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.integration.usage.world import UsageWorld
 
 
 def shape(page: Page, email: str) -> tuple[int, str, list[str]]:
-    """All that could tell one address from another."""
+    """Every part of the response that could show whether an address is known."""
     varying = {"x-request-id", "Set-Cookie", "Content-Length"}
     headers = sorted(f"{name}: {value}" for name, value in page.answer.headers if name not in varying)
     form_tokens = [form.fields.get("form_token", "") for form in page.forms]
@@ -22,7 +22,7 @@ def shape(page: Page, email: str) -> tuple[int, str, list[str]]:
 @pytest.mark.parametrize(
     ("path", "more"), [("/sign-up", {"password": PASSWORD}), ("/forgot-password", {}), ("/resend-verification", {})]
 )
-def test_every_address_is_answered_alike(browser: Browser, world: UsageWorld, path: str, more: dict[str, str]) -> None:
+def test_every_address_gets_the_same_page(browser: Browser, world: UsageWorld, path: str, more: dict[str, str]) -> None:
     known = [
         world.account(f"a{place}@example.com", status=status) for place, status in enumerate(("active", "pending"))
     ]
@@ -33,7 +33,7 @@ def test_every_address_is_answered_alike(browser: Browser, world: UsageWorld, pa
     assert shapes[0][0] == 200 and shapes[0] == shapes[1] == shapes[2]
 
 
-def test_a_wrong_password_and_an_unknown_address_are_one_answer(browser: Browser, ann: Account) -> None:
+def test_a_wrong_password_and_an_unknown_address_get_the_same_page(browser: Browser, ann: Account) -> None:
     wrong = browser.log_in(ann.email, "wrong wrong wrong")
     unknown = browser.log_in("nobody@example.com", "wrong wrong wrong")
     assert wrong.status == 401
@@ -41,7 +41,7 @@ def test_a_wrong_password_and_an_unknown_address_are_one_answer(browser: Browser
     assert "wrong wrong wrong" not in wrong.html
 
 
-def test_all_that_is_wrong_with_a_sign_up_is_said_at_once_and_entries_stay(browser: Browser) -> None:
+def test_all_problems_of_a_sign_up_are_shown_together_and_the_entries_stay(browser: Browser) -> None:
     refused = browser.submit(
         browser.get("/sign-up"), "/sign-up", email="no address", password="short", name="<b>Ann</b>" + "x" * 100
     )
@@ -53,14 +53,14 @@ def test_all_that_is_wrong_with_a_sign_up_is_said_at_once_and_entries_stay(brows
     assert "short" not in refused.html and "b" not in [tag for tag, _ in refused.tags]
 
 
-def test_who_is_not_verified_learns_it_by_the_right_password_only(browser: Browser, world: UsageWorld) -> None:
+def test_only_the_right_password_shows_that_the_address_is_not_verified(browser: Browser, world: UsageWorld) -> None:
     account = world.account(status="pending")
     assert "Verify" not in browser.log_in(account.email, "wrong wrong wrong").text
     told = browser.log_in(account.email, PASSWORD)
     assert told.status == 403 and "/resend-verification" in told.links
 
 
-def test_a_suspended_account_is_told_so(browser: Browser, world: UsageWorld) -> None:
+def test_the_login_of_a_suspended_account_explains_the_refusal(browser: Browser, world: UsageWorld) -> None:
     told = browser.log_in(world.account(status="suspended").email, PASSWORD)
     assert told.status == 403 and "This account is suspended" in told.text
 
@@ -73,7 +73,7 @@ def test_login_sets_the_session_cookie_as_the_api_does(browser: Browser, ann: Ac
     assert (answer.status_code, answer.headers["Location"]) == (303, "/my/tokens")
 
 
-def test_login_makes_a_session_of_its_own(browser: Browser, member: Browser, ann: Account) -> None:
+def test_each_login_makes_a_new_session(browser: Browser, member: Browser, ann: Account) -> None:
     planted = member.session_cookie()
     browser.client.set_cookie("sluice_session", planted)
     browser.log_in(ann.email, PASSWORD)
@@ -81,7 +81,7 @@ def test_login_makes_a_session_of_its_own(browser: Browser, member: Browser, ann
 
 
 @pytest.mark.parametrize("path", ["/my/tokens", "/my/usage", "/my/usage/log", "/my/account"])
-def test_who_is_not_logged_in_comes_back_after_the_login(browser: Browser, ann: Account, path: str) -> None:
+def test_after_the_login_the_requested_page_is_shown(browser: Browser, ann: Account, path: str) -> None:
     sent = browser.get(path)
     assert sent.status == 303 and sent.answer.headers["Location"].startswith("/login?next=")
     login = browser.get(sent.answer.headers["Location"])
@@ -93,14 +93,14 @@ def test_who_is_not_logged_in_comes_back_after_the_login(browser: Browser, ann: 
 @pytest.mark.parametrize(
     "wanted", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/my/account", ""]
 )
-def test_a_login_leads_nowhere_but_to_our_pages(browser: Browser, ann: Account, wanted: str) -> None:
+def test_a_login_redirects_only_to_our_pages(browser: Browser, ann: Account, wanted: str) -> None:
     login = browser.get("/login?next=" + wanted)
     assert "evil" not in login.html
     form = {**login.form("/login").fields, "next": wanted, "email": ann.email, "password": PASSWORD}
     assert browser.client.post("/login", data=form, headers=OWN).headers["Location"] == "/my/tokens"
 
 
-def test_a_login_in_a_browser_ends_the_session_it_had(member: Browser, ann: Account, world: UsageWorld) -> None:
+def test_a_login_ends_the_browsers_earlier_session(member: Browser, ann: Account, world: UsageWorld) -> None:
     before = member.session_cookie()
     assert member.log_in(ann.email, PASSWORD).status == 200
     assert member.session_cookie() != before and member.get("/my/account").status == 200
@@ -109,7 +109,7 @@ def test_a_login_in_a_browser_ends_the_session_it_had(member: Browser, ann: Acco
     assert thief.get("/my/account").status == 303
 
 
-def test_logout_ends_the_session_and_forgets_the_cookie(member: Browser) -> None:
+def test_logout_ends_the_session_and_clears_the_cookie(member: Browser) -> None:
     cookie = member.session_cookie()
     out = member.submit(member.get("/my/tokens"), "/logout")
     assert "You are logged out" in out.text and member.session_cookie() == ""
@@ -117,17 +117,17 @@ def test_logout_ends_the_session_and_forgets_the_cookie(member: Browser) -> None
     assert member.get("/my/tokens").status == 303
 
 
-def test_the_end_of_a_session_clears_what_a_page_might_have_kept(member: Browser) -> None:
+def test_logout_clears_the_data_that_pages_may_have_stored(member: Browser) -> None:
     token = member.get("/my/tokens").form("/logout").fields["form_token"]
     assert member.post("/logout", {"form_token": token}).answer.headers["Clear-Site-Data"] == '"storage"'
 
 
-def test_a_link_to_logout_only_asks(member: Browser) -> None:
+def test_a_link_to_logout_asks_for_confirmation(member: Browser) -> None:
     assert member.get("/logout").form("/logout").method == "post"
     assert member.get("/my/tokens").status == 200
 
 
-def test_logins_in_a_row_are_told_how_long_to_wait(
+def test_throttled_logins_show_how_long_to_wait(
     browser: Browser, ann: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     switch_on_throttles(monkeypatch)
@@ -137,7 +137,7 @@ def test_logins_in_a_row_are_told_how_long_to_wait(
     assert f"Wait {throttled.answer.headers['Retry-After']} second" in throttled.text
 
 
-def test_on_one_machine_the_page_says_where_mails_are(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_local_run_the_page_says_where_mails_are(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     from sluice import settings
 
     sent = browser.submit(browser.get("/forgot-password"), "/forgot-password", email="a+b@example.com")

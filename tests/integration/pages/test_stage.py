@@ -1,4 +1,4 @@
-"""The pages as API Gateway's stage `/live` shows them: no function sees the prefix, and every link and form has it."""
+"""The pages under API Gateway's stage `/live`: functions do not get the prefix, but every link and form has it."""
 
 import json
 import re
@@ -68,7 +68,7 @@ def world(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paramet
 
 
 def event(method: str, path: str, form: dict[str, str] | None = None, cookies: str = "") -> dict[str, Any]:
-    """As a REST API of stage `live` sends it: `path` without the stage, `requestContext.path` with it."""
+    """An event of a REST API's stage `live`: `path` is without the stage, `requestContext.path` with it."""
     headers = {"Host": HOST, "X-Forwarded-Proto": "https", "X-Forwarded-Port": "443", "Accept": "text/html"}
     if cookies:
         headers["Cookie"] = cookies
@@ -116,15 +116,15 @@ def test_every_link_style_sheet_and_form_of_a_page_is_below_the_stage(world: Wor
     assert found and [address for address in found if not re.match(rf"{STAGE}(/|$)", address)] == []
 
 
-def test_a_link_leads_to_what_the_api_gateway_serves(world: World) -> None:
-    """The stage taken off again, as the API Gateway does, the style sheet is there."""
+def test_a_link_works_after_api_gateway_removed_the_stage(world: World) -> None:
+    """Without the stage, as API Gateway passes it on, the path of the style sheet exists."""
     page = parsed(web.handler(event("GET", "/"), None))
     (sheet,) = [has["href"] for tag, has in page.tags if tag == "link" and has["rel"] == "stylesheet"]
     answer = web.handler(event("GET", urlsplit(sheet).path.removeprefix(STAGE)), None)
     assert answer["statusCode"] == 200 and header(answer, "content-type")[0].startswith("text/css")
 
 
-def test_log_in_by_the_form_leads_below_the_stage_with_cookies_that_travel_on_https_only(world: World) -> None:
+def test_a_login_by_the_form_stays_below_the_stage_and_sets_secure_cookies(world: World) -> None:
     account = world.account()
     shown = accounts.handler(event("GET", "/login"), None)
     (cookie,) = header(shown, "set-cookie")
@@ -142,7 +142,7 @@ def test_log_in_by_the_form_leads_below_the_stage_with_cookies_that_travel_on_ht
     assert f"{STAGE}/logout" in addresses(mine)
 
 
-def test_a_stranger_is_led_to_the_login_below_the_stage(world: World) -> None:
+def test_a_stranger_is_sent_to_the_login_below_the_stage(world: World) -> None:
     answer = usage.handler(event("GET", "/my/usage"), None)
     assert answer["statusCode"] == 303
     assert header(answer, "location") == [f"{STAGE}/login?next=usage"]
@@ -152,14 +152,14 @@ def test_the_start_page_names_the_deployed_address(world: World) -> None:
     assert f"https://{HOST}{STAGE}" in web.handler(event("GET", "/"), None)["body"]
 
 
-def test_pages_after_the_first_cost_no_call(world: World, parameters: Parameters) -> None:
+def test_the_stage_parameter_is_read_once(world: World, parameters: Parameters) -> None:
     for _ in range(3):
         web.handler(event("GET", "/"), None)
         accounts.handler(event("GET", "/login"), None)
     assert parameters.reads == 1
 
 
-def test_without_the_parameter_pages_are_503_and_the_json_api_is_unharmed(world: World, parameters: Parameters) -> None:
+def test_without_the_parameter_pages_are_503_but_the_json_api_works(world: World, parameters: Parameters) -> None:
     account = world.account()
     parameters.down = True
     answer = accounts.handler(event("GET", "/login"), None)

@@ -1,4 +1,4 @@
-"""API tokens by forms: made, shown once, listed, revoked, deleted; another's do not exist."""
+"""API tokens by forms: issued, shown once, listed, revoked, deleted, and private."""
 
 import re
 
@@ -44,13 +44,13 @@ def test_the_token_on_the_page_is_the_one_that_is_live(world: UsageWorld, member
     assert claims.token_id in stores.grant_store().live(ann.account_id)
 
 
-def test_models_are_names_between_commas(member: Browser) -> None:
+def test_models_are_entered_as_names_with_commas(member: Browser) -> None:
     shown = made(member, models=" demo,  other-model ,")
     assert "&#34;demo&#34;" in shown.html or '"demo"' in shown.html
     assert "demo, other-model" in member.get(detail_path(member)).text
 
 
-def test_models_are_ticked_where_the_list_of_them_is_there(member: Browser) -> None:
+def test_models_are_check_boxes_if_their_list_is_available(member: Browser) -> None:
     made(member, model=["demo", "no-such"], models="")
     assert "demo, no-such" in member.get(detail_path(member)).text
 
@@ -58,7 +58,7 @@ def test_models_are_ticked_where_the_list_of_them_is_there(member: Browser) -> N
 @pytest.mark.parametrize(
     ("count", "unit", "seconds"), [("90", "minutes", 5400), ("36", "hours", 129_600), ("2", "days", 172_800)]
 )
-def test_a_lifetime_of_ones_own(member: Browser, count: str, unit: str, seconds: int) -> None:
+def test_a_custom_lifetime_is_accepted(member: Browser, count: str, unit: str, seconds: int) -> None:
     from sluice.wiring import peers
 
     shown = made(member, expires_in="custom", custom_count=count, custom_unit=unit)
@@ -70,7 +70,7 @@ def test_a_lifetime_of_ones_own(member: Browser, count: str, unit: str, seconds:
     ("count", "unit"), [("", "days"), ("0", "days"), ("366", "days"), ("1.5", "hours"), ("-1", "days"), ("5", "years"),
                         ("9" * 30, "days")]
 )  # fmt: skip
-def test_a_lifetime_that_cannot_be_is_said_at_its_field(member: Browser, count: str, unit: str) -> None:
+def test_an_invalid_lifetime_is_shown_at_its_field(member: Browser, count: str, unit: str) -> None:
     refused = made(member, expires_in="custom", custom_count=count, custom_unit=unit)
     assert refused.status == 422 and "#field-expires_in" in refused.links
     fields = refused.form("/my/tokens").fields
@@ -88,7 +88,7 @@ def test_a_lifetime_that_cannot_be_is_said_at_its_field(member: Browser, count: 
         ({"models": "a b\x00"}, "models"),
     ],
 )
-def test_what_is_wrong_stands_at_the_top_linked_to_its_field(
+def test_problems_are_listed_at_the_top_and_linked_to_their_fields(
     member: Browser, fields: dict[str, object], field: str
 ) -> None:
     refused = made(member, **fields)  # type: ignore[arg-type]
@@ -98,7 +98,7 @@ def test_what_is_wrong_stands_at_the_top_linked_to_its_field(
     assert "You have none yet" in refused.text
 
 
-def test_a_revoked_token_is_dead_and_stays_on_the_list(member: Browser, ann: Account) -> None:
+def test_a_revoked_token_is_refused_and_stays_on_the_list(member: Browser, ann: Account) -> None:
     from sluice.wiring import stores
 
     made(member)
@@ -109,7 +109,7 @@ def test_a_revoked_token_is_dead_and_stays_on_the_list(member: Browser, ann: Acc
     assert path + "/revoke" not in [form.action for form in member.get(path).forms]
 
 
-def test_a_deleted_token_is_dead_and_gone(member: Browser, ann: Account) -> None:
+def test_a_deleted_token_is_refused_and_not_listed(member: Browser, ann: Account) -> None:
     from sluice.wiring import stores
 
     made(member)
@@ -120,7 +120,7 @@ def test_a_deleted_token_is_dead_and_gone(member: Browser, ann: Account) -> None
     assert member.get(path).status == 404
 
 
-def test_all_are_revoked_at_once(member: Browser, ann: Account) -> None:
+def test_all_tokens_can_be_revoked_at_once(member: Browser, ann: Account) -> None:
     from sluice.wiring import stores
 
     made(member, "one")
@@ -130,7 +130,7 @@ def test_all_are_revoked_at_once(member: Browser, ann: Account) -> None:
     assert stores.grant_store().live(ann.account_id) == {}
 
 
-def test_the_limit_of_live_tokens_is_said_in_the_form(member: Browser, world: UsageWorld, ann: Account) -> None:
+def test_the_limit_of_live_tokens_is_explained_in_the_form(member: Browser, world: UsageWorld, ann: Account) -> None:
     headers = world.login(ann)
     for _ in range(25):
         world.issue(headers)
@@ -138,7 +138,7 @@ def test_the_limit_of_live_tokens_is_said_in_the_form(member: Browser, world: Us
     assert refused.status == 409 and "as many live API tokens as it may have" in refused.text
 
 
-def test_anothers_token_does_not_exist(member: Browser, stranger: Browser, ann: Account) -> None:
+def test_a_token_of_another_account_is_not_found(member: Browser, stranger: Browser, ann: Account) -> None:
     from sluice.wiring import stores
 
     made(member)

@@ -1,4 +1,4 @@
-"""Usage pages show the ledger's numbers, one's own only, and page through the log."""
+"""Usage pages show the ledger's numbers of the own account, and page through the log."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from tests.integration.pages.browser import Browser, Page
 from tests.integration.usage.world import HOUR_MS, UsageWorld, now_ms
 
 
-def test_limits_and_what_is_left_of_them(world: UsageWorld, member: Browser, ann: Account) -> None:
+def test_limits_are_shown_with_the_remaining_amounts(world: UsageWorld, member: Browser, ann: Account) -> None:
     now = now_ms()
     world.set_grant(ann.account_id, tat_requests_ns=(now + 30_000) * 1_000_000)
     page = member.get("/my/usage")
@@ -25,12 +25,12 @@ def test_limits_and_what_is_left_of_them(world: UsageWorld, member: Browser, ann
     assert 30 <= int(re.search(r": (\d+) of 60 left", left)[1]) <= 45  # type: ignore[index]
 
 
-def test_sums_by_day_model_and_token_are_the_ledgers(world: UsageWorld, member: Browser, ann: Account) -> None:
+def test_sums_by_day_model_and_token_equal_the_ledgers(world: UsageWorld, member: Browser, ann: Account) -> None:
     issued = world.issue(world.login(ann), name="laptop")
     records = [
         world.record(ann.account_id, token_id=issued["id"], model=model) for model in ("demo", "demo", "big<model>")
     ]
-    world.deliver(records[:1])  # the rest metering has not got to yet
+    world.deliver(records[:1])  # metering has not folded the others yet
     page = member.get("/my/usage")
     prompt, completion = (sum(getattr(r, f"{kind}_tokens") for r in records) for kind in ("prompt", "completion"))
     assert f"3 requests, {prompt + completion} tokens" in page.text.replace(" ,", ",")
@@ -56,7 +56,7 @@ def test_a_span_is_chosen_by_its_days(world: UsageWorld, member: Browser, ann: A
         ("from=2018-01-01&to=2020-01-01", "from"),
     ],
 )
-def test_a_wrong_day_is_said_at_its_field(member: Browser, query: str, field: str) -> None:
+def test_an_invalid_day_is_shown_at_its_field(member: Browser, query: str, field: str) -> None:
     page = member.get("/my/usage?" + query)
     assert page.status == 422 and f"#field-{field}" in page.links
 
@@ -102,7 +102,9 @@ def test_prompts_and_answers_are_shown_as_text(world: UsageWorld, member: Browse
     assert "img" not in [tag for tag, _ in page.tags] and not [link for link in page.links if "javascript" in link]
 
 
-def test_anothers_requests_are_nowhere(world: UsageWorld, member: Browser, stranger: Browser, ann: Account) -> None:
+def test_requests_of_another_account_are_not_shown(
+    world: UsageWorld, member: Browser, stranger: Browser, ann: Account
+) -> None:
     now = now_ms()
     for place in range(21):
         world.record(ann.account_id, at_ms=now - place, model="anns-model")
@@ -113,19 +115,19 @@ def test_anothers_requests_are_nowhere(world: UsageWorld, member: Browser, stran
 
 
 def plotted(page: Page) -> dict[tuple[str, str], Amounts]:
-    """The cells that the plots are drawn from."""
+    """The table cells from which the plots are drawn."""
     rows = [has for tag, has in page.tags if tag == "tr" and "data-at" in has]
     names = ("requests", "prompt", "completion", "cost", "time")
     return {(row["data-at"], row["data-key"]): Amounts(*(int(row["data-" + name]) for name in names)) for row in rows}
 
 
-def test_what_the_plots_are_drawn_from_is_the_ledger(world: UsageWorld, member: Browser, ann: Account) -> None:
+def test_the_plots_data_equal_the_ledger(world: UsageWorld, member: Browser, ann: Account) -> None:
     now = now_ms()
     for day in range(3):
         for place, model in enumerate(("demo", 'big"><img src=x>')):
             for _ in range(1 + day + place):
                 world.record(ann.account_id, at_ms=now - day * DAY_MS - place, model=model)
-    world.record(at_ms=now)  # somebody else's
+    world.record(at_ms=now)  # another account's
     last_week = member.get("/my/usage").links
     path = next(link for link in last_week if f"from={day_of(now - 6 * DAY_MS)}" in link)
     truth = world.truth(ann.account_id)
@@ -153,7 +155,7 @@ def test_a_day_or_two_are_shown_by_the_hour(world: UsageWorld, member: Browser, 
     assert apart == {key: amounts for key, amounts in wanted.items() if key[1]}
 
 
-def test_how_long_requests_took(world: UsageWorld, member: Browser, ann: Account) -> None:
+def test_latencies_are_shown(world: UsageWorld, member: Browser, ann: Account) -> None:
     for took in range(1, 101):
         world.record(ann.account_id, response_time_ms=took * 10, ttft_ms=took)
     world.record(ann.account_id, response_time_ms=600_000, status=499)
@@ -178,9 +180,7 @@ def test_the_log_is_filtered_by_day_and_status(world: UsageWorld, member: Browse
     assert refused.status == 422 and "#field-from" in refused.links
 
 
-def test_the_log_as_csv_opens_in_a_spreadsheet_without_a_formula(
-    world: UsageWorld, member: Browser, ann: Account
-) -> None:
+def test_the_csv_log_contains_no_spreadsheet_formula(world: UsageWorld, member: Browser, ann: Account) -> None:
     evil = world.issue(world.login(ann), name='=HYPERLINK("http://evil.example")')
     newest = world.record(ann.account_id, token_id=evil["id"], model="@SUM(1)")
     world.record(ann.account_id, at_ms=now_ms() - 5000, model='with, "quotes"', status=499, ttft_ms=None)
@@ -195,6 +195,6 @@ def test_the_log_as_csv_opens_in_a_spreadsheet_without_a_formula(
     assert filtered.count("\r\n") == 2
 
 
-def test_anothers_log_is_in_no_csv(world: UsageWorld, stranger: Browser, ann: Account) -> None:
+def test_the_csv_log_has_no_requests_of_another_account(world: UsageWorld, stranger: Browser, ann: Account) -> None:
     world.record(ann.account_id)
     assert stranger.get("/my/usage/log.csv").html.count("\r\n") == 1

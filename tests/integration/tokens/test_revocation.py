@@ -1,4 +1,4 @@
-"""What this side writes is what admission reads: a revoked API token dies with its next request. On a real store."""
+"""A revoked API token is refused on the next request, because admission reads the same grant. On a real store."""
 
 import time
 from typing import Any
@@ -10,7 +10,7 @@ from tests.integration.accounts.world import World
 
 
 def admit(issued: dict[str, Any]) -> None:
-    """The gateway's own check of who is asking: signature, then the grant."""
+    """The gateway's own authentication: first the signature, then the grant."""
     from sluice import settings
     from sluice.domain.gateway.admission import Limits
     from sluice.services.gateway.admit import Admission
@@ -21,7 +21,7 @@ def admit(issued: dict[str, Any]) -> None:
     limits = Limits(
         defaults.default_rpm, defaults.default_tpm, defaults.default_concurrency, defaults.default_monthly_tokens
     )
-    admission = Admission(stores.hot_store(), limits)  # a fresh one: another instance, with nothing cached
+    admission = Admission(stores.hot_store(), limits)  # a new one, as in another instance with nothing cached
     admission.check(claims.account_id, claims.token_id, time.time_ns() // 1_000_000)
 
 
@@ -29,7 +29,7 @@ def admit(issued: dict[str, Any]) -> None:
     ("method", "path"),
     [("POST", "/tokens/{id}/revoke"), ("DELETE", "/tokens/{id}"), ("POST", "/tokens/revoke-all")],
 )
-def test_every_way_to_end_a_token_is_felt_by_the_next_request(world: World, method: str, path: str) -> None:
+def test_every_way_to_end_a_token_takes_effect_on_the_next_request(world: World, method: str, path: str) -> None:
     headers = world.login(world.account())
     issued = world.issue(headers)
     admit(issued)
@@ -38,15 +38,15 @@ def test_every_way_to_end_a_token_is_felt_by_the_next_request(world: World, meth
         admit(issued)
 
 
-def test_a_token_that_was_issued_beside_it_lives_on(world: World) -> None:
+def test_another_token_of_the_account_stays_valid(world: World) -> None:
     headers = world.login(world.account())
     ended, kept = world.issue(headers), world.issue(headers)
     world.client.post(f"/tokens/{ended['id']}/revoke", headers=headers)
     admit(kept)
 
 
-def test_changing_the_password_leaves_api_tokens_alone(world: World) -> None:
-    """Programs go on; `revoke-all` is there for whoever wants otherwise."""
+def test_changing_the_password_does_not_revoke_api_tokens(world: World) -> None:
+    """Programs keep working; `revoke-all` ends every token if the owner wants that."""
     from tests.integration.accounts.world import PASSWORD
 
     headers = world.login(world.account())
@@ -56,8 +56,8 @@ def test_changing_the_password_leaves_api_tokens_alone(world: World) -> None:
     admit(issued)
 
 
-def test_25_live_tokens_with_long_names_keep_the_grant_small(world: World) -> None:
-    """Names, scopes and models are claims and rows: the grant holds an id and a time each."""
+def test_a_grant_with_25_live_tokens_with_long_names_is_small(world: World) -> None:
+    """Names, scopes and models are stored in claims and rows; the grant holds only an id and a time for each token."""
     from sluice import settings
     from sluice.adapters.aws import dynamo
 

@@ -29,7 +29,7 @@ def seconds(moment: str) -> float:
     return datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp()
 
 
-def test_an_issued_token_is_shown_once_and_says_what_it_may(world: World) -> None:
+def test_an_issued_token_is_shown_once_with_its_permissions(world: World) -> None:
     account = world.account()
     headers = world.login(account)
     issued = world.issue(
@@ -52,7 +52,7 @@ def test_an_issued_token_is_shown_once_and_says_what_it_may(world: World) -> Non
     }
 
 
-def test_nothing_in_the_store_is_the_token(world: World) -> None:
+def test_the_store_does_not_hold_the_token(world: World) -> None:
     from sluice import settings
     from sluice.adapters.aws import dynamo
 
@@ -62,13 +62,13 @@ def test_nothing_in_the_store_is_the_token(world: World) -> None:
         assert items and issued["token"].rpartition(".")[2] not in str(items)
 
 
-def test_left_out_everything_is_allowed_for_thirty_days(world: World) -> None:
+def test_the_defaults_are_all_scopes_and_models_for_thirty_days(world: World) -> None:
     issued = world.issue(world.login(world.account()))
     assert issued["scopes"] == ["inference", "embeddings", "files", "batches"] and issued["models"] is None
     assert seconds(issued["expires_at"]) - seconds(issued["created_at"]) == 30 * DAY_S
 
 
-def test_every_form_of_expires_in(world: World) -> None:
+def test_every_format_of_expires_in_is_accepted(world: World) -> None:
     headers = world.login(world.account())
     named = {"1h": 3600, "1d": DAY_S, "7d": 7 * DAY_S, "30d": 30 * DAY_S, "90d": 90 * DAY_S, "1y": 365 * DAY_S}
     for expires_in, lifetime_s in [*named.items(), (60, 60), (3600, 3600), (31_536_000, 31_536_000)]:
@@ -120,7 +120,7 @@ WRONG_WISHES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-def test_a_wrong_wish_is_422_names_its_field_and_leaves_nothing(world: World) -> None:
+def test_an_invalid_field_is_422_and_named_and_issues_nothing(world: World) -> None:
     account = world.account()
     headers = world.login(account)
     for body, field in WRONG_WISHES:
@@ -138,7 +138,7 @@ def test_the_list_is_newest_first(world: World) -> None:
     assert [entry["id"] for entry in listed] == issued[::-1]
 
 
-def test_a_revoked_token_is_off_the_grant_at_once_and_revoking_again_changes_nothing(world: World) -> None:
+def test_revoking_removes_the_token_from_the_grant_and_may_be_repeated(world: World) -> None:
     account = world.account()
     headers = world.login(account)
     issued, other = world.issue(headers), world.issue(headers)
@@ -152,7 +152,7 @@ def test_a_revoked_token_is_off_the_grant_at_once_and_revoking_again_changes_not
     assert listed == {issued["id"]: "revoked", other["id"]: "active"}
 
 
-def test_revoking_at_once_from_many_sides_revokes_once(world: World) -> None:
+def test_concurrent_revocations_revoke_once(world: World) -> None:
     headers = world.login(world.account())
     issued = world.issue(headers)
 
@@ -165,7 +165,7 @@ def test_revoking_at_once_from_many_sides_revokes_once(world: World) -> None:
     assert len(answers) == 1 and answers.pop()[0] == 200
 
 
-def test_a_revocation_that_broke_off_half_way_shows_and_can_be_repeated(world: World) -> None:
+def test_an_interrupted_revocation_is_shown_and_can_be_repeated(world: World) -> None:
     from sluice.wiring import stores
 
     account = world.account()
@@ -178,7 +178,7 @@ def test_a_revocation_that_broke_off_half_way_shows_and_can_be_repeated(world: W
     assert whole["status"] == "revoked" and whole["revoked_at"] is not None
 
 
-def test_an_expired_token_is_expired_in_the_list(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_expired_token_has_the_status_expired(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from functions.tokens import app as tokens
 
     account = world.account()
@@ -193,7 +193,7 @@ def test_an_expired_token_is_expired_in_the_list(world: World, monkeypatch: pyte
         verify(issued["token"], later_ms // 1000)
 
 
-def test_a_deleted_token_is_dead_and_gone(world: World) -> None:
+def test_a_deleted_token_is_refused_and_not_listed(world: World) -> None:
     account = world.account()
     headers = world.login(account)
     issued = world.issue(headers)
@@ -205,7 +205,7 @@ def test_a_deleted_token_is_dead_and_gone(world: World) -> None:
         assert (answer.status_code, answer.json["code"]) == (404, "not_found")
 
 
-def test_anothers_token_is_404_and_lives_on(world: World) -> None:
+def test_a_token_of_another_account_is_404_and_stays_valid(world: World) -> None:
     owner = world.account()
     issued = world.issue(world.login(owner))
     stranger = world.login(world.account())
@@ -215,7 +215,7 @@ def test_anothers_token_is_404_and_lives_on(world: World) -> None:
     assert set(live_of(owner.account_id)) == {issued["id"]}
 
 
-def test_revoke_all_ends_every_one_and_says_how_many(world: World) -> None:
+def test_revoke_all_revokes_every_token_and_returns_their_number(world: World) -> None:
     from sluice.wiring import stores
 
     account = world.account()
@@ -232,7 +232,7 @@ def test_revoke_all_ends_every_one_and_says_how_many(world: World) -> None:
     assert grant is not None and "playground" in grant.live
 
 
-def test_of_26_issued_at_once_exactly_25_live_and_the_last_leaves_nothing_behind(world: World) -> None:
+def test_of_26_concurrent_issues_exactly_25_succeed_and_one_leaves_no_row(world: World) -> None:
     account = world.account()
     headers = world.login(account)
 
@@ -249,7 +249,7 @@ def test_of_26_issued_at_once_exactly_25_live_and_the_last_leaves_nothing_behind
     assert len(world.client.get("/tokens", headers=headers).json["data"]) == 25
 
 
-def test_revoking_one_makes_room_for_one(world: World) -> None:
+def test_revoking_a_token_makes_room_for_another(world: World) -> None:
     headers = world.login(world.account())
     issued = [world.issue(headers) for _ in range(25)]
     full = world.client.post("/tokens", json={"name": "x"}, headers=headers)
@@ -258,7 +258,7 @@ def test_revoking_one_makes_room_for_one(world: World) -> None:
     assert world.issue(headers)
 
 
-def test_expired_entries_are_pruned_by_the_next_issue_also_by_many_at_once(world: World) -> None:
+def test_the_next_issue_prunes_expired_entries_even_with_concurrent_issues(world: World) -> None:
     from sluice.wiring import stores
 
     account, now_s = world.account(), int(time.time())
@@ -293,7 +293,7 @@ def test_the_public_keys_are_published_and_verify_a_token(world: World) -> None:
     assert payload["scope"] == "inference embeddings files batches"
 
 
-def test_all_of_it_needs_a_session(world: World) -> None:
+def test_every_token_call_needs_a_session(world: World) -> None:
     for method, path in (
         ("POST", "/tokens"),
         ("GET", "/tokens"),

@@ -1,4 +1,4 @@
-"""GET /usage/logs: every record once, newest first, one's own only, with what was kept of its content."""
+"""GET /usage/logs: each record of the own account once, newest first, with its stored content."""
 
 from base64 import urlsafe_b64encode
 from typing import Any
@@ -31,7 +31,7 @@ def keep(account_id: str, request_id: str, prompt: str, response: str, *, lives_
     stores.hot_store().put_content(account_id, request_id, LoggedContent(prompt, response), now, now // 1000 + lives_s)
 
 
-def test_an_entry_has_every_field_in_its_form(world: UsageWorld) -> None:
+def test_an_entry_has_every_field_in_the_documented_form(world: UsageWorld) -> None:
     account = world.account()
     record = world.record(account.account_id, stream=False, ttft_ms=None)
     assert page(world, world.login(account)) == {
@@ -88,7 +88,7 @@ def test_paging_shows_each_of_250_records_once_newest_first_also_through_filters
         assert all(len(each) == 7 for each in found[:-1])
 
 
-def test_a_page_that_is_just_full_is_the_last(world: UsageWorld) -> None:
+def test_a_last_page_that_is_exactly_full_has_no_cursor(world: UsageWorld) -> None:
     account = world.account()
     for place in range(3):
         world.record(account.account_id, at_ms=now_ms() - place)
@@ -107,7 +107,7 @@ def test_limit_is_from_1_to_100(world: UsageWorld, limit: str) -> None:
     assert answer.json["errors"][0]["field"] == "limit"
 
 
-def test_a_cursor_of_another_account_or_of_nobody_is_refused_and_shows_nothing(world: UsageWorld) -> None:
+def test_a_foreign_or_invalid_cursor_is_refused(world: UsageWorld) -> None:
     account, other = world.account(), world.account()
     headers = world.login(account)
     theirs = [world.record(other.account_id, at_ms=now_ms() - place) for place in range(5)]
@@ -130,18 +130,18 @@ def test_a_cursor_of_another_account_or_of_nobody_is_refused_and_shows_nothing(w
         answer = world.client.get("/usage/logs", query_string={"cursor": cursor}, headers=headers)
         assert (answer.status_code, answer.json["code"]) == (422, "validation_error"), cursor
         assert answer.json["errors"][0]["field"] == "cursor"
-    # Even a rightly made position among another's records is one in one's own log.
+    # Even a valid position among another account's records is only a position in the own log.
     assert page(world, headers, cursor=good)["data"] == []
 
 
-def test_filters_for_anothers_api_token_find_nothing(world: UsageWorld) -> None:
+def test_a_filter_for_another_accounts_api_token_finds_nothing(world: UsageWorld) -> None:
     account, other = world.account(), world.account()
     record = world.record(other.account_id, token_id="tok_theirs")
     keep(other.account_id, record.request_id, "secret", "secret")
     assert page(world, world.login(account), token_id="tok_theirs")["data"] == []
 
 
-def test_kept_content_is_shown_beside_its_request_only(world: UsageWorld) -> None:
+def test_stored_content_is_shown_with_its_own_request_only(world: UsageWorld) -> None:
     account, other = world.account(), world.account()
     now = now_ms()
     with_content, without = world.record(account.account_id, at_ms=now), world.record(account.account_id, at_ms=now - 9)
@@ -153,7 +153,7 @@ def test_kept_content_is_shown_beside_its_request_only(world: UsageWorld) -> Non
     assert "response" not in second
 
 
-def test_content_whose_retention_is_over_is_not_shown_though_it_is_still_there(world: UsageWorld) -> None:
+def test_content_past_its_retention_is_not_shown_even_if_it_still_exists(world: UsageWorld) -> None:
     account = world.account()
     record = world.record(account.account_id)
     keep(account.account_id, record.request_id, "old", "old", lives_s=-1)
@@ -161,7 +161,7 @@ def test_content_whose_retention_is_over_is_not_shown_though_it_is_still_there(w
     assert "prompt" not in page(world, world.login(account))["data"][0]
 
 
-def test_long_content_is_cut_between_characters_and_says_so(world: UsageWorld) -> None:
+def test_long_content_is_cut_between_characters_and_marked(world: UsageWorld) -> None:
     account = world.account()
     record = world.record(account.account_id)
     keep(account.account_id, record.request_id, "ö" * MAX_TEXT_BYTES, "short")
@@ -171,7 +171,7 @@ def test_long_content_is_cut_between_characters_and_says_so(world: UsageWorld) -
     assert entry["response"] == "short"
 
 
-def test_a_full_page_of_the_longest_contents_comes_whole(world: UsageWorld) -> None:
+def test_a_full_page_of_the_longest_contents_is_complete(world: UsageWorld) -> None:
     account = world.account()
     now = now_ms()
     for place in range(100):
@@ -181,7 +181,7 @@ def test_a_full_page_of_the_longest_contents_comes_whole(world: UsageWorld) -> N
     assert [len(entry["prompt"]) + len(entry["response"]) for entry in entries] == [2 * MAX_TEXT_BYTES] * 100
 
 
-def test_a_record_is_in_the_log_the_moment_it_is_written(world: UsageWorld) -> None:
+def test_a_record_is_in_the_log_as_soon_as_it_is_written(world: UsageWorld) -> None:
     account = world.account()
     headers = world.login(account)
     for hours in (2, 1, 0):

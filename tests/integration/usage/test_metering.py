@@ -1,4 +1,4 @@
-"""Roll-ups equal the ledger, however its stream delivers."""
+"""Roll-ups equal the ledger, however the stream delivers its records."""
 
 import random
 import threading
@@ -33,7 +33,7 @@ def some_records(world: UsageWorld, count: int = 24) -> list[LedgerRecord]:
     ]
 
 
-def test_each_record_counts_once_however_often_and_in_whatever_order_it_is_delivered(world: UsageWorld) -> None:
+def test_each_record_counts_once_for_any_order_and_number_of_deliveries(world: UsageWorld) -> None:
     records = some_records(world)
     deliveries = records * 5
     random.Random(7).shuffle(deliveries)
@@ -43,7 +43,7 @@ def test_each_record_counts_once_however_often_and_in_whatever_order_it_is_deliv
     assert sum(amounts.requests for amounts in world.rollups().values()) == len(records)
 
 
-def test_two_handlers_that_get_the_same_records_count_them_once(world: UsageWorld) -> None:
+def test_two_concurrent_handlers_of_the_same_records_count_them_once(world: UsageWorld) -> None:
     records = some_records(world)
     start = threading.Barrier(4)
 
@@ -59,7 +59,7 @@ def test_two_handlers_that_get_the_same_records_count_them_once(world: UsageWorl
 
 
 @pytest.mark.parametrize("commits", [False, True], ids=["before the write", "after the write, before its answer"])
-def test_a_handler_that_dies_around_the_write_loses_and_doubles_nothing(
+def test_a_handler_that_dies_before_or_after_the_write_loses_and_doubles_nothing(
     world: UsageWorld, monkeypatch: pytest.MonkeyPatch, commits: bool
 ) -> None:
     records = some_records(world)
@@ -89,7 +89,7 @@ def test_a_record_that_cannot_be_folded_fails_alone(world: UsageWorld) -> None:
     assert sum(amounts.requests for amounts in world.rollups().values()) == len(good)
 
 
-def test_marks_and_records_that_are_gone_are_nothing_to_do(world: UsageWorld) -> None:
+def test_modifications_and_deleted_records_are_ignored(world: UsageWorld) -> None:
     record = world.record()
     assert world.deliver([record], event_name="MODIFY") == []
     assert world.rollups() == {}
@@ -97,7 +97,9 @@ def test_marks_and_records_that_are_gone_are_nothing_to_do(world: UsageWorld) ->
     assert world.rollups() == {}
 
 
-def test_a_store_that_is_down_gets_every_delivery_back(world: UsageWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_the_store_is_unavailable_every_record_is_delivered_again(
+    world: UsageWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     records = some_records(world, 8)
     calls = []
 
@@ -130,7 +132,7 @@ def last_use(world: UsageWorld) -> int | None:
     return row.last_used_ms if row else None
 
 
-def test_the_last_use_of_an_api_token_is_the_latest_in_whatever_order_it_is_told(world: UsageWorld) -> None:
+def test_the_last_use_of_an_api_token_is_the_latest_in_any_order_of_delivery(world: UsageWorld) -> None:
     token(world)
     now = now_ms()
     old, new = world.record(at_ms=now - HOUR_MS), world.record(at_ms=now)

@@ -1,4 +1,4 @@
-"""The owner hears of 80 % and of all of the month's tokens, once each."""
+"""The owner gets one mail at 80 % of the month's tokens, and one at 100 %."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -27,7 +27,7 @@ def kinds(world: UsageWorld, account: Account) -> list[str]:
 
 
 def used(world: UsageWorld, account: Account, tokens: int, **more: Any) -> None:
-    """As if so many of the month's 1000 tokens had been charged; then one request is metered."""
+    """Sets how many of the month's 1000 tokens were charged, then meters one request."""
     limits = {"rpm": 60, "tpm": 40_000, "concurrency": 4, "monthly_tokens": 1000}
     world.set_grant(account.account_id, limits=limits, period=period_of(now_ms()), period_tokens=tokens, **more)
     assert world.deliver([world.record(account.account_id)]) == []
@@ -38,7 +38,7 @@ def forget_told() -> None:
     metering.cache_clear()
 
 
-def test_each_share_is_told_once_however_often_it_is_seen(world: UsageWorld) -> None:
+def test_each_share_of_the_quota_sends_one_mail(world: UsageWorld) -> None:
     account = world.account()
     used(world, account, 799)
     assert kinds(world, account) == []
@@ -53,7 +53,7 @@ def test_each_share_is_told_once_however_often_it_is_seen(world: UsageWorld) -> 
     assert kinds(world, account) == ["quota_100", "quota_80"]
 
 
-def test_a_new_month_is_told_anew(world: UsageWorld) -> None:
+def test_a_new_month_sends_new_mails(world: UsageWorld) -> None:
     account = world.account()
     used(world, account, 850)
     grant = world.item("grants", account_id=account.account_id)
@@ -62,7 +62,7 @@ def test_a_new_month_is_told_anew(world: UsageWorld) -> None:
     assert kinds(world, account) == ["quota_80", "quota_80"]
 
 
-def test_what_running_requests_reserved_is_not_used(world: UsageWorld) -> None:
+def test_tokens_reserved_by_running_requests_do_not_count_as_used(world: UsageWorld) -> None:
     account = world.account()
     period = period_of(now_ms())
     lease = {"e": now_ms() + 30_000, "r": 300, "t": 0, "d": period, "k": "a", "m": "demo", "x": "cs", "p": 0, "c": 0}
@@ -70,7 +70,7 @@ def test_what_running_requests_reserved_is_not_used(world: UsageWorld) -> None:
     assert kinds(world, account) == []
 
 
-def test_handlers_at_once_queue_one_mail(world: UsageWorld) -> None:
+def test_concurrent_handlers_queue_one_mail(world: UsageWorld) -> None:
     account = world.account()
     used(world, account, 10)
     world.set_grant(account.account_id, period_tokens=1000)
@@ -99,7 +99,7 @@ def test_a_mail_that_could_not_be_queued_has_its_record_delivered_again(
     assert world.rollups(account.account_id) == world.truth(account.account_id)
 
 
-def test_a_request_that_does_not_fit_the_quota_tells_the_owner_that_it_is_used_up(world: UsageWorld) -> None:
+def test_a_request_beyond_the_quota_sends_the_mail_of_a_used_up_quota(world: UsageWorld) -> None:
     account = world.account()
     used(world, account, 700, live={"tok_a": 4_102_444_800})
     mails = quota_mails()
@@ -117,7 +117,7 @@ def test_a_request_that_does_not_fit_the_quota_tells_the_owner_that_it_is_used_u
     assert kinds(world, account) == ["quota_100"]
 
 
-def test_an_account_without_a_quota_is_told_nothing(world: UsageWorld) -> None:
+def test_an_account_with_a_quota_of_0_gets_no_mail(world: UsageWorld) -> None:
     account = world.account()
     limits = {"rpm": 60, "tpm": 40_000, "concurrency": 4, "monthly_tokens": 0}
     world.set_grant(account.account_id, limits=limits)

@@ -1,4 +1,4 @@
-"""`sluice ledger reconcile`: what differs from the ledger is found, said, and repaired."""
+"""`sluice ledger reconcile` finds, reports and repairs differences from the ledger."""
 
 from typing import Any
 
@@ -51,13 +51,13 @@ def busy_past(world: UsageWorld) -> Account:
     return account
 
 
-def test_books_that_are_right_differ_in_nothing(world: UsageWorld) -> None:
+def test_correct_roll_ups_have_no_difference(world: UsageWorld) -> None:
     busy_past(world)
     result = run()
     assert (result.exit_code, result.output) == (0, "1 accounts, 0 differences\n")
 
 
-def test_every_kind_of_difference_is_said_and_repaired(world: UsageWorld) -> None:
+def test_every_kind_of_difference_is_reported_and_repaired(world: UsageWorld) -> None:
     account = busy_past(world)
     world.record(account.account_id, at_ms=now_ms() - HOUR_MS, period=202001)  # which metering never saw
     (bucket,) = world.rollups(account.account_id)
@@ -99,7 +99,7 @@ def test_every_kind_of_difference_is_said_and_repaired(world: UsageWorld) -> Non
     assert "2026-01-02" not in [row["key"] for row in days]
 
 
-def test_a_store_that_is_not_there_is_said_in_plain_words(world: UsageWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_store_is_reported_in_plain_words(world: UsageWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     forget_store_clients()
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
     result = run()

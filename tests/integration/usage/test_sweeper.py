@@ -1,4 +1,4 @@
-"""Dead holders' requests are settled once, from their last checkpoint; living ones are left alone."""
+"""Orphaned requests are settled once from their last checkpoint; running ones are not touched."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -35,7 +35,7 @@ def grant(world: UsageWorld, account: Account) -> dict[str, Any]:
     return world.item("grants", account_id=account.account_id)
 
 
-def test_a_dead_holders_request_is_settled_from_its_last_checkpoint(world: UsageWorld) -> None:
+def test_an_orphaned_request_is_settled_from_its_last_checkpoint(world: UsageWorld) -> None:
     account = world.account()
     dead = admit(world, account, ago_ms=LONG_DEAD_MS + MINUTE_MS)
     lease = dead.lease.with_progress(11, 22)
@@ -54,7 +54,7 @@ def test_a_dead_holders_request_is_settled_from_its_last_checkpoint(world: Usage
     assert "busy_shard" not in after
 
 
-def test_a_running_request_and_one_that_expired_just_now_are_left_alone(world: UsageWorld) -> None:
+def test_a_running_or_just_expired_request_is_not_touched(world: UsageWorld) -> None:
     account = world.account()
     running = admit(world, account)
     late = admit(world, account, ago_ms=LEASE_MS + SWEEP_AFTER_MS // 2)
@@ -67,7 +67,7 @@ def test_a_running_request_and_one_that_expired_just_now_are_left_alone(world: U
         assert stores.ledger_reader().get(account.account_id, each.ask.request_id) is None
 
 
-def test_an_account_that_runs_nothing_any_more_leaves_its_shard(world: UsageWorld) -> None:
+def test_an_account_without_running_requests_is_removed_from_its_shard(world: UsageWorld) -> None:
     account = world.account()
     done_soon = admit(world, account)
     settle(stores.hot_store(), account.account_id, done_soon.ask.request_id, done_soon.lease, Outcome(200, 1, 2))
@@ -79,14 +79,14 @@ def test_an_account_that_runs_nothing_any_more_leaves_its_shard(world: UsageWorl
     assert handler({}, None)["accounts"] == 1
 
 
-def test_a_shard_is_not_cleared_under_a_request_that_was_admitted_meanwhile(world: UsageWorld) -> None:
+def test_an_account_with_a_newly_admitted_request_stays_in_its_shard(world: UsageWorld) -> None:
     account = world.account()
     admit(world, account)
     assert stores.lease_index().clear(account.account_id) is False
     assert "busy_shard" in grant(world, account)
 
 
-def test_sweepers_at_once_settle_each_request_once(world: UsageWorld) -> None:
+def test_concurrent_sweepers_settle_each_request_once(world: UsageWorld) -> None:
     accounts = [world.account() for _ in range(3)]
     dead = [admit(world, account, ago_ms=LONG_DEAD_MS + 1000 * place) for account in accounts for place in range(3)]
     with ThreadPoolExecutor(4) as sweepers:
@@ -100,7 +100,7 @@ def test_sweepers_at_once_settle_each_request_once(world: UsageWorld) -> None:
         }
 
 
-def test_a_record_that_the_holder_wrote_before_it_died_stands(world: UsageWorld) -> None:
+def test_a_record_that_the_gateway_wrote_before_it_died_is_kept(world: UsageWorld) -> None:
     account = world.account()
     dead = admit(world, account, ago_ms=LONG_DEAD_MS)
     written = world.record(account.account_id, request_id=dead.ask.request_id, prompt_tokens=5, completion_tokens=6)
@@ -109,7 +109,7 @@ def test_a_record_that_the_holder_wrote_before_it_died_stands(world: UsageWorld)
     assert grant(world, account)["period_tokens"] == 11
 
 
-def test_an_account_that_is_spoilt_keeps_no_other_back(world: UsageWorld) -> None:
+def test_an_account_with_an_invalid_grant_does_not_stop_the_others(world: UsageWorld) -> None:
     spoilt, good = world.account(), world.account()
     admit(world, spoilt, ago_ms=LONG_DEAD_MS)
     dead = admit(world, good, ago_ms=LONG_DEAD_MS)
@@ -119,7 +119,7 @@ def test_an_account_that_is_spoilt_keeps_no_other_back(world: UsageWorld) -> Non
     assert stores.ledger_reader().get(good.account_id, dead.ask.request_id) is not None
 
 
-def test_a_store_that_is_down_ends_the_run_early_and_the_next_one_works(
+def test_an_unavailable_store_ends_the_run_early_and_the_next_run_works(
     world: UsageWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accounts = [world.account() for _ in range(6)]
@@ -138,7 +138,7 @@ def test_a_store_that_is_down_ends_the_run_early_and_the_next_one_works(
     assert handler({}, None)["settled"] == 6
 
 
-def test_a_run_stops_at_its_deadline_and_the_next_one_goes_on(world: UsageWorld) -> None:
+def test_a_run_stops_at_its_deadline_and_the_next_run_continues(world: UsageWorld) -> None:
     for account in [world.account() for _ in range(3)]:
         admit(world, account, ago_ms=LONG_DEAD_MS)
     times = iter([now_ms() + step for step in range(1000)])
@@ -147,7 +147,7 @@ def test_a_run_stops_at_its_deadline_and_the_next_one_goes_on(world: UsageWorld)
     assert handler({}, None)["settled"] == 3 - swept.settled
 
 
-def test_mails_that_stuck_are_shown_to_the_mailer_again(world: UsageWorld) -> None:
+def test_overdue_mails_are_given_to_the_mailer_again(world: UsageWorld) -> None:
     mail = new_mail(Kind.QUOTA_80, account_id="usr_a", to="a@example.com", now_ms=now_ms() - 10 * MINUTE_MS)
     sent = replace(mail, mail_id="mail_sent", state="sent")
     for each in (mail, sent):

@@ -1,4 +1,4 @@
-"""GET /usage: exact at the moment of asking, whether metering has got to it or not."""
+"""GET /usage is exact at the time of the request, whether metering is finished or not."""
 
 import threading
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ def shown(amounts: Amounts) -> dict[str, Any]:
     }
 
 
-def test_usage_is_the_same_before_while_and_after_metering(world: UsageWorld) -> None:
+def test_usage_is_the_same_before_during_and_after_metering(world: UsageWorld) -> None:
     account = world.account()
     headers = world.login(account)
     records = [world.record(account.account_id, at_ms=now_ms() - place) for place in range(40)]
@@ -53,7 +53,7 @@ def test_usage_is_the_same_before_while_and_after_metering(world: UsageWorld) ->
     assert world.rollups(account.account_id) == world.truth(account.account_id)
 
 
-def test_more_unmetered_requests_than_one_transaction_reads(world: UsageWorld) -> None:
+def test_more_unmetered_requests_than_one_transaction_reads_are_counted(world: UsageWorld) -> None:
     account = world.account()
     headers = world.login(account)
     records = [world.record(account.account_id, at_ms=now_ms() - place) for place in range(130)]
@@ -61,7 +61,7 @@ def test_more_unmetered_requests_than_one_transaction_reads(world: UsageWorld) -
     assert ask(world, headers, **SINCE_EVER)["total"] == shown(total(world.truth(account.account_id)))
 
 
-def test_what_metering_missed_for_days_is_counted_too(world: UsageWorld) -> None:
+def test_requests_unmetered_for_days_are_counted_too(world: UsageWorld) -> None:
     account = world.account()
     headers = world.login(account)
     now = now_ms()
@@ -112,7 +112,7 @@ def test_the_default_is_this_month_by_day(world: UsageWorld) -> None:
     assert [row["key"] for row in ask(world, headers)["data"]] == [day_of(month_ms)]
 
 
-def test_bounds_are_exact_to_the_moment_and_a_date_takes_in_its_day(world: UsageWorld) -> None:
+def test_bounds_are_exact_and_a_date_includes_its_whole_day(world: UsageWorld) -> None:
     account = world.account()
     headers = world.login(account)
     day_ms = now_ms() // DAY_MS * DAY_MS - 2 * DAY_MS
@@ -143,9 +143,7 @@ def test_bounds_are_exact_to_the_moment_and_a_date_takes_in_its_day(world: Usage
         ({"group_by": "hour"}, "group_by"),
     ],
 )
-def test_a_query_that_makes_no_sense_is_422_and_names_the_field(
-    world: UsageWorld, query: dict[str, str], field: str
-) -> None:
+def test_an_invalid_query_is_422_and_names_the_field(world: UsageWorld, query: dict[str, str], field: str) -> None:
     answer = world.client.get("/usage", query_string=query, headers=world.login(world.account()))
     assert answer.status_code == 422
     assert answer.json["code"] == "validation_error"
@@ -153,14 +151,14 @@ def test_a_query_that_makes_no_sense_is_422_and_names_the_field(
 
 
 @pytest.mark.parametrize("path", ["/usage", "/usage/logs"])
-def test_without_a_session_there_is_nothing_to_see(world: UsageWorld, path: str) -> None:
+def test_usage_needs_a_session(world: UsageWorld, path: str) -> None:
     for headers in ({}, {"Authorization": "Bearer eyJhbGciOiJFZERTQSJ9.e30.c2ln"}):
         answer = world.client.get(path, headers=headers)
         assert (answer.status_code, answer.json["code"]) == (401, "not_authenticated")
 
 
 @pytest.mark.parametrize("path", ["/usage", "/usage/logs"])
-def test_a_store_that_is_down_is_503_and_comes_back_by_itself(
+def test_an_unavailable_store_is_503_and_recovers_by_itself(
     world: UsageWorld, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     headers = world.login(world.account())
@@ -176,7 +174,7 @@ def test_a_store_that_is_down_is_503_and_comes_back_by_itself(
     assert world.client.get(path, headers=headers).status_code == 200
 
 
-def test_the_month_of_an_account_for_its_profile(world: UsageWorld) -> None:
+def test_the_profile_has_the_accounts_usage_of_the_month(world: UsageWorld) -> None:
     now = now_ms()
     records = [world.record(at_ms=now - place) for place in range(3)]
     world.deliver(records[:2])

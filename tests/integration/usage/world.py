@@ -1,4 +1,4 @@
-"""Accounts with a past: records in the real ledger, delivered to metering as the stream delivers them."""
+"""Accounts with records in the real ledger, which are delivered to metering like by the stream."""
 
 import time
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ def table(name: str) -> str:
 
 class UsageWorld(World):
     def record(self, account_id: str = "usr_a", *, at_ms: int | None = None, **fields: Any) -> LedgerRecord:
-        """A settled request, in the ledger. Counts differ from record to record, so that no two mistakes cancel out."""
+        """A settled request in the ledger. Counts differ between records, so that two errors cannot cancel out."""
         at_ms = now_ms() if at_ms is None else at_ms
         identifier = request_id(at_ms)
         prompt, completion = 3 + at_ms % 7, 5 + at_ms % 11
@@ -54,7 +54,7 @@ class UsageWorld(World):
         return stores.hot_store().put_record(LedgerRecord(**plain))
 
     def deliver(self, records: Iterable[LedgerRecord], event_name: str = "INSERT") -> list[str]:
-        """To metering, as one batch of the stream. → the request ids that failed."""
+        """Delivers records to metering as one batch of the stream. Returns the ids of failed requests."""
         event = {"Records": [stream_record(record, event_name) for record in records]}
         failed = handler(event, None)["batchItemFailures"]
         return [failure["itemIdentifier"] for failure in failed]
@@ -63,7 +63,7 @@ class UsageWorld(World):
         return stores.rollup_store().between(account_id, "0000-00-00", "9999-99-99")
 
     def truth(self, account_id: str = "usr_a") -> dict[Bucket, Amounts]:
-        """What the roll-ups have to be: the ledger, added up."""
+        """The expected roll-ups: the sums of the ledger."""
         return roll_up(stores.ledger_reader().everything(account_id))
 
     def item(self, name: str, **key: str) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class UsageWorld(World):
         dynamo.client().put_item(TableName=table(name), Item=dynamo.item(values))
 
     def set_grant(self, account_id: str, **values: Any) -> None:
-        """Change attributes of a grant, whole."""
+        """Replace whole attributes of a grant."""
         self.put_item("grants", **{**self.item("grants", account_id=account_id), **values})
 
 

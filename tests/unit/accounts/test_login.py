@@ -1,4 +1,4 @@
-"""Login, sessions and password confirmation with fakes: the order of things, and what is counted."""
+"""Login, sessions and password confirmation with fakes: the order of the checks, and which attempts are counted."""
 
 from dataclasses import replace
 
@@ -54,7 +54,7 @@ TAKEN = [("take", "login-account"), ("take", "login-pair"), ("take", "login-clie
 RETURNED = [("succeeded", "login-pair"), ("give_back", "login-account"), ("give_back", "login-client")]
 
 
-def test_a_right_login_makes_a_session_and_counts_for_nothing() -> None:
+def test_a_successful_login_makes_a_session_and_is_not_counted_as_an_attempt() -> None:
     scene = Scene()
     logged_in = scene.login()
     assert scene.who(logged_in.new.session_token) == "usr_ann"
@@ -64,7 +64,7 @@ def test_a_right_login_makes_a_session_and_counts_for_nothing() -> None:
 
 
 @pytest.mark.parametrize(("email", "password"), [("ann@example.com", "wrong"), ("bob@example.com", "right")])
-def test_a_wrong_login_stays_counted(email: str, password: str) -> None:
+def test_a_failed_login_is_counted(email: str, password: str) -> None:
     scene = Scene()
     with pytest.raises(InvalidCredentials):
         scene.login(email, password)
@@ -72,7 +72,7 @@ def test_a_wrong_login_stays_counted(email: str, password: str) -> None:
 
 
 @pytest.mark.parametrize(("status", "error"), [("pending", EmailNotVerified), ("suspended", AccountSuspended)])
-def test_who_knows_the_password_is_told_what_is_the_matter_and_nobody_else(status: str, error: type[Exception]) -> None:
+def test_only_the_right_password_gets_the_reason_of_the_refusal(status: str, error: type[Exception]) -> None:
     scene = Scene(replace(ANN, status=status))  # type: ignore[arg-type]
     with pytest.raises(error):
         scene.login()
@@ -81,7 +81,7 @@ def test_who_knows_the_password_is_told_what_is_the_matter_and_nobody_else(statu
     assert scene.sessions.sessions == {}
 
 
-def test_a_session_ends_on_the_millisecond() -> None:
+def test_a_session_ends_exactly_at_its_expiry() -> None:
     scene = Scene()
     token = scene.login().new.session_token
     assert scene.who(token, NOW_MS + 2 * HOUR_MS - 1)
@@ -89,8 +89,8 @@ def test_a_session_ends_on_the_millisecond() -> None:
         scene.who(token, NOW_MS + 2 * HOUR_MS)
 
 
-def test_a_session_made_from_an_older_read_of_the_account_is_none() -> None:
-    """A login that verified the old password while a reset changed it."""
+def test_a_session_that_a_password_reset_overtook_is_refused() -> None:
+    """The login verified the old password while a reset changed it."""
     scene = Scene()
     stale = new_session(ANN, hours=1, user_agent="", now_ms=NOW_MS)
     scene.accounts.put(replace(ANN, session_epoch=1))
@@ -101,7 +101,7 @@ def test_a_session_made_from_an_older_read_of_the_account_is_none() -> None:
     assert listed == []
 
 
-def test_a_session_of_a_deleted_account_is_none() -> None:
+def test_a_session_of_a_deleted_account_is_refused() -> None:
     scene = Scene()
     token = scene.login().new.session_token
     scene.accounts.accounts.clear()
@@ -109,7 +109,7 @@ def test_a_session_of_a_deleted_account_is_none() -> None:
         scene.who(token)
 
 
-def test_a_store_that_cannot_be_read_refuses_and_does_not_guess() -> None:
+def test_a_session_is_refused_while_the_store_cannot_be_read() -> None:
     scene = Scene()
     token = scene.login().new.session_token
     for store, method in ((scene.sessions, "get"), (scene.accounts, "get")):
@@ -119,7 +119,7 @@ def test_a_store_that_cannot_be_read_refuses_and_does_not_guess() -> None:
         store.broken = set()
 
 
-def test_confirming_a_password_counts_only_wrong_ones() -> None:
+def test_confirming_a_password_counts_only_wrong_passwords() -> None:
     scene, throttles = Scene(), OpenThrottles()
     passwords = Passwords(
         accounts=scene.accounts,  # type: ignore[arg-type]
@@ -139,7 +139,7 @@ def test_confirming_a_password_counts_only_wrong_ones() -> None:
     ]
 
 
-def test_a_login_from_a_new_place_is_told_by_mail_in_words_of_ours() -> None:
+def test_a_login_from_a_new_place_is_reported_by_mail_without_the_clients_own_text() -> None:
     scene = Scene()
     scene.login()
     (mail,) = scene.mails.queued
@@ -147,7 +147,7 @@ def test_a_login_from_a_new_place_is_told_by_mail_in_words_of_ours() -> None:
     assert mail.data == {"when": "2027-01-15T08:00:00Z", "client": "192.0.2.1", "agent": "a program"}
 
 
-def test_many_logins_at_once_from_one_new_place_are_told_once() -> None:
+def test_many_logins_at_once_from_one_new_place_send_one_mail() -> None:
     scene = Scene()
     for _ in range(3):
         scene.login()
@@ -155,7 +155,7 @@ def test_many_logins_at_once_from_one_new_place_are_told_once() -> None:
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_a_known_place_or_none_at_all_is_no_news(known: bool) -> None:
+def test_a_login_from_a_known_place_or_without_a_place_sends_no_mail(known: bool) -> None:
     scene = Scene()
     scene.throttles.remembers = known
     if known:
@@ -164,13 +164,13 @@ def test_a_known_place_or_none_at_all_is_no_news(known: bool) -> None:
     assert scene.mails.queued == []
 
 
-def test_a_notice_that_cannot_be_queued_refuses_no_login() -> None:
+def test_a_login_succeeds_although_its_notice_cannot_be_queued() -> None:
     scene = Scene()
     scene.mails.broken = {"queue"}
     assert scene.login().account is ANN
 
 
-def test_a_wrong_password_tells_nobody() -> None:
+def test_a_login_with_a_wrong_password_sends_no_mail() -> None:
     scene = Scene()
     with pytest.raises(InvalidCredentials):
         scene.login(password="wrong")

@@ -20,11 +20,11 @@ def test_a_hash_is_argon2id_with_owasps_parameters_and_verifies() -> None:
     assert HASHES.hash("correct horse") != password_hash
 
 
-def test_with_no_hash_the_answer_is_no_even_for_the_dummys_password() -> None:
+def test_without_a_hash_no_password_matches_not_even_the_dummys() -> None:
     assert not HASHES.verify(None, "nobody's password")
 
 
-def test_a_damaged_hash_is_no_match() -> None:
+def test_a_damaged_hash_matches_no_password() -> None:
     assert not HASHES.verify("$argon2id$garbled", "correct horse")
 
 
@@ -32,7 +32,7 @@ def test_the_same_password_in_two_unicode_forms_verifies() -> None:
     assert HASHES.verify(HASHES.hash("cafe\u0301"), "caf\u00e9")
 
 
-def test_only_so_many_run_at_once_and_who_waits_too_long_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_hashes_run_at_once_and_a_caller_that_waits_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "WAIT_SECONDS", 0.05)
     hashes, all_in, go_on = Passwords(), Barrier(PARALLEL_HASHES + 1), Event()
     lock, running, most = Lock(), 0, 0

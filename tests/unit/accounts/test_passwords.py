@@ -1,4 +1,4 @@
-"""Which passwords are taken."""
+"""Which passwords are accepted."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from sluice.domain.errors import ValidationFailed
 COMMON = common_passwords()
 
 
-def test_the_bundled_list_is_a_real_one() -> None:
+def test_the_bundled_list_has_thousands_of_common_passwords() -> None:
     assert len(COMMON) > 3_000
     assert {"123456", "password", "qwerty", "iloveyou", "123456789qwe"} <= set(COMMON)
     assert all(password == password.casefold() for password in COMMON)
@@ -29,12 +29,12 @@ def test_the_bundled_list_is_a_real_one() -> None:
         "jo knows this phrase",
     ],
 )
-def test_length_is_all_that_is_asked_of_an_uncommon_one(password: str) -> None:
+def test_an_uncommon_password_only_needs_the_right_length(password: str) -> None:
     assert password_problem(password, "jo", COMMON) is None
 
 
 @pytest.mark.parametrize("password", ["", "x" * 11, "x" * 257, "🙂" * 11])
-def test_too_short_and_too_long(password: str) -> None:
+def test_a_password_that_is_too_short_or_too_long_is_refused(password: str) -> None:
     assert password_problem(password, "ann", COMMON) == "A password has 12 to 256 characters."
 
 
@@ -55,7 +55,7 @@ def test_too_short_and_too_long(password: str) -> None:
         "ｐａｓｓｗｏｒｄ1234",
     ],
 )
-def test_common_ones_and_what_people_make_of_them(password: str) -> None:
+def test_common_passwords_and_their_usual_variants_are_refused(password: str) -> None:
     problem = password_problem(password, "ann", COMMON)
     assert problem is not None and "common" in problem
 
@@ -64,13 +64,13 @@ def test_common_ones_and_what_people_make_of_them(password: str) -> None:
     "password",
     ["sluicesluice", "Sluice-Gateway", "sluice202620", "MyAPItoken2026!", "my token my token", "adminadmin123"],
 )
-def test_what_this_place_makes_people_think_of_is_no_password(password: str) -> None:
+def test_passwords_made_of_this_products_words_are_refused(password: str) -> None:
     problem = password_problem(password, "ann", COMMON)
     assert problem is not None and "common" in problem
 
 
 @pytest.mark.parametrize("password", ["sluice of green water", "a chat with herons", "model trains at dawn"])
-def test_such_a_word_among_others_is_no_harm(password: str) -> None:
+def test_a_products_word_among_other_words_is_accepted(password: str) -> None:
     assert password_problem(password, "ann", COMMON) is None
 
 
@@ -78,7 +78,7 @@ def test_such_a_word_among_others_is_no_harm(password: str) -> None:
     ("local_part", "password"),
     [("ann.lee", "hello ann.lee hello"), ("Ann.Lee", "xxANN.LEExxxxxxx"), ("bob", "bobsleigh in winter")],
 )
-def test_the_local_part_must_not_be_inside(local_part: str, password: str) -> None:
+def test_a_password_that_contains_the_local_part_is_refused(local_part: str, password: str) -> None:
     problem = password_problem(password, local_part, COMMON)
     assert problem is not None and "before the @" in problem
 

@@ -1,4 +1,4 @@
-"""Only words of ours come out, whatever goes in."""
+"""A browser's description contains only known words, whatever the User-Agent header says."""
 
 import pytest
 
@@ -21,5 +21,5 @@ CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, l
         ("Your account is lost, call +1 555", "a program"),
     ],
 )
-def test_what_a_browser_calls_itself_in_words_of_ours(user_agent: str, words: str) -> None:
+def test_a_user_agent_is_described_in_known_words_only(user_agent: str, words: str) -> None:
     assert device(user_agent) == words

@@ -1,4 +1,4 @@
-"""A function URL of AuthType AWS_IAM: 200 where botocore's own Signature Version 4 comes to the same, else 403."""
+"""A function URL of AuthType AWS_IAM: 200 where botocore computes the same signature, else 403."""
 
 import json
 import threading
@@ -18,7 +18,7 @@ STREAM = (b": usage 3 1 0\n", b'data: {"choices":[]}\n\n', b"data: [DONE]\n\n")
 
 @dataclass
 class Gate:
-    """Who is let in, and what came."""
+    """Whose signatures are accepted, and the requests that came."""
 
     credentials: Credentials
     region: str
@@ -27,7 +27,7 @@ class Gate:
     refused: list[str] = field(default_factory=list)
 
     def lets_in(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bool:
-        """The signature is made again from what arrived; of the headers, those that it says are signed."""
+        """Computes the signature of the received request again, with the headers that it names as signed."""
         sent = headers.get("authorization", "")
         if not sent.startswith("AWS4-HMAC-SHA256 ") or headers.get("x-amz-content-sha256") != sha256(body).hexdigest():
             return False
@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        pass
 
 
 @contextmanager

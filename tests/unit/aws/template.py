@@ -1,4 +1,4 @@
-"""template.yaml as data, as it is written and as SAM transforms it."""
+"""template.yaml as data: the source, and the result of SAM's transform."""
 
 import json
 from functools import cache
@@ -31,7 +31,7 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 
 def source() -> dict[str, Any]:
-    """A fresh copy each time: the translator works on what it is given."""
+    """A new copy for each call, because the translator changes its input."""
     read: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), _Loader)
     return read
 
@@ -68,7 +68,7 @@ def _transformed(parameters: tuple[tuple[str, str], ...]) -> str:
 
 
 class _NoManagedPolicies:
-    """Every policy is written out here, so AWS's own are not looked up."""
+    """The template spells every policy out, so AWS's managed policies are not looked up."""
 
     def load(self) -> dict[str, str]:
         return {

@@ -1,4 +1,4 @@
-"""The base URL of a deployment: read when first needed, then once in a while, and kept while the store is away."""
+"""The base URL of a deployment is read at first use, refreshed regularly, and kept while the store is unavailable."""
 
 import threading
 import time
@@ -35,7 +35,7 @@ class Clock:
         return self.now_seconds
 
 
-def test_it_is_read_once_and_has_no_slash_at_its_end() -> None:
+def test_the_base_url_is_read_once_and_has_no_slash_at_its_end() -> None:
     store = ParameterStore(URL + "/")
     url = ParameterUrl(NAME, store, Clock())
     assert store.reads == 0
@@ -54,7 +54,7 @@ def test_a_new_address_is_seen_after_a_while() -> None:
     assert url() == "https://api.example.com"
 
 
-def test_while_the_store_is_away_the_last_value_holds_and_it_is_not_asked_all_the_time() -> None:
+def test_while_the_store_is_unavailable_the_last_value_holds_and_calls_are_few() -> None:
     store, clock = ParameterStore(), Clock()
     url = ParameterUrl(NAME, store, clock)
     url()
@@ -67,7 +67,7 @@ def test_while_the_store_is_away_the_last_value_holds_and_it_is_not_asked_all_th
     assert url() == "https://api.example.com"
 
 
-def test_never_read_is_unavailable_and_asked_again_at_the_next_need() -> None:
+def test_a_url_that_was_never_read_is_unavailable_and_read_again_at_the_next_use() -> None:
     store = ParameterStore()
     url = ParameterUrl(NAME, store, Clock())
     store.down = True
@@ -79,7 +79,7 @@ def test_never_read_is_unavailable_and_asked_again_at_the_next_need() -> None:
 
 
 @pytest.mark.parametrize("nonsense", ["", "set me", "javascript:alert(1)", "api.example.com"])
-def test_what_is_no_address_is_never_put_into_a_mail(nonsense: str) -> None:
+def test_a_value_that_is_no_url_is_refused(nonsense: str) -> None:
     with pytest.raises(Unavailable):
         ParameterUrl(NAME, ParameterStore(nonsense), Clock())()
 
@@ -103,7 +103,7 @@ def test_many_threads_at_once_make_one_call() -> None:
     assert store.reads == 1
 
 
-def test_on_aws_it_comes_from_the_parameter_that_the_settings_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_aws_the_base_url_comes_from_the_parameter_that_the_settings_name(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",
@@ -118,7 +118,7 @@ def test_on_aws_it_comes_from_the_parameter_that_the_settings_name(monkeypatch: 
         there: dict[str, str] = {}
         with parameters(there) as url:
             monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", url)
-            assert settings.common().https  # and that was no call: there is no such parameter yet
+            assert settings.common().https  # this made no call, because the parameter does not exist yet
             with pytest.raises(Unavailable):
                 peers.base_url()
             there[NAME] = URL

@@ -1,4 +1,4 @@
-"""Events that were given up are counted where they lie."""
+"""Failed events are counted in the file or in the queues that hold them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     dead_letters._client.cache_clear()
 
 
-def test_a_line_of_the_file_is_an_event(tmp_path: Path) -> None:
+def test_each_line_of_the_file_counts_as_one_event(tmp_path: Path) -> None:
     letters = DeadLetterFile(tmp_path)
     assert letters.waiting() == {"dead-letters.jsonl": 0}
     (tmp_path / "relay").mkdir()
@@ -31,7 +31,7 @@ def test_a_line_of_the_file_is_an_event(tmp_path: Path) -> None:
     assert letters.waiting() == {"dead-letters.jsonl": 2}
 
 
-def test_it_is_the_file_that_the_relay_writes(tmp_path: Path) -> None:
+def test_the_counted_file_is_the_one_that_the_relay_writes(tmp_path: Path) -> None:
     from infra.local.delivery import DeadLetters
 
     (tmp_path / "relay").mkdir()
@@ -39,13 +39,13 @@ def test_it_is_the_file_that_the_relay_writes(tmp_path: Path) -> None:
     assert DeadLetterFile(tmp_path).waiting() == {"dead-letters.jsonl": 1}
 
 
-def test_messages_of_each_queue_are_counted_by_its_name(aws: None) -> None:
+def test_the_messages_of_each_queue_are_counted_under_its_name(aws: None) -> None:
     sqs = get_session().create_client("sqs")
     urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("mailer-failures", "metering-failures")]
     sqs.send_message(QueueUrl=urls[0], MessageBody="{}")
     assert DeadLetterQueues(urls).waiting() == {"mailer-failures": 1, "metering-failures": 0}
 
 
-def test_a_queue_that_is_not_there_is_no_zero(aws: None) -> None:
+def test_a_missing_queue_is_an_error_and_not_a_count_of_zero(aws: None) -> None:
     with pytest.raises(StoreUnavailable):
         DeadLetterQueues(["https://sqs.us-east-1.amazonaws.com/123456789012/none"]).waiting()

@@ -1,4 +1,4 @@
-"""Writes that meet a transaction are tried again, and what comes out when that does not help is never a wrong word."""
+"""A write that conflicts with a transaction is tried again; when that does not help, the error says so truly."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +37,7 @@ def refused(code: str) -> Refused:
 
 
 class Script:
-    """Raises what it was given, one a call; then answers."""
+    """Raises one of the given errors at each call, then answers."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors, self.calls, self.slept = list(errors), 0, []  # type: ignore[var-annotated]
@@ -63,14 +63,14 @@ TRANSIENT = {
 
 
 @pytest.mark.parametrize("error", TRANSIENT.values(), ids=TRANSIENT.keys())
-def test_a_write_that_meets_a_transaction_twice_is_written_by_the_third_try(error: Refused) -> None:
+def test_a_write_that_conflicts_twice_succeeds_at_the_third_try(error: Refused) -> None:
     script = Script(error, error)
     assert script.run() == "written"
     assert (script.calls, len(script.slept)) == (3, 2)
 
 
 @pytest.mark.parametrize("error", TRANSIENT.values(), ids=TRANSIENT.keys())
-def test_a_conflict_without_end_is_tried_for_about_a_second_and_no_longer(error: Refused) -> None:
+def test_a_lasting_conflict_is_retried_for_about_a_second(error: Refused) -> None:
     script = Script(*[error] * 100)
     with pytest.raises(StoreUnavailable):
         script.run()
@@ -78,7 +78,7 @@ def test_a_conflict_without_end_is_tried_for_about_a_second_and_no_longer(error:
     assert sum(script.slept) <= 2
 
 
-def test_a_failed_condition_is_tried_once_and_says_where() -> None:
+def test_a_failed_condition_is_not_retried_and_names_the_items() -> None:
     script = Script(*[cancelled(NONE, FAILED, NONE, FAILED)] * 9)
     with pytest.raises(dynamo.ConditionFailed) as refusal:
         script.run()
@@ -86,14 +86,14 @@ def test_a_failed_condition_is_tried_once_and_says_where() -> None:
 
 
 @pytest.mark.parametrize("error", [refused("InternalServerError"), Unanswered("UpdateItem: TimeoutError")])
-def test_any_other_trouble_is_an_unreachable_store_without_a_word_of_it(error: Exception) -> None:
+def test_any_other_store_error_is_unavailable_without_its_message(error: Exception) -> None:
     script = Script(error)
     with pytest.raises(StoreUnavailable) as trouble:
         script.run()
     assert script.calls == 1 and str(error) not in str(trouble.value)
 
 
-# --- what the accounts' table makes of it
+# --- the errors of the accounts' table
 
 
 @pytest.fixture
@@ -117,20 +117,20 @@ def create() -> None:
     DynamoAccounts("t-").create(ACCOUNT, {"account_id": "usr_a"}, MAIL)
 
 
-def test_a_registration_that_meets_a_transaction_twice_is_made(scripted: Any) -> None:
+def test_a_registration_that_conflicts_twice_succeeds(scripted: Any) -> None:
     script = scripted(cancelled(NONE, CONFLICT, NONE, NONE), cancelled(NONE, CONFLICT, NONE, NONE))
     create()
     assert script.calls == 3
 
 
 @pytest.mark.parametrize("beside", [NONE, FAILED])
-def test_a_registration_that_only_meets_conflicts_is_unavailable_never_taken(scripted: Any, beside: str) -> None:
+def test_a_registration_that_only_conflicts_is_unavailable_not_an_address_in_use(scripted: Any, beside: str) -> None:
     scripted(*[cancelled(beside, CONFLICT, NONE, NONE)] * 9)
     with pytest.raises(StoreUnavailable):
         create()
 
 
-def test_an_address_is_taken_only_by_a_failed_condition(scripted: Any) -> None:
+def test_only_a_failed_condition_means_that_the_address_is_in_use(scripted: Any) -> None:
     scripted(cancelled(NONE, FAILED, NONE, NONE))
     with pytest.raises(AddressTaken):
         create()
@@ -150,7 +150,7 @@ def test_an_address_is_taken_only_by_a_failed_condition(scripted: Any) -> None:
         ),
     ],
 )
-def test_a_code_that_only_meets_conflicts_is_unavailable_never_invalid(
+def test_a_code_that_only_meets_conflicts_is_unavailable_and_not_invalid(
     scripted: Any, write: Any, errors: list[Exception]
 ) -> None:
     scripted(*errors)

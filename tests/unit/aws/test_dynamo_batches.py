@@ -1,4 +1,4 @@
-"""Deleting in batches: what the store did not get to is asked for again, and a store that never does is 503."""
+"""Deleting in batches: unprocessed items are sent again; a store that processes none is unavailable (503)."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from sluice.domain.errors import StoreUnavailable
 
 
 class Slow:
-    """Gets to `at_once` deletions a call."""
+    """Processes `at_once` deletions a call."""
 
     def __init__(self, at_once: int) -> None:
         self.at_once, self.gone, self.sizes = at_once, [], []  # type: ignore[var-annotated]
@@ -28,7 +28,9 @@ def delete(monkeypatch: pytest.MonkeyPatch, store: Slow, count: int) -> None:
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 25])
-def test_everything_goes_however_slow_the_store_is(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+def test_every_item_is_deleted_however_few_the_store_processes_a_call(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
     store = Slow(at_once)
     if at_once == 1:
         delete(monkeypatch, store, 5)
@@ -38,13 +40,13 @@ def test_everything_goes_however_slow_the_store_is(monkeypatch: pytest.MonkeyPat
     assert len(store.gone) == len(set(store.gone)) == 60 and max(store.sizes) == 25
 
 
-def test_nothing_to_delete_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_items_no_call_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Slow(1)
     delete(monkeypatch, store, 0)
     assert store.sizes == []
 
 
-def test_a_store_that_gets_to_nothing_is_unavailable_after_a_few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_processes_nothing_is_unavailable_after_a_few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Slow(0)
     with pytest.raises(StoreUnavailable):
         delete(monkeypatch, store, 3)

@@ -1,4 +1,4 @@
-"""An answer read off a socket: the same however the network cuts it, and refused where it is no HTTP."""
+"""An HTTP response read from a socket: the same however the network cuts it; anything else is refused."""
 
 import socket
 from collections.abc import Iterator, Sequence
@@ -44,18 +44,18 @@ def test_an_answer_may_come_byte_by_byte(message: bytes) -> None:
 
 
 @pytest.mark.parametrize("message", [CHUNKED, SIZED], ids=["chunked", "sized"])
-def test_an_answer_that_breaks_off_is_an_error_wherever_it_does(message: bytes) -> None:
+def test_an_answer_that_breaks_off_anywhere_is_an_error(message: bytes) -> None:
     for cut in range(1, len(message)):
         with pytest.raises(IncompleteRead):
             answer(message[:cut]).read(100)
 
 
-def test_what_has_come_is_given_without_waiting_for_more() -> None:
+def test_received_data_is_returned_without_waiting_for_more() -> None:
     first = answer(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"3\r\nabc\r\n9\r\nde", b"fghijkl\r\n0\r\n\r\n")
     assert [first.read1() for _ in range(3)] == [b"abcde", b"fghijkl", b""]
 
 
-def test_nothing_at_all_says_that_the_connection_was_closed_before() -> None:
+def test_an_empty_answer_means_that_the_connection_was_closed_before() -> None:
     with pytest.raises(BadStatusLine):
         answer()
 
@@ -67,18 +67,18 @@ def test_an_answer_without_a_length_ends_with_its_connection() -> None:
 
 
 @pytest.mark.parametrize("head", [b"Connection: close\r\nContent-Length: 1\r\n", b"Content-Length: 0\r\n"])
-def test_a_connection_serves_again_only_where_the_peer_keeps_it_and_nothing_is_left(head: bytes) -> None:
+def test_a_connection_is_reused_only_if_the_peer_keeps_it_and_no_data_is_left(head: bytes) -> None:
     done = answer(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n", b"x")
     done.read(10)
     assert done.reusable is (b"close" not in head)
     assert not answer(SIZED + b"more").reusable
 
 
-def test_interim_answers_are_passed_over() -> None:
+def test_interim_answers_are_skipped() -> None:
     assert answer(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + SIZED).read(100) == BODY
 
 
-def test_headers_are_known_by_lower_case_names() -> None:
+def test_header_names_are_lower_case() -> None:
     assert answer(b"HTTP/1.1 503 No\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n").headers[b"retry-after"] == b"7"
 
 
@@ -97,7 +97,7 @@ def test_headers_are_known_by_lower_case_names() -> None:
         b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 20_000,
     ],
 )
-def test_what_is_no_http_is_an_error(message: bytes) -> None:
+def test_an_answer_that_is_not_http_is_an_error(message: bytes) -> None:
     with pytest.raises(HTTPException):
         answer(message, b"").read(100)
 

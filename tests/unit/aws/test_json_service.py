@@ -1,4 +1,4 @@
-"""The small client: its signatures are botocore's, and where it finds out who and where it is."""
+"""The small client: it signs like botocore, and finds its credentials and region."""
 
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 
 @pytest.mark.parametrize("token", [None, "a session/token=="])
 @pytest.mark.parametrize("path", ["/", "/prefix/"])
-def test_a_signature_is_botocores(monkeypatch: pytest.MonkeyPatch, token: str | None, path: str) -> None:
+def test_the_signature_equals_botocores(monkeypatch: pytest.MonkeyPatch, token: str | None, path: str) -> None:
     headers = {"content-type": "application/x-amz-json-1.0", "host": "dynamodb.eu-west-1.amazonaws.com"}
     headers["x-amz-target"] = "DynamoDB_20120810.GetItem"
     body = b'{"TableName":"\xc3\xa4"}'
@@ -30,7 +30,7 @@ def test_a_signature_is_botocores(monkeypatch: pytest.MonkeyPatch, token: str | 
     assert ours["authorization"] == request.headers["Authorization"]
 
 
-def test_on_lambda_the_environment_says_who_we_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_lambda_credentials_and_region_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     told = {"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "A"}
     for name, value in {**told, "AWS_SECRET_ACCESS_KEY": "S", "AWS_SESSION_TOKEN": "T"}.items():
         monkeypatch.setenv(name, value)
@@ -38,7 +38,7 @@ def test_on_lambda_the_environment_says_who_we_are(monkeypatch: pytest.MonkeyPat
     assert "S" not in repr(access()).replace("Access", "")
 
 
-def test_without_credentials_nothing_is_sent_and_the_call_is_unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_credentials_the_call_fails_as_unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):

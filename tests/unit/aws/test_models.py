@@ -1,4 +1,4 @@
-"""The models against the domain: what is read through a model has to be declared on it, or it would get lost."""
+"""The models against the domain: a field that a model does not declare would be lost when it is read."""
 
 from dataclasses import fields
 

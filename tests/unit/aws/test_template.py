@@ -1,4 +1,4 @@
-"""template.yaml against the code: tables, routes, entry points; and what every function and event source must have."""
+"""template.yaml against the code: tables, routes and entry points, and rules that hold for every function."""
 
 import ast
 import json
@@ -24,7 +24,7 @@ def sam() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.Meta.table_name)
-def test_table_is_the_one_the_code_uses(table: Any) -> None:
+def test_each_table_is_declared_as_the_code_uses_it(table: Any) -> None:
     name = table.Meta.table_name
     declared = RESOURCES[f"{name.capitalize()}Table"]
     properties = declared["Properties"]
@@ -86,7 +86,7 @@ def test_layer_has_the_pins_of_the_project() -> None:
     pins = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     lines = (ROOT / "layers" / "core" / "requirements.txt").read_text().splitlines()
     wanted = {line for line in lines if line and not line.startswith("#")}
-    assert wanted - set(pins) == {"argon2-cffi-bindings==21.2.0"}  # of argon2-cffi; why it is there, it says there
+    assert wanted - set(pins) == {"argon2-cffi-bindings==21.2.0"}  # for argon2-cffi; the requirements file says why
 
 
 def test_layer_has_what_the_package_imports() -> None:
@@ -114,8 +114,8 @@ def test_layer_has_what_the_package_imports() -> None:
         "werkzeug",
         "sluice",
     }
-    local_only = {"prometheus_client", "PIL"}  # OCR wants tesseract beside Pillow: no zip function has it
-    local_only |= {"apsw", "charset_normalizer", "docx", "lxml", "pypdf", "snowballstemmer"}  # ingestion's and search's
+    local_only = {"prometheus_client", "PIL"}  # only OCR needs Pillow, and no zip function has tesseract
+    local_only |= {"apsw", "charset_normalizer", "docx", "lxml", "pypdf", "snowballstemmer"}  # of ingestion and search
     imported = set()
     for path in [*(ROOT / "layers").rglob("*.py"), *(ROOT / "functions").glob("*/app.py")]:
         if path.parent.name == "inference":

@@ -1,4 +1,4 @@
-"""The API: methods by name, nothing cached on the way to us, streams where answers stream, errors in our words."""
+"""The API of the template: named methods, no cache, streaming methods, and our own error bodies."""
 
 import json
 from typing import Any
@@ -25,11 +25,11 @@ def body(sam: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def test_methods_are_named() -> None:
+def test_every_method_is_named() -> None:
     assert {one["Method"] for one in ROUTES.values()} <= {"get", "post", "put", "patch", "delete"}
 
 
-def test_what_the_gateway_answers_streams_for_as_long_as_it_may() -> None:
+def test_only_the_gateways_methods_stream_and_with_the_longest_time_limit() -> None:
     for (function, event), one in ROUTES.items():
         streams = one.get("ResponseTransferMode") == "RESPONSE_STREAM"
         assert streams == (function == "GatewayFunction"), event
@@ -47,8 +47,8 @@ def test_methods_stream_after_the_transform(body: dict[str, Any]) -> None:
     assert "responseTransferMode" not in body["paths"]["/auth/login"]["post"]["x-amazon-apigateway-integration"]
 
 
-def test_there_is_no_authorizer_whose_answer_could_be_cached(sam: dict[str, Any], body: dict[str, Any]) -> None:
-    """A revoked token dies with the next request: nothing may stand between the caller and the admission."""
+def test_no_authorizer_exists_because_its_answer_could_be_cached(sam: dict[str, Any], body: dict[str, Any]) -> None:
+    """A revoked API token is refused on the next request, so nothing may answer before the admission does."""
     assert "Auth" not in API and "Auth" not in TEMPLATE["Globals"].get("Api", {})
     assert not [name for name, one in sam["Resources"].items() if "Authorizer" in one["Type"]]
     assert "securityDefinitions" not in body and "securitySchemes" not in body.get("components", {})
@@ -61,13 +61,13 @@ def test_nothing_is_cached_by_the_api() -> None:
     ]
 
 
-def test_every_route_has_a_limit_of_speed() -> None:
+def test_every_route_has_a_rate_limit() -> None:
     (everywhere,) = [one for one in API["MethodSettings"] if one["ResourcePath"] == "/*"]
     assert everywhere["HttpMethod"] == "*" and everywhere["ThrottlingRateLimit"] and everywhere["ThrottlingBurstLimit"]
 
 
 @pytest.mark.parametrize("kind", sorted(API["GatewayResponses"]))
-def test_what_api_gateway_says_by_itself_has_a_request_id(kind: str) -> None:
+def test_api_gateways_own_errors_have_a_request_id(kind: str) -> None:
     headers = API["GatewayResponses"][kind]["ResponseParameters"]["Headers"]
     assert headers["x-request-id"] == "context.requestId"
 
@@ -76,8 +76,8 @@ SAID = {kind: one for kind, one in API["GatewayResponses"].items() if "StatusCod
 
 
 @pytest.mark.parametrize("kind", sorted(SAID))
-def test_and_is_understood_by_both_kinds_of_clients(kind: str) -> None:
-    """Problem details' members and OpenAI's `error` in one: API Gateway cannot tell /v1 from the rest."""
+def test_api_gateways_own_errors_have_the_fields_of_both_error_formats(kind: str) -> None:
+    """Problem details and OpenAI's `error` in one body, because API Gateway cannot tell /v1 from other paths."""
     said = json.loads(SAID[kind]["ResponseTemplates"]["application/json"])
     status = SAID[kind]["StatusCode"]
     assert said["status"] == status and said["request_id"] == "$context.requestId" and said["title"] == said["detail"]
@@ -100,7 +100,7 @@ def test_an_unknown_address_is_404_and_not_api_gateways_403() -> None:
 
 
 def test_the_access_log_holds_no_path_and_no_query() -> None:
-    """A link's query holds a mailed code, a path an id; the route says as much."""
+    """A query may hold a mailed code and a path may hold an id; the route says enough."""
     fields = json.loads(API["AccessLogSetting"]["Format"])
     assert not {
         value for value in fields.values() if value in ("$context.path", "$context.customDomain.basePathMatched")
@@ -110,13 +110,13 @@ def test_the_access_log_holds_no_path_and_no_query() -> None:
 
 
 CALLERS = {  # of functions with a URL of their own
-    "InferenceFunction": {"GatewayFunctionRole", "AdminFunctionRole"}  # the latter asks how it is
+    "InferenceFunction": {"GatewayFunctionRole", "AdminFunctionRole"}  # the latter asks for its health
     | {"IngestionFunctionRole", "SearchFunctionRole"},  # embeddings of documents
     "SearchFunction": {"GatewayFunctionRole", "FilesFunctionRole"},
 }
 
 
-def test_a_functions_url_is_for_those_only_it_is_meant_for() -> None:
+def test_only_the_named_roles_may_call_a_functions_url() -> None:
     urls = {name: one["Properties"]["FunctionUrlConfig"] for name, one in FUNCTIONS.items()
             if "FunctionUrlConfig" in one["Properties"]}  # fmt: skip
     assert {name: url["AuthType"] for name, url in urls.items()} == dict.fromkeys(CALLERS, "AWS_IAM")
@@ -127,7 +127,7 @@ def test_a_functions_url_is_for_those_only_it_is_meant_for() -> None:
     assert found == wanted
 
 
-def test_no_url_is_open_after_the_transform(sam: dict[str, Any]) -> None:
+def test_no_function_url_is_public_after_the_transform(sam: dict[str, Any]) -> None:
     urls = [one["Properties"] for one in sam["Resources"].values() if one["Type"] == "AWS::Lambda::Url"]
     assert {url["TargetFunctionArn"]["Ref"]: url["AuthType"] for url in urls} == {
         f"{name}Aliaslive": "AWS_IAM" for name in CALLERS
@@ -147,7 +147,7 @@ def test_the_gateway_knows_where_the_model_is_and_signs() -> None:
     assert TEMPLATE["Parameters"]["InferenceAuth"]["Default"] == "auto"
 
 
-def test_the_base_url_is_the_domains_or_the_apis() -> None:
+def test_the_base_url_is_the_custom_domains_or_the_apis() -> None:
     _, domain, address = RESOURCES["BaseUrlParameter"]["Properties"]["Value"]["Fn::If"]
     assert domain == {"Fn::Sub": "https://${DomainName}"}
     assert address["Fn::Sub"].endswith(f"/{API['StageName']}")

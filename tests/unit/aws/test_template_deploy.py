@@ -1,4 +1,4 @@
-"""How a new version comes in: by degrees, with everything that is new about it, and back out on an alarm."""
+"""How a new version is deployed: gradually, whole, and rolled back on an alarm."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ GLOBAL = TEMPLATE["Globals"]["Function"]
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_a_new_layer_alone_is_a_new_version(name: str) -> None:
-    """SAM publishes one by the code's hash unless told otherwise, and nearly all of our code is in the layer."""
+def test_a_change_of_the_layer_alone_publishes_a_new_version(name: str) -> None:
+    """By default SAM looks only at the function's own code, but nearly all of our code is in the layer."""
     assert FUNCTIONS[name]["Properties"]["AutoPublishAliasAllProperties"] is True
     assert GLOBAL["AutoPublishAlias"] == "live"
 
 
 @pytest.mark.parametrize("enabled", ["true", "false"])
-def test_every_function_is_brought_in_by_degrees_where_that_is_wanted(enabled: str) -> None:
+def test_every_function_is_deployed_gradually_where_the_parameter_says_so(enabled: str) -> None:
     made = transformed(GradualDeployment=enabled)["Resources"]
     groups = [one["Properties"] for one in made.values() if one["Type"] == "AWS::CodeDeploy::DeploymentGroup"]
     assert len(groups) == (len(FUNCTIONS) if enabled == "true" else 0)
@@ -30,8 +30,8 @@ def rollback_alarms() -> set[str]:
     return {one["Ref"] for one in GLOBAL["DeploymentPreference"]["Alarms"]}
 
 
-def test_it_is_taken_back_on_alarms_that_end_by_themselves() -> None:
-    """Whoever mends what filled a dead-letter queue must be able to deploy while its alarm rings."""
+def test_a_deployment_is_rolled_back_only_by_alarms_that_end_by_themselves() -> None:
+    """The repair of a filled dead-letter queue must be deployable while the queue's alarm rings."""
     assert {"ServerErrors", "Throttles", "FunctionErrors", "ModelErrors"} <= rollback_alarms()
     for name in rollback_alarms():
         alarm = RESOURCES[name]
@@ -50,8 +50,8 @@ def test_calls_urls_and_events_go_to_the_alias() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_each_function_says_what_it_is_called_in_the_metrics(name: str) -> None:
-    if name == "InferenceFunction":  # its metrics are its own image's
+def test_each_function_has_its_name_for_the_metrics(name: str) -> None:
+    if name == "InferenceFunction":  # its image has its own metrics
         return
     assert (
         FUNCTIONS[name]["Properties"]["Environment"]["Variables"]["SLUICE_SERVICE"]
@@ -60,7 +60,7 @@ def test_each_function_says_what_it_is_called_in_the_metrics(name: str) -> None:
 
 
 @pytest.mark.parametrize("kept", ["10", "0"])
-def test_a_small_account_can_go_without_reserved_concurrency(kept: str) -> None:
+def test_a_small_account_can_switch_reserved_concurrency_off(kept: str) -> None:
     condition = TEMPLATE["Conditions"]["Reserve"]
     assert condition == {"Fn::Not": [{"Fn::Equals": [{"Ref": "InferenceConcurrency"}, 0]}]}
     made = transformed(InferenceConcurrency=kept)["Resources"]["InferenceFunction"]["Properties"]

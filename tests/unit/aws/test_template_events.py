@@ -1,4 +1,4 @@
-"""Every event source gives up at some time, into a queue of its function's own, and an alarm rings for that queue."""
+"""Every event source ends its retries in a dead-letter queue of its function, and an alarm watches that queue."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def queue_of(target: dict[str, Any]) -> str:
 
 
 def dead_letters(function: str, source: dict[str, Any]) -> set[str]:
-    """Every queue that an event of this source may end in; a KeyError names what the source lacks."""
+    """Every queue in which an event of this source may end. Raises KeyError with the name of what the source lacks."""
     properties, found = source["Properties"], set()
     match source["Type"]:
         case "DynamoDB":
@@ -44,7 +44,7 @@ def dead_letters(function: str, source: dict[str, Any]) -> set[str]:
 
 
 @pytest.mark.parametrize("names", SOURCES, ids=ids)
-def test_it_ends_in_one_queue_which_an_alarm_watches(names: tuple[str, str]) -> None:
+def test_failed_events_end_in_one_queue_which_an_alarm_watches(names: tuple[str, str]) -> None:
     (queue,) = dead_letters(names[0], SOURCES[names])
     watching = [
         alarm
@@ -65,7 +65,7 @@ def test_no_two_functions_share_a_queue() -> None:
 
 
 @pytest.mark.parametrize("names", SOURCES, ids=ids)
-def test_it_tries_again_and_not_for_ever(names: tuple[str, str]) -> None:
+def test_a_failed_event_is_retried_a_limited_number_of_times(names: tuple[str, str]) -> None:
     source, properties = SOURCES[names], SOURCES[names]["Properties"]
     if source["Type"] == "DynamoDB":
         assert properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
@@ -84,7 +84,7 @@ def test_it_tries_again_and_not_for_ever(names: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize("names", SOURCES, ids=ids)
-def test_who_delivers_may_write_to_the_queue(names: tuple[str, str]) -> None:
+def test_the_service_that_delivers_may_write_to_the_queue(names: tuple[str, str]) -> None:
     """A function's own destinations are in its role; SNS and EventBridge deliver by the queue's policy."""
     service = {"SNS": "sns.amazonaws.com", "Schedule": "events.amazonaws.com"}.get(SOURCES[names]["Type"])
     if service is None:
@@ -102,7 +102,7 @@ def test_who_delivers_may_write_to_the_queue(names: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize("function", sorted({names[0] for names, one in SOURCES.items() if one["Type"] == "DynamoDB"}))
-def test_an_alarm_rings_when_a_stream_waits(function: str) -> None:
+def test_an_alarm_rings_when_a_stream_is_behind(function: str) -> None:
     dimensions = [{"Name": "FunctionName", "Value": {"Ref": function}}]
     found = [
         one for one in ALARMS.values() if one.get("MetricName") == "IteratorAge" and one["Dimensions"] == dimensions
@@ -110,13 +110,13 @@ def test_an_alarm_rings_when_a_stream_waits(function: str) -> None:
     assert len(found) == 1
 
 
-def test_failures_of_every_event_function_count_in_one_alarm() -> None:
+def test_one_alarm_counts_the_failures_of_every_event_function() -> None:
     watched = {
         metric["MetricStat"]["Metric"]["Dimensions"][0]["Value"]["Ref"]
         for metric in ALARMS["FunctionErrors"]["Metrics"]
         if "MetricStat" in metric
     }
-    at_once = {  # an event of theirs that fails is in their queue without another try, and rings there
+    at_once = {  # a failed event goes to their queue without another try, and that queue has an alarm
         function
         for function, _ in SOURCES
         if all(one["Type"] in ASYNCHRONOUS for (owner, _), one in SOURCES.items() if owner == function)
@@ -124,24 +124,24 @@ def test_failures_of_every_event_function_count_in_one_alarm() -> None:
     }
     by_message = {
         function for (function, _), one in SOURCES.items() if one["Type"] == "SQS"
-    }  # they fail without an error
+    }  # they report failures without an error
     assert (at_once, by_message) == ({"SweeperFunction"}, {"IngestionFunction"})
     assert watched == {function for function, _ in SOURCES} - at_once - by_message
 
 
-def test_every_alarm_tells_somebody_if_there_is_somebody() -> None:
+def test_every_alarm_notifies_the_operator_if_an_address_is_given() -> None:
     assert {name for name, one in ALARMS.items() if one["AlarmActions"] != TOLD} == set()
 
 
-def test_the_queues_keep_what_was_given_up_for_two_weeks_and_encrypted() -> None:
+def test_dead_letter_queues_keep_events_encrypted_for_two_weeks() -> None:
     for names, source in SOURCES.items():
         for queue in dead_letters(names[0], source):
             properties = RESOURCES[queue]["Properties"]
             assert properties["MessageRetentionPeriod"] == 14 * 24 * 3600 and properties["SqsManagedSseEnabled"] is True
 
 
-def test_metrics_that_alarms_look_at_are_written_by_the_code() -> None:
-    """Of our own namespace: the name is one of the measures', and the labels are that measure's."""
+def test_every_metric_of_an_alarm_is_written_by_the_code() -> None:
+    """In our own namespace, the metric and its labels are those of one of the code's measures."""
     from sluice.adapters.usage.metrics_emf import IN_THE_LINE_ONLY
     from sluice.domain.usage.measures import MEASURES
 

@@ -1,4 +1,4 @@
-"""AWS's own limits, which only a deployment would meet: of policies, resources, sizes.
+"""AWS's own limits on policies, resources and sizes, which only a deployment would show.
 
 Sources: "Lambda quotas" (a function's resource-based policy 20 KB, environment 4 KB), "CloudFormation quotas" (500
 resources, 1 MB), "API Gateway quotas" (300 resources an API), "IAM quotas" (inline policies of a role: 10,240 letters).
@@ -55,13 +55,13 @@ def test_the_policy_of_each_function_has_room_for_all_its_routes(function: str, 
 
 
 @pytest.mark.parametrize("function", sorted(FUNCTIONS))
-def test_the_role_of_each_function_fits(function: str, resources: dict[str, Any]) -> None:
+def test_the_role_of_each_function_is_within_the_size_limit(function: str, resources: dict[str, Any]) -> None:
     role = of_type(resources, "AWS::IAM::Role")[f"{function}Role"]
     text = json.dumps([one["PolicyDocument"] for one in role.get("Policies", [])], separators=(",", ":"))
-    assert len(text) * 1.3 < 10_240  # the addresses are longer than what stands for them here
+    assert len(text) * 1.3 < 10_240  # the real addresses are longer than their placeholders here
 
 
-def test_the_stack_fits(resources: dict[str, Any]) -> None:
+def test_the_stack_is_within_the_limits(resources: dict[str, Any]) -> None:
     assert len(resources) <= 500
     assert len(json.dumps(transformed())) < 1024 * 1024
     assert len(TEMPLATE["Parameters"]) <= 200
@@ -75,12 +75,12 @@ def test_the_api_has_room_for_all_paths(resources: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("function", sorted(FUNCTIONS))
-def test_the_environment_of_each_function_fits(function: str, resources: dict[str, Any]) -> None:
+def test_the_environment_of_each_function_is_within_the_size_limit(function: str, resources: dict[str, Any]) -> None:
     variables = resources[function]["Properties"].get("Environment", {}).get("Variables", {})
     assert len(json.dumps(variables)) < 4 * 1024
 
 
-def test_api_gateway_may_write_logs_before_it_has_to(resources: dict[str, Any]) -> None:
-    """A stage with an access log cannot be made while the account has no role for it."""
+def test_api_gateway_gets_its_logging_role_before_the_stage_is_made(resources: dict[str, Any]) -> None:
+    """A stage with an access log cannot be created while the account has no role for logging."""
     (stage,) = of_type(resources, "AWS::ApiGateway::Stage").values()
     assert stage["Variables"] == {"logs": {"Fn::If": ["MakeApiLogsRole", {"Ref": "ApiGatewayAccount"}, "kept"]}}

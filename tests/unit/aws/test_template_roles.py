@@ -1,4 +1,4 @@
-"""Beside the tables (tests/aws/iam): which parameters each function may read, who may send mail, who sees queues."""
+"""Which functions may read parameters, send mail and see queues. Table permissions are tested in tests/aws/iam."""
 
 import re
 from collections.abc import Iterator
@@ -30,15 +30,15 @@ def variables(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_the_parameters_it_is_told_of_are_those_it_may_read(name: str) -> None:
+def test_a_function_may_read_exactly_the_parameters_it_is_given(name: str) -> None:
     told = {value["Fn::Sub"] for variable, value in variables(name).items() if variable.endswith("_PARAMETER")}
     if name not in MAKE_LINKS:
-        told -= {EVERYWHERE["SLUICE_BASE_URL_PARAMETER"]["Fn::Sub"]}  # everybody is told of it
+        told -= {EVERYWHERE["SLUICE_BASE_URL_PARAMETER"]["Fn::Sub"]}  # every function gets it
     matches = [NAME.search(one["Fn::Sub"]) for one in resources(name, "ssm:GetParameter")]
     assert {match[1] for match in matches if match} == told and all(matches)
 
 
-def test_mails_are_sent_by_the_mailer_from_our_domain_alone() -> None:
+def test_only_the_mailer_may_send_mail_and_only_from_our_domain() -> None:
     senders = {name for name in FUNCTIONS if list(statements(name, "ses:SendRawEmail"))}
     assert senders == {"MailerFunction"}
     (statement,) = statements("MailerFunction", "ses:SendRawEmail")
@@ -55,7 +55,7 @@ def test_the_admins_page_counts_every_dead_letter_queue() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_no_action_and_no_resource_is_everything(name: str) -> None:
+def test_no_policy_allows_every_action_or_every_resource(name: str) -> None:
     for policy in FUNCTIONS[name]["Properties"].get("Policies", []):
         for statement in policy["Statement"]:
             assert statement["Effect"] == "Allow" and not [one for one in statement["Action"] if "*" in one]
@@ -64,5 +64,5 @@ def test_no_action_and_no_resource_is_everything(name: str) -> None:
 
 
 def _is_ours(resource: Any) -> bool:
-    """A resource of the template, or an address that begins with one; a star may end it: a folder of our bucket."""
+    """A resource of the template, or an ARN that begins with one; it may end in a star (a folder of our bucket)."""
     return "Fn::GetAtt" in resource or bool(re.match(r"(arn:[^*]+|\$\{\w+\.Arn\})", resource["Fn::Sub"]))

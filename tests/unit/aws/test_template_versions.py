@@ -20,7 +20,7 @@ FUNCTIONS = {
     name: one["Properties"] for name, one in TEMPLATE["Resources"].items() if one["Type"] == "AWS::Serverless::Function"
 }
 CONFIGURATION = ("Environment", "MemorySize", "Timeout", "EphemeralStorage", "Layers", "LoggingConfig", "Architectures")
-FOR_LIFE = {"TablePrefix", "KeyPath", "Architecture"}  # with another, the stack is another, or its code is
+FOR_LIFE = {"TablePrefix", "KeyPath", "Architecture"}  # a new value of these makes another stack or other code
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
@@ -30,13 +30,13 @@ def test_version_is_described_by_the_parameters_of_its_configuration(name: str) 
     assert parameters(properties.get("VersionDescription", "")) == used
 
 
-def test_what_all_functions_share_has_no_parameter_that_changes() -> None:
+def test_the_shared_variables_refer_to_no_parameter_that_changes() -> None:
     shared = {key: value for key, value in TEMPLATE["Globals"]["Function"].items() if key in CONFIGURATION}
     assert parameters(shared) <= FOR_LIFE
 
 
 def parameters(value: Any) -> set[str]:
-    """Those of the template that are named in it, by `Ref` or within a `Fn::Sub`."""
+    """The template's parameters that it names by `Ref` or in a `Fn::Sub`."""
     text = json.dumps(value)
     named = set(re.findall(r'"Ref": "(\w+)"', text)) | set(re.findall(r"\$\{(\w+)", text))
     return named & set(TEMPLATE["Parameters"])

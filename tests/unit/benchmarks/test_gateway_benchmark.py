@@ -1,4 +1,4 @@
-"""The measuring tools themselves: an answer is whole when it is whole, the canned model server speaks the protocol."""
+"""The benchmark's tools: the load generator finds the end of an answer, the canned server speaks the protocol."""
 
 import json
 import socket
@@ -26,7 +26,7 @@ def upstream_port() -> Iterator[int]:
         process.terminate()
 
 
-def test_a_head_that_ends_in_zero_is_not_the_end_of_the_chunks() -> None:
+def test_headers_that_end_in_zero_are_not_the_end_of_a_chunked_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         caller = Caller("127.0.0.1", listener.getsockname()[1], b"GET / HTTP/1.1\r\n\r\n")
         server, _ = listener.accept()
@@ -37,7 +37,7 @@ def test_a_head_that_ends_in_zero_is_not_the_end_of_the_chunks() -> None:
             assert caller.take() is True
 
 
-def test_the_canned_model_server_is_read_by_the_gateways_own_client(upstream_port: int) -> None:
+def test_the_gateways_own_client_reads_the_canned_model_server(upstream_port: int) -> None:
     upstream = HttpUpstream(f"http://127.0.0.1:{upstream_port}", connect_seconds=2.0, idle_seconds=5.0)
     body = {"model": "demo", "messages": [], "max_tokens": 50, "stream": True}
     stream = upstream.open(UpstreamCall("/v1/chat/completions", body, "req_x", "usr_x", 10.0))
@@ -51,7 +51,7 @@ def test_the_canned_model_server_is_read_by_the_gateways_own_client(upstream_por
 
 
 @pytest.mark.parametrize("kind", [Kind("plain", stream=False, tokens=8), Kind("stream", stream=True, tokens=50)])
-def test_the_load_counts_every_answer_it_got(upstream_port: int, kind: Kind) -> None:
+def test_the_load_generator_counts_every_answer(upstream_port: int, kind: Kind) -> None:
     target = Target("direct", "127.0.0.1", upstream_port, ["none"])
     seen = repeat(requests.plan(target, kind, 4, 2, seconds=0.1, warm_seconds=0.0))
     total, first = seen["total"], seen["first"]
@@ -60,11 +60,11 @@ def test_the_load_counts_every_answer_it_got(upstream_port: int, kind: Kind) -> 
     assert total and all(early <= late for early, late in zip(first, total, strict=True))
 
 
-def test_a_percentile_of_nothing_is_no_number() -> None:
+def test_the_percentile_of_no_values_is_not_a_number() -> None:
     assert percentile([], 0.5) != percentile([], 0.5)
     assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
 
 
-def test_a_table_has_its_columns_in_line() -> None:
+def test_a_tables_columns_are_aligned() -> None:
     lines = report.table(["a", "bb"], [["ccc", "d"]]).splitlines()
     assert len({len(line) for line in lines}) == 1

@@ -1,4 +1,4 @@
-"""PDF files made by hand, small enough to read: pypdf writes no text of its own."""
+"""Small PDF files, written by hand because pypdf cannot write text."""
 
 
 def pdf(pages: list[str]) -> bytes:
@@ -32,7 +32,7 @@ def _assembled(objects: list[bytes]) -> bytes:
 
 
 def scanned(image: bytes, width: int, height: int) -> bytes:
-    """A page that is one JPEG."""
+    """A PDF whose page is one JPEG."""
     draw = b"q 600 0 0 800 0 0 cm /Im1 Do Q"
     return _assembled(
         [

@@ -40,11 +40,11 @@ def compare(kind: str, key: str, value: Any) -> dict[str, Any]:
         ("nin", "missing", [1], True),
     ],
 )
-def test_a_comparison(kind: str, key: str, value: Any, wanted: bool) -> None:
+def test_a_comparison_matches_values_of_the_same_type_only(kind: str, key: str, value: Any, wanted: bool) -> None:
     assert matches(FILE, compare(kind, key, value)) is wanted
 
 
-def test_combinations_and_none() -> None:
+def test_and_or_or_no_filter_at_all() -> None:
     yes, no = compare("eq", "year", 2024), compare("eq", "team", "b")
     assert matches(FILE, None)
     assert matches(FILE, {"type": "and", "filters": [yes, yes]})

@@ -15,7 +15,7 @@ def events(data_dir: Path) -> list[str]:
     return [event["Records"][0]["s3"]["object"]["key"] for event in found]
 
 
-def test_put_get_list_delete(tmp_path: Path) -> None:
+def test_blobs_are_put_got_listed_and_deleted(tmp_path: Path) -> None:
     blobs = FolderBlobs(tmp_path)
     assert blobs.get("files/usr_a/file_1") is None and list(blobs.keys("files/usr_a/")) == []
     blobs.put("files/usr_a/file_1", b"one")
@@ -28,7 +28,7 @@ def test_put_get_list_delete(tmp_path: Path) -> None:
     assert list(blobs.keys("files/usr_a/")) == []
 
 
-def test_only_uploads_and_changes_are_events_and_in_their_order(tmp_path: Path) -> None:
+def test_only_uploads_and_changes_become_events_and_in_their_order(tmp_path: Path) -> None:
     blobs = FolderBlobs(tmp_path)
     for key in ("files/usr_a/file_1", "texts/usr_a/file_1", "changes/usr_a/vs_1/file_1", "batches/usr_a/vs_1/vsfb_1"):
         blobs.put(key, b"")
@@ -56,18 +56,18 @@ def test_no_key_leads_out_of_the_folder(tmp_path: Path, key: str) -> None:
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_what_is_written_is_its_owners_alone(tmp_path: Path) -> None:
+def test_only_the_owner_may_read_a_written_file(tmp_path: Path) -> None:
     FolderBlobs(tmp_path).put("files/usr_a/file_1", b"one")
     assert (tmp_path / "documents" / "files" / "usr_a" / "file_1").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_disk_that_refuses_is_unavailable(tmp_path: Path) -> None:
+def test_a_disk_error_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "documents").write_text("in the way")
     with pytest.raises(StoreUnavailable):
         FolderBlobs(tmp_path).put("files/usr_a/file_1", b"one")
 
 
-def test_a_reader_beside_a_writer_sees_the_one_or_the_other_whole(tmp_path: Path) -> None:
+def test_a_reader_beside_a_writer_sees_a_whole_old_or_new_file(tmp_path: Path) -> None:
     blobs, whole = FolderBlobs(tmp_path), {bytes([n]) * 200_000 for n in range(3)}
     blobs.put("texts/usr_a/file_1", bytes([0]) * 200_000)
     stop = threading.Event()

@@ -1,4 +1,4 @@
-"""Blobs and indexes in S3, as moto plays it: conditional puts and gets included."""
+"""Blobs and indexes in S3 as moto simulates it, with conditional puts and gets."""
 
 import threading
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def test_blobs_are_put_got_listed_and_deleted() -> None:
     assert list(blobs.keys("files/usr_a/")) == []
 
 
-def test_a_bucket_that_is_away_is_unavailable() -> None:
+def test_a_missing_bucket_is_unavailable() -> None:
     with pytest.raises(StoreUnavailable):
         S3Blobs("another").put("files/usr_a/file_1", b"one")
     with pytest.raises(StoreUnavailable):
@@ -64,7 +64,7 @@ def test_a_bucket_that_is_away_is_unavailable() -> None:
         S3Blobs("another").get("files/usr_a/file_1")
 
 
-def test_what_one_environment_writes_another_finds_at_once(tmp_path: Path) -> None:
+def test_one_environment_finds_at_once_what_another_wrote(tmp_path: Path) -> None:
     writer, reader = indexes(tmp_path / "w"), indexes(tmp_path / "r")
     assert reader.find(ACCOUNT, "vs_1", "beacon", 5) == []
     assert reader.files(ACCOUNT, "vs_1") == set()
@@ -80,7 +80,7 @@ def test_what_one_environment_writes_another_finds_at_once(tmp_path: Path) -> No
     assert list((tmp_path / "r").rglob("*.db")) == []
 
 
-def test_an_index_that_is_known_is_not_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unchanged_index_is_not_downloaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = indexes(tmp_path)
     place.replace(ACCOUNT, "vs_1", "file_1", "a.txt", cuts("a beacon"))
     place.find(ACCOUNT, "vs_1", "beacon", 5)
@@ -91,7 +91,7 @@ def test_an_index_that_is_known_is_not_fetched_again(tmp_path: Path, monkeypatch
 
 
 def _one_call_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """moto looks and writes in two steps; S3's conditional writes are atomic. Between calls threads still race."""
+    """S3's conditional writes are atomic, but moto's are not, so calls take turns; between calls threads still race."""
     turn = threading.Lock()
     for name in ("_put", "_get"):
         call = getattr(BucketIndexes, name)
@@ -103,7 +103,7 @@ def _one_call_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(BucketIndexes, name, in_turn)
 
 
-def test_writers_at_once_lose_nothing_of_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_writers_lose_no_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _one_call_at_a_time(monkeypatch)
     places = [indexes(tmp_path / str(number)) for number in range(4)]
     threads = [
@@ -118,7 +118,7 @@ def test_writers_at_once_lose_nothing_of_each_other(tmp_path: Path, monkeypatch:
     assert sorted(hit.file_id for hit in found) == [f"file_{number}" for number in range(4)]
 
 
-def test_a_writer_that_is_never_first_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_that_always_loses_the_race_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other, slow = indexes(tmp_path / "o"), indexes(tmp_path / "s")
     other.replace(ACCOUNT, "vs_1", "file_0", "a.txt", cuts("a beacon"))
     worked_on = bucket_module._worked_on
@@ -135,7 +135,7 @@ def test_a_writer_that_is_never_first_gives_up(tmp_path: Path, monkeypatch: pyte
     assert [*(tmp_path / "s").glob("*.working*")] == []
 
 
-def test_copies_used_longest_ago_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_least_recently_used_copies_are_deleted_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = indexes(tmp_path)
     for number in range(4):
         place.replace(ACCOUNT, f"vs_{number}", "file_1", "a.txt", cuts("a beacon"))
@@ -147,7 +147,7 @@ def test_copies_used_longest_ago_make_room(tmp_path: Path, monkeypatch: pytest.M
     assert len([*tmp_path.rglob("*.db")]) == 2
 
 
-def test_a_damaged_index_is_unavailable_and_no_crash(tmp_path: Path) -> None:
+def test_a_damaged_index_is_unavailable(tmp_path: Path) -> None:
     S3Blobs(BUCKET).put("index/usr_a/vs_1.db", b"SQLite format 3\x00" + b"garbage" * 1000)
     with pytest.raises(SearchUnavailable):
         indexes(tmp_path).find(ACCOUNT, "vs_1", "beacon", 5)

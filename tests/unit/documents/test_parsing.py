@@ -1,4 +1,4 @@
-"""What each kind of file gives, and what a hostile one does: nothing but fail, with a reason, in bounded time."""
+"""The text of each kind of file; a hostile file only fails, with a reason and in bounded time."""
 
 import io
 import os
@@ -95,12 +95,12 @@ def test_docx_gives_headings_paragraphs_and_rows() -> None:
     ]
 
 
-def test_the_content_and_not_the_name_says_what_it_is() -> None:
+def test_the_kind_of_a_file_follows_from_its_content_and_not_its_name() -> None:
     assert [block.text for block in parse("notes.txt", pdf(["Named wrongly."]))] == ["Named wrongly."]
     assert parse("page.txt", b"<!doctype html><p>Text</p>") == [Block(0, "Text")]
 
 
-# --- what cannot be read says why
+# --- unreadable files
 
 
 @pytest.mark.parametrize(
@@ -116,18 +116,18 @@ def test_the_content_and_not_the_name_says_what_it_is() -> None:
         ("only-script.html", b"<html><body><script>1</script></body></html>", "no text"),
     ],
 )
-def test_what_cannot_be_read_says_why(filename: str, body: bytes, why: str) -> None:
+def test_an_unreadable_file_is_refused_with_the_reason(filename: str, body: bytes, why: str) -> None:
     assert why in reason(filename, body)
 
 
-def test_a_zip_that_is_no_docx_is_refused() -> None:
+def test_a_zip_that_is_not_a_docx_is_refused() -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("a.txt", "x")
     assert "no DOCX" in reason("a.docx", out.getvalue())
 
 
-# --- hostile ones
+# --- hostile files
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked() -> None:
@@ -136,7 +136,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked() -> None:
     assert "Unpacked" in reason("bomb.docx", bomb)
 
 
-def test_a_zip_bomb_that_lies_about_its_size_is_no_harm() -> None:
+def test_a_zip_bomb_with_a_false_size_is_not_unpacked() -> None:
     bomb = docx(**{"word/bomb.xml": "0" * (80 * MIB)})
     lying = bomb.replace((80 * MIB).to_bytes(4, "little"), (1000).to_bytes(4, "little"))
     assert lying != bomb
@@ -146,7 +146,7 @@ def test_a_zip_bomb_that_lies_about_its_size_is_no_harm() -> None:
         assert str(refused)
 
 
-def test_a_billion_laughs_stay_one() -> None:
+def test_nested_xml_entities_are_not_expanded() -> None:
     entities = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 12))
     laughs = f'<!DOCTYPE x [<!ENTITY l0 "ha">{entities}]>'
     source = zipfile.ZipFile(io.BytesIO(docx()))
@@ -173,7 +173,7 @@ def test_deep_html_is_read_to_its_end() -> None:
     assert parse("deep.html", b"<html>" + deep) == [Block(0, "treasure")]
 
 
-def test_four_mebibytes_of_one_word_end_in_passages() -> None:
+def test_four_mebibytes_of_one_word_are_cut_into_passages() -> None:
     blocks = parse("word.txt", b"x" * (4 * MIB))
     cuts = list(cut(blocks))
     assert sum(len(one.text) for one in cuts) >= 4 * MIB
@@ -191,7 +191,7 @@ def test_too_much_text_is_refused() -> None:
 # --- the process around the parser
 
 
-def test_a_parser_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_parser_that_hangs_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     _replace_worker(monkeypatch, "import time; time.sleep(60)")
     assert "longer than 1 seconds" in reason("a.txt", b"text", wall_seconds=1.0)
 
@@ -199,17 +199,17 @@ def test_a_parser_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "code", ["import os; os.abort()", "import os; os._exit(3)", "print('no json')", "raise ValueError"]
 )
-def test_a_parser_that_crashes_hurts_only_its_file(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+def test_a_parser_that_crashes_fails_only_its_file(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     _replace_worker(monkeypatch, code)
     assert "could not be read" in reason("a.txt", b"text")
 
 
-def test_what_the_parser_started_ends_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_processes_that_the_parser_started_end_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
-    # A shell, because it has started the other long before the time is over; Python may need seconds for that.
+    # A shell, because it starts the child well within the time limit; Python may need seconds for that.
     _replace_worker(monkeypatch, f"sleep 60 & echo $! > '{pid}'; wait", "/bin/sh")
     reason("a.txt", b"text", wall_seconds=2.0)
-    until = time.monotonic() + 20  # it was told to end; a busy machine takes its time
+    until = time.monotonic() + 20  # the signal was sent, but a busy machine may need time
     while _runs(int(pid.read_text())) and time.monotonic() < until:
         time.sleep(0.05)
     assert not _runs(int(pid.read_text()))
@@ -223,7 +223,7 @@ def _runs(pid: int) -> bool:
     return state != "Z"
 
 
-def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_parsers_memory_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     huge = "plain.read = lambda body: iter([(0, 'x' * (2 << 30))])"
     imports = "import sys; from sluice.adapters.documents.parsing import plain, work"
     work = f"{imports}; {huge}; sys.argv = ['w', 'a.txt']; work.main()"
@@ -265,7 +265,7 @@ def _engine(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
 
-def test_without_an_engine_an_image_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_ocr_engine_an_image_fails_and_the_reason_names_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert "no OCR engine" in reason("scan.jpg", _picture())
     assert "no OCR engine" in reason("scan.pdf", scanned(_picture(), 40, 20))
@@ -275,14 +275,14 @@ ENGINE = 'if [ "$1" = --list-langs ]; then echo eng; else cat > /dev/null; echo 
 
 
 @pytest.mark.parametrize(("filename", "body"), [("scan.jpg", _picture()), ("scan.pdf", scanned(_picture(), 40, 20))])
-def test_with_an_engine_images_and_scanned_pages_are_read(
+def test_with_an_ocr_engine_images_and_scanned_pages_are_read(
     filename: str, body: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stand-in for tesseract: whether the real one reads well is its own matter."""
+    """With a script in place of tesseract, because the quality of its reading is not tested here."""
     _engine(tmp_path / "bin", monkeypatch, ENGINE)
     assert [block.text for block in parse(filename, body)] == ["Read by the engine with eng"]
 
 
-def test_an_engine_that_fails_fails_the_image_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ocr_engine_that_fails_only_fails_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _engine(tmp_path / "bin", monkeypatch, "exit 1")
     assert "OCR engine could not" in reason("scan.jpg", _picture())

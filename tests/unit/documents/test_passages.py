@@ -1,4 +1,4 @@
-"""How a document is cut."""
+"""How a document is cut into passages."""
 
 from itertools import pairwise
 
@@ -21,12 +21,12 @@ def test_each_section_carries_the_headings_above_it() -> None:
     assert list(cut(blocks)) == [Cut("A", "one"), Cut("A › B", "two\nthree"), Cut("C", "four")]
 
 
-def test_headings_without_text_are_found_by_themselves() -> None:
+def test_headings_without_text_become_passages() -> None:
     assert list(cut([Block(1, "Only"), Block(2, "Titles")])) == [Cut("", "Only\nTitles")]
     assert list(cut([])) == []
 
 
-def test_a_long_section_is_cut_at_sentences_with_some_of_the_last_again() -> None:
+def test_a_long_section_is_cut_at_sentences_and_the_parts_overlap() -> None:
     sentences = [f"This is sentence number {number} of many." for number in range(200)]
     cuts = [one.text for one in cut([Block(0, " ".join(sentences))])]
     assert len(cuts) > 3
@@ -44,7 +44,7 @@ def test_japanese_sentences_end_without_a_space() -> None:
     assert all(one.endswith("。") and tokens(one) <= TARGET_TOKENS for one in cuts)
 
 
-def test_tokens_count_wide_characters_one_each() -> None:
+def test_each_wide_character_counts_as_one_token() -> None:
     assert tokens("有給休暇") == 4
     assert tokens("vacation") == 2
     assert tokens("") == 0
@@ -54,7 +54,7 @@ blocks = st.lists(st.builds(Block, st.sampled_from([0, 0, 0, 1, 2, 6]), st.text(
 
 
 @given(blocks)
-def test_no_word_is_lost_and_no_passage_is_too_long(blocks: list[Block]) -> None:
+def test_the_passages_hold_every_word_and_none_is_too_long(blocks: list[Block]) -> None:
     cuts = list(cut(blocks))
     held = "".join(one.text for one in cuts)
     for block in blocks:

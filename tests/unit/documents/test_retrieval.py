@@ -1,4 +1,4 @@
-"""Passages in a prompt: bounded, delimited, the best ones first; whatever is written in them."""
+"""Passages in a prompt are bounded, delimited and in order of rank, whatever their text is."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def safe(text: str) -> str:
 
 
 @given(texts=st.lists(TEXT, min_size=1, max_size=8), names=TEXT, system=st.none() | st.text(max_size=50))
-def test_passages_never_take_more_than_was_reserved_for_them(texts: list[str], names: str, system: str | None) -> None:
+def test_passages_never_take_more_tokens_than_were_reserved(texts: list[str], names: str, system: str | None) -> None:
     before = asked(system=system)
     passages = [passage(safe(text), safe(names)) for text in texts]
     kept = rules.within(passages, bytes_each=rules.PASSAGE_BYTES, room_tokens=None)
@@ -40,7 +40,7 @@ def test_passages_never_take_more_than_was_reserved_for_them(texts: list[str], n
 
 
 @given(text=TEXT, name=TEXT)
-def test_nothing_in_a_passage_ends_it_or_speaks_as_a_template_does(text: str, name: str) -> None:
+def test_no_passage_can_write_its_end_mark_or_a_control_token(text: str, name: str) -> None:
     _, user = rules.grounded(asked(), [passage(safe(text), safe(name))], key=KEY, strict=False)
     content = user["content"]
     assert content.count(KEY) == 2
@@ -54,14 +54,14 @@ def test_nothing_in_a_passage_ends_it_or_speaks_as_a_template_does(text: str, na
     room=st.none() | st.integers(-50, 3000),
     limit=st.integers(64, 2048),
 )
-def test_the_best_are_kept_and_at_least_one(sizes: list[int], room: int | None, limit: int) -> None:
+def test_the_best_passages_are_kept_and_at_least_one(sizes: list[int], room: int | None, limit: int) -> None:
     passages = [passage("x" * size, position=place) for place, size in enumerate(sizes)]
     kept = rules.within(passages, bytes_each=limit, room_tokens=room)
     assert [one.position for one in kept] == list(range(len(kept))) and kept
     assert all(len(one.text) <= limit for one in kept)
 
 
-def test_dropping_comes_to_an_end_and_never_drops_the_best_first() -> None:
+def test_the_best_passage_is_dropped_last_after_a_few_rounds() -> None:
     kept = [passage("x" * 500, position=place) for place in range(20)]
     rounds = 0
     while kept:
@@ -70,7 +70,7 @@ def test_dropping_comes_to_an_end_and_never_drops_the_best_first() -> None:
     assert rounds <= 10
 
 
-def test_the_question_is_the_last_thing_the_user_said() -> None:
+def test_the_question_is_the_last_user_message() -> None:
     said = [*asked("first"), {"role": "assistant", "content": "yes"}, {"role": "tool", "content": "x"}]
     assert rules.question_of(said) == "first"
     assert rules.question_of([{"role": "assistant", "content": "yes"}, {"role": "user", "content": None}]) == ""

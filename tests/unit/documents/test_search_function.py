@@ -1,4 +1,4 @@
-"""What `functions/search` answers to the functions that ask it, over HTTP and back."""
+"""`functions/search` and its HTTP client: a search passes through both unchanged, and errors are translated."""
 
 import json
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class Fixed:
 
 
 class InProcess:
-    """`HttpUpstream.fetch` without the wire."""
+    """`HttpUpstream.fetch` without a network."""
 
     def __init__(self) -> None:
         self._client = create_app([function.blueprint]).test_client()
@@ -49,7 +49,7 @@ def _use(monkeypatch: pytest.MonkeyPatch, search: Fixed) -> None:
     monkeypatch.setattr(services, "search", lambda: search)
 
 
-def test_ask_and_passages_cross_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_and_its_passages_pass_over_http_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     fixed = Fixed()
     _use(monkeypatch, fixed)
     assert HttpSearch(InProcess()).search(ASK) == [FOUND]
@@ -63,7 +63,7 @@ def test_a_search_that_fails_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("answer", [{}, {"data": None}, {"data": [{"other": 1}]}, {"data": [7]}])
-def test_an_answer_that_makes_no_sense_is_unavailable(answer: dict[str, Any]) -> None:
+def test_an_answer_of_the_wrong_shape_is_unavailable(answer: dict[str, Any]) -> None:
     class Odd:
         def fetch(self, call: UpstreamCall) -> dict[str, Any]:
             return answer
@@ -85,7 +85,7 @@ def test_an_answer_that_makes_no_sense_is_unavailable(answer: dict[str, Any]) ->
         lambda ask: [],
     ],
 )
-def test_a_body_of_another_shape_is_refused(
+def test_a_body_of_the_wrong_shape_is_refused(
     change: Callable[[dict[str, Any]], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fixed = Fixed()
@@ -96,7 +96,7 @@ def test_a_body_of_another_shape_is_refused(
     assert fixed.asked == []
 
 
-def test_as_a_function_url_calls_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_of_a_function_url_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     _use(monkeypatch, Fixed())
     body = json.dumps({"account_id": "usr_a", "store_ids": ["vs_1"], "query": "what?", "top_k": 5})
     event = {

@@ -1,4 +1,4 @@
-"""The queue of a local run's uploads: at least once, oldest first, tries counted, and given up."""
+"""The local queue of uploads delivers at least once, oldest first, and puts aside what fails too often."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def key_of(event: dict[str, Any]) -> str:
     return str(json.loads(record["body"])["Records"][0]["s3"]["object"]["key"])
 
 
-def test_events_come_oldest_first_and_once(folder: Path) -> None:
+def test_events_are_delivered_oldest_first_and_once(folder: Path) -> None:
     seen: list[str] = []
     spool = Spool(folder)
     while step(spool, lambda event, _: seen.append(key_of(event))):
@@ -40,7 +40,7 @@ def test_events_come_oldest_first_and_once(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_an_event_whose_handler_died_comes_again_after_the_next_start(folder: Path) -> None:
+def test_an_event_whose_handler_died_is_delivered_again_after_a_restart(folder: Path) -> None:
     def die(_event: dict[str, Any], _context: object) -> None:
         raise KeyboardInterrupt
 
@@ -54,7 +54,7 @@ def test_an_event_whose_handler_died_comes_again_after_the_next_start(folder: Pa
 
 
 @pytest.mark.parametrize("answer", [{"batchItemFailures": [{"itemIdentifier": "x"}]}, None])
-def test_what_keeps_failing_is_put_aside_and_the_others_are_done(
+def test_an_event_that_keeps_failing_is_put_aside_and_the_others_are_handled(
     folder: Path, answer: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingestion, "FIRST_BACKOFF_SECONDS", 0.0)
@@ -76,7 +76,7 @@ def test_what_keeps_failing_is_put_aside_and_the_others_are_done(
     assert [path.parent.name for path in folder.rglob("*.json")] == [DEAD]
 
 
-def test_several_workers_never_have_the_same_event(folder: Path) -> None:
+def test_two_workers_never_take_the_same_event(folder: Path) -> None:
     for number in range(40):
         FolderBlobs(folder.parent).put(f"files/usr_b/file_{number}", b"x")
     seen: list[str] = []
@@ -98,7 +98,7 @@ def test_several_workers_never_have_the_same_event(folder: Path) -> None:
     assert len(seen) == len(set(seen)) == 43
 
 
-def test_one_accounts_slow_files_hold_up_nobody_elses(folder: Path) -> None:
+def test_one_accounts_slow_files_do_not_delay_other_accounts(folder: Path) -> None:
     blobs, spool = FolderBlobs(folder.parent), Spool(folder)
     blobs.put("changes/usr_b/vs_1/file_9", b"")
     first, second = spool.take(), spool.take()
@@ -108,7 +108,7 @@ def test_one_accounts_slow_files_hold_up_nobody_elses(folder: Path) -> None:
     assert third is not None and "usr_a" in third.name, "nobody else waits"
 
 
-def test_a_spool_that_others_empty_ends_no_worker(folder: Path) -> None:
+def test_a_worker_survives_events_that_others_removed(folder: Path) -> None:
     stopping, spool = threading.Event(), Spool(folder)
     seen: list[str] = []
 
@@ -130,7 +130,7 @@ def test_a_spool_that_others_empty_ends_no_worker(folder: Path) -> None:
     worker.join()
 
 
-def test_drafts_of_writers_that_died_go_when_they_are_old(folder: Path) -> None:
+def test_old_drafts_of_dead_writers_are_deleted(folder: Path) -> None:
     old, young = folder / "a.json.0.part", folder / "b.json.0.part"
     for draft in (old, young):
         draft.write_text("half")
@@ -173,7 +173,7 @@ def s3(*keys: str) -> str:
     return json.dumps({"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": key}}} for key in keys]})
 
 
-def test_each_kind_of_event_looks_where_its_key_says(looked: Looked) -> None:
+def test_each_kind_of_event_is_handled_by_its_key(looked: Looked) -> None:
     answer = function.handler(
         sqs(s3("files/usr_a/file_1"), s3("changes/usr_a/vs_1/file_1", "changes/usr_a/vs_1/_")), None
     )
@@ -196,17 +196,17 @@ def test_each_kind_of_event_looks_where_its_key_says(looked: Looked) -> None:
         s3("files"),
     ],
 )
-def test_what_makes_no_sense_is_not_delivered_again(looked: Looked, body: str) -> None:
+def test_a_malformed_event_is_not_delivered_again(looked: Looked, body: str) -> None:
     assert function.handler(sqs(body), None) == {"batchItemFailures": []}
     assert looked.at == []
 
 
-def test_only_what_failed_is_delivered_again(looked: Looked) -> None:
+def test_only_failed_events_are_delivered_again(looked: Looked) -> None:
     looked.away = True
     answer = function.handler(sqs(s3("files/usr_a/file_1"), s3("other/x")), None)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
 
 
-def test_a_key_is_decoded_as_s3_writes_it(looked: Looked) -> None:
+def test_an_s3_key_is_url_decoded(looked: Looked) -> None:
     function.handler(sqs(s3("files/usr%5Fa/file_1")), None)
     assert looked.at == [("usr_a", "file_1")]

@@ -1,4 +1,4 @@
-"""What template.yaml says of documents: the bucket, its events, who may reach what."""
+"""The documents' part of template.yaml: the bucket, its events, and permissions."""
 
 import re
 import tomllib
@@ -29,7 +29,7 @@ def test_the_bucket_answers_over_tls_only() -> None:
     assert len(statement["Resource"]) == 2
 
 
-def test_nothing_deleted_is_kept_as_a_version_and_changes_expire() -> None:
+def test_the_bucket_keeps_no_deleted_versions_and_its_change_events_expire() -> None:
     assert "VersioningConfiguration" not in PROPERTIES
     rules = PROPERTIES["LifecycleConfiguration"]["Rules"]
     assert [rule["Prefix"] for rule in rules if "ExpirationInDays" in rule] == [f"{CHANGES}/"]
@@ -44,7 +44,7 @@ def test_every_kind_of_event_goes_to_the_queue_that_feeds_ingestion() -> None:
     assert event["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
-def test_the_queue_waits_longer_than_the_function_and_gives_up_into_its_own_dead_letters() -> None:
+def test_the_queue_waits_longer_than_the_function_and_has_its_own_dead_letter_queue() -> None:
     queue, function = RESOURCES["Uploads"]["Properties"], FUNCTIONS["IngestionFunction"]["Properties"]
     assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
     assert queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0] == "IngestionFailures"
@@ -63,8 +63,8 @@ def test_requirements_have_the_pins_of_the_project(name: str) -> None:
     ("name", "folders", "elsewhere"),
     [("ingestion", ("search", "parsing"), {"pillow"}), ("search", ("search",), set())],
 )
-def test_requirements_have_what_is_imported(name: str, folders: tuple[str, ...], elsewhere: set[str]) -> None:
-    """Distribution by the module it brings; Pillow only beside an OCR engine, which no zip function has."""
+def test_requirements_list_every_imported_package(name: str, folders: tuple[str, ...], elsewhere: set[str]) -> None:
+    """Modules are mapped to distributions. Pillow is left out: only OCR needs it, and no zip function has OCR."""
     brings = {
         "apsw": "apsw",
         "charset_normalizer": "charset-normalizer",
@@ -89,7 +89,7 @@ def _actions_on(function: str, resource: str) -> set[str]:
     return {action for one in statements if resource in str(one["Resource"]) for action in one["Action"]}
 
 
-def test_search_changes_no_document_and_only_ingestion_writes_indexes() -> None:
+def test_search_only_reads_documents_and_only_ingestion_writes_indexes() -> None:
     assert _actions_on("SearchFunction", "DocumentsTable") == {"dynamodb:BatchGetItem"}
     assert _actions_on("SearchFunction", "DocumentsBucket") == {"s3:GetObject", "s3:ListBucket"}
     writers = {name for name in FUNCTIONS if "Policies" in FUNCTIONS[name]["Properties"]}
@@ -97,7 +97,7 @@ def test_search_changes_no_document_and_only_ingestion_writes_indexes() -> None:
     assert writers == {"IngestionFunction"}
 
 
-def test_nobody_but_named_roles_may_call_search() -> None:
+def test_only_the_named_roles_may_call_search() -> None:
     url = FUNCTIONS["SearchFunction"]["Properties"]["FunctionUrlConfig"]
     assert url["AuthType"] == "AWS_IAM"
     callers = [

@@ -1,4 +1,4 @@
-"""Vectors as bytes, and which of them a search compares."""
+"""Vectors as bytes, and which vectors a search compares."""
 
 import random
 from pathlib import Path
@@ -19,12 +19,12 @@ def test_a_vector_has_length_one_and_keeps_its_direction() -> None:
 
 
 @pytest.mark.parametrize("numbers", [[], [0.0, 0.0], [float("nan")], [float("inf"), 1.0]])
-def test_what_has_no_direction_is_no_vector(numbers: list[float]) -> None:
+def test_numbers_without_a_direction_are_refused(numbers: list[float]) -> None:
     with pytest.raises(ValueError):
         packed(numbers)
 
 
-def test_signs_are_a_bit_a_number() -> None:
+def test_the_signs_of_a_vector_are_one_bit_for_each_number() -> None:
     assert signs(packed([1.0, -1.0, 1.0, 1.0, -1.0, -1.0, -1.0, 1.0, 1.0])) == bytes([0b1, 0b01100011])
 
 
@@ -42,7 +42,7 @@ def test_the_nearest_is_found_among_many_and_other_models_vectors_are_not_compar
         assert meaning.by_meaning(connection, packed([-1.0] * 32), 5, floor=0.5) == []
 
 
-def test_merging_prefers_what_both_found() -> None:
+def test_merging_ranks_first_what_both_searches_found() -> None:
     hits = [Hit(number, f"file_{number}", "", 0, "", "") for number in range(4)]
     found = meaning.merged([hits[0], hits[1]], [hits[2], hits[1]], limit=3)
     assert [hit.chunk_id for hit in found] == [1, 0, 2]

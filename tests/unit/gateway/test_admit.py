@@ -1,4 +1,4 @@
-"""Admission over the model store: who is refused and why, in how many writes, and what a lost answer costs."""
+"""Admission over a store in memory: refusals and their reasons, the number of writes, and lost answers."""
 
 import itertools
 from dataclasses import replace
@@ -41,7 +41,7 @@ def test_a_request_within_all_limits_is_admitted_in_one_write() -> None:
     assert list(admitted.grant.leases) == [admitted.ask.request_id]
 
 
-def test_limits_the_process_has_not_seen_cost_a_second_write_once() -> None:
+def test_an_account_new_to_the_process_costs_a_second_write_once() -> None:
     world = World(rpm=7)
     world.admission.admit(world.ask(), NOW_NS)
     world.admission.admit(world.ask(), NOW_NS)
@@ -75,7 +75,7 @@ def test_a_suspended_account_is_refused() -> None:
         world.admission.admit(world.ask(), NOW_NS)
 
 
-def test_past_the_request_limit_the_wait_told_is_enough() -> None:
+def test_past_the_request_limit_retry_after_is_long_enough() -> None:
     world = World(rpm=3, concurrency=100)
     for _ in range(3):
         world.admission.admit(world.ask(), NOW_NS)
@@ -85,7 +85,7 @@ def test_past_the_request_limit_the_wait_told_is_enough() -> None:
     world.admission.admit(world.ask(), NOW_NS + 20 * SECOND_NS)
 
 
-def test_past_the_token_limit_the_wait_told_is_enough() -> None:
+def test_past_the_token_limit_retry_after_is_long_enough() -> None:
     world = World(tpm=600, concurrency=100)
     world.admission.admit(world.ask(600), NOW_NS)
     with pytest.raises(errors.RateLimitExceeded) as refused:
@@ -94,7 +94,7 @@ def test_past_the_token_limit_the_wait_told_is_enough() -> None:
     world.admission.admit(world.ask(100), NOW_NS + 10 * SECOND_NS)
 
 
-def test_past_the_concurrency_limit_the_hint_is_one_second() -> None:
+def test_past_the_concurrency_limit_retry_after_is_one_second() -> None:
     world = World(concurrency=2)
     running = [world.admission.admit(world.ask(), NOW_NS) for _ in range(2)]
     with pytest.raises(errors.TooManyConcurrentRequests) as refused:
@@ -104,7 +104,7 @@ def test_past_the_concurrency_limit_the_hint_is_one_second() -> None:
     world.admission.admit(world.ask(), NOW_NS)
 
 
-def test_past_the_quota_the_wait_is_until_the_month_ends() -> None:
+def test_past_the_quota_retry_after_lasts_until_the_month_ends() -> None:
     world = World(monthly_tokens=150, lifetime_seconds=86_400 * 40)
     world.admission.admit(world.ask(100), NOW_NS)
     with pytest.raises(errors.QuotaExceeded) as refused:
@@ -119,7 +119,7 @@ def test_a_new_month_starts_a_new_quota() -> None:
     assert (admitted.grant.period, admitted.grant.period_tokens) == (202701, 100)
 
 
-def test_a_clock_behind_the_month_charges_the_month_the_grant_is_in() -> None:
+def test_a_clock_that_is_a_month_behind_charges_the_grants_month() -> None:
     world = World()
     world.change(period=203001, period_tokens=5)
     admitted = world.admission.admit(world.ask(100), NOW_NS)
@@ -143,7 +143,7 @@ def test_a_limit_of_zero_allows_nothing(limits: dict[str, int], refusal: type[Ex
     assert world.store.grants["usr_a"].leases == {}
 
 
-def test_a_raised_zero_limit_admits_at_once() -> None:
+def test_a_limit_raised_from_zero_admits_at_once() -> None:
     world = World(rpm=0)
     with pytest.raises(errors.RateLimitExceeded):
         world.admission.admit(world.ask(), NOW_NS)
@@ -151,14 +151,14 @@ def test_a_raised_zero_limit_admits_at_once() -> None:
     world.admission.admit(world.ask(), NOW_NS)
 
 
-def test_more_tokens_than_the_bucket_ever_holds_is_no_429() -> None:
+def test_a_request_larger_than_the_bucket_is_a_400_and_not_a_429() -> None:
     world = World(tpm=1000)
     with pytest.raises(errors.InvalidModelRequest, match="1000 tokens a minute"):
         world.admission.admit(world.ask(1001), NOW_NS)
 
 
 def test_a_lost_answer_charges_once() -> None:
-    """The client's own retry is what the adapter does; here the caller's whole admission is repeated."""
+    """The adapter retries single writes; here the whole admission is repeated."""
     world = World()
     ask = world.ask()
     world.store.lose_answers = 1
@@ -169,7 +169,7 @@ def test_a_lost_answer_charges_once() -> None:
     assert world.store.grants["usr_a"].period_tokens == 100
 
 
-def test_expired_leases_make_room_and_leave_their_records() -> None:
+def test_expired_leases_make_room_and_their_records_stay() -> None:
     world = World(concurrency=1)
     dead = world.admission.admit(world.ask(), NOW_NS)
     later = NOW_NS + (LEASE_MS + 1) * 1_000_000
@@ -178,7 +178,7 @@ def test_expired_leases_make_room_and_leave_their_records() -> None:
     assert (record.settled_by, record.status, record.finish_reason) == ("sweeper", 500, "interrupted")
 
 
-def test_the_store_away_refuses() -> None:
+def test_while_the_store_is_unavailable_requests_are_refused() -> None:
     world = World()
     world.store.away = True
     with pytest.raises(errors.StoreUnavailable):
@@ -207,17 +207,17 @@ def test_floods_are_answered_from_memory_and_then_blocked() -> None:
     world.admission.admit(world.ask(), NOW_NS + 61 * SECOND_NS)
 
 
-def test_the_refusal_that_blocks_tells_the_blocks_wait() -> None:
+def test_the_refusal_that_blocks_gives_the_wait_of_the_block() -> None:
     world = World(rpm=1, concurrency=100)
     world.admission.admit(world.ask(), NOW_NS)
     for step in range(11):
         world.admission._refused.get("usr_a", type("", (), {})()).last_ns = 0  # past the second it is kept for
-        wait = _told_wait(world, 100, NOW_NS + step * SECOND_NS)
+        wait = _wait(world, 100, NOW_NS + step * SECOND_NS)
     assert world.store.grants["usr_a"].blocked_until_ms > 0
     world.admission.admit(world.ask(), NOW_NS + (10 + wait) * SECOND_NS)
 
 
-def test_a_revocation_is_told_even_amid_refusals() -> None:
+def test_a_revoked_token_is_reported_even_during_rate_limiting() -> None:
     world = World(rpm=1, concurrency=100)
     world.admission.admit(world.ask(), NOW_NS)
     for _ in range(FLOOD_STARTS_AT - 1):
@@ -228,40 +228,40 @@ def test_a_revocation_is_told_even_amid_refusals() -> None:
         world.admission.admit(world.ask(), NOW_NS)
 
 
-def _told_wait(world: World, tokens: int, now_ns: int) -> int:
+def _wait(world: World, tokens: int, now_ns: int) -> int:
     with pytest.raises(errors.Throttled) as refused:
         world.admission.admit(world.ask(tokens), now_ns)
     return refused.value.retry_after_seconds
 
 
-def test_a_quota_that_ends_before_the_rate_does_is_no_wait_that_helps() -> None:
-    """The month ends in 10 s, the request bucket has room in 60: 60 is the truth."""
+def test_retry_after_is_the_longer_of_the_waits_for_quota_and_rate() -> None:
+    """The month ends in 10 s, but the request bucket has room only in 60 s, so the wait is 60 s."""
     world = World(rpm=1, monthly_tokens=150, concurrency=10, lifetime_seconds=86_400 * 40)
     late = 1_801_440_000 * SECOND_NS - 10 * SECOND_NS  # 2027-01-31T23:59:50Z
     world.admission.admit(world.ask(100), late)
-    wait = _told_wait(world, 100, late)
+    wait = _wait(world, 100, late)
     world.admission.admit(world.ask(100), late + wait * SECOND_NS)
 
 
-def test_a_blocked_account_without_quota_is_told_of_the_quota() -> None:
+def test_a_blocked_account_without_quota_gets_the_quotas_error() -> None:
     world = World(monthly_tokens=150, lifetime_seconds=86_400 * 40)
     world.admission.admit(world.ask(100), NOW_NS)
     world.change(blocked_until_ms=NOW_MS + 60_000, leases={})
-    wait = _told_wait(world, 100, NOW_NS)
+    wait = _wait(world, 100, NOW_NS)
     world.admission.admit(world.ask(100), NOW_NS + wait * SECOND_NS)
 
 
-def test_a_request_that_could_never_fit_is_no_429_where_the_quota_is_used_up_too() -> None:
+def test_a_request_larger_than_the_bucket_is_a_400_even_without_quota() -> None:
     world = World(tpm=1000, monthly_tokens=100)
     with pytest.raises(errors.InvalidModelRequest):
         world.admission.admit(world.ask(1001), NOW_NS)
 
 
-def test_a_wait_told_from_memory_is_true_after_a_smaller_request_was_let_in() -> None:
+def test_a_remembered_wait_is_corrected_after_a_smaller_request_was_admitted() -> None:
     world = World(tpm=600, concurrency=100)
     world.admission.admit(world.ask(500), NOW_NS)
     for _ in range(FLOOD_STARTS_AT + 1):
-        assert _told_wait(world, 200, NOW_NS) == 10
+        assert _wait(world, 200, NOW_NS) == 10
     world.admission.admit(world.ask(90), NOW_NS)
-    wait = _told_wait(world, 200, NOW_NS)
+    wait = _wait(world, 200, NOW_NS)
     world.admission.admit(world.ask(200), NOW_NS + wait * SECOND_NS)

@@ -1,4 +1,4 @@
-"""The bucket holds exactly L, whatever L is, and refills L a minute."""
+"""A bucket of limit L holds exactly L and refills L a minute, for every L."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ def test_exactly_the_limit_fits_at_one_moment(limit: int) -> None:
 
 
 @given(limit=st.integers(1, 1_000_000), cost=st.integers(1, 100_000), tat_offset_ns=st.integers(-(10**12), 60 * 10**9))
-def test_waiting_as_long_as_told_is_enough_and_a_second_less_is_not(limit: int, cost: int, tat_offset_ns: int) -> None:
+def test_the_returned_wait_is_long_enough_and_a_second_less_is_not(limit: int, cost: int, tat_offset_ns: int) -> None:
     if cost > limit:
         return
     tat, charge = NOW + tat_offset_ns, buckets.charge_ns(cost, limit)
@@ -30,7 +30,7 @@ def test_waiting_as_long_as_told_is_enough_and_a_second_less_is_not(limit: int, 
 
 
 @given(limit=st.integers(1, 10_000), used=st.integers(0, 10_000))
-def test_what_is_given_back_can_be_taken_again_but_never_more_than_the_bucket(limit: int, used: int) -> None:
+def test_returned_tokens_can_be_taken_again_up_to_the_buckets_size(limit: int, used: int) -> None:
     used = min(used, limit)
     charge = buckets.charge_ns(limit, limit)
     tat = buckets.take(0, charge, NOW) - charge * (limit - used) // limit

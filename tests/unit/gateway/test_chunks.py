@@ -1,4 +1,4 @@
-"""Folding a stream gives what a plain call would have given; the last chunk is told apart without parsing."""
+"""Folding a stream gives the same answer as a plain call; the last chunk is recognised without parsing."""
 
 import json
 from typing import Any
@@ -64,7 +64,7 @@ def test_only_a_chunk_that_may_end_the_stream_is_held_back() -> None:
     assert chunks.may_be_last(USAGE)
 
 
-def test_a_model_cannot_write_its_way_into_looking_finished_or_running() -> None:
+def test_the_models_text_cannot_imitate_the_last_chunk() -> None:
     hostile = '"finish_reason":null "choices":[]'
     assert chunks.may_be_last(chat({"content": hostile}, "stop"))
     assert not chunks.may_be_last(chat({"content": '"finish_reason":"stop"'}))

@@ -1,4 +1,4 @@
-"""Whether the caller is still there, looked at without waiting, on a real connection."""
+"""Whether the caller is still connected, checked without waiting, on a real connection."""
 
 import socket
 import struct
@@ -16,7 +16,7 @@ class Line:
     server: socket.socket
 
     def watched(self) -> bool:
-        """Whether the caller is seen to be gone; as in a request, under a time limit."""
+        """Whether the watch reports the caller as gone; with a time limit, as in a request."""
         environ = {"gunicorn.socket": self.server}
         connection.limit_waits(environ)
         return connection.watch(environ)()
@@ -33,11 +33,11 @@ def line(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
             yield Line(caller, server)
 
 
-def test_a_caller_who_waits_is_there(line: Line) -> None:
+def test_a_waiting_caller_is_connected(line: Line) -> None:
     assert line.watched() is False
 
 
-def test_a_caller_who_has_sent_the_next_request_is_there(line: Line) -> None:
+def test_a_caller_who_has_sent_the_next_request_is_connected(line: Line) -> None:
     line.caller.sendall(b"GET / HTTP/1.1\r\n")
     assert line.watched() is False
 
@@ -60,5 +60,5 @@ def test_a_connection_that_is_closed_on_our_side_counts_as_gone(line: Line) -> N
     assert client_gone() is True
 
 
-def test_where_the_server_shows_no_connection_the_caller_is_there() -> None:
+def test_where_the_server_shows_no_connection_the_caller_counts_as_connected() -> None:
     assert connection.watch({})() is False

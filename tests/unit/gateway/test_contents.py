@@ -7,7 +7,7 @@ from sluice.domain.gateway.contents import CUT_MARK, MAX_TEXT_BYTES, cut, expire
 
 
 @given(st.text(alphabet="aö€😀", max_size=60), st.integers(20, 80))
-def test_a_cut_text_is_the_beginning_of_the_whole_one(text: str, max_bytes: int) -> None:
+def test_a_cut_text_is_a_prefix_of_the_whole_text(text: str, max_bytes: int) -> None:
     kept = cut(text, max_bytes)
     assert len(kept.encode()) <= max_bytes
     if len(text.encode()) <= max_bytes:
@@ -18,12 +18,12 @@ def test_a_cut_text_is_the_beginning_of_the_whole_one(text: str, max_bytes: int)
         assert len(kept.encode()) > max_bytes - 4, "no more is lost than the character that did not fit"
 
 
-def test_what_fits_to_the_byte_is_whole() -> None:
+def test_a_text_of_exactly_the_limit_is_not_cut() -> None:
     assert cut("a" * MAX_TEXT_BYTES) == "a" * MAX_TEXT_BYTES
     assert len(cut("a" * (MAX_TEXT_BYTES + 1)).encode()) == MAX_TEXT_BYTES
 
 
-def test_half_a_character_from_json_does_no_harm() -> None:
+def test_a_lone_surrogate_from_json_is_no_error() -> None:
     assert cut("a\ud800b") == "a?b"
 
 

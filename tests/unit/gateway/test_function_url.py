@@ -1,4 +1,4 @@
-"""Requests to a function URL of AuthType AWS_IAM are signed as a server that computes the signature anew wants them."""
+"""Requests to a function URL of AuthType AWS_IAM are signed; a server that computes the signature accepts them."""
 
 from collections.abc import Iterator
 
@@ -50,7 +50,7 @@ def call(path: str = "/v1/embeddings", *, stream: bool = False) -> UpstreamCall:
     return UpstreamCall(path, body, request_id="req_1", account_id="usr_1", deadline_seconds=5.0)
 
 
-def test_every_kind_of_request_is_let_in(gate: Gate) -> None:
+def test_every_kind_of_request_is_accepted(gate: Gate) -> None:
     signed = upstream(gate.url)
     assert signed.models() == [{"id": "demo"}]
     assert signed.fetch(call())["data"] == [{"id": "demo"}]
@@ -60,18 +60,18 @@ def test_every_kind_of_request_is_let_in(gate: Gate) -> None:
     assert gate.refused == []
 
 
-def test_a_path_below_the_url_is_signed_whole(gate: Gate) -> None:
+def test_the_whole_path_below_the_url_is_signed(gate: Gate) -> None:
     upstream(gate.url + "/behind/a proxy%20".replace(" ", "%20")).models()
     assert gate.let_in == ["/behind/a%20proxy%20/v1/models"]
 
 
-def test_without_a_signature_the_server_refuses_and_the_caller_is_told_the_model_is_away(gate: Gate) -> None:
+def test_an_unsigned_request_is_refused_and_the_caller_gets_model_unavailable(gate: Gate) -> None:
     with pytest.raises(ModelUnavailable):
         upstream(gate.url, "none").fetch(call())
     assert gate.refused == ["/v1/embeddings"]
 
 
-def test_the_signature_is_for_this_body_alone(gate: Gate) -> None:
+def test_the_signature_covers_the_body(gate: Gate) -> None:
     sign = sign_for(gate.url, "iam")
     assert sign is not None
     headers = {name.lower(): value for name, value in sign("POST", "h", "/v1/x", b"one").items()}
@@ -81,7 +81,7 @@ def test_the_signature_is_for_this_body_alone(gate: Gate) -> None:
     assert not gate.lets_in("PUT", "/v1/x", headers, b"one")
 
 
-def test_credentials_that_rotate_sign_the_next_request(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rotated_credentials_sign_the_next_request(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     """botocore refreshes its object in place (a container's role on ECS, for one)."""
     from botocore.session import Session
 
@@ -95,7 +95,7 @@ def test_credentials_that_rotate_sign_the_next_request(gate: Gate, monkeypatch: 
     assert signed.models() == [{"id": "demo"}]
 
 
-def test_without_credentials_the_model_is_unavailable_and_asked_again_once_there_are_some(
+def test_without_credentials_the_model_is_unavailable_until_there_are_some(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from botocore.session import Session
@@ -121,12 +121,14 @@ def test_without_credentials_the_model_is_unavailable_and_asked_again_once_there
         ("http://127.0.0.1:8081", "auto", False),
     ],
 )
-def test_who_is_shown_a_signature(url: str, auth: function_url.Auth, signs: bool) -> None:
-    """A signed request is a credential for five minutes: no other host is handed one unasked."""
+def test_only_function_urls_get_a_signature_unless_the_setting_asks_for_it(
+    url: str, auth: function_url.Auth, signs: bool
+) -> None:
+    """A signed request is a credential for five minutes, so no other host may get one unasked."""
     assert (sign_for(url, auth) is not None) == signs
 
 
-def test_the_region_is_the_urls_own() -> None:
+def test_the_region_is_read_from_the_url() -> None:
     url = "https://abc123.lambda-url.ap-southeast-2.on.aws"
     sign = sign_for(url, "auto")
     assert sign is not None

@@ -1,4 +1,4 @@
-"""What the gateway does becomes figures, also when it refuses or the store is away."""
+"""The gateway's metrics, also for refusals and while the store is unavailable."""
 
 import pytest
 
@@ -50,7 +50,7 @@ class World:
         self.admission.admit(ask, NOW_NS)
 
 
-def test_an_admission_is_timed_and_its_lease_runs() -> None:
+def test_an_admission_is_timed_and_its_lease_counts_as_running() -> None:
     world = World()
     world.admit()
     assert len(world.figures.of(measures.ADMISSION)) == 1
@@ -58,7 +58,7 @@ def test_an_admission_is_timed_and_its_lease_runs() -> None:
     assert world.figures.of(measures.RUNNING) == [1]
 
 
-def test_a_refusal_takes_time_and_leaves_no_lease() -> None:
+def test_a_refusal_is_timed_and_adds_no_running_lease() -> None:
     world = World(rpm=1)
     world.admit()
     with pytest.raises(RateLimitExceeded):
@@ -68,7 +68,7 @@ def test_a_refusal_takes_time_and_leaves_no_lease() -> None:
     assert world.told == []
 
 
-def test_the_owner_is_told_of_a_quota_that_is_used_up() -> None:
+def test_the_owner_is_notified_of_a_quota_that_is_used_up() -> None:
     world = World(monthly_tokens=150)
     world.admit()
     with pytest.raises(QuotaExceeded):
@@ -76,7 +76,7 @@ def test_the_owner_is_told_of_a_quota_that_is_used_up() -> None:
     assert world.told == [("usr_a", NOW_MS)]
 
 
-def test_the_refusal_stays_what_it_is_when_the_owner_cannot_be_told() -> None:
+def test_the_refusal_is_the_same_when_the_owner_cannot_be_notified() -> None:
     world = World(monthly_tokens=50)
     world.tell_fails = True
     with pytest.raises(QuotaExceeded):
@@ -98,7 +98,7 @@ def test_a_settlement_is_counted_by_endpoint_status_and_tokens_and_flushed() -> 
     assert figures.flushes == 1
 
 
-def test_a_settlement_left_to_the_sweeper_is_counted_and_its_lease_runs_here_no_more() -> None:
+def test_a_settlement_left_to_the_sweeper_is_counted_and_its_lease_no_longer_runs() -> None:
     figures = Figures()
     ExchangeMetrics(figures).settlement_failed()
     assert figures.of(measures.SETTLEMENT_FAILURES) == [1]

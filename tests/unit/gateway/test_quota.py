@@ -1,4 +1,4 @@
-"""When the owner of a quota is told."""
+"""When the owner of a quota is notified."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def grant(tokens: int, monthly: int = 1000) -> Grant:
         (1200, [Kind.QUOTA_80, Kind.QUOTA_100]),
     ],
 )
-def test_each_notice_is_due_from_its_share_on(tokens: int, due: list[Kind]) -> None:
+def test_each_notice_is_due_from_its_share_of_the_quota(tokens: int, due: list[Kind]) -> None:
     assert notices_due(grant(tokens)) == due
 
 
@@ -34,7 +34,7 @@ def test_shares_of_odd_limits_are_not_rounded_down() -> None:
     assert notices_due(grant(6, 7)) == [Kind.QUOTA_80]
 
 
-def test_a_refusal_says_that_it_is_used_up_whatever_is_left() -> None:
+def test_a_refused_request_makes_the_notice_of_a_used_up_quota_due() -> None:
     assert notices_due(grant(500), refused=True) == [Kind.QUOTA_100]
 
 
@@ -42,7 +42,7 @@ def test_a_quota_of_0_is_never_used_up() -> None:
     assert notices_due(grant(0, 0), refused=True) == []
 
 
-def test_running_requests_of_this_month_only_are_taken_off() -> None:
+def test_only_running_requests_of_this_month_are_subtracted() -> None:
     lease = Lease(1, 300, 0, 202611, "tok_a", "demo", "completions", False)
     leases = {"req_1": lease, "req_2": replace(lease, period=202610)}
     assert used_tokens(replace(grant(1000), leases=leases)) == 700

@@ -19,11 +19,11 @@ MS = 1_000_000
         (3_602_000 * MS, "1h0m2s"),
     ],
 )
-def test_durations_have_openais_forms(nanoseconds: int, written: str) -> None:
+def test_durations_have_openais_format(nanoseconds: int, written: str) -> None:
     assert duration(nanoseconds) == written
 
 
-def test_headers_tell_what_is_left_and_when_it_is_full() -> None:
+def test_headers_give_the_remaining_amount_and_the_time_until_full() -> None:
     grant = Grant("usr_a", {}, "good", Limits(60, 600, 4, 1000), tat_requests_ns=NOW_NS + 2 * 10**9, tat_tokens_ns=0)
     told = headers(grant, NOW_NS)
     assert told["x-ratelimit-limit-requests"] == "60"

@@ -1,4 +1,4 @@
-"""The Responses API as a translation: items to messages, chat chunks to numbered events and one object."""
+"""The Responses API translates items to messages, and chat chunks to numbered events and one object."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ def test_an_answer_cut_by_the_limit_is_incomplete() -> None:
     assert assembly.response["incomplete_details"] == {"reason": "max_output_tokens"}
 
 
-def test_tool_calls_are_items_and_go_back_as_one_assistant_message() -> None:
+def test_tool_calls_become_items_and_return_as_one_assistant_message() -> None:
     first = {"index": 0, "id": "call_1", "function": {"name": "weather", "arguments": ""}}
     second = {"index": 1, "id": "call_2", "function": {"name": "time", "arguments": "{}"}}
     assembly, events = run(

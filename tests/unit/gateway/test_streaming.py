@@ -1,4 +1,4 @@
-"""A running request, whole and streamed: settled exactly once, before the last byte, however it ends."""
+"""A running request, streamed or not, is settled exactly once, before the last byte, however it ends."""
 
 import json
 from collections.abc import Iterator
@@ -97,13 +97,13 @@ def test_a_stream_is_settled_before_its_last_bytes() -> None:
     assert list(body) == []
 
 
-def test_the_usage_chunk_is_passed_on_to_those_who_asked() -> None:
+def test_the_usage_chunk_is_sent_only_if_requested() -> None:
     world = World()
     body, _, _ = world.stream(*ANSWER, include_usage=True)
     assert b'"total_tokens":12' in b"".join(body)
 
 
-def test_a_client_that_goes_away_is_charged_what_was_generated() -> None:
+def test_a_client_that_disconnects_is_charged_for_the_generated_tokens() -> None:
     world = World()
     body, response, upstream = world.stream(*ANSWER)
     next(body)
@@ -111,10 +111,12 @@ def test_a_client_that_goes_away_is_charged_what_was_generated() -> None:
     assert list(body) == []
     response.close()
     assert upstream.closed
-    assert world.assert_settled(499, 2).finish_reason == "cancelled"  # the token that found nobody was generated too
+    assert (
+        world.assert_settled(499, 2).finish_reason == "cancelled"
+    )  # the token that could not be delivered was generated too
 
 
-def test_a_broken_write_closes_and_settles_once() -> None:
+def test_a_failed_write_closes_and_settles_once() -> None:
     world = World()
     body, response, _ = world.stream(*ANSWER)
     next(body)
@@ -123,7 +125,7 @@ def test_a_broken_write_closes_and_settles_once() -> None:
     world.assert_settled(499, 1)
 
 
-def test_a_response_that_was_never_begun_is_settled_too() -> None:
+def test_a_response_that_never_started_is_settled_too() -> None:
     world = World()
     _, response, upstream = world.stream(*ANSWER)
     response.close()
@@ -171,7 +173,7 @@ def test_checkpoints_record_the_counts_and_renew_the_lease() -> None:
     assert seen == [(2, world.clock() // 1_000_000 + 30_000)]
 
 
-def test_a_store_that_is_away_at_a_checkpoint_ends_no_stream() -> None:
+def test_a_stream_continues_when_a_checkpoint_finds_the_store_unavailable() -> None:
     world = World()
 
     def away() -> None:
@@ -199,7 +201,7 @@ def test_a_settlement_that_cannot_be_written_leaves_the_lease_to_the_sweeper(mon
     assert world.watcher.failures == 1
 
 
-def test_an_engine_that_breaks_off_is_an_error_event_without_done() -> None:
+def test_a_model_that_breaks_off_gives_an_error_event_without_done() -> None:
     world = World()
     body, _, _ = world.stream(chunk("a"), errors.ModelUnavailable("The model broke off its answer."))
     blocks = list(body)
@@ -209,14 +211,14 @@ def test_an_engine_that_breaks_off_is_an_error_event_without_done() -> None:
 
 
 @pytest.mark.parametrize("kind", [errors.ContextLengthExceeded, errors.ModelNotFound, errors.UpstreamTimeout])
-def test_the_ledger_has_the_status_that_the_caller_gets(kind: type[errors.SluiceError]) -> None:
+def test_the_ledger_records_the_status_that_the_caller_gets(kind: type[errors.SluiceError]) -> None:
     world = World()
     with pytest.raises(kind):
         world.stream(kind())
     world.assert_settled(row_for(kind).status, 0)
 
 
-def test_a_failure_before_the_first_event_is_a_true_status() -> None:
+def test_a_failure_before_the_first_event_sets_the_http_status() -> None:
     world = World()
     told = {"error": {"message": "full", "code": "overloaded", "status": 503, "retry_after_s": 7}}
     with pytest.raises(errors.Overloaded) as refused:
@@ -225,7 +227,7 @@ def test_a_failure_before_the_first_event_is_a_true_status() -> None:
     world.assert_settled(503, 0)
 
 
-def test_a_whole_answer_is_settled_and_has_exact_counts() -> None:
+def test_an_answer_without_streaming_is_settled_with_exact_counts() -> None:
     world = World()
     with Flask("t").test_request_context():
         response = whole_answer(world.exchange, FakeStream(ANSWER), world.keeper)
@@ -236,7 +238,7 @@ def test_a_whole_answer_is_settled_and_has_exact_counts() -> None:
     assert (len(world.keeper.payloads), world.keeper.ended) == (4, 1)
 
 
-def test_a_client_gone_during_a_whole_answer_is_noticed() -> None:
+def test_a_disconnect_is_noticed_without_streaming_too() -> None:
     world = World()
     world.gone = True
     upstream = FakeStream(ANSWER)
@@ -246,7 +248,7 @@ def test_a_client_gone_during_a_whole_answer_is_noticed() -> None:
     world.assert_settled(499, 1)
 
 
-def test_a_model_server_that_sends_nonsense_is_an_error_event_and_a_500(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_malformed_model_answer_is_an_error_event_and_a_500(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     nonsense = b'{"choices":[],"usage":{"prompt_tokens":"many"}}'
     body, response, _ = world.stream(chunk("a"), chunk(None, "stop"), nonsense)

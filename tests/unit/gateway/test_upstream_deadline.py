@@ -1,4 +1,4 @@
-"""A request's time ends also while the model is silent."""
+"""A request's deadline also holds while the model is silent."""
 
 import socket
 import threading
@@ -34,8 +34,8 @@ def falls_silent() -> Iterator[str]:
         thread.join(10)
 
 
-@pytest.mark.timeout(20)  # the silence alone would be borne for 30 s
-def test_a_silence_is_borne_no_longer_than_the_request_may_take(falls_silent: str) -> None:
+@pytest.mark.timeout(20)  # the limit for silence alone is 30 s
+def test_a_silent_model_is_waited_for_only_until_the_requests_deadline(falls_silent: str) -> None:
     upstream = HttpUpstream(falls_silent, connect_seconds=2.0, idle_seconds=30.0)
     call = UpstreamCall("/v1/chat/completions", {}, request_id="req_1", account_id="usr_1", deadline_seconds=0.5)
     stream = upstream.open(call)

@@ -1,4 +1,4 @@
-"""Headers that every answer has."""
+"""The headers of every response."""
 
 import pytest
 from flask import Blueprint
@@ -14,13 +14,13 @@ def headers(*, https: bool) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("https", [True, False])
-def test_browsers_are_told_to_stay_on_https_where_there_is_any(https: bool) -> None:
+def test_hsts_is_sent_only_where_https_is_used(https: bool) -> None:
     assert headers(https=https).get("Strict-Transport-Security") == ("max-age=63072000" if https else None)
 
 
 @pytest.mark.parametrize("https", [True, False])
-def test_an_answer_is_kept_nowhere_framed_nowhere_and_what_it_says_it_is(https: bool) -> None:
+def test_responses_are_not_cached_framed_or_sniffed(https: bool) -> None:
     given = headers(https=https)
     assert given["Cache-Control"] == "no-store" and given["X-Content-Type-Options"] == "nosniff"
     assert given["X-Frame-Options"] == "DENY" and "frame-ancestors 'none'" in given["Content-Security-Policy"]
-    assert not [name for name in given if name.startswith("Access-Control-")]  # no other site may read any answer
+    assert not [name for name in given if name.startswith("Access-Control-")]  # no other site may read a response

@@ -1,4 +1,4 @@
-"""Where a request comes from, and who is believed about it."""
+"""The client's address, and which proxies are trusted to report it."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def address(trusted: str, monkeypatch: pytest.MonkeyPatch, forwarded: list[str] 
     return found
 
 
-def test_nobody_is_believed_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forwarded_addresses_are_ignored_unless_the_proxy_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert address("", monkeypatch, ["192.0.2.1"]) == PEER
     assert address("198.51.100.0/24", monkeypatch, ["192.0.2.1"]) == PEER
 
@@ -32,20 +32,20 @@ def test_nobody_is_believed_unless_named(monkeypatch: pytest.MonkeyPatch) -> Non
         ([], PEER),
         ([""], PEER),
         (["192.0.2.1"], "192.0.2.1"),
-        (["10.9.9.9, 192.0.2.1"], "192.0.2.1"),  # the first was the client's own invention
-        (["192.0.2.1, 10.0.0.1, 10.0.0.2"], "192.0.2.1"),  # two of our own proxies in between
+        (["10.9.9.9, 192.0.2.1"], "192.0.2.1"),  # the client made the first one up
+        (["192.0.2.1, 10.0.0.1, 10.0.0.2"], "192.0.2.1"),  # two trusted proxies in between
         (["6.6.6.6", "192.0.2.1"], "192.0.2.1"),  # two header lines are one list
-        (["garbage"], "garbage"),  # later "unknown": all garbage shares one throttle
+        (["garbage"], "garbage"),  # becomes "unknown" later, so all garbage shares one throttle
         (["10.0.0.1"], "10.0.0.1"),
     ],
 )
-def test_a_named_proxy_is_believed_as_far_as_it_saw(
+def test_a_trusted_proxy_counts_for_the_address_that_it_saw(
     monkeypatch: pytest.MonkeyPatch, forwarded: list[str], expected: str
 ) -> None:
     assert address("203.0.113.0/24, 10.0.0.0/8", monkeypatch, forwarded) == expected
 
 
-def test_on_lambda_api_gateways_own_word_counts_and_not_the_first_forwarded_address(
+def test_on_lambda_the_address_is_api_gateways_and_not_the_first_forwarded_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     context = {"apig_wsgi.request_context": {"identity": {"sourceIp": "192.0.2.77"}}, "REMOTE_ADDR": "6.6.6.6"}
@@ -55,18 +55,20 @@ def test_on_lambda_api_gateways_own_word_counts_and_not_the_first_forwarded_addr
 CONTEXT = '{"identity": {"sourceIp": "192.0.2.77"}, "stage": "live"}'
 
 
-def test_under_the_web_adapter_its_word_for_the_event_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_under_the_web_adapter_the_address_comes_from_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")
     assert address("", monkeypatch, ["6.6.6.6"], HTTP_X_AMZN_REQUEST_CONTEXT=CONTEXT) == "192.0.2.77"
 
 
-def test_where_there_is_no_lambda_that_header_is_the_clients_invention(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_lambda_the_web_adapters_header_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_LAMBDA_RUNTIME_API", raising=False)
     assert address("", monkeypatch, HTTP_X_AMZN_REQUEST_CONTEXT=CONTEXT) == PEER
 
 
 @pytest.mark.parametrize("garbage", ["{", "[]", "null", '"x"'])
-def test_garbage_in_it_is_nobodys_address_and_no_error(monkeypatch: pytest.MonkeyPatch, garbage: str) -> None:
+def test_garbage_in_the_web_adapters_header_gives_no_address_and_no_error(
+    monkeypatch: pytest.MonkeyPatch, garbage: str
+) -> None:
     monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")
     assert address("", monkeypatch, HTTP_X_AMZN_REQUEST_CONTEXT=garbage) == ""
 
@@ -75,7 +77,7 @@ def test_without_a_peer_there_is_no_address(monkeypatch: pytest.MonkeyPatch) -> 
     assert address("", monkeypatch, REMOTE_ADDR="") == ""
 
 
-def test_a_network_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_network_is_refused_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_TRUSTED_PROXIES", "10.0.0.0/8, proxy.internal")
     settings.accounts.cache_clear()
     with pytest.raises(ValueError, match=r"proxy\.internal"):

@@ -1,4 +1,4 @@
-"""What /healthz says, and how often it may wake the model."""
+"""What /healthz answers, and how often it may wake the model."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -52,33 +52,33 @@ def said() -> tuple[int, dict[str, Any]]:
     return status, told.model_dump()
 
 
-def test_all_is_well(model: Model) -> None:
+def test_health_is_ok_when_store_and_model_answer(model: Model) -> None:
     assert said() == (200, {"status": "ok", "model": "demo"})
 
 
-def test_a_model_that_is_loading_is_waited_for(model: Model) -> None:
+def test_a_loading_model_makes_the_health_starting(model: Model) -> None:
     model.told = {"status": "loading", "http_status": 503}
     assert said() == (503, {"status": "starting", "model": None, "waiting_for": ["inference"]})
 
 
-def test_both_away(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_health_is_degraded_when_store_and_model_are_down(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     model.down = True
     monkeypatch.setattr(Grants, "down", True)
     assert said() == (503, {"status": "degraded", "model": None, "waiting_for": ["store", "inference"]})
 
 
-def test_another_kind_of_server_is_well_when_it_lists_its_models(model: Model) -> None:
+def test_another_kind_of_model_server_is_healthy_when_it_lists_its_models(model: Model) -> None:
     model.told = {"http_status": 404}
     assert said() == (200, {"status": "ok", "model": "llama-3"})
 
 
-def test_strangers_who_ask_all_the_time_wake_the_model_once(model: Model) -> None:
+def test_repeated_health_checks_ask_the_model_once(model: Model) -> None:
     for _ in range(50):
         assert said()[0] == 200
     assert model.asked == 1
 
 
-def test_on_one_machine_every_question_is_answered_afresh(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_local_run_every_health_check_asks_again(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_LOCAL", "true")
     settings.common.cache_clear()
     assert said()[0] == 200

@@ -1,4 +1,4 @@
-"""What of Lambda's time is the model's: believed on Lambda alone, and never all of it."""
+"""The model's share of Lambda's time limit: read on Lambda only, and never the whole of it."""
 
 import json
 import math
@@ -25,12 +25,12 @@ def on_lambda(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("on_lambda")
-def test_what_settling_may_take_is_kept_back() -> None:
+def test_time_for_the_settlement_is_kept_back() -> None:
     assert 900 - SETTLE_SECONDS - 5 < left(in_seconds(900)) <= 900 - SETTLE_SECONDS
 
 
 @pytest.mark.usefixtures("on_lambda")
-def test_of_a_short_time_out_three_quarters_are_the_models() -> None:
+def test_the_model_gets_three_quarters_of_a_short_timeout() -> None:
     assert 6.0 < left(in_seconds(10)) <= 7.5
 
 
@@ -41,15 +41,15 @@ def test_past_the_deadline_nothing_is_left() -> None:
 
 @pytest.mark.usefixtures("on_lambda")
 @pytest.mark.parametrize("context", [None, "", "{", "[]", "7", "{}", '{"deadline": "soon"}', '{"deadline": true}'])
-def test_a_context_without_a_deadline_bounds_nothing(context: str | None) -> None:
+def test_a_context_without_a_deadline_sets_no_limit(context: str | None) -> None:
     assert left(context) == math.inf
 
 
-def test_elsewhere_the_header_is_anyones_word(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_lambda_the_header_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_LAMBDA_RUNTIME_API", raising=False)
     assert left(in_seconds(1)) == math.inf
 
 
 @pytest.mark.usefixtures("on_lambda")
-def test_outside_of_a_request_there_is_none() -> None:
+def test_outside_of_a_request_there_is_no_deadline() -> None:
     assert seconds_left() == math.inf

@@ -1,4 +1,4 @@
-"""Logs are JSON with the request id, and hold no secret and nothing that people wrote, whoever logs it, and how."""
+"""Logs are JSON with the request id. They hold no secret and no user's text, whichever code logs it."""
 
 import ast
 import io
@@ -25,7 +25,7 @@ CODE = "mail_0123456789abcdef.Zm9vYmFyYmF6cXV4Zm9vYmFy"
 PASSWORD = "correct horse battery staple"
 PROMPT = "My bank account is overdrawn, what now?"
 SECRETS = (JWT, SESSION, CODE, PASSWORD, PROMPT)
-# What is left of a secret that was cut in two is still one.
+# A part of a secret is still secret.
 TRACES = (JWT[:40], JWT[-20:], SESSION[-20:], CODE[-15:], "horse", "overdrawn")
 
 
@@ -50,7 +50,7 @@ def clean(entries: list[dict[str, Any]]) -> bool:
     "message",
     ["{}", "refused {}", "Authorization: Bearer {}", "/verify-email?token={}&x=1", "{{'token': '{}'}}", "x{}x", '"{}"'],
 )
-def test_a_credential_is_removed_wherever_it_stands_in_a_message(
+def test_a_credential_is_removed_anywhere_in_a_message(
     lines: Callable[[], list[dict[str, Any]]], secret: str, message: str
 ) -> None:
     logging.getLogger("sluice.test").warning(message.format(secret))
@@ -72,14 +72,14 @@ def test_a_credential_is_removed_wherever_it_stands_in_a_message(
         "proxy said Basic aG9yc2U6b3ZlcmRyYXdu-horse",
     ],
 )
-def test_what_is_named_as_a_secret_is_removed_from_a_message(
+def test_a_value_named_as_a_secret_is_removed_from_a_message(
     lines: Callable[[], list[dict[str, Any]]], message: str
 ) -> None:
     logging.getLogger("sluice.test").error(message)
     assert clean(lines())
 
 
-def test_fields_that_nobody_listed_are_left_out(lines: Callable[[], list[dict[str, Any]]]) -> None:
+def test_fields_that_are_not_listed_are_left_out(lines: Callable[[], list[dict[str, Any]]]) -> None:
     extra = {"password": PASSWORD, "token": JWT, "body": PROMPT, "headers": {"a": JWT}, "request_id": "req_1"}
     logging.getLogger("sluice.test").warning("refused", extra=extra)
     assert clean(lines())
@@ -120,7 +120,7 @@ def raise_while_handling() -> None:
 
 
 @pytest.mark.parametrize("cause", [raise_validation_error, raise_key_error, raise_from_prompt, raise_while_handling])
-def test_an_exception_is_told_by_type_and_place_and_never_by_its_message(
+def test_an_exception_is_logged_with_type_and_place_but_without_its_message(
     lines: Callable[[], list[dict[str, Any]]], cause: Callable[[], None]
 ) -> None:
     try:
@@ -133,7 +133,7 @@ def test_an_exception_is_told_by_type_and_place_and_never_by_its_message(
     assert any(place.startswith("test_logging.py:") for place in entry["exception"][0]["at"])
 
 
-def test_the_messages_of_our_own_errors_and_the_stores_codes_are_told(
+def test_our_own_errors_messages_and_the_stores_codes_are_logged(
     lines: Callable[[], list[dict[str, Any]]],
 ) -> None:
     try:
@@ -149,7 +149,7 @@ def test_the_messages_of_our_own_errors_and_the_stores_codes_are_told(
     assert theirs["code"] == "ThrottlingException"
 
 
-def test_a_request_that_breaks_is_logged_with_its_id_and_without_its_body(
+def test_a_failed_request_is_logged_with_its_id_and_without_its_body(
     lines: Callable[[], list[dict[str, Any]]],
 ) -> None:
     blueprint = Blueprint("broken", __name__)
@@ -188,7 +188,7 @@ def test_ordinary_messages_stay_readable(lines: Callable[[], list[dict[str, Any]
         assert lines()[-1]["message"] == message
 
 
-def test_a_message_is_one_line_and_not_endless(lines: Callable[[], list[dict[str, Any]]]) -> None:
+def test_a_message_is_one_line_of_limited_length(lines: Callable[[], list[dict[str, Any]]]) -> None:
     logging.getLogger("sluice.test").warning("a\nb" + "c" * 100_000)
     (entry,) = lines()
     assert len(entry["message"]) <= structured.MAX_TEXT + 1
@@ -211,7 +211,7 @@ def test_configuring_twice_logs_once_and_quietens_libraries(monkeypatch: pytest.
         root.handlers[:], root.level = before, level
 
 
-def test_on_lambda_its_own_handler_stays_and_speaks_json(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_lambda_its_own_handler_stays_and_writes_json(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [logging.StreamHandler(out)])
@@ -223,13 +223,13 @@ def test_on_lambda_its_own_handler_stays_and_speaks_json(monkeypatch: pytest.Mon
 
 
 def test_the_validation_error_of_this_test_would_quote_the_prompt() -> None:
-    """Else the test above would prove nothing."""
+    """Without this, the test above would prove nothing."""
     with pytest.raises(ValidationError, match="overdrawn"):
         raise_validation_error()
 
 
 def test_every_field_that_is_logged_is_on_the_list() -> None:
-    """Else it is left out in silence: why a mail was not sent could not be read anywhere."""
+    """A field that is not listed is left out silently, for example the reason why a mail was not sent."""
     root = Path(__file__).parents[3]
     logged = set()
     for path in [*root.glob("layers/core/sluice/**/*.py"), *root.glob("functions/**/*.py")]:

@@ -1,4 +1,4 @@
-"""Answers are counted by route, refusals by code; `/metrics` is for this machine only."""
+"""Responses are counted by route, refusals by code; `/metrics` answers this machine only."""
 
 from typing import Any
 
@@ -64,17 +64,17 @@ def test_refusals_on_v1_are_counted_by_code(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
-def test_this_machine_is_answered(app: Flask, address: str) -> None:
+def test_metrics_are_shown_to_this_machine(app: Flask, address: str) -> None:
     assert "sluice_" in scrape(app, environ_base={"REMOTE_ADDR": address})
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "192.168.1.2", "8.8.8.8", "::ffff:8.8.8.8", "fe80::1", "", "unix"])
-def test_any_other_is_told_that_there_is_nothing(app: Flask, address: str) -> None:
+def test_metrics_are_a_404_for_other_machines(app: Flask, address: str) -> None:
     answer = app.test_client().get("/metrics", environ_base={"REMOTE_ADDR": address})
     assert (answer.status_code, answer.json["code"]) == (404, "not_found")
 
 
-def test_a_proxy_on_this_machine_does_not_open_it_to_others(app: Flask) -> None:
+def test_a_proxy_on_this_machine_does_not_show_metrics_to_others(app: Flask) -> None:
     answer = app.test_client().get("/metrics", headers={"X-Forwarded-For": "8.8.8.8"})
     assert answer.status_code == 404
     spoofed = app.test_client().get(
@@ -83,9 +83,7 @@ def test_a_proxy_on_this_machine_does_not_open_it_to_others(app: Flask) -> None:
     assert spoofed.status_code == 404
 
 
-def test_an_answer_is_logged_by_its_route_without_what_its_address_held(
-    app: Flask, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_response_is_logged_by_its_route_without_ids_or_query(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "sluice.access")
     app.test_client().get("/things/mail_0123456789abcdef.secret?token=mail_0123456789abcdef.secret")
     scrape(app)  # not logged

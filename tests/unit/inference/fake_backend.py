@@ -1,4 +1,4 @@
-"""A scripted model: it continues a prompt with the script that begins with it. One token is one character."""
+"""A scripted model: it continues a prompt with the script that starts with that prompt. A token is one character."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -61,21 +61,21 @@ def failure(job: Job) -> InferenceError:
     return last.error
 
 
-def test_a_job_runs_to_the_models_own_end() -> None:
+def test_a_job_runs_until_the_model_ends_it() -> None:
     e = engine()
     one = e.submit(job("one:"))
     finish(e)
     assert outcome(one) == ("hello world", "stop", 11)
 
 
-def test_max_tokens_ends_with_length() -> None:
+def test_an_answer_cut_by_max_tokens_ends_with_reason_length() -> None:
     e = engine()
     one = e.submit(job("one:", max_tokens=5))
     finish(e)
     assert outcome(one) == ("hello", "length", 5)
 
 
-def test_max_tokens_is_cut_to_what_the_context_has_left() -> None:
+def test_max_tokens_is_limited_to_the_rest_of_the_context() -> None:
     e = engine(FakeBackend(["abc" + "x" * 100], context_tokens=10))
     one = e.submit(job("abc", max_tokens=999))
     finish(e)
@@ -149,7 +149,7 @@ def test_a_shared_prefix_is_not_decoded_again() -> None:
     assert sum(map(len, backend.batches)) == 2  # the one token that differs, and the one generated
 
 
-def test_prompts_that_come_together_are_computed_once_as_far_as_they_agree() -> None:
+def test_the_common_prefix_of_concurrent_prompts_is_computed_once() -> None:
     prefix = "one system prompt for all:"
     backend = FakeBackend([f"{prefix}{n}{n}{n}" for n in range(4)])
     e = engine(backend)
@@ -161,7 +161,7 @@ def test_prompts_that_come_together_are_computed_once_as_far_as_they_agree() -> 
     assert len(decoded) == len(prefix)
 
 
-def test_followers_go_on_alone_when_their_leader_is_cancelled() -> None:
+def test_jobs_that_wait_for_a_shared_prefix_go_on_when_its_job_is_cancelled() -> None:
     prefix = "a system prompt of some length, for all of them:"
     backend = FakeBackend([f"{prefix}{n}{n}" for n in range(3)])
     e = engine(backend, batch_tokens=8)
@@ -172,7 +172,7 @@ def test_followers_go_on_alone_when_their_leader_is_cancelled() -> None:
     assert [outcome(j)[0] for j in jobs[1:]] == ["1", "2"]
 
 
-def test_the_start_event_tells_the_cached_tokens() -> None:
+def test_the_start_event_has_the_number_of_cached_tokens() -> None:
     e = engine()
     one = e.submit(job("one:"))
     finish(e)
@@ -192,7 +192,7 @@ def test_a_cancelled_job_frees_its_slot_within_one_step() -> None:
     assert isinstance(events(one)[-1], Finished)
 
 
-def test_cancellation_in_mid_prefill_frees_the_slot() -> None:
+def test_cancellation_during_the_prefill_frees_the_slot() -> None:
     e = engine(FakeBackend(["p" * 60]), batch_tokens=8)
     one = e.submit(job("p" * 50))
     e.step()
@@ -214,7 +214,7 @@ def test_a_job_cancelled_in_the_queue_never_runs() -> None:
     assert not any(row.token == ord("t") for batch in backend.batches for row in batch)
 
 
-def test_a_full_queue_refuses_with_a_wait() -> None:
+def test_a_full_queue_refuses_with_retry_after() -> None:
     e = engine(queue_places=2)
     e.submit(job("one:", account="a"))
     e.submit(job("one:", account="b"))
@@ -224,7 +224,7 @@ def test_a_full_queue_refuses_with_a_wait() -> None:
     assert refused.value.retry_after_s >= 1
 
 
-def test_retry_after_grows_with_what_slots_really_take() -> None:
+def test_retry_after_follows_the_measured_time_of_jobs() -> None:
     clock = Clock()
     e = engine(FakeBackend(SCRIPTS, sequences=1), clock, queue_places=2)
     quick = e.stats().retry_after_s
@@ -236,7 +236,7 @@ def test_retry_after_grows_with_what_slots_really_take() -> None:
     assert e.stats().retry_after_s > quick + 10
 
 
-def test_waiting_too_long_is_overload() -> None:
+def test_a_job_that_waits_too_long_is_refused_as_overload() -> None:
     clock = Clock()
     e = engine(FakeBackend(SCRIPTS, sequences=1), clock, queue_wait_s=5)
     running, waiting = e.submit(job("one:")), e.submit(job("two:"))
@@ -270,7 +270,7 @@ def test_one_accounts_burst_does_not_starve_another() -> None:
         seen += events(single)
         rounds += 1
     done = sum(isinstance(found[-1], Finished) for found in map(events, burst) if found)
-    assert done <= 2  # only those that held the slots when it came
+    assert done <= 2  # only the jobs that held slots when it came
     assert rounds < 30
 
 
@@ -289,7 +289,7 @@ def test_a_failed_decode_ends_one_job_and_the_others_go_on() -> None:
     assert backend.open_samplers == 0
 
 
-def test_no_room_drops_idle_caches_before_anything_else() -> None:
+def test_when_the_cache_is_full_idle_entries_are_dropped_first() -> None:
     backend = FakeBackend(SCRIPTS)
     e = engine(backend)
     e.submit(job("two:"))
@@ -301,7 +301,7 @@ def test_no_room_drops_idle_caches_before_anything_else() -> None:
     assert [seq for seq, held in backend.state.items() if held] == [1]
 
 
-def test_no_room_with_nothing_idle_ends_the_newest() -> None:
+def test_when_the_cache_is_full_of_running_jobs_the_newest_ends() -> None:
     backend = FakeBackend(SCRIPTS)
     e = engine(backend)
     one = e.submit(job("one:"))
@@ -310,14 +310,14 @@ def test_no_room_with_nothing_idle_ends_the_newest() -> None:
     assert isinstance(failure(one), GenerationFailed)
 
 
-def test_a_grammar_that_allows_no_token_ends_only_its_job() -> None:
+def test_a_grammar_that_allows_no_token_fails_only_its_job() -> None:
     e = engine(FakeBackend(SCRIPTS, dead_ends=True))
     one = e.submit(job("one:"))
     finish(e)
     assert isinstance(failure(one), GenerationFailed)
 
 
-def test_a_bad_grammar_is_the_callers_fault_and_takes_no_slot() -> None:
+def test_an_invalid_grammar_is_a_callers_error_and_takes_no_slot() -> None:
     e = engine()
     bad = e.submit(job("one:", sampling=Sampling(grammar="bad")))
     good = e.submit(job("two:"))
@@ -326,7 +326,7 @@ def test_a_bad_grammar_is_the_callers_fault_and_takes_no_slot() -> None:
     assert outcome(good)[0] == "xyz"
 
 
-def test_draining_takes_nothing_new_and_lets_the_rest_end() -> None:
+def test_draining_refuses_new_jobs_and_lets_running_ones_end() -> None:
     e = engine(FakeBackend(SCRIPTS, sequences=1))
     one, two = e.submit(job("one:")), e.submit(job("two:"))
     e.begin_drain()

@@ -1,4 +1,4 @@
-"""The Dockerfile, checked without building the image."""
+"""Checks the Dockerfile without building the image."""
 
 import re
 import tomllib

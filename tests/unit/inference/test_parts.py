@@ -61,7 +61,7 @@ def test_a_template_cannot_reach_python() -> None:
         template.render([{"role": "user", "content": "x"}])
 
 
-def test_a_template_that_refuses_is_a_400() -> None:
+def test_an_error_raised_by_the_template_is_a_400() -> None:
     template = ChatTemplate("{{ raise_exception('roles must alternate') }}")
     with pytest.raises(InvalidRequest, match="roles must alternate"):
         template.render([])
@@ -72,11 +72,11 @@ def test_chatml_is_the_fallback() -> None:
     assert text == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
 
 
-def test_the_first_prompt_chunk_is_a_careful_one() -> None:
+def test_the_first_prompt_chunk_is_the_smallest() -> None:
     assert PrefillBudget(target_ms=100, most_tokens=512).tokens == FEWEST_TOKENS
 
 
-def test_prompt_chunks_follow_what_decoding_costs() -> None:
+def test_the_size_of_prompt_chunks_follows_the_measured_decode_time() -> None:
     budget = PrefillBudget(target_ms=100, most_tokens=512)
     budget.record(16, 1.6)
     assert budget.tokens == 512
@@ -88,7 +88,7 @@ def test_prompt_chunks_follow_what_decoding_costs() -> None:
     assert budget.tokens == 512
 
 
-def test_small_batches_say_nothing_about_prompts() -> None:
+def test_small_batches_do_not_change_the_prompt_chunk_size() -> None:
     budget = PrefillBudget(target_ms=100, most_tokens=512)
     budget.record(16, 1.6)
     budget.record(1, 1000)
@@ -129,7 +129,7 @@ def write_model(path: Path, content: bytes = b"GGUF and more") -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def test_a_good_file_passes(tmp_path: Path) -> None:
+def test_a_valid_model_file_is_accepted(tmp_path: Path) -> None:
     sha256 = write_model(tmp_path / "m.gguf")
     check_model_file(tmp_path / "m.gguf", sha256=sha256, size_bytes=13)
 
@@ -137,7 +137,9 @@ def test_a_good_file_passes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sha256", "size", "words"), [("0" * 64, None, "SHA-256"), (None, 99, "99"), (None, None, None)]
 )
-def test_a_bad_file_is_named(tmp_path: Path, sha256: str | None, size: int | None, words: str | None) -> None:
+def test_an_invalid_model_file_is_refused_by_name(
+    tmp_path: Path, sha256: str | None, size: int | None, words: str | None
+) -> None:
     path = tmp_path / "m.gguf"
     write_model(path)
     if words is None:
@@ -148,19 +150,19 @@ def test_a_bad_file_is_named(tmp_path: Path, sha256: str | None, size: int | Non
     assert str(path) in str(refused.value)
 
 
-def test_a_folder_is_no_model(tmp_path: Path) -> None:
+def test_a_folder_is_refused_as_a_model_file(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="cannot be read"):
         check_model_file(tmp_path, sha256=None)
 
 
-def test_the_catalogues_hash_goes_before_the_recorded_one(tmp_path: Path) -> None:
+def test_the_catalogues_hash_takes_precedence_over_the_recorded_one(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     recorded_hash_file(path).write_text("ab" * 32 + "  m.gguf\n")
     assert expected_sha256(path, None) == "ab" * 32
     assert expected_sha256(path, "cd" * 32) == "cd" * 32
 
 
-def test_the_catalogue_is_sound() -> None:
+def test_the_catalogues_entries_are_valid() -> None:
     models = catalogue()
     assert set(models) >= {"demo", "demo-embed", "qwen2.5-0.5b-instruct"}
     assert sum(model.url is not None for model in models.values()) >= 3
@@ -181,7 +183,7 @@ def test_any_other_file_is_served_under_its_own_name(tmp_path: Path) -> None:
     assert (entry.name, entry.sha256, path) == ("my-model", None, tmp_path / "My Model.gguf")
 
 
-def test_memory_is_the_least_of_what_machine_and_container_leave(tmp_path: Path) -> None:
+def test_available_memory_is_the_lesser_of_machine_and_container(tmp_path: Path) -> None:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal: 9000 kB\nMemAvailable: 5000 kB\n")
     assert available_bytes(meminfo, tmp_path) == 5000 * 1024
@@ -193,7 +195,7 @@ def test_memory_is_the_least_of_what_machine_and_container_leave(tmp_path: Path)
     assert available_bytes(tmp_path / "none", tmp_path / "none") is None
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_a_model_that_does_not_fit_in_memory_is_refused() -> None:
     require_room("m", 10, OVERHEAD_BYTES + 10)
     require_room("m", 10, None)
     with pytest.raises(ModelFileError, match="does not fit"):
@@ -221,7 +223,7 @@ def blocks(stream: Any) -> list[str]:
     return b"".join(stream).decode().split("\n\n")[:-1]
 
 
-def test_a_stream_pings_in_silence() -> None:
+def test_a_stream_sends_pings_while_no_token_comes() -> None:
     waiting = job("one:")
     stream = answer.stream(waiting, NOBODY, SHAPE, False, ping_every_s=0.0)
     assert next(stream) == b""
@@ -230,7 +232,7 @@ def test_a_stream_pings_in_silence() -> None:
     assert waiting.cancelled
 
 
-def test_a_stream_tells_counts_before_every_event() -> None:
+def test_a_stream_sends_the_usage_counts_before_every_event() -> None:
     done = job("one:")
     for event in (Started(2), Delta("hi", 1), Delta("", 2), Finished("stop", 2)):
         done.events.put(event)

@@ -30,7 +30,7 @@ def test_one_account_is_served_in_order() -> None:
     assert drain(filled("a", "a", "a")) == ["a0", "a1", "a2"]
 
 
-def test_a_single_request_overtakes_another_accounts_burst() -> None:
+def test_a_single_request_is_served_before_another_accounts_burst() -> None:
     assert drain(filled(*"a" * 20, "b"))[:3] == ["a0", "b20", "a1"]
 
 
@@ -60,7 +60,7 @@ def test_a_removed_request_frees_its_place() -> None:
     assert drain(queue) == ["a1", "a9"]
 
 
-def test_accounts_that_never_come_back_are_forgotten() -> None:
+def test_accounts_without_requests_are_forgotten() -> None:
     queue: FairQueue[Item] = FairQueue(4)
     for number in range(20_100):
         queue.offer(item := Item(f"account-{number}", number))

@@ -13,7 +13,7 @@ def test_shared_prefix_counts_leading_tokens() -> None:
     assert shared_prefix([], [1]) == 0
 
 
-def test_no_free_slot_no_place() -> None:
+def test_without_a_free_slot_there_is_no_place() -> None:
     assert place([slot(0, busy=True)], tokens("x")) is None
 
 
@@ -35,20 +35,20 @@ def test_at_least_one_token_is_left_to_decode() -> None:
     assert placed.keep_tokens == len(LONG) - 1
 
 
-def test_a_foreign_prompt_takes_an_empty_slot_and_spoils_no_cache() -> None:
+def test_an_unrelated_prompt_takes_an_empty_slot_and_keeps_the_caches() -> None:
     placed = place([slot(0, LONG, last_used=1), slot(1)], tokens("unrelated"))
     assert placed is not None
     assert (placed.slot.seq, placed.keep_tokens) == (1, 0)
 
 
-def test_the_cache_used_longest_ago_is_given_up_first() -> None:
+def test_the_least_recently_used_cache_is_dropped_first() -> None:
     slots = [slot(0, "first prompt", last_used=5), slot(1, "second prompt", last_used=2), slot(2, "third", last_used=9)]
     placed = place(slots, tokens("zzz"))
     assert placed is not None
     assert placed.slot.seq == 1
 
 
-def test_without_reuse_nothing_is_kept() -> None:
+def test_without_reuse_no_cached_token_is_kept() -> None:
     placed = place([slot(0, LONG)], tokens(LONG), reuse=False)
     assert placed is not None
     assert placed.keep_tokens == 0

@@ -22,7 +22,7 @@ def test_a_character_split_over_tokens_comes_out_whole() -> None:
     assert "�" not in "".join(outs)
 
 
-def test_a_broken_tail_becomes_one_replacement_character() -> None:
+def test_an_incomplete_last_character_becomes_one_replacement_character() -> None:
     assert run([b"ok", "😀".encode()[:2]], []) == ("ok�", False)
 
 
@@ -45,7 +45,7 @@ def test_the_first_of_several_stops_wins() -> None:
     assert run([b"one two three"], ["three", "two"]) == ("one ", True)
 
 
-def test_nothing_is_held_back_without_need() -> None:
+def test_only_a_possible_stop_string_is_held_back() -> None:
     assembler = TextAssembler(["END"])
     assert assembler.push(b"no such thing") == "no such thing"
     assert assembler.push(b" E") == " "

@@ -35,7 +35,7 @@ def test_two_calls_in_a_row() -> None:
     assert parse([CALL + "\n" + CALL]) == ("", [("add", ARGUMENTS), ("add", ARGUMENTS)])
 
 
-def test_another_order_of_keys_is_understood() -> None:
+def test_the_keys_of_a_call_may_have_another_order() -> None:
     assert parse(['<tool_call>{"arguments": {"x": 1}, "name": "f"}</tool_call>']) == ("", [("f", '{"x": 1}')])
 
 
@@ -55,15 +55,15 @@ def test_a_call_without_arguments_has_an_empty_object() -> None:
         "",
     ],
 )
-def test_what_is_no_call_stays_text(text: str) -> None:
+def test_text_that_is_not_a_call_stays_text(text: str) -> None:
     assert parse([text]) == (text, [])
 
 
-def test_a_call_cut_off_keeps_what_there_was() -> None:
+def test_a_call_that_was_cut_off_keeps_its_received_part() -> None:
     assert parse(['<tool_call>{"name": "f", "arguments": {"x": ']) == ("", [("f", '{"x": ')])
 
 
-def test_arguments_come_piece_by_piece() -> None:
+def test_arguments_are_streamed_in_pieces() -> None:
     parser = ToolCallParser()
     assert parser.feed('<tool_call>{"name": "f", "arguments": {"x"') == [CallStart(0, "f"), CallArguments(0, '{"x"')]
     assert parser.feed(": 1}") == [CallArguments(0, ": 1}")]
@@ -83,7 +83,7 @@ LEAF = st.none() | st.booleans() | st.integers() | st.text()
 
 
 @given(st.recursive(LEAF, lambda kids: st.lists(kids) | st.dictionaries(st.text(), kids)))
-def test_any_arguments_come_back_whole(value: object) -> None:
+def test_any_arguments_are_parsed_unchanged(value: object) -> None:
     raw = json.dumps({"value": value})
     _said, calls = parse([f'<tool_call>\n{{"name": "f", "arguments": {raw}}}\n</tool_call>'])
     assert calls == [("f", raw)]

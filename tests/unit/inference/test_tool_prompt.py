@@ -1,4 +1,4 @@
-"""How tools and past calls get into prompts, by templates that know tools and by those that do not."""
+"""Tools and past calls in prompts, with chat templates that support tools and with others."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -34,7 +34,7 @@ def prompt(template: str, **fields: Any) -> str:
     return job_builder.chat_prompt(request, model)
 
 
-def test_a_template_that_knows_tools_gets_them_as_they_are() -> None:
+def test_a_template_that_supports_tools_gets_them_unchanged() -> None:
     text = prompt(KNOWS_TOOLS)
     assert text.startswith('TOOLS {"type": "function"')
     assert "system: Be brief." in text

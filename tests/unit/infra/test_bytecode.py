@@ -1,4 +1,4 @@
-"""The bytecode of a build exists for every module, and is used whatever the source's date."""
+"""A build has bytecode for every module, and Python uses it whatever the date of the source is."""
 
 import importlib.util
 import subprocess
@@ -27,7 +27,7 @@ def test_a_module_is_taken_from_its_bytecode_whatever_its_date(tmp_path: Path) -
     module = tmp_path / "one.py"
     module.write_text("print('as compiled')\n")
     bytecode.compile_build(tmp_path)
-    module.write_text("print('as changed, and much longer')\n")  # stands in for a date that a zip has lost
+    module.write_text("print('as changed, and much longer')\n")  # as after a zip, which loses the date
     told = subprocess.run([sys.executable, "-S", "-c", "import one"], cwd=tmp_path, capture_output=True, text=True)
     assert (told.stdout, told.stderr) == ("as compiled\n", "")
     assert Path(importlib.util.cache_from_source(str(module))).is_file()

@@ -38,17 +38,17 @@ def test_outbox_is_for_loopback_only(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1"])
-def test_outbox_is_fine_on_loopback(host: str) -> None:
+def test_outbox_is_allowed_on_loopback(host: str) -> None:
     assert config.read({"SLUICE_HOST": host}).mail == "outbox"
 
 
 @pytest.mark.parametrize("path", ["/tmp/a%b", "/tmp/a;b", "/tmp/a\nb"])
-def test_folder_that_the_supervisor_cannot_write_down_is_refused(path: str) -> None:
+def test_a_folder_name_that_supervisord_cannot_read_is_refused(path: str) -> None:
     with pytest.raises(LaunchError, match="SLUICE_DATA_DIR"):
         config.read({"SLUICE_DATA_DIR": path})
 
 
-def test_children_need_no_aws_account_and_ask_no_network_for_one() -> None:
+def test_child_processes_need_no_aws_account() -> None:
     child = config.child_environment(config.read({}), "http://127.0.0.1:1", "127.0.0.1:2", {"AWS_PROFILE": "work"})
     assert "AWS_PROFILE" not in child
     assert child["AWS_ACCESS_KEY_ID"] == "local"
@@ -56,7 +56,7 @@ def test_children_need_no_aws_account_and_ask_no_network_for_one() -> None:
     assert child["AWS_CONFIG_FILE"] == os.devnull
 
 
-def test_users_own_store_keeps_its_credentials() -> None:
+def test_the_credentials_of_a_users_own_store_are_kept() -> None:
     env = {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566", "AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "s"}
     child = config.child_environment(config.read(env), "http://127.0.0.1:4566", "127.0.0.1:2", env)
     assert child["AWS_ACCESS_KEY_ID"] == "mine"

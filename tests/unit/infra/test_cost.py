@@ -17,19 +17,19 @@ def test_an_idle_deployment_costs_at_most_a_dollar_a_month() -> None:
     assert model.idle()[-1].usd_free <= 1.0
 
 
-def test_its_sum_is_the_sum_of_its_lines() -> None:
+def test_the_idle_cost_is_the_sum_of_its_lines() -> None:
     *lines, together = model.idle()
     assert together.usd == pytest.approx(sum(line.usd for line in lines))
     assert all(0 <= line.usd_free <= line.usd for line in lines)
 
 
-def test_alarms_are_counted_by_the_metrics_they_look_at() -> None:
+def test_alarms_are_counted_by_their_metrics() -> None:
     source = inputs.TEMPLATE.read_text()
     assert inputs.count_of("AWS::CloudWatch::Alarm") == source.count("Type: AWS::CloudWatch::Alarm")
     assert inputs.alarm_metrics() >= inputs.count_of("AWS::CloudWatch::Alarm") > 0
 
 
-def test_a_gigabyte_for_a_second_costs_what_the_list_says() -> None:
+def test_a_gigabyte_second_has_the_price_of_the_price_list() -> None:
     second = inputs.price("lambda_arm_gb_second")
     assert model.lambda_usd(1.0, 1024) == pytest.approx(second + 0.2 / 1e6)
     assert model.lambda_usd(10.0, 512) - model.lambda_usd(0.0, 512) == pytest.approx(5 * second)
@@ -62,14 +62,14 @@ def test_tokens_and_requests_agree(megabytes: int) -> None:
 
 
 @pytest.mark.parametrize("server", model.SERVERS)
-def test_at_the_crossing_both_cost_the_same(server: model.Server) -> None:
+def test_at_the_break_even_point_both_cost_the_same(server: model.Server) -> None:
     at = model.crossing(server, SIZES_MB[0])
     on_lambda = model.idle()[-1].usd_free + at * model.request_usd(SIZES_MB[0])
     assert on_lambda == pytest.approx(server.month_usd)
     assert at < server.answers_a_month, "the server cannot answer as many as would make it the cheaper one"
 
 
-def test_the_gateways_memory_is_the_templates() -> None:
+def test_the_gateways_memory_equals_the_templates() -> None:
     assert f"MemorySize: {inputs.memory_mb('GatewayFunction')}" in inputs.TEMPLATE.read_text()
     assert inputs.memory_mb("InferenceFunction") == SIZES_MB[0]
 
@@ -87,7 +87,7 @@ def test_every_price_has_its_source_and_every_assumption_its_reason() -> None:
 SCALING = ("server_gpu_hour",)  # read by infra/aws/scaling.py
 
 
-def test_counts_are_there_for_everything_counted() -> None:
+def test_the_file_of_counts_has_every_operation() -> None:
     assert set(json.loads(inputs.COUNTS.read_text())) == {
         "request",
         "request_without_content",

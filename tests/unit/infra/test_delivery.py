@@ -1,4 +1,4 @@
-"""Every record is handled or dead-lettered, in order, and tries during an outage do not count."""
+"""Every record is handled or dead-lettered, in order. Attempts during an outage are not counted."""
 
 import json
 from collections.abc import Callable
@@ -70,7 +70,7 @@ def test_partial_failure_is_retried_from_the_first_failed_record(tmp_path: Path)
     assert world.dead() == []
 
 
-def test_record_that_always_fails_is_dead_lettered_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_a_record_that_always_fails_is_dead_lettered_and_the_others_are_handled(tmp_path: Path) -> None:
     world = World(tmp_path, lambda numbers: failed(2) if 2 in numbers else {})
     world.deliver(1, 2, 3)
     assert world.dead() == [2]
@@ -114,7 +114,7 @@ def test_no_record_is_dead_lettered_while_the_store_is_down(tmp_path: Path, rais
     assert world.done == []
 
 
-def test_pauses_grow_and_stay_bounded(tmp_path: Path) -> None:
+def test_pauses_grow_up_to_a_limit(tmp_path: Path) -> None:
     world = World(tmp_path, lambda numbers: failed(*numbers))
     world.deliver(1)
     assert world.pauses == sorted(world.pauses)

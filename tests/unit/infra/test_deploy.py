@@ -1,6 +1,6 @@
 """`sluice deploy` and `sluice destroy`, against moto and with the commands they run recorded.
 
-What SAM and AWS really do with the template is not shown here: see tests/aws.
+What SAM and AWS do with the template is tested in tests/aws.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -72,7 +72,7 @@ def deployment(machine: Machine, **fields: Any) -> tuple[Deployment, list[str]]:
     return Deployment(machine, said.append, **{"smoke": False, **fields}), said
 
 
-def test_from_nothing_to_a_url_in_order(clients: Any) -> None:
+def test_a_first_deployment_runs_its_steps_in_order_and_prints_the_url(clients: Any) -> None:
     machine = Recorder(clients)
     one, said = deployment(machine, admin="ada@example.org", password="a quiet green harbour")
     assert one.run() == "https://abc.execute-api.us-east-1.amazonaws.com/live"
@@ -84,7 +84,7 @@ def test_from_nothing_to_a_url_in_order(clients: Any) -> None:
     assert "admin create ada@example.org --password-stdin" in admin
 
 
-def test_the_password_is_no_argument(clients: Any) -> None:
+def test_the_password_is_never_a_command_line_argument(clients: Any) -> None:
     machine = Recorder(clients)
     one, said = deployment(machine, admin="ada@example.org", password="a quiet green harbour")
     one.run()
@@ -92,7 +92,7 @@ def test_the_password_is_no_argument(clients: Any) -> None:
     assert "harbour" not in " ".join([*machine.ran, *said])
 
 
-def test_the_admin_is_made_in_the_deployments_store_and_not_in_the_local_one(clients: Any) -> None:
+def test_the_admin_is_created_in_the_deployments_store_and_not_in_the_local_one(clients: Any) -> None:
     machine = Recorder(clients)
     deployment(machine, admin="ada@example.org", password="x")[0].run()
     given = dict(machine.environments[-1])
@@ -119,14 +119,14 @@ def test_a_missing_tool_is_named_before_anything_is_changed(clients: Any, absent
     assert machine.ran == [] and clients("ssm").get_parameters_by_path(Path="/sluice")["Parameters"] == []
 
 
-def test_with_a_model_server_of_ones_own_no_docker_is_needed_and_no_image_built(clients: Any) -> None:
+def test_with_the_users_own_model_server_no_docker_is_needed(clients: Any) -> None:
     machine = Recorder(clients, absent=["docker"])
     deployment(machine, parameters={"InferenceUrl": "https://model.example.org"})[0].run()
     assert str(building.SOURCE) in machine.ran[0]
     assert machine.ran[1].endswith("--parameter-overrides InferenceUrl=https://model.example.org")
 
 
-def test_the_template_without_an_image_is_the_template_but_for_that_function() -> None:
+def test_the_template_without_an_image_only_lacks_that_function() -> None:
     source = (building.ROOT / "template.yaml").read_text()
     without = building.without_image(source).splitlines()
     added = [line for line in without if line not in source.splitlines()]
@@ -136,7 +136,7 @@ def test_the_template_without_an_image_is_the_template_but_for_that_function() -
 
 
 @pytest.mark.parametrize("failing", ["sam build", "sam deploy", "admin create"])
-def test_a_step_that_fails_ends_it_and_the_next_run_goes_on(clients: Any, failing: str) -> None:
+def test_a_failed_step_stops_the_deployment_and_the_next_run_continues(clients: Any, failing: str) -> None:
     broken = Recorder(clients, failing=failing)
     with pytest.raises(StepFailed):
         deployment(broken, admin="ada@example.org", password="x")[0].run()
@@ -157,7 +157,7 @@ def test_a_deployment_that_does_not_answer_is_reported(clients: Any, monkeypatch
         deployment(Recorder(clients), smoke=True)[0].run()
 
 
-def test_destroying_says_what_stays_and_needs_the_name_to_delete_data(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_destroy_lists_what_stays_and_needs_the_name_to_delete_data(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[list[str]] = []
 
     class Done:
@@ -173,7 +173,7 @@ def test_destroying_says_what_stays_and_needs_the_name_to_delete_data(monkeypatc
     assert ran == [["sam", "delete", "--stack-name", "sluice", "--no-prompts"]]
 
 
-def test_deleting_data_takes_the_protection_off_and_leaves_others_tables_alone(clients: Any) -> None:
+def test_deleting_data_removes_the_protection_of_its_own_tables_only(clients: Any) -> None:
     dynamodb, ssm = clients("dynamodb"), clients("ssm")
     create_missing(dynamodb, "sluice-")
     create_missing(dynamodb, "others-")
@@ -198,7 +198,7 @@ def test_the_documents_bucket_is_deleted_with_its_objects(clients: Any) -> None:
     assert destroying.documents_bucket(clients, "another") == ""
 
 
-def test_samconfig_names_the_same_stack_and_no_prompt() -> None:
+def test_samconfig_names_the_same_stack_and_asks_nothing() -> None:
     import tomllib
 
     config = tomllib.loads(deploying.CONFIG.read_text())["default"]

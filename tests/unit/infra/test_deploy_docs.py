@@ -21,7 +21,7 @@ def test_every_command_that_is_named_exists(page: Path) -> None:
     assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
 
 
-def test_every_parameter_that_is_named_is_the_templates() -> None:
+def test_every_parameter_that_is_named_is_in_the_template() -> None:
     text = (ROOT / "docs" / "deploy.md").read_text()
     parameters = set(read(ROOT / "template.yaml")["Parameters"])
     named = set(re.findall(r"`([A-Z][A-Za-z]+)=", text)) | set(re.findall(r"--parameter '?([A-Za-z]+)=", text))
@@ -35,7 +35,7 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_module_that_is_to_be_run_exists(page: Path) -> None:
+def test_every_module_that_a_command_runs_exists(page: Path) -> None:
     for name in re.findall(r"python -m ([a-z_.]+)", page.read_text()):
         path = ROOT / name.replace(".", "/")
         assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), name

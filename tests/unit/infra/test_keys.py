@@ -44,7 +44,7 @@ def everything(ssm: Any) -> dict[str, tuple[str, str]]:
     return {one["Name"]: (one["Type"], one["Value"]) for one in found}
 
 
-def test_init_makes_what_the_functions_read(ssm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_init_creates_the_keys_that_the_functions_read(ssm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("init", "--aws").exit_code == 0
     assert {name: kind for name, (kind, _) in everything(ssm).items()} == {
         "/sluice/signing-key": "SecureString",
@@ -56,7 +56,7 @@ def test_init_makes_what_the_functions_read(ssm: Any, monkeypatch: pytest.Monkey
     forget()
     with parameters(
         {name: value for name, (_, value) in everything(ssm).items()}
-    ) as url:  # not botocore: moto is not heard
+    ) as url:  # not botocore, so moto does not see it
         monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", url)
         assert adapter.signing_key().kid in adapter.public_keys()
         assert len(adapter.mailed_code_key()) == 32
@@ -77,7 +77,7 @@ def test_init_again_changes_nothing(ssm: Any) -> None:
 
 
 @pytest.mark.parametrize("lost", ["signing-key", "mailed-code-key", "jwks"])
-def test_init_that_was_cut_off_is_completed_by_the_next(ssm: Any, lost: str) -> None:
+def test_an_interrupted_init_is_completed_by_the_next_one(ssm: Any, lost: str) -> None:
     ParameterKeys(ssm).init()
     before = everything(ssm)
     ssm.delete_parameter(Name=f"/sluice/{lost}")
@@ -91,7 +91,7 @@ def test_init_that_was_cut_off_is_completed_by_the_next(ssm: Any, lost: str) -> 
 @pytest.mark.parametrize(
     ("name", "said"), [(SIGNING, "private key in PEM form"), (MAILED_CODE, "base64"), (JWKS, "Set")]
 )
-def test_a_key_that_cannot_be_read_is_named_and_kept(ssm: Any, name: str, said: str) -> None:
+def test_an_unreadable_key_is_named_and_kept(ssm: Any, name: str, said: str) -> None:
     ParameterKeys(ssm).init()
     ssm.put_parameter(Name=f"/sluice/{name}", Value="ga!rbage", Type="String", Overwrite=True)
     refused = run("init", "--aws")
@@ -100,7 +100,7 @@ def test_a_key_that_cannot_be_read_is_named_and_kept(ssm: Any, name: str, said: 
     assert everything(ssm)[f"/sluice/{name}"][1] == "ga!rbage"
 
 
-def test_a_key_of_ones_own_encrypts_the_secrets_only(ssm: Any) -> None:
+def test_the_users_own_kms_key_encrypts_the_secrets_only(ssm: Any) -> None:
     asked: list[dict[str, Any]] = []
 
     class Recorder:
@@ -130,7 +130,7 @@ def test_rotation_invalidates_no_api_token_at_any_moment(ssm: Any) -> None:
     old = keys.public().signing
 
     new = keys.rotate()
-    assert keys.rotate() == new  # asked twice: still one
+    assert keys.rotate() == new  # asked twice, but still one
     assert keys.public().signing == old and keys.public().coming == new
     verifier = Verifier(published(ssm), "sluice")
     assert accepts(verifier, old_token) and accepts(verifier, signed(ssm))
@@ -145,7 +145,7 @@ def test_rotation_invalidates_no_api_token_at_any_moment(ssm: Any) -> None:
     assert not accepts(later, old_token) and accepts(later, signed(ssm))
 
 
-def test_the_key_that_signs_is_not_retired(ssm: Any) -> None:
+def test_the_current_signing_key_cannot_be_retired(ssm: Any) -> None:
     keys = ParameterKeys(ssm)
     keys.init()
     for kid in (keys.public().signing, keys.rotate(), "unknown"):
@@ -154,13 +154,13 @@ def test_the_key_that_signs_is_not_retired(ssm: Any) -> None:
     assert len(keys.public().kids) == 2
 
 
-def test_finishing_a_rotation_that_was_not_started_is_refused(ssm: Any) -> None:
+def test_a_rotation_that_was_not_started_cannot_be_finished(ssm: Any) -> None:
     run("init", "--aws")
     refused = run("rotate", "--aws", "--finish")
     assert refused.exit_code == 1 and "no next key" in refused.stderr
 
 
-def test_the_commands_say_what_signs(ssm: Any) -> None:
+def test_the_commands_print_the_id_of_the_signing_key(ssm: Any) -> None:
     run("init", "--aws")
     run("rotate", "--aws")
     now = ParameterKeys(ssm).public()
@@ -177,7 +177,7 @@ def test_no_secret_is_printed(ssm: Any) -> None:
             assert all(line not in printed for line in value.splitlines() if len(line) > 10)
 
 
-def test_without_aws_it_says_where_keys_are() -> None:
+def test_without_the_aws_option_the_command_prints_where_local_keys_are() -> None:
     told = run("init")
     assert told.exit_code == 1 and "make up" in told.stderr
 

@@ -20,12 +20,12 @@ def document() -> dict[str, Any]:
     return dict(yaml.safe_load(COMPOSE.read_text()))
 
 
-def test_only_the_gateways_port_is_published_and_on_this_machine_alone(document: dict[str, Any]) -> None:
+def test_only_the_gateways_port_is_published_and_on_loopback_only(document: dict[str, Any]) -> None:
     published = [port for service in document["services"].values() for port in service.get("ports", [])]
     assert published == ["127.0.0.1:4566:4566"]
 
 
-def test_it_has_three_services_of_known_form(document: dict[str, Any]) -> None:
+def test_the_compose_file_has_three_services_with_known_keys(document: dict[str, Any]) -> None:
     assert set(document) == {"name", "services", "networks"}
     assert set(document["services"]) == {"localstack", "inference", "mails"}
     for service in document["services"].values():
@@ -35,7 +35,7 @@ def test_it_has_three_services_of_known_form(document: dict[str, Any]) -> None:
         assert all(isinstance(value, str) for value in service.get("environment", {}).values())
 
 
-def test_every_image_is_pinned_and_localstack_is_the_last_without_an_account(document: dict[str, Any]) -> None:
+def test_every_image_is_pinned_and_localstack_is_the_last_version_without_an_account(document: dict[str, Any]) -> None:
     images = {name: one["image"] for name, one in document["services"].items() if "image" in one}
     assert images["localstack"] == "localstack/localstack:4.14.0"
     assert all(":" in image and not image.endswith((":latest", ":stable")) for image in images.values())
@@ -48,13 +48,13 @@ def test_the_model_is_built_from_the_images_own_dockerfile(document: dict[str, A
     assert PARAMETERS["InferenceUrl"] == "http://inference:8080"
 
 
-def test_the_functions_containers_are_on_the_network_where_model_and_mails_are(document: dict[str, Any]) -> None:
+def test_the_functions_containers_share_a_network_with_model_and_mail_server(document: dict[str, Any]) -> None:
     network = document["networks"]["sluice"]["name"]
     assert document["services"]["localstack"]["environment"]["LAMBDA_DOCKER_NETWORK"] == network
     assert f"@{'mails'}:" in localstack.SMTP_URL and "mails" in document["services"]
 
 
-def test_what_it_waits_for_can_become_healthy(document: dict[str, Any]) -> None:
+def test_every_service_that_localstack_waits_for_has_a_health_check(document: dict[str, Any]) -> None:
     for name, condition in document["services"]["localstack"]["depends_on"].items():
         service = document["services"][name]
         healthcheck = "healthcheck" in service or "build" in service  # the Dockerfile has one
@@ -94,7 +94,7 @@ def test_a_missing_tool_is_named_before_anything_is_started(absent: str, docker:
         require(lambda tool: None if tool == absent else f"/bin/{tool}", docker)
 
 
-def test_with_all_tools_there_is_no_error() -> None:
+def test_with_all_tools_installed_there_is_no_error() -> None:
     require(lambda tool: f"/bin/{tool}", Docker())
 
 

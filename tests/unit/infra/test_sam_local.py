@@ -38,14 +38,14 @@ def test_env_json_sets_what_only_a_stack_knows(name: str) -> None:
     assert needed <= set(OVERRIDES.get(name, {}))
 
 
-def test_it_names_no_function_and_no_variable_that_the_template_lacks() -> None:
+def test_env_json_names_only_functions_and_variables_of_the_template() -> None:
     assert set(OVERRIDES) - {"Parameters"} <= set(FUNCTIONS)
     for name, variables in OVERRIDES.items():
         assert set(variables) <= (set(DECLARED) if name == "Parameters" else set(FUNCTIONS[name])), name
         assert all(isinstance(value, str) for value in variables.values())
 
 
-def test_the_copy_declares_the_stores_address_for_every_function_and_changes_nothing_else() -> None:
+def test_the_copied_template_only_adds_the_stores_address_to_every_function() -> None:
     source = TEMPLATE.read_text()
     copy = with_endpoint(source)
     added = [line.strip() for line in copy.splitlines() if line not in source.splitlines()]

@@ -18,25 +18,25 @@ def test_ceilings_of_one_account_by_hand() -> None:
     assert ceilings["contents (its newest)"] == 1000 / written["contents"]
 
 
-def test_longer_streams_cost_the_grant_a_write_a_checkpoint() -> None:
+def test_each_checkpoint_of_a_stream_costs_one_write_of_the_grant() -> None:
     more = scaling.grant_units(4 * scaling.CHECKPOINT_SECONDS) - scaling.grant_units(0)
     assert more == 4
 
 
-def test_a_partition_takes_what_it_may_and_no_more() -> None:
+def test_a_partition_takes_exactly_its_write_limit() -> None:
     partition = scaling.Partition()
     moments = [place / 5000 for place in range(15_000)]  # 5,000 a second for three seconds
     taken = sum(partition.take(1, moment) for moment in moments)
-    assert scaling.PARTITION_UNITS * 3 <= taken <= scaling.PARTITION_UNITS * 4  # and what had lain there at the start
+    assert scaling.PARTITION_UNITS * 3 <= taken <= scaling.PARTITION_UNITS * 4  # and the unused capacity from the start
 
 
-def test_below_its_ceiling_an_account_is_refused_nothing() -> None:
+def test_below_its_ceiling_no_request_of_an_account_is_refused() -> None:
     ceiling = scaling.account_ceilings(4.0)["grant (one item)"]
     run = scaling.hot_account(0.9 * ceiling, 4.0, seconds=20)
     assert run.refused == 0 and run.asked > 0
 
 
-def test_above_it_the_surplus_is_refused_and_more_the_more_is_asked() -> None:
+def test_above_the_ceiling_refusals_grow_with_the_load() -> None:
     shares = [scaling.hot_account(rate, 4.0, seconds=20).refused_share for rate in (400, 600, 900)]
     assert 0 < shares[0] < shares[1] < shares[2] < 1
 
@@ -46,7 +46,7 @@ def test_the_simulation_is_the_same_each_time() -> None:
     assert scaling.spread(200, 1000, 4, seconds=3) == scaling.spread(200, 1000, 4, seconds=3)
 
 
-def test_more_partitions_carry_the_same_load_more_easily() -> None:
+def test_more_partitions_refuse_less_of_the_same_load() -> None:
     one, four = (scaling.spread(1000, 10_000, count, seconds=4) for count in (1, 4))
     assert one.hottest_units == pytest.approx(2000, rel=0.1)  # two writes a request
     assert one.hottest_units / 4 <= four.hottest_units < one.hottest_units

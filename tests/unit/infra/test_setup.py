@@ -1,4 +1,4 @@
-"""The setup's own parts; the whole of it is what every other test stands on."""
+"""Parts of the setup. The whole setup has run before any other test."""
 
 import io
 import tarfile
@@ -19,12 +19,12 @@ def archive(folder: Path, member: str, content: bytes = b"#!/bin/sh\n") -> Path:
     return path
 
 
-def test_archive_that_is_not_the_tested_one_is_refused(tmp_path: Path) -> None:
+def test_an_archive_with_another_hash_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="is not the archive this project was tested with"):
         store._check(archive(tmp_path, store.MEMBER), store.SHA512["linux-x64"])
 
 
-def test_only_the_binary_is_unpacked_and_it_can_run(tmp_path: Path) -> None:
+def test_only_the_binary_is_unpacked_and_it_is_executable(tmp_path: Path) -> None:
     target = tmp_path / "dynoxide"
     store._unpack(archive(tmp_path, store.MEMBER), target)
     assert target.stat().st_mode & 0o111
@@ -36,7 +36,7 @@ def test_archive_without_the_binary_is_refused(tmp_path: Path) -> None:
         store._unpack(archive(tmp_path, "package/other"), tmp_path / "dynoxide")
 
 
-def test_machine_without_a_build_of_the_store_is_told_the_way_out(
+def test_on_a_machine_without_a_build_of_the_store_the_error_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store.platform, "machine", lambda: "riscv64")
@@ -44,7 +44,7 @@ def test_machine_without_a_build_of_the_store_is_told_the_way_out(
         store.install(tmp_path, Path("uv"))
 
 
-def test_missing_compiler_is_a_plain_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_compiler_is_reported_in_plain_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setattr(llama, "_answers", lambda _python: False)
@@ -53,17 +53,17 @@ def test_missing_compiler_is_a_plain_sentence(tmp_path: Path, monkeypatch: pytes
         llama.install(tmp_path / "python", tmp_path / "log")
 
 
-def test_ninjas_lines_make_the_progress(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_progress_is_read_from_ninjas_output(capsys: pytest.CaptureFixture[str]) -> None:
     step = llama.NINJA_STEP.search("  [37/140] /usr/bin/g++ -DGGML_BUILD -o x.o -c x.cpp")
     assert step is not None
     line = ProgressLine("compiling")
     line.show(int(step[1]), int(step[2]))
-    line.show(38, 140)  # too soon after the last for a log
+    line.show(38, 140)  # too soon after the last line to be logged
     line.show(140, 140)
     shown = capsys.readouterr().err.splitlines()
     assert [text.split()[-2] for text in shown] == ["37/140", "140/140"]
 
 
-def test_failed_command_is_told_with_its_last_lines() -> None:
+def test_a_failed_command_is_reported_with_its_last_lines() -> None:
     with pytest.raises(SetupError, match=r"counting failed:\n    one\n    two"):
         run(["sh", "-c", "echo one; echo two >&2; exit 3"], "counting")

@@ -39,7 +39,7 @@ def test_all_settings_that_botocore_needs_are_set(tmp_path: Path, monkeypatch: p
     client.close()
 
 
-def test_without_a_run_nothing_is_reached(tmp_path: Path) -> None:
+def test_without_a_running_system_no_store_is_found(tmp_path: Path) -> None:
     env = {"SLUICE_DATA_DIR": str(tmp_path / "nowhere")}
     use_running_store(env)
     assert env["AWS_ENDPOINT_URL_DYNAMODB"] == NO_RUN

@@ -29,7 +29,7 @@ def test_the_stores_own_query_uses_the_index(tmp_path: Path) -> None:
         assert connection.execute(QUERY, ("ledger",)).fetchone() == (10,)
 
 
-def test_a_store_of_another_shape_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_sluice_store_is_left_as_it_is(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "other.db").close()
     assert store_index.ensure(tmp_path / "other.db") is False
     assert store_index.ensure(tmp_path / "missing.db") is False

@@ -47,7 +47,7 @@ def test_second_run_is_refused_and_the_first_is_named(tmp_path: Path) -> None:
         second.take()
 
 
-def test_socket_path_stays_short_enough_for_the_kernel(tmp_path: Path) -> None:
+def test_the_socket_path_is_short_enough_for_the_kernel(tmp_path: Path) -> None:
     deep = tmp_path / ("x" * 60) / ("y" * 60)
     assert len(str(DataDir(deep).socket)) <= 90
     assert DataDir(deep).socket == DataDir(deep).socket

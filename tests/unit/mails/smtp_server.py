@@ -1,4 +1,4 @@
-"""A mail server of a few lines, which answers as it is told: what SmtpMail meets out there."""
+"""A small mail server whose answers a test sets, for the tests of SmtpMail."""
 
 import base64
 import socketserver
@@ -13,9 +13,9 @@ from email.message import EmailMessage
 
 @dataclass
 class Behaviour:
-    """`answers`: an SMTP verb (or `data.` for the text's own, `connect` for the greeting) → what is said to it.
+    """`answers`: an SMTP verb (or `data.` for the text's own, `connect` for the greeting) → the server's answer.
 
-    `silent_at`: the verb that is never answered. `certificate`: STARTTLS is offered, with it. `user`: AUTH is, for it.
+    `silent_at`: the verb that gets no answer. `certificate`: for STARTTLS, if offered. `user`: for AUTH, if offered.
     """
 
     answers: dict[str, str] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Server(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Talk)
         self.behaviour = behaviour
         self.received: list[Received] = []
-        self.said: list[str] = []  # every line of every client
+        self.said: list[str] = []  # every line that a client sent
         self.over = threading.Event()
 
     @property

@@ -1,4 +1,4 @@
-"""The local outbox: written by many at once, read newest first, one folder for all spellings of an address."""
+"""The local outbox: concurrent writers, newest mail first, one folder for all spellings of an address."""
 
 import json
 import stat
@@ -24,7 +24,7 @@ def outbox(tmp_path: Path) -> Outbox:
     return Outbox(tmp_path)
 
 
-def test_before_the_first_mail_it_is_empty(outbox: Outbox) -> None:
+def test_an_outbox_without_mails_is_empty(outbox: Outbox) -> None:
     assert outbox.read() == outbox.read("ann@example.com") == []
 
 
@@ -37,7 +37,7 @@ def test_the_newest_mail_comes_first(outbox: Outbox) -> None:
     assert set(shown[0]) == {"to", "subject", "text", "html", "kind", "message_id", "sent_at"}
 
 
-def test_many_writers_and_readers_at_once_lose_nothing_and_see_no_half_mail(outbox: Outbox) -> None:
+def test_concurrent_writers_and_readers_lose_no_mail_and_see_no_partial_one(outbox: Outbox) -> None:
     def write_and_read(place: int) -> int:
         outbox.send(message(place, f"p{place % 3}@example.com"), NOW_MS + place)
         return len(outbox.read())
@@ -48,13 +48,13 @@ def test_many_writers_and_readers_at_once_lose_nothing_and_see_no_half_mail(outb
     assert sorted(len(outbox.read(f"p{place}@example.com")) for place in range(3)) == [33, 33, 34]
 
 
-def test_the_same_mail_sent_by_many_at_once_is_there_once(outbox: Outbox) -> None:
+def test_the_same_mail_sent_many_times_at_once_is_stored_once(outbox: Outbox) -> None:
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda _: outbox.send(message(1), NOW_MS), range(32)))
     assert len(outbox.read()) == 1
 
 
-def test_all_spellings_of_an_address_find_its_mails_and_nobody_elses(outbox: Outbox) -> None:
+def test_all_spellings_of_an_address_find_its_mails_only(outbox: Outbox) -> None:
     outbox.send(message(1, "Ann@bücher.example"), NOW_MS)
     outbox.send(message(2, "eve@example.com"), NOW_MS)
     for spelling in ("Ann@bücher.example", "ANN@BÜCHER.example", "ann@xn--bcher-kva.example"):
@@ -63,14 +63,14 @@ def test_all_spellings_of_an_address_find_its_mails_and_nobody_elses(outbox: Out
         assert outbox.read(other) == []
 
 
-def test_mails_are_for_the_owners_eyes_only(outbox: Outbox, tmp_path: Path) -> None:
+def test_only_the_owner_may_read_the_files_of_mails(outbox: Outbox, tmp_path: Path) -> None:
     outbox.send(message(1), NOW_MS)
     (file,) = tmp_path.glob("outbox/*/*.json")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert json.loads(file.read_bytes())["kind"] == "verify_email"
 
 
-def test_no_more_are_shown_than_can_be_looked_at(outbox: Outbox, tmp_path: Path) -> None:
+def test_the_number_of_shown_mails_is_limited(outbox: Outbox, tmp_path: Path) -> None:
     outbox.send(message(0), NOW_MS)
     (file,) = tmp_path.glob("outbox/*/*.json")
     for place in range(1, MAX_SHOWN + 5):
@@ -78,7 +78,7 @@ def test_no_more_are_shown_than_can_be_looked_at(outbox: Outbox, tmp_path: Path)
     assert len(outbox.read()) == MAX_SHOWN
 
 
-def test_a_folder_that_cannot_be_written_is_not_now(tmp_path: Path) -> None:
+def test_a_mail_that_cannot_be_written_is_undelivered(tmp_path: Path) -> None:
     (tmp_path / "outbox").write_text("a file in its place")
     with pytest.raises(MailUndelivered):
         Outbox(tmp_path).send(message(1), NOW_MS)

@@ -35,7 +35,7 @@ def region(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     mail_ses._client.cache_clear()
 
 
-def test_a_mail_is_handed_over_with_both_its_parts(region: str) -> None:
+def test_a_mail_is_sent_with_both_its_parts(region: str) -> None:
     boto3.client("ses", region).verify_email_identity(EmailAddress=SENDER)
     SesMail().send(message("ann@bücher.example"), NOW_MS)
     (sent,) = ses_backends["123456789012"][region].sent_messages
@@ -70,7 +70,7 @@ def said(code: str, words: str = "") -> ClientError:
         NoCredentialsError(),
     ],
 )
-def test_whatever_can_change_is_tried_again(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_errors_that_may_pass_are_retried_later(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     client_that_fails(monkeypatch, error)
     with pytest.raises(MailUndelivered):
         SesMail().send(message(), NOW_MS)
@@ -79,7 +79,7 @@ def test_whatever_can_change_is_tried_again(monkeypatch: pytest.MonkeyPatch, err
 @pytest.mark.parametrize(
     "error", [said("MessageRejected", "Content is a virus."), said("InvalidParameterValue", "Local address contains…")]
 )
-def test_what_is_wrong_with_this_mail_is_a_refusal(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_errors_of_the_mail_itself_are_final(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     client_that_fails(monkeypatch, error)
     with pytest.raises(MailRefused):
         SesMail().send(message(), NOW_MS)

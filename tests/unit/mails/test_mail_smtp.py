@@ -1,4 +1,4 @@
-"""SmtpMail against a real socket: plain, with a password, with TLS, and every way a server says no or nothing."""
+"""SmtpMail on a real socket: plain, with a password, with TLS, and with servers that refuse or do not answer."""
 
 import datetime
 import ipaddress
@@ -41,17 +41,17 @@ def test_a_mail_arrives_as_it_was_rendered() -> None:
     assert text and html
     link = "https://api.example.com/verify-email?token=mail_x.code"
     assert link in text.get_content() and f'href="{link}"' in html.get_content()
-    assert link.encode() in first.raw  # in one piece also for who reads it raw
+    assert link.encode() in first.raw  # unbroken also in the raw text
     assert not first.user and not first.secure
 
 
-def test_a_domain_outside_ascii_is_written_as_mail_servers_know_it() -> None:
+def test_a_domain_outside_ascii_is_written_in_idna_form() -> None:
     with smtp_server() as server:
         send(server, "ann@bücher.example")
     assert server.received[0].recipients == ["TO:<ann@xn--bcher-kva.example>"]
 
 
-def test_a_local_part_outside_ascii_needs_smtputf8_and_is_refused_without() -> None:
+def test_a_local_part_outside_ascii_is_refused_without_smtputf8() -> None:
     with smtp_server() as server, pytest.raises(MailRefused):
         send(server, "jürgen@example.com")
     assert not server.received
@@ -60,11 +60,11 @@ def test_a_local_part_outside_ascii_needs_smtputf8_and_is_refused_without() -> N
     assert len(server.received) == 1
 
 
-def test_a_password_is_sent_to_who_asks_and_to_this_machine_only_in_the_clear() -> None:
+def test_a_password_is_sent_in_the_clear_to_this_machine_only() -> None:
     with smtp_server(Behaviour(user=("post", "secret"))) as server:
         send(server, user="post", password="secret")
         assert server.received[0].user == "post"
-        with pytest.raises(MailUndelivered):  # a typo in the settings: put right by someone sooner or later
+        with pytest.raises(MailUndelivered):  # a typo in the settings, which may be corrected later
             send(server, user="post", password="wrong")
     assert len(server.received) == 1
 
@@ -113,7 +113,7 @@ def of_server(certificate: Path) -> ssl.SSLContext:
     return context
 
 
-def test_starttls_is_used_where_it_is_offered(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_starttls_is_used_if_the_server_offers_it(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mail_smtp, "_is_loopback", lambda host: False)
     trusting = ssl.create_default_context(cafile=str(certificate))
     with smtp_server(Behaviour(certificate=of_server(certificate), user=("post", "secret"))) as server:
@@ -121,13 +121,13 @@ def test_starttls_is_used_where_it_is_offered(certificate: Path, monkeypatch: py
     assert (server.received[0].secure, server.received[0].user) == (True, "post")
 
 
-def test_a_certificate_nobody_vouches_for_gets_no_mail(certificate: Path) -> None:
+def test_a_server_with_an_untrusted_certificate_gets_no_mail(certificate: Path) -> None:
     with smtp_server(Behaviour(certificate=of_server(certificate))) as server, pytest.raises(MailUndelivered):
         send(server)
     assert not server.received
 
 
-# --- a server that says no, or nothing
+# --- a server that refuses or does not answer
 
 LATER = {
     "greeting": {"connect": "421 too busy"},
@@ -148,46 +148,46 @@ NEVER = {
 
 
 @pytest.mark.parametrize("answers", LATER.values(), ids=LATER.keys())
-def test_a_server_that_says_later_is_asked_again(answers: dict[str, str]) -> None:
+def test_a_temporary_refusal_is_retried_later(answers: dict[str, str]) -> None:
     with smtp_server(Behaviour(answers)) as server, pytest.raises(MailUndelivered):
         send(server)
     assert not server.received
 
 
 @pytest.mark.parametrize("answers", NEVER.values(), ids=NEVER.keys())
-def test_what_is_wrong_with_this_mail_for_good_is_a_refusal(answers: dict[str, str]) -> None:
+def test_a_permanent_refusal_is_final(answers: dict[str, str]) -> None:
     with smtp_server(Behaviour(answers)) as server, pytest.raises(MailRefused) as refusal:
         send(server)
     assert "ann@example.com" not in str(refusal.value)
 
 
-def test_a_rude_goodbye_after_the_mail_is_taken_changes_nothing() -> None:
+def test_an_error_after_the_mail_was_accepted_changes_nothing() -> None:
     with smtp_server(Behaviour({"quit": "500 what?"})) as server:
         send(server)
     assert len(server.received) == 1
 
 
 @pytest.mark.parametrize("verb", ["connect", "ehlo", "mail", "rcpt", "data", "data."])
-def test_a_server_that_falls_silent_is_left(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_is_given_up(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mail_smtp, "TIMEOUT_SECONDS", 0.1)
     with smtp_server(Behaviour(silent_at=verb)) as server, pytest.raises(MailUndelivered):
         send(server)
 
 
-def test_a_server_silent_at_the_goodbye_has_the_mail_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mail_counts_as_sent_if_the_server_is_silent_after_accepting_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mail_smtp, "TIMEOUT_SECONDS", 0.1)
     with smtp_server(Behaviour(silent_at="quit")) as server:
         send(server)
     assert len(server.received) == 1
 
 
-def test_however_patient_each_wait_is_all_of_them_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_whole_delivery_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mail_smtp, "DEADLINE_SECONDS", 0.1)
     with smtp_server(Behaviour(silent_at="data.")) as server, pytest.raises(MailUndelivered):
         send(server)
 
 
-def test_nobody_there_is_not_now() -> None:
+def test_an_unreachable_server_leaves_the_mail_undelivered() -> None:
     with smtp_server() as server:
         pass
     with pytest.raises(MailUndelivered):
@@ -229,11 +229,11 @@ def test_a_mail_servers_url_is_read(url: str, meant: SmtpServer) -> None:
         "smtp://ann:secret@[::1",
     ],
 )
-def test_anything_else_is_refused_without_quoting_its_password(url: str) -> None:
+def test_an_invalid_url_is_refused_without_quoting_its_password(url: str) -> None:
     with pytest.raises(ValueError) as refusal:
         parse_smtp_url(url)
     assert "secret" not in str(refusal.value) and str(refusal.value)
 
 
-def test_a_server_shows_no_password() -> None:
+def test_the_repr_of_a_server_shows_no_password() -> None:
     assert "secret" not in repr(parse_smtp_url("smtp://ann:secret@example.com"))

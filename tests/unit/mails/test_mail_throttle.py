@@ -1,4 +1,4 @@
-"""Who may have how many mails sent, to whom; and that a refusal comes before anything that costs."""
+"""How many mails a client may request; a refusal comes before any hash or write."""
 
 from collections import Counter as Counts
 from typing import Any
@@ -22,7 +22,7 @@ KNOWN = Account("usr_a", "ann@example.com", "ann@example.com", "", "hash", NOW_M
 
 
 class CountingThrottles:
-    """Takes the free attempts and refuses all others: no time passes here."""
+    """Accepts the free attempts and refuses all others, because no time passes here."""
 
     def __init__(self) -> None:
         self.taken = Counts[str]()
@@ -34,20 +34,20 @@ class CountingThrottles:
 
 
 def asked(throttles: Any, client: str, email: str, kind: Kind = Kind.VERIFY_EMAIL) -> bool | None:
-    """None: this client is refused altogether."""
+    """Whether the mail is allowed; None when the client is refused."""
     try:
         return MailThrottle(throttles).allows(email, kind, Visitor(client, NOW_MS))
     except TooManyAttempts:
         return None
 
 
-def test_one_client_gets_few_mails_of_a_kind_to_one_address_and_is_not_told() -> None:
+def test_one_client_gets_few_mails_of_a_kind_to_one_address_without_an_error() -> None:
     throttles = CountingThrottles()
     allowed = [asked(throttles, "192.0.2.1", "a@example.com") for _ in range(8)]
     assert allowed == [True] * 5 + [False] * 3
     assert asked(throttles, "192.0.2.1", "b@example.com") is True
     assert asked(throttles, "192.0.2.1", "a@example.com", Kind.RESET_PASSWORD) is True
-    assert asked(throttles, "198.51.100.1", "a@example.com") is True  # the owner, elsewhere
+    assert asked(throttles, "198.51.100.1", "a@example.com") is True  # the owner on another client
 
 
 def test_a_mailbox_is_not_flooded_by_many_clients_either() -> None:
@@ -56,7 +56,7 @@ def test_a_mailbox_is_not_flooded_by_many_clients_either() -> None:
     assert allowed == [True] * 10 + [False] * 5
 
 
-def test_a_client_that_asks_for_mails_to_whomever_is_told_to_wait() -> None:
+def test_a_client_that_requests_mails_to_many_addresses_has_to_wait() -> None:
     throttles = CountingThrottles()
     answers = [asked(throttles, "192.0.2.1", f"p{place}@example.com") for place in range(102)]
     assert answers == [True] * 100 + [None] * 2
@@ -70,7 +70,7 @@ def test_an_ipv6_network_is_one_client() -> None:
 
 
 @pytest.mark.parametrize("email", ["ann@example.com", "nobody@example.com"])
-def test_a_refused_client_costs_no_hash_and_no_write_whoever_it_asked_for(email: str) -> None:
+def test_a_refused_client_costs_no_hash_and_no_write_for_any_address(email: str) -> None:
     class TooOften(MailThrottle):
         def allows(self, email_key: str, kind: Kind, visitor: Visitor) -> bool:
             raise TooManyAttempts(5)

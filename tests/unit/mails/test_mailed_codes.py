@@ -1,4 +1,4 @@
-"""A mailed code says who made it, for which mail, account and purpose; nothing else passes."""
+"""A mailed code is bound to our key, its mail, its account and its purpose; no other code is accepted."""
 
 import pytest
 
@@ -20,24 +20,24 @@ def passes(code: str, *, key: bytes = KEY, purpose: str = "verify_email", accoun
     return True
 
 
-def test_a_code_is_the_same_whenever_it_is_derived_and_passes() -> None:
+def test_a_code_derived_again_is_the_same_and_is_accepted() -> None:
     assert mailed_codes.make(KEY, Kind.VERIFY_EMAIL, MAIL_ID, ACCOUNT) == CODE
     assert passes(CODE) and mailed_codes.parse(CODE).mail_id == MAIL_ID
 
 
 @pytest.mark.parametrize("purpose", [kind for kind in Kind if kind != Kind.VERIFY_EMAIL])
-def test_it_passes_for_no_other_purpose(purpose: str) -> None:
+def test_a_code_is_refused_for_another_purpose(purpose: str) -> None:
     assert not passes(CODE, purpose=purpose)
 
 
-def test_it_passes_for_no_other_mail_account_or_key() -> None:
+def test_a_code_is_refused_for_another_mail_account_or_key() -> None:
     mac = CODE.partition(".")[2]
     assert not passes(CODE, account_id="usr_fedcba9876543210")
     assert not passes(CODE, key=b"K" * 32)
     assert not passes(f"mail_fedcba9876543210.{mac}")
 
 
-def test_no_part_runs_into_the_next() -> None:
+def test_the_parts_of_a_code_cannot_be_shifted() -> None:
     assert not passes(mailed_codes.make(KEY, "verify", "mail_a", "usr_b"), purpose="verif")
     one = mailed_codes.make(KEY, "p", "mail_ab", "c").partition(".")[2]
     other = mailed_codes.make(KEY, "p", "mail_a", "bc").partition(".")[2]
@@ -45,7 +45,7 @@ def test_no_part_runs_into_the_next() -> None:
 
 
 @pytest.mark.parametrize("place", range(len(CODE)))
-def test_any_character_changed_is_no_code_of_ours(place: int) -> None:
+def test_a_code_with_one_changed_character_is_refused(place: int) -> None:
     changed = "A" if CODE[place] != "A" else "B"
     assert not passes(CODE[:place] + changed + CODE[place + 1 :])
 
@@ -55,12 +55,12 @@ def test_any_character_changed_is_no_code_of_ours(place: int) -> None:
     ["", ".", "x", MAIL_ID, MAIL_ID + ".", "." + "A" * 43, CODE + "=", CODE + "\n", " " + CODE, CODE + CODE, CODE[:-1],
      f"{MAIL_ID}.{'A' * 42}é", f"mail_{'a' * 41}.{'A' * 43}", f"mail_é.{'A' * 43}", "x" * 1_000_000, "\ud800", "\x00"],
 )  # fmt: skip
-def test_what_has_another_form_is_refused_before_any_store_is_asked(text: str) -> None:
+def test_a_malformed_code_is_refused_before_the_store_is_read(text: str) -> None:
     with pytest.raises(MailedCodeInvalid):
         mailed_codes.parse(text)
 
 
-def test_ids_of_every_kind_of_mail_have_the_codes_form() -> None:
+def test_the_ids_of_every_kind_of_mail_fit_into_a_code() -> None:
     for mail_id in (random_id("mail_"), once_id("quota_80", "usr_a", 202611)):
         assert mailed_codes.parse(mailed_codes.make(KEY, "p", mail_id, "usr_a")).mail_id == mail_id
 
@@ -72,7 +72,7 @@ def test_a_code_is_in_no_repr() -> None:
 # --- the mails they are in
 
 
-def test_the_links_live_as_long_as_they_say() -> None:
+def test_the_links_have_the_promised_lifetimes() -> None:
     hours = {kind: life_ms / 3_600_000 for kind, life_ms in CODE_LIFE_MS.items()}
     assert hours == {"verify_email": 24, "reset_password": 0.5, "change_email": 24}
 
@@ -82,17 +82,17 @@ def mail(kind: Kind) -> Mail:
 
 
 @pytest.mark.parametrize("kind", CODE_LIFE_MS)
-def test_a_mail_is_not_sent_after_its_code_is_dead(kind: str) -> None:
+def test_a_mail_expires_no_later_than_its_code(kind: str) -> None:
     assert mail(Kind(kind)).expires_ms == 1000 + CODE_LIFE_MS[kind]
 
 
-def test_every_mail_has_an_id_of_its_own_unless_it_names_its_occasion() -> None:
+def test_every_mail_has_a_unique_id_unless_it_names_its_occasion() -> None:
     assert mail(Kind.QUOTA_80).mail_id != mail(Kind.QUOTA_80).mail_id
     assert once_id("quota_80", "usr_a", 202611) == once_id("quota_80", "usr_a", 202611)
     others = {once_id("quota_80", "usr_a", 202612), once_id("quota_100", "usr_a", 202611), once_id("quota_80", "usr_b")}
     assert len(others | {once_id("quota_80", "usr_a", 202611)}) == 4
 
 
-def test_the_waits_between_attempts_grow_up_to_a_last_one() -> None:
+def test_the_waits_between_attempts_grow_up_to_a_limit() -> None:
     waits = [retry_after_ms(attempts) for attempts in range(1, 20)]
     assert waits == sorted(waits) and waits[0] == 5_000 and waits[-1] == 600_000

@@ -1,4 +1,4 @@
-"""What a mail looks like: subject, text and HTML for every kind; links from the base URL only."""
+"""Rendered mails: subject, text and HTML for every kind, and links to the base URL only."""
 
 from html.parser import HTMLParser
 from typing import Any
@@ -59,7 +59,7 @@ def test_every_kind_has_a_subject_a_text_and_an_html_part(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_a_link_with_the_code_is_in_the_kinds_that_have_one_and_leads_to_the_base_url(kind: Kind) -> None:
+def test_mails_with_a_code_link_to_the_base_url_with_it(kind: Kind) -> None:
     message = rendered(kind)
     links = Page(message.html).links
     if kind in PATHS:
@@ -76,13 +76,13 @@ def test_kinds_with_a_link_are_the_kinds_with_a_code() -> None:
 
 
 @pytest.mark.parametrize("base_url", ["http://127.0.0.1:8080", "http://127.0.0.1:8080/", "https://x.example/stage/"])
-def test_a_slash_too_many_in_the_base_url_does_no_harm(base_url: str) -> None:
+def test_a_slash_at_the_end_of_the_base_url_is_ignored(base_url: str) -> None:
     (link,) = Page(rendered(Kind.VERIFY_EMAIL, base_url).html).links
     assert link == base_url.rstrip("/") + "/verify-email?token=" + CODE
 
 
 @pytest.mark.parametrize("kind", DATA)
-def test_whatever_a_mail_shows_is_text_in_its_html(kind: Kind) -> None:
+def test_every_value_in_a_mail_is_escaped_in_its_html(kind: Kind) -> None:
     evil = '<b>bold</b> & "quoted" {{ 7 * 7 }} <a href="https://evil.example">'
     data = {name: evil for name in DATA[kind]}
     message = rendered(kind, **data)
@@ -92,23 +92,23 @@ def test_whatever_a_mail_shows_is_text_in_its_html(kind: Kind) -> None:
     assert evil in page.text and evil in message.text and "49" not in message.text
 
 
-def test_a_sign_in_of_which_little_is_known_is_told_all_the_same() -> None:
+def test_a_sign_in_notice_without_details_is_rendered() -> None:
     bare = new_mail(Kind.NEW_SIGN_IN, account_id="usr_a", to="ann@example.com", now_ms=1)
     text = render(bare, "", base_url=BASE, sender="x@example.org").text
     assert "Someone logged in to your account." in text
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_the_message_id_is_the_same_however_often_it_is_rendered_and_another_for_another_mail(kind: Kind) -> None:
+def test_the_message_id_is_stable_for_a_mail_and_differs_between_mails(kind: Kind) -> None:
     assert rendered(kind).message_id == rendered(kind, "http://elsewhere.example").message_id == "<mail_x@example.org>"
     other = render(new_mail(kind, account_id="a", to="b@c.de", now_ms=1), "", base_url=BASE, sender="x@example.org")
     assert other.message_id != rendered(kind).message_id
 
 
 @pytest.mark.parametrize("sender", ["", "no-reply@localhost"])
-def test_a_sender_without_a_domain_still_makes_a_message_id(sender: str) -> None:
+def test_a_sender_without_a_domain_still_gives_a_message_id(sender: str) -> None:
     assert rendered(Kind.VERIFY_EMAIL, sender=sender).message_id == "<mail_x@localhost>"
 
 
-def test_a_message_that_may_hold_a_code_has_no_telling_repr() -> None:
+def test_the_repr_of_a_message_shows_no_code() -> None:
     assert CODE not in repr(rendered(Kind.VERIFY_EMAIL))

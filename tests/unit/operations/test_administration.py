@@ -1,4 +1,4 @@
-"""What an admin does while others change the same account: conditional writes, tried again, and one line each."""
+"""An admin's changes beside concurrent ones: conditional writes, retries, and one audit event for each."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ LIMITS = Limits(60, 40_000, 4, 1_000_000)
 
 
 class Stores:
-    """All four in one: what was written, in its order. `rivals` change the account before that many of our writes."""
+    """All four stores, with the writes in their order. Before each of our first `rivals` writes, a rival's comes."""
 
     def __init__(self, account: Account | None = ANN, rivals: int = 0) -> None:
         self.account, self.rivals, self.limits = account, rivals, LIMITS
@@ -59,7 +59,7 @@ def administration(stores: Any) -> Administration:
     return Administration(stores, stores, stores, stores)
 
 
-def test_suspending_shuts_the_grant_before_the_account_and_restoring_opens_it_after() -> None:
+def test_suspending_closes_the_grant_first_and_restoring_opens_it_last() -> None:
     stores = Stores()
     administration(stores).suspend(BOSS, "usr_ann", 5)
     assert stores.done == ["suspended", "account suspended"]
@@ -68,7 +68,7 @@ def test_suspending_shuts_the_grant_before_the_account_and_restoring_opens_it_af
     assert stores.done == ["account active", "good"]
 
 
-def test_limits_changed_by_others_meanwhile_are_kept_and_the_log_tells_the_truth() -> None:
+def test_concurrent_changes_of_limits_are_kept_and_the_audit_log_is_right() -> None:
     stores = Stores(rivals=2)
     administration(stores).set_limits(BOSS, "usr_ann", {"tpm": 7}, 5)
     assert stores.limits == Limits(62, 7, 4, 1_000_000)
@@ -76,7 +76,7 @@ def test_limits_changed_by_others_meanwhile_are_kept_and_the_log_tells_the_truth
     assert (event.before["rpm"], event.after["rpm"], event.after["tpm"]) == (62, 62, 7)
 
 
-def test_who_never_gets_their_turn_is_told_so_and_nothing_is_logged() -> None:
+def test_an_admin_who_loses_every_race_gets_a_conflict_and_nothing_is_logged() -> None:
     for deed in ("suspend", "set_limits"):
         stores = Stores(rivals=ATTEMPTS)
         arguments = ({"rpm": 1},) if deed == "set_limits" else ()
@@ -85,7 +85,7 @@ def test_who_never_gets_their_turn_is_told_so_and_nothing_is_logged() -> None:
         assert stores.events == []
 
 
-def test_a_log_that_is_away_is_an_error_after_the_deed() -> None:
+def test_an_unavailable_audit_log_is_an_error_after_the_change() -> None:
     stores = Stores()
     stores.log_away = True
     with pytest.raises(StoreUnavailable):
@@ -94,7 +94,7 @@ def test_a_log_that_is_away_is_an_error_after_the_deed() -> None:
 
 
 @pytest.mark.parametrize("account", [None, Account(**{**vars(ANN), "status": "deleting"})])
-def test_whoever_is_gone_or_going_is_not_found(account: Account | None) -> None:
+def test_a_missing_or_deleting_account_is_not_found(account: Account | None) -> None:
     for deed, *arguments in (("suspend",), ("restore",), ("set_limits", {"rpm": 1}), ("set_role", "admin")):
         stores = Stores(account)
         with pytest.raises(NotFound):

@@ -1,4 +1,4 @@
-"""What an admin is told of the system: the model's own word, what runs, what was left behind, what got stuck."""
+"""The health page's figures: the model's state, running and orphaned requests, waiting mails, failed events."""
 
 from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
@@ -27,7 +27,7 @@ class Model:
 
 
 class Stores:
-    """`grants`: account → when its leases expire, ms from now."""
+    """`grants`: account → the expiry of its leases in ms from now."""
 
     def __init__(self, grants: Mapping[str, list[int]], mails: int = 0, letters: int = 0) -> None:
         self._grants, self._mails, self._letters = grants, mails, letters
@@ -56,17 +56,17 @@ def look(model: Mapping[str, Any] | None = READY, **stores: Any) -> SystemHealth
     return check.look(NOW_MS)
 
 
-def test_all_is_well() -> None:
+def test_the_system_is_healthy_when_nothing_is_wrong() -> None:
     found = look()
     assert found.is_well and (found.model.name, found.model.running, found.model.waiting) == ("demo", 2, 3)
 
 
-def test_running_requests_and_those_left_behind_are_told_apart() -> None:
+def test_running_and_orphaned_requests_are_counted_separately() -> None:
     found = look(grants={"usr_a": [5_000, -1], "usr_b": [1], "usr_c": []})
     assert (found.leases, found.abandoned, found.accounts, found.is_bounded) == (2, 1, 2, False)
 
 
-def test_no_more_accounts_are_looked_at_than_a_page_can_wait_for() -> None:
+def test_the_number_of_accounts_read_for_a_page_is_limited() -> None:
     found = look(grants={f"usr_{n}": [1] for n in range(LOOKED_AT + 50)})
     assert found.leases == LOOKED_AT and found.is_bounded
 
@@ -75,16 +75,16 @@ def test_no_more_accounts_are_looked_at_than_a_page_can_wait_for() -> None:
     ("told", "said"),
     [(None, "unreachable"), ({"status": "loading", "http_status": 503}, "loading"), ({"http_status": 500}, "unknown")],
 )
-def test_a_model_that_is_not_ready_is_not_well_and_no_error(told: Mapping[str, Any] | None, said: str) -> None:
+def test_a_model_that_is_not_ready_is_unhealthy_and_not_an_error(told: Mapping[str, Any] | None, said: str) -> None:
     found = look(told)
     assert not found.is_well and (found.model.said, found.model.name) == (said, "")
 
 
-def test_a_server_that_is_not_ours_is_known_by_its_first_model() -> None:
+def test_another_kind_of_model_server_is_shown_by_its_first_model() -> None:
     found = look({"http_status": 404})
     assert found.is_well and found.model.name == "theirs" and found.model.waiting is None
 
 
 @pytest.mark.parametrize("stuck", [{"mails": 1}, {"letters": 1}])
-def test_what_got_stuck_is_not_well(stuck: dict[str, int]) -> None:
+def test_overdue_mails_or_failed_events_are_unhealthy(stuck: dict[str, int]) -> None:
     assert not look(**stuck).is_well

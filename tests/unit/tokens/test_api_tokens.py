@@ -1,4 +1,4 @@
-"""Issuing and revoking API tokens where a write fails half way, and what the list then says."""
+"""Issuing and revoking API tokens when a write fails half way, and what the list shows then."""
 
 import pytest
 
@@ -49,37 +49,35 @@ def statuses(tokens: FakeTokens, grants: FakeGrants, now_ms: int = NOW_MS) -> li
     return [listed.status for listed in bound(tokens, grants).all(ME, now_ms)]
 
 
-def test_the_row_is_there_before_the_token_is_live(tokens: FakeTokens, grants: FakeGrants) -> None:
+def test_the_row_is_written_before_the_token_is_live(tokens: FakeTokens, grants: FakeGrants) -> None:
     tokens.broken = {"put"}
     with pytest.raises(StoreUnavailable):
         issue(tokens, grants)
     assert grants.calls == []
 
 
-def test_at_the_limit_nothing_is_left_behind(tokens: FakeTokens) -> None:
+def test_an_issue_refused_by_the_limit_leaves_no_row(tokens: FakeTokens) -> None:
     grants = FakeGrants(**{f"tok_{place}": NOW_S + 1 for place in range(MAX_LIVE_TOKENS)})
     with pytest.raises(TokenLimitReached):
         issue(tokens, grants)
     assert tokens.rows == {} and len(grants.entries) == MAX_LIVE_TOKENS
 
 
-def test_an_issue_that_ended_unclear_leaves_a_row_that_can_be_revoked_and_deleted(
+def test_an_issue_that_failed_half_way_leaves_a_row_that_can_be_revoked_and_deleted(
     tokens: FakeTokens, grants: FakeGrants
 ) -> None:
     grants.broken = {"add_live"}
     with pytest.raises(StoreUnavailable):
         issue(tokens, grants)
     grants.broken = set()
-    assert statuses(tokens, grants) == ["revoked"]  # not live: nobody can use it, whatever happened
+    assert statuses(tokens, grants) == ["revoked"]  # not live, so nobody can use it
     (row,) = tokens.rows.values()
     bound(tokens, grants).revoke(ME, row.token_id, NOW_MS)
     bound(tokens, grants).delete(ME, row.token_id)
     assert tokens.rows == {}
 
 
-def test_a_revocation_whose_second_write_fails_has_happened_all_the_same(
-    tokens: FakeTokens, grants: FakeGrants
-) -> None:
+def test_a_revocation_holds_although_its_second_write_fails(tokens: FakeTokens, grants: FakeGrants) -> None:
     issued = issue(tokens, grants)
     tokens.broken = {"mark_revoked"}
     with pytest.raises(StoreUnavailable):
@@ -87,7 +85,7 @@ def test_a_revocation_whose_second_write_fails_has_happened_all_the_same(
     assert grants.entries == {} and statuses(tokens, grants) == ["revoked"]
 
 
-def test_a_revocation_whose_first_write_fails_has_not_happened_and_does_not_say_so(
+def test_a_revocation_whose_first_write_fails_is_an_error_and_changes_nothing(
     tokens: FakeTokens, grants: FakeGrants
 ) -> None:
     issued = issue(tokens, grants)
@@ -101,7 +99,7 @@ def test_a_revocation_whose_first_write_fails_has_not_happened_and_does_not_say_
     assert statuses(tokens, grants) == ["active"]
 
 
-def test_revoke_all_is_done_with_its_first_write(tokens: FakeTokens, grants: FakeGrants) -> None:
+def test_revoke_all_holds_after_its_first_write(tokens: FakeTokens, grants: FakeGrants) -> None:
     issue(tokens, grants), issue(tokens, grants)
     tokens.broken = {"mark_revoked"}
     with pytest.raises(StoreUnavailable):
@@ -109,7 +107,7 @@ def test_revoke_all_is_done_with_its_first_write(tokens: FakeTokens, grants: Fak
     assert grants.entries == {} and statuses(tokens, grants) == ["revoked", "revoked"]
 
 
-def test_revoking_all_is_an_event_of_the_account_wherever_it_is_asked(tokens: FakeTokens, grants: FakeGrants) -> None:
+def test_revoking_all_tokens_is_recorded_as_a_security_event(tokens: FakeTokens, grants: FakeGrants) -> None:
     audit = FakeAudit()
     bound = Tokens(tokens, grants, SecurityEvents(audit), FakeSigner)  # type: ignore[arg-type]
     assert bound.revoke_all(ME, Visitor("192.0.2.1", NOW_MS)) == 0
@@ -117,7 +115,7 @@ def test_revoking_all_is_an_event_of_the_account_wherever_it_is_asked(tokens: Fa
     assert (event.action, event.actor, event.target, event.client) == ("tokens_revoked", ME, ME, "192.0.2.1")
 
 
-def test_status_over_a_life(tokens: FakeTokens, grants: FakeGrants) -> None:
+def test_the_status_of_a_token_is_active_then_expired_or_revoked(tokens: FakeTokens, grants: FakeGrants) -> None:
     issued = issue(tokens, grants)
     end_ms = issued.row.expires_ms
     assert [statuses(tokens, grants, at) for at in (NOW_MS, end_ms - 1, end_ms)] == [
@@ -135,7 +133,7 @@ def test_an_expired_token_is_not_counted_by_revoke_all(tokens: FakeTokens, grant
     assert statuses(tokens, grants, NOW_MS + 3_700_000) == ["expired"]
 
 
-def test_anothers_token_does_not_exist(tokens: FakeTokens, grants: FakeGrants) -> None:
+def test_a_token_of_another_account_is_not_found(tokens: FakeTokens, grants: FakeGrants) -> None:
     tokens.put(ApiToken("usr_other", "tok_1", "x", "hint", SCOPES, None, NOW_MS, NOW_MS + 1))
     with pytest.raises(NotFound):
         bound(tokens, grants).one(ME, "tok_1", NOW_MS)
@@ -144,11 +142,11 @@ def test_anothers_token_does_not_exist(tokens: FakeTokens, grants: FakeGrants) -
     assert len(tokens.rows) == 1 and grants.calls == []
 
 
-def test_the_string_is_in_no_repr(tokens: FakeTokens, grants: FakeGrants) -> None:
+def test_the_repr_of_an_issued_token_shows_no_signature(tokens: FakeTokens, grants: FakeGrants) -> None:
     assert "signature" not in repr(issue(tokens, grants))
 
 
-def test_a_new_grant_holds_what_admission_reads_and_nothing_else() -> None:
+def test_a_new_grant_holds_exactly_what_admission_reads() -> None:
     grant = new_grant(ME, rpm=1, tpm=2, concurrency=3, monthly_tokens=4, now_ms=NOW_MS)
     assert grant == {
         "account_id": ME,
@@ -166,7 +164,7 @@ def test_a_new_grant_holds_what_admission_reads_and_nothing_else() -> None:
     }
 
 
-def test_the_playgrounds_entry_is_no_api_token() -> None:
+def test_the_playgrounds_entry_does_not_count_as_an_api_token() -> None:
     live = {PLAYGROUND: PLAYGROUND_EXPIRES_S, "tok_a": NOW_S, "tok_b": NOW_S + 1}
     assert live_tokens(live, NOW_S) == {"tok_b": NOW_S + 1}
     assert expired_tokens(live, NOW_S) == ["tok_a"]

@@ -1,4 +1,4 @@
-"""Verification of API tokens against everything that was ever wrong with somebody's JWTs."""
+"""Verification of API tokens against the known attacks on JWTs."""
 
 import base64
 import hashlib
@@ -47,7 +47,7 @@ def payload(**changes: Any) -> dict[str, Any]:
 
 
 def made(claims: dict[str, Any] | None = None, key: Any = PRIVATE, **headers: Any) -> str:
-    """Signed by hand, so that it may say anything."""
+    """Signed by hand, so that a test can choose every claim and header."""
     header = {"alg": "EdDSA", "typ": "at+jwt", "kid": KEY.kid} | headers
     header = {name: value for name, value in header.items() if value is not ...}
     said = b64(json.dumps(header).encode()) + "." + b64(json.dumps(payload() if claims is None else claims).encode())
@@ -60,13 +60,14 @@ def refusal(token: str, now_s: int = NOW_S) -> str:
     return refused.value.message
 
 
-def test_what_was_signed_is_what_is_read() -> None:
+def test_the_claims_of_a_signed_token_are_read_unchanged() -> None:
     assert verifier().verify(sign(CLAIMS, KEY, "sluice"), NOW_S) == CLAIMS
     anything = Claims("tok_2", "usr_1", NOW_S, NOW_S + 60, frozenset({"inference"}), None)
     assert verifier().verify(sign(anything, KEY, "sluice"), NOW_S) == anything
 
 
-def test_the_token_made_by_hand_here_is_good_so_the_attacks_below_fail_for_their_own_reason() -> None:
+def test_a_valid_token_made_by_hand_is_accepted() -> None:
+    """So the attacks below are refused for what they change."""
     assert verifier().verify(made(), NOW_S).token_id == "tok_1"
 
 
@@ -132,14 +133,14 @@ def test_a_header_that_is_not_ours_is_refused(headers: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("signature", ["", "x", "A" * 86])
-def test_alg_none_and_no_signature(signature: str) -> None:
+def test_alg_none_without_a_signature_is_refused(signature: str) -> None:
     head = b64(json.dumps({"alg": "none", "typ": "at+jwt", "kid": KEY.kid}).encode())
     body = b64(json.dumps(payload()).encode())
     assert refusal(f"{head}.{body}.{signature}") == INVALID
 
 
 @pytest.mark.parametrize("form", ["raw", "pem"])
-def test_hs256_with_the_public_key_as_its_secret(form: str) -> None:
+def test_hs256_with_the_public_key_as_its_secret_is_refused(form: str) -> None:
     public = PRIVATE.public_key()
     secret = (
         public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
@@ -152,7 +153,7 @@ def test_hs256_with_the_public_key_as_its_secret(form: str) -> None:
         assert refusal(said + "." + b64(signature)) == INVALID
 
 
-def test_another_key_under_our_kid() -> None:
+def test_a_signature_of_another_key_under_our_kid_is_refused() -> None:
     assert refusal(made(key=Ed25519PrivateKey.generate())) == INVALID
 
 
@@ -165,7 +166,7 @@ def test_padding_and_other_spellings_of_the_same_bytes_are_refused() -> None:
     token = made()
     head, body, signature = token.split(".")
     last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    twin = signature[:-1] + last[last.index(signature[-1]) + 1]  # only bits that decoding drops are different
+    twin = signature[:-1] + last[last.index(signature[-1]) + 1]  # they differ only in bits that the decoding drops
     assert base64.urlsafe_b64decode(twin + "==") == base64.urlsafe_b64decode(signature + "==")
     spellings = [
         f"{head}.{body}.{twin}",
@@ -216,34 +217,34 @@ def test_every_truncation_is_refused() -> None:
         "𝔢30.e30." + "A" * 86,
     ],
 )
-def test_garbage_is_refused_calmly(garbage: str) -> None:
+def test_garbage_is_refused_without_a_crash(garbage: str) -> None:
     assert refusal(garbage) == INVALID
 
 
-def test_a_signed_payload_that_is_no_object_is_refused() -> None:
+def test_a_signed_payload_that_is_not_an_object_is_refused() -> None:
     assert refusal(made([])) == INVALID  # type: ignore[arg-type]
 
 
-def test_a_token_expires_on_the_second() -> None:
+def test_a_token_expires_exactly_at_its_exp() -> None:
     token = made()
     assert verifier().verify(token, NOW_S + 3599)
     assert refusal(token, NOW_S + 3600) == EXPIRED
 
 
-def test_that_it_has_expired_is_said_only_with_a_right_signature() -> None:
+def test_the_error_names_the_expiry_only_if_the_signature_is_right() -> None:
     old = payload(exp=NOW_S - 1)
     assert refusal(made(old)) == EXPIRED
     assert refusal(made(old, key=Ed25519PrivateKey.generate())) == INVALID
 
 
-def test_the_memo_never_outlives_the_expiry() -> None:
+def test_a_remembered_token_expires_on_time() -> None:
     checking, token = verifier(), made()
     assert checking.verify(token, NOW_S) is checking.verify(token, NOW_S + 1)  # remembered
     with pytest.raises(InvalidApiToken, match="expired"):
         checking.verify(token, NOW_S + 3600)
 
 
-def test_the_memo_is_bounded_and_forgets_the_least_recent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memo_is_bounded_and_drops_the_least_recently_used(monkeypatch: pytest.MonkeyPatch) -> None:
     checking, decoded = verifier(memo_size=2), []
     real = jwt.decode
     monkeypatch.setattr(jwt_tokens.jwt, "decode", lambda token, *a, **k: decoded.append(token) or real(token, *a, **k))
@@ -253,7 +254,7 @@ def test_the_memo_is_bounded_and_forgets_the_least_recent(monkeypatch: pytest.Mo
     assert decoded == [first, second, third, second]
 
 
-def test_a_key_taken_out_of_use_takes_what_it_signed_out_of_the_memo() -> None:
+def test_tokens_of_a_retired_key_are_not_remembered() -> None:
     keys = {KEY.kid: PRIVATE.public_key()}
     checking, token = Verifier(keys, "sluice"), made()
     checking.verify(token, NOW_S)
@@ -262,20 +263,20 @@ def test_a_key_taken_out_of_use_takes_what_it_signed_out_of_the_memo() -> None:
         checking.verify(token, NOW_S)
 
 
-def test_the_memo_holds_no_token() -> None:
+def test_the_memo_stores_no_token() -> None:
     checking, token = verifier(), made()
     checking.verify(token, NOW_S)
     assert token not in repr(checking._memo) and token.rpartition(".")[2] not in repr(checking._memo)
 
 
-def test_a_refusal_is_never_remembered_as_good() -> None:
+def test_a_refused_token_is_never_remembered() -> None:
     checking, forged = verifier(), made(key=Ed25519PrivateKey.generate())
     for _ in range(2):
         with pytest.raises(InvalidApiToken):
             checking.verify(forged, NOW_S)
 
 
-def test_the_longest_token_we_issue_is_one_we_accept() -> None:
+def test_the_longest_token_that_can_be_issued_is_accepted() -> None:
     models = tuple(f"{place:02d}" + "m" * (MODEL_CHARACTERS - 2) for place in range(MAX_MODELS))
     assert parse_models(models) == models
     long = Claims("tok_1", "usr_1", NOW_S, NOW_S + 60, frozenset({"inference"}), models)

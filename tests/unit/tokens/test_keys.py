@@ -1,4 +1,4 @@
-"""Keys: made once, kept, private where they should be, public where they should be."""
+"""Keys are made once and kept; private keys stay private, public keys are published."""
 
 import base64
 import hashlib
@@ -28,7 +28,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "keys").iterdir()}
 
 
-def test_keys_are_made_once_and_private_ones_are_for_the_owner_only(tmp_path: Path) -> None:
+def test_keys_are_made_once_and_only_the_owner_may_read_private_ones(tmp_path: Path) -> None:
     keys.ensure_keys(tmp_path)
     made = contents(tmp_path)
     assert set(made) == {"token-signing.pem", "mailed-code.key", "jwks.json"}
@@ -39,21 +39,21 @@ def test_keys_are_made_once_and_private_ones_are_for_the_owner_only(tmp_path: Pa
     assert contents(tmp_path) == made
 
 
-def test_a_private_key_left_readable_for_others_is_closed_again(tmp_path: Path) -> None:
+def test_a_private_key_that_others_can_read_is_protected_again(tmp_path: Path) -> None:
     keys.ensure_keys(tmp_path)
     (tmp_path / "keys" / "token-signing.pem").chmod(0o644)
     keys.ensure_keys(tmp_path)
     assert stat.S_IMODE((tmp_path / "keys" / "token-signing.pem").stat().st_mode) == 0o600
 
 
-def test_many_starts_at_once_agree_on_one_key(tmp_path: Path) -> None:
+def test_concurrent_starts_agree_on_one_key(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: keys.ensure_keys(tmp_path), range(8)))
     assert set(contents(tmp_path)) == {"token-signing.pem", "mailed-code.key", "jwks.json"}
     assert list(keys.public_keys()) == [keys.signing_key().kid]
 
 
-def test_the_kid_is_the_rfc_7638_thumbprint_and_what_is_published_verifies_what_is_signed(tmp_path: Path) -> None:
+def test_the_kid_is_the_rfc_7638_thumbprint_and_the_published_key_verifies_signatures(tmp_path: Path) -> None:
     keys.ensure_keys(tmp_path)
     signing = keys.signing_key()
     (entry,) = keys.jwks()["keys"]
@@ -76,7 +76,7 @@ def test_nothing_private_is_published(tmp_path: Path) -> None:
     assert "Ed25519PrivateKey" not in repr(keys.signing_key())
 
 
-def test_a_new_signing_key_joins_the_published_ones_so_that_older_tokens_live_on(tmp_path: Path) -> None:
+def test_a_new_signing_key_keeps_the_older_published_keys(tmp_path: Path) -> None:
     keys.ensure_keys(tmp_path)
     old = keys.signing_key().kid
     (tmp_path / "keys" / "token-signing.pem").unlink()
@@ -103,14 +103,14 @@ def test_a_key_of_another_kind_is_refused() -> None:
         keys.parse_mailed_code_key(base64.b64encode(b"short"), "here")
 
 
-def test_no_keys_at_all_is_unavailable_and_not_remembered(tmp_path: Path) -> None:
+def test_missing_keys_are_unavailable_and_read_again_later(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
         keys.public_keys()
     keys.ensure_keys(tmp_path)
     assert len(keys.public_keys()) == 1
 
 
-def test_on_aws_they_come_from_ssm_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_aws_the_keys_come_from_ssm_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
     signing = Ed25519PrivateKey.generate()
     public = keys.jwk(signing.public_key())
     stored = {

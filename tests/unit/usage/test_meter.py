@@ -1,4 +1,4 @@
-"""Metering's own decisions, over stores in memory: what is delivered again, and what never holds up the rest."""
+"""Metering over stores in memory: which records are delivered again, and which never delay the others."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -67,7 +67,7 @@ class World:
         return Metering(self, self, self, self).meter(deliveries, NOW_MS)  # type: ignore[arg-type]
 
 
-def test_tokens_and_quotas_are_looked_at_once_a_batch() -> None:
+def test_tokens_and_quotas_are_read_once_a_batch() -> None:
     records = [record(place, f"tok_{place % 2}") for place in range(6)]
     world = World(records)
     assert world.meter(records) == []
@@ -75,7 +75,7 @@ def test_tokens_and_quotas_are_looked_at_once_a_batch() -> None:
     assert world.checked == ["usr_a"]
 
 
-def test_the_playground_has_no_row_to_note_its_use_in() -> None:
+def test_the_playgrounds_last_use_is_not_stored() -> None:
     records = [record(0, "playground")]
     world = World(records)
     assert world.meter(records) == []
@@ -83,7 +83,7 @@ def test_the_playground_has_no_row_to_note_its_use_in() -> None:
 
 
 @pytest.mark.parametrize("cause", [StoreUnavailable(), KeyError("spoilt"), ValueError("spoilt")])
-def test_a_poisoned_record_fails_alone(cause: Exception) -> None:
+def test_a_record_that_cannot_be_folded_fails_alone(cause: Exception) -> None:
     records = [record(place) for place in range(5)]
     world = World(records)
     world.broken[records[2].request_id] = cause
@@ -91,7 +91,7 @@ def test_a_poisoned_record_fails_alone(cause: Exception) -> None:
     assert len(world.folded) == 4
 
 
-def test_many_poisoned_records_are_not_taken_for_a_store_that_is_down() -> None:
+def test_many_bad_records_do_not_count_as_an_unavailable_store() -> None:
     records = [record(place) for place in range(8)]
     world = World(records)
     world.broken = {each.request_id: TypeError("spoilt") for each in records[:6]}
@@ -99,7 +99,7 @@ def test_many_poisoned_records_are_not_taken_for_a_store_that_is_down() -> None:
     assert len(world.folded) == 2
 
 
-def test_a_store_that_is_down_is_asked_a_few_times_only() -> None:
+def test_an_unavailable_store_is_called_a_few_times_only() -> None:
     records = [record(place) for place in range(50)]
     world = World(records)
     world.away = {"get"}
@@ -107,7 +107,7 @@ def test_a_store_that_is_down_is_asked_a_few_times_only() -> None:
     assert world.gets == DOWN_AFTER
 
 
-def test_a_last_use_that_cannot_be_noted_is_let_go() -> None:
+def test_a_last_use_that_cannot_be_stored_fails_no_record() -> None:
     records = [record(0)]
     world = World(records)
     world.away = {"used"}
@@ -129,7 +129,7 @@ def test_records_of_one_roll_up_are_folded_together_each_once() -> None:
     assert world.folds == 2
 
 
-def test_what_another_handler_folded_meanwhile_does_not_keep_back_the_rest() -> None:
+def test_a_record_that_another_handler_folded_does_not_stop_the_others() -> None:
     records = [record(place) for place in range(5)]
     world = World(records)
     world.folded = [records[3].request_id]
@@ -137,7 +137,7 @@ def test_what_another_handler_folded_meanwhile_does_not_keep_back_the_rest() -> 
     assert sorted(world.folded) == sorted(world.records)
 
 
-def test_a_store_that_goes_down_after_the_reads_is_asked_a_few_times_only() -> None:
+def test_a_store_that_fails_after_the_reads_is_called_a_few_times_only() -> None:
     records = [record(place, f"tok_{place}") for place in range(9)]
     world = World(records)
     world.away = {"fold"}
@@ -145,7 +145,7 @@ def test_a_store_that_goes_down_after_the_reads_is_asked_a_few_times_only() -> N
     assert world.folds == DOWN_AFTER
 
 
-def test_a_record_with_an_id_of_nobodys_making_fails_alone() -> None:
+def test_a_record_with_an_invalid_id_fails_alone() -> None:
     odd = replace(record(0), request_id="nonsense")
     records = [record(1), odd, record(2)]
     world = World(records)

@@ -1,4 +1,4 @@
-"""Both forms of the metrics: what Prometheus scrapes, and what CloudWatch reads from a log line."""
+"""The two formats of the metrics: for Prometheus, and as log lines for CloudWatch."""
 
 import io
 import json
@@ -75,8 +75,8 @@ sys.stdout.write(metrics.exposition().decode() if sys.argv[1] == "show" else "")
 """
 
 
-def test_processes_of_one_run_are_counted_together_and_the_dead_hold_no_lease(tmp_path: Path) -> None:
-    folder = tmp_path / "metrics"  # made by whoever comes first
+def test_processes_of_one_run_are_added_up_and_dead_ones_hold_no_lease(tmp_path: Path) -> None:
+    folder = tmp_path / "metrics"  # made by the first caller
 
     def process(what: str) -> bytes:
         environment = {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
@@ -130,7 +130,7 @@ def test_emf_writes_a_line_for_each_set_of_labels() -> None:
     assert (second["admission_seconds"], second["settlement_failures"]) == ([0.25, 0.5], 1)
 
 
-def test_emf_writes_no_zeros_where_each_metric_has_a_price() -> None:
+def test_emf_omits_zeros_because_each_metric_costs_money() -> None:
     metrics, out = emf()
     metrics.count(SETTLEMENT_FAILURES, 0)
     metrics.flush()
@@ -163,8 +163,8 @@ def test_emf_lines_keep_the_formats_limits_and_lose_nothing_between_threads() ->
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.name)
-def test_a_measure_fits_cloudwatchs_and_prometheus_own_rules(measure: Measure) -> None:
+def test_every_measure_keeps_the_naming_rules_of_cloudwatch_and_prometheus(measure: Measure) -> None:
     assert measure.name.replace("_", "").isalpha()
     assert not measure.name.endswith("_total")  # Prometheus adds it
-    assert len(measure.labels) + 1 <= 30  # dimensions of one set, the service's included
+    assert len(measure.labels) + 1 <= 30  # dimensions of one set, with the service's
     assert (measure.kind == "distribution") or not measure.name.endswith("_seconds")

@@ -1,4 +1,4 @@
-"""What `from` and `to` mean."""
+"""The parameters `from` and `to` of usage queries."""
 
 from itertools import pairwise
 
@@ -15,11 +15,11 @@ FIRST_MS = TODAY_MS - 20 * DAY_MS
 MOMENTS = st.integers(0, 4_102_444_800_000)
 
 
-def test_left_out_it_is_this_month_up_to_today() -> None:
+def test_the_default_span_is_this_month_up_to_today() -> None:
     assert parse_span(None, None, NOW_MS) == Span(FIRST_MS, TODAY_MS + DAY_MS)
 
 
-def test_a_date_as_to_takes_in_its_day_and_without_from_the_month_it_ends_in() -> None:
+def test_a_date_as_to_includes_its_day_and_from_defaults_to_its_month() -> None:
     assert parse_span("2026-11-20", "2026-11-20", NOW_MS) == Span(TODAY_MS - DAY_MS, TODAY_MS)
     assert parse_span(None, "2026-10-05", NOW_MS) == Span(FIRST_MS - 31 * DAY_MS, FIRST_MS - 26 * DAY_MS)
 
@@ -27,11 +27,11 @@ def test_a_date_as_to_takes_in_its_day_and_without_from_the_month_it_ends_in() -
 @pytest.mark.parametrize(
     "text", ["2026-11-20T10:00:00Z", "2026-11-20t10:00:00z", "2026-11-20T12:30:00+02:30", "2026-11-20T10:00:00.000Z"]
 )
-def test_every_form_of_rfc_3339_is_the_same_moment(text: str) -> None:
+def test_every_rfc_3339_form_of_a_moment_is_accepted(text: str) -> None:
     assert parse_span(text, "2026-11-20", NOW_MS).from_ms == TODAY_MS - DAY_MS + 10 * 3_600_000
 
 
-def test_the_rest_of_today_counts_as_whole_since_nothing_has_happened_there() -> None:
+def test_a_to_later_than_now_is_rounded_up_to_the_end_of_today() -> None:
     assert parse_span("2026-11-21", "2026-11-21T04:00:06Z", NOW_MS).to_ms == TODAY_MS + DAY_MS
     assert parse_span("2026-11-21", "2026-11-21T04:00:04Z", NOW_MS).to_ms == NOW_MS - 1000
 
@@ -51,13 +51,13 @@ def test_the_rest_of_today_counts_as_whole_since_nothing_has_happened_there() ->
         ("2026-11-20T10:00:00Z", "2026-11-20T10:00:00Z"),
     ],
 )
-def test_anything_else_is_refused_and_names_the_field(from_text: str, to_text: str | None) -> None:
+def test_an_invalid_span_is_refused_and_the_field_is_named(from_text: str, to_text: str | None) -> None:
     with pytest.raises(ValidationFailed) as refused:
         parse_span(from_text, to_text, NOW_MS)
     assert refused.value.problems[0].field == ("to" if to_text else "from")
 
 
-def test_the_ends_of_time_are_no_errors() -> None:
+def test_the_first_and_last_years_are_no_errors() -> None:
     whole = parse_span("0001-01-01", "9999-12-31", NOW_MS)
     assert whole.from_ms == 0
     assert whole.to_ms > NOW_MS

@@ -1,4 +1,4 @@
-"""Usage while metering runs: whatever moves between two reads, no request is missed and none counted twice."""
+"""Usage while metering runs: each request is counted exactly once, even if metering changes data between reads."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ TODAY = Span(DAY_START_MS, DAY_START_MS + DAY_MS)
 
 
 class Books:
-    """Ledger and roll-ups in memory; `between_reads` is called before each read, and may do what metering does."""
+    """Ledger and roll-ups in memory; `between_reads` is called before each read and may act like metering."""
 
     def __init__(self, count: int) -> None:
         made = (
@@ -106,13 +106,13 @@ def test_metering_between_any_two_reads_changes_nothing(step: int) -> None:
         assert used(books) == whole(books)
 
 
-def test_more_than_a_transaction_reads_is_right_when_metering_works_on_the_oldest() -> None:
+def test_a_span_larger_than_one_transaction_is_exact_while_metering_runs() -> None:
     books = Ledger(SNAPSHOT_RECORDS + 40)
     books.between_reads = lambda: books.fold_next(5)
     assert used(books) == whole(books)
 
 
-def test_more_than_a_transaction_reads_is_looked_at_again_when_metering_got_to_the_rest() -> None:
+def test_a_span_larger_than_one_transaction_is_read_again_if_metering_overtook_it() -> None:
     books = Ledger(SNAPSHOT_RECORDS + 40)
 
     def fold_all_at_the_third_read() -> None:

@@ -1,4 +1,4 @@
-"""Adding usage up: integers, by day, model and API token."""
+"""Sums of usage in integers, by day, model and API token."""
 
 from sluice.domain.ids import request_id
 from sluice.domain.usage.ledger import LedgerRecord
@@ -19,17 +19,17 @@ def test_a_record_belongs_to_the_utc_day_of_its_id() -> None:
     assert bucket_of(record(MIDNIGHT_MS)).day == "2026-11-21"
 
 
-def test_a_bucket_is_read_back_from_its_key_whatever_the_model_is_called() -> None:
+def test_a_bucket_is_parsed_from_its_key_for_any_name_of_a_model() -> None:
     for model in ("demo", "a#b", "#", "org/name:tag", ""):
         bucket = Bucket("2026-11-20", model, "tok_a")
         assert Bucket.parse(bucket.key) == bucket
 
 
-def test_a_record_without_a_response_time_adds_none() -> None:
+def test_a_record_without_a_latency_adds_none() -> None:
     assert amounts_of(record(MIDNIGHT_MS, took_ms=None)) == Amounts(1, 2, 3, 5, 0)
 
 
-def test_rows_are_in_the_order_of_their_key_and_repaired_ones_with_nothing_are_no_rows() -> None:
+def test_rows_are_sorted_by_key_and_empty_rows_are_left_out() -> None:
     sums = roll_up([record(MIDNIGHT_MS, model="b"), record(MIDNIGHT_MS, model="a"), record(MIDNIGHT_MS, model="b")])
     sums[Bucket("2026-11-19", "zero", "tok_a")] = NOTHING
     assert grouped(sums, "model") == {"a": Amounts(1, 2, 3, 5, 9), "b": Amounts(2, 4, 6, 10, 18)}
@@ -37,6 +37,6 @@ def test_rows_are_in_the_order_of_their_key_and_repaired_ones_with_nothing_are_n
     assert total(sums) == Amounts(3, 6, 9, 15, 27)
 
 
-def test_a_difference_added_back_gives_the_sum() -> None:
+def test_adding_a_difference_gives_the_other_amount() -> None:
     one, other = Amounts(5, 4, 3, 2, 1), Amounts(1, 2, 3, 4, 5)
     assert other + (one - other) == one

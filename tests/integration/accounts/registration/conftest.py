@@ -1,4 +1,4 @@
-"""The way into Sluice on the session's store; each test has its own tables, keys and outbox."""
+"""Registration on the session's store; each test has its own tables, keys and outbox."""
 
 from collections.abc import Iterator
 from pathlib import Path

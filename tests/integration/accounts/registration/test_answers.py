@@ -1,4 +1,4 @@
-"""Every answer of `/auth/register`, `/auth/resend-verification` and `/auth/verify-email` but the good ones' effects."""
+"""Every response of `/auth/register`, `/auth/resend-verification` and `/auth/verify-email`."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,7 +23,7 @@ GOOD = {"email": "ann@example.com", "password": PASSWORD, "token": "mail_0.x"}
 
 @pytest.fixture(scope="module")
 def door() -> Desk:
-    """For what is refused before the store is asked: one will do for all."""
+    """One for all tests of requests that are refused before the store is read."""
     app = create_app([registration.blueprint, verification.blueprint])
     return Desk(app, app.test_client(use_cookies=False))
 
@@ -42,13 +42,13 @@ def fields(answer: Any) -> list[str]:
 
 @ALL
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"email": NaN}', b"{'email': 'a'}", b'{"a": 1}x'])
-def test_what_is_no_json_is_400(door: Desk, path: str, body: bytes) -> None:
+def test_invalid_json_is_400(door: Desk, path: str, body: bytes) -> None:
     answer = raw(door, path, body)
     assert (answer.status_code, answer.json["code"]) == (400, "invalid_json")
 
 
 @ALL
-def test_json_nested_without_end_is_400(door: Desk, path: str) -> None:
+def test_json_nested_too_deeply_is_400(door: Desk, path: str) -> None:
     answer = raw(door, path, b"[" * 100_000)
     assert (answer.status_code, answer.json["code"]) == (400, "invalid_json")
 
@@ -75,7 +75,7 @@ def test_get_is_405(door: Desk, path: str) -> None:
 
 @ALL
 @pytest.mark.parametrize("body", [b"[]", b"null", b"1", b'"ann@example.com"'])
-def test_json_that_is_no_object_is_422(door: Desk, path: str, body: bytes) -> None:
+def test_json_that_is_not_an_object_is_422(door: Desk, path: str, body: bytes) -> None:
     fields(raw(door, path, body))
 
 
@@ -128,11 +128,11 @@ WEAK = [
     "monkeymonkey",
     "my ann.lee is here",
     "ANN.LEE is my name",
-    "\uff41nn.lee is here",  # full-width a: the same to whoever types it
+    "\uff41nn.lee is here",  # a full-width a, which looks the same to the reader
 ]
 
 
-def test_a_weak_password_is_422_and_makes_nothing(desk: Desk) -> None:
+def test_a_weak_password_is_422_and_creates_nothing(desk: Desk) -> None:
     for password in WEAK:
         assert fields(desk.register("ann.lee@example.com", password)) == ["password"], password
     assert desk.items("accounts") == desk.items("mails") == []
@@ -141,7 +141,7 @@ def test_a_weak_password_is_422_and_makes_nothing(desk: Desk) -> None:
 STRONG = ["twelve chars", "x y" * 85, "пароль из слов", "🐎🔋📎 horse horse", "     spaced  "]
 
 
-def test_any_other_password_of_12_to_256_characters_is_taken(desk: Desk) -> None:
+def test_any_other_password_of_12_to_256_characters_is_accepted(desk: Desk) -> None:
     for place, password in enumerate(STRONG):
         email = f"p{place}@example.com"
         assert desk.register(email, password).status_code == 202
@@ -149,7 +149,7 @@ def test_any_other_password_of_12_to_256_characters_is_taken(desk: Desk) -> None
         assert desk.login(desk.known(email), password)
 
 
-def test_all_that_is_wrong_is_said_at_once(desk: Desk) -> None:
+def test_all_problems_are_reported_together(desk: Desk) -> None:
     assert sorted(fields(desk.register("nobody", "short", name="x" * 101))) == ["email", "name", "password"]
 
 
@@ -158,13 +158,13 @@ def test_an_impossible_name_is_422(door: Desk, name: object) -> None:
     assert fields(door.register("ann@example.com", name=name)) == ["name"]
 
 
-def test_a_name_is_kept_as_it_is(desk: Desk) -> None:
+def test_a_name_is_stored_unchanged(desk: Desk) -> None:
     for place, name in enumerate([None, "", "Ann", "x" * 100, "<b>Ann</b>", "Жанна 🐎"]):
         assert desk.register(f"p{place}@example.com", name=name).status_code == 202
         assert desk.known(f"p{place}@example.com").name == (name or "")
 
 
-# --- nobody learns who is known
+# --- responses do not show whether an address is known
 
 
 def shape(answer: Any) -> tuple[int, str, list[str]]:
@@ -173,20 +173,20 @@ def shape(answer: Any) -> tuple[int, str, list[str]]:
 
 @pytest.fixture
 def people(desk: Desk) -> dict[str, str]:
-    """An address of each standing, and one of nobody."""
+    """An address for each state of an account, and an unknown one."""
     found = {status: desk.account(status=status).email for status in ("pending", "active", "suspended", "deleting")}
     return {**found, "nobody": "nobody@example.com"}
 
 
 @pytest.mark.parametrize("path", [REGISTER, RESEND])
-def test_known_and_unknown_addresses_are_answered_alike(desk: Desk, people: dict[str, str], path: str) -> None:
+def test_known_and_unknown_addresses_get_the_same_response(desk: Desk, people: dict[str, str], path: str) -> None:
     shapes = {who: shape(desk.post(path, email=email, password=PASSWORD)) for who, email in people.items()}
     assert shapes["nobody"][:2] == (202, '{"status":"verification_sent"}')
     assert {str(said) for said in shapes.values()} == {str(shapes["nobody"])}
     assert all(people[who] not in said[1] for who, said in shapes.items())
 
 
-def test_a_known_address_is_told_by_mail_and_its_account_stays_as_it_is(desk: Desk) -> None:
+def test_a_known_address_gets_a_notice_and_its_account_does_not_change(desk: Desk) -> None:
     ann = desk.account("ann@example.com")
     desk.deliver()
     desk.register("ANN@example.com", "a stranger's passphrase", name="Mallory")
@@ -197,7 +197,7 @@ def test_a_known_address_is_told_by_mail_and_its_account_stays_as_it_is(desk: De
     assert desk.login(ann)
 
 
-def test_asking_again_sends_to_pending_accounts_only(desk: Desk, people: dict[str, str]) -> None:
+def test_a_resend_sends_mail_to_pending_accounts_only(desk: Desk, people: dict[str, str]) -> None:
     before = len(desk.mails())
     for email in people.values():
         desk.resend(email)
@@ -205,13 +205,13 @@ def test_asking_again_sends_to_pending_accounts_only(desk: Desk, people: dict[st
     assert new == 1
     desk.deliver()
     assert len(desk.outbox(people["pending"])) == 2
-    assert len(desk.items("accounts")) == 2 * 4  # and nobody became somebody
+    assert len(desk.items("accounts")) == 2 * 4  # and no account was created
 
 
-def test_every_case_costs_the_store_the_same_calls(
+def test_every_kind_of_address_costs_the_same_store_calls(
     desk: Desk, people: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What an answer's time could tell: reads, writes and hashes are as many for everyone."""
+    """The response time must not show whether an address is known, so reads, writes and hashes are equal."""
     from sluice.adapters.aws.json_service import JsonService
 
     desk.register("just@example.com")  # whose mail is on its way
@@ -239,7 +239,7 @@ def test_every_case_costs_the_store_the_same_calls(
 
 @pytest.fixture
 def throttled(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    """Two mails for one client, and three codes."""
+    """With limits of two mails and three codes a client."""
     monkeypatch.setattr(rules, "MAIL_CLIENT", replace(rules.MAIL_CLIENT, free=2, first_seconds=7))
     monkeypatch.setattr(rules, "REDEEM_CLIENT", replace(rules.REDEEM_CLIENT, free=3))
     switch_on_throttles(monkeypatch)
@@ -252,7 +252,7 @@ def too_many(answer: Any) -> bool:
 
 
 @pytest.mark.parametrize("path", [REGISTER, RESEND])
-def test_a_client_that_asks_too_often_is_429_for_known_and_unknown_alike(
+def test_too_many_requests_of_a_client_are_429_for_known_and_unknown_addresses(
     throttled: Desk, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sluice.wiring import peers
@@ -275,7 +275,7 @@ def test_guessing_codes_is_429(throttled: Desk) -> None:
     assert too_many(answers[-1])
 
 
-def test_an_address_asked_for_too_often_is_answered_as_ever_and_gets_no_more_mail(
+def test_an_address_requested_too_often_gets_the_usual_response_and_no_more_mail(
     throttled: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rules, "MAIL_CLIENT", replace(rules.MAIL_CLIENT, free=100))
@@ -285,10 +285,10 @@ def test_an_address_asked_for_too_often_is_answered_as_ever_and_gets_no_more_mai
     assert len(throttled.mails()) == 1 + rules.MAIL_PAIR.free
 
 
-# --- the store away
+# --- the store is unavailable
 
 
-def test_without_a_store_every_call_is_503_and_well_again_by_itself(
+def test_without_a_store_every_call_is_503_and_recovers_by_itself(
     store: Store, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sluice import settings

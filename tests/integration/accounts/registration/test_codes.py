@@ -1,4 +1,4 @@
-"""Mailed codes over HTTP: used once, for what they were mailed for, in time; of every bad one the same is said."""
+"""Mailed codes over HTTP: used once, for one purpose, in time; every bad code gets the same response."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def is_invalid(answer: Any) -> bool:
     return (answer.status_code, answer.json["code"]) == (400, "invalid_token")
 
 
-def test_of_many_uses_at_once_one_verifies(desk: Desk, code: str) -> None:
+def test_concurrent_uses_of_a_code_succeed_once(desk: Desk, code: str) -> None:
     answers = desk.at_once(desk.verify, [code] * AT_ONCE)
     taken = [answer for answer in answers if answer.status_code == 200]
     assert [answer.json for answer in taken] == [{"status": "verified"}]
@@ -32,12 +32,12 @@ def test_of_many_uses_at_once_one_verifies(desk: Desk, code: str) -> None:
     assert desk.known(ANN).status == "active"
 
 
-def test_used_twice_is_invalid(desk: Desk, code: str) -> None:
+def test_a_used_code_is_invalid(desk: Desk, code: str) -> None:
     assert desk.verify(code).status_code == 200
     assert is_invalid(desk.verify(code))
 
 
-def test_looking_at_the_link_spends_nothing(desk: Desk, code: str) -> None:
+def test_opening_the_link_does_not_use_the_code(desk: Desk, code: str) -> None:
     for _ in range(3):
         desk.app.test_client().get(f"/verify-email?token={code}")
         desk.app.test_client().head(f"/verify-email?token={code}")
@@ -45,24 +45,24 @@ def test_looking_at_the_link_spends_nothing(desk: Desk, code: str) -> None:
     assert desk.verify(code).status_code == 200
 
 
-def test_a_code_is_for_the_purpose_it_was_mailed_for(desk: Desk, code: str) -> None:
+def test_a_code_is_invalid_for_another_purpose(desk: Desk, code: str) -> None:
     desk.post("/auth/forgot-password", email=ANN)
     reset = desk.code(ANN)
     assert reset != code
     assert is_invalid(desk.verify(reset))
     assert is_invalid(desk.post("/auth/reset-password", token=code, password="a whole new passphrase"))
     assert desk.known(ANN).status == "pending"
-    assert desk.verify(code).status_code == 200  # neither attempt spent it
+    assert desk.verify(code).status_code == 200  # neither attempt used it
 
 
-def test_a_reset_shows_the_address_to_be_theirs_and_kills_the_older_verification_link(desk: Desk, code: str) -> None:
+def test_a_password_reset_verifies_the_address_and_invalidates_the_older_code(desk: Desk, code: str) -> None:
     desk.post("/auth/forgot-password", email=ANN)
     answer = desk.post("/auth/reset-password", token=desk.code(ANN), password="a whole new passphrase")
     assert answer.status_code == 200 and desk.known(ANN).status == "active"
     assert is_invalid(desk.verify(code))
 
 
-def test_a_code_lives_a_day(desk: Desk, code: str) -> None:
+def test_a_code_is_valid_for_a_day(desk: Desk, code: str) -> None:
     from sluice.wiring.accounts import verification
 
     def redeem(at_ms: int) -> str:
@@ -81,7 +81,7 @@ def test_an_expired_code_is_invalid(desk: Desk, code: str) -> None:
     assert desk.known(ANN).status == "pending"
 
 
-def test_a_newer_code_makes_the_older_invalid(desk: Desk, code: str) -> None:
+def test_a_newer_code_invalidates_the_older_one(desk: Desk, code: str) -> None:
     assert desk.resend(ANN).status_code == 202
     newer = desk.code(ANN)
     assert newer != code
@@ -89,8 +89,8 @@ def test_a_newer_code_makes_the_older_invalid(desk: Desk, code: str) -> None:
     assert desk.verify(newer).status_code == 200
 
 
-def test_registering_again_makes_the_older_code_and_password_invalid(desk: Desk, code: str) -> None:
-    """Who typed the address first may not have been its owner: the newest mail's link goes with the newest password."""
+def test_registering_again_invalidates_the_older_code_and_password(desk: Desk, code: str) -> None:
+    """The first registration may be a stranger's, so the newest mail's link belongs to the newest password."""
     backdate(desk, desk.known(ANN).account_id, "created_ms", MINUTE_MS)
     desk.register(ANN, "the password of the second")
     assert is_invalid(desk.verify(code))
@@ -98,13 +98,13 @@ def test_registering_again_makes_the_older_code_and_password_invalid(desk: Desk,
     assert desk.login(desk.known(ANN), "the password of the second")
 
 
-def test_another_accounts_code_verifies_that_account_only(desk: Desk, code: str) -> None:
+def test_a_code_verifies_only_its_own_account(desk: Desk, code: str) -> None:
     desk.register("eve@example.com")
     assert desk.verify(desk.code("eve@example.com")).status_code == 200
     assert (desk.known("eve@example.com").status, desk.known(ANN).status) == ("active", "pending")
 
 
-def test_of_every_bad_code_the_same_is_said(desk: Desk, code: str) -> None:
+def test_every_bad_code_gets_the_same_response(desk: Desk, code: str) -> None:
     mail_id, mac = code.split(".")
     bad = [
         "",
@@ -138,7 +138,7 @@ def test_of_every_bad_code_the_same_is_said(desk: Desk, code: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/auth/verify-email", "/auth/reset-password"])
-def test_a_lone_surrogate_in_a_code_is_bad_input_and_no_crash(desk: Desk, path: str) -> None:
+def test_a_lone_surrogate_in_a_code_is_refused_without_a_crash(desk: Desk, path: str) -> None:
     body = b'{"token": "mail_0000.\\ud800", "password": "a whole new passphrase"}'
     answer: Any = desk.client.post(path, data=body, content_type="application/json")
     assert answer.status_code == 400 and answer.json["code"] in ("invalid_json", "invalid_token")

@@ -1,4 +1,4 @@
-"""The functions as API Gateway calls them, each with what its own folder holds."""
+"""The functions called with API Gateway's events, each from its own folder."""
 
 import json
 from typing import Any
@@ -32,7 +32,7 @@ def _fresh(desk: Desk) -> None:
     wsgi.cache_clear()
 
 
-def test_the_whole_way_in_with_links_that_no_host_header_changes(desk: Desk) -> None:
+def test_registration_to_login_works_and_no_host_header_changes_the_links(desk: Desk) -> None:
     body = {"email": "ann@example.com", "password": PASSWORD}
     answer = registration.handler(event("/auth/register", body), None)
     assert (answer["statusCode"], json.loads(answer["body"])) == (202, {"status": "verification_sent"})
@@ -45,6 +45,6 @@ def test_the_whole_way_in_with_links_that_no_host_header_changes(desk: Desk) -> 
         assert verification.handler(event("/auth/verify-email", {"token": code}), None)["statusCode"] == expected
 
 
-def test_an_error_is_a_problem_there_too(desk: Desk) -> None:
+def test_an_error_on_lambda_is_problem_json_too(desk: Desk) -> None:
     answer = registration.handler(event("/auth/register", {"email": "nobody", "password": "x"}), None)
     assert answer["statusCode"] == 422 and json.loads(answer["body"])["code"] == "validation_error"

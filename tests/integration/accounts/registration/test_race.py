@@ -14,7 +14,7 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("spellings", SPELLINGS.values(), ids=SPELLINGS.keys())
-def test_of_many_registrations_at_once_one_account_one_grant_and_one_mail_are_made(
+def test_concurrent_registrations_of_one_address_make_one_account_grant_and_mail(
     desk: Desk, spellings: list[str]
 ) -> None:
     asked = [spellings[place % len(spellings)] for place in range(AT_ONCE)]
@@ -34,7 +34,7 @@ def test_of_many_registrations_at_once_one_account_one_grant_and_one_mail_are_ma
     assert desk.login(account, PASSWORD)
 
 
-def test_of_many_different_addresses_at_once_each_gets_its_own(desk: Desk) -> None:
+def test_concurrent_registrations_of_different_addresses_each_get_an_account(desk: Desk) -> None:
     asked = [f"person{place}@example.com" for place in range(AT_ONCE)]
     assert {answer.status_code for answer in desk.at_once(desk.register, asked)} == {202}
     desk.deliver()
@@ -42,12 +42,12 @@ def test_of_many_different_addresses_at_once_each_gets_its_own(desk: Desk) -> No
     assert len({grant["account_id"] for grant in desk.items("grants")}) == AT_ONCE
 
 
-def test_of_many_repeated_registrations_at_once_one_replaces_the_pending_one_whole(desk: Desk) -> None:
-    """The password, the name and the mailed link belong to the same one of them, or a stranger's could be verified."""
+def test_concurrent_repeated_registrations_replace_the_pending_one_with_exactly_one(desk: Desk) -> None:
+    """Password, name and mailed link come from the same registration; otherwise a stranger's could be verified."""
     desk.register("ann@example.com", "the first passphrase", name="first")
     desk.deliver()
     first = desk.known("ann@example.com")
-    backdate(desk, first.account_id, "created_ms", 60_000)  # no double click any more
+    backdate(desk, first.account_id, "created_ms", 60_000)  # too old to count as a double click
 
     def again(place: int) -> int:
         return int(desk.register("ann@example.com", f"passphrase number {place}", name=f"name {place}").status_code)
@@ -63,8 +63,8 @@ def test_of_many_repeated_registrations_at_once_one_replaces_the_pending_one_who
     assert desk.login(newest, "passphrase number " + newest.name.removeprefix("name "))
 
 
-def test_with_the_mail_server_away_the_newest_password_counts_all_the_same(desk: Desk) -> None:
-    """Nobody read the first mail yet, and who asked for it may be a stranger waiting for the owner's click."""
+def test_the_newest_password_counts_although_no_mail_was_delivered_yet(desk: Desk) -> None:
+    """The first registration may be a stranger's, who waits for the owner to click the link."""
     desk.register("ann@example.com", "the stranger's passphrase")
     account = desk.known("ann@example.com")
     backdate(desk, account.account_id, "created_ms", 60_000)
@@ -77,7 +77,7 @@ def test_with_the_mail_server_away_the_newest_password_counts_all_the_same(desk:
     assert desk.login(account, "the owner's passphrase")
 
 
-def test_a_retry_while_the_mail_is_on_its_way_sends_no_second_one(desk: Desk) -> None:
+def test_a_retry_while_the_mail_is_queued_sends_no_second_mail(desk: Desk) -> None:
     desk.register("ann@example.com")
     backdate(desk, desk.known("ann@example.com").account_id, "created_ms", 3_000)
     desk.register("ann@example.com")

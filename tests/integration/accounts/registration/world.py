@@ -34,7 +34,7 @@ class Desk(World):
         return self.post("/auth/verify-email", token=code)
 
     def at_once(self, call: Any, arguments: Iterable[Any]) -> list[Any]:
-        """The answers of one call for each argument, all of them in the air together."""
+        """The responses of one call for each argument, all made at the same time."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
             return list(pool.map(call, arguments))
 
@@ -50,7 +50,7 @@ class Desk(World):
         return [dynamo.values(item) for item in found]
 
     def mails(self) -> list[dict[str, Any]]:
-        """Every mail that is or was to be sent: not the writes that only take the time of one."""
+        """Every real mail. Left out are the decoys, which are only written so that each request takes the same time."""
         return [mail for mail in self.items("mails") if mail["state"] != "none"]
 
     def mail(self, mail_id: str) -> Mail:
@@ -61,7 +61,7 @@ class Desk(World):
         return mail
 
     def deliver(self, *mail_ids: str) -> list[str]:
-        """To the mailer, as one batch of the stream; all mails there are when none is named. → the failed ones' ids."""
+        """Delivers mails (default: all) to the mailer as one batch of the stream. Returns the ids of failed ones."""
         queued = sorted(self.items("mails"), key=lambda mail: mail["created_ms"])
         chosen = mail_ids or [mail["mail_id"] for mail in queued]
         failed = handler({"Records": [stream_record(mail_id) for mail_id in chosen]}, None)
@@ -73,7 +73,7 @@ class Desk(World):
         return Outbox(settings.common().data_dir).read(to)
 
     def code(self, to: str) -> str:
-        """Out of the newest mail's link, as its reader would use it."""
+        """The code in the newest mail's link."""
         self.deliver()
         return self.code_of(self.outbox(to)[0]["text"])
 
@@ -83,14 +83,14 @@ class Desk(World):
 
 
 def stream_record(mail_id: str, event_name: str = "INSERT") -> dict[str, Any]:
-    """As DynamoDB's KEYS_ONLY stream shows a change; the mail's id stands for the sequence number."""
+    """A change in DynamoDB's KEYS_ONLY stream; the mail's id is the sequence number."""
     keys = {"mail_id": {"S": mail_id}}
     change = {"Keys": keys, "SequenceNumber": mail_id, "StreamViewType": "KEYS_ONLY", "SizeBytes": 60}
     return {"eventName": event_name, "eventSource": "aws:dynamodb", "dynamodb": change}
 
 
 def backdate(desk: Desk, account_id: str, what: str, by_ms: int) -> None:
-    """Put a moment of an account's verification code (`created_ms`, `expires_ms`) into the past."""
+    """Move `created_ms` or `expires_ms` of an account's verification code into the past."""
     dynamo.client().update_item(
         TableName=settings.common().table_prefix + "accounts",
         Key=dynamo.item({"pk": account_id}),

@@ -1,4 +1,4 @@
-"""What the store says that each call consumed, by the table it was on: capacity units as AWS bills them.
+"""The capacity units that each call consumed, by table, as the store reports them.
 
 Dynoxide counts as AWS documents it, indexes and transactions included.
 """

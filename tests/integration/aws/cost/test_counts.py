@@ -1,6 +1,6 @@
-"""The counts that docs/cost.md is computed from, counted again: code that writes more shows here first.
+"""Counts the calls that docs/cost.md is computed from again, so that code which writes more is noticed.
 
-`SLUICE_WRITE_COUNTS=1` writes them anew; `python -m infra.aws.cost --write` then brings docs/cost.md after them.
+`SLUICE_WRITE_COUNTS=1` stores new counts; `python -m infra.aws.cost --write` then updates docs/cost.md.
 """
 
 import json
@@ -34,7 +34,7 @@ def ask(person: Person) -> None:
 def counted(person: Person, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     prefix = person.store.prefix
     person.script(chunk(ANSWER), chunk(None, "stop"), usage_chunk(300, 200))
-    ask(person), ask(person)  # the first guesses its way in; from then on a process knows the account
+    ask(person), ask(person)  # the first request guesses the limits; afterwards the process knows the account
     found: dict[str, Any] = {}
     found["request"] = least(person, monkeypatch)
 
@@ -64,7 +64,7 @@ def counted(person: Person, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def least(person: Person, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Of three requests: on a slow machine a bucket may fill up between guess and write, and that is a call more."""
+    """The smallest of three: on a slow machine a bucket may fill up before the write, which costs one more call."""
     told = []
     for _ in range(3):
         with metered(person.store.prefix, monkeypatch) as meter:
@@ -87,7 +87,7 @@ def _copy(record: Any) -> Any:
     return replace(record, request_id=request_id(record.created_ms), rolled_up_ms=None)
 
 
-def test_what_the_cost_model_counts_with_is_what_the_code_does(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cost_models_counts_equal_the_calls_of_the_code(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     found = counted(person, monkeypatch)
     if os.environ.get("SLUICE_WRITE_COUNTS"):
         Path(COUNTS).write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")

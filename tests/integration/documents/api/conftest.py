@@ -28,7 +28,7 @@ TEA = "Tea is grown on hills in Darjeeling.\n\nThe harvest begins in March."
 
 @dataclass
 class Reader(Person):
-    """Somebody with documents."""
+    """A person with documents."""
 
     search: FakeSearch = None  # type: ignore[assignment]
 
@@ -50,7 +50,7 @@ class Reader(Person):
 
 
 def multipart(fields: dict[str, str], filename: str, body: bytes) -> bytes:
-    """By hand: Flask's test client puts large ones into temporary files, and leaves them open."""
+    """A multipart body, built here because Flask's test client puts large ones into files and leaves those open."""
     named = [(f'name="{name}"', value.encode()) for name, value in fields.items()]
     parts = [*named, (f'name="file"; filename="{filename}"', body)]
     made = b"".join(

@@ -1,4 +1,4 @@
-"""Documents in the playground: by the chats' own call, and on the page without JavaScript."""
+"""Documents in the playground, through the JSON API and on the page without JavaScript."""
 
 import json
 from typing import Any
@@ -28,7 +28,7 @@ def kept(reader: Reader, chat: str) -> dict[str, Any]:
     return dict(reader.call("GET", f"/chats/{chat}").json["messages"][-1])  # type: ignore[index]
 
 
-def test_a_chat_answers_from_its_owners_documents_and_keeps_where(reader: Reader) -> None:
+def test_a_chat_answers_from_its_owners_documents_and_saves_the_citations(reader: Reader) -> None:
     file = reader.file()
     store, chat = reader.store_of(file), begin(reader)
     answer = say(reader, chat, retrieval={"vector_store_ids": [store]})
@@ -41,7 +41,7 @@ def test_a_chat_answers_from_its_owners_documents_and_keeps_where(reader: Reader
     assert HILLS not in json.dumps(reader.upstream.calls[-1].body["messages"])
 
 
-def test_true_means_all_of_ones_own_and_nothing_found_asks_no_model(reader: Reader, other: Reader) -> None:
+def test_retrieval_true_searches_all_stores_and_without_a_result_asks_no_model(reader: Reader, other: Reader) -> None:
     reader.store_of(reader.file())
     chat, theirs = begin(reader), begin(other)
     say(reader, chat, retrieval=True)
@@ -55,7 +55,7 @@ def test_true_means_all_of_ones_own_and_nothing_found_asks_no_model(reader: Read
     assert len(reader.upstream.calls) == calls
 
 
-def test_anothers_store_is_none_and_leaves_the_chat_as_it_was(reader: Reader, other: Reader) -> None:
+def test_a_store_of_another_account_is_not_found_and_the_chat_does_not_change(reader: Reader, other: Reader) -> None:
     store, chat = reader.store_of(reader.file()), begin(other)
     answer = say(other, chat, retrieval={"vector_store_ids": [store]})
     assert (answer.status_code, answer.json["code"]) == (404, "not_found")
@@ -63,7 +63,7 @@ def test_anothers_store_is_none_and_leaves_the_chat_as_it_was(reader: Reader, ot
     assert other.search.asked == []
 
 
-def test_a_search_that_is_away_leaves_the_chat_as_it_was(reader: Reader) -> None:
+def test_an_unavailable_search_does_not_change_the_chat(reader: Reader) -> None:
     reader.store_of(reader.file())
     chat = begin(reader)
     reader.search.down = True
@@ -73,7 +73,7 @@ def test_a_search_that_is_away_leaves_the_chat_as_it_was(reader: Reader) -> None
     assert refused(reader.v1("GET", "/files/file_x")) == (404, "not_found")
 
 
-def test_the_switch_of_the_page_and_the_way_from_a_citation_to_its_passage(library: Library) -> None:
+def test_the_page_has_a_switch_for_documents_and_citations_link_to_their_passages(library: Library) -> None:
     from sluice.wiring import services
 
     account = library.world.account()
@@ -89,6 +89,6 @@ def test_the_switch_of_the_page_and_the_way_from_a_citation_to_its_passage(libra
     assert HILLS in browser.get(link.split("#")[0]).text
     assert ("input", "retrieval") in [(tag, has.get("name")) for tag, has in answered.tags if "checked" in has]
     assert library.search.asked[-1].store_ids == (own_store_id(account.account_id),)
-    changed = browser.submit(answered, action, content="Why?")  # the first form there: to change the first message
+    changed = browser.submit(answered, action, content="Why?")  # the first form there edits the first message
     assert "passages of your documents" not in changed.text
     assert "checked" not in [name for tag, has in changed.tags if has.get("name") == "retrieval" for name in has]

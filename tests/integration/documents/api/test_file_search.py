@@ -1,4 +1,4 @@
-"""`file_search` in the Responses API: the search is made before the model is asked, and told as OpenAI tells it."""
+"""`file_search` in the Responses API: the search comes before the model call and is reported in OpenAI's format."""
 
 import json
 from typing import Any
@@ -34,7 +34,7 @@ def papers(reader: Reader, file: str) -> str:
     return reader.store_of(file)
 
 
-def test_the_search_is_an_item_and_the_text_cites_its_files(reader: Reader, papers: str, file: str) -> None:
+def test_the_search_is_an_output_item_and_the_text_cites_its_files(reader: Reader, papers: str, file: str) -> None:
     answer = ok(respond(reader, papers))
     search, message = answer["output"]
     assert search == {
@@ -52,7 +52,7 @@ def test_the_search_is_an_item_and_the_text_cites_its_files(reader: Reader, pape
     assert "tools" not in reader.upstream.calls[-1].body and "tool_choice" not in reader.upstream.calls[-1].body
 
 
-def test_results_are_told_to_who_asks_and_not_kept(reader: Reader, papers: str, file: str) -> None:
+def test_results_are_returned_on_request_and_not_stored(reader: Reader, papers: str, file: str) -> None:
     answer = ok(respond(reader, papers, include=["file_search_call.results"]))
     assert answer["output"][0]["results"] == [
         {"file_id": file, "filename": "tea.txt", "score": 1.0, "attributes": {}, "text": HILLS}
@@ -63,7 +63,7 @@ def test_results_are_told_to_who_asks_and_not_kept(reader: Reader, papers: str, 
     assert kept["output"][1] == answer["output"][1]
 
 
-def test_the_events_of_a_stream_tell_the_search_before_the_text(reader: Reader, papers: str, file: str) -> None:
+def test_a_stream_has_the_events_of_the_search_before_those_of_the_text(reader: Reader, papers: str, file: str) -> None:
     found = events(respond(reader, papers, stream=True, include=["file_search_call.results"]))
     assert [event["type"] for event in found] == [
         "response.created",
@@ -91,14 +91,14 @@ def test_the_events_of_a_stream_tell_the_search_before_the_text(reader: Reader, 
     assert found[-1]["response"]["output"][1]["content"][0]["annotations"] == [text["annotation"]]
 
 
-def test_nothing_found_is_asked_as_it_is_and_cites_nothing(reader: Reader, papers: str) -> None:
+def test_without_a_result_the_question_is_asked_unchanged_and_cites_nothing(reader: Reader, papers: str) -> None:
     answer = ok(respond(reader, papers, input="Who wrote Faust?", include=["file_search_call.results"]))
     assert answer["output"][0]["results"] == []
     assert answer["output"][1]["content"][0]["annotations"] == []
     assert reader.upstream.calls[-1].body["messages"] == [{"role": "user", "content": "Who wrote Faust?"}]
 
 
-def test_functions_beside_it_are_the_models_and_the_search_is_not(reader: Reader, papers: str) -> None:
+def test_other_tools_go_to_the_model_but_not_file_search(reader: Reader, papers: str) -> None:
     ok(respond(reader, papers, more_tools=[FUNCTION], tool_choice="auto"))
     body = reader.upstream.calls[-1].body
     assert [tool["function"]["name"] for tool in body["tools"]] == ["look_up"]
@@ -114,7 +114,7 @@ def test_tool_choice_none_searches_nothing(reader: Reader, papers: str) -> None:
     assert reader.search.asked == []
 
 
-def test_filters_and_thresholds_choose(reader: Reader, papers: str, file: str) -> None:
+def test_filters_and_score_thresholds_select_the_results(reader: Reader, papers: str, file: str) -> None:
     wanted = {"filters": {"type": "eq", "key": "year", "value": 2024}}
     show = {"include": ["file_search_call.results"]}
     assert ok(respond(reader, papers, tool=wanted, **show))["output"][0]["results"] == []
@@ -124,7 +124,7 @@ def test_filters_and_thresholds_choose(reader: Reader, papers: str, file: str) -
     assert len(few["output"][0]["results"]) == 1
 
 
-def test_a_conversation_goes_on_without_the_old_passages(reader: Reader, papers: str) -> None:
+def test_a_continued_conversation_does_not_repeat_old_passages(reader: Reader, papers: str) -> None:
     first = ok(respond(reader, papers))
     ok(reader.v1("POST", "/responses", json={"model": "demo", "input": "Why?", "previous_response_id": first["id"]}))
     assert reader.upstream.calls[-1].body["messages"] == [
@@ -137,17 +137,17 @@ def test_a_conversation_goes_on_without_the_old_passages(reader: Reader, papers:
     assert [message["content"] for message in reader.upstream.calls[-1].body["messages"]] == [QUESTION, "Paris", "Why?"]
 
 
-def test_anothers_store_is_none(reader: Reader, other: Reader, papers: str) -> None:
+def test_a_store_of_another_account_is_not_found(reader: Reader, other: Reader, papers: str) -> None:
     assert refused(respond(other, papers)) == (404, "not_found")
     assert (other.search.asked, other.upstream.calls) == ([], [])
 
 
-def test_without_the_scope_files_there_is_no_search(library: Library) -> None:
+def test_a_token_without_the_scope_files_cannot_search(library: Library) -> None:
     narrow = library.reader(scopes=["inference"])
     assert refused(respond(narrow, "vs_" + "0" * 26)) == (403, "insufficient_scope")
 
 
-def test_a_search_that_is_away_gives_back_the_reservation(reader: Reader, papers: str) -> None:
+def test_an_unavailable_search_releases_the_reservation(reader: Reader, papers: str) -> None:
     reader.search.down = True
     for stream in (False, True):
         assert refused(respond(reader, papers, stream=stream)) == (503, "unavailable")

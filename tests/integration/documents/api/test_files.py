@@ -1,4 +1,4 @@
-"""`/v1/files`: uploaded, listed, given back, deleted; counted, limited, and nobody else's."""
+"""`/v1/files`: upload, list, download, delete; metering, limits, and isolation between accounts."""
 
 import io
 
@@ -9,7 +9,7 @@ from sluice.domain.errors import StoreUnavailable
 from tests.integration.documents.api.conftest import Library, Reader, ok, refused
 
 
-def test_an_uploaded_file_is_listed_and_given_back_as_it_was(reader: Reader) -> None:
+def test_an_uploaded_file_is_listed_and_downloaded_unchanged(reader: Reader) -> None:
     sent = bytes(range(256)) * 10
     made = ok(reader.upload(sent, "b y t e s.bin"))
     assert made == {
@@ -29,7 +29,7 @@ def test_an_uploaded_file_is_listed_and_given_back_as_it_was(reader: Reader) -> 
     assert reader.v1("GET", f"/files/{made['id']}/content").data == sent
 
 
-def test_content_is_an_attachment_that_no_browser_renders(reader: Reader) -> None:
+def test_file_content_is_sent_as_an_attachment(reader: Reader) -> None:
     identifier = reader.file("<script>alert(1)</script>", "x\u202e<b> é.html")
     answer = reader.v1("GET", f"/files/{identifier}/content")
     assert answer.mimetype == "application/octet-stream"
@@ -38,7 +38,7 @@ def test_content_is_an_attachment_that_no_browser_renders(reader: Reader) -> Non
     assert answer.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
 
 
-def test_a_deleted_file_is_gone_and_its_bytes_are_free(reader: Reader) -> None:
+def test_a_deleted_file_is_gone_and_frees_its_bytes(reader: Reader) -> None:
     from sluice.wiring import stores
 
     identifier = reader.file()
@@ -77,7 +77,7 @@ def test_a_wrong_query_is_a_400_that_names_the_parameter(reader: Reader, query: 
     assert answer.json["error"]["param"] == query.split("=")[0]  # type: ignore[index]
 
 
-def test_an_upload_is_counted_logged_once_and_takes_no_tokens(reader: Reader) -> None:
+def test_an_upload_counts_as_one_request_and_takes_no_tokens(reader: Reader) -> None:
     answer = reader.upload()
     assert answer.headers["x-ratelimit-remaining-requests"] == "59"
     (entry,) = reader.log()
@@ -89,7 +89,7 @@ def test_an_upload_is_counted_logged_once_and_takes_no_tokens(reader: Reader) ->
     assert len(reader.log()) == 1
 
 
-def test_uploads_past_the_request_limit_are_refused_and_keep_nothing(reader: Reader) -> None:
+def test_uploads_past_the_request_limit_are_refused_and_store_nothing(reader: Reader) -> None:
     reader.store.client.update_item(
         TableName=reader.store.prefix + "grants",
         Key={"account_id": {"S": reader.account_id}},
@@ -104,14 +104,14 @@ def test_uploads_past_the_request_limit_are_refused_and_keep_nothing(reader: Rea
     assert reader.v1("DELETE", f"/files/{answers[0].json['id']}").status_code == 200  # type: ignore[index]
 
 
-def test_four_mebibytes_are_taken_and_a_byte_more_is_not(reader: Reader) -> None:
+def test_a_file_of_four_mebibytes_is_accepted_and_one_byte_more_is_refused(reader: Reader) -> None:
     assert reader.upload(b"x" * MAX_FILE_BYTES).status_code == 200
     for size in (MAX_FILE_BYTES + 1, MAX_FILE_BYTES + 200_000):
         assert refused(reader.upload(b"x" * size)) == (413, "request_too_large")
-    assert len(reader.log()) == 1  # what was too large took nothing
+    assert len(reader.log()) == 1  # the file that was too large took nothing
 
 
-def test_a_full_account_is_told_so_in_words_and_keeps_what_it_has(reader: Reader) -> None:
+def test_an_upload_to_a_full_account_is_refused_with_an_explanation(reader: Reader) -> None:
     kept = reader.file(b"x" * MAX_FILE_BYTES)
     answer = reader.upload(b"x" * (3 * 1024 * 1024))
     assert refused(answer) == (413, "request_too_large")
@@ -151,13 +151,13 @@ def test_a_form_of_the_wrong_shape_is_refused(
     assert ok(reader.v1("GET", "/files"))["data"] == []
 
 
-def test_the_last_part_of_a_path_is_the_name(reader: Reader) -> None:
+def test_the_filename_is_the_last_part_of_a_path(reader: Reader) -> None:
     for sent, kept in (("../../etc/passwd", "passwd"), ("a/b/c.txt", "c.txt"), ("\u202eevil\x07.txt", "evil.txt")):
         assert ok(reader.upload("x", sent))["filename"] == kept
     assert clean_filename("C:\\Users\\ann\\tea.txt") == "tea.txt"
 
 
-def test_anothers_file_is_no_file(reader: Reader, other: Reader) -> None:
+def test_a_file_of_another_account_is_not_found(reader: Reader, other: Reader) -> None:
     identifier = reader.file()
     for method, path in (("GET", ""), ("GET", "/content"), ("DELETE", "")):
         assert refused(other.v1(method, f"/files/{identifier}{path}")) == (404, "not_found")
@@ -165,20 +165,20 @@ def test_anothers_file_is_no_file(reader: Reader, other: Reader) -> None:
     assert reader.v1("GET", f"/files/{identifier}").status_code == 200
 
 
-def test_an_api_token_without_the_scope_is_told_which(library: Library) -> None:
+def test_the_error_for_an_api_token_without_the_scope_names_it(library: Library) -> None:
     narrow = library.reader(scopes=["inference"])
     for answer in (narrow.upload(), narrow.v1("GET", "/files"), narrow.v1("GET", "/vector_stores?limit=x")):
         assert refused(answer) == (403, "insufficient_scope")
     assert "'files'" in answer.json["error"]["message"]  # type: ignore[index]
 
 
-def test_who_asks_is_settled_before_what(reader: Reader) -> None:
+def test_authentication_errors_take_precedence_over_validation_errors(reader: Reader) -> None:
     reader.call("POST", f"/tokens/{reader.token_id}/revoke")
     for answer in (reader.v1("POST", "/files", json={}), reader.v1("GET", "/files?limit=x"), reader.upload()):
         assert refused(answer) == (401, "invalid_api_key")
 
 
-def test_bytes_that_cannot_be_kept_are_not_counted(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_that_could_not_be_stored_are_not_counted(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     from sluice.wiring import stores
 
     def full(key: str, body: bytes, **more: str) -> None:

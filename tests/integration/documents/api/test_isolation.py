@@ -1,4 +1,4 @@
-"""Two accounts, and every id of one in every place where the other may put an id: fuzzed."""
+"""Fuzzing with two accounts: every id of one in every place where the other may put an id."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Bytes through API Gateway's proxy event, which is JSON: base64 both ways."""
+"""Bytes through API Gateway's proxy event, which is JSON and so has them in base64 both ways."""
 
 import json
 from base64 import b64decode, b64encode
@@ -20,7 +20,7 @@ def _fresh_handlers() -> Iterator[None]:
     wsgi.cache_clear()
 
 
-def test_bytes_are_uploaded_and_given_back_through_lambda(reader: Reader) -> None:
+def test_bytes_are_uploaded_and_downloaded_through_lambda(reader: Reader) -> None:
     asked = event("POST", "/v1/files", **reader.api_token)
     form = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
     asked["headers"] |= form

@@ -1,4 +1,4 @@
-"""The documents page in a browser without JavaScript: put here, read, searched, replaced, deleted; nobody else's."""
+"""The documents page without JavaScript: add, read, search, replace, delete; and isolation between accounts."""
 
 import json
 from typing import Any
@@ -49,7 +49,7 @@ def links(page: Page) -> list[str]:
 
 
 def read(account: Account) -> None:
-    """What `ingestion` does, as far as the page sees it."""
+    """Does the part of `ingestion` that the page shows."""
     from sluice.domain.documents import keys
     from sluice.wiring import services, stores
 
@@ -90,7 +90,7 @@ def test_a_search_shows_passages_with_scores_and_where_they_are(member: Browser,
     assert "best first" not in member.get(PAGE + "/search").text
 
 
-def test_a_file_that_could_not_be_read_says_why(member: Browser, ann: Account) -> None:
+def test_the_page_shows_why_a_file_could_not_be_read(member: Browser, ann: Account) -> None:
     from sluice.wiring import services, stores
 
     add(member)
@@ -113,7 +113,7 @@ def test_the_same_name_replaces_and_the_same_content_changes_nothing(member: Bro
     assert stores.file_store().held_bytes(ann.account_id) == len("Coffee is grown elsewhere.")
 
 
-def test_uploads_and_searches_of_the_page_are_counted_like_the_apis(
+def test_the_pages_uploads_and_searches_are_counted_like_api_calls(
     member: Browser, library: Library, ann: Account
 ) -> None:
     from sluice.wiring import stores
@@ -144,14 +144,14 @@ def test_uploads_and_searches_of_the_page_are_counted_like_the_apis(
         (1, "..", 422, "The file needs a name."),
     ],
 )
-def test_a_file_that_cannot_be_taken_says_why(member: Browser, size: int, name: str, status: int, told: str) -> None:
+def test_the_page_shows_why_a_file_was_refused(member: Browser, size: int, name: str, status: int, told: str) -> None:
     answer = add(member, b"x" * size, name)
     assert answer.status == status
     assert told in answer.text
     assert links(member.get(PAGE)) == []
 
 
-def test_a_full_account_is_told_what_it_holds(member: Browser) -> None:
+def test_a_full_account_is_shown_its_used_storage(member: Browser) -> None:
     add(member, b"x" * (4 * 1024 * 1024), "a.bin")
     refused = add(member, b"x" * (3 * 1024 * 1024), "b.bin")
     assert refused.status == 413 and "4.0 MiB of the 6.0 MiB" in refused.text
@@ -172,7 +172,7 @@ def test_nothing_of_another_account_is_shown_or_found(member: Browser, library: 
     assert member.get(link).status == 200
 
 
-def test_uploaded_html_is_text_here_and_a_download_there(member: Browser, ann: Account) -> None:
+def test_uploaded_html_is_shown_as_text_and_served_as_a_download(member: Browser, ann: Account) -> None:
     attack = "<script>alert('tea')</script>\n\n<img src=x onerror=alert(1)>"
     add(member, attack, "<b>page</b>.html")
     read(ann)
@@ -187,14 +187,14 @@ def test_uploaded_html_is_text_here_and_a_download_there(member: Browser, ann: A
     assert content.headers["Content-Disposition"].startswith("attachment;")
 
 
-def test_who_is_not_logged_in_is_sent_to_the_login_and_back(library: Library) -> None:
+def test_a_stranger_is_sent_to_the_login_and_back(library: Library) -> None:
     stranger = Browser(library.world.app.test_client())
     for path in (PAGE, PAGE + "/search?q=x", PAGE + "/file_x"):
         answer = stranger.get(path)
         assert (answer.status, answer.answer.headers["Location"]) == (303, "/login?next=documents")
 
 
-def test_a_form_of_another_site_adds_and_deletes_nothing(member: Browser) -> None:
+def test_a_form_of_another_site_changes_nothing(member: Browser) -> None:
     add(member)
     (link,) = links(member.get(PAGE))
     form = member.get(PAGE).form(PAGE).fields

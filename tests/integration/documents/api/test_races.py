@@ -1,4 +1,4 @@
-"""Several at once, half-way, and with the store away."""
+"""Concurrent calls, interrupted calls, and an unavailable store."""
 
 import threading
 from collections import Counter
@@ -17,7 +17,7 @@ NOW_MS = 1_795_000_000_000
 
 
 def at_once(count: int, call: Callable[[int], Any]) -> list[Any]:
-    """What each of them returned, or raised."""
+    """What each call returned or raised."""
     answers: list[Any] = [None] * count
     gate = threading.Barrier(count)
 
@@ -36,7 +36,7 @@ def at_once(count: int, call: Callable[[int], Any]) -> list[Any]:
     return answers
 
 
-def test_uploads_at_once_never_pass_the_storage_limit(reader: Reader) -> None:
+def test_concurrent_uploads_never_pass_the_storage_limit(reader: Reader) -> None:
     from sluice.wiring import services, stores
 
     files, body = services.files(), b"x" * MIB
@@ -46,7 +46,7 @@ def test_uploads_at_once_never_pass_the_storage_limit(reader: Reader) -> None:
     assert len(ok(reader.v1("GET", "/files"))["data"]) == 6
 
 
-def test_a_file_deleted_many_times_at_once_frees_its_bytes_once(reader: Reader) -> None:
+def test_concurrent_deletions_of_a_file_free_its_bytes_once(reader: Reader) -> None:
     from sluice.wiring import services, stores
 
     kept, doomed = reader.file("keep me"), reader.file("delete me")
@@ -57,7 +57,7 @@ def test_a_file_deleted_many_times_at_once_frees_its_bytes_once(reader: Reader) 
     assert reader.v1("GET", f"/files/{kept}").status_code == 200
 
 
-def test_attaching_while_deleting_leaves_nothing_behind(reader: Reader) -> None:
+def test_attaching_during_a_deletion_leaves_no_attachment(reader: Reader) -> None:
     from sluice.wiring import services
 
     for _ in range(10):
@@ -73,7 +73,7 @@ def test_attaching_while_deleting_leaves_nothing_behind(reader: Reader) -> None:
         assert services.vector_stores().attachments(reader.account_id, store) == []
 
 
-def test_first_documents_of_the_page_at_once_make_one_store(reader: Reader) -> None:
+def test_concurrent_first_uploads_of_the_page_make_one_store(reader: Reader) -> None:
     from sluice.wiring import services
 
     def keep(place: int) -> File:
@@ -84,7 +84,7 @@ def test_first_documents_of_the_page_at_once_make_one_store(reader: Reader) -> N
     assert (store["name"], store["file_counts"]["total"]) == ("My documents", 6)
 
 
-def test_a_file_whose_upload_was_killed_half_way_is_listed_and_can_be_deleted(reader: Reader) -> None:
+def test_a_file_of_an_interrupted_upload_is_listed_and_can_be_deleted(reader: Reader) -> None:
     from sluice.wiring import stores
 
     identifier = new_id(FILE, NOW_MS)
@@ -97,9 +97,7 @@ def test_a_file_whose_upload_was_killed_half_way_is_listed_and_can_be_deleted(re
     assert stores.file_store().held_bytes(reader.account_id) == 0
 
 
-def test_a_deletion_that_was_killed_half_way_can_be_asked_for_again(
-    reader: Reader, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_deletion_can_be_repeated(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     from sluice.wiring import stores
 
     identifier = reader.file()
@@ -116,7 +114,7 @@ def test_a_deletion_that_was_killed_half_way_can_be_asked_for_again(
     assert list(stores.blobs().keys(f"{keys.FILES}/{reader.account_id}/")) == []
 
 
-def test_with_the_store_away_every_call_is_a_503_that_says_when_to_return(library: Library) -> None:
+def test_while_the_store_is_unavailable_every_call_is_503_with_retry_after(library: Library) -> None:
     from sluice.wiring import stores
 
     reader = library.reader()

@@ -1,4 +1,4 @@
-"""The fixed set over the real search, asked through the gateway: what no document answers reaches no model."""
+"""The fixed set over the real search and the gateway: a question that no document answers reaches no model."""
 
 import json
 import time
@@ -17,7 +17,7 @@ SET = Path(__file__).parents[3] / "data" / "documents"
 
 @pytest.fixture
 def asker(library: Library, monkeypatch: pytest.MonkeyPatch) -> tuple[Reader, str]:
-    """Somebody who has the set in a vector store, indexed as `ingestion` indexes it."""
+    """A person with the set in a vector store, indexed as by `ingestion`."""
     from sluice.services.documents.search import SearchDocuments
     from sluice.wiring import services, stores
 
@@ -41,9 +41,9 @@ def asker(library: Library, monkeypatch: pytest.MonkeyPatch) -> tuple[Reader, st
     return reader, store
 
 
-def test_an_unanswerable_question_is_told_so_and_asks_no_model(asker: tuple[Reader, str]) -> None:
-    """But for four that speak of what the documents speak of, and which words alone cannot tell apart: for these the
-    model is asked, and told that only the passages may answer."""
+def test_an_unanswerable_question_gets_a_fixed_answer_and_reaches_no_model(asker: tuple[Reader, str]) -> None:
+    """Four questions are exceptions: they ask about the documents' subjects, which word search cannot recognise. For
+    these the model is asked, with the instruction to answer from the passages only."""
     reader, store = asker
     for question in UNANSWERED:
         before = len(reader.upstream.calls)

@@ -1,4 +1,4 @@
-"""`/v1/vector_stores…`: made, filled, searched, emptied; and nobody else's."""
+"""`/v1/vector_stores…`: create, fill, search, empty; and isolation between accounts."""
 
 from typing import Any
 
@@ -18,13 +18,13 @@ def texts(page: dict[str, Any]) -> list[str]:
 
 
 def events(reader: Reader) -> list[str]:
-    """What `ingestion` would be told of this account's stores."""
+    """The events that `ingestion` would get for this account's stores."""
     from sluice.wiring import stores
 
     return list(stores.blobs().keys(f"{keys.CHANGES}/{reader.account_id}/"))
 
 
-def test_a_store_is_made_listed_changed_and_deleted_and_its_files_stay(reader: Reader) -> None:
+def test_a_store_is_created_listed_changed_and_deleted_and_its_files_stay(reader: Reader) -> None:
     file = reader.file()
     body = {"name": "papers", "file_ids": [file, file], "metadata": {"team": "a"}}
     made = ok(reader.v1("POST", "/vector_stores", json=body))
@@ -63,7 +63,7 @@ def test_stores_are_paged_in_both_orders(reader: Reader) -> None:
         assert [store["id"] for store in [*first["data"], *rest["data"]]] == wanted
 
 
-def test_a_file_is_attached_once_told_of_and_detached(reader: Reader) -> None:
+def test_a_file_is_attached_once_and_detached_with_an_event_each(reader: Reader) -> None:
     from sluice.wiring import stores
 
     file, store = reader.file(), reader.store_of()
@@ -100,7 +100,7 @@ def test_the_files_of_a_store_are_paged_and_filtered_by_status(reader: Reader) -
     assert listed("filter=in_progress&limit=1") == files[3:]
 
 
-def test_a_batch_is_attached_in_one_call_and_followed(reader: Reader) -> None:
+def test_a_batch_is_attached_in_one_call_and_its_status_is_shown(reader: Reader) -> None:
     from sluice.wiring import stores
 
     files, store = [reader.file(str(number)) for number in range(3)], reader.store_of()
@@ -152,7 +152,7 @@ def test_a_search_is_counted_and_takes_no_tokens(reader: Reader) -> None:
     assert (newest["endpoint"], newest["status"], newest["total_tokens"]) == ("vector_stores", 200, 0)
 
 
-def test_results_are_chosen_by_attributes_and_by_score(reader: Reader) -> None:
+def test_results_are_filtered_by_attributes_and_by_score(reader: Reader) -> None:
     files = [reader.file(f"Paper {year} is about tea plants.", f"{year}.txt") for year in (2022, 2023, 2024)]
     store = reader.store_of()
     for file, year in zip(files, (2022, 2023, 2024), strict=True):
@@ -189,7 +189,7 @@ def test_results_are_chosen_by_attributes_and_by_score(reader: Reader) -> None:
         ("/{store}/search", {"query": "x", "filters": {"type": "like", "key": "a", "value": 1}}, "filters"),
     ],
 )
-def test_a_body_of_the_wrong_shape_is_a_400_and_takes_nothing(
+def test_a_body_of_the_wrong_shape_is_a_400_and_changes_nothing(
     reader: Reader, path: str, body: dict[str, Any], param: str | None
 ) -> None:
     store = reader.store_of()
@@ -201,7 +201,7 @@ def test_a_body_of_the_wrong_shape_is_a_400_and_takes_nothing(
     assert len(reader.log()) == taken
 
 
-def test_filters_are_not_nested_without_end(reader: Reader) -> None:
+def test_filters_nested_too_deeply_are_refused(reader: Reader) -> None:
     store, wanted = reader.store_of(), {"type": "eq", "key": "a", "value": 1}
     for _ in range(4):
         wanted = {"type": "and", "filters": [wanted]}
@@ -219,7 +219,7 @@ def test_unknown_files_make_no_store_and_no_attachment(reader: Reader) -> None:
     assert events(reader) == []
 
 
-def test_a_search_that_is_away_is_a_503_and_settled(reader: Reader) -> None:
+def test_an_unavailable_search_is_a_503_and_settled(reader: Reader) -> None:
     store = reader.store_of()
     reader.search.down = True
     answer = reader.v1("POST", f"/vector_stores/{store}/search", json={"query": "tea"})
@@ -231,7 +231,7 @@ def test_a_search_that_is_away_is_a_503_and_settled(reader: Reader) -> None:
 # --- isolation
 
 
-def test_every_id_of_anothers_is_unknown_in_every_place(reader: Reader, other: Reader) -> None:
+def test_ids_of_another_account_are_not_found_anywhere(reader: Reader, other: Reader) -> None:
     file = reader.file()
     store = reader.store_of(file)
     batch = ok(reader.v1("POST", f"/vector_stores/{store}/file_batches", json={"file_ids": [file]}))["id"]
@@ -263,7 +263,7 @@ def test_every_id_of_anothers_is_unknown_in_every_place(reader: Reader, other: R
     assert other.search.asked == []
 
 
-def test_a_passage_that_a_broken_index_gives_of_anothers_is_not_shown(reader: Reader, other: Reader) -> None:
+def test_a_passage_of_another_accounts_file_in_a_damaged_index_is_not_shown(reader: Reader, other: Reader) -> None:
     secret = reader.file("The secret of the tea is salt.")
     theirs, own = reader.store_of(secret), other.store_of(other.file("Tea is a plant."))
     other.search.extra = [
@@ -273,7 +273,7 @@ def test_a_passage_that_a_broken_index_gives_of_anothers_is_not_shown(reader: Re
     assert texts(search(other, own, "secret tea plant")) == ["Tea is a plant."]
 
 
-def test_what_was_deleted_or_detached_is_not_found_though_the_index_still_has_it(reader: Reader) -> None:
+def test_a_deleted_or_detached_file_is_not_found_although_the_index_still_has_it(reader: Reader) -> None:
     file = reader.file()
     store = reader.store_of(file)
     reader.search.extra = [Passage(store, file, "tea.txt", 0, "Tea is grown on hills.", 9.0)]

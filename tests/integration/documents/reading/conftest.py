@@ -1,4 +1,4 @@
-"""A place with a store and a data directory of its own."""
+"""`place`: a store and a data directory for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.store_clients import forget_store_clients
 
 @pytest.fixture
 def place(store: Store, tmp_path: Path) -> Iterator[Place]:
-    """The client is built anew: the environment names this session's store."""
+    """Builds a new client, because the environment names this session's store."""
     forget_store_clients()
     yield places.make(tmp_path, store.prefix)
     forget_store_clients()

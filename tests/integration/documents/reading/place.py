@@ -1,4 +1,4 @@
-"""One machine's documents: the real store, folder, spool and index, with nothing between them replaced."""
+"""The documents of a local run, with the real store, folder, spool and index."""
 
 import json
 import time
@@ -55,7 +55,7 @@ class Place:
         return file
 
     def handle(self, event: dict[str, Any], _context: object) -> dict[str, Any]:
-        """As `functions/ingestion`, with this place's adapters."""
+        """Handles events like `functions/ingestion`, with this place's adapters."""
         for record in event["Records"]:
             for put in json.loads(record["body"])["Records"]:
                 kind, account_id, *names = put["s3"]["object"]["key"].split("/")
@@ -66,7 +66,7 @@ class Place:
         return {"batchItemFailures": []}
 
     def settle(self) -> None:
-        """Until no event waits."""
+        """Handle events until none waits."""
         while step(self.spool, self.handle):
             pass
 

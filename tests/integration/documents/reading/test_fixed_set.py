@@ -1,7 +1,7 @@
-"""60 short documents and 120 questions in English and Japanese, 30 of which nothing in them answers: search by words.
+"""Word search over 60 short documents with 120 questions in English and Japanese, 30 of them without an answer.
 
-The set was written for this, before the search was; thresholds were chosen once for all questions together. What the
-last run found is printed (`pytest -s`) and stands in docs/performance.md.
+The set was written before the search, and thresholds were chosen once for all questions together. The results are
+printed (`pytest -s`); docs/performance.md has those of the last run.
 """
 
 import json
@@ -20,7 +20,7 @@ QUESTIONS: list[dict[str, Any]] = json.loads((SET / "questions.json").read_text(
 ANSWERED = [one for one in QUESTIONS if "file" in one]
 UNANSWERED = [one["question"] for one in QUESTIONS if "file" not in one]
 ACCOUNT, STORE = "usr_0000000000000ada", "vs_set"
-# Of things that the documents speak of, asking what they do not say: words alone cannot tell.
+# They ask for missing facts about the documents' subjects, which word search cannot recognise.
 ON_TOPIC = frozenset(
     {
         "What is the water temperature of the swimming pool?",
@@ -44,7 +44,7 @@ def _right(passage: Passage, question: dict[str, Any]) -> bool:
     return passage.filename == question["file"] and question["answer"] in passage.text
 
 
-def test_the_set_is_what_it_says() -> None:
+def test_the_set_has_the_stated_documents_and_questions() -> None:
     names = {path.name for path in (SET / "files").iterdir()}
     assert len(names) == 60
     assert (len(QUESTIONS), len(UNANSWERED)) == (120, 30)
@@ -52,7 +52,7 @@ def test_the_set_is_what_it_says() -> None:
         assert one["answer"] in (SET / "files" / one["file"]).read_text(), one
 
 
-def test_words_alone_find_the_passage_among_the_first_five(indexes: FolderIndexes) -> None:
+def test_word_search_finds_the_passage_among_the_first_five(indexes: FolderIndexes) -> None:
     missed = [
         one["question"]
         for one in ANSWERED
@@ -62,7 +62,7 @@ def test_words_alone_find_the_passage_among_the_first_five(indexes: FolderIndexe
     assert len(missed) <= 0.1 * len(ANSWERED)
 
 
-def test_both_languages_are_served(indexes: FolderIndexes) -> None:
+def test_word_search_works_in_both_languages(indexes: FolderIndexes) -> None:
     for english in (True, False):
         asked = [one for one in ANSWERED if one["question"].isascii() is english]
         found = [

@@ -1,4 +1,4 @@
-"""An index that is read while it is written, dropped while it is read, damaged, or not there."""
+"""An index that is read during writes, dropped during reads, damaged, or missing."""
 
 import threading
 from contextlib import suppress
@@ -19,7 +19,7 @@ from sluice.domain.errors import SearchUnavailable
 ACCOUNT, STORE = "usr_a", "vs_1"
 
 
-def test_readers_beside_writers_see_the_old_or_the_new_whole(tmp_path: Path) -> None:
+def test_readers_beside_writers_see_whole_old_or_new_versions(tmp_path: Path) -> None:
     indexes, stop = FolderIndexes(tmp_path), threading.Event()
     versions = [[Cut("", f"beacon version{version} part{part}") for part in range(6)] for version in range(3)]
     indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", versions[0])
@@ -53,7 +53,7 @@ def test_readers_beside_writers_see_the_old_or_the_new_whole(tmp_path: Path) -> 
     assert len(seen) == 180 and all(one in whole for one in seen)
 
 
-def test_no_other_writer_commits_between_what_a_removal_reads_and_what_it_writes(tmp_path: Path) -> None:
+def test_no_other_writer_commits_between_a_removals_read_and_write(tmp_path: Path) -> None:
     """If one could, SQLite would answer the removal's first write with BUSY at once, whatever the timeout."""
     indexes = FolderIndexes(tmp_path)
     indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Cut("", "beacon")])
@@ -76,13 +76,15 @@ def test_no_other_writer_commits_between_what_a_removal_reads_and_what_it_writes
     assert indexes.find(ACCOUNT, STORE, "beacon", 5) == [] and indexes.files(ACCOUNT, STORE) == set()
 
 
-def test_of_two_that_make_an_index_at_once_the_second_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_concurrent_creations_of_an_index_the_second_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "index.db"
     first = apsw.Connection(str(path))
     first.execute("BEGIN IMMEDIATE")
 
     class Clock:
-        """The first ends while the second waits."""
+        """The first creation commits while the second waits."""
 
         monotonic = staticmethod(database.time.monotonic)
 
@@ -118,7 +120,7 @@ def test_a_search_sees_one_state_while_files_are_removed(tmp_path: Path) -> None
     assert {hit.file_id for hit in indexes.find(ACCOUNT, STORE, "beacon", 5, vector)} == {"file_0"}
 
 
-def test_nothing_is_found_where_there_is_no_index(tmp_path: Path) -> None:
+def test_a_search_without_an_index_finds_nothing_and_creates_no_file(tmp_path: Path) -> None:
     indexes = FolderIndexes(tmp_path)
     assert indexes.find(ACCOUNT, STORE, "beacon", 5) == []
     indexes.remove(ACCOUNT, STORE, "file_1")
@@ -126,7 +128,7 @@ def test_nothing_is_found_where_there_is_no_index(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*.db")) == [], "looking makes none"
 
 
-def test_a_damaged_index_is_unavailable_and_made_anew_after_a_drop(tmp_path: Path) -> None:
+def test_a_damaged_index_is_unavailable_and_can_be_rebuilt_after_a_drop(tmp_path: Path) -> None:
     indexes = FolderIndexes(tmp_path)
     indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Cut("", "beacon")])
     (path,) = tmp_path.rglob("*.db")
@@ -138,15 +140,15 @@ def test_a_damaged_index_is_unavailable_and_made_anew_after_a_drop(tmp_path: Pat
     assert len(indexes.find(ACCOUNT, STORE, "beacon", 5)) == 1
 
 
-def test_a_drop_leaves_no_file_of_it(tmp_path: Path) -> None:
+def test_dropping_an_index_deletes_its_files(tmp_path: Path) -> None:
     indexes = FolderIndexes(tmp_path)
     indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Cut("", "beacon")])
     indexes.drop(ACCOUNT, STORE)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_scores_of_a_common_word_in_a_small_store_are_not_nothing(tmp_path: Path) -> None:
-    """Plain BM25 gives a word that every passage holds a weight of nearly 0."""
+def test_a_common_word_in_a_small_store_has_a_score_above_zero(tmp_path: Path) -> None:
+    """Plain BM25 gives nearly no weight to a word that is in every passage."""
     indexes = FolderIndexes(tmp_path)
     indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Cut("", "beacon"), Cut("", "beacon beacon light")])
     hits = indexes.find(ACCOUNT, STORE, "beacon", 5)

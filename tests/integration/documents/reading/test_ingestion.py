@@ -1,4 +1,4 @@
-"""From an upload to a search and back: events that come twice, late, beside each other, or never."""
+"""From upload to search: events that are repeated, late, concurrent or lost."""
 
 import random
 import threading
@@ -52,7 +52,7 @@ def test_a_deleted_file_leaves_no_row_no_bytes_and_no_passage(place: Place) -> N
     assert place.rows.held_bytes(ADA) == 0
 
 
-def test_a_deletion_that_died_after_its_first_write_is_finished_by_the_sweep(place: Place) -> None:
+def test_a_file_deletion_interrupted_after_its_first_write_is_finished_by_the_sweep(place: Place) -> None:
     store = place.store()
     file = place.put(store, "lighthouse.md", TEXT)
     place.settle()
@@ -76,11 +76,11 @@ def test_a_deleted_store_leaves_no_index_and_keeps_the_files(place: Place) -> No
 
 
 def _die(*_: object) -> list[Block]:
-    """As nothing in the service may catch it: the process is gone."""
+    """Raises an exception that the service may not catch, as if the process had died."""
     raise KeyboardInterrupt
 
 
-def test_the_deletion_of_a_store_that_died_half_way_is_finished_by_the_sweep(
+def test_an_interrupted_deletion_of_a_store_is_finished_by_the_sweep(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = place.store()
@@ -96,7 +96,7 @@ def test_the_deletion_of_a_store_that_died_half_way_is_finished_by_the_sweep(
     assert [*place.blobs.keys(f"index/{ADA}/")] == []
 
 
-def test_every_event_twice_and_in_any_order_gives_each_passage_once(place: Place) -> None:
+def test_repeated_events_in_any_order_index_each_passage_once(place: Place) -> None:
     store = place.store()
     place.put(store, "lighthouse.md", TEXT)
     events = sorted(place.data_dir.joinpath("documents-events").glob("*.json"))
@@ -107,7 +107,7 @@ def test_every_event_twice_and_in_any_order_gives_each_passage_once(place: Place
     assert len(place.find(store, "lighthouse")) == 1
 
 
-def test_one_event_handled_by_eight_at_once_gives_each_passage_once(place: Place) -> None:
+def test_eight_concurrent_handlers_of_one_event_index_each_passage_once(place: Place) -> None:
     store = place.store()
     file = place.put(store, "lighthouse.md", TEXT)
     threads = [threading.Thread(target=place.ingestion.changed, args=(ADA, store, file.file_id)) for _ in range(8)]
@@ -120,7 +120,7 @@ def test_one_event_handled_by_eight_at_once_gives_each_passage_once(place: Place
     assert attachment is not None and attachment.status == "completed"
 
 
-def test_attached_and_detached_at_random_by_several_the_index_ends_as_the_rows_say(place: Place) -> None:
+def test_after_random_concurrent_changes_the_index_equals_the_rows(place: Place) -> None:
     store = place.store()
     files = [place.upload(f"f{number}.md", f"lighthouse number{number}".encode()) for number in range(4)]
     place.settle()
@@ -141,14 +141,14 @@ def test_attached_and_detached_at_random_by_several_the_index_ends_as_the_rows_s
         thread.start()
     for thread in threads:
         thread.join()
-    # A new spool, as after a restart: an event that has to come again waits no longer for its next try.
+    # A new spool, as after a restart, so that retried events do not wait.
     replace(place, spool=Spool(place.data_dir / SPOOL)).settle()
     there = {one.file_id for one in place.store_rows.attachments(ADA, store)}
     assert {hit.file_id for hit in place.indexes.find(ADA, store, "lighthouse", 50)} == there
     assert {one.status for one in place.store_rows.attachments(ADA, store)} <= {"completed"}
 
 
-def test_a_lost_event_is_made_up_for_by_the_sweep(place: Place) -> None:
+def test_the_sweep_handles_a_lost_event(place: Place) -> None:
     store = place.store()
     file = place.put(store, "lighthouse.md", TEXT)
     for event in place.data_dir.joinpath("documents-events").glob("*.json"):
@@ -165,7 +165,7 @@ def at_hour_of(store: str) -> int:
     return now_ms() // DAY_MS * DAY_MS + crc32(store.encode()) % 24 * 3_600_000
 
 
-def test_an_index_that_disagrees_with_the_rows_is_found_and_mended(place: Place) -> None:
+def test_an_index_that_differs_from_the_rows_is_found_and_repaired(place: Place) -> None:
     store = place.store()
     kept, lost = (place.put(store, f"{name}.md", TEXT) for name in ("kept", "lost"))
     broken = place.put(store, "broken.bin", bytes(range(256)) * 40)
@@ -191,7 +191,7 @@ def test_an_index_whose_store_is_gone_is_dropped(place: Place) -> None:
     assert list(place.blobs.root.rglob(f"{store}*")) == []
 
 
-def test_what_kills_its_process_each_time_fails_in_the_end(place: Place) -> None:
+def test_a_file_that_always_kills_its_process_fails_in_the_end(place: Place) -> None:
     dying = places.make(place.data_dir, place.rows._rows.table.removesuffix("documents"), _die)
     store = dying.store()
     file = dying.put(store, "lighthouse.md", TEXT)
@@ -208,7 +208,7 @@ def test_what_kills_its_process_each_time_fails_in_the_end(place: Place) -> None
     assert dying.waiting.waiting(later + STUCK_MS, 100) == []
 
 
-def test_an_outage_however_long_fails_no_file(place: Place) -> None:
+def test_a_long_outage_fails_no_file(place: Place) -> None:
     def away(*_: object) -> list[Block]:
         raise StoreUnavailable()
 
@@ -224,7 +224,7 @@ def test_an_outage_however_long_fails_no_file(place: Place) -> None:
     assert attachment is not None and attachment.status == "completed"
 
 
-def test_an_upload_without_bytes_fails_and_says_so(place: Place) -> None:
+def test_an_upload_without_bytes_fails_with_a_reason(place: Place) -> None:
     store = place.store()
     file = place.put(store, "lighthouse.md", TEXT)
     place.blobs.delete(f"files/{ADA}/{file.file_id}")
@@ -250,7 +250,7 @@ def test_a_file_is_parsed_once_for_all_its_stores(place: Place) -> None:
     assert all(counted.find(store, "lighthouse") for store in stores)
 
 
-def test_the_two_events_of_an_upload_at_once_parse_it_once(place: Place) -> None:
+def test_two_concurrent_events_of_an_upload_parse_it_once(place: Place) -> None:
     read: list[str] = []
 
     def reading(file: File, body: bytes) -> list[Block]:
@@ -269,7 +269,7 @@ def test_the_two_events_of_an_upload_at_once_parse_it_once(place: Place) -> None
     assert sorted(read) == sorted(file.file_id for file in files)
 
 
-def test_another_accounts_store_is_no_place_to_search_or_attach(place: Place) -> None:
+def test_a_store_of_another_account_cannot_be_searched_or_attached_to(place: Place) -> None:
     ours, theirs = place.store(ADA), place.store(BOB)
     file = place.put(ours, "lighthouse.md", TEXT)
     place.put(theirs, "secret.md", b"The lighthouse password is swordfish.", BOB)

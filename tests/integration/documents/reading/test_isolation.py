@@ -1,4 +1,4 @@
-"""No search shows another account's text, whatever the query and the names say; what the end of an account leaves."""
+"""No search shows another account's text, whatever the query; and deleting an account erases its documents."""
 
 import random
 
@@ -50,7 +50,7 @@ NAMES = ["vs_../../x", "../usr_0000000000000b0b/vs_1", "", "vs_", "vs_%", "*", "
 
 
 @pytest.mark.parametrize("store_id", NAMES)
-def test_a_name_that_is_no_store_is_looked_for_nowhere(place: Place, store_id: str) -> None:
+def test_an_invalid_store_id_is_not_searched(place: Place, store_id: str) -> None:
     asked: list[str] = []
 
     class Watched:
@@ -63,7 +63,7 @@ def test_a_name_that_is_no_store_is_looked_for_nowhere(place: Place, store_id: s
     assert asked == []
 
 
-def test_two_accounts_that_change_at_once_stay_apart(place: Place) -> None:
+def test_interleaved_changes_of_two_accounts_do_not_mix(place: Place) -> None:
     ours, theirs = _filled(place)
     dice = random.Random(5)
     for _ in range(20):
@@ -77,12 +77,12 @@ def test_two_accounts_that_change_at_once_stay_apart(place: Place) -> None:
             assert all(owner in passage.text for passage in place.find(held, "harbour", 50, owner))
 
 
-def test_the_end_of_an_account_leaves_nothing_of_its_documents_and_all_of_others(place: Place) -> None:
+def test_deleting_an_account_erases_all_its_documents_and_no_others(place: Place) -> None:
     _ours, theirs = _filled(place)
     place.put(theirs, "late.md", b"harbour, not indexed yet", BOB)
     place.put(_ours, "late.md", b"harbour, not indexed yet", ADA)
     EraseDocuments(place.rows, place.blobs).erase_account(ADA)
-    place.settle()  # events that were still on their way
+    place.settle()  # events that were still waiting
     EraseDocuments(place.rows, place.blobs).erase_account(ADA)
     left = [path for path in place.blobs.root.rglob("*") if path.is_file() and ADA in str(path)]
     assert left == []

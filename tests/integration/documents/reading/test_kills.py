@@ -1,4 +1,4 @@
-"""`kill -9` of the ingestion, with all it started, at random moments: no file stuck, none doubled."""
+"""`kill -9` of the ingestion and its children at random moments: no file is stuck and none is doubled."""
 
 import os
 import random
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[4]
 
 
 def _start(place: Place) -> "subprocess.Popen[bytes]":
-    """The program of a local run, in a group of its own."""
+    """The program of a local run, in its own process group."""
     return subprocess.Popen(
         [sys.executable, "-m", "infra.local.ingestion"],
         env={
@@ -39,7 +39,7 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def test_ingestion_killed_at_random_loses_and_doubles_nothing(place: Place) -> None:
+def test_an_ingestion_killed_at_random_loses_and_doubles_no_file(place: Place) -> None:
     dice, store = random.Random(20261121), place.store()
     files = [
         place.put(

@@ -1,4 +1,4 @@
-"""Vectors beside words: kept, charged once, merged; and what happens while the model is away or the quota used up."""
+"""Vector search beside word search: stored, charged once, merged; also without the model or a quota."""
 
 import json
 import zlib
@@ -28,7 +28,7 @@ SYNONYMS = {"automobile": "car", "physician": "doctor"}
 
 
 def toy(text: str) -> list[float]:
-    """A stand-in for a model, that knows two synonyms: a text is its three-letter pieces."""
+    """An embedding without a model: a text's three-letter pieces, with two known synonyms."""
     for word, same in SYNONYMS.items():
         text = text.lower().replace(word, same)
     vector = [0.0] * SIZE
@@ -83,7 +83,7 @@ def hybrid(place: Place) -> Hybrid:
     return Hybrid(place)
 
 
-def test_what_words_do_not_find_meaning_does(hybrid: Hybrid) -> None:
+def test_vector_search_finds_what_word_search_does_not(hybrid: Hybrid) -> None:
     store = hybrid.place.store()
     hybrid.place.put(store, "garage.txt", b"My car is in the garage.")
     hybrid.place.put(store, "cake.txt", b"Beat the eggs until fluffy.")
@@ -92,7 +92,7 @@ def test_what_words_do_not_find_meaning_does(hybrid: Hybrid) -> None:
     assert hybrid.find(store, "my automobile is in the garage somewhere strange") == ["garage.txt"]
 
 
-def test_what_both_find_comes_first_and_nothing_far_off_comes(hybrid: Hybrid) -> None:
+def test_the_common_result_comes_first_and_distant_texts_are_left_out(hybrid: Hybrid) -> None:
     store = hybrid.place.store()
     hybrid.place.put(store, "doctor.txt", b"The doctor sees patients on Monday.")
     hybrid.place.put(store, "other.txt", b"Copper conducts heat.")
@@ -101,7 +101,7 @@ def test_what_both_find_comes_first_and_nothing_far_off_comes(hybrid: Hybrid) ->
     assert hybrid.find(store, "zzz qqq xxx") == []
 
 
-def test_passages_are_paid_for_once_and_questions_each_time(hybrid: Hybrid) -> None:
+def test_passages_are_charged_once_and_questions_each_time(hybrid: Hybrid) -> None:
     stores = [hybrid.place.store(), hybrid.place.store()]
     file = hybrid.place.put(stores[0], "garage.txt", b"My car is in the garage.")
     hybrid.place.settle()
@@ -118,7 +118,7 @@ def test_passages_are_paid_for_once_and_questions_each_time(hybrid: Hybrid) -> N
     }
 
 
-def test_a_death_between_the_charge_and_the_keeping_charges_once(hybrid: Hybrid) -> None:
+def test_a_crash_between_the_charge_and_the_storing_charges_once(hybrid: Hybrid) -> None:
     store = hybrid.place.store()
     hybrid.place.put(store, "garage.txt", b"My car is in the garage.")
     hybrid.place.settle()
@@ -130,7 +130,7 @@ def test_a_death_between_the_charge_and_the_keeping_charges_once(hybrid: Hybrid)
     assert (hybrid.spent(), hybrid.hot.grants[ADA].period_tokens) == (spent, spent)
 
 
-def test_without_quota_it_is_words_alone_and_costs_nothing(hybrid: Hybrid) -> None:
+def test_without_quota_only_words_are_searched_and_nothing_is_charged(hybrid: Hybrid) -> None:
     grant = hybrid.hot.grants[ADA]
     hybrid.hot.grants[ADA] = replace(grant, period_tokens=grant.limits.monthly_tokens)
     store = hybrid.place.store()
@@ -142,7 +142,7 @@ def test_without_quota_it_is_words_alone_and_costs_nothing(hybrid: Hybrid) -> No
     assert hybrid.model.asked == [] and hybrid.spent() == 0
 
 
-def test_while_the_model_is_away_words_find_and_the_vectors_come_later(hybrid: Hybrid) -> None:
+def test_while_the_model_is_unavailable_words_are_searched_and_vectors_are_added_later(hybrid: Hybrid) -> None:
     store = hybrid.place.store()
     file = hybrid.place.put(store, "garage.txt", b"My car is in the garage.")
     hybrid.model.away = True
@@ -154,7 +154,7 @@ def test_while_the_model_is_away_words_find_and_the_vectors_come_later(hybrid: H
     assert hybrid.find(store, "automobile is in the garage somewhere") == ["garage.txt"]
 
 
-def test_a_deleted_file_takes_its_vectors_with_it(hybrid: Hybrid) -> None:
+def test_deleting_a_file_deletes_its_vectors(hybrid: Hybrid) -> None:
     store = hybrid.place.store()
     file = hybrid.place.put(store, "garage.txt", b"My car is in the garage.")
     hybrid.place.settle()
@@ -164,7 +164,7 @@ def test_a_deleted_file_takes_its_vectors_with_it(hybrid: Hybrid) -> None:
     assert list(hybrid.place.blobs.keys(f"vectors/{ADA}/")) == []
 
 
-def test_vectors_beside_words_lose_none_of_the_fixed_set(tmp_path: Path) -> None:
+def test_adding_vector_search_loses_no_result_of_the_fixed_set(tmp_path: Path) -> None:
     """With the stand-in above: no real embedding model comes with the project, so this tests the merging, no model."""
     indexes = FolderIndexes(tmp_path, floor=0.5)
     for path in sorted((SET / "files").iterdir()):

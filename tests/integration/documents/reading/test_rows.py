@@ -1,4 +1,4 @@
-"""The documents table on a real store: what is counted is exact, whoever asks at once."""
+"""The documents table on a real store: its counts are exact under concurrency."""
 
 import threading
 from dataclasses import replace
@@ -14,7 +14,7 @@ def file(number: int, size_bytes: int = 100, account_id: str = ADA) -> File:
     return File(account_id, f"file_{number:026d}", f"{number}.txt", "assistants", size_bytes, "00", 1_000 + number)
 
 
-def test_of_many_uploads_at_once_exactly_those_that_fit_are_kept(place: Place) -> None:
+def test_of_many_concurrent_uploads_exactly_those_that_fit_are_stored(place: Place) -> None:
     kept: list[int] = []
 
     def put(number: int) -> None:
@@ -34,19 +34,19 @@ def test_of_many_uploads_at_once_exactly_those_that_fit_are_kept(place: Place) -
     assert len(place.rows.page(ADA, limit=100, after_id=None)) == 10
 
 
-def test_a_put_that_is_repeated_counts_once(place: Place) -> None:
+def test_a_repeated_put_counts_once(place: Place) -> None:
     place.rows.put(file(1), 1_000)
     place.rows.put(file(1), 1_000)
     assert place.rows.held_bytes(ADA) == 100
 
 
-def test_a_file_larger_than_all_room_is_refused_also_as_the_first(place: Place) -> None:
+def test_a_first_file_larger_than_the_limit_is_refused(place: Place) -> None:
     with pytest.raises(StorageFull):
         place.rows.put(file(1, size_bytes=1_001), 1_000)
     assert place.rows.held_bytes(ADA) == 0
 
 
-def test_of_many_deletions_at_once_one_counts(place: Place) -> None:
+def test_of_many_concurrent_deletions_one_counts(place: Place) -> None:
     place.rows.put(file(1), 1_000)
     gone: list[bool] = []
     threads = [threading.Thread(target=lambda: gone.append(place.rows.delete(ADA, file(1).file_id))) for _ in range(8)]
@@ -57,7 +57,7 @@ def test_of_many_deletions_at_once_one_counts(place: Place) -> None:
     assert gone.count(True) == 1 and place.rows.held_bytes(ADA) == 0
 
 
-def test_pages_go_on_where_the_last_ended_in_both_directions(place: Place) -> None:
+def test_pages_continue_in_both_directions(place: Place) -> None:
     for number in range(7):
         place.rows.put(file(number), 10_000)
     place.rows.put(file(99, account_id=BOB), 10_000)
@@ -68,7 +68,7 @@ def test_pages_go_on_where_the_last_ended_in_both_directions(place: Place) -> No
         assert seen == sorted((file(number).file_id for number in range(7)), reverse=newest_first)
 
 
-def test_a_status_of_a_file_that_is_gone_is_not_kept(place: Place) -> None:
+def test_the_status_of_a_deleted_file_is_not_stored(place: Place) -> None:
     assert not place.rows.set_status(ADA, "file_x", "processed")
     assert place.rows.get(ADA, "file_x") is None
     place.rows.put(file(1), 1_000)
@@ -76,7 +76,7 @@ def test_a_status_of_a_file_that_is_gone_is_not_kept(place: Place) -> None:
     assert place.rows.get(ADA, file(1).file_id) == replace(file(1), status="error", status_detail="why")
 
 
-def test_attributes_and_metadata_come_back_as_they_were(place: Place) -> None:
+def test_attributes_and_metadata_are_read_unchanged(place: Place) -> None:
     store = VectorStore(ADA, "vs_1", "n", 5, 6, {"team": "blue"})
     place.store_rows.put(store)
     place.rows.put(file(1), 1_000)
@@ -87,7 +87,7 @@ def test_attributes_and_metadata_come_back_as_they_were(place: Place) -> None:
     assert place.store_rows.stores_with(ADA, file(1).file_id) == ["vs_1"]
 
 
-def test_attaching_twice_answers_what_is_there(place: Place) -> None:
+def test_a_second_attach_returns_the_existing_attachment(place: Place) -> None:
     place.store_rows.put(VectorStore(ADA, "vs_1", "n", 5, 6))
     place.rows.put(file(1), 1_000)
     place.store_rows.attach(Attachment(ADA, "vs_1", file(1).file_id, 7))
@@ -97,7 +97,7 @@ def test_attaching_twice_answers_what_is_there(place: Place) -> None:
 
 
 @pytest.mark.parametrize("missing", ["store", "file"])
-def test_nothing_is_attached_to_what_is_gone(place: Place, missing: str) -> None:
+def test_an_attach_with_a_missing_store_or_file_is_refused(place: Place, missing: str) -> None:
     if missing != "store":
         place.store_rows.put(VectorStore(ADA, "vs_1", "n", 5, 6))
     if missing != "file":
@@ -107,7 +107,7 @@ def test_nothing_is_attached_to_what_is_gone(place: Place, missing: str) -> None
     assert place.store_rows.stores_with(ADA, file(1).file_id) == []
 
 
-def test_a_deleted_store_is_in_no_list_and_holds_nothing(place: Place) -> None:
+def test_a_deleted_store_is_not_listed_and_has_no_files(place: Place) -> None:
     place.store_rows.put(VectorStore(ADA, "vs_1", "n", 5, 6))
     place.rows.put(file(1), 1_000)
     place.store_rows.attach(Attachment(ADA, "vs_1", file(1).file_id, 7))

@@ -1,4 +1,4 @@
-"""`sluice docs seed`: a folder into a vector store, again and again."""
+"""`sluice docs seed` puts a folder into a vector store and can be repeated."""
 
 import threading
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def seed(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, ["docs", "seed", "--user", "ada@example.org", *map(str, arguments)])
 
 
-def test_a_folder_is_put_in_and_found_and_the_second_time_changes_nothing(seeded: Place) -> None:
+def test_a_seeded_folder_is_found_and_a_second_seed_changes_nothing(seeded: Place) -> None:
     first = seed(SET, "--store", "handbook")
     assert first.exit_code == 0, first.output
     assert "60 new, 0 of them replace older ones, 0 unchanged, 0 could not be read" in first.output
@@ -82,7 +82,7 @@ def test_a_changed_file_replaces_the_older_one(seeded: Place, tmp_path: Path) ->
     assert file.filename == "below - note.md"
 
 
-def test_one_file_and_what_cannot_be_read_is_named(seeded: Place, tmp_path: Path) -> None:
+def test_a_single_file_is_seeded_and_unreadable_ones_are_named(seeded: Place, tmp_path: Path) -> None:
     (tmp_path / "good.txt").write_text("The harbour.")
     assert seed(tmp_path / "good.txt").exit_code == 0
     (tmp_path / "bad.txt").write_bytes(b"\x7fELF\x00\x00")
@@ -91,7 +91,7 @@ def test_one_file_and_what_cannot_be_read_is_named(seeded: Place, tmp_path: Path
     assert "1 could not be read" in result.output and "bad.txt: This is no text" in result.output
 
 
-def test_the_older_file_stays_while_the_newer_cannot_be_read(seeded: Place, tmp_path: Path) -> None:
+def test_the_older_file_stays_if_the_newer_one_cannot_be_read(seeded: Place, tmp_path: Path) -> None:
     note = tmp_path / "note.txt"
     note.write_text("The harbour opens at six.")
     seed(note)

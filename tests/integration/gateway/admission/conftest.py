@@ -1,4 +1,4 @@
-"""Every test here runs on both engines; on DynamoDB Local where it is there (what the run prints first says so)."""
+"""Every test here runs on both engines; on DynamoDB Local only if it is installed (the run's header says so)."""
 
 from collections.abc import Iterator
 

@@ -38,7 +38,7 @@ POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
 
 @contextmanager
 def dynoxide() -> Iterator[str]:
-    """→ its address. In memory."""
+    """Runs Dynoxide in memory. Yields its address."""
     with running_store() as (url, _pid):
         yield url
 

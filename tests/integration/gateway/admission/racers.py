@@ -1,6 +1,6 @@
 """Two gateway processes to race with: real OS processes, each with threads and an Admission of its own.
 
-The parent sends a `Job` down a pipe and gets what happened back. `time.monotonic_ns` is one clock for all processes.
+The parent sends a `Job` through a pipe and gets `RaceResults` back. `time.monotonic_ns` is the same in all processes.
 """
 
 import os
@@ -28,7 +28,7 @@ ANSWER_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Job:
-    """What one process does: `threads` at once, each `times` times, on the frozen clock."""
+    """The work of one process: `threads` threads, each `times` times, on a frozen clock."""
 
     kind: str  # "admit", "storm" or "loop"
     account_id: str
@@ -41,26 +41,26 @@ class Job:
 
 
 @dataclass
-class Told:
-    """What one process saw. Times are `monotonic_ns` of a request's start."""
+class RaceResults:
+    """The results of one process. Times are `monotonic_ns` of a request's start."""
 
     admitted: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     writes: list[int] = field(default_factory=list)
-    started_ns: list[tuple[int, bool]] = field(default_factory=list)  # and whether it was admitted
-    left_in_bucket_ns: int = 0  # charged and not given back
+    started_ns: list[tuple[int, bool]] = field(default_factory=list)  # and whether the request was admitted
+    left_in_bucket_ns: int = 0  # charged and not released
 
 
 class Racer:
     """One process's work."""
 
     def __init__(self, store: DynamoHotStore, job: Job) -> None:
-        self.store, self.job, self.told = store, job, Told()
+        self.store, self.job, self.told = store, job, RaceResults()
         self.admission = Admission(store, DEFAULTS, self.told.writes.append)
         self._start = threading.Barrier(job.threads)
         self._lock = threading.Lock()
 
-    def run(self) -> Told:
+    def run(self) -> RaceResults:
         if self.job.warm is not None:
             grant = self.store.grant(self.job.account_id)
             assert grant is not None
@@ -77,7 +77,7 @@ class Racer:
         try:
             self._start.wait()
             work(number)
-        except Exception as exc:  # a failure no test expects: told, so that it fails one
+        except Exception as exc:  # an unexpected failure: reported, so that a test fails
             self.told.refused.append(f"{type(exc).__name__}: {exc}")
 
     def _try(self) -> Admitted | None:
@@ -96,7 +96,7 @@ class Racer:
             self._try()
 
     def _loop(self, number: int) -> None:
-        """Admit and settle until requests are refused, and tell when each started."""
+        """Admit and settle until requests are refused, and record when each started."""
         refused, until = 0, time.monotonic() + ANSWER_SECONDS / 2
         while refused < self.job.times and time.monotonic() < until:
             started_ns = time.monotonic_ns()
@@ -107,7 +107,7 @@ class Racer:
                 self._settle(admitted, 10)
 
     def _storm(self, number: int) -> None:
-        """Admit and settle with all sorts of counts; now and then settled twice, as after an unclear answer."""
+        """Admit and settle with random counts, sometimes twice, as after a lost answer."""
         dice = random.Random(f"{self.job.seed}/{os.getpid()}/{number}")
         for _ in range(self.job.times):
             admitted = self._try()
@@ -128,7 +128,7 @@ class Racer:
 
 
 def serve(url: str, pipe: Connection) -> None:
-    """The child's main: a job, its result, the next, until told None."""
+    """The child's main loop: receive a job, send its result, until None comes."""
     store = hot_store(url)
     while (job := pipe.recv()) is not None:
         pipe.send(Racer(store, job).run())
@@ -154,13 +154,13 @@ class Pair:
         for pipe in self.pipes:
             pipe.send(job)
 
-    def results(self) -> Told:
-        """Of both together."""
-        both = Told()
+    def results(self) -> RaceResults:
+        """The results of both processes together."""
+        both = RaceResults()
         for pipe in self.pipes:
             if not pipe.poll(ANSWER_SECONDS):
                 raise RuntimeError("a racing process does not answer")
-            told: Told = pipe.recv()
+            told: RaceResults = pipe.recv()
             both.admitted += told.admitted
             both.refused += told.refused
             both.writes += told.writes
@@ -168,7 +168,7 @@ class Pair:
             both.left_in_bucket_ns += told.left_in_bucket_ns
         return both
 
-    def run(self, job: Job) -> Told:
+    def run(self, job: Job) -> RaceResults:
         self.start(job)
         return self.results()
 

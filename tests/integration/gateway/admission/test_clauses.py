@@ -1,7 +1,7 @@
-"""Every clause of admission's condition refuses alone, and nothing else stands in for it.
+"""Every clause of admission's condition refuses alone, and no other clause replaces it.
 
 For each clause: a grant that breaks only that clause refuses the write and stays as it was; the very same write with
-that one clause made always true is let through. So no clause is superfluous, and none can be dropped unseen.
+that one clause made always true is let through. So every clause is needed, and removing one fails a test.
 """
 
 from collections.abc import Callable
@@ -85,7 +85,7 @@ CASES: list[tuple[str, str, Forms, dict[str, Any], Arrange]] = [
 
 
 def _write(account: Account, ask: Ask, forms: Forms, given: str | None = None) -> dict[str, Any] | None:
-    """The admission's write; → the grant after it, or None where it was refused. `given` is taken for granted."""
+    """Makes the admission's write. Returns the grant after it, or None if refused. `given` counts as true."""
     guess = replace(account.grant(), limits=DEFAULTS, period=MONTH)
     lease = lease_for(ask, guess, NOW_NS)
     write = expressions.admission(ask, guess, forms, lease, NOW_NS)
@@ -117,7 +117,7 @@ def test_each_clause_refuses_alone(
 
 @pytest.mark.parametrize("forms", [IDLE, BUSY, NEW_MONTH], ids=["idle", "busy", "new month"])
 def test_at_every_boundary_the_write_is_still_made(account: Account, forms: Forms) -> None:
-    """One unit further, and a clause above refuses."""
+    """One unit more, and one of the clauses above refuses."""
     account.write(live={TOKEN: NOW_S + 1}, blocked_until=NOW_MS)
     account.write_leases({account.ask().request_id: account.lease() for _ in range(3)})
     if forms.requests_busy:
@@ -132,7 +132,7 @@ def test_at_every_boundary_the_write_is_still_made(account: Account, forms: Form
 
 
 @pytest.mark.parametrize("forms", [IDLE, BUSY, NEW_MONTH, CLOSED], ids=["idle", "busy", "new month", "closed"])
-def test_no_write_has_a_clause_that_is_not_tested_here(account: Account, forms: Forms) -> None:
+def test_every_clause_of_every_write_is_tested_here(account: Account, forms: Forms) -> None:
     ask = account.ask()
     condition = expressions.admission(ask, account.grant(), forms, account.lease(), NOW_NS)["ConditionExpression"]
     for _, clause, tested_in, _, _ in CASES:
@@ -142,7 +142,7 @@ def test_no_write_has_a_clause_that_is_not_tested_here(account: Account, forms: 
     assert left == ({expressions.CLOSED} if forms.closed else set())
 
 
-def test_a_closed_write_is_refused_where_all_else_fits(account: Account) -> None:
+def test_a_closed_write_is_refused_even_if_every_other_clause_holds(account: Account) -> None:
     before = account.raw()
     assert _write(account, account.ask(), CLOSED) is None
     assert account.raw() == before
@@ -150,7 +150,7 @@ def test_a_closed_write_is_refused_where_all_else_fits(account: Account) -> None
 
 
 @pytest.mark.parametrize("forms", [IDLE, BUSY, NEW_MONTH, CLOSED], ids=["idle", "busy", "new month", "closed"])
-def test_no_write_makes_a_grant_for_an_account_that_has_none(account: Account, forms: Forms) -> None:
+def test_no_write_creates_a_grant_for_an_account_without_one(account: Account, forms: Forms) -> None:
     nobody = replace(account.ask(), account_id="usr_nobody")
     attempt = account.store.admit(nobody, account.grant(), forms, account.lease(), NOW_NS)
     assert (attempt.made, attempt.grant) == (False, None)

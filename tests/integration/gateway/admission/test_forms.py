@@ -1,4 +1,4 @@
-"""Every form of the write, from every guess: what is taken is what the rules say, in two writes at most."""
+"""Every form of the write, from every guess, charges what the rules say, in two writes at most."""
 
 import itertools
 from dataclasses import replace
@@ -30,7 +30,7 @@ def _state_of(requests_busy: bool, tokens_busy: bool, new_period: bool) -> dict[
 
 @pytest.mark.parametrize("guess", STATES, ids=_name)
 @pytest.mark.parametrize("truth", STATES, ids=_name)
-def test_from_any_guess_the_truth_is_charged_in_two_writes_at_most(
+def test_from_any_guess_the_right_amount_is_charged_in_two_writes_at_most(
     account: Account, truth: tuple[bool, bool, bool], guess: tuple[bool, bool, bool]
 ) -> None:
     account.write(**_state_of(*truth))
@@ -64,7 +64,7 @@ def test_from_any_guess_the_truth_is_charged_in_two_writes_at_most(
     ],
 )
 @pytest.mark.parametrize("known", [False, True], ids=["limits guessed", "limits known"])
-def test_what_no_arithmetic_could_admit_is_refused_by_the_store(
+def test_requests_beyond_a_limit_are_refused_by_the_store(
     engine: Engine, limits: dict[str, int], tokens: int, refusal: type[Exception], known: bool
 ) -> None:
     account = engine.account(**limits)
@@ -77,7 +77,7 @@ def test_what_no_arithmetic_could_admit_is_refused_by_the_store(
     assert account.raw() == before
 
 
-def test_a_guess_that_says_closed_admits_once_the_truth_does_not(account: Account) -> None:
+def test_a_guess_of_a_closed_account_is_corrected_and_the_request_admitted(account: Account) -> None:
     took: list[int] = []
     admission = Admission(account.store, DEFAULTS, took.append)
     admission.remember(replace(account.grant(), limits=replace(DEFAULTS, rpm=0)))
@@ -85,8 +85,8 @@ def test_a_guess_that_says_closed_admits_once_the_truth_does_not(account: Accoun
     assert took == [2]
 
 
-def test_a_guess_of_a_later_month_than_the_stores_is_put_right(account: Account) -> None:
-    """As a process with a clock ahead would leave it in ours."""
+def test_a_guess_of_a_later_month_than_the_stores_is_corrected(account: Account) -> None:
+    """Such a guess can come from a time when the clock was ahead."""
     admission = Admission(account.store, DEFAULTS)
     ahead: Grant = replace(account.grant(), period=MONTH + 1)
     admission.remember(ahead)

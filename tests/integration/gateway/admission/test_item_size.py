@@ -1,4 +1,4 @@
-"""The grant stays under 1 KB, so that an admission costs one write unit: weighed by DynamoDB's rules, and by its bill.
+"""The grant stays under 1 KB, so that an admission costs one write unit, by DynamoDB's rules and by its bill.
 
 Source: Amazon DynamoDB Developer Guide, "DynamoDB item sizes and formats".
 """
@@ -20,7 +20,7 @@ MODEL = "m" * 24
 
 
 def attribute_bytes(attribute: dict[str, Any]) -> int:
-    """A number is a byte and one for every two digits, counted from the right, the zeros at its end left out."""
+    """A number takes one byte and one for every two digits, counted from the right, without zeros at its end."""
     ((kind, value),) = attribute.items()
     match kind:
         case "S":
@@ -76,7 +76,7 @@ def test_a_grant_with_ten_live_tokens_and_four_leases_is_under_a_kilobyte(
     full: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:
     item = full.raw()
-    assert len(item["live"]["M"]) == 11  # the playground's entry, too
+    assert len(item["live"]["M"]) == 11  # with the playground's entry
     assert len(item["leases"]["M"]) == 4
     assert item["busy_shard"]["S"] == lease_shard(full.id)
     weight = item_bytes(item)
@@ -86,7 +86,7 @@ def test_a_grant_with_ten_live_tokens_and_four_leases_is_under_a_kilobyte(
 
 
 def test_the_referee_bills_one_write_unit_for_it(full: Account) -> None:
-    """Dynoxide counts alike; DynamoDB Local's bill is Amazon's own."""
+    """Dynoxide counts the same way, but DynamoDB Local's bill is Amazon's own."""
     answer = full.engine.client.update_item(
         TableName=PREFIX + "grants",
         Key={"account_id": {"S": full.id}},
@@ -97,11 +97,11 @@ def test_the_referee_bills_one_write_unit_for_it(full: Account) -> None:
     assert answer["ConsumedCapacity"]["Table"]["CapacityUnits"] == 1.0
 
 
-def test_the_scale_itself_is_right(account: Account) -> None:
+def test_the_size_rules_agree_with_the_bill(account: Account) -> None:
     """Padded to exactly 1024 bytes by these rules an item is billed one unit, and one byte more two."""
     pad = WRITE_UNIT_BYTES - item_bytes(account.item) - len("pad")
     bills = []
-    for extra in (0, 1):  # each a new item: one that is replaced is billed by the larger of the two
+    for extra in (0, 1):  # each a new item, because a replaced one is billed by the larger of the two
         other = {**account.item, "account_id": {"S": random_id("usr_")}}
         answer = account.engine.client.put_item(
             TableName=PREFIX + "grants",

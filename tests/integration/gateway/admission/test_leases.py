@@ -1,4 +1,4 @@
-"""Leases on the real store: found again after a lost answer, renewed while welcome, settled once by whoever comes."""
+"""Leases on the real store: found again after a lost answer, renewed while allowed, settled exactly once."""
 
 import threading
 from collections.abc import Callable
@@ -39,8 +39,8 @@ def test_a_repeated_admission_finds_its_own_lease_and_is_charged_once(account: A
     assert again.grant == account.grant() == first.grant
 
 
-def test_its_own_lease_is_found_even_where_the_grant_now_refuses_others(engine: Engine) -> None:
-    """The answer got lost, and the admission it told of took the last place."""
+def test_its_own_lease_is_found_even_if_the_grant_now_refuses_others(engine: Engine) -> None:
+    """The lost answer was that of the admission that took the last place."""
     account = engine.account(concurrency=1, rpm=1, monthly_tokens=100)
     ask = account.ask(100)
     Admission(account.store, DEFAULTS).admit(ask, NOW_NS)
@@ -52,7 +52,7 @@ def test_its_own_lease_is_found_even_where_the_grant_now_refuses_others(engine: 
 # --- checkpoints
 
 
-def test_a_checkpoint_renews_and_counts(account: Account) -> None:
+def test_a_checkpoint_renews_the_lease_and_stores_the_counts(account: Account) -> None:
     admitted = _admit(account)
     lease = admitted.lease.with_progress(20, 7)
     attempt = account.store.checkpoint(account.id, admitted.ask.request_id, lease, NOW_MS + 3000)
@@ -66,7 +66,7 @@ def test_a_checkpoint_renews_and_counts(account: Account) -> None:
     [{"live": {"M": {}}}, {"live": {TOKEN: NOW_S}}, {"standing": "suspended"}, {"leases": {"M": {}}}],
     ids=["revoked", "expired", "suspended", "settled meanwhile"],
 )
-def test_a_checkpoint_is_refused_to_who_may_not_go_on(account: Account, change: dict[str, Any]) -> None:
+def test_a_checkpoint_is_refused_if_the_request_may_not_continue(account: Account, change: dict[str, Any]) -> None:
     admitted = _admit(account)
     account.item = account.raw()
     account.write(**change)
@@ -81,19 +81,19 @@ def test_a_checkpoint_is_refused_to_who_may_not_go_on(account: Account, change: 
 USED = Outcome(200, 20, 30)
 
 
-def test_settlement_gives_back_what_was_not_used_and_leaves_one_record(account: Account) -> None:
+def test_a_settlement_releases_unused_tokens_and_leaves_one_record(account: Account) -> None:
     admitted = _admit(account, 100)
     record, attempt = settle(account.store, account.id, admitted.ask.request_id, admitted.lease, USED)
     assert attempt.made
     grant = account.grant()
     assert (grant.leases, grant.period_tokens) == ({}, 50)
     assert grant.tat_tokens_ns == NOW_NS + admitted.lease.charged_tokens_ns // 2
-    assert grant.tat_requests_ns == admitted.grant.tat_requests_ns  # a request made is a request taken
+    assert grant.tat_requests_ns == admitted.grant.tat_requests_ns  # a made request is not released
     assert account.records() == [record]
     assert (record.total_tokens, record.period, record.settled_by) == (50, MONTH, "gateway")
 
 
-def test_settlement_may_be_repeated_in_part_and_in_whole(account: Account) -> None:
+def test_a_settlement_may_be_repeated_in_part_or_as_a_whole(account: Account) -> None:
     admitted = _admit(account)
     first, _ = settle(account.store, account.id, admitted.ask.request_id, admitted.lease, USED)
     after = account.raw()
@@ -102,8 +102,8 @@ def test_settlement_may_be_repeated_in_part_and_in_whole(account: Account) -> No
     assert account.raw() == after
 
 
-def test_a_gateway_that_died_between_the_two_writes_is_finished_by_the_sweeper(account: Account) -> None:
-    """The sweeper must give back what the stored record did not use, not what it would have recorded itself."""
+def test_a_settlement_interrupted_between_its_writes_is_finished_by_the_sweeper(account: Account) -> None:
+    """The sweeper must release by the stored record, and not by the one it would have written itself."""
     admitted = _admit(account, 100)
     identifier = admitted.ask.request_id
     alone = replace(_record(admitted), prompt_tokens=40, completion_tokens=35)
@@ -115,7 +115,7 @@ def test_a_gateway_that_died_between_the_two_writes_is_finished_by_the_sweeper(a
     assert (account.grant().leases, account.grant().period_tokens) == ({}, 75)
 
 
-def test_a_gateway_that_comes_back_after_the_sweeper_changes_nothing(account: Account) -> None:
+def test_a_gateway_that_settles_after_the_sweeper_changes_nothing(account: Account) -> None:
     admitted = _admit(account, 100)
     lease = admitted.lease.with_progress(20, 5)
     account.store.checkpoint(account.id, admitted.ask.request_id, lease, NOW_MS)
@@ -130,7 +130,7 @@ def test_a_gateway_that_comes_back_after_the_sweeper_changes_nothing(account: Ac
     assert account.grant().period_tokens == 25
 
 
-def test_settled_in_a_later_month_it_gives_nothing_back_to_that_months_quota(account: Account) -> None:
+def test_a_settlement_in_a_later_month_releases_nothing_to_that_months_quota(account: Account) -> None:
     admitted = _admit(account, 100)
     account.item = account.raw()
     account.write(period=MONTH + 1, period_tokens=333)
@@ -143,7 +143,7 @@ def test_settled_in_a_later_month_it_gives_nothing_back_to_that_months_quota(acc
 
 
 def test_more_used_than_reserved_is_charged_in_full(account: Account) -> None:
-    """An upstream that does not keep to max_tokens: the quota is exact all the same."""
+    """The quota is exact even if the upstream ignores max_tokens."""
     admitted = _admit(account, 100)
     settle(account.store, account.id, admitted.ask.request_id, admitted.lease, Outcome(200, 90, 60))
     assert account.grant().period_tokens == 150
@@ -156,7 +156,7 @@ def test_other_leases_stay_when_one_is_settled(account: Account) -> None:
     assert account.grant().leases == {second.ask.request_id: second.lease}
 
 
-def test_gateway_and_sweeper_at_once_leave_one_record_and_one_release(engine: Engine) -> None:
+def test_concurrent_settlements_of_gateway_and_sweeper_count_once(engine: Engine) -> None:
     for _ in range(25):
         account = engine.account()
         admitted = _admit(account, 100)
@@ -212,18 +212,18 @@ def _record(admitted: Admitted) -> LedgerRecord:
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["all optional fields absent", "all there"])
-def test_a_record_comes_back_as_it_was_put(account: Account, full: bool) -> None:
+def test_a_record_is_read_as_it_was_written(account: Account, full: bool) -> None:
     record = _record(_admit(account))
     if full:
         times = {"response_time_ms": 1200, "ttft_ms": 0, "finish_reason": "length", "rolled_up_ms": NOW_MS}
         record = replace(record, stream=False, cached_tokens=7, cost_micro_usd=10**12, settled_by="sweeper", **times)  # type: ignore[arg-type]
     assert account.store.put_record(record) == record
     assert account.records() == [record]
-    assert account.store.put_record(replace(record, status=500)) == record  # the first one stands
+    assert account.store.put_record(replace(record, status=500)) == record  # the first one counts
     assert account.records() == [record]
 
 
-def test_an_attribute_of_a_later_release_does_not_hinder_reading(account: Account) -> None:
+def test_an_unknown_attribute_of_a_later_release_is_ignored(account: Account) -> None:
     admitted = _admit(account)
     account.store.put_record(_record(admitted))
     key = {"account_id": {"S": account.id}, "request_id": {"S": admitted.ask.request_id}}
@@ -239,7 +239,7 @@ def test_an_attribute_of_a_later_release_does_not_hinder_reading(account: Accoun
 # --- blocks
 
 
-def test_a_block_refuses_everything_for_its_time(account: Account) -> None:
+def test_a_block_refuses_every_request_until_it_ends(account: Account) -> None:
     attempt = account.store.block(account.grant(), 60, NOW_MS)
     assert attempt.made
     assert (account.grant().blocked_until_ms, account.grant().block_seconds) == (NOW_MS + 60_000, 60)
@@ -250,7 +250,7 @@ def test_a_block_refuses_everything_for_its_time(account: Account) -> None:
     admission.admit(account.ask(), NOW_NS + 60_000_000_000)
 
 
-def test_of_two_instances_that_block_the_first_ones_block_stands(account: Account) -> None:
+def test_of_two_concurrent_blocks_the_first_one_counts(account: Account) -> None:
     seen = account.grant()
     account.store.block(seen, 60, NOW_MS)
     attempt = account.store.block(seen, 900, NOW_MS + 5)

@@ -1,6 +1,6 @@
-"""Races of two gateway processes over one store: limits are exact, whatever the instances.
+"""Races of two gateway processes on one store: limits are exact for any number of instances.
 
-`SLUICE_RACE_ROUNDS` says how many rounds each limit is raced for (20 in `make test-full`, else 5).
+`SLUICE_RACE_ROUNDS` is the number of rounds for each limit (20 in `make test-full`, else 5).
 """
 
 import os
@@ -21,7 +21,7 @@ from tests.rounds import rounds
 
 ROUNDS = int(os.environ.get("SLUICE_RACE_ROUNDS", rounds(20, 5)))
 AT_ONCE = 24  # requests in a race: 12 threads in each of two processes
-LIMIT = 10  # of which so many fit
+LIMIT = 10  # the number of them that fit
 
 # which limit is raced for, the limits of the account (100 tokens a request), and the one refusal the others get
 RACES = {
@@ -52,7 +52,7 @@ def _spread(writes: list[int]) -> str:
 
 @pytest.mark.parametrize("seen", [True, False], ids=["seen before", "first seen"])
 @pytest.mark.parametrize("raced", RACES)
-def test_of_many_at_once_exactly_the_limit_is_admitted(
+def test_of_many_concurrent_requests_exactly_the_limit_is_admitted(
     engine: Engine, gateways: Pair, raced: str, seen: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tight, refusal = RACES[raced]
@@ -79,7 +79,7 @@ def _holds_exactly(account: Account, admitted: list[str]) -> None:
     assert grant.tat_tokens_ns == NOW_NS + len(admitted) * buckets.charge_ns(100, limits.tpm)
 
 
-def test_with_room_for_all_most_admissions_are_one_write(
+def test_below_the_limits_most_admissions_are_one_write(
     engine: Engine, gateways: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account = engine.account(**ROOMY)
@@ -89,7 +89,7 @@ def test_with_room_for_all_most_admissions_are_one_write(
     assert told.writes.count(1) > 0.8 * len(told.writes)
 
 
-def test_no_request_that_starts_after_a_revocation_was_acknowledged_is_admitted(
+def test_no_request_that_starts_after_a_revocation_is_admitted(
     engine: Engine, gateways: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _point_slow_side_at(engine, monkeypatch)
@@ -103,14 +103,14 @@ def test_no_request_that_starts_after_a_revocation_was_acknowledged_is_admitted(
 
         before = [made for started, made in told.started_ns if started < acknowledged_ns]
         after = [made for started, made in told.started_ns if started >= acknowledged_ns]
-        assert sum(before) > 10  # it was under load, or this proves nothing
+        assert sum(before) > 10  # without load this would prove nothing
         assert len(after) > 10
         assert not any(after)
         assert set(told.refused) == {"InvalidApiToken"}
 
 
 def _wait_for_load(account: Account) -> None:
-    """Until the two processes have admitted and settled some requests: how soon depends on the machine."""
+    """Waits until both processes have settled some requests, because slow machines need longer."""
     until = time.monotonic() + 60
     while len(account.records()) <= 20:
         assert time.monotonic() < until, "the gateways admit nothing"
@@ -126,7 +126,9 @@ def _point_slow_side_at(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None
     [ROOMY, {"rpm": 10_000, "tpm": 1_200_000, "concurrency": 5, "monthly_tokens": 10_000_000}],
     ids=["room for all", "five at once"],
 )
-def test_after_a_storm_everything_adds_up(engine: Engine, gateways: Pair, limits: dict[str, int]) -> None:
+def test_after_heavy_concurrent_load_grants_and_ledger_agree(
+    engine: Engine, gateways: Pair, limits: dict[str, int]
+) -> None:
     account = engine.account(**limits)
     told = gateways.run(Job("storm", account.id, account.token_id, threads=8, times=25, warm=account.limits))
 
@@ -141,7 +143,7 @@ def test_after_a_storm_everything_adds_up(engine: Engine, gateways: Pair, limits
 
 
 def test_a_limit_changed_under_load_holds_for_every_later_request(engine: Engine, gateways: Pair) -> None:
-    """Lowered to nothing: a process that still guesses the old limits must not admit by them."""
+    """The limit becomes 0, and a process that still guesses the old one must not admit by it."""
     account = engine.account(**ROOMY)
     gateways.start(Job("loop", account.id, account.token_id, threads=4, times=10, warm=account.limits))
     _wait_for_load(account)

@@ -1,4 +1,4 @@
-"""The hot client's signature is the one botocore makes for the same request at the same moment."""
+"""The hot client's signature equals botocore's for the same request at the same moment."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def signer(credentials: Credentials) -> Sign:
 
 
 def _by_botocore(credentials: Credentials, headers: dict[str, str], body: bytes) -> str:
-    """`Authorization` for the moment that `headers` say."""
+    """botocore's `Authorization` for the time in `headers`."""
     signer = SigV4Auth(credentials, "dynamodb", REGION)
     sent = {"host": HOST, "content-type": "application/x-amz-json-1.0", "x-amz-target": TARGET}
     request: Any = AWSRequest("POST", f"https://{HOST}/", headers=sent, data=body)
@@ -40,7 +40,7 @@ def _parts(authorization: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("token", [None, "IQoJb3JpZ2luX2VjE//////+=="], ids=["long-lived", "with a session token"])
 @pytest.mark.parametrize("body", [BODY, b""], ids=["a body", "no body"])
-def test_the_signature_is_botocores(token: str | None, body: bytes) -> None:
+def test_the_signature_equals_botocores(token: str | None, body: bytes) -> None:
     credentials = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", token)
     headers = {k.lower(): v for k, v in signer(credentials)(HEADERS, body).items()}
 
@@ -52,7 +52,7 @@ def test_the_signature_is_botocores(token: str | None, body: bytes) -> None:
 
 
 def test_rotated_credentials_sign_the_next_call() -> None:
-    """botocore refreshes its object in place; a signer that kept the old key would fail after an hour."""
+    """botocore changes the credentials in place, so a signer that kept the old key would fail after an hour."""
     credentials = Credentials("AKIDOLD", "old", "old-token")
     sign = signer(credentials)
     sign(HEADERS, BODY)

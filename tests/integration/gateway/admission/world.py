@@ -1,4 +1,4 @@
-"""What the store suite works with: an engine's tables, one fresh account a test, and the real adapter over them."""
+"""For the store suite: an engine's tables, a new account for each test, and the real adapter."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,7 +34,7 @@ def credentials() -> Credentials:
 
 
 def slow_client(url: str) -> Any:
-    """botocore's own client, for arranging and looking."""
+    """botocore's own client, to arrange and to check."""
     session = get_session()
     session.set_credentials("AKIDEXAMPLE", "secret")
     config = Config(region_name=REGION, retries={"max_attempts": 2}, connect_timeout=5, read_timeout=20)
@@ -42,12 +42,12 @@ def slow_client(url: str) -> Any:
 
 
 def hot_store(url: str) -> DynamoHotStore:
-    """As `sluice.wiring` builds it, but with everything given."""
+    """The adapter as `sluice.wiring` builds it, but with explicit arguments."""
     return DynamoHotStore(JsonService(DYNAMODB, HOT, url=url, granted=Access(REGION, credentials())), PREFIX)
 
 
 def close(store: DynamoHotStore) -> None:
-    """Close its idle connections: a process leaves that to its end, a test must not."""
+    """Close the adapter's idle connections, which a process leaves open until it ends."""
     idle = store._client._pool._idle
     while idle:
         idle.pop().close()
@@ -87,7 +87,7 @@ class Account:
         self.write()
 
     def write(self, **changes: Any) -> None:
-        """Put the grant anew, some attributes changed: plain values, or DynamoDB JSON for `leases` and `limits`."""
+        """Replace the grant with some attributes changed: plain values, or DynamoDB JSON for `leases` and `limits`."""
         for name, value in changes.items():
             self.item[name] = value if isinstance(value, dict) and "M" in value else dynamo.attribute(value)
         self.engine.client.put_item(TableName=PREFIX + "grants", Item=self.item)

@@ -1,4 +1,4 @@
-"""An old store: on Dynoxide, which a local run uses, and once on Amazon's own DynamoDB Local, where that is there."""
+"""An old store on Dynoxide, which a local run uses, and for one test on DynamoDB Local if it is installed."""
 
 import secrets
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def old(empty: Store) -> Store:
 
 @pytest.fixture
 def old_on_referee() -> Iterator[Store]:
-    """Amazon's own engine takes up to half a minute for an index, so it judges once, not every test."""
+    """For one test only, because DynamoDB Local takes up to half a minute to add an index."""
     need_referee()
     with dynamodb_local() as url:
         for store in _store(url):

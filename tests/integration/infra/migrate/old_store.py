@@ -1,4 +1,4 @@
-"""A store as an earlier version left it: `stores/schema-1.json`, which `write_old_store.py` had that version write."""
+"""A store of an earlier version: `stores/schema-1.json`, written by that version with `write_old_store.py`."""
 
 import json
 from functools import cache
@@ -17,7 +17,7 @@ def _document() -> dict[str, Any]:
     document = dict(json.loads((STORES / "schema-1.json").read_text()))
     for table in document["tables"]:
         for item in table["items"]:
-            if "ttl_s" in item:  # the fixture shall not go stale: an engine deletes what is past its time
+            if "ttl_s" in item:  # so that the engine does not delete the fixture's items by their expiry
                 item["ttl_s"] = {"N": NEVER_S}
     return document
 
@@ -42,7 +42,7 @@ def build(client: Any, prefix: str) -> None:
 
 
 def dump(client: Any, prefix: str) -> dict[str, Any]:
-    """Every item of every table of the store, in an order of its own."""
+    """Every item of every table of the store, sorted."""
     pages = client.get_paginator("list_tables").paginate()
     names = sorted(name for page in pages for name in page["TableNames"] if name.startswith(prefix))
     return {

@@ -1,4 +1,4 @@
-"""`sluice migrate`, as an operator calls it."""
+"""The command `sluice migrate`."""
 
 import json
 from typing import Any
@@ -26,7 +26,7 @@ def run(old: Store, monkeypatch: pytest.MonkeyPatch) -> Any:
     settings.common.cache_clear()
 
 
-def test_a_dry_run_says_what_would_be_done_and_the_run_does_it(run: Any, old: Store) -> None:
+def test_a_dry_run_lists_exactly_what_the_run_does(run: Any, old: Store) -> None:
     told = run("--dry-run").stdout
     assert f"schema 1 → {CURRENT}" in told
     assert f"index by_account of {old.prefix}mails: would be added" in told
@@ -38,7 +38,7 @@ def test_a_dry_run_says_what_would_be_done_and_the_run_does_it(run: Any, old: St
     assert run().stdout == f"The store is of this version (schema {CURRENT}): nothing to do.\n"
 
 
-def test_json_for_scripts(run: Any) -> None:
+def test_the_report_can_be_json(run: Any) -> None:
     told = json.loads(run("--dry-run", "--json").stdout)
     assert (told["dry_run"], told["from"], told["to"], told["items"]["2.limits-by-value"]) == (True, 1, CURRENT, 2)
 
@@ -50,13 +50,13 @@ def test_a_newer_store_is_refused_with_status_1(run: Any, old: Store) -> None:
     assert "This store was written by a newer Sluice" in refused.stderr and "Traceback" not in refused.output
 
 
-def test_tables_are_left_to_the_template_where_asked(run: Any, old: Store) -> None:
+def test_with_the_option_tables_are_left_to_the_template(run: Any, old: Store) -> None:
     before = old.dump()
     refused = run("--no-tables")
     assert refused.exit_code == 1 and "make deploy" in refused.stderr
     assert old.dump() == before
 
 
-def test_a_store_that_does_not_answer_is_status_2(run: Any) -> None:
+def test_an_unreachable_store_gives_exit_status_2(run: Any) -> None:
     nowhere = run(AWS_ENDPOINT_URL_DYNAMODB="http://127.0.0.1:1")
     assert nowhere.exit_code == 2 and "does not answer" in nowhere.stderr

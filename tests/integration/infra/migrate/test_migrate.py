@@ -1,4 +1,4 @@
-"""A store written by an earlier version becomes one of this version, whatever happens on the way."""
+"""A store of an earlier version is upgraded to this version, despite crashes and concurrent writes."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,11 +17,11 @@ WRITES = ("update_item", "put_item", "create_table", "update_table", "update_tim
 
 
 class Killed(BaseException):
-    """As a SIGKILL: nothing catches it."""
+    """Stands for SIGKILL: no code catches it."""
 
 
 class Client:
-    """The real client. `before(number, call, arguments)` is told of each write that is about to be made."""
+    """The real client, with a call of `before(number, call, arguments)` before each write."""
 
     def __init__(self, client: Any, before: Any) -> None:
         self._client, self._before, self.writes = client, before, 0
@@ -43,7 +43,7 @@ def without_record(dumped: dict[str, Any]) -> dict[str, Any]:
     return {table: [item for item in items if item.get("pk") != {"S": record.KEY}] for table, items in dumped.items()}
 
 
-def test_tables_and_indexes_that_came_later_are_added(old: Store) -> None:
+def test_newer_tables_and_indexes_are_added(old: Store) -> None:
     outcome = migrate(old.client, old.prefix)
     assert {f"index {name} of {old.prefix}{table}" for name, table in LATER_INDEXES} <= set(outcome.added)
     assert structure.missing(old.client, old.prefix) == []
@@ -53,7 +53,7 @@ def test_tables_and_indexes_that_came_later_are_added(old: Store) -> None:
 LATER_INDEXES = (("by_account", "mails"), ("by_actor", "audit"), ("by_target", "audit"))
 
 
-def test_an_added_index_finds_what_was_there_before(old: Store) -> None:
+def test_an_added_index_finds_older_items(old: Store) -> None:
     migrate(old.client, old.prefix)
     asked = {":a": {"S": old_store.account_id()}}
     found = old.client.query(
@@ -65,12 +65,12 @@ def test_an_added_index_finds_what_was_there_before(old: Store) -> None:
     assert len(found["Items"]) == 1
 
 
-def test_items_lose_and_gain_what_the_steps_say_and_nothing_else(old: Store) -> None:
+def test_the_steps_change_exactly_their_attributes(old: Store) -> None:
     migrate(old.client, old.prefix)
     assert_upgraded(old)
 
 
-def test_amazons_own_engine_takes_every_index_and_every_step(old_on_referee: Store) -> None:
+def test_amazons_own_engine_accepts_every_index_and_step(old_on_referee: Store) -> None:
     migrate(old_on_referee.client, old_on_referee.prefix, page_items=2)
     assert structure.missing(old_on_referee.client, old_on_referee.prefix) == []
     assert_upgraded(old_on_referee)
@@ -93,7 +93,7 @@ def assert_upgraded(store: Store) -> None:
 
 
 def test_the_oldest_tables_get_indexes_streams_and_time_to_live(empty: Store) -> None:
-    """Of the very first commit: mails without any index, and here without stream and TTL too."""
+    """Tables as in the first commit: mails had no index; here stream and TTL are missing too."""
     key = [{"AttributeName": "mail_id", "KeyType": "HASH"}]
     attributes = [{"AttributeName": "mail_id", "AttributeType": "S"}]
     name = empty.prefix + "mails"
@@ -108,13 +108,13 @@ def test_the_oldest_tables_get_indexes_streams_and_time_to_live(empty: Store) ->
     assert structure.missing(empty.client, empty.prefix) == []
 
 
-def test_a_new_store_is_made_and_is_current(empty: Store) -> None:
+def test_a_new_store_is_created_and_current(empty: Store) -> None:
     outcome = migrate(empty.client, empty.prefix)
     assert outcome.is_new and len(outcome.added_tables) == len(TABLES) and outcome.items == 0
     assert record.read(empty.client, empty.prefix).is_current
 
 
-def test_a_dry_run_writes_nothing_and_says_what_the_run_then_does(old: Store) -> None:
+def test_a_dry_run_writes_nothing_and_lists_what_the_run_does(old: Store) -> None:
     before = old.dump()
 
     def never(number: int, call: str, arguments: Any) -> None:
@@ -124,7 +124,7 @@ def test_a_dry_run_writes_nothing_and_says_what_the_run_then_does(old: Store) ->
     assert old.dump() == before
     did = migrate(old.client, old.prefix)
     assert (told.from_version, told.added) == (did.from_version, did.added)
-    # Two steps on one item, one after the other: the plan sees it before either, and counts it for the first alone.
+    # Two steps change one item in turn; the plan sees it before both and counts it only for the first.
     assert told.changed == did.changed
     assert did.items > 4
 
@@ -136,8 +136,8 @@ def test_a_second_run_finds_nothing_to_do(old: Store) -> None:
     assert (outcome.added, outcome.changed, old.dump()) == ([], {}, before)
 
 
-def test_killed_before_any_of_its_writes_the_next_run_ends_as_if_nothing_had_happened(empty: Store) -> None:
-    """At every write there is, with pages of one item: so also in the middle of each scan."""
+def test_a_run_killed_before_any_write_is_completed_by_the_next_run(empty: Store) -> None:
+    """Killed before each write in turn, with pages of one item, so also in the middle of each scan."""
     whole = Store(empty.url, empty.prefix + "whole-", empty.client)
     old_store.build(whole.client, whole.prefix)
     counting = Client(whole.client, lambda *_: None)
@@ -159,7 +159,7 @@ def test_killed_before_any_of_its_writes_the_next_run_ends_as_if_nothing_had_hap
         assert cut.dump() == expected, f"killed before write {last}"
 
 
-def test_a_run_that_was_killed_goes_on_where_it_was(old: Store) -> None:
+def test_a_killed_run_continues_where_it_stopped(old: Store) -> None:
     for place in range(30):
         old.client.put_item(TableName=old.prefix + "throttles", Item=dynamo.item({"throttle_key": f"k{place}"}))
 
@@ -179,17 +179,17 @@ def test_a_run_that_was_killed_goes_on_where_it_was(old: Store) -> None:
     assert "2.mails" not in outcome.changed
 
 
-def test_two_runs_at_once_do_what_one_does(old: Store) -> None:
+def test_two_concurrent_runs_do_the_same_as_one(old: Store) -> None:
     with ThreadPoolExecutor(4) as pool:
         outcomes = list(pool.map(lambda _: migrate(old.client, old.prefix, page_items=1), range(4)))
     assert record.read(old.client, old.prefix).is_current
     assert plan(old.client, old.prefix).changed == {}
     changed = sum(outcome.changed.get("2.limits-by-value", 0) for outcome in outcomes)
-    assert changed == len(old_store.old_items("grants"))  # each by one of them
+    assert changed == len(old_store.old_items("grants"))  # each step was done by one of the two runs
 
 
-def test_what_a_function_writes_meanwhile_is_kept(old: Store) -> None:
-    """Between the scan that found an item and its change, a function writes to it: both changes stand."""
+def test_a_concurrent_write_of_a_function_is_kept(old: Store) -> None:
+    """A function writes to an item between the scan and the step's change; both changes are kept."""
 
     def beside(number: int, call: str, arguments: Any) -> None:
         if call == "update_item" and arguments["TableName"].endswith("grants"):
@@ -208,7 +208,7 @@ def test_what_a_function_writes_meanwhile_is_kept(old: Store) -> None:
         assert plain["schema"] == 2 and "limits_version" not in plain
 
 
-def test_what_is_deleted_meanwhile_stays_deleted(old: Store) -> None:
+def test_an_item_deleted_during_the_run_stays_deleted(old: Store) -> None:
     def beside(number: int, call: str, arguments: Any) -> None:
         if call == "update_item":
             old.client.delete_item(TableName=arguments["TableName"], Key=arguments["Key"])
@@ -218,7 +218,7 @@ def test_what_is_deleted_meanwhile_stays_deleted(old: Store) -> None:
     assert old.dump()["grants"] == old.dump()["throttles"] == []
 
 
-def test_a_newer_store_is_refused_and_left_as_it_is(old: Store) -> None:
+def test_a_newer_store_is_refused_and_not_changed(old: Store) -> None:
     migrate(old.client, old.prefix)
     record.write(old.client, old.prefix, record.Record(CURRENT + 1))
     before = old.dump()
@@ -228,7 +228,7 @@ def test_a_newer_store_is_refused_and_left_as_it_is(old: Store) -> None:
     assert old.dump() == before
 
 
-def test_a_newer_versions_record_is_not_overwritten_by_a_run_that_began_before(old: Store) -> None:
+def test_an_older_run_does_not_overwrite_a_newer_versions_record(old: Store) -> None:
     def overtaken(number: int, call: str, arguments: Any) -> None:
         if call == "put_item" and not told:
             told.append(call)
@@ -240,7 +240,7 @@ def test_a_newer_versions_record_is_not_overwritten_by_a_run_that_began_before(o
     assert record.read(old.client, old.prefix).version == CURRENT + 1
 
 
-def test_tables_that_belong_to_a_stack_are_not_changed_behind_its_back(old: Store) -> None:
+def test_tables_that_belong_to_a_stack_are_not_changed(old: Store) -> None:
     before = old.dump()
     with pytest.raises(TablesAreTheStacks, match="by_account"):
         migrate(old.client, old.prefix, tables=False)
@@ -258,7 +258,7 @@ def test_a_table_of_our_name_with_another_key_is_refused(empty: Store) -> None:
         migrate(empty.client, empty.prefix)
 
 
-def test_steps_are_in_order_and_named_once() -> None:
+def test_steps_are_in_order_and_have_unique_names() -> None:
     assert [step.version for step in STEPS] == sorted(step.version for step in STEPS)
     assert len({step.key for step in STEPS}) == len(STEPS)
     assert {step.table for step in STEPS} <= {table.Meta.table_name for table in TABLES}

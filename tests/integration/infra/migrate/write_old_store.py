@@ -80,7 +80,7 @@ def _used(account_id: str, now_ms: int) -> None:
     from sluice.domain.ids import request_id
     from sluice.domain.tokens import ApiToken
 
-    far_ms = 4_000_000_000_000  # 2096: the fixture shall not go stale
+    far_ms = 4_000_000_000_000  # 2096, so that no item of the fixture expires
     token = ApiToken(account_id, "tok_0ldt0ken0ldt0ken", "old laptop", "abc123", ("inference",), None, now_ms, far_ms)
     wiring.token_store().put(token)
     wiring.grant_store().add_live(account_id, token.token_id, far_ms // 1000, now_ms // 1000)
@@ -109,7 +109,7 @@ def _tried_to_log_in(now_ms: int) -> None:
 
 
 def _dump(client: Any, name: str) -> dict[str, Any]:
-    """The table as it is declared and as it is filled, in DynamoDB's own form."""
+    """A table's declaration and items, in DynamoDB's own JSON."""
     told = client.describe_table(TableName=PREFIX + name)["Table"]
     ttl = client.describe_time_to_live(TableName=PREFIX + name)["TimeToLiveDescription"]
     definition = {key: told[key] for key in ("KeySchema", "AttributeDefinitions")}
