@@ -54,7 +54,7 @@ def _check_headers_and_content(page: Page) -> None:
     assert [address for address in addresses if not re.match(r"[/#](?!/)", address)] == []
 
 
-def test_every_page_is_marked_up_for_everyone(world: UsageWorld, member: Browser) -> None:
+def test_every_page_has_accessible_markup(world: UsageWorld, member: Browser) -> None:
     for path in every_page(world):
         _check_markup(member.get(path))
 
@@ -117,7 +117,7 @@ def every_page(world: UsageWorld) -> list[str]:
     return [*OPEN, "/my/nowhere", *(path for path in paths(world, "GET", members=True) if path not in NO_PAGES)]
 
 
-def test_every_form_of_a_member_is_bound_to_the_session(world: UsageWorld, member: Browser, stranger: Browser) -> None:
+def test_every_form_for_members_is_bound_to_the_session(world: UsageWorld, member: Browser, stranger: Browser) -> None:
     theirs = stranger.get("/my/tokens").form("/my/tokens").fields["form_token"]
     for path in paths(world, "POST", members=True):
         for form_token in ("", "x", theirs):

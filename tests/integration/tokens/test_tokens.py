@@ -76,7 +76,7 @@ def test_every_format_of_expires_in_is_accepted(world: World) -> None:
         assert seconds(issued["expires_at"]) - seconds(issued["created_at"]) == lifetime_s, expires_in
 
 
-WRONG_WISHES: list[tuple[dict[str, Any], str]] = [
+INVALID_FIELDS: list[tuple[dict[str, Any], str]] = [
     *(
         ({"name": "x", "expires_in": value}, "expires_in")
         for value in (
@@ -123,7 +123,7 @@ WRONG_WISHES: list[tuple[dict[str, Any], str]] = [
 def test_an_invalid_field_is_422_and_named_and_issues_nothing(world: World) -> None:
     account = world.account()
     headers = world.login(account)
-    for body, field in WRONG_WISHES:
+    for body, field in INVALID_FIELDS:
         answer = world.client.post("/tokens", json=body, headers=headers)
         assert (answer.status_code, answer.json["code"]) == (422, "validation_error"), body
         assert [problem["field"] for problem in answer.json["errors"]] == [field], body
