@@ -142,11 +142,11 @@ class Town:
     def _admitted(self, person: Person, at_ns: int) -> "Admitted":
         from sluice.domain.gateway.admission import Ask
         from sluice.domain.ids import request_id
-        from sluice.wiring import services
+        from sluice.wiring import gateway
 
         identifier = request_id(at_ns // 1_000_000)
         ask = Ask(person.account_id, identifier, person.token_id, 100, "demo", "chat.completions", True)
-        return services.gateway().admission.admit(ask, at_ns)
+        return gateway.gateway().admission.admit(ask, at_ns)
 
     def _limits(self, account_id: str, rpm: int) -> None:
         from sluice.domain.gateway.admission import Limits

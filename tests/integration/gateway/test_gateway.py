@@ -137,10 +137,10 @@ def test_the_request_id_is_the_clients_if_valid_and_the_ledgers_is_always_ours(p
 
 
 def test_a_place_is_free_again_after_every_kind_of_end(person: Person) -> None:
-    from sluice.wiring import services
+    from sluice.wiring.gateway import v1_places
 
     def free_places() -> int:
-        return int(services.v1_places()._free._value)
+        return int(v1_places()._free._value)
 
     before = free_places()
     person.ask().close()

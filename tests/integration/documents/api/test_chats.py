@@ -74,12 +74,12 @@ def test_a_search_that_is_away_leaves_the_chat_as_it_was(reader: Reader) -> None
 
 
 def test_the_switch_of_the_page_and_the_way_from_a_citation_to_its_passage(library: Library) -> None:
-    from sluice.wiring import services
+    from sluice.wiring import documents
 
     account = library.world.account()
     browser = Browser(library.world.app.test_client())
     browser.log_in(account.email, PASSWORD)
-    services.my_documents().keep(account.account_id, "tea.txt", TEA.encode(), 1_795_000_000_000)
+    documents.my_documents().keep(account.account_id, "tea.txt", TEA.encode(), 1_795_000_000_000)
     read(account)
     began = browser.submit(browser.get("/my/chats"), "/my/chats")
     action = next(form.action for form in began.forms if form.action.endswith("/messages"))

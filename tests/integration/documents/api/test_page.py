@@ -51,9 +51,9 @@ def links(page: Page) -> list[str]:
 def read(account: Account) -> None:
     """What `ingestion` does, as far as the page sees it."""
     from sluice.domain.documents import keys
-    from sluice.wiring import services, stores
+    from sluice.wiring import documents, stores
 
-    for document in services.my_documents().all(account.account_id):
+    for document in documents.my_documents().all(account.account_id):
         file = document.file
         body = stores.blobs().get(keys.file_key(account.account_id, file.file_id)) or b""
         blocks = [{"level": 0, "text": text} for text in body.decode(errors="replace").split("\n\n")]
@@ -91,10 +91,10 @@ def test_a_search_shows_passages_with_scores_and_where_they_are(member: Browser,
 
 
 def test_a_file_that_could_not_be_read_says_why(member: Browser, ann: Account) -> None:
-    from sluice.wiring import services, stores
+    from sluice.wiring import documents, stores
 
     add(member)
-    file = services.my_documents().all(ann.account_id)[0].file
+    file = documents.my_documents().all(ann.account_id)[0].file
     stores.file_store().set_status(ann.account_id, file.file_id, "error", "It is no text.")
     page = member.get(PAGE)
     assert "not readable" in page.text and "It is no text." in page.text

@@ -17,7 +17,7 @@ from sluice.http.documents.requests import Purpose
 from sluice.http.gateway.bearer import authenticate
 from sluice.http.gateway.context import admitting
 from sluice.http.operation import parse_body, validated
-from sluice.wiring import services
+from sluice.wiring.gateway import gateway
 
 Model = TypeVar("Model", bound=BaseModel)
 SCOPE = "files"
@@ -26,37 +26,37 @@ MAX_PARTS = 20
 
 
 def now_ms() -> int:
-    return services.gateway().now_ms()
+    return gateway().now_ms()
 
 
 def account() -> str:
     """The account of a request without query or body. A GET or DELETE takes nothing from the limits: people can always
     look at what is theirs and delete it. Errors: InvalidApiToken, InsufficientScope, AccountSuspended."""
     claims = authenticate(SCOPE)
-    services.gateway().check_caller(claims)
+    gateway().check_caller(claims)
     return claims.account_id
 
 
 def account_and_query(model: type[Model]) -> tuple[str, Model]:
     """Errors: as `account`, then ValidationFailed."""
     claims = authenticate(SCOPE)
-    with services.gateway().authentication_first(claims):
+    with gateway().authentication_first(claims):
         query = validated(model, request.args.to_dict())
-    services.gateway().check_caller(claims)
+    gateway().check_caller(claims)
     return claims.account_id, query
 
 
 def claims_and_body(model: type[Model]) -> tuple[Claims, Model]:
     """Of a request with a JSON body, which `admitted` is to count. Errors: as `account`, then as `parse_body`."""
     claims = authenticate(SCOPE)
-    with services.gateway().authentication_first(claims):
+    with gateway().authentication_first(claims):
         return claims, parse_body(model)
 
 
 @contextmanager
 def admitted(claims: Claims, endpoint: str) -> Iterator[str]:
     """→ the account. One admission and one ledger record, of no tokens."""
-    with services.gateway().counted(claims, endpoint, admitting(claims.account_id)):
+    with gateway().counted(claims, endpoint, admitting(claims.account_id)):
         yield claims.account_id
 
 
@@ -64,7 +64,7 @@ def claims_and_upload() -> tuple[Claims, str, bytes, str]:
     """The claims, and the name, bytes and purpose of the form's file. Errors: as `account`, then RequestTooLarge,
     UnsupportedMediaType, ValidationFailed."""
     claims = authenticate(SCOPE)
-    with services.gateway().authentication_first(claims):
+    with gateway().authentication_first(claims):
         return claims, *_form()
 
 
