@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sluice.services.documents.ingest import Ingestion
     from sluice.services.documents.my_documents import MyDocuments
     from sluice.services.documents.retrieve import Retrieval
+    from sluice.services.documents.sweep import DocumentSweeper
     from sluice.services.documents.vector_stores import VectorStores
 
 
@@ -65,6 +66,13 @@ def ingestion() -> Ingestion:
         parse,
         embed(),
     )
+
+
+@cache
+def sweeper() -> DocumentSweeper:
+    from sluice.services.documents.sweep import DocumentSweeper
+
+    return DocumentSweeper(ingestion())
 
 
 @cache
