@@ -71,7 +71,8 @@ def store(store_endpoint: str, cheap_hashes: None, monkeypatch: pytest.MonkeyPat
     """
     from botocore.session import get_session
 
-    from sluice.adapters.aws.models import TABLES, create_missing
+    from sluice.adapters.aws.models import TABLES
+    from sluice.adapters.aws.tables import create_missing
 
     prefix = f"t{secrets.token_hex(4)}-"
     for name, value in aws_environment(store_endpoint).items():

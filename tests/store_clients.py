@@ -8,7 +8,7 @@ def make_tables(prefix: str) -> None:
     """In the store that the environment names."""
     from botocore.session import get_session
 
-    from sluice.adapters.aws.models import create_missing
+    from sluice.adapters.aws.tables import create_missing
 
     client = get_session().create_client("dynamodb", endpoint_url=os.environ["AWS_ENDPOINT_URL_DYNAMODB"])
     create_missing(client, prefix)  # type: ignore[arg-type]

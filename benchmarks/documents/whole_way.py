@@ -22,7 +22,7 @@ def measure(files: int) -> None:
         os.environ.update(aws_environment(url))
         from botocore.session import get_session
 
-        from sluice.adapters.aws.models import create_missing
+        from sluice.adapters.aws.tables import create_missing
 
         create_missing(get_session().create_client("dynamodb", endpoint_url=url), "sluice-")  # type: ignore[arg-type]
         place, corpus = make(Path(folder), "sluice-"), Corpus()

@@ -126,7 +126,7 @@ class Stage:
 def opened(folder: Path) -> Iterator[Stage]:
     from botocore.session import get_session
 
-    from sluice.adapters.aws.models import create_missing
+    from sluice.adapters.aws.tables import create_missing
 
     model, port = Model(), free_port()
     with running_store() as (store_url, _), pytest.MonkeyPatch.context() as patch:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.aws.models import create_missing
+from sluice.adapters.aws.tables import create_missing
 from sluice.adapters.tokens.keys import ensure_keys
 from tests.aws.built import LAYER, built, layer_path
 from tests.aws.conftest import missing

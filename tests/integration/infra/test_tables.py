@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pynamodb.models import Model
 
-from sluice.adapters.aws.models import TABLES, create_missing, definition, expiry
+from sluice.adapters.aws.models import TABLES
+from sluice.adapters.aws.tables import create_missing, definition, expiry
 from tests.conftest import Store
 
 

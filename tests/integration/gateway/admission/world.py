@@ -7,7 +7,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.session import get_session
 
-from sluice.adapters.aws import dynamo, models
+from sluice.adapters.aws import dynamo, tables
 from sluice.adapters.aws.access import Access
 from sluice.adapters.aws.json_service import DYNAMODB, HOT, JsonService
 from sluice.adapters.gateway.grant_item import lease_attribute, lease_key, limits_attribute
@@ -64,7 +64,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.client, self.store = slow_client(self.url), hot_store(self.url)
-        models.create_missing(self.client, PREFIX)
+        tables.create_missing(self.client, PREFIX)
 
     def close(self) -> None:
         close(self.store)
