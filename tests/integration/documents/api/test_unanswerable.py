@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sluice.adapters.documents.parsing import markdown
-from sluice.domain.documents.passages import Block, cut
+from sluice.domain.documents.passages import Block, chunks_of
 from sluice.domain.documents.retrieval import NOTHING_FOUND
 from tests.integration.documents.api.conftest import Library, Reader, ok
 from tests.integration.documents.reading.test_fixed_set import ON_TOPIC, UNANSWERED
@@ -28,7 +28,7 @@ def asker(library: Library, monkeypatch: pytest.MonkeyPatch) -> tuple[Reader, st
         file = documents.files().upload(reader.account_id, path.name, "assistants", path.read_bytes(), now_ms)
         documents.vector_stores().attach(reader.account_id, store, file.file_id, {}, now_ms)
         blocks = [Block(*block) for block in markdown.read(path.read_bytes())]
-        stores.indexes().replace(reader.account_id, store, file.file_id, path.name, list(cut(blocks)))
+        stores.indexes().replace(reader.account_id, store, file.file_id, path.name, list(chunks_of(blocks)))
     search = SearchDocuments(stores.vector_store_store(), stores.indexes())
     monkeypatch.setattr(documents, "search", lambda: search)
     documents.retrieval.cache_clear()

@@ -12,7 +12,7 @@ import pytest
 from infra.local.ingestion import Spool
 from sluice.adapters.documents.blobs_folder import SPOOL
 from sluice.domain.documents.document import File
-from sluice.domain.documents.passages import Block, Cut
+from sluice.domain.documents.passages import Block, Chunk
 from sluice.domain.errors import NotFound, StoreUnavailable
 from sluice.services.documents.sweep import MOST_TRIES, STUCK_MS
 from tests.integration.documents.reading import place as places
@@ -170,9 +170,9 @@ def test_an_index_that_disagrees_with_the_rows_is_found_and_mended(place: Place)
     kept, lost = (place.put(store, f"{name}.md", TEXT) for name in ("kept", "lost"))
     broken = place.put(store, "broken.bin", bytes(range(256)) * 40)
     place.settle()
-    cuts = [Cut("", "a lighthouse that no row knows")]
+    chunks = [Chunk("", "a lighthouse that no row knows")]
     for file_id in ("file_unknown", broken.file_id):
-        place.indexes.replace(ADA, store, file_id, "x.md", cuts)
+        place.indexes.replace(ADA, store, file_id, "x.md", chunks)
     place.indexes.remove(ADA, store, lost.file_id)
 
     assert place.sweeper.sweep(at_hour_of(store) + DAY_MS // 2).mended == 0, "another hour's"
@@ -186,7 +186,7 @@ def test_an_index_that_disagrees_with_the_rows_is_found_and_mended(place: Place)
 
 def test_an_index_whose_store_is_gone_is_dropped(place: Place) -> None:
     store = "vs_" + "0" * 26
-    place.indexes.replace(ADA, store, "file_1", "x.md", [Cut("", "a lighthouse")])
+    place.indexes.replace(ADA, store, "file_1", "x.md", [Chunk("", "a lighthouse")])
     assert place.sweeper.sweep(at_hour_of(store)).mended == 1
     assert list(place.blobs.root.rglob(f"{store}*")) == []
 

@@ -28,7 +28,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Cut:
+class Chunk:
     """One passage: the headings above it, outermost first, and its text."""
 
     title: str
@@ -41,7 +41,7 @@ def tokens(text: str) -> int:
     return wide + -(-(len(text) - wide) // CHARACTERS_A_TOKEN)
 
 
-def cut(blocks: Sequence[Block]) -> Iterator[Cut]:
+def chunks_of(blocks: Sequence[Block]) -> Iterator[Chunk]:
     """The passages of a document, in its order. A document of headings only is one of its headings' texts."""
     path: list[Block] = []
     section: list[str] = []
@@ -53,14 +53,14 @@ def cut(blocks: Sequence[Block]) -> Iterator[Cut]:
         title = " › ".join(heading.text for heading in path)
         for text in _pieces(section):
             found = True
-            yield Cut(title, text)
+            yield Chunk(title, text)
         section = []
         path = [heading for heading in path if heading.level < block.level]
         path.append(Block(block.level, block.text[:MOST_HEADING_CHARACTERS]))
     if not found:
         headings = "\n".join(block.text for block in blocks)
         for text in _pieces([headings]):
-            yield Cut("", text)
+            yield Chunk("", text)
 
 
 def _pieces(paragraphs: Sequence[str]) -> Iterator[str]:

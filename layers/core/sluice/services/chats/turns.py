@@ -85,7 +85,7 @@ class TurnKeeper:
                 self.begin()
             self._turns.end(self._turn, self._answer(text, whole))
         except (StoreUnavailable, NotFound):
-            log.warning("an answer was not kept in its chat", extra={"request_id": self._exchange.ask.request_id})
+            log.warning("an answer was not kept in its chat", extra={"request_id": self._exchange.request.request_id})
 
     def _answer(self, text: str, whole: bool) -> ChatMessage:
         now_ms, record, sources = self._turns.now_ms(), self._exchange.record, self._sources
@@ -95,7 +95,7 @@ class TurnKeeper:
             content=text,
             created_ms=now_ms,
             status="complete" if whole else "broken_off",
-            request_id=self._exchange.ask.request_id,
+            request_id=self._exchange.request.request_id,
             prompt_tokens=record.prompt_tokens if record else None,
             completion_tokens=record.completion_tokens if record else None,
             response_time_ms=record.response_time_ms if record else None,

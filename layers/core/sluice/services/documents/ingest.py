@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from sluice.domain.documents import keys
 from sluice.domain.documents.document import Attachment, File, Unreadable
-from sluice.domain.documents.passages import Block, Cut, cut
+from sluice.domain.documents.passages import Block, Chunk, chunks_of
 from sluice.domain.errors import SluiceError, Unavailable
 from sluice.ports.documents import Blobs, FileStore, Indexes, PendingDocuments, VectorStoreStore
 from sluice.services.documents.embed import Embed
@@ -107,18 +107,18 @@ class Ingestion:
         try:
             if file is None:
                 raise Unreadable("The file was deleted.")
-            cuts = list(cut(self._text.blocks(file)))
+            chunks = list(chunks_of(self._text.blocks(file)))
         except Unreadable as exc:
             self.indexes.remove(account_id, store_id, file_id)
             return self.stores.set_attachment(account_id, store_id, file_id, "failed", error=str(exc))
         try:
-            vectors = self.embed.passages(account_id, file_id, [_whole(one) for one in cuts]) if self.embed else None
+            vectors = self.embed.passages(account_id, file_id, [_whole(one) for one in chunks]) if self.embed else None
         except SluiceError:  # the model is away: by words it can be found all the same, until the event comes again
-            self.indexes.replace(account_id, store_id, file_id, file.filename, cuts)
+            self.indexes.replace(account_id, store_id, file_id, file.filename, chunks)
             raise
-        self.indexes.replace(account_id, store_id, file_id, file.filename, cuts, vectors)
+        self.indexes.replace(account_id, store_id, file_id, file.filename, chunks, vectors)
         done = self.stores.set_attachment(
-            account_id, store_id, file_id, "completed", usage_bytes=sum(map(_size_bytes, cuts))
+            account_id, store_id, file_id, "completed", usage_bytes=sum(map(_size_bytes, chunks))
         )
         if self.stores.get(account_id, store_id) is None:
             self.drop(account_id, store_id)
@@ -126,9 +126,9 @@ class Ingestion:
         return done
 
 
-def _whole(passage: Cut) -> str:
+def _whole(passage: Chunk) -> str:
     return f"{passage.title}\n{passage.text}" if passage.title else passage.text
 
 
-def _size_bytes(passage: Cut) -> int:
+def _size_bytes(passage: Chunk) -> int:
     return len(passage.text.encode("utf-8", "replace"))
