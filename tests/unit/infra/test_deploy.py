@@ -16,7 +16,7 @@ from infra.aws.deploying import Deployment, Machine, StepFailed
 from infra.cli import main
 from infra.local.store_address import use_running_store
 from sluice.adapters.aws.models import TABLES
-from sluice.adapters.aws.tables import create_missing
+from tests.tables import create_missing
 
 STACK = """
 Parameters: {InferenceUrl: {Type: String, Default: ""}, TablePrefix: {Type: String, Default: sluice-}}

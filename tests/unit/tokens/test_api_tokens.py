@@ -136,7 +136,7 @@ def test_an_expired_token_is_not_counted_by_revoke_all(tokens: FakeTokens, grant
 
 
 def test_anothers_token_does_not_exist(tokens: FakeTokens, grants: FakeGrants) -> None:
-    tokens.put(ApiToken("usr_other", "tok_1", "x", "hint", SCOPES, None, NOW_MS, NOW_MS + 1))
+    tokens.put(ApiToken("usr_other", "tok_1", "x", "hint", SCOPES, NOW_MS, NOW_MS + 1))
     with pytest.raises(NotFound):
         bound(tokens, grants).one(ME, "tok_1", NOW_MS)
     with pytest.raises(NotFound):

@@ -7,7 +7,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.session import get_session
 
-from sluice.adapters.aws import dynamo, tables
+from sluice.adapters.aws import dynamo
 from sluice.adapters.aws.access import Access
 from sluice.adapters.aws.json_service import DYNAMODB, HOT, JsonService
 from sluice.adapters.gateway.grant_item import lease_attribute, lease_key, limits_attribute
@@ -17,6 +17,7 @@ from sluice.domain.gateway.grants import new_grant
 from sluice.domain.gateway.leases import Lease
 from sluice.domain.ids import random_id, request_id
 from sluice.domain.usage.ledger import LedgerRecord
+from tests.tables import create_missing
 
 REGION = "us-east-1"
 PREFIX = "t-"
@@ -64,7 +65,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.client, self.store = slow_client(self.url), hot_store(self.url)
-        tables.create_missing(self.client, PREFIX)
+        create_missing(self.client, PREFIX)
 
     def close(self) -> None:
         close(self.store)

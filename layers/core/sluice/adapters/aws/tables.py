@@ -1,15 +1,10 @@
 """The declared tables as DynamoDB's API describes them: arguments of `CreateTable` and of `UpdateTimeToLive`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pynamodb.attributes import TTLAttribute
 from pynamodb.indexes import Index
 from pynamodb.models import Model
-
-from sluice.adapters.aws.models import TABLES
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 
 def definition(table: type[Model], prefix: str) -> dict[str, Any]:
@@ -53,21 +48,3 @@ def _key_schema(attributes: Any) -> list[dict[str, str]]:
         if one.is_hash_key or one.is_range_key
     ]
     return [{"AttributeName": name, "KeyType": kind} for name, kind in sorted(keys, key=lambda key: key[1])]
-
-
-def create_missing(client: "DynamoDBClient", prefix: str) -> list[str]:
-    """Create the tables that are missing; returns their names. Safe to run twice at once. Errors: botocore's."""
-    there = set(client.list_tables()["TableNames"])  # eleven tables: one page
-    created = []
-    for table in TABLES:
-        wanted = definition(table, prefix)
-        if wanted["TableName"] in there:
-            continue
-        try:
-            client.create_table(**wanted)
-        except client.exceptions.ResourceInUseException:
-            continue
-        created.append(wanted["TableName"])
-        if ttl := expiry(table):
-            client.update_time_to_live(TableName=wanted["TableName"], TimeToLiveSpecification=ttl)  # type: ignore[arg-type]
-    return created

@@ -12,7 +12,6 @@ TARGET_TOKENS = 320
 OVERLAP_TOKENS = 48
 CHARACTERS_A_TOKEN = 4
 LONGEST = (TARGET_TOKENS + 1) * CHARACTERS_A_TOKEN
-HEADING_LEVELS = 6
 MOST_HEADING_CHARACTERS = 200
 WIDE = re.compile(r"[\u1100-\u11ff\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 # Sentences end at these, their closing quotes included; lines do, too.
