@@ -71,14 +71,15 @@ def store(store_endpoint: str, cheap_hashes: None, monkeypatch: pytest.MonkeyPat
     """
     from botocore.session import get_session
 
-    from sluice.adapters.aws.models import TABLES, create_missing
+    from sluice.adapters.aws.models import TABLES
+    from tests.tables import create_missing
 
     prefix = f"t{secrets.token_hex(4)}-"
     for name, value in aws_environment(store_endpoint).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("SLUICE_TABLE_PREFIX", prefix)
     client = get_session().create_client("dynamodb", endpoint_url=store_endpoint)
-    create_missing(client, prefix)  # type: ignore[arg-type]
+    create_missing(client, prefix)
     yield Store(store_endpoint, prefix, client)  # type: ignore[arg-type]
     for table in TABLES:
         with suppress(client.exceptions.ResourceNotFoundException):  # a test may have deleted it

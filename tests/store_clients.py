@@ -8,10 +8,10 @@ def make_tables(prefix: str) -> None:
     """In the store that the environment names."""
     from botocore.session import get_session
 
-    from sluice.adapters.aws.models import create_missing
+    from tests.tables import create_missing
 
     client = get_session().create_client("dynamodb", endpoint_url=os.environ["AWS_ENDPOINT_URL_DYNAMODB"])
-    create_missing(client, prefix)  # type: ignore[arg-type]
+    create_missing(client, prefix)
     client.close()
 
 

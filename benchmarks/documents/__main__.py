@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.documents.corpus import Corpus
 from sluice.adapters.documents.search.folder import FolderIndexes
 from sluice.domain.documents.keys import index_key
-from sluice.domain.documents.passages import Cut
+from sluice.domain.documents.passages import Chunk
 
 ACCOUNT, STORE = "usr_bench", "vs_bench"
 A_FILE = 20
@@ -40,8 +40,8 @@ def _index(folder: Path, size: int) -> None:
     passages = [corpus.passage() for _ in range(size)]
     began = time.perf_counter()
     for start in range(0, size, A_FILE):
-        cuts = [Cut("", text) for text in passages[start : start + A_FILE]]
-        indexes.replace(ACCOUNT, STORE, f"file_{start}", f"{start}.txt", cuts)
+        chunks = [Chunk("", text) for text in passages[start : start + A_FILE]]
+        indexes.replace(ACCOUNT, STORE, f"file_{start}", f"{start}.txt", chunks)
     seconds = time.perf_counter() - began
     megabytes = (folder / index_key(ACCOUNT, STORE)).stat().st_size / 1e6
     print(f"{size} passages: indexed {size / seconds:.0f} a second, {megabytes:.1f} MB")

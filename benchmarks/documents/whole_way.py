@@ -22,9 +22,9 @@ def measure(files: int) -> None:
         os.environ.update(aws_environment(url))
         from botocore.session import get_session
 
-        from sluice.adapters.aws.models import create_missing
+        from tests.tables import create_missing
 
-        create_missing(get_session().create_client("dynamodb", endpoint_url=url), "sluice-")  # type: ignore[arg-type]
+        create_missing(get_session().create_client("dynamodb", endpoint_url=url), "sluice-")
         place, corpus = make(Path(folder), "sluice-"), Corpus()
         store = place.store()
         began = time.perf_counter()

@@ -132,10 +132,10 @@ def _forget_earlier_worlds() -> None:
     """Clear cached settings and clients, because a second store has another port."""
     from sluice import settings
     from sluice.adapters.tokens import keys
-    from sluice.wiring import peers, services, stores
+    from sluice.wiring import documents, gateway, peers, stores
 
     forget_store_clients()
-    for module in (settings, stores, peers, services, keys):
+    for module in (settings, stores, peers, gateway, documents, keys):
         for value in vars(module).values():
             if hasattr(value, "cache_clear"):
                 value.cache_clear()

@@ -14,7 +14,7 @@ from sluice.http.gateway import blueprint as v1
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
 from sluice.pages import documents
-from sluice.wiring import services
+from sluice.wiring.documents import files, retrieval, vector_stores
 
 blueprint = Blueprint("files", __name__)
 api = Blueprint("v1", __name__)
@@ -44,14 +44,14 @@ CHANGE = (*WRITE, errors.NotFound)
 def upload_file() -> answers.FileObject:
     claims, filename, body, purpose = flow.claims_and_upload()
     with flow.admitted(claims, "files") as account_id:
-        return answers.FileObject.of(services.files().upload(account_id, filename, purpose, body, flow.now_ms()))
+        return answers.FileObject.of(files().upload(account_id, filename, purpose, body, flow.now_ms()))
 
 
 @api.get("/v1/files")
 @documented("One's files", query=models.FilesQuery, answers={200: answers.FileListing}, errors=READ)
 def list_files() -> answers.FileListing:
     account_id, query = flow.account_and_query(models.FilesQuery)
-    found, more = services.files().page(
+    found, more = files().page(
         account_id,
         limit=query.limit,
         after_id=query.after,
@@ -64,7 +64,7 @@ def list_files() -> answers.FileListing:
 @api.get("/v1/files/<file_id>")
 @documented("One file", answers={200: answers.FileObject}, errors=FIND)
 def get_file(file_id: str) -> answers.FileObject:
-    return answers.FileObject.of(services.files().get(flow.account(), file_id))
+    return answers.FileObject.of(files().get(flow.account(), file_id))
 
 
 @api.get("/v1/files/<file_id>/content")
@@ -75,14 +75,14 @@ def get_file(file_id: str) -> answers.FileObject:
     description="Always an attachment, so that no browser shows an upload as a page of this site.",
 )
 def file_content(file_id: str) -> Response:
-    file, body = services.files().content(flow.account(), file_id)
+    file, body = files().content(flow.account(), file_id)
     return flow.download(file.filename, body)
 
 
 @api.delete("/v1/files/<file_id>")
 @documented("Delete a file, also from every vector store", answers={200: answers.FileDeleted}, errors=FIND)
 def delete_file(file_id: str) -> answers.FileDeleted:
-    services.files().delete(flow.account(), file_id)
+    files().delete(flow.account(), file_id)
     return answers.FileDeleted(id=file_id)
 
 
@@ -96,7 +96,7 @@ def delete_file(file_id: str) -> answers.FileDeleted:
 def create_vector_store() -> store_answers.VectorStoreObject:
     claims, body = flow.claims_and_body(models.CreateStoreBody)
     with flow.admitted(claims, "vector_stores") as account_id:
-        store, attached = services.vector_stores().create_with_files(
+        store, attached = vector_stores().create_with_files(
             account_id, body.name or "", body.metadata or {}, body.file_ids or [], flow.now_ms()
         )
     return store_answers.VectorStoreObject.of(store, attached)
@@ -106,11 +106,11 @@ def create_vector_store() -> store_answers.VectorStoreObject:
 @documented("One's vector stores", query=models.PageQuery, answers={200: store_answers.VectorStoreListing}, errors=READ)
 def list_vector_stores() -> store_answers.VectorStoreListing:
     account_id, query = flow.account_and_query(models.PageQuery)
-    found, more = services.vector_stores().page(
+    found, more = vector_stores().page(
         account_id, limit=query.limit, after_id=query.after, newest_first=query.order == "desc"
     )
     shown = [
-        store_answers.VectorStoreObject.of(store, services.vector_stores().attachments(account_id, store.store_id))
+        store_answers.VectorStoreObject.of(store, vector_stores().attachments(account_id, store.store_id))
         for store in found
     ]
     return store_answers.VectorStoreListing(**answers.listed(shown, more))
@@ -120,8 +120,8 @@ def list_vector_stores() -> store_answers.VectorStoreListing:
 @documented("One vector store", answers={200: store_answers.VectorStoreObject}, errors=FIND)
 def get_vector_store(vector_store_id: str) -> store_answers.VectorStoreObject:
     account_id = flow.account()
-    store = services.vector_stores().get(account_id, vector_store_id)
-    return store_answers.VectorStoreObject.of(store, services.vector_stores().attachments(account_id, vector_store_id))
+    store = vector_stores().get(account_id, vector_store_id)
+    return store_answers.VectorStoreObject.of(store, vector_stores().attachments(account_id, vector_store_id))
 
 
 @api.post("/v1/vector_stores/<vector_store_id>")
@@ -134,16 +134,16 @@ def get_vector_store(vector_store_id: str) -> store_answers.VectorStoreObject:
 def update_vector_store(vector_store_id: str) -> store_answers.VectorStoreObject:
     claims, body = flow.claims_and_body(models.UpdateStoreBody)
     with flow.admitted(claims, "vector_stores") as account_id:
-        store = services.vector_stores().update(
+        store = vector_stores().update(
             account_id, vector_store_id, name=body.name, metadata=body.metadata, now_ms=flow.now_ms()
         )
-    return store_answers.VectorStoreObject.of(store, services.vector_stores().attachments(account_id, vector_store_id))
+    return store_answers.VectorStoreObject.of(store, vector_stores().attachments(account_id, vector_store_id))
 
 
 @api.delete("/v1/vector_stores/<vector_store_id>")
 @documented("Delete a vector store; its files stay", answers={200: store_answers.VectorStoreDeleted}, errors=FIND)
 def delete_vector_store(vector_store_id: str) -> store_answers.VectorStoreDeleted:
-    services.vector_stores().delete(flow.account(), vector_store_id)
+    vector_stores().delete(flow.account(), vector_store_id)
     return store_answers.VectorStoreDeleted(id=vector_store_id)
 
 
@@ -158,8 +158,8 @@ def delete_vector_store(vector_store_id: str) -> store_answers.VectorStoreDelete
 def search_vector_store(vector_store_id: str) -> store_answers.SearchPage:
     claims, body = flow.claims_and_body(models.SearchBody)
     with flow.admitted(claims, "vector_stores") as account_id:
-        services.retrieval().check(account_id, [vector_store_id])
-        found = services.retrieval().find(account_id, body.queries, body.options(vector_store_id))
+        retrieval().check(account_id, [vector_store_id])
+        found = retrieval().find(account_id, body.queries, body.options(vector_store_id))
     return store_answers.SearchPage(
         search_query=body.queries, data=[store_answers.FoundPassage.of(one) for one in found]
     )
@@ -175,7 +175,7 @@ def search_vector_store(vector_store_id: str) -> store_answers.SearchPage:
 def attach_file(vector_store_id: str) -> store_answers.VectorStoreFileObject:
     claims, body = flow.claims_and_body(models.AttachBody)
     with flow.admitted(claims, "vector_stores") as account_id:
-        attached = services.vector_stores().attach(
+        attached = vector_stores().attach(
             account_id, vector_store_id, body.file_id, body.attributes or {}, flow.now_ms()
         )
     return store_answers.VectorStoreFileObject.of(attached)
@@ -190,7 +190,7 @@ def attach_file(vector_store_id: str) -> store_answers.VectorStoreFileObject:
 )
 def list_attached_files(vector_store_id: str) -> store_answers.VectorStoreFileListing:
     account_id, query = flow.account_and_query(models.AttachmentsQuery)
-    found, more = services.vector_stores().attachments_page(account_id, vector_store_id, query.page())
+    found, more = vector_stores().attachments_page(account_id, vector_store_id, query.page())
     shown = [store_answers.VectorStoreFileObject.of(one) for one in found]
     return store_answers.VectorStoreFileListing(**answers.listed(shown, more))
 
@@ -202,9 +202,7 @@ def list_attached_files(vector_store_id: str) -> store_answers.VectorStoreFileLi
     errors=FIND,
 )
 def get_attached_file(vector_store_id: str, file_id: str) -> store_answers.VectorStoreFileObject:
-    return store_answers.VectorStoreFileObject.of(
-        services.vector_stores().attachment(flow.account(), vector_store_id, file_id)
-    )
+    return store_answers.VectorStoreFileObject.of(vector_stores().attachment(flow.account(), vector_store_id, file_id))
 
 
 @api.delete("/v1/vector_stores/<vector_store_id>/files/<file_id>")
@@ -214,7 +212,7 @@ def get_attached_file(vector_store_id: str, file_id: str) -> store_answers.Vecto
     errors=FIND,
 )
 def detach_file(vector_store_id: str, file_id: str) -> store_answers.VectorStoreFileDeleted:
-    services.vector_stores().detach(flow.account(), vector_store_id, file_id)
+    vector_stores().detach(flow.account(), vector_store_id, file_id)
     return store_answers.VectorStoreFileDeleted(id=file_id)
 
 
@@ -228,14 +226,14 @@ def detach_file(vector_store_id: str, file_id: str) -> store_answers.VectorStore
 def attach_files(vector_store_id: str) -> store_answers.FileBatchObject:
     claims, body = flow.claims_and_body(models.BatchBody)
     with flow.admitted(claims, "vector_stores") as account_id:
-        batch = services.vector_stores().attach_batch(account_id, vector_store_id, body.chosen(), flow.now_ms())
+        batch = vector_stores().attach_batch(account_id, vector_store_id, body.chosen(), flow.now_ms())
     return store_answers.FileBatchObject.of(batch)
 
 
 @api.get("/v1/vector_stores/<vector_store_id>/file_batches/<batch_id>")
 @documented("How far a batch of files is", answers={200: store_answers.FileBatchObject}, errors=FIND)
 def get_file_batch(vector_store_id: str, batch_id: str) -> store_answers.FileBatchObject:
-    return store_answers.FileBatchObject.of(services.vector_stores().batch(flow.account(), vector_store_id, batch_id))
+    return store_answers.FileBatchObject.of(vector_stores().batch(flow.account(), vector_store_id, batch_id))
 
 
 @api.get("/v1/vector_stores/<vector_store_id>/file_batches/<batch_id>/files")
@@ -247,7 +245,7 @@ def get_file_batch(vector_store_id: str, batch_id: str) -> store_answers.FileBat
 )
 def list_files_of_batch(vector_store_id: str, batch_id: str) -> store_answers.VectorStoreFileListing:
     account_id, query = flow.account_and_query(models.AttachmentsQuery)
-    found, more = services.vector_stores().batch(account_id, vector_store_id, batch_id).page(query.page())
+    found, more = vector_stores().batch(account_id, vector_store_id, batch_id).page(query.page())
     shown = [store_answers.VectorStoreFileObject.of(one) for one in found]
     return store_answers.VectorStoreFileListing(**answers.listed(shown, more))
 

@@ -22,7 +22,8 @@ from sluice.http.gateway.responses_answers import DeletedResponse, ResponseObjec
 from sluice.http.gateway.responses_requests import ResponseBody
 from sluice.http.operation import Auth, operation
 from sluice.pages.chats import answering
-from sluice.wiring import peers, services
+from sluice.wiring import peers
+from sluice.wiring.gateway import gateway
 
 if TYPE_CHECKING:
     from sluice.http.auth import Caller
@@ -62,9 +63,9 @@ def healthz() -> tuple[health.Health, int]:
     errors=COMMON_ERRORS,
 )
 def list_models() -> dict[str, Any]:
-    claims, gateway = authenticate(scope=None), services.gateway()
-    gateway.check_caller(claims)
-    return {"object": "list", "data": gateway.permitted_models(claims)}
+    claims = authenticate(scope=None)
+    gateway().check_caller(claims)
+    return {"object": "list", "data": gateway().permitted_models(claims)}
 
 
 @blueprint.get("/v1/models/<path:name>")
@@ -76,9 +77,9 @@ def list_models() -> dict[str, Any]:
     errors=(*COMMON_ERRORS, errors.ModelNotFound),
 )
 def one_model(name: str) -> dict[str, Any]:
-    claims, gateway = authenticate(scope=None), services.gateway()
-    gateway.check_caller(claims)
-    return gateway.permitted_model(claims, name)
+    claims = authenticate(scope=None)
+    gateway().check_caller(claims)
+    return gateway().permitted_model(claims, name)
 
 
 @blueprint.post("/v1/chat/completions")

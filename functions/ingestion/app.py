@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 from sluice.domain.documents.keys import CHANGES, FILES
 from sluice.domain.errors import SluiceError
 from sluice.http.logging import configure
-from sluice.wiring import services
+from sluice.wiring import documents
 
 log = logging.getLogger("sluice.ingestion")
 
@@ -52,16 +52,16 @@ def _handled(record: dict[str, Any]) -> bool:
 def _dispatch(parts: list[str]) -> None:
     match parts:
         case [kind, account_id, file_id] if kind == FILES:
-            services.ingestion().uploaded(account_id, file_id)
+            documents.ingestion().uploaded(account_id, file_id)
         case [kind, account_id, store_id, file_id] if kind == CHANGES:
-            services.ingestion().changed(account_id, store_id, file_id)
+            documents.ingestion().changed(account_id, store_id, file_id)
         case _:
             log.error("event of an unknown kind skipped")
 
 
 def _sweep() -> dict[str, Any]:
     until = time.monotonic() + SWEEP_SECONDS
-    swept = services.ingestion().sweep(time.time_ns() // 1_000_000, lambda: time.monotonic() > until)
+    swept = documents.sweeper().sweep(time.time_ns() // 1_000_000, lambda: time.monotonic() > until)
     if swept.seen or swept.mended:
         log.info("swept", extra=asdict(swept))
     return asdict(swept)

@@ -14,7 +14,7 @@ from sluice.domain.errors import InvalidJson
 from sluice.http.on_lambda import wsgi
 from sluice.ports.documents import SearchRequest
 from sluice.services.documents.search import LONGEST_QUERY, MOST_PASSAGES
-from sluice.wiring import services
+from sluice.wiring import documents
 
 blueprint = Blueprint("search", __name__)
 MOST_STORES = 20
@@ -35,7 +35,7 @@ def search() -> dict[str, Any]:
         body = SearchBody.model_validate_json(request.get_data())
     except ValidationError as exc:
         raise InvalidJson() from exc
-    found = services.search().search(SearchRequest(body.account_id, body.store_ids, body.query, body.top_k))
+    found = documents.search().search(SearchRequest(body.account_id, body.store_ids, body.query, body.top_k))
     return {"data": [asdict(passage) for passage in found]}
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from sluice.domain.errors import StoreUnavailable
 from sluice.domain.usage import measures
 from sluice.http.logging import configure
-from sluice.wiring import peers, services
+from sluice.wiring import peers
 from sluice.wiring.accounts import erasure
+from sluice.wiring.gateway import sweeper
 from sluice.wiring.mails import stuck_mails
 
 log = logging.getLogger("sluice.sweeper")
@@ -26,7 +27,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     configure()
     started_ms = _now_ms()
     requeued = _requeue_mails(started_ms)
-    swept = services.sweeper().sweep(started_ms + RUN_MS)
+    swept = sweeper().sweep(started_ms + RUN_MS)
     done = {**asdict(swept), "requeued": requeued, "erased": _finish_deletions(started_ms)}
     for what in ("settled", "cleared", "failed", "requeued", "erased"):
         peers.metrics().count(measures.SWEPT, done[what], what=what)

@@ -55,16 +55,16 @@ def seed(source: Path, user: str, store_name: str | None, wait: bool) -> None:
 
 def _seeding(account_id: str, store_id: str) -> "Seeding":
     from sluice.services.documents.seed import Seeding
-    from sluice.wiring import services
+    from sluice.wiring import documents
 
-    return Seeding(services.files(), services.vector_stores(), account_id, store_id)
+    return Seeding(documents.files(), documents.vector_stores(), account_id, store_id)
 
 
 def _store_of(account_id: str, wanted: str | None) -> str:
     """The store with this id or name, created if there is none of this name. None: the one the web pages show."""
-    from sluice.wiring import services
+    from sluice.wiring import documents
 
-    existing = services.vector_stores()
+    existing = documents.vector_stores()
     if wanted is None:
         return _own_store(account_id)
     if wanted.startswith("vs_"):

@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+from sluice.adapters.durable_files import sync_folder
+
 
 class Checkpoint:
     """Sequence numbers of one stream, by shard. A table that was created again has a new stream, so it starts anew."""
@@ -25,7 +27,7 @@ class Checkpoint:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self._file)
-        _sync_folder(self._file.parent)
+        sync_folder(self._file.parent)
 
     def _read(self) -> dict[str, str]:
         try:
@@ -33,11 +35,3 @@ class Checkpoint:
             return dict(stored["after"]) if stored["stream"] == self._stream_arn else {}
         except (OSError, ValueError, KeyError, TypeError):
             return {}  # lost or corrupted: deliver from the start, because handlers are idempotent
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

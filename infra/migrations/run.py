@@ -14,7 +14,8 @@ from infra.migrations import record, structure
 from infra.migrations.record import Record
 from infra.migrations.steps import CURRENT, STEPS, Step
 from sluice.adapters.aws import dynamo
-from sluice.adapters.aws.models import TABLES, definition
+from sluice.adapters.aws.models import TABLES
+from sluice.adapters.aws.tables import definition
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

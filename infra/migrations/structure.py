@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sluice.adapters.aws.models import TABLES, definition, expiry
+from sluice.adapters.aws.models import TABLES
+from sluice.adapters.aws.tables import definition, expiry
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -126,7 +126,7 @@ class Stage:
 def opened(folder: Path) -> Iterator[Stage]:
     from botocore.session import get_session
 
-    from sluice.adapters.aws.models import create_missing
+    from tests.tables import create_missing
 
     model, port = Model(), free_port()
     with running_store() as (store_url, _), pytest.MonkeyPatch.context() as patch:
@@ -143,7 +143,7 @@ def opened(folder: Path) -> Iterator[Stage]:
         forget_everything()
         ensure_keys(folder)
         client = get_session().create_client("dynamodb", endpoint_url=store_url)
-        create_missing(client, PREFIX)  # type: ignore[arg-type]
+        create_missing(client, PREFIX)
         client.close()
         with _serving(folder, port, asked):
             yield Stage(asked["SLUICE_BASE_URL"], UsageWorld(None, None), model)  # type: ignore[arg-type]

@@ -79,7 +79,7 @@ def test_an_admission_that_meets_a_fault_is_charged_once(
     proxy.once(fault, "UpdateItem")
     admitted = _admit(store, account)
     grant = account.grant()
-    assert (grant.period_tokens, list(grant.leases)) == (100, [admitted.ask.request_id])
+    assert (grant.period_tokens, list(grant.leases)) == (100, [admitted.request.request_id])
     assert grant.tat_tokens_ns == NOW_NS + admitted.lease.charged_tokens_ns
     assert ("UpdateItem", fault) in proxy.seen
 
@@ -92,7 +92,7 @@ def test_a_settlement_that_meets_a_fault_is_made_once(
     account = engine.account()
     admitted = _admit(store, account)
     proxy.once(fault, operation)
-    record, _ = settle(store, account.id, admitted.ask.request_id, admitted.lease, Outcome(200, 20, 30))
+    record, _ = settle(store, account.id, admitted.request.request_id, admitted.lease, Outcome(200, 20, 30))
     assert account.records() == [record]
     assert (account.grant().leases, account.grant().period_tokens) == ({}, 50)
     assert account.grant().tat_tokens_ns == NOW_NS + admitted.lease.charged_tokens_ns // 2
@@ -128,10 +128,10 @@ def test_a_settlement_the_store_never_answers_is_left_whole_for_the_sweeper(
     admitted = _admit(store, account)
     proxy.always(fault)
     with pytest.raises(errors.StoreUnavailable):
-        settle(store, account.id, admitted.ask.request_id, admitted.lease, Outcome(200, 20, 30))
+        settle(store, account.id, admitted.request.request_id, admitted.lease, Outcome(200, 20, 30))
     proxy.always(faults.PASS)
 
-    settle_abandoned(store, account.id, admitted.ask.request_id, admitted.lease, DEAD_MS)
+    settle_abandoned(store, account.id, admitted.request.request_id, admitted.lease, DEAD_MS)
 
     (record,) = account.records()
     # After `cut after` the gateway's own record had been written, so that is the amount charged.
@@ -148,7 +148,7 @@ def test_a_request_the_store_sees_only_after_we_gave_up_is_not_charged_twice(
     proxy.once(faults.LATE, "UpdateItem")
     try:
         admitted = admission.admit(account.ask(100), NOW_NS)
-        settle(store, account.id, admitted.ask.request_id, admitted.lease, Outcome(200, 20, 30))
+        settle(store, account.id, admitted.request.request_id, admitted.lease, Outcome(200, 20, 30))
     except errors.StoreUnavailable:
         pass  # giving up is allowed
     time.sleep(faults.LATE_SECONDS)
@@ -176,10 +176,10 @@ def test_under_load_through_a_bad_network_everything_adds_up(
                 admitted = admission.admit(account.ask(100), NOW_NS)
             except errors.Unavailable:
                 continue
-            admitted_ids.append(admitted.ask.request_id)
+            admitted_ids.append(admitted.request.request_id)
             for _ in range(3):
                 try:
-                    settle(store, account.id, admitted.ask.request_id, admitted.lease, Outcome(200, 20, 30))
+                    settle(store, account.id, admitted.request.request_id, admitted.lease, Outcome(200, 20, 30))
                 except errors.StoreUnavailable:
                     continue
                 break

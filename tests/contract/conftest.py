@@ -85,13 +85,13 @@ def running(place: Place) -> Running:
 
 
 def _documents(account_id: str) -> dict[str, str]:
-    """Ids of a file, a vector store, and the batch that attached the file."""
-    from sluice.wiring import services
+    """A file in a vector store, which were attached as a batch."""
+    from sluice.wiring import documents
 
     now_ms = time.time_ns() // 1_000_000
-    file = services.files().upload(account_id, "tea.txt", "assistants", b"Tea is a plant.", now_ms)
-    store = services.vector_stores().create(account_id, "papers", {}, now_ms)
-    batch = services.vector_stores().attach_batch(account_id, store.store_id, [(file.file_id, {})], now_ms)
+    file = documents.files().upload(account_id, "tea.txt", "assistants", b"Tea is a plant.", now_ms)
+    store = documents.vector_stores().create(account_id, "papers", {}, now_ms)
+    batch = documents.vector_stores().attach_batch(account_id, store.store_id, [(file.file_id, {})], now_ms)
     return {"file_id": file.file_id, "vector_store_id": store.store_id, "batch_id": batch.batch_id}
 
 

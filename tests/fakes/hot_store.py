@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from sluice.domain.errors import StoreUnavailable
 from sluice.domain.gateway import buckets
-from sluice.domain.gateway.admission import Ask, Forms, Grant, Limits, caller_refusal, decide, forms_for
+from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant, Limits, caller_refusal, decide, forms_for
 from sluice.domain.gateway.contents import LoggedContent
 from sluice.domain.gateway.leases import LEASE_MS, Lease
 from sluice.domain.periods import period_of
@@ -42,28 +42,28 @@ class FakeHotStore:
         self._reach()
         return self.grants.get(account_id)
 
-    def admit(self, ask: Ask, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Attempt:
+    def admit(self, request: AdmissionRequest, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Attempt:
         with self._lock:
             self._reach()
             self.writes += 1
-            truth = self.grants.get(ask.account_id)
+            truth = self.grants.get(request.account_id)
             if truth is None:
                 return Attempt(False, None)
             known = guess.limits == truth.limits
-            if not known or forms != forms_for(truth, ask, now_ns) or lease.period < truth.period:
+            if not known or forms != forms_for(truth, request, now_ns) or lease.period < truth.period:
                 return Attempt(False, truth)
-            if ask.request_id in truth.leases or decide(truth, ask, now_ns) is not None:
+            if request.request_id in truth.leases or decide(truth, request, now_ns) is not None:
                 return Attempt(False, truth)
             charged_ns = buckets.charge_ns(1, truth.limits.rpm)
             after = replace(
                 truth,
                 tat_requests_ns=buckets.take(truth.tat_requests_ns, charged_ns, now_ns),
                 tat_tokens_ns=buckets.take(truth.tat_tokens_ns, lease.charged_tokens_ns, now_ns),
-                leases={**truth.leases, ask.request_id: lease},
+                leases={**truth.leases, request.request_id: lease},
                 period=lease.period,
-                period_tokens=(truth.period_tokens if truth.period == lease.period else 0) + ask.reserve_tokens,
+                period_tokens=(truth.period_tokens if truth.period == lease.period else 0) + request.reserve_tokens,
             )
-            self.grants[ask.account_id] = after
+            self.grants[request.account_id] = after
             return self._answer(Attempt(True, after))
 
     def checkpoint(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:

@@ -46,9 +46,11 @@ class Run:
     def _work(self) -> None:
         while time.monotonic() < self._until:
             started, now_ns = time.perf_counter(), time.time_ns()
-            ask = self.account.ask(100, identifier=request_id(now_ns // 1_000_000))
-            admitted = self._admission.admit(ask, now_ns)
-            _, after = settle(self.account.store, self.account.id, ask.request_id, admitted.lease, Outcome(200, 20, 30))
+            request = self.account.ask(100, identifier=request_id(now_ns // 1_000_000))
+            admitted = self._admission.admit(request, now_ns)
+            _, after = settle(
+                self.account.store, self.account.id, request.request_id, admitted.lease, Outcome(200, 20, 30)
+            )
             self._admission.remember(after.grant)
             self.latencies.append(time.perf_counter() - started)
 

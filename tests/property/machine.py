@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from sluice.domain import errors
-from sluice.domain.gateway.admission import Ask, Grant, Limits
+from sluice.domain.gateway.admission import AdmissionRequest, Grant, Limits
 from sluice.domain.ids import request_id
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.ports.gateway import Attempt
@@ -167,11 +167,15 @@ class AdmissionMachine(RuleBasedStateMachine):
         limits = (self.model.rpm, self.model.tpm, self.model.concurrency, self.model.monthly)
         return 0 in limits or reserve > min(self.model.tpm, self.model.monthly)
 
-    def _ask(self, instance: int, token: str, reserve: int, now: int, ask: Ask | None = None) -> Exception | None:
+    def _ask(
+        self, instance: int, token: str, reserve: int, now: int, request: AdmissionRequest | None = None
+    ) -> Exception | None:
         self.sound, calls = False, self.store.calls
-        ask = ask or Ask(self.account_id, request_id(now // 1_000_000), token, reserve, "demo", "completions", False)
+        request = request or AdmissionRequest(
+            self.account_id, request_id(now // 1_000_000), token, reserve, "demo", "completions", False
+        )
         try:
-            admitted = self.instances[instance].admit(ask, now)
+            admitted = self.instances[instance].admit(request, now)
         except errors.SluiceError as refusal:
             self._note_what_the_store_did(now)
             self._check_refusal(instance, refusal, token, reserve, now)
@@ -180,8 +184,8 @@ class AdmissionMachine(RuleBasedStateMachine):
             return refusal
         self._make_room(now)
         assert self.model.problems(token, reserve, now) == set(), "admitted, and the model refuses"
-        self.model.admit(ask.request_id, token, reserve, now)
-        self.held[ask.request_id] = admitted
+        self.model.admit(request.request_id, token, reserve, now)
+        self.held[request.request_id] = admitted
         self.changed_elsewhere = [True] * INSTANCES
         self.sound = True
         return None
@@ -290,10 +294,12 @@ class AdmissionMachine(RuleBasedStateMachine):
     def an_answer_gets_lost(self, instance: int, reserve: int, again: bool) -> None:
         """The write may be made, but the instance gets no answer. A retry with the same id is charged only once."""
         now = self.clock(instance)
-        ask = Ask(self.account_id, request_id(now // 1_000_000), TOKENS[0], reserve, "demo", "completions", True)
+        request = AdmissionRequest(
+            self.account_id, request_id(now // 1_000_000), TOKENS[0], reserve, "demo", "completions", True
+        )
         self.store.lose = True
         try:
-            self.instances[instance].admit(ask, now)
+            self.instances[instance].admit(request, now)
             raise AssertionError("the answer was heard")
         except errors.StoreUnavailable:
             pass
@@ -301,15 +307,15 @@ class AdmissionMachine(RuleBasedStateMachine):
             self.store.lose = False
             self._check_refusal(instance, refusal, TOKENS[0], reserve, now)
             return
-        made = ask.request_id in self.truth().leases
+        made = request.request_id in self.truth().leases
         self.changed_elsewhere = [True] * INSTANCES
         if made:
             assert self.model.problems(TOKENS[0], reserve, now) == set()
-            self.model.admit(ask.request_id, TOKENS[0], reserve, now)
+            self.model.admit(request.request_id, TOKENS[0], reserve, now)
         if made and again:
-            repeated = self.instances[instance].admit(ask, now)
-            assert repeated.lease == self.truth().leases[ask.request_id]
-            self.held[ask.request_id] = repeated
+            repeated = self.instances[instance].admit(request, now)
+            assert repeated.lease == self.truth().leases[request.request_id]
+            self.held[request.request_id] = repeated
 
     # --- changes to the account from outside
 

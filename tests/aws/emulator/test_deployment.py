@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from sluice.adapters.aws.models import TABLES, definition, expiry
+from sluice.adapters.aws.models import TABLES
+from sluice.adapters.aws.tables import definition, expiry
 from tests.aws.emulator.deployment import Deployment
 from tests.e2e.people import Person
 

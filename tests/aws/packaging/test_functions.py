@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.aws.models import create_missing
 from sluice.adapters.tokens.keys import ensure_keys
 from tests.aws.built import LAYER, built, layer_path
 from tests.aws.conftest import missing
 from tests.aws.packaging.events import CALLS, EVENTS_AND_ANSWERS, http_event
 from tests.conftest import aws_environment
 from tests.store_process import running_store
+from tests.tables import create_missing
 from tests.unit.aws.template import EVENTS, ZIPPED
 
 CHILD = Path(__file__).with_name("child.py")

@@ -131,22 +131,24 @@ class Town:
         from sluice.wiring import stores
 
         admitted = self._admitted(person, time.time_ns())
-        identifier = admitted.ask.request_id
+        identifier = admitted.request.request_id
         settle(stores.hot_store(), person.account_id, identifier, admitted.lease, Outcome(200, 10, 2))
         return identifier
 
     def abandoned(self, person: Person) -> str:
         """An admitted request whose holder died long enough ago → its id."""
-        return self._admitted(person, time.time_ns() - ABANDONED_NS).ask.request_id
+        return self._admitted(person, time.time_ns() - ABANDONED_NS).request.request_id
 
     def _admitted(self, person: Person, at_ns: int) -> "Admitted":
-        from sluice.domain.gateway.admission import Ask
+        from sluice.domain.gateway.admission import AdmissionRequest
         from sluice.domain.ids import request_id
-        from sluice.wiring import services
+        from sluice.wiring import gateway
 
         identifier = request_id(at_ns // 1_000_000)
-        ask = Ask(person.account_id, identifier, person.token_id, 100, "demo", "chat.completions", True)
-        return services.gateway().admission.admit(ask, at_ns)
+        request = AdmissionRequest(
+            person.account_id, identifier, person.token_id, 100, "demo", "chat.completions", True
+        )
+        return gateway.gateway().admission.admit(request, at_ns)
 
     def _limits(self, account_id: str, rpm: int) -> None:
         from sluice.domain.gateway.admission import Limits

@@ -189,12 +189,12 @@ def test_two_concurrent_deletions_are_one(town: Town) -> None:
 def test_a_running_stream_of_a_deleted_account_ends_at_its_next_checkpoint(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sluice.wiring import services
+    from sluice.wiring import gateway as wired
 
     person = town.newcomer()
     town.upstream.steps, clock = long_answer(lambda: delete(person), 4)  # type: ignore[assignment]
-    gateway = replace(services.gateway(), clock=clock)
-    monkeypatch.setattr(services, "gateway", lambda: gateway)
+    gateway = replace(wired.gateway(), clock=clock)
+    monkeypatch.setattr(wired, "gateway", lambda: gateway)
     answer = person.ask(stream=True).text
     assert '"code": "invalid_api_key"' in answer or '"code":"invalid_api_key"' in answer
     assert "[DONE]" not in answer and '"content":"a"' in answer and '"content":"c"' not in answer

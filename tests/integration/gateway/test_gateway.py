@@ -136,11 +136,11 @@ def test_a_valid_client_request_id_is_returned_but_the_ledger_uses_our_own(perso
         assert person.log()[0]["id"] == answer.headers["x-sluice-request-id"]
 
 
-def test_a_place_is_freed_after_every_kind_of_end(person: Person) -> None:
-    from sluice.wiring import services
+def test_a_place_is_free_again_after_every_kind_of_end(person: Person) -> None:
+    from sluice.wiring.gateway import v1_places
 
     def free_places() -> int:
-        return int(services.v1_places()._free._value)
+        return int(v1_places()._free._value)
 
     before = free_places()
     person.ask().close()

@@ -103,7 +103,7 @@ def test_record_whose_handler_fails_is_neither_skipped_nor_lost(store: Store, tm
 def test_killed_store_is_reconnected_and_nothing_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from botocore.session import get_session
 
-    from sluice.adapters.aws.models import create_missing
+    from tests.tables import create_missing
 
     port, handler = free_port(), Handler()
     for name, value in aws_environment(f"http://127.0.0.1:{port}").items():

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from pynamodb.models import Model
 
-from sluice.adapters.aws.models import TABLES, create_missing, definition, expiry
+from sluice.adapters.aws.models import TABLES
+from sluice.adapters.aws.tables import definition, expiry
 from tests.conftest import Store
+from tests.tables import create_missing
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.Meta.table_name)

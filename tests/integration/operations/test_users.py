@@ -163,12 +163,13 @@ def test_an_admin_can_suspend_other_admins_but_not_themselves(town: Town) -> Non
 def test_a_running_stream_of_a_suspended_account_ends_at_its_next_checkpoint(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sluice.wiring import services, stores
+    from sluice.wiring import gateway as wired
+    from sluice.wiring import stores
 
     admin, person = town.admin(), town.newcomer()
     town.upstream.steps, clock = long_answer(lambda: do(admin, "suspend", person), 4)  # type: ignore[assignment]
-    gateway = replace(services.gateway(), clock=clock)
-    monkeypatch.setattr(services, "gateway", lambda: gateway)
+    gateway = replace(wired.gateway(), clock=clock)
+    monkeypatch.setattr(wired, "gateway", lambda: gateway)
     answer = person.ask(stream=True).text
     assert '"account_suspended"' in answer and "[DONE]" not in answer
     assert '"content":"a"' in answer and '"content":"c"' not in answer

@@ -8,7 +8,7 @@ import pytest
 from sluice.adapters.aws import dynamo
 from sluice.domain.accounts.account import Account
 from sluice.domain.errors import QuotaExceeded, StoreUnavailable
-from sluice.domain.gateway.admission import Ask, Limits
+from sluice.domain.gateway.admission import AdmissionRequest, Limits
 from sluice.domain.ids import request_id
 from sluice.domain.periods import period_of
 from sluice.services.gateway.observe import ObservedAdmission
@@ -112,8 +112,10 @@ def test_a_request_beyond_the_quota_sends_the_mail_of_a_used_up_quota(world: Usa
     for _ in range(3):
         with pytest.raises(QuotaExceeded):
             now = now_ms()
-            ask = Ask(account.account_id, request_id(now), "tok_a", 400, "demo", "chat.completions", True)
-            admission.admit(ask, now * 1_000_000)
+            request = AdmissionRequest(
+                account.account_id, request_id(now), "tok_a", 400, "demo", "chat.completions", True
+            )
+            admission.admit(request, now * 1_000_000)
     assert kinds(world, account) == ["quota_100"]
 
 

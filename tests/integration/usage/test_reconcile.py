@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from infra.commands.ledger import command
 from sluice.adapters.aws import dynamo
 from sluice.domain.accounts.account import Account
-from sluice.domain.gateway.admission import Ask, Limits
+from sluice.domain.gateway.admission import AdmissionRequest, Limits
 from sluice.domain.ids import request_id
 from sluice.domain.periods import period_of
 from sluice.services.gateway.admit import Admission
@@ -36,14 +36,14 @@ def busy_past(world: UsageWorld) -> Account:
 
     def admit() -> Any:
         now = now_ms()
-        ask = Ask(account.account_id, request_id(now), "tok_a", 50, "demo", "chat.completions", False)
-        return admission.admit(ask, now * 1_000_000)
+        request = AdmissionRequest(account.account_id, request_id(now), "tok_a", 50, "demo", "chat.completions", False)
+        return admission.admit(request, now * 1_000_000)
 
     records = []
     for place in range(10):
         admitted = admit()
         record, _ = settle(
-            stores.hot_store(), account.account_id, admitted.ask.request_id, admitted.lease, Outcome(200, place, 7)
+            stores.hot_store(), account.account_id, admitted.request.request_id, admitted.lease, Outcome(200, place, 7)
         )
         records.append(record)
     world.deliver(records)

@@ -10,7 +10,7 @@ from functions.sweeper.app import handler
 from sluice.adapters.aws import dynamo
 from sluice.domain.accounts.account import Account
 from sluice.domain.errors import StoreUnavailable
-from sluice.domain.gateway.admission import Ask, Limits
+from sluice.domain.gateway.admission import AdmissionRequest, Limits
 from sluice.domain.gateway.leases import LEASE_MS, SWEEP_AFTER_MS
 from sluice.domain.ids import request_id
 from sluice.domain.mails.mail import Kind, new_mail
@@ -27,8 +27,8 @@ LIVE = {"playground": 4_102_444_800, "tok_a": 4_102_444_800}
 def admit(world: UsageWorld, account: Account, *, ago_ms: int = 0, tokens: int = 100) -> Admitted:
     world.set_grant(account.account_id, live=LIVE)
     at_ms = now_ms() - ago_ms
-    ask = Ask(account.account_id, request_id(at_ms), "tok_a", tokens, "demo", "chat.completions", True)
-    return Admission(stores.hot_store(), Limits(60, 40_000, 4, 1_000_000)).admit(ask, at_ms * 1_000_000)
+    request = AdmissionRequest(account.account_id, request_id(at_ms), "tok_a", tokens, "demo", "chat.completions", True)
+    return Admission(stores.hot_store(), Limits(60, 40_000, 4, 1_000_000)).admit(request, at_ms * 1_000_000)
 
 
 def grant(world: UsageWorld, account: Account) -> dict[str, Any]:
@@ -40,11 +40,11 @@ def test_an_orphaned_request_is_settled_from_its_last_checkpoint(world: UsageWor
     dead = admit(world, account, ago_ms=LONG_DEAD_MS + MINUTE_MS)
     lease = dead.lease.with_progress(11, 22)
     then = now_ms() - LONG_DEAD_MS
-    stores.hot_store().checkpoint(account.account_id, dead.ask.request_id, lease, then)
+    stores.hot_store().checkpoint(account.account_id, dead.request.request_id, lease, then)
 
     done = handler({}, None)
     assert (done["settled"], done["cleared"], done["failed"], done["complete"]) == (1, 1, 0, True)
-    record = stores.ledger_reader().get(account.account_id, dead.ask.request_id)
+    record = stores.ledger_reader().get(account.account_id, dead.request.request_id)
     assert record is not None
     assert (record.prompt_tokens, record.completion_tokens, record.status) == (11, 22, 500)
     assert (record.settled_by, record.token_id, record.stream) == ("sweeper", "tok_a", True)
@@ -64,13 +64,13 @@ def test_a_running_or_just_expired_request_is_not_touched(world: UsageWorld) -> 
     assert len(after["leases"]) == 2
     assert "busy_shard" in after
     for each in (running, late):
-        assert stores.ledger_reader().get(account.account_id, each.ask.request_id) is None
+        assert stores.ledger_reader().get(account.account_id, each.request.request_id) is None
 
 
 def test_an_account_without_running_requests_is_removed_from_its_shard(world: UsageWorld) -> None:
     account = world.account()
     done_soon = admit(world, account)
-    settle(stores.hot_store(), account.account_id, done_soon.ask.request_id, done_soon.lease, Outcome(200, 1, 2))
+    settle(stores.hot_store(), account.account_id, done_soon.request.request_id, done_soon.lease, Outcome(200, 1, 2))
     assert "busy_shard" in grant(world, account)
     assert handler({}, None)["cleared"] == 1
     assert "busy_shard" not in grant(world, account)
@@ -96,16 +96,16 @@ def test_concurrent_sweepers_settle_each_request_once(world: UsageWorld) -> None
         assert (after["leases"], after["period_tokens"]) == ({}, 0)
         records = list(stores.ledger_reader().everything(account.account_id))
         assert {record.request_id for record in records} == {
-            each.ask.request_id for each in dead if each.ask.account_id == account.account_id
+            each.request.request_id for each in dead if each.request.account_id == account.account_id
         }
 
 
 def test_a_record_that_the_gateway_wrote_before_it_died_is_kept(world: UsageWorld) -> None:
     account = world.account()
     dead = admit(world, account, ago_ms=LONG_DEAD_MS)
-    written = world.record(account.account_id, request_id=dead.ask.request_id, prompt_tokens=5, completion_tokens=6)
+    written = world.record(account.account_id, request_id=dead.request.request_id, prompt_tokens=5, completion_tokens=6)
     assert handler({}, None)["settled"] == 1
-    assert stores.ledger_reader().get(account.account_id, dead.ask.request_id) == written
+    assert stores.ledger_reader().get(account.account_id, dead.request.request_id) == written
     assert grant(world, account)["period_tokens"] == 11
 
 
@@ -116,7 +116,7 @@ def test_an_account_with_an_invalid_grant_does_not_stop_the_others(world: UsageW
     world.set_grant(spoilt.account_id, limits={})
     done = handler({}, None)
     assert (done["settled"], done["failed"]) == (1, 1)
-    assert stores.ledger_reader().get(good.account_id, dead.ask.request_id) is not None
+    assert stores.ledger_reader().get(good.account_id, dead.request.request_id) is not None
 
 
 def test_an_unavailable_store_ends_the_run_early_and_the_next_run_works(

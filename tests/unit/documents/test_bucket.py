@@ -13,7 +13,7 @@ from sluice.adapters.documents.blobs_s3 import S3Blobs
 from sluice.adapters.documents.search import bucket as bucket_module
 from sluice.adapters.documents.search import writing
 from sluice.adapters.documents.search.bucket import BucketIndexes
-from sluice.domain.documents.passages import Cut
+from sluice.domain.documents.passages import Chunk
 from sluice.domain.errors import SearchUnavailable, StoreUnavailable
 
 BUCKET = "documents"
@@ -39,8 +39,8 @@ def indexes(folder: Path) -> BucketIndexes:
     return BucketIndexes(BUCKET, folder, sleep=lambda _: None)
 
 
-def cuts(*texts: str) -> list[Cut]:
-    return [Cut("", text) for text in texts]
+def chunks(*texts: str) -> list[Chunk]:
+    return [Chunk("", text) for text in texts]
 
 
 def test_blobs_are_put_got_listed_and_deleted() -> None:
@@ -68,10 +68,10 @@ def test_one_environment_finds_at_once_what_another_wrote(tmp_path: Path) -> Non
     writer, reader = indexes(tmp_path / "w"), indexes(tmp_path / "r")
     assert reader.find(ACCOUNT, "vs_1", "beacon", 5) == []
     assert reader.files(ACCOUNT, "vs_1") == set()
-    writer.replace(ACCOUNT, "vs_1", "file_1", "a.txt", cuts("a beacon"))
+    writer.replace(ACCOUNT, "vs_1", "file_1", "a.txt", chunks("a beacon"))
     assert reader.files(ACCOUNT, "vs_1") == {"file_1"}
     assert [hit.file_id for hit in reader.find(ACCOUNT, "vs_1", "beacon", 5)] == ["file_1"]
-    writer.replace(ACCOUNT, "vs_1", "file_2", "b.txt", cuts("another beacon", "a third beacon"))
+    writer.replace(ACCOUNT, "vs_1", "file_2", "b.txt", chunks("another beacon", "a third beacon"))
     assert len(reader.find(ACCOUNT, "vs_1", "beacon", 5)) == 3
     writer.remove(ACCOUNT, "vs_1", "file_1")
     assert {hit.file_id for hit in reader.find(ACCOUNT, "vs_1", "beacon", 5)} == {"file_2"}
@@ -82,7 +82,7 @@ def test_one_environment_finds_at_once_what_another_wrote(tmp_path: Path) -> Non
 
 def test_an_unchanged_index_is_not_downloaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = indexes(tmp_path)
-    place.replace(ACCOUNT, "vs_1", "file_1", "a.txt", cuts("a beacon"))
+    place.replace(ACCOUNT, "vs_1", "file_1", "a.txt", chunks("a beacon"))
     place.find(ACCOUNT, "vs_1", "beacon", 5)
     (kept,) = tmp_path.rglob("*.db")
     before = kept.stat().st_ino
@@ -107,7 +107,7 @@ def test_concurrent_writers_lose_no_change(tmp_path: Path, monkeypatch: pytest.M
     _one_call_at_a_time(monkeypatch)
     places = [indexes(tmp_path / str(number)) for number in range(4)]
     threads = [
-        threading.Thread(target=place.replace, args=(ACCOUNT, "vs_1", f"file_{number}", "a.txt", cuts("a beacon")))
+        threading.Thread(target=place.replace, args=(ACCOUNT, "vs_1", f"file_{number}", "a.txt", chunks("a beacon")))
         for number, place in enumerate(places)
     ]
     for thread in threads:
@@ -120,25 +120,25 @@ def test_concurrent_writers_lose_no_change(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_writer_that_always_loses_the_race_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other, slow = indexes(tmp_path / "o"), indexes(tmp_path / "s")
-    other.replace(ACCOUNT, "vs_1", "file_0", "a.txt", cuts("a beacon"))
+    other.replace(ACCOUNT, "vs_1", "file_0", "a.txt", chunks("a beacon"))
     worked_on = bucket_module._worked_on
 
     def overtaken(folder: Path, body: bytes, work: object) -> bytes:
         made = worked_on(folder, body, work)  # type: ignore[arg-type]
         if folder == tmp_path / "s":
-            other.replace(ACCOUNT, "vs_1", "file_0", "a.txt", cuts(f"a beacon {made[:4].hex()}", str(len(made))))
+            other.replace(ACCOUNT, "vs_1", "file_0", "a.txt", chunks(f"a beacon {made[:4].hex()}", str(len(made))))
         return made
 
     monkeypatch.setattr(bucket_module, "_worked_on", overtaken)
     with pytest.raises(SearchUnavailable):
-        slow.replace(ACCOUNT, "vs_1", "file_1", "b.txt", cuts("mine"))
+        slow.replace(ACCOUNT, "vs_1", "file_1", "b.txt", chunks("mine"))
     assert [*(tmp_path / "s").glob("*.working*")] == []
 
 
 def test_the_least_recently_used_copies_are_deleted_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = indexes(tmp_path)
     for number in range(4):
-        place.replace(ACCOUNT, f"vs_{number}", "file_1", "a.txt", cuts("a beacon"))
+        place.replace(ACCOUNT, f"vs_{number}", "file_1", "a.txt", chunks("a beacon"))
     place.find(ACCOUNT, "vs_0", "beacon", 5)
     (one,) = tmp_path.rglob("*.db")
     monkeypatch.setattr(bucket_module, "MOST_KEPT_BYTES", 2 * one.stat().st_size + 1)
@@ -155,9 +155,9 @@ def test_a_damaged_index_is_unavailable(tmp_path: Path) -> None:
 
 def test_a_change_that_fails_half_way_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = indexes(tmp_path)
-    place.replace(ACCOUNT, "vs_1", "file_1", "a.txt", cuts("a beacon"))
+    place.replace(ACCOUNT, "vs_1", "file_1", "a.txt", chunks("a beacon"))
     monkeypatch.setattr(writing, "indexed", lambda text: [text[100]])
     with pytest.raises(IndexError):
-        place.replace(ACCOUNT, "vs_1", "file_1", "a.txt", cuts("nothing"))
+        place.replace(ACCOUNT, "vs_1", "file_1", "a.txt", chunks("nothing"))
     monkeypatch.undo()
     assert [hit.text for hit in place.find(ACCOUNT, "vs_1", "beacon", 5)] == ["a beacon"]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from sluice.adapters.documents.parsing import sandbox
 from sluice.domain.documents.document import File, Unreadable
-from sluice.domain.documents.passages import Block, cut
+from sluice.domain.documents.passages import Block, chunks_of
 from tests.unit.documents.pdfs import pdf, scanned
 
 MIB = 1024 * 1024
@@ -175,9 +175,9 @@ def test_deep_html_is_read_to_its_end() -> None:
 
 def test_four_mebibytes_of_one_word_are_cut_into_passages() -> None:
     blocks = parse("word.txt", b"x" * (4 * MIB))
-    cuts = list(cut(blocks))
-    assert sum(len(one.text) for one in cuts) >= 4 * MIB
-    assert max(len(one.text) for one in cuts) < 2_000
+    chunks = list(chunks_of(blocks))
+    assert sum(len(one.text) for one in chunks) >= 4 * MIB
+    assert max(len(one.text) for one in chunks) < 2_000
 
 
 def test_too_much_text_is_refused() -> None:

@@ -13,7 +13,7 @@ from sluice.domain.errors import ModelUnavailable, SearchUnavailable
 from sluice.http.app import create_app
 from sluice.ports.documents import SearchRequest
 from sluice.ports.gateway import UpstreamCall
-from sluice.wiring import services
+from sluice.wiring import documents
 
 FOUND = Passage("vs_1", "file_1", "a.txt", 3, "Text of it", 0.5, {"year": 2026.5, "ok": True})
 ASK = SearchRequest("usr_a", ["vs_1"], "what?", 5)
@@ -46,7 +46,7 @@ class InProcess:
 
 
 def _use(monkeypatch: pytest.MonkeyPatch, search: Fixed) -> None:
-    monkeypatch.setattr(services, "search", lambda: search)
+    monkeypatch.setattr(documents, "search", lambda: search)
 
 
 def test_a_search_and_its_passages_pass_over_http_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from infra.local import ingestion
 from infra.local.ingestion import DEAD, MAX_TRIES, Spool, step
 from sluice.adapters.documents.blobs_folder import SPOOL, FolderBlobs
 from sluice.domain.errors import StoreUnavailable
-from sluice.wiring import services
+from sluice.wiring import documents
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ class Looked:
 @pytest.fixture
 def looked(monkeypatch: pytest.MonkeyPatch) -> Looked:
     made = Looked()
-    monkeypatch.setattr(services, "ingestion", lambda: made)
+    monkeypatch.setattr(documents, "ingestion", lambda: made)
     return made
 
 

@@ -8,7 +8,7 @@ import pytest
 from sluice.adapters.documents.search import meaning, writing
 from sluice.adapters.documents.search.database import opened
 from sluice.adapters.documents.search.reading import Hit
-from sluice.domain.documents.passages import Cut
+from sluice.domain.documents.passages import Chunk
 from sluice.domain.documents.vectors import cosine, packed, signs, unpacked
 
 
@@ -32,9 +32,9 @@ def test_the_nearest_is_found_among_many_and_other_models_vectors_are_not_compar
     dice = random.Random(3)
     made = [[dice.gauss(0, 1) for _ in range(64)] for _ in range(3_000)]
     with opened(tmp_path / "a.db", shared=True) as connection:
-        cuts = [Cut("", f"passage {number}") for number in range(len(made))]
-        writing.replace(connection, "file_1", "a.txt", cuts, [packed(one) for one in made])
-        writing.replace(connection, "file_2", "b.txt", [Cut("", "of another model")], [packed([1.0] * 32)])
+        chunks = [Chunk("", f"passage {number}") for number in range(len(made))]
+        writing.replace(connection, "file_1", "a.txt", chunks, [packed(one) for one in made])
+        writing.replace(connection, "file_2", "b.txt", [Chunk("", "of another model")], [packed([1.0] * 32)])
         for number in (0, 17, 2_999):
             near = packed([value + dice.gauss(0, 0.2) for value in made[number]])
             (first, *_) = meaning.by_meaning(connection, near, 5, floor=0.5)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from sluice.domain import errors
-from sluice.domain.gateway.admission import Ask, Limits
+from sluice.domain.gateway.admission import AdmissionRequest, Limits
 from sluice.domain.gateway.leases import LEASE_MS
 from sluice.domain.ids import request_id
 from sluice.services.gateway.admit import FLOOD_STARTS_AT, Admission
@@ -26,8 +26,8 @@ class World:
         self.took: list[int] = []
         self.admission = Admission(self.store, DEFAULTS, self.took.append)
 
-    def ask(self, tokens: int = 100, token_id: str = "tok_a", account: str = "usr_a") -> Ask:
-        return Ask(account, request_id(NOW_MS), token_id, tokens, "demo", "chat.completions", True)
+    def ask(self, tokens: int = 100, token_id: str = "tok_a", account: str = "usr_a") -> AdmissionRequest:
+        return AdmissionRequest(account, request_id(NOW_MS), token_id, tokens, "demo", "chat.completions", True)
 
     def change(self, **fields: object) -> None:
         self.store.grants["usr_a"] = replace(self.store.grants["usr_a"], **fields)  # type: ignore[arg-type]
@@ -38,7 +38,7 @@ def test_a_request_within_all_limits_is_admitted_in_one_write() -> None:
     admitted = world.admission.admit(world.ask(), NOW_NS)
     assert world.took == [1]
     assert admitted.grant.period_tokens == 100
-    assert list(admitted.grant.leases) == [admitted.ask.request_id]
+    assert list(admitted.grant.leases) == [admitted.request.request_id]
 
 
 def test_an_account_new_to_the_process_costs_a_second_write_once() -> None:
@@ -100,7 +100,7 @@ def test_past_the_concurrency_limit_retry_after_is_one_second() -> None:
     with pytest.raises(errors.TooManyConcurrentRequests) as refused:
         world.admission.admit(world.ask(), NOW_NS)
     assert refused.value.retry_after_seconds == 1
-    settle(world.store, "usr_a", running[0].ask.request_id, running[0].lease, Outcome(200, 1, 1))
+    settle(world.store, "usr_a", running[0].request.request_id, running[0].lease, Outcome(200, 1, 1))
     world.admission.admit(world.ask(), NOW_NS)
 
 
@@ -160,12 +160,12 @@ def test_a_request_larger_than_the_bucket_is_a_400_and_not_a_429() -> None:
 def test_a_lost_answer_charges_once() -> None:
     """The adapter retries single writes; here the whole admission is repeated."""
     world = World()
-    ask = world.ask()
+    request = world.ask()
     world.store.lose_answers = 1
     with pytest.raises(errors.StoreUnavailable):
-        world.admission.admit(ask, NOW_NS)
-    again = world.admission.admit(ask, NOW_NS)
-    assert again.ask.request_id in again.grant.leases
+        world.admission.admit(request, NOW_NS)
+    again = world.admission.admit(request, NOW_NS)
+    assert again.request.request_id in again.grant.leases
     assert world.store.grants["usr_a"].period_tokens == 100
 
 
@@ -174,7 +174,7 @@ def test_expired_leases_make_room_and_their_records_stay() -> None:
     dead = world.admission.admit(world.ask(), NOW_NS)
     later = NOW_NS + (LEASE_MS + 1) * 1_000_000
     world.admission.admit(world.ask(), later)
-    record = world.store.ledger[dead.ask.request_id]
+    record = world.store.ledger[dead.request.request_id]
     assert (record.settled_by, record.status, record.finish_reason) == ("sweeper", 500, "interrupted")
 
 

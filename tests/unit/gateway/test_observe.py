@@ -3,7 +3,7 @@
 import pytest
 
 from sluice.domain.errors import QuotaExceeded, RateLimitExceeded, StoreUnavailable
-from sluice.domain.gateway.admission import Ask, Limits
+from sluice.domain.gateway.admission import AdmissionRequest, Limits
 from sluice.domain.ids import request_id
 from sluice.domain.usage import measures
 from sluice.domain.usage.ledger import LedgerRecord
@@ -46,8 +46,8 @@ class World:
         self.told.append((account_id, now_ms))
 
     def admit(self) -> None:
-        ask = Ask("usr_a", request_id(NOW_MS), "tok_a", 100, "demo", "completions", False)
-        self.admission.admit(ask, NOW_NS)
+        request = AdmissionRequest("usr_a", request_id(NOW_MS), "tok_a", 100, "demo", "completions", False)
+        self.admission.admit(request, NOW_NS)
 
 
 def test_an_admission_is_timed_and_its_lease_counts_as_running() -> None:

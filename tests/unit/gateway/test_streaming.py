@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 
 from sluice.domain import errors
-from sluice.domain.gateway.admission import Ask, Limits
+from sluice.domain.gateway.admission import AdmissionRequest, Limits
 from sluice.domain.ids import request_id
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.http.errors import ledger_status, row_for
@@ -54,10 +54,12 @@ class World:
         self.store.grants["usr_a"] = grant_of(now_ms=NOW_NS // 1_000_000)
         self.admission = Admission(self.store, Limits(60, 40_000, 4, 1_000_000))
         self.gone = False
-        ask = Ask("usr_a", request_id(NOW_NS // 1_000_000), "tok_a", 200, "demo", "chat.completions", True)
-        self.admitted = self.admission.admit(ask, NOW_NS)
+        request = AdmissionRequest(
+            "usr_a", request_id(NOW_NS // 1_000_000), "tok_a", 200, "demo", "chat.completions", True
+        )
+        self.admitted = self.admission.admit(request, NOW_NS)
         books = Bookkeeping(self.store, self.clock, self.watcher, self.admission.remember)
-        context = RequestContext(ask.request_id, ledger_status, lambda: self.gone)
+        context = RequestContext(request.request_id, ledger_status, lambda: self.gone)
         self.exchange = Exchange(books, self.admitted, context)
         self.keeper = Keeper()
 

@@ -15,7 +15,8 @@ from infra.aws import building, deploying, destroying
 from infra.aws.deploying import Deployment, Machine, StepFailed
 from infra.cli import main
 from infra.local.store_address import use_running_store
-from sluice.adapters.aws.models import TABLES, create_missing
+from sluice.adapters.aws.models import TABLES
+from tests.tables import create_missing
 
 STACK = """
 Parameters: {InferenceUrl: {Type: String, Default: ""}, TablePrefix: {Type: String, Default: sluice-}}

@@ -133,8 +133,8 @@ def test_an_expired_token_is_not_counted_by_revoke_all(tokens: FakeTokens, grant
     assert statuses(tokens, grants, NOW_MS + 3_700_000) == ["expired"]
 
 
-def test_a_token_of_another_account_is_not_found(tokens: FakeTokens, grants: FakeGrants) -> None:
-    tokens.put(ApiToken("usr_other", "tok_1", "x", "hint", SCOPES, None, NOW_MS, NOW_MS + 1))
+def test_anothers_token_does_not_exist(tokens: FakeTokens, grants: FakeGrants) -> None:
+    tokens.put(ApiToken("usr_other", "tok_1", "x", "hint", SCOPES, NOW_MS, NOW_MS + 1))
     with pytest.raises(NotFound):
         bound(tokens, grants).one(ME, "tok_1", NOW_MS)
     with pytest.raises(NotFound):

@@ -49,16 +49,19 @@ class TokenRequest:
 
 @dataclass(frozen=True)
 class ApiToken:
-    """The stored row of an API token. Of the token string itself, only the last characters are kept (`hint`)."""
+    """The stored row of an API token. Of the token string itself, only the last characters are kept (`hint`).
+
+    A field with a default may be missing from a stored item. `models` None means all.
+    """
 
     account_id: str
     token_id: str
     name: str
     hint: str
     scopes: tuple[str, ...]
-    models: tuple[str, ...] | None
     created_ms: int
     expires_ms: int
+    models: tuple[str, ...] | None = None
     revoked_ms: int | None = None
     last_used_ms: int | None = None
     schema: int = SCHEMA

@@ -15,7 +15,8 @@ from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page, see
 from sluice.services.gateway.request import playground_claims
-from sluice.wiring import services, stores
+from sluice.wiring import stores
+from sluice.wiring.documents import files, my_documents, retrieval
 
 blueprint = pages("pages")
 FOUND = 10
@@ -44,7 +45,7 @@ def upload(caller: Caller) -> AnyResponse:
         if not filename:
             raise errors.ValidationFailed((errors.FieldProblem("file", "Choose a file first."),))
         with flow.admitted(playground_claims(caller.account_id, now_ms() // 1000), "files") as account_id:
-            services.my_documents().keep(account_id, filename, body, now_ms())
+            my_documents().keep(account_id, filename, body, now_ms())
     except errors.ValidationFailed as exc:
         return _list_page(caller, 422, forms.Form().with_problems(exc.problems))
     except errors.RequestTooLarge as exc:
@@ -59,36 +60,36 @@ def search(caller: Caller) -> Response:
     asked = validated(SearchQuery, request.args.to_dict())
     found = []
     if asked.q.strip():
-        stores = services.my_documents().searched(caller.account_id)
+        stores = my_documents().searched(caller.account_id)
         with flow.admitted(playground_claims(caller.account_id, now_ms() // 1000), "vector_stores") as account_id:
-            found = services.retrieval().find(account_id, [asked.q], SearchOptions(stores, FOUND))
+            found = retrieval().find(account_id, [asked.q], SearchOptions(stores, FOUND))
     return page("documents_search.html", form=forms.Form({"q": asked.q}), found=found)
 
 
 @blueprint.get("/my/documents/<file_id>")
 @members
 def one(caller: Caller, file_id: str) -> Response:
-    document = services.my_documents().one(caller.account_id, file_id)
-    passages = services.my_documents().passages(caller.account_id, file_id)
+    document = my_documents().one(caller.account_id, file_id)
+    passages = my_documents().passages(caller.account_id, file_id)
     return page("document.html", document=document, passages=passages[:SHOWN_PASSAGES], more=len(passages))
 
 
 @blueprint.get("/my/documents/<file_id>/content")
 @members
 def content(caller: Caller, file_id: str) -> Response:
-    file, body = services.files().content(caller.account_id, file_id)
+    file, body = files().content(caller.account_id, file_id)
     return flow.download(file.filename, body)
 
 
 @blueprint.post("/my/documents/<file_id>/delete")
 @members
 def delete(caller: Caller, file_id: str) -> AnyResponse:
-    services.files().delete(caller.account_id, file_id)
+    files().delete(caller.account_id, file_id)
     return see("/my/documents", note="deleted")
 
 
 def _list_page(caller: Caller, status: int, form: forms.Form, note: str = "") -> Response:
-    found = services.my_documents().all(caller.account_id)
+    found = my_documents().all(caller.account_id)
     return page(
         "documents.html",
         status,

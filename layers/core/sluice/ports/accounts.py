@@ -47,9 +47,6 @@ class AccountStore(Protocol):
 
     def mail_suppression(self, email_key: str) -> Suppression | None: ...
 
-    def set_password(self, account: Account, password_hash: str) -> int:
-        """Returns the new session epoch. Errors: Conflict."""
-
     def update_profile(self, account_id: str, *, name: str | None = None, store_content: bool | None = None) -> Account:
         """Errors: NotFound."""
 

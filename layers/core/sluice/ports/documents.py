@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sluice.domain.documents.document import Attachment, File, Passage, VectorStore
-from sluice.domain.documents.passages import Cut
+from sluice.domain.documents.passages import Chunk
 
 
 class FileStore(Protocol):
@@ -114,7 +114,7 @@ class Indexes(Protocol):
         store_id: str,
         file_id: str,
         filename: str,
-        cuts: Sequence[Cut],
+        chunks: Sequence[Chunk],
         vectors: Sequence[bytes] | None = None,
     ) -> None:
         """Replace the file's passages in this store. `vectors`: one for each passage (`domain.documents.vectors`)."""

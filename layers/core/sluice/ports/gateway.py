@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sluice.domain.gateway.admission import Ask, Forms, Grant, Limits
+from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant, Limits
 from sluice.domain.gateway.contents import LoggedContent
 from sluice.domain.gateway.leases import Lease
 from sluice.domain.usage.ledger import LedgerRecord
@@ -54,8 +54,8 @@ class HotStore(Protocol):
     def grant(self, account_id: str) -> Grant | None:
         """A consistent read."""
 
-    def admit(self, ask: Ask, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Attempt:
-        """The write that admits, in the guessed forms."""
+    def admit(self, request: AdmissionRequest, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Attempt:
+        """The one write that admits, in the forms guessed."""
 
     def checkpoint(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
         """Renew a lease and record its counts, if its API token is live and the account in good standing."""

@@ -1,6 +1,6 @@
-"""Chats: the use case, bound to its store once a process."""
+"""The use cases of chats, each bound to its store once a process."""
 
-from __future__ import annotations  # only a function that serves the use case imports it
+from __future__ import annotations  # the use cases are imported by the functions that serve them, and by no other
 
 from functools import cache
 from typing import TYPE_CHECKING
@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING
 from sluice.wiring import stores
 
 if TYPE_CHECKING:
-    from sluice.services.chats import Chats
+    from sluice.services.chats.chats import Chats
+    from sluice.services.chats.turns import ChatTurns
 
 
 @cache
 def chats() -> Chats:
-    from sluice.services.chats import Chats
+    from sluice.services.chats.chats import Chats
 
     return Chats(stores.chat_store())
+
+
+@cache
+def chat_turns() -> ChatTurns:
+    from sluice.services.chats.turns import ChatTurns
+    from sluice.wiring.gateway import gateway
+
+    return ChatTurns(stores.chat_store(), gateway().now_ms)

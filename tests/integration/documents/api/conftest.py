@@ -89,7 +89,7 @@ class Library:
 
 @pytest.fixture
 def library(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
-    from sluice.wiring import peers, services, stores
+    from sluice.wiring import documents, peers, stores
 
     for name, value in {
         "SLUICE_DATA_DIR": str(tmp_path),
@@ -103,7 +103,7 @@ def library(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     upstream = FakeUpstream(*ANSWER)
     monkeypatch.setattr(peers, "upstream", lambda: upstream)
     search = FakeSearch(stores.file_store(), stores.vector_store_store(), stores.blobs())
-    monkeypatch.setattr(services, "search", lambda: search, raising=False)
+    monkeypatch.setattr(documents, "search", lambda: search, raising=False)
     app = create_app(each.blueprint for each in (accounts, tokens, usage, chats, gateway, files))
     yield Library(World(app, app.test_client(use_cookies=False)), upstream, store, search)
     forget_everything()

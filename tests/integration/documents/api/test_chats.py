@@ -73,13 +73,13 @@ def test_an_unavailable_search_does_not_change_the_chat(reader: Reader) -> None:
     assert refused(reader.v1("GET", "/files/file_x")) == (404, "not_found")
 
 
-def test_the_page_has_a_switch_for_documents_and_citations_link_to_their_passages(library: Library) -> None:
-    from sluice.wiring import services
+def test_the_switch_of_the_page_and_the_way_from_a_citation_to_its_passage(library: Library) -> None:
+    from sluice.wiring import documents
 
     account = library.world.account()
     browser = Browser(library.world.app.test_client())
     browser.log_in(account.email, PASSWORD)
-    services.my_documents().keep(account.account_id, "tea.txt", TEA.encode(), 1_795_000_000_000)
+    documents.my_documents().keep(account.account_id, "tea.txt", TEA.encode(), 1_795_000_000_000)
     read(account)
     began = browser.submit(browser.get("/my/chats"), "/my/chats")
     action = next(form.action for form in began.forms if form.action.endswith("/messages"))

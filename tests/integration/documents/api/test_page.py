@@ -51,9 +51,9 @@ def links(page: Page) -> list[str]:
 def read(account: Account) -> None:
     """Does the part of `ingestion` that the page shows."""
     from sluice.domain.documents import keys
-    from sluice.wiring import services, stores
+    from sluice.wiring import documents, stores
 
-    for document in services.my_documents().all(account.account_id):
+    for document in documents.my_documents().all(account.account_id):
         file = document.file
         body = stores.blobs().get(keys.file_key(account.account_id, file.file_id)) or b""
         blocks = [{"level": 0, "text": text} for text in body.decode(errors="replace").split("\n\n")]
@@ -90,11 +90,11 @@ def test_a_search_shows_passages_with_scores_and_where_they_are(member: Browser,
     assert "best first" not in member.get(PAGE + "/search").text
 
 
-def test_the_page_shows_why_a_file_could_not_be_read(member: Browser, ann: Account) -> None:
-    from sluice.wiring import services, stores
+def test_a_file_that_could_not_be_read_says_why(member: Browser, ann: Account) -> None:
+    from sluice.wiring import documents, stores
 
     add(member)
-    file = services.my_documents().all(ann.account_id)[0].file
+    file = documents.my_documents().all(ann.account_id)[0].file
     stores.file_store().set_status(ann.account_id, file.file_id, "error", "It is no text.")
     page = member.get(PAGE)
     assert "not readable" in page.text and "It is no text." in page.text

@@ -36,48 +36,48 @@ def at_once(count: int, call: Callable[[int], Any]) -> list[Any]:
     return answers
 
 
-def test_concurrent_uploads_never_pass_the_storage_limit(reader: Reader) -> None:
-    from sluice.wiring import services, stores
+def test_uploads_at_once_never_pass_the_storage_limit(reader: Reader) -> None:
+    from sluice.wiring import documents, stores
 
-    files, body = services.files(), b"x" * MIB
+    files, body = documents.files(), b"x" * MIB
     answers = at_once(12, lambda place: files.upload(reader.account_id, f"{place}.bin", "assistants", body, NOW_MS))
     assert Counter(type(answer) for answer in answers) == {File: 6, StorageFull: 6}
     assert stores.file_store().held_bytes(reader.account_id) == 6 * MIB
     assert len(ok(reader.v1("GET", "/files"))["data"]) == 6
 
 
-def test_concurrent_deletions_of_a_file_free_its_bytes_once(reader: Reader) -> None:
-    from sluice.wiring import services, stores
+def test_a_file_deleted_many_times_at_once_frees_its_bytes_once(reader: Reader) -> None:
+    from sluice.wiring import documents, stores
 
     kept, doomed = reader.file("keep me"), reader.file("delete me")
-    answers = at_once(8, lambda place: services.files().delete(reader.account_id, doomed))
+    answers = at_once(8, lambda place: documents.files().delete(reader.account_id, doomed))
     assert all(answer is None or isinstance(answer, NotFound) for answer in answers)
     assert None in answers
     assert stores.file_store().held_bytes(reader.account_id) == len("keep me")
     assert reader.v1("GET", f"/files/{kept}").status_code == 200
 
 
-def test_attaching_during_a_deletion_leaves_no_attachment(reader: Reader) -> None:
-    from sluice.wiring import services
+def test_attaching_while_deleting_leaves_nothing_behind(reader: Reader) -> None:
+    from sluice.wiring import documents
 
     for _ in range(10):
         file, store = reader.file(), reader.store_of()
         at_once(
             2,
             lambda place, file=file, store=store: (  # type: ignore[misc]
-                services.files().delete(reader.account_id, file)
+                documents.files().delete(reader.account_id, file)
                 if place
-                else services.vector_stores().attach(reader.account_id, store, file, {}, NOW_MS)
+                else documents.vector_stores().attach(reader.account_id, store, file, {}, NOW_MS)
             ),
         )
-        assert services.vector_stores().attachments(reader.account_id, store) == []
+        assert documents.vector_stores().attachments(reader.account_id, store) == []
 
 
-def test_concurrent_first_uploads_of_the_page_make_one_store(reader: Reader) -> None:
-    from sluice.wiring import services
+def test_first_documents_of_the_page_at_once_make_one_store(reader: Reader) -> None:
+    from sluice.wiring import documents
 
     def keep(place: int) -> File:
-        return services.my_documents().keep(reader.account_id, f"{place}.txt", b"x", NOW_MS)
+        return documents.my_documents().keep(reader.account_id, f"{place}.txt", b"x", NOW_MS)
 
     assert all(isinstance(answer, File) for answer in at_once(6, keep))
     (store,) = ok(reader.v1("GET", "/vector_stores"))["data"]

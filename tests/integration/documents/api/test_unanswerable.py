@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sluice.adapters.documents.parsing import markdown
-from sluice.domain.documents.passages import Block, cut
+from sluice.domain.documents.passages import Block, chunks_of
 from sluice.domain.documents.retrieval import NOTHING_FOUND
 from tests.integration.documents.api.conftest import Library, Reader, ok
 from tests.integration.documents.reading.test_fixed_set import ON_TOPIC, UNANSWERED
@@ -19,19 +19,19 @@ SET = Path(__file__).parents[3] / "data" / "documents"
 def asker(library: Library, monkeypatch: pytest.MonkeyPatch) -> tuple[Reader, str]:
     """A person with the set in a vector store, indexed as by `ingestion`."""
     from sluice.services.documents.search import SearchDocuments
-    from sluice.wiring import services, stores
+    from sluice.wiring import documents, stores
 
     reader = library.reader()
     store = reader.store_of()
     now_ms = time.time_ns() // 1_000_000
     for path in sorted((SET / "files").iterdir()):
-        file = services.files().upload(reader.account_id, path.name, "assistants", path.read_bytes(), now_ms)
-        services.vector_stores().attach(reader.account_id, store, file.file_id, {}, now_ms)
+        file = documents.files().upload(reader.account_id, path.name, "assistants", path.read_bytes(), now_ms)
+        documents.vector_stores().attach(reader.account_id, store, file.file_id, {}, now_ms)
         blocks = [Block(*block) for block in markdown.read(path.read_bytes())]
-        stores.indexes().replace(reader.account_id, store, file.file_id, path.name, list(cut(blocks)))
+        stores.indexes().replace(reader.account_id, store, file.file_id, path.name, list(chunks_of(blocks)))
     search = SearchDocuments(stores.vector_store_store(), stores.indexes())
-    monkeypatch.setattr(services, "search", lambda: search)
-    services.retrieval.cache_clear()
+    monkeypatch.setattr(documents, "search", lambda: search)
+    documents.retrieval.cache_clear()
     library.store.client.update_item(
         TableName=library.store.prefix + "grants",
         Key={"account_id": {"S": reader.account_id}},

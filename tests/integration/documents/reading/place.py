@@ -19,6 +19,7 @@ from sluice.ports.documents import SearchRequest
 from sluice.services.documents.files import Files
 from sluice.services.documents.ingest import Ingestion
 from sluice.services.documents.search import SearchDocuments
+from sluice.services.documents.sweep import DocumentSweeper
 from sluice.services.documents.vector_stores import VectorStores
 
 ADA = "usr_0000000000000ada"
@@ -53,6 +54,10 @@ class Place:
         file = self.upload(filename, body, account_id)
         self.stores.attach(account_id, store_id, file.file_id, {}, now_ms())
         return file
+
+    @property
+    def sweeper(self) -> DocumentSweeper:
+        return DocumentSweeper(self.ingestion)
 
     def handle(self, event: dict[str, Any], _context: object) -> dict[str, Any]:
         """Handles events like `functions/ingestion`, with this place's adapters."""

@@ -13,7 +13,7 @@ import pytest
 from sluice.adapters.documents.parsing import markdown
 from sluice.adapters.documents.search.folder import FolderIndexes
 from sluice.domain.documents.document import Passage
-from sluice.domain.documents.passages import Block, cut
+from sluice.domain.documents.passages import Block, chunks_of
 
 SET = Path(__file__).parents[3] / "data" / "documents"
 QUESTIONS: list[dict[str, Any]] = json.loads((SET / "questions.json").read_text())
@@ -36,7 +36,7 @@ def indexes(tmp_path_factory: pytest.TempPathFactory) -> FolderIndexes:
     made = FolderIndexes(tmp_path_factory.mktemp("set"))
     for path in sorted((SET / "files").iterdir()):
         blocks = [Block(*block) for block in markdown.read(path.read_bytes())]
-        made.replace(ACCOUNT, STORE, path.name, path.name, list(cut(blocks)))
+        made.replace(ACCOUNT, STORE, path.name, path.name, list(chunks_of(blocks)))
     return made
 
 

@@ -12,7 +12,7 @@ from sluice.adapters.documents.search import database, writing
 from sluice.adapters.documents.search.database import opened
 from sluice.adapters.documents.search.folder import FolderIndexes
 from sluice.adapters.documents.search.found import passages
-from sluice.domain.documents.passages import Cut
+from sluice.domain.documents.passages import Chunk
 from sluice.domain.documents.vectors import packed
 from sluice.domain.errors import SearchUnavailable
 
@@ -21,7 +21,7 @@ ACCOUNT, STORE = "usr_a", "vs_1"
 
 def test_readers_beside_writers_see_whole_old_or_new_versions(tmp_path: Path) -> None:
     indexes, stop = FolderIndexes(tmp_path), threading.Event()
-    versions = [[Cut("", f"beacon version{version} part{part}") for part in range(6)] for version in range(3)]
+    versions = [[Chunk("", f"beacon version{version} part{part}") for part in range(6)] for version in range(3)]
     indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", versions[0])
     seen: list[set[str]] = []
     failures: list[BaseException] = []
@@ -48,7 +48,7 @@ def test_readers_beside_writers_see_whole_old_or_new_versions(tmp_path: Path) ->
     stop.set()
     for thread in writers:
         thread.join()
-    whole = [{cut.text for cut in version} for version in versions]
+    whole = [{chunk.text for chunk in version} for version in versions]
     assert failures == []
     assert len(seen) == 180 and all(one in whole for one in seen)
 
@@ -56,7 +56,7 @@ def test_readers_beside_writers_see_whole_old_or_new_versions(tmp_path: Path) ->
 def test_no_other_writer_commits_between_a_removals_read_and_write(tmp_path: Path) -> None:
     """If one could, SQLite would answer the removal's first write with BUSY at once, whatever the timeout."""
     indexes = FolderIndexes(tmp_path)
-    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Cut("", "beacon")])
+    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Chunk("", "beacon")])
     (path,) = tmp_path.rglob("*.db")
     refused: list[bool] = []
     with opened(path, shared=True) as first, opened(path, shared=True) as second:
@@ -66,7 +66,7 @@ def test_no_other_writer_commits_between_a_removals_read_and_write(tmp_path: Pat
             if sql.startswith("DELETE") and not refused:
                 refused.append(True)
                 with suppress(apsw.BusyError):
-                    writing.replace(second, "file_2", "b.txt", [Cut("", "beacon")])
+                    writing.replace(second, "file_2", "b.txt", [Chunk("", "beacon")])
                     refused[0] = False
             return True
 
@@ -94,7 +94,7 @@ def test_of_two_concurrent_creations_of_an_index_the_second_waits(
 
     monkeypatch.setattr(database, "time", Clock)
     with opened(path, shared=True) as second:
-        writing.replace(second, "file_1", "a.txt", [Cut("", "beacon")])
+        writing.replace(second, "file_1", "a.txt", [Chunk("", "beacon")])
         assert database.file_ids(second) == {"file_1"}
     first.close()
 
@@ -103,7 +103,7 @@ def test_a_search_sees_one_state_while_files_are_removed(tmp_path: Path) -> None
     indexes = FolderIndexes(tmp_path)
     vector = packed([1.0, 0.0])
     for number in range(2):
-        indexes.replace(ACCOUNT, STORE, f"file_{number}", "a.txt", [Cut("", f"beacon {number}")], [vector])
+        indexes.replace(ACCOUNT, STORE, f"file_{number}", "a.txt", [Chunk("", f"beacon {number}")], [vector])
     (path,) = tmp_path.rglob("*.db")
     removed: list[bool] = []
     with opened(path, shared=True) as reader:
@@ -130,19 +130,19 @@ def test_a_search_without_an_index_finds_nothing_and_creates_no_file(tmp_path: P
 
 def test_a_damaged_index_is_unavailable_and_can_be_rebuilt_after_a_drop(tmp_path: Path) -> None:
     indexes = FolderIndexes(tmp_path)
-    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Cut("", "beacon")])
+    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Chunk("", "beacon")])
     (path,) = tmp_path.rglob("*.db")
     path.write_bytes(b"garbage" * 1000)
     with pytest.raises(SearchUnavailable):
         indexes.find(ACCOUNT, STORE, "beacon", 5)
     indexes.drop(ACCOUNT, STORE)
-    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Cut("", "beacon")])
+    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Chunk("", "beacon")])
     assert len(indexes.find(ACCOUNT, STORE, "beacon", 5)) == 1
 
 
 def test_dropping_an_index_deletes_its_files(tmp_path: Path) -> None:
     indexes = FolderIndexes(tmp_path)
-    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Cut("", "beacon")])
+    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Chunk("", "beacon")])
     indexes.drop(ACCOUNT, STORE)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
@@ -150,19 +150,22 @@ def test_dropping_an_index_deletes_its_files(tmp_path: Path) -> None:
 def test_a_common_word_in_a_small_store_has_a_score_above_zero(tmp_path: Path) -> None:
     """Plain BM25 gives nearly no weight to a word that is in every passage."""
     indexes = FolderIndexes(tmp_path)
-    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Cut("", "beacon"), Cut("", "beacon beacon light")])
+    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Chunk("", "beacon"), Chunk("", "beacon beacon light")])
     hits = indexes.find(ACCOUNT, STORE, "beacon", 5)
     assert len(hits) == 2 and all(hit.score > 0.2 for hit in hits)
 
 
 def test_the_title_counts_more_than_the_text(tmp_path: Path) -> None:
     indexes = FolderIndexes(tmp_path)
-    cuts = [Cut("Weather", "the beacon is mentioned here once"), Cut("Beacon", "an article on something else entirely")]
-    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", cuts)
+    chunks = [
+        Chunk("Weather", "the beacon is mentioned here once"),
+        Chunk("Beacon", "an article on something else entirely"),
+    ]
+    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", chunks)
     assert indexes.find(ACCOUNT, STORE, "beacon", 5)[0].text.startswith("Beacon")
 
 
 def test_the_words_of_a_files_name_find_it(tmp_path: Path) -> None:
     indexes = FolderIndexes(tmp_path)
-    indexes.replace(ACCOUNT, STORE, "file_1", "vacation_policy-2026.pdf", [Cut("", "Twenty days.")])
+    indexes.replace(ACCOUNT, STORE, "file_1", "vacation_policy-2026.pdf", [Chunk("", "Twenty days.")])
     assert len(indexes.find(ACCOUNT, STORE, "vacation policy", 5)) == 1

@@ -12,9 +12,9 @@ import pytest
 from infra.local.ingestion import Spool
 from sluice.adapters.documents.blobs_folder import SPOOL
 from sluice.domain.documents.document import File
-from sluice.domain.documents.passages import Block, Cut
+from sluice.domain.documents.passages import Block, Chunk
 from sluice.domain.errors import NotFound, StoreUnavailable
-from sluice.services.documents.ingest import MOST_TRIES, STUCK_MS
+from sluice.services.documents.sweep import MOST_TRIES, STUCK_MS
 from tests.integration.documents.reading import place as places
 from tests.integration.documents.reading.place import ADA, BOB, Place, now_ms
 
@@ -57,7 +57,7 @@ def test_a_file_deletion_interrupted_after_its_first_write_is_finished_by_the_sw
     file = place.put(store, "lighthouse.md", TEXT)
     place.settle()
     place.rows.delete(ADA, file.file_id)
-    place.ingestion.sweep(now_ms() + STUCK_MS + 1)
+    place.sweeper.sweep(now_ms() + STUCK_MS + 1)
     assert [*place.blobs.keys(f"files/{ADA}/"), *place.blobs.keys(f"texts/{ADA}/")] == []
     assert place.attachment(store, file) is None
     assert place.indexes.find(ADA, store, "lighthouse", 5) == []
@@ -91,7 +91,7 @@ def test_an_interrupted_deletion_of_a_store_is_finished_by_the_sweep(
         place.store_rows.delete(ADA, store)
     monkeypatch.undo()
     assert place.attachment(store, file) is not None
-    place.ingestion.sweep(now_ms() + STUCK_MS + 1)
+    place.sweeper.sweep(now_ms() + STUCK_MS + 1)
     assert place.attachment(store, file) is None
     assert [*place.blobs.keys(f"index/{ADA}/")] == []
 
@@ -153,8 +153,8 @@ def test_the_sweep_handles_a_lost_event(place: Place) -> None:
     file = place.put(store, "lighthouse.md", TEXT)
     for event in place.data_dir.joinpath("documents-events").glob("*.json"):
         event.unlink()
-    assert place.ingestion.sweep(now_ms()).seen == 0, "it has not waited long enough to be lost"
-    assert place.ingestion.sweep(now_ms() + STUCK_MS + 1).seen == 2
+    assert place.sweeper.sweep(now_ms()).seen == 0, "it has not waited long enough to be lost"
+    assert place.sweeper.sweep(now_ms() + STUCK_MS + 1).seen == 2
     attachment = place.attachment(store, file)
     assert attachment is not None and attachment.status == "completed"
     assert place.files.get(ADA, file.file_id).status == "processed"
@@ -170,24 +170,24 @@ def test_an_index_that_differs_from_the_rows_is_found_and_repaired(place: Place)
     kept, lost = (place.put(store, f"{name}.md", TEXT) for name in ("kept", "lost"))
     broken = place.put(store, "broken.bin", bytes(range(256)) * 40)
     place.settle()
-    cuts = [Cut("", "a lighthouse that no row knows")]
+    chunks = [Chunk("", "a lighthouse that no row knows")]
     for file_id in ("file_unknown", broken.file_id):
-        place.indexes.replace(ADA, store, file_id, "x.md", cuts)
+        place.indexes.replace(ADA, store, file_id, "x.md", chunks)
     place.indexes.remove(ADA, store, lost.file_id)
 
-    assert place.ingestion.sweep(at_hour_of(store) + DAY_MS // 2).mended == 0, "another hour's"
-    assert place.ingestion.sweep(at_hour_of(store)).mended == 3
+    assert place.sweeper.sweep(at_hour_of(store) + DAY_MS // 2).mended == 0, "another hour's"
+    assert place.sweeper.sweep(at_hour_of(store)).mended == 3
     assert place.indexes.files(ADA, store) == {kept.file_id, lost.file_id}
     assert {hit.file_id for hit in place.indexes.find(ADA, store, "lighthouse", 50)} == {kept.file_id, lost.file_id}
-    assert place.ingestion.sweep(at_hour_of(store)).mended == 0
+    assert place.sweeper.sweep(at_hour_of(store)).mended == 0
     attachment = place.attachment(store, broken)
     assert attachment is not None and attachment.status == "failed"
 
 
 def test_an_index_whose_store_is_gone_is_dropped(place: Place) -> None:
     store = "vs_" + "0" * 26
-    place.indexes.replace(ADA, store, "file_1", "x.md", [Cut("", "a lighthouse")])
-    assert place.ingestion.sweep(at_hour_of(store)).mended == 1
+    place.indexes.replace(ADA, store, "file_1", "x.md", [Chunk("", "a lighthouse")])
+    assert place.sweeper.sweep(at_hour_of(store)).mended == 1
     assert list(place.blobs.root.rglob(f"{store}*")) == []
 
 
@@ -199,7 +199,7 @@ def test_a_file_that_always_kills_its_process_fails_in_the_end(place: Place) -> 
     for _ in range(2 * MOST_TRIES + 4):
         later += STUCK_MS + 1
         try:
-            dying.ingestion.sweep(later)
+            dying.sweeper.sweep(later)
         except KeyboardInterrupt:
             continue
     attachment = dying.attachment(store, file)
@@ -218,8 +218,8 @@ def test_a_long_outage_fails_no_file(place: Place) -> None:
     later = now_ms()
     for _ in range(3 * MOST_TRIES):
         later += STUCK_MS + 1
-        assert out.ingestion.sweep(later).failed == 2
-    place.ingestion.sweep(later + STUCK_MS + 1)
+        assert out.sweeper.sweep(later).failed == 2
+    place.sweeper.sweep(later + STUCK_MS + 1)
     attachment = place.attachment(store, file)
     assert attachment is not None and attachment.status == "completed"
 

@@ -10,7 +10,7 @@ import pytest
 
 from sluice.adapters.documents.parsing import markdown
 from sluice.adapters.documents.search.folder import FolderIndexes
-from sluice.domain.documents.passages import Block, cut
+from sluice.domain.documents.passages import Block, chunks_of
 from sluice.domain.documents.vectors import packed
 from sluice.domain.errors import ModelUnavailable
 from sluice.domain.gateway.admission import Grant, Limits
@@ -168,9 +168,9 @@ def test_adding_vector_search_loses_no_result_of_the_fixed_set(tmp_path: Path) -
     """With the stand-in above: no real embedding model comes with the project, so this tests the merging, no model."""
     indexes = FolderIndexes(tmp_path, floor=0.5)
     for path in sorted((SET / "files").iterdir()):
-        cuts = list(cut([Block(*block) for block in markdown.read(path.read_bytes())]))
-        vectors = [packed(toy(f"{one.title}\n{one.text}")) for one in cuts]
-        indexes.replace(ADA, "vs_set", path.name, path.name, cuts, vectors)
+        chunks = list(chunks_of([Block(*block) for block in markdown.read(path.read_bytes())]))
+        vectors = [packed(toy(f"{one.title}\n{one.text}")) for one in chunks]
+        indexes.replace(ADA, "vs_set", path.name, path.name, chunks, vectors)
     answered = [one for one in json.loads((SET / "questions.json").read_text()) if "file" in one]
     found = 0
     for one in answered:

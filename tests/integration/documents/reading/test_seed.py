@@ -12,7 +12,7 @@ from infra.commands import docs
 from infra.local.ingestion import step
 from sluice import settings
 from sluice.domain.accounts.account import Account
-from sluice.wiring import services, stores
+from sluice.wiring import documents, stores
 from tests.integration.documents.reading.place import ADA, Place
 
 SET = Path(__file__).parents[3] / "data" / "documents" / "files"
@@ -23,8 +23,8 @@ def seeded(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """The command on this place, with its ingestion running beside it; the account is any."""
     monkeypatch.setattr(docs, "account_of", lambda user: _Somebody())
     monkeypatch.setattr("infra.commands.operator.use_running_store", lambda: None)
-    monkeypatch.setattr(services, "files", lambda: place.files)
-    monkeypatch.setattr(services, "vector_stores", lambda: place.stores)
+    monkeypatch.setattr(documents, "files", lambda: place.files)
+    monkeypatch.setattr(documents, "vector_stores", lambda: place.stores)
     monkeypatch.setattr(stores, "vector_store_store", lambda: place.store_rows)
     stopping = threading.Event()
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from sluice.adapters.gateway.hot_store import DynamoHotStore
 from sluice.domain import errors
-from sluice.domain.gateway.admission import Ask, Limits
+from sluice.domain.gateway.admission import AdmissionRequest, Limits
 from sluice.domain.ids import request_id
 from sluice.services.gateway.admit import Admission, Admitted
 from sluice.services.gateway.settle import Outcome, settle
@@ -41,8 +41,8 @@ class Job:
 
 
 @dataclass
-class RaceResults:
-    """The results of one process. Times are `monotonic_ns` of a request's start."""
+class Outcomes:
+    """What one process saw. Times are `monotonic_ns` of a request's start."""
 
     admitted: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -55,12 +55,12 @@ class Racer:
     """One process's work."""
 
     def __init__(self, store: DynamoHotStore, job: Job) -> None:
-        self.store, self.job, self.told = store, job, RaceResults()
-        self.admission = Admission(store, DEFAULTS, self.told.writes.append)
+        self.store, self.job, self.outcomes = store, job, Outcomes()
+        self.admission = Admission(store, DEFAULTS, self.outcomes.writes.append)
         self._start = threading.Barrier(job.threads)
         self._lock = threading.Lock()
 
-    def run(self) -> RaceResults:
+    def run(self) -> Outcomes:
         if self.job.warm is not None:
             grant = self.store.grant(self.job.account_id)
             assert grant is not None
@@ -71,24 +71,26 @@ class Racer:
             thread.start()
         for thread in threads:
             thread.join()
-        return self.told
+        return self.outcomes
 
     def _safely(self, work: Callable[[int], None], number: int) -> None:
         try:
             self._start.wait()
             work(number)
-        except Exception as exc:  # an unexpected failure: reported, so that a test fails
-            self.told.refused.append(f"{type(exc).__name__}: {exc}")
+        except Exception as exc:  # a failure no test expects: recorded, so that it fails one
+            self.outcomes.refused.append(f"{type(exc).__name__}: {exc}")
 
     def _try(self) -> Admitted | None:
         job = self.job
-        ask = Ask(job.account_id, request_id(NOW_MS), job.token_id, job.reserve_tokens, "demo", "completions", True)
+        request = AdmissionRequest(
+            job.account_id, request_id(NOW_MS), job.token_id, job.reserve_tokens, "demo", "completions", True
+        )
         try:
-            admitted = self.admission.admit(ask, NOW_NS)
+            admitted = self.admission.admit(request, NOW_NS)
         except errors.SluiceError as exc:
-            self.told.refused.append(type(exc).__name__)
+            self.outcomes.refused.append(type(exc).__name__)
             return None
-        self.told.admitted.append(ask.request_id)
+        self.outcomes.admitted.append(request.request_id)
         return admitted
 
     def _admit(self, number: int) -> None:
@@ -101,7 +103,7 @@ class Racer:
         while refused < self.job.times and time.monotonic() < until:
             started_ns = time.monotonic_ns()
             admitted = self._try()
-            self.told.started_ns.append((started_ns, admitted is not None))
+            self.outcomes.started_ns.append((started_ns, admitted is not None))
             refused = 0 if admitted is not None else refused + 1
             if admitted is not None:
                 self._settle(admitted, 10)
@@ -119,16 +121,16 @@ class Racer:
             for _ in range(2 if dice.random() < 0.2 else 1):
                 self._settle(admitted, used)
             with self._lock:
-                self.told.left_in_bucket_ns += admitted.lease.charged_tokens_ns - admitted.lease.unused_ns(used)
+                self.outcomes.left_in_bucket_ns += admitted.lease.charged_tokens_ns - admitted.lease.unused_ns(used)
 
     def _settle(self, admitted: Admitted, used: int) -> None:
         outcome = Outcome(200, used // 2, used - used // 2)
-        _, released = settle(self.store, self.job.account_id, admitted.ask.request_id, admitted.lease, outcome)
+        _, released = settle(self.store, self.job.account_id, admitted.request.request_id, admitted.lease, outcome)
         self.admission.remember(released.grant)
 
 
 def serve(url: str, pipe: Connection) -> None:
-    """The child's main loop: receive a job, send its result, until None comes."""
+    """The child's main: a job, its result, the next, until the job is None."""
     store = hot_store(url)
     while (job := pipe.recv()) is not None:
         pipe.send(Racer(store, job).run())
@@ -154,21 +156,21 @@ class Pair:
         for pipe in self.pipes:
             pipe.send(job)
 
-    def results(self) -> RaceResults:
-        """The results of both processes together."""
-        both = RaceResults()
+    def results(self) -> Outcomes:
+        """Of both together."""
+        both = Outcomes()
         for pipe in self.pipes:
             if not pipe.poll(ANSWER_SECONDS):
                 raise RuntimeError("a racing process does not answer")
-            told: RaceResults = pipe.recv()
-            both.admitted += told.admitted
-            both.refused += told.refused
-            both.writes += told.writes
-            both.started_ns += told.started_ns
-            both.left_in_bucket_ns += told.left_in_bucket_ns
+            one: Outcomes = pipe.recv()
+            both.admitted += one.admitted
+            both.refused += one.refused
+            both.writes += one.writes
+            both.started_ns += one.started_ns
+            both.left_in_bucket_ns += one.left_in_bucket_ns
         return both
 
-    def run(self, job: Job) -> RaceResults:
+    def run(self, job: Job) -> Outcomes:
         self.start(job)
         return self.results()
 

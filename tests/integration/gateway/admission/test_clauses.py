@@ -13,7 +13,7 @@ import pytest
 from sluice.adapters.gateway import grant_expressions as expressions
 from sluice.adapters.gateway.grant_item import limits_attribute
 from sluice.adapters.gateway.hot_store import ConditionFailed
-from sluice.domain.gateway.admission import Ask, Forms, lease_for
+from sluice.domain.gateway.admission import AdmissionRequest, Forms, lease_for
 from sluice.domain.gateway.buckets import WINDOW_NS, charge_ns
 from tests.integration.gateway.admission.world import DEFAULTS, MONTH, NOW_MS, NOW_NS, NOW_S, PREFIX, TOKEN, Account
 
@@ -25,16 +25,16 @@ ONE_REQUEST_NS = charge_ns(1, DEFAULTS.rpm)
 HUNDRED_TOKENS_NS = charge_ns(100, DEFAULTS.tpm)
 BUSY_ITEM = {"tat_requests_ns": NOW_NS + 1, "tat_tokens_ns": NOW_NS + 1}
 
-Arrange = Callable[[Account, Ask], dict[str, Any]]
+Arrange = Callable[[Account, AdmissionRequest], dict[str, Any]]
 
 
 def _fixed(**changes: Any) -> Arrange:
-    return lambda account, ask: changes
+    return lambda account, request: changes
 
 
 def _leases(count: int, *, own: bool = False) -> Arrange:
-    def arrange(account: Account, ask: Ask) -> dict[str, Any]:
-        names = [ask.request_id if own else account.ask().request_id for _ in range(count)]
+    def arrange(account: Account, request: AdmissionRequest) -> dict[str, Any]:
+        names = [request.request_id if own else account.ask().request_id for _ in range(count)]
         account.write_leases({name: account.lease() for name in names})
         return {}
 
@@ -84,11 +84,13 @@ CASES: list[tuple[str, str, Forms, dict[str, Any], Arrange]] = [
 ]
 
 
-def _write(account: Account, ask: Ask, forms: Forms, given: str | None = None) -> dict[str, Any] | None:
-    """Makes the admission's write. Returns the grant after it, or None if refused. `given` counts as true."""
+def _write(
+    account: Account, request: AdmissionRequest, forms: Forms, given: str | None = None
+) -> dict[str, Any] | None:
+    """The admission's write; → the grant after it, or None where it was refused. `given` is taken for granted."""
     guess = replace(account.grant(), limits=DEFAULTS, period=MONTH)
-    lease = lease_for(ask, guess, NOW_NS)
-    write = expressions.admission(ask, guess, forms, lease, NOW_NS)
+    lease = lease_for(request, guess, NOW_NS)
+    write = expressions.admission(request, guess, forms, lease, NOW_NS)
     if given is not None:
         assert given in write["ConditionExpression"]
         always = f"({given} OR attribute_exists(account_id))"
@@ -104,15 +106,15 @@ def _write(account: Account, ask: Ask, forms: Forms, given: str | None = None) -
 def test_each_clause_refuses_alone(
     account: Account, what: str, clause: str, forms: Forms, fitting: dict[str, Any], broken: Arrange
 ) -> None:
-    ask = account.ask(100)
+    request = account.ask(100)
     account.write(**fitting)
-    account.write(**broken(account, ask))
+    account.write(**broken(account, request))
     before = account.raw()
 
-    assert _write(account, ask, forms) is None, what
+    assert _write(account, request, forms) is None, what
     assert account.raw() == before
 
-    assert _write(account, ask, forms, given=clause) is not None, f"{what}: something else refuses too"
+    assert _write(account, request, forms, given=clause) is not None, f"{what}: something else refuses too"
 
 
 @pytest.mark.parametrize("forms", [IDLE, BUSY, NEW_MONTH], ids=["idle", "busy", "new month"])
@@ -132,9 +134,9 @@ def test_at_every_boundary_the_write_is_still_made(account: Account, forms: Form
 
 
 @pytest.mark.parametrize("forms", [IDLE, BUSY, NEW_MONTH, CLOSED], ids=["idle", "busy", "new month", "closed"])
-def test_every_clause_of_every_write_is_tested_here(account: Account, forms: Forms) -> None:
-    ask = account.ask()
-    condition = expressions.admission(ask, account.grant(), forms, account.lease(), NOW_NS)["ConditionExpression"]
+def test_no_write_has_a_clause_that_is_not_tested_here(account: Account, forms: Forms) -> None:
+    request = account.ask()
+    condition = expressions.admission(request, account.grant(), forms, account.lease(), NOW_NS)["ConditionExpression"]
     for _, clause, tested_in, _, _ in CASES:
         if tested_in == forms or forms.closed or clause not in (expressions.REQUESTS_BUSY, expressions.TOKENS_BUSY):
             condition = condition.replace(clause, "", 1)

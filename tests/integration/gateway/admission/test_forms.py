@@ -37,9 +37,9 @@ def test_from_any_guess_the_right_amount_is_charged_in_two_writes_at_most(
     took: list[int] = []
     admission = Admission(account.store, DEFAULTS, took.append)
     admission.remember(replace(account.grant(), **_state_of(*guess)))  # type: ignore[arg-type]
-    ask = account.ask(100)
+    request = account.ask(100)
 
-    admitted = admission.admit(ask, NOW_NS)
+    admitted = admission.admit(request, NOW_NS)
 
     assert took == [1 if guess == truth else 2]
     before, after = _state_of(*truth), account.grant()
@@ -47,7 +47,7 @@ def test_from_any_guess_the_right_amount_is_charged_in_two_writes_at_most(
     assert after.tat_requests_ns == max(before["tat_requests_ns"], NOW_NS) + one_request
     assert after.tat_tokens_ns == max(before["tat_tokens_ns"], NOW_NS) + tokens
     assert (after.period, after.period_tokens) == (MONTH, 100 if truth[2] else 5100)
-    assert after.leases == {ask.request_id: admitted.lease}
+    assert after.leases == {request.request_id: admitted.lease}
     assert (admitted.lease.reserved_tokens, admitted.lease.charged_tokens_ns) == (100, tokens)
     assert admitted.grant == after
 

@@ -65,9 +65,9 @@ def _fill(account: Account) -> None:
 @pytest.fixture
 def full(account: Account) -> Account:
     _fill(account)
-    ask = replace(account.ask(12_111), model=MODEL)
+    request = replace(account.ask(12_111), model=MODEL)
     lease = account.lease(reserved_tokens=12_111, charged_tokens_ns=WINDOW_NS // 2 - 1, model=MODEL)
-    attempt = account.store.admit(ask, account.grant(), Forms(True, True, False, False), lease, NOW_NS)
+    attempt = account.store.admit(request, account.grant(), Forms(True, True, False, False), lease, NOW_NS)
     assert attempt.made
     return account
 

@@ -32,9 +32,9 @@ def _admit(account: Account, tokens: int = 100) -> Admitted:
 
 
 def test_a_repeated_admission_finds_its_own_lease_and_is_charged_once(account: Account) -> None:
-    ask = account.ask(100)
-    first = Admission(account.store, DEFAULTS).admit(ask, NOW_NS)
-    again = Admission(account.store, DEFAULTS).admit(ask, NOW_NS + 1)
+    request = account.ask(100)
+    first = Admission(account.store, DEFAULTS).admit(request, NOW_NS)
+    again = Admission(account.store, DEFAULTS).admit(request, NOW_NS + 1)
     assert again.lease == first.lease
     assert again.grant == account.grant() == first.grant
 
@@ -42,9 +42,9 @@ def test_a_repeated_admission_finds_its_own_lease_and_is_charged_once(account: A
 def test_its_own_lease_is_found_even_if_the_grant_now_refuses_others(engine: Engine) -> None:
     """The lost answer was that of the admission that took the last place."""
     account = engine.account(concurrency=1, rpm=1, monthly_tokens=100)
-    ask = account.ask(100)
-    Admission(account.store, DEFAULTS).admit(ask, NOW_NS)
-    assert Admission(account.store, DEFAULTS).admit(ask, NOW_NS).lease.reserved_tokens == 100
+    request = account.ask(100)
+    Admission(account.store, DEFAULTS).admit(request, NOW_NS)
+    assert Admission(account.store, DEFAULTS).admit(request, NOW_NS).lease.reserved_tokens == 100
     with pytest.raises(errors.QuotaExceeded):
         Admission(account.store, DEFAULTS).admit(account.ask(100), NOW_NS)
 
@@ -55,10 +55,10 @@ def test_its_own_lease_is_found_even_if_the_grant_now_refuses_others(engine: Eng
 def test_a_checkpoint_renews_the_lease_and_stores_the_counts(account: Account) -> None:
     admitted = _admit(account)
     lease = admitted.lease.with_progress(20, 7)
-    attempt = account.store.checkpoint(account.id, admitted.ask.request_id, lease, NOW_MS + 3000)
+    attempt = account.store.checkpoint(account.id, admitted.request.request_id, lease, NOW_MS + 3000)
     expected = replace(lease, expires_ms=NOW_MS + 3000 + LEASE_MS)
     assert attempt.made
-    assert account.grant() == replace(admitted.grant, leases={admitted.ask.request_id: expected})
+    assert account.grant() == replace(admitted.grant, leases={admitted.request.request_id: expected})
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,9 @@ def test_a_checkpoint_is_refused_if_the_request_may_not_continue(account: Accoun
     account.item = account.raw()
     account.write(**change)
     before = account.raw()
-    attempt = account.store.checkpoint(account.id, admitted.ask.request_id, admitted.lease.with_progress(9, 9), NOW_MS)
+    attempt = account.store.checkpoint(
+        account.id, admitted.request.request_id, admitted.lease.with_progress(9, 9), NOW_MS
+    )
     assert (attempt.made, attempt.grant) == (False, account.grant())
     assert account.raw() == before
 
@@ -83,7 +85,7 @@ USED = Outcome(200, 20, 30)
 
 def test_a_settlement_releases_unused_tokens_and_leaves_one_record(account: Account) -> None:
     admitted = _admit(account, 100)
-    record, attempt = settle(account.store, account.id, admitted.ask.request_id, admitted.lease, USED)
+    record, attempt = settle(account.store, account.id, admitted.request.request_id, admitted.lease, USED)
     assert attempt.made
     grant = account.grant()
     assert (grant.leases, grant.period_tokens) == ({}, 50)
@@ -95,9 +97,9 @@ def test_a_settlement_releases_unused_tokens_and_leaves_one_record(account: Acco
 
 def test_a_settlement_may_be_repeated_in_part_or_as_a_whole(account: Account) -> None:
     admitted = _admit(account)
-    first, _ = settle(account.store, account.id, admitted.ask.request_id, admitted.lease, USED)
+    first, _ = settle(account.store, account.id, admitted.request.request_id, admitted.lease, USED)
     after = account.raw()
-    second, attempt = settle(account.store, account.id, admitted.ask.request_id, admitted.lease, Outcome(500, 1, 1))
+    second, attempt = settle(account.store, account.id, admitted.request.request_id, admitted.lease, Outcome(500, 1, 1))
     assert (second, attempt.made) == (first, False)
     assert account.raw() == after
 
@@ -105,7 +107,7 @@ def test_a_settlement_may_be_repeated_in_part_or_as_a_whole(account: Account) ->
 def test_a_settlement_interrupted_between_its_writes_is_finished_by_the_sweeper(account: Account) -> None:
     """The sweeper must release by the stored record, and not by the one it would have written itself."""
     admitted = _admit(account, 100)
-    identifier = admitted.ask.request_id
+    identifier = admitted.request.request_id
     alone = replace(_record(admitted), prompt_tokens=40, completion_tokens=35)
     account.store.put_record(alone)
 
@@ -118,12 +120,16 @@ def test_a_settlement_interrupted_between_its_writes_is_finished_by_the_sweeper(
 def test_a_gateway_that_settles_after_the_sweeper_changes_nothing(account: Account) -> None:
     admitted = _admit(account, 100)
     lease = admitted.lease.with_progress(20, 5)
-    account.store.checkpoint(account.id, admitted.ask.request_id, lease, NOW_MS)
+    account.store.checkpoint(account.id, admitted.request.request_id, lease, NOW_MS)
     swept, _ = settle_abandoned(
-        account.store, account.id, admitted.ask.request_id, account.grant().leases[admitted.ask.request_id], DEAD_MS
+        account.store,
+        account.id,
+        admitted.request.request_id,
+        account.grant().leases[admitted.request.request_id],
+        DEAD_MS,
     )
     after = account.raw()
-    late, attempt = settle(account.store, account.id, admitted.ask.request_id, lease, Outcome(200, 20, 60))
+    late, attempt = settle(account.store, account.id, admitted.request.request_id, lease, Outcome(200, 20, 60))
     assert (late, attempt.made) == (swept, False)
     assert account.raw() == after
     assert (swept.total_tokens, swept.status, swept.finish_reason) == (25, 500, "interrupted")
@@ -134,7 +140,7 @@ def test_a_settlement_in_a_later_month_releases_nothing_to_that_months_quota(acc
     admitted = _admit(account, 100)
     account.item = account.raw()
     account.write(period=MONTH + 1, period_tokens=333)
-    record, attempt = settle(account.store, account.id, admitted.ask.request_id, admitted.lease, USED)
+    record, attempt = settle(account.store, account.id, admitted.request.request_id, admitted.lease, USED)
     grant = account.grant()
     assert attempt.made
     assert (grant.period, grant.period_tokens, grant.leases) == (MONTH + 1, 333, {})
@@ -145,22 +151,22 @@ def test_a_settlement_in_a_later_month_releases_nothing_to_that_months_quota(acc
 def test_more_used_than_reserved_is_charged_in_full(account: Account) -> None:
     """The quota is exact even if the upstream ignores max_tokens."""
     admitted = _admit(account, 100)
-    settle(account.store, account.id, admitted.ask.request_id, admitted.lease, Outcome(200, 90, 60))
+    settle(account.store, account.id, admitted.request.request_id, admitted.lease, Outcome(200, 90, 60))
     assert account.grant().period_tokens == 150
     assert account.grant().tat_tokens_ns == NOW_NS + admitted.lease.charged_tokens_ns * 3 // 2
 
 
 def test_other_leases_stay_when_one_is_settled(account: Account) -> None:
     first, second = _admit(account), _admit(account)
-    settle(account.store, account.id, first.ask.request_id, first.lease, USED)
-    assert account.grant().leases == {second.ask.request_id: second.lease}
+    settle(account.store, account.id, first.request.request_id, first.lease, USED)
+    assert account.grant().leases == {second.request.request_id: second.lease}
 
 
 def test_concurrent_settlements_of_gateway_and_sweeper_count_once(engine: Engine) -> None:
     for _ in range(25):
         account = engine.account()
         admitted = _admit(account, 100)
-        identifier, lease = admitted.ask.request_id, admitted.lease.with_progress(20, 5)
+        identifier, lease = admitted.request.request_id, admitted.lease.with_progress(20, 5)
         heard: list[LedgerRecord] = []
         start = threading.Barrier(3)
 
@@ -192,8 +198,8 @@ def test_concurrent_settlements_of_gateway_and_sweeper_count_once(engine: Engine
 
 def _record(admitted: Admitted) -> LedgerRecord:
     return LedgerRecord(
-        account_id=admitted.ask.account_id,
-        request_id=admitted.ask.request_id,
+        account_id=admitted.request.account_id,
+        request_id=admitted.request.request_id,
         token_id=TOKEN,
         model="demo",
         endpoint="chat.completions",
@@ -226,7 +232,7 @@ def test_a_record_is_read_as_it_was_written(account: Account, full: bool) -> Non
 def test_an_unknown_attribute_of_a_later_release_is_ignored(account: Account) -> None:
     admitted = _admit(account)
     account.store.put_record(_record(admitted))
-    key = {"account_id": {"S": account.id}, "request_id": {"S": admitted.ask.request_id}}
+    key = {"account_id": {"S": account.id}, "request_id": {"S": admitted.request.request_id}}
     account.engine.client.update_item(
         TableName=PREFIX + "ledger",
         Key=key,

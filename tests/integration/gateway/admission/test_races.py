@@ -60,12 +60,12 @@ def test_of_many_concurrent_requests_exactly_the_limit_is_admitted(
     for _ in range(ROUNDS if seen else max(2, ROUNDS // 4)):
         account = engine.account(**{**ROOMY, **tight})
         job = Job("admit", account.id, account.token_id, warm=account.limits if seen else None)
-        told = gateways.run(job)
+        outcomes = gateways.run(job)
 
-        assert len(told.admitted) == LIMIT
-        assert told.refused == [refusal] * (AT_ONCE - LIMIT)
-        _holds_exactly(account, told.admitted)
-        writes += told.writes
+        assert len(outcomes.admitted) == LIMIT
+        assert outcomes.refused == [refusal] * (AT_ONCE - LIMIT)
+        _holds_exactly(account, outcomes.admitted)
+        writes += outcomes.writes
     _say(capsys, f"{engine.name}, {raced}, {'limits seen before' if seen else 'limits first seen'}: {_spread(writes)}")
     # Two where the limits are known. A process that sees the account for the first time spends one on its limits.
     assert max(writes) <= (2 if seen else 3)
@@ -83,10 +83,10 @@ def test_below_the_limits_most_admissions_are_one_write(
     engine: Engine, gateways: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account = engine.account(**ROOMY)
-    told = gateways.run(Job("storm", account.id, account.token_id, threads=4, times=50, warm=account.limits))
-    assert told.refused == []
-    _say(capsys, f"{engine.name}, admitted and settled with room for all: {_spread(told.writes)}")
-    assert told.writes.count(1) > 0.8 * len(told.writes)
+    outcomes = gateways.run(Job("storm", account.id, account.token_id, threads=4, times=50, warm=account.limits))
+    assert outcomes.refused == []
+    _say(capsys, f"{engine.name}, admitted and settled with room for all: {_spread(outcomes.writes)}")
+    assert outcomes.writes.count(1) > 0.8 * len(outcomes.writes)
 
 
 def test_no_request_that_starts_after_a_revocation_is_admitted(
@@ -99,14 +99,14 @@ def test_no_request_that_starts_after_a_revocation_is_admitted(
         _wait_for_load(account)
         DynamoGrants(PREFIX).remove_live(account.id, account.token_id)
         acknowledged_ns = time.monotonic_ns()
-        told = gateways.results()
+        outcomes = gateways.results()
 
-        before = [made for started, made in told.started_ns if started < acknowledged_ns]
-        after = [made for started, made in told.started_ns if started >= acknowledged_ns]
-        assert sum(before) > 10  # without load this would prove nothing
+        before = [made for started, made in outcomes.started_ns if started < acknowledged_ns]
+        after = [made for started, made in outcomes.started_ns if started >= acknowledged_ns]
+        assert sum(before) > 10  # it was under load, or this proves nothing
         assert len(after) > 10
         assert not any(after)
-        assert set(told.refused) == {"InvalidApiToken"}
+        assert set(outcomes.refused) == {"InvalidApiToken"}
 
 
 def _wait_for_load(account: Account) -> None:
@@ -130,15 +130,15 @@ def test_after_heavy_concurrent_load_grants_and_ledger_agree(
     engine: Engine, gateways: Pair, limits: dict[str, int]
 ) -> None:
     account = engine.account(**limits)
-    told = gateways.run(Job("storm", account.id, account.token_id, threads=8, times=25, warm=account.limits))
+    outcomes = gateways.run(Job("storm", account.id, account.token_id, threads=8, times=25, warm=account.limits))
 
     grant, records = account.grant(), account.records()
-    assert set(told.refused) <= {"TooManyConcurrentRequests", "RateLimitExceeded"}
-    assert sorted(record.request_id for record in records) == sorted(told.admitted)
-    assert len(told.admitted) >= 25
+    assert set(outcomes.refused) <= {"TooManyConcurrentRequests", "RateLimitExceeded"}
+    assert sorted(record.request_id for record in records) == sorted(outcomes.admitted)
+    assert len(outcomes.admitted) >= 25
     assert grant.leases == {}
     assert grant.period_tokens == sum(record.total_tokens for record in records)
-    assert grant.tat_tokens_ns == NOW_NS + told.left_in_bucket_ns
+    assert grant.tat_tokens_ns == NOW_NS + outcomes.left_in_bucket_ns
     assert grant.tat_requests_ns == NOW_NS + len(records) * buckets.charge_ns(1, account.limits.rpm)
 
 
@@ -154,6 +154,6 @@ def test_a_limit_changed_under_load_holds_for_every_later_request(engine: Engine
         TableName=PREFIX + "grants", Key=key, UpdateExpression="SET limits = :l", ExpressionAttributeValues={":l": none}
     )
     acknowledged_ns = time.monotonic_ns()
-    told = gateways.results()
-    assert sum(made for started, made in told.started_ns if started < acknowledged_ns) > 10
-    assert not any(made for started, made in told.started_ns if started >= acknowledged_ns)
+    outcomes = gateways.results()
+    assert sum(made for started, made in outcomes.started_ns if started < acknowledged_ns) > 10
+    assert not any(made for started, made in outcomes.started_ns if started >= acknowledged_ns)

@@ -7,16 +7,17 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.session import get_session
 
-from sluice.adapters.aws import dynamo, models
+from sluice.adapters.aws import dynamo
 from sluice.adapters.aws.access import Access
 from sluice.adapters.aws.json_service import DYNAMODB, HOT, JsonService
 from sluice.adapters.gateway.grant_item import lease_attribute, lease_key, limits_attribute
 from sluice.adapters.gateway.hot_store import DynamoHotStore, record_from
-from sluice.domain.gateway.admission import Ask, Grant, Limits
+from sluice.domain.gateway.admission import AdmissionRequest, Grant, Limits
 from sluice.domain.gateway.grants import new_grant
 from sluice.domain.gateway.leases import Lease
 from sluice.domain.ids import random_id, request_id
 from sluice.domain.usage.ledger import LedgerRecord
+from tests.tables import create_missing
 
 REGION = "us-east-1"
 PREFIX = "t-"
@@ -64,7 +65,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.client, self.store = slow_client(self.url), hot_store(self.url)
-        models.create_missing(self.client, PREFIX)
+        create_missing(self.client, PREFIX)
 
     def close(self) -> None:
         close(self.store)
@@ -110,9 +111,9 @@ class Account:
         assert grant is not None
         return grant
 
-    def ask(self, tokens: int = 100, *, identifier: str | None = None, token_id: str | None = None) -> Ask:
+    def ask(self, tokens: int = 100, *, identifier: str | None = None, token_id: str | None = None) -> AdmissionRequest:
         made = identifier or request_id(NOW_MS)
-        return Ask(self.id, made, token_id or self.token_id, tokens, "demo", "chat.completions", True)
+        return AdmissionRequest(self.id, made, token_id or self.token_id, tokens, "demo", "chat.completions", True)
 
     def lease(self, **fields: Any) -> Lease:
         wanted: dict[str, Any] = {

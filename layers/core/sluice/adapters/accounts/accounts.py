@@ -22,7 +22,6 @@ CODE_IS_LIVE = "codes.#purpose.mail_id = :mail_id AND codes.#purpose.expires_ms 
 CODE_IS_AS_READ = "codes.#purpose.mail_id = :seen"
 CODE_IS_ABSENT = "attribute_not_exists(codes.#purpose)"
 STATUS_IS_AS_READ = "#status = :status"
-EPOCH_IS_AS_READ = "session_epoch = :epoch"
 
 DELETIONS = "deletions"  # the key of one item with an attribute for each unfinished deletion
 DELETIONS_SCHEMA = 1
@@ -183,24 +182,6 @@ class DynamoAccounts(AdministeredAccounts):
             raise (MailedCodeInvalid() if 0 in exc.failed else AddressTaken()) from exc
 
     # --- changes by the owner
-
-    def set_password(self, account: Account, password_hash: str) -> int:
-        """Set the password and end every session, the caller's too. Returns the new epoch for a new session.
-
-        All mailed codes become invalid, so that a link requested by someone else cannot undo the change.
-        Errors: Conflict when the password was changed since the account was read.
-        """
-        try:
-            self._update(
-                account.account_id,
-                "SET password_hash = :hash, codes = :none, session_epoch = session_epoch + :one",
-                EPOCH_IS_AS_READ,
-                {},
-                {":hash": password_hash, ":none": {}, ":one": 1, ":epoch": account.session_epoch},
-            )
-        except dynamo.ConditionFailed as exc:
-            raise Conflict() from exc
-        return account.session_epoch + 1
 
     def update_profile(self, account_id: str, *, name: str | None = None, store_content: bool | None = None) -> Account:
         """Errors: NotFound."""

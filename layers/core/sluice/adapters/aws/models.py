@@ -1,21 +1,15 @@
 """The only declaration of the tables, as PynamoDB models: keys, indexes, expiry, stream.
 
-`make up` creates the tables from these classes, a migration compares a store with them, and tests hold the template to
-them. A model lists the keys of its table and the attributes that are read or written through it. The small client's
-adapters use further attributes (docs/adr/0077-two-store-clients.md says which client does what).
-
-Importing this module imports botocore, so functions whose cold start a person waits for must not import it.
-docs/architecture.md gives the reasons for each key.
+`make up`, migrations and tests read these classes, through `tables.py`. A model lists the keys of its table and the
+attributes that are read or written through it; only the small client's adapters know the others (docs/adr/0077).
+Importing this module imports botocore, so nothing that a person waits for in a cold start may import it.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pynamodb.attributes import BooleanAttribute, MapAttribute, NumberAttribute, TTLAttribute, UnicodeAttribute
-from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, Index, KeysOnlyProjection
+from pynamodb.indexes import AllProjection, GlobalSecondaryIndex, KeysOnlyProjection
 from pynamodb.models import Model
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 
 class OnDemand:
@@ -252,64 +246,3 @@ TABLES: tuple[type[Model], ...] = (
     DocumentItem,
     AuditItem,
 )
-
-
-def definition(table: type[Model], prefix: str) -> dict[str, Any]:
-    """The arguments of `CreateTable`. All keys are strings."""
-    keys = {one.attr_name: one for one in table.get_attributes().values() if one.is_hash_key or one.is_range_key}
-    indexes = [one for one in vars(table).values() if isinstance(one, Index)]  # in the order of their declaration
-    for index in indexes:
-        keys |= index.Meta.attributes
-    wanted: dict[str, Any] = {
-        "TableName": prefix + table.Meta.table_name,
-        "BillingMode": table.Meta.billing_mode,
-        "KeySchema": _key_schema(table.get_attributes().values()),
-        "AttributeDefinitions": [
-            {"AttributeName": name, "AttributeType": one.attr_type} for name, one in sorted(keys.items())
-        ],
-    }
-    if indexes:
-        wanted["GlobalSecondaryIndexes"] = [
-            {
-                "IndexName": index.Meta.index_name,
-                "KeySchema": _key_schema(index.Meta.attributes.values()),
-                "Projection": {"ProjectionType": index.Meta.projection.projection_type},
-            }
-            for index in indexes
-        ]
-    if hasattr(table.Meta, "stream_view_type"):
-        wanted["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": table.Meta.stream_view_type}
-    return wanted
-
-
-def expiry(table: type[Model]) -> dict[str, Any] | None:
-    """The `TimeToLiveSpecification` of a table whose items expire. The attribute holds Unix seconds."""
-    names = [one.attr_name for one in table.get_attributes().values() if isinstance(one, TTLAttribute)]
-    return {"Enabled": True, "AttributeName": names[0]} if names else None
-
-
-def _key_schema(attributes: Any) -> list[dict[str, str]]:
-    keys = [
-        (one.attr_name, "HASH" if one.is_hash_key else "RANGE")
-        for one in attributes
-        if one.is_hash_key or one.is_range_key
-    ]
-    return [{"AttributeName": name, "KeyType": kind} for name, kind in sorted(keys, key=lambda key: key[1])]
-
-
-def create_missing(client: "DynamoDBClient", prefix: str) -> list[str]:
-    """Create the tables that are missing; returns their names. Safe to run twice at once. Errors: botocore's."""
-    there = set(client.list_tables()["TableNames"])  # eleven tables: one page
-    created = []
-    for table in TABLES:
-        wanted = definition(table, prefix)
-        if wanted["TableName"] in there:
-            continue
-        try:
-            client.create_table(**wanted)
-        except client.exceptions.ResourceInUseException:
-            continue
-        created.append(wanted["TableName"])
-        if ttl := expiry(table):
-            client.update_time_to_live(TableName=wanted["TableName"], TimeToLiveSpecification=ttl)  # type: ignore[arg-type]
-    return created

@@ -5,7 +5,6 @@ answer, and the sweep of `ingestion` finds it. Event names sort by time and cont
 """
 
 import json
-import os
 import re
 import secrets
 import time
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from sluice.adapters.durable_files import write_whole
 from sluice.domain.documents.keys import EVENT_KINDS
 from sluice.domain.errors import StoreUnavailable
 
@@ -31,11 +31,11 @@ class FolderBlobs:
     def put(self, key: str, body: bytes, *, media_type: str = "application/octet-stream") -> None:
         path = self.path(key)
         try:
-            write_whole(path, body)
+            _write(path, body)
             kind, account_id, *_ = [*key.split("/"), ""]
             if kind in EVENT_KINDS:
                 name = f"{time.time_ns():020d}-{account_id.replace('.', '_')}-{secrets.token_hex(4)}.json"
-                write_whole(self._spool / name, _event(key, len(body)))
+                _write(self._spool / name, _event(key, len(body)))
         except OSError as exc:
             raise StoreUnavailable() from exc
 
@@ -68,21 +68,9 @@ class FolderBlobs:
         return self.root.joinpath(*parts)
 
 
-def write_whole(path: Path, body: bytes) -> None:
-    """Write atomically. The mode is 0600, because uploads are private."""
+def _write(path: Path, body: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(6)}.part")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(descriptor)
-    os.replace(draft, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_whole(path, body)
 
 
 def _event(key: str, size_bytes: int) -> bytes:

@@ -6,7 +6,7 @@ A transaction on the grant would make concurrent admissions of the account fail 
 from typing import Any
 
 from sluice.adapters.gateway.grant_item import lease_attribute, lease_key, limits_attribute, number
-from sluice.domain.gateway.admission import GOOD, Ask, Forms, Grant
+from sluice.domain.gateway.admission import GOOD, AdmissionRequest, Forms, Grant
 from sluice.domain.gateway.buckets import WINDOW_NS, charge_ns
 from sluice.domain.gateway.leases import LEASE_MS, Lease, lease_shard
 
@@ -36,10 +36,10 @@ TAKE_PERIOD = {True: "period = :period, period_tokens = :reserve", False: "perio
 ADD_LEASE = "leases.#lease = :lease, busy_shard = :busy_shard"
 
 
-def admission(ask: Ask, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Write:
-    """The write that admits. `guess` gives limits and period; only the forms and the limits must be current."""
+def admission(request: AdmissionRequest, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Write:
+    """The one write that admits. `guess` gives limits and the period; only its forms and limits must be true."""
     limits, now_ms = guess.limits, now_ns // 1_000_000
-    names = {"#token": ask.token_id, "#lease": lease_key(ask.request_id)}
+    names = {"#token": request.token_id, "#lease": lease_key(request.request_id)}
     values: dict[str, Any] = {
         ":now_s": number(now_ms // 1000),
         ":now_ms": number(now_ms),
@@ -48,16 +48,16 @@ def admission(ask: Ask, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -
     }
     clauses = [TOKEN_IS_LIVE, STANDING_IS_GOOD, NOT_BLOCKED, LEASE_IS_NEW, LIMITS_ARE_KNOWN]
     if forms.closed:
-        return _update(ask.account_id, [*clauses, CLOSED], "SET limits = :limits", names, values)
+        return _update(request.account_id, [*clauses, CLOSED], "SET limits = :limits", names, values)
 
     charged_requests_ns = charge_ns(1, limits.rpm)
     values |= {
         ":now_ns": number(now_ns),
         ":concurrency": number(limits.concurrency),
         ":lease": lease_attribute(lease),
-        ":busy_shard": {"S": lease_shard(ask.account_id)},
+        ":busy_shard": {"S": lease_shard(request.account_id)},
         ":period": number(lease.period),
-        ":reserve": number(ask.reserve_tokens),
+        ":reserve": number(request.reserve_tokens),
     }
     clauses.append(LEASES_HAVE_ROOM)
     if forms.requests_busy:
@@ -78,14 +78,14 @@ def admission(ask: Ask, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -
         clauses.append(PERIOD_NEW)
     else:
         clauses.append(PERIOD_SAME)
-        values[":quota_latest_tokens"] = number(limits.monthly_tokens - ask.reserve_tokens)
+        values[":quota_latest_tokens"] = number(limits.monthly_tokens - request.reserve_tokens)
     takes = [
         TAKE_REQUESTS[forms.requests_busy],
         TAKE_TOKENS[forms.tokens_busy],
         TAKE_PERIOD[forms.new_period],
         ADD_LEASE,
     ]
-    return _update(ask.account_id, clauses, "SET " + ", ".join(takes), names, values)
+    return _update(request.account_id, clauses, "SET " + ", ".join(takes), names, values)
 
 
 # --- checkpoint: the API token is live, the account in good standing, and the lease still held

@@ -8,7 +8,7 @@ from sluice.adapters.aws.json_service import JsonService, Refused, Unanswered
 from sluice.adapters.gateway import grant_expressions as expressions
 from sluice.adapters.gateway.grant_item import grant_from
 from sluice.domain.errors import StoreUnavailable
-from sluice.domain.gateway.admission import Ask, Forms, Grant
+from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant
 from sluice.domain.gateway.contents import LoggedContent, cut
 from sluice.domain.gateway.leases import Lease
 from sluice.domain.usage.ledger import SCHEMA, LedgerRecord
@@ -68,8 +68,8 @@ class DynamoHotStore:
         answer = self.call("GetItem", {"TableName": self._grants, "Key": key, "ConsistentRead": True})
         return grant_from(answer["Item"]) if "Item" in answer else None
 
-    def admit(self, ask: Ask, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Attempt:
-        return self._update(expressions.admission(ask, guess, forms, lease, now_ns), repeat_silence=False)
+    def admit(self, request: AdmissionRequest, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Attempt:
+        return self._update(expressions.admission(request, guess, forms, lease, now_ns), repeat_silence=False)
 
     def checkpoint(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
         return self._update(expressions.checkpoint(account_id, request_id, lease, now_ms))

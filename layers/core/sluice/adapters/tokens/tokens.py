@@ -9,7 +9,6 @@ from sluice.domain.tokens import ApiToken
 
 EXISTS = "attribute_exists(token_id)"
 FIELDS = tuple(field.name for field in fields(ApiToken))
-OPTIONAL = {"models"} | {field.name for field in fields(ApiToken) if field.default is None}  # an item may lack these
 
 
 class DynamoTokens:
@@ -60,7 +59,9 @@ def _key(account_id: str, token_id: str) -> dict[str, Any]:
 
 
 def _token(stored: Mapping[str, Any]) -> ApiToken:
-    plain: dict[str, Any] = {name: stored.get(name) if name in OPTIONAL else stored[name] for name in FIELDS}
+    """A field that the item lacks takes its default. Errors: TypeError, where it has none."""
+    row: dict[str, Any] = {name: stored[name] for name in FIELDS if name in stored}
     for name in ("scopes", "models"):
-        plain[name] = None if plain[name] is None else tuple(plain[name])
-    return ApiToken(**plain)
+        if name in row:
+            row[name] = tuple(row[name])
+    return ApiToken(**row)

@@ -12,7 +12,6 @@ TARGET_TOKENS = 320
 OVERLAP_TOKENS = 48
 CHARACTERS_A_TOKEN = 4
 LONGEST = (TARGET_TOKENS + 1) * CHARACTERS_A_TOKEN
-HEADING_LEVELS = 6
 MOST_HEADING_CHARACTERS = 200
 WIDE = re.compile(r"[\u1100-\u11ff\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 # Sentences end at these characters, including closing quotes, and at line ends.
@@ -28,7 +27,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Cut:
+class Chunk:
     """One passage: the headings above it, outermost first, and its text."""
 
     title: str
@@ -41,8 +40,8 @@ def tokens(text: str) -> int:
     return wide + -(-(len(text) - wide) // CHARACTERS_A_TOKEN)
 
 
-def cut(blocks: Sequence[Block]) -> Iterator[Cut]:
-    """The passages of a document, in order. A document that has only headings gives passages of their texts."""
+def chunks_of(blocks: Sequence[Block]) -> Iterator[Chunk]:
+    """The passages of a document, in its order. A document of headings only is one of its headings' texts."""
     path: list[Block] = []
     section: list[str] = []
     found = False
@@ -53,14 +52,14 @@ def cut(blocks: Sequence[Block]) -> Iterator[Cut]:
         title = " › ".join(heading.text for heading in path)
         for text in _pieces(section):
             found = True
-            yield Cut(title, text)
+            yield Chunk(title, text)
         section = []
         path = [heading for heading in path if heading.level < block.level]
         path.append(Block(block.level, block.text[:MOST_HEADING_CHARACTERS]))
     if not found:
         headings = "\n".join(block.text for block in blocks)
         for text in _pieces([headings]):
-            yield Cut("", text)
+            yield Chunk("", text)
 
 
 def _pieces(paragraphs: Sequence[str]) -> Iterator[str]:

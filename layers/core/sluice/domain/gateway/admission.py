@@ -51,8 +51,8 @@ class Grant:
 
 
 @dataclass(frozen=True)
-class Ask:
-    """A request for admission. `reserve_tokens`: an upper bound of prompt and completion tokens together."""
+class AdmissionRequest:
+    """What one request wants; `reserve_tokens` is a safe upper bound of prompt and completion together."""
 
     account_id: str
     request_id: str
@@ -67,8 +67,8 @@ class Ask:
 class Forms:
     """The form of each condition. Expressions have no max(), so each bucket and the period have two forms.
 
-    `closed`: a limit is 0, or the request is larger than the bucket, so it cannot be admitted. The write then has a
-    condition that never holds, because the guess may be stale and the refusal must be based on the stored grant.
+    `closed`: a limit is 0, or the request is larger than the bucket, so no arithmetic could admit it; the write is made
+    with a condition that cannot hold, because the guess may be stale and the refusal must come from the store.
     """
 
     requests_busy: bool
@@ -82,26 +82,26 @@ def charge_period(grant_period: int, now_ms: int) -> int:
     return max(grant_period, period_of(now_ms))
 
 
-def forms_for(grant: Grant, ask: Ask, now_ns: int) -> Forms:
+def forms_for(grant: Grant, request: AdmissionRequest, now_ns: int) -> Forms:
     limits = grant.limits
     return Forms(
         requests_busy=grant.tat_requests_ns > now_ns,
         tokens_busy=grant.tat_tokens_ns > now_ns,
         new_period=period_of(now_ns // 1_000_000) > grant.period,
-        closed=limits.any_zero or ask.reserve_tokens > min(limits.tpm, limits.monthly_tokens),
+        closed=limits.any_zero or request.reserve_tokens > min(limits.tpm, limits.monthly_tokens),
     )
 
 
-def decide(grant: Grant, ask: Ask, now_ns: int) -> errors.SluiceError | None:
-    """Why the request is refused, or None. The order: caller, whether it can ever fit, waits, concurrency.
+def decide(grant: Grant, request: AdmissionRequest, now_ns: int) -> errors.SluiceError | None:
+    """Why the request is refused, or None. The order is: who, whether it could ever fit, for how long, concurrency.
 
     Of several waits the longest is returned, because the others are then over too.
     """
     now_ms = now_ns // 1_000_000
-    refusal = caller_refusal(grant, ask.token_id, now_ms) or _never_fits(grant, ask)
+    refusal = caller_refusal(grant, request.token_id, now_ms) or _never_fits(grant, request)
     if refusal is not None:
         return refusal
-    waits = (_blocked(grant, now_ms), _quota(grant, ask, now_ms), _rates(grant, ask, now_ns))
+    waits = (_blocked(grant, now_ms), _quota(grant, request, now_ms), _rates(grant, request, now_ns))
     longest = max((w for w in waits if w is not None), key=lambda w: w.retry_after_seconds, default=None)
     return longest or _concurrency(grant)
 
@@ -116,12 +116,12 @@ def caller_refusal(grant: Grant, token_id: str, now_ms: int) -> errors.SluiceErr
     return None if grant.standing == GOOD else errors.AccountSuspended()
 
 
-def _never_fits(grant: Grant, ask: Ask) -> errors.SluiceError | None:
+def _never_fits(grant: Grant, request: AdmissionRequest) -> errors.SluiceError | None:
     limit = grant.limits.tpm
-    if limit == 0 or ask.reserve_tokens <= limit:
+    if limit == 0 or request.reserve_tokens <= limit:
         return None
     return errors.InvalidModelRequest(
-        f"This request may take {ask.reserve_tokens} tokens, more than the account's limit of {limit} tokens "
+        f"This request may take {request.reserve_tokens} tokens, more than the account's limit of {limit} tokens "
         "a minute can ever hold. Shorten the prompt or lower max_tokens.",
         "max_tokens",
     )
@@ -134,20 +134,20 @@ def _blocked(grant: Grant, now_ms: int) -> errors.Throttled | None:
     return errors.RateLimitExceeded(seconds, "Too many refused requests: this account is blocked for a while.")
 
 
-def _quota(grant: Grant, ask: Ask, now_ms: int) -> errors.Throttled | None:
+def _quota(grant: Grant, request: AdmissionRequest, now_ms: int) -> errors.Throttled | None:
     period = charge_period(grant.period, now_ms)
     used = grant.period_tokens if period == grant.period else 0
-    if used + ask.reserve_tokens <= grant.limits.monthly_tokens:
+    if used + request.reserve_tokens <= grant.limits.monthly_tokens:
         return None
     return errors.QuotaExceeded(-(-(period_ends_ms(period) - now_ms) // 1000))
 
 
-def _rates(grant: Grant, ask: Ask, now_ns: int) -> errors.Throttled | None:
+def _rates(grant: Grant, request: AdmissionRequest, now_ns: int) -> errors.Throttled | None:
     limits = grant.limits
     if limits.rpm == 0 or limits.tpm == 0:
         return errors.RateLimitExceeded(60, "This account's rate limit is 0: no request is allowed.")
     for_requests = buckets.wait_ns(grant.tat_requests_ns, buckets.charge_ns(1, limits.rpm), now_ns)
-    for_tokens = buckets.wait_ns(grant.tat_tokens_ns, buckets.charge_ns(ask.reserve_tokens, limits.tpm), now_ns)
+    for_tokens = buckets.wait_ns(grant.tat_tokens_ns, buckets.charge_ns(request.reserve_tokens, limits.tpm), now_ns)
     longest_ns = max(for_requests, for_tokens)
     if longest_ns == 0:
         return None
@@ -172,17 +172,17 @@ def next_block_seconds(grant: Grant, now_ms: int) -> int:
     return min(MAX_BLOCK_SECONDS, grant.block_seconds * 2)
 
 
-def lease_for(ask: Ask, guess: Grant, now_ns: int) -> Lease:
-    """The lease to write: charged by the guessed limits, in the later of the current month and the grant's."""
+def lease_for(request: AdmissionRequest, guess: Grant, now_ns: int) -> Lease:
+    """The lease an admission would write: charged by the guessed limits, to the later of our month and the grant's."""
     now_ms = now_ns // 1_000_000
     tpm = guess.limits.tpm
     return Lease(
         expires_ms=now_ms + LEASE_MS,
-        reserved_tokens=ask.reserve_tokens,
-        charged_tokens_ns=buckets.charge_ns(ask.reserve_tokens, tpm) if tpm else 0,
+        reserved_tokens=request.reserve_tokens,
+        charged_tokens_ns=buckets.charge_ns(request.reserve_tokens, tpm) if tpm else 0,
         period=charge_period(guess.period, now_ms),
-        token_id=ask.token_id,
-        model=ask.model,
-        endpoint=ask.endpoint,
-        stream=ask.stream,
+        token_id=request.token_id,
+        model=request.model,
+        endpoint=request.endpoint,
+        stream=request.stream,
     )

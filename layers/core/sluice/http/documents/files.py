@@ -17,7 +17,7 @@ from sluice.http.documents.requests import Purpose
 from sluice.http.gateway.bearer import authenticate
 from sluice.http.gateway.context import admitting
 from sluice.http.operation import parse_body, validated
-from sluice.wiring import services
+from sluice.wiring.gateway import gateway
 
 Model = TypeVar("Model", bound=BaseModel)
 SCOPE = "files"
@@ -26,44 +26,44 @@ MAX_PARTS = 20
 
 
 def now_ms() -> int:
-    return services.gateway().now_ms()
+    return gateway().now_ms()
 
 
 def account() -> str:
     """The account of a request without query or body. GET and DELETE count against no limit, because people can always
     read and delete what is theirs. Errors: InvalidApiToken, InsufficientScope, AccountSuspended."""
     claims = authenticate(SCOPE)
-    services.gateway().check_caller(claims)
+    gateway().check_caller(claims)
     return claims.account_id
 
 
 def account_and_query(model: type[Model]) -> tuple[str, Model]:
     """Errors: as `account`, then ValidationFailed."""
     claims = authenticate(SCOPE)
-    with services.gateway().authentication_first(claims):
+    with gateway().authentication_first(claims):
         query = validated(model, request.args.to_dict())
-    services.gateway().check_caller(claims)
+    gateway().check_caller(claims)
     return claims.account_id, query
 
 
 def claims_and_body(model: type[Model]) -> tuple[Claims, Model]:
     """Claims and JSON body of a request that `admitted` will count. Errors: as `account`, then as `parse_body`."""
     claims = authenticate(SCOPE)
-    with services.gateway().authentication_first(claims):
+    with gateway().authentication_first(claims):
         return claims, parse_body(model)
 
 
 @contextmanager
 def admitted(claims: Claims, endpoint: str) -> Iterator[str]:
-    """Admit the request and record it in the ledger with 0 tokens. → the account."""
-    with services.gateway().counted(claims, endpoint, admitting(claims.account_id)):
+    """→ the account. One admission and one ledger record, of no tokens."""
+    with gateway().counted(claims, endpoint, admitting(claims.account_id)):
         yield claims.account_id
 
 
 def claims_and_upload() -> tuple[Claims, str, bytes, str]:
     """Claims; name, bytes, purpose. Errors: as `account`, RequestTooLarge, UnsupportedMediaType, ValidationFailed."""
     claims = authenticate(SCOPE)
-    with services.gateway().authentication_first(claims):
+    with gateway().authentication_first(claims):
         return claims, *_form()
 
 

@@ -4,7 +4,8 @@ from flask import request
 
 from sluice.domain.errors import InsufficientScope, InvalidApiToken
 from sluice.domain.tokens import Claims
-from sluice.wiring import peers, services
+from sluice.wiring import peers
+from sluice.wiring.gateway import gateway
 
 MAX_CHARACTERS = 4096
 
@@ -21,11 +22,10 @@ def bearer_token() -> str:
 
 
 def authenticate(scope: str | None) -> Claims:
-    """The verified claims. Admission decides later whether the API token is still live. Errors: InvalidApiToken, and
-    InsufficientScope if the token lacks `scope`."""
-    gateway = services.gateway()
-    claims = peers.token_verifier().verify(bearer_token(), gateway.clock() // 1_000_000_000)
+    """The verified claims. Whether the API token is still live is for admission to decide. Errors: InvalidApiToken,
+    and InsufficientScope where it lacks `scope`."""
+    claims = peers.token_verifier().verify(bearer_token(), gateway().clock() // 1_000_000_000)
     if scope is not None and scope not in claims.scopes:
-        with gateway.authentication_first(claims):
+        with gateway().authentication_first(claims):
             raise InsufficientScope(f"This API token lacks the scope {scope!r}.")
     return claims

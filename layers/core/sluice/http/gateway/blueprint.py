@@ -4,7 +4,7 @@ from flask import Blueprint, Response, g, request
 
 from sluice.domain.gateway.ratelimit_headers import headers as rate_headers
 from sluice.services.gateway.exchange import CLIENT_GONE_STATUS, ClientGone
-from sluice.wiring import services
+from sluice.wiring.gateway import gateway, v1_places
 
 
 def install(blueprint: Blueprint) -> None:
@@ -17,7 +17,7 @@ def install(blueprint: Blueprint) -> None:
 def _take_place() -> None:
     if request.path == "/healthz":  # the health check must answer even if every place is taken
         return
-    places = services.v1_places()
+    places = v1_places()
     places.enter()
     g.v1_place = places
 
@@ -30,11 +30,11 @@ def _leave_unanswered(exc: BaseException | None) -> None:
 
 
 def _finish(response: Response) -> Response:
-    """Free the place when the last byte is sent or the caller has gone, because a stream outlives its request."""
-    grant = services.gateway().admission.seen(g.rate_account) if "rate_account" in g else None
+    """A streamed answer outlives the request: its place is free when the last byte is sent or the caller is gone."""
+    grant = gateway().admission.seen(g.rate_account) if "rate_account" in g else None
     if grant is not None:  # admitted or limited
-        for name, value in rate_headers(grant, services.gateway().clock()).items():
-            response.headers.add(name, value)  # `add` is faster than `update`, and nothing else sets these headers
+        for name, value in rate_headers(grant, gateway().clock()).items():
+            response.headers.add(name, value)  # nothing else sets these, so `add` spares the search that `update` makes
     places = g.pop("v1_place", None)
     if places is not None:
         response.call_on_close(places.leave)

@@ -11,16 +11,16 @@ from sluice.http.gateway.streaming import ChatDialect, streamed_answer, whole_an
 from sluice.http.operation import parse_body
 from sluice.services.gateway.answer import LogKeeper
 from sluice.services.gateway.request import ModelRequest
-from sluice.wiring import services
+from sluice.wiring.gateway import answers, gateway
 
 
 def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, path: str, capability: str) -> Response:
     """Chat and plain completions."""
-    claims, answers = authenticate("inference"), services.answers()
-    with answers.gateway.authentication_first(claims):
+    claims = authenticate("inference")
+    with gateway().authentication_first(claims):
         body = parse_body(model_class)
-        model = answers.gateway.model_for(claims, body.model, capability)
-        answers.check_grounding(claims, body.grounding)
+        model = gateway().model_for(claims, body.model, capability)
+        answers().check_grounding(claims, body.grounding)
     request = ModelRequest(
         claims,
         model,
@@ -32,8 +32,8 @@ def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, 
         body.grounding,
         path,
     )
-    answer = answers.start(request, admitting(claims.account_id))
-    keeper = LogKeeper(answers.gateway, answer.exchange, body.prompt_text)
+    answer = answers().start(request, admitting(claims.account_id))
+    keeper = LogKeeper(gateway(), answer.exchange, body.prompt_text)
     if not body.stream:
         return whole_answer(answer.exchange, answer.events, keeper, answer.own_fields)
     dialect = ChatDialect(include_usage=body.include_usage, more=answer.own_fields)
@@ -41,11 +41,11 @@ def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, 
 
 
 def embed() -> dict[str, Any]:
-    claims, gateway = authenticate("embeddings"), services.gateway()
-    with gateway.authentication_first(claims):
+    claims = authenticate("embeddings")
+    with gateway().authentication_first(claims):
         body = parse_body(EmbeddingBody)
-        model = gateway.model_for(claims, body.model, "embeddings")
+        model = gateway().model_for(claims, body.model, "embeddings")
     request = ModelRequest(
         claims, model, "embeddings", body.forwarded(), body.token_bound(), max_tokens=0, path="/v1/embeddings"
     )
-    return gateway.embed(request, admitting(claims.account_id))
+    return gateway().embed(request, admitting(claims.account_id))

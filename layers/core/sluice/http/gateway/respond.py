@@ -22,7 +22,7 @@ from sluice.http.gateway.streaming import collect, streamed_answer
 from sluice.http.operation import parse_body
 from sluice.services.gateway.answer import LogKeeper
 from sluice.services.gateway.request import ModelRequest
-from sluice.wiring import services
+from sluice.wiring.gateway import answers, gateway, stored_responses
 
 
 @dataclass(frozen=True)
@@ -67,19 +67,19 @@ class _Draft:
         """Errors: StoreUnavailable."""
         if self.body.stored:
             messages = [*self.history, *done.answer_messages()]
-            services.stored_responses().put(self.claims.account_id, done.kept(), messages, self.now_ms)
+            stored_responses().put(self.claims.account_id, done.kept(), messages, self.now_ms)
 
 
 def respond() -> Response:
-    claims, answers = authenticate("inference"), services.answers()
-    with answers.gateway.authentication_first(claims):
+    claims = authenticate("inference")
+    with gateway().authentication_first(claims):
         body = parse_body(ResponseBody)
-        model = answers.gateway.model_for(claims, body.model, "chat")
-        answers.check_grounding(claims, body.grounding)
+        model = gateway().model_for(claims, body.model, "chat")
+        answers().check_grounding(claims, body.grounding)
         draft = _draft(claims, body)
-    answer = answers.start(draft.request(model), admitting(claims.account_id))
+    answer = answers().start(draft.request(model), admitting(claims.account_id))
     assembly = draft.assembly(answer.sources)
-    keeper = LogKeeper(answers.gateway, answer.exchange, draft.prompt_text)
+    keeper = LogKeeper(gateway(), answer.exchange, draft.prompt_text)
     if body.stream:
         return streamed_answer(answer.exchange, answer.events, keeper, ResponsesDialect(assembly, draft.store))
     response = whole_response(assembly, collect(answer.exchange, answer.events, keeper))
@@ -89,7 +89,7 @@ def respond() -> Response:
 
 def _draft(claims: Claims, body: ResponseBody) -> _Draft:
     """Errors: NotFound (no such previous response), InvalidModelRequest (too long to be stored), StoreUnavailable."""
-    stored, now_ms = services.stored_responses(), services.gateway().now_ms()
+    stored, now_ms = stored_responses(), gateway().now_ms()
     history = messages_from(body.input_items())
     if body.previous_response_id:
         history = [*stored.get(claims.account_id, body.previous_response_id, now_ms).messages, *history]
@@ -112,13 +112,13 @@ def _results(found: Sequence[Passage]) -> list[dict[str, Any]]:
 
 
 def stored_response(response_id: str) -> dict[str, Any]:
-    claims, gateway = authenticate("inference"), services.gateway()
-    gateway.check_caller(claims)
-    return services.stored_responses().get(claims.account_id, response_id, gateway.now_ms()).response
+    claims = authenticate("inference")
+    gateway().check_caller(claims)
+    return stored_responses().get(claims.account_id, response_id, gateway().now_ms()).response
 
 
 def delete_response(response_id: str) -> dict[str, Any]:
-    claims, gateway = authenticate("inference"), services.gateway()
-    gateway.check_caller(claims)
-    services.stored_responses().delete(claims.account_id, response_id, gateway.now_ms())
+    claims = authenticate("inference")
+    gateway().check_caller(claims)
+    stored_responses().delete(claims.account_id, response_id, gateway().now_ms())
     return {"id": response_id, "object": "response", "deleted": True}

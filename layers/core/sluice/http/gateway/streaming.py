@@ -145,7 +145,7 @@ class _Body:
         except Exception as cause:
             exc = cause if isinstance(cause, errors.SluiceError) else InternalError()
             if exc is not cause:
-                log.exception("a stream failed", extra={"request_id": self._exchange.ask.request_id})
+                log.exception("a stream failed", extra={"request_id": self._exchange.request.request_id})
             self._exchange.fail(exc)
             self._keeper.end()
             yield b"data: " + json.dumps(openai_envelope(exc), separators=(",", ":")).encode() + b"\n\n"

@@ -12,8 +12,8 @@ from sluice.http.chats.requests import MessageBody
 from sluice.http.operation import validated
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page, see
-from sluice.wiring import services
 from sluice.wiring.chats import chats
+from sluice.wiring.gateway import gateway
 
 blueprint = pages("pages")
 
@@ -36,7 +36,7 @@ def say(caller: Caller, chat_id: str) -> AnyResponse:
 def models(caller: Caller) -> Response:
     """A piece of a page: the models, as options of a list or as checkboxes. Errors: ModelUnavailable."""
     ticked = request.args.get("as") == "ticks"
-    models = services.gateway().models
+    models = gateway().models
     names = [str(model["id"]) for model in models.all()] if ticked else models.names("chat")
     return page(
         "models_ticks.html" if ticked else "models_options.html", names=names, chosen=request.args.getlist("models")

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from sluice.domain import errors
 from sluice.domain.gateway import buckets
+from sluice.domain.gateway.grants import PLAYGROUND
 from sluice.domain.periods import day_of, hour_of, period_ends_ms
 from sluice.domain.spans import DAY_MS, Span, parse_span
 from sluice.domain.usage.usage import Amounts, Bucket, Split, by_day, grouped, total
@@ -23,7 +24,6 @@ from sluice.wiring.usage import usage_log, usage_sums
 
 blueprint = pages("usage")
 SCRIPTS = ("htmx.js", "uplot.js", "plots.js")
-PLAYGROUND = "playground"
 PRESETS = {1: "Today", 7: "Last 7 days", 30: "Last 30 days", 90: "Last 90 days"}
 HOURLY_DAYS = 2  # up to this many days are shown by the hour
 MOST_DAYS = 400  # each day is drawn and listed

@@ -5,42 +5,21 @@
     detach ┼─ event ──▶ what do the rows say by now? ─▶ index holds the file, or does not ─▶ do they still say so?
     delete ┘
 No event is an order: each only says where to look, so it may come twice, late, or beside another of the same file.
-Whatever ends half-way comes again; what was lost, the sweep finds by the index of what waits.
+An event whose handling failed comes again. `sweep.py` finds work whose event was lost, in the index of pending rows.
 """
 
-import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from zlib import crc32
 
 from sluice.domain.documents import keys
 from sluice.domain.documents.document import Attachment, File, Unreadable
-from sluice.domain.documents.passages import Block, Cut, cut
+from sluice.domain.documents.passages import Block, Chunk, chunks_of
 from sluice.domain.errors import SluiceError, Unavailable
-from sluice.ports.documents import Blobs, FileStore, Indexes, Pending, PendingDocuments, VectorStoreStore
+from sluice.ports.documents import Blobs, FileStore, Indexes, PendingDocuments, VectorStoreStore
 from sluice.services.documents.embed import Embed
 from sluice.services.documents.file_text import FileText
 
-log = logging.getLogger("sluice.ingestion")
-
 ROUNDS = 5
-STUCK_MS = 5 * 60_000
-"""Nothing takes so long: what waits since then has lost its event, or the process that had it."""
-MOST_TRIES = 4
-SWEPT_AT_ONCE = 100
-MINUTE_MS = 60_000
-COMPARED_MINUTES = 5
-"""At the beginning of each hour, as long as the longest pause between two sweeps. Listing indexes costs money on S3."""
-NOT_PROCESSED = "The file could not be processed."
-
-
-@dataclass(frozen=True)
-class SweptDocuments:
-    seen: int = 0
-    given_up: int = 0
-    failed: int = 0
-    mended: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,20 +65,21 @@ class Ingestion:
 
     def changed(self, account_id: str, store_id: str, file_id: str) -> None:
         if self.stores.get(account_id, store_id) is None:
-            self._drop(account_id, store_id)
+            self.drop(account_id, store_id)
             self.waiting.settled(account_id, store_id, file_id)
         elif file_id != keys.WHOLE_STORE:
-            self._bring_in_line(account_id, store_id, file_id)
+            self.bring_in_line(account_id, store_id, file_id)
         self.blobs.delete(keys.change_key(account_id, store_id, file_id))
 
-    def _drop(self, account_id: str, store_id: str) -> None:
+    def drop(self, account_id: str, store_id: str) -> None:
+        """The index and the attachments of a vector store that was deleted."""
         for left in list(self.stores.attachments(account_id, store_id)):
             self.stores.detach(account_id, store_id, left.file_id)
             self.waiting.settled(account_id, store_id, left.file_id)
         self.indexes.drop(account_id, store_id)
         self.waiting.settled(account_id, store_id, keys.WHOLE_STORE)
 
-    def _bring_in_line(self, account_id: str, store_id: str, file_id: str, *, again: bool = False) -> None:
+    def bring_in_line(self, account_id: str, store_id: str, file_id: str, *, again: bool = False) -> None:
         """Index as the row says; then look whether it still says so: another may have done the opposite meanwhile.
 
         `again`: also what the row says was done.
@@ -127,97 +107,28 @@ class Ingestion:
         try:
             if file is None:
                 raise Unreadable("The file was deleted.")
-            cuts = list(cut(self._text.blocks(file)))
+            chunks = list(chunks_of(self._text.blocks(file)))
         except Unreadable as exc:
             self.indexes.remove(account_id, store_id, file_id)
             return self.stores.set_attachment(account_id, store_id, file_id, "failed", error=str(exc))
         try:
-            vectors = self.embed.passages(account_id, file_id, [_whole(one) for one in cuts]) if self.embed else None
+            vectors = self.embed.passages(account_id, file_id, [_whole(one) for one in chunks]) if self.embed else None
         except SluiceError:  # the model is away: by words it can be found all the same, until the event comes again
-            self.indexes.replace(account_id, store_id, file_id, file.filename, cuts)
+            self.indexes.replace(account_id, store_id, file_id, file.filename, chunks)
             raise
-        self.indexes.replace(account_id, store_id, file_id, file.filename, cuts, vectors)
+        self.indexes.replace(account_id, store_id, file_id, file.filename, chunks, vectors)
         done = self.stores.set_attachment(
-            account_id, store_id, file_id, "completed", usage_bytes=sum(map(_size_bytes, cuts))
+            account_id, store_id, file_id, "completed", usage_bytes=sum(map(_size_bytes, chunks))
         )
         if self.stores.get(account_id, store_id) is None:
-            self._drop(account_id, store_id)
+            self.drop(account_id, store_id)
             return True
         return done
 
-    # --- what no event brings any more
 
-    def sweep(self, now_ms: int, stop: Callable[[], bool] = lambda: False) -> SweptDocuments:
-        """What has waited too long, once more; what was tried too often has failed, and says so."""
-        seen = given_up = failed = 0
-        for pending in self.waiting.waiting(now_ms - STUCK_MS, SWEPT_AT_ONCE):
-            if stop():
-                break
-            tries = self.waiting.tried(pending, now_ms)
-            seen += bool(tries)
-            try:
-                if tries > MOST_TRIES and not pending.gone:
-                    self._give_up(pending)
-                    given_up += 1
-                elif tries:
-                    self._again(pending)
-            except Unavailable:  # an outage is no fault of the file, so this try does not count
-                log.warning("not swept now", extra={"account_id": pending.account_id, "file_id": pending.file_id})
-                with suppress(Unavailable):
-                    self.waiting.tried(pending, now_ms, by=-1)
-                failed += 1
-            except Exception:
-                log.exception("not swept", extra={"account_id": pending.account_id, "file_id": pending.file_id})
-                failed += 1
-        return SweptDocuments(seen, given_up, failed, self._compare(now_ms, stop))
-
-    def _compare(self, now_ms: int, stop: Callable[[], bool]) -> int:
-        """Each index with its rows about once a day, by the hour of its store's id → how many files were mended."""
-        hour, minute = divmod(now_ms // MINUTE_MS, 60)
-        if minute >= COMPARED_MINUTES:
-            return 0
-        mended = 0
-        for account_id, store_id in filter(None, map(keys.store_of_index, self.blobs.keys(f"{keys.INDEX}/"))):
-            if stop():
-                break
-            if crc32(store_id.encode()) % 24 == hour % 24:
-                try:
-                    mended += self._mend(account_id, store_id)
-                except SluiceError:  # it is compared again tomorrow
-                    log.warning("not compared", extra={"account_id": account_id, "store_id": store_id}, exc_info=True)
-        return mended
-
-    def _mend(self, account_id: str, store_id: str) -> int:
-        """An index holds the completed files of its store and no others; what is in progress has its own event."""
-        if self.stores.get(account_id, store_id) is None:
-            self._drop(account_id, store_id)
-            return 1
-        held = self.indexes.files(account_id, store_id)
-        rows = {one.file_id: one.status for one in self.stores.attachments(account_id, store_id)}
-        right = {file_id for file_id, status in rows.items() if status == "completed"}
-        wrong = [file_id for file_id in held ^ right if rows.get(file_id) != "in_progress"]
-        for file_id in wrong:
-            log.warning("the index disagreed with the rows", extra={"store_id": store_id, "file_id": file_id})
-            self._bring_in_line(account_id, store_id, file_id, again=True)
-        return len(wrong)
-
-    def _again(self, pending: Pending) -> None:
-        if pending.store_id:
-            self.changed(pending.account_id, pending.store_id, pending.file_id)
-        else:
-            self.uploaded(pending.account_id, pending.file_id)
-
-    def _give_up(self, pending: Pending) -> None:
-        account_id, store_id, file_id = pending.account_id, pending.store_id, pending.file_id
-        if store_id:
-            self.stores.set_attachment(account_id, store_id, file_id, "failed", error=NOT_PROCESSED)
-        else:
-            self.files.set_status(account_id, file_id, "error", NOT_PROCESSED)
-
-
-def _whole(passage: Cut) -> str:
+def _whole(passage: Chunk) -> str:
     return f"{passage.title}\n{passage.text}" if passage.title else passage.text
 
 
-def _size_bytes(passage: Cut) -> int:
+def _size_bytes(passage: Chunk) -> int:
     return len(passage.text.encode("utf-8", "replace"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sluice.domain.documents import keys
 from sluice.domain.documents.document import Attachment, File, VectorStore
-from sluice.domain.documents.passages import Block, Cut, cut
+from sluice.domain.documents.passages import Block, Chunk, chunks_of
 from sluice.domain.documents.retrieval import MAX_STORES
 from sluice.domain.documents.uploads import own_store_id
 from sluice.domain.errors import NotFound
@@ -85,10 +85,10 @@ class MyDocuments:
         file = self.files.get(account_id, file_id)
         return Document(file, self.stores.stores.attachment(account_id, own_store_id(account_id), file_id))
 
-    def passages(self, account_id: str, file_id: str) -> list[Cut]:
-        """The passages of the file as they are searched; [] until its text has been extracted."""
+    def passages(self, account_id: str, file_id: str) -> list[Chunk]:
+        """What was read out of it, as it is searched. [] while nothing was."""
         kept = self.files.blobs.get(keys.text_key(account_id, file_id))
-        return list(cut([Block(**one) for one in json.loads(kept)])) if kept is not None else []
+        return list(chunks_of([Block(**one) for one in json.loads(kept)])) if kept is not None else []
 
     def searched(self, account_id: str) -> list[str]:
         """The vector stores that "my documents" means: the pages' own, then the newest that API calls created."""

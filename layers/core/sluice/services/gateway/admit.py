@@ -14,7 +14,7 @@ from sluice.domain import errors
 from sluice.domain.gateway.admission import (
     FLOOD_FACTOR,
     GOOD,
-    Ask,
+    AdmissionRequest,
     Grant,
     Limits,
     caller_refusal,
@@ -43,7 +43,7 @@ FLOOD_STARTS_AT = 5
 class Admitted:
     """The lease to settle, and the grant as it stood after the admission."""
 
-    ask: Ask
+    request: AdmissionRequest
     lease: Lease
     grant: Grant
 
@@ -70,36 +70,36 @@ class Admission:
         self._seen: OrderedDict[str, Grant] = OrderedDict()
         self._refused: OrderedDict[str, _Refusals] = OrderedDict()
 
-    def admit(self, ask: Ask, now_ns: int) -> Admitted:
+    def admit(self, request: AdmissionRequest, now_ns: int) -> Admitted:
         """Errors: InvalidApiToken, AccountSuspended, RateLimitExceeded, QuotaExceeded, TooManyConcurrentRequests,
         InvalidModelRequest (could never fit), StoreUnavailable."""
-        self._refuse_floods(ask, now_ns)
+        self._refuse_floods(request, now_ns)
         try:
-            return self._admit(ask, now_ns)
+            return self._admit(request, now_ns)
         except (errors.RateLimitExceeded, errors.QuotaExceeded) as refusal:
-            self._count(ask, now_ns)
-            if self._block_floods(ask.account_id, now_ns // 1_000_000):
+            self._count(request, now_ns)
+            if self._block_floods(request.account_id, now_ns // 1_000_000):
                 raise (
-                    decide(self._seen[ask.account_id], ask, now_ns) or refusal
-                ) from refusal  # the wait is now the block's
+                    decide(self._seen[request.account_id], request, now_ns) or refusal
+                ) from refusal  # now the block is the wait
             raise
 
-    def _admit(self, ask: Ask, now_ns: int) -> Admitted:
+    def _admit(self, request: AdmissionRequest, now_ns: int) -> Admitted:
         now_ms = now_ns // 1_000_000
-        guess = self._seen.get(ask.account_id) or self._first_guess(ask.account_id, now_ms)
+        guess = self._seen.get(request.account_id) or self._first_guess(request.account_id, now_ms)
         swept = False
         for writes in range(1, MAX_WRITES + 1):
-            lease = lease_for(ask, guess, now_ns)
-            attempt = self._store.admit(ask, guess, forms_for(guess, ask, now_ns), lease, now_ns)
+            lease = lease_for(request, guess, now_ns)
+            attempt = self._store.admit(request, guess, forms_for(guess, request, now_ns), lease, now_ns)
             if attempt.grant is None:
                 raise errors.InvalidApiToken("This API token belongs to no account.")
             self._remember(attempt.grant)
-            ours = attempt.grant.leases.get(ask.request_id)
-            if attempt.made or ours is not None:  # a retry after a lost answer finds its own lease
+            ours = attempt.grant.leases.get(request.request_id)
+            if attempt.made or ours is not None:  # a retry after an unclear answer finds its own lease
                 self._on_writes(writes)
-                return Admitted(ask, ours or lease, attempt.grant)
+                return Admitted(request, ours or lease, attempt.grant)
             guess = attempt.grant
-            refusal = decide(guess, ask, now_ns)
+            refusal = decide(guess, request, now_ns)
             if isinstance(refusal, errors.TooManyConcurrentRequests) and not swept:
                 swept = True
                 if self._settle_expired(guess, now_ms):
@@ -150,30 +150,30 @@ class Admission:
 
     # --- floods
 
-    def _refuse_floods(self, ask: Ask, now_ns: int) -> None:
-        """While an account floods, refuse from memory for at most a second after the store refused.
+    def _refuse_floods(self, request: AdmissionRequest, now_ns: int) -> None:
+        """While an account floods, answer from the grant as last seen, for at most a second after the store refused.
 
         The refusal is computed for this request, so its wait is correct for the grant in memory. Only the requests that
         other instances admitted within that second are missing.
         """
-        kept, seen = self._refused.get(ask.account_id), self._seen.get(ask.account_id)
-        if kept is None or seen is None or kept.count < FLOOD_STARTS_AT or ask.token_id != kept.last_token:
+        kept, seen = self._refused.get(request.account_id), self._seen.get(request.account_id)
+        if kept is None or seen is None or kept.count < FLOOD_STARTS_AT or request.token_id != kept.last_token:
             return
         if not 0 <= now_ns - kept.last_ns < REFUSAL_KEPT_NS:
             return
-        refusal = decide(seen, ask, now_ns)
+        refusal = decide(seen, request, now_ns)
         if isinstance(refusal, errors.RateLimitExceeded | errors.QuotaExceeded):
             kept.count += 1
             raise refusal
 
-    def _count(self, ask: Ask, now_ns: int) -> None:
-        kept = self._refused.get(ask.account_id)
+    def _count(self, request: AdmissionRequest, now_ns: int) -> None:
+        kept = self._refused.get(request.account_id)
         if kept is None or not 0 <= now_ns - kept.since_ns < WINDOW_NS:
-            kept = self._refused[ask.account_id] = _Refusals(now_ns)
+            kept = self._refused[request.account_id] = _Refusals(now_ns)
             while len(self._refused) > KEEP_ACCOUNTS:
                 self._refused.popitem(last=False)
         kept.count += 1
-        kept.last_ns, kept.last_token = now_ns, ask.token_id
+        kept.last_ns, kept.last_token = now_ns, request.token_id
 
     def _block_floods(self, account_id: str, now_ms: int) -> bool:
         """Block an account that floods. → whether this process or another one has blocked it just now."""

@@ -71,4 +71,4 @@ class LogKeeper:
 
     def end(self) -> None:
         if self._exchange.grant.store_content:
-            self._gateway.keep_content(self._exchange.ask, self._prompt(), self._transcript.text())
+            self._gateway.keep_content(self._exchange.request, self._prompt(), self._transcript.text())

@@ -56,7 +56,7 @@ class Exchange:
 
     def __init__(self, books: Bookkeeping, admitted: Admitted, context: RequestContext) -> None:
         self._books, self.context = books, context
-        self.ask, self.lease, self.grant = admitted.ask, admitted.lease, admitted.grant
+        self.request, self.lease, self.grant = admitted.request, admitted.lease, admitted.grant
         self._started_ms = self._renewed_ms = books.clock() // 1_000_000
         self._first_ms: int | None = None
         self._stream: UpstreamStream | None = None
@@ -94,9 +94,9 @@ class Exchange:
         self._renewed_ms = now_ms
         self.lease = self.lease.with_progress(stream.prompt_tokens, stream.completion_tokens)
         try:
-            attempt = self._books.store.checkpoint(self.ask.account_id, self.ask.request_id, self.lease, now_ms)
+            attempt = self._books.store.checkpoint(self.request.account_id, self.request.request_id, self.lease, now_ms)
         except errors.StoreUnavailable:
-            log.warning("checkpoint failed, the stream continues: %s", self.ask.request_id)
+            log.warning("checkpoint failed, stream goes on: %s", self.request.request_id)
             return
         if not attempt.made:
             raise self._why_not(attempt.grant, now_ms)
@@ -104,7 +104,7 @@ class Exchange:
     def _why_not(self, grant: Grant | None, now_ms: int) -> errors.SluiceError:
         if grant is None:
             return errors.InvalidApiToken("This account is gone.")
-        refusal = caller_refusal(grant, self.ask.token_id, now_ms)
+        refusal = caller_refusal(grant, self.request.token_id, now_ms)
         return refusal or errors.Overloaded("The request was held up for too long and has been settled.")
 
     def settle(self, status: int, finish_reason: str | None = None) -> None:
@@ -119,7 +119,7 @@ class Exchange:
             try:
                 outcome = self._outcome(status, finish_reason)
                 self.record, released = settle(
-                    self._books.store, self.ask.account_id, self.ask.request_id, self.lease, outcome
+                    self._books.store, self.request.account_id, self.request.request_id, self.lease, outcome
                 )
             except errors.StoreUnavailable:
                 if attempt + 1 < SETTLE_ATTEMPTS:
@@ -129,7 +129,7 @@ class Exchange:
             self._books.observer.settled(self.record, time.monotonic() - started)
             return
         self._books.observer.settlement_failed()
-        log.error("settlement failed, left to the sweeper: %s", self.ask.request_id)
+        log.error("settlement failed, left to the sweeper: %s", self.request.request_id)
 
     def fail(self, cause: BaseException) -> None:
         """Settle an exchange that ended early, with the HTTP status that its caller gets."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sluice.domain import errors
-from sluice.domain.gateway.admission import Ask, Grant
+from sluice.domain.gateway.admission import AdmissionRequest, Grant
 from sluice.domain.gateway.contents import LoggedContent, expires_s
 from sluice.domain.tokens import Claims
 from sluice.ports.gateway import HotStore, Upstream, UpstreamCall, UpstreamStream
@@ -86,7 +86,7 @@ class Gateway:
         wanted = self.defaults.max_tokens if request.max_tokens is None else request.max_tokens
         completion_tokens = min(wanted, window)
         prompt_bound = request.prompt_bound + (request.grounding.prompt_bound if request.grounding else 0)
-        ask = Ask(
+        admission_request = AdmissionRequest(
             request.claims.account_id,
             context.request_id,
             request.claims.token_id,
@@ -95,19 +95,19 @@ class Gateway:
             request.endpoint,
             request.stream,
         )
-        return self._admit(ask, context), completion_tokens
+        return self._admit(admission_request, context), completion_tokens
 
-    def _admit(self, ask: Ask, context: RequestContext) -> Exchange:
-        admitted = self.admission.admit(ask, self.clock())
+    def _admit(self, request: AdmissionRequest, context: RequestContext) -> Exchange:
+        admitted = self.admission.admit(request, self.clock())
         books = Bookkeeping(self.store, self.clock, self.observer, self.admission.remember)
         return Exchange(books, admitted, context)
 
     @contextmanager
     def counted(self, claims: Claims, endpoint: str, context: RequestContext) -> Iterator[Exchange]:
-        """Around a request that asks no model. It is admitted like any other, costs only the tokens counted inside, and
-        is settled in every case. Errors: as `Admission.admit`, and the errors raised inside."""
-        ask = Ask(claims.account_id, context.request_id, claims.token_id, 0, NO_MODEL, endpoint, False)
-        exchange = self._admit(ask, context)
+        """Around a request that asks no model: admitted like any other, for no tokens but those counted inside, and
+        settled however it ends. Errors: as `Admission.admit`, and what is raised inside."""
+        request = AdmissionRequest(claims.account_id, context.request_id, claims.token_id, 0, NO_MODEL, endpoint, False)
+        exchange = self._admit(request, context)
         try:
             yield exchange
         except BaseException as exc:
@@ -124,8 +124,9 @@ class Gateway:
             raise
 
     def open(self, exchange: Exchange, path: str, body: Mapping[str, Any]) -> UpstreamStream:
-        """Ask the model without settling on an error, because the caller may ask again. Errors: as `Upstream.open`."""
-        call = UpstreamCall(path, body, exchange.ask.request_id, exchange.ask.account_id, self._seconds(exchange))
+        """For a caller that may ask again: a refusal settles nothing. Errors: as `Upstream.open`."""
+        request = exchange.request
+        call = UpstreamCall(path, body, request.request_id, request.account_id, self._seconds(exchange))
         return self.upstream.open(call)
 
     def embed(self, request: ModelRequest, context: RequestContext) -> dict[str, Any]:
@@ -133,9 +134,9 @@ class Gateway:
         # Each input may fill the context window, so the window does not bound the sum of all inputs.
         exchange, _ = self.start(replace(request, model={**request.model, "context_window": None}), context)
         try:
-            ask, seconds = exchange.ask, min(self._seconds(exchange), EMBED_SECONDS)
+            admitted, seconds = exchange.request, min(self._seconds(exchange), EMBED_SECONDS)
             answer = self.upstream.fetch(
-                UpstreamCall(request.path, request.body, ask.request_id, ask.account_id, seconds)
+                UpstreamCall(request.path, request.body, admitted.request_id, admitted.account_id, seconds)
             )
             exchange.count(int((answer.get("usage") or {}).get("prompt_tokens") or 0))
         except BaseException as exc:
@@ -148,11 +149,11 @@ class Gateway:
         """How many seconds the model may take for this request."""
         return min(self.defaults.deadline_seconds, max(exchange.context.seconds_left(), LEAST_SECONDS))
 
-    def keep_content(self, ask: Ask, prompt: str, response: str) -> None:
-        """Keep both in the caller's request log. A store failure loses them, because no money depends on them."""
+    def keep_content(self, request: AdmissionRequest, prompt: str, response: str) -> None:
+        """For the caller's own log. Losing it loses no money, so a store that is away just loses it."""
         now_ms = self.now_ms()
         content, ttl_s = LoggedContent(prompt, response), expires_s(now_ms, self.defaults.content_days)
         try:
-            self.store.put_content(ask.account_id, ask.request_id, content, now_ms, ttl_s)
+            self.store.put_content(request.account_id, request.request_id, content, now_ms, ttl_s)
         except errors.StoreUnavailable:
-            log.warning("content not kept: %s", ask.request_id)
+            log.warning("content not kept: %s", request.request_id)

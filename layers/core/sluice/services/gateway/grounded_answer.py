@@ -35,7 +35,7 @@ class GroundedAnswers:
         `Upstream.open`; ContextLengthExceeded only if the question alone is too long."""
         try:
             query = rules.question_of(body["messages"])
-            found = self.retrieval.find(exchange.ask.account_id, [query], grounding)
+            found = self.retrieval.find(exchange.request.account_id, [query], grounding)
             if grounding.strict and not found:
                 return self._nothing_found(exchange, body), Sources(query, [], [])
             room = _room_tokens(model, body)
@@ -47,7 +47,7 @@ class GroundedAnswers:
 
     def _nothing_found(self, exchange: Exchange, body: Mapping[str, Any]) -> UpstreamStream:
         created_s = self.gateway.clock() // 1_000_000_000
-        return FixedAnswer(rules.NOTHING_FOUND, exchange.ask.request_id, str(body["model"]), created_s)
+        return FixedAnswer(rules.NOTHING_FOUND, exchange.request.request_id, str(body["model"]), created_s)
 
     def _open(
         self, exchange: Exchange, body: Mapping[str, Any], sources: Sources, strict: bool

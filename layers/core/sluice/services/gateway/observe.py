@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from sluice.domain.errors import QuotaExceeded, StoreUnavailable
-from sluice.domain.gateway.admission import Ask, Limits
+from sluice.domain.gateway.admission import AdmissionRequest, Limits
 from sluice.domain.usage import measures
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.ports.gateway import HotStore
@@ -28,12 +28,12 @@ class ObservedAdmission(Admission):
         super().__init__(store, defaults, lambda writes: metrics.observe(measures.ADMISSION_WRITES, writes))
         self._metrics, self._quota_refused = metrics, quota_refused
 
-    def admit(self, ask: Ask, now_ns: int) -> Admitted:
+    def admit(self, request: AdmissionRequest, now_ns: int) -> Admitted:
         started = time.monotonic()
         try:
-            admitted = super().admit(ask, now_ns)
+            admitted = super().admit(request, now_ns)
         except QuotaExceeded:
-            self._notify_owner(ask.account_id, now_ns // 1_000_000)
+            self._notify_owner(request.account_id, now_ns // 1_000_000)
             raise
         finally:
             self._metrics.observe(measures.ADMISSION, time.monotonic() - started)

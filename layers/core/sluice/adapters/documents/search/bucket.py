@@ -21,7 +21,7 @@ from sluice.adapters.documents.search.database import file_ids, opened
 from sluice.adapters.documents.search.found import passages
 from sluice.domain.documents.document import Passage
 from sluice.domain.documents.keys import index_key
-from sluice.domain.documents.passages import Cut
+from sluice.domain.documents.passages import Chunk
 from sluice.domain.errors import SearchUnavailable
 
 ATTEMPTS = 8
@@ -63,11 +63,11 @@ class BucketIndexes:
         store_id: str,
         file_id: str,
         filename: str,
-        cuts: Sequence[Cut],
+        chunks: Sequence[Chunk],
         vectors: Sequence[bytes] | None = None,
     ) -> None:
         self._change(
-            account_id, store_id, lambda connection: writing.replace(connection, file_id, filename, cuts, vectors)
+            account_id, store_id, lambda connection: writing.replace(connection, file_id, filename, chunks, vectors)
         )
 
     def remove(self, account_id: str, store_id: str, file_id: str) -> None:

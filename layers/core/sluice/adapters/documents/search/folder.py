@@ -9,7 +9,7 @@ from sluice.adapters.documents.search.database import file_ids, opened
 from sluice.adapters.documents.search.found import passages
 from sluice.domain.documents.document import Passage
 from sluice.domain.documents.keys import index_key
-from sluice.domain.documents.passages import Cut
+from sluice.domain.documents.passages import Chunk
 from sluice.domain.errors import SearchUnavailable
 
 BESIDE_IT = ("", "-wal", "-shm")
@@ -27,7 +27,7 @@ class FolderIndexes:
         store_id: str,
         file_id: str,
         filename: str,
-        cuts: Sequence[Cut],
+        chunks: Sequence[Chunk],
         vectors: Sequence[bytes] | None = None,
     ) -> None:
         path = self._path(account_id, store_id)
@@ -36,7 +36,7 @@ class FolderIndexes:
         except OSError as exc:
             raise SearchUnavailable() from exc
         with opened(path, shared=True) as connection:
-            writing.replace(connection, file_id, filename, cuts, vectors)
+            writing.replace(connection, file_id, filename, chunks, vectors)
 
     def remove(self, account_id: str, store_id: str, file_id: str) -> None:
         path = self._path(account_id, store_id)

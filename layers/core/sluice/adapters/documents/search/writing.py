@@ -6,7 +6,7 @@ import apsw
 
 from sluice.adapters.documents.search.database import change, prepare, rows
 from sluice.adapters.documents.search.terms import indexed
-from sluice.domain.documents.passages import Cut
+from sluice.domain.documents.passages import Chunk
 from sluice.domain.documents.vectors import signs
 
 
@@ -14,20 +14,22 @@ def replace(
     connection: apsw.Connection,
     file_id: str,
     filename: str,
-    cuts: Sequence[Cut],
+    chunks: Sequence[Chunk],
     vectors: Sequence[bytes] | None = None,
 ) -> None:
     """Replace all passages of the file by these."""
     prepare(connection)
-    terms = [(" ".join(indexed(f"{cut.title} {_words_of(filename)}")), " ".join(indexed(cut.text))) for cut in cuts]
-    near = [(signs(vector), vector) for vector in vectors] if vectors else [(None, None)] * len(cuts)
+    terms = [
+        (" ".join(indexed(f"{chunk.title} {_words_of(filename)}")), " ".join(indexed(chunk.text))) for chunk in chunks
+    ]
+    near = [(signs(vector), vector) for vector in vectors] if vectors else [(None, None)] * len(chunks)
     with change(connection):
         _remove(connection, file_id)
         connection.execute("INSERT INTO files VALUES (?, ?)", (file_id, filename))
-        for position, (cut, (title, text)) in enumerate(zip(cuts, terms, strict=True)):
+        for position, (chunk, (title, text)) in enumerate(zip(chunks, terms, strict=True)):
             connection.execute(
                 "INSERT INTO chunks (file_id, position, title, text, signs, vector) VALUES (?, ?, ?, ?, ?, ?)",
-                (file_id, position, cut.title, cut.text, *near[position]),
+                (file_id, position, chunk.title, chunk.text, *near[position]),
             )
             place = connection.last_insert_rowid()
             connection.execute("INSERT INTO words (rowid, title, text) VALUES (?, ?, ?)", (place, title, text))

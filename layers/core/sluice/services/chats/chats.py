@@ -1,4 +1,4 @@
-"""Chats: make, list, read, rename, delete; and what a new message is asked with."""
+"""Chats: make, list, read, rename, delete."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -29,7 +29,10 @@ class Chats:
         return sorted(self.chats.all(account_id), key=lambda chat: (chat.updated_ms, chat.chat_id), reverse=True)
 
     def get(self, account_id: str, chat_id: str) -> Chat:
-        return _chat(self.chats, account_id, chat_id)
+        chat = self.chats.get(account_id, chat_id)
+        if chat is None:
+            raise NotFound("There is no such chat.")
+        return chat
 
     def messages(self, account_id: str, chat_id: str) -> list[ChatMessage]:
         """Oldest first; none where there is no such chat."""
@@ -50,53 +53,3 @@ class Chats:
     def delete(self, account_id: str, chat_id: str) -> None:
         self.get(account_id, chat_id)
         self.chats.delete(account_id, chat_id)
-
-
-def _chat(chats: ChatStore, account_id: str, chat_id: str) -> Chat:
-    chat = chats.get(account_id, chat_id)
-    if chat is None:
-        raise NotFound("There is no such chat.")
-    return chat
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One message to be answered: the chat, and what was said before."""
-
-    chat: Chat
-    history: list[ChatMessage]
-    replaced: list[ChatMessage]
-    question: ChatMessage
-
-
-def prepare_turn(
-    account_id: str, chat_id: str, content: str, replaced_id: str | None, *, chats: ChatStore, now_ms: int
-) -> Turn:
-    """Nothing is written yet. `replaced_id`: an own message that is asked anew, with all that came after it dropped.
-
-    Errors: NotFound, ValidationFailed.
-    """
-    chat = _chat(chats, account_id, chat_id)
-    history = chats.messages(account_id, chat_id)
-    replaced: list[ChatMessage] = []
-    if replaced_id is not None:
-        split = rules.before(history, replaced_id)
-        if split is None:
-            raise ValidationFailed((FieldProblem("replaces", "There is no such message in this chat."),))
-        history, replaced = split
-    return Turn(chat, history, replaced, ChatMessage(rules.message_id(now_ms), "user", content, now_ms))
-
-
-def begin_turn(turn: Turn, *, chats: ChatStore) -> None:
-    """Once the request is admitted: keep the question, drop what it replaces, name a chat that has no name."""
-    chat = turn.chat
-    named = rules.title_from(turn.question.content) if chat.title == rules.UNTITLED else chat.title
-    chats.update(replace(chat, title=named, updated_ms=turn.question.created_ms))
-    chats.add(chat.account_id, chat.chat_id, turn.question)
-    chats.remove(chat.account_id, chat.chat_id, turn.replaced)
-
-
-def end_turn(turn: Turn, answer: ChatMessage, *, chats: ChatStore) -> None:
-    """Keep the answer, whole or as far as it came; not in a chat that was deleted meanwhile."""
-    if chats.get(turn.chat.account_id, turn.chat.chat_id) is not None:
-        chats.add(turn.chat.account_id, turn.chat.chat_id, answer)

@@ -1,0 +1,82 @@
+"""The gateway's use cases, each bound to its stores once a process, by the function that uses it."""
+
+from __future__ import annotations  # the ports are for the type checker: importing them is no small part of a start
+
+import time
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+from sluice import settings
+from sluice.wiring import documents, peers, stores
+
+if TYPE_CHECKING:
+    from sluice.ports.gateway import TextStore
+    from sluice.services.gateway.answer import Answers
+    from sluice.services.gateway.exchange import Observer
+    from sluice.services.gateway.gateway import Gateway
+    from sluice.services.gateway.places import Places
+    from sluice.services.gateway.stored_responses import StoredResponses
+    from sluice.services.gateway.sweep import Sweeper
+
+
+@cache
+def gateway() -> Gateway:
+    from sluice.domain.gateway.admission import Limits
+    from sluice.services.gateway.gateway import Defaults, Gateway
+    from sluice.services.gateway.model_list import ModelList
+    from sluice.services.gateway.observe import ObservedAdmission
+    from sluice.wiring.mails import quota_mails
+
+    wanted = settings.gateway()
+    limits = Limits(wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens)
+    return Gateway(
+        store=stores.hot_store(),
+        admission=ObservedAdmission(
+            stores.hot_store(), limits, peers.metrics(), partial(quota_mails().check, refused=True)
+        ),
+        upstream=peers.upstream(),
+        models=ModelList(peers.upstream()),
+        observer=observer(),
+        clock=time.time_ns,
+        defaults=Defaults(wanted.default_max_tokens, wanted.request_deadline_seconds, wanted.content_days),
+    )
+
+
+@cache
+def answers() -> Answers:
+    from sluice.services.gateway.answer import Answers
+
+    return Answers(gateway(), documents.retrieval)
+
+
+@cache
+def stored_responses() -> StoredResponses:
+    from sluice.services.gateway.stored_responses import StoredResponses
+
+    texts: TextStore = stores.hot_store()  # type: ignore[assignment]
+    return StoredResponses(texts, settings.gateway().content_days)
+
+
+@cache
+def v1_places() -> Places:
+    from sluice.services.gateway.places import Places
+
+    return Places(settings.gateway().v1_places)
+
+
+@cache
+def sweeper() -> Sweeper:
+    from sluice.services.gateway.sweep import Sweeper
+
+    return Sweeper(stores.hot_store(), stores.lease_index(), _now_ms)
+
+
+@cache
+def observer() -> Observer:
+    from sluice.services.gateway.observe import ExchangeMetrics
+
+    return ExchangeMetrics(peers.metrics())
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
