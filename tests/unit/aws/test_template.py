@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from infra.openapi import public_app
+from sluice import settings
 from sluice.adapters.aws.models import TABLES
 from sluice.adapters.aws.tables import definition, expiry
-from sluice.settings import Accounts, Admin, Common, Documents, Gateway, Keys, Mailer
+from sluice.environment import Settings
 from tests.unit.aws.template import EVENTS, FUNCTIONS, RESOURCES, ROOT, ZIPPED, transformed
 
 SETTINGS = tuple(kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, Settings))

@@ -1,6 +1,6 @@
 """Two gateway processes to race with: real OS processes, each with threads and an Admission of its own.
 
-The parent sends a `Job` through a pipe and gets `RaceResults` back. `time.monotonic_ns` is the same in all processes.
+The parent sends a `Job` through a pipe and gets `Outcomes` back. `time.monotonic_ns` is the same in all processes.
 """
 
 import os

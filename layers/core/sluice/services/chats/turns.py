@@ -85,7 +85,9 @@ class TurnKeeper:
                 self.begin()
             self._turns.end(self._turn, self._answer(text, whole))
         except (StoreUnavailable, NotFound):
-            log.warning("an answer was not kept in its chat", extra={"request_id": self._exchange.request.request_id})
+            log.warning(
+                "the answer was not stored in its chat", extra={"request_id": self._exchange.request.request_id}
+            )
 
     def _answer(self, text: str, whole: bool) -> ChatMessage:
         now_ms, record, sources = self._turns.now_ms(), self._exchange.record, self._sources
