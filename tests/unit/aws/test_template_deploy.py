@@ -16,6 +16,7 @@ def test_a_change_of_the_layer_alone_publishes_a_new_version(name: str) -> None:
     assert GLOBAL["AutoPublishAlias"] == "live"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("enabled", ["true", "false"])
 def test_every_function_is_deployed_gradually_where_the_parameter_says_so(enabled: str) -> None:
     made = transformed(GradualDeployment=enabled)["Resources"]
@@ -59,6 +60,7 @@ def test_each_function_has_its_name_for_the_metrics(name: str) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["10", "0"])
 def test_a_small_account_can_switch_reserved_concurrency_off(kept: str) -> None:
     condition = TEMPLATE["Conditions"]["Reserve"]

@@ -164,10 +164,12 @@ def test_nested_xml_entities_are_not_expanded() -> None:
         assert str(refused)
 
 
+@pytest.mark.slow
 def test_a_pdf_of_ten_thousand_pages_is_refused() -> None:
     assert "10000 pages" in reason("many.pdf", pdf(["x"] * 10_000))
 
 
+@pytest.mark.slow
 def test_deep_html_is_read_to_its_end() -> None:
     deep = b"<div>" * 200_000 + b"treasure" + b"</div>" * 200_000
     assert parse("deep.html", b"<html>" + deep) == [Block(0, "treasure")]
@@ -180,6 +182,7 @@ def test_four_mebibytes_of_one_word_are_cut_into_passages() -> None:
     assert max(len(one.text) for one in chunks) < 2_000
 
 
+@pytest.mark.slow
 def test_too_much_text_is_refused() -> None:
     document, out = Document(), io.BytesIO()
     document.add_paragraph("word " * 2_000_000)
@@ -204,6 +207,7 @@ def test_a_parser_that_crashes_fails_only_its_file(monkeypatch: pytest.MonkeyPat
     assert "could not be read" in reason("a.txt", b"text")
 
 
+@pytest.mark.slow
 def test_processes_that_the_parser_started_end_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     # A shell, because it starts the child well within the time limit; Python may need seconds for that.

@@ -31,6 +31,7 @@ def test_every_function_and_the_layer_are_uploaded_and_the_source_is_left_alone(
     assert source == read(ROOT / "template.yaml")
 
 
+@pytest.mark.slow
 def test_transformed_template_has_no_resource_of_sam_left() -> None:
     packaged = package(read(ROOT / "template.yaml"), ROOT, lambda name, _: f"s3://bucket/{name}")
     made = transform(packaged, PARAMETERS)

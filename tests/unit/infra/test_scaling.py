@@ -7,6 +7,7 @@ from infra.aws.cost.inputs import counts
 from infra.aws.scaling_page import PAGE, page
 
 
+@pytest.mark.slow
 def test_the_document_is_what_the_script_prints() -> None:
     assert PAGE.read_text() == page(), "run: python -m infra.aws.scaling_page --write"
 
