@@ -48,11 +48,14 @@ test-repeat: setup-dev  ## `make test` N times (N=20), every second run beside f
 STORE_SUITE := $(addprefix tests/integration/, \
 	accounts/test_delete.py accounts/test_sessions.py accounts/registration/test_codes.py \
 	accounts/registration/test_race.py tokens/test_revocation.py tokens/test_tokens.py \
-	documents/reading/test_isolation.py infra/test_relay.py infra/test_tables.py usage/test_metering.py usage/test_reconcile.py usage/test_sweeper.py)
+	documents/reading/test_isolation.py infra/test_relay.py infra/test_tables.py \
+	usage/test_metering.py usage/test_reconcile.py usage/test_sweeper.py)
 
 # SUITE_REQUIRED=1: what is missing here is a failure and not a skip.
 test-aws: setup-dev  ## the template, what `sam build` makes of it, the real runtime and stores; needs Java, Maven, Go, Rust
 	@$(BIN)/python -m tests.integration.gateway.admission.engines || [ -z "$(SUITE_REQUIRED)" ]
+	@echo "test-aws: the tools (the first time cargo compiles for minutes)"  # before the tests, whose time is limited
+	@$(BIN)/python -m tests.aws.tools.install && $(BIN)/python -m tests.aws.runtime.tools || [ -z "$(SUITE_REQUIRED)" ]
 	@failed=0; \
 	STORE_ENGINE=dynamodb_local $(BIN)/python -m pytest $(STORE_SUITE) $(PYTEST_ARGS) || failed=1; \
 	$(BIN)/python -m pytest tests/aws tests/integration/gateway/admission tests/unit/aws $(PYTEST_ARGS) || failed=1; \
