@@ -21,10 +21,10 @@ ENVIRONMENT |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 TOKEN = {"account_id": "usr_ä", "token_id": "tok_1"}
 
 
-@pytest.fixture(scope="module", params=["dynoxide", "dynamodb_local"])
+@pytest.fixture(scope="module", params=engines.names())
 def engine(request: pytest.FixtureRequest) -> Iterator[str]:
-    if request.param == "dynamodb_local" and (reason := engines.why_no_referee()):
-        pytest.skip(reason)
+    if request.param == "dynamodb_local":
+        engines.need_referee()
     with pytest.MonkeyPatch.context() as patch, getattr(engines, request.param)() as url:
         for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL_DYNAMODB": url}.items():
             patch.setenv(name, value)

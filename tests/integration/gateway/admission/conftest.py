@@ -7,10 +7,8 @@ import pytest
 from tests.integration.gateway.admission import engines
 from tests.integration.gateway.admission.world import Account, Engine
 
-ENGINES = ["dynoxide", "dynamodb_local"] if engines.REQUIRED or engines.why_no_referee() is None else ["dynoxide"]
 
-
-@pytest.fixture(scope="session", params=ENGINES)
+@pytest.fixture(scope="session", params=engines.names())
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     if request.param == "dynamodb_local":
         engines.need_referee()

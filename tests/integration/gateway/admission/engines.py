@@ -52,6 +52,11 @@ def why_no_referee() -> str | None:
     return None
 
 
+def names() -> list[str]:
+    """The engines to run on: DynamoDB Local only if it is installed, or if SUITE_REQUIRED=1 says that it has to be."""
+    return ["dynoxide", "dynamodb_local"] if REQUIRED or why_no_referee() is None else ["dynoxide"]
+
+
 def need_referee() -> None:
     """Skips the test where DynamoDB Local cannot run, and fails it where SUITE_REQUIRED=1 says that it has to."""
     if reason := why_no_referee():
