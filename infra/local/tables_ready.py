@@ -4,16 +4,16 @@ A plain request asks the store for its record first: the AWS SDK takes half a se
 nothing to do.
 """
 
+import http.client
 import json
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any
 
 from infra.local.errors import LaunchError
 
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+NO_ANSWER = (OSError, http.client.HTTPException, ValueError)
 
 
 def ensure(store_url: str, prefix: str, embedded: bool, seconds: float, say: Callable[[str], None]) -> None:
@@ -45,18 +45,26 @@ def _record(store_url: str, prefix: str, seconds: float) -> dict[str, Any]:
     until = time.monotonic() + seconds
     while True:
         try:
-            with DIRECT.open(urllib.request.Request(store_url, body, headers), timeout=2) as answer:
-                return dict(json.load(answer).get("Item", {}))
-        except urllib.error.HTTPError as exc:
-            with exc:
-                if exc.code == 400:  # ResourceNotFoundException: a new store
-                    return {}
-            problem: Exception = exc
-        except (OSError, ValueError) as exc:
-            problem = exc
+            status, told = exchange(f"{store_url}/", 2, "POST", body, headers)
+            if status in (200, 400):  # 400: ResourceNotFoundException, a new store
+                return dict(told.get("Item", {}))
+            problem = f"status {status}"
+        except NO_ANSWER as exc:
+            problem = str(exc)
         if time.monotonic() > until:
-            raise LaunchError(f"the store does not answer at {store_url}: {problem}") from problem
+            raise LaunchError(f"the store does not answer at {store_url}: {problem}")
         time.sleep(0.02)
+
+
+def exchange(
+    url: str, seconds: float, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None
+) -> tuple[int, Any]:
+    """The status and the JSON body of an http URL of this machine, without a proxy. Raises NO_ANSWER."""
+    host, _, path = url.removeprefix("http://").partition("/")
+    with closing(http.client.HTTPConnection(host, timeout=seconds)) as connection:
+        connection.request(method, f"/{path}", body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, json.load(answer)
 
 
 def _bring_up_to_date(store_url: str, prefix: str, say: Callable[[str], None]) -> None:
