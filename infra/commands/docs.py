@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.25
 
 
-@click.group("docs", help="Put documents into an account's vector store.")
-def command() -> None:
-    pass
+command = click.Group("docs", help="Put documents into an account's vector store.")
 
 
 @command.command("seed")

@@ -6,10 +6,7 @@ import click
 
 from infra.commands.operator import now_ms, store
 
-
-@click.group("ledger", help="Check the ledger, which has one record per request.")
-def command() -> None:
-    pass
+command = click.Group("ledger", help="Check the ledger, which has one record per request.")
 
 
 @command.command("reconcile")

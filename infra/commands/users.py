@@ -12,9 +12,7 @@ MAX_LIMIT = 10**12
 PAGE = 100
 
 
-@click.group("users", help="List and show accounts, suspend and restore them, change their limits and roles.")
-def command() -> None:
-    pass
+command = click.Group("users", help="List and show accounts, suspend and restore them, change their limits and roles.")
 
 
 @command.command("list")
