@@ -1,11 +1,10 @@
 """`python -m infra.aws.scaling_page [--write]`: generates docs/scaling.md from `scaling.md.j2` and `scaling`."""
 
-import sys
 from pathlib import Path
 
 from infra.aws import scaling
 from infra.aws.cost import inputs
-from infra.aws.cost.page import render
+from infra.aws.cost.page import main, render
 from sluice.domain.gateway.leases import LEASE_SHARDS
 
 PAGE = inputs.TEMPLATE.parent / "docs" / "scaling.md"
@@ -24,12 +23,5 @@ def page() -> str:
     )
 
 
-def main() -> None:
-    if "--write" in sys.argv[1:]:
-        PAGE.write_text(page())
-    else:
-        sys.stdout.write(page())
-
-
 if __name__ == "__main__":
-    main()
+    main(PAGE, page())

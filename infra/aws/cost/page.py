@@ -1,5 +1,6 @@
 """Generates docs/cost.md from `cost.md.j2`, so that every figure in it is computed."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,14 @@ def render(template: Path, **facts: Any) -> str:
     return made.from_string(template.read_text()).render(
         sizes=SIZES_MB, counts=inputs.counts(), listed=inputs.price_list(), **facts
     )
+
+
+def main(file: Path, text: str) -> None:
+    """Write the page with `--write`, else print it."""
+    if "--write" in sys.argv[1:]:
+        file.write_text(text)
+    else:
+        sys.stdout.write(text)
 
 
 def page() -> str:
