@@ -9,11 +9,37 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from infra.local.errors import LaunchError
 
+VERSION_FILE = "store.schema"
 NO_ANSWER = (OSError, http.client.HTTPException, ValueError)
+
+
+def refuse_newer(data_dir: Path) -> None:
+    """Refuse a newer store by the number in a file, before a process of this older version opens the store.
+
+    Raises LaunchError. A missing or unreadable file is ignored, because the record in the store is checked later.
+    """
+    from infra.migrations.record import NewerStore, Record
+
+    try:
+        version = int((data_dir / VERSION_FILE).read_text())
+    except (OSError, ValueError):
+        return
+    try:
+        Record(version).check()
+    except NewerStore as exc:
+        raise LaunchError(str(exc)) from exc
+
+
+def note(data_dir: Path) -> None:
+    """Write the number for `refuse_newer`."""
+    from infra.migrations.steps import CURRENT
+
+    (data_dir / VERSION_FILE).write_text(f"{CURRENT}\n")
 
 
 def ensure(store_url: str, prefix: str, embedded: bool, seconds: float, say: Callable[[str], None]) -> None:
