@@ -49,7 +49,7 @@ class MyDocuments:
     def keep(self, account_id: str, filename: str, body: bytes, now_ms: int) -> File:
         """A file of this name that is here already is replaced, once the new one is kept; the same content again
         changes nothing. Errors: as `Files.upload`."""
-        store = self._own(account_id, now_ms)
+        store = self.own(account_id, now_ms)
         sha256 = hashlib.sha256(body).hexdigest()
         older = [one.file for one in self.all(account_id) if one.attachment and one.file.filename == filename]
         same = next((file for file in older if file.sha256 == sha256 and file.status != "error"), None)
@@ -60,8 +60,11 @@ class MyDocuments:
                 self._forget(account_id, old.file_id)
         return file
 
-    def _own(self, account_id: str, now_ms: int) -> VectorStore:
-        """The same id every time, so that two first uploads at once make one store."""
+    def own(self, account_id: str, now_ms: int) -> VectorStore:
+        """The store that the pages show and search, made if it is missing.
+
+        It has the same id every time, so that two first uploads at once make one store.
+        """
         store_id = own_store_id(account_id)
         found = self.stores.stores.get(account_id, store_id)
         if found is None:
