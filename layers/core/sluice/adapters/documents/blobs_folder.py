@@ -5,7 +5,6 @@ caller had no answer, and the sweep of `ingestion` finds it. The names of events
 """
 
 import json
-import os
 import re
 import secrets
 import time
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from sluice.adapters.whole_files import write_whole
 from sluice.domain.documents.keys import EVENT_KINDS
 from sluice.domain.errors import StoreUnavailable
 
@@ -66,23 +66,6 @@ class FolderBlobs:
         if not all(PART.fullmatch(part) for part in parts):
             raise ValueError(f"no key of a blob: {key!r}")
         return self.root.joinpath(*parts)
-
-
-def write_whole(path: Path, body: bytes) -> None:
-    """On disk whole, or not there. 0600: it is what somebody uploaded."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(6)}.part")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(descriptor)
-    os.replace(draft, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _event(key: str, size_bytes: int) -> bytes:

@@ -5,11 +5,10 @@ A file's name is its mail's id, so that a mail that is sent twice appears once.
 
 import hashlib
 import json
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
+from sluice.adapters.whole_files import write_whole
 from sluice.domain.accounts.account import parse_address
 from sluice.domain.errors import ValidationFailed
 from sluice.domain.mails.mail import MailUndelivered, Message
@@ -35,8 +34,7 @@ class Outbox:
         }
         folder = self._folder / _folder_name(message.to)
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(folder / f"{message.mail_id}.json", json.dumps(shown).encode())
+            write_whole(folder / f"{message.mail_id}.json", json.dumps(shown).encode())
         except OSError as exc:
             raise MailUndelivered() from exc
 
@@ -59,14 +57,3 @@ def _folder_name(address: str) -> str:
     except ValidationFailed:
         key = address
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:24]
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes the file as a whole or not at all, with mode 0600 because a mail holds a mailed code."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    os.replace(draft, path)

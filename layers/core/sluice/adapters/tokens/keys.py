@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from sluice import settings
+from sluice.adapters.whole_files import draft_of, sync_folder, write_whole
 from sluice.domain.errors import Unavailable
 
 SIGNING_FILE = "token-signing.pem"
@@ -65,11 +66,11 @@ def _put_if_absent(path: Path, content: bytes) -> None:
     if path.exists():
         path.chmod(0o600)
         return
-    draft = _draft(path, content, 0o600)
+    draft = draft_of(path, content, 0o600)
     with suppress(FileExistsError):
         os.link(draft, path)  # unlike rename, never replaces: of two starts at once one wins
     draft.unlink()
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _publish(path: Path, key: SigningKey) -> None:
@@ -79,26 +80,7 @@ def _publish(path: Path, key: SigningKey) -> None:
         return
     entries = [jwk(public) for public in (key.private.public_key(), *known.values())]
     document = json.dumps({"keys": entries}, indent=1) + "\n"
-    os.replace(_draft(path, document.encode(), 0o644), path)
-    _sync_folder(path.parent)
-
-
-def _draft(path: Path, content: bytes, mode: int) -> Path:
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    return draft
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_whole(path, document.encode(), 0o644)
 
 
 # --- forms
