@@ -5,7 +5,7 @@ import os
 import shutil
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import urllib3
@@ -33,15 +33,15 @@ def fetch(url: str, part: Path, progress: Progress) -> None:
 
     Without range support it starts again. A broken connection is resumed a few times. Raises DownloadError.
     """
-    pool = _pool_for(url)
-    with contextlib.closing(_Closer(pool)):
+    with _pool_for(url) as pool:
         for attempt in range(1, ATTEMPTS + 1):
             before = _size(part)
             try:
                 _continue(pool, url, part, progress)
                 return
             except _Changed:
-                _discard(part)
+                part.unlink(missing_ok=True)
+                _etag_file(part).unlink(missing_ok=True)
             except (urllib3.exceptions.ProtocolError, urllib3.exceptions.ReadTimeoutError) as exc:
                 if attempt == ATTEMPTS and _size(part) <= before:
                     raise DownloadError(f"The download broke off after {_size(part):,} bytes; {RESUME}") from exc
@@ -58,7 +58,9 @@ def _continue(pool: urllib3.PoolManager, url: str, part: Path, progress: Progres
         headers["Range"] = f"bytes={have}-"
         if etag_file.is_file():
             headers["If-Range"] = etag_file.read_text("utf-8")
-    with _opened(pool, url, headers) as response:
+    retries = urllib3.Retry(connect=1, read=0, redirect=5, status=0, other=0)
+    answer = pool.request("GET", url, headers=headers, preload_content=False, timeout=TIMEOUT, retries=retries)
+    with contextlib.closing(answer) as response:
         if response.status == 416 and response.headers.get("Content-Range") == f"bytes */{have}":
             return  # the part file is complete
         if response.status == 416:
@@ -89,23 +91,6 @@ def _write(response: urllib3.BaseHTTPResponse, part: Path, start: int, total: in
         raise urllib3.exceptions.ProtocolError(f"{total - done} bytes are missing")
 
 
-@contextlib.contextmanager
-def _opened(pool: urllib3.PoolManager, url: str, headers: dict[str, str]) -> Iterator[urllib3.BaseHTTPResponse]:
-    retries = urllib3.Retry(connect=1, read=0, redirect=5, status=0, other=0)
-    response = pool.request("GET", url, headers=headers, preload_content=False, timeout=TIMEOUT, retries=retries)
-    try:
-        yield response
-    finally:
-        response.close()
-
-
-class _Closer:
-    """Gives a pool manager the method `close`, which contextlib.closing needs."""
-
-    def __init__(self, pool: urllib3.PoolManager) -> None:
-        self.close = pool.clear
-
-
 def _pool_for(url: str) -> urllib3.PoolManager:
     parts = urllib.parse.urlsplit(url)
     proxy = urllib.request.getproxies().get(parts.scheme)
@@ -125,11 +110,6 @@ def _require_disk(folder: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed_bytes + SPARE_DISK_BYTES:
         raise DownloadError(f"The disk of {folder} has {free:,} bytes free; {needed_bytes:,} more are needed.")
-
-
-def _discard(part: Path) -> None:
-    part.unlink(missing_ok=True)
-    _etag_file(part).unlink(missing_ok=True)
 
 
 def _etag_file(part: Path) -> Path:

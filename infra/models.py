@@ -44,9 +44,7 @@ def _listed(entry: CatalogueModel, models_dir: Path) -> ListedModel:
     path = entry.path(models_dir)
     here = path.is_file()
     size = path.stat().st_size if here else entry.size_bytes
-    state: Literal["bundled", "pulled", "not pulled"] = (
-        "bundled" if entry.bundled else "pulled" if here else "not pulled"
-    )
+    state: State = "bundled" if entry.bundled else "pulled" if here else "not pulled"
     return ListedModel(entry.name, state, size, entry.license, entry.description, path)
 
 

@@ -2,20 +2,17 @@
 
 import argparse
 import shutil
-import statistics
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.documents.corpus import Corpus
+from benchmarks.documents.corpus import Corpus, search
 from sluice.adapters.documents.search.folder import FolderIndexes
 from sluice.domain.documents.keys import index_key
 from sluice.domain.documents.passages import Chunk
 
 ACCOUNT, STORE = "usr_bench", "vs_bench"
 A_FILE = 20
-QUESTIONS = 200
-SHORT, LONG = 0, 1
 
 
 def main() -> None:
@@ -45,19 +42,7 @@ def _index(folder: Path, size: int) -> None:
     seconds = time.perf_counter() - began
     megabytes = (folder / index_key(ACCOUNT, STORE)).stat().st_size / 1e6
     print(f"{size} passages: indexed {size / seconds:.0f} a second, {megabytes:.1f} MB")
-    for name, strangers in (("all words known (AND)", SHORT), ("one word of four from elsewhere (OR)", LONG)):
-        times, found = [], 0
-        for number in range(QUESTIONS):
-            passage = passages[(number * 7919) % size]
-            question = corpus.question(passage, strangers)
-            began = time.perf_counter()
-            hits = indexes.find(ACCOUNT, STORE, question, 5)
-            times.append((time.perf_counter() - began) * 1000)
-            found += any(hit.text == passage for hit in hits)
-        p50, p95 = statistics.median(times), statistics.quantiles(times, n=20)[18]
-        print(
-            f"  {name}: p50 {p50:.1f} ms, p95 {p95:.1f} ms; the passage among the first five: {found / QUESTIONS:.0%}"
-        )
+    search(corpus, passages, lambda question: [hit.text for hit in indexes.find(ACCOUNT, STORE, question, 5)])
 
 
 if __name__ == "__main__":

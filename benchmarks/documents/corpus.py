@@ -1,9 +1,14 @@
 """Generated text with the word frequencies of real text (Zipf's law), the same for the same number."""
 
 import random
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from itertools import accumulate
 
 WORDS = 30_000
+QUESTIONS = 200
 A_PASSAGE = 240
 """Words of a passage, about 320 tokens."""
 SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
@@ -26,8 +31,23 @@ class Corpus:
         wanted = self._dice.sample(known[len(known) // 2 :], 3)
         return "What of " + " ".join([*wanted, *self._dice.sample(self._words, strangers)]) + "?"
 
-    @property
+    @cached_property
     def _rank(self) -> dict[str, int]:
-        if not hasattr(self, "_ranks"):
-            self._ranks = {word: rank for rank, word in reversed(list(enumerate(self._words)))}
-        return self._ranks
+        return {word: rank for rank, word in reversed(list(enumerate(self._words)))}
+
+
+def search(corpus: Corpus, passages: Sequence[str], find: Callable[[str], Iterable[str]]) -> None:
+    """Print how fast and how well `find` (question to texts) finds passages by a few of their words."""
+    for name, strangers in (("all words known (AND)", 0), ("one word of four from elsewhere (OR)", 1)):
+        times, found = [], 0
+        for number in range(QUESTIONS):
+            passage = passages[(number * 7919) % len(passages)]
+            question = corpus.question(passage, strangers)
+            began = time.perf_counter()
+            hits = find(question)
+            times.append((time.perf_counter() - began) * 1000)
+            found += passage in hits
+        p50, p95 = statistics.median(times), statistics.quantiles(times, n=20)[18]
+        print(
+            f"  {name}: p50 {p50:.1f} ms, p95 {p95:.1f} ms; the passage among the first five: {found / QUESTIONS:.0%}"
+        )

@@ -9,9 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.documents.corpus import Corpus
+from benchmarks.documents.corpus import Corpus, search
 
-QUESTIONS = 200
 A_FILE = 20
 
 
@@ -47,19 +46,11 @@ def _measure(lancedb: Any, folder: Path, size: int) -> None:
         f"{size} passages: in bulk {size / bulk:.0f} a second, "
         f"one file more {statistics.median(added):.2f} s, {megabytes:.1f} MB"
     )
-    for name, strangers in (("all words known", 0), ("one word of four from elsewhere", 1)):
-        times, found = [], 0
-        for number in range(QUESTIONS):
-            passage = passages[(number * 7919) % size]
-            question = corpus.question(passage, strangers)
-            began = time.perf_counter()
-            hits = table.search(question, query_type="fts").limit(5).to_list()
-            times.append((time.perf_counter() - began) * 1000)
-            found += any(hit["text"] == passage for hit in hits)
-        p50, p95 = statistics.median(times), statistics.quantiles(times, n=20)[18]
-        print(
-            f"  {name}: p50 {p50:.1f} ms, p95 {p95:.1f} ms; the passage among the first five: {found / QUESTIONS:.0%}"
-        )
+    search(
+        corpus,
+        passages,
+        lambda asked: [hit["text"] for hit in table.search(asked, query_type="fts").limit(5).to_list()],
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """Time from the start of gunicorn until ready, with the model in the page cache and without: … coldstart [MODEL]"""
 
 import os
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+
+from benchmarks.gateway import processes
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "model" / "demo-model-q8_0.gguf"
@@ -21,9 +22,7 @@ def drop_from_cache(path: Path) -> None:
 
 
 def start_s(model: Path) -> float:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = processes.free_ports(1)
     settings = {"SLUICE_MODEL": str(model), "SLUICE_INFERENCE_BIND": f"127.0.0.1:{port}"}
     command = [sys.executable, "-m", "gunicorn", "-c", "functions/inference/gunicorn.conf.py"]
     began = time.perf_counter()
@@ -43,8 +42,7 @@ def start_s(model: Path) -> float:
                     raise SystemExit("the server did not start") from None
                 time.sleep(0.01)
     finally:
-        process.terminate()
-        process.wait(40)
+        processes.stop(process, patience_seconds=40)
 
 
 def main() -> None:

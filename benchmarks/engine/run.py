@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.gateway.matrix import percentile
+
 WIDTHS = (1, 4, 8, 16)
 WORKER = Path(__file__).with_name("worker.py")
 ROOT = Path(__file__).parents[2]
@@ -58,11 +60,6 @@ class Way:
             raise SystemExit(f"the worker {self.name} ended; run it alone to see the error")
         found: dict[str, Any] = json.loads(line)
         return found
-
-
-def percentile(values: list[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def bandwidth_gb_s() -> float:

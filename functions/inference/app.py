@@ -10,7 +10,7 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntity
 from functions.inference.errors import InferenceError
 from functions.inference.settings import InferenceSettings
 from functions.inference.web.answer import CallerGone
-from functions.inference.web.http_errors import envelope, http_error
+from functions.inference.web.http_errors import envelope, error_body, http_error
 from functions.inference.web.service import InferenceService
 from functions.inference.web.views import blueprint
 
@@ -50,8 +50,7 @@ def _http_error(error: HTTPException) -> tuple[Response, int]:
     text = (
         "The request body is too large." if isinstance(error, RequestEntityTooLarge) else (error.name or "Error") + "."
     )
-    body = {"message": text, "type": "invalid_request_error", "param": None, "code": codes.get(status, "bad_request")}
-    return jsonify({"error": body}), status
+    return jsonify(error_body(text, "invalid_request_error", codes.get(status, "bad_request"))), status
 
 
 def _stalled(_error: Exception) -> tuple[Response, int]:
@@ -61,8 +60,7 @@ def _stalled(_error: Exception) -> tuple[Response, int]:
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RD)
     text = "The request body did not arrive in time."
-    body = {"message": text, "type": "invalid_request_error", "param": None, "code": "request_timeout"}
-    return jsonify({"error": body}), 408
+    return jsonify(error_body(text, "invalid_request_error", "request_timeout")), 408
 
 
 def _unknown_error(_error: Exception) -> tuple[Response, int]:

@@ -3,6 +3,7 @@
 gunicorn -c functions/inference/gunicorn.conf.py "functions.inference.app:create_app()"
 """
 
+import logging
 import mmap
 import os
 import signal
@@ -15,7 +16,6 @@ from typing import Any
 from gunicorn.errors import HaltServer
 from pydantic import ValidationError
 
-from functions.inference.logs import QuietTimeouts
 from functions.inference.settings import InferenceSettings
 
 SPARE_THREADS = 24
@@ -59,6 +59,18 @@ def child_exit(_server: Any, _worker: Any) -> None:
         text = f"the process died {_early_deaths} times while loading the model {_settings.model}: is the file damaged?"
         print(f"sluice inference: {text}", file=sys.stderr, flush=True)
         raise HaltServer("Worker died while loading.", 3)
+
+
+class QuietTimeouts(logging.Filter):
+    """gunicorn logs a traceback for every client that stops in the middle of a request. One line is enough."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keeps every record and removes the traceback of timeouts."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, BlockingIOError | TimeoutError):
+            record.msg, record.args = "a client sent or read nothing until the timeout; its connection was closed", ()
+            record.exc_info, record.levelno, record.levelname = None, logging.INFO, "INFO"
+        return True
 
 
 def post_fork(_server: Any, worker: Any) -> None:

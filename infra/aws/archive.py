@@ -16,8 +16,12 @@ def zip_folders(target: Path, folders: Iterable[tuple[Path, str]]) -> Path:
                 files[f"{prefix}{path.relative_to(folder).as_posix()}"] = path
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, path in sorted(files.items()):
-            entry = zipfile.ZipInfo(name, EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = (path.stat().st_mode & 0xFFFF) << 16
-            archive.writestr(entry, path.read_bytes())
+            add(archive, name, path.read_bytes(), path.stat().st_mode & 0xFFFF)
     return target
+
+
+def add(archive: zipfile.ZipFile, name: str, content: bytes, mode: int) -> None:
+    entry = zipfile.ZipInfo(name, EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = mode << 16
+    archive.writestr(entry, content)

@@ -18,6 +18,7 @@ from infra.aws import building
 from infra.aws.building import ROOT
 from infra.aws.keys import ParameterKeys
 from infra.aws.smoke import Smoke, SmokeFailed
+from infra.aws.stack import describe, table
 from infra.demo.client import Client
 
 SLUICE = Path(sys.executable).with_name("sluice")
@@ -135,14 +136,7 @@ class Deployment:
 
     def _of_stack(self, what: str, key: str, value: str) -> dict[str, str]:
         """Parameters or outputs of the stack; empty while it does not exist."""
-        client = self.machine.client("cloudformation")
-        try:
-            (stack,) = client.describe_stacks(StackName=self.stack)["Stacks"]
-        except client.exceptions.ClientError as exc:
-            if "does not exist" in str(exc):
-                return {}
-            raise
-        return {one[key]: one.get(value, "") for one in stack.get(what, [])}
+        return table(describe(self.machine.client("cloudformation"), self.stack), what, key, value)
 
     # --- the store, the admin, the smoke test
 

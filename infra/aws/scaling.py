@@ -26,7 +26,6 @@ SWEEP_SECONDS = RUN_MS / 1000  # the longest run of the sweeper
 CALLS_A_BUSY_ACCOUNT = 2  # read the grant, remove the account from its shard
 LAMBDA_CONCURRENCY = 1_000  # the default limit of an AWS account
 GPU_TOKENS_PER_SECOND = 1_500  # assumed, not measured: the same small model on one T4, 32 concurrent requests
-SIZES_MB = (3008, 10240)
 
 
 # --- arithmetic

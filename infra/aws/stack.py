@@ -50,14 +50,15 @@ def deploy(
 
     A parameter that an existing stack has and `parameters` does not name keeps its value.
     """
-    exists = _status(cloudformation, name) is not None
+    existing = describe(cloudformation, name)
     given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+    old = table(existing, "Parameters", "ParameterKey", "ParameterValue")
     kept = [
         {"ParameterKey": key, "UsePreviousValue": True}
-        for key in (template.get("Parameters", {}) if exists else {})
-        if key not in parameters and key in _parameters(cloudformation, name)
+        for key in template.get("Parameters", {})
+        if key in old and key not in parameters
     ]
-    call = cloudformation.update_stack if exists else cloudformation.create_stack
+    call = cloudformation.update_stack if existing else cloudformation.create_stack
     url = bucket.url(bucket.put(json.dumps(template).encode(), ".json"))
     try:
         call(StackName=name, TemplateURL=url, Capabilities=CAPABILITIES, Parameters=given + kept)
@@ -66,12 +67,23 @@ def deploy(
             raise DeployError(str(exc)) from exc
     else:
         _wait(cloudformation, name)
-    return outputs(cloudformation, name)
+    return table(describe(cloudformation, name), "Outputs", "OutputKey", "OutputValue")
 
 
-def outputs(cloudformation: Any, name: str) -> dict[str, str]:
-    (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
-    return {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])}
+def describe(cloudformation: Any, name: str) -> dict[str, Any]:
+    """The stack; empty while it does not exist. Raises botocore's errors."""
+    try:
+        (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    except cloudformation.exceptions.ClientError as exc:
+        if "does not exist" in str(exc):
+            return {}
+        raise
+    return dict(stack)
+
+
+def table(stack: Mapping[str, Any], what: str, key: str, value: str) -> dict[str, str]:
+    """The parameters or outputs of a described stack."""
+    return {one[key]: one.get(value, "") for one in stack.get(what, [])}
 
 
 def resources(cloudformation: Any, name: str) -> dict[str, str]:
@@ -82,24 +94,9 @@ def resources(cloudformation: Any, name: str) -> dict[str, str]:
     }
 
 
-def _status(cloudformation: Any, name: str) -> str | None:
-    try:
-        (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
-    except cloudformation.exceptions.ClientError as exc:
-        if "does not exist" in str(exc):
-            return None
-        raise
-    return str(stack["StackStatus"])
-
-
-def _parameters(cloudformation: Any, name: str) -> set[str]:
-    (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
-    return {one["ParameterKey"] for one in stack.get("Parameters", [])}
-
-
 def _wait(cloudformation: Any, name: str) -> None:
     until = time.monotonic() + DEPLOY_SECONDS
-    while (status := _status(cloudformation, name) or "").endswith("IN_PROGRESS"):
+    while (status := str(describe(cloudformation, name).get("StackStatus"))).endswith("IN_PROGRESS"):
         if time.monotonic() > until:
             raise DeployError(f"{name} is still {status} after {DEPLOY_SECONDS:.0f} s")
         time.sleep(POLL_SECONDS)

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from infra.aws.archive import EPOCH, zip_folders
+from infra.aws.archive import add, zip_folders
 from infra.aws.transform import Template, package
 
 LAYER = "CoreLayer"
+READABLE = 0o755
 BUFFERED_MODULE, BUFFERED_HANDLER = "buffered.py", "buffered.handler"
 BUFFERED = '''"""The gateway without the Web Adapter: takes a proxy event and answers as a whole."""
 from apig_wsgi import make_lambda_handler
@@ -54,18 +55,10 @@ def vendor(build: Path, name: str, target: Path, *, adapted: bool) -> Path:
     with zipfile.ZipFile(target, "a", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(own):
             if "__pycache__" not in path:
-                _add(archive, path, own[path].read_bytes())
+                add(archive, path, own[path].read_bytes(), READABLE)
         if adapted:
-            _add(archive, BUFFERED_MODULE, BUFFERED.encode())
+            add(archive, BUFFERED_MODULE, BUFFERED.encode(), READABLE)
     return target
-
-
-def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    """Identical bytes for identical content, readable by every user."""
-    entry = zipfile.ZipInfo(name, EPOCH)
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    entry.external_attr = 0o755 << 16
-    archive.writestr(entry, content)
 
 
 def without_layers(template: Template) -> Template:

@@ -5,10 +5,7 @@ import click
 from infra.commands.ending import read_password
 from infra.commands.operator import BY_COMMAND, as_json, fields, now_ms, show, store
 
-
-@click.group("admin", help="Make the first admin.")
-def command() -> None:
-    pass
+command = click.Group("admin", help="Make the first admin.")
 
 
 @command.command("create")

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.25
 
 
-@click.group("docs", help="Put documents into an account's vector store.")
-def command() -> None:
-    pass
+command = click.Group("docs", help="Put documents into an account's vector store.")
 
 
 @command.command("seed")
@@ -62,28 +60,16 @@ def _seeding(account_id: str, store_id: str) -> "Seeding":
 
 def _store_of(account_id: str, wanted: str | None) -> str:
     """The store with this id or name, created if there is none of this name. None: the one the web pages show."""
+    from sluice.services.documents.my_documents import MyDocuments
     from sluice.wiring import documents
 
     existing = documents.vector_stores()
     if wanted is None:
-        return _own_store(account_id)
+        return MyDocuments(documents.files(), existing).own(account_id, now_ms()).store_id
     if wanted.startswith("vs_"):
         return existing.get(account_id, wanted).store_id
     named = [one.store_id for one in existing.all(account_id) if one.name == wanted]
     return named[0] if named else existing.create(account_id, wanted, {}, now_ms()).store_id
-
-
-def _own_store(account_id: str) -> str:
-    """The store that the web pages show and search."""
-    from sluice.domain.documents.document import VectorStore
-    from sluice.domain.documents.uploads import own_store_id
-    from sluice.services.documents.my_documents import NAME
-    from sluice.wiring import stores
-
-    own = VectorStore(account_id, own_store_id(account_id), NAME, now_ms(), now_ms())
-    if stores.vector_store_store().get(account_id, own.store_id) is None:
-        stores.vector_store_store().put(own)
-    return own.store_id
 
 
 def _files(source: Path) -> Iterator[tuple[str, Path]]:

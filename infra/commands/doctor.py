@@ -9,9 +9,18 @@ MARKS = {"ok": ("ok  ", "green"), "note": ("note", "yellow"), "problem": ("BAD "
 
 @click.command("doctor", help="Find problems of this machine and its configuration.")
 def command() -> None:
-    from infra.doctor import checks
+    from infra.doctor import configuration, machine
 
-    findings = [finding for check in checks.ALL for finding in check()]
+    checks = (
+        machine.python,
+        machine.llama_cpp,
+        machine.store_binary,
+        machine.data_directory,
+        machine.disk,
+        configuration.settings,
+        configuration.model,
+    )
+    findings = [finding for check in checks for finding in check()]
     for finding in findings:
         text, colour = MARKS[finding.kind]
         click.echo(f"{click.style(text, fg=colour)}  {finding.text}")

@@ -18,9 +18,7 @@ ON_ONE_MACHINE = (
 )
 
 
-@click.group("keys", help="Make and rotate the signing keys of a deployment, in SSM.")
-def command() -> None:
-    pass
+command = click.Group("keys", help="Make and rotate the signing keys of a deployment, in SSM.")
 
 
 aws = click.option("--aws", "on_aws", is_flag=True, help="In the Parameter Store of this region.")

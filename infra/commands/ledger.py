@@ -4,15 +4,9 @@ import sys
 
 import click
 
-from infra.commands.ending import end
-from infra.commands.operator import NO_STORE, STORE_SILENT, now_ms
-from infra.local.store_address import use_running_store
-from sluice.domain.errors import StoreUnavailable
+from infra.commands.operator import now_ms, store
 
-
-@click.group("ledger", help="Check the ledger, which has one record per request.")
-def command() -> None:
-    pass
+command = click.Group("ledger", help="Check the ledger, which has one record per request.")
 
 
 @command.command("reconcile")
@@ -23,11 +17,8 @@ def reconcile(account_id: str | None, fix: bool) -> None:
 
     Exit status: 0 no differences (or all were repaired), 1 differences, 2 the store does not answer.
     """
-    use_running_store()
-    try:
+    with store():
         found = _reconcile(account_id, fix)
-    except StoreUnavailable:
-        end(NO_STORE, STORE_SILENT)
     sys.exit(1 if found and not fix else 0)
 
 

@@ -8,9 +8,7 @@ from infra.models import ListedModel, PullError, list_models, pull
 MIB = 1 << 20
 
 
-@click.group("model", help="List the models that can be served, and download them.")
-def command() -> None:
-    pass
+command = click.Group("model", help="List the models that can be served, and download them.")
 
 
 @command.command("list", help="The models of the catalogue, and which are on this machine.")

@@ -4,10 +4,7 @@ import click
 
 from infra.commands.operator import account_of, as_json, now_ms, show, store
 
-
-@click.group("tokens", help="List the API tokens of an account.")
-def command() -> None:
-    pass
+command = click.Group("tokens", help="List the API tokens of an account.")
 
 
 @command.command("list")

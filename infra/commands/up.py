@@ -1,9 +1,8 @@
 """`sluice up`."""
 
-import sys
-
 import click
 
+from infra.commands.ending import end
 from infra.local.errors import LaunchError
 
 
@@ -14,5 +13,4 @@ def command() -> None:
     try:
         Launcher().run()
     except LaunchError as exc:
-        click.echo(f"sluice: {exc}", err=True)
-        sys.exit(1)
+        end(1, str(exc))

@@ -8,10 +8,7 @@ from infra.commands.operator import account_of, as_json, now_ms, show, store
 from sluice.domain.spans import Span, parse_span
 from sluice.domain.usage.usage import Group
 
-
-@click.group("usage", help="Show the usage of one account or of all.")
-def command() -> None:
-    pass
+command = click.Group("usage", help="Show the usage of one account or of all.")
 
 
 @command.command("show")

@@ -1,18 +1,18 @@
 """`sluice users list|show|suspend|restore|limits|role`: the admin's calls, for the operator of the machine."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import click
 
 from infra.commands.operator import BY_COMMAND, account_of, as_json, fields, now_ms, show, store
+from sluice.services.operations.admin import Administration
 
 MAX_LIMIT = 10**12
 PAGE = 100
 
 
-@click.group("users", help="List and show accounts, suspend and restore them, change their limits and roles.")
-def command() -> None:
-    pass
+command = click.Group("users", help="List and show accounts, suspend and restore them, change their limits and roles.")
 
 
 @command.command("list")
@@ -48,8 +48,7 @@ def _line(row: dict[str, Any]) -> str:
 @as_json
 def show_command(user: str, as_json: bool) -> None:
     """Show one account (USER: id or address), its limits and this month's usage."""
-    with store():
-        _show(account_of(user).account_id, as_json)
+    _change(user, as_json, lambda *_: None)
 
 
 @command.command("suspend")
@@ -57,12 +56,7 @@ def show_command(user: str, as_json: bool) -> None:
 @as_json
 def suspend(user: str, as_json: bool) -> None:
     """Block USER at once: API tokens, sessions and running streams."""
-    from sluice.wiring.operations import administration
-
-    with store():
-        account = account_of(user)
-        administration().suspend(BY_COMMAND, account.account_id, now_ms())
-        _show(account.account_id, as_json)
+    _change(user, as_json, lambda admin, account_id: admin.suspend(BY_COMMAND, account_id, now_ms()))
 
 
 @command.command("restore")
@@ -70,12 +64,7 @@ def suspend(user: str, as_json: bool) -> None:
 @as_json
 def restore(user: str, as_json: bool) -> None:
     """Undo a suspension, at once."""
-    from sluice.wiring.operations import administration
-
-    with store():
-        account = account_of(user)
-        administration().restore(BY_COMMAND, account.account_id, now_ms())
-        _show(account.account_id, as_json)
+    _change(user, as_json, lambda admin, account_id: admin.restore(BY_COMMAND, account_id, now_ms()))
 
 
 @command.command("limits")
@@ -87,14 +76,10 @@ def restore(user: str, as_json: bool) -> None:
 @as_json
 def limits(user: str, as_json: bool, **wanted: int | None) -> None:
     """Change the limits of USER from the next request on. 0 allows nothing; omitted limits stay."""
-    from sluice.wiring.operations import administration
-
     given = {name: value for name, value in wanted.items() if value is not None}
-    with store():
-        account = account_of(user)
-        if given:
-            administration().set_limits(BY_COMMAND, account.account_id, given, now_ms())
-        _show(account.account_id, as_json)
+    _change(
+        user, as_json, lambda admin, account_id: given and admin.set_limits(BY_COMMAND, account_id, given, now_ms())
+    )
 
 
 @command.command("role")
@@ -103,17 +88,17 @@ def limits(user: str, as_json: bool, **wanted: int | None) -> None:
 @as_json
 def role(user: str, role: Literal["user", "admin"], as_json: bool) -> None:
     """Make USER an admin or an ordinary user, from the next request on."""
+    _change(user, as_json, lambda admin, account_id: admin.set_role(BY_COMMAND, account_id, role, now_ms()))
+
+
+def _change(user: str, wanted_json: bool, change: Callable[[Administration, str], object]) -> None:
+    """Call `change(administration, account id)`, then print the account."""
+    from sluice.http.operations import UserInfo
+    from sluice.wiring.accounts import profile
     from sluice.wiring.operations import administration
 
     with store():
-        account = account_of(user)
-        administration().set_role(BY_COMMAND, account.account_id, role, now_ms())
-        _show(account.account_id, as_json)
-
-
-def _show(account_id: str, wanted_json: bool) -> None:
-    from sluice.http.operations import UserInfo
-    from sluice.wiring.accounts import profile
-
-    shown = UserInfo.detail(profile().overview(account_id, now_ms())).model_dump()
-    show(shown, wanted_json, lambda: fields(shown))
+        account_id = account_of(user).account_id
+        change(administration(), account_id)
+        shown = UserInfo.detail(profile().overview(account_id, now_ms())).model_dump()
+        show(shown, wanted_json, lambda: fields(shown))

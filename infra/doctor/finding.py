@@ -1,6 +1,7 @@
 """One line of the output."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 
@@ -13,13 +14,4 @@ class Finding:
     advice: str = ""
 
 
-def ok(text: str) -> Finding:
-    return Finding("ok", text)
-
-
-def note(text: str, advice: str = "") -> Finding:
-    return Finding("note", text, advice)
-
-
-def problem(text: str, advice: str = "") -> Finding:
-    return Finding("problem", text, advice)
+ok, note, problem = partial(Finding, "ok"), partial(Finding, "note"), partial(Finding, "problem")

@@ -1,10 +1,9 @@
 """The position in a stream, on disk. After a `kill -9` at most one handled batch is delivered again."""
 
 import json
-import os
 from pathlib import Path
 
-from sluice.adapters.durable_files import sync_folder
+from sluice.adapters.whole_files import write_whole
 
 
 class Checkpoint:
@@ -21,13 +20,8 @@ class Checkpoint:
     def set(self, shard: str, sequence_number: str) -> None:
         """Store the position. It is synced to disk when this returns."""
         self._after[shard] = sequence_number
-        draft = self._file.with_suffix(".part")
-        with draft.open("w") as file:
-            json.dump({"stream": self._stream_arn, "after": self._after}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._file)
-        sync_folder(self._file.parent)
+        stored = {"stream": self._stream_arn, "after": self._after}
+        write_whole(self._file, json.dumps(stored).encode())
 
     def _read(self) -> dict[str, str]:
         try:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from infra.local import schedule
 from infra.local.config import data_dir
 from infra.local.handlers import Handler, load
 from infra.local.stop_signals import run_threads
@@ -137,24 +138,15 @@ def step(spool: Spool, handler: Handler) -> bool:
     return True
 
 
-def sweep(handler: Handler, stopping: threading.Event) -> None:
-    """Send the scheduled event as EventBridge does on AWS; at once, then every SWEEP_EVERY_SECONDS."""
-    while True:
-        try:
-            handler({"source": "aws.events", "detail-type": "Scheduled Event"}, None)
-        except Exception:
-            log.warning("the sweep failed; it runs again in %.0f s", SWEEP_EVERY_SECONDS, exc_info=True)
-        if stopping.wait(SWEEP_EVERY_SECONDS):
-            return
-
-
 def start(stopping: threading.Event, folder: Path, handler: Handler) -> list[threading.Thread]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for place in (folder, folder.with_name(BUCKET)):
         clear_drafts(place)
     spool = Spool(folder)
     threads = [threading.Thread(target=work, args=(spool, handler, stopping), daemon=True) for _ in range(WORKERS)]
-    threads.append(threading.Thread(target=sweep, args=(handler, stopping), daemon=True))
+    threads.append(
+        threading.Thread(target=schedule.run, args=(handler, SWEEP_EVERY_SECONDS, stopping.wait), daemon=True)
+    )
     for thread in threads:
         thread.start()
     return threads

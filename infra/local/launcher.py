@@ -10,7 +10,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from infra.local import config, ports, processes, store_version, supervision
+from infra.local import config, ports, processes, supervision, tables_ready
 from infra.local.datadir import DataDir
 from infra.local.errors import LaunchError
 from infra.local.logs import LogMarks
@@ -82,7 +82,7 @@ class Launcher:
             raise LaunchError(f"the keys cannot be used: {exc}") from exc
         self._marks = LogMarks(self._data.logs, [program.name for program in self._programs])
         if embedded:
-            store_version.refuse_newer(self._config.data_dir)
+            tables_ready.refuse_newer(self._config.data_dir)
         else:
             self._ensure_tables(store_url, embedded)
         self._start_supervisord()
@@ -108,11 +108,12 @@ class Launcher:
 
     def _ensure_tables(self, store_url: str, embedded: bool) -> None:
         from infra.local import store_index
-        from infra.local.tables_ready import ensure
 
-        ensure(store_url, os.environ.get("SLUICE_TABLE_PREFIX", "sluice-"), embedded, seconds=20, say=self._say)
+        tables_ready.ensure(
+            store_url, os.environ.get("SLUICE_TABLE_PREFIX", "sluice-"), embedded, seconds=20, say=self._say
+        )
         if embedded:
-            store_version.note(self._config.data_dir)
+            tables_ready.note(self._config.data_dir)
             store_index.ensure(self._config.data_dir / "store.db")
 
     def _wait_ready(self) -> dict[str, Any]:

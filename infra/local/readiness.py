@@ -1,16 +1,13 @@
 """Waits until the whole system is ready, and shows progress."""
 
-import json
 import sys
 import time
-import urllib.error
-import urllib.request
 from typing import Any
 
 from infra.local.errors import LaunchError
 from infra.local.logs import LogMarks
 from infra.local.supervision import DEAD_STATES, Supervisor
-from infra.local.tables_ready import DIRECT
+from infra.local.tables_ready import NO_ANSWER, exchange
 
 ASK_EVERY_SECONDS = 0.04
 STATES_EVERY_SECONDS = 0.25
@@ -21,14 +18,8 @@ HEALTH_TIMEOUT_SECONDS = 3.0
 def health(url: str) -> dict[str, Any]:
     """The body of /healthz (status 200 or 503); empty while nothing answers."""
     try:
-        with DIRECT.open(f"{url}/healthz", timeout=HEALTH_TIMEOUT_SECONDS) as answer:
-            report = json.load(answer)
-    except urllib.error.HTTPError as exc:
-        try:
-            report = json.load(exc)
-        except (OSError, ValueError):
-            return {}
-    except (OSError, ValueError):
+        _status, report = exchange(f"{url}/healthz", HEALTH_TIMEOUT_SECONDS)
+    except NO_ANSWER:
         return {}
     return report if isinstance(report, dict) else {}
 

@@ -34,13 +34,13 @@ def event(now: datetime) -> dict[str, Any]:
 
 
 def run(handler: Handler, interval: float, stopping: Callable[[float], bool]) -> None:
-    """Call the handler every `interval` seconds until `stopping(seconds)`, which waits, returns True."""
+    """Send the scheduled event at once and every `interval` seconds. `stopping(seconds)` waits; True ends it."""
     while True:
         began = time.monotonic()
         try:
             handler(event(datetime.now(UTC)), None)
         except Exception:
-            log.exception("the sweeper failed; it runs again in %g s", interval)
+            log.exception("the scheduled event failed; it is sent again in %g s", interval)
         if stopping(max(0.0, interval - (time.monotonic() - began))):
             return
 

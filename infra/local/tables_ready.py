@@ -4,16 +4,42 @@ A plain HTTP request reads the store's record first, because importing the AWS S
 is nothing to do.
 """
 
+import http.client
 import json
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from infra.local.errors import LaunchError
 
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+VERSION_FILE = "store.schema"
+NO_ANSWER = (OSError, http.client.HTTPException, ValueError)
+
+
+def refuse_newer(data_dir: Path) -> None:
+    """Refuse a newer store by the number in a file, before a process of this older version opens the store.
+
+    Raises LaunchError. A missing or unreadable file is ignored, because the record in the store is checked later.
+    """
+    from infra.migrations.record import NewerStore, Record
+
+    try:
+        version = int((data_dir / VERSION_FILE).read_text())
+    except (OSError, ValueError):
+        return
+    try:
+        Record(version).check()
+    except NewerStore as exc:
+        raise LaunchError(str(exc)) from exc
+
+
+def note(data_dir: Path) -> None:
+    """Write the number for `refuse_newer`."""
+    from infra.migrations.steps import CURRENT
+
+    (data_dir / VERSION_FILE).write_text(f"{CURRENT}\n")
 
 
 def ensure(store_url: str, prefix: str, embedded: bool, seconds: float, say: Callable[[str], None]) -> None:
@@ -45,18 +71,26 @@ def _record(store_url: str, prefix: str, seconds: float) -> dict[str, Any]:
     until = time.monotonic() + seconds
     while True:
         try:
-            with DIRECT.open(urllib.request.Request(store_url, body, headers), timeout=2) as answer:
-                return dict(json.load(answer).get("Item", {}))
-        except urllib.error.HTTPError as exc:
-            with exc:
-                if exc.code == 400:  # ResourceNotFoundException: a new store
-                    return {}
-            problem: Exception = exc
-        except (OSError, ValueError) as exc:
-            problem = exc
+            status, told = exchange(f"{store_url}/", 2, "POST", body, headers)
+            if status in (200, 400):  # 400: ResourceNotFoundException, a new store
+                return dict(told.get("Item", {}))
+            problem = f"status {status}"
+        except NO_ANSWER as exc:
+            problem = str(exc)
         if time.monotonic() > until:
-            raise LaunchError(f"the store does not answer at {store_url}: {problem}") from problem
+            raise LaunchError(f"the store does not answer at {store_url}: {problem}")
         time.sleep(0.02)
+
+
+def exchange(
+    url: str, seconds: float, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None
+) -> tuple[int, Any]:
+    """The status and the JSON body of an http URL of this machine, without a proxy. Raises NO_ANSWER."""
+    host, _, path = url.removeprefix("http://").partition("/")
+    with closing(http.client.HTTPConnection(host, timeout=seconds)) as connection:
+        connection.request(method, f"/{path}", body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, json.load(answer)
 
 
 def _bring_up_to_date(store_url: str, prefix: str, say: Callable[[str], None]) -> None:

@@ -17,11 +17,10 @@ from functions.inference.llama.embedder import Embedder
 from functions.inference.llama.runtime import LoadOptions, load_model
 from functions.inference.models.catalogue import CatalogueModel, resolve
 from functions.inference.models.chat_template import CHATML, ChatTemplate
-from functions.inference.models.memory import available_bytes, context_bytes, require_room
+from functions.inference.models.memory import available_bytes, capped_layers, context_bytes, require_room
 from functions.inference.models.model_file import check_model_file, expected_sha256
 from functions.inference.models.prompt_tokenizer import PromptTokenizer
 from functions.inference.models.s3_model import bring, is_s3
-from functions.inference.models.vram import capped_layers
 from functions.inference.settings import InferenceSettings, usable_cpus
 
 log = logging.getLogger(__name__)

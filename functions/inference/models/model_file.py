@@ -6,7 +6,6 @@ from pathlib import Path
 from functions.inference.errors import ModelFileError
 
 MAGIC = b"GGUF"
-CHUNK_BYTES = 1 << 20
 
 
 def recorded_hash_file(path: Path) -> Path:
@@ -24,11 +23,8 @@ def expected_sha256(path: Path, catalogue_sha256: str | None) -> str | None:
 
 def sha256_of(path: Path) -> str:
     """The file's SHA-256 in hex."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_model_file(path: Path, *, sha256: str | None, size_bytes: int | None = None) -> None:

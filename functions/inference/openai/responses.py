@@ -1,7 +1,9 @@
 """OpenAI's response bodies."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from itertools import accumulate
+from typing import Any
 
 from functions.inference.engine.jobs import Job, TokenLogprob
 
@@ -15,20 +17,34 @@ class ResponseHead:
     model: str
 
 
-class ResponseShape(Protocol):
+class ResponseShape(ABC):
     """Writes one endpoint's response bodies. `text` may be empty."""
 
+    chunk_kind: str
+
+    def __init__(self, head: ResponseHead, with_logprobs: bool) -> None:
+        self._head = head
+        self._with_logprobs = with_logprobs
+
+    @abstractmethod
     def opening(self) -> dict[str, Any] | None:
         """The chunk before the first text, if the endpoint has one."""
-        ...
 
+    @abstractmethod
     def chunks(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> list[dict[str, Any]]: ...
 
+    @abstractmethod
     def closings(self, finish_reason: str) -> list[dict[str, Any]]: ...
 
-    def usage_chunk(self, job: Job) -> dict[str, Any]: ...
-
+    @abstractmethod
     def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], finish_reason: str, job: Job) -> dict[str, Any]: ...
+
+    def usage_chunk(self, job: Job) -> dict[str, Any]:
+        return self._body(self.chunk_kind, []) | {"usage": usage_of(job)}
+
+    def _body(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        head = self._head
+        return {"id": head.id, "object": kind, "created": head.created_s, "model": head.model, "choices": choices}
 
 
 def usage_of(job: Job) -> dict[str, Any]:
@@ -41,12 +57,10 @@ def usage_of(job: Job) -> dict[str, Any]:
     }
 
 
-class ChatShape:
+class ChatShape(ResponseShape):
     """`chat.completion` and `chat.completion.chunk`."""
 
-    def __init__(self, head: ResponseHead, with_logprobs: bool) -> None:
-        self._head = head
-        self._with_logprobs = with_logprobs
+    chunk_kind = "chat.completion.chunk"
 
     def opening(self) -> dict[str, Any] | None:
         return self._chunk({"role": "assistant", "content": ""})
@@ -56,9 +70,6 @@ class ChatShape:
 
     def closings(self, finish_reason: str) -> list[dict[str, Any]]:
         return [self._chunk({}, finish_reason)]
-
-    def usage_chunk(self, job: Job) -> dict[str, Any]:
-        return self._body("chat.completion.chunk", []) | {"usage": usage_of(job)}
 
     def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], finish_reason: str, job: Job) -> dict[str, Any]:
         choice = {
@@ -78,11 +89,7 @@ class ChatShape:
             "logprobs": self._logprobs(logprobs) if logprobs else None,
             "finish_reason": finish_reason,
         }
-        return self._body("chat.completion.chunk", [choice])
-
-    def _body(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        head = self._head
-        return {"id": head.id, "object": kind, "created": head.created_s, "model": head.model, "choices": choices}
+        return self._body(self.chunk_kind, [choice])
 
     def _logprobs(self, logprobs: tuple[TokenLogprob, ...]) -> dict[str, Any] | None:
         return (
@@ -99,33 +106,31 @@ def _token_logprob(piece: bytes, logprob: float) -> dict[str, Any]:
     return {"token": piece.decode(errors="replace"), "logprob": logprob, "bytes": list(piece)}
 
 
-class CompletionShape:
+class CompletionShape(ResponseShape):
     """`text_completion`. `echo`: the prompt's text, if the caller asked for it."""
 
+    chunk_kind = "text_completion"
+
     def __init__(self, head: ResponseHead, with_logprobs: bool, echo: str = "") -> None:
-        self._head = head
-        self._with_logprobs = with_logprobs
+        super().__init__(head, with_logprobs)
         self._echo = echo
         self._sent_chars = len(echo)
 
     def opening(self) -> dict[str, Any] | None:
-        return self._body([self._choice(self._echo)]) if self._echo else None
+        return self._body(self.chunk_kind, [self._choice(self._echo)]) if self._echo else None
 
     def chunks(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> list[dict[str, Any]]:
         choice = self._choice(text, logprobs)
         self._sent_chars += len(text)
-        return [self._body([choice])]
+        return [self._body(self.chunk_kind, [choice])]
 
     def closings(self, finish_reason: str) -> list[dict[str, Any]]:
-        return [self._body([self._choice("", (), finish_reason)])]
-
-    def usage_chunk(self, job: Job) -> dict[str, Any]:
-        return self._body([]) | {"usage": usage_of(job)}
+        return [self._body(self.chunk_kind, [self._choice("", (), finish_reason)])]
 
     def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], finish_reason: str, job: Job) -> dict[str, Any]:
         choice = self._choice(self._echo + text, logprobs, finish_reason)
         choice["logprobs"] = self._logprobs(logprobs) if self._with_logprobs else None
-        return self._body([choice]) | {"usage": usage_of(job)}
+        return self._body(self.chunk_kind, [choice]) | {"usage": usage_of(job)}
 
     def _choice(
         self, text: str, logprobs: tuple[TokenLogprob, ...] = (), finish_reason: str | None = None
@@ -133,17 +138,9 @@ class CompletionShape:
         shown = self._logprobs(logprobs) if logprobs else None
         return {"index": 0, "text": text, "logprobs": shown, "finish_reason": finish_reason}
 
-    def _body(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        head = self._head
-        base = {"id": head.id, "object": "text_completion", "created": head.created_s, "model": head.model}
-        return base | {"choices": choices}
-
     def _logprobs(self, logprobs: tuple[TokenLogprob, ...]) -> dict[str, Any]:
         texts = [entry.piece.decode(errors="replace") for entry in logprobs]
-        offsets, at = [], self._sent_chars
-        for text in texts:
-            offsets.append(at)
-            at += len(text)
+        *offsets, _end = accumulate(map(len, texts), initial=self._sent_chars)
         return {
             "tokens": texts,
             "token_logprobs": [entry.logprob for entry in logprobs],

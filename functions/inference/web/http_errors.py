@@ -44,7 +44,11 @@ def http_error(error: InferenceError) -> HttpError:
 def envelope(error: InferenceError) -> dict[str, Any]:
     """OpenAI's error body."""
     found = http_error(error)
-    return {"error": {"message": str(error), "type": found.type, "param": error.param, "code": found.code}}
+    return error_body(str(error), found.type, found.code, error.param)
+
+
+def error_body(message: str, kind: str, code: str, param: str | None = None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 def stream_envelope(error: InferenceError) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from typing import Any
 from functions.inference.engine.jobs import Job, Sampling
 from functions.inference.errors import InvalidRequest
 from functions.inference.grammar.response_format import grammar_for
-from functions.inference.models.catalogue import DefaultSampling
 from functions.inference.models.loading import ChatModel
 from functions.inference.openai.requests import ChatRequest, CompletionRequest, Message, SamplingFields
 from functions.inference.tools.grammar import call_grammar, forced_tools
@@ -98,18 +97,10 @@ def stops_of(request: SamplingFields) -> tuple[str, ...]:
 
 def sampling_of(request: SamplingFields, model: ChatModel) -> Sampling:
     """The request's values, else the model's defaults. Raises InvalidRequest (`logit_bias`)."""
-    defaults: DefaultSampling = model.entry.sampling
-
-    def chosen(name: str) -> Any:
-        value = getattr(request, name)
-        return getattr(defaults, name) if value is None else value
-
+    defaults = model.entry.sampling.model_dump()
+    given = request.model_dump(include=set(defaults), exclude_none=True)
     return Sampling(
-        temperature=chosen("temperature"),
-        top_p=chosen("top_p"),
-        top_k=chosen("top_k"),
-        min_p=chosen("min_p"),
-        repeat_penalty=chosen("repeat_penalty"),
+        **(defaults | given),
         presence_penalty=request.presence_penalty or 0.0,
         frequency_penalty=request.frequency_penalty or 0.0,
         seed=request.seed,

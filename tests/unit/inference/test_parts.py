@@ -22,10 +22,9 @@ from functions.inference.errors import (
 )
 from functions.inference.models.catalogue import catalogue, resolve
 from functions.inference.models.chat_template import CHATML, ChatTemplate
-from functions.inference.models.memory import OVERHEAD_BYTES, available_bytes, require_room
+from functions.inference.models.memory import OVERHEAD_BYTES, available_bytes, layers_within, require_room
 from functions.inference.models.model_file import check_model_file, expected_sha256, recorded_hash_file
 from functions.inference.models.prompt_tokenizer import PromptTokenizer
-from functions.inference.models.vram import layers_within
 from functions.inference.openai.responses import ChatShape, ResponseHead
 from functions.inference.web import answer, job_builder
 from functions.inference.web.disconnect import Caller

@@ -20,9 +20,10 @@ from flask import g, request
 from pydantic import BaseModel
 
 from sluice import settings
-from sluice.domain.errors import CrossSiteRequest, FieldProblem, NotAuthenticated
+from sluice.domain.errors import CrossSiteRequest, FieldProblem, NotAuthenticated, SluiceError
 from sluice.http.auth import HOST_ONLY, require_same_origin
 from sluice.http.auth import cookie_name as session_cookie_name
+from sluice.http.errors import row_for
 from sluice.http.operation import validated
 from sluice.pages import links
 
@@ -53,6 +54,12 @@ def filled() -> Form:
     """The submitted values without passwords, to be shown again."""
     shown = {name: text for name, text in request.form.items() if name not in NEVER_SHOWN_AGAIN}
     return Form(shown, {name: request.form.getlist(name) for name in shown})
+
+
+def refused(error: SluiceError, field: str) -> tuple[int, Form]:
+    """The status of an error, and the submitted values with its problems. An error without a field is of `field`."""
+    problems = getattr(error, "problems", ()) or (FieldProblem(field, error.message),)
+    return row_for(type(error)).status, filled().with_problems(problems)
 
 
 def posted(model: type[Model], *, lists: Sequence[str] = ()) -> Model:

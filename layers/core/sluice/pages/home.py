@@ -36,6 +36,6 @@ def _is_without_accounts() -> bool:
 @blueprint.get("/static/<name>")
 def asset(name: str) -> Response:
     """Errors: NotFound."""
-    response = Response(assets.content(name), mimetype=assets.ASSETS[name].media_type)
+    response = Response(assets.content(name), mimetype=assets.media_type(name))
     response.headers["Cache-Control"] = f"public, max-age={CACHED_SECONDS}"
     return response

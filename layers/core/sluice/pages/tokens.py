@@ -49,10 +49,8 @@ def issue(caller: Caller) -> Response:
     """Answers with the page itself, not a redirect, because the API token is not stored and is shown only once."""
     try:
         issued = tokens().issue(caller.account_id, _wanted(), now_ms())
-    except errors.ValidationFailed as exc:
-        return _list_page(caller, 422, forms.filled().with_problems(exc.problems))
-    except errors.TokenLimitReached as exc:
-        return _list_page(caller, 409, forms.filled().with_problems([errors.FieldProblem("name", exc.message)]))
+    except (errors.ValidationFailed, errors.TokenLimitReached) as exc:
+        return _list_page(caller, *forms.refused(exc, "name"))
     return page(
         "token_shown.html",
         201,

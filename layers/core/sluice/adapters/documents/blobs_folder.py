@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from sluice.adapters.durable_files import write_whole
 from sluice.domain.documents.keys import EVENT_KINDS
 from sluice.domain.errors import StoreUnavailable
 
@@ -66,11 +65,6 @@ class FolderBlobs:
         if not all(PART.fullmatch(part) for part in parts):
             raise ValueError(f"not a blob key: {key!r}")
         return self.root.joinpath(*parts)
-
-
-def _write(path: Path, body: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_whole(path, body)
 
 
 def _event(key: str, size_bytes: int) -> bytes:

@@ -5,11 +5,10 @@ A file's name is its mail's id, so that a mail that is sent twice appears once.
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from sluice.adapters.durable_files import draft
+from sluice.adapters.whole_files import write_whole
 from sluice.domain.accounts.account import parse_address
 from sluice.domain.errors import ValidationFailed
 from sluice.domain.mails.mail import MailUndelivered, Message
@@ -35,9 +34,7 @@ class Outbox:
         }
         folder = self._folder / _folder_name(message.to)
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path = folder / f"{message.mail_id}.json"
-            os.replace(draft(path, json.dumps(shown).encode()), path)  # mode 0600, because a mail holds a mailed code
+            write_whole(folder / f"{message.mail_id}.json", json.dumps(shown).encode())
         except OSError as exc:
             raise MailUndelivered() from exc
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from sluice import settings
-from sluice.adapters.durable_files import draft, sync_folder, write_whole
+from sluice.adapters.whole_files import draft_of, sync_folder, write_whole
 from sluice.domain.errors import Unavailable
 
 SIGNING_FILE = "token-signing.pem"
@@ -66,10 +66,10 @@ def _put_if_absent(path: Path, content: bytes) -> None:
     if path.exists():
         path.chmod(0o600)
         return
-    made = draft(path, content)
+    draft = draft_of(path, content, 0o600)
     with suppress(FileExistsError):
-        os.link(made, path)  # unlike rename, never replaces: of two starts at once one wins
-    made.unlink()
+        os.link(draft, path)  # unlike rename, never replaces: of two starts at once one wins
+    draft.unlink()
     sync_folder(path.parent)
 
 

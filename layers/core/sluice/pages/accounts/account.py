@@ -9,7 +9,6 @@ from sluice.domain import errors
 from sluice.http.accounts.requests import ChangeEmailBody, ChangePasswordBody, DeleteAccountBody, UpdateAccountBody
 from sluice.http.accounts.visitor import visitor
 from sluice.http.auth import Caller, now_ms
-from sluice.http.errors import row_for
 from sluice.http.operation import validated
 from sluice.http.session_cookie import set_session_cookie
 from sluice.pages import forms
@@ -40,7 +39,7 @@ def update_profile(caller: Caller) -> AnyResponse:
         wanted = validated(UpdateAccountBody, given)
         profile().update(caller.account_id, wanted.name, wanted.store_content, now_ms())
     except errors.ValidationFailed as exc:
-        return _account_page(caller, 422, forms.filled().with_problems(exc.problems))
+        return _account_page(caller, *forms.refused(exc, "name"))
     return see("/my/account", note="profile")
 
 
@@ -50,11 +49,8 @@ def change_password(caller: Caller) -> AnyResponse:
     try:
         body = forms.posted(ChangePasswordBody)
         passwords().change(caller.account_id, caller.session_id, body.current_password, body.new_password, visitor())
-    except errors.ValidationFailed as exc:
-        return _account_page(caller, 422, forms.Form(problems=exc.problems))
-    except (errors.InvalidCredentials, errors.Conflict) as exc:
-        problem = errors.FieldProblem("current_password", exc.message)
-        return _account_page(caller, row_for(type(exc)).status, forms.Form(problems=(problem,)))
+    except (errors.ValidationFailed, errors.InvalidCredentials, errors.Conflict) as exc:
+        return _account_page(caller, *forms.refused(exc, "current_password"))
     return see("/my/account", note="password")
 
 
@@ -64,11 +60,8 @@ def change_email(caller: Caller) -> AnyResponse:
     try:
         body = forms.posted(ChangeEmailBody)
         email_change().request(caller.account_id, body.new_email, body.password, visitor())
-    except errors.ValidationFailed as exc:
-        return _account_page(caller, 422, forms.filled().with_problems(exc.problems))
-    except errors.InvalidCredentials as exc:
-        problem = errors.FieldProblem("password", exc.message)
-        return _account_page(caller, 401, forms.filled().with_problems([problem]))
+    except (errors.ValidationFailed, errors.InvalidCredentials) as exc:
+        return _account_page(caller, *forms.refused(exc, "password"))
     return see("/my/account", note="email")
 
 
@@ -85,8 +78,8 @@ def delete(caller: Caller) -> AnyResponse:
         body = forms.posted(DeleteAccountBody)
         deletion().delete(caller.account_id, caller.session_id, body.password, now_ms())
     except errors.InvalidCredentials as exc:
-        problem = errors.FieldProblem("password", exc.message)
-        return page("delete_account.html", 401, form=forms.Form(problems=(problem,)))
+        status, form = forms.refused(exc, "password")
+        return page("delete_account.html", status, form=form)
     response = see("/login", note="deleted")
     set_session_cookie(response, "", 0)
     return response

@@ -8,10 +8,9 @@ from sluice.domain import errors
 from sluice.http.accounts.requests import ForgotPasswordBody, LoginBody
 from sluice.http.accounts.visitor import visitor
 from sluice.http.auth import Caller, require_session
-from sluice.http.errors import row_for
 from sluice.http.session_cookie import set_session_cookie
 from sluice.pages import forms, links
-from sluice.pages.accounts.mail_sent import look_into_your_mail
+from sluice.pages.accounts.mail_sent import mailing
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page, see
 from sluice.wiring.accounts import login, password_reset, sessions
@@ -43,7 +42,8 @@ def log_in() -> AnyResponse:
         errors.EmailNotVerified,
         errors.AccountSuspended,
     ) as exc:
-        return _refused(exc)
+        unverified = isinstance(exc, errors.EmailNotVerified)
+        return _login_page(*forms.refused(exc, "email"), unverified=unverified)
     _end_the_one_before()
     response = see(links.place(request.form.get("next")))
     set_session_cookie(response, logged_in.new.session_token, settings.accounts().session_hours * 3600)
@@ -59,14 +59,7 @@ def _end_the_one_before() -> None:
         return  # there was none, or it will expire
 
 
-def _refused(error: errors.SluiceError) -> Response:
-    problems = error.problems if isinstance(error, errors.ValidationFailed) else ()
-    problems = problems or (errors.FieldProblem("email", error.message),)
-    unverified = isinstance(error, errors.EmailNotVerified)
-    return _login_page(row_for(type(error)).status, forms.filled().with_problems(problems), "", unverified)
-
-
-def _login_page(status: int, form: forms.Form, note: str, unverified: bool = False) -> Response:
+def _login_page(status: int, form: forms.Form, note: str = "", unverified: bool = False) -> Response:
     wanted = request.values.get("next", "")
     return page(
         "login.html", status, form=form, note=note, unverified=unverified, next=wanted if wanted in links.PLACES else ""
@@ -94,9 +87,4 @@ def forgot_form() -> Response:
 
 @blueprint.post("/forgot-password")
 def forgot() -> Response:
-    try:
-        body = forms.posted(ForgotPasswordBody)
-        password_reset().request(body.email, visitor())
-    except errors.ValidationFailed as exc:
-        return page("forgot.html", 422, form=forms.filled().with_problems(exc.problems))
-    return look_into_your_mail(body.email, "forgot")
+    return mailing(ForgotPasswordBody, lambda body: password_reset().request(body.email, visitor()), "forgot")

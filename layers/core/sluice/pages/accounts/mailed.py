@@ -27,7 +27,6 @@ class Link:
     explanation: str
     done: str
     next_text: str
-    next_path: str
     again_text: str
     again_path: str
 
@@ -38,7 +37,6 @@ VERIFY = Link(
     "One click, and your account is ready.",
     "Your address is verified.",
     "Log in",
-    "/login",
     "Send me a new link",
     "/resend-verification",
 )
@@ -49,7 +47,6 @@ RESET = Link(
     "Your password is changed, and every session was ended. Your API tokens still work: if someone else may know them, "
     "log in and revoke them all on the tokens page.",
     "Log in with the new password",
-    "/login",
     "Send me a new link",
     "/forgot-password",
 )
@@ -59,7 +56,6 @@ CHANGE = Link(
     "From then on you log in with this address, and the old address gets a notice.",
     "This is the address of your account now. Log in with it from now on.",
     "Log in",
-    "/login",
     "Log in and ask again",
     "/login",
 )

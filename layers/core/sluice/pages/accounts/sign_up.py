@@ -2,11 +2,9 @@
 
 from flask import Response
 
-from sluice.domain import errors
 from sluice.http.accounts.requests import RegisterBody, ResendBody
 from sluice.http.accounts.visitor import visitor
-from sluice.pages import forms
-from sluice.pages.accounts.mail_sent import look_into_your_mail
+from sluice.pages.accounts.mail_sent import mailing
 from sluice.pages.blueprints import pages
 from sluice.pages.render import page
 from sluice.wiring.accounts import registration
@@ -21,12 +19,10 @@ def sign_up_form() -> Response:
 
 @blueprint.post("/sign-up")
 def sign_up() -> Response:
-    try:
-        body = forms.posted(RegisterBody)
+    def register(body: RegisterBody) -> None:
         registration().register(body.email, body.password, body.name, visitor())
-    except errors.ValidationFailed as exc:
-        return page("sign_up.html", 422, form=forms.filled().with_problems(exc.problems))
-    return look_into_your_mail(body.email, "sign-up")
+
+    return mailing(RegisterBody, register, "sign-up")
 
 
 @blueprint.get("/resend-verification")
@@ -36,9 +32,4 @@ def resend_form() -> Response:
 
 @blueprint.post("/resend-verification")
 def resend() -> Response:
-    try:
-        body = forms.posted(ResendBody)
-        registration().resend(body.email, visitor())
-    except errors.ValidationFailed as exc:
-        return page("resend.html", 422, form=forms.filled().with_problems(exc.problems))
-    return look_into_your_mail(body.email, "resend")
+    return mailing(ResendBody, lambda body: registration().resend(body.email, visitor()), "resend")

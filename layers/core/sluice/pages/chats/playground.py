@@ -96,16 +96,12 @@ def export(caller: Caller, chat_id: str) -> Response:
     messages = chats().messages(caller.account_id, chat_id)
     if form == "json":
         whole = ChatWithMessages(**ChatInfo.of(chat).model_dump(), messages=[MessageInfo.of(each) for each in messages])
-        text, media_type, ending = (
-            json.dumps(whole.model_dump(), ensure_ascii=False, indent=1),
-            "application/json",
-            "json",
-        )
+        text = json.dumps(whole.model_dump(), ensure_ascii=False, indent=1)
+        media_type, ending = "application/json", "json"
     else:
         text, media_type, ending = as_markdown(chat, messages, rfc3339), "text/markdown", "md"
-    response = Response(text.encode("utf-8", "replace"), mimetype=media_type)
-    response.headers["Content-Disposition"] = f'attachment; filename="{chat_id}.{ending}"'
-    return response
+    headers = {"Content-Disposition": f'attachment; filename="{chat_id}.{ending}"'}
+    return Response(text.encode("utf-8", "replace"), mimetype=media_type, headers=headers)
 
 
 def _settings_of(chat: Chat) -> forms.Form:

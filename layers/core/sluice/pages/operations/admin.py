@@ -1,7 +1,6 @@
 """The other admin pages: the system's state, usage of all accounts, and the audit log."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from flask import Response, request
@@ -47,48 +46,10 @@ class AllUsageQuery(UsageQuery):
     split: Literal["", "model"] = ""
 
 
-@dataclass(frozen=True)
-class Step:
-    """One of the owner's first three steps."""
-
-    title: str
-    text: str
-    path: str
-    is_done: bool
-
-
 @blueprint.get("/manage")
 @admins
 def overview(caller: Caller) -> Response:
-    steps = _first_steps(caller)
-    found = health_check().look(now_ms())
-    return page("manage.html", system=found, steps=[] if all(step.is_done for step in steps) else steps)
-
-
-def _first_steps(caller: Caller) -> list[Step]:
-    """The steps disappear when all are done."""
-    done = first_steps().of(caller.account_id)
-    return [
-        Step(
-            "Make an API token",
-            "It is shown once, with samples to paste.",
-            "/my/tokens",
-            done.has_token,
-        ),
-        Step(
-            "Ask the model something",
-            "In the playground, or with the token from a program of yours. What it cost is in your log.",
-            "/my/chats",
-            done.has_asked,
-        ),
-        Step(
-            "Let others in",
-            "Give them this address to sign up. What a new account may use is set by SLUICE_DEFAULT_RPM, _TPM, "
-            "_CONCURRENCY and _MONTHLY_TOKENS, what one account may, among the users.",
-            "/manage/users",
-            done.has_others,
-        ),
-    ]
+    return page("manage.html", system=health_check().look(now_ms()), done=first_steps().of(caller.account_id))
 
 
 @blueprint.get("/manage/usage")

@@ -48,7 +48,7 @@ class MyDocuments:
 
     def keep(self, account_id: str, filename: str, body: bytes, now_ms: int) -> File:
         """Store the file, then delete older ones of its name. Can be repeated. Errors: as `Files.upload`."""
-        store = self._own(account_id, now_ms)
+        store = self.own(account_id, now_ms)
         sha256 = hashlib.sha256(body).hexdigest()
         older = [one.file for one in self.all(account_id) if one.attachment and one.file.filename == filename]
         same = next((file for file in older if file.sha256 == sha256 and file.status != "error"), None)
@@ -59,8 +59,8 @@ class MyDocuments:
                 self._forget(account_id, old.file_id)
         return file
 
-    def _own(self, account_id: str, now_ms: int) -> VectorStore:
-        """The id is always the same, so that two concurrent first uploads create one vector store."""
+    def own(self, account_id: str, now_ms: int) -> VectorStore:
+        """The store that the pages show. Its id is always the same, so that two concurrent first uploads create one."""
         store_id = own_store_id(account_id)
         found = self.stores.stores.get(account_id, store_id)
         if found is None:
