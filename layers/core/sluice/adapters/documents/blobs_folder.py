@@ -30,11 +30,11 @@ class FolderBlobs:
     def put(self, key: str, body: bytes, *, media_type: str = "application/octet-stream") -> None:
         path = self.path(key)
         try:
-            _write(path, body)
+            write_whole(path, body)
             kind, account_id, *_ = [*key.split("/"), ""]
             if kind in EVENT_KINDS:
                 name = f"{time.time_ns():020d}-{account_id.replace('.', '_')}-{secrets.token_hex(4)}.json"
-                _write(self._spool / name, _event(key, len(body)))
+                write_whole(self._spool / name, _event(key, len(body)))
         except OSError as exc:
             raise StoreUnavailable() from exc
 
