@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from sluice.adapters.whole_files import write_whole
 from sluice.domain.documents.keys import EVENT_KINDS
 from sluice.domain.errors import StoreUnavailable
 
