@@ -1,0 +1,62 @@
+"""The engine's own port refuses every JSON body within 50 ms of CPU and 20 MiB for each MiB of it."""
+
+import time
+import tracemalloc
+from statistics import median
+
+import pytest
+
+from functions.inference.errors import InvalidRequest
+from functions.inference.openai.requests import ChatRequest, CompletionRequest, EmbeddingRequest, Wire, parse
+
+MOST_CPU_S = 0.050
+MOST_MEMORY = 20 * 2**20
+MANY = "{}," * 330_000 + "{}"
+CALLS = '{"role":"assistant","tool_calls":[' + ",".join(["{}"] * 120) + "]}"
+
+
+def chat(messages: str) -> str:
+    return f'{{"model":"demo","messages":[{messages}]}}'
+
+
+@pytest.mark.parametrize(
+    "model, text",
+    [
+        (ChatRequest, chat(f'{{"role":"user","content":[{MANY}]}}')),
+        (ChatRequest, chat(",".join([CALLS] * 2000))),
+        (ChatRequest, chat('{"role":"user","content":[' + "{}," * 15_000 + "{}]}")),
+        (ChatRequest, chat('{"role":"user","content":[{}]},' * 4000 + "{}")),
+        (ChatRequest, "[" * 1_000_000),
+        (ChatRequest, '{"x":' + "[" * 110 + "]" * 110 + "}"),
+        (ChatRequest, '{"x":[' + "[1]," * 240_000 + "1]}"),
+        (EmbeddingRequest, f'{{"model":"m","input":[{MANY}]}}'),
+        (EmbeddingRequest, '{"model":"m","input":[' + "1," * 400_000 + '""]}'),
+        (CompletionRequest, f'{{"model":"m","prompt":[{MANY}]}}'),
+        (CompletionRequest, '{"model":"m","prompt":[' + '"",' * 15_000 + "1]}"),
+    ],
+    ids=range(11),
+)
+def test_a_hostile_body_is_refused_cheaply(model: type[Wire], text: str) -> None:
+    body = text.encode()
+    spent = []
+    for _ in range(3):
+        begun = time.process_time()
+        with pytest.raises(InvalidRequest) as refused:
+            parse(model, body)
+        spent.append(time.process_time() - begun)
+    assert median(spent) < MOST_CPU_S and len(str(refused.value)) < 500
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidRequest):
+            parse(model, body)
+        assert tracemalloc.get_traced_memory()[1] < MOST_MEMORY
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_ordinary_body_passes() -> None:
+    assert (
+        len(parse(ChatRequest, chat(",".join(['{"role":"user","content":"a, b"}'] * 3000)).encode()).messages) == 3000
+    )
+    ids = parse(CompletionRequest, ('{"model":"m","prompt":[' + "7," * 30_000 + "7]}").encode()).prompt
+    assert ids == [7] * 30_001
