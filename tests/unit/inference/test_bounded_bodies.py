@@ -2,10 +2,13 @@
 
 import time
 import tracemalloc
+from io import BytesIO
 from statistics import median
 
 import pytest
+from gunicorn.http.errors import InvalidChunkSize
 
+from functions.inference.app import create_app
 from functions.inference.errors import InvalidRequest
 from functions.inference.openai.requests import ChatRequest, CompletionRequest, EmbeddingRequest, Wire, parse
 
@@ -60,3 +63,25 @@ def test_an_ordinary_body_passes() -> None:
     )
     ids = parse(CompletionRequest, ('{"model":"m","prompt":[' + "7," * 30_000 + "7]}").encode()).prompt
     assert ids == [7] * 30_001
+
+
+class MalformedChunks(BytesIO):
+    def read(self, size: int | None = -1) -> bytes:
+        raise InvalidChunkSize(b"0x2")
+
+    def readinto(self, buffer: object) -> int:
+        raise InvalidChunkSize(b"0x2")
+
+
+def test_malformed_chunks_are_400() -> None:
+    answer = (
+        create_app()
+        .test_client()
+        .post(
+            "/v1/chat/completions",
+            input_stream=MalformedChunks(b"0x2"),
+            content_type="application/json",
+            environ_overrides={"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"},
+        )
+    )
+    assert answer.status_code == 400 and b"chunks are malformed" in answer.data
