@@ -63,6 +63,8 @@ def _stalled(_error: Exception) -> tuple[Response, int]:
     return jsonify(error_body(text, "invalid_request_error", "request_timeout")), 408
 
 
-def _unknown_error(_error: Exception) -> tuple[Response, int]:
+def _unknown_error(error: Exception) -> tuple[Response, int]:
+    if type(error).__module__ == "gunicorn.http.errors":  # raised while reading the body: malformed or cut-off chunks
+        return jsonify(error_body("The body's chunks are malformed.", "invalid_request_error", "bad_request")), 400
     log.exception("unexpected failure in %s %s", request.method, request.path)
     return _known_error(InferenceError("The model server failed on this request."))

@@ -5,10 +5,14 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from functions.inference.errors import InvalidJson, InvalidRequest
+from functions.inference.openai import json_bounds
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=1_000_000)]
 StopText = Annotated[str, Field(max_length=256)]
+Texts = Annotated[list[str], Field(fail_fast=True)]
+TokenIds = Annotated[list[int], Field(fail_fast=True)]
+ListsOfTokenIds = Annotated[list[TokenIds], Field(fail_fast=True)]
 M = TypeVar("M", bound="Wire")
 
 
@@ -34,9 +38,9 @@ class ToolCall(Wire):
 
 class Message(Wire):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | list[TextPart] | None = None
+    content: Text | Annotated[list[TextPart], Field(fail_fast=True)] | None = None
     name: str | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(fail_fast=True)] | None = None
     tool_call_id: str | None = None
 
 
@@ -59,7 +63,7 @@ class SamplingFields(Wire):
     frequency_penalty: Annotated[Finite, Field(ge=-2, le=2)] | None = None
     repeat_penalty: Annotated[Finite, Field(gt=0, le=2)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] | None = None
-    stop: StopText | Annotated[list[StopText], Field(max_length=16)] | None = None
+    stop: StopText | Annotated[list[StopText], Field(max_length=16, fail_fast=True)] | None = None
     n: Annotated[int, Field(ge=1, le=1)] | None = None
     logit_bias: Annotated[dict[str, Annotated[Finite, Field(ge=-100, le=100)]], Field(max_length=300)] | None = None
 
@@ -99,18 +103,18 @@ class ResponseFormat(Wire):
 
 
 class ChatRequest(SamplingFields):
-    messages: Annotated[list[Message], Field(min_length=1, max_length=4096)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=4096, fail_fast=True)]
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
-    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
+    tools: Annotated[list[Tool], Field(max_length=128, fail_fast=True)] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedToolChoice | None = None
     parallel_tool_calls: bool | None = None
 
 
 class CompletionRequest(SamplingFields):
-    prompt: Text | list[str] | list[int] | list[list[int]]
+    prompt: Text | Texts | TokenIds | ListsOfTokenIds
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     best_of: Annotated[int, Field(ge=1, le=1)] | None = None
@@ -119,7 +123,7 @@ class CompletionRequest(SamplingFields):
 
 class EmbeddingRequest(Wire):
     model: Annotated[str, Field(min_length=1, max_length=256)]
-    input: Text | list[str] | list[int] | list[list[int]]
+    input: Text | Texts | TokenIds | ListsOfTokenIds
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
@@ -131,6 +135,8 @@ class TokenizeRequest(Wire):
 
 def parse(model: type[M], body: bytes) -> M:
     """The parsed body. Raises InvalidJson, or InvalidRequest with the first wrong field in `param`."""
+    if (fault := json_bounds.excess(body)) is not None:
+        raise InvalidJson(fault)
     try:
         return model.model_validate_json(body)
     except ValidationError as exc:

@@ -157,7 +157,15 @@ class InternalError(errors.SluiceError):
     default_message = "Something went wrong on our side. The request id helps us to find out what."
 
 
+def malformed_body(exc: Exception) -> errors.InvalidJson | None:
+    """The caller's fault that the server found while the app read the body (gunicorn's InvalidChunkSize and others)."""
+    found = type(exc).__module__ == "gunicorn.http.errors"
+    return errors.InvalidJson("The body's chunks are malformed.") if found else None
+
+
 def _unexpected(exc: Exception) -> Response:
+    if (malformed := malformed_body(exc)) is not None:
+        return render(malformed)
     log.exception("unexpected error", exc_info=exc, extra={"request_id": g.get("request_id", "")})
     return render(InternalError())
 

@@ -31,12 +31,12 @@ Value = Annotated[str, StringConstraints(max_length=VALUE_CHARACTERS)]
 class Comparison(Loose):
     type: Literal["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"]
     key: Key
-    value: Flag | Number | Value | Annotated[list[Flag | Number | Value], Field(max_length=100)]
+    value: Flag | Number | Value | Annotated[list[Flag | Number | Value], Field(max_length=100, fail_fast=True)]
 
 
 class Compound(Loose):
     type: Literal["and", "or"]
-    filters: list["Filter"] = Field(min_length=1, max_length=20)
+    filters: Annotated[list["Filter"], Field(fail_fast=True)] = Field(min_length=1, max_length=20)
 
 
 Filter = Annotated[Comparison | Compound, Field(discriminator="type")]

@@ -16,8 +16,11 @@ from pydantic import BaseModel, ValidationError
 
 from sluice.domain import errors
 from sluice.domain.errors import SluiceError
+from sluice.http import json_bounds
 
 Model = TypeVar("Model", bound=BaseModel)
+MAX_FAULTS = 20  # that one answer lists
+MAX_BUILT_FAULTS = 2048  # pydantic can only build all of them; long lists stop at their first (`fail_fast`)
 
 
 class Auth(Enum):
@@ -82,6 +85,8 @@ def parse_body(model: type[Model]) -> Model:
     raw = request.get_data(cache=True)  # raises RequestEntityTooLarge (413) above MAX_CONTENT_LENGTH
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
         raise errors.UnsupportedMediaType()
+    if (fault := json_bounds.excess(raw)) is not None:
+        raise errors.InvalidJson(fault)
     try:
         value = pydantic_core.from_json(raw, allow_inf_nan=False)
     except ValueError as exc:
@@ -95,7 +100,14 @@ def validated(model: type[Model], value: Mapping[str, Any]) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as exc:
-        raise errors.ValidationFailed(tuple(_problem(error) for error in exc.errors(include_url=False))) from exc
+        raise errors.ValidationFailed(_problems(exc)) from exc
+
+
+def _problems(exc: ValidationError) -> tuple[errors.FieldProblem, ...]:
+    if (count := exc.error_count()) > MAX_BUILT_FAULTS:
+        return (errors.FieldProblem("", f"The body has {count:,} faults."),)
+    found = exc.errors(include_url=False, include_context=False, include_input=False)
+    return tuple(_problem(error) for error in found[:MAX_FAULTS])
 
 
 def _problem(error: Any) -> errors.FieldProblem:

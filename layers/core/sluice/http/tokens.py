@@ -28,10 +28,12 @@ Lifetime = Annotated[
 class IssueTokenBody(BaseModel):
     name: StrictStr = Field(json_schema_extra={"minLength": 1, "maxLength": 100})
     expires_in: Lifetime = Field(rules.LIFETIMES_S[rules.DEFAULT_EXPIRES_IN], description="a name, or whole seconds")
-    scopes: list[StrictStr] | None = Field(
+    scopes: Annotated[list[StrictStr], Field(fail_fast=True)] | None = Field(
         None, json_schema_extra={"items": {"enum": list(rules.SCOPES)}}, description="default: all"
     )
-    models: list[StrictStr] | None = Field(None, description="names of the models it may use; default: all")
+    models: Annotated[list[StrictStr], Field(fail_fast=True)] | None = Field(
+        None, description="names of the models it may use; default: all"
+    )
 
     @field_validator("name")
     @classmethod

@@ -58,6 +58,8 @@ def _from_werkzeug(exc: HTTPException) -> AnyResponse:
 
 
 def _unexpected(exc: Exception) -> AnyResponse:
+    if (malformed := http_errors.malformed_body(exc)) is not None:
+        return show(malformed)
     log.exception("unexpected error", exc_info=exc, extra={"request_id": g.get("request_id", "")})
     return show(http_errors.InternalError())
 

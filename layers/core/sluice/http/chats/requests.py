@@ -45,7 +45,9 @@ class ChatRetrieval(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    vector_store_ids: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MAX_STORES)] | None = None
+    vector_store_ids: (
+        Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MAX_STORES, fail_fast=True)] | None
+    ) = None
     mode: Literal["strict", "augment"] = "strict"
     top_k: Annotated[Integer, Field(ge=1, le=MAX_TOP_K)] = DEFAULT_TOP_K
 

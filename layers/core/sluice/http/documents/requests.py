@@ -61,7 +61,7 @@ class NoExpiry(Loose):
 
 class CreateStoreBody(NoExpiry):
     name: str | None = Field(None, max_length=256)
-    file_ids: list[Id] | None = Field(None, max_length=MAX_FILES_AT_ONCE)
+    file_ids: Annotated[list[Id], Field(fail_fast=True)] | None = Field(None, max_length=MAX_FILES_AT_ONCE)
     metadata: Metadata | None = None
 
 
@@ -80,8 +80,8 @@ class AttachBody(Loose):
 class BatchBody(Loose):
     """Either `file_ids` (with the same `attributes` for all), or `files`."""
 
-    file_ids: list[Id] | None = Field(None, max_length=MAX_FILES_AT_ONCE)
-    files: list[AttachBody] | None = Field(None, max_length=MAX_FILES_AT_ONCE)
+    file_ids: Annotated[list[Id], Field(fail_fast=True)] | None = Field(None, max_length=MAX_FILES_AT_ONCE)
+    files: Annotated[list[AttachBody], Field(fail_fast=True)] | None = Field(None, max_length=MAX_FILES_AT_ONCE)
     attributes: Attributes | None = None
 
     @model_validator(mode="after")
@@ -101,7 +101,7 @@ Query = Annotated[str, StringConstraints(min_length=1, max_length=QUERY_CHARACTE
 
 
 class SearchBody(Filtered):
-    query: Query | Annotated[list[Query], Field(min_length=1, max_length=MAX_QUERIES)]
+    query: Query | Annotated[list[Query], Field(min_length=1, max_length=MAX_QUERIES, fail_fast=True)]
     max_num_results: Annotated[Integer, Field(ge=1, le=50)] = 10
     rewrite_query: Flag | None = None
 

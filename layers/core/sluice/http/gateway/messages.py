@@ -1,7 +1,7 @@
 """Parts of `/v1` requests: messages, tools, answer formats; and an upper bound of their model tokens."""
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -10,6 +10,7 @@ from sluice.http.fields import Loose
 # What chat templates add: around each message (role, begin, end), and once to explain tools and their format.
 MESSAGE_TOKENS = 8
 TOOLS_TOKENS = 300
+MAX_PARTS = 4096  # of one message
 
 
 def bound(texts: Iterable[str | None], per_text: int = MESSAGE_TOKENS) -> int:
@@ -20,6 +21,9 @@ def bound(texts: Iterable[str | None], per_text: int = MESSAGE_TOKENS) -> int:
 class TextPart(Loose):
     type: Literal["text", "input_text", "output_text"]
     text: str
+
+
+TextParts = Annotated[list[TextPart], Field(max_length=MAX_PARTS, fail_fast=True)]
 
 
 class FunctionCall(Loose):
@@ -35,9 +39,9 @@ class ToolCall(Loose):
 
 class Message(Loose):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart] | None = None
+    content: str | TextParts | None = None
     name: str | None = None
-    tool_calls: list[ToolCall] | None = Field(None, max_length=128)
+    tool_calls: Annotated[list[ToolCall], Field(fail_fast=True)] | None = Field(None, max_length=128)
     tool_call_id: str | None = None
 
     @model_validator(mode="after")

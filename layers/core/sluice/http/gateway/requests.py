@@ -13,6 +13,9 @@ MAX_MESSAGES = 2048
 MAX_STOPS = 4
 MAX_CHOICES = 1
 MAX_INPUTS = 2048
+Texts = Annotated[list[str], Field(fail_fast=True)]
+TokenIds = Annotated[list[Integer], Field(fail_fast=True)]
+ListsOfTokenIds = Annotated[list[TokenIds], Field(fail_fast=True)]
 
 
 class StreamOptions(Loose):
@@ -30,7 +33,7 @@ class Sampling(Loose):
     top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
     top_k: Annotated[Integer, Field(ge=0, le=1000)] | None = None
     min_p: Annotated[Number, Field(ge=0, le=1)] | None = None
-    stop: str | list[str] | None = None
+    stop: str | Texts | None = None
     seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     n: Annotated[Integer, Field(ge=1)] | None = None
     presence_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
@@ -38,9 +41,9 @@ class Sampling(Loose):
     logit_bias: dict[str, Annotated[Number, Field(ge=-100, le=100)]] | None = Field(None, max_length=1024)
     user: str | None = None
 
-    @field_validator("stop")
+    @field_validator("stop", mode="before")
     @classmethod
-    def _few_stops(cls, value: str | list[str] | None) -> str | list[str] | None:
+    def _few_stops(cls, value: Any) -> Any:
         if isinstance(value, list) and len(value) > MAX_STOPS:
             raise ValueError(f"at most {MAX_STOPS} stop strings")
         return value
@@ -77,7 +80,9 @@ class RetrievalOptions(Loose):
 
     `strict`: answer only from them; if the search finds nothing, return a fixed sentence without asking the model."""
 
-    vector_store_ids: list[Annotated[str, Field(max_length=64)]] = Field(min_length=1, max_length=MAX_STORES)
+    vector_store_ids: Annotated[list[Annotated[str, Field(max_length=64)]], Field(fail_fast=True)] = Field(
+        min_length=1, max_length=MAX_STORES
+    )
     mode: Literal["strict", "augment"] = "strict"
     top_k: Annotated[Integer, Field(ge=1, le=MAX_TOP_K)] = DEFAULT_TOP_K
 
@@ -86,12 +91,12 @@ class RetrievalOptions(Loose):
 
 
 class ChatBody(Sampling):
-    messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES)
+    messages: Annotated[list[Message], Field(fail_fast=True)] = Field(min_length=1, max_length=MAX_MESSAGES)
     max_completion_tokens: Annotated[Integer, Field(ge=1)] | None = None
     logprobs: Flag | None = None
     top_logprobs: Annotated[Integer, Field(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
-    tools: list[Tool] | None = Field(None, max_length=128)
+    tools: Annotated[list[Tool], Field(fail_fast=True)] | None = Field(None, max_length=128)
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: Flag | None = None
     retrieval: RetrievalOptions | None = None
@@ -129,13 +134,13 @@ class ChatBody(Sampling):
 
 
 class CompletionBody(Sampling):
-    prompt: str | list[str] | list[Integer] | list[list[Integer]]
+    prompt: str | Texts | TokenIds | ListsOfTokenIds
     echo: Flag | None = None
     logprobs: Annotated[Integer, Field(ge=0, le=5)] | None = None
     suffix: str | None = None
     best_of: Annotated[Integer, Field(ge=1)] | None = None
 
-    @field_validator("prompt")
+    @field_validator("prompt", mode="before")
     @classmethod
     def _one_prompt(cls, value: Any) -> Any:
         if isinstance(value, list):
@@ -171,19 +176,24 @@ class CompletionBody(Sampling):
 
 class EmbeddingBody(Loose):
     model: str = Field(min_length=1, max_length=256)
-    input: str | list[str] | list[Integer] | list[list[Integer]] = Field(union_mode="left_to_right")
+    input: str | Texts | TokenIds | ListsOfTokenIds = Field(union_mode="left_to_right")
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[Integer, Field(ge=1)] | None = None
     user: str | None = None
 
+    @field_validator("input", mode="before")
+    @classmethod
+    def _few_inputs(cls, value: Any) -> Any:
+        if isinstance(value, list) and not 1 <= len(value) <= MAX_INPUTS:
+            raise ValueError(f"from 1 to {MAX_INPUTS} inputs")
+        if isinstance(value, list) and isinstance(value[0], int | list):
+            raise ValueError("send text: arrays of token ids are not supported")
+        return value
+
     @field_validator("input")
     @classmethod
     def _some_text(cls, value: Any) -> Any:
-        if isinstance(value, list) and not 1 <= len(value) <= MAX_INPUTS:
-            raise ValueError(f"from 1 to {MAX_INPUTS} inputs")
         texts = value if isinstance(value, list) else [value]
-        if not all(isinstance(text, str) for text in texts):
-            raise ValueError("send text: arrays of token ids are not supported")
         if not all(texts):
             raise ValueError("an input must not be empty")
         return value

@@ -6,7 +6,7 @@ from pydantic import Discriminator, Field, JsonValue, Tag, field_validator
 
 from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, Grounding
 from sluice.http.fields import Filtered, Flag, Integer, Loose, Number
-from sluice.http.gateway.messages import TOOLS_TOKENS, FunctionDefinition, TextPart, bound
+from sluice.http.gateway.messages import TOOLS_TOKENS, FunctionDefinition, TextParts, bound
 from sluice.http.gateway.requests import MAX_MESSAGES
 
 MAX_METADATA = 16
@@ -16,7 +16,7 @@ RESULTS = "file_search_call.results"  # of `include`
 class MessageItem(Loose):
     type: Literal["message"] = "message"
     role: Literal["user", "assistant", "system", "developer"]
-    content: str | list[TextPart]
+    content: str | TextParts
 
 
 class CallItem(Loose):
@@ -61,7 +61,9 @@ class FileSearchTool(Filtered):
     scope `files`."""
 
     type: Literal["file_search"]
-    vector_store_ids: list[Annotated[str, Field(max_length=64)]] = Field(min_length=1, max_length=MAX_STORES)
+    vector_store_ids: Annotated[list[Annotated[str, Field(max_length=64)]], Field(fail_fast=True)] = Field(
+        min_length=1, max_length=MAX_STORES
+    )
     max_num_results: Annotated[Integer, Field(ge=1, le=50)] | None = None
 
 
@@ -86,9 +88,12 @@ class TextOptions(Loose):
     format: TextFormat | None = None
 
 
+AnyTool = Annotated[FunctionTool | FileSearchTool, Field(discriminator="type")]
+
+
 class ResponseBody(Loose):
     model: str = Field(min_length=1, max_length=256)
-    input: str | Annotated[list[Item], Field(min_length=1, max_length=MAX_MESSAGES)]
+    input: str | Annotated[list[Item], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
     instructions: str | None = None
     previous_response_id: str | None = Field(None, max_length=128)
     store: Flag | None = None
@@ -96,11 +101,11 @@ class ResponseBody(Loose):
     max_output_tokens: Annotated[Integer, Field(ge=1)] | None = None
     temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
     top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
-    tools: list[Annotated[FunctionTool | FileSearchTool, Field(discriminator="type")]] | None = Field(
-        None, max_length=128
-    )
+    tools: Annotated[list[AnyTool], Field(fail_fast=True)] | None = Field(None, max_length=128)
     tool_choice: Literal["none", "auto", "required"] | NamedChoice | HostedChoice | None = None
-    include: list[Annotated[str, Field(max_length=128)]] | None = Field(None, max_length=20)
+    include: Annotated[list[Annotated[str, Field(max_length=128)]], Field(fail_fast=True)] | None = Field(
+        None, max_length=20
+    )
     parallel_tool_calls: Flag | None = None
     text: TextOptions | None = None
     metadata: dict[str, str] | None = Field(None, max_length=MAX_METADATA)
