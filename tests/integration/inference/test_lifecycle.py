@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import socket
@@ -174,7 +175,7 @@ def test_clients_that_never_read_are_disconnected_and_free_their_threads(tmp_pat
 
 
 def never_reading(server: Server, fields: dict[str, Any]) -> socket.socket:
-    """A request whose answer (about 1 MB) is not read."""
+    """A request whose answer (about 1 MB) begins and is not read. Until it begins, the server may still look idle."""
     host, port = server.url.removeprefix("http://").split(":")
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -182,6 +183,7 @@ def never_reading(server: Server, fields: dict[str, Any]) -> socket.socket:
     connection.connect((host, int(port)))
     payload = json.dumps(fields).encode()
     connection.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(payload)}\r\n\r\n".encode() + payload)
+    assert select.select([connection], [], [], 10)[0], "the answer does not begin"
     return connection
 
 
