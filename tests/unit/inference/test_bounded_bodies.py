@@ -1,8 +1,11 @@
 """The engine's own port refuses every JSON body within 50 ms of CPU and 20 MiB for each MiB of it."""
 
+import ast
+import re
 import time
 import tracemalloc
 from io import BytesIO
+from pathlib import Path
 from statistics import median
 
 import pytest
@@ -12,6 +15,7 @@ from functions.inference.app import create_app
 from functions.inference.errors import InvalidRequest
 from functions.inference.openai.requests import ChatRequest, CompletionRequest, EmbeddingRequest, Wire, parse
 
+ROOT = Path(__file__).parents[3]
 MOST_CPU_S = 0.050
 MOST_MEMORY = 20 * 2**20
 MANY = "{}," * 330_000 + "{}"
@@ -85,3 +89,16 @@ def test_malformed_chunks_are_400() -> None:
         )
     )
     assert answer.status_code == 400 and b"chunks are malformed" in answer.data
+
+
+def test_the_gateways_copy_of_the_scan_differs_in_its_bounds_only() -> None:
+    """The engine's image holds nothing of `sluice`, so the scan stands twice."""
+
+    def scan(path: str) -> str:
+        code = ast.parse((ROOT / path).read_text())
+        code.body = code.body[1:]  # the docstring
+        return re.sub(
+            r"(id='MAX_(?:DEPTH|MEMBERS)', ctx=Store\(\)\)\], value=Constant\(value=)\d+", r"\1N", ast.dump(code)
+        )
+
+    assert scan("functions/inference/openai/json_bounds.py") == scan("layers/core/sluice/http/json_bounds.py")
