@@ -144,6 +144,7 @@ class Engine:
         """End, place and decode once. Returns False when there was nothing to decode."""
         self._drop_unwanted()
         self._admit()
+        self._drop_overdue()
         return self._decoder.step()
 
     def _drop_unwanted(self) -> None:
@@ -151,14 +152,23 @@ class Engine:
         with self._lock:
             waiting = self._queue.items()
         for job in waiting:
-            last = _why_drop(job, now)
-            if last is None and now - job.queued_s > self._queue_wait_s:
-                last = Failed(Overloaded("Waited too long for a free slot.", self._retry_after_s()))
-            if last is not None:
-                with self._lock:
-                    self._queue.remove(job)
-                job.events.put(last)
+            if (last := _why_drop(job, now)) is not None:
+                self._end_waiting(job, last)
         self._decoder.drop(lambda job: _why_drop(job, now))
+
+    def _drop_overdue(self) -> None:
+        """Runs after _admit, so that a job with a free slot is never refused because this thread saw it late."""
+        now = self._clock()
+        with self._lock:
+            waiting = self._queue.items()
+        for job in waiting:
+            if now - job.queued_s > self._queue_wait_s:
+                self._end_waiting(job, Failed(Overloaded("Waited too long for a free slot.", self._retry_after_s())))
+
+    def _end_waiting(self, job: Job, last: Failed | Finished) -> None:
+        with self._lock:
+            self._queue.remove(job)
+        job.events.put(last)
 
     def _admit(self) -> None:
         """Holds the lock, so that other threads count each job either in the queue or in a slot."""

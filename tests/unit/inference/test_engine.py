@@ -247,6 +247,15 @@ def test_a_job_that_waits_too_long_is_refused_as_overload() -> None:
     assert outcome(running)[0] == "hello world"
 
 
+def test_a_free_slot_is_taken_however_late_the_engine_sees_the_job() -> None:
+    clock = Clock()
+    e = engine(clock=clock, queue_wait_s=0.001)
+    one = e.submit(job("one:"))
+    clock.now_s += 1
+    finish(e)
+    assert outcome(one) == ("hello world", "stop", 11)
+
+
 def test_a_deadline_ends_waiting_and_running_jobs() -> None:
     clock = Clock()
     e = engine(FakeBackend(SCRIPTS, sequences=1), clock)
