@@ -4,8 +4,7 @@ SHELL := /bin/sh
 .PHONY: up demo doctor test test-fast test-full test-repeat test-aws test-browser check lock clean help setup setup-dev deploy destroy localstack-up localstack-down
 unexport PYTHONDONTWRITEBYTECODE  # a start would compile every module anew
 BIN := .venv/bin
-LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
-	--python-version 3.11 --extra inference --no-emit-package llama-cpp-python pyproject.toml
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 up: setup  ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/sluice up
@@ -71,9 +70,15 @@ check: setup-dev  ## style, types, import arrows, the AWS template
 	$(BIN)/lint-imports
 	$(BIN)/cfn-lint template.yaml
 
-lock: setup  ## resolve pyproject.toml's pins into the two lock files
-	$(LOCK) --output-file requirements.lock
-	$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+PINS := --extra inference --no-emit-package llama-cpp-python pyproject.toml
+lock: setup  ## resolve pyproject.toml's pins into the lock files
+	$(LOCK) --output-file requirements.lock $(PINS)
+	$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock $(PINS)
+	$(LOCK) --group setup --output-file infra/setup/tools.lock
+	@# llama.cpp has a lock file of its own, because it is compiled apart, with progress
+	grep llama-cpp-python pyproject.toml | grep -o 'llama-cpp-python==[0-9.]*' | $(LOCK) --no-deps --output-file infra/setup/llama.lock -
+	$(LOCK) --no-emit-package llama-cpp-python --constraint requirements.lock \
+		--output-file functions/inference/requirements.lock functions/inference/requirements.txt infra/setup/llama.lock
 
 setup:
 	@PYTHON="$(PYTHON)" infra/setup.sh

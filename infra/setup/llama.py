@@ -1,7 +1,8 @@
-"""Installs llama-cpp-python: a prebuilt wheel if there is one, otherwise compiled, with progress.
+"""Installs llama-cpp-python: compiled from the source whose hash stands in `llama.lock`, with progress.
 
-The project publishes CPU wheels on its own index; PyPI has only the source. GGML_NATIVE=OFF still uses AVX2, FMA and
-F16C, and the result also runs on other machines.
+pip keeps the wheel it built, so another clone on this machine compiles nothing. The project's own index has wheels, but
+no lock file can vouch for native code that a second index may replace, so it is not asked. GGML_NATIVE=OFF still uses
+AVX2, FMA and F16C, and the result also runs on other machines.
 """
 
 import os
@@ -9,30 +10,23 @@ import re
 import shutil
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from infra.setup.console import ProgressLine, SetupError, say, tail
 
-VERSION = "0.3.36"
-REQUIREMENT = f"llama-cpp-python=={VERSION}"
-WHEEL_INDEX = "https://abetlen.github.io/llama-cpp-python/whl/cpu"
-INDEX_TIMEOUT_SECONDS = 4
+LOCK = Path(__file__).with_name("llama.lock")
+VERSION = LOCK.read_text().split("==")[1].split()[0]
 CMAKE_ARGS = "-DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF"
 NINJA_STEP = re.compile(r"\[(\d+)/(\d+)\]")
 COMPILERS = ("c++", "g++", "clang++")
 NO_COMPILER = """\
-llama.cpp must be compiled, because there is no prebuilt wheel, but this machine has no C++ compiler. Install one:
+llama.cpp must be compiled, but this machine has no C++ compiler. Install one:
         Debian, Ubuntu: apt-get install g++     macOS: xcode-select --install     Fedora: dnf install gcc-c++"""
 
 
 def install(python: Path, log: Path) -> None:
     """Install into the environment of `python`. Errors: SetupError."""
     if _answers(python):
-        return
-    say(f"{REQUIREMENT}: looking for a prebuilt wheel")
-    if _install_wheel(python):
         return
     if not _has_compiler():
         raise SetupError(NO_COMPILER)
@@ -45,28 +39,6 @@ def _answers(python: Path) -> bool:
     return subprocess.run([python, "-c", check], capture_output=True).returncode == 0
 
 
-def _install_wheel(python: Path) -> bool:
-    command = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", REQUIREMENT]
-    if _index_answers():
-        command += ["--extra-index-url", WHEEL_INDEX]
-    done = subprocess.run(command, capture_output=True)
-    if done.returncode:
-        return False
-    if _answers(python):
-        return True
-    say("the prebuilt wheel does not run on this machine; compiling instead")
-    subprocess.run([python, "-m", "pip", "uninstall", "--quiet", "--yes", "llama-cpp-python"], capture_output=True)
-    return False
-
-
-def _index_answers() -> bool:
-    try:
-        with urllib.request.urlopen(f"{WHEEL_INDEX}/llama-cpp-python/", timeout=INDEX_TIMEOUT_SECONDS) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError, ValueError):
-        return False
-
-
 def _has_compiler() -> bool:
     named = os.environ.get("CXX", "").split()
     return any(shutil.which(name) for name in (*named[:1], *COMPILERS))
@@ -77,8 +49,18 @@ def _compile(python: Path, log: Path) -> None:
     env = dict(os.environ)
     env.setdefault("CMAKE_ARGS", CMAKE_ARGS)
     env.setdefault("CMAKE_BUILD_PARALLEL_LEVEL", str(cores))
-    # pip caches the wheel, so another clone on this machine compiles nothing.
-    command = [python, "-m", "pip", "install", "-v", "--no-deps", REQUIREMENT]
+    command = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "-v",
+        "--no-deps",
+        "--no-build-isolation",
+        "--require-hashes",
+        "-r",
+        LOCK,
+    ]
     progress, began = ProgressLine("compiling llama.cpp"), time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w+", errors="replace") as written:

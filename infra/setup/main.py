@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 ENVIRONMENT = ROOT / ".venv"
 PYTHON = ENVIRONMENT / "bin" / "python"
 TOOLS = ROOT / ".tools"
-UV_VERSION = "0.13.8"
+SETUP_LOCK = Path(__file__).with_name("tools.lock")
 LOCKS = {"run": ROOT / "requirements.lock", "dev": ROOT / "requirements-dev.lock"}
 
 
@@ -71,7 +71,7 @@ def _make_environment() -> None:
                 "Python could not create an environment with pip. Debian, Ubuntu: apt-get install python3-venv"
             ) from exc
     pip: list[str | Path] = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run([*pip, f"uv=={UV_VERSION}"], f"installing uv {UV_VERSION}")
+    run([*pip, "--require-hashes", "--requirement", SETUP_LOCK], "installing uv, CMake and Ninja")
 
 
 def _stamp(wanted: str) -> Path:
@@ -81,6 +81,7 @@ def _stamp(wanted: str) -> Path:
 def _fingerprint(wanted: str) -> str:
     """The hash includes the checkout's path, because the `.venv` of a moved checkout points to the old place."""
     digest = hashlib.sha256(os.fsencode(ROOT))
-    for file in (LOCKS[wanted], ROOT / "pyproject.toml", *sorted(Path(__file__).parent.glob("*.py"))):
+    own = (file for file in sorted(Path(__file__).parent.iterdir()) if file.is_file())
+    for file in (LOCKS[wanted], ROOT / "pyproject.toml", *own):
         digest.update(file.read_bytes())
     return digest.hexdigest()

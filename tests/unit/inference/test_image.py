@@ -17,9 +17,11 @@ def test_the_images_pins_are_the_projects() -> None:
     wanted = [line for line in lines if line and not line.startswith("#")]
     assert wanted
     assert set(wanted) <= pinned
-    compiled = re.search(r"pip install (llama-cpp-python==\S+)", DOCKERFILE)
-    assert compiled is not None
-    assert compiled[1] in pinned
+    assert (ROOT / "infra" / "setup" / "llama.lock").read_text().split()[0] in pinned
+
+
+def test_the_image_installs_nothing_without_a_hash() -> None:
+    assert DOCKERFILE.count("pip install") == DOCKERFILE.count("--require-hashes") == 3
 
 
 def test_the_final_stage_is_unprivileged_and_has_no_build_tools() -> None:
@@ -38,7 +40,7 @@ def test_the_image_copies_only_what_the_context_lets_through() -> None:
     ignore = (ROOT / "functions" / "inference" / "Dockerfile.dockerignore").read_text().splitlines()
     assert ignore[0] == "*"
     copied = re.findall(r"^COPY (?!--from)(\S+) ", DOCKERFILE, re.MULTILINE)
-    assert {"functions/inference", "functions/inference/requirements.txt", "${MODEL}"} == set(copied)
+    assert {"functions/inference", "infra/setup/tools.lock", "${MODEL}"} == set(copied)
 
 
 def test_the_package_imports_nothing_of_the_rest_of_the_project() -> None:
