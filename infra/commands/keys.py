@@ -71,7 +71,7 @@ def rotate(on_aws: bool, path: str, finish: bool) -> None:
         )
 
 
-@command.command("retire")
+@command.command("retire", context_settings={"ignore_unknown_options": True})  # one id in 64 begins with a hyphen
 @aws
 @path
 @click.argument("kid")

@@ -170,6 +170,12 @@ def test_the_commands_print_the_id_of_the_signing_key(ssm: Any) -> None:
     assert run("list", "--aws").stdout == f"{now.coming}  signs\n"
 
 
+def test_the_id_of_a_key_may_begin_with_a_hyphen(ssm: Any) -> None:
+    run("init", "--aws")
+    refused = run("retire", "--aws", "-6J6xu1GDuUrU6qO-64pb2ioNdPQbG4K5RJqyP90v2w", input="y\n")
+    assert refused.exit_code == 1 and "-6J6xu1" in refused.stderr
+
+
 def test_no_secret_is_printed(ssm: Any) -> None:
     printed = "".join(run(*words, "--aws").output for words in (["init"], ["rotate"], ["rotate", "--finish"], ["list"]))
     for kind, value in everything(ssm).values():
