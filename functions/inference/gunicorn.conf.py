@@ -39,7 +39,7 @@ graceful_timeout = _settings.drain_ms // 1000 + 5
 keepalive = 30
 preload_app = False
 # Heartbeats are kept in memory, because a container's root may be read-only.
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 (a file of gunicorn's, unlinked)
 control_socket_disable = True  # otherwise gunicorn opens ~/.gunicorn/gunicorn.ctl, which fails on a read-only image
 
 

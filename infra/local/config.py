@@ -32,7 +32,7 @@ class LocalConfig:
     @property
     def url(self) -> str:
         """The app's URL on this machine."""
-        host = {"0.0.0.0": LOOPBACK, "::": "[::1]", "::1": "[::1]"}.get(self.host, self.host)
+        host = {"0.0.0.0": LOOPBACK, "::": "[::1]", "::1": "[::1]"}.get(self.host, self.host)  # noqa: S104 (compared)
         return f"http://{host}:{self.port}"
 
 

@@ -17,8 +17,12 @@ def money(usd: float) -> str:
 
 def render(template: Path, **facts: Any) -> str:
     """A page of the documentation. Templates call the functions of `model` and `inputs` for their figures."""
-    made = Environment(  # it writes Markdown, so nothing is escaped
-        autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    made = Environment(  # it writes Markdown of our own figures, so nothing is escaped
+        autoescape=False,  # noqa: S701
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     made.filters |= {"money": money, "f": format}
     made.globals |= {"model": model, "price": inputs.price, "free": inputs.free, "assumed": inputs.assumed}

@@ -87,13 +87,13 @@ def _sum(weights: Weights, terms: Iterable[str]) -> float:
 def _matching(connection: apsw.Connection, match: str, limit: int) -> list[Hit]:
     found = rows(
         connection,
-        f"""
+        """
         SELECT chunks.id, chunks.file_id, files.filename, position, chunks.title, chunks.text
-        FROM (SELECT rowid AS id FROM words WHERE words MATCH ? AND rank MATCH 'bm25({TITLE_WEIGHT}, 1.0)'
+        FROM (SELECT rowid AS id FROM words WHERE words MATCH ? AND rank MATCH ?
               ORDER BY rank LIMIT ?) AS found
         JOIN chunks ON chunks.id = found.id JOIN files ON files.file_id = chunks.file_id
         """,
-        (match, limit),
+        (match, f"bm25({TITLE_WEIGHT}, 1.0)", limit),
     )
     return [Hit(*row) for row in found]
 
