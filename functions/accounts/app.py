@@ -1,8 +1,9 @@
 """`/auth/…` and `/account…`: login and logout, sessions, passwords, one's own profile."""
 
+from functools import partial
+
 from flask import Blueprint, Response
 
-from sluice import settings
 from sluice.domain import errors
 from sluice.http.accounts.requests import (
     AccountInfo,
@@ -26,7 +27,7 @@ from sluice.http.accounts.visitor import visitor
 from sluice.http.auth import Caller, now_ms
 from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import Auth, operation
-from sluice.http.session_cookie import set_session_cookie
+from sluice.http.session_cookie import with_session, without_session
 from sluice.pages.accounts import account as account_pages
 from sluice.pages.accounts import login as login_pages
 from sluice.pages.accounts import mailed
@@ -45,7 +46,8 @@ blueprint = Blueprint("accounts", __name__)
 blueprint.register_blueprint(login_pages.blueprint)
 blueprint.register_blueprint(account_pages.blueprint)
 blueprint.register_blueprint(mailed.passwords)
-AUTH, ACCOUNT = "Authentication", "Account"
+AUTH = "Authentication"
+documented = partial(operation, tag="Account", auth=Auth.SESSION)
 BY_PASSWORD = (errors.TooManyAttempts, errors.Overloaded, errors.StoreUnavailable)
 
 
@@ -61,17 +63,14 @@ def log_in(body: LoginBody) -> Response:
     logged_in = login().log_in(body.email, body.password, visitor())
     answer = LoginAnswer.of(logged_in.account, logged_in.new)
     response = Response(answer.model_dump_json(), 200, mimetype="application/json")
-    set_session_cookie(response, logged_in.new.session_token, settings.accounts().session_hours * 3600)
-    return response
+    return with_session(response, logged_in.new.session_token)
 
 
 @blueprint.post("/auth/logout")
 @operation("Log out", tag=AUTH, auth=Auth.SESSION, answers={204: None})
 def log_out(caller: Caller) -> Response:
     sessions().end(caller.account_id, caller.session_id)
-    response = Response(status=204)
-    set_session_cookie(response, "", 0)
-    return response
+    return without_session(Response(status=204))
 
 
 @blueprint.post("/auth/forgot-password")
@@ -129,16 +128,14 @@ def change_address(caller: Caller, body: ChangeEmailBody) -> EmailChangeRequeste
 
 
 @blueprint.get("/account")
-@operation("One's own account, its limits and its month", tag=ACCOUNT, auth=Auth.SESSION, errors=(errors.NotFound,))
+@documented("One's own account, its limits and its month", errors=(errors.NotFound,))
 def account(caller: Caller) -> AccountInfo:
     return AccountInfo.of_overview(profile().overview(caller.account_id, now_ms()))
 
 
 @blueprint.patch("/account")
-@operation(
+@documented(
     "Change one's name, or whether prompts and responses are kept",
-    tag=ACCOUNT,
-    auth=Auth.SESSION,
     errors=(errors.NotFound,),
     description="Omitted fields stay unchanged. `store_content` applies to requests that begin from now on.",
 )
@@ -147,10 +144,8 @@ def update(caller: Caller, body: UpdateAccountBody) -> UpdatedAccount:
 
 
 @blueprint.get("/account/export")
-@operation(
+@documented(
     "Everything held about oneself",
-    tag=ACCOUNT,
-    auth=Auth.SESSION,
     answers={200: "application/json"},
     description="A JSON object: `exported_at`, `account`, `limits`, `quota`, and the lists `sessions`, `tokens`, "
     "`requests`, `contents` (logged prompts and responses, chats, stored Responses), `mails`, `files`, `vector_stores` "
@@ -164,9 +159,8 @@ def export(caller: Caller) -> Response:
 
 
 @blueprint.delete("/account")
-@operation(
+@documented(
     "Delete one's account",
-    tag=ACCOUNT,
     auth=Auth.LEAVING,
     answers={204: None},
     errors=(errors.InvalidCredentials, *BY_PASSWORD),
@@ -175,20 +169,18 @@ def export(caller: Caller) -> Response:
 )
 def delete(caller: Caller, body: DeleteAccountBody) -> Response:
     deletion().delete(caller.account_id, caller.session_id, body.password, now_ms())
-    response = Response(status=204)
-    set_session_cookie(response, "", 0)
-    return response
+    return without_session(Response(status=204))
 
 
 @blueprint.get("/account/sessions")
-@operation("One's sessions, newest first", tag=ACCOUNT, auth=Auth.SESSION)
+@documented("One's sessions, newest first")
 def list_sessions(caller: Caller) -> SessionList:
     found = sessions().current(caller.account_id, now_ms())
     return SessionList(data=[SessionInfo.of(session, caller.session_id) for session in found])
 
 
 @blueprint.delete("/account/sessions/<session_id>")
-@operation("End one session", tag=ACCOUNT, auth=Auth.SESSION, errors=(errors.NotFound,))
+@documented("End one session", errors=(errors.NotFound,))
 def end_one_session(caller: Caller, session_id: str) -> None:
     sessions().end(caller.account_id, session_id)
 

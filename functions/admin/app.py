@@ -44,7 +44,7 @@ CHANGE = (errors.NotFound, errors.Conflict)
 )
 def users(caller: Caller, query: UsersQuery) -> UserPage:
     found = all_users().page(query.query or "", limit=query.limit, after=query.cursor or None)
-    return UserPage(data=[UserRow.row(account) for account in found.users], next_cursor=found.next_cursor)
+    return UserPage(data=[UserRow.of(account) for account in found.users], next_cursor=found.next_cursor)
 
 
 @blueprint.get("/admin/users/<user_id>")

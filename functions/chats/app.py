@@ -34,7 +34,7 @@ def create(caller: Caller, body: NewChatBody) -> ChatInfo:
 def one(caller: Caller, chat_id: str) -> ChatWithMessages:
     chat = chats().get(caller.account_id, chat_id)
     messages = chats().messages(caller.account_id, chat_id)
-    return ChatWithMessages(**ChatInfo.of(chat).model_dump(), messages=[MessageInfo.of(each) for each in messages])
+    return ChatWithMessages.like(ChatInfo.of(chat), messages=[MessageInfo.of(each) for each in messages])
 
 
 @blueprint.patch("/chats/<chat_id>")

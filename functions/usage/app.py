@@ -6,13 +6,13 @@ from typing import Any
 from flask import Blueprint
 
 from sluice.domain.spans import parse_span
+from sluice.domain.usage.ledger import LogFilter
 from sluice.http.auth import Caller, now_ms
 from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import Auth, operation
 from sluice.http.usage import LogsPage, LogsQuery, UsageQuery, UsageReport
 from sluice.pages.usage import log as log_pages
 from sluice.pages.usage import usage as usage_pages
-from sluice.services.usage.logs import LogFilter
 from sluice.wiring.usage import usage_log, usage_sums
 
 blueprint = Blueprint("usage", __name__)
