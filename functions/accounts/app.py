@@ -1,10 +1,9 @@
 """`/auth/…` and `/account…`: login and logout, sessions, passwords, one's own profile."""
 
-from typing import Any
+from functools import partial
 
 from flask import Blueprint, Response
 
-from sluice import settings
 from sluice.domain import errors
 from sluice.http.accounts.requests import (
     AccountInfo,
@@ -26,9 +25,9 @@ from sluice.http.accounts.requests import (
 from sluice.http.accounts.spool import spooled
 from sluice.http.accounts.visitor import visitor
 from sluice.http.auth import Caller, now_ms
-from sluice.http.on_lambda import wsgi
+from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import Auth, operation
-from sluice.http.session_cookie import set_session_cookie
+from sluice.http.session_cookie import with_session, without_session
 from sluice.pages.accounts import account as account_pages
 from sluice.pages.accounts import login as login_pages
 from sluice.pages.accounts import mailed
@@ -47,7 +46,8 @@ blueprint = Blueprint("accounts", __name__)
 blueprint.register_blueprint(login_pages.blueprint)
 blueprint.register_blueprint(account_pages.blueprint)
 blueprint.register_blueprint(mailed.passwords)
-AUTH, ACCOUNT = "Authentication", "Account"
+AUTH = "Authentication"
+documented = partial(operation, tag="Account", auth=Auth.SESSION)
 BY_PASSWORD = (errors.TooManyAttempts, errors.Overloaded, errors.StoreUnavailable)
 
 
@@ -55,41 +55,30 @@ BY_PASSWORD = (errors.TooManyAttempts, errors.Overloaded, errors.StoreUnavailabl
 @operation(
     "Log in",
     tag=AUTH,
-    body=LoginBody,
     answers={200: LoginAnswer},
-    errors=(
-        errors.ValidationFailed,
-        errors.InvalidCredentials,
-        errors.EmailNotVerified,
-        errors.AccountSuspended,
-        *BY_PASSWORD,
-    ),
+    errors=(errors.InvalidCredentials, errors.EmailNotVerified, errors.AccountSuspended, *BY_PASSWORD),
     description="Sets the cookie `sluice_session`; programs send the session token as a bearer instead.",
 )
 def log_in(body: LoginBody) -> Response:
     logged_in = login().log_in(body.email, body.password, visitor())
     answer = LoginAnswer.of(logged_in.account, logged_in.new)
     response = Response(answer.model_dump_json(), 200, mimetype="application/json")
-    set_session_cookie(response, logged_in.new.session_token, settings.accounts().session_hours * 3600)
-    return response
+    return with_session(response, logged_in.new.session_token)
 
 
 @blueprint.post("/auth/logout")
-@operation("Log out", tag=AUTH, auth=Auth.SESSION, answers={204: None}, errors=(errors.StoreUnavailable,))
+@operation("Log out", tag=AUTH, auth=Auth.SESSION, answers={204: None})
 def log_out(caller: Caller) -> Response:
     sessions().end(caller.account_id, caller.session_id)
-    response = Response(status=204)
-    set_session_cookie(response, "", 0)
-    return response
+    return without_session(Response(status=204))
 
 
 @blueprint.post("/auth/forgot-password")
 @operation(
     "Ask for a mail to reset a forgotten password",
     tag=AUTH,
-    body=ForgotPasswordBody,
-    answers={202: ResetRequested},
-    errors=(errors.ValidationFailed, errors.TooManyAttempts, errors.StoreUnavailable),
+    status=202,
+    errors=(errors.TooManyAttempts, errors.StoreUnavailable),
     description="The same answer for every address, known or not.",
 )
 def forgot_password(body: ForgotPasswordBody) -> ResetRequested:
@@ -101,9 +90,7 @@ def forgot_password(body: ForgotPasswordBody) -> ResetRequested:
 @operation(
     "Set a new password with a mailed code",
     tag=AUTH,
-    body=ResetPasswordBody,
-    answers={200: PasswordChanged},
-    errors=(errors.MailedCodeInvalid, errors.ValidationFailed, *BY_PASSWORD),
+    errors=(errors.MailedCodeInvalid, *BY_PASSWORD),
     description="Single use. Ends every session.",
 )
 def reset(body: ResetPasswordBody) -> PasswordChanged:
@@ -116,9 +103,7 @@ def reset(body: ResetPasswordBody) -> PasswordChanged:
     "Change one's own password",
     tag=AUTH,
     auth=Auth.SESSION,
-    body=ChangePasswordBody,
-    answers={200: PasswordChanged},
-    errors=(errors.ValidationFailed, errors.InvalidCredentials, errors.Conflict, *BY_PASSWORD),
+    errors=(errors.InvalidCredentials, errors.Conflict, *BY_PASSWORD),
     description="Ends every other session.",
 )
 def change(caller: Caller, body: ChangePasswordBody) -> PasswordChanged:
@@ -131,9 +116,8 @@ def change(caller: Caller, body: ChangePasswordBody) -> PasswordChanged:
     "Ask for another email address",
     tag=AUTH,
     auth=Auth.SESSION,
-    body=ChangeEmailBody,
-    answers={202: EmailChangeRequested},
-    errors=(errors.ValidationFailed, errors.InvalidCredentials, *BY_PASSWORD),
+    status=202,
+    errors=(errors.InvalidCredentials, *BY_PASSWORD),
     description="The new address gets a mailed code. The old address stays until the code is redeemed, by "
     "`POST /auth/verify-email` or on the page that the mail links to; then the old address gets a notice. The answer "
     "is the same if another account has the new address.",
@@ -144,25 +128,15 @@ def change_address(caller: Caller, body: ChangeEmailBody) -> EmailChangeRequeste
 
 
 @blueprint.get("/account")
-@operation(
-    "One's own account, its limits and its month",
-    tag=ACCOUNT,
-    auth=Auth.SESSION,
-    answers={200: AccountInfo},
-    errors=(errors.NotFound, errors.StoreUnavailable),
-)
+@documented("One's own account, its limits and its month", errors=(errors.NotFound,))
 def account(caller: Caller) -> AccountInfo:
     return AccountInfo.of_overview(profile().overview(caller.account_id, now_ms()))
 
 
 @blueprint.patch("/account")
-@operation(
+@documented(
     "Change one's name, or whether prompts and responses are kept",
-    tag=ACCOUNT,
-    auth=Auth.SESSION,
-    body=UpdateAccountBody,
-    answers={200: UpdatedAccount},
-    errors=(errors.NotFound, errors.ValidationFailed, errors.StoreUnavailable),
+    errors=(errors.NotFound,),
     description="Omitted fields stay unchanged. `store_content` applies to requests that begin from now on.",
 )
 def update(caller: Caller, body: UpdateAccountBody) -> UpdatedAccount:
@@ -170,12 +144,9 @@ def update(caller: Caller, body: UpdateAccountBody) -> UpdatedAccount:
 
 
 @blueprint.get("/account/export")
-@operation(
+@documented(
     "Everything held about oneself",
-    tag=ACCOUNT,
-    auth=Auth.SESSION,
     answers={200: "application/json"},
-    errors=(errors.StoreUnavailable,),
     description="A JSON object: `exported_at`, `account`, `limits`, `quota`, and the lists `sessions`, `tokens`, "
     "`requests`, `contents` (logged prompts and responses, chats, stored Responses), `mails`, `files`, `vector_stores` "
     "and `audit`.",
@@ -188,48 +159,30 @@ def export(caller: Caller) -> Response:
 
 
 @blueprint.delete("/account")
-@operation(
+@documented(
     "Delete one's account",
-    tag=ACCOUNT,
     auth=Auth.LEAVING,
-    body=DeleteAccountBody,
     answers={204: None},
-    errors=(errors.ValidationFailed, errors.InvalidCredentials, *BY_PASSWORD),
+    errors=(errors.InvalidCredentials, *BY_PASSWORD),
     description="API tokens become invalid at once, running streams end within 5 s. Personal data is erased; the "
     "ledger keeps amounts under the account's id. The address may register again. After a 503, repeat the request.",
 )
 def delete(caller: Caller, body: DeleteAccountBody) -> Response:
     deletion().delete(caller.account_id, caller.session_id, body.password, now_ms())
-    response = Response(status=204)
-    set_session_cookie(response, "", 0)
-    return response
+    return without_session(Response(status=204))
 
 
 @blueprint.get("/account/sessions")
-@operation(
-    "One's sessions, newest first",
-    tag=ACCOUNT,
-    auth=Auth.SESSION,
-    answers={200: SessionList},
-    errors=(errors.StoreUnavailable,),
-)
+@documented("One's sessions, newest first")
 def list_sessions(caller: Caller) -> SessionList:
     found = sessions().current(caller.account_id, now_ms())
     return SessionList(data=[SessionInfo.of(session, caller.session_id) for session in found])
 
 
 @blueprint.delete("/account/sessions/<session_id>")
-@operation(
-    "End one session",
-    tag=ACCOUNT,
-    auth=Auth.SESSION,
-    answers={204: None},
-    errors=(errors.NotFound, errors.StoreUnavailable),
-)
+@documented("End one session", errors=(errors.NotFound,))
 def end_one_session(caller: Caller, session_id: str) -> None:
     sessions().end(caller.account_id, session_id)
 
 
-def handler(event: dict[str, Any], context: object) -> Any:
-    """API Gateway's proxy event (AWS Lambda)."""
-    return wsgi(blueprint)(event, context)
+handler = lambda_handler(blueprint)

@@ -1,7 +1,7 @@
 """`/admin/…` and the admin pages below `/manage`. Only this function may suspend an account or change its limits and
 role. Each request reads the caller's role from the store."""
 
-from typing import Any
+from functools import partial
 
 from flask import Blueprint
 
@@ -9,7 +9,7 @@ from sluice.domain import errors
 from sluice.domain.spans import parse_span
 from sluice.http.admin import actor, checked_user_id
 from sluice.http.auth import Caller, now_ms
-from sluice.http.on_lambda import wsgi
+from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import Auth, operation
 from sluice.http.operations import (
     AdminUsage,
@@ -32,39 +32,30 @@ from sluice.wiring.usage import everyones_sums
 blueprint = Blueprint("admin", __name__)
 blueprint.register_blueprint(admin_pages.blueprint)
 blueprint.register_blueprint(admin_users.blueprint)
-TAG = "Admin"
-ONE = (errors.NotFound, errors.StoreUnavailable)
-CHANGE = (errors.NotFound, errors.Conflict, errors.StoreUnavailable)
+documented = partial(operation, tag="Admin", auth=Auth.ADMIN)
+CHANGE = (errors.NotFound, errors.Conflict)
 
 
 @blueprint.get("/admin/users")
-@operation(
+@documented(
     "Look through all accounts",
-    tag=TAG,
-    auth=Auth.ADMIN,
-    query=UsersQuery,
-    answers={200: UserPage},
-    errors=(errors.ValidationFailed, errors.StoreUnavailable),
     description="In no order. Repeat with `cursor=next_cursor` until it is null: a page reads a bounded number of "
     "accounts, so with a query it may be shorter than `limit`, or empty, without being the last.",
 )
 def users(caller: Caller, query: UsersQuery) -> UserPage:
     found = all_users().page(query.query or "", limit=query.limit, after=query.cursor or None)
-    return UserPage(data=[UserRow.row(account) for account in found.users], next_cursor=found.next_cursor)
+    return UserPage(data=[UserRow.of(account) for account in found.users], next_cursor=found.next_cursor)
 
 
 @blueprint.get("/admin/users/<user_id>")
-@operation("One account, its limits and its month", tag=TAG, auth=Auth.ADMIN, answers={200: UserInfo}, errors=ONE)
+@documented("One account, its limits and its month", errors=(errors.NotFound,))
 def user(caller: Caller, user_id: str) -> UserInfo:
     return _detail(user_id)
 
 
 @blueprint.post("/admin/users/<user_id>/suspend")
-@operation(
+@documented(
     "Suspend an account",
-    tag=TAG,
-    auth=Auth.ADMIN,
-    answers={200: UserInfo},
     errors=CHANGE,
     description="At once: its next request, with an API token or a session, is 403 `account_suspended`, and "
     "its running streams end within 5 s. Repeating it changes nothing. Nobody can suspend themselves (403).",
@@ -75,11 +66,8 @@ def suspend(caller: Caller, user_id: str) -> UserInfo:
 
 
 @blueprint.post("/admin/users/<user_id>/restore")
-@operation(
+@documented(
     "Restore a suspended account",
-    tag=TAG,
-    auth=Auth.ADMIN,
-    answers={200: UserInfo},
     errors=CHANGE,
     description="At once, with the API tokens and sessions it had. Repeating it changes nothing.",
 )
@@ -89,12 +77,8 @@ def restore(caller: Caller, user_id: str) -> UserInfo:
 
 
 @blueprint.put("/admin/users/<user_id>/limits")
-@operation(
+@documented(
     "Change an account's limits",
-    tag=TAG,
-    auth=Auth.ADMIN,
-    body=LimitsBody,
-    answers={200: UserInfo},
     errors=CHANGE,
     description="Applies from the next request. Omitted limits stay unchanged.",
 )
@@ -105,13 +89,8 @@ def limits(caller: Caller, user_id: str, body: LimitsBody) -> UserInfo:
 
 
 @blueprint.get("/admin/usage")
-@operation(
+@documented(
     "Usage across all accounts",
-    tag=TAG,
-    auth=Auth.ADMIN,
-    query=AdminUsageQuery,
-    answers={200: AdminUsage},
-    errors=(errors.ValidationFailed, errors.StoreUnavailable),
     description="Whole UTC days, from the roll-ups, which are a few seconds behind. A time counts for its whole day.",
 )
 def usage(caller: Caller, query: AdminUsageQuery) -> AdminUsage:
@@ -120,13 +99,8 @@ def usage(caller: Caller, query: AdminUsageQuery) -> AdminUsage:
 
 
 @blueprint.get("/admin/audit")
-@operation(
+@documented(
     "What admins did, and what happened to the security of accounts, newest first",
-    tag=TAG,
-    auth=Auth.ADMIN,
-    query=AuditQuery,
-    answers={200: AuditPage},
-    errors=(errors.ValidationFailed, errors.StoreUnavailable),
     description="Repeat with `cursor=next_cursor` until it is null; a page may be empty without being the last.",
 )
 def audit(caller: Caller, query: AuditQuery) -> AuditPage:
@@ -138,6 +112,4 @@ def _detail(user_id: str) -> UserInfo:
     return UserInfo.detail(profile().overview(checked_user_id(user_id), now_ms()))
 
 
-def handler(event: dict[str, Any], context: object) -> Any:
-    """API Gateway's proxy event (AWS Lambda)."""
-    return wsgi(blueprint)(event, context)
+handler = lambda_handler(blueprint)

@@ -1,69 +1,52 @@
 """`/chats…`: a person's conversations. The gateway answers their messages (`POST /chats/{id}/messages`)."""
 
-from typing import Any
+from functools import partial
 
 from flask import Blueprint
 
 from sluice.domain import errors
 from sluice.http.auth import Caller, now_ms
 from sluice.http.chats.requests import ChatInfo, ChatList, ChatWithMessages, MessageInfo, NewChatBody
-from sluice.http.on_lambda import wsgi
+from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import Auth, operation
 from sluice.pages.chats import playground
 from sluice.wiring.chats import chats
 
 blueprint = Blueprint("chats", __name__)
 blueprint.register_blueprint(playground.blueprint)
-TAG = "Chats"
-ONE = (errors.NotFound, errors.StoreUnavailable)
+documented = partial(operation, tag="Chats", auth=Auth.SESSION)
 
 
 @blueprint.get("/chats")
-@operation("One's chats", tag=TAG, auth=Auth.SESSION, answers={200: ChatList}, errors=(errors.StoreUnavailable,))
+@documented("One's chats")
 def list_all(caller: Caller) -> ChatList:
     return ChatList(data=[ChatInfo.of(chat) for chat in chats().all(caller.account_id)])
 
 
 @blueprint.post("/chats")
-@operation(
-    "Begin a chat",
-    tag=TAG,
-    auth=Auth.SESSION,
-    body=NewChatBody,
-    answers={201: ChatInfo},
-    errors=(errors.ValidationFailed, errors.StoreUnavailable),
-)
+@documented("Begin a chat", status=201)
 def create(caller: Caller, body: NewChatBody) -> ChatInfo:
     return ChatInfo.of(chats().create(caller.account_id, body.changes(), now_ms()))
 
 
 @blueprint.get("/chats/<chat_id>")
-@operation("A chat with its messages", tag=TAG, auth=Auth.SESSION, answers={200: ChatWithMessages}, errors=ONE)
+@documented("A chat with its messages", errors=(errors.NotFound,))
 def one(caller: Caller, chat_id: str) -> ChatWithMessages:
     chat = chats().get(caller.account_id, chat_id)
     messages = chats().messages(caller.account_id, chat_id)
-    return ChatWithMessages(**ChatInfo.of(chat).model_dump(), messages=[MessageInfo.of(each) for each in messages])
+    return ChatWithMessages.like(ChatInfo.of(chat), messages=[MessageInfo.of(each) for each in messages])
 
 
 @blueprint.patch("/chats/<chat_id>")
-@operation(
-    "Rename a chat, or change its system prompt, model or parameters",
-    tag=TAG,
-    auth=Auth.SESSION,
-    body=NewChatBody,
-    answers={200: ChatInfo},
-    errors=(errors.ValidationFailed, *ONE),
-)
+@documented("Rename a chat, or change its system prompt, model or parameters", errors=(errors.NotFound,))
 def change(caller: Caller, chat_id: str, body: NewChatBody) -> ChatInfo:
     return ChatInfo.of(chats().update(caller.account_id, chat_id, body.changes(), now_ms()))
 
 
 @blueprint.delete("/chats/<chat_id>")
-@operation("Delete a chat", tag=TAG, auth=Auth.SESSION, answers={204: None}, errors=ONE)
+@documented("Delete a chat", errors=(errors.NotFound,))
 def delete(caller: Caller, chat_id: str) -> None:
     chats().delete(caller.account_id, chat_id)
 
 
-def handler(event: Any, context: Any) -> Any:
-    """API Gateway's proxy event (AWS Lambda)."""
-    return wsgi(blueprint)(event, context)
+handler = lambda_handler(blueprint)

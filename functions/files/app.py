@@ -1,7 +1,6 @@
 """`/v1/files…`, `/v1/vector_stores…` and the documents page: upload files and search them (ADR 75)."""
 
 from functools import partial
-from typing import Any
 
 from flask import Blueprint, Response, request
 
@@ -11,7 +10,7 @@ from sluice.http.documents import files as flow
 from sluice.http.documents import requests as models
 from sluice.http.documents import vector_store_answers as store_answers
 from sluice.http.gateway import blueprint as v1
-from sluice.http.on_lambda import wsgi
+from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import Auth, operation
 from sluice.pages import documents
 from sluice.wiring.documents import files, retrieval, vector_stores
@@ -20,11 +19,7 @@ blueprint = Blueprint("files", __name__)
 api = Blueprint("v1", __name__)
 v1.install(api)
 documented = partial(operation, tag="Files", auth=Auth.API_TOKEN)
-READ = (errors.InvalidApiToken, errors.InsufficientScope, errors.AccountSuspended, errors.StoreUnavailable)
-FIND = (*READ, errors.NotFound)
 WRITE = (
-    *READ,
-    errors.ValidationFailed,
     errors.RateLimitExceeded,
     errors.QuotaExceeded,
     errors.TooManyConcurrentRequests,
@@ -37,7 +32,6 @@ CHANGE = (*WRITE, errors.NotFound)
 @documented(
     "Upload a file",
     documented_body=models.UploadForm,
-    answers={200: answers.FileObject},
     errors=(*WRITE, errors.RequestTooLarge, errors.StorageFull),
     description="`multipart/form-data`, 4 MiB at most. Its text is extracted a moment later: see `status`.",
 )
@@ -48,7 +42,7 @@ def upload_file() -> answers.FileObject:
 
 
 @api.get("/v1/files")
-@documented("One's files", query=models.FilesQuery, answers={200: answers.FileListing}, errors=READ)
+@documented("One's files", documented_query=models.FilesQuery)
 def list_files() -> answers.FileListing:
     account_id, query = flow.account_and_query(models.FilesQuery)
     found, more = files().page(
@@ -62,7 +56,7 @@ def list_files() -> answers.FileListing:
 
 
 @api.get("/v1/files/<file_id>")
-@documented("One file", answers={200: answers.FileObject}, errors=FIND)
+@documented("One file", errors=(errors.NotFound,))
 def get_file(file_id: str) -> answers.FileObject:
     return answers.FileObject.of(files().get(flow.account(), file_id))
 
@@ -71,7 +65,7 @@ def get_file(file_id: str) -> answers.FileObject:
 @documented(
     "A file as it was uploaded",
     answers={200: "application/octet-stream"},
-    errors=FIND,
+    errors=(errors.NotFound,),
     description="Always an attachment, so that no browser shows an upload as a page of this site.",
 )
 def file_content(file_id: str) -> Response:
@@ -80,19 +74,14 @@ def file_content(file_id: str) -> Response:
 
 
 @api.delete("/v1/files/<file_id>")
-@documented("Delete a file, also from every vector store", answers={200: answers.FileDeleted}, errors=FIND)
+@documented("Delete a file, also from every vector store", errors=(errors.NotFound,))
 def delete_file(file_id: str) -> answers.FileDeleted:
     files().delete(flow.account(), file_id)
     return answers.FileDeleted(id=file_id)
 
 
 @api.post("/v1/vector_stores")
-@documented(
-    "Make a vector store",
-    documented_body=models.CreateStoreBody,
-    answers={200: store_answers.VectorStoreObject},
-    errors=CHANGE,
-)
+@documented("Make a vector store", documented_body=models.CreateStoreBody, errors=CHANGE)
 def create_vector_store() -> store_answers.VectorStoreObject:
     claims, body = flow.claims_and_body(models.CreateStoreBody)
     with flow.admitted(claims, "vector_stores") as account_id:
@@ -103,7 +92,7 @@ def create_vector_store() -> store_answers.VectorStoreObject:
 
 
 @api.get("/v1/vector_stores")
-@documented("One's vector stores", query=models.PageQuery, answers={200: store_answers.VectorStoreListing}, errors=READ)
+@documented("One's vector stores", documented_query=models.PageQuery)
 def list_vector_stores() -> store_answers.VectorStoreListing:
     account_id, query = flow.account_and_query(models.PageQuery)
     found, more = vector_stores().page(
@@ -117,7 +106,7 @@ def list_vector_stores() -> store_answers.VectorStoreListing:
 
 
 @api.get("/v1/vector_stores/<vector_store_id>")
-@documented("One vector store", answers={200: store_answers.VectorStoreObject}, errors=FIND)
+@documented("One vector store", errors=(errors.NotFound,))
 def get_vector_store(vector_store_id: str) -> store_answers.VectorStoreObject:
     account_id = flow.account()
     store = vector_stores().get(account_id, vector_store_id)
@@ -125,12 +114,7 @@ def get_vector_store(vector_store_id: str) -> store_answers.VectorStoreObject:
 
 
 @api.post("/v1/vector_stores/<vector_store_id>")
-@documented(
-    "Change a vector store's name or metadata",
-    documented_body=models.UpdateStoreBody,
-    answers={200: store_answers.VectorStoreObject},
-    errors=CHANGE,
-)
+@documented("Change a vector store's name or metadata", documented_body=models.UpdateStoreBody, errors=CHANGE)
 def update_vector_store(vector_store_id: str) -> store_answers.VectorStoreObject:
     claims, body = flow.claims_and_body(models.UpdateStoreBody)
     with flow.admitted(claims, "vector_stores") as account_id:
@@ -141,7 +125,7 @@ def update_vector_store(vector_store_id: str) -> store_answers.VectorStoreObject
 
 
 @api.delete("/v1/vector_stores/<vector_store_id>")
-@documented("Delete a vector store; its files stay", answers={200: store_answers.VectorStoreDeleted}, errors=FIND)
+@documented("Delete a vector store; its files stay", errors=(errors.NotFound,))
 def delete_vector_store(vector_store_id: str) -> store_answers.VectorStoreDeleted:
     vector_stores().delete(flow.account(), vector_store_id)
     return store_answers.VectorStoreDeleted(id=vector_store_id)
@@ -151,7 +135,6 @@ def delete_vector_store(vector_store_id: str) -> store_answers.VectorStoreDelete
 @documented(
     "Search a vector store",
     documented_body=models.SearchBody,
-    answers={200: store_answers.SearchPage},
     errors=(*CHANGE, errors.SearchUnavailable),
     description="Best first. `filters` choose among the best 50.",
 )
@@ -166,12 +149,7 @@ def search_vector_store(vector_store_id: str) -> store_answers.SearchPage:
 
 
 @api.post("/v1/vector_stores/<vector_store_id>/files")
-@documented(
-    "Put a file into a vector store",
-    documented_body=models.AttachBody,
-    answers={200: store_answers.VectorStoreFileObject},
-    errors=CHANGE,
-)
+@documented("Put a file into a vector store", documented_body=models.AttachBody, errors=CHANGE)
 def attach_file(vector_store_id: str) -> store_answers.VectorStoreFileObject:
     claims, body = flow.claims_and_body(models.AttachBody)
     with flow.admitted(claims, "vector_stores") as account_id:
@@ -182,12 +160,7 @@ def attach_file(vector_store_id: str) -> store_answers.VectorStoreFileObject:
 
 
 @api.get("/v1/vector_stores/<vector_store_id>/files")
-@documented(
-    "The files in a vector store",
-    query=models.AttachmentsQuery,
-    answers={200: store_answers.VectorStoreFileListing},
-    errors=FIND,
-)
+@documented("The files in a vector store", documented_query=models.AttachmentsQuery, errors=(errors.NotFound,))
 def list_attached_files(vector_store_id: str) -> store_answers.VectorStoreFileListing:
     account_id, query = flow.account_and_query(models.AttachmentsQuery)
     found, more = vector_stores().attachments_page(account_id, vector_store_id, query.page())
@@ -196,33 +169,20 @@ def list_attached_files(vector_store_id: str) -> store_answers.VectorStoreFileLi
 
 
 @api.get("/v1/vector_stores/<vector_store_id>/files/<file_id>")
-@documented(
-    "One file in a vector store, and whether it can be searched yet",
-    answers={200: store_answers.VectorStoreFileObject},
-    errors=FIND,
-)
+@documented("One file in a vector store, and whether it can be searched yet", errors=(errors.NotFound,))
 def get_attached_file(vector_store_id: str, file_id: str) -> store_answers.VectorStoreFileObject:
     return store_answers.VectorStoreFileObject.of(vector_stores().attachment(flow.account(), vector_store_id, file_id))
 
 
 @api.delete("/v1/vector_stores/<vector_store_id>/files/<file_id>")
-@documented(
-    "Take a file out of a vector store; the file stays",
-    answers={200: store_answers.VectorStoreFileDeleted},
-    errors=FIND,
-)
+@documented("Take a file out of a vector store; the file stays", errors=(errors.NotFound,))
 def detach_file(vector_store_id: str, file_id: str) -> store_answers.VectorStoreFileDeleted:
     vector_stores().detach(flow.account(), vector_store_id, file_id)
     return store_answers.VectorStoreFileDeleted(id=file_id)
 
 
 @api.post("/v1/vector_stores/<vector_store_id>/file_batches")
-@documented(
-    "Put several files into a vector store",
-    documented_body=models.BatchBody,
-    answers={200: store_answers.FileBatchObject},
-    errors=CHANGE,
-)
+@documented("Put several files into a vector store", documented_body=models.BatchBody, errors=CHANGE)
 def attach_files(vector_store_id: str) -> store_answers.FileBatchObject:
     claims, body = flow.claims_and_body(models.BatchBody)
     with flow.admitted(claims, "vector_stores") as account_id:
@@ -231,18 +191,13 @@ def attach_files(vector_store_id: str) -> store_answers.FileBatchObject:
 
 
 @api.get("/v1/vector_stores/<vector_store_id>/file_batches/<batch_id>")
-@documented("How far a batch of files is", answers={200: store_answers.FileBatchObject}, errors=FIND)
+@documented("How far a batch of files is", errors=(errors.NotFound,))
 def get_file_batch(vector_store_id: str, batch_id: str) -> store_answers.FileBatchObject:
     return store_answers.FileBatchObject.of(vector_stores().batch(flow.account(), vector_store_id, batch_id))
 
 
 @api.get("/v1/vector_stores/<vector_store_id>/file_batches/<batch_id>/files")
-@documented(
-    "The files of a batch",
-    query=models.AttachmentsQuery,
-    answers={200: store_answers.VectorStoreFileListing},
-    errors=FIND,
-)
+@documented("The files of a batch", documented_query=models.AttachmentsQuery, errors=(errors.NotFound,))
 def list_files_of_batch(vector_store_id: str, batch_id: str) -> store_answers.VectorStoreFileListing:
     account_id, query = flow.account_and_query(models.AttachmentsQuery)
     found, more = vector_stores().batch(account_id, vector_store_id, batch_id).page(query.page())
@@ -261,6 +216,4 @@ blueprint.register_blueprint(api)
 blueprint.register_blueprint(documents.blueprint)
 
 
-def handler(event: dict[str, Any], context: object) -> Any:
-    """API Gateway's proxy event (AWS Lambda)."""
-    return wsgi(blueprint)(event, context)
+handler = lambda_handler(blueprint)

@@ -3,6 +3,7 @@
 On AWS it runs under gunicorn and the Lambda Web Adapter, so that answers stream (`app:app` is built by `create`).
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask, Response
@@ -31,10 +32,8 @@ if TYPE_CHECKING:
 blueprint = Blueprint("gateway", __name__)
 v1.install(blueprint)
 blueprint.register_blueprint(answering.blueprint)
-TAG = "Gateway"
-COMMON_ERRORS = (errors.InvalidApiToken, errors.AccountSuspended, errors.InsufficientScope, errors.StoreUnavailable)
+documented = partial(operation, tag="Gateway", auth=Auth.API_TOKEN)
 COMPLETION_ERRORS = (
-    *COMMON_ERRORS,
     errors.InvalidModelRequest,
     errors.ContextLengthExceeded,
     errors.ModelNotFound,
@@ -55,13 +54,7 @@ def healthz() -> tuple[health.Health, int]:
 
 
 @blueprint.get("/v1/models")
-@operation(
-    "The models this API token may use",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
-    answers={200: ModelCollection},
-    errors=COMMON_ERRORS,
-)
+@documented("The models this API token may use", answers={200: ModelCollection})
 def list_models() -> dict[str, Any]:
     claims = authenticate(scope=None)
     gateway().check_caller(claims)
@@ -69,13 +62,7 @@ def list_models() -> dict[str, Any]:
 
 
 @blueprint.get("/v1/models/<path:name>")
-@operation(
-    "One model",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
-    answers={200: ModelInfo},
-    errors=(*COMMON_ERRORS, errors.ModelNotFound),
-)
+@documented("One model", answers={200: ModelInfo}, errors=(errors.ModelNotFound,))
 def one_model(name: str) -> dict[str, Any]:
     claims = authenticate(scope=None)
     gateway().check_caller(claims)
@@ -83,52 +70,41 @@ def one_model(name: str) -> dict[str, Any]:
 
 
 @blueprint.post("/v1/chat/completions")
-@operation(
+@documented(
     "Answer a conversation, whole or streamed",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
+    documented_body=ChatBody,
     answers={200: ChatCompletion},
     errors=GROUNDED_ERRORS,
-    documented_body=ChatBody,
 )
 def chat_completions() -> Response:
     return flow.complete(ChatBody, "chat.completions", "/v1/chat/completions", "chat")
 
 
 @blueprint.post("/v1/completions")
-@operation(
+@documented(
     "Continue a text, whole or streamed",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
+    documented_body=CompletionBody,
     answers={200: Completion},
     errors=COMPLETION_ERRORS,
-    documented_body=CompletionBody,
 )
 def completions() -> Response:
     return flow.complete(CompletionBody, "completions", "/v1/completions", "completions")
 
 
 @blueprint.post("/v1/embeddings")
-@operation(
-    "Turn texts into vectors",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
-    answers={200: EmbeddingList},
-    errors=COMPLETION_ERRORS,
-    documented_body=EmbeddingBody,
+@documented(
+    "Turn texts into vectors", documented_body=EmbeddingBody, answers={200: EmbeddingList}, errors=COMPLETION_ERRORS
 )
 def embeddings() -> dict[str, Any]:
     return flow.embed()
 
 
 @blueprint.post("/v1/responses")
-@operation(
+@documented(
     "Make a response, whole or as a stream of events",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
+    documented_body=ResponseBody,
     answers={200: ResponseObject},
     errors=GROUNDED_ERRORS,
-    documented_body=ResponseBody,
 )
 def create_response() -> Response:
     return respond.respond()
@@ -139,9 +115,8 @@ def create_response() -> Response:
     "Send a message to a chat, and stream the answer",
     tag="Chats",
     auth=Auth.SESSION,
-    body=MessageBody,
     answers={200: "text/event-stream"},
-    errors=(*COMPLETION_ERRORS, errors.NotFound, errors.ValidationFailed),
+    errors=(*COMPLETION_ERRORS, errors.InvalidApiToken, errors.NotFound),
 )
 def answer_in_chat(caller: "Caller", chat_id: str, body: MessageBody) -> Response:
     from sluice.http.chats.answer import answer_message
@@ -150,25 +125,13 @@ def answer_in_chat(caller: "Caller", chat_id: str, body: MessageBody) -> Respons
 
 
 @blueprint.get("/v1/responses/<response_id>")
-@operation(
-    "A stored response",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
-    answers={200: ResponseObject},
-    errors=(*COMMON_ERRORS, errors.NotFound),
-)
+@documented("A stored response", answers={200: ResponseObject}, errors=(errors.NotFound,))
 def get_response(response_id: str) -> dict[str, Any]:
     return respond.stored_response(response_id)
 
 
 @blueprint.delete("/v1/responses/<response_id>")
-@operation(
-    "Delete a stored response",
-    tag=TAG,
-    auth=Auth.API_TOKEN,
-    answers={200: DeletedResponse},
-    errors=(*COMMON_ERRORS, errors.NotFound),
-)
+@documented("Delete a stored response", answers={200: DeletedResponse}, errors=(errors.NotFound,))
 def delete_response(response_id: str) -> dict[str, Any]:
     return respond.delete_response(response_id)
 

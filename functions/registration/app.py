@@ -1,13 +1,11 @@
 """`/auth/register` and `/auth/resend-verification`: the same answer for every address, known or not."""
 
-from typing import Any
-
 from flask import Blueprint
 
 from sluice.domain import errors
 from sluice.http.accounts.requests import RegisterBody, ResendBody, VerificationSent
 from sluice.http.accounts.visitor import visitor
-from sluice.http.on_lambda import wsgi
+from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import operation
 from sluice.pages.accounts import sign_up as sign_up_pages
 from sluice.wiring.accounts import registration
@@ -21,9 +19,8 @@ TAG = "Authentication"
 @operation(
     "Register",
     tag=TAG,
-    body=RegisterBody,
-    answers={202: VerificationSent},
-    errors=(errors.ValidationFailed, errors.TooManyAttempts, errors.Overloaded, errors.StoreUnavailable),
+    status=202,
+    errors=(errors.TooManyAttempts, errors.Overloaded, errors.StoreUnavailable),
     description="The answer is the same whether or not the address is known; a known one gets a mail that says so.",
 )
 def sign_up(body: RegisterBody) -> VerificationSent:
@@ -35,9 +32,8 @@ def sign_up(body: RegisterBody) -> VerificationSent:
 @operation(
     "Ask for the verification mail again",
     tag=TAG,
-    body=ResendBody,
-    answers={202: VerificationSent},
-    errors=(errors.ValidationFailed, errors.TooManyAttempts, errors.StoreUnavailable),
+    status=202,
+    errors=(errors.TooManyAttempts, errors.StoreUnavailable),
     description="The same answer for every address. The new mail's link makes older ones invalid.",
 )
 def resend(body: ResendBody) -> VerificationSent:
@@ -45,6 +41,4 @@ def resend(body: ResendBody) -> VerificationSent:
     return VerificationSent()
 
 
-def handler(event: dict[str, Any], context: object) -> Any:
-    """API Gateway's proxy event (AWS Lambda)."""
-    return wsgi(blueprint)(event, context)
+handler = lambda_handler(blueprint)

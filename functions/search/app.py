@@ -11,7 +11,7 @@ from flask import Blueprint, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sluice.domain.errors import InvalidJson
-from sluice.http.on_lambda import wsgi
+from sluice.http.on_lambda import lambda_handler
 from sluice.ports.documents import SearchRequest
 from sluice.services.documents.search import LONGEST_QUERY, MOST_PASSAGES
 from sluice.wiring import documents
@@ -39,6 +39,4 @@ def search() -> dict[str, Any]:
     return {"data": [asdict(passage) for passage in found]}
 
 
-def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    result: dict[str, Any] = wsgi(blueprint)(event, context)
-    return result
+handler = lambda_handler(blueprint)

@@ -1,13 +1,13 @@
 """`/tokens…` and the public keys. Only this function holds the key that signs API tokens."""
 
-from typing import Any
+from functools import partial
 
 from flask import Blueprint, Response, json
 
 from sluice.domain import errors
 from sluice.http.accounts.visitor import visitor
 from sluice.http.auth import Caller, now_ms
-from sluice.http.on_lambda import wsgi
+from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import Auth, operation
 from sluice.http.tokens import IssuedTokenInfo, IssueTokenBody, KeySet, RevokedAll, TokenInfo, TokenList
 from sluice.pages import tokens as token_pages
@@ -15,18 +15,15 @@ from sluice.wiring.tokens import tokens
 
 blueprint = Blueprint("tokens", __name__)
 blueprint.register_blueprint(token_pages.blueprint)
-TAG = "API tokens"
+documented = partial(operation, tag="API tokens", auth=Auth.SESSION)
 KEYS_CACHED_SECONDS = 300  # how long clients may use a cached key set after a rotation
 
 
 @blueprint.post("/tokens")
-@operation(
+@documented(
     "Issue an API token",
-    tag=TAG,
-    auth=Auth.SESSION,
-    body=IssueTokenBody,
-    answers={201: IssuedTokenInfo},
-    errors=(errors.ValidationFailed, errors.TokenLimitReached, errors.StoreUnavailable),
+    status=201,
+    errors=(errors.TokenLimitReached,),
     description="The token is shown only this once. At most 25 are live at a time.",
 )
 def issue(caller: Caller, body: IssueTokenBody) -> IssuedTokenInfo:
@@ -34,36 +31,21 @@ def issue(caller: Caller, body: IssueTokenBody) -> IssuedTokenInfo:
 
 
 @blueprint.get("/tokens")
-@operation(
-    "One's API tokens, newest first",
-    tag=TAG,
-    auth=Auth.SESSION,
-    answers={200: TokenList},
-    errors=(errors.StoreUnavailable,),
-)
+@documented("One's API tokens, newest first")
 def list_all(caller: Caller) -> TokenList:
     return TokenList(data=[TokenInfo.of(listed) for listed in tokens().all(caller.account_id, now_ms())])
 
 
 @blueprint.get("/tokens/<token_id>")
-@operation(
-    "One API token",
-    tag=TAG,
-    auth=Auth.SESSION,
-    answers={200: TokenInfo},
-    errors=(errors.NotFound, errors.StoreUnavailable),
-)
+@documented("One API token", errors=(errors.NotFound,))
 def one(caller: Caller, token_id: str) -> TokenInfo:
     return TokenInfo.of(tokens().one(caller.account_id, token_id, now_ms()))
 
 
 @blueprint.post("/tokens/<token_id>/revoke")
-@operation(
+@documented(
     "Revoke an API token",
-    tag=TAG,
-    auth=Auth.SESSION,
-    answers={200: TokenInfo},
-    errors=(errors.NotFound, errors.StoreUnavailable),
+    errors=(errors.NotFound,),
     description="The next request with it gets 401. Revoking it again changes nothing.",
 )
 def revoke(caller: Caller, token_id: str) -> TokenInfo:
@@ -71,25 +53,13 @@ def revoke(caller: Caller, token_id: str) -> TokenInfo:
 
 
 @blueprint.delete("/tokens/<token_id>")
-@operation(
-    "Revoke an API token and take it off the list",
-    tag=TAG,
-    auth=Auth.SESSION,
-    answers={204: None},
-    errors=(errors.NotFound, errors.StoreUnavailable),
-)
+@documented("Revoke an API token and take it off the list", errors=(errors.NotFound,))
 def delete(caller: Caller, token_id: str) -> None:
     tokens().delete(caller.account_id, token_id)
 
 
 @blueprint.post("/tokens/revoke-all")
-@operation(
-    "Revoke all API tokens",
-    tag=TAG,
-    auth=Auth.SESSION,
-    answers={200: RevokedAll},
-    errors=(errors.StoreUnavailable,),
-)
+@documented("Revoke all API tokens")
 def revoke_every(caller: Caller) -> RevokedAll:
     return RevokedAll(revoked=tokens().revoke_all(caller.account_id, visitor()))
 
@@ -97,7 +67,7 @@ def revoke_every(caller: Caller) -> RevokedAll:
 @blueprint.get("/.well-known/jwks.json")
 @operation(
     "The public keys of API tokens",
-    tag=TAG,
+    tag="API tokens",
     answers={200: KeySet},
     errors=(errors.Unavailable,),
     description="RFC 7517",
@@ -110,6 +80,4 @@ def published_keys() -> Response:
     return response
 
 
-def handler(event: dict[str, Any], context: object) -> Any:
-    """API Gateway's proxy event (AWS Lambda)."""
-    return wsgi(blueprint)(event, context)
+handler = lambda_handler(blueprint)

@@ -1,33 +1,29 @@
 """`/usage` and `/usage/logs`: the caller's own usage, exact at the time of the request, and their own requests."""
 
+from functools import partial
 from typing import Any
 
 from flask import Blueprint
 
-from sluice.domain import errors
 from sluice.domain.spans import parse_span
+from sluice.domain.usage.ledger import LogFilter
 from sluice.http.auth import Caller, now_ms
-from sluice.http.on_lambda import wsgi
+from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import Auth, operation
 from sluice.http.usage import LogsPage, LogsQuery, UsageQuery, UsageReport
 from sluice.pages.usage import log as log_pages
 from sluice.pages.usage import usage as usage_pages
-from sluice.services.usage.logs import LogFilter
 from sluice.wiring.usage import usage_log, usage_sums
 
 blueprint = Blueprint("usage", __name__)
 blueprint.register_blueprint(usage_pages.blueprint)
 blueprint.register_blueprint(log_pages.blueprint)
+documented = partial(operation, tag="Usage", auth=Auth.SESSION)
 
 
 @blueprint.get("/usage")
-@operation(
+@documented(
     "Usage by day, model or API token",
-    tag="Usage",
-    auth=Auth.SESSION,
-    query=UsageQuery,
-    answers={200: UsageReport},
-    errors=(errors.ValidationFailed, errors.StoreUnavailable),
     description="Includes every finished request. Rows are in the order of their key.",
 )
 def usage(caller: Caller, query: UsageQuery) -> UsageReport:
@@ -38,13 +34,9 @@ def usage(caller: Caller, query: UsageQuery) -> UsageReport:
 
 
 @blueprint.get("/usage/logs")
-@operation(
+@documented(
     "One's own requests, newest first",
-    tag="Usage",
-    auth=Auth.SESSION,
-    query=LogsQuery,
     answers={200: LogsPage},
-    errors=(errors.ValidationFailed, errors.StoreUnavailable),
     description="Repeat with `cursor=next_cursor` until it is null. With filters a page may be shorter than `limit`.",
 )
 def logs(caller: Caller, query: LogsQuery) -> dict[str, Any]:
@@ -53,6 +45,4 @@ def logs(caller: Caller, query: LogsQuery) -> dict[str, Any]:
     return LogsPage.of(page).model_dump(exclude_unset=True)
 
 
-def handler(event: dict[str, Any], context: object) -> Any:
-    """API Gateway's proxy event (AWS Lambda)."""
-    return wsgi(blueprint)(event, context)
+handler = lambda_handler(blueprint)

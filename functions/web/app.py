@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, redirect, request, send_from_directory
 
-from sluice.http.on_lambda import wsgi
+from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import operation
 from sluice.pages import errors, home
 
@@ -52,6 +52,4 @@ def docs_asset(name: str) -> Response:
     return send_from_directory(HERE / "static", name, max_age=ASSETS_CACHED_SECONDS)
 
 
-def handler(event: dict[str, Any], context: object) -> Any:
-    """API Gateway's proxy event (AWS Lambda)."""
-    return wsgi(blueprint)(event, context)
+handler = lambda_handler(blueprint)

@@ -23,5 +23,5 @@ def create(email: str, password_stdin: bool, as_json: bool) -> None:
             password = read_password(password_stdin, "Password of the new account", confirm=True)
             account = first_admin().create(email, password, now_ms())
         changed = administration().set_role(BY_COMMAND, account.account_id, "admin", now_ms())
-        shown = UserRow.row(changed).model_dump()
+        shown = UserRow.of(changed).model_dump()
         show(shown, as_json, lambda: fields(shown))

@@ -33,7 +33,7 @@ def _rows(query: str) -> list[dict[str, Any]]:
     cursor: str | None = None
     while True:
         page = all_users().page(query, limit=PAGE, after=cursor)
-        rows += [UserRow.row(account).model_dump() for account in page.users]
+        rows += [UserRow.of(account).model_dump() for account in page.users]
         cursor = page.next_cursor
         if cursor is None:
             return sorted(rows, key=lambda row: str(row["email"]))

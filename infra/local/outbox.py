@@ -36,9 +36,7 @@ class OutboxMails(BaseModel):
 
 
 @blueprint.get("/_local/outbox")
-@operation(
-    "The mails of a local run", tag="Operation", query=OutboxQuery, answers={200: OutboxMails}, errors=(NotFound,)
-)
+@operation("The mails of a local run", tag="Operation", errors=(NotFound,))
 def outbox(query: OutboxQuery) -> OutboxMails:
     if settings.mailer().mail != "outbox" or not is_loopback_client(request.remote_addr) or not _named_locally():
         raise NotFound()

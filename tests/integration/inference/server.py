@@ -56,13 +56,17 @@ class Server:
 
     def wait_idle(self, within_s: float = 10.0) -> float:
         """Seconds until no slot is taken and nothing waits."""
+        return self.wait_for(0, within_s)
+
+    def wait_for(self, requests: int, within_s: float = 10.0) -> float:
+        """Seconds until so many requests run or wait."""
         began = time.monotonic()
         while time.monotonic() < began + within_s:
             health = self.health()
-            if health.get("running") == 0 and health.get("waiting") == 0:
+            if health.get("running", -1) + health.get("waiting", -1) == requests:
                 return time.monotonic() - began
             time.sleep(0.01)
-        raise AssertionError(f"still busy: {self.health()}")
+        raise AssertionError(f"not {requests} requests: {self.health()}")
 
 
 def launch(log: Path, port: int, **environment: str) -> subprocess.Popen[str]:

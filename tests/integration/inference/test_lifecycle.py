@@ -241,7 +241,7 @@ def test_streams_longer_than_the_drain_time_end_with_an_error(tmp_path: Path) ->
         ]
         for thread in threads:
             thread.start()
-        time.sleep(0.3)
+        server.wait_for(24, within_s=30)
         server.process.send_signal(signal.SIGTERM)
         for thread in threads:
             thread.join(60)

@@ -80,7 +80,7 @@ def test_entry_point_is_there(name: str) -> None:
         assert (folder / handler).stat().st_mode & 0o111
         return
     module, _, attribute = handler.rpartition(".")
-    assert re.search(rf"^def {attribute}\(event", (folder / f"{module}.py").read_text(), re.MULTILINE)
+    assert re.search(rf"^(def {attribute}\(event|{attribute} = )", (folder / f"{module}.py").read_text(), re.MULTILINE)
 
 
 def test_layer_has_the_pins_of_the_project() -> None:

@@ -4,11 +4,19 @@ A function imports the models of all its routes but its first event uses only on
 a large part of a cold start (docs/adr/0055-cold-starts.md).
 """
 
+from typing import Any, Self
+
 import pydantic
 
 
 class BaseModel(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(defer_build=True)
+
+    @classmethod
+    def like(cls, source: object, **more: Any) -> Self:
+        """Fields that are not in `more` get the value of the source's attribute of the same name, if there is one."""
+        same = {name: getattr(source, name) for name in cls.model_fields if name not in more and hasattr(source, name)}
+        return cls(**same, **more)
 
 
 def prepare_all() -> None:

@@ -7,6 +7,11 @@ from typing import Any
 from flask import Blueprint
 
 
+def lambda_handler(blueprint: Blueprint) -> Callable[[Any, Any], Any]:
+    """`handler(event, context)` for API Gateway's proxy events."""
+    return lambda event, context: wsgi(blueprint)(event, context)
+
+
 @cache
 def wsgi(blueprint: Blueprint) -> Callable[[Any, Any], Any]:
     """Returns `handler(event, context)`. The app is built at the first event, so that an import does no work."""

@@ -149,9 +149,8 @@ def _schemas(all_routes: list[Route]) -> tuple[dict[SchemaKey, dict[str, Any]], 
     """A reference for each model and mode (validation, serialization), and the definitions that they refer to."""
     models: dict[SchemaKey, None] = {(Problem, "serialization"): None, (OpenAIError, "serialization"): None}
     for route in all_routes:
-        body = route.operation.body or route.operation.documented_body
-        if body is not None:
-            models[body, "validation"] = None
+        if route.operation.body is not None:
+            models[route.operation.body, "validation"] = None
         for answer in route.operation.answers.values():
             for model in (answer, getattr(answer, "streamed", None)):
                 if isinstance(model, type):
@@ -173,8 +172,7 @@ def _described(route: Route, schemas: dict[SchemaKey, dict[str, Any]], definitio
     parameters = _path_parameters(route.rule) + _query_parameters(operation.query, definitions)
     if parameters:
         described["parameters"] = parameters
-    body = operation.body or operation.documented_body
-    if body is not None:
+    if (body := operation.body) is not None:
         content: dict[str, Any] = {"schema": schemas[body, "validation"]}
         if route.operation_id in EXAMPLES:
             content["example"] = EXAMPLES[route.operation_id]

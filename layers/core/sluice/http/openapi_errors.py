@@ -47,12 +47,13 @@ def kinds_of(operation: Operation, method: str) -> list[Kind]:
     if operation.auth is Auth.ADMIN:
         automatic.append(errors.Forbidden)
     if operation.auth is Auth.API_TOKEN:  # the models may be unknown, and all places on `/v1` taken
-        automatic += [errors.InvalidApiToken, errors.ModelUnavailable, errors.Overloaded]
-    if operation.body is not None or operation.documented_body is not None:
+        automatic += [errors.InvalidApiToken, errors.AccountSuspended, errors.InsufficientScope]
+        automatic += [errors.StoreUnavailable, errors.ModelUnavailable, errors.Overloaded]
+    if operation.body is not None:
         automatic += BODY_ERRORS
     if operation.query is not None:
         automatic.append(errors.ValidationFailed)
-    return list(dict.fromkeys([*operation.errors, *automatic, rendering.InternalError]))
+    return list(dict.fromkeys([*automatic, *operation.errors, rendering.InternalError]))
 
 
 def responses(kinds: Iterable[Kind], *, openai: bool) -> dict[str, Any]:

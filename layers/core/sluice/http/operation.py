@@ -5,7 +5,7 @@ content (422, or 400 on `/v1`).
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from functools import wraps
 from typing import Any, TypeVar
@@ -35,13 +35,12 @@ class Auth(Enum):
 class Operation:
     summary: str
     tag: str
-    auth: Auth = Auth.NONE
-    body: type[BaseModel] | None = None
-    query: type[BaseModel] | None = None
-    answers: Mapping[int, type[BaseModel] | str | None] = field(default_factory=dict)  # a str is a media type
-    errors: tuple[type[SluiceError], ...] = ()
-    description: str = ""
-    documented_body: type[BaseModel] | None = None  # the view parses it itself, later
+    auth: Auth
+    body: type[BaseModel] | None
+    query: type[BaseModel] | None
+    answers: Mapping[int, type[BaseModel] | str | None]  # by status; a str is a media type
+    errors: tuple[type[SluiceError], ...]  # besides those that the caller, the body and the query may cause
+    description: str
 
 
 def operation(
@@ -49,19 +48,26 @@ def operation(
     *,
     tag: str,
     auth: Auth = Auth.NONE,
-    body: type[BaseModel] | None = None,
-    query: type[BaseModel] | None = None,
-    answers: Mapping[int, type[BaseModel] | str | None],
+    status: int = 200,
+    answers: Mapping[int, type[BaseModel] | str | None] | None = None,
     errors: tuple[type[SluiceError], ...] = (),
     description: str = "",
     documented_body: type[BaseModel] | None = None,
+    documented_query: type[BaseModel] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
-    """The view gets `body=` and `query=` (validated models) and `caller=` (`sluice.http.auth.Caller`) where declared.
-    It returns a model, a dict, `None`, a `(value, status)` pair, or a `Response`, which is sent unchanged."""
-    declared = Operation(summary, tag, auth, body, query, answers, errors, description, documented_body)
-    first_status = next(iter(answers))
+    """The view's annotations declare what it takes and gives, so they must be classes and no strings.
+
+    It gets `body` and `query` (validated models) if it has these parameters, and `caller` (`sluice.http.auth.Caller`)
+    if `auth` is a session's. On `/v1` the view authenticates first and then parses `documented_body` and
+    `documented_query` itself. It returns a model, a dict, `None`, a `(value, status)` pair, or a `Response`, which is
+    sent unchanged. `answers` is needed only if the return type does not name the one answer.
+    """
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Response]:
+        body, query, returned = (view.__annotations__.get(name) for name in ("body", "query", "return"))
+        declared_answers = answers or {204 if returned is None else status: returned}
+        first_status = next(iter(declared_answers))
+
         @wraps(view)
         def checked(**arguments: Any) -> Response:
             if auth in (Auth.SESSION, Auth.LEAVING, Auth.ADMIN):
@@ -70,10 +76,12 @@ def operation(
                 arguments["caller"] = require_session(admin=auth is Auth.ADMIN, leaving=auth is Auth.LEAVING)
             if body is not None:
                 arguments["body"] = parse_body(body)
-            if query is not None and auth is not Auth.API_TOKEN:  # on `/v1` the view authenticates first
+            if query is not None:
                 arguments["query"] = validated(query, request.args.to_dict())
             return _respond(view(**arguments), first_status)
 
+        models = (body or documented_body, query or documented_query)
+        declared = Operation(summary, tag, auth, *models, declared_answers, errors, description)
         checked.__operation__ = declared  # type: ignore[attr-defined]
         return checked
 

@@ -1,13 +1,11 @@
 """Request and answer models of `/admin/…`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sluice.domain.accounts.account import Account
 from sluice.domain.accounts.audit import AuditEvent
 from sluice.domain.periods import rfc3339
-from sluice.domain.usage.usage import Amounts
 from sluice.http.accounts.requests import AccountInfo, User
 from sluice.http.lazy_model import BaseModel
 from sluice.http.usage import UsageTotal
@@ -29,10 +27,6 @@ class UsersQuery(BaseModel):
 class UserRow(User):
     status: str = Field(description="`pending` (not verified yet), `active` or `suspended`")
 
-    @classmethod
-    def row(cls, account: Account) -> "UserRow":
-        return cls(**User.of(account).model_dump(), status=account.status)
-
 
 class UserPage(BaseModel):
     data: list[UserRow]
@@ -47,8 +41,8 @@ class UserInfo(AccountInfo):
     @classmethod
     def detail(cls, found: Overview) -> "UserInfo":
         account = found.account
-        return cls(
-            **AccountInfo.of_overview(found).model_dump(),
+        return cls.like(
+            AccountInfo.of_overview(found),
             status=account.status,
             verified_at=None if account.verified_ms is None else rfc3339(account.verified_ms),
             store_content=account.store_content,
@@ -91,13 +85,13 @@ class AdminUsage(BaseModel):
 
     @classmethod
     def of(cls, found: EveryonesUsage, group: Literal["day", "model", "token", "account"]) -> "AdminUsage":
-        def plain(amounts: Amounts) -> dict[str, Any]:
-            return AdminUsageTotal.of(amounts).model_dump()
-
+        total = AdminUsageTotal.of
         return cls(
-            data=[AdminUsageRow(key=key, **plain(each)) for key, each in found.grouped(group).items()],
-            total=AdminUsageTotal.of(found.total),
-            top_accounts=[TopAccount(id=key, email=found.emails.get(key), **plain(each)) for key, each in found.top()],
+            data=[AdminUsageRow.like(total(each), key=key) for key, each in found.grouped(group).items()],
+            total=total(found.total),
+            top_accounts=[
+                TopAccount.like(total(each), id=key, email=found.emails.get(key)) for key, each in found.top()
+            ],
             complete=found.complete,
         )
 
@@ -119,16 +113,7 @@ class AuditEventInfo(BaseModel):
 
     @classmethod
     def of(cls, event: AuditEvent) -> "AuditEventInfo":
-        return cls(
-            id=event.event_id,
-            created_at=rfc3339(event.created_ms),
-            action=event.action,
-            actor=event.actor,
-            target=event.target,
-            before=dict(event.before),
-            after=dict(event.after),
-            client=event.client,
-        )
+        return cls.like(event, id=event.event_id, created_at=rfc3339(event.created_ms))
 
 
 class AuditPage(BaseModel):

@@ -77,7 +77,8 @@ class TokenInfo(TokenFacts):
     @classmethod
     def of(cls, listed: ListedToken) -> "TokenInfo":
         row = listed.row
-        return cls(
+        return cls.like(
+            row,
             **_facts(row),
             status=listed.status,
             last_used_at=_moment(row.last_used_ms),
@@ -90,7 +91,7 @@ class IssuedTokenInfo(TokenFacts):
 
     @classmethod
     def of(cls, issued: IssuedToken) -> "IssuedTokenInfo":
-        return cls(**_facts(issued.row), token=issued.token)
+        return cls.like(issued.row, **_facts(issued.row), token=issued.token)
 
 
 class TokenList(BaseModel):
@@ -108,15 +109,7 @@ class KeySet(BaseModel):
 
 
 def _facts(row: rules.ApiToken) -> dict[str, Any]:
-    return {
-        "id": row.token_id,
-        "name": row.name,
-        "hint": row.hint,
-        "scopes": list(row.scopes),
-        "models": None if row.models is None else list(row.models),
-        "created_at": rfc3339(row.created_ms),
-        "expires_at": rfc3339(row.expires_ms),
-    }
+    return {"id": row.token_id, "created_at": rfc3339(row.created_ms), "expires_at": rfc3339(row.expires_ms)}
 
 
 def _moment(at_ms: int | None) -> str | None:

@@ -1,7 +1,7 @@
 """Requests and answers of `/usage…`."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, WithJsonSchema
 
@@ -44,7 +44,7 @@ class UsageTotal(BaseModel):
 
     @classmethod
     def of(cls, amounts: Amounts) -> Self:
-        return cls(**_plain(amounts))
+        return cls.like(amounts, cost_usd=usd(amounts.cost_micro_usd))
 
 
 class UsageRow(BaseModel):
@@ -61,7 +61,7 @@ class UsageReport(BaseModel):
 
     @classmethod
     def of(cls, sums: Mapping[Bucket, Amounts], group: Group) -> "UsageReport":
-        rows = [UsageRow(key=key, **_plain(amounts)) for key, amounts in grouped(sums, group).items()]
+        rows = [UsageRow.like(UsageTotal.of(amounts), key=key) for key, amounts in grouped(sums, group).items()]
         return cls(data=rows, total=UsageTotal.of(total(sums)))
 
 
@@ -86,23 +86,9 @@ class LogEntry(BaseModel):
     @classmethod
     def of(cls, record: LedgerRecord, content: LoggedContent | None) -> "LogEntry":
         texts = {"prompt": content.prompt, "response": content.response} if content else {}
-        return cls(
-            id=record.request_id,
-            created_at=rfc3339(record.created_ms),
-            endpoint=record.endpoint,
-            model=record.model,
-            token_id=record.token_id,
-            stream=record.stream,
-            status=record.status,
-            prompt_tokens=record.prompt_tokens,
-            completion_tokens=record.completion_tokens,
-            total_tokens=record.total_tokens,
-            estimated_cost_usd=usd(record.cost_micro_usd),
-            response_time_ms=record.response_time_ms,
-            ttft_ms=record.ttft_ms,
-            finish_reason=record.finish_reason,
-            **texts,
-        )
+        cost = usd(record.cost_micro_usd)
+        created = rfc3339(record.created_ms)
+        return cls.like(record, id=record.request_id, created_at=created, estimated_cost_usd=cost, **texts)
 
 
 class LogsPage(BaseModel):
@@ -113,12 +99,3 @@ class LogsPage(BaseModel):
     def of(cls, page: "LogPage") -> "LogsPage":
         entries = [LogEntry.of(record, content) for record, content in page.entries]
         return cls(data=entries, next_cursor=page.next_cursor)
-
-
-def _plain(amounts: Amounts) -> dict[str, Any]:
-    return {
-        "requests": amounts.requests,
-        "prompt_tokens": amounts.prompt_tokens,
-        "completion_tokens": amounts.completion_tokens,
-        "cost_usd": usd(amounts.cost_micro_usd),
-    }

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from sluice.domain.spans import Span
-from sluice.domain.usage.ledger import LedgerRecord
+from sluice.domain.usage.ledger import EVERY, LedgerRecord, LogFilter
 from sluice.domain.usage.measures import Measure
 from sluice.domain.usage.usage import Amounts, Bucket
 
@@ -20,20 +20,11 @@ class LedgerReader(Protocol):
     def get(self, account_id: str, request_id: str) -> LedgerRecord | None: ...
 
     def page(
-        self,
-        account_id: str,
-        *,
-        limit: int,
-        before_id: str | None = None,
-        span: Span | None = None,
-        token_id: str | None = None,
-        model: str | None = None,
-        answered: bool | None = None,
+        self, account_id: str, *, limit: int, before_id: str | None = None, wanted: LogFilter = EVERY
     ) -> tuple[list[LedgerRecord], str | None]:
         """Newest first, and the `before_id` of the next page, or None at the end.
 
-        `answered`: True for records with status 200, False for all others. With a filter that few records match, a page
-        may be shorter than `limit` and not be the last.
+        With a filter that few records match, a page may be shorter than `limit` and not be the last.
         """
 
     def between(self, account_id: str, span: Span) -> Iterator[LedgerRecord]:

@@ -21,9 +21,8 @@ def position(purpose: str, text: str, parts: int) -> tuple[str, ...]:
         plain = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
     except ValueError:
         plain = ""
-    check, joined = plain[:CHECK_CHARACTERS], plain[CHECK_CHARACTERS:]
-    found = tuple(joined.split(SEPARATOR))
-    if check != _check(purpose, joined) or len(found) != parts:
+    found = tuple(plain[CHECK_CHARACTERS:].split(SEPARATOR))
+    if cursor(purpose, *found) != text or len(found) != parts:
         raise ValidationFailed((FieldProblem("cursor", "This is no `next_cursor` of this list."),))
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations  # only the type checker needs the ports, and importing them slows a cold start
 
-import time
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -96,11 +95,7 @@ def embed() -> Embed | None:
 
     model = settings.documents().embedding_model
     return (
-        Embed(peers.upstream(), model, stores.blobs(), stores.hot_store(), stores.accountant(), _now_ms)
+        Embed(peers.upstream(), model, stores.blobs(), stores.hot_store(), stores.accountant(), peers.now_ms)
         if model
         else None
     )
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -68,7 +68,7 @@ def v1_places() -> Places:
 def sweeper() -> Sweeper:
     from sluice.services.gateway.sweep import Sweeper
 
-    return Sweeper(stores.hot_store(), stores.lease_index(), _now_ms)
+    return Sweeper(stores.hot_store(), stores.lease_index(), peers.now_ms)
 
 
 @cache
@@ -76,7 +76,3 @@ def observer() -> Observer:
     from sluice.services.gateway.observe import ExchangeMetrics
 
     return ExchangeMetrics(peers.metrics())
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

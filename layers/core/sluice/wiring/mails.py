@@ -2,7 +2,6 @@
 
 from __future__ import annotations  # a function imports only the use cases that it serves
 
-import time
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,9 @@ def mail_throttle() -> MailThrottle:
 def mailer() -> Mailer:
     from sluice.services.mails.send import Mailer
 
-    return Mailer(stores.mail_store(), peers.mail_sender(), _render, suppressions(), peers.mailed_code_key, _now_ms)
+    return Mailer(
+        stores.mail_store(), peers.mail_sender(), _render, suppressions(), peers.mailed_code_key, peers.now_ms
+    )
 
 
 def _render(mail: Mail, code: str) -> Message:
@@ -56,7 +57,3 @@ def quota_mails() -> QuotaMails:
     from sluice.services.mails.quota import QuotaMails
 
     return QuotaMails(stores.hot_store(), stores.account_store(), stores.mail_store())
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

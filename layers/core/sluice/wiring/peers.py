@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from sluice.ports.usage import DeadLetters, Metrics
 
 
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def base_url() -> str:
     """The base of links, without a slash at the end. Errors: Unavailable."""
     return _base_url()()

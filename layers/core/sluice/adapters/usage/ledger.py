@@ -9,7 +9,7 @@ from sluice.adapters.aws import dynamo
 from sluice.domain.errors import FieldProblem, ValidationFailed
 from sluice.domain.ids import request_id_at
 from sluice.domain.spans import Span
-from sluice.domain.usage.ledger import LedgerRecord
+from sluice.domain.usage.ledger import EVERY, LedgerRecord, LogFilter
 
 log = logging.getLogger("sluice.ledger")
 
@@ -46,19 +46,10 @@ class DynamoLedger:
         return record_of(answer["Item"]) if "Item" in answer else None
 
     def page(
-        self,
-        account_id: str,
-        *,
-        limit: int,
-        before_id: str | None = None,
-        span: Span | None = None,
-        token_id: str | None = None,
-        model: str | None = None,
-        answered: bool | None = None,
+        self, account_id: str, *, limit: int, before_id: str | None = None, wanted: LogFilter = EVERY
     ) -> tuple[list[LedgerRecord], str | None]:
         """Newest first. It reads one record more than `limit`, to know whether there is a next page."""
-        wanted = {name: value for name, value in (("token_id", token_id), ("model", model)) if value is not None}
-        query = _newest_first(account_id, span, before_id, wanted, answered)
+        query = _newest_first(account_id, before_id, wanted)
         if query is None:
             return [], None
         query["Limit"] = FILTERED_PAGE if "FilterExpression" in query else limit + 1
@@ -141,11 +132,9 @@ def _range(account_id: str, first_id: str, last_id: str) -> dict[str, Any]:
     }
 
 
-def _newest_first(
-    account_id: str, span: Span | None, before_id: str | None, wanted: Mapping[str, str], answered: bool | None
-) -> dict[str, Any] | None:
+def _newest_first(account_id: str, before_id: str | None, wanted: LogFilter) -> dict[str, Any] | None:
     """The query, or None where nothing can be found: DynamoDB refuses a start outside the range."""
-    span = span or Span(0, END_OF_TIME_MS + 1)
+    span = wanted.span or Span(0, END_OF_TIME_MS + 1)
     first_id = request_id_at(span.from_ms)
     last_id = request_id_at(max(0, span.to_ms - 1), last=True)
     if span.from_ms >= span.to_ms or (before_id is not None and before_id <= first_id):
@@ -153,9 +142,10 @@ def _newest_first(
     query = _range(account_id, first_id, last_id) | {"ScanIndexForward": False}
     if before_id is not None and before_id <= last_id:
         query["ExclusiveStartKey"] = _key(account_id, before_id)
-    compared: dict[str, tuple[str, str | int]] = {name: ("=", value) for name, value in wanted.items()}
-    if answered is not None:
-        compared["status"] = ("=" if answered else "<>", ANSWERED)
+    equal = {"token_id": wanted.token_id, "model": wanted.model}
+    compared: dict[str, tuple[str, str | int]] = {name: ("=", value) for name, value in equal.items() if value}
+    if wanted.answered is not None:
+        compared["status"] = ("=" if wanted.answered else "<>", ANSWERED)
     if compared:
         query["FilterExpression"] = " AND ".join(f"#{name} {how} :{name}" for name, (how, _) in compared.items())
         query["ExpressionAttributeNames"] = {f"#{name}": name for name in compared}

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from sluice.domain.spans import Span
+
 SCHEMA = 1
 
 
@@ -35,3 +37,16 @@ class LedgerRecord:
     @property
     def total_tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True)
+class LogFilter:
+    """Which records to show; None in a field accepts every value. `answered`: True for status 200, False for others."""
+
+    token_id: str | None = None
+    model: str | None = None
+    span: Span | None = None
+    answered: bool | None = None
+
+
+EVERY = LogFilter()

@@ -1,6 +1,7 @@
 """Usage added up by day, model and API token. All amounts are integers, so that a sum is never rounded."""
 
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -22,22 +23,13 @@ class Amounts:
     response_time_ms: int = 0  # a sum; divide it by `requests` for the mean
 
     def __add__(self, other: "Amounts") -> "Amounts":
-        return Amounts(
-            self.requests + other.requests,
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.cost_micro_usd + other.cost_micro_usd,
-            self.response_time_ms + other.response_time_ms,
-        )
+        return self._each(operator.add, other)
 
     def __sub__(self, other: "Amounts") -> "Amounts":
-        return Amounts(
-            self.requests - other.requests,
-            self.prompt_tokens - other.prompt_tokens,
-            self.completion_tokens - other.completion_tokens,
-            self.cost_micro_usd - other.cost_micro_usd,
-            self.response_time_ms - other.response_time_ms,
-        )
+        return self._each(operator.sub, other)
+
+    def _each(self, combined: Callable[[int, int], int], other: "Amounts") -> "Amounts":
+        return Amounts(*map(combined, vars(self).values(), vars(other).values()))
 
 
 NOTHING = Amounts()

@@ -1,6 +1,6 @@
 """Requests and answers of registration, `/auth/…` and `/account…`."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, StrictBool
 
@@ -99,14 +99,8 @@ class User(BaseModel):
     created_at: str
 
     @classmethod
-    def of(cls, account: Account) -> "User":
-        return cls(
-            id=account.account_id,
-            email=account.email,
-            name=account.name,
-            role=account.role,
-            created_at=rfc3339(account.created_ms),
-        )
+    def of(cls, account: Account) -> Self:
+        return cls.like(account, id=account.account_id, created_at=rfc3339(account.created_ms))
 
 
 class IssuedSession(BaseModel):
@@ -136,13 +130,9 @@ class SessionInfo(BaseModel):
 
     @classmethod
     def of(cls, session: Session, current_id: str) -> "SessionInfo":
-        return cls(
-            id=session.session_id,
-            created_at=rfc3339(session.created_ms),
-            expires_at=rfc3339(session.expires_ms),
-            user_agent=session.user_agent,
-            current=session.session_id == current_id,
-        )
+        created, expires = rfc3339(session.created_ms), rfc3339(session.expires_ms)
+        current = session.session_id == current_id
+        return cls.like(session, id=session.session_id, created_at=created, expires_at=expires, current=current)
 
 
 class SessionList(BaseModel):
@@ -169,19 +159,9 @@ class AccountInfo(User):
 
     @classmethod
     def of_overview(cls, found: "Overview") -> "AccountInfo":
-        limits = found.limits
-        return cls(
-            **User.of(found.account).model_dump(),
-            limits=LimitsInfo(
-                rpm=limits.rpm, tpm=limits.tpm, concurrency=limits.concurrency, monthly_tokens=limits.monthly_tokens
-            ),
-            usage=UsageInfo(
-                period=f"{found.period // 100:04d}-{found.period % 100:02d}",
-                tokens=found.tokens,
-                requests=found.requests,
-                cost_usd=usd(found.cost_micro_usd),
-            ),
-        )
+        period = f"{found.period // 100:04d}-{found.period % 100:02d}"
+        usage = UsageInfo.like(found, period=period, cost_usd=usd(found.cost_micro_usd))
+        return cls.like(User.of(found.account), limits=LimitsInfo.like(found.limits), usage=usage)
 
 
 class UpdatedAccount(AccountInfo):
@@ -189,5 +169,4 @@ class UpdatedAccount(AccountInfo):
 
     @classmethod
     def after(cls, found: "Overview") -> "UpdatedAccount":
-        shown = AccountInfo.of_overview(found).model_dump()
-        return cls(**shown, store_content=found.account.store_content)
+        return cls.like(AccountInfo.of_overview(found), store_content=found.account.store_content)

@@ -1,6 +1,5 @@
 """Requests and answers of `/chats…`."""
 
-from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
@@ -88,16 +87,8 @@ class ChatInfo(BaseModel):
 
     @classmethod
     def of(cls, chat: Chat) -> "ChatInfo":
-        return cls(
-            id=chat.chat_id,
-            title=chat.title,
-            system=chat.system,
-            model=chat.model,
-            temperature=chat.temperature,
-            max_tokens=chat.max_tokens,
-            created_at=rfc3339(chat.created_ms),
-            updated_at=rfc3339(chat.updated_ms),
-        )
+        created, updated = rfc3339(chat.created_ms), rfc3339(chat.updated_ms)
+        return cls.like(chat, id=chat.chat_id, created_at=created, updated_at=updated)
 
 
 class ChatList(BaseModel):
@@ -125,21 +116,10 @@ class MessageInfo(BaseModel):
 
     @classmethod
     def of(cls, message: ChatMessage) -> "MessageInfo":
-        return cls(
-            id=message.message_id,
-            role=message.role,
-            content=message.content,
-            status=message.status,
-            created_at=rfc3339(message.created_ms),
-            request_id=message.request_id,
-            prompt_tokens=message.prompt_tokens,
-            completion_tokens=message.completion_tokens,
-            response_time_ms=message.response_time_ms,
-            finish_reason=message.finish_reason,
-            citations=None
-            if message.citations is None
-            else [CitedPassage(**asdict(cited)) for cited in message.citations],
-        )
+        cited = message.citations
+        citations = None if cited is None else [CitedPassage.like(one) for one in cited]
+        created = rfc3339(message.created_ms)
+        return cls.like(message, id=message.message_id, created_at=created, citations=citations)
 
 
 class ChatWithMessages(ChatInfo):

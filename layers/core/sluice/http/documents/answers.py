@@ -22,14 +22,9 @@ class FileObject(BaseModel):
 
     @classmethod
     def of(cls, file: File) -> "FileObject":
-        return cls(
-            id=file.file_id,
-            bytes=file.size_bytes,
-            created_at=file.created_ms // 1000,
-            filename=file.filename,
-            purpose=file.purpose,
-            status=file.status,
-            status_details=file.status_detail,
+        created = file.created_ms // 1000
+        return cls.like(
+            file, id=file.file_id, bytes=file.size_bytes, created_at=created, status_details=file.status_detail
         )
 
 

@@ -75,7 +75,7 @@ def expect_upload() -> None:
 
 class _InMemory(FormDataParser):
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{**options, "stream_factory": _in_memory, "max_form_parts": MAX_PARTS})
+        super().__init__(**{**options, "stream_factory": lambda **_: BytesIO(), "max_form_parts": MAX_PARTS})
 
 
 def _form() -> tuple[str, bytes, str]:
@@ -98,15 +98,6 @@ def sent_file() -> tuple[str, bytes]:
     if len(body) > MAX_FILE_BYTES:
         raise errors.RequestTooLarge(f"A file may have {MAX_FILE_BYTES // MIB} MiB at most.")
     return sent.filename or "", body
-
-
-def _in_memory(
-    total_content_length: int | None,
-    content_type: str | None,
-    filename: str | None,
-    content_length: int | None = None,
-) -> BytesIO:
-    return BytesIO()
 
 
 def download(filename: str, body: bytes) -> Response:

@@ -59,15 +59,14 @@ class VectorStoreObject(BaseModel):
     @classmethod
     def of(cls, store: VectorStore, attachments: Sequence[Attachment]) -> "VectorStoreObject":
         counts = FileCounts.of(attachments)
-        return cls(
+        return cls.like(
+            store,
             id=store.store_id,
             created_at=store.created_ms // 1000,
             last_active_at=store.last_active_ms // 1000,
-            name=store.name,
             status=counts.status,
             usage_bytes=sum(one.usage_bytes for one in attachments),
             file_counts=counts,
-            metadata=dict(store.metadata),
         )
 
 
@@ -93,14 +92,12 @@ class VectorStoreFileObject(BaseModel):
     @classmethod
     def of(cls, attachment: Attachment) -> "VectorStoreFileObject":
         failed = attachment.error if attachment.status == "failed" else None
-        return cls(
+        return cls.like(
+            attachment,
             id=attachment.file_id,
             created_at=attachment.created_ms // 1000,
             vector_store_id=attachment.store_id,
-            status=attachment.status,
             last_error=LastError(code="invalid_file", message=failed) if failed else None,
-            usage_bytes=attachment.usage_bytes,
-            attributes=dict(attachment.attributes),
         )
 
 
@@ -142,13 +139,7 @@ class FoundPassage(BaseModel):
 
     @classmethod
     def of(cls, passage: Passage) -> "FoundPassage":
-        return cls(
-            file_id=passage.file_id,
-            filename=passage.filename,
-            score=passage.score,
-            attributes=dict(passage.attributes),
-            content=[FoundText(text=passage.text)],
-        )
+        return cls.like(passage, content=[FoundText(text=passage.text)])
 
 
 class SearchPage(BaseModel):

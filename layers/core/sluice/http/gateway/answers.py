@@ -120,14 +120,9 @@ class CompletionChunk(Open):
     usage: Usage | None = None
 
 
-class Completion(Open):
+class Completion(CompletionChunk):
     streamed: ClassVar[type[BaseModel]] = CompletionChunk
 
-    id: str
-    object: Literal["text_completion"]
-    created: int = Field(description="Unix seconds")
-    model: str
-    choices: list[TextChoice]
     usage: Usage
 
 

@@ -10,7 +10,7 @@ from sluice.http.accounts.requests import ChangeEmailBody, ChangePasswordBody, D
 from sluice.http.accounts.visitor import visitor
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
-from sluice.http.session_cookie import set_session_cookie
+from sluice.http.session_cookie import without_session
 from sluice.pages import forms
 from sluice.pages.blueprints import leaving_members, members, pages
 from sluice.pages.render import page, see
@@ -80,9 +80,7 @@ def delete(caller: Caller) -> AnyResponse:
     except errors.InvalidCredentials as exc:
         status, form = forms.refused(exc, "password")
         return page("delete_account.html", status, form=form)
-    response = see("/login", note="deleted")
-    set_session_cookie(response, "", 0)
-    return response
+    return without_session(see("/login", note="deleted"))
 
 
 @blueprint.post("/my/account/sessions/<session_id>/end")
@@ -91,9 +89,7 @@ def end_one_session(caller: Caller, session_id: str) -> AnyResponse:
     sessions().end(caller.account_id, session_id)
     if session_id != caller.session_id:
         return see("/my/account", note="ended")
-    response = see("/login", note="ended")
-    set_session_cookie(response, "", 0)
-    return response
+    return without_session(see("/login", note="ended"))
 
 
 def _account_page(caller: Caller, status: int, form: forms.Form, note: str = "") -> Response:

@@ -3,12 +3,11 @@
 from flask import Response, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from sluice import settings
 from sluice.domain import errors
 from sluice.http.accounts.requests import ForgotPasswordBody, LoginBody
 from sluice.http.accounts.visitor import visitor
 from sluice.http.auth import Caller, require_session
-from sluice.http.session_cookie import set_session_cookie
+from sluice.http.session_cookie import with_session, without_session
 from sluice.pages import forms, links
 from sluice.pages.accounts.mail_sent import mailing
 from sluice.pages.blueprints import members, pages
@@ -46,8 +45,7 @@ def log_in() -> AnyResponse:
         return _login_page(*forms.refused(exc, "email"), unverified=unverified)
     _end_the_one_before()
     response = see(links.place(request.form.get("next")))
-    set_session_cookie(response, logged_in.new.session_token, settings.accounts().session_hours * 3600)
-    return response
+    return with_session(response, logged_in.new.session_token)
 
 
 def _end_the_one_before() -> None:
@@ -75,9 +73,7 @@ def logout_form() -> Response:
 @members
 def log_out(caller: Caller) -> AnyResponse:
     sessions().end(caller.account_id, caller.session_id)
-    response = see("/login", note="out")
-    set_session_cookie(response, "", 0)
-    return response
+    return without_session(see("/login", note="out"))
 
 
 @blueprint.get("/forgot-password")

@@ -95,7 +95,7 @@ def export(caller: Caller, chat_id: str) -> Response:
     chat = chats().get(caller.account_id, chat_id)
     messages = chats().messages(caller.account_id, chat_id)
     if form == "json":
-        whole = ChatWithMessages(**ChatInfo.of(chat).model_dump(), messages=[MessageInfo.of(each) for each in messages])
+        whole = ChatWithMessages.like(ChatInfo.of(chat), messages=[MessageInfo.of(each) for each in messages])
         text = json.dumps(whole.model_dump(), ensure_ascii=False, indent=1)
         media_type, ending = "application/json", "json"
     else:

@@ -11,14 +11,14 @@ from pydantic import BaseModel, Field
 from sluice.domain import errors
 from sluice.domain.periods import rfc3339
 from sluice.domain.spans import parse_span
-from sluice.domain.usage.ledger import LedgerRecord
+from sluice.domain.usage.ledger import LedgerRecord, LogFilter
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
 from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page
 from sluice.pages.usage.usage import names_of
-from sluice.services.usage.logs import LogFilter, LogPage
+from sluice.services.usage.logs import LogPage
 from sluice.wiring.usage import usage_log
 
 blueprint = pages("log")

@@ -23,8 +23,8 @@ INTERRUPTED_STATUS = 500
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a request ended: HTTP status, counts in model tokens, times in ms since it was admitted. `settled_by`:
-    "gateway", or "sweeper" if the gateway process died."""
+    """How a request ended, as fields of its ledger record: HTTP status, counts in model tokens, times in ms since it
+    was admitted. `settled_by`: "gateway", or "sweeper" if the gateway process died."""
 
     status: int
     prompt_tokens: int
@@ -47,17 +47,10 @@ def settle(
         model=lease.model,
         endpoint=lease.endpoint,
         stream=lease.stream,
-        status=outcome.status,
-        prompt_tokens=outcome.prompt_tokens,
-        completion_tokens=outcome.completion_tokens,
-        cached_tokens=outcome.cached_tokens,
         cost_micro_usd=cost_micro_usd(lease.model, outcome.prompt_tokens, outcome.completion_tokens),
         created_ms=request_time_ms(request_id),
-        response_time_ms=outcome.response_time_ms,
-        ttft_ms=outcome.ttft_ms,
-        finish_reason=outcome.finish_reason,
         period=lease.period,
-        settled_by=outcome.settled_by,
+        **vars(outcome),
     )
     stored = store.put_record(record)
     return stored, release(store, account_id, request_id, lease, stored.total_tokens)
