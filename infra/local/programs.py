@@ -11,7 +11,7 @@ from infra.local.config import LOOPBACK, ROOT
 
 LOCAL = ROOT / "infra" / "local"
 STORE_ROOM = (sys.executable, "-I", "-S", str(LOCAL / "store_room.py"))
-OPEN = "the store is not protected from other users of this machine, nor from programs in a sandbox: {reason}"
+OPEN = "the store is not protected from other users of this machine, nor from web pages in its browsers: {reason}"
 
 
 @dataclass(frozen=True)
