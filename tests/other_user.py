@@ -9,8 +9,9 @@ import pytest
 
 SCRIPT = """
 import os, socket, sys
-os.setgroups([]); os.setgid(65534); os.setuid(65534)
-for what in sys.argv[1:]:
+user = int(sys.argv[1])
+os.setgroups([]); os.setgid(user); os.setuid(user)
+for what in sys.argv[2:]:
     try:
         if not what.endswith(".sock"):
             os.close(os.open(what, os.O_RDONLY))
@@ -25,10 +26,18 @@ for what in sys.argv[1:]:
 """
 
 
-def tries(paths: Sequence[object]) -> list[str]:
-    """For each path (a socket's ends in `.sock`) what `nobody` gets: the error's name, or what was opened."""
+NOBODY = 65534
+
+
+def need_root() -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
-    done = subprocess.run([sys.executable, "-c", SCRIPT, *map(str, paths)], capture_output=True, text=True, timeout=60)
+
+
+def tries(paths: Sequence[object], user: int = NOBODY) -> list[str]:
+    """For each path (a socket's ends in `.sock`) what `user` gets: the error's name, or what was opened."""
+    need_root()
+    command = [sys.executable, "-c", SCRIPT, str(user), *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

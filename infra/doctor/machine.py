@@ -60,7 +60,8 @@ def store_binary() -> Iterator[Finding]:
 def _protected() -> Iterator[Finding]:
     reason = why_open()
     if reason:
-        yield note(OPEN.format(reason=reason).capitalize() + ".", "docs/security.md says what that means.")
+        text = OPEN.format(reason=reason)
+        yield note(f"{text[0].upper()}{text[1:]}.", "docs/security.md says what that means.")
     else:
         yield ok("The store is closed to other users of this machine")
 

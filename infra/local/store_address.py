@@ -7,8 +7,9 @@ from collections.abc import MutableMapping
 from infra.local.config import REGION, data_dir
 from infra.local.datadir import DataDir
 
-# The launcher chooses a new port at every start and writes it into supervisord's configuration.
+# Where the store has a port of this machine, it is a new one at every start, written into supervisord's configuration.
 STORE_COMMAND = re.compile(r"serve --host (\S+) --port (\d+)")
+IN_ITS_ROOM = "store_room.py"  # then the port is not one of this machine, where another program may have it
 NO_RUN = "http://127.0.0.1:1"  # refuses connections at once; the command reports it
 BY_SOCKET = NO_RUN  # of a store that is reached by its socket only
 SOMEONE_ELSES = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_ACCESS_KEY_ID")
@@ -31,7 +32,8 @@ def use_running_store(env: MutableMapping[str, str] = os.environ) -> None:
 
 def _embedded(env: MutableMapping[str, str]) -> str:
     try:
-        found = STORE_COMMAND.search((data_dir(env) / "run" / "supervisord.conf").read_text())
+        written = (data_dir(env) / "run" / "supervisord.conf").read_text()
     except OSError:
-        found = None
+        return NO_RUN
+    found = None if IN_ITS_ROOM in written else STORE_COMMAND.search(written)
     return f"http://{found[1]}:{found[2]}" if found else NO_RUN

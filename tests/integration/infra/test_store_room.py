@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,27 +22,26 @@ from infra.local.store_room import STORE
 from infra.setup.store import binary
 from sluice.adapters.aws import dynamo, model_store
 from sluice.adapters.aws.unix_sockets import store_connection
-from tests.other_user import tries
+from tests.other_user import need_root, tries
 from tests.store_clients import forget_store_clients
 from tests.store_process import ROOT
 
+SOMEBODY = 54_321  # needs no name
 NO_NAMESPACES = "echo 0 > /proc/sys/user/max_net_namespaces && exec "
 
 
 @contextmanager
-def running(path: Path) -> "Iterator[subprocess.Popen[bytes]]":
-    """The store in memory, behind the socket `path`, once it answers."""
-    command = [*programs.STORE_ROOM, str(path), str(binary(ROOT / ".tools")), "serve"]
-    room = subprocess.Popen(
-        [*command, "--host", STORE[0], "--port", str(STORE[1])], stdout=subprocess.DEVNULL, process_group=0
-    )
+def running(path: Path, room: tuple[str, ...] = programs.STORE_ROOM, user: int = -1) -> Iterator[Any]:
+    """The store in memory, behind the socket `path`, once it answers. `user`: who asks it, if not this process."""
+    serve = [str(path), str(binary(ROOT / ".tools")), "serve", "--host", STORE[0], "--port", str(STORE[1])]
+    process = subprocess.Popen([*room, *serve], stdout=subprocess.DEVNULL, process_group=0)
     try:
-        wait_until(lambda: answers(path))
-        yield room
+        wait_until(lambda: answers(path) if user < 0 else tries([path], user) == ["descriptors 1"])
+        yield process
     finally:
         with suppress(ProcessLookupError):
-            os.killpg(room.pid, signal.SIGKILL)
-        room.wait()
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def answers(path: Path) -> bool:
@@ -109,6 +109,24 @@ def test_another_user_gets_no_connection_even_if_the_folder_is_open(path: Path) 
             folder.chmod(0o777)
         assert tries([path]) == ["descriptors 0"]
         assert answers(path)
+
+
+def test_a_user_without_rights_can_run_it_and_not_even_root_gets_a_connection(path: Path) -> None:
+    """Root runs the other tests. Another user needs a user namespace, too."""
+    need_root()
+    folder = Path(tempfile.mkdtemp())
+    os.chown(folder, SOMEBODY, SOMEBODY)
+    become = f"import os; from infra.local.store_room import main; os.setgid({SOMEBODY}); os.setuid({SOMEBODY}); main()"
+    try:
+        with running(folder / "store.sock", (sys.executable, "-c", become), SOMEBODY) as room:
+            assert tries([folder / "store.sock"], SOMEBODY) == ["descriptors 1"]
+            assert tries([folder / "store.sock"]) == ["PermissionError"]
+            assert not answers(folder / "store.sock")
+            store = child_of(room.pid)
+            room.kill()
+            wait_until(lambda: start_time(store) is None)
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("victim", ["room", "store"])

@@ -25,6 +25,16 @@ def test_the_port_of_this_run_is_found(tmp_path: Path) -> None:
     assert env["SLUICE_STORE_SOCKET"] == ""
 
 
+def test_the_port_in_the_stores_own_network_is_not_taken_for_one_of_this_machine(tmp_path: Path) -> None:
+    data = DataDir(tmp_path)
+    data.run.mkdir()
+    command = store_command(Path("/opt/dynoxide"), tmp_path / "store.db", 8000, data.socket("store"))
+    (data.run / "supervisord.conf").write_text(supervision.configuration(data, programs(command)))
+    env = {"SLUICE_DATA_DIR": str(tmp_path)}  # the socket is not there yet
+    use_running_store(env)
+    assert env["AWS_ENDPOINT_URL_DYNAMODB"] == NO_RUN
+
+
 def test_the_socket_of_this_run_is_found(tmp_path: Path) -> None:
     socket = DataDir(tmp_path).socket("store")
     socket.parent.mkdir()
