@@ -54,9 +54,11 @@ def serve(listener: socket.socket) -> None:
     while True:
         client, _ = listener.accept()
         with client, suppress(OSError):  # a closed connection without a descriptor means that the store is not ready
-            _, user, _ = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            _, user, _ = struct.unpack("iII", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
             if user == os.geteuid():
-                with socket.create_connection(STORE, CONNECT_SECONDS) as connection:
+                with socket.socket() as connection:
+                    connection.settimeout(CONNECT_SECONDS)
+                    connection.connect(STORE)
                     connection.setblocking(True)
                     socket.send_fds(client, [b"!"], [connection.fileno()])
 
