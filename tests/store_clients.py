@@ -1,6 +1,5 @@
 """The store's clients that a process keeps: what tests that change the store's address have to forget."""
 
-import os
 import sys
 
 
@@ -8,9 +7,10 @@ def make_tables(prefix: str) -> None:
     """In the store that the environment names."""
     from botocore.session import get_session
 
+    from sluice.adapters.aws.unix_sockets import led_to_store
     from tests.tables import create_missing
 
-    client = get_session().create_client("dynamodb", endpoint_url=os.environ["AWS_ENDPOINT_URL_DYNAMODB"])
+    client = led_to_store(get_session().create_client("dynamodb"))
     create_missing(client, prefix)
     client.close()
 

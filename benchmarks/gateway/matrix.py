@@ -63,7 +63,7 @@ def run(
 
 
 def _slice(world: World, target: Target, kind: Kind, cell: Cell, seconds: float) -> None:
-    watched, store = [world.worker], [world.store.pid]
+    watched, store = [world.worker], [world.store_pid]
     plan = requests.plan(target, kind, cell.callers, CALLERS_AN_ACCOUNT, seconds=seconds, warm_seconds=0.0)
     gateway_before, store_before = processes.cpu_seconds(watched), processes.cpu_seconds(store)
     seen = processes.load(plan, world.cores.others, world.log)

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +91,14 @@ def start_load(plan: Mapping[str, Any], core: int | None, log: Path) -> "subproc
 
 
 def wait_for_port(port: int, seconds: float = 20.0, poll_seconds: float = 0.05) -> None:
+    wait_for(lambda: socket.create_connection(("127.0.0.1", port), 1.0), seconds, poll_seconds)
+
+
+def wait_for(connect: Callable[[], socket.socket], seconds: float = 20.0, poll_seconds: float = 0.05) -> None:
     until = time.monotonic() + seconds
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), 1.0).close()
+            connect().close()
             return
         except OSError:
             if time.monotonic() > until:

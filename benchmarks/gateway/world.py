@@ -16,6 +16,10 @@ from typing import Any
 from benchmarks.gateway import processes
 from infra.local import store_index
 from infra.local.config import ROOT
+from infra.local.programs import STORE_ROOM
+from infra.local.store_address import BY_SOCKET
+from infra.local.store_room import STORE
+from sluice.adapters.aws.unix_sockets import store_connection
 from tests.store_clients import forget_store_clients, make_tables
 
 GUNICORN = ROOT / "infra" / "local" / "gunicorn.conf.py"
@@ -38,7 +42,6 @@ class Cores:
 class World:
     folder: Path
     cores: Cores
-    store_port: int
     upstream_port: int
     gateway_port: int
     store: "subprocess.Popen[bytes]"
@@ -53,6 +56,10 @@ class World:
     def worker(self) -> int:
         return processes.children(self.gateway.pid)[0]
 
+    @property
+    def store_pid(self) -> int:
+        return processes.children(self.store.pid)[0]
+
     def metrics(self) -> dict[str, float]:
         """Samples of /metrics, by name with labels."""
         connection = http.client.HTTPConnection("127.0.0.1", self.gateway_port, timeout=10)
@@ -63,7 +70,7 @@ class World:
         return {name: float(value) for name, _, value in lines}
 
 
-def environment(folder: Path, store_port: int, upstream_port: int, gateway_port: int) -> dict[str, str]:
+def environment(folder: Path, upstream_port: int, gateway_port: int) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return kept | {
         "PORT": str(gateway_port),
@@ -71,7 +78,8 @@ def environment(folder: Path, store_port: int, upstream_port: int, gateway_port:
         "SLUICE_LOCAL": "1",
         "SLUICE_V1_PLACES": "2000",
         "SLUICE_INFERENCE_URL": f"http://127.0.0.1:{upstream_port}",
-        "AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{store_port}",
+        "AWS_ENDPOINT_URL_DYNAMODB": BY_SOCKET,
+        "SLUICE_STORE_SOCKET": str(folder / "store.sock"),
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "local",
@@ -106,14 +114,15 @@ def _start(
     accounts: int,
     started: "list[subprocess.Popen[bytes]]",
 ) -> World:
-    store_port, upstream_port, gateway_port = processes.free_ports(3)
-    log, env = folder / "log", environment(folder, store_port, upstream_port, gateway_port)
+    upstream_port, gateway_port = processes.free_ports(2)
+    log, env = folder / "log", environment(folder, upstream_port, gateway_port)
     file = ["--db-path", str(folder / "store.db")] if on_file else []
-    store = [str(store_binary), "serve", "--host", "127.0.0.1", "--port", str(store_port), *file]
+    room = [*STORE_ROOM, env["SLUICE_STORE_SOCKET"]]
+    store = [*room, str(store_binary), "serve", "--host", STORE[0], "--port", str(STORE[1]), *file]
     started.append(processes.start(store, cores.others, log))
     canned = [sys.executable, "-ISs", str(processes.HERE / "canned_upstream.py"), str(upstream_port)]
     started.append(processes.start(canned, cores.others, log))
-    processes.wait_for_port(store_port)
+    processes.wait_for(lambda: store_connection(env["SLUICE_STORE_SOCKET"], 1.0))
     os.environ.update(env)
     _forget_earlier_worlds()
     tokens = _accounts(folder, accounts)
@@ -121,7 +130,7 @@ def _start(
         store_index.ensure(folder / "store.db")
     gunicorn = [sys.executable, "-m", "gunicorn", "--config", str(GUNICORN), APP]
     started.append(processes.start(gunicorn, cores.gateway, log, env))
-    made = World(folder, cores, store_port, upstream_port, gateway_port, started[0], started[-1], tokens)
+    made = World(folder, cores, upstream_port, gateway_port, started[0], started[-1], tokens)
     processes.wait_for_port(gateway_port)
     while not processes.children(made.gateway.pid):
         time.sleep(0.05)

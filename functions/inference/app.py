@@ -2,7 +2,9 @@
 
 import contextlib
 import logging
+import os
 import socket
+from functools import partial
 
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
@@ -17,6 +19,7 @@ from functions.inference.web.views import blueprint
 log = logging.getLogger(__name__)
 MOST_BODY_BYTES = 4 << 20
 """Protects the memory of this process; the gateway's own limit is 1 MiB."""
+LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a client that closed its connection. It appears in logs only."""
 
@@ -27,6 +30,8 @@ def create_app(settings: InferenceSettings | None = None, service: InferenceServ
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY_BYTES
     app.extensions["inference"] = service or InferenceService(settings or InferenceSettings())
+    app.before_request(partial(_receive_in_time, app.extensions["inference"]))
+    app.before_request(partial(_refuse_web_pages, _is_local(os.environ.get("SLUICE_INFERENCE_BIND", ""))))
     app.register_blueprint(blueprint)
     app.register_error_handler(InferenceError, _known_error)
     app.register_error_handler(CallerGone, lambda _error: ("", CLIENT_CLOSED_REQUEST))
@@ -35,6 +40,27 @@ def create_app(settings: InferenceSettings | None = None, service: InferenceServ
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unknown_error)
     return app
+
+
+def _is_local(bind: str) -> bool:
+    """Whether only this machine can connect (gunicorn's `bind`; empty: its default in gunicorn.conf.py)."""
+    return not bind or bind.startswith("unix:") or bind.rpartition(":")[0] in LOCAL_NAMES
+
+
+def _refuse_web_pages(is_local: bool) -> tuple[Response, int] | None:
+    """A page in a browser of this machine could call a port here: 403, also to its preflight. `is_local`: a foreign
+    name that leads here is refused, too (DNS rebinding). A server elsewhere does not know its names."""
+    asked = request.host if request.host.endswith("]") else request.host.rsplit(":", 1)[0]
+    if "Origin" in request.headers or request.method == "OPTIONS" or (is_local and asked.lower() not in LOCAL_NAMES):
+        return jsonify(error_body("Web pages may not call this server.", "invalid_request_error", "forbidden")), 403
+    return None
+
+
+def _receive_in_time(service: InferenceService) -> None:
+    """Connections of a Unix socket do not inherit the listener's timeout (gunicorn.conf.py)."""
+    connection = request.environ.get("gunicorn.socket")
+    if connection is not None and connection.family == socket.AF_UNIX:
+        connection.settimeout(service.settings.read_timeout_ms / 1000)
 
 
 def _known_error(error: InferenceError) -> tuple[Response, int]:

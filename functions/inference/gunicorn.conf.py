@@ -40,6 +40,9 @@ keepalive = 30
 preload_app = False
 # Heartbeats are kept in memory, because a container's root may be read-only.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 (a file of gunicorn's, unlinked)
+umask = 0o077  # of a Unix socket
+# Nobody may say that a request came by another path or scheme. gunicorn would believe any caller of a Unix socket.
+forwarded_allow_ips, forwarder_headers, secure_scheme_headers = "", "", {}  # type: ignore[var-annotated]
 control_socket_disable = True  # otherwise gunicorn opens ~/.gunicorn/gunicorn.ctl, which fails on a read-only image
 
 

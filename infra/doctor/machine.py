@@ -10,6 +10,7 @@ from pathlib import Path
 
 from infra.doctor.finding import Finding, note, ok, problem
 from infra.local.config import ROOT, data_dir
+from infra.local.programs import OPEN, why_open
 from infra.setup import llama, store
 
 LEAST_FREE_BYTES = 500 * 1024 * 1024
@@ -53,6 +54,16 @@ def store_binary() -> Iterator[Finding]:
         yield problem(f"The store's binary is not version {store.VERSION}: {done.stdout.strip()}", "make clean up")
     else:
         yield ok(f"The store: {done.stdout.strip()}")
+        yield from _protected()
+
+
+def _protected() -> Iterator[Finding]:
+    reason = why_open()
+    if reason:
+        text = OPEN.format(reason=reason)
+        yield note(f"{text[0].upper()}{text[1:]}.", "docs/security.md says what that means.")
+    else:
+        yield ok("The store is closed to other users of this machine")
 
 
 def disk() -> Iterator[Finding]:

@@ -36,6 +36,15 @@ class LocalConfig:
         return f"http://{host}:{self.port}"
 
 
+@dataclass(frozen=True)
+class Inside:
+    """Where the processes of a run find each other. `store_socket`: None if the store is reached by its URL."""
+
+    store_url: str
+    store_socket: Path | None
+    inference_socket: Path
+
+
 def data_dir(env: Mapping[str, str] = os.environ) -> Path:
     """An absolute path, because child processes may have another working directory."""
     return Path(env.get("SLUICE_DATA_DIR") or ".sluice").expanduser().absolute()
@@ -86,9 +95,7 @@ def is_loopback(host: str) -> bool:
     return all(ipaddress.ip_address(str(address).split("%")[0]).is_loopback for address in found)
 
 
-def child_environment(
-    config: LocalConfig, store_url: str, inference_address: str, env: Mapping[str, str] = os.environ
-) -> dict[str, str]:
+def child_environment(config: LocalConfig, inside: Inside, env: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment of every child process: the user's, with the launcher's values."""
     child = dict(env) | {
         "PORT": str(config.port),
@@ -97,10 +104,11 @@ def child_environment(
         "SLUICE_BASE_URL": config.base_url,
         "SLUICE_MAIL": config.mail,
         "SLUICE_LOCAL": "1",
-        "SLUICE_INFERENCE_URL": f"http://{inference_address}",
-        "SLUICE_INFERENCE_BIND": inference_address,
-        "AWS_ENDPOINT_URL_DYNAMODB": store_url,
-        "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": store_url,
+        "SLUICE_INFERENCE_URL": f"unix:{inside.inference_socket}",
+        "SLUICE_INFERENCE_BIND": f"unix:{inside.inference_socket}",
+        "AWS_ENDPOINT_URL_DYNAMODB": inside.store_url,
+        "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": inside.store_url,
+        "SLUICE_STORE_SOCKET": str(inside.store_socket or ""),
         "PROMETHEUS_MULTIPROC_DIR": str(config.data_dir / "run" / "metrics"),
         "PYTHONUNBUFFERED": "1",
     }

@@ -56,15 +56,14 @@ class DataDir:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
 
-    @property
-    def socket(self) -> Path:
-        """The path of supervisord's socket: in this directory, or in /tmp when the path is too long for a socket."""
-        inside = self.run / "supervisor.sock"
+    def socket(self, name: str) -> Path:
+        """The path of a process's Unix socket: in this directory, or in /tmp when the path is too long for a socket."""
+        inside = self.run / f"{name}.sock"
         if len(os.fsencode(inside)) <= LONGEST_SOCKET_PATH_BYTES:
             return inside
-        name = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
-        folder = Path(tempfile.gettempdir()) / f"sluice-{os.getuid()}-{name}"
+        digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
+        folder = Path(tempfile.gettempdir()) / f"sluice-{os.getuid()}-{digest}"
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.stat().st_uid != os.getuid() or folder.is_symlink():
             raise LaunchError(f"{folder} belongs to another user; set TMPDIR to a folder of your own.")
-        return folder / "supervisor.sock"
+        return folder / f"{name}.sock"

@@ -26,6 +26,8 @@ keepalive = 15
 limit_request_line = 8190
 limit_request_fields = 100
 preload_app = False
+# Nobody may say that a request came by another path or scheme; http/client.py reads X-Forwarded-For itself.
+forwarded_allow_ips, forwarder_headers, secure_scheme_headers = "", "", {}  # type: ignore[var-annotated]
 control_socket_disable = True  # otherwise gunicorn opens ~/.gunicorn/gunicorn.ctl
 accesslog = None  # the functions log requests themselves, with ids and without secrets
 

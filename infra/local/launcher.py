@@ -14,8 +14,10 @@ from infra.local import config, ports, processes, supervision, tables_ready
 from infra.local.datadir import DataDir
 from infra.local.errors import LaunchError
 from infra.local.logs import LogMarks
-from infra.local.programs import Program, programs, stopping_order
+from infra.local.programs import OPEN, Program, programs, stopping_order, store_command, why_open
 from infra.local.stop_signals import StopSignals
+from infra.local.store_address import BY_SOCKET
+from infra.local.store_room import STORE
 
 START_SECONDS = 300.0
 LEFTOVER_PATIENCE_SECONDS = 20.0
@@ -69,11 +71,11 @@ class Launcher:
     def _start(self) -> None:
         from sluice.adapters.tokens.keys import ensure_keys
 
-        store_port, inference_port = ports.free(2)
         embedded = self._config.store_url is None
-        store_url = self._config.store_url or f"http://{config.LOOPBACK}:{store_port}"
-        self._programs = programs(self._config, _store_binary(embedded), store_port if embedded else None)
-        self._environment = config.child_environment(self._config, store_url, f"{config.LOOPBACK}:{inference_port}")
+        inside, command = self._inside()
+        store_url = inside.store_url
+        self._programs = programs(command)
+        self._environment = config.child_environment(self._config, inside)
         os.environ.update(self._environment)
         self._data.empty_folder("metrics")
         try:
@@ -90,10 +92,25 @@ class Launcher:
         if embedded:
             self._ensure_tables(store_url, embedded)
 
+    def _inside(self) -> tuple[config.Inside, tuple[str, ...] | None]:
+        """Where this run's processes find each other, and the command of the store unless it is an external one."""
+        engine, socket = self._data.socket("inference"), self._data.socket("store")
+        socket.unlink(missing_ok=True)  # commands on this machine would take an old one for this run's
+        if self._config.store_url:
+            return config.Inside(self._config.store_url, None, engine), None
+        binary, database = _store_binary(), self._config.data_dir / "store.db"
+        reason = why_open()
+        if not reason:
+            return config.Inside(BY_SOCKET, socket, engine), store_command(binary, database, STORE[1], socket)
+        self._say(OPEN.format(reason=reason))
+        port = ports.free()
+        url = f"http://{config.LOOPBACK}:{port}"
+        return config.Inside(url, None, engine), store_command(binary, database, port, None)
+
     def _start_supervisord(self) -> None:
         file = self._data.run / "supervisord.conf"
         file.write_text(supervision.configuration(self._data, self._programs))
-        self._data.socket.unlink(missing_ok=True)
+        self._data.socket("supervisor").unlink(missing_ok=True)
         self._supervisord = supervision.start(self._data, file, self._environment)
         hurry = threading.Thread(target=supervision.hurry, args=(self._data, self._supervisord, 20.0), daemon=True)
         hurry.start()
@@ -201,10 +218,10 @@ class Launcher:
         print(f"sluice: {text}", file=sys.stderr, flush=True)
 
 
-def _store_binary(embedded: bool) -> Path:
+def _store_binary() -> Path:
     from infra.setup.store import binary
 
     path = binary(config.ROOT / ".tools")
-    if embedded and not path.is_file():
+    if not path.is_file():
         raise LaunchError(f"the store's binary is missing ({path}): `make up` installs it.")
     return path

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, request
 
-from infra.local.loopback import is_loopback_client
+from infra.local.loopback import is_from_this_machine
 from sluice.domain.errors import NotFound
 from sluice.http.operation import operation
 from sluice.wiring import peers
@@ -14,8 +14,8 @@ blueprint = Blueprint("metrics", __name__)
 @blueprint.get("/metrics")
 @operation("Figures for Prometheus", tag="Operation", answers={200: "text/plain"}, errors=(NotFound,))
 def metrics() -> Response:
-    """404 for other machines and behind a proxy. The peer's address decides, because headers can be forged."""
-    if not is_loopback_client(request.remote_addr) or "X-Forwarded-For" in request.headers:
+    """404 for other machines, behind a proxy, and for web pages."""
+    if not is_from_this_machine(request):
         raise NotFound()
     from sluice.adapters.usage.metrics_prometheus import PrometheusMetrics
 

@@ -30,13 +30,10 @@ def require_free(host: str, port: int) -> None:
         raise LaunchError(reason) from exc
 
 
-def free(count: int) -> list[int]:
-    """Different ports that are free on loopback at this moment."""
-    found: list[int] = []
+def free() -> int:
+    """A port that is free on loopback at this moment."""
     for port in random.sample(CHOICE, len(CHOICE)):
         with socket.socket() as probe, suppress(OSError):
             probe.bind((LOOPBACK, port))
-            found.append(port)
-        if len(found) == count:
-            break
-    return found
+            return port
+    raise LaunchError(f"no port from {CHOICE[0]} to {CHOICE[-1]} is free")

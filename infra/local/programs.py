@@ -1,12 +1,17 @@
 """The processes of a local run, and the order in which they start and stop."""
 
 import signal
+import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local.config import LOOPBACK, ROOT, LocalConfig
+from infra.local.config import LOOPBACK, ROOT
+
+LOCAL = ROOT / "infra" / "local"
+STORE_ROOM = (sys.executable, "-I", "-S", str(LOCAL / "store_room.py"))
+OPEN = "the store is not protected from other users of this machine, nor from web pages in its browsers: {reason}"
 
 
 @dataclass(frozen=True)
@@ -23,13 +28,24 @@ def gunicorn(config: Path, app: str, *extra: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "gunicorn", "--config", str(config), *extra, app)
 
 
-def programs(config: LocalConfig, store_binary: Path, store_port: int | None) -> list[Program]:
-    """The store starts first and stops last, because the others use it. `store_port`: None for an external store."""
-    local = ROOT / "infra" / "local"
-    listen = ("serve", "--host", LOOPBACK, "--port", str(store_port))
-    store = Program("store", (str(store_binary), *listen, "--db-path", str(config.data_dir / "store.db")), 5)
+def store_command(binary: Path, database: Path, port: int, socket: Path | None) -> tuple[str, ...]:
+    """The store on a port of this machine, or with `socket` on one that nobody reaches except by that socket."""
+    room = (*STORE_ROOM, str(socket)) if socket else ()
+    return (*room, str(binary), "serve", "--host", LOOPBACK, "--port", str(port), "--db-path", str(database))
+
+
+def why_open() -> str:
+    """Why this machine cannot give the store a network namespace of its own; "" if it can."""
+    if sys.platform != "linux":
+        return "only Linux has network namespaces"
+    tried = subprocess.run(STORE_ROOM, capture_output=True, text=True, timeout=30)
+    return tried.stderr.strip() if tried.returncode else ""
+
+
+def programs(store: tuple[str, ...] | None) -> list[Program]:
+    """The store starts first and stops last, because the others use it. `store`: its command; None: an external one."""
     return [
-        *([store] if store_port else []),
+        *([Program("store", store, 5)] if store else []),
         Program(
             "inference",
             gunicorn(ROOT / "functions" / "inference" / "gunicorn.conf.py", "functions.inference.app:create_app()"),
@@ -38,7 +54,7 @@ def programs(config: LocalConfig, store_binary: Path, store_port: int | None) ->
         Program("schedule", (sys.executable, "-m", "infra.local.schedule"), stop_seconds=10),
         Program("relay", (sys.executable, "-m", "infra.local.relay"), stop_seconds=10),
         Program("ingestion", (sys.executable, "-m", "infra.local.ingestion"), stop_seconds=10),
-        Program("app", gunicorn(local / "gunicorn.conf.py", "infra.local.app:create_app()"), stop_seconds=10),
+        Program("app", gunicorn(LOCAL / "gunicorn.conf.py", "infra.local.app:create_app()"), stop_seconds=10),
     ]
 
 

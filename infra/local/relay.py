@@ -18,6 +18,7 @@ from infra.local.delivery import DeadLetters, Delivery, Stopping
 from infra.local.handlers import Handler, load
 from infra.local.stop_signals import run_threads
 from infra.local.stream import StreamReader
+from sluice.adapters.aws.unix_sockets import led_to_store
 from sluice.http.logging import configure
 
 log = logging.getLogger("sluice.relay")
@@ -91,8 +92,8 @@ def clients() -> tuple[Any, Any]:
     session = get_session()
     patience: dict[str, Any] = {"connect_timeout": 2, "read_timeout": 10, "retries": {"total_max_attempts": 1}}
     return (
-        session.create_client("dynamodb", config=Config(**patience)),
-        session.create_client("dynamodbstreams", config=Config(parameter_validation=False, **patience)),
+        led_to_store(session.create_client("dynamodb", config=Config(**patience))),
+        led_to_store(session.create_client("dynamodbstreams", config=Config(parameter_validation=False, **patience))),
     )
 
 

@@ -5,10 +5,13 @@ import re
 from collections.abc import MutableMapping
 
 from infra.local.config import REGION, data_dir
+from infra.local.datadir import DataDir
 
-# The launcher chooses a new port at every start and writes it into supervisord's configuration.
+# Where the store has a port of this machine, it is a new one at every start, written into supervisord's configuration.
 STORE_COMMAND = re.compile(r"serve --host (\S+) --port (\d+)")
+IN_ITS_ROOM = "store_room.py"  # then the port is not one of this machine, where another program may have it
 NO_RUN = "http://127.0.0.1:1"  # refuses connections at once; the command reports it
+BY_SOCKET = NO_RUN  # of a store that is reached by its socket only
 SOMEONE_ELSES = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_ACCESS_KEY_ID")
 
 
@@ -19,7 +22,9 @@ def use_running_store(env: MutableMapping[str, str] = os.environ) -> None:
     """
     if env.get("SLUICE_STORE") == "aws" or any(env.get(name) for name in SOMEONE_ELSES):
         return
-    env["AWS_ENDPOINT_URL_DYNAMODB"] = _embedded(env)
+    socket = DataDir(data_dir(env)).socket("store")
+    env["SLUICE_STORE_SOCKET"] = str(socket) if socket.exists() else ""
+    env["AWS_ENDPOINT_URL_DYNAMODB"] = BY_SOCKET if socket.exists() else _embedded(env)
     env.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local")
     region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or REGION
     env.update(AWS_REGION=region, AWS_DEFAULT_REGION=region)  # botocore reads only the second one
@@ -27,7 +32,8 @@ def use_running_store(env: MutableMapping[str, str] = os.environ) -> None:
 
 def _embedded(env: MutableMapping[str, str]) -> str:
     try:
-        found = STORE_COMMAND.search((data_dir(env) / "run" / "supervisord.conf").read_text())
+        written = (data_dir(env) / "run" / "supervisord.conf").read_text()
     except OSError:
-        found = None
+        return NO_RUN
+    found = None if IN_ITS_ROOM in written else STORE_COMMAND.search(written)
     return f"http://{found[1]}:{found[2]}" if found else NO_RUN

@@ -46,7 +46,7 @@ directory={ROOT}
 childlogdir={data.logs}
 
 [unix_http_server]
-file={data.socket}
+file={data.socket("supervisor")}
 chmod=0600
 
 [rpcinterface:supervisor]
@@ -100,7 +100,7 @@ class Supervisor:
     def __init__(self, data: DataDir) -> None:
         from supervisor.xmlrpc import SupervisorTransport
 
-        self._transport: Any = SupervisorTransport(serverurl=f"unix://{data.socket}")
+        self._transport: Any = SupervisorTransport(serverurl=f"unix://{data.socket('supervisor')}")
         self._server = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=self._transport)
 
     def states(self) -> list[ChildState]:
@@ -125,7 +125,7 @@ def hurry(data: DataDir, process: "subprocess.Popen[bytes]", seconds: float) -> 
 def wait_socket(data: DataDir, process: "subprocess.Popen[bytes]", seconds: float) -> None:
     """Wait until supervisord listens. Raises LaunchError when it ends or after `seconds`."""
     until = time.monotonic() + seconds
-    while not data.socket.exists():
+    while not data.socket("supervisor").exists():
         if process.poll() is not None or time.monotonic() > until:
             printed = (data.logs / "supervisor.out").read_text(errors="replace").strip() or "it printed nothing"
             raise LaunchError(f"the supervisor did not start: {printed}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.local.errors import LaunchError
+from sluice.adapters.aws.unix_sockets import store_connection, store_socket
 
 VERSION_FILE = "store.schema"
 NO_ANSWER = (OSError, http.client.HTTPException, ValueError)
@@ -71,7 +72,7 @@ def _record(store_url: str, prefix: str, seconds: float) -> dict[str, Any]:
     until = time.monotonic() + seconds
     while True:
         try:
-            status, told = exchange(f"{store_url}/", 2, "POST", body, headers)
+            status, told = exchange(f"{store_url}/", 2, "POST", body, headers, store_socket())
             if status in (200, 400):  # 400: ResourceNotFoundException, a new store
                 return dict(told.get("Item", {}))
             problem = f"status {status}"
@@ -83,11 +84,22 @@ def _record(store_url: str, prefix: str, seconds: float) -> dict[str, Any]:
 
 
 def exchange(
-    url: str, seconds: float, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None
+    url: str,
+    seconds: float,
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    socket: str = "",
 ) -> tuple[int, Any]:
-    """The status and the JSON body of an http URL of this machine, without a proxy. Raises NO_ANSWER."""
+    """The status and the JSON body of an http URL of this machine, without a proxy. Raises NO_ANSWER.
+
+    `socket`: the store's socket, if that leads to the URL.
+    """
     host, _, path = url.removeprefix("http://").partition("/")
     with closing(http.client.HTTPConnection(host, timeout=seconds)) as connection:
+        if socket:
+            connection.sock = store_connection(socket, seconds)
+            connection.sock.settimeout(seconds)
         connection.request(method, f"/{path}", body, headers or {})
         answer = connection.getresponse()
         return answer.status, json.load(answer)

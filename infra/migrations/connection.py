@@ -13,9 +13,12 @@ def connect(endpoint_url: str | None = None) -> "DynamoDBClient":
     from botocore.config import Config
     from botocore.session import get_session
 
+    from sluice.adapters.aws.unix_sockets import led_to_store
+
     patience = Config(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
     )
-    return get_session().create_client("dynamodb", endpoint_url=endpoint_url, config=patience)  # type: ignore[return-value]
+    client = get_session().create_client("dynamodb", endpoint_url=endpoint_url, config=patience)
+    return led_to_store(client)  # type: ignore[no-any-return]

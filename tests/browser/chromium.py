@@ -37,8 +37,9 @@ def executable() -> str:
 
 
 @contextmanager
-def running() -> Iterator[Browser]:
+def running(*more: str) -> Iterator[Browser]:
+    """`more`: further flags; the last of a name counts."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable(), headless=True, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=executable(), headless=True, args=[*FLAGS, *more])
         yield browser
         browser.close()

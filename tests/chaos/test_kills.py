@@ -42,7 +42,7 @@ class Books:
     def __init__(self, system: System) -> None:
         environment: dict[str, str] = {"SLUICE_DATA_DIR": str(system.data_dir)}
         use_running_store(environment)
-        self.client = slow_client(environment["AWS_ENDPOINT_URL_DYNAMODB"])
+        self.client = slow_client(environment["AWS_ENDPOINT_URL_DYNAMODB"], environment["SLUICE_STORE_SOCKET"])
 
     def _all(self, table: str) -> list[dict[str, Any]]:
         pages = self.client.get_paginator("scan").paginate(TableName="sluice-" + table, ConsistentRead=True)

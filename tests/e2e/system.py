@@ -40,6 +40,7 @@ class System:
         asked = {"PORT": str(self.port), "SLUICE_DATA_DIR": str(data_dir)}
         self.environment = own | asked | GENEROUS | dict(env or {})
         self.process: subprocess.Popen[bytes] | None = None
+        self.command = ["make", "--no-print-directory", "up"]
 
     def start(self) -> "System":
         """Returns when the system is ready; otherwise fails and shows its output."""
@@ -54,7 +55,7 @@ class System:
     def launch(self) -> None:
         with self._printed.open("wb") as printed:
             self.process = subprocess.Popen(
-                ["make", "--no-print-directory", "up"],
+                self.command,
                 cwd=ROOT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

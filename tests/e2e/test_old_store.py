@@ -84,7 +84,7 @@ def items_without_schema(data_dir: Path) -> list[Any]:
     """All items in the store without a schema number."""
     environment = {"SLUICE_DATA_DIR": str(data_dir)}
     use_running_store(environment)
-    client = slow_client(environment["AWS_ENDPOINT_URL_DYNAMODB"])
+    client = slow_client(environment["AWS_ENDPOINT_URL_DYNAMODB"], environment["SLUICE_STORE_SOCKET"])
     dumped = old_store.dump(client, PREFIX)
     client.close()
     assert sum(map(len, dumped.values())) > 20

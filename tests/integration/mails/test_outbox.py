@@ -50,7 +50,9 @@ def test_the_outbox_is_refused_to_another_machine(local: Desk, peer: str) -> Non
     assert refused(get(local, peer))
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil:80"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil:80", "a@localhost"]
+)
 def test_a_foreign_host_name_is_refused(local: Desk, host: str) -> None:
     """Against DNS rebinding: a page whose name resolves to 127.0.0.1 could read the response."""
     assert refused(get(local, host=host))

@@ -6,6 +6,8 @@ import pytest
 from infra.local import config
 from infra.local.errors import LaunchError
 
+INSIDE = config.Inside("http://127.0.0.1:1", Path("/run/store.sock"), Path("/run/inference.sock"))
+
 
 def test_defaults_are_those_of_the_contract() -> None:
     asked = config.read({})
@@ -49,7 +51,7 @@ def test_a_folder_name_that_supervisord_cannot_read_is_refused(path: str) -> Non
 
 
 def test_child_processes_need_no_aws_account() -> None:
-    child = config.child_environment(config.read({}), "http://127.0.0.1:1", "127.0.0.1:2", {"AWS_PROFILE": "work"})
+    child = config.child_environment(config.read({}), INSIDE, {"AWS_PROFILE": "work"})
     assert "AWS_PROFILE" not in child
     assert child["AWS_ACCESS_KEY_ID"] == "local"
     assert child["AWS_EC2_METADATA_DISABLED"] == "true"
@@ -58,13 +60,13 @@ def test_child_processes_need_no_aws_account() -> None:
 
 def test_the_credentials_of_a_users_own_store_are_kept() -> None:
     env = {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566", "AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "s"}
-    child = config.child_environment(config.read(env), "http://127.0.0.1:4566", "127.0.0.1:2", env)
+    child = config.child_environment(config.read(env), config.Inside("http://127.0.0.1:4566", None, Path("e")), env)
     assert child["AWS_ACCESS_KEY_ID"] == "mine"
     assert child["AWS_ENDPOINT_URL_DYNAMODB"] == "http://127.0.0.1:4566"
 
 
 def test_requests_between_processes_use_no_proxy() -> None:
     child = config.child_environment(
-        config.read({}), "u", "a", {"HTTP_PROXY": "http://proxy", "NO_PROXY": "corp.example"}
+        config.read({}), INSIDE, {"HTTP_PROXY": "http://proxy", "NO_PROXY": "corp.example"}
     )
     assert child["NO_PROXY"].split(",") == ["corp.example", "127.0.0.1", "localhost"]

@@ -7,22 +7,41 @@ import pytest
 from botocore.session import get_session
 
 from infra.local import supervision
-from infra.local.config import LocalConfig
 from infra.local.datadir import DataDir
-from infra.local.programs import programs
-from infra.local.store_address import NO_RUN, use_running_store
+from infra.local.programs import programs, store_command
+from infra.local.store_address import BY_SOCKET, NO_RUN, use_running_store
 
 
 def test_the_port_of_this_run_is_found(tmp_path: Path) -> None:
-    config = LocalConfig("127.0.0.1", 8080, tmp_path, "http://127.0.0.1:8080", "outbox", None)
     data = DataDir(tmp_path)
     data.run.mkdir()
-    written = supervision.configuration(data, programs(config, Path("/opt/dynoxide"), 43210))
+    command = store_command(Path("/opt/dynoxide"), tmp_path / "store.db", 43210, None)
+    written = supervision.configuration(data, programs(command))
     (data.run / "supervisord.conf").write_text(written)
     env = {"SLUICE_DATA_DIR": str(tmp_path)}
     use_running_store(env)
     assert env["AWS_ENDPOINT_URL_DYNAMODB"] == "http://127.0.0.1:43210"
     assert env["AWS_ACCESS_KEY_ID"]
+    assert env["SLUICE_STORE_SOCKET"] == ""
+
+
+def test_the_port_in_the_stores_own_network_is_not_taken_for_one_of_this_machine(tmp_path: Path) -> None:
+    data = DataDir(tmp_path)
+    data.run.mkdir()
+    command = store_command(Path("/opt/dynoxide"), tmp_path / "store.db", 8000, data.socket("store"))
+    (data.run / "supervisord.conf").write_text(supervision.configuration(data, programs(command)))
+    env = {"SLUICE_DATA_DIR": str(tmp_path)}  # the socket is not there yet
+    use_running_store(env)
+    assert env["AWS_ENDPOINT_URL_DYNAMODB"] == NO_RUN
+
+
+def test_the_socket_of_this_run_is_found(tmp_path: Path) -> None:
+    socket = DataDir(tmp_path).socket("store")
+    socket.parent.mkdir()
+    socket.touch()
+    env = {"SLUICE_DATA_DIR": str(tmp_path)}
+    use_running_store(env)
+    assert (env["AWS_ENDPOINT_URL_DYNAMODB"], env["SLUICE_STORE_SOCKET"]) == (BY_SOCKET, str(socket))
 
 
 def test_all_settings_that_botocore_needs_are_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

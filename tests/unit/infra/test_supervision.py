@@ -8,7 +8,7 @@ import pytest
 from infra.local import config
 from infra.local.datadir import DataDir
 from infra.local.errors import LaunchError
-from infra.local.programs import programs, stopping_order
+from infra.local.programs import programs, stopping_order, store_command
 from infra.local.supervision import configuration
 
 
@@ -20,7 +20,12 @@ def test_supervisord_reads_paths_with_spaces_and_quotes(tmp_path: Path) -> None:
     data.take()
     asked = config.read({"SLUICE_DATA_DIR": str(folder)})
     file = data.run / "supervisord.conf"
-    file.write_text(configuration(data, programs(asked, Path("/bin/dynoxide"), 4711)))
+    file.write_text(
+        configuration(
+            data,
+            programs(store_command(Path("/bin/dynoxide"), asked.data_dir / "store.db", 8000, data.socket("store"))),
+        )
+    )
     options = ServerOptions()
     options.realize(["--configuration", str(file)])
     groups = {group.name: group.process_configs[0] for group in options.process_group_configs}
@@ -30,12 +35,12 @@ def test_supervisord_reads_paths_with_spaces_and_quotes(tmp_path: Path) -> None:
 
 
 def test_app_stops_first_and_the_store_last() -> None:
-    order = stopping_order(programs(config.read({}), Path("/bin/dynoxide"), 4711))
+    order = stopping_order(programs(("/bin/dynoxide",)))
     assert order == ["app", "ingestion", "relay", "schedule", "inference", "store"]
 
 
 def test_users_own_store_is_not_started() -> None:
-    names = [program.name for program in programs(config.read({}), Path("/bin/dynoxide"), None)]
+    names = [program.name for program in programs(None)]
     assert "store" not in names
 
 
@@ -49,5 +54,5 @@ def test_second_run_is_refused_and_the_first_is_named(tmp_path: Path) -> None:
 
 def test_the_socket_path_is_short_enough_for_the_kernel(tmp_path: Path) -> None:
     deep = tmp_path / ("x" * 60) / ("y" * 60)
-    assert len(str(DataDir(deep).socket)) <= 90
-    assert DataDir(deep).socket == DataDir(deep).socket
+    assert len(str(DataDir(deep).socket("store"))) <= 90
+    assert DataDir(deep).socket("store") == DataDir(deep).socket("store") != DataDir(deep).socket("inference")

@@ -10,6 +10,7 @@ from botocore.session import get_session
 from sluice.adapters.aws import dynamo
 from sluice.adapters.aws.access import Access
 from sluice.adapters.aws.json_service import DYNAMODB, HOT, JsonService
+from sluice.adapters.aws.unix_sockets import led_to_store
 from sluice.adapters.gateway.grant_item import lease_attribute, lease_key, limits_attribute
 from sluice.adapters.gateway.hot_store import DynamoHotStore, record_from
 from sluice.domain.gateway.admission import AdmissionRequest, Grant, Limits
@@ -34,12 +35,12 @@ def credentials() -> Credentials:
     return Credentials("AKIDEXAMPLE", "secret")
 
 
-def slow_client(url: str) -> Any:
-    """botocore's own client, to arrange and to check."""
+def slow_client(url: str, socket: str = "") -> Any:
+    """botocore's own client, to arrange and to check. `socket`: of the store of a running system."""
     session = get_session()
     session.set_credentials("AKIDEXAMPLE", "secret")
     config = Config(region_name=REGION, retries={"max_attempts": 2}, connect_timeout=5, read_timeout=20)
-    return session.create_client("dynamodb", endpoint_url=url, config=config)
+    return led_to_store(session.create_client("dynamodb", endpoint_url=url, config=config), socket)
 
 
 def hot_store(url: str) -> DynamoHotStore:

@@ -9,7 +9,11 @@ import http.client
 import socket
 import ssl
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from urllib.parse import urlsplit
+
+Opened = Callable[[float], socket.socket]  # (seconds it may take) → a connected socket
 
 
 class Connection(http.client.HTTPConnection):
@@ -17,11 +21,16 @@ class Connection(http.client.HTTPConnection):
 
     used = False
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, timeout_seconds: float) -> None:
+    def __init__(
+        self, host: str, port: int, tls: ssl.SSLContext | None, timeout_seconds: float, opened: Opened | None = None
+    ) -> None:
         super().__init__(host, port, timeout=timeout_seconds)
-        self._tls = tls
+        self._tls, self._timeout_seconds, self._opened = tls, timeout_seconds, opened
 
     def connect(self) -> None:
+        if self._opened is not None:
+            self.sock = self._opened(self._timeout_seconds)
+            return
         sock = socket.create_connection((self.host, self.port), self.timeout)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = self._tls.wrap_socket(sock, server_hostname=self.host) if self._tls else sock
@@ -30,7 +39,13 @@ class Connection(http.client.HTTPConnection):
 class Pool:
     """Hands out the newest connection first, so that the peer closes the ones that stay idle."""
 
-    def __init__(self, url: str, *, connect_seconds: float, keep: int = 64) -> None:
+    def __init__(self, url: str, *, connect_seconds: float, keep: int = 64, opened: Opened | None = None) -> None:
+        """`url`: http, https, or `unix:PATH` of a Unix socket. `opened` connects in another way than by the address."""
+        if url.startswith("unix:"):
+            from sluice.adapters.aws.unix_sockets import connected
+
+            url, opened = "http://localhost", partial(connected, url.removeprefix("unix:"))
+        self._opened = opened
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"not an http(s) address: {url}")
@@ -55,7 +70,7 @@ class Pool:
                 if connection.sock is not None:
                     connection.sock.settimeout(read_seconds)
                     return connection
-        connection = Connection(self.host, self.port, self._tls, self._connect_seconds)
+        connection = Connection(self.host, self.port, self._tls, self._connect_seconds, self._opened)
         connection.connect()
         assert connection.sock is not None
         connection.sock.settimeout(read_seconds)

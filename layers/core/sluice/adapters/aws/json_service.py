@@ -12,15 +12,18 @@ import http.client
 import json
 import math
 import random
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sluice.adapters.aws.access import Access, access, endpoint
 from sluice.adapters.aws.http_call import exchange
 from sluice.adapters.aws.http_pool import Pool
 from sluice.adapters.aws.signing import json_signer
+from sluice.adapters.aws.unix_sockets import store_connection, store_socket
 
 THROTTLED = frozenset(
     {
@@ -75,6 +78,11 @@ DYNAMODB = Service("dynamodb", "DynamoDB_20120810", "1.0")
 SSM = Service("ssm", "AmazonSSM", "1.1")
 
 
+def _store_opened(service: Service) -> Callable[[float], socket.socket] | None:
+    path = store_socket() if service is DYNAMODB else ""
+    return partial(store_connection, path) if path else None
+
+
 class Refused(Exception):
     """The service refused the call. `response` has the form of botocore's `ClientError.response`."""
 
@@ -102,8 +110,9 @@ class JsonService:
         """`url` and `granted` default to the endpoint and credentials that botocore would use."""
         self.service, self._policy, self._sleep = service, policy, sleep
         granted = granted or access()
+        opened = None if url else _store_opened(service)
         url = url or endpoint(service.name, granted.region)
-        self._pool = Pool(url, connect_seconds=policy.connect_seconds)
+        self._pool = Pool(url, connect_seconds=policy.connect_seconds, opened=opened)
         self._path = f"{self._pool.path_prefix}/"
         self._request_line = f"POST {self._path} HTTP/1.1\r\n"
         self._content_type = f"application/x-amz-json-{service.version}"

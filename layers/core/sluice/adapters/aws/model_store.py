@@ -20,6 +20,7 @@ from pynamodb.transactions import TransactWrite
 
 from sluice.adapters.aws import dynamo
 from sluice.adapters.aws.json_service import ORDINARY, Refused, Unanswered
+from sluice.adapters.aws.unix_sockets import led_to_store
 
 M = TypeVar("M", bound=Model)
 Result = TypeVar("Result")
@@ -44,7 +45,7 @@ def _client() -> Any:
     )
     session = get_session()
     region = session.get_config_variable("region") or "us-east-1"
-    return session.create_client("dynamodb", region_name=region, config=config)
+    return led_to_store(session.create_client("dynamodb", region_name=region, config=config))
 
 
 def bound(model: type[M], prefix: str) -> type[M]:
