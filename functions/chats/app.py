@@ -6,7 +6,7 @@ from flask import Blueprint
 
 from sluice.domain import errors
 from sluice.http.auth import Caller, now_ms
-from sluice.http.chats.requests import ChatInfo, ChatList, ChatWithMessages, MessageInfo, NewChatBody
+from sluice.http.chats.requests import ChatInfo, ChatList, ChatsQuery, ChatWithMessages, MessageInfo, NewChatBody
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
 from sluice.pages.chats import playground
@@ -19,9 +19,18 @@ ONE = (errors.NotFound, errors.StoreUnavailable)
 
 
 @blueprint.get("/chats")
-@operation("One's chats", tag=TAG, auth=Auth.SESSION, answers={200: ChatList}, errors=(errors.StoreUnavailable,))
-def list_all(caller: Caller) -> ChatList:
-    return ChatList(data=[ChatInfo.of(chat) for chat in chats().all(caller.account_id)])
+@operation(
+    "One's chats, last used first",
+    tag=TAG,
+    auth=Auth.SESSION,
+    query=ChatsQuery,
+    answers={200: ChatList},
+    errors=(errors.ValidationFailed, errors.StoreUnavailable),
+    description="Repeat with `cursor=next_cursor` until it is null. A page may be shorter than `limit`.",
+)
+def list_page(caller: Caller, query: ChatsQuery) -> ChatList:
+    page = chats().page(caller.account_id, query.limit, query.cursor or None)
+    return ChatList(data=[ChatInfo.of(chat) for chat in page.chats], next_cursor=page.next_cursor)
 
 
 @blueprint.post("/chats")
@@ -31,7 +40,7 @@ def list_all(caller: Caller) -> ChatList:
     auth=Auth.SESSION,
     body=NewChatBody,
     answers={201: ChatInfo},
-    errors=(errors.ValidationFailed, errors.StoreUnavailable),
+    errors=(errors.ValidationFailed, errors.LimitReached, errors.StoreUnavailable),
 )
 def create(caller: Caller, body: NewChatBody) -> ChatInfo:
     return ChatInfo.of(chats().create(caller.account_id, body.changes(), now_ms()))

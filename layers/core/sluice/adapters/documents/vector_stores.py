@@ -26,8 +26,6 @@ from sluice.domain.documents.document import Attachment, VectorStore
 from sluice.domain.documents.keys import WHOLE_STORE
 from sluice.domain.errors import NotFound, StoreUnavailable
 
-ATTEMPTS = 5
-MOST_ASKED = 100  # the limit of BatchGetItem
 JSON_FIELDS = ("attributes", "metadata")  # stored as JSON, because they may hold fractions
 
 
@@ -96,24 +94,10 @@ class DynamoVectorStores:
         return map(_attachment, self._rows.starting(account_id, in_id(store_id, "")))
 
     def attached(self, account_id: str, store_id: str, file_ids: Sequence[str]) -> dict[str, Attachment]:
-        names = list(dict.fromkeys(in_id(store_id, file_id) for file_id in file_ids))[:MOST_ASKED]
-        found: dict[str, Attachment] = {}
-        keys: Any = [self._rows.key(account_id, name)["Key"] for name in names]
-        for _ in range(ATTEMPTS):
-            if not keys:
-                return found
-            with dynamo.store_errors():
-                answer = dynamo.client().batch_get_item(
-                    RequestItems={self._rows.table: {"Keys": keys, "ConsistentRead": True}}
-                )
-            for item in answer["Responses"].get(self._rows.table, []):
-                attachment = _attachment(dynamo.values(item))
-                found[attachment.file_id] = attachment
-            left: Any = answer.get("UnprocessedKeys", {})
-            keys = left.get(self._rows.table, {}).get("Keys", [])
-        if keys:
-            raise StoreUnavailable()
-        return found
+        names = dict.fromkeys(in_id(store_id, file_id) for file_id in file_ids)
+        keys = ({"account_id": account_id, "item_id": name} for name in names)
+        found = map(_attachment, dynamo.get_all(self._rows.table, keys))
+        return {attachment.file_id: attachment for attachment in found}
 
     def stores_with(self, account_id: str, file_id: str) -> list[str]:
         return [item["item_id"].rpartition("#")[2] for item in self._rows.starting(account_id, of_id(file_id, ""))]

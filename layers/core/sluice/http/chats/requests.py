@@ -100,8 +100,14 @@ class ChatInfo(BaseModel):
         )
 
 
+class ChatsQuery(BaseModel):
+    limit: int = Field(20, ge=1, le=100)
+    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the previous page")
+
+
 class ChatList(BaseModel):
     data: list[ChatInfo]
+    next_cursor: str | None
 
 
 class CitedPassage(BaseModel):
