@@ -31,6 +31,7 @@ WRITE = (
     errors.InvalidModelRequest,
 )
 CHANGE = (*WRITE, errors.NotFound)
+ADD = (*CHANGE, errors.LimitReached)
 
 
 @api.post("/v1/files")
@@ -91,7 +92,7 @@ def delete_file(file_id: str) -> answers.FileDeleted:
     "Make a vector store",
     documented_body=models.CreateStoreBody,
     answers={200: store_answers.VectorStoreObject},
-    errors=CHANGE,
+    errors=ADD,
 )
 def create_vector_store() -> store_answers.VectorStoreObject:
     claims, body = flow.claims_and_body(models.CreateStoreBody)
@@ -170,7 +171,7 @@ def search_vector_store(vector_store_id: str) -> store_answers.SearchPage:
     "Put a file into a vector store",
     documented_body=models.AttachBody,
     answers={200: store_answers.VectorStoreFileObject},
-    errors=CHANGE,
+    errors=ADD,
 )
 def attach_file(vector_store_id: str) -> store_answers.VectorStoreFileObject:
     claims, body = flow.claims_and_body(models.AttachBody)
@@ -221,7 +222,7 @@ def detach_file(vector_store_id: str, file_id: str) -> store_answers.VectorStore
     "Put several files into a vector store",
     documented_body=models.BatchBody,
     answers={200: store_answers.FileBatchObject},
-    errors=CHANGE,
+    errors=ADD,
 )
 def attach_files(vector_store_id: str) -> store_answers.FileBatchObject:
     claims, body = flow.claims_and_body(models.BatchBody)

@@ -141,7 +141,7 @@ def create_response() -> Response:
     auth=Auth.SESSION,
     body=MessageBody,
     answers={200: "text/event-stream"},
-    errors=(*COMPLETION_ERRORS, errors.NotFound, errors.ValidationFailed),
+    errors=(*COMPLETION_ERRORS, errors.NotFound, errors.LimitReached, errors.ValidationFailed),
 )
 def answer_in_chat(caller: "Caller", chat_id: str, body: MessageBody) -> Response:
     from sluice.http.chats.answer import answer_message

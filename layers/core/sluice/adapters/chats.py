@@ -8,7 +8,7 @@ from typing import Any
 from sluice.adapters.aws import dynamo
 from sluice.adapters.aws.counted_rows import CountedRows
 from sluice.domain.chats.chat import MOST_CHATS, Chat, ChatMessage, Cited, Place
-from sluice.domain.errors import LimitReached, NotFound
+from sluice.domain.errors import NotFound
 
 SCHEMA = 1
 CHAT_EXISTS = "attribute_exists(item_id)"
@@ -19,11 +19,10 @@ class DynamoChats:
 
     def __init__(self, table_prefix: str) -> None:
         self._table = table_prefix + "contents"
-        self._chats = CountedRows(self._table, "chat#", "chats", MOST_CHATS)
+        self._chats = CountedRows(self._table, "chat#", "chats", MOST_CHATS, "chats")
 
     def put(self, chat: Chat) -> None:
-        if not self._chats.add(chat.account_id, dynamo.item(_chat_item(chat))):
-            raise LimitReached(f"This account has {MOST_CHATS:,} chats, the most it may have. Delete some first.")
+        self._chats.add(chat.account_id, dynamo.item(_chat_item(chat)))
 
     def get(self, account_id: str, chat_id: str) -> Chat | None:
         with dynamo.store_errors():

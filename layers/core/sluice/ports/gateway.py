@@ -130,7 +130,8 @@ class ContentStore(Protocol):
     def everything(self, account_id: str, now_ms: int) -> Iterator[dict[str, Any]]:
         """Logged texts, chats and stored Responses in the stored form, without expired ones."""
 
-    def erase_account(self, account_id: str) -> None: ...
+    def erase_account(self, account_id: str, most: int) -> bool:
+        """Delete at most `most` items. → whether all are gone."""
 
 
 class LeaseIndex(Protocol):

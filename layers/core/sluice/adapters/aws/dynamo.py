@@ -145,6 +145,13 @@ def delete_all(table: str, keys: Iterable[Mapping[str, str]], sleep: Callable[[f
             sleep(random.uniform(0, CONFLICT_BASE_SECONDS * 2**in_vain))
 
 
+def delete_some(table: str, keys: Iterable[Mapping[str, str]], most: int) -> bool:
+    """Delete the first `most`. → whether these were all. Errors: as `delete_all`."""
+    some = list(islice(keys, most))
+    delete_all(table, some)
+    return len(some) < most
+
+
 def get_all(
     table: str, keys: Iterable[Mapping[str, str]], sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[dict[str, Any]]:
@@ -159,7 +166,8 @@ def get_all(
         with store_errors():
             answer = client().batch_get_item(RequestItems={table: {"Keys": batch, "ConsistentRead": True}})
         yield from map(values, answer["Responses"].get(table, []))
-        left = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+        unprocessed: Any = answer.get("UnprocessedKeys", {})
+        left = unprocessed.get(table, {}).get("Keys", [])
         in_vain = in_vain + 1 if len(left) == len(batch) else 0
         if in_vain == CONFLICT_ATTEMPTS:
             raise StoreUnavailable()

@@ -77,9 +77,8 @@ class DynamoFiles:
         item = self._rows.get(account_id, HELD)
         return int(item["held_bytes"]) if item else 0
 
-    def erase_account(self, account_id: str) -> None:
-        """Erase the account's whole partition, including its vector stores."""
-        self._rows.erase_account(account_id)
+    def erase_account(self, account_id: str, most: int) -> bool:
+        return self._rows.erase_account(account_id, most)
 
 
 def _file(item: dict[str, Any]) -> File:

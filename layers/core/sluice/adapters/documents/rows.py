@@ -88,9 +88,9 @@ class Rows:
         """The part of a transaction that records a deletion, so that `ingestion` finds it until it has cleaned up."""
         return {"Put": self.item(account_id, item_id, pending(time.time_ns() // 1_000_000))}
 
-    def erase_account(self, account_id: str) -> None:
+    def erase_account(self, account_id: str, most: int) -> bool:
         keys = dynamo.query(self.table, {"account_id": account_id}, only=("account_id", "item_id"))
-        dynamo.delete_all(self.table, keys)
+        return dynamo.delete_some(self.table, keys, most)
 
 
 def _held(call: Callable[[], Any]) -> bool:

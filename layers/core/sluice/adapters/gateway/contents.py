@@ -24,10 +24,9 @@ class DynamoContents:
             if stored.get("ttl_s", now_ms) * 1000 > now_ms and stored["item_id"] not in COUNTERS:
                 yield stored
 
-    def erase_account(self, account_id: str) -> None:
-        dynamo.delete_all(
-            self._table, dynamo.query(self._table, {"account_id": account_id}, only=("account_id", "item_id"))
-        )
+    def erase_account(self, account_id: str, most: int) -> bool:
+        keys = dynamo.query(self._table, {"account_id": account_id}, only=("account_id", "item_id"))
+        return dynamo.delete_some(self._table, keys, most)
 
     def logged(self, account_id: str, request_ids: Sequence[str], now_ms: int) -> dict[str, LoggedContent]:
         """Leaves out expired items, because DynamoDB deletes them late."""

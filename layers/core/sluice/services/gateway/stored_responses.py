@@ -55,8 +55,8 @@ class StoredResponses:
         """Call it before the model is asked. Errors: InvalidModelRequest (too long to be stored)."""
         if _bytes(echoed, messages) > MAX_REQUEST_BYTES:
             raise InvalidModelRequest(
-                f"The conversation and the response's other fields have more than {MAX_REQUEST_BYTES:,} bytes, too many "
-                "to be stored. Send store: false.",
+                "The conversation, with what the response repeats, has more bytes than can be stored "
+                f"({MAX_REQUEST_BYTES:,}). Send store: false.",
                 "store",
             )
 
