@@ -57,7 +57,7 @@ class DynamoVectorStores:
 
     def page(self, account_id: str, *, limit: int, after_id: str | None) -> list[VectorStore]:
         """Newest first."""
-        found = self._rows.starting(account_id, store_item_id(""), after=after_id, newest_first=True)
+        found = self._rows.starting(account_id, store_item_id(""), after=after_id, newest_first=True, limit=limit)
         return [_store(item) for item in islice(found, limit)]
 
     def delete(self, account_id: str, store_id: str) -> bool:
