@@ -23,6 +23,7 @@ _building = threading.Lock()
 CONFLICT_ATTEMPTS = 6
 CONFLICT_BASE_SECONDS = 0.025
 BATCH, GET_BATCH = 25, 100  # the limits of BatchWriteItem and BatchGetItem
+PAGE = 500  # items a query reads at once: without a limit Dynoxide reads all items under a key for each page
 # Another transaction holds the item, or the table is throttled. Nothing was written, so a retry is correct.
 TRANSIENT = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 TRANSIENT_ERRORS = frozenset({"TransactionConflictException", "TransactionInProgressException"})
@@ -116,6 +117,7 @@ def query(
         "KeyConditionExpression": "#key = :key" + (" AND begins_with(item_id, :begins)" if begins else ""),
         "ExpressionAttributeNames": {"#key": name, **{f"#only{place}": one for place, one in enumerate(only)}},
         "ExpressionAttributeValues": {":key": attribute(wanted), **begun},
+        "Limit": PAGE,
         **({"ProjectionExpression": ", ".join(f"#only{place}" for place in range(len(only)))} if only else {}),
         **({"IndexName": index} if index else {"ConsistentRead": True}),
     }

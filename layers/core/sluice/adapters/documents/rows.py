@@ -48,17 +48,22 @@ class Rows:
         return dynamo.values(answer["Item"]) if "Item" in answer else None
 
     def starting(
-        self, account_id: str, prefix: str, *, after: str | None = None, newest_first: bool = False, limit: int = 0
+        self,
+        account_id: str,
+        prefix: str,
+        *,
+        after: str | None = None,
+        newest_first: bool = False,
+        limit: int = dynamo.PAGE,
     ) -> Iterator[dict[str, Any]]:
-        """Items whose id starts with `prefix`, read in pages of `limit`, or of 1 MB. ULIDs in the ids sort them by
-        time."""
+        """Items whose id starts with `prefix`, read in pages of `limit`. ULIDs in the ids sort them by time."""
         query: dict[str, Any] = {
             "TableName": self.table,
             "KeyConditionExpression": "account_id = :account AND begins_with(item_id, :prefix)",
             "ExpressionAttributeValues": dynamo.item({":account": account_id, ":prefix": prefix}),
             "ConsistentRead": True,
             "ScanIndexForward": not newest_first,
-            **({"Limit": limit} if limit else {}),
+            "Limit": limit,
         }
         if after is not None:
             query["ExclusiveStartKey"] = dynamo.item({"account_id": account_id, "item_id": prefix + after})
