@@ -1,4 +1,4 @@
-"""Deleting and reading in batches: what is unprocessed is sent again; a store that processes nothing is unavailable (503)."""
+"""Deleting and reading in batches: what is unprocessed is sent again; a store that does nothing is unavailable."""
 
 from typing import Any
 

@@ -81,7 +81,7 @@ class DynamoVectorStores:
         failed = self._attached.add(account_id, row["Item"], *needed, {"Put": back})
         if not failed:
             return attachment
-        there = self.attachment(account_id, store_id, file_id) if failed == (0,) else None
+        there = self.attachment(account_id, store_id, file_id) if max(failed) < 2 else None
         if there is None:
             raise NotFound()
         return there
