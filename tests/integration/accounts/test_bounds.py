@@ -205,3 +205,10 @@ def test_chats_may_be_made_while_the_account_is_deleted_and_leave_nothing(town: 
         assert delete(person) == 204
         assert {one.result().status_code for one in made} <= {201, 401, 503}
     assert later() == 1 and traces_of(town, person) == []
+
+
+def test_revoking_all_api_tokens_without_end_is_noted_a_few_times(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    person = town.newcomer()
+    switch_on_throttles(monkeypatch)
+    assert {person.call("POST", "/tokens/revoke-all").status_code for _ in range(25)} == {200}
+    assert len([one for one in town.everything("audit") if one["action"] == "tokens_revoked"]) == 20

@@ -98,8 +98,11 @@ def test_a_wrong_page_is_refused(person: Person, query: str) -> None:
 def test_a_forged_position_is_refused(person: Person) -> None:
     from sluice.services.cursors import cursor
 
-    answer = person.call("GET", "/chats?cursor=" + cursor("chats", "1e5", "chat_x"))
-    assert (answer.status_code, answer.json["code"]) == (422, "validation_error")  # type: ignore[index]
+    for used, chat_id in (("1e5", "chat_" + "0" * 16), ("9" * 60, "chat_" + "0" * 16), ("1", "x"), ("1", "x" * 50)):
+        answer = person.call("GET", "/chats?cursor=" + cursor("chats", used, chat_id))
+        assert (answer.status_code, answer.json["code"]) == (422, "validation_error")  # type: ignore[index]
+    far = cursor("chats", "1", "chat_" + "0" * 16)
+    assert person.call("GET", f"/chats?cursor={far}").json == {"data": [], "next_cursor": None}
 
 
 def test_a_page_of_the_fullest_account_reads_what_it_shows(person: Person) -> None:
@@ -127,3 +130,16 @@ def test_a_full_chat_takes_no_message_and_asks_no_model(person: Person, monkeypa
     assert len(person.upstream.calls) == 2
     first = messages(person, chat)[0]["id"]
     assert say(person, chat, "instead", replaces=first).status_code == 200
+
+
+def test_an_answer_that_ends_after_its_chat_was_deleted_leaves_no_message(person: Person) -> None:
+    from sluice.domain.chats.chat import ChatMessage
+    from sluice.domain.errors import NotFound
+    from sluice.wiring import stores
+
+    chat = begin(person)
+    say(person, chat, "hello")
+    assert person.call("DELETE", f"/chats/{chat}").status_code == 204
+    with pytest.raises(NotFound):
+        stores.chat_store().add(person.account_id, chat, ChatMessage("msg_x", "assistant", "late", 1))
+    assert rows(person, "chatmsg#") == []

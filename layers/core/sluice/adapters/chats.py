@@ -80,9 +80,18 @@ class DynamoChats:
         return [_message(item) for item in found]
 
     def add(self, account_id: str, chat_id: str, message: ChatMessage) -> None:
+        """Only into a chat that exists, so that a deletion meanwhile leaves no message."""
         key = {"account_id": account_id, "item_id": _message_key(chat_id, message)}
         item = {**key, "schema": SCHEMA, **{k: v for k, v in asdict(message).items() if v is not None}}
-        dynamo.write(lambda: dynamo.client().put_item(TableName=self._table, Item=dynamo.item(item)))
+        chat = {"TableName": self._table, "Key": self._key(account_id, f"chat#{chat_id}")}
+        writes: Any = [
+            {"Put": {"TableName": self._table, "Item": dynamo.item(item)}},
+            {"ConditionCheck": {**chat, "ConditionExpression": CHAT_EXISTS}},
+        ]
+        try:
+            dynamo.write(lambda: dynamo.client().transact_write_items(TransactItems=writes))
+        except dynamo.ConditionFailed as exc:
+            raise NotFound() from exc
 
     def remove(self, account_id: str, chat_id: str, messages: Sequence[ChatMessage]) -> None:
         keys = ({"account_id": account_id, "item_id": _message_key(chat_id, message)} for message in messages)

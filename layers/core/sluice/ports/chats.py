@@ -27,6 +27,7 @@ class ChatStore(Protocol):
     def messages(self, account_id: str, chat_id: str) -> list[ChatMessage]:
         """Oldest first."""
 
-    def add(self, account_id: str, chat_id: str, message: ChatMessage) -> None: ...
+    def add(self, account_id: str, chat_id: str, message: ChatMessage) -> None:
+        """Errors: NotFound (no such chat)."""
 
     def remove(self, account_id: str, chat_id: str, messages: Sequence[ChatMessage]) -> None: ...

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from sluice.domain.chats import chat as rules
 from sluice.domain.chats.chat import Chat, ChatMessage
 from sluice.domain.errors import FieldProblem, NotFound, ValidationFailed
-from sluice.domain.ids import random_id
+from sluice.domain.ids import is_id, random_id
 from sluice.ports.chats import ChatStore
 from sluice.services.cursors import cursor, position
 
@@ -38,7 +38,7 @@ class Chats:
     def page(self, account_id: str, limit: int, after: str | None = None) -> ChatPage:
         """Last used first. Errors also: ValidationFailed (a malformed cursor)."""
         used_ms, chat_id = position(LIST, after, 2) if after else ("", "")
-        if after and not used_ms.isdecimal():
+        if after and not (used_ms.isdecimal() and len(used_ms) <= 15 and is_id("chat_", chat_id)):
             raise ValidationFailed((FieldProblem("cursor", "This is no `next_cursor` of this list."),))
         found, following = self.chats.page(account_id, limit, (int(used_ms), chat_id) if after else None)
         return ChatPage(found, cursor(LIST, str(following[0]), following[1]) if following else None)

@@ -57,9 +57,8 @@ class ChatTurns:
         self.chats.remove(chat.account_id, chat.chat_id, turn.replaced)
 
     def end(self, turn: Turn, answer: ChatMessage) -> None:
-        """Keep the answer, whole or partial; not in a chat that was deleted meanwhile."""
-        if self.chats.get(turn.chat.account_id, turn.chat.chat_id) is not None:
-            self.chats.add(turn.chat.account_id, turn.chat.chat_id, answer)
+        """Keep the answer, whole or partial."""
+        self.chats.add(turn.chat.account_id, turn.chat.chat_id, answer)
 
 
 class TurnKeeper:
