@@ -6,7 +6,7 @@ from flask import Blueprint
 
 from sluice.domain import errors
 from sluice.http.auth import Caller, now_ms
-from sluice.http.chats.requests import ChatInfo, ChatList, ChatWithMessages, MessageInfo, NewChatBody
+from sluice.http.chats.requests import ChatInfo, ChatList, ChatsQuery, ChatWithMessages, MessageInfo, NewChatBody
 from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import Auth, operation
 from sluice.pages.chats import playground
@@ -18,13 +18,17 @@ documented = partial(operation, tag="Chats", auth=Auth.SESSION)
 
 
 @blueprint.get("/chats")
-@documented("One's chats")
-def list_all(caller: Caller) -> ChatList:
-    return ChatList(data=[ChatInfo.of(chat) for chat in chats().all(caller.account_id)])
+@documented(
+    "One's chats, last used first",
+    description="Repeat with `cursor=next_cursor` until it is null. A page may be shorter than `limit`.",
+)
+def list_page(caller: Caller, query: ChatsQuery) -> ChatList:
+    page = chats().page(caller.account_id, query.limit, query.cursor or None)
+    return ChatList(data=[ChatInfo.of(chat) for chat in page.chats], next_cursor=page.next_cursor)
 
 
 @blueprint.post("/chats")
-@documented("Begin a chat", status=201)
+@documented("Begin a chat", status=201, errors=(errors.LimitReached,))
 def create(caller: Caller, body: NewChatBody) -> ChatInfo:
     return ChatInfo.of(chats().create(caller.account_id, body.changes(), now_ms()))
 

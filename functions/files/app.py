@@ -26,6 +26,7 @@ WRITE = (
     errors.InvalidModelRequest,
 )
 CHANGE = (*WRITE, errors.NotFound)
+ADD = (*CHANGE, errors.LimitReached)
 
 
 @api.post("/v1/files")
@@ -81,7 +82,7 @@ def delete_file(file_id: str) -> answers.FileDeleted:
 
 
 @api.post("/v1/vector_stores")
-@documented("Make a vector store", documented_body=models.CreateStoreBody, errors=CHANGE)
+@documented("Make a vector store", documented_body=models.CreateStoreBody, errors=ADD)
 def create_vector_store() -> store_answers.VectorStoreObject:
     claims, body = flow.claims_and_body(models.CreateStoreBody)
     with flow.admitted(claims, "vector_stores") as account_id:
@@ -149,7 +150,7 @@ def search_vector_store(vector_store_id: str) -> store_answers.SearchPage:
 
 
 @api.post("/v1/vector_stores/<vector_store_id>/files")
-@documented("Put a file into a vector store", documented_body=models.AttachBody, errors=CHANGE)
+@documented("Put a file into a vector store", documented_body=models.AttachBody, errors=ADD)
 def attach_file(vector_store_id: str) -> store_answers.VectorStoreFileObject:
     claims, body = flow.claims_and_body(models.AttachBody)
     with flow.admitted(claims, "vector_stores") as account_id:
@@ -182,7 +183,7 @@ def detach_file(vector_store_id: str, file_id: str) -> store_answers.VectorStore
 
 
 @api.post("/v1/vector_stores/<vector_store_id>/file_batches")
-@documented("Put several files into a vector store", documented_body=models.BatchBody, errors=CHANGE)
+@documented("Put several files into a vector store", documented_body=models.BatchBody, errors=ADD)
 def attach_files(vector_store_id: str) -> store_answers.FileBatchObject:
     claims, body = flow.claims_and_body(models.BatchBody)
     with flow.admitted(claims, "vector_stores") as account_id:

@@ -116,7 +116,7 @@ def create_response() -> Response:
     tag="Chats",
     auth=Auth.SESSION,
     answers={200: "text/event-stream"},
-    errors=(*COMPLETION_ERRORS, errors.InvalidApiToken, errors.NotFound),
+    errors=(*COMPLETION_ERRORS, errors.InvalidApiToken, errors.NotFound, errors.LimitReached),
 )
 def answer_in_chat(caller: "Caller", chat_id: str, body: MessageBody) -> Response:
     from sluice.http.chats.answer import answer_message

@@ -28,7 +28,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     started_ms = _now_ms()
     requeued = _requeue_mails(started_ms)
     swept = sweeper().sweep(started_ms + RUN_MS)
-    done = {**asdict(swept), "requeued": requeued, "erased": _finish_deletions(started_ms)}
+    done = {**asdict(swept), "requeued": requeued, "erased": _finish_deletions(started_ms, started_ms + RUN_MS)}
     for what in ("settled", "cleared", "failed", "requeued", "erased"):
         peers.metrics().count(measures.SWEPT, done[what], what=what)
     peers.metrics().observe(measures.LEASES_SEEN, swept.leases)
@@ -38,9 +38,9 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     return done
 
 
-def _finish_deletions(now_ms: int) -> int:
+def _finish_deletions(now_ms: int, until_ms: int) -> int:
     try:
-        return erasure().finish(now_ms)
+        return erasure().finish(now_ms, lambda: _now_ms() < until_ms)
     except StoreUnavailable as exc:
         log.warning("deletions of accounts not finished", exc_info=exc)
         return 0

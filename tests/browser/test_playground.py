@@ -263,6 +263,23 @@ def test_the_demo_model_answers_in_the_running_system(newcomer: Newcomer, new_ta
     assert "chats, demo, playground, streamed" in tab.text and "ended by stop" in tab.text
 
 
+def test_older_chats_are_a_click_away(stage: Stage, model: Model, new_tab: NewTab) -> None:
+    from sluice.wiring.chats import chats
+
+    person, account_id = stage.person()
+    for place in range(60):
+        chats().create(account_id, {"title": f"Chat {place:02d}"}, place)
+    tab = new_tab(person, at=stage.url)
+    tab.go("/my/chats")
+    tab.page.get_by_role("link", name="Older chats").click()
+    tab.page.get_by_role("link", name="Chat 09").wait_for()
+    assert "Chat 59" not in tab.text
+    tab.check("chats-older")
+    tab.page.get_by_role("link", name="Chat 09").click()
+    tab.page.locator("#chats").get_by_role("link", name="Older chats").click()
+    assert "Chat 09" in tab.text
+
+
 def test_two_people_never_see_each_others_chats(chat: Tab, stage: Stage, new_tab: NewTab) -> None:
     send(chat, "My secret plan")
     settled(chat)

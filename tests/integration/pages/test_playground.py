@@ -211,3 +211,29 @@ def test_a_fragment_without_a_session_is_401_and_not_the_login_page(browser: Bro
     refused = browser.get("/my/models", **{"HX-Request": "true", "HX-Current-URL": "http://127.0.0.1:8080/my/usage"})
     assert (refused.status, refused.html) == (401, "")
     assert refused.answer.headers["HX-Redirect"] == "/login?next=usage"
+
+
+def test_older_chats_are_a_link_away(member: Browser, ann: Account) -> None:
+    from sluice.wiring.chats import chats
+
+    for place in range(60):
+        chats().create(ann.account_id, {"title": f"Chat {place:02d}"}, place)
+    first = member.get("/my/chats")
+    (older,) = [link for link in first.links if "cursor=" in link]
+    assert "Chat 59" in first.text and "Chat 09" not in first.text
+    second = member.get(older)
+    assert "Chat 09" in second.text and "Chat 59" not in second.text and "cursor=" not in " ".join(second.links)
+    newest = member.get(next(link for link in first.links if "/my/chats/chat_" in link))
+    assert older in newest.links  # also beside a chat
+    assert member.get("/my/chats?cursor=x").status == 422
+
+
+def test_one_chat_too_many_is_a_page_that_says_so(member: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sluice.adapters.aws.counted_rows import CountedRows
+    from sluice.wiring import stores
+
+    few = CountedRows(stores.chat_store()._table, "chat#", "chats", 1, "chats")  # type: ignore[attr-defined]
+    monkeypatch.setattr(stores.chat_store(), "_chats", few)
+    begun(member)
+    refused = begun(member)
+    assert refused.status == 409 and "the most it may have" in refused.text

@@ -41,7 +41,7 @@ class Scene:
             mails=self.mails,  # type: ignore[arg-type]
             passwords=FakePasswords(),
             throttles=self.throttles,
-            events=SecurityEvents(FakeAudit()),  # type: ignore[arg-type]
+            events=SecurityEvents(FakeAudit(), OpenThrottles()),  # type: ignore[arg-type]
             session_hours=2,
         )
         return bound.log_in(email, password, Visitor("192.0.2.1", NOW_MS, "browser" * 100))
@@ -127,7 +127,7 @@ def test_confirming_a_password_counts_only_wrong_passwords() -> None:
         mails=scene.mails,  # type: ignore[arg-type]
         passwords=NewPasswords(FakePasswords, dict),
         throttles=throttles,
-        events=SecurityEvents(FakeAudit()),  # type: ignore[arg-type]
+        events=SecurityEvents(FakeAudit(), OpenThrottles()),  # type: ignore[arg-type]
     )
     passwords.confirm("usr_ann", "right", NOW_MS)
     with pytest.raises(InvalidCredentials):

@@ -1,4 +1,4 @@
-"""Deleting in batches: unprocessed items are sent again; a store that processes none is unavailable (503)."""
+"""Deleting and reading in batches: what is unprocessed is sent again; a store that does nothing is unavailable."""
 
 from typing import Any
 
@@ -50,4 +50,45 @@ def test_a_store_that_processes_nothing_is_unavailable_after_a_few_tries(monkeyp
     store = Slow(0)
     with pytest.raises(StoreUnavailable):
         delete(monkeypatch, store, 3)
+    assert len(store.sizes) == dynamo.CONFLICT_ATTEMPTS
+
+
+class Reading:
+    """Answers with `at_once` items a call, and leaves the rest to be asked for again."""
+
+    def __init__(self, at_once: int, there: set[str]) -> None:
+        self.at_once, self.there, self.sizes = at_once, there, []  # type: ignore[var-annotated]
+
+    def batch_get_item(self, RequestItems: dict[str, Any]) -> dict[str, Any]:
+        ((table, request),) = RequestItems.items()
+        wanted = request["Keys"]
+        self.sizes.append(len(wanted))
+        assert request["ConsistentRead"]
+        found = [key for key in wanted[: self.at_once] if key["id"]["S"] in self.there]
+        left = wanted[self.at_once :]
+        return {"Responses": {table: found}, "UnprocessedKeys": {table: {"Keys": left}} if left else {}}
+
+
+def got(monkeypatch: pytest.MonkeyPatch, store: Reading, count: int) -> list[str]:
+    monkeypatch.setattr(dynamo, "client", lambda: store)
+    keys = ({"id": str(place)} for place in range(count))
+    return [one["id"] for one in dynamo.get_all("t", keys, sleep=lambda seconds: None)]
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 100])
+def test_every_item_that_exists_is_read_once(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    store = Reading(at_once, {str(place) for place in range(0, 250, 2)})
+    found = got(monkeypatch, store, 250)
+    assert sorted(found, key=int) == [str(place) for place in range(0, 250, 2)] and max(store.sizes) == 100
+
+
+def test_without_keys_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Reading(1, set())
+    assert got(monkeypatch, store, 0) == [] and store.sizes == []
+
+
+def test_a_store_that_reads_nothing_is_unavailable_after_a_few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Reading(0, set())
+    with pytest.raises(StoreUnavailable):
+        got(monkeypatch, store, 3)
     assert len(store.sizes) == dynamo.CONFLICT_ATTEMPTS

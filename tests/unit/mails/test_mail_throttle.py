@@ -72,7 +72,7 @@ def test_an_ipv6_network_is_one_client() -> None:
 @pytest.mark.parametrize("email", ["ann@example.com", "nobody@example.com"])
 def test_a_refused_client_costs_no_hash_and_no_write_for_any_address(email: str) -> None:
     class TooOften(MailThrottle):
-        def allows(self, email_key: str, kind: Kind, visitor: Visitor) -> bool:
+        def allows(self, email_key: str, kind: Kind, visitor: Visitor, account_id: str = "") -> bool:
             raise TooManyAttempts(5)
 
     def hashes() -> Any:

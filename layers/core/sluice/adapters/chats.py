@@ -1,11 +1,13 @@
-"""Chats in the contents table: `chat#ID` for a chat, `chatmsg#ID#MESSAGE` for its messages. They do not expire."""
+"""Chats in the contents table: `chat#ID` for a chat, `chatmsg#ID#MESSAGE` for its messages, `chats` for how many chats
+there are. They do not expire. The index `by_use` sorts an account's chats, the only items with `updated_ms`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from sluice.adapters.aws import dynamo
-from sluice.domain.chats.chat import Chat, ChatMessage, Cited
+from sluice.adapters.aws.counted_rows import CountedRows
+from sluice.domain.chats.chat import MOST_CHATS, Chat, ChatMessage, Cited, Place
 from sluice.domain.errors import NotFound
 
 SCHEMA = 1
@@ -17,10 +19,10 @@ class DynamoChats:
 
     def __init__(self, table_prefix: str) -> None:
         self._table = table_prefix + "contents"
+        self._chats = CountedRows(self._table, "chat#", "chats", MOST_CHATS, "chats")
 
     def put(self, chat: Chat) -> None:
-        item = _chat_item(chat)
-        dynamo.write(lambda: dynamo.client().put_item(TableName=self._table, Item=dynamo.item(item)))
+        self._chats.add(chat.account_id, dynamo.item(_chat_item(chat)))
 
     def get(self, account_id: str, chat_id: str) -> Chat | None:
         with dynamo.store_errors():
@@ -29,8 +31,29 @@ class DynamoChats:
             )
         return _chat(dynamo.values(answer["Item"])) if "Item" in answer else None
 
-    def all(self, account_id: str) -> list[Chat]:
-        return [_chat(item) for item in self._query(account_id, "chat#")]
+    def page(self, account_id: str, limit: int, after: Place | None) -> tuple[list[Chat], Place | None]:
+        """The index gives the order, the table the chats: the index lags, and a deleted chat is no longer there."""
+        request: Any = {
+            "TableName": self._table,
+            "IndexName": "by_use",
+            "KeyConditionExpression": "account_id = :account",
+            "ExpressionAttributeValues": dynamo.item({":account": account_id}),
+            "ScanIndexForward": False,
+            "Limit": limit + 1,
+        }
+        if after:
+            place = {"account_id": account_id, "updated_ms": after[0], "item_id": f"chat#{after[1]}"}
+            request["ExclusiveStartKey"] = dynamo.item(place)
+        with dynamo.store_errors():
+            answer = dynamo.client().query(**request)
+        order = [dynamo.values(found) for found in answer["Items"]]
+        keys = ({"account_id": account_id, "item_id": one["item_id"]} for one in order[:limit])
+        there = {item["item_id"]: _chat(item) for item in dynamo.get_all(self._table, keys)}
+        last = order[limit - 1] if len(order) > limit else None
+        return (
+            [there[one["item_id"]] for one in order[:limit] if one["item_id"] in there],
+            (last["updated_ms"], last["item_id"].removeprefix("chat#")) if last else None,
+        )
 
     def update(self, chat: Chat) -> None:
         """Errors: NotFound (deleted in the meantime)."""
@@ -46,40 +69,36 @@ class DynamoChats:
 
     def delete(self, account_id: str, chat_id: str) -> None:
         """Delete the chat first. Messages that remain after a failure belong to no chat and are not shown."""
-        key = self._key(account_id, f"chat#{chat_id}")
-        dynamo.write(lambda: dynamo.client().delete_item(TableName=self._table, Key=key))
-        self.remove(account_id, chat_id, self.messages(account_id, chat_id))
+        self._chats.remove(account_id, f"chat#{chat_id}")
+        only = ("account_id", "item_id")
+        dynamo.delete_all(
+            self._table, dynamo.query(self._table, {"account_id": account_id}, begins=f"chatmsg#{chat_id}#", only=only)
+        )
 
     def messages(self, account_id: str, chat_id: str) -> list[ChatMessage]:
-        return [_message(item) for item in self._query(account_id, f"chatmsg#{chat_id}#")]
+        found = dynamo.query(self._table, {"account_id": account_id}, begins=f"chatmsg#{chat_id}#")
+        return [_message(item) for item in found]
 
     def add(self, account_id: str, chat_id: str, message: ChatMessage) -> None:
+        """Only into a chat that exists, so that a deletion meanwhile leaves no message."""
         key = {"account_id": account_id, "item_id": _message_key(chat_id, message)}
         item = {**key, "schema": SCHEMA, **{k: v for k, v in asdict(message).items() if v is not None}}
-        dynamo.write(lambda: dynamo.client().put_item(TableName=self._table, Item=dynamo.item(item)))
+        chat = {"TableName": self._table, "Key": self._key(account_id, f"chat#{chat_id}")}
+        writes: Any = [
+            {"Put": {"TableName": self._table, "Item": dynamo.item(item)}},
+            {"ConditionCheck": {**chat, "ConditionExpression": CHAT_EXISTS}},
+        ]
+        try:
+            dynamo.write(lambda: dynamo.client().transact_write_items(TransactItems=writes))
+        except dynamo.ConditionFailed as exc:
+            raise NotFound() from exc
 
     def remove(self, account_id: str, chat_id: str, messages: Sequence[ChatMessage]) -> None:
-        for message in messages:
-            key = self._key(account_id, _message_key(chat_id, message))
-            dynamo.write(lambda key=key: dynamo.client().delete_item(TableName=self._table, Key=key))  # type: ignore[misc]
+        keys = ({"account_id": account_id, "item_id": _message_key(chat_id, message)} for message in messages)
+        dynamo.delete_all(self._table, keys)
 
     def _key(self, account_id: str, item_id: str) -> Any:
         return dynamo.item({"account_id": account_id, "item_id": item_id})
-
-    def _query(self, account_id: str, prefix: str) -> Iterator[dict[str, Any]]:
-        request: dict[str, Any] = {
-            "TableName": self._table,
-            "KeyConditionExpression": "account_id = :account AND begins_with(item_id, :prefix)",
-            "ExpressionAttributeValues": dynamo.item({":account": account_id, ":prefix": prefix}),
-            "ConsistentRead": True,
-        }
-        while True:
-            with dynamo.store_errors():
-                page = dynamo.client().query(**request)
-            yield from map(dynamo.values, page["Items"])
-            if "LastEvaluatedKey" not in page:
-                return
-            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
 def _message_key(chat_id: str, message: ChatMessage) -> str:

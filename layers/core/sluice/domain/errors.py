@@ -106,6 +106,10 @@ class CrossSiteRequest(Forbidden):
     default_message = "A request with the session cookie must come from this site's own pages."
 
 
+class LimitReached(Conflict):
+    default_message = "This account has as many of these as it may have. Delete some first."
+
+
 class TokenLimitReached(Conflict):
     default_message = "This account has as many live API tokens as it may have. Revoke one first."
 

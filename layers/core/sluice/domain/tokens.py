@@ -14,6 +14,7 @@ LIFETIMES_S = {"1h": HOUR_S, "1d": DAY_S, "7d": 7 * DAY_S, "30d": 30 * DAY_S, "9
 DEFAULT_EXPIRES_IN = "30d"
 MIN_LIFETIME_S, MAX_LIFETIME_S = 60, 31_536_000
 HINT_CHARACTERS = 6
+MOST_TOKENS = 1_000  # that an account's list shows, of which few are live
 MAX_MODELS, MODEL_CHARACTERS = 20, 100  # these are claims, and the token must fit in an HTTP header
 
 # Printable ASCII except space, quote and backslash, because each such character is one byte in JSON too.

@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from sluice.domain.chats.chat import Chat, ChatMessage
+from sluice.domain.chats.chat import Chat, ChatMessage, Place
 
 
 class ChatStore(Protocol):
     """Chats of the playground. Every method may raise StoreUnavailable; reads are consistent."""
 
-    def put(self, chat: Chat) -> None: ...
+    def put(self, chat: Chat) -> None:
+        """Errors: LimitReached."""
 
     def get(self, account_id: str, chat_id: str) -> Chat | None: ...
 
-    def all(self, account_id: str) -> list[Chat]: ...
+    def page(self, account_id: str, limit: int, after: Place | None) -> tuple[list[Chat], Place | None]:
+        """Last used first, from behind `after`, and where the next page begins. A chat of the last second may be
+        missing; one that is used meanwhile moves to the front."""
 
     def update(self, chat: Chat) -> None:
         """Errors: NotFound."""
@@ -24,6 +27,7 @@ class ChatStore(Protocol):
     def messages(self, account_id: str, chat_id: str) -> list[ChatMessage]:
         """Oldest first."""
 
-    def add(self, account_id: str, chat_id: str, message: ChatMessage) -> None: ...
+    def add(self, account_id: str, chat_id: str, message: ChatMessage) -> None:
+        """Errors: NotFound (no such chat)."""
 
     def remove(self, account_id: str, chat_id: str, messages: Sequence[ChatMessage]) -> None: ...

@@ -26,13 +26,18 @@ class FileStore(Protocol):
 
     def held_bytes(self, account_id: str) -> int: ...
 
-    def erase_account(self, account_id: str) -> None: ...
+    def erase_account(self, account_id: str, most: int) -> bool:
+        """Delete at most `most` of the account's rows, vector stores included. → whether all are gone."""
 
 
 class VectorStoreStore(Protocol):
     """Vector stores and their attachments. Every method may raise StoreUnavailable."""
 
-    def put(self, store: VectorStore) -> None: ...
+    def put(self, store: VectorStore) -> None:
+        """Errors: LimitReached. A store that is there already stays unchanged."""
+
+    def update(self, store: VectorStore) -> None:
+        """Errors: NotFound."""
 
     def get(self, account_id: str, store_id: str) -> VectorStore | None: ...
 
@@ -51,7 +56,7 @@ class VectorStoreStore(Protocol):
     def stores_with(self, account_id: str, file_id: str) -> list[str]: ...
 
     def attached(self, account_id: str, store_id: str, file_ids: Sequence[str]) -> dict[str, Attachment]:
-        """The attachments of those of these files (100 at most) that are in the store now, by file id."""
+        """The attachments of those of these files that are in the store now, by file id."""
 
     def set_attachment(
         self,

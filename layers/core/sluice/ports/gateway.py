@@ -130,7 +130,8 @@ class ContentStore(Protocol):
     def everything(self, account_id: str, now_ms: int) -> Iterator[dict[str, Any]]:
         """Logged texts, chats and stored Responses in the stored form, without expired ones."""
 
-    def erase_account(self, account_id: str) -> None: ...
+    def erase_account(self, account_id: str, most: int) -> bool:
+        """Delete at most `most` items. → whether all are gone."""
 
 
 class LeaseIndex(Protocol):
@@ -152,4 +153,8 @@ class TextStore(Protocol):
     def put_texts(self, account_id: str, item_id: str, texts: Mapping[str, str], now_ms: int, ttl_s: int) -> None:
         """Put or replace, until `ttl_s` (Unix seconds)."""
 
-    def delete_texts(self, account_id: str, item_id: str) -> None: ...
+    def delete_texts(self, account_id: str, item_id: str, response_id: str) -> None:
+        """Leaves an item that holds another response meanwhile."""
+
+    def count_up(self, account_id: str, item_id: str) -> int:
+        """Add one to a counter. → its value, 1 at first."""

@@ -1,5 +1,6 @@
 """Queued mails, and how they are sent."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from sluice.domain.mails.mail import Mail, Message
@@ -29,8 +30,8 @@ class MailStore(Protocol):
     def touch(self, mail_id: str, now_ms: int) -> bool:
         """Send an overdue mail through the mailer again; False if that is no longer needed."""
 
-    def of_account(self, account_id: str) -> list[Mail]:
-        """Unordered. A mail of the last second may be missing here, and may survive `erase_account`."""
+    def of_account(self, account_id: str) -> Iterator[Mail]:
+        """Unordered, read in pages. A mail of the last second may be missing here, and may survive `erase_account`."""
 
     def erase_account(self, account_id: str) -> None: ...
 

@@ -7,7 +7,7 @@ from sluice.domain.accounts.audit import Action
 from sluice.domain.accounts.visitor import Visitor
 from sluice.domain.errors import NotFound, TokenLimitReached
 from sluice.domain.ids import random_id
-from sluice.domain.tokens import HINT_CHARACTERS, ApiToken, Claims, Status, TokenRequest
+from sluice.domain.tokens import HINT_CHARACTERS, MOST_TOKENS, ApiToken, Claims, Status, TokenRequest
 from sluice.ports.gateway import GrantStore
 from sluice.ports.tokens import TokenSigner, TokenStore
 from sluice.services.accounts.security_events import SecurityEvents
@@ -59,6 +59,7 @@ class Tokens:
             created_ms=now_ms,
             expires_ms=expires_s * 1000,
         )
+        self._forget_old(account_id, now_ms)
         self.rows.put(row)
         try:
             self.grants.add_live(account_id, claims.token_id, expires_s, now_s)
@@ -102,6 +103,14 @@ class Tokens:
             self.rows.mark_revoked(account_id, token_id, visitor.now_ms)
         self.events.note(Action.TOKENS_REVOKED, account_id, visitor)
         return len(revoked)
+
+    def _forget_old(self, account_id: str, now_ms: int) -> None:
+        """Delete the rows of the oldest expired and revoked API tokens where an account has as many as it may have.
+        Concurrent calls may exceed the bound until the next one."""
+        rows = sorted(self.rows.of_account(account_id), key=lambda row: row.created_ms)
+        ended = [row for row in rows if row.revoked_ms is not None or row.expires_ms <= now_ms]
+        for row in ended[: max(0, len(rows) - MOST_TOKENS + 1)][:100]:
+            self.rows.delete(account_id, row.token_id)
 
     def _row(self, account_id: str, token_id: str) -> ApiToken:
         row = self.rows.get(account_id, token_id)

@@ -155,7 +155,7 @@ def erasure() -> Erasure:
 def security_events() -> SecurityEvents:
     from sluice.services.accounts.security_events import SecurityEvents
 
-    return SecurityEvents(stores.audit_log())
+    return SecurityEvents(stores.audit_log(), stores.throttles())
 
 
 @cache

@@ -81,9 +81,9 @@ def test_deleting_an_account_erases_all_its_documents_and_no_others(place: Place
     _ours, theirs = _filled(place)
     place.put(theirs, "late.md", b"harbour, not indexed yet", BOB)
     place.put(_ours, "late.md", b"harbour, not indexed yet", ADA)
-    EraseDocuments(place.rows, place.blobs).erase_account(ADA)
+    assert EraseDocuments(place.rows, place.blobs).erase_account(ADA, 1_000)
     place.settle()  # events that were still waiting
-    EraseDocuments(place.rows, place.blobs).erase_account(ADA)
+    assert EraseDocuments(place.rows, place.blobs).erase_account(ADA, 1_000)
     left = [path for path in place.blobs.root.rglob("*") if path.is_file() and ADA in str(path)]
     assert left == []
     assert (

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sluice.adapters.aws.dynamo_client import DynamoClient
@@ -21,7 +22,8 @@ _building = threading.Lock()
 
 CONFLICT_ATTEMPTS = 6
 CONFLICT_BASE_SECONDS = 0.025
-BATCH = 25  # the limit of BatchWriteItem
+BATCH, GET_BATCH = 25, 100  # the limits of BatchWriteItem and BatchGetItem
+PAGE = 500  # items a query reads at once: without a limit Dynoxide reads all items under a key for each page
 # Another transaction holds the item, or the table is throttled. Nothing was written, so a retry is correct.
 TRANSIENT = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 TRANSIENT_ERRORS = frozenset({"TransactionConflictException", "TransactionInProgressException"})
@@ -102,18 +104,20 @@ def _is_transient(exc: Refused) -> bool:
 
 
 def query(
-    table: str, key: Mapping[str, str], *, index: str = "", only: tuple[str, ...] = ()
+    table: str, key: Mapping[str, str], *, index: str = "", begins: str = "", only: tuple[str, ...] = ()
 ) -> Iterator[dict[str, Any]]:
     """Every item under one key, as plain values. Pages are read on demand, consistently except from an index.
 
-    `only`: the attributes to read. Errors: StoreUnavailable.
+    `begins`: how an `item_id` begins. `only`: the attributes to read. Errors: StoreUnavailable.
     """
     ((name, wanted),) = key.items()
+    begun = {":begins": attribute(begins)} if begins else {}
     request: dict[str, Any] = {
         "TableName": table,
-        "KeyConditionExpression": "#key = :key",
+        "KeyConditionExpression": "#key = :key" + (" AND begins_with(item_id, :begins)" if begins else ""),
         "ExpressionAttributeNames": {"#key": name, **{f"#only{place}": one for place, one in enumerate(only)}},
-        "ExpressionAttributeValues": {":key": attribute(wanted)},
+        "ExpressionAttributeValues": {":key": attribute(wanted), **begun},
+        "Limit": PAGE,
         **({"ProjectionExpression": ", ".join(f"#only{place}" for place in range(len(only)))} if only else {}),
         **({"IndexName": index} if index else {"ConsistentRead": True}),
     }
@@ -127,20 +131,50 @@ def query(
 
 
 def delete_all(table: str, keys: Iterable[Mapping[str, str]], sleep: Callable[[float], None] = time.sleep) -> None:
-    """Delete in batches; missing items are no error. Errors: StoreUnavailable, after which some are deleted."""
-    left = [{"DeleteRequest": {"Key": item(key)}} for key in keys]
+    """Delete in batches, read from `keys` as it goes; missing items are no error. Errors: StoreUnavailable, after which
+    some are deleted."""
+    more = ({"DeleteRequest": {"Key": item(key)}} for key in keys)
     in_vain = 0
-    while left:
-        batch: Any = {table: left[:BATCH]}
+    unprocessed: Any = []
+    while batch := unprocessed + list(islice(more, BATCH - len(unprocessed))):
         with store_errors():
-            answer = client().batch_write_item(RequestItems=batch)
-        unprocessed: Any = answer.get("UnprocessedItems", {}).get(table, [])
-        in_vain = in_vain + 1 if len(unprocessed) == len(batch[table]) else 0
+            answer = client().batch_write_item(RequestItems={table: batch})
+        unprocessed = answer.get("UnprocessedItems", {}).get(table, [])
+        in_vain = in_vain + 1 if len(unprocessed) == len(batch) else 0
         if in_vain == CONFLICT_ATTEMPTS:
             raise StoreUnavailable()
         if unprocessed:  # the table is throttled
             sleep(random.uniform(0, CONFLICT_BASE_SECONDS * 2**in_vain))
-        left = unprocessed + left[BATCH:]
+
+
+def delete_some(table: str, keys: Iterable[Mapping[str, str]], most: int) -> bool:
+    """Delete the first `most`. → whether these were all. Errors: as `delete_all`."""
+    some = list(islice(keys, most))
+    delete_all(table, some)
+    return len(some) < most
+
+
+def get_all(
+    table: str, keys: Iterable[Mapping[str, str]], sleep: Callable[[float], None] = time.sleep
+) -> Iterator[dict[str, Any]]:
+    """The items under these keys that exist, as plain values, unordered; read in batches and consistently.
+
+    Errors: StoreUnavailable.
+    """
+    more = (item(key) for key in keys)
+    in_vain = 0
+    left: Any = []
+    while batch := left + list(islice(more, GET_BATCH - len(left))):
+        with store_errors():
+            answer = client().batch_get_item(RequestItems={table: {"Keys": batch, "ConsistentRead": True}})
+        yield from map(values, answer["Responses"].get(table, []))
+        unprocessed: Any = answer.get("UnprocessedKeys", {})
+        left = unprocessed.get(table, {}).get("Keys", [])
+        in_vain = in_vain + 1 if len(left) == len(batch) else 0
+        if in_vain == CONFLICT_ATTEMPTS:
+            raise StoreUnavailable()
+        if left:  # the answer was full, or the table is throttled
+            sleep(random.uniform(0, CONFLICT_BASE_SECONDS * 2**in_vain))
 
 
 # --- values: strings, integers, booleans, None, lists and maps of these

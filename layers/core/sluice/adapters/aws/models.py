@@ -149,6 +149,16 @@ class LedgerItem(Model):
     rolled_up_ms = NumberAttribute(null=True)
 
 
+class ChatsByUse(GlobalSecondaryIndex[Any]):
+    """Chats alone, because no other item of the table has `updated_ms`."""
+
+    class Meta(KeysOnly):
+        index_name = "by_use"
+
+    account_id = UnicodeAttribute(hash_key=True)
+    updated_ms = NumberAttribute(range_key=True)
+
+
 class ContentItem(Model):
     """Logged prompts and answers, stored Responses, chats and their messages."""
 
@@ -158,6 +168,8 @@ class ContentItem(Model):
     account_id = UnicodeAttribute(hash_key=True)
     item_id = UnicodeAttribute(range_key=True)
     ttl_s = TTLAttribute(null=True)
+
+    by_use = ChatsByUse()
 
 
 class RollupItem(Model):

@@ -51,7 +51,9 @@ class DynamoFiles:
         return _file(item) if item else None
 
     def page(self, account_id: str, *, limit: int, after_id: str | None, newest_first: bool = True) -> list[File]:
-        found = self._rows.starting(account_id, file_item_id(""), after=after_id, newest_first=newest_first)
+        found = self._rows.starting(
+            account_id, file_item_id(""), after=after_id, newest_first=newest_first, limit=limit
+        )
         return [_file(item) for item in islice(found, limit)]
 
     def set_status(self, account_id: str, file_id: str, status: str, detail: str | None = None) -> bool:
@@ -77,9 +79,8 @@ class DynamoFiles:
         item = self._rows.get(account_id, HELD)
         return int(item["held_bytes"]) if item else 0
 
-    def erase_account(self, account_id: str) -> None:
-        """Erase the account's whole partition, including its vector stores."""
-        self._rows.erase_account(account_id)
+    def erase_account(self, account_id: str, most: int) -> bool:
+        return self._rows.erase_account(account_id, most)
 
 
 def _file(item: dict[str, Any]) -> File:

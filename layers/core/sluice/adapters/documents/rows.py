@@ -48,15 +48,22 @@ class Rows:
         return dynamo.values(answer["Item"]) if "Item" in answer else None
 
     def starting(
-        self, account_id: str, prefix: str, *, after: str | None = None, newest_first: bool = False
+        self,
+        account_id: str,
+        prefix: str,
+        *,
+        after: str | None = None,
+        newest_first: bool = False,
+        limit: int = dynamo.PAGE,
     ) -> Iterator[dict[str, Any]]:
-        """Items whose id starts with `prefix`, read page by page. ULIDs in the ids sort them by time."""
+        """Items whose id starts with `prefix`, read in pages of `limit`. ULIDs in the ids sort them by time."""
         query: dict[str, Any] = {
             "TableName": self.table,
             "KeyConditionExpression": "account_id = :account AND begins_with(item_id, :prefix)",
             "ExpressionAttributeValues": dynamo.item({":account": account_id, ":prefix": prefix}),
             "ConsistentRead": True,
             "ScanIndexForward": not newest_first,
+            "Limit": limit,
         }
         if after is not None:
             query["ExclusiveStartKey"] = dynamo.item({"account_id": account_id, "item_id": prefix + after})
@@ -88,9 +95,9 @@ class Rows:
         """The part of a transaction that records a deletion, so that `ingestion` finds it until it has cleaned up."""
         return {"Put": self.item(account_id, item_id, pending(time.time_ns() // 1_000_000))}
 
-    def erase_account(self, account_id: str) -> None:
+    def erase_account(self, account_id: str, most: int) -> bool:
         keys = dynamo.query(self.table, {"account_id": account_id}, only=("account_id", "item_id"))
-        dynamo.delete_all(self.table, keys)
+        return dynamo.delete_some(self.table, keys, most)
 
 
 def _held(call: Callable[[], Any]) -> bool:

@@ -10,8 +10,8 @@ from itertools import islice
 from typing import Any
 
 from sluice.adapters.aws import dynamo
+from sluice.adapters.aws.counted_rows import CountedRows
 from sluice.adapters.documents.rows import (
-    NOT_THERE,
     THERE,
     Rows,
     file_item_id,
@@ -22,12 +22,11 @@ from sluice.adapters.documents.rows import (
     pending,
     store_item_id,
 )
-from sluice.domain.documents.document import Attachment, VectorStore
+from sluice.domain.documents.document import MOST_ATTACHMENTS, MOST_VECTOR_STORES, Attachment, VectorStore
 from sluice.domain.documents.keys import WHOLE_STORE
-from sluice.domain.errors import NotFound, StoreUnavailable
+from sluice.domain.errors import NotFound
 
-ATTEMPTS = 5
-MOST_ASKED = 100  # the limit of BatchGetItem
+DETACHED_AT_ONCE = 100
 JSON_FIELDS = ("attributes", "metadata")  # stored as JSON, because they may hold fractions
 
 
@@ -36,10 +35,21 @@ class DynamoVectorStores:
 
     def __init__(self, table_prefix: str) -> None:
         self._rows = Rows(table_prefix)
+        table = self._rows.table
+        self._stores = CountedRows(table, store_item_id(""), "stores", MOST_VECTOR_STORES, "vector stores")
+        self._attached = CountedRows(table, "in#", "attached", MOST_ATTACHMENTS, "files in vector stores")
 
     def put(self, store: VectorStore) -> None:
-        row = self._rows.item(store.account_id, store_item_id(store.store_id), _fields(asdict(store)))
-        dynamo.write(lambda: dynamo.client().put_item(**row))
+        self._stores.add(store.account_id, self._row(store)["Item"])
+
+    def update(self, store: VectorStore) -> None:
+        try:
+            dynamo.write(lambda: dynamo.client().put_item(**self._row(store), ConditionExpression=THERE))
+        except dynamo.ConditionFailed as exc:
+            raise NotFound(f"There is no vector store {store.store_id!r}.") from exc
+
+    def _row(self, store: VectorStore) -> dict[str, Any]:
+        return self._rows.item(store.account_id, store_item_id(store.store_id), _fields(asdict(store)))
 
     def get(self, account_id: str, store_id: str) -> VectorStore | None:
         item = self._rows.get(account_id, store_item_id(store_id))
@@ -47,20 +57,15 @@ class DynamoVectorStores:
 
     def page(self, account_id: str, *, limit: int, after_id: str | None) -> list[VectorStore]:
         """Newest first."""
-        found = self._rows.starting(account_id, store_item_id(""), after=after_id, newest_first=True)
+        found = self._rows.starting(account_id, store_item_id(""), after=after_id, newest_first=True, limit=limit)
         return [_store(item) for item in islice(found, limit)]
 
     def delete(self, account_id: str, store_id: str) -> bool:
-        """Delete the store first, so that nothing more is attached. After a crash `ingestion` deletes the rest."""
-        try:
-            self._rows.transact(
-                {"Delete": {**self._rows.key(account_id, store_item_id(store_id)), "ConditionExpression": THERE}},
-                self._rows.trace(account_id, out_id(store_id, WHOLE_STORE)),
-            )
-            found = True
-        except dynamo.ConditionFailed:
-            found = False
-        for attachment in self.attachments(account_id, store_id):
+        """Delete the store first, so that nothing more is attached. `ingestion` detaches what a crash leaves, and what
+        is more than a caller should wait for."""
+        trace = self._rows.trace(account_id, out_id(store_id, WHOLE_STORE))
+        found = self._stores.remove(account_id, store_item_id(store_id), trace)
+        for attachment in list(islice(self.attachments(account_id, store_id), DETACHED_AT_ONCE)):
             self._take_out(account_id, store_id, attachment.file_id)
         return found
 
@@ -69,24 +74,17 @@ class DynamoVectorStores:
         waiting = pending(attachment.created_ms) if attachment.status == "in_progress" else {}
         row = self._rows.item(account_id, in_id(store_id, file_id), {**_fields(asdict(attachment)), **waiting})
         back = self._rows.item(account_id, of_id(file_id, store_id), {})
-        try:
-            self._rows.transact(
-                {
-                    "ConditionCheck": {
-                        **self._rows.key(account_id, store_item_id(store_id)),
-                        "ConditionExpression": THERE,
-                    }
-                },
-                {"ConditionCheck": {**self._rows.key(account_id, file_item_id(file_id)), "ConditionExpression": THERE}},
-                {"Put": {**row, "ConditionExpression": NOT_THERE}},
-                {"Put": back},
-            )
-        except dynamo.ConditionFailed as exc:
-            there = self.attachment(account_id, store_id, file_id) if exc.failed == (2,) else None
-            if there is None:
-                raise NotFound() from exc
-            return there
-        return attachment
+        needed = [
+            {"ConditionCheck": {**self._rows.key(account_id, item_id), "ConditionExpression": THERE}}
+            for item_id in (store_item_id(store_id), file_item_id(file_id))
+        ]
+        failed = self._attached.add(account_id, row["Item"], *needed, {"Put": back})
+        if not failed:
+            return attachment
+        there = self.attachment(account_id, store_id, file_id) if max(failed) < 2 else None
+        if there is None:
+            raise NotFound()
+        return there
 
     def attachment(self, account_id: str, store_id: str, file_id: str) -> Attachment | None:
         item = self._rows.get(account_id, in_id(store_id, file_id))
@@ -96,24 +94,10 @@ class DynamoVectorStores:
         return map(_attachment, self._rows.starting(account_id, in_id(store_id, "")))
 
     def attached(self, account_id: str, store_id: str, file_ids: Sequence[str]) -> dict[str, Attachment]:
-        names = list(dict.fromkeys(in_id(store_id, file_id) for file_id in file_ids))[:MOST_ASKED]
-        found: dict[str, Attachment] = {}
-        keys: Any = [self._rows.key(account_id, name)["Key"] for name in names]
-        for _ in range(ATTEMPTS):
-            if not keys:
-                return found
-            with dynamo.store_errors():
-                answer = dynamo.client().batch_get_item(
-                    RequestItems={self._rows.table: {"Keys": keys, "ConsistentRead": True}}
-                )
-            for item in answer["Responses"].get(self._rows.table, []):
-                attachment = _attachment(dynamo.values(item))
-                found[attachment.file_id] = attachment
-            left: Any = answer.get("UnprocessedKeys", {})
-            keys = left.get(self._rows.table, {}).get("Keys", [])
-        if keys:
-            raise StoreUnavailable()
-        return found
+        names = dict.fromkeys(in_id(store_id, file_id) for file_id in file_ids)
+        keys = ({"account_id": account_id, "item_id": name} for name in names)
+        found = map(_attachment, dynamo.get_all(self._rows.table, keys))
+        return {attachment.file_id: attachment for attachment in found}
 
     def stores_with(self, account_id: str, file_id: str) -> list[str]:
         return [item["item_id"].rpartition("#")[2] for item in self._rows.starting(account_id, of_id(file_id, ""))]
@@ -135,15 +119,8 @@ class DynamoVectorStores:
         return self._take_out(account_id, store_id, file_id, self._rows.trace(account_id, out_id(store_id, file_id)))
 
     def _take_out(self, account_id: str, store_id: str, file_id: str, *trace: Any) -> bool:
-        try:
-            self._rows.transact(
-                {"Delete": {**self._rows.key(account_id, in_id(store_id, file_id)), "ConditionExpression": THERE}},
-                {"Delete": self._rows.key(account_id, of_id(file_id, store_id))},
-                *trace,
-            )
-        except dynamo.ConditionFailed:
-            return False
-        return True
+        back = {"Delete": self._rows.key(account_id, of_id(file_id, store_id))}
+        return self._attached.remove(account_id, in_id(store_id, file_id), back, *trace)
 
 
 def _fields(fields: dict[str, Any]) -> dict[str, Any]:

@@ -3,16 +3,13 @@
 The hot store writes them (`put_content`), for accounts that log content.
 """
 
-import random
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sluice.adapters.aws import dynamo
-from sluice.domain.errors import StoreUnavailable
 from sluice.domain.gateway.contents import LoggedContent
 
-BATCH_TRIES = 5  # the store answers in parts if the items are large or the table is throttled
+COUNTERS = "chats", "responses"  # how many there are, or were
 
 
 class DynamoContents:
@@ -24,32 +21,18 @@ class DynamoContents:
     def everything(self, account_id: str, now_ms: int) -> Iterator[dict[str, Any]]:
         """Logged prompts and responses, chats with their messages, and stored Responses, in the stored form."""
         for stored in dynamo.query(self._table, {"account_id": account_id}):
-            if stored.get("ttl_s", now_ms) * 1000 > now_ms:
+            if stored.get("ttl_s", now_ms) * 1000 > now_ms and stored["item_id"] not in COUNTERS:
                 yield stored
 
-    def erase_account(self, account_id: str) -> None:
-        dynamo.delete_all(
-            self._table, dynamo.query(self._table, {"account_id": account_id}, only=("account_id", "item_id"))
-        )
+    def erase_account(self, account_id: str, most: int) -> bool:
+        keys = dynamo.query(self._table, {"account_id": account_id}, only=("account_id", "item_id"))
+        return dynamo.delete_some(self._table, keys, most)
 
     def logged(self, account_id: str, request_ids: Sequence[str], now_ms: int) -> dict[str, LoggedContent]:
         """Leaves out expired items, because DynamoDB deletes them late."""
-        keys: list[Any] = [dynamo.item({"account_id": account_id, "item_id": each}) for each in request_ids]
-        found: dict[str, LoggedContent] = {}
-        for attempt in range(BATCH_TRIES):
-            if not keys:
-                return found
-            if attempt:
-                time.sleep(random.uniform(0, 0.05 * 2**attempt))
-            with dynamo.store_errors():
-                request: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
-                answer = dynamo.client().batch_get_item(RequestItems=request)
-            for stored in answer["Responses"].get(self._table, []):
-                plain = dynamo.values(stored)
-                if plain["ttl_s"] * 1000 > now_ms:
-                    found[plain["item_id"]] = LoggedContent(plain["prompt"], plain["response"])
-            unprocessed: Any = answer.get("UnprocessedKeys", {})
-            keys = unprocessed.get(self._table, {}).get("Keys", [])
-        if keys:
-            raise StoreUnavailable()
-        return found
+        keys = ({"account_id": account_id, "item_id": each} for each in request_ids)
+        return {
+            plain["item_id"]: LoggedContent(plain["prompt"], plain["response"])
+            for plain in dynamo.get_all(self._table, keys)
+            if plain["ttl_s"] * 1000 > now_ms
+        }

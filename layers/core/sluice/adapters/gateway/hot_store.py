@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from sluice.adapters.aws.json_service import JsonService, Refused, Unanswered
@@ -30,6 +31,8 @@ INTEGERS = (
     "rolled_up_ms",
 )
 STRINGS = ("account_id", "request_id", "token_id", "model", "endpoint", "finish_reason", "settled_by")
+# Earlier versions wrote no `response_id`, and each response into an item of its own.
+IS_THIS_RESPONSE = "response_id = :id OR attribute_not_exists(response_id)"
 RECORD_IS_NEW = "attribute_not_exists(request_id)"  # the first writer wins, gateway or sweeper
 
 
@@ -128,9 +131,25 @@ class DynamoHotStore:
         }
         self.call("PutItem", {"TableName": self._contents, "Item": item})
 
-    def delete_texts(self, account_id: str, item_id: str) -> None:
-        key = {"account_id": {"S": account_id}, "item_id": {"S": item_id}}
-        self.call("DeleteItem", {"TableName": self._contents, "Key": key})
+    def delete_texts(self, account_id: str, item_id: str, response_id: str) -> None:
+        delete = {
+            "TableName": self._contents,
+            "Key": {"account_id": {"S": account_id}, "item_id": {"S": item_id}},
+            "ConditionExpression": IS_THIS_RESPONSE,
+            "ExpressionAttributeValues": {":id": {"S": response_id}},
+        }
+        with suppress(ConditionFailed):
+            self.call("DeleteItem", delete)
+
+    def count_up(self, account_id: str, item_id: str) -> int:
+        update = {
+            "TableName": self._contents,
+            "Key": {"account_id": {"S": account_id}, "item_id": {"S": item_id}},
+            "UpdateExpression": "ADD made :one",
+            "ExpressionAttributeValues": {":one": {"N": "1"}},
+            "ReturnValues": "UPDATED_NEW",
+        }
+        return int(self.call("UpdateItem", update)["Attributes"]["made"]["N"])
 
 
 def record_item(record: LedgerRecord) -> dict[str, Any]:

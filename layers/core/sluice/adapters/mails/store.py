@@ -6,6 +6,7 @@ mails, for its export and its deletion.
 """
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -55,8 +56,7 @@ def mail_item(mail: Mail) -> dict[str, Any]:
     return dynamo.item(plain)
 
 
-def mail_from(stored: dict[str, Any]) -> Mail:
-    plain = dynamo.values(stored)
+def mail_from(plain: dict[str, Any]) -> Mail:
     return Mail(
         mail_id=plain["mail_id"],
         kind=Kind(plain["kind"]),
@@ -96,7 +96,7 @@ class DynamoMails:
             answer = dynamo.client().get_item(
                 TableName=self._table, Key=dynamo.item({"mail_id": mail_id}), ConsistentRead=True
             )
-        return mail_from(answer["Item"]) if "Item" in answer else None
+        return mail_from(dynamo.values(answer["Item"])) if "Item" in answer else None
 
     def queue(self, mail: Mail) -> bool:
         """Returns False if a mail with this id exists, sent or not; that mail stays unchanged.
@@ -167,18 +167,17 @@ class DynamoMails:
             return False
         return True
 
-    def of_account(self, account_id: str) -> list[Mail]:
-        """Unordered. A mail of the last second may be missing."""
-        found = (self.get(mail_id) for mail_id in self._ids_of(account_id))
-        return [mail for mail in found if mail is not None]
+    def of_account(self, account_id: str) -> Iterator[Mail]:
+        """Unordered, read page by page. A mail of the last second may be missing."""
+        return map(mail_from, dynamo.get_all(self._table, self._keys_of(account_id)))
 
     def erase_account(self, account_id: str) -> None:
         """Deletes sent and unsent mails. A mailer that has claimed one then finds that it is gone."""
-        dynamo.delete_all(self._table, ({"mail_id": mail_id} for mail_id in self._ids_of(account_id)))
+        dynamo.delete_all(self._table, self._keys_of(account_id))
 
-    def _ids_of(self, account_id: str) -> list[str]:
+    def _keys_of(self, account_id: str) -> Iterator[dict[str, str]]:
         found = dynamo.query(self._table, {"account_id": account_id}, index=ACCOUNT_INDEX)
-        return [stored["mail_id"] for stored in found]
+        return ({"mail_id": stored["mail_id"]} for stored in found)
 
     def _may_be_claimed(self, now_ms: int) -> "Condition":
         """The mail is unsent and due: either it is queued, or the process that was sending it counts as dead.

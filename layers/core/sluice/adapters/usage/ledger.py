@@ -79,7 +79,7 @@ class DynamoLedger:
         raise ValidationFailed((FieldProblem("from", message),))
 
     def everything(self, account_id: str) -> Iterator[LedgerRecord]:
-        query = _range(account_id, request_id_at(0), request_id_at(END_OF_TIME_MS, last=True))
+        query = _range(account_id, request_id_at(0), request_id_at(END_OF_TIME_MS, last=True)) | {"Limit": dynamo.PAGE}
         start: Any = True
         while start is not None:
             items, start = self._query(query)

@@ -17,6 +17,7 @@ SCHEMA = 1
 FORM = re.compile(r"(ses_[0-9a-z]{16})\.([A-Za-z0-9_-]{43})", re.ASCII)
 USER_AGENT_CHARACTERS = 200
 HOUR_MS = 3_600_000
+MOST_SESSIONS = 100  # an account's
 
 
 @dataclass(frozen=True)

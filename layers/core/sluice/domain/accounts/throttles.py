@@ -72,6 +72,10 @@ CONFIRM_PASSWORD = Policy("confirm-password", free=10, first_seconds=1, ceiling_
 # Redeeming a mailed code costs a password hash, so the number per client is limited.
 REDEEM_CLIENT = Policy("redeem-client", free=30, first_seconds=1, ceiling_seconds=30, forget_seconds=HOUR)
 
+# Security events of one kind that an account's own people cause, and mails that they cause to other addresses. Nothing
+# is refused to them; what exceeds this is neither kept nor mailed.
+EVENT = Policy("event", free=20, first_seconds=60, ceiling_seconds=3600, forget_seconds=24 * HOUR)
+
 # Mails of one kind to one address, requested by one client and by all clients, to protect the mailbox from a flood.
 MAIL_PAIR = Policy("mail-pair", free=5, first_seconds=30, ceiling_seconds=3600, forget_seconds=24 * HOUR)
 MAIL_ADDRESS = Policy("mail-address", free=10, first_seconds=10, ceiling_seconds=120, forget_seconds=HOUR)

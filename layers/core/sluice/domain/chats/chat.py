@@ -9,6 +9,10 @@ TITLE_CHARACTERS = 200
 SYSTEM_CHARACTERS = 8_000
 CONTENT_CHARACTERS = 100_000
 UNTITLED = "New chat"
+MOST_CHATS = 1_000  # an account's
+MOST_MESSAGES = 2_000  # a chat's, because each answer reads all of them
+
+Place = tuple[int, str]  # in the list of chats: `updated_ms` and id of a chat
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+MOST_VECTOR_STORES = 1_000  # an account's
+MOST_ATTACHMENTS = 20_000  # an account's, in all of its vector stores
+
 
 class Unreadable(Exception):
     """No text can be extracted from a file. The message is for its owner."""

@@ -91,8 +91,14 @@ class ChatInfo(BaseModel):
         return cls.like(chat, id=chat.chat_id, created_at=created, updated_at=updated)
 
 
+class ChatsQuery(BaseModel):
+    limit: int = Field(20, ge=1, le=100)
+    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the previous page")
+
+
 class ChatList(BaseModel):
     data: list[ChatInfo]
+    next_cursor: str | None
 
 
 class CitedPassage(BaseModel):

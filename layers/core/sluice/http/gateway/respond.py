@@ -57,17 +57,19 @@ class _Draft:
         )
 
     def assembly(self, sources: Sources | None) -> Assembly:
-        assembly = Assembly(random_id("resp_"), self.now_ms // 1000, self.body.echoed())
+        """Errors: StoreUnavailable (of a response that is to be stored)."""
+        new_id = stored_responses().new_id(self.claims.account_id) if self.body.stored else random_id("resp_")
+        assembly = Assembly(new_id, self.now_ms // 1000, self.body.echoed())
         if sources is None:
             return assembly
         cited = [(passage.file_id, passage.filename) for passage in sources.given]
         return assembly.searched(sources.query, _results(sources.found) if self.body.shows_results else None, cited)
 
     def store(self, done: Assembly) -> None:
-        """Errors: StoreUnavailable."""
+        """The finished response says whether it was stored."""
         if self.body.stored:
             messages = [*self.history, *done.answer_messages()]
-            stored_responses().put(self.claims.account_id, done.kept(), messages, self.now_ms)
+            done.response["store"] = stored_responses().put(self.claims.account_id, done.kept(), messages, self.now_ms)
 
 
 def respond() -> Response:
@@ -78,7 +80,11 @@ def respond() -> Response:
         answers().check_grounding(claims, body.grounding)
         draft = _draft(claims, body)
     answer = answers().start(draft.request(model), admitting(claims.account_id))
-    assembly = draft.assembly(answer.sources)
+    try:
+        assembly = draft.assembly(answer.sources)
+    except BaseException as exc:
+        answer.exchange.fail(exc)
+        raise
     keeper = LogKeeper(gateway(), answer.exchange, draft.prompt_text)
     if body.stream:
         return streamed_answer(answer.exchange, answer.events, keeper, ResponsesDialect(assembly, draft.store))
@@ -94,7 +100,7 @@ def _draft(claims: Claims, body: ResponseBody) -> _Draft:
     if body.previous_response_id:
         history = [*stored.get(claims.account_id, body.previous_response_id, now_ms).messages, *history]
     if body.stored:
-        stored.check_size(history)
+        stored.check_size(body.echoed(), history)
     return _Draft(claims, body, history, now_ms)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, JsonValue, Tag, field_validator
 
 from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, Grounding
-from sluice.http.fields import Filtered, Flag, Integer, Loose, Number
+from sluice.http.fields import Filtered, Flag, Integer, Key, Loose, Number, Value
 from sluice.http.gateway.messages import TOOLS_TOKENS, FunctionDefinition, TextParts, bound
 from sluice.http.gateway.requests import MAX_MESSAGES
 
@@ -108,8 +108,8 @@ class ResponseBody(Loose):
     )
     parallel_tool_calls: Flag | None = None
     text: TextOptions | None = None
-    metadata: dict[str, str] | None = Field(None, max_length=MAX_METADATA)
-    user: str | None = None
+    metadata: dict[Key, Value] | None = Field(None, max_length=MAX_METADATA)
+    user: Value | None = None
 
     @property
     def stored(self) -> bool:

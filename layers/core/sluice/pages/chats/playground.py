@@ -23,7 +23,7 @@ blueprint = pages("pages")
 SCRIPTS = ("htmx.js", "markdown-it.js", "purify.js", "sse.js", "markdown.js", "chat.js")
 NOTES = {"saved": "Saved.", "deleted": "The chat is deleted."}
 NUMBERS = {"temperature": float, "max_tokens": int}
-SHOWN_CHATS = 200
+SHOWN_CHATS = 50
 
 
 class ExportQuery(BaseModel):
@@ -33,7 +33,8 @@ class ExportQuery(BaseModel):
 @blueprint.get("/my/chats")
 @members
 def chat_list(caller: Caller) -> Response:
-    return page("chats.html", chats=chats().all(caller.account_id), note=NOTES.get(request.args.get("note", ""), ""))
+    found = chats().page(caller.account_id, SHOWN_CHATS, request.args.get("cursor"))
+    return page("chats.html", found=found, note=NOTES.get(request.args.get("note", ""), ""))
 
 
 @blueprint.post("/my/chats")
@@ -110,7 +111,7 @@ def _settings_of(chat: Chat) -> forms.Form:
 
 
 def _chat_page(caller: Caller, chat: Chat, status: int, form: forms.Form, note: str = "") -> Response:
-    found, messages = chats().all(caller.account_id), chats().messages(caller.account_id, chat.chat_id)
+    found, messages = chats().page(caller.account_id, SHOWN_CHATS), chats().messages(caller.account_id, chat.chat_id)
     most = {"title": TITLE_CHARACTERS, "system": SYSTEM_CHARACTERS, "content": CONTENT_CHARACTERS}
-    shown: dict[str, Any] = {"chat": chat, "chats": found[:SHOWN_CHATS], "messages": messages, "most": most}
+    shown: dict[str, Any] = {"chat": chat, "found": found, "messages": messages, "most": most}
     return page("chat.html", status, scripts=SCRIPTS, form=form, note=note, **shown)

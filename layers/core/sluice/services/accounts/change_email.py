@@ -24,7 +24,7 @@ class EmailChange:
         """The same result if another account has the address. Errors: ValidationFailed, as `Passwords.confirm`."""
         address = parse_address(new_email, "new_email")
         account = self.passwords.confirm(account_id, password, visitor.now_ms)
-        allowed = self.throttle.allows(address.key, Kind.CHANGE_EMAIL, visitor)
+        allowed = self.throttle.allows(address.key, Kind.CHANGE_EMAIL, visitor, account_id)
         owner = self.accounts.by_email(address.key)
         now_ms = visitor.now_ms
         if not allowed:

@@ -4,12 +4,16 @@
           └─ no request is admitted      └─ no login; after a crash from here on, the sweeper or a repetition with
              from here on                    the same session finishes the deletion
 
-The sweeper repeats every deletion a minute later, to erase what was being written when the deletion began (a login, the
-log of an answer, an index that lagged). Each step may be repeated.
+The caller waits for at most `SLICE` items of each kind. From a minute later the sweeper repeats every deletion, slice
+by slice, to erase the rest, and what was being written when the deletion began (a login, the log of an answer, an index
+that lagged). Each step may be repeated.
 """
 
 import logging
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from sluice.domain.accounts.audit import Action, new_event
 from sluice.domain.errors import StoreUnavailable
@@ -21,6 +25,7 @@ from sluice.services.documents.erase import EraseDocuments
 
 log = logging.getLogger("sluice.accounts")
 
+SLICE = 1_000  # items erased in one go: some seconds
 SECOND_LOOK_MS = 60_000  # other writes have ended by then; leases show the streams that have not
 
 
@@ -49,34 +54,47 @@ class Erasure:
         self.accounts.end_deletion(account)
         self.sessions.erase_account(account_id)
 
-    def finish(self, now_ms: int) -> int:
-        """Finish deletions, as the sweeper does each minute. → how many are complete."""
-        return sum(
-            self._finish(account_id, now_ms)
+    def finish(self, now_ms: int, time_left: Callable[[], bool] = lambda: True) -> int:
+        """Finish deletions, as the sweeper does each minute. A large account waits for the others after each slice.
+        → how many are complete."""
+        due = deque(
+            account_id
             for account_id, began_ms in self.accounts.deletions().items()
             if now_ms - began_ms >= SECOND_LOOK_MS
         )
+        complete = 0
+        while due and time_left():
+            outcome = self._finish(due[0])
+            complete += outcome == "complete"
+            due.rotate(-1)
+            if outcome != "more":
+                due.pop()
+        return complete
 
-    def _finish(self, account_id: str, now_ms: int) -> bool:
+    def _finish(self, account_id: str) -> Literal["complete", "more", "later"]:
         try:
             self.grants.close(account_id)
             grant = self.hot.grant(account_id)  # read before erasing: running requests may write until settled
-            self._erase(account_id)
+            erased = self._erase(account_id)
             account = self.accounts.get(account_id)
             if account is not None:
                 self.accounts.end_deletion(account)
+            if not erased:
+                return "more"
             if grant is not None and grant.leases:
-                return False
+                return "later"
             self.accounts.forget_deletion(account_id)
         except StoreUnavailable:
             log.warning("deletion not finished, will be tried in the next run", extra={"account_id": account_id})
-            return False
-        return True
+            return "later"
+        return "complete"
 
-    def _erase(self, account_id: str, kept_session_id: str = "") -> None:
-        self.contents.erase_account(account_id)
-        self.documents.erase_account(account_id)
+    def _erase(self, account_id: str, kept_session_id: str = "") -> bool:
+        """A slice of what may be much, and all of what is little. → whether nothing is left."""
+        erased = self.contents.erase_account(account_id, SLICE)
+        erased &= self.documents.erase_account(account_id, SLICE)
         self.tokens.erase_account(account_id)
         self.mails.erase_account(account_id)
         self.audit.forget_client(account_id)
         self.sessions.erase_account(account_id, kept_session_id)
+        return erased

@@ -1,9 +1,9 @@
 """Everything held about a person as JSON, in pieces, so that long lists are never held in memory."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sluice.domain.documents.document import VectorStore
 from sluice.domain.errors import NotFound
@@ -15,8 +15,8 @@ from sluice.ports.mails import MailStore
 from sluice.ports.tokens import TokenStore
 from sluice.ports.usage import LedgerReader
 
-ALL = 100_000  # an account may have 10,000 files
-Part = Mapping[str, Any] | Iterator[Mapping[str, Any]]
+T = TypeVar("T")
+PAGE = 100
 # Not personal data: keys of the store, expiry times, hashes of secrets.
 INTERNAL = frozenset({"account_id", "schema", "ttl_s", "secret_hash", "epoch", "password_hash", "item_id"})
 
@@ -35,46 +35,62 @@ class Export:
     vector_stores: VectorStoreStore
 
     def document(self, account_id: str, now_ms: int) -> Iterator[bytes]:
-        """One JSON object, in pieces. Errors during iteration: NotFound, StoreUnavailable."""
-        yield b'{"exported_at":' + _json(rfc3339(now_ms))
-        for name, part in self._parts(account_id, now_ms):
-            yield b"," + _json(name) + b":"
-            yield from _listed(part) if isinstance(part, Iterator) else [_json(part)]
-        yield b"}"
-
-    def _parts(self, account_id: str, now_ms: int) -> Iterator[tuple[str, Part]]:
-        """Name and content of each part; long contents are iterators."""
+        """One JSON object, in pieces. Errors: NotFound; and during iteration, StoreUnavailable."""
         account, grant = self.accounts.get(account_id), self.grants.grant(account_id)
         if account is None or grant is None:
             raise NotFound()
-        yield "account", {"id": account_id, **_plain(asdict(account), without={"codes", "email_key", "session_epoch"})}
-        yield "limits", asdict(grant.limits)
-        yield "quota", {"period": grant.period, "tokens": grant.period_tokens}
-        yield "sessions", (_plain(asdict(one)) for one in self.sessions.of_account(account_id))
-        yield "tokens", (_plain(asdict(one)) for one in self.tokens.of_account(account_id))
-        yield "requests", (_plain(asdict(one)) for one in self.ledger.everything(account_id))
         found = self.contents.everything(account_id, now_ms)
-        yield "contents", ({"id": one["item_id"], **_plain(one)} for one in found)
-        yield (
-            "mails",
-            (_plain(asdict(one), without={"attempts", "due_ms"}) for one in self.mails.of_account(account_id)),
-        )
-        yield "files", (_plain(asdict(one)) for one in self.files.page(account_id, limit=ALL, after_id=None))
-        found_stores = self.vector_stores.page(account_id, limit=ALL, after_id=None)
-        yield "vector_stores", (self._vector_store(one) for one in found_stores)
-        yield "audit", (_plain(asdict(one)) for one in self.audit.naming(account_id))
+        mails = self.mails.of_account(account_id)
+        files = _paged(self.files.page, account_id, lambda file: file.file_id)
+        stores = _paged(self.vector_stores.page, account_id, lambda store: store.store_id)
+        kept = _plain(asdict(account), without={"codes", "email_key", "session_epoch"})
+        parts: dict[str, Any] = {
+            "exported_at": rfc3339(now_ms),
+            "account": {"id": account_id, **kept},
+            "limits": asdict(grant.limits),
+            "quota": {"period": grant.period, "tokens": grant.period_tokens},
+            "sessions": (_plain(asdict(one)) for one in self.sessions.of_account(account_id)),
+            "tokens": (_plain(asdict(one)) for one in self.tokens.of_account(account_id)),
+            "requests": (_plain(asdict(one)) for one in self.ledger.everything(account_id)),
+            "contents": ({"id": one["item_id"], **_plain(one)} for one in found),
+            "mails": (_plain(asdict(one), without={"attempts", "due_ms"}) for one in mails),
+            "files": (_plain(asdict(one)) for one in files),
+            "vector_stores": (self._vector_store(one) for one in stores),
+            "audit": (_plain(asdict(one)) for one in self.audit.naming(account_id)),
+        }
+        return _pieces(parts)
 
     def _vector_store(self, store: VectorStore) -> dict[str, Any]:
         held = self.vector_stores.attachments(store.account_id, store.store_id)
-        return {**_plain(asdict(store)), "files": [_plain(asdict(one)) for one in held]}
+        return {**_plain(asdict(store)), "files": (_plain(asdict(one)) for one in held)}
 
 
-def _listed(items: Iterator[Mapping[str, Any]]) -> Iterator[bytes]:
-    before = b"["
-    for one in items:
-        yield before + _json(one)
-        before = b","
-    yield b"[]" if before == b"[" else b"]"
+def _paged(page: Callable[..., list[T]], account_id: str, id_of: Callable[[T], str]) -> Iterator[T]:
+    """Every item of a list that is read page by page."""
+    found = page(account_id, limit=PAGE, after_id=None)
+    while found:
+        yield from found
+        found = page(account_id, limit=PAGE, after_id=id_of(found[-1]))
+
+
+def _pieces(value: object) -> Iterator[bytes]:
+    """JSON in pieces. An iterator becomes a list, of which one item at a time is in memory."""
+    if isinstance(value, Iterator):
+        before = b"["
+        for one in value:
+            yield before
+            yield from _pieces(one)
+            before = b","
+        yield b"[]" if before == b"[" else b"]"
+    elif isinstance(value, dict) and any(isinstance(one, Iterator) for one in value.values()):
+        before = b"{"
+        for name, one in value.items():
+            yield before + _json(name) + b":"
+            yield from _pieces(one)
+            before = b","
+        yield b"}"
+    else:
+        yield _json(value)
 
 
 def _json(value: object) -> bytes:

@@ -1,14 +1,15 @@
 """Log in: a correct password gets a session. All failures look the same and take the same time."""
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sluice.domain.accounts.account import Account, parse_address
 from sluice.domain.accounts.audit import Action
-from sluice.domain.accounts.sessions import NewSession, new_session
+from sluice.domain.accounts.sessions import MOST_SESSIONS, NewSession, new_session
 from sluice.domain.accounts.user_agents import device
 from sluice.domain.accounts.visitor import Visitor
-from sluice.domain.errors import AccountSuspended, EmailNotVerified, InvalidCredentials, StoreUnavailable
+from sluice.domain.errors import AccountSuspended, EmailNotVerified, InvalidCredentials, NotFound, StoreUnavailable
 from sluice.domain.mails.mail import Kind
 from sluice.domain.periods import day_of, rfc3339
 from sluice.ports.accounts import AccountStore, PasswordHashes, SessionStore, Throttles
@@ -45,12 +46,20 @@ class Login:
         account, attempt = self._authenticate(email, password, visitor)
         # If the password changes at this moment, this session has the old epoch and is invalid.
         new = new_session(account, hours=self.session_hours, user_agent=visitor.user_agent, now_ms=visitor.now_ms)
+        self._make_room(account.account_id)
         self.sessions.put(new.session)
         log.info("logged in", extra={"account_id": account.account_id})
-        if attempt.is_new_place:
-            self.events.note(Action.NEW_PLACE_LOGIN, account.account_id, visitor)
+        if attempt.is_new_place and self.events.note(Action.NEW_PLACE_LOGIN, account.account_id, visitor):
             self._tell(account, visitor)
         return LoggedIn(account, new)
+
+    def _make_room(self, account_id: str) -> None:
+        """End the oldest sessions of an account that has as many as it may have. Concurrent logins may exceed the bound
+        until the next one."""
+        held = sorted(self.sessions.of_account(account_id), key=lambda session: session.created_ms)
+        for session in held[: max(0, len(held) - MOST_SESSIONS + 1)][:100]:
+            with suppress(NotFound):
+                self.sessions.delete(session.session_id, account_id)
 
     def _authenticate(self, email: str, password: str, visitor: Visitor) -> tuple[Account, LoginAttempt]:
         address = parse_address(email)

@@ -32,8 +32,8 @@ class Passwords:
         self.passwords.check(new_password, account.email, "new_password")
         self._confirm(account, current_password, visitor.now_ms)
         self.sessions.change_password(account, self.passwords.hash(new_password), session_id)
-        self.events.note(Action.PASSWORD_CHANGED, account_id, visitor)
-        tell_owner(account, self.mails, visitor.now_ms)
+        if self.events.note(Action.PASSWORD_CHANGED, account_id, visitor):
+            tell_owner(account, self.mails, visitor.now_ms)
 
     def confirm(self, account_id: str, password: str, now_ms: int) -> Account:
         """For actions that a stolen session must not be enough for. Errors: NotAuthenticated, InvalidCredentials,

@@ -6,10 +6,20 @@ from dataclasses import dataclass, replace
 from sluice.domain.chats import chat as rules
 from sluice.domain.chats.chat import Chat, ChatMessage
 from sluice.domain.errors import FieldProblem, NotFound, ValidationFailed
-from sluice.domain.ids import random_id
+from sluice.domain.ids import is_id, random_id
 from sluice.ports.chats import ChatStore
+from sluice.services.cursors import cursor, position
 
 Changes = Mapping[str, str | int | float | None]  # of title, system, model, temperature, max_tokens, as far as given
+
+
+LIST = "chats"
+
+
+@dataclass(frozen=True)
+class ChatPage:
+    chats: list[Chat]
+    next_cursor: str | None
 
 
 @dataclass(frozen=True)
@@ -19,14 +29,19 @@ class Chats:
     chats: ChatStore
 
     def create(self, account_id: str, given: Changes, now_ms: int) -> Chat:
+        """Errors also: LimitReached."""
         chat = Chat(account_id, random_id("chat_"), rules.UNTITLED, None, None, now_ms, now_ms)
         chat = replace(chat, **given)  # type: ignore[arg-type]
         self.chats.put(chat)
         return chat
 
-    def all(self, account_id: str) -> list[Chat]:
-        """Last used first."""
-        return sorted(self.chats.all(account_id), key=lambda chat: (chat.updated_ms, chat.chat_id), reverse=True)
+    def page(self, account_id: str, limit: int, after: str | None = None) -> ChatPage:
+        """Last used first. Errors also: ValidationFailed (a malformed cursor)."""
+        used_ms, chat_id = position(LIST, after, 2) if after else ("", "")
+        if after and not (used_ms.isdecimal() and len(used_ms) <= 15 and is_id("chat_", chat_id)):
+            raise ValidationFailed((FieldProblem("cursor", "This is no `next_cursor` of this list."),))
+        found, following = self.chats.page(account_id, limit, (int(used_ms), chat_id) if after else None)
+        return ChatPage(found, cursor(LIST, str(following[0]), following[1]) if following else None)
 
     def get(self, account_id: str, chat_id: str) -> Chat:
         chat = self.chats.get(account_id, chat_id)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from sluice.domain.chats import chat as rules
 from sluice.domain.chats.chat import CONTENT_CHARACTERS, Chat, ChatMessage, Cited, message_id
-from sluice.domain.errors import FieldProblem, NotFound, StoreUnavailable, ValidationFailed
+from sluice.domain.errors import FieldProblem, LimitReached, NotFound, StoreUnavailable, ValidationFailed
 from sluice.domain.gateway.chunks import Transcript
 from sluice.ports.chats import ChatStore
 from sluice.services.chats.chats import Chats
@@ -34,7 +34,7 @@ class ChatTurns:
 
     def prepare(self, account_id: str, chat_id: str, content: str, replaced_id: str | None) -> Turn:
         """Nothing is written yet. `replaced_id`: a message of this chat that is rewritten; it and all messages after
-        it are dropped once the turn begins. Errors also: ValidationFailed (no such message)."""
+        it are dropped once the turn begins. Errors also: ValidationFailed (no such message), LimitReached."""
         chat = Chats(self.chats).get(account_id, chat_id)
         history = self.chats.messages(account_id, chat_id)
         replaced: list[ChatMessage] = []
@@ -43,6 +43,8 @@ class ChatTurns:
             if split is None:
                 raise ValidationFailed((FieldProblem("replaces", "There is no such message in this chat."),))
             history, replaced = split
+        if len(history) + 2 > rules.MOST_MESSAGES:
+            raise LimitReached("This chat has as many messages as it may have. Begin a new one.")
         now_ms = self.now_ms()
         return Turn(chat, history, replaced, ChatMessage(message_id(now_ms), "user", content, now_ms))
 
@@ -55,9 +57,8 @@ class ChatTurns:
         self.chats.remove(chat.account_id, chat.chat_id, turn.replaced)
 
     def end(self, turn: Turn, answer: ChatMessage) -> None:
-        """Keep the answer, whole or partial; not in a chat that was deleted meanwhile."""
-        if self.chats.get(turn.chat.account_id, turn.chat.chat_id) is not None:
-            self.chats.add(turn.chat.account_id, turn.chat.chat_id, answer)
+        """Keep the answer, whole or partial."""
+        self.chats.add(turn.chat.account_id, turn.chat.chat_id, answer)
 
 
 class TurnKeeper:

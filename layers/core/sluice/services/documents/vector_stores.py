@@ -12,6 +12,7 @@ from sluice.ports.documents import Blobs, VectorStoreStore
 from sluice.services.documents.files import Files
 
 PAGE = 100
+MOST_BATCHES = 100  # of a vector store, the newest
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class VectorStores:
     files: Files
 
     def create(self, account_id: str, name: str, metadata: Mapping[str, str], now_ms: int) -> VectorStore:
+        """Errors: LimitReached."""
         store = VectorStore(account_id, new_id(STORE, now_ms), name, now_ms, now_ms, dict(metadata))
         self.stores.put(store)
         return store
@@ -64,7 +66,7 @@ class VectorStores:
     def create_with_files(
         self, account_id: str, name: str, metadata: Mapping[str, str], file_ids: Sequence[str], now_ms: int
     ) -> tuple[VectorStore, list[Attachment]]:
-        """Errors: NotFound (no such file), before the vector store is created."""
+        """Errors: NotFound (no such file), before the vector store is created; LimitReached."""
         for file_id in file_ids:
             self.files.get(account_id, file_id)
         store = self.create(account_id, name, metadata, now_ms)
@@ -110,7 +112,7 @@ class VectorStores:
             metadata=store.metadata if metadata is None else dict(metadata),
             last_active_ms=now_ms,
         )
-        self.stores.put(changed)
+        self.stores.update(changed)
         return changed
 
     def delete(self, account_id: str, store_id: str) -> None:
@@ -175,6 +177,8 @@ class VectorStores:
         made = Batch(new_id(BATCH, now_ms), store_id, now_ms, attached)
         kept = {"created_ms": now_ms, "file_ids": [one.file_id for one in attached]}
         self.blobs.put(_batch_key(account_id, store_id, made.batch_id), json.dumps(kept).encode())
+        for old in list(self.blobs.keys(_batch_key(account_id, store_id, "")))[:-MOST_BATCHES]:  # ids sort by time
+            self.blobs.delete(old)
         return made
 
     def batch(self, account_id: str, store_id: str, batch_id: str) -> Batch:

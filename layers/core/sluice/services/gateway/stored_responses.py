@@ -1,17 +1,25 @@
 """Stored responses: their owner can read them, continue them by `previous_response_id`, and delete them."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sluice.domain.errors import InvalidModelRequest, NotFound
+from sluice.domain.errors import InvalidModelRequest, NotFound, StoreUnavailable
 from sluice.domain.gateway.contents import expires_s
 from sluice.domain.gateway.response_items import Message
+from sluice.domain.ids import is_id, random_id
 from sluice.ports.gateway import TextStore
 
-# A DynamoDB item holds 400 KB; the response, its messages and the keys must fit.
-MAX_HISTORY_BYTES = 180_000
+log = logging.getLogger("sluice.responses")
+
+MAX_ROW_BYTES = 400_000  # a DynamoDB item holds 409,600 bytes, of which the keys and names take some hundreds
+# Of what is known before the model is asked. The rest of the row is the answer's, which is in it twice.
+MAX_REQUEST_BYTES = 240_000
+MOST_RESPONSES = 10_000  # an account's
+COUNTER = "responses"
+PLACE_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -21,35 +29,64 @@ class StoredResponse:
 
 
 class StoredResponses:
+    """The newest 10,000 of an account, for `keep_days`.
+
+    An account has so many places. A response's id ends in its place, which is the place of the response stored 10,000
+    before it, so that storing one replaces the oldest without looking for it.
+    """
+
     def __init__(self, texts: TextStore, keep_days: int) -> None:
         self._texts, self._keep_days = texts, keep_days
 
-    def get(self, account_id: str, response_id: str, now_ms: int) -> StoredResponse:
-        """Errors: NotFound (also for another account's), StoreUnavailable."""
-        found = self._texts.get_texts(account_id, _key(response_id), now_ms)
-        if found is None:
-            raise NotFound(f"There is no response {response_id!r}.")
-        return StoredResponse(json.loads(found["response"]), json.loads(found["messages"]))
-
-    def check_size(self, messages: list[Message]) -> None:
-        """Call it before the model is asked. Errors: InvalidModelRequest (too long to be stored)."""
-        if len(json.dumps(messages, ensure_ascii=False).encode()) > MAX_HISTORY_BYTES:
-            raise InvalidModelRequest("The conversation is too long to be stored. Send store: false.", "store")
-
-    def put(self, account_id: str, response: Mapping[str, Any], messages: list[Message], now_ms: int) -> None:
+    def new_id(self, account_id: str) -> str:
         """Errors: StoreUnavailable."""
+        place = self._texts.count_up(account_id, COUNTER) % MOST_RESPONSES
+        return random_id("resp_") + f"{place:0{PLACE_DIGITS}d}"
+
+    def get(self, account_id: str, response_id: str, now_ms: int) -> StoredResponse:
+        """Errors: NotFound (also for another account's, and one that was replaced), StoreUnavailable."""
+        found = self._texts.get_texts(account_id, _key(response_id), now_ms)
+        response = json.loads(found["response"]) if found else {}
+        if not found or response["id"] != response_id:
+            raise NotFound(f"There is no response {response_id!r}.")
+        return StoredResponse(response, json.loads(found["messages"]))
+
+    def check_size(self, echoed: Mapping[str, Any], messages: list[Message]) -> None:
+        """Call it before the model is asked. Errors: InvalidModelRequest (too long to be stored)."""
+        if _bytes(echoed, messages) > MAX_REQUEST_BYTES:
+            raise InvalidModelRequest(
+                "The conversation, with what the response repeats, has more bytes than can be stored "
+                f"({MAX_REQUEST_BYTES:,}). Send store: false.",
+                "store",
+            )
+
+    def put(self, account_id: str, response: Mapping[str, Any], messages: list[Message], now_ms: int) -> bool:
+        """False if it is not stored, because its answer is too long or the store is away: the caller gets it anyhow."""
+        if _bytes(response, messages) > MAX_ROW_BYTES:
+            return False
         texts = {
             "response": json.dumps(response, ensure_ascii=False),
             "messages": json.dumps(messages, ensure_ascii=False),
+            "response_id": str(response["id"]),
         }
-        ttl_s = expires_s(now_ms, self._keep_days)
-        self._texts.put_texts(account_id, _key(str(response["id"])), texts, now_ms, ttl_s)
+        try:
+            ttl_s = expires_s(now_ms, self._keep_days)
+            self._texts.put_texts(account_id, _key(texts["response_id"]), texts, now_ms, ttl_s)
+        except StoreUnavailable:
+            log.warning("a response was not stored", extra={"account_id": account_id})
+            return False
+        return True
 
     def delete(self, account_id: str, response_id: str, now_ms: int) -> None:
         """Errors: NotFound, StoreUnavailable."""
         self.get(account_id, response_id, now_ms)
-        self._texts.delete_texts(account_id, _key(response_id))
+        self._texts.delete_texts(account_id, _key(response_id), response_id)
 
 
 def _key(response_id: str) -> str:
-    return f"response#{response_id}"
+    """Responses of earlier versions have no place, and each an item of its own."""
+    return "response#" + (response_id if is_id("resp_", response_id) else response_id[-PLACE_DIGITS:])
+
+
+def _bytes(*values: object) -> int:
+    return sum(len(json.dumps(value, ensure_ascii=False).encode()) for value in values)

@@ -17,16 +17,17 @@ from sluice.ports.accounts import Throttles
 class MailThrottle:
     throttles: Throttles
 
-    def allows(self, email_key: str, kind: Kind, visitor: Visitor) -> bool:
-        """Whether this address may get one more mail of this kind now. Each call counts. Errors: TooManyAttempts (this
-        client, for any address), StoreUnavailable."""
+    def allows(self, email_key: str, kind: Kind, visitor: Visitor, account_id: str = "") -> bool:
+        """Whether this address may get one more mail of this kind now. Each call counts. `account_id`: who asks, if
+        that may be for any address. Errors: TooManyAttempts (this client, for any address), StoreUnavailable."""
         network, now_ms = visitor.network, visitor.now_ms
         self.throttles.take(rules.key(rules.MAIL_CLIENT, network), rules.MAIL_CLIENT, now_ms)
         # Strangers on other networks can use up only the second, lower limit of an address.
         pair = rules.key(rules.MAIL_PAIR, kind, email_key, network), rules.MAIL_PAIR
         address = rules.key(rules.MAIL_ADDRESS, kind, email_key), rules.MAIL_ADDRESS
+        asking = [(rules.key(rules.EVENT, kind, account_id), rules.EVENT)] if account_id else []
         try:
-            for key, policy in (pair, address):
+            for key, policy in (*asking, pair, address):
                 self.throttles.take(key, policy, now_ms)
         except TooManyAttempts:
             return False
