@@ -164,9 +164,9 @@ class DynamoAccounts(AdministeredAccounts):
                 **_now(now_ms),
             },
         )
-        change = "SET token_epoch = :epoch" + ("" if keep_tokens else ", live = :none") + " REMOVE ttl_s"
+        change = "SET token_epoch = :epoch" + ("" if keep_tokens else ", live = :none")
         values = {":epoch": epoch} | ({} if keep_tokens else {":none": NO_TOKENS})
-        grant = self._updating_grant(account, change, values)
+        grant = self._updating_grant(account, change + (" REMOVE ttl_s" if is_new else ""), values)
         self._redeem(update, grant, *(self._kept(account)[1:] if is_new else ()))
 
     def _redeem(self, *writes: Any) -> None:
