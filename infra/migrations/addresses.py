@@ -24,7 +24,7 @@ def rewrite(client: "DynamoDBClient", prefix: str, key: Any) -> list[Any]:
     account: dict[str, Any] = dynamo.values(stored)
     old_key = "email#" + account["email_key"]
     address = client.get_item(TableName=accounts, Key=dynamo.item({"pk": old_key}), ConsistentRead=True).get("Item")
-    ttl = {"ttl_s": account["created_ms"] // 1000 + UNVERIFIED_S} if account["status"] == "pending" else {}
+    ttl = {"ttl_s": account["created_ms"] // 1000 + UNVERIFIED_S} if "verified_ms" not in account else {}
     writes = [_account(accounts, key, account, ttl)]
     if address is not None and address["account_id"] == stored["account_id"]:
         moved = {"pk": "email#" + _lower(account["email"], account["email_key"]), "schema": 2, **ttl}

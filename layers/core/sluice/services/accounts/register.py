@@ -78,7 +78,7 @@ class Registration:
         address = parse_address(email)
         allowed = self.throttle.allows(address.key, Kind.VERIFY_EMAIL, visitor)
         account = self.accounts.by_email(address.key, visitor.now_ms)
-        if allowed and account and account.status == "pending":
+        if allowed and account and account.status == "pending" and account.registrations:
             self._repeat(account, visitor.now_ms)
         else:
             queue_nothing(self.mails, visitor.now_ms)
