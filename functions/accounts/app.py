@@ -91,10 +91,10 @@ def forgot_password(body: ForgotPasswordBody) -> ResetRequested:
     "Set a new password with a mailed code",
     tag=AUTH,
     errors=(errors.MailedCodeInvalid, *BY_PASSWORD),
-    description="Single use. Ends every session.",
+    description="Single use. Ends every session, and revokes every API token unless `keep_tokens` is true.",
 )
 def reset(body: ResetPasswordBody) -> PasswordChanged:
-    password_reset().redeem(body.token, body.password, visitor())
+    password_reset().redeem(body.token, body.password, visitor(), keep_tokens=body.keep_tokens)
     return PasswordChanged()
 
 
@@ -165,7 +165,8 @@ def export(caller: Caller) -> Response:
     answers={204: None},
     errors=(errors.InvalidCredentials, *BY_PASSWORD),
     description="API tokens become invalid at once, running streams end within 5 s. Personal data is erased; the "
-    "ledger keeps amounts under the account's id. The address may register again. After a 503, repeat the request.",
+    "ledger keeps amounts under the account's id. The address may register again; what was used of this month's quota "
+    "stays used. After a 503, repeat the request.",
 )
 def delete(caller: Caller, body: DeleteAccountBody) -> Response:
     deletion().delete(caller.account_id, caller.session_id, body.password, now_ms())

@@ -21,7 +21,9 @@ TAG = "Authentication"
     tag=TAG,
     status=202,
     errors=(errors.TooManyAttempts, errors.Overloaded, errors.StoreUnavailable),
-    description="The answer is the same whether or not the address is known; a known one gets a mail that says so.",
+    description="The answer is the same whether or not the address is known; a known one gets a mail that says so. The "
+    "mailed link verifies the password of this registration, whatever others registered beside it. An address that "
+    "nobody verifies is free again after 7 days.",
 )
 def sign_up(body: RegisterBody) -> VerificationSent:
     registration().register(body.email, body.password, body.name, visitor())
@@ -34,7 +36,8 @@ def sign_up(body: RegisterBody) -> VerificationSent:
     tag=TAG,
     status=202,
     errors=(errors.TooManyAttempts, errors.StoreUnavailable),
-    description="The same answer for every address. The new mail's link makes older ones invalid.",
+    description="The same answer for every address. Each registration that waits for its link, at most three, gets the "
+    "same link again.",
 )
 def resend(body: ResendBody) -> VerificationSent:
     registration().resend(body.email, visitor())

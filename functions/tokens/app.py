@@ -27,7 +27,7 @@ KEYS_CACHED_SECONDS = 300  # how long clients may use a cached key set after a r
     description="The token is shown only this once. At most 25 are live at a time.",
 )
 def issue(caller: Caller, body: IssueTokenBody) -> IssuedTokenInfo:
-    return IssuedTokenInfo.of(tokens().issue(caller.account_id, body.wanted, now_ms()))
+    return IssuedTokenInfo.of(tokens().issue(caller.account_id, body.wanted, now_ms(), epoch=caller.epoch))
 
 
 @blueprint.get("/tokens")

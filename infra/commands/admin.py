@@ -18,7 +18,7 @@ def create(email: str, password_stdin: bool, as_json: bool) -> None:
     from sluice.wiring.operations import administration, first_admin
 
     with store():
-        account = first_admin().known(email)
+        account = first_admin().known(email, now_ms())
         if account is None:
             password = read_password(password_stdin, "Password of the new account", confirm=True)
             account = first_admin().create(email, password, now_ms())

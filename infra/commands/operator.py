@@ -39,7 +39,7 @@ def account_of(user: str) -> Account:
     """The account of an id or an address. Raises NotFound, or ValidationFailed when `user` is neither."""
     from sluice.wiring.operations import all_users
 
-    return all_users().find(user)
+    return all_users().find(user, now_ms())
 
 
 def show(document: Any, wanted_json: bool, plain: Callable[[], Iterable[str]]) -> None:

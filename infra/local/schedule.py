@@ -1,4 +1,6 @@
-"""The schedule of a local run: calls the sweeper's handler every minute, as EventBridge does on AWS."""
+"""The schedule of a local run: calls the sweeper's handler every minute, as EventBridge does on AWS.
+
+Every hour it deletes expired items."""
 
 import logging
 import os
@@ -52,7 +54,11 @@ def main() -> None:
         signal.signal(number, lambda *_: os._exit(0) if wake.is_set() else wake.set())
     # A few seconds later, because the other processes need the CPU during the start.
     if not wake.wait(min(FIRST_SECONDS, interval_seconds())):
-        run(load(SWEEPER), interval_seconds(), wake.wait)
+        sweeper = load(SWEEPER)
+        from infra.local import expiry  # it imports the AWS SDK
+
+        threading.Thread(target=run, args=(expiry.handler, expiry.EVERY_SECONDS, wake.wait), daemon=True).start()
+        run(sweeper, interval_seconds(), wake.wait)
 
 
 if __name__ == "__main__":

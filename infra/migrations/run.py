@@ -24,6 +24,7 @@ KEYS = {
     table.Meta.table_name: tuple(key["AttributeName"] for key in definition(table, "")["KeySchema"]) for table in TABLES
 }
 Say = Callable[[str], None]
+ATTEMPTS = 3
 
 
 @dataclass
@@ -155,6 +156,8 @@ def _pages(
 def _change(client: "DynamoDBClient", prefix: str, step: Step, key: Mapping[str, Any]) -> bool:
     """→ whether the item still had the old form and was changed. A deleted item stays deleted."""
     exists = KEYS[step.table][0]
+    if step.rewrite is not None:
+        return _rewrite(client, prefix, step.rewrite, key)
     try:
         client.update_item(
             TableName=prefix + step.table,
@@ -167,6 +170,18 @@ def _change(client: "DynamoDBClient", prefix: str, step: Step, key: Mapping[str,
     except client.exceptions.ConditionalCheckFailedException:
         return False
     return True
+
+
+def _rewrite(client: "DynamoDBClient", prefix: str, rewrite: Callable[..., list[Any]], key: Mapping[str, Any]) -> bool:
+    for _ in range(ATTEMPTS):
+        writes = rewrite(client, prefix, key)
+        try:
+            if writes:
+                client.transact_write_items(TransactItems=writes)
+        except client.exceptions.TransactionCanceledException:
+            continue  # a function changed the item meanwhile, or another run did this step
+        return bool(writes)
+    return False
 
 
 def _used(placeholders: Mapping[str, Any], expression: str) -> dict[str, Any]:

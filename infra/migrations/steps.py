@@ -1,18 +1,25 @@
 """The ordered list of changes to items. It is append-only: never edit or remove a released step.
 
-A step is one conditional update. `wanted` is both the scan's filter, which finds items with the old form, and the
-update's condition, which guards their change. So a step may be repeated, interrupted, run concurrently, and run while
-functions use the same items: items that were changed or deleted in the meantime stay as they are.
+A step is one conditional update, or (`rewrite`) one transaction. `wanted` is both the scan's filter, which finds items
+with the old form, and the update's condition, which guards their change. So a step may be repeated, interrupted, run
+concurrently, and run while functions use the same items: items that were changed or deleted in the meantime stay as
+they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from infra.migrations import addresses
 
 
 @dataclass(frozen=True)
 class Step:
-    """`version`: the store's version once all its steps are done. `names` and `values`: of both expressions."""
+    """`version`: the store's version once all its steps are done. `names` and `values`: of both expressions.
+
+    `rewrite` does what `change` cannot: it makes a transaction from the client, the prefix and an item's key. The first
+    write's condition holds `wanted` and what else was read.
+    """
 
     version: int
     name: str
@@ -22,6 +29,7 @@ class Step:
     change: str
     values: Mapping[str, Any]
     names: Mapping[str, str] = field(default_factory=dict)
+    rewrite: Callable[[Any, str, Any], list[Any]] | None = None
 
     @property
     def key(self) -> str:
@@ -83,6 +91,17 @@ STEPS = (
         "SET #schema = :one",
         {":deletions": "deletions", ":one": 1},
         SCHEMA,
+    ),
+    Step(
+        4,
+        "addresses",
+        "accounts",
+        "addresses are compared by lower case, and unverified accounts end after 7 days",
+        "attribute_exists(email_key) AND #schema < :two",
+        "",
+        {":two": 2},
+        SCHEMA,
+        addresses.rewrite,
     ),
 )
 FIRST = 1  # the version of a store without a record

@@ -38,7 +38,7 @@ class FakeAccounts(Breakable):
         self._called("get")
         return self.accounts.get(account_id)
 
-    def by_email(self, email_key: str) -> Account | None:
+    def by_email(self, email_key: str, now_ms: int) -> Account | None:
         self._called("by_email")
         return next((a for a in self.accounts.values() if a.email_key == email_key), None)
 
@@ -118,7 +118,7 @@ class FakeGrants(Breakable):
         self._called("live")
         return dict(self.entries)
 
-    def add_live(self, account_id: str, token_id: str, expires_s: int, now_s: int) -> None:
+    def add_live(self, account_id: str, token_id: str, expires_s: int, now_s: int, epoch: int) -> None:
         self._called("add_live")
         self.entries = live_tokens(self.entries, now_s)
         if len(self.entries) >= MAX_LIVE_TOKENS:

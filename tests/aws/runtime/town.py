@@ -98,7 +98,7 @@ class Town:
         email = f"u{secrets.token_hex(6)}@example.com"
         answer = self.world.client.post("/auth/register", json={"email": email, "password": PASSWORD})
         assert answer.status_code == 202, answer.json
-        account = stores.account_store().by_email(email)
+        account = stores.account_store().by_email(email, time.time_ns() // 1_000_000)
         assert account is not None
         table = settings.common().table_prefix + "mails"
         (mail,) = dynamo.query(table, {"account_id": account.account_id}, index="by_account")

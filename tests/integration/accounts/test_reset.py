@@ -139,6 +139,148 @@ def test_an_invalid_address_is_422(world: World) -> None:
         assert (answer.status_code, answer.json["code"]) == (422, "validation_error")
 
 
+# --- the API tokens of an account whose password is reset
+
+
+def live(account: Account) -> set[str]:
+    from sluice.wiring import stores
+
+    return set(stores.grant_store().live(account.account_id))
+
+
+def listed(world: World, account: Account) -> list[tuple[str, bool]]:
+    headers = world.login(account, NEW)
+    rows = world.client.get("/tokens", headers=headers).json["data"]  # type: ignore[index]
+    return [(row["status"], row["revoked_at"] is not None) for row in rows]
+
+
+def test_a_reset_revokes_every_api_token(world: World) -> None:
+    account = world.account()
+    headers = world.login(account)
+    for place in range(25):
+        world.issue(headers, name=f"n{place}")
+    forgot(world, account.email)
+    assert reset(world, mailed_code(account)).status_code == 200
+    assert live(account) == set()
+    assert listed(world, account) == [("revoked", True)] * 25
+    world.issue(world.login(account, NEW))  # and the owner can make new ones
+
+
+def test_a_reset_that_keeps_tokens_revokes_none(world: World) -> None:
+    account = world.account()
+    issued = world.issue(world.login(account))
+    forgot(world, account.email)
+    body = {"token": mailed_code(account), "password": NEW, "keep_tokens": True}
+    assert world.client.post("/auth/reset-password", json=body).status_code == 200
+    assert live(account) == {issued["id"]} and listed(world, account) == [("active", False)]
+
+
+@pytest.mark.parametrize("wrong", [None, "true", 1, []])
+def test_a_wrong_keep_tokens_is_422_and_the_code_stays_valid(world: World, wrong: object) -> None:
+    account = world.account()
+    forgot(world, account.email)
+    body = {"token": mailed_code(account), "password": NEW, "keep_tokens": wrong}
+    answer: Any = world.client.post("/auth/reset-password", json=body)
+    assert (answer.status_code, answer.json["errors"][0]["field"]) == (422, "keep_tokens")
+    assert reset(world, mailed_code(account)).status_code == 200
+
+
+def test_a_refused_reset_revokes_nothing(world: World) -> None:
+    account = world.account()
+    issued = world.issue(world.login(account))
+    forgot(world, account.email)
+    older = mailed_code(account)
+    forgot(world, account.email)
+    assert reset(world, older).status_code == 400 and reset(world, mailed_code(account), "short").status_code == 422
+    assert live(account) == {issued["id"]}
+
+
+@pytest.mark.parametrize("keep_tokens", [False, True])
+def test_a_session_that_a_reset_ends_issues_no_api_token_after_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, keep_tokens: bool
+) -> None:
+    """The stranger's request is authenticated before the reset, and reaches the grant after it."""
+    from sluice.wiring import stores
+
+    account = world.account()
+    headers = world.login(account)
+    forgot(world, account.email)
+    code, real = mailed_code(account), stores.grant_store().add_live
+    body = {"token": code, "password": NEW, "keep_tokens": keep_tokens}
+
+    def late(*arguments: Any) -> None:
+        client = world.app.test_client(use_cookies=False)
+        assert client.post("/auth/reset-password", json=body).status_code == 200
+        real(*arguments)
+
+    with monkeypatch.context() as slow:
+        slow.setattr(stores.grant_store(), "add_live", late)
+        answer: Any = world.client.post("/tokens", json={"name": "x"}, headers=headers)
+    assert (answer.status_code, answer.json["code"]) == (401, "not_authenticated")
+    assert live(account) == set() and listed(world, account) == []
+
+
+def test_tokens_issued_during_a_reset_are_refused_or_revoked(world: World) -> None:
+    for _ in range(5):
+        account = world.account()
+        headers = world.login(account)
+        forgot(world, account.email)
+        code = mailed_code(account)
+
+        def issue(_: int, headers: Any = headers) -> int:
+            client = world.app.test_client(use_cookies=False)
+            return client.post("/tokens", json={"name": "x"}, headers=headers).status_code
+
+        with ThreadPoolExecutor(5) as pool:
+            issued = [pool.submit(issue, place) for place in range(4)]
+            assert pool.submit(reset, world, code).result().status_code == 200
+        assert {one.result() for one in issued} <= {201, 401}
+        assert live(account) == set()
+
+
+def test_a_change_of_address_asked_by_a_session_that_a_reset_ends_is_not_mailed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sluice.wiring import stores
+
+    account = world.account()
+    headers = world.login(account)
+    forgot(world, account.email)
+    code, real = mailed_code(account), stores.account_store().put_code
+
+    def late(*arguments: Any) -> None:
+        assert reset(world, code).status_code == 200
+        real(*arguments)
+
+    with monkeypatch.context() as slow:
+        slow.setattr(stores.account_store(), "put_code", late)
+        body = {"new_email": "stranger@example.org", "password": PASSWORD}
+        client = world.app.test_client(use_cookies=False)
+        assert client.post("/auth/change-email", json=body, headers=headers).status_code == 202
+    now = stores.account_store().get(account.account_id)
+    assert now is not None and now.codes == {}
+
+
+def test_revoked_tokens_without_their_time_are_still_shown_as_revoked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies, or the store fails, right after the write that decides."""
+    from sluice.domain.errors import StoreUnavailable
+    from sluice.wiring import stores
+
+    account = world.account()
+    world.issue(world.login(account))
+    forgot(world, account.email)
+
+    def away(*_: object) -> None:
+        raise StoreUnavailable()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(stores.token_store(), "mark_revoked", away)
+        assert reset(world, mailed_code(account)).status_code == 200
+    assert live(account) == set() and listed(world, account) == [("revoked", False)]
+
+
 @pytest.fixture
 def throttled(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     switch_on_throttles(monkeypatch)

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask.testing import FlaskClient
 
-from sluice.domain.accounts.account import Account, parse_address
+from sluice.domain.accounts.account import UNVERIFIED_MS, Account, Registered, parse_address
 from sluice.domain.gateway.grants import new_grant
 from sluice.domain.ids import random_id
 from sluice.domain.mails.mail import Kind, new_mail
@@ -31,21 +31,31 @@ class World:
 
         address = parse_address(email or f"u{secrets.token_hex(4)}@example.com")
         now_ms = time.time_ns() // 1_000_000
+        mail = new_mail(
+            Kind.VERIFY_EMAIL, account_id=(account_id := random_id("usr_")), to=address.given, now_ms=now_ms
+        )
+        password_hash = peers.password_hashes().hash(password)
+        pending = {
+            "registrations": {mail.mail_id: Registered(password_hash, "Ann", address.given, now_ms, mail.expires_ms)},
+            "ttl_s": (now_ms + UNVERIFIED_MS) // 1000,
+        }
         account = Account(
-            account_id=random_id("usr_"),
+            account_id=account_id,
             email=address.given,
             email_key=address.key,
             name="Ann",
-            password_hash=peers.password_hashes().hash(password),
+            password_hash=password_hash,
             created_ms=now_ms,
             status=status,  # type: ignore[arg-type]
             verified_ms=None if status == "pending" else now_ms,
+            **(pending if status == "pending" else {}),
             **more,
         )
         grant = new_grant(
             account.account_id, rpm=60, tpm=40_000, concurrency=4, monthly_tokens=1_000_000, now_ms=now_ms
         )
-        mail = new_mail(Kind.VERIFY_EMAIL, account_id=account.account_id, to=account.email, now_ms=now_ms)
+        if account.ttl_s:
+            grant["ttl_s"] = account.ttl_s
         stores.account_store().create(account, grant, mail)
         return account
 

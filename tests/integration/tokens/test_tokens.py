@@ -265,7 +265,7 @@ def test_the_next_issue_prunes_expired_entries_even_with_concurrent_issues(world
     headers, grants = world.login(account), stores.grant_store()
     for place in range(25):
         expires_s = now_s - 100 if place < 20 else now_s + 1000
-        grants.add_live(account.account_id, f"tok_{place}", expires_s, now_s - 1000)
+        grants.add_live(account.account_id, f"tok_{place}", expires_s, now_s - 1000, 0)
 
     def go(place: int) -> int:
         client = world.app.test_client(use_cookies=False)

@@ -38,7 +38,7 @@ def bound(tokens: FakeTokens, grants: FakeGrants) -> Tokens:
 
 
 def issue(tokens: FakeTokens, grants: FakeGrants, now_ms: int = NOW_MS) -> IssuedToken:
-    return bound(tokens, grants).issue(ME, TokenRequest("x", 3600), now_ms)
+    return bound(tokens, grants).issue(ME, TokenRequest("x", 3600), now_ms, epoch=0)
 
 
 def revoke_all(tokens: FakeTokens, grants: FakeGrants, now_ms: int = NOW_MS) -> int:

@@ -72,6 +72,11 @@ class MailedCodeInvalid(SluiceError):
     default_message = "This link is not valid: it is unknown, was used already, or has expired."
 
 
+class MailedCodeUsed(MailedCodeInvalid):
+    """The code has verified this address already. A page says so instead of failing, because mail scanners click too;
+    the answer of the API does not differ."""
+
+
 class InvalidCredentials(SluiceError):
     default_message = "The email address or the password is wrong."
 

@@ -27,6 +27,7 @@ class Caller:
     account_id: str
     session_id: str
     role: str
+    epoch: int = 0  # of the session
 
     @property
     def is_admin(self) -> bool:
@@ -44,7 +45,7 @@ def require_session(admin: bool = False, leaving: bool = False) -> Caller:
     found = sessions().authenticate(session_token, now_ms(), leaving=leaving)
     if from_cookie and request.method not in SAFE_METHODS:
         require_same_origin()
-    caller = Caller(found.account.account_id, found.session.session_id, found.account.role)
+    caller = Caller(found.account.account_id, found.session.session_id, found.account.role, found.session.epoch)
     if admin and not caller.is_admin:
         raise errors.Forbidden()
     return caller

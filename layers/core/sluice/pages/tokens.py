@@ -48,7 +48,7 @@ def token_list(caller: Caller) -> Response:
 def issue(caller: Caller) -> Response:
     """Answers with the page itself, not a redirect, because the API token is not stored and is shown only once."""
     try:
-        issued = tokens().issue(caller.account_id, _wanted(), now_ms())
+        issued = tokens().issue(caller.account_id, _wanted(), now_ms(), epoch=caller.epoch)
     except (errors.ValidationFailed, errors.TokenLimitReached) as exc:
         return _list_page(caller, *forms.refused(exc, "name"))
     return page(

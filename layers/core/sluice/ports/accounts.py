@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from sluice.domain.accounts.account import Account, PendingCode, Role, Status
+from sluice.domain.accounts.account import Account, PendingCode, Registered, Role, Status
 from sluice.domain.accounts.audit import AuditEvent
 from sluice.domain.accounts.sessions import Session
 from sluice.domain.accounts.throttles import Counter, Policy
@@ -15,28 +15,27 @@ class AccountStore(Protocol):
 
     def get(self, account_id: str) -> Account | None: ...
 
-    def by_email(self, email_key: str) -> Account | None:
-        """Takes the same time for known and unknown addresses."""
+    def by_email(self, email_key: str, now_ms: int) -> Account | None:
+        """Takes the same time for known and unknown addresses. An unverified account that has ended is None."""
 
     def create(self, account: Account, grant: Mapping[str, Any], mail: Mail) -> None:
-        """Write account, grant and mail in one transaction. Errors: AddressTaken."""
+        """Write account, grant and mail in one transaction. Errors: AddressTaken.
 
-    def put_code(
-        self,
-        account: Account,
-        purpose: str,
-        code: PendingCode,
-        mail: Mail,
-        *,
-        password_hash: str | None = None,
-        name: str | None = None,
-    ) -> None:
+        The address is free if its last account has ended by this account's `created_ms`."""
+
+    def put_code(self, account: Account, purpose: str, code: PendingCode, mail: Mail) -> None:
         """Errors: Conflict when the account changed since it was read."""
 
-    def redeem_verification(self, account_id: str, mail_id: str, now_ms: int) -> None:
+    def put_registrations(self, account: Account, registrations: Mapping[str, Registered], mails: list[Mail]) -> None:
+        """Replace all registrations of an unverified account and queue mails. Errors: Conflict when they changed since
+        they were read, or the account is verified."""
+
+    def redeem_verification(self, account: Account, mail_id: str, now_ms: int) -> None:
         """Errors: MailedCodeInvalid."""
 
-    def redeem_reset(self, account: Account, mail_id: str, password_hash: str, now_ms: int) -> None:
+    def redeem_reset(
+        self, account: Account, mail_id: str, password_hash: str, now_ms: int, *, keep_tokens: bool
+    ) -> None:
         """Errors: MailedCodeInvalid."""
 
     def redeem_email_change(self, account: Account, code: PendingCode, notice: Mail, now_ms: int) -> None:
@@ -72,6 +71,15 @@ class AccountStore(Protocol):
         """Unfinished deletions: account id → when the deletion began, Unix ms."""
 
     def forget_deletion(self, account_id: str) -> None: ...
+
+
+class UsedQuotas(Protocol):
+    """What was used of a month's quota by the account that had an address. Both methods may raise StoreUnavailable."""
+
+    def put(self, email_key: str, period: int, tokens: int) -> None:
+        """Keep it until the month ends."""
+
+    def get(self, email_key: str, period: int) -> int: ...
 
 
 class AuditLog(Protocol):

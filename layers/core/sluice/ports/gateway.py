@@ -16,8 +16,8 @@ class GrantStore(Protocol):
     def live(self, account_id: str) -> dict[str, int]:
         """API token id → expiry in Unix seconds."""
 
-    def add_live(self, account_id: str, token_id: str, expires_s: int, now_s: int) -> None:
-        """Errors: TokenLimitReached."""
+    def add_live(self, account_id: str, token_id: str, expires_s: int, now_s: int, epoch: int) -> None:
+        """`epoch`: of the session that asks. Errors: TokenLimitReached, NotAuthenticated (the session has ended)."""
 
     def remove_live(self, account_id: str, token_id: str) -> None:
         """The token is refused from the next request on. Idempotent."""
@@ -33,8 +33,15 @@ class GrantStore(Protocol):
     def set_limits(self, account_id: str, before: Limits, after: Limits) -> None:
         """Errors: Conflict if the limits are not `before` any more."""
 
-    def close(self, account_id: str) -> None:
-        """Remove all tokens, suspend, and log no more content. It cannot be undone. A missing grant is no error."""
+    def used(self, account_id: str) -> tuple[int, int]:
+        """The month, and the tokens that count against it, those of running requests included."""
+
+    def use_at_least(self, account_id: str, period: int, tokens: int) -> None:
+        """Count so many tokens as used in this month, unless more are counted already."""
+
+    def close(self, account_id: str) -> tuple[int, int]:
+        """Remove all tokens, suspend, and log no more content. It cannot be undone. A missing grant is no error.
+        → as `used`."""
 
 
 @dataclass(frozen=True)

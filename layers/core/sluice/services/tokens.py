@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from sluice.domain.accounts.audit import Action
 from sluice.domain.accounts.visitor import Visitor
-from sluice.domain.errors import NotFound, TokenLimitReached
+from sluice.domain.errors import NotAuthenticated, NotFound, TokenLimitReached
 from sluice.domain.ids import random_id
 from sluice.domain.tokens import HINT_CHARACTERS, MOST_TOKENS, ApiToken, Claims, Status, TokenRequest
 from sluice.ports.gateway import GrantStore
@@ -39,8 +39,9 @@ class Tokens:
     events: SecurityEvents
     signer: Callable[[], TokenSigner]
 
-    def issue(self, account_id: str, wanted: TokenRequest, now_ms: int) -> IssuedToken:
-        """Errors: TokenLimitReached, which leaves no row.
+    def issue(self, account_id: str, wanted: TokenRequest, now_ms: int, *, epoch: int) -> IssuedToken:
+        """`epoch`: of the session that asks. Errors: TokenLimitReached and NotAuthenticated (a reset of the password
+        has ended the session meanwhile), which leave no row.
 
         The row is written first, so that a live API token is never missing from the list. If the result of the second
         write is unknown, the row stays. The caller never got the token's string, and can revoke and delete it.
@@ -62,8 +63,8 @@ class Tokens:
         self._forget_old(account_id, now_ms)
         self.rows.put(row)
         try:
-            self.grants.add_live(account_id, claims.token_id, expires_s, now_s)
-        except TokenLimitReached:
+            self.grants.add_live(account_id, claims.token_id, expires_s, now_s, epoch)
+        except (TokenLimitReached, NotAuthenticated):
             self.rows.delete(account_id, claims.token_id)
             raise
         return IssuedToken(row, token)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sluice.services.accounts.reset_password import PasswordReset
     from sluice.services.accounts.security_events import SecurityEvents
     from sluice.services.accounts.sessions import Sessions
+    from sluice.services.accounts.used_quota import QuotaOfAddress
     from sluice.services.accounts.verify import Verification
 
 
@@ -45,7 +46,7 @@ def registration() -> Registration:
 def verification() -> Verification:
     from sluice.services.accounts.verify import Verification
 
-    return Verification(stores.account_store(), mailed_codes(), stores.throttles(), security_events())
+    return Verification(stores.account_store(), mailed_codes(), stores.throttles(), security_events(), used_quota())
 
 
 @cache
@@ -89,6 +90,9 @@ def password_reset() -> PasswordReset:
         mailed_codes(),
         new_passwords(),
         security_events(),
+        stores.grant_store(),
+        stores.token_store(),
+        used_quota(),
     )
 
 
@@ -148,7 +152,15 @@ def erasure() -> Erasure:
         stores.audit_log(),
         stores.hot_store(),
         EraseDocuments(stores.file_store(), stores.blobs()),
+        used_quota(),
     )
+
+
+@cache
+def used_quota() -> QuotaOfAddress:
+    from sluice.services.accounts.used_quota import QuotaOfAddress
+
+    return QuotaOfAddress(stores.used_quotas(), stores.grant_store())
 
 
 @cache

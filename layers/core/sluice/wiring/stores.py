@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluice import settings
+from sluice.wiring import peers
 
 if TYPE_CHECKING:
-    from sluice.ports.accounts import AccountStore, AuditLog, SessionStore, Throttles
+    from sluice.ports.accounts import AccountStore, AuditLog, SessionStore, Throttles, UsedQuotas
     from sluice.ports.chats import ChatStore
     from sluice.ports.documents import Blobs, FileStore, Indexes, PendingDocuments, VectorStoreStore
     from sluice.ports.gateway import ContentStore, GrantStore, HotStore, LeaseIndex
@@ -68,6 +69,13 @@ def throttles() -> Throttles:
     from sluice.adapters.accounts.throttles import DynamoThrottles, NoThrottles
 
     return DynamoThrottles(settings.common().table_prefix) if settings.accounts().auth_throttle else NoThrottles()
+
+
+@cache
+def used_quotas() -> UsedQuotas:
+    from sluice.adapters.accounts.used_quotas import DynamoUsedQuotas
+
+    return DynamoUsedQuotas(settings.common().table_prefix, peers.mailed_code_key)
 
 
 @cache

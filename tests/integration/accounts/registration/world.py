@@ -41,7 +41,7 @@ class Desk(World):
     def known(self, email: str) -> Account:
         from sluice.wiring import stores
 
-        account = stores.account_store().by_email(parse_address(email).key)
+        account = stores.account_store().by_email(parse_address(email).key, now_ms())
         assert account is not None
         return account
 
@@ -59,6 +59,12 @@ class Desk(World):
         mail = stores.mail_store().get(mail_id)
         assert mail is not None
         return mail
+
+    def codes(self, to: str | None = None) -> list[str]:
+        """The codes of all mails with a link, the oldest first."""
+        self.deliver()
+        mails = sorted(self.outbox(to), key=lambda mail: self.mail(mail["message_id"][1:].split("@")[0]).created_ms)
+        return [self.code_of(mail["text"]) for mail in mails if "token=" in mail["text"]]
 
     def deliver(self, *mail_ids: str) -> list[str]:
         """Delivers mails (default: all) to the mailer as one batch of the stream. Returns the ids of failed ones."""
@@ -90,11 +96,30 @@ def stream_record(mail_id: str, event_name: str = "INSERT") -> dict[str, Any]:
 
 
 def backdate(desk: Desk, account_id: str, what: str, by_ms: int) -> None:
-    """Move `created_ms` or `expires_ms` of an account's verification code into the past."""
+    """Move `created_ms` or `expires_ms` of all registrations of an account into the past."""
+    accounts = settings.common().table_prefix + "accounts"
+    key = dynamo.item({"pk": account_id})
+    registrations = dynamo.values(dynamo.client().get_item(TableName=accounts, Key=key)["Item"])["registrations"]
+    for one in registrations.values():
+        one[what] -= by_ms
     dynamo.client().update_item(
-        TableName=settings.common().table_prefix + "accounts",
-        Key=dynamo.item({"pk": account_id}),
-        UpdateExpression="SET codes.verify_email.#what = codes.verify_email.#what - :by",
-        ExpressionAttributeNames={"#what": what},
-        ExpressionAttributeValues=dynamo.item({":by": by_ms}),
+        TableName=accounts,
+        Key=key,
+        UpdateExpression="SET registrations = :moved",
+        ExpressionAttributeValues=dynamo.item({":moved": registrations}),
     )
+
+
+def end(desk: Desk, account_id: str) -> None:
+    """Let an unverified account end now, before the store deletes its items."""
+    name = settings.common().table_prefix + "accounts"
+    email_key = dynamo.values(dynamo.client().get_item(TableName=name, Key=dynamo.item({"pk": account_id}))["Item"])[
+        "email_key"
+    ]
+    for pk in (account_id, "email#" + email_key):
+        dynamo.client().update_item(
+            TableName=name,
+            Key=dynamo.item({"pk": pk}),
+            UpdateExpression="SET ttl_s = :now_s",
+            ExpressionAttributeValues=dynamo.item({":now_s": now_ms() // 1000}),
+        )

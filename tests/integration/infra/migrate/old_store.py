@@ -19,6 +19,8 @@ def _document() -> dict[str, Any]:
         for item in table["items"]:
             if "ttl_s" in item:  # so that the engine does not delete the fixture's items by their expiry
                 item["ttl_s"] = {"N": NEVER_S}
+            if item.get("status") == {"S": "pending"}:  # nor an account that nobody verified within seven days
+                item["created_ms"] = {"N": NEVER_S + "000"}
     return document
 
 

@@ -1,6 +1,8 @@
 """The accounts table: the account (`pk` = its id) and an item that keeps its address unique (`pk` = `email#…`).
 
 Every read is consistent. A code is used only once because a conditional write spends it; the conditions are below.
+An unverified account's items (account, address, grant) have a TTL, which the write that verifies it removes from all
+three. So either the store deletes the account or the code is redeemed, never a part of both.
 """
 
 from collections.abc import Mapping
@@ -10,18 +12,27 @@ from typing import Any
 from sluice.adapters.accounts.administered import AdministeredAccounts, account_from
 from sluice.adapters.aws import dynamo
 from sluice.adapters.mails.store import mail_item
-from sluice.domain.accounts.account import Account, AddressTaken, PendingCode
+from sluice.domain.accounts.account import SCHEMA, Account, AddressTaken, PendingCode, Registered
 from sluice.domain.errors import Conflict, MailedCodeInvalid, NotFound
+from sluice.domain.gateway.grants import NO_TOKENS
 from sluice.domain.mails.mail import Mail
 
 # No account has the address, so that of two registrations at once only one succeeds.
 IS_NEW = "attribute_not_exists(pk)"
+# Nobody has the address, or the account that had it ended unverified and the store has not deleted it yet.
+IS_FREE = "attribute_not_exists(pk) OR ttl_s <= :now_s"
 # This code is the newest of its purpose (used and older codes are not stored), and it has not expired.
 CODE_IS_LIVE = "codes.#purpose.mail_id = :mail_id AND codes.#purpose.expires_ms > :now_ms"
 # The code that was read is still the newest, so that of two requests at once only one writes a mail.
 CODE_IS_AS_READ = "codes.#purpose.mail_id = :seen"
 CODE_IS_ABSENT = "attribute_not_exists(codes.#purpose)"
 STATUS_IS_AS_READ = "#status = :status"
+EPOCH_IS_AS_READ = "session_epoch = :epoch"  # the session that asked has not been ended meanwhile
+# The link of this registration has not expired, no other one was redeemed, and the account has not ended.
+LINK_IS_LIVE = "#status = :status AND registrations.#mail.expires_ms > :now_ms AND ttl_s > :now_s"
+REGISTRATIONS_ARE_AS_READ = "#status = :status AND registrations = :before"  # compared by value
+HAS_NOT_ENDED = "(attribute_not_exists(ttl_s) OR ttl_s > :now_s)"
+IS_OF_ACCOUNT = "account_id = :account_id"
 
 DELETIONS = "deletions"  # the key of one item with an attribute for each unfinished deletion
 DELETIONS_SCHEMA = 1
@@ -42,10 +53,11 @@ class DynamoAccounts(AdministeredAccounts):
         stored = self._read(account_id)
         return account_from(stored) if stored else None
 
-    def by_email(self, email_key: str) -> Account | None:
+    def by_email(self, email_key: str, now_ms: int) -> Account | None:
         """Makes two reads even if the first finds nothing, so that the time does not show who is registered."""
         owner = self._read("email#" + email_key)
-        return self.get(owner["account_id"] if owner else "usr_nobody")
+        account = self.get(owner["account_id"] if owner else "usr_nobody")
+        return None if account is None or account.has_ended(now_ms) else account
 
     def _read(self, key: str) -> dict[str, Any]:
         with dynamo.store_errors():
@@ -58,11 +70,11 @@ class DynamoAccounts(AdministeredAccounts):
 
     def create(self, account: Account, grant: Mapping[str, Any], mail: Mail) -> None:
         """Write account, address, grant and mail in one transaction. Errors: AddressTaken."""
-        owner = {"pk": "email#" + account.email_key, "account_id": account.account_id, "schema": account.schema}
+        ttl = {"ttl_s": account.ttl_s} if account.ttl_s else {}
         try:
             self._transact(
                 _put(self._accounts, dynamo.item(_account_item(account)), IS_NEW),
-                _put(self._accounts, dynamo.item(owner), IS_NEW),
+                self._put_address(account.email_key, account.account_id, account.created_ms, ttl),
                 _put(self._grants, dynamo.item(grant), "attribute_not_exists(account_id)"),
                 _put(self._mails, mail_item(mail)),
             )
@@ -71,111 +83,118 @@ class DynamoAccounts(AdministeredAccounts):
 
     # --- mailed codes
 
-    def put_code(
-        self,
-        account: Account,
-        purpose: str,
-        code: PendingCode,
-        mail: Mail,
-        *,
-        password_hash: str | None = None,
-        name: str | None = None,
-    ) -> None:
+    def put_code(self, account: Account, purpose: str, code: PendingCode, mail: Mail) -> None:
         """Make `code` the only live one of its purpose and queue its mail, in one transaction.
 
-        With a password hash or name, the same write also replaces a registration that was not verified yet.
-        Errors: Conflict when the account's status or newest code changed since it was read.
+        Errors: Conflict when the account's status, password or newest code changed since it was read.
         """
         seen = account.codes.get(purpose)
-        sets = {"codes.#purpose": dynamo.attribute(asdict(code))}
-        if password_hash is not None:
-            sets["password_hash"] = dynamo.attribute(password_hash)
-        if name is not None:
-            sets["#name"] = dynamo.attribute(name)
-        names = {"#purpose": purpose, "#status": "status"} | ({"#name": "name"} if name is not None else {})
-        values = {f":v{place}": stored for place, stored in enumerate(sets.values())} | {
-            ":status": dynamo.attribute(account.status)
-        }
-        if seen:
-            values[":seen"] = dynamo.attribute(seen.mail_id)
-        update = {
-            "TableName": self._accounts,
-            "Key": dynamo.item({"pk": account.account_id}),
-            "UpdateExpression": "SET " + ", ".join(f"{path} = :v{place}" for place, path in enumerate(sets)),
-            "ConditionExpression": f"{STATUS_IS_AS_READ} AND {CODE_IS_AS_READ if seen else CODE_IS_ABSENT}",
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": values,
-        }
+        values = {":code": asdict(code), ":status": account.status, ":epoch": account.session_epoch}
+        update = self._updating(
+            account.account_id,
+            "SET codes.#purpose = :code",
+            f"{STATUS_IS_AS_READ} AND {EPOCH_IS_AS_READ} AND {CODE_IS_AS_READ if seen else CODE_IS_ABSENT}",
+            {"#purpose": purpose, "#status": "status"},
+            values | ({":seen": seen.mail_id} if seen else {}),
+        )
         try:
-            self._transact({"Update": update}, _put(self._mails, mail_item(mail)))
+            self._transact(update, _put(self._mails, mail_item(mail)))
         except dynamo.ConditionFailed as exc:
             raise Conflict() from exc
 
-    def redeem_verification(self, account_id: str, mail_id: str, now_ms: int) -> None:
-        """pending → active, in one write that also spends the code. Errors: MailedCodeInvalid."""
-        self._redeem(
-            account_id,
-            "verify_email",
-            mail_id,
-            now_ms,
-            "SET #status = :active, verified_ms = :now_ms REMOVE codes.#purpose",
-            {":active": "active", ":status": "pending"},
+    def put_registrations(self, account: Account, registrations: Mapping[str, Registered], mails: list[Mail]) -> None:
+        newest = max(registrations.values(), key=lambda one: one.created_ms)
+        update = self._updating(
+            account.account_id,
+            "SET registrations = :after, password_hash = :hash, #name = :name, email = :email",
+            REGISTRATIONS_ARE_AS_READ,
+            {"#status": "status", "#name": "name"},
+            {
+                ":status": "pending",
+                ":before": _plain(account.registrations),
+                ":after": _plain(registrations),
+                ":hash": newest.password_hash,
+                ":name": newest.name,
+                ":email": newest.email,
+            },
         )
+        try:
+            self._transact(update, *(_put(self._mails, mail_item(mail)) for mail in mails))
+        except dynamo.ConditionFailed as exc:
+            raise Conflict() from exc
 
-    def redeem_reset(self, account: Account, mail_id: str, password_hash: str, now_ms: int) -> None:
-        """Set the password, and end every session and mailed code of the account, in one write.
+    def redeem_verification(self, account: Account, mail_id: str, now_ms: int) -> None:
+        """pending → active, with the password, name and spelling of the registration that the code belongs to, in one
+        write that also ends the other registrations. Errors: MailedCodeInvalid."""
+        update = self._updating(
+            account.account_id,
+            "SET #status = :active, verified_ms = :now_ms, redeemed = :mail_id, email = registrations.#mail.email, "
+            "password_hash = registrations.#mail.password_hash, #name = registrations.#mail.#name "
+            "REMOVE registrations, ttl_s",
+            LINK_IS_LIVE,
+            {"#status": "status", "#name": "name", "#mail": mail_id},
+            {":active": "active", ":status": "pending", ":mail_id": mail_id, **_now(now_ms)},
+        )
+        self._redeem(update, *self._kept(account))
 
+    def redeem_reset(
+        self, account: Account, mail_id: str, password_hash: str, now_ms: int, *, keep_tokens: bool
+    ) -> None:
+        """Set the password, and end every session, mailed code and (unless `keep_tokens`) API token, in one write.
+
+        The grant gets the new epoch, too, so that a session that this write ends issues no API token after it.
         A pending account becomes active, because a person who can read this mail owns the address.
         Errors: MailedCodeInvalid, also when the account's status changed since it was read.
         """
-        verified = ", verified_ms = :now_ms" if account.status == "pending" else ""
-        self._redeem(
+        is_new, epoch = account.status == "pending", account.session_epoch + 1
+        update = self._updating(
             account.account_id,
-            "reset_password",
-            mail_id,
-            now_ms,
-            "SET password_hash = :hash, codes = :none, session_epoch = session_epoch + :one, #status = :after"
-            + verified,
+            "SET password_hash = :hash, codes = :none, session_epoch = :next, #status = :after"
+            + (", verified_ms = :now_ms REMOVE registrations, ttl_s" if is_new else ""),
+            f"{CODE_IS_LIVE} AND {STATUS_IS_AS_READ} AND {EPOCH_IS_AS_READ} AND {HAS_NOT_ENDED}",
+            {"#purpose": "reset_password", "#status": "status"},
             {
                 ":hash": password_hash,
                 ":none": {},
-                ":one": 1,
+                ":epoch": account.session_epoch,
+                ":next": epoch,
                 ":status": account.status,
-                ":after": "active" if account.status == "pending" else account.status,
+                ":after": "active" if is_new else account.status,
+                ":mail_id": mail_id,
+                **_now(now_ms),
             },
         )
+        change = "SET token_epoch = :epoch" + ("" if keep_tokens else ", live = :none")
+        values = {":epoch": epoch} | ({} if keep_tokens else {":none": NO_TOKENS})
+        grant = self._updating_grant(account, change + (" REMOVE ttl_s" if is_new else ""), values)
+        self._redeem(update, grant, *(self._kept(account)[1:] if is_new else ()))
 
-    def _redeem(
-        self, account_id: str, purpose: str, mail_id: str, now_ms: int, change: str, values: Mapping[str, Any]
-    ) -> None:
+    def _redeem(self, *writes: Any) -> None:
         try:
-            self._update(
-                account_id,
-                change,
-                f"{CODE_IS_LIVE} AND {STATUS_IS_AS_READ}",
-                {"#purpose": purpose, "#status": "status"},
-                {":mail_id": mail_id, ":now_ms": now_ms, **values},
-            )
+            self._transact(*writes)
         except dynamo.ConditionFailed as exc:
             raise MailedCodeInvalid() from exc
 
+    def _kept(self, account: Account) -> tuple[Any, Any]:
+        """The writes that keep an unverified account's grant and address, where the store would delete both."""
+        is_own = {":account_id": account.account_id}
+        address = self._updating("email#" + account.email_key, "REMOVE ttl_s", IS_OF_ACCOUNT, {}, is_own)
+        return self._updating_grant(account, "REMOVE ttl_s", {}), address
+
     def redeem_email_change(self, account: Account, code: PendingCode, notice: Mail, now_ms: int) -> None:
         """Replace the address, and queue a notice to the old one. Errors: MailedCodeInvalid, AddressTaken."""
-        update = {
-            "TableName": self._accounts,
-            "Key": dynamo.item({"pk": account.account_id}),
-            "UpdateExpression": "SET email = :email, email_key = :key REMOVE codes.#purpose",
-            "ConditionExpression": CODE_IS_LIVE,
-            "ExpressionAttributeNames": {"#purpose": "change_email"},
-            "ExpressionAttributeValues": dynamo.item(
-                {":email": code.new_email, ":key": code.new_email_key, ":mail_id": code.mail_id, ":now_ms": now_ms}
-            ),
-        }
-        writes: list[dict[str, Any]] = [{"Update": update}, _put(self._mails, mail_item(notice))]
+        update = self._updating(
+            account.account_id,
+            "SET email = :email, email_key = :key, redeemed = :mail_id REMOVE codes.#purpose",
+            CODE_IS_LIVE,
+            {"#purpose": "change_email"},
+            {":email": code.new_email, ":key": code.new_email_key, ":mail_id": code.mail_id, ":now_ms": now_ms},
+        )
+        writes: list[dict[str, Any]] = [update, _put(self._mails, mail_item(notice))]
         if code.new_email_key != account.email_key:  # otherwise only the spelling changes, and the unique item stays
-            owner = {"pk": "email#" + code.new_email_key, "account_id": account.account_id, "schema": account.schema}
             old = {"TableName": self._accounts, "Key": dynamo.item({"pk": "email#" + account.email_key})}
-            writes += [_put(self._accounts, dynamo.item(owner), IS_NEW), {"Delete": old}]
+            new = self._put_address(code.new_email_key, account.account_id, now_ms, {})
+            writes += [new, {"Delete": old}]
         try:
             self._transact(*writes)
         except dynamo.ConditionFailed as exc:
@@ -207,14 +226,13 @@ class DynamoAccounts(AdministeredAccounts):
 
     def begin_deletion(self, account_id: str, now_ms: int) -> Account | None:
         """Writes the status and the list of deletions in one transaction, so that every deletion is finished."""
-        leaving = {
-            "TableName": self._accounts,
-            "Key": dynamo.item({"pk": account_id}),
-            "UpdateExpression": "SET #status = :deleting, codes = :none",
-            "ConditionExpression": "attribute_exists(pk)",
-            "ExpressionAttributeNames": {"#status": "status"},
-            "ExpressionAttributeValues": dynamo.item({":deleting": "deleting", ":none": {}}),
-        }
+        leaving = self._updating(
+            account_id,
+            "SET #status = :deleting, codes = :none",
+            "attribute_exists(pk)",
+            {"#status": "status"},
+            {":deleting": "deleting", ":none": {}},
+        )
         noted = {
             "TableName": self._accounts,
             "Key": dynamo.item({"pk": DELETIONS}),
@@ -223,7 +241,7 @@ class DynamoAccounts(AdministeredAccounts):
             "ExpressionAttributeValues": dynamo.item({":now_ms": now_ms, ":schema": DELETIONS_SCHEMA}),
         }
         try:
-            self._transact({"Update": leaving}, {"Update": noted})
+            self._transact(leaving, {"Update": noted})
         except dynamo.ConditionFailed:
             return None
         return self.get(account_id)
@@ -266,17 +284,24 @@ class DynamoAccounts(AdministeredAccounts):
     def _update(
         self, account_id: str, change: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
     ) -> None:
-        arguments: dict[str, Any] = {"ExpressionAttributeNames": dict(names)} if names else {}
-        dynamo.write(
-            lambda: dynamo.client().update_item(
-                TableName=self._accounts,
-                Key=dynamo.item({"pk": account_id}),
-                UpdateExpression=change,
-                ConditionExpression=condition,
-                ExpressionAttributeValues=dynamo.item(values),
-                **arguments,
-            )
-        )
+        update = self._updating(account_id, change, condition, names, values)["Update"]
+        dynamo.write(lambda: dynamo.client().update_item(**update))
+
+    def _updating(
+        self, key: str, change: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
+    ) -> Any:
+        """An update of one of our items, for a transaction."""
+        return _update(self._accounts, {"pk": key}, (change, condition), names, values)
+
+    def _updating_grant(self, account: Account, change: str, values: Mapping[str, Any]) -> Any:
+        key = {"account_id": account.account_id}
+        return _update(self._grants, key, (change, "attribute_exists(account_id)"), {}, values)
+
+    def _put_address(self, email_key: str, account_id: str, now_ms: int, ttl: Mapping[str, int]) -> Any:
+        owner = {"pk": "email#" + email_key, "account_id": account_id, "schema": SCHEMA, **ttl}
+        put = _put(self._accounts, dynamo.item(owner), IS_FREE)
+        put["Put"]["ExpressionAttributeValues"] = dynamo.item({":now_s": now_ms // 1000})
+        return put
 
     def _transact(self, *writes: Any) -> None:
         dynamo.write(lambda: dynamo.client().transact_write_items(TransactItems=writes))
@@ -287,9 +312,27 @@ def _put(table: str, item: Mapping[str, Any], condition: str | None = None) -> A
     return {"Put": put | ({"ConditionExpression": condition} if condition else {})}
 
 
+def _update(
+    table: str, key: Mapping[str, str], how: tuple[str, str], names: Mapping[str, str], values: Mapping[str, Any]
+) -> Any:
+    """`how`: the change and its condition."""
+    update: dict[str, Any] = {"TableName": table, "Key": dynamo.item(key)}
+    update["UpdateExpression"], update["ConditionExpression"] = how
+    if names:
+        update["ExpressionAttributeNames"] = dict(names)
+    if values:
+        update["ExpressionAttributeValues"] = dynamo.item(values)
+    return {"Update": update}
+
+
+def _now(now_ms: int) -> dict[str, int]:
+    return {":now_ms": now_ms, ":now_s": now_ms // 1000}
+
+
+def _plain(registrations: Mapping[str, Registered]) -> dict[str, Any]:
+    return {mail_id: asdict(one) for mail_id, one in registrations.items()}
+
+
 def _account_item(account: Account) -> dict[str, Any]:
-    plain = asdict(account)
-    plain["pk"] = plain["account_id"]
-    if account.verified_ms is None:
-        del plain["verified_ms"]
-    return plain
+    plain = {name: value for name, value in asdict(account).items() if value is not None}
+    return plain | {"pk": account.account_id}

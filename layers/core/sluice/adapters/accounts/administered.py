@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sluice.adapters.aws.dynamo import ConditionFailed
-from sluice.domain.accounts.account import Account, PendingCode, Role, Status
+from sluice.domain.accounts.account import Account, PendingCode, Registered, Role, Status, lower
 from sluice.domain.errors import Conflict, NotFound
 from sluice.domain.mails.mail import Suppression
 
@@ -40,7 +40,7 @@ class AdministeredAccounts:
         rows = self._rows
         wanted = rows.email_key.exists()  # an account, and not an address's item or the list of deletions
         if query:
-            of_address = rows.email_key.contains(query.casefold())
+            of_address = rows.email_key.contains(lower(query))
             wanted = wanted & (of_address | rows.name.contains(query) | (rows.pk == query))
         start: Any = {"pk": {"S": after_id}} if after_id else None
         size = min(scanned, SCAN_ITEMS)
@@ -106,4 +106,6 @@ class AdministeredAccounts:
 
 def account_from(plain: Mapping[str, Any]) -> Account:
     fields = {name: stored for name, stored in plain.items() if name != "pk"}
-    return Account(**{**fields, "codes": {purpose: PendingCode(**code) for purpose, code in plain["codes"].items()}})
+    fields["codes"] = {purpose: PendingCode(**code) for purpose, code in plain["codes"].items()}
+    fields["registrations"] = {one: Registered(**told) for one, told in plain.get("registrations", {}).items()}
+    return Account(**fields)

@@ -30,7 +30,7 @@ class WholeItems:
 
 class AccountItem(Model):
     """An account (`pk` is its id), the item that makes its address unique (`email#…`), and two items of the store: the
-    list of unfinished deletions and the record of the store's version."""
+    list of unfinished deletions and the record of the store's version. Only an unverified account's items expire."""
 
     class Meta(OnDemand):
         table_name = "accounts"
@@ -48,6 +48,9 @@ class AccountItem(Model):
     session_epoch = NumberAttribute(null=True)
     codes: MapAttribute[Any, Any] = MapAttribute(null=True)
     verified_ms = NumberAttribute(null=True)
+    registrations: MapAttribute[Any, Any] = MapAttribute(null=True)
+    redeemed = UnicodeAttribute(null=True)
+    ttl_s = TTLAttribute(null=True)
     schema = NumberAttribute(null=True)
     mail_suppressed = UnicodeAttribute(null=True)
     mail_suppressed_ms = NumberAttribute(null=True)
@@ -135,6 +138,7 @@ class GrantItem(Model):
     leases: MapAttribute[Any, Any] = MapAttribute(null=True)
     period = NumberAttribute(null=True)
     period_tokens = NumberAttribute(null=True)
+    ttl_s = TTLAttribute(null=True)  # only while the account is unverified
 
     busy = BusyGrants()
 

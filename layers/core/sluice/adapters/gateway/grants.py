@@ -1,6 +1,7 @@
 """The grant outside the hot path: live API tokens, standing, limits. See also `sluice.adapters.gateway.hot_store`.
 
-Each change is one update, because a transaction would make concurrent admissions of the account fail on AWS.
+Each change is one update, because a transaction would make concurrent admissions of the account fail on AWS. The
+exceptions are the two transactions of `sluice.adapters.accounts.accounts` that verify an account or reset its password.
 """
 
 from collections.abc import Mapping
@@ -8,12 +9,12 @@ from dataclasses import asdict
 from typing import Any
 
 from sluice.adapters.aws import dynamo
-from sluice.domain.errors import Conflict, NotFound, TokenLimitReached, Unavailable
+from sluice.domain.errors import Conflict, NotAuthenticated, NotFound, TokenLimitReached, Unavailable
 from sluice.domain.gateway.admission import Limits
 from sluice.domain.gateway.grants import (
     MAX_LIVE_TOKENS,
+    NO_TOKENS,
     PLAYGROUND,
-    PLAYGROUND_EXPIRES_S,
     expired_tokens,
     has_room,
     live_tokens,
@@ -21,6 +22,10 @@ from sluice.domain.gateway.grants import (
 
 # After pruning there is room for one more entry; the playground's entry counts, too.
 HAS_ROOM = "size(live) < :room"
+# No reset of the password has ended the session that asks.
+SESSION_IS_CURRENT = "(attribute_not_exists(token_epoch) OR token_epoch <= :epoch)"
+# The grant has used less of this month than the account that had the address before.
+IS_BEHIND = "period < :period OR (period = :period AND period_tokens < :tokens)"
 EXISTS = "attribute_exists(account_id)"
 LIMITS_ARE_AS_READ = "limits = :before"
 ATTEMPTS = 5  # the second prunes the expired entries that the first refusal returned; others may prune at the same time
@@ -34,42 +39,37 @@ class DynamoGrants:
 
     def live(self, account_id: str) -> dict[str, int]:
         """API token id → expiry in Unix seconds, without the playground's entry. Errors: NotFound."""
-        with dynamo.store_errors():
-            answer = dynamo.client().get_item(
-                TableName=self._table,
-                Key=dynamo.item({"account_id": account_id}),
-                ConsistentRead=True,
-                ProjectionExpression="live",
-            )
-        if "Item" not in answer:
-            raise NotFound()
-        stored: dict[str, int] = dynamo.values(answer["Item"])["live"]
+        stored: dict[str, int] = self._read(account_id)["live"]
         return {token: expires_s for token, expires_s in stored.items() if token != PLAYGROUND}
 
-    def add_live(self, account_id: str, token_id: str, expires_s: int, now_s: int) -> None:
-        """Add a live API token and prune expired ones in one write, which succeeds only if there is room.
+    def add_live(self, account_id: str, token_id: str, expires_s: int, now_s: int, epoch: int) -> None:
+        """Add a live API token and prune expired ones in one write, which succeeds only if there is room and the
+        session of this epoch has not been ended by a reset of the password.
 
-        Errors: TokenLimitReached, NotFound.
+        Errors: TokenLimitReached, NotAuthenticated, NotFound.
         """
         live: Mapping[str, int] = self.live(account_id)
         for _ in range(ATTEMPTS):
             if not has_room(live, now_s):
                 raise TokenLimitReached()
             try:
-                self._add(account_id, token_id, expires_s, expired_tokens(live, now_s))
+                self._add(account_id, token_id, (expires_s, epoch), expired_tokens(live, now_s))
                 return
             except dynamo.ConditionFailed as exc:
                 if not exc.old:
                     raise NotFound() from exc
+                if exc.old.get("token_epoch", 0) > epoch:
+                    raise NotAuthenticated() from exc
                 live = exc.old["live"]
                 if token_id in live:
                     return  # an answer was lost, and the client's retry found what the first attempt had written
         raise Unavailable()
 
-    def _add(self, account_id: str, token_id: str, expires_s: int, expired: list[str]) -> None:
+    def _add(self, account_id: str, token_id: str, terms: tuple[int, int], expired: list[str]) -> None:
+        expires_s, epoch = terms
         names = {f"#old{place}": token for place, token in enumerate(expired)}
         removes = " REMOVE " + ", ".join(f"live.{name}" for name in names) if names else ""
-        clauses = [EXISTS, HAS_ROOM, "attribute_not_exists(live.#new)"]
+        clauses = [EXISTS, SESSION_IS_CURRENT, HAS_ROOM, "attribute_not_exists(live.#new)"]
         # The pruned entries must still exist: otherwise a concurrent call pruned them and used the room.
         clauses += [f"attribute_exists(live.{name})" for name in names]
         room = MAX_LIVE_TOKENS + 1 + len(expired)  # size() includes the playground's entry
@@ -78,7 +78,7 @@ class DynamoGrants:
             "SET live.#new = :expires" + removes,
             " AND ".join(clauses),
             {"#new": token_id, **names},
-            {":expires": expires_s, ":room": room},
+            {":expires": expires_s, ":room": room, ":epoch": epoch},
         )
 
     def remove_live(self, account_id: str, token_id: str) -> None:
@@ -90,9 +90,8 @@ class DynamoGrants:
 
     def remove_all_live(self, account_id: str, now_s: int) -> list[str]:
         """Remove all API tokens by one write. → the ids of those that were live. Errors: NotFound."""
-        kept = {PLAYGROUND: PLAYGROUND_EXPIRES_S}
         try:
-            old = self._update(account_id, "SET live = :kept", EXISTS, {}, {":kept": kept})
+            old = self._update(account_id, "SET live = :kept", EXISTS, {}, {":kept": NO_TOKENS})
         except dynamo.ConditionFailed as exc:
             raise NotFound() from exc
         return sorted(live_tokens(old["live"], now_s))
@@ -115,17 +114,40 @@ class DynamoGrants:
         except dynamo.ConditionFailed as exc:
             raise (Conflict() if exc.old else NotFound()) from exc
 
-    def close(self, account_id: str) -> None:
+    def used(self, account_id: str) -> tuple[int, int]:
+        """Errors: NotFound."""
+        grant = self._read(account_id)
+        return grant["period"], grant["period_tokens"]
+
+    def use_at_least(self, account_id: str, period: int, tokens: int) -> None:
+        """Count so many tokens as used in this month, unless more are counted already."""
+        change = "SET period = :period, period_tokens = :tokens"
+        try:
+            self._update(account_id, change, IS_BEHIND, {}, {":period": period, ":tokens": tokens})
+        except dynamo.ConditionFailed:
+            return
+
+    def close(self, account_id: str) -> tuple[int, int]:
         """Refuse all API tokens and sessions from now on, and log no more content. The amounts stay.
 
-        A missing grant counts as closed.
+        → as `used`. A missing grant counts as closed.
         """
         values = {":none": {}, ":suspended": "suspended", ":no": False}
         change = "SET live = :none, standing = :suspended, store_content = :no"
         try:
-            self._update(account_id, change, EXISTS, {}, values)
+            old = self._update(account_id, change, EXISTS, {}, values)
         except dynamo.ConditionFailed:
-            return
+            return 0, 0
+        return old["period"], old["period_tokens"]
+
+    def _read(self, account_id: str) -> dict[str, Any]:
+        with dynamo.store_errors():
+            answer = dynamo.client().get_item(
+                TableName=self._table, Key=dynamo.item({"account_id": account_id}), ConsistentRead=True
+            )
+        if "Item" not in answer:
+            raise NotFound()
+        return dynamo.values(answer["Item"])
 
     def _set(self, account_id: str, change: str, values: Mapping[str, Any]) -> dict[str, Any]:
         try:

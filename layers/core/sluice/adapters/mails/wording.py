@@ -27,7 +27,12 @@ NOT_YOU_CHANGED = "If this was not you, set a new password at once at {{ base_ur
 WORDING: Mapping[Kind, Wording] = {
     Kind.VERIFY_EMAIL: Wording(
         "Verify your email address",
-        ("Welcome to Sluice.", "Follow this link to verify your email address. It is valid for 24 hours, and once."),
+        (
+            "Welcome to Sluice.",
+            "Follow this link to verify your email address. It is valid for 24 hours, and once.",
+            "The password of your account is then the one that was typed for this mail{% if when %} at {{ when }}"
+            "{% endif %}. If you did not type it, do not follow the link.",
+        ),
         "Verify my address",
         "/verify-email",
         (NOT_YOU + " Without the link nobody can log in with this address.",),

@@ -1,4 +1,4 @@
-"""Accounts, and how email addresses are compared."""
+"""Accounts, the registrations of an unverified one, and how email addresses are compared (docs/adr/0082)."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -7,8 +7,10 @@ from typing import Literal
 
 from sluice.domain.errors import Conflict, FieldProblem, ValidationFailed
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had folded addresses, and one registration in the account itself
 NAME_CHARACTERS = 100
+MAX_REGISTRATIONS = 3  # of one unverified account
+UNVERIFIED_MS = 7 * 24 * 3600 * 1000  # how long an account lives whose address nobody verifies
 
 Status = Literal["pending", "active", "suspended", "deleting"]  # deleting: logins and API tokens are already refused
 Role = Literal["user", "admin"]
@@ -26,8 +28,23 @@ class PendingCode:
 
 
 @dataclass(frozen=True)
+class Registered:
+    """One registration of an unverified account. Its mailed link makes exactly this the account's."""
+
+    password_hash: str = field(repr=False)
+    name: str
+    email: str  # as typed
+    created_ms: int
+    expires_ms: int  # of its link
+
+
+@dataclass(frozen=True)
 class Account:
-    """`session_epoch` is copied into every session. A session with another epoch is invalid."""
+    """`session_epoch` is copied into every session. A session with another epoch is invalid.
+
+    Only an unverified account has `registrations` and `ttl_s` (Unix seconds), when it ends; `password_hash`, `name` and
+    `email` are those of its newest registration. `redeemed`: the code that last verified an address.
+    """
 
     account_id: str
     email: str
@@ -41,7 +58,14 @@ class Account:
     session_epoch: int = 0
     codes: Mapping[str, PendingCode] = field(default_factory=dict)  # purpose → its newest code
     verified_ms: int | None = None
+    registrations: Mapping[str, Registered] = field(default_factory=dict)  # by the mail id of the first link
+    ttl_s: int | None = None
+    redeemed: str = ""
     schema: int = SCHEMA
+
+    def has_ended(self, now_ms: int) -> bool:
+        """The store deletes the items of an ended account late, so every read and write checks this, too."""
+        return self.ttl_s is not None and self.ttl_s * 1000 <= now_ms
 
 
 class AddressTaken(Conflict):
@@ -63,8 +87,9 @@ class Address:
 
 
 def parse_address(text: str, field_name: str = "email") -> Address:
-    """Two addresses are the same if they agree after NFC, IDNA and case folding, including the local part.
+    """Two addresses are the same if they agree after NFC, IDNA and lower case, including the local part.
 
+    Not after case folding, because that makes one of `ß` and `ss`, or of `ſ` and `s`, which are two mailboxes.
     Reserved test domains are accepted because mail to them goes nowhere.
     Errors: ValidationFailed, naming `field_name`.
     """
@@ -74,8 +99,11 @@ def parse_address(text: str, field_name: str = "email") -> Address:
         valid = validate_email(text, check_deliverability=False, test_environment=True, strict=True)
     except EmailNotValidError as exc:
         raise ValidationFailed((FieldProblem(field_name, str(exc)),)) from exc
-    local = unicodedata.normalize("NFC", valid.local_part.casefold())
-    return Address(valid.normalized, f"{local}@{valid.ascii_domain.lower()}")
+    return Address(valid.normalized, f"{lower(valid.local_part)}@{valid.ascii_domain.lower()}")
+
+
+def lower(text: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
 
 
 def parse_name(text: str | None, field_name: str = "name") -> str:

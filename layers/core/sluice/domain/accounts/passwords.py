@@ -26,7 +26,11 @@ ONLY_CONTEXT = re.compile(rf"(?:(?:my|the)?(?:{'|'.join(CONTEXT_WORDS)}))+[0-9]*
 
 
 def normalised(password: str) -> str:
-    """The form that is compared and hashed (NFKC, SP 800-63B), so that every keyboard gives the same password."""
+    """The form that is compared and hashed, so that every keyboard gives the same password: NFKC, as SP 800-63B asks.
+
+    Full-width letters equal plain ones, because Japanese and Chinese keyboards type either, and a password field does
+    not show which. Nothing is trimmed: a space at the end counts everywhere.
+    """
     return unicodedata.normalize("NFKC", password)
 
 
@@ -39,7 +43,7 @@ def check_password(password: str, *, local_part: str, common: Mapping[str, int],
 
 def password_problem(password: str, local_part: str, common: Mapping[str, int]) -> str | None:
     """What is wrong with the password, as a message for the user, or None."""
-    if not MIN_CHARACTERS <= len(password) <= MAX_CHARACTERS:
+    if not MIN_CHARACTERS <= len(normalised(password)) <= MAX_CHARACTERS:
         return f"A password has {MIN_CHARACTERS} to {MAX_CHARACTERS} characters."
     folded = normalised(password).casefold()
     part = normalised(local_part).casefold()

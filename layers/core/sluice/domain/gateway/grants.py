@@ -12,6 +12,7 @@ from sluice.domain.periods import period_of
 SCHEMA = 2  # 1 had a version number for its limits
 PLAYGROUND = "playground"  # the entry of the playground, where a session replaces the API token
 PLAYGROUND_EXPIRES_S = 4_102_444_800  # 2100-01-01, which stands for never
+NO_TOKENS = {PLAYGROUND: PLAYGROUND_EXPIRES_S}
 MAX_LIVE_TOKENS = 25  # without the playground's entry
 
 
@@ -24,7 +25,7 @@ def new_grant(
     """
     return {
         "account_id": account_id,
-        "live": {PLAYGROUND: PLAYGROUND_EXPIRES_S},
+        "live": NO_TOKENS,
         "standing": "good",
         "limits": {"rpm": rpm, "tpm": tpm, "concurrency": concurrency, "monthly_tokens": monthly_tokens},
         "tat_requests_ns": 0,

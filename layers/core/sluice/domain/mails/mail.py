@@ -42,6 +42,7 @@ class Mail:
     """`due_ms`: when the next attempt may start; while an attempt runs, when it counts as dead.
 
     After `expires_ms` the mail is not sent. `data` holds the values its template shows: text and whole numbers.
+    `repeats`: the earlier mail whose code this one carries again, if any.
     """
 
     mail_id: str
@@ -56,6 +57,7 @@ class Mail:
     attempts: int = 0
     sent_ms: int | None = None
     problem: str = ""
+    repeats: str = ""
     schema: int = SCHEMA
 
 

@@ -56,6 +56,7 @@ class ForgotPasswordBody(BaseModel):
 class ResetPasswordBody(BaseModel):
     token: str = Field(description="the mailed code")  # without bounds, so that a wrong code is 400 and never 422
     password: NewPassword
+    keep_tokens: StrictBool = Field(False, description="`true` leaves the API tokens valid; otherwise all are revoked")
 
 
 class ChangePasswordBody(BaseModel):

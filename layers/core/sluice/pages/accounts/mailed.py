@@ -2,13 +2,14 @@
 the form's POST redeems the code. The code is a form field, so that no later request has it in its address."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import Response, request
 
 from sluice.domain import errors
 from sluice.http.accounts.requests import ResetPasswordBody, VerifyBody
 from sluice.http.accounts.visitor import visitor
+from sluice.http.operation import validated
 from sluice.pages import forms
 from sluice.pages.blueprints import pages
 from sluice.pages.render import page
@@ -29,6 +30,7 @@ class Link:
     next_text: str
     again_text: str
     again_path: str
+    only_newest: bool = True  # a newer mail makes older ones invalid
 
 
 VERIFY = Link(
@@ -39,16 +41,21 @@ VERIFY = Link(
     "Log in",
     "Send me a new link",
     "/resend-verification",
+    only_newest=False,
 )
 RESET = Link(
     "Set a new password",
     "Set the new password",
     "Every session of your account will be ended, on every device.",
-    "Your password is changed, and every session was ended. Your API tokens still work: if someone else may know them, "
-    "log in and revoke them all on the tokens page.",
+    "Your password is changed, every session was ended, and every API token was revoked.",
     "Log in with the new password",
     "Send me a new link",
     "/forgot-password",
+)
+RESET_KEPT = replace(
+    RESET,
+    done="Your password is changed, and every session was ended. Your API tokens still work: if someone else may know "
+    "them, log in and revoke them all on the tokens page.",
 )
 CHANGE = Link(
     "Confirm your new email address",
@@ -93,15 +100,16 @@ def reset_form() -> Response:
 @passwords.post("/reset-password")
 def reset() -> Response:
     try:
-        return _redeem(RESET, _reset)
+        return _redeem(RESET_KEPT if "keep_tokens" in request.form else RESET, _reset)
     except errors.ValidationFailed as exc:  # a refused password does not spend the code
         form = forms.filled().with_problems(exc.problems)
         return page("reset_form.html", 422, link=RESET, code=request.form.get("token", ""), form=form)
 
 
 def _reset() -> None:
-    body = forms.posted(ResetPasswordBody)
-    password_reset().redeem(body.token, body.password, visitor())
+    given = {name: request.form.get(name, "") for name in ("token", "password")}
+    body = validated(ResetPasswordBody, given | {"keep_tokens": "keep_tokens" in request.form})
+    password_reset().redeem(body.token, body.password, visitor(), keep_tokens=body.keep_tokens)
 
 
 def _show(link: Link, template: str) -> Response:
@@ -114,6 +122,8 @@ def _redeem(link: Link, redeem: Callable[[], None]) -> Response:
         return _dead(link)
     try:
         redeem()
+    except errors.MailedCodeUsed:
+        pass  # by a mail scanner that clicked, or a second click: the address is verified, and that is what was wanted
     except errors.MailedCodeInvalid:
         return _dead(link)
     return page("code_done.html", link=link)

@@ -25,7 +25,7 @@ class EmailChange:
         address = parse_address(new_email, "new_email")
         account = self.passwords.confirm(account_id, password, visitor.now_ms)
         allowed = self.throttle.allows(address.key, Kind.CHANGE_EMAIL, visitor, account_id)
-        owner = self.accounts.by_email(address.key)
+        owner = self.accounts.by_email(address.key, visitor.now_ms)
         now_ms = visitor.now_ms
         if not allowed:
             queue_nothing(self.mails, now_ms)

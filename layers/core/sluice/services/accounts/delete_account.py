@@ -13,5 +13,5 @@ class Deletion:
 
     def delete(self, account_id: str, session_id: str, password: str, now_ms: int) -> None:
         """Can be repeated with the same session until it succeeds. Errors: as `Passwords.confirm`."""
-        self.passwords.confirm(account_id, password, now_ms)
-        self.erasure.delete(account_id, session_id, now_ms)
+        account = self.passwords.confirm(account_id, password, now_ms)
+        self.erasure.delete(account, session_id, now_ms)

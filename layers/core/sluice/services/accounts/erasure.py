@@ -3,6 +3,7 @@
     close grant ─ status "deleting" + a line in the list of deletions ─ erase ─ account and address go ─ last session
           └─ no request is admitted      └─ no login; after a crash from here on, the sweeper or a repetition with
              from here on                    the same session finishes the deletion
+Between the first two, what was used of the month is kept for the address.
 
 The caller waits for at most `SLICE` items of each kind. From a minute later the sweeper repeats every deletion, slice
 by slice, to erase the rest, and what was being written when the deletion began (a login, the log of an answer, an index
@@ -15,12 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from sluice.domain.accounts.account import Account
 from sluice.domain.accounts.audit import Action, new_event
 from sluice.domain.errors import StoreUnavailable
 from sluice.ports.accounts import AccountStore, AuditLog, SessionStore
 from sluice.ports.gateway import ContentStore, GrantStore, HotStore
 from sluice.ports.mails import MailStore
 from sluice.ports.tokens import TokenStore
+from sluice.services.accounts.used_quota import QuotaOfAddress
 from sluice.services.documents.erase import EraseDocuments
 
 log = logging.getLogger("sluice.accounts")
@@ -42,16 +45,18 @@ class Erasure:
     audit: AuditLog
     hot: HotStore
     documents: EraseDocuments
+    quotas: QuotaOfAddress
 
-    def delete(self, account_id: str, session_id: str, now_ms: int) -> None:
+    def delete(self, account: Account, session_id: str, now_ms: int) -> None:
         """The caller's session, `session_id`, ends last, so that the caller can repeat the call after a failure."""
-        self.grants.close(account_id)
-        account = self.accounts.begin_deletion(account_id, now_ms)
-        if account is None:
+        account_id = account.account_id
+        self.quotas.leave(account.email_key, *self.grants.close(account_id), now_ms)
+        leaving = self.accounts.begin_deletion(account_id, now_ms)
+        if leaving is None:
             return  # a concurrent request has deleted it
         self.audit.put(new_event(Action.ACCOUNT_DELETED, actor=account_id, target=account_id, now_ms=now_ms))
         self._erase(account_id, session_id)
-        self.accounts.end_deletion(account)
+        self.accounts.end_deletion(leaving)
         self.sessions.erase_account(account_id)
 
     def finish(self, now_ms: int, time_left: Callable[[], bool] = lambda: True) -> int:

@@ -65,7 +65,7 @@ class Login:
         address = parse_address(email)
         attempt = LoginAttempt(self.throttles, address.key, visitor)
         attempt.begin()
-        account = self.accounts.by_email(address.key)
+        account = self.accounts.by_email(address.key, visitor.now_ms)
         right = self.passwords.verify(account.password_hash if account else None, password)
         if account is None or not right or account.status == "deleting":
             log.info("login refused", extra={"account_id": account.account_id if account else ""})

@@ -2,28 +2,41 @@
 
 Neither the answer nor its time shows whether an address is known, because in every case the password is hashed, the
 store is read equally often, and it is written once.
+
+A stranger may register an address before its owner. So each mailed link makes its own registration's password, name and
+spelling the account's, up to three registrations stay valid beside each other, and no later one replaces the oldest
+(docs/adr/0082).
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 
-from sluice.domain.accounts.account import Account, Address, AddressTaken, PendingCode, parse_address, parse_name
+from sluice.domain.accounts.account import (
+    MAX_REGISTRATIONS,
+    UNVERIFIED_MS,
+    Account,
+    Address,
+    Registered,
+    parse_address,
+    parse_name,
+)
 from sluice.domain.accounts.visitor import Visitor
-from sluice.domain.errors import FieldProblem, ValidationFailed
+from sluice.domain.errors import Conflict, FieldProblem, Unavailable, ValidationFailed
 from sluice.domain.gateway.admission import Limits
 from sluice.domain.gateway.grants import new_grant
 from sluice.domain.ids import random_id
 from sluice.domain.mails.mail import Kind, Mail, new_mail
+from sluice.domain.periods import rfc3339
 from sluice.ports.accounts import AccountStore
 from sluice.ports.mails import MailStore
 from sluice.services.accounts.new_passwords import NewPasswords
-from sluice.services.mails.queue import queue_code, queue_mail, queue_nothing
+from sluice.services.mails.queue import queue_mail, queue_nothing
 from sluice.services.mails.throttle import MailThrottle
 
 DOUBLE_CLICK_MS = 1_000
-# How long an unsent mail counts as under way. It is short even if the mail server is down, because the first password
-# stays until then, and a stranger may have chosen it: the owner's click must not verify that registration.
-UNSENT_MS = 10_000
+UNSENT_MS = 10_000  # how long an unsent mail counts as under way, also if the mail server is down
 UNSENT = "queued", "sending"
+ATTEMPTS = 5  # others may register the same address at the same time, but at most three of them change it
 
 
 @dataclass(frozen=True)
@@ -38,41 +51,35 @@ class Registration:
 
     def register(self, email: str, password: str, name: str | None, visitor: Visitor) -> None:
         """Errors: ValidationFailed (with every problem), TooManyAttempts (of this client), Overloaded,
-        StoreUnavailable. A known address is not an error."""
+        Unavailable. A known address is not an error."""
         address, name = self._checked(email, password, name)
         now_ms, known_kind = visitor.now_ms, Kind.VERIFY_EMAIL
-        account = self.accounts.by_email(address.key)
+        account = self.accounts.by_email(address.key, now_ms)
         if account and account.status != "pending":
             known_kind = Kind.ALREADY_REGISTERED
         # Refuse a client that asks too often before computing a hash for it.
         allowed = self.throttle.allows(address.key, known_kind, visitor)
-        password_hash = self.passwords.hash(password)
-        under_way = self._under_way(account, now_ms)
-        if account is None:
-            self._create(address, name, password_hash, now_ms)
-        elif not allowed or under_way:
-            queue_nothing(self.mails, now_ms)
-        elif account.status == "pending":
-            # A stranger may have registered the address first, so a link verifies only its own registration.
-            queue_code(
-                Kind.VERIFY_EMAIL,
-                account,
-                accounts=self.accounts,
-                now_ms=now_ms,
-                password_hash=password_hash,
-                name=name,
-            )
-        else:
-            queue_mail(Kind.ALREADY_REGISTERED, account, mails=self.mails, now_ms=now_ms)
+        mine: Registered | None = None
+        for _ in range(ATTEMPTS):
+            if self._is_repeated(account, password, now_ms):
+                queue_nothing(self.mails, now_ms)
+                return
+            mine = mine or Registered(self.passwords.hash(password), name, address.given, now_ms, 0)
+            try:
+                self._put(account, address, mine, allowed)
+                return
+            except Conflict:  # a concurrent registration of the address was first
+                account = self.accounts.by_email(address.key, now_ms)
+        raise Unavailable()
 
     def resend(self, email: str, visitor: Visitor) -> None:
-        """Send the verification mail again, to pending accounts only. The result is the same for every address.
-        Errors: ValidationFailed, TooManyAttempts, StoreUnavailable."""
+        """Send the links of all registrations again, to pending accounts only. The result is the same for every
+        address. Errors: ValidationFailed, TooManyAttempts, StoreUnavailable."""
         address = parse_address(email)
         allowed = self.throttle.allows(address.key, Kind.VERIFY_EMAIL, visitor)
-        account = self.accounts.by_email(address.key)
-        if allowed and account and account.status == "pending":
-            queue_code(Kind.VERIFY_EMAIL, account, accounts=self.accounts, now_ms=visitor.now_ms)
+        account = self.accounts.by_email(address.key, visitor.now_ms)
+        if allowed and account and account.status == "pending" and account.registrations:
+            self._repeat(account, visitor.now_ms)
         else:
             queue_nothing(self.mails, visitor.now_ms)
 
@@ -94,32 +101,77 @@ class Registration:
             raise ValidationFailed(tuple(problems))
         return address, display
 
-    def _under_way(self, account: Account | None, now_ms: int) -> bool:
-        """Whether a verification mail is unsent or was requested within this second, as by a double click or a retry.
+    def _is_repeated(self, account: Account | None, password: str, now_ms: int) -> bool:
+        """Whether this is the double click or retry of a registration whose mail is under way.
 
-        The mail is read in any case, so that a known address costs the same reads as an unknown one.
+        Another password is another person's, or a correction, and never a repetition. The mail is read in any case, so
+        that a known address costs the same reads as an unknown one.
         """
-        newest = account.codes.get(Kind.VERIFY_EMAIL) if account and account.status == "pending" else None
-        mail = self.mails.get(newest.mail_id if newest else "mail_none")
-        return newest is not None and newest.created_ms > now_ms - (UNSENT_MS if _is_unsent(mail) else DOUBLE_CLICK_MS)
+        known = account.registrations if account and account.status == "pending" else {}
+        newest = max(known, key=lambda mail_id: known[mail_id].created_ms, default="mail_none")
+        window_ms = UNSENT_MS if _is_unsent(self.mails.get(newest)) else DOUBLE_CLICK_MS
+        recent = [one for one in known.values() if one.created_ms > now_ms - window_ms]
+        if recent and len(known) == MAX_REGISTRATIONS:
+            return True
+        return any(self.passwords.hashes().verify(one.password_hash, password) for one in recent)
 
-    def _create(self, address: Address, name: str, password_hash: str, now_ms: int) -> None:
-        account_id = random_id("usr_")
-        mail = new_mail(Kind.VERIFY_EMAIL, account_id=account_id, to=address.given, now_ms=now_ms)
-        account = Account(
-            account_id=account_id,
-            email=address.given,
-            email_key=address.key,
-            name=name,
-            password_hash=password_hash,
-            created_ms=now_ms,
-            codes={Kind.VERIFY_EMAIL.value: PendingCode(mail.mail_id, mail.expires_ms, now_ms)},
-        )
-        grant = new_grant(account_id, **asdict(self.limits), now_ms=now_ms)
+    def _put(self, account: Account | None, address: Address, mine: Registered, allowed: bool) -> None:
+        """Errors: Conflict."""
+        now_ms = mine.created_ms
+        if account is None:
+            self._create(address, mine)
+        elif not allowed:
+            queue_nothing(self.mails, now_ms)
+        elif account.status != "pending":
+            queue_mail(Kind.ALREADY_REGISTERED, account, mails=self.mails, now_ms=now_ms)
+        elif (kept := _with_room(account.registrations, now_ms)) is not None:
+            mail = _link(account, mine, now_ms)
+            mine = replace(mine, expires_ms=mail.expires_ms)
+            self.accounts.put_registrations(account, {**kept, mail.mail_id: mine}, [mail])
+        else:
+            self._repeat(account, now_ms)
+
+    def _repeat(self, account: Account, now_ms: int) -> None:
+        known = account.registrations
+        mails = [replace(_link(account, known[mail_id], now_ms), repeats=mail_id) for mail_id in known]
+        longer = {mail.repeats: replace(known[mail.repeats], expires_ms=mail.expires_ms) for mail in mails}
         try:
-            self.accounts.create(account, grant, mail)
-        except AddressTaken:
-            return  # a concurrent registration of the address queued its mail first
+            self.accounts.put_registrations(account, longer, mails)
+        except Conflict:
+            return  # a concurrent request queued its mails first
+
+    def _create(self, address: Address, mine: Registered) -> None:
+        now_ms = mine.created_ms
+        account = Account(
+            account_id=random_id("usr_"),
+            email=mine.email,
+            email_key=address.key,
+            name=mine.name,
+            password_hash=mine.password_hash,
+            created_ms=now_ms,
+            ttl_s=(now_ms + UNVERIFIED_MS) // 1000,
+        )
+        mail = _link(account, mine, now_ms)
+        account = replace(account, registrations={mail.mail_id: replace(mine, expires_ms=mail.expires_ms)})
+        grant = new_grant(account.account_id, **asdict(self.limits), now_ms=now_ms) | {"ttl_s": account.ttl_s}
+        self.accounts.create(account, grant, mail)
+
+
+def _with_room(known: Mapping[str, Registered], now_ms: int) -> dict[str, Registered] | None:
+    """The registrations that stay beside a new one. A full list loses one whose link has expired; None if all live."""
+    dead = [mail_id for mail_id, one in known.items() if one.expires_ms <= now_ms]
+    if len(known) < MAX_REGISTRATIONS:
+        return dict(known)
+    oldest = min(dead, key=lambda mail_id: known[mail_id].created_ms, default=None)
+    return {mail_id: one for mail_id, one in known.items() if mail_id != oldest} if oldest else None
+
+
+def _link(account: Account, one: Registered, now_ms: int) -> Mail:
+    """The mail with a registration's link, which lives no longer than the account."""
+    data = {"when": rfc3339(one.created_ms)}
+    mail = new_mail(Kind.VERIFY_EMAIL, account_id=account.account_id, to=one.email, now_ms=now_ms, data=data)
+    ends_ms = (account.ttl_s or 0) * 1000
+    return replace(mail, expires_ms=min(mail.expires_ms, ends_ms)) if ends_ms else mail
 
 
 def _is_unsent(mail: Mail | None) -> bool:

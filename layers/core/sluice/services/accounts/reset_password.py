@@ -1,19 +1,26 @@
 """Reset a forgotten password with a mailed code."""
 
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sluice.domain.accounts.account import Account, parse_address
 from sluice.domain.accounts.audit import Action
 from sluice.domain.accounts.visitor import Visitor
-from sluice.domain.errors import MailedCodeInvalid
+from sluice.domain.errors import MailedCodeInvalid, StoreUnavailable
 from sluice.domain.mails.mail import Kind, Mail
 from sluice.ports.accounts import AccountStore
+from sluice.ports.gateway import GrantStore
 from sluice.ports.mails import MailStore
+from sluice.ports.tokens import TokenStore
 from sluice.services.accounts.new_passwords import NewPasswords, tell_owner
 from sluice.services.accounts.redeem import MailedCodes
 from sluice.services.accounts.security_events import SecurityEvents
+from sluice.services.accounts.used_quota import QuotaOfAddress
 from sluice.services.mails.queue import queue_code, queue_nothing
 from sluice.services.mails.throttle import MailThrottle
+
+log = logging.getLogger("sluice.accounts")
 
 
 @dataclass(frozen=True)
@@ -24,26 +31,35 @@ class PasswordReset:
     codes: MailedCodes
     passwords: NewPasswords
     events: SecurityEvents
+    grants: GrantStore
+    tokens: TokenStore
+    quotas: QuotaOfAddress
 
     def request(self, email: str, visitor: Visitor) -> None:
         """The same for every address. Errors: ValidationFailed (malformed), TooManyAttempts, StoreUnavailable."""
         address = parse_address(email)
         allowed = self.throttle.allows(address.key, Kind.RESET_PASSWORD, visitor)
-        account = self.accounts.by_email(address.key)
+        account = self.accounts.by_email(address.key, visitor.now_ms)
         if allowed and account and account.status in ("pending", "active"):
             queue_code(Kind.RESET_PASSWORD, account, accounts=self.accounts, now_ms=visitor.now_ms)
         else:
             queue_nothing(self.mails, visitor.now_ms)
 
-    def redeem(self, code: str, password: str, visitor: Visitor) -> None:
-        """Set the password, end every session and use up the code in one conditional write. After ValidationFailed the
-        code stays valid. Errors: MailedCodeInvalid, ValidationFailed, TooManyAttempts, Overloaded, StoreUnavailable."""
+    def redeem(self, code: str, password: str, visitor: Visitor, *, keep_tokens: bool = False) -> None:
+        """Set the password, end every session, revoke every API token unless `keep_tokens`, and use up the code, in one
+        conditional write. After ValidationFailed the code stays valid.
+        Errors: MailedCodeInvalid, ValidationFailed, TooManyAttempts, Overloaded, StoreUnavailable."""
         now_ms = visitor.now_ms
         with self.codes.redeeming(visitor):
             mail = self.codes.mail_of(code, Kind.RESET_PASSWORD)
             account = self._account_of(mail, now_ms)
             self.passwords.check(password, account.email)
-            self._redeem(account, mail, self.passwords.hash(password), now_ms)
+            password_hash = self.passwords.hash(password)
+            if account.status == "pending":
+                self.quotas.arrive(account.account_id, account.email_key, now_ms)
+            live = {} if keep_tokens else self.grants.live(account.account_id)
+            self._redeem(account, mail, password_hash, now_ms, keep_tokens)
+            self._mark_revoked(account, live, now_ms)
             self.events.note(Action.PASSWORD_RESET, account.account_id, visitor)
             tell_owner(account, self.mails, now_ms)
 
@@ -55,12 +71,20 @@ class PasswordReset:
             raise MailedCodeInvalid()
         return account
 
-    def _redeem(self, account: Account, mail: Mail, password_hash: str, now_ms: int) -> None:
+    def _redeem(self, account: Account, mail: Mail, password_hash: str, now_ms: int, keep_tokens: bool) -> None:
         try:
-            self.accounts.redeem_reset(account, mail.mail_id, password_hash, now_ms)
+            self.accounts.redeem_reset(account, mail.mail_id, password_hash, now_ms, keep_tokens=keep_tokens)
         except MailedCodeInvalid:
             # The code was used, or only the status changed (by the person's verification link): try once more.
             again = self._account_of(mail, now_ms)
             if again.status == account.status:
                 raise
-            self.accounts.redeem_reset(again, mail.mail_id, password_hash, now_ms)
+            self.accounts.redeem_reset(again, mail.mail_id, password_hash, now_ms, keep_tokens=keep_tokens)
+
+    def _mark_revoked(self, account: Account, token_ids: Iterable[str], now_ms: int) -> None:
+        """For the list of API tokens. Without it they are shown as revoked, too, because the grant decides."""
+        try:
+            for token_id in token_ids:
+                self.tokens.mark_revoked(account.account_id, token_id, now_ms)
+        except StoreUnavailable:
+            log.warning("revoked API tokens have no time", extra={"account_id": account.account_id})

@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass
 
-from sluice.domain.accounts.account import AddressTaken
+from sluice.domain.accounts.account import Account, AddressTaken
 from sluice.domain.accounts.audit import Action
 from sluice.domain.accounts.visitor import Visitor
-from sluice.domain.errors import MailedCodeInvalid
-from sluice.domain.mails.mail import Kind, new_mail
+from sluice.domain.errors import MailedCodeInvalid, MailedCodeUsed
+from sluice.domain.mails.mail import Kind, Mail, new_mail
 from sluice.ports.accounts import AccountStore, Throttles
 from sluice.services.accounts.login_throttle import remember_place
 from sluice.services.accounts.redeem import MailedCodes
 from sluice.services.accounts.security_events import SecurityEvents
+from sluice.services.accounts.used_quota import QuotaOfAddress
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,13 @@ class Verification:
     codes: MailedCodes
     throttles: Throttles
     events: SecurityEvents
+    quotas: QuotaOfAddress
 
     def redeem(self, code: str, visitor: Visitor) -> str:
         """→ the account's id. A code has one purpose, so at most one of the two accepts it.
 
-        Errors: MailedCodeInvalid, TooManyAttempts (of this client), StoreUnavailable.
+        Errors: MailedCodeInvalid (MailedCodeUsed if this code verified the account's address), TooManyAttempts (of this
+        client), StoreUnavailable.
         """
         with self.codes.redeeming(visitor):
             account_id = self._redeem(code, visitor)
@@ -33,27 +36,41 @@ class Verification:
     def _redeem(self, code: str, visitor: Visitor) -> str:
         try:
             return self._verify_email(code, visitor.now_ms)
+        except MailedCodeUsed:
+            raise
         except MailedCodeInvalid:
             account_id = self._change_email(code, visitor.now_ms)
         self.events.note(Action.EMAIL_CHANGED, account_id, visitor)
         return account_id
 
     def _verify_email(self, code: str, now_ms: int) -> str:
-        """The account becomes active, by one conditional write."""
-        mail = self.codes.mail_of(code, Kind.VERIFY_EMAIL)
-        self.accounts.redeem_verification(mail.account_id, mail.mail_id, now_ms)
-        return mail.account_id
+        """The account becomes active with the password of the code's registration, by one conditional write."""
+        mail, account = self._found(code, Kind.VERIFY_EMAIL)
+        if mail.mail_id not in account.registrations:
+            raise MailedCodeInvalid()
+        self.quotas.arrive(account.account_id, account.email_key, now_ms)
+        self.accounts.redeem_verification(account, mail.mail_id, now_ms)
+        return account.account_id
+
+    def _found(self, code: str, purpose: Kind) -> tuple[Mail, Account]:
+        mail = self.codes.mail_of(code, purpose)
+        account = self.accounts.get(mail.account_id)
+        if account is None:
+            raise MailedCodeInvalid()
+        if account.redeemed == mail.mail_id and account.status == "active":
+            raise MailedCodeUsed()
+        return mail, account
 
     def _change_email(self, code: str, now_ms: int) -> str:
         """Replace the address and queue a notice to the old one in one transaction. It fails if another account
         verified the new address in the meantime."""
-        mail = self.codes.mail_of(code, Kind.CHANGE_EMAIL)
-        account = self.accounts.get(mail.account_id)
-        newest = account.codes.get(Kind.CHANGE_EMAIL) if account else None
-        if account is None or newest is None or newest.mail_id != mail.mail_id or newest.expires_ms <= now_ms:
+        mail, account = self._found(code, Kind.CHANGE_EMAIL)
+        newest = account.codes.get(Kind.CHANGE_EMAIL)
+        if newest is None or newest.mail_id != mail.mail_id or newest.expires_ms <= now_ms:
             raise MailedCodeInvalid()
         data = {"new_email": newest.new_email}
         notice = new_mail(Kind.EMAIL_CHANGED, account_id=account.account_id, to=account.email, now_ms=now_ms, data=data)
+        self.quotas.move(account.account_id, account.email_key, newest.new_email_key, now_ms)
         try:
             self.accounts.redeem_email_change(account, newest, notice, now_ms)
         except AddressTaken as exc:

@@ -41,8 +41,6 @@ def queue_code(
     *,
     accounts: AccountStore,
     now_ms: int,
-    password_hash: str | None = None,
-    name: str | None = None,
 ) -> None:
     """Queue a mail with a code, which makes earlier codes of its kind invalid. Errors: StoreUnavailable.
 
@@ -51,6 +49,6 @@ def queue_code(
     mail = new_mail(kind, account_id=account.account_id, to=account.email, now_ms=now_ms)
     code = PendingCode(mail.mail_id, mail.expires_ms, now_ms)
     try:
-        accounts.put_code(account, kind, code, mail, password_hash=password_hash, name=name)
+        accounts.put_code(account, kind, code, mail)
     except Conflict:
         return

@@ -70,7 +70,7 @@ class Mailer:
     def _code(self, mail: Mail) -> str:
         if mail.kind not in CODE_LIFE_MS:
             return ""
-        return mailed_codes.make(self.key(), mail.kind, mail.mail_id, mail.account_id)
+        return mailed_codes.make(self.key(), mail.kind, mail.repeats or mail.mail_id, mail.account_id)
 
 
 @dataclass(frozen=True)

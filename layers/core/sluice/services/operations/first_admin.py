@@ -20,9 +20,9 @@ class FirstAdmin:
     passwords: NewPasswords
     limits: Limits
 
-    def known(self, email: str) -> Account | None:
+    def known(self, email: str, now_ms: int) -> Account | None:
         """The account that may become admin, or None. Errors: Conflict (unverified, suspended, being deleted)."""
-        account = self.accounts.by_email(parse_address(email).key)
+        account = self.accounts.by_email(parse_address(email).key, now_ms)
         if account is not None and account.status != "active":
             # A stranger may have registered an unverified address.
             raise Conflict(f"This account is {account.status}: only an active one can be made an admin.")

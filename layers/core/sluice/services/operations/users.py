@@ -39,10 +39,10 @@ class Users:
         found = self.page("", limit=count + 1)
         return len(found.users) > count or found.next_cursor is not None
 
-    def find(self, user: str) -> Account:
+    def find(self, user: str, now_ms: int) -> Account:
         """Find by id or by address. Errors: NotFound, ValidationFailed (neither an id nor an address)."""
         by_id = is_id("usr_", user)
-        found = self.accounts.get(user) if by_id else self.accounts.by_email(parse_address(user, "USER").key)
+        found = self.accounts.get(user) if by_id else self.accounts.by_email(parse_address(user, "USER").key, now_ms)
         if found is None or found.status == "deleting":
             raise NotFound(f"There is no user {user}.")
         return found

@@ -1,0 +1,36 @@
+"""Deletes expired items every hour, as DynamoDB does on AWS, because the embedded store only keeps the setting."""
+
+import logging
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from sluice import settings
+from sluice.adapters.aws.dynamo import ConditionFailed
+from sluice.adapters.aws.model_store import bound, reading, write
+from sluice.adapters.aws.models import TABLES
+from sluice.adapters.aws.tables import expiry
+
+log = logging.getLogger("sluice.schedule")
+EVERY_SECONDS = 3_600.0
+PAGE_ITEMS = 500  # so that one scan holds the store for a moment only
+
+
+def handler(event: dict[str, Any], context: object) -> int:
+    """→ how many items were deleted. Errors: StoreUnavailable, after which some are deleted."""
+    now, deleted = datetime.now(UTC), 0
+    for table in TABLES:
+        if expiry(table) is None:
+            continue
+        rows: Any = bound(table, settings.common().table_prefix)
+        is_over = rows.ttl_s < now  # also the condition, so that an item whose expiry was moved or removed stays
+        keys = [one.attr_name for one in rows.get_attributes().values() if one.is_hash_key or one.is_range_key]
+        with reading():
+            for row in rows.scan(is_over, page_size=PAGE_ITEMS, attributes_to_get=keys):
+                try:
+                    write(partial(row.delete, is_over))
+                except ConditionFailed:
+                    continue
+                deleted += 1
+    log.info("expired items deleted", extra={"items": deleted})
+    return deleted
