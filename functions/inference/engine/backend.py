@@ -15,6 +15,14 @@ class Row(NamedTuple):
     wants_logits: bool
 
 
+class ControlToken(NamedTuple):
+    """A token that is no text, as the end of a turn."""
+
+    token: int
+    strips_after: bool
+    """Whether the white space after it is dropped."""
+
+
 class Sampler(Protocol):
     """Chooses tokens for one job; owns C memory until `close`."""
 
@@ -30,8 +38,8 @@ class Tokenizer(Protocol):
 
     vocab_tokens: int
 
-    def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """Tokens of `text`. With `special`, a control token's name in the text becomes that control token."""
+    def tokenize(self, text: str) -> list[int]:
+        """Tokens of `text`. The name of a control token in it is plain text."""
         ...
 
     def piece(self, token: int) -> bytes: ...

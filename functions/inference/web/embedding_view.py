@@ -43,7 +43,7 @@ def token_lists(given: Any, model: EmbeddingModel) -> list[list[int]]:
     if not 0 < len(given) <= MOST_INPUTS:
         raise InvalidRequest(f"Give 1 to {MOST_INPUTS} inputs.", "input")
     vocab = model.embedder
-    lists = [vocab.tokenize(one, special=False, frame=True) if isinstance(one, str) else list(one) for one in given]
+    lists = [vocab.tokenize(one, frame=True) if isinstance(one, str) else list(one) for one in given]
     if any(not tokens for tokens in lists):
         raise InvalidRequest("An input is empty.", "input")
     if any(not 0 <= token < vocab.vocab_tokens for tokens in lists for token in tokens):
