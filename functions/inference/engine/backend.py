@@ -38,8 +38,13 @@ class Tokenizer(Protocol):
 
     vocab_tokens: int
 
-    def tokenize(self, text: str) -> list[int]:
-        """Tokens of `text`. The name of a control token in it is plain text."""
+    context_tokens: int
+    """Most tokens of one sequence."""
+
+    def tokenize(self, text: str, *, frame: bool = False) -> list[int]:
+        """Tokens of `text`. The name of a control token in it is plain text.
+
+        `frame` adds the model's start and end tokens; chat templates write them themselves."""
         ...
 
     def piece(self, token: int) -> bytes: ...
@@ -50,8 +55,6 @@ class Tokenizer(Protocol):
 class Backend(Tokenizer, Protocol):
     """A context with its memory; only the decode thread may call these."""
 
-    context_tokens: int
-    """Most tokens of one sequence."""
     sequences: int
     can_share_prefixes: bool
 

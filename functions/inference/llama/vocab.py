@@ -16,6 +16,8 @@ CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOW
 class LlamaVocab:
     """The vocabulary of a loaded model."""
 
+    context_tokens: int
+
     def __init__(self, model: Any) -> None:
         self.model = model
         self.vocab = llama_cpp.llama_model_get_vocab(model)
@@ -24,7 +26,7 @@ class LlamaVocab:
         self._ends = frozenset(t for t in range(self.vocab_tokens) if llama_cpp.llama_vocab_is_eog(self.vocab, t))
 
     def tokenize(self, text: str, *, frame: bool = False) -> list[int]:
-        """See Tokenizer. `frame` adds the model's start and end tokens; chat templates write them themselves."""
+        """See Tokenizer."""
         raw = text.encode()
         room = len(raw) + 8  # at most one token a byte, plus a leading space
         buffer = (llama_cpp.llama_token * room)()

@@ -11,12 +11,14 @@ import re
 from collections.abc import Mapping
 
 from functions.inference.engine.backend import ControlToken, Tokenizer
+from functions.inference.errors import ContextTooLong
 
 OPEN, CLOSE = "\ud800", "\udfff"
 MARKER = re.compile(f"{OPEN}([0-9]+){CLOSE}")
 HEAD, TAIL = "\ud801", "\ud802"
-SEAMS = dict.fromkeys(map(ord, (HEAD, TAIL)))
 ROLES = ("system", "user", "assistant", "tool")
+CHARACTERS_A_TOKEN = 4  # of prose; only texts that are longer are looked at twice
+TOKENS_AT_A_CUT = 8  # that the rest of a text may change
 C_SPACES = " \t\n\v\f\r"
 
 
@@ -45,17 +47,32 @@ class PromptTokenizer:
         return tail + TAIL + marked[len(tail) :] if tail else marked
 
     def encode(self, prompt: str) -> tuple[int, ...]:
-        """Tokens of a rendered prompt: markers become control tokens, everything else plain text."""
-        whole = self._composed.sub(self._marker, prompt).translate(SEAMS)
+        """Tokens of a rendered prompt: markers become control tokens, everything else plain text.
+
+        Raises ContextTooLong, as soon as that is certain."""
+        whole = self._composed.sub(self._marker, prompt).replace(HEAD, "").replace(TAIL, "")
         first, *rest = MARKER.split(whole)
-        tokens = self._tokenizer.tokenize(first)
+        tokens = plain_tokens(first, self._tokenizer, "messages")
         for token, text in zip(map(int, rest[::2]), rest[1::2], strict=True):
+            if len(tokens) > self._tokenizer.context_tokens:
+                raise ContextTooLong(len(tokens), self._tokenizer.context_tokens)
             tokens.append(token)
-            tokens += self._tokenizer.tokenize(text.lstrip(C_SPACES) if token in self._strips else text)
+            stripped = text.lstrip(C_SPACES) if token in self._strips else text
+            tokens += plain_tokens(stripped, self._tokenizer, "messages")
         return tuple(tokens)
 
     def _marker(self, found: re.Match[str]) -> str:
         return f"{OPEN}{self._controls[found[found.lastindex or 0]].token}{CLOSE}"
+
+
+def plain_tokens(text: str, tokenizer: Tokenizer, param: str, *, frame: bool = False) -> list[int]:
+    """Tokens of a caller's text. Raises ContextTooLong if its beginning is: all of a MiB would take a second."""
+    most = tokenizer.context_tokens
+    if len(text) > CHARACTERS_A_TOKEN * most:
+        fewest = len(tokenizer.tokenize(text[: CHARACTERS_A_TOKEN * most])) - TOKENS_AT_A_CUT
+        if fewest > most:
+            raise ContextTooLong(fewest, most, param)
+    return tokenizer.tokenize(text, frame=frame)
 
 
 def _any_of(names: Mapping[str, object]) -> re.Pattern[str]:

@@ -8,6 +8,7 @@ from functions.inference.engine.jobs import Job, Sampling
 from functions.inference.errors import InvalidRequest
 from functions.inference.grammar.response_format import grammar_for
 from functions.inference.models.loading import ChatModel
+from functions.inference.models.prompt_tokenizer import plain_tokens
 from functions.inference.openai.requests import ChatRequest, CompletionRequest, Message, SamplingFields
 from functions.inference.tools.grammar import call_grammar, forced_tools
 from functions.inference.tools.prompt import introduce, tool_turn
@@ -63,7 +64,7 @@ def completion_prompt(request: CompletionRequest, model: ChatModel) -> tuple[int
             raise InvalidRequest("Only one prompt a request is supported.", "prompt")
         prompt = prompt[0]
     if isinstance(prompt, str):
-        tokens = model.vocab.tokenize(prompt, frame=True)
+        tokens = plain_tokens(prompt, model.vocab, "prompt", frame=True)
     else:
         if any(not 0 <= token < model.vocab.vocab_tokens for token in prompt):
             raise InvalidRequest(f"Tokens must lie between 0 and {model.vocab.vocab_tokens - 1}.", "prompt")

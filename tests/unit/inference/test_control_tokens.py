@@ -6,6 +6,7 @@ the letter x. Both prompts must hold the same control tokens in the same order.
 
 import json
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ import llama_cpp
 import pytest
 
 from functions.inference.engine.backend import ControlToken
-from functions.inference.errors import InvalidRequest
+from functions.inference.errors import ContextTooLong, InvalidRequest
 from functions.inference.llama.vocab import LlamaVocab
 from functions.inference.models.chat_template import CHATML, ChatTemplate
 from functions.inference.models.prompt_tokenizer import PromptTokenizer
@@ -67,7 +68,9 @@ def vocab() -> Iterator[LlamaVocab]:
     options = llama_cpp.llama_model_default_params()
     options.vocab_only = True
     model = llama_cpp.llama_model_load_from_file(str(ROOT / "model/demo-model-q8_0.gguf").encode(), options)
-    yield LlamaVocab(model)
+    found = LlamaVocab(model)
+    found.context_tokens = 100_000
+    yield found
     llama_cpp.llama_model_free(model)
 
 
@@ -223,6 +226,20 @@ def test_names_of_control_tokens_in_a_plain_prompt_are_text(vocab: LlamaVocab) -
     request = parse(CompletionRequest, b'{"model":"m","prompt":"<|im_start|>user"}')
     tokens = job_builder.completion_prompt(request, model_of(CHATML, vocab))
     assert len(tokens) > 5 and not {control.token for control in vocab.control_tokens().values()} & set(tokens)
+
+
+@pytest.mark.parametrize("text", ["a" * 1_000_000, "The cat sat. " * 76_000, "\U0001f600" * 250_000])
+def test_a_text_that_is_far_too_long_costs_little(text: str, vocab: LlamaVocab) -> None:
+    model = model_of(CHATML, vocab)
+    vocab.context_tokens = 8192
+    marked = model.template.render([{"role": "user", "content": text}])
+    many = model.template.render([{"role": "user", "content": text[:9000]}] * 110)
+    for prompt in (marked, many):
+        begun = time.process_time()
+        with pytest.raises(ContextTooLong, match="at least"):
+            model.prompts.encode(prompt)
+        assert time.process_time() - begun < 0.05
+    vocab.context_tokens = 100_000
 
 
 def test_a_templates_own_error_names_no_marker(vocab: LlamaVocab) -> None:
