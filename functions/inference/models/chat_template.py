@@ -11,6 +11,7 @@ from jinja2.lexer import Token, TokenStream
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from functions.inference.errors import InvalidRequest
+from functions.inference.models.prompt_tokenizer import Role
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
@@ -44,11 +45,13 @@ class _OwnText(jinja2.ext.Extension):
 class ChatTemplate:
     """A compiled template. Templates of model files are untrusted, so they run in a sandbox."""
 
-    def __init__(self, source: str, *, mark: Callable[[str], str] = str, bos: str = "", eos: str = "") -> None:
-        """`mark`: see PromptTokenizer."""
+    def __init__(self, source: str, *, mark: Callable[[str], str] | None = None, bos: str = "", eos: str = "") -> None:
+        """`mark`: see PromptTokenizer. Without it, the prompt is plain text."""
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, _OwnText, jinja2.ext.loopcontrols]
         )
+        self._role: Callable[[str], str] = Role if mark else str
+        mark = mark or str
         environment.extend(mark=mark)
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _refuse
@@ -61,7 +64,10 @@ class ChatTemplate:
         """The prompt. Raises InvalidRequest when the template refuses the conversation or fails on it."""
         try:
             return self._template.render(
-                messages=list(messages), tools=tools or None, add_generation_prompt=True, **self._special
+                messages=[message | {"role": self._role(message["role"])} for message in messages],
+                tools=tools or None,
+                add_generation_prompt=True,
+                **self._special,
             )
         except Exception as exc:  # any failure of a template is caused by the messages
             reason = str(exc)[:MAX_REASON_CHARACTERS].encode(errors="replace").decode()  # without markers

@@ -15,11 +15,24 @@ from functions.inference.errors import ContextTooLong
 
 OPEN, CLOSE = "\ud800", "\udfff"
 MARKER = re.compile(f"{OPEN}([0-9]+){CLOSE}")
-HEAD, TAIL = "\ud801", "\ud802"
+HEAD, ROLE, TAIL = "\ud801", "\ud802", "\ud803"
 ROLES = ("system", "user", "assistant", "tool")
 CHARACTERS_A_TOKEN = 4  # of prose; only texts that are longer are looked at twice
 TOKENS_AT_A_CUT = 8  # that the rest of a text may change
 C_SPACES = " \t\n\v\f\r"
+
+
+class Role(str):
+    """A message's role, which is marked where a template writes it and equals the plain text elsewhere."""
+
+    def __str__(self) -> str:
+        return ROLE + str.__str__(self)
+
+    def __add__(self, other: str) -> str:
+        return str(self) + other
+
+    def __radd__(self, other: str) -> str:
+        return other + str(self)
 
 
 class PromptTokenizer:
@@ -31,15 +44,16 @@ class PromptTokenizer:
         self._names = _any_of(controls)
         self._strips = {control.token for control in controls.values() if control.strips_after}
         parted = {name: name.partition(role) for name in controls for role in ROLES if role in name[1:-1]}
-        self._heads = {head for head, _role, _tail in parted.values()}
-        self._tails = {tail for _head, _role, tail in parted.values()}
-        self._composed = re.compile(f"{HEAD}({_any_of(parted).pattern}){TAIL}")
+        self._heads = sorted({head for head, _role, _tail in parted.values()}, key=len, reverse=True)
+        self._tails = sorted({tail for _head, _role, tail in parted.values()}, key=len, reverse=True)
+        self._composed = {f"{HEAD}{head}{ROLE}{role}{tail}{TAIL}": name for name, (head, role, tail) in parted.items()}
+        self._compositions = _any_of(self._composed)
 
     def mark(self, own: str) -> str:
         """A piece of a template's own text with control tokens' names replaced by markers.
 
-        Some templates compose a name: `'<|' + message['role'] + '|>'`. So marks stand also around such parts."""
-        marked = self._names.sub(self._marker, own)
+        Some templates compose a name: `'<|' + message['role'] + '|>'`. So such parts are marked, too."""
+        marked = self._names.sub(lambda found: self._marker(found[0]), own)
         head = next((head for head in self._heads if marked.endswith(head)), None)
         tail = next((tail for tail in self._tails if marked.startswith(tail)), None)
         if head:
@@ -50,8 +64,8 @@ class PromptTokenizer:
         """Tokens of a rendered prompt: markers become control tokens, everything else plain text.
 
         Raises ContextTooLong, as soon as that is certain."""
-        whole = self._composed.sub(self._marker, prompt).replace(HEAD, "").replace(TAIL, "")
-        first, *rest = MARKER.split(whole)
+        whole = self._compositions.sub(lambda found: self._marker(self._composed[found[0]]), prompt)
+        first, *rest = MARKER.split(whole.replace(HEAD, "").replace(ROLE, "").replace(TAIL, ""))
         tokens = plain_tokens(first, self._tokenizer, "messages")
         for token, text in zip(map(int, rest[::2]), rest[1::2], strict=True):
             if len(tokens) > self._tokenizer.context_tokens:
@@ -61,8 +75,8 @@ class PromptTokenizer:
             tokens += plain_tokens(stripped, self._tokenizer, "messages")
         return tuple(tokens)
 
-    def _marker(self, found: re.Match[str]) -> str:
-        return f"{OPEN}{self._controls[found[found.lastindex or 0]].token}{CLOSE}"
+    def _marker(self, name: str) -> str:
+        return f"{OPEN}{self._controls[name].token}{CLOSE}"
 
 
 def plain_tokens(text: str, tokenizer: Tokenizer, param: str, *, frame: bool = False) -> list[int]:
