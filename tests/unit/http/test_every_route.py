@@ -156,6 +156,7 @@ def test_every_json_body_is_refused_cheaply(parser: tuple[FlaskClient, dict[str,
     assert memory(client, next(iter(found)), **request) < MOST_MEMORY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", VALUES)
 def test_every_field_is_bounded(parser: tuple[FlaskClient, dict[str, Any]], label: str) -> None:
     """A value may also pass: one that is allowed, or of a field that is not known."""
@@ -220,6 +221,7 @@ def browser(app: Flask) -> FlaskClient:
     return client
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", FORMS)
 def test_every_page_refuses_a_hostile_form_cheaply(app: Flask, browser: FlaskClient, label: str) -> None:
     client = browser
@@ -255,6 +257,7 @@ LINES = {
 }
 
 
+@pytest.mark.slow
 def test_every_route_reads_long_lines_cheaply(app: Flask) -> None:
     client = app.test_client(use_cookies=False)
     names = ("cookie", "authorization", "x-request-id", "origin", "x-forwarded-for", "accept-language", "accept")

@@ -149,10 +149,12 @@ def controls_of(body: dict[str, Any], model: Any, ensure_ascii: bool = True) -> 
     return [token for token in tokens if token >= model.first_control]
 
 
+@pytest.mark.timeout(1200)  # 10,000 conversations: a minute of CPU
+@pytest.mark.slow
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
 def test_no_text_of_a_caller_becomes_a_control_token(template: str, vocab: LlamaVocab) -> None:
     model = model_of(template, vocab)
-    for seed in range(rounds(10_000, 150)):
+    for seed in range(rounds(10_000, 100)):
         turns = random.Random(-seed - 1).choices(["system", "user", "assistant", "tool"], k=1 + seed % 4)
         attack = Attacker(seed).conversation(turns)
         expected = controls_of(Harmless(0).conversation(turns), model)
