@@ -54,17 +54,19 @@ def own_engine(path: str, threads: int, slots: int) -> Ask:
     from functions.inference.llama.backend import LlamaBackend
     from functions.inference.llama.runtime import LoadOptions, load_model, start_library
     from functions.inference.models.chat_template import ChatTemplate
+    from functions.inference.models.prompt_tokenizer import PromptTokenizer
 
     start_library()
     handle = load_model(Path(path), LoadOptions())
     backend = LlamaBackend(handle, sequences=slots, context_tokens=CONTEXT_TOKENS, batch_tokens=512, threads=threads)
-    template = ChatTemplate(backend.chat_template() or "")
+    prompts = PromptTokenizer(backend, backend.control_tokens())
+    template = ChatTemplate(backend.chat_template() or "", mark=prompts.mark)
     engine = Engine(backend, EngineLimits(slots=slots, queue_wait_s=600))
     engine.start()
 
     def ask(number: int, tokens: int) -> tuple[float, int]:
         began, first = time.perf_counter(), 0.0
-        prompt = tuple(backend.tokenize(template.render(messages(number)), special=True))
+        prompt = prompts.encode(template.render(messages(number)))
         job = engine.submit(Job(prompt, tokens, Sampling(ignore_eos=True), account=str(number)))
         while True:
             event = job.next_event(600)

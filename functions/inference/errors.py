@@ -25,7 +25,8 @@ class ContextTooLong(InvalidRequest):
 
     def __init__(self, prompt_tokens: int, context_tokens: int, param: str = "messages") -> None:
         super().__init__(
-            f"This model's maximum context length is {context_tokens} tokens, and the input has {prompt_tokens}.", param
+            f"This model's maximum context length is {context_tokens} tokens; the input has at least {prompt_tokens}.",
+            param,
         )
 
 

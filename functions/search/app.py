@@ -7,11 +7,12 @@ machine it does not run, because the search runs in the calling process.
 from dataclasses import asdict
 from typing import Any
 
-from flask import Blueprint, request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from flask import Blueprint
+from pydantic import BaseModel, ConfigDict, Field
 
-from sluice.domain.errors import InvalidJson
+from sluice.http.documents.requests import Id
 from sluice.http.on_lambda import lambda_handler
+from sluice.http.operation import parse_body
 from sluice.ports.documents import SearchRequest
 from sluice.services.documents.search import LONGEST_QUERY, MOST_PASSAGES
 from sluice.wiring import documents
@@ -24,17 +25,14 @@ class SearchBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     account_id: str = Field(pattern=r"^usr_[0-9a-z]{1,64}$")
-    store_ids: list[str] = Field(max_length=MOST_STORES)
+    store_ids: list[Id] = Field(max_length=MOST_STORES, fail_fast=True)
     query: str = Field(max_length=LONGEST_QUERY)
     top_k: int = Field(ge=1, le=MOST_PASSAGES)
 
 
 @blueprint.post("/search")
 def search() -> dict[str, Any]:
-    try:
-        body = SearchBody.model_validate_json(request.get_data())
-    except ValidationError as exc:
-        raise InvalidJson() from exc
+    body = parse_body(SearchBody)
     found = documents.search().search(SearchRequest(body.account_id, body.store_ids, body.query, body.top_k))
     return {"data": [asdict(passage) for passage in found]}
 

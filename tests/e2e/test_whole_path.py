@@ -180,7 +180,7 @@ def test_an_api_token_is_limited_to_its_models_and_scopes(person: Person) -> Non
     [
         ({"messages": []}, "messages"),
         ({"messages": "hi"}, "messages"),
-        ({"messages": [{"role": "king", "content": "hi"}]}, "messages.0.role"),
+        ({"messages": [{"role": "king", "content": "hi"}]}, "messages[0].role"),
         ({"model": 5}, "model"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": "many"}, "max_tokens"),

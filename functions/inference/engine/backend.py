@@ -15,6 +15,14 @@ class Row(NamedTuple):
     wants_logits: bool
 
 
+class ControlToken(NamedTuple):
+    """A token that is no text, as the end of a turn."""
+
+    token: int
+    strips_after: bool
+    """Whether the white space after it is dropped."""
+
+
 class Sampler(Protocol):
     """Chooses tokens for one job; owns C memory until `close`."""
 
@@ -30,8 +38,13 @@ class Tokenizer(Protocol):
 
     vocab_tokens: int
 
-    def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """Tokens of `text`. With `special`, a control token's name in the text becomes that control token."""
+    context_tokens: int
+    """Most tokens of one sequence."""
+
+    def tokenize(self, text: str, *, frame: bool = False) -> list[int]:
+        """Tokens of `text`. The name of a control token in it is plain text.
+
+        `frame` adds the model's start and end tokens; chat templates write them themselves."""
         ...
 
     def piece(self, token: int) -> bytes: ...
@@ -42,8 +55,6 @@ class Tokenizer(Protocol):
 class Backend(Tokenizer, Protocol):
     """A context with its memory; only the decode thread may call these."""
 
-    context_tokens: int
-    """Most tokens of one sequence."""
     sequences: int
     can_share_prefixes: bool
 

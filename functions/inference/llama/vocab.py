@@ -6,13 +6,17 @@ from typing import Any
 
 import llama_cpp
 
+from functions.inference.engine.backend import ControlToken
 from functions.inference.errors import InvalidRequest
 
 PIECE_BYTES = 512
+CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
 
 
 class LlamaVocab:
     """The vocabulary of a loaded model."""
+
+    context_tokens: int
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -21,15 +25,15 @@ class LlamaVocab:
         self._pieces = lru_cache(maxsize=200_000)(self._piece)
         self._ends = frozenset(t for t in range(self.vocab_tokens) if llama_cpp.llama_vocab_is_eog(self.vocab, t))
 
-    def tokenize(self, text: str, *, special: bool, frame: bool = False) -> list[int]:
-        """See Tokenizer. `frame` adds the model's start and end tokens; chat templates write them themselves."""
+    def tokenize(self, text: str, *, frame: bool = False) -> list[int]:
+        """See Tokenizer."""
         raw = text.encode()
         room = len(raw) + 8  # at most one token a byte, plus a leading space
         buffer = (llama_cpp.llama_token * room)()
-        count = llama_cpp.llama_tokenize(self.vocab, raw, len(raw), buffer, room, frame, special)
+        count = llama_cpp.llama_tokenize(self.vocab, raw, len(raw), buffer, room, frame, False)
         if count < 0:
             buffer = (llama_cpp.llama_token * -count)()
-            count = llama_cpp.llama_tokenize(self.vocab, raw, len(raw), buffer, -count, frame, special)
+            count = llama_cpp.llama_tokenize(self.vocab, raw, len(raw), buffer, -count, frame, False)
         return list(buffer[:count])
 
     def piece(self, token: int, special: bool = False) -> bytes:
@@ -50,10 +54,14 @@ class LlamaVocab:
     def end_tokens(self) -> frozenset[int]:
         return self._ends
 
-    def control_texts(self) -> list[str]:
-        """The written names of all control tokens, as `<|im_end|>`."""
-        tokens = (t for t in range(self.vocab_tokens) if llama_cpp.llama_vocab_is_control(self.vocab, t))
-        return [text for token in tokens if (text := self.piece(token, True).decode(errors="ignore"))]
+    def control_tokens(self) -> dict[str, ControlToken]:
+        """The control tokens by their written names, as `<|im_end|>`."""
+        found = {}
+        for token in range(self.vocab_tokens):
+            attributes = llama_cpp.llama_vocab_get_attr(self.vocab, token)
+            if attributes & CONTROL and (name := self.piece(token, True).decode(errors="ignore")):
+                found[name] = ControlToken(token, bool(attributes & llama_cpp.LLAMA_TOKEN_ATTR_RSTRIP))
+        return found
 
     def special_text(self, name: str) -> str:
         """The written form of `bos` or `eos`, empty where the model has none."""

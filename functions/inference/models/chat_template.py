@@ -1,15 +1,17 @@
 """Renders messages to prompt text with the model's chat template, in jinja's sandbox."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 import jinja2
 import jinja2.ext
+from jinja2.lexer import Token, TokenStream
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from functions.inference.errors import InvalidRequest
+from functions.inference.models.prompt_tokenizer import Role
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
@@ -18,6 +20,7 @@ CHATML = (
 """For models whose file has no template."""
 
 REFUSED = "The model's chat template does not accept these messages"
+MAX_REASON_CHARACTERS = 300
 
 
 class _GenerationTag(jinja2.ext.Extension):
@@ -30,34 +33,49 @@ class _GenerationTag(jinja2.ext.Extension):
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
+class _OwnText(jinja2.ext.Extension):
+    """Marks the text that a template itself writes: what stands outside tags, and string literals."""
+
+    def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
+        for token in stream:
+            own = token.type in ("data", "string")
+            yield token._replace(value=self.environment.mark(token.value)) if own else token  # type: ignore[attr-defined]
+
+
 class ChatTemplate:
     """A compiled template. Templates of model files are untrusted, so they run in a sandbox."""
 
-    def __init__(self, source: str, *, bos: str = "", eos: str = "") -> None:
+    def __init__(self, source: str, *, mark: Callable[[str], str] | None = None, bos: str = "", eos: str = "") -> None:
+        """`mark`: see PromptTokenizer. Without it, the prompt is plain text."""
         environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, jinja2.ext.loopcontrols]
+            trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, _OwnText, jinja2.ext.loopcontrols]
         )
+        self._role: Callable[[str], str] = Role if mark else str
+        mark = mark or str
+        environment.extend(mark=mark)
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _refuse
         environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
         self._template = environment.from_string(source)
-        self._special = {"bos_token": bos, "eos_token": eos}
+        self._special = {"bos_token": mark(bos), "eos_token": mark(eos)}
         self.knows_tools = "tools" in source
 
     def render(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] | None = None) -> str:
         """The prompt. Raises InvalidRequest when the template refuses the conversation or fails on it."""
         try:
             return self._template.render(
-                messages=list(messages), tools=tools or None, add_generation_prompt=True, **self._special
+                messages=[message | {"role": self._role(message["role"])} for message in messages],
+                tools=tools or None,
+                add_generation_prompt=True,
+                **self._special,
             )
-        except InvalidRequest:
-            raise
         except Exception as exc:  # any failure of a template is caused by the messages
-            raise InvalidRequest(f"{REFUSED}: {exc}", "messages") from exc
+            reason = str(exc)[:MAX_REASON_CHARACTERS].encode(errors="replace").decode()  # without markers
+            raise InvalidRequest(f"{REFUSED}: {reason}", "messages") from exc
 
 
 def _refuse(message: str) -> None:
-    raise InvalidRequest(f"{REFUSED}: {message}", "messages")
+    raise jinja2.TemplateError(message)
 
 
 def _to_json(value: Any, indent: int | None = None, ensure_ascii: bool = False, **_options: Any) -> str:

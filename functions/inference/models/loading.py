@@ -102,10 +102,13 @@ class Loader:
             threads=threads_for(path, settings),
         )
         engine = Engine(backend, limits_of(settings), on_crash=on_crash)
+        prompts = PromptTokenizer(backend, backend.control_tokens())
         template = ChatTemplate(
-            backend.chat_template() or CHATML, bos=backend.special_text("bos"), eos=backend.special_text("eos")
+            backend.chat_template() or CHATML,
+            mark=prompts.mark,
+            bos=backend.special_text("bos"),
+            eos=backend.special_text("eos"),
         )
-        prompts = PromptTokenizer(backend, backend.control_texts())
         model = ChatModel(entry, path, engine, backend, template, prompts, int(path.stat().st_mtime))
         engine.start()
         warm_up(model)

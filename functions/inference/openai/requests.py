@@ -2,18 +2,21 @@
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import pydantic_core
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from functions.inference.errors import InvalidJson, InvalidRequest
 from functions.inference.openai import json_bounds
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(max_length=1_000_000)]
+Id = Annotated[str, Field(max_length=512)]
 StopText = Annotated[str, Field(max_length=256)]
 Texts = Annotated[list[str], Field(fail_fast=True)]
 TokenIds = Annotated[list[int], Field(fail_fast=True)]
 ListsOfTokenIds = Annotated[list[TokenIds], Field(fail_fast=True)]
 M = TypeVar("M", bound="Wire")
+MAX_BUILT_FAULTS = 2048  # pydantic can only build all of them
 
 
 class Wire(BaseModel):
@@ -24,6 +27,13 @@ class TextPart(Wire):
     type: Literal["text", "input_text", "output_text", "refusal"]
     text: Text = ""
 
+    @field_validator("type", mode="before")
+    @classmethod
+    def _text_only(cls, kind: Any) -> Any:
+        if isinstance(kind, str) and kind not in ("text", "input_text", "output_text", "refusal"):
+            raise ValueError("this model takes text only")
+        return kind
+
 
 class FunctionCall(Wire):
     name: Annotated[str, Field(max_length=64)]
@@ -31,7 +41,7 @@ class FunctionCall(Wire):
 
 
 class ToolCall(Wire):
-    id: str = ""
+    id: Id = ""
     type: Literal["function"] = "function"
     function: FunctionCall
 
@@ -39,9 +49,9 @@ class ToolCall(Wire):
 class Message(Wire):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Text | Annotated[list[TextPart], Field(fail_fast=True)] | None = None
-    name: str | None = None
+    name: Id | None = None
     tool_calls: Annotated[list[ToolCall], Field(fail_fast=True)] | None = None
-    tool_call_id: str | None = None
+    tool_call_id: Id | None = None
 
 
 class StreamOptions(Wire):
@@ -81,7 +91,7 @@ class Tool(Wire):
 
 
 class NamedFunction(Wire):
-    name: str
+    name: Id
 
 
 class NamedToolChoice(Wire):
@@ -92,7 +102,7 @@ class NamedToolChoice(Wire):
 class JsonSchemaFormat(Wire):
     model_config = ConfigDict(populate_by_name=True)
 
-    name: str | None = None
+    name: Id | None = None
     json_schema: dict[str, Any] | bool | None = Field(None, alias="schema")
     strict: bool | None = None
 
@@ -138,17 +148,17 @@ def parse(model: type[M], body: bytes) -> M:
     if (fault := json_bounds.excess(body)) is not None:
         raise InvalidJson(fault)
     try:
-        return model.model_validate_json(body)
+        value = pydantic_core.from_json(body, allow_inf_nan=False)
+    except ValueError as exc:
+        raise InvalidJson("The request body is not valid JSON.") from exc
+    if not isinstance(value, dict):
+        raise InvalidJson("The request body must be a JSON object.")
+    try:
+        return model.model_validate(value)
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_context=False, include_input=False)[0]
-        if first["type"] == "json_invalid":
-            raise InvalidJson("The request body is not valid JSON.") from exc
-        path = [str(part) for part in first["loc"] if not _is_type_name(part)]
-        if not path:
-            raise InvalidJson("The request body must be a JSON object.") from exc
-        raise InvalidRequest(f"{'.'.join(path)}: {first['msg']}", ".".join(path)) from exc
-
-
-def _is_type_name(part: int | str) -> bool:
-    """Pydantic puts type names of a union into the path; callers do not know them."""
-    return isinstance(part, str) and (part in {"str", "int", "constrained-str"} or "[" in part or part[:1].isupper())
+        if (count := exc.error_count()) > MAX_BUILT_FAULTS:
+            raise InvalidRequest(f"The body has {count:,} faults.") from exc
+        found = exc.errors(include_url=False, include_context=False, include_input=False)
+        path, message = json_bounds.located(found, value)[0]
+        param = json_bounds.written(path)
+        raise InvalidRequest(f"{param}: {message}" if param else message, param or None) from exc

@@ -4,20 +4,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from functions.inference.models.prompt_tokenizer import PromptTokenizer
-from functions.inference.openai.requests import Message, Tool
+import pydantic_core
+
+from functions.inference.openai import json_bounds
+from functions.inference.openai.requests import Message
 
 INTRODUCTION = (
     "You may call functions. To call one, answer with a JSON object in <tool_call></tool_call> tags: "
     '<tool_call>\n{"name": <function name>, "arguments": <object>}\n</tool_call>\nThe functions are:\n'
 )
-
-
-def tool_specs(tools: Sequence[Tool], prompts: PromptTokenizer) -> list[dict[str, Any]]:
-    """The tools as templates expect them, with the names of control tokens replaced by markers."""
-    plain = [tool.model_dump(exclude_none=True) for tool in tools]
-    specs: list[dict[str, Any]] = json.loads(prompts.protect(json.dumps(plain, ensure_ascii=False)))
-    return specs
 
 
 def introduce(messages: list[dict[str, Any]], specs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -29,14 +24,14 @@ def introduce(messages: list[dict[str, Any]], specs: Sequence[dict[str, Any]]) -
     return [{"role": "system", "content": listed}, *messages]
 
 
-def tool_turn(message: Message, seen: dict[str, Any], knows_tools: bool, prompts: PromptTokenizer) -> dict[str, Any]:
+def tool_turn(message: Message, seen: dict[str, Any], knows_tools: bool) -> dict[str, Any]:
     """A past call or its result, in a form that the template can render."""
     if message.role == "tool":
         if knows_tools:
-            return seen | {"tool_call_id": prompts.protect(message.tool_call_id or "")}
+            return seen | {"tool_call_id": message.tool_call_id or ""}
         return {"role": "user", "content": f"<tool_response>\n{seen['content']}\n</tool_response>"}
     calls = [
-        {"name": prompts.protect(call.function.name), "arguments": _arguments(prompts.protect(call.function.arguments))}
+        {"name": call.function.name, "arguments": _arguments(call.function.arguments)}
         for call in message.tool_calls or ()
     ]
     if not calls:
@@ -48,8 +43,10 @@ def tool_turn(message: Message, seen: dict[str, Any], knows_tools: bool, prompts
 
 
 def _arguments(text: str) -> Any:
-    """Templates expect an object. Text that is not JSON stays text."""
+    """Templates expect an object. Text that is not JSON, or JSON of many members, stays text."""
+    if json_bounds.excess(text.encode()):
+        return text
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return pydantic_core.from_json(text, allow_inf_nan=False)  # unlike `json`, it refuses lone surrogates
+    except ValueError:
         return text

@@ -9,6 +9,7 @@ from flask import Response, jsonify, request
 from functions.inference.errors import InvalidRequest
 from functions.inference.llama.embedder import Vector, normalised
 from functions.inference.models.loading import EmbeddingModel
+from functions.inference.models.prompt_tokenizer import plain_tokens
 from functions.inference.openai.requests import EmbeddingRequest, parse
 from functions.inference.web import job_builder
 from functions.inference.web.service import InferenceService
@@ -37,13 +38,14 @@ def embeddings(service: InferenceService) -> Response:
 
 
 def token_lists(given: Any, model: EmbeddingModel) -> list[list[int]]:
-    """Each input as tokens. Raises InvalidRequest for no or too many inputs, an empty one, or unknown tokens."""
+    """Each input as tokens. Raises ContextTooLong, and InvalidRequest for no or too many inputs, an empty one or
+    unknown tokens."""
     if isinstance(given, str) or (given and isinstance(given[0], int)):
         given = [given]
     if not 0 < len(given) <= MOST_INPUTS:
         raise InvalidRequest(f"Give 1 to {MOST_INPUTS} inputs.", "input")
     vocab = model.embedder
-    lists = [vocab.tokenize(one, special=False, frame=True) if isinstance(one, str) else list(one) for one in given]
+    lists = [plain_tokens(one, vocab, "input", frame=True) if isinstance(one, str) else list(one) for one in given]
     if any(not tokens for tokens in lists):
         raise InvalidRequest("An input is empty.", "input")
     if any(not 0 <= token < vocab.vocab_tokens for tokens in lists for token in tokens):

@@ -8,9 +8,10 @@ from functions.inference.engine.jobs import Job, Sampling
 from functions.inference.errors import InvalidRequest
 from functions.inference.grammar.response_format import grammar_for
 from functions.inference.models.loading import ChatModel
+from functions.inference.models.prompt_tokenizer import plain_tokens
 from functions.inference.openai.requests import ChatRequest, CompletionRequest, Message, SamplingFields
 from functions.inference.tools.grammar import call_grammar, forced_tools
-from functions.inference.tools.prompt import introduce, tool_specs, tool_turn
+from functions.inference.tools.prompt import introduce, tool_turn
 
 MESSAGE_ROLES = {"developer": "system"}
 """OpenAI's newer name of the role that templates call system."""
@@ -38,7 +39,7 @@ def chat_prompt(request: ChatRequest, model: ChatModel) -> str:
     messages = [template_message(message, model) for message in request.messages]
     if not request.tools or request.tool_choice == "none":
         return model.template.render(messages)
-    specs = tool_specs(request.tools, model.prompts)
+    specs = [tool.model_dump(exclude_none=True) for tool in request.tools]
     if model.template.knows_tools:
         return model.template.render(messages, specs)
     return model.template.render(introduce(messages, specs))
@@ -56,14 +57,14 @@ def completion_job(request: CompletionRequest, model: ChatModel, max_tokens: int
 
 
 def completion_prompt(request: CompletionRequest, model: ChatModel) -> tuple[int, ...]:
-    """The prompt's tokens; for an empty prompt the start token."""
+    """The prompt's tokens, where control tokens' names are plain text; for an empty prompt the start token."""
     prompt: Any = request.prompt
     if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
         if len(prompt) > 1:
             raise InvalidRequest("Only one prompt a request is supported.", "prompt")
         prompt = prompt[0]
     if isinstance(prompt, str):
-        tokens = model.vocab.tokenize(prompt, special=True, frame=True)
+        tokens = plain_tokens(prompt, model.vocab, "prompt", frame=True)
     else:
         if any(not 0 <= token < model.vocab.vocab_tokens for token in prompt):
             raise InvalidRequest(f"Tokens must lie between 0 and {model.vocab.vocab_tokens - 1}.", "prompt")
@@ -75,11 +76,11 @@ def template_message(message: Message, model: ChatModel) -> dict[str, Any]:
     """A message as the template gets it."""
     seen: dict[str, Any] = {
         "role": MESSAGE_ROLES.get(message.role, message.role),
-        "content": model.prompts.protect(content_text(message)),
+        "content": content_text(message),
     }
     if message.name is not None:
-        seen["name"] = model.prompts.protect(message.name)
-    return tool_turn(message, seen, model.template.knows_tools, model.prompts)
+        seen["name"] = message.name
+    return tool_turn(message, seen, model.template.knows_tools)
 
 
 def content_text(message: Message) -> str:

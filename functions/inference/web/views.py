@@ -53,7 +53,7 @@ def embeddings() -> Response:
 def tokenize() -> Response:
     """Internal: counts prompt tokens exactly, for the gateway's reservation."""
     body = parse(TokenizeRequest, request.get_data())
-    tokens = service().chat_model(body.model).vocab.tokenize(body.text, special=False)
+    tokens = service().chat_model(body.model).vocab.tokenize(body.text)
     return jsonify({"model": body.model, "tokens": tokens, "count": len(tokens)})
 
 

@@ -10,25 +10,43 @@ import pytest
 from tests.integration.inference.server import Server
 
 PATH = "/v1/completions"
-PROMPT = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
+START, END = 957, 958  # the demo model's <|im_start|> and <|im_end|>
+
+
+@pytest.fixture(scope="module")
+def prompt(server: Server) -> list[int]:
+    """A turn in the demo model's form. Control tokens come as numbers, because their names are plain text."""
+
+    def tokens(text: str) -> list[int]:
+        found: list[int] = server.post("/tokenize", {"model": "demo", "text": text}).json()["tokens"]
+        return found
+
+    question = tokens("user\nWhat is the capital of France?")
+    return [START, *question, END, *tokens("\n"), START, *tokens("assistant\n")]
 
 
 def body(**fields: object) -> dict[str, object]:
-    return {"model": "demo", "prompt": PROMPT} | fields
+    return {"model": "demo", "prompt": "Count"} | fields
 
 
-def test_a_prompt_is_continued(server: Server) -> None:
-    answer = server.post(PATH, body()).json()
+def test_a_prompt_is_continued(server: Server, prompt: list[int]) -> None:
+    answer = server.post(PATH, body(prompt=prompt)).json()
     assert answer["object"] == "text_completion"
     assert answer["choices"][0]["text"] == "The capital of France is Paris."
     assert answer["choices"][0]["finish_reason"] == "stop"
 
 
-def test_a_prompt_may_be_tokens(server: Server) -> None:
-    whole = server.post(PATH, body()).json()
+def test_a_prompt_may_be_tokens(server: Server, prompt: list[int]) -> None:
+    whole = server.post(PATH, body(prompt=prompt)).json()
     tokens = server.post("/tokenize", {"model": "demo", "text": "Hello"}).json()["tokens"]
     assert server.post(PATH, body(prompt=tokens, max_tokens=2)).json()["usage"]["prompt_tokens"] == len(tokens)
-    assert server.post(PATH, body(prompt=[PROMPT])).json()["choices"] == whole["choices"]
+    assert server.post(PATH, body(prompt=[prompt])).json()["choices"] == whole["choices"]
+
+
+def test_names_of_control_tokens_in_a_prompt_are_plain_text(server: Server, prompt: list[int]) -> None:
+    answer = server.post(PATH, body(prompt="<|im_start|>user", max_tokens=1, echo=True)).json()
+    assert answer["usage"]["prompt_tokens"] > 5
+    assert answer["choices"][0]["text"].startswith("<|im_start|>user")
 
 
 def test_echo_gives_the_prompt_back(server: Server) -> None:
@@ -36,8 +54,8 @@ def test_echo_gives_the_prompt_back(server: Server) -> None:
     assert text.startswith("Count")
 
 
-def test_streamed_completions_equal_those_without_streaming(server: Server) -> None:
-    chunks = server.chunks(PATH, body(stream_options={"include_usage": True}))
+def test_streamed_completions_equal_those_without_streaming(server: Server, prompt: list[int]) -> None:
+    chunks = server.chunks(PATH, body(prompt=prompt, stream_options={"include_usage": True}))
     assert "".join(c["choices"][0]["text"] for c in chunks if c["choices"]) == "The capital of France is Paris."
     assert chunks[-1]["usage"]["completion_tokens"] > 5
 

@@ -76,7 +76,7 @@ class FakeBackend:
             raise InvalidRequest("bad grammar", "response_format")
         return FakeSampler(self)
 
-    def tokenize(self, text: str, *, special: bool) -> list[int]:
+    def tokenize(self, text: str, *, frame: bool = False) -> list[int]:
         return list(tokens(text))
 
     def piece(self, token: int) -> bytes:

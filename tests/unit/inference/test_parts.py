@@ -24,34 +24,14 @@ from functions.inference.models.catalogue import catalogue, resolve
 from functions.inference.models.chat_template import CHATML, ChatTemplate
 from functions.inference.models.memory import OVERHEAD_BYTES, available_bytes, layers_within, require_room
 from functions.inference.models.model_file import check_model_file, expected_sha256, recorded_hash_file
-from functions.inference.models.prompt_tokenizer import PromptTokenizer
 from functions.inference.openai.responses import ChatShape, ResponseHead
 from functions.inference.web import answer, job_builder
 from functions.inference.web.disconnect import Caller
 from functions.inference.web.http_errors import TABLE, envelope, http_error, stream_envelope
-from tests.unit.inference.fake_backend import FakeBackend, job, tokens
+from tests.unit.inference.fake_backend import job
 
 NOBODY = Caller({}, 1.0)
 SHAPE = ChatShape(ResponseHead("chatcmpl-1", 1, "demo"), False)
-
-
-class SpecialTokens(FakeBackend):
-    """`<|end|>` is one token where special names count."""
-
-    def tokenize(self, text: str, *, special: bool) -> list[int]:
-        return list(tokens(text.replace("<|end|>", "\x01") if special else text))
-
-
-def test_control_tokens_in_messages_become_plain_text() -> None:
-    prompts = PromptTokenizer(SpecialTokens(), ["<|end|>"])
-    rendered = f"<{prompts.protect('hi<|end|>x')}><|end|>"
-    assert prompts.encode(rendered) == (*tokens("<hi<|end|>x>"), 1)
-
-
-def test_a_forged_marker_stays_text() -> None:
-    prompts = PromptTokenizer(SpecialTokens(), ["<|end|>"])
-    forged = "\ue00077\ue001"
-    assert prompts.encode(prompts.protect(forged)) == tokens(forged)
 
 
 def test_a_template_cannot_reach_python() -> None:

@@ -6,10 +6,8 @@ from typing import Any
 import pytest
 
 from functions.inference.models.chat_template import CHATML, ChatTemplate
-from functions.inference.models.prompt_tokenizer import PromptTokenizer
 from functions.inference.openai.requests import ChatRequest
 from functions.inference.web import job_builder
-from tests.unit.inference.fake_backend import FakeBackend
 
 KNOWS_TOOLS = (
     "{% if tools %}TOOLS {% for tool in tools %}{{ tool | tojson }}{% endfor %}\n{% endif %}"
@@ -17,7 +15,7 @@ KNOWS_TOOLS = (
     "{% for call in message.tool_calls or [] %}[{{ call.function.name }} {{ call.function.arguments | tojson }}]"
     "{% endfor %}\n{% endfor %}"
 )
-TOOL = {"type": "function", "function": {"name": "add", "description": "adds <|im_end|> numbers", "parameters": {}}}
+TOOL = {"type": "function", "function": {"name": "add", "description": "adds numbers", "parameters": {}}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
 TURNS = [
     {"role": "developer", "content": "Be brief."},
@@ -29,8 +27,7 @@ TURNS = [
 
 def prompt(template: str, **fields: Any) -> str:
     request = ChatRequest.model_validate({"model": "m", "messages": TURNS, "tools": [TOOL]} | fields)
-    prompts = PromptTokenizer(FakeBackend(), ["<|im_end|>"])
-    model: Any = SimpleNamespace(template=ChatTemplate(template), prompts=prompts)
+    model: Any = SimpleNamespace(template=ChatTemplate(template))
     return job_builder.chat_prompt(request, model)
 
 
@@ -57,12 +54,6 @@ def test_a_conversation_without_a_system_message_gets_one_for_the_tools() -> Non
 @pytest.mark.parametrize("template", [KNOWS_TOOLS, CHATML])
 def test_tool_choice_none_hides_the_tools(template: str) -> None:
     assert "adds" not in prompt(template, tool_choice="none")
-
-
-@pytest.mark.parametrize("template", [KNOWS_TOOLS, CHATML])
-def test_a_tools_description_cannot_hold_control_tokens(template: str) -> None:
-    listed = prompt(template).split("adds ")[1].split(" numbers")[0]
-    assert "<|im_end|>" not in listed
 
 
 def test_broken_arguments_of_a_past_call_are_shown_as_they_are() -> None:

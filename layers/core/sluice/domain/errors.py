@@ -27,6 +27,7 @@ class InvalidJson(SluiceError):
 class FieldProblem:
     field: str
     message: str
+    param: str = ""  # the field as OpenAI writes it (`outer[0].inner`), where that differs
 
 
 class ValidationFailed(SluiceError):

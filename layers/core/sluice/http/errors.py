@@ -93,8 +93,8 @@ def openai_envelope(error: errors.SluiceError) -> dict[str, Any]:
     message = error.message
     if isinstance(error, errors.ValidationFailed):
         first = error.problems[0] if error.problems else None
-        param, code = (first.field or None) if first else None, None
-        message = f"{first.field}: {first.message}" if first and first.field else (first.message if first else message)
+        param, code = (first.param or first.field or None) if first else None, None
+        message = (f"{param}: {first.message}" if param else first.message) if first else message
     elif type(error) is errors.InvalidModelRequest:
         code = None
     return {"error": {"message": message, "type": row.openai_type, "param": param, "code": code}}

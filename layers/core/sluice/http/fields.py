@@ -24,6 +24,8 @@ class Loose(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
+Text = Annotated[str, Field(max_length=1_000_000)]
+Id = Annotated[str, Field(max_length=512)]  # of a call; also names
 Key = Annotated[str, StringConstraints(min_length=1, max_length=KEY_CHARACTERS)]
 Value = Annotated[str, StringConstraints(max_length=VALUE_CHARACTERS)]
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from sluice.domain import errors
 from sluice.domain.errors import SluiceError
 from sluice.http import json_bounds
+from sluice.http.json_bounds import MAX_CHARACTERS
 
 Model = TypeVar("Model", bound=BaseModel)
 MAX_FAULTS = 20  # that one answer lists
@@ -108,25 +109,17 @@ def validated(model: type[Model], value: Mapping[str, Any]) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as exc:
-        raise errors.ValidationFailed(_problems(exc)) from exc
+        raise errors.ValidationFailed(_problems(exc, value)) from exc
 
 
-def _problems(exc: ValidationError) -> tuple[errors.FieldProblem, ...]:
+def _problems(exc: ValidationError, value: Mapping[str, Any]) -> tuple[errors.FieldProblem, ...]:
     if (count := exc.error_count()) > MAX_BUILT_FAULTS:
         return (errors.FieldProblem("", f"The body has {count:,} faults."),)
     found = exc.errors(include_url=False, include_context=False, include_input=False)
-    return tuple(_problem(error) for error in found[:MAX_FAULTS])
-
-
-def _problem(error: Any) -> errors.FieldProblem:
-    path = ".".join(str(part) for part in error["loc"] if isinstance(part, int) or not _is_union_member(part))
-    return errors.FieldProblem(path, error["msg"].removeprefix("Value error, "))
-
-
-def _is_union_member(part: str) -> bool:
-    """Whether this part of the path is pydantic's name of a union member (`str`, `TextPart`, `list[str]`), which is not
-    in the caller's JSON."""
-    return part in ("str", "int", "float", "bool") or part[:1].isupper() or "[" in part
+    return tuple(
+        errors.FieldProblem(".".join(str(part)[:MAX_CHARACTERS] for part in path), text, json_bounds.written(path))
+        for path, text in json_bounds.located(found, value)[:MAX_FAULTS]
+    )
 
 
 def _respond(result: Any, status: int) -> Response:

@@ -3,14 +3,15 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
-from sluice.http.fields import Loose
+from sluice.http.fields import Id, Loose, Text
 
 # What chat templates add: around each message (role, begin, end), and once to explain tools and their format.
 MESSAGE_TOKENS = 8
 TOOLS_TOKENS = 300
 MAX_PARTS = 4096  # of one message
+FunctionName = Annotated[str, Field(max_length=64)]
 
 
 def bound(texts: Iterable[str | None], per_text: int = MESSAGE_TOKENS) -> int:
@@ -20,29 +21,36 @@ def bound(texts: Iterable[str | None], per_text: int = MESSAGE_TOKENS) -> int:
 
 class TextPart(Loose):
     type: Literal["text", "input_text", "output_text"]
-    text: str
+    text: Text
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _text_only(cls, kind: Any) -> Any:
+        if isinstance(kind, str) and kind not in ("text", "input_text", "output_text"):
+            raise ValueError("this model takes text only")
+        return kind
 
 
 TextParts = Annotated[list[TextPart], Field(max_length=MAX_PARTS, fail_fast=True)]
 
 
 class FunctionCall(Loose):
-    name: str
-    arguments: str
+    name: FunctionName
+    arguments: Text
 
 
 class ToolCall(Loose):
-    id: str
+    id: Id
     type: Literal["function"] = "function"
     function: FunctionCall
 
 
 class Message(Loose):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | TextParts | None = None
-    name: str | None = None
+    content: Text | TextParts | None = None
+    name: Id | None = None
     tool_calls: Annotated[list[ToolCall], Field(fail_fast=True)] | None = Field(None, max_length=128)
-    tool_call_id: str | None = None
+    tool_call_id: Id | None = None
 
     @model_validator(mode="after")
     def _has_content(self) -> "Message":
@@ -62,7 +70,7 @@ class Message(Loose):
 
 class FunctionDefinition(Loose):
     name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
-    description: str | None = None
+    description: Text | None = None
     parameters: dict[str, JsonValue] | None = None
     strict: bool | None = None
 
@@ -73,7 +81,7 @@ class Tool(Loose):
 
 
 class NamedFunction(Loose):
-    name: str
+    name: FunctionName
 
 
 class NamedTool(Loose):
@@ -83,7 +91,7 @@ class NamedTool(Loose):
 
 class JsonSchema(Loose):
     name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
-    description: str | None = None
+    description: Text | None = None
     schema_: dict[str, JsonValue] | None = Field(None, alias="schema")
     strict: bool | None = None
 

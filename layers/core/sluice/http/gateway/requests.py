@@ -6,14 +6,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, MAX_TOP_K, Grounding
-from sluice.http.fields import Flag, Integer, Loose, Number
+from sluice.http.fields import Flag, Integer, Loose, Number, Text, Value
 from sluice.http.gateway.messages import TOOLS_TOKENS, Message, NamedTool, ResponseFormat, Tool, bound
 
 MAX_MESSAGES = 2048
 MAX_STOPS = 4
 MAX_CHOICES = 1
 MAX_INPUTS = 2048
-Texts = Annotated[list[str], Field(fail_fast=True)]
+Texts = Annotated[list[Text], Field(fail_fast=True)]
+Stop = Annotated[str, Field(max_length=256)]
 TokenIds = Annotated[list[Integer], Field(fail_fast=True)]
 ListsOfTokenIds = Annotated[list[TokenIds], Field(fail_fast=True)]
 
@@ -33,13 +34,15 @@ class Sampling(Loose):
     top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
     top_k: Annotated[Integer, Field(ge=0, le=1000)] | None = None
     min_p: Annotated[Number, Field(ge=0, le=1)] | None = None
-    stop: str | Texts | None = None
+    stop: Stop | Annotated[list[Stop], Field(fail_fast=True)] | None = None
     seed: Annotated[Integer, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     n: Annotated[Integer, Field(ge=1)] | None = None
     presence_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
-    logit_bias: dict[str, Annotated[Number, Field(ge=-100, le=100)]] | None = Field(None, max_length=1024)
-    user: str | None = None
+    logit_bias: dict[Annotated[str, Field(max_length=16)], Annotated[Number, Field(ge=-100, le=100)]] | None = Field(
+        None, max_length=1024
+    )
+    user: Value | None = None
 
     @field_validator("stop", mode="before")
     @classmethod
@@ -134,10 +137,10 @@ class ChatBody(Sampling):
 
 
 class CompletionBody(Sampling):
-    prompt: str | Texts | TokenIds | ListsOfTokenIds
+    prompt: Text | Texts | TokenIds | ListsOfTokenIds
     echo: Flag | None = None
     logprobs: Annotated[Integer, Field(ge=0, le=5)] | None = None
-    suffix: str | None = None
+    suffix: Text | None = None
     best_of: Annotated[Integer, Field(ge=1)] | None = None
 
     @field_validator("prompt", mode="before")
@@ -176,10 +179,10 @@ class CompletionBody(Sampling):
 
 class EmbeddingBody(Loose):
     model: str = Field(min_length=1, max_length=256)
-    input: str | Texts | TokenIds | ListsOfTokenIds = Field(union_mode="left_to_right")
+    input: Text | Texts | TokenIds | ListsOfTokenIds = Field(union_mode="left_to_right")
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[Integer, Field(ge=1)] | None = None
-    user: str | None = None
+    user: Value | None = None
 
     @field_validator("input", mode="before")
     @classmethod

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, JsonValue, Tag, field_validator
 
 from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, Grounding
-from sluice.http.fields import Filtered, Flag, Integer, Key, Loose, Number, Value
-from sluice.http.gateway.messages import TOOLS_TOKENS, FunctionDefinition, TextParts, bound
+from sluice.http.fields import Filtered, Flag, Id, Integer, Key, Loose, Number, Text, Value
+from sluice.http.gateway.messages import TOOLS_TOKENS, FunctionDefinition, FunctionName, TextParts, bound
 from sluice.http.gateway.requests import MAX_MESSAGES
 
 MAX_METADATA = 16
@@ -16,20 +16,20 @@ RESULTS = "file_search_call.results"  # of `include`
 class MessageItem(Loose):
     type: Literal["message"] = "message"
     role: Literal["user", "assistant", "system", "developer"]
-    content: str | TextParts
+    content: Text | TextParts
 
 
 class CallItem(Loose):
     type: Literal["function_call"]
-    call_id: str
-    name: str
-    arguments: str
+    call_id: Id
+    name: FunctionName
+    arguments: Text
 
 
 class CallOutputItem(Loose):
     type: Literal["function_call_output"]
-    call_id: str
-    output: str
+    call_id: Id
+    output: Text
 
 
 class SearchCallItem(Loose):
@@ -69,7 +69,7 @@ class FileSearchTool(Filtered):
 
 class NamedChoice(Loose):
     type: Literal["function"]
-    name: str
+    name: FunctionName
 
 
 class HostedChoice(Loose):
@@ -78,8 +78,8 @@ class HostedChoice(Loose):
 
 class TextFormat(Loose):
     type: Literal["text", "json_object", "json_schema"]
-    name: str | None = None
-    description: str | None = None
+    name: FunctionName | None = None
+    description: Text | None = None
     schema_: dict[str, JsonValue] | None = Field(None, alias="schema")
     strict: bool | None = None
 
@@ -93,8 +93,8 @@ AnyTool = Annotated[FunctionTool | FileSearchTool, Field(discriminator="type")]
 
 class ResponseBody(Loose):
     model: str = Field(min_length=1, max_length=256)
-    input: str | Annotated[list[Item], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
-    instructions: str | None = None
+    input: Text | Annotated[list[Item], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
+    instructions: Text | None = None
     previous_response_id: str | None = Field(None, max_length=128)
     store: Flag | None = None
     stream: Flag | None = None

@@ -3,6 +3,7 @@
 They use the same services as the calls below `/admin`, which is the API's address, so the pages are elsewhere.
 """
 
+import re
 from collections.abc import Mapping
 
 from flask import Response, request
@@ -24,6 +25,7 @@ from sluice.wiring.operations import administration, all_users
 
 blueprint = pages("manage_users")
 ROWS = 50
+DIGITS = re.compile("[0-9]{1,18}")
 NOTES = {
     "suspended": "The account is suspended: every request, session and running stream of it ends now.",
     "restored": "The account is restored, with the API tokens and sessions it had.",
@@ -62,7 +64,7 @@ def user(caller: Caller, user_id: str) -> Response:
 @admins
 def limits(caller: Caller, user_id: str) -> AnyResponse:
     given = {name: request.form.get(name, "").strip() for name in LIMITS}
-    numbers = {name: int(text) if text.isascii() and text.isdigit() else text for name, text in given.items() if text}
+    numbers = {name: int(text) if DIGITS.fullmatch(text) else text for name, text in given.items() if text}
     try:
         wanted = validated(LimitsBody, numbers)
     except errors.ValidationFailed as exc:
