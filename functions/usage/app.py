@@ -9,11 +9,11 @@ from sluice.domain.spans import parse_span
 from sluice.http.auth import Caller, now_ms
 from sluice.http.on_lambda import wsgi
 from sluice.http.operation import Auth, operation
-from sluice.http.usage import LogsPage, LogsQuery, UsageQuery, UsageReport
+from sluice.http.usage import LogsPage, LogsQuery, RefusalsAnswer, RefusalsQuery, UsageQuery, UsageReport
 from sluice.pages.usage import log as log_pages
 from sluice.pages.usage import usage as usage_pages
 from sluice.services.usage.logs import LogFilter
-from sluice.wiring.usage import usage_log, usage_sums
+from sluice.wiring.usage import refusals, usage_log, usage_sums
 
 blueprint = Blueprint("usage", __name__)
 blueprint.register_blueprint(usage_pages.blueprint)
@@ -35,6 +35,22 @@ def usage(caller: Caller, query: UsageQuery) -> UsageReport:
     span = parse_span(query.from_, query.to, now)
     sums = usage_sums().by_bucket(caller.account_id, span, now)
     return UsageReport.of(sums, query.group_by)
+
+
+@blueprint.get("/usage/refusals")
+@operation(
+    "One's refused requests: counts by day, API token and error code, and the last 50",
+    tag="Usage",
+    auth=Auth.SESSION,
+    query=RefusalsQuery,
+    answers={200: RefusalsAnswer},
+    errors=(errors.ValidationFailed, errors.StoreUnavailable),
+    description="Requests on `/v1` that named an API token of the account, and the playground's (`playground`). Whole "
+    "UTC days, kept for 90; written about once a second, so a killed process loses what it counted since.",
+)
+def refused(caller: Caller, query: RefusalsQuery) -> RefusalsAnswer:
+    span = parse_span(query.from_, query.to, now_ms())
+    return RefusalsAnswer.of(refusals().of_account(caller.account_id, span))
 
 
 @blueprint.get("/usage/logs")

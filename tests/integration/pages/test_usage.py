@@ -9,7 +9,9 @@ import pytest
 from sluice.domain.accounts.account import Account
 from sluice.domain.periods import day_of, rfc3339
 from sluice.domain.spans import DAY_MS
+from sluice.domain.usage.refusals import Refusal
 from sluice.domain.usage.usage import Amounts, amounts_of, by_day
+from sluice.wiring.usage import refusals
 from tests.integration.pages.browser import Browser, Page
 from tests.integration.usage.world import HOUR_MS, UsageWorld, now_ms
 
@@ -198,3 +200,21 @@ def test_the_csv_log_contains_no_spreadsheet_formula(world: UsageWorld, member: 
 def test_the_csv_log_has_no_requests_of_another_account(world: UsageWorld, stranger: Browser, ann: Account) -> None:
     world.record(ann.account_id)
     assert stranger.get("/my/usage/log.csv").html.count("\r\n") == 1
+
+
+def _refuse(account_id: str, token_id: str, at_ms: int, code: str = "rate_limit_exceeded", times: int = 1) -> None:
+    for place in range(times):
+        refusal = Refusal(f"req_{at_ms}_{place}", at_ms, token_id, code, 429, "/v1/chat/completions")
+        refusals().note(account_id, refusal)
+    refusals().flush()
+
+
+def test_refused_requests_are_on_the_usage_page(world: UsageWorld, member: Browser, ann: Account) -> None:
+    assert "No request was refused in this time." in member.get("/my/usage").text
+    issued = world.issue(world.login(ann), name="laptop")
+    _refuse(ann.account_id, issued["id"], now_ms(), times=3)
+    _refuse(world.account().account_id, "tok_foreign", now_ms(), code="invalid_json")
+    text = member.get("/my/usage").text
+    assert f"laptop (…{issued['hint']})" in text and "rate_limit_exceeded" in text and "The last 3" in text
+    assert "invalid_json" not in text and "tok_foreign" not in text
+    assert "No request was refused" in member.get("/my/usage?from=2020-01-01&to=2020-01-02").text

@@ -9,11 +9,13 @@ from sluice.domain.gateway.contents import LoggedContent
 from sluice.domain.periods import rfc3339
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.domain.usage.pricing import usd
+from sluice.domain.usage.refusals import Refusal
 from sluice.domain.usage.usage import Amounts, Bucket, Group, grouped, total
 from sluice.http.lazy_model import BaseModel
 
 if TYPE_CHECKING:
     from sluice.services.usage.logs import LogPage
+    from sluice.services.usage.refusals import RefusalReport
 
 Moment = Annotated[
     str,
@@ -27,6 +29,52 @@ class UsageQuery(BaseModel):
     from_: Moment | None = Field(None, alias="from", description="the first day or moment; default: this month's first")
     to: Moment | None = Field(None, description="the last day, or the first moment outside; default: today")
     group_by: Literal["day", "model", "token"] = "day"
+
+
+class RefusalsQuery(BaseModel):
+    from_: Moment | None = Field(None, alias="from", description="the first day; default: this month's first")
+    to: Moment | None = Field(None, description="the last day; default: today")
+
+
+class RefusedCount(BaseModel):
+    day: str = Field(description="UTC")
+    token_id: str = Field(description="`other`: of API tokens past the 200 counters that a day has room for")
+    code: str
+    count: int
+
+
+class LastRefusal(BaseModel):
+    id: str = Field(description="the server's request id (`x-sluice-request-id`)")
+    created_at: str
+    token_id: str
+    code: str
+    status: int
+    endpoint: str = Field(description="the route, without ids")
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> "LastRefusal":
+        return cls(
+            id=refusal.request_id,
+            created_at=rfc3339(refusal.at_ms),
+            token_id=refusal.token_id,
+            code=refusal.code,
+            status=refusal.status,
+            endpoint=refusal.endpoint,
+        )
+
+
+class RefusalsAnswer(BaseModel):
+    data: list[RefusedCount]
+    last: list[LastRefusal] = Field(description="the last 50, newest first")
+
+    @classmethod
+    def of(cls, report: "RefusalReport") -> Self:
+        counts = [
+            RefusedCount(day=day.day, token_id=token_id, code=code, count=count)
+            for day in report.days
+            for (token_id, code), count in sorted(day.counts.items())
+        ]
+        return cls(data=counts, last=[LastRefusal.of(one) for _, one in report.last])
 
 
 class LogsQuery(BaseModel):

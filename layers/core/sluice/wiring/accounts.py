@@ -123,6 +123,7 @@ def account_export() -> Export:
         stores.audit_log(),
         stores.file_store(),
         stores.vector_store_store(),
+        stores.refusal_store(),
     )
 
 
@@ -148,6 +149,7 @@ def erasure() -> Erasure:
         stores.audit_log(),
         stores.hot_store(),
         EraseDocuments(stores.file_store(), stores.blobs()),
+        stores.refusal_store(),
     )
 
 

@@ -71,6 +71,9 @@ class DynamoHotStore:
     def admit(self, request: AdmissionRequest, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Attempt:
         return self._update(expressions.admission(request, guess, forms, lease, now_ns), repeat_silence=False)
 
+    def charge_malformed(self, guess: Grant, token_id: str, now_ns: int) -> Attempt:
+        return self._update(expressions.malformed(guess, token_id, now_ns), repeat_silence=False)
+
     def checkpoint(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
         return self._update(expressions.checkpoint(account_id, request_id, lease, now_ms))
 

@@ -2,13 +2,19 @@
 
 from flask import g, request
 
+from sluice.domain.tokens import Claims
 from sluice.http.errors import ledger_status
 from sluice.http.gateway.connection import watch
 from sluice.http.lambda_deadline import seconds_left
 from sluice.services.gateway.request import RequestContext
 
 
-def admitting(account_id: str) -> RequestContext:
-    """The context of a request to be admitted. From here on its response carries the account's rate-limit headers."""
-    g.rate_account = account_id
+def known(account_id: str, token_id: str) -> None:
+    """From here on the response carries the account's rate-limit headers, and a refusal is counted."""
+    g.known = account_id, token_id
+
+
+def admitting(claims: Claims) -> RequestContext:
+    """The context of a request to be admitted."""
+    known(claims.account_id, claims.token_id)
     return RequestContext(g.server_request_id, ledger_status, watch(request.environ), seconds_left)

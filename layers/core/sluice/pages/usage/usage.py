@@ -20,7 +20,7 @@ from sluice.pages.render import moment, page
 from sluice.services.accounts.profile import Overview
 from sluice.wiring.accounts import profile
 from sluice.wiring.tokens import tokens
-from sluice.wiring.usage import usage_log, usage_sums
+from sluice.wiring.usage import refusals, usage_log, usage_sums
 
 blueprint = pages("usage")
 SCRIPTS = ("htmx.js", "uplot.js", "plots.js")
@@ -70,6 +70,8 @@ def usage(caller: Caller) -> Response:
         "total": total(sums),
         "latency": usage_log().latency(caller.account_id, span),
         "presets": {name: day_of(now - (days - 1) * DAY_MS) for days, name in PRESETS.items()},
+        "refused": refusals().of_account(caller.account_id, span),
+        "names": names,
         "limits": limits_left(profile().overview(caller.account_id, now), now),
     }
     return page("usage.html", status, scripts=SCRIPTS, form=form, **shown)

@@ -17,6 +17,7 @@ from sluice.ports.accounts import AccountStore, AuditLog, SessionStore
 from sluice.ports.gateway import ContentStore, GrantStore, HotStore
 from sluice.ports.mails import MailStore
 from sluice.ports.tokens import TokenStore
+from sluice.ports.usage import RefusalStore
 from sluice.services.documents.erase import EraseDocuments
 
 log = logging.getLogger("sluice.accounts")
@@ -37,6 +38,7 @@ class Erasure:
     audit: AuditLog
     hot: HotStore
     documents: EraseDocuments
+    refusals: RefusalStore
 
     def delete(self, account_id: str, session_id: str, now_ms: int) -> None:
         """The caller's session, `session_id`, ends last, so that the caller can repeat the call after a failure."""
@@ -75,6 +77,7 @@ class Erasure:
 
     def _erase(self, account_id: str, kept_session_id: str = "") -> None:
         self.contents.erase_account(account_id)
+        self.refusals.erase_account(account_id)
         self.documents.erase_account(account_id)
         self.tokens.erase_account(account_id)
         self.mails.erase_account(account_id)

@@ -8,12 +8,13 @@ from typing import Any
 from sluice.domain.documents.document import VectorStore
 from sluice.domain.errors import NotFound
 from sluice.domain.periods import rfc3339
+from sluice.domain.usage.refusals import RefusedDay
 from sluice.ports.accounts import AccountStore, AuditLog, SessionStore
 from sluice.ports.documents import FileStore, VectorStoreStore
 from sluice.ports.gateway import ContentStore, HotStore
 from sluice.ports.mails import MailStore
 from sluice.ports.tokens import TokenStore
-from sluice.ports.usage import LedgerReader
+from sluice.ports.usage import LedgerReader, RefusalStore
 
 ALL = 100_000  # an account may have 10,000 files
 Part = Mapping[str, Any] | Iterator[Mapping[str, Any]]
@@ -33,6 +34,7 @@ class Export:
     audit: AuditLog
     files: FileStore
     vector_stores: VectorStoreStore
+    refusals: RefusalStore
 
     def document(self, account_id: str, now_ms: int) -> Iterator[bytes]:
         """One JSON object, in pieces. Errors during iteration: NotFound, StoreUnavailable."""
@@ -62,11 +64,17 @@ class Export:
         yield "files", (_plain(asdict(one)) for one in self.files.page(account_id, limit=ALL, after_id=None))
         found_stores = self.vector_stores.page(account_id, limit=ALL, after_id=None)
         yield "vector_stores", (self._vector_store(one) for one in found_stores)
+        yield "refusals", (_refused_day(one) for one in self.refusals.between(account_id, "", "~"))
         yield "audit", (_plain(asdict(one)) for one in self.audit.naming(account_id))
 
     def _vector_store(self, store: VectorStore) -> dict[str, Any]:
         held = self.vector_stores.attachments(store.account_id, store.store_id)
         return {**_plain(asdict(store)), "files": [_plain(asdict(one)) for one in held]}
+
+
+def _refused_day(refused: RefusedDay) -> dict[str, Any]:
+    counts = [{"token_id": token, "code": code, "count": count} for (token, code), count in refused.counts.items()]
+    return {"day": refused.day, "counts": counts, "last": [_plain(asdict(one)) for one in refused.last]}
 
 
 def _listed(items: Iterator[Mapping[str, Any]]) -> Iterator[bytes]:
@@ -95,6 +103,16 @@ def _plain(fields: Mapping[str, Any], without: frozenset[str] | set[str] = froze
 
 
 MOMENTS = frozenset(
-    {"created_ms", "verified_ms", "expires_ms", "revoked_ms", "last_used_ms", "sent_ms", "rolled_up_ms", "updated_ms"}
+    {
+        "created_ms",
+        "at_ms",
+        "verified_ms",
+        "expires_ms",
+        "revoked_ms",
+        "last_used_ms",
+        "sent_ms",
+        "rolled_up_ms",
+        "updated_ms",
+    }
     | {"last_active_ms"}  # of a vector store
 )
