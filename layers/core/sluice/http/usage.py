@@ -1,10 +1,12 @@
 """Requests and answers of `/usage…`."""
 
 from collections.abc import Mapping
+from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, WithJsonSchema
 
+from sluice.domain.errors import FieldProblem, ValidationFailed
 from sluice.domain.gateway.contents import LoggedContent
 from sluice.domain.periods import rfc3339
 from sluice.domain.usage.ledger import LedgerRecord
@@ -29,6 +31,12 @@ class UsageQuery(BaseModel):
     from_: Moment | None = Field(None, alias="from", description="the first day or moment; default: this month's first")
     to: Moment | None = Field(None, description="the last day, or the first moment outside; default: today")
     group_by: Literal["day", "model", "token"] = "day"
+    tz: str | None = Field(
+        None,
+        max_length=64,
+        description="IANA name of the time zone whose days `from`, `to` and the rows are; default: UTC",
+        examples=["Europe/Berlin"],
+    )
 
 
 class RefusalsQuery(BaseModel):
@@ -161,6 +169,19 @@ class LogsPage(BaseModel):
     def of(cls, page: "LogPage") -> "LogsPage":
         entries = [LogEntry.of(record, content) for record, content in page.entries]
         return cls(data=entries, next_cursor=page.next_cursor)
+
+
+def zone_of(name: str | None) -> tzinfo:
+    """Errors: ValidationFailed (`tz`)."""
+    if not name or name == "UTC":
+        return UTC
+    from zoneinfo import ZoneInfo  # here, because most requests name no zone
+
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, LookupError) as exc:  # a path, a folder, or unknown
+        message = "The IANA name of a time zone is expected (Europe/Berlin)."
+        raise ValidationFailed((FieldProblem("tz", message),)) from exc
 
 
 def _plain(amounts: Amounts) -> dict[str, Any]:
