@@ -241,3 +241,12 @@ def test_the_page_names_the_browsers_time_zone_and_counts_its_days(
     assert "too many requests for the days of yours" in member.get(span).text
     member.client.set_cookie("sluice_zone", "Mars/Olympus")
     assert "time zone UTC" in member.get(span).text
+
+
+def test_the_log_says_which_attempts_are_one_calls(world: UsageWorld, member: Browser, ann: Account) -> None:
+    now = now_ms()
+    ids = [world.record(ann.account_id, at_ms=now + n * 1000, call=f"{n}.abcdefgh").request_id for n in range(3)]
+    world.record(ann.account_id, at_ms=now + 5000, call="0.abcdefgh")
+    text = member.get("/my/usage/log").text
+    assert f"Attempt 3 of 3 of one call, which began as {ids[0]}" in text and "Attempt 1 of 3 of one call." in text
+    assert text.count("of one call") == 3

@@ -9,6 +9,7 @@ from pydantic import Field, WithJsonSchema
 from sluice.domain.errors import FieldProblem, ValidationFailed
 from sluice.domain.gateway.contents import LoggedContent
 from sluice.domain.periods import rfc3339
+from sluice.domain.usage.calls import attempt_of
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.domain.usage.pricing import usd
 from sluice.domain.usage.refusals import Refusal
@@ -136,12 +137,20 @@ class LogEntry(BaseModel):
     response_time_ms: int | None
     ttft_ms: int | None
     finish_reason: str | None
+    call_id: str = Field(
+        "", description="the `id` of the call's first attempt; absent unless its client numbers attempts"
+    )
+    retry_count: int = Field(
+        0, description="as `x-stainless-retry-count` said; absent unless its client numbers attempts"
+    )
     prompt: str = Field("", description="absent unless it was kept and its retention is not over")
     response: str = Field("", description="absent unless it was kept and its retention is not over")
 
     @classmethod
-    def of(cls, record: LedgerRecord, content: LoggedContent | None) -> "LogEntry":
-        texts = {"prompt": content.prompt, "response": content.response} if content else {}
+    def of(cls, record: LedgerRecord, content: LoggedContent | None, call_id: str | None) -> "LogEntry":
+        more: dict[str, Any] = {"prompt": content.prompt, "response": content.response} if content else {}
+        if call_id:
+            more |= {"call_id": call_id, "retry_count": attempt_of(record)}
         return cls(
             id=record.request_id,
             created_at=rfc3339(record.created_ms),
@@ -157,7 +166,7 @@ class LogEntry(BaseModel):
             response_time_ms=record.response_time_ms,
             ttft_ms=record.ttft_ms,
             finish_reason=record.finish_reason,
-            **texts,
+            **more,
         )
 
 
@@ -167,7 +176,7 @@ class LogsPage(BaseModel):
 
     @classmethod
     def of(cls, page: "LogPage") -> "LogsPage":
-        entries = [LogEntry.of(record, content) for record, content in page.entries]
+        entries = [LogEntry.of(record, content, page.calls.get(record.request_id)) for record, content in page.entries]
         return cls(data=entries, next_cursor=page.next_cursor)
 
 

@@ -29,7 +29,7 @@ INTEGERS = (
     "period",
     "rolled_up_ms",
 )
-STRINGS = ("account_id", "request_id", "token_id", "model", "endpoint", "finish_reason", "settled_by")
+STRINGS = ("account_id", "request_id", "token_id", "model", "endpoint", "finish_reason", "settled_by", "call")
 RECORD_IS_NEW = "attribute_not_exists(request_id)"  # the first writer wins, gateway or sweeper
 
 

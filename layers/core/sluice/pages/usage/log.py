@@ -73,7 +73,16 @@ def log(caller: Caller) -> Response:
         form=form,
         csv_rows=CSV_ROWS,
         zone=browsers_zone(),
+        attempts=_attempts(found),
     )
+
+
+def _attempts(found: LogPage) -> dict[str, list[str]]:
+    """Request ids by the id of their call, the first attempt first."""
+    attempts: dict[str, list[str]] = {}
+    for request_id in sorted(found.calls):
+        attempts.setdefault(found.calls[request_id], []).append(request_id)
+    return attempts
 
 
 @blueprint.get("/my/usage/log.csv")

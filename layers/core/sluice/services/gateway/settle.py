@@ -24,7 +24,8 @@ INTERRUPTED_STATUS = 500
 @dataclass(frozen=True)
 class Outcome:
     """How a request ended: HTTP status, counts in model tokens, times in ms since it was admitted. `settled_by`:
-    "gateway", or "sweeper" if the gateway process died."""
+    "gateway", or "sweeper" if the gateway process died. `call`: as in `LedgerRecord`; a lease holds none, because every
+    byte of a grant counts, so the sweeper does not know it."""
 
     status: int
     prompt_tokens: int
@@ -34,6 +35,7 @@ class Outcome:
     response_time_ms: int | None = None
     ttft_ms: int | None = None
     settled_by: str = "gateway"
+    call: str | None = None
 
 
 def settle(
@@ -58,6 +60,7 @@ def settle(
         finish_reason=outcome.finish_reason,
         period=lease.period,
         settled_by=outcome.settled_by,
+        call=outcome.call,
     )
     stored = store.put_record(record)
     return stored, release(store, account_id, request_id, lease, stored.total_tokens)
