@@ -12,6 +12,8 @@ from sluice.http.auth import Caller, now_ms
 from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import Auth, operation
 from sluice.http.operations import (
+    AdminRefusals,
+    AdminRefusalsQuery,
     AdminUsage,
     AdminUsageQuery,
     AuditEventInfo,
@@ -27,7 +29,7 @@ from sluice.pages.operations import admin as admin_pages
 from sluice.pages.operations import users as admin_users
 from sluice.wiring.accounts import profile
 from sluice.wiring.operations import administration, all_users, audit_trail
-from sluice.wiring.usage import everyones_sums
+from sluice.wiring.usage import everyones_sums, refusals
 
 blueprint = Blueprint("admin", __name__)
 blueprint.register_blueprint(admin_pages.blueprint)
@@ -96,6 +98,17 @@ def limits(caller: Caller, user_id: str, body: LimitsBody) -> UserInfo:
 def usage(caller: Caller, query: AdminUsageQuery) -> AdminUsage:
     span = parse_span(query.from_, query.to, now_ms())
     return AdminUsage.of(everyones_sums().between(span), query.group_by)
+
+
+@blueprint.get("/admin/refusals")
+@documented(
+    "Refused requests across all accounts",
+    description="As `GET /usage/refusals`, in no order of accounts. Repeat with `cursor=next_cursor` until it is null; "
+    "a page may be empty without being the last.",
+)
+def refused(caller: Caller, query: AdminRefusalsQuery) -> AdminRefusals:
+    span = parse_span(query.from_, query.to, now_ms())
+    return AdminRefusals.of(refusals().everyones(span, query.cursor or None))
 
 
 @blueprint.get("/admin/audit")

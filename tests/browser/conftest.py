@@ -34,12 +34,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def new_tab(browser: Browser, request: pytest.FixtureRequest) -> Iterator[NewTab]:
-    """`new_tab(person, script=True, at=base_url)`; after the test it is closed and checked for complaints."""
+    """`new_tab(person, script=True, at=base_url, zone="UTC")`; closed and checked for complaints afterwards."""
     opened: list[Tab] = []
 
-    def open_tab(person: Person | None = None, *, script: bool = True, at: str = "") -> Tab:
+    def open_tab(person: Person | None = None, *, script: bool = True, at: str = "", zone: str = "UTC") -> Tab:
         base_url = at or request.getfixturevalue("system").base_url
-        opened.append(Tab(browser, base_url, person, script=script))
+        opened.append(Tab(browser, base_url, person, script=script, zone=zone))
         return opened[-1]
 
     yield open_tab

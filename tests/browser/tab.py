@@ -34,7 +34,9 @@ AN_ANSWER = re.compile(r"Failed to load resource: the server responded with a st
 
 
 class Tab:
-    def __init__(self, browser: Browser, base_url: str, person: Person | None = None, *, script: bool = True) -> None:
+    def __init__(
+        self, browser: Browser, base_url: str, person: Person | None = None, *, script: bool = True, zone: str = "UTC"
+    ) -> None:
         self.base_url, self.complaints = base_url, []  # type: tuple[str, list[str]]
         self._expected: list[re.Pattern[str]] = [AN_ANSWER]
         self._context = browser.new_context(
@@ -42,6 +44,7 @@ class Tab:
             java_script_enabled=script,
             viewport={"width": 1280, "height": 800},
             locale="en-GB",
+            timezone_id=zone,
             ignore_https_errors=True,  # because of the test's own certificate
         )
         self._context.set_default_timeout(PATIENCE_MS)

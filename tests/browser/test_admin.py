@@ -7,7 +7,13 @@ from tests.browser.tab import Tab
 from tests.e2e.people import PASSWORD, Person, ask
 from tests.e2e.system import System
 
-PAGES = {"system": "/manage", "users": "/manage/users", "all-usage": "/manage/usage", "audit": "/manage/audit"}
+PAGES = {
+    "system": "/manage",
+    "users": "/manage/users",
+    "all-usage": "/manage/usage",
+    "refusals": "/manage/refusals",
+    "audit": "/manage/audit",
+}
 
 
 @pytest.fixture

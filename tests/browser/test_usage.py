@@ -2,13 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from sluice.domain.periods import day_of
+from sluice.domain.periods import day_of, day_start_ms
 from sluice.domain.spans import DAY_MS
+from sluice.domain.usage.refusals import Refusal
 from sluice.domain.usage.usage import Amounts, Bucket
+from sluice.wiring.usage import refusals
 from tests.browser.conftest import NewTab
 from tests.browser.stage import Stage, opened
 from tests.browser.tab import Tab
@@ -152,6 +156,35 @@ def test_usage_is_accessible_in_both_widths_and_colour_schemes(busy: tuple[Tab, 
     tab.check("usage-by-model")
     tab.go("/my/usage/log")
     tab.check("log")
+
+
+def test_the_days_are_those_of_the_browsers_time_zone(stage: Stage, new_tab: NewTab) -> None:
+    zone, day = "America/Los_Angeles", "2026-11-01"  # of 25 hours
+    person, account_id = stage.person()
+    start = day_start_ms(date.fromisoformat(day), ZoneInfo(zone))
+    for moment in (start - 1, start, start + 25 * HOUR_MS - 1, start + 25 * HOUR_MS):
+        stage.world.record(account_id, at_ms=moment)
+    for place in range(3):
+        refusal = Refusal(f"req_{place}", now_ms(), "playground", "rate_limit_exceeded", 429, "/v1/completions")
+        refusals().note(account_id, refusal)
+    refusals().flush()
+    tab = new_tab(person, at=stage.url, zone=zone)
+    tab.go("/my/usage")
+    tab.page.get_by_text(f"Days are days of the time zone {zone}").wait_for()  # after one reload
+    tab.go(f"/my/usage?from={day}&to={day}")
+    assert "2 requests" in tab.text
+    tab.page.locator(".plots canvas").nth(3).wait_for()
+    requests = tab.page.evaluate(DRAWN)[0]
+    assert len(requests["days"]) == 25 and sum(requests["drawn"]["requests"]) == 2
+    tab.check("usage-zone")
+    tab.go("/my/usage")
+    assert "rate_limit_exceeded" in tab.text
+    tab.page.click("text=The last 3")
+    assert tab.page.get_by_text("429 rate_limit_exceeded").first.is_visible()
+    tab.check("usage-refusals")
+    tab.go("/my/usage/log")
+    assert f"days of the time zone {zone}" in tab.text
+    assert tab.cookies()["sluice_zone"]["value"] == zone
 
 
 def test_usage_without_requests_is_accessible(stage: Stage, new_tab: NewTab) -> None:

@@ -90,3 +90,26 @@ def test_more_tokens_than_the_bucket_holds_is_a_400(new_system: NewSystem) -> No
     refused = ask(person, "What is 3 + 4?")  # 512 by default
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "max_tokens")
     assert ask(person, "What is 3 + 4?", max_tokens=4).status_code == 200
+
+
+def test_malformed_requests_at_once_count_and_are_seen_by_their_owner(new_system: NewSystem) -> None:
+    """FIELD F1, on the running product: nothing was counted, and nobody saw it."""
+    system = new_system({"SLUICE_DEFAULT_RPM": "10"}).start()
+    person = people.newcomer(system.base_url)
+    flood = '{"model":"demo","messages":[{"role":"user","content":[' + "{}," * 300_000 + "{}]}]}"
+    headers = {"Content-Type": "application/json"}
+    began = time.monotonic()
+    with ThreadPoolExecutor(64) as threads:
+        answers = list(
+            threads.map(lambda _: person.v1("POST", "/v1/chat/completions", data=flood, headers=headers), range(64))
+        )
+    refilled = int((time.monotonic() - began) // 6) + 1
+    counts = by_status(answers)
+    assert set(counts) == {400, 429} and 10 <= counts[400] <= 10 + refilled
+    assert all(answer.headers["x-ratelimit-limit-requests"] == "10" for answer in answers)
+    report = person.call("GET", "/usage/refusals").json()  # at once: one process counts them all
+    assert {row["code"]: row["count"] for row in report["data"]} == {
+        "invalid_json": counts[400],
+        "rate_limit_exceeded": counts[429],
+    }
+    assert len(report["last"]) == 50

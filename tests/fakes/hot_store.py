@@ -5,7 +5,16 @@ from dataclasses import replace
 
 from sluice.domain.errors import StoreUnavailable
 from sluice.domain.gateway import buckets
-from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant, Limits, caller_refusal, decide, forms_for
+from sluice.domain.gateway.admission import (
+    AdmissionRequest,
+    Forms,
+    Grant,
+    Limits,
+    caller_refusal,
+    decide,
+    decide_malformed,
+    forms_for,
+)
 from sluice.domain.gateway.contents import LoggedContent
 from sluice.domain.gateway.leases import LEASE_MS, Lease
 from sluice.domain.periods import period_of
@@ -65,6 +74,19 @@ class FakeHotStore:
             )
             self.grants[request.account_id] = after
             return self._answer(Attempt(True, after))
+
+    def charge_malformed(self, guess: Grant, token_id: str, now_ns: int) -> Attempt:
+        with self._lock:
+            self._reach()
+            self.writes += 1
+            truth = self.grants.get(guess.account_id)
+            if truth is None or guess.limits != truth.limits or decide_malformed(truth, token_id, now_ns) is not None:
+                return Attempt(False, truth)
+            if (guess.tat_requests_ns > now_ns) != (truth.tat_requests_ns > now_ns):
+                return Attempt(False, truth)
+            tat_ns = buckets.take(truth.tat_requests_ns, buckets.charge_ns(1, truth.limits.rpm), now_ns)
+            self.grants[guess.account_id] = replace(truth, tat_requests_ns=tat_ns)
+            return self._answer(Attempt(True, self.grants[guess.account_id]))
 
     def checkpoint(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
         with self._lock:

@@ -200,6 +200,8 @@ class AdmissionMachine(RuleBasedStateMachine):
         remembered = throttled and any(0 <= now - at < SECOND for at in kept)
         known = problems or "no reason"
         assert problems & KIND[type(refusal)] or remembered, f"{refusal!r}, and the model knows {known}"
+        if isinstance(refusal, errors.InvalidModelRequest):  # wrong in form, so it takes a request
+            self.model.requests.take(Fraction(1, self.model.rpm), now)
         if isinstance(refusal, errors.TooManyConcurrentRequests):
             self._make_room(now)
             assert not self.model.expired(now), "refused for concurrency, and expired leases were left"

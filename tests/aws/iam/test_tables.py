@@ -27,7 +27,10 @@ COUNTED_EMBEDDINGS = {
     for call in (("GetItem", "grants"), ("UpdateItem", "grants"), ("PutItem", "ledger"))
 }
 LEFT_BY_A_DELETION_THAT_BROKE_OFF = {
-    *(("sweeper", "BatchWriteItem", name) for name in ("contents", "documents", "mails", "sessions", "tokens")),
+    *(
+        ("sweeper", "BatchWriteItem", name)
+        for name in ("contents", "documents", "mails", "rollups", "sessions", "tokens")
+    ),
     ("sweeper", "DeleteItem", "accounts"),
     ("sweeper", "UpdateItem", "audit"),
     ("accounts", "BatchWriteItem", "documents"),

@@ -9,7 +9,7 @@ from tests.integration.operations.town import Town
 
 PARTS = {
     "exported_at", "account", "limits", "quota", "sessions", "tokens", "requests", "contents", "mails", "audit",
-    "files", "vector_stores",
+    "files", "vector_stores", "refusals",
 }  # fmt: skip
 
 

@@ -4,12 +4,15 @@ import re
 
 import pytest
 
+from sluice.adapters.usage import refusals as refusal_table
 from sluice.domain.accounts.account import Account
+from sluice.domain.usage.refusals import Refusal
+from sluice.wiring.usage import refusals
 from tests.integration.accounts.world import PASSWORD
 from tests.integration.pages.browser import OWN, Browser
-from tests.integration.usage.world import UsageWorld
+from tests.integration.usage.world import UsageWorld, now_ms
 
-PAGES = ["/manage", "/manage/users", "/manage/usage", "/manage/audit"]
+PAGES = ["/manage", "/manage/users", "/manage/usage", "/manage/refusals", "/manage/audit"]
 DEEDS = ["limits", "suspend", "restore", "role"]
 
 
@@ -56,6 +59,29 @@ def test_every_change_needs_the_forms_token(deed: str, admin: Browser, ann: Acco
     assert admin.post(f"/manage/users/{ann.account_id}/{deed}", data).status == 403
     foreign = {**OWN, "Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
     assert admin.post(f"/manage/users/{ann.account_id}/{deed}", data, foreign).status == 403
+
+
+def test_refused_requests_of_all_accounts_are_shown_by_page(
+    admin: Browser, world: UsageWorld, ann: Account, owner: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "No request was refused in this time." in admin.get("/manage/refusals").text
+    now = now_ms()
+    people = [ann, world.account("grace@example.net")]
+    for account in people:
+        refusals().note(account.account_id, Refusal("req_" + account.email, now, "tok_a", "invalid_json", 400, "/v1/x"))
+    refusals().flush()
+    shown = admin.get("/manage/refusals").text
+    assert all(account.email in shown for account in people) and "invalid_json" in shown and "The last 2" in shown
+
+    monkeypatch.setattr(refusal_table, "ENOUGH", 1)
+    assert admin.get("/manage/refusals?cursor=nonsense").status == 422
+    session = world.login(owner)
+    pages, cursor = [], ""
+    while cursor is not None:
+        answer = world.client.get("/admin/refusals", query_string={"cursor": cursor}, headers=session).json
+        pages += [(row["account_id"], row["code"], row["count"]) for row in answer["data"]]
+        cursor = answer["next_cursor"]
+    assert sorted(pages) == sorted((account.account_id, "invalid_json", 1) for account in people)
 
 
 def test_users_are_found_by_part_of_an_address(admin: Browser, world: UsageWorld) -> None:

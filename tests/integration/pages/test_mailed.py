@@ -116,7 +116,7 @@ def test_an_unknown_code_is_a_dead_link_when_it_is_used(browser: Browser, path: 
 def test_pages_whose_address_carries_a_code_send_no_referrer(browser: Browser, path: str) -> None:
     page = browser.get(f"{path}?token=x")
     assert page.answer.headers["Referrer-Policy"] == "no-referrer"
-    assert page.answer.headers["Cache-Control"] == "no-store"
+    assert page.answer.headers["Cache-Control"] == "private, no-store"
     assert "?token=" not in page.html
 
 

@@ -47,7 +47,10 @@ def _check_headers_and_content(page: Page) -> None:
     assert set(re.findall(r"<script[^>]*>(.*?)</script>", page.html, re.DOTALL)) <= {""}
     assert not scripts or 'type="password"' not in page.html
     assert headers["X-Frame-Options"] == "DENY" and headers["X-Content-Type-Options"] == "nosniff"
-    assert headers["Cache-Control"] == "no-store" and headers["Referrer-Policy"] in ("same-origin", "no-referrer")
+    assert headers["Cache-Control"] == "private, no-store" and headers["Referrer-Policy"] in (
+        "same-origin",
+        "no-referrer",
+    )
     assert not [tag for tag, _ in page.tags if tag in ("style", "iframe", "object")]
     assert not [name for _, has in page.tags for name in has if name.startswith("on") or name == "style"]
     addresses = [has[name] for _, has in page.tags for name in ("href", "src", "action") if name in has]

@@ -27,7 +27,7 @@ def test_a_new_token_is_shown_once_with_samples_that_name_this_server(member: Br
     assert shown.status == 201 and token.count(".") == 2
     assert "curl -s http://127.0.0.1:8080/v1/chat/completions" in shown.html
     assert 'base_url="http://127.0.0.1:8080/v1"' in shown.html
-    assert shown.answer.headers["Cache-Control"] == "no-store"
+    assert shown.answer.headers["Cache-Control"] == "private, no-store"
     for path in ("/my/tokens", detail_path(member)):
         assert token not in member.get(path).html
         assert token[-6:] in member.get(path).html

@@ -3,13 +3,18 @@
 import csv
 import io
 import re
+from datetime import date
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from sluice.domain.accounts.account import Account
-from sluice.domain.periods import day_of, rfc3339
+from sluice.domain.periods import day_of, day_start_ms, rfc3339
 from sluice.domain.spans import DAY_MS
+from sluice.domain.usage.refusals import Refusal
 from sluice.domain.usage.usage import Amounts, amounts_of, by_day
+from sluice.services.usage import sums
+from sluice.wiring.usage import refusals
 from tests.integration.pages.browser import Browser, Page
 from tests.integration.usage.world import HOUR_MS, UsageWorld, now_ms
 
@@ -198,3 +203,50 @@ def test_the_csv_log_contains_no_spreadsheet_formula(world: UsageWorld, member: 
 def test_the_csv_log_has_no_requests_of_another_account(world: UsageWorld, stranger: Browser, ann: Account) -> None:
     world.record(ann.account_id)
     assert stranger.get("/my/usage/log.csv").html.count("\r\n") == 1
+
+
+def _refuse(account_id: str, token_id: str, at_ms: int, code: str = "rate_limit_exceeded", times: int = 1) -> None:
+    for place in range(times):
+        refusal = Refusal(f"req_{at_ms}_{place}", at_ms, token_id, code, 429, "/v1/chat/completions")
+        refusals().note(account_id, refusal)
+    refusals().flush()
+
+
+def test_refused_requests_are_on_the_usage_page(world: UsageWorld, member: Browser, ann: Account) -> None:
+    assert "No request was refused in this time." in member.get("/my/usage").text
+    issued = world.issue(world.login(ann), name="laptop")
+    _refuse(ann.account_id, issued["id"], now_ms(), times=3)
+    _refuse(world.account().account_id, "tok_foreign", now_ms(), code="invalid_json")
+    text = member.get("/my/usage").text
+    assert f"laptop (…{issued['hint']})" in text and "rate_limit_exceeded" in text and "The last 3" in text
+    assert "invalid_json" not in text and "tok_foreign" not in text
+    assert "No request was refused" in member.get("/my/usage?from=2020-01-01&to=2020-01-02").text
+
+
+def test_the_page_names_the_browsers_time_zone_and_counts_its_days(
+    world: UsageWorld, member: Browser, ann: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_ms = day_start_ms(date(2026, 10, 25), ZoneInfo("Europe/Berlin")) - 1  # the 24th there and in UTC
+    for moment_ms in (at_ms, at_ms + 1, at_ms + 25 * HOUR_MS):
+        world.record(ann.account_id, at_ms=moment_ms)
+    span = "/my/usage?from=2026-10-25&to=2026-10-25"
+    assert "time zone UTC" in member.get(span).text and "1 requests" in member.get(span).text
+    member.client.set_cookie("sluice_zone", "Europe/Berlin")
+    page = member.get(span)
+    assert "time zone Europe/Berlin" in page.text and "2 requests" in page.text
+    assert "2026-10-25 00:00+02:00" in page.text and "2026-10-25 23:00+01:00" in page.text
+    log = member.get("/my/usage/log?from=2026-10-25&to=2026-10-25")
+    assert "time zone Europe/Berlin" in log.text and len([tag for tag, _ in log.tags if tag == "li"]) >= 2
+    monkeypatch.setattr(sums, "ZONED_RECORDS", 0)
+    assert "too many requests for the days of yours" in member.get(span).text
+    member.client.set_cookie("sluice_zone", "Mars/Olympus")
+    assert "time zone UTC" in member.get(span).text
+
+
+def test_the_log_says_which_attempts_are_one_calls(world: UsageWorld, member: Browser, ann: Account) -> None:
+    now = now_ms()
+    ids = [world.record(ann.account_id, at_ms=now + n * 1000, call=f"{n}.abcdefgh").request_id for n in range(3)]
+    world.record(ann.account_id, at_ms=now + 5000, call="0.abcdefgh")
+    text = member.get("/my/usage/log").text
+    assert f"Attempt 3 of 3 of one call, which began as {ids[0]}" in text and "Attempt 1 of 3 of one call." in text
+    assert text.count("of one call") == 3

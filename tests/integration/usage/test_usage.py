@@ -1,16 +1,19 @@
 """GET /usage is exact at the time of the request, whether metering is finished or not."""
 
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from sluice.domain.errors import StoreUnavailable
-from sluice.domain.periods import day_of, period_of, rfc3339
+from sluice.domain.periods import day_of, day_start_ms, period_of, rfc3339
 from sluice.domain.spans import DAY_MS
 from sluice.domain.usage.pricing import usd
 from sluice.domain.usage.usage import Amounts, amounts_of, total
+from sluice.services.usage import sums
 from sluice.wiring import stores
 from sluice.wiring.usage import usage_sums
 from tests.integration.usage.world import HOUR_MS, MINUTE_MS, UsageWorld, now_ms
@@ -182,3 +185,49 @@ def test_the_profile_has_the_accounts_usage_of_the_month(world: UsageWorld) -> N
     assert used.requests == 3
     assert used.tokens == sum(record.total_tokens for record in records)
     assert used.cost_micro_usd == sum(record.cost_micro_usd for record in records)
+
+
+@pytest.mark.parametrize(
+    ("zone", "first"),
+    [
+        ("Asia/Kolkata", "2026-10-22"),
+        ("America/Los_Angeles", "2026-10-29"),
+        ("America/Los_Angeles", "2026-03-05"),
+        ("Europe/Berlin", "2026-10-22"),
+        ("Europe/Berlin", "2026-03-26"),
+        ("UTC", "2026-10-22"),
+    ],
+)
+def test_the_days_of_a_zone_add_up_to_their_range_through_changes_of_clocks(
+    world: UsageWorld, zone: str, first: str
+) -> None:
+    account, random = world.account(), Random(f"{zone} {first}")
+    headers = world.login(account)
+    start = day_start_ms(date.fromisoformat(first), ZoneInfo(zone))
+    records = [world.record(account.account_id, at_ms=start + random.randrange(-DAY_MS, 8 * DAY_MS)) for _ in range(60)]
+    for edge in (start - 1, start, start + 7 * DAY_MS, start + 7 * DAY_MS + HOUR_MS):
+        records.append(world.record(account.account_id, at_ms=edge))
+    world.deliver(records[::2])
+    days = [(date.fromisoformat(first) + timedelta(days=place)).isoformat() for place in range(7)]
+    whole = ask(world, headers, **{"from": days[0], "to": days[-1], "tz": zone})
+    each = [ask(world, headers, **{"from": day, "to": day, "tz": zone}) for day in days]
+    assert whole["data"] == [row for answer in each for row in answer["data"]]
+    for name in ("requests", "prompt_tokens", "completion_tokens"):
+        assert whole["total"][name] == sum(answer["total"][name] for answer in each)
+        assert whole["total"][name] == sum(row[name] for row in whole["data"])
+    local = [datetime.fromtimestamp(record.created_ms / 1000, ZoneInfo(zone)).date().isoformat() for record in records]
+    counts = {row["key"]: row["requests"] for row in whole["data"]}
+    assert counts == {day: local.count(day) for day in days if day in local}
+
+
+def test_an_unknown_zone_and_too_many_requests_for_one_are_errors_at_tz(
+    world: UsageWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = world.account()
+    headers = world.login(account)
+    world.record(account.account_id)
+    monkeypatch.setattr(sums, "ZONED_RECORDS", 0)
+    for zone in ("Mars/Olympus", "Asia/Kolkata"):
+        answer = world.client.get("/usage", query_string={"tz": zone}, headers=headers)
+        assert answer.status_code == 422 and answer.json["errors"][0]["field"] == "tz"
+    assert world.client.get("/usage?tz=UTC", headers=headers).json["total"]["requests"] == 1

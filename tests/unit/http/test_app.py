@@ -21,6 +21,6 @@ def test_hsts_is_sent_only_where_https_is_used(https: bool) -> None:
 @pytest.mark.parametrize("https", [True, False])
 def test_responses_are_not_cached_framed_or_sniffed(https: bool) -> None:
     given = headers(https=https)
-    assert given["Cache-Control"] == "no-store" and given["X-Content-Type-Options"] == "nosniff"
+    assert given["Cache-Control"] == "private, no-store" and given["X-Content-Type-Options"] == "nosniff"
     assert given["X-Frame-Options"] == "DENY" and "frame-ancestors 'none'" in given["Content-Security-Policy"]
     assert not [name for name in given if name.startswith("Access-Control-")]  # no other site may read a response

@@ -1,13 +1,17 @@
 """The parameters `from` and `to` of usage queries."""
 
+from datetime import UTC, date, timedelta
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.domain.errors import ValidationFailed
+from sluice.domain.periods import day_of, day_start_ms, hour_of
 from sluice.domain.spans import DAY_MS, Span, month, parse_span
+from sluice.http.usage import zone_of
 
 NOW_MS = 1_795_233_605_000  # 2026-11-21T04:00:05Z
 TODAY_MS = NOW_MS // DAY_MS * DAY_MS
@@ -79,3 +83,94 @@ def test_whole_days_and_edges_cover_a_span_once(from_ms: int, length_ms: int) ->
     assert days.from_ms % DAY_MS == days.to_ms % DAY_MS == 0
     assert all(before.to_ms == after.from_ms for before, after in pairwise(parts))
     assert all(part.from_ms >= span.from_ms and part.to_ms <= span.to_ms for part in parts)
+
+
+# --- days of a time zone: FIELD 3, "sum of days = the range"
+
+ZONES = [
+    *("Asia/Kolkata", "America/Los_Angeles", "Europe/Berlin", "UTC", "Asia/Kathmandu", "Australia/Lord_Howe"),
+    *("America/Havana", "Africa/Cairo", "Pacific/Kiritimati", "America/St_Johns", "Pacific/Chatham"),
+]
+CHANGES = [
+    date(2026, 3, 8),
+    date(2026, 3, 29),
+    date(2026, 4, 24),
+    date(2026, 10, 25),
+    date(2026, 10, 30),
+    date(2026, 11, 1),
+]
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "hours"),
+    [
+        ("Europe/Berlin", "2026-03-29", 23),
+        ("Europe/Berlin", "2026-10-25", 25),
+        ("America/Los_Angeles", "2026-03-08", 23),
+        ("America/Los_Angeles", "2026-11-01", 25),
+        ("Asia/Kolkata", "2026-03-29", 24),
+        ("Australia/Lord_Howe", "2026-04-05", 24.5),
+        ("America/Havana", "2026-03-08", 23),  # has no 0:00
+        ("Africa/Cairo", "2026-10-29", 25),  # its last hour comes twice
+        ("Pacific/Apia", "2026-11-21", 24),
+    ],
+)
+def test_a_day_of_a_zone_has_its_hours_also_when_clocks_change(zone: str, day: str, hours: float) -> None:
+    span = parse_span(day, day, 1_900_000_000_000, ZoneInfo(zone))
+    assert (span.to_ms - span.from_ms) / 3_600_000 == hours
+    assert day_of(span.from_ms, ZoneInfo(zone)) == day_of(span.to_ms - 1, ZoneInfo(zone)) == day
+
+
+def test_evening_traffic_west_of_utc_is_in_today() -> None:
+    los_angeles = ZoneInfo("America/Los_Angeles")  # it is the evening of the 20th there
+    span = parse_span(None, None, NOW_MS, los_angeles)
+    assert NOW_MS in span and day_of(NOW_MS, los_angeles) == "2026-11-20"
+    assert day_of(span.from_ms, los_angeles) == "2026-11-01"
+
+
+@given(
+    st.sampled_from(ZONES),
+    st.sampled_from(CHANGES),
+    st.integers(-3, 3),
+    st.integers(0, 8),
+    st.lists(st.integers(-5 * 86_400, 12 * 86_400), max_size=30),
+)
+def test_the_days_of_every_zone_are_a_partition_of_their_range(
+    name: str, change: date, shift: int, length: int, seconds: list[int]
+) -> None:
+    """Whatever the ledger holds, each record of the range is in exactly one of its days, and under that day's name."""
+    zone, now_ms = ZoneInfo(name), 1_900_000_000_000
+    first = change + timedelta(days=shift)
+    days = [(first + timedelta(days=place)).isoformat() for place in range(length + 1)]
+    whole = parse_span(days[0], days[-1], now_ms, zone)
+    each = [parse_span(day, day, now_ms, zone) for day in days]
+    assert [each[0].from_ms, *(span.to_ms for span in each)] == [*(span.from_ms for span in each), whole.to_ms]
+    for second in seconds:
+        moment_ms = day_start_ms(change) + second * 1000
+        holding = [day for day, span in zip(days, each, strict=True) if moment_ms in span]
+        assert holding == ([day_of(moment_ms, zone)] if moment_ms in whole else [])
+
+
+def test_a_repeated_hour_is_two_hours() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    start = day_start_ms(date(2026, 10, 25), berlin)
+    hours = [hour_of(start + place * 3_600_000, berlin) for place in range(25)]
+    assert hours[2:4] == ["2026-10-25T02:00+02:00", "2026-10-25T02:00+01:00"] and len(set(hours)) == 25
+
+
+@pytest.mark.parametrize(
+    "name", ["Mars/Olympus", "../etc/passwd", "/etc/localtime", "Europe", "", "\0", "Europe/Berlin "]
+)
+def test_an_unknown_zone_is_an_error_at_its_field(name: str) -> None:
+    if not name:
+        assert zone_of(name) is UTC
+        return
+    with pytest.raises(ValidationFailed) as failed:
+        zone_of(name)
+    assert failed.value.problems[0].field == "tz"
+
+
+@pytest.mark.parametrize("name", ZONES)
+@pytest.mark.parametrize("to", ["9999-12-31", "9999-12-31T23:59:59Z"])
+def test_the_last_of_all_days_is_no_error_in_any_zone(name: str, to: str) -> None:
+    assert parse_span(None, to, NOW_MS, ZoneInfo(name)).to_ms > NOW_MS

@@ -92,6 +92,14 @@ class InvalidApiToken(SluiceError):
     default_message = "The API token is not valid."
 
 
+class ApiTokenExpired(InvalidApiToken):
+    """It names the API token, so that its owner sees that somebody still uses it."""
+
+    def __init__(self, account_id: str, token_id: str) -> None:
+        super().__init__("This API token has expired.")
+        self.account_id, self.token_id = account_id, token_id
+
+
 class Forbidden(SluiceError):
     default_message = "You may not do this."
 

@@ -3,16 +3,16 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from sluice.domain.errors import FieldProblem, ValidationFailed
-from sluice.domain.periods import period_ends_ms
+from sluice.domain.periods import EPOCH, ONE_DAY, day_of, day_start_ms, period_ends_ms
 
 DAY_MS = 24 * 60 * 60 * 1000
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 # RFC 3339, section 5.6: the offset is required.
 DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_DAY = date.max - 2 * ONE_DAY  # later ones overflow
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,18 @@ class Span:
 
 def month(period: int) -> Span:
     """The span of a quota period, given as the integer YYYYMM."""
-    return Span(_ms(datetime(period // 100, period % 100, 1, tzinfo=UTC)), period_ends_ms(period))
+    return Span(day_start_ms(date(period // 100, period % 100, 1)), period_ends_ms(period))
 
 
-def parse_span(from_text: str | None, to_text: str | None, now_ms: int) -> Span:
+def parse_span(from_text: str | None, to_text: str | None, now_ms: int, zone: tzinfo = UTC) -> Span:
     """Parse two dates or RFC 3339 times. A date as `to` includes that day; a time as `to` is the first moment excluded.
 
-    The default of `to` is the end of today; the default of `from` is the first of the month in which the span ends.
-    Errors: ValidationFailed, naming the field.
+    Dates are days of the zone. The default of `to` is today; the default of `from` is the first of the month in which
+    the span ends. Errors: ValidationFailed, naming the field.
     """
-    to_ms = _parse("to", to_text, end=True) if to_text else (now_ms // DAY_MS + 1) * DAY_MS
-    from_ms = _parse("from", from_text, end=False) if from_text else _month_start(to_ms - 1)
+    to_ms = _parse("to", to_text or day_of(now_ms, zone), zone, end=True)
+    first_of_month = day_of(to_ms - 1, zone)[: len("2026-11-")] + "01"
+    from_ms = _parse("from", from_text or first_of_month, zone, end=False)
     if to_ms <= from_ms and to_text:
         raise ValidationFailed((FieldProblem("to", "`to` must be later than `from`."),))
     if to_ms >= now_ms:
@@ -64,25 +65,17 @@ def parse_span(from_text: str | None, to_text: str | None, now_ms: int) -> Span:
     return Span(from_ms, max(from_ms, to_ms))  # a `from` in the future is valid: an empty span
 
 
-def _month_start(moment_ms: int) -> int:
-    moment = EPOCH + timedelta(milliseconds=max(0, moment_ms))
-    return _ms(moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
-
-
-def _parse(field: str, text: str, *, end: bool) -> int:
+def _parse(field: str, text: str, zone: tzinfo, *, end: bool) -> int:
     try:
         if DATE.fullmatch(text):
-            day = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
-            return _ms(day) + (DAY_MS if end else 0)
+            day = min(date.fromisoformat(text), LAST_DAY)
+            return day_start_ms(day + ONE_DAY if end else day, zone)
         if DATE_TIME.fullmatch(text):
-            return _ms(datetime.fromisoformat(text.upper()))
+            moment = datetime.fromisoformat(text.upper())
+            ms = (moment - EPOCH) // timedelta(milliseconds=1)
+            return min(max(0, ms), day_start_ms(LAST_DAY))  # no request is older than 1970
     except (ValueError, OverflowError):
         pass  # February 31 matches the pattern but is not a date
     raise ValidationFailed(
         (FieldProblem(field, "A date (2026-11-20) or an RFC 3339 time (2026-11-20T12:00:00Z) is expected."),)
     )
-
-
-def _ms(moment: datetime) -> int:
-    """Unix milliseconds; a moment before 1970 becomes 0, because no request is older."""
-    return max(0, (moment - EPOCH) // timedelta(milliseconds=1))

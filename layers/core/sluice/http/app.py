@@ -15,7 +15,8 @@ DEFAULT_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "X-Frame-Options": "DENY",
-    "Cache-Control": "no-store",
+    # A view that answers everybody alike says so itself, by a `Cache-Control` of its own; all else is one caller's.
+    "Cache-Control": "private, no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 # Two years, which browsers' preload lists require; without includeSubDomains, because subdomains may not be ours.
@@ -51,7 +52,10 @@ def _finish(response: Response) -> Response:
     required = {"x-request-id": g.get("request_id", ""), **DEFAULT_HEADERS}
     if current_app.config["HTTPS"]:
         required |= HSTS
-    if errors.is_openai_path(request.path):
+    is_openai = errors.is_openai_path(request.path)
+    if "Cache-Control" not in response.headers:
+        required["Vary"] = "Authorization" if is_openai else "Authorization, Cookie"
+    if is_openai:
         required["x-sluice-request-id"] = g.get("server_request_id", "")
     headers = response.headers
     if response.status_code == 204:  # no content, so no content type

@@ -4,6 +4,8 @@ Account API: RFC 9457 problem details. `/v1/*`: OpenAI's envelope, so that OpenA
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,6 +163,19 @@ def malformed_body(exc: Exception) -> errors.InvalidJson | None:
     """The caller's fault that the server found while the app read the body (gunicorn's InvalidChunkSize and others)."""
     found = type(exc).__module__ == "gunicorn.http.errors"
     return errors.InvalidJson("The body's chunks are malformed.") if found else None
+
+
+@contextmanager
+def reading_body() -> Iterator[None]:
+    """What goes wrong while a body is read, as a domain error, so that the gateway can count it."""
+    try:
+        yield
+    except HTTPException as exc:
+        raise FROM_WERKZEUG.get(exc.code or 400, errors.InvalidJson)() from exc
+    except Exception as exc:
+        if (malformed := malformed_body(exc)) is not None:
+            raise malformed from exc
+        raise
 
 
 def _unexpected(exc: Exception) -> Response:

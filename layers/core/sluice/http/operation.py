@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from sluice.domain import errors
 from sluice.domain.errors import SluiceError
 from sluice.http import json_bounds
+from sluice.http.errors import reading_body
 from sluice.http.json_bounds import MAX_CHARACTERS
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -91,7 +92,8 @@ def operation(
 
 def parse_body(model: type[Model]) -> Model:
     """Errors: RequestTooLarge, UnsupportedMediaType, InvalidJson, ValidationFailed."""
-    raw = request.get_data(cache=True)  # raises RequestEntityTooLarge (413) above MAX_CONTENT_LENGTH
+    with reading_body():
+        raw = request.get_data(cache=True)
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
         raise errors.UnsupportedMediaType()
     if (fault := json_bounds.excess(raw)) is not None:

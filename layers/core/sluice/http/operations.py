@@ -8,9 +8,10 @@ from sluice.domain.accounts.audit import AuditEvent
 from sluice.domain.periods import rfc3339
 from sluice.http.accounts.requests import AccountInfo, User
 from sluice.http.lazy_model import BaseModel
-from sluice.http.usage import UsageTotal
+from sluice.http.usage import LastRefusal, RefusalsQuery, RefusedCount, UsageTotal
 from sluice.services.accounts.profile import Overview
 from sluice.services.usage.everyone import EveryonesUsage
+from sluice.services.usage.refusals import RefusalReport
 
 MAX_LIMIT = 10**12
 Limit = Annotated[int, Field(strict=True, ge=0, le=MAX_LIMIT)]
@@ -94,6 +95,34 @@ class AdminUsage(BaseModel):
             ],
             complete=found.complete,
         )
+
+
+class AdminRefusalsQuery(RefusalsQuery):
+    cursor: Cursor | None = None
+
+
+class AdminRefusedCount(RefusedCount):
+    account_id: str
+
+
+class AdminLastRefusal(LastRefusal):
+    account_id: str
+
+
+class AdminRefusals(BaseModel):
+    data: list[AdminRefusedCount]
+    last: list[AdminLastRefusal] = Field(description="the last 50 of this page's accounts, newest first")
+    next_cursor: str | None
+
+    @classmethod
+    def of(cls, report: RefusalReport) -> "AdminRefusals":
+        counts = [
+            AdminRefusedCount(account_id=day.account_id, day=day.day, token_id=token_id, code=code, count=count)
+            for day in report.days
+            for (token_id, code), count in sorted(day.counts.items())
+        ]
+        last = [AdminLastRefusal(account_id=who, **LastRefusal.of(one).model_dump()) for who, one in report.last]
+        return cls(data=counts, last=last, next_cursor=report.next_cursor)
 
 
 class AuditQuery(BaseModel):

@@ -1,19 +1,24 @@
 """Requests and answers of `/usage…`."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from datetime import UTC, tzinfo
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, WithJsonSchema
 
+from sluice.domain.errors import FieldProblem, ValidationFailed
 from sluice.domain.gateway.contents import LoggedContent
 from sluice.domain.periods import rfc3339
+from sluice.domain.usage.calls import attempt_of
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.domain.usage.pricing import usd
+from sluice.domain.usage.refusals import Refusal
 from sluice.domain.usage.usage import Amounts, Bucket, Group, grouped, total
 from sluice.http.lazy_model import BaseModel
 
 if TYPE_CHECKING:
     from sluice.services.usage.logs import LogPage
+    from sluice.services.usage.refusals import RefusalReport
 
 Moment = Annotated[
     str,
@@ -27,6 +32,58 @@ class UsageQuery(BaseModel):
     from_: Moment | None = Field(None, alias="from", description="the first day or moment; default: this month's first")
     to: Moment | None = Field(None, description="the last day, or the first moment outside; default: today")
     group_by: Literal["day", "model", "token"] = "day"
+    tz: str | None = Field(
+        None,
+        max_length=64,
+        description="IANA name of the time zone whose days `from`, `to` and the rows are; default: UTC",
+        examples=["Europe/Berlin"],
+    )
+
+
+class RefusalsQuery(BaseModel):
+    from_: Moment | None = Field(None, alias="from", description="the first day; default: this month's first")
+    to: Moment | None = Field(None, description="the last day; default: today")
+
+
+class RefusedCount(BaseModel):
+    day: str = Field(description="UTC")
+    token_id: str = Field(description="`other`: of API tokens past the 200 counters that a day has room for")
+    code: str
+    count: int
+
+
+class LastRefusal(BaseModel):
+    id: str = Field(description="the server's request id (`x-sluice-request-id`)")
+    created_at: str
+    token_id: str
+    code: str
+    status: int
+    endpoint: str = Field(description="the route, without ids")
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> "LastRefusal":
+        return cls(
+            id=refusal.request_id,
+            created_at=rfc3339(refusal.at_ms),
+            token_id=refusal.token_id,
+            code=refusal.code,
+            status=refusal.status,
+            endpoint=refusal.endpoint,
+        )
+
+
+class RefusalsAnswer(BaseModel):
+    data: list[RefusedCount]
+    last: list[LastRefusal] = Field(description="the last 50, newest first")
+
+    @classmethod
+    def of(cls, report: "RefusalReport") -> Self:
+        counts = [
+            RefusedCount(day=day.day, token_id=token_id, code=code, count=count)
+            for day in report.days
+            for (token_id, code), count in sorted(day.counts.items())
+        ]
+        return cls(data=counts, last=[LastRefusal.of(one) for _, one in report.last])
 
 
 class LogsQuery(BaseModel):
@@ -80,15 +137,23 @@ class LogEntry(BaseModel):
     response_time_ms: int | None
     ttft_ms: int | None
     finish_reason: str | None
+    call_id: str = Field(
+        "", description="the `id` of the call's first attempt; absent unless its client numbers attempts"
+    )
+    retry_count: int = Field(
+        0, description="as `x-stainless-retry-count` said; absent unless its client numbers attempts"
+    )
     prompt: str = Field("", description="absent unless it was kept and its retention is not over")
     response: str = Field("", description="absent unless it was kept and its retention is not over")
 
     @classmethod
-    def of(cls, record: LedgerRecord, content: LoggedContent | None) -> "LogEntry":
-        texts = {"prompt": content.prompt, "response": content.response} if content else {}
+    def of(cls, record: LedgerRecord, content: LoggedContent | None, call_id: str | None) -> "LogEntry":
+        more: dict[str, Any] = {"prompt": content.prompt, "response": content.response} if content else {}
+        if call_id:
+            more |= {"call_id": call_id, "retry_count": attempt_of(record)}
         cost = usd(record.cost_micro_usd)
         created = rfc3339(record.created_ms)
-        return cls.like(record, id=record.request_id, created_at=created, estimated_cost_usd=cost, **texts)
+        return cls.like(record, id=record.request_id, created_at=created, estimated_cost_usd=cost, **more)
 
 
 class LogsPage(BaseModel):
@@ -97,5 +162,18 @@ class LogsPage(BaseModel):
 
     @classmethod
     def of(cls, page: "LogPage") -> "LogsPage":
-        entries = [LogEntry.of(record, content) for record, content in page.entries]
+        entries = [LogEntry.of(record, content, page.calls.get(record.request_id)) for record, content in page.entries]
         return cls(data=entries, next_cursor=page.next_cursor)
+
+
+def zone_of(name: str | None) -> tzinfo:
+    """Errors: ValidationFailed (`tz`)."""
+    if not name or name == "UTC":
+        return UTC
+    from zoneinfo import ZoneInfo  # here, because most requests name no zone
+
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, LookupError) as exc:  # a path, a folder, or unknown
+        message = "The IANA name of a time zone is expected (Europe/Berlin)."
+        raise ValidationFailed((FieldProblem("tz", message),)) from exc

@@ -19,6 +19,7 @@ ASSETS = {
     "markdown.js": "markdown.js",
     "copy.js": "copy.js",
     "plots.js": "plots.js",
+    "zone.js": "zone.js",
     "chat.js": "chat.js",
     "uplot.css": "vendor/uplot-1.6.32/uPlot.min.css",
 }

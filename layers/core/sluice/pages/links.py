@@ -24,6 +24,7 @@ PLACES = {
     "manage": "/manage",
     "users": "/manage/users",
     "all-usage": "/manage/usage",
+    "refusals": "/manage/refusals",
     "audit": "/manage/audit",
 }
 # The links at the top of the pages: a path and its text, for members, for others, and for admins besides.

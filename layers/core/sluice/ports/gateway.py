@@ -64,6 +64,9 @@ class HotStore(Protocol):
     def admit(self, request: AdmissionRequest, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Attempt:
         """The one write that admits, in the forms guessed."""
 
+    def charge_malformed(self, guess: Grant, token_id: str, now_ns: int) -> Attempt:
+        """Charge one request a minute for a request that is wrong in form, in the form guessed."""
+
     def checkpoint(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
         """Renew a lease and record its counts, if its API token is live and the account in good standing."""
 

@@ -6,6 +6,7 @@ from typing import Protocol
 from sluice.domain.spans import Span
 from sluice.domain.usage.ledger import EVERY, LedgerRecord, LogFilter
 from sluice.domain.usage.measures import Measure
+from sluice.domain.usage.refusals import RefusedDay
 from sluice.domain.usage.usage import Amounts, Bucket
 
 
@@ -54,6 +55,23 @@ class RollupStore(Protocol):
 
     def everyones(self, first_day: str, last_day: str) -> tuple[dict[tuple[str, Bucket], Amounts], bool]:
         """Amounts by account and roll-up; and whether they are complete, because reading a very large table stops."""
+
+
+class RefusalStore(Protocol):
+    """Refused requests by account and UTC day (`2026-11-20`). Errors: StoreUnavailable."""
+
+    def add(self, news: RefusedDay, expires_s: int) -> None:
+        """Add to what is stored of this account and day; it expires at `expires_s` (Unix seconds)."""
+
+    def between(self, account_id: str, first_day: str, last_day: str) -> Iterator[RefusedDay]:
+        """In order, including both days."""
+
+    def everyones(
+        self, first_day: str, last_day: str, after: tuple[str, ...] | None
+    ) -> tuple[list[RefusedDay], tuple[str, ...] | None]:
+        """A page of all accounts' days, and where the next begins. A page may be empty without being the last."""
+
+    def erase_account(self, account_id: str) -> None: ...
 
 
 class Metrics(Protocol):

@@ -127,6 +127,7 @@ def account_export() -> Export:
         stores.audit_log(),
         stores.file_store(),
         stores.vector_store_store(),
+        stores.refusal_store(),
     )
 
 
@@ -153,6 +154,7 @@ def erasure() -> Erasure:
         stores.hot_store(),
         EraseDocuments(stores.file_store(), stores.blobs()),
         used_quota(),
+        stores.refusal_store(),
     )
 
 

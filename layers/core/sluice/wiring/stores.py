@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sluice.ports.gateway import ContentStore, GrantStore, HotStore, LeaseIndex
     from sluice.ports.mails import MailStore
     from sluice.ports.tokens import TokenStore, TokenUses
-    from sluice.ports.usage import Accountant, LedgerReader, RollupStore
+    from sluice.ports.usage import Accountant, LedgerReader, RefusalStore, RollupStore
 
 
 @cache
@@ -46,6 +46,13 @@ def rollup_store() -> RollupStore:
     from sluice.adapters.usage.rollups import DynamoRollups
 
     return DynamoRollups(settings.common().table_prefix)
+
+
+@cache
+def refusal_store() -> RefusalStore:
+    from sluice.adapters.usage.refusals import DynamoRefusals
+
+    return DynamoRefusals(settings.common().table_prefix)
 
 
 @cache

@@ -2,9 +2,11 @@
 
 from __future__ import annotations  # a function imports only the use cases that it serves
 
+import time
 from functools import cache
 from typing import TYPE_CHECKING
 
+from sluice import settings
 from sluice.wiring import stores
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from sluice.services.usage.logs import UsageLog
     from sluice.services.usage.meter import Metering
     from sluice.services.usage.reconcile import Reconciliation
+    from sluice.services.usage.refusals import Refusals
     from sluice.services.usage.sums import UsageSums
 
 
@@ -27,6 +30,18 @@ def usage_log() -> UsageLog:
     from sluice.services.usage.logs import UsageLog
 
     return UsageLog(stores.ledger_reader(), stores.content_store())
+
+
+@cache
+def refusals() -> Refusals:
+    from sluice.services.usage.refusals import Refusals
+
+    return Refusals(
+        stores.refusal_store(),
+        stores.hot_store(),
+        lambda: time.time_ns() // 1_000_000,
+        in_background=settings.common().local,
+    )
 
 
 @cache

@@ -74,6 +74,8 @@ def test_requests_beyond_a_limit_are_refused_by_the_store(
         admission.remember(account.grant())
     with pytest.raises(refusal):
         admission.admit(account.ask(tokens), NOW_NS)
+    if refusal is errors.InvalidModelRequest:  # wrong in form, so it counts as a request and nothing else
+        before["tat_requests_ns"] = {"N": str(NOW_NS + buckets.charge_ns(1, account.limits.rpm))}
     assert account.raw() == before
 
 

@@ -177,6 +177,8 @@ class ContentItem(Model):
 
 
 class RollupItem(Model):
+    """Roll-ups, which never expire; and the refusals of a day (`refusals#DAY`), which do."""
+
     class Meta(OnDemand):
         table_name = "rollups"
 
@@ -188,6 +190,7 @@ class RollupItem(Model):
     completion_tokens = NumberAttribute(default=0)
     cost_micro_usd = NumberAttribute(default=0)
     response_time_ms = NumberAttribute(default=0)
+    ttl_s = TTLAttribute(null=True)  # of refusals; a roll-up has none
 
 
 class ThrottleItem(Model):

@@ -6,7 +6,7 @@ A transaction on the grant would make concurrent admissions of the account fail 
 from typing import Any
 
 from sluice.adapters.gateway.grant_item import lease_attribute, lease_key, limits_attribute, number
-from sluice.domain.gateway.admission import GOOD, AdmissionRequest, Forms, Grant
+from sluice.domain.gateway.admission import GOOD, AdmissionRequest, Forms, Grant, Limits
 from sluice.domain.gateway.buckets import WINDOW_NS, charge_ns
 from sluice.domain.gateway.leases import LEASE_MS, Lease, lease_shard
 
@@ -50,8 +50,8 @@ def admission(request: AdmissionRequest, guess: Grant, forms: Forms, lease: Leas
     if forms.closed:
         return _update(request.account_id, [*clauses, CLOSED], "SET limits = :limits", names, values)
 
-    charged_requests_ns = charge_ns(1, limits.rpm)
-    values |= {
+    requests_clause, requests_values = _requests_bucket(limits, now_ns, busy=forms.requests_busy)
+    values |= requests_values | {
         ":now_ns": number(now_ns),
         ":concurrency": number(limits.concurrency),
         ":lease": lease_attribute(lease),
@@ -59,14 +59,7 @@ def admission(request: AdmissionRequest, guess: Grant, forms: Forms, lease: Leas
         ":period": number(lease.period),
         ":reserve": number(request.reserve_tokens),
     }
-    clauses.append(LEASES_HAVE_ROOM)
-    if forms.requests_busy:
-        clauses.append(REQUESTS_BUSY)
-        values[":charged_requests_ns"] = number(charged_requests_ns)
-        values[":requests_latest_ns"] = number(now_ns + WINDOW_NS - charged_requests_ns)
-    else:
-        clauses.append(REQUESTS_IDLE)
-        values[":requests_from_now_ns"] = number(now_ns + charged_requests_ns)
+    clauses += [LEASES_HAVE_ROOM, requests_clause]
     if forms.tokens_busy:
         clauses.append(TOKENS_BUSY)
         values[":charged_tokens_ns"] = number(lease.charged_tokens_ns)
@@ -86,6 +79,32 @@ def admission(request: AdmissionRequest, guess: Grant, forms: Forms, lease: Leas
         ADD_LEASE,
     ]
     return _update(request.account_id, clauses, "SET " + ", ".join(takes), names, values)
+
+
+def _requests_bucket(limits: Limits, now_ns: int, *, busy: bool) -> tuple[str, dict[str, Any]]:
+    """The clause for one request a minute, and the values of the clause and of `TAKE_REQUESTS`."""
+    charged_ns = charge_ns(1, limits.rpm)
+    if not busy:
+        return REQUESTS_IDLE, {":requests_from_now_ns": number(now_ns + charged_ns)}
+    latest_ns = now_ns + WINDOW_NS - charged_ns
+    return REQUESTS_BUSY, {":charged_requests_ns": number(charged_ns), ":requests_latest_ns": number(latest_ns)}
+
+
+def malformed(guess: Grant, token_id: str, now_ns: int) -> Write:
+    """Charge a request that is wrong in form: one request a minute, without a lease, tokens or quota."""
+    limits, busy = guess.limits, guess.tat_requests_ns > now_ns
+    values: dict[str, Any] = {
+        ":now_s": number(now_ns // 1_000_000_000),
+        ":now_ms": number(now_ns // 1_000_000),
+        ":good": {"S": GOOD},
+        ":limits": limits_attribute(limits),
+    }
+    clauses = [TOKEN_IS_LIVE, STANDING_IS_GOOD, NOT_BLOCKED, LIMITS_ARE_KNOWN]
+    if limits.rpm == 0:
+        return _update(guess.account_id, [*clauses, CLOSED], "SET limits = :limits", {"#token": token_id}, values)
+    clause, bucket_values = _requests_bucket(limits, now_ns, busy=busy)
+    values |= {":now_ns": number(now_ns), **bucket_values}
+    return _update(guess.account_id, [*clauses, clause], "SET " + TAKE_REQUESTS[busy], {"#token": token_id}, values)
 
 
 # --- checkpoint: the API token is live, the account in good standing, and the lease still held

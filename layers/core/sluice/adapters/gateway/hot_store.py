@@ -30,7 +30,7 @@ INTEGERS = (
     "period",
     "rolled_up_ms",
 )
-STRINGS = ("account_id", "request_id", "token_id", "model", "endpoint", "finish_reason", "settled_by")
+STRINGS = ("account_id", "request_id", "token_id", "model", "endpoint", "finish_reason", "settled_by", "call")
 # Earlier versions wrote no `response_id`, and each response into an item of its own.
 IS_THIS_RESPONSE = "response_id = :id OR attribute_not_exists(response_id)"
 RECORD_IS_NEW = "attribute_not_exists(request_id)"  # the first writer wins, gateway or sweeper
@@ -73,6 +73,9 @@ class DynamoHotStore:
 
     def admit(self, request: AdmissionRequest, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Attempt:
         return self._update(expressions.admission(request, guess, forms, lease, now_ns), repeat_silence=False)
+
+    def charge_malformed(self, guess: Grant, token_id: str, now_ns: int) -> Attempt:
+        return self._update(expressions.malformed(guess, token_id, now_ns), repeat_silence=False)
 
     def checkpoint(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
         return self._update(expressions.checkpoint(account_id, request_id, lease, now_ms))

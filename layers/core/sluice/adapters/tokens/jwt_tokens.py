@@ -16,7 +16,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from sluice.adapters.tokens.keys import SigningKey
-from sluice.domain.errors import InvalidApiToken
+from sluice.domain.errors import ApiTokenExpired, InvalidApiToken
 from sluice.domain.tokens import SCOPES, Claims
 
 ALGORITHM = "EdDSA"
@@ -83,7 +83,7 @@ class Verifier:
             claims = self._decode(token, kid)
             self._remember(known_as, kid, claims)
         if claims.expires_s <= now_s:
-            raise InvalidApiToken("This API token has expired.")
+            raise ApiTokenExpired(claims.account_id, claims.token_id)
         if claims.issued_s > now_s + CLOCK_LEEWAY_S:
             raise InvalidApiToken()
         return claims

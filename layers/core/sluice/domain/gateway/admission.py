@@ -106,6 +106,15 @@ def decide(grant: Grant, request: AdmissionRequest, now_ns: int) -> errors.Sluic
     return longest or _concurrency(grant)
 
 
+def decide_malformed(grant: Grant, token_id: str, now_ns: int) -> errors.SluiceError | None:
+    """Why a request that is wrong in form gets another refusal than that, or None. It takes no capacity but a request a
+    minute, so quota, tokens and concurrency do not matter."""
+    now_ms = now_ns // 1_000_000
+    waits = (_blocked(grant, now_ms), _request_rate(grant, now_ns))
+    longest = max((w for w in waits if w is not None), key=lambda w: w.retry_after_seconds, default=None)
+    return caller_refusal(grant, token_id, now_ms) or longest
+
+
 def caller_refusal(grant: Grant, token_id: str, now_ms: int) -> errors.SluiceError | None:
     """The refusal if the API token is not live or the account not in good standing, or None."""
     expires_s = grant.live.get(token_id)
@@ -151,10 +160,21 @@ def _rates(grant: Grant, request: AdmissionRequest, now_ns: int) -> errors.Throt
     longest_ns = max(for_requests, for_tokens)
     if longest_ns == 0:
         return None
-    what = "requests" if for_requests >= for_tokens else "tokens"
-    limit = limits.rpm if what == "requests" else limits.tpm
+    if for_requests >= for_tokens:
+        return _throttled(longest_ns, limits.rpm, "requests")
+    return _throttled(longest_ns, limits.tpm, "tokens")
+
+
+def _request_rate(grant: Grant, now_ns: int) -> errors.Throttled | None:
+    if grant.limits.rpm == 0:
+        return errors.RateLimitExceeded(60, "This account's rate limit is 0: no request is allowed.")
+    left_ns = buckets.wait_ns(grant.tat_requests_ns, buckets.charge_ns(1, grant.limits.rpm), now_ns)
+    return _throttled(left_ns, grant.limits.rpm, "requests") if left_ns else None
+
+
+def _throttled(left_ns: int, limit: int, what: str) -> errors.Throttled:
     return errors.RateLimitExceeded(
-        -(-longest_ns // buckets.SECOND_NS), f"The account's limit of {limit} {what} a minute is reached."
+        -(-left_ns // buckets.SECOND_NS), f"The account's limit of {limit} {what} a minute is reached."
     )
 
 

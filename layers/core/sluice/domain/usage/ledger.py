@@ -33,6 +33,8 @@ class LedgerRecord:
     period: int
     settled_by: str = "gateway"  # or "sweeper"
     rolled_up_ms: int | None = None
+    call: str | None = None
+    """The mark of an attempt whose client numbers them (`domain/usage/calls.py`)."""
 
     @property
     def total_tokens(self) -> int:

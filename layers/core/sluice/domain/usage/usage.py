@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 from typing import Literal, TypeVar
 
 from sluice.domain.ids import request_time_ms
@@ -55,9 +56,9 @@ class Bucket:
         return cls(day, model, token_id)
 
 
-def bucket_of(record: LedgerRecord) -> Bucket:
+def bucket_of(record: LedgerRecord, zone: tzinfo = UTC) -> Bucket:
     """The day comes from the request id, by which the ledger is ordered, so that a day is one range of ids."""
-    return Bucket(day_of(request_time_ms(record.request_id)), record.model, record.token_id)
+    return Bucket(day_of(request_time_ms(record.request_id), zone), record.model, record.token_id)
 
 
 def amounts_of(record: LedgerRecord) -> Amounts:
@@ -73,8 +74,8 @@ def add_up(parts: Iterable[tuple[Key, Amounts]]) -> dict[Key, Amounts]:
     return sums
 
 
-def roll_up(records: Iterable[LedgerRecord]) -> dict[Bucket, Amounts]:
-    return add_up((bucket_of(record), amounts_of(record)) for record in records)
+def roll_up(records: Iterable[LedgerRecord], zone: tzinfo = UTC) -> dict[Bucket, Amounts]:
+    return add_up((bucket_of(record, zone), amounts_of(record)) for record in records)
 
 
 def grouped(sums: Mapping[Bucket, Amounts], group: Group) -> dict[str, Amounts]:
@@ -87,16 +88,16 @@ def grouped(sums: Mapping[Bucket, Amounts], group: Group) -> dict[str, Amounts]:
 Split = Literal["", "model", "token"]
 
 
-def by_hour(records: Iterable[LedgerRecord], split: Split) -> dict[tuple[str, str], Amounts]:
+def by_hour(records: Iterable[LedgerRecord], split: Split, zone: tzinfo = UTC) -> dict[tuple[str, str], Amounts]:
     """As `by_day`, but by hour, from ledger records because roll-ups do not store hours."""
 
     def key(record: LedgerRecord) -> tuple[str, str]:
-        return hour_of(request_time_ms(record.request_id)), "" if not split else getattr(
+        return hour_of(request_time_ms(record.request_id), zone), "" if not split else getattr(
             bucket_of(record), _KEYS[split]
         )
 
     totals = add_up((key(record), amounts_of(record)) for record in records)
-    return {name: totals[name] for name in sorted(totals)}
+    return {name: totals[name] for name in sorted(totals, key=lambda at: (datetime.fromisoformat(at[0]), at[1]))}
 
 
 def by_day(sums: Mapping[Bucket, Amounts], split: Split) -> dict[tuple[str, str], Amounts]:

@@ -61,7 +61,7 @@ def _start(caller: Caller, chat_id: str, body: MessageBody) -> RunningTurn:
     turns = chat_turns()
     turn = turns.prepare(caller.account_id, chat_id, body.content, body.replaces)
     claims = playground_claims(caller.account_id, turn.question.created_ms // 1000)
-    answer = answers().start(_request(claims, turn, body), admitting(caller.account_id))
+    answer = answers().start(_request(claims, turn, body), admitting(claims))
     return RunningTurn(turn, answer, TurnKeeper(turns, turn, answer))
 
 

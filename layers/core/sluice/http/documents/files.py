@@ -14,6 +14,7 @@ from sluice.domain import errors
 from sluice.domain.documents.uploads import MAX_FILE_BYTES, MIB
 from sluice.domain.tokens import Claims
 from sluice.http.documents.requests import Purpose
+from sluice.http.errors import reading_body
 from sluice.http.gateway.bearer import authenticate
 from sluice.http.gateway.context import admitting
 from sluice.http.operation import parse_body, validated
@@ -49,21 +50,21 @@ def account_and_query(model: type[Model]) -> tuple[str, Model]:
 def claims_and_body(model: type[Model]) -> tuple[Claims, Model]:
     """Claims and JSON body of a request that `admitted` will count. Errors: as `account`, then as `parse_body`."""
     claims = authenticate(SCOPE)
-    with gateway().authentication_first(claims):
+    with gateway().form_counted(claims):
         return claims, parse_body(model)
 
 
 @contextmanager
 def admitted(claims: Claims, endpoint: str) -> Iterator[str]:
     """→ the account. One admission and one ledger record, of no tokens."""
-    with gateway().counted(claims, endpoint, admitting(claims.account_id)):
+    with gateway().counted(claims, endpoint, admitting(claims)):
         yield claims.account_id
 
 
 def claims_and_upload() -> tuple[Claims, str, bytes, str]:
     """Claims; name, bytes, purpose. Errors: as `account`, RequestTooLarge, UnsupportedMediaType, ValidationFailed."""
     claims = authenticate(SCOPE)
-    with gateway().authentication_first(claims):
+    with gateway().form_counted(claims):
         return claims, *_form()
 
 
@@ -82,7 +83,9 @@ def _form() -> tuple[str, bytes, str]:
     expect_upload()
     if request.mimetype != "multipart/form-data":
         raise errors.UnsupportedMediaType("The request must be multipart/form-data, with file and purpose.")
-    fields, sent = request.form.to_dict(), sent_file()
+    with reading_body():
+        fields = request.form.to_dict()
+    sent = sent_file()
     if any(name.startswith("expires_after") for name in fields):
         raise errors.ValidationFailed((errors.FieldProblem("expires_after", "Not supported."),))
     purpose = validated(Purpose, fields).purpose

@@ -2,8 +2,9 @@
 
 from flask import request
 
-from sluice.domain.errors import InsufficientScope, InvalidApiToken
+from sluice.domain.errors import ApiTokenExpired, InsufficientScope, InvalidApiToken
 from sluice.domain.tokens import Claims
+from sluice.http.gateway.context import known
 from sluice.wiring import peers
 from sluice.wiring.gateway import gateway
 
@@ -24,7 +25,12 @@ def bearer_token() -> str:
 def authenticate(scope: str | None) -> Claims:
     """The verified claims. Whether the API token is still live is for admission to decide. Errors: InvalidApiToken,
     and InsufficientScope where it lacks `scope`."""
-    claims = peers.token_verifier().verify(bearer_token(), gateway().clock() // 1_000_000_000)
+    try:
+        claims = peers.token_verifier().verify(bearer_token(), gateway().clock() // 1_000_000_000)
+    except ApiTokenExpired as exc:
+        known(exc.account_id, exc.token_id)
+        raise
+    known(claims.account_id, claims.token_id)
     if scope is not None and scope not in claims.scopes:
         with gateway().authentication_first(claims):
             raise InsufficientScope(f"This API token lacks the scope {scope!r}.")

@@ -3,6 +3,7 @@
 from flask import Blueprint, Response, g, request
 
 from sluice.domain.gateway.ratelimit_headers import headers as rate_headers
+from sluice.domain.ids import request_time_ms
 from sluice.services.gateway.exchange import CLIENT_GONE_STATUS, ClientGone
 from sluice.wiring.gateway import gateway, v1_places
 
@@ -31,14 +32,28 @@ def _leave_unanswered(exc: BaseException | None) -> None:
 
 def _finish(response: Response) -> Response:
     """A streamed answer outlives the request: its place is free when the last byte is sent or the caller is gone."""
-    grant = gateway().admission.seen(g.rate_account) if "rate_account" in g else None
-    if grant is not None:  # admitted or limited
+    counts = "known" in g and (request.method == "POST" or response.status_code >= 400)
+    grant = gateway().admission.seen(g.known[0]) if counts and response.status_code != 401 else None
+    if grant is not None:  # admitted or refused; a 401 tells nothing about the account
         for name, value in rate_headers(grant, gateway().clock()).items():
             response.headers.add(name, value)  # nothing else sets these, so `add` spares the search that `update` makes
+    if "known" in g and "error_code" in g:
+        account_id, token_id = g.known
+        _note_refusal(account_id, token_id, response.status_code)
     places = g.pop("v1_place", None)
     if places is not None:
         response.call_on_close(places.leave)
     return response
+
+
+def _note_refusal(account_id: str, token_id: str, status: int) -> None:
+    from sluice.domain.usage.refusals import Refusal
+    from sluice.wiring.usage import refusals
+
+    endpoint = request.url_rule.rule if request.url_rule else request.path
+    request_id = g.server_request_id
+    refusal = Refusal(request_id, request_time_ms(request_id), token_id, g.error_code, status, endpoint)
+    refusals().note(account_id, refusal)
 
 
 def _client_gone(exc: Exception) -> Response:

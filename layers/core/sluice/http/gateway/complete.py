@@ -17,7 +17,7 @@ from sluice.wiring.gateway import answers, gateway
 def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, path: str, capability: str) -> Response:
     """Chat and plain completions."""
     claims = authenticate("inference")
-    with gateway().authentication_first(claims):
+    with gateway().form_counted(claims):
         body = parse_body(model_class)
         model = gateway().model_for(claims, body.model, capability)
         answers().check_grounding(claims, body.grounding)
@@ -32,7 +32,7 @@ def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, 
         body.grounding,
         path,
     )
-    answer = answers().start(request, admitting(claims.account_id))
+    answer = answers().start(request, admitting(claims))
     keeper = LogKeeper(gateway(), answer.exchange, body.prompt_text)
     if not body.stream:
         return whole_answer(answer.exchange, answer.events, keeper, answer.own_fields)
@@ -42,10 +42,10 @@ def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, 
 
 def embed() -> dict[str, Any]:
     claims = authenticate("embeddings")
-    with gateway().authentication_first(claims):
+    with gateway().form_counted(claims):
         body = parse_body(EmbeddingBody)
         model = gateway().model_for(claims, body.model, "embeddings")
     request = ModelRequest(
         claims, model, "embeddings", body.forwarded(), body.token_bound(), max_tokens=0, path="/v1/embeddings"
     )
-    return gateway().embed(request, admitting(claims.account_id))
+    return gateway().embed(request, admitting(claims))

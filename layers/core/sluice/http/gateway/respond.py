@@ -74,12 +74,12 @@ class _Draft:
 
 def respond() -> Response:
     claims = authenticate("inference")
-    with gateway().authentication_first(claims):
+    with gateway().form_counted(claims):
         body = parse_body(ResponseBody)
         model = gateway().model_for(claims, body.model, "chat")
         answers().check_grounding(claims, body.grounding)
         draft = _draft(claims, body)
-    answer = answers().start(draft.request(model), admitting(claims.account_id))
+    answer = answers().start(draft.request(model), admitting(claims))
     try:
         assembly = draft.assembly(answer.sources)
     except BaseException as exc:

@@ -102,7 +102,7 @@ def streamed_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, 
     except BaseException as exc:
         exchange.fail(exc)
         raise
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    headers = {"X-Accel-Buffering": "no"}
     return Response(body, 200, headers, mimetype="text/event-stream")
 
 

@@ -8,18 +8,20 @@ from flask import Response, request
 from sluice.domain import errors
 from sluice.domain.accounts.audit import OPERATOR, Action
 from sluice.domain.periods import day_of
-from sluice.domain.spans import Span
+from sluice.domain.spans import Span, parse_span
+from sluice.domain.usage.refusals import KEPT_DAYS
 from sluice.domain.usage.usage import by_day
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
-from sluice.http.operations import AuditQuery
+from sluice.http.operations import AdminRefusalsQuery, AuditQuery
 from sluice.pages import forms
 from sluice.pages.blueprints import admins, pages
 from sluice.pages.render import page
 from sluice.pages.usage.usage import UsageQuery, chosen_span
 from sluice.services.usage.everyone import NOTHING_USED
-from sluice.wiring.operations import audit_trail, first_steps, health_check
-from sluice.wiring.usage import everyones_sums
+from sluice.services.usage.refusals import RefusalReport
+from sluice.wiring.operations import all_users, audit_trail, first_steps, health_check
+from sluice.wiring.usage import everyones_sums, refusals
 
 blueprint = pages("manage")
 EVENTS = 30
@@ -70,6 +72,22 @@ def usage(caller: Caller) -> Response:
         "split": asked.split,
     }
     return page("manage_usage.html", status, scripts=SCRIPTS, form=form, found=found, **shown)
+
+
+@blueprint.get("/manage/refusals")
+@admins
+def refused(caller: Caller) -> Response:
+    form, status, report = forms.Form(request.args.to_dict()), 200, RefusalReport([])
+    now = now_ms()
+    try:
+        asked = validated(AdminRefusalsQuery, {name: value for name, value in request.args.items() if value})
+        report = refusals().everyones(parse_span(asked.from_ or day_of(now), asked.to, now), asked.cursor)
+    except errors.ValidationFailed as exc:
+        if any(problem.field == "cursor" for problem in exc.problems):
+            raise  # not from a form field, so show the error page for a wrong link
+        form, status = form.with_problems(exc.problems), 422
+    people = all_users().emails(day.account_id for day in report.days)
+    return page("manage_refusals.html", status, form=form, report=report, people=people, kept_days=KEPT_DAYS)
 
 
 @blueprint.get("/manage/audit")

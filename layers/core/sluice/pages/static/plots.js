@@ -54,7 +54,7 @@
     if (others.length) sums.set("others", added(others.map((key) => sums.get(key))));
     const keys = others.length ? [...ordered, "others"] : ordered;
     const nothing = { requests: 0, prompt: 0, completion: 0, cost: 0, time: 0 };
-    return { step, moments, keys, series: (key, value) => moments.map((at) => value(sums.get(key)?.get(at) ?? nothing)) };
+    return { step, zone: table.dataset.zone, moments, keys, series: (key, value) => moments.map((at) => value(sums.get(key)?.get(at) ?? nothing)) };
   }
 
   function added(maps) {
@@ -89,12 +89,13 @@
     const colour = (name) => style.getPropertyValue(name).trim();
     const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
     const stepS = STEPS_S[facts.step];
-    const iso = (at) => new Date(at * 1000).toISOString();
+    const zone = facts.step === "day" ? "UTC" : facts.zone; // a day is a date, whatever the zone
+    const iso = (at) => new Date(at * 1000).toLocaleString("sv", { timeZone: zone }); // 2026-11-20 12:00:00
     const inShort = facts.step === "day" ? (at) => iso(at).slice(5, 10) : (at) => iso(at).slice(11, 16);
     const options = {
       width: canvas.clientWidth,
       height: 200,
-      tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
+      tzDate: (at) => uPlot.tzDate(new Date(at * 1000), zone),
       cursor: { y: false, drag: { x: false, y: false } },
       legend: { live: true },
       scales: {
@@ -106,7 +107,7 @@
         { ...axis, size: (u, labels) => Math.max(44, 16 + 7.5 * Math.max(0, ...(labels ?? []).map((one) => one.length))), values: (u, at) => at.map(words === money ? roundMoney : words), incrs: words === whole ? [1, 2, 5].flatMap((n) => [...Array(12).keys()].map((p) => n * 10 ** p)).sort((a, b) => a - b) : undefined },
       ],
       series: [
-        { label: facts.step === "day" ? "Day" : "Hour", value: (u, at) => (at == null ? "–" : iso(at).slice(0, facts.step === "day" ? 10 : 16).replace("T", " ")) },
+        { label: facts.step === "day" ? "Day" : "Hour", value: (u, at) => (at == null ? "–" : iso(at).slice(0, facts.step === "day" ? 10 : 16)) },
         ...order.map((at) => ({
           label: series[at].label,
           value: own(at),

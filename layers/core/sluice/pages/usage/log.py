@@ -10,14 +10,14 @@ from pydantic import BaseModel, Field
 
 from sluice.domain import errors
 from sluice.domain.periods import rfc3339
-from sluice.domain.spans import parse_span
+from sluice.domain.spans import Span, parse_span
 from sluice.domain.usage.ledger import LedgerRecord, LogFilter
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
 from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page
-from sluice.pages.usage.usage import names_of
+from sluice.pages.usage.usage import browsers_zone, names_of
 from sluice.services.usage.logs import LogPage
 from sluice.wiring.usage import usage_log
 
@@ -42,9 +42,12 @@ class LogQuery(BaseModel):
     def answered(self) -> bool | None:
         return None if not self.status else self.status == "answered"
 
+    def _span(self) -> Span:
+        return parse_span(self.from_ or "1970-01-01", self.to or None, now_ms(), browsers_zone())
+
     def wanted(self) -> LogFilter:
         """Errors: ValidationFailed."""
-        span = parse_span(self.from_ or "1970-01-01", self.to or None, now_ms()) if self.from_ or self.to else None
+        span = self._span() if self.from_ or self.to else None
         return LogFilter(self.token_id or None, self.model or None, span, self.answered)
 
 
@@ -61,7 +64,25 @@ def log(caller: Caller) -> Response:
         if any(problem.field == "cursor" for problem in exc.problems):
             raise  # not from a form field, so show the error page for a wrong link
         form, status = form.with_problems(exc.problems), 422
-    return page("log.html", status, log=found, asked=asked, names=names_of(caller), form=form, csv_rows=CSV_ROWS)
+    return page(
+        "log.html",
+        status,
+        log=found,
+        asked=asked,
+        names=names_of(caller),
+        form=form,
+        csv_rows=CSV_ROWS,
+        zone=browsers_zone(),
+        attempts=_attempts(found),
+    )
+
+
+def _attempts(found: LogPage) -> dict[str, list[str]]:
+    """Request ids by the id of their call, the first attempt first."""
+    attempts: dict[str, list[str]] = {}
+    for request_id in sorted(found.calls):
+        attempts.setdefault(found.calls[request_id], []).append(request_id)
+    return attempts
 
 
 @blueprint.get("/my/usage/log.csv")

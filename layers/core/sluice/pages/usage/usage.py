@@ -1,6 +1,7 @@
 """The usage page: usage by day, model and API token, what is left of each limit, and when it refills."""
 
 from dataclasses import dataclass
+from datetime import UTC, date, tzinfo
 from typing import Any
 
 from flask import Response, request
@@ -9,21 +10,23 @@ from pydantic import BaseModel, Field
 from sluice.domain import errors
 from sluice.domain.gateway import buckets
 from sluice.domain.gateway.grants import PLAYGROUND
-from sluice.domain.periods import day_of, hour_of, period_ends_ms
+from sluice.domain.periods import ONE_DAY, day_of, hour_of, period_ends_ms
 from sluice.domain.spans import DAY_MS, Span, parse_span
 from sluice.domain.usage.usage import Amounts, Bucket, Split, by_day, grouped, total
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
+from sluice.http.usage import zone_of
 from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import moment, page
 from sluice.services.accounts.profile import Overview
 from sluice.wiring.accounts import profile
 from sluice.wiring.tokens import tokens
-from sluice.wiring.usage import usage_log, usage_sums
+from sluice.wiring.usage import refusals, usage_log, usage_sums
 
 blueprint = pages("usage")
-SCRIPTS = ("htmx.js", "uplot.js", "plots.js")
+SCRIPTS = ("zone.js", "htmx.js", "uplot.js", "plots.js")
+ZONE_COOKIE = "sluice_zone"  # set by `zone.js`: the name of the browser's time zone
 PRESETS = {1: "Today", 7: "Last 7 days", 30: "Last 30 days", 90: "Last 90 days"}
 HOURLY_DAYS = 2  # up to this many days are shown by the hour
 MOST_DAYS = 400  # each day is drawn and listed
@@ -48,19 +51,22 @@ class LimitLeft:
 @blueprint.get("/my/usage")
 @members
 def usage(caller: Caller) -> Response:
-    now, form, status = now_ms(), forms.Form(request.args.to_dict()), 200
-    asked, span, sums, rows = UsageQuery.model_validate({}), Span(now, now), {}, {}
+    now, zone, form, status = now_ms(), browsers_zone(), forms.Form(request.args.to_dict()), 200
+    asked, span, rows = UsageQuery.model_validate({}), Span(now, now), {}
+    sums: dict[Bucket, Amounts] = {}
     try:
         asked = validated(UsageQuery, request.args.to_dict())
-        span = chosen_span(asked, now)
-        sums = usage_sums().by_bucket(caller.account_id, span, now)
-        rows = _over_time(caller, span, sums, asked.split)
+        span = chosen_span(asked, now, zone)
+        sums, zone = _sums(caller, span, now, zone)
+        rows = _over_time(caller, span, sums, asked.split, zone)
     except errors.ValidationFailed as exc:
         form, status = form.with_problems(exc.problems), 422
     names = names_of(caller)
     keys = names if asked.split == "token" else {}
     shown: dict[str, Any] = {
-        **_axis(span, now),
+        **_axis(span, now, zone),
+        "zone": zone,
+        "has_utc_days": zone is not browsers_zone(),
         "rows": [(moment, keys.get(key, key), amounts) for (moment, key), amounts in rows.items()],
         "split": {"": "", "model": "model", "token": "API token"}[asked.split],
         "tables": [
@@ -69,27 +75,51 @@ def usage(caller: Caller) -> Response:
         ],
         "total": total(sums),
         "latency": usage_log().latency(caller.account_id, span),
-        "presets": {name: day_of(now - (days - 1) * DAY_MS) for days, name in PRESETS.items()},
+        "presets": {name: _days_ago(days - 1, now, zone) for days, name in PRESETS.items()},
+        "refused": refusals().of_account(caller.account_id, span),
+        "names": names,
         "limits": limits_left(profile().overview(caller.account_id, now), now),
     }
     return page("usage.html", status, scripts=SCRIPTS, form=form, **shown)
 
 
-def chosen_span(asked: UsageQuery, now: int) -> Span:
+def browsers_zone() -> tzinfo:
+    """UTC until the browser has said its time zone, or if the zone is unknown here."""
+    try:
+        return zone_of(request.cookies.get(ZONE_COOKIE))
+    except errors.ValidationFailed:
+        return UTC
+
+
+def _sums(caller: Caller, span: Span, now: int, zone: tzinfo) -> tuple[dict[Bucket, Amounts], tzinfo]:
+    """The sums, and the zone of their days: UTC where there are too many requests for another."""
+    try:
+        return usage_sums().by_day_of(zone, caller.account_id, span, now), zone
+    except errors.ValidationFailed as exc:
+        if all(problem.field != "tz" for problem in exc.problems):
+            raise
+        return usage_sums().by_bucket(caller.account_id, span, now), UTC
+
+
+def _days_ago(count: int, now: int, zone: tzinfo) -> str:
+    return (date.fromisoformat(day_of(now, zone)) - count * ONE_DAY).isoformat()
+
+
+def chosen_span(asked: UsageQuery, now: int, zone: tzinfo = UTC) -> Span:
     """Errors: ValidationFailed, naming the field."""
-    span = parse_span(asked.from_ or None, asked.to or None, now)
+    span = parse_span(asked.from_ or None, asked.to or None, now, zone)
     if span.to_ms - span.from_ms > MOST_DAYS * DAY_MS:
         message = f"These are more than {MOST_DAYS} days. Choose a later first day."
         raise errors.ValidationFailed((errors.FieldProblem("from", message),))
     return span
 
 
-def _axis(span: Span, now: int) -> dict[str, str]:
+def _axis(span: Span, now: int, zone: tzinfo) -> dict[str, str]:
     """First and last moment of the plots, and the step between two."""
     moment_of = hour_of if _is_hourly(span) else day_of
     return {
-        "first": moment_of(span.from_ms),
-        "last": moment_of(max(span.from_ms, min(span.to_ms, now + 1) - 1)),
+        "first": moment_of(span.from_ms, zone),
+        "last": moment_of(max(span.from_ms, min(span.to_ms, now + 1) - 1), zone),
         "step": "hour" if _is_hourly(span) else "day",
     }
 
@@ -98,9 +128,11 @@ def _is_hourly(span: Span) -> bool:
     return span.to_ms - span.from_ms <= HOURLY_DAYS * DAY_MS
 
 
-def _over_time(caller: Caller, span: Span, sums: dict[Bucket, Amounts], split: Split) -> dict[tuple[str, str], Amounts]:
+def _over_time(
+    caller: Caller, span: Span, sums: dict[Bucket, Amounts], split: Split, zone: tzinfo
+) -> dict[tuple[str, str], Amounts]:
     """Errors: ValidationFailed when an hourly span holds more records than one request can add up."""
-    return usage_sums().by_hour(caller.account_id, span, split) if _is_hourly(span) else by_day(sums, split)
+    return usage_sums().by_hour(caller.account_id, span, split, zone) if _is_hourly(span) else by_day(sums, split)
 
 
 def _rows(amounts: dict[str, Amounts], names: dict[str, str]) -> list[tuple[str, Amounts]]:

@@ -23,6 +23,7 @@ from sluice.ports.accounts import AccountStore, AuditLog, SessionStore
 from sluice.ports.gateway import ContentStore, GrantStore, HotStore
 from sluice.ports.mails import MailStore
 from sluice.ports.tokens import TokenStore
+from sluice.ports.usage import RefusalStore
 from sluice.services.accounts.used_quota import QuotaOfAddress
 from sluice.services.documents.erase import EraseDocuments
 
@@ -46,6 +47,7 @@ class Erasure:
     hot: HotStore
     documents: EraseDocuments
     quotas: QuotaOfAddress
+    refusals: RefusalStore
 
     def delete(self, account: Account, session_id: str, now_ms: int) -> None:
         """The caller's session, `session_id`, ends last, so that the caller can repeat the call after a failure."""
@@ -98,6 +100,7 @@ class Erasure:
         """A slice of what may be much, and all of what is little. → whether nothing is left."""
         erased = self.contents.erase_account(account_id, SLICE)
         erased &= self.documents.erase_account(account_id, SLICE)
+        self.refusals.erase_account(account_id)
         self.tokens.erase_account(account_id)
         self.mails.erase_account(account_id)
         self.audit.forget_client(account_id)

@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 from sluice.domain.documents.document import VectorStore
 from sluice.domain.errors import NotFound
 from sluice.domain.periods import rfc3339
+from sluice.domain.usage.refusals import RefusedDay
 from sluice.ports.accounts import AccountStore, AuditLog, SessionStore
 from sluice.ports.documents import FileStore, VectorStoreStore
 from sluice.ports.gateway import ContentStore, HotStore
 from sluice.ports.mails import MailStore
 from sluice.ports.tokens import TokenStore
-from sluice.ports.usage import LedgerReader
+from sluice.ports.usage import LedgerReader, RefusalStore
 
 T = TypeVar("T")
 PAGE = 100
@@ -33,6 +34,7 @@ class Export:
     audit: AuditLog
     files: FileStore
     vector_stores: VectorStoreStore
+    refusals: RefusalStore
 
     def document(self, account_id: str, now_ms: int) -> Iterator[bytes]:
         """One JSON object, in pieces. Errors: NotFound; and during iteration, StoreUnavailable."""
@@ -56,6 +58,7 @@ class Export:
             "mails": (_plain(asdict(one), without={"attempts", "due_ms"}) for one in mails),
             "files": (_plain(asdict(one)) for one in files),
             "vector_stores": (self._vector_store(one) for one in stores),
+            "refusals": (_refused_day(one) for one in self.refusals.between(account_id, "", "~")),
             "audit": (_plain(asdict(one)) for one in self.audit.naming(account_id)),
         }
         return _pieces(parts)
@@ -93,6 +96,11 @@ def _pieces(value: object) -> Iterator[bytes]:
         yield _json(value)
 
 
+def _refused_day(refused: RefusedDay) -> dict[str, Any]:
+    counts = [{"token_id": token, "code": code, "count": count} for (token, code), count in refused.counts.items()]
+    return {"day": refused.day, "counts": counts, "last": [_plain(asdict(one)) for one in refused.last]}
+
+
 def _json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, sort_keys=True).encode()
 
@@ -111,6 +119,16 @@ def _plain(fields: Mapping[str, Any], without: frozenset[str] | set[str] = froze
 
 
 MOMENTS = frozenset(
-    {"created_ms", "verified_ms", "expires_ms", "revoked_ms", "last_used_ms", "sent_ms", "rolled_up_ms", "updated_ms"}
+    {
+        "created_ms",
+        "at_ms",
+        "verified_ms",
+        "expires_ms",
+        "revoked_ms",
+        "last_used_ms",
+        "sent_ms",
+        "rolled_up_ms",
+        "updated_ms",
+    }
     | {"last_active_ms"}  # of a vector store
 )

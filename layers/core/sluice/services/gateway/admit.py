@@ -19,6 +19,7 @@ from sluice.domain.gateway.admission import (
     Limits,
     caller_refusal,
     decide,
+    decide_malformed,
     forms_for,
     lease_for,
     next_block_seconds,
@@ -26,7 +27,7 @@ from sluice.domain.gateway.admission import (
 from sluice.domain.gateway.buckets import WINDOW_NS
 from sluice.domain.gateway.leases import Lease
 from sluice.domain.periods import period_of
-from sluice.ports.gateway import HotStore
+from sluice.ports.gateway import Attempt, HotStore
 from sluice.services.gateway.settle import settle_abandoned
 
 log = logging.getLogger("sluice.admission")
@@ -56,6 +57,12 @@ class _Refusals:
     count: int = 0
     last_ns: int = 0
     last_token: str = ""
+    last_malformed_ns: int = 0  # the last that was refused for its rate although it was wrong in form
+
+    def is_flood_of(self, token_id: str, since_ns: int, now_ns: int) -> bool:
+        """Whether an answer from memory is right: a flood of this API token, refused by the store within a second."""
+        is_fresh = 0 <= now_ns - since_ns < REFUSAL_KEPT_NS
+        return self.count >= FLOOD_STARTS_AT and token_id == self.last_token and is_fresh
 
 
 class Admission:
@@ -76,13 +83,44 @@ class Admission:
         self._refuse_floods(request, now_ns)
         try:
             return self._admit(request, now_ns)
+        except errors.InvalidModelRequest:  # it could never fit: a request that is wrong in form
+            self.charge_malformed(request.account_id, request.token_id, now_ns)
+            raise
         except (errors.RateLimitExceeded, errors.QuotaExceeded) as refusal:
-            self._count(request, now_ns)
+            self._count(request.account_id, request.token_id, now_ns)
             if self._block_floods(request.account_id, now_ns // 1_000_000):
                 raise (
                     decide(self._seen[request.account_id], request, now_ns) or refusal
                 ) from refusal  # now the block is the wait
             raise
+
+    def charge_malformed(self, account_id: str, token_id: str, now_ns: int) -> None:
+        """Count a request that is wrong in form against the requests a minute. It holds no lease and leaves no ledger
+        record. Errors: InvalidApiToken, AccountSuspended, RateLimitExceeded, StoreUnavailable."""
+        guess = self._seen.get(account_id) or self._first_guess(account_id, now_ns // 1_000_000)
+        for _ in range(MAX_WRITES):
+            attempt = self._store.charge_malformed(guess, token_id, now_ns)
+            guess = self._known(attempt)
+            if attempt.made:
+                return
+            refusal = decide_malformed(guess, token_id, now_ns)
+            if isinstance(refusal, errors.RateLimitExceeded):
+                self._count(account_id, token_id, now_ns).last_malformed_ns = now_ns
+                self._block_floods(account_id, now_ns // 1_000_000)
+            if refusal is not None:
+                raise decide_malformed(self._seen[account_id], token_id, now_ns) or refusal
+        raise errors.Overloaded(retry_after_seconds=1)
+
+    def refuse_malformed_floods(self, account_id: str, token_id: str, now_ns: int) -> None:
+        """Before a body is read: refuse an account that floods with requests that are wrong in form and has no request
+        left, as `_refuse_floods` does. Errors: RateLimitExceeded."""
+        kept, seen = self._refused.get(account_id), self._seen.get(account_id)
+        if kept is None or seen is None or not kept.is_flood_of(token_id, kept.last_malformed_ns, now_ns):
+            return
+        refusal = decide_malformed(seen, token_id, now_ns)
+        if isinstance(refusal, errors.RateLimitExceeded):
+            kept.count += 1
+            raise refusal
 
     def _admit(self, request: AdmissionRequest, now_ns: int) -> Admitted:
         now_ms = now_ns // 1_000_000
@@ -91,14 +129,11 @@ class Admission:
         for writes in range(1, MAX_WRITES + 1):
             lease = lease_for(request, guess, now_ns)
             attempt = self._store.admit(request, guess, forms_for(guess, request, now_ns), lease, now_ns)
-            if attempt.grant is None:
-                raise errors.InvalidApiToken("This API token belongs to no account.")
-            self._remember(attempt.grant)
-            ours = attempt.grant.leases.get(request.request_id)
+            guess = self._known(attempt)
+            ours = guess.leases.get(request.request_id)
             if attempt.made or ours is not None:  # a retry after an unclear answer finds its own lease
                 self._on_writes(writes)
-                return Admitted(request, ours or lease, attempt.grant)
-            guess = attempt.grant
+                return Admitted(request, ours or lease, guess)
             refusal = decide(guess, request, now_ns)
             if isinstance(refusal, errors.TooManyConcurrentRequests) and not swept:
                 swept = True
@@ -142,6 +177,13 @@ class Admission:
     def _first_guess(self, account_id: str, now_ms: int) -> Grant:
         return Grant(account_id, {}, GOOD, self._defaults, period=period_of(now_ms))
 
+    def _known(self, attempt: Attempt) -> Grant:
+        """The grant that an attempt returned, remembered. Errors: InvalidApiToken if there is none."""
+        if attempt.grant is None:
+            raise errors.InvalidApiToken("This API token belongs to no account.")
+        self._remember(attempt.grant)
+        return attempt.grant
+
     def _remember(self, grant: Grant) -> None:
         self._seen[grant.account_id] = grant
         self._seen.move_to_end(grant.account_id)
@@ -157,23 +199,22 @@ class Admission:
         other instances admitted within that second are missing.
         """
         kept, seen = self._refused.get(request.account_id), self._seen.get(request.account_id)
-        if kept is None or seen is None or kept.count < FLOOD_STARTS_AT or request.token_id != kept.last_token:
-            return
-        if not 0 <= now_ns - kept.last_ns < REFUSAL_KEPT_NS:
+        if kept is None or seen is None or not kept.is_flood_of(request.token_id, kept.last_ns, now_ns):
             return
         refusal = decide(seen, request, now_ns)
         if isinstance(refusal, errors.RateLimitExceeded | errors.QuotaExceeded):
             kept.count += 1
             raise refusal
 
-    def _count(self, request: AdmissionRequest, now_ns: int) -> None:
-        kept = self._refused.get(request.account_id)
+    def _count(self, account_id: str, token_id: str, now_ns: int) -> _Refusals:
+        kept = self._refused.get(account_id)
         if kept is None or not 0 <= now_ns - kept.since_ns < WINDOW_NS:
-            kept = self._refused[request.account_id] = _Refusals(now_ns)
+            kept = self._refused[account_id] = _Refusals(now_ns)
             while len(self._refused) > KEEP_ACCOUNTS:
                 self._refused.popitem(last=False)
         kept.count += 1
-        kept.last_ns, kept.last_token = now_ns, request.token_id
+        kept.last_ns, kept.last_token = now_ns, token_id
+        return kept
 
     def _block_floods(self, account_id: str, now_ms: int) -> bool:
         """Block an account that floods. → whether this process or another one has blocked it just now."""

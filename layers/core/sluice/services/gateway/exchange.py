@@ -151,6 +151,7 @@ class Exchange:
             finish_reason=finish_reason,
             response_time_ms=max(0, now_ms - self._started_ms),
             ttft_ms=None if self._first_ms is None else max(0, self._first_ms - self._started_ms),
+            call=self.context.call,
         )
 
     def count(self, prompt_tokens: int, completion_tokens: int = 0, cached_tokens: int = 0) -> None:

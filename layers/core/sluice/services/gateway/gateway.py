@@ -59,6 +59,21 @@ class Gateway:
             self.check_caller(claims)
             raise
 
+    @contextmanager
+    def form_counted(self, claims: Claims) -> Iterator[None]:
+        """Around the checks of a request's form, from the reading of its body on: one that is refused for its form
+        counts as a request a minute, and when none is left it is refused for that instead. Errors: as
+        `Admission.charge_malformed`, and the errors raised inside."""
+        self.admission.refuse_malformed_floods(claims.account_id, claims.token_id, self.clock())
+        try:
+            yield
+        except errors.Unavailable:  # not the caller's fault
+            self.check_caller(claims)
+            raise
+        except errors.SluiceError:
+            self.admission.charge_malformed(claims.account_id, claims.token_id, self.clock())
+            raise
+
     def check_caller(self, claims: Claims) -> Grant:
         """For requests that count against no limit. Errors: InvalidApiToken, AccountSuspended, StoreUnavailable."""
         return self.admission.check(claims.account_id, claims.token_id, self.now_ms())

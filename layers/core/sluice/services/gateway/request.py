@@ -44,6 +44,8 @@ class RequestContext:
     """Whether the caller closed the connection. Does not block."""
     seconds_left: Callable[[], float] = lambda: math.inf
     """Seconds until AWS Lambda stops this request, minus the time reserved for settling it."""
+    call: str | None = None
+    """The mark of an attempt whose client numbers them."""
 
 
 def playground_claims(account_id: str, now_s: int) -> Claims:

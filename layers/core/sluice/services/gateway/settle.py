@@ -24,7 +24,8 @@ INTERRUPTED_STATUS = 500
 @dataclass(frozen=True)
 class Outcome:
     """How a request ended, as fields of its ledger record: HTTP status, counts in model tokens, times in ms since it
-    was admitted. `settled_by`: "gateway", or "sweeper" if the gateway process died."""
+    was admitted. `settled_by`: "gateway", or "sweeper" if the gateway process died. `call`: as in `LedgerRecord`; a
+    lease holds none, because every byte of a grant counts, so the sweeper does not know it."""
 
     status: int
     prompt_tokens: int
@@ -34,6 +35,7 @@ class Outcome:
     response_time_ms: int | None = None
     ttft_ms: int | None = None
     settled_by: str = "gateway"
+    call: str | None = None
 
 
 def settle(

@@ -7,6 +7,7 @@ from sluice.domain.accounts.audit import AuditEvent
 from sluice.domain.ids import is_id
 from sluice.ports.accounts import AccountStore, AuditLog
 from sluice.services.cursors import cursor, position
+from sluice.services.operations.users import emails_of
 
 EVENTS = "audit"
 
@@ -35,5 +36,4 @@ class AuditTrail:
     def emails(self, events: Iterable[AuditEvent]) -> dict[str, str]:
         """Addresses by account id, for the accounts in `events` that still exist, because the log holds only ids."""
         named = {one for event in events for one in (event.actor, event.target) if is_id("usr_", one)}
-        found = {one: self.accounts.get(one) for one in named}
-        return {one: account.email for one, account in found.items() if account is not None}
+        return emails_of(self.accounts, named)

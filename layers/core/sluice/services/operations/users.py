@@ -1,5 +1,6 @@
 """All accounts, for admins and operators: pages, one by its id or address, and a lower bound of their number."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sluice.domain.accounts.account import Account, parse_address
@@ -18,6 +19,12 @@ class UserList:
     next_cursor: str | None
 
 
+def emails_of(accounts: AccountStore, account_ids: Iterable[str]) -> dict[str, str]:
+    """Addresses by account id, of those that still exist. Errors: StoreUnavailable."""
+    found = {one: accounts.get(one) for one in set(account_ids)}
+    return {one: account.email for one, account in found.items() if account is not None}
+
+
 @dataclass(frozen=True)
 class Users:
     """Every method may raise StoreUnavailable."""
@@ -33,6 +40,10 @@ class Users:
         found, next_id = self.accounts.page(query.strip(), limit=limit, after_id=after_id, scanned=SCANNED_ITEMS)
         shown = [account for account in found if account.status != "deleting"]
         return UserList(shown, cursor(USERS, next_id) if next_id else None)
+
+    def emails(self, account_ids: Iterable[str]) -> dict[str, str]:
+        """As `emails_of`."""
+        return emails_of(self.accounts, account_ids)
 
     def are_more_than(self, count: int) -> bool:
         """Whether there are more than `count` accounts. Reads one page only."""

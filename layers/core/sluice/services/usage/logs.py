@@ -1,9 +1,11 @@
 """One page of an account's request log: the ledger's records with their logged content, if any."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sluice.domain.gateway.contents import LoggedContent
 from sluice.domain.spans import Span
+from sluice.domain.usage.calls import attempt_of, calls
 from sluice.domain.usage.latency import Latency, latency
 from sluice.domain.usage.ledger import LedgerRecord, LogFilter
 from sluice.ports.gateway import ContentStore
@@ -12,6 +14,7 @@ from sluice.services.cursors import cursor as encoded
 from sluice.services.cursors import position
 
 READ_AT_ONCE = 1000
+LOOK_BACK_MS = 45 * 60_000
 TIMED_REQUESTS = 500  # latency is computed from the newest records only
 
 
@@ -19,6 +22,8 @@ TIMED_REQUESTS = 500  # latency is computed from the newest records only
 class LogPage:
     entries: list[tuple[LedgerRecord, LoggedContent | None]]
     next_cursor: str | None
+    calls: Mapping[str, str] = field(default_factory=dict)
+    """Request id → id of its call (its first attempt's), of entries whose client numbers its attempts."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,17 @@ class UsageLog:
         records, next_id = self.ledger.page(account_id, limit=limit, before_id=before_id, wanted=wanted)
         kept = self.contents.logged(account_id, [record.request_id for record in records], now_ms)
         entries = [(record, kept.get(record.request_id)) for record in records]
-        return LogPage(entries, cursor_for(account_id, next_id) if next_id else None)
+        calls = self._calls(account_id, records)
+        return LogPage(entries, cursor_for(account_id, next_id) if next_id else None, calls)
+
+    def _calls(self, account_id: str, records: list[LedgerRecord]) -> dict[str, str]:
+        """The calls of marked records. Earlier attempts are looked for in `LOOK_BACK_MS` and `READ_AT_ONCE` records."""
+        retries = [record.created_ms for record in records if record.call and attempt_of(record)]
+        if retries:
+            span = Span(max(0, min(retries) - LOOK_BACK_MS), max(retries) + 1)
+            before, _ = self.ledger.page(account_id, limit=READ_AT_ONCE, wanted=LogFilter(span=span))
+            records = [*{one.request_id: one for one in (*before, *records)}.values()]
+        return calls(records)
 
     def newest(self, account_id: str, wanted: LogFilter, most: int) -> list[LedgerRecord]:
         """The `most` newest records, without content."""

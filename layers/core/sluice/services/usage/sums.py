@@ -8,7 +8,9 @@ if metering has folded one of them in between.
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 
+from sluice.domain.errors import FieldProblem, ValidationFailed
 from sluice.domain.periods import day_of
 from sluice.domain.spans import DAY_MS, Span, month
 from sluice.domain.usage.ledger import LedgerRecord
@@ -16,6 +18,7 @@ from sluice.domain.usage.usage import Amounts, Bucket, Split, add_up, amounts_of
 from sluice.ports.usage import LedgerReader, RollupStore
 
 SNAPSHOT_RECORDS = 99  # a transaction reads 100 items, and one of them is the roll-up
+ZONED_RECORDS = 50_000  # some seconds of reading
 TRIES = 3  # then the last sum is returned; under heavy load it may miss what metering folded within a few ms
 
 
@@ -55,9 +58,20 @@ class UsageSums:
             parts.append(self._whole_days(account_id, days, now_ms))
         return add_up(pair for part in parts for pair in part.items())
 
-    def by_hour(self, account_id: str, span: Span, split: Split) -> dict[tuple[str, str], Amounts]:
+    def by_day_of(self, zone: tzinfo, account_id: str, span: Span, now_ms: int) -> dict[Bucket, Amounts]:
+        """As `by_bucket`, with the days of a time zone. Roll-ups are by UTC days, so any other day is summed from the
+        ledger. Errors: ValidationFailed (`tz`) if there are more records than one request can sum."""
+        sums = self.by_bucket(account_id, span, now_ms)
+        if zone is UTC:
+            return sums
+        if total(sums).requests > ZONED_RECORDS:
+            message = f"More than {ZONED_RECORDS:,} requests cannot be added up by the days of a time zone at once. "
+            raise ValidationFailed((FieldProblem("tz", message + "Choose fewer days, or UTC."),))
+        return roll_up(self.ledger.between(account_id, span), zone)
+
+    def by_hour(self, account_id: str, span: Span, split: Split, zone: tzinfo = UTC) -> dict[tuple[str, str], Amounts]:
         """Amounts by hour and by `split`. Errors: ValidationFailed, as `by_bucket`."""
-        return by_hour(self.ledger.between(account_id, span), split)
+        return by_hour(self.ledger.between(account_id, span), split, zone)
 
     def _whole_days(self, account_id: str, days: Span, now_ms: int) -> dict[Bucket, Amounts]:
         last_day = day_of(days.to_ms - DAY_MS)

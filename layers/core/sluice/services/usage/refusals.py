@@ -1,0 +1,116 @@
+"""Count refused requests outside their path: in the process first, then in the store, about once a second.
+
+    refusal ── note (memory) ──┬── on one machine: a timer ──────────┐
+    refusal ── note (memory) ──┘   on Lambda: the next that is noted ├── flush: one conditional write a day and account
+                                   a second or more after the last ──┘
+
+What was noted and not yet flushed is lost when the process ends: counters only, because the ledger is no part of this.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sluice.domain.errors import StoreUnavailable
+from sluice.domain.periods import day_of
+from sluice.domain.spans import DAY_MS, Span
+from sluice.domain.usage.refusals import KEPT_DAYS, Refusal, RefusedDay, newest
+from sluice.ports.gateway import HotStore
+from sluice.ports.usage import RefusalStore
+from sluice.services.cursors import cursor, position
+
+log = logging.getLogger("sluice.refusals")
+
+FLUSH_EVERY_MS = 1_000
+MAX_PENDING = 1_000  # days of accounts that wait for a flush; more are not counted
+REFUSALS = "refusals"
+
+
+@dataclass(frozen=True)
+class RefusalReport:
+    """`days`: in order. `last`: newest first."""
+
+    days: list[RefusedDay]
+    next_cursor: str | None = None
+
+    @property
+    def last(self) -> list[tuple[str, Refusal]]:
+        """Account id and refusal of the last ones."""
+        owners = {one.request_id: day.account_id for day in self.days for one in day.last}
+        return [(owners[one.request_id], one) for one in newest(one for day in self.days for one in day.last)]
+
+
+class Refusals:
+    """Safe to use from many threads."""
+
+    def __init__(
+        self, store: RefusalStore, grants: HotStore, clock_ms: Callable[[], int], *, in_background: bool
+    ) -> None:
+        self._store, self._grants, self._clock_ms, self._in_background = store, grants, clock_ms, in_background
+        self._pending: dict[tuple[str, str], RefusedDay] = {}
+        self._lock, self._flushing = threading.Lock(), threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._flushed_ms = 0
+
+    def note(self, account_id: str, refusal: Refusal) -> None:
+        """Takes microseconds, except for a flush on Lambda. It raises nothing."""
+        now_ms = self._clock_ms()
+        self._keep(RefusedDay(account_id, day_of(now_ms), {(refusal.token_id, refusal.code): 1}, (refusal,)))
+        if not self._in_background:
+            if not 0 <= now_ms - self._flushed_ms < FLUSH_EVERY_MS:
+                self.flush()
+            return
+        with self._lock:
+            if self._timer is None:
+                self._timer = threading.Timer(FLUSH_EVERY_MS / 1000, self.flush)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def flush(self) -> None:
+        """Write what was noted. What the store does not take is kept for the next flush."""
+        with self._flushing:
+            with self._lock:
+                pending, self._pending, self._timer = self._pending, {}, None
+            self._flushed_ms = self._clock_ms()
+            for day in pending.values():
+                try:
+                    self._write(day)
+                except StoreUnavailable:
+                    self._keep(day)
+                    log.warning("refusals not written, kept for the next time", extra={"account_id": day.account_id})
+                except Exception as exc:  # a malformed item must not hold up the other accounts
+                    log.error("refusals not written", exc_info=exc, extra={"account_id": day.account_id})
+
+    def _write(self, day: RefusedDay) -> None:
+        grant = self._grants.grant(day.account_id)
+        if grant is not None and grant.live:  # the grant of an account that was deleted names nobody
+            self._store.add(day, self._clock_ms() // 1000 + KEPT_DAYS * DAY_MS // 1000)
+
+    def _keep(self, news: RefusedDay) -> None:
+        key = news.account_id, news.day
+        with self._lock:
+            if key in self._pending or len(self._pending) < MAX_PENDING:
+                self._pending[key] = self._pending.get(key, RefusedDay(*key)) + news
+
+    def _catch_up(self) -> None:
+        """On one machine this process has noted all of them, so that an answer can be exact."""
+        if self._in_background:
+            self.flush()
+
+    def of_account(self, account_id: str, span: Span) -> RefusalReport:
+        """By whole UTC days: a day that the span only overlaps counts in full. Errors: StoreUnavailable."""
+        self._catch_up()
+        if span.from_ms >= span.to_ms:
+            return RefusalReport([])
+        return RefusalReport(list(self._store.between(account_id, day_of(span.from_ms), day_of(span.to_ms - 1))))
+
+    def everyones(self, span: Span, after: str | None) -> RefusalReport:
+        """A page of all accounts' days, in no order; it may be empty without being the last. Errors: ValidationFailed
+        (a malformed cursor), StoreUnavailable."""
+        self._catch_up()
+        start = position(REFUSALS, after, 2) if after else None
+        if span.from_ms >= span.to_ms:
+            return RefusalReport([])
+        found, following = self._store.everyones(day_of(span.from_ms), day_of(span.to_ms - 1), start)
+        return RefusalReport(found, cursor(REFUSALS, *following) if following else None)
