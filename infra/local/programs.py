@@ -8,6 +8,8 @@ from pathlib import Path
 
 from infra.local.config import LOOPBACK, ROOT, LocalConfig
 
+LISTENER = ("--worker-class", "infra.local.listener.Listener")  # for the engine, whose own configuration is for AWS too
+
 
 @dataclass(frozen=True)
 class Program:
@@ -25,14 +27,14 @@ def gunicorn(config: Path, app: str, *extra: str) -> tuple[str, ...]:
 
 def programs(config: LocalConfig, store_binary: Path, store_port: int | None) -> list[Program]:
     """The store starts first and stops last, because the others use it. `store_port`: None for an external store."""
-    local = ROOT / "infra" / "local"
+    local, engine = ROOT / "infra" / "local", ROOT / "functions" / "inference"
     listen = ("serve", "--host", LOOPBACK, "--port", str(store_port))
     store = Program("store", (str(store_binary), *listen, "--db-path", str(config.data_dir / "store.db")), 5)
     return [
         *([store] if store_port else []),
         Program(
             "inference",
-            gunicorn(ROOT / "functions" / "inference" / "gunicorn.conf.py", "functions.inference.app:create_app()"),
+            gunicorn(engine / "gunicorn.conf.py", "functions.inference.app:create_app()", *LISTENER),
             stop_seconds=15,
         ),
         Program("schedule", (sys.executable, "-m", "infra.local.schedule"), stop_seconds=10),
