@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks.gateway import disk, filled, matrix, parts, report, streams
+from benchmarks.gateway import beside, disk, filled, matrix, parts, report, streams
 from benchmarks.gateway.requests import Kind, Target
 from benchmarks.gateway.world import Cores, World, world
 from infra.local.config import ROOT
@@ -50,6 +50,10 @@ def open_streams(running: World, wanted: argparse.Namespace) -> None:
     print(report.open_streams(seen))
 
 
+def fresh_beside(running: World, wanted: argparse.Namespace) -> None:
+    print(beside.run(running, wanted.senders, wanted.streams, wanted.times))
+
+
 def full_store(running: World, wanted: argparse.Namespace) -> None:
     one = [gateway(running)]
     before = matrix.run(running, one, [PLAIN], [1], wanted.seconds, wanted.rounds)[0]
@@ -72,7 +76,14 @@ def on_disk(wanted: argparse.Namespace, cores: Cores) -> None:
         print(report.rates(matrix.run(running, targets, [PLAIN], [1, 16], wanted.seconds, wanted.rounds), running))
 
 
-PARTS = {"rates": rates, "streams": open_streams, "full": full_store, "parts": cpu_parts, "disk": lambda *_: None}
+PARTS = {
+    "rates": rates,
+    "streams": open_streams,
+    "beside": fresh_beside,
+    "full": full_store,
+    "parts": cpu_parts,
+    "disk": lambda *_: None,
+}
 
 
 def _arguments() -> argparse.Namespace:
@@ -85,9 +96,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="which measurements")
     parser.add_argument("--streams", type=int, default=500, help="open at once")
     parser.add_argument("--slow", type=int, default=100, help="slow readers among them")
+    parser.add_argument("--senders", type=int, default=1000, help="slow senders")
     parser.add_argument("--accounts", type=int, default=100_000, help="of the full store")
     parser.add_argument("--records", type=int, default=1_000_000, help="of the full store's ledger")
-    parser.add_argument("--times", type=int, default=500, help="requests whose parts are timed")
+    parser.add_argument("--times", type=int, default=500, help="requests that are timed, of `parts` and `beside`")
     parser.add_argument("--disk", type=Path, default=Path(tempfile.gettempdir()), help="a folder on a disk")
     parser.add_argument("--url", help="another gateway (http) to compare with")
     parser.add_argument("--key", default="")

@@ -1,9 +1,10 @@
-"""Compares gunicorn's gthread and gevent workers, interleaved: 500 open streams, 100 of them read slowly.
+"""Compares our listener, gunicorn's gthread and gevent workers and waitress, interleaved: 1,000 slow senders, then 500
+open streams, 100 of them read slowly. Waitress takes part if it is installed.
 
-python -m benchmarks.workers.run [--streams 500] [--slow 100] [--rounds 2] [--chunk-ms 500]
+python -m benchmarks.workers.run [--senders 1000] [--streams 500] [--slow 100] [--rounds 2] [--only KIND…]
 
-Prints for each: p50 and p99 of new requests (on new connections) while all streams run; the same with logins' password
-hashes; memory of the worker; its CPU per relayed chunk; complete streams.
+Prints for each: CPU of a request; p50 and p99 of new requests (on new connections) alone, beside the senders, while all
+streams run, and with logins' password hashes; memory of the worker; its CPU per relayed chunk; complete streams.
 """
 
 import argparse
@@ -14,17 +15,37 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.gateway import processes
 from benchmarks.gateway.matrix import percentile
+from benchmarks.gateway.senders import slow_senders
+from infra.local.config import ROOT
 
 HERE = Path(__file__).parent
 STREAM_SECONDS = 20
+GUNICORN = [
+    "-m",
+    "gunicorn",
+    "--no-control-socket",
+    "--backlog",
+    "2048",
+    "--timeout",
+    "60",
+    "--log-level",
+    "error",
+    "app:app",
+]
+GTHREAD = [*GUNICORN, "--threads", "700", "--worker-connections", "4000", "--worker-class"]
+GEVENT = [*GUNICORN, "--worker-class", "gevent", "--worker-connections", "4000"]
 KINDS = {
-    "gthread": ["--worker-class", "gthread", "--threads", "700"],
-    "gevent": ["--worker-class", "gevent", "--worker-connections", "2000"],
-    "gevent+pool": ["--worker-class", "gevent", "--worker-connections", "2000"],
+    "listener": [*GTHREAD, "infra.local.listener.Listener"],
+    "gthread": [*GTHREAD, "gthread"],
+    "gevent": GEVENT,
+    "gevent+pool": GEVENT,
+    "waitress": ["-m", "waitress", "--threads", "700", "--connection-limit", "4000", "app:app"],
 }
 
 
@@ -76,11 +97,11 @@ class Streams:
 
 
 def fresh_requests(port: int, path: str, seconds: float) -> list[float]:
-    """Milliseconds of sequential requests, each on a new connection."""
+    """Milliseconds of sequential requests, each on a new connection. One that is not answered counts its 10 s."""
     took, until = [], time.monotonic() + seconds
     while time.monotonic() < until:
         began = time.monotonic()
-        with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 10) as connection:
             connection.settimeout(10)
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
             while connection.recv(4096):
@@ -96,19 +117,26 @@ def logins(port: int, stop: threading.Event) -> None:
         fresh_requests(port, "/page?hash=1", 0.1)
 
 
-def measure(kind: str, upstream_port: int, streams: int, slow: int) -> str:
+def measure(kind: str, upstream_port: int, senders: int, streams: int, slow: int) -> str:
     (port,) = processes.free_ports(1)
-    env = dict(os.environ, UPSTREAM_PORT=str(upstream_port), PYTHONPATH=str(HERE))
+    env = dict(
+        os.environ, UPSTREAM_PORT=str(upstream_port), PYTHONPATH=f"{HERE}:{ROOT}:{os.environ.get('PYTHONPATH', '')}"
+    )
     if kind == "gevent+pool":
         env["HASH_IN_POOL"] = "1"
-    command = [sys.executable, "-m", "gunicorn", "--no-control-socket", "--bind", f"127.0.0.1:{port}"]
-    command += [*KINDS[kind], "--backlog", "2048", "--timeout", "60", "--log-level", "error", "app:app"]
+    listen = "--listen" if kind == "waitress" else "--bind"
+    command = [sys.executable, *KINDS[kind][:2], f"{listen}=127.0.0.1:{port}", *KINDS[kind][2:]]
     server = subprocess.Popen(command, env=env, cwd=HERE)
     try:
         processes.wait_for_port(port)
         fresh_requests(port, "/page", 0.3)
-        (worker,) = processes.children(server.pid)
-        idle = fresh_requests(port, "/page", 1.0)
+        (worker,) = processes.children(server.pid) or [server.pid]
+        cpu_before = processes.cpu_seconds([worker])
+        idle = fresh_requests(port, "/page", 6.0)
+        cpu_us = (processes.cpu_seconds([worker]) - cpu_before) / len(idle) * 1e6
+        with slow_senders(port, senders):
+            beside = fresh_requests(port, "/page", 6.0)
+        time.sleep(1)
         cpu_before = processes.cpu_seconds([worker])
         opened = Streams(port, streams, slow)
         thread = threading.Thread(target=opened.run, args=(time.monotonic() + STREAM_SECONDS + 40,))
@@ -128,17 +156,22 @@ def measure(kind: str, upstream_port: int, streams: int, slow: int) -> str:
         thread.join()
         chunks = bytes_half / 130
         return (
-            f"{kind:12} idle p50 {percentile(idle, 0.5):5.1f}  | {streams} streams: p50 {percentile(busy, 0.5):6.1f} "
-            f"p99 {percentile(busy, 0.99):6.1f} ms | and 4 logins: p50 {percentile(hashing, 0.5):6.1f} "
-            f"p99 {percentile(hashing, 0.99):6.1f} ms | {memory:5.0f} MiB | "
+            f"{kind:12} {cpu_us:4.0f} us CPU a request | alone: {_ms(idle)} | {senders} slow senders: {_ms(beside)} | "
+            f"{streams} streams: {_ms(busy)} | and 4 logins: {_ms(hashing)} | {memory:5.0f} MiB | "
             f"{(cpu_half - cpu_before) / max(chunks, 1) * 1e6:4.0f} us CPU a chunk | whole {opened.whole}/{streams}"
         )
     finally:
         processes.stop(server, patience_seconds=20)
 
 
+def _ms(took: list[float]) -> str:
+    return f"p50 {percentile(took, 0.5):6.1f} p99 {percentile(took, 0.99):6.1f} ms"
+
+
 def main() -> None:
     asked = argparse.ArgumentParser()
+    asked.add_argument("--senders", type=int, default=1000)
+    asked.add_argument("--only", nargs="+", choices=list(KINDS), default=list(KINDS))
     asked.add_argument("--streams", type=int, default=500)
     asked.add_argument("--slow", type=int, default=100)
     asked.add_argument("--rounds", type=int, default=2)
@@ -152,8 +185,9 @@ def main() -> None:
     try:
         processes.wait_for_port(upstream_port)
         for _ in range(wanted.rounds):
-            for kind in KINDS:
-                print(measure(kind, upstream_port, wanted.streams, wanted.slow), flush=True)
+            for kind in wanted.only:
+                if kind != "waitress" or find_spec("waitress"):
+                    print(measure(kind, upstream_port, wanted.senders, wanted.streams, wanted.slow), flush=True)
     finally:
         processes.stop(upstream)
 

@@ -13,6 +13,8 @@ LOCAL = ROOT / "infra" / "local"
 STORE_ROOM = (sys.executable, "-I", "-S", str(LOCAL / "store_room.py"))
 OPEN = "the store is not protected from other users of this machine, nor from web pages in its browsers: {reason}"
 
+LISTENER = ("--worker-class", "infra.local.listener.Listener")  # for the engine, whose own configuration is for AWS too
+
 
 @dataclass(frozen=True)
 class Program:
@@ -44,11 +46,12 @@ def why_open() -> str:
 
 def programs(store: tuple[str, ...] | None) -> list[Program]:
     """The store starts first and stops last, because the others use it. `store`: its command; None: an external one."""
+    engine = ROOT / "functions" / "inference"
     return [
         *([Program("store", store, 5)] if store else []),
         Program(
             "inference",
-            gunicorn(ROOT / "functions" / "inference" / "gunicorn.conf.py", "functions.inference.app:create_app()"),
+            gunicorn(engine / "gunicorn.conf.py", "functions.inference.app:create_app()", *LISTENER),
             stop_seconds=15,
         ),
         Program("schedule", (sys.executable, "-m", "infra.local.schedule"), stop_seconds=10),

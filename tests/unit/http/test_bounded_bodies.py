@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from gunicorn.http.errors import InvalidChunkSize
 
 from sluice.http import json_bounds, lazy_model
-from sluice.http.app import create_app
+from sluice.http.app import MAX_BODY_BYTES, create_app
 from sluice.http.gateway.requests import ChatBody, CompletionBody, EmbeddingBody
 from sluice.http.gateway.responses_requests import ResponseBody
 from sluice.http.operation import MAX_FAULTS, parse_body
@@ -161,3 +161,11 @@ def test_malformed_chunks_are_400(client: FlaskClient, path: str, caplog: pytest
     )
     assert answer.status_code == 400 and b"chunks are malformed" in answer.data
     assert not caplog.records
+
+
+@pytest.mark.parametrize("path", ["/v1/chat", "/tokens"])
+def test_chunks_over_the_limit_are_413(client: FlaskClient, path: str) -> None:
+    environ = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+    body = BytesIO(b"{}" + b" " * MAX_BODY_BYTES)
+    answer = client.post(path, input_stream=body, content_type="application/json", environ_overrides=environ)
+    assert answer.status_code == 413

@@ -48,6 +48,10 @@ class StorageFull(RequestTooLarge):
     default_message = "This account's storage is full. Delete files first."
 
 
+class RequestTimeout(SluiceError):
+    default_message = "The request body did not arrive in time."
+
+
 class UnsupportedMediaType(SluiceError):
     default_message = "The request body must be application/json."
 

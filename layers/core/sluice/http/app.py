@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from flask import Blueprint, Flask, Response, current_app, g, request
 
+from sluice.domain import errors as domain_errors
 from sluice.domain.ids import request_id
 from sluice.http import errors
 from sluice.http.gateway import connection
@@ -45,6 +46,8 @@ def _begin() -> None:
     g.server_request_id = request_id(time.time_ns() // 1_000_000)
     requested_id = request.headers.get("x-request-id", "")
     g.request_id = requested_id if VALID_REQUEST_ID.fullmatch(requested_id) else g.server_request_id
+    if connection.too_late(request.environ):
+        raise domain_errors.RequestTimeout()
 
 
 def _finish(response: Response) -> Response:

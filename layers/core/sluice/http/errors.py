@@ -41,6 +41,7 @@ TABLE: dict[type[BaseException], Row] = {
     errors.NotFound: Row(404, "not_found"),
     errors.ModelNotFound: Row(404, "model_not_found"),
     errors.MethodNotAllowed: Row(405, "method_not_allowed"),
+    errors.RequestTimeout: Row(408, "request_timeout"),
     errors.Conflict: Row(409, "conflict"),
     errors.TokenLimitReached: Row(409, "token_limit_reached"),
     errors.RequestTooLarge: Row(413, "request_too_large"),
@@ -67,7 +68,7 @@ FROM_WERKZEUG: dict[int, type[errors.SluiceError]] = {
 }
 TITLES = {
     400: "Bad request", 401: "Not authenticated", 403: "Forbidden", 404: "Not found", 405: "Method not allowed",
-    409: "Conflict", 413: "Request too large", 415: "Unsupported media type", 422: "Not valid",
+    408: "Request timeout", 409: "Conflict", 413: "Request too large", 415: "Unsupported media type", 422: "Not valid",
     429: "Too many requests", 500: "Internal error", 503: "Service unavailable", 504: "Gateway timeout",
 }  # fmt: skip
 
@@ -162,7 +163,7 @@ class InternalError(errors.SluiceError):
 def malformed_body(exc: Exception) -> errors.InvalidJson | None:
     """The caller's fault that the server found while the app read the body (gunicorn's InvalidChunkSize and others)."""
     found = type(exc).__module__ == "gunicorn.http.errors"
-    return errors.InvalidJson("The body's chunks are malformed.") if found else None
+    return errors.InvalidJson("The body is cut off, or its chunks are malformed.") if found else None
 
 
 @contextmanager

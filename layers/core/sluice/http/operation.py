@@ -93,7 +93,9 @@ def operation(
 def parse_body(model: type[Model]) -> Model:
     """Errors: RequestTooLarge, UnsupportedMediaType, InvalidJson, ValidationFailed."""
     with reading_body():
-        raw = request.get_data(cache=True)
+        raw = request.get_data(cache=True)  # raises RequestEntityTooLarge (413) above MAX_CONTENT_LENGTH
+        if request.content_length is None:
+            request.stream.read(1)  # raises it for chunks, which `get_data` only cuts off
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
         raise errors.UnsupportedMediaType()
     if (fault := json_bounds.excess(raw)) is not None:

@@ -41,6 +41,11 @@ def _state(sock: Any) -> bytes | None:
         return None
 
 
+def too_late(environ: dict[str, Any]) -> bool:
+    """Whether the server stopped waiting for the body. Only the one-machine listener says so (infra.local.incoming)."""
+    return getattr(environ.get("wsgi.input"), "late", False) is True
+
+
 def limit_waits(environ: dict[str, Any]) -> None:
     """Set timeouts, so that a caller who is too slow or has vanished does not hold a place for ever."""
     sock = environ.get("gunicorn.socket")

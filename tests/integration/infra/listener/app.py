@@ -1,0 +1,41 @@
+"""A small app of ours for the listener's tests: `create_app()`."""
+
+import time
+from collections.abc import Iterator
+
+from flask import Blueprint, Flask, Response, request
+
+from sluice.domain import errors
+from sluice.http.app import create_app as create_sluice_app
+
+blueprint = Blueprint("listener", __name__)
+
+
+@blueprint.get("/healthz")
+def healthz() -> Response:
+    return Response("well")
+
+
+@blueprint.post("/echo")
+@blueprint.post("/v1/echo")
+def echo() -> Response:
+    return Response(f"{sum(map(len, iter(lambda: request.stream.read(65_536), b'')))} bytes")
+
+
+@blueprint.post("/refused")
+def refused() -> Response:
+    raise errors.NotAuthenticated()
+
+
+@blueprint.get("/stream")
+def stream() -> Response:
+    def parts() -> Iterator[bytes]:
+        for number in range(5):
+            yield f"part {number}\n".encode()
+            time.sleep(0.3)
+
+    return Response(parts())
+
+
+def create_app() -> Flask:
+    return create_sluice_app([blueprint])

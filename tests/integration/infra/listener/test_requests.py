@@ -1,0 +1,146 @@
+"""Bodies, kept connections and `Expect` on the one-machine listener."""
+
+import socket
+import time
+
+import pytest
+
+from tests.integration.infra.listener.served import Served, head
+
+GET = head("/healthz", method="GET")
+CHUNKED = head("/echo", "Transfer-Encoding: chunked")
+
+
+def test_requests_one_after_another_use_one_connection(patient: Served) -> None:
+    with patient.open() as client:
+        for _ in range(3):
+            client.sock.sendall(GET)
+            assert client.answer().endswith(b"well")
+
+
+def test_pipelined_requests_are_answered_in_order(patient: Served) -> None:
+    posts = [head("/echo", f"Content-Length: {number}") + b"x" * number for number in range(20)]
+    with patient.open(
+        b"".join(posts) + head("/echo", "Transfer-Encoding: chunked") + b"3\r\nabc\r\n0\r\n\r\n" + GET
+    ) as client:
+        for number in range(20):
+            assert client.answer().endswith(b"\r\n%d bytes" % number)
+        assert client.answer().endswith(b"\r\n3 bytes")
+        assert client.answer().endswith(b"well")
+
+
+def test_a_request_may_arrive_byte_by_byte(patient: Served) -> None:
+    with patient.open() as client:
+        for request in (
+            GET,
+            head("/echo", "Content-Length: 3") + b"abc",
+            CHUNKED + b"3;a=b\r\nabc\r\n0\r\nT: x\r\n\r\n",
+        ):
+            for byte in request:
+                client.sock.sendall(bytes([byte]))
+                time.sleep(0.001)
+            assert b" 200 " in client.answer()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"0x2\r\n{}\r\n0\r\n\r\n",
+        b"2\n{}\n0\n\n",
+        b"2\r\n{}xx\r\n0\r\n\r\n",
+        b"-2\r\n",
+        b"\r\n",
+        b"1_0\r\n",
+        b"2;\x00\r\n{}\r\n0\r\n\r\n",
+        b"0\r\nbad trailer\n\n",
+        b"f" * 9000,
+        b"fffffffffffffffff\r\n",
+        b"1\r\nx\r\n" * 4097,
+    ],
+)
+def test_malformed_chunks_are_400_at_once(patient: Served, body: bytes) -> None:
+    with patient.open(CHUNKED + body) as client:
+        assert client.rest().startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("sent", [CHUNKED + b"5\r\nab", head("/echo", "Content-Length: 5") + b"ab"])
+def test_a_body_that_is_cut_off_is_400(patient: Served, sent: bytes) -> None:
+    with patient.open(sent) as client:
+        client.sock.shutdown(socket.SHUT_WR)
+        assert client.rest().startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("framing", [f"Content-Length: {20 << 20}", "Transfer-Encoding: chunked"])
+def test_the_refusal_of_a_body_that_is_too_large_can_be_read_while_it_is_sent(patient: Served, framing: str) -> None:
+    begun = b"1400000\r\n" if "chunked" in framing else b""
+    with patient.open(head("/echo", framing), begun) as client:
+        for _ in range(100):
+            client.sock.sendall(b"x" * 65_536)
+        assert client.answer().startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 20_000, 431),
+        (b"GET /" + b"a" * 70_000, 414),
+        (b"GET / HTTP/1.1\nHost: x\n\n", 400),
+        (b"\0\0\r\n\r\n", 400),
+        (head("/echo", "Content-Length: 1", "Transfer-Encoding: chunked"), 400),
+    ],
+)
+def test_heads_that_can_never_be_right_are_refused_at_once(patient: Served, sent: bytes, status: int) -> None:
+    with patient.open(sent) as client:
+        assert client.rest().startswith(b"HTTP/1.1 %d " % status)
+
+
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [("Content-Length: 900000", b"x" * 900_000), ("Transfer-Encoding: chunked", b"3\r\nabc\r\n0\r\n\r\n")],
+)
+def test_100_continue_is_sent_when_the_view_reads_the_body(patient: Served, framing: str, body: bytes) -> None:
+    with patient.open(head("/echo", framing, "Expect: 100-continue")) as client:
+        assert client.answer() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sock.sendall(body)
+        assert client.answer().startswith(b"HTTP/1.1 200 ")
+        client.sock.sendall(GET)  # the connection goes on
+        assert client.answer().endswith(b"well")
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "status"), [("/refused", 900_000, 401), ("/echo", 2 << 20, 413), ("/echo", 20 << 20, 413)]
+)
+def test_a_refusal_comes_instead_of_100_continue(patient: Served, path: str, size: int, status: int) -> None:
+    with patient.open(head(path, f"Content-Length: {size}", "Expect: 100-continue")) as client:
+        answer = client.rest()
+    assert answer.startswith(b"HTTP/1.1 %d " % status) and b"Connection: close" in answer
+
+
+def test_a_client_need_not_wait_for_100_continue(patient: Served) -> None:
+    with patient.open(head("/echo", "Content-Length: 3", "Expect: 100-continue") + b"abc") as client:
+        assert client.answer().startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_body_that_was_asked_for_and_does_not_come_is_408(quick: Served) -> None:
+    with quick.open(head("/echo", "Content-Length: 3", "Expect: 100-continue")) as client:
+        assert client.answer() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert client.rest().startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_request_near_the_idle_limit_is_answered_or_finds_the_connection_closed(quick: Served) -> None:
+    """Never half of an answer, and no answer to a request that came before the limit (1 s) is lost."""
+    closed = 0
+    for wait_s in (0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.5, 2.5):
+        with quick.open(GET) as client:
+            assert client.answer().endswith(b"well")
+            time.sleep(wait_s)
+            try:
+                client.sock.sendall(GET)
+                piece = client.sock.recv(1)
+            except ConnectionError:
+                piece = b""
+            if piece:
+                assert client.answer().endswith(b"well")
+            closed += not piece
+            assert piece or wait_s >= 1
+    assert closed, "the last waits are longer than the limit and a sweep"
