@@ -1,12 +1,9 @@
-"""One job's sampler chain and its grammar, which is not part of the chain.
-
-llama.cpp aborts the process when a grammar accepts a token that it does not allow, and `llama_sampler_sample` does that
-when no token is allowed. So this code checks that the grammar allows a token before it calls accept.
-"""
+"""One job's sampler chain, and its grammar, which is not part of the chain."""
 
 import ctypes
 import math
 import secrets
+import time
 from typing import Any
 
 import llama_cpp
@@ -20,55 +17,54 @@ CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)
 
 
 class LlamaSampler:
-    """See Sampler. Raises InvalidRequest when llama.cpp does not accept the grammar."""
+    """See Sampler."""
 
     def __init__(self, ctx: Any, vocab: LlamaVocab, sampling: Sampling) -> None:
         self._ctx = ctx
         self._vocab_tokens = vocab.vocab_tokens
-        self._grammar = vocab.compile_grammar(sampling.grammar) if sampling.grammar else None
+        self._matcher = sampling.matcher
+        self.grammar_s = 0.0
         self._chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
         links = _links(vocab, sampling)
         # llama.cpp copies the whole vocabulary for every token; finding the likeliest token needs no copy.
-        self._plain_greedy = sampling.temperature <= 0 and len(links) == 1 and self._grammar is None
+        self._plain_greedy = sampling.temperature <= 0 and len(links) == 1
         for link in links:
             llama_cpp.llama_sampler_chain_add(self._chain, link)
 
     def sample(self, row: int) -> int | None:
-        """See Sampler."""
-        if self._plain_greedy:
-            logits = llama_cpp.llama_get_logits_ith(self._ctx, row)
-            return int(np.ctypeslib.as_array(logits, shape=(self._vocab_tokens,)).argmax())
-        if self._grammar is None:
+        """See Sampler. The grammar is asked about the model's own choice first: that costs far less than all tokens."""
+        if self._matcher is None and not self._plain_greedy:
             return int(llama_cpp.llama_sampler_sample(self._chain, self._ctx, row))
-        logits = llama_cpp.llama_get_logits_ith(self._ctx, row)
-        candidates: Any = np.zeros(self._vocab_tokens, CANDIDATE)
-        candidates["id"] = np.arange(self._vocab_tokens)
-        candidates["logit"] = np.ctypeslib.as_array(logits, shape=(self._vocab_tokens,))
-        token = self._choose(candidates.copy())
-        if not self._allows(token):  # rare; then the grammar checks every token
-            _apply(self._grammar, candidates)
-            allowed = candidates[np.isfinite(candidates["logit"])]
+        values = llama_cpp.llama_get_logits_ith(self._ctx, row)
+        logits = np.ctypeslib.as_array(values, shape=(self._vocab_tokens,))
+        token = self._choose(logits, None)
+        if self._matcher is None:
+            return token
+        began_s = time.thread_time()
+        allowed = None if self._matcher.allows(token) else self._matcher.allowed()
+        self.grammar_s = time.thread_time() - began_s
+        if allowed is not None:
+            allowed = allowed[np.isfinite(logits[allowed])]
             if not len(allowed):
                 return None
-            token = self._choose(allowed)
-        llama_cpp.llama_sampler_accept(self._grammar, token)
+            token = self._choose(logits, allowed)
+        self._matcher.accept(token)
         llama_cpp.llama_sampler_accept(self._chain, token)
         return token
 
     def close(self) -> None:
         """See Sampler."""
         llama_cpp.llama_sampler_free(self._chain)
-        if self._grammar is not None:
-            llama_cpp.llama_sampler_free(self._grammar)
 
-    def _choose(self, candidates: Any) -> int:
+    def _choose(self, logits: Any, allowed: Any) -> int:
+        """The chain's choice of the tokens `allowed`, of all for None."""
+        if self._plain_greedy:
+            return int(logits.argmax()) if allowed is None else int(allowed[logits[allowed].argmax()])
+        ids = np.arange(self._vocab_tokens) if allowed is None else allowed
+        candidates: Any = np.zeros(len(ids), CANDIDATE)
+        candidates["id"], candidates["logit"] = ids, logits[ids]
         array = _apply(self._chain, candidates)
         return int(array.data[array.selected].id)
-
-    def _allows(self, token: int) -> bool:
-        one = np.array([(token, 1.0, 0.0)], CANDIDATE)
-        _apply(self._grammar, one)
-        return math.isfinite(one["logit"][0])
 
 
 def _apply(sampler: Any, candidates: Any) -> Any:

@@ -6,8 +6,6 @@ from typing import Any
 
 import llama_cpp
 
-from functions.inference.errors import InvalidRequest
-
 PIECE_BYTES = 512
 
 
@@ -50,10 +48,16 @@ class LlamaVocab:
     def end_tokens(self) -> frozenset[int]:
         return self._ends
 
+    def pieces(self) -> list[bytes]:
+        """The bytes of all tokens, control tokens by their written names."""
+        return [self._piece(token, True) for token in range(self.vocab_tokens)]
+
+    def control_tokens(self) -> list[int]:
+        return [t for t in range(self.vocab_tokens) if llama_cpp.llama_vocab_is_control(self.vocab, t)]
+
     def control_texts(self) -> list[str]:
         """The written names of all control tokens, as `<|im_end|>`."""
-        tokens = (t for t in range(self.vocab_tokens) if llama_cpp.llama_vocab_is_control(self.vocab, t))
-        return [text for token in tokens if (text := self.piece(token, True).decode(errors="ignore"))]
+        return [text for token in self.control_tokens() if (text := self.piece(token, True).decode(errors="ignore"))]
 
     def special_text(self, name: str) -> str:
         """The written form of `bos` or `eos`, empty where the model has none."""
@@ -64,17 +68,6 @@ class LlamaVocab:
         """The chat template in the model file, if any."""
         raw = llama_cpp.llama_model_chat_template(self.model, None)
         return raw.decode() if raw else None
-
-    def compile_grammar(self, text: str) -> Any:
-        """A grammar sampler, which the caller must free. Raises InvalidRequest: using llama.cpp's NULL would crash."""
-        grammar = llama_cpp.llama_sampler_init_grammar(self.vocab, text.encode(), b"root")
-        if not grammar:
-            raise InvalidRequest("The requested output format is not supported.", "response_format")
-        return grammar
-
-    def check_grammar(self, text: str) -> None:
-        """Raises InvalidRequest when llama.cpp does not accept the grammar. Safe from any thread."""
-        llama_cpp.llama_sampler_free(self.compile_grammar(text))
 
     def _piece(self, token: int, special: bool) -> bytes:
         buffer = ctypes.create_string_buffer(PIECE_BYTES)
