@@ -37,6 +37,7 @@ COMPLETION_ERRORS = (
     *COMMON_ERRORS,
     errors.InvalidModelRequest,
     errors.ContextLengthExceeded,
+    errors.UnsupportedSchema,
     errors.ModelNotFound,
     errors.RateLimitExceeded,
     errors.QuotaExceeded,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from fractions import Fraction
+from decimal import Decimal
 from typing import Any
 
 TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
@@ -60,10 +60,11 @@ def _bound(towards: float) -> Callable[[Any], float | bool]:
     return check
 
 
-def factor(value: Any) -> Fraction:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1e15:
-        raise ValueError("must be a number above 0")
-    return Fraction(str(value))
+def digits(value: Any) -> int:
+    """The digits of a `multipleOf`, without the decimal point."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1e-9 <= value <= 1e9:
+        raise ValueError("must be a number from 1e-9 to 1e9")
+    return int("".join(map(str, Decimal(str(value)).normalize().as_tuple().digits)))
 
 
 def literal(value: Any) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from functions.inference.errors import UnsupportedSchema
-from functions.inference.grammar.keywords import CHECKS, factor, literal
+from functions.inference.grammar.keywords import CHECKS, digits, literal
 
 MOST_POINTS = 1_000
 """About 50 µs of compilation each: a node is one."""
@@ -18,8 +18,8 @@ MOST_DEPTH = 64
 MOST_ALTERNATIVES = 256
 """Of one place, after all schemas that apply to it are combined: llguidance multiplies them out."""
 MOST_PROPERTIES = 128
-MOST_FACTOR = 1_000
-"""Of the least common multiple of all `multipleOf`: a state for each remainder."""
+MOST_FACTOR = 5_000
+"""Of the least common multiple of all `multipleOf`, without their decimal points: a state for each remainder."""
 REFUSED = frozenset(
     {"not", "if", "then", "else", "contains", "minContains", "maxContains", "uniqueItems", "propertyNames"}
     | {"dependentRequired", "dependentSchemas", "dependencies", "unevaluatedProperties", "unevaluatedItems"}
@@ -75,7 +75,7 @@ class SchemaChecker:
         self._names: dict[str, str] = {}
         self._defs: dict[str, Node] = {}
         self._products: dict[str, int] = {}
-        self._factor = (1, 1)
+        self._factor = 1
         self._seen: list[tuple[str, Node]] = []
 
     def checked(self) -> dict[str, Any]:
@@ -164,6 +164,8 @@ class SchemaChecker:
     def _value(self, keyword: str, value: Any, place: Place) -> Any:
         if keyword in ("const", "pattern"):
             self._spend(len(str(value)) / 500 if keyword == "const" else 3 + len(str(value)) / 20, place)
+        if keyword == "pattern":
+            self._multiply(keyword, MOST_ALTERNATIVES // 16, place)  # two may apply to one place, never three
         try:
             return CHECKS[keyword](value)
         except ValueError as exc:
@@ -173,7 +175,7 @@ class SchemaChecker:
         if not isinstance(values, list) or not values:
             raise self.refused(place.at, "has an `enum` that is no list of values")
         self._spend(len(values) / 10 + sum(len(str(value)) for value in values) / 500, place)
-        self._multiply(len(values), place)
+        self._multiply("enum", len(values), place)
         try:
             return [literal(value) for value in values]
         except ValueError as exc:
@@ -181,22 +183,20 @@ class SchemaChecker:
 
     def _multiple(self, value: Any, place: Place) -> Any:
         try:
-            one = factor(value)
+            one = digits(value)
         except ValueError as exc:
             raise self.refused(place.at, f"has a `multipleOf` that {exc}") from exc
-        numerator, denominator = self._factor
-        self._factor = math.lcm(numerator, one.numerator), math.lcm(denominator, one.denominator)
-        if self._factor[0] * self._factor[1] > MOST_FACTOR:
-            raise self.refused(
-                place.at, f"has a `multipleOf` with which the least common multiple passes {MOST_FACTOR}"
-            )
+        self._factor = math.lcm(self._factor, one)
+        if self._factor > MOST_FACTOR:
+            why = f"has a `multipleOf` with which the least common multiple of all is over {MOST_FACTOR:,}"
+            raise self.refused(place.at, why)
         return value
 
     def _combined(self, keyword: str, options: Any, place: Place) -> list[Node]:
         if not isinstance(options, list) or not options:
             raise self.refused(place.at, f"has an `{keyword}` that is no list of schemas")
         if keyword != "allOf":
-            self._multiply(len(options), place)
+            self._multiply(keyword, len(options), place)
         found = []
         for n, option in enumerate(options):
             inner = place.beside(f"{keyword}/{n}", place.merged)
@@ -211,13 +211,13 @@ class SchemaChecker:
                 found.append(self._visit(option, inner))
         return found
 
-    def _multiply(self, alternatives: int, place: Place) -> None:
-        if place.merged is not None:
-            alternatives *= self._products.get(place.merged, 1)
-            self._products[place.merged] = alternatives
+    def _multiply(self, keyword: str, alternatives: int, place: Place) -> None:
         self._spend(alternatives / 10, place)
-        if place.merged is not None and alternatives > MOST_ALTERNATIVES:
-            raise self.refused(place.at, f"combines more than {MOST_ALTERNATIVES} alternatives")
+        if place.merged is None:
+            return
+        product = self._products[place.merged] = alternatives * self._products.get(place.merged, 1)
+        if product > MOST_ALTERNATIVES:
+            raise self.refused(place.at, f"combines, with this `{keyword}`, over {MOST_ALTERNATIVES} alternatives")
 
     def _properties(self, keyword: str, value: Any, place: Place) -> dict[str, Node]:
         if not isinstance(value, dict):
@@ -225,7 +225,7 @@ class SchemaChecker:
         if len(value) > MOST_PROPERTIES:
             raise self.refused(place.at, f"has more than {MOST_PROPERTIES} `{keyword}`")
         if keyword == "patternProperties":
-            self._spend(len(value) ** 2 / 14, place)  # each pair is compared
+            self._spend(len(value) ** 2 / 8, place)  # each pair is compared
         return {name: self._visit(inner, place.down(keyword, name)) for name, inner in value.items()}
 
     def _items(self, keyword: str, value: Any, place: Place) -> list[Node]:

@@ -9,6 +9,7 @@ from flask import Response
 
 from sluice.domain.documents.document import Passage
 from sluice.domain.documents.retrieval import Sources
+from sluice.domain.errors import InvalidModelRequest
 from sluice.domain.gateway.response_items import Message, messages_from
 from sluice.domain.gateway.responses import Assembly
 from sluice.domain.ids import random_id
@@ -77,7 +78,11 @@ def respond() -> Response:
         model = gateway().model_for(claims, body.model, "chat")
         answers().check_grounding(claims, body.grounding)
         draft = _draft(claims, body)
-    answer = answers().start(draft.request(model), admitting(claims.account_id))
+    try:
+        answer = answers().start(draft.request(model), admitting(claims.account_id))
+    except InvalidModelRequest as error:
+        error.param = body.field_of(error.param)
+        raise
     assembly = draft.assembly(answer.sources)
     keeper = LogKeeper(gateway(), answer.exchange, draft.prompt_text)
     if body.stream:
