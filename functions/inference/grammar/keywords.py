@@ -1,6 +1,5 @@
 """The values of a schema's keywords, checked one by one. Each function raises ValueError with the end of a sentence."""
 
-import math
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -8,6 +7,8 @@ from typing import Any
 TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 FORMATS = ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"]
 MOST_LENGTH = 100_000
+MOST_NUMBER = 10**15
+"""Exact as a float. llguidance overflows its stack for a constant of -(2**63)."""
 
 
 def type_names(value: Any) -> Any:
@@ -44,31 +45,30 @@ def names(value: Any) -> list[str]:
     return value
 
 
-def _bound(towards: float) -> Callable[[Any], float | bool]:
-    """llguidance computes with floats. A whole number that is none is moved inwards, so that nothing outside passes."""
+def _bound(towards: int) -> Callable[[Any], float | bool]:
+    """A bound moved inwards to the nearest number that llguidance computes with, so that nothing outside passes."""
 
     def check(value: Any) -> float | bool:
         if isinstance(value, bool):  # draft 4: exclusiveMinimum is a flag of minimum
             return value
-        if not isinstance(value, int | float) or not abs(value) <= 1e300:
-            raise ValueError("must be a number up to 1e300")
-        rounded = float(value)
-        outside = rounded < value if towards > 0 else rounded > value
-        rounded = math.nextafter(rounded, towards) if outside else rounded
-        return int(rounded) if rounded.is_integer() else rounded
+        inside = -MOST_NUMBER if towards > 0 else MOST_NUMBER
+        if not isinstance(value, int | float) or (value > MOST_NUMBER if towards > 0 else value < -MOST_NUMBER):
+            raise ValueError(f"must be a number, and leave some below {MOST_NUMBER:.0e}")
+        return max(value, inside) if towards > 0 else min(value, inside)
 
     return check
 
 
 def digits(value: Any) -> int:
     """The digits of a `multipleOf`, without the decimal point."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 1e-9 <= value <= 1e9:
-        raise ValueError("must be a number from 1e-9 to 1e9")
-    return int("".join(map(str, Decimal(str(value)).normalize().as_tuple().digits)))
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1e-6 <= value <= 1e9:
+        raise ValueError("must be a number from 1e-6 to 1e9")
+    exact = Decimal(str(value)).normalize()
+    return int(exact.scaleb(max(0, -int(exact.as_tuple().exponent))))
 
 
 def literal(value: Any) -> Any:
-    """A value of `enum` or `const`. Raises ValueError for numbers that a float cannot hold."""
+    """A value of `enum` or `const`. Raises ValueError for numbers that are too large."""
     todo = [value]
     while todo:
         item = todo.pop()
@@ -76,9 +76,15 @@ def literal(value: Any) -> Any:
             todo += item.values()
         elif isinstance(item, list):
             todo += item
-        elif isinstance(item, int | float) and not (abs(item) <= 1e300 and float(item) == item):
-            raise ValueError("has a number that cannot be held exactly")
+        elif isinstance(item, int | float) and not abs(item) <= MOST_NUMBER:
+            raise ValueError(f"has a number over {MOST_NUMBER:.0e}")
     return value
+
+
+def points(value: Any) -> float:
+    """What a value of `enum` or `const` costs: each member of a list or object is a node of the grammar."""
+    text = str(value)
+    return len(text) / 150 + (1 + text.count(",") if isinstance(value, list | dict) else 0.1)
 
 
 CHECKS: dict[str, Callable[[Any], Any]] = {
@@ -87,8 +93,8 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "pattern": text,
     "format": format_name,
     "required": names,
-    "minimum": _bound(math.inf),
-    "exclusiveMinimum": _bound(math.inf),
-    "maximum": _bound(-math.inf),
-    "exclusiveMaximum": _bound(-math.inf),
+    "minimum": _bound(1),
+    "exclusiveMinimum": _bound(1),
+    "maximum": _bound(-1),
+    "exclusiveMaximum": _bound(-1),
 } | dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"), length)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from functions.inference.errors import UnsupportedSchema
-from functions.inference.grammar.keywords import CHECKS, digits, literal
+from functions.inference.grammar.keywords import CHECKS, digits, literal, points
 
 MOST_POINTS = 1_000
 """About 50 µs of compilation each: a node is one."""
@@ -162,10 +162,11 @@ class SchemaChecker:
         return keyword, self._value(keyword, value, place)
 
     def _value(self, keyword: str, value: Any, place: Place) -> Any:
-        if keyword in ("const", "pattern"):
-            self._spend(len(str(value)) / 500 if keyword == "const" else 3 + len(str(value)) / 20, place)
+        if keyword == "const":
+            self._spend(points(value), place)
         if keyword == "pattern":
-            self._multiply(keyword, MOST_ALTERNATIVES // 16, place)  # two may apply to one place, never three
+            self._spend(3 + len(str(value)) / 20, place)
+            self._multiply(keyword, 16, place)  # two may apply to one place, never three
         try:
             return CHECKS[keyword](value)
         except ValueError as exc:
@@ -174,7 +175,7 @@ class SchemaChecker:
     def _enum(self, values: Any, place: Place) -> list[Any]:
         if not isinstance(values, list) or not values:
             raise self.refused(place.at, "has an `enum` that is no list of values")
-        self._spend(len(values) / 10 + sum(len(str(value)) for value in values) / 500, place)
+        self._spend(sum(map(points, values)), place)
         self._multiply("enum", len(values), place)
         try:
             return [literal(value) for value in values]
@@ -186,6 +187,7 @@ class SchemaChecker:
             one = digits(value)
         except ValueError as exc:
             raise self.refused(place.at, f"has a `multipleOf` that {exc}") from exc
+        self._multiply("multipleOf", 17, place)  # one may apply to a place: llguidance multiplies two in 32 bits
         self._factor = math.lcm(self._factor, one)
         if self._factor > MOST_FACTOR:
             why = f"has a `multipleOf` with which the least common multiple of all is over {MOST_FACTOR:,}"
