@@ -45,18 +45,31 @@ def names(value: Any) -> list[str]:
     return value
 
 
-def _bound(towards: int) -> Callable[[Any], float | bool]:
-    """A bound moved inwards to the nearest number that llguidance computes with, so that nothing outside passes."""
+def lower_bound(value: Any) -> float:
+    """Moved inwards to what llguidance computes with, so that nothing outside passes."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value > MOST_NUMBER:
+        raise ValueError(f"must be a number up to {MOST_NUMBER:.0e}")
+    return max(value, -MOST_NUMBER)
 
-    def check(value: Any) -> float | bool:
-        if isinstance(value, bool):  # draft 4: exclusiveMinimum is a flag of minimum
-            return value
-        inside = -MOST_NUMBER if towards > 0 else MOST_NUMBER
-        if not isinstance(value, int | float) or (value > MOST_NUMBER if towards > 0 else value < -MOST_NUMBER):
-            raise ValueError(f"must be a number, and leave some below {MOST_NUMBER:.0e}")
-        return max(value, inside) if towards > 0 else min(value, inside)
 
-    return check
+def upper_bound(value: Any) -> float:
+    """As `lower_bound`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < -MOST_NUMBER:
+        raise ValueError(f"must be a number from {-MOST_NUMBER:.0e}")
+    return min(value, MOST_NUMBER)
+
+
+def without_exclusive(node: dict[str, Any]) -> None:
+    """Replaces exclusive bounds that are whole: llguidance allows 0 for "above 0 and up to 0.5"."""
+    for exclusive, inclusive, sign, inner in (
+        ("exclusiveMinimum", "minimum", 1, max),
+        ("exclusiveMaximum", "maximum", -1, min),
+    ):
+        bound = node.get(exclusive)
+        if bound is not None and float(bound).is_integer() and node.get("type") != "integer":
+            inside = bound + sign * max(1e-9, abs(bound) * 1e-14)  # its JSON parser may miss a float's last bits
+            node[inclusive] = inner(inside, node.get(inclusive, inside))
+            del node[exclusive]
 
 
 def digits(value: Any) -> int:
@@ -93,8 +106,8 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
     "pattern": text,
     "format": format_name,
     "required": names,
-    "minimum": _bound(1),
-    "exclusiveMinimum": _bound(1),
-    "maximum": _bound(-1),
-    "exclusiveMaximum": _bound(-1),
+    "minimum": lower_bound,
+    "exclusiveMinimum": lower_bound,
+    "maximum": upper_bound,
+    "exclusiveMaximum": upper_bound,
 } | dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"), length)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from functions.inference.errors import UnsupportedSchema
-from functions.inference.grammar.keywords import CHECKS, digits, literal, points
+from functions.inference.grammar.keywords import CHECKS, digits, literal, points, without_exclusive
 
 MOST_POINTS = 1_000
 """About 50 µs of compilation each: a node is one."""
@@ -137,6 +137,7 @@ class SchemaChecker:
         for keyword, value in schema.items():
             name, found = self._keyword(keyword, value, place)
             node[name] = node[name] + found if name == "allOf" and name in node else found
+        without_exclusive(node)
         if node.get("minProperties", 0) > max(1, len(node.get("required", ()))):
             raise self.refused(place.at, "uses `minProperties` above 1, which cannot be enforced: keys may repeat")
         return node
@@ -278,6 +279,11 @@ def _plain(schema: dict[str, Any]) -> dict[str, Any]:
         plain.pop("format", None)  # `int64` and the like say something about numbers
     if schema.get("nullable") is True and "type" in plain:
         plain["type"] = [*types, "null"]
+    for exclusive, inclusive in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if isinstance(flag := plain.get(exclusive), bool):  # draft 4
+            del plain[exclusive]
+            if flag and inclusive in plain:
+                plain[exclusive] = plain.pop(inclusive)
     if isinstance(plain.get("items"), list):
         plain["prefixItems"] = plain.pop("items")
         if "additionalItems" in schema:

@@ -66,6 +66,7 @@ class Matcher:
         self.param = param
         self._matcher = matcher
         self._bits: NDArray[np.uint32] = np.zeros((vocab_tokens + 31) // 32, np.uint32)
+        self._target = self._bits.ctypes.data, self._bits.nbytes
         self._vocab_tokens = vocab_tokens
 
     def allows(self, token: int) -> bool:
@@ -74,7 +75,7 @@ class Matcher:
 
     def allowed(self) -> NDArray[np.intp]:
         """The tokens that may come next. Raises TooCostly when that passes llguidance's limits."""
-        self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
+        self._matcher.unsafe_compute_mask_ptr(*self._target)
         self._check()
         bits = np.unpackbits(self._bits.view(np.uint8), count=self._vocab_tokens, bitorder="little")
         return np.flatnonzero(bits)

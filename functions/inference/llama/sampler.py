@@ -9,7 +9,7 @@ from typing import Any
 import llama_cpp
 import numpy as np
 
-from functions.inference.engine.jobs import Sampling
+from functions.inference.engine.jobs import Matcher, Sampling
 from functions.inference.llama.vocab import LlamaVocab
 
 PENALTY_WINDOW_TOKENS = 256
@@ -23,6 +23,7 @@ class LlamaSampler:
         self._ctx = ctx
         self._vocab_tokens = vocab.vocab_tokens
         self._matcher = sampling.matcher
+        self._refusing = False
         self.grammar_s = 0.0
         self._chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
         links = _links(vocab, sampling)
@@ -32,25 +33,38 @@ class LlamaSampler:
             llama_cpp.llama_sampler_chain_add(self._chain, link)
 
     def sample(self, row: int) -> int | None:
-        """See Sampler. The grammar is asked about the model's own choice first: that costs far less than all tokens."""
+        """See Sampler."""
         if self._matcher is None and not self._plain_greedy:
             return int(llama_cpp.llama_sampler_sample(self._chain, self._ctx, row))
         values = llama_cpp.llama_get_logits_ith(self._ctx, row)
         logits = np.ctypeslib.as_array(values, shape=(self._vocab_tokens,))
-        token = self._choose(logits, None)
         if self._matcher is None:
-            return token
-        began_s = time.thread_time()
-        allowed = None if self._matcher.allows(token) else self._matcher.allowed()
-        self.grammar_s = time.thread_time() - began_s
-        if allowed is not None:
-            allowed = allowed[np.isfinite(logits[allowed])]
-            if not len(allowed):
-                return None
-            token = self._choose(logits, allowed)
-        self._matcher.accept(token)
-        llama_cpp.llama_sampler_accept(self._chain, token)
+            return self._choose(logits, None)
+        token = self._matched(logits, self._matcher)
+        if token is not None:
+            self._matcher.accept(token)
+            llama_cpp.llama_sampler_accept(self._chain, token)
         return token
+
+    def _matched(self, logits: Any, matcher: Matcher) -> int | None:
+        """The choice of one token that the grammar allows; None when it allows none.
+
+        To sample again among the allowed ones after a refusal gives the same probabilities as to sample among them at
+        once. So the grammar is asked about the model's own choice first, which costs far less than all tokens; but not
+        while it refuses what the model wants most.
+        """
+        began_s = time.thread_time()
+        if not self._refusing:
+            token = self._choose(logits, None)
+            began_s = time.thread_time()
+            if matcher.allows(token):
+                self.grammar_s = time.thread_time() - began_s
+                return token
+        allowed = matcher.allowed()
+        allowed = allowed[np.isfinite(logits[allowed])]
+        self._refusing = not matcher.allows(int(logits.argmax()))
+        self.grammar_s = time.thread_time() - began_s
+        return self._choose(logits, allowed) if len(allowed) else None
 
     def close(self) -> None:
         """See Sampler."""

@@ -98,6 +98,7 @@ HOSTILE = {
     "nothing allowed": False,
     "no schema": "string",
     "wrong type": {"type": "strang"},
+    "no pattern": {"type": "string", "pattern": "["},
     "dangling reference": {"$ref": "#/$defs/none"},
     "foreign reference": {"$ref": "https://example.com/schema.json"},
     "properties as a list": {"type": "object", "properties": []},

@@ -113,7 +113,7 @@ HOSTILE: dict[str, Schema] = {
     "200 objects, one of": {"oneOf": [obj(kind={"const": f"k{n}"}, v={"type": "integer"}) for n in range(200)]},
 }  # fmt: skip
 TEXTS = ["", "a", "red", "green", "<|im_end|>", 'quote " \\ /', "ü€😀", "\n\t", "a" * 40]
-PATTERNS = ["^[A-Z]{3}$", "a", "^a|b$", "^(a|aa)*b$", "\\d{2,4}", "^[^x]{0,9}$", "^.*a.{9}$", "[", "(?=a)", "^$", "\\."]
+PATTERNS = ["^[A-Z]{3}$", "a", "^a|b$", "^(a|aa)*b$", "\\d{2,4}", "^[^x]{0,9}$", "^.*a.{9}$", "(?=a)", "^$", "\\."]
 FORMATS = [
     "date",
     "time",
