@@ -122,6 +122,17 @@ def refused(server: Server, fields: dict[str, Any], words: str, param: str) -> N
         assert error["code"] == "unsupported_schema"
 
 
+def test_an_answer_whose_grammar_passes_its_limits_ends_with_an_error(server: Server) -> None:
+    wanted = schema({"type": "string", "pattern": "^((((a{1,50}){1,50}){1,50}){1,50}){1,50}$"})
+    question = {"model": "demo", "messages": [{"role": "user", "content": "hi"}], "temperature": 2, "seed": 1} | wanted
+    whole = server.post(CHAT, question)
+    assert (whole.status_code, whole.json()["error"]["code"]) == (400, "unsupported_schema")
+    assert whole.json()["error"]["param"] == "response_format"
+    last = json.loads(server.events(CHAT, question)[-1].removeprefix("data: "))["error"]
+    assert (last["status"], last["code"]) == (400, "unsupported_schema")
+    assert server.says("What is 3 + 4?") == "7"
+
+
 N = {"N": {"$anchor": "N", "type": "string"}}
 TWO = {"type": "object", "properties": {"a": {"type": "integer"}}}
 
