@@ -57,9 +57,9 @@ class Place:
         merged = None if self.merged is None else f"{self.merged}/{name or step}"
         return Place(self._at(step, name), self.depth + 1, merged, frozenset(), self.inlined)
 
-    def beside(self, step: str, merged: str | None) -> "Place":
+    def beside(self, step: str) -> "Place":
         """The place of a schema that applies to the same value."""
-        return replace(self, at=self._at(step), depth=self.depth + 1, merged=merged)
+        return replace(self, at=self._at(step), depth=self.depth + 1)
 
     def _at(self, step: str, name: str = "") -> str:
         return f"{self.at}/{step}/{name}".rstrip("/")[:200]
@@ -127,7 +127,7 @@ class SchemaChecker:
         ]
         others = schema.keys() - {*COMBINING, "type"}
         if place.merged is None and combined and sum(combined) + bool(others) > 1:
-            return replace(place, merged=place.at)
+            return replace(place, merged=f"{len(self._seen)} {place.at}")  # an inlined schema has its place twice
         return place
 
     def _node(self, schema: dict[str, Any], place: Place) -> dict[str, Any]:
@@ -144,6 +144,8 @@ class SchemaChecker:
 
     def _keyword(self, keyword: str, value: Any, place: Place) -> tuple[str, Any]:
         match keyword:
+            case "oneOf" if place.merged is None:
+                return "$ref", self._one_of(value, place)
             case "anyOf" | "oneOf" | "allOf":
                 return keyword, self._combined(keyword, value, place)
             case "$ref" if place.merged is not None:
@@ -200,19 +202,23 @@ class SchemaChecker:
             raise self.refused(place.at, f"has an `{keyword}` that is no list of schemas")
         if keyword != "allOf":
             self._multiply(keyword, len(options), place)
-        found = []
-        for n, option in enumerate(options):
-            inner = place.beside(f"{keyword}/{n}", place.merged)
-            if (
-                keyword == "oneOf"
-                and isinstance(option, dict)
-                and "$ref" in option
-                and not KNOWN & option.keys() - {"$ref"}
-            ):
-                found.append(self._inlined(option["$ref"], inner))  # to prove that options differ
-            else:
-                found.append(self._visit(option, inner))
-        return found
+        places = [place.beside(f"{keyword}/{n}") for n in range(len(options))]
+        return [self._option(keyword, option, inner) for option, inner in zip(options, places, strict=True)]
+
+    def _option(self, keyword: str, option: Any, place: Place) -> Node:
+        """Options of `oneOf` stand there in full: llguidance has to prove that they exclude each other."""
+        if keyword == "oneOf" and isinstance(option, dict) and KNOWN & option.keys() == {"$ref"}:
+            return self._inlined(option["$ref"], place)
+        return self._visit(option, place)
+
+    def _one_of(self, options: Any, place: Place) -> str:
+        """A definition of its own, because an option may contain the whole choice again."""
+        name = f"one-of-{id(options)}"
+        if name not in self._defs:
+            self._defs[name] = True  # before the visit
+            self._defs[name] = {"oneOf": self._combined("oneOf", options, place)}
+            self._seen.append((place.at, self._defs[name]))
+        return f"#/$defs/{name}"
 
     def _multiply(self, keyword: str, alternatives: int, place: Place) -> None:
         self._spend(alternatives / 10, place)
@@ -248,7 +254,7 @@ class SchemaChecker:
     def _inlined(self, ref: Any, place: Place) -> Node:
         """The schema itself in place of the reference, because it is compared or combined with others."""
         target = self._target(ref, place)
-        if ref in place.inlined:
+        if place.merged is not None and ref in place.inlined:
             return {"$ref": self._named(ref, place)}
         inlined = place.inlined | {ref}
         return self._visit(target, Place(ref, place.depth + 1, place.merged, place.open_refs | {ref}, inlined))

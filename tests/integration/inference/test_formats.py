@@ -134,6 +134,9 @@ def test_an_answer_whose_grammar_passes_its_limits_ends_with_an_error(server: Se
 
 
 N = {"N": {"$anchor": "N", "type": "string"}}
+KIDS = {"oneOf": [{"$ref": "#/$defs/leaf"}, {"$ref": "#/$defs/both"}], "discriminator": {"propertyName": "kind"}}
+LEAF, BOTH = obj(kind={"const": "leaf"}), obj(kind={"const": "both"}, left=KIDS, right={"$ref": "#"})
+TREE = {**KIDS, "$defs": {"leaf": LEAF, "both": BOTH}}
 TWO = {"type": "object", "properties": {"a": {"type": "integer"}}}
 
 
@@ -187,6 +190,7 @@ def test_what_is_not_enforced_is_refused_by_keyword_and_place(server: Server, do
         ({"type": "object", "properties": {"a": {"const": 1}}}, lambda v: v in ({}, {"a": 1})),
         ({"oneOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B"}], "$defs": {"A": {"const": 1}, "B": {"const": "x"}}},
          lambda v: v in (1, "x")),
+        (TREE, lambda v: v["kind"] in ("leaf", "both")),
         ({"type": "string", "nullable": True, "maxLength": 2}, lambda v: v is None or len(v) < 3),
         ({"$ref": "#/$defs/n", "$defs": {"n": {"anyOf": [{"$ref": "#/$defs/m"}, {"const": 1}]}, "m": {"const": 2}}},
          lambda v: v in (1, 2)),
