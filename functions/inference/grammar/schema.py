@@ -6,11 +6,12 @@ Objects that list properties, and tuples, are closed where the schema does not s
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from functions.inference.errors import UnsupportedSchema
 from functions.inference.grammar.keywords import CHECKS, digits, literal, points, without_exclusive
+from functions.inference.grammar.nodes import COMBINING, KNOWN, Node, Place, close, plain
 
 MOST_POINTS = 1_000
 """About 50 µs of compilation each: a node is one."""
@@ -26,43 +27,13 @@ REFUSED = frozenset(
     | {"$dynamicRef", "$recursiveRef"}
 )
 TRIVIAL: dict[str, tuple[Any, ...]] = {"uniqueItems": (False,), "propertyNames": (True, {}, {"type": "string"})}
-COMBINING = ("$ref", "allOf", "anyOf", "oneOf")
 RANGES = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
-KNOWN = frozenset(
-    {*CHECKS, *COMBINING, "enum", "multipleOf", "properties", "patternProperties", "additionalProperties"}
-    | {"items", "prefixItems"}
-)
 WRITING = {
     "whitespace_flexible": False,
     "item_separator": ", ?",
     "key_separator": ": ?",
     "json_allowed_escapes": 'nrbtf\\"',  # no \uXXXX: it could spell a property's name a second time
 }
-Node = dict[str, Any] | bool
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a schema stands. `merged`: the place at which it is combined with others, if it is. `open_refs`: references
-    followed since the last property or item; following one of them again would never end."""
-
-    at: str
-    depth: int = 0
-    merged: str | None = None
-    open_refs: frozenset[str] = frozenset()
-    inlined: frozenset[str] = frozenset()
-
-    def down(self, step: str, name: str = "") -> "Place":
-        """The place of a property or item."""
-        merged = None if self.merged is None else f"{self.merged}/{name or step}"
-        return Place(self._at(step, name), self.depth + 1, merged, frozenset(), self.inlined)
-
-    def beside(self, step: str) -> "Place":
-        """The place of a schema that applies to the same value."""
-        return replace(self, at=self._at(step), depth=self.depth + 1)
-
-    def _at(self, step: str, name: str = "") -> str:
-        return f"{self.at}/{step}/{name}".rstrip("/")[:200]
 
 
 class SchemaChecker:
@@ -111,10 +82,10 @@ class SchemaChecker:
                 raise self.refused(place.at, f"uses `{keyword}`, which is not supported")
         if "$id" in schema and place.at != "#":
             raise self.refused(place.at, "uses `$id`, which is supported for the whole schema only")
-        plain = _plain(schema)
-        node = self._node(plain, self._merging(plain, place))
+        known = plain(schema)
+        node = self._node(known, self._merging(known, place))
         if place.merged is None and not node.keys() & set(COMBINING):
-            _close(node)
+            close(node)
         self._seen.append((place.at, node))
         return node
 
@@ -274,34 +245,3 @@ class SchemaChecker:
             else:
                 raise self.refused(place.at, f"has a `$ref` to {ref[:80]}, which does not exist")
         return target
-
-
-def _plain(schema: dict[str, Any]) -> dict[str, Any]:
-    """The keywords that restrict values, in the words of the newest draft."""
-    plain = {keyword: value for keyword, value in schema.items() if keyword in KNOWN}
-    types = plain.get("type", ["string"])
-    types = types if isinstance(types, list) else [types]
-    if "string" not in types:
-        plain.pop("format", None)  # `int64` and the like say something about numbers
-    if schema.get("nullable") is True and "type" in plain:
-        plain["type"] = [*types, "null"]
-    for exclusive, inclusive in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-        if isinstance(flag := plain.get(exclusive), bool):  # draft 4
-            del plain[exclusive]
-            if flag and inclusive in plain:
-                plain[exclusive] = plain.pop(inclusive)
-    if isinstance(plain.get("items"), list):
-        plain["prefixItems"] = plain.pop("items")
-        if "additionalItems" in schema:
-            plain["items"] = schema["additionalItems"]
-    return plain
-
-
-def _close(node: dict[str, Any]) -> None:
-    """Objects have the named properties only, and tuples the named items, unless the schema adds others."""
-    properties = node.get("properties")
-    adding = node.keys() & {"additionalProperties", "patternProperties"}
-    if properties is not None and not adding and properties.keys() >= set(node.get("required", ())):
-        node["additionalProperties"] = False
-    if "prefixItems" in node and not node.keys() & {"items", "minItems", "maxItems"}:
-        node |= {"items": False, "minItems": len(node["prefixItems"])}
