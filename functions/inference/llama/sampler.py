@@ -23,6 +23,8 @@ class LlamaSampler:
         self._ctx = ctx
         self._vocab_tokens = vocab.vocab_tokens
         self._matcher = sampling.matcher
+        self._candidates: Any = np.zeros(self._vocab_tokens if self._matcher else 0, CANDIDATE)
+        self._candidates["id"] = np.arange(len(self._candidates))
         self._refusing = False
         self.grammar_s = 0.0
         self._chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
@@ -61,7 +63,6 @@ class LlamaSampler:
                 self.grammar_s = time.thread_time() - began_s
                 return token
         allowed = matcher.allowed()
-        allowed = allowed[np.isfinite(logits[allowed])]
         self._refusing = not matcher.allows(int(logits.argmax()))
         self.grammar_s = time.thread_time() - began_s
         return self._choose(logits, allowed) if len(allowed) else None
@@ -74,9 +75,8 @@ class LlamaSampler:
         """The chain's choice of the tokens `allowed`, of all for None."""
         if self._plain_greedy:
             return int(logits.argmax()) if allowed is None else int(allowed[logits[allowed].argmax()])
-        ids = np.arange(self._vocab_tokens) if allowed is None else allowed
-        candidates: Any = np.zeros(len(ids), CANDIDATE)
-        candidates["id"], candidates["logit"] = ids, logits[ids]
+        candidates = self._candidates.copy() if allowed is None else self._candidates[allowed]
+        candidates["logit"] = logits if allowed is None else logits[allowed]
         array = _apply(self._chain, candidates)
         return int(array.data[array.selected].id)
 

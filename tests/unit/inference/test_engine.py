@@ -344,7 +344,7 @@ def test_a_grammar_that_slows_the_others_ends_and_the_others_go_on() -> None:
 
 
 def test_a_cheap_grammar_never_ends_an_answer() -> None:
-    e, cheap, _ = follower(takes_s=0.00009)
+    e, cheap, _ = follower(takes_s=0.00004)
     finish(e, 3000)
     assert outcome(cheap)[0] == "x" * 2000
 
