@@ -36,6 +36,7 @@ documented = partial(operation, tag="Gateway", auth=Auth.API_TOKEN)
 COMPLETION_ERRORS = (
     errors.InvalidModelRequest,
     errors.ContextLengthExceeded,
+    errors.UnsupportedSchema,
     errors.ModelNotFound,
     errors.RateLimitExceeded,
     errors.QuotaExceeded,

@@ -30,6 +30,17 @@ class ContextTooLong(InvalidRequest):
         )
 
 
+class UnsupportedSchema(InvalidRequest):
+    """A JSON schema that is not enforced, or costs too much. The message names the keyword and the place."""
+
+
+class TooCostly(UnsupportedSchema):
+    """Found out while the answer was generated: its grammar takes too long, and other callers wait for it."""
+
+    def __init__(self, param: str) -> None:
+        super().__init__("Following the schema takes too long; make it simpler.", param)
+
+
 class UnknownModel(InferenceError):
     """No model of this name is served."""
 

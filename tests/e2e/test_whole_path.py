@@ -156,6 +156,29 @@ def test_a_revoked_token_is_refused_on_the_next_request(system: Any) -> None:
     assert person.v1("GET", "/v1/models").status_code == 401
 
 
+def test_a_schema_that_is_not_enforced_is_a_400_that_names_keyword_place_and_field(person: Person) -> None:
+    schema = {"type": "object", "properties": {"a": {"$ref": "#N"}}, "$defs": {"N": {"$anchor": "N"}}}
+    function = {"name": "f", "parameters": schema}
+    tools = [{"type": "function", "function": {"name": "g"}}, {"type": "function", "function": function}]
+    asked: list[tuple[str, dict[str, Any], str]] = [
+        ("chat/completions", {"response_format": wanted(schema)}, "response_format"),
+        ("chat/completions", {"response_format": wanted(schema), "stream": True}, "response_format"),
+        ("chat/completions", {"tools": tools, "tool_choice": "required"}, "tools[1].function.parameters"),
+        ("responses", {"text": {"format": {"type": "json_schema", "name": "x", "schema": schema}}}, "text.format"),
+        ("responses", {"tools": [{"type": "function", **function}], "tool_choice": "required"}, "tools[0].parameters"),
+    ]
+    for path, fields, param in asked:
+        prompt = {"input": "hi"} if path == "responses" else {"messages": [{"role": "user", "content": "hi"}]}
+        answer = person.v1("POST", f"/v1/{path}", json={"model": "demo", **prompt, **fields})
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"], error["param"]) == (400, "unsupported_schema", param)
+        assert "#/properties/a has a `$ref`" in error["message"]
+
+
+def wanted(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+
+
 def test_session_tokens_and_api_tokens_are_not_interchangeable(person: Person) -> None:
     swapped = Person(person.base_url, "", "", session_token=person.api_token, api_token=person.session_token)
     assert swapped.call("GET", "/account").status_code == 401

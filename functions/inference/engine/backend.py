@@ -26,8 +26,11 @@ class ControlToken(NamedTuple):
 class Sampler(Protocol):
     """Chooses tokens for one job; owns C memory until `close`."""
 
+    grammar_s: float
+    """CPU seconds that the job's grammar took for the last token."""
+
     def sample(self, row: int) -> int | None:
-        """The next token after batch row `row`; None when the grammar allows no token."""
+        """The next token after batch row `row`; None when the grammar allows none. Raises TooCostly."""
         ...
 
     def close(self) -> None: ...
@@ -70,8 +73,6 @@ class Backend(Tokenizer, Protocol):
         """Copy the first `tokens` of `source` into `target`, which must have been forgotten before."""
         ...
 
-    def sampler(self, sampling: Sampling) -> Sampler:
-        """Raises InvalidRequest for a grammar that llama.cpp does not accept."""
-        ...
+    def sampler(self, sampling: Sampling) -> Sampler: ...
 
     def logprob(self, row: int, token: int, top: int) -> TokenLogprob: ...

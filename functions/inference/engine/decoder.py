@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functions.inference.engine.backend import Backend
 from functions.inference.engine.batch import plan
 from functions.inference.engine.generation import Generation
+from functions.inference.engine.grammar_watch import GrammarWatch
 from functions.inference.engine.jobs import Failed, Finished, FinishReason, Job, Started
 from functions.inference.engine.prefill_budget import PrefillBudget
 from functions.inference.engine.service_rate import ServiceRate
@@ -38,6 +39,7 @@ class Decoder:
         self._clock = clock
         self._slots = [Slot(seq) for seq in range(limits.slots)]
         self._prefill = PrefillBudget(limits.step_target_ms, limits.batch_tokens)
+        self._watch = GrammarWatch()
         self._turn = 0
         self.service_rate = ServiceRate(limits.slots)
         self.steps = self.decoded_tokens = 0
@@ -54,11 +56,11 @@ class Decoder:
         return all(slot.job is not None for slot in self._slots)
 
     def occupy(self, job: Job) -> None:
-        """Give a job a slot, reusing the longest prefix in memory. Raises InvalidRequest for a bad grammar."""
+        """Give a job a slot, reusing the longest prefix in memory."""
         placement = place(self._slots, job.prompt, self._backend.can_share_prefixes)
         assert placement is not None, "the caller checks that a slot is free"
         slot, keep = placement.slot, placement.keep_tokens
-        generation = Generation(job, self._backend, self._backend.sampler(job.sampling))
+        generation = Generation(job, self._backend, self._backend.sampler(job.sampling), self._watch)
         if placement.donor is not slot:
             self._backend.forget(slot.seq, 0)
             self._backend.share(placement.donor.seq, slot.seq, keep)
@@ -88,7 +90,9 @@ class Decoder:
         if outcome != 0:
             self._recover(outcome)
             return True
-        self._prefill.record(len(rows), (time.perf_counter() - began_s) * 1000)
+        took_s = time.perf_counter() - began_s
+        self._prefill.record(len(rows), took_s * 1000)
+        self._watch.decoded(took_s)
         self.steps += 1
         self.decoded_tokens += len(rows)
         for slot in self._slots:

@@ -179,10 +179,7 @@ class Engine:
                     return
                 self._queue.remove(job)
                 self._queue.served(job)
-                try:
-                    self._decoder.occupy(job)
-                except InferenceError as error:
-                    job.events.put(Failed(error))
+                self._decoder.occupy(job)
 
     def _fail_all(self, error: InferenceError) -> None:
         with self._lock:

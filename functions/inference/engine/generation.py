@@ -1,18 +1,21 @@
 """One job in its slot: sample tokens, assemble text, hold back a possible stop string, send events."""
 
 from functions.inference.engine.backend import Backend, Sampler
+from functions.inference.engine.grammar_watch import GrammarWatch
 from functions.inference.engine.jobs import Delta, FinishReason, Job, TokenLogprob
 from functions.inference.engine.text import TextAssembler
-from functions.inference.errors import GenerationFailed
+from functions.inference.errors import GenerationFailed, TooCostly
 
 
 class Generation:
     """Used by the decode thread only."""
 
-    def __init__(self, job: Job, backend: Backend, sampler: Sampler) -> None:
+    def __init__(self, job: Job, backend: Backend, sampler: Sampler, watch: GrammarWatch) -> None:
         self._job = job
         self._backend = backend
         self._sampler = sampler
+        self._watch = watch
+        self._excess_s = 0.0
         self._text = TextAssembler(job.stops)
         self._held: list[tuple[int, TokenLogprob]] = []
         """Log probabilities of tokens whose text was not sent yet, each with the offset of its first character."""
@@ -20,10 +23,15 @@ class Generation:
     def advance(self, row: int) -> tuple[int, FinishReason | None]:
         """Sample the token after batch row `row` and send its text. Returns the token and the finish reason, if any.
 
-        The token that ends a turn is neither counted nor sent, as in OpenAI's API.
+        The token that ends a turn is neither counted nor sent, as in OpenAI's API. Raises GenerationFailed, and
+        TooCostly when the grammar takes too long.
         """
         job = self._job
         token = self._sampler.sample(row)
+        if job.sampling.matcher is not None:
+            self._excess_s = self._watch.excess(self._excess_s, self._sampler.grammar_s)
+            if self._excess_s > self._watch.grace_s:
+                raise TooCostly(job.sampling.matcher.param)
         if token is None:
             raise GenerationFailed("The model has no token that the requested format allows here.")
         if self._backend.is_end(token) and not job.sampling.ignore_eos:

@@ -3,11 +3,26 @@
 import queue
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from functions.inference.errors import InferenceError
 
 FinishReason = Literal["stop", "length", "cancelled"]
+
+
+class Matcher(Protocol):
+    """Follows an answer through its grammar. Errors of its methods: TooCostly."""
+
+    param: str
+    """The request's field with the schema."""
+
+    def allows(self, token: int) -> bool: ...
+
+    def allowed(self) -> Any:
+        """An array of the tokens that may come next."""
+        ...
+
+    def accept(self, token: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -23,7 +38,8 @@ class Sampling:
     repeat_penalty: float = 1.0
     seed: int | None = None
     logit_bias: Mapping[int, float] = field(default_factory=dict)
-    grammar: str | None = None
+    matcher: "Matcher | None" = None
+    """The grammar of this job's answer, compiled; it is not shared with other jobs."""
     ignore_eos: bool = False
     """For benchmarks: generate up to `max_tokens` even after an end token."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from functions.inference.engine.backend import Row
 from functions.inference.engine.jobs import Sampling, TokenLogprob
 from functions.inference.errors import ModelFileError
+from functions.inference.llama.grammar import GrammarCompiler
 from functions.inference.llama.sampler import LlamaSampler
 from functions.inference.llama.vocab import LlamaVocab
 
@@ -21,6 +22,7 @@ class LlamaBackend(LlamaVocab):
 
     def __init__(self, model: Any, *, sequences: int, context_tokens: int, batch_tokens: int, threads: int) -> None:
         super().__init__(model)
+        self.grammars = GrammarCompiler(self)
         trained = llama_cpp.llama_model_n_ctx_train(model)
         self.context_tokens = min(context_tokens, trained) if trained > 0 else context_tokens
         self.sequences = sequences

@@ -1,18 +1,15 @@
-"""One job's sampler chain and its grammar, which is not part of the chain.
-
-llama.cpp aborts the process when a grammar accepts a token that it does not allow, and `llama_sampler_sample` does that
-when no token is allowed. So this code checks that the grammar allows a token before it calls accept.
-"""
+"""One job's sampler chain, and its grammar, which is not part of the chain."""
 
 import ctypes
 import math
 import secrets
+import time
 from typing import Any
 
 import llama_cpp
 import numpy as np
 
-from functions.inference.engine.jobs import Sampling
+from functions.inference.engine.jobs import Matcher, Sampling
 from functions.inference.llama.vocab import LlamaVocab
 
 PENALTY_WINDOW_TOKENS = 256
@@ -20,55 +17,68 @@ CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)
 
 
 class LlamaSampler:
-    """See Sampler. Raises InvalidRequest when llama.cpp does not accept the grammar."""
+    """See Sampler."""
 
     def __init__(self, ctx: Any, vocab: LlamaVocab, sampling: Sampling) -> None:
         self._ctx = ctx
         self._vocab_tokens = vocab.vocab_tokens
-        self._grammar = vocab.compile_grammar(sampling.grammar) if sampling.grammar else None
+        self._matcher = sampling.matcher
+        self._candidates: Any = np.zeros(self._vocab_tokens if self._matcher else 0, CANDIDATE)
+        self._candidates["id"] = np.arange(len(self._candidates))
+        self._refusing = False
+        self.grammar_s = 0.0
         self._chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
         links = _links(vocab, sampling)
         # llama.cpp copies the whole vocabulary for every token; finding the likeliest token needs no copy.
-        self._plain_greedy = sampling.temperature <= 0 and len(links) == 1 and self._grammar is None
+        self._plain_greedy = sampling.temperature <= 0 and len(links) == 1
         for link in links:
             llama_cpp.llama_sampler_chain_add(self._chain, link)
 
     def sample(self, row: int) -> int | None:
         """See Sampler."""
-        if self._plain_greedy:
-            logits = llama_cpp.llama_get_logits_ith(self._ctx, row)
-            return int(np.ctypeslib.as_array(logits, shape=(self._vocab_tokens,)).argmax())
-        if self._grammar is None:
+        if self._matcher is None and not self._plain_greedy:
             return int(llama_cpp.llama_sampler_sample(self._chain, self._ctx, row))
-        logits = llama_cpp.llama_get_logits_ith(self._ctx, row)
-        candidates: Any = np.zeros(self._vocab_tokens, CANDIDATE)
-        candidates["id"] = np.arange(self._vocab_tokens)
-        candidates["logit"] = np.ctypeslib.as_array(logits, shape=(self._vocab_tokens,))
-        token = self._choose(candidates.copy())
-        if not self._allows(token):  # rare; then the grammar checks every token
-            _apply(self._grammar, candidates)
-            allowed = candidates[np.isfinite(candidates["logit"])]
-            if not len(allowed):
-                return None
-            token = self._choose(allowed)
-        llama_cpp.llama_sampler_accept(self._grammar, token)
-        llama_cpp.llama_sampler_accept(self._chain, token)
+        values = llama_cpp.llama_get_logits_ith(self._ctx, row)
+        logits = np.ctypeslib.as_array(values, shape=(self._vocab_tokens,))
+        if self._matcher is None:
+            return self._choose(logits, None)
+        token = self._matched(logits, self._matcher)
+        if token is not None:
+            self._matcher.accept(token)
+            llama_cpp.llama_sampler_accept(self._chain, token)
         return token
+
+    def _matched(self, logits: Any, matcher: Matcher) -> int | None:
+        """The choice of one token that the grammar allows; None when it allows none.
+
+        To sample again among the allowed ones after a refusal gives the same probabilities as to sample among them at
+        once. So the grammar is asked about the model's own choice first, which costs far less than all tokens; but not
+        while it refuses what the model wants most.
+        """
+        began_s = time.thread_time()
+        if not self._refusing:
+            token = self._choose(logits, None)
+            began_s = time.thread_time()
+            if matcher.allows(token):
+                self.grammar_s = time.thread_time() - began_s
+                return token
+        allowed = matcher.allowed()
+        self._refusing = not matcher.allows(int(logits.argmax()))
+        self.grammar_s = time.thread_time() - began_s
+        return self._choose(logits, allowed) if len(allowed) else None
 
     def close(self) -> None:
         """See Sampler."""
         llama_cpp.llama_sampler_free(self._chain)
-        if self._grammar is not None:
-            llama_cpp.llama_sampler_free(self._grammar)
 
-    def _choose(self, candidates: Any) -> int:
+    def _choose(self, logits: Any, allowed: Any) -> int:
+        """The chain's choice of the tokens `allowed`, of all for None."""
+        if self._plain_greedy:
+            return int(logits.argmax()) if allowed is None else int(allowed[logits[allowed].argmax()])
+        candidates = self._candidates.copy() if allowed is None else self._candidates[allowed]
+        candidates["logit"] = logits if allowed is None else logits[allowed]
         array = _apply(self._chain, candidates)
         return int(array.data[array.selected].id)
-
-    def _allows(self, token: int) -> bool:
-        one = np.array([(token, 1.0, 0.0)], CANDIDATE)
-        _apply(self._grammar, one)
-        return math.isfinite(one["logit"][0])
 
 
 def _apply(sampler: Any, candidates: Any) -> Any:

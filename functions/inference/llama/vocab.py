@@ -7,7 +7,6 @@ from typing import Any
 import llama_cpp
 
 from functions.inference.engine.backend import ControlToken
-from functions.inference.errors import InvalidRequest
 
 PIECE_BYTES = 512
 CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
@@ -54,14 +53,22 @@ class LlamaVocab:
     def end_tokens(self) -> frozenset[int]:
         return self._ends
 
+    def control_ids(self) -> list[int]:
+        kinds = ((token, llama_cpp.llama_vocab_get_attr(self.vocab, token)) for token in range(self.vocab_tokens))
+        return [token for token, kind in kinds if kind & CONTROL]
+
     def control_tokens(self) -> dict[str, ControlToken]:
         """The control tokens by their written names, as `<|im_end|>`."""
         found = {}
-        for token in range(self.vocab_tokens):
-            attributes = llama_cpp.llama_vocab_get_attr(self.vocab, token)
-            if attributes & CONTROL and (name := self.piece(token, True).decode(errors="ignore")):
-                found[name] = ControlToken(token, bool(attributes & llama_cpp.LLAMA_TOKEN_ATTR_RSTRIP))
+        for token in self.control_ids():
+            stripped = bool(llama_cpp.llama_vocab_get_attr(self.vocab, token) & llama_cpp.LLAMA_TOKEN_ATTR_RSTRIP)
+            if name := self.piece(token, True).decode(errors="ignore"):
+                found[name] = ControlToken(token, stripped)
         return found
+
+    def pieces(self) -> list[bytes]:
+        """The bytes of all tokens, control tokens by their written names."""
+        return [self._piece(token, True) for token in range(self.vocab_tokens)]
 
     def special_text(self, name: str) -> str:
         """The written form of `bos` or `eos`, empty where the model has none."""
@@ -72,17 +79,6 @@ class LlamaVocab:
         """The chat template in the model file, if any."""
         raw = llama_cpp.llama_model_chat_template(self.model, None)
         return raw.decode() if raw else None
-
-    def compile_grammar(self, text: str) -> Any:
-        """A grammar sampler, which the caller must free. Raises InvalidRequest: using llama.cpp's NULL would crash."""
-        grammar = llama_cpp.llama_sampler_init_grammar(self.vocab, text.encode(), b"root")
-        if not grammar:
-            raise InvalidRequest("The requested output format is not supported.", "response_format")
-        return grammar
-
-    def check_grammar(self, text: str) -> None:
-        """Raises InvalidRequest when llama.cpp does not accept the grammar. Safe from any thread."""
-        llama_cpp.llama_sampler_free(self.compile_grammar(text))
 
     def _piece(self, token: int, special: bool) -> bytes:
         buffer = ctypes.create_string_buffer(PIECE_BYTES)

@@ -1,10 +1,11 @@
 """A grammar that forces a tool call, for `tool_choice` "required" or a named tool."""
 
+import json
 from collections.abc import Sequence
 
 from functions.inference.errors import InvalidRequest
-from functions.inference.grammar.gbnf import quoted
-from functions.inference.grammar.schema_grammar import SchemaGrammar, render
+from functions.inference.grammar.grammar import Grammar
+from functions.inference.grammar.schema import MOST_POINTS, SchemaChecker
 from functions.inference.openai.requests import ChatRequest, NamedToolChoice, Tool
 from functions.inference.tools.parser import CLOSE, OPEN
 
@@ -24,17 +25,21 @@ def forced_tools(request: ChatRequest) -> list[Tool]:
     return []
 
 
-def call_grammar(tools: Sequence[Tool]) -> str:
-    """The grammar of one call of one of `tools`, with arguments of that tool's schema. Raises SchemaRefused."""
+def call_grammar(tools: Sequence[Tool], listed: Sequence[Tool]) -> Grammar:
+    """The grammar of one call of one of `tools`, with arguments of that tool's schema. `listed`: the request's tools.
+
+    Raises InvalidRequest or UnsupportedSchema.
+    """
     if len({tool.function.name for tool in tools}) < len(tools):
         raise InvalidRequest("Tool names must differ.", "tools")
-    rules: dict[str, str] = {}
-    calls = []
-    for index, tool in enumerate(tools):
-        schema = {"type": "object"} | (tool.function.parameters or {})
-        builder = SchemaGrammar(schema, prefix=f"tool-{index}-")
-        arguments = builder.root()
-        rules |= builder.rules
-        opening = quoted('{"name": "' + tool.function.name + '", "arguments": ')
-        calls.append(f'{opening} {arguments} "}}"')
-    return render(f"root ::= {quoted(OPEN)} ws ({' | '.join(calls)}) ws {quoted(CLOSE)}", rules)
+    calls, checkers, points = [], [], float(MOST_POINTS)
+    for tool in tools:
+        schema = {"type": "object"} | (tool.function.parameters or {"properties": {}})
+        checker = SchemaChecker(schema, f"tools[{listed.index(tool)}].function.parameters", points)
+        opening = json.dumps('{"name": "' + tool.function.name + '", "arguments": ')
+        calls.append(f'{opening} %json {json.dumps(checker.checked(), ensure_ascii=False)} "}}"')
+        checkers.append(checker)
+        points = checker.points
+    options = "\n  | ".join(calls)
+    lark = f'start: "{OPEN}" BLANK? call BLANK? "{CLOSE}"\nBLANK: /[ \\n]/\ncall: {options}\n'
+    return Grammar(lark, checkers)

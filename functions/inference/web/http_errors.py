@@ -12,6 +12,7 @@ from functions.inference.errors import (
     ModelUnavailable,
     Overloaded,
     UnknownModel,
+    UnsupportedSchema,
 )
 
 
@@ -27,6 +28,7 @@ TABLE: dict[type[InferenceError], HttpError] = {
     ContextTooLong: HttpError(400, "invalid_request_error", "context_length_exceeded"),
     InvalidJson: HttpError(400, "invalid_request_error", "invalid_json"),
     InvalidRequest: HttpError(400, "invalid_request_error", "invalid_value"),
+    UnsupportedSchema: HttpError(400, "invalid_request_error", "unsupported_schema"),
     UnknownModel: HttpError(404, "invalid_request_error", "model_not_found"),
     Overloaded: HttpError(503, "server_error", "overloaded"),
     ModelUnavailable: HttpError(503, "server_error", "model_unavailable"),

@@ -20,15 +20,15 @@ MESSAGE_ROLES = {"developer": "system"}
 def chat_job(request: ChatRequest, model: ChatModel, max_tokens: int) -> Job:
     """`max_tokens`: the default. Raises InvalidRequest, also for messages that the template refuses."""
     forced = forced_tools(request)
-    grammar = call_grammar(forced) if forced else grammar_for(request.response_format)
-    if grammar is not None:
-        model.vocab.check_grammar(grammar)
+    grammar = call_grammar(forced, request.tools or []) if forced else grammar_for(request.response_format)
     if request.top_logprobs is not None and not request.logprobs:
         raise InvalidRequest("`top_logprobs` needs `logprobs: true`.", "top_logprobs")
     return Job(
         model.prompts.encode(chat_prompt(request, model)),
         request.max_completion_tokens or request.max_tokens or max_tokens,
-        replace(sampling_of(request, model), grammar=grammar),
+        replace(
+            sampling_of(request, model), matcher=None if grammar is None else model.vocab.grammars.matcher(grammar)
+        ),
         stops_of(request),
         logprobs=(request.top_logprobs or 0) if request.logprobs else None,
     )

@@ -229,6 +229,15 @@ def test_a_failure_before_the_first_event_sets_the_http_status() -> None:
     world.assert_settled(503, 0)
 
 
+def test_a_schema_that_turns_out_too_costly_ends_the_stream_with_its_code() -> None:
+    world = World()
+    told = {"error": {"message": "simpler", "code": "unsupported_schema", "param": "response_format", "status": 400}}
+    body, _, _ = world.stream(chunk("a"), json.dumps(told, separators=(",", ":")).encode())
+    error = json.loads(list(body)[-1][6:])["error"]
+    assert (error["code"], error["param"], error["message"]) == ("unsupported_schema", "response_format", "simpler")
+    world.assert_settled(400, 1)
+
+
 def test_an_answer_without_streaming_is_settled_with_exact_counts() -> None:
     world = World()
     with Flask("t").test_request_context():

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from functions.inference.engine.backend import Row
 from functions.inference.engine.jobs import Job, Sampling, TokenLogprob
-from functions.inference.errors import InvalidRequest
 
 END = 0
 
@@ -14,9 +13,27 @@ def tokens(text: str) -> tuple[int, ...]:
     return tuple(map(ord, text))
 
 
+@dataclass
+class FakeMatcher:
+    """A grammar that allows everything and takes `takes_s` for each token."""
+
+    takes_s: float
+    param: str = "response_format"
+
+    def allows(self, token: int) -> bool:
+        return True
+
+    def allowed(self) -> range:
+        return range(0x110000)
+
+    def accept(self, token: int) -> None:
+        pass
+
+
 class FakeSampler:
-    def __init__(self, backend: "FakeBackend") -> None:
+    def __init__(self, backend: "FakeBackend", sampling: Sampling) -> None:
         self._backend = backend
+        self.grammar_s = sampling.matcher.takes_s if isinstance(sampling.matcher, FakeMatcher) else 0.0
         backend.open_samplers += 1
 
     def sample(self, row: int) -> int | None:
@@ -72,9 +89,7 @@ class FakeBackend:
         self.state[target] = self.state[source][:tokens]
 
     def sampler(self, sampling: Sampling) -> FakeSampler:
-        if sampling.grammar == "bad":
-            raise InvalidRequest("bad grammar", "response_format")
-        return FakeSampler(self)
+        return FakeSampler(self, sampling)
 
     def tokenize(self, text: str, *, frame: bool = False) -> list[int]:
         return list(tokens(text))

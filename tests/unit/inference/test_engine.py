@@ -14,8 +14,9 @@ from functions.inference.errors import (
     InferenceError,
     InvalidRequest,
     Overloaded,
+    TooCostly,
 )
-from tests.unit.inference.fake_backend import FakeBackend, job
+from tests.unit.inference.fake_backend import FakeBackend, FakeMatcher, job
 
 SCRIPTS = ["ab", "one:hello world", "two:xyz", "stop:say END now"]
 
@@ -326,13 +327,26 @@ def test_a_grammar_that_allows_no_token_fails_only_its_job() -> None:
     assert isinstance(failure(one), GenerationFailed)
 
 
-def test_an_invalid_grammar_is_a_callers_error_and_takes_no_slot() -> None:
-    e = engine()
-    bad = e.submit(job("one:", sampling=Sampling(grammar="bad")))
-    good = e.submit(job("two:"))
-    finish(e)
-    assert isinstance(failure(bad), InvalidRequest)
-    assert outcome(good)[0] == "xyz"
+def follower(takes_s: float, length: int = 2000) -> tuple[Engine, Job, Job]:
+    """Two answers of `length` tokens, the first by a grammar that takes `takes_s` a token."""
+    scripts = ["one:" + "x" * length, "two:" + "y" * length]
+    e = engine(FakeBackend(scripts, context_tokens=length + 8))
+    matched = job("one:", max_tokens=length, sampling=Sampling(matcher=FakeMatcher(takes_s)))
+    return e, e.submit(matched), e.submit(job("two:", max_tokens=length))
+
+
+def test_a_grammar_that_slows_the_others_ends_and_the_others_go_on() -> None:
+    e, costly, other = follower(takes_s=0.002)
+    finish(e, 3000)
+    assert isinstance(failure(costly), TooCostly)
+    assert costly.completion_tokens < 100
+    assert outcome(other)[0] == "y" * 2000
+
+
+def test_a_cheap_grammar_never_ends_an_answer() -> None:
+    e, cheap, _ = follower(takes_s=0.00004)
+    finish(e, 3000)
+    assert outcome(cheap)[0] == "x" * 2000
 
 
 def test_draining_refuses_new_jobs_and_lets_running_ones_end() -> None:

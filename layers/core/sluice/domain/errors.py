@@ -181,6 +181,10 @@ class ContextLengthExceeded(InvalidModelRequest):
     default_message = "The prompt is longer than the model's context."
 
 
+class UnsupportedSchema(InvalidModelRequest):
+    default_message = "The JSON schema is not supported."
+
+
 class ModelNotFound(NotFound):
     default_message = "There is no such model, or this API token may not use it."
 

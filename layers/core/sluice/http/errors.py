@@ -29,6 +29,7 @@ TABLE: dict[type[BaseException], Row] = {
     errors.InvalidJson: Row(400, "invalid_json"),
     errors.MailedCodeInvalid: Row(400, "invalid_token"),
     errors.ContextLengthExceeded: Row(400, "context_length_exceeded"),
+    errors.UnsupportedSchema: Row(400, "unsupported_schema"),
     errors.InvalidModelRequest: Row(400, "invalid_request_error"),
     errors.InvalidCredentials: Row(401, "invalid_credentials"),
     errors.NotAuthenticated: Row(401, "not_authenticated"),

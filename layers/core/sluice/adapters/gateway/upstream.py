@@ -207,6 +207,8 @@ def error_from(status: int, answer: dict[str, Any], retry_after: bytes | None) -
     seconds = int(retry_after) if retry_after and retry_after.isdigit() else int(detail.get("retry_after_s") or 2)
     if code == "context_length_exceeded":
         return errors.ContextLengthExceeded(message, param)
+    if code == "unsupported_schema":
+        return errors.UnsupportedSchema(message, param)
     if status in (400, 413, 422):
         return errors.InvalidModelRequest(message, param)
     if status == 404:

@@ -9,6 +9,7 @@ from flask import Response
 
 from sluice.domain.documents.document import Passage
 from sluice.domain.documents.retrieval import Sources
+from sluice.domain.errors import InvalidModelRequest
 from sluice.domain.gateway.response_items import Message, messages_from
 from sluice.domain.gateway.responses import Assembly
 from sluice.domain.ids import random_id
@@ -79,7 +80,11 @@ def respond() -> Response:
         model = gateway().model_for(claims, body.model, "chat")
         answers().check_grounding(claims, body.grounding)
         draft = _draft(claims, body)
-    answer = answers().start(draft.request(model), admitting(claims))
+    try:
+        answer = answers().start(draft.request(model), admitting(claims))
+    except InvalidModelRequest as error:
+        error.param = body.field_of(error.param)
+        raise
     try:
         assembly = draft.assembly(answer.sources)
     except BaseException as exc:

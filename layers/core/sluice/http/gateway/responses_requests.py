@@ -1,5 +1,6 @@
 """Request model of `POST /v1/responses`: text in, text and function calls out."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Tag, field_validator
@@ -126,6 +127,15 @@ class ResponseBody(Loose):
     def functions(self) -> list[FunctionTool]:
         """The tools that the model may call."""
         return [tool for tool in self.tools or [] if isinstance(tool, FunctionTool)]
+
+    def field_of(self, param: str | None) -> str | None:
+        """The field here for a field of the chat request that `forwarded` makes."""
+        if param is not None and param.startswith("response_format"):
+            return "text.format"
+        if param is not None and (tool := re.match(r"tools\[(\d+)\]\.function", param)):
+            given = [index for index, one in enumerate(self.tools or []) if isinstance(one, FunctionTool)]
+            return f"tools[{given[int(tool[1])]}]" + param[tool.end() :]
+        return param
 
     @property
     def grounding(self) -> Grounding | None:

@@ -179,6 +179,8 @@ def _engine_error(payload: bytes) -> errors.SluiceError:
         return errors.Overloaded(retry_after_seconds=seconds)
     if code == "upstream_timeout" or detail.get("status") == 504:
         return errors.UpstreamTimeout()
+    if code == "unsupported_schema":
+        return errors.UnsupportedSchema(message, detail.get("param"))
     if detail.get("status") == 400:
         return errors.InvalidModelRequest(message, detail.get("param"))
     return errors.ModelUnavailable(retry_after_seconds=seconds)
