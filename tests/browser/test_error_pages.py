@@ -1,5 +1,6 @@
 """Error pages say what is wrong and what to do."""
 
+import os
 import signal
 
 import pytest
@@ -58,13 +59,14 @@ def test_during_an_outage_of_the_store_a_page_says_so_and_recovers_afterwards(
     system = new_system().start()
     tab = new_tab(at=system.base_url)
     tab.go("/login")
-    store = system.kill("store", signal.SIGSTOP)
+    store, *others = system.stop_store()
     try:
         tab.fill(email="ann@example.com", password="a quiet green harbour").press("Log in")
         assert tab.heading == "Service unavailable" and "reload" in tab.text and "Request id" in tab.text
         tab.check("unavailable")
     finally:
-        system.kill("store", signal.SIGCONT)
+        for pid in (store, *others):
+            os.kill(pid, signal.SIGCONT)
     assert store == system.pid("store")
     tab.go("/login")
     tab.fill(email="ann@example.com", password="a quiet green harbour").press("Log in")

@@ -58,6 +58,8 @@ class Books:
         """For each account: requests, prompt tokens and completion tokens of all its roll-ups."""
         sums: dict[str, list[int]] = {}
         for item in self._all("rollups"):
+            if item["bucket"]["S"].startswith("refusals#"):
+                continue
             kept = sums.setdefault(item["account_id"]["S"], [0, 0, 0])
             for place, name in enumerate(("requests", "prompt_tokens", "completion_tokens")):
                 kept[place] += int(item[name]["N"])

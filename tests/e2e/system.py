@@ -110,6 +110,14 @@ class System:
         os.kill(pid, number)
         return pid
 
+    def stop_store(self) -> list[int]:
+        """SIGSTOP to the store and to the process that leads to it. Returns their pids."""
+        pid = self.pid("store")
+        pids = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+        for each in pids:
+            os.kill(each, signal.SIGSTOP)
+        return pids
+
     def wait_restarted(self, name: str, old_pid: int, seconds: float = 30.0) -> None:
         """Waits until a new process has this name and the whole system answers again."""
         self.wait_until(lambda: self.pids().get(name, old_pid) != old_pid and self.healthy(), seconds)

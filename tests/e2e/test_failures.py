@@ -47,8 +47,7 @@ def test_everything_is_there_after_a_restart(new_system: NewSystem) -> None:
 def test_a_hanging_store_is_a_503_everywhere_until_it_continues(new_system: NewSystem) -> None:
     system = new_system().start()
     person = people.newcomer(system.base_url)
-    stopped = system.pid("store")
-    system.kill("store", signal.SIGSTOP)  # accepts connections but never answers, which is the hardest failure
+    stopped = system.stop_store()  # accepts connections but never answers, which is the hardest failure
     try:
         answers = {
             "gateway": ask(person, "What is 3 + 4?"),
@@ -59,7 +58,8 @@ def test_a_hanging_store_is_a_503_everywhere_until_it_continues(new_system: NewS
             "tokens": person.call("POST", "/tokens", json={"name": "x"}),
         }
     finally:
-        os.kill(stopped, signal.SIGCONT)
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
     for name, answer in answers.items():
         assert answer.status_code == 503, (name, answer.text)
         assert int(answer.headers["Retry-After"]) >= 1

@@ -102,14 +102,17 @@ def test_a_connection_is_not_inherited_by_child_processes(path: Path) -> None:
 
 
 def test_another_user_gets_no_connection_even_if_the_folder_is_open(path: Path) -> None:
+    folder = Path(tempfile.mkdtemp())  # `path` is in folders that only root may enter
+    path = folder / path.name
     with running(path) as room:
         (namespace,) = tries([f"/proc/{child_of(room.pid)}/ns/net"])
         assert namespace == "PermissionError"
         assert tries([path]) == ["PermissionError"]
-        for folder in (path, *path.parents[:3]):
-            folder.chmod(0o777)
+        for opened in (path, folder):
+            opened.chmod(0o777)
         assert tries([path]) == ["descriptors 0"]
         assert answers(path)
+    shutil.rmtree(folder)
 
 
 def test_a_user_without_rights_can_run_it_and_not_even_root_gets_a_connection(path: Path) -> None:

@@ -38,7 +38,7 @@ class InProcess:
         self._client = create_app([function.blueprint]).test_client()
 
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
-        answer = self._client.post(call.path, data=json.dumps(dict(call.body)))
+        answer = self._client.post(call.path, json=dict(call.body))
         if answer.status_code != 200:
             raise ModelUnavailable()
         result: dict[str, Any] = answer.get_json()
@@ -91,8 +91,8 @@ def test_a_body_of_the_wrong_shape_is_refused(
     fixed = Fixed()
     _use(monkeypatch, fixed)
     body = change({"account_id": "usr_a", "store_ids": ["vs_1"], "query": "what?", "top_k": 5})
-    answer = create_app([function.blueprint]).test_client().post("/search", data=json.dumps(body))
-    assert answer.status_code == 400
+    answer = create_app([function.blueprint]).test_client().post("/search", json=body)
+    assert answer.status_code == 422
     assert fixed.asked == []
 
 

@@ -122,7 +122,7 @@ def models(app: Flask) -> dict[str, type[pydantic.BaseModel]]:
     found = {}
     for rule in app.url_map.iter_rules():
         declared = getattr(app.view_functions[rule.endpoint], "__operation__", None)
-        model = declared and (declared.body or declared.documented_body)
+        model = declared and declared.body
         if model and not hasattr(model, "media_type"):
             found[f"/{model.__name__}"] = model
     return found

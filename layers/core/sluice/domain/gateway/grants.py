@@ -25,7 +25,7 @@ def new_grant(
     """
     return {
         "account_id": account_id,
-        "live": NO_TOKENS,
+        "live": dict(NO_TOKENS),
         "standing": "good",
         "limits": {"rpm": rpm, "tpm": tpm, "concurrency": concurrency, "monthly_tokens": monthly_tokens},
         "tat_requests_ns": 0,
