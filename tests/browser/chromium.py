@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 REQUIRED = "SUITE_REQUIRED"  # then a missing browser is a failure, see the Makefile
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+FOREIGN = "evil.example"  # the name of another site, which leads to this machine
 FLAGS = (
     "--no-sandbox",  # CI runs as root in a container, where Chromium's own sandbox cannot start
     "--disable-gpu",
@@ -19,7 +20,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    f"--host-resolver-rules=MAP {FOREIGN} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--force-color-profile=srgb",
     "--font-render-hinting=none",
 )
@@ -37,9 +38,8 @@ def executable() -> str:
 
 
 @contextmanager
-def running(*more: str) -> Iterator[Browser]:
-    """`more`: further flags; the last of a name counts."""
+def running() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable(), headless=True, args=[*FLAGS, *more])
+        browser = playwright.chromium.launch(executable_path=executable(), headless=True, args=FLAGS)
         yield browser
         browser.close()

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from tests.browser import chromium
 from tests.e2e.people import newcomer
 from tests.e2e.system import System
 from tests.e2e.test_inside import own_ports
 
-EVIL = "evil.example"
 ASK = """async ([url, options]) => {
     try {
         const answer = await fetch(url, options);
@@ -24,13 +23,14 @@ SIMPLE = {"method": "POST", "headers": {"Content-Type": "text/plain"}, "body": '
 
 
 @pytest.fixture
-def page(system: System) -> Iterator[Page]:
+def page(browser: Browser, system: System) -> Iterator[Page]:
     """A page of the foreign origin. It is one of the app's own without its policy, since Chromium itself keeps pages
     of other networks away from this machine."""
-    with chromium.running(f"--host-resolver-rules=MAP {EVIL} 127.0.0.1") as browser:
-        page = browser.new_context(bypass_csp=True).new_page()
-        page.goto(f"http://{EVIL}:{system.port}/healthz")
-        yield page
+    context = browser.new_context(bypass_csp=True)
+    page = context.new_page()
+    page.goto(f"http://{chromium.FOREIGN}:{system.port}/healthz")
+    yield page
+    context.close()
 
 
 def test_no_port_of_the_run_serves_store_or_engine_to_a_page(page: Page, system: System) -> None:
