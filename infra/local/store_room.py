@@ -16,6 +16,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -52,7 +53,11 @@ def _unshare(flags: int) -> int:
 def serve(listener: socket.socket) -> None:
     """Hand out connections until the process ends. Nothing of a client is read, so that none can delay the others."""
     while True:
-        client, _ = listener.accept()
+        try:
+            client, _ = listener.accept()
+        except OSError:  # no descriptor is free; the store must not end for that
+            time.sleep(0.05)
+            continue
         with client, suppress(OSError):  # a closed connection without a descriptor means that the store is not ready
             _, user, _ = struct.unpack("iII", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
             if user == os.geteuid():

@@ -71,6 +71,8 @@ class Refusals:
         """Write what was noted. What the store does not take is kept for the next flush."""
         with self._flushing:
             with self._lock:
+                if self._timer is not None:
+                    self._timer.cancel()  # otherwise each flush for an answer leaves a thread that waits for a second
                 pending, self._pending, self._timer = self._pending, {}, None
             self._flushed_ms = self._clock_ms()
             for day in pending.values():
