@@ -37,6 +37,7 @@ def create_app(settings: InferenceSettings | None = None, service: InferenceServ
     app.register_error_handler(CallerGone, lambda _error: ("", CLIENT_CLOSED_REQUEST))
     for stalled in (ClientDisconnected, BlockingIOError, TimeoutError):
         app.register_error_handler(stalled, _stalled)
+    app.register_error_handler(MemoryError, _no_room)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unknown_error)
     return app
@@ -87,6 +88,11 @@ def _stalled(_error: Exception) -> tuple[Response, int]:
             connection.shutdown(socket.SHUT_RD)
     text = "The request body did not arrive in time."
     return jsonify(error_body(text, "invalid_request_error", "request_timeout")), 408
+
+
+def _no_room(_error: Exception) -> tuple[Response, int]:
+    """Requests hold too much already (infra.local.listener), or the process's memory is used up."""
+    return jsonify(error_body("There is no memory left for this request.", "server_error", "overloaded")), 503
 
 
 def _unknown_error(error: Exception) -> tuple[Response, int]:

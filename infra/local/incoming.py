@@ -95,6 +95,10 @@ class Incoming(RequestParser):  # type: ignore[misc]
         self._chunks: Chunks | None
         self._searched, self._chunks = 0, None
 
+    @property
+    def held_bytes(self) -> int:
+        return len(self.arrived.data)
+
     def ready(self) -> bool:
         """Whether a thread can begin: the request is whole, must be refused, or is to be asked for its body."""
         if self.mesg is None and self.failure is None and self._head_ended():
@@ -138,9 +142,11 @@ class Incoming(RequestParser):  # type: ignore[misc]
     def go_without(self, end: type[BaseException]) -> None:
         """Let the app answer without the whole body; reading on raises `end`. The connection closes afterwards."""
         self.mesg._expected_100_continue = False  # else gunicorn answers it before the app has seen the request
-        self.mesg.body.late = end is TimeoutError
+        self.mesg.body.refused = end
         self.mesg.force_close()
         self.arrived.end = end
+        if end is MemoryError:
+            self.arrived.data.clear()
 
     def ask_for_body(self) -> None:
         """The app wants the body after all, so the request begins again once it has arrived."""

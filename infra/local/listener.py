@@ -4,16 +4,26 @@ Until then one polling loop holds it, with deadlines and bounds. It speaks HTTP/
 """
 
 import errno
+import json
 import selectors
 import socket
 import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
-from gunicorn.http.errors import NoMoreData
+from gunicorn.http.errors import (
+    ExpectationFailed,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    NoMoreData,
+    ParseException,
+    UnsupportedTransferCoding,
+)
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from infra.local.incoming import PIECE_BYTES, BodyAwaited, Incoming
@@ -27,11 +37,19 @@ LINGER_SECONDS = 2.0
 SWEEP_SECONDS = 0.25
 LARGE_BYTES = 16 * 1024
 MOST_LARGE_BYTES = 128 * 1024 * 1024
-"""Of all requests over LARGE_BYTES."""
+"""Of all waiting requests over LARGE_BYTES."""
+MOST_RUNNING_BYTES = 256 * 1024 * 1024
+"""Of those that threads answer. A network may hold as much of it as is left, so one network alone holds half."""
 DROPPED_AT_ONCE = 32
 LATE_AT_ONCE = 16
 """Threads that answer 408, so that a thousand deadlines at once start no thousand threads."""
 AGAIN = object()
+STATUS_OF_HEAD = {
+    LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+    ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
+    LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
+}
 
 
 class Connection(TConn):  # type: ignore[misc]
@@ -41,12 +59,12 @@ class Connection(TConn):  # type: ignore[misc]
         super().__init__(cfg, sock, client, server)
         self.parser, self.initialized = Incoming(cfg, client), True
         self.network = network(client)
-        self.ends_s, self.large_bytes = 0.0, 0
+        self.ends_s, self.large_bytes, self.running_bytes = 0.0, 0, 0
         self.idle = self.lingering = self.late = False
 
     def expired(self, now_s: float) -> bool:
         in_body = self.parser.mesg is not None and not self.lingering
-        return now_s >= self.ends_s + (len(self.parser.arrived.data) / BYTES_A_SECOND if in_body else 0)
+        return now_s >= self.ends_s + (self.parser.held_bytes / BYTES_A_SECOND if in_body else 0)
 
 
 def network(client: Any) -> str:
@@ -64,6 +82,7 @@ class Listener(ThreadWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.waiting: dict[Connection, None] = {}
         self.large_bytes, self.late, self._swept_s = 0, 0, 0.0
+        self.running_bytes: Counter[str] = Counter()
         self._space = memoryview(bytearray(PIECE_BYTES))
 
     def accept(self, listener: socket.socket) -> None:
@@ -99,7 +118,20 @@ class Listener(ThreadWorker):  # type: ignore[misc]
 
     def _start(self, conn: Connection) -> None:
         self._leave(conn)
+        self._count_large(conn, 0)
+        held = conn.parser.held_bytes
+        if held > LARGE_BYTES and conn.parser.mesg is not None:
+            if self.running_bytes[conn.network] + held > MOST_RUNNING_BYTES - self.running_bytes.total():
+                conn.parser.go_without(MemoryError)
+            else:
+                self._count_running(conn, held)
         self.enqueue_req(conn)
+
+    def _count_running(self, conn: Connection, held: int) -> None:
+        self.running_bytes[conn.network] += held - conn.running_bytes
+        conn.running_bytes = held
+        if not self.running_bytes[conn.network]:
+            del self.running_bytes[conn.network]
 
     def _receive(self, conn: Connection, _sock: Any) -> None:
         """Take what has arrived on a waiting connection."""
@@ -131,7 +163,7 @@ class Listener(ThreadWorker):  # type: ignore[misc]
             return self._start(conn)
         if conn.parser.mesg is not None and not had_head:
             conn.ends_s = time.monotonic() + BODY_SECONDS
-        held = len(conn.parser.arrived.data)
+        held = conn.parser.held_bytes
         self._count_large(conn, held if held > LARGE_BYTES else 0)
         if self.large_bytes > MOST_LARGE_BYTES:
             self._relieve(lambda conn: conn.large_bytes, 1)
@@ -150,6 +182,20 @@ class Listener(ThreadWorker):  # type: ignore[misc]
         for conn in found[:count]:
             self._drop(conn)
 
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
+        """Answer a head that is not HTTP. gunicorn's own answer is HTML that repeats what the client sent."""
+        if req is not None or not isinstance(exc, ParseException):
+            return super().handle_error(req, client, addr, exc)  # type: ignore[no-any-return]
+        status = STATUS_OF_HEAD.get(type(exc), HTTPStatus.BAD_REQUEST)
+        problem = {"type": "about:blank", "title": status.phrase, "status": status, "code": "bad_request"}
+        body = json.dumps(problem | {"detail": "The head of the request is malformed, too large or not supported."})
+        lines = (
+            f"HTTP/1.1 {status} {status.phrase}", "Connection: close", "Content-Type: application/problem+json",
+            f"Content-Length: {len(body)}", "", body,
+        )  # fmt: skip
+        with suppress(OSError):
+            client.sendall("\r\n".join(lines).encode())
+
     def handle(self, conn: Connection) -> Any:
         """In a thread."""
         try:
@@ -159,7 +205,7 @@ class Listener(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: Connection, future: "Future[Any]") -> None:
         """In the loop, after the thread."""
-        self._count_large(conn, 0)
+        self._count_running(conn, 0)
         self.late -= conn.late
         try:
             outcome = future.result()

@@ -132,6 +132,21 @@ def test_moving_between_addresses_is_no_refill_either(town: Town) -> None:
     assert used(ann.account_id) == QUOTA
 
 
+def test_what_a_running_request_has_reserved_is_counted_beside_what_the_address_used(town: Town) -> None:
+    """Its settlement gives back what it did not use, and nothing of the address's amount."""
+    person = town.newcomer()
+    answer = person.ask(stream=True)
+    reserved = used(person.account_id)
+    assert reserved > 12
+    for _ in range(2):
+        use(person, 500_000)
+        assert used(person.account_id) == 500_000 + reserved
+    assert b"[DONE]" in answer.get_data()
+    assert used(person.account_id) == 500_012
+    use(person, 500_000)
+    assert used(person.account_id) == 500_012
+
+
 def test_a_pending_deletion_beside_a_registration_counts_once(town: Town) -> None:
     """Deleted, registered, deleted again: the amount neither grows nor is lost."""
     person = town.newcomer()

@@ -117,6 +117,16 @@ def test_every_route_refuses_strangers_cheaply(app: Flask) -> None:
             check(client, path, REFUSED, label, method=method, data=body, content_type="application/json")
 
 
+def test_every_id_that_is_too_long_for_the_store_is_404(app: Flask) -> None:
+    """Before the store is asked: DynamoDB refuses such a key, which looks like a fault of the store."""
+    client = app.test_client()
+    found = [rule for rule in app.url_map.iter_rules() if rule.arguments]
+    assert len(found) > 30
+    for rule in found:
+        path, method = re.sub(r"<[^>]+>", "x" * 1_200, rule.rule), sorted(rule.methods or set())[0]
+        assert client.open(path, method=method).status_code == 404, (path, method)
+
+
 def models(app: Flask) -> dict[str, type[pydantic.BaseModel]]:
     """Of every route that takes JSON."""
     found = {}

@@ -12,6 +12,8 @@ from sluice.http import errors
 from sluice.http.gateway import connection
 
 MAX_BODY_BYTES = 1024 * 1024
+MAX_PATH_PART = 128
+"""Characters. No id or name is longer, and DynamoDB refuses keys of more than 1,024 bytes."""
 DEFAULT_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -46,8 +48,10 @@ def _begin() -> None:
     g.server_request_id = request_id(time.time_ns() // 1_000_000)
     requested_id = request.headers.get("x-request-id", "")
     g.request_id = requested_id if VALID_REQUEST_ID.fullmatch(requested_id) else g.server_request_id
-    if connection.too_late(request.environ):
-        raise domain_errors.RequestTimeout()
+    if (refusal := connection.refusal(request.environ)) is not None:
+        raise refusal
+    if any(len(part) > MAX_PATH_PART for part in (request.view_args or {}).values()):
+        raise domain_errors.NotFound()
 
 
 def _finish(response: Response) -> Response:

@@ -1,5 +1,6 @@
 """A small app of ours for the listener's tests: `create_app()`."""
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ from sluice.domain import errors
 from sluice.http.app import create_app as create_sluice_app
 
 blueprint = Blueprint("listener", __name__)
+released = threading.Event()
 
 
 @blueprint.get("/healthz")
@@ -20,6 +22,25 @@ def healthz() -> Response:
 @blueprint.post("/v1/echo")
 def echo() -> Response:
     return Response(f"{sum(map(len, iter(lambda: request.stream.read(65_536), b'')))} bytes")
+
+
+@blueprint.post("/held")
+def held() -> Response:
+    """Its answer ends after `/release`."""
+
+    def parts() -> Iterator[bytes]:
+        yield b"begun"
+        released.wait(60)
+        yield b"ended"
+
+    request.get_data()
+    return Response(parts())
+
+
+@blueprint.post("/release")
+def release() -> Response:
+    released.set()
+    return Response()
 
 
 @blueprint.post("/refused")

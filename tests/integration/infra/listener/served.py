@@ -60,11 +60,15 @@ class Client:
             got += piece
         return got
 
+    def until(self, end: bytes) -> bytes:
+        got = b""
+        while end not in got:
+            got += self._more(got)
+        return got
+
     def answer(self) -> bytes:
         """One answer of known length."""
-        got = b""
-        while b"\r\n\r\n" not in got:
-            got += self._more(got)
+        got = self.until(b"\r\n\r\n")
         length = re.search(rb"content-length: (\d+)", got, re.IGNORECASE)
         whole = got.index(b"\r\n\r\n") + 4 + (int(length[1]) if length else 0)
         while len(got) < whole:

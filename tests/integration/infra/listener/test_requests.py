@@ -1,5 +1,6 @@
 """Bodies, kept connections and `Expect` on the one-machine listener."""
 
+import json
 import socket
 import time
 
@@ -87,11 +88,17 @@ def test_the_refusal_of_a_body_that_is_too_large_can_be_read_while_it_is_sent(pa
         (b"GET / HTTP/1.1\nHost: x\n\n", 400),
         (b"\0\0\r\n\r\n", 400),
         (head("/echo", "Content-Length: 1", "Transfer-Encoding: chunked"), 400),
+        (head("/echo", "Transfer-Encoding: br"), 501),
+        (head("/echo", "Content-Length: 5", "Expect: a-miracle"), 417),
+        (b"GET /<script> HTTP/9\r\nHost: x\r\n\r\n", 400),
     ],
 )
 def test_heads_that_can_never_be_right_are_refused_at_once(patient: Served, sent: bytes, status: int) -> None:
     with patient.open(sent) as client:
-        assert client.rest().startswith(b"HTTP/1.1 %d " % status)
+        start, _, body = client.rest().partition(b"\r\n\r\n")
+        assert start.startswith(b"HTTP/1.1 %d " % status) and b"application/problem+json" in start
+        problem = json.loads(body)
+        assert (problem["status"], problem["code"]) == (status, "bad_request") and b"script" not in body
 
 
 @pytest.mark.parametrize(

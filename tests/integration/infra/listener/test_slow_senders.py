@@ -121,6 +121,26 @@ def test_large_bodies_that_do_not_end_share_a_limit_of_memory(quick: Served) -> 
         assert large[-1].answer().endswith(b"500000 bytes")
 
 
+def test_bodies_that_are_being_answered_leave_room_for_other_networks(tmp_path: Path) -> None:
+    """And whoever waits is not disconnected for them."""
+    whole = head("/held", "Content-Length: 400000", "Connection: close") + b"x" * 400_000
+    limits = {"MOST_RUNNING_BYTES": 1_000_000, "MOST_LARGE_BYTES": 900_000}
+    with served(tmp_path, limits) as running, ExitStack() as stack:
+        waiting = stack.enter_context(running.open(whole[:-1], source="127.0.0.3"))
+        first = stack.enter_context(running.open(whole))
+        assert first.until(b"begun").startswith(b"HTTP/1.1 200 ")
+        with running.open(whole) as client:
+            assert client.rest().startswith(b"HTTP/1.1 503 ")
+        other = stack.enter_context(running.open(whole, source="127.0.0.2"))
+        assert other.until(b"begun").startswith(b"HTTP/1.1 200 ")
+        with running.open(head("/release", "Connection: close")) as client:
+            client.rest()
+        for client in (first, other):
+            assert client.rest().endswith(b"ended\r\n0\r\n\r\n")
+        waiting.sock.sendall(b"x")
+        assert waiting.rest().startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_stop_waits_for_no_slow_sender(tmp_path: Path) -> None:
     with (
         served(tmp_path, {"HEAD_SECONDS": 600, "BODY_SECONDS": 600}) as running,

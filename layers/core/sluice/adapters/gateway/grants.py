@@ -5,6 +5,7 @@ exceptions are the two transactions of `sluice.adapters.accounts.accounts` that 
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -24,10 +25,9 @@ from sluice.domain.gateway.grants import (
 HAS_ROOM = "size(live) < :room"
 # No reset of the password has ended the session that asks.
 SESSION_IS_CURRENT = "(attribute_not_exists(token_epoch) OR token_epoch <= :epoch)"
-# The grant has used less of this month than the account that had the address before.
-IS_BEHIND = "period < :period OR (period = :period AND period_tokens < :tokens)"
 EXISTS = "attribute_exists(account_id)"
 LIMITS_ARE_AS_READ = "limits = :before"
+USE_IS_AS_READ = "period = :before AND period_tokens = :counted AND leases = :leases"
 ATTEMPTS = 5  # the second prunes the expired entries that the first refusal returned; others may prune at the same time
 
 
@@ -120,12 +120,23 @@ class DynamoGrants:
         return grant["period"], grant["period_tokens"]
 
     def use_at_least(self, account_id: str, period: int, tokens: int) -> None:
-        """Count so many tokens as used in this month, unless more are counted already."""
-        change = "SET period = :period, period_tokens = :tokens"
-        try:
-            self._update(account_id, change, IS_BEHIND, {}, {":period": period, ":tokens": tokens})
-        except dynamo.ConditionFailed:
-            return
+        """Count so many tokens as used in this month, unless more are counted already.
+
+        What running requests have reserved is counted on top, because their settlement subtracts it again.
+        Errors: NotFound, Unavailable (too many changes at the same time).
+        """
+        for _ in range(ATTEMPTS):
+            grant = self._read(account_id)
+            counted = grant["period_tokens"] if grant["period"] == period else 0
+            reserved = sum(lease["r"] for lease in grant["leases"].values() if lease["d"] == period)
+            if grant["period"] > period or counted - reserved >= tokens:
+                return
+            read = {":before": grant["period"], ":counted": grant["period_tokens"], ":leases": grant["leases"]}
+            values = {":period": period, ":tokens": tokens + reserved, **read}
+            with suppress(dynamo.ConditionFailed):
+                self._update(account_id, "SET period = :period, period_tokens = :tokens", USE_IS_AS_READ, {}, values)
+                return
+        raise Unavailable()
 
     def close(self, account_id: str) -> tuple[int, int]:
         """Refuse all API tokens and sessions from now on, and log no more content. The amounts stay.

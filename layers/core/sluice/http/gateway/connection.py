@@ -5,6 +5,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from sluice.domain.errors import Overloaded, RequestTimeout, SluiceError
+
 # A caller who is idle for this long counts as gone. It is shorter than a lease, so none expires in a blocked write.
 WAIT_SECONDS = 20.0
 ESTABLISHED = b"\x01"  # the first byte of Linux's struct tcp_info
@@ -41,9 +43,10 @@ def _state(sock: Any) -> bytes | None:
         return None
 
 
-def too_late(environ: dict[str, Any]) -> bool:
-    """Whether the server stopped waiting for the body. Only the one-machine listener says so (infra.local.incoming)."""
-    return getattr(environ.get("wsgi.input"), "late", False) is True
+def refusal(environ: dict[str, Any]) -> SluiceError | None:
+    """Why the server gives the request without its body. Only the one-machine listener does (infra.local.incoming)."""
+    end = getattr(environ.get("wsgi.input"), "refused", None)
+    return RequestTimeout() if end is TimeoutError else Overloaded() if end is MemoryError else None
 
 
 def limit_waits(environ: dict[str, Any]) -> None:
