@@ -9,7 +9,7 @@ from botocore.credentials import Credentials
 
 from sluice.adapters.aws import signing
 from sluice.adapters.aws.access import Access, Frozen, access
-from sluice.adapters.aws.json_service import DYNAMODB, JsonService, Unanswered
+from sluice.adapters.aws.json_service import DYNAMODB, SSM, JsonService, Service, Unanswered
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 
@@ -28,6 +28,19 @@ def test_the_signature_equals_botocores(monkeypatch: pytest.MonkeyPatch, token: 
     SigV4Auth(Credentials("AKID", "secret", token), "dynamodb", "eu-west-1").add_auth(request)
     assert ours["x-amz-date"] == request.headers["X-Amz-Date"] == "20261121T120000Z"
     assert ours["authorization"] == request.headers["Authorization"]
+
+
+@pytest.mark.parametrize(
+    ("service", "address", "signed"), [(DYNAMODB, "", False), (DYNAMODB, "http://h", True), (SSM, "", True)]
+)
+def test_only_a_store_behind_its_own_socket_gets_no_signature(
+    monkeypatch: pytest.MonkeyPatch, service: Service, address: str, signed: bool
+) -> None:
+    monkeypatch.setenv("SLUICE_STORE_SOCKET", "/nowhere/store.sock")
+    made = JsonService(service, url=address, granted=Access("eu-west-1", Frozen("AKID", "secret", None)))
+    headers = {"host": "h", "x-amz-target": "t"}
+    sent = {name.lower(): value for name, value in made._sign(headers, b"{}").items()}
+    assert ("AKID" in sent["authorization"]) is signed
 
 
 def test_on_lambda_credentials_and_region_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 from sluice.adapters.aws.access import Access, access, endpoint
 from sluice.adapters.aws.http_call import exchange
 from sluice.adapters.aws.http_pool import Pool
-from sluice.adapters.aws.signing import json_signer
+from sluice.adapters.aws.signing import json_signer, unsigned
 from sluice.adapters.aws.unix_sockets import store_connection, store_socket
 
 THROTTLED = frozenset(
@@ -116,7 +116,7 @@ class JsonService:
         self._path = f"{self._pool.path_prefix}/"
         self._request_line = f"POST {self._path} HTTP/1.1\r\n"
         self._content_type = f"application/x-amz-json-{service.version}"
-        self._sign = json_signer(granted, service.name, self._path)
+        self._sign = unsigned if opened else json_signer(granted, service.name, self._path)
 
     def call(self, operation: str, request: dict[str, Any], *, repeat_silence: bool = True) -> dict[str, Any]:
         """`repeat_silence=False`: do not retry a call without an answer, because the store may execute it after the
