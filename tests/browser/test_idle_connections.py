@@ -1,4 +1,4 @@
-"""Node's HTTP client, which Playwright brings along, on connections that were idle as long as many servers keep them."""
+"""Node's HTTP client, which Playwright brings along, on connections that were idle for as long as servers keep them."""
 
 import json
 import subprocess
