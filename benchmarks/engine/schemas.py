@@ -66,7 +66,9 @@ def main() -> None:
     handle = load_model(Path(sys.argv[1]), LoadOptions())
     backend = LlamaBackend(handle, sequences=2, context_tokens=512, batch_tokens=64, threads=1)
     found: list[tuple[float, str, bool]] = []
-    for name, schema in schemas(int(sys.argv[2]) if len(sys.argv) > 2 else 200):
+    for number, (name, schema) in enumerate(schemas(int(sys.argv[2]) if len(sys.argv) > 2 else 200), 1):
+        if number % 500 == 0:
+            print(f"{number} schemas, {len(found)} accepted, slowest {max(found)}", flush=True)
         try:
             ratio, ended = slowed(backend, schema, 1)
             if ratio > SUSPECT:
