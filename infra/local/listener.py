@@ -26,12 +26,16 @@ from gunicorn.http.errors import (
 )
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
+from infra.local import outgoing
 from infra.local.incoming import PIECE_BYTES, BodyAwaited, Incoming
+from infra.local.outgoing import WRITE_SECONDS, Outgoing
 
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 30.0
 """And a second more for each BYTES_A_SECOND that have arrived."""
 BYTES_A_SECOND = 16 * 1024
+MOST_KEPT_BYTES = 128 * 1024 * 1024
+"""Of all answers that clients have not yet taken."""
 LINGER_SECONDS = 2.0
 """After a closing answer, so that a client that is still sending can read it (RFC 9112, 9.6)."""
 SWEEP_SECONDS = 0.25
@@ -56,14 +60,15 @@ class Connection(TConn):  # type: ignore[misc]
     """A client's connection. It waits until `ends_s` (monotonic) for the next bytes, or a thread answers it."""
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
-        super().__init__(cfg, sock, client, server)
+        super().__init__(cfg, Outgoing(sock), client, server)
         self.parser, self.initialized = Incoming(cfg, client), True
         self.network = network(client)
         self.ends_s, self.large_bytes, self.running_bytes = 0.0, 0, 0
-        self.idle = self.lingering = self.late = False
+        self.idle = self.lingering = self.late = self.sending = False
+        self.kept_bytes = 0
 
     def expired(self, now_s: float) -> bool:
-        in_body = self.parser.mesg is not None and not self.lingering
+        in_body = self.parser.mesg is not None and not self.lingering and not self.sending
         return now_s >= self.ends_s + (self.parser.held_bytes / BYTES_A_SECOND if in_body else 0)
 
 
@@ -83,6 +88,7 @@ class Listener(ThreadWorker):  # type: ignore[misc]
         self.waiting: dict[Connection, None] = {}
         self.large_bytes, self.late, self._swept_s = 0, 0, 0.0
         self.running_bytes: Counter[str] = Counter()
+        self.kept_bytes = 0
         self._space = memoryview(bytearray(PIECE_BYTES))
 
     def accept(self, listener: socket.socket) -> None:
@@ -98,10 +104,12 @@ class Listener(ThreadWorker):  # type: ignore[misc]
         self._wait(Connection(self.cfg, sock, client, listener.getsockname()), HEAD_SECONDS)
 
     def _wait(self, conn: Connection, seconds: float) -> None:
-        conn.sock.setblocking(False)
+        self._await(conn, seconds, selectors.EVENT_READ, partial(self._receive, conn))
+
+    def _await(self, conn: Connection, seconds: float, event: int, then: Callable[[Any], None]) -> None:
         conn.ends_s = time.monotonic() + seconds
         self.waiting[conn] = None
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._receive, conn))
+        self.poller.register(conn.sock, event, then)
 
     def _leave(self, conn: Connection) -> None:
         del self.waiting[conn]
@@ -114,6 +122,7 @@ class Listener(ThreadWorker):  # type: ignore[misc]
     def _close(self, conn: Connection) -> None:
         self.nr_conns -= 1
         self._count_large(conn, 0)
+        self._count_kept(conn, 0)
         conn.close()
 
     def _start(self, conn: Connection) -> None:
@@ -210,20 +219,51 @@ class Listener(ThreadWorker):  # type: ignore[misc]
         try:
             outcome = future.result()
             if outcome is AGAIN:
-                conn.sock.setblocking(False)
-                conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+                conn.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
                 conn.parser.ask_for_body()
                 self._wait(conn, BODY_SECONDS)
-            elif outcome:
-                self._next_request(conn)
+            elif conn.sock.kept:
+                self._send_rest(conn, outcome)
             else:
-                conn.sock.shutdown(socket.SHUT_WR)
-                conn.lingering = True
-                self._wait(conn, LINGER_SECONDS)
+                self._after_answer(conn, outcome)
         except Exception:  # the client has gone, or the thread failed
             self._close(conn)
 
+    def _send_rest(self, conn: Connection, outcome: Any) -> None:
+        self._count_kept(conn, len(conn.sock.kept))
+        conn.sending = True
+        seconds = WRITE_SECONDS + conn.kept_bytes / BYTES_A_SECOND
+        self._await(conn, seconds, selectors.EVENT_WRITE, partial(self._send, conn, outcome))
+        if self.kept_bytes > MOST_KEPT_BYTES:
+            self._relieve(lambda conn: conn.kept_bytes, 1)
+
+    def _send(self, conn: Connection, outcome: Any, _sock: Any) -> None:
+        """Send more of an answer that its client takes slowly."""
+        if conn not in self.waiting:
+            return  # dropped by an earlier event of the same round
+        try:
+            conn.sock.send_kept()
+            self._count_kept(conn, len(conn.sock.kept))
+            if not conn.sock.kept:
+                self._leave(conn)
+                conn.sending = False
+                self._after_answer(conn, outcome)
+        except OSError:
+            self._drop(conn) if conn in self.waiting else self._close(conn)
+
+    def _count_kept(self, conn: Connection, kept: int) -> None:
+        self.kept_bytes += kept - conn.kept_bytes
+        conn.kept_bytes = kept
+
+    def _after_answer(self, conn: Connection, keep_alive: Any) -> None:
+        if keep_alive:
+            return self._next_request(conn)
+        conn.sock.shutdown(socket.SHUT_WR)
+        conn.lingering = True
+        self._wait(conn, LINGER_SECONDS)
+
     def _next_request(self, conn: Connection) -> None:
+        conn.sock.most_kept = outgoing.MOST_KEPT_BYTES
         conn.parser.begin()
         conn.idle = not conn.parser.arrived.data
         rest_s = self.cfg.keepalive if self.alive else min(self.cfg.keepalive, STOP_KEEPALIVE_LINGER)
@@ -248,7 +288,7 @@ class Listener(ThreadWorker):  # type: ignore[misc]
             self._receive(conn, conn.sock)  # its next request may have arrived this moment
             if conn.idle and conn in self.waiting:
                 self._drop(conn)
-        elif conn.parser.mesg is None or conn.lingering:
+        elif conn.parser.mesg is None or conn.lingering or conn.sending:
             self._drop(conn)
         elif self.late < LATE_AT_ONCE:
             self.late += 1

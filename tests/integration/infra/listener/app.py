@@ -24,6 +24,17 @@ def echo() -> Response:
     return Response(f"{sum(map(len, iter(lambda: request.stream.read(65_536), b'')))} bytes")
 
 
+@blueprint.get("/large")
+def large() -> Response:
+    return Response(b"0123456789" * 50_000)
+
+
+@blueprint.get("/huge")
+def huge() -> Response:
+    """Fifty times what the listener keeps."""
+    return Response(b"0123456789" * 100_000 for _ in range(50))
+
+
 @blueprint.post("/held")
 def held() -> Response:
     """Its answer ends after `/release`."""

@@ -2,7 +2,7 @@
 
 import json
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -139,6 +139,41 @@ def test_bodies_that_are_being_answered_leave_room_for_other_networks(tmp_path: 
             assert client.rest().endswith(b"ended\r\n0\r\n\r\n")
         waiting.sock.sendall(b"x")
         assert waiting.rest().startswith(b"HTTP/1.1 200 ")
+
+
+def test_clients_that_read_nothing_hold_no_thread(tmp_path: Path) -> None:
+    """Each asks for as many answers as its socket holds, and one more."""
+    asked = head("/large", method="GET") * 200
+    limits = {"WRITE_SECONDS": 2, "BYTES_A_SECOND": 10_000_000}
+    with served(tmp_path, limits, threads=4) as running, ExitStack() as stack:
+        deaf = [stack.enter_context(running.open(asked)) for _ in range(12)]
+        for _ in range(3):
+            assert b" 200 " in running.fresh()
+        slow = stack.enter_context(running.open(head("/large", "Connection: close", method="GET")))
+        time.sleep(0.5)
+        assert len(slow.rest()) > 500_000  # a reader that is only late gets all
+        time.sleep(3)
+        for client in deaf:  # they were disconnected
+            client.sock.settimeout(20)
+            with suppress(ConnectionError):
+                while client.sock.recv(1 << 20):
+                    continue
+
+
+def test_answers_that_are_taken_late_are_whole_and_in_order(patient: Served) -> None:
+    with patient.open(head("/large", method="GET") * 20, head("/healthz", "Connection: close", method="GET")) as client:
+        time.sleep(1)
+        got = client.rest()
+    assert got.count(b"HTTP/1.1 200 OK") == 21 and got.endswith(b"well")
+    assert got.count(b"0123456789") == 20 * 50_000
+
+
+def test_an_answer_past_what_is_kept_ends_if_nobody_reads_it(tmp_path: Path) -> None:
+    shorter = "from infra.local import outgoing; outgoing.WRITE_SECONDS = 1"
+    with served(tmp_path, {}, shorter, threads=2) as running, ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(running.open(head("/huge", method="GET")))
+        assert b" 200 " in running.fresh()
 
 
 def test_a_stop_waits_for_no_slow_sender(tmp_path: Path) -> None:

@@ -49,6 +49,14 @@ def refusal(environ: dict[str, Any]) -> SluiceError | None:
     return RequestTimeout() if end is TimeoutError else Overloaded() if end is MemoryError else None
 
 
+def follow_reader(environ: dict[str, Any]) -> None:
+    """Let the answer wait for its reader, so that a stream ends with it. Else the one-machine listener keeps what is
+    not yet taken (infra.local.outgoing)."""
+    sock: Any = environ.get("gunicorn.socket")
+    if hasattr(sock, "most_kept"):
+        sock.most_kept = 0
+
+
 def limit_waits(environ: dict[str, Any]) -> None:
     """Set timeouts, so that a caller who is too slow or has vanished does not hold a place for ever."""
     sock = environ.get("gunicorn.socket")

@@ -12,11 +12,12 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from flask import Response
+from flask import Response, request
 
 from sluice.domain import errors
 from sluice.domain.gateway import chunks
 from sluice.http.errors import InternalError, openai_envelope
+from sluice.http.gateway.connection import follow_reader
 from sluice.ports.gateway import UpstreamStream
 from sluice.services.gateway.exchange import CLIENT_GONE_STATUS, ClientGone, Exchange, take_usage
 
@@ -102,6 +103,7 @@ def streamed_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, 
     except BaseException as exc:
         exchange.fail(exc)
         raise
+    follow_reader(request.environ)
     headers = {"X-Accel-Buffering": "no"}
     return Response(body, 200, headers, mimetype="text/event-stream")
 
