@@ -102,7 +102,8 @@ class AuditLog(Protocol):
 class PasswordHashes(Protocol):
     """Hashes that are slow on purpose. Errors of both methods: Overloaded."""
 
-    def hash(self, password: str) -> str: ...
+    def hash(self, password: str, salt: bytes | None = None) -> str:
+        """`salt`: 16 bytes, random by default. The same password with the same salt has the same hash."""
 
     def verify(self, password_hash: str | None, password: str) -> bool:
         """Without a hash (unknown address) it does the same work, for the same time, and returns False."""
