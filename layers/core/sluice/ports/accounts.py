@@ -136,8 +136,9 @@ class Throttles(Protocol):
     remembers: bool
     """False where throttles are off. Then no client has a history, so no client can be called new."""
 
-    def take(self, key: str, policy: Policy, now_ms: int) -> Counter:
-        """Count an attempt before it is made, so that parallel attempts gain nothing. Errors: TooManyAttempts."""
+    def take(self, key: str, policy: Policy, now_ms: int, units: int = 1) -> Counter:
+        """Count an attempt, as so many, before it is made, so that parallel attempts gain nothing.
+        Errors: TooManyAttempts."""
 
     def peek(self, key: str) -> Counter:
         """Read the counter without counting."""

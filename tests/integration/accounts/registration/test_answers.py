@@ -301,6 +301,21 @@ def test_an_address_requested_too_often_gets_the_usual_response_and_no_more_mail
     assert len(throttled.mails()) == 1 + rules.MAIL_PAIR.free
 
 
+@pytest.mark.parametrize("path", [REGISTER, RESEND])
+def test_each_repeated_link_counts_as_a_mail_to_its_address(
+    throttled: Desk, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resend, or a registration that finds no room, mails up to three links."""
+    monkeypatch.setattr(rules, "MAIL_CLIENT", replace(rules.MAIL_CLIENT, free=100))
+    for place in range(MAX_REGISTRATIONS):
+        assert throttled.register("ann@example.com", f"passphrase number {place}").status_code == 202
+        throttled.deliver()
+        backdate(throttled, throttled.known("ann@example.com").account_id, "created_ms", UNSENT_MS)
+    for _ in range(6):
+        assert throttled.post(path, email="ann@example.com", password=PASSWORD).status_code == 202
+    assert len(throttled.mails()) == 2 * MAX_REGISTRATIONS  # and then a wait, because at most five are free
+
+
 # --- the store is unavailable
 
 

@@ -59,7 +59,7 @@ class Registration:
         if account and account.status != "pending":
             known_kind = Kind.ALREADY_REGISTERED
         # Refuse a client that asks too often before computing a hash for it.
-        allowed = self.throttle.allows(address.key, known_kind, visitor)
+        allowed = self.throttle.allows(address.key, known_kind, visitor, mails=_mails_due(account, now_ms))
         password_hash = self.passwords.hash(password, _salt(address, now_ms))
         mine = Registered(password_hash, name, address.given, now_ms, 0)
         for _ in range(ATTEMPTS):
@@ -77,9 +77,10 @@ class Registration:
         """Send the links of all registrations again, to pending accounts only. The result is the same for every
         address. Errors: ValidationFailed, TooManyAttempts, StoreUnavailable."""
         address = parse_address(email)
-        allowed = self.throttle.allows(address.key, Kind.VERIFY_EMAIL, visitor)
         account = self.accounts.by_email(address.key, visitor.now_ms)
-        if allowed and account and account.status == "pending" and account.registrations:
+        known = account.registrations if account and account.status == "pending" else {}
+        allowed = self.throttle.allows(address.key, Kind.VERIFY_EMAIL, visitor, mails=len(known) or 1)
+        if allowed and account and known:
             self._repeat(account, visitor.now_ms)
         else:
             queue_nothing(self.mails, visitor.now_ms)
@@ -174,6 +175,12 @@ def _with_room(known: Mapping[str, Registered], now_ms: int) -> dict[str, Regist
         return dict(known)
     oldest = min(dead, key=lambda mail_id: known[mail_id].created_ms, default=None)
     return {mail_id: one for mail_id, one in known.items() if mail_id != oldest} if oldest else None
+
+
+def _mails_due(account: Account | None, now_ms: int) -> int:
+    """How many mails a registration sends: its own link, or every link where it finds no room."""
+    known = account.registrations if account and account.status == "pending" else {}
+    return len(known) if _with_room(known, now_ms) is None else 1
 
 
 def _link(account: Account, one: Registered, now_ms: int) -> Mail:
