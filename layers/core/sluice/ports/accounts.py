@@ -36,7 +36,7 @@ class AccountStore(Protocol):
     def redeem_reset(
         self, account: Account, mail_id: str, password_hash: str, now_ms: int, *, keep_tokens: bool
     ) -> None:
-        """Errors: MailedCodeInvalid."""
+        """An unverified account becomes active with the name and spelling in `account`. Errors: MailedCodeInvalid."""
 
     def redeem_email_change(self, account: Account, code: PendingCode, notice: Mail, now_ms: int) -> None:
         """Errors: MailedCodeInvalid, AddressTaken."""
