@@ -5,6 +5,7 @@ exceptions are the two transactions of `sluice.adapters.accounts.accounts` that 
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -119,13 +120,20 @@ class DynamoGrants:
         grant = self._read(account_id)
         return grant["period"], grant["period_tokens"]
 
-    def use_at_least(self, account_id: str, period: int, tokens: int) -> None:
-        """Count so many tokens as used in this month, unless more are counted already."""
+    def use_at_least(self, account_id: str, period: int, tokens: int) -> int:
+        """Count so many tokens as used in this month, unless more are counted already. → how many that added."""
         change = "SET period = :period, period_tokens = :tokens"
         try:
-            self._update(account_id, change, IS_BEHIND, {}, {":period": period, ":tokens": tokens})
+            old = self._update(account_id, change, IS_BEHIND, {}, {":period": period, ":tokens": tokens})
         except dynamo.ConditionFailed:
-            return
+            return 0
+        return tokens - (int(old["period_tokens"]) if old["period"] == period else 0)
+
+    def use_less(self, account_id: str, period: int, tokens: int) -> None:
+        """Take back what `use_at_least` added. A later month has begun at 0."""
+        change, values = "SET period_tokens = period_tokens - :tokens", {":period": period, ":tokens": tokens}
+        with suppress(dynamo.ConditionFailed):
+            self._update(account_id, change, "period = :period", {}, values)
 
     def close(self, account_id: str) -> tuple[int, int]:
         """Refuse all API tokens and sessions from now on, and log no more content. The amounts stay.
