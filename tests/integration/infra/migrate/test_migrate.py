@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from infra.migrations import record, structure
+from infra.migrations.addresses import NotMigrated
 from infra.migrations.run import TablesAreTheStacks, migrate, plan
 from infra.migrations.steps import CURRENT, STEPS
 from sluice.adapters.accounts.administered import account_from
@@ -113,20 +114,66 @@ def in_schema_2(plain: dict[str, Any]) -> dict[str, Any]:
 FOLDED = [("straße@example.org", "strasse@example.org"), ("\ufb01ona@example.org", "fiona@example.org")]
 
 
-@pytest.mark.parametrize("email, folded", [*FOLDED, ("jame\u017f@example.org", "james@example.org")])
-def test_an_address_under_its_folded_key_is_found_after_the_step(empty: Store, email: str, folded: str) -> None:
-    migrate(empty.client, empty.prefix)
+def put_folded(store: Store, email: str, folded: str) -> None:
+    """A store of version 1 with one account, `usr_a`."""
+    migrate(store.client, store.prefix)
     older = {"pk": "usr_a", "account_id": "usr_a", "email": email, "email_key": folded, "name": "", "codes": {}}
     older |= {"password_hash": "h", "created_ms": 1, "role": "user", "status": "active", "store_content": True}
     owner = {"pk": "email#" + folded, "account_id": "usr_a", "mail_suppressed": "bounce"}
     for item in (older | {"session_epoch": 0, "verified_ms": 1}, owner):
-        empty.client.put_item(TableName=empty.prefix + "accounts", Item=dynamo.item(item | {"schema": 1}))
-    empty.client.delete_item(TableName=empty.prefix + "accounts", Key=dynamo.item({"pk": record.KEY}))
+        store.client.put_item(TableName=store.prefix + "accounts", Item=dynamo.item(item | {"schema": 1}))
+    store.client.delete_item(TableName=store.prefix + "accounts", Key=dynamo.item({"pk": record.KEY}))
+
+
+@pytest.mark.parametrize("email, folded", [*FOLDED, ("jame\u017f@example.org", "james@example.org")])
+def test_an_address_under_its_folded_key_is_found_after_the_step(empty: Store, email: str, folded: str) -> None:
+    put_folded(empty, email, folded)
     assert migrate(empty.client, empty.prefix).changed["4.addresses"] == 1
     keys = {dynamo.values(i)["pk"]: dynamo.values(i) for i in empty.dump()["accounts"]}
     assert set(keys) == {"usr_a", "email#" + parse_address(email).key, record.KEY}
     assert keys["email#" + parse_address(email).key]["mail_suppressed"] == "bounce"
     assert account_from(keys["usr_a"]).email_key == parse_address(email).key
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_an_address_that_a_newer_account_has_is_reported_and_nothing_is_lost(empty: Store, when: str) -> None:
+    """A function of the new version registered it, before the step read the account or after."""
+    (email, folded), table = FOLDED[0], empty.prefix + "accounts"
+    put_folded(empty, email, folded)
+    newer = {"pk": "email#" + parse_address(email).key, "account_id": "usr_b", "schema": 2}
+
+    def register(number: int = 0, call: str = "transact_write_items", arguments: Any = None) -> None:
+        if call == "transact_write_items":
+            empty.client.put_item(TableName=table, Item=dynamo.item(newer))
+
+    if when == "before":
+        register()
+    before = {item["pk"]["S"]: item for item in empty.dump()["accounts"]}
+    with pytest.raises(NotMigrated, match=r"usr_a .* usr_b"):
+        migrate(Client(empty.client, register), empty.prefix)  # type: ignore[arg-type]
+    after = {item["pk"]["S"]: item for item in without_record(empty.dump())["accounts"]}
+    assert after == before | {newer["pk"]: dynamo.item(newer)}
+    empty.client.delete_item(TableName=table, Key=dynamo.item({"pk": newer["pk"]}))
+    assert migrate(empty.client, empty.prefix).changed["4.addresses"] == 1
+
+
+def test_a_step_that_is_cancelled_each_time_is_not_taken_for_done(empty: Store) -> None:
+    put_folded(empty, *FOLDED[0])
+
+    def disturb(number: int, call: str, arguments: Any) -> None:
+        """A function writes to the account each time between reading and the step's write."""
+        if call == "transact_write_items":
+            empty.client.update_item(
+                TableName=empty.prefix + "accounts",
+                Key=dynamo.item({"pk": "usr_a"}),
+                UpdateExpression="SET codes = :codes",
+                ExpressionAttributeValues=dynamo.item({":codes": {"reset_password": {"mail_id": f"mail_{number}"}}}),
+            )
+
+    with pytest.raises(NotMigrated, match="usr_a"):
+        migrate(Client(empty.client, disturb), empty.prefix)  # type: ignore[arg-type]
+    assert not record.read(empty.client, empty.prefix).is_current
+    assert migrate(empty.client, empty.prefix).changed["4.addresses"] == 1
 
 
 def test_the_oldest_tables_get_indexes_streams_and_time_to_live(empty: Store) -> None:
