@@ -25,7 +25,6 @@ def command(dry_run: bool, tables: bool | None, as_json: bool) -> None:
 
     from infra.migrations.addresses import NotMigrated
     from infra.migrations.connection import connect
-    from infra.migrations.record import NewerStore
     from infra.migrations.run import TablesAreTheStacks, migrate, plan
     from infra.migrations.structure import WrongTable
     from sluice import settings
@@ -40,7 +39,7 @@ def command(dry_run: bool, tables: bool | None, as_json: bool) -> None:
             outcome = migrate(connect(), prefix, lambda text: click.echo(f"sluice: {text}", err=True), tables=ours)
     except TablesAreTheStacks as exc:
         end(REFUSED, f"{exc}. Deploy the template first (make deploy), which adds them. Nothing was changed.")
-    except (NewerStore, NotMigrated, WrongTable) as exc:
+    except (NotMigrated, WrongTable) as exc:
         end(REFUSED, str(exc))
     except (BotoCoreError, ClientError) as exc:
         end(NO_STORE, f"the store does not answer, or reports an error: {exc}")

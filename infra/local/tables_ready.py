@@ -110,13 +110,12 @@ def _bring_up_to_date(store_url: str, prefix: str, say: Callable[[str], None]) -
 
     from infra.migrations.addresses import NotMigrated
     from infra.migrations.connection import connect
-    from infra.migrations.record import NewerStore
     from infra.migrations.run import migrate
     from infra.migrations.structure import WrongTable
 
     try:
         outcome = migrate(connect(store_url), prefix)
-    except (NewerStore, NotMigrated, WrongTable) as exc:
+    except (NotMigrated, WrongTable) as exc:
         raise LaunchError(str(exc)) from exc
     except (BotoCoreError, ClientError) as exc:
         raise LaunchError(f"the tables cannot be made at {store_url}: {exc}") from exc

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra.migrations.addresses import NotMigrated
 from infra.migrations.steps import CURRENT, FIRST
 from sluice.adapters.aws import dynamo
 
@@ -21,7 +22,7 @@ SCHEMA = 1
 IS_NOT_NEWER = "attribute_not_exists(version) OR version <= :version"
 
 
-class NewerStore(Exception):
+class NewerStore(NotMigrated):
     """A later version wrote this store, so this version must not change it."""
 
     def __init__(self, version: int) -> None:

@@ -79,8 +79,7 @@ def migrate(
 ) -> Outcome:
     """Safe to repeat, to kill and to run concurrently. `page_items`: how many items a page scans; 0 for 1 MB of items.
 
-    Errors: NewerStore, WrongTable, TablesAreTheStacks (`tables` is False and some are missing), NotMigrated, and
-    botocore's.
+    Errors: NotMigrated, WrongTable, TablesAreTheStacks (`tables` is False and some are missing), botocore's.
     """
     now = record.read(client, prefix)
     now.check()
@@ -183,7 +182,7 @@ def _rewrite(client: "DynamoDBClient", prefix: str, rewrite: Callable[..., list[
         except client.exceptions.TransactionCanceledException:
             continue  # a function changed the item meanwhile, or another run did this step
         return bool(writes)
-    raise NotMigrated(f"The item {dynamo.values(key)} changes too often. Run the migration again.")
+    raise NotMigrated(f"The item {key} could not be brought to the new form. Run the migration again: it continues.")
 
 
 def _used(placeholders: Mapping[str, Any], expression: str) -> dict[str, Any]:

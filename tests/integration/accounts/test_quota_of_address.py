@@ -147,6 +147,65 @@ def test_what_a_running_request_has_reserved_is_counted_beside_what_the_address_
     assert used(person.account_id) == 500_012
 
 
+def code_for(town: Town, person: Citizen, email: str) -> str:
+    body = {"new_email": email, "password": PASSWORD}
+    assert person.call("POST", "/auth/change-email", body).status_code == 202
+    return town.code_of(person.account_id, "change_email")
+
+
+def redeem(town: Town, code: str) -> int:
+    return int(town.world.client.post("/auth/verify-email", json={"token": code}).status_code)
+
+
+def test_an_account_that_does_not_get_an_address_keeps_its_own_quota(town: Town) -> None:
+    ann, bob = town.newcomer(), town.newcomer()
+    use(ann, 100)
+    use(bob, 900_000)
+    assert delete(bob) == 204
+    code = code_for(town, ann, bob.email)
+    assert used(again(town, bob.email)) == 900_000  # which was faster
+    assert redeem(town, code) == 400 and used(ann.account_id) == 100
+
+
+def test_of_two_clicks_at_once_the_loser_gives_nothing_back(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sluice.wiring import stores
+
+    ann, bob = town.newcomer(), town.newcomer()
+    use(bob, 900_000)
+    assert delete(bob) == 204
+    code = code_for(town, ann, bob.email)
+    real = stores.account_store().redeem_email_change
+
+    with monkeypatch.context() as slow:
+
+        def late(*arguments: Any) -> None:
+            slow.undo()
+            assert redeem(town, code) == 200
+            real(*arguments)
+
+        slow.setattr(stores.account_store(), "redeem_email_change", late)
+        assert redeem(town, code) == 400
+    assert used(ann.account_id) == 900_000
+
+
+def test_a_deletion_beside_a_change_of_address_is_no_refill(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address changes after the deletion has read the account."""
+    from sluice.wiring import stores
+
+    person = town.newcomer()
+    use(person, 900_000)
+    code, real = code_for(town, person, "elsewhere@example.org"), stores.account_store().begin_deletion
+
+    def late(*arguments: Any) -> Any:
+        assert redeem(town, code) == 200
+        return real(*arguments)
+
+    with monkeypatch.context() as slow:
+        slow.setattr(stores.account_store(), "begin_deletion", late)
+        assert delete(person) == 204
+    assert used(again(town, "elsewhere@example.org")) == 900_000
+
+
 def test_a_pending_deletion_beside_a_registration_counts_once(town: Town) -> None:
     """Deleted, registered, deleted again: the amount neither grows nor is lost."""
     person = town.newcomer()

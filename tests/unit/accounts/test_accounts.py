@@ -3,8 +3,11 @@
 import unicodedata
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from sluice.domain.accounts.account import NAME_CHARACTERS, parse_address, parse_name
+from infra.migrations import addresses
+from sluice.domain.accounts.account import NAME_CHARACTERS, lower, parse_address, parse_name
 from sluice.domain.errors import ValidationFailed
 
 SAME = [
@@ -14,7 +17,7 @@ SAME = [
     ("jos\u00e9@example.com", "jose\u0301@example.com"),  # composed and decomposed: NFC
     ("JOS\u00c9@example.com", "jose\u0301@example.com"),
     ("ann@\uff45xample.com", "ann@example.com"),  # IDNA maps full-width letters of a domain
-    ("ΣΊΣΥΦΟΣ@example.com", "σίσυφος@example.com"),  # a final sigma equals a sigma
+    ("ΣΊΣΥΦΟΣ@example.com", "σίσυφος@example.com"),  # lower case of a last sigma is its final form
 ]
 DIFFERENT = [
     ("ann@example.com", "anne@example.com"),
@@ -23,6 +26,7 @@ DIFFERENT = [
     ("a.nn@example.com", "ann@example.com"),
     ("ann@faß.example", "ann@fass.example"),  # two names since IDNA 2008
     ("аnn@example.com", "ann@example.com"),
+    ("σίσυφοσ@example.com", "σίσυφος@example.com"),  # lower case keeps the two sigmas apart
 ]
 
 
@@ -91,3 +95,22 @@ def test_a_name_that_is_too_long_or_has_control_characters_is_refused(text: str)
     with pytest.raises(ValidationFailed) as refusal:
         parse_name(text)
     assert [problem.field for problem in refusal.value.problems] == ["name"]
+
+
+@settings(max_examples=2_000, deadline=None)
+@given(st.text())
+def test_a_lowered_text_stays_as_it_is_and_has_one_unicode_form(text: str) -> None:
+    once = lower(text)
+    assert lower(once) == once == lower(unicodedata.normalize("NFD", text))
+    assert addresses._lower(text + "@b", "a@b") == once + "@b"  # the migration's own copy
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(st.text(min_size=1, max_size=12))
+def test_a_parsed_address_is_parsed_to_itself(local_part: str) -> None:
+    try:
+        address = parse_address(local_part + "@example.org")
+    except ValidationFailed:
+        return
+    assert parse_address(address.given) == address
+    assert parse_address(address.key).key == address.key

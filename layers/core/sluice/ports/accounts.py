@@ -36,7 +36,7 @@ class AccountStore(Protocol):
     def redeem_reset(
         self, account: Account, mail_id: str, password_hash: str, now_ms: int, *, keep_tokens: bool
     ) -> None:
-        """Errors: MailedCodeInvalid."""
+        """An unverified account becomes active with the name and spelling in `account`. Errors: MailedCodeInvalid."""
 
     def redeem_email_change(self, account: Account, code: PendingCode, notice: Mail, now_ms: int) -> None:
         """Errors: MailedCodeInvalid, AddressTaken."""
@@ -102,7 +102,8 @@ class AuditLog(Protocol):
 class PasswordHashes(Protocol):
     """Hashes that are slow on purpose. Errors of both methods: Overloaded."""
 
-    def hash(self, password: str) -> str: ...
+    def hash(self, password: str, salt: bytes | None = None) -> str:
+        """`salt`: 16 bytes, random by default. The same password with the same salt has the same hash."""
 
     def verify(self, password_hash: str | None, password: str) -> bool:
         """Without a hash (unknown address) it does the same work, for the same time, and returns False."""
@@ -135,8 +136,9 @@ class Throttles(Protocol):
     remembers: bool
     """False where throttles are off. Then no client has a history, so no client can be called new."""
 
-    def take(self, key: str, policy: Policy, now_ms: int) -> Counter:
-        """Count an attempt before it is made, so that parallel attempts gain nothing. Errors: TooManyAttempts."""
+    def take(self, key: str, policy: Policy, now_ms: int, units: int = 1) -> Counter:
+        """Count an attempt, as so many, before it is made, so that parallel attempts gain nothing.
+        Errors: TooManyAttempts."""
 
     def peek(self, key: str) -> Counter:
         """Read the counter without counting."""

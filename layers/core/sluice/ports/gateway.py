@@ -36,8 +36,11 @@ class GrantStore(Protocol):
     def used(self, account_id: str) -> tuple[int, int]:
         """The month, and the tokens that count against it, those of running requests included."""
 
-    def use_at_least(self, account_id: str, period: int, tokens: int) -> None:
-        """Count so many tokens as used in this month, unless more are counted already."""
+    def use_at_least(self, account_id: str, period: int, tokens: int) -> int:
+        """Count so many tokens as used in this month, unless more are counted already. → how many that added."""
+
+    def use_less(self, account_id: str, period: int, tokens: int) -> None:
+        """Take back what `use_at_least` added."""
 
     def close(self, account_id: str) -> tuple[int, int]:
         """Remove all tokens, suspend, and log no more content. It cannot be undone. A missing grant is no error.

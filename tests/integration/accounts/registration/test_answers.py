@@ -7,16 +7,20 @@ import pytest
 
 from functions.registration import app as registration
 from functions.verification import app as verification
+from sluice.adapters.accounts.passwords import Passwords
 from sluice.domain.accounts import throttles as rules
+from sluice.domain.accounts.account import MAX_REGISTRATIONS
 from sluice.http.app import create_app
+from sluice.services.accounts.register import UNSENT_MS
 from tests.conftest import Store
-from tests.integration.accounts.registration.world import Desk
+from tests.integration.accounts.registration.world import Desk, backdate
 from tests.integration.accounts.world import PASSWORD, forget_everything, switch_on_throttles
 from tests.ports import free_port
 from tests.store_clients import make_tables
 from tests.store_process import running_store
 
 REGISTER, RESEND, VERIFY = "/auth/register", "/auth/resend-verification", "/auth/verify-email"
+LOGIN, FORGOT = "/auth/login", "/auth/forgot-password"
 ALL = pytest.mark.parametrize("path", [REGISTER, RESEND, VERIFY])
 GOOD = {"email": "ann@example.com", "password": PASSWORD, "token": "mail_0.x"}
 
@@ -214,8 +218,13 @@ def test_every_kind_of_address_costs_the_same_store_calls(
     """The response time must not show whether an address is known, so reads, writes and hashes are equal."""
     from sluice.adapters.aws.json_service import JsonService
 
+    for place in range(MAX_REGISTRATIONS):
+        desk.register("full@example.com", f"passphrase number {place}")
+    desk.deliver()
+    backdate(desk, desk.known("full@example.com").account_id, "created_ms", UNSENT_MS)
     desk.register("just@example.com")  # whose mail is on its way
-    people["just registered"] = "just@example.com"
+    desk.register("changed@example.com", "quite some other words")
+    people |= {name: name + "@example.com" for name in ("just", "changed", "full")}
     counts: dict[str, list[str]] = {}
     seen: list[str] = []
     real = JsonService.call
@@ -224,13 +233,20 @@ def test_every_kind_of_address_costs_the_same_store_calls(
         seen.append(operation)
         return real(self, operation, request, **options)
 
+    def hashed(self: Passwords, work: Any) -> Any:
+        seen.append("argon2")
+        return run(self, work)
+
+    run = Passwords._run
+    monkeypatch.setattr(Passwords, "_run", hashed)
     monkeypatch.setattr(JsonService, "call", noted)
-    for path in (REGISTER, RESEND):
+    asked = {REGISTER: (PASSWORD, 1), RESEND: (PASSWORD, 0), LOGIN: ("a wrong password", 1), FORGOT: (PASSWORD, 0)}
+    for path, (password, hashes) in asked.items():
         for who, email in people.items():
             seen.clear()
-            desk.post(path, email=email, password=PASSWORD)
+            desk.post(path, email=email, password=password)
             counts[path + who] = list(seen)
-    for path in (REGISTER, RESEND):
+            assert seen.count("argon2") == hashes, (path, who)
         assert len({str(calls) for name, calls in counts.items() if name.startswith(path)}) == 1, counts
 
 
@@ -283,6 +299,21 @@ def test_an_address_requested_too_often_gets_the_usual_response_and_no_more_mail
     answers = [throttled.resend("ann@example.com") for _ in range(rules.MAIL_PAIR.free + 3)]
     assert len({str(shape(answer)) for answer in answers}) == 1
     assert len(throttled.mails()) == 1 + rules.MAIL_PAIR.free
+
+
+@pytest.mark.parametrize("path", [REGISTER, RESEND])
+def test_each_repeated_link_counts_as_a_mail_to_its_address(
+    throttled: Desk, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resend, or a registration that finds no room, mails up to three links."""
+    monkeypatch.setattr(rules, "MAIL_CLIENT", replace(rules.MAIL_CLIENT, free=100))
+    for place in range(MAX_REGISTRATIONS):
+        assert throttled.register("ann@example.com", f"passphrase number {place}").status_code == 202
+        throttled.deliver()
+        backdate(throttled, throttled.known("ann@example.com").account_id, "created_ms", UNSENT_MS)
+    for _ in range(6):
+        assert throttled.post(path, email="ann@example.com", password=PASSWORD).status_code == 202
+    assert len(throttled.mails()) == 2 * MAX_REGISTRATIONS  # and then a wait, because at most five are free
 
 
 # --- the store is unavailable

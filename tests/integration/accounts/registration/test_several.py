@@ -102,6 +102,19 @@ def test_a_login_names_the_unverified_address_only_to_the_newest_password(desk: 
     assert said == {STRANGER: "invalid_credentials", OWNER: "email_not_verified"}
 
 
+def test_a_reset_of_an_unverified_account_keeps_nothing_of_a_strangers_registration(desk: Desk) -> None:
+    """The owner proved the address as he typed it. A stranger registered before him, and again before he clicks."""
+    desk.register("ANN@example.com", STRANGER, name="Mallory")
+    desk.post("/auth/forgot-password", email=ANN)
+    reset = desk.codes(ANN)[-1]
+    desk.register("aNN@example.com", "stranger number two", name="Mallory")
+    assert desk.post("/auth/reset-password", token=reset, password=OWNER).status_code == 200
+    account = desk.known(ANN)
+    assert (account.status, account.email, account.name) == ("active", ANN, "")
+    desk.deliver()
+    assert [mail["to"] for mail in desk.outbox() if mail["kind"] != "verify_email"] == [ANN, ANN]
+
+
 # --- the end of an unverified account
 
 

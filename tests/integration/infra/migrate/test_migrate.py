@@ -115,7 +115,7 @@ FOLDED = [("straße@example.org", "strasse@example.org"), ("\ufb01ona@example.or
 
 
 def put_folded(store: Store, email: str, folded: str) -> None:
-    """An account as before step 4."""
+    """A store of version 1 with one account, `usr_a`."""
     migrate(store.client, store.prefix)
     older = {"pk": "usr_a", "account_id": "usr_a", "email": email, "email_key": folded, "name": "", "codes": {}}
     older |= {"password_hash": "h", "created_ms": 1, "role": "user", "status": "active", "store_content": True}
@@ -135,23 +135,44 @@ def test_an_address_under_its_folded_key_is_found_after_the_step(empty: Store, e
     assert account_from(keys["usr_a"]).email_key == parse_address(email).key
 
 
-@pytest.mark.parametrize("between", [False, True], ids=["before", "between its check and its write"])
-def test_an_account_registered_meanwhile_at_the_address_keeps_it(empty: Store, between: bool) -> None:
-    email, folded = FOLDED[0]
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_an_address_that_a_newer_account_has_is_reported_and_nothing_is_lost(empty: Store, when: str) -> None:
+    """A function of the new version registered it, before the step read the account or after."""
+    (email, folded), table = FOLDED[0], empty.prefix + "accounts"
     put_folded(empty, email, folded)
-    newer = {"pk": "email#" + email, "account_id": "usr_new", "schema": 2}
+    newer = {"pk": "email#" + parse_address(email).key, "account_id": "usr_b", "schema": 2}
 
-    def beside(number: int, call: str, arguments: Any) -> None:
-        if call == "transact_write_items" or not between:
-            empty.client.put_item(TableName=empty.prefix + "accounts", Item=dynamo.item(newer))
+    def register(number: int = 0, call: str = "transact_write_items", arguments: Any = None) -> None:
+        if call == "transact_write_items":
+            empty.client.put_item(TableName=table, Item=dynamo.item(newer))
 
-    for _ in range(2):  # the step is not taken for done
-        with pytest.raises(NotMigrated, match="usr_a and usr_new"):
-            migrate(Client(empty.client, beside), empty.prefix)  # type: ignore[arg-type]
-    keys = {dynamo.values(i)["pk"]: dynamo.values(i) for i in empty.dump()["accounts"]}
-    assert keys["email#" + email]["account_id"] == "usr_new" and keys["email#" + folded]["account_id"] == "usr_a"
-    assert keys["usr_a"]["schema"] == 1
-    empty.client.delete_item(TableName=empty.prefix + "accounts", Key=dynamo.item({"pk": newer["pk"]}))
+    if when == "before":
+        register()
+    before = {item["pk"]["S"]: item for item in empty.dump()["accounts"]}
+    with pytest.raises(NotMigrated, match=r"usr_a .* usr_b"):
+        migrate(Client(empty.client, register), empty.prefix)  # type: ignore[arg-type]
+    after = {item["pk"]["S"]: item for item in without_record(empty.dump())["accounts"]}
+    assert after == before | {newer["pk"]: dynamo.item(newer)}
+    empty.client.delete_item(TableName=table, Key=dynamo.item({"pk": newer["pk"]}))
+    assert migrate(empty.client, empty.prefix).changed["4.addresses"] == 1
+
+
+def test_a_step_that_is_cancelled_each_time_is_not_taken_for_done(empty: Store) -> None:
+    put_folded(empty, *FOLDED[0])
+
+    def disturb(number: int, call: str, arguments: Any) -> None:
+        """A function writes to the account each time between reading and the step's write."""
+        if call == "transact_write_items":
+            empty.client.update_item(
+                TableName=empty.prefix + "accounts",
+                Key=dynamo.item({"pk": "usr_a"}),
+                UpdateExpression="SET codes = :codes",
+                ExpressionAttributeValues=dynamo.item({":codes": {"reset_password": {"mail_id": f"mail_{number}"}}}),
+            )
+
+    with pytest.raises(NotMigrated, match="usr_a"):
+        migrate(Client(empty.client, disturb), empty.prefix)  # type: ignore[arg-type]
+    assert not record.read(empty.client, empty.prefix).is_current
     assert migrate(empty.client, empty.prefix).changed["4.addresses"] == 1
 
 

@@ -143,17 +143,19 @@ class DynamoAccounts(AdministeredAccounts):
         """Set the password, and end every session, mailed code and (unless `keep_tokens`) API token, in one write.
 
         The grant gets the new epoch, too, so that a session that this write ends issues no API token after it.
-        A pending account becomes active, because a person who can read this mail owns the address.
+        A pending account becomes active with the name and spelling in `account`, because a person who can read this
+        mail owns the address.
         Errors: MailedCodeInvalid, also when the account's status changed since it was read.
         """
         is_new, epoch = account.status == "pending", account.session_epoch + 1
         update = self._updating(
             account.account_id,
             "SET password_hash = :hash, codes = :none, session_epoch = :next, #status = :after"
-            + (", verified_ms = :now_ms REMOVE registrations, ttl_s" if is_new else ""),
+            + (", verified_ms = :now_ms, email = :email, #name = :name REMOVE registrations, ttl_s" if is_new else ""),
             f"{CODE_IS_LIVE} AND {STATUS_IS_AS_READ} AND {EPOCH_IS_AS_READ} AND {HAS_NOT_ENDED}",
-            {"#purpose": "reset_password", "#status": "status"},
+            {"#purpose": "reset_password", "#status": "status"} | ({"#name": "name"} if is_new else {}),
             {
+                **({":email": account.email, ":name": account.name} if is_new else {}),
                 ":hash": password_hash,
                 ":none": {},
                 ":epoch": account.session_epoch,

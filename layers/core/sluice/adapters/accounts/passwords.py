@@ -34,9 +34,9 @@ class Passwords:
         self._places = BoundedSemaphore(PARALLEL_HASHES)
         self._dummy = ""
 
-    def hash(self, password: str) -> str:
+    def hash(self, password: str, salt: bytes | None = None) -> str:
         """Errors: Overloaded when too many hashes are running."""
-        return self._run(lambda: self._hasher.hash(normalised(password)))
+        return self._run(lambda: self._hasher.hash(normalised(password), salt=salt))
 
     def verify(self, password_hash: str | None, password: str) -> bool:
         """Without a hash (unknown address) it does the same work and returns False. Errors: Overloaded."""

@@ -14,13 +14,15 @@ from sluice.domain.errors import TooManyAttempts
 SCHEMA = 1
 ATTEMPTS = 4  # one guess, one with the item read, and two more in case others change it
 
-# There is no counter, or a recent one with free attempts left: add one.
+# There is no counter, or a recent one with free attempts left: add to it.
 IS_FREE = "attribute_not_exists(throttle_key) OR (#count < :last_free AND last_ms > :stale_ms)"
-ADD_ONE = "SET #count = if_not_exists(#count, :none) + :one, last_ms = :now_ms, ttl_s = :ttl_s, #schema = :schema"
+ADD = "SET #count = if_not_exists(#count, :none) + :units, last_ms = :now_ms, ttl_s = :ttl_s, #schema = :schema"
 IS_NEW = "attribute_not_exists(throttle_key)"
 # The counter is old enough to be forgotten: start again (`good_until_ms` lives longer, and stays).
 IS_STALE = "last_ms <= :stale_ms"
-START_AGAIN = "SET #count = :one, last_ms = :now_ms, ttl_s = :ttl_s, not_before_ms = :not_before_ms, #schema = :schema"
+START_AGAIN = (
+    "SET #count = :units, last_ms = :now_ms, ttl_s = :ttl_s, not_before_ms = :not_before_ms, #schema = :schema"
+)
 # No free attempts are left and the wait is over. Of several that waited, the first is accepted.
 MAY_GO_ON = "#count = :seen AND not_before_ms = :seen_not_before_ms AND not_before_ms <= :now_ms"
 MAY_GO_ON_FIRST = "#count = :seen AND attribute_not_exists(not_before_ms)"
@@ -35,11 +37,11 @@ class DynamoThrottles:
     def __init__(self, table_prefix: str) -> None:
         self._table = table_prefix + "throttles"
 
-    def take(self, key: str, policy: Policy, now_ms: int) -> Counter:
-        """Count one attempt. Errors: TooManyAttempts, StoreUnavailable."""
+    def take(self, key: str, policy: Policy, now_ms: int, units: int = 1) -> Counter:
+        """Errors: TooManyAttempts, StoreUnavailable."""
         seen: Mapping[str, Any] | None = None
         for _ in range(ATTEMPTS):
-            change, condition, special = _next_write(seen, policy, now_ms)
+            change, condition, special = _next_write(seen, policy, now_ms, units)
             values = {":now_ms": now_ms, ":ttl_s": now_ms // 1000 + policy.kept_seconds, **special}
             stored, made = self._update(key, change, condition, values)
             if made:
@@ -93,30 +95,32 @@ class DynamoThrottles:
         return dynamo.values(answer["Attributes"]), True
 
 
-def _next_write(seen: Mapping[str, Any] | None, policy: Policy, now_ms: int) -> tuple[str, str, dict[str, Any]]:
+def _next_write(
+    seen: Mapping[str, Any] | None, policy: Policy, now_ms: int, units: int
+) -> tuple[str, str, dict[str, Any]]:
     """Update, condition and values of the next write. Errors: TooManyAttempts when the seen item requires a wait."""
     stale_ms = now_ms - policy.forget_seconds * 1000
-    free = {":last_free": policy.free - 1, ":stale_ms": stale_ms, ":none": 0, ":one": 1}
+    free = {":last_free": policy.free - units, ":stale_ms": stale_ms, ":none": 0, ":units": units}
     if not seen:
-        if policy.free > 1:
-            return ADD_ONE, IS_FREE, free
-        return START_AGAIN, IS_NEW, _first(policy, now_ms)
+        if policy.free > units:
+            return ADD, IS_FREE, free
+        return START_AGAIN, IS_NEW, _first(policy, now_ms, units)
     counter = _counter(seen)
     if counter.is_stale(policy, now_ms):
-        return START_AGAIN, IS_STALE, {":stale_ms": stale_ms, **_first(policy, now_ms)}
-    if counter.count < policy.free - 1:
-        return ADD_ONE, IS_FREE, free
+        return START_AGAIN, IS_STALE, {":stale_ms": stale_ms, **_first(policy, now_ms, units)}
+    if counter.count < policy.free - units:
+        return ADD, IS_FREE, free
     if counter.not_before_ms > now_ms:
         raise refused(counter.not_before_ms, now_ms)
-    following = counter.count + 1
+    following = counter.count + units
     values = {":seen": counter.count, ":next": following, ":not_before_ms": now_ms + policy.wait_ms(following)}
     if "not_before_ms" not in seen:
         return GO_ON, MAY_GO_ON_FIRST, values
     return GO_ON, MAY_GO_ON, {**values, ":seen_not_before_ms": counter.not_before_ms}
 
 
-def _first(policy: Policy, now_ms: int) -> dict[str, Any]:
-    return {":one": 1, ":not_before_ms": now_ms + policy.wait_ms(1)}
+def _first(policy: Policy, now_ms: int, units: int) -> dict[str, Any]:
+    return {":units": units, ":not_before_ms": now_ms + policy.wait_ms(units)}
 
 
 def _counter(stored: Mapping[str, Any]) -> Counter:
@@ -128,7 +132,7 @@ class NoThrottles:
 
     remembers = False
 
-    def take(self, key: str, policy: Policy, now_ms: int) -> Counter:
+    def take(self, key: str, policy: Policy, now_ms: int, units: int = 1) -> Counter:
         return Counter()
 
     def peek(self, key: str) -> Counter:

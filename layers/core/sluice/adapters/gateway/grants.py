@@ -119,24 +119,30 @@ class DynamoGrants:
         grant = self._read(account_id)
         return grant["period"], grant["period_tokens"]
 
-    def use_at_least(self, account_id: str, period: int, tokens: int) -> None:
-        """Count so many tokens as used in this month, unless more are counted already.
+    def use_at_least(self, account_id: str, period: int, tokens: int) -> int:
+        """Count so many tokens as used in this month, unless more are counted already. → how many that added.
 
         What running requests have reserved is counted on top, because their settlement subtracts it again.
         Errors: NotFound, Unavailable (too many changes at the same time).
         """
         for _ in range(ATTEMPTS):
             grant = self._read(account_id)
-            counted = grant["period_tokens"] if grant["period"] == period else 0
-            reserved = sum(lease["r"] for lease in grant["leases"].values() if lease["d"] == period)
+            counted = int(grant["period_tokens"]) if grant["period"] == period else 0
+            reserved = sum(int(lease["r"]) for lease in grant["leases"].values() if lease["d"] == period)
             if grant["period"] > period or counted - reserved >= tokens:
-                return
+                return 0
             read = {":before": grant["period"], ":counted": grant["period_tokens"], ":leases": grant["leases"]}
             values = {":period": period, ":tokens": tokens + reserved, **read}
             with suppress(dynamo.ConditionFailed):
                 self._update(account_id, "SET period = :period, period_tokens = :tokens", USE_IS_AS_READ, {}, values)
-                return
+                return tokens + reserved - counted
         raise Unavailable()
+
+    def use_less(self, account_id: str, period: int, tokens: int) -> None:
+        """Take back what `use_at_least` added. A later month has begun at 0."""
+        change, values = "SET period_tokens = period_tokens - :tokens", {":period": period, ":tokens": tokens}
+        with suppress(dynamo.ConditionFailed):
+            self._update(account_id, change, "period = :period", {}, values)
 
     def close(self, account_id: str) -> tuple[int, int]:
         """Refuse all API tokens and sessions from now on, and log no more content. The amounts stay.

@@ -56,6 +56,8 @@ class Erasure:
         leaving = self.accounts.begin_deletion(account_id, now_ms)
         if leaving is None:
             return  # a concurrent request has deleted it
+        if leaving.email_key != account.email_key:  # a mailed code has moved it since the account was read
+            self.quotas.leave(leaving.email_key, *self.grants.used(account_id), now_ms)
         self.audit.put(new_event(Action.ACCOUNT_DELETED, actor=account_id, target=account_id, now_ms=now_ms))
         self._erase(account_id, session_id)
         self.accounts.end_deletion(leaving)

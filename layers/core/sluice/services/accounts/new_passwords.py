@@ -31,9 +31,9 @@ class NewPasswords:
         """Errors: ValidationFailed for the field `field_name`."""
         check_password(password, local_part=email.rpartition("@")[0], common=self.common(), field_name=field_name)
 
-    def hash(self, password: str) -> str:
-        """Errors: Overloaded."""
-        return self.hashes().hash(password)
+    def hash(self, password: str, salt: bytes | None = None) -> str:
+        """With a random salt unless one is given. Errors: Overloaded."""
+        return self.hashes().hash(password, salt)
 
 
 def tell_owner(account: Account, mails: MailStore, now_ms: int) -> None:

@@ -1,7 +1,7 @@
 """Register: the account, its unique address, its grant and its verification mail, in one transaction.
 
-Neither the answer nor its time shows whether an address is known, because in every case the password is hashed, the
-store is read equally often, and it is written once.
+Neither the answer nor its time shows whether an address is known, because in every case the password is hashed once,
+the store is read equally often, and it is written once.
 
 A stranger may register an address before its owner. So each mailed link makes its own registration's password, name and
 spelling the account's, up to three registrations stay valid beside each other, and no later one replaces the oldest
@@ -10,6 +10,7 @@ spelling the account's, up to three registrations stay valid beside each other, 
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 
 from sluice.domain.accounts.account import (
     MAX_REGISTRATIONS,
@@ -26,7 +27,7 @@ from sluice.domain.gateway.admission import Limits
 from sluice.domain.gateway.grants import new_grant
 from sluice.domain.ids import random_id
 from sluice.domain.mails.mail import Kind, Mail, new_mail
-from sluice.domain.periods import rfc3339
+from sluice.domain.periods import day_of, rfc3339
 from sluice.ports.accounts import AccountStore
 from sluice.ports.mails import MailStore
 from sluice.services.accounts.new_passwords import NewPasswords
@@ -58,13 +59,13 @@ class Registration:
         if account and account.status != "pending":
             known_kind = Kind.ALREADY_REGISTERED
         # Refuse a client that asks too often before computing a hash for it.
-        allowed = self.throttle.allows(address.key, known_kind, visitor)
-        mine: Registered | None = None
+        allowed = self.throttle.allows(address.key, known_kind, visitor, mails=_mails_due(account, now_ms))
+        password_hash = self.passwords.hash(password, _salt(address, now_ms))
+        mine = Registered(password_hash, name, address.given, now_ms, 0)
         for _ in range(ATTEMPTS):
-            if self._is_repeated(account, password, now_ms):
+            if self._is_repeated(account, mine):
                 queue_nothing(self.mails, now_ms)
                 return
-            mine = mine or Registered(self.passwords.hash(password), name, address.given, now_ms, 0)
             try:
                 self._put(account, address, mine, allowed)
                 return
@@ -76,9 +77,10 @@ class Registration:
         """Send the links of all registrations again, to pending accounts only. The result is the same for every
         address. Errors: ValidationFailed, TooManyAttempts, StoreUnavailable."""
         address = parse_address(email)
-        allowed = self.throttle.allows(address.key, Kind.VERIFY_EMAIL, visitor)
         account = self.accounts.by_email(address.key, visitor.now_ms)
-        if allowed and account and account.status == "pending" and account.registrations:
+        known = account.registrations if account and account.status == "pending" else {}
+        allowed = self.throttle.allows(address.key, Kind.VERIFY_EMAIL, visitor, mails=len(known) or 1)
+        if allowed and account and known:
             self._repeat(account, visitor.now_ms)
         else:
             queue_nothing(self.mails, visitor.now_ms)
@@ -101,19 +103,20 @@ class Registration:
             raise ValidationFailed(tuple(problems))
         return address, display
 
-    def _is_repeated(self, account: Account | None, password: str, now_ms: int) -> bool:
+    def _is_repeated(self, account: Account | None, mine: Registered) -> bool:
         """Whether this is the double click or retry of a registration whose mail is under way.
 
-        Another password is another person's, or a correction, and never a repetition. The mail is read in any case, so
-        that a known address costs the same reads as an unknown one.
+        Another password is another person's, or a correction, and never a repetition. The same password has the same
+        hash (`_salt`), so no second hash is computed. The mail is read in any case, so that a known address costs the
+        same reads as an unknown one.
         """
         known = account.registrations if account and account.status == "pending" else {}
         newest = max(known, key=lambda mail_id: known[mail_id].created_ms, default="mail_none")
         window_ms = UNSENT_MS if _is_unsent(self.mails.get(newest)) else DOUBLE_CLICK_MS
-        recent = [one for one in known.values() if one.created_ms > now_ms - window_ms]
+        recent = [one for one in known.values() if one.created_ms > mine.created_ms - window_ms]
         if recent and len(known) == MAX_REGISTRATIONS:
             return True
-        return any(self.passwords.hashes().verify(one.password_hash, password) for one in recent)
+        return any(one.password_hash == mine.password_hash for one in recent)
 
     def _put(self, account: Account | None, address: Address, mine: Registered, allowed: bool) -> None:
         """Errors: Conflict."""
@@ -157,6 +160,14 @@ class Registration:
         self.accounts.create(account, grant, mail)
 
 
+def _salt(address: Address, now_ms: int) -> bytes:
+    """The salt of a registration's password: another one for each address and each day (docs/adr/0082).
+
+    It is no secret, as no salt is. The day keeps anybody from computing hashes for an address long in advance.
+    """
+    return sha256(f"sluice registration 1\0{address.key}\0{day_of(now_ms)}".encode()).digest()[:16]
+
+
 def _with_room(known: Mapping[str, Registered], now_ms: int) -> dict[str, Registered] | None:
     """The registrations that stay beside a new one. A full list loses one whose link has expired; None if all live."""
     dead = [mail_id for mail_id, one in known.items() if one.expires_ms <= now_ms]
@@ -164,6 +175,12 @@ def _with_room(known: Mapping[str, Registered], now_ms: int) -> dict[str, Regist
         return dict(known)
     oldest = min(dead, key=lambda mail_id: known[mail_id].created_ms, default=None)
     return {mail_id: one for mail_id, one in known.items() if mail_id != oldest} if oldest else None
+
+
+def _mails_due(account: Account | None, now_ms: int) -> int:
+    """How many mails a registration sends: its own link, or every link where it finds no room."""
+    known = account.registrations if account and account.status == "pending" else {}
+    return len(known) if _with_room(known, now_ms) is None else 1
 
 
 def _link(account: Account, one: Registered, now_ms: int) -> Mail:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sluice.domain.accounts.account import Account, parse_address
 from sluice.domain.accounts.audit import Action
@@ -41,7 +41,9 @@ class PasswordReset:
         allowed = self.throttle.allows(address.key, Kind.RESET_PASSWORD, visitor)
         account = self.accounts.by_email(address.key, visitor.now_ms)
         if allowed and account and account.status in ("pending", "active"):
-            queue_code(Kind.RESET_PASSWORD, account, accounts=self.accounts, now_ms=visitor.now_ms)
+            # The spelling of an unverified account may be a stranger's. This one is kept if the code is redeemed.
+            to = address.given if account.status == "pending" else account.email
+            queue_code(Kind.RESET_PASSWORD, account, accounts=self.accounts, now_ms=visitor.now_ms, to=to)
         else:
             queue_nothing(self.mails, visitor.now_ms)
 
@@ -69,7 +71,8 @@ class PasswordReset:
         newest = account.codes.get(Kind.RESET_PASSWORD) if account else None
         if account is None or newest is None or newest.mail_id != mail.mail_id or newest.expires_ms <= now_ms:
             raise MailedCodeInvalid()
-        return account
+        # Each registration of an unverified account may be a stranger's: only what was mailed to is proven.
+        return replace(account, email=mail.to, name="") if account.status == "pending" else account
 
     def _redeem(self, account: Account, mail: Mail, password_hash: str, now_ms: int, keep_tokens: bool) -> None:
         try:

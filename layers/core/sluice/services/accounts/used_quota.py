@@ -23,13 +23,21 @@ class QuotaOfAddress:
         if tokens and period >= period_of(now_ms):
             self.quotas.put(email_key, period, tokens)
 
-    def arrive(self, account_id: str, email_key: str, now_ms: int) -> None:
-        """Call it before the account may use the address, so that no request is admitted in between."""
+    def arrive(self, account_id: str, email_key: str, now_ms: int) -> int:
+        """Call it before the account may use the address, so that no request is admitted in between. → how many tokens
+        it added to what the account used."""
         period = period_of(now_ms)
-        if tokens := self.quotas.get(email_key, period):
-            self.grants.use_at_least(account_id, period, tokens)
+        tokens = self.quotas.get(email_key, period)
+        return self.grants.use_at_least(account_id, period, tokens) if tokens else 0
 
-    def move(self, account_id: str, old_key: str, new_key: str, now_ms: int) -> None:
-        if old_key != new_key:
-            self.leave(old_key, *self.grants.used(account_id), now_ms)
-            self.arrive(account_id, new_key, now_ms)
+    def move(self, account_id: str, old_key: str, new_key: str, now_ms: int) -> int:
+        """As `arrive`."""
+        if old_key == new_key:
+            return 0
+        self.leave(old_key, *self.grants.used(account_id), now_ms)
+        return self.arrive(account_id, new_key, now_ms)
+
+    def stay(self, account_id: str, added: int, now_ms: int) -> None:
+        """Take back what `move` added, because the account did not get the address."""
+        if added:
+            self.grants.use_less(account_id, period_of(now_ms), added)

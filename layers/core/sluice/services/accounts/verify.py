@@ -70,9 +70,12 @@ class Verification:
             raise MailedCodeInvalid()
         data = {"new_email": newest.new_email}
         notice = new_mail(Kind.EMAIL_CHANGED, account_id=account.account_id, to=account.email, now_ms=now_ms, data=data)
-        self.quotas.move(account.account_id, account.email_key, newest.new_email_key, now_ms)
+        added = self.quotas.move(account.account_id, account.email_key, newest.new_email_key, now_ms)
         try:
             self.accounts.redeem_email_change(account, newest, notice, now_ms)
-        except AddressTaken as exc:
+        except (AddressTaken, MailedCodeInvalid) as exc:
+            now = self.accounts.get(account.account_id)
+            if now and now.email_key != newest.new_email_key:  # otherwise a concurrent call has moved it
+                self.quotas.stay(account.account_id, added, now_ms)
             raise MailedCodeInvalid() from exc
         return account.account_id

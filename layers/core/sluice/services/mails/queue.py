@@ -41,12 +41,14 @@ def queue_code(
     *,
     accounts: AccountStore,
     now_ms: int,
+    to: str,
 ) -> None:
-    """Queue a mail with a code, which makes earlier codes of its kind invalid. Errors: StoreUnavailable.
+    """Queue a mail with a code, which makes earlier codes of its kind invalid. `to`: the address, as to be spelled.
+    Errors: StoreUnavailable.
 
     If a concurrent call does the same, only one of the two mails is queued.
     """
-    mail = new_mail(kind, account_id=account.account_id, to=account.email, now_ms=now_ms)
+    mail = new_mail(kind, account_id=account.account_id, to=to, now_ms=now_ms)
     code = PendingCode(mail.mail_id, mail.expires_ms, now_ms)
     try:
         accounts.put_code(account, kind, code, mail)

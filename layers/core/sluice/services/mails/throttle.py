@@ -17,8 +17,8 @@ from sluice.ports.accounts import Throttles
 class MailThrottle:
     throttles: Throttles
 
-    def allows(self, email_key: str, kind: Kind, visitor: Visitor, account_id: str = "") -> bool:
-        """Whether this address may get one more mail of this kind now. Each call counts. `account_id`: who asks, if
+    def allows(self, email_key: str, kind: Kind, visitor: Visitor, account_id: str = "", mails: int = 1) -> bool:
+        """Whether this address may get so many more mails of this kind now. Each counts. `account_id`: who asks, if
         that may be for any address. Errors: TooManyAttempts (this client, for any address), StoreUnavailable."""
         network, now_ms = visitor.network, visitor.now_ms
         self.throttles.take(rules.key(rules.MAIL_CLIENT, network), rules.MAIL_CLIENT, now_ms)
@@ -28,7 +28,7 @@ class MailThrottle:
         asking = [(rules.key(rules.EVENT, kind, account_id), rules.EVENT)] if account_id else []
         try:
             for key, policy in (*asking, pair, address):
-                self.throttles.take(key, policy, now_ms)
+                self.throttles.take(key, policy, now_ms, mails)
         except TooManyAttempts:
             return False
         return True
