@@ -99,6 +99,9 @@ class Decoder:
             if slot.job is not None:
                 slot.cache += slot.pending[: slot.taken_tokens]
                 del slot.pending[: slot.taken_tokens]
+        self._watch.running = sum(
+            slot.job is not None and slot.job.sampling.matcher is not None for slot in self._slots
+        )
         for slot, row in ready:
             self._advance(slot, row)
         return True

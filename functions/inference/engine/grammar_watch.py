@@ -7,7 +7,7 @@ COUNTED_TOKENS = 512
 EVERY = 64
 TIMES_MEDIAN = 10
 STEP_SHARE, HARMLESS_SHARE = 0.5, 0.1
-HARMLESS_S = 0.00005
+HARMLESS_S = 0.0001
 GRACE_STEPS, GRACE_S = 10, 0.005
 TOKEN_SHARE = 0.25
 """Of the grace, at most, for one token. A busy machine makes single tokens slow, and their CPU time, too."""
@@ -17,20 +17,23 @@ SMOOTHING = 0.1
 class GrammarWatch:
     """What a sequence's grammar takes above `limit_s` a token adds up; above `grace_s` the sequence must end.
 
-    The limit is ten times the median of all grammars, but never over half a decode step, so that one sequence slows
-    the others by no more than a factor of 1.5; and never under a tenth of one, which nobody notices. A sum, because a
-    single slow token is noise, or a grammar's first use of a rule: at least four tokens must be slow.
+    The limit is ten times the median of all grammars, but all that run never have more than half a decode step, so
+    that they slow the others by no more than a factor of 1.5; and never less than a tenth, which nobody notices.
+    A sum, because a single slow token is noise, or a grammar's first use of a rule: at least four tokens must be slow.
     """
 
     def __init__(self) -> None:
         self._costs_s: deque[float] = deque(maxlen=COUNTED_TOKENS)
         self._median_s = self._step_s = 0.0
         self._counted = 0
+        self.running = 1
+        """Sequences with a grammar."""
 
     @property
     def limit_s(self) -> float:
-        harmless = max(HARMLESS_S, HARMLESS_SHARE * self._step_s)
-        return max(harmless, min(TIMES_MEDIAN * self._median_s, STEP_SHARE * self._step_s))
+        share_s = self._step_s / max(1, self.running)
+        harmless = max(HARMLESS_S, HARMLESS_SHARE * share_s)
+        return max(harmless, min(TIMES_MEDIAN * self._median_s, STEP_SHARE * share_s))
 
     @property
     def grace_s(self) -> float:

@@ -141,6 +141,10 @@ class SchemaChecker:
         if keyword == "pattern":
             self._spend(3 + len(str(value)) / 20, place)
             self._multiply(keyword, 16, place)  # two may apply to one place, never three
+        if keyword == "required" and isinstance(value, list):
+            if len(value) > MOST_PROPERTIES:
+                raise self.refused(place.at, f"has more than {MOST_PROPERTIES} `required`")
+            self._spend(len(value) / (4 if place.merged is None else 1), place)  # each is searched among the others
         try:
             return CHECKS[keyword](value)
         except ValueError as exc:
@@ -205,7 +209,7 @@ class SchemaChecker:
         if len(value) > MOST_PROPERTIES:
             raise self.refused(place.at, f"has more than {MOST_PROPERTIES} `{keyword}`")
         if keyword == "patternProperties":
-            self._spend(len(value) ** 2 / 8, place)  # each pair is compared
+            self._spend(len(value) ** 2 / 8 + sum(3 + len(name) / 20 for name in value), place)  # each pair is compared
         return {name: self._visit(inner, place.down(keyword, name)) for name, inner in value.items()}
 
     def _items(self, keyword: str, value: Any, place: Place) -> list[Node]:

@@ -44,7 +44,9 @@ class LlamaSampler:
             return self._choose(logits, None)
         token = self._matched(logits, self._matcher)
         if token is not None:
+            began_s = time.thread_time()
             self._matcher.accept(token)
+            self.grammar_s += time.thread_time() - began_s
             llama_cpp.llama_sampler_accept(self._chain, token)
         return token
 

@@ -1,6 +1,8 @@
 """Text to tokens and back. It only reads the model, so any thread may use it at any time."""
 
 import ctypes
+import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -22,10 +24,29 @@ class LlamaVocab:
         self.vocab = llama_cpp.llama_model_get_vocab(model)
         self.vocab_tokens: int = llama_cpp.llama_vocab_n_tokens(self.vocab)
         self._pieces = lru_cache(maxsize=200_000)(self._piece)
+        self._controls = frozenset(token for token, kind in self._kinds() if kind & llama_cpp.LLAMA_TOKEN_ATTR_CONTROL)
+        self._names = [
+            name for token in self._controls if len(name := self.piece(token, True).decode(errors="ignore")) > 1
+        ]
+        self._frame_controls = sum(map(self._controls.__contains__, self._tokenize("", True)))
         self._ends = frozenset(t for t in range(self.vocab_tokens) if llama_cpp.llama_vocab_is_eog(self.vocab, t))
 
     def tokenize(self, text: str, *, frame: bool = False) -> list[int]:
-        """See Tokenizer."""
+        """See Tokenizer.
+
+        A SentencePiece vocabulary may merge plain pieces into a control token: `s>` after `</`. Such a name is cut, and
+        what cannot be cut is left out.
+        """
+        tokens = self._tokenize(text, frame)
+        controls = self._frame_controls if frame else 0
+        if sum(map(self._controls.__contains__, tokens)) <= controls:
+            return tokens
+        cuts = "|".join(f"(?<={re.escape(name[0])})(?={re.escape(name[1:])})" for name in self._names)
+        plain = [token for part in re.split(cuts, text) for token in self._tokenize(part, False)]
+        framed = self._tokenize("", True) if frame else []
+        return [*framed[:1], *(token for token in plain if token not in self._controls), *framed[1:]]
+
+    def _tokenize(self, text: str, frame: bool) -> list[int]:
         raw = text.encode()
         room = len(raw) + 8  # at most one token a byte, plus a leading space
         buffer = (llama_cpp.llama_token * room)()
@@ -54,8 +75,10 @@ class LlamaVocab:
         return self._ends
 
     def control_ids(self) -> list[int]:
-        kinds = ((token, llama_cpp.llama_vocab_get_attr(self.vocab, token)) for token in range(self.vocab_tokens))
-        return [token for token, kind in kinds if kind & CONTROL]
+        return [token for token, kind in self._kinds() if kind & CONTROL]
+
+    def _kinds(self) -> Iterator[tuple[int, int]]:
+        return ((token, llama_cpp.llama_vocab_get_attr(self.vocab, token)) for token in range(self.vocab_tokens))
 
     def control_tokens(self) -> dict[str, ControlToken]:
         """The control tokens by their written names, as `<|im_end|>`."""

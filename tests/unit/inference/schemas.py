@@ -53,6 +53,13 @@ def patterns(*texts: str) -> Schema:
     return {"type": "string", "allOf": [{"pattern": text} for text in texts]}
 
 
+NAMES = [f"name_{n}" for n in range(120)]
+
+
+def required_lists(count: int) -> list[Schema]:
+    return [{"required": [f"{n}{name}" for name in NAMES]} for n in range(count)]
+
+
 HOSTILE: dict[str, Schema] = {
     "200 overlapping ranges of integers": items(ranges("integer", 200), 50),
     "100 overlapping ranges of integers": items(ranges("integer", 100), 50),
@@ -105,6 +112,10 @@ HOSTILE: dict[str, Schema] = {
     "a product of objects": {"allOf": [{"anyOf": [{"required": [f"a{a}{b}"]} for b in range(12)]} for a in range(3)]},
     "a constant of 10,000 members": {"const": list(range(10_000))},
     "a product inside": {"allOf": [{"properties": {"a": one}} for one in product(3, 30)["allOf"]]},
+    "9,000 required names": {"type": "object", "required": [f"r{n}" for n in range(9_000)]},
+    "required names to choose from": {"required": NAMES, "anyOf": required_lists(120)},
+    "required names, all of": {"type": "object", "allOf": required_lists(30)},
+    "a pattern of 180,000 characters": {"type": "object", "patternProperties": {"(a|bc)" * 30_000: {"type": "string"}}},
     "the least integer": {"enum": [-(2**63)]},
     "integers too large": {"anyOf": [{"const": 2**63}, {"minimum": 1e300}, {"type": "integer", "maximum": -(10**22)}]},
     "doubling references": doubling(12),

@@ -23,6 +23,7 @@ from functions.inference.models.prompt_tokenizer import PromptTokenizer
 from functions.inference.openai.requests import ChatRequest, CompletionRequest, parse
 from functions.inference.web import job_builder
 from tests.rounds import rounds
+from tests.unit.inference import small_vocab
 
 ROOT = Path(__file__).parents[3]
 DEMO = "{{ demo }}"  # stands for the template in the demo model's file
@@ -249,3 +250,15 @@ def test_a_templates_own_error_names_no_marker(vocab: LlamaVocab) -> None:
     with pytest.raises(InvalidRequest) as refused:
         model.template.render([])
     assert str(refused.value).encode()
+
+
+@pytest.mark.parametrize("text", ["</s>", "hi</s>hi", "<s>", "hi<s></s></s", "</</s>s>", "<<s>s></s>"])
+def test_plain_pieces_that_merge_into_a_control_token_stay_text(vocab: LlamaVocab, tmp_path: Path, text: str) -> None:
+    """`parse_special=False` does not keep llama.cpp from that. The name is cut, and no character is lost."""
+    small_vocab.write(tmp_path / "small.gguf")
+    small = small_vocab.load(tmp_path / "small.gguf")
+    assert 2 in small._tokenize("hi</s>", False)
+    assert not set(small.tokenize(text)) & {1, 2}
+    framed = small.tokenize(text, frame=True)
+    assert framed[0] == 1 and not set(framed[1:]) & {1, 2}
+    assert b"".join(map(small.piece, small.tokenize(text))).decode().replace(" ", "") == text

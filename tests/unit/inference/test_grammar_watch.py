@@ -33,6 +33,13 @@ def test_others_take_no_more_than_half_as_long_again_whatever_the_median() -> No
     assert tokens_until_it_ends(watch, 0.002) < 60
 
 
+def test_all_that_run_share_what_one_may_take() -> None:
+    watch = watching(step_s=0.020, median_s=0.004)
+    alone = watch.limit_s
+    watch.running = 4
+    assert watch.limit_s == alone / 4
+
+
 def test_what_nobody_notices_ends_no_answer() -> None:
     assert watching(step_s=0.0001, median_s=0.000001).limit_s == HARMLESS_S
     assert tokens_until_it_ends(watching(step_s=0.020, median_s=0.000001), 0.0019) == 5000

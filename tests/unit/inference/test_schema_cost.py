@@ -12,8 +12,8 @@ import jsonschema
 import pytest
 
 from functions.inference.engine.decoder import Decoder, EngineLimits
-from functions.inference.engine.grammar_watch import GRACE_S, STEP_SHARE, GrammarWatch
-from functions.inference.engine.jobs import Job, Sampling
+from functions.inference.engine.grammar_watch import GRACE_S, STEP_SHARE, TOKEN_SHARE, GrammarWatch
+from functions.inference.engine.jobs import Failed, Job, Sampling
 from functions.inference.errors import TooCostly, UnsupportedSchema
 from functions.inference.grammar.grammar import json_grammar
 from functions.inference.llama.backend import LlamaBackend
@@ -23,6 +23,7 @@ from tests.unit.inference.schemas import HOSTILE, generated
 
 MODEL = Path(__file__).parents[3] / "model" / "demo-model-q8_0.gguf"
 MOST_TOKENS = 60
+MOST_COMPILATION_S = 0.15
 LONGEST_TOKEN_S = 0.010
 """A token whose grammar passes llguidance's limits takes this long at most, and is the last one."""
 
@@ -59,7 +60,9 @@ def step_s(backend: LlamaBackend) -> float:
 
 def walk(backend: LlamaBackend, schema: Any, step_s: float, seed: int) -> Walk:
     """An answer by a model that always has to be told all allowed tokens. Raises UnsupportedSchema (refused)."""
+    began_s = time.thread_time()
     matcher = backend.grammars.matcher(json_grammar(schema, "response_format"))
+    assert time.thread_time() - began_s < MOST_COMPILATION_S
     watch, rng, spent_s, excess_s, text = GrammarWatch(), random.Random(seed), 0.0, 0.0, b""
     watch.decoded(step_s / 2)  # the rest of a token's time is not llama.cpp's
     for tokens in range(MOST_TOKENS):
@@ -69,15 +72,17 @@ def walk(backend: LlamaBackend, schema: Any, step_s: float, seed: int) -> Walk:
             took_s = time.thread_time() - began_s
         except TooCostly:
             return Walk(spent_s + time.thread_time() - began_s, tokens, None, True)
-        spent_s += took_s
-        excess_s = watch.excess(excess_s, took_s)
-        if excess_s > watch.grace_s:
-            return Walk(spent_s, tokens, None, True)
         token = choose(rng, backend, [int(one) for one in allowed])
         if backend.is_end(token):
             return Walk(spent_s, tokens, text.decode(), False)
+        began_s = time.thread_time()
         matcher.accept(token)
+        took_s += time.thread_time() - began_s
+        spent_s += took_s
         text += backend.piece(token)
+        excess_s = watch.excess(excess_s, took_s)
+        if excess_s > watch.grace_s:
+            return Walk(spent_s, tokens, None, True)
     return Walk(spent_s, MOST_TOKENS, None, False)
 
 
@@ -103,11 +108,35 @@ def check(backend: LlamaBackend, step_s: float, schema: Any, seed: int) -> Walk 
         assert refused.param == "response_format"
         assert time.thread_time() - began_s < 0.1
         return None
-    assert done.spent_s <= STEP_SHARE * step_s * done.tokens + GRACE_S + LONGEST_TOKEN_S, done
+    slow_s = (1 + 1 / TOKEN_SHARE) * LONGEST_TOKEN_S
+    assert done.spent_s <= STEP_SHARE * step_s * done.tokens + GRACE_S + slow_s, done
     if done.text is not None:
         exact = json.loads(json.dumps(schema), parse_float=number)
         jsonschema.Draft202012Validator(exact).validate(json.loads(done.text, parse_float=number))
     return done
+
+
+class SlowToAccept:
+    param = "response_format"
+
+    def allows(self, token: int) -> bool:
+        return True
+
+    def accept(self, token: int) -> None:
+        until = time.thread_time() + 0.005
+        while time.thread_time() < until:
+            pass
+
+
+def test_what_a_grammar_takes_to_accept_a_token_counts_too(backend: LlamaBackend) -> None:
+    decoder = Decoder(backend, EngineLimits(slots=1), time.monotonic)
+    job = Job((5, 7, 9), 300, Sampling(ignore_eos=True, matcher=SlowToAccept()))  # type: ignore[arg-type]
+    decoder.occupy(job)
+    while decoder.step():
+        pass
+    assert job.completion_tokens < 60
+    *_, last = [job.events.get() for _ in range(job.events.qsize())]
+    assert isinstance(last, Failed) and isinstance(last.error, TooCostly)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
