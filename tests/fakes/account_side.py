@@ -164,7 +164,7 @@ class FakeMails(Breakable):
 class FakePasswords:
     """The hash of a password is the password in brackets."""
 
-    def hash(self, password: str) -> str:
+    def hash(self, password: str, salt: bytes | None = None) -> str:
         return f"<{password}>"
 
     def verify(self, password_hash: str | None, password: str) -> bool:
@@ -180,7 +180,7 @@ class OpenThrottles:
         self.seen: list[tuple[str, Any]] = []
         self.good_until_ms = 0
 
-    def take(self, key: str, policy: Policy, now_ms: int) -> Counter:
+    def take(self, key: str, policy: Policy, now_ms: int, units: int = 1) -> Counter:
         self.seen.append(("take", policy.name))
         return Counter(count=1)
 

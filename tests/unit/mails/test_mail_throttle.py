@@ -27,10 +27,10 @@ class CountingThrottles:
     def __init__(self) -> None:
         self.taken = Counts[str]()
 
-    def take(self, key: str, policy: Policy, now_ms: int) -> Any:
-        if self.taken[key] >= policy.free:
+    def take(self, key: str, policy: Policy, now_ms: int, units: int = 1) -> Any:
+        if self.taken[key] + units > policy.free:
             raise rules.refused(now_ms + 1, now_ms)
-        self.taken[key] += 1
+        self.taken[key] += units
 
 
 def asked(throttles: Any, client: str, email: str, kind: Kind = Kind.VERIFY_EMAIL) -> bool | None:
@@ -72,7 +72,7 @@ def test_an_ipv6_network_is_one_client() -> None:
 @pytest.mark.parametrize("email", ["ann@example.com", "nobody@example.com"])
 def test_a_refused_client_costs_no_hash_and_no_write_for_any_address(email: str) -> None:
     class TooOften(MailThrottle):
-        def allows(self, email_key: str, kind: Kind, visitor: Visitor, account_id: str = "") -> bool:
+        def allows(self, email_key: str, kind: Kind, visitor: Visitor, account_id: str = "", mails: int = 1) -> bool:
             raise TooManyAttempts(5)
 
     def hashes() -> Any:
