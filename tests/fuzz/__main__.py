@@ -91,7 +91,7 @@ class Run:
         self.world.renew()
 
     def _report(self, name: str, fault: str, case: Case) -> None:
-        self.faults.append(f"{name}: {fault}: {case.head.splitlines()[0] if case.head else case.body[:80]!r}")
+        self.faults.append(f"{name}: {fault}: {(case.head.split(chr(13))[0] or repr(case.body))[:120]}")
         print("fuzz: FAULT", self.faults[-1], flush=True)
         corpus = json.loads(CORPUS.read_text())
         if all(entry["found"] != name for entry in corpus):

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 IDS = ("chat_id", "file_id", "vector_store_id", "batch_id", "response_id", "token_id", "session_id", "user_id")
 OWN: dict[str, Any] = {name: f"@{name}@" for name in (*IDS, "password", "email")}
 OWN |= {"model": "demo", "current_password": "@password@", "file_ids": ["@file_id@"]}
+ASKING = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/tokenize")
 NAMES = {"name": "demo", "path:name": "demo"}
 HEADERS = ("cookie", "authorization", "x-request-id", "origin", "x-forwarded-for", "accept", "accept-language", "host")
 MORE_HEADERS = ("if-none-match", "range", "content-type", "content-encoding", "expect", "x-sluice-deadline-ms", "te")
@@ -68,6 +69,7 @@ class Cases:
         lazy_model.prepare_all()
         self.seed, app = seed, public_app()
         self.routes = [(rule.rule, method, *_models(app, rule.endpoint)) for rule, method in _rules(app)]
+        self.routes += 6 * [route for route in self.routes if route[0] in ASKING]  # what does most is asked most
         self.engine = [(rule.rule, method) for rule, method in _rules(create_engine())]
         templates = (ROOT / "layers/core/sluice/pages/templates").glob("*.html")
         self.fields = sorted({name for page in templates for name in re.findall(r'name="(\w+)"', page.read_text())})
@@ -139,18 +141,17 @@ class _Draw:
         for _ in range(self.dice.choice((0, 0, 0, 1, 2))):
             line = self.dice.choice((*ODD, *ODD, *LINES.values(), self.text()))
             headers[self.dice.choice((*HEADERS, *MORE_HEADERS))] = re.sub(r"[\r\n\0]", "", line)
+        raw = False
         if body and b"@" not in body and self.often(0.2):  # what is filled in would change the lengths of chunks
-            headers["Transfer-Encoding"], body = "chunked", self.chunked(body)
+            size = self.dice.choice((100, 5000, 10**6))
+            chunks = [body[at : at + size] for at in range(0, len(body), size)][:200]
+            body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+            headers["Transfer-Encoding"], raw = "chunked", self.often(0.2)
+            body = self.mutated(body) if raw else body
         elif body or method == "POST":
             headers["Content-Length"] = "@length@"
         lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items()), "Connection: close"]
-        return Case(target, "\r\n".join(lines) + "\r\n\r\n", body)
-
-    def chunked(self, body: bytes) -> bytes:
-        size = self.dice.choice((100, 5000, 10**6))
-        chunks = [body[at : at + size] for at in range(0, len(body), size)][:200]
-        whole = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
-        return self.mutated(whole) if self.often(0.2) else whole
+        return Case(target, "\r\n".join(lines) + "\r\n\r\n", body, raw)
 
     def part(self, name: str) -> str:
         own = f"@{name}@" if name in IDS else NAMES.get(name, "x")
@@ -177,7 +178,7 @@ class _Draw:
         if self.often(0.15):
             body = self.dice.choice(list(NEVER_VALID.values()))
         else:
-            value = self.conversation(rule) if "/v1/" in rule and self.often(0.8) else self.value(schema or {}, schema)
+            value = self.conversation(rule) if rule in ASKING and self.often(0.8) else self.value(schema or {}, schema)
             if isinstance(value, dict) and self.often(0.15):
                 name = self.dice.choice(list(value) or ["x"])
                 value[name] = self.dice.choice((*VALUES.values(), *SCALARS, self.attacker.value()))
@@ -189,32 +190,35 @@ class _Draw:
 
     def conversation(self, rule: str) -> Any:
         """A body of a model's route: a history against its template, tools and schemas against the grammar."""
-        turns = self.dice.choices(("system", "user", "assistant", "tool"), k=self.dice.randint(1, 5))
-        body = self.attacker.conversation(turns) | {"model": "demo", "max_tokens": self.dice.choice((1, 4, 16))}
-        body["stream"] = self.often(0.3)
-        schema = (
-            self.dice.choice(list(schemas.HOSTILE.values()))
-            if self.often(0.4)
-            else schemas.generated(self.dice.randrange(10**6))
-        )
+        last = rule.rpartition("/")[2]
+        if last == "embeddings" or rule == "/v1/completions" or last == "tokenize":
+            own = [self.text() for _ in range(3)]
+            value = self.dice.choice((own, own[0], [1, 2, 3], [[1], [2]], [-1], [10**9], []))
+            return {
+                "model": "demo-embed" if last == "embeddings" else "demo",
+                "input": value,
+                "prompt": value,
+                "max_tokens": 4,
+                "text": own[0],
+            }
+        roles = ("system", "user", "assistant") + (last == "completions") * ("tool",)
+        body = self.attacker.conversation(self.dice.choices(roles, k=self.dice.choice((1, 1, 2, 5))))
+        body |= {"model": "demo", "stream": self.often(0.3), "max_tokens": self.dice.choice((1, 4, 16))}
+        hostile = self.often(0.4) and self.dice.choice(list(schemas.HOSTILE.values()))
+        schema = hostile or schemas.generated(self.dice.randrange(10**6))
         form = {"name": "s", "schema": schema, "strict": self.often(0.5)}
-        if self.often(0.4):
-            body["tools"] = [{"type": "function", "function": {"name": "f", "parameters": schema, "strict": True}}]
-            body["tool_choice"] = self.dice.choice(
-                ("auto", "required", {"type": "function", "function": {"name": "f"}})
-            )
-        elif self.often(0.6):
-            body.pop("tools")
+        function = {"name": "f", "parameters": schema, "strict": True}
+        flat = last == "responses"
+        body["tools"] = [{"type": "function"} | (function if flat else {"function": function})]
+        body["tool_choice"] = self.dice.choice(("auto", "required", {"type": "function", "function": {"name": "f"}}))
+        if self.often(0.6):
+            del body["tools"], body["tool_choice"]
             body["response_format"] = {"type": "json_schema", "json_schema": form}
-        match rule.rpartition("/")[2]:
-            case "responses":
-                body = body | {"input": body.pop("messages"), "max_output_tokens": body.pop("max_tokens")}
-                body |= {"text": {"format": {"type": "json_schema", **form}}} if self.often(0.4) else {}
-                body |= {"previous_response_id": "@response_id@"} if self.often(0.2) else {}
-            case "embeddings" | "completions" if not rule.endswith("chat/completions"):
-                own = [self.text() for _ in range(3)]
-                value = self.dice.choice((own, own[0], [1, 2, 3], [[1], [2]], [-1], [10**9], []))
-                body = {"model": "demo", "input": value, "prompt": value, "max_tokens": 4, "text": own[0]}
+        if flat:
+            turns = [{"role": turn["role"], "content": turn["content"]} for turn in body.pop("messages")]
+            body |= {"input": turns, "max_output_tokens": body.pop("max_tokens")}
+            body |= {"text": {"format": {"type": "json_schema", **form}}} if self.often(0.4) else {}
+            body |= {"previous_response_id": "@response_id@"} if self.often(0.2) else {}
         return body
 
     def value(self, schema: Any, root: Any, depth: int = 0) -> Any:

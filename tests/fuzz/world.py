@@ -17,7 +17,7 @@ from tests.e2e.system import System
 from tests.fuzz.cases import Case
 
 ANSWER_SECONDS = 60  # of a whole request
-RAW_SECONDS = 0.3  # for what may be half a request
+RAW_SECONDS = 0.15  # for what may be half a request
 FORM_COOKIE = "f" * 43
 STATUS = re.compile(rb"(?:^|\n)HTTP/1\.[01] (\d{3}) ")
 
