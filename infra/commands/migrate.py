@@ -23,6 +23,7 @@ def command(dry_run: bool, tables: bool | None, as_json: bool) -> None:
     """Exit status: 0 the store has this version; 1 refused; 2 the store does not answer."""
     from botocore.exceptions import BotoCoreError, ClientError
 
+    from infra.migrations.addresses import NotMigrated
     from infra.migrations.connection import connect
     from infra.migrations.record import NewerStore
     from infra.migrations.run import TablesAreTheStacks, migrate, plan
@@ -39,7 +40,7 @@ def command(dry_run: bool, tables: bool | None, as_json: bool) -> None:
             outcome = migrate(connect(), prefix, lambda text: click.echo(f"sluice: {text}", err=True), tables=ours)
     except TablesAreTheStacks as exc:
         end(REFUSED, f"{exc}. Deploy the template first (make deploy), which adds them. Nothing was changed.")
-    except (NewerStore, WrongTable) as exc:
+    except (NewerStore, NotMigrated, WrongTable) as exc:
         end(REFUSED, str(exc))
     except (BotoCoreError, ClientError) as exc:
         end(NO_STORE, f"the store does not answer, or reports an error: {exc}")

@@ -108,6 +108,7 @@ def exchange(
 def _bring_up_to_date(store_url: str, prefix: str, say: Callable[[str], None]) -> None:
     from botocore.exceptions import BotoCoreError, ClientError
 
+    from infra.migrations.addresses import NotMigrated
     from infra.migrations.connection import connect
     from infra.migrations.record import NewerStore
     from infra.migrations.run import migrate
@@ -115,7 +116,7 @@ def _bring_up_to_date(store_url: str, prefix: str, say: Callable[[str], None]) -
 
     try:
         outcome = migrate(connect(store_url), prefix)
-    except (NewerStore, WrongTable) as exc:
+    except (NewerStore, NotMigrated, WrongTable) as exc:
         raise LaunchError(str(exc)) from exc
     except (BotoCoreError, ClientError) as exc:
         raise LaunchError(f"the tables cannot be made at {store_url}: {exc}") from exc

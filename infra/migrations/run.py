@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from infra.migrations import record, structure
+from infra.migrations.addresses import NotMigrated
 from infra.migrations.record import Record
 from infra.migrations.steps import CURRENT, STEPS, Step
 from sluice.adapters.aws import dynamo
@@ -78,7 +79,8 @@ def migrate(
 ) -> Outcome:
     """Safe to repeat, to kill and to run concurrently. `page_items`: how many items a page scans; 0 for 1 MB of items.
 
-    Errors: NewerStore, WrongTable, TablesAreTheStacks (`tables` is False and some are missing), botocore's.
+    Errors: NewerStore, WrongTable, TablesAreTheStacks (`tables` is False and some are missing), NotMigrated, and
+    botocore's.
     """
     now = record.read(client, prefix)
     now.check()
@@ -181,7 +183,7 @@ def _rewrite(client: "DynamoDBClient", prefix: str, rewrite: Callable[..., list[
         except client.exceptions.TransactionCanceledException:
             continue  # a function changed the item meanwhile, or another run did this step
         return bool(writes)
-    return False
+    raise NotMigrated(f"The item {dynamo.values(key)} changes too often. Run the migration again.")
 
 
 def _used(placeholders: Mapping[str, Any], expression: str) -> dict[str, Any]:

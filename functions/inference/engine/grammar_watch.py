@@ -9,6 +9,8 @@ TIMES_MEDIAN = 10
 STEP_SHARE, HARMLESS_SHARE = 0.5, 0.1
 HARMLESS_S = 0.00005
 GRACE_STEPS, GRACE_S = 10, 0.005
+TOKEN_SHARE = 0.25
+"""Of the grace, at most, for one token. A busy machine makes single tokens slow, and their CPU time, too."""
 SMOOTHING = 0.1
 
 
@@ -17,7 +19,7 @@ class GrammarWatch:
 
     The limit is ten times the median of all grammars, but never over half a decode step, so that one sequence slows
     the others by no more than a factor of 1.5; and never under a tenth of one, which nobody notices. A sum, because a
-    single slow token is noise, or a grammar's first use of a rule.
+    single slow token is noise, or a grammar's first use of a rule: at least four tokens must be slow.
     """
 
     def __init__(self) -> None:
@@ -44,4 +46,4 @@ class GrammarWatch:
         self._counted += 1
         if self._counted % EVERY == 1:
             self._median_s = median(self._costs_s)
-        return max(0.0, before_s + cost_s - self.limit_s)
+        return max(0.0, before_s + min(cost_s - self.limit_s, TOKEN_SHARE * self.grace_s))

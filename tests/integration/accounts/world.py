@@ -77,7 +77,7 @@ def forget_everything() -> None:
     from sluice.adapters.tokens import keys
     from sluice.wiring import stores
 
-    if stores.hot_store.cache_info().currsize:
+    if stores.hot_store._built:
         pool = stores.hot_store()._client._pool  # type: ignore[attr-defined]
         while pool._idle:
             pool._idle.pop().close()
@@ -109,5 +109,5 @@ def switch_on_throttles(monkeypatch: Any) -> None:
 
 def _forget(module: Any) -> None:
     for member in vars(module).values():
-        if hasattr(member, "cache_clear"):
+        if hasattr(member, "cache_clear") and not isinstance(member, type):
             member.cache_clear()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations  # a function imports only the use cases that it serves
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 from sluice import settings
 from sluice.wiring import peers, stores
+from sluice.wiring.once import once
 
 if TYPE_CHECKING:
     from sluice.domain.gateway.admission import Limits
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from sluice.services.accounts.verify import Verification
 
 
-@cache
+@once
 def sessions() -> Sessions:
     from sluice.services.accounts.sessions import Sessions
 
     return Sessions(stores.session_store(), stores.account_store())
 
 
-@cache
+@once
 def registration() -> Registration:
     from sluice.services.accounts.register import Registration
     from sluice.wiring.mails import mail_throttle
@@ -42,14 +42,14 @@ def registration() -> Registration:
     return Registration(stores.account_store(), stores.mail_store(), mail_throttle(), new_passwords(), default_limits())
 
 
-@cache
+@once
 def verification() -> Verification:
     from sluice.services.accounts.verify import Verification
 
     return Verification(stores.account_store(), mailed_codes(), stores.throttles(), security_events(), used_quota())
 
 
-@cache
+@once
 def login() -> Login:
     from sluice.services.accounts.login import Login
 
@@ -64,7 +64,7 @@ def login() -> Login:
     )
 
 
-@cache
+@once
 def passwords() -> Passwords:
     from sluice.services.accounts.passwords import Passwords
 
@@ -78,7 +78,7 @@ def passwords() -> Passwords:
     )
 
 
-@cache
+@once
 def password_reset() -> PasswordReset:
     from sluice.services.accounts.reset_password import PasswordReset
     from sluice.wiring.mails import mail_throttle
@@ -96,7 +96,7 @@ def password_reset() -> PasswordReset:
     )
 
 
-@cache
+@once
 def email_change() -> EmailChange:
     from sluice.services.accounts.change_email import EmailChange
     from sluice.wiring.mails import mail_throttle
@@ -104,7 +104,7 @@ def email_change() -> EmailChange:
     return EmailChange(stores.account_store(), stores.mail_store(), mail_throttle(), passwords())
 
 
-@cache
+@once
 def profile() -> Profile:
     from sluice.services.accounts.profile import Profile
     from sluice.wiring.usage import usage_sums
@@ -112,7 +112,7 @@ def profile() -> Profile:
     return Profile(stores.account_store(), stores.grant_store(), stores.hot_store(), usage_sums())
 
 
-@cache
+@once
 def account_export() -> Export:
     from sluice.services.accounts.export import Export
 
@@ -131,14 +131,14 @@ def account_export() -> Export:
     )
 
 
-@cache
+@once
 def deletion() -> Deletion:
     from sluice.services.accounts.delete_account import Deletion
 
     return Deletion(passwords(), erasure())
 
 
-@cache
+@once
 def erasure() -> Erasure:
     from sluice.services.accounts.erasure import Erasure
     from sluice.services.documents.erase import EraseDocuments
@@ -158,35 +158,35 @@ def erasure() -> Erasure:
     )
 
 
-@cache
+@once
 def used_quota() -> QuotaOfAddress:
     from sluice.services.accounts.used_quota import QuotaOfAddress
 
     return QuotaOfAddress(stores.used_quotas(), stores.grant_store())
 
 
-@cache
+@once
 def security_events() -> SecurityEvents:
     from sluice.services.accounts.security_events import SecurityEvents
 
     return SecurityEvents(stores.audit_log(), stores.throttles())
 
 
-@cache
+@once
 def mailed_codes() -> MailedCodes:
     from sluice.services.accounts.redeem import MailedCodes
 
     return MailedCodes(stores.mail_store(), stores.throttles(), peers.mailed_code_key)
 
 
-@cache
+@once
 def new_passwords() -> NewPasswords:
     from sluice.services.accounts.new_passwords import NewPasswords
 
     return NewPasswords(peers.password_hashes, peers.common_passwords)
 
 
-@cache
+@once
 def default_limits() -> Limits:
     """The limits of a new account."""
     from sluice.domain.gateway.admission import Limits

@@ -2,22 +2,22 @@
 
 from __future__ import annotations  # only the gateway imports the turns
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 from sluice.services.chats.chats import Chats
 from sluice.wiring import stores
+from sluice.wiring.once import once
 
 if TYPE_CHECKING:
     from sluice.services.chats.turns import ChatTurns
 
 
-@cache
+@once
 def chats() -> Chats:
     return Chats(stores.chat_store())
 
 
-@cache
+@once
 def chat_turns() -> ChatTurns:
     from sluice.services.chats.turns import ChatTurns
     from sluice.wiring.gateway import gateway

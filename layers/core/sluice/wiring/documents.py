@@ -2,11 +2,11 @@
 
 from __future__ import annotations  # only the type checker needs the ports, and importing them slows a cold start
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 from sluice import settings
 from sluice.wiring import peers, stores
+from sluice.wiring.once import once
 
 if TYPE_CHECKING:
     from sluice.ports.documents import Search
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sluice.services.documents.vector_stores import VectorStores
 
 
-@cache
+@once
 def files() -> Files:
     from sluice.domain.documents.uploads import MIB
     from sluice.services.documents.files import Files
@@ -29,28 +29,28 @@ def files() -> Files:
     )
 
 
-@cache
+@once
 def vector_stores() -> VectorStores:
     from sluice.services.documents.vector_stores import VectorStores
 
     return VectorStores(stores.vector_store_store(), stores.blobs(), files())
 
 
-@cache
+@once
 def my_documents() -> MyDocuments:
     from sluice.services.documents.my_documents import MyDocuments
 
     return MyDocuments(files(), vector_stores())
 
 
-@cache
+@once
 def retrieval() -> Retrieval:
     from sluice.services.documents.retrieve import Retrieval
 
     return Retrieval(stores.vector_store_store(), search())
 
 
-@cache
+@once
 def ingestion() -> Ingestion:
     """For the function `ingestion` only, because it parses files and writes indexes."""
     from sluice.adapters.documents.parsing.sandbox import parse
@@ -67,14 +67,14 @@ def ingestion() -> Ingestion:
     )
 
 
-@cache
+@once
 def sweeper() -> DocumentSweeper:
     from sluice.services.documents.sweep import DocumentSweeper
 
     return DocumentSweeper(ingestion())
 
 
-@cache
+@once
 def search() -> Search:
     """On AWS a client of `functions/search`; on one machine, and in that function, the service itself."""
     if url := settings.documents().search_url:
@@ -88,7 +88,7 @@ def search() -> Search:
     return SearchDocuments(stores.vector_store_store(), stores.indexes(), embed())
 
 
-@cache
+@once
 def embed() -> Embed | None:
     """None if no embedding model is configured; then documents are searched by words only."""
     from sluice.services.documents.embed import Embed

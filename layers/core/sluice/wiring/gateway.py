@@ -3,11 +3,12 @@
 from __future__ import annotations  # the ports are for the type checker: importing them is no small part of a start
 
 import time
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sluice import settings
 from sluice.wiring import documents, peers, stores
+from sluice.wiring.once import once
 
 if TYPE_CHECKING:
     from sluice.ports.gateway import TextStore
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from sluice.services.gateway.sweep import Sweeper
 
 
-@cache
+@once
 def gateway() -> Gateway:
     from sluice.domain.gateway.admission import Limits
     from sluice.services.gateway.gateway import Defaults, Gateway
@@ -42,14 +43,14 @@ def gateway() -> Gateway:
     )
 
 
-@cache
+@once
 def answers() -> Answers:
     from sluice.services.gateway.answer import Answers
 
     return Answers(gateway(), documents.retrieval)
 
 
-@cache
+@once
 def stored_responses() -> StoredResponses:
     from sluice.services.gateway.stored_responses import StoredResponses
 
@@ -57,21 +58,21 @@ def stored_responses() -> StoredResponses:
     return StoredResponses(texts, settings.gateway().content_days)
 
 
-@cache
+@once
 def v1_places() -> Places:
     from sluice.services.gateway.places import Places
 
     return Places(settings.gateway().v1_places)
 
 
-@cache
+@once
 def sweeper() -> Sweeper:
     from sluice.services.gateway.sweep import Sweeper
 
     return Sweeper(stores.hot_store(), stores.lease_index(), peers.now_ms)
 
 
-@cache
+@once
 def observer() -> Observer:
     from sluice.services.gateway.observe import ExchangeMetrics
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations  # a function imports only the use cases that it serves
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 from sluice import settings
 from sluice.wiring import peers, stores
+from sluice.wiring.once import once
 
 if TYPE_CHECKING:
     from sluice.domain.mails.mail import Mail, Message
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from sluice.services.mails.throttle import MailThrottle
 
 
-@cache
+@once
 def mail_throttle() -> MailThrottle:
     from sluice.services.mails.throttle import MailThrottle
 
     return MailThrottle(stores.throttles())
 
 
-@cache
+@once
 def mailer() -> Mailer:
     from sluice.services.mails.send import Mailer
 
@@ -38,21 +38,21 @@ def _render(mail: Mail, code: str) -> Message:
     return render(mail, code, base_url=peers.base_url(), sender=settings.mailer().mail_from)
 
 
-@cache
+@once
 def stuck_mails() -> StuckMails:
     from sluice.services.mails.send import StuckMails
 
     return StuckMails(stores.mail_store())
 
 
-@cache
+@once
 def suppressions() -> Suppressions:
     from sluice.services.mails.suppress import Suppressions
 
     return Suppressions(stores.account_store())
 
 
-@cache
+@once
 def quota_mails() -> QuotaMails:
     from sluice.services.mails.quota import QuotaMails
 

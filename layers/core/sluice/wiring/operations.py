@@ -2,10 +2,10 @@
 
 from __future__ import annotations  # a function imports only the use cases that it serves
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 from sluice.wiring import peers, stores
+from sluice.wiring.once import once
 
 if TYPE_CHECKING:
     from sluice.services.operations.admin import Administration
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from sluice.services.operations.users import Users
 
 
-@cache
+@once
 def administration() -> Administration:
     from sluice.services.operations.admin import Administration
 
     return Administration(stores.account_store(), stores.grant_store(), stores.hot_store(), stores.audit_log())
 
 
-@cache
+@once
 def all_users() -> Users:
     from sluice.services.operations.users import Users
 
     return Users(stores.account_store())
 
 
-@cache
+@once
 def audit_trail() -> AuditTrail:
     from sluice.services.operations.audit_trail import AuditTrail
 
     return AuditTrail(stores.audit_log(), stores.account_store())
 
 
-@cache
+@once
 def health_check() -> HealthCheck:
     from sluice.services.operations.health import HealthCheck
 
@@ -51,14 +51,14 @@ def health_check() -> HealthCheck:
     )
 
 
-@cache
+@once
 def first_steps() -> FirstSteps:
     from sluice.services.operations.first_steps import FirstSteps
 
     return FirstSteps(stores.hot_store(), all_users())
 
 
-@cache
+@once
 def first_admin() -> FirstAdmin:
     from sluice.services.operations.first_admin import FirstAdmin
     from sluice.wiring.accounts import default_limits, new_passwords

@@ -4,10 +4,10 @@ from __future__ import annotations  # only the type checker needs the ports, and
 
 import time
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import TYPE_CHECKING
 
 from sluice import settings
+from sluice.wiring.once import once
 
 if TYPE_CHECKING:
     from sluice.adapters.gateway.upstream import HttpUpstream
@@ -28,7 +28,7 @@ def base_url() -> str:
     return _base_url()()
 
 
-@cache
+@once
 def _base_url() -> Callable[[], str]:
     wanted = settings.common()
     if not wanted.base_url_parameter:
@@ -40,7 +40,7 @@ def _base_url() -> Callable[[], str]:
     return ParameterUrl(wanted.base_url_parameter, parameter, time.monotonic)
 
 
-@cache
+@once
 def dead_letters() -> DeadLetters:
     from sluice.adapters.aws.dead_letters import DeadLetterFile, DeadLetterQueues
 
@@ -48,7 +48,7 @@ def dead_letters() -> DeadLetters:
     return DeadLetterQueues(queues) if queues else DeadLetterFile(settings.common().data_dir)
 
 
-@cache
+@once
 def upstream() -> Upstream:
     return _upstream(settings.gateway().upstream_idle_seconds)
 
@@ -66,13 +66,13 @@ def _upstream(idle_seconds: float) -> HttpUpstream:
     )
 
 
-@cache
+@once
 def model_health() -> HttpUpstream:
     """The model server for `/healthz`, with its own connections and a short timeout."""
     return _upstream(idle_seconds=2.0)
 
 
-@cache
+@once
 def password_hashes() -> PasswordHashes:
     from sluice.adapters.accounts.passwords import Passwords
 
@@ -93,7 +93,7 @@ def mailed_code_key() -> bytes:
     return mailed_code_key()
 
 
-@cache
+@once
 def token_verifier() -> Verifier:
     """Holds public keys only."""
     from sluice.adapters.tokens.jwt_tokens import Verifier
@@ -102,7 +102,7 @@ def token_verifier() -> Verifier:
     return Verifier(public_keys(), settings.common().issuer)
 
 
-@cache
+@once
 def token_signer() -> TokenSigner:
     """Holds the private key, so only the `tokens` function may call it."""
     from sluice.adapters.tokens.jwt_tokens import Signer
@@ -111,7 +111,7 @@ def token_signer() -> TokenSigner:
     return Signer(signing_key(), settings.common().issuer)
 
 
-@cache
+@once
 def metrics() -> Metrics:
     """Prometheus on one machine, CloudWatch's embedded format on AWS. Prometheus reads its variable at import."""
     if settings.common().local:
@@ -123,7 +123,7 @@ def metrics() -> Metrics:
     return EmfMetrics(settings.common().service, settings.common().metrics_namespace)
 
 
-@cache
+@once
 def mail_sender() -> MailSender:
     """By SLUICE_MAIL: the local outbox, SES, or an SMTP server. Errors: ValueError for any other value."""
     wanted = settings.mailer().mail

@@ -3,12 +3,12 @@
 from __future__ import annotations  # only the type checker needs the ports, and importing them slows a cold start
 
 import tempfile
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluice import settings
 from sluice.wiring import peers
+from sluice.wiring.once import once
 
 if TYPE_CHECKING:
     from sluice.ports.accounts import AccountStore, AuditLog, SessionStore, Throttles, UsedQuotas
@@ -20,49 +20,49 @@ if TYPE_CHECKING:
     from sluice.ports.usage import Accountant, LedgerReader, RefusalStore, RollupStore
 
 
-@cache
+@once
 def account_store() -> AccountStore:
     from sluice.adapters.accounts.accounts import DynamoAccounts
 
     return DynamoAccounts(settings.common().table_prefix)
 
 
-@cache
+@once
 def audit_log() -> AuditLog:
     from sluice.adapters.accounts.audit import DynamoAudit
 
     return DynamoAudit(settings.common().table_prefix)
 
 
-@cache
+@once
 def ledger_reader() -> LedgerReader:
     from sluice.adapters.usage.ledger import DynamoLedger
 
     return DynamoLedger(settings.common().table_prefix)
 
 
-@cache
+@once
 def rollup_store() -> RollupStore:
     from sluice.adapters.usage.rollups import DynamoRollups
 
     return DynamoRollups(settings.common().table_prefix)
 
 
-@cache
+@once
 def refusal_store() -> RefusalStore:
     from sluice.adapters.usage.refusals import DynamoRefusals
 
     return DynamoRefusals(settings.common().table_prefix)
 
 
-@cache
+@once
 def content_store() -> ContentStore:
     from sluice.adapters.gateway.contents import DynamoContents
 
     return DynamoContents(settings.common().table_prefix)
 
 
-@cache
+@once
 def hot_store() -> HotStore:
     """The grant and the ledger, which every `/v1` request reads and writes."""
     from sluice.adapters.aws.json_service import DYNAMODB, HOT, JsonService
@@ -71,91 +71,91 @@ def hot_store() -> HotStore:
     return DynamoHotStore(JsonService(DYNAMODB, HOT), settings.common().table_prefix)
 
 
-@cache
+@once
 def throttles() -> Throttles:
     from sluice.adapters.accounts.throttles import DynamoThrottles, NoThrottles
 
     return DynamoThrottles(settings.common().table_prefix) if settings.accounts().auth_throttle else NoThrottles()
 
 
-@cache
+@once
 def used_quotas() -> UsedQuotas:
     from sluice.adapters.accounts.used_quotas import DynamoUsedQuotas
 
     return DynamoUsedQuotas(settings.common().table_prefix, peers.mailed_code_key)
 
 
-@cache
+@once
 def session_store() -> SessionStore:
     from sluice.adapters.accounts.sessions import DynamoSessions
 
     return DynamoSessions(settings.common().table_prefix)
 
 
-@cache
+@once
 def token_store() -> TokenStore:
     from sluice.adapters.tokens.tokens import DynamoTokens
 
     return DynamoTokens(settings.common().table_prefix)
 
 
-@cache
+@once
 def grant_store() -> GrantStore:
     from sluice.adapters.gateway.grants import DynamoGrants
 
     return DynamoGrants(settings.common().table_prefix)
 
 
-@cache
+@once
 def token_uses() -> TokenUses:
     from sluice.adapters.tokens.uses import DynamoTokenUses
 
     return DynamoTokenUses(settings.common().table_prefix)
 
 
-@cache
+@once
 def mail_store() -> MailStore:
     from sluice.adapters.mails.store import DynamoMails
 
     return DynamoMails(settings.common().table_prefix)
 
 
-@cache
+@once
 def lease_index() -> LeaseIndex:
     from sluice.adapters.gateway.lease_index import DynamoLeaseIndex
 
     return DynamoLeaseIndex(settings.common().table_prefix)
 
 
-@cache
+@once
 def accountant() -> Accountant:
     from sluice.adapters.usage.accountant import DynamoAccountant
 
     return DynamoAccountant(settings.common().table_prefix)
 
 
-@cache
+@once
 def chat_store() -> ChatStore:
     from sluice.adapters.chats import DynamoChats
 
     return DynamoChats(settings.common().table_prefix)
 
 
-@cache
+@once
 def file_store() -> FileStore:
     from sluice.adapters.documents.files import DynamoFiles
 
     return DynamoFiles(settings.common().table_prefix)
 
 
-@cache
+@once
 def vector_store_store() -> VectorStoreStore:
     from sluice.adapters.documents.vector_stores import DynamoVectorStores
 
     return DynamoVectorStores(settings.common().table_prefix)
 
 
-@cache
+@once
 def blobs() -> Blobs:
     """An S3 bucket on AWS; a folder of the data directory on one machine."""
     if bucket := settings.documents().documents_bucket:
@@ -167,14 +167,14 @@ def blobs() -> Blobs:
     return FolderBlobs(settings.common().data_dir)
 
 
-@cache
+@once
 def pending_documents() -> PendingDocuments:
     from sluice.adapters.documents.pending import DynamoPending
 
     return DynamoPending(settings.common().table_prefix)
 
 
-@cache
+@once
 def indexes() -> Indexes:
     """For `ingestion` and `search` only, because it needs apsw."""
     if bucket := settings.documents().documents_bucket:

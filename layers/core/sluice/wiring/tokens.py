@@ -1,12 +1,11 @@
 """API tokens: the use case, bound to its stores once a process."""
 
-from functools import cache
-
 from sluice.services.tokens import Tokens
 from sluice.wiring import peers, stores
+from sluice.wiring.once import once
 
 
-@cache
+@once
 def tokens() -> Tokens:
     from sluice.wiring.accounts import security_events
 

@@ -3,11 +3,11 @@
 from __future__ import annotations  # a function imports only the use cases that it serves
 
 import time
-from functools import cache
 from typing import TYPE_CHECKING
 
 from sluice import settings
 from sluice.wiring import stores
+from sluice.wiring.once import once
 
 if TYPE_CHECKING:
     from sluice.services.usage.everyone import EveryonesSums
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from sluice.services.usage.sums import UsageSums
 
 
-@cache
+@once
 def usage_sums() -> UsageSums:
     from sluice.services.usage.sums import UsageSums
 
     return UsageSums(stores.ledger_reader(), stores.rollup_store())
 
 
-@cache
+@once
 def usage_log() -> UsageLog:
     from sluice.services.usage.logs import UsageLog
 
     return UsageLog(stores.ledger_reader(), stores.content_store())
 
 
-@cache
+@once
 def refusals() -> Refusals:
     from sluice.services.usage.refusals import Refusals
 
@@ -44,14 +44,14 @@ def refusals() -> Refusals:
     )
 
 
-@cache
+@once
 def everyones_sums() -> EveryonesSums:
     from sluice.services.usage.everyone import EveryonesSums
 
     return EveryonesSums(stores.rollup_store(), stores.account_store())
 
 
-@cache
+@once
 def metering() -> Metering:
     from sluice.services.usage.meter import Metering
     from sluice.wiring.mails import quota_mails
@@ -59,7 +59,7 @@ def metering() -> Metering:
     return Metering(stores.ledger_reader(), stores.rollup_store(), stores.token_uses(), quota_mails())
 
 
-@cache
+@once
 def reconciliation() -> Reconciliation:
     from sluice.services.usage.reconcile import Reconciliation
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from infra.migrations import record, structure
+from infra.migrations.addresses import NotMigrated
 from infra.migrations.run import TablesAreTheStacks, migrate, plan
 from infra.migrations.steps import CURRENT, STEPS
 from sluice.adapters.accounts.administered import account_from
@@ -113,20 +114,45 @@ def in_schema_2(plain: dict[str, Any]) -> dict[str, Any]:
 FOLDED = [("straße@example.org", "strasse@example.org"), ("\ufb01ona@example.org", "fiona@example.org")]
 
 
-@pytest.mark.parametrize("email, folded", [*FOLDED, ("jame\u017f@example.org", "james@example.org")])
-def test_an_address_under_its_folded_key_is_found_after_the_step(empty: Store, email: str, folded: str) -> None:
-    migrate(empty.client, empty.prefix)
+def put_folded(store: Store, email: str, folded: str) -> None:
+    """An account as before step 4."""
+    migrate(store.client, store.prefix)
     older = {"pk": "usr_a", "account_id": "usr_a", "email": email, "email_key": folded, "name": "", "codes": {}}
     older |= {"password_hash": "h", "created_ms": 1, "role": "user", "status": "active", "store_content": True}
     owner = {"pk": "email#" + folded, "account_id": "usr_a", "mail_suppressed": "bounce"}
     for item in (older | {"session_epoch": 0, "verified_ms": 1}, owner):
-        empty.client.put_item(TableName=empty.prefix + "accounts", Item=dynamo.item(item | {"schema": 1}))
-    empty.client.delete_item(TableName=empty.prefix + "accounts", Key=dynamo.item({"pk": record.KEY}))
+        store.client.put_item(TableName=store.prefix + "accounts", Item=dynamo.item(item | {"schema": 1}))
+    store.client.delete_item(TableName=store.prefix + "accounts", Key=dynamo.item({"pk": record.KEY}))
+
+
+@pytest.mark.parametrize("email, folded", [*FOLDED, ("jame\u017f@example.org", "james@example.org")])
+def test_an_address_under_its_folded_key_is_found_after_the_step(empty: Store, email: str, folded: str) -> None:
+    put_folded(empty, email, folded)
     assert migrate(empty.client, empty.prefix).changed["4.addresses"] == 1
     keys = {dynamo.values(i)["pk"]: dynamo.values(i) for i in empty.dump()["accounts"]}
     assert set(keys) == {"usr_a", "email#" + parse_address(email).key, record.KEY}
     assert keys["email#" + parse_address(email).key]["mail_suppressed"] == "bounce"
     assert account_from(keys["usr_a"]).email_key == parse_address(email).key
+
+
+@pytest.mark.parametrize("between", [False, True], ids=["before", "between its check and its write"])
+def test_an_account_registered_meanwhile_at_the_address_keeps_it(empty: Store, between: bool) -> None:
+    email, folded = FOLDED[0]
+    put_folded(empty, email, folded)
+    newer = {"pk": "email#" + email, "account_id": "usr_new", "schema": 2}
+
+    def beside(number: int, call: str, arguments: Any) -> None:
+        if call == "transact_write_items" or not between:
+            empty.client.put_item(TableName=empty.prefix + "accounts", Item=dynamo.item(newer))
+
+    for _ in range(2):  # the step is not taken for done
+        with pytest.raises(NotMigrated, match="usr_a and usr_new"):
+            migrate(Client(empty.client, beside), empty.prefix)  # type: ignore[arg-type]
+    keys = {dynamo.values(i)["pk"]: dynamo.values(i) for i in empty.dump()["accounts"]}
+    assert keys["email#" + email]["account_id"] == "usr_new" and keys["email#" + folded]["account_id"] == "usr_a"
+    assert keys["usr_a"]["schema"] == 1
+    empty.client.delete_item(TableName=empty.prefix + "accounts", Key=dynamo.item({"pk": newer["pk"]}))
+    assert migrate(empty.client, empty.prefix).changed["4.addresses"] == 1
 
 
 def test_the_oldest_tables_get_indexes_streams_and_time_to_live(empty: Store) -> None:
