@@ -56,7 +56,7 @@ def settled(system: System, sweep_seconds: float) -> Books:
 
 
 def disagreements(ledger: list[LedgerRecord], grants: list[Grant], sums: dict[str, list[int]]) -> list[str]:
-    """Accounts whose grant or roll-ups differ from their ledger records, and records that exist twice."""
+    """Accounts whose grant or roll-ups differ from their ledger records, leases, and records that exist twice."""
     found = ["a request has two records"] * (len({record.request_id for record in ledger}) != len(ledger))
     for grant in grants:
         own = [record for record in ledger if record.account_id == grant.account_id]
@@ -65,6 +65,7 @@ def disagreements(ledger: list[LedgerRecord], grants: list[Grant], sums: dict[st
         prompt, completion = (sum(getattr(r, f"{kind}_tokens") for r in own) for kind in ("prompt", "completion"))
         if sums.get(grant.account_id, [0, 0, 0]) != [len(own), prompt, completion]:
             found.append(f"{grant.account_id}: the roll-ups differ from the ledger")
+        found += [f"{grant.account_id}: a lease is left"] * bool(grant.leases)
     return found
 
 

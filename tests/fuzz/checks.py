@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 MOST_CPU_S = 0.050
 BUSY = 503  # admission may be busy: a fault only when it comes three times in a row
 SILENT = "no answer"
+UNKNOWN_CODING = 501  # what RFC 9112, 6.1 asks for, where a mutated head names a transfer coding that does not exist
 INTERNAL = b'"internal_error"'  # how an event stream tells what would have been a 500
 MOST_GROWTH = 48 * 2**20
 
@@ -14,7 +15,7 @@ def wrong_answer(statuses: Sequence[int], body: bytes, raw: bool) -> str | None:
     if not statuses:
         return None if raw else SILENT
     worst = max(statuses)
-    if worst >= 500:
+    if worst >= 500 and not (raw and worst == UNKNOWN_CODING):
         return f"status {worst}"
     broken = b"text/event-stream" in body[:2000] and INTERNAL in body
     return "an internal error in a stream" if broken else None

@@ -113,7 +113,7 @@ class World:
         trees = {}
         for name, pid in self.system.pids().items():
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            trees[name] = [pid, *(map(int, children) if name == "app" else ())]
+            trees[name] = [pid, *(map(int, children) if name != "ingestion" else ())]
         return trees
 
     def cpu_s(self) -> float:
