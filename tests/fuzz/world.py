@@ -90,11 +90,11 @@ class World:
     def _exchanged(self, case: Case, data: bytes) -> bytes:
         until = time.monotonic() + ANSWER_SECONDS
         received = bytearray()
-        with self._connected(case.target) as connection:
+        with suppress(OSError), self._connected(case.target) as connection:
             connection.settimeout(RAW_SECONDS if case.raw else ANSWER_SECONDS)
             with suppress(OSError):  # refused before all was sent: the answer may be there nevertheless
                 connection.sendall(data)
-            with suppress(OSError):
+            with suppress(TimeoutError):
                 while time.monotonic() < until and (piece := connection.recv(65536)):
                     received += piece
         return bytes(received)
@@ -112,8 +112,9 @@ class World:
         """The processes of each name; children of ingestion come and go with each file."""
         trees = {}
         for name, pid in self.system.pids().items():
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            trees[name] = [pid, *(map(int, children) if name != "ingestion" else ())]
+            with suppress(OSError):
+                children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+                trees[name] = [pid, *(map(int, children) if name != "ingestion" else ())]
         return trees
 
     def cpu_s(self) -> float:
