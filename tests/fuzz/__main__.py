@@ -39,12 +39,12 @@ class Run:
 
     def until(self, seconds: float) -> None:
         end = time.monotonic() + seconds
-        for name, case in self._all():
+        for number, (name, case) in enumerate(self._all(), 1):
             if time.monotonic() > end or len(self.faults) >= MOST_FAULTS:
                 break
             if fault := self.fault(case):
                 self._report(name, fault, case)
-            if sum(self.counts.values()) % ROUND == 0:
+            if number % ROUND == 0:
                 self._next_round()
 
     def _all(self) -> Iterator[tuple[str, Case]]:
@@ -121,14 +121,12 @@ def main(seed: int, seconds: float) -> int:
         finally:
             system.stop()
     print(f"fuzz: answers {dict(sorted(run.counts.items()))}; {len(run.admitted)} admitted", flush=True)
-    print(f"fuzz: memory first {_shown(run.memory[0])}; last {_shown(run.memory[-1])}")
+    for at in range(0, len(run.memory), max(1, len(run.memory) // 5)):
+        sizes = ", ".join(f"{name} {size >> 20}" for name, size in run.memory[at].items())
+        print(f"fuzz: MiB after {ROUND * (at + 1)} requests: {sizes}")
     for fault in run.faults:
         print("fuzz: FAULT", fault)
     return int(bool(run.faults))
-
-
-def _shown(sample: dict[str, int]) -> str:
-    return ", ".join(f"{name} {size >> 20} MiB" for name, size in sample.items())
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ def test_cpu_is_measured_again_before_it_is_a_fault(running: Callable[..., fuzz.
 def test_a_fault_becomes_an_entry_of_the_corpus_which_is_replayed_first(running: Callable[..., fuzz.Run]) -> None:
     run = running(Reply([500], b"", 0))
     run.until(30)
-    assert len(run.faults) == fuzz.MOST_FAULTS
+    assert len(run.faults) == fuzz.MOST_FAULTS and run.counts == {"500": fuzz.MOST_FAULTS}
     kept = json.loads(fuzz.CORPUS.read_text())
     assert [entry["fault"] for entry in kept] == ["status 500"] * fuzz.MOST_FAULTS
     name, first = next(running(Reply([200], b"", 0))._all())
