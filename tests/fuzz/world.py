@@ -26,7 +26,7 @@ STATUS = re.compile(rb"(?:^|\n)HTTP/1\.[01] (\d{3}) ")
 class Reply:
     statuses: list[int]  # of the answers on this connection, without interim ones
     body: bytes  # all that came
-    cpu_s: float  # of the app and the engine together
+    cpu_s: float  # of the app and the engine together, for each answer
 
     @property
     def request_id(self) -> str:
@@ -85,7 +85,8 @@ class World:
         begun = self.cpu_s()
         body = self._exchanged(case, data)
         statuses = [int(status) for status in STATUS.findall(body) if status[:1] != b"1"]
-        return Reply(statuses if case.raw else statuses[:1], body, self.cpu_s() - begun)
+        statuses = statuses if case.raw else statuses[:1]
+        return Reply(statuses, body, (self.cpu_s() - begun) / max(1, len(statuses)))
 
     def _exchanged(self, case: Case, data: bytes) -> bytes:
         until = time.monotonic() + ANSWER_SECONDS
