@@ -12,7 +12,7 @@ from tests.books import disagreements
 from tests.fuzz import __main__ as fuzz
 from tests.fuzz import checks
 from tests.fuzz.cases import Case, Cases
-from tests.fuzz.world import Reply
+from tests.fuzz.world import STATUS, Reply
 
 ROOT = Path(__file__).parents[3]
 CASE = Case("app", "GET / HTTP/1.1\r\n\r\n")
@@ -68,6 +68,10 @@ STREAM = b'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: {"err
 )
 def test_a_wrong_answer_is_found(statuses: list[int], body: bytes, raw: bool, fault: str | None) -> None:
     assert checks.wrong_answer(statuses, body, raw) == fault
+
+
+def test_every_answer_on_a_connection_is_seen() -> None:
+    assert STATUS.findall(b'HTTP/1.1 400 Bad\r\n\r\n{"error": 1}HTTP/1.1 500 Oh\r\n\r\n') == [b"400", b"500"]
 
 
 def test_a_request_that_costs_too_much_each_time_is_found() -> None:
