@@ -1,7 +1,7 @@
 # Two commands matter: `make up` starts everything, `make test` proves it. `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: up demo doctor test test-fast test-full test-repeat test-aws test-browser check lock clean help setup setup-dev deploy destroy localstack-up localstack-down
+.PHONY: up demo doctor test test-fast test-full test-repeat test-aws test-browser fuzz audit sbom check lock clean help setup setup-dev deploy destroy localstack-up localstack-down
 unexport PYTHONDONTWRITEBYTECODE  # a start would compile every module anew
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
@@ -62,6 +62,18 @@ test-aws: setup-dev  ## the template, what `sam build` makes of it, the real run
 
 test-browser: setup-dev  ## every page in Chromium against a running system; screenshots in build/screenshots
 	@exec env SUITE_REQUIRED=$(SUITE_REQUIRED) $(BIN)/python -m pytest tests/browser $(PYTEST_ARGS)
+
+fuzz: setup-dev  ## an hour of hostile requests against a running system; SEED=1 SECONDS=120
+	@exec env SEED=$(SEED) SECONDS=$(SECONDS) $(BIN)/python -m tests.fuzz
+
+audit: setup-dev  ## do advisories name a package that is used? Asks PyPI and npm; offline, reads a stored copy
+	@exec $(BIN)/python -m tests.audit
+
+# Of what a release installs: its lock file and llama.cpp's. Deterministic, so anybody can make it again from the tag.
+SBOM := build/sbom.cdx.json
+sbom: setup-dev  ## the bill of materials of a release (CycloneDX), into build/sbom.cdx.json
+	@mkdir -p $(dir $(SBOM)) && cat requirements.lock infra/setup/llama.lock | $(BIN)/cyclonedx-py requirements \
+		--pyproject pyproject.toml --output-reproducible --of JSON --output-file $(SBOM) -
 
 check: setup-dev  ## style, types, import arrows, the AWS template
 	$(BIN)/ruff check .

@@ -1,7 +1,5 @@
 """`system`: one `make up` for the suite; `new_tab`: a person's browser; `newcomer`: a person with an account."""
 
-import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,9 +9,10 @@ from playwright.sync_api import Browser
 from tests.browser import chromium
 from tests.browser.tab import Tab
 from tests.e2e import people
+from tests.e2e.admins import make_admin
 from tests.e2e.conftest import new_system, system  # noqa: F401 (fixtures)
 from tests.e2e.people import Person
-from tests.e2e.system import ROOT, System
+from tests.e2e.system import System
 
 NewTab = Callable[..., Tab]
 Newcomer = Callable[[], Person]
@@ -52,17 +51,6 @@ def new_tab(browser: Browser, request: pytest.FixtureRequest) -> Iterator[NewTab
 def tab(new_tab: NewTab) -> Tab:
     """A browser that is not logged in."""
     return new_tab()
-
-
-def make_admin(system: System) -> Person:  # noqa: F811
-    """Makes an account an admin by the command, like an operator."""
-    address = people.new_address()
-    command = [str(ROOT / ".venv" / "bin" / "sluice"), "admin", "create", address, "--password-stdin", "--json"]
-    done = subprocess.run(
-        command, cwd=ROOT, env=system.environment, input=people.PASSWORD, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0 and json.loads(done.stdout)["role"] == "admin", done.stderr
-    return people.log_in(system.base_url, address)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """An empty system guides its owner to the first answer, and the guide then disappears."""
 
-from tests.browser.conftest import NewTab, make_admin
+from tests.browser.conftest import NewTab
+from tests.e2e.admins import make_admin
 from tests.e2e.conftest import NewSystem
 from tests.e2e.people import PASSWORD, ask
 

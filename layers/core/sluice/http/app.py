@@ -44,6 +44,7 @@ def create_app(blueprints: Iterable[Blueprint], *, https: bool = False) -> Flask
 
 def _begin() -> None:
     connection.limit_waits(request.environ)
+    request.environ.pop("HTTP_RANGE", None)  # every answer is whole (RFC 9110, 14.2); Werkzeug refuses most ranges
     g.started_ns = time.monotonic_ns()
     g.server_request_id = request_id(time.time_ns() // 1_000_000)
     requested_id = request.headers.get("x-request-id", "")
