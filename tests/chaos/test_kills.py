@@ -5,26 +5,23 @@
 
 import os
 import random
-import re
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from infra.local.store_address import use_running_store
-from sluice.adapters.gateway.grant_item import grant_from
-from sluice.adapters.gateway.hot_store import record_from
-from sluice.domain.gateway.admission import Grant
-from sluice.domain.usage.ledger import LedgerRecord
-from tests.chaos.load import Answers, Load
+from tests.chaos.books import (
+    Books,
+    charges_are_the_sums_of_records,
+    each_admitted_request_has_its_one_record,
+    kill_group,
+    reconciled,
+    summary,
+)
+from tests.chaos.load import Load
 from tests.e2e import people
-from tests.e2e.system import NAMES, ROOT, System
-from tests.integration.gateway.admission.world import slow_client
+from tests.e2e.system import NAMES, System
 from tests.rounds import rounds
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -36,36 +33,6 @@ ABANDONED_SECONDS = 40  # a lease's lifetime plus the time until the sweeper set
 SWEEP_SECONDS = 5
 
 
-class Books:
-    """The contents of the store, read directly."""
-
-    def __init__(self, system: System) -> None:
-        environment: dict[str, str] = {"SLUICE_DATA_DIR": str(system.data_dir)}
-        use_running_store(environment)
-        self.client = slow_client(environment["AWS_ENDPOINT_URL_DYNAMODB"], environment["SLUICE_STORE_SOCKET"])
-
-    def _all(self, table: str) -> list[dict[str, Any]]:
-        pages = self.client.get_paginator("scan").paginate(TableName="sluice-" + table, ConsistentRead=True)
-        return [item for page in pages for item in page["Items"]]
-
-    def grants(self) -> list[Grant]:
-        return [grant_from(item) for item in self._all("grants")]
-
-    def ledger(self) -> list[LedgerRecord]:
-        return [record_from(item) for item in self._all("ledger")]
-
-    def rolled_up(self) -> dict[str, list[int]]:
-        """For each account: requests, prompt tokens and completion tokens of all its roll-ups."""
-        sums: dict[str, list[int]] = {}
-        for item in self._all("rollups"):
-            if item["bucket"]["S"].startswith("refusals#"):
-                continue
-            kept = sums.setdefault(item["account_id"]["S"], [0, 0, 0])
-            for place, name in enumerate(("requests", "prompt_tokens", "completion_tokens")):
-                kept[place] += int(item[name]["N"])
-        return sums
-
-
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
     running = System(tmp_path / "data", {"SLUICE_SWEEP_SECONDS": str(SWEEP_SECONDS)})
@@ -73,13 +40,6 @@ def system(tmp_path: Path) -> Iterator[System]:
         yield running.start()
     finally:
         running.stop()
-
-
-def _kill(system: System, name: str) -> int:
-    """Kills the process and its children, because a gunicorn worker that lives on would clean up after its master."""
-    pid = system.pid(name)
-    os.killpg(os.getpgid(pid), signal.SIGKILL)
-    return pid
 
 
 def test_the_books_agree_after_kills_of_every_process_under_load(
@@ -91,7 +51,7 @@ def test_the_books_agree_after_kills_of_every_process_under_load(
     try:
         for name in dice.sample(NAMES * KILLS, len(NAMES) * KILLS):
             time.sleep(dice.uniform(0.2, 1.2))
-            system.wait_restarted(name, _kill(system, name), 60)
+            system.wait_restarted(name, kill_group(system, name), 60)
         time.sleep(1)
     finally:
         load.stop()
@@ -99,50 +59,16 @@ def test_the_books_agree_after_kills_of_every_process_under_load(
     books = Books(system)
     system.wait_until(lambda: not any(grant.leases for grant in books.grants()), ABANDONED_SECONDS + 6 * SWEEP_SECONDS)
     system.wait_until(lambda: all(record.rolled_up_ms is not None for record in books.ledger()), 30)
-    ledger, grants, sums = books.ledger(), books.grants(), books.rolled_up()
+    ledger = books.ledger()
     all_answers = list(load.answers.values())
     with capsys.disabled():
-        print(f"\n  {KILLS} kills each (seed {SEED}): {_summary(all_answers, ledger)}")
+        print(f"\n  {KILLS} kills each (seed {SEED}): {summary(all_answers, ledger)}")
 
-    _each_admitted_request_has_its_one_record(all_answers, ledger)
-    assert len(grants) == ACCOUNTS
-    for grant in grants:
-        own = [record for record in ledger if record.account_id == grant.account_id]
-        assert grant.period_tokens == sum(record.total_tokens for record in own)
-        prompt, completion = (sum(getattr(r, f"{kind}_tokens") for r in own) for kind in ("prompt", "completion"))
-        assert sums.get(grant.account_id, [0, 0, 0]) == [len(own), prompt, completion]
-    assert "0 differences" in _reconciled(system)
-
-
-def _each_admitted_request_has_its_one_record(all_answers: list[Answers], ledger: list[LedgerRecord]) -> None:
-    recorded = {record.request_id: record for record in ledger}
-    assert len(recorded) == len(ledger)
-    answered = {identifier: status for one in all_answers for identifier, status in one.statuses.items()}
-    # A request that was answered with 200 was admitted.
-    assert {identifier for identifier, status in answered.items() if status == 200} <= recorded.keys()
-    # A caller that got usage was charged exactly that usage.
-    for one in all_answers:
-        for identifier, tokens in one.whole_tokens.items():
-            assert recorded[identifier].total_tokens == tokens
-    # Every record without an answered request belongs to a request that was killed before it was answered.
-    assert len(recorded.keys() - answered.keys()) <= sum(one.silent for one in all_answers)
+    each_admitted_request_has_its_one_record(all_answers, ledger)
     # The load was real: every kind of answer occurs.
     assert sum(one.count(200) for one in all_answers) > 20 * KILLS
     assert any(record.settled_by == "sweeper" for record in ledger)
     assert any(record.status == 499 for record in ledger)
-
-
-def _summary(all_answers: list[Answers], ledger: list[LedgerRecord]) -> str:
-    statuses = sorted({status for one in all_answers for status in one.statuses.values()})
-    answers = ", ".join(f"{sum(one.count(status) for one in all_answers)} x {status}" for status in statuses)
-    swept = sum(record.settled_by == "sweeper" for record in ledger)
-    silent = sum(one.silent for one in all_answers)
-    return f"answers {answers}, {silent} without; {len(ledger)} records, {swept} of them by the sweeper"
-
-
-def _reconciled(system: System) -> str:
-    """The output of `sluice ledger reconcile`."""
-    command = [str(Path(sys.executable).with_name("sluice")), "ledger", "reconcile"]
-    done = subprocess.run(command, cwd=ROOT, env=system.environment, capture_output=True, text=True, timeout=60)
-    assert re.search(r"\d+ accounts", done.stdout), done.stdout + done.stderr
-    return done.stdout
+    assert len(books.grants()) == ACCOUNTS
+    charges_are_the_sums_of_records(books, ledger)
+    assert "0 differences" in reconciled(system)

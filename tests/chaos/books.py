@@ -1,0 +1,95 @@
+"""The contents of a running system's store, and the rules that they must fulfil after any disturbance."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from infra.local.store_address import use_running_store
+from sluice.adapters.gateway.grant_item import grant_from
+from sluice.adapters.gateway.hot_store import record_from
+from sluice.domain.gateway.admission import Grant
+from sluice.domain.usage.ledger import LedgerRecord
+from tests.chaos.load import Answers
+from tests.e2e.system import ROOT, System
+from tests.integration.gateway.admission.world import slow_client
+
+
+class Books:
+    """The contents of the store, read directly."""
+
+    def __init__(self, system: System) -> None:
+        environment: dict[str, str] = {"SLUICE_DATA_DIR": str(system.data_dir)}
+        use_running_store(environment)
+        self.client = slow_client(environment["AWS_ENDPOINT_URL_DYNAMODB"], environment["SLUICE_STORE_SOCKET"])
+
+    def _all(self, table: str) -> list[dict[str, Any]]:
+        pages = self.client.get_paginator("scan").paginate(TableName="sluice-" + table, ConsistentRead=True)
+        return [item for page in pages for item in page["Items"]]
+
+    def grants(self) -> list[Grant]:
+        return [grant_from(item) for item in self._all("grants")]
+
+    def ledger(self) -> list[LedgerRecord]:
+        return [record_from(item) for item in self._all("ledger")]
+
+    def rolled_up(self) -> dict[str, list[int]]:
+        """For each account: requests, prompt tokens and completion tokens of all its roll-ups."""
+        sums: dict[str, list[int]] = {}
+        for item in self._all("rollups"):
+            if item["bucket"]["S"].startswith("refusals#"):
+                continue
+            kept = sums.setdefault(item["account_id"]["S"], [0, 0, 0])
+            for place, name in enumerate(("requests", "prompt_tokens", "completion_tokens")):
+                kept[place] += int(item[name]["N"])
+        return sums
+
+
+def kill_group(system: System, name: str) -> int:
+    """Kills the process and its children, because a gunicorn worker that lives on would clean up after its master."""
+    pid = system.pid(name)
+    os.killpg(os.getpgid(pid), signal.SIGKILL)
+    return pid
+
+
+def charges_are_the_sums_of_records(books: Books, ledger: list[LedgerRecord]) -> None:
+    """Grants and roll-ups agree with the ledger."""
+    sums = books.rolled_up()
+    for grant in books.grants():
+        own = [record for record in ledger if record.account_id == grant.account_id]
+        assert grant.period_tokens == sum(record.total_tokens for record in own)
+        prompt, completion = (sum(getattr(r, f"{kind}_tokens") for r in own) for kind in ("prompt", "completion"))
+        assert sums.get(grant.account_id, [0, 0, 0]) == [len(own), prompt, completion]
+
+
+def each_admitted_request_has_its_one_record(all_answers: list[Answers], ledger: list[LedgerRecord]) -> None:
+    recorded = {record.request_id: record for record in ledger}
+    assert len(recorded) == len(ledger)
+    answered = {identifier: status for one in all_answers for identifier, status in one.statuses.items()}
+    # A request that was answered with 200 was admitted.
+    assert {identifier for identifier, status in answered.items() if status == 200} <= recorded.keys()
+    # A caller that got usage was charged exactly that usage.
+    for one in all_answers:
+        for identifier, tokens in one.whole_tokens.items():
+            assert recorded[identifier].total_tokens == tokens
+    # Every record without an answered request belongs to a request that was killed before it was answered.
+    assert len(recorded.keys() - answered.keys()) <= sum(one.silent for one in all_answers)
+
+
+def summary(all_answers: list[Answers], ledger: list[LedgerRecord]) -> str:
+    statuses = sorted({status for one in all_answers for status in one.statuses.values()})
+    answers = ", ".join(f"{sum(one.count(status) for one in all_answers)} x {status}" for status in statuses)
+    swept = sum(record.settled_by == "sweeper" for record in ledger)
+    silent = sum(one.silent for one in all_answers)
+    return f"answers {answers}, {silent} without; {len(ledger)} records, {swept} of them by the sweeper"
+
+
+def reconciled(system: System) -> str:
+    """The output of `sluice ledger reconcile`."""
+    command = [str(Path(sys.executable).with_name("sluice")), "ledger", "reconcile"]
+    done = subprocess.run(command, cwd=ROOT, env=system.environment, capture_output=True, text=True, timeout=300)
+    assert re.search(r"\d+ accounts", done.stdout), done.stdout + done.stderr
+    return done.stdout
