@@ -52,7 +52,7 @@ def main() -> None:
         disk, clock = Disk(data, DISK_MIB), Clock(tools)
         limits = {"SLUICE_DEFAULT_RPM": "60", "SLUICE_SWEEP_SECONDS": str(SWEEP_SECONDS)}
         system = System(data / "data", limits | clock.environment)
-            try:
+        try:
             broken = soak(system.start(), disk, clock, options)
         finally:
             system.stop()
@@ -122,7 +122,7 @@ def judged(scene: Scene, watch: Watch) -> list[str]:
         try:
             kept = check() is not False
         except AssertionError as exc:
-            kept, text = False, f"{text}: {str(exc)[:500]}"
+            kept, text = False, f"{text}: {str(exc)[:3000]}"
         print(f"  {'kept  ' if kept else 'BROKEN'} {text}", flush=True)
         if not kept:
             broken.append(text)

@@ -60,23 +60,30 @@ def charges_are_the_sums_of_records(books: Books, ledger: list[LedgerRecord]) ->
     sums = books.rolled_up()
     for grant in books.grants():
         own = [record for record in ledger if record.account_id == grant.account_id]
-        assert grant.period_tokens == sum(record.total_tokens for record in own)
+        total = sum(record.total_tokens for record in own)
+        assert grant.period_tokens == total, f"{grant.account_id}: quota {grant.period_tokens}, ledger {total}"
         prompt, completion = (sum(getattr(r, f"{kind}_tokens") for r in own) for kind in ("prompt", "completion"))
-        assert sums.get(grant.account_id, [0, 0, 0]) == [len(own), prompt, completion]
+        rolled_up, counted = sums.get(grant.account_id, [0, 0, 0]), [len(own), prompt, completion]
+        assert rolled_up == counted, f"{grant.account_id}: rolled up {rolled_up}, ledger {counted}"
 
 
 def each_admitted_request_has_its_one_record(all_answers: list[Answers], ledger: list[LedgerRecord]) -> None:
     recorded = {record.request_id: record for record in ledger}
     assert len(recorded) == len(ledger)
     answered = {identifier: status for one in all_answers for identifier, status in one.statuses.items()}
-    # A request that was answered with 200 was admitted.
-    assert {identifier for identifier, status in answered.items() if status == 200} <= recorded.keys()
+    missing = {identifier for identifier, status in answered.items() if status == 200} - recorded.keys()
+    assert not missing, f"answered with 200 and without a record: {sorted(missing)[:5]} of {len(missing)}"
+    refused = {identifier for identifier, status in answered.items() if status in (401, 429)} & recorded.keys()
+    assert not refused, f"refused and yet with a record: {[recorded[identifier] for identifier in sorted(refused)[:5]]}"
     # A caller that got usage was charged exactly that usage.
-    for one in all_answers:
-        for identifier, tokens in one.whole_tokens.items():
-            assert recorded[identifier].total_tokens == tokens
+    seen = {identifier: tokens for one in all_answers for identifier, tokens in one.whole_tokens.items()}
+    other = [(tokens, recorded[one]) for one, tokens in sorted(seen.items()) if recorded[one].total_tokens != tokens]
+    assert not other, (
+        f"{len(other)} of {len(seen)} charged differently (tokens that the caller saw, record): {other[:5]}"
+    )
     # Every record without an answered request belongs to a request that was killed before it was answered.
-    assert len(recorded.keys() - answered.keys()) <= sum(one.silent for one in all_answers)
+    unseen, silent = len(recorded.keys() - answered.keys()), sum(one.silent for one in all_answers)
+    assert unseen <= silent, f"{unseen} records of requests without an answer, of which there were {silent}"
 
 
 def summary(all_answers: list[Answers], ledger: list[LedgerRecord]) -> str:
