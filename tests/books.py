@@ -1,6 +1,8 @@
 """The books of a running system: grants, ledger and roll-ups, read directly from its store, and where they disagree."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from sluice.adapters.gateway.grant_item import grant_from
 from sluice.adapters.gateway.hot_store import record_from
 from sluice.domain.gateway.admission import Grant
 from sluice.domain.usage.ledger import LedgerRecord
+from tests.chaos.load import Answers
 from tests.e2e.system import ROOT, System
 from tests.integration.gateway.admission.world import slow_client
 
@@ -69,9 +72,43 @@ def disagreements(ledger: list[LedgerRecord], grants: list[Grant], sums: dict[st
     return found
 
 
+def kill_group(system: System, name: str) -> int:
+    """Kills the process and its children, because a gunicorn worker that lives on would clean up after its master."""
+    pid = system.pid(name)
+    os.killpg(os.getpgid(pid), signal.SIGKILL)
+    return pid
+
+
+def each_admitted_request_has_its_one_record(all_answers: list[Answers], ledger: list[LedgerRecord]) -> None:
+    recorded = {record.request_id: record for record in ledger}
+    assert len(recorded) == len(ledger)
+    answered = {identifier: status for one in all_answers for identifier, status in one.statuses.items()}
+    missing = {identifier for identifier, status in answered.items() if status == 200} - recorded.keys()
+    assert not missing, f"answered with 200 and without a record: {sorted(missing)[:5]} of {len(missing)}"
+    refused = {identifier for identifier, status in answered.items() if status in (401, 429)} & recorded.keys()
+    assert not refused, f"refused and yet with a record: {[recorded[identifier] for identifier in sorted(refused)[:5]]}"
+    # A caller that got usage was charged exactly that usage.
+    seen = {identifier: tokens for one in all_answers for identifier, tokens in one.whole_tokens.items()}
+    other = [(tokens, recorded[one]) for one, tokens in sorted(seen.items()) if recorded[one].total_tokens != tokens]
+    assert not other, (
+        f"{len(other)} of {len(seen)} charged differently (tokens that the caller saw, record): {other[:5]}"
+    )
+    # Every record without an answered request belongs to a request that was killed before it was answered.
+    unseen, silent = len(recorded.keys() - answered.keys()), sum(one.silent for one in all_answers)
+    assert unseen <= silent, f"{unseen} records of requests without an answer, of which there were {silent}"
+
+
+def summary(all_answers: list[Answers], ledger: list[LedgerRecord]) -> str:
+    statuses = sorted({status for one in all_answers for status in one.statuses.values()})
+    answers = ", ".join(f"{sum(one.count(status) for one in all_answers)} x {status}" for status in statuses)
+    swept = sum(record.settled_by == "sweeper" for record in ledger)
+    silent = sum(one.silent for one in all_answers)
+    return f"answers {answers}, {silent} without; {len(ledger)} records, {swept} of them by the sweeper"
+
+
 def reconciled(system: System) -> str:
     """The output of `sluice ledger reconcile`."""
     command = [str(Path(sys.executable).with_name("sluice")), "ledger", "reconcile"]
-    done = subprocess.run(command, cwd=ROOT, env=system.environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env=system.environment, capture_output=True, text=True, timeout=300)
     assert re.search(r"\d+ accounts", done.stdout), done.stdout + done.stderr
     return done.stdout
