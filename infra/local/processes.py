@@ -27,7 +27,7 @@ def start_time(pid: int) -> str | None:
 
 def record(folder: Path, name: str) -> None:
     """Write this process's own pid and start time as `folder/NAME.pid`, atomically."""
-    draft = folder / f".{name}.{os.getpid()}"
+    draft = folder / f".{name}"  # one name, so that attempts on a full disk leave one file
     draft.write_text(f"{os.getpid()} {start_time(os.getpid())}\n")
     draft.rename(folder / f"{name}.pid")
 

@@ -80,7 +80,7 @@ def _wrapper(data: DataDir, name: str, stop_signal: int) -> list[str]:
 
 def start(data: DataDir, config_file: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     """Start supervisord in its own session, so that Ctrl-C reaches the launcher only, which stops it in order."""
-    supervisord = [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(config_file)]
+    supervisord = [sys.executable, "-m", "infra.local.supervisord", "--configuration", str(config_file)]
     output = (data.logs / "supervisor.out").open("wb")
     with output:
         return subprocess.Popen(
