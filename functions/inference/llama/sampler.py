@@ -13,7 +13,9 @@ from functions.inference.engine.jobs import Matcher, Sampling
 from functions.inference.llama.vocab import LlamaVocab
 
 PENALTY_WINDOW_TOKENS = 256
-CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+CANDIDATE = ID, LOGIT, _P = range(3)
+"""The columns of llama_token_data: 4 bytes each. As int32, because numpy fills a column of it four times as fast as a
+field of records."""
 
 
 class LlamaSampler:
@@ -23,8 +25,8 @@ class LlamaSampler:
         self._ctx = ctx
         self._vocab_tokens = vocab.vocab_tokens
         self._matcher = sampling.matcher
-        self._candidates: Any = np.zeros(self._vocab_tokens if self._matcher else 0, CANDIDATE)
-        self._candidates["id"] = np.arange(len(self._candidates))
+        self._candidates: Any = np.zeros((self._vocab_tokens if self._matcher else 0, len(CANDIDATE)), np.int32)
+        self._candidates[:, ID] = np.arange(len(self._candidates))
         self._refusing = False
         self.grammar_s = 0.0
         self._chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
@@ -77,8 +79,12 @@ class LlamaSampler:
         """The chain's choice of the tokens `allowed`, of all for None."""
         if self._plain_greedy:
             return int(logits.argmax()) if allowed is None else int(allowed[logits[allowed].argmax()])
-        candidates = self._candidates.copy() if allowed is None else self._candidates[allowed]
-        candidates["logit"] = logits if allowed is None else logits[allowed]
+        if allowed is None:
+            candidates = self._candidates.copy()
+        else:
+            candidates = np.zeros((len(allowed), len(CANDIDATE)), np.int32)
+            candidates[:, ID] = allowed
+        candidates[:, LOGIT] = (logits if allowed is None else logits[allowed]).view(np.int32)
         array = _apply(self._chain, candidates)
         return int(array.data[array.selected].id)
 
