@@ -116,7 +116,7 @@ class Refusals:
 
     def _write(self, day: RefusedDay) -> None:
         grant = self._grants.grant(day.account_id)
-        if grant is not None and grant.live:  # the grant of an account that was deleted names nobody
+        if grant is not None and grant.live:  # the grant of a deleted account names nobody; a race is accepted (ADR 32)
             self._store.add(day, self._clock_ms() // 1000 + KEPT_DAYS * DAY_MS // 1000)
 
     def _keep(self, news: RefusedDay) -> None:
