@@ -195,6 +195,9 @@ FORMS = {
     "separators": b"&" * 490_000,
     "invalid UTF-8": b"a=" + b"\xff" * 490_000,
     "escaped invalid UTF-8": b"a=" + b"%ff" * 160_000,
+    "percent signs that hide what is no UTF-8": b"a=" + b"%%FF" * 40_000,
+    "an end of line that hides it": b"a=%\r" + b"%FF" * 79_000,
+    "as many percent signs as are allowed": b"a=" + b"%%41" * 40_000,
 }
 
 
@@ -239,6 +242,14 @@ def test_every_page_refuses_a_hostile_form_cheaply(app: Flask, browser: FlaskCli
         content_type = "application/x-www-form-urlencoded"
         check(client, path, REFUSED, label, method=method, data=FORMS[label], content_type=content_type)
     assert memory(client, "/login", method="POST", data=FORMS[label], content_type=content_type) < MOST_MEMORY
+
+
+@pytest.mark.parametrize("form", ["a=%FF", "a=%%FF", "a=%%%FF", "a=%\r%FF", "a=%\n%FF", "a=%x%FF", "a=%==%FF", "%FF=a"])
+def test_a_form_that_is_not_utf8_is_a_400_whatever_stands_before_it(browser: FlaskClient, form: str) -> None:
+    def status(form: str) -> int:
+        return browser.post("/login", data=form, content_type="application/x-www-form-urlencoded").status_code
+
+    assert (status(form), status(form.replace("%FF", "%C3%A9"))) == (400, 403)  # 403: it has no form token
 
 
 @pytest.mark.parametrize("label", UPLOADS)

@@ -1,5 +1,7 @@
 """Attempts of one call: FIELD 3, "a retry after a client's timeout"."""
 
+import time
+
 import pytest
 
 from sluice.domain.ids import request_id_at
@@ -42,6 +44,14 @@ def test_another_body_another_token_or_too_late_is_another_call() -> None:
 
 def test_where_the_first_attempt_was_refused_the_next_one_begins_the_call() -> None:
     assert found(record(0, "1.a"), record(1, "2.a")) == [0, 0]
+
+
+@pytest.mark.parametrize("marks", [("0.a",), ("1.a",), ("0.a", "1.a"), ("0.a", "0.a", "0.a", "2.a")])
+def test_the_time_for_many_equal_requests_grows_with_their_number_only(marks: tuple[str, ...]) -> None:
+    records = [record(place, marks[place % len(marks)]) for place in range(6000)]
+    started = time.thread_time()
+    calls(records)
+    assert time.thread_time() - started < 0.5  # 60 ms; a search of all earlier ones takes 6 s or more
 
 
 def test_a_mark_depends_on_credential_path_and_body_and_shows_none_of_them() -> None:

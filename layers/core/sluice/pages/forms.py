@@ -44,6 +44,7 @@ URLENCODED = "application/x-www-form-urlencoded"
 MAX_FIELDS = 200
 MAX_ESCAPES = 80_000
 SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
+NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 UNKNOWN_FORM = "This form is too old, or was not made by this site for this browser."
 NEVER_SHOWN_AGAIN = frozenset({"password", "current_password", "new_password", FIELD})
 
@@ -120,11 +121,12 @@ def _require_our_page() -> None:
 
 def _require_few_fields(form: bytes) -> None:
     """Before werkzeug parses it, which takes 40 ms for many fields and 200 ms for many escapes that are not UTF-8. The
-    decoder of another format with escapes does this check within a millisecond."""
+    decoder of another format with escapes does this check within a few milliseconds. It reads a `%` that begins no
+    escape in another way than werkzeug, so these are taken out first."""
     if form.count(b"&") > MAX_FIELDS or form.count(b"%") > MAX_ESCAPES:
         raise RequestTooLarge(f"A form may have {MAX_FIELDS} fields and {MAX_ESCAPES:,} escaped bytes at most.")
     try:
-        a2b_qp(form.replace(b"=", b"+").replace(b"%", b"=")).decode()
+        a2b_qp(NO_ESCAPE.sub(b"+", form).replace(b"=", b"+").replace(b"%", b"=")).decode()
     except UnicodeDecodeError as exc:
         raise InvalidJson("The form is not UTF-8.") from exc
 

@@ -36,19 +36,16 @@ def calls(records: Iterable[LedgerRecord]) -> dict[str, str]:
     `BETWEEN_MS` older and was not continued yet.
     """
     found: dict[str, str] = {}
-    open_ends: defaultdict[tuple[str, str], list[LedgerRecord]] = defaultdict(list)
+    open_ends: defaultdict[tuple[str, str], dict[int, list[LedgerRecord]]] = defaultdict(dict)  # by attempt, in order
     for record in sorted((one for one in records if one.call), key=lambda one: one.request_id):
         ends = open_ends[record.token_id, str(record.call).partition(".")[2]]
-        before = next(
-            (
-                one
-                for one in reversed(ends)
-                if attempt_of(one) < attempt_of(record) and record.created_ms - one.created_ms <= BETWEEN_MS
-            ),
-            None,
-        )
-        if before is not None:
-            ends.remove(before)
-        ends.append(record)
-        found[record.request_id] = found[before.request_id] if before else record.request_id
+        attempt = attempt_of(record)
+        lower = (same[-1] for earlier, same in ends.items() if earlier < attempt and same)
+        before = max(lower, key=lambda one: one.request_id, default=None)
+        if before is not None and record.created_ms - before.created_ms <= BETWEEN_MS:
+            ends[attempt_of(before)].pop()
+            found[record.request_id] = found[before.request_id]
+        else:
+            found[record.request_id] = record.request_id
+        ends.setdefault(attempt, []).append(record)
     return found

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from sluice.domain.gateway.contents import LoggedContent
 from sluice.domain.spans import Span
-from sluice.domain.usage.calls import attempt_of, calls
+from sluice.domain.usage.calls import BETWEEN_MS, attempt_of, calls
 from sluice.domain.usage.latency import Latency, latency
 from sluice.domain.usage.ledger import LedgerRecord, LogFilter
 from sluice.ports.gateway import ContentStore
@@ -14,6 +14,7 @@ from sluice.services.cursors import cursor as encoded
 from sluice.services.cursors import position
 
 READ_AT_ONCE = 1000
+MOST_READS = 10  # of earlier attempts, for one page
 LOOK_BACK_MS = 45 * 60_000
 TIMED_REQUESTS = 500  # latency is computed from the newest records only
 
@@ -23,7 +24,8 @@ class LogPage:
     entries: list[tuple[LedgerRecord, LoggedContent | None]]
     next_cursor: str | None
     calls: Mapping[str, str] = field(default_factory=dict)
-    """Request id → id of its call (its first attempt's), of entries whose client numbers its attempts."""
+    """Request id → id of its call (its first attempt's), of entries whose client numbers its attempts. An entry is left
+    out where its first attempt would be too far back to look for."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,24 @@ class UsageLog:
         return LogPage(entries, cursor_for(account_id, next_id) if next_id else None, calls)
 
     def _calls(self, account_id: str, records: list[LedgerRecord]) -> dict[str, str]:
-        """The calls of marked records. Earlier attempts are looked for in `LOOK_BACK_MS` and `READ_AT_ONCE` records."""
-        retries = [record.created_ms for record in records if record.call and attempt_of(record)]
-        if retries:
-            span = Span(max(0, min(retries) - LOOK_BACK_MS), max(retries) + 1)
-            before, _ = self.ledger.page(account_id, limit=READ_AT_ONCE, wanted=LogFilter(span=span))
-            records = [*{one.request_id: one for one in (*before, *records)}.values()]
-        return calls(records)
+        """The calls of marked records. An entry is left out where the bounds kept what came before it from being read,
+        so that it has the same call on every page or none."""
+        known = {one.request_id: one for one in records}
+        left, read = READ_AT_ONCE + len(records), []
+        for span in _before_retries(records)[:MOST_READS]:
+            found, following = self.ledger.page(account_id, limit=left, wanted=LogFilter(span=span))
+            known |= {one.request_id: one for one in found}
+            left -= len(found)
+            cut_ms = found[-1].created_ms + 1 if found else span.to_ms
+            read.append(Span(cut_ms, span.to_ms) if following else span)
+            if left <= 0:
+                break
+
+        def begins(first: LedgerRecord) -> bool:
+            earliest_ms = max(0, first.created_ms - BETWEEN_MS)
+            return not attempt_of(first) or any(earliest_ms in span and first.created_ms in span for span in read)
+
+        return {one: first for one, first in calls(known.values()).items() if begins(known[first])}
 
     def newest(self, account_id: str, wanted: LogFilter, most: int) -> list[LedgerRecord]:
         """The `most` newest records, without content."""
@@ -66,6 +79,18 @@ class UsageLog:
         """Latency of the newest answered requests in a span."""
         wanted = LogFilter(span=span, answered=True)
         return latency(self.ledger.page(account_id, limit=TIMED_REQUESTS, wanted=wanted)[0])
+
+
+def _before_retries(records: list[LedgerRecord]) -> list[Span]:
+    """The spans in which earlier attempts are looked for, newest first. Those that overlap are one."""
+    spans: list[Span] = []
+    for at_ms in sorted((one.created_ms for one in records if one.call and attempt_of(one)), reverse=True):
+        from_ms = max(0, at_ms - LOOK_BACK_MS)
+        if spans and spans[-1].from_ms <= at_ms:
+            spans[-1] = Span(from_ms, spans[-1].to_ms)
+        else:
+            spans.append(Span(from_ms, at_ms + 1))
+    return spans
 
 
 def cursor_for(account_id: str, request_id: str) -> str:

@@ -9,6 +9,7 @@ What was noted and not yet flushed is lost when the process ends: counters only,
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from sluice.services.cursors import cursor, position
 log = logging.getLogger("sluice.refusals")
 
 FLUSH_EVERY_MS = 1_000
+FLUSH_FOR_SECONDS = 1.0
+DOWN_AFTER = 3  # after so many calls in a row without an answer the store counts as down, and the flush ends
 MAX_PENDING = 1_000  # days of accounts that wait for a flush; more are not counted
 REFUSALS = "refusals"
 
@@ -57,36 +60,63 @@ class Refusals:
         """Takes microseconds, except for a flush on Lambda. It raises nothing."""
         now_ms = self._clock_ms()
         self._keep(RefusedDay(account_id, day_of(now_ms), {(refusal.token_id, refusal.code): 1}, (refusal,)))
-        if not self._in_background:
-            if not 0 <= now_ms - self._flushed_ms < FLUSH_EVERY_MS:
-                self.flush()
-            return
+        if self._in_background:
+            self._set_timer()
+        elif not 0 <= now_ms - self._flushed_ms < FLUSH_EVERY_MS:
+            self.flush()
+
+    def flush(self, account_id: str | None = None) -> None:
+        """Write what was noted, of one account or of all, for about `FLUSH_FOR_SECONDS`, after waiting at most twice as
+        long for another flush. What is left is kept for the next one, which a timer starts on one machine."""
+        if self._flushing.acquire(timeout=2 * FLUSH_FOR_SECONDS):
+            try:
+                self._flushed_ms = self._clock_ms()
+                self._write_pending(account_id)
+            finally:
+                self._flushing.release()
+        if self._in_background:
+            self._set_timer()
+
+    def _write_pending(self, account_id: str | None) -> None:
+        give_up = time.monotonic() + FLUSH_FOR_SECONDS
+        in_a_row = failed = 0
         with self._lock:
-            if self._timer is None:
-                self._timer = threading.Timer(FLUSH_EVERY_MS / 1000, self.flush)
+            keys = [key for key in self._pending if account_id in (None, key[0])]
+        for key in keys:
+            if in_a_row >= DOWN_AFTER or time.monotonic() > give_up:
+                break
+            with self._lock:
+                day = self._pending.pop(key)
+            try:
+                self._write(day)
+                in_a_row = 0
+            except StoreUnavailable:
+                in_a_row, failed = in_a_row + 1, failed + 1
+                self._keep(day)
+            except Exception as exc:  # a malformed item must not hold up the other accounts
+                log.error("refusals not written", exc_info=exc, extra={"account_id": day.account_id})
+        if failed:
+            log.warning("refusals not written, kept for the next time", extra={"failed": failed})
+
+    def _set_timer(self) -> None:
+        """It runs while something waits, and only then: else each flush for an answer would leave a thread."""
+        with self._lock:
+            if self._pending and self._timer is None:
+                self._timer = threading.Timer(FLUSH_EVERY_MS / 1000, self._flush_in_time)
                 self._timer.daemon = True
                 self._timer.start()
+            elif not self._pending and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
-    def flush(self) -> None:
-        """Write what was noted. What the store does not take is kept for the next flush."""
-        with self._flushing:
-            with self._lock:
-                if self._timer is not None:
-                    self._timer.cancel()  # otherwise each flush for an answer leaves a thread that waits for a second
-                pending, self._pending, self._timer = self._pending, {}, None
-            self._flushed_ms = self._clock_ms()
-            for day in pending.values():
-                try:
-                    self._write(day)
-                except StoreUnavailable:
-                    self._keep(day)
-                    log.warning("refusals not written, kept for the next time", extra={"account_id": day.account_id})
-                except Exception as exc:  # a malformed item must not hold up the other accounts
-                    log.error("refusals not written", exc_info=exc, extra={"account_id": day.account_id})
+    def _flush_in_time(self) -> None:
+        with self._lock:
+            self._timer = None
+        self.flush()
 
     def _write(self, day: RefusedDay) -> None:
         grant = self._grants.grant(day.account_id)
-        if grant is not None and grant.live:  # the grant of an account that was deleted names nobody
+        if grant is not None and grant.live:  # the grant of a deleted account names nobody; a race is accepted (ADR 32)
             self._store.add(day, self._clock_ms() // 1000 + KEPT_DAYS * DAY_MS // 1000)
 
     def _keep(self, news: RefusedDay) -> None:
@@ -95,14 +125,14 @@ class Refusals:
             if key in self._pending or len(self._pending) < MAX_PENDING:
                 self._pending[key] = self._pending.get(key, RefusedDay(*key)) + news
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, account_id: str | None = None) -> None:
         """On one machine this process has noted all of them, so that an answer can be exact."""
         if self._in_background:
-            self.flush()
+            self.flush(account_id)
 
     def of_account(self, account_id: str, span: Span) -> RefusalReport:
         """By whole UTC days: a day that the span only overlaps counts in full. Errors: StoreUnavailable."""
-        self._catch_up()
+        self._catch_up(account_id)
         if span.from_ms >= span.to_ms:
             return RefusalReport([])
         return RefusalReport(list(self._store.between(account_id, day_of(span.from_ms), day_of(span.to_ms - 1))))
