@@ -12,6 +12,7 @@ import pytest
 from infra.local.ingestion import Spool
 from sluice.adapters.documents.blobs_folder import SPOOL
 from sluice.domain.documents.document import File
+from sluice.domain.documents.keys import text_key
 from sluice.domain.documents.passages import Block, Chunk
 from sluice.domain.errors import NotFound, StoreUnavailable
 from sluice.services.documents.sweep import MOST_TRIES, STUCK_MS
@@ -248,6 +249,34 @@ def test_a_file_is_parsed_once_for_all_its_stores(place: Place) -> None:
     counted.settle()
     assert len(read) == 1
     assert all(counted.find(store, "lighthouse") for store in stores)
+
+
+def test_the_text_in_an_accounts_vector_stores_is_bounded(place: Place) -> None:
+    place = replace(place, ingestion=replace(place.ingestion, most_text_bytes=250_000))
+    text, stores = b"The lighthouse keeper trims the lamp. " * 2_700, [place.store() for _ in range(3)]
+    files = [place.put(store, f"{number}.md", text) for number, store in enumerate(stores)]
+    small = place.put(stores[2], "small.md", TEXT)
+    place.settle()
+    there = [place.attachment(store, file) for store, file in zip(stores, files, strict=True)]
+    assert [one and one.status for one in there] == ["completed", "completed", "failed"]
+    assert there[2] is not None and "the most they may hold" in str(there[2].error)
+    assert (one := place.attachment(stores[2], small)) is not None and one.status == "completed"
+    place.ingestion.bring_in_line(ADA, stores[0], files[0].file_id, again=True)
+    assert (again := place.attachment(stores[0], files[0])) is not None and again.status == "completed"
+    assert place.store_rows.text_bytes(ADA) < 250_000
+
+
+def test_text_is_kept_compressed_and_that_of_earlier_versions_is_read(place: Place) -> None:
+    file = place.upload("lighthouse.md", TEXT * 10_000)
+    place.settle()
+    key = text_key(ADA, file.file_id)
+    kept = place.blobs.get(key)
+    assert kept is not None and len(kept) < len(TEXT) * 10_000 / 50
+    place.blobs.put(key, b'[{"level":0,"text":"An older lamp."}]')
+    store = place.store()
+    place.stores.attach(ADA, store, file.file_id, {}, now_ms())
+    place.settle()
+    assert [found.text for found in place.find(store, "older lamp")] == ["An older lamp."]
 
 
 def test_two_concurrent_events_of_an_upload_parse_it_once(place: Place) -> None:
