@@ -14,7 +14,11 @@ from sluice.adapters.documents.blobs_folder import SPOOL
 from sluice.domain.documents.document import File
 from sluice.domain.documents.keys import text_key
 from sluice.domain.documents.passages import Block, Chunk
-from sluice.domain.errors import NotFound, StoreUnavailable
+from sluice.domain.documents.retrieval import SearchOptions
+from sluice.domain.errors import NotFound, SearchUnavailable, StoreUnavailable
+from sluice.services import documents as services
+from sluice.services.documents.retrieve import Retrieval
+from sluice.services.documents.search import SearchDocuments
 from sluice.services.documents.sweep import MOST_TRIES, STUCK_MS
 from tests.integration.documents.reading import place as places
 from tests.integration.documents.reading.place import ADA, BOB, Place, now_ms
@@ -306,3 +310,17 @@ def test_a_store_of_another_account_cannot_be_searched_or_attached_to(place: Pla
     assert place.find(theirs, "lighthouse password", account_id=ADA) == []
     with pytest.raises(NotFound):
         place.stores.attach(BOB, theirs, file.file_id, {}, now_ms())
+
+
+def test_a_request_begins_no_query_and_no_store_after_its_time(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = place.store()
+    place.put(store, "lighthouse.md", TEXT)
+    place.settle()
+    search = SearchDocuments(place.store_rows, place.indexes)
+    options = SearchOptions((store,), 5)
+    assert len(Retrieval(place.store_rows, search).find(ADA, ["lamp", "keeper"], options)) == 1
+    for module in (services.search, services.retrieve):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "BEGIN_SECONDS", -1.0)
+            with pytest.raises(SearchUnavailable):
+                Retrieval(place.store_rows, search).find(ADA, ["lamp"], options)
