@@ -23,6 +23,7 @@ BOUNDS = {
     "stored responses": (f"{MOST_RESPONSES:,}, for `SLUICE_CONTENT_DAYS`", "the oldest goes"),
     "files": (f"{MOST_FILES:,}, of `SLUICE_DEFAULT_STORAGE_MB` together", "413"),
     "vector stores; files in all of them": (f"{MOST_VECTOR_STORES:,}; {MOST_ATTACHMENTS:,}", "409"),
+    "text in all of them": ("ten times `SLUICE_DEFAULT_STORAGE_MB`", "the file is `failed`"),
     "file batches of a vector store": (f"{MOST_BATCHES:,}", "the oldest goes"),
     "sessions": (f"{MOST_SESSIONS:,}", "the oldest ends"),
     "API tokens in the list": (

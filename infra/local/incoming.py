@@ -4,7 +4,13 @@ import re
 from typing import Any
 
 from gunicorn.http.body import LengthReader
-from gunicorn.http.errors import InvalidChunkSize, LimitRequestHeaders, NoMoreData
+from gunicorn.http.errors import (
+    InvalidChunkSize,
+    InvalidHTTPVersion,
+    LimitRequestHeaders,
+    NoMoreData,
+    UnsupportedTransferCoding,
+)
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import Unreader
@@ -50,6 +56,17 @@ class Arrived(Unreader):  # type: ignore[misc]
 def head_ends(data: bytearray, start: int) -> bool:
     """Whether the lines from `start` on, a head or trailers, are complete, or wrong so that the parser refuses them."""
     return data.find(b"\r\n\r\n", start) >= 0 or BARE_LINE_FEED.search(data, start) is not None
+
+
+def check_head(message: Request) -> None:
+    """Refuse what gunicorn lets pass: other versions of HTTP, and codings before `chunked`, which nothing decodes.
+
+    Errors: InvalidHTTPVersion, UnsupportedTransferCoding."""
+    if message.version not in ((1, 0), (1, 1)):
+        raise InvalidHTTPVersion(message.version)
+    for name, value in message.headers:
+        if name == "TRANSFER-ENCODING" and value.strip().lower() != "chunked":
+            raise UnsupportedTransferCoding(value)
 
 
 class Chunks:
@@ -116,7 +133,9 @@ class Incoming(RequestParser):  # type: ignore[misc]
     def _parse_head(self) -> None:
         self.req_count += 1
         try:
-            self.mesg = Request(self.cfg, self.arrived, self.source_addr, self.req_count)
+            message = Request(self.cfg, self.arrived, self.source_addr, self.req_count)
+            check_head(message)
+            self.mesg = message
         except NoMoreData:
             self.failure = LimitRequestHeaders("limit request headers size")
         except Exception as exc:

@@ -28,30 +28,38 @@ FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
 STOP_SECONDS = 0.8
 DEAD = "dead-letters"
+MOST_SERVED = 10_000
+"""Accounts whose last turn is remembered."""
 
 
 class Spool:
     """The waiting events, oldest first, each given to one worker at a time.
 
-    While other accounts wait, an account gets one worker only, so that its slow files delay only its own.
+    The account served longest ago is next, and one without a worker before one that has one. So an account waits for
+    one file of each other account at most.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
         self._taken: set[str] = set()
+        self._served: dict[str, float] = {}
         self._not_before: dict[str, float] = {}
 
     def take(self) -> Path | None:
         """The next event, renamed to count one more try; None when there is none."""
         with self._lock:
             busy = {owner(stem) for stem in self._taken}
-            free = [path for path in sorted(self._folder.glob("*.json")) if self._is_free(stem_of(path))]
-            chosen = next((path for path in free if owner(stem_of(path)) not in busy), next(iter(free), None))
-            if chosen is None:
+            free = {path: owner(stem_of(path)) for path in sorted(self._folder.glob("*.json"))}
+            free = {path: account for path, account in free.items() if self._is_free(stem_of(path))}
+            if not free:
                 return None
+            chosen = min(free, key=lambda path: (free[path] in busy, self._served.get(free[path], 0.0)))
             counted = self._counted(chosen)
             self._taken.add(stem_of(counted))
+            self._served[free[chosen]] = time.monotonic()
+            if len(self._served) > MOST_SERVED:
+                del self._served[min(self._served, key=self._served.__getitem__)]
             return counted
 
     def _is_free(self, stem: str) -> bool:

@@ -29,6 +29,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 from infra.local import outgoing
 from infra.local.incoming import PIECE_BYTES, BodyAwaited, Incoming
 from infra.local.outgoing import WRITE_SECONDS, Outgoing
+from sluice.domain.ids import request_id
 
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 30.0
@@ -197,10 +198,12 @@ class Listener(ThreadWorker):  # type: ignore[misc]
             return super().handle_error(req, client, addr, exc)  # type: ignore[no-any-return]
         status = STATUS_OF_HEAD.get(type(exc), HTTPStatus.BAD_REQUEST)
         problem = {"type": "about:blank", "title": status.phrase, "status": status, "code": "bad_request"}
-        body = json.dumps(problem | {"detail": "The head of the request is malformed, too large or not supported."})
+        problem |= {"detail": "The head of the request is malformed, too large or not supported."}
+        problem["request_id"] = name = request_id(time.time_ns() // 1_000_000)
+        body = json.dumps(problem)
         lines = (
             f"HTTP/1.1 {status} {status.phrase}", "Connection: close", "Content-Type: application/problem+json",
-            f"Content-Length: {len(body)}", "", body,
+            "Cache-Control: private, no-store", f"x-request-id: {name}", f"Content-Length: {len(body)}", "", body,
         )  # fmt: skip
         with suppress(OSError):
             client.sendall("\r\n".join(lines).encode())

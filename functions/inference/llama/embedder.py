@@ -1,14 +1,17 @@
 """Embeddings: a pooling context of its own, used by one thread."""
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
 from typing import Any
 
 import llama_cpp
 import numpy as np
 
+from functions.inference.engine.queueing import FairQueue
 from functions.inference.errors import ContextTooLong, DeadlineExceeded, GenerationFailed, ModelFileError, Overloaded
 from functions.inference.llama.vocab import LlamaVocab
 
@@ -18,6 +21,14 @@ BUSY_RETRY_S = 2
 
 Vector = Any
 """A one-dimensional float32 array of length 1."""
+
+
+@dataclass(eq=False)
+class _Work:
+    account: str
+    inputs: Sequence[Sequence[int]]
+    given_up: threading.Event = field(default_factory=threading.Event)
+    vectors: "Future[list[Vector]]" = field(default_factory=Future)
 
 
 class Embedder(LlamaVocab):
@@ -39,32 +50,51 @@ class Embedder(LlamaVocab):
         self._ctx = _pooling_context(model, params)
         self._memory = llama_cpp.llama_get_memory(self._ctx)
         self._batch = llama_cpp.llama_batch_init(self.context_tokens, 0, 1)
-        self._places = threading.BoundedSemaphore(queue_places)
+        self._lock, self._queue = threading.Lock(), FairQueue[_Work](queue_places)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="llama-embed")
 
-    def embed(self, inputs: Sequence[Sequence[int]], timeout_s: float) -> list[Vector]:
-        """One vector per input, within `timeout_s` seconds.
+    def embed(self, inputs: Sequence[Sequence[int]], timeout_s: float, account: str = "") -> list[Vector]:
+        """One vector per input, within `timeout_s` seconds. Accounts take turns.
 
         Raises ContextTooLong, Overloaded, DeadlineExceeded or GenerationFailed.
         """
         for tokens in inputs:
             if len(tokens) > self.context_tokens:
                 raise ContextTooLong(len(tokens), self.context_tokens, "input")
-        if not self._places.acquire(blocking=False):
-            raise Overloaded("All places in the embeddings queue are taken.", BUSY_RETRY_S)
-        given_up = threading.Event()
-        work: Future[list[Vector]] = self._thread.submit(self._embed, inputs, given_up)
-        work.add_done_callback(lambda _done: self._places.release())
+        work = _Work(account, inputs)
+        with self._lock:
+            if not self._queue.offer(work):
+                raise Overloaded("All places in the embeddings queue are taken.", BUSY_RETRY_S)
+        self._thread.submit(self._serve)
         try:
-            return work.result(timeout_s)
+            return work.vectors.result(timeout_s)
         except FutureTimeout as exc:
-            given_up.set()
-            work.cancel()
+            work.given_up.set()
+            with self._lock:
+                if work.vectors.cancel():
+                    self._queue.remove(work)
             raise DeadlineExceeded("The request's deadline passed before the embeddings were complete.") from exc
 
     def close(self) -> None:
         """Wait for the current call and accept no more."""
         self._thread.shutdown(wait=True, cancel_futures=True)
+        with self._lock:
+            for work in self._queue.items():
+                work.vectors.cancel()
+
+    def _serve(self) -> None:
+        """Do the next request's work, which may be another one than this call was submitted for."""
+        with self._lock:
+            work = self._queue.peek(Counter())
+            if work is None:
+                return  # its caller gave up
+            self._queue.remove(work)
+            self._queue.served(work)
+            work.vectors.set_running_or_notify_cancel()
+        try:
+            work.vectors.set_result(self._embed(work.inputs, work.given_up))
+        except Exception as exc:
+            work.vectors.set_exception(exc)
 
     def _embed(self, inputs: Sequence[Sequence[int]], given_up: threading.Event) -> list[Vector]:
         vectors: list[Vector] = []

@@ -27,7 +27,8 @@ def embeddings(service: InferenceService) -> Response:
     deadline_s = job_builder.deadline_s(
         request.headers.get("x-sluice-deadline-ms"), service.settings.request_timeout_ms
     )
-    vectors = model.embedder.embed(inputs, max(0.0, deadline_s - time.monotonic()))
+    left_s = max(0.0, deadline_s - time.monotonic())
+    vectors = model.embedder.embed(inputs, left_s, request.headers.get("x-sluice-account", "")[:128])
     data = [
         {"object": "embedding", "index": index, "embedding": written(vector, body)}
         for index, vector in enumerate(vectors)

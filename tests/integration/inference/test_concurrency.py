@@ -111,3 +111,20 @@ def test_incomplete_requests_do_not_block_others(server: Server, alone: dict[str
     finally:
         for connection in silent:
             connection.close()
+
+
+def test_embeddings_of_one_account_do_not_delay_another_accounts(server: Server) -> None:
+    order: list[str] = []
+
+    def embed(account: str, inputs: int) -> int:
+        given = {"model": "demo-embed", "input": ["the capital of France " * 20] * inputs}
+        status = server.post("/v1/embeddings", given, headers={"x-sluice-account": account}).status_code
+        order.append(account)
+        return status
+
+    with ThreadPoolExecutor(4) as pool:
+        many = [pool.submit(embed, "account-1", 60) for _ in range(3)]
+        time.sleep(0.2)  # the first runs, the others wait
+        one = pool.submit(embed, "account-2", 1)
+        assert [done.result() for done in [*many, one]] == [200] * 4
+    assert order.index("account-2") < 2, order

@@ -108,6 +108,22 @@ def test_one_accounts_slow_files_do_not_delay_other_accounts(folder: Path) -> No
     assert third is not None and "usr_a" in third.name, "nobody else waits"
 
 
+def test_two_accounts_with_many_slow_files_do_not_delay_a_third(folder: Path) -> None:
+    blobs, spool = FolderBlobs(folder.parent), Spool(folder)
+    for number in range(3):
+        blobs.put(f"files/usr_b/file_{number}", b"x")
+    blobs.put("files/usr_c/file_9", b"x")
+    first, second = spool.take(), spool.take()
+    assert first is not None and second is not None and {"usr_a", "usr_b"} == {name(first), name(second)}
+    spool.done(first)
+    third = spool.take()
+    assert third is not None and name(third) == "usr_c", "younger than the rest of both, but not served yet"
+
+
+def name(path: Path) -> str:
+    return ingestion.owner(ingestion.stem_of(path))
+
+
 def test_a_worker_survives_events_that_others_removed(folder: Path) -> None:
     stopping, spool = threading.Event(), Spool(folder)
     seen: list[str] = []

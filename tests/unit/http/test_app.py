@@ -1,7 +1,7 @@
 """The headers of every response."""
 
 import pytest
-from flask import Blueprint
+from flask import Blueprint, Response
 
 from sluice.http.app import create_app
 
@@ -24,3 +24,13 @@ def test_responses_are_not_cached_framed_or_sniffed(https: bool) -> None:
     assert given["Cache-Control"] == "private, no-store" and given["X-Content-Type-Options"] == "nosniff"
     assert given["X-Frame-Options"] == "DENY" and "frame-ancestors 'none'" in given["Content-Security-Policy"]
     assert not [name for name in given if name.startswith("Access-Control-")]  # no other site may read a response
+
+
+@pytest.mark.parametrize("path", ["/v1//models", "/v1/models//", "/v1/%2fmodels"])
+def test_no_path_redirects_to_the_requests_host(path: str) -> None:
+    blueprint = Blueprint("models", __name__)
+    blueprint.get("/v1/models")(lambda: Response("here"))
+    client = create_app([blueprint]).test_client()
+    assert client.get("/v1/models").status_code == client.get("/v1/models/").status_code == 200
+    answer = client.get(path, headers={"Host": "evil.example"})
+    assert answer.status_code == 404 and "Location" not in answer.headers

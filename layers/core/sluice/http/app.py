@@ -32,7 +32,7 @@ def create_app(blueprints: Iterable[Blueprint], *, https: bool = False) -> Flask
     app = Flask("sluice", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["HTTPS"] = https
-    app.url_map.strict_slashes = False
+    app.url_map.strict_slashes = app.url_map.merge_slashes = False  # Werkzeug would redirect to the request's Host
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.before_request(_begin)
     app.after_request(_finish)

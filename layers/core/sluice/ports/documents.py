@@ -58,6 +58,9 @@ class VectorStoreStore(Protocol):
     def attached(self, account_id: str, store_id: str, file_ids: Sequence[str]) -> dict[str, Attachment]:
         """The attachments of those of these files that are in the store now, by file id."""
 
+    def text_bytes(self, account_id: str) -> int:
+        """Of the text in all indexes of the account; a file counts in each of its vector stores."""
+
     def set_attachment(
         self,
         account_id: str,

@@ -54,6 +54,7 @@ def retrieval() -> Retrieval:
 def ingestion() -> Ingestion:
     """For the function `ingestion` only, because it parses files and writes indexes."""
     from sluice.adapters.documents.parsing.sandbox import parse
+    from sluice.domain.documents.uploads import MIB
     from sluice.services.documents.ingest import Ingestion
 
     return Ingestion(
@@ -64,6 +65,7 @@ def ingestion() -> Ingestion:
         stores.pending_documents(),
         parse,
         embed(),
+        10 * settings.documents().default_storage_mb * MIB,
     )
 
 

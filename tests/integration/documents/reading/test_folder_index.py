@@ -169,3 +169,16 @@ def test_the_words_of_a_files_name_find_it(tmp_path: Path) -> None:
     indexes = FolderIndexes(tmp_path)
     indexes.replace(ACCOUNT, STORE, "file_1", "vacation_policy-2026.pdf", [Chunk("", "Twenty days.")])
     assert len(indexes.find(ACCOUNT, STORE, "vacation policy", 5)) == 1
+
+
+def test_a_search_has_a_deadline_and_the_index_answers_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    indexes = FolderIndexes(tmp_path)
+    chunks = [Chunk("", f"beacon lamp{number % 7} keeper{number % 5}") for number in range(3_000)]
+    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", chunks)
+    monkeypatch.setattr(database, "FIND_SECONDS", 0.0)
+    with pytest.raises(SearchUnavailable):
+        indexes.find(ACCOUNT, STORE, "beacon lamp1 keeper2 nothing", 50)
+    monkeypatch.undo()
+    assert len(indexes.find(ACCOUNT, STORE, "beacon lamp1", 50)) == 50

@@ -12,8 +12,13 @@ import pytest
 from infra.local.ingestion import Spool
 from sluice.adapters.documents.blobs_folder import SPOOL
 from sluice.domain.documents.document import File
+from sluice.domain.documents.keys import text_key
 from sluice.domain.documents.passages import Block, Chunk
-from sluice.domain.errors import NotFound, StoreUnavailable
+from sluice.domain.documents.retrieval import SearchOptions
+from sluice.domain.errors import NotFound, SearchUnavailable, StoreUnavailable
+from sluice.services import documents as services
+from sluice.services.documents.retrieve import Retrieval
+from sluice.services.documents.search import SearchDocuments
 from sluice.services.documents.sweep import MOST_TRIES, STUCK_MS
 from tests.integration.documents.reading import place as places
 from tests.integration.documents.reading.place import ADA, BOB, Place, now_ms
@@ -250,6 +255,34 @@ def test_a_file_is_parsed_once_for_all_its_stores(place: Place) -> None:
     assert all(counted.find(store, "lighthouse") for store in stores)
 
 
+def test_the_text_in_an_accounts_vector_stores_is_bounded(place: Place) -> None:
+    place = replace(place, ingestion=replace(place.ingestion, most_text_bytes=250_000))
+    text, stores = b"The lighthouse keeper trims the lamp. " * 2_700, [place.store() for _ in range(3)]
+    files = [place.put(store, f"{number}.md", text) for number, store in enumerate(stores)]
+    small = place.put(stores[2], "small.md", TEXT)
+    place.settle()
+    there = [place.attachment(store, file) for store, file in zip(stores, files, strict=True)]
+    assert [one and one.status for one in there] == ["completed", "completed", "failed"]
+    assert there[2] is not None and "the most they may hold" in str(there[2].error)
+    assert (one := place.attachment(stores[2], small)) is not None and one.status == "completed"
+    place.ingestion.bring_in_line(ADA, stores[0], files[0].file_id, again=True)
+    assert (again := place.attachment(stores[0], files[0])) is not None and again.status == "completed"
+    assert place.store_rows.text_bytes(ADA) < 250_000
+
+
+def test_text_is_kept_compressed_and_that_of_earlier_versions_is_read(place: Place) -> None:
+    file = place.upload("lighthouse.md", TEXT * 10_000)
+    place.settle()
+    key = text_key(ADA, file.file_id)
+    kept = place.blobs.get(key)
+    assert kept is not None and len(kept) < len(TEXT) * 10_000 / 50
+    place.blobs.put(key, b'[{"level":0,"text":"An older lamp."}]')
+    store = place.store()
+    place.stores.attach(ADA, store, file.file_id, {}, now_ms())
+    place.settle()
+    assert [found.text for found in place.find(store, "older lamp")] == ["An older lamp."]
+
+
 def test_two_concurrent_events_of_an_upload_parse_it_once(place: Place) -> None:
     read: list[str] = []
 
@@ -277,3 +310,17 @@ def test_a_store_of_another_account_cannot_be_searched_or_attached_to(place: Pla
     assert place.find(theirs, "lighthouse password", account_id=ADA) == []
     with pytest.raises(NotFound):
         place.stores.attach(BOB, theirs, file.file_id, {}, now_ms())
+
+
+def test_a_request_begins_no_query_and_no_store_after_its_time(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = place.store()
+    place.put(store, "lighthouse.md", TEXT)
+    place.settle()
+    search = SearchDocuments(place.store_rows, place.indexes)
+    options = SearchOptions((store,), 5)
+    assert len(Retrieval(place.store_rows, search).find(ADA, ["lamp", "keeper"], options)) == 1
+    for module in (services.search, services.retrieve):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "BEGIN_SECONDS", -1.0)
+            with pytest.raises(SearchUnavailable):
+                Retrieval(place.store_rows, search).find(ADA, ["lamp"], options)

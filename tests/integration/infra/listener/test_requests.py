@@ -89,6 +89,8 @@ def test_the_refusal_of_a_body_that_is_too_large_can_be_read_while_it_is_sent(pa
         (b"\0\0\r\n\r\n", 400),
         (head("/echo", "Content-Length: 1", "Transfer-Encoding: chunked"), 400),
         (head("/echo", "Transfer-Encoding: br"), 501),
+        (head("/echo", "Transfer-Encoding: gzip, chunked"), 501),
+        (b"GET / HTTP/1.2\r\nHost: x\r\n\r\n", 400),
         (head("/echo", "Content-Length: 5", "Expect: a-miracle"), 417),
         (b"GET /<script> HTTP/9\r\nHost: x\r\n\r\n", 400),
     ],
@@ -99,6 +101,7 @@ def test_heads_that_can_never_be_right_are_refused_at_once(patient: Served, sent
         assert start.startswith(b"HTTP/1.1 %d " % status) and b"application/problem+json" in start
         problem = json.loads(body)
         assert (problem["status"], problem["code"]) == (status, "bad_request") and b"script" not in body
+        assert f"x-request-id: {problem['request_id']}".encode() in start
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,10 @@ class DynamoVectorStores:
     def stores_with(self, account_id: str, file_id: str) -> list[str]:
         return [item["item_id"].rpartition("#")[2] for item in self._rows.starting(account_id, of_id(file_id, ""))]
 
+    def text_bytes(self, account_id: str) -> int:
+        rows = dynamo.query(self._rows.table, {"account_id": account_id}, begins="in#", only=("usage_bytes",))
+        return sum(int(row["usage_bytes"]) for row in rows)
+
     def set_attachment(
         self,
         account_id: str,

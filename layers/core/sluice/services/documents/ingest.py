@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from sluice.domain.documents import keys
 from sluice.domain.documents.document import Attachment, File, Unreadable
 from sluice.domain.documents.passages import Block, Chunk, chunks_of
+from sluice.domain.documents.uploads import MIB
 from sluice.domain.errors import SluiceError, Unavailable
 from sluice.ports.documents import Blobs, FileStore, Indexes, PendingDocuments, VectorStoreStore
 from sluice.services.documents.embed import Embed
 from sluice.services.documents.file_text import FileText
 
 ROUNDS = 5
+SMALL_BYTES = 64 * 1024
+"""A file with so little text is not weighed: the number of an account's files in vector stores is bounded, too."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Ingestion:
     read: Callable[[File, bytes], Sequence[Block]]
     """Raises Unreadable."""
     embed: Embed | None = None
+    most_text_bytes: int = 10 * 100 * MIB
+    """Of all of an account's indexes: a file of 4 MiB may be in 1,000 vector stores, and a DOCX of 70 KB holds 8 MB."""
 
     @property
     def _text(self) -> FileText:
@@ -108,6 +113,7 @@ class Ingestion:
             if file is None:
                 raise Unreadable("The file was deleted.")
             chunks = list(chunks_of(self._text.blocks(file)))
+            self._weigh(attachment, size := sum(map(_size_bytes, chunks)))
         except Unreadable as exc:
             self.indexes.remove(account_id, store_id, file_id)
             return self.stores.set_attachment(account_id, store_id, file_id, "failed", error=str(exc))
@@ -117,13 +123,20 @@ class Ingestion:
             self.indexes.replace(account_id, store_id, file_id, file.filename, chunks)
             raise
         self.indexes.replace(account_id, store_id, file_id, file.filename, chunks, vectors)
-        done = self.stores.set_attachment(
-            account_id, store_id, file_id, "completed", usage_bytes=sum(map(_size_bytes, chunks))
-        )
+        done = self.stores.set_attachment(account_id, store_id, file_id, "completed", usage_bytes=size)
         if self.stores.get(account_id, store_id) is None:
             self.drop(account_id, store_id)
             return True
         return done
+
+    def _weigh(self, attachment: Attachment, size: int) -> None:
+        """Errors: Unreadable."""
+        if size <= SMALL_BYTES:
+            return
+        others = self.stores.text_bytes(attachment.account_id) - attachment.usage_bytes
+        if others + size > self.most_text_bytes:
+            most = f"{self.most_text_bytes // MIB:,} MiB"
+            raise Unreadable(f"Your vector stores hold {most} of text, the most they may hold. Remove files first.")
 
 
 def _whole(passage: Chunk) -> str:

@@ -1,15 +1,15 @@
 """The documents of the web pages: one vector store for each account, in which each file name is unique."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 
 from sluice.domain.documents import keys
 from sluice.domain.documents.document import Attachment, File, VectorStore
-from sluice.domain.documents.passages import Block, Chunk, chunks_of
+from sluice.domain.documents.passages import Chunk, chunks_of
 from sluice.domain.documents.retrieval import MAX_STORES
 from sluice.domain.documents.uploads import own_store_id
 from sluice.domain.errors import NotFound
+from sluice.services.documents.file_text import blocks_of
 from sluice.services.documents.files import Files
 from sluice.services.documents.vector_stores import VectorStores
 
@@ -88,7 +88,7 @@ class MyDocuments:
     def passages(self, account_id: str, file_id: str) -> list[Chunk]:
         """What was read out of it, as it is searched. [] while nothing was."""
         kept = self.files.blobs.get(keys.text_key(account_id, file_id))
-        return list(chunks_of([Block(**one) for one in json.loads(kept)])) if kept is not None else []
+        return list(chunks_of(blocks_of(kept))) if kept is not None else []
 
     def searched(self, account_id: str) -> list[str]:
         """The vector stores that "my documents" means: the pages' own, then the newest that API calls created."""

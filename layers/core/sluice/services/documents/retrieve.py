@@ -1,5 +1,6 @@
 """Search an account's own documents. Passages from the index are returned only after a check against the tables."""
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, zip_longest
@@ -8,10 +9,12 @@ from sluice.domain.documents.attribute_filters import matches
 from sluice.domain.documents.document import Attachment, Passage
 from sluice.domain.documents.retrieval import SearchOptions
 from sluice.domain.documents.uploads import STORE, is_id
-from sluice.domain.errors import NotFound
+from sluice.domain.errors import NotFound, SearchUnavailable
 from sluice.ports.documents import Search, SearchRequest, VectorStoreStore
 
 MOST_FOUND = 50
+BEGIN_SECONDS = 10.0
+"""After it no further query of a request is begun."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,17 @@ class Retrieval:
         file is attached to one of the stores searched, and attachments are read by the account's key. So a deleted or
         detached file is not found any more, and another account's passage never passes, even if the index returns one.
         Errors: SearchUnavailable, StoreUnavailable."""
-        ranked = zip_longest(*(self._one(account_id, query, options) for query in queries))
+        until = time.monotonic() + BEGIN_SECONDS
+        ranked = zip_longest(*(self._one(account_id, query, options, until) for query in queries))
         once: dict[tuple[str, int], Passage] = {}
         for passage in (passage for rank in ranked for passage in rank if passage is not None):
             once.setdefault((passage.file_id, passage.position), passage)
         best = list(once.values())[: options.top_k]
         return [one for one in best if options.threshold is None or one.score >= options.threshold]
 
-    def _one(self, account_id: str, query: str, options: SearchOptions) -> list[Passage]:
+    def _one(self, account_id: str, query: str, options: SearchOptions, until: float) -> list[Passage]:
+        if time.monotonic() > until:
+            raise SearchUnavailable()
         if not query.strip() or not options.store_ids:
             return []
         limit = MOST_FOUND if options.filters else options.top_k

@@ -3,16 +3,20 @@
 So a detached or deleted file is not found any more, even if its index still holds passages.
 """
 
+import time
 from dataclasses import dataclass, replace
 
 from sluice.domain.documents.document import Passage
 from sluice.domain.documents.uploads import STORE, is_id
+from sluice.domain.errors import SearchUnavailable
 from sluice.ports.documents import Indexes, SearchRequest, VectorStoreStore
 from sluice.services.documents.embed import Embed
 
 MOST_PASSAGES = 50
 MORE_THAN_ASKED = 2  # because some hits may belong to detached files
 LONGEST_QUERY = 4_096
+BEGIN_SECONDS = 10.0
+"""After it no further store is searched."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,10 @@ class SearchDocuments:
         query, found = request.query[:LONGEST_QUERY], list[Passage]()
         stores = [store_id for store_id in dict.fromkeys(request.store_ids) if is_id(STORE, store_id)]
         vector = self.embed.question(request.account_id, query) if self.embed and stores and query.strip() else None
+        until = time.monotonic() + BEGIN_SECONDS
         for store_id in stores:
+            if time.monotonic() > until:
+                raise SearchUnavailable()
             found += self._in_store(request.account_id, store_id, query, limit, vector)
         found.sort(key=lambda passage: -passage.score)
         return _without_doubles(found)[:limit]

@@ -19,6 +19,10 @@ from sluice.domain.errors import SearchUnavailable
 SCHEMA = 1
 BUSY_MS = 10_000
 WAL_POLL_SECONDS = 0.01
+FIND_SECONDS = 5.0
+"""The longest search in one index. A query of 64 common words takes a second per 20 MB of text."""
+STEPS = 1_000
+"""Of SQLite's machine between two looks at the clock."""
 TABLES = """
 CREATE TABLE IF NOT EXISTS files (file_id TEXT PRIMARY KEY, filename TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS chunks (
@@ -85,11 +89,14 @@ def change(connection: apsw.Connection) -> Iterator[None]:
 
 @contextmanager
 def snapshot(connection: apsw.Connection) -> Iterator[None]:
-    """Inside, all reads see one state of the database, even if other processes write."""
+    """Inside, all reads see one state of the database, even if other processes write, and end after FIND_SECONDS."""
+    until = time.monotonic() + FIND_SECONDS
+    connection.set_progress_handler(lambda: time.monotonic() > until, STEPS)
     connection.execute("BEGIN")
     try:
         yield
     finally:
+        connection.set_progress_handler(None)
         connection.execute("ROLLBACK")
 
 
