@@ -7,6 +7,7 @@ the processes live long enough to judge their memory.
 import argparse
 import os
 import random
+import shutil
 import sys
 import tempfile
 import threading
@@ -30,9 +31,10 @@ from tests.books import (
 )
 from tests.chaos.load import Load
 from tests.e2e import people
-from tests.e2e.system import NAMES, System
+from tests.e2e.system import NAMES, ROOT, System
 
 DISK_MIB = 4096
+LOGS = ROOT / "build" / "soak"
 HARD_SHARE = 0.4
 PAUSE_SECONDS = 12.0
 SWEEP_SECONDS = 10
@@ -53,10 +55,14 @@ def main() -> None:
         disk, clock = Disk(data, DISK_MIB), Clock(tools)
         limits = {"SLUICE_DEFAULT_RPM": "60", "SLUICE_SWEEP_SECONDS": str(SWEEP_SECONDS)}
         system = System(data / "data", limits | clock.environment)
+        broken = ["it did not end"]
         try:
             broken = soak(system.start(), disk, clock, options)
         finally:
             system.stop()
+            if broken:
+                shutil.copytree(system.data_dir / "logs", LOGS, dirs_exist_ok=True)
+                print(f"the logs of the processes are in {LOGS}")
             disk.unmount()
     sys.exit(1 if broken else 0)
 

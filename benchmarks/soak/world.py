@@ -55,6 +55,7 @@ class Disk:
         return (used.f_blocks - used.f_bfree) * used.f_frsize
 
     def unmount(self) -> None:
+        """It would go with this process, but its folder is to be removed before."""
         _run("umount", "--lazy", str(self.folder))
 
 
