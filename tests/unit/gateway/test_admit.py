@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from sluice.domain import errors
-from sluice.domain.gateway.admission import AdmissionRequest, Limits
-from sluice.domain.gateway.leases import LEASE_MS
+from sluice.domain.gateway.admission import AdmissionRequest, Limits, decide_malformed, next_block_seconds
+from sluice.domain.gateway.leases import LEASE_MS, SWEEP_AFTER_MS, Lease
 from sluice.domain.ids import request_id
 from sluice.services.gateway.admit import FLOOD_STARTS_AT, Admission
 from sluice.services.gateway.settle import Outcome, settle
@@ -265,3 +265,54 @@ def test_a_remembered_wait_is_corrected_after_a_smaller_request_was_admitted() -
     world.admission.admit(world.ask(90), NOW_NS)
     wait = _wait(world, 200, NOW_NS)
     world.admission.admit(world.ask(200), NOW_NS + wait * SECOND_NS)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ended_ms_ago", "next_seconds"),
+    [(0, 0, 60), (1, 0, 2), (60, 899_999, 120), (60, 900_000, 60), (450, 0, 900), (451, 0, 900), (900, -5, 900)],
+)
+def test_a_block_is_doubled_up_to_15_minutes_while_the_flood_goes_on(
+    seconds: int, ended_ms_ago: int, next_seconds: int
+) -> None:
+    grant = replace(grant_of(now_ms=NOW_MS), block_seconds=seconds, blocked_until_ms=NOW_MS - ended_ms_ago)
+    assert next_block_seconds(grant, NOW_MS) == next_seconds
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"tat_requests_ns": NOW_NS + 40 * SECOND_NS, "period_tokens": 10**9, "tat_tokens_ns": NOW_NS * 2}, None),
+        (
+            {"tat_requests_ns": NOW_NS + 40 * SECOND_NS + 1},
+            (1, "The account's limit of 3 requests a minute is reached."),
+        ),
+        ({"tat_requests_ns": NOW_NS + 60 * SECOND_NS}, (20, "The account's limit of 3 requests a minute is reached.")),
+        ({"limits": Limits(1, 1, 1, 1), "tat_requests_ns": NOW_NS + 1}, (1, "The account's limit of 1 requests")),
+        ({"limits": Limits(0, 1, 1, 1)}, (60, "This account's rate limit is 0: no request is allowed.")),
+        ({"blocked_until_ms": NOW_MS}, None),
+        ({"blocked_until_ms": NOW_MS + 1}, (1, "Too many refused requests: this account is blocked")),
+        ({"blocked_until_ms": NOW_MS + 1001, "tat_requests_ns": NOW_NS + 41 * SECOND_NS}, (2, "Too many refused")),
+        ({"blocked_until_ms": NOW_MS + 2000, "tat_requests_ns": NOW_NS + 60 * SECOND_NS}, (20, "The account's limit")),
+        ({"blocked_until_ms": NOW_MS + 2000, "live": {}}, (None, "This API token has been revoked.")),
+        ({"live": {"tok_a": NOW_MS // 1000}}, (None, "This API token has expired.")),
+        ({"standing": "suspended"}, (None, "")),
+    ],
+)
+def test_a_request_wrong_in_form_takes_a_request_and_waits_for_nothing_else(
+    changes: dict[str, object], refusal: tuple[int | None, str] | None
+) -> None:
+    grant = replace(grant_of(now_ms=NOW_MS, rpm=3), **changes)  # type: ignore[arg-type]
+    found = decide_malformed(grant, "tok_a", NOW_NS)
+    if refusal is None:
+        assert found is None
+    else:
+        assert found is not None and found.message.startswith(refusal[1])
+        assert getattr(found, "retry_after_seconds", None) == refusal[0]
+
+
+def test_a_lease_expires_and_is_abandoned_to_the_millisecond() -> None:
+    lease = Lease(NOW_MS, 3, 10, 202701, "tok_a", "demo", "chat.completions", True)
+    assert [lease.expired(NOW_MS + step) for step in (-1, 0)] == [False, True]
+    assert [lease.abandoned(NOW_MS + SWEEP_AFTER_MS + step) for step in (-1, 0)] == [False, True]
+    assert [lease.unused_ns(used) for used in (0, 1, 3, 4)] == [10, 6, 0, -4]
+    assert replace(lease, reserved_tokens=0).unused_ns(1) == 0
