@@ -1,7 +1,7 @@
 # Two commands matter: `make up` starts everything, `make test` proves it. `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: up demo doctor test test-fast test-full test-repeat test-aws test-browser check lock clean help setup setup-dev deploy destroy localstack-up localstack-down
+.PHONY: up demo doctor test test-fast test-full test-repeat test-aws test-browser mutate check lock clean help setup setup-dev deploy destroy localstack-up localstack-down
 unexport PYTHONDONTWRITEBYTECODE  # a start would compile every module anew
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
@@ -62,6 +62,12 @@ test-aws: setup-dev  ## the template, what `sam build` makes of it, the real run
 
 test-browser: setup-dev  ## every page in Chromium against a running system; screenshots in build/screenshots
 	@exec env SUITE_REQUIRED=$(SUITE_REQUIRED) $(BIN)/python -m pytest tests/browser $(PYTEST_ARGS)
+
+AREA := schema
+SAMPLE := 300
+SEED := 1
+mutate: setup-dev  ## do the tests notice changed code? AREA=admission, settlement, authentication or schema
+	@exec nice $(BIN)/python -m tests.mutate $(AREA) $(SAMPLE) $(SEED)
 
 check: setup-dev  ## style, types, import arrows, the AWS template
 	$(BIN)/ruff check .

@@ -164,6 +164,8 @@ ALTERNATIVES = "over 256 alternatives"
         ({**OF_A, "minLength": 1, "$defs": {"A": {"$ref": "#/$defs/B"}, "B": OF_A}}, "#/$defs/B has a `$ref` that"),
         ({"$ref": "#/" + "x" * 99}, f"# has a `$ref` to #/{'x' * 78}, which does not exist."),
         ({"anyOf": [{"$ref": "#/anyOf/2"}, {}]}, "#/anyOf/0 has a `$ref` to #/anyOf/2, which does not exist."),
+        ({"anyOf": [{"$ref": "#/anyOf/0000000002"}, {}]}, "`$ref` to #/anyOf/0000000002, which does not exist."),
+        ({"anyOf": [{"$ref": "#/anyOf/000000000" + "1" * 5000}, {}]}, "which does not exist."),
         ({"anyOf": [{"$ref": "#/anyOf/²"}, {}]}, "which does not exist."),
         ({"$ref": "#/$defs/A/type/x", **A}, "which does not exist."),
         (deep(65), f"{('#' + '/items' * 65)[:200]} {LARGE}."),
@@ -202,7 +204,7 @@ def test_a_refused_schema_is_told_where_and_why(document: Schema, said: str) -> 
         {"properties": {f"p{n}": {} for n in range(128)}},
         {"minLength": 1, "anyOf": [{"enum": [0] * 128}, {}]},
         {"allOf": [{"properties": {"a": {"enum": [1] * 16}, "b": {"enum": [1] * 16}}}] * 2},
-        {"anyOf": [{"$ref": "#/anyOf/1"}, {}]},
+        {"anyOf": [{"$ref": "#/anyOf/000000001"}, {}]},
         {"minimum": -E15, "anyOf": [{"anyOf": [{}] * 16}, {}]},
     ],
 )
