@@ -71,6 +71,9 @@ def copied(area: str) -> Path:
     for name in ("pyproject.toml", "template.yaml"):
         shutil.copy2(ROOT / name, copy)
     (copy / "mutants" / "layers" / "core").mkdir(parents=True)
+    (copy / "mutants" / "conftest.py").write_text(
+        "import sys\nsys.setrecursionlimit(10_000)  # mutmut adds two calls to each\n"
+    )
     (copy / "mutants/layers/core/sluice").symlink_to(copy / "mutants" / "sluice")
     for name in (".tools", ".venv", "model"):
         (copy / "mutants" / name).symlink_to(ROOT / name)
