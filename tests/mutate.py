@@ -17,28 +17,26 @@ from mutmut.stats import status_by_exit_code
 
 ROOT = Path(__file__).parents[1]
 COPY = ROOT / "build" / "mutation"
-STORE_TESTS = (
-    "tests/unit/gateway tests/unit/tokens tests/unit/usage tests/integration/gateway tests/integration/tokens "
-    "tests/integration/usage tests/integration/operations tests/integration/pages/test_security.py "
-    "tests/integration/accounts"
-)
-AREAS = {
+AREAS = {  # the modules, and the tests that have to notice: those marked slow are left out
     "admission": (
         "sluice/domain/gateway/admission sluice/domain/gateway/buckets sluice/domain/gateway/leases "
         "sluice/domain/gateway/grants sluice/adapters/gateway/grant* sluice/services/gateway/admit",
-        STORE_TESTS,
+        "unit/gateway unit/tokens integration/gateway/admission integration/gateway/test_refusals.py "
+        "integration/tokens integration/operations/test_users.py integration/accounts/test_quota_of_address.py",
     ),
     "settlement": (
         "sluice/services/gateway/settle sluice/services/gateway/sweep sluice/domain/usage/pricing "
         "sluice/domain/usage/ledger sluice/adapters/usage/ledger sluice/adapters/gateway/hot_store",
-        STORE_TESTS,
+        "unit/gateway unit/usage integration/gateway/admission/test_leases.py integration/gateway/test_gateway.py "
+        "integration/gateway/test_stored_responses.py integration/usage",
     ),
     "authentication": (
         "sluice/adapters/tokens/*tokens sluice/domain/tokens sluice/services/tokens sluice/*/accounts/sessions "
         "sluice/http/auth sluice/http/gateway/bearer",
-        STORE_TESTS,
+        "unit/tokens integration/tokens integration/accounts/test_sessions.py integration/accounts/test_login.py "
+        "integration/accounts/test_bounds.py integration/pages/test_security.py integration/gateway/test_gateway.py",
     ),
-    "schema": ("functions/inference/grammar/*", "tests/unit/inference/test_schema.py"),
+    "schema": ("functions/inference/grammar/*", "unit/inference/test_schema.py"),
 }
 CONFIGURATION = r"""[mutmut]
 source_paths =
@@ -51,10 +49,12 @@ also_copy =
  template.yaml
 pytest_add_cli_args_test_selection = {tests}
 pytest_add_cli_args =
+ -m
+ not slow
  -p
  no:cacheprovider
 do_not_mutate_patterns =
- (refused|[Ee]rror\w*|errors\.\w+|Invalid\w+|NotFound|log\.\w+)\(.*"[^"]*\x20
+ (refused|[Ee]rror\w*|errors\.\w+|Invalid\w+|NotFound|Conflict|log\.\w+)\(.*"[^"]*\x20
  ^\s*f?"[A-Z][a-z].*\x20
  ^\s*why = f?"
 process_isolation = forkserver
@@ -79,7 +79,7 @@ def copied(area: str) -> Path:
         (copy / "mutants" / name).symlink_to(ROOT / name)
     modules, tests = AREAS[area]
     only = "".join(f"\n {module}.py" for module in modules.split())
-    configuration = CONFIGURATION.format(only=only, tests="".join(f"\n {test}" for test in tests.split()))
+    configuration = CONFIGURATION.format(only=only, tests="".join(f"\n tests/{test}" for test in tests.split()))
     (copy / "setup.cfg").write_text(configuration)
     return copy
 

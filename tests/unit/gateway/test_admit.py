@@ -95,6 +95,13 @@ def test_past_the_token_limit_retry_after_is_long_enough() -> None:
     world.admission.admit(world.ask(100), NOW_NS + 10 * SECOND_NS)
 
 
+def test_of_two_equal_waits_the_requests_are_named() -> None:
+    world = World(rpm=1, tpm=100)
+    world.admission.admit(world.ask(100), NOW_NS)
+    with pytest.raises(errors.RateLimitExceeded, match="limit of 1 requests"):
+        world.admission.admit(world.ask(100), NOW_NS)
+
+
 def test_past_the_concurrency_limit_retry_after_is_one_second() -> None:
     world = World(concurrency=2)
     running = [world.admission.admit(world.ask(), NOW_NS) for _ in range(2)]

@@ -54,8 +54,10 @@ def test_a_span_without_length_is_not_asked_for() -> None:
 
 def test_a_day_of_too_many_pages_is_an_error_and_not_a_wrong_sum() -> None:
     assert len(list(Pages(*[[ONE]] * MAX_PAGES).between("usr_a", Span(0, 5)))) == MAX_PAGES
-    with pytest.raises(ValidationFailed):
+    with pytest.raises(ValidationFailed) as refused:
         list(Pages(*[[ONE]] * (MAX_PAGES + 1)).between("usr_a", Span(0, 5)))
+    (problem,) = refused.value.problems
+    assert problem.field == "from" and problem.message.endswith("Ask for whole days.")
 
 
 def test_a_filtered_page_ends_when_full_or_after_its_most_reads() -> None:
