@@ -146,6 +146,7 @@ ALTERNATIVES = "over 256 alternatives"
         ({"enum": []}, "# has an `enum` that is no list of values."),
         ({"enum": [[E15 + 1]]}, "# has an `enum` that has a number over 1e+15."),
         ({"const": {"a": -E15 - 1}}, "# has a `const` that has a number over 1e+15."),
+        ({"const": {"a": E15 + 1, "b": [1]}}, "has a number over"),
         ({"const": nan}, "has a number over"),
         ({"anyOf": {}}, "# has an `anyOf` that is no list of schemas."),
         ({"oneOf": []}, "# has an `oneOf` that is no list of schemas."),
