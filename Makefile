@@ -1,7 +1,7 @@
 # Two commands matter: `make up` starts everything, `make test` proves it. `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: up demo doctor test test-fast test-full test-repeat test-aws test-browser fuzz audit sbom check lock clean help setup setup-dev deploy destroy localstack-up localstack-down
+.PHONY: up demo doctor test test-fast test-full test-repeat test-aws test-browser fuzz audit sbom mutate check lock clean help setup setup-dev deploy destroy localstack-up localstack-down
 unexport PYTHONDONTWRITEBYTECODE  # a start would compile every module anew
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
@@ -74,6 +74,9 @@ SBOM := build/sbom.cdx.json
 sbom: setup-dev  ## the bill of materials of a release (CycloneDX), into build/sbom.cdx.json
 	@mkdir -p $(dir $(SBOM)) && cat requirements.lock infra/setup/llama.lock | $(BIN)/cyclonedx-py requirements \
 		--pyproject pyproject.toml --output-reproducible --of JSON --output-file $(SBOM) -
+
+mutate: setup-dev  ## do the tests notice changed code? AREA=admission, settlement, authentication or schema
+	@exec nice $(BIN)/python -m tests.mutate $(or $(AREA),schema) $(or $(SAMPLE),300) $(or $(SEED),1)
 
 check: setup-dev  ## style, types, import arrows, the AWS template
 	$(BIN)/ruff check .

@@ -242,7 +242,8 @@ class SchemaChecker:
         target = self._document
         for part in ref.split("/")[1:]:
             key = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(target, list) and key.isascii() and key.isdigit() and int(key[:9]) < len(target):
+            is_number = isinstance(target, list) and key.isascii() and key.isdigit() and len(key) < 10
+            if is_number and int(key) < len(target):
                 target = target[int(key)]
             elif isinstance(target, dict) and key in target:
                 target = target[key]

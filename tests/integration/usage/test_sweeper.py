@@ -45,6 +45,7 @@ def test_an_orphaned_request_is_settled_from_its_last_checkpoint(world: UsageWor
 
     done = handler({}, None)
     assert (done["settled"], done["cleared"], done["failed"], done["complete"]) == (1, 1, 0, True)
+    assert SWEEP_AFTER_MS <= done["overdue_ms"] < SWEEP_AFTER_MS + MINUTE_MS
     record = stores.ledger_reader().get(account.account_id, dead.request.request_id)
     assert record is not None
     assert (record.prompt_tokens, record.completion_tokens, record.status) == (11, 22, 500)
@@ -145,6 +146,7 @@ def test_a_run_stops_at_its_deadline_and_the_next_run_continues(world: UsageWorl
     times = itertools.count(now_ms())  # a millisecond passes at each look at the clock
     swept = Sweeper(stores.hot_store(), stores.lease_index(), lambda: next(times)).sweep(next(times) + 2)
     assert not swept.complete
+    assert not Sweeper(stores.hot_store(), stores.lease_index(), lambda: 5).sweep(5).complete
     assert handler({}, None)["settled"] == 3 - swept.settled
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from sluice.domain import errors
-from sluice.domain.gateway.admission import AdmissionRequest, Limits
-from sluice.domain.gateway.leases import LEASE_MS
+from sluice.domain.gateway.admission import AdmissionRequest, Limits, decide_malformed, next_block_seconds
+from sluice.domain.gateway.leases import LEASE_MS, SWEEP_AFTER_MS, Lease
 from sluice.domain.ids import request_id
+from sluice.services.gateway import admit
 from sluice.services.gateway.admit import FLOOD_STARTS_AT, Admission
 from sluice.services.gateway.settle import Outcome, settle
 from tests.fakes.hot_store import FakeHotStore, grant_of
@@ -79,7 +80,7 @@ def test_past_the_request_limit_retry_after_is_long_enough() -> None:
     world = World(rpm=3, concurrency=100)
     for _ in range(3):
         world.admission.admit(world.ask(), NOW_NS)
-    with pytest.raises(errors.RateLimitExceeded) as refused:
+    with pytest.raises(errors.RateLimitExceeded, match="limit of 3 requests") as refused:
         world.admission.admit(world.ask(), NOW_NS)
     assert refused.value.retry_after_seconds == 20
     world.admission.admit(world.ask(), NOW_NS + 20 * SECOND_NS)
@@ -88,10 +89,17 @@ def test_past_the_request_limit_retry_after_is_long_enough() -> None:
 def test_past_the_token_limit_retry_after_is_long_enough() -> None:
     world = World(tpm=600, concurrency=100)
     world.admission.admit(world.ask(600), NOW_NS)
-    with pytest.raises(errors.RateLimitExceeded) as refused:
+    with pytest.raises(errors.RateLimitExceeded, match="limit of 600 tokens") as refused:
         world.admission.admit(world.ask(100), NOW_NS)
     assert refused.value.retry_after_seconds == 10
     world.admission.admit(world.ask(100), NOW_NS + 10 * SECOND_NS)
+
+
+def test_of_two_equal_waits_the_requests_are_named() -> None:
+    world = World(rpm=1, tpm=100)
+    world.admission.admit(world.ask(100), NOW_NS)
+    with pytest.raises(errors.RateLimitExceeded, match="limit of 1 requests"):
+        world.admission.admit(world.ask(100), NOW_NS)
 
 
 def test_past_the_concurrency_limit_retry_after_is_one_second() -> None:
@@ -153,8 +161,9 @@ def test_a_limit_raised_from_zero_admits_at_once() -> None:
 
 def test_a_request_larger_than_the_bucket_is_a_400_and_not_a_429() -> None:
     world = World(tpm=1000)
-    with pytest.raises(errors.InvalidModelRequest, match="1000 tokens a minute"):
+    with pytest.raises(errors.InvalidModelRequest, match="1000 tokens a minute") as refused:
         world.admission.admit(world.ask(1001), NOW_NS)
+    assert refused.value.param == "max_tokens"
 
 
 def test_a_lost_answer_charges_once() -> None:
@@ -265,3 +274,79 @@ def test_a_remembered_wait_is_corrected_after_a_smaller_request_was_admitted() -
     world.admission.admit(world.ask(90), NOW_NS)
     wait = _wait(world, 200, NOW_NS)
     world.admission.admit(world.ask(200), NOW_NS + wait * SECOND_NS)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ended_ms_ago", "next_seconds"),
+    [(0, 0, 60), (1, 0, 2), (60, 899_999, 120), (60, 900_000, 60), (450, 0, 900), (451, 0, 900), (900, -5, 900)],
+)
+def test_a_block_is_doubled_up_to_15_minutes_while_the_flood_goes_on(
+    seconds: int, ended_ms_ago: int, next_seconds: int
+) -> None:
+    grant = replace(grant_of(now_ms=NOW_MS), block_seconds=seconds, blocked_until_ms=NOW_MS - ended_ms_ago)
+    assert next_block_seconds(grant, NOW_MS) == next_seconds
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"tat_requests_ns": NOW_NS + 40 * SECOND_NS, "period_tokens": 10**9, "tat_tokens_ns": NOW_NS * 2}, None),
+        (
+            {"tat_requests_ns": NOW_NS + 40 * SECOND_NS + 1},
+            (1, "The account's limit of 3 requests a minute is reached."),
+        ),
+        ({"tat_requests_ns": NOW_NS + 60 * SECOND_NS}, (20, "The account's limit of 3 requests a minute is reached.")),
+        ({"limits": Limits(1, 1, 1, 1), "tat_requests_ns": NOW_NS + 1}, (1, "The account's limit of 1 requests")),
+        ({"limits": Limits(0, 1, 1, 1)}, (60, "This account's rate limit is 0: no request is allowed.")),
+        ({"blocked_until_ms": NOW_MS}, None),
+        ({"blocked_until_ms": NOW_MS + 1}, (1, "Too many refused requests: this account is blocked")),
+        ({"blocked_until_ms": NOW_MS + 1001, "tat_requests_ns": NOW_NS + 41 * SECOND_NS}, (2, "Too many refused")),
+        ({"blocked_until_ms": NOW_MS + 2000, "tat_requests_ns": NOW_NS + 60 * SECOND_NS}, (20, "The account's limit")),
+        ({"blocked_until_ms": NOW_MS + 2000, "live": {}}, (None, "This API token has been revoked.")),
+        ({"live": {"tok_a": NOW_MS // 1000}}, (None, "This API token has expired.")),
+        ({"standing": "suspended"}, (None, "")),
+    ],
+)
+def test_a_request_wrong_in_form_takes_a_request_and_waits_for_nothing_else(
+    changes: dict[str, object], refusal: tuple[int | None, str] | None
+) -> None:
+    grant = replace(grant_of(now_ms=NOW_MS, rpm=3), **changes)  # type: ignore[arg-type]
+    found = decide_malformed(grant, "tok_a", NOW_NS)
+    if refusal is None:
+        assert found is None
+    else:
+        assert found is not None and found.message.startswith(refusal[1])
+        wait = getattr(found, "retry_after_seconds", None)
+        assert (wait, type(wait)) == (refusal[0], type(refusal[0]))
+
+
+def test_a_lease_expires_and_is_abandoned_to_the_millisecond() -> None:
+    lease = Lease(NOW_MS, 3, 10, 202701, "tok_a", "demo", "chat.completions", True)
+    assert [lease.expired(NOW_MS + step) for step in (-1, 0)] == [False, True]
+    assert [lease.abandoned(NOW_MS + SWEEP_AFTER_MS + step) for step in (-1, 0)] == [False, True]
+    assert [lease.unused_ns(used) for used in (0, 1, 3, 4)] == [10, 6, 0, -4]
+    assert replace(lease, reserved_tokens=0).unused_ns(1) == 0
+
+
+def test_the_malformed_request_that_blocks_gives_the_wait_of_the_block() -> None:
+    world = World(rpm=1)
+    world.admission.charge_malformed("usr_a", "tok_a", NOW_NS)
+    for _ in range(11):
+        with pytest.raises(errors.RateLimitExceeded) as refused:
+            world.admission.charge_malformed("usr_a", "tok_a", NOW_NS + SECOND_NS)
+    assert refused.value.message.startswith("Too many refused requests")
+    assert refused.value.retry_after_seconds == 60
+
+
+def test_the_accounts_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admit, "KEEP_ACCOUNTS", 2)
+    world = World()
+    names = ["usr_a", "usr_b", "usr_c"]
+    for name in names:
+        world.store.grants[name] = grant_of(name, now_ms=NOW_MS, rpm=1)
+        world.admission.admit(world.ask(account=name), NOW_NS)
+        with pytest.raises(errors.RateLimitExceeded):
+            world.admission.admit(world.ask(account=name), NOW_NS)
+    assert list(world.admission._seen) == list(world.admission._refused) == names[1:]
+    world.admission.check("usr_b", "tok_a", NOW_MS)
+    assert list(world.admission._seen) == ["usr_c", "usr_b"]

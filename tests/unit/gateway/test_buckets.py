@@ -44,3 +44,4 @@ def test_a_bucket_is_full_after_a_minute() -> None:
     assert buckets.remaining_units(tat, 60, NOW + 30 * buckets.SECOND_NS) == 30
     assert buckets.remaining_units(tat, 60, NOW + 60 * buckets.SECOND_NS) == 60
     assert buckets.full_in_ns(tat, NOW) == 60 * buckets.SECOND_NS
+    assert buckets.full_in_ns(NOW, NOW) == buckets.full_in_ns(NOW - 1, NOW) == 0

@@ -127,6 +127,12 @@ def test_the_status_of_a_token_is_active_then_expired_or_revoked(tokens: FakeTok
     assert statuses(tokens, grants, end_ms) == ["revoked"]
 
 
+def test_revoke_all_counts_and_dates_what_it_revokes(tokens: FakeTokens, grants: FakeGrants) -> None:
+    issue(tokens, grants), issue(tokens, grants)
+    assert revoke_all(tokens, grants) == 2
+    assert [row.revoked_ms for row in tokens.rows.values()] == [NOW_MS, NOW_MS]
+
+
 def test_an_expired_token_is_not_counted_by_revoke_all(tokens: FakeTokens, grants: FakeGrants) -> None:
     issue(tokens, grants)
     assert revoke_all(tokens, grants, NOW_MS + 3_700_000) == 0

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from sluice.domain import errors
 from sluice.domain.gateway import buckets
 from sluice.domain.gateway.admission import Grant
 from sluice.services.gateway.admit import Admission
-from tests.integration.gateway.admission.world import DEFAULTS, MONTH, NOW_NS, SECOND_NS, Account, Engine
+from tests.integration.gateway.admission.world import DEFAULTS, MONTH, NOW_NS, NOW_S, SECOND_NS, TOKEN, Account, Engine
 
 STATES = list(itertools.product((False, True), repeat=3))  # requests busy, tokens busy, new month
 
@@ -94,3 +95,43 @@ def test_a_guess_of_a_later_month_than_the_stores_is_corrected(account: Account)
     admission.remember(ahead)
     admission.admit(account.ask(100), NOW_NS)
     assert (account.grant().period, account.grant().period_tokens) == (MONTH, 100)
+
+
+@pytest.mark.parametrize(
+    ("ahead_ns", "guessed_ns", "writes"),
+    [(-7, 0, 1), (0, 0, 1), (7, 7, 1), (7, 0, 2), (0, 7, 2), (59 * SECOND_NS, 7, 1)],
+)
+def test_a_request_wrong_in_form_is_charged_one_request(
+    account: Account, ahead_ns: int, guessed_ns: int, writes: int
+) -> None:
+    account.write(tat_requests_ns=NOW_NS + ahead_ns)
+    before, guess = account.grant(), replace(account.grant(), tat_requests_ns=NOW_NS + guessed_ns)
+    made = [account.store.charge_malformed(guess, account.token_id, NOW_NS).made]
+    if not made[0]:
+        made.append(account.store.charge_malformed(before, account.token_id, NOW_NS).made)
+    assert made == [False] * (writes - 1) + [True]
+    charged_ns = max(NOW_NS, NOW_NS + ahead_ns) + buckets.charge_ns(1, DEFAULTS.rpm)
+    assert account.grant() == replace(before, tat_requests_ns=charged_ns)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tat_requests_ns": NOW_NS + 59 * SECOND_NS + 1},
+        {"blocked_until": NOW_NS // 1_000_000 + 1},
+        {"standing": "suspended"},
+        {"live": {}},
+        {"live": {TOKEN: NOW_S}},
+    ],
+)
+def test_a_request_wrong_in_form_is_not_charged_where_it_is_refused(account: Account, change: dict[str, Any]) -> None:
+    account.write(**change)
+    grant = account.grant()
+    attempt = account.store.charge_malformed(grant, account.token_id, NOW_NS)
+    assert (attempt.made, attempt.grant, account.grant()) == (False, grant, grant)
+
+
+def test_a_request_wrong_in_form_of_an_account_without_requests_returns_its_grant(engine: Engine) -> None:
+    account = engine.account(rpm=0)
+    attempt = account.store.charge_malformed(account.grant(), account.token_id, NOW_NS)
+    assert (attempt.made, attempt.grant) == (False, account.grant())
