@@ -60,6 +60,18 @@ def test_two_concurrent_changes_to_one_address_succeed_once(town: Town) -> None:
     assert sorted(p.call("GET", "/account").json["email"] == NEW for p in people) == [False, True]
 
 
+def test_a_reset_code_in_the_old_mailbox_ends_with_the_address(town: Town) -> None:
+    person = town.newcomer()
+    client = town.world.client
+    assert client.post("/auth/forgot-password", json={"email": person.email}).status_code == 202
+    reset = town.code_of(person.account_id, "reset_password")
+    ask(person)
+    assert redeem(town, town.code_of(person.account_id, "change_email")) == (200, "verified")
+    answer = client.post("/auth/reset-password", json={"token": reset, "password": "another horse battery"})
+    assert (answer.status_code, answer.json["code"]) == (400, "invalid_token")
+    assert town.log_in(NEW).status_code == 200
+
+
 def test_a_newer_code_invalidates_the_older_one(town: Town) -> None:
     person = town.newcomer()
     ask(person, "first@example.org")

@@ -184,13 +184,20 @@ class DynamoAccounts(AdministeredAccounts):
         return self._updating_grant(account, "REMOVE ttl_s", {}), address
 
     def redeem_email_change(self, account: Account, code: PendingCode, notice: Mail, now_ms: int) -> None:
-        """Replace the address, and queue a notice to the old one. Errors: MailedCodeInvalid, AddressTaken."""
+        """Replace the address, end every mailed code, because the old address may have one, and queue a notice to it.
+        Errors: MailedCodeInvalid, AddressTaken."""
         update = self._updating(
             account.account_id,
-            "SET email = :email, email_key = :key, redeemed = :mail_id REMOVE codes.#purpose",
+            "SET email = :email, email_key = :key, redeemed = :mail_id, codes = :none",
             CODE_IS_LIVE,
             {"#purpose": "change_email"},
-            {":email": code.new_email, ":key": code.new_email_key, ":mail_id": code.mail_id, ":now_ms": now_ms},
+            {
+                ":email": code.new_email,
+                ":key": code.new_email_key,
+                ":mail_id": code.mail_id,
+                ":now_ms": now_ms,
+                ":none": {},
+            },
         )
         writes: list[dict[str, Any]] = [update, _put(self._mails, mail_item(notice))]
         if code.new_email_key != account.email_key:  # otherwise only the spelling changes, and the unique item stays
