@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -111,10 +112,9 @@ def run(scene: Scene, watch: Watch, seconds: float) -> None:
 
 def progress(scene: Scene, watch: Watch, minute: int, name: str) -> None:
     answers = list(scene.load.answers.values())
-    counts = {status: sum(one.count(status) for one in answers) for status in (200, 429, 503)}
-    other = sum(len(one.statuses) for one in answers) - sum(counts.values())
+    counts = Counter(status for one in answers for status in list(one.statuses.values()))
     print(
-        f"{minute:3} min: {', '.join(f'{count} x {status}' for status, count in counts.items())}, {other} others, "
+        f"{minute:3} min: {', '.join(f'{count} x {status}' for status, count in sorted(counts.items()))}, "
         f"{sum(one.silent for one in answers)} silent; {watch.rss_mib():.0f} MiB, disk {scene.disk.used_mib()} MiB, "
         f"load {os.getloadavg()[0]:.1f}; last: {name}; {len(scene.faults)} faults",
         flush=True,

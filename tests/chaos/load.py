@@ -24,7 +24,7 @@ class Answers:
     silent: int = 0
 
     def count(self, status: int) -> int:
-        return sum(1 for one in self.statuses.values() if one == status)
+        return list(self.statuses.values()).count(status)  # a copy, because callers go on
 
 
 class Load:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -89,6 +90,38 @@ def test_processes_of_one_run_are_added_up_and_dead_ones_hold_no_lease(tmp_path:
     shown = samples(process("show"))
     assert shown[("sluice_settlement_failures_total",)] == 6
     assert shown[("sluice_running_leases",)] == 5
+
+
+FULL_DISK = """
+import errno, os, sys
+from sluice.adapters.usage.metrics_prometheus import PrometheusMetrics
+from sluice.domain.usage.measures import REFUSALS
+def full(*asked):
+    raise OSError(errno.ENOSPC, "full")
+metrics, allocate = PrometheusMetrics(), os.posix_fallocate
+for number in range(2000):
+    metrics.count(REFUSALS, reason=f"before-{number}")
+os.posix_fallocate = full
+metrics.count(REFUSALS, reason="before-1")
+metrics.count(REFUSALS, reason="during")
+os.posix_fallocate = allocate
+metrics.count(REFUSALS, reason="after")
+sys.stdout.write(metrics.exposition().decode())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="macOS has none")
+def test_a_full_disk_costs_new_figures_and_not_the_process(tmp_path: Path) -> None:
+    environment = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    shown = samples(
+        subprocess.run([sys.executable, "-c", FULL_DISK], env=environment, check=True, capture_output=True).stdout
+    )
+    assert shown["sluice_refusals_total", "reason=before-1"] == 2
+    assert ("sluice_refusals_total", "reason=during") not in shown
+    assert shown["sluice_refusals_total", "reason=after"] == 1
+    (counters,) = tmp_path.glob("counter_*.db")
+    used_bytes = int.from_bytes(counters.read_bytes()[:4], sys.byteorder)
+    assert 1 << 16 < used_bytes <= counters.stat().st_blocks * 512, "a write into a hole ends the process"
 
 
 def emf() -> tuple[EmfMetrics, io.StringIO]:

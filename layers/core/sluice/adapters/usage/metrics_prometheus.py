@@ -6,10 +6,12 @@ This module is imported lazily, because prometheus-client reads that variable at
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from sluice.domain.usage.measures import MEASURES, Measure
@@ -17,6 +19,8 @@ from sluice.domain.usage.measures import MEASURES, Measure
 PREFIX = "sluice_"
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 LEVEL_FILE = re.compile(r"gauge_live\w*_(\d+)\.db")
+FIRST_BYTES, VALUE_BYTES = 1 << 16, 64
+"""Of a new file, and of a value beside its name."""
 
 
 class PrometheusMetrics:
@@ -29,14 +33,19 @@ class PrometheusMetrics:
         self._collectors = {measure.name: self._collector(measure) for measure in MEASURES}
         self._labelled: dict[tuple[str, ...], Any] = {}  # several times faster than the library's own look-up
 
+    # OSError: the disk has no room for labels that are new. Their figures are left out until it has.
+
     def count(self, measure: Measure, amount: int = 1, **labels: str) -> None:
-        self._of(measure, labels).inc(amount)
+        with suppress(OSError):
+            self._of(measure, labels).inc(amount)
 
     def observe(self, measure: Measure, value: float, **labels: str) -> None:
-        self._of(measure, labels).observe(value)
+        with suppress(OSError):
+            self._of(measure, labels).observe(value)
 
     def change(self, measure: Measure, by: int, **labels: str) -> None:
-        self._of(measure, labels).inc(by)
+        with suppress(OSError):
+            self._of(measure, labels).inc(by)
 
     def _of(self, measure: Measure, labels: Mapping[str, str]) -> Any:
         """The collector's child for these labels. Two threads that look it up at once get the same child."""
@@ -88,3 +97,26 @@ def _alive(pid: int) -> bool:
     except PermissionError:  # alive, but another user's process
         return True
     return True
+
+
+class _Allocated(MmapedDict):
+    """A file that has its blocks before they are written as memory: for a block that a full disk lacks, the kernel
+    kills the process (SIGBUS). Raises OSError instead."""
+
+    def __init__(self, filename: str, read_mode: bool = False) -> None:
+        if not read_mode:
+            with open(filename, "ab") as file:
+                _allocate(file.fileno(), FIRST_BYTES)
+        super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
+
+    def _init_value(self, key: str) -> None:
+        _allocate(self._f.fileno(), self._used + len(key.encode()) + VALUE_BYTES)
+        super()._init_value(key)  # type: ignore[no-untyped-call]
+
+
+def _allocate(file: int, size_bytes: int) -> None:
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        os.posix_fallocate(file, 0, size_bytes)
+
+
+values.MmapedDict = _Allocated  # type: ignore[attr-defined]
