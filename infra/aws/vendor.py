@@ -64,6 +64,7 @@ def vendor(build: Path, name: str, target: Path, *, adapted: bool) -> Path:
 def without_layers(template: Template) -> Template:
     """A copy without layers."""
     changed = copy.deepcopy(template)
+    changed["Globals"]["Function"].pop("Layers", None)
     for resource in changed["Resources"].values():
         if not is_zipped(resource):
             continue
@@ -82,6 +83,8 @@ def packaged(template: Template, build: Path, scratch: Path, upload: Callable[[P
     adapted = {name for name, one in template["Resources"].items() if is_zipped(one) and is_adapted(one)}
 
     def put(name: str, folder: Path) -> str:
+        if folder.is_file():  # a nested template
+            return upload(folder)
         return upload(vendor(build, name, scratch / f"{name}.zip", adapted=name in adapted))
 
     return package(without_layers(template), build, put)
