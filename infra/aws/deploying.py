@@ -1,6 +1,6 @@
 """`make deploy`: deploys to AWS, in steps that may each be repeated.
 
-    tools → account → parameters → keys → build → data → deploy → store → first admin → smoke
+    tools → account → parameters → look → keys → build → data → deploy → store → first admin → smoke
 
 After a failure, run it again: finished steps are repeated without effect, and a stack that was left half-made is
 repaired before it is deployed.
@@ -16,9 +16,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from infra.aws import building, parameters
+from infra.aws import building, looking, parameters
 from infra.aws.building import DATA, ROOT
 from infra.aws.keys import ParameterKeys
+from infra.aws.looking import Finding, Looker
 from infra.aws.smoke import Smoke, SmokeFailed
 from infra.aws.stack import DeployError, data_stack, describe, repair, table
 from infra.demo.client import Client
@@ -26,6 +27,7 @@ from infra.demo.client import Client
 SLUICE = Path(sys.executable).with_name("sluice")
 CONFIG = ROOT / "infra" / "aws" / "samconfig.toml"
 Say = Callable[[str], None]
+ASK_SECONDS = 60
 HOW_TO_GET = {
     "sam": "the SAM command is missing: pip install aws-sam-cli (or brew install aws-sam-cli)",
     "docker": "Docker is missing, and the model's image is built with it. Install it, or use your own model "
@@ -50,6 +52,13 @@ class Machine:
             words, cwd=ROOT, input=stdin or None, text=True, env={**os.environ, **(env or {})}
         ).returncode
 
+    def ask(self, words: Sequence[str]) -> str:
+        """A program's standard output; empty if it fails, is missing or takes a minute."""
+        try:
+            return subprocess.run(words, capture_output=True, text=True, timeout=ASK_SECONDS, check=True).stdout
+        except (OSError, subprocess.SubprocessError):
+            return ""
+
 
 @dataclass
 class Deployment:
@@ -66,6 +75,7 @@ class Deployment:
         self._tools()
         self._account()
         self._check()
+        self._look()
         self._keys()
         self._build()
         self._data()
@@ -105,6 +115,22 @@ class Deployment:
 
     def _check(self) -> None:
         parameters.check(self.parameters, self._in_force)
+
+    def look(self) -> list[Finding]:
+        """What is there, and what a deployment would do about it. Changes nothing. Errors: botocore's."""
+        machine = self.machine
+        return Looker(machine.client, machine.ask, self.stack, self.parameters, self._in_force).look()
+
+    def _look(self) -> None:
+        """Takes over the parameters that suit the account. Raises StepFailed where a deployment would fail."""
+        findings = self.look()
+        for line in looking.table(findings):
+            self.say(f"look: {line}")
+        if stopping := [one for one in findings if one.stops]:
+            raise StepFailed("; ".join(f"{one.what}: {one.found}, {one.then}" for one in stopping))
+        chosen = {name: value for one in findings for name, value in one.sets.items()}
+        self.parameters = {**chosen, **self.parameters}
+        self._in_force.update(chosen)
 
     def _keys(self) -> None:
         path = self._in_force["KeyPath"]

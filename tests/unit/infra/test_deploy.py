@@ -20,6 +20,7 @@ from infra.cli import main
 from infra.local.store_address import use_running_store
 from sluice.adapters.aws.models import TABLES
 from tests.tables import create_missing
+from tests.unit.infra.test_looking import Account
 
 STACK = """
 Parameters:
@@ -40,7 +41,10 @@ class Recorder(Machine):
         self.ran: list[str] = []
         self.stdin: list[str] = []
         self.environments: list[Mapping[str, str]] = []
-        self._failing = failing
+        self._failing, self._absent = failing, absent
+
+    def ask(self, words: Sequence[str]) -> str:
+        return "" if "docker" in self._absent else "arm64"
 
     def run(self, words: Sequence[str], *, stdin: str = "", env: Mapping[str, str] | None = None) -> int:
         self.ran.append(" ".join(words))
@@ -81,7 +85,11 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     with mock_aws():
         made: dict[str, Any] = {}
 
+        large = Account()  # what moto does not have
+
         def client(name: str) -> Any:
+            if name in ("lambda", "sesv2", "service-quotas"):
+                return large.client(name)
             return made.setdefault(name, boto3.client(name))
 
         yield client
@@ -99,7 +107,18 @@ def test_a_first_deployment_runs_its_steps_in_order_and_prints_the_url(clients: 
     one, said = deployment(machine, admin="ada@example.org", password="a quiet green harbour")
     assert one.run() == "https://abc.execute-api.us-east-1.amazonaws.com/live"
     steps = [line.split(":")[0] for line in said]
-    assert steps == ["tools", "account", "keys", "build", "data", "deploy", "url", "store", "admin"]
+    assert steps.count("look") == 8
+    assert [step for step in steps if step != "look"] == [
+        "tools",
+        "account",
+        "keys",
+        "build",
+        "data",
+        "deploy",
+        "url",
+        "store",
+        "admin",
+    ]
     build, *deploys, admin = machine.ran
     assert build.startswith("sam build --template") and "template.yaml" in build
     assert all("--config-file" in deploy for deploy in deploys)
@@ -213,6 +232,26 @@ def test_a_mistaken_parameter_is_named_before_anything_is_changed(
     with pytest.raises(ValueError, match=said):
         deployment(machine, parameters=given)[0].run()
     assert machine.ran == [] and clients("ssm").get_parameters_by_path(Path="/sluice")["Parameters"] == []
+
+
+def test_what_suits_the_account_is_passed_on_unless_the_owner_says_otherwise(
+    clients: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recorder, "ask", lambda *_: "amd64")
+    machine = Recorder(clients)
+    deployment(machine)[0].run()
+    assert 'Architecture="x86_64"' in machine.ran[0] and deployed(machine)[-1][1]["Architecture"] == "x86_64"
+
+
+def test_check_changes_nothing_and_fails_where_a_deployment_would(
+    clients: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deploying, "Machine", lambda _: Recorder(clients, absent=["docker"]))
+    done = CliRunner().invoke(main, ["deploy", "--check", "--admin", "ada@example.org"])
+    assert done.exit_code == 1 and "no engine answers" in done.stdout and "chosen: nothing" in done.stdout
+    done = CliRunner().invoke(main, ["deploy", "--check", "--parameter", "InferenceUrl=https://model.example.org"])
+    assert done.exit_code == 0, done.output
+    assert clients("ssm").get_parameters_by_path(Path="/sluice")["Parameters"] == []
 
 
 def test_both_templates_share_the_parameters_that_are_passed_on() -> None:
