@@ -142,11 +142,20 @@ class Deployment:
     def _build(self) -> None:
         template = building.write_template(self._own_model)
         words = building.build_words(template)
+        words += ["--use-buildkit"] if self._own_model and self._has_buildkit() else []
         words += parameters.overrides({"Architecture": self._in_force["Architecture"]})
         self._must(words, "sam build")
         fast = building.compile_built()
         slow = "built without bytecode, because this Python is not the functions' version; their cold starts are slower"
         self.say("build: built" if fast else f"build: {slow}")
+
+    def _has_buildkit(self) -> bool:
+        """Without it Docker builds the image's CUDA stages too, and throws them away."""
+        sam, docker = self.machine.ask(["sam", "build", "--help"]), self.machine.ask(["docker", "buildx", "version"])
+        if "--use-buildkit" in sam and docker:
+            return True
+        self.say("build: takes long and downloads CUDA, because this SAM or this Docker has no BuildKit; update them")
+        return False
 
     def _data(self) -> None:
         """First without protection, so that a first deployment that fails is rolled back whole; then with it."""

@@ -1,7 +1,8 @@
 """Packages functions for emulators without layers: each zip contains `core`, and the gateway answers without streaming.
 
 LocalStack's free edition ignores layers. So each zip contains the layer's files, and a handler replaces the gateway's
-Web Adapter, which is a layer as well; streams arrive as a whole at their end.
+Web Adapter, which is a layer as well; streams arrive as a whole at their end. No route streams, because LocalStack 4.14
+cuts an integration's address at `/invocations` and would call a function that does not exist.
 """
 
 import copy
@@ -66,6 +67,8 @@ def without_layers(template: Template) -> Template:
     changed = copy.deepcopy(template)
     changed["Globals"]["Function"].pop("Layers", None)
     for resource in changed["Resources"].values():
+        if "Layers" in resource.get("IgnoreGlobals", []):
+            resource["IgnoreGlobals"].remove("Layers")  # SAM refuses a name that is not in Globals
         if not is_zipped(resource):
             continue
         resource["Properties"].pop("Layers", None)
@@ -74,6 +77,9 @@ def without_layers(template: Template) -> Template:
             for variable in [one for one in variables if one.startswith(("AWS_LAMBDA_EXEC", "AWS_LWA_"))]:
                 del variables[variable]
             resource["Properties"]["Handler"] = BUFFERED_HANDLER
+        for event in resource["Properties"].get("Events", {}).values():
+            for streaming in ("ResponseTransferMode", "TimeoutInMillis"):
+                event["Properties"].pop(streaming, None)
     del changed["Resources"][LAYER]
     return changed
 

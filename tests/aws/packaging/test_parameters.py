@@ -44,3 +44,9 @@ def test_sam_reads_each_value_as_it_was_given(values: dict[str, str]) -> None:
 def test_without_quotation_marks_values_would_be_cut() -> None:
     """What this guards against; it fails when SAM no longer needs them."""
     assert read_by_sam(["--parameter-overrides", "MailFrom=Sluice <no-reply@example.org>"]) == {"MailFrom": "Sluice"}
+
+
+def test_sam_knows_the_option_that_builds_the_image_with_buildkit() -> None:
+    sam = install.install("sam")
+    done = subprocess.run([sam, "build", "--help"], text=True, capture_output=True, env=built.environment(), timeout=60)
+    assert "--use-buildkit" in done.stdout

@@ -44,6 +44,8 @@ class Recorder(Machine):
         self._failing, self._absent = failing, absent
 
     def ask(self, words: Sequence[str]) -> str:
+        if words[0] == "sam":
+            return "--use-buildkit"
         return "" if "docker" in self._absent else "arm64"
 
     def run(self, words: Sequence[str], *, stdin: str = "", env: Mapping[str, str] | None = None) -> int:
@@ -192,6 +194,21 @@ def test_a_second_deployment_builds_for_the_architecture_of_the_stack(clients: A
     other = Recorder(clients)
     deployment(other, parameters={"Architecture": "arm64"})[0].run()
     assert other.ran[0].endswith('--parameter-overrides Architecture="arm64"')
+
+
+def test_the_image_is_built_by_buildkit_which_leaves_out_the_cuda_stages(
+    clients: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_it, without = Recorder(clients), Recorder(clients)
+    deployment(with_it)[0].run()
+    assert "--use-buildkit" in with_it.ran[0]
+    monkeypatch.setattr(without, "ask", lambda words: "arm64" if list(words[:2]) == ["docker", "version"] else "")
+    one, said = deployment(without)
+    one.run()
+    assert "--use-buildkit" not in without.ran[0] and any("no BuildKit" in line for line in said)
+    image_of_another = Recorder(clients)
+    deployment(image_of_another, parameters={"InferenceUrl": "https://model.example.org"})[0].run()
+    assert "--use-buildkit" not in image_of_another.ran[0]
 
 
 def test_a_parameter_can_be_cleared(clients: Any) -> None:
