@@ -7,6 +7,7 @@ from infra.aws.bytecode import RUNTIME, compile_build
 from infra.aws.transform import NOT_BUILT_IMAGE
 
 ROOT = Path(__file__).parents[2]
+DATA = Path(__file__).with_name("data.yaml")
 BUILD = ROOT / ".aws-sam" / "build"
 SOURCE = ROOT / ".aws-sam" / "template.yaml"
 IMAGE_FUNCTION = "  InferenceFunction:\n"
@@ -30,7 +31,8 @@ def write_template(own_model: bool) -> Path:
 
 
 def without_image(template: str) -> str:
-    """The template without the image build. Raises TemplateChanged."""
+    """The template without the image build, for any folder. Raises TemplateChanged."""
+    template = template.replace("TemplateURL: ", f"TemplateURL: {ROOT}/")  # SAM reads it from beside the template
     before, found, after = template.partition(IMAGE_FUNCTION)
     if not found or IMAGE_BUILD not in after:
         raise TemplateChanged("template.yaml: the image function is not where it was")

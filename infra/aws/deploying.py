@@ -1,8 +1,9 @@
 """`make deploy`: deploys to AWS, in steps that may each be repeated.
 
-    tools → account → keys → build → deploy → store → first admin → smoke
+    tools → account → parameters → look → keys → build → data → deploy → store → first admin → smoke
 
-After a failure, run it again: finished steps are repeated without effect.
+After a failure, run it again: finished steps are repeated without effect, and a stack that was left half-made is
+repaired before it is deployed.
 """
 
 import os
@@ -11,19 +12,22 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from infra.aws import building
-from infra.aws.building import ROOT
+from infra.aws import building, looking, parameters
+from infra.aws.building import DATA, ROOT
 from infra.aws.keys import ParameterKeys
+from infra.aws.looking import Finding, Looker
 from infra.aws.smoke import Smoke, SmokeFailed
-from infra.aws.stack import describe, table
+from infra.aws.stack import DeployError, data_stack, describe, repair, table
 from infra.demo.client import Client
 
 SLUICE = Path(sys.executable).with_name("sluice")
 CONFIG = ROOT / "infra" / "aws" / "samconfig.toml"
 Say = Callable[[str], None]
+ASK_SECONDS = 60
 HOW_TO_GET = {
     "sam": "the SAM command is missing: pip install aws-sam-cli (or brew install aws-sam-cli)",
     "docker": "Docker is missing, and the model's image is built with it. Install it, or use your own model "
@@ -48,6 +52,13 @@ class Machine:
             words, cwd=ROOT, input=stdin or None, text=True, env={**os.environ, **(env or {})}
         ).returncode
 
+    def ask(self, words: Sequence[str]) -> str:
+        """A program's standard output; empty if it fails, is missing or takes a minute."""
+        try:
+            return subprocess.run(words, capture_output=True, text=True, timeout=ASK_SECONDS, check=True).stdout
+        except (OSError, subprocess.SubprocessError):
+            return ""
+
 
 @dataclass
 class Deployment:
@@ -63,8 +74,11 @@ class Deployment:
         """Deploy, and return the URL. Raises StepFailed, botocore's errors, or ValueError for an unreadable key."""
         self._tools()
         self._account()
+        self._check()
+        self._look()
         self._keys()
         self._build()
+        self._data()
         self._deploy()
         url = self._url()
         self._store()
@@ -76,13 +90,17 @@ class Deployment:
 
     @property
     def _own_model(self) -> bool:
-        return not self._parameter("InferenceUrl", "")
+        return not self._in_force["InferenceUrl"]
 
-    def _parameter(self, name: str, default: str) -> str:
-        """The value given now, else the stack's, else `default`."""
-        return self.parameters.get(name) or self._of_stack("Parameters", "ParameterKey", "ParameterValue").get(
-            name, default
-        )
+    @cached_property
+    def _in_force(self) -> dict[str, str]:
+        """Every parameter: the value given now, else that of the stacks, else the template's default."""
+        cloudformation = self.machine.client("cloudformation")
+        found = parameters.defaults()
+        for stack in (data_stack(self.stack), self.stack):
+            old = table(describe(cloudformation, stack), "Parameters", "ParameterKey", "ParameterValue")
+            found |= {name: value for name, value in old.items() if name in found}
+        return found | dict(self.parameters)
 
     def _tools(self) -> None:
         for tool in ["sam", "docker"] if self._own_model else ["sam"]:
@@ -95,8 +113,27 @@ class Deployment:
         identity = client.get_caller_identity()
         self.say(f"account: {identity['Account']}, as {identity['Arn']}, in {client.meta.region_name}")
 
+    def _check(self) -> None:
+        parameters.check(self.parameters, self._in_force)
+
+    def look(self) -> list[Finding]:
+        """What is there, and what a deployment would do about it. Changes nothing. Errors: botocore's."""
+        machine = self.machine
+        return Looker(machine.client, machine.ask, self.stack, self.parameters, self._in_force).look()
+
+    def _look(self) -> None:
+        """Takes over the parameters that suit the account. Raises StepFailed where a deployment would fail."""
+        findings = self.look()
+        for line in looking.table(findings):
+            self.say(f"look: {line}")
+        if stopping := [one for one in findings if one.stops]:
+            raise StepFailed("; ".join(f"{one.what}: {one.found}, {one.then}" for one in stopping))
+        chosen = {name: value for one in findings for name, value in one.sets.items()}
+        self.parameters = {**chosen, **self.parameters}
+        self._in_force.update(chosen)
+
     def _keys(self) -> None:
-        path = self._parameter("KeyPath", "/sluice")
+        path = self._in_force["KeyPath"]
         made = ParameterKeys(self.machine.client("ssm"), path).init()
         self.say(f"keys: {', '.join(made) if made else f'all below {path} already'}")
 
@@ -105,20 +142,53 @@ class Deployment:
     def _build(self) -> None:
         template = building.write_template(self._own_model)
         words = building.build_words(template)
-        if architecture := self.parameters.get("Architecture"):
-            words += ["--parameter-overrides", f"Architecture={architecture}"]
+        words += ["--use-buildkit"] if self._own_model and self._has_buildkit() else []
+        words += parameters.overrides({"Architecture": self._in_force["Architecture"]})
         self._must(words, "sam build")
         fast = building.compile_built()
         slow = "built without bytecode, because this Python is not the functions' version; their cold starts are slower"
         self.say("build: built" if fast else f"build: {slow}")
 
+    def _has_buildkit(self) -> bool:
+        """Without it Docker builds the image's CUDA stages too, and throws them away."""
+        sam, docker = self.machine.ask(["sam", "build", "--help"]), self.machine.ask(["docker", "buildx", "version"])
+        if "--use-buildkit" in sam and docker:
+            return True
+        self.say("build: takes long and downloads CUDA, because this SAM or this Docker has no BuildKit; update them")
+        return False
+
+    def _data(self) -> None:
+        """First without protection, so that a first deployment that fails is rolled back whole; then with it."""
+        stack = data_stack(self.stack)
+        self._repair(stack)
+        if not self._exists(stack):
+            self._sam_deploy(stack, DATA, {"Protection": "false"})
+        self._sam_deploy(stack, DATA, {"Protection": "true"})
+        self.say(f"data: the stack {stack} is up to date, its tables protected")
+
     def _deploy(self) -> None:
-        built = str(building.BUILD / "template.yaml")
-        words = ["sam", "deploy", "--config-file", str(CONFIG), "--template-file", built, "--stack-name", self.stack]
-        if self.parameters:
-            words += ["--parameter-overrides", *(f"{name}={value}" for name, value in self.parameters.items())]
-        self._must(words, "sam deploy")
+        self._repair(self.stack)
+        shared = {
+            name: self._in_force[name] for name in parameters.SHARED
+        }  # an earlier attempt may have set the data's
+        own = {**shared, "DataStack": data_stack(self.stack)}
+        self._sam_deploy(self.stack, building.BUILD / "template.yaml", own)
         self.say(f"deploy: the stack {self.stack} is up to date")
+
+    def _sam_deploy(self, stack: str, template: Path, own: Mapping[str, str]) -> None:
+        words = ["sam", "deploy", "--config-file", str(CONFIG), "--template-file", str(template), "--stack-name", stack]
+        self._must([*words, *parameters.overrides({**self.parameters, **own})], "sam deploy")
+
+    def _repair(self, stack: str) -> None:
+        try:
+            repair(self.machine.client("cloudformation"), stack, lambda text: self.say(f"repair: {text}"))
+        except DeployError as exc:
+            raise StepFailed(str(exc)) from exc
+
+    def _exists(self, stack: str) -> bool:
+        """A stack whose first change set was never executed has no resources; SAM makes it as if it were not there."""
+        found = describe(self.machine.client("cloudformation"), stack)
+        return bool(found) and found["StackStatus"] != "REVIEW_IN_PROGRESS"
 
     def _must(self, words: Sequence[str], what: str) -> None:
         status = self.machine.run(words)
@@ -128,21 +198,18 @@ class Deployment:
             )
 
     def _url(self) -> str:
-        url = self._of_stack("Outputs", "OutputKey", "OutputValue").get("Url", "")
+        found = describe(self.machine.client("cloudformation"), self.stack)
+        url = table(found, "Outputs", "OutputKey", "OutputValue").get("Url", "")
         if not url:
             raise StepFailed(f"the stack {self.stack} has no output Url")
         self.say(f"url: {url}")
         return url
 
-    def _of_stack(self, what: str, key: str, value: str) -> dict[str, str]:
-        """Parameters or outputs of the stack; empty while it does not exist."""
-        return table(describe(self.machine.client("cloudformation"), self.stack), what, key, value)
-
     # --- the store, the admin, the smoke test
 
     @property
     def _environment(self) -> dict[str, str]:
-        return {"SLUICE_STORE": "aws", "SLUICE_TABLE_PREFIX": self._parameter("TablePrefix", "sluice-")}
+        return {"SLUICE_STORE": "aws", "SLUICE_TABLE_PREFIX": self._in_force["TablePrefix"]}
 
     def _store(self) -> None:
         from infra.migrations.run import migrate

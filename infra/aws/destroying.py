@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from infra.aws.stack import data_stack
 from sluice.adapters.aws.models import TABLES
 
 Say = Callable[[str], None]
@@ -12,25 +13,33 @@ PARAMETERS = ("signing-key", "signing-key-next", "mailed-code-key", "jwks", "smt
 def what_stays(stack: str, prefix: str, path: str) -> list[str]:
     return [
         f"The stack {stack} will be deleted: functions, API, alarms, logs. These stay, and cost a little:",
-        f"  {len(TABLES)} tables {prefix}…: retained by the template and protected against deletion",
-        "  the bucket of the documents: retained by the template",
+        f"  the stack {data_stack(stack)}: {len(TABLES)} tables {prefix}…, protected against deletion,",
+        "    the bucket of the documents, and the mail identity",
         f"  the keys below {path} in the Parameter Store, free of charge",
         "  the bucket of SAM with the packages, and the repository with the model's image",
-        "While the tables exist a new stack needs another TablePrefix, or must import them (docs/deploy.md).",
+        "`make deploy` builds on them again.",
         f"To delete the data too: sluice destroy --delete-data {stack}",
     ]
 
 
 def documents_bucket(client: Callable[[str], Any], stack: str) -> str:
-    """The bucket's name, or "" if there is none. Call it before the stack is deleted, which alone knows the name."""
+    """The bucket's name, or "" if there is none. Call it before the data stack is deleted, which alone knows it."""
     cloudformation = client("cloudformation")
     try:
-        answer = cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId="DocumentsBucket")
+        answer = cloudformation.describe_stack_resource(
+            StackName=data_stack(stack), LogicalResourceId="DocumentsBucket"
+        )
     except cloudformation.exceptions.ClientError as exc:
         if "does not exist" in str(exc):
             return ""
         raise
     return str(answer["StackResourceDetail"]["PhysicalResourceId"])
+
+
+def delete_data_stack(client: Callable[[str], Any], stack: str, say: Say) -> None:
+    """Delete the data stack, which retains its tables and its bucket. Raises botocore's errors."""
+    client("cloudformation").delete_stack(StackName=data_stack(stack))
+    say(f"deleting the stack {data_stack(stack)}")
 
 
 def delete_bucket(client: Callable[[str], Any], bucket: str, say: Say) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from infra.aws import building, vendor
 from infra.aws.keys import ParameterKeys
 from infra.aws.smoke import Smoke, SmokeFailed
-from infra.aws.stack import Bucket, DeployError, deploy, resources
+from infra.aws.stack import Bucket, DeployError, data_stack, deploy, resources
 from infra.aws.transform import read, transform
 from infra.demo.client import Client
 
@@ -98,7 +98,10 @@ def deploy_to(clients: Callable[[str], Any], build: Path, scratch: Path) -> str:
     bucket = Bucket(clients("s3"), BUCKET).make()
     template = vendor.packaged(read(build / "template.yaml"), build, scratch, bucket.put_file)
     cloudformation = clients("cloudformation")
-    deploy(cloudformation, bucket, STACK, transform(template, PARAMETERS, REGION), PARAMETERS)
+    data = data_stack(STACK)
+    deploy(cloudformation, bucket, data, read(building.DATA), PARAMETERS)
+    app = transform(template, PARAMETERS, REGION)
+    deploy(cloudformation, bucket, STACK, app, {**PARAMETERS, "DataStack": data})
     api = resources(cloudformation, STACK)["Api"]
     url = f"{clients('apigateway').meta.endpoint_url}/_aws/execute-api/{api}/live"
     # For links in mails, because the stack sets the URL that AWS would use.

@@ -3,15 +3,18 @@
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from infra.aws.transform import Template
 
+Say = Callable[[str], None]
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
 DEPLOY_SECONDS = 600.0
 POLL_SECONDS = 0.2
+BROKEN = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")  # can only be deleted
+SETTLING_SECONDS, PAUSE_SECONDS = 1800.0, 5.0
 
 
 class DeployError(Exception):
@@ -35,7 +38,9 @@ class Bucket:
         return f"s3://{self.name}/{key}"
 
     def put_file(self, path: Path) -> str:
-        return self.put(path.read_bytes(), path.suffix)
+        """Upload, and return the S3 URI; of a template its HTTP address."""
+        uri = self.put(path.read_bytes(), path.suffix)
+        return self.url(uri) if path.suffix == ".yaml" else uri
 
     def url(self, uri: str) -> str:
         """The HTTP address for CloudFormation, which takes 1 MB from a bucket, but 51,200 bytes in a call."""
@@ -43,15 +48,22 @@ class Bucket:
         return f"{endpoint}/{uri.removeprefix('s3://')}"
 
 
+def data_stack(name: str) -> str:
+    """The name of the stack of infra/aws/data.yaml, for the application's stack `name`."""
+    return f"{name}-data"
+
+
 def deploy(
     cloudformation: Any, bucket: Bucket, name: str, template: Template, parameters: Mapping[str, str]
 ) -> dict[str, str]:
     """Create or update the stack, and return its outputs. Raises DeployError.
 
-    A parameter that an existing stack has and `parameters` does not name keeps its value.
+    A parameter that an existing stack has and `parameters` does not name keeps its value. Parameters that the template
+    does not have are left out.
     """
     existing = describe(cloudformation, name)
-    given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+    wanted = {key: value for key, value in parameters.items() if key in template.get("Parameters", {})}
+    given = [{"ParameterKey": key, "ParameterValue": value} for key, value in wanted.items()]
     old = table(existing, "Parameters", "ParameterKey", "ParameterValue")
     kept = [
         {"ParameterKey": key, "UsePreviousValue": True}
@@ -92,6 +104,39 @@ def resources(cloudformation: Any, name: str) -> dict[str, str]:
     return {
         one["LogicalResourceId"]: one["PhysicalResourceId"] for page in pages for one in page["StackResourceSummaries"]
     }
+
+
+def repair(cloudformation: Any, name: str, say: Say, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Bring a stack of an earlier attempt into a state that can be deployed. Raises DeployError, botocore's errors.
+
+    A change that is under way is waited for. A stack whose first deployment failed is deleted: nothing of it runs, and
+    data.yaml retains what holds data. A rollback that stopped is continued.
+    """
+    status = _settled(cloudformation, name, say, sleep)
+    if status in BROKEN:
+        say(f"{name} is {status} after an earlier attempt: deleting it, to make it anew")
+        cloudformation.delete_stack(StackName=name)
+        status = _settled(cloudformation, name, say, sleep)
+    elif status == "UPDATE_ROLLBACK_FAILED":
+        say(f"{name} is {status}: continuing that rollback")
+        cloudformation.continue_update_rollback(StackName=name)
+        status = _settled(cloudformation, name, say, sleep)
+    if status in BROKEN or status == "UPDATE_ROLLBACK_FAILED":
+        raise DeployError(f"{name} is still {status}:\n" + "\n".join(_failures(cloudformation, name)))
+
+
+def _settled(cloudformation: Any, name: str, say: Say, sleep: Callable[[float], None]) -> str:
+    """The stack's status once no change is under way; empty when there is no stack. Raises DeployError."""
+    for pause in range(int(SETTLING_SECONDS / PAUSE_SECONDS)):
+        status = str(describe(cloudformation, name).get("StackStatus", ""))
+        if not status.endswith("IN_PROGRESS") or status == "REVIEW_IN_PROGRESS":  # the latter: nothing was made yet
+            return "" if status in ("DELETE_COMPLETE", "REVIEW_IN_PROGRESS") else status
+        if not pause:
+            say(f"{name} is {status}: waiting for that to end")
+        sleep(PAUSE_SECONDS)
+    raise DeployError(
+        f"{name} is still {status} after {SETTLING_SECONDS / 60:.0f} minutes; see CloudFormation's console"
+    )
 
 
 def _wait(cloudformation: Any, name: str) -> None:

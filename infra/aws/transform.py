@@ -4,6 +4,7 @@
 """
 
 import copy
+import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,8 +12,12 @@ from typing import Any
 from unittest.mock import patch
 
 Template = dict[str, Any]
-# The property with the code: a folder or zip in the source, an S3 URI after packaging.
-CODE = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
+# The property with the code: a folder, a zip or a nested template in the source, an address after packaging.
+CODE = {
+    "AWS::Serverless::Function": "CodeUri",
+    "AWS::Serverless::LayerVersion": "ContentUri",
+    "AWS::CloudFormation::Stack": "TemplateURL",
+}
 NOT_BUILT_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/not-built:1"  # for a template without the image
 MANAGED_POLICIES = {
     name: f"arn:aws:iam::aws:policy/{name}"
@@ -21,15 +26,15 @@ MANAGED_POLICIES = {
 
 
 def read(path: Path) -> Template:
-    """Parse template.yaml, or the template that `sam build` wrote."""
+    """Parse template.yaml, or the template that `sam build` wrote. Each YAML anchor becomes copies."""
     from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
-    template: Template = yaml_parse(path.read_text())
+    template: Template = json.loads(json.dumps(yaml_parse(path.read_text())))
     return template
 
 
 def package(template: Template, folder: Path, upload: Callable[[str, Path], str]) -> Template:
-    """A copy whose code properties are the S3 URIs that `upload(logical id, folder of the code)` returns.
+    """A copy whose code properties are the addresses that `upload(logical id, folder or template)` returns.
 
     `folder`: the base of relative paths. An image function gets a placeholder instead of an image.
     """

@@ -1,7 +1,8 @@
 """Packages functions for emulators without layers: each zip contains `core`, and the gateway answers without streaming.
 
 LocalStack's free edition ignores layers. So each zip contains the layer's files, and a handler replaces the gateway's
-Web Adapter, which is a layer as well; streams arrive as a whole at their end.
+Web Adapter, which is a layer as well; streams arrive as a whole at their end. No route streams, because LocalStack 4.14
+cuts an integration's address at `/invocations` and would call a function that does not exist.
 """
 
 import copy
@@ -64,7 +65,10 @@ def vendor(build: Path, name: str, target: Path, *, adapted: bool) -> Path:
 def without_layers(template: Template) -> Template:
     """A copy without layers."""
     changed = copy.deepcopy(template)
+    changed["Globals"]["Function"].pop("Layers", None)
     for resource in changed["Resources"].values():
+        if "Layers" in resource.get("IgnoreGlobals", []):
+            resource["IgnoreGlobals"].remove("Layers")  # SAM refuses a name that is not in Globals
         if not is_zipped(resource):
             continue
         resource["Properties"].pop("Layers", None)
@@ -73,6 +77,9 @@ def without_layers(template: Template) -> Template:
             for variable in [one for one in variables if one.startswith(("AWS_LAMBDA_EXEC", "AWS_LWA_"))]:
                 del variables[variable]
             resource["Properties"]["Handler"] = BUFFERED_HANDLER
+        for event in resource["Properties"].get("Events", {}).values():
+            for streaming in ("ResponseTransferMode", "TimeoutInMillis"):
+                event["Properties"].pop(streaming, None)
     del changed["Resources"][LAYER]
     return changed
 
@@ -82,6 +89,8 @@ def packaged(template: Template, build: Path, scratch: Path, upload: Callable[[P
     adapted = {name for name, one in template["Resources"].items() if is_zipped(one) and is_adapted(one)}
 
     def put(name: str, folder: Path) -> str:
+        if folder.is_file():  # a nested template
+            return upload(folder)
         return upload(vendor(build, name, scratch / f"{name}.zip", adapted=name in adapted))
 
     return package(without_layers(template), build, put)

@@ -1,5 +1,7 @@
 """`sluice deploy`."""
 
+import sys
+
 import click
 
 from infra.commands.ending import end, read_password
@@ -13,12 +15,14 @@ from infra.commands.ending import end, read_password
 @click.option("--admin", default="", metavar="EMAIL", help="Make this person an admin; the password is asked for.")
 @click.option("--password-stdin", is_flag=True, help="Read that password from standard input.")
 @click.option("--no-smoke", is_flag=True, help="Skip the smoke test at the end.")
-def command(stack: str, given: tuple[str, ...], admin: str, password_stdin: bool, no_smoke: bool) -> None:
+@click.option("--check", is_flag=True, help="Only look: print what the account has and what a deployment would do.")
+def command(stack: str, given: tuple[str, ...], admin: str, password_stdin: bool, no_smoke: bool, check: bool) -> None:
     """Exit status: 1 a step failed (the message names it); 2 AWS does not answer or denies access."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
     from infra.aws.deploying import Deployment, Machine, StepFailed
+    from infra.aws.looking import table
 
     deployment = Deployment(
         Machine(boto3.client),
@@ -26,10 +30,14 @@ def command(stack: str, given: tuple[str, ...], admin: str, password_stdin: bool
         stack,
         _pairs(given),
         admin,
-        read_password(password_stdin, "Password of the admin (a new account gets it)") if admin else "",
+        read_password(password_stdin, "Password of the admin (a new account gets it)") if admin and not check else "",
         not no_smoke,
     )
     try:
+        if check:
+            findings = deployment.look()
+            click.echo("\n".join(table(findings)))
+            sys.exit(any(one.stops for one in findings))
         url = deployment.run()
     except (StepFailed, ValueError) as exc:
         end(1, str(exc))

@@ -33,9 +33,14 @@ def command(stack: str, table_prefix: str, path: str, delete_data: str, yes: boo
     if status:
         end(1, f"sam delete failed with exit status {status}; see its output above. No data was deleted.")
     if delete_data:
+
+        def say(text: str) -> None:
+            click.echo(f"sluice: {text}")
+
         try:
+            destroying.delete_data_stack(boto3.client, stack, say)
             if bucket:
-                destroying.delete_bucket(boto3.client, bucket, lambda text: click.echo(f"sluice: {text}"))
-            destroying.delete_data(boto3.client, table_prefix, path, lambda text: click.echo(f"sluice: {text}"))
+                destroying.delete_bucket(boto3.client, bucket, say)
+            destroying.delete_data(boto3.client, table_prefix, path, say)
         except (BotoCoreError, ClientError) as exc:
             end(2, f"AWS: {exc}")

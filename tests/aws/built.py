@@ -16,15 +16,22 @@ from functools import cache
 from pathlib import Path
 
 from infra.aws import bytecode
+from infra.aws.building import without_image
 from tests.aws.locks import held
 from tests.aws.tools import install
 
 ROOT = Path(__file__).parents[2]
 BUILDS = ROOT / ".aws-sam" / "tests"
-SOURCES = ("template.yaml", "functions", "layers", "infra/aws/bytecode.py", "tests/aws/tools/sam.lock")
+SOURCES = (
+    "template.yaml",
+    "infra/aws/alarms.yaml",
+    "functions",
+    "layers",
+    "infra/aws/bytecode.py",
+    "tests/aws/tools/sam.lock",
+)
 BUILD_SECONDS = 900
 KEPT_SECONDS = 3 * 3600.0  # older builds are removed; no suite runs that long
-IMAGE_FUNCTION = "  InferenceFunction:\n"
 LAYER = "CoreLayer"
 
 
@@ -81,13 +88,6 @@ def _build(sam: Path, folder: Path, architecture: str) -> None:
     if sys.version_info[:2] == bytecode.RUNTIME:  # as `make deploy` does
         bytecode.compile_build(draft)
     draft.rename(folder)
-
-
-def without_image(template: str) -> str:
-    """A copy of the template that makes `sam build` skip the image function, which would need Docker."""
-    before, found, after = template.partition(IMAGE_FUNCTION)
-    assert found and "Metadata: {Dockerfile" in after, "the image function is not where it was"
-    return before + found + after.replace("Metadata: {Dockerfile", "Metadata: {SkipBuild: true, Dockerfile", 1)
 
 
 def environment() -> dict[str, str]:

@@ -68,6 +68,6 @@ def test_every_link_leads_somewhere() -> None:
 
 def _tables() -> dict[str, dict[str, Any]]:
     """Table name without its prefix → its properties. The template's own tests compare it with the declarations."""
-    resources = read_template(ROOT / "template.yaml")["Resources"].values()
+    resources = read_template(ROOT / "infra" / "aws" / "data.yaml")["Resources"].values()
     found = [each["Properties"] for each in resources if each["Type"] == "AWS::DynamoDB::Table"]
     return {properties["TableName"]["Fn::Sub"].partition("}")[2]: properties for properties in found}

@@ -10,6 +10,7 @@ from infra.aws.transform import read
 FOLDER = Path(__file__).parent
 COUNTS = FOLDER / "counts.json"
 TEMPLATE = FOLDER.parents[2] / "template.yaml"
+OTHERS = (FOLDER.parent / "data.yaml", FOLDER.parent / "alarms.yaml")
 
 
 @cache
@@ -44,8 +45,10 @@ def template() -> dict[str, Any]:
     return dict(read(TEMPLATE))
 
 
+@cache
 def resources() -> dict[str, Any]:
-    return dict(template()["Resources"])
+    """Those of all templates; no two have a name in common."""
+    return {name: one for path in (TEMPLATE, *OTHERS) for name, one in read(path)["Resources"].items()}
 
 
 def memory_mb(function: str) -> int:

@@ -74,7 +74,8 @@ class Mailer(Common):
 class Gateway(NewAccounts):
     inference_url: str = "http://127.0.0.1:8081"
     inference_auth: Literal["auto", "iam", "none"] = Field(
-        "auto", description="`iam`: requests to the model are signed (SigV4); `auto`: to a Lambda function URL they are"
+        "auto",
+        description="`iam`: sign requests to the model (SigV4); `auto`: those to a function URL or to Bedrock",
     )
     default_max_tokens: int = Field(512, ge=1)
     v1_places: int = Field(512, ge=1, description="requests on /v1 that this process serves at once; more get 503")

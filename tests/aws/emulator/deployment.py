@@ -11,9 +11,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra.aws.stack import Bucket, deploy, resources
+from infra.aws.building import DATA
+from infra.aws.stack import Bucket, data_stack, deploy, resources
+from infra.aws.transform import read
 from tests.aws.emulator.command import sluice
-from tests.aws.emulator.packages import deployable
+from tests.aws.emulator.packages import deployable, known
 from tests.aws.emulator.server import Emulator
 
 NAME = "sluice"
@@ -58,10 +60,12 @@ class Deployment:
         self.parameters |= parameters
         with self.client("s3") as s3, self.client("cloudformation") as cloudformation:
             bucket = Bucket(s3, "packages").make()
+            data, stack = known(read(DATA)), data_stack(NAME)
+            deploy(cloudformation, bucket, stack, data, self.parameters)
             template = deployable(self.build, self.scratch, bucket, self.parameters)
-            self.outputs = deploy(cloudformation, bucket, NAME, template, self.parameters)
-            self.physical = resources(cloudformation, NAME)
-        self._turn_ttl_on(template["Resources"])
+            self.outputs = deploy(cloudformation, bucket, NAME, template, {**self.parameters, "DataStack": stack})
+            self.physical = resources(cloudformation, NAME) | resources(cloudformation, stack)
+        self._turn_ttl_on(data["Resources"])
         self._put_gateway_responses(template["Resources"]["Api"]["Properties"]["Body"])
 
     def _turn_ttl_on(self, declared: dict[str, Any]) -> None:

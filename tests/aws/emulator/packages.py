@@ -25,6 +25,8 @@ def deployable(build: Path, scratch: Path, bucket: Bucket, parameters: dict[str,
     adapted = {name for name, one in template["Resources"].items() if _under_the_adapter(one)}
 
     def upload(name: str, folder: Path) -> str:
+        if folder.is_file():  # a nested template
+            return bucket.url(bucket.put(json.dumps(known(read(folder))).encode(), ".json"))
         archive = scratch / f"{name}.zip"
         if name in adapted:
             zip_folders(archive, [(build / LAYER, "opt/"), (folder, ""), (_environment(scratch), "")])
@@ -36,7 +38,8 @@ def deployable(build: Path, scratch: Path, bucket: Bucket, parameters: dict[str,
     for name in adapted:  # see `bootstrap`, because the emulator has no layers and extensions for such a runtime
         properties = packaged["Resources"][name]["Properties"]
         properties |= {"Runtime": CUSTOM_RUNTIME, "Layers": []}
-    return _known(transform(packaged, parameters))
+        packaged["Resources"][name]["IgnoreGlobals"] = ["Layers"]
+    return known(transform(packaged, parameters))
 
 
 def _under_the_adapter(resource: dict[str, Any]) -> bool:
@@ -57,7 +60,7 @@ def _environment(scratch: Path) -> Path:
     return folder
 
 
-def _known(template: Template) -> Template:
+def known(template: Template) -> Template:
     """The template without what the emulator's CloudFormation does not support; no response depends on it."""
     resources, told = template["Resources"], template["Outputs"]
     for name in [name for name, one in resources.items() if one["Type"] == "AWS::CloudWatch::Alarm"]:
@@ -66,8 +69,10 @@ def _known(template: Template) -> Template:
     for name in [name for name, one in resources.items() if one["Type"] == "AWS::S3::BucketPolicy"]:
         if "aws:SecureTransport" in json.dumps(resources[name]):  # no request here has TLS
             del resources[name]
-    api = resources["Api"]["Properties"]  # it takes `*~1*` literally
-    api["BinaryMediaTypes"] = [kind.replace("~1", "/") for kind in api.get("BinaryMediaTypes", [])]
-    for name in [name for name, one in told.items() if "DkimDNSToken" in json.dumps(one)]:  # for the owner's DNS
-        del told[name]
+    if "Api" in resources:
+        api = resources["Api"]["Properties"]  # it takes `*~1*` literally
+        api["BinaryMediaTypes"] = [kind.replace("~1", "/") for kind in api.get("BinaryMediaTypes", [])]
+    for name, one in list(told.items()):
+        if "DkimDNSToken" in json.dumps(one) or ("Ref" in one["Value"] and one["Value"]["Ref"] not in resources):
+            del told[name]  # for the owner's DNS, or of an alarm that was left out
     return template

@@ -51,7 +51,8 @@ def declared(name: str, parameters: Mapping[str, str]) -> Declared:
 
 def _functions() -> dict[str, Any]:
     every = template()["Resources"].items()
-    return {name: one["Properties"] for name, one in every if one["Type"] == "AWS::Serverless::Function"}
+    common = {key: template()["Globals"]["Function"][key] for key in ("Handler", "Runtime")}
+    return {name: {**common, **one["Properties"]} for name, one in every if one["Type"] == "AWS::Serverless::Function"}
 
 
 def _value(value: Any, known: Mapping[str, str]) -> str:
@@ -62,6 +63,8 @@ def _value(value: Any, known: Mapping[str, str]) -> str:
             return f"<{name}.{attribute}>"
         case {"Fn::GetAtt": name}:
             return f"<{name}>"
+        case {"Fn::ImportValue": {"Fn::Sub": name}}:
+            return f"<{name.rpartition('-')[2]}>"
         case {"Fn::Sub": [text, own]}:
             return _sub(text, {**known, **{key: _value(one, known) for key, one in own.items()}})
         case {"Fn::Sub": text}:

@@ -23,6 +23,7 @@ class Gate:
     credentials: Credentials
     region: str
     url: str = ""
+    service: str = "lambda"
     let_in: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
@@ -39,10 +40,10 @@ class Gate:
             return False
         request: Any = AWSRequest(method, f"https://{headers['host']}{path}", headers={n: headers[n] for n in names})
         request.data = body
-        signer: Any = SigV4Auth(self.credentials, "lambda", self.region)
+        signer: Any = SigV4Auth(self.credentials, self.service, self.region)
         request.context["timestamp"] = headers["x-amz-date"]
         wanted = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
-        return bool(wanted == signed["Signature"]) and f"/{self.region}/lambda/" in signed["Credential"]
+        return bool(wanted == signed["Signature"]) and f"/{self.region}/{self.service}/" in signed["Credential"]
 
 
 class _Handler(BaseHTTPRequestHandler):

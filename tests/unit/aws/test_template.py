@@ -14,7 +14,7 @@ from sluice import settings
 from sluice.adapters.aws.models import TABLES
 from sluice.adapters.aws.tables import definition, expiry
 from sluice.environment import Settings
-from tests.unit.aws.template import EVENTS, FUNCTIONS, RESOURCES, ROOT, ZIPPED, transformed
+from tests.unit.aws.template import DATA, EVENTS, FUNCTIONS, RESOURCES, ROOT, TEMPLATE, ZIPPED, transformed
 
 SETTINGS = tuple(kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, Settings))
 
@@ -46,9 +46,42 @@ def test_template_declares_no_other_table() -> None:
 def test_tables_outlive_the_stack() -> None:
     for name, one in RESOURCES.items():
         if one["Type"] == "AWS::DynamoDB::Table":
-            assert one["DeletionPolicy"] == one["UpdateReplacePolicy"] == "Retain", name
-            assert one["Properties"]["DeletionProtectionEnabled"], name
+            assert one["DeletionPolicy"] == "RetainExceptOnCreate", f"{name}: a first deployment could not be repeated"
+            assert one["UpdateReplacePolicy"] == "Retain", name
+            assert one["Properties"]["DeletionProtectionEnabled"] == {"Ref": "Protection"}, name
             assert one["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], name
+
+
+def test_tables_are_protected_unless_a_first_deployment_is_under_way() -> None:
+    assert DATA["Parameters"]["Protection"]["Default"] == "true"
+
+
+def test_tables_are_encrypted_by_the_key_that_costs_nothing() -> None:
+    """`SSEEnabled` means a key in KMS, charged a call. Without it DynamoDB encrypts with a key of its own."""
+    for one in DATA["Resources"].values():
+        assert "SSESpecification" not in one.get("Properties", {})
+
+
+@pytest.mark.parametrize("path", ["template.yaml", "infra/aws/data.yaml", "infra/aws/alarms.yaml"])
+def test_each_template_can_be_read(path: str) -> None:
+    text = (ROOT / path).read_text()
+    assert len(text.encode()) < 60_000
+    assert max(map(len, text.splitlines())) < 420
+
+
+def test_what_the_application_imports_is_exported_under_that_name() -> None:
+    imported = set(re.findall(r"\$\{DataStack\}-(\w+)", json.dumps(TEMPLATE))) - {"mail"}  # a name, not an import
+    exports = {name: one["Export"]["Name"]["Fn::Sub"] for name, one in DATA["Outputs"].items() if "Export" in one}
+    assert imported == set(exports)
+    assert exports == {name: f"${{AWS::StackName}}-{name}" for name in exports}
+    assert DATA["Resources"]["MailConfiguration"]["Properties"]["Name"] == {"Fn::Sub": "${AWS::StackName}-mail"}
+
+
+def test_the_application_holds_no_data() -> None:
+    """A failed first deployment of it leaves nothing behind, so that it can be repeated."""
+    assert [
+        name for name, one in TEMPLATE["Resources"].items() if one.get("DeletionPolicy", "Delete") != "Delete"
+    ] == []
 
 
 def test_every_route_of_a_function_is_in_the_api_and_the_reverse() -> None:

@@ -125,6 +125,8 @@ def test_only_the_named_roles_may_call_a_functions_url() -> None:
     actions = ("lambda:InvokeFunctionUrl", "lambda:InvokeFunction")  # new URLs ask for both; the URL is the alias's
     wanted = {(f"{name}.Alias", role, act) for name, roles in CALLERS.items() for role in roles for act in actions}
     assert found == wanted
+    for one in granted:  # nobody may invoke the function past its URL
+        assert one.get("InvokedViaFunctionUrl", False) == (one["Action"] == "lambda:InvokeFunction")
 
 
 def test_no_function_url_is_public_after_the_transform(sam: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.aws.template import EVENTS, FUNCTIONS, TEMPLATE, transformed
+from tests.unit.aws.template import DATA, EVENTS, FUNCTIONS, TEMPLATE, transformed
 
 REGION, ACCOUNT, API_ID = "ap-southeast-2", "123456789012", "abcdefghij"  # the longest of each
 STACK = "sluice-production"
@@ -80,7 +80,7 @@ def test_the_environment_of_each_function_is_within_the_size_limit(function: str
     assert len(json.dumps(variables)) < 4 * 1024
 
 
-def test_api_gateway_gets_its_logging_role_before_the_stage_is_made(resources: dict[str, Any]) -> None:
-    """A stage with an access log cannot be created while the account has no role for logging."""
-    (stage,) = of_type(resources, "AWS::ApiGateway::Stage").values()
-    assert stage["Variables"] == {"logs": {"Fn::If": ["MakeApiLogsRole", {"Ref": "ApiGatewayAccount"}, "kept"]}}
+def test_api_gateway_gets_its_logging_role_before_the_stage_is_made() -> None:
+    """A stage with an access log cannot be created while the account has no role for logging; data.yaml comes first."""
+    account = DATA["Resources"]["ApiGatewayAccount"]
+    assert account["Properties"] == {"CloudWatchRoleArn": {"Fn::GetAtt": ["ApiGatewayLogsRole", "Arn"]}}

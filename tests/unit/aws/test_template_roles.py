@@ -43,7 +43,7 @@ def test_only_the_mailer_may_send_mail_and_only_from_our_domain() -> None:
     assert senders == {"MailerFunction"}
     (statement,) = statements("MailerFunction", "ses:SendRawEmail")
     assert statement["Condition"] == {"StringLike": {"ses:FromAddress": {"Fn::Sub": "*@${MailDomain}"}}}
-    configured = RESOURCES["MailConfiguration"]["Properties"]["Name"]["Fn::Sub"]
+    configured = RESOURCES["MailConfiguration"]["Properties"]["Name"]["Fn::Sub"].replace("AWS::StackName", "DataStack")
     assert any(one["Fn::Sub"].endswith(f":configuration-set/{configured}") for one in statement["Resource"])
 
 

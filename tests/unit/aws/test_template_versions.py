@@ -20,7 +20,12 @@ FUNCTIONS = {
     name: one["Properties"] for name, one in TEMPLATE["Resources"].items() if one["Type"] == "AWS::Serverless::Function"
 }
 CONFIGURATION = ("Environment", "MemorySize", "Timeout", "EphemeralStorage", "Layers", "LoggingConfig", "Architectures")
-FOR_LIFE = {"TablePrefix", "KeyPath", "Architecture"}  # a new value of these makes another stack or other code
+FOR_LIFE = {
+    "DataStack",
+    "TablePrefix",
+    "KeyPath",
+    "Architecture",
+}  # a new value of these makes another stack or other code
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))

@@ -1,5 +1,6 @@
 """Requests to a function URL of AuthType AWS_IAM are signed; a server that computes the signature accepts them."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -115,13 +116,17 @@ def test_without_credentials_the_model_is_unavailable_until_there_are_some(
         ("https://abc123.lambda-url.eu-west-1.on.aws", "auto", True),
         ("https://abc123.lambda-url.eu-west-1.on.aws/", "auto", True),
         ("https://abc123.lambda-url.eu-west-1.on.aws", "none", False),
+        ("https://bedrock-runtime.us-east-1.amazonaws.com/openai", "auto", True),
+        ("https://bedrock-runtime.us-east-1.amazonaws.com.evil.example", "auto", False),
+        ("https://abc123.execute-api.us-east-1.amazonaws.com/live", "auto", False),
+        ("https://abc123.execute-api.us-east-1.amazonaws.com/live", "iam", True),
         ("https://model.internal:8081", "auto", False),
         ("https://model.internal:8081", "iam", True),
         ("https://abc.lambda-url.eu-west-1.on.aws.evil.example", "auto", False),
         ("http://127.0.0.1:8081", "auto", False),
     ],
 )
-def test_only_function_urls_get_a_signature_unless_the_setting_asks_for_it(
+def test_only_function_urls_and_bedrock_get_a_signature_unless_the_setting_asks_for_it(
     url: str, auth: function_url.Auth, signs: bool
 ) -> None:
     """A signed request is a credential for five minutes, so no other host may get one unasked."""
@@ -134,3 +139,33 @@ def test_the_region_is_read_from_the_url() -> None:
     assert sign is not None
     headers = {name.lower(): value for name, value in sign("GET", "abc123.lambda-url", "/", b"").items()}
     assert "/ap-southeast-2/lambda/aws4_request" in headers["authorization"]
+
+
+@pytest.mark.parametrize(
+    ("host", "scope"),
+    [
+        ("bedrock-runtime.us-west-2.amazonaws.com", "/us-west-2/bedrock/"),
+        ("bedrock-runtime-fips.us-west-2.amazonaws.com", "/us-west-2/bedrock/"),
+        ("abc123.execute-api.eu-west-1.amazonaws.com", "/eu-west-1/execute-api/"),
+        ("abc123-vpce-1.execute-api.eu-west-1.amazonaws.com", "/eu-west-1/execute-api/"),
+        ("model.internal", f"/{REGION}/lambda/"),
+    ],
+)
+def test_the_signature_is_for_the_service_of_the_host(host: str, scope: str) -> None:
+    sign = sign_for(f"https://{host}/openai", "iam")
+    assert sign is not None
+    headers = {name.lower(): value for name, value in sign("POST", host, "/openai/v1/models", b"").items()}
+    assert scope in headers["authorization"]
+
+
+@pytest.mark.parametrize("service", ["execute-api", "bedrock"])
+def test_a_server_that_asks_for_another_services_signature_accepts_it(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(function_url, "HOSTS", {service: re.compile(r"127\.0\.0\.(?P<region>1)")})
+    with iam_server(Credentials(*ROLE), "1") as gate:
+        gate.service = service
+        assert upstream(gate.url + "/openai").models() == [{"id": "demo"}]
+        gate.service = "lambda"
+        with pytest.raises(ModelUnavailable):
+            upstream(gate.url).models()

@@ -4,6 +4,8 @@ import re
 import tomllib
 from pathlib import Path
 
+from samtranslator.yaml_helper import yaml_parse
+
 ROOT = Path(__file__).parents[3]
 DOCKERFILE = (ROOT / "functions" / "inference" / "Dockerfile").read_text()
 FINAL = DOCKERFILE.rsplit("\nFROM ", 1)[1]
@@ -37,8 +39,14 @@ def test_the_build_is_portable_and_has_a_gpu_variant() -> None:
 
 
 def test_the_image_copies_only_what_the_context_lets_through() -> None:
-    ignore = (ROOT / "functions" / "inference" / "Dockerfile.dockerignore").read_text().splitlines()
+    """The list is at the context's root, because SAM may build without BuildKit, which alone knows another place."""
+    ignore = (ROOT / ".dockerignore").read_text().splitlines()
     assert ignore[0] == "*"
+    assert [line for line in ignore[1:] if line.startswith("!")] == [
+        "!functions/inference", "!infra/setup/*.lock", "!model/*.gguf", "!models/*.gguf",
+    ]  # fmt: skip
+    template = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]["InferenceFunction"]["Metadata"]
+    assert template["DockerContext"] == "." and not list((ROOT / "functions").rglob("*.dockerignore"))
     copied = re.findall(r"^COPY (?!--from)(\S+) ", DOCKERFILE, re.MULTILINE)
     assert {"functions/inference", "infra/setup/tools.lock", "${MODEL}"} == set(copied)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infra.aws.archive import zip_folders
-from infra.aws.stack import Bucket, DeployError, deploy
+from infra.aws.stack import Bucket, DeployError, deploy, repair
 from infra.aws.transform import package, read, transform
 
 ROOT = Path(__file__).parents[3]
@@ -25,8 +25,8 @@ def test_every_function_and_the_layer_are_uploaded_and_the_source_is_left_alone(
 
     packaged = package(source, ROOT, upload)
     zipped = {name for name, one in source["Resources"].items() if "CodeUri" in one.get("Properties", {})}
-    assert set(asked) == zipped | {"CoreLayer"}
-    assert all(folder.is_dir() for folder in asked.values())
+    assert set(asked) == zipped | {"CoreLayer", "Alarms"}
+    assert all(folder.is_dir() or folder.name == "alarms.yaml" for folder in asked.values())
     assert packaged["Resources"]["WebFunction"]["Properties"]["CodeUri"] == "s3://bucket/WebFunction"
     assert source == read(ROOT / "template.yaml")
 
@@ -124,3 +124,46 @@ def test_nothing_to_update_is_no_failure() -> None:
 def test_failed_deployment_says_which_resource_and_why() -> None:
     with pytest.raises(DeployError, match=r"Api \(AWS::X\): why not"):
         deploy(_CloudFormation(None, "ROLLBACK_COMPLETE"), BUCKET, "sluice", TEMPLATE, {})
+
+
+class _Broken(_CloudFormation):
+    """Deleting and continuing go to the next status."""
+
+    def delete_stack(self, StackName: str) -> None:
+        self.called.append(("delete", {"StackName": StackName}))
+
+    def continue_update_rollback(self, StackName: str) -> None:
+        self.called.append(("continue", {"StackName": StackName}))
+
+
+@pytest.mark.parametrize(
+    ("statuses", "calls"),
+    [
+        ([None], []),
+        (["UPDATE_COMPLETE"], []),
+        (["UPDATE_ROLLBACK_COMPLETE"], []),
+        (["REVIEW_IN_PROGRESS"], []),
+        (["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_COMPLETE"], []),
+        (["CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE", "DELETE_IN_PROGRESS", None], ["delete"]),
+        (["ROLLBACK_COMPLETE", None], ["delete"]),
+        (["ROLLBACK_FAILED", "DELETE_COMPLETE"], ["delete"]),
+        (["DELETE_FAILED", None], ["delete"]),
+        (["DELETE_IN_PROGRESS", None], []),
+        (["UPDATE_ROLLBACK_FAILED", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"], ["continue"]),
+    ],
+)
+def test_a_stack_of_an_earlier_attempt_is_made_deployable(statuses: list[str | None], calls: list[str]) -> None:
+    client = _Broken(*statuses)
+    repair(client, "sluice", lambda _: None, lambda _: None)
+    assert [name for name, _ in client.called] == calls
+
+
+@pytest.mark.parametrize("statuses", [["ROLLBACK_COMPLETE", "DELETE_FAILED"], ["UPDATE_ROLLBACK_FAILED"]])
+def test_a_stack_that_cannot_be_repaired_says_why(statuses: list[str | None]) -> None:
+    with pytest.raises(DeployError, match=r"Api.*why not"):
+        repair(_Broken(*statuses), "sluice", lambda _: None, lambda _: None)
+
+
+def test_a_change_that_never_ends_is_not_waited_for_for_ever() -> None:
+    with pytest.raises(DeployError, match="still UPDATE_IN_PROGRESS after 30 minutes"):
+        repair(_Broken("UPDATE_IN_PROGRESS"), "sluice", lambda _: None, lambda _: None)

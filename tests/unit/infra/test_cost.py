@@ -24,7 +24,7 @@ def test_the_idle_cost_is_the_sum_of_its_lines() -> None:
 
 
 def test_alarms_are_counted_by_their_metrics() -> None:
-    source = inputs.TEMPLATE.read_text()
+    source = "".join(path.read_text() for path in (inputs.TEMPLATE, *inputs.OTHERS))
     assert inputs.count_of("AWS::CloudWatch::Alarm") == source.count("Type: AWS::CloudWatch::Alarm")
     assert inputs.alarm_metrics() >= inputs.count_of("AWS::CloudWatch::Alarm") > 0
 

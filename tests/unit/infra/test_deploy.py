@@ -3,6 +3,7 @@
 What SAM and AWS do with the template is tested in tests/aws.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,16 +12,23 @@ import pytest
 from click.testing import CliRunner
 from moto import mock_aws
 
-from infra.aws import building, deploying, destroying
+from infra.aws import building, deploying, destroying, parameters
 from infra.aws.deploying import Deployment, Machine, StepFailed
+from infra.aws.stack import describe
+from infra.aws.transform import read
 from infra.cli import main
 from infra.local.store_address import use_running_store
 from sluice.adapters.aws.models import TABLES
 from tests.tables import create_missing
+from tests.unit.infra.test_looking import Account
 
 STACK = """
-Parameters: {InferenceUrl: {Type: String, Default: ""}, TablePrefix: {Type: String, Default: sluice-}}
-Resources: {Nothing: {Type: "AWS::SSM::Parameter", Properties: {Type: String, Name: /x, Value: x}}}
+Parameters:
+  InferenceUrl: {Type: String, Default: ""}
+  TablePrefix: {Type: String, Default: sluice-}
+  Architecture: {Type: String, Default: arm64}
+Resources:
+  Nothing: {Type: "AWS::SSM::Parameter", Properties: {Type: String, Name: !Sub "/x/${AWS::StackName}", Value: x}}
 Outputs: {Url: {Value: "https://abc.execute-api.us-east-1.amazonaws.com/live"}}
 """
 
@@ -33,7 +41,12 @@ class Recorder(Machine):
         self.ran: list[str] = []
         self.stdin: list[str] = []
         self.environments: list[Mapping[str, str]] = []
-        self._failing = failing
+        self._failing, self._absent = failing, absent
+
+    def ask(self, words: Sequence[str]) -> str:
+        if words[0] == "sam":
+            return "--use-buildkit"
+        return "" if "docker" in self._absent else "arm64"
 
     def run(self, words: Sequence[str], *, stdin: str = "", env: Mapping[str, str] | None = None) -> int:
         self.ran.append(" ".join(words))
@@ -42,11 +55,25 @@ class Recorder(Machine):
         if self._failing and self._failing in self.ran[-1]:
             return 1
         if "sam deploy" in self.ran[-1]:
-            cloudformation = self.client("cloudformation")
-            if not cloudformation.list_stacks()["StackSummaries"]:
-                cloudformation.create_stack(StackName="sluice", TemplateBody=STACK)
+            make(self.client("cloudformation"), words[words.index("--stack-name") + 1])
             create_missing(self.client("dynamodb"), "sluice-")
         return 0
+
+
+def make(cloudformation: Any, name: str, **parameters: str) -> None:
+    """A stack, if there is none."""
+    if not describe(cloudformation, name):
+        given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+        cloudformation.create_stack(StackName=name, TemplateBody=STACK, Parameters=given)
+
+
+def deployed(machine: Recorder) -> list[tuple[str, dict[str, str]]]:
+    """The stack and the parameters of each `sam deploy`, in order."""
+    found = []
+    for line in (line for line in machine.ran if line.startswith("sam deploy")):
+        name = line.split("--stack-name ")[1].split()[0]
+        found.append((name, dict(re.findall(r'(\w+)="([^"]*)"', line))))
+    return found
 
 
 @pytest.fixture
@@ -60,7 +87,11 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     with mock_aws():
         made: dict[str, Any] = {}
 
+        large = Account()  # what moto does not have
+
         def client(name: str) -> Any:
+            if name in ("lambda", "sesv2", "service-quotas"):
+                return large.client(name)
             return made.setdefault(name, boto3.client(name))
 
         yield client
@@ -78,10 +109,22 @@ def test_a_first_deployment_runs_its_steps_in_order_and_prints_the_url(clients: 
     one, said = deployment(machine, admin="ada@example.org", password="a quiet green harbour")
     assert one.run() == "https://abc.execute-api.us-east-1.amazonaws.com/live"
     steps = [line.split(":")[0] for line in said]
-    assert steps == ["tools", "account", "keys", "build", "deploy", "url", "store", "admin"]
-    build, deploy, admin = machine.ran
+    assert steps.count("look") == 8
+    assert [step for step in steps if step != "look"] == [
+        "tools",
+        "account",
+        "keys",
+        "build",
+        "data",
+        "deploy",
+        "url",
+        "store",
+        "admin",
+    ]
+    build, *deploys, admin = machine.ran
     assert build.startswith("sam build --template") and "template.yaml" in build
-    assert "--config-file" in deploy and "--stack-name sluice" in deploy
+    assert all("--config-file" in deploy for deploy in deploys)
+    assert [name for name, _ in deployed(machine)] == ["sluice-data", "sluice-data", "sluice"]
     assert "admin create ada@example.org --password-stdin" in admin
 
 
@@ -124,14 +167,121 @@ def test_with_the_users_own_model_server_no_docker_is_needed(clients: Any) -> No
     machine = Recorder(clients, absent=["docker"])
     deployment(machine, parameters={"InferenceUrl": "https://model.example.org"})[0].run()
     assert str(building.SOURCE) in machine.ran[0]
-    assert machine.ran[1].endswith("--parameter-overrides InferenceUrl=https://model.example.org")
+    assert deployed(machine)[-1][1]["InferenceUrl"] == "https://model.example.org"
+
+
+def test_tables_are_protected_after_a_first_deployment_and_never_unprotected_again(clients: Any) -> None:
+    """While they are being made they are not, so that a deployment that fails is rolled back whole."""
+    first, second = Recorder(clients), Recorder(clients)
+    deployment(first)[0].run()
+    assert [given["Protection"] for name, given in deployed(first) if name == "sluice-data"] == ["false", "true"]
+    deployment(second)[0].run()
+    assert [given["Protection"] for name, given in deployed(second) if name == "sluice-data"] == ["true"]
+
+
+def test_a_deployment_killed_before_the_protection_is_finished_by_the_next(clients: Any) -> None:
+    make(clients("cloudformation"), "sluice-data")
+    machine = Recorder(clients)
+    deployment(machine)[0].run()
+    assert deployed(machine)[0] == ("sluice-data", {"Protection": "true"})
+
+
+def test_a_second_deployment_builds_for_the_architecture_of_the_stack(clients: Any) -> None:
+    make(clients("cloudformation"), "sluice", Architecture="x86_64")
+    machine = Recorder(clients)
+    deployment(machine)[0].run()
+    assert machine.ran[0].endswith('--parameter-overrides Architecture="x86_64"')
+    other = Recorder(clients)
+    deployment(other, parameters={"Architecture": "arm64"})[0].run()
+    assert other.ran[0].endswith('--parameter-overrides Architecture="arm64"')
+
+
+def test_the_image_is_built_by_buildkit_which_leaves_out_the_cuda_stages(
+    clients: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_it, without = Recorder(clients), Recorder(clients)
+    deployment(with_it)[0].run()
+    assert "--use-buildkit" in with_it.ran[0]
+    monkeypatch.setattr(without, "ask", lambda words: "arm64" if list(words[:2]) == ["docker", "version"] else "")
+    one, said = deployment(without)
+    one.run()
+    assert "--use-buildkit" not in without.ran[0] and any("no BuildKit" in line for line in said)
+    image_of_another = Recorder(clients)
+    deployment(image_of_another, parameters={"InferenceUrl": "https://model.example.org"})[0].run()
+    assert "--use-buildkit" not in image_of_another.ran[0]
+
+
+def test_a_parameter_can_be_cleared(clients: Any) -> None:
+    make(clients("cloudformation"), "sluice", InferenceUrl="https://model.example.org")
+    machine = Recorder(clients, absent=["docker"])
+    with pytest.raises(StepFailed, match="Docker is missing"):
+        deployment(machine, parameters={"InferenceUrl": ""})[0].run()
+    whole = Recorder(clients)
+    deployment(whole, parameters={"InferenceUrl": ""})[0].run()
+    assert deployed(whole)[-1][1]["InferenceUrl"] == ""
+
+
+def test_the_application_gets_what_it_shares_with_the_data_from_an_earlier_attempt(clients: Any) -> None:
+    make(clients("cloudformation"), "sluice-data", TablePrefix="restored-")
+    machine = Recorder(clients)
+    create_missing(clients("dynamodb"), "restored-")
+    deployment(machine)[0].run()
+    name, given = deployed(machine)[-1]
+    assert (name, given["TablePrefix"], given["DataStack"]) == ("sluice", "restored-", "sluice-data")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"MailDomian": "example.org"}, "no parameter MailDomian"),
+        (
+            {"MailFrom": "Sluice <no-reply@example.org>"},
+            "sends as no-reply@example.org, but .* MailDomain, example.com",
+        ),
+        ({"MailDomain": "example.org"}, "MailDomain, example.org"),
+        ({"MailFrom": "a\\b <no-reply@example.com>"}, "a backslash"),
+    ],
+)
+def test_a_mistaken_parameter_is_named_before_anything_is_changed(
+    clients: Any, given: dict[str, str], said: str
+) -> None:
+    machine = Recorder(clients)
+    with pytest.raises(ValueError, match=said):
+        deployment(machine, parameters=given)[0].run()
+    assert machine.ran == [] and clients("ssm").get_parameters_by_path(Path="/sluice")["Parameters"] == []
+
+
+def test_what_suits_the_account_is_passed_on_unless_the_owner_says_otherwise(
+    clients: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recorder, "ask", lambda *_: "amd64")
+    machine = Recorder(clients)
+    deployment(machine)[0].run()
+    assert 'Architecture="x86_64"' in machine.ran[0] and deployed(machine)[-1][1]["Architecture"] == "x86_64"
+
+
+def test_check_changes_nothing_and_fails_where_a_deployment_would(
+    clients: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deploying, "Machine", lambda _: Recorder(clients, absent=["docker"]))
+    done = CliRunner().invoke(main, ["deploy", "--check", "--admin", "ada@example.org"])
+    assert done.exit_code == 1 and "no engine answers" in done.stdout and "chosen: nothing" in done.stdout
+    done = CliRunner().invoke(main, ["deploy", "--check", "--parameter", "InferenceUrl=https://model.example.org"])
+    assert done.exit_code == 0, done.output
+    assert clients("ssm").get_parameters_by_path(Path="/sluice")["Parameters"] == []
+
+
+def test_both_templates_share_the_parameters_that_are_passed_on() -> None:
+    both = [set(read(path)["Parameters"]) for path in (building.DATA, building.ROOT / "template.yaml")]
+    assert set(parameters.SHARED) == both[0] & both[1]
 
 
 def test_the_template_without_an_image_only_lacks_that_function() -> None:
     source = (building.ROOT / "template.yaml").read_text()
     without = building.without_image(source).splitlines()
     added = [line for line in without if line not in source.splitlines()]
-    assert len(added) == 2 and "SkipBuild: true" in added[0] and "not-built" in added[1]
+    assert len(added) == 3 and "SkipBuild: true" in added[0] and "not-built" in added[1]
+    assert added[2].strip() == f"TemplateURL: {building.ROOT}/infra/aws/alarms.yaml"
     with pytest.raises(building.TemplateChanged):
         building.without_image(source.replace("InferenceFunction", "SomethingElse"))
 
@@ -190,7 +340,7 @@ def test_deleting_data_removes_the_protection_of_its_own_tables_only(clients: An
 
 def test_the_documents_bucket_is_deleted_with_its_objects(clients: Any) -> None:
     template = 'Resources: {DocumentsBucket: {Type: "AWS::S3::Bucket", Properties: {BucketName: sluice-documents}}}'
-    clients("cloudformation").create_stack(StackName="sluice", TemplateBody=template)
+    clients("cloudformation").create_stack(StackName="sluice-data", TemplateBody=template)
     bucket = destroying.documents_bucket(clients, "sluice")
     for place in range(3):
         clients("s3").put_object(Bucket=bucket, Key=f"files/{place}", Body=b"x")

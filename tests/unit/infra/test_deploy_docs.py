@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infra.aws.building import ROOT
-from infra.aws.transform import read
+from infra.aws.parameters import defaults
 from infra.cli import COMMANDS
 
 PAGES = [ROOT / "docs" / name for name in ("deploy.md", "local.md", "operations.md", "scaling.md", "cost.md")]
@@ -23,7 +23,7 @@ def test_every_command_that_is_named_exists(page: Path) -> None:
 
 def test_every_parameter_that_is_named_is_in_the_template() -> None:
     text = (ROOT / "docs" / "deploy.md").read_text()
-    parameters = set(read(ROOT / "template.yaml")["Parameters"])
+    parameters = set(defaults())
     named = set(re.findall(r"`([A-Z][A-Za-z]+)=", text)) | set(re.findall(r"--parameter '?([A-Za-z]+)=", text))
     assert named and named <= parameters, named - parameters
 

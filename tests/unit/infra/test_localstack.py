@@ -1,13 +1,15 @@
 """`localstack-compose.yml`, and the messages about missing tools. Nothing is started, because that needs Docker."""
 
+import json
 import subprocess
 from typing import Any
 
 import pytest
 import yaml
 
-from infra.aws import localstack
+from infra.aws import building, localstack, vendor
 from infra.aws.localstack import COMPOSE, PARAMETERS, Missing, require
+from infra.aws.transform import package, read, transform
 
 SERVICE_KEYS = {
     "image", "build", "ports", "environment", "volumes", "networks", "depends_on", "healthcheck", "read_only", "tmpfs",
@@ -68,6 +70,20 @@ def test_every_service_of_the_template_is_started(document: dict[str, Any]) -> N
     names = {"ApiGateway": "apigateway", "Serverless": "lambda", "Route53": "", "CloudWatch": "cloudwatch"}
     needed = {names.get(kind, kind.lower()) for kind in (one["Type"].split("::")[1] for one in resources().values())}
     assert needed - {""} <= started
+
+
+@pytest.mark.slow
+def test_no_route_streams_on_localstack() -> None:
+    """It cuts an integration's address at `/invocations`; the streaming form would become the name of no function."""
+    built = package(read(building.ROOT / "template.yaml"), building.ROOT, lambda name, _: f"s3://packages/{name}")
+    assert "response-streaming-invocations" in json.dumps(transform(built, PARAMETERS))
+    body = transform(vendor.without_layers(built), PARAMETERS)["Resources"]["Api"]["Properties"]["Body"]
+    assert "response-streaming-invocations" not in json.dumps(body)
+    methods = [one["x-amazon-apigateway-integration"] for path in body["paths"].values() for one in path.values()]
+    assert len(methods) > 100
+    for one in methods:
+        assert "responseTransferMode" not in one and one.get("timeoutInMillis", 0) <= 29_000
+        assert json.dumps(one["uri"]).count("/invocations") == 1
 
 
 class Docker:

@@ -29,7 +29,7 @@ def refers_to_a_resource(value: Any) -> bool:
         return False
     if "Ref" in value:
         return value["Ref"] not in KNOWN
-    return "Fn::GetAtt" in value or any(map(refers_to_a_resource, value.values()))
+    return "Fn::GetAtt" in value or "Fn::ImportValue" in value or any(map(refers_to_a_resource, value.values()))
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))

@@ -36,13 +36,15 @@ def unsigned(headers: Headers, _body: bytes) -> Headers:
     return headers | {"x-amz-date": "20200101T000000Z", "authorization": form}
 
 
-def lambda_url_signer(region: str, credentials: Any) -> Callable[[str, str, str, bytes], Headers]:
-    """→ `sign(method, host_header, path, body)`, which returns the headers for AuthType AWS_IAM, including `host`.
+def url_signer(service: str, region: str, credentials: Any) -> Callable[[str, str, str, bytes], Headers]:
+    """→ `sign(method, host_header, path, body)`, which returns the headers that IAM asks for, including `host`.
+
+    `service`: `lambda` for a function URL, `execute-api` for API Gateway, `bedrock`.
 
     It signs only what no proxy rewrites: method, host, path, time and the body's hash. The hash is also sent as a
     header, so that a refusal can be distinguished from a changed body.
     """
-    sign_request = _crt_signer("lambda", region, credentials, body_hash_header=True)
+    sign_request = _crt_signer(service, region, credentials, body_hash_header=True)
     return lambda method, host_header, path, body: sign_request(method, path, [("host", host_header)], body)
 
 

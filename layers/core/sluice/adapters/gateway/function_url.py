@@ -1,7 +1,8 @@
-"""Signs requests to a model server that is a Lambda function URL.
+"""Signs requests to a model server that asks for it: a Lambda function URL, API Gateway, or Bedrock.
 
-A function URL of AuthType AWS_IAM answers 403 to a request that is not signed by a role in its policy.
-Source: AWS Lambda Developer Guide, "Control access to Lambda function URLs".
+Each answers 403 to a request that is not signed for its own service by a role that may call it.
+Sources: AWS Lambda Developer Guide, "Control access to Lambda function URLs"; Service Authorization Reference (the
+services' names in signatures).
 """
 
 import logging
@@ -16,23 +17,28 @@ from sluice.domain.errors import ModelUnavailable
 log = logging.getLogger("sluice.upstream")
 
 Auth = Literal["auto", "iam", "none"]
-FUNCTION_URL = re.compile(r"[a-z0-9]+\.lambda-url\.(?P<region>[a-z0-9-]+)\.on\.aws(\.cn)?")
+HOSTS = {
+    "lambda": re.compile(r"[a-z0-9]+\.lambda-url\.(?P<region>[a-z0-9-]+)\.on\.aws(\.cn)?"),
+    "execute-api": re.compile(r"[a-z0-9-]+\.execute-api\.(?P<region>[a-z0-9-]+)\.(vpce\.)?amazonaws\.com(\.cn)?"),
+    "bedrock": re.compile(r"bedrock-runtime(-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com"),
+}
+ALWAYS_SIGNED = ("lambda", "bedrock")  # an API may do without
 
 
 def sign_for(url: str, auth: Auth) -> Sign | None:
-    """`auto` decides by the host. The region comes from the URL or, for a custom domain, from botocore."""
+    """Service and region come from the host. Any other host is taken for a function's, in botocore's region."""
     host = urlsplit(url).hostname or ""
-    found = FUNCTION_URL.fullmatch(host)
-    if auth == "none" or (auth == "auto" and not found):
+    found = {service: match for service, pattern in HOSTS.items() if (match := pattern.fullmatch(host))}
+    service, region = next(((name, match["region"]) for name, match in found.items()), ("lambda", None))
+    if auth == "none" or (auth == "auto" and not (found and service in ALWAYS_SIGNED)):
         return None
-    region = found["region"] if found else None
 
     def sign(method: str, host_header: str, path: str, body: bytes) -> dict[str, str]:
         """Errors: ModelUnavailable, if there are no credentials at the moment."""
         from botocore.exceptions import BotoCoreError
 
         try:
-            return _signer(region)(method, host_header, path, body)
+            return _signer(service, region)(method, host_header, path, body)
         except BotoCoreError as exc:
             log.warning("no credentials to sign a request to the model with: %s", exc)
             raise ModelUnavailable() from exc
@@ -41,15 +47,15 @@ def sign_for(url: str, auth: Auth) -> Sign | None:
 
 
 @cache
-def _signer(region: str | None) -> Sign:
+def _signer(service: str, region: str | None) -> Sign:
     """Built at the first call, not at import. A failure is not cached."""
     from botocore.exceptions import NoCredentialsError
     from botocore.session import get_session
 
-    from sluice.adapters.aws.signing import lambda_url_signer
+    from sluice.adapters.aws.signing import url_signer
 
     session = get_session()
     credentials = session.get_credentials()
     if credentials is None:
         raise NoCredentialsError()
-    return lambda_url_signer(region or session.get_config_variable("region") or "us-east-1", credentials)
+    return url_signer(service, region or session.get_config_variable("region") or "us-east-1", credentials)
