@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from sluice.adapters.tokens.jwt_tokens import sign
+from sluice.adapters.tokens.keys import signing_key
 from sluice.domain.errors import ModelUnavailable, StoreUnavailable
+from sluice.domain.tokens import Claims
 from sluice.domain.usage.refusals import MAX_LAST
 from sluice.http import json_bounds
 from sluice.services.gateway.model_list import RETRY_SECONDS
@@ -132,6 +135,14 @@ def test_a_revoked_token_is_still_401_and_charged_nothing(person: Person) -> Non
     assert (answer.status_code, answer.json["error"]["code"]) == (401, "invalid_api_key")
     assert person.grant().tat_requests_ns == before.tat_requests_ns
     assert not [name for name, _ in answer.headers if name.lower().startswith("x-ratelimit")]
+    assert counted(person) == {"invalid_api_key": 1}
+
+
+def test_an_expired_token_is_401_and_counted(person: Person) -> None:
+    now_s = int(time.time())
+    claims = Claims(person.token_id, person.account_id, now_s - 100, now_s - 1, frozenset({"inference"}), None)
+    person.api_token = {"Authorization": f"Bearer {sign(claims, signing_key(), 'sluice')}"}
+    assert person.ask().json["error"]["message"] == "This API token has expired."  # type: ignore[index]
     assert counted(person) == {"invalid_api_key": 1}
 
 

@@ -278,6 +278,15 @@ def test_the_next_issue_prunes_expired_entries_even_with_concurrent_issues(world
     assert len(live) == 25 and min(live.values()) > now_s
 
 
+def test_adding_a_live_token_again_after_a_lost_answer_is_no_error(world: World) -> None:
+    from sluice.wiring import stores
+
+    account, now_s = world.account(), int(time.time())
+    for _ in range(2):
+        stores.grant_store().add_live(account.account_id, "tok_a", now_s + 1000, now_s, 0)
+    assert live_of(account.account_id)["tok_a"] == now_s + 1000
+
+
 def test_the_public_keys_are_published_and_verify_a_token(world: World) -> None:
     import jwt
 

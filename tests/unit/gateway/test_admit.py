@@ -6,7 +6,15 @@ from dataclasses import replace
 import pytest
 
 from sluice.domain import errors
-from sluice.domain.gateway.admission import AdmissionRequest, Limits, decide_malformed, next_block_seconds
+from sluice.domain.gateway.admission import (
+    AdmissionRequest,
+    Limits,
+    decide,
+    decide_malformed,
+    forms_for,
+    lease_for,
+    next_block_seconds,
+)
 from sluice.domain.gateway.leases import LEASE_MS, SWEEP_AFTER_MS, Lease
 from sluice.domain.ids import request_id
 from sluice.services.gateway import admit
@@ -318,6 +326,16 @@ def test_a_request_wrong_in_form_takes_a_request_and_waits_for_nothing_else(
         assert found is not None and found.message.startswith(refusal[1])
         wait = getattr(found, "retry_after_seconds", None)
         assert (wait, type(wait)) == (refusal[0], type(refusal[0]))
+
+
+def test_a_month_and_an_api_token_end_on_the_nanosecond() -> None:
+    february_ns, ask = 1_801_440_000 * SECOND_NS, World().ask()
+    grant = grant_of(now_ms=NOW_MS, lifetime_seconds=1_440_000)
+    before, then = february_ns - 1, february_ns
+    assert [forms_for(grant, ask, now_ns).new_period for now_ns in (before, then)] == [False, True]
+    assert [lease_for(ask, grant, now_ns).period for now_ns in (before, then)] == [202701, 202702]
+    assert [decide(grant, ask, now_ns) is None for now_ns in (before, then)] == [True, False]
+    assert [decide_malformed(grant, "tok_a", now_ns) is None for now_ns in (before, then)] == [True, False]
 
 
 def test_a_lease_expires_and_is_abandoned_to_the_millisecond() -> None:

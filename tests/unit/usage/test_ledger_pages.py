@@ -7,7 +7,7 @@ import pytest
 
 from sluice.adapters.usage.ledger import MAX_FILTERED_PAGES, MAX_PAGES, SETTLED_RUN, DynamoLedger
 from sluice.domain.errors import ValidationFailed
-from sluice.domain.ids import request_id
+from sluice.domain.ids import request_id, request_id_at
 from sluice.domain.spans import Span
 from sluice.domain.usage.ledger import LogFilter
 
@@ -23,15 +23,18 @@ def record(at_ms: int, **more: int) -> dict[str, Any]:
 
 
 class Pages(DynamoLedger):
-    """Answers with these pages; each names the next one. `asked`: what the queries began with, and their limits."""
+    """Answers with these pages; each names the next. `asked`: what the queries began with; `within`: the last range."""
 
     def __init__(self, *pages: list[dict[str, Any]]) -> None:
         super().__init__("t-")
-        self.pages, self.asked = pages, []  # type: ignore[var-annotated]
+        self.pages, self.within = pages, ("", "")
+        self.asked: list[Any] = []
 
     def _query(self, query: Any) -> tuple[list[Any], Any]:
         start = query.get("ExclusiveStartKey")
-        self.asked.append((start, query.get("Limit")))
+        self.asked.append(start)
+        values = query["ExpressionAttributeValues"]
+        self.within = (values[":first"]["S"], values[":last"]["S"])
         page = start["request_id"]["S"] if start else 0
         return self.pages[page], {"request_id": {"S": page + 1}} if page + 1 < len(self.pages) else None
 
@@ -44,7 +47,16 @@ def test_every_page_is_read_from_where_the_last_one_ended() -> None:
     for read in (lambda ledger: ledger.between("usr_a", Span(0, 5)), lambda ledger: ledger.everything("usr_a")):
         ledger = Pages([ONE], [], [ONE, ONE])
         assert len(list(read(ledger))) == 3
-        assert [start for start, _ in ledger.asked] == STARTS
+        assert ledger.asked == STARTS
+
+
+def test_a_span_is_asked_for_from_its_first_to_its_last_millisecond() -> None:
+    span, ledger = Span(NOW_MS, NOW_MS + 1000), Pages([])
+    whole = (request_id_at(NOW_MS), request_id_at(NOW_MS + 999, last=True))
+    assert ledger.page("usr_a", limit=1, wanted=LogFilter(span=span)) == ([], None)
+    assert ledger.within == whole
+    assert list(ledger.between("usr_a", span)) == []
+    assert ledger.within == whole
 
 
 def test_a_span_without_length_is_not_asked_for() -> None:
@@ -78,6 +90,8 @@ def test_older_records_are_read_back_to_a_run_of_marked_ones(marked: int, found:
 
     class Both(Pages):
         def _query(self, query: Any) -> tuple[list[Any], Any]:
-            return ([] if next(answers) == 0 else older), None
+            recent = next(answers) == 0
+            assert recent or query["ScanIndexForward"] is False
+            return ([] if recent else older), None
 
     assert len(Both().unmarked("usr_a", NOW_MS)) == found
