@@ -264,3 +264,12 @@ def test_of_two_concurrent_blocks_the_first_one_counts(account: Account) -> None
     assert attempt.grant is not None
     assert (attempt.grant.blocked_until_ms, attempt.grant.block_seconds) == (NOW_MS + 60_000, 60)
     assert account.grant() == attempt.grant
+
+
+# --- texts
+
+
+def test_a_text_ends_with_its_second_whether_it_is_deleted_or_not(account: Account) -> None:
+    account.store.put_texts(account.id, "req_a", {"prompt": "a"}, NOW_MS, NOW_S + 60)
+    assert account.store.get_texts(account.id, "req_a", NOW_MS + 59_999) == {"prompt": "a"}
+    assert account.store.get_texts(account.id, "req_a", NOW_MS + 60_000) is None
