@@ -29,6 +29,11 @@ GENEROUS = {
 FOREIGN = ("AWS_", "SLUICE_", "PORT", "MAKE", "MFLAGS")
 
 
+KEPT = {"SPT_NOENV": "1"}
+"""gunicorn names its processes by setproctitle where that is installed, as beside the development tools. Without this
+it would write over the environment, by which tests find a run's processes."""
+
+
 class System:
     """One run of `make up`. `output()` returns everything it printed."""
 
@@ -38,7 +43,7 @@ class System:
         self._printed = data_dir.with_name(data_dir.name + ".out")
         own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         asked = {"PORT": str(self.port), "SLUICE_DATA_DIR": str(data_dir)}
-        self.environment = own | asked | GENEROUS | dict(env or {})
+        self.environment = own | asked | GENEROUS | KEPT | dict(env or {})
         self.process: subprocess.Popen[bytes] | None = None
         self.command = ["make", "--no-print-directory", "up"]
 

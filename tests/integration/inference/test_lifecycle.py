@@ -236,12 +236,17 @@ def test_sigterm_lets_running_streams_end(tmp_path: Path) -> None:
 def test_streams_longer_than_the_drain_time_end_with_an_error(tmp_path: Path) -> None:
     with running(tmp_path, SLUICE_INFERENCE_DRAIN_MS="1", SLUICE_INFERENCE_SLOTS="1") as server:
         results: list[list[str]] = []
-        threads = [
-            threading.Thread(target=lambda: results.append(server.events(CHAT, body(**SLOW)))) for _ in range(24)
-        ]
+
+        def ask() -> None:
+            with contextlib.suppress(requests.RequestException, AssertionError):  # too late: the server stops
+                results.append(server.events(CHAT, body(**SLOW)))
+
+        threads = [threading.Thread(target=ask) for _ in range(24)]
         for thread in threads:
             thread.start()
-        server.wait_for(24, within_s=30)
+        until = time.monotonic() + 30
+        while server.health()["waiting"] < 3:  # not all 24: a busy machine starts some when others have ended
+            assert time.monotonic() < until
         server.process.send_signal(signal.SIGTERM)
         for thread in threads:
             thread.join(60)
