@@ -21,8 +21,8 @@ def forget_store_clients() -> None:
 
     kept = [dynamo, *(sys.modules[name] for name in ("sluice.adapters.aws.model_store",) if name in sys.modules)]
     for module in kept:
-        if module._client.cache_info().currsize:
-            module._client().close()
+        if module.client._built:
+            module.client().close()
         for member in vars(module).values():
             if hasattr(member, "cache_clear"):
                 member.cache_clear()

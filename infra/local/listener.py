@@ -252,7 +252,9 @@ class Listener(ThreadWorker):  # type: ignore[misc]
                 conn.sending = False
                 self._after_answer(conn, outcome)
         except OSError:
-            self._drop(conn) if conn in self.waiting else self._close(conn)
+            if conn in self.waiting:
+                self._leave(conn)
+            self._close(conn)
 
     def _count_kept(self, conn: Connection, kept: int) -> None:
         self.kept_bytes += kept - conn.kept_bytes

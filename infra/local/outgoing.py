@@ -6,8 +6,10 @@ import socket
 import time
 from typing import Any
 
+from sluice.http.gateway.connection import WAIT_SECONDS
+
 MOST_KEPT_BYTES = 1024 * 1024
-WRITE_SECONDS = 20.0
+WRITE_SECONDS = WAIT_SECONDS
 PIECE_BYTES = 64 * 1024
 
 

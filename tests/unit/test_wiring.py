@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from sluice import wiring
-from sluice.wiring.once import once
+from sluice.once import once
 
 AT_ONCE = 16
 

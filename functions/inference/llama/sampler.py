@@ -13,8 +13,8 @@ from functions.inference.engine.jobs import Matcher, Sampling
 from functions.inference.llama.vocab import LlamaVocab
 
 PENALTY_WINDOW_TOKENS = 256
-CANDIDATE = ID, LOGIT, _P = range(3)
-"""The columns of llama_token_data: 4 bytes each. As int32, because numpy fills a column of it four times as fast as a
+ID, LOGIT, COLUMNS = 0, 1, 3
+"""Of llama_token_data: 4 bytes each. As int32, because numpy fills a column of it four times as fast as a
 field of records."""
 
 
@@ -25,7 +25,7 @@ class LlamaSampler:
         self._ctx = ctx
         self._vocab_tokens = vocab.vocab_tokens
         self._matcher = sampling.matcher
-        self._candidates: Any = np.zeros((self._vocab_tokens if self._matcher else 0, len(CANDIDATE)), np.int32)
+        self._candidates: Any = np.zeros((self._vocab_tokens if self._matcher else 0, COLUMNS), np.int32)
         self._candidates[:, ID] = np.arange(len(self._candidates))
         self._refusing = False
         self.grammar_s = 0.0
@@ -82,7 +82,7 @@ class LlamaSampler:
         if allowed is None:
             candidates = self._candidates.copy()
         else:
-            candidates = np.zeros((len(allowed), len(CANDIDATE)), np.int32)
+            candidates = np.zeros((len(allowed), COLUMNS), np.int32)
             candidates[:, ID] = allowed
         candidates[:, LOGIT] = (logits if allowed is None else logits[allowed]).view(np.int32)
         array = _apply(self._chain, candidates)

@@ -1,7 +1,6 @@
 """Text to tokens and back. It only reads the model, so any thread may use it at any time."""
 
 import ctypes
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -11,6 +10,8 @@ import llama_cpp
 from functions.inference.engine.backend import ControlToken
 
 PIECE_BYTES = 512
+CUT = "\ud800"
+"""In no text, because UTF-8 cannot write it."""
 CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
 
 
@@ -25,9 +26,6 @@ class LlamaVocab:
         self.vocab_tokens: int = llama_cpp.llama_vocab_n_tokens(self.vocab)
         self._pieces = lru_cache(maxsize=200_000)(self._piece)
         self._controls = frozenset(token for token, kind in self._kinds() if kind & llama_cpp.LLAMA_TOKEN_ATTR_CONTROL)
-        self._names = [
-            name for token in self._controls if len(name := self.piece(token, True).decode(errors="ignore")) > 1
-        ]
         self._frame_controls = sum(map(self._controls.__contains__, self._tokenize("", True)))
         self._ends = frozenset(t for t in range(self.vocab_tokens) if llama_cpp.llama_vocab_is_eog(self.vocab, t))
 
@@ -41,8 +39,9 @@ class LlamaVocab:
         controls = self._frame_controls if frame else 0
         if sum(map(self._controls.__contains__, tokens)) <= controls:
             return tokens
-        cuts = "|".join(f"(?<={re.escape(name[0])})(?={re.escape(name[1:])})" for name in self._names)
-        plain = [token for part in re.split(cuts, text) for token in self._tokenize(part, False)]
+        for name in {self.piece(token, True).decode(errors="ignore") for token in self._controls.intersection(tokens)}:
+            text = text.replace(name, name[:1] + CUT + name[1:]) if len(name) > 1 else text
+        plain = [token for part in text.split(CUT) for token in self._tokenize(part, False)]
         framed = self._tokenize("", True) if frame else []
         return [*framed[:1], *(token for token in plain if token not in self._controls), *framed[1:]]
 

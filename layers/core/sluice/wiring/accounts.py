@@ -5,8 +5,8 @@ from __future__ import annotations  # a function imports only the use cases that
 from typing import TYPE_CHECKING
 
 from sluice import settings
+from sluice.once import once
 from sluice.wiring import peers, stores
-from sluice.wiring.once import once
 
 if TYPE_CHECKING:
     from sluice.domain.gateway.admission import Limits

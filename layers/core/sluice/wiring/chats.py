@@ -4,9 +4,9 @@ from __future__ import annotations  # only the gateway imports the turns
 
 from typing import TYPE_CHECKING
 
+from sluice.once import once
 from sluice.services.chats.chats import Chats
 from sluice.wiring import stores
-from sluice.wiring.once import once
 
 if TYPE_CHECKING:
     from sluice.services.chats.turns import ChatTurns

@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sluice import settings
+from sluice.once import once
 from sluice.wiring import documents, peers, stores
-from sluice.wiring.once import once
 
 if TYPE_CHECKING:
     from sluice.ports.gateway import TextStore

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from sluice import settings
-from sluice.wiring.once import once
+from sluice.once import once
 
 if TYPE_CHECKING:
     from sluice.adapters.gateway.upstream import HttpUpstream

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluice import settings
+from sluice.once import once
 from sluice.wiring import peers
-from sluice.wiring.once import once
 
 if TYPE_CHECKING:
     from sluice.ports.accounts import AccountStore, AuditLog, SessionStore, Throttles, UsedQuotas

@@ -1,8 +1,8 @@
 """API tokens: the use case, bound to its stores once a process."""
 
+from sluice.once import once
 from sluice.services.tokens import Tokens
 from sluice.wiring import peers, stores
-from sluice.wiring.once import once
 
 
 @once

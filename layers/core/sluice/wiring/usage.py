@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from sluice import settings
+from sluice.once import once
 from sluice.wiring import stores
-from sluice.wiring.once import once
 
 if TYPE_CHECKING:
     from sluice.services.usage.everyone import EveryonesSums

@@ -1,24 +1,21 @@
 """DynamoDB for everything except the hot path and the models: plain values in and out, errors of the domain."""
 
 import random
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sluice.adapters.aws.dynamo_client import DynamoClient
 from sluice.adapters.aws.json_service import Refused, Unanswered
 from sluice.domain.errors import StoreUnavailable
+from sluice.once import once
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 Result = TypeVar("Result")
-
-_building = threading.Lock()
 
 CONFLICT_ATTEMPTS = 6
 CONFLICT_BASE_SECONDS = 0.025
@@ -41,15 +38,9 @@ class ConditionFailed(Exception):
         self.old: Mapping[str, Any] = old or {}
 
 
-@cache
+@once
 def client() -> "DynamoDBClient":
     """`AWS_ENDPOINT_URL_DYNAMODB`, then `AWS_ENDPOINT_URL`, then AWS: botocore's own order. Thread-safe."""
-    with _building:  # with `cache` alone, concurrent first requests would each build one
-        return _client()
-
-
-@cache
-def _client() -> "DynamoDBClient":
     return DynamoClient()  # type: ignore[return-value]  # of the same form, for the calls made here
 
 

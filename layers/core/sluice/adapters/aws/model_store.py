@@ -21,21 +21,18 @@ from pynamodb.transactions import TransactWrite
 from sluice.adapters.aws import dynamo
 from sluice.adapters.aws.json_service import ORDINARY, Refused, Unanswered
 from sluice.adapters.aws.unix_sockets import led_to_store
+from sluice.once import once
 
 M = TypeVar("M", bound=Model)
 Result = TypeVar("Result")
 _building = threading.Lock()
 
 
+@once
 def client() -> Any:
-    """botocore's client, shared by all models. Thread-safe."""
-    with _building:
-        return _client()
+    """botocore's client, shared by all models. Thread-safe.
 
-
-@cache
-def _client() -> Any:
-    """In legacy mode, because only that has DynamoDB's short retry pauses (50 ms); other modes wait for seconds."""
+    In legacy mode, because only that has DynamoDB's short retry pauses (50 ms); other modes wait for seconds."""
     config = Config(
         connect_timeout=ORDINARY.connect_seconds,
         read_timeout=ORDINARY.read_seconds,

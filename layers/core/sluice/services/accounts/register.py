@@ -78,7 +78,7 @@ class Registration:
         address. Errors: ValidationFailed, TooManyAttempts, StoreUnavailable."""
         address = parse_address(email)
         account = self.accounts.by_email(address.key, visitor.now_ms)
-        known = account.registrations if account and account.status == "pending" else {}
+        known = _pending(account)
         allowed = self.throttle.allows(address.key, Kind.VERIFY_EMAIL, visitor, mails=len(known) or 1)
         if allowed and account and known:
             self._repeat(account, visitor.now_ms)
@@ -110,7 +110,7 @@ class Registration:
         hash (`_salt`), so no second hash is computed. The mail is read in any case, so that a known address costs the
         same reads as an unknown one.
         """
-        known = account.registrations if account and account.status == "pending" else {}
+        known = _pending(account)
         newest = max(known, key=lambda mail_id: known[mail_id].created_ms, default="mail_none")
         window_ms = UNSENT_MS if _is_unsent(self.mails.get(newest)) else DOUBLE_CLICK_MS
         recent = [one for one in known.values() if one.created_ms > mine.created_ms - window_ms]
@@ -168,6 +168,10 @@ def _salt(address: Address, now_ms: int) -> bytes:
     return sha256(f"sluice registration 1\0{address.key}\0{day_of(now_ms)}".encode()).digest()[:16]
 
 
+def _pending(account: Account | None) -> Mapping[str, Registered]:
+    return account.registrations if account and account.status == "pending" else {}
+
+
 def _with_room(known: Mapping[str, Registered], now_ms: int) -> dict[str, Registered] | None:
     """The registrations that stay beside a new one. A full list loses one whose link has expired; None if all live."""
     dead = [mail_id for mail_id, one in known.items() if one.expires_ms <= now_ms]
@@ -179,7 +183,7 @@ def _with_room(known: Mapping[str, Registered], now_ms: int) -> dict[str, Regist
 
 def _mails_due(account: Account | None, now_ms: int) -> int:
     """How many mails a registration sends: its own link, or every link where it finds no room."""
-    known = account.registrations if account and account.status == "pending" else {}
+    known = _pending(account)
     return len(known) if _with_room(known, now_ms) is None else 1
 
 

@@ -11,10 +11,9 @@ from sluice.domain.documents.retrieval import SearchOptions
 from sluice.domain.documents.uploads import STORE, is_id
 from sluice.domain.errors import NotFound, SearchUnavailable
 from sluice.ports.documents import Search, SearchRequest, VectorStoreStore
+from sluice.services.documents.search import BEGIN_SECONDS
 
 MOST_FOUND = 50
-BEGIN_SECONDS = 10.0
-"""After it no further query of a request is begun."""
 
 
 @dataclass(frozen=True)

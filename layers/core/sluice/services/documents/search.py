@@ -16,7 +16,7 @@ MOST_PASSAGES = 50
 MORE_THAN_ASKED = 2  # because some hits may belong to detached files
 LONGEST_QUERY = 4_096
 BEGIN_SECONDS = 10.0
-"""After it no further store is searched."""
+"""After it no further query of a request is begun, and no further store is searched."""
 
 
 @dataclass(frozen=True)
