@@ -5,11 +5,13 @@ import hashlib
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from infra.local.errors import LaunchError
 
 LONGEST_SOCKET_PATH_BYTES = 90  # the kernel allows 104 to 108, and supervisord adds a suffix
+LONGEST_SOCKET_NAME = "supervisor.sock"
 
 
 class DataDir:
@@ -26,6 +28,7 @@ class DataDir:
         try:
             for folder in (self.path, self.run, self.logs):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._sockets().mkdir(mode=0o700, exist_ok=True)
             self.path.chmod(0o700)
             self._lock = os.open(self.run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as exc:
@@ -57,13 +60,21 @@ class DataDir:
         folder.mkdir(mode=0o700)
 
     def socket(self, name: str) -> Path:
-        """The path of a process's Unix socket: in this directory, or in /tmp when the path is too long for a socket."""
-        inside = self.run / f"{name}.sock"
-        if len(os.fsencode(inside)) <= LONGEST_SOCKET_PATH_BYTES:
-            return inside
+        """The path of a process's Unix socket."""
+        return self._sockets() / f"{name}.sock"
+
+    def leave(self) -> None:
+        """Remove the folder of the sockets if it is not in this directory."""
+        if self._sockets() != self.run:
+            shutil.rmtree(self._sockets(), ignore_errors=True)
+
+    def _sockets(self) -> Path:
+        """In this directory, or in /tmp when the paths would be too long for sockets. Errors: LaunchError."""
+        if len(os.fsencode(self.run / LONGEST_SOCKET_NAME)) <= LONGEST_SOCKET_PATH_BYTES:
+            return self.run
         digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
         folder = Path(tempfile.gettempdir()) / f"sluice-{os.getuid()}-{digest}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.stat().st_uid != os.getuid() or folder.is_symlink():
-            raise LaunchError(f"{folder} belongs to another user; set TMPDIR to a folder of your own.")
-        return folder / f"{name}.sock"
+        with suppress(FileNotFoundError):
+            if folder.lstat().st_uid != os.getuid() or folder.is_symlink():
+                raise LaunchError(f"{folder} belongs to another user; set TMPDIR to a folder of your own.")
+        return folder

@@ -60,6 +60,7 @@ class Launcher:
             self._say("stopping")
         finally:
             self._stop()
+            self._data.leave()
         self._say("stopped")
 
     def _pause(self, seconds: float) -> None:

@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
-from sluice.domain.errors import ModelUnavailable, Overloaded, UpstreamTimeout
+from sluice.domain.errors import ModelUnavailable, Overloaded, StoreUnavailable, UpstreamTimeout
 from sluice.http.gateway.streaming import DONE
+from sluice.wiring import stores
 from tests.fakes.upstream import chunk
 from tests.integration.gateway.conftest import ANSWER, Person
+from tests.waiting import eventually
 
 
 def refused(answer: Any) -> tuple[int, str]:
@@ -25,6 +27,28 @@ def test_an_answer_is_settled_and_logged_and_has_the_rate_limit_headers(person: 
     assert 40_000 - 12 <= int(answer.headers["x-ratelimit-remaining-tokens"]) <= 40_000  # the bucket refills meanwhile
     grant = person.grant()
     assert (grant.leases, grant.period_tokens) == ({}, 12)
+
+
+@pytest.mark.parametrize("refused_write", ["put_record", "release"])
+def test_an_answer_that_ends_while_the_store_takes_no_write_is_charged_exactly_and_once(
+    person: Person, monkeypatch: pytest.MonkeyPatch, refused_write: str
+) -> None:
+    store, full = stores.hot_store(), [True]
+    write = getattr(store, refused_write)
+
+    def taken_later(*arguments: Any) -> Any:
+        if full:
+            raise StoreUnavailable()
+        return write(*arguments)
+
+    monkeypatch.setattr(store, refused_write, taken_later)
+    assert person.ask().status_code == 200
+    assert len(person.grant().leases) == 1
+    full.clear()
+    eventually(lambda: not person.grant().leases)
+    (entry,) = person.log()
+    assert (entry["prompt_tokens"], entry["completion_tokens"], entry["status"]) == (10, 2, 200)
+    assert person.grant().period_tokens == 12
 
 
 def test_only_known_parameters_are_passed_to_the_model(person: Person) -> None:

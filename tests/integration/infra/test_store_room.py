@@ -25,6 +25,7 @@ from sluice.adapters.aws.unix_sockets import store_connection
 from tests.other_user import need_root, tries
 from tests.store_clients import forget_store_clients
 from tests.store_process import ROOT
+from tests.waiting import eventually
 
 SOMEBODY = 54_321  # needs no name
 PR_SET_DUMPABLE = 4  # a program started by that user is; one that became it is not, and may not write its maps
@@ -37,7 +38,7 @@ def running(path: Path, room: tuple[str, ...] = programs.STORE_ROOM, user: int =
     serve = [str(path), str(binary(ROOT / ".tools")), "serve", "--host", STORE[0], "--port", str(STORE[1])]
     process = subprocess.Popen([*room, *serve], stdout=subprocess.DEVNULL, process_group=0)
     try:
-        wait_until(lambda: answers(path) if user < 0 else tries([path], user) == ["descriptors 1"])
+        eventually(lambda: answers(path) if user < 0 else tries([path], user) == ["descriptors 1"])
         yield process
     finally:
         with suppress(ProcessLookupError):
@@ -51,13 +52,6 @@ def answers(path: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def wait_until(condition: Any, seconds: float = 20.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def child_of(pid: int) -> int:
@@ -129,7 +123,7 @@ def test_a_user_without_rights_can_run_it_and_not_even_root_gets_a_connection(pa
             assert not answers(folder / "store.sock")
             store = child_of(process.pid)
             process.kill()
-            wait_until(lambda: start_time(store) is None)
+            eventually(lambda: start_time(store) is None)
     finally:
         shutil.rmtree(folder)
 
@@ -140,7 +134,7 @@ def test_the_store_and_its_room_end_together(path: Path, victim: str) -> None:
         store = child_of(room.pid)
         os.kill({"room": room.pid, "store": store}[victim], signal.SIGKILL)
         assert room.wait(10) in (-signal.SIGKILL, 128 + signal.SIGKILL)
-        wait_until(lambda: start_time(store) is None)
+        eventually(lambda: start_time(store) is None)
     with running(path):  # over the old socket
         assert answers(path)
 

@@ -17,8 +17,10 @@ from sluice.http.gateway.streaming import ChatDialect, streamed_answer, whole_an
 from sluice.services.gateway.admit import Admission
 from sluice.services.gateway.exchange import Bookkeeping, ClientGone, Exchange
 from sluice.services.gateway.request import RequestContext
+from sluice.services.gateway.settle_later import SettleLater
 from tests.fakes.hot_store import FakeHotStore, grant_of
 from tests.fakes.upstream import FakeClock, FakeStream, Step, chunk, usage_chunk
+from tests.waiting import eventually
 
 NOW_NS = 1_800_000_000_000_000_000
 
@@ -48,7 +50,7 @@ class Keeper:
 
 
 class World:
-    def __init__(self) -> None:
+    def __init__(self, settle_for_seconds: float = 30) -> None:
         self.clock = FakeClock(NOW_NS)
         self.store, self.watcher = FakeHotStore(), Watcher()
         self.store.grants["usr_a"] = grant_of(now_ms=NOW_NS // 1_000_000)
@@ -58,7 +60,9 @@ class World:
             "usr_a", request_id(NOW_NS // 1_000_000), "tok_a", 200, "demo", "chat.completions", True
         )
         self.admitted = self.admission.admit(request, NOW_NS)
-        books = Bookkeeping(self.store, self.clock, self.watcher, self.admission.remember)
+        books = Bookkeeping(
+            self.store, self.clock, self.watcher, SettleLater(0.01, settle_for_seconds), self.admission.remember
+        )
         context = RequestContext(request.request_id, ledger_status, lambda: self.gone)
         self.exchange = Exchange(books, self.admitted, context)
         self.keeper = Keeper()
@@ -190,8 +194,7 @@ def test_a_stream_continues_when_a_checkpoint_finds_the_store_unavailable() -> N
     world.assert_settled(200, 2)
 
 
-def test_a_settlement_that_cannot_be_written_leaves_the_lease_to_the_sweeper(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sluice.services.gateway.exchange.time.sleep", lambda seconds: None)
+def test_a_settlement_that_the_store_did_not_take_is_repeated_with_the_exact_counts() -> None:
     world = World()
 
     def away() -> None:
@@ -200,7 +203,18 @@ def test_a_settlement_that_cannot_be_written_leaves_the_lease_to_the_sweeper(mon
     body, _, _ = world.stream(chunk("a"), away, *ANSWER[2:])
     assert b"".join(body).endswith(b"[DONE]\n\n")
     assert world.records == [] and len(world.store.grants["usr_a"].leases) == 1
-    assert world.watcher.failures == 1
+    world.store.away = False
+    eventually(lambda: world.watcher.records)
+    world.assert_settled(200, 2)
+    assert world.watcher.failures == 0
+
+
+def test_a_settlement_that_can_never_be_written_leaves_the_lease_to_the_sweeper() -> None:
+    world = World(settle_for_seconds=0.1)
+    world.store.away = True
+    world.exchange.settle(200, "stop")
+    eventually(lambda: world.watcher.failures)
+    assert world.records == [] and len(world.store.grants["usr_a"].leases) == 1
 
 
 def test_a_model_that_breaks_off_gives_an_error_event_without_done() -> None:

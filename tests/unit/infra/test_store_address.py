@@ -36,12 +36,14 @@ def test_the_port_in_the_stores_own_network_is_not_taken_for_one_of_this_machine
 
 
 def test_the_socket_of_this_run_is_found(tmp_path: Path) -> None:
-    socket = DataDir(tmp_path).socket("store")
-    socket.parent.mkdir()
+    data = DataDir(tmp_path)
+    data.take()
+    socket = data.socket("store")
     socket.touch()
     env = {"SLUICE_DATA_DIR": str(tmp_path)}
     use_running_store(env)
     assert (env["AWS_ENDPOINT_URL_DYNAMODB"], env["SLUICE_STORE_SOCKET"]) == (BY_SOCKET, str(socket))
+    data.leave()
 
 
 def test_all_settings_that_botocore_needs_are_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The configuration written for supervisord is read by supervisord itself."""
 
 import shlex
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,20 @@ def test_second_run_is_refused_and_the_first_is_named(tmp_path: Path) -> None:
         second.take()
 
 
-def test_the_socket_path_is_short_enough_for_the_kernel(tmp_path: Path) -> None:
-    deep = tmp_path / ("x" * 60) / ("y" * 60)
-    assert len(str(DataDir(deep).socket("store"))) <= 90
-    assert DataDir(deep).socket("store") == DataDir(deep).socket("store") != DataDir(deep).socket("inference")
+def test_the_socket_path_is_short_enough_for_the_kernel_and_nothing_of_it_stays(tmp_path: Path) -> None:
+    data = DataDir(tmp_path / ("x" * 60) / ("y" * 60))
+    socket = data.socket("store")
+    assert len(str(socket)) <= 90 and socket == data.socket("store") != data.socket("inference")
+    assert not socket.parent.exists()  # a command that only asks leaves nothing behind
+    data.take()
+    socket.touch()
+    data.leave()
+    assert not socket.parent.exists() and data.run.is_dir()
+
+
+def test_a_folder_of_sockets_that_is_a_link_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    data = DataDir(tmp_path / ("x" * 60) / ("y" * 60))
+    data.socket("store").parent.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(LaunchError, match="belongs to another user"):
+        data.take()

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from sluice.domain import errors
@@ -17,6 +18,7 @@ from sluice.ports.gateway import HotStore, UpstreamStream
 from sluice.services.gateway.admit import Admitted
 from sluice.services.gateway.request import RequestContext
 from sluice.services.gateway.settle import Outcome, settle
+from sluice.services.gateway.settle_later import SettleLater
 
 log = logging.getLogger("sluice.exchange")
 
@@ -48,6 +50,7 @@ class Bookkeeping:
     store: HotStore
     clock: Clock
     observer: Observer
+    settle_later: SettleLater
     remember: Callable[[Grant | None], None]
 
 
@@ -108,26 +111,36 @@ class Exchange:
         return refusal or errors.Overloaded("The request was held up for too long and has been settled.")
 
     def settle(self, status: int, finish_reason: str | None = None) -> None:
-        """Settle once; later calls do nothing. If the store does not answer, the sweeper settles the lease later."""
+        """Settle once; later calls do nothing. If the store does not answer, this is repeated in the background, and
+        the sweeper settles what is still left."""
         if self._over:
             return
         self._over = True
         if self._stream is not None:
             self._stream.close()
-        started = time.monotonic()
+        outcome = self._outcome(status, finish_reason)
         for attempt in range(SETTLE_ATTEMPTS):
-            try:
-                outcome = self._outcome(status, finish_reason)
-                self.record, released = settle(
-                    self._books.store, self.request.account_id, self.request.request_id, self.lease, outcome
-                )
-            except errors.StoreUnavailable:
-                if attempt + 1 < SETTLE_ATTEMPTS:
-                    time.sleep(random.uniform(0, SETTLE_PAUSE_SECONDS * 2**attempt))
-                continue
-            self._books.remember(released.grant)
-            self._books.observer.settled(self.record, time.monotonic() - started)
-            return
+            if self._settled(outcome):
+                return
+            if attempt + 1 < SETTLE_ATTEMPTS:
+                time.sleep(random.uniform(0, SETTLE_PAUSE_SECONDS * 2**attempt))
+        log.warning("settlement delayed, because the store does not answer: %s", self.request.request_id)
+        self._books.settle_later.add(partial(self._settled, outcome), self._left_to_the_sweeper)
+
+    def _settled(self, outcome: Outcome) -> bool:
+        """Whether the store took the settlement."""
+        started = time.monotonic()
+        try:
+            self.record, released = settle(
+                self._books.store, self.request.account_id, self.request.request_id, self.lease, outcome
+            )
+        except errors.StoreUnavailable:
+            return False
+        self._books.remember(released.grant)
+        self._books.observer.settled(self.record, time.monotonic() - started)
+        return True
+
+    def _left_to_the_sweeper(self) -> None:
         self._books.observer.settlement_failed()
         log.error("settlement failed, left to the sweeper: %s", self.request.request_id)
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sluice.domain import errors
@@ -15,6 +15,7 @@ from sluice.services.gateway.admit import Admission
 from sluice.services.gateway.exchange import Bookkeeping, Clock, Exchange, Observer
 from sluice.services.gateway.model_list import ModelList
 from sluice.services.gateway.request import ModelRequest, RequestContext
+from sluice.services.gateway.settle_later import SettleLater
 
 log = logging.getLogger("sluice.gateway")
 
@@ -45,6 +46,7 @@ class Gateway:
     observer: Observer
     clock: Clock
     defaults: Defaults
+    settle_later: SettleLater = field(default_factory=SettleLater)
 
     def now_ms(self) -> int:
         return self.clock() // 1_000_000
@@ -114,7 +116,7 @@ class Gateway:
 
     def _admit(self, request: AdmissionRequest, context: RequestContext) -> Exchange:
         admitted = self.admission.admit(request, self.clock())
-        books = Bookkeeping(self.store, self.clock, self.observer, self.admission.remember)
+        books = Bookkeeping(self.store, self.clock, self.observer, self.settle_later, self.admission.remember)
         return Exchange(books, admitted, context)
 
     @contextmanager
