@@ -21,6 +21,8 @@ MOST_ALTERNATIVES = 256
 MOST_PROPERTIES = 128
 MOST_FACTOR = 5_000
 """Of the least common multiple of all `multipleOf`, without their decimal points: a state for each remainder."""
+MOST_FORMATTED = 400
+"""Characters of a string that has a `format` and a `maxLength`: llguidance follows both, a state for each length."""
 REFUSED = frozenset(
     {"not", "if", "then", "else", "contains", "minContains", "maxContains", "uniqueItems", "propertyNames"}
     | {"dependentRequired", "dependentSchemas", "dependencies", "unevaluatedProperties", "unevaluatedItems"}
@@ -109,6 +111,8 @@ class SchemaChecker:
             name, found = self._keyword(keyword, value, place)
             node[name] = node[name] + found if name == "allOf" and name in node else found
         without_exclusive(node)
+        if "format" in node and "maxLength" in node:
+            node["maxLength"] = min(node["maxLength"], MOST_FORMATTED)
         if node.get("minProperties", 0) > max(1, len(node.get("required", ()))):
             raise self.refused(place.at, "uses `minProperties` above 1, which cannot be enforced: keys may repeat")
         return node

@@ -48,7 +48,9 @@ def renamed(value: Any) -> Any:
     [  # None: as it is
         ({"type": "string", "title": "x", "$schema": "y", "x-guidance": {}, "$id": "z"}, {"type": "string"}, 1),
         ({"type": ["string", "null"], "pattern": "a", "format": "date"}, None, 5.65),
-        ({"format": "date", "minLength": 0, "maxLength": 100_000}, None, 1),
+        ({"format": "uri", "minLength": 1, "maxLength": 2083}, {"format": "uri", "minLength": 1, "maxLength": 400}, 1),
+        ({"format": "date", "minLength": 0, "maxLength": 399}, None, 1),
+        ({"minLength": 0, "maxLength": 100_000}, None, 1),
         ({"type": "integer", "format": "int64", "maximum": E15 + 1}, {"type": "integer", "maximum": E15}, 6),
         ({"minimum": -E15 - 1, "maximum": -E15}, {"minimum": -E15, "maximum": -E15}, 6),
         ({"minimum": E15, "exclusiveMinimum": 0.5, "exclusiveMaximum": 0.75}, None, 6),
