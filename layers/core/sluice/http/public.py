@@ -1,7 +1,7 @@
 """Answers that are the same for everybody: kept by clients, not sent again while unchanged, gzipped.
 
-They are gzipped here and not by API Gateway alone, so that one machine sends as little. No other answer is: it is small,
-or a visitor's text and a secret in one compressed page would show by its length how alike they are (BREACH).
+They are gzipped here and not by API Gateway alone, so that one machine sends as little. No other answer is: it is
+small, or a visitor's text and a secret in one compressed page would show by its length how alike they are (BREACH).
 """
 
 import gzip
