@@ -60,9 +60,8 @@ def test_every_function_has_an_end_to_its_concurrency(name: str) -> None:
 
 def test_a_queue_starts_no_more_runs_than_its_function_may_have() -> None:
     """More are throttled, and a message that is throttled five times is a dead letter."""
-    scaling = [one["Properties"]["ScalingConfig"] for one in EVENTS.values() if one["Type"] == "SQS"]
-    assert scaling == [{"MaximumConcurrency": {"Ref": "FunctionConcurrency"}}]
-    assert TEMPLATE["Parameters"]["FunctionConcurrency"]["MinValue"] >= 2  # what Lambda asks for
+    (most,) = [one["Properties"]["ScalingConfig"] for one in EVENTS.values() if one["Type"] == "SQS"]
+    assert most["MaximumConcurrency"] <= TEMPLATE["Parameters"]["FunctionConcurrency"]["MinValue"]
 
 
 def test_every_table_and_every_index_has_a_maximum() -> None:
