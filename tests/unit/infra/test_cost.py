@@ -173,6 +173,15 @@ def test_every_schedule_is_counted_while_idle() -> None:
     assert [model.runs_a_month(name) for name in sorted(scheduled)] == [8_760, 43_800]
 
 
+def test_the_polling_of_a_queue_and_the_starts_of_environments_are_counted_while_idle() -> None:
+    """Lambda asks an idle queue with five long polls of 20 s at once, and bills INIT."""
+    lines = {line.what: line for line in model.idle()}
+    assert lines["Lambda asking its queue"].usd == pytest.approx(5 * 730 * 180 * 0.4e-6)
+    runs = 43_800 * model.lambda_usd(inputs.assumed("sweep_seconds"), 512)
+    starts = 730 / inputs.assumed("environment_hours") * model.lambda_usd(inputs.assumed("init_seconds"), 512)
+    assert lines["sweeper, once a minute"].usd == pytest.approx(runs + starts)
+
+
 def test_no_metric_is_counted_that_the_template_switches_off() -> None:
     settings = inputs.template()["Resources"]["Api"]["Properties"]["MethodSettings"]
     assert not any(one["MetricsEnabled"] for one in settings) and "detailed" not in PAGE.read_text()
