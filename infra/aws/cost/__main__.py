@@ -10,6 +10,9 @@ PAGE = FOLDER.parents[2] / "docs" / "cost.md"
 if __name__ == "__main__":
     given = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
     if given:
-        sys.stdout.write(told(given))
+        try:
+            sys.stdout.write(told(given))
+        except ValueError as exc:
+            sys.exit(str(exc))
     else:
         main(PAGE, page())

@@ -5,18 +5,19 @@ from functools import cached_property
 from typing import Any
 
 from infra.aws.cost.inputs import resources, template
-from infra.aws.parameters import defaults
+from infra.aws.parameters import defaults, wrong_numbers
 
 Method = tuple[str, str]
 
 
 class Bounds:
-    """`given`: parameters of either template; the others have their defaults. Raises ValueError for an unknown one."""
+    """`given`: parameters of either template; the others have their defaults. Raises ValueError for a mistake."""
 
     def __init__(self, given: Mapping[str, str]) -> None:
         known = defaults()
-        if unknown := set(given) - set(known):
-            raise ValueError(f"there is no parameter {', '.join(sorted(unknown))}")
+        wrong = [f"there is no parameter {name}" for name in given if name not in known] + wrong_numbers(given)
+        if wrong:
+            raise ValueError("; ".join(wrong))
         self.known = {**known, **given}
 
     def value(self, one: Any) -> Any:

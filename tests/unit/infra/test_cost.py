@@ -157,8 +157,15 @@ def test_other_parameters_change_what_they_should() -> None:
     lines = {line.what for line in worst_month({"InferenceUrl": "https://model.example.org", "Mail": "smtp"})}
     assert not lines & {"the model", "mails"}
     assert worst_month({"Architecture": "x86_64"})[-1].usd > worst_month({})[-1].usd
-    with pytest.raises(ValueError, match="ApiRat"):
-        told({"ApiRat": "1"})
+
+
+@pytest.mark.parametrize(
+    "given", ["ApiRat=1", "ApiRate=fast", "ApiRate=-1", "ApiRate=nan", "ApiRate=inf", "TableReads="]
+)
+def test_a_mistaken_parameter_is_named_and_nothing_is_computed(given: str) -> None:
+    name, value = given.split("=")
+    with pytest.raises(ValueError, match=name):
+        told({name: value})
 
 
 def test_the_default_month_is_what_the_pages_say() -> None:

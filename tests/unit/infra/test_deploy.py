@@ -250,6 +250,8 @@ def test_the_application_gets_what_it_shares_with_the_data_from_an_earlier_attem
             "sends as no-reply@example.org, but .* MailDomain, example.com",
         ),
         ({"MailDomain": "example.org"}, "MailDomain, example.org"),
+        ({"ApiRate": "fast"}, "ApiRate is 'fast', and must be a number of 0 or more"),
+        ({"InferenceMemory": "20000"}, "from 512 to 10240"),
         ({"MailFrom": "a\\b <no-reply@example.com>"}, "a backslash"),
     ],
 )
