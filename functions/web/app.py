@@ -4,32 +4,31 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, redirect, request, send_from_directory
+from flask import Blueprint, Response, redirect, request
 
+from sluice.domain.errors import NotFound
 from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import operation
-from sluice.pages import errors, home
+from sluice.http.public import public
+from sluice.pages import assets, errors, home
 
 blueprint = Blueprint("web", __name__)
 blueprint.register_blueprint(home.blueprint)  # the other functions serve the pages of their own subjects
 errors.install_unknown(blueprint)
 HERE = Path(__file__).parent
+STATIC = HERE / "static"
 # No inline script or style and no other host. Swagger UI needs no more than `data:` images (checked in Chromium).
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-ASSETS_CACHED_SECONDS = 3600
+DOCUMENT_CACHED_SECONDS = 300  # a deployment changes it
 
 
 @blueprint.get("/openapi.json")
 @operation("This document", tag="Operation", answers={200: "application/json"})
 def openapi_document() -> Response:
-    response = Response(_document(), mimetype="application/json")
-    response.add_etag()
-    response.cache_control.no_cache = True  # clients may keep it but must revalidate it
-    response.make_conditional(request)
-    return response
+    return public(_document(), "application/json", DOCUMENT_CACHED_SECONDS)
 
 
 @cache
@@ -41,7 +40,7 @@ def _document() -> bytes:
 def docs() -> Any:
     if request.path.endswith("/"):
         return redirect("../docs")  # the page's links are relative, for the sake of a stage prefix
-    page = send_from_directory(HERE / "static", "docs.html", max_age=0)
+    page = public(_assets()["docs.html"], "text/html", DOCUMENT_CACHED_SECONDS)
     page.headers["Content-Security-Policy"] = DOCS_POLICY
     return page
 
@@ -49,7 +48,16 @@ def docs() -> Any:
 @blueprint.get("/docs/<path:name>")
 def docs_asset(name: str) -> Response:
     """Errors: NotFound, also for a path outside the folder."""
-    return send_from_directory(HERE / "static", name, max_age=ASSETS_CACHED_SECONDS)
+    if name not in _assets():
+        raise NotFound()
+    seconds = home.CACHED_SECONDS if "/" in name else DOCUMENT_CACHED_SECONDS  # a vendored file's path has its version
+    return public(_assets()[name], assets.media_type(name), seconds, for_browsers=True)
+
+
+@cache
+def _assets() -> dict[str, bytes]:
+    """By their path below `static`: a fixed list, so that no name can lead to another file."""
+    return {path.relative_to(STATIC).as_posix(): path.read_bytes() for path in STATIC.rglob("*") if path.is_file()}
 
 
 handler = lambda_handler(blueprint)

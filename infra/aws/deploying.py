@@ -114,6 +114,9 @@ class Deployment:
         self.say(f"account: {identity['Account']}, as {identity['Arn']}, in {client.meta.region_name}")
 
     def _check(self) -> None:
+        if self.admin and "AlarmMail" not in self.parameters and not self._in_force["AlarmMail"]:
+            self.parameters = {**self.parameters, "AlarmMail": self.admin}  # somebody should hear of the bill
+            self._in_force["AlarmMail"] = self.admin
         parameters.check(self.parameters, self._in_force)
 
     def look(self) -> list[Finding]:

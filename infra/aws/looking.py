@@ -9,11 +9,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from infra.aws.cost.bounds import Bounds
+from infra.aws.cost.worst import worst_month
 from infra.aws.stack import BROKEN, data_stack, describe
 from sluice.adapters.aws.models import TABLES
 
 UNRESERVED_AT_LEAST = 100  # Lambda refuses a reservation that leaves less for all other functions
-SWEEPERS = 1  # its reservation, beside the model's
 DOCKER = {"amd64": "x86_64", "arm64": "arm64", "x86_64": "x86_64", "aarch64": "arm64"}
 ASK_DOCKER = ("docker", "version", "--format", "{{.Server.Arch}}")
 
@@ -45,6 +46,7 @@ class Looker:
         questions = [self._stacks, self._tables, self._concurrency, self._memory, self._logs_role]
         questions += [self._mail] if self.known["Mail"] == "ses" else []
         questions += [] if self.known["InferenceUrl"] else [self._docker]
+        questions += [self._bill]
         for question in questions:
             try:
                 yield question()
@@ -81,12 +83,13 @@ class Looker:
         whole, free = limits["ConcurrentExecutions"], limits["UnreservedConcurrentExecutions"]
         found = f"{whole} functions at once, {free} of them unreserved"
         if self._status(self.stack) not in ("", *BROKEN) and "InferenceConcurrency" not in self.given:
-            return Finding("concurrency", found, f"keeps the reservation of {self.known['InferenceConcurrency']}")
-        wanted = int(self.known["InferenceConcurrency"])
-        if not wanted or free - wanted - SWEEPERS >= UNRESERVED_AT_LEAST:
-            return Finding("concurrency", found, f"reserves {wanted} for the model" if wanted else "reserves none")
+            return Finding("concurrency", found, "keeps what is reserved")
+        wanted = sum(Bounds(self.known).reserved.values())
+        if not wanted or free - wanted >= UNRESERVED_AT_LEAST:
+            return Finding("concurrency", found, f"reserves {wanted} for the functions" if wanted else "reserves none")
         if "InferenceConcurrency" in self.given:
-            return Finding("concurrency", found, f"stops: {wanted} cannot be reserved; give 0", stops=True)
+            then = f"stops: {wanted} cannot be reserved; give InferenceConcurrency=0"
+            return Finding("concurrency", found, then, stops=True)
         few = {"DefaultConcurrency": "1"} if whole < UNRESERVED_AT_LEAST else {}  # a chat takes two of them
         then = "reserves none" + (", one request at a time for an account" if few else "")
         return Finding("concurrency", found, f"{then}; ask for 1,000", self._set(InferenceConcurrency="0", **few))
@@ -137,6 +140,11 @@ class Looker:
             then = f"deploys {engine}, because building for {wanted} would emulate it"
             return Finding("Docker", engine, then, self._set(Architecture=engine))
         return Finding("Docker", engine, f"builds for {wanted} by emulation, which takes an hour")
+
+    def _bill(self) -> Finding:
+        address, budget = self.known["AlarmMail"], self.known["MonthlyBudget"]
+        told = f"mails to {address} at 50, 80 and 100 % of ${budget}" if address else "nobody is told: give AlarmMail"
+        return Finding("bill", told, f"at most ${worst_month(self.known)[-1].usd:,.0f} a month (docs/cost.md)")
 
 
 def table(findings: Sequence[Finding]) -> list[str]:

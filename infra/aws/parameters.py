@@ -1,5 +1,6 @@
 """The parameters of a deployment: checked against both templates, and written so that SAM reads them as given."""
 
+import sys
 from collections.abc import Mapping
 from email.utils import parseaddr
 
@@ -17,6 +18,22 @@ def defaults() -> dict[str, str]:
     return found
 
 
+def wrong_numbers(given: Mapping[str, str]) -> list[str]:
+    """A sentence for each value that is no number, or none that its parameter takes."""
+    declared = {name: one for path in (DATA, ROOT / "template.yaml") for name, one in read(path)["Parameters"].items()}
+    found = []
+    for name, value in given.items():
+        if declared.get(name, {}).get("Type") == "Number":
+            least, most = declared[name].get("MinValue", 0), declared[name].get("MaxValue", sys.maxsize)
+            try:
+                fits = float(least) <= float(value) <= float(most)
+            except ValueError:
+                fits = False
+            span = f"from {least} to {most}" if "MaxValue" in declared[name] else f"of {least} or more"
+            found += [] if fits else [f"{name} is {value!r}, and must be a number {span}"]
+    return found
+
+
 def check(given: Mapping[str, str], known: Mapping[str, str]) -> None:
     """`known`: the values in force with `given`. Raises ValueError, with a sentence for each mistake."""
     wrong = [
@@ -27,6 +44,7 @@ def check(given: Mapping[str, str], known: Mapping[str, str]) -> None:
         for name, value in given.items()
         if "\\" in value or "\n" in value
     ]
+    wrong += wrong_numbers(given)
     address = parseaddr(known["MailFrom"])[1]
     if known["Mail"] == "ses" and address.rpartition("@")[2].lower() != known["MailDomain"].lower():
         wrong.append(

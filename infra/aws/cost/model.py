@@ -4,14 +4,25 @@ Three inputs: counted calls (`counts.json`, checked by a test), list prices (`pr
 (`assumptions.json`, each with its reason). Memory sizes and alarms are read from the template.
 """
 
+import re
 from dataclasses import dataclass
 
-from infra.aws.cost.inputs import alarm_metrics, assumed, count_of, counts, free, memory_mb, price, price_list
+from infra.aws.cost.inputs import (
+    alarm_metrics,
+    assumed,
+    count_of,
+    counts,
+    free,
+    memory_mb,
+    price,
+    price_list,
+    resources,
+)
 
 HOURS, MINUTES = 730, 730 * 60  # per month
 MILLION = 1_000_000
 VCPU_MB = 1769  # memory with which Lambda gives one vCPU
-METRICS_A_METHOD = 5  # Count, Latency, IntegrationLatency, 4XXError, 5XXError
+LONG_POLL_SECONDS = 20
 IDLE_METRICS = 2  # sent by the sweeper each minute: running requests, and the age of the oldest expired lease
 METERING_SIZES = (1, 25)  # the counted batch sizes
 
@@ -38,15 +49,35 @@ def _beyond_free(amount: float, name: str) -> tuple[float, float]:
 # --- idle: a deployment without requests
 
 
+def runs_a_month(function: str) -> float:
+    """Of the function's schedule, `rate(5 minutes)`."""
+    events = resources()[function]["Properties"]["Events"].values()
+    (schedule,) = [one["Properties"]["Schedule"] for one in events if one["Type"] == "Schedule"]
+    found = re.fullmatch(r"rate\((\d+) minutes?\)", schedule)
+    assert found, schedule
+    return MINUTES / int(found[1])
+
+
+def scheduled_usd(function: str, seconds: float) -> float:
+    """A month of its runs, and of the starts of its environment. 400,000 GB-seconds of an account are free."""
+    memory = memory_mb(function)
+    starts = HOURS / assumed("environment_hours")
+    return runs_a_month(function) * lambda_usd(seconds, memory) + starts * lambda_usd(assumed("init_seconds"), memory)
+
+
 def idle() -> list[Line]:
     store_gb = assumed("idle_store_gb")
-    sweeps = lambda_usd(assumed("sweep_seconds"), memory_mb("SweeperFunction")) * MINUTES
+    sweeps = scheduled_usd("SweeperFunction", assumed("sweep_seconds"))
+    leftovers = scheduled_usd("IngestionFunction", assumed("leftovers_seconds"))
+    polls = assumed("idle_pollers") * MINUTES * 60 / LONG_POLL_SECONDS / MILLION
     reads = counts()["sweep_of_nothing"]["read_units"] * MINUTES
     logs_gb = MINUTES * 600 / 1e9
     metrics = alarm_metrics()
     fixed = [
-        Line("sweeper, once a minute", f"{MINUTES:,} runs", sweeps, 0.0),  # 400,000 GB-seconds are free
+        Line("sweeper, once a minute", f"{runs_a_month('SweeperFunction'):,.0f} runs", sweeps, 0.0),
         Line("its reads", f"{reads:,.0f} read units", *(2 * [reads / MILLION * price("dynamodb_million_read_units")])),
+        Line("ingestion, on its schedule", f"{runs_a_month('IngestionFunction'):,.0f} runs", leftovers, 0.0),
+        Line("Lambda asking its queue", f"{polls:.2f} million times", *_beyond_free(polls, "sqs_million_requests")),
         Line("store", f"{store_gb:g} GB", *_beyond_free(store_gb, "dynamodb_gb_month")),
         Line("point-in-time recovery", f"{store_gb:g} GB", *(2 * [store_gb * price("dynamodb_pitr_gb_month")])),
         Line("alarms", f"{metrics} metrics", *_beyond_free(metrics, "cloudwatch_alarm_metric_month")),
@@ -75,8 +106,9 @@ def seconds_of_answer(megabytes: int) -> float:
 
 
 def model_usd(megabytes: int) -> float:
-    """The price of one answer of the model on Lambda."""
-    return lambda_usd(seconds_of_answer(megabytes), megabytes)
+    """The price of one answer of the model on Lambda, with its share of starts."""
+    start = assumed("cold_share") * assumed("model_init_seconds")
+    return lambda_usd(seconds_of_answer(megabytes) + start, megabytes)
 
 
 def million_tokens_usd(megabytes: int) -> tuple[float, float]:
@@ -112,6 +144,8 @@ def per_request(model_seconds: float, content: bool = True) -> dict[str, float]:
     return {
         "REST API": price("rest_api_million_requests") / MILLION,
         "gateway, while it streams": lambda_usd(held, memory_mb("GatewayFunction")),
+        "starts of the gateway (1 % of requests)": assumed("cold_share")
+        * lambda_usd(assumed("init_seconds"), memory_mb("GatewayFunction")),
         "store: admission, ledger, content, metering": written + looked,
         "metering": lambda_usd(0.1, memory_mb("MeteringFunction")) / batch,
         "logs": assumed("access_log_bytes") / 1e9 * price("cloudwatch_logs_gb_in"),

@@ -51,6 +51,8 @@ def deployment(build: Path, emulator: Emulator, model: Server, tmp_path_factory:
         "MailDomain": MAIL_DOMAIN,
         "MailFrom": f"Sluice <{SENDER}>",
         "GradualDeployment": "false",  # there is no CodeDeploy
+        "ApiRate": "500",  # the emulator throttles, and the tests call more often than a small group
+        "ApiBurst": "1000",
     }
     made = Deployment(emulator, build, tmp_path_factory.mktemp("packages"), parameters)
     made.prepare()

@@ -2,9 +2,6 @@
 reason that is no longer needed."""
 
 SKIPS = {
-    # A limit of concurrency for every function would take its share from all others; the two that need one have it: the
-    # model, for its cost, and the sweeper.
-    "CKV_AWS_115": "function-level concurrent execution limit",
     # Functions behind the API answer their caller; event functions have on-failure destinations, which replace this
     # older setting (tests/unit/aws/test_template_events.py).
     "CKV_AWS_116": "dead letter queue of a function",

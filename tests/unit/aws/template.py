@@ -51,7 +51,7 @@ def _imported(value: dict[str, Any]) -> Any:
         name = IMPORT.fullmatch(value["Fn::ImportValue"]["Fn::Sub"])
         assert name, value
         return DATA["Outputs"][name[1]]["Value"]
-    if isinstance(value.get("Fn::Sub"), list):
+    if isinstance(value.get("Fn::Sub"), list) and len(value["Fn::Sub"][1]) == 1:
         text, ((variable, one),) = value["Fn::Sub"][0], value["Fn::Sub"][1].items()
         if "Fn::GetAtt" in one:
             return {"Fn::Sub": text.replace(f"${{{variable}}}", f"${{{'.'.join(one['Fn::GetAtt'])}}}")}

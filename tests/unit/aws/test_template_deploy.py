@@ -74,5 +74,7 @@ def test_each_function_has_its_name_for_the_metrics(name: str) -> None:
 def test_a_small_account_can_switch_reserved_concurrency_off(kept: str) -> None:
     condition = TEMPLATE["Conditions"]["Reserve"]
     assert condition == {"Fn::Not": [{"Fn::Equals": [{"Ref": "InferenceConcurrency"}, 0]}]}
-    made = transformed(InferenceConcurrency=kept)["Resources"]["InferenceFunction"]["Properties"]
-    assert made["ReservedConcurrentExecutions"]["Fn::If"][0] == "Reserve"
+    made = transformed(InferenceConcurrency=kept)["Resources"]
+    for one in [one["Properties"] for one in made.values() if one["Type"] == "AWS::Lambda::Function"]:
+        switch, _, none = one["ReservedConcurrentExecutions"]["Fn::If"]
+        assert (switch, none) == ("Reserve", {"Ref": "AWS::NoValue"})

@@ -1,12 +1,16 @@
 """docs/cost.md equals the output of the script; some figures are checked by hand."""
 
+import copy
 import json
+import re
 
 import pytest
 
-from infra.aws.cost import inputs, model
+from infra.aws.cost import bounds, inputs, model
 from infra.aws.cost.__main__ import PAGE
-from infra.aws.cost.page import SIZES_MB, money, page
+from infra.aws.cost.bounds import Bounds
+from infra.aws.cost.page import SIZES_MB, money, page, told
+from infra.aws.cost.worst import worst_month
 
 
 def test_the_document_is_what_the_script_prints() -> None:
@@ -57,7 +61,8 @@ def test_tokens_and_requests_agree(megabytes: int) -> None:
     """The price of a million requests by tokens equals the price by seconds."""
     prompt, answer = model.million_tokens_usd(megabytes)
     by_tokens = inputs.assumed("prompt_tokens") * prompt + inputs.assumed("completion_tokens") * answer
-    requests_alone = model.model_usd(megabytes) - inputs.price("lambda_million_requests") / 1e6
+    start_seconds = inputs.assumed("cold_share") * inputs.assumed("model_init_seconds")
+    requests_alone = model.model_usd(megabytes) - model.lambda_usd(start_seconds, megabytes)
     assert requests_alone * 1e6 == pytest.approx(by_tokens)
 
 
@@ -70,7 +75,7 @@ def test_at_the_break_even_point_both_cost_the_same(server: model.Server) -> Non
 
 
 def test_the_gateways_memory_equals_the_templates() -> None:
-    assert f"MemorySize: {inputs.memory_mb('GatewayFunction')}" in inputs.TEMPLATE.read_text()
+    assert inputs.memory_mb("GatewayFunction") == 512
     assert inputs.memory_mb("InferenceFunction") == SIZES_MB[0]
 
 
@@ -85,6 +90,108 @@ def test_every_price_has_its_source_and_every_assumption_its_reason() -> None:
 
 
 SCALING = ("server_gpu_hour",)  # read by infra/aws/scaling.py
+
+
+def test_the_worst_month_by_hand() -> None:
+    """From the texts of the templates, by another way than the model's."""
+    month = {line.what: line.usd for line in worst_month({})}
+    template, data = inputs.TEMPLATE.read_text(), inputs.OTHERS[0].read_text()
+    default = {
+        name: float(value) for name, value in re.findall(r"^  (\w+): \{Type: Number, Default: ([\d.]+)", template, re.M)
+    }
+    named = {key: len(re.findall(rf"<<: [*&]{key}\b", template)) for key in ("Anyone", "Asks", "Large")}
+    methods = template.count("Type: Api, Properties")
+    rate = named["Anyone"] * default["AnonymousRate"] + named["Asks"] * default["GatewayRate"] + named["Large"] * 0.05
+    rate += (methods - sum(named.values())) * default["ApiRate"]
+    assert month["calls of the API"] == pytest.approx(rate * 730 * 3600 * 3.5 / 1e6)
+    parts = data.count("OnDemandThroughput")
+    (writes,) = re.findall(r"TableWrites: \{Type: Number, Default: (\d+)", data)
+    assert month["writes to the store"] == pytest.approx(parts * int(writes) * 730 * 3600 * 0.625 / 1e6)
+    half_gb = default["GatewayConcurrency"] * 0.5 * 730 * 3600
+    assert month["the gateway"] == pytest.approx(half_gb * inputs.price("lambda_arm_gb_second"))
+    assert month["**together**"] == pytest.approx(sum(month.values()) / 2)
+
+
+BOUNDS = [
+    "ApiRate",
+    "AnonymousRate",
+    "GatewayRate",
+    "GatewayConcurrency",
+    "FunctionConcurrency",
+    "InferenceConcurrency",
+]
+
+
+@pytest.mark.parametrize("name", [*BOUNDS, "InferenceMemory", "TableReads", "TableWrites"])
+def test_a_larger_bound_makes_a_dearer_month(name: str) -> None:
+    more = f"{2 * float(Bounds({}).known[name]):g}"
+    assert worst_month({name: more})[-1].usd > worst_month({})[-1].usd + 100
+
+
+def test_a_bound_that_the_template_loses_changes_the_figure_or_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/cost.md is held to the figure, so a change of the template that changes the bill is seen."""
+    before = worst_month({})[-1].usd
+    template, every = copy.deepcopy(inputs.template()), copy.deepcopy(inputs.resources())
+    monkeypatch.setattr(bounds, "template", lambda: template)
+    monkeypatch.setattr(bounds, "resources", lambda: every)
+    template["Resources"]["Api"]["Properties"]["MethodSettings"][0]["ThrottlingRateLimit"] = 500
+    dearer = worst_month({})[-1].usd
+    assert dearer > 100 * before
+    every["WebFunction"]["Properties"]["ReservedConcurrentExecutions"] = 1000
+    assert worst_month({})[-1].usd > dearer + 8000
+    del every["LedgerTable"]["Properties"]["OnDemandThroughput"]
+    with pytest.raises(KeyError):
+        worst_month({})
+
+
+def test_where_nothing_is_reserved_the_accounts_limit_counts() -> None:
+    def functions(at_once: int) -> float:
+        return next(
+            line.usd for line in worst_month({"InferenceConcurrency": "0"}, at_once) if line.what == "functions"
+        )
+
+    assert functions(1000) == pytest.approx(100 * functions(10))
+
+
+def test_other_parameters_change_what_they_should() -> None:
+    lines = {line.what for line in worst_month({"InferenceUrl": "https://model.example.org", "Mail": "smtp"})}
+    assert not lines & {"the model", "mails"}
+    assert worst_month({"Architecture": "x86_64"})[-1].usd > worst_month({})[-1].usd
+
+
+@pytest.mark.parametrize(
+    "given", ["ApiRat=1", "ApiRate=fast", "ApiRate=-1", "ApiRate=nan", "ApiRate=inf", "TableReads="]
+)
+def test_a_mistaken_parameter_is_named_and_nothing_is_computed(given: str) -> None:
+    name, value = given.split("=")
+    with pytest.raises(ValueError, match=name):
+        told({name: value})
+
+
+def test_the_default_month_is_what_the_pages_say() -> None:
+    said = f"{round(worst_month({})[-1].usd, -2):,.0f} dollars"
+    for name in ("README.md", "docs/deploy.md"):
+        assert said in (inputs.TEMPLATE.parent / name).read_text(), f"{name}: {said}"
+
+
+def test_every_schedule_is_counted_while_idle() -> None:
+    scheduled = [name for name, one in inputs.resources().items() if "'Schedule': 'rate" in str(one)]
+    assert sorted(scheduled) == ["IngestionFunction", "SweeperFunction"]
+    assert [model.runs_a_month(name) for name in sorted(scheduled)] == [8_760, 43_800]
+
+
+def test_the_polling_of_a_queue_and_the_starts_of_environments_are_counted_while_idle() -> None:
+    """Lambda asks an idle queue with five long polls of 20 s at once, and bills INIT."""
+    lines = {line.what: line for line in model.idle()}
+    assert lines["Lambda asking its queue"].usd == pytest.approx(5 * 730 * 180 * 0.4e-6)
+    runs = 43_800 * model.lambda_usd(inputs.assumed("sweep_seconds"), 512)
+    starts = 730 / inputs.assumed("environment_hours") * model.lambda_usd(inputs.assumed("init_seconds"), 512)
+    assert lines["sweeper, once a minute"].usd == pytest.approx(runs + starts)
+
+
+def test_no_metric_is_counted_that_the_template_switches_off() -> None:
+    settings = inputs.template()["Resources"]["Api"]["Properties"]["MethodSettings"]
+    assert not any(one["MetricsEnabled"] for one in settings) and "detailed" not in PAGE.read_text()
 
 
 def test_the_file_of_counts_has_every_operation() -> None:

@@ -109,7 +109,7 @@ def test_a_first_deployment_runs_its_steps_in_order_and_prints_the_url(clients: 
     one, said = deployment(machine, admin="ada@example.org", password="a quiet green harbour")
     assert one.run() == "https://abc.execute-api.us-east-1.amazonaws.com/live"
     steps = [line.split(":")[0] for line in said]
-    assert steps.count("look") == 8
+    assert steps.count("look") == 9
     assert [step for step in steps if step != "look"] == [
         "tools",
         "account",
@@ -126,6 +126,17 @@ def test_a_first_deployment_runs_its_steps_in_order_and_prints_the_url(clients: 
     assert all("--config-file" in deploy for deploy in deploys)
     assert [name for name, _ in deployed(machine)] == ["sluice-data", "sluice-data", "sluice"]
     assert "admin create ada@example.org --password-stdin" in admin
+
+
+@pytest.mark.parametrize("given", [None, "", "ops@example.org"])
+def test_the_admin_is_told_of_the_bill_unless_another_address_is_given(clients: Any, given: str | None) -> None:
+    machine = Recorder(clients)
+    parameters = {} if given is None else {"AlarmMail": given}
+    one, said = deployment(machine, admin="ada@example.org", password="x", parameters=parameters)
+    one.run()
+    wanted = "ada@example.org" if given is None else given
+    assert f'AlarmMail="{wanted}"' in next(words for words in reversed(machine.ran) if "sam deploy" in words)
+    assert any("look: bill" in line and (wanted or "nobody is told") in line for line in said)
 
 
 def test_the_password_is_never_a_command_line_argument(clients: Any) -> None:
@@ -239,6 +250,8 @@ def test_the_application_gets_what_it_shares_with_the_data_from_an_earlier_attem
             "sends as no-reply@example.org, but .* MailDomain, example.com",
         ),
         ({"MailDomain": "example.org"}, "MailDomain, example.org"),
+        ({"ApiRate": "fast"}, "ApiRate is 'fast', and must be a number of 0 or more"),
+        ({"InferenceMemory": "20000"}, "from 512 to 10240"),
         ({"MailFrom": "a\\b <no-reply@example.com>"}, "a backslash"),
     ],
 )

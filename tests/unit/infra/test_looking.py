@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.aws import parameters
+from infra.aws.cost.worst import worst_month
 from infra.aws.looking import Finding, Looker, table
 
 DENIED = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetAccountSettings")
@@ -107,7 +108,16 @@ def small() -> Iterator[Account]:
 def test_an_account_with_its_full_quotas_gets_the_templates_defaults() -> None:
     found = look(Account())
     assert chosen(found) == {} and not any(one.stops for one in found.values())
-    assert set(found) == {"stacks", "tables", "concurrency", "memory", "API Gateway's log role", "mail", "Docker"}
+    assert set(found) == {
+        "stacks",
+        "tables",
+        "concurrency",
+        "memory",
+        "API Gateway's log role",
+        "mail",
+        "Docker",
+        "bill",
+    }
 
 
 def test_a_new_account_reserves_nothing_and_runs_one_request_at_a_time(small: Account) -> None:
@@ -116,10 +126,20 @@ def test_a_new_account_reserves_nothing_and_runs_one_request_at_a_time(small: Ac
     assert "sandbox" in found["mail"].found and "production access" in found["mail"].then
 
 
-@pytest.mark.parametrize(("free", "reserves"), [(110, False), (111, True)])
+@pytest.mark.parametrize(("free", "reserves"), [(165, False), (166, True)])
 def test_a_reservation_leaves_a_hundred_for_everything_else(free: int, reserves: bool) -> None:
     limits = {"ConcurrentExecutions": free, "UnreservedConcurrentExecutions": free}
     assert chosen(look(Account(limits=limits))) == ({} if reserves else {"InferenceConcurrency": "0"})
+
+
+def test_the_bill_is_told_before_anything_is_made(small: Account) -> None:
+    """With the parameters that were given: the same figure that docs/cost.md has for the defaults."""
+    bill = look(small)["bill"]
+    assert bill.found == "nobody is told: give AlarmMail"
+    assert bill.then == f"at most ${worst_month({})[-1].usd:,.0f} a month (docs/cost.md)"
+    more = look(small, AlarmMail="you@example.org", ApiRate="5", MonthlyBudget="50")["bill"]
+    assert more.found == "mails to you@example.org at 50, 80 and 100 % of $50"
+    assert more.then == f"at most ${worst_month({'ApiRate': '5'})[-1].usd:,.0f} a month (docs/cost.md)"
 
 
 def test_a_reservation_that_the_owner_asks_for_and_cannot_have_stops(small: Account) -> None:

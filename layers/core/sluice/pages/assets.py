@@ -33,7 +33,8 @@ def content(name: str) -> bytes:
 
 
 def media_type(name: str) -> str:
-    return MEDIA_TYPES[name.rpartition(".")[2]]
+    """By the ending of the name; text for a licence, which has none."""
+    return MEDIA_TYPES.get(name.rpartition(".")[2], "text/plain")
 
 
 @cache

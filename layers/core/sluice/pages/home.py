@@ -4,6 +4,7 @@ from flask import Response
 
 from sluice import settings
 from sluice.domain.errors import StoreUnavailable
+from sluice.http.public import public
 from sluice.pages import assets
 from sluice.pages.blueprints import pages
 from sluice.pages.render import page
@@ -36,6 +37,4 @@ def _is_without_accounts() -> bool:
 @blueprint.get("/static/<name>")
 def asset(name: str) -> Response:
     """Errors: NotFound."""
-    response = Response(assets.content(name), mimetype=assets.media_type(name))
-    response.headers["Cache-Control"] = f"public, max-age={CACHED_SECONDS}"
-    return response
+    return public(assets.content(name), assets.media_type(name), CACHED_SECONDS)
