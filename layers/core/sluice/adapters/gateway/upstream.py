@@ -23,6 +23,7 @@ MAX_REST_BYTES = 1_024  # after the last event
 PING_SECONDS = 2.5  # a silence of the server that gives the gateway a turn, to renew the lease or to stop
 BYTES_A_TOKEN = 4  # of English text, by the vocabularies of today's models
 DONE = b"[DONE]"
+TOO_LONG = "The request took longer than it may; a streamed answer may take longer."
 Sign = Callable[[str, str, str, bytes], dict[str, str]]  # (method, host, path, body) → headers, including `host`
 
 
@@ -188,12 +189,7 @@ class HttpStream:
         now = time.monotonic()
         until = min(self._give_up, self._heard + self._idle_seconds)
         if until <= now:
-            late = (
-                "The request took longer than it may; a streamed answer may take longer."
-                if until == self._give_up
-                else None
-            )
-            raise errors.UpstreamTimeout(late)
+            raise errors.UpstreamTimeout(TOO_LONG if until == self._give_up else None)
         try:
             if self._connection.sock is not None:
                 self._connection.sock.settimeout(min(PING_SECONDS, until - now))

@@ -175,13 +175,9 @@ def take_usage(stream: UpstreamStream, chunk: dict[str, Any]) -> None:
     if isinstance(usage, dict):
         details = usage.get("prompt_tokens_details")
         details = details if isinstance(details, dict) else {}
-        stream.prompt_tokens = _whole(usage.get("prompt_tokens")) or stream.prompt_tokens
-        stream.completion_tokens = _whole(usage.get("completion_tokens"), stream.completion_tokens)
-        stream.cached_tokens = _whole(details.get("cached_tokens")) or stream.cached_tokens
-
-
-def _whole(value: object, otherwise: int = 0) -> int:
-    return value if isinstance(value, int) and value >= 0 else otherwise
+        stream.prompt_tokens = int(usage.get("prompt_tokens") or stream.prompt_tokens)
+        stream.completion_tokens = int(usage.get("completion_tokens", stream.completion_tokens) or 0)
+        stream.cached_tokens = int(details.get("cached_tokens") or stream.cached_tokens)
 
 
 def _engine_error(payload: bytes) -> errors.SluiceError:
