@@ -66,3 +66,22 @@ def test_no_policy_allows_every_action_or_every_resource(name: str) -> None:
 def _is_ours(resource: Any) -> bool:
     """A resource of the template, or an ARN that begins with one; it may end in a star (a folder of our bucket)."""
     return "Fn::GetAtt" in resource or bool(re.match(r"(arn:[^*]+|\$\{\w+\.Arn\})", resource["Fn::Sub"]))
+
+
+def test_only_the_gateway_may_call_bedrock_and_only_the_models_that_are_named() -> None:
+    policies = {name: one for name, one in RESOURCES.items() if one["Type"] == "AWS::IAM::Policy"}
+    ((_, policy),) = policies.items()
+    assert policy["Condition"] == "UsesBedrock" and policy["Properties"]["Roles"] == [{"Ref": "GatewayFunctionRole"}]
+    (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Action"] == ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"]
+    _, joined = statement["Resource"]["Fn::Split"]
+    arn = "arn:aws:bedrock:*::foundation-model/"
+    assert joined == {"Fn::Join": ["", [arn, {"Fn::Join": [f",{arn}", {"Ref": "BedrockModels"}]}]]}
+    allowed = [action for name in FUNCTIONS for action in statements(name, "bedrock:InvokeModel")]
+    assert allowed == []
+
+
+def test_whoever_asks_the_model_server_knows_its_names_and_whose_signature_it_checks() -> None:
+    for name in ("GatewayFunction", "AdminFunction", "SearchFunction", "IngestionFunction"):
+        given = {variable: value for variable, value in variables(name).items() if "_INFERENCE_" in variable}
+        assert sorted(given) == [f"SLUICE_INFERENCE_{what}" for what in ("AUTH", "MODELS", "SERVICE", "URL")]
