@@ -127,10 +127,19 @@ def test_what_bedrock_does_not_offer_is_said_without_asking_it(
 
 def test_without_usage_four_bytes_are_a_token(caller: Person, gate: Gate) -> None:
     gate.reply = forms.WITHOUT_USAGE
-    assert caller.ask().status_code == 200
+    answer = caller.ask()
+    assert answer.status_code == 200
     record = settled(caller)
     assert record["completion_tokens"] == -(-len(forms.TEXT) // 4)
     assert 5 <= record["prompt_tokens"] <= 40
+    told = {name: record[name] for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
+    assert answer.json["usage"] == told
+    with_usage = {"stream": True, "stream_options": {"include_usage": True}}
+    last = events(caller.ask(**with_usage))[-1]
+    assert (last["choices"], last["usage"], last["model"]) == ([], told, "gpt")
+    assert not any(one.get("usage") for one in events(caller.ask(stream=True)))
+    response = caller.client.post("/v1/responses", json={"model": "gpt", "input": "Hi"}, headers=caller.api_token)
+    assert response.json["usage"]["output_tokens"] == told["completion_tokens"]
 
 
 def test_usage_beyond_the_reservation_is_charged_as_the_reservation(caller: Person, gate: Gate) -> None:

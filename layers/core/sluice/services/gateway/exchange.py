@@ -180,6 +180,13 @@ def take_usage(stream: UpstreamStream, chunk: dict[str, Any]) -> None:
         stream.cached_tokens = int(details.get("cached_tokens") or stream.cached_tokens)
 
 
+def usage_chunk(stream: UpstreamStream, last: dict[str, Any]) -> bytes:
+    """The chunk with the counts, for an answer whose server sends none. `last`: its last chunk."""
+    prompt, completion = stream.prompt_tokens, stream.completion_tokens
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return json.dumps({**last, "choices": [], "usage": usage}, separators=(",", ":")).encode()
+
+
 def _engine_error(payload: bytes) -> errors.SluiceError:
     """The domain error for an error that the engine sent within its stream."""
     detail = json.loads(payload).get("error")
