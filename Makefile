@@ -16,7 +16,7 @@ doctor: setup  ## say in plain words what is wrong with this machine or its conf
 	@exec $(BIN)/sluice doctor
 
 deploy: setup  ## to AWS, from the keys to a first answer (docs/deploy.md); DEPLOY_ARGS="--admin you@example.org"
-	@exec $(BIN)/sluice deploy $(DEPLOY_ARGS)
+	@exec $(BIN)/sluice deploy $(if $(MODEL),--model "$(MODEL)") $(DEPLOY_ARGS)
 
 destroy: setup  ## take the deployment away; the tables and keys stay
 	@exec $(BIN)/sluice destroy $(DESTROY_ARGS)

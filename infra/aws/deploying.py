@@ -30,8 +30,8 @@ Say = Callable[[str], None]
 ASK_SECONDS = 60
 HOW_TO_GET = {
     "sam": "the SAM command is missing: pip install aws-sam-cli (or brew install aws-sam-cli)",
-    "docker": "Docker is missing, and the model's image is built with it. Install it, or use your own model "
-    "server: --parameter InferenceUrl=https://…",
+    "docker": "Docker is missing, and the model's image is built with it. Install it, or deploy "
+    "without: MODEL=bedrock:ID, or your own model server: --parameter InferenceUrl=https://…",
 }
 
 
@@ -69,6 +69,13 @@ class Deployment:
     admin: str = ""
     password: str = ""
     smoke: bool = True
+    model: str = ""
+    """A short name for what serves the model (`parameters.of_model`); empty: as it is. Raises ValueError."""
+
+    def __post_init__(self) -> None:
+        if self.model:
+            region = self.machine.client("sts").meta.region_name
+            self.parameters = {**parameters.of_model(self.model, region), **self.parameters}
 
     def run(self) -> str:
         """Deploy, and return the URL. Raises StepFailed, botocore's errors, or ValueError for an unreadable key."""

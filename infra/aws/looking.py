@@ -43,9 +43,9 @@ class Looker:
         return list(self._rows())
 
     def _rows(self) -> Iterator[Finding]:
-        questions = [self._stacks, self._tables, self._concurrency, self._memory, self._logs_role]
+        questions = [self._stacks, self._tables, self._concurrency, self._logs_role]
         questions += [self._mail] if self.known["Mail"] == "ses" else []
-        questions += [] if self.known["InferenceUrl"] else [self._docker]
+        questions += [self._model] if self.known["InferenceUrl"] else [self._memory, self._docker]
         questions += [self._bill]
         for question in questions:
             try:
@@ -129,10 +129,36 @@ class Looker:
             return Finding("mail", found, "keeps it")
         return Finding("mail", found, "keeps it", self._set(MailIdentity="keep"))
 
+    def _model(self) -> Finding:
+        """Another server's. Of Bedrock's models, whether each is there for this account, in this region."""
+        ids, without = self.known["BedrockModels"], "builds no image and needs no Docker"
+        if not ids:
+            return Finding("model", self.known["InferenceUrl"], without)
+        bedrock = self.client("bedrock")
+        missing = []
+        for one in ids.split(","):
+            try:
+                there = bedrock.get_foundation_model_availability(modelId=one)
+            except (bedrock.exceptions.ResourceNotFoundException, bedrock.exceptions.ValidationException):
+                missing.append(f"{one} is unknown")
+                continue
+            states = {name: there[f"{name}Availability"] for name in ("region", "entitlement")}
+            states |= {
+                "authorization": there["authorizationStatus"],
+                "agreement": there["agreementAvailability"]["status"],
+            }
+            missing += [
+                f"{one}: {name} {is_}" for name, is_ in states.items() if is_ not in ("AVAILABLE", "AUTHORIZED")
+            ]
+        if missing:
+            then = "stops: ask for the model in Bedrock's console, or name one of this region"
+            return Finding("model", "; ".join(missing), then, stops=True)
+        return Finding("model", f"Bedrock's {ids}", without)
+
     def _docker(self) -> Finding:
         engine, wanted = DOCKER.get(self.ask(ASK_DOCKER).strip(), ""), self.known["Architecture"]
         if not engine:
-            then = "stops: the model's image is built with it. Start it, or give InferenceUrl"
+            then = "stops: the model's image is built with it. Start it, or give MODEL=bedrock:ID or InferenceUrl"
             return Finding("Docker", "no engine answers", then, stops=True)
         if engine == wanted:
             return Finding("Docker", engine, f"builds the model's image for {wanted}")

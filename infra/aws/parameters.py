@@ -1,12 +1,16 @@
 """The parameters of a deployment: checked against both templates, and written so that SAM reads them as given."""
 
+import re
 import sys
 from collections.abc import Mapping
 from email.utils import parseaddr
 
 from infra.aws.building import DATA, ROOT
 from infra.aws.transform import read
+from sluice.settings import model_names
 
+BEDROCK_ID = re.compile(r"(?!(us|eu|apac|jp|au|us-gov|global)\.)[a-z0-9-]+\.[a-z0-9.-]+(:[a-z0-9-]+){0,2}")
+MODEL_PARAMETERS = ("InferenceUrl", "InferenceModels", "BedrockModels")
 SHARED = ("TablePrefix", "Mail", "MailDomain")  # of both stacks
 
 
@@ -34,6 +38,21 @@ def wrong_numbers(given: Mapping[str, str]) -> list[str]:
     return found
 
 
+def of_model(model: str, region: str) -> dict[str, str]:
+    """The parameters of `--model`: `image`, or `bedrock:` and what `InferenceModels` takes. Raises ValueError."""
+    if model == "image":
+        return dict.fromkeys(MODEL_PARAMETERS, "")
+    kind, _, names = model.partition(":")
+    ids = list(model_names(names).values()) if kind == "bedrock" else []
+    if not ids:
+        raise ValueError(f"--model {model}: give image, bedrock:ID or bedrock:NAME=ID, several with commas")
+    for one in ids:
+        if not BEDROCK_ID.fullmatch(one):
+            raise ValueError(f"{one} is no id of a foundation model (inference profiles are not supported)")
+    url = f"https://bedrock-runtime.{region}.amazonaws.com/openai/v1"
+    return dict(zip(MODEL_PARAMETERS, (url, names, ",".join(ids)), strict=True))
+
+
 def check(given: Mapping[str, str], known: Mapping[str, str]) -> None:
     """`known`: the values in force with `given`. Raises ValueError, with a sentence for each mistake."""
     wrong = [
@@ -51,6 +70,11 @@ def check(given: Mapping[str, str], known: Mapping[str, str]) -> None:
             f"MailFrom sends as {address or 'nobody'}, but SES may only send from MailDomain, {known['MailDomain']}: "
             "give both"
         )
+    unnamed = set(filter(None, known["BedrockModels"].split(","))) - set(model_names(known["InferenceModels"]).values())
+    if unnamed:
+        wrong.append(f"InferenceModels names no {', '.join(sorted(unnamed))} of BedrockModels; --model sets both")
+    if known["BedrockModels"] and known["EmbeddingModel"]:
+        wrong.append("Bedrock's OpenAI API makes no embeddings: leave EmbeddingModel empty")
     if wrong:
         raise ValueError("; ".join(wrong))
 

@@ -12,11 +12,14 @@ from infra.commands.ending import end, read_password
 @click.option(
     "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of template.yaml; may be repeated."
 )
+@click.option("--model", default="", metavar="MODEL", help="bedrock:ID (or NAME=ID, several with commas), or image.")
 @click.option("--admin", default="", metavar="EMAIL", help="Make this person an admin; the password is asked for.")
 @click.option("--password-stdin", is_flag=True, help="Read that password from standard input.")
 @click.option("--no-smoke", is_flag=True, help="Skip the smoke test at the end.")
 @click.option("--check", is_flag=True, help="Only look: print what the account has and what a deployment would do.")
-def command(stack: str, given: tuple[str, ...], admin: str, password_stdin: bool, no_smoke: bool, check: bool) -> None:
+def command(
+    stack: str, given: tuple[str, ...], model: str, admin: str, password_stdin: bool, no_smoke: bool, check: bool
+) -> None:
     """Exit status: 1 a step failed (the message names it); 2 AWS does not answer or denies access."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
@@ -24,16 +27,20 @@ def command(stack: str, given: tuple[str, ...], admin: str, password_stdin: bool
     from infra.aws.deploying import Deployment, Machine, StepFailed
     from infra.aws.looking import table
 
-    deployment = Deployment(
-        Machine(boto3.client),
-        lambda text: click.echo(f"sluice: {text}"),
-        stack,
-        _pairs(given),
-        admin,
-        read_password(password_stdin, "Password of the admin (a new account gets it)") if admin and not check else "",
-        not no_smoke,
-    )
+    ask = bool(admin) and not check
+    password = read_password(password_stdin, "Password of the admin (a new account gets it)") if ask else ""
+    machine = Machine(boto3.client)
     try:
+        deployment = Deployment(
+            machine,
+            lambda text: click.echo(f"sluice: {text}"),
+            stack,
+            _pairs(given),
+            admin,
+            password,
+            not no_smoke,
+            model,
+        )
         if check:
             findings = deployment.look()
             click.echo("\n".join(table(findings)))

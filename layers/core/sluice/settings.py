@@ -3,6 +3,7 @@
 A test compares them with the tables of settings in `docs/api.md` and `docs/local.md`.
 """
 
+import re
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -71,18 +72,44 @@ class Mailer(Common):
     ses_configuration_set: str = Field("", description="where SES publishes bounces; empty: the identity's default")
 
 
+def model_names(text: str) -> dict[str, str]:
+    """`NAME` or `NAME=THEIRS`, comma-separated → the owner's name of each model and the server's. Raises ValueError."""
+    names: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, theirs = part.partition("=")
+        if not re.fullmatch(r"[!-~]{1,256}", name) or not re.fullmatch(r"([!-~]{1,256})?", theirs) or name in names:
+            raise ValueError(f"{part!r} is not NAME or NAME=THEIRS without blanks, or is named twice")
+        names[name] = theirs or name
+    return names
+
+
 class Gateway(NewAccounts):
     inference_url: str = "http://127.0.0.1:8081"
     inference_auth: Literal["auto", "iam", "none"] = Field(
         "auto",
         description="`iam`: sign requests to the model (SigV4); `auto`: those to a function URL or to Bedrock",
     )
+    inference_service: Literal["auto", "lambda", "execute-api", "bedrock"] = Field(
+        "auto", description="whose signatures the model server checks; `auto`: its host says so"
+    )
+    inference_models: str = Field(
+        "", description="`NAME` or `NAME=THEIRS`, comma-separated, of a model server that lists no models (Bedrock)"
+    )
     default_max_tokens: int = Field(512, ge=1)
     v1_places: int = Field(512, ge=1, description="requests on /v1 that this process serves at once; more get 503")
     upstream_connect_seconds: float = 2.0
     upstream_idle_seconds: float = Field(30.0, description="longest silence of the model, which sends a ping every 2 s")
     request_deadline_seconds: float = 600.0
+    whole_answer_seconds: float = Field(
+        600.0, description="deadline of an answer that is not streamed, if it is sooner"
+    )
     content_days: int = Field(30, ge=1, description="how long stored prompts and responses are kept")
+
+    @field_validator("inference_models")
+    @classmethod
+    def _named_models(cls, text: str) -> str:
+        model_names(text)
+        return text
 
 
 class Documents(Common):

@@ -21,6 +21,7 @@ VALUES = {
     "Quoted": 'The "Sluice" of <a@example.org>, it\'s here',
     "InferenceUrl": "",
     "Commas": "a=b,c=d e=f",
+    "BedrockModels": "openai.gpt-oss-20b-1:0,openai.gpt-oss-120b-1:0",
     "Same": "plain",
     "Blanks": " before and after ",
 }

@@ -1,9 +1,10 @@
-"""A function URL of AuthType AWS_IAM: 200 where botocore computes the same signature, else 403."""
+"""A server that checks signatures: 200 where botocore computes the same one, else 403. It may be given its replies."""
 
 import json
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,18 @@ from botocore.credentials import Credentials
 STREAM = (b": usage 3 1 0\n", b'data: {"choices":[]}\n\n', b"data: [DONE]\n\n")
 
 
+@dataclass(frozen=True)
+class Reply:
+    """What is answered instead. `parts`: of a stream, with a pause where a number of seconds stands; `end`: whether it
+    is ended as HTTP wants it."""
+
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    parts: tuple[bytes | float, ...] = ()
+    end: bool = True
+
+
 @dataclass
 class Gate:
     """Whose signatures are accepted, and the requests that came."""
@@ -26,6 +39,8 @@ class Gate:
     service: str = "lambda"
     let_in: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    reply: "Reply | None" = None
 
     def lets_in(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bool:
         """Computes the signature of the received request again, with the headers that it names as signed."""
@@ -62,9 +77,31 @@ class _Handler(BaseHTTPRequestHandler):
             self.gate.refused.append(self.path)
             return self._whole(403, {"Message": "Forbidden"})
         self.gate.let_in.append(self.path)
+        self.gate.bodies.append(json.loads(body) if body else {})
+        if self.gate.reply is not None:
+            return self._reply(self.gate.reply)
         if body and json.loads(body).get("stream"):
             return self._stream()
         self._whole(200, {"data": [{"id": "demo"}]})
+
+    def _reply(self, reply: Reply) -> None:
+        self.send_response(reply.status)
+        for name, value in reply.headers:
+            self.send_header(name, value)
+        if not reply.parts:
+            self.send_header("content-length", str(len(reply.body)))
+        else:
+            self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(reply.body)
+        with suppress(OSError):  # the gateway may hang up
+            for part in reply.parts:
+                if isinstance(part, float):
+                    time.sleep(part)
+                else:
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+            self.wfile.write(b"0\r\n\r\n" if reply.parts and reply.end else b"")
+        self.close_connection = not reply.end
 
     def _whole(self, status: int, answer: dict[str, Any]) -> None:
         raw = json.dumps(answer).encode()

@@ -1,10 +1,13 @@
 """Which functions may read parameters, send mail and see queues. Table permissions are tested in tests/aws/iam."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
+import boto3
 import pytest
+from moto import mock_aws
 
 from tests.unit.aws.template import EVENTS, FUNCTIONS, RESOURCES, TEMPLATE
 
@@ -66,3 +69,41 @@ def test_no_policy_allows_every_action_or_every_resource(name: str) -> None:
 def _is_ours(resource: Any) -> bool:
     """A resource of the template, or an ARN that begins with one; it may end in a star (a folder of our bucket)."""
     return "Fn::GetAtt" in resource or bool(re.match(r"(arn:[^*]+|\$\{\w+\.Arn\})", resource["Fn::Sub"]))
+
+
+def test_only_the_gateway_may_call_bedrock() -> None:
+    (policy,) = [one for one in RESOURCES.values() if one["Type"] == "AWS::IAM::Policy"]
+    assert policy["Condition"] == "UsesBedrock" and policy["Properties"]["Roles"] == [{"Ref": "GatewayFunctionRole"}]
+    assert not [one for name in FUNCTIONS for one in statements(name, "bedrock:InvokeModel")]
+
+
+@pytest.mark.parametrize("ids", ["", "openai.gpt-oss-20b-1:0", "openai.gpt-oss-20b-1:0,openai.gpt-oss-120b-1:0"])
+def test_the_gateway_may_call_exactly_the_models_of_bedrock_that_are_named(
+    ids: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    trust = {"Version": "2012-10-17", "Statement": []}
+    role = {"Type": "AWS::IAM::Role", "Properties": {"RoleName": "gateway", "AssumeRolePolicyDocument": trust}}
+    template = {
+        "Parameters": {"BedrockModels": TEMPLATE["Parameters"]["BedrockModels"]},
+        "Conditions": {"UsesBedrock": TEMPLATE["Conditions"]["UsesBedrock"]},
+        "Resources": {"GatewayFunctionRole": role, "Policy": RESOURCES["GatewayMayCallBedrock"]},
+    }
+    given = [{"ParameterKey": "BedrockModels", "ParameterValue": ids}]
+    with mock_aws():
+        cloudformation, iam = (boto3.client(name, region_name="us-east-1") for name in ("cloudformation", "iam"))
+        cloudformation.create_stack(StackName="x", TemplateBody=json.dumps(template), Parameters=given)
+        names = iam.list_role_policies(RoleName="gateway")["PolicyNames"]
+        found = [iam.get_role_policy(RoleName="gateway", PolicyName=name)["PolicyDocument"] for name in names]
+        cloudformation.close(), iam.close()
+    allowed = [statement for document in found for statement in document["Statement"]]
+    actions = ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"]
+    arns = [f"arn:aws:bedrock:*::foundation-model/{one}" for one in ids.split(",")]
+    assert allowed == ([{"Effect": "Allow", "Action": actions, "Resource": arns}] if ids else [])
+
+
+def test_whoever_asks_the_model_server_knows_its_names_and_whose_signature_it_checks() -> None:
+    for name in ("GatewayFunction", "AdminFunction", "SearchFunction", "IngestionFunction"):
+        given = {variable: value for variable, value in variables(name).items() if "_INFERENCE_" in variable}
+        assert sorted(given) == [f"SLUICE_INFERENCE_{what}" for what in ("AUTH", "MODELS", "SERVICE", "URL")]

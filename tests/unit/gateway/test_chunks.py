@@ -64,6 +64,20 @@ def test_only_a_chunk_that_may_end_the_stream_is_held_back() -> None:
     assert chunks.may_be_last(USAGE)
 
 
+def test_a_server_may_leave_the_reason_out_until_the_end() -> None:
+    assert not chunks.may_be_last(b'{"choices":[{"index":0,"delta":{"content":"x"}}]}')
+    assert not chunks.may_be_last(b'{"choices":[{"index":0,"delta":{"content":"x"}}],"usage":null}')
+    assert chunks.may_be_last(b'{"choices":[{"delta":{"content":"x"}}],"usage":{"total_tokens":5}}')
+    assert chunks.may_be_last(b"neither JSON nor a chunk")
+
+
+def test_the_size_of_a_chunk_is_that_of_all_its_text() -> None:
+    call = {"index": 0, "function": {"name": "sum", "arguments": "{}"}}
+    assert chunks.text_bytes({"choices": [{"delta": {"content": "né", "tool_calls": [call]}}, {"text": "four"}]}) == 12
+    assert chunks.text_bytes({"choices": [{"delta": {"reasoning_content": "hm", "role": "assistant"}}]}) == 2
+    assert chunks.text_bytes({"choices": [], "usage": {}}) == chunks.text_bytes({}) == 0
+
+
 def test_the_models_text_cannot_imitate_the_last_chunk() -> None:
     hostile = '"finish_reason":null "choices":[]'
     assert chunks.may_be_last(chat({"content": hostile}, "stop"))

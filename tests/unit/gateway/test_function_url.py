@@ -146,6 +146,7 @@ def test_the_region_is_read_from_the_url() -> None:
     [
         ("bedrock-runtime.us-west-2.amazonaws.com", "/us-west-2/bedrock/"),
         ("bedrock-runtime-fips.us-west-2.amazonaws.com", "/us-west-2/bedrock/"),
+        ("vpce-0a1b-2c3d.bedrock-runtime.eu-west-1.vpce.amazonaws.com", "/eu-west-1/bedrock/"),
         ("abc123.execute-api.eu-west-1.amazonaws.com", "/eu-west-1/execute-api/"),
         ("abc123-vpce-1.execute-api.eu-west-1.amazonaws.com", "/eu-west-1/execute-api/"),
         ("model.internal", f"/{REGION}/lambda/"),
@@ -156,6 +157,21 @@ def test_the_signature_is_for_the_service_of_the_host(host: str, scope: str) -> 
     assert sign is not None
     headers = {name.lower(): value for name, value in sign("POST", host, "/openai/v1/models", b"").items()}
     assert scope in headers["authorization"]
+
+
+@pytest.mark.parametrize("auth", ["auto", "iam"])
+def test_a_service_that_is_named_is_signed_for_behind_any_host(auth: function_url.Auth) -> None:
+    sign = sign_for("https://models.example.org/openai/v1", auth, "execute-api")
+    assert sign is not None
+    headers = {name.lower(): value for name, value in sign("GET", "models.example.org", "/v1/models", b"").items()}
+    assert f"/{REGION}/execute-api/" in headers["authorization"]
+    assert sign_for("https://models.example.org", "none", "bedrock") is None
+
+
+@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/"])
+def test_a_base_url_may_end_as_openais_sdks_want_it(end: str, gate: Gate) -> None:
+    upstream(gate.url + "/openai" + end).models()
+    assert gate.let_in == ["/openai/v1/models"]
 
 
 @pytest.mark.parametrize("service", ["execute-api", "bedrock"])

@@ -54,3 +54,11 @@ def test_the_image_copies_only_what_the_context_lets_through() -> None:
 def test_the_package_imports_nothing_of_the_rest_of_the_project() -> None:
     for module in (ROOT / "functions" / "inference").glob("*.py"):
         assert not re.search(r"^\s*(from|import) (sluice|infra)\b", module.read_text(), re.MULTILINE), module
+
+
+def test_on_lambda_the_model_may_load_longer_than_init_and_is_asked_by_http_whether_it_has() -> None:
+    """Of the adapter's variables: with a model that loads for longer than 10 s, Lambda would start over."""
+    given = dict(re.findall(r"(AWS_LWA_\w+)=(\S+)", DOCKERFILE))
+    assert given["AWS_LWA_ASYNC_INIT"] == "true"
+    assert given["AWS_LWA_READINESS_CHECK_PATH"] == "/healthz"
+    assert given.get("AWS_LWA_READINESS_CHECK_PROTOCOL", "http") == "http"

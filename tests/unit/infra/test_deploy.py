@@ -25,6 +25,8 @@ from tests.unit.infra.test_looking import Account
 STACK = """
 Parameters:
   InferenceUrl: {Type: String, Default: ""}
+  InferenceModels: {Type: String, Default: ""}
+  BedrockModels: {Type: String, Default: ""}
   TablePrefix: {Type: String, Default: sluice-}
   Architecture: {Type: String, Default: arm64}
 Resources:
@@ -90,7 +92,7 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         large = Account()  # what moto does not have
 
         def client(name: str) -> Any:
-            if name in ("lambda", "sesv2", "service-quotas"):
+            if name in ("lambda", "sesv2", "service-quotas", "bedrock"):
                 return large.client(name)
             return made.setdefault(name, boto3.client(name))
 
@@ -179,6 +181,48 @@ def test_with_the_users_own_model_server_no_docker_is_needed(clients: Any) -> No
     deployment(machine, parameters={"InferenceUrl": "https://model.example.org"})[0].run()
     assert str(building.SOURCE) in machine.ran[0]
     assert deployed(machine)[-1][1]["InferenceUrl"] == "https://model.example.org"
+
+
+def test_a_model_of_bedrock_is_one_word_and_needs_no_docker(clients: Any) -> None:
+    machine = Recorder(clients, absent=["docker"])
+    deployment(machine, model="bedrock:gpt=openai.gpt-oss-20b-1:0,openai.gpt-oss-120b-1:0")[0].run()
+    given = deployed(machine)[-1][1]
+    assert given["InferenceUrl"] == "https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1"
+    assert given["InferenceModels"] == "gpt=openai.gpt-oss-20b-1:0,openai.gpt-oss-120b-1:0"
+    assert given["BedrockModels"] == "openai.gpt-oss-20b-1:0,openai.gpt-oss-120b-1:0"
+    (build,) = [line for line in machine.ran if line.startswith("sam build")]
+    assert "buildkit" not in build and str(building.SOURCE) in build
+    assert "SkipBuild: true" in building.SOURCE.read_text()
+
+
+def test_the_image_can_be_returned_to(clients: Any) -> None:
+    machine = Recorder(clients)
+    deployment(machine, model="image")[0].run()
+    given = deployed(machine)[-1][1]
+    assert [given[name] for name in ("InferenceUrl", "InferenceModels", "BedrockModels")] == ["", "", ""]
+
+
+def test_a_parameter_beside_the_model_wins(clients: Any) -> None:
+    vpc = "https://vpce-1.bedrock-runtime.eu-west-1.vpce.amazonaws.com/openai/v1"
+    one, _ = deployment(Recorder(clients), model="bedrock:openai.gpt-oss-20b-1:0", parameters={"InferenceUrl": vpc})
+    assert one.parameters["InferenceUrl"] == vpc and one.parameters["BedrockModels"] == "openai.gpt-oss-20b-1:0"
+
+
+@pytest.mark.parametrize(
+    "model", ["bedrock", "bedrock:", "azure:x", "bedrock:global.openai.gpt-6-sol", "bedrock:*", "bedrock:a=b,a=c"]
+)
+def test_a_model_that_is_no_foundation_model_is_refused_before_anything_is_asked(model: str, clients: Any) -> None:
+    with pytest.raises(ValueError):
+        deployment(Recorder(clients), model=model)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"InferenceModels": "x"}, {"EmbeddingModel": "amazon.titan-embed-text-v2:0"}], ids=["names", "embeddings"]
+)
+def test_parameters_that_contradict_the_model_are_refused(wrong: dict[str, str], clients: Any) -> None:
+    one, _ = deployment(Recorder(clients), model="bedrock:openai.gpt-oss-20b-1:0", parameters=wrong)
+    with pytest.raises(ValueError, match="Bedrock"):
+        one.run()
 
 
 def test_tables_are_protected_after_a_first_deployment_and_never_unprotected_again(clients: Any) -> None:

@@ -31,6 +31,12 @@ class Account:
             "ses": {"ProductionAccessEnabled": True},
             "identity": NotFound(),
             "docker": "arm64\n",
+            "bedrock": {
+                "regionAvailability": "AVAILABLE",
+                "entitlementAvailability": "AVAILABLE",
+                "authorizationStatus": "AUTHORIZED",
+                "agreementAvailability": {"status": "AVAILABLE"},
+            },
             **answers,
         }
 
@@ -57,6 +63,13 @@ class Account:
             return {"Stacks": [{"StackStatus": self.stacks[StackName]}]}
 
         return SimpleNamespace(describe_stacks=describe, exceptions=SimpleNamespace(ClientError=Gone))
+
+    @property
+    def bedrock(self) -> Any:
+        kinds = SimpleNamespace(ResourceNotFoundException=NotFound, ValidationException=ValueError)
+        return SimpleNamespace(
+            get_foundation_model_availability=lambda modelId: self._answer("bedrock"), exceptions=kinds
+        )
 
     def _pages(self, **page: Any) -> Any:
         return SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=lambda **_: iter([page])))
@@ -193,6 +206,45 @@ def test_the_image_is_built_for_the_engine_that_is_there(engine: str, stops: boo
     found = look(Account(docker=engine))
     assert (found["Docker"].stops, chosen(found)) == (stops, sets)
     assert "Docker" not in look(Account(docker=engine), InferenceUrl="https://model.example.org")
+
+
+OSS = "openai.gpt-oss-20b-1:0"
+
+
+def bedrock(**answers: Any) -> Finding:
+    known = {"InferenceUrl": "https://bedrock-runtime.us-west-2.amazonaws.com/openai/v1", "BedrockModels": OSS}
+    found = look(Account(docker="", **answers), **known)
+    assert "Docker" not in found and "memory" not in found
+    return found["model"]
+
+
+def test_a_model_of_bedrock_needs_no_docker_and_is_looked_up() -> None:
+    found = bedrock()
+    assert (found.found, found.then) == (f"Bedrock's {OSS}", "builds no image and needs no Docker")
+    assert not found.stops
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (NotFound(), "is unknown"),
+        (ValueError(), "is unknown"),
+        ({"regionAvailability": "NOT_AVAILABLE"}, "region NOT_AVAILABLE"),
+        ({"entitlementAvailability": "NOT_AVAILABLE"}, "entitlement NOT_AVAILABLE"),
+        ({"authorizationStatus": "NOT_AUTHORIZED"}, "authorization NOT_AUTHORIZED"),
+        ({"agreementAvailability": {"status": "PENDING"}}, "agreement PENDING"),
+    ],
+)
+def test_a_model_that_bedrock_does_not_serve_to_this_account_stops(answer: Any, said: str) -> None:
+    """Values of botocore's model of bedrock, GetFoundationModelAvailability."""
+    answer = answer if isinstance(answer, Exception) else Account().answers["bedrock"] | answer
+    found = bedrock(bedrock=answer)
+    assert found.stops and said in found.found
+
+
+def test_a_model_server_of_ones_own_is_named_without_a_question() -> None:
+    found = look(Account(docker=""), InferenceUrl="https://model.example.org")["model"]
+    assert (found.found, found.stops) == ("https://model.example.org", False)
 
 
 def test_a_question_that_may_not_be_asked_is_a_row_and_no_reason_to_stop() -> None:

@@ -39,7 +39,12 @@ def gateway() -> Gateway:
         models=ModelList(peers.upstream()),
         observer=observer(),
         clock=time.time_ns,
-        defaults=Defaults(wanted.default_max_tokens, wanted.request_deadline_seconds, wanted.content_days),
+        defaults=Defaults(
+            wanted.default_max_tokens,
+            wanted.request_deadline_seconds,
+            wanted.content_days,
+            wanted.whole_answer_seconds,
+        ),
     )
 
 

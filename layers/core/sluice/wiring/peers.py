@@ -54,16 +54,19 @@ def upstream() -> Upstream:
 
 
 def _upstream(idle_seconds: float) -> HttpUpstream:
-    from sluice.adapters.gateway.function_url import sign_for
+    from sluice.adapters.gateway.function_url import is_bedrock, sign_for
     from sluice.adapters.gateway.upstream import HttpUpstream
 
     wanted = settings.gateway()
-    return HttpUpstream(
-        wanted.inference_url,
-        connect_seconds=wanted.upstream_connect_seconds,
-        idle_seconds=idle_seconds,
-        sign=sign_for(wanted.inference_url, wanted.inference_auth),
-    )
+    url, service = wanted.inference_url, wanted.inference_service
+    sign = sign_for(url, wanted.inference_auth, service)
+    seconds = {"connect_seconds": wanted.upstream_connect_seconds, "idle_seconds": idle_seconds}
+    names = settings.model_names(wanted.inference_models)
+    if not names:
+        return HttpUpstream(url, sign=sign, **seconds)
+    from sluice.adapters.gateway.named_models import NamedModels
+
+    return NamedModels(url, names, chat_only=is_bedrock(url, service), sign=sign, **seconds)
 
 
 @once

@@ -17,20 +17,23 @@ from sluice.domain.errors import ModelUnavailable
 log = logging.getLogger("sluice.upstream")
 
 Auth = Literal["auto", "iam", "none"]
+Service = Literal["auto", "lambda", "execute-api", "bedrock"]
 HOSTS = {
     "lambda": re.compile(r"[a-z0-9]+\.lambda-url\.(?P<region>[a-z0-9-]+)\.on\.aws(\.cn)?"),
     "execute-api": re.compile(r"[a-z0-9-]+\.execute-api\.(?P<region>[a-z0-9-]+)\.(vpce\.)?amazonaws\.com(\.cn)?"),
-    "bedrock": re.compile(r"bedrock-runtime(-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com"),
+    "bedrock": re.compile(
+        r"(vpce-[a-z0-9-]+\.)?bedrock-runtime(-fips)?\.(?P<region>[a-z0-9-]+)\.(vpce\.)?amazonaws\.com"
+    ),
 }
 ALWAYS_SIGNED = ("lambda", "bedrock")  # an API may do without
 
 
-def sign_for(url: str, auth: Auth) -> Sign | None:
-    """Service and region come from the host. Any other host is taken for a function's, in botocore's region."""
-    host = urlsplit(url).hostname or ""
-    found = {service: match for service, pattern in HOSTS.items() if (match := pattern.fullmatch(host))}
-    service, region = next(((name, match["region"]) for name, match in found.items()), ("lambda", None))
-    if auth == "none" or (auth == "auto" and not (found and service in ALWAYS_SIGNED)):
+def sign_for(url: str, auth: Auth, service: Service = "auto") -> Sign | None:
+    """Region and service come from the host, the service unless it is named, which is needed behind a domain of one's
+    own. Any other host is taken for a function's, in botocore's region."""
+    found, region = _place(url)
+    named = found if service == "auto" else service
+    if auth == "none" or (auth == "auto" and service == "auto" and found not in ALWAYS_SIGNED):
         return None
 
     def sign(method: str, host_header: str, path: str, body: bytes) -> dict[str, str]:
@@ -38,12 +41,23 @@ def sign_for(url: str, auth: Auth) -> Sign | None:
         from botocore.exceptions import BotoCoreError
 
         try:
-            return _signer(service, region)(method, host_header, path, body)
+            return _signer(named or "lambda", region)(method, host_header, path, body)
         except BotoCoreError as exc:
             log.warning("no credentials to sign a request to the model with: %s", exc)
             raise ModelUnavailable() from exc
 
     return sign
+
+
+def _place(url: str) -> tuple[str | None, str | None]:
+    """The service and the region that the host names, if it is one of AWS's."""
+    host = urlsplit(url).hostname or ""
+    found = ((name, pattern.fullmatch(host)) for name, pattern in HOSTS.items())
+    return next(((name, match["region"]) for name, match in found if match), (None, None))
+
+
+def is_bedrock(url: str, service: Service = "auto") -> bool:
+    return (_place(url)[0] if service == "auto" else service) == "bedrock"
 
 
 @cache

@@ -1,38 +1,41 @@
 """A model server with OpenAI's protocol, always called with streaming.
 
 Sluice's engine adds comment lines (`: usage PROMPT COMPLETION CACHED`, `: ping`). With other servers the counts are
-those of the last chunk, or the number of chunks if it has none.
+those of the last chunk; until it arrives, and where none does, a token is taken to be four bytes.
 """
 
 import http.client
 import json
-import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from sluice.adapters.aws.http_answer import Answer
 from sluice.adapters.aws.http_pool import Connection, Pool
+from sluice.adapters.gateway.refusals import error_from
 from sluice.domain import errors
+from sluice.domain.gateway import chunks
 from sluice.ports.gateway import UpstreamCall
-
-log = logging.getLogger("sluice.upstream")
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024  # of an answer that is not streamed: an error, the list of models, embeddings
 MAX_LINE_BYTES = 1024 * 1024
 MAX_REST_BYTES = 1_024  # after the last event
+PING_SECONDS = 2.5  # a silence of the server that gives the gateway a turn, to renew the lease or to stop
+BYTES_A_TOKEN = 4  # of English text, by the vocabularies of today's models
 DONE = b"[DONE]"
+TOO_LONG = "The request took longer than it may; a streamed answer may take longer."
 Sign = Callable[[str, str, str, bytes], dict[str, str]]  # (method, host, path, body) → headers, including `host`
 
 
 class HttpUpstream:
     """`sluice.ports.gateway.Upstream` over HTTP. `idle_seconds`: the longest silence; the engine pings every 2 s.
 
+    `url`: with or without the `/v1` that a base URL of OpenAI's SDKs ends in.
     `sign` makes the headers that authenticate the caller to a function URL of AuthType AWS_IAM; None sends none.
     """
 
     def __init__(self, url: str, *, connect_seconds: float, idle_seconds: float, sign: Sign | None = None) -> None:
-        self._pool = Pool(url, connect_seconds=connect_seconds)
+        self._pool = Pool(url.rstrip("/").removesuffix("/v1"), connect_seconds=connect_seconds)
         self._idle_seconds = idle_seconds
         self._sign = sign
 
@@ -40,22 +43,22 @@ class HttpUpstream:
         give_up = time.monotonic() + call.deadline_seconds
         connection, response = self._post(call)
         if response.status != 200:
-            raise error_from(response.status, self._answer(connection, response), response.headers.get(b"retry-after"))
-        return HttpStream(self._pool, connection, response, self._idle_seconds, give_up)
+            raise error_from(response.status, self._answer(connection, response), response.headers)
+        return HttpStream(self._pool, connection, response, self._idle_seconds, give_up, _text_bytes(call))
 
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
         """An answer that is not streamed (embeddings). Errors: as `open`."""
         connection, response = self._post(call)
         answer = self._answer(connection, response)
         if response.status != 200:
-            raise error_from(response.status, answer, response.headers.get(b"retry-after"))
+            raise error_from(response.status, answer, response.headers)
         return answer
 
     def models(self) -> list[dict[str, Any]]:
         connection, response = self._request("GET", "/v1/models", b"", {}, 2.0)
         answer = self._answer(connection, response)
         if response.status != 200:
-            raise error_from(response.status, answer, response.headers.get(b"retry-after"))
+            raise error_from(response.status, answer, response.headers)
         return list(answer.get("data", []))
 
     def health(self) -> dict[str, Any]:
@@ -131,19 +134,39 @@ class HttpStream:
     """`sluice.ports.gateway.UpstreamStream`: server-sent events, line by line, as they arrive."""
 
     def __init__(
-        self, pool: Pool, connection: Connection, response: Answer, idle_seconds: float, give_up: float
+        self,
+        pool: Pool,
+        connection: Connection,
+        response: Answer,
+        idle_seconds: float,
+        give_up: float,
+        prompt_bytes: int,
     ) -> None:
-        """`give_up`: the deadline, in seconds of the monotonic clock."""
+        """`give_up`: the deadline, in seconds of the monotonic clock. `prompt_bytes`: of the prompt's text."""
         self._pool, self._connection, self._response = pool, connection, response
         self._idle_seconds, self._give_up = idle_seconds, give_up
+        self._prompt_bytes, self._bytes = prompt_bytes, 0
         self._ended = False
         self.prompt_tokens = self.completion_tokens = self.cached_tokens = 0
         self._server_counts = False  # whether the server sends usage comments
+        self._heard = time.monotonic()
+        self._renamed: list[tuple[bytes, bytes]] = []
+
+    def rename(self, theirs: str, ours: str) -> None:
+        """Let the chunks name the model `ours`. Quotes are escaped inside JSON strings, so no text is changed."""
+        self._renamed = [
+            (b'"model":' + blank + json.dumps(theirs).encode(), b'"model":' + json.dumps(ours).encode())
+            for blank in (b"", b" ")
+            if theirs != ours
+        ]
 
     def __iter__(self) -> Iterator[bytes]:
         buffer = b""
         while not self._ended:
             block = self._read()
+            if block is None:
+                yield b""
+                continue
             if not block:
                 raise errors.ModelUnavailable("The model broke off its answer.")
             *lines, buffer = (buffer + block).split(b"\n")
@@ -155,26 +178,45 @@ class HttpStream:
                     if payload == DONE:
                         self._finish()
                         return
-                    if not self._server_counts:
-                        self.completion_tokens += 1
-                    yield payload
+                    yield self._passed(payload)
                 elif line.startswith(b": usage "):
                     self._count(line)
                 elif line.startswith(b":"):
                     yield b""
 
-    def _read(self) -> bytes:
-        left = self._give_up - time.monotonic()
-        if left <= 0:
-            raise errors.UpstreamTimeout("The request took longer than it may.")
+    def _read(self) -> bytes | None:
+        """The next bytes; b"" at the end; None if nothing came for `PING_SECONDS`."""
+        now = time.monotonic()
+        until = min(self._give_up, self._heard + self._idle_seconds)
+        if until <= now:
+            raise errors.UpstreamTimeout(TOO_LONG if until == self._give_up else None)
         try:
-            if left < self._idle_seconds and self._connection.sock is not None:
-                self._connection.sock.settimeout(left)  # so that a silence also ends at the request's deadline
-            return self._response.read1()
-        except TimeoutError as exc:
-            raise errors.UpstreamTimeout() from exc
+            if self._connection.sock is not None:
+                self._connection.sock.settimeout(min(PING_SECONDS, until - now))
+            block = self._response.read1()
+        except TimeoutError:
+            return None
         except (OSError, http.client.HTTPException, ValueError) as exc:
             raise errors.ModelUnavailable("The model broke off its answer.") from exc
+        self._heard = time.monotonic()
+        return block
+
+    def _passed(self, payload: bytes) -> bytes:
+        """The chunk, counted and renamed."""
+        if not self._server_counts:
+            self._estimate(payload)
+        for theirs, ours in self._renamed:
+            payload = payload.replace(theirs, ours)
+        return payload
+
+    def _estimate(self, payload: bytes) -> None:
+        """Count the chunk's text. Errors: ModelUnavailable, if it is no chunk."""
+        try:
+            self._bytes += chunks.text_bytes(json.loads(payload))
+        except (ValueError, TypeError, AttributeError, RecursionError) as exc:
+            raise errors.ModelUnavailable("The model sent what is no answer.") from exc
+        self.prompt_tokens = -(-self._prompt_bytes // BYTES_A_TOKEN)
+        self.completion_tokens = -(-self._bytes // BYTES_A_TOKEN)
 
     def _count(self, line: bytes) -> None:
         prompt, completion, cached = line[8:].split()[:3]
@@ -199,23 +241,7 @@ class HttpStream:
             self._connection.close()  # the engine sees it and frees the slot
 
 
-def error_from(status: int, answer: dict[str, Any], retry_after: bytes | None) -> errors.SluiceError:
-    """The domain error for the model server's refusal. Messages of server failures are only logged."""
-    detail = answer.get("error")
-    detail = detail if isinstance(detail, dict) else {}
-    message, param, code = detail.get("message"), detail.get("param"), detail.get("code")
-    seconds = int(retry_after) if retry_after and retry_after.isdigit() else int(detail.get("retry_after_s") or 2)
-    if code == "context_length_exceeded":
-        return errors.ContextLengthExceeded(message, param)
-    if code == "unsupported_schema":
-        return errors.UnsupportedSchema(message, param)
-    if status in (400, 413, 422):
-        return errors.InvalidModelRequest(message, param)
-    if status == 404:
-        return errors.ModelNotFound(message)
-    if status == 429 or code == "overloaded":
-        return errors.Overloaded(retry_after_seconds=seconds)
-    log.warning("the model server answered %s: %s", status, message)
-    if status == 504 or code == "upstream_timeout":
-        return errors.UpstreamTimeout()
-    return errors.ModelUnavailable(retry_after_seconds=seconds)
+def _text_bytes(call: UpstreamCall) -> int:
+    """The size of what a model reads of the request."""
+    read = [call.body.get(name) for name in ("messages", "prompt", "tools", "response_format")]
+    return len(json.dumps([part for part in read if part], ensure_ascii=False).encode())

@@ -6,6 +6,8 @@ from typing import Any
 
 # Quotes are escaped inside JSON strings, so these bytes can only be the key itself.
 STILL_RUNNING = (b'"finish_reason":null', b'"finish_reason": null')
+NO_USAGE = (b'"usage":null', b'"usage": null')
+TEXTS = ("content", "reasoning_content", "reasoning", "refusal")  # of a delta; servers name the reasoning differently
 
 
 def is_error(payload: bytes) -> bool:
@@ -14,7 +16,24 @@ def is_error(payload: bytes) -> bool:
 
 def may_be_last(payload: bytes) -> bool:
     """Whether a chunk may be the finish chunk or the usage chunk, so that it must be parsed."""
-    return not any(mark in payload for mark in STILL_RUNNING)
+    if any(mark in payload for mark in STILL_RUNNING):
+        return False
+    # Some servers leave the reason out until the end, so a chunk of choices without one is as good as running.
+    if b'"finish_reason"' in payload or b'"choices"' not in payload:
+        return True
+    return b'"usage"' in payload and not any(mark in payload for mark in NO_USAGE)
+
+
+def text_bytes(chunk: dict[str, Any]) -> int:
+    """The size of the chunk's text, reasoning and tool calls included, in UTF-8."""
+    size = 0
+    for choice in chunk.get("choices") or []:
+        delta = choice.get("delta") or {}
+        functions = [call.get("function") or {} for call in delta.get("tool_calls") or []]
+        texts = [choice.get("text"), *(delta.get(name) for name in TEXTS)]
+        texts += [function.get(name) for function in functions for name in ("name", "arguments")]
+        size += sum(len(text.encode(errors="replace")) for text in texts if isinstance(text, str))
+    return size
 
 
 def finish_reason(chunk: dict[str, Any]) -> str | None:

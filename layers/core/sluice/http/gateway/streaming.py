@@ -19,7 +19,7 @@ from sluice.domain.gateway import chunks
 from sluice.http.errors import InternalError, openai_envelope
 from sluice.http.gateway.connection import follow_reader
 from sluice.ports.gateway import UpstreamStream
-from sluice.services.gateway.exchange import CLIENT_GONE_STATUS, ClientGone, Exchange, take_usage
+from sluice.services.gateway.exchange import CLIENT_GONE_STATUS, ClientGone, Exchange, take_usage, usage_chunk
 
 log = logging.getLogger("sluice.stream")
 
@@ -55,10 +55,12 @@ def collect(exchange: Exchange, stream: UpstreamStream, keeper: Keeper) -> list[
                 payloads.append(payload)
                 keeper.add(payload)
         reason = None
-        for payload in filter(chunks.may_be_last, payloads):
-            chunk = json.loads(payload)
+        ends = [json.loads(payload) for payload in payloads if chunks.may_be_last(payload)]
+        for chunk in ends:
             reason = chunks.finish_reason(chunk) or reason
             take_usage(stream, chunk)
+        if ends and not any(chunk.get("usage") for chunk in ends):
+            payloads.append(usage_chunk(stream, ends[-1]))
         exchange.settle(200, reason)
     except BaseException as exc:
         exchange.fail(exc)
@@ -173,7 +175,8 @@ class _Body:
                 yield passed(payload)
 
     def _read_end(self, held: list[bytes]) -> str | None:
-        """Parse the held chunks for finish reason and counts; drop a usage chunk that the caller did not request."""
+        """Parse the held chunks for finish reason and counts; drop a usage chunk that the caller did not request, and
+        make one where the model server sends none."""
         reason = None
         parsed: list[tuple[bytes, dict[str, Any]]] = [(payload, json.loads(payload)) for payload in held]
         held.clear()
@@ -182,6 +185,8 @@ class _Body:
             take_usage(self._stream, chunk)
             if self._dialect.include_usage or not chunks.is_usage_only(chunk):
                 held.append(payload)
+        if parsed and self._dialect.include_usage and not any(chunk.get("usage") for _, chunk in parsed):
+            held.append(usage_chunk(self._stream, parsed[-1][1]))
         return reason
 
 

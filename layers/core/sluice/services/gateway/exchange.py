@@ -155,7 +155,7 @@ class Exchange:
         stream, now_ms = self._stream, self._books.clock() // 1_000_000
         prompt, completion, cached = self._counted
         if stream is not None:
-            prompt, completion, cached = stream.prompt_tokens, stream.completion_tokens, stream.cached_tokens
+            prompt, completion, cached = self._bounded(stream)
         return Outcome(
             status=status,
             prompt_tokens=prompt,
@@ -167,6 +167,16 @@ class Exchange:
             call=self.context.call,
         )
 
+    def _bounded(self, stream: UpstreamStream) -> tuple[int, int, int]:
+        """The counts of a model server, which may be another's, within what the admission reserved."""
+        reserved = self.lease.reserved_tokens
+        prompt = min(max(0, stream.prompt_tokens), reserved)
+        completion = min(max(0, stream.completion_tokens), reserved - prompt)
+        if prompt + completion < stream.prompt_tokens + stream.completion_tokens:
+            counted = f"{stream.prompt_tokens} + {stream.completion_tokens}"
+            log.warning("the model counted %s tokens, %s were reserved: %s", counted, reserved, self.request.request_id)
+        return prompt, completion, min(max(0, stream.cached_tokens), prompt)
+
     def count(self, prompt_tokens: int, completion_tokens: int = 0, cached_tokens: int = 0) -> None:
         """Set the counts of an answer that is not streamed."""
         self._counted = (prompt_tokens, completion_tokens, cached_tokens)
@@ -176,15 +186,24 @@ def take_usage(stream: UpstreamStream, chunk: dict[str, Any]) -> None:
     """Use the model server's final counts if it sends them, because they are exact for any server."""
     usage = chunk.get("usage")
     if isinstance(usage, dict):
-        details = usage.get("prompt_tokens_details") or {}
+        details = usage.get("prompt_tokens_details")
+        details = details if isinstance(details, dict) else {}
         stream.prompt_tokens = int(usage.get("prompt_tokens") or stream.prompt_tokens)
-        stream.completion_tokens = int(usage.get("completion_tokens") or 0)
+        stream.completion_tokens = int(usage.get("completion_tokens", stream.completion_tokens) or 0)
         stream.cached_tokens = int(details.get("cached_tokens") or stream.cached_tokens)
+
+
+def usage_chunk(stream: UpstreamStream, last: dict[str, Any]) -> bytes:
+    """The chunk with the counts, for an answer whose server sends none. `last`: its last chunk."""
+    prompt, completion = stream.prompt_tokens, stream.completion_tokens
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return json.dumps({**last, "choices": [], "usage": usage}, separators=(",", ":")).encode()
 
 
 def _engine_error(payload: bytes) -> errors.SluiceError:
     """The domain error for an error that the engine sent within its stream."""
-    detail = json.loads(payload).get("error") or {}
+    detail = json.loads(payload).get("error")
+    detail = detail if isinstance(detail, dict) else {}
     code, message, seconds = detail.get("code"), detail.get("message"), int(detail.get("retry_after_s") or 2)
     if code == "context_length_exceeded":
         return errors.ContextLengthExceeded(message, detail.get("param"))

@@ -1,6 +1,7 @@
 """From an authenticated request to a running exchange: choose the model, bound the tokens, admit, ask the model."""
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -30,11 +31,14 @@ NO_CONTEXT_WINDOW = 1_000_000_000  # tokens, for a model whose server states no 
 @dataclass(frozen=True)
 class Defaults:
     """`max_tokens`: for requests that name none. `deadline_seconds`: how long a model may take for one request.
+    `whole_seconds`: the same for an answer that is not streamed, because it is silent until it is whole, and what is in
+    front ends a silent connection (API Gateway after 5 minutes).
     `content_days`: how many days logged prompts and answers are kept."""
 
     max_tokens: int
     deadline_seconds: float
     content_days: int
+    whole_seconds: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,9 @@ class Gateway:
 
     def _seconds(self, exchange: Exchange) -> float:
         """How many seconds the model may take for this request."""
-        return min(self.defaults.deadline_seconds, max(exchange.context.seconds_left(), LEAST_SECONDS))
+        most = self.defaults.deadline_seconds
+        most = most if exchange.request.stream else min(most, self.defaults.whole_seconds)
+        return min(most, max(exchange.context.seconds_left(), LEAST_SECONDS))
 
     def keep_content(self, request: AdmissionRequest, prompt: str, response: str) -> None:
         """For the caller's own log. Losing it loses no money, so a store that is away just loses it."""
