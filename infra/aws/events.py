@@ -1,4 +1,4 @@
-"""The event sources of the templates, as data for docs/events.md: what starts which function, and where failures end."""
+"""The event sources of the templates, as data for docs/events.md: what starts which function, where failures end."""
 
 import json
 import re
