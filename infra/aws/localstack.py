@@ -138,16 +138,18 @@ def address(clients: Callable[[str], Any]) -> str:
     return f"{clients('apigateway').meta.endpoint_url}/_aws/execute-api/{api}/live"
 
 
-def environment(clients: Callable[[str], Any]) -> dict[str, str]:
+def keys(clients: Callable[[str], Any]) -> dict[str, str]:
     """The variables with which the `sluice` command reaches the stack."""
     endpoint = clients("dynamodb").meta.endpoint_url
     variables = {"AWS_ENDPOINT_URL": endpoint, "AWS_DEFAULT_REGION": REGION, "AWS_REGION": REGION}
-    return variables | {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "PATH": "/usr/bin:/bin"}
+    return variables | {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
 def _admin(clients: Callable[[str], Any]) -> None:
     words = [str(Path(sys.executable).with_name("sluice")), "admin", "create", ADMIN, "--password-stdin"]
-    done = subprocess.run(words, input=PASSWORD + "\n", text=True, env=environment(clients), capture_output=True)
+    done = subprocess.run(
+        words, input=PASSWORD + "\n", text=True, env={"PATH": "/usr/bin:/bin", **keys(clients)}, capture_output=True
+    )
     if done.returncode:
         raise DeployError(done.stderr)
 

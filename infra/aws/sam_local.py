@@ -1,7 +1,7 @@
 """`python -m infra.aws.sam_local [FUNCTION]`: the API under `sam local start-api`, or one function with its event.
 
-It runs beside LocalStack (docs/local.md). `sam local` passes only variables that the template declares, so a copy of the
-built template declares the store's address as well. The values are in `env.json`; a test compares it with the template.
+It runs beside LocalStack (docs/local.md). `sam local` passes only variables that the template declares, so a copy of
+the built template declares the store's address as well. The values are in `env.json`, which a test holds to it.
 """
 
 import os

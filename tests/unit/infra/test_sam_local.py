@@ -80,5 +80,5 @@ def test_what_is_missing_is_one_line(function: list[str], monkeypatch: pytest.Mo
         raise Missing("Docker is missing")
 
     monkeypatch.setattr(sam_local, "require", no_docker)
-    with pytest.raises(SystemExit, match="^sluice: Docker is missing$"):
+    with pytest.raises(SystemExit, match=r"^sluice: Docker is missing$"):
         sam_local.main(function)
