@@ -97,13 +97,13 @@ def _source(function: str, source: dict[str, Any]) -> Source:
     queue = _name(invoked["DestinationConfig"]["OnFailure"]["Destination"])
     attempts, age = times(invoked["MaximumRetryAttempts"]), duration(invoked["MaximumEventAgeInSeconds"])
     if kind == "SNS":
-        return _told(Source(function, _name(own["Topic"]), "topic", 1, "no limit", attempts, age, queue, ()))
+        return _told(Source(function, _name(own["Topic"]), "topic", 1, "the account's limit", attempts, age, queue, ()))
     if kind == "Schedule":
         delivery = own["RetryPolicy"]
         within = duration(delivery["MaximumEventAgeInSeconds"])
         attempts += f"; its delivery {times(delivery['MaximumRetryAttempts'])} within {within}"
         reserved = functions()[function].get("ReservedConcurrentExecutions")
-        at_once = str(reserved["Fn::If"][1]) if reserved else "1, as it is called"
+        at_once = str(reserved["Fn::If"][1]) if reserved else "1 a call"
         return _told(Source(function, own["Schedule"], "schedule", 1, at_once, attempts, age, queue, ()))
     raise ValueError(f"no rule here for events of type {kind}")
 

@@ -55,7 +55,7 @@ def require(which: Callable[[str], str | None] = shutil.which, run: Run = subpro
             "`make up` works without Docker."
         )
     if run(["docker", "compose", "version"], capture_output=True, text=True).returncode:
-        raise Missing("`docker compose` is missing: install Docker's compose plugin (docker-compose-plugin).")
+        raise Missing("`docker compose` is missing: install Docker's plugin, https://docs.docker.com/compose/install.")
     if run(["docker", "info"], capture_output=True, text=True).returncode:
         raise Missing("no Docker engine answers: start Docker, or check that this user may use it.")
     if which("sam") is None:
