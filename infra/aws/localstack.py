@@ -29,6 +29,8 @@ PARAMETERS = {
     "MailFrom": "Sluice <no-reply@localhost.test>",
     "GradualDeployment": "false",
     "ApiLogsRole": "keep",
+    "ApiRate": "500",
+    "ApiBurst": "1000",
 }
 # For the end-to-end tests, which make more accounts and requests than people do.
 GENEROUS = {

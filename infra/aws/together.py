@@ -21,7 +21,9 @@ def together(app: dict[str, Any], data: dict[str, Any], alarms: dict[str, Any]) 
             if name is None:
                 raise ValueError(f"not an import of the data stack: {value}")
             return data["Outputs"][name[1]]["Value"]
-        if isinstance(value.get("Fn::Sub"), list):  # of one resource's ARN: its short form
+        if (
+            isinstance(value.get("Fn::Sub"), list) and len(value["Fn::Sub"][1]) == 1
+        ):  # of one resource's ARN: its short form
             text, ((variable, one),) = value["Fn::Sub"][0], value["Fn::Sub"][1].items()
             if "Fn::GetAtt" in one:
                 return {"Fn::Sub": text.replace(f"${{{variable}}}", f"${{{'.'.join(one['Fn::GetAtt'])}}}")}

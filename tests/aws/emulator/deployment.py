@@ -33,6 +33,8 @@ def parameters(model_url: str) -> dict[str, str]:
         "MailDomain": MAIL_DOMAIN,
         "MailFrom": f"Sluice <{SENDER}>",
         "GradualDeployment": "false",  # there is no CodeDeploy
+        "ApiRate": "500",  # the emulator throttles, and the tests call more often than a small group
+        "ApiBurst": "1000",
     }
 
 
