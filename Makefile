@@ -1,7 +1,7 @@
 # Two commands matter: `make up` starts everything, `make test` proves it. `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: up demo doctor test test-fast test-full test-repeat test-aws test-browser fuzz audit sbom mutate check lock clean help setup setup-dev deploy destroy localstack-up localstack-down
+.PHONY: up demo doctor test test-fast test-full test-repeat test-aws test-browser fuzz audit sbom mutate check lock clean help setup setup-dev deploy destroy localstack-up localstack-down test-localstack sam-local
 unexport PYTHONDONTWRITEBYTECODE  # a start would compile every module anew
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
@@ -26,6 +26,13 @@ localstack-up: setup-dev  ## the template on LocalStack, with Docker: deployed, 
 
 localstack-down: setup-dev  ## stop it, and forget what was in it
 	@exec $(BIN)/python -m infra.aws.localstack down
+
+test-localstack: setup-dev  ## the end-to-end tests against LocalStack, with Docker; it stays up
+	@$(BIN)/python -m infra.aws.localstack up-for-tests
+	@exec env SLUICE_E2E=localstack $(BIN)/python -m pytest tests/e2e $(PYTEST_ARGS)
+
+sam-local: setup-dev  ## the API under `sam local` beside LocalStack, with Docker; FUNCTION=SweeperFunction: one, with its event
+	@exec $(BIN)/python -m infra.aws.sam_local $(FUNCTION)
 
 # A process a processor, at most four: each has its own store and, for end-to-end tests, its own running system.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal

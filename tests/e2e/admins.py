@@ -5,10 +5,11 @@ import subprocess
 
 from tests.e2e import people
 from tests.e2e.people import Person
-from tests.e2e.system import ROOT, System
+from tests.e2e.place import Place
+from tests.e2e.system import ROOT
 
 
-def make_admin(system: System) -> Person:
+def make_admin(system: Place) -> Person:
     """Makes an account an admin by the command, like an operator."""
     address = people.new_address()
     command = [str(ROOT / ".venv" / "bin" / "sluice"), "admin", "create", address, "--password-stdin", "--json"]

@@ -7,11 +7,13 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from infra.local.processes import recorded, start_time
+from tests.e2e.place import own_environment
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -26,12 +28,19 @@ GENEROUS = {
     "SLUICE_DEFAULT_CONCURRENCY": "200",
     "SLUICE_DEFAULT_MONTHLY_TOKENS": "1000000000",
 }
-FOREIGN = ("AWS_", "SLUICE_", "PORT", "MAKE", "MFLAGS")
-
-
 KEPT = {"SPT_NOENV": "1"}
 """gunicorn names its processes by setproctitle where that is installed, as beside the development tools. Without this
 it would write over the environment, by which tests find a run's processes."""
+
+
+@contextmanager
+def running(folder: Path) -> Iterator["System"]:
+    """A ready system with high limits and no login throttles."""
+    system = System(folder / "data")
+    try:
+        yield system.start()
+    finally:
+        system.stop()
 
 
 class System:
@@ -41,9 +50,8 @@ class System:
         self.data_dir, self.port = data_dir, port or free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         self._printed = data_dir.with_name(data_dir.name + ".out")
-        own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         asked = {"PORT": str(self.port), "SLUICE_DATA_DIR": str(data_dir)}
-        self.environment = own | asked | GENEROUS | KEPT | dict(env or {})
+        self.environment = own_environment() | asked | GENEROUS | KEPT | dict(env or {})
         self.process: subprocess.Popen[bytes] | None = None
         self.command = ["make", "--no-print-directory", "up"]
 

@@ -1,4 +1,4 @@
-"""An account's whole life on the real system: the first admin, a suspension, a new address, the deletion."""
+"""An account's whole life on the running system: an admin, a suspension, a new address, the deletion."""
 
 import json
 import subprocess
@@ -7,14 +7,14 @@ import sys
 import pytest
 
 from tests.e2e import people
-from tests.e2e.conftest import NewSystem
 from tests.e2e.people import PASSWORD, ask
-from tests.e2e.system import ROOT, System
+from tests.e2e.place import Place
+from tests.e2e.system import ROOT
 
 pytestmark = pytest.mark.e2e
 
 
-def sluice(system: System, *arguments: str, typed: str = "") -> dict[str, object]:
+def sluice(system: Place, *arguments: str, typed: str = "") -> dict[str, object]:
     """Runs the command as an operator does beside the running system."""
     command = [sys.executable, "-c", "from infra.cli import main; main()", *arguments, "--json"]
     done = subprocess.run(
@@ -24,12 +24,11 @@ def sluice(system: System, *arguments: str, typed: str = "") -> dict[str, object
     return dict(json.loads(done.stdout))
 
 
-def test_from_the_first_admin_to_the_end_of_an_account(new_system: NewSystem) -> None:
-    system = new_system({}).start()
-    base_url = system.base_url
-    made = sluice(system, "admin", "create", "owner@example.com", "--password-stdin", typed=PASSWORD + "\n")
+def test_from_the_admin_to_the_end_of_an_account(system: Place) -> None:
+    base_url, address = system.base_url, people.new_address()
+    made = sluice(system, "admin", "create", address, "--password-stdin", typed=PASSWORD + "\n")
     assert made["role"] == "admin"
-    owner, person = people.log_in(base_url, "owner@example.com"), people.newcomer(base_url)
+    owner, person = people.log_in(base_url, address), people.newcomer(base_url)
     (row,) = owner.call("GET", "/admin/users", params={"query": person.email}).json()["data"]
     assert row["status"] == "active"
 

@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.conftest import NewSystem
 from tests.e2e.system import ROOT, System
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.one_machine("the commands for it")]
 
 
 def sluice(system: System, *arguments: str) -> "subprocess.CompletedProcess[str]":

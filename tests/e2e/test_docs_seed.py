@@ -4,9 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.e2e import people
 from tests.e2e.people import PASSWORD
 from tests.e2e.system import ROOT, System
+
+pytestmark = pytest.mark.one_machine("its folder of documents")
 
 SET = Path(__file__).parents[1] / "data" / "documents" / "files"
 

@@ -12,6 +12,7 @@ import pytest
 from sluice.domain.documents.retrieval import NOTHING_FOUND
 from tests.e2e import people
 from tests.e2e.people import Person
+from tests.e2e.place import Place
 
 pytestmark = pytest.mark.e2e
 SET = Path(__file__).parents[1] / "data" / "documents"
@@ -20,12 +21,12 @@ SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
-def person(system: Any) -> Person:
+def person(system: Place) -> Person:
     return people.newcomer(system.base_url)
 
 
 @pytest.fixture(scope="module")
-def other(system: Any) -> Person:
+def other(system: Place) -> Person:
     return people.newcomer(system.base_url)
 
 

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tests.e2e.people import TIMEOUT_SECONDS, Person, new_address, newcomer, post
-from tests.e2e.system import System
+from tests.e2e.place import Place
 from tests.rank_test import mann_whitney
 
 WRONG = "no password of anybody's"
@@ -33,7 +33,7 @@ ALPHA = 1e-6  # one false alarm in a million runs; a missing hash gives a far sm
 
 
 @pytest.fixture(scope="module")
-def known(system: System) -> Person:
+def known(system: Place) -> Person:
     return newcomer(system.base_url)
 
 
@@ -56,7 +56,7 @@ def comparable(answer: requests.Response, address: str) -> tuple[int, dict[str, 
 
 
 @pytest.mark.parametrize("path", sorted(CALLS))
-def test_answer_of_the_api_is_the_same(path: str, system: System, known: Person) -> None:
+def test_answer_of_the_api_is_the_same(path: str, system: Place, known: Person) -> None:
     answers = []
     for address in (known.email, unknown(), known.email, unknown()):
         answers.append(comparable(post(system.base_url, path, {"email": address, **CALLS[path]}), address))
@@ -64,8 +64,9 @@ def test_answer_of_the_api_is_the_same(path: str, system: System, known: Person)
     assert answers[0][0] in (202, 401)
 
 
+@pytest.mark.one_machine("addresses of forms have no stage")
 @pytest.mark.parametrize("path", sorted(FORMS))
-def test_answer_of_the_page_is_the_same(path: str, system: System, known: Person) -> None:
+def test_answer_of_the_page_is_the_same(path: str, system: Place, known: Person) -> None:
     answers = []
     for address in (known.email, unknown(), known.email, unknown()):
         answers.append(comparable(submit(system.base_url, path, {"email": address, **FORMS[path]}), address))
@@ -83,7 +84,7 @@ def submit(base_url: str, path: str, fields: dict[str, str]) -> requests.Respons
         return browser.post(base_url + path, data, headers=headers, timeout=TIMEOUT_SECONDS)
 
 
-def test_an_address_change_gets_the_same_answer_for_known_and_unknown_addresses(system: System, known: Person) -> None:
+def test_an_address_change_gets_the_same_answer_for_known_and_unknown_addresses(system: Place, known: Person) -> None:
     asker = newcomer(system.base_url)
     answers = []
     for address in (known.email, unknown()):
@@ -92,7 +93,8 @@ def test_an_address_change_gets_the_same_answer_for_known_and_unknown_addresses(
     assert answers[0] == answers[1] and answers[0][0] == 202
 
 
-def test_login_takes_as_long_for_a_known_address_as_for_an_unknown_one(system: System, known: Person) -> None:
+@pytest.mark.one_machine("an emulator's answers take unequally long")
+def test_login_takes_as_long_for_a_known_address_as_for_an_unknown_one(system: Place, known: Person) -> None:
     times: dict[str, list[float]] = {"known": [], "unknown": []}
     with requests.Session() as caller:
         for kind in interleaved(SAMPLES):

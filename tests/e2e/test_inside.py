@@ -20,7 +20,7 @@ from tests.e2e.people import newcomer
 from tests.e2e.system import ROOT, System
 from tests.other_user import tries
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.one_machine("its processes and ports")]
 LISTENING = "0A"
 CHAT = b'{"model":"demo","messages":[{"role":"user","content":"What is 1 + 1?"}]}'
 

@@ -15,7 +15,7 @@ import requests
 
 from infra.openapi import public_app
 from tests.e2e.people import TIMEOUT_SECONDS, Person, ask, newcomer
-from tests.e2e.system import System
+from tests.e2e.place import Place
 
 PUBLIC = {"name", "filename"}  # models and the pages' files are public
 BODIES: dict[str, dict[str, Any]] = {
@@ -39,7 +39,7 @@ class Owner:
     ids: dict[str, str] = field(default_factory=dict)
 
 
-def owner(system: System, secret: str) -> Owner:
+def owner(system: Place, secret: str) -> Owner:
     person = newcomer(system.base_url)
     made = Owner(person, secret)
     answer = ask(person, secret)
@@ -78,15 +78,17 @@ def routes() -> Iterator[tuple[str, str]]:
 
 
 ROUTES = sorted(set(routes()))
+PAGES = ("/my/", "/manage/")
+OF_PAGES = pytest.mark.one_machine("addresses of forms have no stage")
 
 
 @pytest.fixture(scope="module")
-def ann(system: System) -> Owner:
+def ann(system: Place) -> Owner:
     return owner(system, "anns pink elephants")
 
 
 @pytest.fixture(scope="module")
-def bob(system: System) -> Owner:
+def bob(system: Place) -> Owner:
     return owner(system, "bobs blue whales")
 
 
@@ -116,7 +118,7 @@ def by_page(person: Person, method: str, path: str) -> requests.Response:
 
 
 def call(bob: Owner, method: str, rule: str, path: str) -> requests.Response:
-    if rule.startswith(("/my/", "/manage/")):
+    if rule.startswith(PAGES):
         return by_page(bob.person, method, path)
     asked = bob.person.v1 if rule.startswith("/v1/") else bob.person.call
     body = BODIES.get(rule, {}) if method in ("POST", "PATCH", "PUT") else None
@@ -125,7 +127,11 @@ def call(bob: Owner, method: str, rule: str, path: str) -> requests.Response:
     return asked(method, path, json=body)
 
 
-@pytest.mark.parametrize(("method", "rule"), ROUTES, ids=lambda one: one)
+@pytest.mark.parametrize(
+    ("method", "rule"),
+    [pytest.param(*one, marks=OF_PAGES if one[1].startswith(PAGES) else ()) for one in ROUTES],
+    ids=lambda one: one,
+)
 def test_ids_of_another_account_are_refused(method: str, rule: str, ann: Owner, bob: Owner) -> None:
     for path in addresses(rule, bob, ann):
         answer = call(bob, method, rule, path)

@@ -7,10 +7,13 @@ import sys
 from html import unescape
 from typing import Any
 
+import pytest
 import requests
 
 from tests.e2e.people import PASSWORD, TIMEOUT_SECONDS, mails_to, new_address
 from tests.e2e.system import System
+
+pytestmark = pytest.mark.one_machine("addresses of forms have no stage")
 
 NEW_PASSWORD = "a loud orange lighthouse"
 

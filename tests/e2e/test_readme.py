@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.system import System
+
+pytestmark = pytest.mark.one_machine("the commands for it")
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 MARKED = re.compile(r"<!-- run by tests/e2e/test_readme\.py -->\n```(\w+)\n(.*?)```", re.DOTALL)

@@ -12,7 +12,7 @@ from tests.e2e import people
 from tests.e2e.system import System
 from tests.integration.infra.listener.served import Client, head
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.one_machine("its listener")]
 JSON = "Content-Type: application/json"
 
 

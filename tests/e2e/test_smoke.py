@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from infra.cli import main
 from tests.e2e.people import newcomer
-from tests.e2e.system import System
+from tests.e2e.place import Place
 
 pytestmark = pytest.mark.slow
 
@@ -20,14 +20,14 @@ def smoke(*arguments: str, **options: Any) -> Result:
     return CliRunner().invoke(main, ["smoke", *arguments], **options)
 
 
-def test_a_stranger_finds_what_is_promised(system: System) -> None:
+def test_a_stranger_finds_what_is_promised(system: Place) -> None:
     result = smoke(system.base_url)
     assert result.exit_code == 0, result.output
     for line in ("/healthz: ok", "jwks.json: 1 public key", "401 invalid_api_key", "nobody: 401", "as promised"):
         assert line in result.stdout
 
 
-def test_with_a_login_it_takes_the_whole_path_and_revokes_its_api_token(system: System) -> None:
+def test_with_a_login_it_takes_the_whole_path_and_revokes_its_api_token(system: Place) -> None:
     person = newcomer(system.base_url)
     result = smoke(system.base_url, "--email", person.email, "--password-stdin", input=person.password + "\n")
     assert result.exit_code == 0, result.output
@@ -38,7 +38,7 @@ def test_with_a_login_it_takes_the_whole_path_and_revokes_its_api_token(system: 
     assert person.password not in result.output
 
 
-def test_a_wrong_password_is_reported(system: System) -> None:
+def test_a_wrong_password_is_reported(system: Place) -> None:
     person = newcomer(system.base_url)
     result = smoke(system.base_url, "--email", person.email, "--password-stdin", input="something else\n")
     assert result.exit_code == 1 and "answered 401" in result.stderr

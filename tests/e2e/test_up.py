@@ -17,7 +17,7 @@ from infra.local.processes import recorded
 from tests.e2e.conftest import NewSystem
 from tests.e2e.system import NAMES, ROOT, System, alive
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.one_machine("how it starts and stops")]
 
 
 def test_ready_line_says_where_it_is_who_answers_and_what_next(system: System) -> None:

@@ -11,13 +11,14 @@ from sluice.http.gateway.requests import ChatBody
 from sluice.services.gateway.gateway import TEMPLATE_TOKENS
 from tests.e2e import people
 from tests.e2e.people import Person, ask
+from tests.e2e.place import Place
 
 pytestmark = pytest.mark.e2e
 PARAGRAPH = "Explain what an API is."
 
 
 @pytest.fixture(scope="module")
-def person(system: Any) -> Person:
+def person(system: Place) -> Person:
     return people.newcomer(system.base_url)
 
 
@@ -105,7 +106,7 @@ def test_headers_tell_the_limits_and_the_request_ids(person: Person) -> None:
     assert own.headers["x-sluice-request-id"].startswith("req_")
 
 
-def test_each_request_is_in_the_callers_log_with_its_content(system: Any) -> None:
+def test_each_request_is_in_the_callers_log_with_its_content(system: Place) -> None:
     person = people.newcomer(system.base_url)
     plain = ask(person, "What is 3 + 4?")
     streamed = ask(person, "What is the capital of France?", stream=True)
@@ -127,7 +128,7 @@ def test_each_request_is_in_the_callers_log_with_its_content(system: Any) -> Non
     assert newest["response"] == "The capital of France is Paris."
 
 
-def test_usage_is_exact_at_once_and_after_the_roll_up(system: Any) -> None:
+def test_usage_is_exact_at_once_and_after_the_roll_up(system: Place) -> None:
     person = people.newcomer(system.base_url)
     answers = [ask(person, f"What is {n} + 4?").json()["usage"] for n in range(1, 6)]
     expected = {
@@ -146,7 +147,7 @@ def test_usage_is_exact_at_once_and_after_the_roll_up(system: Any) -> None:
     assert account["usage"]["tokens"] == expected["prompt_tokens"] + expected["completion_tokens"]
 
 
-def test_a_revoked_token_is_refused_on_the_next_request(system: Any) -> None:
+def test_a_revoked_token_is_refused_on_the_next_request(system: Place) -> None:
     person = people.newcomer(system.base_url)
     assert ask(person, "What is 3 + 4?").status_code == 200
     assert person.call("POST", f"/tokens/{person.token_id}/revoke").status_code == 200
@@ -239,6 +240,7 @@ def test_bodies_that_are_invalid_json_too_large_or_of_another_type(person: Perso
     assert nested.status_code == 400
 
 
+@pytest.mark.one_machine("API Gateway answers these, in both formats at once")
 def test_unknown_addresses_and_methods_get_the_error_format_of_their_api(person: Person) -> None:
     unknown = person.v1("GET", "/v1/nothing")
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
@@ -269,7 +271,7 @@ def test_the_responses_api_continues_a_stored_conversation(person: Person) -> No
         client.responses.retrieve(first.id)
 
 
-def test_a_stored_response_is_visible_only_to_its_owner(system: Any, person: Person) -> None:
+def test_a_stored_response_is_visible_only_to_its_owner(system: Place, person: Person) -> None:
     mine = person.openai.responses.create(model="demo", input="What is 3 + 4?")
     other = people.newcomer(system.base_url)
     with pytest.raises(openai.NotFoundError):

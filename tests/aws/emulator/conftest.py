@@ -1,6 +1,5 @@
 """One emulator, one deployment and one real model server for the whole session."""
 
-import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ import pytest
 
 from tests.aws.conftest import missing
 from tests.aws.emulator import accidents
-from tests.aws.emulator.deployment import MAIL_DOMAIN, SENDER, Deployment
+from tests.aws.emulator.deployment import Deployment, parameters
 from tests.aws.emulator.people import admin as new_admin
 from tests.aws.emulator.people import newcomer
 from tests.aws.emulator.server import Emulator, running
@@ -45,16 +44,7 @@ def deployment(build: Path, emulator: Emulator, model: Server, tmp_path_factory:
     why_not = why_no_python() or why_no_adapter()
     if why_not:
         missing(why_not)
-    parameters = {
-        "Architecture": "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
-        "InferenceUrl": model.url,
-        "MailDomain": MAIL_DOMAIN,
-        "MailFrom": f"Sluice <{SENDER}>",
-        "GradualDeployment": "false",  # there is no CodeDeploy
-        "ApiRate": "500",  # the emulator throttles, and the tests call more often than a small group
-        "ApiBurst": "1000",
-    }
-    made = Deployment(emulator, build, tmp_path_factory.mktemp("packages"), parameters)
+    made = Deployment(emulator, build, tmp_path_factory.mktemp("packages"), parameters(model.url))
     made.prepare()
     made.deploy()
     return made

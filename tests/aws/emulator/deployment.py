@@ -1,6 +1,7 @@
 """Sluice, deployed to the emulator, with helpers to inspect it."""
 
 import json
+import platform
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -25,12 +26,25 @@ SENDER = f"no-reply@{MAIL_DOMAIN}"
 MAIL_SECONDS = 60.0  # the first mail waits for the mailer's first start
 
 
+def parameters(model_url: str) -> dict[str, str]:
+    return {
+        "Architecture": "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
+        "InferenceUrl": model_url,
+        "MailDomain": MAIL_DOMAIN,
+        "MailFrom": f"Sluice <{SENDER}>",
+        "GradualDeployment": "false",  # there is no CodeDeploy
+        "ApiRate": "500",  # the emulator throttles, and the tests call more often than a small group
+        "ApiBurst": "1000",
+    }
+
+
 @dataclass
 class Deployment:
     emulator: Emulator
     build: Path
     scratch: Path
     parameters: dict[str, str]
+    throttles: bool = True  # of logins; off for suites that log in often
     physical: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
 
@@ -62,7 +76,7 @@ class Deployment:
             bucket = Bucket(s3, "packages").make()
             data, stack = known(read(DATA)), data_stack(NAME)
             deploy(cloudformation, bucket, stack, data, self.parameters)
-            template = deployable(self.build, self.scratch, bucket, self.parameters)
+            template = deployable(self.build, self.scratch, bucket, self.parameters, throttles=self.throttles)
             self.outputs = deploy(cloudformation, bucket, NAME, template, {**self.parameters, "DataStack": stack})
             self.physical = resources(cloudformation, NAME) | resources(cloudformation, stack)
         self._turn_ttl_on(data["Resources"])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.aws.archive import zip_folders
+from infra.aws.localstack import without_throttles
 from infra.aws.stack import Bucket
 from infra.aws.transform import Template, package, read, transform
 from tests.aws.built import LAYER
@@ -19,9 +20,13 @@ EXEC_WRAPPER = '#!/bin/bash\nexec -- "${LAMBDA_TASK_ROOT}/${_HANDLER}"\n'
 CUSTOM_RUNTIME = "provided.al2023"
 
 
-def deployable(build: Path, scratch: Path, bucket: Bucket, parameters: dict[str, str]) -> Template:
+def deployable(
+    build: Path, scratch: Path, bucket: Bucket, parameters: dict[str, str], *, throttles: bool = True
+) -> Template:
     """The built template, packaged into the bucket and transformed by SAM, without what the emulator lacks."""
     template = read(build / "template.yaml")
+    if not throttles:
+        without_throttles(template)
     adapted = {name for name, one in template["Resources"].items() if _under_the_adapter(one)}
 
     def upload(name: str, folder: Path) -> str:

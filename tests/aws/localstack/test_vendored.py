@@ -15,8 +15,8 @@ import pytest
 from infra.aws import vendor
 from infra.aws.localstack import PARAMETERS
 from infra.aws.transform import read, transform
-from tests.aws.packaging.events import CALLS, EVENTS_AND_ANSWERS, http_event
-from tests.aws.packaging.test_functions import CHILD, HTTP, call_of, environment
+from tests.aws.packaging.test_functions import CHILD, environment
+from tests.events import agrees, event
 from tests.unit.aws.template import ZIPPED
 
 __all__ = ["environment"]
@@ -73,17 +73,8 @@ def test_a_vendored_zip_answers_without_a_layer(
     name: str, unzipped: Path, template: dict[str, Any], environment: dict[str, str]
 ) -> None:
     changed = vendor.without_layers(template)["Resources"][name]["Properties"]
-    if name in HTTP:
-        method, path, body, status = call_of(name)
-        answer = ask(
-            unzipped, changed.get("Handler", ZIPPED[name]["Handler"]), http_event(method, path, body), environment
-        )
-        wanted = CALLS[name][3] if name in CALLS else status
-        assert answer["statusCode"] == wanted if wanted else 200 <= answer["statusCode"] < 500, answer
-        return
-    event, expected = EVENTS_AND_ANSWERS[name]
-    answer = ask(unzipped, changed.get("Handler", ZIPPED[name]["Handler"]), event, environment)
-    assert {key: answer[key] for key in expected} == expected
+    answer = ask(unzipped, changed.get("Handler", ZIPPED[name]["Handler"]), event(name), environment)
+    assert agrees(name, answer), answer
 
 
 def test_the_deployed_template_has_no_layer_no_image_and_no_adapter(template: dict[str, Any]) -> None:

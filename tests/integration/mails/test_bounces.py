@@ -13,24 +13,32 @@ from sluice.adapters.aws import dynamo
 from sluice.domain.accounts.account import parse_address
 from sluice.domain.errors import StoreUnavailable
 from sluice.wiring import peers, stores
+from tests.events import event
 from tests.integration.accounts.registration.world import Desk, stream_record
 from tests.integration.mails.test_mailer import Carrier
 
 ANN = "Ann@example.com"
-EVENTS = Path(__file__).parents[2] / "events"
+NOTICES = {
+    "bounce": json.loads(event("BouncesFunction")["Records"][0]["Sns"]["Message"]),
+    "complaint": json.loads(Path(__file__).with_name("ses_complaint.json").read_text()),
+}
 
 
 def notice(name: str, address: str = ANN, **changes: Any) -> dict[str, Any]:
-    """An SNS event, as Lambda gets it, with a notice of `tests/events/ses_NAME.json` in it."""
-    message = json.loads((EVENTS / f"ses_{name}.json").read_text().replace("recipient@example.com", address))
+    """An SNS event, as Lambda gets it, with one of NOTICES in it."""
+    message = of(name, address)
     message[name] |= changes
     return sns(json.dumps(message))
 
 
+def of(name: str, address: str) -> dict[str, Any]:
+    return dict(json.loads(json.dumps(NOTICES[name]).replace("recipient@example.com", address)))
+
+
 def sns(message: str) -> dict[str, Any]:
-    event: dict[str, Any] = json.loads((EVENTS / "sns.json").read_text())
-    event["Records"][0]["Sns"]["Message"] = message
-    return event
+    told = event("BouncesFunction")
+    told["Records"][0]["Sns"]["Message"] = message
+    return told
 
 
 def reason() -> str | None:
@@ -107,7 +115,7 @@ def test_a_notice_for_an_unknown_address_does_not_block_its_registration(desk: D
 
 def test_the_older_format_with_display_names_is_parsed(desk: Desk) -> None:
     queued(desk)
-    message = json.loads((EVENTS / "ses_bounce.json").read_text().replace("recipient@example.com", f"Ann <{ANN}>"))
+    message = of("bounce", f"Ann <{ANN}>")
     message["notificationType"] = message.pop("eventType")
     assert bounces.handler(sns(json.dumps(message)), None) == {"noted": 1, "ignored": 0}
 

@@ -4,7 +4,6 @@
 """
 
 import json
-import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 from samtranslator.translator.transform import transform
+
+from infra.aws.together import together
 
 ROOT = Path(__file__).parents[3]
 
@@ -42,36 +43,8 @@ def source(path: str = "template.yaml") -> dict[str, Any]:
 
 DATA: dict[str, Any] = source("infra/aws/data.yaml")
 ALARMS: dict[str, Any] = source("infra/aws/alarms.yaml")
-IMPORT = re.compile(r"\$\{DataStack\}-(\w+)")
-
-
-def _imported(value: dict[str, Any]) -> Any:
-    """An import → the output's value; a `Fn::Sub` of one resource's ARN → its short form."""
-    if "Fn::ImportValue" in value:
-        name = IMPORT.fullmatch(value["Fn::ImportValue"]["Fn::Sub"])
-        assert name, value
-        return DATA["Outputs"][name[1]]["Value"]
-    if isinstance(value.get("Fn::Sub"), list) and len(value["Fn::Sub"][1]) == 1:
-        text, ((variable, one),) = value["Fn::Sub"][0], value["Fn::Sub"][1].items()
-        if "Fn::GetAtt" in one:
-            return {"Fn::Sub": text.replace(f"${{{variable}}}", f"${{{'.'.join(one['Fn::GetAtt'])}}}")}
-    return value
-
-
-def _together(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The resources of all three templates, as if they were in one."""
-    app = json.loads(json.dumps(template["Resources"]), object_hook=_imported)
-    given = app.pop("Alarms")["Properties"]["Parameters"]
-    nested = json.loads(
-        json.dumps(ALARMS["Resources"]).replace("${App}", "${AWS::StackName}"),
-        object_hook=lambda one: given.get(one["Ref"], one) if set(one) == {"Ref"} else one,
-    )
-    assert not set(app) & set(DATA["Resources"]) and not set(nested) & {*app, *DATA["Resources"]}
-    return {**app, **DATA["Resources"], **nested}
-
-
 TEMPLATE: dict[str, Any] = source()
-RESOURCES: dict[str, dict[str, Any]] = _together(TEMPLATE)
+RESOURCES: dict[str, dict[str, Any]] = together(TEMPLATE, DATA, ALARMS)
 FUNCTIONS = {name: one for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"}
 SHARED = {name: TEMPLATE["Globals"]["Function"][name] for name in ("Handler", "Runtime", "Layers")}
 ZIPPED = {name: {**SHARED, **one["Properties"]} for name, one in FUNCTIONS.items() if "CodeUri" in one["Properties"]}

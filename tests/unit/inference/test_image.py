@@ -4,38 +4,56 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).parents[3]
-DOCKERFILE = (ROOT / "functions" / "inference" / "Dockerfile").read_text()
-FINAL = DOCKERFILE.rsplit("\nFROM ", 1)[1]
+FOLDER = ROOT / "functions" / "inference"
+DOCKERFILE = (FOLDER / "Dockerfile").read_text()
+FILES = {"cpu": DOCKERFILE, "cuda": (FOLDER / "Dockerfile.cuda").read_text()}  # a file for each target
+each_target = pytest.mark.parametrize("file", FILES.values(), ids=FILES)
 
 
 def test_the_images_pins_are_the_projects() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     listed = [*project["dependencies"], *project["optional-dependencies"]["inference"]]
     pinned = {re.sub(r"\[.*?\]", "", line) for line in listed}
-    lines = (ROOT / "functions" / "inference" / "requirements.txt").read_text().splitlines()
+    lines = (FOLDER / "requirements.txt").read_text().splitlines()
     wanted = [line for line in lines if line and not line.startswith("#")]
     assert wanted
     assert set(wanted) <= pinned
     assert (ROOT / "infra" / "setup" / "llama.lock").read_text().split()[0] in pinned
 
 
-def test_the_image_installs_nothing_without_a_hash() -> None:
-    assert DOCKERFILE.count("pip install") == DOCKERFILE.count("--require-hashes") == 3
+@each_target
+def test_the_image_installs_nothing_without_a_hash(file: str) -> None:
+    assert file.count("pip install") == file.count("--require-hashes") == 3
 
 
-def test_the_final_stage_is_unprivileged_and_has_no_build_tools() -> None:
-    assert re.search(r"^USER [1-9]\d*$", FINAL, re.MULTILINE)
-    assert not re.search(r"build-essential|cmake|pip install", FINAL)
-    assert "STOPSIGNAL SIGTERM" in FINAL
+@each_target
+def test_the_final_stage_is_unprivileged_and_has_no_build_tools(file: str) -> None:
+    final = file.rsplit("\nFROM ", 1)[1]
+    assert re.search(r"^USER [1-9]\d*$", final, re.MULTILINE)
+    assert not re.search(r"build-essential|cmake|pip install", final)
+    assert "STOPSIGNAL SIGTERM" in final
 
 
-def test_the_build_is_portable_and_has_a_gpu_variant() -> None:
-    assert DOCKERFILE.count("-DGGML_NATIVE=OFF") == 2
-    assert "AS build-cuda" in DOCKERFILE
-    assert "AS run-cuda" in DOCKERFILE
+@each_target
+def test_a_file_has_the_stages_of_its_own_target_only(file: str) -> None:
+    """SAM's legacy builder builds every stage of a file, also those that the last one does not use."""
+    bases = re.findall(r"^FROM (\S+)", file, re.MULTILINE)
+    assert len(bases) == 2 and "${" not in "".join(bases)
+    assert {"nvidia/cuda" in base for base in bases} == {file != DOCKERFILE}
+    assert file.count("-DGGML_NATIVE=OFF") == 1
+    assert ("-DGGML_CUDA=ON" in file) == (file != DOCKERFILE)
+
+
+def test_the_files_of_the_targets_differ_only_in_their_bases_and_in_what_lambda_needs() -> None:
+    cpu, cuda = ([line for line in file.splitlines() if line and line[0] != "#"] for file in FILES.values())
+    only_cuda = [line for line in cuda if line not in cpu]
+    only_cpu = [line for line in cpu if line not in cuda]
+    assert all(re.search("nvidia|CUDA|GPU|python3.11|SLUICE_INFERENCE_BIND", line) for line in only_cuda), only_cuda
+    assert all(re.search("bookworm|NATIVE|libgomp1|adapter|LWA|SLUICE_INFERENCE_BIND", line) for line in only_cpu)
 
 
 def test_the_image_copies_only_what_the_context_lets_through() -> None:
@@ -45,14 +63,16 @@ def test_the_image_copies_only_what_the_context_lets_through() -> None:
     assert [line for line in ignore[1:] if line.startswith("!")] == [
         "!functions/inference", "!infra/setup/*.lock", "!model/*.gguf", "!models/*.gguf",
     ]  # fmt: skip
-    template = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]["InferenceFunction"]["Metadata"]
-    assert template["DockerContext"] == "." and not list((ROOT / "functions").rglob("*.dockerignore"))
-    copied = re.findall(r"^COPY (?!--from)(\S+) ", DOCKERFILE, re.MULTILINE)
-    assert {"functions/inference", "infra/setup/tools.lock", "${MODEL}"} == set(copied)
+    metadata = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]["InferenceFunction"]["Metadata"]
+    assert (metadata["DockerContext"], metadata["Dockerfile"]) == (".", "functions/inference/Dockerfile")
+    assert not list((ROOT / "functions").rglob("*.dockerignore"))
+    for file in FILES.values():
+        copied = re.findall(r"^COPY (?!--from)(\S+) ", file, re.MULTILINE)
+        assert {"functions/inference", "infra/setup/tools.lock", "${MODEL}"} == set(copied)
 
 
 def test_the_package_imports_nothing_of_the_rest_of_the_project() -> None:
-    for module in (ROOT / "functions" / "inference").glob("*.py"):
+    for module in FOLDER.glob("*.py"):
         assert not re.search(r"^\s*(from|import) (sluice|infra)\b", module.read_text(), re.MULTILINE), module
 
 

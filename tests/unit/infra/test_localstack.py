@@ -1,6 +1,7 @@
 """`localstack-compose.yml`, and the messages about missing tools. Nothing is started, because that needs Docker."""
 
 import json
+import shutil
 import subprocess
 from typing import Any
 
@@ -22,9 +23,26 @@ def document() -> dict[str, Any]:
     return dict(yaml.safe_load(COMPOSE.read_text()))
 
 
-def test_only_the_gateways_port_is_published_and_on_loopback_only(document: dict[str, Any]) -> None:
-    published = [port for service in document["services"].values() for port in service.get("ports", [])]
-    assert published == ["127.0.0.1:4566:4566"]
+def test_only_the_gateway_and_the_mails_are_published_and_on_loopback_only(document: dict[str, Any]) -> None:
+    published = {name: one["ports"] for name, one in document["services"].items() if "ports" in one}
+    assert published == {"localstack": ["127.0.0.1:4566:4566"], "mails": ["127.0.0.1:8025:8025"]}
+    assert localstack.MAILS_URL == "http://127.0.0.1:8025"
+
+
+def test_docker_compose_itself_accepts_the_file() -> None:
+    """Needs the client and its compose plugin, but no engine."""
+    words = ["docker", "compose", "--file", str(COMPOSE), "config", "--format", "json"]
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode
+    ):
+        pytest.skip("no `docker compose` here: install Docker's client and its compose plugin")
+    told = json.loads(subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout)
+    assert set(told["services"]) == {"localstack", "inference", "mails"}
+    build = told["services"]["inference"]["build"]
+    assert (build["context"], build["dockerfile"]) == (str(building.ROOT), "functions/inference/Dockerfile")
+    ports = [port for one in told["services"].values() for port in one.get("ports", [])]
+    assert {(port["host_ip"], port["published"]) for port in ports} == {("127.0.0.1", "4566"), ("127.0.0.1", "8025")}
 
 
 def test_the_compose_file_has_three_services_with_known_keys(document: dict[str, Any]) -> None:
@@ -52,7 +70,7 @@ def test_the_model_is_built_from_the_images_own_dockerfile(document: dict[str, A
 
 def test_the_functions_containers_share_a_network_with_model_and_mail_server(document: dict[str, Any]) -> None:
     network = document["networks"]["sluice"]["name"]
-    assert document["services"]["localstack"]["environment"]["LAMBDA_DOCKER_NETWORK"] == network
+    assert document["services"]["localstack"]["environment"]["LAMBDA_DOCKER_NETWORK"] == network == localstack.NETWORK
     assert f"@{'mails'}:" in localstack.SMTP_URL and "mails" in document["services"]
 
 
@@ -101,7 +119,7 @@ class Docker:
     ("absent", "docker", "said"),
     [
         ("docker", Docker(), "Docker is missing"),
-        ("", Docker(compose=1), "compose plugin is missing"),
+        ("", Docker(compose=1), "docker compose` is missing"),
         ("", Docker(info=1), "no Docker engine answers"),
         ("sam", Docker(), "SAM command is missing"),
     ],

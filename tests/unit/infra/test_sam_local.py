@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from infra.aws import sam_local
 from infra.aws.cost.inputs import TEMPLATE
-from infra.aws.sam_local import DECLARED, ENV, with_endpoint
+from infra.aws.localstack import Missing
+from infra.aws.sam_local import DECLARED, ENV, command, with_endpoint
 from infra.aws.transform import read
 
 WHOLE = read(TEMPLATE)
@@ -56,3 +58,27 @@ def test_the_copied_template_only_adds_the_stores_address_to_every_function() ->
 def test_a_template_without_global_variables_is_refused() -> None:
     with pytest.raises(ValueError, match="Globals"):
         with_endpoint("Resources:\n  A: {}\n")
+
+
+def test_sam_starts_the_api_or_invokes_one_function_with_its_event() -> None:
+    assert command()[:3] == ["sam", "local", "start-api"]
+    words = command("SweeperFunction")
+    assert words[:4] == ["sam", "local", "invoke", "SweeperFunction"]
+    assert words[words.index("--event") + 1].endswith("tests/events/SweeperFunction.json")
+    for word in ("--template", "--env-vars", "--docker-network", "--parameter-overrides"):
+        assert word in words and word in command()
+
+
+def test_a_function_without_an_event_is_named_with_those_that_have_one() -> None:
+    with pytest.raises(Missing, match=r"no event for Nothing, only for AccountsFunction, AdminFunction"):
+        command("Nothing")
+
+
+@pytest.mark.parametrize("function", [[], ["SweeperFunction"]])
+def test_what_is_missing_is_one_line(function: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_docker() -> None:
+        raise Missing("Docker is missing")
+
+    monkeypatch.setattr(sam_local, "require", no_docker)
+    with pytest.raises(SystemExit, match=r"^sluice: Docker is missing$"):
+        sam_local.main(function)
