@@ -83,6 +83,7 @@ class Gateway(NewAccounts):
     upstream_idle_seconds: float = Field(30.0, description="longest silence of the model, which sends a ping every 2 s")
     request_deadline_seconds: float = 600.0
     content_days: int = Field(30, ge=1, description="how long stored prompts and responses are kept")
+    trace_callers: bool = Field(False, description="a caller's `traceparent` is the parent of our trace, not a link")
 
 
 class Documents(Common):

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from sluice.domain.errors import QuotaExceeded, StoreUnavailable
 from sluice.domain.gateway.admission import AdmissionRequest, Limits
@@ -13,6 +14,7 @@ from sluice.ports.usage import Metrics
 from sluice.services.gateway.admit import Admission, Admitted
 
 log = logging.getLogger("sluice.gateway")
+NOTHING = nullcontext()
 
 
 class ObservedAdmission(Admission):
@@ -52,6 +54,9 @@ class ExchangeMetrics:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+
+    def settling(self) -> AbstractContextManager[object]:
+        return NOTHING
 
     def settled(self, record: LedgerRecord, seconds: float) -> None:
         metrics = self._metrics
