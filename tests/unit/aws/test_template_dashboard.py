@@ -19,7 +19,10 @@ OF_AWS = {("AWS/ApiGateway", name) for name in ("Count", "4XXError", "5XXError",
 }
 SEARCHED = re.compile(r"SEARCH\('\{\$\{App\},([a-z,]+)\} MetricName=\"(\w+)\"'")
 SOURCES = [
-    path.read_text() for path in (ROOT / "layers" / "core" / "sluice").rglob("*.py") if path.name != "measures.py"
+    path.read_text()
+    for folder in ("layers/core/sluice", "functions")
+    for path in (ROOT / folder).rglob("*.py")
+    if path.name != "measures.py"
 ]
 WANTED = {"tokens", "first_token_seconds", "refusals", "spend_micro_usd"}
 
@@ -55,7 +58,7 @@ def test_each_metric_is_written(namespace: str, name: str, dimensions: tuple[str
         return
     assert set(dimensions) == set(OURS[name])
     (constant,) = [key for key, value in vars(measures).items() if getattr(value, "name", "") == name]
-    assert any(f"measures.{constant}" in text for text in SOURCES), "nothing measures it"
+    assert any(re.search(rf"\b{constant}\b", text) for text in SOURCES), "nothing measures it"
 
 
 def test_each_service_that_it_names_is_a_functions() -> None:
