@@ -1,7 +1,7 @@
 # Two commands matter: `make up` starts everything, `make test` proves it. `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: up otel demo doctor test test-fast test-full test-repeat test-aws test-browser fuzz audit sbom mutate check lock clean help setup setup-dev deploy destroy localstack-up localstack-down
+.PHONY: up otel demo doctor test test-fast test-full test-repeat test-aws test-browser fuzz audit sbom mutate check lock clean help setup setup-dev deploy prove-aws destroy localstack-up localstack-down
 unexport PYTHONDONTWRITEBYTECODE  # a start would compile every module anew
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
@@ -20,6 +20,9 @@ doctor: setup  ## say in plain words what is wrong with this machine or its conf
 
 deploy: setup  ## to AWS, from the keys to a first answer (docs/deploy.md); DEPLOY_ARGS="--admin you@example.org"
 	@exec $(BIN)/sluice deploy $(DEPLOY_ARGS)
+
+prove-aws: setup  ## what only a real account can show, as a table; PROVE_ARGS="--email you@example.org"
+	@exec $(BIN)/sluice prove $(PROVE_ARGS)
 
 destroy: setup  ## take the deployment away; the tables and keys stay
 	@exec $(BIN)/sluice destroy $(DESTROY_ARGS)
