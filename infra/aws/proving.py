@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from time import monotonic
 from typing import Any
 
 from infra.aws.building import ROOT
@@ -75,9 +76,9 @@ class Account:
 
     def until(self, seen: Callable[[], Any], what: str) -> Any:
         """Ask until the answer is true. Raises NotShown."""
-        end = time.monotonic() + self.wait_seconds
+        end = monotonic() + self.wait_seconds
         while not (answer := seen()):
-            if time.monotonic() > end:
+            if monotonic() > end:
                 raise NotShown(f"{what}: not within {self.wait_seconds:.0f} s")
             self.sleep(5)
         return answer
@@ -97,10 +98,10 @@ def streams(account: Account) -> str:
     model = account.web.need(200, "GET", "/v1/models", bearer=token).body["data"][0]["id"]
     question = [{"role": "user", "content": "What is an API?"}]
     body = {"model": model, "messages": question, "stream": True, "max_tokens": 200}
-    began, times = time.monotonic(), []
+    began, times = monotonic(), []
     for chunk in account.web.stream("/v1/chat/completions", body, token):
         if chunk["choices"] and chunk["choices"][0]["delta"].get("content"):
-            times.append(time.monotonic() - began)
+            times.append(monotonic() - began)
     if not times:
         raise NotShown("no text came")
     seen = f"{len(times)} pieces, the first after {times[0]:.2f} s, the last after {times[-1]:.2f} s"
@@ -119,14 +120,14 @@ def limits(account: Account) -> str:
     model = web.need(200, "GET", "/v1/models", bearer=token).body["data"][0]["id"]
     body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
     web.need(200, "PUT", f"{path}/limits", {"rpm": RPM, "concurrency": AT_ONCE}, session)
-    began = time.monotonic()
+    began = monotonic()
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             asked = [pool.submit(web.call, "POST", "/v1/chat/completions", body, token) for _ in range(AT_ONCE)]
         statuses = [one.result().status for one in asked]
     finally:
         web.need(200, "PUT", f"{path}/limits", kept, session)
-    most = RPM + int((time.monotonic() - began) * RPM / 60)  # the bucket refills meanwhile
+    most = RPM + int((monotonic() - began) * RPM / 60)  # the bucket refills meanwhile
     logged = web.need(200, "GET", f"/usage/logs?limit=100&token_id={token_id}", bearer=session).body["data"]
     passed, refused = statuses.count(200), statuses.count(429)
     seen = (
@@ -309,7 +310,7 @@ class Row:
 def prove(account: Account, names: tuple[str, ...] = ()) -> Iterator[Row]:
     """Run the named checks, or all but those that must be asked for. One that fails stops no other."""
     for name in names or [name for name in CHECKS if name not in ONLY_IF_ASKED]:
-        began = time.monotonic()
+        began = monotonic()
         try:
             result, seen = "shown", CHECKS[name](account)
         except Skipped as exc:
@@ -319,4 +320,4 @@ def prove(account: Account, names: tuple[str, ...] = ()) -> Iterator[Row]:
         except Exception as exc:  # of AWS: a denied call is a row of the table, too
             code = getattr(exc, "response", {}).get("Error", {}).get("Code", "")
             result, seen = "failed", f"{type(exc).__name__} {code}".strip()
-        yield Row(name, result, seen.replace(account.email, "EMAIL"), time.monotonic() - began)
+        yield Row(name, result, seen.replace(account.email, "EMAIL"), monotonic() - began)
