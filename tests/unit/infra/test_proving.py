@@ -123,7 +123,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], Account]:
         times = count()
         monkeypatch.setattr(proving, "Client", Unsigned)
         monkeypatch.setattr(Unsigned, "status", 200 if wrong else 403)
-        # An account that is wrong sends a stream all at once, and its time passes quickly while something is waited for.
+        # A wrong account sends a stream all at once.
         monkeypatch.setattr(proving, "monotonic", lambda: next(times) * (0.001 if wrong else 0.1))
         made = Account(Aws(wrong), "sluice", "ada@example.org", "secret", -1.0 if wrong else 9.0, lambda _: None)
         vars(made).update(web=Web(wrong), parameters={})
