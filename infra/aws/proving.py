@@ -24,6 +24,7 @@ DAY_SECONDS = 86_400
 METRICS = {"tokens", "first_token_seconds", "spend_micro_usd", "admission_seconds"}
 SIMULATED = ("success@simulator.amazonses.com", "bounce@simulator.amazonses.com")
 AT_ONCE, RPM = 20, 5
+LEAST_SECONDS = 0.1
 
 
 class NotShown(Exception):
@@ -94,7 +95,8 @@ def whole_path(account: Account) -> str:
 
 
 def streams(account: Account) -> str:
-    token, _ = account.token()
+    """By the ledger's own times of the answer. The demo model may be too fast to tell."""
+    token, token_id = account.token()
     model = account.web.need(200, "GET", "/v1/models", bearer=token).body["data"][0]["id"]
     question = [{"role": "user", "content": "What is an API?"}]
     body = {"model": model, "messages": question, "stream": True, "max_tokens": 200}
@@ -105,8 +107,13 @@ def streams(account: Account) -> str:
     if not times:
         raise NotShown("no text came")
     seen = f"{len(times)} pieces, the first after {times[0]:.2f} s, the last after {times[-1]:.2f} s"
-    if len(times) < 3 or times[-1] - times[0] < 0.05:
-        raise NotShown(f"all at once: {seen}")
+    path = f"/usage/logs?limit=1&token_id={token_id}"
+    (row,) = account.until(lambda: account.web.need(200, "GET", path, bearer=account.session).body["data"], "the log")
+    made_seconds = (row["response_time_ms"] - row["ttft_ms"]) / 1000
+    if made_seconds < LEAST_SECONDS:
+        raise Skipped(f"{seen}; the model made them within {made_seconds:.2f} s, too fast to tell")
+    if times[-1] - times[0] < made_seconds / 2:
+        raise NotShown(f"{seen}; the model made them within {made_seconds:.2f} s")
     return seen
 
 

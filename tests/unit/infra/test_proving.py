@@ -59,7 +59,8 @@ class Web:
         elif path.endswith("/search"):
             status, answer = 200, {"data": [] if self.wrong else [{"text": "green lamp"}]}
         elif path.startswith("/usage/logs"):
-            status, answer = 200, {"data": [{}] * proving.RPM}
+            rows = 1 if "limit=1&" in path else proving.RPM
+            status, answer = 200, {"data": [{"response_time_ms": 700, "ttft_ms": 100}] * rows}
         return status, {}, answer
 
     def stream(self, path: str, body: Any, bearer: str) -> Iterator[Any]:
