@@ -1,13 +1,16 @@
 # Two commands matter: `make up` starts everything, `make test` proves it. `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: up demo doctor test test-fast test-full test-repeat test-aws test-browser fuzz audit sbom mutate check lock clean help setup setup-dev deploy destroy localstack-up localstack-down test-localstack sam-local
+.PHONY: up otel demo doctor test test-fast test-full test-repeat test-aws test-browser fuzz audit sbom mutate check lock clean help setup setup-dev deploy prove-aws destroy localstack-up localstack-down test-localstack sam-local
 unexport PYTHONDONTWRITEBYTECODE  # a start would compile every module anew
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 up: setup  ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/sluice up
+
+otel: setup  ## install OpenTelemetry, for traces to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirements infra/setup/otel.lock
 
 demo: setup  ## walk through the whole path against the running system (in a second terminal)
 	@exec $(BIN)/sluice demo
@@ -17,6 +20,9 @@ doctor: setup  ## say in plain words what is wrong with this machine or its conf
 
 deploy: setup  ## to AWS, from the keys to a first answer (docs/deploy.md); DEPLOY_ARGS="--admin you@example.org"
 	@exec $(BIN)/sluice deploy $(if $(MODEL),--model "$(MODEL)") $(DEPLOY_ARGS)
+
+prove-aws: setup  ## what only a real account can show, as a table; PROVE_ARGS="--email you@example.org"
+	@exec $(BIN)/sluice prove $(PROVE_ARGS)
 
 destroy: setup  ## take the deployment away; the tables and keys stay
 	@exec $(BIN)/sluice destroy $(DESTROY_ARGS)
@@ -95,8 +101,9 @@ check: setup-dev  ## style, types, import arrows, the AWS template
 PINS := --extra inference --no-emit-package llama-cpp-python pyproject.toml
 lock: setup  ## resolve pyproject.toml's pins into the lock files
 	$(LOCK) --output-file requirements.lock $(PINS)
-	$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock $(PINS)
+	$(LOCK) --group dev --extra otel --constraint requirements.lock --output-file requirements-dev.lock $(PINS)
 	$(LOCK) --group setup --output-file infra/setup/tools.lock
+	grep '^otel = ' pyproject.toml | grep -o '[a-z-]*==[0-9.]*' | $(LOCK) --constraint requirements.lock --output-file infra/setup/otel.lock -
 	@# llama.cpp has a lock file of its own, because it is compiled apart, with progress
 	grep llama-cpp-python pyproject.toml | grep -o 'llama-cpp-python==[0-9.]*' | $(LOCK) --no-deps --output-file infra/setup/llama.lock -
 	$(LOCK) --no-emit-package llama-cpp-python --constraint requirements.lock \

@@ -17,6 +17,7 @@ COMMANDS = {
     "deploy": "deploy to AWS: keys, build, stack, first admin, smoke test",
     "destroy": "delete a deployment; the data stays unless --delete-data is given",
     "smoke": "test a running deployment from the outside",
+    "prove": "check on a deployment what only a real account can show",
     "keys": "make and rotate the signing keys of a deployment",
     "migrate": "migrate a store of an earlier version to this version",
     "model": "list the models that can be served, and download them",

@@ -10,7 +10,7 @@ from flask import Blueprint, Flask, Response
 
 from sluice import settings
 from sluice.domain import errors
-from sluice.http import health, logging, metrics
+from sluice.http import health, logging, metrics, tracing
 from sluice.http.app import create_app
 from sluice.http.chats.requests import MessageBody
 from sluice.http.gateway import blueprint as v1
@@ -142,4 +142,5 @@ def create() -> Flask:
     logging.configure()
     app = create_app([blueprint], https=settings.common().https)
     metrics.install(app, peers.metrics())
+    tracing.install(app, peers.tracing())
     return app

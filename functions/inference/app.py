@@ -11,6 +11,7 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntity
 
 from functions.inference.errors import InferenceError
 from functions.inference.settings import InferenceSettings
+from functions.inference.tracing import tracing
 from functions.inference.web.answer import CallerGone
 from functions.inference.web.http_errors import envelope, error_body, http_error
 from functions.inference.web.service import InferenceService
@@ -30,6 +31,7 @@ def create_app(settings: InferenceSettings | None = None, service: InferenceServ
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY_BYTES
     app.extensions["inference"] = service or InferenceService(settings or InferenceSettings())
+    app.extensions["tracing"] = tracing()
     app.before_request(partial(_receive_in_time, app.extensions["inference"]))
     app.before_request(partial(_refuse_web_pages, _is_local(os.environ.get("SLUICE_INFERENCE_BIND", ""))))
     app.register_blueprint(blueprint)

@@ -62,7 +62,9 @@ class Client:
     def _open(self, method: str, path: str, body: Any, bearer: str) -> Iterator[Any]:
         headers = {"Accept": "application/json"}
         data = None
-        if body is not None:
+        if isinstance(body, tuple):  # its content type and its bytes
+            headers["Content-Type"], data = body
+        elif body is not None:
             headers["Content-Type"], data = "application/json", json.dumps(body).encode()
         if bearer:
             headers["Authorization"] = f"Bearer {bearer}"

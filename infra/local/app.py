@@ -8,6 +8,7 @@ from sluice.http.app import create_app as create_sluice_app
 from sluice.http.lazy_model import prepare_all
 from sluice.http.logging import configure
 from sluice.http.metrics import install as install_metrics
+from sluice.http.tracing import install as install_tracing
 from sluice.wiring import peers
 
 if TYPE_CHECKING:
@@ -34,5 +35,6 @@ def create_app() -> "Flask":
     blueprints = [importlib.import_module(module).blueprint for module in BLUEPRINTS]
     app = create_sluice_app(blueprints, https=settings.common().https)
     install_metrics(app, peers.metrics())
+    install_tracing(app, peers.tracing())
     prepare_all()  # here, so that two request threads do not do it at once
     return app

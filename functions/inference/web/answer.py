@@ -30,11 +30,15 @@ def follow(job: Job, caller: Caller) -> Iterator[Event | None]:
             event = job.next_event(POLL_EVERY_S)
             if caller.gone():
                 raise CallerGone
+            if event is not None and job.watch is not None:
+                job.watch(event)
             yield event
             if isinstance(event, Finished | Failed):
                 return
     finally:
         job.cancel()  # also when the response's generator is closed; no effect after the end
+        if job.watch is not None:  # no effect after the end
+            job.watch(Finished("cancelled", job.completion_tokens))
 
 
 def stream(

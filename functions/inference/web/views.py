@@ -84,6 +84,8 @@ def _respond(body: SamplingFields, model: ChatModel, job: Job, shape: ResponseSh
     job.account = request.headers.get("x-sluice-account", "")[:128]
     job.deadline_s = job_builder.deadline_s(request.headers.get("x-sluice-deadline-ms"), settings.request_timeout_ms)
     model.engine.submit(job)
+    if (begin := current_app.extensions["tracing"]) is not None and (above := request.headers.get("traceparent")):
+        job.watch = begin(above, job)
     if not body.stream:
         return jsonify(answer.whole(job, caller, shape))
     include_usage = bool(body.stream_options and body.stream_options.include_usage)

@@ -104,6 +104,7 @@ class Gateway(NewAccounts):
         600.0, description="deadline of an answer that is not streamed, if it is sooner"
     )
     content_days: int = Field(30, ge=1, description="how long stored prompts and responses are kept")
+    trace_callers: bool = Field(False, description="a caller's `traceparent` is the parent of our trace, not a link")
 
     @field_validator("inference_models")
     @classmethod

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,9 @@ class Watcher:
     def __init__(self) -> None:
         self.records: list[LedgerRecord] = []
         self.failures = 0
+
+    def settling(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def settled(self, record: LedgerRecord, seconds: float) -> None:
         self.records.append(record)

@@ -95,6 +95,7 @@ class UpstreamCall:
     request_id: str
     account_id: str
     deadline_seconds: float
+    traceparent: str = ""  # of the caller's span (W3C Trace Context), or ""
 
 
 class UpstreamStream(Protocol):

@@ -1,6 +1,7 @@
 """The ledger, roll-ups and metrics."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from sluice.domain.spans import Span
@@ -90,6 +91,29 @@ class Metrics(Protocol):
 
     def flush(self) -> None:
         """Write out the collected metrics where that is needed: at the end of a request or an event."""
+
+
+class Tracing(Protocol):
+    """Spans of the `/v1` request that this thread serves; without one, or if its trace is not sampled, every call does
+    nothing. Calls take microseconds and never wait for a collector. No span holds text of a request or an answer."""
+
+    def begin(self, method: str, route: str, request_id: str, traceparent: str) -> None:
+        """Begin the request's own span. `traceparent`: the caller's header, or ""."""
+
+    def end(self, status: int, error_code: str) -> None:
+        """End it. `error_code`: of the answer, "" for none."""
+
+    def span(self, name: str, **attributes: str) -> AbstractContextManager[object]:
+        """Around a part of the request: a child of the part around it. An error inside is noted by its type."""
+
+    def ask(self, model: str, path: str) -> str:
+        """Begin the span of the model server's work. → the `traceparent` to send to it."""
+
+    def answered(self, error: str = "") -> None:
+        """End the span of the model server's work, if there is one. `error`: the type of its failure."""
+
+    def settled(self, record: LedgerRecord) -> None:
+        """Describe the request's span by what was charged."""
 
 
 class Accountant(Protocol):

@@ -30,12 +30,16 @@ def gateway() -> Gateway:
 
     wanted = settings.gateway()
     limits = Limits(wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens)
+    measured = (stores.hot_store(), limits, peers.metrics(), partial(quota_mails().check, refused=True))
+    admission, upstream = ObservedAdmission(*measured), peers.upstream()
+    if (tracing := peers.tracing()) is not None:
+        from sluice.services.gateway.trace import TracedAdmission, TracedUpstream
+
+        admission, upstream = TracedAdmission(tracing, *measured), TracedUpstream(tracing, upstream)
     return Gateway(
         store=stores.hot_store(),
-        admission=ObservedAdmission(
-            stores.hot_store(), limits, peers.metrics(), partial(quota_mails().check, refused=True)
-        ),
-        upstream=peers.upstream(),
+        admission=admission,
+        upstream=upstream,
         models=ModelList(peers.upstream()),
         observer=observer(),
         clock=time.time_ns,
@@ -81,4 +85,8 @@ def sweeper() -> Sweeper:
 def observer() -> Observer:
     from sluice.services.gateway.observe import ExchangeMetrics
 
-    return ExchangeMetrics(peers.metrics())
+    if (tracing := peers.tracing()) is None:
+        return ExchangeMetrics(peers.metrics())
+    from sluice.services.gateway.trace import TracedExchanges
+
+    return TracedExchanges(tracing, peers.metrics())

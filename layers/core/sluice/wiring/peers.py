@@ -2,6 +2,8 @@
 
 from __future__ import annotations  # only the type checker needs the ports, and importing them slows a cold start
 
+import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -16,7 +18,11 @@ if TYPE_CHECKING:
     from sluice.ports.gateway import Upstream
     from sluice.ports.mails import MailSender
     from sluice.ports.tokens import TokenSigner
-    from sluice.ports.usage import DeadLetters, Metrics
+    from sluice.ports.usage import DeadLetters, Metrics, Tracing
+
+log = logging.getLogger("sluice.tracing")
+
+COLLECTORS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
 def now_ms() -> int:
@@ -124,6 +130,19 @@ def metrics() -> Metrics:
     from sluice.adapters.usage.metrics_emf import EmfMetrics
 
     return EmfMetrics(settings.common().service, settings.common().metrics_namespace)
+
+
+@once
+def tracing() -> Tracing | None:
+    """OpenTelemetry's, where its own variables name a collector; elsewhere nothing of it is imported."""
+    if not any(os.environ.get(name) for name in COLLECTORS):
+        return None
+    try:
+        from sluice.adapters.usage.tracing import OtelTracing
+    except ModuleNotFoundError:
+        log.warning("no traces: a collector is named, but OpenTelemetry is not installed; `make otel` installs it")
+        return None
+    return OtelTracing(believe_callers=settings.gateway().trace_callers)
 
 
 @once

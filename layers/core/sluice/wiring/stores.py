@@ -68,7 +68,12 @@ def hot_store() -> HotStore:
     from sluice.adapters.aws.json_service import DYNAMODB, HOT, JsonService
     from sluice.adapters.gateway.hot_store import DynamoHotStore
 
-    return DynamoHotStore(JsonService(DYNAMODB, HOT), settings.common().table_prefix)
+    service = JsonService(DYNAMODB, HOT)
+    if (tracing := peers.tracing()) is not None:
+        from sluice.adapters.aws.traced_service import TracedDynamo
+
+        service = TracedDynamo(tracing)
+    return DynamoHotStore(service, settings.common().table_prefix)
 
 
 @once

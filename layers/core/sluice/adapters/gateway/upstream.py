@@ -73,6 +73,8 @@ class HttpUpstream:
             "x-sluice-account": call.account_id,
             "x-sluice-deadline-ms": str(int(call.deadline_seconds * 1000)),
         }
+        if call.traceparent:
+            headers["traceparent"] = call.traceparent
         body = json.dumps(call.body, ensure_ascii=False, separators=(",", ":")).encode()
         return self._request("POST", call.path, body, headers, min(self._idle_seconds, call.deadline_seconds))
 

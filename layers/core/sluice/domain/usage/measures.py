@@ -27,6 +27,7 @@ ADMISSION = Measure("admission_seconds", "distribution", "From asking the store 
 ADMISSION_WRITES = Measure("admission_writes", "distribution", "Writes one admission took.", bounds=WRITES)
 REQUESTS = Measure("requests", "count", "Settled requests, by endpoint and status.", ("endpoint", "status"))
 TOKENS = Measure("tokens", "count", "Model tokens of settled requests.", ("model", "kind"))
+SPEND = Measure("spend_micro_usd", "count", "Prices of settled requests, in millionths of a dollar.")
 FIRST_TOKEN = Measure("first_token_seconds", "distribution", "From admission to the first token.", ("endpoint",))
 SETTLEMENT = Measure("settlement_seconds", "distribution", "Both writes of a settlement, retries included.")
 SETTLEMENT_FAILURES = Measure("settlement_failures", "count", "Settlements left to the sweeper.")
@@ -42,6 +43,6 @@ LEASE_OVERDUE = Measure(
 METERED = Measure("metered_records", "count", "Ledger records that metering saw.", ("result",))
 
 MEASURES = (
-    HTTP_REQUESTS, REFUSALS, ADMISSION, ADMISSION_WRITES, REQUESTS, TOKENS, FIRST_TOKEN, SETTLEMENT,
+    HTTP_REQUESTS, REFUSALS, ADMISSION, ADMISSION_WRITES, REQUESTS, TOKENS, SPEND, FIRST_TOKEN, SETTLEMENT,
     SETTLEMENT_FAILURES, RUNNING, SWEPT, LEASES_SEEN, LEASE_OVERDUE, METERED,
 )  # fmt: skip

@@ -5,6 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -36,6 +37,9 @@ class ClientGone(Exception):
 
 class Observer(Protocol):
     """Receives the measurements of an exchange, for the metrics."""
+
+    def settling(self) -> AbstractContextManager[object]:
+        """Around the attempts to settle."""
 
     def settled(self, record: LedgerRecord, seconds: float) -> None: ...
 
@@ -119,13 +123,20 @@ class Exchange:
         if self._stream is not None:
             self._stream.close()
         outcome = self._outcome(status, finish_reason)
-        for attempt in range(SETTLE_ATTEMPTS):
-            if self._settled(outcome):
+        with self._books.observer.settling():
+            if self._tried(outcome):
                 return
-            if attempt + 1 < SETTLE_ATTEMPTS:
-                time.sleep(random.uniform(0, SETTLE_PAUSE_SECONDS * 2**attempt))
         log.warning("settlement delayed, because the store does not answer: %s", self.request.request_id)
         self._books.settle_later.add(partial(self._settled, outcome), self._left_to_the_sweeper)
+
+    def _tried(self, outcome: Outcome) -> bool:
+        """Whether the store took the settlement at one of a few attempts."""
+        for attempt in range(SETTLE_ATTEMPTS):
+            if self._settled(outcome):
+                return True
+            if attempt + 1 < SETTLE_ATTEMPTS:
+                time.sleep(random.uniform(0, SETTLE_PAUSE_SECONDS * 2**attempt))
+        return False
 
     def _settled(self, outcome: Outcome) -> bool:
         """Whether the store took the settlement."""

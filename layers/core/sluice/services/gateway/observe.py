@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from sluice.domain.errors import QuotaExceeded, StoreUnavailable
 from sluice.domain.gateway.admission import AdmissionRequest, Limits
@@ -13,6 +14,7 @@ from sluice.ports.usage import Metrics
 from sluice.services.gateway.admit import Admission, Admitted
 
 log = logging.getLogger("sluice.gateway")
+NOTHING = nullcontext()
 
 
 class ObservedAdmission(Admission):
@@ -53,6 +55,9 @@ class ExchangeMetrics:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
+    def settling(self) -> AbstractContextManager[object]:
+        return NOTHING
+
     def settled(self, record: LedgerRecord, seconds: float) -> None:
         metrics = self._metrics
         metrics.change(measures.RUNNING, -1)
@@ -62,6 +67,7 @@ class ExchangeMetrics:
             metrics.observe(measures.FIRST_TOKEN, record.ttft_ms / 1000, endpoint=record.endpoint)
         for kind in ("prompt", "completion", "cached"):
             metrics.count(measures.TOKENS, getattr(record, f"{kind}_tokens"), model=record.model, kind=kind)
+        metrics.count(measures.SPEND, record.cost_micro_usd)
         metrics.flush()
 
     def settlement_failed(self) -> None:

@@ -1,0 +1,70 @@
+"""The same admissions, settlements and calls of the model server, each within a span (ADR 87).
+
+The wiring takes these only where traces are on, so elsewhere they are not even imported.
+"""
+
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+
+from sluice.domain.errors import SluiceError
+from sluice.domain.gateway.admission import AdmissionRequest
+from sluice.domain.usage.ledger import LedgerRecord
+from sluice.ports.gateway import Upstream, UpstreamCall, UpstreamStream
+from sluice.ports.usage import Metrics, Tracing
+from sluice.services.gateway.admit import Admitted
+from sluice.services.gateway.observe import ExchangeMetrics, ObservedAdmission
+
+
+class TracedAdmission(ObservedAdmission):
+    def __init__(self, tracing: Tracing, *measured: Any) -> None:
+        """`measured`: what `ObservedAdmission` takes."""
+        super().__init__(*measured)
+        self._tracing = tracing
+
+    def admit(self, request: AdmissionRequest, now_ns: int) -> Admitted:
+        with self._tracing.span("admission"):
+            return super().admit(request, now_ns)
+
+
+class TracedExchanges(ExchangeMetrics):
+    def __init__(self, tracing: Tracing, metrics: Metrics) -> None:
+        super().__init__(metrics)
+        self._tracing = tracing
+
+    def settling(self) -> AbstractContextManager[object]:
+        self._tracing.answered()
+        return self._tracing.span("settlement")
+
+    def settled(self, record: LedgerRecord, seconds: float) -> None:
+        super().settled(record, seconds)
+        self._tracing.settled(record)
+
+
+class TracedUpstream:
+    """A `sluice.ports.gateway.Upstream`. The span of an answer that has begun ends when the request is settled."""
+
+    def __init__(self, tracing: Tracing, upstream: Upstream) -> None:
+        self._tracing, self._upstream = tracing, upstream
+
+    def open(self, call: UpstreamCall) -> UpstreamStream:
+        call = self._asking(call)
+        try:
+            return self._upstream.open(call)
+        except SluiceError as exc:
+            self._tracing.answered(type(exc).__name__)
+            raise
+
+    def fetch(self, call: UpstreamCall) -> dict[str, Any]:
+        call = self._asking(call)
+        try:
+            return self._upstream.fetch(call)
+        except SluiceError as exc:
+            self._tracing.answered(type(exc).__name__)
+            raise
+
+    def _asking(self, call: UpstreamCall) -> UpstreamCall:
+        return replace(call, traceparent=self._tracing.ask(str(call.body["model"]), call.path))
+
+    def models(self) -> list[dict[str, Any]]:
+        return self._upstream.models()

@@ -1,0 +1,23 @@
+"""The checks of `make prove-aws` that need HTTP only, against a running system: what is asked and read is right."""
+
+from typing import Any
+
+import pytest
+
+from infra.aws.proving import Account, prove
+from infra.demo.client import Client
+from tests.e2e.admins import make_admin
+from tests.e2e.system import System
+
+
+def no_aws(service: str) -> Any:
+    raise AssertionError(f"asks {service}")
+
+
+@pytest.mark.parametrize("name", ["whole-path", "streams", "limits"])
+def test_a_check_holds_on_one_machine(system: System, name: str) -> None:
+    person = make_admin(system)
+    account = Account(no_aws, "sluice", person.email, person.password)
+    vars(account)["web"] = Client(system.base_url)
+    (row,) = prove(account, (name,))
+    assert row.result == "shown" or "too fast to tell" in row.seen, row
