@@ -6,6 +6,7 @@ from typing import Any
 from gunicorn.http.body import LengthReader
 from gunicorn.http.errors import (
     InvalidChunkSize,
+    InvalidHeader,
     InvalidHTTPVersion,
     LimitRequestHeaders,
     NoMoreData,
@@ -59,14 +60,18 @@ def head_ends(data: bytearray, start: int) -> bool:
 
 
 def check_head(message: Request) -> None:
-    """Refuse what gunicorn lets pass: other versions of HTTP, and codings before `chunked`, which nothing decodes.
+    """Refuse what gunicorn lets pass: other versions of HTTP, codings before `chunked`, which nothing decodes, and any
+    number of `Host` but one (RFC 9112, 3.2).
 
-    Errors: InvalidHTTPVersion, UnsupportedTransferCoding."""
+    Errors: InvalidHTTPVersion, UnsupportedTransferCoding, InvalidHeader."""
     if message.version not in ((1, 0), (1, 1)):
         raise InvalidHTTPVersion(message.version)
     for name, value in message.headers:
         if name == "TRANSFER-ENCODING" and value.strip().lower() != "chunked":
             raise UnsupportedTransferCoding(value)
+    hosts = sum(name == "HOST" for name, _ in message.headers)
+    if hosts > 1 or (not hosts and message.version == (1, 1)):
+        raise InvalidHeader("Host")
 
 
 class Chunks:

@@ -90,7 +90,9 @@ def test_a_name_is_trimmed_and_composed(text: str | None, name: str) -> None:
     assert parse_name(text) == name
 
 
-@pytest.mark.parametrize("text", ["x" * (NAME_CHARACTERS + 1), "a\nb", "a\x00b", "a\x1b[31m", "\ud800"])
+@pytest.mark.parametrize(
+    "text", ["x" * (NAME_CHARACTERS + 1), "a\nb", "a\x00b", "a\x1b[31m", "\ud800", "a\u202eb", "a\u2066b"]
+)
 def test_a_name_that_is_too_long_or_has_control_characters_is_refused(text: str) -> None:
     with pytest.raises(ValidationFailed) as refusal:
         parse_name(text)

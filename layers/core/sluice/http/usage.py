@@ -166,6 +166,9 @@ class LogsPage(BaseModel):
         return cls(data=entries, next_cursor=page.next_cursor)
 
 
+OF_THE_MACHINE = frozenset({"localtime", "posixrules", "Factory"})  # files beside the zones, which are no zone's name
+
+
 def zone_of(name: str | None) -> tzinfo:
     """Errors: ValidationFailed (`tz`)."""
     if not name or name == "UTC":
@@ -173,6 +176,8 @@ def zone_of(name: str | None) -> tzinfo:
     from zoneinfo import ZoneInfo  # here, because most requests name no zone
 
     try:
+        if name in OF_THE_MACHINE:
+            raise ValueError
         return ZoneInfo(name)
     except (ValueError, OSError, LookupError) as exc:  # a path, a folder, or unknown
         message = "The IANA name of a time zone is expected (Europe/Berlin)."

@@ -92,6 +92,8 @@ def test_the_refusal_of_a_body_that_is_too_large_can_be_read_while_it_is_sent(pa
         (head("/echo", "Transfer-Encoding: gzip, chunked"), 501),
         (b"GET / HTTP/1.2\r\nHost: x\r\n\r\n", 400),
         (head("/echo", "Content-Length: 5", "Expect: a-miracle"), 417),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
         (b"GET /<script> HTTP/9\r\nHost: x\r\n\r\n", 400),
     ],
 )

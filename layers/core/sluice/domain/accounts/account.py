@@ -9,6 +9,7 @@ from sluice.domain.errors import Conflict, FieldProblem, ValidationFailed
 
 SCHEMA = 2  # 1 had folded addresses, and one registration in the account itself
 NAME_CHARACTERS = 100
+TURNS = frozenset({"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"})  # they turn the text around a name
 MAX_REGISTRATIONS = 3  # of one unverified account
 UNVERIFIED_MS = 7 * 24 * 3600 * 1000  # how long an account lives whose address nobody verifies
 
@@ -111,6 +112,6 @@ def parse_name(text: str | None, field_name: str = "name") -> str:
     name = unicodedata.normalize("NFC", text or "").strip()
     if len(name) > NAME_CHARACTERS:
         raise ValidationFailed((FieldProblem(field_name, f"At most {NAME_CHARACTERS} characters."),))
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+    if any(unicodedata.category(one) in ("Cc", "Cs") or unicodedata.bidirectional(one) in TURNS for one in name):
         raise ValidationFailed((FieldProblem(field_name, "No control characters, please."),))
     return name
