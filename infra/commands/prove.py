@@ -16,7 +16,8 @@ def command(stack: str, email: str, password_stdin: bool, only: tuple[str, ...])
     """Exit status: 1 a check failed."""
     import boto3
 
-    from infra.aws.proving import CHECKS, Account, prove
+    from infra.aws.proving import CHECKS, prove
+    from infra.aws.proving.account import Account
 
     if unknown := set(only) - CHECKS.keys():
         raise click.BadParameter(

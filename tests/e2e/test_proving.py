@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from infra.aws.proving import Account, prove
+from infra.aws.proving import prove
+from infra.aws.proving.account import Account
 from infra.demo.client import Client
 from tests.e2e.admins import make_admin
 from tests.e2e.system import System

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from infra.aws import proving
-from infra.aws.proving import CHECKS, Account, prove
+from infra.aws.proving import CHECKS, by_aws, by_http, prove
+from infra.aws.proving.account import Account
 from infra.cli import main
 from infra.demo.client import Answer, DemoError
 
@@ -24,6 +24,7 @@ KNOWN: dict[str, tuple[int, Any]] = {
     "/tokens": (201, {"token": "t", "id": "tok_a"}),
     "/account": (200, {"id": "usr_a"}),
     "/admin/users/usr_a": (200, {"limits": {"rpm": 60, "tpm": 1, "concurrency": 4}}),
+    "/openapi.json": (200, {}),
     "/v1/models": (200, {"data": [{"id": "demo"}]}),
     "/v1/files": (200, {"id": "file-a"}),
     "/v1/vector_stores": (200, {"id": "vs_a"}),
@@ -59,7 +60,7 @@ class Web:
         elif path.endswith("/search"):
             status, answer = 200, {"data": [] if self.wrong else [{"text": "green lamp"}]}
         elif path.startswith("/usage/logs"):
-            rows = 1 if "limit=1&" in path else proving.RPM
+            rows = 1 if "limit=1&" in path else by_http.RPM
             status, answer = 200, {"data": [{"response_time_ms": 700, "ttft_ms": 100}] * rows}
         return status, {}, answer
 
@@ -91,7 +92,7 @@ class Aws:
     def get_paginator(self, name: str) -> Any:
         pages: dict[str, Any] = {
             "describe_alarms": {"MetricAlarms": [{"StateValue": "ALARM" if self.wrong else "OK"}] * 40},
-            "list_metrics": {"Metrics": [] if self.wrong else [{"MetricName": name} for name in proving.METRICS]},
+            "list_metrics": {"Metrics": [] if self.wrong else [{"MetricName": name} for name in by_aws.METRICS]},
             "filter_log_events": {"events": [{"message": WARM}, *([] if self.wrong else [{"message": REPORT}])]},
         }
         return type("Pages", (), {"paginate": lambda self, **asked: [pages[name]]})()
@@ -122,15 +123,23 @@ class Unsigned:
 def account(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], Account]:
     def make(wrong: bool) -> Account:
         times = count()
-        monkeypatch.setattr(proving, "Client", Unsigned)
+        monkeypatch.setattr(by_aws, "Client", Unsigned)
         monkeypatch.setattr(Unsigned, "status", 200 if wrong else 403)
         # A wrong account sends a stream all at once.
-        monkeypatch.setattr(proving, "monotonic", lambda: next(times) * (0.001 if wrong else 0.1))
+        monkeypatch.setattr(by_http, "monotonic", lambda: next(times) * (0.001 if wrong else 0.1))
         made = Account(Aws(wrong), "sluice", "ada@example.org", "secret", -1.0 if wrong else 9.0, lambda _: None)
         vars(made).update(web=Web(wrong), parameters={})
         return made
 
     return make
+
+
+def test_a_rate_that_all_methods_share_is_no_rate_of_each(
+    account: Callable[[bool], Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KNOWN, "/openapi.json", (429, THROTTLED))
+    (row,) = prove(account(False), ("throttles",))
+    assert row.result == "failed" and "each by itself" in row.seen
 
 
 @pytest.mark.parametrize("name", sorted(CHECKS.keys() - {"whole-path", "again"}))
