@@ -13,6 +13,7 @@ from sluice.domain.documents.retrieval import NOTHING_FOUND
 from tests.e2e import people
 from tests.e2e.people import Person
 from tests.e2e.place import Place
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 SET = Path(__file__).parents[1] / "data" / "documents"
@@ -91,7 +92,7 @@ def test_a_file_that_is_too_large_and_a_damaged_pdf(person: Person) -> None:
         vector_store_id=store.id, file=("a.pdf", io.BytesIO(b"%PDF-1.7 nothing")), poll_interval_ms=100
     )
     assert bad.status == "failed" and bad.last_error is not None and bad.last_error.message
-    assert client.files.retrieve(bad.id).status == "error"
+    eventually(lambda: client.files.retrieve(bad.id).status == "error")  # the upload has an event of its own
     assert client.vector_stores.retrieve(store.id).file_counts.failed == 1
 
 

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -36,6 +37,14 @@ def parameters(model_url: str) -> dict[str, str]:
         "ApiRate": "500",  # the emulator throttles, and the tests call more often than a small group
         "ApiBurst": "1000",
     }
+
+
+def _said(template: Any) -> str:
+    """The text of a gateway response; the templates write it as `Fn::Sub` of one body."""
+    if isinstance(template, str):
+        return template
+    text, values = template["Fn::Sub"]
+    return re.sub(r"\$\{(\w+)\}", lambda found: str(values[found[1]]), text)
 
 
 @dataclass
@@ -103,7 +112,7 @@ class Deployment:
                     responseType=kind,
                     **({"statusCode": str(told["statusCode"])} if "statusCode" in told else {}),
                     responseParameters=told.get("responseParameters", {}),
-                    responseTemplates=told.get("responseTemplates", {}),
+                    responseTemplates={kind: _said(one) for kind, one in told.get("responseTemplates", {}).items()},
                 )
             apigateway.create_deployment(restApiId=self.physical["Api"], stageName=STAGE)
 
