@@ -18,8 +18,7 @@ def first_answer(function: Path, layer: Path, environment: Mapping[str, str], be
     server = subprocess.Popen([str(function / "run.sh")], cwd=function, env=given, **quiet)
     try:
         processes.wait_for_port(port, poll_seconds=0.002)
-        if environment["AWS_LWA_READINESS_CHECK_PROTOCOL"] == "http":
-            _answered(port, "GET", environment["AWS_LWA_READINESS_CHECK_PATH"])
+        _answered(port, "GET", environment["AWS_LWA_READINESS_CHECK_PATH"])
         init = _cpu(server.pid)
         status, said = _answered(port, "POST", "/v1/chat/completions", bearer)
         if status != 200:
