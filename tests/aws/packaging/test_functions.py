@@ -150,7 +150,7 @@ GLIBC = re.compile(r"GLIBC_2\.(\d+)")
 RUNTIMES_GLIBC = 34  # 2.34: the Amazon Linux 2023 that Python 3.13's runtime is on
 
 
-def _elf(path: Path, *options: str) -> str:
+def elf(path: Path, *options: str) -> str:
     if shutil.which("readelf") is None:
         missing("no readelf, which comes with binutils")
     return subprocess.run(["readelf", *options, path], capture_output=True, text=True, check=True).stdout
@@ -159,7 +159,7 @@ def _elf(path: Path, *options: str) -> str:
 def test_compiled_code_runs_with_the_runtimes_glibc(build: Path) -> None:
     """Code that was compiled on the building machine might need a newer glibc than Lambda has."""
     newest = {
-        path.name: max((int(minor) for minor in GLIBC.findall(_elf(path, "--version-info"))), default=0)
+        path.name: max((int(minor) for minor in GLIBC.findall(elf(path, "--version-info"))), default=0)
         for path in (build / LAYER).rglob("*.so*")
     }
     assert len(newest) > 5
@@ -170,5 +170,5 @@ def test_the_layer_for_arm64_has_code_for_that_processor_only() -> None:
     """arm64 is the default, so its wheels must be chosen even on a machine with another processor."""
     layer = layer_path(built("arm64"))
     libraries = sorted(layer.rglob("*.so*"))
-    machines = {line.split()[-1] for each in libraries for line in _elf(each, "-h").splitlines() if "Machine:" in line}
+    machines = {line.split()[-1] for each in libraries for line in elf(each, "-h").splitlines() if "Machine:" in line}
     assert len(libraries) > 5 and machines == {"AArch64"}
