@@ -29,7 +29,7 @@ UNUSED = {
 
 
 def _stand_in(name: str, members: tuple[str, ...]) -> None:
-    """Flask imports this module, and no function uses it: click, http.server and others cost 25 ms of CPU."""
+    """Flask imports this module, and no function uses it: with http.server and others it costs 25 ms of CPU."""
     module = ModuleType(name)
     for member in members:
         setattr(module, member, Unused)

@@ -162,7 +162,7 @@ def test_compiled_code_runs_with_the_runtimes_glibc(build: Path) -> None:
         path.name: max((int(minor) for minor in GLIBC.findall(elf(path, "--version-info"))), default=0)
         for path in (build / LAYER).rglob("*.so*")
     }
-    assert len(newest) > 5
+    assert len(newest) > 4
     assert {name: minor for name, minor in newest.items() if minor > RUNTIMES_GLIBC} == {}
 
 
@@ -171,4 +171,4 @@ def test_the_layer_for_arm64_has_code_for_that_processor_only() -> None:
     layer = layer_path(built("arm64"))
     libraries = sorted(layer.rglob("*.so*"))
     machines = {line.split()[-1] for each in libraries for line in elf(each, "-h").splitlines() if "Machine:" in line}
-    assert len(libraries) > 5 and machines == {"AArch64"}
+    assert len(libraries) > 4 and machines == {"AArch64"}
