@@ -1,4 +1,4 @@
-"""`python -m infra.aws.bytecode FOLDER`: compiles every module of a build.
+"""`python -m infra.aws.bytecode FOLDER`: compiles every module of a build; without FOLDER prints the functions' Python.
 
 `sam build` packages sources only, and Lambda's code folders are read-only. So each new environment would compile every
 import: two thirds of a cold start's CPU (docs/performance.md). The bytecode is not checked against file times, because
@@ -54,4 +54,9 @@ def _compile(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    _compile(Path(sys.argv[1])) if sys.version_info[:2] == RUNTIME else compile_build(Path(sys.argv[1]))
+    if not sys.argv[1:]:
+        print(interpreter() or sys.exit(f"{NAME} was not found: uv python install {RUNTIME[0]}.{RUNTIME[1]}"))
+    elif sys.version_info[:2] == RUNTIME:
+        _compile(Path(sys.argv[1]))
+    else:
+        compile_build(Path(sys.argv[1]))
