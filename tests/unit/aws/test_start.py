@@ -48,3 +48,12 @@ def test_every_function_starts_with_stand_ins_for_what_flask_needs_elsewhere(nam
     assert done.returncode == 0 and "not built" not in done.stderr, done.stderr
     waits = name not in {"MailerFunction", "MeteringFunction", "SweeperFunction", "BouncesFunction", "AdminFunction"}
     assert done.stdout == "[]\n" if waits else "http.server" not in done.stdout
+
+
+def test_the_web_adapter_waits_for_the_gateways_app_and_not_only_for_its_port() -> None:
+    """By default it asks by HTTP, and takes any status below 500 for ready."""
+    from functions.gateway.app import create
+
+    variables = ZIPPED["GatewayFunction"]["Environment"]["Variables"]
+    assert "AWS_LWA_READINESS_CHECK_PROTOCOL" not in variables
+    assert create().test_client().get(variables["AWS_LWA_READINESS_CHECK_PATH"]).status_code == 404
