@@ -1,7 +1,7 @@
 # Two commands matter: `make up` starts everything, `make test` proves it. `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: up otel demo doctor test test-fast test-full test-repeat test-aws test-browser fuzz audit sbom mutate check lock clean help setup setup-dev deploy prove-aws destroy localstack-up localstack-down test-localstack sam-local
+.PHONY: up otel demo doctor test test-fast test-full test-repeat test-aws test-runtime test-browser fuzz audit sbom mutate check lock clean help setup setup-dev deploy prove-aws destroy localstack-up localstack-down test-localstack sam-local
 unexport PYTHONDONTWRITEBYTECODE  # a start would compile every module anew
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
@@ -72,6 +72,15 @@ test-aws: setup-dev  ## the template, what `sam build` makes of it, the real run
 	STORE_ENGINE=dynamodb_local $(BIN)/python -m pytest $(STORE_SUITE) $(PYTEST_ARGS) || failed=1; \
 	$(BIN)/python -m pytest tests/aws tests/integration/gateway/admission tests/unit/aws $(PYTEST_ARGS) || failed=1; \
 	exit $$failed
+
+# The version of Lambda's functions, where it is not the one of `.venv`. llama.cpp's wheel is of no version of Python, so it is copied.
+RUNTIME := .tools/runtime
+test-runtime: setup-dev  ## the unit tests on the functions' version of Python, which `uv python install 3.13` gets
+	@$(BIN)/uv venv --quiet --clear --python "$$($(BIN)/python -m infra.aws.bytecode)" $(RUNTIME)
+	@$(BIN)/uv pip install --quiet --python $(RUNTIME)/bin/python --require-hashes --requirements requirements-dev.lock
+	@$(BIN)/uv pip install --quiet --python $(RUNTIME)/bin/python --no-deps --editable .
+	@cp -R .venv/lib/python3*/site-packages/llama_cpp* $(RUNTIME)/lib/python3*/site-packages/
+	@exec $(RUNTIME)/bin/python -m pytest $(PARALLEL) tests/unit $(PYTEST_ARGS)
 
 test-browser: setup-dev  ## every page in Chromium against a running system; screenshots in build/screenshots
 	@exec env SUITE_REQUIRED=$(SUITE_REQUIRED) $(BIN)/python -m pytest tests/browser $(PYTEST_ARGS)

@@ -3,7 +3,6 @@
 import http.client
 import json
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,30 +11,36 @@ from benchmarks.gateway import processes
 
 
 def first_answer(function: Path, layer: Path, environment: Mapping[str, str], bearer: str) -> dict[str, float]:
-    """Seconds: `import_*` until it listens, `event_*` from there to the end of the first answer."""
+    """Seconds of CPU: `init` until it is ready for the Web Adapter, `event` from there to the end of the answer."""
     (port,) = processes.free_ports(1)
     given = {**environment, "AWS_LWA_PORT": str(port), "PYTHONPATH": str(layer), "PYTHONDONTWRITEBYTECODE": "1"}
-    began = time.perf_counter()
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     server = subprocess.Popen([str(function / "run.sh")], cwd=function, env=given, **quiet)
     try:
         processes.wait_for_port(port, poll_seconds=0.002)
-        listening = time.perf_counter() - began
-        _ask(port, bearer)
-        answered = time.perf_counter() - began
-        cpu = processes.cpu_seconds([server.pid, *processes.children(server.pid)])
+        _answered(port, "GET", environment["AWS_LWA_READINESS_CHECK_PATH"])
+        init = _cpu(server.pid)
+        status, said = _answered(port, "POST", "/v1/chat/completions", bearer)
+        if status != 200:
+            raise RuntimeError(f"the gateway answered {status}: {said!r}")
+        return {"init": init, "event": _cpu(server.pid) - init}
     finally:
         processes.stop(server)
-    return {"import_wall": listening, "event_wall": answered - listening, "cpu": cpu}
 
 
-def _ask(port: int, bearer: str) -> None:
-    body = {"model": "demo", "messages": [{"role": "user", "content": "Capital of France?"}]}
+def _cpu(pid: int) -> float:
+    return processes.cpu_seconds([pid, *processes.children(pid)])
+
+
+def _answered(port: int, method: str, path: str, bearer: str = "") -> tuple[int, bytes]:
+    body = (
+        json.dumps({"model": "demo", "messages": [{"role": "user", "content": "Capital of France?"}]}) if bearer else ""
+    )
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    headers = {"Authorization": bearer, "Content-Type": "application/json"}
-    connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+    connection.request(
+        method, path, body, {"Authorization": bearer, "Content-Type": "application/json"} if bearer else {}
+    )
     answer = connection.getresponse()
     said = answer.read()
     connection.close()
-    if answer.status != 200:
-        raise RuntimeError(f"the gateway answered {answer.status}: {said!r}")
+    return answer.status, said

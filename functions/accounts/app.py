@@ -31,16 +31,8 @@ from sluice.http.session_cookie import with_session, without_session
 from sluice.pages.accounts import account as account_pages
 from sluice.pages.accounts import login as login_pages
 from sluice.pages.accounts import mailed
-from sluice.wiring.accounts import (
-    account_export,
-    deletion,
-    email_change,
-    login,
-    password_reset,
-    passwords,
-    profile,
-    sessions,
-)
+from sluice.wiring import accounts as rarely_used  # not built during INIT
+from sluice.wiring.accounts import email_change, login, password_reset, passwords, profile, sessions
 
 blueprint = Blueprint("accounts", __name__)
 blueprint.register_blueprint(login_pages.blueprint)
@@ -152,7 +144,7 @@ def update(caller: Caller, body: UpdateAccountBody) -> UpdatedAccount:
     "and `audit`.",
 )
 def export(caller: Caller) -> Response:
-    document = spooled(account_export().document(caller.account_id, now_ms()))
+    document = spooled(rarely_used.account_export().document(caller.account_id, now_ms()))
     response = Response(document, 200, mimetype="application/json")
     response.headers["Content-Disposition"] = "attachment; filename=sluice-account.json"
     return response
@@ -169,7 +161,7 @@ def export(caller: Caller) -> Response:
     "stays used. After a 503, repeat the request.",
 )
 def delete(caller: Caller, body: DeleteAccountBody) -> Response:
-    deletion().delete(caller.account_id, caller.session_id, body.password, now_ms())
+    rarely_used.deletion().delete(caller.account_id, caller.session_id, body.password, now_ms())
     return without_session(Response(status=204))
 
 

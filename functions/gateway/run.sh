@@ -7,4 +7,4 @@ cd "${LAMBDA_TASK_ROOT:-.}" || exit 1
 PYTHONPATH="${SLUICE_LAYER_DIR:-/opt/python}${PYTHONPATH:+:$PYTHONPATH}"
 export PYTHONPATH
 exec python3 -m gunicorn --bind "127.0.0.1:${AWS_LWA_PORT:-8080}" --workers 1 --threads 2 --worker-class gthread \
-	--timeout 0 --keep-alive 75 --no-control-socket "app:create()"
+	--timeout 0 --keep-alive 75 --no-control-socket "sluice.start:handler"

@@ -1,9 +1,8 @@
 """Runs `sam build`, adds bytecode, and leaves out the image when another host serves the model."""
 
-import sys
 from pathlib import Path
 
-from infra.aws.bytecode import RUNTIME, compile_build
+from infra.aws.bytecode import compile_build, interpreter
 from infra.aws.transform import NOT_BUILT_IMAGE
 
 ROOT = Path(__file__).parents[2]
@@ -49,8 +48,8 @@ def build_words(template: Path) -> list[str]:
 
 
 def compile_built() -> bool:
-    """Compile the build. Returns False when this Python has another version than the functions."""
-    if sys.version_info[:2] != RUNTIME:
+    """Compile the build. Returns False where there is no Python of the functions' version."""
+    if interpreter() is None:
         return False
     compile_build(BUILD)
     return True

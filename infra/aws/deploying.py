@@ -156,7 +156,7 @@ class Deployment:
         words += parameters.overrides({"Architecture": self._in_force["Architecture"]})
         self._must(words, "sam build")
         fast = building.compile_built()
-        slow = "built without bytecode, because this Python is not the functions' version; their cold starts are slower"
+        slow = "built without bytecode, because the functions' Python is missing; their cold starts are slower"
         self.say("build: built" if fast else f"build: {slow}")
 
     def _has_buildkit(self) -> bool:

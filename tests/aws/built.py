@@ -85,7 +85,7 @@ def _build(sam: Path, folder: Path, architecture: str) -> None:
     source.unlink()
     if done.returncode:
         raise BuildFailed(f"{done.stdout}\n{done.stderr}")
-    if sys.version_info[:2] == bytecode.RUNTIME:  # as `make deploy` does
+    if bytecode.interpreter():  # as `make deploy` does
         bytecode.compile_build(draft)
     draft.rename(folder)
 
@@ -93,8 +93,9 @@ def _build(sam: Path, folder: Path, architecture: str) -> None:
 def environment() -> dict[str, str]:
     """No account, no telemetry; SAM's builder looks for a Python of the functions' version on the path."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SLUICE_", "PYTHON"))}
+    runtime = [str(Path(python).parent)] if (python := bytecode.interpreter()) else []
     return mine | {
-        "PATH": f"{install.TOOLS / 'sam' / 'bin'}{os.pathsep}{mine.get('PATH', '')}",
+        "PATH": os.pathsep.join([str(install.TOOLS / "sam" / "bin"), *runtime, mine.get("PATH", "")]),
         "AWS_DEFAULT_REGION": "us-east-1",
         "SAM_CLI_TELEMETRY": "0",
         "SAM_CLI_BETA_FEATURES": "0",

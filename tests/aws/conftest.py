@@ -1,12 +1,12 @@
 """Shared by the suites below tests/aws: one build, one transformed template, and the rule for missing tools."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.aws.built import BuildFailed, built
+from tests.aws.runtime import tools
 
 REQUIRED = os.environ.get("SUITE_REQUIRED") == "1"
 
@@ -26,8 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def build() -> Path:
     """`built()`, or a skip where this machine has no Python of the functions' version."""
-    if shutil.which("python3.11") is None:
-        missing("no python3.11 on the path, which `sam build` needs for functions of that runtime")
+    if reason := tools.why_no_python():
+        missing(reason)
     try:
         return built()
     except BuildFailed as exc:

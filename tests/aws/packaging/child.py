@@ -7,6 +7,7 @@ standard output is the answer, with the files of all modules that were imported.
 import importlib
 import io
 import json
+import os
 import sys
 
 FUNCTION, LAYER, HANDLER = sys.argv[1:4]
@@ -17,7 +18,9 @@ def main() -> None:
     event = json.load(sys.stdin)
     answer = through_wsgi(event) if HANDLER == "run.sh" else called(event)
     files = sorted({str(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", None)})
-    sys.stdout.write("\n" + json.dumps({"answer": answer, "files": files}) + "\n")
+    sys.stdout.write(
+        "\n" + json.dumps({"answer": answer, "files": files, "standard": os.path.dirname(os.__file__)}) + "\n"
+    )
 
 
 def called(event: object) -> object:
@@ -26,8 +29,8 @@ def called(event: object) -> object:
 
 
 def through_wsgi(event: dict[str, str]) -> object:
-    """The app that run.sh starts, without the server: `app:create()`."""
-    app = importlib.import_module("app").create()
+    """The app that run.sh starts, without the server: `sluice.start:handler`."""
+    app = importlib.import_module("sluice.start").handler
     environ = {
         "REQUEST_METHOD": event["httpMethod"],
         "PATH_INFO": event["path"],

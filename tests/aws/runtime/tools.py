@@ -11,20 +11,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+from infra.aws import bytecode
 from tests.aws.locks import held
 from tests.aws.tools.install import TOOLS, install
 
 ADAPTER_VERSION = "0.9.1"  # the one of template.yaml's layer and of the inference image: a test holds them together
 ADAPTER = TOOLS / f"lambda-web-adapter-{ADAPTER_VERSION}"
 BUILD_SECONDS = 900
-PYTHON = getattr(sys, "_base_executable", sys.executable)  # not the virtual environment's, which has packages
-RUNTIME_VERSION = (3, 11)
+PYTHON = bytecode.interpreter() or sys.executable  # the functions'
 
 
 def why_no_python() -> str | None:
     """Compiled packages are of one version of Python, so the functions' own is needed."""
-    if sys.version_info[:2] != RUNTIME_VERSION:
-        return f"the tests run on Python {platform.python_version()}, the functions on 3.11: install it, `make clean`"
+    if bytecode.interpreter() is None:
+        return f"no {bytecode.NAME}, on which the functions run: `uv python install` has it"
     return None
 
 

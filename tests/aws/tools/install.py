@@ -10,12 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from infra.aws import bytecode
 from tests.aws.locks import held
 
 ROOT = Path(__file__).parents[3]
 TOOLS = ROOT / ".tools"
 UV = ROOT / ".venv" / "bin" / "uv"
 NAMES = ("sam", "checkov")
+RUNS_FUNCTIONS = ("ministack", "ric")
 INSTALL_SECONDS = 600
 
 
@@ -31,7 +33,7 @@ def install(name: str) -> Path:
         if stamp.is_file() and stamp.read_text() == wanted:
             return command(name)
         folder = TOOLS / name
-        _run(UV, "venv", "--quiet", "--clear", "--python", sys.executable, folder)
+        _run(UV, "venv", "--quiet", "--clear", "--python", _python(name), folder)
         lock = Path(__file__).with_name(f"{name}.lock")
         python = folder / "bin" / "python"
         _run(UV, "pip", "install", "--quiet", "--python", python, "--require-hashes", "--requirements", lock)
@@ -39,10 +41,15 @@ def install(name: str) -> Path:
     return command(name)
 
 
+def _python(name: str) -> str:
+    """What runs our functions needs a Python of their version."""
+    return (bytecode.interpreter() if name in RUNS_FUNCTIONS else None) or sys.executable
+
+
 def _fingerprint(name: str) -> str:
     """A checkout that was moved has an environment that points to the old place: its path is part of it."""
     lock = Path(__file__).with_name(f"{name}.lock").read_bytes()
-    return hashlib.sha256(os.fsencode(ROOT) + sys.version.encode() + lock).hexdigest()
+    return hashlib.sha256(os.fsencode(ROOT) + _python(name).encode() + sys.version.encode() + lock).hexdigest()
 
 
 def _run(*words: str | Path) -> None:

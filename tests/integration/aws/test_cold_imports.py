@@ -56,6 +56,15 @@ def test_a_whole_registration_imports_no_heavy_client(store: Store, tmp_path: Pa
     assert imported(program, tmp_path) == []
 
 
+def test_the_first_signed_call_to_the_model_or_to_the_search_imports_no_heavy_client(
+    store: Store, tmp_path: Path
+) -> None:
+    program = "from sluice.adapters.gateway.function_url import sign_for\n"
+    program += "sign = sign_for('https://abc123.lambda-url.eu-west-1.on.aws', 'auto')\n"
+    program += "assert 'authorization' in sign('POST', 'abc123', '/v1/chat/completions', b'{}')"
+    assert imported(program, tmp_path) == []
+
+
 @pytest.mark.parametrize("function", ["metering", "mailer", "sweeper", "bounces"])
 def test_functions_without_a_waiting_caller_use_the_models(store: Store, tmp_path: Path, function: str) -> None:
     calls = {

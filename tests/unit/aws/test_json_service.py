@@ -21,7 +21,7 @@ def test_the_signature_equals_botocores(monkeypatch: pytest.MonkeyPatch, token: 
     headers["x-amz-target"] = "DynamoDB_20120810.GetItem"
     body = b'{"TableName":"\xc3\xa4"}'
     granted = Access("eu-west-1", Frozen("AKID", "secret", token))
-    ours = signing.sign(granted, "dynamodb", path, headers, body, NOW)
+    ours = signing.sign(granted, "dynamodb", ("POST", path), headers, body, NOW)
     request = AWSRequest("POST", f"https://{headers['host']}{path}", headers, data=body)
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda remove_tzinfo=True: NOW, raising=False)
     monkeypatch.setattr("botocore.compat.get_current_datetime", lambda remove_tzinfo=True: NOW, raising=False)

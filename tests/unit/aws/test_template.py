@@ -117,8 +117,8 @@ def test_entry_point_is_there(name: str) -> None:
     if handler == "run.sh":
         assert (folder / handler).stat().st_mode & 0o111
         return
-    module, _, attribute = handler.rpartition(".")
-    assert re.search(rf"^(def {attribute}\(event|{attribute} = )", (folder / f"{module}.py").read_text(), re.MULTILINE)
+    assert handler == "sluice.start.handler" and (ROOT / "layers" / "core" / "sluice" / "start.py").is_file()
+    assert re.search(r"^(def handler\(event|handler = )", (folder / "app.py").read_text(), re.MULTILINE)
 
 
 def test_layer_has_the_pins_of_the_project() -> None:
@@ -133,7 +133,6 @@ def test_layer_has_what_the_package_imports() -> None:
     provided = {
         "apig_wsgi",
         "argon2",
-        "awscrt",
         "boto3",
         "botocore",
         "email_validator",
@@ -153,7 +152,11 @@ def test_layer_has_what_the_package_imports() -> None:
         "werkzeug",
         "sluice",
     }
-    local_only = {"prometheus_client", "PIL"}  # only OCR needs Pillow, and no zip function has tesseract
+    local_only = {
+        "awscrt",
+        "prometheus_client",
+        "PIL",
+    }  # on Lambda plain Python signs (ADR 85); only OCR needs Pillow, and no zip function has tesseract
     local_only |= {"apsw", "charset_normalizer", "docx", "lxml", "pypdf", "snowballstemmer"}  # of ingestion and search
     local_only |= {"opentelemetry"}  # optional, and imported only where a collector is named (ADR 87)
     imported = set()

@@ -19,9 +19,12 @@ made: list[HttpUpstream] = []  # their open connections are closed after each te
 TEXT = "Grüße aus 東京 & mehr?"
 
 
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture(autouse=True, params=["elsewhere", "on Lambda"])
+def environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Credentials as Lambda gives them to a function: in its environment, with a session token."""
+    if request.param == "on Lambda":
+        monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "gateway")
+    monkeypatch.setenv("AWS_REGION", REGION)
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
     for name, value in zip(names, ROLE, strict=True):
         monkeypatch.setenv(name, value)
@@ -86,6 +89,7 @@ def test_rotated_credentials_sign_the_next_request(gate: Gate, monkeypatch: pyte
     """botocore refreshes its object in place (a container's role on ECS, for one)."""
     from botocore.session import Session
 
+    monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME", raising=False)
     rotating = Credentials("AKIDOLD", "old", "old-token")
     monkeypatch.setattr(Session, "get_credentials", lambda self: rotating)
     signed = upstream(gate.url)
@@ -101,6 +105,7 @@ def test_without_credentials_the_model_is_unavailable_until_there_are_some(
 ) -> None:
     from botocore.session import Session
 
+    monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME", raising=False)
     with monkeypatch.context() as nothing:
         nothing.setattr(Session, "get_credentials", lambda self: None)
         signed = upstream(gate.url)

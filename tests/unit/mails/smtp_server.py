@@ -101,10 +101,10 @@ class _Talk(socketserver.StreamRequestHandler):
                 self.user = user if (user, password) == behaviour.user else ""
                 self._say(verb, "235 welcome" if self.user else "535 no")
             case "mail":
-                self.sender = rest
+                self.sender = rest.partition(":")[2]  # `FROM:`, which Python 3.13 writes in lower case
                 self._say(verb, "250 ok")
             case "rcpt":
-                self.recipients.append(rest)
+                self.recipients.append(rest.partition(":")[2])
                 self._say(verb, "250 ok")
             case "data":
                 if self._say(verb, "354 go on").startswith("3"):

@@ -6,15 +6,19 @@ from typing import Any
 
 from flask import Blueprint
 
+from sluice.adapters.aws.access import on_lambda
+
 
 def lambda_handler(blueprint: Blueprint) -> Callable[[Any, Any], Any]:
-    """`handler(event, context)` for API Gateway's proxy events."""
+    """`handler(event, context)` for API Gateway's proxy events. On Lambda the app is built at once, during INIT."""
+    if on_lambda():
+        return wsgi(blueprint)
     return lambda event, context: wsgi(blueprint)(event, context)
 
 
 @cache
 def wsgi(blueprint: Blueprint) -> Callable[[Any, Any], Any]:
-    """Returns `handler(event, context)`. The app is built at the first event, so that an import does no work."""
+    """Returns `handler(event, context)`."""
     from apig_wsgi import make_lambda_handler
 
     from sluice import settings

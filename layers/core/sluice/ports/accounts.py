@@ -1,13 +1,16 @@
 """Accounts, sessions, passwords, throttles and the audit log."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from __future__ import annotations  # a port is imported without the domain that it speaks of (ADR 85)
 
-from sluice.domain.accounts.account import Account, PendingCode, Registered, Role, Status
-from sluice.domain.accounts.audit import AuditEvent
-from sluice.domain.accounts.sessions import Session
-from sluice.domain.accounts.throttles import Counter, Policy
-from sluice.domain.mails.mail import Mail, Suppression
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from sluice.domain.accounts.account import Account, PendingCode, Registered, Role, Status
+    from sluice.domain.accounts.audit import AuditEvent
+    from sluice.domain.accounts.sessions import Session
+    from sluice.domain.accounts.throttles import Counter, Policy
+    from sluice.domain.mails.mail import Mail, Suppression
 
 
 class AccountStore(Protocol):

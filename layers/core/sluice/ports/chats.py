@@ -1,9 +1,12 @@
 """The playground's chats."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from __future__ import annotations  # a port is imported without the domain that it speaks of (ADR 85)
 
-from sluice.domain.chats.chat import Chat, ChatMessage, Place
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from sluice.domain.chats.chat import Chat, ChatMessage, Place
 
 
 class ChatStore(Protocol):

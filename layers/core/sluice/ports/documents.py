@@ -1,11 +1,14 @@
 """Interfaces for documents: tables, blobs, indexes, search."""
 
+from __future__ import annotations  # a port is imported without the domain that it speaks of (ADR 85)
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from sluice.domain.documents.document import Attachment, File, Passage, VectorStore
-from sluice.domain.documents.passages import Chunk
+if TYPE_CHECKING:
+    from sluice.domain.documents.document import Attachment, File, Passage, VectorStore
+    from sluice.domain.documents.passages import Chunk
 
 
 class FileStore(Protocol):

@@ -1,13 +1,16 @@
 """Interfaces for admission, settlement and the relay to a model."""
 
+from __future__ import annotations  # a port is imported without the domain that it speaks of (ADR 85)
+
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant, Limits
-from sluice.domain.gateway.contents import LoggedContent
-from sluice.domain.gateway.leases import Lease
-from sluice.domain.usage.ledger import LedgerRecord
+if TYPE_CHECKING:
+    from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant, Limits
+    from sluice.domain.gateway.contents import LoggedContent
+    from sluice.domain.gateway.leases import Lease
+    from sluice.domain.usage.ledger import LedgerRecord
 
 
 class GrantStore(Protocol):

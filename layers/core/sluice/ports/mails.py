@@ -1,9 +1,12 @@
 """Queued mails, and how they are sent."""
 
-from collections.abc import Iterator
-from typing import Protocol
+from __future__ import annotations  # a port is imported without the domain that it speaks of (ADR 85)
 
-from sluice.domain.mails.mail import Mail, Message
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from sluice.domain.mails.mail import Mail, Message
 
 
 class MailStore(Protocol):

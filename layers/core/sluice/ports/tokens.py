@@ -1,8 +1,11 @@
 """API tokens."""
 
-from typing import Protocol
+from __future__ import annotations  # a port is imported without the domain that it speaks of (ADR 85)
 
-from sluice.domain.tokens import ApiToken, Claims
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from sluice.domain.tokens import ApiToken, Claims
 
 
 class TokenStore(Protocol):

@@ -1,14 +1,18 @@
 """The ledger, roll-ups and metrics."""
 
+from __future__ import annotations  # a port is imported without the domain that it speaks of (ADR 85)
+
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from sluice.domain.spans import Span
 from sluice.domain.usage.ledger import EVERY, LedgerRecord, LogFilter
-from sluice.domain.usage.measures import Measure
-from sluice.domain.usage.refusals import RefusedDay
-from sluice.domain.usage.usage import Amounts, Bucket
+
+if TYPE_CHECKING:
+    from sluice.domain.spans import Span
+    from sluice.domain.usage.measures import Measure
+    from sluice.domain.usage.refusals import RefusedDay
+    from sluice.domain.usage.usage import Amounts, Bucket
 
 
 class DeadLetters(Protocol):

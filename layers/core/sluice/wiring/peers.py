@@ -85,7 +85,7 @@ def model_health() -> HttpUpstream:
 def password_hashes() -> PasswordHashes:
     from sluice.adapters.accounts.passwords import Passwords
 
-    return Passwords().warm()
+    return Passwords()
 
 
 def common_passwords() -> Mapping[str, int]:

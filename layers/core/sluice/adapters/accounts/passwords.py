@@ -32,7 +32,8 @@ class Passwords:
     def __init__(self) -> None:
         self._hasher = PasswordHasher(TIME_COST, MEMORY_KIB, PARALLELISM, type=Type.ID)
         self._places = BoundedSemaphore(PARALLEL_HASHES)
-        self._dummy = ""
+        # Of no password, with today's parameters: 16 bytes of salt and 32 of hash, all of them zero.
+        self._nobodys = f"$argon2id$v=19$m={MEMORY_KIB},t={TIME_COST},p={PARALLELISM}${'A' * 22}${'A' * 43}"
 
     def hash(self, password: str, salt: bytes | None = None) -> str:
         """Errors: Overloaded when too many hashes are running."""
@@ -40,7 +41,7 @@ class Passwords:
 
     def verify(self, password_hash: str | None, password: str) -> bool:
         """Without a hash (unknown address) it does the same work and returns False. Errors: Overloaded."""
-        against = password_hash or self._dummy_hash()
+        against = password_hash or self._nobodys
         return self._run(lambda: self._matches(against, password)) and password_hash is not None
 
     def _matches(self, password_hash: str, password: str) -> bool:
@@ -48,17 +49,6 @@ class Passwords:
             return self._hasher.verify(password_hash, normalised(password))
         except (VerificationError, InvalidHashError):
             return False
-
-    def _dummy_hash(self) -> str:
-        """A hash of a random password with today's parameters."""
-        if not self._dummy:
-            self._dummy = self.hash("nobody's password")
-        return self._dummy
-
-    def warm(self) -> "Passwords":
-        """Make the dummy hash now, so that the first unknown address takes as long as the next."""
-        self._dummy_hash()
-        return self
 
     def _run(self, work: Callable[[], Result]) -> Result:
         if not self._places.acquire(timeout=WAIT_SECONDS):

@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from urllib.parse import urlsplit
 
 Opened = Callable[[float], socket.socket]  # (seconds it may take) → a connected socket
@@ -36,6 +36,12 @@ class Connection(http.client.HTTPConnection):
         self.sock = self._tls.wrap_socket(sock, server_hostname=self.host) if self._tls else sock
 
 
+@cache
+def _trusting() -> ssl.SSLContext:
+    """One for all, because reading the authorities' certificates takes 20 ms of CPU."""
+    return ssl.create_default_context()
+
+
 class Pool:
     """Hands out the newest connection first, so that the peer closes the ones that stay idle."""
 
@@ -54,7 +60,7 @@ class Pool:
         self.path_prefix = parts.path.rstrip("/")
         default = {"http": 80, "https": 443}[parts.scheme]
         self.host_header = self.host if self.port == default else f"{self.host}:{self.port}"
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._tls = _trusting() if parts.scheme == "https" else None
         self._connect_seconds = connect_seconds
         self._keep = keep
         self._idle: deque[Connection] = deque()

@@ -7,10 +7,13 @@ services' names in signatures).
 
 import logging
 import re
+from dataclasses import replace
 from functools import cache
 from typing import Literal
 from urllib.parse import urlsplit
 
+from sluice.adapters.aws.access import NoCredentials, access
+from sluice.adapters.aws.signing import url_signer
 from sluice.adapters.gateway.upstream import Sign
 from sluice.domain.errors import ModelUnavailable
 
@@ -38,11 +41,9 @@ def sign_for(url: str, auth: Auth, service: Service = "auto") -> Sign | None:
 
     def sign(method: str, host_header: str, path: str, body: bytes) -> dict[str, str]:
         """Errors: ModelUnavailable, if there are no credentials at the moment."""
-        from botocore.exceptions import BotoCoreError
-
         try:
             return _signer(named or "lambda", region)(method, host_header, path, body)
-        except BotoCoreError as exc:
+        except NoCredentials as exc:
             log.warning("no credentials to sign a request to the model with: %s", exc)
             raise ModelUnavailable() from exc
 
@@ -62,14 +63,7 @@ def is_bedrock(url: str, service: Service = "auto") -> bool:
 
 @cache
 def _signer(service: str, region: str | None) -> Sign:
-    """Built at the first call, not at import. A failure is not cached."""
-    from botocore.exceptions import NoCredentialsError
-    from botocore.session import get_session
-
-    from sluice.adapters.aws.signing import url_signer
-
-    session = get_session()
-    credentials = session.get_credentials()
-    if credentials is None:
-        raise NoCredentialsError()
-    return url_signer(service, region or session.get_config_variable("region") or "us-east-1", credentials)
+    """Built at the first call, not at import. Errors: NoCredentials, which is not cached."""
+    granted = access()
+    granted.credentials.get_frozen_credentials()
+    return url_signer(replace(granted, region=region or granted.region), service)
