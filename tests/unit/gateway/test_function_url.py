@@ -111,6 +111,10 @@ def test_without_credentials_the_model_is_unavailable_until_there_are_some(
         signed = upstream(gate.url)
         with pytest.raises(ModelUnavailable):
             signed.models()
+    with monkeypatch.context() as unknown:
+        unknown.setenv("AWS_PROFILE", "nobody")
+        with pytest.raises(ModelUnavailable):
+            signed.models()
     assert signed.models() == [{"id": "demo"}]
     assert gate.refused == []
 

@@ -55,13 +55,18 @@ def on_lambda(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def access() -> Access:
+    """Errors: NoCredentials, also for a profile or a configuration that botocore cannot read."""
     if on_lambda():
         keys = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
         return Access(os.environ["AWS_REGION"], Frozen(*keys, os.environ.get("AWS_SESSION_TOKEN") or None))
+    from botocore.exceptions import BotoCoreError
     from botocore.session import get_session
 
     session = get_session()
-    return Access(session.get_config_variable("region") or "us-east-1", Renewed(session.get_credentials()))
+    try:
+        return Access(session.get_config_variable("region") or "us-east-1", Renewed(session.get_credentials()))
+    except BotoCoreError as exc:
+        raise NoCredentials(str(exc)) from exc
 
 
 def endpoint(service: str, region: str) -> str:
