@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 
-def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    """Return when the condition holds; after `seconds` it is an AssertionError."""
+def eventually(condition: Callable[[], object], seconds: float = 20.0) -> Any:
+    """What the condition returns, as soon as it holds; after `seconds` it is an AssertionError."""
     until = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < until, f"not within {seconds:g} s"
         time.sleep(0.01)
+    return found

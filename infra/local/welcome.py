@@ -17,7 +17,7 @@ def ready_lines(config: LocalConfig, model: str, seconds: float) -> str:
     return f"""
 sluice is ready at {config.url}  ({seconds:.1f} s)
   model: {model} ({who if demo else "from SLUICE_MODEL"}){outbox}
-  pages: {config.url}/ to sign up, mint API tokens and see usage; {config.url}/docs to try every call
+  pages: {config.url}/ to sign up, make API tokens and see usage; {config.url}/docs to try every call
   next:  `make demo` in a second terminal walks through the whole path; or begin it yourself:
     curl -s {config.url}/auth/register -H 'content-type: application/json' \\
       -d '{{"email":"ada@example.org","password":"correct horse battery"}}'

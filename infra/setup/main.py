@@ -3,12 +3,15 @@
 The stamp in `.venv` is a hash of the lock files and of this folder. If it matches, the setup does nothing.
 """
 
+import fcntl
 import hashlib
 import os
 import subprocess
 import sys
 import time
 import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -21,18 +24,39 @@ LOCKS = {"run": ROOT / "requirements.lock", "dev": ROOT / "requirements-dev.lock
 
 def main() -> None:
     wanted = "dev" if "dev" in sys.argv[1:] else "run"
-    if _stamp(wanted).is_file() and _stamp(wanted).read_text() == _fingerprint(wanted):
+    if _is_done(wanted):
         return
     from infra.setup.console import SetupError
 
     try:
-        _set_up(wanted)
+        with _one_at_a_time():
+            if not _is_done(wanted):
+                _set_up(wanted)
     except SetupError as exc:
         sys.exit(f"sluice: {exc}")
     except KeyboardInterrupt:
         sys.exit("\nsluice: stopped; the next `make up` continues from here")
     except OSError as exc:
         sys.exit(f"sluice: setting up failed: {exc}")
+
+
+def _is_done(wanted: str) -> bool:
+    return _stamp(wanted).is_file() and _stamp(wanted).read_text() == _fingerprint(wanted)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """`make demo` may be called in a second terminal while the first `make up` still installs."""
+    from infra.setup.console import say
+
+    TOOLS.mkdir(exist_ok=True)
+    with open(TOOLS / "setup.lock", "w") as lock:  # the kernel lets it go when the process ends, however it ends
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another `make` is installing into this folder; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _set_up(wanted: str) -> None:
@@ -50,7 +74,6 @@ def _set_up(wanted: str) -> None:
     )
     llama.install(PYTHON, TOOLS / "llama-build.log")
     run([*install, "--no-deps", "--editable", ROOT], "installing the project itself")
-    TOOLS.mkdir(exist_ok=True)
     store.install(TOOLS, uv)
     _stamp(wanted).write_text(_fingerprint(wanted))
     if wanted == "dev":  # the dev lock file includes the other one

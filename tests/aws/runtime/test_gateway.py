@@ -13,6 +13,7 @@ import pytest
 from tests.aws.runtime.events import api_event
 from tests.aws.runtime.sandbox import Sandbox, sandbox
 from tests.aws.runtime.town import Person, Town
+from tests.waiting import eventually
 
 Start = Callable[..., Sandbox]
 PATIENCE_SECONDS = 20.0
@@ -39,16 +40,8 @@ def ask(person: Person, *, stream: bool = True, text: str = "Capital of France?"
     return api_event("POST", "/v1/chat/completions", body, **person.bearer, **headers)
 
 
-def until(condition: Callable[[], Any]) -> Any:
-    give_up = time.monotonic() + PATIENCE_SECONDS
-    while not (found := condition()):
-        assert time.monotonic() < give_up, "it did not come"
-        time.sleep(0.02)
-    return found
-
-
 def the_record(town: Town, person: Person) -> Any:
-    (record,) = until(lambda: town.ledger(person))
+    (record,) = eventually(lambda: town.ledger(person))
     return record
 
 
@@ -139,7 +132,7 @@ def test_a_request_is_settled_as_cancelled_if_lambda_closes_the_answer(
     answer.hang_up()
     record = the_record(town, person)
     assert (record.status, record.finish_reason, record.completion_tokens) == (499, "cancelled", 1)
-    assert until(lambda: town.model.ended) == ["broken off"]
+    assert eventually(lambda: town.model.ended) == ["broken off"]
 
 
 def test_a_client_whose_disconnect_is_not_seen_is_charged_for_the_whole_answer(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -168,6 +169,30 @@ def test_a_check_that_breaks_stops_no_other_and_the_table_names_nobody(account: 
     assert [row.name for row in rows] == [name for name in CHECKS if name != "again"]
     assert {row.result for row in rows} == {"failed"}
     assert not any("ada@" in row.seen for row in rows)
+
+
+def test_the_commands_that_destroy_and_deploy_again_are_ones_that_exist(
+    account: Callable[[bool], Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[str, dict[str, Any]]] = []
+
+    def parsed(words: list[str], check: bool) -> None:
+        command = main.get_command(click.Context(main), words[1])
+        assert command is not None and check
+        given.append((words[1], command.make_context(words[1], words[2:]).params))
+
+    made = account(False)
+    vars(made)["parameters"] = {"MailFrom": "Sluice <no-reply@example.org>", "AlarmMail": ""}
+    monkeypatch.setattr(by_aws.subprocess, "run", parsed)
+    monkeypatch.setattr(by_aws, "Account", lambda *_: made)
+    (row,) = prove(made, ("again",))
+    assert row.result == "shown"
+    (destroy, destroyed), (deploy, deployed) = given
+    assert (destroy, destroyed["stack"], deploy, deployed["stack"]) == ("destroy", "sluice", "deploy", "sluice")
+    assert deployed["no_smoke"] and set(deployed["given"]) == {
+        "MailFrom=Sluice <no-reply@example.org>",
+        "AlarmMail=",
+    }
 
 
 def test_an_unknown_check_is_named() -> None:

@@ -1,13 +1,17 @@
 """Parts of the setup. The whole setup has run before any other test."""
 
 import io
+import sys
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
 
 from infra.setup import llama, store
+from infra.setup import main as setup
 from infra.setup.console import ProgressLine, SetupError, run
+from tests.waiting import eventually
 
 
 def archive(folder: Path, member: str, content: bytes = b"#!/bin/sh\n") -> Path:
@@ -66,3 +70,31 @@ def test_the_progress_is_read_from_ninjas_output(capsys: pytest.CaptureFixture[s
 def test_a_failed_command_is_reported_with_its_last_lines() -> None:
     with pytest.raises(SetupError, match=r"counting failed:\n    one\n    two"):
         run(["sh", "-c", "echo one; echo two >&2; exit 3"], "counting")
+
+
+def test_two_setups_of_one_folder_take_turns_and_the_second_finds_all_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun, go_on, made = threading.Event(), threading.Event(), []
+
+    def set_up(wanted: str) -> None:
+        made.append(wanted)
+        begun.set()
+        assert go_on.wait(10)
+        stamp.write_text(setup._fingerprint(wanted))
+
+    stamp = tmp_path / "stamp"
+    monkeypatch.setattr(sys, "argv", ["setup"])
+    monkeypatch.setattr(setup, "TOOLS", tmp_path / "tools")
+    monkeypatch.setattr(setup, "_stamp", lambda wanted: stamp)
+    monkeypatch.setattr(setup, "_set_up", set_up)
+    first, second = threading.Thread(target=setup.main), threading.Thread(target=setup.main)
+    first.start()
+    assert begun.wait(10)
+    second.start()
+    said: list[str] = []
+    eventually(lambda: said.append(capsys.readouterr().err) or "waiting for it" in "".join(said))  # type: ignore[func-returns-value]
+    go_on.set()
+    first.join(10)
+    second.join(10)
+    assert made == ["run"] and not second.is_alive()

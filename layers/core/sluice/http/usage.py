@@ -175,10 +175,10 @@ def zone_of(name: str | None) -> tzinfo:
         return UTC
     from zoneinfo import ZoneInfo  # here, because most requests name no zone
 
+    refusal = ValidationFailed((FieldProblem("tz", "The IANA name of a time zone is expected (Europe/Berlin)."),))
+    if name in OF_THE_MACHINE:
+        raise refusal
     try:
-        if name in OF_THE_MACHINE:
-            raise ValueError
         return ZoneInfo(name)
     except (ValueError, OSError, LookupError) as exc:  # a path, a folder, or unknown
-        message = "The IANA name of a time zone is expected (Europe/Berlin)."
-        raise ValidationFailed((FieldProblem("tz", message),)) from exc
+        raise refusal from exc

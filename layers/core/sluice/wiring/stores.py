@@ -68,12 +68,12 @@ def hot_store() -> HotStore:
     from sluice.adapters.aws.json_service import DYNAMODB, HOT, JsonService
     from sluice.adapters.gateway.hot_store import DynamoHotStore
 
-    service = JsonService(DYNAMODB, HOT)
-    if (tracing := peers.tracing()) is not None:
-        from sluice.adapters.aws.traced_service import TracedDynamo
+    prefix = settings.common().table_prefix
+    if (tracing := peers.tracing()) is None:
+        return DynamoHotStore(JsonService(DYNAMODB, HOT), prefix)
+    from sluice.adapters.aws.traced_service import TracedDynamo
 
-        service = TracedDynamo(tracing)
-    return DynamoHotStore(service, settings.common().table_prefix)
+    return DynamoHotStore(TracedDynamo(tracing), prefix)
 
 
 @once

@@ -8,6 +8,7 @@ import http.client
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from typing import Any
 
 from sluice.adapters.aws.http_answer import Answer
@@ -44,7 +45,7 @@ class HttpUpstream:
         connection, response = self._post(call)
         if response.status != 200:
             raise error_from(response.status, self._answer(connection, response), response.headers)
-        return HttpStream(self._pool, connection, response, self._idle_seconds, give_up, _text_bytes(call))
+        return HttpStream(self._pool, connection, response, self._idle_seconds, give_up, partial(_text_bytes, call))
 
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
         """An answer that is not streamed (embeddings). Errors: as `open`."""
@@ -142,12 +143,14 @@ class HttpStream:
         response: Answer,
         idle_seconds: float,
         give_up: float,
-        prompt_bytes: int,
+        prompt_bytes: Callable[[], int],
     ) -> None:
-        """`give_up`: the deadline, in seconds of the monotonic clock. `prompt_bytes`: of the prompt's text."""
+        """`give_up`: the deadline, in seconds of the monotonic clock. `prompt_bytes`: counts
+        the prompt's text, for a server that sends no counts."""
         self._pool, self._connection, self._response = pool, connection, response
         self._idle_seconds, self._give_up = idle_seconds, give_up
-        self._prompt_bytes, self._bytes = prompt_bytes, 0
+        self._prompt_bytes: Callable[[], int] = cache(prompt_bytes)
+        self._bytes = 0
         self._ended = False
         self.prompt_tokens = self.completion_tokens = self.cached_tokens = 0
         self._server_counts = False  # whether the server sends usage comments
@@ -217,13 +220,14 @@ class HttpStream:
             self._bytes += chunks.text_bytes(json.loads(payload))
         except (ValueError, TypeError, AttributeError, RecursionError) as exc:
             raise errors.ModelUnavailable("The model sent what is no answer.") from exc
-        self.prompt_tokens = -(-self._prompt_bytes // BYTES_A_TOKEN)
+        self.prompt_tokens = -(-self._prompt_bytes() // BYTES_A_TOKEN)
         self.completion_tokens = -(-self._bytes // BYTES_A_TOKEN)
 
     def _count(self, line: bytes) -> None:
         prompt, completion, cached = line[8:].split()[:3]
         self.prompt_tokens, self.completion_tokens, self.cached_tokens = int(prompt), int(completion), int(cached)
-        self._server_counts = True
+        if not self._server_counts:
+            self._server_counts, self._prompt_bytes = True, int  # the request need not be kept any longer
 
     def _finish(self) -> None:
         """Read the end of the chunked body, so that the connection can serve again."""

@@ -28,7 +28,7 @@ class Unsettled:
 
 class SettleLater:
     """At most `MOST` settlements, which one thread repeats while there are any, the oldest first. In a frozen Lambda
-    environment it goes on with the next request."""
+    environment it goes on with the next request; what a process leaves when it ends is the sweeper's."""
 
     def __init__(self, every_seconds: float = EVERY_SECONDS, for_seconds: float = FOR_SECONDS) -> None:
         self._every, self._for = every_seconds, for_seconds
@@ -40,9 +40,9 @@ class SettleLater:
             room = len(self._waiting) < MOST
             if room:
                 self._waiting.append(Unsettled(settled, given_up, time.monotonic() + self._for))
-            if room and not self._running:
-                self._running = True
+            if room and not self._running:  # said after the start, which may fail: then the next one tries again
                 threading.Thread(target=self._repeat, name="settle-later", daemon=True).start()
+                self._running = True
         if not room:
             given_up()
 
