@@ -104,7 +104,7 @@ def test_every_route_of_a_function_is_in_the_api_and_the_reverse() -> None:
 
 
 def test_a_preflight_of_each_path_of_v1_reaches_a_function() -> None:
-    """API Gateway matches the path first, so a greedy route would not get the OPTIONS of a path that has other methods."""
+    """API Gateway matches the path first, so a greedy route gets no OPTIONS of a path that has other methods."""
     routes = [one["Properties"] for one in EVENTS.values() if one["Type"] == "Api"]
     preflights = [one["Path"] for one in routes if one["Method"] == "options"]
     assert sorted(preflights) == sorted({one["Path"] for one in routes if one["Path"].startswith("/v1/")})

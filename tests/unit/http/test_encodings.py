@@ -1,13 +1,15 @@
 """Compressed bodies are decoded, and a limit counts decoded bytes at no more than its own cost."""
 
+import base64
 import gzip
 import time
 import tracemalloc
 import zlib
 
 import pytest
+from apig_wsgi import make_lambda_handler
 from backports import zstd
-from flask import Blueprint
+from flask import Blueprint, Flask
 from flask.testing import FlaskClient
 from pydantic import BaseModel
 from werkzeug.test import TestResponse
@@ -28,6 +30,10 @@ class Length(BaseModel):
 
 @pytest.fixture
 def client() -> FlaskClient:
+    return lengths().test_client()
+
+
+def lengths() -> Flask:
     blueprint = Blueprint("lengths", __name__)
 
     @blueprint.post("/v1/lengths")
@@ -35,7 +41,7 @@ def client() -> FlaskClient:
     def length(body: Text) -> Length:
         return Length(length=len(body.text))
 
-    return create_app([blueprint]).test_client()
+    return create_app([blueprint])
 
 
 def post(client: FlaskClient, body: bytes, coding: str) -> TestResponse:
@@ -94,6 +100,26 @@ WRONG = [
 def test_a_body_that_cannot_be_decoded_is_400(client: FlaskClient, body: bytes, coding: str) -> None:
     answer = post(client, body, coding)
     assert (answer.status_code, answer.get_json()["error"]["code"]) == (400, "invalid_encoding")
+
+
+def test_behind_api_gateway_a_body_may_be_decoded_already(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert post(client, BODY, "deflate").status_code == 400
+    monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")
+    for coding, body in (("gzip", BODY), ("deflate", BODY), ("gzip", ENCODED["gzip"]), ("zstd", ENCODED["zstd"])):
+        assert post(client, body, coding).get_json() == {"length": 200_000}
+    assert post(client, b" " * MAX_BODY_BYTES + BODY, "gzip").status_code == 413
+    assert post(client, b"\x1f", "gzip").status_code == post(client, b"", "gzip").status_code == 400
+
+
+def test_a_function_decodes_what_arrives_in_an_event() -> None:
+    handler = make_lambda_handler(lengths(), binary_support=True)
+    event = {
+        "version": "1.0", "httpMethod": "POST", "path": "/v1/lengths", "resource": "/v1/lengths", "requestContext": {},
+        "multiValueHeaders": {"content-type": ["application/json"], "content-encoding": ["zstd"]},
+        "body": base64.b64encode(ENCODED["zstd"]).decode(), "isBase64Encoded": True,
+    }  # fmt: skip
+    answer = handler(event, None)
+    assert (answer["statusCode"], "200000" in answer["body"]) == (200, True)
 
 
 ZEROS = bytes(64 * MAX_BODY_BYTES)

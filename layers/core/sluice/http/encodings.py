@@ -5,10 +5,12 @@ decoded before a route reads its body, which is after authentication.
 """
 
 import io
+import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from flask import Request
@@ -23,6 +25,8 @@ MOST_MEMBERS = 256
 """Of one gzip or zstd body, which may be several in a row (RFC 1952, 2.2)."""
 MOST_WINDOW_LOG = 23
 """8 MiB of memory, the most that the coding `zstd` may ask for (RFC 9659, 3)."""
+BEGINS_PLAIN = (b"{", b"[", b"-", b" ", b"\r", b"\n", b"\t")
+"""A JSON body or a form. API Gateway decodes gzip and deflate itself, and may leave the header (ADR 88)."""
 Begin = Callable[[bytes], Any]
 
 
@@ -52,7 +56,10 @@ def _decoded(request: Request, codings: list[str], encoded_bytes: int, pieces: I
     most_bytes = request.max_content_length or 0
     if encoded_bytes > most_bytes:  # before it is read, because the client may wait for `100 Continue`
         raise RequestTooLarge()
-    pieces = _bounded(pieces, most_bytes)
+    first = next(pieces, b"")
+    pieces = _bounded(chain([first] if first else [], pieces), most_bytes)
+    if first[:1] in BEGINS_PLAIN and "AWS_LAMBDA_RUNTIME_API" in os.environ:
+        codings = []
     for coding in reversed(codings):  # they are named in the order in which they were applied (RFC 9110, 8.4)
         pieces = _bounded(_stage(pieces, CODINGS[coding]), most_bytes)
     yield from pieces
