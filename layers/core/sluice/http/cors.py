@@ -37,7 +37,7 @@ def allow(response: Response) -> None:
         return
     allowed = _allowed()
     if allowed != "*":  # else a cache would give one origin's answer to another
-        response.headers.add("Vary", "Origin")
+        response.vary.add("Origin")
     if allowed is None:
         return
     names = {name.lower() for name, _ in response.headers}
