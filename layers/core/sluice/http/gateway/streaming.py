@@ -104,8 +104,8 @@ class ChatDialect:
 
 def _with_usage(payload: bytes) -> bytes:
     """The chunk with a member `usage`, which is null if it has none."""
-    if b'"usage"' in payload:
-        return json.dumps({"usage": None, **json.loads(payload)}, separators=(",", ":")).encode()
+    if b'"usage"' in payload and "usage" in json.loads(payload):
+        return payload
     return payload.rstrip()[:-1] + NO_USAGE
 
 
