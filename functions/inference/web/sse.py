@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-PING = b": ping\n\n"
+PING = b": ping\n"
 DONE = b"data: [DONE]\n\n"
 
 

@@ -4,7 +4,7 @@ A test compares them with the tables of settings in `docs/api.md` and `docs/loca
 """
 
 import re
-from functools import cache
+from functools import cache, cached_property
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
@@ -25,7 +25,23 @@ class Common(Settings):
     metrics_namespace: str = Field("Sluice", description="CloudWatch's namespace, one for each deployment")
     local: bool = Field(False, description="a one-machine run: /_local and /metrics exist")
 
+    allowed_origins: str = Field(
+        "", description="origins, comma-separated, whose pages may call the API from a browser; `*` (any) for /v1 only"
+    )
+
     base_url_parameter: str = Field("", description="on AWS: the SSM parameter that holds the base URL instead")
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, text: str) -> str:
+        for origin in filter(None, (part.strip() for part in text.split(","))):
+            if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s/?#@,*]+", origin.lower()):
+                raise ValueError(f"{origin!r} is neither * nor an origin such as https://app.example")
+        return text
+
+    @cached_property
+    def origins(self) -> frozenset[str]:
+        return frozenset(origin.strip().lower() for origin in self.allowed_origins.split(","))
 
     @property
     def https(self) -> bool:

@@ -27,7 +27,7 @@ def body(sam: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_every_method_is_named() -> None:
-    assert {one["Method"] for one in ROUTES.values()} <= {"get", "post", "put", "patch", "delete"}
+    assert {one["Method"] for one in ROUTES.values()} <= {"get", "post", "put", "patch", "delete", "options"}
 
 
 def test_only_the_gateways_methods_stream_and_with_the_longest_time_limit() -> None:
@@ -66,6 +66,14 @@ def test_nothing_is_cached_by_the_api() -> None:
 def test_api_gateways_own_errors_have_a_request_id(kind: str) -> None:
     headers = API["GatewayResponses"][kind]["ResponseParameters"]["Headers"]
     assert headers["x-request-id"] == "context.requestId"
+
+
+@pytest.mark.parametrize("kind", sorted(API["GatewayResponses"]))
+def test_pages_of_other_origins_can_read_api_gateways_own_errors_where_there_are_any(kind: str) -> None:
+    """Their bodies are the same for everybody, so that they need not compare origins."""
+    headers = API["GatewayResponses"][kind]["ResponseParameters"]["Headers"]
+    allowed = {"Fn::If": ["OtherOrigins", "method.request.header.Origin", {"Ref": "AWS::NoValue"}]}
+    assert headers["access-control-allow-origin"] == allowed
 
 
 SAID = {kind: one for kind, one in API["GatewayResponses"].items() if "StatusCode" in one}

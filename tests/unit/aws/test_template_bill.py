@@ -46,7 +46,7 @@ def test_what_a_stranger_may_call_is_held_to_some_calls_a_second() -> None:
 
 def test_large_answers_are_rare() -> None:
     for method in METHODS:
-        if method[1].endswith(("/content", "/export", ".csv")):
+        if method[0] != "OPTIONS" and method[1].endswith(("/content", "/export", ".csv")):
             assert rate(method) <= 0.1, method
 
 

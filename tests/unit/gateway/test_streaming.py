@@ -14,6 +14,7 @@ from sluice.domain.gateway.admission import AdmissionRequest, Limits
 from sluice.domain.ids import request_id
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.http.errors import ledger_status, row_for
+from sluice.http.gateway import streaming
 from sluice.http.gateway.streaming import ChatDialect, streamed_answer, whole_answer
 from sluice.services.gateway.admit import Admission
 from sluice.services.gateway.exchange import Bookkeeping, ClientGone, Exchange
@@ -111,6 +112,29 @@ def test_the_usage_chunk_is_sent_only_if_requested() -> None:
     world = World()
     body, _, _ = world.stream(*ANSWER, include_usage=True)
     assert b'"total_tokens":12' in b"".join(body)
+
+
+def test_where_usage_was_requested_every_chunk_but_the_last_has_usage_null() -> None:
+    world = World()
+    said = chunk('{"usage": "of a word"}')
+    body, _, _ = world.stream(said, *ANSWER, include_usage=True)
+    *before, last = [json.loads(line[6:]) for line in b"".join(body).splitlines() if line.startswith(b"data: {")]
+    assert [one["usage"] for one in before] == [None] * 4
+    assert before[0]["choices"] == json.loads(said)["choices"]
+    assert (last["choices"], last["usage"]["total_tokens"]) == ([], 12)
+
+
+def test_a_silence_between_tokens_is_filled_with_comments_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty line would let some SDKs dispatch an event without data (openai-go #621)."""
+    now_s = iter(range(0, 1000, 5))
+    monkeypatch.setattr(streaming.time, "monotonic", lambda: next(now_s))
+    silence = [b""] * 6
+    world = World()
+    body, _, _ = world.stream(chunk("a"), *silence, chunk("b"), *silence, chunk(None, "stop"), *silence)
+    sent = list(body)
+    comments = [index for index, block in enumerate(sent) if block == b": still working\n"]
+    assert len(comments) >= 6 and sent.count(streaming.COMMENT) == len(comments)
+    assert comments[0] < next(i for i, block in enumerate(sent) if b'"b"' in block) < comments[-1]
 
 
 def test_a_client_that_disconnects_is_charged_for_the_generated_tokens() -> None:

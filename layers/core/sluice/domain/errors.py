@@ -56,6 +56,14 @@ class UnsupportedMediaType(SluiceError):
     default_message = "The request body must be application/json."
 
 
+class UnsupportedEncoding(UnsupportedMediaType):
+    headers = {"Accept-Encoding": "gzip, deflate, zstd"}  # noqa: RUF012 (never changed)
+
+
+class InvalidEncoding(SluiceError):
+    default_message = "The compressed body cannot be decoded."
+
+
 class NotFound(SluiceError):
     default_message = "There is nothing here by that name."
 

@@ -8,7 +8,7 @@ from flask import Blueprint, Flask, Response, current_app, g, request
 
 from sluice.domain import errors as domain_errors
 from sluice.domain.ids import request_id
-from sluice.http import errors
+from sluice.http import cors, encodings, errors
 from sluice.http.gateway import connection
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -42,7 +42,7 @@ def create_app(blueprints: Iterable[Blueprint], *, https: bool = False) -> Flask
     return app
 
 
-def _begin() -> None:
+def _begin() -> Response | None:
     connection.limit_waits(request.environ)
     request.environ.pop("HTTP_RANGE", None)  # every answer is whole (RFC 9110, 14.2); Werkzeug refuses most ranges
     g.started_ns = time.monotonic_ns()
@@ -51,8 +51,14 @@ def _begin() -> None:
     g.request_id = requested_id if VALID_REQUEST_ID.fullmatch(requested_id) else g.server_request_id
     if (refusal := connection.refusal(request.environ)) is not None:
         raise refusal
+    if (answer := cors.preflight()) is not None:
+        return answer
+    encodings.decode(request)
+    if request.path.endswith("/") and errors.is_openai_path(request.path):  # `strict_slashes` is for pages
+        raise errors.unknown_path()
     if any(len(part) > MAX_PATH_PART for part in (request.view_args or {}).values()):
         raise domain_errors.NotFound()
+    return None
 
 
 def _finish(response: Response) -> Response:
@@ -73,4 +79,5 @@ def _finish(response: Response) -> Response:
     for name, value in required.items():
         if name.lower() not in present:
             headers.add(name, value)
+    cors.allow(response)
     return response

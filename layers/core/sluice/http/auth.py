@@ -59,8 +59,9 @@ def _session_token() -> tuple[str, bool]:
         if scheme.lower() != "bearer" or not value.strip():
             raise errors.NotAuthenticated()
         return value.strip(), False
-    cookie = request.cookies.get(cookie_name())
-    if not cookie:
+    cookie, origin = request.cookies.get(cookie_name()), request.headers.get("Origin")
+    foreign = origin is not None and request.method in SAFE_METHODS and not _is_own(origin.lower())
+    if not cookie or foreign:  # a page of another origin reads by session token, never by cookie (http/cors.py)
         raise errors.NotAuthenticated()
     return cookie, True
 

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Flask, Response, g, json, request
+from flask import Flask, Response, current_app, g, json, request
 from werkzeug.exceptions import HTTPException
 
 from sluice.domain import errors
 
 log = logging.getLogger("sluice.http")
+BASE_URL_ENDS = "The base URL ends in /v1, and each path follows it once, without a slash at its end."
+MAX_PARTS, MAX_CHARACTERS = 8, 200  # of an unknown path, when a similar one is looked for
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Row:
 # The nearest ancestor of an error's class decides, so a new error class works without a line of its own here.
 TABLE: dict[type[BaseException], Row] = {
     errors.InvalidJson: Row(400, "invalid_json"),
+    errors.InvalidEncoding: Row(400, "invalid_encoding"),
     errors.MailedCodeInvalid: Row(400, "invalid_token"),
     errors.ContextLengthExceeded: Row(400, "context_length_exceeded"),
     errors.UnsupportedSchema: Row(400, "unsupported_schema"),
@@ -136,6 +139,8 @@ def render(error: errors.SluiceError) -> Response:
     openai = is_openai_path(request.path)
     status = status_of(error, openai=openai)
     body = openai_envelope(error) if openai else problem(error, g.get("request_id", ""))
+    if isinstance(error, UnknownPath):
+        body |= openai_envelope(error)
     response = Response(json.dumps(body), status, mimetype="application/json" if openai else "application/problem+json")
     g.error_code = row_for(type(error)).code  # for the metrics
     response.headers.update(retry_headers(error))
@@ -145,13 +150,37 @@ def render(error: errors.SluiceError) -> Response:
     return response
 
 
+class UnknownPath(errors.NotFound):
+    """No route has the request's path, but one has a part of it below /v1. Its body has both formats of errors, because
+    the caller may be an OpenAI SDK whose base URL lacks /v1."""
+
+
+def unknown_path() -> errors.NotFound:
+    """Why the request's path is none: mostly because a base URL does not end in /v1, or ends in it twice."""
+    parts = [part for part in request.path.split("/") if part and part.lower() != "v1"][:MAX_PARTS]
+    adapter = current_app.create_url_adapter(request)
+    for start in range(len(parts)):
+        right = "/v1/" + "/".join(parts[start:])
+        if right != request.path and adapter is not None and adapter.allowed_methods(right):
+            return UnknownPath(f"Did you mean {right[:MAX_CHARACTERS]}? {BASE_URL_ENDS}")
+    return errors.NotFound()
+
+
+def from_status(exc: HTTPException) -> errors.SluiceError | None:
+    """The domain error for what Flask or Werkzeug raised, or None if it is none of the caller's."""
+    if request.routing_exception is exc and exc.code == 404:
+        return unknown_path()
+    kind = FROM_WERKZEUG.get(exc.code or 500)
+    return None if kind is None else kind()
+
+
 def _from_werkzeug(exc: HTTPException) -> Response:
     if exc.code is not None and exc.code < 400:  # a redirect is not an error
         return exc.get_response()  # type: ignore[return-value]
-    kind = FROM_WERKZEUG.get(exc.code or 500)
-    if kind is None:
+    error = from_status(exc)
+    if error is None:
         return _unexpected(exc)
-    response = render(kind())
+    response = render(error)
     if exc.code == 405 and getattr(exc, "valid_methods", None):
         response.headers["Allow"] = ", ".join(sorted(exc.valid_methods))  # type: ignore[attr-defined]
     return response

@@ -15,6 +15,7 @@ Kind = type[errors.SluiceError]
 REQUEST_ID = "req_01KAJ3M5V0Q8W6Z4X2T1R9P7N5"
 BODY_ERRORS: tuple[Kind, ...] = (
     errors.InvalidJson,
+    errors.InvalidEncoding,
     errors.RequestTooLarge,
     errors.UnsupportedMediaType,
     errors.ValidationFailed,

@@ -91,7 +91,7 @@ def operation(
 
 
 def parse_body(model: type[Model]) -> Model:
-    """Errors: RequestTooLarge, UnsupportedMediaType, InvalidJson, ValidationFailed."""
+    """Errors: RequestTooLarge, UnsupportedMediaType, InvalidEncoding, InvalidJson, ValidationFailed."""
     with reading_body():
         raw = request.get_data(cache=True)  # raises RequestEntityTooLarge (413) above MAX_CONTENT_LENGTH
         if request.content_length is None:

@@ -53,8 +53,8 @@ def _to_the_login() -> AnyResponse:
 def _from_werkzeug(exc: HTTPException) -> AnyResponse:
     if exc.code is not None and exc.code < 400:
         return exc.get_response()
-    kind = http_errors.FROM_WERKZEUG.get(exc.code or 500)
-    return _unexpected(exc) if kind is None else show(kind())
+    error = http_errors.from_status(exc)
+    return _unexpected(exc) if error is None else show(error)
 
 
 def _unexpected(exc: Exception) -> AnyResponse:
@@ -66,7 +66,7 @@ def _unexpected(exc: Exception) -> AnyResponse:
 
 def _no_view(exc: HTTPException) -> AnyResponse:
     """No view has this address. A browser gets a page; other clients and API addresses get problem details."""
-    error = http_errors.FROM_WERKZEUG[exc.code or 404]()
+    error = http_errors.from_status(exc) or errors.NotFound()
     wants_page = "text/html" in request.headers.get("Accept", "") and not links.is_api(request.path)
     response: AnyResponse = show(error) if wants_page else http_errors.render(error)
     methods: Iterable[str] | None = getattr(exc, "valid_methods", None)

@@ -1,5 +1,6 @@
 """Bodies, kept connections and `Expect` on the one-machine listener."""
 
+import gzip
 import json
 import socket
 import time
@@ -156,3 +157,37 @@ def test_a_request_near_the_idle_limit_is_answered_or_finds_the_connection_close
             closed += not piece
             assert piece or wait_s >= 1
     assert closed, "the last waits are longer than the limit and a sweep"
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "status"),
+    [
+        ("gzip", gzip.compress(b"x" * 900_000), 200),
+        ("gzip", b"GET /evil HTTP/1.1\r\nHost: x\r\n\r\n" * 9, 400),
+        ("gzip", gzip.compress(b"x") + b"GET /evil HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        ("zstd", gzip.compress(b"x"), 400),
+        ("br", b"x" * 900, 415),
+        ("gzip", gzip.compress(bytes(20 << 20)), 413),
+    ],
+)
+def test_a_compressed_body_ends_where_its_request_ends(patient: Served, coding: str, body: bytes, status: int) -> None:
+    """However it is decoded, the next request on the connection is the next one that was sent."""
+    encoded = head("/v1/echo", f"Content-Length: {len(body)}", f"Content-Encoding: {coding}") + body
+    with patient.open(encoded + GET) as client:
+        first = client.answer()
+        assert first.startswith(b"HTTP/1.1 %d " % status)
+        assert (b"900000 bytes" in first) is (status == 200)
+        assert client.answer().endswith(b"well")
+
+
+def test_a_chunked_body_is_decoded_too(patient: Served) -> None:
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in gzip.compress(b"abc")) + b"0\r\n\r\n"
+    with patient.open(head("/v1/echo", "Transfer-Encoding: chunked", "Content-Encoding: gzip") + chunks) as client:
+        assert client.answer().endswith(b"3 bytes")
+
+
+def test_a_compressed_body_is_asked_for_only_if_it_can_be_small_enough(patient: Served) -> None:
+    for size, status in ((20, 100), (2 << 20, 413)):
+        asking = head("/v1/echo", f"Content-Length: {size}", "Content-Encoding: gzip", "Expect: 100-continue")
+        with patient.open(asking) as client:
+            assert client.answer().startswith(b"HTTP/1.1 %d " % status)

@@ -23,9 +23,11 @@ from sluice.services.gateway.exchange import CLIENT_GONE_STATUS, ClientGone, Exc
 
 log = logging.getLogger("sluice.stream")
 
-COMMENT_EVERY_SECONDS = 15.0
+COMMENT_AFTER_SECONDS = 13.0  # of silence; the next turn comes within 2.5 s, so no silence is much longer than 15 s
 FIRST_EVENT_SECONDS = 15.0  # a stream's status waits so long for its first event, so that early failures are 4xx or 5xx
-COMMENT = b": still working\n\n"
+# One newline: at an empty line some SDKs dispatch an event without data, which is no JSON (openai-go #621).
+COMMENT = b": still working\n"
+NO_USAGE = b',"usage":null}'
 DONE = b"data: [DONE]\n\n"
 
 
@@ -83,18 +85,28 @@ class Dialect(Protocol):
 
 
 class ChatDialect:
-    """Chunks unchanged. `include_usage`: send the usage chunk. `more`: fields to add to the last chunk."""
+    """Chunks unchanged. `include_usage`: send the usage chunk, and `"usage": null` in all others, as OpenAI does.
+    `more`: fields to add to the last chunk."""
 
     def __init__(self, *, include_usage: bool, more: Mapping[str, Any] | None = None) -> None:
         self.include_usage, self._more = include_usage, more
 
     def passed(self, payload: bytes) -> bytes:
+        if self.include_usage:
+            payload = _with_usage(payload)
         return b"data: " + payload + b"\n\n"
 
     def ending(self, held: list[bytes]) -> bytes:
         if self._more and held:
             held[-1] = json.dumps({**json.loads(held[-1]), **self._more}, separators=(",", ":")).encode()
         return b"".join([*map(self.passed, held), DONE])
+
+
+def _with_usage(payload: bytes) -> bytes:
+    """The chunk with a member `usage`, which is null if it has none."""
+    if b'"usage"' in payload and "usage" in json.loads(payload):
+        return payload
+    return payload.rstrip()[:-1] + NO_USAGE
 
 
 def streamed_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: Dialect) -> Response:
@@ -158,21 +170,20 @@ class _Body:
         yield ending
 
     def _relay(self, held: list[bytes]) -> Iterator[bytes]:
-        """Pass chunks on at once; hold the finish chunk and those after it."""
-        commented = float("-inf")  # a ping is the first event only if `begin` has waited long enough
-        started, passed, add = False, self._dialect.passed, self._keeper.add
+        """Pass chunks on at once; hold the finish chunk and those after it. Send a comment in every silence."""
+        sent = float("-inf")  # a ping is the first event only if `begin` has waited long enough
+        passed, add = self._dialect.passed, self._keeper.add
         for payload in _chain(self._first, self._events):
-            if not payload:
-                if not started and time.monotonic() - commented >= COMMENT_EVERY_SECONDS:
-                    commented = time.monotonic()
-                    yield COMMENT
-                continue
-            started = True
-            add(payload)
-            if held or chunks.may_be_last(payload):
+            if payload:
+                add(payload)
+            if payload and (held or chunks.may_be_last(payload)):
                 held.append(payload)
-            else:
+            elif payload:
+                sent = time.monotonic()
                 yield passed(payload)
+            elif time.monotonic() - sent >= COMMENT_AFTER_SECONDS:
+                sent = time.monotonic()
+                yield COMMENT
 
     def _read_end(self, held: list[bytes]) -> str | None:
         """Parse the held chunks for finish reason and counts; drop a usage chunk that the caller did not request, and

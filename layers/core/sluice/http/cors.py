@@ -1,0 +1,65 @@
+"""Which web pages of other origins may call the API (the fetch standard's CORS protocol), by `SLUICE_ALLOWED_ORIGINS`.
+
+`/v1` takes API tokens and no cookies, so `*` is safe there. The account API answers only origins that are named, and
+never with `Access-Control-Allow-Credentials`: a page reads it by a session token, never by a visitor's cookie.
+"""
+
+import re
+
+from flask import Response, current_app, request
+
+from sluice import settings
+from sluice.http.errors import is_openai_path
+from sluice.http.operation import Auth, Operation
+
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+EXPOSED = ("x-request-id", "x-sluice-request-id", "retry-after", "x-should-retry")
+EXPOSED_PREFIXES = ("x-ratelimit-", "x-sluice-")
+MAX_AGE_SECONDS = 7200  # Chromium remembers a preflight no longer
+HEADER_NAMES = re.compile(r"[\w!#$%&'*+.^`|~, -]{1,4096}", re.ASCII)
+ASKED_METHOD, ASKED_HEADERS = "Access-Control-Request-Method", "Access-Control-Request-Headers"
+
+
+def preflight() -> Response | None:
+    """The answer to an allowed origin's preflight, also for an unknown path of /v1, whose 404 helps more."""
+    if request.method != "OPTIONS" or ASKED_METHOD not in request.headers or _allowed() is None:
+        return None
+    headers = {"Access-Control-Allow-Methods": METHODS, "Access-Control-Max-Age": str(MAX_AGE_SECONDS)}
+    asked = request.headers.get(ASKED_HEADERS, "")
+    if HEADER_NAMES.fullmatch(asked):
+        headers["Access-Control-Allow-Headers"] = asked
+    return Response(status=204, headers=headers)
+
+
+def allow(response: Response) -> None:
+    """Add the headers that let the page of an allowed origin read the answer."""
+    if not settings.common().allowed_origins or not _is_api():
+        return
+    allowed = _allowed()
+    if allowed != "*":  # else a cache would give one origin's answer to another
+        response.vary.add("Origin")
+    if allowed is None:
+        return
+    names = {name.lower() for name, _ in response.headers}
+    exposed = [*EXPOSED, *sorted(name for name in names.difference(EXPOSED) if name.startswith(EXPOSED_PREFIXES))]
+    response.headers["Access-Control-Allow-Origin"] = allowed
+    response.headers["Access-Control-Expose-Headers"] = ", ".join(exposed)
+
+
+def _allowed() -> str | None:
+    """The `Access-Control-Allow-Origin` of the request's answer."""
+    origin, origins = request.headers.get("Origin", "").lower(), settings.common().origins
+    if not origin or not _is_api():
+        return None
+    if "*" in origins and is_openai_path(request.path):
+        return "*"
+    return origin if origin in origins - {"*"} else None
+
+
+def _is_api() -> bool:
+    """Whether the path is of /v1 or the account API; not a page, `/metrics` or the outbox of a local run."""
+    if is_openai_path(request.path) or request.path.startswith("/auth/"):
+        return True
+    view = current_app.view_functions.get(request.endpoint or "")
+    operation: Operation | None = getattr(view, "__operation__", None)
+    return operation is not None and operation.auth is not Auth.NONE

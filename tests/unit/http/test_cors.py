@@ -1,0 +1,143 @@
+"""Pages of other origins may call what the owner allows, and never with a visitor's cookie."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from flask import Blueprint, Response
+from flask.testing import FlaskClient
+from pydantic import ValidationError
+
+from sluice import settings
+from sluice.http.app import create_app
+from sluice.http.operation import Auth, operation
+
+PREFLIGHT = {
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Headers": "authorization,content-type,x-stainless-lang",
+}
+LISTED, OTHER = "https://ada.example", "http://localhost:5173"
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], FlaskClient]]:
+    """A client of an app whose owner allows these origins."""
+
+    def client(allowed: str) -> FlaskClient:
+        monkeypatch.setenv("SLUICE_ALLOWED_ORIGINS", allowed)
+        settings.common.cache_clear()
+        blueprint = Blueprint("some", __name__)
+
+        @blueprint.get("/v1/limited")
+        def limited() -> Response:
+            return Response("no", 429, {"x-ratelimit-limit-requests": "1", "x-sluice-upstream": "demo"})
+
+        @blueprint.post("/v1/broken")
+        def broken() -> Response:
+            raise RuntimeError
+
+        @blueprint.get("/usage")
+        @operation("Usage", tag="x", auth=Auth.SESSION)
+        def usage(caller: object) -> Response:
+            return Response("mine")
+
+        @blueprint.get("/login")
+        def page() -> Response:
+            return Response("page")
+
+        @blueprint.get("/metrics")
+        @operation("Metrics", tag="x")
+        def metrics() -> Response:
+            return Response("metrics")
+
+        return create_app([blueprint]).test_client()
+
+    yield client
+    settings.common.cache_clear()
+
+
+def shared(answer: Response) -> str | None:
+    assert "Access-Control-Allow-Credentials" not in answer.headers
+    return answer.headers.get("Access-Control-Allow-Origin")
+
+
+@pytest.mark.parametrize("path", ["/v1/limited", "/v1/broken", "/v1/unknown"])
+def test_a_preflight_needs_no_token_and_allows_the_headers_it_asks_for(
+    at: Callable[[str], FlaskClient], path: str
+) -> None:
+    answer = at("*").options(path, headers={"Origin": OTHER, **PREFLIGHT})
+    assert (answer.status_code, answer.get_data()) == (204, b"")
+    assert shared(answer) == "*"
+    assert answer.headers["Access-Control-Allow-Headers"] == "authorization,content-type,x-stainless-lang"
+    assert "POST" in answer.headers["Access-Control-Allow-Methods"] and int(answer.headers["Access-Control-Max-Age"])
+
+
+@pytest.mark.parametrize("asked", ["a" * 5000, "x\u00e9", "<script>"])
+def test_a_preflight_repeats_nothing_that_is_no_header_name(at: Callable[[str], FlaskClient], asked: str) -> None:
+    asking = {"Origin": OTHER, **PREFLIGHT, "Access-Control-Request-Headers": asked}
+    answer = at("*").options("/v1/limited", headers=asking)
+    assert answer.status_code == 204 and "Access-Control-Allow-Headers" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/limited", 429),
+        ("POST", "/v1/broken", 500),
+        ("GET", "/v1/unknown", 404),
+        ("PUT", "/v1/limited", 405),
+    ],
+)
+def test_every_answer_of_v1_can_be_read_errors_too(
+    at: Callable[[str], FlaskClient], method: str, path: str, status: int
+) -> None:
+    answer = at("*").open(path, method=method, headers={"Origin": OTHER})
+    assert (answer.status_code, shared(answer)) == (status, "*")
+    exposed = answer.headers["Access-Control-Expose-Headers"].split(", ")
+    assert {"x-request-id", "x-sluice-request-id", "retry-after"} <= set(exposed)
+    if status == 429:
+        assert {"x-ratelimit-limit-requests", "x-sluice-upstream"} <= set(exposed)
+
+
+def test_of_a_list_only_its_origins_are_answered_and_caches_keep_them_apart(at: Callable[[str], FlaskClient]) -> None:
+    client = at(f"{LISTED}, https://b.example:8443")
+    for origin, allowed in ((LISTED, LISTED), (LISTED.upper(), LISTED), (OTHER, None), ("null", None), (None, None)):
+        answer = client.get("/v1/limited", headers={"Origin": origin} if origin else {})
+        assert shared(answer) == allowed
+        assert answer.headers.getlist("Vary") == ["Authorization, Origin"]
+    refused = client.options("/v1/limited", headers={"Origin": OTHER, **PREFLIGHT})
+    assert shared(refused) is None and "Access-Control-Allow-Headers" not in refused.headers
+
+
+def test_the_account_api_answers_only_listed_origins(at: Callable[[str], FlaskClient]) -> None:
+    client = at(f"*, {LISTED}")
+    for path in ("/usage", "/auth/login"):
+        assert shared(client.options(path, headers={"Origin": LISTED, **PREFLIGHT})) == LISTED
+        assert shared(client.get(path, headers={"Origin": LISTED})) == LISTED
+        assert shared(client.get(path, headers={"Origin": OTHER})) is None
+        assert shared(client.options(path, headers={"Origin": OTHER, **PREFLIGHT})) is None
+    for path in ("/login", "/metrics", "/unknown"):
+        assert shared(client.get(path, headers={"Origin": LISTED})) is None
+
+
+def test_a_page_of_another_origin_reads_nothing_by_cookie(at: Callable[[str], FlaskClient]) -> None:
+    client = at(LISTED)
+    client.set_cookie("sluice_session", "ses_a.b")
+    answer = client.get("/usage", headers={"Origin": LISTED})
+    assert (answer.status_code, answer.get_json()["code"]) == (401, "not_authenticated")
+
+
+def test_without_the_setting_nothing_is_allowed(at: Callable[[str], FlaskClient]) -> None:
+    client = at("")
+    for answer in (
+        client.get("/v1/limited", headers={"Origin": OTHER}),
+        client.options("/v1/limited", headers={"Origin": OTHER, **PREFLIGHT}),
+    ):
+        assert not [name for name, _ in answer.headers if name.startswith("Access-Control-")]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["app.example", "https://a.example/", "https://*.example", "https://u@a.example", "null"]
+)
+def test_what_is_no_origin_is_refused_at_the_start(wrong: str) -> None:
+    with pytest.raises(ValidationError, match="neither \\* nor an origin"):
+        settings.Common(allowed_origins=wrong)
