@@ -8,6 +8,7 @@ import http.client
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from sluice.adapters.aws.http_answer import Answer
@@ -22,6 +23,7 @@ MAX_LINE_BYTES = 1024 * 1024
 MAX_REST_BYTES = 1_024  # after the last event
 PING_SECONDS = 2.5  # a silence of the server that gives the gateway a turn, to renew the lease or to stop
 BYTES_A_TOKEN = 4  # of English text, by the vocabularies of today's models
+NO_SUCH_CALL = (404, 405, 501)
 DONE = b"[DONE]"
 TOO_LONG = "The request took longer than it may; a streamed answer may take longer."
 Sign = Callable[[str, str, str, bytes], dict[str, str]]  # (method, host, path, body) → headers, including `host`
@@ -44,7 +46,7 @@ class HttpUpstream:
         connection, response = self._post(call)
         if response.status != 200:
             raise error_from(response.status, self._answer(connection, response), response.headers)
-        return HttpStream(self._pool, connection, response, self._idle_seconds, give_up, _text_bytes(call))
+        return HttpStream(self._pool, connection, response, self._idle_seconds, give_up, estimated_tokens(call))
 
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
         """An answer that is not streamed (embeddings). Errors: as `open`."""
@@ -53,6 +55,15 @@ class HttpUpstream:
         if response.status != 200:
             raise error_from(response.status, answer, response.headers)
         return answer
+
+    def count(self, call: UpstreamCall) -> int:
+        """As Sluice's engine and vLLM count (`/tokenize` of messages). Another server's tokens are estimated."""
+        connection, response = self._post(replace(call, path="/tokenize"))
+        answer = self._answer(connection, response)
+        if response.status not in (200, *NO_SUCH_CALL):
+            raise error_from(response.status, answer, response.headers)
+        count = answer.get("count")
+        return count if isinstance(count, int) else estimated_tokens(call)
 
     def models(self) -> list[dict[str, Any]]:
         connection, response = self._request("GET", "/v1/models", b"", {}, 2.0)
@@ -142,12 +153,12 @@ class HttpStream:
         response: Answer,
         idle_seconds: float,
         give_up: float,
-        prompt_bytes: int,
+        prompt_tokens: int,
     ) -> None:
-        """`give_up`: the deadline, in seconds of the monotonic clock. `prompt_bytes`: of the prompt's text."""
+        """`give_up`: the deadline, in seconds of the monotonic clock. `prompt_tokens`: an estimate."""
         self._pool, self._connection, self._response = pool, connection, response
         self._idle_seconds, self._give_up = idle_seconds, give_up
-        self._prompt_bytes, self._bytes = prompt_bytes, 0
+        self._prompt_tokens, self._bytes = prompt_tokens, 0
         self._ended = False
         self.prompt_tokens = self.completion_tokens = self.cached_tokens = 0
         self._server_counts = False  # whether the server sends usage comments
@@ -217,7 +228,7 @@ class HttpStream:
             self._bytes += chunks.text_bytes(json.loads(payload))
         except (ValueError, TypeError, AttributeError, RecursionError) as exc:
             raise errors.ModelUnavailable("The model sent what is no answer.") from exc
-        self.prompt_tokens = -(-self._prompt_bytes // BYTES_A_TOKEN)
+        self.prompt_tokens = self._prompt_tokens
         self.completion_tokens = -(-self._bytes // BYTES_A_TOKEN)
 
     def _count(self, line: bytes) -> None:
@@ -243,7 +254,7 @@ class HttpStream:
             self._connection.close()  # the engine sees it and frees the slot
 
 
-def _text_bytes(call: UpstreamCall) -> int:
-    """The size of what a model reads of the request."""
+def estimated_tokens(call: UpstreamCall) -> int:
+    """Of what a model reads of the request."""
     read = [call.body.get(name) for name in ("messages", "prompt", "tools", "response_format")]
-    return len(json.dumps([part for part in read if part], ensure_ascii=False).encode())
+    return -(-len(json.dumps([part for part in read if part], ensure_ascii=False).encode()) // BYTES_A_TOKEN)

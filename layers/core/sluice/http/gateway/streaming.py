@@ -9,7 +9,7 @@ All work is done before the end of the answer, because Lambda may freeze the pro
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from flask import Response, request
@@ -37,11 +37,9 @@ class Keeper(Protocol):
     def end(self) -> None: ...
 
 
-def whole_answer(
-    exchange: Exchange, stream: UpstreamStream, keeper: Keeper, more: Mapping[str, Any] | None = None
-) -> Response:
-    """`more`: fields in addition to OpenAI's. Errors: as `Exchange.events`; the exchange is settled in any case."""
-    answer = {**chunks.whole(collect(exchange, stream, keeper)), **(more or {})}
+def whole_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: "Dialect") -> Response:
+    """Errors: as `Exchange.events`; the exchange is settled in any case."""
+    answer = dialect.whole(collect(exchange, stream, keeper))
     body = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
     return Response(body, 200, mimetype="application/json")
 
@@ -74,6 +72,8 @@ class Dialect(Protocol):
     """The form in which the engine's chat chunks are sent to the caller."""
 
     include_usage: bool
+    silence: bytes
+    """Sent while the model is silent."""
 
     def passed(self, payload: bytes) -> bytes:
         """The bytes for one chunk that is not the last."""
@@ -81,9 +81,24 @@ class Dialect(Protocol):
     def ending(self, held: list[bytes]) -> bytes:
         """The bytes for the finish chunk and what follows it. The request is settled when this is called."""
 
+    def failed(self, error: errors.SluiceError) -> bytes:
+        """The bytes that end a stream whose answer failed."""
 
-class ChatDialect:
-    """Chunks unchanged. `include_usage`: send the usage chunk. `more`: fields to add to the last chunk."""
+    def whole(self, payloads: Iterable[bytes]) -> Mapping[str, Any]:
+        """The answer of a call without streaming. The request is settled when this is called."""
+
+
+class OpenAIDialect:
+    """What OpenAI's two dialects share."""
+
+    silence = COMMENT
+
+    def failed(self, error: errors.SluiceError) -> bytes:
+        return b"data: " + json.dumps(openai_envelope(error), separators=(",", ":")).encode() + b"\n\n"
+
+
+class ChatDialect(OpenAIDialect):
+    """Chunks unchanged. `include_usage`: send the usage chunk. `more`: fields to add to the last chunk or the whole."""
 
     def __init__(self, *, include_usage: bool, more: Mapping[str, Any] | None = None) -> None:
         self.include_usage, self._more = include_usage, more
@@ -95,6 +110,9 @@ class ChatDialect:
         if self._more and held:
             held[-1] = json.dumps({**json.loads(held[-1]), **self._more}, separators=(",", ":")).encode()
         return b"".join([*map(self.passed, held), DONE])
+
+    def whole(self, payloads: Iterable[bytes]) -> dict[str, Any]:
+        return {**chunks.whole(payloads), **(self._more or {})}
 
 
 def streamed_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: Dialect) -> Response:
@@ -152,7 +170,7 @@ class _Body:
                 log.exception("a stream failed", extra={"request_id": self._exchange.request.request_id})
             self._exchange.fail(exc)
             self._keeper.end()
-            yield b"data: " + json.dumps(openai_envelope(exc), separators=(",", ":")).encode() + b"\n\n"
+            yield self._dialect.failed(exc)
             return
         self._keeper.end()
         yield ending
@@ -165,7 +183,7 @@ class _Body:
             if not payload:
                 if not started and time.monotonic() - commented >= COMMENT_EVERY_SECONDS:
                     commented = time.monotonic()
-                    yield COMMENT
+                    yield self._dialect.silence
                 continue
             started = True
             add(payload)

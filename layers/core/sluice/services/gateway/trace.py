@@ -63,6 +63,14 @@ class TracedUpstream:
             self._tracing.answered(type(exc).__name__)
             raise
 
+    def count(self, call: UpstreamCall) -> int:
+        call = self._asking(call)
+        try:
+            return self._upstream.count(call)
+        except SluiceError as exc:
+            self._tracing.answered(type(exc).__name__)
+            raise
+
     def _asking(self, call: UpstreamCall) -> UpstreamCall:
         return replace(call, traceparent=self._tracing.ask(str(call.body["model"]), call.path))
 
