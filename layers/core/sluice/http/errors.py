@@ -61,10 +61,10 @@ TABLE: dict[type[BaseException], Row] = {
 Form = Literal["problem", "openai", "anthropic"]
 OVERLOADED = 529  # Anthropic's status; everywhere else it is 503
 ANTHROPIC_TYPES = {
-    401: "authentication_error", 403: "permission_error", 404: "not_found_error", 413: "request_too_large",
-    429: "rate_limit_error", 500: "api_error", 503: "api_error", 504: "timeout_error", OVERLOADED: "overloaded_error",
+    401: "authentication_error", 402: "billing_error", 403: "permission_error", 404: "not_found_error",
+    413: "request_too_large", 429: "rate_limit_error", 504: "timeout_error", OVERLOADED: "overloaded_error",
 }  # fmt: skip
-"""By status; all others are `invalid_request_error`."""
+"""By status; all others are `invalid_request_error`, or `api_error` from 500 on."""
 UNEXPECTED = Row(500, "internal_error", "server_error")
 # The domain error for each status that Flask or Werkzeug raises.
 FROM_WERKZEUG: dict[int, type[errors.SluiceError]] = {
@@ -114,7 +114,8 @@ def ledger_status(error: BaseException, form: Form = "openai") -> int:
 
 def anthropic_envelope(error: errors.SluiceError, request_id: str = "") -> dict[str, Any]:
     """`{"type": "error", "error": {"type", "message"}, "request_id"}`"""
-    kind = ANTHROPIC_TYPES.get(status_of(error, "anthropic"), "invalid_request_error")
+    status = status_of(error, "anthropic")
+    kind = ANTHROPIC_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
     message = openai_envelope(error)["error"]["message"]
     return {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
 
