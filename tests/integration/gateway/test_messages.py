@@ -258,6 +258,34 @@ def test_two_calls_mixed_by_the_model_are_an_error_and_no_wrong_arguments(person
     assert len(person.log()) == 1
 
 
+def test_a_caller_who_hangs_up_is_charged_for_what_was_made_once(person: Person) -> None:
+    body = {"model": "demo", "max_tokens": 20, "messages": HI, "stream": True}
+    answer = person.client.post("/v1/messages", json=body, headers=person.api_token, buffered=False)
+    assert b"message_start" in next(iter(answer.response))
+    answer.close()
+    (entry,) = person.log()
+    assert (entry["status"], entry["finish_reason"]) == (499, "cancelled")
+    assert (entry["prompt_tokens"], entry["completion_tokens"]) == (10, 1)
+    assert person.grant().leases == {} and person.upstream.streams[0].closed
+
+
+def test_a_refusal_counts_among_the_accounts_refusals(person: Person) -> None:
+    assert post(person, model="gpt-9").status_code == 404
+    (last,) = person.call("GET", "/usage/refusals").json["last"]  # type: ignore[index]
+    assert (last["endpoint"], last["code"], last["status"]) == ("/v1/messages", "model_not_found", 404)
+
+
+def test_a_request_a_minute_is_the_same_request_in_every_dialect(person: Person) -> None:
+    answers = [
+        post(person),
+        person.client.post("/v1/responses", json={"model": "demo", "input": "hi"}, headers=person.api_token),
+        person.ask(),
+        post(person, "/v1/messages/count_tokens"),
+    ]
+    left = [int(answer.headers["x-ratelimit-remaining-requests"]) for answer in answers]
+    assert left == list(range(left[0], left[0] - 4, -1))
+
+
 def test_a_silence_is_a_ping(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "FIRST_EVENT_SECONDS", -1.0)
     person.script(b"", chunk("Paris"), chunk(None, "stop"), usage_chunk(10, 1))

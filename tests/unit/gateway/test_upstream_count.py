@@ -14,7 +14,7 @@ from sluice.domain import errors
 from sluice.ports.gateway import UpstreamCall
 
 BODY = {"model": "demo", "messages": [{"role": "user", "content": "x" * 400}]}
-CALL = UpstreamCall("/v1/chat/completions", BODY, request_id="req_1", account_id="usr_1", deadline_seconds=5.0)
+CALL = UpstreamCall("/tokenize", BODY, request_id="req_1", account_id="usr_1", deadline_seconds=5.0)
 ESTIMATE = -(-len(json.dumps([BODY["messages"]])) // 4)
 
 

@@ -27,7 +27,8 @@ TAGS = {
     "Authentication": "Signing up, logging in, passwords. Addresses are never confirmed to be known or unknown.",
     "Account": "Your profile and sessions.",
     "API tokens": "Credentials for programs that call `/v1`. A token is valid until it expires or is revoked.",
-    "Gateway": "OpenAI-compatible: give its SDK this server's `/v1` as `base_url` and an API token as the key.",
+    "Gateway": "OpenAI-compatible: give its SDK this server's `/v1` as `base_url` and an API token as the key. "
+    "Anthropic's SDKs take the address without `/v1`.",
     "Files": "Your documents: upload them, add them to vector stores, search. API tokens need the scope `files`.",
     "Chats": "The playground's conversations, stored for their owner.",
     "Usage": "Your exact usage, and the log of your requests.",

@@ -8,7 +8,6 @@ import http.client
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from sluice.adapters.aws.http_answer import Answer
@@ -57,8 +56,7 @@ class HttpUpstream:
         return answer
 
     def count(self, call: UpstreamCall) -> int:
-        """As Sluice's engine and vLLM count (`/tokenize` of messages). Another server's tokens are estimated."""
-        connection, response = self._post(replace(call, path="/tokenize"))
+        connection, response = self._post(call)
         answer = self._answer(connection, response)
         if response.status not in (200, *NO_SUCH_CALL):
             raise error_from(response.status, answer, response.headers)

@@ -3,9 +3,10 @@
 The wiring takes these only where traces are on, so elsewhere they are not even imported.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from sluice.domain.errors import SluiceError
 from sluice.domain.gateway.admission import AdmissionRequest
@@ -14,6 +15,8 @@ from sluice.ports.gateway import Upstream, UpstreamCall, UpstreamStream
 from sluice.ports.usage import Metrics, Tracing
 from sluice.services.gateway.admit import Admitted
 from sluice.services.gateway.observe import ExchangeMetrics, ObservedAdmission
+
+Answer = TypeVar("Answer")
 
 
 class TracedAdmission(ObservedAdmission):
@@ -48,31 +51,21 @@ class TracedUpstream:
         self._tracing, self._upstream = tracing, upstream
 
     def open(self, call: UpstreamCall) -> UpstreamStream:
-        call = self._asking(call)
-        try:
-            return self._upstream.open(call)
-        except SluiceError as exc:
-            self._tracing.answered(type(exc).__name__)
-            raise
+        return self._asked(self._upstream.open, call)
 
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
-        call = self._asking(call)
-        try:
-            return self._upstream.fetch(call)
-        except SluiceError as exc:
-            self._tracing.answered(type(exc).__name__)
-            raise
+        return self._asked(self._upstream.fetch, call)
 
     def count(self, call: UpstreamCall) -> int:
-        call = self._asking(call)
+        return self._asked(self._upstream.count, call)
+
+    def _asked(self, ask: Callable[[UpstreamCall], Answer], call: UpstreamCall) -> Answer:
+        traceparent = self._tracing.ask(str(call.body["model"]), call.path)
         try:
-            return self._upstream.count(call)
+            return ask(replace(call, traceparent=traceparent))
         except SluiceError as exc:
             self._tracing.answered(type(exc).__name__)
             raise
-
-    def _asking(self, call: UpstreamCall) -> UpstreamCall:
-        return replace(call, traceparent=self._tracing.ask(str(call.body["model"]), call.path))
 
     def models(self) -> list[dict[str, Any]]:
         return self._upstream.models()
