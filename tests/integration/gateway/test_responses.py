@@ -9,6 +9,7 @@ import openai
 import pytest
 from werkzeug.test import TestResponse
 
+from sluice.domain.errors import ModelUnavailable
 from sluice.services.gateway import stored_responses
 from tests.fakes.upstream import chunk, usage_chunk
 from tests.integration.gateway.conftest import Person
@@ -224,6 +225,19 @@ def test_references_to_many_responses_are_refused(person: Person, monkeypatch: p
     ids = [post(person).json["output"][0]["id"] for _ in range(2)]  # type: ignore[index]
     answer = post(person, input=[{"type": "item_reference", "id": one} for one in ids])
     assert answer.status_code == 400 and answer.json and answer.json["error"]["param"] == "input"
+
+
+def test_a_stream_that_fails_tells_codex_and_the_sdk(sdk: openai.OpenAI, person: Person) -> None:
+    person.script(chunk("Pa"), ModelUnavailable())
+    seen = []
+    with pytest.raises(openai.APIError) as failed:
+        for event in sdk.responses.create(model="demo", input="hi", stream=True):
+            seen.append(event)
+    assert failed.value.code == "model_unavailable" and seen[-1].type == "response.failed"
+    assert seen[-1].response.error and seen[-1].response.error.code == "server_error"
+    assert [event.sequence_number for event in seen] == list(range(len(seen)))
+    assert [entry["status"] for entry in person.log()] == [503]
+    assert person.client.get(f"/v1/responses/{seen[-1].response.id}", headers=person.api_token).status_code == 404
 
 
 def test_a_body_of_anthropic_is_no_body_of_responses(person: Person) -> None:

@@ -203,6 +203,11 @@ class Assembly:
         events.append(self._event(f"response.{status}", response=self.response))
         return events
 
+    def fail(self, code: str, message: str) -> list[Event]:
+        """Instead of `end`: the response broke off."""
+        self.response |= {"status": "failed", "error": {"code": code, "message": message}}
+        return [self._event("response.failed", response=self.response)]
+
     def _annotate(self, part: dict[str, Any], place: Mapping[str, Any]) -> list[Event]:
         """Annotations are at the text's end, because a small model does not say which words come from which file."""
         part["annotations"] = [{**citation, "index": len(part["text"])} for citation in self._citations]

@@ -4,7 +4,9 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from sluice.domain.errors import SluiceError
 from sluice.domain.gateway.responses import Assembly, Event
+from sluice.http.errors import openai_envelope
 from sluice.http.gateway.streaming import DONE, OpenAIDialect
 
 
@@ -27,6 +29,12 @@ class ResponsesDialect(OpenAIDialect):
         events += self._assembly.end()
         self._on_complete(self._assembly)
         return encode(events) + DONE
+
+    def failed(self, error: SluiceError) -> bytes:
+        """Codex CLI reads `response.failed`, OpenAI's SDKs read the event after it."""
+        told = openai_envelope(error)["error"]
+        code = "server_error" if told["type"] == "server_error" else told["code"] or told["type"]
+        return encode(self._begin() + self._assembly.fail(code, told["message"])) + super().failed(error)
 
     def whole(self, payloads: Iterable[bytes]) -> dict[str, Any]:
         self.ending(list(payloads))
