@@ -9,6 +9,7 @@ from sluice.http.documents import answers
 from sluice.http.documents import files as flow
 from sluice.http.documents import requests as models
 from sluice.http.documents import vector_store_answers as store_answers
+from sluice.http.fields import PageQuery
 from sluice.http.gateway import blueprint as v1
 from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import Auth, operation
@@ -93,9 +94,9 @@ def create_vector_store() -> store_answers.VectorStoreObject:
 
 
 @api.get("/v1/vector_stores")
-@documented("One's vector stores", documented_query=models.PageQuery)
+@documented("One's vector stores", documented_query=PageQuery)
 def list_vector_stores() -> store_answers.VectorStoreListing:
-    account_id, query = flow.account_and_query(models.PageQuery)
+    account_id, query = flow.account_and_query(PageQuery)
     found, more = vector_stores().page(
         account_id, limit=query.limit, after_id=query.after, newest_first=query.order == "desc"
     )

@@ -13,14 +13,18 @@ from sluice.domain import errors
 from sluice.http import health, logging, metrics, tracing
 from sluice.http.app import create_app
 from sluice.http.chats.requests import MessageBody
+from sluice.http.fields import PageQuery
+from sluice.http.gateway import anthropic, respond
 from sluice.http.gateway import blueprint as v1
 from sluice.http.gateway import complete as flow
-from sluice.http.gateway import respond
 from sluice.http.gateway.answers import ChatCompletion, Completion, EmbeddingList, ModelCollection, ModelInfo
+from sluice.http.gateway.anthropic_answers import AnthropicMessage, TokenCount
+from sluice.http.gateway.anthropic_requests import CountTokensBody, MessagesBody
 from sluice.http.gateway.bearer import authenticate
+from sluice.http.gateway.context import speaks_anthropic
 from sluice.http.gateway.requests import ChatBody, CompletionBody, EmbeddingBody
-from sluice.http.gateway.responses_answers import DeletedResponse, ResponseObject
-from sluice.http.gateway.responses_requests import ResponseBody
+from sluice.http.gateway.responses_answers import DeletedResponse, InputItems, InputTokens, ResponseObject
+from sluice.http.gateway.responses_requests import InputTokensBody, ResponseBody
 from sluice.http.operation import Auth, operation
 from sluice.pages.chats import answering
 from sluice.wiring import peers
@@ -45,6 +49,7 @@ COMPLETION_ERRORS = (
     errors.Overloaded,
     errors.UpstreamTimeout,
 )
+BOTH_FORMS = "In Anthropic's form where the request carries `anthropic-version`."
 GROUNDED_ERRORS = (*COMPLETION_ERRORS, errors.NotFound, errors.SearchUnavailable)
 
 
@@ -55,19 +60,21 @@ def healthz() -> tuple[health.Health, int]:
 
 
 @blueprint.get("/v1/models")
-@documented("The models this API token may use", answers={200: ModelCollection})
+@documented("The models this API token may use", answers={200: ModelCollection}, description=BOTH_FORMS)
 def list_models() -> dict[str, Any]:
     claims = authenticate(scope=None)
     gateway().check_caller(claims)
-    return {"object": "list", "data": gateway().permitted_models(claims)}
+    models = gateway().permitted_models(claims)
+    return anthropic.models_page(models) if speaks_anthropic() else {"object": "list", "data": models}
 
 
 @blueprint.get("/v1/models/<path:name>")
-@documented("One model", answers={200: ModelInfo}, errors=(errors.ModelNotFound,))
+@documented("One model", answers={200: ModelInfo}, errors=(errors.ModelNotFound,), description=BOTH_FORMS)
 def one_model(name: str) -> dict[str, Any]:
     claims = authenticate(scope=None)
     gateway().check_caller(claims)
-    return gateway().permitted_model(claims, name)
+    model = gateway().permitted_model(claims, name)
+    return anthropic.model_info(model) if speaks_anthropic() else model
 
 
 @blueprint.post("/v1/chat/completions")
@@ -109,6 +116,50 @@ def embeddings() -> dict[str, Any]:
 )
 def create_response() -> Response:
     return respond.respond()
+
+
+@blueprint.post("/v1/responses/input_tokens")
+@documented(
+    "Count the tokens of a response's input",
+    documented_body=InputTokensBody,
+    answers={200: InputTokens},
+    errors=(*COMPLETION_ERRORS, errors.NotFound),
+)
+def count_input_tokens() -> dict[str, Any]:
+    return respond.input_tokens()
+
+
+@blueprint.get("/v1/responses/<response_id>/input_items")
+@documented(
+    "What a stored response was made from",
+    documented_query=PageQuery,
+    answers={200: InputItems},
+    errors=(errors.NotFound,),
+)
+def list_input_items(response_id: str) -> dict[str, Any]:
+    return respond.input_items(response_id)
+
+
+@blueprint.post("/v1/messages")
+@documented(
+    "Answer a conversation in Anthropic's form, whole or as a stream of events",
+    documented_body=MessagesBody,
+    answers={200: AnthropicMessage},
+    errors=COMPLETION_ERRORS,
+)
+def create_message() -> Response:
+    return anthropic.messages()
+
+
+@blueprint.post("/v1/messages/count_tokens")
+@documented(
+    "Count the tokens of a conversation in Anthropic's form",
+    documented_body=CountTokensBody,
+    answers={200: TokenCount},
+    errors=COMPLETION_ERRORS,
+)
+def count_message_tokens() -> dict[str, Any]:
+    return anthropic.count_tokens()
 
 
 @blueprint.post("/chats/<chat_id>/messages")

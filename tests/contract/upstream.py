@@ -35,6 +35,10 @@ class ContractUpstream:
         vector = {"object": "embedding", "index": 0, "embedding": [0.6, 0.8]}
         return {"object": "list", "data": [vector], "model": "demo", "usage": usage}
 
+    def count(self, call: UpstreamCall) -> int:
+        self._answer()
+        return 10
+
     def models(self) -> list[dict[str, Any]]:
         self._answer()
         return MODELS

@@ -69,6 +69,12 @@ class FakeUpstream:
         data = [{"object": "embedding", "index": 0, "embedding": [0.6, 0.8]}]
         return {"object": "list", "data": data, "model": "demo", "usage": usage}
 
+    def count(self, call: UpstreamCall) -> int:
+        self.calls.append(call)
+        if self.down:
+            raise ModelUnavailable()
+        return 10
+
     def models(self) -> list[dict[str, Any]]:
         if self.down:
             raise ModelUnavailable()

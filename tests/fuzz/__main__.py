@@ -25,7 +25,7 @@ CORPUS = Path(__file__).with_name("corpus.json")
 ROUND = 100  # cases with the same person
 SWEEP_SECONDS = 5
 MOST_FAULTS = 20
-MODELS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses")
+MODELS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/messages", "/v1/responses")
 
 
 class Run:

@@ -48,6 +48,7 @@ class Generation:
         """Send the text that was held back, because the answer is complete."""
         if text := self._text.finish():
             self._send(text)
+        self._job.stopped_by = self._text.stopped_by
 
     def close(self) -> None:
         """Free the C memory."""

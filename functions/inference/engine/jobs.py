@@ -102,6 +102,8 @@ class Job:
     queued_s: float = 0.0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    stopped_by: str | None = None
+    """The stop string that ended the answer, set before its last event."""
     watch: Callable[[Event], None] | None = None
     """Called with each event by the thread that reads them, and with a last one: for traces."""
     wake: Callable[[], None] | None = None

@@ -15,7 +15,12 @@ class TextAssembler:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
         self._sent_chars = 0
-        self.stopped = False
+        self.stopped_by: str | None = None
+        """The stop string that ended the text."""
+
+    @property
+    def stopped(self) -> bool:
+        return self.stopped_by is not None
 
     @property
     def seen_chars(self) -> int:
@@ -41,10 +46,10 @@ class TextAssembler:
         return text if self.stopped else text + self._give(len(self._held))
 
     def _release(self) -> str:
-        found = [at for at in (self._held.find(stop) for stop in self._stops) if at >= 0]
+        found = [(at, stop) for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if found:
-            self.stopped = True
-            text = self._give(min(found))
+            at, self.stopped_by = min(found)
+            text = self._give(at)
             self._held = ""
             return text
         return self._give(len(self._held) - self._possible_stop_chars())

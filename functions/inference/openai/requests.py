@@ -138,9 +138,11 @@ class EmbeddingRequest(Wire):
     dimensions: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
 
-class TokenizeRequest(Wire):
-    model: Annotated[str, Field(min_length=1, max_length=256)]
-    text: Text
+class TokenizeRequest(ChatRequest):
+    """Either a text, or the messages and tools of a chat request, as vLLM has it."""
+
+    messages: Annotated[list[Message], Field(max_length=4096, fail_fast=True)] = []
+    text: Text = ""
 
 
 def parse(model: type[M], body: bytes) -> M:

@@ -64,7 +64,7 @@ def stream(
         if not opened and (opening := shape.opening()) is not None:
             yield sse.counted(opening, len(job.prompt), event.completion_tokens, job.cached_tokens)
         opened = True
-        for chunk in _chunks(shape, event):
+        for chunk in _chunks(job, shape, event):
             yield sse.counted(chunk, len(job.prompt), event.completion_tokens, job.cached_tokens)
             wrote_s = time.monotonic()
     if include_usage:
@@ -72,8 +72,13 @@ def stream(
     yield sse.DONE
 
 
-def _chunks(shape: ResponseShape, event: Delta | Finished) -> list[dict[str, Any]]:
-    return shape.closings(event.reason) if isinstance(event, Finished) else shape.chunks(event.text, event.logprobs)
+def _chunks(job: Job, shape: ResponseShape, event: Delta | Finished) -> list[dict[str, Any]]:
+    if isinstance(event, Delta):
+        return shape.chunks(event.text, event.logprobs)
+    chunks = shape.closings(event.reason)
+    if job.stopped_by is not None:  # as vLLM says it; OpenAI's API does not say
+        chunks[-1]["choices"][0]["stop_reason"] = job.stopped_by
+    return chunks
 
 
 def _until_gone(job: Job, caller: Caller) -> Iterator[Event | None]:

@@ -51,9 +51,13 @@ def embeddings() -> Response:
 
 @blueprint.post("/tokenize")
 def tokenize() -> Response:
-    """Internal: counts prompt tokens exactly, for the gateway's reservation."""
+    """Internal: counts prompt tokens exactly, for calls that only count."""
     body = parse(TokenizeRequest, request.get_data())
-    tokens = service().chat_model(body.model).vocab.tokenize(body.text)
+    model = service().chat_model(body.model)
+    if body.messages:
+        tokens = list(model.prompts.encode(job_builder.chat_prompt(body, model)))
+    else:
+        tokens = model.vocab.tokenize(body.text)
     return jsonify({"model": body.model, "tokens": tokens, "count": len(tokens)})
 
 

@@ -180,7 +180,7 @@ def test_responses_are_stored_continued_and_visible_to_their_owner_only(person: 
     assert first.json["output"][0]["content"][0]["text"] == "Paris"
     assert first.json["usage"] == {
         "input_tokens": 10,
-        "input_tokens_details": {"cached_tokens": 0},
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "output_tokens": 2,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": 12,

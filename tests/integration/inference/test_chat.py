@@ -104,6 +104,23 @@ def test_a_stop_string_is_not_in_the_answer(server: Server) -> None:
     assert server.says("Count to 9.", stop="3, 4") == "1, 2, "
 
 
+def test_a_stream_tells_the_stop_string_that_ended_it(server: Server) -> None:
+    body = {"model": "demo", "messages": [{"role": "user", "content": "Count to 9."}]}
+    ends = [
+        server.chunks("/v1/chat/completions", {**body, "stream": True, **more})[-1] for more in ({}, {"stop": " 5"})
+    ]
+    assert [end["choices"][0].get("stop_reason") for end in ends] == [None, " 5"]
+
+
+def test_a_count_of_messages_is_the_prompts_tokens(server: Server) -> None:
+    tool = {"type": "function", "function": {"name": "a", "parameters": {"type": "object", "properties": {}}}}
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 3 + 4?"}]
+    for more in ({}, {"tools": [tool]}):
+        body = {"model": "demo", "messages": messages, **more}
+        usage = server.post("/v1/chat/completions", {**body, "max_tokens": 1}).json()["usage"]
+        assert server.post("/tokenize", body).json()["count"] == usage["prompt_tokens"]
+
+
 def test_a_repeated_prompt_is_cached(server: Server) -> None:
     question = "Repeat: the quick orange lantern sings to a silent harbour"
     server.chat(question)

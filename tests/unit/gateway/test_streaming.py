@@ -93,6 +93,7 @@ class World:
         return record
 
 
+CHAT = ChatDialect(include_usage=True)
 ANSWER: tuple[Step, ...] = (chunk("a"), chunk("b"), chunk(None, "stop"), usage_chunk(10, 2))
 
 
@@ -283,7 +284,7 @@ def test_a_schema_that_turns_out_too_costly_ends_the_stream_with_its_code() -> N
 def test_an_answer_without_streaming_is_settled_with_exact_counts() -> None:
     world = World()
     with Flask("t").test_request_context():
-        response = whole_answer(world.exchange, FakeStream(ANSWER), world.keeper)
+        response = whole_answer(world.exchange, FakeStream(ANSWER), world.keeper, CHAT)
     answer = json.loads(response.get_data())
     assert answer["choices"][0]["message"]["content"] == "ab"
     assert answer["usage"]["total_tokens"] == 12
@@ -296,7 +297,7 @@ def test_a_disconnect_is_noticed_without_streaming_too() -> None:
     world.gone = True
     upstream = FakeStream(ANSWER)
     with pytest.raises(ClientGone):
-        whole_answer(world.exchange, upstream, world.keeper)
+        whole_answer(world.exchange, upstream, world.keeper, CHAT)
     assert upstream.closed
     world.assert_settled(499, 1)
 

@@ -244,12 +244,12 @@ def test_every_page_refuses_a_hostile_form_cheaply(app: Flask, browser: FlaskCli
     assert memory(client, "/login", method="POST", data=FORMS[label], content_type=content_type) < MOST_MEMORY
 
 
-@pytest.mark.parametrize("form", ["a=%FF", "a=%%FF", "a=%%%FF", "a=%\r%FF", "a=%\n%FF", "a=%x%FF", "a=%==%FF", "%FF=a"])
-def test_a_form_that_is_not_utf8_is_a_400_whatever_stands_before_it(browser: FlaskClient, form: str) -> None:
+@pytest.mark.parametrize("form", ["a=%FF", "%FF=a", "a=%%C3%A9", "a=%\r%C3%A9", "a=%x%C3%A9", "a=%==%C3%A9", "a=%", "a=%4"])
+def test_a_form_that_is_not_utf8_or_has_half_an_escape_is_a_400(browser: FlaskClient, form: str) -> None:
     def status(form: str) -> int:
         return browser.post("/login", data=form, content_type="application/x-www-form-urlencoded").status_code
 
-    assert (status(form), status(form.replace("%FF", "%C3%A9"))) == (400, 403)  # 403: it has no form token
+    assert (status(form), status("a=%C3%A9&b=%25%0D")) == (400, 403)  # 403: it has no form token
 
 
 @pytest.mark.parametrize("label", UPLOADS)

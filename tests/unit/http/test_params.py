@@ -48,9 +48,9 @@ OTHERS: list[tuple[type[pydantic.BaseModel], dict[str, Any], str, str]] = [
     ),
     (
         ResponseBody,
-        {"input": "a", "tools": [{"type": "x"}]},
+        {"input": "a", "tools": [{"type": "x y"}]},
         "tools[0].type",
-        "Input should be 'function', 'file_search'",
+        "String should match pattern '^[a-z0-9_.-]{1,64}$'",
     ),
     (ResponseBody, {"input": "a", "tools": [{}]}, "tools[0].type", "Field required"),
     (EmbeddingBody, {"input": ["a", 5]}, "input[1]", "Input should be a valid string"),

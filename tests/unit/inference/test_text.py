@@ -15,6 +15,11 @@ def run(pieces: list[bytes], stops: list[str]) -> tuple[str, bool]:
     return out + assembler.finish(), assembler.stopped
 
 
+def test_the_stop_string_that_came_first_is_told() -> None:
+    assembler = TextAssembler(["C", "B"])
+    assert assembler.push(b"aBC") == "a" and assembler.stopped_by == "B"
+
+
 def test_a_character_split_over_tokens_comes_out_whole() -> None:
     assembler = TextAssembler()
     outs = [assembler.push(bytes([byte])) for byte in "é€😀".encode()]

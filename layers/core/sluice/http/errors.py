@@ -4,10 +4,10 @@ Account API: RFC 9457 problem details. `/v1/*`: OpenAI's envelope, so that OpenA
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from flask import Flask, Response, current_app, g, json, request
 from werkzeug.exceptions import HTTPException
@@ -61,6 +61,13 @@ TABLE: dict[type[BaseException], Row] = {
     errors.Overloaded: Row(503, "overloaded", "server_error"),
     errors.UpstreamTimeout: Row(504, "upstream_timeout", "server_error"),
 }
+Form = Literal["problem", "openai", "anthropic"]
+OVERLOADED = 529  # Anthropic's status; everywhere else it is 503
+ANTHROPIC_TYPES = {
+    401: "authentication_error", 402: "billing_error", 403: "permission_error", 404: "not_found_error",
+    413: "request_too_large", 429: "rate_limit_error", 504: "timeout_error", OVERLOADED: "overloaded_error",
+}  # fmt: skip
+"""By status; all others are `invalid_request_error`, or `api_error` from 500 on."""
 UNEXPECTED = Row(500, "internal_error", "server_error")
 # The domain error for each status that Flask or Werkzeug raises.
 FROM_WERKZEUG: dict[int, type[errors.SluiceError]] = {
@@ -74,6 +81,7 @@ TITLES = {
     400: "Bad request", 401: "Not authenticated", 403: "Forbidden", 404: "Not found", 405: "Method not allowed",
     408: "Request timeout", 409: "Conflict", 413: "Request too large", 415: "Unsupported media type", 422: "Not valid",
     429: "Too many requests", 500: "Internal error", 503: "Service unavailable", 504: "Gateway timeout",
+    OVERLOADED: "Overloaded",
 }  # fmt: skip
 
 
@@ -81,18 +89,41 @@ def row_for(kind: type[BaseException]) -> Row:
     return next((TABLE[ancestor] for ancestor in kind.__mro__ if ancestor in TABLE), UNEXPECTED)
 
 
-def status_of(error: BaseException, *, openai: bool) -> int:
+def request_form() -> Form:
+    return form_of(request.path, versioned="anthropic-version" in request.headers)
+
+
+def form_of(path: str, *, versioned: bool = False) -> Form:
+    """The form of this address's errors. `versioned`: the request carries `anthropic-version`, by which Anthropic's
+    clients are known where they share an address with OpenAI's."""
+    if not is_openai_path(path):
+        return "problem"
+    parts = path.split("/")
+    return "anthropic" if parts[2:3] == ["messages"] or versioned else "openai"
+
+
+def status_of(error: BaseException, form: Form) -> int:
     """On `/v1` a body of the wrong shape is 400, as OpenAI does; everywhere else 422."""
-    status = row_for(type(error)).status
-    return 400 if openai and status == 422 else status
+    row = row_for(type(error))
+    if form == "anthropic" and row.code == "overloaded":
+        return OVERLOADED
+    return 400 if form != "problem" and row.status == 422 else row.status
 
 
-def ledger_status(error: BaseException) -> int:
+def ledger_status(error: BaseException, form: Form = "openai") -> int:
     """What the ledger records for a request that ended with this error: the status that `/v1` answers with."""
-    return status_of(error, openai=True)
+    return status_of(error, form)
 
 
-def openai_envelope(error: errors.SluiceError) -> dict[str, Any]:
+def anthropic_envelope(error: errors.SluiceError, request_id: str = "") -> dict[str, Any]:
+    """`{"type": "error", "error": {"type", "message"}, "request_id"}`"""
+    status = status_of(error, "anthropic")
+    kind = ANTHROPIC_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
+    message = openai_envelope(error)["error"]["message"]
+    return {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
+
+
+def openai_envelope(error: errors.SluiceError, request_id: str = "") -> dict[str, Any]:
     """`{"error": {"message", "type", "param", "code"}}`"""
     row = row_for(type(error))
     param: str | None = getattr(error, "param", None)
@@ -123,6 +154,18 @@ def problem(error: errors.SluiceError, request_id: str) -> dict[str, Any]:
     return body
 
 
+BODIES: dict[Form, Callable[[errors.SluiceError, str], dict[str, Any]]] = {
+    "problem": problem,
+    "openai": openai_envelope,
+    "anthropic": anthropic_envelope,
+}
+MEDIA_TYPES: dict[Form, str] = {
+    "problem": "application/problem+json",
+    "openai": "application/json",
+    "anthropic": "application/json",
+}
+
+
 def retry_headers(error: errors.SluiceError) -> dict[str, str]:
     seconds = getattr(error, "retry_after_seconds", None)
     headers = {} if seconds is None else {"Retry-After": str(seconds)}
@@ -136,12 +179,12 @@ def is_openai_path(path: str) -> bool:
 
 
 def render(error: errors.SluiceError) -> Response:
-    openai = is_openai_path(request.path)
-    status = status_of(error, openai=openai)
-    body = openai_envelope(error) if openai else problem(error, g.get("request_id", ""))
-    if isinstance(error, UnknownPath):
+    form = request_form()
+    status = status_of(error, form)
+    body = BODIES[form](error, g.get("request_id", ""))
+    if form == "problem" and isinstance(error, UnknownPath):
         body |= openai_envelope(error)
-    response = Response(json.dumps(body), status, mimetype="application/json" if openai else "application/problem+json")
+    response = Response(json.dumps(body), status, mimetype=MEDIA_TYPES[form])
     g.error_code = row_for(type(error)).code  # for the metrics
     response.headers.update(retry_headers(error))
     response.headers.update(getattr(error, "headers", {}))

@@ -24,6 +24,12 @@ class Loose(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
+class PageQuery(BaseModel):
+    after: Annotated[str, Field(max_length=128)] | None = Field(None, description="the last id of the previous page")
+    limit: int = Field(20, ge=1, le=100)
+    order: Literal["asc", "desc"] = "desc"
+
+
 Text = Annotated[str, Field(max_length=1_000_000)]
 Id = Annotated[str, Field(max_length=512)]  # of a call; also names
 Key = Annotated[str, StringConstraints(min_length=1, max_length=KEY_CHARACTERS)]

@@ -15,9 +15,10 @@ from werkzeug.routing import Rule
 
 import sluice
 from sluice.http.auth import COOKIE
-from sluice.http.errors import is_openai_path
+from sluice.http.errors import Form, form_of, is_openai_path
 from sluice.http.gateway.answers import OpenAIError
-from sluice.http.openapi_errors import Problem, kinds_of, responses
+from sluice.http.gateway.anthropic_answers import AnthropicError
+from sluice.http.openapi_errors import SCHEMAS, Problem, kinds_of, responses
 from sluice.http.openapi_examples import EXAMPLES
 from sluice.http.operation import Auth, Operation
 
@@ -26,7 +27,8 @@ TAGS = {
     "Authentication": "Signing up, logging in, passwords. Addresses are never confirmed to be known or unknown.",
     "Account": "Your profile and sessions.",
     "API tokens": "Credentials for programs that call `/v1`. A token is valid until it expires or is revoked.",
-    "Gateway": "OpenAI-compatible: give its SDK this server's `/v1` as `base_url` and an API token as the key.",
+    "Gateway": "OpenAI-compatible: give its SDK this server's `/v1` as `base_url` and an API token as the key. "
+    "Anthropic's SDKs take the address without `/v1`.",
     "Files": "Your documents: upload them, add them to vector stores, search. API tokens need the scope `files`.",
     "Chats": "The playground's conversations, stored for their owner.",
     "Usage": "Your exact usage, and the log of your requests.",
@@ -47,6 +49,12 @@ SECURITY_SCHEMES = {
         "request with it must come from this origin.",
     },
     "sessionToken": {"type": "http", "scheme": "bearer", "description": "`session.token` of `POST /auth/login`."},
+    "apiKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "x-api-key",
+        "description": "`token` of `POST /tokens`, as Anthropic's SDKs send it.",
+    },
     "apiToken": {
         "type": "http",
         "scheme": "bearer",
@@ -93,6 +101,11 @@ class Route(NamedTuple):
     @property
     def openai(self) -> bool:
         return is_openai_path(self.path)
+
+    @property
+    def form(self) -> Form:
+        """Of its errors."""
+        return form_of(self.path)
 
 
 def document(app: Flask) -> dict[str, Any]:
@@ -147,7 +160,9 @@ SchemaKey = tuple[type[BaseModel], JsonSchemaMode]
 
 def _schemas(all_routes: list[Route]) -> tuple[dict[SchemaKey, dict[str, Any]], dict[str, Any]]:
     """A reference for each model and mode (validation, serialization), and the definitions that they refer to."""
-    models: dict[SchemaKey, None] = {(Problem, "serialization"): None, (OpenAIError, "serialization"): None}
+    models: dict[SchemaKey, None] = dict.fromkeys(
+        (model, "serialization") for model in (Problem, OpenAIError, AnthropicError)
+    )
     for route in all_routes:
         if route.operation.body is not None:
             models[route.operation.body, "validation"] = None
@@ -165,7 +180,7 @@ def _described(route: Route, schemas: dict[SchemaKey, dict[str, Any]], definitio
         "tags": [operation.tag],
         "summary": operation.summary,
         "operationId": route.operation_id,
-        "security": SECURITY[operation.auth],
+        "security": [*SECURITY[operation.auth], *([{"apiKey": []}] if route.form == "anthropic" else [])],
     }
     if operation.description:
         described["description"] = operation.description
@@ -179,7 +194,7 @@ def _described(route: Route, schemas: dict[SchemaKey, dict[str, Any]], definitio
         media_type = getattr(body, "media_type", "application/json")
         described["requestBody"] = {"required": True, "content": {media_type: content}}
     answers = {str(status): _answer(route, status, answer, schemas) for status, answer in operation.answers.items()}
-    failures = responses(kinds_of(operation, route.method), openai=route.openai)
+    failures = responses(kinds_of(operation, route.method), route.form)
     described["responses"] = answers | failures
     return described
 
@@ -200,15 +215,23 @@ def _answer(
         described["content"] = {"application/json": {"schema": schemas[answer, "serialization"]}}
         chunk = getattr(answer, "streamed", None)
         if chunk is not None:
-            described["content"]["text/event-stream"] = {"schema": _events(schemas[chunk, "serialization"])}
+            described["content"]["text/event-stream"] = {"schema": _events(schemas[chunk, "serialization"], route.form)}
     return described
 
 
-def _events(chunk: dict[str, Any]) -> dict[str, Any]:
+def _events(chunk: dict[str, Any], form: Form) -> dict[str, Any]:
     """The schema of one event. Before OpenAPI 3.2 a sequential media type had no other schema; each `data` is JSON
     except the end mark."""
-    either = {"anyOf": [chunk, {"$ref": REF.format(model="OpenAIError")}]}
+    either = {"anyOf": [chunk, {"$ref": REF.format(model=SCHEMAS[form])}]}
     event = {"type": "string", "contentMediaType": "application/json", "contentSchema": either}
+    if form == "anthropic":
+        return {
+            "type": "object",
+            "description": "With `stream: true`: server-sent events, `event: ping` while it waits. A failure after the "
+            "first byte is `event: error`.",
+            "required": ["event", "data"],
+            "properties": {"event": TEXT, "data": event},
+        }
     return {
         "type": "object",
         "description": "With `stream: true`: server-sent events, then `data: [DONE]`; comment lines while it waits. "

@@ -22,6 +22,10 @@ BODY_ERRORS: tuple[Kind, ...] = (
 )
 
 
+SCHEMAS = {"problem": "Problem", "openai": "OpenAIError", "anthropic": "AnthropicError"}
+CODES = {"problem": "code", "openai": "code", "anthropic": "type"}  # the field that says what went wrong
+
+
 class ProblemField(BaseModel):
     field: str
     message: str
@@ -57,22 +61,23 @@ def kinds_of(operation: Operation, method: str) -> list[Kind]:
     return list(dict.fromkeys([*automatic, *operation.errors, rendering.InternalError]))
 
 
-def responses(kinds: Iterable[Kind], *, openai: bool) -> dict[str, Any]:
+def responses(kinds: Iterable[Kind], form: rendering.Form) -> dict[str, Any]:
     """By status: the possible codes, an example of each, and the response headers."""
     by_status: dict[int, list[Kind]] = defaultdict(list)
     for kind in kinds:
-        by_status[rendering.status_of(_sample(kind), openai=openai)].append(kind)
-    return {str(status): _response(status, by_status[status], openai=openai) for status in sorted(by_status)}
+        by_status[rendering.status_of(_sample(kind), form)].append(kind)
+    return {str(status): _response(status, by_status[status], form) for status in sorted(by_status)}
 
 
-def _response(status: int, kinds: list[Kind], *, openai: bool) -> dict[str, Any]:
-    bodies = {_name(kind): _body(kind, openai=openai) for kind in kinds}
-    codes = sorted({_code(body) for body in bodies.values()} - {None}, key=str)
-    nullable = any(_code(body) is None for body in bodies.values())
+def _response(status: int, kinds: list[Kind], form: rendering.Form) -> dict[str, Any]:
+    bodies = {_name(kind): rendering.BODIES[form](_sample(kind), REQUEST_ID) for kind in kinds}
+    codes = sorted({_code(body, form) for body in bodies.values()} - {None}, key=str)
+    nullable = any(_code(body, form) is None for body in bodies.values())
     code: dict[str, Any] = {"enum": [*codes, *([None] if nullable else [])]}
-    base = {"$ref": f"#/components/schemas/{'OpenAIError' if openai else 'Problem'}"}
-    narrowed = {"properties": {"error": {"properties": {"code": code}}} if openai else {"code": code}}
-    media_type = "application/json" if openai else "application/problem+json"
+    base = {"$ref": f"#/components/schemas/{SCHEMAS[form]}"}
+    named = {CODES[form]: code}
+    narrowed = {"properties": named if form == "problem" else {"error": {"properties": named}}}
+    media_type = rendering.MEDIA_TYPES[form]
     examples = {name: {"value": body} for name, body in bodies.items()}
     return {
         "description": f"{rendering.TITLES[status]}: {', '.join(f'`{code}`' for code in codes) or 'see `param`'}",
@@ -104,11 +109,6 @@ def _name(kind: Kind) -> str:
     return rendering.row_for(kind).code
 
 
-def _body(kind: Kind, *, openai: bool) -> dict[str, Any]:
-    error = _sample(kind)
-    return rendering.openai_envelope(error) if openai else rendering.problem(error, REQUEST_ID)
-
-
-def _code(body: dict[str, Any]) -> str | None:
-    code: str | None = body["error"]["code"] if "error" in body else body["code"]
+def _code(body: dict[str, Any], form: rendering.Form) -> str | None:
+    code: str | None = body.get("error", body)[CODES[form]]
     return code

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sluice.adapters.gateway.upstream import HttpStream, HttpUpstream, Sign
+from sluice.adapters.gateway.upstream import HttpStream, HttpUpstream, Sign, estimated_tokens
 from sluice.domain import errors
 from sluice.ports.gateway import UpstreamCall
 
@@ -45,6 +45,9 @@ class NamedModels(HttpUpstream):
             return {**super().fetch(self._translated(call)), "model": call.body["model"]}
         except errors.ModelNotFound as exc:
             raise errors.ModelUnavailable() from exc
+
+    def count(self, call: UpstreamCall) -> int:
+        return estimated_tokens(call) if self._chat_only else super().count(self._translated(call))
 
     def models(self) -> list[dict[str, Any]]:
         can = {"capabilities": ["chat"]} if self._chat_only else {}

@@ -23,6 +23,7 @@ MAX_LINE_BYTES = 1024 * 1024
 MAX_REST_BYTES = 1_024  # after the last event
 PING_SECONDS = 2.5  # a silence of the server that gives the gateway a turn, to renew the lease or to stop
 BYTES_A_TOKEN = 4  # of English text, by the vocabularies of today's models
+NO_SUCH_CALL = (404, 405, 501)
 DONE = b"[DONE]"
 TOO_LONG = "The request took longer than it may; a streamed answer may take longer."
 Sign = Callable[[str, str, str, bytes], dict[str, str]]  # (method, host, path, body) → headers, including `host`
@@ -45,7 +46,7 @@ class HttpUpstream:
         connection, response = self._post(call)
         if response.status != 200:
             raise error_from(response.status, self._answer(connection, response), response.headers)
-        return HttpStream(self._pool, connection, response, self._idle_seconds, give_up, partial(_text_bytes, call))
+        return HttpStream(self._pool, connection, response, self._idle_seconds, give_up, partial(estimated_tokens, call))
 
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
         """An answer that is not streamed (embeddings). Errors: as `open`."""
@@ -54,6 +55,14 @@ class HttpUpstream:
         if response.status != 200:
             raise error_from(response.status, answer, response.headers)
         return answer
+
+    def count(self, call: UpstreamCall) -> int:
+        connection, response = self._post(call)
+        answer = self._answer(connection, response)
+        if response.status not in (200, *NO_SUCH_CALL):
+            raise error_from(response.status, answer, response.headers)
+        count = answer.get("count")
+        return count if isinstance(count, int) else estimated_tokens(call)
 
     def models(self) -> list[dict[str, Any]]:
         connection, response = self._request("GET", "/v1/models", b"", {}, 2.0)
@@ -143,13 +152,13 @@ class HttpStream:
         response: Answer,
         idle_seconds: float,
         give_up: float,
-        prompt_bytes: Callable[[], int],
+        prompt_tokens: Callable[[], int],
     ) -> None:
-        """`give_up`: the deadline, in seconds of the monotonic clock. `prompt_bytes`: counts
-        the prompt's text, for a server that sends no counts."""
+        """`give_up`: the deadline, in seconds of the monotonic clock. `prompt_tokens`: estimates them, for a server that
+        sends no counts."""
         self._pool, self._connection, self._response = pool, connection, response
         self._idle_seconds, self._give_up = idle_seconds, give_up
-        self._prompt_bytes: Callable[[], int] = cache(prompt_bytes)
+        self._prompt_tokens: Callable[[], int] = cache(prompt_tokens)
         self._bytes = 0
         self._ended = False
         self.prompt_tokens = self.completion_tokens = self.cached_tokens = 0
@@ -220,14 +229,14 @@ class HttpStream:
             self._bytes += chunks.text_bytes(json.loads(payload))
         except (ValueError, TypeError, AttributeError, RecursionError) as exc:
             raise errors.ModelUnavailable("The model sent what is no answer.") from exc
-        self.prompt_tokens = -(-self._prompt_bytes() // BYTES_A_TOKEN)
+        self.prompt_tokens = self._prompt_tokens()
         self.completion_tokens = -(-self._bytes // BYTES_A_TOKEN)
 
     def _count(self, line: bytes) -> None:
         prompt, completion, cached = line[8:].split()[:3]
         self.prompt_tokens, self.completion_tokens, self.cached_tokens = int(prompt), int(completion), int(cached)
         if not self._server_counts:
-            self._server_counts, self._prompt_bytes = True, int  # the request need not be kept any longer
+            self._server_counts, self._prompt_tokens = True, int  # the request need not be kept any longer
 
     def _finish(self) -> None:
         """Read the end of the chunked body, so that the connection can serve again."""
@@ -247,7 +256,7 @@ class HttpStream:
             self._connection.close()  # the engine sees it and frees the slot
 
 
-def _text_bytes(call: UpstreamCall) -> int:
-    """The size of what a model reads of the request."""
+def estimated_tokens(call: UpstreamCall) -> int:
+    """Of what a model reads of the request."""
     read = [call.body.get(name) for name in ("messages", "prompt", "tools", "response_format")]
-    return len(json.dumps([part for part in read if part], ensure_ascii=False).encode())
+    return -(-len(json.dumps([part for part in read if part], ensure_ascii=False).encode()) // BYTES_A_TOKEN)

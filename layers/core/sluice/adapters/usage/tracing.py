@@ -36,7 +36,11 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from sluice.domain.usage.ledger import LedgerRecord
 
 PROPAGATOR = TraceContextTextMapPropagator()
-OPERATIONS = {"/v1/completions": "text_completion", "/v1/embeddings": "embeddings"}  # the others are "chat"
+OPERATIONS = {  # the others are "chat"
+    "/v1/completions": "text_completion",
+    "/v1/embeddings": "embeddings",
+    "/tokenize": "count_tokens",
+}
 SERVER_ERRORS = 500
 
 

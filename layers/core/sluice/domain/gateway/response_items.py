@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Message = dict[str, Any]
+UNREAD = ("file_search_call", "reasoning")  # of an earlier answer, not needed for this one
+ID_PREFIXES = {"message": "msg", "function_call": "fc", "function_call_output": "fco"}
 
 
 def messages_from(items: str | Sequence[Mapping[str, Any]]) -> list[Message]:
@@ -16,12 +18,12 @@ def messages_from(items: str | Sequence[Mapping[str, Any]]) -> list[Message]:
     messages: list[Message] = []
     for item in items:
         kind = item.get("type", "message")
-        if kind == "file_search_call":
-            continue  # a search of an earlier answer, not needed for this one
+        if kind in UNREAD:
+            continue
         if kind == "function_call":
             _add_call(messages, item)
         elif kind == "function_call_output":
-            messages.append({"role": "tool", "tool_call_id": item["call_id"], "content": item["output"]})
+            messages.append({"role": "tool", "tool_call_id": item["call_id"], "content": _text(item["output"])})
         else:
             role = "system" if item["role"] == "developer" else item["role"]
             messages.append({"role": role, "content": _text(item["content"])})
@@ -44,13 +46,34 @@ def _add_call(messages: list[Message], item: Mapping[str, Any]) -> None:
         messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
 
 
+def items_from(messages: Sequence[Message], suffix: str) -> list[dict[str, Any]]:
+    """The input items of a stored response, whose id ends in `suffix`, from its conversation."""
+    items: list[dict[str, Any]] = []
+    for message in messages:
+        role, text = message["role"], message["content"]
+        if role == "tool":
+            items.append({"type": "function_call_output", "call_id": message["tool_call_id"], "output": text})
+            continue
+        calls = message.get("tool_calls") or []
+        if text is not None:
+            part = {"type": "output_text", "annotations": []} if role == "assistant" else {"type": "input_text"}
+            items.append({"type": "message", "role": role, "content": [{**part, "text": text}]})
+        for call in calls:
+            items.append({"type": "function_call", "call_id": call["id"], **call["function"]})
+    return [
+        {"id": f"{ID_PREFIXES[item['type']]}_{suffix}_in{place}", "status": "completed", **item}
+        for place, item in enumerate(items)
+    ]
+
+
 def usage_of(usage: Mapping[str, Any]) -> dict[str, Any]:
     """The chat's token counts under the names of the Responses API."""
+    thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
     cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
     return {
         "input_tokens": usage["prompt_tokens"],
-        "input_tokens_details": {"cached_tokens": cached},
+        "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0},
         "output_tokens": usage["completion_tokens"],
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": thought},
         "total_tokens": usage["total_tokens"],
     }

@@ -29,6 +29,7 @@ class Assembly:
         self._suffix = response_id.removeprefix("resp_")
         self._sequence = 0
         self._text: dict[str, Any] | None = None  # the message item being written
+        self._thought: dict[str, Any] | None = None  # the reasoning item being written
         self._calls: dict[int, dict[str, Any]] = {}  # the chat delta's index → its item
         self._search: dict[str, Any] | None = None
         self._citations: list[dict[str, Any]] = []
@@ -83,6 +84,8 @@ class Assembly:
         events: list[Event] = []
         for choice in chunk.get("choices", []):
             delta = choice.get("delta") or {}
+            if thought := delta.get("reasoning_content") or delta.get("reasoning"):
+                events += self._add_thought(thought)
             if delta.get("content"):
                 events += self._add_text(delta["content"], (choice.get("logprobs") or {}).get("content") or [])
             for call in delta.get("tool_calls") or []:
@@ -102,9 +105,8 @@ class Assembly:
                 "role": "assistant",
                 "content": [],
             }
-            events.append(self._add_item(item))
             part: dict[str, Any] = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
-            events.append(self._event("response.content_part.added", **self._place(item), content_index=0, part=part))
+            events += self._add_part(item, part)
             item["content"] = [dict(part, annotations=[], logprobs=[])]
             self._text = item
         content = self._text["content"][0]
@@ -115,6 +117,28 @@ class Assembly:
             self._event("response.output_text.delta", **place, content_index=0, delta=text, logprobs=logprobs)
         )
         return events
+
+    def _add_thought(self, text: str) -> list[Event]:
+        events: list[Event] = []
+        if self._thought is None:
+            item: dict[str, Any] = {
+                "type": "reasoning",
+                "id": f"rs_{self._suffix}",
+                "status": "in_progress",
+                "summary": [],
+                "content": [],
+                "encrypted_content": None,
+            }
+            events += self._add_part(item, {"type": "reasoning_text", "text": ""})
+            item["content"] = [{"type": "reasoning_text", "text": ""}]
+            self._thought = item
+        self._thought["content"][0]["text"] += text
+        place = self._place(self._thought)
+        return [*events, self._event("response.reasoning_text.delta", **place, content_index=0, delta=text)]
+
+    def _add_part(self, item: dict[str, Any], part: dict[str, Any]) -> list[Event]:
+        added = self._add_item(item)
+        return [added, self._event("response.content_part.added", **self._place(item), content_index=0, part=part)]
 
     def _add_call(self, delta: Mapping[str, Any]) -> list[Event]:
         events: list[Event] = []
@@ -165,6 +189,10 @@ class Assembly:
                 text = {"text": part["text"], "logprobs": part["logprobs"]}
                 events.append(self._event("response.output_text.done", **place, content_index=0, **text))
                 events.append(self._event("response.content_part.done", **place, content_index=0, part=part))
+            elif item["type"] == "reasoning":
+                part = item["content"][0]
+                events.append(self._event("response.reasoning_text.done", **place, content_index=0, text=part["text"]))
+                events.append(self._event("response.content_part.done", **place, content_index=0, part=part))
             else:
                 call = {"name": item["name"], "arguments": item["arguments"]}
                 events.append(self._event("response.function_call_arguments.done", **place, **call))
@@ -174,6 +202,11 @@ class Assembly:
             self.response["incomplete_details"] = {"reason": "max_output_tokens"}
         events.append(self._event(f"response.{status}", response=self.response))
         return events
+
+    def fail(self, code: str, message: str) -> list[Event]:
+        """Instead of `end`: the response broke off."""
+        self.response |= {"status": "failed", "error": {"code": code, "message": message}}
+        return [self._event("response.failed", response=self.response)]
 
     def _annotate(self, part: dict[str, Any], place: Mapping[str, Any]) -> list[Event]:
         """Annotations are at the text's end, because a small model does not say which words come from which file."""

@@ -19,7 +19,7 @@ class LedgerRecord:
     request_id: str
     token_id: str
     model: str
-    endpoint: str  # "chat.completions", "completions", "embeddings", "responses", "chats", "files", "vector_stores"
+    endpoint: str  # "chat.completions", "messages", "vector_stores", …: `ENDPOINT_LETTERS` lists them
     stream: bool
     status: int
     prompt_tokens: int

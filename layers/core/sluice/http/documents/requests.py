@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from sluice.domain.documents.retrieval import QUERY_CHARACTERS, SearchOptions
 from sluice.domain.documents.uploads import MAX_ATTRIBUTES
-from sluice.http.fields import Filtered, Flag, Integer, Key, Loose, Number, Value
+from sluice.http.fields import Filtered, Flag, Integer, Key, Loose, Number, PageQuery, Value
 from sluice.http.lazy_model import BaseModel
 from sluice.services.documents.vector_stores import PageOfAttachments
 
@@ -34,12 +34,6 @@ class Purpose(Loose):
 
     purpose: Literal[PURPOSES]  # type: ignore[valid-type]
     expires_after: None = Field(None, description="not supported: files stay until they are deleted")
-
-
-class PageQuery(BaseModel):
-    after: Id | None = Field(None, description="the last id of the previous page")
-    limit: int = Field(20, ge=1, le=100)
-    order: Literal["asc", "desc"] = "desc"
 
 
 class FilesQuery(PageQuery):

@@ -1,10 +1,10 @@
-"""The bearer credential of a request (RFC 6750, section 2.1), and its verified claims."""
+"""The bearer credential of a request (RFC 6750, section 2.1; Anthropic's `x-api-key`), and its verified claims."""
 
 from flask import request
 
 from sluice.domain.errors import ApiTokenExpired, InsufficientScope, InvalidApiToken
 from sluice.domain.tokens import Claims
-from sluice.http.gateway.context import known
+from sluice.http.gateway.context import known, speaks_anthropic
 from sluice.wiring import peers
 from sluice.wiring.gateway import gateway
 
@@ -14,8 +14,10 @@ MAX_CHARACTERS = 4096
 def bearer_token() -> str:
     """Errors: InvalidApiToken if it is missing or cannot be a token."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    token = token.strip()
-    if scheme.lower() != "bearer" or not token:
+    token = token.strip() if scheme.lower() == "bearer" else ""
+    if not token and speaks_anthropic():
+        token = request.headers.get("x-api-key", "").strip()
+    if not token:
         raise InvalidApiToken("Send an API token: `Authorization: Bearer <API token>`.")
     if len(token) > MAX_CHARACTERS or not token.isascii():
         raise InvalidApiToken()

@@ -4,6 +4,7 @@ from flask import Blueprint, Response, g, request
 
 from sluice.domain.gateway.ratelimit_headers import headers as rate_headers
 from sluice.domain.ids import request_time_ms
+from sluice.http.gateway.context import speaks_anthropic
 from sluice.services.gateway.exchange import CLIENT_GONE_STATUS, ClientGone
 from sluice.wiring.gateway import gateway, v1_places
 
@@ -40,6 +41,8 @@ def _finish(response: Response) -> Response:
     if "known" in g and "error_code" in g:
         account_id, token_id = g.known
         _note_refusal(account_id, token_id, response.status_code)
+    if speaks_anthropic():
+        response.headers["request-id"] = g.request_id  # where Anthropic's SDKs read it
     places = g.pop("v1_place", None)
     if places is not None:
         response.call_on_close(places.leave)

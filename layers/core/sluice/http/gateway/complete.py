@@ -1,5 +1,6 @@
-"""Completions, chat completions and embeddings: authenticate, check the body, call the service, render."""
+"""Completions, chat completions and embeddings; and the one exchange that every dialect of `/v1` uses."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response
@@ -7,11 +8,33 @@ from flask import Response
 from sluice.http.gateway.bearer import authenticate
 from sluice.http.gateway.context import admitting
 from sluice.http.gateway.requests import ChatBody, CompletionBody, EmbeddingBody
-from sluice.http.gateway.streaming import ChatDialect, streamed_answer, whole_answer
+from sluice.http.gateway.streaming import ChatDialect, Dialect, streamed_answer, whole_answer
 from sluice.http.operation import parse_body
-from sluice.services.gateway.answer import LogKeeper
+from sluice.services.gateway.answer import Answer, LogKeeper
 from sluice.services.gateway.request import ModelRequest
 from sluice.wiring.gateway import answers, gateway
+
+IGNORED = "x-sluice-ignored"
+
+
+def answered(
+    request: ModelRequest, dialect_for: Callable[[Answer], Dialect], prompt: Callable[[], str], ignored: list[str]
+) -> Response:
+    """Admit, ask the model, and answer in the caller's dialect, streamed or whole.
+
+    `prompt`: the text for the request log. `ignored`: the types of the request's tools that were left out.
+    Errors: as `Answers.start` and `Exchange.events`, and of `dialect_for`; the exchange is settled in any case."""
+    answer = answers().start(request, admitting(request.claims))
+    try:
+        dialect = dialect_for(answer)
+    except BaseException as exc:
+        answer.exchange.fail(exc)
+        raise
+    respond = streamed_answer if request.stream else whole_answer
+    response = respond(answer.exchange, answer.events, LogKeeper(gateway(), answer.exchange, prompt), dialect)
+    if ignored:
+        response.headers[IGNORED] = ",".join(dict.fromkeys(ignored))
+    return response
 
 
 def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, path: str, capability: str) -> Response:
@@ -32,12 +55,11 @@ def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, 
         body.grounding,
         path,
     )
-    answer = answers().start(request, admitting(claims))
-    keeper = LogKeeper(gateway(), answer.exchange, body.prompt_text)
-    if not body.stream:
-        return whole_answer(answer.exchange, answer.events, keeper, answer.own_fields)
-    dialect = ChatDialect(include_usage=body.include_usage, more=answer.own_fields)
-    return streamed_answer(answer.exchange, answer.events, keeper, dialect)
+
+    def dialect(answer: Answer) -> Dialect:
+        return ChatDialect(include_usage=body.include_usage, more=answer.own_fields)
+
+    return answered(request, dialect, body.prompt_text, [])
 
 
 def embed() -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """What a service must know about the current HTTP request."""
 
+from functools import partial
+
 from flask import g, request
 
 from sluice.domain.tokens import Claims
 from sluice.domain.usage.calls import mark
-from sluice.http.errors import ledger_status
+from sluice.http.errors import ledger_status, request_form
 from sluice.http.gateway.connection import watch
 from sluice.http.lambda_deadline import seconds_left
 from sluice.services.gateway.request import RequestContext
@@ -15,10 +17,16 @@ def known(account_id: str, token_id: str) -> None:
     g.known = account_id, token_id
 
 
+def speaks_anthropic() -> bool:
+    """Whether the caller speaks Anthropic's dialect."""
+    return request_form() == "anthropic"
+
+
 def admitting(claims: Claims) -> RequestContext:
     """The context of a request to be admitted."""
     known(claims.account_id, claims.token_id)
-    return RequestContext(g.server_request_id, ledger_status, watch(request.environ), seconds_left, _call())
+    status_of = partial(ledger_status, form="anthropic") if speaks_anthropic() else ledger_status
+    return RequestContext(g.server_request_id, status_of, watch(request.environ), seconds_left, _call())
 
 
 def _call() -> str | None:
@@ -26,4 +34,5 @@ def _call() -> str | None:
     attempt = request.headers.get("x-stainless-retry-count")
     if attempt is None or not request.is_json:
         return None
-    return mark(attempt, request.headers.get("Authorization", ""), request.path, request.get_data(cache=True))
+    credential = request.headers.get("Authorization", "") + request.headers.get("x-api-key", "")
+    return mark(attempt, credential, request.path, request.get_data(cache=True))

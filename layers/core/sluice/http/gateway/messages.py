@@ -1,6 +1,7 @@
 """Parts of `/v1` requests: messages, tools, answer formats; and an upper bound of their model tokens."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, field_validator, model_validator
@@ -17,6 +18,19 @@ FunctionName = Annotated[str, Field(max_length=64)]
 def bound(texts: Iterable[str | None], per_text: int = MESSAGE_TOKENS) -> int:
     """An upper bound of model tokens. Each token stands for a byte or more; a template adds a few to each text."""
     return sum(len(text.encode()) + per_text for text in texts if text is not None)
+
+
+def chat_bound(chat: Mapping[str, Any]) -> int:
+    """An upper bound of the model tokens of a chat request's messages and tools."""
+    tools = chat.get("tools", [])
+    texts = (json.dumps(part, ensure_ascii=False) for part in (*chat["messages"], *tools))
+    return bound(texts) + (TOOLS_TOKENS if tools else 0)
+
+
+class OtherTool(Loose):
+    """A tool of a type that no model here can use. It is left out, and the answer's header says so."""
+
+    type: str = Field(pattern=r"^[a-z0-9_.-]{1,64}$")
 
 
 class TextPart(Loose):

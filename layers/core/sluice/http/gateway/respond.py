@@ -1,11 +1,11 @@
-"""The Responses API over the same engine: authenticate, check the body, call the service, render."""
+"""The Responses API over the same exchange: authenticate, check the body, call the service, render."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 
 from sluice.domain.documents.document import Passage
 from sluice.domain.documents.retrieval import Sources
@@ -14,14 +14,15 @@ from sluice.domain.gateway.response_items import Message, messages_from
 from sluice.domain.gateway.responses import Assembly
 from sluice.domain.ids import random_id
 from sluice.domain.tokens import Claims
+from sluice.http.fields import PageQuery
 from sluice.http.gateway.bearer import authenticate
+from sluice.http.gateway.complete import answered
 from sluice.http.gateway.context import admitting
-from sluice.http.gateway.messages import bound
-from sluice.http.gateway.responses import ResponsesDialect, whole_response
-from sluice.http.gateway.responses_requests import ResponseBody
-from sluice.http.gateway.streaming import collect, streamed_answer
-from sluice.http.operation import parse_body
-from sluice.services.gateway.answer import LogKeeper
+from sluice.http.gateway.messages import chat_bound
+from sluice.http.gateway.responses import ResponsesDialect
+from sluice.http.gateway.responses_requests import InputTokensBody, ResponseBody
+from sluice.http.operation import parse_body, validated
+from sluice.services.gateway.answer import Answer
 from sluice.services.gateway.request import ModelRequest
 from sluice.wiring.gateway import answers, gateway, stored_responses
 
@@ -35,30 +36,19 @@ class _Draft:
     history: list[Message]
     now_ms: int
 
-    @property
-    def messages(self) -> list[Message]:
-        instructions = self.body.instructions
-        return [*([{"role": "system", "content": instructions}] if instructions else []), *self.history]
-
     def prompt_text(self) -> str:
-        return json.dumps(self.messages, ensure_ascii=False)
+        return json.dumps(_chat(self.body, self.history)["messages"], ensure_ascii=False)
 
     def request(self, model: dict[str, Any]) -> ModelRequest:
-        body, messages = self.body, self.messages
-        prompt_bound = bound(json.dumps(m, ensure_ascii=False) for m in messages) + body.tools_bound()
-        return ModelRequest(
-            self.claims,
-            model,
-            "responses",
-            {**body.forwarded(), "messages": messages},
-            prompt_bound,
-            body.max_output_tokens,
-            bool(body.stream),
-            body.grounding,
-        )
+        body, chat = self.body, _chat(self.body, self.history)
+        stream, most = bool(body.stream), body.max_output_tokens
+        return ModelRequest(self.claims, model, "responses", chat, chat_bound(chat), most, stream, body.grounding)
 
-    def assembly(self, sources: Sources | None) -> Assembly:
+    def dialect(self, answer: Answer) -> ResponsesDialect:
         """Errors: StoreUnavailable (of a response that is to be stored)."""
+        return ResponsesDialect(self._assembly(answer.sources), self.store)
+
+    def _assembly(self, sources: Sources | None) -> Assembly:
         new_id = stored_responses().new_id(self.claims.account_id) if self.body.stored else random_id("resp_")
         assembly = Assembly(new_id, self.now_ms // 1000, self.body.echoed())
         if sources is None:
@@ -79,34 +69,41 @@ def respond() -> Response:
         body = parse_body(ResponseBody)
         model = gateway().model_for(claims, body.model, "chat")
         answers().check_grounding(claims, body.grounding)
-        draft = _draft(claims, body)
+        now_ms = gateway().now_ms()
+        draft = _Draft(claims, body, _history(claims, body, now_ms), now_ms)
+        if body.stored:
+            stored_responses().check_size(body.echoed(), draft.history)
     try:
-        answer = answers().start(draft.request(model), admitting(claims))
+        return answered(draft.request(model), draft.dialect, draft.prompt_text, body.ignored)
     except InvalidModelRequest as error:
         error.param = body.field_of(error.param)
         raise
-    try:
-        assembly = draft.assembly(answer.sources)
-    except BaseException as exc:
-        answer.exchange.fail(exc)
-        raise
-    keeper = LogKeeper(gateway(), answer.exchange, draft.prompt_text)
-    if body.stream:
-        return streamed_answer(answer.exchange, answer.events, keeper, ResponsesDialect(assembly, draft.store))
-    response = whole_response(assembly, collect(answer.exchange, answer.events, keeper))
-    draft.store(assembly)
-    return Response(json.dumps(response, ensure_ascii=False), mimetype="application/json")
 
 
-def _draft(claims: Claims, body: ResponseBody) -> _Draft:
-    """Errors: NotFound (no such previous response), InvalidModelRequest (too long to be stored), StoreUnavailable."""
-    stored, now_ms = stored_responses(), gateway().now_ms()
-    history = messages_from(body.input_items())
+def _history(claims: Claims, body: InputTokensBody, now_ms: int) -> list[Message]:
+    """Errors: NotFound (no such previous response or item), InvalidModelRequest (too many references),
+    StoreUnavailable."""
+    stored, items = stored_responses(), body.input_items()
+    history = messages_from(items if isinstance(items, str) else stored.referred(claims.account_id, items, now_ms))
     if body.previous_response_id:
         history = [*stored.get(claims.account_id, body.previous_response_id, now_ms).messages, *history]
-    if body.stored:
-        stored.check_size(body.echoed(), history)
-    return _Draft(claims, body, history, now_ms)
+    return history
+
+
+def _chat(body: InputTokensBody, history: list[Message]) -> dict[str, Any]:
+    """The chat request. Without any input it has an empty question, because a model needs one to answer."""
+    instructions = [{"role": "system", "content": body.instructions}] if body.instructions else []
+    return {**body.forwarded(), "messages": [*instructions, *(history or [{"role": "user", "content": ""}])]}
+
+
+def input_tokens() -> dict[str, Any]:
+    claims = authenticate("inference")
+    with gateway().form_counted(claims):
+        body = parse_body(InputTokensBody)
+        gateway().model_for(claims, body.model, "chat")
+        chat = _chat(body, _history(claims, body, gateway().now_ms()))
+    count = gateway().count_tokens(claims, "responses.input_tokens", chat, admitting(claims))
+    return {"object": "response.input_tokens", "input_tokens": count}
 
 
 def _results(found: Sequence[Passage]) -> list[dict[str, Any]]:
@@ -126,6 +123,21 @@ def stored_response(response_id: str) -> dict[str, Any]:
     claims = authenticate("inference")
     gateway().check_caller(claims)
     return stored_responses().get(claims.account_id, response_id, gateway().now_ms()).response
+
+
+def input_items(response_id: str) -> dict[str, Any]:
+    claims = authenticate("inference")
+    with gateway().authentication_first(claims):
+        query = validated(PageQuery, request.args.to_dict())
+    gateway().check_caller(claims)
+    items = stored_responses().input_items(claims.account_id, response_id, gateway().now_ms())
+    items = items if query.order == "asc" else items[::-1]
+    places = [place for place, item in enumerate(items) if item["id"] == query.after]
+    rest = items[places[0] + 1 :] if places else [] if query.after else items
+    page = rest[: query.limit]
+    ends = [page[0]["id"], page[-1]["id"]] if page else [None, None]
+    more = len(rest) > len(page)
+    return {"object": "list", "data": page, "first_id": ends[0], "last_id": ends[1], "has_more": more}
 
 
 def delete_response(response_id: str) -> dict[str, Any]:

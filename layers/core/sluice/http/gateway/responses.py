@@ -1,14 +1,16 @@
 """The Responses dialect of a chat stream: named, numbered events around the same chunks."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from sluice.domain.errors import SluiceError
 from sluice.domain.gateway.responses import Assembly, Event
-from sluice.http.gateway.streaming import DONE
+from sluice.http.errors import openai_envelope
+from sluice.http.gateway.streaming import DONE, OpenAIDialect
 
 
-class ResponsesDialect:
+class ResponsesDialect(OpenAIDialect):
     """`on_complete` is called with the finished response before its last events are handed over."""
 
     include_usage = True  # the response object always has its usage
@@ -28,6 +30,16 @@ class ResponsesDialect:
         self._on_complete(self._assembly)
         return encode(events) + DONE
 
+    def failed(self, error: SluiceError) -> bytes:
+        """Codex CLI reads `response.failed`, OpenAI's SDKs read the event after it."""
+        told = openai_envelope(error)["error"]
+        code = "server_error" if told["type"] == "server_error" else told["code"] or told["type"]
+        return encode(self._begin() + self._assembly.fail(code, told["message"])) + super().failed(error)
+
+    def whole(self, payloads: Iterable[bytes]) -> dict[str, Any]:
+        self.ending(list(payloads))
+        return self._assembly.response
+
     def _begin(self) -> list[Event]:
         if self._begun:
             return []
@@ -35,16 +47,8 @@ class ResponsesDialect:
         return self._assembly.begin()
 
 
-def whole_response(assembly: Assembly, payloads: Iterable[bytes]) -> dict[str, Any]:
-    """The response object of an answer that was not streamed."""
-    assembly.begin()
-    for payload in payloads:
-        assembly.chunk(json.loads(payload))
-    assembly.end()
-    return assembly.response
-
-
-def encode(events: Iterable[Event]) -> bytes:
+def encode(events: Iterable[Mapping[str, Any]]) -> bytes:
+    """Each event's `type` is its name, too: in Anthropic's dialect as in this one."""
     return b"".join(
         f"event: {event['type']}\ndata: {json.dumps(event, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
         for event in events

@@ -8,9 +8,9 @@ from sluice.http.gateway.answers import Open
 
 
 class OutputItem(Open):
-    """A message, a function call, or the search that was made before."""
+    """A message, a function call, the model's reasoning, or the search that was made before."""
 
-    type: Literal["message", "function_call", "file_search_call"]
+    type: Literal["message", "function_call", "reasoning", "file_search_call"]
     id: str
     status: str
 
@@ -42,6 +42,24 @@ class ResponseObject(Open):
     usage: ResponseUsage | None
     error: dict[str, Any] | None
     incomplete_details: dict[str, Any] | None
+
+
+class InputItem(Open):
+    id: str
+    type: Literal["message", "function_call", "function_call_output"]
+
+
+class InputItems(Open):
+    object: Literal["list"]
+    data: list[InputItem]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class InputTokens(Open):
+    object: Literal["response.input_tokens"]
+    input_tokens: int
 
 
 class DeletedResponse(Open):

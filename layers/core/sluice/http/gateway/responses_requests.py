@@ -7,7 +7,7 @@ from pydantic import Discriminator, Field, JsonValue, Tag, field_validator
 
 from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, Grounding
 from sluice.http.fields import Filtered, Flag, Id, Integer, Key, Loose, Number, Text, Value
-from sluice.http.gateway.messages import TOOLS_TOKENS, FunctionDefinition, FunctionName, TextParts, bound
+from sluice.http.gateway.messages import FunctionDefinition, FunctionName, OtherTool, TextParts
 from sluice.http.gateway.requests import MAX_MESSAGES
 
 MAX_METADATA = 16
@@ -30,13 +30,20 @@ class CallItem(Loose):
 class CallOutputItem(Loose):
     type: Literal["function_call_output"]
     call_id: Id
-    output: Text
+    output: Text | TextParts
 
 
-class SearchCallItem(Loose):
-    """A search of an earlier answer, sent back with it."""
+class UnreadItem(Loose):
+    """A search or the reasoning of an earlier answer, sent back with it. The model does not read it again."""
 
-    type: Literal["file_search_call"]
+    type: Literal["file_search_call", "reasoning"]
+
+
+class ReferenceItem(Loose):
+    """An item of a stored response, by its id."""
+
+    type: Literal["item_reference"]
+    id: Id
 
 
 def _item_kind(value: Any) -> str:
@@ -48,7 +55,9 @@ Item = Annotated[
     Annotated[MessageItem, Tag("message")]
     | Annotated[CallItem, Tag("function_call")]
     | Annotated[CallOutputItem, Tag("function_call_output")]
-    | Annotated[SearchCallItem, Tag("file_search_call")],
+    | Annotated[UnreadItem, Tag("file_search_call")]
+    | Annotated[UnreadItem, Tag("reasoning")]
+    | Annotated[ReferenceItem, Tag("item_reference")],
     Discriminator(_item_kind),
 ]
 
@@ -77,6 +86,17 @@ class HostedChoice(Loose):
     type: Literal["file_search"]
 
 
+class AllowedTools(Loose):
+    """The model may call these functions only."""
+
+    type: Literal["allowed_tools"]
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[dict[str, JsonValue]], Field(max_length=128)]
+
+    def names(self) -> set[JsonValue]:
+        return {tool.get("name") for tool in self.tools if isinstance(tool.get("name"), str)}
+
+
 class TextFormat(Loose):
     type: Literal["text", "json_object", "json_schema"]
     name: FunctionName | None = None
@@ -89,36 +109,36 @@ class TextOptions(Loose):
     format: TextFormat | None = None
 
 
-AnyTool = Annotated[FunctionTool | FileSearchTool, Field(discriminator="type")]
+def _tool_kind(value: Any) -> str | None:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    if not isinstance(kind, str):
+        return None
+    return kind if kind in ("function", "file_search") else "other"
 
 
-class ResponseBody(Loose):
+AnyTool = Annotated[
+    Annotated[FunctionTool, Tag("function")]
+    | Annotated[FileSearchTool, Tag("file_search")]
+    | Annotated[OtherTool, Tag("other")],
+    Discriminator(_tool_kind),
+]
+
+
+class InputTokensBody(Loose):
+    """What the count of a request's tokens reads."""
+
     model: str = Field(min_length=1, max_length=256)
-    input: Text | Annotated[list[Item], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
+    input: Text | Annotated[list[Item], Field(max_length=MAX_MESSAGES, fail_fast=True)]
     instructions: Text | None = None
     previous_response_id: str | None = Field(None, max_length=128)
-    store: Flag | None = None
-    stream: Flag | None = None
-    max_output_tokens: Annotated[Integer, Field(ge=1)] | None = None
-    temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
     tools: Annotated[list[AnyTool], Field(fail_fast=True)] | None = Field(None, max_length=128)
-    tool_choice: Literal["none", "auto", "required"] | NamedChoice | HostedChoice | None = None
-    include: Annotated[list[Annotated[str, Field(max_length=128)]], Field(fail_fast=True)] | None = Field(
-        None, max_length=20
-    )
+    tool_choice: Literal["none", "auto", "required"] | NamedChoice | HostedChoice | AllowedTools | None = None
     parallel_tool_calls: Flag | None = None
     text: TextOptions | None = None
-    metadata: dict[Key, Value] | None = Field(None, max_length=MAX_METADATA)
-    user: Value | None = None
-
-    @property
-    def stored(self) -> bool:
-        return self.store is not False
 
     @field_validator("tools")
     @classmethod
-    def _one_search(cls, tools: list[FunctionTool | FileSearchTool] | None) -> Any:
+    def _one_search(cls, tools: list[FunctionTool | FileSearchTool | OtherTool] | None) -> Any:
         if sum(isinstance(tool, FileSearchTool) for tool in tools or []) > 1:
             raise ValueError("at most one file_search tool: it may name several vector stores")
         return tools
@@ -126,16 +146,66 @@ class ResponseBody(Loose):
     @property
     def functions(self) -> list[FunctionTool]:
         """The tools that the model may call."""
-        return [tool for tool in self.tools or [] if isinstance(tool, FunctionTool)]
+        functions = [tool for tool in self.tools or [] if isinstance(tool, FunctionTool)]
+        if isinstance(self.tool_choice, AllowedTools):
+            return [tool for tool in functions if tool.name in self.tool_choice.names()]
+        return functions
+
+    @property
+    def ignored(self) -> list[str]:
+        """The types of the tools that are left out."""
+        return [tool.type for tool in self.tools or [] if isinstance(tool, OtherTool)]
 
     def field_of(self, param: str | None) -> str | None:
         """The field here for a field of the chat request that `forwarded` makes."""
         if param is not None and param.startswith("response_format"):
             return "text.format"
         if param is not None and (tool := re.match(r"tools\[(\d+)\]\.function", param)):
-            given = [index for index, one in enumerate(self.tools or []) if isinstance(one, FunctionTool)]
+            given = [index for index, one in enumerate(self.tools or []) if one in self.functions]
             return f"tools[{given[int(tool[1])]}]" + param[tool.end() :]
         return param
+
+    def input_items(self) -> str | list[dict[str, Any]]:
+        if isinstance(self.input, str):
+            return self.input
+        return [item.model_dump() for item in self.input]
+
+    def forwarded(self) -> dict[str, Any]:
+        """The fields of the chat request, except its messages."""
+        chat: dict[str, Any] = self.model_dump(
+            include={"model", "temperature", "top_p", "parallel_tool_calls"}, exclude_none=True
+        )
+        if self.functions:
+            chat["tools"] = [
+                {"type": "function", "function": tool.model_dump(exclude={"type"}, exclude_none=True)}
+                for tool in self.functions
+            ]
+        if isinstance(self.tool_choice, NamedChoice):
+            chat["tool_choice"] = {"type": "function", "function": {"name": self.tool_choice.name}}
+        elif isinstance(self.tool_choice, AllowedTools) and self.functions:
+            chat["tool_choice"] = self.tool_choice.mode
+        elif isinstance(self.tool_choice, str) and (self.functions or not self.tools):
+            chat["tool_choice"] = self.tool_choice
+        if self.text and self.text.format:
+            chat["response_format"] = _chat_format(self.text.format)
+        return chat
+
+
+class ResponseBody(InputTokensBody):
+    store: Flag | None = None
+    stream: Flag | None = None
+    max_output_tokens: Annotated[Integer, Field(ge=1)] | None = None
+    temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    include: Annotated[list[Annotated[str, Field(max_length=128)]], Field(fail_fast=True)] | None = Field(
+        None, max_length=20
+    )
+    metadata: dict[Key, Value] | None = Field(None, max_length=MAX_METADATA)
+    user: Value | None = None
+
+    @property
+    def stored(self) -> bool:
+        return self.store is not False
 
     @property
     def grounding(self) -> Grounding | None:
@@ -149,14 +219,6 @@ class ResponseBody(Loose):
     @property
     def shows_results(self) -> bool:
         return RESULTS in (self.include or [])
-
-    def tools_bound(self) -> int:
-        return bound(tool.model_dump_json() for tool in self.functions) + (TOOLS_TOKENS if self.functions else 0)
-
-    def input_items(self) -> str | list[dict[str, Any]]:
-        if isinstance(self.input, str):
-            return self.input
-        return [item.model_dump() for item in self.input]
 
     def echoed(self) -> dict[str, Any]:
         """The request fields that the response object repeats."""
@@ -174,32 +236,14 @@ class ResponseBody(Loose):
             "text": {
                 "format": text_format.model_dump(by_alias=True, exclude_none=True) if text_format else {"type": "text"}
             },
-            "tool_choice": self.tool_choice.model_dump()
-            if isinstance(self.tool_choice, NamedChoice | HostedChoice)
-            else self.tool_choice or "auto",
-            "tools": [tool.model_dump() for tool in self.tools or []],
+            "tool_choice": self.tool_choice or "auto"
+            if isinstance(self.tool_choice, str | None)
+            else self.tool_choice.model_dump(),
+            "tools": [tool.model_dump() for tool in self.tools or [] if not isinstance(tool, OtherTool)],
             "top_p": 1.0 if self.top_p is None else self.top_p,
             "truncation": "disabled",
             "user": self.user,
         }
-
-    def forwarded(self) -> dict[str, Any]:
-        """The fields of the chat request, except its messages."""
-        chat: dict[str, Any] = self.model_dump(
-            include={"model", "temperature", "top_p", "parallel_tool_calls"}, exclude_none=True
-        )
-        if self.functions:
-            chat["tools"] = [
-                {"type": "function", "function": tool.model_dump(exclude={"type"}, exclude_none=True)}
-                for tool in self.functions
-            ]
-        if isinstance(self.tool_choice, NamedChoice):
-            chat["tool_choice"] = {"type": "function", "function": {"name": self.tool_choice.name}}
-        elif isinstance(self.tool_choice, str) and (self.functions or not self.tools):
-            chat["tool_choice"] = self.tool_choice
-        if self.text and self.text.format:
-            chat["response_format"] = _chat_format(self.text.format)
-        return chat
 
 
 def _chat_format(text_format: TextFormat) -> dict[str, Any]:

@@ -9,7 +9,7 @@ All work is done before the end of the answer, because Lambda may freeze the pro
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from flask import Response, request
@@ -39,11 +39,9 @@ class Keeper(Protocol):
     def end(self) -> None: ...
 
 
-def whole_answer(
-    exchange: Exchange, stream: UpstreamStream, keeper: Keeper, more: Mapping[str, Any] | None = None
-) -> Response:
-    """`more`: fields in addition to OpenAI's. Errors: as `Exchange.events`; the exchange is settled in any case."""
-    answer = {**chunks.whole(collect(exchange, stream, keeper)), **(more or {})}
+def whole_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: "Dialect") -> Response:
+    """Errors: as `Exchange.events`; the exchange is settled in any case."""
+    answer = dialect.whole(collect(exchange, stream, keeper))
     body = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
     return Response(body, 200, mimetype="application/json")
 
@@ -76,17 +74,34 @@ class Dialect(Protocol):
     """The form in which the engine's chat chunks are sent to the caller."""
 
     include_usage: bool
+    silence: bytes
+    """Sent while the model is silent."""
 
     def passed(self, payload: bytes) -> bytes:
-        """The bytes for one chunk that is not the last."""
+        """The bytes for one chunk that is not the last; none if the caller gets nothing of it."""
 
     def ending(self, held: list[bytes]) -> bytes:
         """The bytes for the finish chunk and what follows it. The request is settled when this is called."""
 
+    def failed(self, error: errors.SluiceError) -> bytes:
+        """The bytes that end a stream whose answer failed."""
 
-class ChatDialect:
+    def whole(self, payloads: Iterable[bytes]) -> Mapping[str, Any]:
+        """The answer of a call without streaming. The request is settled when this is called."""
+
+
+class OpenAIDialect:
+    """What OpenAI's two dialects share."""
+
+    silence = COMMENT
+
+    def failed(self, error: errors.SluiceError) -> bytes:
+        return b"data: " + json.dumps(openai_envelope(error), separators=(",", ":")).encode() + b"\n\n"
+
+
+class ChatDialect(OpenAIDialect):
     """Chunks unchanged. `include_usage`: send the usage chunk, and `"usage": null` in all others, as OpenAI does.
-    `more`: fields to add to the last chunk."""
+    `more`: fields to add to the last chunk or the whole."""
 
     def __init__(self, *, include_usage: bool, more: Mapping[str, Any] | None = None) -> None:
         self.include_usage, self._more = include_usage, more
@@ -100,6 +115,9 @@ class ChatDialect:
         if self._more and held:
             held[-1] = json.dumps({**json.loads(held[-1]), **self._more}, separators=(",", ":")).encode()
         return b"".join([*map(self.passed, held), DONE])
+
+    def whole(self, payloads: Iterable[bytes]) -> dict[str, Any]:
+        return {**chunks.whole(payloads), **(self._more or {})}
 
 
 def _with_usage(payload: bytes) -> bytes:
@@ -164,7 +182,7 @@ class _Body:
                 log.exception("a stream failed", extra={"request_id": self._exchange.request.request_id})
             self._exchange.fail(exc)
             self._keeper.end()
-            yield b"data: " + json.dumps(openai_envelope(exc), separators=(",", ":")).encode() + b"\n\n"
+            yield self._dialect.failed(exc)
             return
         self._keeper.end()
         yield ending
@@ -174,16 +192,18 @@ class _Body:
         sent = float("-inf")  # a ping is the first event only if `begin` has waited long enough
         passed, add = self._dialect.passed, self._keeper.add
         for payload in _chain(self._first, self._events):
+            block = b""
             if payload:
                 add(payload)
-            if payload and (held or chunks.may_be_last(payload)):
-                held.append(payload)
-            elif payload:
+                if held or chunks.may_be_last(payload):
+                    held.append(payload)
+                    continue
+                block = passed(payload)
+            if not block and time.monotonic() - sent >= COMMENT_AFTER_SECONDS:
+                block = self._dialect.silence
+            if block:
                 sent = time.monotonic()
-                yield passed(payload)
-            elif time.monotonic() - sent >= COMMENT_AFTER_SECONDS:
-                sent = time.monotonic()
-                yield COMMENT
+                yield block
 
     def _read_end(self, held: list[bytes]) -> str | None:
         """Parse the held chunks for finish reason and counts; drop a usage chunk that the caller did not request, and

@@ -15,7 +15,7 @@ from sluice.ports.gateway import HotStore, Upstream, UpstreamCall, UpstreamStrea
 from sluice.services.gateway.admit import Admission
 from sluice.services.gateway.exchange import Bookkeeping, Clock, Exchange, Observer
 from sluice.services.gateway.model_list import ModelList
-from sluice.services.gateway.request import ModelRequest, RequestContext
+from sluice.services.gateway.request import COUNT_PATH, ModelRequest, RequestContext
 from sluice.services.gateway.settle_later import SettleLater
 
 log = logging.getLogger("sluice.gateway")
@@ -165,6 +165,15 @@ class Gateway:
             raise
         exchange.settle(200)
         return answer
+
+    def count_tokens(self, claims: Claims, endpoint: str, body: Mapping[str, Any], context: RequestContext) -> int:
+        """The prompt tokens of a chat request. It counts as a request for no tokens. Errors: as `Admission.admit` and
+        `Upstream.count`."""
+        with self.counted(claims, endpoint, context) as exchange:
+            admitted, seconds = exchange.request, min(self._seconds(exchange), EMBED_SECONDS)
+            return self.upstream.count(
+                UpstreamCall(COUNT_PATH, body, admitted.request_id, admitted.account_id, seconds)
+            )
 
     def _seconds(self, exchange: Exchange) -> float:
         """How many seconds the model may take for this request."""

@@ -10,6 +10,7 @@ from sluice.domain.gateway.grants import PLAYGROUND
 from sluice.domain.tokens import SCOPES, Claims
 
 CHAT_PATH = "/v1/chat/completions"
+COUNT_PATH = "/tokenize"  # of Sluice's engine and vLLM: takes the messages of a chat request
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 import json
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sluice.domain.errors import InvalidModelRequest, NotFound, StoreUnavailable
 from sluice.domain.gateway.contents import expires_s
-from sluice.domain.gateway.response_items import Message
+from sluice.domain.gateway.response_items import Message, items_from, messages_from
 from sluice.domain.ids import is_id, random_id
 from sluice.ports.gateway import TextStore
 
@@ -20,6 +21,8 @@ MAX_REQUEST_BYTES = 240_000
 MOST_RESPONSES = 10_000  # an account's
 COUNTER = "responses"
 PLACE_DIGITS = 4
+MOST_REFERRED = 100  # stored responses that one request's references may name
+ITEM_ID = re.compile(r"[a-z]+_([0-9a-z]+)(_\w+)?")  # of an item: with the random part of its response's id
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,37 @@ class StoredResponses:
         if not found or response["id"] != response_id:
             raise NotFound(f"There is no response {response_id!r}.")
         return StoredResponse(response, json.loads(found["messages"]))
+
+    def input_items(self, account_id: str, response_id: str, now_ms: int) -> list[dict[str, Any]]:
+        """What the response was made from, oldest first. Errors: as `get`."""
+        return self._inputs(self.get(account_id, response_id, now_ms))
+
+    def _inputs(self, stored: StoredResponse) -> list[dict[str, Any]]:
+        answered = len(messages_from(stored.response["output"]))
+        messages = stored.messages[: len(stored.messages) - answered]
+        return items_from(messages, stored.response["id"].removeprefix("resp_"))
+
+    def referred(self, account_id: str, items: Sequence[Mapping[str, Any]], now_ms: int) -> list[Mapping[str, Any]]:
+        """The items, each reference replaced by the stored item that it names; one to reasoning is left out. Errors:
+        NotFound, InvalidModelRequest (too many), StoreUnavailable."""
+        known: dict[str, dict[str, Any]] = {}
+        asked: set[str] = set()
+        found: list[Mapping[str, Any]] = []
+        for item in items:
+            if item.get("type") != "item_reference":
+                found.append(item)
+            elif not item["id"].startswith("rs_"):
+                response_id = "resp_" + match[1] if (match := ITEM_ID.fullmatch(item["id"])) else ""
+                if response_id and response_id not in asked:
+                    asked.add(response_id)
+                    if len(asked) > MOST_REFERRED:
+                        raise InvalidModelRequest(f"References to more than {MOST_REFERRED} responses.", "input")
+                    stored = self.get(account_id, response_id, now_ms)
+                    known |= {one["id"]: one for one in [*self._inputs(stored), *stored.response["output"]]}
+                if item["id"] not in known:
+                    raise NotFound(f"There is no item {item['id']!r}.")
+                found.append(known[item["id"]])
+        return found
 
     def check_size(self, echoed: Mapping[str, Any], messages: list[Message]) -> None:
         """Call it before the model is asked. Errors: InvalidModelRequest (too long to be stored)."""

@@ -56,6 +56,9 @@ class TracedUpstream:
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
         return self._asked(self._upstream.fetch, call)
 
+    def count(self, call: UpstreamCall) -> int:
+        return self._asked(self._upstream.count, call)
+
     def _asked(self, ask: Callable[[UpstreamCall], Answer], call: UpstreamCall) -> Answer:
         traceparent = self._tracing.ask(str(call.body["model"]), call.path)
         try:

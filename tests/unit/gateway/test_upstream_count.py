@@ -1,0 +1,90 @@
+"""A prompt's tokens are the model server's own count if it counts, else four bytes are one."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from sluice.adapters.gateway.named_models import NamedModels
+from sluice.adapters.gateway.upstream import HttpUpstream
+from sluice.domain import errors
+from sluice.ports.gateway import UpstreamCall
+
+BODY = {"model": "demo", "messages": [{"role": "user", "content": "x" * 400}]}
+CALL = UpstreamCall("/tokenize", BODY, request_id="req_1", account_id="usr_1", deadline_seconds=5.0)
+ESTIMATE = -(-len(json.dumps([BODY["messages"]])) // 4)
+
+
+@pytest.fixture
+def server() -> Iterator[HTTPServer]:
+    """A model server that answers `server.reply`, a status and a JSON value, and keeps what it was asked."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.server.asked.append((self.path, json.loads(self.rfile.read(int(self.headers["content-length"])))))  # type: ignore[attr-defined]
+            status, value = self.server.reply  # type: ignore[attr-defined]
+            raw = json.dumps(value).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as made:
+        made.asked = []  # type: ignore[attr-defined]
+        thread = threading.Thread(target=made.serve_forever, daemon=True)
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join(10)
+
+
+def upstream(server: HTTPServer) -> HttpUpstream:
+    return HttpUpstream(f"http://127.0.0.1:{server.server_port}/v1", connect_seconds=2.0, idle_seconds=5.0)
+
+
+@pytest.mark.parametrize(
+    ("reply", "count"),
+    [
+        ((200, {"count": 17, "tokens": []}), 17),
+        ((200, {"tokens": []}), ESTIMATE),
+        ((200, {"count": "17"}), ESTIMATE),
+        ((404, {}), ESTIMATE),
+        ((405, {}), ESTIMATE),
+        ((501, {}), ESTIMATE),
+    ],
+)
+def test_the_servers_count_is_taken_and_else_estimated(reply: Any, count: int, server: HTTPServer) -> None:
+    server.reply = reply  # type: ignore[attr-defined]
+    asking = upstream(server)
+    assert asking.count(CALL) == count
+    assert server.asked == [("/tokenize", BODY)]  # type: ignore[attr-defined]
+    asking._pool.close()
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        ((400, {"error": {"code": "context_length_exceeded", "message": "long"}}), errors.ContextLengthExceeded),
+        ((429, {}), errors.Overloaded),
+        ((500, {}), errors.ModelUnavailable),
+    ],
+)
+def test_a_refusal_is_no_count(reply: Any, kind: type[Exception], server: HTTPServer) -> None:
+    server.reply = reply  # type: ignore[attr-defined]
+    asking = upstream(server)
+    with pytest.raises(kind):
+        asking.count(CALL)
+    asking._pool.close()
+
+
+def test_a_server_of_chats_only_is_not_asked() -> None:
+    nobody = NamedModels("http://127.0.0.1:1", {"demo": "x"}, chat_only=True, connect_seconds=0.1, idle_seconds=1.0)
+    assert nobody.count(CALL) == ESTIMATE
