@@ -31,13 +31,14 @@ def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, 
         bool(body.stream),
         body.grounding,
         path,
+        body.choices,
     )
     answer = answers().start(request, admitting(claims))
     keeper = LogKeeper(gateway(), answer.exchange, body.prompt_text)
     if not body.stream:
         return whole_answer(answer.exchange, answer.events, keeper, answer.own_fields)
     dialect = ChatDialect(include_usage=body.include_usage, more=answer.own_fields)
-    return streamed_answer(answer.exchange, answer.events, keeper, dialect)
+    return streamed_answer(answer.exchange, answer.events, keeper, dialect, body.choices)
 
 
 def embed() -> dict[str, Any]:

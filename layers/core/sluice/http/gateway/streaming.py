@@ -83,12 +83,15 @@ class Dialect(Protocol):
 
 
 class ChatDialect:
-    """Chunks unchanged. `include_usage`: send the usage chunk. `more`: fields to add to the last chunk."""
+    """Chunks unchanged. `include_usage`: send the usage chunk, and `"usage": null` in the others. `more`: fields to add
+    to the last chunk."""
 
     def __init__(self, *, include_usage: bool, more: Mapping[str, Any] | None = None) -> None:
         self.include_usage, self._more = include_usage, more
 
     def passed(self, payload: bytes) -> bytes:
+        if self.include_usage and b'"usage"' not in payload and payload.endswith(b"}"):
+            payload = payload[:-1] + b',"usage":null}'
         return b"data: " + payload + b"\n\n"
 
     def ending(self, held: list[bytes]) -> bytes:
@@ -97,9 +100,11 @@ class ChatDialect:
         return b"".join([*map(self.passed, held), DONE])
 
 
-def streamed_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: Dialect) -> Response:
+def streamed_answer(
+    exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: Dialect, choices: int = 1
+) -> Response:
     """Errors before the first event: as `Exchange.events`; the exchange is settled. Later ones become stream events."""
-    body = _Body(exchange, stream, keeper, dialect)
+    body = _Body(exchange, stream, keeper, dialect, choices)
     try:
         body.begin()
     except BaseException as exc:
@@ -113,7 +118,10 @@ def streamed_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, 
 class _Body:
     """The answer's bytes. It is a class, because a generator that is closed before its start does not run `finally`."""
 
-    def __init__(self, exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: Dialect) -> None:
+    def __init__(
+        self, exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: Dialect, choices: int
+    ) -> None:
+        self._running = choices
         self._exchange, self._stream, self._keeper, self._dialect = exchange, stream, keeper, dialect
         self._first, self._events = b"", exchange.events(stream)
         self._blocks = self._run()
@@ -158,7 +166,7 @@ class _Body:
         yield ending
 
     def _relay(self, held: list[bytes]) -> Iterator[bytes]:
-        """Pass chunks on at once; hold the finish chunk and those after it."""
+        """Pass chunks on at once; hold the last choice's finish chunk and those after it."""
         commented = float("-inf")  # a ping is the first event only if `begin` has waited long enough
         started, passed, add = False, self._dialect.passed, self._keeper.add
         for payload in _chain(self._first, self._events):
@@ -169,10 +177,21 @@ class _Body:
                 continue
             started = True
             add(payload)
-            if held or chunks.may_be_last(payload):
+            if held or (chunks.may_be_last(payload) and self._is_last(payload)):
                 held.append(payload)
             else:
                 yield passed(payload)
+
+    def _is_last(self, payload: bytes) -> bool:
+        """Whether no choice runs on after this chunk."""
+        if self._running == 1:
+            return True
+        parts = json.loads(payload).get("choices") or []
+        ended = sum(bool(part.get("finish_reason")) for part in parts)
+        if not parts or ended >= self._running:
+            return True
+        self._running -= ended
+        return False
 
     def _read_end(self, held: list[bytes]) -> str | None:
         """Parse the held chunks for finish reason and counts; drop a usage chunk that the caller did not request, and
