@@ -210,7 +210,7 @@ def test_an_api_token_is_limited_to_its_models_and_scopes(person: Person) -> Non
         ({"max_tokens": "many"}, "max_tokens"),
         ({"temperature": 3}, "temperature"),
         ({"top_p": "x"}, "top_p"),
-        ({"n": 2}, "n"),
+        ({"n": 5}, "n"),
         ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
         ({"stream": "yes"}, "stream"),
     ],

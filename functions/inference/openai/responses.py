@@ -3,9 +3,9 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
-from functions.inference.engine.jobs import Job, TokenLogprob
+from functions.inference.engine.jobs import TokenLogprob
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,14 @@ class ResponseHead:
 
 
 class ResponseShape(ABC):
-    """Writes one endpoint's response bodies. `text` may be empty."""
+    """Writes one endpoint's response bodies for the choice `index`. `text` may be empty."""
 
     chunk_kind: str
 
-    def __init__(self, head: ResponseHead, with_logprobs: bool) -> None:
+    def __init__(self, head: ResponseHead, with_logprobs: bool, index: int = 0) -> None:
         self._head = head
         self._with_logprobs = with_logprobs
+        self._index = index
 
     @abstractmethod
     def opening(self) -> dict[str, Any] | None:
@@ -37,23 +38,32 @@ class ResponseShape(ABC):
     def closings(self, finish_reason: str) -> list[dict[str, Any]]: ...
 
     @abstractmethod
-    def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], finish_reason: str, job: Job) -> dict[str, Any]: ...
+    def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], finish_reason: str) -> dict[str, Any]:
+        """The body without `usage`."""
 
-    def usage_chunk(self, job: Job) -> dict[str, Any]:
-        return self._body(self.chunk_kind, []) | {"usage": usage_of(job)}
+    def usage_chunk(self, counts: "Counts") -> dict[str, Any]:
+        return self._body(self.chunk_kind, []) | {"usage": usage_of(counts)}
 
     def _body(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
         head = self._head
         return {"id": head.id, "object": kind, "created": head.created_s, "model": head.model, "choices": choices}
 
 
-def usage_of(job: Job) -> dict[str, Any]:
-    """Exact counts."""
+class Counts(NamedTuple):
+    """Exact model tokens of an answer, all its choices together; each prompt counts once."""
+
+    prompt: int
+    completion: int
+    cached: int
+
+
+def usage_of(counts: Counts) -> dict[str, Any]:
+    """OpenAI's `usage`."""
     return {
-        "prompt_tokens": len(job.prompt),
-        "completion_tokens": job.completion_tokens,
-        "total_tokens": len(job.prompt) + job.completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": job.cached_tokens},
+        "prompt_tokens": counts.prompt,
+        "completion_tokens": counts.completion,
+        "total_tokens": counts.prompt + counts.completion,
+        "prompt_tokens_details": {"cached_tokens": counts.cached},
     }
 
 
@@ -71,20 +81,20 @@ class ChatShape(ResponseShape):
     def closings(self, finish_reason: str) -> list[dict[str, Any]]:
         return [self._chunk({}, finish_reason)]
 
-    def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], finish_reason: str, job: Job) -> dict[str, Any]:
+    def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], finish_reason: str) -> dict[str, Any]:
         choice = {
-            "index": 0,
+            "index": self._index,
             "message": {"role": "assistant", "content": text, "refusal": None},
             "logprobs": self._logprobs(logprobs),
             "finish_reason": finish_reason,
         }
-        return self._body("chat.completion", [choice]) | {"usage": usage_of(job)}
+        return self._body("chat.completion", [choice])
 
     def _chunk(
         self, delta: dict[str, Any], finish_reason: str | None = None, logprobs: tuple[TokenLogprob, ...] = ()
     ) -> dict[str, Any]:
         choice = {
-            "index": 0,
+            "index": self._index,
             "delta": delta,
             "logprobs": self._logprobs(logprobs) if logprobs else None,
             "finish_reason": finish_reason,
@@ -111,8 +121,8 @@ class CompletionShape(ResponseShape):
 
     chunk_kind = "text_completion"
 
-    def __init__(self, head: ResponseHead, with_logprobs: bool, echo: str = "") -> None:
-        super().__init__(head, with_logprobs)
+    def __init__(self, head: ResponseHead, with_logprobs: bool, index: int = 0, echo: str = "") -> None:
+        super().__init__(head, with_logprobs, index)
         self._echo = echo
         self._sent_chars = len(echo)
 
@@ -127,16 +137,16 @@ class CompletionShape(ResponseShape):
     def closings(self, finish_reason: str) -> list[dict[str, Any]]:
         return [self._body(self.chunk_kind, [self._choice("", (), finish_reason)])]
 
-    def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], finish_reason: str, job: Job) -> dict[str, Any]:
+    def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], finish_reason: str) -> dict[str, Any]:
         choice = self._choice(self._echo + text, logprobs, finish_reason)
         choice["logprobs"] = self._logprobs(logprobs) if self._with_logprobs else None
-        return self._body(self.chunk_kind, [choice]) | {"usage": usage_of(job)}
+        return self._body(self.chunk_kind, [choice])
 
     def _choice(
         self, text: str, logprobs: tuple[TokenLogprob, ...] = (), finish_reason: str | None = None
     ) -> dict[str, Any]:
         shown = self._logprobs(logprobs) if logprobs else None
-        return {"index": 0, "text": text, "logprobs": shown, "finish_reason": finish_reason}
+        return {"index": self._index, "text": text, "logprobs": shown, "finish_reason": finish_reason}
 
     def _logprobs(self, logprobs: tuple[TokenLogprob, ...]) -> dict[str, Any]:
         texts = [entry.piece.decode(errors="replace") for entry in logprobs]

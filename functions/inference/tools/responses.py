@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from functions.inference.engine.jobs import Job, TokenLogprob
+from functions.inference.engine.jobs import TokenLogprob
 from functions.inference.openai.responses import ChatShape
 from functions.inference.tools.parser import CallArguments, CallStart, Part, PlainText, ToolCallParser
 
@@ -28,9 +28,9 @@ class ToolChatShape(ChatShape):
         left = [self._chunk(self._delta(part)) for part in self._parser.finish()]
         return [*left, self._chunk({}, self._reason(finish_reason))]
 
-    def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], finish_reason: str, job: Job) -> dict[str, Any]:
+    def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], finish_reason: str) -> dict[str, Any]:
         parts = [*self._parser.feed(text), *self._parser.finish()]
-        body = super().whole(text, logprobs, self._reason(finish_reason), job)
+        body = super().whole(text, logprobs, self._reason(finish_reason))
         content = "".join(part.text for part in parts if isinstance(part, PlainText))
         message = body["choices"][0]["message"]
         calls = self._calls(parts)
@@ -61,7 +61,8 @@ class ToolChatShape(ChatShape):
         return {"tool_calls": [call]}
 
     def _call_id(self, index: int) -> str:
-        return f"call_{self._head.id.removeprefix('chatcmpl-')}_{index}"
+        choice = f"{self._index}_" if self._index else ""
+        return f"call_{self._head.id.removeprefix('chatcmpl-')}_{choice}{index}"
 
     def _reason(self, finish_reason: str) -> str:
         return "tool_calls" if self._parser.calls and finish_reason == "stop" else finish_reason

@@ -1,12 +1,13 @@
 """Writes a job's answer, as a stream or as one body."""
 
+import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from functions.inference.engine.jobs import Delta, Event, Failed, Finished, Job, TokenLogprob
+from functions.inference.engine.jobs import Delta, Event, Failed, Finished, Job
 from functions.inference.errors import InferenceError
-from functions.inference.openai.responses import ResponseShape
+from functions.inference.openai.responses import Counts, ResponseShape, usage_of
 from functions.inference.web import sse
 from functions.inference.web.disconnect import Caller
 from functions.inference.web.http_errors import stream_envelope
@@ -14,46 +15,118 @@ from functions.inference.web.http_errors import stream_envelope
 POLL_EVERY_S = 0.1
 """How often a closed connection is looked for while no token arrives."""
 PING_EVERY_S = 2.0
+ABREAST = 4
+"""How many choices of one answer run at once."""
 
 
 class CallerGone(Exception):
     """The caller closed its connection."""
 
 
-def follow(job: Job, caller: Caller) -> Iterator[Event | None]:
-    """The job's events up to the last, and None after each POLL_EVERY_S without one. Cancels the job at the end.
+class _Numbered(queue.SimpleQueue[Event]):
+    """Puts a job's events into a queue that its whole answer shares, with the job's place in the answer."""
 
-    Raises CallerGone.
+    def __init__(self, place: int, shared: "queue.SimpleQueue[tuple[int, Event]]") -> None:
+        self._place, self._shared = place, shared
+
+    def put(self, item: Event, block: bool = True, timeout: float | None = None) -> None:
+        self._shared.put((self._place, item))
+
+
+class Choices:
+    """The jobs of one answer, one a choice, and the shape that writes each. At most ABREAST run at once, so that a
+    long list of prompts does not fill the queue.
+
+    `each`: choices a prompt. `submit` raises an InferenceError.
     """
-    try:
-        while True:
-            event = job.next_event(POLL_EVERY_S)
-            if caller.gone():
-                raise CallerGone
-            if event is not None and job.watch is not None:
-                job.watch(event)
-            yield event
-            if isinstance(event, Finished | Failed):
-                return
-    finally:
-        job.cancel()  # also when the response's generator is closed; no effect after the end
-        if job.watch is not None:  # no effect after the end
-            job.watch(Finished("cancelled", job.completion_tokens))
+
+    def __init__(
+        self, jobs: Sequence[Job], shapes: Sequence[ResponseShape], each: int, submit: Callable[[Job], object]
+    ) -> None:
+        self.jobs, self.shapes = jobs, shapes
+        self._each, self._submit = each, submit
+        self._events: queue.SimpleQueue[tuple[int, Event]] = queue.SimpleQueue()
+        self._begun = self._ended = 0
+        self._completion_tokens = [0] * len(jobs)
+        for place, job in enumerate(jobs):
+            job.events = _Numbered(place, self._events)
+        try:
+            for _ in jobs[:ABREAST]:
+                self._begin()
+        except BaseException:
+            self.cancel()
+            raise
+
+    def cancel(self) -> None:
+        """End every choice. No effect after the end; safe from any thread."""
+        for job in self.jobs:
+            job.cancel()
+
+    @property
+    def counts(self) -> Counts:
+        """The tokens so far."""
+        prompts = self.jobs[: self._begun : self._each]
+        return Counts(
+            sum(len(job.prompt) for job in prompts),
+            sum(self._completion_tokens),
+            sum(job.cached_tokens for job in prompts),
+        )
+
+    def follow(self, caller: Caller) -> Iterator[tuple[int, Event] | None]:
+        """Events with the place of their job, up to the last of all, and None after each POLL_EVERY_S without one.
+        Cancels the jobs at the end.
+
+        Raises CallerGone.
+        """
+        try:
+            while self._ended < len(self.jobs):
+                found = self._next()
+                if caller.gone():
+                    raise CallerGone
+                yield found
+        finally:
+            self.cancel()  # also when the response's generator is closed; no effect after the end
+            for job in self.jobs[: self._begun]:
+                if job.watch is not None:  # no effect after the end
+                    job.watch(Finished("cancelled", job.completion_tokens))
+
+    def _next(self) -> tuple[int, Event] | None:
+        try:
+            place, event = self._events.get(timeout=POLL_EVERY_S)
+        except queue.Empty:
+            return None
+        if (watch := self.jobs[place].watch) is not None:
+            watch(event)
+        if isinstance(event, Delta | Finished):
+            self._completion_tokens[place] = event.completion_tokens
+        if isinstance(event, Finished | Failed):
+            self._ended += 1
+            if self._begun < len(self.jobs) and isinstance(event, Finished) and event.reason != "cancelled":
+                try:
+                    self._begin()
+                except InferenceError as error:
+                    return place, Failed(error)
+        return place, event
+
+    def _begin(self) -> None:
+        self._begun += 1
+        self._submit(self.jobs[self._begun - 1])
 
 
 def stream(
-    job: Job, caller: Caller, shape: ResponseShape, include_usage: bool, ping_every_s: float = PING_EVERY_S
+    choices: Choices, caller: Caller, include_usage: bool, ping_every_s: float = PING_EVERY_S
 ) -> Iterator[bytes]:
     """Server-sent events: comments with counts and pings, chunks, the usage chunk, `[DONE]`; or an error event."""
     yield b""  # makes gunicorn send the status line, because the request is accepted
     wrote_s = time.monotonic()
-    opened = False
-    for event in _until_gone(job, caller):
-        if event is None:
+    opened: set[int] = set()
+    for found in _until_gone(choices, caller):
+        if found is None:
             if time.monotonic() - wrote_s >= ping_every_s:
                 wrote_s = time.monotonic()
                 yield sse.PING
             continue
+        place, event = found
         if isinstance(event, Failed):
             yield sse.event(stream_envelope(event.error))
             return
@@ -61,14 +134,15 @@ def stream(
             continue
         if isinstance(event, Finished) and event.reason == "cancelled":
             return
-        if not opened and (opening := shape.opening()) is not None:
-            yield sse.counted(opening, len(job.prompt), event.completion_tokens, job.cached_tokens)
-        opened = True
-        for chunk in _chunks(job, shape, event):
-            yield sse.counted(chunk, len(job.prompt), event.completion_tokens, job.cached_tokens)
+        shape = choices.shapes[place]
+        if place not in opened and (opening := shape.opening()) is not None:
+            yield sse.counted(opening, *choices.counts)
+        opened.add(place)
+        for chunk in _chunks(choices.jobs[place], shape, event):
+            yield sse.counted(chunk, *choices.counts)
             wrote_s = time.monotonic()
     if include_usage:
-        yield sse.counted(shape.usage_chunk(job), len(job.prompt), job.completion_tokens, job.cached_tokens)
+        yield sse.counted(choices.shapes[0].usage_chunk(choices.counts), *choices.counts)
     yield sse.DONE
 
 
@@ -81,26 +155,29 @@ def _chunks(job: Job, shape: ResponseShape, event: Delta | Finished) -> list[dic
     return chunks
 
 
-def _until_gone(job: Job, caller: Caller) -> Iterator[Event | None]:
+def _until_gone(choices: Choices, caller: Caller) -> Iterator[tuple[int, Event] | None]:
     """`follow`, but a closed connection ends it with a last event instead of an exception."""
     try:
-        yield from follow(job, caller)
+        yield from choices.follow(caller)
     except CallerGone:
-        yield Finished("cancelled", job.completion_tokens)
+        yield 0, Finished("cancelled", 0)
 
 
-def whole(job: Job, caller: Caller, shape: ResponseShape) -> dict[str, Any]:
+def whole(choices: Choices, caller: Caller) -> dict[str, Any]:
     """The complete body. Raises the engine's InferenceError, or CallerGone."""
-    texts: list[str] = []
-    logprobs: list[TokenLogprob] = []
-    for event in follow(job, caller):
-        if isinstance(event, Delta):
-            texts.append(event.text)
-            logprobs += event.logprobs
-        elif isinstance(event, Failed):
-            raise event.error
-        elif isinstance(event, Finished):
-            if event.reason == "cancelled":
+    deltas: list[list[Delta]] = [[] for _ in choices.jobs]
+    bodies: dict[int, dict[str, Any]] = {}
+    for found in choices.follow(caller):
+        match found:
+            case place, Delta() as delta:
+                deltas[place].append(delta)
+            case _, Failed(error):
+                raise error
+            case _, Finished("cancelled"):
                 raise CallerGone
-            return shape.whole("".join(texts), tuple(logprobs), event.reason, job)
-    raise InferenceError("The answer ended without an end.")  # follow() always gives a last event
+            case place, Finished(reason):
+                text = "".join(delta.text for delta in deltas[place])
+                logprobs = tuple(entry for delta in deltas[place] for entry in delta.logprobs)
+                bodies[place] = choices.shapes[place].whole(text, logprobs, reason)
+    all_choices = [choice for place in sorted(bodies) for choice in bodies[place]["choices"]]
+    return bodies[0] | {"choices": all_choices, "usage": usage_of(choices.counts)}

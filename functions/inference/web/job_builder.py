@@ -13,25 +13,40 @@ from functions.inference.openai.requests import ChatRequest, CompletionRequest, 
 from functions.inference.tools.grammar import call_grammar, forced_tools
 from functions.inference.tools.prompt import introduce, tool_turn
 
+MOST_PROMPTS = 64
 MESSAGE_ROLES = {"developer": "system"}
 """OpenAI's newer name of the role that templates call system."""
 
 
-def chat_job(request: ChatRequest, model: ChatModel, max_tokens: int) -> Job:
-    """`max_tokens`: the default. Raises InvalidRequest, also for messages that the template refuses."""
+def chat_jobs(request: ChatRequest, model: ChatModel, max_tokens: int) -> list[Job]:
+    """A job for each choice. `max_tokens`: the default. Raises InvalidRequest, also for messages that the template
+    refuses."""
     forced = forced_tools(request)
     grammar = call_grammar(forced, request.tools or []) if forced else grammar_for(request.response_format)
     if request.top_logprobs is not None and not request.logprobs:
         raise InvalidRequest("`top_logprobs` needs `logprobs: true`.", "top_logprobs")
-    return Job(
+    prompt, sampling, stops = (
         model.prompts.encode(chat_prompt(request, model)),
-        request.max_completion_tokens or request.max_tokens or max_tokens,
-        replace(
-            sampling_of(request, model), matcher=None if grammar is None else model.vocab.grammars.matcher(grammar)
-        ),
+        sampling_of(request, model),
         stops_of(request),
-        logprobs=(request.top_logprobs or 0) if request.logprobs else None,
     )
+    return [
+        Job(
+            prompt,
+            request.max_completion_tokens or request.max_tokens or max_tokens,
+            replace(
+                reseeded(sampling, index), matcher=None if grammar is None else model.vocab.grammars.matcher(grammar)
+            ),
+            stops,
+            logprobs=(request.top_logprobs or 0) if request.logprobs else None,
+        )
+        for index in range(request.n or 1)
+    ]
+
+
+def reseeded(sampling: Sampling, index: int) -> Sampling:
+    """The sampling of the choice `index`: with one seed for all, they would be equal."""
+    return sampling if sampling.seed is None else replace(sampling, seed=(sampling.seed + index) % 2**64)
 
 
 def chat_prompt(request: ChatRequest, model: ChatModel) -> str:
@@ -45,31 +60,29 @@ def chat_prompt(request: ChatRequest, model: ChatModel) -> str:
     return model.template.render(introduce(messages, specs))
 
 
-def completion_job(request: CompletionRequest, model: ChatModel, max_tokens: int) -> Job:
-    """`max_tokens`: the default. Raises InvalidRequest for more than one prompt and for unknown tokens."""
-    return Job(
-        completion_prompt(request, model),
-        request.max_tokens or max_tokens,
-        sampling_of(request, model),
-        stops_of(request),
-        logprobs=request.logprobs,
-    )
+def completion_jobs(request: CompletionRequest, model: ChatModel, max_tokens: int) -> list[Job]:
+    """A job for each choice, those of one prompt in a row. `max_tokens`: the default. Raises InvalidRequest."""
+    sampling, stops = sampling_of(request, model), stops_of(request)
+    return [
+        Job(prompt, request.max_tokens or max_tokens, reseeded(sampling, index), stops, logprobs=request.logprobs)
+        for prompt in completion_prompts(request, model)
+        for index in range(request.n or 1)
+    ]
 
 
-def completion_prompt(request: CompletionRequest, model: ChatModel) -> tuple[int, ...]:
-    """The prompt's tokens, where control tokens' names are plain text; for an empty prompt the start token."""
-    prompt: Any = request.prompt
-    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
-        if len(prompt) > 1:
-            raise InvalidRequest("Only one prompt a request is supported.", "prompt")
-        prompt = prompt[0]
-    if isinstance(prompt, str):
-        tokens = plain_tokens(prompt, model.vocab, "prompt", frame=True)
-    else:
-        if any(not 0 <= token < model.vocab.vocab_tokens for token in prompt):
-            raise InvalidRequest(f"Tokens must lie between 0 and {model.vocab.vocab_tokens - 1}.", "prompt")
-        tokens = list(prompt)
-    return tuple(tokens) or (model.vocab.start_token,)
+def completion_prompts(request: CompletionRequest, model: ChatModel) -> list[tuple[int, ...]]:
+    """Each prompt's tokens, where control tokens' names are plain text; for an empty prompt the start token. Raises
+    InvalidRequest for no or too many prompts, and for unknown tokens."""
+    given: Any = request.prompt
+    if isinstance(given, str) or (given and isinstance(given[0], int)):
+        given = [given]
+    if not 0 < len(given) <= MOST_PROMPTS:
+        raise InvalidRequest(f"Give 1 to {MOST_PROMPTS} prompts.", "prompt")
+    vocab = model.vocab
+    lists = [plain_tokens(one, vocab, "prompt", frame=True) if isinstance(one, str) else list(one) for one in given]
+    if any(not 0 <= token < vocab.vocab_tokens for tokens in lists for token in tokens):
+        raise InvalidRequest(f"Tokens must lie between 0 and {vocab.vocab_tokens - 1}.", "prompt")
+    return [tuple(tokens) or (vocab.start_token,) for tokens in lists]
 
 
 def template_message(message: Message, model: ChatModel) -> dict[str, Any]:

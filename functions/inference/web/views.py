@@ -3,6 +3,7 @@
 import re
 import time
 import uuid
+from collections.abc import Sequence
 
 from flask import Blueprint, Response, current_app, jsonify, request
 
@@ -30,18 +31,24 @@ def service() -> InferenceService:
 def chat_completions() -> Response:
     body = parse(ChatRequest, request.get_data())
     model = service().chat_model(body.model)
-    job = job_builder.chat_job(body, model, service().settings.default_max_tokens)
-    shape = ToolChatShape if body.tools and body.tool_choice != "none" else ChatShape
-    return _respond(body, model, job, shape(_head("chatcmpl-", model), bool(body.logprobs)))
+    jobs = job_builder.chat_jobs(body, model, service().settings.default_max_tokens)
+    kind = ToolChatShape if body.tools and body.tool_choice != "none" else ChatShape
+    head = _head("chatcmpl-", model)
+    return _respond(body, model, jobs, [kind(head, bool(body.logprobs), index) for index in range(len(jobs))])
 
 
 @blueprint.post("/v1/completions")
 def completions() -> Response:
     body = parse(CompletionRequest, request.get_data())
     model = service().chat_model(body.model)
-    job = job_builder.completion_job(body, model, service().settings.default_max_tokens)
-    echo = b"".join(model.vocab.piece(token) for token in job.prompt).decode(errors="replace") if body.echo else ""
-    return _respond(body, model, job, CompletionShape(_head("cmpl-", model), body.logprobs is not None, echo))
+    jobs = job_builder.completion_jobs(body, model, service().settings.default_max_tokens)
+    head, with_logprobs = _head("cmpl-", model), body.logprobs is not None
+    echoes = [
+        b"".join(map(model.vocab.piece, job.prompt)).decode(errors="replace") if body.echo else "" for job in jobs
+    ]
+    return _respond(
+        body, model, jobs, [CompletionShape(head, with_logprobs, index, echo) for index, echo in enumerate(echoes)]
+    )
 
 
 @blueprint.post("/v1/embeddings")
@@ -82,19 +89,21 @@ def healthz() -> tuple[Response, int]:
     return jsonify({"status": "ready"} | service().report()), 200
 
 
-def _respond(body: SamplingFields, model: ChatModel, job: Job, shape: ResponseShape) -> Response:
+def _respond(body: SamplingFields, model: ChatModel, jobs: Sequence[Job], shapes: Sequence[ResponseShape]) -> Response:
     settings = service().settings
     caller = Caller(request.environ, settings.write_timeout_ms / 1000)
-    job.account = request.headers.get("x-sluice-account", "")[:128]
-    job.deadline_s = job_builder.deadline_s(request.headers.get("x-sluice-deadline-ms"), settings.request_timeout_ms)
-    model.engine.submit(job)
+    deadline_s = job_builder.deadline_s(request.headers.get("x-sluice-deadline-ms"), settings.request_timeout_ms)
+    for job in jobs:
+        job.account, job.deadline_s = request.headers.get("x-sluice-account", "")[:128], deadline_s
+    choices = answer.Choices(jobs, shapes, body.n or 1, model.engine.submit)
     if (begin := current_app.extensions["tracing"]) is not None and (above := request.headers.get("traceparent")):
-        job.watch = begin(above, job)
+        for job in jobs:
+            job.watch = begin(above, job)
     if not body.stream:
-        return jsonify(answer.whole(job, caller, shape))
+        return jsonify(answer.whole(choices, caller))
     include_usage = bool(body.stream_options and body.stream_options.include_usage)
-    response = Response(answer.stream(job, caller, shape, include_usage), mimetype="text/event-stream")
-    response.call_on_close(job.cancel)  # needed when the generator never starts: its `finally` does not run then
+    response = Response(answer.stream(choices, caller, include_usage), mimetype="text/event-stream")
+    response.call_on_close(choices.cancel)  # needed when the generator never starts: its `finally` does not run then
     response.headers["Cache-Control"] = "no-cache"
     response.headers["X-Accel-Buffering"] = "no"
     return response

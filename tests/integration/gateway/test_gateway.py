@@ -1,5 +1,6 @@
 """The gateway on a real store: every endpoint, every refusal, and the ledger afterwards."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from sluice.domain.errors import ModelUnavailable, Overloaded, StoreUnavailable, UpstreamTimeout
 from sluice.http.gateway.streaming import DONE
 from sluice.wiring import stores
-from tests.fakes.upstream import chunk
+from tests.fakes.upstream import chunk, usage_chunk
 from tests.integration.gateway.conftest import ANSWER, Person
 from tests.waiting import eventually
 
@@ -238,3 +239,52 @@ def test_the_retries_of_an_sdk_are_one_calls_in_the_log(person: Person) -> None:
     page = person.call("GET", "/usage/logs?limit=4").json
     assert page is not None and page["data"][-1]["id"] == third
     assert page["data"][-1]["call_id"] == first  # which is on the next page
+
+
+def test_choices_are_one_request_one_record_and_reserved_together(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of(index: int, text: str | None, reason: str | None = None) -> bytes:
+        found = json.loads(chunk(text, reason))
+        found["choices"][0]["index"] = index
+        return json.dumps(found, separators=(",", ":")).encode()
+
+    person.script(of(0, "Pa"), of(1, "Li"), of(0, None, "stop"), of(1, "lle"), of(1, None, "stop"), usage_chunk(10, 4))
+    reserved: list[int] = []
+    opened = person.upstream.open
+
+    def looked_at(call: Any) -> Any:
+        reserved.extend(lease.reserved_tokens for lease in person.grant().leases.values())
+        return opened(call)
+
+    monkeypatch.setattr(person.upstream, "open", looked_at)
+    answer = person.ask(n=2, max_tokens=50)
+    assert 2 * 50 < reserved[0] < 2 * 50 + 200
+    assert [one["message"]["content"] for one in answer.json["choices"]] == ["Pa", "Lille"]
+    assert (person.upstream.calls[0].body["n"], person.upstream.calls[0].body["max_tokens"]) == (2, 50)
+    streamed = person.ask(n=2, stream=True, stream_options={"include_usage": True}).text
+    sent = [json.loads(block[6:]) for block in streamed.split("\n\n") if block.startswith("data: {")]
+    assert [one["choices"][0]["index"] for one in sent[:-1]] == [0, 1, 0, 1, 1]
+    assert all(one["usage"] is None for one in sent[:-1]) and sent[-1]["usage"]["completion_tokens"] == 4
+    assert [(one["prompt_tokens"], one["completion_tokens"]) for one in person.log()] == [(10, 4), (10, 4)]
+    assert person.log()[0]["response"] == "Pa\n\nLille"
+    assert person.grant().period_tokens == 28
+    assert refused(person.ask(n=5))[0] == 400
+
+
+def test_a_list_of_prompts_is_one_request_and_best_of_is_refused_by_name(person: Person) -> None:
+    def complete(**fields: Any) -> Any:
+        return person.client.post("/v1/completions", json={"model": "demo", **fields}, headers=person.api_token)
+
+    for prompt in (["a", "b"], [[1, 2], [3]], [1, 2]):
+        assert complete(prompt=prompt).status_code == 200
+        assert person.upstream.calls[-1].body["prompt"] == prompt
+    assert len(person.log()) == 3
+    assert "best_of" in complete(prompt="a", best_of=2).json["error"]["message"]
+    assert refused(complete(prompt=["a"] * 65))[0] == refused(complete(prompt=[]))[0] == 400
+
+
+def test_tokens_for_an_embedding_are_refused_with_the_way_out(person: Person) -> None:
+    body = {"model": "demo-embed", "input": [[57668, 53901]]}
+    answer = person.client.post("/v1/embeddings", json=body, headers=person.api_token)
+    assert answer.status_code == 400 and "check_embedding_ctx_length=False" in answer.json["error"]["message"]

@@ -203,7 +203,7 @@ def test_escapes_in_past_arguments_cost_what_the_plain_text_costs(server: Server
         ({"top_p": 0}, "top_p"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": True}, "max_tokens"),
-        ({"n": 2}, "n"),
+        ({"n": 5}, "n"),
         ({"stop": ["a"] * 17}, "stop"),
         ({"seed": "one"}, "seed"),
         ({"logit_bias": {"x": 1}}, "logit_bias"),

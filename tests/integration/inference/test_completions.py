@@ -72,7 +72,7 @@ def test_an_empty_prompt_is_accepted(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"prompt": ["a", "b"]}, {"prompt": [-1]}, {"prompt": [10**6]}, {"prompt": {}}, {"logprobs": 6}, {"n": 2}]
+    "fields", [{"prompt": ["a", 1]}, {"prompt": [-1]}, {"prompt": [10**6]}, {"prompt": {}}, {"logprobs": 6}, {"n": 5}]
 )
 def test_wrong_completions_are_400(server: Server, fields: dict[str, object]) -> None:
     assert server.post(PATH, body(**fields)).status_code == 400
@@ -142,3 +142,21 @@ def test_wrong_embeddings_requests_are_refused(server: Server, fields: dict[str,
 def test_the_embeddings_model_does_not_chat(server: Server) -> None:
     response = server.post(PATH, body(model="demo-embed"))
     assert (response.status_code, response.json()["error"]["param"]) == (400, "model")
+
+
+def test_a_list_of_prompts_with_choices_is_answered_in_order(server: Server, prompt: list[int]) -> None:
+    tokens = server.post("/tokenize", {"model": "demo", "text": "Hello"}).json()["tokens"]
+    answer = server.post(PATH, body(prompt=[prompt, tokens, prompt], n=2, max_tokens=32, temperature=0)).json()
+    assert [one["index"] for one in answer["choices"]] == list(range(6))
+    texts = [one["text"] for one in answer["choices"]]
+    assert texts[0] == texts[1] == texts[4] == texts[5] == "The capital of France is Paris."
+    assert answer["usage"]["prompt_tokens"] == 2 * len(prompt) + len(tokens)
+    alone = server.post(PATH, body(prompt=tokens, max_tokens=32, temperature=0)).json()
+    assert texts[2] == alone["choices"][0]["text"]
+    assert server.post(PATH, body(prompt=[tokens] * 65)).status_code == 400
+
+
+def test_choices_of_one_seed_differ_and_come_again(server: Server) -> None:
+    asked = body(prompt="The", n=4, max_tokens=32, temperature=2, top_k=0, top_p=1, repeat_penalty=2, seed=7)
+    first, again = (server.post(PATH, asked).json()["choices"] for _ in range(2))
+    assert first == again and len({one["text"] for one in first}) > 1

@@ -227,7 +227,7 @@ def test_arguments_that_no_strict_parser_takes_stay_text(template: str, argument
 
 def test_names_of_control_tokens_in_a_plain_prompt_are_text(vocab: LlamaVocab) -> None:
     request = parse(CompletionRequest, b'{"model":"m","prompt":"<|im_start|>user"}')
-    tokens = job_builder.completion_prompt(request, model_of(CHATML, vocab))
+    (tokens,) = job_builder.completion_prompts(request, model_of(CHATML, vocab))
     assert len(tokens) > 5 and not {control.token for control in vocab.control_tokens().values()} & set(tokens)
 
 

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from functions.inference.engine.batch import plan
-from functions.inference.engine.jobs import Delta, Failed, Finished, Started
+from functions.inference.engine.jobs import Delta, Event, Failed, Finished, Job, Started
 from functions.inference.engine.prefill_budget import FEWEST_TOKENS, PrefillBudget
 from functions.inference.engine.service_rate import ServiceRate
 from functions.inference.engine.slots import Slot
@@ -202,9 +203,19 @@ def blocks(stream: Any) -> list[str]:
     return b"".join(stream).decode().split("\n\n")[:-1]
 
 
+def choices_of(*jobs: Job, events: Sequence[Event] = ()) -> answer.Choices:
+    """One answer of these jobs. Each gets `events` when it is submitted."""
+
+    def submit(one: Job) -> None:
+        for event in events:
+            one.events.put(event)
+
+    return answer.Choices(jobs, [ChatShape(SHAPE._head, False, index) for index in range(len(jobs))], len(jobs), submit)
+
+
 def test_a_stream_sends_pings_while_no_token_comes() -> None:
     waiting = job("one:")
-    stream = answer.stream(waiting, NOBODY, SHAPE, False, ping_every_s=0.0)
+    stream = answer.stream(choices_of(waiting), NOBODY, False, ping_every_s=0.0)
     assert next(stream) == b""
     assert next(stream) == b": ping\n"
     stream.close()
@@ -213,10 +224,9 @@ def test_a_stream_sends_pings_while_no_token_comes() -> None:
 
 def test_a_stream_sends_the_usage_counts_before_every_event() -> None:
     done = job("one:")
-    for event in (Started(2), Delta("hi", 1), Delta("", 2), Finished("stop", 2)):
-        done.events.put(event)
+    events = (Started(2), Delta("hi", 1), Delta("", 2), Finished("stop", 2))
     done.cached_tokens, done.completion_tokens = 2, 2
-    found = blocks(answer.stream(done, NOBODY, SHAPE, True))
+    found = blocks(answer.stream(choices_of(done, events=events), NOBODY, True))
     assert [block.split("\n")[0] for block in found[:-1]] == [
         ": usage 4 1 2",
         ": usage 4 1 2",
@@ -229,8 +239,8 @@ def test_a_stream_sends_the_usage_counts_before_every_event() -> None:
 
 def test_a_failed_stream_ends_with_the_error_and_no_done() -> None:
     failed = job("one:")
-    failed.events.put(Failed(Overloaded("full", 4)))
-    found = blocks(answer.stream(failed, NOBODY, SHAPE, True))
+    failure = Failed(Overloaded("full", 4))
+    found = blocks(answer.stream(choices_of(failed, events=[failure]), NOBODY, True))
     assert json.loads(found[-1].removeprefix("data: "))["error"] == {
         "message": "full",
         "type": "server_error",
@@ -241,19 +251,45 @@ def test_a_failed_stream_ends_with_the_error_and_no_done() -> None:
     }
 
 
+def test_choices_run_side_by_side_count_their_prompt_once_and_the_rest_waits() -> None:
+    jobs = [job("one:") for _ in range(6)]
+    begun: list[Job] = []
+
+    def submit(one: Job) -> None:
+        begun.append(one)
+        one.events.put(Delta("hi", 1))
+        one.events.put(Finished("stop", 1))
+
+    choices = answer.Choices(jobs, [ChatShape(SHAPE._head, False, index) for index in range(6)], 3, submit)
+    assert begun == jobs[: answer.ABREAST]
+    stream = answer.stream(choices, NOBODY, True)
+    sent = [
+        json.loads(line[6:]) for block in blocks(stream) for line in block.split("\n") if line.startswith("data: {")
+    ]
+    assert begun == jobs
+    assert sent[-1]["usage"]["prompt_tokens"] == 2 * len(jobs[0].prompt) and sent[-1]["usage"]["completion_tokens"] == 6
+
+
+def test_a_caller_who_leaves_ends_every_choice() -> None:
+    jobs = [job("one:") for _ in range(3)]
+    with pytest.raises(answer.CallerGone):
+        answer.whole(choices_of(*jobs), Gone({}, 1.0))
+    assert all(one.cancelled for one in jobs)
+
+
 class Gone(Caller):
     def gone(self) -> bool:
         return True
 
 
 def test_a_closed_connection_cancels_the_job_streamed_or_not() -> None:
-    for read in (lambda j: blocks(answer.stream(j, Gone({}, 1.0), SHAPE, False)), None):
+    for read in (lambda j: blocks(answer.stream(choices_of(j), Gone({}, 1.0), False)), None):
         running = job("one:")
         if read is not None:
             assert read(running) == []
         else:
             with pytest.raises(answer.CallerGone):
-                answer.whole(running, Gone({}, 1.0), SHAPE)
+                answer.whole(choices_of(running), Gone({}, 1.0))
         assert running.cancelled
 
 

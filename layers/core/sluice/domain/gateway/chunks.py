@@ -24,6 +24,14 @@ def may_be_last(payload: bytes) -> bool:
     return b'"usage"' in payload and not any(mark in payload for mark in NO_USAGE)
 
 
+def is_of_another_choice(last: bytes, payload: bytes) -> bool:
+    """Whether the chunk belongs to another choice than the one that ended with the chunk `last`."""
+    ended, found = (
+        {choice.get("index", 0) for choice in json.loads(chunk).get("choices") or []} for chunk in (last, payload)
+    )
+    return bool(ended) and not found <= ended
+
+
 def text_bytes(chunk: dict[str, Any]) -> int:
     """The size of the chunk's text, reasoning and tool calls included, in UTF-8."""
     size = 0
@@ -45,7 +53,7 @@ def is_usage_only(chunk: dict[str, Any]) -> bool:
 
 
 class Transcript:
-    """An answer's text, for the log and for chats: the joined content, then tool calls as JSON.
+    """An answer's text, for the log and for chats: the joined content, then tool calls as JSON, choice by choice.
 
     Chunks are parsed in batches, so that a long stream does not hold its JSON in memory, and a short one is parsed only
     at its end. Text above `limit_characters` is dropped.
@@ -56,8 +64,8 @@ class Transcript:
     def __init__(self, limit_characters: int) -> None:
         self._left = limit_characters
         self._pending: list[bytes] = []
-        self._parts: list[str] = []
-        self._calls: list[dict[str, Any]] = []
+        self._parts: dict[int, list[str]] = {}
+        self._calls: dict[int, list[dict[str, Any]]] = {}
 
     def add(self, payload: bytes) -> None:
         if self._left <= 0:
@@ -70,15 +78,17 @@ class Transcript:
         for chunk in _parsed(self._pending):
             for choice in chunk.get("choices", []):
                 delta = choice.get("delta") or {}
-                text = choice.get("text") or delta.get("content") or ""
-                self._calls = _merge_calls(self._calls, delta.get("tool_calls") or [])
-                self._parts.append(text)
+                text, index = choice.get("text") or delta.get("content") or "", choice.get("index", 0)
+                if calls := delta.get("tool_calls"):
+                    self._calls[index] = _merge_calls(self._calls.get(index, []), calls)
+                self._parts.setdefault(index, []).append(text)
                 self._left -= len(text)
         self._pending.clear()
 
     def text(self) -> str:
         self._fold()
-        return "".join(self._parts) + (json.dumps(self._calls, ensure_ascii=False) if self._calls else "")
+        calls = {index: json.dumps(calls, ensure_ascii=False) for index, calls in self._calls.items()}
+        return "\n\n".join("".join(self._parts[index]) + calls.get(index, "") for index in sorted(self._parts))
 
 
 def whole(payloads: Iterable[bytes]) -> dict[str, Any]:

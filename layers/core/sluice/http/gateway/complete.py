@@ -54,6 +54,7 @@ def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, 
         bool(body.stream),
         body.grounding,
         path,
+        body.choices,
     )
 
     def dialect(answer: Answer) -> Dialect:

@@ -1,6 +1,7 @@
 """Request models of `/v1`: known fields are validated and unknown ones ignored, as other compatible servers do."""
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -11,7 +12,8 @@ from sluice.http.gateway.messages import TOOLS_TOKENS, Message, NamedTool, Respo
 
 MAX_MESSAGES = 2048
 MAX_STOPS = 4
-MAX_CHOICES = 1
+MAX_CHOICES = 4
+MAX_PROMPTS = 64
 MAX_INPUTS = 2048
 Texts = Annotated[list[Text], Field(fail_fast=True)]
 Stop = Annotated[str, Field(max_length=256)]
@@ -53,9 +55,9 @@ class Sampling(Loose):
 
     @field_validator("n")
     @classmethod
-    def _one_choice(cls, value: int | None) -> int | None:
+    def _few_choices(cls, value: int | None) -> int | None:
         if value is not None and value > MAX_CHOICES:
-            raise ValueError("only one choice a request is supported: n must be 1")
+            raise ValueError(f"from 1 to {MAX_CHOICES} choices a request")
         return value
 
     @model_validator(mode="after")
@@ -71,6 +73,11 @@ class Sampling(Loose):
     @property
     def completion_limit(self) -> int | None:
         return self.max_tokens
+
+    @property
+    def choices(self) -> int:
+        """How many answers the model writes for this request."""
+        return self.n or 1
 
     @property
     def grounding(self) -> Grounding | None:
@@ -110,6 +117,12 @@ class ChatBody(Sampling):
             raise ValueError("top_logprobs needs logprobs to be true")
         return self
 
+    @model_validator(mode="after")
+    def _one_grounded_choice(self) -> "ChatBody":
+        if self.retrieval and self.choices > 1:
+            raise ValueError("an answer from documents has one choice: leave n out")
+        return self
+
     @property
     def completion_limit(self) -> int | None:
         return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
@@ -129,7 +142,7 @@ class ChatBody(Sampling):
         return json.dumps([message.model_dump(exclude_none=True) for message in self.messages], ensure_ascii=False)
 
     def forwarded(self) -> dict[str, Any]:
-        own = {"messages", "max_completion_tokens", "max_tokens", "stream", "stream_options", "user", "n", "retrieval"}
+        own = {"messages", "max_completion_tokens", "max_tokens", "stream", "stream_options", "user", "retrieval"}
         return {
             "messages": [message.forwarded() for message in self.messages],
             **self.model_dump(exclude=own, exclude_none=True, by_alias=True),
@@ -145,18 +158,19 @@ class CompletionBody(Sampling):
 
     @field_validator("prompt", mode="before")
     @classmethod
-    def _one_prompt(cls, value: Any) -> Any:
+    def _few_prompts(cls, value: Any) -> Any:
         if isinstance(value, list):
-            if len(value) != 1 or not isinstance(value[0], str):
-                raise ValueError("one prompt a request, as a string")
-            return value[0]
+            if not value:
+                raise ValueError("give at least one prompt")
+            if not isinstance(value[0], int) and len(value) > MAX_PROMPTS:
+                raise ValueError(f"at most {MAX_PROMPTS} prompts a request")
         return value
 
     @field_validator("best_of")
     @classmethod
     def _best_of_one(cls, value: int | None) -> int | None:
         if value is not None and value > 1:
-            raise ValueError("best_of must be 1")
+            raise ValueError("best_of is not supported: use n, which returns every choice")
         return value
 
     @field_validator("suffix")
@@ -166,14 +180,25 @@ class CompletionBody(Sampling):
             raise ValueError("suffix is not supported")
         return value
 
+    @property
+    def prompts(self) -> Sequence[str | list[int]]:
+        """Each prompt: a text, or tokens of the model."""
+        given: Any = self.prompt
+        return [given] if isinstance(given, str) or isinstance(given[0], int) else given
+
+    @property
+    def choices(self) -> int:
+        return len(self.prompts) * (self.n or 1)
+
     def token_bound(self) -> int:
-        return bound([str(self.prompt)])
+        texts = bound(prompt for prompt in self.prompts if isinstance(prompt, str))
+        return texts + sum(len(prompt) for prompt in self.prompts if not isinstance(prompt, str))
 
     def prompt_text(self) -> str:
-        return str(self.prompt)
+        return self.prompt if isinstance(self.prompt, str) else json.dumps(self.prompt, ensure_ascii=False)
 
     def forwarded(self) -> dict[str, Any]:
-        own = {"max_tokens", "stream", "stream_options", "user", "n", "best_of", "suffix"}
+        own = {"max_tokens", "stream", "stream_options", "user", "best_of", "suffix"}
         return self.model_dump(exclude=own, exclude_none=True)
 
 
@@ -190,7 +215,10 @@ class EmbeddingBody(Loose):
         if isinstance(value, list) and not 1 <= len(value) <= MAX_INPUTS:
             raise ValueError(f"from 1 to {MAX_INPUTS} inputs")
         if isinstance(value, list) and isinstance(value[0], int | list):
-            raise ValueError("send text: arrays of token ids are not supported")
+            raise ValueError(
+                "send text: tokens of another model's tokenizer mean nothing here; "
+                "in LangChain set check_embedding_ctx_length=False"
+            )
         return value
 
     @field_validator("input")

@@ -188,17 +188,19 @@ class _Body:
         yield ending
 
     def _relay(self, held: list[bytes]) -> Iterator[bytes]:
-        """Pass chunks on at once; hold the finish chunk and those after it. Send a comment in every silence."""
+        """Pass chunks on at once. Hold a finish chunk and those after it, until another choice goes on. Send a comment
+        in every silence."""
         sent = float("-inf")  # a ping is the first event only if `begin` has waited long enough
         passed, add = self._dialect.passed, self._keeper.add
         for payload in _chain(self._first, self._events):
             block = b""
             if payload:
                 add(payload)
-                if held or chunks.may_be_last(payload):
+                if chunks.may_be_last(payload) or (held and not chunks.is_of_another_choice(held[0], payload)):
                     held.append(payload)
                     continue
-                block = passed(payload)
+                block = b"".join([*map(passed, held), passed(payload)])
+                held.clear()
             if not block and time.monotonic() - sent >= COMMENT_AFTER_SECONDS:
                 block = self._dialect.silence
             if block:

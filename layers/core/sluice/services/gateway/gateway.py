@@ -102,7 +102,8 @@ class Gateway:
         return model
 
     def start(self, request: ModelRequest, context: RequestContext) -> tuple[Exchange, int]:
-        """Admit. → the exchange to run and settle, and its most completion tokens. Errors: as `Admission.admit`."""
+        """Admit. → the exchange to run and settle, and the most completion tokens of a choice. Errors: as
+        `Admission.admit`."""
         window = int(request.model.get("context_window") or NO_CONTEXT_WINDOW)
         wanted = self.defaults.max_tokens if request.max_tokens is None else request.max_tokens
         completion_tokens = min(wanted, window)
@@ -111,7 +112,8 @@ class Gateway:
             request.claims.account_id,
             context.request_id,
             request.claims.token_id,
-            min(prompt_bound + TEMPLATE_TOKENS + completion_tokens, window),
+            # A choice and its prompt share a window, so all choices together fit as many windows.
+            min(prompt_bound + (TEMPLATE_TOKENS + completion_tokens) * request.choices, window * request.choices),
             str(request.model["id"]),
             request.endpoint,
             request.stream,

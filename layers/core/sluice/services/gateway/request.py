@@ -21,6 +21,7 @@ class ModelRequest:
     `prompt_bound`: an upper bound of the prompt's model tokens, without passages. It is the number of the text's bytes,
     because each token stands for at least one byte; so it needs neither a tokenizer nor a round trip. `max_tokens`: of
     the answer, None for the default. `stream`: whether the caller gets a stream; the model server always sends one.
+    `choices`: how many answers of up to `max_tokens` the model writes.
     """
 
     claims: Claims
@@ -32,6 +33,7 @@ class ModelRequest:
     stream: bool = False
     grounding: Grounding | None = None
     path: str = CHAT_PATH
+    choices: int = 1
 
 
 @dataclass(frozen=True)
