@@ -31,8 +31,11 @@ def chat_completions() -> Response:
     body = parse(ChatRequest, request.get_data())
     model = service().chat_model(body.model)
     job = job_builder.chat_job(body, model, service().settings.default_max_tokens)
-    shape = ToolChatShape if body.tools and body.tool_choice != "none" else ChatShape
-    return _respond(body, model, job, shape(_head("chatcmpl-", model), bool(body.logprobs)))
+    head, parser = _head("chatcmpl-", model), job_builder.parser_of(body, model, job)
+    if parser is None:
+        return _respond(body, model, job, ChatShape(head, bool(body.logprobs)))
+    most_calls = 1 if body.parallel_tool_calls is False else len(job.prompt) + job.max_tokens
+    return _respond(body, model, job, ToolChatShape(head, bool(body.logprobs), parser, most_calls))
 
 
 @blueprint.post("/v1/completions")
