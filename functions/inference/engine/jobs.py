@@ -92,6 +92,8 @@ class Job:
     max_tokens: int
     sampling: Sampling = field(default_factory=Sampling)
     stops: tuple[str, ...] = ()
+    shown: Mapping[int, bytes] = field(default_factory=dict)
+    """Control tokens that are part of a tool call's form, with the text that the answer shows for them."""
     account: str = ""
     deadline_s: float = float("inf")
     """Seconds on the monotonic clock."""

@@ -12,6 +12,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from functions.inference.errors import InvalidRequest
 from functions.inference.models.prompt_tokenizer import Role
+from functions.inference.models.role_order import orders
+from functions.inference.tools.families import family_of
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
@@ -59,9 +61,35 @@ class ChatTemplate:
         self._template = environment.from_string(source)
         self._special = {"bos_token": mark(bos), "eos_token": mark(eos)}
         self.knows_tools = "tools" in source
+        self.knows_calls = self.knows_tools or "tool_calls" in source
+        self.family = family_of(source)
+        self.thinks = "</think>" in source
 
     def render(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] | None = None) -> str:
-        """The prompt. Raises InvalidRequest when the template refuses the conversation or fails on it."""
+        """The prompt. Turns are merged where the template does not take them as they are, or drops a system message.
+
+        Raises InvalidRequest when the template refuses the conversation or fails on it."""
+        refusals: list[InvalidRequest] = []
+        for order in orders(messages):
+            try:
+                prompt = self._render(order, tools)
+                if not self._drops_system(order, tools):
+                    return prompt
+            except InvalidRequest as refusal:
+                refusals.append(refusal)
+        raise refusals[0] if refusals else InvalidRequest(f"{REFUSED}: it drops a system message", "messages")
+
+    def _drops_system(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] | None) -> bool:
+        """Whether a system message is left out without a word: gpt-oss' template does so with all but the first.
+
+        It is tried with short texts in the place of all contents, so that it costs little and no caller decides it."""
+        if not any(turn["role"] == "system" for turn in messages):
+            return False
+        probed = [turn | {"content": f"qz{at}qz"} for at, turn in enumerate(messages)]
+        prompt = self._render(probed, tools and tools[:1]).lower()
+        return not all(f"qz{at}qz" in prompt for at, turn in enumerate(messages) if turn["role"] == "system")
+
+    def _render(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] | None) -> str:
         try:
             return self._template.render(
                 messages=[message | {"role": self._role(message["role"])} for message in messages],

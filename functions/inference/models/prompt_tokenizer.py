@@ -8,7 +8,7 @@ rendered prompt into tokens. Markers are lone surrogates: the JSON parser lets n
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from functions.inference.engine.backend import ControlToken, Tokenizer
 from functions.inference.errors import ContextTooLong
@@ -74,6 +74,10 @@ class PromptTokenizer:
             stripped = text.lstrip(C_SPACES) if token in self._strips else text
             tokens += plain_tokens(stripped, self._tokenizer, "messages")
         return tuple(tokens)
+
+    def tokens_named(self, names: Iterable[str]) -> dict[int, bytes]:
+        """Those of the names that are control tokens here: the token, and its name as text."""
+        return {self._controls[name].token: name.encode() for name in names if name in self._controls}
 
     def _marker(self, name: str) -> str:
         return f"{OPEN}{self._controls[name].token}{CLOSE}"

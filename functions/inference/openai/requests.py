@@ -37,11 +37,11 @@ class TextPart(Wire):
 
 class FunctionCall(Wire):
     name: Annotated[str, Field(max_length=64)]
-    arguments: Text = ""
+    arguments: Text | dict[str, Any] = ""
 
 
 class ToolCall(Wire):
-    id: Id = ""
+    id: Id | None = None
     type: Literal["function"] = "function"
     function: FunctionCall
 
@@ -52,6 +52,7 @@ class Message(Wire):
     name: Id | None = None
     tool_calls: Annotated[list[ToolCall], Field(fail_fast=True)] | None = None
     tool_call_id: Id | None = None
+    refusal: Text | None = None
 
 
 class StreamOptions(Wire):
@@ -99,6 +100,21 @@ class NamedToolChoice(Wire):
     function: NamedFunction
 
 
+class ListedTool(Wire):
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class AllowedTools(Wire):
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[ListedTool], Field(min_length=1, max_length=128, fail_fast=True)]
+
+
+class AllowedToolChoice(Wire):
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedTools
+
+
 class JsonSchemaFormat(Wire):
     model_config = ConfigDict(populate_by_name=True)
 
@@ -119,7 +135,7 @@ class ChatRequest(SamplingFields):
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
     tools: Annotated[list[Tool], Field(max_length=128, fail_fast=True)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | NamedToolChoice | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedToolChoice | AllowedToolChoice | None = None
     parallel_tool_calls: bool | None = None
 
 

@@ -1,13 +1,14 @@
 """A grammar that forces a tool call, for `tool_choice` "required" or a named tool."""
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 from functions.inference.errors import InvalidRequest
 from functions.inference.grammar.grammar import Grammar
 from functions.inference.grammar.schema import MOST_POINTS, SchemaChecker
-from functions.inference.openai.requests import ChatRequest, NamedToolChoice, Tool
-from functions.inference.tools.parser import CLOSE, OPEN
+from functions.inference.openai.requests import AllowedToolChoice, ChatRequest, NamedToolChoice, Tool
+from functions.inference.tools.families import HERMES, Family
 
 
 def forced_tools(request: ChatRequest) -> list[Tool]:
@@ -17,6 +18,9 @@ def forced_tools(request: ChatRequest) -> list[Tool]:
         raise InvalidRequest("`tool_choice` needs `tools`.", "tool_choice")
     if choice == "required":
         return tools
+    if isinstance(choice, AllowedToolChoice):
+        named = offered_tools(request)
+        return named if choice.allowed_tools.mode == "required" else []
     if isinstance(choice, NamedToolChoice):
         named = [tool for tool in tools if tool.function.name == choice.function.name]
         if not named:
@@ -25,8 +29,25 @@ def forced_tools(request: ChatRequest) -> list[Tool]:
     return []
 
 
-def call_grammar(tools: Sequence[Tool], listed: Sequence[Tool]) -> Grammar:
-    """The grammar of one call of one of `tools`, with arguments of that tool's schema. `listed`: the request's tools.
+def offered_tools(request: ChatRequest) -> list[Tool]:
+    """The tools that the model sees. Raises InvalidRequest for an allowed tool that does not exist."""
+    tools, choice = request.tools or [], request.tool_choice
+    if choice == "none":
+        return []
+    if not isinstance(choice, AllowedToolChoice):
+        return tools
+    names = {tool.function.name for tool in choice.allowed_tools.tools}
+    if missing := names - {tool.function.name for tool in tools}:
+        raise InvalidRequest(f"There is no tool named {min(missing)!r:.80}.", "tool_choice")
+    return [tool for tool in tools if tool.function.name in names]
+
+
+def call_grammar(
+    tools: Sequence[Tool], listed: Sequence[Tool], family: Family = HERMES, shown: Mapping[int, bytes] | None = None
+) -> Grammar:
+    """The grammar of one call of one of `tools`, with arguments of that tool's schema, in the family's form.
+
+    `listed`: the request's tools. `shown`: the control tokens of the form, with their names.
 
     Raises InvalidRequest or UnsupportedSchema.
     """
@@ -36,10 +57,19 @@ def call_grammar(tools: Sequence[Tool], listed: Sequence[Tool]) -> Grammar:
     for tool in tools:
         schema = {"type": "object"} | (tool.function.parameters or {"properties": {}})
         checker = SchemaChecker(schema, f"tools[{listed.index(tool)}].function.parameters", points)
-        opening = json.dumps('{"name": "' + tool.function.name + '", "arguments": ')
-        calls.append(f'{opening} %json {json.dumps(checker.checked(), ensure_ascii=False)} "}}"')
+        opening, after_name, closing = family.written
+        before = _written(opening + tool.function.name + after_name, shown or {})
+        arguments = json.dumps(checker.checked(), ensure_ascii=False)
+        calls.append(f"{before} %json {arguments} {_written(closing, shown or {})}")
         checkers.append(checker)
         points = checker.points
     options = "\n  | ".join(calls)
-    lark = f'start: "{OPEN}" BLANK? call BLANK? "{CLOSE}"\nBLANK: /[ \\n]/\ncall: {options}\n'
-    return Grammar(lark, checkers)
+    return Grammar(f"start: call\ncall: {options}\n", checkers)
+
+
+def _written(text: str, shown: Mapping[int, bytes]) -> str:
+    """Text in llguidance's Lark: control tokens by number, everything else in quotes."""
+    tokens = {name.decode(): f"<[{token}]>" for token, name in shown.items()}
+    names = "|".join(map(re.escape, sorted(tokens, key=len, reverse=True)))
+    pieces = re.split(f"({names})", text) if names else [text]
+    return " ".join(tokens.get(piece) or json.dumps(piece, ensure_ascii=False) for piece in pieces if piece)

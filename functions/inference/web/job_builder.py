@@ -10,19 +10,32 @@ from functions.inference.grammar.response_format import grammar_for
 from functions.inference.models.loading import ChatModel
 from functions.inference.models.prompt_tokenizer import plain_tokens
 from functions.inference.openai.requests import ChatRequest, CompletionRequest, Message, SamplingFields
-from functions.inference.tools.grammar import call_grammar, forced_tools
+from functions.inference.tools.families import HARMONY, HERMES
+from functions.inference.tools.grammar import call_grammar, forced_tools, offered_tools
+from functions.inference.tools.parser import Parser, parser_for
 from functions.inference.tools.prompt import introduce, tool_turn
 
 MOST_PROMPTS = 64
 MESSAGE_ROLES = {"developer": "system"}
 """OpenAI's newer name of the role that templates call system."""
 
+UNKNOWN_FORM = "This model's template writes tool calls in a form that is not supported here; leave out `tools`."
+
 
 def chat_jobs(request: ChatRequest, model: ChatModel, max_tokens: int) -> list[Job]:
     """A job for each choice. `max_tokens`: the default. Raises InvalidRequest, also for messages that the template
     refuses."""
     forced = forced_tools(request)
-    grammar = call_grammar(forced, request.tools or []) if forced else grammar_for(request.response_format)
+    family = model.template.family
+    offered = offered_tools(request)
+    if offered and family is None:
+        raise InvalidRequest(UNKNOWN_FORM, "tools")
+    shown = model.prompts.tokens_named(family.controls) if family and (offered or family is HARMONY) else {}
+    grammar = (
+        call_grammar(forced, request.tools or [], family or HERMES, shown)
+        if forced
+        else grammar_for(request.response_format)
+    )
     if request.top_logprobs is not None and not request.logprobs:
         raise InvalidRequest("`top_logprobs` needs `logprobs: true`.", "top_logprobs")
     prompt, sampling, stops = (
@@ -39,6 +52,7 @@ def chat_jobs(request: ChatRequest, model: ChatModel, max_tokens: int) -> list[J
             ),
             stops,
             logprobs=(request.top_logprobs or 0) if request.logprobs else None,
+            shown=shown,
         )
         for index in range(request.n or 1)
     ]
@@ -49,15 +63,26 @@ def reseeded(sampling: Sampling, index: int) -> Sampling:
     return sampling if sampling.seed is None else replace(sampling, seed=(sampling.seed + index) % 2**64)
 
 
+def parser_of(request: ChatRequest, model: ChatModel, job: Job) -> Parser | None:
+    """The parser of the answer; None where it can hold neither calls nor reasoning."""
+    template = model.template
+    if not offered_tools(request) and not template.thinks and template.family is not HARMONY:
+        return None
+    free = job.sampling.matcher is None
+    inside = free and b"".join(model.vocab.piece(token) for token in job.prompt[-8:]).rstrip().endswith(b"<think>")
+    return parser_for(template.family, template.thinks and free, inside)
+
+
 def chat_prompt(request: ChatRequest, model: ChatModel) -> str:
     """The rendered conversation with its tools."""
     messages = [template_message(message, model) for message in request.messages]
-    if not request.tools or request.tool_choice == "none":
+    offered = offered_tools(request)
+    if not offered:
         return model.template.render(messages)
-    specs = [tool.model_dump(exclude_none=True) for tool in request.tools]
+    specs = [tool.model_dump(exclude_none=True) for tool in offered]
     if model.template.knows_tools:
         return model.template.render(messages, specs)
-    return model.template.render(introduce(messages, specs))
+    return model.template.render(introduce(messages, specs, model.template.family or HERMES))
 
 
 def completion_jobs(request: CompletionRequest, model: ChatModel, max_tokens: int) -> list[Job]:
@@ -93,11 +118,13 @@ def template_message(message: Message, model: ChatModel) -> dict[str, Any]:
     }
     if message.name is not None:
         seen["name"] = message.name
-    return tool_turn(message, seen, model.template.knows_tools)
+    return tool_turn(message, seen, model.template.knows_calls)
 
 
 def content_text(message: Message) -> str:
     """A message's text parts, joined."""
+    if message.content is None and message.refusal:
+        return message.refusal
     if message.content is None or isinstance(message.content, str):
         return message.content or ""
     return "\n".join(part.text for part in message.content)

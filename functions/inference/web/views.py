@@ -32,9 +32,16 @@ def chat_completions() -> Response:
     body = parse(ChatRequest, request.get_data())
     model = service().chat_model(body.model)
     jobs = job_builder.chat_jobs(body, model, service().settings.default_max_tokens)
-    kind = ToolChatShape if body.tools and body.tool_choice != "none" else ChatShape
     head = _head("chatcmpl-", model)
-    return _respond(body, model, jobs, [kind(head, bool(body.logprobs), index) for index in range(len(jobs))])
+    return _respond(body, model, jobs, [_chat_shape(body, model, job, head, index) for index, job in enumerate(jobs)])
+
+
+def _chat_shape(body: ChatRequest, model: ChatModel, job: Job, head: ResponseHead, index: int) -> ChatShape:
+    parser = job_builder.parser_of(body, model, job)
+    if parser is None:
+        return ChatShape(head, bool(body.logprobs), index)
+    most_calls = 1 if body.parallel_tool_calls is False else len(job.prompt) + job.max_tokens
+    return ToolChatShape(head, bool(body.logprobs), index, parser, most_calls)
 
 
 @blueprint.post("/v1/completions")

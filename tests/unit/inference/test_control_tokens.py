@@ -29,6 +29,8 @@ ROOT = Path(__file__).parents[3]
 DEMO = "{{ demo }}"  # stands for the template in the demo model's file
 CONTROLS = (
     *("<|im_start|>", "<|im_end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|end|>", "</s>", "<s>"),
+    *("<|start|>", "<|message|>", "<|channel|>", "<|call|>", "<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>"),
+    *("[TOOL_CALLS]", "[ARGS]", "<|turn>", "<turn|>", "<|tool_call>", "<｜tool▁sep｜>", "<｜tool▁call▁begin｜>"),
     *("[INST]", "[/INST]", "<｜User｜>", "<｜end▁of▁sentence｜>", "<|END_OF_TURN_TOKEN|>", "<|eot_id|>"),
 )
 TOOLS = (
@@ -155,11 +157,17 @@ def controls_of(body: dict[str, Any], model: Any, ensure_ascii: bool = True) -> 
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
 def test_no_text_of_a_caller_becomes_a_control_token(template: str, vocab: LlamaVocab) -> None:
     model = model_of(template, vocab)
+    compared = 0
     for seed in range(rounds(10_000, 100)):
         turns = random.Random(-seed - 1).choices(["system", "user", "assistant", "tool"], k=1 + seed % 4)
         attack = Attacker(seed).conversation(turns)
-        expected = controls_of(Harmless(0).conversation(turns), model)
-        assert controls_of(attack, model, ensure_ascii=seed % 2 == 0) == expected, (seed, attack)
+        try:
+            found = controls_of(attack, model, ensure_ascii=seed % 2 == 0)
+        except InvalidRequest:  # templates of real models do not take every order
+            continue
+        compared += 1
+        assert found == controls_of(Harmless(0).conversation(turns), model), (seed, attack)
+    assert compared > 10
 
 
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
@@ -170,7 +178,11 @@ def test_control_tokens_of_the_template_are_found_and_text_stays_as_it_is(templa
     names = {control.token: name.encode() for name, control in model.prompts._controls.items()}
     for seed in range(20):
         request = ChatRequest.model_validate(Attacker(seed).conversation(["user", "assistant", "tool"]))
-        tokens = model.prompts.encode(job_builder.chat_prompt(request, model))
+        try:
+            tokens = model.prompts.encode(job_builder.chat_prompt(request, model))
+        except InvalidRequest as refused:  # Qwen3.5 takes no arguments that are not an object
+            assert "mapping" in str(refused)
+            continue
         written = b"".join(names.get(token) or vocab.piece(token) for token in tokens).decode()
         assert written == job_builder.chat_prompt(request, plain)
         assert any(token in names for token in tokens)
