@@ -220,7 +220,7 @@ def test_allowed_tools_hides_the_others(mode: str) -> None:
 
 def shape(most_calls: int) -> ToolChatShape:
     parser = parser_for(family_of(SOURCES["hermes"]), True, False)
-    return ToolChatShape(ResponseHead("chatcmpl-1", 1, "m"), False, parser, most_calls)
+    return ToolChatShape(ResponseHead("chatcmpl-1", 1, "m"), False, 0, parser, most_calls)
 
 
 @pytest.mark.parametrize("most_calls", [1, 2])
@@ -244,5 +244,5 @@ def test_parallel_calls_have_an_index_and_one_is_left_where_they_are_not_wanted(
 def test_tools_for_a_model_of_an_unknown_form_are_refused(name: str) -> None:
     model: Any = SimpleNamespace(template=ChatTemplate(TEMPLATES[name]))
     with pytest.raises(InvalidRequest, match="form that is not supported") as refused:
-        job_builder.chat_job(chosen(), model, 9)
+        job_builder.chat_jobs(chosen(), model, 9)
     assert refused.value.param == "tools"

@@ -46,7 +46,9 @@ class HttpUpstream:
         connection, response = self._post(call)
         if response.status != 200:
             raise error_from(response.status, self._answer(connection, response), response.headers)
-        return HttpStream(self._pool, connection, response, self._idle_seconds, give_up, partial(estimated_tokens, call))
+        return HttpStream(
+            self._pool, connection, response, self._idle_seconds, give_up, partial(estimated_tokens, call)
+        )
 
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
         """An answer that is not streamed (embeddings). Errors: as `open`."""
@@ -154,8 +156,8 @@ class HttpStream:
         give_up: float,
         prompt_tokens: Callable[[], int],
     ) -> None:
-        """`give_up`: the deadline, in seconds of the monotonic clock. `prompt_tokens`: estimates them, for a server that
-        sends no counts."""
+        """`give_up`: the deadline, in seconds of the monotonic clock. `prompt_tokens`: estimates them, for a server
+        that sends no counts."""
         self._pool, self._connection, self._response = pool, connection, response
         self._idle_seconds, self._give_up = idle_seconds, give_up
         self._prompt_tokens: Callable[[], int] = cache(prompt_tokens)
