@@ -10,7 +10,6 @@ from typing import Any
 import llama_cpp
 import pytest
 
-from functions.inference.engine.jobs import Job
 from functions.inference.errors import InvalidRequest
 from functions.inference.llama.grammar import GrammarCompiler
 from functions.inference.llama.vocab import LlamaVocab
@@ -225,7 +224,7 @@ def shape(most_calls: int) -> ToolChatShape:
 
 @pytest.mark.parametrize("most_calls", [1, 2])
 def test_parallel_calls_have_an_index_and_one_is_left_where_they_are_not_wanted(most_calls: int) -> None:
-    whole = shape(most_calls).whole("<think>hm</think>" + CALLS["hermes"], (), "stop", Job((1,), 9))["choices"][0]
+    whole = shape(most_calls).whole("<think>hm</think>" + CALLS["hermes"], (), "stop")["choices"][0]
     assert [call["function"]["arguments"] for call in whole["message"]["tool_calls"]] == [A, B][:most_calls]
     assert whole["message"]["reasoning_content"] == "hm" and whole["finish_reason"] == "tool_calls"
     streamed = shape(most_calls)
