@@ -193,8 +193,9 @@ def stream(
 
 
 def _told(choices: Choices) -> bytes:
-    """The counts of text that is held back; nothing before the first token, because a failure then costs nothing."""
-    return sse.counts(*choices.counts) if choices.counts.completion else b""
+    """The counts of text that is held back: of no other, because its chunks told them."""
+    holds = any(job.again for job in choices.jobs) and choices.counts.completion
+    return sse.counts(*choices.counts) if holds else b""
 
 
 def _chunks(job: Job, shape: ResponseShape, event: Delta | Finished) -> list[dict[str, Any]]:
