@@ -10,6 +10,9 @@ from functions.inference.grammar.schema import MOST_POINTS, SchemaChecker
 from functions.inference.openai.requests import AllowedToolChoice, ChatRequest, NamedToolChoice, Tool
 from functions.inference.tools.families import HERMES, Family
 
+MOST_POINTS_OF_TOOLS = 8 * MOST_POINTS
+"""That are looked at, by 10 µs each."""
+
 
 def forced_tools(request: ChatRequest) -> list[Tool]:
     """The tools of which the model must call one; empty when it need not call any. Raises InvalidRequest."""
@@ -47,23 +50,31 @@ def call_grammar(
 ) -> Grammar:
     """The grammar of one call of one of `tools`, with arguments of that tool's schema, in the family's form.
 
+    All tools together cost what one schema may; the arguments of those beyond are checked when they are complete.
+
     `listed`: the request's tools. `shown`: the control tokens of the form, with their names.
 
     Raises InvalidRequest or UnsupportedSchema.
     """
     if len({tool.function.name for tool in tools}) < len(tools):
         raise InvalidRequest("Tool names must differ.", "tools")
-    calls, checkers, frames, points = [], [], [], float(MOST_POINTS)
+    calls, checkers, frames, points, left = [], [], [], float(MOST_POINTS), float(MOST_POINTS_OF_TOOLS)
     for tool in tools:
         schema = {"type": "object"} | (tool.function.parameters or {"properties": {}})
-        checker = SchemaChecker(schema, f"tools[{listed.index(tool)}].function.parameters", points)
+        most, param = min(MOST_POINTS, left), f"tools[{listed.index(tool)}].function.parameters"
+        checker = SchemaChecker(schema, param, most, formats_hold=bool(tool.function.strict))
+        checked = checker.checked()
+        left -= (spent := most - checker.points)
+        if spent > points:
+            checked = checker.loosened()
+        else:
+            points -= spent
         opening, after_name, closing = family.written
         before = _written(opening + tool.function.name + after_name, shown or {})
-        arguments = json.dumps(checker.checked(), ensure_ascii=False)
+        arguments = json.dumps(checked, ensure_ascii=False)
         calls.append(f"{before} %json {arguments} {_written(closing, shown or {})}")
         checkers.append(checker)
         frames.append((opening + tool.function.name + after_name, closing))
-        points = checker.points
     options = "\n  | ".join(calls)
     return Grammar(f"start: call\ncall: {options}\n", checkers, frames)
 

@@ -112,7 +112,10 @@ class Choices:
             watch(event)
         if isinstance(event, Delta | Finished):
             self._completion_tokens[place] = event.completion_tokens
-        found = self._checked(place, event)
+        events: list[Event] = [event]
+        if isinstance(event, Started) and self.job(place).begun:
+            events.append(Delta(self.job(place).begun, 0))
+        found = [sent for one in events for sent in self._checked(place, one)]
         if found and isinstance(event := found[-1], Finished | Failed):
             self._ended += 1
             if self._begun < len(self.jobs) and isinstance(event, Finished) and event.reason != "cancelled":

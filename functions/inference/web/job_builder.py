@@ -1,21 +1,27 @@
 """Builds a job from a validated request: prompt, sampling, limits."""
 
+import hashlib
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from functions.inference.engine.jobs import Job, Sampling
+from functions.inference.engine.jobs import Job, Matcher, Sampling
 from functions.inference.errors import InvalidRequest
 from functions.inference.grammar.response_format import grammar_for
 from functions.inference.models.loading import ChatModel
 from functions.inference.models.prompt_tokenizer import plain_tokens
-from functions.inference.openai.requests import ChatRequest, CompletionRequest, Message, SamplingFields
+from functions.inference.openai.requests import ChatRequest, CompletionRequest, Message, SamplingFields, Tool
 from functions.inference.tools.families import HARMONY, HERMES
 from functions.inference.tools.grammar import call_grammar, forced_tools, offered_tools
 from functions.inference.tools.parser import Parser, parser_for
 from functions.inference.tools.prompt import introduce, tool_turn
 
 MOST_PROMPTS = 64
+MOST_FORCED = 100
+"""Tokens that an answer begins with and that stand in the prompt. Those of a call are within what the gateway reserves
+for tools; those of other JSON are taken from `max_tokens`."""
 MESSAGE_ROLES = {"developer": "system"}
 """OpenAI's newer name of the role that templates call system."""
 
@@ -31,24 +37,27 @@ def chat_jobs(request: ChatRequest, model: ChatModel, max_tokens: int, tries: in
     if offered and family is None:
         raise InvalidRequest(UNKNOWN_FORM, "tools")
     shown = model.prompts.tokens_named(family.controls) if family and (offered or family is HARMONY) else {}
-    grammar = (
-        call_grammar(forced, request.tools or [], family or HERMES, shown)
-        if forced
-        else grammar_for(request.response_format)
-    )
+    calls = partial(call_grammar, forced or offered, request.tools or [], family or HERMES, shown)
+    grammar = calls() if forced else grammar_for(request.response_format)
+    if offered and not forced:
+        model.vocab.grammars.compile_once(_digest(offered), calls)
     if request.top_logprobs is not None and not request.logprobs:
         raise InvalidRequest("`top_logprobs` needs `logprobs: true`.", "top_logprobs")
     sampling, stops = sampling_of(request, model), stops_of(request)
+    limit = request.max_completion_tokens or request.max_tokens or max_tokens
+    most = MOST_FORCED if forced else min(MOST_FORCED, limit - 1)
 
     def job(index: int, prompt: tuple[int, ...]) -> Job:
         matcher = None if grammar is None else model.vocab.grammars.matcher(grammar)
+        first, text = ([], "") if matcher is None or request.logprobs else _begun(matcher, most, model, shown)
         return Job(
-            prompt,
-            request.max_completion_tokens or request.max_tokens or max_tokens,
+            (*prompt, *first),
+            limit if forced else limit - len(first),
             replace(reseeded(sampling, index), matcher=matcher),
             stops,
             logprobs=(request.top_logprobs or 0) if request.logprobs else None,
             shown=shown,
+            begun=text,
         )
 
     def twice(index: int) -> Job:
@@ -64,6 +73,26 @@ def told(request: ChatRequest, fault: str) -> ChatRequest:
     """The request with what was wrong with its first answer."""
     message = Message(role="user", content=f"Your last answer {fault}. Answer again, as the JSON schema says.")
     return request.model_copy(update={"messages": [*request.messages, message]})
+
+
+def _begun(matcher: Matcher, most: int, model: ChatModel, shown: Mapping[int, bytes]) -> tuple[list[int], str]:
+    """The first tokens of the answer, `most` at most, that can only be these, and their text."""
+    tokens = matcher.forced()[: max(0, most)]
+    while tokens:
+        try:
+            text = b"".join(shown.get(token) or model.vocab.piece(token) for token in tokens).decode()
+        except UnicodeDecodeError:  # cut within a character
+            tokens.pop()
+            continue
+        for token in tokens:
+            matcher.accept(token)
+        return tokens, text
+    return [], ""
+
+
+def _digest(tools: Sequence[Tool]) -> bytes:
+    said = [(tool.function.name, tool.function.parameters, tool.function.strict) for tool in tools]
+    return hashlib.sha256(repr(said).encode(errors="replace")).digest()
 
 
 def reseeded(sampling: Sampling, index: int) -> Sampling:
