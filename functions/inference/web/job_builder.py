@@ -13,7 +13,7 @@ from functions.inference.openai.requests import ChatRequest, CompletionRequest, 
 from functions.inference.tools.families import HARMONY, HERMES
 from functions.inference.tools.grammar import call_grammar, forced_tools, offered_tools
 from functions.inference.tools.parser import Parser, parser_for
-from functions.inference.tools.prompt import introduce, tool_turn
+from functions.inference.tools.prompt import described, introduce, one_call_a_turn, paired, tool_turn
 
 MOST_PROMPTS = 64
 MESSAGE_ROLES = {"developer": "system"}
@@ -74,12 +74,13 @@ def parser_of(request: ChatRequest, model: ChatModel, job: Job) -> Parser | None
 
 
 def chat_prompt(request: ChatRequest, model: ChatModel) -> str:
-    """The rendered conversation with its tools."""
-    messages = [template_message(message, model) for message in request.messages]
-    offered = offered_tools(request)
-    if not offered:
+    """The rendered conversation with its tools. Raises InvalidRequest."""
+    messages = [template_message(message, model) for message in paired(request.messages)]
+    if model.template.family is HARMONY:
+        messages = one_call_a_turn(messages)
+    specs = [described(tool) for tool in offered_tools(request)]
+    if not specs:
         return model.template.render(messages)
-    specs = [tool.model_dump(exclude_none=True) for tool in offered]
     if model.template.knows_tools:
         return model.template.render(messages, specs)
     return model.template.render(introduce(messages, specs, model.template.family or HERMES))
