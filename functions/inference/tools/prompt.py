@@ -67,7 +67,7 @@ def paired(messages: Sequence[Message]) -> list[Message]:
 
 def one_call_a_turn(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Past turns of several calls as turns of one, each before its results: gpt-oss' template shows a turn's first call
-    only."""
+    only, and Llama's refuses more."""
     single: list[dict[str, Any]] = []
     rest = list(turns)
     while rest:
