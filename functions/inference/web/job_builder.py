@@ -1,5 +1,6 @@
 """Builds a job from a validated request: prompt, sampling, limits."""
 
+import contextlib
 import time
 from dataclasses import replace
 from typing import Any
@@ -10,10 +11,10 @@ from functions.inference.grammar.response_format import grammar_for
 from functions.inference.models.loading import ChatModel
 from functions.inference.models.prompt_tokenizer import plain_tokens
 from functions.inference.openai.requests import ChatRequest, CompletionRequest, Message, SamplingFields
-from functions.inference.tools.families import HARMONY, HERMES
+from functions.inference.tools.families import HARMONY, HERMES, LLAMA
 from functions.inference.tools.grammar import call_grammar, forced_tools, offered_tools
 from functions.inference.tools.parser import Parser, parser_for
-from functions.inference.tools.prompt import introduce, tool_turn
+from functions.inference.tools.prompt import described, introduce, one_call_a_turn, paired, tool_turn
 
 MOST_PROMPTS = 64
 MESSAGE_ROLES = {"developer": "system"}
@@ -74,14 +75,17 @@ def parser_of(request: ChatRequest, model: ChatModel, job: Job) -> Parser | None
 
 
 def chat_prompt(request: ChatRequest, model: ChatModel) -> str:
-    """The rendered conversation with its tools."""
-    messages = [template_message(message, model) for message in request.messages]
-    offered = offered_tools(request)
-    if not offered:
+    """The rendered conversation with its tools. Raises InvalidRequest."""
+    messages = [template_message(message, model) for message in paired(request.messages)]
+    if model.template.family in (HARMONY, LLAMA):
+        messages = one_call_a_turn(messages)
+    specs = [described(tool) for tool in offered_tools(request)]
+    if not specs:
         return model.template.render(messages)
-    specs = [tool.model_dump(exclude_none=True) for tool in offered]
     if model.template.knows_tools:
-        return model.template.render(messages, specs)
+        # Some templates fail on a schema, as one with `$ref`; then the tools are described in the messages.
+        with contextlib.suppress(InvalidRequest):
+            return model.template.render(messages, specs)
     return model.template.render(introduce(messages, specs, model.template.family or HERMES))
 
 

@@ -135,7 +135,7 @@ TURNS: dict[str, dict[str, Any]] = {
     "call": {
         "role": "assistant",
         "content": None,
-        "tool_calls": [{"id": None, "type": "function", "function": {"name": "f", "arguments": {"x": "ARG"}}}],
+        "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": {"x": "ARG"}}}],
     },
     "tool": {"role": "tool", "tool_call_id": "c", "content": "RES"},
 }
@@ -153,7 +153,7 @@ def test_every_order_of_roles_is_rendered_whole_or_refused(name: str) -> None:
         try:
             prompt = job_builder.chat_prompt(request, model)
         except InvalidRequest as refused:
-            assert refused.param == "messages" and len(str(refused)) > 60
+            assert (refused.param or "").startswith("messages") and len(str(refused)) > 40
             continue
         taken += 1
         for kind in ("system", "user"):
@@ -163,7 +163,11 @@ def test_every_order_of_roles_is_rendered_whole_or_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", TEMPLATES)
 @pytest.mark.parametrize(
-    "order", ["system system user", "user system user", "user user", "system user assistant user user", "user system"]
+    "order",
+    [
+        *("system system user", "user system user", "user user", "system user assistant user user", "user system"),
+        *("assistant user", "user call tool user", "user call user", "system user call tool tool user user"),
+    ],
 )
 def test_the_orders_that_agents_send_are_taken(name: str, order: str) -> None:
     model: Any = SimpleNamespace(template=ChatTemplate(TEMPLATES[name], bos="<s>", eos="</s>"))
