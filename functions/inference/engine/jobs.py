@@ -46,11 +46,12 @@ class Sampling:
 
 @dataclass(frozen=True)
 class TokenLogprob:
-    """One token, its bytes, its log probability before sampling settings apply, and the likeliest alternatives."""
+    """One token, its bytes, its log probability before sampling settings apply, and the likeliest alternatives. A
+    prompt's first token has neither of the two."""
 
     token: int
     piece: bytes
-    logprob: float
+    logprob: float | None
     top: tuple[tuple[int, bytes, float], ...] = ()
 
 
@@ -99,6 +100,8 @@ class Job:
     """Seconds on the monotonic clock."""
     logprobs: int | None = None
     """None: no log probabilities; else the number of alternatives per token (0 to 20)."""
+    scores: bool = False
+    """Whether the prompt is sent too, with its log probabilities. Then all of it is decoded anew."""
     events: "queue.SimpleQueue[Event]" = field(default_factory=queue.SimpleQueue)
     cancelled: bool = False
     queued_s: float = 0.0

@@ -2,11 +2,12 @@
 
 import queue
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from functions.inference.engine.jobs import Delta, Event, Failed, Finished, Job
-from functions.inference.errors import InferenceError
+from functions.inference.errors import DeadlineExceeded, InferenceError, Overloaded
 from functions.inference.openai.responses import Counts, ResponseShape, usage_of
 from functions.inference.web import sse
 from functions.inference.web.disconnect import Caller
@@ -35,7 +36,8 @@ class _Numbered(queue.SimpleQueue[Event]):
 
 class Choices:
     """The jobs of one answer, one a choice, and the shape that writes each. At most ABREAST run at once, so that a
-    long list of prompts does not fill the queue.
+    long list of prompts does not fill the queue. The answer fails where the queue is full at its start; later its other
+    jobs wait for a place until their deadline, so that no work is lost.
 
     `each`: choices a prompt. `submit` raises an InferenceError.
     """
@@ -46,13 +48,15 @@ class Choices:
         self.jobs, self.shapes = jobs, shapes
         self._each, self._submit = each, submit
         self._events: queue.SimpleQueue[tuple[int, Event]] = queue.SimpleQueue()
-        self._begun = self._ended = 0
+        self._waiting = deque(range(len(jobs)))
+        self._begun: set[int] = set()
+        self._ended = 0
+        self._worked = False
         self._completion_tokens = [0] * len(jobs)
         for place, job in enumerate(jobs):
             job.events = _Numbered(place, self._events)
         try:
-            for _ in jobs[:ABREAST]:
-                self._begin()
+            self._begin_some()
         except BaseException:
             self.cancel()
             raise
@@ -65,11 +69,11 @@ class Choices:
     @property
     def counts(self) -> Counts:
         """The tokens so far."""
-        prompts = self.jobs[: self._begun : self._each]
+        begun = [self.jobs[place] for place in range(0, len(self.jobs), self._each) if place in self._begun]
         return Counts(
-            sum(len(job.prompt) for job in prompts),
+            sum(len(job.prompt) for job in begun),
             sum(self._completion_tokens),
-            sum(job.cached_tokens for job in prompts),
+            sum(job.cached_tokens for job in begun),
         )
 
     def follow(self, caller: Caller) -> Iterator[tuple[int, Event] | None]:
@@ -86,7 +90,7 @@ class Choices:
                 yield found
         finally:
             self.cancel()  # also when the response's generator is closed; no effect after the end
-            for job in self.jobs[: self._begun]:
+            for job in map(self.jobs.__getitem__, self._begun):
                 if job.watch is not None:  # no effect after the end
                     job.watch(Finished("cancelled", job.completion_tokens))
 
@@ -94,23 +98,40 @@ class Choices:
         try:
             place, event = self._events.get(timeout=POLL_EVERY_S)
         except queue.Empty:
-            return None
+            return self._go_on(None)
+        if isinstance(event, Failed) and isinstance(event.error, Overloaded) and self._worked:
+            self._begun.discard(place)
+            self._waiting.appendleft(place)
+            return self._go_on(None)
         if (watch := self.jobs[place].watch) is not None:
             watch(event)
         if isinstance(event, Delta | Finished):
             self._completion_tokens[place] = event.completion_tokens
+            self._worked = True
         if isinstance(event, Finished | Failed):
             self._ended += 1
-            if self._begun < len(self.jobs) and isinstance(event, Finished) and event.reason != "cancelled":
-                try:
-                    self._begin()
-                except InferenceError as error:
-                    return place, Failed(error)
-        return place, event
+        return self._go_on((place, event))
 
-    def _begin(self) -> None:
-        self._begun += 1
-        self._submit(self.jobs[self._begun - 1])
+    def _go_on(self, found: tuple[int, Event] | None) -> tuple[int, Event] | None:
+        """Begin jobs in the places that are free. → `found`, or the failure of the answer."""
+        if not self._waiting or (found and not (isinstance(found[1], Finished) and found[1].reason != "cancelled")):
+            return found
+        place = self._waiting[0]
+        if time.monotonic() > self.jobs[place].deadline_s:
+            return place, Failed(DeadlineExceeded("The request's deadline passed before the answer was complete."))
+        try:
+            self._begin_some()
+        except Overloaded:
+            pass
+        except InferenceError as error:
+            return place, Failed(error)
+        return found
+
+    def _begin_some(self) -> None:
+        while self._waiting and len(self._begun) - self._ended < ABREAST:
+            place = self._waiting[0]
+            self._submit(self.jobs[place])
+            self._begun.add(self._waiting.popleft())
 
 
 def stream(

@@ -91,9 +91,13 @@ def chat_prompt(request: ChatRequest, model: ChatModel) -> str:
 
 def completion_jobs(request: CompletionRequest, model: ChatModel, max_tokens: int) -> list[Job]:
     """A job for each choice, those of one prompt in a row. `max_tokens`: the default. Raises InvalidRequest."""
+    if request.max_tokens == 0 and not request.echo:
+        raise InvalidRequest("`max_tokens: 0` needs `echo: true`: there is nothing else to answer.", "max_tokens")
     sampling, stops = sampling_of(request, model), stops_of(request)
+    most = max_tokens if request.max_tokens is None else request.max_tokens
+    scores = bool(request.echo) and request.logprobs is not None
     return [
-        Job(prompt, request.max_tokens or max_tokens, reseeded(sampling, index), stops, logprobs=request.logprobs)
+        Job(prompt, most, reseeded(sampling, index), stops, logprobs=request.logprobs, scores=scores)
         for prompt in completion_prompts(request, model)
         for index in range(request.n or 1)
     ]

@@ -51,7 +51,8 @@ def completions() -> Response:
     jobs = job_builder.completion_jobs(body, model, service().settings.default_max_tokens)
     head, with_logprobs = _head("cmpl-", model), body.logprobs is not None
     echoes = [
-        b"".join(map(model.vocab.piece, job.prompt)).decode(errors="replace") if body.echo else "" for job in jobs
+        b"".join(map(model.vocab.piece, job.prompt)).decode(errors="replace") if body.echo and not job.scores else ""
+        for job in jobs
     ]
     return _respond(
         body, model, jobs, [CompletionShape(head, with_logprobs, index, echo) for index, echo in enumerate(echoes)]

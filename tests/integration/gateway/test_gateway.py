@@ -7,6 +7,7 @@ import pytest
 
 from sluice.domain.errors import ModelUnavailable, Overloaded, StoreUnavailable, UpstreamTimeout
 from sluice.http.gateway.streaming import DONE
+from sluice.services.gateway.gateway import TEMPLATE_TOKENS
 from sluice.wiring import stores
 from tests.fakes.upstream import chunk, usage_chunk
 from tests.integration.gateway.conftest import ANSWER, Person
@@ -288,3 +289,31 @@ def test_tokens_for_an_embedding_are_refused_with_the_way_out(person: Person) ->
     body = {"model": "demo-embed", "input": [[57668, 53901]]}
     answer = person.client.post("/v1/embeddings", json=body, headers=person.api_token)
     assert answer.status_code == 400 and "check_embedding_ctx_length=False" in answer.json["error"]["message"]
+
+
+def test_a_score_reserves_its_prompt_only_and_an_empty_answer_is_refused_by_name(person: Person) -> None:
+    def complete(**fields: Any) -> Any:
+        return person.client.post("/v1/completions", json={"model": "demo", **fields}, headers=person.api_token)
+
+    held: list[int] = []
+    scored = {"text": "Hi", "logprobs": {"tokens": ["H", "i"], "token_logprobs": [None, -1.5]}}
+    first = {"object": "text_completion", "choices": [{"index": 0, "finish_reason": None, **scored}]}
+    last = {"object": "text_completion", "choices": [{"index": 0, "text": "", "finish_reason": "length"}]}
+    reserved = lambda: held.append(next(iter(person.grant().leases.values())).reserved_tokens)  # noqa: E731
+    person.script(
+        reserved, *(json.dumps(one, separators=(",", ":")).encode() for one in (first, last)), usage_chunk(2, 0)
+    )
+    answer = complete(prompt="Hi", echo=True, logprobs=1, max_tokens=0)
+    assert answer.status_code == 200
+    assert answer.json["choices"][0]["logprobs"] == scored["logprobs"]
+    assert person.upstream.calls[-1].body["max_tokens"] == 0
+    assert held[0] < 2 * TEMPLATE_TOKENS, "the prompt and what a template may add, and nothing for an answer"
+    refusal = complete(prompt="Hi", max_tokens=0).json["error"]
+    assert (refusal["param"], refusal["type"]) == ("max_tokens", "invalid_request_error")
+    assert len(person.log()) == 1
+
+
+def test_an_answer_from_documents_has_one_choice(person: Person) -> None:
+    answer = person.ask(n=2, retrieval={"vector_store_ids": ["vs_x"]})
+    assert answer.status_code == 400 and "leave n out" in answer.json["error"]["message"]  # type: ignore[index]
+    assert person.log() == []

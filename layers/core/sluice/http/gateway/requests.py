@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, MAX_TOP_K, Grounding
+from sluice.domain.errors import InvalidModelRequest
 from sluice.http.fields import Flag, Integer, Loose, Number, Text, Value
 from sluice.http.gateway.messages import TOOLS_TOKENS, Message, NamedTool, ResponseFormat, Tool, bound
 
@@ -151,6 +152,7 @@ class ChatBody(Sampling):
 
 class CompletionBody(Sampling):
     prompt: Text | Texts | TokenIds | ListsOfTokenIds
+    max_tokens: Annotated[Integer, Field(ge=0, description="0 with `echo`: the prompt only")] | None = None
     echo: Flag | None = None
     logprobs: Annotated[Integer, Field(ge=0, le=5)] | None = None
     suffix: Text | None = None
@@ -179,6 +181,12 @@ class CompletionBody(Sampling):
         if value:
             raise ValueError("suffix is not supported")
         return value
+
+    @model_validator(mode="after")
+    def _something_to_answer(self) -> "CompletionBody":
+        if self.max_tokens == 0 and not self.echo:
+            raise InvalidModelRequest("max_tokens: must be at least 1, or 0 with echo", "max_tokens")
+        return self
 
     @property
     def prompts(self) -> Sequence[str | list[int]]:
