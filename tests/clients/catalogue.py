@@ -1,0 +1,48 @@
+"""The clients of docs/clients.md. `tests/clients/test_NAME.py` runs the client NAME."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+DEV, FRAMEWORKS, WRAPPERS, LLAMA_INDEX = (
+    ROOT / "requirements-dev.lock",
+    HERE / "frameworks.lock",
+    HERE / "wrappers.lock",
+    HERE / "llama_index.lock",
+)
+NPM = HERE / "package-lock.json"
+OPENAI = "`base_url`: the address with `/v1`"
+ANTHROPIC = "`base_url`: the address without `/v1`"
+
+
+@dataclass(frozen=True)
+class Client:
+    """`lock` pins `package`, which is what is run. `setting`: what a user has to set besides the key."""
+
+    title: str
+    package: str
+    lock: Path
+    setting: str
+
+    @property
+    def version(self) -> str:
+        """Errors: LookupError (the lock does not pin the package)."""
+        if self.lock == NPM:
+            return str(json.loads(NPM.read_text())["packages"][f"node_modules/{self.package}"]["version"])
+        found = re.search(rf"^{re.escape(self.package)}==(\S+)", self.lock.read_text(), re.MULTILINE)
+        if found is None:
+            raise LookupError(f"{self.lock.name} does not pin {self.package}")
+        return found[1]
+
+
+CLIENTS = {
+    "openai_python": Client("openai-python", "openai", DEV, OPENAI),
+    "anthropic_python": Client("Anthropic's SDK for Python", "anthropic", DEV, ANTHROPIC),
+    "openai_node": Client("openai-node", "openai", NPM, OPENAI.replace("_url", "URL")),
+    "anthropic_node": Client(
+        "Anthropic's SDK for TypeScript", "@anthropic-ai/sdk", NPM, ANTHROPIC.replace("_url", "URL")
+    ),
+}
