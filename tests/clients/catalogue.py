@@ -45,4 +45,39 @@ CLIENTS = {
     "anthropic_node": Client(
         "Anthropic's SDK for TypeScript", "@anthropic-ai/sdk", NPM, ANTHROPIC.replace("_url", "URL")
     ),
+    "langchain": Client(
+        "LangChain", "langchain-openai", FRAMEWORKS, f"{OPENAI}; embeddings: `check_embedding_ctx_length=False`"
+    ),
+    "llama_index": Client(
+        "LlamaIndex",
+        "llama-index-llms-openai-like",
+        LLAMA_INDEX,
+        "`api_base`: the address with `/v1`; `is_chat_model=True`, `is_function_calling_model=True`, `context_window`",
+    ),
+    "instructor": Client("instructor", "instructor", WRAPPERS, OPENAI),
+    "pydantic_ai": Client("pydantic-ai", "pydantic-ai-slim", FRAMEWORKS, OPENAI),
+    "openai_agents": Client(
+        "OpenAI Agents SDK",
+        "openai-agents",
+        FRAMEWORKS,
+        f"{OPENAI}; `set_tracing_disabled(True)`, or it sends traces to OpenAI",
+    ),
+    "litellm": Client(
+        "LiteLLM, as a client",
+        "litellm",
+        WRAPPERS,
+        "`openai/MODEL` with `api_base`: the address with `/v1`; or `anthropic/MODEL`, without",
+    ),
+    "vercel_ai": Client(
+        "Vercel's AI SDK",
+        "ai",
+        NPM,
+        "`@ai-sdk/openai-compatible` or `@ai-sdk/anthropic` with `baseURL`: the address with `/v1`",
+    ),
+    "llm": Client(
+        "llm",
+        "llm",
+        WRAPPERS,
+        "`extra-openai-models.yaml` with `api_base`: the address with `/v1`, and `api_key_name`; `llm keys set`",
+    ),
 }

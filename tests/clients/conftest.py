@@ -2,13 +2,14 @@
 gets. At the end the outcome of each test is written to `build/clients.json`, from which the page is made."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.clients import page, run
+from tests.clients import page, puppet, run
+from tests.clients.puppet import Scripted
 from tests.e2e import people
 from tests.e2e.conftest import _close_sdks, system  # noqa: F401 (fixtures)
 from tests.e2e.people import Person
@@ -64,3 +65,15 @@ Newest = Callable[[int], list[dict[str, Any]]]
 def newest(person: Person) -> Newest:
     """`newest(3)`: the last three ledger records, newest first."""
     return lambda count: list(person.call("GET", "/usage/logs", params={"limit": count}).json()["data"])
+
+
+@pytest.fixture(scope="session")
+def new_scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Scripted]]:
+    """`new_scripted()`: a new person of a gateway with a scripted model behind it."""
+    with puppet.opened(tmp_path_factory.mktemp("scripted")) as new:
+        yield new
+
+
+@pytest.fixture
+def scripted(new_scripted: Callable[[], Scripted]) -> Scripted:
+    return new_scripted()

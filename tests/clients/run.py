@@ -10,7 +10,13 @@ from tests.clients.install import node_modules, python
 
 HERE = Path(__file__).parent
 RUN_SECONDS = 240
-QUIET = {"DO_NOT_TRACK": "1", "OTEL_SDK_DISABLED": "true", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "OTEL_SDK_DISABLED": "true",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # otherwise it is downloaded
+    "NO_PROXY": "127.0.0.1",
+    "no_proxy": "127.0.0.1",
+}
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -28,13 +34,16 @@ def finished(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path, s
 
 
 def node_script(name: str, env: Mapping[str, str]) -> dict[str, Any]:
-    """The JSON that `NAME.mjs` prints. It is given to Node as input, so that packages are found in this folder."""
+    """The JSON in the last line of what `NAME.mjs` prints. It is Node's input, so that packages are found here."""
     words = ("node", "--input-type=module", "-")
-    return dict(json.loads(finished(words, env, node_modules().parent, (HERE / f"{name}.mjs").read_text())))
+    return _last_line(finished(words, env, node_modules().parent, (HERE / f"{name}.mjs").read_text()))
 
 
 def python_script(lock: Path, name: str, env: Mapping[str, str]) -> dict[str, Any]:
-    """The JSON that `NAME_script.py` prints, run beside the packages of `lock`."""
-    return dict(
-        json.loads(finished((python(lock), "-W", "ignore", HERE / f"{name}_script.py"), env, Path(env["HOME"])))
-    )
+    """The JSON in the last line of what `NAME_script.py` prints, run beside the packages of `lock`."""
+    words = (python(lock), "-W", "ignore", HERE / f"{name}_script.py")
+    return _last_line(finished(words, env, Path(env["HOME"])))
+
+
+def _last_line(printed: str) -> dict[str, Any]:
+    return dict(json.loads(printed.splitlines()[-1]))
