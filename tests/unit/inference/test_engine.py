@@ -413,3 +413,13 @@ def test_stats_and_submissions_from_many_threads_do_not_disturb_the_loop() -> No
         watcher.join()
     assert [outcome(j)[0] for j in jobs] == ["hello world"] * 300
     assert seen
+
+
+def test_an_answer_that_is_complete_ends_with_its_last_token() -> None:
+    tested = engine()
+    ended = job("one:")
+    seen: list[str] = []
+    ended.complete = lambda text: seen.append(text) or "".join(seen).endswith("hel")  # type: ignore[func-returns-value]
+    tested.submit(ended)
+    finish(tested)
+    assert outcome(ended) == ("hel", "stop", 3) and seen == ["h", "e", "l"]
