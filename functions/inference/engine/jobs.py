@@ -95,6 +95,8 @@ class Job:
     stops: tuple[str, ...] = ()
     shown: Mapping[int, bytes] = field(default_factory=dict)
     """Control tokens that are part of a tool call's form, with the text that the answer shows for them."""
+    complete: Callable[[str], bool] | None = None
+    """Given each piece of the answer's text by the decode thread; true ends the answer."""
     account: str = ""
     deadline_s: float = float("inf")
     """Seconds on the monotonic clock."""

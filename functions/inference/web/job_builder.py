@@ -13,7 +13,7 @@ from functions.inference.models.prompt_tokenizer import plain_tokens
 from functions.inference.openai.requests import ChatRequest, CompletionRequest, Message, SamplingFields
 from functions.inference.tools.families import HARMONY, HERMES, LLAMA
 from functions.inference.tools.grammar import call_grammar, forced_tools, offered_tools
-from functions.inference.tools.parser import Parser, parser_for
+from functions.inference.tools.parser import Parser, has_first_call, parser_for
 from functions.inference.tools.prompt import described, introduce, one_call_a_turn, paired, tool_turn
 
 MOST_PROMPTS = 64
@@ -44,7 +44,7 @@ def chat_jobs(request: ChatRequest, model: ChatModel, max_tokens: int) -> list[J
         sampling_of(request, model),
         stops_of(request),
     )
-    return [
+    jobs = [
         Job(
             prompt,
             request.max_completion_tokens or request.max_tokens or max_tokens,
@@ -57,6 +57,11 @@ def chat_jobs(request: ChatRequest, model: ChatModel, max_tokens: int) -> list[J
         )
         for index in range(request.n or 1)
     ]
+    if offered and not forced and request.parallel_tool_calls is False:
+        for job in jobs:
+            if (parser := parser_of(request, model, job)) is not None:
+                job.complete = has_first_call(parser)
+    return jobs
 
 
 def reseeded(sampling: Sampling, index: int) -> Sampling:

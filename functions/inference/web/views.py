@@ -40,8 +40,7 @@ def _chat_shape(body: ChatRequest, model: ChatModel, job: Job, head: ResponseHea
     parser = job_builder.parser_of(body, model, job)
     if parser is None:
         return ChatShape(head, bool(body.logprobs), index)
-    most_calls = 1 if body.parallel_tool_calls is False else len(job.prompt) + job.max_tokens
-    return ToolChatShape(head, bool(body.logprobs), index, parser, most_calls)
+    return ToolChatShape(head, bool(body.logprobs), index, parser)
 
 
 @blueprint.post("/v1/completions")

@@ -26,7 +26,7 @@ TOOL = {"name": "f", "parameters": {"type": "object", "properties": {"a": {"type
 
 def scripted(family: Family, text: str) -> list[bytes]:
     """What the engine streams when the model writes `text`, four characters a token."""
-    shape = ToolChatShape(ResponseHead("chatcmpl-1", 1, "demo"), False, 0, parser_for(family, True, False), 9)
+    shape = ToolChatShape(ResponseHead("chatcmpl-1", 1, "demo"), False, 0, parser_for(family, True, False))
     chunks = [chunk for at in range(0, len(text), 4) for chunk in shape.chunks(text[at : at + 4], ())]
     chunks += shape.closings("stop")
     return [*(json.dumps(chunk, separators=(",", ":")).encode() for chunk in chunks), usage_chunk(10, 9)]
