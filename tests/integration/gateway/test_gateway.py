@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sluice.domain.errors import ModelUnavailable, Overloaded, StoreUnavailable, UpstreamTimeout
+from sluice.http.gateway.requests import PREFIX_TOKENS, EmbeddingBody
 from sluice.http.gateway.streaming import DONE
 from sluice.services.gateway.gateway import TEMPLATE_TOKENS
 from sluice.wiring import stores
@@ -317,3 +318,17 @@ def test_an_answer_from_documents_has_one_choice(person: Person) -> None:
     answer = person.ask(n=2, retrieval={"vector_store_ids": ["vs_x"]})
     assert answer.status_code == 400 and "leave n out" in answer.json["error"]["message"]  # type: ignore[index]
     assert person.log() == []
+
+
+def test_the_kind_of_an_embeddings_input_is_passed_on_and_its_prefix_reserved(person: Person) -> None:
+    person.upstream.capabilities = ["embeddings"]
+
+    def embed(**fields: Any) -> Any:
+        body = {"model": "demo", "input": ["Paris"], **fields}
+        return person.client.post("/v1/embeddings", json=body, headers=person.api_token)
+
+    assert embed(input_type="query").status_code == embed().status_code == 200
+    assert [call.body.get("input_type") for call in person.upstream.calls] == ["query", None]
+    assert refused(embed(input_type="question"))[0] == 400
+    bounds = [EmbeddingBody(model="m", input=["a", "b"], input_type=kind).token_bound() for kind in (None, "passage")]
+    assert bounds[1] - bounds[0] == 2 * PREFIX_TOKENS
