@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from tests.integration.inference.server import Server
+from tests.integration.inference.server import Server, running
 
 PATH = "/v1/completions"
 START, END = 957, 958  # the demo model's <|im_start|> and <|im_end|>
@@ -173,9 +173,33 @@ def test_dimensions_cut_and_normalise_again(server: Server) -> None:
     assert math.isclose(sum(x * x for x in short), 1.0, rel_tol=1e-4)
 
 
+def test_a_model_without_prefixes_ignores_the_kind_of_an_input(server: Server) -> None:
+    plain = embed(server, "red")
+    assert vectors(embed(server, "red", input_type="query"))[0] == pytest.approx(vectors(plain)[0], abs=1e-5)
+    assert server.post("/v1/embeddings", {"model": "demo-embed", "input": "", "input_type": "query"}).status_code == 400
+
+
+def test_a_prefix_stands_before_each_text_where_the_kind_is_given(
+    tmp_path_factory: pytest.TempPathFactory, server: Server
+) -> None:
+    prefixes = {"SLUICE_INFERENCE_QUERY_PREFIX": "query: ", "SLUICE_INFERENCE_PASSAGE_PREFIX": "passage: "}
+    texts = ["red", "the capital of France"]
+    with running(tmp_path_factory.mktemp("prefixed"), **prefixes) as prefixed:
+        for kind in ("query", "passage"):
+            wanted = embed(server, [f"{kind}: {text}" for text in texts])
+            found = embed(prefixed, texts, input_type=kind)
+            assert found["usage"] == wanted["usage"]
+            for ours, theirs in zip(vectors(found), vectors(wanted), strict=True):
+                assert ours == pytest.approx(theirs, abs=2e-3)
+        assert vectors(embed(prefixed, "red"))[0] == pytest.approx(vectors(embed(server, "red"))[0], abs=1e-5)
+        empty = {"model": "demo-embed", "input": ["red", ""], "input_type": "query"}
+        assert prefixed.post("/v1/embeddings", empty).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("fields", "status"),
     [
+        ({"input_type": "document"}, 400),
         ({"input": []}, 400),
         ({"input": ""}, 400),
         ({"input": ["ok", ""]}, 400),
