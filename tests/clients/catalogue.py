@@ -80,4 +80,17 @@ CLIENTS = {
         WRAPPERS,
         "`extra-openai-models.yaml` with `api_base`: the address with `/v1`, and `api_key_name`; `llm keys set`",
     ),
+    "opencode": Client(
+        "OpenCode",
+        "opencode-linux-x64",
+        NPM,
+        "a provider of `@ai-sdk/openai-compatible` or `@ai-sdk/anthropic` with `baseURL`: the address with `/v1`; "
+        "the model's `limit`",
+    ),
+    "codex": Client(
+        "Codex CLI",
+        "@openai/codex",
+        NPM,
+        'a `model_providers` entry with `base_url`: the address with `/v1`, and `wire_api = "responses"`',
+    ),
 }

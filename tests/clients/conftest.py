@@ -20,14 +20,14 @@ _outcomes: dict[str, Outcomes] = {}
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    module, _, name = report.nodeid.rpartition("/")[2].partition("::")
+    path, _, name = report.nodeid.partition("::")
     if report.when == "call" or (report.when == "setup" and not report.passed):
         found: list[Any] = [
             report.outcome,
             getattr(report, "wasxfail", ""),
             *(text for _, text in report.user_properties),
         ]
-        _outcomes.setdefault(module.removesuffix(".py").removeprefix("test_"), {})[name] = found
+        _outcomes.setdefault(Path(path).stem.removeprefix("test_"), {})[name] = found
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -167,3 +167,16 @@ def opened(folder: Path) -> Iterator[Callable[[], Scripted]]:
             return Scripted(person, puppet)
 
         yield new
+
+
+def working(*calls: tuple[str, Body]) -> Mind:
+    """Makes these calls one after the other, each after the result of the one before. Answers what has no tools."""
+
+    def next_step(body: Body) -> Said:
+        offered = {one["function"]["name"] for one in body.get("tools") or []}
+        done = sum(message["role"] == "tool" for message in body["messages"])
+        if not offered.issuperset(name for name, _ in calls):
+            return Said("Tea")  # a title for the session
+        return Said(calls=(calls[done],)) if done < len(calls) else Said("The file says black now.")
+
+    return next_step

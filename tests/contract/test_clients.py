@@ -9,7 +9,7 @@ from tests.contract import figures, markdown
 from tests.contract.test_figures import MEASURED
 
 PAGE = "docs/clients.md"
-RUNS = ("layers/core/**", "functions/gateway/**", "functions/inference/**", "tests/clients/*")
+RUNS = ("layers/core/**", "functions/gateway/**", "functions/inference/**")
 
 
 def test_every_client_has_its_tests() -> None:
