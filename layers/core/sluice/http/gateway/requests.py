@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, MAX_TOP_K, Grounding
 from sluice.domain.errors import InvalidModelRequest
 from sluice.http.fields import Flag, Integer, Loose, Number, Text, Value
-from sluice.http.gateway.messages import TOOLS_TOKENS, AllowedTools, Message, NamedTool, ResponseFormat, Tool, bound
+from sluice.http.gateway.messages import TOOLS_TOKENS, AllowedChatTools, Message, NamedTool, ResponseFormat, Tool, bound
 
 MAX_MESSAGES = 2048
 MAX_STOPS = 4
@@ -109,7 +109,7 @@ class ChatBody(Sampling):
     top_logprobs: Annotated[Integer, Field(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
     tools: Annotated[list[Tool], Field(fail_fast=True)] | None = Field(None, max_length=128)
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | AllowedTools | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | AllowedChatTools | None = None
     parallel_tool_calls: Flag | None = None
     retrieval: RetrievalOptions | None = None
 
