@@ -102,7 +102,7 @@ def test_text_that_is_no_call_stays_text(family: str, text: str) -> None:
     assert read(list(text), family) == (text, "", [])
 
 
-@pytest.mark.parametrize("family", set(CALLS) - {"llama", "harmony"})
+@pytest.mark.parametrize("family", sorted(CALLS.keys() - {"llama", "harmony"}))
 def test_text_before_a_call_stays(family: str) -> None:
     assert read(list("I look.\n" + CALLS[family]), family) == ("I look.", "", [["f", A], ["g", B]])
 
