@@ -62,11 +62,12 @@ class Sampling:
 
 @dataclass(frozen=True)
 class TokenLogprob:
-    """One token, its bytes, its log probability before sampling settings apply, and the likeliest alternatives."""
+    """One token, its bytes, its log probability before sampling settings apply, and the likeliest alternatives. A
+    prompt's first token has neither of the two."""
 
     token: int
     piece: bytes
-    logprob: float
+    logprob: float | None
     top: tuple[tuple[int, bytes, float], ...] = ()
 
 
@@ -112,11 +113,15 @@ class Job:
     """Control tokens that are part of a tool call's form, with the text that the answer shows for them."""
     begun: str = ""
     """The beginning of the answer that stands in the prompt, because it is forced."""
+    complete: Callable[[str], bool] | None = None
+    """Given each piece of the answer's text by the decode thread; true ends the answer."""
     account: str = ""
     deadline_s: float = float("inf")
     """Seconds on the monotonic clock."""
     logprobs: int | None = None
     """None: no log probabilities; else the number of alternatives per token (0 to 20)."""
+    scores: bool = False
+    """Whether the prompt is sent too, with its log probabilities. Then all of it is decoded anew."""
     events: "queue.SimpleQueue[Event]" = field(default_factory=queue.SimpleQueue)
     cancelled: bool = False
     queued_s: float = 0.0

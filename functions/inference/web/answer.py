@@ -2,11 +2,12 @@
 
 import queue
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from functions.inference.engine.jobs import Delta, Event, Failed, Finished, Job, Started
-from functions.inference.errors import ContextTooLong, InferenceError, SchemaNotMet
+from functions.inference.errors import ContextTooLong, DeadlineExceeded, InferenceError, Overloaded, SchemaNotMet
 from functions.inference.openai.responses import Counts, ResponseShape, usage_of
 from functions.inference.web import sse
 from functions.inference.web.disconnect import Caller
@@ -35,7 +36,8 @@ class _Numbered(queue.SimpleQueue[Event]):
 
 class Choices:
     """The jobs of one answer, one a choice, and the shape that writes each. At most ABREAST run at once, so that a
-    long list of prompts does not fill the queue.
+    long list of prompts does not fill the queue. The answer fails where the queue is full at its start; later its other
+    jobs wait for a place until their deadline, so that no work is lost.
 
     An answer whose schema no grammar enforces wholly is checked at its end. If the job can be made `again`, its text is
     held back until then, and a faulty answer is made a second time; the tokens of both count.
@@ -49,7 +51,10 @@ class Choices:
         self.jobs, self.shapes = jobs, shapes
         self._each, self._submit = each, submit
         self._events: queue.SimpleQueue[tuple[int, Event]] = queue.SimpleQueue()
-        self._begun = self._ended = 0
+        self._waiting = deque(range(len(jobs)))
+        self._begun: set[int] = set()
+        self._ended = 0
+        self._worked = False
         self._completion_tokens = [0] * len(jobs)
         self._second: dict[int, Job] = {}
         self._faulty_tokens = 0
@@ -57,8 +62,7 @@ class Choices:
         for place, job in enumerate(jobs):
             job.events = _Numbered(place, self._events)
         try:
-            for _ in jobs[:ABREAST]:
-                self._begin()
+            self._begin_some()
         except BaseException:
             self.cancel()
             raise
@@ -75,7 +79,8 @@ class Choices:
     @property
     def counts(self) -> Counts:
         """The tokens so far."""
-        prompts = [*self.jobs[: self._begun : self._each], *self._second.values()]
+        begun = [self.jobs[place] for place in range(0, len(self.jobs), self._each) if place in self._begun]
+        prompts = [*begun, *self._second.values()]
         return Counts(
             sum(len(job.prompt) for job in prompts),
             sum(self._completion_tokens) + self._faulty_tokens,
@@ -98,7 +103,7 @@ class Choices:
                 yield from found
         finally:
             self.cancel()  # also when the response's generator is closed; no effect after the end
-            for job in self.jobs[: self._begun]:
+            for job in map(self.jobs.__getitem__, self._begun):
                 if job.watch is not None:  # no effect after the end
                     job.watch(Finished("cancelled", job.completion_tokens))
 
@@ -107,23 +112,45 @@ class Choices:
         try:
             place, event = self._events.get(timeout=POLL_EVERY_S)
         except queue.Empty:
-            return []
+            return self._go_on([])
+        if (
+            isinstance(event, Failed)
+            and isinstance(event.error, Overloaded)
+            and self._worked
+            and place not in self._second
+        ):
+            self._begun.discard(place)
+            self._waiting.appendleft(place)
+            return self._go_on([])
         if (watch := self.jobs[place].watch) is not None:
             watch(event)
         if isinstance(event, Delta | Finished):
             self._completion_tokens[place] = event.completion_tokens
+            self._worked = True
         events: list[Event] = [event]
         if isinstance(event, Started) and self.job(place).begun:
             events.append(Delta(self.job(place).begun, 0))
-        found = [sent for one in events for sent in self._checked(place, one)]
-        if found and isinstance(event := found[-1], Finished | Failed):
+        found = [(place, sent) for one in events for sent in self._checked(place, one)]
+        if found and isinstance(found[-1][1], Finished | Failed):
             self._ended += 1
-            if self._begun < len(self.jobs) and isinstance(event, Finished) and event.reason != "cancelled":
-                try:
-                    self._begin()
-                except InferenceError as error:
-                    return [(place, Failed(error))]
-        return [(place, event) for event in found]
+        return self._go_on(found)
+
+    def _go_on(self, found: list[tuple[int, Event]]) -> list[tuple[int, Event]]:
+        """Begin jobs in the places that are free. → `found`, or the failure of the answer."""
+        last = found[-1][1] if found else None
+        if not self._waiting or (last and not (isinstance(last, Finished) and last.reason != "cancelled")):
+            return found
+        place = self._waiting[0]
+        if time.monotonic() > self.jobs[place].deadline_s:
+            error = DeadlineExceeded("The request's deadline passed before the answer was complete.")
+            return [(place, Failed(error))]
+        try:
+            self._begin_some()
+        except Overloaded:
+            pass
+        except InferenceError as error:
+            return [(place, Failed(error))]
+        return found
 
     def _checked(self, place: int, event: Event) -> list[Event]:
         """What to send for an event: nothing while text is held back, all of it at the end."""
@@ -157,9 +184,11 @@ class Choices:
         self._completion_tokens[place], self._second[place], self._texts[place] = 0, second, []
         return []
 
-    def _begin(self) -> None:
-        self._begun += 1
-        self._submit(self.jobs[self._begun - 1])
+    def _begin_some(self) -> None:
+        while self._waiting and len(self._begun) - self._ended < ABREAST:
+            place = self._waiting[0]
+            self._submit(self.jobs[place])
+            self._begun.add(self._waiting.popleft())
 
 
 def stream(

@@ -105,7 +105,9 @@ class FakeBackend:
         return token == END
 
     def logprob(self, row: int, token: int, top: int) -> TokenLogprob:
-        return TokenLogprob(token, self.piece(token), -1.0)
+        """Minus the position of the token that the row holds, so that a test sees which row was read."""
+        assert self.batches[-1][row].wants_logits
+        return TokenLogprob(token, self.piece(token), -1.0 - self.batches[-1][row].position)
 
 
 def job(prompt: str, max_tokens: int = 100, account: str = "", **more: object) -> Job:
