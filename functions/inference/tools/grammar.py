@@ -8,7 +8,7 @@ from functions.inference.errors import InvalidRequest
 from functions.inference.grammar.grammar import Grammar
 from functions.inference.grammar.schema import MOST_POINTS, SchemaChecker
 from functions.inference.openai.requests import AllowedToolChoice, ChatRequest, NamedToolChoice, Tool
-from functions.inference.tools.families import HERMES, Family
+from functions.inference.tools.families import HARMONY, HERMES, Family
 
 
 def forced_tools(request: ChatRequest) -> list[Tool]:
@@ -43,11 +43,16 @@ def offered_tools(request: ChatRequest) -> list[Tool]:
 
 
 def call_grammar(
-    tools: Sequence[Tool], listed: Sequence[Tool], family: Family = HERMES, shown: Mapping[int, bytes] | None = None
+    tools: Sequence[Tool],
+    listed: Sequence[Tool],
+    family: Family = HERMES,
+    shown: Mapping[int, bytes] | None = None,
+    thought: str = "",
 ) -> Grammar:
     """The grammar of one call of one of `tools`, with arguments of that tool's schema, in the family's form.
 
-    `listed`: the request's tools. `shown`: the control tokens of the form, with their names.
+    `listed`: the request's tools. `shown`: the control tokens of the form, with their names. `thought`: of
+    `thought_rules`.
 
     Raises InvalidRequest or UnsupportedSchema.
     """
@@ -64,7 +69,20 @@ def call_grammar(
         checkers.append(checker)
         points = checker.points
     options = "\n  | ".join(calls)
-    return Grammar(f"start: call\ncall: {options}\n", checkers)
+    return Grammar(f"start: {'thought ' if thought else ''}call\ncall: {options}\n{thought}", checkers)
+
+
+def thought_rules(family: Family | None, thinks: bool, inside: bool, shown: Mapping[int, bytes]) -> str:
+    """The rules of the reasoning that may come before a forced call, because a model that is kept from it calls worse.
+
+    `thinks`: the model writes `<think>`; `inside`: the prompt ends within it. Empty where the model does not reason."""
+    if family is HARMONY and set(map(bytes.decode, shown.values())) >= {*HARMONY.controls[:2], "<|end|>", "<|start|>"}:
+        begin, end = _written("<|channel|>analysis<|message|>", shown), _written("<|end|><|start|>assistant", shown)
+        return f"thought: ({begin} /(?s:.*)/ {end})?\n"
+    if not thinks or family is HARMONY:
+        return ""
+    body = 'body[suffix="</think>"]: /(?s:.*)/\n'
+    return f"thought: body /\\s*/\n{body}" if inside else f'thought: (/\\s*/ "<think>" body /\\s*/)?\n{body}'
 
 
 def _written(text: str, shown: Mapping[int, bytes]) -> str:

@@ -2,17 +2,19 @@
 
 import contextlib
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from functions.inference.engine.jobs import Job, Sampling
 from functions.inference.errors import InvalidRequest
+from functions.inference.grammar.grammar import Grammar
 from functions.inference.grammar.response_format import grammar_for
 from functions.inference.models.loading import ChatModel
 from functions.inference.models.prompt_tokenizer import plain_tokens
 from functions.inference.openai.requests import ChatRequest, CompletionRequest, Message, SamplingFields
 from functions.inference.tools.families import HARMONY, HERMES, LLAMA
-from functions.inference.tools.grammar import call_grammar, forced_tools, offered_tools
+from functions.inference.tools.grammar import call_grammar, forced_tools, offered_tools, thought_rules
 from functions.inference.tools.parser import Parser, has_first_call, parser_for
 from functions.inference.tools.prompt import described, introduce, one_call_a_turn, paired, tool_turn
 
@@ -32,18 +34,15 @@ def chat_jobs(request: ChatRequest, model: ChatModel, max_tokens: int) -> list[J
     if offered and family is None:
         raise InvalidRequest(UNKNOWN_FORM, "tools")
     shown = model.prompts.tokens_named(family.controls) if family and (offered or family is HARMONY) else {}
-    grammar = (
-        call_grammar(forced, request.tools or [], family or HERMES, shown)
-        if forced
-        else grammar_for(request.response_format)
-    )
+    prompt = model.prompts.encode(chat_prompt(request, model))
+    if forced:
+        thought = thought_rules(family, model.template.thinks, ends_in_thought(prompt, model), shown)
+        grammar: Grammar | None = call_grammar(forced, request.tools or [], family or HERMES, shown, thought)
+    else:
+        grammar = grammar_for(request.response_format)
     if request.top_logprobs is not None and not request.logprobs:
         raise InvalidRequest("`top_logprobs` needs `logprobs: true`.", "top_logprobs")
-    prompt, sampling, stops = (
-        model.prompts.encode(chat_prompt(request, model)),
-        sampling_of(request, model),
-        stops_of(request),
-    )
+    sampling, stops = sampling_of(request, model), stops_of(request)
     jobs = [
         Job(
             prompt,
@@ -74,9 +73,13 @@ def parser_of(request: ChatRequest, model: ChatModel, job: Job) -> Parser | None
     template = model.template
     if not offered_tools(request) and not template.thinks and template.family is not HARMONY:
         return None
-    free = job.sampling.matcher is None
-    inside = free and b"".join(model.vocab.piece(token) for token in job.prompt[-8:]).rstrip().endswith(b"<think>")
-    return parser_for(template.family, template.thinks and free, inside)
+    thinks = template.thinks and (job.sampling.matcher is None or bool(forced_tools(request)))
+    return parser_for(template.family, thinks, thinks and ends_in_thought(job.prompt, model))
+
+
+def ends_in_thought(prompt: Sequence[int], model: ChatModel) -> bool:
+    """Whether the prompt opens `<think>`, as some templates do."""
+    return b"".join(map(model.vocab.piece, prompt[-8:])).rstrip().endswith(b"<think>")
 
 
 def chat_prompt(request: ChatRequest, model: ChatModel) -> str:

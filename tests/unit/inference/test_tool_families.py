@@ -16,8 +16,8 @@ from functions.inference.llama.vocab import LlamaVocab
 from functions.inference.models.chat_template import ChatTemplate
 from functions.inference.openai.requests import ChatRequest, Tool
 from functions.inference.openai.responses import ResponseHead
-from functions.inference.tools.families import family_of
-from functions.inference.tools.grammar import call_grammar, forced_tools, offered_tools
+from functions.inference.tools.families import HARMONY, family_of
+from functions.inference.tools.grammar import call_grammar, forced_tools, offered_tools, thought_rules
 from functions.inference.tools.parser import (
     CallArguments,
     CallStart,
@@ -211,6 +211,55 @@ def test_what_the_grammar_forces_is_what_the_parser_reads(family: str, with_cont
             assert matcher.allows(token), (name, piece)
             matcher.accept(token)
     assert read(list(text), family) == ("", "", [["f", "{}"]])
+
+
+@pytest.mark.parametrize(
+    ("thinks", "inside", "before", "allowed"),
+    [
+        (True, False, "<think>\nI <tool_call> look.</think>\n\n", True),
+        (True, True, "I look.</think>\n", True),
+        (True, False, "", True),
+        (True, True, "", False),
+        (False, False, "<think>hm</think>", False),
+        (True, False, "<think>hm</think>Well. ", False),
+    ],
+)
+def test_a_model_may_think_before_a_forced_call(
+    thinks: bool, inside: bool, before: str, allowed: bool, vocab: LlamaVocab
+) -> None:
+    tools, family = [Tool.model_validate(TOOL)], family_of(SOURCES["hermes"])
+    assert family is not None
+    grammar = call_grammar(tools, tools, family, {}, thought_rules(family, thinks, inside, {}))
+    matcher = GrammarCompiler(vocab).matcher(grammar)
+    opening, after_name, closing = family.written
+    text = f"{before}{opening}f{after_name}{{}}{closing}"
+    taken = []
+    for token in vocab.tokenize(text):
+        if not matcher.allows(token):
+            break
+        matcher.accept(token)
+        taken.append(token)
+    if not inside or before:
+        assert (taken == vocab.tokenize(text)) is allowed
+    else:
+        assert not matcher.allows(next(iter(vocab.end_tokens)))  # the call was read as a thought
+    if allowed and before:
+        assert read([text], "hermes", thinks, inside)[2] == [["f", "{}"]]
+
+
+def test_gpt_oss_may_think_before_a_forced_call(vocab: LlamaVocab) -> None:
+    shown = {100 + at: name.encode() for at, name in enumerate(HARMONY.controls)}  # stand for its control tokens
+    numbers = {name: token for token, name in shown.items()}
+    tools = [Tool.model_validate(TOOL)]
+    grammar = call_grammar(tools, tools, HARMONY, shown, thought_rules(HARMONY, False, False, shown))
+    call = HARMONY_CALL + "{}"
+    for text in (call, f"<|channel|>analysis<|message|>hm<|end|><|start|>assistant{call}"):
+        matcher = GrammarCompiler(vocab).matcher(grammar)
+        for piece in re.split("(<[|].*?[|]>)", text):
+            for token in [numbers[piece.encode()]] if piece.encode() in numbers else vocab.tokenize(piece):
+                assert matcher.allows(token), (text, piece)
+                matcher.accept(token)
+    assert thought_rules(HARMONY, False, False, {}) == ""
 
 
 def chosen(**fields: Any) -> ChatRequest:
