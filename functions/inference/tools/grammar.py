@@ -3,12 +3,14 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from functions.inference.errors import InvalidRequest
 from functions.inference.grammar.grammar import Grammar
 from functions.inference.grammar.schema import MOST_POINTS, SchemaChecker
 from functions.inference.openai.requests import AllowedToolChoice, ChatRequest, NamedToolChoice, Tool
-from functions.inference.tools.families import HARMONY, HERMES, Family
+from functions.inference.tools.arguments import ANNOTATIONS, is_free_text
+from functions.inference.tools.families import GEMMA, HARMONY, HERMES, XML, Family
 
 
 def forced_tools(request: ChatRequest) -> list[Tool]:
@@ -58,18 +60,22 @@ def call_grammar(
     """
     if len({tool.function.name for tool in tools}) < len(tools):
         raise InvalidRequest("Tool names must differ.", "tools")
+    if family is GEMMA:
+        raise InvalidRequest("This model's calls cannot be forced; use `auto`.", "tool_choice")
     calls, checkers, points = [], [], float(MOST_POINTS)
     for tool in tools:
         schema = {"type": "object"} | (tool.function.parameters or {"properties": {}})
         checker = SchemaChecker(schema, f"tools[{listed.index(tool)}].function.parameters", points)
         opening, after_name, closing = family.written
         before = _written(opening + tool.function.name + after_name, shown or {})
-        arguments = json.dumps(checker.checked(), ensure_ascii=False)
-        calls.append(f"{before} %json {arguments} {_written(closing, shown or {})}")
+        checked = checker.checked()
+        arguments = _parameters(schema, checked, checker) if family is XML else _json(checked)
+        calls.append(f"{before} {arguments} {_written(closing, shown or {})}")
         checkers.append(checker)
         points = checker.points
     options = "\n  | ".join(calls)
-    return Grammar(f"start: {'thought ' if thought else ''}call\ncall: {options}\n{thought}", checkers)
+    text = 'text: value "\\n"\nvalue[suffix="</parameter>"]: /(?s:.*)/\n' if family is XML else ""
+    return Grammar(f"start: {'thought ' if thought else ''}call\ncall: {options}\n{thought}{text}", checkers)
 
 
 def thought_rules(family: Family | None, thinks: bool, inside: bool, shown: Mapping[int, bytes]) -> str:
@@ -79,10 +85,38 @@ def thought_rules(family: Family | None, thinks: bool, inside: bool, shown: Mapp
     if family is HARMONY and set(map(bytes.decode, shown.values())) >= {*HARMONY.controls[:2], "<|end|>", "<|start|>"}:
         begin, end = _written("<|channel|>analysis<|message|>", shown), _written("<|end|><|start|>assistant", shown)
         return f"thought: ({begin} /(?s:.*)/ {end})?\n"
-    if not thinks or family is HARMONY:
+    if not thinks or family in (HARMONY, GEMMA):
         return ""
     body = 'body[suffix="</think>"]: /(?s:.*)/\n'
     return f"thought: body /\\s*/\n{body}" if inside else f'thought: (/\\s*/ "<think>" body /\\s*/)?\n{body}'
+
+
+def _json(schema: Any) -> str:
+    return f"%json {json.dumps(schema, ensure_ascii=False)}"
+
+
+def _parameters(given: dict[str, Any], checked: dict[str, Any], checker: SchemaChecker) -> str:
+    """The arguments as XML: text as it is, everything else as JSON. Raises UnsupportedSchema."""
+    if unknown := checked.keys() & {"anyOf", "oneOf", "allOf", "$ref", "patternProperties", "minProperties"}:
+        raise checker.refused("#", f"uses `{min(unknown)}`, which calls of this model's form cannot follow")
+    rules, end = [], json.dumps("\n</parameter>\n")
+    for name, schema in checked.get("properties", {}).items():
+        if schema is False:
+            continue
+        if set(name) & set(">\n"):
+            raise checker.refused("#/properties", "has a name that calls of this model's form cannot write")
+        own = given["properties"][name]
+        choices = own.get("enum") if isinstance(own, dict) and own.keys() <= {"enum", "type", *ANNOTATIONS} else ()
+        if choices and all(isinstance(choice, str) for choice in choices):
+            value = f"({' | '.join(json.dumps(choice, ensure_ascii=False) for choice in choices)}) {end}"
+        elif is_free_text(own):
+            value = "text"
+        else:
+            node = schema if isinstance(schema, dict) else {}
+            value = f"{_json(node | {key: checked[key] for key in ('$defs', 'x-guidance')})} {end}"
+        rule = f"{json.dumps(f'<parameter={name}>' + chr(10), ensure_ascii=False)} {value}"
+        rules.append(rule if name in checked.get("required", ()) else f"({rule})?")
+    return " ".join(rules)
 
 
 def _written(text: str, shown: Mapping[int, bytes]) -> str:

@@ -5,10 +5,11 @@ A call's name is sent as soon as it is complete, its arguments in pieces. Text t
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from functions.inference.tools.arguments import Arguments, JsonArguments, possible_start
 from functions.inference.tools.families import HARMONY, HERMES, LLAMA, Family
 
 MOST_HEAD_CHARACTERS = 512
@@ -52,24 +53,18 @@ class Parser(Protocol):
     def finish(self) -> list[Part]: ...
 
 
-def possible_start(text: str, *names: str) -> int:
-    """Length of the longest end of `text` that begins one of `names`, but is not all of it."""
-    return max(
-        (n for name in names for n in range(min(len(name) - 1, len(text)), 0, -1) if text.endswith(name[:n])), default=0
-    )
-
-
 class ToolCallParser:
     """Parses every family but harmony."""
 
-    def __init__(self, family: Family = HERMES) -> None:
+    def __init__(self, family: Family = HERMES, schemas: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        """`schemas`: of each tool's arguments."""
         self._family = family
+        self._schemas = schemas or {}
         self._head, self._end, self._again = map(re.compile, (family.head, family.end, family.again))
         self._held = self._opened = ""
         self._state = self._bare if family is LLAMA else self._outside
         self.calls = self.complete_calls = 0
-        self._depth = 0
-        self._in_string = self._escaped = False
+        self._reader: Arguments = JsonArguments({})
 
     def feed(self, text: str) -> list[Part]:
         """The parts that later text cannot change."""
@@ -119,8 +114,8 @@ class ToolCallParser:
 
     def _body(self) -> list[Part] | None:
         if head := self._head.match(self._held):
-            self._held = self._held[head.end() :]
-            self._state, self._depth, self._in_string, self._escaped = self._arguments, 0, False, False
+            self._held, self._state = self._held[head.end() :], self._arguments
+            self._reader = self._family.arguments(self._schemas.get(head[1], {}))
             self.calls += 1
             return [CallStart(self.calls - 1, head[1])]
         if self._family is HERMES:
@@ -149,29 +144,11 @@ class ToolCallParser:
         return [CallStart(self.calls - 1, name), CallArguments(self.calls - 1, arguments)]
 
     def _arguments(self) -> list[Part] | None:
-        if not self._held:
-            return None
-        end = self._end_of_value()
-        text, self._held = self._held[:end], self._held[end:]
-        return [CallArguments(self.calls - 1, text)]
-
-    def _end_of_value(self) -> int:
-        """The end of the JSON value in the held text. Changes the state to `closing` when the value is complete."""
-        for at, char in enumerate(self._held):
-            if self._in_string:
-                self._in_string = self._escaped or char != '"'
-                self._escaped = char == "\\" and not self._escaped
-            elif char == '"':
-                self._in_string = True
-            elif char in "{[":
-                self._depth += 1
-            elif char in "}]":
-                self._depth -= 1
-            if self._depth <= 0 and not self._in_string:
-                self._state = self._closing
-                self.complete_calls += 1
-                return at + 1
-        return len(self._held)
+        piece, self._held, complete = self._reader.read(self._held)
+        if complete:
+            self.complete_calls += 1
+            self._state = self._closing
+        return [CallArguments(self.calls - 1, piece)] if piece else [] if complete else None
 
     def _closing(self) -> list[Part] | None:
         if found := self._again.match(self._held):
@@ -247,10 +224,9 @@ class HarmonyParser:
 class ThinkParser:
     """Takes `<think>…</think>` from the beginning of an answer. `inside`: the prompt already opened it."""
 
-    OPEN, CLOSE = "<think>", "</think>"
-
-    def __init__(self, inner: Parser, inside: bool) -> None:
+    def __init__(self, inner: Parser, inside: bool, tags: tuple[str, str]) -> None:
         self._inner = inner
+        self._open, self._close = tags
         self._held = ""
         self._state = "inside" if inside else "before"
         self.calls = self.complete_calls = 0
@@ -261,9 +237,9 @@ class ThinkParser:
         parts: list[Part] = []
         if self._state == "before":
             start = self._held.lstrip()
-            if start.startswith(self.OPEN):
-                self._held, self._state = start[len(self.OPEN) :], "inside"
-            elif not self.OPEN.startswith(start):
+            if start.startswith(self._open):
+                self._held, self._state = start[len(self._open) :], "inside"
+            elif not self._open.startswith(start):
                 self._state = "after"
         if self._state == "inside":
             parts = self._thought()
@@ -284,21 +260,25 @@ class ThinkParser:
         return [*before, *self._inner.finish()]
 
     def _thought(self) -> list[Part]:
-        thought, closed, rest = self._held.partition(self.CLOSE)
+        thought, closed, rest = self._held.partition(self._close)
         if closed:
             self._held, self._state = rest, "space"
         else:
-            end = len(thought) - possible_start(thought, self.CLOSE)
+            end = len(thought) - possible_start(thought, self._close)
             thought, self._held = thought[:end], thought[end:]
         return [Reasoning(thought)] if thought else []
 
 
-def parser_for(family: Family | None, thinks: bool, inside: bool) -> Parser:
-    """The parser of one answer. `thinks`: the model writes `<think>`; `inside`: the prompt ends within it."""
+def parser_for(
+    family: Family | None, thinks: bool, inside: bool, schemas: Mapping[str, Mapping[str, Any]] | None = None
+) -> Parser:
+    """The parser of one answer. `thinks`: the model reasons in tags; `inside`: the prompt ends within them;
+    `schemas`: of each tool's arguments."""
     if family is HARMONY:
         return HarmonyParser()
-    inner = ToolCallParser(family or HERMES)
-    return ThinkParser(inner, inside) if thinks else inner
+    family = family or HERMES
+    inner = ToolCallParser(family, schemas)
+    return ThinkParser(inner, inside, family.thought) if thinks else inner
 
 
 def has_first_call(parser: Parser) -> Callable[[str], bool]:

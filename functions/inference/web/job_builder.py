@@ -74,7 +74,8 @@ def parser_of(request: ChatRequest, model: ChatModel, job: Job) -> Parser | None
     if not offered_tools(request) and not template.thinks and template.family is not HARMONY:
         return None
     thinks = template.thinks and (job.sampling.matcher is None or bool(forced_tools(request)))
-    return parser_for(template.family, thinks, thinks and ends_in_thought(job.prompt, model))
+    schemas = {tool.function.name: tool.function.parameters or {} for tool in request.tools or ()}
+    return parser_for(template.family, thinks, thinks and ends_in_thought(job.prompt, model), schemas)
 
 
 def ends_in_thought(prompt: Sequence[int], model: ChatModel) -> bool:

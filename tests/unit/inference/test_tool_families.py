@@ -16,7 +16,7 @@ from functions.inference.llama.vocab import LlamaVocab
 from functions.inference.models.chat_template import ChatTemplate
 from functions.inference.openai.requests import ChatRequest, Tool
 from functions.inference.openai.responses import ResponseHead
-from functions.inference.tools.families import HARMONY, family_of
+from functions.inference.tools.families import GEMMA, HARMONY, family_of
 from functions.inference.tools.grammar import call_grammar, forced_tools, offered_tools, thought_rules
 from functions.inference.tools.parser import (
     CallArguments,
@@ -42,13 +42,13 @@ LLAMA3 = (  # the form of Llama 3.1 in our own words, because Meta's licence ask
 FAMILIES = {
     "Qwen-Qwen2.5-7B-Instruct": "hermes",
     "Qwen-Qwen3-0.6B": "hermes",
-    "Qwen3.5-4B": None,  # calls in XML
+    "Qwen3.5-4B": "xml",
     "Mistral-Small-3.2-24B-Instruct-2506": "mistral-args",
     "mistralai-Mistral-Nemo-Instruct-2407": "mistral",
     "ibm-granite-granite-3.3-2B-Instruct": "granite",
     "deepseek-ai-DeepSeek-V3.1": "deepseek",
     "openai-gpt-oss-120b": "harmony",
-    "google-gemma-4-31B-it": None,  # arguments that are not JSON
+    "google-gemma-4-31B-it": "gemma",
 }
 A, B = '{"a": [1, {"b": "}]\\"<"}]}', '{"c": "é｜"}'
 HARMONY_CALL = "<|channel|>commentary to=functions.f <|constrain|>json<|message|>"
@@ -62,6 +62,9 @@ CALLS = {
     "granite": f'<|tool_call|>[{{"name": "f", "arguments": {A}}}, {{"name": "g", "arguments": {B}}}]',
     "deepseek": f"<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{A}<｜tool▁call▁end｜>"
     f"<｜tool▁call▁begin｜>function<｜tool▁sep｜>g\n```json\n{B}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+    "xml": '<tool_call>\n<function=f>\n<parameter=a>\n[1, {"b": "}]\\"<"}]\n</parameter>\n</function>\n</tool_call>\n'
+    "<tool_call>\n<function=g>\n<parameter=c>\né｜\n</parameter>\n</function>\n</tool_call>",
+    "gemma": '<|tool_call>call:f{a:[1,{b:<|"|>}]"<<|"|>}]}<tool_call|><|tool_call>call:g{c:<|"|>é｜<|"|>}<tool_call|>',
     "harmony": f"<|channel|>analysis<|message|>why<|end|><|start|>assistant{HARMONY_CALL}{A}<|call|>"
     f"<|start|>assistant to=functions.g<|channel|>commentary json<|message|>{B}",
 }
@@ -107,7 +110,7 @@ def test_text_before_a_call_stays(family: str) -> None:
     assert read(list("I look.\n" + CALLS[family]), family) == ("I look.", "", [["f", A], ["g", B]])
 
 
-@pytest.mark.parametrize("family", CALLS)
+@pytest.mark.parametrize("family", set(CALLS) - {"xml", "gemma"})
 def test_a_name_is_sent_before_its_arguments_are_complete(family: str) -> None:
     parser = parser_for(family_of(SOURCES[family]), False, False)
     half = CALLS[family][: CALLS[family].index('{"a": [1') + 8]
@@ -194,7 +197,7 @@ def vocab() -> Iterator[LlamaVocab]:
     llama_cpp.llama_model_free(model)
 
 
-@pytest.mark.parametrize("family", CALLS)
+@pytest.mark.parametrize("family", set(CALLS) - {"gemma"})
 @pytest.mark.parametrize("with_controls", [False, True])
 def test_what_the_grammar_forces_is_what_the_parser_reads(family: str, with_controls: bool, vocab: LlamaVocab) -> None:
     found = family_of(SOURCES[family])
@@ -205,7 +208,7 @@ def test_what_the_grammar_forces_is_what_the_parser_reads(family: str, with_cont
     tools = [Tool.model_validate(TOOL)]
     matcher = GrammarCompiler(vocab).matcher(call_grammar(tools, tools, found, shown))
     opening, after_name, closing = found.written
-    text = f"{opening}f{after_name}{{}}{closing}"
+    text = f"{opening}f{after_name}{'' if family == 'xml' else '{}'}{closing}"
     for piece in re.split(f"({re.escape(found.controls[0])})", text) if with_controls else [text]:
         for token in [control.token] if shown and piece == found.controls[0] else vocab.tokenize(piece):
             assert matcher.allows(token), (name, piece)
@@ -303,7 +306,8 @@ def test_parallel_calls_have_an_index_each() -> None:
 def test_an_answer_of_one_call_ends_where_its_arguments_do(family: str) -> None:
     complete = has_first_call(parser_for(family_of(SOURCES[family]), False, False))
     read_so_far = "".join(itertools.takewhile(lambda char: not complete(char), CALLS[family]))
-    ends = CALLS[family].index(A) + len(A + "<|call|>" if family == "harmony" else A)
+    last = {"harmony": A + "<|call|>", "xml": "</function>", "gemma": '<|"|>}]}'}.get(family, A)
+    ends = CALLS[family].index(last) + len(last)
     assert read_so_far == CALLS[family][: ends - 1]
     assert read([CALLS[family][:ends]], family)[2] == [["f", A]]
 
@@ -320,9 +324,16 @@ def test_only_one_call_is_generated_where_parallel_ones_are_not_wanted(parallel:
             assert not job.complete("<think>hm</think><tool_call>") and job.complete(CALLS["hermes"][11:])
 
 
-@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family is None])
-def test_tools_for_a_model_of_an_unknown_form_are_refused(name: str) -> None:
-    model: Any = SimpleNamespace(template=ChatTemplate(TEMPLATES[name]))
-    with pytest.raises(InvalidRequest, match="form that is not supported") as refused:
-        job_builder.chat_jobs(chosen(), model, 9)
-    assert refused.value.param == "tools"
+def test_tools_for_a_model_of_an_unknown_form_are_refused() -> None:
+    for form in ("<tool_call>f<arg_key>a</arg_key>", '<invoke name="f">', "functools[f]"):
+        model: Any = SimpleNamespace(template=ChatTemplate("{{ tools }}" + form))
+        with pytest.raises(InvalidRequest, match="form that is not supported") as refused:
+            job_builder.chat_jobs(chosen(), model, 9)
+        assert refused.value.param == "tools"
+
+
+def test_a_call_that_cannot_be_forced_is_refused() -> None:
+    tools = [Tool.model_validate(TOOL)]
+    with pytest.raises(InvalidRequest, match="cannot be forced") as refused:
+        call_grammar(tools, tools, GEMMA)
+    assert refused.value.param == "tool_choice"
