@@ -159,9 +159,10 @@ def as_json(text: str) -> str:
     """The JSON that a bare value means; text for what is no JSON."""
     text = SPOKEN.get(text.strip(), text.strip())
     try:
-        return json.dumps(json.loads(text, parse_constant=_refuse), ensure_ascii=False)
+        json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return _quoted(text)
+    return text
 
 
 def _refuse(constant: str) -> Any:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from functions.inference.errors import InvalidRequest
@@ -11,6 +12,7 @@ from functions.inference.grammar.schema import MOST_POINTS, SchemaChecker
 from functions.inference.openai.requests import AllowedToolChoice, ChatRequest, NamedToolChoice, Tool
 from functions.inference.tools.arguments import ANNOTATIONS, is_free_text
 from functions.inference.tools.families import GEMMA, HARMONY, HERMES, XML, Family
+from functions.inference.tools.parser import first_call, parser_for
 
 
 def forced_tools(request: ChatRequest) -> list[Tool]:
@@ -44,21 +46,24 @@ def offered_tools(request: ChatRequest) -> list[Tool]:
     return [tool for tool in tools if tool.function.name in names]
 
 
-def call_grammar(
-    tools: Sequence[Tool],
-    listed: Sequence[Tool],
-    family: Family = HERMES,
-    shown: Mapping[int, bytes] | None = None,
-    thought: str = "",
-) -> Grammar:
-    """The grammar of one call of one of `tools`, with arguments of that tool's schema, in the family's form.
+@dataclass(frozen=True)
+class Form:
+    """How a model writes its answer. `shown`: the control tokens of the family's form, with their names. `thinks`: it
+    reasons in tags; `inside`: the prompt ends within them."""
 
-    `listed`: the request's tools. `shown`: the control tokens of the form, with their names. `thought`: of
-    `thought_rules`.
+    family: Family = HERMES
+    shown: Mapping[int, bytes] = field(default_factory=dict)
+    thinks: bool = False
+    inside: bool = False
+
+
+def call_grammar(tools: Sequence[Tool], listed: Sequence[Tool], form: Form) -> Grammar:
+    """The grammar of one call of one of `tools`, with arguments of that tool's schema. `listed`: the request's tools.
 
     Raises InvalidRequest or UnsupportedSchema.
     """
-    if len({tool.function.name for tool in tools}) < len(tools):
+    names, family = [tool.function.name for tool in tools], form.family
+    if len(set(names)) < len(names):
         raise InvalidRequest("Tool names must differ.", "tools")
     if family is GEMMA:
         raise InvalidRequest("This model's calls cannot be forced; use `auto`.", "tool_choice")
@@ -67,28 +72,41 @@ def call_grammar(
         schema = {"type": "object"} | (tool.function.parameters or {"properties": {}})
         checker = SchemaChecker(schema, f"tools[{listed.index(tool)}].function.parameters", points)
         opening, after_name, closing = family.written
-        before = _written(opening + tool.function.name + after_name, shown or {})
+        before = _written(opening + tool.function.name + after_name, form.shown)
         checked = checker.checked()
         arguments = _parameters(schema, checked, checker) if family is XML else _json(checked)
-        calls.append(f"{before} {arguments} {_written(closing, shown or {})}")
+        calls.append(f"{before} {arguments} {_written(closing, form.shown)}")
         checkers.append(checker)
         points = checker.points
-    options = "\n  | ".join(calls)
+    options, thought = "\n  | ".join(calls), thought_rules(form)
     text = 'text: value "\\n"\nvalue[suffix="</parameter>"]: /(?s:.*)/\n' if family is XML else ""
-    return Grammar(f"start: {'thought ' if thought else ''}call\ncall: {options}\n{thought}{text}", checkers)
+    start = f"start: {'thought ' if thought else ''}call\ncall: {options}\n"
+
+    def read(answer: str) -> tuple[int, str] | None:
+        call = first_call(parser_for(family, form.thinks, form.inside, schemas_of(tools)), answer)
+        return (names.index(call[0]), call[1]) if call and call[0] in names else None
+
+    return Grammar(start + thought + text, checkers, read)
 
 
-def thought_rules(family: Family | None, thinks: bool, inside: bool, shown: Mapping[int, bytes]) -> str:
+def schemas_of(tools: Sequence[Tool]) -> dict[str, dict[str, Any]]:
+    """The schema of each tool's arguments."""
+    return {tool.function.name: tool.function.parameters or {} for tool in tools}
+
+
+def thought_rules(form: Form) -> str:
     """The rules of the reasoning that may come before a forced call, because a model that is kept from it calls worse.
-
-    `thinks`: the model writes `<think>`; `inside`: the prompt ends within it. Empty where the model does not reason."""
-    if family is HARMONY and set(map(bytes.decode, shown.values())) >= {*HARMONY.controls[:2], "<|end|>", "<|start|>"}:
+    Empty where the model does not reason."""
+    shown = form.shown
+    if form.family is HARMONY:
+        if not {b"<|channel|>", b"<|message|>", b"<|end|>", b"<|start|>"} <= set(shown.values()):
+            return ""
         begin, end = _written("<|channel|>analysis<|message|>", shown), _written("<|end|><|start|>assistant", shown)
         return f"thought: ({begin} /(?s:.*)/ {end})?\n"
-    if not thinks or family in (HARMONY, GEMMA):
+    if not form.thinks:
         return ""
     body = 'body[suffix="</think>"]: /(?s:.*)/\n'
-    return f"thought: body /\\s*/\n{body}" if inside else f'thought: (/\\s*/ "<think>" body /\\s*/)?\n{body}'
+    return f"thought: body /\\s*/\n{body}" if form.inside else f'thought: (/\\s*/ "<think>" body /\\s*/)?\n{body}'
 
 
 def _json(schema: Any) -> str:

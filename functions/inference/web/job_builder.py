@@ -14,8 +14,9 @@ from functions.inference.models.loading import ChatModel
 from functions.inference.models.prompt_tokenizer import plain_tokens
 from functions.inference.openai.requests import ChatRequest, CompletionRequest, Message, SamplingFields
 from functions.inference.tools.families import HARMONY, HERMES, LLAMA
-from functions.inference.tools.grammar import call_grammar, forced_tools, offered_tools, thought_rules
-from functions.inference.tools.parser import Parser, has_first_call, parser_for
+from functions.inference.tools.grammar import Form, call_grammar, forced_tools, offered_tools, schemas_of
+from functions.inference.tools.parser import has_first_call, parser_for
+from functions.inference.tools.parts import Parser
 from functions.inference.tools.prompt import described, introduce, one_call_a_turn, paired, tool_turn
 
 MOST_PROMPTS = 64
@@ -25,9 +26,9 @@ MESSAGE_ROLES = {"developer": "system"}
 UNKNOWN_FORM = "This model's template writes tool calls in a form that is not supported here; leave out `tools`."
 
 
-def chat_jobs(request: ChatRequest, model: ChatModel, max_tokens: int) -> list[Job]:
-    """A job for each choice. `max_tokens`: the default. Raises InvalidRequest, also for messages that the template
-    refuses."""
+def chat_jobs(request: ChatRequest, model: ChatModel, max_tokens: int, tries: int = 1) -> list[Job]:
+    """A job for each choice. `max_tokens`: the default. `tries`: 2 if an answer that breaks its schema may be
+    made again. Raises InvalidRequest, also for messages that the template refuses."""
     forced = forced_tools(request)
     family = model.template.family
     offered = offered_tools(request)
@@ -36,31 +37,41 @@ def chat_jobs(request: ChatRequest, model: ChatModel, max_tokens: int) -> list[J
     shown = model.prompts.tokens_named(family.controls) if family and (offered or family is HARMONY) else {}
     prompt = model.prompts.encode(chat_prompt(request, model))
     if forced:
-        thought = thought_rules(family, model.template.thinks, ends_in_thought(prompt, model), shown)
-        grammar: Grammar | None = call_grammar(forced, request.tools or [], family or HERMES, shown, thought)
+        form = Form(family or HERMES, shown, model.template.thinks, ends_in_thought(prompt, model))
+        grammar: Grammar | None = call_grammar(forced, request.tools or [], form)
     else:
         grammar = grammar_for(request.response_format)
     if request.top_logprobs is not None and not request.logprobs:
         raise InvalidRequest("`top_logprobs` needs `logprobs: true`.", "top_logprobs")
     sampling, stops = sampling_of(request, model), stops_of(request)
-    jobs = [
-        Job(
+    ends_with_call = offered and not forced and request.parallel_tool_calls is False
+
+    def job(index: int, prompt: tuple[int, ...]) -> Job:
+        matcher = None if grammar is None else model.vocab.grammars.matcher(grammar)
+        made = Job(
             prompt,
             request.max_completion_tokens or request.max_tokens or max_tokens,
-            replace(
-                reseeded(sampling, index), matcher=None if grammar is None else model.vocab.grammars.matcher(grammar)
-            ),
+            replace(reseeded(sampling, index), matcher=matcher),
             stops,
             logprobs=(request.top_logprobs or 0) if request.logprobs else None,
             shown=shown,
         )
-        for index in range(request.n or 1)
-    ]
-    if offered and not forced and request.parallel_tool_calls is False:
-        for job in jobs:
-            if (parser := parser_of(request, model, job)) is not None:
-                job.complete = has_first_call(parser)
-    return jobs
+        if ends_with_call and (parser := parser_of(request, model, made)) is not None:
+            made.complete = has_first_call(parser)
+        return made
+
+    def twice(index: int) -> Job:
+        first = job(index, prompt)
+        first.again = lambda fault: job(index, model.prompts.encode(chat_prompt(told(request, fault), model)))
+        return first
+
+    return [twice(index) if tries > 1 else job(index, prompt) for index in range(request.n or 1)]
+
+
+def told(request: ChatRequest, fault: str) -> ChatRequest:
+    """The request with what was wrong with its first answer."""
+    message = Message(role="user", content=f"Your last answer {fault}. Answer again, as the JSON schema says.")
+    return request.model_copy(update={"messages": [*request.messages, message]})
 
 
 def reseeded(sampling: Sampling, index: int) -> Sampling:
@@ -74,8 +85,8 @@ def parser_of(request: ChatRequest, model: ChatModel, job: Job) -> Parser | None
     if not offered_tools(request) and not template.thinks and template.family is not HARMONY:
         return None
     thinks = template.thinks and (job.sampling.matcher is None or bool(forced_tools(request)))
-    schemas = {tool.function.name: tool.function.parameters or {} for tool in request.tools or ()}
-    return parser_for(template.family, thinks, thinks and ends_in_thought(job.prompt, model), schemas)
+    inside = thinks and ends_in_thought(job.prompt, model)
+    return parser_for(template.family, thinks, inside, schemas_of(request.tools or []))
 
 
 def ends_in_thought(prompt: Sequence[int], model: ChatModel) -> bool:
@@ -100,9 +111,13 @@ def chat_prompt(request: ChatRequest, model: ChatModel) -> str:
 
 def completion_jobs(request: CompletionRequest, model: ChatModel, max_tokens: int) -> list[Job]:
     """A job for each choice, those of one prompt in a row. `max_tokens`: the default. Raises InvalidRequest."""
+    if request.max_tokens == 0 and not request.echo:
+        raise InvalidRequest("`max_tokens: 0` needs `echo: true`: there is nothing else to answer.", "max_tokens")
     sampling, stops = sampling_of(request, model), stops_of(request)
+    most = max_tokens if request.max_tokens is None else request.max_tokens
+    scores = bool(request.echo) and request.logprobs is not None
     return [
-        Job(prompt, request.max_tokens or max_tokens, reseeded(sampling, index), stops, logprobs=request.logprobs)
+        Job(prompt, most, reseeded(sampling, index), stops, logprobs=request.logprobs, scores=scores)
         for prompt in completion_prompts(request, model)
         for index in range(request.n or 1)
     ]
@@ -131,6 +146,10 @@ def template_message(message: Message, model: ChatModel) -> dict[str, Any]:
     }
     if message.name is not None:
         seen["name"] = message.name
+    if message.role == "assistant" and message.reasoning_content:
+        seen["reasoning_content"] = message.reasoning_content
+        if message.tool_calls and not seen["content"]:
+            seen["thinking"] = message.reasoning_content  # gpt-oss' name for it, which takes no content beside it
     return tool_turn(message, seen, model.template.knows_calls)
 
 

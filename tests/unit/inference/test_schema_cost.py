@@ -125,7 +125,7 @@ def check(backend: LlamaBackend, step_s: float, schema: Any, seed: int) -> Walk 
 
 
 class SlowToAccept:
-    param = "response_format"
+    param, check = "response_format", None
 
     def allows(self, token: int) -> bool:
         return True

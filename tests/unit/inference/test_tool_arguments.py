@@ -14,7 +14,7 @@ from functions.inference.llama.vocab import LlamaVocab
 from functions.inference.openai.requests import Tool
 from functions.inference.tools.arguments import GemmaArguments, XmlArguments
 from functions.inference.tools.families import XML
-from functions.inference.tools.grammar import call_grammar
+from functions.inference.tools.grammar import Form, call_grammar
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -43,6 +43,7 @@ CASES = [
 LOOSE = [
     ({"deep": "True", "other": "x y", "code": "42", "count": "NaN"}, {"deep": True, "other": "x y", "code": "42"}),
     ({"lines": "[" * 5000}, {"lines": "[" * 5000}),
+    ({"lines": '["\\ud800"]', "count": "9" * 5000}, {"lines": ["\ud800"], "count": "9" * 5000}),
 ]
 
 
@@ -102,7 +103,7 @@ def vocab() -> Iterator[LlamaVocab]:
 
 def forced(vocab: LlamaVocab, text: str, schema: dict[str, Any] = SCHEMA) -> bool:
     tools = [Tool.model_validate({"type": "function", "function": {"name": "f", "parameters": schema}})]
-    matcher = GrammarCompiler(vocab).matcher(call_grammar(tools, tools, XML))
+    matcher = GrammarCompiler(vocab).matcher(call_grammar(tools, tools, Form(XML)))
     for token in vocab.tokenize(f"<tool_call>\n<function=f>\n{text}\n</tool_call>"):
         if not matcher.allows(token):
             return False

@@ -17,16 +17,9 @@ from functions.inference.models.chat_template import ChatTemplate
 from functions.inference.openai.requests import ChatRequest, Tool
 from functions.inference.openai.responses import ResponseHead
 from functions.inference.tools.families import GEMMA, HARMONY, family_of
-from functions.inference.tools.grammar import call_grammar, forced_tools, offered_tools, thought_rules
-from functions.inference.tools.parser import (
-    CallArguments,
-    CallStart,
-    Part,
-    PlainText,
-    Reasoning,
-    has_first_call,
-    parser_for,
-)
+from functions.inference.tools.grammar import Form, call_grammar, forced_tools, offered_tools, thought_rules
+from functions.inference.tools.parser import has_first_call, parser_for
+from functions.inference.tools.parts import CallArguments, CallStart, Part, PlainText, Reasoning
 from functions.inference.tools.responses import ToolChatShape
 from functions.inference.web import job_builder
 
@@ -105,7 +98,7 @@ def test_text_that_is_no_call_stays_text(family: str, text: str) -> None:
     assert read(list(text), family) == (text, "", [])
 
 
-@pytest.mark.parametrize("family", set(CALLS) - {"llama", "harmony"})
+@pytest.mark.parametrize("family", sorted(CALLS.keys() - {"llama", "harmony"}))
 def test_text_before_a_call_stays(family: str) -> None:
     assert read(list("I look.\n" + CALLS[family]), family) == ("I look.", "", [["f", A], ["g", B]])
 
@@ -187,6 +180,16 @@ def test_the_orders_that_agents_send_are_taken(name: str, order: str) -> None:
     assert prompt.count("BEKIND") == order.count("system") and prompt.count("ASK") == order.count("user")
 
 
+@pytest.mark.parametrize("name", ["Qwen-Qwen3-0.6B", "Qwen3.5-4B", "google-gemma-4-31B-it", "openai-gpt-oss-120b"])
+def test_the_reasoning_before_a_past_call_is_shown_to_the_model_again(name: str) -> None:
+    model: Any = SimpleNamespace(template=ChatTemplate(TEMPLATES[name], bos="<s>", eos="</s>"))
+    calls = TURNS["call"]["tool_calls"] * 2
+    thought = TURNS["call"] | {"reasoning_content": "WHY", "tool_calls": [calls[0], calls[1] | {"id": "c2"}]}
+    messages = [TURNS["user"], thought, TURNS["tool"]]
+    prompt = job_builder.chat_prompt(ChatRequest.model_validate({"model": "m", "messages": messages}), model)
+    assert prompt.count("WHY") == 1 and prompt.index("ASK") < prompt.index("WHY") < prompt.index("ARG")
+
+
 @pytest.fixture(scope="module")
 def vocab() -> Iterator[LlamaVocab]:
     options = llama_cpp.llama_model_default_params()
@@ -206,7 +209,7 @@ def test_what_the_grammar_forces_is_what_the_parser_reads(family: str, with_cont
     control = vocab.control_tokens()[name]
     shown = dict.fromkeys([control.token], found.controls[0].encode()) if with_controls else {}
     tools = [Tool.model_validate(TOOL)]
-    matcher = GrammarCompiler(vocab).matcher(call_grammar(tools, tools, found, shown))
+    matcher = GrammarCompiler(vocab).matcher(call_grammar(tools, tools, Form(found, shown)))
     opening, after_name, closing = found.written
     text = f"{opening}f{after_name}{'' if family == 'xml' else '{}'}{closing}"
     for piece in re.split(f"({re.escape(found.controls[0])})", text) if with_controls else [text]:
@@ -232,7 +235,7 @@ def test_a_model_may_think_before_a_forced_call(
 ) -> None:
     tools, family = [Tool.model_validate(TOOL)], family_of(SOURCES["hermes"])
     assert family is not None
-    grammar = call_grammar(tools, tools, family, {}, thought_rules(family, thinks, inside, {}))
+    grammar = call_grammar(tools, tools, Form(family, {}, thinks, inside))
     matcher = GrammarCompiler(vocab).matcher(grammar)
     opening, after_name, closing = family.written
     text = f"{before}{opening}f{after_name}{{}}{closing}"
@@ -246,6 +249,8 @@ def test_a_model_may_think_before_a_forced_call(
         assert (taken == vocab.tokenize(text)) is allowed
     else:
         assert not matcher.allows(next(iter(vocab.end_tokens)))  # the call was read as a thought
+    if allowed:
+        assert grammar.read(text) == (0, "{}")  # what is checked afterwards
     if allowed and before:
         assert read([text], "hermes", thinks, inside)[2] == [["f", "{}"]]
 
@@ -254,7 +259,7 @@ def test_gpt_oss_may_think_before_a_forced_call(vocab: LlamaVocab) -> None:
     shown = {100 + at: name.encode() for at, name in enumerate(HARMONY.controls)}  # stand for its control tokens
     numbers = {name: token for token, name in shown.items()}
     tools = [Tool.model_validate(TOOL)]
-    grammar = call_grammar(tools, tools, HARMONY, shown, thought_rules(HARMONY, False, False, shown))
+    grammar = call_grammar(tools, tools, Form(HARMONY, shown))
     call = HARMONY_CALL + "{}"
     for text in (call, f"<|channel|>analysis<|message|>hm<|end|><|start|>assistant{call}"):
         matcher = GrammarCompiler(vocab).matcher(grammar)
@@ -262,7 +267,8 @@ def test_gpt_oss_may_think_before_a_forced_call(vocab: LlamaVocab) -> None:
             for token in [numbers[piece.encode()]] if piece.encode() in numbers else vocab.tokenize(piece):
                 assert matcher.allows(token), (text, piece)
                 matcher.accept(token)
-    assert thought_rules(HARMONY, False, False, {}) == ""
+        assert grammar.read(text) == (0, "{}")
+    assert thought_rules(Form(HARMONY)) == ""
 
 
 def chosen(**fields: Any) -> ChatRequest:
@@ -335,5 +341,5 @@ def test_tools_for_a_model_of_an_unknown_form_are_refused() -> None:
 def test_a_call_that_cannot_be_forced_is_refused() -> None:
     tools = [Tool.model_validate(TOOL)]
     with pytest.raises(InvalidRequest, match="cannot be forced") as refused:
-        call_grammar(tools, tools, GEMMA)
+        call_grammar(tools, tools, Form(GEMMA))
     assert refused.value.param == "tool_choice"

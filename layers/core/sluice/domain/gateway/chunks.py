@@ -153,14 +153,15 @@ def _fold_end(choice: dict[str, Any], part: dict[str, Any]) -> None:
 
 
 def _merge_logprobs(before: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
-    """Concatenates each field, because each is a list by token (`content`; or `tokens`, `token_logprobs`, …)."""
+    """Extends each field of `before`, because each is a list by token (`content`; or `tokens`, `token_logprobs`, …)."""
     if before is None:
-        return dict(more)
-    return {
-        key: before.get(key, []) + value if isinstance(value, list) else value or before.get(key)
-        for key, value in {**before, **more}.items()
-        if key in more
-    } | {key: value for key, value in before.items() if key not in more}
+        return more
+    for key, value in more.items():
+        if isinstance(value, list) and isinstance(before.get(key), list):
+            before[key] += value  # in place: an answer may have a chunk for each of many thousand tokens
+        else:
+            before[key] = value or before.get(key)
+    return before
 
 
 def _merge_calls(calls: list[dict[str, Any]], deltas: list[dict[str, Any]]) -> list[dict[str, Any]]:
