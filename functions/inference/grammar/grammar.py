@@ -33,10 +33,19 @@ class Grammar:
         return AnswerCheck(self.checkers, self.read)
 
 
-def json_grammar(schema: Any, param: str) -> Grammar:
-    """The grammar of the JSON texts that satisfy `schema`. Raises UnsupportedSchema, naming the field `param`."""
+def json_grammar(schema: Any, param: str, before: str = "") -> Grammar:
+    """The grammar of the JSON texts that satisfy `schema`. `before`: a rule in Lark of this name, of what they follow.
+
+    Raises UnsupportedSchema, naming the field `param`."""
     checker = SchemaChecker(schema, param)
-    return Grammar(schema_text(checker.checked()), [checker])
+    checked = checker.checked()
+    text = f"start: before answer\nanswer: {embedded(checked)}\n{before}" if before else schema_text(checked)
+    return Grammar(text, [checker])
+
+
+def embedded(schema: Any) -> str:
+    """A checked schema within a grammar in Lark."""
+    return f"%json {json.dumps(schema, ensure_ascii=False)}"
 
 
 def schema_text(schema: dict[str, Any]) -> str:

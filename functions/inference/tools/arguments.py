@@ -54,6 +54,8 @@ class XmlArguments:
 
     PARAMETER = re.compile(r"\s*<parameter=([^>\n]{1,256})>(?:\n|(?=[^\n]))")
     CLOSE = "</parameter>"
+    JSON = re.compile(r'\s*[{\["]')
+    QUOTES = re.compile(r'\\.|"')
     END = re.compile(r"\s*</function>")
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
@@ -62,6 +64,8 @@ class XmlArguments:
         self._separator = "{"
         self._in_value = self._in_text = False
         self._schema: Any = None
+        self._looked, self._quotes = 0, 0
+        """Characters of a JSON value that hold no closing tag, and the quotation marks among them."""
 
     def read(self, held: str) -> tuple[str, str, bool]:
         """See Arguments."""
@@ -74,7 +78,7 @@ class XmlArguments:
                     return pieces, held, False
             elif found := self.PARAMETER.match(held):
                 pieces += f"{self._separator}{_quoted(found[1])}: "
-                self._in_value, self._separator = True, ", "
+                self._in_value, self._separator, self._looked, self._quotes = True, ", ", 0, 0
                 self._schema, held = self._properties.get(found[1]), held[found.end() :]
             elif found := self.END.match(held):
                 return pieces + ("{}" if self._separator == "{" else "}"), held[found.end() :], True
@@ -82,9 +86,10 @@ class XmlArguments:
                 return pieces, held, False
 
     def _read_value(self, held: str) -> tuple[str, str]:
-        text, closed, rest = held.partition(self.CLOSE)
-        self._in_value = not closed
         types, free = types_of(self._schema), is_free_text(self._schema)
+        at = held.find(self.CLOSE) if free else self._end_of_json(held)
+        text, closed, rest = (held, "", "") if at < 0 else (held[:at], self.CLOSE, held[at + len(self.CLOSE) :])
+        self._in_value = not closed
         if free and "null" not in types:
             cut = len(text) - (0 if closed else possible_start(text, "\n" + self.CLOSE, self.CLOSE))
             piece = _quoted(text.removesuffix("\n") if closed else text[:cut])
@@ -94,8 +99,21 @@ class XmlArguments:
             return "", held
         text = text.removesuffix("\n")
         found = as_json(text)
-        as_text = text != "null" if free else types == {"string"} and found[0] != '"'
+        as_text = text != "null" if free else types == {"string"} and text.strip()[:1] != '"'
         return _quoted(text) if as_text else found, rest
+
+    def _end_of_json(self, held: str) -> int:
+        """Where the closing tag begins, -1 so far. One within a JSON string is part of it: such a string holds no line
+        end, so a tag beside a line end is in none, whatever the model wrote before it."""
+        while (at := held.find(self.CLOSE, self._looked)) >= 0:
+            end = at + len(self.CLOSE)
+            quotes = self._quotes + self.QUOTES.findall(held, self._looked, at).count('"')
+            if quotes % 2 == 0 or "\n" in (held[at - 1 : at], held[end : end + 1]) or not self.JSON.match(held):
+                return at
+            if len(held) == end:
+                return -1
+            self._looked, self._quotes = end, quotes
+        return -1
 
 
 class GemmaArguments:
@@ -149,6 +167,11 @@ def is_free_text(schema: Any) -> bool:
         return False
     own = schema.keys() - ANNOTATIONS == {"type"}
     return (own and "string" in types_of(schema)) or any(map(is_free_text, _alternatives(schema)))
+
+
+def stays_text(choice: Any) -> bool:
+    """Whether a value of an `enum` is read as what it is when it is written in XML as it is."""
+    return isinstance(choice, str) and XmlArguments.CLOSE not in choice and choice.lstrip()[:1] != '"'
 
 
 def _alternatives(schema: dict[str, Any]) -> list[Any]:

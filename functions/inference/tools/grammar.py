@@ -1,18 +1,23 @@
-"""A grammar that forces a tool call, for `tool_choice` "required" or a named tool."""
+"""Grammars that force a tool call, or an answer in JSON, and what may come before it."""
 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from functions.inference.errors import InvalidRequest
-from functions.inference.grammar.grammar import Grammar
+from functions.inference.grammar.grammar import Grammar, embedded
+from functions.inference.grammar.response_format import grammar_for
 from functions.inference.grammar.schema import MOST_POINTS, SchemaChecker
-from functions.inference.openai.requests import AllowedToolChoice, ChatRequest, NamedToolChoice, Tool
-from functions.inference.tools.arguments import ANNOTATIONS, is_free_text
+from functions.inference.openai.requests import AllowedToolChoice, ChatRequest, NamedToolChoice, ResponseFormat, Tool
+from functions.inference.tools.arguments import ANNOTATIONS, is_free_text, stays_text, types_of
 from functions.inference.tools.families import GEMMA, HARMONY, HERMES, XML, Family
-from functions.inference.tools.parser import first_call, parser_for
+from functions.inference.tools.parser import content, first_call, parser_for
+
+ANY = "/(?s:.*)/"
+SPACE = r"/\s{0,4}/"
+"""Not without a bound, because weak models never end it."""
 
 
 def forced_tools(request: ChatRequest) -> list[Tool]:
@@ -74,12 +79,12 @@ def call_grammar(tools: Sequence[Tool], listed: Sequence[Tool], form: Form) -> G
         opening, after_name, closing = family.written
         before = _written(opening + tool.function.name + after_name, form.shown)
         checked = checker.checked()
-        arguments = _parameters(schema, checked, checker) if family is XML else _json(checked)
+        arguments = _parameters(schema, checked, checker) if family is XML else embedded(checked)
         calls.append(f"{before} {arguments} {_written(closing, form.shown)}")
         checkers.append(checker)
         points = checker.points
     options, thought = "\n  | ".join(calls), thought_rules(form)
-    text = 'text: value "\\n"\nvalue[suffix="</parameter>"]: /(?s:.*)/\n' if family is XML else ""
+    text = 'text: value "\\n"\nvalue[suffix="</parameter>"]: ' + f"{ANY}\n" if family is XML else ""
     start = f"start: {'thought ' if thought else ''}call\ncall: {options}\n"
 
     def read(answer: str) -> tuple[int, str] | None:
@@ -94,23 +99,38 @@ def schemas_of(tools: Sequence[Tool]) -> dict[str, dict[str, Any]]:
     return {tool.function.name: tool.function.parameters or {} for tool in tools}
 
 
+def answer_grammar(wanted: ResponseFormat | None, form: Form) -> Grammar | None:
+    """The grammar of an answer in JSON, which reasoning may precede; None when plain text is requested.
+
+    Raises InvalidRequest or UnsupportedSchema."""
+    if not (thought := thought_rules(form)):
+        return grammar_for(wanted)
+    final = _written("<|channel|>final<|message|>", form.shown) if form.family is HARMONY else ""
+    grammar = grammar_for(wanted, f"before: thought {final}\n{thought}")
+
+    def read(answer: str) -> tuple[int, str]:
+        return 0, content(parser_for(form.family, form.thinks, form.inside), answer)
+
+    return grammar and replace(grammar, read=read)
+
+
 def thought_rules(form: Form) -> str:
-    """The rules of the reasoning that may come before a forced call, because a model that is kept from it calls worse.
-    Empty where the model does not reason."""
+    """The rules of the reasoning that may come before a forced answer, because a model that is kept from it answers
+    worse. Empty where the model does not reason."""
     shown = form.shown
     if form.family is HARMONY:
         if not {b"<|channel|>", b"<|message|>", b"<|end|>", b"<|start|>"} <= set(shown.values()):
             return ""
         begin, end = _written("<|channel|>analysis<|message|>", shown), _written("<|end|><|start|>assistant", shown)
-        return f"thought: ({begin} /(?s:.*)/ {end})?\n"
+        return f"thought: ({begin} {ANY} {end})?\n"
     if not form.thinks:
         return ""
-    body = 'body[suffix="</think>"]: /(?s:.*)/\n'
-    return f"thought: body /\\s*/\n{body}" if form.inside else f'thought: (/\\s*/ "<think>" body /\\s*/)?\n{body}'
-
-
-def _json(schema: Any) -> str:
-    return f"%json {json.dumps(schema, ensure_ascii=False)}"
+    opening, close = form.family.thought
+    body = f"body: {ANY} {_written(close, shown)}\n"
+    if close.encode() not in shown.values():
+        body = f"body[suffix={json.dumps(close)}]: {ANY}\n"
+    before = f"{SPACE} {_written(opening, shown)}"
+    return f"thought: body {SPACE}\n{body}" if form.inside else f"thought: ({before} body {SPACE})?\n{body}"
 
 
 def _parameters(given: dict[str, Any], checked: dict[str, Any], checker: SchemaChecker) -> str:
@@ -125,13 +145,13 @@ def _parameters(given: dict[str, Any], checked: dict[str, Any], checker: SchemaC
             raise checker.refused("#/properties", "has a name that calls of this model's form cannot write")
         own = given["properties"][name]
         choices = own.get("enum") if isinstance(own, dict) and own.keys() <= {"enum", "type", *ANNOTATIONS} else ()
-        if choices and all(isinstance(choice, str) for choice in choices):
+        if choices and types_of(own) == {"string"} and all(map(stays_text, choices)):
             value = f"({' | '.join(json.dumps(choice, ensure_ascii=False) for choice in choices)}) {end}"
         elif is_free_text(own):
             value = "text"
         else:
             node = schema if isinstance(schema, dict) else {}
-            value = f"{_json(node | {key: checked[key] for key in ('$defs', 'x-guidance')})} {end}"
+            value = f"{embedded(node | {key: checked[key] for key in ('$defs', 'x-guidance')})} {end}"
         rule = f"{json.dumps(f'<parameter={name}>' + chr(10), ensure_ascii=False)} {value}"
         rules.append(rule if name in checked.get("required", ()) else f"({rule})?")
     return " ".join(rules)

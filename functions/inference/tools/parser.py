@@ -153,3 +153,9 @@ def first_call(parser: Parser, text: str) -> tuple[str, str] | None:
     name = next((part.name for part in parts if isinstance(part, CallStart)), None)
     arguments = "".join(part.text for part in parts if isinstance(part, CallArguments) and part.index == 0)
     return None if name is None else (name, arguments)
+
+
+def content(parser: Parser, text: str) -> str:
+    """A whole answer without its reasoning."""
+    parts = [*parser.feed(text), *parser.finish()]
+    return "".join(part.text for part in parts if isinstance(part, PlainText))

@@ -2,19 +2,25 @@
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from functions.inference.engine.jobs import Job, Sampling
 from functions.inference.errors import InvalidRequest
 from functions.inference.grammar.grammar import Grammar
-from functions.inference.grammar.response_format import grammar_for
 from functions.inference.models.loading import ChatModel
 from functions.inference.models.prompt_tokenizer import plain_tokens
 from functions.inference.openai.requests import ChatRequest, CompletionRequest, Message, SamplingFields
-from functions.inference.tools.families import HARMONY, HERMES, LLAMA
-from functions.inference.tools.grammar import Form, call_grammar, forced_tools, offered_tools, schemas_of
+from functions.inference.tools.families import GEMMA, HARMONY, HERMES, LLAMA
+from functions.inference.tools.grammar import (
+    Form,
+    answer_grammar,
+    call_grammar,
+    forced_tools,
+    offered_tools,
+    schemas_of,
+)
 from functions.inference.tools.parser import has_first_call, parser_for
 from functions.inference.tools.parts import Parser
 from functions.inference.tools.prompt import described, introduce, one_call_a_turn, paired, tool_turn
@@ -34,13 +40,13 @@ def chat_jobs(request: ChatRequest, model: ChatModel, max_tokens: int, tries: in
     offered = offered_tools(request)
     if offered and family is None:
         raise InvalidRequest(UNKNOWN_FORM, "tools")
-    shown = model.prompts.tokens_named(family.controls) if family and (offered or family is HARMONY) else {}
+    shown = shown_tokens(model, calls=bool(offered))
     prompt = model.prompts.encode(chat_prompt(request, model))
+    form = form_of(prompt, model, shown)
     if forced:
-        form = Form(family or HERMES, shown, model.template.thinks, ends_in_thought(prompt, model))
         grammar: Grammar | None = call_grammar(forced, request.tools or [], form)
     else:
-        grammar = grammar_for(request.response_format)
+        grammar = answer_grammar(request.response_format, form)
     if request.top_logprobs is not None and not request.logprobs:
         raise InvalidRequest("`top_logprobs` needs `logprobs: true`.", "top_logprobs")
     sampling, stops = sampling_of(request, model), stops_of(request)
@@ -68,6 +74,14 @@ def chat_jobs(request: ChatRequest, model: ChatModel, max_tokens: int, tries: in
     return [twice(index) if tries > 1 else job(index, prompt) for index in range(request.n or 1)]
 
 
+def shown_tokens(model: ChatModel, *, calls: bool) -> dict[int, bytes]:
+    """The control tokens that the answer's text shows by their names: those of the form of calls, if calls may come or
+    the form is that of reasoning, too, and those around reasoning."""
+    family = model.template.family or HERMES
+    names = family.controls if calls or family in (GEMMA, HARMONY) else ()
+    return model.prompts.tokens_named((*names, *(family.thought if model.template.thinks else ())))
+
+
 def told(request: ChatRequest, fault: str) -> ChatRequest:
     """The request with what was wrong with its first answer."""
     message = Message(role="user", content=f"Your last answer {fault}. Answer again, as the JSON schema says.")
@@ -84,14 +98,15 @@ def parser_of(request: ChatRequest, model: ChatModel, job: Job) -> Parser | None
     template = model.template
     if not offered_tools(request) and not template.thinks and template.family is not HARMONY:
         return None
-    thinks = template.thinks and (job.sampling.matcher is None or bool(forced_tools(request)))
-    inside = thinks and ends_in_thought(job.prompt, model)
-    return parser_for(template.family, thinks, inside, schemas_of(request.tools or []))
+    inside = form_of(job.prompt, model, job.shown).inside
+    return parser_for(template.family, template.thinks, inside, schemas_of(request.tools or []))
 
 
-def ends_in_thought(prompt: Sequence[int], model: ChatModel) -> bool:
-    """Whether the prompt opens `<think>`, as some templates do."""
-    return b"".join(map(model.vocab.piece, prompt[-8:])).rstrip().endswith(b"<think>")
+def form_of(prompt: Sequence[int], model: ChatModel, shown: Mapping[int, bytes]) -> Form:
+    """How the model answers the prompt: some templates open the reasoning, and some also close it."""
+    family, tail = model.template.family or HERMES, b"".join(shown.get(t) or model.vocab.piece(t) for t in prompt[-8:])
+    opens, closes = (tail.rstrip().endswith(tag.strip().encode()) for tag in family.thought)
+    return Form(family, shown, model.template.thinks and not closes, model.template.thinks and opens)
 
 
 def chat_prompt(request: ChatRequest, model: ChatModel) -> str:

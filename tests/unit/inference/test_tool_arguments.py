@@ -24,12 +24,14 @@ SCHEMA: dict[str, Any] = {
         "count": {"type": "integer", "minimum": 1},
         "mode": {"type": "string", "enum": ["r", "1"]},
         "code": {"type": "string", "pattern": "^[0-9]+$"},
+        "odd": {"enum": ["</parameter>", '"a"']},
         "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
         "deep": {"$ref": "#/$defs/Deep"},
     },
     "required": ["path"],
     "$defs": {"Deep": {"type": "object", "properties": {"ok": {"type": "boolean"}}}},
 }
+CLOSES = '\\"</parameter></function>'
 CASES = [
     ({"path": "3"}, {"path": "3"}),
     ({"path": 'a "b"\n\n<c>\\ é😀'}, {"path": 'a "b"\n\n<c>\\ é😀'}),
@@ -39,9 +41,13 @@ CASES = [
     ({"path": "p", "lines": '["a", "<b"]', "count": "3"}, {"path": "p", "lines": ["a", "<b"], "count": 3}),
     ({"path": "p", "mode": "1", "deep": '{"ok": true}'}, {"path": "p", "mode": "1", "deep": {"ok": True}}),
     ({"path": "p", "code": '"42"'}, {"path": "p", "code": "42"}),
+    ({"path": "p", "lines": '["</parameter>", "\\\\\\"</parameter></function>"]'}, {"lines": ["</parameter>", CLOSES]}),
+    ({"path": "p", "odd": '"</parameter>"'}, {"odd": "</parameter>"}),
 ]
 LOOSE = [
     ({"deep": "True", "other": "x y", "code": "42", "count": "NaN"}, {"deep": True, "other": "x y", "code": "42"}),
+    ({"lines": '["a', "count": "2"}, {"lines": '["a', "count": 2}),
+    ({"mode": " r"}, {"mode": " r"}),
     ({"lines": "[" * 5000}, {"lines": "[" * 5000}),
     ({"lines": '["\\ud800"]', "count": "9" * 5000}, {"lines": ["\ud800"], "count": "9" * 5000}),
 ]
@@ -67,6 +73,12 @@ def test_xml_becomes_what_the_schema_says(values: dict[str, str], wanted: dict[s
     written, rest, complete = pieces(XmlArguments(SCHEMA), xml(values) + "\n</tool_call>", size)
     found = json.loads(written)
     assert complete and rest == "\n</tool_call>" and {key: found[key] for key in wanted} == wanted
+
+
+@pytest.mark.parametrize("text", ['["a</parameter>\n', '5" a</parameter>'])
+def test_a_broken_value_does_not_hide_the_next(text: str) -> None:
+    written, _rest, complete = pieces(XmlArguments(SCHEMA), f"<parameter=lines>{text}{xml({'path': 'p'})}", 1)
+    assert complete and json.loads(written) == {"lines": text.partition("<")[0], "path": "p"}
 
 
 def test_text_is_streamed_while_it_is_written() -> None:

@@ -11,13 +11,21 @@ import llama_cpp
 import pytest
 
 from functions.inference.errors import InvalidRequest
+from functions.inference.grammar.grammar import Grammar
 from functions.inference.llama.grammar import GrammarCompiler
 from functions.inference.llama.vocab import LlamaVocab
 from functions.inference.models.chat_template import ChatTemplate
-from functions.inference.openai.requests import ChatRequest, Tool
+from functions.inference.openai.requests import ChatRequest, ResponseFormat, Tool
 from functions.inference.openai.responses import ResponseHead
-from functions.inference.tools.families import GEMMA, HARMONY, family_of
-from functions.inference.tools.grammar import Form, call_grammar, forced_tools, offered_tools, thought_rules
+from functions.inference.tools.families import GEMMA, HARMONY, HERMES, family_of
+from functions.inference.tools.grammar import (
+    Form,
+    answer_grammar,
+    call_grammar,
+    forced_tools,
+    offered_tools,
+    thought_rules,
+)
 from functions.inference.tools.parser import has_first_call, parser_for
 from functions.inference.tools.parts import CallArguments, CallStart, Part, PlainText, Reasoning
 from functions.inference.tools.responses import ToolChatShape
@@ -132,6 +140,15 @@ def test_the_family_is_read_from_the_template(name: str) -> None:
 
 
 TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}
+JSON_ANSWER = ResponseFormat.model_validate(
+    {
+        "type": "json_schema",
+        "json_schema": {
+            "name": "n",
+            "schema": {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]},
+        },
+    }
+)
 TURNS: dict[str, dict[str, Any]] = {
     "system": {"role": "system", "content": "BEKIND"},
     "user": {"role": "user", "content": "ASK"},
@@ -248,26 +265,75 @@ def test_a_model_may_think_before_a_forced_call(
     if not inside or before:
         assert (taken == vocab.tokenize(text)) is allowed
     else:
-        assert not matcher.allows(next(iter(vocab.end_tokens)))  # the call was read as a thought
+        assert vocab.end_tokens.isdisjoint(matcher.allowed().tolist())  # the call was read as a thought
     if allowed:
         assert grammar.read(text) == (0, "{}")  # what is checked afterwards
     if allowed and before:
         assert read([text], "hermes", thinks, inside)[2] == [["f", "{}"]]
 
 
+def follows(grammar: Grammar, pieces: list[list[int]], vocab: LlamaVocab) -> bool:
+    """Whether the grammar allows the tokens, and the end of the answer after them."""
+    matcher = GrammarCompiler(vocab).matcher(grammar)
+    for token in itertools.chain.from_iterable(pieces):
+        if not matcher.allows(token):
+            return False
+        matcher.accept(token)
+    return vocab.end_tokens.issubset(matcher.allowed().tolist())
+
+
+@pytest.mark.parametrize(
+    ("family", "thinks", "inside", "before", "allowed"),
+    [
+        ("hermes", True, True, 'Let me see: {"a": 2}</think>\n\n', True),
+        ("hermes", True, False, "<think>\nhm\n</think>\n\n", True),
+        ("hermes", True, False, "", True),
+        ("hermes", True, True, "", False),
+        ("hermes", False, False, "<think>hm</think>", False),
+        ("gemma", True, False, "<|channel>thought\nhm<channel|>", True),
+        ("hermes", True, False, "<think>hm</think>\n\n\n\n\n", False),
+    ],
+)
+def test_a_model_may_think_before_an_answer_in_json(
+    family: str, thinks: bool, inside: bool, before: str, allowed: bool, vocab: LlamaVocab
+) -> None:
+    found = family_of(SOURCES[family])
+    assert found is not None
+    grammar = answer_grammar(JSON_ANSWER, Form(found, {}, thinks, inside))
+    assert grammar is not None and follows(grammar, [vocab.tokenize(before + '{"a":1}')], vocab) is allowed
+    assert not follows(grammar, [vocab.tokenize(before + '{"a":"1"}')], vocab)
+    if allowed:
+        assert grammar.read(before + '{"a":1}') == (0, '{"a":1}')
+
+
+def test_a_thought_between_control_tokens_ends_with_one(vocab: LlamaVocab) -> None:
+    shown = {100: b"<think>", 101: b"</think>"}  # stand for the family's tokens
+    grammar = answer_grammar(JSON_ANSWER, Form(HERMES, shown, True))
+    assert grammar is not None
+    assert follows(grammar, [[100], vocab.tokenize("hm </think> hm"), [101], vocab.tokenize('\n{"a":1}')], vocab)
+    assert not follows(grammar, [vocab.tokenize('<think>hm</think>{"a":1}')], vocab)
+
+
+@pytest.mark.parametrize("end", ["<think>\n", "<think>\n\n</think>\n\n", "assistant\n"])
+def test_the_prompts_end_says_whether_the_model_thinks(end: str, vocab: LlamaVocab) -> None:
+    model: Any = SimpleNamespace(template=ChatTemplate(TEMPLATES["Qwen-Qwen3-0.6B"]), vocab=vocab)
+    form = job_builder.form_of(vocab.tokenize("Hello there. " + end), model, {})
+    assert (form.thinks, form.inside) == ("</think>" not in end, end == "<think>\n")
+
+
 def test_gpt_oss_may_think_before_a_forced_call(vocab: LlamaVocab) -> None:
     shown = {100 + at: name.encode() for at, name in enumerate(HARMONY.controls)}  # stand for its control tokens
     numbers = {name: token for token, name in shown.items()}
     tools = [Tool.model_validate(TOOL)]
-    grammar = call_grammar(tools, tools, Form(HARMONY, shown))
+    form = Form(HARMONY, shown)
+    grammar = call_grammar(tools, tools, form)
     call = HARMONY_CALL + "{}"
-    for text in (call, f"<|channel|>analysis<|message|>hm<|end|><|start|>assistant{call}"):
-        matcher = GrammarCompiler(vocab).matcher(grammar)
-        for piece in re.split("(<[|].*?[|]>)", text):
-            for token in [numbers[piece.encode()]] if piece.encode() in numbers else vocab.tokenize(piece):
-                assert matcher.allows(token), (text, piece)
-                matcher.accept(token)
-        assert grammar.read(text) == (0, "{}")
+    final = '<|channel|>final<|message|>{"a":1}'
+    for start in ("", "<|channel|>analysis<|message|>hm<|end|><|start|>assistant"):
+        for text, made, wanted in ((call, grammar, "{}"), (final, answer_grammar(JSON_ANSWER, form), '{"a":1}')):
+            pieces = re.split("(<[|].*?[|]>)", start + text)
+            known = [[numbers[one.encode()]] if one.encode() in numbers else vocab.tokenize(one) for one in pieces]
+            assert made is not None and follows(made, known, vocab) and made.read(start + text) == (0, wanted)
     assert thought_rules(Form(HARMONY)) == ""
 
 
