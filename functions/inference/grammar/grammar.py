@@ -25,7 +25,7 @@ class Grammar:
         in it. Raises UnsupportedSchema."""
         if one_of:
             for checker in self.checkers:
-                checker.late += [("oneOf", at) for at, node in checker.parts() if "oneOf" in node]
+                checker.late = checker.late or [("oneOf", at) for at, node in checker.parts() if "oneOf" in node]
         if not any(checker.late for checker in self.checkers):
             return None
         from functions.inference.grammar.check import AnswerCheck  # its library takes 60 ms to load

@@ -64,5 +64,7 @@ def close(node: dict[str, Any]) -> None:
     adding = node.keys() & {"additionalProperties", "patternProperties"}
     if properties is not None and not adding and properties.keys() >= set(node.get("required", ())):
         node["additionalProperties"] = False
+    if "patternProperties" in node and not node.keys() & {"properties", "additionalProperties", "required"}:
+        node["additionalProperties"] = False
     if "prefixItems" in node and not node.keys() & {"items", "minItems", "maxItems"}:
         node |= {"items": False, "minItems": len(node["prefixItems"])}

@@ -12,12 +12,21 @@ from functions.inference.grammar.response_format import grammar_for
 from functions.inference.grammar.schema import MOST_POINTS, SchemaChecker
 from functions.inference.openai.requests import AllowedToolChoice, ChatRequest, NamedToolChoice, ResponseFormat, Tool
 from functions.inference.tools.arguments import ANNOTATIONS, is_free_text, stays_text, types_of
-from functions.inference.tools.families import GEMMA, HARMONY, HERMES, XML, Family
+from functions.inference.tools.families import HARMONY, HERMES, XML, Family
 from functions.inference.tools.parser import content, first_call, parser_for
 
 ANY = "/(?s:.*)/"
 SPACE = r"/\s{0,4}/"
 """Not without a bound, because weak models never end it."""
+
+XML_RULES = rf"""any: ("<parameter=" /[^>\n]{{1,256}}/ ">\n" text)*
+text: value "\n"
+value[suffix="</parameter>"]: {ANY}
+"""
+OBJECT = {"type", "properties", "required", "additionalProperties", "$defs", "x-guidance"}
+"""What XML can write of a checked schema."""
+MOST_POINTS_OF_TOOLS = 8 * MOST_POINTS
+"""That are looked at, by 10 µs each."""
 
 
 def forced_tools(request: ChatRequest) -> list[Tool]:
@@ -64,34 +73,39 @@ class Form:
 
 def call_grammar(tools: Sequence[Tool], listed: Sequence[Tool], form: Form) -> Grammar:
     """The grammar of one call of one of `tools`, with arguments of that tool's schema. `listed`: the request's tools.
+    All tools together cost what one schema may; the arguments of those beyond are checked when they are complete.
 
     Raises InvalidRequest or UnsupportedSchema.
     """
     names, family = [tool.function.name for tool in tools], form.family
     if len(set(names)) < len(names):
         raise InvalidRequest("Tool names must differ.", "tools")
-    if family is GEMMA:
-        raise InvalidRequest("This model's calls cannot be forced; use `auto`.", "tool_choice")
-    calls, checkers, points = [], [], float(MOST_POINTS)
+    calls, checkers, points, left = [], [], float(MOST_POINTS), float(MOST_POINTS_OF_TOOLS)
     for tool in tools:
         schema = {"type": "object"} | (tool.function.parameters or {"properties": {}})
-        checker = SchemaChecker(schema, f"tools[{listed.index(tool)}].function.parameters", points)
+        most, param = min(MOST_POINTS, left), f"tools[{listed.index(tool)}].function.parameters"
+        checker = SchemaChecker(schema, param, most, formats_hold=bool(tool.function.strict))
+        checked = checker.checked()
+        left -= (spent := most - checker.points)
+        if loose := spent > points or (family is XML and not _can_write(schema, checked)):
+            checked = checker.loosened()
+        else:
+            points -= spent
         opening, after_name, closing = family.written
         before = _written(opening + tool.function.name + after_name, form.shown)
-        checked = checker.checked()
-        arguments = _parameters(schema, checked, checker) if family is XML else embedded(checked)
+        arguments = embedded(checked)
+        if family is XML:
+            arguments = "any" if loose else _parameters(schema, checked, checker)
         calls.append(f"{before} {arguments} {_written(closing, form.shown)}")
         checkers.append(checker)
-        points = checker.points
     options, thought = "\n  | ".join(calls), thought_rules(form)
-    text = 'text: value "\\n"\nvalue[suffix="</parameter>"]: ' + f"{ANY}\n" if family is XML else ""
     start = f"start: {'thought ' if thought else ''}call\ncall: {options}\n"
 
     def read(answer: str) -> tuple[int, str] | None:
         call = first_call(parser_for(family, form.thinks, form.inside, schemas_of(tools)), answer)
         return (names.index(call[0]), call[1]) if call and call[0] in names else None
 
-    return Grammar(start + thought + text, checkers, read)
+    return Grammar(start + thought + (XML_RULES if family is XML else ""), checkers, read)
 
 
 def schemas_of(tools: Sequence[Tool]) -> dict[str, dict[str, Any]]:
@@ -133,12 +147,19 @@ def thought_rules(form: Form) -> str:
     return f"thought: body {SPACE}\n{body}" if form.inside else f"thought: ({before} body {SPACE})?\n{body}"
 
 
+def _can_write(given: dict[str, Any], checked: dict[str, Any]) -> bool:
+    """Whether XML can say all that the schema wants: each of its own properties by itself, or any."""
+    names, others = checked.get("properties", {}).keys(), checked.get("additionalProperties", True)
+    own = given.get("properties", {}).keys() >= names >= set(checked.get("required", ()))
+    return own and checked.keys() <= OBJECT and (bool(names) or isinstance(others, bool))
+
+
 def _parameters(given: dict[str, Any], checked: dict[str, Any], checker: SchemaChecker) -> str:
     """The arguments as XML: text as it is, everything else as JSON. Raises UnsupportedSchema."""
-    if unknown := checked.keys() & {"anyOf", "oneOf", "allOf", "$ref", "patternProperties", "minProperties"}:
-        raise checker.refused("#", f"uses `{min(unknown)}`, which calls of this model's form cannot follow")
+    if not checked.get("properties"):
+        return "" if checked.get("additionalProperties") is False else "any"
     rules, end = [], json.dumps("\n</parameter>\n")
-    for name, schema in checked.get("properties", {}).items():
+    for name, schema in checked["properties"].items():
         if schema is False:
             continue
         if set(name) & set(">\n"):

@@ -127,7 +127,10 @@ class Choices:
         if isinstance(event, Delta | Finished):
             self._completion_tokens[place] = event.completion_tokens
             self._worked = True
-        found = [(place, sent) for sent in self._checked(place, event)]
+        events: list[Event] = [event]
+        if isinstance(event, Started) and self.job(place).begun:
+            events.append(Delta(self.job(place).begun, 0))
+        found = [(place, sent) for one in events for sent in self._checked(place, one)]
         if found and isinstance(found[-1][1], Finished | Failed):
             self._ended += 1
         return self._go_on(found)

@@ -1,17 +1,18 @@
 """Builds a job from a validated request: prompt, sampling, limits."""
 
 import contextlib
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from functions.inference.engine.jobs import Job, Sampling
+from functions.inference.engine.jobs import Job, Matcher, Sampling
 from functions.inference.errors import InvalidRequest
-from functions.inference.grammar.grammar import Grammar
 from functions.inference.models.loading import ChatModel
 from functions.inference.models.prompt_tokenizer import plain_tokens
-from functions.inference.openai.requests import ChatRequest, CompletionRequest, Message, SamplingFields
+from functions.inference.openai.requests import ChatRequest, CompletionRequest, Message, SamplingFields, Tool
 from functions.inference.tools.families import GEMMA, HARMONY, HERMES, LLAMA
 from functions.inference.tools.grammar import (
     Form,
@@ -26,6 +27,9 @@ from functions.inference.tools.parts import Parser
 from functions.inference.tools.prompt import described, introduce, one_call_a_turn, paired, tool_turn
 
 MOST_PROMPTS = 64
+MOST_FORCED = 100
+"""Tokens that an answer begins with and that stand in the prompt. Those of a call are within what the gateway reserves
+for tools; those of other JSON are taken from `max_tokens`."""
 MESSAGE_ROLES = {"developer": "system"}
 """OpenAI's newer name of the role that templates call system."""
 
@@ -40,30 +44,37 @@ def chat_jobs(request: ChatRequest, model: ChatModel, max_tokens: int, tries: in
     offered = offered_tools(request)
     if offered and family is None:
         raise InvalidRequest(UNKNOWN_FORM, "tools")
+    if forced and family is GEMMA:
+        raise InvalidRequest("This model's calls cannot be forced; use `auto`.", "tool_choice")
     shown = shown_tokens(model, calls=bool(offered))
     prompt = model.prompts.encode(chat_prompt(request, model))
     form = form_of(prompt, model, shown)
-    if forced:
-        grammar: Grammar | None = call_grammar(forced, request.tools or [], form)
-    else:
-        grammar = answer_grammar(request.response_format, form)
+    calls = partial(call_grammar, forced or offered, request.tools or [], form)
+    grammar = calls() if forced else answer_grammar(request.response_format, form)
+    if offered and not forced:
+        model.vocab.grammars.compile_once(_digest(offered), calls)
     if request.top_logprobs is not None and not request.logprobs:
         raise InvalidRequest("`top_logprobs` needs `logprobs: true`.", "top_logprobs")
     sampling, stops = sampling_of(request, model), stops_of(request)
     ends_with_call = offered and not forced and request.parallel_tool_calls is False
+    limit = request.max_completion_tokens or request.max_tokens or max_tokens
+    most = MOST_FORCED if forced else min(MOST_FORCED, limit - 1)
 
     def job(index: int, prompt: tuple[int, ...]) -> Job:
         matcher = None if grammar is None else model.vocab.grammars.matcher(grammar)
+        first, text = ([], "") if matcher is None or request.logprobs else _begun(matcher, most, model, shown)
         made = Job(
-            prompt,
-            request.max_completion_tokens or request.max_tokens or max_tokens,
+            (*prompt, *first),
+            limit if forced else limit - len(first),
             replace(reseeded(sampling, index), matcher=matcher),
             stops,
             logprobs=(request.top_logprobs or 0) if request.logprobs else None,
             shown=shown,
+            begun=text,
         )
         if ends_with_call and (parser := parser_of(request, model, made)) is not None:
             made.complete = has_first_call(parser)
+            made.complete(text)
         return made
 
     def twice(index: int) -> Job:
@@ -88,6 +99,26 @@ def told(request: ChatRequest, fault: str) -> ChatRequest:
     return request.model_copy(update={"messages": [*request.messages, message]})
 
 
+def _begun(matcher: Matcher, most: int, model: ChatModel, shown: Mapping[int, bytes]) -> tuple[list[int], str]:
+    """The first tokens of the answer, `most` at most, that can only be these, and their text."""
+    tokens = matcher.forced()[: max(0, most)]
+    while tokens:
+        try:
+            text = b"".join(shown.get(token) or model.vocab.piece(token) for token in tokens).decode()
+        except UnicodeDecodeError:  # cut within a character
+            tokens.pop()
+            continue
+        for token in tokens:
+            matcher.accept(token)
+        return tokens, text
+    return [], ""
+
+
+def _digest(tools: Sequence[Tool]) -> bytes:
+    said = [(tool.function.name, tool.function.parameters, tool.function.strict) for tool in tools]
+    return hashlib.sha256(repr(said).encode(errors="replace")).digest()
+
+
 def reseeded(sampling: Sampling, index: int) -> Sampling:
     """The sampling of the choice `index`: with one seed for all, they would be equal."""
     return sampling if sampling.seed is None else replace(sampling, seed=(sampling.seed + index) % 2**64)
@@ -98,7 +129,7 @@ def parser_of(request: ChatRequest, model: ChatModel, job: Job) -> Parser | None
     template = model.template
     if not offered_tools(request) and not template.thinks and template.family is not HARMONY:
         return None
-    inside = form_of(job.prompt, model, job.shown).inside
+    inside = not job.begun and form_of(job.prompt, model, job.shown).inside
     return parser_for(template.family, template.thinks, inside, schemas_of(request.tools or []))
 
 

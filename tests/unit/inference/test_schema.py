@@ -10,12 +10,14 @@ from functions.inference.errors import InvalidRequest, UnsupportedSchema
 from functions.inference.grammar.keywords import FORMATS, digits, points
 from functions.inference.grammar.nodes import Place
 from functions.inference.grammar.response_format import grammar_for
+from functions.inference.grammar.rewrite import EXACT, NUMBER
 from functions.inference.grammar.schema import MOST_POINTS, WRITING, SchemaChecker
 from functions.inference.openai.requests import ResponseFormat
 from tests.unit.inference.schemas import Schema, deep
 
 E15 = 10**15
 NULL: Schema = {"type": "null"}
+DATE: Schema = {"type": "string", "format": "date"}
 A: Schema = {"$defs": {"A": NULL}}
 OF_A: Schema = {"$ref": "#/$defs/A"}
 OBJECT: Schema = {"properties": {"a": {}}}
@@ -47,9 +49,33 @@ def renamed(value: Any) -> Any:
     ("document", "rewritten", "spent"),
     [  # None: as it is
         ({"type": "string", "title": "x", "$schema": "y", "x-guidance": {}, "$id": "z"}, {"type": "string"}, 1),
-        ({"type": ["string", "null"], "pattern": "a", "format": "date"}, None, 5.65),
+        ({"type": ["string", "null"], "pattern": "a", "format": "date"},
+         {"type": ["string", "null"], "pattern": "a", "format": "date", "allOf": [{"pattern": EXACT["date"]}]},
+         8.65),
         ({"format": "uri", "minLength": 1, "maxLength": 2083}, {"format": "uri", "minLength": 1, "maxLength": 400}, 1),
-        ({"format": "date", "minLength": 0, "maxLength": 399}, None, 1),
+        ({"format": "ipv4", "minLength": 0, "maxLength": 399}, None, 1),
+        ({"properties": {"a": DATE, "b": DATE}},
+         {"properties": {"a": {"$ref": "#/$defs/date"}, "b": {"$ref": "#/$defs/date"}}, "additionalProperties": False,
+          "$defs": {"date": DATE | {"allOf": [{"pattern": EXACT["date"]}]}}}, 9),
+        ({"properties": {"a": {"type": "number"}}},
+         {"properties": {"a": {"$ref": "#/$defs/number"}}, "additionalProperties": False, "$defs": {"number": NUMBER}},
+         7),
+        ({"type": ["number", "null"]}, {"type": ["number", "null"], "minimum": -E15}, 6),
+        ({"type": "number", "multipleOf": 0.5}, None, 2.7),
+        ({"contains": {"const": 1}}, {"minItems": 1}, 2.107),
+        ({"contains": {}, "minContains": 0, "minItems": 0}, {"minItems": 0}, 2),
+        ({"propertyNames": {"enum": ["b"]}, "additionalProperties": NULL},
+         {"properties": {"b": NULL}, "additionalProperties": False}, 3),
+        ({"propertyNames": {"const": "b"}}, {"properties": {"b": True}, "additionalProperties": False}, 3),
+        ({"propertyNames": {"pattern": "^b"}, "required": ["b"]},
+         {"patternProperties": {"^b": True}, "additionalProperties": False, "required": ["b"]}, 6.475),
+        ({"type": "array", "items": {"enum": ["a", "b"]}, "uniqueItems": True, "minItems": 1},
+         {"type": "array", "enum": [["a"], ["b"], ["a", "b"], ["b", "a"]]}, 7.6),
+        ({"type": "array", "items": {"enum": list("abcde")}, "uniqueItems": True},
+         {"type": "array", "items": {"enum": list("abcde")}, "maxItems": 5}, 3.033),
+        ({"patternProperties": {"^b": True}}, {"patternProperties": {"^b": True}, "additionalProperties": False},
+         5.225),
+        ({"type": "string", "format": "phone", "pattern": "a"}, {"type": "string", "pattern": "a"}, 5.65),
         ({"minLength": 0, "maxLength": 100_000}, None, 1),
         ({"type": "integer", "format": "int64", "maximum": E15 + 1}, {"type": "integer", "maximum": E15}, 6),
         ({"minimum": -E15 - 1, "maximum": -E15}, {"minimum": -E15, "maximum": -E15}, 6),
@@ -138,6 +164,7 @@ ALTERNATIVES = "over 256 alternatives"
         ({"minLength": -1}, "must be between 0 and 100,000."),
         ({"maxItems": 100_001}, "# has a `maxItems` that must be between 0 and 100,000."),
         ({"type": "string", "pattern": 5}, "# has a `pattern` that must be a string."),
+        ({"format": ["date"]}, f"# has a `format` that is not one of {', '.join(FORMATS)}."),
         ({"format": "phone"}, f"# has a `format` that is not one of {', '.join(FORMATS)}."),
         ({"required": "a"}, "# has a `required` that must be a list of strings."),
         ({"required": ["a", 1]}, "must be a list of strings."),

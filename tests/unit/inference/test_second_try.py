@@ -89,6 +89,13 @@ def test_a_stream_sends_text_at_once_and_ends_with_an_error_instead_of_done() ->
     assert "schema_not_met" in sent[-2] and "[DONE]" not in "".join(sent)
 
 
+def test_an_answer_begins_with_the_text_that_stands_in_the_prompt() -> None:
+    body = answer.whole(choices([job("two:", begun="very ")]), NOBODY)
+    assert (body["choices"][0]["message"]["content"], body["usage"]["completion_tokens"]) == ("very good", 4)
+    body = answer.whole(choices([checked("one:", "not so bad", "two:", begun="not so ")]), NOBODY)
+    assert body["choices"][0]["message"]["content"] == "not so bad"
+
+
 def test_each_choice_has_its_own_second_try() -> None:
     body = answer.whole(choices([checked("one:", "good", "two:"), checked("two:", "good", "one:")]), NOBODY)
     assert [one["message"]["content"] for one in body["choices"]] == ["good", "good"]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import llama_cpp
 import pytest
 
@@ -51,6 +52,10 @@ LOOSE = [
     ({"lines": "[" * 5000}, {"lines": "[" * 5000}),
     ({"lines": '["\\ud800"]', "count": "9" * 5000}, {"lines": ["\ud800"], "count": "9" * 5000}),
 ]
+
+
+WRITTEN = [{"a": "x"}, {"c": "7"}, {"z": "7"}, {"a": "x", "b": "y", "z": "w"}, {}]
+SAID = [{"a": "x"}, {"c": 7}, {"z": 7}, {"a": "x", "b": "y", "z": "w"}, {}]
 
 
 def xml(values: dict[str, str]) -> str:
@@ -113,8 +118,12 @@ def vocab() -> Iterator[LlamaVocab]:
     llama_cpp.llama_model_free(model)
 
 
+def tools_of(schema: dict[str, Any]) -> list[Tool]:
+    return [Tool.model_validate({"type": "function", "function": {"name": "f", "parameters": schema}})]
+
+
 def forced(vocab: LlamaVocab, text: str, schema: dict[str, Any] = SCHEMA) -> bool:
-    tools = [Tool.model_validate({"type": "function", "function": {"name": "f", "parameters": schema}})]
+    tools = tools_of(schema)
     matcher = GrammarCompiler(vocab).matcher(call_grammar(tools, tools, Form(XML)))
     for token in vocab.tokenize(f"<tool_call>\n<function=f>\n{text}\n</tool_call>"):
         if not matcher.allows(token):
@@ -142,8 +151,34 @@ def test_forced_xml_may_say_nothing_else(values: dict[str, str], vocab: LlamaVoc
     assert not forced(vocab, xml(values))
 
 
-@pytest.mark.parametrize("more", [{"anyOf": [{"required": ["a"]}]}, {"properties": {"a>b": {"type": "string"}}}])
-def test_a_schema_that_xml_cannot_follow_is_refused(more: dict[str, Any], vocab: LlamaVocab) -> None:
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"anyOf": [{"required": ["a"]}, {"required": ["b"]}]},
+        {"allOf": [{"properties": {"c": {"type": "integer"}}}]},
+        {"additionalProperties": {"type": "integer"}, "properties": {}},
+        {"required": ["z"]},
+        {"maxProperties": 1},
+    ],
+)
+def test_arguments_that_xml_cannot_force_are_checked(more: dict[str, Any], vocab: LlamaVocab) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}} | more
+    tools = tools_of(schema)
+    grammar = call_grammar(tools, tools, Form(XML))
+    check = grammar.check(one_of=False)
+    assert forced(vocab, xml({"q": "<1>"}), schema) and check is not None
+    faults = [check.fault(f"<tool_call>\n<function=f>\n{xml(one)}\n</tool_call>") for one in WRITTEN]
+    validator = jsonschema_rs.Draft202012Validator(schema)
+    assert [fault is None for fault in faults] == [validator.is_valid(one) for one in SAID]
+
+
+def test_any_object_may_be_written_as_xml(vocab: LlamaVocab) -> None:
+    tools = tools_of({"type": "object"})
+    assert forced(vocab, xml({"q": "[1]", "r": "x"}), {"type": "object"})
+    assert call_grammar(tools, tools, Form(XML)).check(one_of=False) is None
+
+
+def test_a_name_that_xml_cannot_write_is_refused(vocab: LlamaVocab) -> None:
     with pytest.raises(UnsupportedSchema) as refused:
-        forced(vocab, "", {"type": "object", "properties": {"a": {"type": "string"}}} | more)
+        forced(vocab, "", {"type": "object", "properties": {"a>b": {"type": "string"}}})
     assert refused.value.param == "tools[0].function.parameters"

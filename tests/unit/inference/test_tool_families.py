@@ -17,7 +17,7 @@ from functions.inference.llama.vocab import LlamaVocab
 from functions.inference.models.chat_template import ChatTemplate
 from functions.inference.openai.requests import ChatRequest, ResponseFormat, Tool
 from functions.inference.openai.responses import ResponseHead
-from functions.inference.tools.families import GEMMA, HARMONY, HERMES, family_of
+from functions.inference.tools.families import HARMONY, HERMES, family_of
 from functions.inference.tools.grammar import (
     Form,
     answer_grammar,
@@ -384,16 +384,31 @@ def test_an_answer_of_one_call_ends_where_its_arguments_do(family: str) -> None:
     assert read([CALLS[family][:ends]], family)[2] == [["f", A]]
 
 
+def qwen(forced: str = "") -> Any:
+    """A model, with what every answer by a grammar begins with."""
+    encoder = SimpleNamespace(encode=lambda text: (1, 2), tokens_named=lambda names: {})
+    matcher = SimpleNamespace(forced=lambda: [3] if forced else [], accept=lambda token: None)
+    grammars = SimpleNamespace(matcher=lambda grammar: matcher, compile_once=lambda key, grammar: None)
+    vocab = SimpleNamespace(piece=lambda token: forced.encode() or b"a", vocab_tokens=9, grammars=grammars)
+    entry = SimpleNamespace(sampling=SimpleNamespace(model_dump=lambda: {}))
+    template = ChatTemplate(TEMPLATES["Qwen-Qwen3-0.6B"])
+    return SimpleNamespace(template=template, prompts=encoder, vocab=vocab, entry=entry)
+
+
 @pytest.mark.parametrize(("parallel", "ends"), [(None, False), (True, False), (False, True)])
 def test_only_one_call_is_generated_where_parallel_ones_are_not_wanted(parallel: bool | None, ends: bool) -> None:
-    encoder = SimpleNamespace(encode=lambda text: (1, 2), tokens_named=lambda names: {})
-    vocab = SimpleNamespace(piece=lambda token: b"a", vocab_tokens=9)
-    model: Any = SimpleNamespace(template=ChatTemplate(TEMPLATES["Qwen-Qwen3-0.6B"]), prompts=encoder, vocab=vocab)
-    model.entry = SimpleNamespace(sampling=SimpleNamespace(model_dump=lambda: {}))
-    for job in job_builder.chat_jobs(chosen(parallel_tool_calls=parallel, n=2), model, 9):
+    for job in job_builder.chat_jobs(chosen(parallel_tool_calls=parallel, n=2), qwen(), 9):
         assert (job.complete is not None) is ends
         if job.complete is not None:
             assert not job.complete("<think>hm</think><tool_call>") and job.complete(CALLS["hermes"][11:])
+
+
+def test_the_beginning_in_the_prompt_is_part_of_an_answer_of_one_call() -> None:
+    opening, rest = "<think>hm</think><tool_call>", CALLS["hermes"][11:]
+    request = chosen(parallel_tool_calls=False, response_format={"type": "json_object"})
+    (job,) = job_builder.chat_jobs(request, qwen(opening), 9)
+    assert (job.prompt, job.begun, job.max_tokens) == ((1, 2, 3), opening, 8)
+    assert job.complete is not None and job.complete(rest)
 
 
 def test_tools_for_a_model_of_an_unknown_form_are_refused() -> None:
@@ -405,7 +420,8 @@ def test_tools_for_a_model_of_an_unknown_form_are_refused() -> None:
 
 
 def test_a_call_that_cannot_be_forced_is_refused() -> None:
-    tools = [Tool.model_validate(TOOL)]
+    model = qwen()
+    model.template = ChatTemplate(TEMPLATES["google-gemma-4-31B-it"])
     with pytest.raises(InvalidRequest, match="cannot be forced") as refused:
-        call_grammar(tools, tools, Form(GEMMA))
-    assert refused.value.param == "tool_choice"
+        job_builder.chat_jobs(chosen(tool_choice="required"), model, 9)
+    assert refused.value.param == "tool_choice" and job_builder.chat_jobs(chosen(), model, 9)
