@@ -10,6 +10,8 @@ from functions.inference.grammar.schema import SchemaChecker
 
 MOST_WAYS = 1_000
 """From the root to a schema, references followed: each is followed for each part of an answer, by about 50 ns."""
+MOST_LEVELS = 256
+"""From the root to a value in the schema, references followed: each takes two of Python's 1,000 frames."""
 MOST_CHARACTERS = 100
 PATTERNS = jsonschema_rs.FancyRegexOptions(backtrack_limit=20_000, size_limit=1 << 20, dfa_size_limit=1 << 20)
 """Patterns without a look around take linear time; others end as not matching after so many steps."""
@@ -69,19 +71,21 @@ def _count_ways(checker: SchemaChecker) -> None:
     keyword, at = checker.late[0]
     known: dict[str, int] = {}
 
-    def ways(value: Any, open_refs: frozenset[str]) -> int:
+    def ways(value: Any, open_refs: frozenset[str], depth: int) -> int:
+        if depth > MOST_LEVELS:
+            raise checker.refused(at, f"uses `{keyword}`, in a schema that is too deep for it")
         if isinstance(value, list):
-            return sum(ways(inner, open_refs) for inner in value)
+            return sum(ways(inner, open_refs, depth + 1) for inner in value)
         if not isinstance(value, dict):
             return 0
-        ref, count = value.get("$ref"), 1 + sum(ways(inner, open_refs) for inner in value.values())
+        ref, count = value.get("$ref"), 1 + sum(ways(inner, open_refs, depth + 1) for inner in value.values())
         if not isinstance(ref, str) or not ref.startswith("#"):
             return count
         if ref in open_refs:
             raise checker.refused(at, f"uses `{keyword}`, in a schema that contains itself ({ref[:80]})")
         if ref not in known:
-            known[ref] = ways(checker.target(ref), open_refs | {ref})
+            known[ref] = ways(checker.target(ref), open_refs | {ref}, depth + 1)
         return count + known[ref]
 
-    if ways(checker.document, frozenset()) > MOST_WAYS:
+    if ways(checker.document, frozenset(), 0) > MOST_WAYS:
         raise checker.refused(at, f"uses `{keyword}`, in a schema that is too large for it")

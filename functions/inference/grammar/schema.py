@@ -9,12 +9,23 @@ keyword and place.
 
 import math
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
+from urllib.parse import unquote
 
 from functions.inference.errors import UnsupportedSchema
-from functions.inference.grammar.keywords import CHECKS, FORMATS, digits, literal, points, without_exclusive
+from functions.inference.grammar.keywords import (
+    CHECKS,
+    FORCED_A_POINT,
+    FORMATS,
+    digits,
+    literal,
+    pattern_points,
+    points,
+    without_exclusive,
+)
 from functions.inference.grammar.late import ADDING, LATE_FORMATS, drafts_of, late_keywords, parts
-from functions.inference.grammar.nodes import COMBINING, KNOWN, Node, Place, close, plain
+from functions.inference.grammar.nodes import COMBINING, KNOWN, Node, Place, anchors, close, is_other, plain
 from functions.inference.grammar.rewrite import EXACT, NUMBER, RANGES, rewritten
 
 FORMATS_OF_DRAFTS = [*FORMATS, *LATE_FORMATS]
@@ -119,7 +130,7 @@ class SchemaChecker:
                 )
             self.late.append((keyword, place.at))
             if keyword in ("pattern", "format"):
-                self._spend(3 + len(str(known.pop(keyword))) / 20, place)
+                self._spend(pattern_points(known.pop(keyword)), place)
             seen = len(self._seen)
             self._below_late += 1
             for step, inner in parts(schema, keyword):
@@ -182,16 +193,19 @@ class SchemaChecker:
         if keyword == "const":
             self._spend(points(value), place)
         if keyword == "pattern":
-            self._spend(3 + len(str(value)) / 20, place)
+            self._spend(pattern_points(value), place)
             self._multiply(keyword, 16, place)  # two may apply to one place, never three
         if keyword == "required" and isinstance(value, list):
             if len(value) > MOST_PROPERTIES:
                 raise self.refused(place.at, f"has more than {MOST_PROPERTIES} `required`")
             self._spend(len(value) / (4 if place.merged is None else 1), place)  # each is searched among the others
         try:
-            return CHECKS[keyword](value)
+            checked = CHECKS[keyword](value)
         except ValueError as exc:
             raise self.refused(place.at, str(exc) if keyword == "type" else f"has a `{keyword}` that {exc}") from exc
+        if keyword == "minLength":
+            self._spend(checked // FORCED_A_POINT, place)  # a pattern beside it may force each
+        return checked
 
     def _enum(self, values: Any, place: Place) -> list[Any]:
         if not isinstance(values, list) or not values:
@@ -257,7 +271,7 @@ class SchemaChecker:
         if keyword == "properties":
             self._literal(keyword, list(value), place)
         if keyword == "patternProperties":
-            self._spend(len(value) ** 2 / 8 + sum(3 + len(name) / 20 for name in value), place)  # each pair is compared
+            self._spend(len(value) ** 2 / 8 + sum(map(pattern_points, value)), place)  # each pair is compared
         return {name: self._shared(self._visit(inner, place.down(keyword, name))) for name, inner in value.items()}
 
     def _shared(self, node: Node) -> Node:
@@ -291,22 +305,33 @@ class SchemaChecker:
         return self._visit(target, Place(ref, place.depth + 1, place.merged, place.open_refs | {ref}, inlined))
 
     def _target(self, ref: Any, place: Place) -> Any:
-        if not isinstance(ref, str) or not (ref == "#" or ref.startswith("#/")):
-            raise self.refused(place.at, "has a `$ref` that is no path into the schema itself (#/…)")
+        if not isinstance(ref, str) or not ref.startswith("#"):
+            raise self.refused(place.at, "has a `$ref` that does not lead into the schema itself (#…)")
         if ref in place.open_refs:
             raise self.refused(place.at, "has a `$ref` that refers to itself without end")
         return self.target(ref, place.at)
 
     def target(self, ref: str, at: str = "#") -> Any:
-        """The schema that `ref`, a path (#/…), leads to. Raises UnsupportedSchema."""
+        """The schema that `ref` leads to: a path (#/…, RFC 6901) or an anchor (#…). Raises UnsupportedSchema."""
+        missing = self.refused(at, f"has a `$ref` to {ref[:80]}, which does not exist")
+        name, *path = unquote(ref[1:]).split("/")
         target = self.document
-        for part in ref.split("/")[1:]:
+        if name:
+            found = [] if path else self._anchors.get(name, [])
+            if len(found) != 1:
+                raise missing
+            return found[0]
+        for part in path:
             key = part.replace("~1", "/").replace("~0", "~")
             is_number = isinstance(target, list) and key.isascii() and key.isdigit() and len(key) < 10
             if is_number and int(key) < len(target):
                 target = target[int(key)]
-            elif isinstance(target, dict) and key in target:
+            elif isinstance(target, dict) and key in target and not is_other(target, self.document):
                 target = target[key]
             else:
-                raise self.refused(at, f"has a `$ref` to {ref[:80]}, which does not exist")
+                raise missing
         return target
+
+    @cached_property
+    def _anchors(self) -> dict[str, list[dict[str, Any]]]:
+        return anchors(self.document)

@@ -52,6 +52,10 @@ def test_the_answer_has_the_keys_of_the_schema(server: Server) -> None:
         ({"type": "array", "prefixItems": [{"const": 1}, {"type": "null"}]}, lambda v: v == [1, None]),
         ({"anyOf": [{"type": "null"}, {"type": "boolean"}]}, lambda v: v is None or isinstance(v, bool)),
         (obj(a={"type": "integer", "maximum": 99, "minimum": 0}, b={"type": "null"}), lambda v: set(v) == {"a", "b"}),
+        (
+            obj(a={"$ref": "#N"}) | {"$defs": {"N": {"$anchor": "N", "enum": ["x", "y"]}}},
+            lambda v: v["a"] in ("x", "y"),
+        ),
     ],
 )
 def test_answers_satisfy_the_schema(server: Server, document: object, allowed: Any) -> None:
@@ -145,7 +149,7 @@ TWO = {"type": "object", "properties": {"a": {"type": "integer"}}}
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ({"properties": {"a": {"$ref": "#N"}}, "$defs": N}, "#/properties/a has a `$ref`"),
+        ({"properties": {"a": {"$ref": "#M"}}, "$defs": N}, "#/properties/a has a `$ref` to #M, which does not"),
         ({"properties": {"a": {"not": {"$ref": "#"}}}}, "#/properties/a uses `not`"),
         ({"items": {"if": {"const": 1}, "then": {"$dynamicRef": "#N"}}}, "#/items/then uses `$dynamicRef`"),
         ({"anyOf": [{"type": "array", "uniqueItems": 5}]}, "#/anyOf/0/uniqueItems is not valid"),

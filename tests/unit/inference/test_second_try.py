@@ -160,11 +160,15 @@ def doubling(levels: int) -> dict[str, Any]:
     return {"not": {"$ref": "#/$defs/a0"}, "$defs": defs | {f"a{levels}": {"type": "null"}}}
 
 
+CHAIN = {f"{n}": {"$ref": f"#/$defs/{n + 1}"} for n in range(999)}
+
+
 @pytest.mark.parametrize(
     ("schema", "said"),
     [
         ({"not": {"type": "array", "items": {"$ref": "#"}}}, "# uses `not`, in a schema that contains itself (#)."),
         (doubling(20), "# uses `not`, in a schema that is too large for it."),
+        ({"not": {}, "$defs": CHAIN}, "# uses `not`, in a schema that is too deep for it."),
         ({"uniqueItems": 1}, "#/uniqueItems is not valid: 1 is not of type"),
         ({"not": {"pattern": "(?=a)"}}, "#/not has a `pattern` that looks around, inside a keyword"),
         ({"pattern": "(?=((((a{1,50}){1,50}){1,50}){1,50}){1,50})"}, "#/pattern is not valid"),
