@@ -411,6 +411,17 @@ def test_the_beginning_in_the_prompt_is_part_of_an_answer_of_one_call() -> None:
     assert job.complete is not None and job.complete(rest)
 
 
+def test_the_thought_before_json_is_reasoning() -> None:
+    model, request = qwen(), chosen(tools=None, response_format={"type": "json_object"})
+    model.vocab.piece = lambda token: b"<think>\n"
+    (job,) = job_builder.chat_jobs(request, model, 9)
+    parser = job_builder.parser_of(request, model, job)
+    assert parser is not None
+    found = ToolChatShape(ResponseHead("c", 1, "m"), False, 0, parser).whole('hm {</think>\n\n{"a": 1}', (), "stop")
+    message = found["choices"][0]["message"]
+    assert (message["reasoning_content"], message["content"]) == ("hm {", '{"a": 1}')
+
+
 def test_tools_for_a_model_of_an_unknown_form_are_refused() -> None:
     for form in ("<tool_call>f<arg_key>a</arg_key>", '<invoke name="f">', "functools[f]"):
         model: Any = SimpleNamespace(template=ChatTemplate("{{ tools }}" + form))
