@@ -21,6 +21,8 @@ from functions.inference.llama.runtime import LoadOptions, load_model, start_lib
 from tests.rounds import rounds
 from tests.unit.inference.schemas import HOSTILE, generated
 
+pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
+
 MODEL = Path(__file__).parents[3] / "model" / "demo-model-q8_0.gguf"
 MOST_TOKENS = 60
 MOST_COMPILATION_S = 0.15
