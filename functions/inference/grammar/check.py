@@ -1,7 +1,7 @@
 """Checks a finished answer for what no grammar enforces (ADR 86)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jsonschema_rs
@@ -20,17 +20,17 @@ PATTERNS = jsonschema_rs.FancyRegexOptions(backtrack_limit=20_000, size_limit=1 
 class AnswerCheck:
     """Of one answer: one JSON text, or one of several calls with arguments."""
 
-    def __init__(self, checkers: Sequence[SchemaChecker], frames: Sequence[tuple[str, str]]) -> None:
-        """`frames`: what stands before and after the JSON, for each of `checkers`. Raises UnsupportedSchema."""
+    def __init__(
+        self, checkers: Sequence[SchemaChecker], read: Callable[[str], tuple[int, str] | None] = lambda text: (0, text)
+    ) -> None:
+        """`read`: which of `checkers` is for an answer, and the JSON in it. Raises UnsupportedSchema."""
         self._validators = [_validator(checker) if checker.late else None for checker in checkers]
-        self._frames = frames
+        self._read = read
 
     def fault(self, text: str) -> str | None:
         """What is wrong with the answer, as the end of a sentence."""
-        for validator, (before, after) in zip(self._validators, self._frames, strict=True):
-            if text.startswith(before):
-                return _fault(validator, text[len(before) : len(text) - len(after)])
-        return "is no call of a tool"
+        found = self._read(text)
+        return "is no call of a tool" if found is None else _fault(self._validators[found[0]], found[1])
 
 
 def _fault(validator: Any, text: str) -> str | None:

@@ -10,13 +10,20 @@ from typing import Any
 
 from functions.inference.engine.jobs import Job, Matcher, Sampling
 from functions.inference.errors import InvalidRequest
-from functions.inference.grammar.response_format import grammar_for
 from functions.inference.models.loading import ChatModel
 from functions.inference.models.prompt_tokenizer import plain_tokens
 from functions.inference.openai.requests import ChatRequest, CompletionRequest, Message, SamplingFields, Tool
-from functions.inference.tools.families import HARMONY, HERMES, LLAMA
-from functions.inference.tools.grammar import call_grammar, forced_tools, offered_tools
-from functions.inference.tools.parser import Parser, has_first_call, parser_for
+from functions.inference.tools.families import GEMMA, HARMONY, HERMES, LLAMA
+from functions.inference.tools.grammar import (
+    Form,
+    answer_grammar,
+    call_grammar,
+    forced_tools,
+    offered_tools,
+    schemas_of,
+)
+from functions.inference.tools.parser import has_first_call, parser_for
+from functions.inference.tools.parts import Parser
 from functions.inference.tools.prompt import described, introduce, one_call_a_turn, paired, tool_turn
 
 MOST_PROMPTS = 64
@@ -37,9 +44,13 @@ def chat_jobs(request: ChatRequest, model: ChatModel, max_tokens: int, tries: in
     offered = offered_tools(request)
     if offered and family is None:
         raise InvalidRequest(UNKNOWN_FORM, "tools")
-    shown = model.prompts.tokens_named(family.controls) if family and (offered or family is HARMONY) else {}
-    calls = partial(call_grammar, forced or offered, request.tools or [], family or HERMES, shown)
-    grammar = calls() if forced else grammar_for(request.response_format)
+    if forced and family is GEMMA:
+        raise InvalidRequest("This model's calls cannot be forced; use `auto`.", "tool_choice")
+    shown = shown_tokens(model, calls=bool(offered))
+    prompt = model.prompts.encode(chat_prompt(request, model))
+    form = form_of(prompt, model, shown)
+    calls = partial(call_grammar, forced or offered, request.tools or [], form)
+    grammar = calls() if forced else answer_grammar(request.response_format, form)
     if offered and not forced:
         model.vocab.grammars.compile_once(_digest(offered), calls)
     if request.top_logprobs is not None and not request.logprobs:
@@ -71,8 +82,15 @@ def chat_jobs(request: ChatRequest, model: ChatModel, max_tokens: int, tries: in
         first.again = lambda fault: job(index, model.prompts.encode(chat_prompt(told(request, fault), model)))
         return first
 
-    prompt = model.prompts.encode(chat_prompt(request, model))
     return [twice(index) if tries > 1 else job(index, prompt) for index in range(request.n or 1)]
+
+
+def shown_tokens(model: ChatModel, *, calls: bool) -> dict[int, bytes]:
+    """The control tokens that the answer's text shows by their names: those of the form of calls, if calls may come or
+    the form is that of reasoning, too, and those around reasoning."""
+    family = model.template.family or HERMES
+    names = family.controls if calls or family in (GEMMA, HARMONY) else ()
+    return model.prompts.tokens_named((*names, *(family.thought if model.template.thinks else ())))
 
 
 def told(request: ChatRequest, fault: str) -> ChatRequest:
@@ -111,9 +129,15 @@ def parser_of(request: ChatRequest, model: ChatModel, job: Job) -> Parser | None
     template = model.template
     if not offered_tools(request) and not template.thinks and template.family is not HARMONY:
         return None
-    free = job.sampling.matcher is None
-    inside = free and b"".join(model.vocab.piece(token) for token in job.prompt[-8:]).rstrip().endswith(b"<think>")
-    return parser_for(template.family, template.thinks and free, inside)
+    inside = not job.begun and form_of(job.prompt, model, job.shown).inside
+    return parser_for(template.family, template.thinks, inside, schemas_of(request.tools or []))
+
+
+def form_of(prompt: Sequence[int], model: ChatModel, shown: Mapping[int, bytes]) -> Form:
+    """How the model answers the prompt: some templates open the reasoning, and some also close it."""
+    family, tail = model.template.family or HERMES, b"".join(shown.get(t) or model.vocab.piece(t) for t in prompt[-8:])
+    opens, closes = (tail.rstrip().endswith(tag.strip().encode()) for tag in family.thought)
+    return Form(family, shown, model.template.thinks and not closes, model.template.thinks and opens)
 
 
 def chat_prompt(request: ChatRequest, model: ChatModel) -> str:
@@ -168,6 +192,10 @@ def template_message(message: Message, model: ChatModel) -> dict[str, Any]:
     }
     if message.name is not None:
         seen["name"] = message.name
+    if message.role == "assistant" and message.reasoning_content:
+        seen["reasoning_content"] = message.reasoning_content
+        if message.tool_calls and not seen["content"]:
+            seen["thinking"] = message.reasoning_content  # gpt-oss' name for it, which takes no content beside it
     return tool_turn(message, seen, model.template.knows_calls)
 
 

@@ -14,6 +14,7 @@ from functions.inference.openai.requests import ChatRequest, CompletionRequest, 
 from functions.inference.openai.responses import ChatShape, CompletionShape, ResponseHead, ResponseShape
 from functions.inference.tools.responses import ToolChatShape
 from functions.inference.web import answer, embedding_view, job_builder
+from functions.inference.web.choices import Choices
 from functions.inference.web.disconnect import Caller
 from functions.inference.web.service import InferenceService
 
@@ -103,7 +104,7 @@ def _respond(body: SamplingFields, model: ChatModel, jobs: Sequence[Job], shapes
     deadline_s = job_builder.deadline_s(request.headers.get("x-sluice-deadline-ms"), settings.request_timeout_ms)
     for job in jobs:
         job.account, job.deadline_s = request.headers.get("x-sluice-account", "")[:128], deadline_s
-    choices = answer.Choices(jobs, shapes, body.n or 1, model.engine.submit)
+    choices = Choices(jobs, shapes, body.n or 1, model.engine.submit)
     if (begin := current_app.extensions["tracing"]) is not None and (above := request.headers.get("traceparent")):
         for job in jobs:
             job.watch = begin(above, job)

@@ -14,6 +14,7 @@ from functions.inference.grammar.check import AnswerCheck
 from functions.inference.grammar.grammar import json_grammar
 from functions.inference.openai.responses import ChatShape, ResponseHead
 from functions.inference.web import answer
+from functions.inference.web.choices import Choices
 from functions.inference.web.disconnect import Caller
 from tests.unit.inference.fake_backend import FakeBackend, FakeMatcher, job, tokens
 from tests.unit.inference.test_schema_suite import ByteCompiler
@@ -41,7 +42,7 @@ def checked(prompt: str, wanted: str, again: str | None = None, **more: Any) -> 
     return first
 
 
-def choices(jobs: Sequence[Job], engine: Engine | None = None) -> answer.Choices:
+def choices(jobs: Sequence[Job], engine: Engine | None = None) -> Choices:
     """With a model that answers `one:` with "bad", and `two:` with "good" at once."""
     found = engine or Engine(
         FakeBackend(["one:bad", "two:good"]), EngineLimits(slots=4, batch_tokens=32, queue_places=8)
@@ -52,10 +53,10 @@ def choices(jobs: Sequence[Job], engine: Engine | None = None) -> answer.Choices
         while found.step():
             pass
 
-    return answer.Choices(jobs, [ChatShape(ResponseHead("c", 1, "m"), False, n) for n in range(len(jobs))], 1, submit)
+    return Choices(jobs, [ChatShape(ResponseHead("c", 1, "m"), False, n) for n in range(len(jobs))], 1, submit)
 
 
-def blocks(found: answer.Choices) -> list[str]:
+def blocks(found: Choices) -> list[str]:
     return b"".join(answer.stream(found, NOBODY, True)).decode().split("\n\n")
 
 
