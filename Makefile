@@ -71,6 +71,7 @@ test-aws: setup-dev  ## the template, what `sam build` makes of it, the real run
 	@failed=0; \
 	STORE_ENGINE=dynamodb_local $(BIN)/python -m pytest $(STORE_SUITE) $(PYTEST_ARGS) || failed=1; \
 	$(BIN)/python -m pytest tests/aws tests/integration/gateway/admission tests/unit/aws $(PYTEST_ARGS) || failed=1; \
+	SLUICE_E2E=emulator $(BIN)/python -m pytest tests/e2e $(PYTEST_ARGS) || failed=1; \
 	exit $$failed
 
 # The version of Lambda's functions, where it is not the one of `.venv`. llama.cpp's wheel is of no version of Python, so it is copied.

@@ -138,7 +138,7 @@ def delete_vector_store(vector_store_id: str) -> store_answers.VectorStoreDelete
     "Search a vector store",
     documented_body=models.SearchBody,
     errors=(*CHANGE, errors.SearchUnavailable),
-    description="Best first. `filters` choose among the best 50.",
+    description="The nearest first, however far they are. `filters` choose among the best 50.",
 )
 def search_vector_store(vector_store_id: str) -> store_answers.SearchPage:
     claims, body = flow.claims_and_body(models.SearchBody)
@@ -176,6 +176,27 @@ def get_attached_file(vector_store_id: str, file_id: str) -> store_answers.Vecto
     return store_answers.VectorStoreFileObject.of(vector_stores().attachment(flow.account(), vector_store_id, file_id))
 
 
+@api.post("/v1/vector_stores/<vector_store_id>/files/<file_id>")
+@documented("Change a file's attributes in a vector store", documented_body=models.AttributesBody, errors=CHANGE)
+def change_attached_file(vector_store_id: str, file_id: str) -> store_answers.VectorStoreFileObject:
+    claims, body = flow.claims_and_body(models.AttributesBody)
+    with flow.admitted(claims, "vector_stores") as account_id:
+        attached = vector_stores().set_attributes(account_id, vector_store_id, file_id, body.attributes)
+    return store_answers.VectorStoreFileObject.of(attached)
+
+
+@api.get("/v1/vector_stores/<vector_store_id>/files/<file_id>/content")
+@documented(
+    "The text that was read out of a file",
+    documented_query=models.ContentQuery,
+    errors=(errors.NotFound, errors.Conflict),
+)
+def attached_file_content(vector_store_id: str, file_id: str) -> store_answers.FileContentPage:
+    account_id, query = flow.account_and_query(models.ContentQuery)
+    text = vector_stores().text(account_id, vector_store_id, file_id)
+    return store_answers.FileContentPage.of(text, query.page)
+
+
 @api.delete("/v1/vector_stores/<vector_store_id>/files/<file_id>")
 @documented("Take a file out of a vector store; the file stays", errors=(errors.NotFound,))
 def detach_file(vector_store_id: str, file_id: str) -> store_answers.VectorStoreFileDeleted:
@@ -196,6 +217,14 @@ def attach_files(vector_store_id: str) -> store_answers.FileBatchObject:
 @documented("How far a batch of files is", errors=(errors.NotFound,))
 def get_file_batch(vector_store_id: str, batch_id: str) -> store_answers.FileBatchObject:
     return store_answers.FileBatchObject.of(vector_stores().batch(flow.account(), vector_store_id, batch_id))
+
+
+@api.post("/v1/vector_stores/<vector_store_id>/file_batches/<batch_id>/cancel")
+@documented("Stop putting a batch's files into a vector store", errors=CHANGE)
+def cancel_file_batch(vector_store_id: str, batch_id: str) -> store_answers.FileBatchObject:
+    with flow.admitted(flow.claims(), "vector_stores") as account_id:
+        batch = vector_stores().cancel_batch(account_id, vector_store_id, batch_id)
+    return store_answers.FileBatchObject.of(batch)
 
 
 @api.get("/v1/vector_stores/<vector_store_id>/file_batches/<batch_id>/files")

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ class EmbeddingModel:
     path: Path
     embedder: Embedder
     created_s: int
+    prefixes: Mapping[str, str]
+    """What the model wants before a text, by `input_type`."""
 
     @property
     def context_tokens(self) -> int:
@@ -129,7 +131,9 @@ class Loader:
             threads=threads_for(path, settings),
             queue_places=settings.queue_size,
         )
-        return EmbeddingModel(entry, path, embedder, int(path.stat().st_mtime))
+        chosen = {"query": settings.query_prefix, "passage": settings.passage_prefix}
+        prefixes = entry.prefixes | {kind: prefix for kind, prefix in chosen.items() if prefix is not None}
+        return EmbeddingModel(entry, path, embedder, int(path.stat().st_mtime), prefixes)
 
     def _open(self, entry: CatalogueModel, path: Path) -> Any:
         if path not in self._handles:

@@ -141,6 +141,7 @@ class ChatRequest(SamplingFields):
 
 class CompletionRequest(SamplingFields):
     prompt: Text | Texts | TokenIds | ListsOfTokenIds
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     best_of: Annotated[int, Field(ge=1, le=1)] | None = None
@@ -150,6 +151,7 @@ class CompletionRequest(SamplingFields):
 class EmbeddingRequest(Wire):
     model: Annotated[str, Field(min_length=1, max_length=256)]
     input: Text | Texts | TokenIds | ListsOfTokenIds
+    input_type: Literal["query", "passage"] | None = None
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +268,64 @@ def test_choices_run_side_by_side_count_their_prompt_once_and_the_rest_waits() -
     ]
     assert begun == jobs
     assert sent[-1]["usage"]["prompt_tokens"] == 2 * len(jobs[0].prompt) and sent[-1]["usage"]["completion_tokens"] == 6
+
+
+def prompts_of(jobs: Sequence[Job], submit: Callable[[Job], None]) -> answer.Choices:
+    shapes = [ChatShape(SHAPE._head, False, index) for index in range(len(jobs))]
+    return answer.Choices(jobs, shapes, 1, submit)
+
+
+def answered(one: Job) -> None:
+    one.events.put(Delta("hi", 0))
+    one.events.put(Finished("stop", 0))
+
+
+def test_prompts_that_find_the_queue_full_later_wait_for_a_place() -> None:
+    jobs, refusals = [job(f"{index}:") for index in range(7)], [0] * 7
+
+    def submit(one: Job) -> None:
+        place = jobs.index(one)
+        if place >= answer.ABREAST and refusals[place] < 2:
+            refusals[place] += 1
+            raise Overloaded("full", 1)
+        answered(one)
+
+    body = answer.whole(prompts_of(jobs, submit), NOBODY)
+    assert [choice["message"]["content"] for choice in body["choices"]] == ["hi"] * 7
+    assert refusals[4:] == [2, 2, 2] and body["usage"]["prompt_tokens"] == sum(len(one.prompt) for one in jobs)
+
+
+def test_a_job_that_waited_too_long_for_a_slot_is_queued_again_once_there_is_work_to_lose() -> None:
+    jobs, submitted = [job("one:"), job("two:")], list[Job]()
+
+    def submit(one: Job) -> None:
+        submitted.append(one)
+        if submitted == jobs:
+            one.events.put(Failed(Overloaded("Waited too long", 1)))
+        else:
+            answered(one)
+
+    body = answer.whole(prompts_of(jobs, submit), NOBODY)
+    assert len(body["choices"]) == 2 and submitted == [*jobs, jobs[1]]
+
+
+def test_a_full_queue_at_the_start_or_past_the_deadline_fails_the_answer() -> None:
+    def full(_: Job) -> None:
+        raise Overloaded("full", 1)
+
+    with pytest.raises(Overloaded):
+        prompts_of([job("one:")], full)
+    jobs = [job(f"{index}:", deadline_s=0.0) for index in range(5)]
+    with pytest.raises(DeadlineExceeded):
+        answer.whole(prompts_of(jobs, lambda one: full(one) if one is jobs[4] else answered(one)), NOBODY)
+    waited = [job("one:"), job("two:")]
+
+    def too_long(one: Job) -> None:
+        one.events.put(Failed(Overloaded("Waited too long", 1)))
+
+    with pytest.raises(Overloaded):
+        answer.whole(prompts_of(waited, too_long), NOBODY)
+    assert all(one.cancelled for one in (*jobs, *waited))
 
 
 def test_a_caller_who_leaves_ends_every_choice() -> None:

@@ -1,11 +1,13 @@
 """`/v1/vector_stores…`: create, fill, search, empty; and isolation between accounts."""
 
+import json
 from typing import Any
 
 import pytest
 
 from sluice.domain.documents import keys
 from sluice.domain.documents.document import Passage
+from sluice.http.documents import vector_store_answers
 from tests.integration.documents.api.conftest import TEA, Reader, ok, refused
 
 
@@ -229,6 +231,76 @@ def test_an_unavailable_search_is_a_503_and_settled(reader: Reader) -> None:
 
 
 # --- isolation
+
+
+def test_attributes_are_changed_and_filtered_by_at_once(reader: Reader) -> None:
+    file = reader.file()
+    store = reader.store_of(file)
+    path = f"/vector_stores/{store}/files/{file}"
+    wanted = {"year": 2026.5, "ok": True, "place": "Darjeeling"}
+    changed = ok(reader.v1("POST", path, json={"attributes": wanted}))
+    assert changed == {**ok(reader.v1("GET", path)), "attributes": wanted}
+    is_year = {"type": "eq", "key": "year", "value": 2026.5}
+    assert search(reader, store, filters=is_year)["data"][0]["attributes"] == wanted
+    assert ok(reader.v1("POST", path, json={"attributes": {}}))["attributes"] == {}
+    assert search(reader, store, filters=is_year)["data"] == []
+    too_many = {str(number): 1 for number in range(17)}
+    for wrong in ({}, {"attributes": None}, {"attributes": {"a": [1]}}, {"attributes": too_many}):
+        assert reader.v1("POST", path, json=wrong).status_code == 400, wrong
+    reader.v1("DELETE", path)
+    assert refused(reader.v1("POST", path, json={"attributes": wanted})) == (404, "not_found")
+    assert reader.v1("GET", path).status_code == 404, "a change makes no attachment"
+
+
+def test_the_text_of_a_file_is_given_in_pages_once_it_was_read(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sluice.wiring import stores
+
+    file = reader.file()
+    path = f"/vector_stores/{reader.store_of(file)}/files/{file}/content"
+    assert refused(reader.v1("GET", path)) == (409, "conflict")
+    blocks = json.dumps([{"level": 1, "text": "Tea"}, {"level": 0, "text": TEA}]).encode()
+    stores.blobs().put(keys.text_key(reader.account_id, file), blocks)
+    whole = {"object": "vector_store.file_content.page", "has_more": False, "next_page": None}
+    assert ok(reader.v1("GET", path)) == {**whole, "data": [{"type": "text", "text": f"Tea\n\n{TEA}"}]}
+    monkeypatch.setattr(vector_store_answers, "PAGE_CHARACTERS", 30)
+    page, text = "0", ""
+    while page is not None:
+        found = ok(reader.v1("GET", f"{path}?page={page}"))
+        assert found["has_more"] is (found["next_page"] is not None) and len(found["data"][0]["text"]) <= 30
+        text, page = text + found["data"][0]["text"], found["next_page"]
+    assert text == f"Tea\n\n{TEA}"
+    assert ok(reader.v1("GET", f"{path}?page=9")) == {**whole, "data": []}
+    assert reader.v1("GET", f"{path}?page=-1").status_code == 400
+    left = reader.file()
+    assert refused(reader.v1("GET", path.replace(file, left))) == (404, "not_found"), "it is in no vector store"
+
+
+def test_a_cancelled_batch_keeps_what_is_searchable_and_the_rest_is_not_indexed(reader: Reader) -> None:
+    from sluice.wiring import stores
+
+    done, waiting = reader.file(), reader.file()
+    store = reader.store_of()
+    batch = ok(reader.v1("POST", f"/vector_stores/{store}/file_batches", json={"file_ids": [done, waiting]}))
+    rows = stores.vector_store_store()
+    rows.set_attachment(reader.account_id, store, done, "completed", usage_bytes=9)
+    path = f"/vector_stores/{store}/file_batches/{batch['id']}"
+    for _ in range(2):
+        cancelled = ok(reader.v1("POST", f"{path}/cancel"))
+        assert (cancelled["status"], cancelled["object"]) == ("cancelled", "vector_store.files_batch")
+        counts = {"in_progress": 0, "completed": 1, "failed": 0, "cancelled": 1, "total": 2}
+        assert cancelled["file_counts"] == counts and ok(reader.v1("GET", path)) == cancelled
+    assert not rows.set_attachment(reader.account_id, store, waiting, "completed", usage_bytes=9)
+    one = ok(reader.v1("GET", f"/vector_stores/{store}/files/{waiting}"))
+    assert (one["status"], one["last_error"]) == ("cancelled", None)
+    assert ok(reader.v1("GET", f"/vector_stores/{store}"))["file_counts"]["cancelled"] == 1
+    assert refused(reader.v1("POST", f"/vector_stores/{store}/file_batches/batch_x/cancel")) == (404, "not_found")
+
+
+def test_a_plain_search_has_no_floor_and_an_answer_from_documents_has(reader: Reader) -> None:
+    store = reader.store_of(reader.file())
+    search(reader, store)
+    reader.ask(retrieval={"vector_store_ids": [store]})
+    assert [asked.floored for asked in reader.search.asked] == [False, True]
 
 
 def test_ids_of_another_account_are_not_found_anywhere(reader: Reader, other: Reader) -> None:

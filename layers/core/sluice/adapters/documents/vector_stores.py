@@ -4,7 +4,7 @@ An attachment is two items, so that both the store and the file lead to it.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
@@ -27,6 +27,8 @@ from sluice.domain.documents.keys import WHOLE_STORE
 from sluice.domain.errors import NotFound
 
 DETACHED_AT_ONCE = 100
+NOT_CANCELLED = f"{THERE} AND #status <> :cancelled"  # the caller's word is the last one
+WAITS = "#status = :waits"
 JSON_FIELDS = ("attributes", "metadata")  # stored as JSON, because they may hold fractions
 
 
@@ -117,7 +119,21 @@ class DynamoVectorStores:
         usage_bytes: int = 0,
     ) -> bool:
         update = finish(status=status, error=error, usage_bytes=usage_bytes)
-        return self._rows.update(account_id, in_id(store_id, file_id), **update)
+        update["ExpressionAttributeValues"] |= dynamo.item({":cancelled": "cancelled"})
+        return self._rows.update(account_id, in_id(store_id, file_id), NOT_CANCELLED, **update)
+
+    def cancel(self, account_id: str, store_id: str, file_id: str) -> bool:
+        update = finish(status="cancelled", error=None)
+        update["ExpressionAttributeValues"] |= dynamo.item({":waits": "in_progress"})
+        return self._rows.update(account_id, in_id(store_id, file_id), WAITS, **update)
+
+    def set_attributes(self, account_id: str, store_id: str, file_id: str, attributes: Mapping[str, Any]) -> bool:
+        return self._rows.update(
+            account_id,
+            in_id(store_id, file_id),
+            UpdateExpression="SET attributes = :attributes",
+            ExpressionAttributeValues=dynamo.item({":attributes": json.dumps(dict(attributes))}),
+        )
 
     def detach(self, account_id: str, store_id: str, file_id: str) -> bool:
         return self._take_out(account_id, store_id, file_id, self._rows.trace(account_id, out_id(store_id, file_id)))

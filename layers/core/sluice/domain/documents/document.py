@@ -38,7 +38,7 @@ class VectorStore:
 
 @dataclass(frozen=True)
 class Attachment:
-    """A file in a vector store. `status`: "in_progress", then "completed" or "failed" (`error` is the reason)."""
+    """A file in a vector store. `status`: "in_progress", then "completed", "cancelled" or "failed" (`error`: why)."""
 
     account_id: str
     store_id: str

@@ -54,6 +54,11 @@ def claims_and_body(model: type[Model]) -> tuple[Claims, Model]:
         return claims, parse_body(model)
 
 
+def claims() -> Claims:
+    """Of a request without a body that `admitted` will count. Errors: InvalidApiToken, InsufficientScope."""
+    return authenticate(SCOPE)
+
+
 @contextmanager
 def admitted(claims: Claims, endpoint: str) -> Iterator[str]:
     """→ the account. One admission and one ledger record, of no tokens."""

@@ -71,6 +71,14 @@ class AttachBody(Loose):
     attributes: Attributes | None = None
 
 
+class AttributesBody(Loose):
+    attributes: Attributes = Field(description="in place of the ones that the file has")
+
+
+class ContentQuery(BaseModel):
+    page: int = Field(0, ge=0, le=10_000)
+
+
 class BatchBody(Loose):
     """Either `file_ids` (with the same `attributes` for all), or `files`."""
 
@@ -104,4 +112,4 @@ class SearchBody(Filtered):
         return [self.query] if isinstance(self.query, str) else self.query
 
     def options(self, store_id: str) -> SearchOptions:
-        return SearchOptions([store_id], self.max_num_results, self.wanted(), self.threshold)
+        return SearchOptions([store_id], self.max_num_results, self.wanted(), self.threshold, floored=False)

@@ -34,7 +34,7 @@ class FileCounts(BaseModel):
             in_progress=by_status["in_progress"],
             completed=by_status["completed"],
             failed=by_status["failed"],
-            cancelled=0,
+            cancelled=by_status["cancelled"],
             total=len(attachments),
         )
 
@@ -110,7 +110,7 @@ class FileBatchObject(BaseModel):
     object: Literal["vector_store.files_batch"] = "vector_store.files_batch"
     created_at: int = Field(description="Unix seconds")
     vector_store_id: str
-    status: Literal["in_progress", "completed"]
+    status: Literal["in_progress", "completed", "cancelled"]
     file_counts: FileCounts
 
     @classmethod
@@ -120,7 +120,7 @@ class FileBatchObject(BaseModel):
             id=batch.batch_id,
             created_at=batch.created_ms // 1000,
             vector_store_id=batch.store_id,
-            status=counts.status,
+            status="cancelled" if counts.cancelled else counts.status,
             file_counts=counts,
         )
 
@@ -148,3 +148,21 @@ class SearchPage(BaseModel):
     data: list[FoundPassage]
     has_more: Literal[False] = False
     next_page: None = None
+
+
+PAGE_CHARACTERS = 400_000  # because an answer of AWS Lambda may have 6 MB, and a character six bytes in JSON
+
+
+class FileContentPage(BaseModel):
+    object: Literal["vector_store.file_content.page"] = "vector_store.file_content.page"
+    data: list[FoundText]
+    has_more: bool
+    next_page: str | None = Field(description="the query `page` of the next part of a long text")
+
+    @classmethod
+    def of(cls, text: str, page: int) -> "FileContentPage":
+        part = text[page * PAGE_CHARACTERS : (page + 1) * PAGE_CHARACTERS]
+        more = len(text) > (page + 1) * PAGE_CHARACTERS
+        return cls(
+            data=[FoundText(text=part)] if part else [], has_more=more, next_page=str(page + 1) if more else None
+        )

@@ -144,13 +144,24 @@ class EmbeddingList(Open):
     usage: EmbeddingUsage
 
 
+class Pricing(BaseModel):
+    """US dollars a million model tokens."""
+
+    prompt_usd: float
+    completion_usd: float
+
+
 class ModelInfo(Open):
     id: str
     object: Literal["model"]
     created: int = Field(0, description="Unix seconds")
-    owned_by: str = ""
-    context_window: int | None = Field(None, description="model tokens of prompt and answer together")
-    capabilities: list[str] | None = Field(None, description="of `chat`, `completions`, `embeddings`")
+    owned_by: str
+    context_window: int | None = Field(description="model tokens of prompt and answer together; null: not known")
+    capabilities: list[str] | None = Field(
+        None, description="of `chat`, `completions`, `embeddings`; left out where the model server does not state them"
+    )
+    pricing: Pricing
+    aliases: list[str] = Field(description="other names of the model")
 
 
 class ModelCollection(Open):

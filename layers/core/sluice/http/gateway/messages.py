@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, JsonValue, field_validator, model_validator
 
 from sluice.http.fields import Id, Loose, Text
 
@@ -34,13 +34,15 @@ class OtherTool(Loose):
 
 
 class TextPart(Loose):
-    type: Literal["text", "input_text", "output_text"]
-    text: Text
+    """Text, or the refusal of an earlier answer, which counts as its text."""
+
+    type: Literal["text", "input_text", "output_text", "refusal"]
+    text: Text = Field(validation_alias=AliasChoices("text", "refusal"))
 
     @field_validator("type", mode="before")
     @classmethod
     def _text_only(cls, kind: Any) -> Any:
-        if isinstance(kind, str) and kind not in ("text", "input_text", "output_text"):
+        if isinstance(kind, str) and kind not in ("text", "input_text", "output_text", "refusal"):
             raise ValueError("this model takes text only")
         return kind
 
@@ -48,13 +50,17 @@ class TextPart(Loose):
 TextParts = Annotated[list[TextPart], Field(max_length=MAX_PARTS, fail_fast=True)]
 
 
+def _as_json(arguments: Any) -> Any:
+    return json.dumps(arguments, ensure_ascii=False) if isinstance(arguments, dict) else arguments
+
+
 class FunctionCall(Loose):
     name: FunctionName
-    arguments: Text
+    arguments: Annotated[Text, BeforeValidator(_as_json)] = Field(description="JSON; an object is taken, too")
 
 
 class ToolCall(Loose):
-    id: Id
+    id: Id | None = None
     type: Literal["function"] = "function"
     function: FunctionCall
 
@@ -65,10 +71,12 @@ class Message(Loose):
     name: Id | None = None
     tool_calls: Annotated[list[ToolCall], Field(fail_fast=True)] | None = Field(None, max_length=128)
     tool_call_id: Id | None = None
+    refusal: Text | None = Field(None, description="of an earlier answer without content")
 
     @model_validator(mode="after")
     def _has_content(self) -> "Message":
-        if self.content is None and not self.tool_calls:
+        earlier = self.role == "assistant" and (self.refusal is not None or self.tool_calls is not None)
+        if self.content is None and not self.tool_calls and not earlier:
             raise ValueError("content is required")
         return self
 
@@ -77,8 +85,12 @@ class Message(Loose):
         content = self.content
         if isinstance(content, list):
             content = "".join(part.text for part in content)
+        if content is None and not self.tool_calls:
+            content = self.refusal or ""
         message: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": content}
-        message |= self.model_dump(include={"name", "tool_calls", "tool_call_id"}, exclude_none=True)
+        message |= self.model_dump(include={"name", "tool_call_id"}, exclude_none=True)
+        if self.tool_calls:
+            message["tool_calls"] = [call.model_dump(exclude_none=True) for call in self.tool_calls]
         return message
 
 
@@ -101,6 +113,18 @@ class NamedFunction(Loose):
 class NamedTool(Loose):
     type: Literal["function"]
     function: NamedFunction
+
+
+class AllowedFunctions(Loose):
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[NamedTool], Field(min_length=1, max_length=128, fail_fast=True)]
+
+
+class AllowedChatTools(Loose):
+    """Only these of the request's tools."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedFunctions
 
 
 class JsonSchema(Loose):

@@ -7,14 +7,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, MAX_TOP_K, Grounding
+from sluice.domain.errors import InvalidModelRequest
 from sluice.http.fields import Flag, Integer, Loose, Number, Text, Value
-from sluice.http.gateway.messages import TOOLS_TOKENS, Message, NamedTool, ResponseFormat, Tool, bound
+from sluice.http.gateway.messages import TOOLS_TOKENS, AllowedChatTools, Message, NamedTool, ResponseFormat, Tool, bound
 
 MAX_MESSAGES = 2048
 MAX_STOPS = 4
 MAX_CHOICES = 4
 MAX_PROMPTS = 64
 MAX_INPUTS = 2048
+PREFIX_TOKENS = 64  # the longest prefix that the engine puts before an input
 Texts = Annotated[list[Text], Field(fail_fast=True)]
 Stop = Annotated[str, Field(max_length=256)]
 TokenIds = Annotated[list[Integer], Field(fail_fast=True)]
@@ -107,7 +109,7 @@ class ChatBody(Sampling):
     top_logprobs: Annotated[Integer, Field(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
     tools: Annotated[list[Tool], Field(fail_fast=True)] | None = Field(None, max_length=128)
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | AllowedChatTools | None = None
     parallel_tool_calls: Flag | None = None
     retrieval: RetrievalOptions | None = None
 
@@ -151,6 +153,7 @@ class ChatBody(Sampling):
 
 class CompletionBody(Sampling):
     prompt: Text | Texts | TokenIds | ListsOfTokenIds
+    max_tokens: Annotated[Integer, Field(ge=0, description="0 with `echo`: the prompt only")] | None = None
     echo: Flag | None = None
     logprobs: Annotated[Integer, Field(ge=0, le=5)] | None = None
     suffix: Text | None = None
@@ -180,6 +183,12 @@ class CompletionBody(Sampling):
             raise ValueError("suffix is not supported")
         return value
 
+    @model_validator(mode="after")
+    def _something_to_answer(self) -> "CompletionBody":
+        if self.max_tokens == 0 and not self.echo:
+            raise InvalidModelRequest("max_tokens: must be at least 1, or 0 with echo", "max_tokens")
+        return self
+
     @property
     def prompts(self) -> Sequence[str | list[int]]:
         """Each prompt: a text, or tokens of the model."""
@@ -205,6 +214,9 @@ class CompletionBody(Sampling):
 class EmbeddingBody(Loose):
     model: str = Field(min_length=1, max_length=256)
     input: Text | Texts | TokenIds | ListsOfTokenIds = Field(union_mode="left_to_right")
+    input_type: Literal["query", "passage"] | None = Field(
+        None, description="for models that want a prefix before questions and texts; others ignore it"
+    )
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[Integer, Field(ge=1)] | None = None
     user: Value | None = None
@@ -230,7 +242,8 @@ class EmbeddingBody(Loose):
         return value
 
     def token_bound(self) -> int:
-        return bound([self.input] if isinstance(self.input, str) else [str(text) for text in self.input])
+        texts = [self.input] if isinstance(self.input, str) else [str(text) for text in self.input]
+        return bound(texts) + (PREFIX_TOKENS * len(texts) if self.input_type else 0)
 
     def forwarded(self) -> dict[str, Any]:
         return self.model_dump(exclude={"user"}, exclude_none=True)

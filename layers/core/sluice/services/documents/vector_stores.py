@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from sluice.domain.documents import keys
 from sluice.domain.documents.document import Attachment, VectorStore
 from sluice.domain.documents.uploads import BATCH, FILE, STORE, Attributes, is_id, new_id
-from sluice.domain.errors import NotFound
+from sluice.domain.errors import Conflict, NotFound
 from sluice.ports.documents import Blobs, VectorStoreStore
+from sluice.services.documents.file_text import blocks_of
 from sluice.services.documents.files import Files
 
 PAGE = 100
@@ -167,6 +168,21 @@ class VectorStores:
         self.stores.detach(account_id, store_id, file_id)
         self.blobs.put(keys.change_key(account_id, store_id, file_id), b"")
 
+    def set_attributes(self, account_id: str, store_id: str, file_id: str, attributes: Attributes) -> Attachment:
+        """In force with the next search. Errors: NotFound."""
+        found = self.attachment(account_id, store_id, file_id)
+        if not self.stores.set_attributes(account_id, store_id, file_id, attributes):
+            raise NotFound(f"There is no file {file_id!r} in this vector store.")
+        return replace(found, attributes=dict(attributes))
+
+    def text(self, account_id: str, store_id: str, file_id: str) -> str:
+        """What was read out of a file. Errors: NotFound, Conflict (nothing was read yet)."""
+        self.attachment(account_id, store_id, file_id)
+        kept = self.blobs.get(keys.text_key(account_id, file_id))
+        if kept is None:
+            raise Conflict("The text of this file was not read: see its status.")
+        return "\n\n".join(block.text for block in blocks_of(kept))
+
     # --- several at once
 
     def attach_batch(
@@ -191,6 +207,13 @@ class VectorStores:
         attached = self.stores.attached(account_id, store_id, made["file_ids"])
         still = [attached[file_id] for file_id in made["file_ids"] if file_id in attached]
         return Batch(batch_id, store_id, made["created_ms"], still)
+
+    def cancel_batch(self, account_id: str, store_id: str, batch_id: str) -> Batch:
+        """Its files that are not searchable yet will not be; the others stay. Errors: NotFound."""
+        for one in self.batch(account_id, store_id, batch_id).attachments:
+            if one.status == "in_progress":
+                self.stores.cancel(account_id, store_id, one.file_id)
+        return self.batch(account_id, store_id, batch_id)
 
 
 def _batch_key(account_id: str, store_id: str, batch_id: str) -> str:
