@@ -15,12 +15,6 @@ from functions.inference.models.prompt_tokenizer import Role
 from functions.inference.models.role_order import orders
 from functions.inference.tools.families import HERMES, family_of
 
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
-"""For models whose file has no template."""
-
 REFUSED = "The model's chat template does not accept these messages"
 MAX_REASON_CHARACTERS = 300
 

@@ -48,7 +48,7 @@ def _chat_shape(body: ChatRequest, model: ChatModel, job: Job, head: ResponseHea
 @blueprint.post("/v1/completions")
 def completions() -> Response:
     body = parse(CompletionRequest, request.get_data())
-    model = service().chat_model(body.model)
+    model = service().chat_model(body.model, "completions")
     jobs = job_builder.completion_jobs(body, model, service().settings.default_max_tokens)
     head, with_logprobs = _head("cmpl-", model), body.logprobs is not None
     echoes = [
@@ -69,7 +69,7 @@ def embeddings() -> Response:
 def tokenize() -> Response:
     """Internal: counts prompt tokens exactly, for calls that only count."""
     body = parse(TokenizeRequest, request.get_data())
-    model = service().chat_model(body.model)
+    model = service().chat_model(body.model, "chat" if body.messages else "completions")
     if body.messages:
         tokens = list(model.prompts.encode(job_builder.chat_prompt(body, model)))
     else:

@@ -22,7 +22,7 @@ from functions.inference.errors import (
     Overloaded,
 )
 from functions.inference.models.catalogue import catalogue, resolve
-from functions.inference.models.chat_template import CHATML, ChatTemplate
+from functions.inference.models.chat_template import ChatTemplate
 from functions.inference.models.memory import OVERHEAD_BYTES, available_bytes, layers_within, require_room
 from functions.inference.models.model_file import check_model_file, expected_sha256, recorded_hash_file
 from functions.inference.openai.responses import ChatShape, ResponseHead
@@ -46,11 +46,6 @@ def test_an_error_raised_by_the_template_is_a_400() -> None:
     template = ChatTemplate("{{ raise_exception('roles must alternate') }}")
     with pytest.raises(InvalidRequest, match="roles must alternate"):
         template.render([])
-
-
-def test_chatml_is_the_fallback() -> None:
-    text = ChatTemplate(CHATML).render([{"role": "user", "content": "hi"}])
-    assert text == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
 
 
 def test_the_first_prompt_chunk_is_the_smallest() -> None:
