@@ -158,7 +158,8 @@ class ModelInfo(Open):
     owned_by: str
     context_window: int | None = Field(description="model tokens of prompt and answer together; null: not known")
     capabilities: list[str] | None = Field(
-        None, description="of `chat`, `completions`, `embeddings`; left out where the model server does not state them"
+        None,
+        description="of `chat`, `completions`, `embeddings`, `vision`; left out where the server does not state them",
     )
     pricing: Pricing
     aliases: list[str] = Field(description="other names of the model")

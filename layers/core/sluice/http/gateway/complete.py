@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Response
 
+from sluice.domain.gateway import images
 from sluice.http.gateway.bearer import authenticate
 from sluice.http.gateway.context import admitting
 from sluice.http.gateway.requests import ChatBody, CompletionBody, EmbeddingBody
@@ -43,6 +44,7 @@ def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, 
     with gateway().form_counted(claims):
         body = parse_body(model_class)
         model = gateway().model_for(claims, body.model, capability)
+        images.check(model, body.images)
         answers().check_grounding(claims, body.grounding)
     request = ModelRequest(
         claims,

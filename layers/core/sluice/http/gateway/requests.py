@@ -8,8 +8,9 @@ from pydantic import Field, field_validator, model_validator
 
 from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, MAX_TOP_K, Grounding
 from sluice.domain.errors import InvalidModelRequest
+from sluice.domain.gateway.images import IMAGE_TOKENS, Image, without
 from sluice.http.fields import Flag, Integer, Loose, Number, Text, Value
-from sluice.http.gateway.messages import TOOLS_TOKENS, AllowedTools, Message, NamedTool, ResponseFormat, Tool, bound
+from sluice.http.gateway.messages import TOOLS_TOKENS, Message, NamedTool, ResponseFormat, Tool, ToolsAllowed, bound
 
 MAX_MESSAGES = 2048
 MAX_STOPS = 4
@@ -86,6 +87,10 @@ class Sampling(Loose):
         """What to search before the model is asked, or None."""
         return None
 
+    @property
+    def images(self) -> list[Image]:
+        return []
+
 
 class RetrievalOptions(Loose):
     """Sluice's extension (`extra_body` in SDKs): answer from one's documents. The API token needs the scope `files`.
@@ -109,7 +114,7 @@ class ChatBody(Sampling):
     top_logprobs: Annotated[Integer, Field(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
     tools: Annotated[list[Tool], Field(fail_fast=True)] | None = Field(None, max_length=128)
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | AllowedTools | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | ToolsAllowed | None = None
     parallel_tool_calls: Flag | None = None
     retrieval: RetrievalOptions | None = None
 
@@ -123,17 +128,27 @@ class ChatBody(Sampling):
     def _one_grounded_choice(self) -> "ChatBody":
         if self.retrieval and self.choices > 1:
             raise ValueError("an answer from documents has one choice: leave n out")
+        if self.retrieval and self.images:
+            raise ValueError("an answer from documents takes text only: leave images out")
         return self
+
+    @property
+    def images(self) -> list[Image]:
+        return [
+            Image(f"messages[{turn}].content[{place}]", "image_url.url", part.image_url.url)
+            for turn, message in enumerate(self.messages)
+            for place, part in message.images
+        ]
 
     @property
     def completion_limit(self) -> int | None:
         return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
 
     def token_bound(self) -> int:
-        texts = bound(m.forwarded()["content"] for m in self.messages)
+        texts = bound(m.text for m in self.messages)
         calls = bound(call.model_dump_json() for m in self.messages for call in m.tool_calls or [])
         tools = bound(tool.model_dump_json() for tool in self.tools or [])
-        return texts + calls + tools + (TOOLS_TOKENS if self.tools else 0)
+        return texts + calls + tools + (TOOLS_TOKENS if self.tools else 0) + IMAGE_TOKENS * len(self.images)
 
     @property
     def grounding(self) -> Grounding | None:
@@ -141,7 +156,8 @@ class ChatBody(Sampling):
 
     def prompt_text(self) -> str:
         """The prompt in the form of the request log: the messages as JSON."""
-        return json.dumps([message.model_dump(exclude_none=True) for message in self.messages], ensure_ascii=False)
+        messages, _ = without([message.model_dump(exclude_none=True) for message in self.messages])
+        return json.dumps(messages, ensure_ascii=False)
 
     def forwarded(self) -> dict[str, Any]:
         own = {"messages", "max_completion_tokens", "max_tokens", "stream", "stream_options", "user", "retrieval"}
