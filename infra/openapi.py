@@ -1,4 +1,4 @@
-"""`python -m infra.openapi`: write `functions/web/openapi.json`, which describes every HTTP function.
+"""`python -m infra.openapi`: write `functions/web/openapi.json`, which describes every HTTP function, and `/docs`.
 
 It is a file, because the function that serves it on AWS does not contain the other functions. A test checks it.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flask import Blueprint, Flask
 
+from infra import reference
 from sluice.http.app import create_app
 from sluice.http.openapi import document
 
@@ -32,4 +33,5 @@ def text() -> str:
 
 if __name__ == "__main__":
     TARGET.write_text(text())
-    sys.stdout.write(f"wrote {TARGET}\n")
+    reference.TARGET.write_text(reference.page(json.loads(TARGET.read_text())))
+    sys.stdout.write(f"wrote {TARGET} and {reference.TARGET}\n")

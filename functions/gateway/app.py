@@ -46,6 +46,7 @@ COMPLETION_ERRORS = (
     errors.RateLimitExceeded,
     errors.QuotaExceeded,
     errors.TooManyConcurrentRequests,
+    errors.SchemaNotMet,
     errors.ModelUnavailable,
     errors.Overloaded,
     errors.UpstreamTimeout,

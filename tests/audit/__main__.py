@@ -18,7 +18,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[2]
 COPY = Path(__file__).with_name("advisories.json")
 LOCKS = [ROOT / "requirements-dev.lock", *(ROOT / "infra" / "setup" / f"{name}.lock" for name in ("tools", "llama"))]
-NPM = {"Swagger UI": "swagger-ui-dist", "htmx": "htmx.org", "uPlot": "uplot", "markdown-it": "markdown-it"}
+NPM = {"htmx": "htmx.org", "uPlot": "uplot", "markdown-it": "markdown-it"}
 NPM |= {"DOMPurify": "dompurify", "axe-core": "axe-core", "Dynoxide": "@dynoxide/linux-x64-gnu"}
 SECONDS = 300
 

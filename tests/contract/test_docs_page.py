@@ -7,6 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from functions.web import app as web
+from infra import reference
 from infra.openapi import TARGET
 from sluice.http.app import create_app
 
@@ -23,6 +24,16 @@ def test_the_document_is_served_and_not_sent_again_if_unchanged(client: FlaskCli
     assert (again.status_code, again.data) == (304, b"")
 
 
+def test_the_page_is_that_of_the_document_and_has_every_call(client: FlaskClient) -> None:
+    document = json.loads(TARGET.read_text())
+    page = client.get("/docs").get_data(as_text=True)
+    assert page == reference.page(document), "make it anew: python -m infra.openapi"
+    calls = [f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods]
+    assert [call for call in calls if f"<code>{call}</code>" not in page] == []
+    links, anchors = (set(re.findall(pattern, page)) for pattern in (r'href="#([^"]+)"', r'\bid="([^"]+)"'))
+    assert links and links - anchors == set()
+
+
 def test_page_allows_no_inline_script_and_no_other_host(client: FlaskClient) -> None:
     with client.get("/docs") as page:
         policy = page.headers["Content-Security-Policy"]
@@ -35,10 +46,10 @@ def test_page_allows_no_inline_script_and_no_other_host(client: FlaskClient) -> 
 def test_every_asset_of_the_page_is_served_by_us(client: FlaskClient) -> None:
     with client.get("/docs") as page:
         addresses = re.findall(r'(?:src|href)="([^"]+)"', page.get_data(as_text=True))
-    local = [address for address in addresses if not address.startswith("data:")]
+    local = [address for address in addresses if not address.startswith(("data:", "#"))]
     assert local and all("//" not in address for address in local)
     for address in local:
-        with client.get("/" + address) as asset:
+        with client.get("/" + address.removeprefix(".")) as asset:
             assert asset.status_code == 200, address
 
 

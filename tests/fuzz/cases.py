@@ -181,7 +181,7 @@ class _Draw:
             value = self.conversation(rule) if rule in ASKING and self.often(0.8) else self.value(schema or {}, schema)
             if isinstance(value, dict) and self.often(0.15):
                 name = self.dice.choice(list(value) or ["x"])
-                value[name] = self.dice.choice((*VALUES.values(), *SCALARS, self.attacker.value()))
+                value = {**value, name: self.dice.choice((*VALUES.values(), *SCALARS, self.attacker.value()))}
             body = json.dumps(value, ensure_ascii=self.often(0.5)).encode("utf-8", "surrogatepass")
             body = self.mutated(body) if self.often(0.15) else body
         return self.dice.choices(("application/json", "text/plain", "application/json; charset=utf-16"), (94, 3, 3))[
@@ -208,6 +208,11 @@ class _Draw:
         schema = hostile or schemas.generated(self.dice.randrange(10**6))
         form = {"name": "s", "schema": schema, "strict": self.often(0.5)}
         function = {"name": "f", "parameters": schema, "strict": True}
+        if last == "messages":
+            choice = self.dice.choice(({"type": "auto"}, {"type": "any"}, {"type": "tool", "name": "f"}))
+            tools = {"tools": [{"name": "f", "input_schema": schema}], "tool_choice": choice}
+            asked = {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
+            return body | (tools if self.often(0.4) else asked)
         flat = last == "responses"
         body["tools"] = [{"type": "function"} | (function if flat else {"function": function})]
         body["tool_choice"] = self.dice.choice(("auto", "required", {"type": "function", "function": {"name": "f"}}))

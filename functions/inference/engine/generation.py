@@ -57,8 +57,9 @@ class Generation:
         job.completion_tokens += 1
         if job.logprobs is not None:
             self._held.append((self._text.seen_chars, self._backend.logprob(row, token, job.logprobs)))
-        self._send(self._text.push(job.shown.get(token) or self._backend.piece(token)))
-        if self._text.stopped:
+        text = self._text.push(job.shown.get(token) or self._backend.piece(token))
+        self._send(text)
+        if self._text.stopped or (job.complete is not None and job.complete(text)):
             return token, "stop"
         return token, "length" if job.completion_tokens >= job.max_tokens else None
 

@@ -7,6 +7,13 @@ from typing import Any, Literal, Protocol
 
 from functions.inference.errors import InferenceError
 
+
+class Check(Protocol):
+    def fault(self, text: str) -> str | None:
+        """What is wrong with a finished answer, as the end of a sentence."""
+        ...
+
+
 FinishReason = Literal["stop", "length", "cancelled"]
 
 
@@ -15,6 +22,11 @@ class Matcher(Protocol):
 
     param: str
     """The request's field with the schema."""
+
+    @property
+    def check(self) -> Check | None:
+        """For what the grammar does not enforce; the thread that reads the job's events runs it."""
+        ...
 
     def allows(self, token: int) -> bool: ...
 
@@ -95,6 +107,8 @@ class Job:
     stops: tuple[str, ...] = ()
     shown: Mapping[int, bytes] = field(default_factory=dict)
     """Control tokens that are part of a tool call's form, with the text that the answer shows for them."""
+    complete: Callable[[str], bool] | None = None
+    """Given each piece of the answer's text by the decode thread; true ends the answer."""
     account: str = ""
     deadline_s: float = float("inf")
     """Seconds on the monotonic clock."""
@@ -111,6 +125,8 @@ class Job:
     """The stop string that ended the answer, set before its last event."""
     watch: Callable[[Event], None] | None = None
     """Called with each event by the thread that reads them, and with a last one: for traces."""
+    again: "Callable[[str], Job] | None" = None
+    """Makes the job of a second try, which is told what was wrong with the first. None: there is one try only."""
     wake: Callable[[], None] | None = None
     """Set by the engine: wakes an idle decode thread, so that it sees a cancellation at once."""
 

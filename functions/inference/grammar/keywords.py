@@ -1,11 +1,13 @@
 """The values of a schema's keywords, checked one by one. Each function raises ValueError with the end of a sentence."""
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 FORMATS = ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"]
+UNWRITABLE = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\ud800-\udfff]")
 MOST_LENGTH = 100_000
 MOST_NUMBER = 10**15
 """Exact as a float. llguidance overflows its stack for a constant of -(2**63)."""
@@ -42,7 +44,7 @@ def format_name(value: Any) -> str:
 def names(value: Any) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise ValueError("must be a list of strings")
-    return value
+    return [str(literal(name)) for name in value]
 
 
 def lower_bound(value: Any) -> float:
@@ -81,14 +83,17 @@ def digits(value: Any) -> int:
 
 
 def literal(value: Any) -> Any:
-    """A value of `enum` or `const`. Raises ValueError for numbers that are too large."""
+    """A value of `enum` or `const`. Raises ValueError for numbers that are too large, and for characters that cannot be
+    written without \\uXXXX, which no grammar allows."""
     todo = [value]
     while todo:
         item = todo.pop()
         if isinstance(item, dict):
-            todo += item.values()
+            todo += [*item, *item.values()]
         elif isinstance(item, list):
             todo += item
+        elif isinstance(item, str) and UNWRITABLE.search(item):
+            raise ValueError("has a control character")
         elif isinstance(item, int | float) and not abs(item) <= MOST_NUMBER:
             raise ValueError(f"has a number over {MOST_NUMBER:.0e}")
     return value

@@ -1,8 +1,10 @@
 """A caller's JSON schema, checked, bounded and rewritten for llguidance (ADR 79).
 
-llguidance enforces what it implements and refuses most of the rest. This module refuses the rest by keyword and place,
-bounds what would be dear to compile, and takes out what changes llguidance's behaviour (`$schema`, `x-guidance`).
-Objects that list properties, and tuples, are closed where the schema does not say otherwise.
+llguidance enforces what it implements and refuses most of the rest. This module bounds what would be dear to compile,
+and takes out what changes llguidance's behaviour (`$schema`, `x-guidance`). Objects that list properties, and tuples,
+are closed where the schema does not say otherwise. Keywords that no grammar enforces are left out of it and noted in
+`late`, because the finished answer is checked for them (ADR 86). What can neither be enforced nor checked is refused by
+keyword and place.
 """
 
 import math
@@ -11,6 +13,7 @@ from typing import Any
 
 from functions.inference.errors import UnsupportedSchema
 from functions.inference.grammar.keywords import CHECKS, digits, literal, points, without_exclusive
+from functions.inference.grammar.late import ADDING, drafts_of, late_keywords, parts
 from functions.inference.grammar.nodes import COMBINING, KNOWN, Node, Place, close, plain
 
 MOST_POINTS = 1_000
@@ -23,17 +26,13 @@ MOST_FACTOR = 5_000
 """Of the least common multiple of all `multipleOf`, without their decimal points: a state for each remainder."""
 MOST_FORMATTED = 400
 """Characters of a string that has a `format` and a `maxLength`: llguidance follows both, a state for each length."""
-REFUSED = frozenset(
-    {"not", "if", "then", "else", "contains", "minContains", "maxContains", "uniqueItems", "propertyNames"}
-    | {"dependentRequired", "dependentSchemas", "dependencies", "unevaluatedProperties", "unevaluatedItems"}
-    | {"$dynamicRef", "$recursiveRef"}
-)
-TRIVIAL: dict[str, tuple[Any, ...]] = {"uniqueItems": (False,), "propertyNames": (True, {}, {"type": "string"})}
+REFUSED = frozenset({"$dynamicRef", "$recursiveRef"})
 RANGES = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 WRITING = {
     "whitespace_flexible": False,
     "item_separator": ", ?",
     "key_separator": ": ?",
+    "coerce_one_of": True,  # with a warning, where options may not exclude each other: `oneOf` becomes `anyOf`
     "json_allowed_escapes": 'nrbtf\\"',  # no \uXXXX: it could spell a property's name a second time
 }
 
@@ -42,18 +41,24 @@ class SchemaChecker:
     """One schema. `param`: the request's field that a refusal names. `points`: what the schema may cost."""
 
     def __init__(self, document: Any, param: str, points: float = MOST_POINTS) -> None:
-        self._document = document
+        self.document = document
         self.param = param
         self.points = points
         self._names: dict[str, str] = {}
         self._defs: dict[str, Node] = {}
         self._products: dict[str, int] = {}
         self._factor = 1
+        self._below_late = 0
+        self.late: list[tuple[str, str]] = []
+        """Keywords, with their places, for which the finished answer has to be checked."""
+        self.nullable = False
+        self.drafts: set[int] = set()
+        """Drafts of which forms occur that the other one does not know."""
         self._seen: list[tuple[str, Node]] = []
 
     def checked(self) -> dict[str, Any]:
         """The schema for llguidance. Raises UnsupportedSchema."""
-        root = self._visit(self._document, Place("#"))
+        root = self._visit(self.document, Place("#"))
         if root is False:
             raise self.refused("#", "allows no value")
         return self._whole(root)
@@ -80,16 +85,36 @@ class SchemaChecker:
         if not isinstance(schema, dict):
             raise self.refused(place.at, "is no schema: it must be an object or a boolean")
         for keyword in sorted(REFUSED.intersection(schema)):
-            if schema[keyword] not in TRIVIAL.get(keyword, ()):
-                raise self.refused(place.at, f"uses `{keyword}`, which is not supported")
+            raise self.refused(place.at, f"uses `{keyword}`, which is not supported")
         if "$id" in schema and place.at != "#":
             raise self.refused(place.at, "uses `$id`, which is supported for the whole schema only")
         known = plain(schema)
+        self._note_late(schema, known, place)
         node = self._node(known, self._merging(known, place))
-        if place.merged is None and not node.keys() & set(COMBINING):
+        if place.merged is None and not node.keys() & set(COMBINING) and not schema.keys() & ADDING:
             close(node)
         self._seen.append((place.at, node))
         return node
+
+    def _note_late(self, schema: dict[str, Any], known: dict[str, Any], place: Place) -> None:
+        """Takes from `known` what the finished answer is checked for. The schemas in such keywords are visited, so that
+        what they may say and cost is what any schema may."""
+        for keyword in late_keywords(schema, known):
+            if keyword == "pattern" and self._below_late:
+                raise self.refused(
+                    place.at, "has a `pattern` that looks around, inside a keyword that is checked later"
+                )
+            self.late.append((keyword, place.at))
+            if keyword in ("pattern", "format"):
+                self._spend(3 + len(str(known.pop(keyword))) / 20, place)
+            seen = len(self._seen)
+            self._below_late += 1
+            for step, inner in parts(schema, keyword):
+                self._visit(inner, Place(f"{place.at}/{step}"[:200], place.depth + 1))
+            self._below_late -= 1
+            del self._seen[seen:]
+        self.drafts |= drafts_of(schema)
+        self.nullable = self.nullable or schema.get("nullable") is True
 
     def _merging(self, schema: dict[str, Any], place: Place) -> Place:
         """`place`, marked if more than one schema applies to its value."""
@@ -113,8 +138,6 @@ class SchemaChecker:
         without_exclusive(node)
         if "format" in node and "maxLength" in node:
             node["maxLength"] = min(node["maxLength"], MOST_FORMATTED)
-        if node.get("minProperties", 0) > max(1, len(node.get("required", ()))):
-            raise self.refused(place.at, "uses `minProperties` above 1, which cannot be enforced: keys may repeat")
         return node
 
     def _keyword(self, keyword: str, value: Any, place: Place) -> tuple[str, Any]:
@@ -159,10 +182,13 @@ class SchemaChecker:
             raise self.refused(place.at, "has an `enum` that is no list of values")
         self._spend(sum(map(points, values)), place)
         self._multiply("enum", len(values), place)
+        return self._literal("enum", values, place)
+
+    def _literal(self, keyword: str, values: list[Any], place: Place) -> list[Any]:
         try:
             return [literal(value) for value in values]
         except ValueError as exc:
-            raise self.refused(place.at, f"has an `enum` that {exc}") from exc
+            raise self.refused(place.at, f"has {'an' if keyword == 'enum' else 'a'} `{keyword}` that {exc}") from exc
 
     def _multiple(self, value: Any, place: Place) -> Any:
         try:
@@ -212,6 +238,8 @@ class SchemaChecker:
             raise self.refused(place.at, f"has `{keyword}` that are no object")
         if len(value) > MOST_PROPERTIES:
             raise self.refused(place.at, f"has more than {MOST_PROPERTIES} `{keyword}`")
+        if keyword == "properties":
+            self._literal(keyword, list(value), place)
         if keyword == "patternProperties":
             self._spend(len(value) ** 2 / 8 + sum(3 + len(name) / 20 for name in value), place)  # each pair is compared
         return {name: self._visit(inner, place.down(keyword, name)) for name, inner in value.items()}
@@ -243,7 +271,11 @@ class SchemaChecker:
             raise self.refused(place.at, "has a `$ref` that is no path into the schema itself (#/…)")
         if ref in place.open_refs:
             raise self.refused(place.at, "has a `$ref` that refers to itself without end")
-        target = self._document
+        return self.target(ref, place.at)
+
+    def target(self, ref: str, at: str = "#") -> Any:
+        """The schema that `ref`, a path (#/…), leads to. Raises UnsupportedSchema."""
+        target = self.document
         for part in ref.split("/")[1:]:
             key = part.replace("~1", "/").replace("~0", "~")
             is_number = isinstance(target, list) and key.isascii() and key.isdigit() and len(key) < 10
@@ -252,5 +284,5 @@ class SchemaChecker:
             elif isinstance(target, dict) and key in target:
                 target = target[key]
             else:
-                raise self.refused(place.at, f"has a `$ref` to {ref[:80]}, which does not exist")
+                raise self.refused(at, f"has a `$ref` to {ref[:80]}, which does not exist")
         return target

@@ -2,6 +2,7 @@
 
 import ctypes
 import time
+from typing import TYPE_CHECKING
 
 import llama_cpp
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from functions.inference.errors import TooCostly, UnsupportedSchema
 from functions.inference.grammar.grammar import Grammar, schema_text
 from functions.inference.llama.vocab import LlamaVocab
+
+if TYPE_CHECKING:
+    from functions.inference.grammar.check import AnswerCheck
 
 LIMITS = LLParserLimits(
     max_items_in_row=1_000,
@@ -44,7 +48,8 @@ class GrammarCompiler:
         found = LLMatcher(self._tokenizer, grammar.text, limits=LIMITS, log_level=0)
         if found.is_error():
             raise self._reason(grammar, found.get_error())
-        return Matcher(found, self._tokenizer.vocab_size, grammar.checkers[-1].param)
+        check = grammar.check(one_of=bool(found.get_grammar_warnings()))
+        return Matcher(found, self._tokenizer.vocab_size, grammar.checkers[-1].param, check)
 
     def _reason(self, grammar: Grammar, error: str) -> UnsupportedSchema:
         until = time.thread_time() + SEARCH_S
@@ -62,8 +67,8 @@ class GrammarCompiler:
 class Matcher:
     """See `engine.jobs.Matcher`."""
 
-    def __init__(self, matcher: LLMatcher, vocab_tokens: int, param: str) -> None:
-        self.param = param
+    def __init__(self, matcher: LLMatcher, vocab_tokens: int, param: str, check: "AnswerCheck | None") -> None:
+        self.param, self.check = param, check
         self._matcher = matcher
         self._bits: NDArray[np.uint32] = np.zeros((vocab_tokens + 31) // 32, np.uint32)
         self._target = self._bits.ctypes.data, self._bits.nbytes

@@ -92,8 +92,8 @@ HARMONY = Family(
     ("<|channel|>commentary to=functions.", " <|constrain|>json<|message|>", ""),
     controls=("<|channel|>", "<|message|>", "<|constrain|>", "<|end|>", "<|start|>", "<|call|>", "<|return|>"),
 )
-OTHER_FORMS = re.compile("<function=|<arg_key>|<parameter=|</parameter")
-"""Calls within `<tool_call>` that are not JSON (Qwen3-Coder, GLM)."""
+OTHER_FORMS = re.compile("<function=|<arg_key>|<parameter=|</parameter|<invoke")
+"""Calls within `<tool_call>` that are not JSON (Qwen3-Coder, GLM, MiniMax)."""
 
 
 def family_of(template: str) -> Family | None:

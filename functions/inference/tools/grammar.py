@@ -53,7 +53,7 @@ def call_grammar(
     """
     if len({tool.function.name for tool in tools}) < len(tools):
         raise InvalidRequest("Tool names must differ.", "tools")
-    calls, checkers, points = [], [], float(MOST_POINTS)
+    calls, checkers, frames, points = [], [], [], float(MOST_POINTS)
     for tool in tools:
         schema = {"type": "object"} | (tool.function.parameters or {"properties": {}})
         checker = SchemaChecker(schema, f"tools[{listed.index(tool)}].function.parameters", points)
@@ -62,9 +62,10 @@ def call_grammar(
         arguments = json.dumps(checker.checked(), ensure_ascii=False)
         calls.append(f"{before} %json {arguments} {_written(closing, shown or {})}")
         checkers.append(checker)
+        frames.append((opening + tool.function.name + after_name, closing))
         points = checker.points
     options = "\n  | ".join(calls)
-    return Grammar(f"start: call\ncall: {options}\n", checkers)
+    return Grammar(f"start: call\ncall: {options}\n", checkers, frames)
 
 
 def _written(text: str, shown: Mapping[int, bytes]) -> str:

@@ -5,6 +5,7 @@ A call's name is sent as soon as it is complete, its arguments in pieces. Text t
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,6 +44,8 @@ class Parser(Protocol):
     """`feed` takes text and returns the parts that later text cannot change; `finish` returns the rest."""
 
     calls: int
+    complete_calls: int
+    """Calls whose arguments are complete."""
 
     def feed(self, text: str) -> list[Part]: ...
 
@@ -64,7 +67,7 @@ class ToolCallParser:
         self._head, self._end, self._again = map(re.compile, (family.head, family.end, family.again))
         self._held = self._opened = ""
         self._state = self._bare if family is LLAMA else self._outside
-        self.calls = 0
+        self.calls = self.complete_calls = 0
         self._depth = 0
         self._in_string = self._escaped = False
 
@@ -142,6 +145,7 @@ class ToolCallParser:
         if not isinstance(name, str):
             return [PlainText(self._opened + body + closed)]
         self.calls += 1
+        self.complete_calls += 1
         return [CallStart(self.calls - 1, name), CallArguments(self.calls - 1, arguments)]
 
     def _arguments(self) -> list[Part] | None:
@@ -165,6 +169,7 @@ class ToolCallParser:
                 self._depth -= 1
             if self._depth <= 0 and not self._in_string:
                 self._state = self._closing
+                self.complete_calls += 1
                 return at + 1
         return len(self._held)
 
@@ -189,7 +194,7 @@ class HarmonyParser:
     def __init__(self) -> None:
         self._held = self._kind = ""
         self._in_header = True
-        self.calls = 0
+        self.calls = self.complete_calls = 0
 
     def feed(self, text: str) -> list[Part]:
         """The parts that later text cannot change."""
@@ -227,6 +232,7 @@ class HarmonyParser:
             text, self._held = self._held[: min(ends)], self._held[min(ends) :]
             self._held = re.sub(r"^<\|(?:end|call|return)\|>", "", self._held)
             self._in_header = True
+            self.complete_calls += self._kind == "call"
             return [self._part(text)] if text else []
         end = len(self._held) - possible_start(self._held, *self.ENDS)
         text, self._held = self._held[:end], self._held[end:]
@@ -247,7 +253,7 @@ class ThinkParser:
         self._inner = inner
         self._held = ""
         self._state = "inside" if inside else "before"
-        self.calls = 0
+        self.calls = self.complete_calls = 0
 
     def feed(self, text: str) -> list[Part]:
         """The parts that later text cannot change."""
@@ -266,7 +272,7 @@ class ThinkParser:
         if self._state == "after":
             text, self._held = self._held, ""
             parts += self._inner.feed(text)
-            self.calls = self._inner.calls
+            self.calls, self.complete_calls = self._inner.calls, self._inner.complete_calls
         return parts
 
     def finish(self) -> list[Part]:
@@ -293,3 +299,13 @@ def parser_for(family: Family | None, thinks: bool, inside: bool) -> Parser:
         return HarmonyParser()
     inner = ToolCallParser(family or HERMES)
     return ThinkParser(inner, inside) if thinks else inner
+
+
+def has_first_call(parser: Parser) -> Callable[[str], bool]:
+    """For `Job.complete`: takes pieces of text, and returns whether the first call in them is complete."""
+
+    def complete(text: str) -> bool:
+        parser.feed(text)
+        return parser.complete_calls > 0
+
+    return complete

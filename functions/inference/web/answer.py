@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from functions.inference.engine.jobs import Delta, Event, Failed, Finished, Job
-from functions.inference.errors import DeadlineExceeded, InferenceError, Overloaded
+from functions.inference.engine.jobs import Delta, Event, Failed, Finished, Job, Started
+from functions.inference.errors import ContextTooLong, DeadlineExceeded, InferenceError, Overloaded, SchemaNotMet
 from functions.inference.openai.responses import Counts, ResponseShape, usage_of
 from functions.inference.web import sse
 from functions.inference.web.disconnect import Caller
@@ -39,6 +39,9 @@ class Choices:
     long list of prompts does not fill the queue. The answer fails where the queue is full at its start; later its other
     jobs wait for a place until their deadline, so that no work is lost.
 
+    An answer whose schema no grammar enforces wholly is checked at its end. If the job can be made `again`, its text is
+    held back until then, and a faulty answer is made a second time; the tokens of both count.
+
     `each`: choices a prompt. `submit` raises an InferenceError.
     """
 
@@ -53,6 +56,9 @@ class Choices:
         self._ended = 0
         self._worked = False
         self._completion_tokens = [0] * len(jobs)
+        self._second: dict[int, Job] = {}
+        self._faulty_tokens = 0
+        self._texts: list[list[Delta]] = [[] for _ in jobs]
         for place, job in enumerate(jobs):
             job.events = _Numbered(place, self._events)
         try:
@@ -63,17 +69,22 @@ class Choices:
 
     def cancel(self) -> None:
         """End every choice. No effect after the end; safe from any thread."""
-        for job in self.jobs:
+        for job in (*self.jobs, *self._second.values()):
             job.cancel()
+
+    def job(self, place: int) -> Job:
+        """The one that makes the answer, which may be its second."""
+        return self._second.get(place, self.jobs[place])
 
     @property
     def counts(self) -> Counts:
         """The tokens so far."""
         begun = [self.jobs[place] for place in range(0, len(self.jobs), self._each) if place in self._begun]
+        prompts = [*begun, *self._second.values()]
         return Counts(
-            sum(len(job.prompt) for job in begun),
-            sum(self._completion_tokens),
-            sum(job.cached_tokens for job in begun),
+            sum(len(job.prompt) for job in prompts),
+            sum(self._completion_tokens) + self._faulty_tokens,
+            sum(job.cached_tokens for job in prompts),
         )
 
     def follow(self, caller: Caller) -> Iterator[tuple[int, Event] | None]:
@@ -87,45 +98,88 @@ class Choices:
                 found = self._next()
                 if caller.gone():
                     raise CallerGone
-                yield found
+                if not found:
+                    yield None
+                yield from found
         finally:
             self.cancel()  # also when the response's generator is closed; no effect after the end
             for job in map(self.jobs.__getitem__, self._begun):
                 if job.watch is not None:  # no effect after the end
                     job.watch(Finished("cancelled", job.completion_tokens))
 
-    def _next(self) -> tuple[int, Event] | None:
+    def _next(self) -> list[tuple[int, Event]]:
+        """Empty for a silence, or for text that is held back."""
         try:
             place, event = self._events.get(timeout=POLL_EVERY_S)
         except queue.Empty:
-            return self._go_on(None)
-        if isinstance(event, Failed) and isinstance(event.error, Overloaded) and self._worked:
+            return self._go_on([])
+        if (
+            isinstance(event, Failed)
+            and isinstance(event.error, Overloaded)
+            and self._worked
+            and place not in self._second
+        ):
             self._begun.discard(place)
             self._waiting.appendleft(place)
-            return self._go_on(None)
+            return self._go_on([])
         if (watch := self.jobs[place].watch) is not None:
             watch(event)
         if isinstance(event, Delta | Finished):
             self._completion_tokens[place] = event.completion_tokens
             self._worked = True
-        if isinstance(event, Finished | Failed):
+        found = [(place, sent) for sent in self._checked(place, event)]
+        if found and isinstance(found[-1][1], Finished | Failed):
             self._ended += 1
-        return self._go_on((place, event))
+        return self._go_on(found)
 
-    def _go_on(self, found: tuple[int, Event] | None) -> tuple[int, Event] | None:
+    def _go_on(self, found: list[tuple[int, Event]]) -> list[tuple[int, Event]]:
         """Begin jobs in the places that are free. → `found`, or the failure of the answer."""
-        if not self._waiting or (found and not (isinstance(found[1], Finished) and found[1].reason != "cancelled")):
+        last = found[-1][1] if found else None
+        if not self._waiting or (last and not (isinstance(last, Finished) and last.reason != "cancelled")):
             return found
         place = self._waiting[0]
         if time.monotonic() > self.jobs[place].deadline_s:
-            return place, Failed(DeadlineExceeded("The request's deadline passed before the answer was complete."))
+            error = DeadlineExceeded("The request's deadline passed before the answer was complete.")
+            return [(place, Failed(error))]
         try:
             self._begin_some()
         except Overloaded:
             pass
         except InferenceError as error:
-            return place, Failed(error)
+            return [(place, Failed(error))]
         return found
+
+    def _checked(self, place: int, event: Event) -> list[Event]:
+        """What to send for an event: nothing while text is held back, all of it at the end."""
+        job = self.job(place)
+        check = job.sampling.matcher.check if job.sampling.matcher else None
+        if check is None or isinstance(event, Started | Failed):
+            return [event]
+        holds, held = job.again is not None or place in self._second, self._texts[place]
+        if isinstance(event, Delta):
+            held.append(event)
+            return [] if holds else [event]
+        fault = None
+        if event.reason == "stop" and job.stopped_by is None:
+            fault = check.fault("".join(delta.text for delta in held))
+        if fault is None:
+            return [*held, event] if holds else [event]
+        return self._again(place, job, fault)
+
+    def _again(self, place: int, job: Job, fault: str) -> list[Event]:
+        if job.again is None:
+            return [Failed(SchemaNotMet(fault, self.counts.prompt + self.counts.completion))]
+        second = job.again(fault)
+        second.account, second.deadline_s, second.events = job.account, job.deadline_s, job.events
+        try:
+            self._submit(second)
+        except ContextTooLong:
+            return [Failed(SchemaNotMet(fault, self.counts.prompt + self.counts.completion))]
+        except InferenceError as error:
+            return [Failed(error)]
+        self._faulty_tokens += self._completion_tokens[place]
+        self._completion_tokens[place], self._second[place], self._texts[place] = 0, second, []
+        return []
 
     def _begin_some(self) -> None:
         while self._waiting and len(self._begun) - self._ended < ABREAST:
@@ -145,11 +199,11 @@ def stream(
         if found is None:
             if time.monotonic() - wrote_s >= ping_every_s:
                 wrote_s = time.monotonic()
-                yield sse.PING
+                yield _told(choices) + sse.PING
             continue
         place, event = found
         if isinstance(event, Failed):
-            yield sse.event(stream_envelope(event.error))
+            yield _told(choices) + sse.event(stream_envelope(event.error))
             return
         if not isinstance(event, Delta | Finished):
             continue
@@ -159,12 +213,18 @@ def stream(
         if place not in opened and (opening := shape.opening()) is not None:
             yield sse.counted(opening, *choices.counts)
         opened.add(place)
-        for chunk in _chunks(choices.jobs[place], shape, event):
+        for chunk in _chunks(choices.job(place), shape, event):
             yield sse.counted(chunk, *choices.counts)
             wrote_s = time.monotonic()
     if include_usage:
         yield sse.counted(choices.shapes[0].usage_chunk(choices.counts), *choices.counts)
     yield sse.DONE
+
+
+def _told(choices: Choices) -> bytes:
+    """The counts of text that is held back: of no other, because its chunks told them."""
+    holds = any(job.again for job in choices.jobs) and choices.counts.completion
+    return sse.counts(*choices.counts) if holds else b""
 
 
 def _chunks(job: Job, shape: ResponseShape, event: Delta | Finished) -> list[dict[str, Any]]:

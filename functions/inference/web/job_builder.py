@@ -1,5 +1,6 @@
 """Builds a job from a validated request: prompt, sampling, limits."""
 
+import contextlib
 import time
 from dataclasses import replace
 from typing import Any
@@ -10,10 +11,10 @@ from functions.inference.grammar.response_format import grammar_for
 from functions.inference.models.loading import ChatModel
 from functions.inference.models.prompt_tokenizer import plain_tokens
 from functions.inference.openai.requests import ChatRequest, CompletionRequest, Message, SamplingFields
-from functions.inference.tools.families import HARMONY, HERMES
+from functions.inference.tools.families import HARMONY, HERMES, LLAMA
 from functions.inference.tools.grammar import call_grammar, forced_tools, offered_tools
-from functions.inference.tools.parser import Parser, parser_for
-from functions.inference.tools.prompt import introduce, tool_turn
+from functions.inference.tools.parser import Parser, has_first_call, parser_for
+from functions.inference.tools.prompt import described, introduce, one_call_a_turn, paired, tool_turn
 
 MOST_PROMPTS = 64
 MESSAGE_ROLES = {"developer": "system"}
@@ -22,9 +23,9 @@ MESSAGE_ROLES = {"developer": "system"}
 UNKNOWN_FORM = "This model's template writes tool calls in a form that is not supported here; leave out `tools`."
 
 
-def chat_jobs(request: ChatRequest, model: ChatModel, max_tokens: int) -> list[Job]:
-    """A job for each choice. `max_tokens`: the default. Raises InvalidRequest, also for messages that the template
-    refuses."""
+def chat_jobs(request: ChatRequest, model: ChatModel, max_tokens: int, tries: int = 1) -> list[Job]:
+    """A job for each choice. `max_tokens`: the default. `tries`: 2 if an answer that breaks its schema may be
+    made again. Raises InvalidRequest, also for messages that the template refuses."""
     forced = forced_tools(request)
     family = model.template.family
     offered = offered_tools(request)
@@ -38,24 +39,36 @@ def chat_jobs(request: ChatRequest, model: ChatModel, max_tokens: int) -> list[J
     )
     if request.top_logprobs is not None and not request.logprobs:
         raise InvalidRequest("`top_logprobs` needs `logprobs: true`.", "top_logprobs")
-    prompt, sampling, stops = (
-        model.prompts.encode(chat_prompt(request, model)),
-        sampling_of(request, model),
-        stops_of(request),
-    )
-    return [
-        Job(
+    sampling, stops = sampling_of(request, model), stops_of(request)
+    ends_with_call = offered and not forced and request.parallel_tool_calls is False
+
+    def job(index: int, prompt: tuple[int, ...]) -> Job:
+        matcher = None if grammar is None else model.vocab.grammars.matcher(grammar)
+        made = Job(
             prompt,
             request.max_completion_tokens or request.max_tokens or max_tokens,
-            replace(
-                reseeded(sampling, index), matcher=None if grammar is None else model.vocab.grammars.matcher(grammar)
-            ),
+            replace(reseeded(sampling, index), matcher=matcher),
             stops,
             logprobs=(request.top_logprobs or 0) if request.logprobs else None,
             shown=shown,
         )
-        for index in range(request.n or 1)
-    ]
+        if ends_with_call and (parser := parser_of(request, model, made)) is not None:
+            made.complete = has_first_call(parser)
+        return made
+
+    def twice(index: int) -> Job:
+        first = job(index, prompt)
+        first.again = lambda fault: job(index, model.prompts.encode(chat_prompt(told(request, fault), model)))
+        return first
+
+    prompt = model.prompts.encode(chat_prompt(request, model))
+    return [twice(index) if tries > 1 else job(index, prompt) for index in range(request.n or 1)]
+
+
+def told(request: ChatRequest, fault: str) -> ChatRequest:
+    """The request with what was wrong with its first answer."""
+    message = Message(role="user", content=f"Your last answer {fault}. Answer again, as the JSON schema says.")
+    return request.model_copy(update={"messages": [*request.messages, message]})
 
 
 def reseeded(sampling: Sampling, index: int) -> Sampling:
@@ -74,14 +87,17 @@ def parser_of(request: ChatRequest, model: ChatModel, job: Job) -> Parser | None
 
 
 def chat_prompt(request: ChatRequest, model: ChatModel) -> str:
-    """The rendered conversation with its tools."""
-    messages = [template_message(message, model) for message in request.messages]
-    offered = offered_tools(request)
-    if not offered:
+    """The rendered conversation with its tools. Raises InvalidRequest."""
+    messages = [template_message(message, model) for message in paired(request.messages)]
+    if model.template.family in (HARMONY, LLAMA):
+        messages = one_call_a_turn(messages)
+    specs = [described(tool) for tool in offered_tools(request)]
+    if not specs:
         return model.template.render(messages)
-    specs = [tool.model_dump(exclude_none=True) for tool in offered]
     if model.template.knows_tools:
-        return model.template.render(messages, specs)
+        # Some templates fail on a schema, as one with `$ref`; then the tools are described in the messages.
+        with contextlib.suppress(InvalidRequest):
+            return model.template.render(messages, specs)
     return model.template.render(introduce(messages, specs, model.template.family or HERMES))
 
 

@@ -31,7 +31,8 @@ def service() -> InferenceService:
 def chat_completions() -> Response:
     body = parse(ChatRequest, request.get_data())
     model = service().chat_model(body.model)
-    jobs = job_builder.chat_jobs(body, model, service().settings.default_max_tokens)
+    tries = 2 if request.headers.get("x-sluice-tries") == "2" or not body.stream else 1
+    jobs = job_builder.chat_jobs(body, model, service().settings.default_max_tokens, tries)
     head = _head("chatcmpl-", model)
     return _respond(body, model, jobs, [_chat_shape(body, model, job, head, index) for index, job in enumerate(jobs)])
 
@@ -40,8 +41,7 @@ def _chat_shape(body: ChatRequest, model: ChatModel, job: Job, head: ResponseHea
     parser = job_builder.parser_of(body, model, job)
     if parser is None:
         return ChatShape(head, bool(body.logprobs), index)
-    most_calls = 1 if body.parallel_tool_calls is False else len(job.prompt) + job.max_tokens
-    return ToolChatShape(head, bool(body.logprobs), index, parser, most_calls)
+    return ToolChatShape(head, bool(body.logprobs), index, parser)
 
 
 @blueprint.post("/v1/completions")

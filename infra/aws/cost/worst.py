@@ -7,6 +7,7 @@ from the code where it has an end, and is assumed elsewhere.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from infra import reference
 from infra.aws.cost.bounds import Bounds, Method
 from infra.aws.cost.inputs import assumed, price, template
 from infra.aws.cost.model import HOURS, MILLION, idle
@@ -67,8 +68,8 @@ def _answer_bytes(method: Method) -> float:
     match method[1]:
         case "/openapi.json":
             return len(TARGET.read_bytes())
-        case "/docs/{name+}":
-            return assumed("docs_file_kb") * 1e3
+        case "/docs" | "/docs/{name+}":
+            return max(path.stat().st_size for path in reference.TARGET.parent.iterdir())
         case "/static/{name}":
             return max(len(assets.content(name)) for name in assets.ASSETS)
         case path if path.endswith("/content"):

@@ -2,7 +2,6 @@
 
 import json
 import platform
-import re
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -37,14 +36,6 @@ def parameters(model_url: str) -> dict[str, str]:
         "ApiRate": "500",  # the emulator throttles, and the tests call more often than a small group
         "ApiBurst": "1000",
     }
-
-
-def _said(template: Any) -> str:
-    """The text of a gateway response; the templates write it as `Fn::Sub` of one body."""
-    if isinstance(template, str):
-        return template
-    text, values = template["Fn::Sub"]
-    return re.sub(r"\$\{(\w+)\}", lambda found: str(values[found[1]]), text)
 
 
 @dataclass
@@ -89,7 +80,6 @@ class Deployment:
             self.outputs = deploy(cloudformation, bucket, NAME, template, {**self.parameters, "DataStack": stack})
             self.physical = resources(cloudformation, NAME) | resources(cloudformation, stack)
         self._turn_ttl_on(data["Resources"])
-        self._put_gateway_responses(template["Resources"]["Api"]["Properties"]["Body"])
 
     def _turn_ttl_on(self, declared: dict[str, Any]) -> None:
         """Turns TTL on, because the emulator's CloudFormation ignores `TimeToLiveSpecification`."""
@@ -102,19 +92,6 @@ class Deployment:
                     except ClientError as exc:
                         if "already enabled" not in str(exc):
                             raise
-
-    def _put_gateway_responses(self, body: dict[str, Any]) -> None:
-        """Adds the gateway responses, because the emulator reads only the paths of an API's `Body`; deploys again."""
-        with self.client("apigateway") as apigateway:
-            for kind, told in body.get("x-amazon-apigateway-gateway-responses", {}).items():
-                apigateway.put_gateway_response(
-                    restApiId=self.physical["Api"],
-                    responseType=kind,
-                    **({"statusCode": str(told["statusCode"])} if "statusCode" in told else {}),
-                    responseParameters=told.get("responseParameters", {}),
-                    responseTemplates={kind: _said(one) for kind, one in told.get("responseTemplates", {}).items()},
-                )
-            apigateway.create_deployment(restApiId=self.physical["Api"], stageName=STAGE)
 
     # --- inspecting the deployment
 

@@ -77,7 +77,24 @@ def known(template: Template) -> Template:
     if "Api" in resources:
         api = resources["Api"]["Properties"]  # it takes `*~1*` literally
         api["BinaryMediaTypes"] = [kind.replace("~1", "/") for kind in api.get("BinaryMediaTypes", [])]
+        _make_gateway_responses_resources(resources, api["Body"])
     for name, one in list(told.items()):
         if "DkimDNSToken" in json.dumps(one) or ("Ref" in one["Value"] and one["Value"]["Ref"] not in resources):
             del told[name]  # for the owner's DNS, or of an alarm that was left out
     return template
+
+
+def _make_gateway_responses_resources(resources: dict[str, Any], body: dict[str, Any]) -> None:
+    """Its CloudFormation reads only the paths of an API's `Body`, but knows gateway responses as resources."""
+    made = {}
+    for kind, told in body.pop("x-amazon-apigateway-gateway-responses", {}).items():
+        properties = {"RestApiId": {"Ref": "Api"}, "ResponseType": kind}
+        properties |= {name[0].upper() + name[1:]: value for name, value in told.items()}
+        made["Response" + kind.replace("_", "")] = {
+            "Type": "AWS::ApiGateway::GatewayResponse",
+            "Properties": properties,
+        }
+    for one in resources.values():
+        if one["Type"] == "AWS::ApiGateway::Deployment":  # it takes the responses that there are when it is made
+            one["DependsOn"] = list(made)
+    resources |= made

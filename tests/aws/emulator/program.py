@@ -12,6 +12,7 @@ from typing import Any
 from ministack import app
 from ministack.core import iam_actions, lambda_runtime
 from ministack.services import apigateway_v1, lambda_svc
+from ministack.services.cloudformation import provisioners
 
 END_OF_PRELUDE = "\0" * 8
 LAYER = "layer_"  # the prefix of the folders that ministack unpacks layers to
@@ -19,6 +20,7 @@ _function_of_buffered = apigateway_v1._extract_lambda_ref_from_integration_uri
 _answer_as_buffered = lambda_svc.lambda_execute_result_to_api_proxy_response
 _resource_of_others = iam_actions.extract_resource_arn
 _context_of_others = iam_actions.request_tag_context
+_attributes_of_url = provisioners._lambda_url_attributes
 _unpacking = threading.Lock()
 
 
@@ -39,6 +41,13 @@ def _answer(result: dict[str, Any]) -> Any:
     prelude = json.loads(head)
     answer = {"statusCode": prelude["statusCode"], "headers": prelude.get("headers") or {}, "body": rest}
     return answer | {"multiValueHeaders": {"set-cookie": prelude.get("cookies") or []}}, None
+
+
+def _url(config: dict[str, Any]) -> dict[str, Any]:
+    """A function URL at an address of this machine, because nobody here resolves the one that ministack invents."""
+    attributes = _attributes_of_url(config)
+    name = lambda_svc._function_url_id(attributes["FunctionUrl"])
+    return attributes | {"FunctionUrl": f"{os.environ['AWS_ENDPOINT_URL']}/_aws/lambda-url/{name}/"}
 
 
 def _resource(
@@ -84,6 +93,7 @@ def main() -> None:
     lambda_runtime.zipfile = types.SimpleNamespace(**(vars(zipfile) | {"ZipFile": _UnpackedOnce}))
     apigateway_v1._extract_lambda_ref_from_integration_uri = _function
     lambda_svc.lambda_execute_result_to_api_proxy_response = _answer
+    provisioners._lambda_url_attributes = _url
     iam_actions.extract_resource_arn = _resource
     iam_actions.request_tag_context = _context
     sys.argv = ["ministack"]

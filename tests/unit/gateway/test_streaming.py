@@ -281,6 +281,16 @@ def test_a_schema_that_turns_out_too_costly_ends_the_stream_with_its_code() -> N
     world.assert_settled(400, 1)
 
 
+def test_an_answer_that_breaks_its_schema_twice_is_a_502_that_no_sdk_repeats() -> None:
+    world = World()
+    told = {"error": {"message": "The answer has a fault.", "code": "schema_not_met", "param": None, "status": 502}}
+    body, _, _ = world.stream(chunk("a"), json.dumps(told, separators=(",", ":")).encode())
+    error = json.loads(list(body)[-1][6:])["error"]
+    assert (error["code"], error["message"]) == ("schema_not_met", "The answer has a fault.")
+    world.assert_settled(502, 1)
+    assert errors.SchemaNotMet.headers == {"x-should-retry": "false"}
+
+
 def test_an_answer_without_streaming_is_settled_with_exact_counts() -> None:
     world = World()
     with Flask("t").test_request_context():

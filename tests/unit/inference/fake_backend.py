@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from functions.inference.engine.backend import Row
-from functions.inference.engine.jobs import Job, Sampling, TokenLogprob
+from functions.inference.engine.jobs import Check, Job, Sampling, TokenLogprob
 
 END = 0
 
@@ -19,6 +19,7 @@ class FakeMatcher:
 
     takes_s: float
     param: str = "response_format"
+    check: Check | None = None
 
     def allows(self, token: int) -> bool:
         return True

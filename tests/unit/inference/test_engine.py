@@ -501,3 +501,13 @@ def test_a_score_after_a_failed_batch_sends_nothing_twice_and_a_cancelled_one_en
     left.cancel()
     finish(running)
     assert outcome(left)[1] == "cancelled"
+
+
+def test_an_answer_that_is_complete_ends_with_its_last_token() -> None:
+    tested = engine()
+    ended = job("one:")
+    seen: list[str] = []
+    ended.complete = lambda text: seen.append(text) or "".join(seen).endswith("hel")  # type: ignore[func-returns-value]
+    tested.submit(ended)
+    finish(tested)
+    assert outcome(ended) == ("hel", "stop", 3) and seen == ["h", "e", "l"]

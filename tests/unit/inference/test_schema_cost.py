@@ -24,6 +24,7 @@ from tests.unit.inference.schemas import HOSTILE, generated
 MODEL = Path(__file__).parents[3] / "model" / "demo-model-q8_0.gguf"
 MOST_TOKENS = 60
 MOST_COMPILATION_S = 0.15
+MOST_CHECK_S = 0.05
 TRIES = 3
 LONGEST_TOKEN_S = 0.010
 """A token whose grammar passes llguidance's limits takes this long at most, and is the last one."""
@@ -75,7 +76,10 @@ def walk(backend: LlamaBackend, schema: Any, step_s: float, seed: int) -> Walk:
             return Walk(spent_s + time.thread_time() - began_s, tokens, None, True)
         token = choose(rng, backend, [int(one) for one in allowed])
         if backend.is_end(token):
-            return Walk(spent_s, tokens, text.decode(), False)
+            began_s = time.thread_time()
+            met = matcher.check is None or matcher.check.fault(text.decode()) is None
+            assert time.thread_time() - began_s < MOST_CHECK_S
+            return Walk(spent_s, tokens, text.decode() if met else None, False)
         began_s = time.thread_time()
         matcher.accept(token)
         took_s += time.thread_time() - began_s
@@ -125,7 +129,7 @@ def check(backend: LlamaBackend, step_s: float, schema: Any, seed: int) -> Walk 
 
 
 class SlowToAccept:
-    param = "response_format"
+    param, check = "response_format", None
 
     def allows(self, token: int) -> bool:
         return True

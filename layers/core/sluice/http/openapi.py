@@ -6,7 +6,7 @@ Routes without `@operation` are not in it: pages, their assets, and routes of a 
 import re
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from flask import Flask
 from pydantic import BaseModel
@@ -149,10 +149,16 @@ def _place(tag: str) -> int:
 
 
 class _Schema(GenerateJsonSchema):
-    """Leaves out the title of each field, because it only repeats the name."""
+    """Leaves out the title of each field, because it only repeats the name. Names the bounds of numbers as JSON Schema
+    does, also where a validator of ours stands between the number and its bound, and pydantic writes `ge`."""
+
+    BOUNDS: ClassVar = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
+
+    def generate_inner(self, schema: Any) -> dict[str, Any]:
+        return {self.BOUNDS.get(name, name): value for name, value in super().generate_inner(schema).items()}
 
 
 SchemaKey = tuple[type[BaseModel], JsonSchemaMode]

@@ -13,12 +13,9 @@ SMALL_BYTES = 1024  # below it gzip saves less than its header
 KEPT = 32  # compressed files in memory; there are some twenty
 
 
-def public(body: bytes, media_type: str, cached_seconds: int, *, for_browsers: bool = False) -> Response:
-    """Or 304, to a client whose copy is the same.
-
-    `for_browsers`: gzipped whatever the client accepts, because every browser does, and sending it as it is costs more.
-    """
-    packed = len(body) >= SMALL_BYTES and (for_browsers or request.accept_encodings["gzip"] > 0)
+def public(body: bytes, media_type: str, cached_seconds: int) -> Response:
+    """Or 304, to a client whose copy is the same."""
+    packed = len(body) >= SMALL_BYTES and request.accept_encodings["gzip"] > 0
     response = Response(_packed(body) if packed else body, mimetype=media_type)
     if packed:
         response.headers["Content-Encoding"] = "gzip"

@@ -85,6 +85,8 @@ class HttpUpstream:
             "x-sluice-account": call.account_id,
             "x-sluice-deadline-ms": str(int(call.deadline_seconds * 1000)),
         }
+        if call.tries > 1:
+            headers["x-sluice-tries"] = str(call.tries)
         if call.traceparent:
             headers["traceparent"] = call.traceparent
         body = json.dumps(call.body, ensure_ascii=False, separators=(",", ":")).encode()

@@ -131,8 +131,9 @@ def _empty_text(index: int) -> dict[str, Any]:
 
 def _fold_chat(choice: dict[str, Any], part: dict[str, Any]) -> None:
     delta, message = part["delta"], choice["message"]
-    if delta.get("content") is not None:
-        message["content"] = (message["content"] or "") + delta["content"]
+    for name in TEXTS:
+        if delta.get(name) is not None:
+            message[name] = (message.get(name) or "") + delta[name]
     if delta.get("tool_calls"):
         message["tool_calls"] = _merge_calls(message.get("tool_calls", []), delta["tool_calls"])
         message["content"] = message["content"] or None

@@ -166,7 +166,7 @@ class AllowedFunctions(Loose):
     tools: Annotated[list[NamedTool], Field(min_length=1, max_length=128, fail_fast=True)]
 
 
-class ToolsAllowed(Loose):
+class AllowedChatTools(Loose):
     """Only these of the request's tools."""
 
     type: Literal["allowed_tools"]

@@ -10,7 +10,7 @@ from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, MAX_TOP
 from sluice.domain.errors import InvalidModelRequest
 from sluice.domain.gateway.images import IMAGE_TOKENS, Image, without
 from sluice.http.fields import Flag, Integer, Loose, Number, Text, Value
-from sluice.http.gateway.messages import TOOLS_TOKENS, Message, NamedTool, ResponseFormat, Tool, ToolsAllowed, bound
+from sluice.http.gateway.messages import TOOLS_TOKENS, AllowedChatTools, Message, NamedTool, ResponseFormat, Tool, bound
 
 MAX_MESSAGES = 2048
 MAX_STOPS = 4
@@ -114,7 +114,7 @@ class ChatBody(Sampling):
     top_logprobs: Annotated[Integer, Field(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
     tools: Annotated[list[Tool], Field(fail_fast=True)] | None = Field(None, max_length=128)
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | ToolsAllowed | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | AllowedChatTools | None = None
     parallel_tool_calls: Flag | None = None
     retrieval: RetrievalOptions | None = None
 

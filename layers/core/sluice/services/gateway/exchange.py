@@ -224,6 +224,8 @@ def _engine_error(payload: bytes) -> errors.SluiceError:
         return errors.UpstreamTimeout()
     if code == "unsupported_schema":
         return errors.UnsupportedSchema(message, detail.get("param"))
+    if code == "schema_not_met":
+        return errors.SchemaNotMet(message)
     if detail.get("status") == 400:
         return errors.InvalidModelRequest(message, detail.get("param"))
     return errors.ModelUnavailable(retry_after_seconds=seconds)

@@ -10,6 +10,7 @@ from typing import Any
 from sluice.domain import errors
 from sluice.domain.gateway.admission import AdmissionRequest, Grant
 from sluice.domain.gateway.contents import LoggedContent, expires_s
+from sluice.domain.gateway.tries import FAULT_TOKENS, tries_of
 from sluice.domain.tokens import Claims
 from sluice.ports.gateway import HotStore, Upstream, UpstreamCall, UpstreamStream
 from sluice.services.gateway.admit import Admission
@@ -112,8 +113,7 @@ class Gateway:
             request.claims.account_id,
             context.request_id,
             request.claims.token_id,
-            # A choice and its prompt share a window, so all choices together fit as many windows.
-            min(prompt_bound + (TEMPLATE_TOKENS + completion_tokens) * request.choices, window * request.choices),
+            _bound(request, prompt_bound, completion_tokens, window),
             str(request.model["id"]),
             request.endpoint,
             request.stream,
@@ -149,7 +149,8 @@ class Gateway:
     def open(self, exchange: Exchange, path: str, body: Mapping[str, Any]) -> UpstreamStream:
         """For a caller that may ask again: a refusal settles nothing. Errors: as `Upstream.open`."""
         request = exchange.request
-        call = UpstreamCall(path, body, request.request_id, request.account_id, self._seconds(exchange))
+        tries = 1 if request.stream else tries_of(body)
+        call = UpstreamCall(path, body, request.request_id, request.account_id, self._seconds(exchange), tries=tries)
         return self.upstream.open(call)
 
     def embed(self, request: ModelRequest, context: RequestContext) -> dict[str, Any]:
@@ -191,3 +192,14 @@ class Gateway:
             self.store.put_content(request.account_id, request.request_id, content, now_ms, ttl_s)
         except errors.StoreUnavailable:
             log.warning("content not kept: %s", request.request_id)
+
+
+def _bound(request: ModelRequest, prompt_bound: int, completion_tokens: int, window: int) -> int:
+    """Upper bound of the request's tokens. A choice and its prompt share a window, so all choices together fit as many
+    windows. The choices of a first try share a prompt; a second try has its own, with what was wrong."""
+    answers = (TEMPLATE_TOKENS + completion_tokens) * request.choices
+    most = window * request.choices
+    first = min(prompt_bound + answers, most)
+    if request.stream or tries_of(request.body) == 1:
+        return first
+    return first + min((prompt_bound + FAULT_TOKENS) * request.choices + answers, most)

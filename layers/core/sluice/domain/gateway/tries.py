@@ -1,0 +1,26 @@
+"""How often the model server may answer one request: twice if a whole answer may have to be checked against its schema.
+
+The model server decides whether it checks, because only it knows its grammar (ADR 86). Here a schema counts as checked
+if its text has a keyword that may be, so that both tries are reserved before the first.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+MAY_BE_CHECKED = re.compile(
+    r'"(?:not|if|contains|uniqueItems|propertyNames|dependentRequired|dependentSchemas|dependencies|unevaluatedProperties'
+    r'|unevaluatedItems|minProperties|oneOf)":'
+    r'|"format":"(?:idn-|iri|uri-|json-pointer|relative-json-pointer|regex)'
+    r"|\(\?<?[=!]|\\\\[bBk1-9]"  # in a pattern
+)
+FAULT_TOKENS = 1_024
+"""At most, of the message that tells the model what was wrong."""
+
+
+def tries_of(body: Mapping[str, Any]) -> int:
+    """1 or 2. `body`: a chat request that is not streamed to its caller."""
+    forced = body.get("tools") if body.get("tool_choice") not in (None, "auto", "none") else None
+    schemas = forced or body.get("response_format")
+    return 2 if schemas and MAY_BE_CHECKED.search(json.dumps(schemas, separators=(",", ":"))) else 1
