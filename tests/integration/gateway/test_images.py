@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from sluice.domain.gateway.images import IMAGE_TOKENS, TEXT_ONLY, USUAL_TOKENS
+from sluice.domain.errors import ValidationFailed
+from sluice.domain.gateway.images import IMAGE_TOKENS, NOT_SEARCHED, TEXT_ONLY, USUAL_TOKENS, check_earlier
 from tests.fakes.upstream import chunk
 from tests.integration.gateway.conftest import ANSWER, Person
 
@@ -29,6 +30,11 @@ def message(person: Person, *blocks: Any, path: str = "messages", **more: Any) -
     body = {"model": "demo", "max_tokens": 20, "messages": [{"role": "user", "content": list(blocks)}], **more}
     headers = {**person.api_token, "anthropic-version": "2023-06-01"}
     return person.client.post(f"/v1/{path}", json=body, headers=headers)
+
+
+def respond(person: Person, *parts: Any, **more: Any) -> Any:
+    body = {"model": "demo", "input": [{"role": "user", "content": list(parts)}], **more}
+    return person.client.post("/v1/responses", json=body, headers=person.api_token)
 
 
 def sent(person: Person) -> Any:
@@ -90,6 +96,60 @@ def test_anthropics_images_become_parts_in_their_order_also_those_of_tool_result
         {"role": "user", "content": [image, TEXT]},
     ]
     assert message(seeing, {"type": "document", "source": {}}).status_code == 400
+
+
+def test_images_of_responses_become_parts_and_are_kept_with_the_conversation(seeing: Person) -> None:
+    asked = {"type": "input_text", "text": "What is this?"}
+    blind = {"id": "blind", "object": "model", "capabilities": ["chat"]}
+    known = [*seeing.upstream.models(), blind]
+    seeing.upstream.models = lambda: known  # type: ignore[method-assign]
+    first = respond(seeing, asked, {"type": "input_image", "image_url": DATA, "detail": "low"})
+    assert first.status_code == 200, first.json
+    turn = {"role": "user", "content": [TEXT, IMAGE]}
+    assert sent(seeing) == [turn]
+    assert "iVBORw0KGgo" not in seeing.log()[0]["prompt"]
+    path = f"/v1/responses/{first.json['id']}/input_items"
+    (item,) = seeing.client.get(path, headers=seeing.api_token).json["data"]  # type: ignore[index]
+    assert item["content"] == [asked, {"type": "input_image", "image_url": DATA, "detail": "low"}]
+    more = respond(seeing, {"type": "input_text", "text": "And now?"}, previous_response_id=first.json["id"])
+    assert more.status_code == 200 and sent(seeing)[0] == turn
+    seeing.upstream.calls.clear()
+    answer = respond(seeing, asked, previous_response_id=first.json["id"], model="blind")
+    assert answer.status_code == 400 and answer.json["error"]["message"] == f"input: {TEXT_ONLY}"
+    assert seeing.upstream.calls == []
+
+
+@pytest.mark.parametrize(
+    "capabilities, searched, problem",
+    [(["vision"], False, None), (["chat"], False, TEXT_ONLY), (["vision"], True, NOT_SEARCHED), (None, False, None)],
+)
+def test_images_of_an_earlier_response_are_checked_too(capabilities: Any, searched: bool, problem: str | None) -> None:
+    model = {"id": "demo"} | ({} if capabilities is None else {"capabilities": capabilities})
+    check_earlier(model, [{"role": "user", "content": "text"}], searched=True, param="input")
+    turns = [{"role": "user", "content": [TEXT, IMAGE]}]
+    if problem is None:
+        return check_earlier(model, turns, searched=searched, param="input")
+    with pytest.raises(ValidationFailed) as refused:
+        check_earlier(model, turns, searched=searched, param="input")
+    assert (refused.value.problems[0].param, refused.value.problems[0].message) == ("input", problem)
+
+
+def test_responses_refuse_images_by_their_place(person: Person) -> None:
+    asked = {"type": "input_text", "text": "What is this?"}
+    image = {"type": "input_image", "image_url": DATA}
+    error = respond(person, asked, image).json["error"]
+    assert (error["param"], error["message"]) == ("input[0].content[1].type", f"input[0].content[1].type: {TEXT_ONLY}")
+    path = "/v1/responses/input_tokens"
+    body = {"model": "demo", "input": [{"role": "user", "content": [image]}]}
+    assert person.client.post(path, json=body, headers=person.api_token).status_code == 400
+    assert person.upstream.calls == []
+
+
+def test_responses_refuse_wrong_addresses_of_images(seeing: Person) -> None:
+    for image in ({"image_url": "file:///etc/passwd"}, {"image_url": 5}, {}):
+        error = respond(seeing, {"type": "input_image", **image}).json["error"]
+        assert error["param"] == "input[0].content[0].image_url"
+    assert seeing.upstream.calls == []
 
 
 def test_documents_and_images_do_not_mix_and_a_server_without_counts_is_estimated(seeing: Person) -> None:

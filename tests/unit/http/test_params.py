@@ -36,7 +36,7 @@ CHATS = [
 OTHERS: list[tuple[type[pydantic.BaseModel], dict[str, Any], str, str]] = [
     (
         ResponseBody,
-        {"input": [{"role": "user", "content": [{"type": "input_image"}]}]},
+        {"input": [{"role": "user", "content": [{"type": "input_audio"}]}]},
         "input[0].content[0].type",
         TEXT_ONLY,
     ),

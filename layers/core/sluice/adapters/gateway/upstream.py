@@ -263,6 +263,6 @@ class HttpStream:
 def estimated_tokens(call: UpstreamCall) -> int:
     """Of what a model reads of the request."""
     messages, seen = images.without(call.body.get("messages") or [])
-    read = [messages, *(call.body.get(name) for name in ("prompt", "tools", "response_format"))]
+    read = [messages, *(call.body.get(name) for name in ("prompt", "suffix", "tools", "response_format"))]
     text_bytes = len(json.dumps([part for part in read if part], ensure_ascii=False).encode())
     return -(-text_bytes // BYTES_A_TOKEN) + images.USUAL_TOKENS * seen

@@ -12,6 +12,7 @@ IMAGE_TOKENS = 4096
 USUAL_TOKENS = 1024
 """Of an image, where the model server sends no counts."""
 TEXT_ONLY = "this model takes text only"
+NOT_SEARCHED = "an answer from documents takes text only: leave images out"
 ADDRESS = re.compile(r"https://|data:image/[a-z0-9.+-]{1,32};base64,")
 NO_ADDRESS = "send a data:image/…;base64,… or an https:// address"
 
@@ -32,6 +33,18 @@ def check(model: Mapping[str, Any], images: Iterable[Image]) -> None:
             raise _problem(f"{image.place}.type", TEXT_ONLY)
         if not ADDRESS.match(image.url):
             raise _problem(f"{image.place}.{image.url_field}", NO_ADDRESS)
+
+
+def check_earlier(
+    model: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], *, searched: bool, param: str
+) -> None:
+    """Of chat messages that a stored conversation is in, whose own images are checked. `searched`: whether passages are
+    put before the question. Errors: ValidationFailed."""
+    if without(messages)[1]:
+        if searched:
+            raise _problem(param, NOT_SEARCHED)
+        if VISION not in model.get("capabilities", [VISION]):
+            raise _problem(param, TEXT_ONLY)
 
 
 def _problem(param: str, message: str) -> ValidationFailed:

@@ -43,19 +43,21 @@ class AnsweredMessage(Open):
     content: str | None
     refusal: str | None = None
     tool_calls: list[AnsweredToolCall] | None = None
+    function_call: CalledFunction | None = Field(None, description="with `functions`")
 
 
 class ChatChoice(Open):
     index: int
     message: AnsweredMessage
     logprobs: dict[str, Any] | None = None
-    finish_reason: str | None = Field(description="`stop`, `length`, `tool_calls`")
+    finish_reason: str | None = Field(description="`stop`, `length`, `tool_calls`, `function_call`")
 
 
 class Delta(Open):
     role: Literal["assistant"] | None = None
     content: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
+    function_call: dict[str, Any] | None = Field(None, description="with `functions`")
 
 
 class ChunkChoice(Open):

@@ -96,18 +96,22 @@ class ToolCall(Loose):
 
 
 class Message(Loose):
-    role: Literal["system", "developer", "user", "assistant", "tool"]
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Text | Parts | None = None
     name: Id | None = None
     tool_calls: Annotated[list[ToolCall], Field(fail_fast=True)] | None = Field(None, max_length=128)
     tool_call_id: Id | None = None
     refusal: Text | None = Field(None, description="of an earlier answer without content")
+    function_call: FunctionCall | None = Field(None, description="old form of `tool_calls`")
 
     @model_validator(mode="after")
     def _has_content(self) -> "Message":
         earlier = self.role == "assistant" and (self.refusal is not None or self.tool_calls is not None)
-        if self.content is None and not self.tool_calls and not earlier:
+        calls = self.tool_calls or self.function_call
+        if self.content is None and not calls and not earlier and self.role != "function":
             raise ValueError("content is required")
+        if self.tool_calls and self.function_call:
+            raise ValueError("give tool_calls or function_call, not both")
         return self
 
     @property
