@@ -40,11 +40,13 @@ test-localstack: setup-dev  ## the end-to-end tests against LocalStack, with Doc
 sam-local: setup-dev  ## the API under `sam local` beside LocalStack, with Docker; FUNCTION=SweeperFunction: one, with its event
 	@exec $(BIN)/python -m infra.aws.sam_local $(FUNCTION)
 
-# A process a processor, at most four: each has its own store and, for end-to-end tests, its own running system.
+# A process a processor, at most four: each has its own store and, for end-to-end tests, its own running system. What
+# waits as well as computes has one more.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
+WAITING := -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 4 --dist worksteal
 
 test: setup-dev  ## every test, in minutes; PYTEST_ARGS="-k name" for some
-	@exec $(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
+	@exec $(BIN)/python -m pytest $(WAITING) $(PYTEST_ARGS)
 
 test-fast: setup-dev  ## the unit tests, within half a minute
 	@exec $(BIN)/python -m pytest $(PARALLEL) -m "not slow" tests/unit $(PYTEST_ARGS)
@@ -54,7 +56,7 @@ test-full: setup-dev  ## every test, with all rounds of what is random: more exa
 
 N := 20
 test-repeat: setup-dev  ## `make test` N times (N=20), every second run beside four busy processes; stops at a failure
-	@exec $(BIN)/python -m tests.repeat $(N) $(PARALLEL) $(PYTEST_ARGS)
+	@exec $(BIN)/python -m tests.repeat $(N) $(WAITING) $(PYTEST_ARGS)
 
 # What of `make test` is about the store itself (conditions, transactions, streams, expiry): on Amazon's engine, too.
 STORE_SUITE := $(addprefix tests/integration/, \

@@ -30,6 +30,8 @@ from functions.inference.tools.parser import (
 from functions.inference.tools.responses import ToolChatShape
 from functions.inference.web import job_builder
 
+pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
+
 TEMPLATES = {
     path.stem: path.read_text() for path in sorted((Path(__file__).parents[2] / "data/chat_templates").glob("*.jinja"))
 }

@@ -22,6 +22,8 @@ from sluice.adapters.aws.models import TABLES
 from tests.tables import create_missing
 from tests.unit.infra.test_looking import Account
 
+pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
+
 STACK = """
 Parameters:
   InferenceUrl: {Type: String, Default: ""}

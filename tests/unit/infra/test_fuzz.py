@@ -14,6 +14,8 @@ from tests.fuzz import checks
 from tests.fuzz.cases import Case, Cases
 from tests.fuzz.world import STATUS, Reply
 
+pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
+
 ROOT = Path(__file__).parents[3]
 CASE = Case("app", "GET / HTTP/1.1\r\n\r\n")
 MIB = 2**20
