@@ -161,7 +161,7 @@ class ModelInfo(Open):
     context_window: int | None = Field(description="model tokens of prompt and answer together; null: not known")
     capabilities: list[str] | None = Field(
         None,
-        description="of `chat`, `completions`, `embeddings`, `vision`; left out where the server does not state them",
+        description="of `chat`, `completions`, `embeddings`, `rerank`, `vision`; left out where the server states none",
     )
     pricing: Pricing
     aliases: list[str] = Field(description="other names of the model")

@@ -87,4 +87,4 @@ def embed() -> dict[str, Any]:
     request = ModelRequest(
         claims, model, "embeddings", body.forwarded(), body.token_bound(), max_tokens=0, path="/v1/embeddings"
     )
-    return gateway().embed(request, admitting(claims))
+    return gateway().fetch(request, admitting(claims))
