@@ -7,11 +7,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-DEV, FRAMEWORKS, WRAPPERS, LLAMA_INDEX = (
+DEV, FRAMEWORKS, WRAPPERS, LLAMA_INDEX, LM_EVAL = (
     ROOT / "requirements-dev.lock",
     HERE / "frameworks.lock",
     HERE / "wrappers.lock",
     HERE / "llama_index.lock",
+    HERE / "lm_eval.lock",
 )
 NPM = HERE / "package-lock.json"
 OPENAI = "`base_url`: the address with `/v1`"
@@ -40,6 +41,7 @@ class Client:
 
 CLIENTS = {
     "openai_python": Client("openai-python", "openai", DEV, OPENAI),
+    "openai_resources": Client("openai-python's own tests", "openai", FRAMEWORKS, OPENAI),
     "anthropic_python": Client("Anthropic's SDK for Python", "anthropic", DEV, ANTHROPIC),
     "openai_node": Client("openai-node", "openai", NPM, OPENAI.replace("_url", "URL")),
     "anthropic_node": Client(
@@ -92,5 +94,18 @@ CLIENTS = {
         "@openai/codex",
         NPM,
         'a `model_providers` entry with `base_url`: the address with `/v1`, and `wire_api = "responses"`',
+    ),
+    "browser": Client(
+        "A page of another origin, in Chromium",
+        "openai",
+        NPM,
+        "`SLUICE_ALLOWED_ORIGINS` names the page's origin; `dangerouslyAllowBrowser: true`",
+    ),
+    "lm_eval": Client(
+        "lm-evaluation-harness",
+        "lm-eval",
+        LM_EVAL,
+        "`local-chat-completions` with `base_url`: the address with `/v1/chat/completions`; log-likelihoods: "
+        "`local-completions` with `/v1/completions`, and `tokenizer`: the model's own",
     ),
 }

@@ -24,11 +24,18 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8", **QUIET, **more}
 
 
-def finished(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path, script: str = "") -> str:
-    """What the program printed. It fails the test with the whole output if the program fails."""
-    done = subprocess.run(
+def ended(
+    command: Sequence[str | Path], env: Mapping[str, str], cwd: Path, script: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """The program's output, however it ended."""
+    return subprocess.run(
         command, env=dict(env), cwd=cwd, input=script, capture_output=True, text=True, timeout=RUN_SECONDS
     )
+
+
+def finished(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path, script: str = "") -> str:
+    """What the program printed. It fails the test with the whole output if the program fails."""
+    done = ended(command, env, cwd, script)
     assert done.returncode == 0, f"{command[0]} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

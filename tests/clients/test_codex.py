@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.clients import puppet, run
+from tests.clients import puppet, recorder, run
 from tests.clients.install import node_modules
 from tests.clients.puppet import Scripted
 
@@ -26,15 +26,15 @@ def test_it_edits_a_file_over_responses_and_the_ledger_has_the_engines_counts(
 ) -> None:
     home, tea = tmp_path / "home", tmp_path / "work" / "tea.txt"
     (home / ".codex").mkdir(parents=True)
-    (home / ".codex" / "config.toml").write_text(CONFIG.format(url=scripted.person.base_url))
     tea.parent.mkdir()
     tea.write_text("green\n")
     scripted.puppet.mind = puppet.working(*STEPS)
     # The only commands are those above, so its own sandbox, which not every machine allows, is not needed.
     words = ("exec", "--skip-git-repo-check", "--sandbox", "danger-full-access", "Make tea.txt say black.")
     env = run.environment(home, SLUICE_TOKEN=scripted.person.api_token)
-    assert (
-        run.finished((node_modules() / ".bin" / "codex", *words), env, tea.parent).strip() == "The file says black now."
-    )
-    assert tea.read_text() == "black\n" and len(scripted.puppet.counts) == 3
+    with recorder.recorded("codex", scripted.person.base_url, tmp_path) as url:
+        (home / ".codex" / "config.toml").write_text(CONFIG.format(url=url))
+        said = run.finished((node_modules() / ".bin" / "codex", *words), env, tea.parent)
+    assert said.strip() == "The file says black now." and tea.read_text() == "black\n"
+    assert len(scripted.puppet.counts) == 3
     scripted.check_ledger()

@@ -28,6 +28,10 @@ class Matcher(Protocol):
         """For what the grammar does not enforce; the thread that reads the job's events runs it."""
         ...
 
+    def forced(self) -> list[int]:
+        """The next tokens, as long as there is one way on only."""
+        ...
+
     def allows(self, token: int) -> bool: ...
 
     def allowed(self) -> Any:
@@ -107,6 +111,8 @@ class Job:
     stops: tuple[str, ...] = ()
     shown: Mapping[int, bytes] = field(default_factory=dict)
     """Control tokens that are part of a tool call's form, with the text that the answer shows for them."""
+    begun: str = ""
+    """The beginning of the answer that stands in the prompt, because it is forced."""
     complete: Callable[[str], bool] | None = None
     """Given each piece of the answer's text by the decode thread; true ends the answer."""
     account: str = ""

@@ -1,7 +1,7 @@
 """Checks a finished answer for what no grammar enforces (ADR 86)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jsonschema_rs
@@ -10,6 +10,8 @@ from functions.inference.grammar.schema import SchemaChecker
 
 MOST_WAYS = 1_000
 """From the root to a schema, references followed: each is followed for each part of an answer, by about 50 ns."""
+MOST_LEVELS = 256
+"""From the root to a value in the schema, references followed: each takes two of Python's 1,000 frames."""
 MOST_CHARACTERS = 100
 PATTERNS = jsonschema_rs.FancyRegexOptions(backtrack_limit=20_000, size_limit=1 << 20, dfa_size_limit=1 << 20)
 """Patterns without a look around take linear time; others end as not matching after so many steps."""
@@ -18,17 +20,17 @@ PATTERNS = jsonschema_rs.FancyRegexOptions(backtrack_limit=20_000, size_limit=1 
 class AnswerCheck:
     """Of one answer: one JSON text, or one of several calls with arguments."""
 
-    def __init__(self, checkers: Sequence[SchemaChecker], frames: Sequence[tuple[str, str]]) -> None:
-        """`frames`: what stands before and after the JSON, for each of `checkers`. Raises UnsupportedSchema."""
+    def __init__(
+        self, checkers: Sequence[SchemaChecker], read: Callable[[str], tuple[int, str] | None] = lambda text: (0, text)
+    ) -> None:
+        """`read`: which of `checkers` is for an answer, and the JSON in it. Raises UnsupportedSchema."""
         self._validators = [_validator(checker) if checker.late else None for checker in checkers]
-        self._frames = frames
+        self._read = read
 
     def fault(self, text: str) -> str | None:
         """What is wrong with the answer, as the end of a sentence."""
-        for validator, (before, after) in zip(self._validators, self._frames, strict=True):
-            if text.startswith(before):
-                return _fault(validator, text[len(before) : len(text) - len(after)])
-        return "is no call of a tool"
+        found = self._read(text)
+        return "is no call of a tool" if found is None else _fault(self._validators[found[0]], found[1])
 
 
 def _fault(validator: Any, text: str) -> str | None:
@@ -69,19 +71,21 @@ def _count_ways(checker: SchemaChecker) -> None:
     keyword, at = checker.late[0]
     known: dict[str, int] = {}
 
-    def ways(value: Any, open_refs: frozenset[str]) -> int:
+    def ways(value: Any, open_refs: frozenset[str], depth: int) -> int:
+        if depth > MOST_LEVELS:
+            raise checker.refused(at, f"uses `{keyword}`, in a schema that is too deep for it")
         if isinstance(value, list):
-            return sum(ways(inner, open_refs) for inner in value)
+            return sum(ways(inner, open_refs, depth + 1) for inner in value)
         if not isinstance(value, dict):
             return 0
-        ref, count = value.get("$ref"), 1 + sum(ways(inner, open_refs) for inner in value.values())
+        ref, count = value.get("$ref"), 1 + sum(ways(inner, open_refs, depth + 1) for inner in value.values())
         if not isinstance(ref, str) or not ref.startswith("#"):
             return count
         if ref in open_refs:
             raise checker.refused(at, f"uses `{keyword}`, in a schema that contains itself ({ref[:80]})")
         if ref not in known:
-            known[ref] = ways(checker.target(ref), open_refs | {ref})
+            known[ref] = ways(checker.target(ref), open_refs | {ref}, depth + 1)
         return count + known[ref]
 
-    if ways(checker.document, frozenset()) > MOST_WAYS:
+    if ways(checker.document, frozenset(), 0) > MOST_WAYS:
         raise checker.refused(at, f"uses `{keyword}`, in a schema that is too large for it")

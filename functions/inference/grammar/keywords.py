@@ -8,6 +8,10 @@ from typing import Any
 TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 FORMATS = ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"]
 UNWRITABLE = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\ud800-\udfff]")
+PIECES = re.compile(r"\\.|\[(?:\\.|[^\]])*\]|\{([0-9]{1,9})(?:,[0-9]*)?\}|.", re.DOTALL)
+"""Of a pattern: an escaped character, a class, how often what stands before it is repeated, or one character."""
+FORCED_A_POINT = 20
+"""Characters of one text that may be forced: 1 to 4 µs each, to find the beginning that an answer must have."""
 MOST_LENGTH = 100_000
 MOST_NUMBER = 10**15
 """Exact as a float. llguidance overflows its stack for a constant of -(2**63)."""
@@ -103,6 +107,21 @@ def points(value: Any) -> float:
     """What a value of `enum` or `const` costs: each member of a list or object is a node of the grammar."""
     text = str(value)
     return len(text) / 150 + (1 + text.count(",") if isinstance(value, list | dict) else 0.1)
+
+
+def pattern_points(pattern: Any) -> float:
+    """What a pattern costs: its text, and the characters that it wants at least."""
+    pattern, sums, last = str(pattern), [0], 0
+    for piece in PIECES.finditer(pattern):
+        if piece[1]:
+            sums[-1] += last * (int(piece[1]) - 1)
+            last *= int(piece[1])
+        elif piece[0] == "(":
+            sums.append(0)
+        else:
+            last = sums.pop() if piece[0] == ")" and len(sums) > 1 else 1
+            sums[-1] += last
+    return 3 + len(pattern) / 20 + sum(sums) // FORCED_A_POINT
 
 
 CHECKS: dict[str, Callable[[Any], Any]] = {

@@ -16,9 +16,9 @@ LATE: dict[str, tuple[Any, ...]] = {
     "unevaluatedItems": (True, {}),
 }
 """With values that restrict nothing."""
-LATE_FORMATS = frozenset(
-    {"idn-email", "idn-hostname", "iri", "iri-reference", "uri-reference", "uri-template", "json-pointer"}
-    | {"relative-json-pointer", "regex"}
+LATE_FORMATS = (
+    *("idn-email", "idn-hostname", "iri", "iri-reference", "uri-reference", "uri-template", "json-pointer"),
+    *("relative-json-pointer", "regex"),
 )
 LOOKS = re.compile(r"(?<!\\)(?:\\\\)*(?:\(\?<?[=!]|\\[bBk1-9])")
 """In a pattern: looks around, word boundaries and references back, which are not regular or not implemented."""

@@ -9,13 +9,26 @@ keyword and place.
 
 import math
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
+from urllib.parse import unquote
 
 from functions.inference.errors import UnsupportedSchema
-from functions.inference.grammar.keywords import CHECKS, digits, literal, points, without_exclusive
-from functions.inference.grammar.late import ADDING, drafts_of, late_keywords, parts
-from functions.inference.grammar.nodes import COMBINING, KNOWN, Node, Place, close, plain
+from functions.inference.grammar.keywords import (
+    CHECKS,
+    FORCED_A_POINT,
+    FORMATS,
+    digits,
+    literal,
+    pattern_points,
+    points,
+    without_exclusive,
+)
+from functions.inference.grammar.late import ADDING, LATE_FORMATS, drafts_of, late_keywords, parts
+from functions.inference.grammar.nodes import COMBINING, KNOWN, Node, Place, anchors, close, is_other, plain
+from functions.inference.grammar.rewrite import EXACT, NUMBER, RANGES, rewritten
 
+FORMATS_OF_DRAFTS = [*FORMATS, *LATE_FORMATS]
 MOST_POINTS = 1_000
 """About 50 µs of compilation each: a node is one."""
 MOST_DEPTH = 64
@@ -27,7 +40,6 @@ MOST_FACTOR = 5_000
 MOST_FORMATTED = 400
 """Characters of a string that has a `format` and a `maxLength`: llguidance follows both, a state for each length."""
 REFUSED = frozenset({"$dynamicRef", "$recursiveRef"})
-RANGES = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 WRITING = {
     "whitespace_flexible": False,
     "item_separator": ", ?",
@@ -40,9 +52,11 @@ WRITING = {
 class SchemaChecker:
     """One schema. `param`: the request's field that a refusal names. `points`: what the schema may cost."""
 
-    def __init__(self, document: Any, param: str, points: float = MOST_POINTS) -> None:
+    def __init__(self, document: Any, param: str, points: float = MOST_POINTS, *, formats_hold: bool = True) -> None:
+        """`formats_hold`: refuse a `format` that neither draft defines, instead of leaving it out as they say."""
         self.document = document
         self.param = param
+        self._formats_hold = formats_hold
         self.points = points
         self._names: dict[str, str] = {}
         self._defs: dict[str, Node] = {}
@@ -62,6 +76,11 @@ class SchemaChecker:
         if root is False:
             raise self.refused("#", "allows no value")
         return self._whole(root)
+
+    def loosened(self) -> dict[str, Any]:
+        """Instead of `checked`: any object, for whose schema the finished answer is checked."""
+        self.late.append(("type", "#"))
+        return {"type": "object", "x-guidance": WRITING}
 
     def parts(self) -> list[tuple[str, dict[str, Any]]]:
         """Every place with the schema that stands there, inner ones first: to find out which one does not compile."""
@@ -89,24 +108,29 @@ class SchemaChecker:
         if "$id" in schema and place.at != "#":
             raise self.refused(place.at, "uses `$id`, which is supported for the whole schema only")
         known = plain(schema)
-        self._note_late(schema, known, place)
+        if known.get("format", "date") not in FORMATS_OF_DRAFTS and ("pattern" in known or not self._formats_hold):
+            del known["format"]
+        said = rewritten(schema, known, self.target)
+        self._note_late(schema, known, place, said)
         node = self._node(known, self._merging(known, place))
         if place.merged is None and not node.keys() & set(COMBINING) and not schema.keys() & ADDING:
             close(node)
         self._seen.append((place.at, node))
         return node
 
-    def _note_late(self, schema: dict[str, Any], known: dict[str, Any], place: Place) -> None:
+    def _note_late(self, schema: dict[str, Any], known: dict[str, Any], place: Place, said: set[str]) -> None:
         """Takes from `known` what the finished answer is checked for. The schemas in such keywords are visited, so that
-        what they may say and cost is what any schema may."""
+        what they may say and cost is what any schema may. `said`: keywords that the grammar says after all."""
         for keyword in late_keywords(schema, known):
+            if keyword in said and not self._below_late:
+                continue
             if keyword == "pattern" and self._below_late:
                 raise self.refused(
                     place.at, "has a `pattern` that looks around, inside a keyword that is checked later"
                 )
             self.late.append((keyword, place.at))
             if keyword in ("pattern", "format"):
-                self._spend(3 + len(str(known.pop(keyword))) / 20, place)
+                self._spend(pattern_points(known.pop(keyword)), place)
             seen = len(self._seen)
             self._below_late += 1
             for step, inner in parts(schema, keyword):
@@ -136,6 +160,9 @@ class SchemaChecker:
             name, found = self._keyword(keyword, value, place)
             node[name] = node[name] + found if name == "allOf" and name in node else found
         without_exclusive(node)
+        if (exact := EXACT.get(node.get("format", ""))) is not None:
+            self._spend(3, place)
+            node["allOf"] = [*node.get("allOf", []), {"pattern": exact}]
         if "format" in node and "maxLength" in node:
             node["maxLength"] = min(node["maxLength"], MOST_FORMATTED)
         return node
@@ -166,16 +193,19 @@ class SchemaChecker:
         if keyword == "const":
             self._spend(points(value), place)
         if keyword == "pattern":
-            self._spend(3 + len(str(value)) / 20, place)
+            self._spend(pattern_points(value), place)
             self._multiply(keyword, 16, place)  # two may apply to one place, never three
         if keyword == "required" and isinstance(value, list):
             if len(value) > MOST_PROPERTIES:
                 raise self.refused(place.at, f"has more than {MOST_PROPERTIES} `required`")
             self._spend(len(value) / (4 if place.merged is None else 1), place)  # each is searched among the others
         try:
-            return CHECKS[keyword](value)
+            checked = CHECKS[keyword](value)
         except ValueError as exc:
             raise self.refused(place.at, str(exc) if keyword == "type" else f"has a `{keyword}` that {exc}") from exc
+        if keyword == "minLength":
+            self._spend(checked // FORCED_A_POINT, place)  # a pattern beside it may force each
+        return checked
 
     def _enum(self, values: Any, place: Place) -> list[Any]:
         if not isinstance(values, list) or not values:
@@ -241,8 +271,16 @@ class SchemaChecker:
         if keyword == "properties":
             self._literal(keyword, list(value), place)
         if keyword == "patternProperties":
-            self._spend(len(value) ** 2 / 8 + sum(3 + len(name) / 20 for name in value), place)  # each pair is compared
-        return {name: self._visit(inner, place.down(keyword, name)) for name, inner in value.items()}
+            self._spend(len(value) ** 2 / 8 + sum(map(pattern_points, value)), place)  # each pair is compared
+        return {name: self._shared(self._visit(inner, place.down(keyword, name))) for name, inner in value.items()}
+
+    def _shared(self, node: Node) -> Node:
+        """Plain numbers and dates are compiled once for all properties: they take ten times as long as other nodes."""
+        name = node.get("format", "number") if isinstance(node, dict) else ""
+        if node not in (NUMBER, {"type": "string", "format": name, "allOf": [{"pattern": EXACT.get(name)}]}):
+            return node
+        self._defs[name] = node
+        return {"$ref": f"#/$defs/{name}"}
 
     def _items(self, keyword: str, value: Any, place: Place) -> list[Node]:
         if not isinstance(value, list):
@@ -267,22 +305,33 @@ class SchemaChecker:
         return self._visit(target, Place(ref, place.depth + 1, place.merged, place.open_refs | {ref}, inlined))
 
     def _target(self, ref: Any, place: Place) -> Any:
-        if not isinstance(ref, str) or not (ref == "#" or ref.startswith("#/")):
-            raise self.refused(place.at, "has a `$ref` that is no path into the schema itself (#/…)")
+        if not isinstance(ref, str) or not ref.startswith("#"):
+            raise self.refused(place.at, "has a `$ref` that does not lead into the schema itself (#…)")
         if ref in place.open_refs:
             raise self.refused(place.at, "has a `$ref` that refers to itself without end")
         return self.target(ref, place.at)
 
     def target(self, ref: str, at: str = "#") -> Any:
-        """The schema that `ref`, a path (#/…), leads to. Raises UnsupportedSchema."""
+        """The schema that `ref` leads to: a path (#/…, RFC 6901) or an anchor (#…). Raises UnsupportedSchema."""
+        missing = self.refused(at, f"has a `$ref` to {ref[:80]}, which does not exist")
+        name, *path = unquote(ref[1:]).split("/")
         target = self.document
-        for part in ref.split("/")[1:]:
+        if name:
+            found = [] if path else self._anchors.get(name, [])
+            if len(found) != 1:
+                raise missing
+            return found[0]
+        for part in path:
             key = part.replace("~1", "/").replace("~0", "~")
             is_number = isinstance(target, list) and key.isascii() and key.isdigit() and len(key) < 10
             if is_number and int(key) < len(target):
                 target = target[int(key)]
-            elif isinstance(target, dict) and key in target:
+            elif isinstance(target, dict) and key in target and not is_other(target, self.document):
                 target = target[key]
             else:
-                raise self.refused(at, f"has a `$ref` to {ref[:80]}, which does not exist")
+                raise missing
         return target
+
+    @cached_property
+    def _anchors(self) -> dict[str, list[dict[str, Any]]]:
+        return anchors(self.document)

@@ -53,6 +53,7 @@ class Message(Wire):
     tool_calls: Annotated[list[ToolCall], Field(fail_fast=True)] | None = None
     tool_call_id: Id | None = None
     refusal: Text | None = None
+    reasoning_content: Text | None = None
 
 
 class StreamOptions(Wire):

@@ -76,7 +76,8 @@ def one_call_a_turn(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         results = list(takewhile(lambda other: other["role"] == "tool", rest)) if len(calls) > 1 else []
         rest = rest[len(results) :]
         for at, call in enumerate(calls):
-            single.append(turn if len(calls) == 1 else turn | {"tool_calls": [call]} | ({"content": ""} if at else {}))
+            later = {"content": "", "thinking": "", "reasoning_content": ""} if at else {}
+            single.append(turn if len(calls) == 1 else turn | {"tool_calls": [call]} | later)
             own = [result for result in results if result["tool_call_id"] == call["id"]] if results else []
             single += own
             results = [result for result in results if result not in own]

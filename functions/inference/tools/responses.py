@@ -4,7 +4,7 @@ from typing import Any
 
 from functions.inference.engine.jobs import TokenLogprob
 from functions.inference.openai.responses import ChatShape, ResponseHead
-from functions.inference.tools.parser import CallArguments, CallStart, Parser, Part, PlainText, Reasoning
+from functions.inference.tools.parts import CallArguments, CallStart, Parser, Part, PlainText, Reasoning
 
 
 class ToolChatShape(ChatShape):

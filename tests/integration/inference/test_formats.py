@@ -52,6 +52,10 @@ def test_the_answer_has_the_keys_of_the_schema(server: Server) -> None:
         ({"type": "array", "prefixItems": [{"const": 1}, {"type": "null"}]}, lambda v: v == [1, None]),
         ({"anyOf": [{"type": "null"}, {"type": "boolean"}]}, lambda v: v is None or isinstance(v, bool)),
         (obj(a={"type": "integer", "maximum": 99, "minimum": 0}, b={"type": "null"}), lambda v: set(v) == {"a", "b"}),
+        (
+            obj(a={"$ref": "#N"}) | {"$defs": {"N": {"$anchor": "N", "enum": ["x", "y"]}}},
+            lambda v: v["a"] in ("x", "y"),
+        ),
     ],
 )
 def test_answers_satisfy_the_schema(server: Server, document: object, allowed: Any) -> None:
@@ -126,6 +130,7 @@ def refused(server: Server, fields: dict[str, Any], words: str, param: str) -> N
 def test_an_answer_whose_grammar_passes_its_limits_ends_with_an_error(server: Server) -> None:
     wanted = schema({"type": "string", "pattern": "^((((a{1,50}){1,50}){1,50}){1,50}){1,50}$"})
     question = {"model": "demo", "messages": [{"role": "user", "content": "hi"}], "temperature": 2, "seed": 1} | wanted
+    question["logprobs"] = True  # so that no token of the answer stands in the prompt
     whole = server.post(CHAT, question)
     assert (whole.status_code, whole.json()["error"]["code"]) == (400, "unsupported_schema")
     assert whole.json()["error"]["param"] == "response_format"
@@ -144,12 +149,12 @@ TWO = {"type": "object", "properties": {"a": {"type": "integer"}}}
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ({"properties": {"a": {"$ref": "#N"}}, "$defs": N}, "#/properties/a has a `$ref`"),
+        ({"properties": {"a": {"$ref": "#M"}}, "$defs": N}, "#/properties/a has a `$ref` to #M, which does not"),
         ({"properties": {"a": {"not": {"$ref": "#"}}}}, "#/properties/a uses `not`"),
         ({"items": {"if": {"const": 1}, "then": {"$dynamicRef": "#N"}}}, "#/items/then uses `$dynamicRef`"),
         ({"anyOf": [{"type": "array", "uniqueItems": 5}]}, "#/anyOf/0/uniqueItems is not valid"),
         ({"items": {"type": "string", "format": "phone"}}, "#/items has a `format`"),
-        ({"patternProperties": {"^a": {}, "b$": {}}}, "cannot be enforced (`patternProperties`)"),
+        ({"patternProperties": {"^a": {}, "b$": {}}}, "cannot be enforced (`patternProperties`"),
         ({"properties": {"a": {"$id": "x", "type": "string"}}}, "#/properties/a uses `$id`"),
         ({"enum": [2**53 + 1]}, "# has an `enum`"),
         ({"type": "object", "required": ["z"], "additionalProperties": False}, "`required`"),
@@ -160,7 +165,8 @@ def test_what_is_not_enforced_is_refused_by_keyword_and_place(server: Server, do
     refused(server, schema(document), words, "response_format")
     tools = [CLOCK, {"type": "function", "function": {"name": "f", "parameters": document}}]
     if "oneOf" not in document and "anyOf" not in document and "enum" not in document and "items" not in document:
-        refused(server, {"tools": tools, "tool_choice": "required"}, words, "tools[1].function.parameters")
+        for choice in ("required", "auto"):
+            refused(server, {"tools": tools, "tool_choice": choice}, words, "tools[1].function.parameters")
 
 
 DIGIT = {"type": "integer", "minimum": 0, "maximum": 9}
@@ -278,6 +284,15 @@ def test_a_named_tool_is_the_one_called(server: Server) -> None:
     named = {"type": "function", "function": {"name": "get_weather"}}
     choice = server.chat("Hi", tools=[CLOCK, WEATHER], tool_choice=named, temperature=1)["choices"][0]
     assert choice["message"]["tool_calls"][0]["function"]["name"] == "get_weather"
+
+
+def test_what_can_only_come_first_is_not_decoded(server: Server) -> None:
+    body = server.chat("What is the weather?", tools=[WEATHER], tool_choice="required", max_tokens=40)
+    assert body["choices"][0]["finish_reason"] == "tool_calls"
+    assert body["usage"]["completion_tokens"] < 40
+    body = server.chat("Hi", **schema({"const": {"country": "France"}}), max_tokens=40)
+    assert json.loads(body["choices"][0]["message"]["content"]) == {"country": "France"}
+    assert body["usage"]["completion_tokens"] < len('"France"}') + 1
 
 
 def test_a_streamed_call_adds_up_to_the_whole_one(server: Server) -> None:

@@ -21,6 +21,9 @@ class FakeMatcher:
     param: str = "response_format"
     check: Check | None = None
 
+    def forced(self) -> list[int]:
+        return []
+
     def allows(self, token: int) -> bool:
         return True
 

@@ -18,12 +18,13 @@ import pytest
 from functions.inference.engine.backend import ControlToken
 from functions.inference.errors import ContextTooLong, InvalidRequest
 from functions.inference.llama.vocab import LlamaVocab
-from functions.inference.models.chat_template import CHATML, ChatTemplate
+from functions.inference.models.chat_template import ChatTemplate
 from functions.inference.models.prompt_tokenizer import PromptTokenizer
 from functions.inference.openai.requests import ChatRequest, CompletionRequest, parse
 from functions.inference.web import job_builder
 from tests.rounds import rounds
 from tests.unit.inference import small_vocab
+from tests.unit.inference.chatml import CHATML
 
 ROOT = Path(__file__).parents[3]
 DEMO = "{{ demo }}"  # stands for the template in the demo model's file
@@ -44,7 +45,7 @@ CALLS = (
 )
 TEMPLATES = {
     "the demo model's": DEMO,
-    "ChatML, the fallback": CHATML,
+    "ChatML": CHATML,
     "Hermes and Qwen": TOOLS + "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.name }}"
     "{{ message.content }}" + CALLS + "{{ message.tool_call_id }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n",
     "trimmed, cut, changed in case": "{% for message in messages %}{{ '<|im_start|>' ~ message.role ~ '\n' }}"

@@ -10,13 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from functions.inference.errors import InvalidRequest
-from functions.inference.models.chat_template import CHATML, ChatTemplate
+from functions.inference.models.chat_template import ChatTemplate
 from functions.inference.openai.requests import ChatRequest
 from functions.inference.web import job_builder
 from tests.rounds import rounds
+from tests.unit.inference.chatml import CHATML
 
 FOLDER = Path(__file__).parents[2] / "data/chat_templates"
-TEMPLATES = {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.jinja"))} | {"none": CHATML}
+TEMPLATES = {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.jinja"))} | {"ChatML": CHATML}
 ARGUMENTS = st.sampled_from(["", "{}", '{"a": "ARG"}', "{ARG", '["ARG"]', "null", '"ARG"', "3", {"a": {"b": [None]}}])
 CALLS = st.lists(st.tuples(st.sampled_from([None, "c1", "c2", "c3"]), st.sampled_from("fg"), ARGUMENTS), max_size=3)
 FORMS = ("text", "parts", "null", "empty", "<think>x</think>", "{{ raise }}<|im_end|>", "[INST]")

@@ -10,12 +10,14 @@ from functions.inference.errors import InvalidRequest, UnsupportedSchema
 from functions.inference.grammar.keywords import FORMATS, digits, points
 from functions.inference.grammar.nodes import Place
 from functions.inference.grammar.response_format import grammar_for
+from functions.inference.grammar.rewrite import EXACT, NUMBER
 from functions.inference.grammar.schema import MOST_POINTS, WRITING, SchemaChecker
 from functions.inference.openai.requests import ResponseFormat
 from tests.unit.inference.schemas import Schema, deep
 
 E15 = 10**15
 NULL: Schema = {"type": "null"}
+DATE: Schema = {"type": "string", "format": "date"}
 A: Schema = {"$defs": {"A": NULL}}
 OF_A: Schema = {"$ref": "#/$defs/A"}
 OBJECT: Schema = {"properties": {"a": {}}}
@@ -47,10 +49,36 @@ def renamed(value: Any) -> Any:
     ("document", "rewritten", "spent"),
     [  # None: as it is
         ({"type": "string", "title": "x", "$schema": "y", "x-guidance": {}, "$id": "z"}, {"type": "string"}, 1),
-        ({"type": ["string", "null"], "pattern": "a", "format": "date"}, None, 5.65),
+        ({"type": ["string", "null"], "pattern": "a", "format": "date"},
+         {"type": ["string", "null"], "pattern": "a", "format": "date", "allOf": [{"pattern": EXACT["date"]}]},
+         8.65),
         ({"format": "uri", "minLength": 1, "maxLength": 2083}, {"format": "uri", "minLength": 1, "maxLength": 400}, 1),
-        ({"format": "date", "minLength": 0, "maxLength": 399}, None, 1),
+        ({"format": "ipv4", "minLength": 0, "maxLength": 399}, None, 1),
+        ({"properties": {"a": DATE, "b": DATE}},
+         {"properties": {"a": {"$ref": "#/$defs/date"}, "b": {"$ref": "#/$defs/date"}}, "additionalProperties": False,
+          "$defs": {"date": DATE | {"allOf": [{"pattern": EXACT["date"]}]}}}, 9),
+        ({"properties": {"a": {"type": "number"}}},
+         {"properties": {"a": {"$ref": "#/$defs/number"}}, "additionalProperties": False, "$defs": {"number": NUMBER}},
+         7),
+        ({"type": ["number", "null"]}, {"type": ["number", "null"], "minimum": -E15}, 6),
+        ({"type": "number", "multipleOf": 0.5}, None, 2.7),
+        ({"contains": {"const": 1}}, {"minItems": 1}, 2.107),
+        ({"contains": {}, "minContains": 0, "minItems": 0}, {"minItems": 0}, 2),
+        ({"propertyNames": {"enum": ["b"]}, "additionalProperties": NULL},
+         {"properties": {"b": NULL}, "additionalProperties": False}, 3),
+        ({"propertyNames": {"const": "b"}}, {"properties": {"b": True}, "additionalProperties": False}, 3),
+        ({"propertyNames": {"pattern": "^b"}, "required": ["b"]},
+         {"patternProperties": {"^b": True}, "additionalProperties": False, "required": ["b"]}, 6.475),
+        ({"type": "array", "items": {"enum": ["a", "b"]}, "uniqueItems": True, "minItems": 1},
+         {"type": "array", "enum": [["a"], ["b"], ["a", "b"], ["b", "a"]]}, 7.6),
+        ({"type": "array", "items": {"enum": list("abcde")}, "uniqueItems": True},
+         {"type": "array", "items": {"enum": list("abcde")}, "maxItems": 5}, 3.033),
+        ({"patternProperties": {"^b": True}}, {"patternProperties": {"^b": True}, "additionalProperties": False},
+         5.225),
+        ({"type": "string", "format": "phone", "pattern": "a"}, {"type": "string", "pattern": "a"}, 5.65),
         ({"minLength": 0, "maxLength": 100_000}, None, 1),
+        ({"minLength": 41}, None, 3),
+        ({"pattern": "^(a{10}[b)]){10}\\{5}(c|d{0,9})$"}, None, 12.15),
         ({"type": "integer", "format": "int64", "maximum": E15 + 1}, {"type": "integer", "maximum": E15}, 6),
         ({"minimum": -E15 - 1, "maximum": -E15}, {"minimum": -E15, "maximum": -E15}, 6),
         ({"minimum": E15, "exclusiveMinimum": 0.5, "exclusiveMaximum": 0.75}, None, 6),
@@ -93,6 +121,9 @@ def renamed(value: Any) -> Any:
         ({"minLength": 1, "anyOf": [OBJECT]}, None, 3.1),
         ({**OF_A, "minLength": 1, **A}, {"allOf": [NULL], "minLength": 1}, 2),
         ({**OF_A, **A}, {"$ref": "#/$defs/0", "$defs": {"0": NULL}}, 2),
+        ({"$ref": "#a", "$id": "x", "$defs": {"A": {"not": [NULL | {"$anchor": "a"}]}}},
+         {"$ref": "#/$defs/0", "$defs": {"0": NULL}}, 2),
+        ({"$ref": "#/$defs/%C3%A9%25%20~1", "$defs": {"é% /": NULL}}, {"$ref": "#/$defs/0", "$defs": {"0": NULL}}, 2),
         ({"items": {"$ref": "#"}},
          {"items": {"$ref": "#/$defs/0"}, "$defs": {"0": {"items": {"$ref": "#/$defs/0"}}}}, 4),
         ({"items": ESCAPED}, {"items": {"anyOf": ESCAPED["anyOf"], "allOf": [NULL]}}, 6.2),
@@ -138,6 +169,7 @@ ALTERNATIVES = "over 256 alternatives"
         ({"minLength": -1}, "must be between 0 and 100,000."),
         ({"maxItems": 100_001}, "# has a `maxItems` that must be between 0 and 100,000."),
         ({"type": "string", "pattern": 5}, "# has a `pattern` that must be a string."),
+        ({"format": ["date"]}, f"# has a `format` that is not one of {', '.join(FORMATS)}."),
         ({"format": "phone"}, f"# has a `format` that is not one of {', '.join(FORMATS)}."),
         ({"required": "a"}, "# has a `required` that must be a list of strings."),
         ({"required": ["a", 1]}, "must be a list of strings."),
@@ -169,8 +201,15 @@ ALTERNATIVES = "over 256 alternatives"
         ({"properties": {f"p{n}": {} for n in range(129)}}, "# has more than 128 `properties`."),
         ({"prefixItems": {}}, "# has `prefixItems` that are no list."),
         ({"prefixItems": [{}, 1]}, "#/prefixItems/1 is no schema"),
-        ({"$ref": 1}, "# has a `$ref` that is no path into the schema itself (#/…)."),
-        ({"$ref": "#a"}, "# has a `$ref` that is no path into the schema itself (#/…)."),
+        ({"$ref": 1}, "# has a `$ref` that does not lead into the schema itself (#…)."),
+        ({"$ref": "a#/$defs/A", **A}, "# has a `$ref` that does not lead into the schema itself (#…)."),
+        ({"$ref": "#a"}, "# has a `$ref` to #a, which does not exist."),
+        ({"$ref": "#a/b", "$defs": {"A": {"$anchor": "a/b"}}}, "# has a `$ref` to #a/b, which does not exist."),
+        ({"$ref": "#a", "allOf": [{"$anchor": "a"}, {"$anchor": "a"}]}, "# has a `$ref` to #a, which does not exist."),
+        ({"$ref": "#a", "const": {"$anchor": "a"}}, "# has a `$ref` to #a, which does not exist."),
+        ({"$ref": "#a", "$defs": {"A": {"$id": "x", "not": {"$anchor": "a"}}}}, "which does not exist."),
+        ({"$ref": "#/$defs/A/items", "$defs": {"A": {"$id": "x", "items": {}}}}, "which does not exist."),
+        ({"items": {"$anchor": "a", "$ref": "#a"}}, "has a `$ref` that refers to itself without end."),
         ({"$ref": "#"}, "# has a `$ref` that refers to itself without end."),
         ({"anyOf": [{"$ref": "#"}, {}]}, "#/anyOf/0 has a `$ref` that refers to itself without end."),
         ({**OF_A, "minLength": 1, "$defs": {"A": OF_A}}, "#/$defs/A has a `$ref` that refers to itself without end."),

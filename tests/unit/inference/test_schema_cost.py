@@ -139,6 +139,9 @@ def check(backend: LlamaBackend, step_s: float, schema: Any, seed: int) -> Walk 
 class SlowToAccept:
     param, check = "response_format", None
 
+    def forced(self) -> list[int]:
+        return []
+
     def allows(self, token: int) -> bool:
         return True
 

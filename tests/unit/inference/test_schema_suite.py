@@ -20,7 +20,16 @@ from functions.inference.llama.grammar import GrammarCompiler, Matcher
 SUITE = Path(__file__).parents[2] / "data" / "json_schema_suite"
 NEVER_WRITTEN = {
     "closed objects and tuples": {"additionalItems", "additionalProperties", "allOf", "anyOf", "items", "not"}
-    | {"prefixItems", "properties", "ref", "unevaluatedItems", "unevaluatedProperties", "uniqueItems", "vocabulary"},
+    | {
+        "patternProperties",
+        "prefixItems",
+        "properties",
+        "ref",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+        "uniqueItems",
+        "vocabulary",
+    },
     "0.0 for 0, or another order of a constant's members": {"const", "enum", "type"},
     "a text that breaks its `format`, which 2020-12 leaves open": {"format"},
 }
@@ -32,7 +41,7 @@ class ByteCompiler(GrammarCompiler):
     """A token is a byte, so that any text can be fed."""
 
     def __init__(self) -> None:
-        self._tokenizer = LLTokenizer("byte")
+        self._tokenizer, self._compiled = LLTokenizer("byte"), {}
 
 
 def cases(draft: str) -> Iterator[dict[str, Any]]:
@@ -49,7 +58,7 @@ def takes(matcher: Matcher, text: str) -> bool:
     return matcher._matcher.is_accepting() and (matcher.check is None or matcher.check.fault(text) is None)
 
 
-@pytest.mark.parametrize(("draft", "fewest_right"), [("draft7", 740), ("draft2020-12", 1050)])
+@pytest.mark.parametrize(("draft", "fewest_right"), [("draft7", 793), ("draft2020-12", 1070)])
 def test_no_keyword_is_ignored(draft: str, fewest_right: int) -> None:
     compiler, found, strict, refused = ByteCompiler(), Counter[str](), set(), set()
     for case in cases(draft):

@@ -14,6 +14,7 @@ from functions.inference.grammar.check import AnswerCheck
 from functions.inference.grammar.grammar import json_grammar
 from functions.inference.openai.responses import ChatShape, ResponseHead
 from functions.inference.web import answer
+from functions.inference.web.choices import Choices
 from functions.inference.web.disconnect import Caller
 from tests.unit.inference.fake_backend import FakeBackend, FakeMatcher, job, tokens
 from tests.unit.inference.test_schema_suite import ByteCompiler
@@ -41,7 +42,7 @@ def checked(prompt: str, wanted: str, again: str | None = None, **more: Any) -> 
     return first
 
 
-def choices(jobs: Sequence[Job], engine: Engine | None = None) -> answer.Choices:
+def choices(jobs: Sequence[Job], engine: Engine | None = None) -> Choices:
     """With a model that answers `one:` with "bad", and `two:` with "good" at once."""
     found = engine or Engine(
         FakeBackend(["one:bad", "two:good"]), EngineLimits(slots=4, batch_tokens=32, queue_places=8)
@@ -52,10 +53,10 @@ def choices(jobs: Sequence[Job], engine: Engine | None = None) -> answer.Choices
         while found.step():
             pass
 
-    return answer.Choices(jobs, [ChatShape(ResponseHead("c", 1, "m"), False, n) for n in range(len(jobs))], 1, submit)
+    return Choices(jobs, [ChatShape(ResponseHead("c", 1, "m"), False, n) for n in range(len(jobs))], 1, submit)
 
 
-def blocks(found: answer.Choices) -> list[str]:
+def blocks(found: Choices) -> list[str]:
     return b"".join(answer.stream(found, NOBODY, True)).decode().split("\n\n")
 
 
@@ -87,6 +88,13 @@ def test_a_stream_sends_text_at_once_and_ends_with_an_error_instead_of_done() ->
         == "bad"
     )
     assert "schema_not_met" in sent[-2] and "[DONE]" not in "".join(sent)
+
+
+def test_an_answer_begins_with_the_text_that_stands_in_the_prompt() -> None:
+    body = answer.whole(choices([job("two:", begun="very ")]), NOBODY)
+    assert (body["choices"][0]["message"]["content"], body["usage"]["completion_tokens"]) == ("very good", 4)
+    body = answer.whole(choices([checked("one:", "not so bad", "two:", begun="not so ")]), NOBODY)
+    assert body["choices"][0]["message"]["content"] == "not so bad"
 
 
 def test_each_choice_has_its_own_second_try() -> None:
@@ -153,11 +161,15 @@ def doubling(levels: int) -> dict[str, Any]:
     return {"not": {"$ref": "#/$defs/a0"}, "$defs": defs | {f"a{levels}": {"type": "null"}}}
 
 
+CHAIN = {f"{n}": {"$ref": f"#/$defs/{n + 1}"} for n in range(999)}
+
+
 @pytest.mark.parametrize(
     ("schema", "said"),
     [
         ({"not": {"type": "array", "items": {"$ref": "#"}}}, "# uses `not`, in a schema that contains itself (#)."),
         (doubling(20), "# uses `not`, in a schema that is too large for it."),
+        ({"not": {}, "$defs": CHAIN}, "# uses `not`, in a schema that is too deep for it."),
         ({"uniqueItems": 1}, "#/uniqueItems is not valid: 1 is not of type"),
         ({"not": {"pattern": "(?=a)"}}, "#/not has a `pattern` that looks around, inside a keyword"),
         ({"pattern": "(?=((((a{1,50}){1,50}){1,50}){1,50}){1,50})"}, "#/pattern is not valid"),

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from functions.inference.errors import InvalidRequest
-from functions.inference.models.chat_template import CHATML, ChatTemplate
+from functions.inference.models.chat_template import ChatTemplate
 from functions.inference.openai.requests import ChatRequest
 from functions.inference.web import job_builder
+from tests.unit.inference.chatml import CHATML
 
 KNOWS_TOOLS = (
     "{% if tools %}TOOLS {% for tool in tools %}{{ tool | tojson }}{% endfor %}\n{% endif %}"

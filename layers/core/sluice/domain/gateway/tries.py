@@ -15,6 +15,8 @@ MAY_BE_CHECKED = re.compile(
     r'|"format":"(?:idn-|iri|uri-|json-pointer|relative-json-pointer|regex)'
     r"|\(\?<?[=!]|\\\\[bBk1-9]"  # in a pattern
 )
+MAY_BE_LOOSE = 5_000
+"""Characters of tools, above which the grammar may have no room for all of them."""
 FAULT_TOKENS = 1_024
 """At most, of the message that tells the model what was wrong."""
 
@@ -23,4 +25,5 @@ def tries_of(body: Mapping[str, Any]) -> int:
     """1 or 2. `body`: a chat request that is not streamed to its caller."""
     forced = body.get("tools") if body.get("tool_choice") not in (None, "auto", "none") else None
     schemas = forced or body.get("response_format")
-    return 2 if schemas and MAY_BE_CHECKED.search(json.dumps(schemas, separators=(",", ":"))) else 1
+    text = json.dumps(schemas, separators=(",", ":")) if schemas else ""
+    return 2 if len(text) > MAY_BE_LOOSE or MAY_BE_CHECKED.search(text) else 1

@@ -91,7 +91,7 @@ def _form() -> tuple[str, bytes, str]:
     with reading_body():
         fields = request.form.to_dict()
     sent = sent_file()
-    if any(name.startswith("expires_after") for name in fields):
+    if any((name or "").startswith("expires_after") for name in fields):  # a part may lack its name
         raise errors.ValidationFailed((errors.FieldProblem("expires_after", "Not supported."),))
     purpose = validated(Purpose, fields).purpose
     return *sent, str(purpose)

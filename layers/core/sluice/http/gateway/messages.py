@@ -103,6 +103,7 @@ class Message(Loose):
     tool_call_id: Id | None = None
     refusal: Text | None = Field(None, description="of an earlier answer without content")
     function_call: FunctionCall | None = Field(None, description="old form of `tool_calls`")
+    reasoning_content: Text | None = Field(None, description="of an earlier answer; its chat template may show it")
 
     @model_validator(mode="after")
     def _has_content(self) -> "Message":
@@ -138,7 +139,7 @@ class Message(Loose):
                 for part in self.content
             ]
         message: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": content}
-        message |= self.model_dump(include={"name", "tool_call_id"}, exclude_none=True)
+        message |= self.model_dump(include={"name", "tool_call_id", "reasoning_content"}, exclude_none=True)
         if self.tool_calls:
             message["tool_calls"] = [call.model_dump(exclude_none=True) for call in self.tool_calls]
         return message

@@ -184,7 +184,7 @@ class ChatBody(Sampling):
         return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
 
     def token_bound(self) -> int:
-        texts = bound(m.text for m in self.messages)
+        texts = bound(text for m in self.messages for text in (m.text, m.reasoning_content))
         calls = bound(call.model_dump_json() for m in self.messages for call in m.tool_calls or [])
         tools = bound(tool.model_dump_json() for tool in self.tools or [])
         return texts + calls + tools + (TOOLS_TOKENS if self.tools else 0) + IMAGE_TOKENS * len(self.images)
