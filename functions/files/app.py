@@ -88,9 +88,9 @@ def create_vector_store() -> store_answers.VectorStoreObject:
     claims, body = flow.claims_and_body(models.CreateStoreBody)
     with flow.admitted(claims, "vector_stores") as account_id:
         store, attached = vector_stores().create_with_files(
-            account_id, body.name or "", body.metadata or {}, body.file_ids or [], flow.now_ms()
+            account_id, body.name or "", body.metadata or {}, body.file_ids or [], flow.now_ms(), body.expires_days
         )
-    return store_answers.VectorStoreObject.of(store, attached)
+    return store_answers.VectorStoreObject.of(store, attached, flow.now_ms())
 
 
 @api.get("/v1/vector_stores")
@@ -101,7 +101,9 @@ def list_vector_stores() -> store_answers.VectorStoreListing:
         account_id, limit=query.limit, after_id=query.after, newest_first=query.order == "desc"
     )
     shown = [
-        store_answers.VectorStoreObject.of(store, vector_stores().attachments(account_id, store.store_id))
+        store_answers.VectorStoreObject.of(
+            store, vector_stores().attachments(account_id, store.store_id), flow.now_ms()
+        )
         for store in found
     ]
     return store_answers.VectorStoreListing(**answers.listed(shown, more))
@@ -112,18 +114,20 @@ def list_vector_stores() -> store_answers.VectorStoreListing:
 def get_vector_store(vector_store_id: str) -> store_answers.VectorStoreObject:
     account_id = flow.account()
     store = vector_stores().get(account_id, vector_store_id)
-    return store_answers.VectorStoreObject.of(store, vector_stores().attachments(account_id, vector_store_id))
+    return store_answers.VectorStoreObject.of(
+        store, vector_stores().attachments(account_id, vector_store_id), flow.now_ms()
+    )
 
 
 @api.post("/v1/vector_stores/<vector_store_id>")
-@documented("Change a vector store's name or metadata", documented_body=models.UpdateStoreBody, errors=CHANGE)
+@documented("Change a vector store's name, metadata or expiry", documented_body=models.UpdateStoreBody, errors=CHANGE)
 def update_vector_store(vector_store_id: str) -> store_answers.VectorStoreObject:
     claims, body = flow.claims_and_body(models.UpdateStoreBody)
     with flow.admitted(claims, "vector_stores") as account_id:
-        store = vector_stores().update(
-            account_id, vector_store_id, name=body.name, metadata=body.metadata, now_ms=flow.now_ms()
-        )
-    return store_answers.VectorStoreObject.of(store, vector_stores().attachments(account_id, vector_store_id))
+        store = vector_stores().update(account_id, vector_store_id, now_ms=flow.now_ms(), **body.changes())
+    return store_answers.VectorStoreObject.of(
+        store, vector_stores().attachments(account_id, vector_store_id), flow.now_ms()
+    )
 
 
 @api.delete("/v1/vector_stores/<vector_store_id>")
@@ -143,7 +147,7 @@ def delete_vector_store(vector_store_id: str) -> store_answers.VectorStoreDelete
 def search_vector_store(vector_store_id: str) -> store_answers.SearchPage:
     claims, body = flow.claims_and_body(models.SearchBody)
     with flow.admitted(claims, "vector_stores") as account_id:
-        retrieval().check(account_id, [vector_store_id])
+        retrieval().check(account_id, [vector_store_id], flow.now_ms())
         found = retrieval().find(account_id, body.queries, body.options(vector_store_id))
     return store_answers.SearchPage(
         search_query=body.queries, data=[store_answers.FoundPassage.of(one) for one in found]

@@ -146,7 +146,7 @@ class CompletionRequest(SamplingFields):
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     best_of: Annotated[int, Field(ge=1, le=1)] | None = None
-    suffix: Annotated[str, Field(max_length=0)] | None = None
+    suffix: Text | None = None
 
 
 class EmbeddingRequest(Wire):

@@ -10,6 +10,7 @@ from typing import Any
 
 from functions.inference.engine.jobs import Job, Matcher, Sampling
 from functions.inference.errors import InvalidRequest
+from functions.inference.llama.vocab import LlamaVocab
 from functions.inference.models.loading import ChatModel
 from functions.inference.models.prompt_tokenizer import plain_tokens
 from functions.inference.openai.requests import ChatRequest, CompletionRequest, Message, SamplingFields, Tool
@@ -177,11 +178,26 @@ def completion_prompts(request: CompletionRequest, model: ChatModel) -> list[tup
         given = [given]
     if not 0 < len(given) <= MOST_PROMPTS:
         raise InvalidRequest(f"Give 1 to {MOST_PROMPTS} prompts.", "prompt")
-    vocab = model.vocab
-    lists = [plain_tokens(one, vocab, "prompt", frame=True) if isinstance(one, str) else list(one) for one in given]
+    vocab, whole = model.vocab, not request.suffix
+    lists = [plain_tokens(one, vocab, "prompt", frame=whole) if isinstance(one, str) else list(one) for one in given]
     if any(not 0 <= token < vocab.vocab_tokens for tokens in lists for token in tokens):
         raise InvalidRequest(f"Tokens must lie between 0 and {vocab.vocab_tokens - 1}.", "prompt")
+    if request.suffix:
+        lists = infill_prompts(request, lists, vocab)
     return [tuple(tokens) or (vocab.start_token,) for tokens in lists]
+
+
+def infill_prompts(request: CompletionRequest, before: Sequence[list[int]], vocab: LlamaVocab) -> list[list[int]]:
+    """Prompts for what stands between each text and the suffix. Raises InvalidRequest."""
+    if request.echo:
+        raise InvalidRequest(
+            "`echo` does not go with `suffix`: the prompt is not a text from its start to its end.", "echo"
+        )
+    after = plain_tokens(request.suffix or "", vocab, "suffix")
+    prompts = [vocab.infill(tokens, after) for tokens in before]
+    if None in prompts:
+        raise InvalidRequest("This model has no infill tokens; leave out `suffix`.", "suffix")
+    return [prompt for prompt in prompts if prompt]
 
 
 def template_message(message: Message, model: ChatModel) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sluice.domain.errors import ModelUnavailable, Overloaded, StoreUnavailable, UpstreamTimeout
+from sluice.http.gateway.messages import MESSAGE_TOKENS
 from sluice.http.gateway.requests import PREFIX_TOKENS, EmbeddingBody
 from sluice.http.gateway.streaming import DONE
 from sluice.services.gateway.gateway import TEMPLATE_TOKENS
@@ -312,6 +313,22 @@ def test_a_score_reserves_its_prompt_only_and_an_empty_answer_is_refused_by_name
     refusal = complete(prompt="Hi", max_tokens=0).json["error"]
     assert (refusal["param"], refusal["type"]) == ("max_tokens", "invalid_request_error")
     assert len(person.log()) == 1
+
+
+def test_a_suffix_goes_to_the_model_with_each_prompt_and_is_reserved(person: Person) -> None:
+    def complete(**fields: Any) -> Any:
+        return person.client.post("/v1/completions", json={"model": "demo", **fields}, headers=person.api_token)
+
+    held: list[int] = []
+    person.script(lambda: held.append(next(iter(person.grant().leases.values())).reserved_tokens), *ANSWER)
+    for suffix in ("", "x" * 100):
+        assert complete(prompt=["a", "b"], suffix=suffix, max_tokens=5).status_code == 200
+    assert held[1] - held[0] == 2 * (100 + MESSAGE_TOKENS)
+    first, second = (call.body for call in person.upstream.calls)
+    assert "suffix" not in first and second["suffix"] == "x" * 100
+    assert json.loads(person.log()[0]["prompt"]) == {"prompt": ["a", "b"], "suffix": "x" * 100}
+    refusal = complete(prompt="a", suffix="b", echo=True).json["error"]
+    assert (refusal["param"], refusal["type"]) == ("echo", "invalid_request_error")
 
 
 def test_an_answer_from_documents_has_one_choice(person: Person) -> None:

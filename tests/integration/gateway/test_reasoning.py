@@ -9,6 +9,8 @@ from functions.inference.openai.responses import ResponseHead
 from functions.inference.tools.families import HARMONY, HERMES, Family
 from functions.inference.tools.parser import parser_for
 from functions.inference.tools.responses import ToolChatShape
+from sluice.http.gateway.messages import MESSAGE_TOKENS
+from sluice.http.gateway.requests import ChatBody
 from tests.fakes.upstream import usage_chunk
 from tests.integration.gateway.conftest import Person
 
@@ -91,3 +93,12 @@ def test_messages_have_a_thinking_block_where_it_was_asked_for(thinker: Person) 
     again.append({"role": "user", "content": [{"type": "tool_result", "tool_use_id": whole["content"][2]["id"]}]})
     body = {"model": "demo", **asked, "messages": again}
     assert thinker.client.post("/v1/messages", json=body, headers=thinker.api_token).status_code == 200
+
+
+def test_reasoning_sent_back_is_reserved_because_a_template_may_show_it() -> None:
+    turn = {"role": "assistant", "content": "Paris."}
+    with_thought, without = (
+        ChatBody.model_validate({"model": "m", "messages": [turn | more]}).token_bound()
+        for more in ({"reasoning_content": "x" * 5000}, {})
+    )
+    assert with_thought - without == 5000 + MESSAGE_TOKENS

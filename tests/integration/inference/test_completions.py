@@ -239,3 +239,9 @@ def test_choices_of_one_seed_differ_and_come_again(server: Server) -> None:
     asked = body(prompt="The", n=4, max_tokens=32, temperature=2, top_k=0, top_p=1, repeat_penalty=2, seed=7)
     first, again = (server.post(PATH, asked).json()["choices"] for _ in range(2))
     assert first == again and len({one["text"] for one in first}) > 1
+
+
+def test_a_suffix_is_refused_by_a_model_without_infill_tokens(server: Server) -> None:
+    answer = server.post(PATH, body(suffix="to ten."))
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == "suffix"
+    assert server.post(PATH, body(suffix="", max_tokens=1)).status_code == 200

@@ -42,6 +42,9 @@ class VectorStoreStore(Protocol):
     def update(self, store: VectorStore) -> None:
         """Errors: NotFound."""
 
+    def used(self, account_id: str, store_id: str, now_ms: int) -> None:
+        """It was active now. Does nothing to one that is gone."""
+
     def get(self, account_id: str, store_id: str) -> VectorStore | None: ...
 
     def page(self, account_id: str, *, limit: int, after_id: str | None) -> list[VectorStore]: ...

@@ -179,7 +179,8 @@ def test_results_are_filtered_by_attributes_and_by_score(reader: Reader) -> None
         ("", {"name": 7}, "name"),
         ("", {"metadata": {str(number): "x" for number in range(17)}}, "metadata"),
         ("", {"metadata": {"k": "v" * 513}}, "metadata.k"),
-        ("", {"expires_after": {"anchor": "last_active_at", "days": 1}}, "expires_after"),
+        ("", {"expires_after": {"anchor": "created_at", "days": 1}}, "expires_after.anchor"),
+        ("", {"expires_after": {"anchor": "last_active_at", "days": 366}}, "expires_after.days"),
         ("/{store}/files", {}, "file_id"),
         ("/{store}/files", {"file_id": "file_x", "attributes": {"a": [1]}}, "attributes.a"),
         ("/{store}/file_batches", {}, None),
@@ -356,3 +357,70 @@ def test_a_deleted_or_detached_file_is_not_found_although_the_index_still_has_it
     ok(reader.v1("DELETE", f"/files/{file}"))
     assert texts(search(reader, store)) == []
     assert ok(reader.v1("GET", f"/vector_stores/{store}"))["file_counts"]["total"] == 0
+
+
+def test_a_store_expires_after_its_last_use_and_a_use_puts_it_off(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sluice.wiring.gateway import gateway
+
+    expiry = {"anchor": "last_active_at", "days": 2}
+    made = ok(reader.v1("POST", "/vector_stores", json={"expires_after": expiry, "file_ids": [reader.file()]}))
+    path, day_s = f"/vector_stores/{made['id']}", 86_400
+    assert (made["expires_after"], made["expires_at"]) == (expiry, made["last_active_at"] + 2 * day_s)
+    real = gateway().now_ms()
+
+    def later(days: float) -> None:
+        monkeypatch.setattr("sluice.http.documents.files.now_ms", lambda: real + int(days * day_s * 1000))
+
+    later(1.9)
+    search(reader, made["id"])
+    assert ok(reader.v1("GET", path))["expires_at"] == pytest.approx(real / 1000 + 3.9 * day_s, abs=5)
+    later(3.8)
+    assert ok(reader.v1("POST", path, json={"name": "kept"}))["expires_after"] == expiry
+    later(5.9)
+    assert ok(reader.v1("GET", path))["status"] == "expired"
+    for call, body in (("/search", {"query": "tea"}), ("/files", {"file_id": reader.file()}), ("", {"name": "x"})):
+        answer = reader.v1("POST", path + call, json=body)
+        assert refused(answer) == (404, "not_found") and "expired" in answer.json["error"]["message"]  # type: ignore[index]
+    later(3.9)
+    assert ok(reader.v1("POST", path, json={"expires_after": None}))["expires_at"] is None
+    later(999)
+    assert ok(reader.v1("GET", path))["status"] == "in_progress"
+
+
+def test_my_documents_leave_expired_stores_out_and_the_pages_own_comes_back_with_an_upload(reader: Reader) -> None:
+    from sluice.domain.documents.document import DAY_MS
+    from sluice.domain.documents.uploads import own_store_id
+    from sluice.wiring import stores
+    from sluice.wiring.documents import my_documents
+    from sluice.wiring.gateway import gateway
+
+    now_ms, rows, own = gateway().now_ms(), stores.vector_store_store(), own_store_id(reader.account_id)
+    my_documents().keep(reader.account_id, "a.txt", b"tea", now_ms)
+    made = ok(reader.v1("POST", "/vector_stores", json={}))["id"]
+    for store in (own, made):
+        ok(
+            reader.v1(
+                "POST", f"/vector_stores/{store}", json={"expires_after": {"anchor": "last_active_at", "days": 1}}
+            )
+        )
+
+    def searched(days: float) -> list[str]:
+        return my_documents().searched(reader.account_id, now_ms + int(days * DAY_MS))
+
+    assert searched(0) == searched(0.9) == searched(1.8) == [own, made], "a search counts as a use"
+    assert searched(2.9) == []
+    my_documents().keep(reader.account_id, "b.txt", b"tea", now_ms + 3 * DAY_MS)
+    assert searched(3) == [own]
+    rows.used(reader.account_id, "vs_gone", now_ms)
+    assert rows.get(reader.account_id, "vs_gone") is None
+
+
+def test_answers_from_an_expired_store_are_refused(reader: Reader) -> None:
+    from sluice.wiring import stores
+
+    store = reader.store_of(reader.file())
+    ok(reader.v1("POST", f"/vector_stores/{store}", json={"expires_after": {"anchor": "last_active_at", "days": 1}}))
+    stores.vector_store_store().used(reader.account_id, store, 1_000)
+    assert refused(reader.ask(retrieval={"vector_store_ids": [store]})) == (404, "not_found")

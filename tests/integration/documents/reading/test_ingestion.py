@@ -366,3 +366,22 @@ def test_a_search_without_a_floor_finds_the_nearest_and_ranks_what_holds_more_fi
     near = place.find(store, query, floored=False)
     assert [one.filename for one in near] == ["a.txt", "b.txt"] and near[0].score > near[1].score > 0
     assert place.find(store, "Zanzibar", floored=False) == []
+
+
+def test_an_expired_store_is_deleted_with_its_index_and_batches_and_its_files_stay(place: Place) -> None:
+    made = place.stores.create(ADA, "store", {}, now_ms(), expires_days=1)
+    file = place.upload("a.txt", TEXT)
+    place.stores.attach_batch(ADA, made.store_id, [(file.file_id, {})], now_ms())
+    place.settle()
+    hour = crc32(made.store_id.encode()) % 24
+
+    def sweep(days: int) -> None:
+        moment = now_ms() // DAY_MS * DAY_MS + days * DAY_MS + hour * 3_600_000
+        place.sweeper.sweep(moment)
+
+    sweep(0)
+    assert place.store_rows.get(ADA, made.store_id) is not None
+    sweep(2)
+    assert place.store_rows.get(ADA, made.store_id) is None and place.indexes.files(ADA, made.store_id) == set()
+    assert list(place.blobs.keys(f"batches/{ADA}/")) == [] and place.rows.get(ADA, file.file_id) is not None
+    assert list(place.store_rows.attachments(ADA, made.store_id)) == []

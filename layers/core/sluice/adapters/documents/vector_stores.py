@@ -50,6 +50,14 @@ class DynamoVectorStores:
         except dynamo.ConditionFailed as exc:
             raise NotFound(f"There is no vector store {store.store_id!r}.") from exc
 
+    def used(self, account_id: str, store_id: str, now_ms: int) -> None:
+        self._rows.update(
+            account_id,
+            store_item_id(store_id),
+            UpdateExpression="SET last_active_ms = :now",
+            ExpressionAttributeValues=dynamo.item({":now": now_ms}),
+        )
+
     def _row(self, store: VectorStore) -> dict[str, Any]:
         return self._rows.item(store.account_id, store_item_id(store.store_id), _fields(asdict(store)))
 

@@ -14,6 +14,7 @@ ENDPOINT_LETTERS = {
     "chat.completions": "c",
     "completions": "t",
     "embeddings": "e",
+    "rerank": "k",
     "responses": "r",
     "responses.input_tokens": "i",
     "messages": "m",

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from sluice.domain.documents.document import Attachment, Passage, VectorStore
 from sluice.http.documents.answers import Deleted, Listing
+from sluice.http.documents.requests import ExpiresAfter
 from sluice.http.lazy_model import BaseModel
 from sluice.services.documents.vector_stores import Batch
 
@@ -49,22 +50,26 @@ class VectorStoreObject(BaseModel):
     created_at: int = Field(description="Unix seconds")
     last_active_at: int = Field(description="Unix seconds")
     name: str
-    status: Literal["in_progress", "completed"]
+    status: Literal["in_progress", "completed", "expired"] = Field(
+        description="`expired`: it cannot be used any more, and is deleted within a day"
+    )
     usage_bytes: int = Field(description="bytes of its files' text")
     file_counts: FileCounts
     metadata: dict[str, str]
-    expires_after: None = None
-    expires_at: None = None
+    expires_after: ExpiresAfter | None
+    expires_at: int | None = Field(description="Unix seconds")
 
     @classmethod
-    def of(cls, store: VectorStore, attachments: Sequence[Attachment]) -> "VectorStoreObject":
-        counts = FileCounts.of(attachments)
+    def of(cls, store: VectorStore, attachments: Sequence[Attachment], now_ms: int) -> "VectorStoreObject":
+        counts, days = FileCounts.of(attachments), store.expires_days
         return cls.like(
             store,
             id=store.store_id,
             created_at=store.created_ms // 1000,
             last_active_at=store.last_active_ms // 1000,
-            status=counts.status,
+            status="expired" if store.expired(now_ms) else counts.status,
+            expires_after=None if days is None else ExpiresAfter(anchor="last_active_at", days=days),
+            expires_at=None if store.expires_ms is None else store.expires_ms // 1000,
             usage_bytes=sum(one.usage_bytes for one in attachments),
             file_counts=counts,
         )

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response
 
 from sluice.domain.errors import SluiceError
+from sluice.domain.gateway import images
 from sluice.domain.gateway.anthropic import Assembly, Event
 from sluice.domain.ids import random_id
 from sluice.domain.periods import rfc3339
@@ -49,6 +50,7 @@ def messages() -> Response:
     with gateway().form_counted(claims):
         body = parse_body(MessagesBody)
         model = gateway().model_for(claims, body.model, "chat")
+        images.check(model, body.images)
     chat = body.chat()
     request = ModelRequest(claims, model, "messages", chat, chat_bound(chat), body.max_tokens, bool(body.stream))
 
@@ -56,7 +58,7 @@ def messages() -> Response:
         return MessagesDialect(Assembly(random_id("msg_"), body.model, thinks=body.thinks), answer.events)
 
     def prompt_text() -> str:
-        return json.dumps(chat["messages"], ensure_ascii=False)
+        return json.dumps(images.without(chat["messages"])[0], ensure_ascii=False)
 
     return answered(request, dialect, prompt_text, body.ignored)
 
@@ -65,7 +67,7 @@ def count_tokens() -> dict[str, Any]:
     claims = authenticate("inference")
     with gateway().form_counted(claims):
         body = parse_body(CountTokensBody)
-        gateway().model_for(claims, body.model, "chat")
+        images.check(gateway().model_for(claims, body.model, "chat"), body.images)
     return {"input_tokens": gateway().count_tokens(claims, "messages.count_tokens", body.chat(), admitting(claims))}
 
 

@@ -16,6 +16,7 @@ from flask import Response, request
 
 from sluice.domain import errors
 from sluice.domain.gateway import chunks
+from sluice.domain.gateway.function_calls import chunk_in_old_form, in_old_form
 from sluice.http.errors import InternalError, openai_envelope
 from sluice.http.gateway.connection import follow_reader
 from sluice.ports.gateway import UpstreamStream
@@ -118,6 +119,16 @@ class ChatDialect(OpenAIDialect):
 
     def whole(self, payloads: Iterable[bytes]) -> dict[str, Any]:
         return {**chunks.whole(payloads), **(self._more or {})}
+
+
+class FunctionCallDialect(ChatDialect):
+    """Chat whose calls have the form that OpenAI had before tools."""
+
+    def passed(self, payload: bytes) -> bytes:
+        return super().passed(chunk_in_old_form(payload))
+
+    def whole(self, payloads: Iterable[bytes]) -> dict[str, Any]:
+        return in_old_form(super().whole(payloads))
 
 
 def _with_usage(payload: bytes) -> bytes:

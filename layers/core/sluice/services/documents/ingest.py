@@ -81,6 +81,8 @@ class Ingestion:
         for left in list(self.stores.attachments(account_id, store_id)):
             self.stores.detach(account_id, store_id, left.file_id)
             self.waiting.settled(account_id, store_id, left.file_id)
+        for key in list(self.blobs.keys(keys.batch_key(account_id, store_id))):
+            self.blobs.delete(key)
         self.indexes.drop(account_id, store_id)
         self.waiting.settled(account_id, store_id, keys.WHOLE_STORE)
 
