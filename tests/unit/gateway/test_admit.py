@@ -206,9 +206,15 @@ def test_a_grant_that_changes_before_each_write_is_a_503_for_a_second(monkeypatc
         return Attempt(False, world.store.grants["usr_a"])
 
     monkeypatch.setattr(world.store, "admit", never)
-    with pytest.raises(errors.Overloaded) as refused:
-        world.admission.admit(world.ask(), NOW_NS)
-    assert (len(tried), refused.value.retry_after_seconds) == (admit.MAX_WRITES, 1)
+    monkeypatch.setattr(world.store, "charge_malformed", lambda *_: never(world.ask()))
+    for wanted in (
+        world.admission.admit,
+        lambda ask, now_ns: world.admission.charge_malformed("usr_a", "tok_a", now_ns),
+    ):
+        tried.clear()
+        with pytest.raises(errors.Overloaded) as refused:
+            wanted(world.ask(), NOW_NS)
+        assert (len(tried), refused.value.retry_after_seconds) == (admit.MAX_WRITES, 1)
 
 
 def test_while_the_store_is_unavailable_requests_are_refused() -> None:
