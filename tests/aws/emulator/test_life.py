@@ -24,10 +24,15 @@ from tests.integration.infra.migrate import old_store
 
 pytestmark = pytest.mark.timeout(600)
 NAME, PREFIX, KEYS, DOMAIN = "older", "older-", "/older", "older.test"
-NO_ROLE = {  # refused after the functions were changed
-    "Type": "AWS::Lambda::Permission",
+REFUSED = {  # by the emulator, after the functions were changed
+    "Type": "AWS::CloudWatch::Alarm",
     "DependsOn": ["GatewayFunctionAliaslive", "AdminFunctionAliaslive"],
-    "Properties": {"Action": "lambda:InvokeFunction", "FunctionName": "no-such-function", "Principal": "*"},
+    "Properties": {
+        "ComparisonOperator": "GreaterThanThreshold",
+        "EvaluationPeriods": 1,
+        "Threshold": 0,
+        "Metrics": [{"Id": "failed", "Expression": "SUM(METRICS())"}],
+    },
 }
 
 
@@ -100,7 +105,7 @@ def test_an_older_versions_data_is_brought_up_and_its_people_go_on(life: Life, a
 
 
 def test_a_deployment_that_fails_is_rolled_back_reported_and_repeated(life: Life, ann: Person) -> None:
-    life.owner.broken = {"Broken": NO_ROLE}
+    life.owner.broken = {"Broken": REFUSED}
     with pytest.raises(StepFailed, match="run `make deploy` again"):
         life.deploy(DefaultRpm="7")
     assert "Broken" in life.owner.printed
