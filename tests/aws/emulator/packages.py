@@ -11,6 +11,7 @@ from infra.aws.localstack import without_throttles
 from infra.aws.stack import Bucket
 from infra.aws.transform import Template, package, read, transform
 from tests.aws.built import LAYER
+from tests.aws.emulator.server import REGION
 from tests.aws.runtime.tools import adapter
 
 HERE = Path(__file__).parent
@@ -31,12 +32,13 @@ def deployable(
 
     def upload(name: str, folder: Path) -> str:
         if folder.is_file():  # a nested template
-            return bucket.url(bucket.put(json.dumps(known(read(folder))).encode(), ".json"))
+            uri = bucket.put(json.dumps(known(read(folder))).encode(), ".json")
+            return uri.replace("s3://", f"https://s3.{REGION}.amazonaws.com/")  # as SAM has it; `sam delete` reads it
         archive = scratch / f"{name}.zip"
-        if name in adapted:
-            zip_folders(archive, [(build / LAYER, "opt/"), (folder, ""), (_environment(scratch), "")])
-        else:
-            zip_folders(archive, [(folder, "")])
+        if not archive.exists():  # a build is never written again
+            under_it = name in adapted
+            layer, around = ([(build / LAYER, "opt/")], [(_environment(scratch), "")]) if under_it else ([], [])
+            zip_folders(archive, [*layer, (folder, ""), *around])
         return bucket.put_file(archive)
 
     packaged = package(template, build, upload)

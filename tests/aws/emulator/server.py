@@ -1,5 +1,6 @@
 """One ministack: the AWS services of the template on one port of this machine, with functions as its processes."""
 
+import json
 import os
 import signal
 import subprocess
@@ -51,6 +52,12 @@ class Emulator:
             aws_session_token=keys[2],
             config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
         )
+
+    def sent_to(self, address: str) -> list[dict[str, Any]]:
+        """The mails that SES got for this address, oldest first."""
+        with urllib.request.urlopen(f"{self.url}/_ministack/ses/messages", timeout=10) as answer:
+            told = json.load(answer)["messages"]
+        return [mail for mails in told.values() for mail in mails if address in mail["To"]]
 
     def tail(self, lines: int = 40) -> str:
         """The end of its output, which has the functions' standard error."""

@@ -170,6 +170,14 @@ def test_a_second_deployment_changes_no_keys(clients: Any) -> None:
     assert "keys: all below /sluice already" in said
 
 
+def test_a_store_that_is_not_as_declared_is_a_sentence_and_no_traceback(
+    clients: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.unit.infra.test_deploy.create_missing", lambda *_: None)
+    with pytest.raises(StepFailed, match=r"store: The store lacks: .*accounts"):
+        deployment(Recorder(clients))[0].run()
+
+
 @pytest.mark.parametrize(("absent", "said"), [("sam", "aws-sam-cli"), ("docker", "InferenceUrl")])
 def test_a_missing_tool_is_named_before_anything_is_changed(clients: Any, absent: str, said: str) -> None:
     machine = Recorder(clients, absent=[absent])
