@@ -8,8 +8,11 @@ from typing import Any
 TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 FORMATS = ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"]
 UNWRITABLE = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\ud800-\udfff]")
-PIECES = re.compile(r"\\.|\[(?:\\.|[^\]])*\]|\{([0-9]{1,9})(?:,[0-9]*)?\}|.", re.DOTALL)
-"""Of a pattern: an escaped character, a class, how often what stands before it is repeated, or one character."""
+PIECES = re.compile(r"\\.|\[(?:\\.|[^\\\]])*\]?|\{([0-9]{1,9})(?:,[0-9]*)?\}|.", re.DOTALL)
+"""Of a pattern: an escaped character, a class, how often what stands before it is repeated, or one character. No text
+matches in two ways, because with two each further character would double the work."""
+PATTERN_CHARACTERS = 20_000
+"""A longer pattern costs more than a schema may."""
 FORCED_A_POINT = 20
 """Characters of one text that may be forced: 1 to 4 µs each, to find the beginning that an answer must have."""
 MOST_LENGTH = 100_000
@@ -112,10 +115,10 @@ def points(value: Any) -> float:
 def pattern_points(pattern: Any) -> float:
     """What a pattern costs: its text, and the characters that it wants at least."""
     pattern, sums, last = str(pattern), [0], 0
-    for piece in PIECES.finditer(pattern):
+    for piece in PIECES.finditer(pattern[:PATTERN_CHARACTERS]):
         if piece[1]:
-            sums[-1] += last * (int(piece[1]) - 1)
-            last *= int(piece[1])
+            sums[-1] = min(sums[-1] + last * (int(piece[1]) - 1), MOST_NUMBER)
+            last = min(last * int(piece[1]), MOST_NUMBER)
         elif piece[0] == "(":
             sums.append(0)
         else:

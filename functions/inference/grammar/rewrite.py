@@ -8,6 +8,7 @@ from functions.inference.grammar.keywords import MOST_NUMBER
 from functions.inference.grammar.late import LOOKS
 
 MOST_UNIQUE = 4
+UNIQUE_CHARACTERS = 1_000
 """Values of an `enum` whose every order is written out: 64 lists."""
 ANNOTATIONS = {"title", "description", "$comment", "default", "examples"}
 SECONDS = "[^:]*:[^:]*:[0-5]"
@@ -72,7 +73,7 @@ def _unique(known: dict[str, Any], target: Callable[[str], Any]) -> bool:
     if not isinstance(least, int) or not isinstance(most, int):
         return False
     known["maxItems"] = most = min(most, len(values))
-    if len(values) > MOST_UNIQUE or not 0 <= least <= most:
+    if len(values) > MOST_UNIQUE or not 0 <= least <= most or sum(map(len, values)) > UNIQUE_CHARACTERS:
         return False
     for keyword in ("items", "minItems", "maxItems"):
         known.pop(keyword, None)

@@ -30,6 +30,7 @@ from functions.inference.grammar.rewrite import EXACT, NUMBER, RANGES, rewritten
 
 FORMATS_OF_DRAFTS = [*FORMATS, *LATE_FORMATS]
 MOST_POINTS = 1_000
+REF_CHARACTERS = 1_000
 """About 50 µs of compilation each: a node is one."""
 MOST_DEPTH = 64
 MOST_ALTERNATIVES = 256
@@ -191,7 +192,7 @@ class SchemaChecker:
 
     def _value(self, keyword: str, value: Any, place: Place) -> Any:
         if keyword == "const":
-            self._spend(points(value), place)
+            self._spend(points(value) + len(str(value)) // FORCED_A_POINT, place)
         if keyword == "pattern":
             self._spend(pattern_points(value), place)
             self._multiply(keyword, 16, place)  # two may apply to one place, never three
@@ -199,6 +200,7 @@ class SchemaChecker:
             if len(value) > MOST_PROPERTIES:
                 raise self.refused(place.at, f"has more than {MOST_PROPERTIES} `required`")
             self._spend(len(value) / (4 if place.merged is None else 1), place)  # each is searched among the others
+            self._spend(sum(len(str(name)) for name in value) // FORCED_A_POINT, place)
         try:
             checked = CHECKS[keyword](value)
         except ValueError as exc:
@@ -210,7 +212,8 @@ class SchemaChecker:
     def _enum(self, values: Any, place: Place) -> list[Any]:
         if not isinstance(values, list) or not values:
             raise self.refused(place.at, "has an `enum` that is no list of values")
-        self._spend(sum(map(points, values)), place)
+        common = min(len(str(value)) for value in values)  # at most
+        self._spend(sum(map(points, values)) + common // FORCED_A_POINT, place)
         self._multiply("enum", len(values), place)
         return self._literal("enum", values, place)
 
@@ -314,6 +317,8 @@ class SchemaChecker:
     def target(self, ref: str, at: str = "#") -> Any:
         """The schema that `ref` leads to: a path (#/…, RFC 6901) or an anchor (#…). Raises UnsupportedSchema."""
         missing = self.refused(at, f"has a `$ref` to {ref[:80]}, which does not exist")
+        if len(ref) > REF_CHARACTERS:
+            raise missing
         name, *path = unquote(ref[1:]).split("/")
         target = self.document
         if name:

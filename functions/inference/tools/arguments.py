@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+NAME_CHARACTERS = 256
+"""At most, of a parameter in XML."""
 QUOTE = '<|"|>'
 """Gemma 4 writes it around strings."""
 ANNOTATIONS = frozenset({"description", "title", "default", "examples"})
@@ -52,11 +54,11 @@ class XmlArguments:
     """`<parameter=name>`, a line end, the value, a line end and `</parameter>`, up to `</function>`. The tool's schema
     says whether a value is text or JSON."""
 
-    PARAMETER = re.compile(r"\s*<parameter=([^>\n]{1,256})>(?:\n|(?=[^\n]))")
+    PARAMETER = re.compile(rf"<parameter=([^>\n]{{1,{NAME_CHARACTERS}}})>(?:\n|(?=[^\n]))")
     CLOSE = "</parameter>"
     JSON = re.compile(r'\s*[{\["]')
     QUOTES = re.compile(r'\\.|"')
-    END = re.compile(r"\s*</function>")
+    END = "</function>"
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         properties = schema.get("properties")
@@ -76,12 +78,13 @@ class XmlArguments:
                 pieces += piece
                 if self._in_value:
                     return pieces, held, False
-            elif found := self.PARAMETER.match(held):
+            held = held.lstrip()
+            if found := self.PARAMETER.match(held):
                 pieces += f"{self._separator}{_quoted(found[1])}: "
                 self._in_value, self._separator, self._looked, self._quotes = True, ", ", 0, 0
                 self._schema, held = self._properties.get(found[1]), held[found.end() :]
-            elif found := self.END.match(held):
-                return pieces + ("{}" if self._separator == "{" else "}"), held[found.end() :], True
+            elif held.startswith(self.END):
+                return pieces + ("{}" if self._separator == "{" else "}"), held[len(self.END) :], True
             else:
                 return pieces, held, False
 
@@ -119,11 +122,13 @@ class XmlArguments:
 class GemmaArguments:
     """JSON without quotes around keys, and with `<|"|>` around strings."""
 
-    BARE = re.compile(r"[^{}\[\],:]+(?=[{}\[\],:])")
+    MARK = re.compile(r"[{}\[\],:]")
 
     def __init__(self, _schema: Mapping[str, Any]) -> None:
         self._depth = 0
         self._in_string = False
+        self._looked = 0
+        """Characters of a bare value, which no mark has ended yet."""
 
     def read(self, held: str) -> tuple[str, str, bool]:
         """See Arguments."""
@@ -137,16 +142,17 @@ class GemmaArguments:
                     return pieces, held[cut:], False
                 held, self._in_string = rest, False
             elif held.startswith(QUOTE):
-                pieces, held, self._in_string = pieces + '"', held[len(QUOTE) :], True
+                pieces, held, self._in_string, self._looked = pieces + '"', held[len(QUOTE) :], True, 0
             elif held[0] in "{}[],:":
                 self._depth += (held[0] in "{[") - (held[0] in "}]")
                 pieces, held = pieces + held[0] + (" " if held[0] in ",:" else ""), held[1:]
                 if self._depth <= 0:
                     return pieces, held, True
-            elif not QUOTE.startswith(held) and (found := self.BARE.match(held)):
-                held = held[found.end() :]
-                pieces += _quoted(found[0].strip()) if held[0] == ":" else as_json(found[0])
+            elif not QUOTE.startswith(held) and (found := self.MARK.search(held, self._looked)):
+                bare, held, self._looked = held[: found.start()], held[found.start() :], 0
+                pieces += _quoted(bare.strip()) if held[0] == ":" else as_json(bare)
             else:
+                self._looked = len(held)
                 break
         return pieces, held, False
 

@@ -11,7 +11,7 @@ from functions.inference.grammar.grammar import Grammar, embedded
 from functions.inference.grammar.response_format import grammar_for
 from functions.inference.grammar.schema import MOST_POINTS, SchemaChecker
 from functions.inference.openai.requests import AllowedToolChoice, ChatRequest, NamedToolChoice, ResponseFormat, Tool
-from functions.inference.tools.arguments import ANNOTATIONS, is_free_text, stays_text, types_of
+from functions.inference.tools.arguments import ANNOTATIONS, NAME_CHARACTERS, is_free_text, stays_text, types_of
 from functions.inference.tools.families import HARMONY, HERMES, XML, Family
 from functions.inference.tools.parser import content, first_call, parser_for
 
@@ -162,7 +162,7 @@ def _parameters(given: dict[str, Any], checked: dict[str, Any], checker: SchemaC
     for name, schema in checked["properties"].items():
         if schema is False:
             continue
-        if set(name) & set(">\n"):
+        if set(name) & set(">\n") or not 0 < len(name) <= NAME_CHARACTERS:
             raise checker.refused("#/properties", "has a name that calls of this model's form cannot write")
         own = given["properties"][name]
         choices = own.get("enum") if isinstance(own, dict) and own.keys() <= {"enum", "type", *ANNOTATIONS} else ()

@@ -63,7 +63,7 @@ def chat_jobs(request: ChatRequest, model: ChatModel, max_tokens: int, tries: in
 
     def job(index: int, prompt: tuple[int, ...]) -> Job:
         matcher = None if grammar is None else model.vocab.grammars.matcher(grammar)
-        first, text = ([], "") if matcher is None or request.logprobs else _begun(matcher, most, model, shown)
+        first, text = ([], "") if matcher is None or request.logprobs or stops else _begun(matcher, most, model, shown)
         made = Job(
             (*prompt, *first),
             limit if forced else limit - len(first),

@@ -139,3 +139,20 @@ def test_a_token_without_the_scope_and_one_without_any_are_refused(ranking: Pers
 def test_requests_above_the_limit_are_429(ranking: Person) -> None:
     statuses = [rerank(ranking).status_code for _ in range(61)]
     assert statuses.count(200) >= 60 and set(statuses) <= {200, 429}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"index": 0, "relevance_score": float("nan")}, {"index": float("inf"), "relevance_score": 1}]
+)
+def test_numbers_that_json_does_not_have_are_a_503(ranking: Person, wrong: dict[str, Any]) -> None:
+    answers(ranking, {"model": "demo", "results": [wrong]})
+    assert rerank(ranking).status_code == 503
+    assert ranking.grant().leases == {}
+
+
+def test_a_model_server_that_counts_more_than_was_reserved_charges_no_more(ranking: Person) -> None:
+    answers(ranking, {"model": "demo", "results": SCORES, "usage": {"total_tokens": 10**9}})
+    assert rerank(ranking).status_code == 200
+    (record,) = ranking.log()
+    assert 0 < record["prompt_tokens"] < 10_000
+    assert ranking.grant().period_tokens == record["prompt_tokens"]

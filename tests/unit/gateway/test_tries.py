@@ -55,3 +55,9 @@ def test_one_try_is_reserved_where_nothing_is_checked(body: dict[str, Any]) -> N
 
 def test_the_message_about_a_fault_fits_what_is_reserved_for_it() -> None:
     assert 4 * 2 * MOST_CHARACTERS + 200 < FAULT_TOKENS  # four bytes a character, place and fault
+
+
+@pytest.mark.parametrize("more", [{"anyOf": [{}]}, {"allOf": [{}]}, {"$ref": "#/$defs/a"}, {"minLength": 12_000}])
+def test_two_tries_are_reserved_for_parameters_that_may_be_checked_as_xml_or_are_large(more: dict[str, Any]) -> None:
+    assert tries_of(forced({"type": "object", **more}, "required")) == 2
+    assert tries_of(forced({"type": "object", **more}, "auto")) == 1

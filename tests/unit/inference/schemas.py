@@ -68,6 +68,15 @@ def required_lists(count: int) -> list[Schema]:
 
 FOUR = {"type": "array", "items": {"enum": list("abcd")}, "uniqueItems": True}
 HOSTILE: dict[str, Schema] = {
+    "a class that never ends": {"type": "string", "pattern": "[" + "\\a" * 60},
+    "brackets only": {"type": "string", "pattern": "[" * 19_000},
+    "a name with a class that never ends": {"patternProperties": {"[" + "\\a" * 60: {}}},
+    "repeated beyond any number": {"type": "string", "pattern": "a" + "{999999999}" * 35},
+    "a long constant": {"const": "a" * 148_000},
+    "two long texts that begin alike": {"enum": ["a" * 70_000 + "b", "a" * 70_000 + "c"]},
+    "a long required name": {"type": "object", "properties": {"a" * 100_000: {}}, "required": ["a" * 100_000]},
+    "a long reference": {"$ref": "#/" + "%41" * 300_000},
+    "different ones of few long texts": {"uniqueItems": True, "items": {"enum": [c * 200_000 for c in "abcd"]}},
     "200 overlapping ranges of integers": items(ranges("integer", 200), 50),
     "100 overlapping ranges of integers": items(ranges("integer", 100), 50),
     "100 overlapping ranges of numbers": items(ranges("number", 100, 37.123456789), 50),

@@ -182,3 +182,19 @@ def test_a_name_that_xml_cannot_write_is_refused(vocab: LlamaVocab) -> None:
     with pytest.raises(UnsupportedSchema) as refused:
         forced(vocab, "", {"type": "object", "properties": {"a>b": {"type": "string"}}})
     assert refused.value.param == "tools[0].function.parameters"
+
+
+@pytest.mark.parametrize("name", ["", "a" * 257])
+def test_a_name_that_the_parser_would_not_read_is_refused(name: str, vocab: LlamaVocab) -> None:
+    with pytest.raises(UnsupportedSchema, match="cannot write"):
+        forced(vocab, "", {"type": "object", "properties": {name: {"type": "string"}}, "required": [name]})
+
+
+def test_nothing_that_was_read_is_read_again_for_each_token() -> None:
+    xml, gemma, blanks, bare = XmlArguments({}), GemmaArguments({}), "", "{a:"
+    for _ in range(100):
+        _, blanks, _ = xml.read(blanks + "  \n")
+        _, bare, _ = gemma.read(bare + "abcd ")
+        assert blanks == ""
+        assert gemma._looked == len(bare) > 0
+    assert gemma.read(bare + ",")[:2] == (f'"{("abcd " * 100).strip()}", ', "")

@@ -1,5 +1,6 @@
 """Scores of texts by how well they answer a question, in the form that Cohere, Jina and vLLM share. Pure functions."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,8 +11,10 @@ def ranked(answer: Mapping[str, Any], texts: Sequence[str], most: int | None, *,
     """The best first, `most` at most. Errors: ModelUnavailable (the model server's answer cannot be read)."""
     try:
         scores = [(int(one["index"]), float(one["relevance_score"])) for one in answer["results"]]
-    except (KeyError, TypeError, ValueError) as exc:
+    except (KeyError, OverflowError, TypeError, ValueError) as exc:
         raise ModelUnavailable("The model server's answer cannot be read.") from exc
+    if not all(math.isfinite(score) for _, score in scores):
+        raise ModelUnavailable("The model server's answer has a score that is no number.")
     if not all(0 <= index < len(texts) for index, _ in scores):
         raise ModelUnavailable("The model server's answer names a document that was not sent.")
     best = sorted(scores, key=lambda one: -one[1])[:most]
@@ -19,7 +22,9 @@ def ranked(answer: Mapping[str, Any], texts: Sequence[str], most: int | None, *,
         {"index": index, "relevance_score": score, **({"document": {"text": texts[index]}} if with_texts else {})}
         for index, score in best
     ]
-    return {"object": "list", "model": answer.get("model"), "results": results, "usage": answer.get("usage")}
+    read = tokens_read(answer)
+    usage = None if read is None else {"prompt_tokens": read, "total_tokens": read}
+    return {"object": "list", "model": answer.get("model"), "results": results, "usage": usage}
 
 
 def tokens_read(answer: Mapping[str, Any]) -> int | None:

@@ -14,7 +14,10 @@ MAY_BE_CHECKED = re.compile(
     r'|unevaluatedItems|minProperties|oneOf)":'
     r'|"format":"(?:idn-|iri|uri-|json-pointer|relative-json-pointer|regex)'
     r"|\(\?<?[=!]|\\\\[bBk1-9]"  # in a pattern
+    r'|"minLength":\d{4}'
 )
+LOOSE_ROOTS = frozenset({"anyOf", "allOf", "oneOf", "$ref"})
+"""Of a tool's parameters, which calls written in XML check afterwards."""
 MAY_BE_LOOSE = 5_000
 """Characters of tools, above which the grammar may have no room for all of them."""
 FAULT_TOKENS = 1_024
@@ -26,4 +29,11 @@ def tries_of(body: Mapping[str, Any]) -> int:
     forced = body.get("tools") if body.get("tool_choice") not in (None, "auto", "none") else None
     schemas = forced or body.get("response_format")
     text = json.dumps(schemas, separators=(",", ":")) if schemas else ""
-    return 2 if len(text) > MAY_BE_LOOSE or MAY_BE_CHECKED.search(text) else 1
+    loose = any(LOOSE_ROOTS & _parameters(tool).keys() for tool in forced or ())
+    return 2 if loose or len(text) > MAY_BE_LOOSE or MAY_BE_CHECKED.search(text) else 1
+
+
+def _parameters(tool: Any) -> Mapping[str, Any]:
+    function = tool.get("function") if isinstance(tool, Mapping) else None
+    given = function.get("parameters") if isinstance(function, Mapping) else None
+    return given if isinstance(given, Mapping) else {}

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sluice.domain.documents import keys
-from sluice.domain.documents.document import Attachment, VectorStore
+from sluice.domain.documents.document import HOUR_MS, Attachment, VectorStore
 from sluice.domain.documents.uploads import BATCH, FILE, STORE, Attributes, is_id, new_id
-from sluice.domain.errors import Conflict, NotFound
+from sluice.domain.errors import Conflict, LimitReached, NotFound
 from sluice.ports.documents import Blobs, VectorStoreStore
 from sluice.services.documents.file_text import blocks_of
 from sluice.services.documents.files import Files
@@ -67,9 +67,17 @@ class VectorStores:
         now_ms: int,
         expires_days: int | None = None,
     ) -> VectorStore:
-        """Errors: LimitReached."""
+        """Expired ones make room: the sweep finds only those with an index. Errors: LimitReached."""
         store = VectorStore(account_id, new_id(STORE, now_ms), name, now_ms, now_ms, dict(metadata), expires_days)
-        self.stores.put(store)
+        try:
+            self.stores.put(store)
+        except LimitReached:
+            expired = [one for one in self.all(account_id) if one.expired(now_ms - HOUR_MS)]
+            if not expired:
+                raise
+            for one in expired:
+                self.delete(account_id, one.store_id)
+            self.stores.put(store)
         return store
 
     def create_with_files(
