@@ -424,3 +424,16 @@ def test_answers_from_an_expired_store_are_refused(reader: Reader) -> None:
     ok(reader.v1("POST", f"/vector_stores/{store}", json={"expires_after": {"anchor": "last_active_at", "days": 1}}))
     stores.vector_store_store().used(reader.account_id, store, 1_000)
     assert refused(reader.ask(retrieval={"vector_store_ids": [store]})) == (404, "not_found")
+
+
+def test_an_answer_from_a_store_counts_as_a_use(reader: Reader) -> None:
+    from sluice.wiring import stores
+    from sluice.wiring.gateway import gateway
+
+    store, rows = reader.store_of(reader.file()), stores.vector_store_store()
+    ok(reader.v1("POST", f"/vector_stores/{store}", json={"expires_after": {"anchor": "last_active_at", "days": 1}}))
+    hours_ago_ms = gateway().now_ms() - 3 * 3_600_000
+    rows.used(reader.account_id, store, hours_ago_ms)
+    ok(reader.ask(retrieval={"vector_store_ids": [store]}))
+    kept = rows.get(reader.account_id, store)
+    assert kept is not None and kept.last_active_ms > hours_ago_ms
