@@ -7,13 +7,13 @@ import http.client
 import json
 import os
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+from tests.clients import run
 from tests.clients.catalogue import ROOT
 
 FOLDER = ROOT / "tests" / "data" / "agents"
@@ -29,15 +29,8 @@ def recorded(name: str, base_url: str, folder: Path) -> Iterator[str]:
         yield base_url
         return
     requests: list[dict[str, Any]] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(base_url.removeprefix("http://"), requests))
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+    with run.served(_handler(base_url.removeprefix("http://"), requests)) as address:
+        yield address
     FOLDER.mkdir(exist_ok=True)
     sizes = {len(json.dumps(one)): one for one in requests}  # the smallest, and the last, which has the whole history
     lines = [_line(sizes[size], folder) for size in (min(sizes), max(sizes))]

@@ -6,15 +6,15 @@ of the mock's names (`gpt-5.4`, `file-abc123`). Each request gets objects of its
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import openai
 import requests
 
+from tests.clients import run
 from tests.e2e.people import TIMEOUT_SECONDS, Person
 
 MODELS = {"/chat/completions": "demo", "/completions": "demo", "/embeddings": "demo-embed"}
@@ -86,16 +86,11 @@ class Rewriting:
 @contextmanager
 def serving(person: Person) -> Iterator[str]:
     """Yields the address for the tests."""
-    with openai.OpenAI(base_url=person.base_url + "/v1", api_key=person.api_token, max_retries=0) as client:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(Rewriting(person, client)))
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join(5)
+    with (
+        openai.OpenAI(base_url=person.base_url + "/v1", api_key=person.api_token, max_retries=0) as client,
+        run.served(_handler(Rewriting(person, client))) as address,
+    ):
+        yield address
 
 
 def _handler(rewriting: Rewriting) -> type[BaseHTTPRequestHandler]:

@@ -8,8 +8,9 @@ from functions.inference.grammar.keywords import MOST_NUMBER
 from functions.inference.grammar.late import LOOKS
 
 MOST_UNIQUE = 4
-UNIQUE_CHARACTERS = 1_000
 """Values of an `enum` whose every order is written out: 64 lists."""
+UNIQUE_CHARACTERS = 1_000
+"""Of these values together, because each list repeats them."""
 ANNOTATIONS = {"title", "description", "$comment", "default", "examples"}
 SECONDS = "[^:]*:[^:]*:[0-5]"
 LEAP = "(?:..(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"

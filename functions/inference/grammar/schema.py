@@ -30,8 +30,9 @@ from functions.inference.grammar.rewrite import EXACT, NUMBER, RANGES, rewritten
 
 FORMATS_OF_DRAFTS = [*FORMATS, *LATE_FORMATS]
 MOST_POINTS = 1_000
-REF_CHARACTERS = 1_000
 """About 50 µs of compilation each: a node is one."""
+REF_CHARACTERS = 1_000
+"""Of a `$ref`. A longer one leads nowhere, so it is not decoded."""
 MOST_DEPTH = 64
 MOST_ALTERNATIVES = 256
 """Of one place, after all schemas that apply to it are combined: llguidance multiplies them out."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 NAME_CHARACTERS = 256
-"""At most, of a parameter in XML."""
+"""The longest name of a parameter that is read in XML."""
 QUOTE = '<|"|>'
 """Gemma 4 writes it around strings."""
 ANNOTATIONS = frozenset({"description", "title", "default", "examples"})
