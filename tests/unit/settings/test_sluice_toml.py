@@ -119,7 +119,7 @@ def test_whatever_is_given_is_accepted_or_refused_in_words(raw: dict[str, Any]) 
     try:
         found = check(raw)
     except WrongSettings as exc:
-        assert all(problem.message.endswith((".", "?")) and "{" not in problem.message[:3] for problem in exc.problems)
+        assert all(problem.message.endswith((".", "?")) for problem in exc.problems)
     else:
         assert parse(text_of(found)) == found
 
@@ -134,7 +134,7 @@ def test_amount_is_kept_to_the_micro_dollar(amount: Decimal) -> None:
 def test_command_checks_a_file_and_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "sluice.toml"
     monkeypatch.setenv("SLUICE_CONFIG", str(file))
-    assert CliRunner().invoke(command, ["check"]).exit_code == 2
+    assert "cannot be read" in CliRunner().invoke(command, ["check"]).stderr
     file.write_text('[[plans]]\nname = "free"\ndefault = true')
     right = CliRunner().invoke(command, ["check"])
     assert (right.exit_code, right.output) == (0, f"{file} is right: 0 upstreams, 0 models, 1 plans\n")

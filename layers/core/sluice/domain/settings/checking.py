@@ -59,13 +59,15 @@ class WrongSettings(Exception):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-def check(raw: Mapping[str, Any]) -> OwnersSettings:
+def check(raw: object) -> OwnersSettings:
     """The settings of a parsed file or body. Errors: WrongSettings."""
+    if not isinstance(raw, Mapping):
+        raise WrongSettings([Problem((), "The settings are no table.")])
     try:
         found = OwnersSettings.model_validate(raw)
     except ValidationError as exc:
         faults = exc.errors(include_url=False)[:MAX_PROBLEMS]
-        raise WrongSettings(_problem(fault, raw) for fault in faults) from exc
+        raise WrongSettings(_problem(fault) for fault in faults) from exc
     if problems := list(_between_tables(found)):
         raise WrongSettings(problems)
     return found
@@ -74,7 +76,7 @@ def check(raw: Mapping[str, Any]) -> OwnersSettings:
 # --- faults of one key
 
 
-def _problem(fault: Any, raw: Mapping[str, Any]) -> Problem:
+def _problem(fault: Any) -> Problem:
     place: Place = fault["loc"]
     kind, about = fault["type"], fault.get("ctx", {})
     if kind == UNKNOWN:

@@ -86,7 +86,7 @@ Sign = Annotated[str, Field(pattern=SIGN)]
 
 
 class Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Site(Table):
@@ -148,6 +148,10 @@ class Plan(Table):
     monthly_usd: Usd | None = Field(None, description="dollars a month")
     storage_mb: Count | None = Field(None, description="MiB of files")
     models: list[ModelName] | None = Field(None, max_length=200, description="left out: all models")
+
+    def limits(self) -> dict[str, int]:
+        """The limits of admission that this plan names."""
+        return self.model_dump(include={"rpm", "tpm", "concurrency", "monthly_tokens"}, exclude_none=True)
 
 
 class OwnersSettings(Table):

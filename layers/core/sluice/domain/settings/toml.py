@@ -12,18 +12,19 @@ from sluice.domain.settings.checking import Place, Problem, WrongSettings, check
 from sluice.domain.settings.owners import OwnersSettings
 
 MAX_CHARACTERS = 262_144
+MAX_LINES = 200  # of one statement, past which no more lines are looked for, because it is parsed after each
 KEY, HEADER = re.compile(r"\s*([\w.\"-]+)\s*="), re.compile(r"\s*\[+([\w.\"-]+)\]+")
 OPEN_QUOTE = r"Illegal character '\n'"
 AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 
 
-def parse(text: str) -> OwnersSettings:
-    """Errors: WrongSettings, whose problems have lines."""
+def parse(text: str, upstreams: Sequence[Mapping[str, Any]] = ()) -> OwnersSettings:
+    """`upstreams`: for a text that names none, as the settings hold them. Errors: WrongSettings, with lines."""
     if len(text) > MAX_CHARACTERS:
         raise WrongSettings([Problem((), f"The file is too long. Write {MAX_CHARACTERS:,} characters at most.")])
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     try:
-        raw = tomllib.loads(text, parse_float=Decimal)
+        raw = {"upstreams": list(upstreams), **tomllib.loads(text, parse_float=Decimal)}
     except tomllib.TOMLDecodeError as exc:
         raise WrongSettings([_syntax(str(exc), text)]) from exc
     except (ValueError, RecursionError) as exc:  # a number of thousands of digits, a thousand brackets
@@ -112,6 +113,8 @@ def _statements(text: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
             content = tomllib.loads(statement)
         except ValueError:
             statement += "\n"
+            if line - begun == MAX_LINES:
+                return
             continue
         if content:
             yield begun, statement, content
