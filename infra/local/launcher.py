@@ -10,7 +10,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from infra.local import config, ports, processes, supervision, tables_ready
+from infra.local import config, ports, processes, sluice_toml, supervision, tables_ready
 from infra.local.datadir import DataDir
 from infra.local.errors import LaunchError
 from infra.local.logs import LogMarks
@@ -139,7 +139,6 @@ class Launcher:
 
     def _apply_owners(self, file: Path, wanted: Any, applied: str) -> None:
         """Put sluice.toml in force if it changed. A file that is not applied leaves in force what was."""
-        from infra.local import sluice_toml
         from sluice.domain.errors import SluiceError
 
         try:
@@ -235,11 +234,8 @@ class Launcher:
 
 def _owners_file() -> tuple[Path, Any, str] | None:
     """sluice.toml, its settings and its hash, if there is one. Raises LaunchError."""
-    if not os.environ.get("SLUICE_CONFIG") and not Path("sluice.toml").exists():
+    if (file := sluice_toml.present()) is None:
         return None
-    from infra.local import sluice_toml
-
-    file = sluice_toml.path_of()
     try:
         return file, *sluice_toml.read(file)
     except sluice_toml.NotApplied as exc:

@@ -1,15 +1,17 @@
-"""`sluice.toml` of this machine, and applying it to a store."""
+"""`sluice.toml` of this machine, and applying it to a store. Without the file a start imports nothing more."""
+
+from __future__ import annotations
 
 import hashlib
 import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sluice.domain.settings.checking import WrongSettings
-from sluice.domain.settings.owners import OwnersSettings
-from sluice.domain.settings.toml import parse
-from sluice.domain.settings.versions import InForce, differences
+if TYPE_CHECKING:
+    from sluice.domain.settings.owners import OwnersSettings
+    from sluice.domain.settings.versions import InForce
 
 FILE = "sluice.toml"
 
@@ -22,8 +24,16 @@ def path_of(given: str | None = None, env: Mapping[str, str] = os.environ) -> Pa
     return Path(given or env.get("SLUICE_CONFIG") or FILE)
 
 
+def present(env: Mapping[str, str] = os.environ) -> Path | None:
+    """The file that a start applies: the one that is named, or the default if it is there."""
+    return path_of(env=env) if env.get("SLUICE_CONFIG") or Path(FILE).exists() else None
+
+
 def read(file: Path) -> tuple[OwnersSettings, str]:
     """The settings of a file and the hash of its text. Errors: NotApplied."""
+    from sluice.domain.settings.checking import WrongSettings
+    from sluice.domain.settings.toml import parse
+
     try:
         text = file.read_text("utf-8")
         return parse(text), hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -42,6 +52,7 @@ def apply(file: Path, wanted: OwnersSettings, applied: str, *, force: bool, agai
     Errors: NotApplied, StoreUnavailable, Conflict, ValidationFailed.
     """
     from sluice.domain.accounts.audit import OPERATOR
+    from sluice.domain.settings.versions import differences
     from sluice.services.operations.admin import Actor
     from sluice.wiring.settings import owners_terms
 

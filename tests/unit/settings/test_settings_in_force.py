@@ -9,7 +9,7 @@ import pytest
 from sluice.domain.errors import StoreUnavailable
 from sluice.domain.settings.owners import OwnersSettings
 from sluice.domain.settings.versions import InForce, StoredSettings, differences, in_force
-from sluice.services.settings import FRESH_SECONDS, SettingsInForce
+from sluice.services.settings.in_force import FRESH_SECONDS, SettingsInForce
 
 
 def stored(version: int, name: str = "", document: str = "") -> StoredSettings:

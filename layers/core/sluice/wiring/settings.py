@@ -3,10 +3,14 @@
 from __future__ import annotations  # a function imports only the use cases that it serves
 
 import time
+from typing import TYPE_CHECKING
 
 from sluice.once import once
-from sluice.services.settings import OwnersTerms, SettingsInForce
+from sluice.services.settings.in_force import SettingsInForce
 from sluice.wiring import stores
+
+if TYPE_CHECKING:
+    from sluice.services.settings.change import OwnersTerms
 
 
 @once
@@ -16,4 +20,6 @@ def settings_in_force() -> SettingsInForce:
 
 @once
 def owners_terms() -> OwnersTerms:
+    from sluice.services.settings.change import OwnersTerms
+
     return OwnersTerms(stores.settings_store(), settings_in_force())

@@ -1,73 +1,25 @@
-"""The owner's settings: which are in force in this process, and how they are changed."""
+"""How the owner's settings are changed."""
 
-from __future__ import annotations  # a function that finds no settings does not import their form
+from __future__ import annotations  # the form of the settings is the caller's
 
-import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from sluice.domain.accounts.audit import OPERATOR, Action, AuditEvent, new_event
-from sluice.domain.errors import Conflict, Forbidden, StoreUnavailable
-from sluice.domain.settings.versions import InForce, StoredSettings, differences, document_of, in_force, settings_of
+from sluice.domain.errors import Conflict, Forbidden
+from sluice.domain.settings.versions import InForce, StoredSettings, differences, document_of, settings_of
 
 if TYPE_CHECKING:
     from sluice.domain.settings.owners import OwnersSettings
     from sluice.ports.settings import SettingsStore
     from sluice.services.operations.admin import Actor
+    from sluice.services.settings.in_force import SettingsInForce
 
-log = logging.getLogger("sluice.settings")
-
-FRESH_SECONDS = 5.0  # so that with the read itself a change is in force everywhere within 10 s
-LOOKED_AT = 10  # versions, newest first, of which one should be good
 UPSTREAMS = (
     "Upstreams are changed by the operator, with `sluice config apply`, because who changes one can have a key of this "
     "server sent to any address."
 )
 SHOWN, SHOWN_CHARACTERS = 5, 120  # changed tables that a conflict names, and of each
-
-
-class SettingsInForce:
-    """What this process knows of the settings. Thread-safe. `monotonic`: a clock in seconds."""
-
-    def __init__(self, store: SettingsStore, monotonic: Callable[[], float]) -> None:
-        self._store, self._monotonic = store, monotonic
-        self._known, self._looked_s = InForce(), float("-inf")
-        self._reading, self._changing = Lock(), Lock()
-
-    def known(self) -> InForce:
-        """Without a read."""
-        return self._known
-
-    def current(self) -> InForce:
-        """At most `FRESH_SECONDS` old. While the store does not answer, what was known stays in force.
-
-        One thread reads; the others go on with what is known, except before the first read, which they await.
-        """
-        if not self._is_old() or not self._reading.acquire(blocking=self._looked_s < 0):
-            return self._known
-        try:
-            if self._is_old():
-                self._looked_s = self._monotonic()  # also of a failed read, so that an outage costs one read in 5 s
-                self.read()
-        except StoreUnavailable:
-            log.warning("the settings cannot be read: version %d stays in force", self._known.version)
-        finally:
-            self._reading.release()
-        return self._known
-
-    def read(self) -> InForce:
-        """From the store, now. Errors: StoreUnavailable."""
-        read = in_force(self._store.newest(LOOKED_AT))
-        with self._changing:  # reads that overtake each other
-            before, self._known = self._known, read.after(self._known)
-        if self._known.problem and self._known.problem != before.problem:
-            log.error("%s Version %d stays in force.", self._known.problem, self._known.good_version)
-        return self._known
-
-    def _is_old(self) -> bool:
-        return self._monotonic() - self._looked_s >= FRESH_SECONDS
 
 
 @dataclass(frozen=True)
