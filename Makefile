@@ -1,7 +1,7 @@
 # Two commands matter: `make up` starts everything, `make test` proves it. `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: up otel demo doctor test test-fast test-full test-repeat test-aws test-runtime test-browser fuzz audit sbom mutate check lock clean help setup setup-dev deploy prove-aws destroy localstack-up localstack-down test-localstack sam-local
+.PHONY: up otel demo doctor test test-fast test-full test-repeat test-aws test-runtime test-browser test-clients test-models fuzz audit sbom mutate check lock clean help setup setup-dev deploy prove-aws destroy localstack-up localstack-down test-localstack sam-local
 unexport PYTHONDONTWRITEBYTECODE  # a start would compile every module anew
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
@@ -40,11 +40,13 @@ test-localstack: setup-dev  ## the end-to-end tests against LocalStack, with Doc
 sam-local: setup-dev  ## the API under `sam local` beside LocalStack, with Docker; FUNCTION=SweeperFunction: one, with its event
 	@exec $(BIN)/python -m infra.aws.sam_local $(FUNCTION)
 
-# A process a processor, at most four: each has its own store and, for end-to-end tests, its own running system.
+# A process a processor, at most four: each has its own store and, for end-to-end tests, its own running system. What
+# waits as well as computes has one more.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
+WAITING := -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 4 --dist worksteal
 
 test: setup-dev  ## every test, in minutes; PYTEST_ARGS="-k name" for some
-	@exec $(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
+	@exec $(BIN)/python -m pytest $(WAITING) $(PYTEST_ARGS)
 
 test-fast: setup-dev  ## the unit tests, within half a minute
 	@exec $(BIN)/python -m pytest $(PARALLEL) -m "not slow" tests/unit $(PYTEST_ARGS)
@@ -54,7 +56,7 @@ test-full: setup-dev  ## every test, with all rounds of what is random: more exa
 
 N := 20
 test-repeat: setup-dev  ## `make test` N times (N=20), every second run beside four busy processes; stops at a failure
-	@exec $(BIN)/python -m tests.repeat $(N) $(PARALLEL) $(PYTEST_ARGS)
+	@exec $(BIN)/python -m tests.repeat $(N) $(WAITING) $(PYTEST_ARGS)
 
 # What of `make test` is about the store itself (conditions, transactions, streams, expiry): on Amazon's engine, too.
 STORE_SUITE := $(addprefix tests/integration/, \
@@ -71,6 +73,7 @@ test-aws: setup-dev  ## the template, what `sam build` makes of it, the real run
 	@failed=0; \
 	STORE_ENGINE=dynamodb_local $(BIN)/python -m pytest $(STORE_SUITE) $(PYTEST_ARGS) || failed=1; \
 	$(BIN)/python -m pytest tests/aws tests/integration/gateway/admission tests/unit/aws $(PYTEST_ARGS) || failed=1; \
+	SLUICE_E2E=emulator $(BIN)/python -m pytest tests/e2e $(PYTEST_ARGS) || failed=1; \
 	exit $$failed
 
 # The version of Lambda's functions, where it is not the one of `.venv`. llama.cpp's wheel is of no version of Python, so it is copied.
@@ -84,6 +87,13 @@ test-runtime: setup-dev  ## the unit tests on the functions' version of Python, 
 
 test-browser: setup-dev  ## every page in Chromium against a running system; screenshots in build/screenshots
 	@exec env SUITE_REQUIRED=$(SUITE_REQUIRED) $(BIN)/python -m pytest tests/browser $(PYTEST_ARGS)
+
+test-clients: setup-dev  ## SDKs, frameworks and coding agents against a running system (docs/clients.md); needs npm
+	@$(BIN)/python -m tests.clients.install  # before the tests, whose time is limited
+	@exec env SUITE_REQUIRED=$(SUITE_REQUIRED) $(BIN)/python -m pytest tests/clients $(PYTEST_ARGS)
+
+test-models: setup-dev  ## a real model file without a chat template; downloads 253 MB under Gemma's own licence
+	@exec $(BIN)/python -m pytest tests/models $(PYTEST_ARGS)
 
 fuzz: setup-dev  ## an hour of hostile requests against a running system; SEED=1 SECONDS=120
 	@exec env SEED=$(SEED) SECONDS=$(SECONDS) $(BIN)/python -m tests.fuzz
@@ -117,6 +127,7 @@ lock: setup  ## resolve pyproject.toml's pins into the lock files
 	grep llama-cpp-python pyproject.toml | grep -o 'llama-cpp-python==[0-9.]*' | $(LOCK) --no-deps --output-file infra/setup/llama.lock -
 	$(LOCK) --no-emit-package llama-cpp-python --constraint requirements.lock \
 		--output-file functions/inference/requirements.lock functions/inference/requirements.txt infra/setup/llama.lock
+	for pins in tests/clients/*.in tests/models/*.in; do $(LOCK) --output-file "$${pins%.in}.lock" "$$pins" || exit 1; done
 
 setup:
 	@PYTHON="$(PYTHON)" infra/setup.sh

@@ -39,7 +39,9 @@ def page(document: Mapping[str, Any]) -> str:
 
 
 def _call(path: str, method: str, operation: Mapping[str, Any]) -> dict[str, Any]:
-    media = next(iter((operation.get("requestBody") or {}).get("content", {}).items()), (None, {}))
+    bodies: dict[str, Any] = operation.get("requestBody", {}).get("content", {})
+    media_type = next(iter(bodies), None)
+    media: dict[str, Any] = bodies[media_type] if media_type else {}
     proofs = sorted({PROVE[name] for scheme in operation.get("security", []) for name in scheme})
     return {
         **operation,
@@ -47,9 +49,9 @@ def _call(path: str, method: str, operation: Mapping[str, Any]) -> dict[str, Any
         "method": method.upper(),
         "proof": " or ".join(proofs),
         "parameters": operation.get("parameters", []),
-        "body": media[1].get("schema"),
-        "media_type": media[0],
-        "example": media[1].get("example"),
+        "body": media.get("schema"),
+        "media_type": media_type,
+        "example": media.get("example"),
     }
 
 

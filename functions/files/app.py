@@ -88,9 +88,9 @@ def create_vector_store() -> store_answers.VectorStoreObject:
     claims, body = flow.claims_and_body(models.CreateStoreBody)
     with flow.admitted(claims, "vector_stores") as account_id:
         store, attached = vector_stores().create_with_files(
-            account_id, body.name or "", body.metadata or {}, body.file_ids or [], flow.now_ms()
+            account_id, body.name or "", body.metadata or {}, body.file_ids or [], flow.now_ms(), body.expires_days
         )
-    return store_answers.VectorStoreObject.of(store, attached)
+    return store_answers.VectorStoreObject.of(store, attached, flow.now_ms())
 
 
 @api.get("/v1/vector_stores")
@@ -101,7 +101,9 @@ def list_vector_stores() -> store_answers.VectorStoreListing:
         account_id, limit=query.limit, after_id=query.after, newest_first=query.order == "desc"
     )
     shown = [
-        store_answers.VectorStoreObject.of(store, vector_stores().attachments(account_id, store.store_id))
+        store_answers.VectorStoreObject.of(
+            store, vector_stores().attachments(account_id, store.store_id), flow.now_ms()
+        )
         for store in found
     ]
     return store_answers.VectorStoreListing(**answers.listed(shown, more))
@@ -112,18 +114,20 @@ def list_vector_stores() -> store_answers.VectorStoreListing:
 def get_vector_store(vector_store_id: str) -> store_answers.VectorStoreObject:
     account_id = flow.account()
     store = vector_stores().get(account_id, vector_store_id)
-    return store_answers.VectorStoreObject.of(store, vector_stores().attachments(account_id, vector_store_id))
+    return store_answers.VectorStoreObject.of(
+        store, vector_stores().attachments(account_id, vector_store_id), flow.now_ms()
+    )
 
 
 @api.post("/v1/vector_stores/<vector_store_id>")
-@documented("Change a vector store's name or metadata", documented_body=models.UpdateStoreBody, errors=CHANGE)
+@documented("Change a vector store's name, metadata or expiry", documented_body=models.UpdateStoreBody, errors=CHANGE)
 def update_vector_store(vector_store_id: str) -> store_answers.VectorStoreObject:
     claims, body = flow.claims_and_body(models.UpdateStoreBody)
     with flow.admitted(claims, "vector_stores") as account_id:
-        store = vector_stores().update(
-            account_id, vector_store_id, name=body.name, metadata=body.metadata, now_ms=flow.now_ms()
-        )
-    return store_answers.VectorStoreObject.of(store, vector_stores().attachments(account_id, vector_store_id))
+        store = vector_stores().update(account_id, vector_store_id, now_ms=flow.now_ms(), **body.changes())
+    return store_answers.VectorStoreObject.of(
+        store, vector_stores().attachments(account_id, vector_store_id), flow.now_ms()
+    )
 
 
 @api.delete("/v1/vector_stores/<vector_store_id>")
@@ -138,12 +142,12 @@ def delete_vector_store(vector_store_id: str) -> store_answers.VectorStoreDelete
     "Search a vector store",
     documented_body=models.SearchBody,
     errors=(*CHANGE, errors.SearchUnavailable),
-    description="Best first. `filters` choose among the best 50.",
+    description="The nearest first, however far they are. `filters` choose among the best 50.",
 )
 def search_vector_store(vector_store_id: str) -> store_answers.SearchPage:
     claims, body = flow.claims_and_body(models.SearchBody)
     with flow.admitted(claims, "vector_stores") as account_id:
-        retrieval().check(account_id, [vector_store_id])
+        retrieval().check(account_id, [vector_store_id], flow.now_ms())
         found = retrieval().find(account_id, body.queries, body.options(vector_store_id))
     return store_answers.SearchPage(
         search_query=body.queries, data=[store_answers.FoundPassage.of(one) for one in found]
@@ -176,6 +180,27 @@ def get_attached_file(vector_store_id: str, file_id: str) -> store_answers.Vecto
     return store_answers.VectorStoreFileObject.of(vector_stores().attachment(flow.account(), vector_store_id, file_id))
 
 
+@api.post("/v1/vector_stores/<vector_store_id>/files/<file_id>")
+@documented("Change a file's attributes in a vector store", documented_body=models.AttributesBody, errors=CHANGE)
+def change_attached_file(vector_store_id: str, file_id: str) -> store_answers.VectorStoreFileObject:
+    claims, body = flow.claims_and_body(models.AttributesBody)
+    with flow.admitted(claims, "vector_stores") as account_id:
+        attached = vector_stores().set_attributes(account_id, vector_store_id, file_id, body.attributes)
+    return store_answers.VectorStoreFileObject.of(attached)
+
+
+@api.get("/v1/vector_stores/<vector_store_id>/files/<file_id>/content")
+@documented(
+    "The text that was read out of a file",
+    documented_query=models.ContentQuery,
+    errors=(errors.NotFound, errors.Conflict),
+)
+def attached_file_content(vector_store_id: str, file_id: str) -> store_answers.FileContentPage:
+    account_id, query = flow.account_and_query(models.ContentQuery)
+    text = vector_stores().text(account_id, vector_store_id, file_id)
+    return store_answers.FileContentPage.of(text, query.page)
+
+
 @api.delete("/v1/vector_stores/<vector_store_id>/files/<file_id>")
 @documented("Take a file out of a vector store; the file stays", errors=(errors.NotFound,))
 def detach_file(vector_store_id: str, file_id: str) -> store_answers.VectorStoreFileDeleted:
@@ -196,6 +221,14 @@ def attach_files(vector_store_id: str) -> store_answers.FileBatchObject:
 @documented("How far a batch of files is", errors=(errors.NotFound,))
 def get_file_batch(vector_store_id: str, batch_id: str) -> store_answers.FileBatchObject:
     return store_answers.FileBatchObject.of(vector_stores().batch(flow.account(), vector_store_id, batch_id))
+
+
+@api.post("/v1/vector_stores/<vector_store_id>/file_batches/<batch_id>/cancel")
+@documented("Stop putting a batch's files into a vector store", errors=CHANGE)
+def cancel_file_batch(vector_store_id: str, batch_id: str) -> store_answers.FileBatchObject:
+    with flow.admitted(flow.claims(), "vector_stores") as account_id:
+        batch = vector_stores().cancel_batch(account_id, vector_store_id, batch_id)
+    return store_answers.FileBatchObject.of(batch)
 
 
 @api.get("/v1/vector_stores/<vector_store_id>/file_batches/<batch_id>/files")

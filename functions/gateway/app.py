@@ -14,7 +14,7 @@ from sluice.http import health, logging, metrics, tracing
 from sluice.http.app import create_app
 from sluice.http.chats.requests import MessageBody
 from sluice.http.fields import PageQuery
-from sluice.http.gateway import anthropic, respond
+from sluice.http.gateway import anthropic, key, rerank, respond
 from sluice.http.gateway import blueprint as v1
 from sluice.http.gateway import complete as flow
 from sluice.http.gateway.answers import ChatCompletion, Completion, EmbeddingList, ModelCollection, ModelInfo
@@ -22,7 +22,9 @@ from sluice.http.gateway.anthropic_answers import AnthropicMessage, TokenCount
 from sluice.http.gateway.anthropic_requests import CountTokensBody, MessagesBody
 from sluice.http.gateway.bearer import authenticate
 from sluice.http.gateway.context import speaks_anthropic
+from sluice.http.gateway.key import KeyInfo
 from sluice.http.gateway.requests import ChatBody, CompletionBody, EmbeddingBody
+from sluice.http.gateway.rerank import Ranking, RerankBody
 from sluice.http.gateway.responses_answers import DeletedResponse, InputItems, InputTokens, ResponseObject
 from sluice.http.gateway.responses_requests import InputTokensBody, ResponseBody
 from sluice.http.operation import Auth, operation
@@ -45,6 +47,7 @@ COMPLETION_ERRORS = (
     errors.RateLimitExceeded,
     errors.QuotaExceeded,
     errors.TooManyConcurrentRequests,
+    errors.SchemaNotMet,
     errors.ModelUnavailable,
     errors.Overloaded,
     errors.UpstreamTimeout,
@@ -77,6 +80,12 @@ def one_model(name: str) -> dict[str, Any]:
     return anthropic.model_info(model) if speaks_anthropic() else model
 
 
+@blueprint.get("/v1/key")
+@documented("What this API token may do, and what is left to it")
+def describe_key() -> KeyInfo:
+    return key.describe()
+
+
 @blueprint.post("/v1/chat/completions")
 @documented(
     "Answer a conversation, whole or streamed",
@@ -105,6 +114,17 @@ def completions() -> Response:
 )
 def embeddings() -> dict[str, Any]:
     return flow.embed()
+
+
+@blueprint.post("/v1/rerank")
+@documented(
+    "Order texts by how well they answer a question",
+    documented_body=RerankBody,
+    answers={200: Ranking},
+    errors=COMPLETION_ERRORS,
+)
+def rerank_documents() -> dict[str, Any]:
+    return rerank.rerank()
 
 
 @blueprint.post("/v1/responses")

@@ -12,7 +12,7 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntity
 from functions.inference.errors import InferenceError
 from functions.inference.settings import InferenceSettings
 from functions.inference.tracing import tracing
-from functions.inference.web.answer import CallerGone
+from functions.inference.web.choices import CallerGone
 from functions.inference.web.http_errors import envelope, error_body, http_error
 from functions.inference.web.service import InferenceService
 from functions.inference.web.views import blueprint

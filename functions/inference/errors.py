@@ -41,6 +41,13 @@ class TooCostly(UnsupportedSchema):
         super().__init__("Following the schema takes too long; make it simpler.", param)
 
 
+class SchemaNotMet(InferenceError):
+    """The finished answer breaks its schema, after all tries. `fault`: the end of a sentence."""
+
+    def __init__(self, fault: str, tokens: int) -> None:
+        super().__init__(f"The answer {fault} (all {tokens} tokens of prompts and answers were counted).")
+
+
 class UnknownModel(InferenceError):
     """No model of this name is served."""
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+Prefix = Annotated[str, Field(pattern=r"^[ -~]{0,64}$")]
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -44,6 +45,11 @@ class InferenceSettings(BaseSettings):
     mmap: bool = True
     embeddings_model: str = "auto"
     """Catalogue name of the embeddings model. `auto`: the one the chat model's entry names; `off`: none."""
+    query_prefix: Prefix | None = None
+    """What the embeddings model wants before a question, with its blank, where a request has an `input_type`. Empty: as
+    the catalogue says."""
+    passage_prefix: Prefix | None = None
+    """The same before a text that is searched."""
 
     queue_size: Positive = 64
     """Requests that may wait for a slot."""

@@ -28,12 +28,13 @@ class SearchBody(BaseModel):
     store_ids: list[Id] = Field(max_length=MOST_STORES, fail_fast=True)
     query: str = Field(max_length=LONGEST_QUERY)
     top_k: int = Field(ge=1, le=MOST_PASSAGES)
+    floored: bool = True
 
 
 @blueprint.post("/search")
 def search() -> dict[str, Any]:
     body = parse_body(SearchBody)
-    found = documents.search().search(SearchRequest(body.account_id, body.store_ids, body.query, body.top_k))
+    found = documents.search().search(SearchRequest(**dict(body)))
     return {"data": [asdict(passage) for passage in found]}
 
 

@@ -222,9 +222,14 @@ class Deployment:
         return {"SLUICE_STORE": "aws", "SLUICE_TABLE_PREFIX": self._in_force["TablePrefix"]}
 
     def _store(self) -> None:
-        from infra.migrations.run import migrate
+        from infra.migrations.addresses import NotMigrated
+        from infra.migrations.run import TablesAreTheStacks, migrate
+        from infra.migrations.structure import WrongTable
 
-        outcome = migrate(self.machine.client("dynamodb"), self._environment["SLUICE_TABLE_PREFIX"], tables=False)
+        try:
+            outcome = migrate(self.machine.client("dynamodb"), self._environment["SLUICE_TABLE_PREFIX"], tables=False)
+        except (NotMigrated, TablesAreTheStacks, WrongTable) as exc:
+            raise StepFailed(f"store: {exc}") from exc
         self.say(f"store: schema {outcome.to_version}, {outcome.items} items changed")
 
     def _first_admin(self) -> None:

@@ -12,6 +12,8 @@ from botocore.exceptions import ClientError
 from infra.aws.cost.bounds import Bounds
 from infra.aws.cost.worst import worst_month
 from infra.aws.stack import BROKEN, data_stack, describe
+from infra.migrations import record
+from infra.migrations.steps import CURRENT
 from sluice.adapters.aws.models import TABLES
 
 UNRESERVED_AT_LEAST = 100  # Lambda refuses a reservation that leaves less for all other functions
@@ -76,6 +78,9 @@ class Looker:
         if ours and self._status(data_stack(self.stack)) in ("", *BROKEN):
             then = f"stops: import them into a stack {data_stack(self.stack)}, or give another TablePrefix"
             return Finding("tables", f"{len(ours)} of {prefix}… without their stack", then, stops=True)
+        if ours and (version := record.read(self.client("dynamodb"), prefix).version) > CURRENT:
+            then = f"stops: a newer Sluice wrote them, and this one knows schema {CURRENT}"
+            return Finding("tables", f"{len(ours)} of {prefix}…, schema {version}", then, stops=True)
         return Finding("tables", f"{len(ours)} of {prefix}…", "keeps them" if ours else f"makes {len(TABLES)}")
 
     def _concurrency(self) -> Finding:

@@ -7,6 +7,7 @@ import copy
 import json
 import os
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -27,10 +28,15 @@ MANAGED_POLICIES = {
 
 def read(path: Path) -> Template:
     """Parse template.yaml, or the template that `sam build` wrote. Each YAML anchor becomes copies."""
+    template: Template = json.loads(_as_json(path.read_text()))
+    return template
+
+
+@lru_cache(maxsize=8)  # SAM's parser takes half a second, and a deployment reads the same templates many times
+def _as_json(text: str) -> str:
     from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
-    template: Template = json.loads(json.dumps(yaml_parse(path.read_text())))
-    return template
+    return json.dumps(yaml_parse(text))
 
 
 def package(template: Template, folder: Path, upload: Callable[[str, Path], str]) -> Template:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.aws.runtime import tools
 REQUIRED = os.environ.get("SUITE_REQUIRED") == "1"
 
 
-def missing(what: str) -> None:
+def missing(what: str) -> NoReturn:
     """Fails the test if the suite is required (.ci/run), else skips it, because a tool is missing. Does not return."""
     if REQUIRED:
         pytest.fail(f"missing, and SUITE_REQUIRED=1: {what}", pytrace=False)

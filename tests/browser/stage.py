@@ -48,7 +48,7 @@ class Script:
 class Model:
     """A model server that follows the script. `asked` has the bodies of its requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: list[dict[str, Any]] = MODELS) -> None:
         self.script = Script()
         self.asked: list[dict[str, Any]] = []
         model = self
@@ -60,21 +60,22 @@ class Model:
                 return
 
             def do_GET(self) -> None:
-                body = json.dumps({"object": "list", "data": MODELS}).encode()
+                body = json.dumps({"object": "list", "data": models}).encode()
                 self.send_response(200)
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
 
             def do_POST(self) -> None:
-                model.asked.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                model.asked.append(body)
                 self.send_response(200)
                 self.send_header("content-type", "text/event-stream")
                 self.send_header("connection", "close")
                 self.end_headers()
                 self.close_connection = True
                 with suppress(OSError):
-                    model._answer(self.wfile.write)
+                    model._answer(self.wfile.write, body)
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -85,7 +86,7 @@ class Model:
     def says(self, *pieces: str | threading.Event, pause_seconds: float = 0.0, end: str = "stop") -> None:
         self.script = Script(list(pieces), pause_seconds, end)
 
-    def _answer(self, write: Any) -> None:
+    def _answer(self, write: Any, body: dict[str, Any]) -> None:
         script, count = self.script, 0
         for piece in script.pieces:
             time.sleep(script.pause_seconds)
@@ -123,12 +124,12 @@ class Stage:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Stage]:
+def opened(folder: Path, model: Model | None = None) -> Iterator[Stage]:
     from botocore.session import get_session
 
     from tests.tables import create_missing
 
-    model, port = Model(), free_port()
+    model, port = model or Model(), free_port()
     with running_store() as (store_url, _), pytest.MonkeyPatch.context() as patch:
         asked = {
             **aws_environment(store_url),

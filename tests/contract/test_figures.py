@@ -9,7 +9,7 @@ import pytest
 from tests.contract import figures, markdown
 from tests.contract.markdown import ROOT
 
-PAGES_WITH_MEASUREMENTS = ("docs/performance.md",)
+PAGES_WITH_MEASUREMENTS = ("docs/clients.md", "docs/performance.md")
 MEASURED = re.compile(r"Measured on \d{4}-\d\d-\d\d at commit `([0-9a-f]{7,40})`")
 
 

@@ -16,7 +16,7 @@ from schemathesis.specs.openapi import checks as openapi_checks
 
 from infra.openapi import TARGET
 from tests.contract.conftest import Running
-from tests.rounds import rounds
+from tests.rounds import FULL, rounds
 
 CHECKED = [
     not_a_server_error,
@@ -26,7 +26,7 @@ CHECKED = [
     openapi_checks.response_schema_conformance,
 ]
 QUICK = settings(
-    max_examples=rounds(12, 3),
+    max_examples=rounds(12, 6),
     derandomize=True,
     database=None,
     deadline=None,
@@ -45,7 +45,9 @@ def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         body.close()
 
 
-schema = schemathesis.openapi.from_dict(json.loads(TARGET.read_text()), config=SchemathesisConfig())
+# Thousands of cases, of which the collection alone takes half a minute a worker.
+CONFIG = SchemathesisConfig.from_dict({"phases": {"coverage": {"enabled": FULL}}})
+schema = schemathesis.openapi.from_dict(json.loads(TARGET.read_text()), config=CONFIG)
 schema.app = application
 
 

@@ -52,4 +52,4 @@ def new_system(tmp_path: Path) -> Iterator[NewSystem]:
 
     yield make
     for one in made:
-        one.stop()
+        one.discard()

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from infra.local.processes import recorded, start_time
+from infra.local.datadir import DataDir
+from infra.local.processes import recorded, start_time, stop_recorded
 from tests.e2e.place import own_environment
 from tests.ports import free_port
 
@@ -40,7 +41,7 @@ def running(folder: Path) -> Iterator["System"]:
     try:
         yield system.start()
     finally:
-        system.stop()
+        system.discard()
 
 
 class System:
@@ -100,6 +101,15 @@ class System:
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
+
+    def discard(self) -> None:
+        """Kills what still runs, because an orderly stop takes seconds and is what tests of their own are about."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.kill_launcher()
+        stop_recorded(self.data_dir / "run", ("supervisor", *NAMES), patience_seconds=0)
+        DataDir(self.data_dir).leave()
 
     def kill_launcher(self) -> None:
         """Kills make and `sluice up` with SIGKILL."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -49,14 +50,15 @@ def test_a_hanging_store_is_a_503_everywhere_until_it_continues(new_system: NewS
     person = people.newcomer(system.base_url)
     stopped = system.stop_store()  # accepts connections but never answers, which is the hardest failure
     try:
-        answers = {
-            "gateway": ask(person, "What is 3 + 4?"),
-            "account": person.call("GET", "/account"),
-            "register": people.post(
-                system.base_url, "/auth/register", {"email": people.new_address(), "password": people.PASSWORD}
-            ),
-            "tokens": person.call("POST", "/tokens", json={"name": "x"}),
-        }
+        new = {"email": people.new_address(), "password": people.PASSWORD}
+        with ThreadPoolExecutor() as threads:  # each waits for its deadline
+            waiting = {
+                "gateway": threads.submit(ask, person, "What is 3 + 4?"),
+                "account": threads.submit(person.call, "GET", "/account"),
+                "register": threads.submit(people.post, system.base_url, "/auth/register", new),
+                "tokens": threads.submit(person.call, "POST", "/tokens", json={"name": "x"}),
+            }
+        answers = {name: one.result() for name, one in waiting.items()}
     finally:
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)

@@ -24,6 +24,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/admin/users/<user_id>/limits": {"rpm": 1},
     "/v1/vector_stores/<vector_store_id>": {"name": "taken"},
     "/v1/vector_stores/<vector_store_id>/search": {"query": "secret"},
+    "/v1/vector_stores/<vector_store_id>/files/<file_id>": {"attributes": {"a": "taken"}},
 }
 FIELDS = {"content": "Whose is this?", "title": "taken", "role": "admin", "rpm": "1"}
 REFUSED = {404}

@@ -8,7 +8,7 @@ from infra.aws.proving import prove
 from infra.aws.proving.account import Account
 from infra.demo.client import Client
 from tests.e2e.admins import make_admin
-from tests.e2e.system import System
+from tests.e2e.place import Place
 
 
 def no_aws(service: str) -> Any:
@@ -16,7 +16,7 @@ def no_aws(service: str) -> Any:
 
 
 @pytest.mark.parametrize("name", ["whole-path", "streams", "limits"])
-def test_a_check_holds_on_one_machine(system: System, name: str) -> None:
+def test_a_check_holds_without_aws(system: Place, name: str) -> None:
     person = make_admin(system)
     account = Account(no_aws, "sluice", person.email, person.password)
     vars(account)["web"] = Client(system.base_url)

@@ -158,7 +158,7 @@ def test_a_revoked_token_is_refused_on_the_next_request(system: Place) -> None:
 
 
 def test_a_schema_that_is_not_enforced_is_a_400_that_names_keyword_place_and_field(person: Person) -> None:
-    schema = {"type": "object", "properties": {"a": {"$ref": "#N"}}, "$defs": {"N": {"$anchor": "N"}}}
+    schema = {"type": "object", "properties": {"a": {"$ref": "#M"}}, "$defs": {"N": {"$anchor": "N"}}}
     function = {"name": "f", "parameters": schema}
     tools = [{"type": "function", "function": {"name": "g"}}, {"type": "function", "function": function}]
     asked: list[tuple[str, dict[str, Any], str]] = [

@@ -6,6 +6,7 @@ MOST_CPU_S = 0.050
 BUSY = 503  # admission may be busy: a fault only when it comes three times in a row
 SILENT = "no answer"
 UNKNOWN_CODING = 501  # what RFC 9112, 6.1 asks for, where a mutated head names a transfer coding that does not exist
+NOT_MET = 502  # the model broke the schema of its answer twice; nothing else has this status
 INTERNAL = b'"internal_error"'  # how an event stream tells what would have been a 500
 MOST_GROWTH = 48 * 2**20
 
@@ -15,7 +16,7 @@ def wrong_answer(statuses: Sequence[int], body: bytes, raw: bool) -> str | None:
     if not statuses:
         return None if raw else SILENT
     worst = max(statuses)
-    if worst >= 500 and not (raw and worst == UNKNOWN_CODING):
+    if worst >= 500 and worst != NOT_MET and not (raw and worst == UNKNOWN_CODING):
         return f"status {worst}"
     broken = b"text/event-stream" in body[:2000] and INTERNAL in body
     return "an internal error in a stream" if broken else None

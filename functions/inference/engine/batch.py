@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from functions.inference.engine.backend import Row
 from functions.inference.engine.slots import Slot
 
+SCORED_ROWS = 16
+"""Rows of prompts a call whose logits are read. Each costs a product with the whole vocabulary, so few of them hold up
+the others' tokens."""
 Ready = list[tuple[Slot, int]]
 
 
@@ -24,19 +27,21 @@ def plan(slots: Sequence[Slot], batch_tokens: int, prompt_budget_tokens: int) ->
     for slot in generating:
         _take(slot, 1, rows, ready)
     budget = min(prompt_budget_tokens, batch_tokens - len(rows))
+    scored = max(1, SCORED_ROWS // max(1, sum(slot.scoring for slot in prompts)))
     for index, slot in enumerate(prompts):
         share = -(-budget // (len(prompts) - index))  # rounded up, so that the last one gets at least one token
-        _take(slot, min(share, budget), rows, ready)
+        _take(slot, min(share, budget, scored) if slot.scoring else min(share, budget), rows, ready)
         budget -= slot.taken_tokens
     return rows, ready
 
 
 def _take(slot: Slot, most_tokens: int, rows: list[Row], ready: Ready) -> None:
     chunk = slot.pending[:most_tokens]
-    slot.taken_tokens = len(chunk)
+    slot.taken_tokens, slot.first_row = len(chunk), len(rows)
     last = len(chunk) == len(slot.pending)
+    scoring = slot.scoring
     for offset, token in enumerate(chunk):
-        wanted = last and offset == len(chunk) - 1
+        wanted = scoring or (last and offset == len(chunk) - 1)
         rows.append(Row(token, len(slot.cache) + offset, slot.seq, wanted))
     if chunk and last:
         ready.append((slot, len(rows) - 1))

@@ -57,7 +57,8 @@ class Decoder:
 
     def occupy(self, job: Job) -> None:
         """Give a job a slot, reusing the longest prefix in memory."""
-        placement = place(self._slots, job.prompt, self._backend.can_share_prefixes)
+        reuses = self._backend.can_share_prefixes and not job.scores
+        placement = place(self._slots, job.prompt, reuses)
         assert placement is not None, "the caller checks that a slot is free"
         slot, keep = placement.slot, placement.keep_tokens
         generation = Generation(job, self._backend, self._backend.sampler(job.sampling), self._watch)
@@ -67,7 +68,7 @@ class Decoder:
         elif not self._backend.forget(slot.seq, keep):
             self._backend.forget(slot.seq, 0)
             keep = 0
-        following = leader_for(self._slots, job.prompt, keep) if self._backend.can_share_prefixes else None
+        following = leader_for(self._slots, job.prompt, keep) if reuses else None
         slot.cache, slot.pending, slot.following = list(job.prompt[:keep]), list(job.prompt[keep:]), following
         slot.job, slot.generation, slot.started_s = job, generation, self._clock()
         job.cached_tokens = keep
@@ -96,7 +97,9 @@ class Decoder:
         self.steps += 1
         self.decoded_tokens += len(rows)
         for slot in self._slots:
-            if slot.job is not None:
+            if slot.job is not None and slot.generation is not None:
+                if slot.scoring and slot.taken_tokens:
+                    slot.generation.score(slot.first_row, len(slot.cache), slot.taken_tokens)
                 slot.cache += slot.pending[: slot.taken_tokens]
                 del slot.pending[: slot.taken_tokens]
         self._watch.running = sum(
@@ -123,7 +126,10 @@ class Decoder:
                 slot.following = None
 
     def _advance(self, slot: Slot, row: int) -> None:
-        assert slot.generation is not None, "batch.plan() returns busy slots only"
+        assert slot.generation is not None and slot.job is not None, "batch.plan() returns busy slots only"
+        if slot.job.max_tokens == 0:
+            self._finish(slot, "length")
+            return
         try:
             token, reason = slot.generation.advance(row)
         except InferenceError as error:

@@ -73,7 +73,7 @@ class Engine:
         if not job.prompt:
             raise InvalidRequest("The prompt is empty.", "prompt")
         room = self._context_tokens - len(job.prompt)
-        if room < 1:
+        if room < min(1, job.max_tokens):
             raise ContextTooLong(len(job.prompt), self._context_tokens)
         job.max_tokens = min(job.max_tokens, room)
         job.queued_s = self._clock()

@@ -7,6 +7,13 @@ from typing import Any, Literal, Protocol
 
 from functions.inference.errors import InferenceError
 
+
+class Check(Protocol):
+    def fault(self, text: str) -> str | None:
+        """What is wrong with a finished answer, as the end of a sentence."""
+        ...
+
+
 FinishReason = Literal["stop", "length", "cancelled"]
 
 
@@ -15,6 +22,15 @@ class Matcher(Protocol):
 
     param: str
     """The request's field with the schema."""
+
+    @property
+    def check(self) -> Check | None:
+        """For what the grammar does not enforce; the thread that reads the job's events runs it."""
+        ...
+
+    def forced(self) -> list[int]:
+        """The next tokens, as long as there is one way on only."""
+        ...
 
     def allows(self, token: int) -> bool: ...
 
@@ -46,11 +62,12 @@ class Sampling:
 
 @dataclass(frozen=True)
 class TokenLogprob:
-    """One token, its bytes, its log probability before sampling settings apply, and the likeliest alternatives."""
+    """One token, its bytes, its log probability before sampling settings apply, and the likeliest alternatives. A
+    prompt's first token has neither of the two."""
 
     token: int
     piece: bytes
-    logprob: float
+    logprob: float | None
     top: tuple[tuple[int, bytes, float], ...] = ()
 
 
@@ -94,11 +111,17 @@ class Job:
     stops: tuple[str, ...] = ()
     shown: Mapping[int, bytes] = field(default_factory=dict)
     """Control tokens that are part of a tool call's form, with the text that the answer shows for them."""
+    begun: str = ""
+    """The beginning of the answer that stands in the prompt, because it is forced."""
+    complete: Callable[[str], bool] | None = None
+    """Given each piece of the answer's text by the decode thread; true ends the answer."""
     account: str = ""
     deadline_s: float = float("inf")
     """Seconds on the monotonic clock."""
     logprobs: int | None = None
     """None: no log probabilities; else the number of alternatives per token (0 to 20)."""
+    scores: bool = False
+    """Whether the prompt is sent too, with its log probabilities. Then all of it is decoded anew."""
     events: "queue.SimpleQueue[Event]" = field(default_factory=queue.SimpleQueue)
     cancelled: bool = False
     queued_s: float = 0.0
@@ -108,6 +131,8 @@ class Job:
     """The stop string that ended the answer, set before its last event."""
     watch: Callable[[Event], None] | None = None
     """Called with each event by the thread that reads them, and with a last one: for traces."""
+    again: "Callable[[str], Job] | None" = None
+    """Makes the job of a second try, which is told what was wrong with the first. None: there is one try only."""
     wake: Callable[[], None] | None = None
     """Set by the engine: wakes an idle decode thread, so that it sees a cancellation at once."""
 

@@ -34,12 +34,19 @@ class Slot:
     last_used: int = 0
     taken_tokens: int = 0
     """The number of `pending` tokens in the current batch."""
+    first_row: int = 0
+    """The first of their rows."""
     started_s: float = 0.0
     following: Following | None = None
 
     @property
     def generating(self) -> bool:
         return self.job is not None and self.job.completion_tokens > 0
+
+    @property
+    def scoring(self) -> bool:
+        """Whether the logits of every row are needed, because the prompt gets log probabilities."""
+        return self.job is not None and self.job.scores and not self.generating
 
 
 class Placement(NamedTuple):

@@ -1,5 +1,6 @@
 """A schema inside its document: its place, its keywords in the words of the newest draft, and what it leaves open."""
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +11,8 @@ KNOWN = frozenset(
     {*CHECKS, *COMBINING, "enum", "multipleOf", "properties", "patternProperties", "additionalProperties"}
     | {"items", "prefixItems"}
 )
+VALUES = ("const", "enum", "default", "examples")
+"""Keywords with values of the caller's, which are no schemas whatever they look like."""
 Node = dict[str, Any] | bool
 
 
@@ -64,5 +67,27 @@ def close(node: dict[str, Any]) -> None:
     adding = node.keys() & {"additionalProperties", "patternProperties"}
     if properties is not None and not adding and properties.keys() >= set(node.get("required", ())):
         node["additionalProperties"] = False
+    if "patternProperties" in node and not node.keys() & {"properties", "additionalProperties", "required"}:
+        node["additionalProperties"] = False
     if "prefixItems" in node and not node.keys() & {"items", "minItems", "maxItems"}:
         node |= {"items": False, "minItems": len(node["prefixItems"])}
+
+
+def is_other(schema: Any, document: Any) -> bool:
+    """Whether references inside `schema`, a part of `document`, lead elsewhere."""
+    return isinstance(schema, dict) and schema is not document and isinstance(schema.get("$id"), str)
+
+
+def anchors(document: Any) -> dict[str, list[dict[str, Any]]]:
+    """The schemas of each `$anchor`, of which a valid document has one."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    left = [document]
+    while left:
+        value = left.pop()
+        if isinstance(value, list):
+            left += value
+        elif isinstance(value, dict) and not is_other(value, document):
+            if isinstance(name := value.get("$anchor"), str):
+                found[name].append(value)
+            left += [inner for key, inner in value.items() if key not in VALUES]
+    return found

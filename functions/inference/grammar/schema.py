@@ -1,20 +1,38 @@
 """A caller's JSON schema, checked, bounded and rewritten for llguidance (ADR 79).
 
-llguidance enforces what it implements and refuses most of the rest. This module refuses the rest by keyword and place,
-bounds what would be dear to compile, and takes out what changes llguidance's behaviour (`$schema`, `x-guidance`).
-Objects that list properties, and tuples, are closed where the schema does not say otherwise.
+llguidance enforces what it implements and refuses most of the rest. This module bounds what would be dear to compile,
+and takes out what changes llguidance's behaviour (`$schema`, `x-guidance`). Objects that list properties, and tuples,
+are closed where the schema does not say otherwise. Keywords that no grammar enforces are left out of it and noted in
+`late`, because the finished answer is checked for them (ADR 86). What can neither be enforced nor checked is refused by
+keyword and place.
 """
 
 import math
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
+from urllib.parse import unquote
 
 from functions.inference.errors import UnsupportedSchema
-from functions.inference.grammar.keywords import CHECKS, digits, literal, points, without_exclusive
-from functions.inference.grammar.nodes import COMBINING, KNOWN, Node, Place, close, plain
+from functions.inference.grammar.keywords import (
+    CHECKS,
+    FORCED_A_POINT,
+    FORMATS,
+    digits,
+    literal,
+    pattern_points,
+    points,
+    without_exclusive,
+)
+from functions.inference.grammar.late import ADDING, LATE_FORMATS, drafts_of, late_keywords, parts
+from functions.inference.grammar.nodes import COMBINING, KNOWN, Node, Place, anchors, close, is_other, plain
+from functions.inference.grammar.rewrite import EXACT, NUMBER, RANGES, rewritten
 
+FORMATS_OF_DRAFTS = [*FORMATS, *LATE_FORMATS]
 MOST_POINTS = 1_000
 """About 50 µs of compilation each: a node is one."""
+REF_CHARACTERS = 1_000
+"""Of a `$ref`. A longer one leads nowhere, so it is not decoded."""
 MOST_DEPTH = 64
 MOST_ALTERNATIVES = 256
 """Of one place, after all schemas that apply to it are combined: llguidance multiplies them out."""
@@ -23,17 +41,12 @@ MOST_FACTOR = 5_000
 """Of the least common multiple of all `multipleOf`, without their decimal points: a state for each remainder."""
 MOST_FORMATTED = 400
 """Characters of a string that has a `format` and a `maxLength`: llguidance follows both, a state for each length."""
-REFUSED = frozenset(
-    {"not", "if", "then", "else", "contains", "minContains", "maxContains", "uniqueItems", "propertyNames"}
-    | {"dependentRequired", "dependentSchemas", "dependencies", "unevaluatedProperties", "unevaluatedItems"}
-    | {"$dynamicRef", "$recursiveRef"}
-)
-TRIVIAL: dict[str, tuple[Any, ...]] = {"uniqueItems": (False,), "propertyNames": (True, {}, {"type": "string"})}
-RANGES = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
+REFUSED = frozenset({"$dynamicRef", "$recursiveRef"})
 WRITING = {
     "whitespace_flexible": False,
     "item_separator": ", ?",
     "key_separator": ": ?",
+    "coerce_one_of": True,  # with a warning, where options may not exclude each other: `oneOf` becomes `anyOf`
     "json_allowed_escapes": 'nrbtf\\"',  # no \uXXXX: it could spell a property's name a second time
 }
 
@@ -41,22 +54,35 @@ WRITING = {
 class SchemaChecker:
     """One schema. `param`: the request's field that a refusal names. `points`: what the schema may cost."""
 
-    def __init__(self, document: Any, param: str, points: float = MOST_POINTS) -> None:
-        self._document = document
+    def __init__(self, document: Any, param: str, points: float = MOST_POINTS, *, formats_hold: bool = True) -> None:
+        """`formats_hold`: refuse a `format` that neither draft defines, instead of leaving it out as they say."""
+        self.document = document
         self.param = param
+        self._formats_hold = formats_hold
         self.points = points
         self._names: dict[str, str] = {}
         self._defs: dict[str, Node] = {}
         self._products: dict[str, int] = {}
         self._factor = 1
+        self._below_late = 0
+        self.late: list[tuple[str, str]] = []
+        """Keywords, with their places, for which the finished answer has to be checked."""
+        self.nullable = False
+        self.drafts: set[int] = set()
+        """Drafts of which forms occur that the other one does not know."""
         self._seen: list[tuple[str, Node]] = []
 
     def checked(self) -> dict[str, Any]:
         """The schema for llguidance. Raises UnsupportedSchema."""
-        root = self._visit(self._document, Place("#"))
+        root = self._visit(self.document, Place("#"))
         if root is False:
             raise self.refused("#", "allows no value")
         return self._whole(root)
+
+    def loosened(self) -> dict[str, Any]:
+        """Instead of `checked`: any object, for whose schema the finished answer is checked."""
+        self.late.append(("type", "#"))
+        return {"type": "object", "x-guidance": WRITING}
 
     def parts(self) -> list[tuple[str, dict[str, Any]]]:
         """Every place with the schema that stands there, inner ones first: to find out which one does not compile."""
@@ -80,16 +106,41 @@ class SchemaChecker:
         if not isinstance(schema, dict):
             raise self.refused(place.at, "is no schema: it must be an object or a boolean")
         for keyword in sorted(REFUSED.intersection(schema)):
-            if schema[keyword] not in TRIVIAL.get(keyword, ()):
-                raise self.refused(place.at, f"uses `{keyword}`, which is not supported")
+            raise self.refused(place.at, f"uses `{keyword}`, which is not supported")
         if "$id" in schema and place.at != "#":
             raise self.refused(place.at, "uses `$id`, which is supported for the whole schema only")
         known = plain(schema)
+        if known.get("format", "date") not in FORMATS_OF_DRAFTS and ("pattern" in known or not self._formats_hold):
+            del known["format"]
+        said = rewritten(schema, known, self.target)
+        self._note_late(schema, known, place, said)
         node = self._node(known, self._merging(known, place))
-        if place.merged is None and not node.keys() & set(COMBINING):
+        if place.merged is None and not node.keys() & set(COMBINING) and not schema.keys() & ADDING:
             close(node)
         self._seen.append((place.at, node))
         return node
+
+    def _note_late(self, schema: dict[str, Any], known: dict[str, Any], place: Place, said: set[str]) -> None:
+        """Takes from `known` what the finished answer is checked for. The schemas in such keywords are visited, so that
+        what they may say and cost is what any schema may. `said`: keywords that the grammar says after all."""
+        for keyword in late_keywords(schema, known):
+            if keyword in said and not self._below_late:
+                continue
+            if keyword == "pattern" and self._below_late:
+                raise self.refused(
+                    place.at, "has a `pattern` that looks around, inside a keyword that is checked later"
+                )
+            self.late.append((keyword, place.at))
+            if keyword in ("pattern", "format"):
+                self._spend(pattern_points(known.pop(keyword)), place)
+            seen = len(self._seen)
+            self._below_late += 1
+            for step, inner in parts(schema, keyword):
+                self._visit(inner, Place(f"{place.at}/{step}"[:200], place.depth + 1))
+            self._below_late -= 1
+            del self._seen[seen:]
+        self.drafts |= drafts_of(schema)
+        self.nullable = self.nullable or schema.get("nullable") is True
 
     def _merging(self, schema: dict[str, Any], place: Place) -> Place:
         """`place`, marked if more than one schema applies to its value."""
@@ -111,10 +162,11 @@ class SchemaChecker:
             name, found = self._keyword(keyword, value, place)
             node[name] = node[name] + found if name == "allOf" and name in node else found
         without_exclusive(node)
+        if (exact := EXACT.get(node.get("format", ""))) is not None:
+            self._spend(3, place)
+            node["allOf"] = [*node.get("allOf", []), {"pattern": exact}]
         if "format" in node and "maxLength" in node:
             node["maxLength"] = min(node["maxLength"], MOST_FORMATTED)
-        if node.get("minProperties", 0) > max(1, len(node.get("required", ()))):
-            raise self.refused(place.at, "uses `minProperties` above 1, which cannot be enforced: keys may repeat")
         return node
 
     def _keyword(self, keyword: str, value: Any, place: Place) -> tuple[str, Any]:
@@ -141,28 +193,36 @@ class SchemaChecker:
 
     def _value(self, keyword: str, value: Any, place: Place) -> Any:
         if keyword == "const":
-            self._spend(points(value), place)
+            self._spend(points(value) + len(str(value)) // FORCED_A_POINT, place)
         if keyword == "pattern":
-            self._spend(3 + len(str(value)) / 20, place)
+            self._spend(pattern_points(value), place)
             self._multiply(keyword, 16, place)  # two may apply to one place, never three
         if keyword == "required" and isinstance(value, list):
             if len(value) > MOST_PROPERTIES:
                 raise self.refused(place.at, f"has more than {MOST_PROPERTIES} `required`")
             self._spend(len(value) / (4 if place.merged is None else 1), place)  # each is searched among the others
+            self._spend(sum(len(str(name)) for name in value) // FORCED_A_POINT, place)
         try:
-            return CHECKS[keyword](value)
+            checked = CHECKS[keyword](value)
         except ValueError as exc:
             raise self.refused(place.at, str(exc) if keyword == "type" else f"has a `{keyword}` that {exc}") from exc
+        if keyword == "minLength":
+            self._spend(checked // FORCED_A_POINT, place)  # a pattern beside it may force each
+        return checked
 
     def _enum(self, values: Any, place: Place) -> list[Any]:
         if not isinstance(values, list) or not values:
             raise self.refused(place.at, "has an `enum` that is no list of values")
-        self._spend(sum(map(points, values)), place)
+        common = min(len(str(value)) for value in values)  # at most
+        self._spend(sum(map(points, values)) + common // FORCED_A_POINT, place)
         self._multiply("enum", len(values), place)
+        return self._literal("enum", values, place)
+
+    def _literal(self, keyword: str, values: list[Any], place: Place) -> list[Any]:
         try:
             return [literal(value) for value in values]
         except ValueError as exc:
-            raise self.refused(place.at, f"has an `enum` that {exc}") from exc
+            raise self.refused(place.at, f"has {'an' if keyword == 'enum' else 'a'} `{keyword}` that {exc}") from exc
 
     def _multiple(self, value: Any, place: Place) -> Any:
         try:
@@ -212,9 +272,19 @@ class SchemaChecker:
             raise self.refused(place.at, f"has `{keyword}` that are no object")
         if len(value) > MOST_PROPERTIES:
             raise self.refused(place.at, f"has more than {MOST_PROPERTIES} `{keyword}`")
+        if keyword == "properties":
+            self._literal(keyword, list(value), place)
         if keyword == "patternProperties":
-            self._spend(len(value) ** 2 / 8 + sum(3 + len(name) / 20 for name in value), place)  # each pair is compared
-        return {name: self._visit(inner, place.down(keyword, name)) for name, inner in value.items()}
+            self._spend(len(value) ** 2 / 8 + sum(map(pattern_points, value)), place)  # each pair is compared
+        return {name: self._shared(self._visit(inner, place.down(keyword, name))) for name, inner in value.items()}
+
+    def _shared(self, node: Node) -> Node:
+        """Plain numbers and dates are compiled once for all properties: they take ten times as long as other nodes."""
+        name = node.get("format", "number") if isinstance(node, dict) else ""
+        if node not in (NUMBER, {"type": "string", "format": name, "allOf": [{"pattern": EXACT.get(name)}]}):
+            return node
+        self._defs[name] = node
+        return {"$ref": f"#/$defs/{name}"}
 
     def _items(self, keyword: str, value: Any, place: Place) -> list[Node]:
         if not isinstance(value, list):
@@ -239,18 +309,35 @@ class SchemaChecker:
         return self._visit(target, Place(ref, place.depth + 1, place.merged, place.open_refs | {ref}, inlined))
 
     def _target(self, ref: Any, place: Place) -> Any:
-        if not isinstance(ref, str) or not (ref == "#" or ref.startswith("#/")):
-            raise self.refused(place.at, "has a `$ref` that is no path into the schema itself (#/…)")
+        if not isinstance(ref, str) or not ref.startswith("#"):
+            raise self.refused(place.at, "has a `$ref` that does not lead into the schema itself (#…)")
         if ref in place.open_refs:
             raise self.refused(place.at, "has a `$ref` that refers to itself without end")
-        target = self._document
-        for part in ref.split("/")[1:]:
+        return self.target(ref, place.at)
+
+    def target(self, ref: str, at: str = "#") -> Any:
+        """The schema that `ref` leads to: a path (#/…, RFC 6901) or an anchor (#…). Raises UnsupportedSchema."""
+        missing = self.refused(at, f"has a `$ref` to {ref[:80]}, which does not exist")
+        if len(ref) > REF_CHARACTERS:
+            raise missing
+        name, *path = unquote(ref[1:]).split("/")
+        target = self.document
+        if name:
+            found = [] if path else self._anchors.get(name, [])
+            if len(found) != 1:
+                raise missing
+            return found[0]
+        for part in path:
             key = part.replace("~1", "/").replace("~0", "~")
             is_number = isinstance(target, list) and key.isascii() and key.isdigit() and len(key) < 10
             if is_number and int(key) < len(target):
                 target = target[int(key)]
-            elif isinstance(target, dict) and key in target:
+            elif isinstance(target, dict) and key in target and not is_other(target, self.document):
                 target = target[key]
             else:
-                raise self.refused(place.at, f"has a `$ref` to {ref[:80]}, which does not exist")
+                raise missing
         return target
+
+    @cached_property
+    def _anchors(self) -> dict[str, list[dict[str, Any]]]:
+        return anchors(self.document)

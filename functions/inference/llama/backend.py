@@ -8,6 +8,7 @@ import llama_cpp
 import numpy as np
 
 from functions.inference.engine.backend import Row
+from functions.inference.engine.batch import SCORED_ROWS
 from functions.inference.engine.jobs import Sampling, TokenLogprob
 from functions.inference.errors import ModelFileError
 from functions.inference.llama.grammar import GrammarCompiler
@@ -32,9 +33,8 @@ class LlamaBackend(LlamaVocab):
         params.n_ctx = self.context_tokens * sequences
         params.n_batch = params.n_ubatch = batch_tokens
         params.n_seq_max = sequences
-        params.n_outputs_max = max(
-            sequences, 1
-        )  # logits for one row a sequence; the default reserves batch x vocabulary
+        # Logits for one row a sequence and for prompts that are scored; the default reserves batch x vocabulary.
+        params.n_outputs_max = min(sequences + SCORED_ROWS, batch_tokens)
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = True  # required: otherwise sharing a prefix between sequences aborts the process
         self._ctx = llama_cpp.llama_init_from_model(model, params)

@@ -2,6 +2,8 @@
 
 import ctypes
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import llama_cpp
 import numpy as np
@@ -11,6 +13,9 @@ from numpy.typing import NDArray
 from functions.inference.errors import TooCostly, UnsupportedSchema
 from functions.inference.grammar.grammar import Grammar, schema_text
 from functions.inference.llama.vocab import LlamaVocab
+
+if TYPE_CHECKING:
+    from functions.inference.grammar.check import AnswerCheck
 
 LIMITS = LLParserLimits(
     max_items_in_row=1_000,
@@ -23,6 +28,7 @@ LIMITS = LLParserLimits(
 )
 SPECIAL = b"\xff"
 """llguidance never allows a token that begins with this byte, except for the ends that it is told."""
+KEPT_KEYS = 1_000
 SEARCH_S = 0.02
 """CPU seconds for finding out which part of a schema does not compile."""
 
@@ -31,6 +37,7 @@ class GrammarCompiler:
     """Built once a model: it reads the whole vocabulary (half a second for 150,000 tokens)."""
 
     def __init__(self, vocab: LlamaVocab) -> None:
+        self._compiled: dict[bytes, None] = {}
         pieces = vocab.pieces()
         for token in vocab.control_ids():
             pieces[token] = SPECIAL + pieces[token]
@@ -44,7 +51,18 @@ class GrammarCompiler:
         found = LLMatcher(self._tokenizer, grammar.text, limits=LIMITS, log_level=0)
         if found.is_error():
             raise self._reason(grammar, found.get_error())
-        return Matcher(found, self._tokenizer.vocab_size, grammar.checkers[-1].param)
+        check = grammar.check(one_of=bool(found.get_grammar_warnings()))
+        return Matcher(found, self._tokenizer.vocab_size, grammar.checkers[-1].param, check)
+
+    def compile_once(self, key: bytes, grammar: Callable[[], Grammar]) -> None:
+        """Find out whether the grammar compiles, unless the one of this `key` did. Raises as `matcher`.
+
+        For tools that need not be called: what cannot be enforced is refused however the choice is made."""
+        if key not in self._compiled:
+            self.matcher(grammar())
+            self._compiled[key] = None
+            if len(self._compiled) > KEPT_KEYS:
+                self._compiled.pop(next(iter(self._compiled)), None)
 
     def _reason(self, grammar: Grammar, error: str) -> UnsupportedSchema:
         until = time.thread_time() + SEARCH_S
@@ -62,12 +80,16 @@ class GrammarCompiler:
 class Matcher:
     """See `engine.jobs.Matcher`."""
 
-    def __init__(self, matcher: LLMatcher, vocab_tokens: int, param: str) -> None:
-        self.param = param
+    def __init__(self, matcher: LLMatcher, vocab_tokens: int, param: str, check: "AnswerCheck | None") -> None:
+        self.param, self.check = param, check
         self._matcher = matcher
         self._bits: NDArray[np.uint32] = np.zeros((vocab_tokens + 31) // 32, np.uint32)
         self._target = self._bits.ctypes.data, self._bits.nbytes
         self._vocab_tokens = vocab_tokens
+
+    def forced(self) -> list[int]:
+        """The next tokens, as long as there is one way on only."""
+        return list(self._matcher.compute_ff_tokens())
 
     def allows(self, token: int) -> bool:
         """Far cheaper than `allowed`, and in most cases enough: the model's own choice."""

@@ -1,7 +1,7 @@
 """Text to tokens and back. It only reads the model, so any thread may use it at any time."""
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -68,6 +68,16 @@ class LlamaVocab:
         """The token for an empty prompt."""
         bos: int = llama_cpp.llama_vocab_bos(self.vocab)
         return bos if bos >= 0 else max(0, llama_cpp.llama_vocab_eos(self.vocab))
+
+    def infill(self, before: Sequence[int], after: Sequence[int]) -> list[int] | None:
+        """The prompt for the text between the two; None if the model has no tokens for it."""
+        prefix, suffix, middle = (
+            getattr(llama_cpp, f"llama_vocab_fim_{name}")(self.vocab) for name in ("pre", "suf", "mid")
+        )
+        if min(prefix, suffix, middle) < 0:
+            return None
+        start = [self.start_token] if llama_cpp.llama_vocab_get_add_bos(self.vocab) else []
+        return [*start, prefix, *before, suffix, *after, middle]
 
     @property
     def end_tokens(self) -> frozenset[int]:

@@ -12,6 +12,7 @@ CATALOGUE_FILE = Path(__file__).parents[1] / "catalogue.json"
 BUNDLE_ROOT = Path(__file__).parents[3]
 """Bundled files are beside `functions/`, in a checkout and in the image."""
 
+Prefix = Annotated[str, Field(pattern=r"^[ -~]{0,64}$")]
 Capability = Literal["chat", "completions", "embeddings"]
 
 
@@ -42,6 +43,8 @@ class CatalogueModel(BaseModel):
     capabilities: tuple[Capability, ...] = ("chat", "completions")
     sampling: DefaultSampling = DefaultSampling()
     embeddings_model: str | None = None
+    prefixes: dict[Literal["query", "passage"], Prefix] = {}
+    """Of an embeddings model: what its makers want before a question and before a text that is searched."""
 
     def path(self, models_dir: Path) -> Path:
         """The path of its file, pulled or not."""

@@ -13,13 +13,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from functions.inference.errors import InvalidRequest
 from functions.inference.models.prompt_tokenizer import Role
 from functions.inference.models.role_order import orders
-from functions.inference.tools.families import family_of
-
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
-"""For models whose file has no template."""
+from functions.inference.tools.families import HERMES, family_of
 
 REFUSED = "The model's chat template does not accept these messages"
 MAX_REASON_CHARACTERS = 300
@@ -63,7 +57,7 @@ class ChatTemplate:
         self.knows_tools = "tools" in source
         self.knows_calls = self.knows_tools or "tool_calls" in source
         self.family = family_of(source)
-        self.thinks = "</think>" in source
+        self.thinks = (self.family or HERMES).thought[1] in source
 
     def render(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] | None = None) -> str:
         """The prompt. Turns are merged where the template does not take them as they are, or drops a system message.

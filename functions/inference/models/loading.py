@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from functions.inference.llama.backend import LlamaBackend
 from functions.inference.llama.embedder import Embedder
 from functions.inference.llama.runtime import LoadOptions, load_model
 from functions.inference.models.catalogue import CatalogueModel, resolve
-from functions.inference.models.chat_template import CHATML, ChatTemplate
+from functions.inference.models.chat_template import ChatTemplate
 from functions.inference.models.memory import available_bytes, capped_layers, context_bytes, require_room
 from functions.inference.models.model_file import check_model_file, expected_sha256
 from functions.inference.models.prompt_tokenizer import PromptTokenizer
@@ -39,6 +39,8 @@ class EmbeddingModel:
     path: Path
     embedder: Embedder
     created_s: int
+    prefixes: Mapping[str, str]
+    """What the model wants before a text, by `input_type`."""
 
     @property
     def context_tokens(self) -> int:
@@ -103,12 +105,10 @@ class Loader:
         )
         engine = Engine(backend, limits_of(settings), on_crash=on_crash)
         prompts = PromptTokenizer(backend, backend.control_tokens())
-        template = ChatTemplate(
-            backend.chat_template() or CHATML,
-            mark=prompts.mark,
-            bos=backend.special_text("bos"),
-            eos=backend.special_text("eos"),
-        )
+        if not backend.chat_template():
+            log.warning("%s has no chat template: it completes text, and does not chat", path)
+            entry = entry.model_copy(update={"capabilities": ("completions",)})
+        template = template_of(backend, prompts)
         model = ChatModel(entry, path, engine, backend, template, prompts, int(path.stat().st_mtime))
         engine.start()
         warm_up(model)
@@ -129,7 +129,9 @@ class Loader:
             threads=threads_for(path, settings),
             queue_places=settings.queue_size,
         )
-        return EmbeddingModel(entry, path, embedder, int(path.stat().st_mtime))
+        chosen = {"query": settings.query_prefix, "passage": settings.passage_prefix}
+        prefixes = entry.prefixes | {kind: prefix for kind, prefix in chosen.items() if prefix is not None}
+        return EmbeddingModel(entry, path, embedder, int(path.stat().st_mtime), prefixes)
 
     def _open(self, entry: CatalogueModel, path: Path) -> Any:
         if path not in self._handles:
@@ -160,6 +162,12 @@ class Loader:
     def _spend(self, count: int) -> None:
         if self._budget_bytes is not None:
             self._budget_bytes -= count
+
+
+def template_of(backend: LlamaBackend, prompts: PromptTokenizer) -> ChatTemplate:
+    """The file's own; an empty one where it has none, for a model that does not chat."""
+    bos, eos = backend.special_text("bos"), backend.special_text("eos")
+    return ChatTemplate(backend.chat_template() or "", mark=prompts.mark, bos=bos, eos=eos)
 
 
 def limits_of(settings: InferenceSettings) -> EngineLimits:

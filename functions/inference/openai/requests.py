@@ -53,6 +53,7 @@ class Message(Wire):
     tool_calls: Annotated[list[ToolCall], Field(fail_fast=True)] | None = None
     tool_call_id: Id | None = None
     refusal: Text | None = None
+    reasoning_content: Text | None = None
 
 
 class StreamOptions(Wire):
@@ -141,15 +142,17 @@ class ChatRequest(SamplingFields):
 
 class CompletionRequest(SamplingFields):
     prompt: Text | Texts | TokenIds | ListsOfTokenIds
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     best_of: Annotated[int, Field(ge=1, le=1)] | None = None
-    suffix: Annotated[str, Field(max_length=0)] | None = None
+    suffix: Text | None = None
 
 
 class EmbeddingRequest(Wire):
     model: Annotated[str, Field(min_length=1, max_length=256)]
     input: Text | Texts | TokenIds | ListsOfTokenIds
+    input_type: Literal["query", "passage"] | None = None
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 

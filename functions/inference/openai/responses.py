@@ -112,7 +112,7 @@ def _chat_logprob(entry: TokenLogprob) -> dict[str, Any]:
     return _token_logprob(entry.piece, entry.logprob) | {"top_logprobs": top}
 
 
-def _token_logprob(piece: bytes, logprob: float) -> dict[str, Any]:
+def _token_logprob(piece: bytes, logprob: float | None) -> dict[str, Any]:
     return {"token": piece.decode(errors="replace"), "logprob": logprob, "bytes": list(piece)}
 
 
@@ -154,6 +154,10 @@ class CompletionShape(ResponseShape):
         return {
             "tokens": texts,
             "token_logprobs": [entry.logprob for entry in logprobs],
-            "top_logprobs": [{p.decode(errors="replace"): lp for _t, p, lp in entry.top} for entry in logprobs],
+            # Of tokens with one text the likelier counts, so the best ones come last.
+            "top_logprobs": [
+                None if entry.logprob is None else {p.decode(errors="replace"): lp for _t, p, lp in entry.top[::-1]}
+                for entry in logprobs
+            ],
             "text_offset": offsets,
         }

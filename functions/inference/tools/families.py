@@ -1,7 +1,11 @@
 """How a family of models writes a tool call. The chat template decides the family, not the model's name (ADR 15)."""
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from functions.inference.tools.arguments import QUOTE, Arguments, GemmaArguments, JsonArguments, XmlArguments
 
 NAME = r'\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?"name"\s*:\s*"([^"\\]{1,128})"\s*,\s*'
 ARGUMENTS = NAME + r'"arguments"\s*:\s*(?=[{\[])'
@@ -10,7 +14,7 @@ ID = r'\s*(?:,\s*"id"\s*:\s*"[^"]*"\s*)?'
 
 @dataclass(frozen=True)
 class Family:
-    """One form of a call: `opening`, then `head` (its group is the name), a JSON value, then `again` or `end`."""
+    """One form of a call: `opening`, then `head` (its group is the name), the arguments, then `again` or `end`."""
 
     name: str
     opening: str
@@ -24,6 +28,10 @@ class Family:
     """A pattern of what follows the arguments where another call follows without a new opening."""
     controls: tuple[str, ...] = field(default=())
     """Control tokens that are part of the form. The parser sees their names."""
+    arguments: Callable[[Mapping[str, Any]], Arguments] = JsonArguments
+    """Reads the arguments, given the tool's schema."""
+    thought: tuple[str, str] = ("<think>", "</think>")
+    """What stands around reasoning."""
 
 
 HERMES = Family(
@@ -92,8 +100,28 @@ HARMONY = Family(
     ("<|channel|>commentary to=functions.", " <|constrain|>json<|message|>", ""),
     controls=("<|channel|>", "<|message|>", "<|constrain|>", "<|end|>", "<|start|>", "<|call|>", "<|return|>"),
 )
-OTHER_FORMS = re.compile("<function=|<arg_key>|<parameter=|</parameter")
-"""Calls within `<tool_call>` that are not JSON (Qwen3-Coder, GLM)."""
+XML = Family(
+    "xml",
+    "<tool_call>",
+    r"\s*<function=([^>\s]{1,128})>(?=\s*<)",
+    r"\s*</tool_call>",
+    ("<tool_call>\n<function=", ">\n", "</function>\n</tool_call>"),
+    controls=("<tool_call>", "</tool_call>"),
+    arguments=XmlArguments,
+)
+"""Qwen3-Coder, Qwen 3.5, Nemotron 3."""
+GEMMA = Family(
+    "gemma",
+    "<|tool_call>",
+    r"\s*call:([^\s{]{1,128})(?=\{)",
+    r"\s*<tool_call\|>",
+    ("<|tool_call>call:", "", "<tool_call|>"),
+    controls=("<|tool_call>", "<tool_call|>", QUOTE, "<|channel>", "<channel|>"),
+    arguments=GemmaArguments,
+    thought=("<|channel>thought\n", "<channel|>"),
+)
+OTHER_FORMS = re.compile("<arg_key>|</parameter|<invoke")
+"""Calls within `<tool_call>` in other XML (GLM, MiniMax)."""
 
 
 def family_of(template: str) -> Family | None:
@@ -106,6 +134,10 @@ def family_of(template: str) -> Family | None:
         return DEEPSEEK
     if "tools" not in template:
         return HERMES
+    if "<|tool_call>call:" in template:
+        return GEMMA
+    if "<tool_call>\\n<function=" in template and "<parameter=" in template:
+        return XML
     if OTHER_FORMS.search(template):
         return None
     if "[TOOL_CALLS]" in template:

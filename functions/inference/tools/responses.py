@@ -4,33 +4,32 @@ from typing import Any
 
 from functions.inference.engine.jobs import TokenLogprob
 from functions.inference.openai.responses import ChatShape, ResponseHead
-from functions.inference.tools.parser import CallArguments, CallStart, Parser, Part, PlainText, Reasoning
+from functions.inference.tools.parts import CallArguments, CallStart, Parser, Part, PlainText, Reasoning
 
 
 class ToolChatShape(ChatShape):
-    """A ChatShape that parses the text. `most_calls`: calls after that many are left out."""
+    """A ChatShape that parses the text."""
 
-    def __init__(self, head: ResponseHead, with_logprobs: bool, index: int, parser: Parser, most_calls: int) -> None:
+    def __init__(self, head: ResponseHead, with_logprobs: bool, index: int, parser: Parser) -> None:
         super().__init__(head, with_logprobs, index)
         self._parser = parser
-        self._most_calls = most_calls
         self._waiting: tuple[TokenLogprob, ...] = ()
         """Log probabilities of tokens whose text the parser still holds."""
 
     def chunks(self, text: str, logprobs: tuple[TokenLogprob, ...]) -> list[dict[str, Any]]:
         self._waiting += logprobs
         chunks = []
-        for part in self._kept(self._parser.feed(text)):
+        for part in self._parser.feed(text):
             chunks.append(self._chunk(self._delta(part), logprobs=self._waiting))
             self._waiting = ()
         return chunks
 
     def closings(self, finish_reason: str) -> list[dict[str, Any]]:
-        left = [self._chunk(self._delta(part)) for part in self._kept(self._parser.finish())]
+        left = [self._chunk(self._delta(part)) for part in self._parser.finish()]
         return [*left, self._chunk({}, self._reason(finish_reason))]
 
     def whole(self, text: str, logprobs: tuple[TokenLogprob, ...], finish_reason: str) -> dict[str, Any]:
-        parts = self._kept([*self._parser.feed(text), *self._parser.finish()])
+        parts = [*self._parser.feed(text), *self._parser.finish()]
         body = super().whole(text, logprobs, self._reason(finish_reason))
         content = "".join(part.text for part in parts if isinstance(part, PlainText))
         message = body["choices"][0]["message"]
@@ -51,9 +50,6 @@ class ToolChatShape(ChatShape):
             elif isinstance(part, CallArguments):
                 calls[part.index]["function"]["arguments"] += part.text
         return calls
-
-    def _kept(self, parts: list[Part]) -> list[Part]:
-        return [part for part in parts if isinstance(part, PlainText | Reasoning) or part.index < self._most_calls]
 
     def _delta(self, part: Part) -> dict[str, Any]:
         match part:

@@ -1,116 +1,17 @@
-"""Writes a job's answer, as a stream or as one body."""
+"""Writes the events of an answer's jobs, as a stream or as one body."""
 
-import queue
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from functions.inference.engine.jobs import Delta, Event, Failed, Finished, Job
-from functions.inference.errors import InferenceError
-from functions.inference.openai.responses import Counts, ResponseShape, usage_of
+from functions.inference.openai.responses import ResponseShape, usage_of
 from functions.inference.web import sse
+from functions.inference.web.choices import CallerGone, Choices
 from functions.inference.web.disconnect import Caller
 from functions.inference.web.http_errors import stream_envelope
 
-POLL_EVERY_S = 0.1
-"""How often a closed connection is looked for while no token arrives."""
 PING_EVERY_S = 2.0
-ABREAST = 4
-"""How many choices of one answer run at once."""
-
-
-class CallerGone(Exception):
-    """The caller closed its connection."""
-
-
-class _Numbered(queue.SimpleQueue[Event]):
-    """Puts a job's events into a queue that its whole answer shares, with the job's place in the answer."""
-
-    def __init__(self, place: int, shared: "queue.SimpleQueue[tuple[int, Event]]") -> None:
-        self._place, self._shared = place, shared
-
-    def put(self, item: Event, block: bool = True, timeout: float | None = None) -> None:
-        self._shared.put((self._place, item))
-
-
-class Choices:
-    """The jobs of one answer, one a choice, and the shape that writes each. At most ABREAST run at once, so that a
-    long list of prompts does not fill the queue.
-
-    `each`: choices a prompt. `submit` raises an InferenceError.
-    """
-
-    def __init__(
-        self, jobs: Sequence[Job], shapes: Sequence[ResponseShape], each: int, submit: Callable[[Job], object]
-    ) -> None:
-        self.jobs, self.shapes = jobs, shapes
-        self._each, self._submit = each, submit
-        self._events: queue.SimpleQueue[tuple[int, Event]] = queue.SimpleQueue()
-        self._begun = self._ended = 0
-        self._completion_tokens = [0] * len(jobs)
-        for place, job in enumerate(jobs):
-            job.events = _Numbered(place, self._events)
-        try:
-            for _ in jobs[:ABREAST]:
-                self._begin()
-        except BaseException:
-            self.cancel()
-            raise
-
-    def cancel(self) -> None:
-        """End every choice. No effect after the end; safe from any thread."""
-        for job in self.jobs:
-            job.cancel()
-
-    @property
-    def counts(self) -> Counts:
-        """The tokens so far."""
-        prompts = self.jobs[: self._begun : self._each]
-        return Counts(
-            sum(len(job.prompt) for job in prompts),
-            sum(self._completion_tokens),
-            sum(job.cached_tokens for job in prompts),
-        )
-
-    def follow(self, caller: Caller) -> Iterator[tuple[int, Event] | None]:
-        """Events with the place of their job, up to the last of all, and None after each POLL_EVERY_S without one.
-        Cancels the jobs at the end.
-
-        Raises CallerGone.
-        """
-        try:
-            while self._ended < len(self.jobs):
-                found = self._next()
-                if caller.gone():
-                    raise CallerGone
-                yield found
-        finally:
-            self.cancel()  # also when the response's generator is closed; no effect after the end
-            for job in self.jobs[: self._begun]:
-                if job.watch is not None:  # no effect after the end
-                    job.watch(Finished("cancelled", job.completion_tokens))
-
-    def _next(self) -> tuple[int, Event] | None:
-        try:
-            place, event = self._events.get(timeout=POLL_EVERY_S)
-        except queue.Empty:
-            return None
-        if (watch := self.jobs[place].watch) is not None:
-            watch(event)
-        if isinstance(event, Delta | Finished):
-            self._completion_tokens[place] = event.completion_tokens
-        if isinstance(event, Finished | Failed):
-            self._ended += 1
-            if self._begun < len(self.jobs) and isinstance(event, Finished) and event.reason != "cancelled":
-                try:
-                    self._begin()
-                except InferenceError as error:
-                    return place, Failed(error)
-        return place, event
-
-    def _begin(self) -> None:
-        self._begun += 1
-        self._submit(self.jobs[self._begun - 1])
 
 
 def stream(
@@ -124,11 +25,11 @@ def stream(
         if found is None:
             if time.monotonic() - wrote_s >= ping_every_s:
                 wrote_s = time.monotonic()
-                yield sse.PING
+                yield _told(choices) + sse.PING
             continue
         place, event = found
         if isinstance(event, Failed):
-            yield sse.event(stream_envelope(event.error))
+            yield _told(choices) + sse.event(stream_envelope(event.error))
             return
         if not isinstance(event, Delta | Finished):
             continue
@@ -138,12 +39,18 @@ def stream(
         if place not in opened and (opening := shape.opening()) is not None:
             yield sse.counted(opening, *choices.counts)
         opened.add(place)
-        for chunk in _chunks(choices.jobs[place], shape, event):
+        for chunk in _chunks(choices.job(place), shape, event):
             yield sse.counted(chunk, *choices.counts)
             wrote_s = time.monotonic()
     if include_usage:
         yield sse.counted(choices.shapes[0].usage_chunk(choices.counts), *choices.counts)
     yield sse.DONE
+
+
+def _told(choices: Choices) -> bytes:
+    """The counts of text that is held back: of no other, because its chunks told them."""
+    holds = any(job.again for job in choices.jobs) and choices.counts.completion
+    return sse.counts(*choices.counts) if holds else b""
 
 
 def _chunks(job: Job, shape: ResponseShape, event: Delta | Finished) -> list[dict[str, Any]]:

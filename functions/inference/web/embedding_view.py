@@ -23,7 +23,7 @@ def embeddings(service: InferenceService) -> Response:
     model = service.embedding_model(body.model)
     if body.dimensions is not None and body.dimensions > model.embedder.dimensions:
         raise InvalidRequest(f"This model's vectors have {model.embedder.dimensions} dimensions.", "dimensions")
-    inputs = token_lists(body.input, model)
+    inputs = token_lists(body.input, model, model.prefixes.get(body.input_type or "", ""))
     deadline_s = job_builder.deadline_s(
         request.headers.get("x-sluice-deadline-ms"), service.settings.request_timeout_ms
     )
@@ -38,15 +38,18 @@ def embeddings(service: InferenceService) -> Response:
     return jsonify({"object": "list", "data": data, "model": model.entry.name, "usage": usage})
 
 
-def token_lists(given: Any, model: EmbeddingModel) -> list[list[int]]:
-    """Each input as tokens. Raises ContextTooLong, and InvalidRequest for no or too many inputs, an empty one or
-    unknown tokens."""
+def token_lists(given: Any, model: EmbeddingModel, prefix: str = "") -> list[list[int]]:
+    """Each input as tokens, `prefix` before each text. Raises ContextTooLong, and InvalidRequest for no or too many
+    inputs, an empty one or unknown tokens."""
     if isinstance(given, str) or (given and isinstance(given[0], int)):
         given = [given]
     if not 0 < len(given) <= MOST_INPUTS:
         raise InvalidRequest(f"Give 1 to {MOST_INPUTS} inputs.", "input")
     vocab = model.embedder
-    lists = [plain_tokens(one, vocab, "input", frame=True) if isinstance(one, str) else list(one) for one in given]
+    lists = [
+        plain_tokens(one and prefix + one, vocab, "input", frame=True) if isinstance(one, str) else list(one)
+        for one in given
+    ]
     if any(not tokens for tokens in lists):
         raise InvalidRequest("An input is empty.", "input")
     if any(not 0 <= token < vocab.vocab_tokens for tokens in lists for token in tokens):

@@ -11,6 +11,7 @@ from functions.inference.errors import (
     InvalidRequest,
     ModelUnavailable,
     Overloaded,
+    SchemaNotMet,
     UnknownModel,
     UnsupportedSchema,
 )
@@ -30,6 +31,7 @@ TABLE: dict[type[InferenceError], HttpError] = {
     InvalidRequest: HttpError(400, "invalid_request_error", "invalid_value"),
     UnsupportedSchema: HttpError(400, "invalid_request_error", "unsupported_schema"),
     UnknownModel: HttpError(404, "invalid_request_error", "model_not_found"),
+    SchemaNotMet: HttpError(502, "server_error", "schema_not_met"),
     Overloaded: HttpError(503, "server_error", "overloaded"),
     ModelUnavailable: HttpError(503, "server_error", "model_unavailable"),
     GenerationFailed: HttpError(503, "server_error", "model_unavailable"),

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from functions.inference.errors import Draining, InvalidRequest, ModelFileError, ModelUnavailable, UnknownModel
 from functions.inference.llama.runtime import start_library
+from functions.inference.models.catalogue import Capability
 from functions.inference.models.loading import ChatModel, EmbeddingModel, Loader
 from functions.inference.settings import InferenceSettings
 
@@ -76,13 +77,16 @@ class InferenceService:
         if self._loader is not None:
             self._loader.join(timeout_s)
 
-    def chat_model(self, name: str) -> ChatModel:
-        """The chat model, if it has this name. Raises UnknownModel, InvalidRequest, ModelUnavailable or Draining."""
+    def chat_model(self, name: str, capability: Capability = "chat") -> ChatModel:
+        """The chat model, if it has this name. Raises UnknownModel, ModelUnavailable, Draining, and InvalidRequest if
+        it lacks the capability: a file without a chat template only completes text."""
         model = self.loaded()
         if self._embedding is not None and name == self._embedding.entry.name != model.entry.name:
             raise InvalidRequest(f"The model `{name}` makes embeddings only; it generates no text.", "model")
         if name != model.entry.name:
             raise UnknownModel(name)
+        if capability not in model.entry.capabilities:
+            raise InvalidRequest(f"The file of the model `{name}` has no chat template: use /v1/completions.", "model")
         return model
 
     def embedding_model(self, name: str) -> EmbeddingModel:

@@ -19,4 +19,9 @@ def event(value: Any) -> bytes:
 
 def counted(value: Any, prompt_tokens: int, completion_tokens: int, cached_tokens: int) -> bytes:
     """A data event after a comment with the token counts so far."""
-    return f": usage {prompt_tokens} {completion_tokens} {cached_tokens}\n".encode() + event(value)
+    return counts(prompt_tokens, completion_tokens, cached_tokens) + event(value)
+
+
+def counts(prompt_tokens: int, completion_tokens: int, cached_tokens: int) -> bytes:
+    """The comment with the token counts so far."""
+    return f": usage {prompt_tokens} {completion_tokens} {cached_tokens}\n".encode()

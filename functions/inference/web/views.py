@@ -14,6 +14,7 @@ from functions.inference.openai.requests import ChatRequest, CompletionRequest, 
 from functions.inference.openai.responses import ChatShape, CompletionShape, ResponseHead, ResponseShape
 from functions.inference.tools.responses import ToolChatShape
 from functions.inference.web import answer, embedding_view, job_builder
+from functions.inference.web.choices import Choices
 from functions.inference.web.disconnect import Caller
 from functions.inference.web.service import InferenceService
 
@@ -31,7 +32,8 @@ def service() -> InferenceService:
 def chat_completions() -> Response:
     body = parse(ChatRequest, request.get_data())
     model = service().chat_model(body.model)
-    jobs = job_builder.chat_jobs(body, model, service().settings.default_max_tokens)
+    tries = 2 if request.headers.get("x-sluice-tries") == "2" or not body.stream else 1
+    jobs = job_builder.chat_jobs(body, model, service().settings.default_max_tokens, tries)
     head = _head("chatcmpl-", model)
     return _respond(body, model, jobs, [_chat_shape(body, model, job, head, index) for index, job in enumerate(jobs)])
 
@@ -40,18 +42,18 @@ def _chat_shape(body: ChatRequest, model: ChatModel, job: Job, head: ResponseHea
     parser = job_builder.parser_of(body, model, job)
     if parser is None:
         return ChatShape(head, bool(body.logprobs), index)
-    most_calls = 1 if body.parallel_tool_calls is False else len(job.prompt) + job.max_tokens
-    return ToolChatShape(head, bool(body.logprobs), index, parser, most_calls)
+    return ToolChatShape(head, bool(body.logprobs), index, parser)
 
 
 @blueprint.post("/v1/completions")
 def completions() -> Response:
     body = parse(CompletionRequest, request.get_data())
-    model = service().chat_model(body.model)
+    model = service().chat_model(body.model, "completions")
     jobs = job_builder.completion_jobs(body, model, service().settings.default_max_tokens)
     head, with_logprobs = _head("cmpl-", model), body.logprobs is not None
     echoes = [
-        b"".join(map(model.vocab.piece, job.prompt)).decode(errors="replace") if body.echo else "" for job in jobs
+        b"".join(map(model.vocab.piece, job.prompt)).decode(errors="replace") if body.echo and not job.scores else ""
+        for job in jobs
     ]
     return _respond(
         body, model, jobs, [CompletionShape(head, with_logprobs, index, echo) for index, echo in enumerate(echoes)]
@@ -67,7 +69,7 @@ def embeddings() -> Response:
 def tokenize() -> Response:
     """Internal: counts prompt tokens exactly, for calls that only count."""
     body = parse(TokenizeRequest, request.get_data())
-    model = service().chat_model(body.model)
+    model = service().chat_model(body.model, "chat" if body.messages else "completions")
     if body.messages:
         tokens = list(model.prompts.encode(job_builder.chat_prompt(body, model)))
     else:
@@ -102,7 +104,7 @@ def _respond(body: SamplingFields, model: ChatModel, jobs: Sequence[Job], shapes
     deadline_s = job_builder.deadline_s(request.headers.get("x-sluice-deadline-ms"), settings.request_timeout_ms)
     for job in jobs:
         job.account, job.deadline_s = request.headers.get("x-sluice-account", "")[:128], deadline_s
-    choices = answer.Choices(jobs, shapes, body.n or 1, model.engine.submit)
+    choices = Choices(jobs, shapes, body.n or 1, model.engine.submit)
     if (begin := current_app.extensions["tracing"]) is not None and (above := request.headers.get("traceparent")):
         for job in jobs:
             job.watch = begin(above, job)

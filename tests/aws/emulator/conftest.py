@@ -1,20 +1,16 @@
 """One emulator, one deployment and one real model server for the whole session."""
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.aws.conftest import missing
 from tests.aws.emulator import accidents
 from tests.aws.emulator.deployment import Deployment, parameters
 from tests.aws.emulator.people import admin as new_admin
 from tests.aws.emulator.people import newcomer
 from tests.aws.emulator.server import Emulator, running
-from tests.aws.runtime.tools import why_no_adapter, why_no_python
-from tests.aws.tools.install import install
 from tests.e2e.people import Person
 from tests.integration.inference.server import Server
 from tests.integration.inference.server import running as running_model
@@ -22,10 +18,6 @@ from tests.integration.inference.server import running as running_model
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    try:
-        install("ministack")
-    except (OSError, subprocess.SubprocessError) as exc:
-        missing(f"ministack cannot be installed: {exc}")
     folder = tmp_path_factory.mktemp("emulator")
     with running(folder) as emulator:
         yield emulator
@@ -41,9 +33,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def deployment(build: Path, emulator: Emulator, model: Server, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
-    why_not = why_no_python() or why_no_adapter()
-    if why_not:
-        missing(why_not)
     made = Deployment(emulator, build, tmp_path_factory.mktemp("packages"), parameters(model.url))
     made.prepare()
     made.deploy()

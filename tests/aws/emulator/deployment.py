@@ -1,17 +1,12 @@
 """Sluice, deployed to the emulator, with helpers to inspect it."""
 
-import json
 import platform
-import re
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from botocore.exceptions import ClientError
 
 from infra.aws.building import DATA
 from infra.aws.stack import Bucket, data_stack, deploy, resources
@@ -37,14 +32,6 @@ def parameters(model_url: str) -> dict[str, str]:
         "ApiRate": "500",  # the emulator throttles, and the tests call more often than a small group
         "ApiBurst": "1000",
     }
-
-
-def _said(template: Any) -> str:
-    """The text of a gateway response; the templates write it as `Fn::Sub` of one body."""
-    if isinstance(template, str):
-        return template
-    text, values = template["Fn::Sub"]
-    return re.sub(r"\$\{(\w+)\}", lambda found: str(values[found[1]]), text)
 
 
 @dataclass
@@ -83,38 +70,11 @@ class Deployment:
         self.parameters |= parameters
         with self.client("s3") as s3, self.client("cloudformation") as cloudformation:
             bucket = Bucket(s3, "packages").make()
-            data, stack = known(read(DATA)), data_stack(NAME)
-            deploy(cloudformation, bucket, stack, data, self.parameters)
+            stack = data_stack(NAME)
+            deploy(cloudformation, bucket, stack, known(read(DATA)), self.parameters)
             template = deployable(self.build, self.scratch, bucket, self.parameters, throttles=self.throttles)
             self.outputs = deploy(cloudformation, bucket, NAME, template, {**self.parameters, "DataStack": stack})
             self.physical = resources(cloudformation, NAME) | resources(cloudformation, stack)
-        self._turn_ttl_on(data["Resources"])
-        self._put_gateway_responses(template["Resources"]["Api"]["Properties"]["Body"])
-
-    def _turn_ttl_on(self, declared: dict[str, Any]) -> None:
-        """Turns TTL on, because the emulator's CloudFormation ignores `TimeToLiveSpecification`."""
-        with self.client("dynamodb") as dynamodb:
-            for name, one in declared.items():
-                wanted = one.get("Properties", {}).get("TimeToLiveSpecification")
-                if wanted and one["Type"] == "AWS::DynamoDB::Table":
-                    try:
-                        dynamodb.update_time_to_live(TableName=self.physical[name], TimeToLiveSpecification=wanted)
-                    except ClientError as exc:
-                        if "already enabled" not in str(exc):
-                            raise
-
-    def _put_gateway_responses(self, body: dict[str, Any]) -> None:
-        """Adds the gateway responses, because the emulator reads only the paths of an API's `Body`; deploys again."""
-        with self.client("apigateway") as apigateway:
-            for kind, told in body.get("x-amazon-apigateway-gateway-responses", {}).items():
-                apigateway.put_gateway_response(
-                    restApiId=self.physical["Api"],
-                    responseType=kind,
-                    **({"statusCode": str(told["statusCode"])} if "statusCode" in told else {}),
-                    responseParameters=told.get("responseParameters", {}),
-                    responseTemplates={kind: _said(one) for kind, one in told.get("responseTemplates", {}).items()},
-                )
-            apigateway.create_deployment(restApiId=self.physical["Api"], stageName=STAGE)
 
     # --- inspecting the deployment
 
@@ -131,9 +91,7 @@ class Deployment:
         return self.sent_to(address)
 
     def sent_to(self, address: str) -> list[dict[str, Any]]:
-        with urllib.request.urlopen(f"{self.emulator.url}/_ministack/ses/messages", timeout=10) as answer:
-            told = json.load(answer)["messages"]
-        return [mail for mails in told.values() for mail in mails if address in mail["To"]]
+        return self.emulator.sent_to(address)
 
     def wait_until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         until = time.monotonic() + seconds

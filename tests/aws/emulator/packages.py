@@ -11,6 +11,7 @@ from infra.aws.localstack import without_throttles
 from infra.aws.stack import Bucket
 from infra.aws.transform import Template, package, read, transform
 from tests.aws.built import LAYER
+from tests.aws.emulator.server import REGION
 from tests.aws.runtime.tools import adapter
 
 HERE = Path(__file__).parent
@@ -31,12 +32,13 @@ def deployable(
 
     def upload(name: str, folder: Path) -> str:
         if folder.is_file():  # a nested template
-            return bucket.url(bucket.put(json.dumps(known(read(folder))).encode(), ".json"))
+            uri = bucket.put(json.dumps(known(read(folder))).encode(), ".json")
+            return uri.replace("s3://", f"https://s3.{REGION}.amazonaws.com/")  # as SAM has it; `sam delete` reads it
         archive = scratch / f"{name}.zip"
-        if name in adapted:
-            zip_folders(archive, [(build / LAYER, "opt/"), (folder, ""), (_environment(scratch), "")])
-        else:
-            zip_folders(archive, [(folder, "")])
+        if not archive.exists():  # a build is never written again
+            under_it = name in adapted
+            layer, around = ([(build / LAYER, "opt/")], [(_environment(scratch), "")]) if under_it else ([], [])
+            zip_folders(archive, [*layer, (folder, ""), *around])
         return bucket.put_file(archive)
 
     packaged = package(template, build, upload)
@@ -77,7 +79,24 @@ def known(template: Template) -> Template:
     if "Api" in resources:
         api = resources["Api"]["Properties"]  # it takes `*~1*` literally
         api["BinaryMediaTypes"] = [kind.replace("~1", "/") for kind in api.get("BinaryMediaTypes", [])]
+        _make_gateway_responses_resources(resources, api["Body"])
     for name, one in list(told.items()):
         if "DkimDNSToken" in json.dumps(one) or ("Ref" in one["Value"] and one["Value"]["Ref"] not in resources):
             del told[name]  # for the owner's DNS, or of an alarm that was left out
     return template
+
+
+def _make_gateway_responses_resources(resources: dict[str, Any], body: dict[str, Any]) -> None:
+    """Its CloudFormation reads only the paths of an API's `Body`, but knows gateway responses as resources."""
+    made = {}
+    for kind, told in body.pop("x-amazon-apigateway-gateway-responses", {}).items():
+        properties = {"RestApiId": {"Ref": "Api"}, "ResponseType": kind}
+        properties |= {name[0].upper() + name[1:]: value for name, value in told.items()}
+        made["Response" + kind.replace("_", "")] = {
+            "Type": "AWS::ApiGateway::GatewayResponse",
+            "Properties": properties,
+        }
+    for one in resources.values():
+        if one["Type"] == "AWS::ApiGateway::Deployment":  # it takes the responses that there are when it is made
+            one["DependsOn"] = list(made)
+    resources |= made

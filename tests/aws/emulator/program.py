@@ -11,7 +11,8 @@ from typing import Any
 
 from ministack import app
 from ministack.core import iam_actions, lambda_runtime
-from ministack.services import apigateway_v1, lambda_svc
+from ministack.services import apigateway_v1, dynamodb, lambda_svc
+from ministack.services.cloudformation import provisioners
 
 END_OF_PRELUDE = "\0" * 8
 LAYER = "layer_"  # the prefix of the folders that ministack unpacks layers to
@@ -19,6 +20,9 @@ _function_of_buffered = apigateway_v1._extract_lambda_ref_from_integration_uri
 _answer_as_buffered = lambda_svc.lambda_execute_result_to_api_proxy_response
 _resource_of_others = iam_actions.extract_resource_arn
 _context_of_others = iam_actions.request_tag_context
+_table = provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]
+_make_table, _change_table = _table["create"], _table["update"]
+_attributes_of_url = provisioners._lambda_url_attributes
 _unpacking = threading.Lock()
 
 
@@ -39,6 +43,28 @@ def _answer(result: dict[str, Any]) -> Any:
     prelude = json.loads(head)
     answer = {"statusCode": prelude["statusCode"], "headers": prelude.get("headers") or {}, "body": rest}
     return answer | {"multiValueHeaders": {"set-cookie": prelude.get("cookies") or []}}, None
+
+
+def _url(config: dict[str, Any]) -> dict[str, Any]:
+    """A function URL at an address of this machine, because nobody here resolves the one that ministack invents."""
+    attributes = _attributes_of_url(config)
+    name = lambda_svc._function_url_id(attributes["FunctionUrl"])
+    return attributes | {"FunctionUrl": f"{os.environ['AWS_ENDPOINT_URL']}/_aws/lambda-url/{name}/"}
+
+
+def _made_table(logical_id: str, properties: Any, stack: str) -> Any:
+    """A table with its time to live, which ministack's CloudFormation ignores."""
+    return _with_ttl(_make_table(logical_id, properties, stack), properties)
+
+
+def _changed_table(name: str, old: Any, properties: Any, *more: Any) -> Any:
+    return _with_ttl(_change_table(name, old, properties, *more), properties)
+
+
+def _with_ttl(made: Any, properties: Any) -> Any:
+    if wanted := properties.get("TimeToLiveSpecification"):
+        dynamodb._update_ttl({"TableName": made[0], "TimeToLiveSpecification": wanted})
+    return made
 
 
 def _resource(
@@ -84,6 +110,8 @@ def main() -> None:
     lambda_runtime.zipfile = types.SimpleNamespace(**(vars(zipfile) | {"ZipFile": _UnpackedOnce}))
     apigateway_v1._extract_lambda_ref_from_integration_uri = _function
     lambda_svc.lambda_execute_result_to_api_proxy_response = _answer
+    provisioners._lambda_url_attributes = _url
+    _table.update(create=_made_table, update=_changed_table)
     iam_actions.extract_resource_arn = _resource
     iam_actions.request_tag_context = _context
     sys.argv = ["ministack"]

@@ -1,5 +1,6 @@
 """One ministack: the AWS services of the template on one port of this machine, with functions as its processes."""
 
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,8 @@ from typing import Any
 from botocore.config import Config
 from botocore.session import get_session
 
+from tests.aws.conftest import missing
+from tests.aws.runtime.tools import why_no_adapter, why_no_python
 from tests.aws.tools.install import install
 from tests.ports import free_port
 
@@ -50,15 +53,32 @@ class Emulator:
             config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
         )
 
+    def sent_to(self, address: str) -> list[dict[str, Any]]:
+        """The mails that SES got for this address, oldest first."""
+        with urllib.request.urlopen(f"{self.url}/_ministack/ses/messages", timeout=10) as answer:
+            told = json.load(answer)["messages"]
+        return [mail for mails in told.values() for mail in mails if address in mail["To"]]
+
     def tail(self, lines: int = 40) -> str:
         """The end of its output, which has the functions' standard error."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
+def _installed() -> Path:
+    """ministack's command. It ends the test, by `missing`, where a tool that a deployment needs is missing."""
+    try:
+        program = install("ministack")
+    except (OSError, subprocess.SubprocessError) as exc:
+        missing(f"ministack cannot be installed: {exc}")
+    if why_not := why_no_python() or why_no_adapter():
+        missing(why_not)
+    return program
+
+
 @contextmanager
 def running(folder: Path) -> Iterator[Emulator]:
-    """Stopped by its own pid, with every function it started. Errors: what `install` raises."""
-    program, port = install("ministack"), free_port()
+    """Stopped by its own pid, with every function it started. It fails or skips the test where a tool is missing."""
+    program, port = _installed(), free_port()
     log = folder / "ministack.log"
     with log.open("wb") as printed, tempfile.TemporaryDirectory(dir=folder) as scratch:
         process = subprocess.Popen(

@@ -1,14 +1,15 @@
 """A deployment to the emulator as a place for the end-to-end tests: `SLUICE_E2E=emulator`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from infra.aws.localstack import GENEROUS
 from tests.aws.built import built
 from tests.aws.emulator.deployment import Deployment, parameters
+from tests.aws.emulator.server import Emulator
 from tests.aws.emulator.server import running as running_emulator
+from tests.e2e.people import Mails
 from tests.e2e.place import Stack, kind_of, own_environment
 from tests.integration.inference.server import running as running_model
 
@@ -21,9 +22,14 @@ def running(folder: Path) -> Iterator[Stack]:
         made.prepare()
         made.deploy()
         variables = own_environment() | emulator.keys | {"SLUICE_TABLE_PREFIX": made.table_prefix}
+        yield Stack(made.base_url, variables, mails_of(emulator))
 
-        def mails_to(address: str) -> list[dict[str, Any]]:
-            mails = reversed(made.sent_to(address))  # it keeps them oldest first
-            return [{"kind": kind_of(m["Subject"]), "subject": m["Subject"], "text": m["BodyText"]} for m in mails]
 
-        yield Stack(made.base_url, variables, mails_to)
+def mails_of(emulator: Emulator) -> Callable[[str], Mails]:
+    """What `people.MAILBOXES` wants."""
+
+    def mails_to(address: str) -> Mails:
+        mails = reversed(emulator.sent_to(address))  # it keeps them oldest first
+        return [{"kind": kind_of(m["Subject"]), "subject": m["Subject"], "text": m["BodyText"]} for m in mails]
+
+    return mails_to

@@ -1,7 +1,6 @@
 """The steps of `make demo` through API Gateway, Lambda, DynamoDB streams and SES, connected by the template."""
 
 import pytest
-import requests
 
 from tests.aws.emulator.deployment import Deployment
 from tests.aws.emulator.people import code_sent_to
@@ -46,25 +45,3 @@ def test_a_question_is_answered_and_recorded_in_ledger_log_and_roll_up(deploymen
 def _last_used(person: Person) -> str | None:
     used: str | None = person.call("GET", f"/tokens/{person.token_id}").json()["last_used_at"]
     return used
-
-
-def test_a_stream_is_complete_and_in_order_although_buffered(deployment: Deployment, ada: Person) -> None:
-    """The adapter streams to the Runtime API, but the emulator's API buffers the whole answer."""
-    with ada.openai.chat.completions.create(
-        model="demo",
-        messages=[{"role": "user", "content": "What is 9 + 8?"}],
-        stream=True,
-        stream_options={"include_usage": True},
-        temperature=0,
-    ) as stream:
-        chunks = list(stream)
-    said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-    assert "17" in said
-    assert chunks[-1].usage is not None and chunks[-1].usage.completion_tokens > 0
-    assert len(chunks) > 3
-
-
-def test_only_public_keys_are_published(deployment: Deployment) -> None:
-    (key,) = requests.get(f"{deployment.base_url}/.well-known/jwks.json", timeout=30).json()["keys"]
-    assert (key["kty"], key["crv"]) == ("OKP", "Ed25519")
-    assert "d" not in key

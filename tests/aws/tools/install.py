@@ -13,7 +13,8 @@ from pathlib import Path
 from infra.aws import bytecode
 from tests.aws.locks import held
 
-ROOT = Path(__file__).parents[3]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
 TOOLS = ROOT / ".tools"
 UV = ROOT / ".venv" / "bin" / "uv"
 NAMES = ("sam", "checkov")
@@ -25,16 +26,16 @@ def command(name: str) -> Path:
     return TOOLS / name / "bin" / name
 
 
-def install(name: str) -> Path:
+def install(name: str, locks: Path = HERE) -> Path:
     """Returns the command. Safe to call concurrently. Errors: subprocess.CalledProcessError, TimeoutExpired."""
-    stamp, wanted = TOOLS / name / "sluice.stamp", _fingerprint(name)
+    lock = locks / f"{name}.lock"
+    stamp, wanted = TOOLS / name / "sluice.stamp", _fingerprint(name, lock)
     TOOLS.mkdir(exist_ok=True)
     with held(TOOLS / f"{name}.lock"):
         if stamp.is_file() and stamp.read_text() == wanted:
             return command(name)
         folder = TOOLS / name
         _run(UV, "venv", "--quiet", "--clear", "--python", _python(name), folder)
-        lock = Path(__file__).with_name(f"{name}.lock")
         python = folder / "bin" / "python"
         _run(UV, "pip", "install", "--quiet", "--python", python, "--require-hashes", "--requirements", lock)
         stamp.write_text(wanted)
@@ -46,10 +47,10 @@ def _python(name: str) -> str:
     return (bytecode.interpreter() if name in RUNS_FUNCTIONS else None) or sys.executable
 
 
-def _fingerprint(name: str) -> str:
+def _fingerprint(name: str, lock: Path) -> str:
     """A checkout that was moved has an environment that points to the old place: its path is part of it."""
-    lock = Path(__file__).with_name(f"{name}.lock").read_bytes()
-    return hashlib.sha256(os.fsencode(ROOT) + _python(name).encode() + sys.version.encode() + lock).hexdigest()
+    made_by = os.fsencode(ROOT) + _python(name).encode() + sys.version.encode()
+    return hashlib.sha256(made_by + lock.read_bytes()).hexdigest()
 
 
 def _run(*words: str | Path) -> None:

@@ -51,6 +51,8 @@ def test_personal_data_is_erased_and_amounts_stay(town: Town) -> None:
     assert traces(town, person) == []
     (record,) = town.everything("ledger")
     assert (record["account_id"], record["prompt_tokens"]) == (person.account_id, 10)
+    (grant,) = [item for item in town.everything("grants") if item["account_id"] == person.account_id]
+    assert (grant["live"], grant["standing"], grant["store_content"]) == ({}, "suspended", False)
     left = [item for table in ("ledger", "rollups", "grants", "audit") for item in town.everything(table)]
     for word in (person.email, "Capital of France", "Ann", "127.0.0.1"):
         assert word not in json.dumps([item for item in left if person.account_id in json.dumps(item)])

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from sluice.domain import errors
-from tests.integration.accounts.world import World
+from tests.integration.accounts.world import PASSWORD, World
 
 OWN_ORIGIN = "http://127.0.0.1:8080"
 
@@ -142,6 +142,22 @@ def test_sessions_are_listed_newest_first_and_each_can_be_ended(world: World) ->
     assert world.client.get("/account", headers=second).status_code == 401
     again = world.client.delete(f"/account/sessions/{listed[0]['id']}", headers=first)
     assert (again.status_code, again.json["code"]) == (404, "not_found")
+
+
+def test_an_expired_session_is_not_listed_and_a_long_name_of_a_browser_is_cut(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from functions.accounts import app
+
+    account = world.account()
+    headers, now_ms = world.login(account), time.time_ns() // 1_000_000
+    world.client.post(
+        "/auth/login", json={"email": account.email, "password": PASSWORD}, headers={"User-Agent": "x" * 300}
+    )
+    listed = world.client.get("/account/sessions", headers=headers).json["data"]
+    assert [entry["user_agent"] for entry in listed if entry["user_agent"].startswith("x")] == ["x" * 200]
+    monkeypatch.setattr(app, "now_ms", lambda: now_ms + 15 * 24 * 3_600_000)
+    assert world.client.get("/account/sessions", headers=headers).json["data"] == []
 
 
 def test_a_session_of_another_account_is_404_and_stays_valid(world: World) -> None:

@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from sluice.domain.errors import ModelUnavailable, Overloaded, StoreUnavailable, UpstreamTimeout
+from sluice.http.gateway.messages import MESSAGE_TOKENS
+from sluice.http.gateway.requests import PREFIX_TOKENS, EmbeddingBody
 from sluice.http.gateway.streaming import DONE
+from sluice.services.gateway.gateway import TEMPLATE_TOKENS
 from sluice.wiring import stores
 from tests.fakes.upstream import chunk, usage_chunk
 from tests.integration.gateway.conftest import ANSWER, Person
@@ -288,3 +291,113 @@ def test_tokens_for_an_embedding_are_refused_with_the_way_out(person: Person) ->
     body = {"model": "demo-embed", "input": [[57668, 53901]]}
     answer = person.client.post("/v1/embeddings", json=body, headers=person.api_token)
     assert answer.status_code == 400 and "check_embedding_ctx_length=False" in answer.json["error"]["message"]
+
+
+def test_a_score_reserves_its_prompt_only_and_an_empty_answer_is_refused_by_name(person: Person) -> None:
+    def complete(**fields: Any) -> Any:
+        return person.client.post("/v1/completions", json={"model": "demo", **fields}, headers=person.api_token)
+
+    held: list[int] = []
+    scored = {"text": "Hi", "logprobs": {"tokens": ["H", "i"], "token_logprobs": [None, -1.5]}}
+    first = {"object": "text_completion", "choices": [{"index": 0, "finish_reason": None, **scored}]}
+    last = {"object": "text_completion", "choices": [{"index": 0, "text": "", "finish_reason": "length"}]}
+    reserved = lambda: held.append(next(iter(person.grant().leases.values())).reserved_tokens)  # noqa: E731
+    person.script(
+        reserved, *(json.dumps(one, separators=(",", ":")).encode() for one in (first, last)), usage_chunk(2, 0)
+    )
+    answer = complete(prompt="Hi", echo=True, logprobs=1, max_tokens=0)
+    assert answer.status_code == 200
+    assert answer.json["choices"][0]["logprobs"] == scored["logprobs"]
+    assert person.upstream.calls[-1].body["max_tokens"] == 0
+    assert held[0] < 2 * TEMPLATE_TOKENS, "the prompt and what a template may add, and nothing for an answer"
+    refusal = complete(prompt="Hi", max_tokens=0).json["error"]
+    assert (refusal["param"], refusal["type"]) == ("max_tokens", "invalid_request_error")
+    assert len(person.log()) == 1
+
+
+def test_a_suffix_goes_to_the_model_with_each_prompt_and_is_reserved(person: Person) -> None:
+    def complete(**fields: Any) -> Any:
+        return person.client.post("/v1/completions", json={"model": "demo", **fields}, headers=person.api_token)
+
+    held: list[int] = []
+    person.script(lambda: held.append(next(iter(person.grant().leases.values())).reserved_tokens), *ANSWER)
+    for suffix in ("", "x" * 100):
+        assert complete(prompt=["a", "b"], suffix=suffix, max_tokens=5).status_code == 200
+    assert held[1] - held[0] == 2 * (100 + MESSAGE_TOKENS)
+    first, second = (call.body for call in person.upstream.calls)
+    assert "suffix" not in first and second["suffix"] == "x" * 100
+    assert json.loads(person.log()[0]["prompt"]) == {"prompt": ["a", "b"], "suffix": "x" * 100}
+    refusal = complete(prompt="a", suffix="b", echo=True).json["error"]
+    assert (refusal["param"], refusal["type"]) == ("echo", "invalid_request_error")
+
+
+def test_an_answer_from_documents_has_one_choice(person: Person) -> None:
+    answer = person.ask(n=2, retrieval={"vector_store_ids": ["vs_x"]})
+    assert answer.status_code == 400 and "leave n out" in answer.json["error"]["message"]  # type: ignore[index]
+    assert person.log() == []
+
+
+def test_the_kind_of_an_embeddings_input_is_passed_on_and_its_prefix_reserved(person: Person) -> None:
+    person.upstream.capabilities = ["embeddings"]
+
+    def embed(**fields: Any) -> Any:
+        body = {"model": "demo", "input": ["Paris"], **fields}
+        return person.client.post("/v1/embeddings", json=body, headers=person.api_token)
+
+    assert embed(input_type="query").status_code == embed().status_code == 200
+    assert [call.body.get("input_type") for call in person.upstream.calls] == ["query", None]
+    assert refused(embed(input_type="question"))[0] == 400
+    bounds = [EmbeddingBody(model="m", input=["a", "b"], input_type=kind).token_bound() for kind in (None, "passage")]
+    assert bounds[1] - bounds[0] == 2 * PREFIX_TOKENS
+
+
+OLD_TURNS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "a refusal": ({"content": None, "refusal": "no"}, {"content": "no"}),
+    "a refusal as a part": ({"content": [{"type": "refusal", "refusal": "no"}]}, {"content": "no"}),
+    "no calls and no content": ({"content": None, "tool_calls": []}, {"content": ""}),
+    "what the SDK dumps": (
+        {
+            "content": "hi",
+            "refusal": None,
+            "annotations": None,
+            "audio": None,
+            "function_call": None,
+            "tool_calls": None,
+        },
+        {"content": "hi"},
+    ),
+    "a call without an id, its arguments an object": (
+        {"content": None, "tool_calls": [{"id": None, "function": {"name": "f", "arguments": {"a": "é"}}}]},
+        {"content": None, "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": '{"a": "é"}'}}]},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OLD_TURNS)
+def test_an_earlier_turn_is_taken_as_clients_send_it_back(person: Person, name: str) -> None:
+    given, wanted = OLD_TURNS[name]
+    again = {"role": "user", "content": "again"}
+    answer = person.ask(messages=[{"role": "assistant", **given}, again])
+    assert answer.status_code == 200, answer.json
+    assert person.upstream.calls[-1].body["messages"] == [{"role": "assistant", **wanted}, again]
+
+
+def test_systems_anywhere_and_turns_of_one_role_in_a_row_are_passed_on(person: Person) -> None:
+    roles = ["user", "user", "system", "assistant", "assistant", "developer", "user"]
+    turns = [{"role": role, "content": role} for role in roles]
+    assert person.ask(messages=turns).status_code == 200
+    sent = person.upstream.calls[-1].body["messages"]
+    assert [turn["role"] for turn in sent] == [role.replace("developer", "system") for role in roles]
+
+
+def test_a_turn_that_says_nothing_is_still_refused(person: Person) -> None:
+    for role, more in (("user", {"refusal": "no"}), ("assistant", {}), ("user", {"tool_calls": []})):
+        answer = person.ask(messages=[{"role": role, "content": None, **more}])
+        assert answer.status_code == 400 and "content is required" in answer.json["error"]["message"]  # type: ignore[index]
+
+
+def test_a_choice_of_allowed_tools_is_passed_on(person: Person) -> None:
+    function = {"type": "function", "function": {"name": "f"}}
+    choice = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [function]}}
+    assert person.ask(tools=[function], tool_choice=choice).status_code == 200
+    assert person.upstream.calls[-1].body["tool_choice"] == choice

@@ -285,3 +285,9 @@ def test_the_model_list_has_context_and_capabilities(server: Server) -> None:
     assert demo["capabilities"] == ["chat", "completions"]
     assert requests.get(server.url + "/v1/models/demo", timeout=10).json() == demo
     assert requests.get(server.url + "/v1/models/nope", timeout=10).status_code == 404
+
+
+def test_a_stop_string_ends_an_answer_in_json_within_what_is_certain_to_come(server: Server) -> None:
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    wanted = {"type": "json_schema", "json_schema": {"name": "p", "schema": schema}}
+    assert server.says("Who are you?", response_format=wanted, stop=["name"]) == '{"'

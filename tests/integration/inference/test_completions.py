@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from tests.integration.inference.server import Server
+from tests.integration.inference.server import Server, running
 
 PATH = "/v1/completions"
 START, END = 957, 958  # the demo model's <|im_start|> and <|im_end|>
@@ -67,6 +67,61 @@ def test_logprobs_have_offsets(server: Server) -> None:
     assert all(len(top) == 2 for top in logprobs["top_logprobs"])
 
 
+def scores(server: Server, given: object, **fields: object) -> dict[str, list[object]]:
+    answer = server.post(PATH, body(prompt=given, echo=True, **fields))
+    assert answer.status_code == 200, answer.text
+    found: dict[str, list[object]] = answer.json()["choices"][0]["logprobs"]
+    return found
+
+
+def test_a_score_of_a_text_is_what_the_model_said_when_it_wrote_it(server: Server, prompt: list[int]) -> None:
+    written = server.post(PATH, body(prompt=prompt, logprobs=1, temperature=0, max_tokens=6)).json()["choices"][0]
+    tokens = server.post("/tokenize", {"model": "demo", "text": written["text"]}).json()["tokens"]
+    assert len(tokens) == 6
+    found = scores(server, prompt + tokens, logprobs=1, max_tokens=0)
+    assert found["tokens"][-6:] == written["logprobs"]["tokens"]
+    assert found["token_logprobs"][-6:] == pytest.approx(written["logprobs"]["token_logprobs"], abs=0.02)
+    assert [max(top.values()) for top in found["top_logprobs"][-6:]] == found["token_logprobs"][-6:]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("given", ["Count", "Count to three, and then say hello to the café. " * 6, [5], ""])
+def test_a_score_has_an_entry_for_every_token_of_the_prompt_and_the_answer(server: Server, given: object) -> None:
+    for most in (0, 1, 3):
+        answer = server.post(PATH, body(prompt=given, echo=True, logprobs=2, max_tokens=most, temperature=0)).json()
+        logprobs, usage = answer["choices"][0]["logprobs"], answer["usage"]
+        assert usage["completion_tokens"] <= most
+        assert {len(values) for values in logprobs.values()} == {usage["prompt_tokens"] + usage["completion_tokens"]}
+        assert logprobs["token_logprobs"][0] is None and logprobs["top_logprobs"][0] is None
+        assert all(value <= 0 for value in logprobs["token_logprobs"][1:])
+        assert logprobs["text_offset"][0] == 0 and logprobs["text_offset"] == sorted(logprobs["text_offset"])
+        plain = server.post(PATH, body(prompt=given, echo=True, max_tokens=most, temperature=0)).json()
+        assert plain["choices"][0]["text"] == answer["choices"][0]["text"]
+        assert plain["choices"][0]["logprobs"] is None
+
+
+def test_a_streamed_score_equals_a_whole_one_and_scores_side_by_side_those_alone(server: Server) -> None:
+    prompts = [f"Count to {number}, please. " * 8 for number in range(9)]
+    wanted = [scores(server, one, logprobs=1, max_tokens=1, temperature=0) for one in prompts]
+    fields = body(prompt=prompts, echo=True, logprobs=1, max_tokens=1, temperature=0)
+    whole = server.post(PATH, fields).json()["choices"]
+    streamed: list[list[float]] = [[] for _ in prompts]
+    for chunk in server.chunks(PATH, fields):
+        for choice in chunk["choices"]:
+            streamed[choice["index"]] += (choice["logprobs"] or {}).get("token_logprobs", [])
+    for place, alone in enumerate(wanted):
+        assert whole[place]["logprobs"]["tokens"] == alone["tokens"]
+        for found in (whole[place]["logprobs"]["token_logprobs"], streamed[place]):
+            # The 8-bit kernels round differently in batches of another shape; a wrong row would be off by several.
+            assert found[1:] == pytest.approx(alone["token_logprobs"][1:], abs=0.5)
+
+
+def test_an_answer_of_no_tokens_needs_echo(server: Server) -> None:
+    assert server.post(PATH, body(max_tokens=0)).json()["error"]["param"] == "max_tokens"
+    answer = server.post(PATH, body(max_tokens=0, echo=True)).json()
+    assert (answer["choices"][0]["text"], answer["choices"][0]["finish_reason"]) == ("Count", "length")
+    assert answer["usage"]["completion_tokens"] == 0
+
+
 def test_an_empty_prompt_is_accepted(server: Server) -> None:
     assert server.post(PATH, body(prompt="", max_tokens=3)).status_code == 200
 
@@ -118,9 +173,33 @@ def test_dimensions_cut_and_normalise_again(server: Server) -> None:
     assert math.isclose(sum(x * x for x in short), 1.0, rel_tol=1e-4)
 
 
+def test_a_model_without_prefixes_ignores_the_kind_of_an_input(server: Server) -> None:
+    plain = embed(server, "red")
+    assert vectors(embed(server, "red", input_type="query"))[0] == pytest.approx(vectors(plain)[0], abs=1e-5)
+    assert server.post("/v1/embeddings", {"model": "demo-embed", "input": "", "input_type": "query"}).status_code == 400
+
+
+def test_a_prefix_stands_before_each_text_where_the_kind_is_given(
+    tmp_path_factory: pytest.TempPathFactory, server: Server
+) -> None:
+    prefixes = {"SLUICE_INFERENCE_QUERY_PREFIX": "query: ", "SLUICE_INFERENCE_PASSAGE_PREFIX": "passage: "}
+    texts = ["red", "the capital of France"]
+    with running(tmp_path_factory.mktemp("prefixed"), **prefixes) as prefixed:
+        for kind in ("query", "passage"):
+            wanted = embed(server, [f"{kind}: {text}" for text in texts])
+            found = embed(prefixed, texts, input_type=kind)
+            assert found["usage"] == wanted["usage"]
+            for ours, theirs in zip(vectors(found), vectors(wanted), strict=True):
+                assert ours == pytest.approx(theirs, abs=2e-3)
+        assert vectors(embed(prefixed, "red"))[0] == pytest.approx(vectors(embed(server, "red"))[0], abs=1e-5)
+        empty = {"model": "demo-embed", "input": ["red", ""], "input_type": "query"}
+        assert prefixed.post("/v1/embeddings", empty).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("fields", "status"),
     [
+        ({"input_type": "document"}, 400),
         ({"input": []}, 400),
         ({"input": ""}, 400),
         ({"input": ["ok", ""]}, 400),
@@ -160,3 +239,9 @@ def test_choices_of_one_seed_differ_and_come_again(server: Server) -> None:
     asked = body(prompt="The", n=4, max_tokens=32, temperature=2, top_k=0, top_p=1, repeat_penalty=2, seed=7)
     first, again = (server.post(PATH, asked).json()["choices"] for _ in range(2))
     assert first == again and len({one["text"] for one in first}) > 1
+
+
+def test_a_suffix_is_refused_by_a_model_without_infill_tokens(server: Server) -> None:
+    answer = server.post(PATH, body(suffix="to ten."))
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == "suffix"
+    assert server.post(PATH, body(suffix="", max_tokens=1)).status_code == 200

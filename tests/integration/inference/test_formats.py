@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+import jsonschema
 import pytest
 
 from tests.integration.inference.server import Server
@@ -51,6 +52,10 @@ def test_the_answer_has_the_keys_of_the_schema(server: Server) -> None:
         ({"type": "array", "prefixItems": [{"const": 1}, {"type": "null"}]}, lambda v: v == [1, None]),
         ({"anyOf": [{"type": "null"}, {"type": "boolean"}]}, lambda v: v is None or isinstance(v, bool)),
         (obj(a={"type": "integer", "maximum": 99, "minimum": 0}, b={"type": "null"}), lambda v: set(v) == {"a", "b"}),
+        (
+            obj(a={"$ref": "#N"}) | {"$defs": {"N": {"$anchor": "N", "enum": ["x", "y"]}}},
+            lambda v: v["a"] in ("x", "y"),
+        ),
     ],
 )
 def test_answers_satisfy_the_schema(server: Server, document: object, allowed: Any) -> None:
@@ -125,6 +130,7 @@ def refused(server: Server, fields: dict[str, Any], words: str, param: str) -> N
 def test_an_answer_whose_grammar_passes_its_limits_ends_with_an_error(server: Server) -> None:
     wanted = schema({"type": "string", "pattern": "^((((a{1,50}){1,50}){1,50}){1,50}){1,50}$"})
     question = {"model": "demo", "messages": [{"role": "user", "content": "hi"}], "temperature": 2, "seed": 1} | wanted
+    question["logprobs"] = True  # so that no token of the answer stands in the prompt
     whole = server.post(CHAT, question)
     assert (whole.status_code, whole.json()["error"]["code"]) == (400, "unsupported_schema")
     assert whole.json()["error"]["param"] == "response_format"
@@ -143,34 +149,69 @@ TWO = {"type": "object", "properties": {"a": {"type": "integer"}}}
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ({"properties": {"a": {"$ref": "#N"}}, "$defs": N}, "#/properties/a has a `$ref`"),
-        ({"properties": {"a": {"not": {"type": "null"}}}}, "#/properties/a uses `not`"),
-        ({"items": {"if": {"const": 1}, "then": {"const": 1}}}, "#/items uses `if`"),
-        ({"anyOf": [{"type": "array", "uniqueItems": True}]}, "#/anyOf/0 uses `uniqueItems`"),
-        ({"$ref": "#/$defs/N", "contains": {"const": 1}, "$defs": N}, "# uses `contains`"),
-        (
-            {"properties": {"a": {"$ref": "#/$defs/M"}}, "$defs": {"M": {"propertyNames": {"maxLength": 3}}}},
-            "#/$defs/M",
-        ),
-        (
-            {"properties": {"a": {"type": "string", "pattern": "(?=x)y"}}},
-            "#/properties/a cannot be enforced (`pattern`)",
-        ),
-        ({"items": {"type": "string", "format": "regex"}}, "#/items has a `format`"),
-        ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "# cannot be enforced (`oneOf`)"),
-        ({"type": "object", "minProperties": 2}, "# uses `minProperties`"),
+        ({"properties": {"a": {"$ref": "#M"}}, "$defs": N}, "#/properties/a has a `$ref` to #M, which does not"),
+        ({"properties": {"a": {"not": {"$ref": "#"}}}}, "#/properties/a uses `not`"),
+        ({"items": {"if": {"const": 1}, "then": {"$dynamicRef": "#N"}}}, "#/items/then uses `$dynamicRef`"),
+        ({"anyOf": [{"type": "array", "uniqueItems": 5}]}, "#/anyOf/0/uniqueItems is not valid"),
+        ({"items": {"type": "string", "format": "phone"}}, "#/items has a `format`"),
+        ({"patternProperties": {"^a": {}, "b$": {}}}, "cannot be enforced (`patternProperties`"),
         ({"properties": {"a": {"$id": "x", "type": "string"}}}, "#/properties/a uses `$id`"),
         ({"enum": [2**53 + 1]}, "# has an `enum`"),
         ({"type": "object", "required": ["z"], "additionalProperties": False}, "`required`"),
-        ({"not": {}, "x-guidance": {"lenient": True}}, "# uses `not`"),
+        ({"$dynamicRef": "#a", "x-guidance": {"lenient": True}}, "# uses `$dynamicRef`"),
     ],
 )
 def test_what_is_not_enforced_is_refused_by_keyword_and_place(server: Server, document: Any, words: str) -> None:
     refused(server, schema(document), words, "response_format")
     tools = [CLOCK, {"type": "function", "function": {"name": "f", "parameters": document}}]
-    words = words.replace("# cannot", "#")
     if "oneOf" not in document and "anyOf" not in document and "enum" not in document and "items" not in document:
-        refused(server, {"tools": tools, "tool_choice": "required"}, words, "tools[1].function.parameters")
+        for choice in ("required", "auto"):
+            refused(server, {"tools": tools, "tool_choice": choice}, words, "tools[1].function.parameters")
+
+
+DIGIT = {"type": "integer", "minimum": 0, "maximum": 9}
+LATE = {
+    "uniqueItems": {"type": "array", "items": DIGIT, "minItems": 2, "maxItems": 2, "uniqueItems": True},
+    "not": {"type": "string", "maxLength": 3, "not": {"pattern": "[a-z]"}},
+    "oneOf": DIGIT | {"oneOf": [{"minimum": 4}, {"maximum": 6}]},
+    "a look ahead": {"type": "string", "maxLength": 4, "pattern": "^(?=.*[A-Z ])[^0-9]+$"},
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_what_no_grammar_enforces_holds_or_is_a_502(server: Server, name: str) -> None:
+    checked, met = jsonschema.Draft202012Validator(LATE[name]), 0
+    for seed in range(8):
+        fields = {"temperature": 1.5, "seed": seed, "max_tokens": 60, **schema(LATE[name])}
+        response = server.post(CHAT, {"model": "demo", "messages": [{"role": "user", "content": "Hi"}]} | fields)
+        if response.status_code == 502:
+            assert response.json()["error"]["code"] == "schema_not_met"
+            continue
+        choice = response.json()["choices"][0]
+        if choice["finish_reason"] == "stop":
+            checked.validate(json.loads(choice["message"]["content"]))
+            met += 1
+    assert met
+
+
+def test_a_stream_that_breaks_its_schema_ends_with_an_error(server: Server) -> None:
+    question = {"model": "demo", "messages": [{"role": "user", "content": "Hi"}]} | schema({"const": 1, "not": {}})
+    *_, last = server.events(CHAT, question)
+    error = json.loads(last.removeprefix("data: "))["error"]
+    assert (error["code"], error["status"]) == ("schema_not_met", 502)
+    assert server.post(CHAT, question).status_code == 502
+
+
+def test_the_arguments_of_a_required_tool_are_checked(server: Server) -> None:
+    function = {"name": "f", "parameters": obj(a={"const": 1}) | {"not": {"required": ["a"]}}}
+    tools = [CLOCK, {"type": "function", "function": function}]
+    named = {"type": "function", "function": {"name": "f"}}
+    question = {"model": "demo", "messages": [{"role": "user", "content": "Hi"}], "tools": tools}
+    response = server.post(CHAT, question | {"tool_choice": named})
+    assert (response.status_code, response.json()["error"]["code"]) == (502, "schema_not_met")
+    function["parameters"] = obj(a={"const": 1}) | {"not": {"required": ["b"]}}
+    (call,) = server.post(CHAT, question | {"tool_choice": named}).json()["choices"][0]["message"]["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {"a": 1}
 
 
 @pytest.mark.parametrize(
@@ -245,6 +286,15 @@ def test_a_named_tool_is_the_one_called(server: Server) -> None:
     assert choice["message"]["tool_calls"][0]["function"]["name"] == "get_weather"
 
 
+def test_what_can_only_come_first_is_not_decoded(server: Server) -> None:
+    body = server.chat("What is the weather?", tools=[WEATHER], tool_choice="required", max_tokens=40)
+    assert body["choices"][0]["finish_reason"] == "tool_calls"
+    assert body["usage"]["completion_tokens"] < 40
+    body = server.chat("Hi", **schema({"const": {"country": "France"}}), max_tokens=40)
+    assert json.loads(body["choices"][0]["message"]["content"]) == {"country": "France"}
+    assert body["usage"]["completion_tokens"] < len('"France"}') + 1
+
+
 def test_a_streamed_call_adds_up_to_the_whole_one(server: Server) -> None:
     request = {"model": "demo", "messages": [{"role": "user", "content": "What is the weather?"}]}
     request |= {"tools": [WEATHER], "tool_choice": "required"}
@@ -289,7 +339,7 @@ def test_a_tools_result_is_given_to_the_model(server: Server) -> None:
         {"tools": [CLOCK], "tool_choice": {"type": "function", "function": {"name": "other"}}},
         {"tools": [{"type": "function", "function": {"name": "two words"}}]},
         {
-            "tools": [{"type": "function", "function": {"name": "f", "parameters": {"not": {}}}}],
+            "tools": [{"type": "function", "function": {"name": "f", "parameters": {"$ref": "#a"}}}],
             "tool_choice": "required",
         },
         {"tools": "all"},

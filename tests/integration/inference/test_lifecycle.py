@@ -48,6 +48,19 @@ def garbled(path: Path, at: int, raw: bytes) -> Path:
     return path
 
 
+def test_a_file_without_a_chat_template_completes_text_and_refuses_to_chat(tmp_path: Path) -> None:
+    key = b"tokenizer.chat_template"
+    path = garbled(tmp_path / "base.gguf", DEMO.read_bytes().index(key), key.upper())
+    with running(tmp_path, SLUICE_MODEL=str(path)) as server:
+        (model,) = requests.get(f"{server.url}/v1/models", timeout=10).json()["data"]
+        assert (model["id"], model["capabilities"]) == ("base", ["completions"])
+        assert server.post("/v1/completions", {"model": "base", "prompt": "Count", "max_tokens": 2}).status_code == 200
+        for where in (CHAT, "/tokenize"):
+            refusal = server.post(where, body(model="base"))
+            error = refusal.json()["error"]
+            assert (refusal.status_code, error["param"]) == (400, "model") and "no chat template" in error["message"]
+
+
 def test_a_changed_model_file_is_refused_by_its_hash(tmp_path: Path) -> None:
     path = garbled(tmp_path / DEMO.name, 700_000, b"tampered")  # the name makes it claim to be the demo model
     log = refused_start(tmp_path, SLUICE_MODEL=str(path))

@@ -96,3 +96,43 @@ def test_an_error_within_a_stream_is_raised(client: openai.OpenAI) -> None:
     )
     with pytest.raises(openai.APIError, match="deadline"):
         list(stream)
+
+
+def test_choices_and_lists_of_prompts_come_typed_and_in_order(client: openai.OpenAI) -> None:
+    several = client.chat.completions.create(model="demo", messages=QUESTION, n=3, temperature=0)
+    assert [choice.index for choice in several.choices] == [0, 1, 2]
+    assert {choice.message.content for choice in several.choices} == {"The capital of France is Paris."}
+    alone = client.chat.completions.create(model="demo", messages=QUESTION, temperature=0)
+    assert several.usage and alone.usage
+    assert several.usage.prompt_tokens == alone.usage.prompt_tokens
+    assert several.usage.completion_tokens == 3 * alone.usage.completion_tokens
+    texts: dict[int, str] = {}
+    for part in client.chat.completions.create(model="demo", messages=QUESTION, n=3, temperature=0, stream=True):
+        for choice in part.choices:
+            texts[choice.index] = texts.get(choice.index, "") + (choice.delta.content or "")
+    assert texts == dict.fromkeys(range(3), "The capital of France is Paris.")
+    prompts = [f"Count to {number}" for number in range(6)]
+    listed = client.completions.create(model="demo", prompt=prompts, n=2, max_tokens=3, temperature=0, echo=True)
+    assert [choice.index for choice in listed.choices] == list(range(12))
+    assert all(choice.text.startswith(prompts[choice.index // 2]) for choice in listed.choices)
+
+
+def test_an_evaluations_sums_are_those_of_the_model(client: openai.OpenAI, server: Server) -> None:
+    """As lm-evaluation-harness computes a likelihood (`local-completions`): of the log probabilities those after the
+    context's tokens and before the one generated token; and greedy is what equals the best of each top list."""
+    context = server.post("/tokenize", {"model": "demo", "text": "What is the capital of France?"}).json()["tokens"]
+    asked: Any = {"model": "demo", "temperature": 0, "logprobs": 1}
+    written = client.completions.create(prompt=context, max_tokens=5, **asked).choices[0]
+    other = server.post("/tokenize", {"model": "demo", "text": "zebra zebra"}).json()["tokens"]
+    own = server.post("/tokenize", {"model": "demo", "text": written.text}).json()["tokens"]
+    assert written.logprobs and written.logprobs.token_logprobs and len(own) == 5
+    found = client.completions.create(prompt=[context + own, context + other], max_tokens=1, echo=True, **asked)
+    sums, greedy = [], []
+    for choice in found.choices:
+        assert choice.logprobs and choice.logprobs.token_logprobs and choice.logprobs.top_logprobs
+        values = choice.logprobs.token_logprobs[len(context) : -1]
+        tops = choice.logprobs.top_logprobs[len(context) : -1]
+        sums.append(sum(values))
+        greedy.append(all(value == max(top.values()) for value, top in zip(values, tops, strict=True)))
+    assert sums[0] == pytest.approx(sum(written.logprobs.token_logprobs), abs=0.3)
+    assert greedy == [True, False] and sums[1] < sums[0] - 5

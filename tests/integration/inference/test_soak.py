@@ -17,7 +17,7 @@ from tests.integration.inference.server import Server, running
 from tests.integration.inference.test_concurrency import CAPITALS, hang_up
 from tests.rounds import rounds
 
-SECONDS = float(os.environ.get("SLUICE_SOAK_SECONDS", rounds(60, 24)))
+SECONDS = float(os.environ.get("SLUICE_SOAK_SECONDS", rounds(60, 12)))
 CALLERS = int(os.environ.get("SLUICE_SOAK_CALLERS", "6"))
 GROWTH_MIB = 16
 PERSON = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 9}}, "required": ["name"]}

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from infra.migrations import addresses
 from sluice.domain.accounts.account import NAME_CHARACTERS, lower, parse_address, parse_name
 from sluice.domain.errors import ValidationFailed
+from tests.rounds import rounds
 
 SAME = [
     ("ann@example.com", "ANN@Example.COM"),
@@ -99,7 +100,7 @@ def test_a_name_that_is_too_long_or_has_control_characters_is_refused(text: str)
     assert [problem.field for problem in refusal.value.problems] == ["name"]
 
 
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=rounds(2_000, 300), deadline=None)
 @given(st.text())
 def test_a_lowered_text_stays_as_it_is_and_has_one_unicode_form(text: str) -> None:
     once = lower(text)
@@ -107,7 +108,7 @@ def test_a_lowered_text_stays_as_it_is_and_has_one_unicode_form(text: str) -> No
     assert addresses._lower(text + "@b", "a@b") == once + "@b"  # the migration's own copy
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=rounds(1_000, 150), deadline=None)
 @given(st.text(min_size=1, max_size=12))
 def test_a_parsed_address_is_parsed_to_itself(local_part: str) -> None:
     try:

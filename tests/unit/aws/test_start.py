@@ -9,6 +9,8 @@ import pytest
 
 from tests.unit.aws.template import ZIPPED
 
+pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
+
 ROOT = Path(__file__).parents[3]
 LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "A"}
 UNUSED = ("http.server", "botocore", "awscrt")

@@ -16,6 +16,8 @@ from sluice.adapters.aws.tables import definition, expiry
 from sluice.environment import Settings
 from tests.unit.aws.template import DATA, EVENTS, FUNCTIONS, RESOURCES, ROOT, TEMPLATE, ZIPPED, transformed
 
+pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
+
 SETTINGS = tuple(kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, Settings))
 
 

@@ -40,7 +40,7 @@ def test_what_a_stranger_may_call_is_held_to_some_calls_a_second() -> None:
         for (function, _), one in EVENTS.items()
         if function in ANONYMOUS and one["Type"] == "Api"
     } | SIGN_IN
-    assert len(theirs) == 20 and max(map(rate, theirs)) <= 20
+    assert len([one for one in theirs if one[0] != "OPTIONS"]) == 20 and max(map(rate, theirs)) <= 20
     assert sum(map(rate, METHODS)) <= 200, "all methods together, which one stranger can call at once"
 
 

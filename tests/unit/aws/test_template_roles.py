@@ -11,6 +11,8 @@ from moto import mock_aws
 
 from tests.unit.aws.template import EVENTS, FUNCTIONS, RESOURCES, TEMPLATE
 
+pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
+
 EVERYWHERE = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
 NAME = re.compile(r"parameter(\$\{KeyPath\}/[a-z-]+)$")
 # Functions that make links, and those that compare the address a request came to.

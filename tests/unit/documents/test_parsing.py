@@ -17,6 +17,8 @@ from sluice.domain.documents.document import File, Unreadable
 from sluice.domain.documents.passages import Block, chunks_of
 from tests.unit.documents.pdfs import pdf, scanned
 
+pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
+
 MIB = 1024 * 1024
 
 

@@ -16,6 +16,8 @@ from sluice.adapters.documents.blobs_folder import SPOOL, FolderBlobs
 from sluice.domain.errors import StoreUnavailable
 from sluice.wiring import documents
 
+pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

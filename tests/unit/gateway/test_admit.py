@@ -17,6 +17,7 @@ from sluice.domain.gateway.admission import (
 )
 from sluice.domain.gateway.leases import LEASE_MS, SWEEP_AFTER_MS, Lease
 from sluice.domain.ids import request_id
+from sluice.ports.gateway import Attempt
 from sluice.services.gateway import admit
 from sluice.services.gateway.admit import FLOOD_STARTS_AT, Admission
 from sluice.services.gateway.settle import Outcome, settle
@@ -91,6 +92,7 @@ def test_past_the_request_limit_retry_after_is_long_enough() -> None:
     with pytest.raises(errors.RateLimitExceeded, match="limit of 3 requests") as refused:
         world.admission.admit(world.ask(), NOW_NS)
     assert refused.value.retry_after_seconds == 20
+    assert world.took[-1] == 1, "a refusal's writes are counted, too"
     world.admission.admit(world.ask(), NOW_NS + 20 * SECOND_NS)
 
 
@@ -193,6 +195,26 @@ def test_expired_leases_make_room_and_their_records_stay() -> None:
     world.admission.admit(world.ask(), later)
     record = world.store.ledger[dead.request.request_id]
     assert (record.settled_by, record.status, record.finish_reason) == ("sweeper", 500, "interrupted")
+
+
+def test_a_grant_that_changes_before_each_write_is_a_503_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    tried: list[str] = []
+
+    def never(request: AdmissionRequest, *_: object) -> Attempt:
+        tried.append(request.request_id)
+        return Attempt(False, world.store.grants["usr_a"])
+
+    monkeypatch.setattr(world.store, "admit", never)
+    monkeypatch.setattr(world.store, "charge_malformed", lambda *_: never(world.ask()))
+    for wanted in (
+        world.admission.admit,
+        lambda ask, now_ns: world.admission.charge_malformed("usr_a", "tok_a", now_ns),
+    ):
+        tried.clear()
+        with pytest.raises(errors.Overloaded) as refused:
+            wanted(world.ask(), NOW_NS)
+        assert (len(tried), refused.value.retry_after_seconds) == (admit.MAX_WRITES, 1)
 
 
 def test_while_the_store_is_unavailable_requests_are_refused() -> None:

@@ -99,3 +99,21 @@ def test_a_transcript_keeps_a_long_answer_up_to_its_limit() -> None:
     for _ in range(2000):
         transcript.add(chat({"content": "x"}))
     assert 500 <= len(transcript.text()) < 500 + chunks.Transcript.BATCH
+
+
+def test_whether_a_chunk_belongs_to_another_choice_than_the_one_that_ended() -> None:
+    ended = chat({}, "stop")
+    assert chunks.is_of_another_choice(ended, chat({"content": "x"}, index=1))
+    assert not chunks.is_of_another_choice(ended, chat({"content": "x"}))
+    assert not chunks.is_of_another_choice(ended, USAGE)
+    assert not chunks.is_of_another_choice(USAGE, chat({"content": "x"}, index=1)), "after usage nothing goes on"
+    unnumbered = b'{"choices":[{"delta":{"content":"x"}}]}'
+    assert not chunks.is_of_another_choice(ended, unnumbered), "a choice without an index is the first"
+
+
+def test_a_long_score_folds_in_time_that_grows_with_its_length() -> None:
+    """Each chunk's lists are appended and not copied: 40,000 tokens of a prompt took minutes."""
+    tokens = {"tokens": ["a"], "token_logprobs": [None], "top_logprobs": [None], "text_offset": [0]}
+    part = {"object": "text_completion", "choices": [{"index": 0, "text": "a", "logprobs": tokens}]}
+    logprobs = chunks.whole([json.dumps(part).encode()] * 40_000)["choices"][0]["logprobs"]
+    assert {len(values) for values in logprobs.values()} == {40_000}

@@ -13,6 +13,8 @@ from sluice.domain.errors import ModelUnavailable
 from sluice.ports.gateway import UpstreamCall
 from tests.unit.aws.iam_server import Gate, iam_server
 
+pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
+
 REGION = "eu-central-1"
 ROLE = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "IQoJb3JpZ2luX2VjE//////+==")
 made: list[HttpUpstream] = []  # their open connections are closed after each test

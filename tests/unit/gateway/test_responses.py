@@ -44,6 +44,15 @@ def test_a_text_answer_is_one_message_and_events_in_order() -> None:
     assert assembly.answer_messages() == [{"role": "assistant", "content": "Paris"}]
 
 
+def test_a_response_that_broke_off_holds_what_came_before() -> None:
+    assembly = Assembly("resp_1", 1, {"model": "demo"})
+    call = {"index": 0, "id": "call_1", "function": {"name": "f", "arguments": '{"a'}}
+    for delta in ({"reasoning_content": "h"}, {"reasoning_content": "m"}, {"content": "Pa"}, {"tool_calls": [call]}):
+        assembly.chunk(chunk(delta))
+    failed = assembly.fail("server_error", "gone")[-1]["response"]["output"]
+    assert [item.get("arguments") or item["content"][0]["text"] for item in failed] == ["hm", "Pa", '{"a']
+
+
 def test_an_answer_cut_by_the_limit_is_incomplete() -> None:
     assembly, events = run(chunk({"content": "Pa"}), chunk({}, "length"))
     assert events[-1]["type"] == "response.incomplete"

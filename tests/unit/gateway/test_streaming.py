@@ -281,6 +281,16 @@ def test_a_schema_that_turns_out_too_costly_ends_the_stream_with_its_code() -> N
     world.assert_settled(400, 1)
 
 
+def test_an_answer_that_breaks_its_schema_twice_is_a_502_that_no_sdk_repeats() -> None:
+    world = World()
+    told = {"error": {"message": "The answer has a fault.", "code": "schema_not_met", "param": None, "status": 502}}
+    body, _, _ = world.stream(chunk("a"), json.dumps(told, separators=(",", ":")).encode())
+    error = json.loads(list(body)[-1][6:])["error"]
+    assert (error["code"], error["message"]) == ("schema_not_met", "The answer has a fault.")
+    world.assert_settled(502, 1)
+    assert errors.SchemaNotMet.headers == {"x-should-retry": "false"}
+
+
 def test_an_answer_without_streaming_is_settled_with_exact_counts() -> None:
     world = World()
     with Flask("t").test_request_context():
@@ -311,3 +321,43 @@ def test_a_malformed_model_answer_is_an_error_event_and_a_500(caplog: pytest.Log
     assert json.loads(blocks[-1][6:])["error"]["code"] == "internal_error"
     world.assert_settled(500, 1)
     assert "a stream failed" in caplog.text
+
+
+def _of(index: int, text: str | None = None, reason: str | None = None) -> bytes:
+    """A chunk of the choice `index`."""
+    return chunk(text, reason).replace(b'"index":0', b'"index":%d' % index)
+
+
+def test_the_choices_of_a_server_that_ends_them_one_by_one_all_arrive_before_the_end() -> None:
+    """The first finish chunk is passed on as soon as another choice goes on; the last is held until settlement."""
+    world = World()
+    interleaved = [
+        _of(0, "a"), _of(1, "b"), _of(0, None, "stop"), _of(1, "c"), _of(1, None, "length"), usage_chunk(10, 3),
+    ]  # fmt: skip
+    body, _, _ = world.stream(*interleaved)
+    sent, seen_at = b"", None
+    for block in body:
+        sent += block
+        if b'"finish_reason":"length"' in block:
+            seen_at = len(world.records)
+    assert [sent.count(b'"index":%d' % index) for index in (0, 1)] == [2, 3]
+    assert seen_at == 1, "the last finish chunk is sent after settlement"
+    assert (world.records[0].completion_tokens, world.records[0].finish_reason) == (3, "length")
+
+
+def test_a_server_that_ignores_n_is_settled_before_its_only_finish_chunk() -> None:
+    world = World()
+    body, _, _ = world.stream(_of(0, "a"), _of(0, None, "stop"), usage_chunk(10, 1))
+    blocks = []
+    for block in body:
+        blocks.append((block, len(world.records)))
+    ends = [records for block, records in blocks if b'"finish_reason":"stop"' in block]
+    assert ends == [1] and world.records[0].finish_reason == "stop"
+
+
+def test_content_after_a_choices_own_end_is_kept_for_the_end_and_counted() -> None:
+    world = World()
+    body, _, _ = world.stream(_of(0, "a"), _of(0, None, "stop"), _of(0, "late"), usage_chunk(10, 2))
+    sent = b"".join(body)
+    assert sent.index(b'"finish_reason":"stop"') < sent.index(b"late") and sent.endswith(streaming.DONE)
+    assert world.records[0].completion_tokens == 2 and len(world.records) == 1

@@ -13,6 +13,8 @@ from sluice.adapters.gateway.upstream import HttpUpstream
 from sluice.domain import errors
 from sluice.ports.gateway import UpstreamCall
 
+pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
+
 BODY = {"model": "demo", "messages": [{"role": "user", "content": "x" * 400}]}
 CALL = UpstreamCall("/tokenize", BODY, request_id="req_1", account_id="usr_1", deadline_seconds=5.0)
 ESTIMATE = -(-len(json.dumps([BODY["messages"]])) // 4)

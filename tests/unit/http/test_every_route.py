@@ -22,6 +22,7 @@ from sluice.http.app import create_app
 from sluice.http.auth import cookie_name
 from sluice.http.documents import files
 from sluice.http.operation import parse_body, validated
+from tests.rounds import rounds
 
 MOST_CPU_S = 0.050
 MOST_MEMORY = 20 * 2**20
@@ -284,9 +285,9 @@ LINES = {
 def test_every_route_reads_long_lines_cheaply(app: Flask) -> None:
     client = app.test_client(use_cookies=False)
     names = ("cookie", "authorization", "x-request-id", "origin", "x-forwarded-for", "accept-language", "range")
-    for rule in app.url_map.iter_rules():
+    for place, rule in enumerate(app.url_map.iter_rules()):
         path, method = re.sub(r"<[^>]+>", "x", rule.rule), sorted(rule.methods or set())[0]
-        for label, line in LINES.items():
+        for label, line in list(LINES.items())[place % rounds(1, 4) :: rounds(1, 4)]:
             headers = dict.fromkeys((*names, "if-none-match", "content-type", "x-sluice-deadline-ms"), line)
             spent, answer = cost(client, path, method=method, query_string=line, headers=headers)
             answer.close()

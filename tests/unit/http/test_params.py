@@ -14,7 +14,7 @@ from sluice.http.gateway.requests import ChatBody, CompletionBody, EmbeddingBody
 from sluice.http.gateway.responses_requests import ResponseBody
 from sluice.http.operation import validated
 
-IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
+SOUND = {"type": "input_audio", "input_audio": {"data": "AA", "format": "wav"}}
 TEXT_ONLY = "this model takes text only"
 
 
@@ -23,7 +23,7 @@ def user(content: Any, **more: Any) -> dict[str, Any]:
 
 
 CHATS = [
-    (user([{"type": "text", "text": "x"}, IMAGE]), "messages[0].content[1].type", TEXT_ONLY),
+    (user([{"type": "text", "text": "x"}, SOUND]), "messages[0].content[1].type", TEXT_ONLY),
     (user([5]), "messages[0].content[0]", "Input should be an object"),
     (user([{"text": "x"}]), "messages[0].content[0].type", "Field required"),
     (user(5), "messages[0].content", "Input should be a valid string"),
@@ -36,7 +36,7 @@ CHATS = [
 OTHERS: list[tuple[type[pydantic.BaseModel], dict[str, Any], str, str]] = [
     (
         ResponseBody,
-        {"input": [{"role": "user", "content": [{"type": "input_image"}]}]},
+        {"input": [{"role": "user", "content": [{"type": "input_audio"}]}]},
         "input[0].content[0].type",
         TEXT_ONLY,
     ),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from functions.inference.engine.backend import Row
-from functions.inference.engine.jobs import Job, Sampling, TokenLogprob
+from functions.inference.engine.jobs import Check, Job, Sampling, TokenLogprob
 
 END = 0
 
@@ -19,6 +19,10 @@ class FakeMatcher:
 
     takes_s: float
     param: str = "response_format"
+    check: Check | None = None
+
+    def forced(self) -> list[int]:
+        return []
 
     def allows(self, token: int) -> bool:
         return True
@@ -101,7 +105,9 @@ class FakeBackend:
         return token == END
 
     def logprob(self, row: int, token: int, top: int) -> TokenLogprob:
-        return TokenLogprob(token, self.piece(token), -1.0)
+        """Minus the position of the token that the row holds, so that a test sees which row was read."""
+        assert self.batches[-1][row].wants_logits
+        return TokenLogprob(token, self.piece(token), -1.0 - self.batches[-1][row].position)
 
 
 def job(prompt: str, max_tokens: int = 100, account: str = "", **more: object) -> Job:

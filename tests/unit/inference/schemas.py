@@ -49,6 +49,12 @@ def product(factors: int, size: int) -> Schema:
     }
 
 
+def twice(levels: int) -> Schema:
+    """Each definition refers to the next one twice: for a check, ways that double."""
+    defs = {f"a{n}": {"anyOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(levels)}
+    return {"not": {"$ref": "#/$defs/a0"}, "$defs": defs | {f"a{levels}": {"type": "null"}}}
+
+
 def patterns(*texts: str) -> Schema:
     return {"type": "string", "allOf": [{"pattern": text} for text in texts]}
 
@@ -60,7 +66,17 @@ def required_lists(count: int) -> list[Schema]:
     return [{"required": [f"{n}{name}" for name in NAMES]} for n in range(count)]
 
 
+FOUR = {"type": "array", "items": {"enum": list("abcd")}, "uniqueItems": True}
 HOSTILE: dict[str, Schema] = {
+    "a class that never ends": {"type": "string", "pattern": "[" + "\\a" * 60},
+    "brackets only": {"type": "string", "pattern": "[" * 19_000},
+    "a name with a class that never ends": {"patternProperties": {"[" + "\\a" * 60: {}}},
+    "repeated beyond any number": {"type": "string", "pattern": "a" + "{999999999}" * 35},
+    "a long constant": {"const": "a" * 148_000},
+    "two long texts that begin alike": {"enum": ["a" * 70_000 + "b", "a" * 70_000 + "c"]},
+    "a long required name": {"type": "object", "properties": {"a" * 100_000: {}}, "required": ["a" * 100_000]},
+    "a long reference": {"$ref": "#/" + "%41" * 300_000},
+    "different ones of few long texts": {"uniqueItems": True, "items": {"enum": [c * 200_000 for c in "abcd"]}},
     "200 overlapping ranges of integers": items(ranges("integer", 200), 50),
     "100 overlapping ranges of integers": items(ranges("integer", 100), 50),
     "100 overlapping ranges of numbers": items(ranges("number", 100, 37.123456789), 50),
@@ -74,6 +90,10 @@ HOSTILE: dict[str, Schema] = {
     "150 objects alike, open": items({"anyOf": [{"required": [f"k{n}"]} for n in range(150)]}),
     "150 patterns": items({"anyOf": [{"type": "string", "pattern": f"^[a-z ]{{{n},}}x"} for n in range(1, 150)]}),
     "repetition in a repetition": {"type": "string", "pattern": "^(a|aa)+$"},
+    "100,000 letters at least": {"type": "string", "pattern": "^(a{1000}){100}$"},
+    "a million letters at least": {"type": "string", "pattern": "^((ab){1000}){1000}$"},
+    "one letter, 100,000 times": {"type": "string", "pattern": "^a*$", "minLength": 100_000},
+    "a letter as often as allowed": {"type": "string", "pattern": "^(a{1000}){19}$"},
     "five repetitions nested": {"type": "string", "pattern": "^((((a{1,50}){1,50}){1,50}){1,50}){1,50}$"},
     "a million states": {"type": "string", "pattern": "^.*a.{30}$"},
     "thousands of states": {"type": "string", "pattern": "^.*a.{12}$"},
@@ -121,6 +141,18 @@ HOSTILE: dict[str, Schema] = {
     "doubling references": doubling(12),
     "every format": items({"anyOf": [{"format": name} for name in ("uuid", "email", "uri", "ipv6", "date-time")]}),
     "many properties at least": {"type": "object", "minProperties": 500, "maxProperties": 1000},
+    "doubling references that are checked": twice(30),
+    "ways just below the bound": twice(7),
+    "a look ahead that backtracks": {"type": "string", "pattern": "^(?=(a|aa)+$)(a|aa)+b$"},
+    "different items": FOUR,
+    "20,000 different items": {"type": "array", "minItems": 10_000, "uniqueItems": True},
+    "many different enums": obj(**{f"p{n}": FOUR for n in range(30)}),
+    "contains a pattern that repeats": items({"type": "string"}) | {"contains": {"pattern": "^(a|aa)*$"}},
+    "unevaluated": {"allOf": [{"properties": {f"p{n}": {}}} for n in range(100)], "unevaluatedProperties": False},
+    "options that overlap": {"oneOf": [{"type": "string", "pattern": f"a.*{n}"} for n in range(50)]},
+    "a condition in a condition": {"if": {"if": {"type": "null"}, "then": {"const": 1}}, "then": {"const": 2}},
+    "numbers without bounds": obj(**{f"p{n}": {"type": "number"} for n in range(100)}),
+    "mails and dates": items({"anyOf": [{"format": f, "maxLength": 400} for f in ("email", "date-time", "duration")]}),
     "200 objects, one of": {"oneOf": [obj(kind={"const": f"k{n}"}, v={"type": "integer"}) for n in range(200)]},
 }  # fmt: skip
 TEXTS = ["", "a", "red", "green", "<|im_end|>", 'quote " \\ /', "ü€😀", "\n\t", "a" * 40]
@@ -175,7 +207,17 @@ def _schema(rng: random.Random, levels: int, defs: list[str]) -> Schema:
         schema["enum"] = [rng.choice([*TEXTS, *NUMBERS, None, True, [1], {"a": 1}]) for _ in range(rng.randint(1, 6))]
     if rng.random() < 0.03:
         schema |= rng.choice(
-            [{"not": {}}, {"uniqueItems": True}, {"$schema": "http://json-schema.org/draft-04/schema#"}]
+            [
+                {"not": {}},
+                {"uniqueItems": True},
+                {"$schema": "http://json-schema.org/draft-04/schema#"},
+                {"not": {"enum": ["a"]}},
+                {"if": {"type": "string"}, "then": {"maxLength": 3}},
+                {"contains": {"type": "integer"}},
+                {"propertyNames": {"maxLength": 3}},
+                {"dependentRequired": {"a": ["b"]}},
+                {"unevaluatedProperties": False},
+            ]
         )
     return schema
 

@@ -1,6 +1,7 @@
 """A SentencePiece vocabulary whose plain pieces `</` and `s>` merge into the control token `</s>`. No weights."""
 
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 import llama_cpp
@@ -23,8 +24,8 @@ def _array(kind: int, packed: list[bytes]) -> bytes:
     return struct.pack("<IIQ", 9, kind, len(packed)) + b"".join(packed)
 
 
-def write(path: Path) -> None:
-    """As GGUF, version 3."""
+def write(path: Path, more: Mapping[str, int] | None = None) -> None:
+    """As GGUF, version 3. `more`: numbers to add."""
     values = {
         "general.architecture": struct.pack("<I", 8) + _text("llama"),
         "tokenizer.ggml.model": struct.pack("<I", 8) + _text("llama"),
@@ -34,6 +35,7 @@ def write(path: Path) -> None:
         "llama.attention.layer_norm_rms_epsilon": struct.pack("<If", 6, 1e-5),
     }
     numbers = {"tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.eos_token_id": 2, "tokenizer.ggml.unknown_token_id": 0}
+    numbers |= more or {}
     numbers |= {f"llama.{name}": size for name, size in (SIZES | {"attention.head_count": 1}).items()}
     values |= {name: struct.pack("<II", 4, number) for name, number in numbers.items()}
     pairs = b"".join(_text(name) + value for name, value in values.items())

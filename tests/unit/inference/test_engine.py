@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from functions.inference.engine.batch import SCORED_ROWS
 from functions.inference.engine.engine import Engine, EngineLimits
 from functions.inference.engine.jobs import Delta, Failed, Finished, Job, Sampling, Started
 from functions.inference.errors import (
@@ -413,3 +414,100 @@ def test_stats_and_submissions_from_many_threads_do_not_disturb_the_loop() -> No
         watcher.join()
     assert [outcome(j)[0] for j in jobs] == ["hello world"] * 300
     assert seen
+
+
+def scored(done: Job) -> list[tuple[str, float | None]]:
+    found = [entry for event in events(done) if isinstance(event, Delta) for entry in event.logprobs]
+    return [(entry.piece.decode(), entry.logprob) for entry in found]
+
+
+@pytest.mark.parametrize("prompt", ["a", "abc", "x" * 16, "y" * 17, "héé" * 20])
+def test_a_score_has_every_token_of_the_prompt_once_each_from_the_row_before_it(prompt: str) -> None:
+    backend = FakeBackend(SCRIPTS, context_tokens=64)
+    running = engine(backend)
+    done = running.submit(job(prompt, 0, scores=True, logprobs=0))
+    finish(running)
+    assert scored(done) == [(piece, None if place == 0 else -float(place)) for place, piece in enumerate(prompt)]
+    assert all(sum(row.wants_logits for row in batch) <= SCORED_ROWS for batch in backend.batches)
+    assert backend.open_samplers == 0
+
+
+def test_a_score_may_fill_the_context_and_an_answer_after_it_may_not() -> None:
+    running = engine(FakeBackend(context_tokens=16))
+    done = running.submit(job("x" * 16, 0, scores=True, logprobs=0))
+    finish(running)
+    assert outcome(done) == ("x" * 16, "length", 0)
+    with pytest.raises(ContextTooLong):
+        running.submit(job("x" * 16, 1))
+    with pytest.raises(ContextTooLong):
+        running.submit(job("x" * 17, 0, scores=True, logprobs=0))
+
+
+def test_the_answer_follows_its_scored_prompt() -> None:
+    running = engine()
+    done = running.submit(job("one:", 100, scores=True, logprobs=0))
+    finish(running)
+    assert outcome(done) == ("one:hello world", "stop", 11)
+
+
+def test_a_scored_prompt_is_decoded_anew_although_its_start_is_in_memory() -> None:
+    backend = FakeBackend(["one:hello world" * 2])
+    running = engine(backend)
+    running.submit(job("one:hello world", 4))
+    finish(running)
+    done = running.submit(job("one:hello world", 0, scores=True, logprobs=0))
+    finish(running)
+    assert "".join(piece for piece, _ in scored(done)) == "one:hello world"
+    assert done.cached_tokens == 0
+    again = running.submit(job("one:hello world", 4))
+    finish(running)
+    assert again.cached_tokens > 8, "what a score has decoded serves others"
+
+
+def test_a_score_beside_a_running_answer_takes_few_rows_and_neither_waits_for_the_other() -> None:
+    backend = FakeBackend(["one:" + "x" * 40], context_tokens=200)
+    running = engine(backend, batch_tokens=128)
+    first = running.submit(job("one:", 40))
+    while not first.completion_tokens:
+        running.step()
+    scores = [running.submit(job("s" * 100, 0, scores=True, logprobs=0)) for _ in range(2)]
+    before, at = len(backend.batches), first.completion_tokens
+    while not any(isinstance(event, Finished) for event in events(scores[0])):
+        running.step()
+    assert first.completion_tokens - at >= len(backend.batches) - before - 1, "a token of the answer in every batch"
+    assert all(sum(row.wants_logits for row in batch) <= SCORED_ROWS + 1 for batch in backend.batches)
+    finish(running)
+
+
+def test_a_score_after_a_failed_batch_sends_nothing_twice_and_a_cancelled_one_ends() -> None:
+    backend = FakeBackend(SCRIPTS)
+    backend.can_share_prefixes = False
+    clock = Clock()
+    running = engine(backend, clock)
+    other = running.submit(job("one:", 50))
+    running.step()
+    done = running.submit(job("s" * 40, 0, scores=True, logprobs=0))
+    running.step()
+    clock.now_s += 1
+    newest = running.submit(job("two:", 50))
+    running.step()
+    backend.outcomes = [2]
+    backend.forget = lambda seq, at: backend.state.__setitem__(seq, []) or at == 0  # type: ignore[method-assign, func-returns-value]
+    finish(running)
+    assert [place for _, place in scored(done)] == [None, *(-float(place) for place in range(1, 40))]
+    assert isinstance(failure(newest), GenerationFailed) and outcome(other)[1] == "stop"
+    left = running.submit(job("s" * 40, 0, scores=True, logprobs=0))
+    running.step()
+    left.cancel()
+    finish(running)
+    assert outcome(left)[1] == "cancelled"
+
+
+def test_an_answer_that_is_complete_ends_with_its_last_token() -> None:
+    tested = engine()
+    ended = job("one:")
+    seen: list[str] = []
+    ended.complete = lambda text: seen.append(text) or "".join(seen).endswith("hel")  # type: ignore[func-returns-value]
+    tested.submit(ended)
+    finish(tested)
+    assert outcome(ended) == ("hel", "stop", 3) and seen == ["h", "e", "l"]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,12 @@ from functions.inference.errors import (
     Overloaded,
 )
 from functions.inference.models.catalogue import catalogue, resolve
-from functions.inference.models.chat_template import CHATML, ChatTemplate
+from functions.inference.models.chat_template import ChatTemplate
 from functions.inference.models.memory import OVERHEAD_BYTES, available_bytes, layers_within, require_room
 from functions.inference.models.model_file import check_model_file, expected_sha256, recorded_hash_file
 from functions.inference.openai.responses import ChatShape, ResponseHead
 from functions.inference.web import answer, job_builder
+from functions.inference.web.choices import ABREAST, CallerGone, Choices
 from functions.inference.web.disconnect import Caller
 from functions.inference.web.http_errors import TABLE, envelope, http_error, stream_envelope
 from tests.unit.inference.fake_backend import job
@@ -45,11 +46,6 @@ def test_an_error_raised_by_the_template_is_a_400() -> None:
     template = ChatTemplate("{{ raise_exception('roles must alternate') }}")
     with pytest.raises(InvalidRequest, match="roles must alternate"):
         template.render([])
-
-
-def test_chatml_is_the_fallback() -> None:
-    text = ChatTemplate(CHATML).render([{"role": "user", "content": "hi"}])
-    assert text == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
 
 
 def test_the_first_prompt_chunk_is_the_smallest() -> None:
@@ -203,14 +199,14 @@ def blocks(stream: Any) -> list[str]:
     return b"".join(stream).decode().split("\n\n")[:-1]
 
 
-def choices_of(*jobs: Job, events: Sequence[Event] = ()) -> answer.Choices:
+def choices_of(*jobs: Job, events: Sequence[Event] = ()) -> Choices:
     """One answer of these jobs. Each gets `events` when it is submitted."""
 
     def submit(one: Job) -> None:
         for event in events:
             one.events.put(event)
 
-    return answer.Choices(jobs, [ChatShape(SHAPE._head, False, index) for index in range(len(jobs))], len(jobs), submit)
+    return Choices(jobs, [ChatShape(SHAPE._head, False, index) for index in range(len(jobs))], len(jobs), submit)
 
 
 def test_a_stream_sends_pings_while_no_token_comes() -> None:
@@ -260,8 +256,8 @@ def test_choices_run_side_by_side_count_their_prompt_once_and_the_rest_waits() -
         one.events.put(Delta("hi", 1))
         one.events.put(Finished("stop", 1))
 
-    choices = answer.Choices(jobs, [ChatShape(SHAPE._head, False, index) for index in range(6)], 3, submit)
-    assert begun == jobs[: answer.ABREAST]
+    choices = Choices(jobs, [ChatShape(SHAPE._head, False, index) for index in range(6)], 3, submit)
+    assert begun == jobs[:ABREAST]
     stream = answer.stream(choices, NOBODY, True)
     sent = [
         json.loads(line[6:]) for block in blocks(stream) for line in block.split("\n") if line.startswith("data: {")
@@ -270,9 +266,67 @@ def test_choices_run_side_by_side_count_their_prompt_once_and_the_rest_waits() -
     assert sent[-1]["usage"]["prompt_tokens"] == 2 * len(jobs[0].prompt) and sent[-1]["usage"]["completion_tokens"] == 6
 
 
+def prompts_of(jobs: Sequence[Job], submit: Callable[[Job], None]) -> Choices:
+    shapes = [ChatShape(SHAPE._head, False, index) for index in range(len(jobs))]
+    return Choices(jobs, shapes, 1, submit)
+
+
+def answered(one: Job) -> None:
+    one.events.put(Delta("hi", 0))
+    one.events.put(Finished("stop", 0))
+
+
+def test_prompts_that_find_the_queue_full_later_wait_for_a_place() -> None:
+    jobs, refusals = [job(f"{index}:") for index in range(7)], [0] * 7
+
+    def submit(one: Job) -> None:
+        place = jobs.index(one)
+        if place >= ABREAST and refusals[place] < 2:
+            refusals[place] += 1
+            raise Overloaded("full", 1)
+        answered(one)
+
+    body = answer.whole(prompts_of(jobs, submit), NOBODY)
+    assert [choice["message"]["content"] for choice in body["choices"]] == ["hi"] * 7
+    assert refusals[4:] == [2, 2, 2] and body["usage"]["prompt_tokens"] == sum(len(one.prompt) for one in jobs)
+
+
+def test_a_job_that_waited_too_long_for_a_slot_is_queued_again_once_there_is_work_to_lose() -> None:
+    jobs, submitted = [job("one:"), job("two:")], list[Job]()
+
+    def submit(one: Job) -> None:
+        submitted.append(one)
+        if submitted == jobs:
+            one.events.put(Failed(Overloaded("Waited too long", 1)))
+        else:
+            answered(one)
+
+    body = answer.whole(prompts_of(jobs, submit), NOBODY)
+    assert len(body["choices"]) == 2 and submitted == [*jobs, jobs[1]]
+
+
+def test_a_full_queue_at_the_start_or_past_the_deadline_fails_the_answer() -> None:
+    def full(_: Job) -> None:
+        raise Overloaded("full", 1)
+
+    with pytest.raises(Overloaded):
+        prompts_of([job("one:")], full)
+    jobs = [job(f"{index}:", deadline_s=0.0) for index in range(5)]
+    with pytest.raises(DeadlineExceeded):
+        answer.whole(prompts_of(jobs, lambda one: full(one) if one is jobs[4] else answered(one)), NOBODY)
+    waited = [job("one:"), job("two:")]
+
+    def too_long(one: Job) -> None:
+        one.events.put(Failed(Overloaded("Waited too long", 1)))
+
+    with pytest.raises(Overloaded):
+        answer.whole(prompts_of(waited, too_long), NOBODY)
+    assert all(one.cancelled for one in (*jobs, *waited))
+
+
 def test_a_caller_who_leaves_ends_every_choice() -> None:
     jobs = [job("one:") for _ in range(3)]
-    with pytest.raises(answer.CallerGone):
+    with pytest.raises(CallerGone):
         answer.whole(choices_of(*jobs), Gone({}, 1.0))
     assert all(one.cancelled for one in jobs)
 
@@ -288,7 +342,7 @@ def test_a_closed_connection_cancels_the_job_streamed_or_not() -> None:
         if read is not None:
             assert read(running) == []
         else:
-            with pytest.raises(answer.CallerGone):
+            with pytest.raises(CallerGone):
                 answer.whole(choices_of(running), Gone({}, 1.0))
         assert running.cancelled
 

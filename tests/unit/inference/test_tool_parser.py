@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.inference.tools.parser import CallArguments, CallStart, Part, PlainText, ToolCallParser
+from functions.inference.tools.parser import ToolCallParser
+from functions.inference.tools.parts import CallArguments, CallStart, Part, PlainText
 
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": [1, {"b": "}]\\"<"}], "c": "x"}}\n</tool_call>'
 ARGUMENTS = '{"a": [1, {"b": "}]\\"<"}], "c": "x"}'
@@ -37,6 +38,13 @@ def test_two_calls_in_a_row() -> None:
 
 def test_the_keys_of_a_call_may_have_another_order() -> None:
     assert parse(['<tool_call>{"arguments": {"x": 1}, "name": "f"}</tool_call>']) == ("", [("f", '{"x": 1}')])
+
+
+def test_half_a_character_in_a_call_can_be_sent() -> None:
+    text, calls = parse(['<tool_call>{"arguments": {"a": "\\ud800"}, "name": "f"}</tool_call>'])
+    assert (text, calls) == ("", [("f", '{"a": "\\ud800"}')])
+    text, calls = parse(['<tool_call>{"arguments": {}, "name": "\\ud800"}</tool_call>'])
+    assert not calls and text.encode()
 
 
 def test_a_call_without_arguments_has_an_empty_object() -> None:

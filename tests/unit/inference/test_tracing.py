@@ -9,6 +9,8 @@ from functions.inference.engine.jobs import Delta, Event, Failed, Finished, Job,
 from functions.inference.errors import Overloaded
 from tests.otlp import Seen, receiver
 
+pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
+
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 KEPT, DROPPED = f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-00"
 

@@ -22,6 +22,8 @@ from sluice.adapters.aws.models import TABLES
 from tests.tables import create_missing
 from tests.unit.infra.test_looking import Account
 
+pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
+
 STACK = """
 Parameters:
   InferenceUrl: {Type: String, Default: ""}
@@ -166,6 +168,14 @@ def test_a_second_deployment_changes_no_keys(clients: Any) -> None:
     second.run()
     assert clients("ssm").get_parameters_by_path(Path="/sluice", WithDecryption=True)["Parameters"] == keys
     assert "keys: all below /sluice already" in said
+
+
+def test_a_store_that_is_not_as_declared_is_a_sentence_and_no_traceback(
+    clients: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.unit.infra.test_deploy.create_missing", lambda *_: None)
+    with pytest.raises(StepFailed, match=r"store: The store lacks: .*accounts"):
+        deployment(Recorder(clients))[0].run()
 
 
 @pytest.mark.parametrize(("absent", "said"), [("sam", "aws-sam-cli"), ("docker", "InferenceUrl")])

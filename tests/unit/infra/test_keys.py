@@ -18,6 +18,8 @@ from sluice.domain.errors import InvalidApiToken
 from sluice.domain.tokens import Claims
 from tests.fakes.ssm_server import parameters
 
+pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
+
 
 @pytest.fixture
 def ssm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:

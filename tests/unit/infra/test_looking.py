@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from infra.aws import parameters
 from infra.aws.cost.worst import worst_month
 from infra.aws.looking import Finding, Looker, table
+from infra.migrations.steps import CURRENT
 
 DENIED = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetAccountSettings")
 
@@ -24,6 +25,7 @@ class Account:
     def __init__(self, **answers: Any) -> None:
         self.stacks: dict[str, str] = {}
         self.tables: list[str] = []
+        self.schema = str(CURRENT)
         self.answers = {
             "limits": {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 1000},
             "quotas": [{"QuotaName": "Function memory maximum (MB)", "Value": 10240.0}],
@@ -76,7 +78,12 @@ class Account:
 
     @property
     def dynamodb(self) -> Any:
-        return self._pages(TableNames=self.tables)
+        record = {"version": {"N": self.schema}}
+        return SimpleNamespace(
+            get_item=lambda **_: {"Item": record},
+            exceptions=SimpleNamespace(ResourceNotFoundException=NotFound),
+            **vars(self._pages(TableNames=self.tables)),
+        )
 
     @property
     def service_quotas(self) -> Any:
@@ -190,6 +197,13 @@ def test_tables_without_their_stack_stop_before_anything_is_made() -> None:
     assert not look(left, TablePrefix="another-")["tables"].stops
     left.stacks = {"sluice-data": "CREATE_COMPLETE"}
     assert not look(left)["tables"].stops
+
+
+def test_a_store_of_a_newer_version_stops_before_anything_is_made() -> None:
+    newer = Account()
+    newer.tables, newer.stacks, newer.schema = ["sluice-accounts"], {"sluice-data": "UPDATE_COMPLETE"}, str(CURRENT + 1)
+    found = look(newer)["tables"]
+    assert found.stops and f"schema {CURRENT + 1}" in found.found and f"this one knows schema {CURRENT}" in found.then
 
 
 def test_a_stack_of_a_failed_attempt_is_announced() -> None:

@@ -11,6 +11,8 @@ from sluice.adapters.mails.outbox import MAX_SHOWN, Outbox
 from sluice.adapters.mails.render import render
 from sluice.domain.mails.mail import Kind, MailUndelivered, Message, new_mail
 
+pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
+
 NOW_MS = 1_800_000_000_000
 
 

@@ -14,6 +14,8 @@ from sluice.adapters.mails.smtp import SmtpMail, SmtpServer, parse_smtp_url
 from sluice.domain.mails.mail import Kind, MailRefused, MailUndelivered, Message, new_mail
 from tests.unit.mails.smtp_server import Behaviour, Server, smtp_server
 
+pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
+
 NOW_MS = 1_800_000_000_000
 USER = ("post", "p@ss:wörd/%")
 

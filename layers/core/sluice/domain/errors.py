@@ -193,6 +193,13 @@ class UnsupportedSchema(InvalidModelRequest):
     default_message = "The JSON schema is not supported."
 
 
+class SchemaNotMet(SluiceError):
+    """The model broke the JSON schema of its answer twice, or once in a stream. Both tries are charged."""
+
+    default_message = "The answer breaks its JSON schema."
+    headers = {"x-should-retry": "false"}  # noqa: RUF012 (never changed)
+
+
 class ModelNotFound(NotFound):
     default_message = "There is no such model, or this API token may not use it."
 

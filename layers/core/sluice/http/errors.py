@@ -56,6 +56,7 @@ TABLE: dict[type[BaseException], Row] = {
     errors.QuotaExceeded: Row(429, "insufficient_quota", "insufficient_quota"),
     errors.TooManyConcurrentRequests: Row(429, "too_many_concurrent_requests", "rate_limit_error"),
     errors.TooManyAttempts: Row(429, "too_many_attempts", "rate_limit_error"),
+    errors.SchemaNotMet: Row(502, "schema_not_met", "server_error"),
     errors.Unavailable: Row(503, "unavailable", "server_error"),
     errors.ModelUnavailable: Row(503, "model_unavailable", "server_error"),
     errors.Overloaded: Row(503, "overloaded", "server_error"),
@@ -80,8 +81,8 @@ FROM_WERKZEUG: dict[int, type[errors.SluiceError]] = {
 TITLES = {
     400: "Bad request", 401: "Not authenticated", 403: "Forbidden", 404: "Not found", 405: "Method not allowed",
     408: "Request timeout", 409: "Conflict", 413: "Request too large", 415: "Unsupported media type", 422: "Not valid",
-    429: "Too many requests", 500: "Internal error", 503: "Service unavailable", 504: "Gateway timeout",
-    OVERLOADED: "Overloaded",
+    429: "Too many requests", 500: "Internal error", 502: "Bad gateway", 503: "Service unavailable",
+    504: "Gateway timeout", OVERLOADED: "Overloaded",
 }  # fmt: skip
 
 

@@ -60,7 +60,7 @@ def search(caller: Caller) -> Response:
     asked = validated(SearchQuery, request.args.to_dict())
     found = []
     if asked.q.strip():
-        stores = my_documents().searched(caller.account_id)
+        stores = my_documents().searched(caller.account_id, now_ms())
         with flow.admitted(playground_claims(caller.account_id, now_ms() // 1000), "vector_stores") as account_id:
             found = retrieval().find(account_id, [asked.q], SearchOptions(stores, FOUND))
     return page("documents_search.html", form=forms.Form({"q": asked.q}), found=found)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations  # a port is imported without the domain that it speaks of (ADR 85)
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from sluice.domain.documents.document import Attachment, File, Passage, VectorStore
@@ -42,6 +42,9 @@ class VectorStoreStore(Protocol):
     def update(self, store: VectorStore) -> None:
         """Errors: NotFound."""
 
+    def used(self, account_id: str, store_id: str, now_ms: int) -> None:
+        """It was active now. Does nothing to one that is gone."""
+
     def get(self, account_id: str, store_id: str) -> VectorStore | None: ...
 
     def page(self, account_id: str, *, limit: int, after_id: str | None) -> list[VectorStore]: ...
@@ -57,6 +60,12 @@ class VectorStoreStore(Protocol):
     def attachments(self, account_id: str, store_id: str) -> Iterator[Attachment]: ...
 
     def stores_with(self, account_id: str, file_id: str) -> list[str]: ...
+
+    def set_attributes(self, account_id: str, store_id: str, file_id: str, attributes: Mapping[str, Any]) -> bool:
+        """→ False if it is not attached."""
+
+    def cancel(self, account_id: str, store_id: str, file_id: str) -> bool:
+        """Index an attachment no more that waits for it. → False if it does not wait."""
 
     def attached(self, account_id: str, store_id: str, file_ids: Sequence[str]) -> dict[str, Attachment]:
         """The attachments of those of these files that are in the store now, by file id."""
@@ -74,7 +83,7 @@ class VectorStoreStore(Protocol):
         error: str | None = None,
         usage_bytes: int = 0,
     ) -> bool:
-        """→ False if it was detached in the meantime."""
+        """→ False if it was detached or cancelled in the meantime."""
 
     def detach(self, account_id: str, store_id: str, file_id: str) -> bool: ...
 
@@ -138,19 +147,28 @@ class Indexes(Protocol):
         """Ids of the files in the index, to compare with the rows. Empty if there is no index."""
 
     def find(
-        self, account_id: str, store_id: str, query: str, limit: int, vector: bytes | None = None
+        self,
+        account_id: str,
+        store_id: str,
+        query: str,
+        limit: int,
+        vector: bytes | None = None,
+        *,
+        floored: bool = True,
     ) -> list[Passage]:
-        """Best first; empty if there is no index yet. `vector`: of the query, to search also by meaning."""
+        """Best first; empty if there is no index yet. `vector`: of the query, to search also by meaning. `floored`:
+        only what counts as an answer; else the nearest."""
 
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """`top_k`: the most passages to return."""
+    """`top_k`: the most passages to return. `floored`: see `Indexes.find`."""
 
     account_id: str
     store_ids: Sequence[str]
     query: str
     top_k: int
+    floored: bool = True
 
 
 class Search(Protocol):

@@ -99,6 +99,7 @@ class UpstreamCall:
     account_id: str
     deadline_seconds: float
     traceparent: str = ""  # of the caller's span (W3C Trace Context), or ""
+    tries: int = 1  # of an answer that breaks its schema
 
 
 class UpstreamStream(Protocol):

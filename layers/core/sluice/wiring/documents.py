@@ -84,7 +84,7 @@ def search() -> Search:
         from sluice.adapters.gateway.function_url import sign_for
         from sluice.adapters.gateway.upstream import HttpUpstream
 
-        return HttpSearch(HttpUpstream(url, connect_seconds=2.0, idle_seconds=20.0, sign=sign_for(url, "auto")))
+        return HttpSearch(HttpUpstream(url, connect_seconds=2.0, idle_seconds=20.0, sign=sign_for(url, "iam")))
     from sluice.services.documents.search import SearchDocuments
 
     return SearchDocuments(stores.vector_store_store(), stores.indexes(), embed())

@@ -69,3 +69,18 @@ def test_a_vector_store_remembers_its_newest_batches(reader: Reader, monkeypatch
     ids = [ok(reader.v1("POST", path, json={"file_ids": [file]}))["id"] for _ in range(4)]
     left = [one for one in ids if reader.v1("GET", f"{path}/{one}").status_code == 200]
     assert len(left) == 2 and ids[3] in left
+
+
+def test_expired_vector_stores_make_room(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without files they have no index, by which the sweep would find them."""
+    from sluice.wiring.gateway import gateway
+
+    expiry = {"anchor": "last_active_at", "days": 1}
+    made = [ok(reader.v1("POST", "/vector_stores", json=more))["id"] for more in ({}, {"expires_after": expiry})]
+    held(reader, "stores", MOST_VECTOR_STORES)
+    assert reader.v1("POST", "/vector_stores", json={}).status_code == 409
+    tomorrow_ms = gateway().now_ms() + 26 * 3_600_000
+    monkeypatch.setattr("sluice.http.documents.files.now_ms", lambda: tomorrow_ms)
+    new = ok(reader.v1("POST", "/vector_stores", json={}))["id"]
+    assert [one["id"] for one in ok(reader.v1("GET", "/vector_stores"))["data"]] == [new, made[0]]
+    assert counted(reader, "stores") == MOST_VECTOR_STORES

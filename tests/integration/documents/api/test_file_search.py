@@ -160,7 +160,7 @@ def test_an_unavailable_search_releases_the_reservation(reader: Reader, papers: 
         {"tools": [{"type": "file_search"}]},
         {"tools": [{"type": "file_search", "vector_store_ids": []}]},
         {"tools": [{"type": "file_search", "vector_store_ids": ["vs_x"], "max_num_results": 51}]},
-        {"tools": [{"type": "web_search"}]},
+        {"tools": [{"type": "file search"}]},
         {"tools": [{"type": "file_search", "vector_store_ids": ["vs_x"]}] * 2},
     ],
 )

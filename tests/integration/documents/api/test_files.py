@@ -6,7 +6,7 @@ import pytest
 
 from sluice.domain.documents.uploads import MAX_FILE_BYTES, clean_filename
 from sluice.domain.errors import StoreUnavailable
-from tests.integration.documents.api.conftest import Library, Reader, ok, refused
+from tests.integration.documents.api.conftest import BOUNDARY, Library, Reader, multipart, ok, refused
 
 
 def test_an_uploaded_file_is_listed_and_downloaded_unchanged(reader: Reader) -> None:
@@ -70,7 +70,7 @@ def test_pages_follow_each_other_in_both_orders_and_by_purpose(reader: Reader) -
     assert [file["id"] for file in ok(reader.v1("GET", "/files?purpose=batch"))["data"]] == [batch]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=10001", "limit=x", "order=up", f"after={'x' * 65}"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=10001", "limit=x", "order=up", f"after={'x' * 129}"])
 def test_a_wrong_query_is_a_400_that_names_the_parameter(reader: Reader, query: str) -> None:
     answer = reader.v1("GET", f"/files?{query}")
     assert answer.status_code == 400
@@ -149,6 +149,13 @@ def test_a_form_of_the_wrong_shape_is_refused(
     assert answer.status_code == status
     assert answer.json["error"]["param"] == param  # type: ignore[index]
     assert ok(reader.v1("GET", "/files"))["data"] == []
+
+
+def test_a_part_without_a_name_is_ignored_as_an_unknown_field_is(reader: Reader) -> None:
+    whole = multipart({"purpose": "assistants"}, "tea.txt", b"tea")
+    nameless = b"--" + BOUNDARY.encode() + b"\r\nContent-Disposition: form-data\r\n\r\nx\r\n" + whole
+    answer = reader.v1("POST", "/files", data=nameless, content_type=f"multipart/form-data; boundary={BOUNDARY}")
+    assert [one["id"] for one in ok(reader.v1("GET", "/files"))["data"]] == [ok(answer)["id"]]
 
 
 def test_the_filename_is_the_last_part_of_a_path(reader: Reader) -> None:

@@ -1,11 +1,13 @@
 """`/v1/vector_stores…`: create, fill, search, empty; and isolation between accounts."""
 
+import json
 from typing import Any
 
 import pytest
 
 from sluice.domain.documents import keys
 from sluice.domain.documents.document import Passage
+from sluice.http.documents import vector_store_answers
 from tests.integration.documents.api.conftest import TEA, Reader, ok, refused
 
 
@@ -177,7 +179,8 @@ def test_results_are_filtered_by_attributes_and_by_score(reader: Reader) -> None
         ("", {"name": 7}, "name"),
         ("", {"metadata": {str(number): "x" for number in range(17)}}, "metadata"),
         ("", {"metadata": {"k": "v" * 513}}, "metadata.k"),
-        ("", {"expires_after": {"anchor": "last_active_at", "days": 1}}, "expires_after"),
+        ("", {"expires_after": {"anchor": "created_at", "days": 1}}, "expires_after.anchor"),
+        ("", {"expires_after": {"anchor": "last_active_at", "days": 366}}, "expires_after.days"),
         ("/{store}/files", {}, "file_id"),
         ("/{store}/files", {"file_id": "file_x", "attributes": {"a": [1]}}, "attributes.a"),
         ("/{store}/file_batches", {}, None),
@@ -229,6 +232,76 @@ def test_an_unavailable_search_is_a_503_and_settled(reader: Reader) -> None:
 
 
 # --- isolation
+
+
+def test_attributes_are_changed_and_filtered_by_at_once(reader: Reader) -> None:
+    file = reader.file()
+    store = reader.store_of(file)
+    path = f"/vector_stores/{store}/files/{file}"
+    wanted = {"year": 2026.5, "ok": True, "place": "Darjeeling"}
+    changed = ok(reader.v1("POST", path, json={"attributes": wanted}))
+    assert changed == {**ok(reader.v1("GET", path)), "attributes": wanted}
+    is_year = {"type": "eq", "key": "year", "value": 2026.5}
+    assert search(reader, store, filters=is_year)["data"][0]["attributes"] == wanted
+    assert ok(reader.v1("POST", path, json={"attributes": {}}))["attributes"] == {}
+    assert search(reader, store, filters=is_year)["data"] == []
+    too_many = {str(number): 1 for number in range(17)}
+    for wrong in ({}, {"attributes": None}, {"attributes": {"a": [1]}}, {"attributes": too_many}):
+        assert reader.v1("POST", path, json=wrong).status_code == 400, wrong
+    reader.v1("DELETE", path)
+    assert refused(reader.v1("POST", path, json={"attributes": wanted})) == (404, "not_found")
+    assert reader.v1("GET", path).status_code == 404, "a change makes no attachment"
+
+
+def test_the_text_of_a_file_is_given_in_pages_once_it_was_read(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sluice.wiring import stores
+
+    file = reader.file()
+    path = f"/vector_stores/{reader.store_of(file)}/files/{file}/content"
+    assert refused(reader.v1("GET", path)) == (409, "conflict")
+    blocks = json.dumps([{"level": 1, "text": "Tea"}, {"level": 0, "text": TEA}]).encode()
+    stores.blobs().put(keys.text_key(reader.account_id, file), blocks)
+    whole = {"object": "vector_store.file_content.page", "has_more": False, "next_page": None}
+    assert ok(reader.v1("GET", path)) == {**whole, "data": [{"type": "text", "text": f"Tea\n\n{TEA}"}]}
+    monkeypatch.setattr(vector_store_answers, "PAGE_CHARACTERS", 30)
+    page, text = "0", ""
+    while page is not None:
+        found = ok(reader.v1("GET", f"{path}?page={page}"))
+        assert found["has_more"] is (found["next_page"] is not None) and len(found["data"][0]["text"]) <= 30
+        text, page = text + found["data"][0]["text"], found["next_page"]
+    assert text == f"Tea\n\n{TEA}"
+    assert ok(reader.v1("GET", f"{path}?page=9")) == {**whole, "data": []}
+    assert reader.v1("GET", f"{path}?page=-1").status_code == 400
+    left = reader.file()
+    assert refused(reader.v1("GET", path.replace(file, left))) == (404, "not_found"), "it is in no vector store"
+
+
+def test_a_cancelled_batch_keeps_what_is_searchable_and_the_rest_is_not_indexed(reader: Reader) -> None:
+    from sluice.wiring import stores
+
+    done, waiting = reader.file(), reader.file()
+    store = reader.store_of()
+    batch = ok(reader.v1("POST", f"/vector_stores/{store}/file_batches", json={"file_ids": [done, waiting]}))
+    rows = stores.vector_store_store()
+    rows.set_attachment(reader.account_id, store, done, "completed", usage_bytes=9)
+    path = f"/vector_stores/{store}/file_batches/{batch['id']}"
+    for _ in range(2):
+        cancelled = ok(reader.v1("POST", f"{path}/cancel"))
+        assert (cancelled["status"], cancelled["object"]) == ("cancelled", "vector_store.files_batch")
+        counts = {"in_progress": 0, "completed": 1, "failed": 0, "cancelled": 1, "total": 2}
+        assert cancelled["file_counts"] == counts and ok(reader.v1("GET", path)) == cancelled
+    assert not rows.set_attachment(reader.account_id, store, waiting, "completed", usage_bytes=9)
+    one = ok(reader.v1("GET", f"/vector_stores/{store}/files/{waiting}"))
+    assert (one["status"], one["last_error"]) == ("cancelled", None)
+    assert ok(reader.v1("GET", f"/vector_stores/{store}"))["file_counts"]["cancelled"] == 1
+    assert refused(reader.v1("POST", f"/vector_stores/{store}/file_batches/batch_x/cancel")) == (404, "not_found")
+
+
+def test_a_plain_search_has_no_floor_and_an_answer_from_documents_has(reader: Reader) -> None:
+    store = reader.store_of(reader.file())
+    search(reader, store)
+    reader.ask(retrieval={"vector_store_ids": [store]})
+    assert [asked.floored for asked in reader.search.asked] == [False, True]
 
 
 def test_ids_of_another_account_are_not_found_anywhere(reader: Reader, other: Reader) -> None:
@@ -284,3 +357,83 @@ def test_a_deleted_or_detached_file_is_not_found_although_the_index_still_has_it
     ok(reader.v1("DELETE", f"/files/{file}"))
     assert texts(search(reader, store)) == []
     assert ok(reader.v1("GET", f"/vector_stores/{store}"))["file_counts"]["total"] == 0
+
+
+def test_a_store_expires_after_its_last_use_and_a_use_puts_it_off(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sluice.wiring.gateway import gateway
+
+    expiry = {"anchor": "last_active_at", "days": 2}
+    made = ok(reader.v1("POST", "/vector_stores", json={"expires_after": expiry, "file_ids": [reader.file()]}))
+    path, day_s = f"/vector_stores/{made['id']}", 86_400
+    assert (made["expires_after"], made["expires_at"]) == (expiry, made["last_active_at"] + 2 * day_s)
+    real = gateway().now_ms()
+
+    def later(days: float) -> None:
+        monkeypatch.setattr("sluice.http.documents.files.now_ms", lambda: real + int(days * day_s * 1000))
+
+    later(1.9)
+    search(reader, made["id"])
+    assert ok(reader.v1("GET", path))["expires_at"] == pytest.approx(real / 1000 + 3.9 * day_s, abs=5)
+    later(3.8)
+    assert ok(reader.v1("POST", path, json={"name": "kept"}))["expires_after"] == expiry
+    later(5.9)
+    assert ok(reader.v1("GET", path))["status"] == "expired"
+    for call, body in (("/search", {"query": "tea"}), ("/files", {"file_id": reader.file()}), ("", {"name": "x"})):
+        answer = reader.v1("POST", path + call, json=body)
+        assert refused(answer) == (404, "not_found") and "expired" in answer.json["error"]["message"]  # type: ignore[index]
+    later(3.9)
+    assert ok(reader.v1("POST", path, json={"expires_after": None}))["expires_at"] is None
+    later(999)
+    assert ok(reader.v1("GET", path))["status"] == "in_progress"
+
+
+def test_my_documents_leave_expired_stores_out_and_the_pages_own_comes_back_with_an_upload(reader: Reader) -> None:
+    from sluice.domain.documents.document import DAY_MS
+    from sluice.domain.documents.uploads import own_store_id
+    from sluice.wiring import stores
+    from sluice.wiring.documents import my_documents
+    from sluice.wiring.gateway import gateway
+
+    now_ms, rows, own = gateway().now_ms(), stores.vector_store_store(), own_store_id(reader.account_id)
+    my_documents().keep(reader.account_id, "a.txt", b"tea", now_ms)
+    made = ok(reader.v1("POST", "/vector_stores", json={}))["id"]
+    for store in (own, made):
+        ok(
+            reader.v1(
+                "POST", f"/vector_stores/{store}", json={"expires_after": {"anchor": "last_active_at", "days": 1}}
+            )
+        )
+
+    def searched(days: float) -> list[str]:
+        return my_documents().searched(reader.account_id, now_ms + int(days * DAY_MS))
+
+    assert searched(0) == searched(0.9) == searched(1.8) == [own, made], "a search counts as a use"
+    assert searched(2.9) == []
+    my_documents().keep(reader.account_id, "b.txt", b"tea", now_ms + 3 * DAY_MS)
+    assert searched(3) == [own]
+    rows.used(reader.account_id, "vs_gone", now_ms)
+    assert rows.get(reader.account_id, "vs_gone") is None
+
+
+def test_answers_from_an_expired_store_are_refused(reader: Reader) -> None:
+    from sluice.wiring import stores
+
+    store = reader.store_of(reader.file())
+    ok(reader.v1("POST", f"/vector_stores/{store}", json={"expires_after": {"anchor": "last_active_at", "days": 1}}))
+    stores.vector_store_store().used(reader.account_id, store, 1_000)
+    assert refused(reader.ask(retrieval={"vector_store_ids": [store]})) == (404, "not_found")
+
+
+def test_an_answer_from_a_store_counts_as_a_use(reader: Reader) -> None:
+    from sluice.wiring import stores
+    from sluice.wiring.gateway import gateway
+
+    store, rows = reader.store_of(reader.file()), stores.vector_store_store()
+    ok(reader.v1("POST", f"/vector_stores/{store}", json={"expires_after": {"anchor": "last_active_at", "days": 1}}))
+    hours_ago_ms = gateway().now_ms() - 3 * 3_600_000
+    rows.used(reader.account_id, store, hours_ago_ms)
+    ok(reader.ask(retrieval={"vector_store_ids": [store]}))
+    kept = rows.get(reader.account_id, store)
+    assert kept is not None and kept.last_active_ms > hours_ago_ms

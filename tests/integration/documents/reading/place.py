@@ -75,9 +75,9 @@ class Place:
         while step(self.spool, self.handle):
             pass
 
-    def find(self, store_id: str, query: str, top_k: int = 5, account_id: str = ADA) -> list[Passage]:
+    def find(self, store_id: str, query: str, top_k: int = 5, account_id: str = ADA, **more: bool) -> list[Passage]:
         search = SearchDocuments(self.store_rows, self.indexes)
-        return search.search(SearchRequest(account_id, [store_id], query, top_k))
+        return search.search(SearchRequest(account_id, [store_id], query, top_k, **more))
 
     def attachment(self, store_id: str, file: File) -> Attachment | None:
         return self.store_rows.attachment(file.account_id, store_id, file.file_id)

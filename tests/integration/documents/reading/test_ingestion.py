@@ -5,6 +5,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 from zlib import crc32
 
 import pytest
@@ -324,3 +325,63 @@ def test_a_request_begins_no_query_and_no_store_after_its_time(place: Place, mon
             patch.setattr(module, "BEGIN_SECONDS", -1.0)
             with pytest.raises(SearchUnavailable):
                 Retrieval(place.store_rows, search).find(ADA, ["lamp"], options)
+
+
+def test_a_cancelled_file_is_never_indexed_not_even_when_it_is_cancelled_meanwhile(place: Place) -> None:
+    store = place.store()
+    early = place.put(store, "early.txt", b"The early keeper trims the lamp.")
+    assert place.store_rows.cancel(ADA, store, early.file_id)
+    place.settle()
+    assert place.find(store, "keeper lamp", floored=False) == []
+    late = place.put(store, "late.txt", b"The late keeper trims the lamp.")
+    put = place.indexes.replace
+
+    class Cancelling:
+        """Cancels while the passages are written."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(place.indexes, name)
+
+        def replace(self, *given: Any) -> None:
+            put(*given)
+            assert place.store_rows.cancel(ADA, store, late.file_id)
+
+    replace(place.ingestion, indexes=Cancelling()).changed(ADA, store, late.file_id)  # type: ignore[arg-type]
+    assert place.indexes.files(ADA, store) == set()
+    found = place.store_rows.attachment(ADA, store, late.file_id)
+    assert found is not None and found.status == "cancelled"
+    place.sweeper.sweep(now_ms())
+    place.settle()
+    assert place.indexes.files(ADA, store) == set() and not place.store_rows.cancel(ADA, store, late.file_id)
+
+
+def test_a_search_without_a_floor_finds_the_nearest_and_ranks_what_holds_more_first(place: Place) -> None:
+    store = place.store()
+    place.put(store, "a.txt", b"The keeper trims the lamp of the lighthouse.")
+    place.put(store, "b.txt", b"A lighthouse stands on the rock.")
+    place.put(store, "c.txt", b"Tea is grown on hills.")
+    place.settle()
+    query = "Who trims the lamp of the lighthouse with golden scissors on sundays?"
+    assert place.find(store, query) == []
+    near = place.find(store, query, floored=False)
+    assert [one.filename for one in near] == ["a.txt", "b.txt"] and near[0].score > near[1].score > 0
+    assert place.find(store, "Zanzibar", floored=False) == []
+
+
+def test_an_expired_store_is_deleted_with_its_index_and_batches_and_its_files_stay(place: Place) -> None:
+    made = place.stores.create(ADA, "store", {}, now_ms(), expires_days=1)
+    file = place.upload("a.txt", TEXT)
+    place.stores.attach_batch(ADA, made.store_id, [(file.file_id, {})], now_ms())
+    place.settle()
+    hour = crc32(made.store_id.encode()) % 24
+
+    def sweep(days: int) -> None:
+        moment = now_ms() // DAY_MS * DAY_MS + days * DAY_MS + hour * 3_600_000
+        place.sweeper.sweep(moment)
+
+    sweep(0)
+    assert place.store_rows.get(ADA, made.store_id) is not None
+    sweep(2)
+    assert place.store_rows.get(ADA, made.store_id) is None and place.indexes.files(ADA, made.store_id) == set()
+    assert list(place.blobs.keys(f"batches/{ADA}/")) == [] and place.rows.get(ADA, file.file_id) is not None
+    assert list(place.store_rows.attachments(ADA, made.store_id)) == []

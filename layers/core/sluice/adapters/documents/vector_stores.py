@@ -4,7 +4,7 @@ An attachment is two items, so that both the store and the file lead to it.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
@@ -27,6 +27,8 @@ from sluice.domain.documents.keys import WHOLE_STORE
 from sluice.domain.errors import NotFound
 
 DETACHED_AT_ONCE = 100
+NOT_CANCELLED = f"{THERE} AND #status <> :cancelled"  # the caller's word is the last one
+WAITS = "#status = :waits"
 JSON_FIELDS = ("attributes", "metadata")  # stored as JSON, because they may hold fractions
 
 
@@ -47,6 +49,14 @@ class DynamoVectorStores:
             dynamo.write(lambda: dynamo.client().put_item(**self._row(store), ConditionExpression=THERE))
         except dynamo.ConditionFailed as exc:
             raise NotFound(f"There is no vector store {store.store_id!r}.") from exc
+
+    def used(self, account_id: str, store_id: str, now_ms: int) -> None:
+        self._rows.update(
+            account_id,
+            store_item_id(store_id),
+            UpdateExpression="SET last_active_ms = :now",
+            ExpressionAttributeValues=dynamo.item({":now": now_ms}),
+        )
 
     def _row(self, store: VectorStore) -> dict[str, Any]:
         return self._rows.item(store.account_id, store_item_id(store.store_id), _fields(asdict(store)))
@@ -117,7 +127,21 @@ class DynamoVectorStores:
         usage_bytes: int = 0,
     ) -> bool:
         update = finish(status=status, error=error, usage_bytes=usage_bytes)
-        return self._rows.update(account_id, in_id(store_id, file_id), **update)
+        update["ExpressionAttributeValues"] |= dynamo.item({":cancelled": "cancelled"})
+        return self._rows.update(account_id, in_id(store_id, file_id), NOT_CANCELLED, **update)
+
+    def cancel(self, account_id: str, store_id: str, file_id: str) -> bool:
+        update = finish(status="cancelled", error=None)
+        update["ExpressionAttributeValues"] |= dynamo.item({":waits": "in_progress"})
+        return self._rows.update(account_id, in_id(store_id, file_id), WAITS, **update)
+
+    def set_attributes(self, account_id: str, store_id: str, file_id: str, attributes: Mapping[str, Any]) -> bool:
+        return self._rows.update(
+            account_id,
+            in_id(store_id, file_id),
+            UpdateExpression="SET attributes = :attributes",
+            ExpressionAttributeValues=dynamo.item({":attributes": json.dumps(dict(attributes))}),
+        )
 
     def detach(self, account_id: str, store_id: str, file_id: str) -> bool:
         return self._take_out(account_id, store_id, file_id, self._rows.trace(account_id, out_id(store_id, file_id)))

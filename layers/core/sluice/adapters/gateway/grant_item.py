@@ -14,6 +14,7 @@ ENDPOINT_LETTERS = {
     "chat.completions": "c",
     "completions": "t",
     "embeddings": "e",
+    "rerank": "k",
     "responses": "r",
     "responses.input_tokens": "i",
     "messages": "m",
@@ -67,7 +68,7 @@ def lease_from(attribute: Item) -> Lease:
         period=int(fields["d"]["N"]),
         token_id=key if key == PLAYGROUND else "tok_" + key,
         model=fields["m"]["S"],
-        endpoint=LETTER_ENDPOINTS[mode[0]],
+        endpoint=LETTER_ENDPOINTS.get(mode[0], mode[0]),  # a newer version beside this one may know another
         stream=mode.endswith("s") and len(mode) == 2,
         prompt_tokens=int(fields["p"]["N"]),
         completion_tokens=int(fields["c"]["N"]),

@@ -15,7 +15,7 @@ from sluice.adapters.aws.http_answer import Answer
 from sluice.adapters.aws.http_pool import Connection, Pool
 from sluice.adapters.gateway.refusals import error_from
 from sluice.domain import errors
-from sluice.domain.gateway import chunks
+from sluice.domain.gateway import chunks, images
 from sluice.ports.gateway import UpstreamCall
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024  # of an answer that is not streamed: an error, the list of models, embeddings
@@ -85,6 +85,8 @@ class HttpUpstream:
             "x-sluice-account": call.account_id,
             "x-sluice-deadline-ms": str(int(call.deadline_seconds * 1000)),
         }
+        if call.tries > 1:
+            headers["x-sluice-tries"] = str(call.tries)
         if call.traceparent:
             headers["traceparent"] = call.traceparent
         body = json.dumps(call.body, ensure_ascii=False, separators=(",", ":")).encode()
@@ -260,5 +262,7 @@ class HttpStream:
 
 def estimated_tokens(call: UpstreamCall) -> int:
     """Of what a model reads of the request."""
-    read = [call.body.get(name) for name in ("messages", "prompt", "tools", "response_format")]
-    return -(-len(json.dumps([part for part in read if part], ensure_ascii=False).encode()) // BYTES_A_TOKEN)
+    messages, seen = images.without(call.body.get("messages") or [])
+    read = [messages, *(call.body.get(name) for name in ("prompt", "suffix", "tools", "response_format"))]
+    text_bytes = len(json.dumps([part for part in read if part], ensure_ascii=False).encode())
+    return -(-text_bytes // BYTES_A_TOKEN) + images.USUAL_TOKENS * seen

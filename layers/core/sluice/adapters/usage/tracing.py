@@ -39,6 +39,7 @@ PROPAGATOR = TraceContextTextMapPropagator()
 OPERATIONS = {  # the others are "chat"
     "/v1/completions": "text_completion",
     "/v1/embeddings": "embeddings",
+    "/v1/rerank": "rerank",
     "/tokenize": "count_tokens",
 }
 SERVER_ERRORS = 500

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 MOST_VECTOR_STORES = 1_000  # an account's
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 MOST_ATTACHMENTS = 20_000  # an account's, in all of its vector stores
 
 
@@ -28,17 +30,31 @@ class File:
 
 @dataclass(frozen=True)
 class VectorStore:
+    """`expires_days`: after its last use; None: it stays until it is deleted."""
+
     account_id: str
     store_id: str
     name: str
     created_ms: int
     last_active_ms: int
     metadata: Mapping[str, str] = field(default_factory=dict)
+    expires_days: int | None = None
+
+    @property
+    def expires_ms(self) -> int | None:
+        return None if self.expires_days is None else self.last_active_ms + self.expires_days * DAY_MS
+
+    def expired(self, now_ms: int) -> bool:
+        return self.expires_ms is not None and self.expires_ms <= now_ms
+
+    def use_counts(self, now_ms: int) -> bool:
+        """Whether a use now is worth a write. Its expiry is exact to an hour, so that few searches write."""
+        return self.expires_days is not None and now_ms - self.last_active_ms >= HOUR_MS
 
 
 @dataclass(frozen=True)
 class Attachment:
-    """A file in a vector store. `status`: "in_progress", then "completed" or "failed" (`error` is the reason)."""
+    """A file in a vector store. `status`: "in_progress", then "completed", "cancelled" or "failed" (`error`: why)."""
 
     account_id: str
     store_id: str

@@ -48,3 +48,8 @@ def vectors_key(account_id: str, file_id: str, content_hash: str) -> str:
 
 def account_prefix(kind: str, account_id: str) -> str:
     return f"{kind}/{account_id}/"
+
+
+def batch_key(account_id: str, store_id: str, batch_id: str = "") -> str:
+    """Of all batches of the store, where no id is given."""
+    return f"{BATCHES}/{account_id}/{store_id}/{batch_id}"

@@ -39,12 +39,14 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """Where to search, and which results count. `filters`: on the files' attributes. `threshold`: the lowest score."""
+    """Where to search, and which results count. `filters`: on the files' attributes. `threshold`: the lowest score.
+    `floored`: only passages that are likely to answer (ADR 72); else the nearest, whatever they say."""
 
     store_ids: Sequence[str]
     top_k: int = DEFAULT_TOP_K
     filters: Mapping[str, Any] | None = None
     threshold: float | None = None
+    floored: bool = True
 
 
 @dataclass(frozen=True)

@@ -39,10 +39,29 @@ def _turns(role: str, blocks: Blocks) -> list[dict[str, Any]]:
         for block in blocks
         if block["type"] == "tool_use"
     ]
-    text = text_of(blocks)
-    if results and not text and not calls:
+    content = _content_of(blocks)
+    if results and not content and not calls:
         return results
-    return [*results, {"role": role, "content": text, **({"tool_calls": calls} if calls else {})}]
+    return [*results, {"role": role, "content": content, **({"tool_calls": calls} if calls else {})}]
+
+
+def _content_of(blocks: Blocks) -> str | list[dict[str, Any]]:
+    """The text, or parts if there are images. Those of tool results are the turn's own, because chat has none there."""
+    parts: list[dict[str, Any]] = []
+    for block in blocks:
+        results = block["content"] if block["type"] == "tool_result" and isinstance(block["content"], list) else []
+        for one in (block, *(each for each in results if each["type"] == "image")):
+            if one["type"] == "text":
+                parts.append({"type": "text", "text": one["text"]})
+            elif one["type"] == "image":
+                parts.append({"type": "image_url", "image_url": {"url": image_url(one["source"])}})
+    return parts if any(part["type"] == "image_url" for part in parts) else text_of(blocks)
+
+
+def image_url(source: Mapping[str, Any]) -> str:
+    if source["type"] == "url":
+        return str(source["url"])
+    return f"data:{source['media_type']};base64,{source['data']}"
 
 
 def text_of(content: str | Blocks | None) -> str:

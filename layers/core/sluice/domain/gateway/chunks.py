@@ -131,8 +131,9 @@ def _empty_text(index: int) -> dict[str, Any]:
 
 def _fold_chat(choice: dict[str, Any], part: dict[str, Any]) -> None:
     delta, message = part["delta"], choice["message"]
-    if delta.get("content") is not None:
-        message["content"] = (message["content"] or "") + delta["content"]
+    for name in TEXTS:
+        if delta.get(name) is not None:
+            message[name] = (message.get(name) or "") + delta[name]
     if delta.get("tool_calls"):
         message["tool_calls"] = _merge_calls(message.get("tool_calls", []), delta["tool_calls"])
         message["content"] = message["content"] or None
@@ -152,14 +153,15 @@ def _fold_end(choice: dict[str, Any], part: dict[str, Any]) -> None:
 
 
 def _merge_logprobs(before: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
-    """Concatenates each field, because each is a list by token (`content`; or `tokens`, `token_logprobs`, …)."""
+    """Extends each field of `before`, because each is a list by token (`content`; or `tokens`, `token_logprobs`, …)."""
     if before is None:
-        return dict(more)
-    return {
-        key: before.get(key, []) + value if isinstance(value, list) else value or before.get(key)
-        for key, value in {**before, **more}.items()
-        if key in more
-    } | {key: value for key, value in before.items() if key not in more}
+        return more
+    for key, value in more.items():
+        if isinstance(value, list) and isinstance(before.get(key), list):
+            before[key] += value  # in place: an answer may have a chunk for each of many thousand tokens
+        else:
+            before[key] = value or before.get(key)
+    return before
 
 
 def _merge_calls(calls: list[dict[str, Any]], deltas: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 Message = dict[str, Any]
 UNREAD = ("file_search_call", "reasoning")  # of an earlier answer, not needed for this one
+IMAGE = "input_image"
 ID_PREFIXES = {"message": "msg", "function_call": "fc", "function_call_output": "fco"}
 
 
@@ -26,8 +27,20 @@ def messages_from(items: str | Sequence[Mapping[str, Any]]) -> list[Message]:
             messages.append({"role": "tool", "tool_call_id": item["call_id"], "content": _text(item["output"])})
         else:
             role = "system" if item["role"] == "developer" else item["role"]
-            messages.append({"role": role, "content": _text(item["content"])})
+            messages.append({"role": role, "content": _content(item["content"])})
     return messages
+
+
+def _content(content: str | Sequence[Mapping[str, Any]]) -> str | list[dict[str, Any]]:
+    """One text, or parts if there are images."""
+    if isinstance(content, str) or not any(part["type"] == IMAGE for part in content):
+        return _text(content)
+    return [_image(part) if part["type"] == IMAGE else {"type": "text", "text": part["text"]} for part in content]
+
+
+def _image(part: Mapping[str, Any]) -> dict[str, Any]:
+    detail = {"detail": part["detail"]} if part.get("detail") else {}
+    return {"type": "image_url", "image_url": {"url": part["image_url"], **detail}}
 
 
 def _text(content: str | Sequence[Mapping[str, Any]]) -> str:
@@ -50,19 +63,30 @@ def items_from(messages: Sequence[Message], suffix: str) -> list[dict[str, Any]]
     """The input items of a stored response, whose id ends in `suffix`, from its conversation."""
     items: list[dict[str, Any]] = []
     for message in messages:
-        role, text = message["role"], message["content"]
+        role, content = message["role"], message["content"]
         if role == "tool":
-            items.append({"type": "function_call_output", "call_id": message["tool_call_id"], "output": text})
+            items.append({"type": "function_call_output", "call_id": message["tool_call_id"], "output": content})
             continue
         calls = message.get("tool_calls") or []
-        if text is not None:
-            part = {"type": "output_text", "annotations": []} if role == "assistant" else {"type": "input_text"}
-            items.append({"type": "message", "role": role, "content": [{**part, "text": text}]})
+        if content is not None:
+            items.append({"type": "message", "role": role, "content": _parts(role, content)})
         for call in calls:
             items.append({"type": "function_call", "call_id": call["id"], **call["function"]})
     return [
         {"id": f"{ID_PREFIXES[item['type']]}_{suffix}_in{place}", "status": "completed", **item}
         for place, item in enumerate(items)
+    ]
+
+
+def _parts(role: str, content: str | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    text = {"type": "output_text", "annotations": []} if role == "assistant" else {"type": "input_text"}
+    if isinstance(content, str):
+        return [{**text, "text": content}]
+    return [
+        {**text, "text": part["text"]}
+        if part["type"] == "text"
+        else {"type": IMAGE, "image_url": part["image_url"]["url"], "detail": part["image_url"].get("detail", "auto")}
+        for part in content
     ]
 
 

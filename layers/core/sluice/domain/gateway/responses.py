@@ -12,7 +12,7 @@ Event = dict[str, Any]
 
 
 class Assembly:
-    """A response while it is generated. Each method returns the events to send; `response` is its current state."""
+    """A response while it is generated. Each method returns the events to send; `response` is complete at the end."""
 
     def __init__(self, response_id: str, created_s: int, echoed: Mapping[str, Any]) -> None:
         self.response: dict[str, Any] = {
@@ -31,6 +31,7 @@ class Assembly:
         self._text: dict[str, Any] | None = None  # the message item being written
         self._thought: dict[str, Any] | None = None  # the reasoning item being written
         self._calls: dict[int, dict[str, Any]] = {}  # the chat delta's index → its item
+        self._parts: dict[str, list[str]] = {}  # an item's id → its text; joined at the end only, so that it is linear
         self._search: dict[str, Any] | None = None
         self._citations: list[dict[str, Any]] = []
         self.finish_reason: str | None = None
@@ -109,10 +110,8 @@ class Assembly:
             events += self._add_part(item, part)
             item["content"] = [dict(part, annotations=[], logprobs=[])]
             self._text = item
-        content = self._text["content"][0]
-        content["text"] += text
-        content["logprobs"] += logprobs
-        place = self._place(self._text)
+        self._text["content"][0]["logprobs"] += logprobs
+        place = self._wrote(self._text, text)
         events.append(
             self._event("response.output_text.delta", **place, content_index=0, delta=text, logprobs=logprobs)
         )
@@ -132,8 +131,7 @@ class Assembly:
             events += self._add_part(item, {"type": "reasoning_text", "text": ""})
             item["content"] = [{"type": "reasoning_text", "text": ""}]
             self._thought = item
-        self._thought["content"][0]["text"] += text
-        place = self._place(self._thought)
+        place = self._wrote(self._thought, text)
         return [*events, self._event("response.reasoning_text.delta", **place, content_index=0, delta=text)]
 
     def _add_part(self, item: dict[str, Any], part: dict[str, Any]) -> list[Event]:
@@ -157,8 +155,7 @@ class Assembly:
         item = self._calls[index]
         arguments = function.get("arguments") or ""
         if arguments:
-            item["arguments"] += arguments
-            place = self._place(item)
+            place = self._wrote(item, arguments)
             events.append(self._event("response.function_call_arguments.delta", **place, delta=arguments))
         return events
 
@@ -169,12 +166,25 @@ class Assembly:
         )
         return added
 
+    def _wrote(self, item: Mapping[str, Any], text: str) -> dict[str, Any]:
+        self._parts.setdefault(item["id"], []).append(text)
+        return self._place(item)
+
+    def _join(self) -> None:
+        for item in self.response["output"]:
+            written = "".join(self._parts.get(item["id"], ()))
+            if item["type"] == "function_call":
+                item["arguments"] = written
+            elif item is not self._search:
+                item["content"][0]["text"] = written
+
     def _place(self, item: Mapping[str, Any]) -> dict[str, Any]:
         index = next(at for at, other in enumerate(self.response["output"]) if other is item)
         return {"item_id": item["id"], "output_index": index}
 
     def end(self) -> list[Event]:
         """After the last chunk: close open items and send how the response ended."""
+        self._join()
         events: list[Event] = []
         cut_short = self.finish_reason == "length"
         status = "incomplete" if cut_short else "completed"
@@ -205,6 +215,7 @@ class Assembly:
 
     def fail(self, code: str, message: str) -> list[Event]:
         """Instead of `end`: the response broke off."""
+        self._join()
         self.response |= {"status": "failed", "error": {"code": code, "message": message}}
         return [self._event("response.failed", response=self.response)]
 

@@ -18,9 +18,13 @@ DEFAULT_PRICE = Price(prompt_micro_usd=100_000, completion_micro_usd=400_000)  #
 PRICES: Mapping[str, Price] = {"demo": Price(50_000, 200_000)}
 
 
+def price_of(model: str, prices: Mapping[str, Price] = PRICES) -> Price:
+    return prices.get(model, DEFAULT_PRICE)
+
+
 def cost_micro_usd(model: str, prompt_tokens: int, completion_tokens: int, prices: Mapping[str, Price] = PRICES) -> int:
     """The price of one request in micro-dollars, rounded up."""
-    price = prices.get(model, DEFAULT_PRICE)
+    price = price_of(model, prices)
     exact = prompt_tokens * price.prompt_micro_usd + completion_tokens * price.completion_micro_usd
     return -(-exact // MILLION)
 

@@ -92,7 +92,7 @@ def _grounding(claims: Claims, wanted: ChatRetrieval | None) -> Grounding | None
         return None
     strict = wanted.mode == "strict"
     if wanted.vector_store_ids is None:
-        return Grounding(my_documents().searched(claims.account_id), wanted.top_k, strict=strict)
+        return Grounding(my_documents().searched(claims.account_id, gateway().now_ms()), wanted.top_k, strict=strict)
     grounding = Grounding(wanted.vector_store_ids, wanted.top_k, strict=strict)
     answers().check_grounding(claims, grounding)
     return grounding

@@ -1,6 +1,6 @@
 """Requests of `/v1/files…` and `/v1/vector_stores…`, as the official SDKs send them.
 
-Unknown fields are ignored, except `expires_after`: it is refused, because a caller would rely on the expiry."""
+Unknown fields are ignored, except `expires_after` of a file: it is refused, because a caller would rely on it."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -49,26 +49,47 @@ class AttachmentsQuery(PageQuery):
         return PageOfAttachments(self.limit, self.after, self.before, self.order == "desc", self.filter)
 
 
-class NoExpiry(Loose):
-    expires_after: None = Field(None, description="not supported: vector stores stay until they are deleted")
+class ExpiresAfter(Loose):
+    anchor: Literal["last_active_at"]
+    days: Annotated[Integer, Field(ge=1, le=365)]
 
 
-class CreateStoreBody(NoExpiry):
+class CreateStoreBody(Loose):
     name: str | None = Field(None, max_length=256)
     file_ids: Annotated[list[Id], Field(fail_fast=True)] | None = Field(None, max_length=MAX_FILES_AT_ONCE)
     metadata: Metadata | None = None
+    expires_after: ExpiresAfter | None = None
+
+    @property
+    def expires_days(self) -> int | None:
+        return self.expires_after.days if self.expires_after else None
 
 
-class UpdateStoreBody(NoExpiry):
-    """Omitted or null fields stay unchanged."""
+class UpdateStoreBody(Loose):
+    """Omitted fields stay unchanged, and so does what is null, except that `expires_after: null` ends the expiry."""
 
     name: str | None = Field(None, max_length=256)
     metadata: Metadata | None = None
+    expires_after: ExpiresAfter | None = None
+
+    def changes(self) -> dict[str, Any]:
+        changes = self.model_dump(include={"name", "metadata"}, exclude_none=True)
+        if "expires_after" in self.model_fields_set:
+            changes["expires_days"] = self.expires_after.days if self.expires_after else None
+        return changes
 
 
 class AttachBody(Loose):
     file_id: Id
     attributes: Attributes | None = None
+
+
+class AttributesBody(Loose):
+    attributes: Attributes = Field(description="in place of the ones that the file has")
+
+
+class ContentQuery(BaseModel):
+    page: int = Field(0, ge=0, le=10_000)
 
 
 class BatchBody(Loose):
@@ -104,4 +125,4 @@ class SearchBody(Filtered):
         return [self.query] if isinstance(self.query, str) else self.query
 
     def options(self, store_id: str) -> SearchOptions:
-        return SearchOptions([store_id], self.max_num_results, self.wanted(), self.threshold)
+        return SearchOptions([store_id], self.max_num_results, self.wanted(), self.threshold, floored=False)

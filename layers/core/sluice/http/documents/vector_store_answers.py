@@ -8,6 +8,7 @@ from pydantic import Field
 
 from sluice.domain.documents.document import Attachment, Passage, VectorStore
 from sluice.http.documents.answers import Deleted, Listing
+from sluice.http.documents.requests import ExpiresAfter
 from sluice.http.lazy_model import BaseModel
 from sluice.services.documents.vector_stores import Batch
 
@@ -34,7 +35,7 @@ class FileCounts(BaseModel):
             in_progress=by_status["in_progress"],
             completed=by_status["completed"],
             failed=by_status["failed"],
-            cancelled=0,
+            cancelled=by_status["cancelled"],
             total=len(attachments),
         )
 
@@ -49,22 +50,26 @@ class VectorStoreObject(BaseModel):
     created_at: int = Field(description="Unix seconds")
     last_active_at: int = Field(description="Unix seconds")
     name: str
-    status: Literal["in_progress", "completed"]
+    status: Literal["in_progress", "completed", "expired"] = Field(
+        description="`expired`: it cannot be used any more, and is deleted within a day"
+    )
     usage_bytes: int = Field(description="bytes of its files' text")
     file_counts: FileCounts
     metadata: dict[str, str]
-    expires_after: None = None
-    expires_at: None = None
+    expires_after: ExpiresAfter | None
+    expires_at: int | None = Field(description="Unix seconds")
 
     @classmethod
-    def of(cls, store: VectorStore, attachments: Sequence[Attachment]) -> "VectorStoreObject":
-        counts = FileCounts.of(attachments)
+    def of(cls, store: VectorStore, attachments: Sequence[Attachment], now_ms: int) -> "VectorStoreObject":
+        counts, days = FileCounts.of(attachments), store.expires_days
         return cls.like(
             store,
             id=store.store_id,
             created_at=store.created_ms // 1000,
             last_active_at=store.last_active_ms // 1000,
-            status=counts.status,
+            status="expired" if store.expired(now_ms) else counts.status,
+            expires_after=None if days is None else ExpiresAfter(anchor="last_active_at", days=days),
+            expires_at=None if store.expires_ms is None else store.expires_ms // 1000,
             usage_bytes=sum(one.usage_bytes for one in attachments),
             file_counts=counts,
         )
@@ -110,7 +115,7 @@ class FileBatchObject(BaseModel):
     object: Literal["vector_store.files_batch"] = "vector_store.files_batch"
     created_at: int = Field(description="Unix seconds")
     vector_store_id: str
-    status: Literal["in_progress", "completed"]
+    status: Literal["in_progress", "completed", "cancelled"]
     file_counts: FileCounts
 
     @classmethod
@@ -120,7 +125,7 @@ class FileBatchObject(BaseModel):
             id=batch.batch_id,
             created_at=batch.created_ms // 1000,
             vector_store_id=batch.store_id,
-            status=counts.status,
+            status="cancelled" if counts.cancelled else counts.status,
             file_counts=counts,
         )
 
@@ -148,3 +153,21 @@ class SearchPage(BaseModel):
     data: list[FoundPassage]
     has_more: Literal[False] = False
     next_page: None = None
+
+
+PAGE_CHARACTERS = 400_000  # because an answer of AWS Lambda may have 6 MB, and a character six bytes in JSON
+
+
+class FileContentPage(BaseModel):
+    object: Literal["vector_store.file_content.page"] = "vector_store.file_content.page"
+    data: list[FoundText]
+    has_more: bool
+    next_page: str | None = Field(description="the query `page` of the next part of a long text")
+
+    @classmethod
+    def of(cls, text: str, page: int) -> "FileContentPage":
+        part = text[page * PAGE_CHARACTERS : (page + 1) * PAGE_CHARACTERS]
+        more = len(text) > (page + 1) * PAGE_CHARACTERS
+        return cls(
+            data=[FoundText(text=part)] if part else [], has_more=more, next_page=str(page + 1) if more else None
+        )

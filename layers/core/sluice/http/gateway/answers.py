@@ -43,19 +43,21 @@ class AnsweredMessage(Open):
     content: str | None
     refusal: str | None = None
     tool_calls: list[AnsweredToolCall] | None = None
+    function_call: CalledFunction | None = Field(None, description="with `functions`")
 
 
 class ChatChoice(Open):
     index: int
     message: AnsweredMessage
     logprobs: dict[str, Any] | None = None
-    finish_reason: str | None = Field(description="`stop`, `length`, `tool_calls`")
+    finish_reason: str | None = Field(description="`stop`, `length`, `tool_calls`, `function_call`")
 
 
 class Delta(Open):
     role: Literal["assistant"] | None = None
     content: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
+    function_call: dict[str, Any] | None = Field(None, description="with `functions`")
 
 
 class ChunkChoice(Open):
@@ -144,13 +146,25 @@ class EmbeddingList(Open):
     usage: EmbeddingUsage
 
 
+class Pricing(BaseModel):
+    """US dollars a million model tokens."""
+
+    prompt_usd: float
+    completion_usd: float
+
+
 class ModelInfo(Open):
     id: str
     object: Literal["model"]
     created: int = Field(0, description="Unix seconds")
-    owned_by: str = ""
-    context_window: int | None = Field(None, description="model tokens of prompt and answer together")
-    capabilities: list[str] | None = Field(None, description="of `chat`, `completions`, `embeddings`")
+    owned_by: str
+    context_window: int | None = Field(description="model tokens of prompt and answer together; null: not known")
+    capabilities: list[str] | None = Field(
+        None,
+        description="of `chat`, `completions`, `embeddings`, `rerank`, `vision`; left out where the server states none",
+    )
+    pricing: Pricing
+    aliases: list[str] = Field(description="other names of the model")
 
 
 class ModelCollection(Open):

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response
 
 from sluice.domain.errors import SluiceError
+from sluice.domain.gateway import images
 from sluice.domain.gateway.anthropic import Assembly, Event
 from sluice.domain.ids import random_id
 from sluice.domain.periods import rfc3339
@@ -16,7 +17,7 @@ from sluice.http.gateway.bearer import authenticate
 from sluice.http.gateway.complete import answered
 from sluice.http.gateway.context import admitting
 from sluice.http.gateway.messages import chat_bound
-from sluice.http.gateway.responses import encode
+from sluice.http.gateway.named_events import NamedEvents, encode
 from sluice.http.operation import parse_body
 from sluice.ports.gateway import UpstreamStream
 from sluice.services.gateway.answer import Answer
@@ -24,37 +25,24 @@ from sluice.services.gateway.request import ModelRequest
 from sluice.wiring.gateway import gateway
 
 
-class MessagesDialect:
+class MessagesDialect(NamedEvents[Assembly]):
     """`stream`: its count of the prompt is known when the first chunk is."""
 
-    include_usage = True
     silence = encode([{"type": "ping"}])
 
     def __init__(self, assembly: Assembly, stream: UpstreamStream) -> None:
-        self._assembly, self._stream = assembly, stream
-        self._begun = False
+        super().__init__(assembly)
+        self._stream = stream
 
-    def passed(self, payload: bytes) -> bytes:
-        return encode(self._begin() + self._assembly.chunk(json.loads(payload)))
-
-    def ending(self, held: list[bytes]) -> bytes:
-        events = self._begin()
-        for payload in held:
-            events += self._assembly.chunk(json.loads(payload))
-        return encode(events + self._assembly.end())
+    def opening(self) -> list[Event]:
+        return self.assembly.begin(self._stream.prompt_tokens)
 
     def failed(self, error: SluiceError) -> bytes:
         return encode([anthropic_envelope(error)])
 
     def whole(self, payloads: Iterable[bytes]) -> dict[str, Any]:
         self.ending(list(payloads))
-        return self._assembly.message
-
-    def _begin(self) -> list[Event]:
-        if self._begun:
-            return []
-        self._begun = True
-        return self._assembly.begin(self._stream.prompt_tokens)
+        return self.assembly.message
 
 
 def messages() -> Response:
@@ -62,6 +50,7 @@ def messages() -> Response:
     with gateway().form_counted(claims):
         body = parse_body(MessagesBody)
         model = gateway().model_for(claims, body.model, "chat")
+        images.check(model, body.images)
     chat = body.chat()
     request = ModelRequest(claims, model, "messages", chat, chat_bound(chat), body.max_tokens, bool(body.stream))
 
@@ -69,7 +58,7 @@ def messages() -> Response:
         return MessagesDialect(Assembly(random_id("msg_"), body.model, thinks=body.thinks), answer.events)
 
     def prompt_text() -> str:
-        return json.dumps(chat["messages"], ensure_ascii=False)
+        return json.dumps(images.without(chat["messages"])[0], ensure_ascii=False)
 
     return answered(request, dialect, prompt_text, body.ignored)
 
@@ -78,7 +67,7 @@ def count_tokens() -> dict[str, Any]:
     claims = authenticate("inference")
     with gateway().form_counted(claims):
         body = parse_body(CountTokensBody)
-        gateway().model_for(claims, body.model, "chat")
+        images.check(gateway().model_for(claims, body.model, "chat"), body.images)
     return {"input_tokens": gateway().count_tokens(claims, "messages.count_tokens", body.chat(), admitting(claims))}
 
 

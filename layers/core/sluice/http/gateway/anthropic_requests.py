@@ -1,10 +1,12 @@
 """Request models of `/v1/messages`: text and tool calls in, text and tool calls out."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, JsonValue, Tag, field_validator
 
-from sluice.domain.gateway.anthropic import chat_messages
+from sluice.domain.gateway.anthropic import chat_messages, image_url
+from sluice.domain.gateway.images import TEXT_ONLY, Image
 from sluice.http.fields import Flag, Id, Integer, Loose, Number, Text
 from sluice.http.gateway.messages import MAX_PARTS, FunctionName, OtherTool
 from sluice.http.gateway.requests import MAX_MESSAGES, Stop
@@ -17,15 +19,27 @@ class TextBlock(Loose):
     text: Text
 
 
-class UnseenBlock(Loose):
-    """What a model without eyes cannot take."""
+class ImageSource(Loose):
+    type: Literal["base64", "url"]
+    media_type: Id | None = None
+    data: Text = ""
+    url: Text = ""
 
-    type: Literal["image", "document"]
+
+class ImageBlock(Loose):
+    """Only for models with the capability `vision`."""
+
+    type: Literal["image"]
+    source: ImageSource
+
+
+class UnseenBlock(Loose):
+    type: Literal["document"]
 
     @field_validator("type")
     @classmethod
     def _text_only(cls, kind: str) -> str:
-        raise ValueError("this model takes text only")
+        raise ValueError(TEXT_ONLY)
 
 
 class ThoughtBlock(Loose):
@@ -41,7 +55,7 @@ class ToolUseBlock(Loose):
     input: dict[str, JsonValue]
 
 
-Result = Annotated[TextBlock | UnseenBlock, Field(discriminator="type")]
+Result = Annotated[TextBlock | ImageBlock | UnseenBlock, Field(discriminator="type")]
 
 
 class ToolResultBlock(Loose):
@@ -50,7 +64,9 @@ class ToolResultBlock(Loose):
     content: Text | Annotated[list[Result], Field(max_length=MAX_PARTS, fail_fast=True)] | None = None
 
 
-Block = Annotated[TextBlock | UnseenBlock | ThoughtBlock | ToolUseBlock | ToolResultBlock, Field(discriminator="type")]
+Block = Annotated[
+    TextBlock | ImageBlock | UnseenBlock | ThoughtBlock | ToolUseBlock | ToolResultBlock, Field(discriminator="type")
+]
 
 
 class Turn(Loose):
@@ -107,6 +123,10 @@ class CountTokensBody(Loose):
         return [tool for tool in self.tools or [] if isinstance(tool, OwnTool)]
 
     @property
+    def images(self) -> list[Image]:
+        return [image for turn, one in enumerate(self.messages) for image in _images(f"messages[{turn}]", one.content)]
+
+    @property
     def ignored(self) -> list[str]:
         return [tool.type for tool in self.tools or [] if isinstance(tool, OtherTool)]
 
@@ -156,6 +176,16 @@ class MessagesBody(CountTokensBody):
     def chat(self) -> dict[str, Any]:
         sampling = self.model_dump(include={"temperature", "top_p", "top_k"}, exclude_none=True)
         return {**super().chat(), **sampling, **({"stop": self.stop_sequences} if self.stop_sequences else {})}
+
+
+def _images(place: str, content: Any) -> Iterator[Image]:
+    """Also those in tool results."""
+    for number, block in enumerate(content if isinstance(content, list) else []):
+        at = f"{place}.content[{number}]"
+        if isinstance(block, ImageBlock):
+            yield Image(at, "source", image_url(block.source.model_dump()))
+        elif isinstance(block, ToolResultBlock):
+            yield from _images(at, block.content)
 
 
 def _dumped(models: Any) -> list[dict[str, Any]]:

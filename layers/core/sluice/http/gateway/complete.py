@@ -1,14 +1,17 @@
 """Completions, chat completions and embeddings; and the one exchange that every dialect of `/v1` uses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from flask import Response
 
+from sluice.domain.errors import InvalidModelRequest
+from sluice.domain.gateway import images
 from sluice.http.gateway.bearer import authenticate
 from sluice.http.gateway.context import admitting
 from sluice.http.gateway.requests import ChatBody, CompletionBody, EmbeddingBody
-from sluice.http.gateway.streaming import ChatDialect, Dialect, streamed_answer, whole_answer
+from sluice.http.gateway.streaming import ChatDialect, Dialect, FunctionCallDialect, streamed_answer, whole_answer
 from sluice.http.operation import parse_body
 from sluice.services.gateway.answer import Answer, LogKeeper
 from sluice.services.gateway.request import ModelRequest
@@ -37,12 +40,23 @@ def answered(
     return response
 
 
+@contextmanager
+def named_fields(field_of: Callable[[str | None], str | None]) -> Iterator[None]:
+    """An error names the field of the caller's request, not that of the request to the model server."""
+    try:
+        yield
+    except InvalidModelRequest as error:
+        error.param = field_of(error.param)
+        raise
+
+
 def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, path: str, capability: str) -> Response:
     """Chat and plain completions."""
     claims = authenticate("inference")
     with gateway().form_counted(claims):
         body = parse_body(model_class)
         model = gateway().model_for(claims, body.model, capability)
+        images.check(model, body.images)
         answers().check_grounding(claims, body.grounding)
     request = ModelRequest(
         claims,
@@ -58,9 +72,11 @@ def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, 
     )
 
     def dialect(answer: Answer) -> Dialect:
-        return ChatDialect(include_usage=body.include_usage, more=answer.own_fields)
+        form = FunctionCallDialect if body.old_calls else ChatDialect
+        return form(include_usage=body.include_usage, more=answer.own_fields)
 
-    return answered(request, dialect, body.prompt_text, [])
+    with named_fields(body.field_of):
+        return answered(request, dialect, body.prompt_text, [])
 
 
 def embed() -> dict[str, Any]:
@@ -71,4 +87,4 @@ def embed() -> dict[str, Any]:
     request = ModelRequest(
         claims, model, "embeddings", body.forwarded(), body.token_bound(), max_tokens=0, path="/v1/embeddings"
     )
-    return gateway().embed(request, admitting(claims))
+    return gateway().fetch(request, admitting(claims))

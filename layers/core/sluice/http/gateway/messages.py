@@ -4,8 +4,18 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
+from sluice.domain.gateway import images
 from sluice.http.fields import Id, Loose, Text
 
 # What chat templates add: around each message (role, begin, end), and once to explain tools and their format.
@@ -23,8 +33,9 @@ def bound(texts: Iterable[str | None], per_text: int = MESSAGE_TOKENS) -> int:
 def chat_bound(chat: Mapping[str, Any]) -> int:
     """An upper bound of the model tokens of a chat request's messages and tools."""
     tools = chat.get("tools", [])
-    texts = (json.dumps(part, ensure_ascii=False) for part in (*chat["messages"], *tools))
-    return bound(texts) + (TOOLS_TOKENS if tools else 0)
+    messages, seen = images.without(chat["messages"])
+    texts = (json.dumps(part, ensure_ascii=False) for part in (*messages, *tools))
+    return bound(texts) + (TOOLS_TOKENS if tools else 0) + images.IMAGE_TOKENS * seen
 
 
 class OtherTool(Loose):
@@ -34,51 +45,103 @@ class OtherTool(Loose):
 
 
 class TextPart(Loose):
-    type: Literal["text", "input_text", "output_text"]
-    text: Text
+    """Text, or the refusal of an earlier answer, which counts as its text."""
+
+    type: Literal["text", "input_text", "output_text", "refusal"]
+    text: Text = Field(validation_alias=AliasChoices("text", "refusal"))
 
     @field_validator("type", mode="before")
     @classmethod
     def _text_only(cls, kind: Any) -> Any:
-        if isinstance(kind, str) and kind not in ("text", "input_text", "output_text"):
-            raise ValueError("this model takes text only")
+        if isinstance(kind, str) and kind not in ("text", "input_text", "output_text", "refusal"):
+            raise ValueError(images.TEXT_ONLY)
         return kind
 
 
+class ImageUrl(Loose):
+    url: Text = Field(description="`data:image/…;base64,…`, or an https address, which the model server fetches")
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class ImagePart(Loose):
+    """Only for models with the capability `vision`."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+def _part_kind(value: Any) -> str:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return "-image" if kind == "image_url" else "-text"
+
+
+Part = Annotated[Annotated[TextPart, Tag("-text")] | Annotated[ImagePart, Tag("-image")], Discriminator(_part_kind)]
+Parts = Annotated[list[Part], Field(max_length=MAX_PARTS, fail_fast=True)]
 TextParts = Annotated[list[TextPart], Field(max_length=MAX_PARTS, fail_fast=True)]
+
+
+def _as_json(arguments: Any) -> Any:
+    return json.dumps(arguments, ensure_ascii=False) if isinstance(arguments, dict) else arguments
 
 
 class FunctionCall(Loose):
     name: FunctionName
-    arguments: Text
+    arguments: Annotated[Text, BeforeValidator(_as_json)] = Field(description="JSON; an object is taken, too")
 
 
 class ToolCall(Loose):
-    id: Id
+    id: Id | None = None
     type: Literal["function"] = "function"
     function: FunctionCall
 
 
 class Message(Loose):
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | TextParts | None = None
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: Text | Parts | None = None
     name: Id | None = None
     tool_calls: Annotated[list[ToolCall], Field(fail_fast=True)] | None = Field(None, max_length=128)
     tool_call_id: Id | None = None
+    refusal: Text | None = Field(None, description="of an earlier answer without content")
+    function_call: FunctionCall | None = Field(None, description="old form of `tool_calls`")
+    reasoning_content: Text | None = Field(None, description="of an earlier answer; its chat template may show it")
 
     @model_validator(mode="after")
     def _has_content(self) -> "Message":
-        if self.content is None and not self.tool_calls:
+        earlier = self.role == "assistant" and (self.refusal is not None or self.tool_calls is not None)
+        calls = self.tool_calls or self.function_call
+        if self.content is None and not calls and not earlier and self.role != "function":
             raise ValueError("content is required")
+        if self.tool_calls and self.function_call:
+            raise ValueError("give tool_calls or function_call, not both")
         return self
 
-    def forwarded(self) -> dict[str, Any]:
-        """The engine's form: content is one string, and the role `developer` becomes `system`."""
+    @property
+    def images(self) -> list[tuple[int, ImagePart]]:
+        """Each with its place in the content."""
+        parts = self.content if isinstance(self.content, list) else []
+        return [(place, part) for place, part in enumerate(parts) if isinstance(part, ImagePart)]
+
+    @property
+    def text(self) -> str | None:
         content = self.content
         if isinstance(content, list):
-            content = "".join(part.text for part in content)
+            return "".join(part.text for part in content if isinstance(part, TextPart))
+        return content if content is not None or self.tool_calls else self.refusal or ""
+
+    def forwarded(self) -> dict[str, Any]:
+        """The engine's form: content is one string, or parts if there are images; `developer` becomes `system`."""
+        content: Any = self.text
+        if self.images and isinstance(self.content, list):
+            content = [
+                part.model_dump(exclude_none=True)
+                if isinstance(part, ImagePart)
+                else {"type": "text", "text": part.text}
+                for part in self.content
+            ]
         message: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": content}
-        message |= self.model_dump(include={"name", "tool_calls", "tool_call_id"}, exclude_none=True)
+        message |= self.model_dump(include={"name", "tool_call_id", "reasoning_content"}, exclude_none=True)
+        if self.tool_calls:
+            message["tool_calls"] = [call.model_dump(exclude_none=True) for call in self.tool_calls]
         return message
 
 
@@ -101,6 +164,18 @@ class NamedFunction(Loose):
 class NamedTool(Loose):
     type: Literal["function"]
     function: NamedFunction
+
+
+class AllowedFunctions(Loose):
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[NamedTool], Field(min_length=1, max_length=128, fail_fast=True)]
+
+
+class AllowedChatTools(Loose):
+    """Only these of the request's tools."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedFunctions
 
 
 class JsonSchema(Loose):

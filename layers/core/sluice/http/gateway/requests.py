@@ -7,14 +7,28 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, MAX_TOP_K, Grounding
+from sluice.domain.errors import InvalidModelRequest
+from sluice.domain.gateway.images import IMAGE_TOKENS, NOT_SEARCHED, Image, without
 from sluice.http.fields import Flag, Integer, Loose, Number, Text, Value
-from sluice.http.gateway.messages import TOOLS_TOKENS, Message, NamedTool, ResponseFormat, Tool, bound
+from sluice.http.gateway.function_calls import call_turns, field_in_old_form, tool_choice_of
+from sluice.http.gateway.messages import (
+    TOOLS_TOKENS,
+    AllowedChatTools,
+    FunctionDefinition,
+    Message,
+    NamedFunction,
+    NamedTool,
+    ResponseFormat,
+    Tool,
+    bound,
+)
 
 MAX_MESSAGES = 2048
 MAX_STOPS = 4
 MAX_CHOICES = 4
 MAX_PROMPTS = 64
 MAX_INPUTS = 2048
+PREFIX_TOKENS = 64  # the longest prefix that the engine puts before an input
 Texts = Annotated[list[Text], Field(fail_fast=True)]
 Stop = Annotated[str, Field(max_length=256)]
 TokenIds = Annotated[list[Integer], Field(fail_fast=True)]
@@ -84,6 +98,19 @@ class Sampling(Loose):
         """What to search before the model is asked, or None."""
         return None
 
+    @property
+    def images(self) -> list[Image]:
+        return []
+
+    @property
+    def old_calls(self) -> bool:
+        """Whether the answer's calls have the form that OpenAI had before tools."""
+        return False
+
+    def field_of(self, param: str | None) -> str | None:
+        """The field here for a field of the request to the model server."""
+        return param
+
 
 class RetrievalOptions(Loose):
     """Sluice's extension (`extra_body` in SDKs): answer from one's documents. The API token needs the scope `files`.
@@ -107,9 +134,21 @@ class ChatBody(Sampling):
     top_logprobs: Annotated[Integer, Field(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
     tools: Annotated[list[Tool], Field(fail_fast=True)] | None = Field(None, max_length=128)
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | AllowedChatTools | None = None
     parallel_tool_calls: Flag | None = None
+    functions: Annotated[list[FunctionDefinition], Field(fail_fast=True)] | None = Field(
+        None, max_length=128, description="old form of `tools`"
+    )
+    function_call: Literal["none", "auto"] | NamedFunction | None = Field(None, description="old form of `tool_choice`")
     retrieval: RetrievalOptions | None = None
+
+    @model_validator(mode="after")
+    def _old_form_becomes_tools(self) -> "ChatBody":
+        call_turns(self.messages)
+        if choice := tool_choice_of(self.functions, self.function_call, self.tools):
+            self.tools = [Tool(type="function", function=function) for function in self.functions or []]
+            self.tool_choice, self.parallel_tool_calls = choice, False
+        return self
 
     @model_validator(mode="after")
     def _logprobs_first(self) -> "ChatBody":
@@ -121,17 +160,34 @@ class ChatBody(Sampling):
     def _one_grounded_choice(self) -> "ChatBody":
         if self.retrieval and self.choices > 1:
             raise ValueError("an answer from documents has one choice: leave n out")
+        if self.retrieval and self.images:
+            raise ValueError(NOT_SEARCHED)
         return self
+
+    @property
+    def images(self) -> list[Image]:
+        return [
+            Image(f"messages[{turn}].content[{place}]", "image_url.url", part.image_url.url)
+            for turn, message in enumerate(self.messages)
+            for place, part in message.images
+        ]
+
+    @property
+    def old_calls(self) -> bool:
+        return bool(self.functions)
+
+    def field_of(self, param: str | None) -> str | None:
+        return field_in_old_form(param) if self.old_calls else param
 
     @property
     def completion_limit(self) -> int | None:
         return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
 
     def token_bound(self) -> int:
-        texts = bound(m.forwarded()["content"] for m in self.messages)
+        texts = bound(text for m in self.messages for text in (m.text, m.reasoning_content))
         calls = bound(call.model_dump_json() for m in self.messages for call in m.tool_calls or [])
         tools = bound(tool.model_dump_json() for tool in self.tools or [])
-        return texts + calls + tools + (TOOLS_TOKENS if self.tools else 0)
+        return texts + calls + tools + (TOOLS_TOKENS if self.tools else 0) + IMAGE_TOKENS * len(self.images)
 
     @property
     def grounding(self) -> Grounding | None:
@@ -139,21 +195,23 @@ class ChatBody(Sampling):
 
     def prompt_text(self) -> str:
         """The prompt in the form of the request log: the messages as JSON."""
-        return json.dumps([message.model_dump(exclude_none=True) for message in self.messages], ensure_ascii=False)
+        messages, _ = without([message.model_dump(exclude_none=True) for message in self.messages])
+        return json.dumps(messages, ensure_ascii=False)
 
     def forwarded(self) -> dict[str, Any]:
         own = {"messages", "max_completion_tokens", "max_tokens", "stream", "stream_options", "user", "retrieval"}
         return {
             "messages": [message.forwarded() for message in self.messages],
-            **self.model_dump(exclude=own, exclude_none=True, by_alias=True),
+            **self.model_dump(exclude=own | {"functions", "function_call"}, exclude_none=True, by_alias=True),
         }
 
 
 class CompletionBody(Sampling):
     prompt: Text | Texts | TokenIds | ListsOfTokenIds
+    max_tokens: Annotated[Integer, Field(ge=0, description="0 with `echo`: the prompt only")] | None = None
     echo: Flag | None = None
     logprobs: Annotated[Integer, Field(ge=0, le=5)] | None = None
-    suffix: Text | None = None
+    suffix: Text | None = Field(None, description="answer what stands before it, where the model has infill tokens")
     best_of: Annotated[Integer, Field(ge=1)] | None = None
 
     @field_validator("prompt", mode="before")
@@ -173,12 +231,13 @@ class CompletionBody(Sampling):
             raise ValueError("best_of is not supported: use n, which returns every choice")
         return value
 
-    @field_validator("suffix")
-    @classmethod
-    def _no_suffix(cls, value: str | None) -> str | None:
-        if value:
-            raise ValueError("suffix is not supported")
-        return value
+    @model_validator(mode="after")
+    def _something_to_answer(self) -> "CompletionBody":
+        if self.echo and self.suffix:
+            raise InvalidModelRequest("echo: does not go with suffix", "echo")
+        if self.max_tokens == 0 and not self.echo:
+            raise InvalidModelRequest("max_tokens: must be at least 1, or 0 with echo", "max_tokens")
+        return self
 
     @property
     def prompts(self) -> Sequence[str | list[int]]:
@@ -192,19 +251,25 @@ class CompletionBody(Sampling):
 
     def token_bound(self) -> int:
         texts = bound(prompt for prompt in self.prompts if isinstance(prompt, str))
-        return texts + sum(len(prompt) for prompt in self.prompts if not isinstance(prompt, str))
+        tokens = sum(len(prompt) for prompt in self.prompts if not isinstance(prompt, str))
+        return texts + tokens + (bound([self.suffix]) * len(self.prompts) if self.suffix else 0)
 
     def prompt_text(self) -> str:
-        return self.prompt if isinstance(self.prompt, str) else json.dumps(self.prompt, ensure_ascii=False)
+        """As the caller wrote it; as JSON what is more than one text."""
+        given: Any = {"prompt": self.prompt, "suffix": self.suffix} if self.suffix else self.prompt
+        return given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
 
     def forwarded(self) -> dict[str, Any]:
-        own = {"max_tokens", "stream", "stream_options", "user", "best_of", "suffix"}
+        own = {"max_tokens", "stream", "stream_options", "user", "best_of", *(() if self.suffix else ("suffix",))}
         return self.model_dump(exclude=own, exclude_none=True)
 
 
 class EmbeddingBody(Loose):
     model: str = Field(min_length=1, max_length=256)
     input: Text | Texts | TokenIds | ListsOfTokenIds = Field(union_mode="left_to_right")
+    input_type: Literal["query", "passage"] | None = Field(
+        None, description="for models that want a prefix before questions and texts; others ignore it"
+    )
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[Integer, Field(ge=1)] | None = None
     user: Value | None = None
@@ -230,7 +295,8 @@ class EmbeddingBody(Loose):
         return value
 
     def token_bound(self) -> int:
-        return bound([self.input] if isinstance(self.input, str) else [str(text) for text in self.input])
+        texts = [self.input] if isinstance(self.input, str) else [str(text) for text in self.input]
+        return bound(texts) + (PREFIX_TOKENS * len(texts) if self.input_type else 0)
 
     def forwarded(self) -> dict[str, Any]:
         return self.model_dump(exclude={"user"}, exclude_none=True)

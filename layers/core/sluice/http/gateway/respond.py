@@ -9,14 +9,14 @@ from flask import Response, request
 
 from sluice.domain.documents.document import Passage
 from sluice.domain.documents.retrieval import Sources
-from sluice.domain.errors import InvalidModelRequest
+from sluice.domain.gateway import images
 from sluice.domain.gateway.response_items import Message, messages_from
 from sluice.domain.gateway.responses import Assembly
 from sluice.domain.ids import random_id
 from sluice.domain.tokens import Claims
 from sluice.http.fields import PageQuery
 from sluice.http.gateway.bearer import authenticate
-from sluice.http.gateway.complete import answered
+from sluice.http.gateway.complete import answered, named_fields
 from sluice.http.gateway.context import admitting
 from sluice.http.gateway.messages import chat_bound
 from sluice.http.gateway.responses import ResponsesDialect
@@ -37,7 +37,7 @@ class _Draft:
     now_ms: int
 
     def prompt_text(self) -> str:
-        return json.dumps(_chat(self.body, self.history)["messages"], ensure_ascii=False)
+        return json.dumps(images.without(_chat(self.body, self.history)["messages"])[0], ensure_ascii=False)
 
     def request(self, model: dict[str, Any]) -> ModelRequest:
         body, chat = self.body, _chat(self.body, self.history)
@@ -70,23 +70,22 @@ def respond() -> Response:
         model = gateway().model_for(claims, body.model, "chat")
         answers().check_grounding(claims, body.grounding)
         now_ms = gateway().now_ms()
-        draft = _Draft(claims, body, _history(claims, body, now_ms), now_ms)
+        draft = _Draft(claims, body, _history(claims, body, model, now_ms), now_ms)
         if body.stored:
             stored_responses().check_size(body.echoed(), draft.history)
-    try:
+    with named_fields(body.field_of):
         return answered(draft.request(model), draft.dialect, draft.prompt_text, body.ignored)
-    except InvalidModelRequest as error:
-        error.param = body.field_of(error.param)
-        raise
 
 
-def _history(claims: Claims, body: InputTokensBody, now_ms: int) -> list[Message]:
-    """Errors: NotFound (no such previous response or item), InvalidModelRequest (too many references),
-    StoreUnavailable."""
+def _history(claims: Claims, body: InputTokensBody, model: dict[str, Any], now_ms: int) -> list[Message]:
+    """Errors: ValidationFailed (images that the model cannot have), NotFound (no such previous response or item),
+    InvalidModelRequest (too many references), StoreUnavailable."""
+    images.check(model, body.images)
     stored, items = stored_responses(), body.input_items()
     history = messages_from(items if isinstance(items, str) else stored.referred(claims.account_id, items, now_ms))
     if body.previous_response_id:
         history = [*stored.get(claims.account_id, body.previous_response_id, now_ms).messages, *history]
+    images.check_earlier(model, history, searched=body.grounding is not None, param="input")
     return history
 
 
@@ -100,8 +99,8 @@ def input_tokens() -> dict[str, Any]:
     claims = authenticate("inference")
     with gateway().form_counted(claims):
         body = parse_body(InputTokensBody)
-        gateway().model_for(claims, body.model, "chat")
-        chat = _chat(body, _history(claims, body, gateway().now_ms()))
+        model = gateway().model_for(claims, body.model, "chat")
+        chat = _chat(body, _history(claims, body, model, gateway().now_ms()))
     count = gateway().count_tokens(claims, "responses.input_tokens", chat, admitting(claims))
     return {"object": "response.input_tokens", "input_tokens": count}
 

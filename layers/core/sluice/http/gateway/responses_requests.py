@@ -6,18 +6,41 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, JsonValue, Tag, field_validator
 
 from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, Grounding
+from sluice.domain.gateway.images import Image
 from sluice.http.fields import Filtered, Flag, Id, Integer, Key, Loose, Number, Text, Value
-from sluice.http.gateway.messages import FunctionDefinition, FunctionName, OtherTool, TextParts
+from sluice.http.gateway.messages import MAX_PARTS, FunctionDefinition, FunctionName, OtherTool, TextPart, TextParts
 from sluice.http.gateway.requests import MAX_MESSAGES
 
 MAX_METADATA = 16
 RESULTS = "file_search_call.results"  # of `include`
 
 
+class InputImage(Loose):
+    """Only for models with the capability `vision`."""
+
+    type: Literal["input_image"]
+    image_url: Text = Field(description="`data:image/…;base64,…`, or an https address, which the model server fetches")
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+def _part_kind(value: Any) -> str:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return "-image" if kind == "input_image" else "-text"
+
+
+Part = Annotated[Annotated[TextPart, Tag("-text")] | Annotated[InputImage, Tag("-image")], Discriminator(_part_kind)]
+
+
 class MessageItem(Loose):
     type: Literal["message"] = "message"
     role: Literal["user", "assistant", "system", "developer"]
-    content: Text | TextParts
+    content: Text | Annotated[list[Part], Field(max_length=MAX_PARTS, fail_fast=True)]
+
+    @property
+    def images(self) -> list[tuple[int, InputImage]]:
+        """Each with its place in the content."""
+        parts = self.content if isinstance(self.content, list) else []
+        return [(place, part) for place, part in enumerate(parts) if isinstance(part, InputImage)]
 
 
 class CallItem(Loose):
@@ -150,6 +173,21 @@ class InputTokensBody(Loose):
         if isinstance(self.tool_choice, AllowedTools):
             return [tool for tool in functions if tool.name in self.tool_choice.names()]
         return functions
+
+    @property
+    def grounding(self) -> Grounding | None:
+        """What to search before the model is asked: nothing for a count."""
+        return None
+
+    @property
+    def images(self) -> list[Image]:
+        items = self.input if isinstance(self.input, list) else []
+        return [
+            Image(f"input[{number}].content[{place}]", "image_url", part.image_url)
+            for number, item in enumerate(items)
+            if isinstance(item, MessageItem)
+            for place, part in item.images
+        ]
 
     @property
     def ignored(self) -> list[str]:

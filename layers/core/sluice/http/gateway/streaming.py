@@ -16,6 +16,7 @@ from flask import Response, request
 
 from sluice.domain import errors
 from sluice.domain.gateway import chunks
+from sluice.domain.gateway.function_calls import chunk_in_old_form, in_old_form
 from sluice.http.errors import InternalError, openai_envelope
 from sluice.http.gateway.connection import follow_reader
 from sluice.ports.gateway import UpstreamStream
@@ -27,7 +28,7 @@ COMMENT_AFTER_SECONDS = 13.0  # of silence; the next turn comes within 2.5 s, so
 FIRST_EVENT_SECONDS = 15.0  # a stream's status waits so long for its first event, so that early failures are 4xx or 5xx
 # One newline: at an empty line some SDKs dispatch an event without data, which is no JSON (openai-go #621).
 COMMENT = b": still working\n"
-NO_USAGE = b',"usage":null}'
+NO_USAGE = b',"usage":null}\n\n'
 DONE = b"data: [DONE]\n\n"
 
 
@@ -107,8 +108,8 @@ class ChatDialect(OpenAIDialect):
         self.include_usage, self._more = include_usage, more
 
     def passed(self, payload: bytes) -> bytes:
-        if self.include_usage:
-            payload = _with_usage(payload)
+        if self.include_usage and not _has_usage(payload):
+            return b"data: " + payload.rstrip()[:-1] + NO_USAGE
         return b"data: " + payload + b"\n\n"
 
     def ending(self, held: list[bytes]) -> bytes:
@@ -120,11 +121,18 @@ class ChatDialect(OpenAIDialect):
         return {**chunks.whole(payloads), **(self._more or {})}
 
 
-def _with_usage(payload: bytes) -> bytes:
-    """The chunk with a member `usage`, which is null if it has none."""
-    if b'"usage"' in payload and "usage" in json.loads(payload):
-        return payload
-    return payload.rstrip()[:-1] + NO_USAGE
+class FunctionCallDialect(ChatDialect):
+    """Chat whose calls have the form that OpenAI had before tools."""
+
+    def passed(self, payload: bytes) -> bytes:
+        return super().passed(chunk_in_old_form(payload))
+
+    def whole(self, payloads: Iterable[bytes]) -> dict[str, Any]:
+        return in_old_form(super().whole(payloads))
+
+
+def _has_usage(payload: bytes) -> bool:
+    return b'"usage"' in payload and "usage" in json.loads(payload)
 
 
 def streamed_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: Dialect) -> Response:
@@ -199,8 +207,10 @@ class _Body:
                 if chunks.may_be_last(payload) or (held and not chunks.is_of_another_choice(held[0], payload)):
                     held.append(payload)
                     continue
-                block = b"".join([*map(passed, held), passed(payload)])
-                held.clear()
+                block = passed(payload)
+                if held:
+                    block = b"".join([*map(passed, held), block])
+                    held.clear()
             if not block and time.monotonic() - sent >= COMMENT_AFTER_SECONDS:
                 block = self._dialect.silence
             if block:

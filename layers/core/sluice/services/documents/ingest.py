@@ -81,6 +81,8 @@ class Ingestion:
         for left in list(self.stores.attachments(account_id, store_id)):
             self.stores.detach(account_id, store_id, left.file_id)
             self.waiting.settled(account_id, store_id, left.file_id)
+        for key in list(self.blobs.keys(keys.batch_key(account_id, store_id))):
+            self.blobs.delete(key)
         self.indexes.drop(account_id, store_id)
         self.waiting.settled(account_id, store_id, keys.WHOLE_STORE)
 
@@ -93,10 +95,10 @@ class Ingestion:
         if attachment is not None and attachment.status != "in_progress" and not again:
             return
         for _ in range(ROUNDS):
-            if attachment is None:
+            if attachment is None or attachment.status == "cancelled":
                 self.indexes.remove(account_id, store_id, file_id)
                 attachment = self.stores.attachment(account_id, store_id, file_id)
-                if attachment is None:
+                if attachment is None or attachment.status == "cancelled":
                     self.waiting.settled(account_id, store_id, file_id)
                     return
             elif self._index(attachment):
@@ -106,7 +108,7 @@ class Ingestion:
         raise Unavailable()  # it is attached and detached faster than this: later
 
     def _index(self, attachment: Attachment) -> bool:
-        """False when it was detached meanwhile."""
+        """False when it was detached or cancelled meanwhile."""
         account_id, store_id, file_id = attachment.account_id, attachment.store_id, attachment.file_id
         file = self.files.get(account_id, file_id)
         try:

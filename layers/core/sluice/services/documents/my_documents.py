@@ -60,12 +60,15 @@ class MyDocuments:
         return file
 
     def own(self, account_id: str, now_ms: int) -> VectorStore:
-        """The store that the pages show. Its id is always the same, so that two concurrent first uploads create one."""
+        """The store that the pages show. Its id is always the same, so that two concurrent first uploads create one. If
+        it has expired, it is in use again, because the pages have no other."""
         store_id = own_store_id(account_id)
         found = self.stores.stores.get(account_id, store_id)
         if found is None:
             found = VectorStore(account_id, store_id, NAME, now_ms, now_ms)
             self.stores.stores.put(found)
+        elif found.expired(now_ms):
+            self.stores.stores.used(account_id, store_id, now_ms)
         return found
 
     def _forget(self, account_id: str, file_id: str) -> None:
@@ -90,8 +93,13 @@ class MyDocuments:
         kept = self.files.blobs.get(keys.text_key(account_id, file_id))
         return list(chunks_of(blocks_of(kept))) if kept is not None else []
 
-    def searched(self, account_id: str) -> list[str]:
-        """The vector stores that "my documents" means: the pages' own, then the newest that API calls created."""
+    def searched(self, account_id: str, now_ms: int) -> list[str]:
+        """The vector stores that "my documents" means: the pages' own, then the newest that API calls created. A search
+        follows, so they are in use now."""
         own = own_store_id(account_id)
-        ids = [store.store_id for store in self.stores.all(account_id)]
-        return [*(store_id for store_id in ids if store_id == own), *(one for one in ids if one != own)][:MAX_STORES]
+        live = [store for store in self.stores.all(account_id) if not store.expired(now_ms)]
+        chosen = sorted(live, key=lambda store: store.store_id != own)[:MAX_STORES]
+        for store in chosen:
+            if store.use_counts(now_ms):
+                self.stores.stores.used(account_id, store.store_id, now_ms)
+        return [store.store_id for store in chosen]

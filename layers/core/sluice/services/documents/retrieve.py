@@ -21,11 +21,15 @@ class Retrieval:
     stores: VectorStoreStore
     search: Search
 
-    def check(self, account_id: str, store_ids: Sequence[str]) -> None:
-        """Errors: NotFound (an unknown vector store, or another account's), StoreUnavailable."""
+    def check(self, account_id: str, store_ids: Sequence[str], now_ms: int) -> None:
+        """A search follows, so they are in use now. Errors: NotFound (an unknown or expired vector store, or another
+        account's), StoreUnavailable."""
         for store_id in store_ids:
-            if not is_id(STORE, store_id) or self.stores.get(account_id, store_id) is None:
-                raise NotFound(f"There is no vector store {store_id[:64]!r}.")
+            store = self.stores.get(account_id, store_id) if is_id(STORE, store_id) else None
+            if store is None or store.expired(now_ms):
+                raise NotFound(f"There is no vector store {store_id[:64]!r}{', it has expired' if store else ''}.")
+            if store.use_counts(now_ms):
+                self.stores.used(account_id, store_id, now_ms)
 
     def find(self, account_id: str, queries: Sequence[str], options: SearchOptions) -> list[Passage]:
         """Best first. Several queries take turns, each with its next best passage, and each passage is returned once.
@@ -49,7 +53,7 @@ class Retrieval:
             return []
         limit = MOST_FOUND if options.filters else options.top_k
         store_ids = tuple(dict.fromkeys(options.store_ids))
-        found = self.search.search(SearchRequest(account_id, store_ids, query, limit))
+        found = self.search.search(SearchRequest(account_id, store_ids, query, limit, options.floored))
         attached = self._attached(account_id, store_ids, found)
         kept = [
             replace(passage, attributes=attached[place].attributes)

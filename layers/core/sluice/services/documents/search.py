@@ -36,13 +36,14 @@ class SearchDocuments:
         for store_id in stores:
             if time.monotonic() > until:
                 raise SearchUnavailable()
-            found += self._in_store(request.account_id, store_id, query, limit, vector)
+            found += self._in_store(replace(request, query=query, top_k=limit), store_id, vector)
         found.sort(key=lambda passage: -passage.score)
         return _without_doubles(found)[:limit]
 
-    def _in_store(self, account_id: str, store_id: str, query: str, limit: int, vector: bytes | None) -> list[Passage]:
-        hits = self.indexes.find(account_id, store_id, query, limit * MORE_THAN_ASKED, vector)
-        there = self.stores.attached(account_id, store_id, [hit.file_id for hit in hits])
+    def _in_store(self, request: SearchRequest, store_id: str, vector: bytes | None) -> list[Passage]:
+        limit = request.top_k * MORE_THAN_ASKED
+        hits = self.indexes.find(request.account_id, store_id, request.query, limit, vector, floored=request.floored)
+        there = self.stores.attached(request.account_id, store_id, [hit.file_id for hit in hits])
         return [replace(hit, attributes=there[hit.file_id].attributes) for hit in hits if hit.file_id in there]
 
 

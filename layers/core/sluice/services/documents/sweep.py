@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from sluice.domain.documents import keys
+from sluice.domain.documents.document import HOUR_MS
 from sluice.domain.errors import SluiceError, Unavailable
 from sluice.ports.documents import Pending
 from sluice.services.documents.ingest import Ingestion
@@ -75,14 +76,19 @@ class DocumentSweeper:
                 break
             if crc32(store_id.encode()) % 24 == hour % 24:
                 try:
-                    mended += self._mend(account_id, store_id)
+                    mended += self._mend(account_id, store_id, now_ms)
                 except SluiceError:  # it is compared again tomorrow
                     log.warning("not compared", extra={"account_id": account_id, "store_id": store_id}, exc_info=True)
         return mended
 
-    def _mend(self, account_id: str, store_id: str) -> int:
-        """An index holds the completed files of its store and no others; what is in progress has its own event."""
-        if self.ingestion.stores.get(account_id, store_id) is None:
+    def _mend(self, account_id: str, store_id: str, now_ms: int) -> int:
+        """An index holds the completed files of its store and no others; what is in progress has its own event. A store
+        that expired an hour ago is deleted: the clocks of those who use it may be late."""
+        store = self.ingestion.stores.get(account_id, store_id)
+        if store is not None and store.expired(now_ms - HOUR_MS):
+            self.ingestion.stores.delete(account_id, store_id)
+            store = None
+        if store is None:
             self.ingestion.drop(account_id, store_id)
             return 1
         held = self.ingestion.indexes.files(account_id, store_id)

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sluice.domain.documents import keys
-from sluice.domain.documents.document import Attachment, VectorStore
+from sluice.domain.documents.document import HOUR_MS, Attachment, VectorStore
 from sluice.domain.documents.uploads import BATCH, FILE, STORE, Attributes, is_id, new_id
-from sluice.domain.errors import NotFound
+from sluice.domain.errors import Conflict, LimitReached, NotFound
 from sluice.ports.documents import Blobs, VectorStoreStore
+from sluice.services.documents.file_text import blocks_of
 from sluice.services.documents.files import Files
 
 PAGE = 100
@@ -57,19 +59,40 @@ class VectorStores:
     blobs: Blobs
     files: Files
 
-    def create(self, account_id: str, name: str, metadata: Mapping[str, str], now_ms: int) -> VectorStore:
-        """Errors: LimitReached."""
-        store = VectorStore(account_id, new_id(STORE, now_ms), name, now_ms, now_ms, dict(metadata))
-        self.stores.put(store)
+    def create(
+        self,
+        account_id: str,
+        name: str,
+        metadata: Mapping[str, str],
+        now_ms: int,
+        expires_days: int | None = None,
+    ) -> VectorStore:
+        """Expired ones make room: the sweep finds only those with an index. Errors: LimitReached."""
+        store = VectorStore(account_id, new_id(STORE, now_ms), name, now_ms, now_ms, dict(metadata), expires_days)
+        try:
+            self.stores.put(store)
+        except LimitReached:
+            expired = [one for one in self.all(account_id) if one.expired(now_ms - HOUR_MS)]
+            if not expired:
+                raise
+            for one in expired:
+                self.delete(account_id, one.store_id)
+            self.stores.put(store)
         return store
 
     def create_with_files(
-        self, account_id: str, name: str, metadata: Mapping[str, str], file_ids: Sequence[str], now_ms: int
+        self,
+        account_id: str,
+        name: str,
+        metadata: Mapping[str, str],
+        file_ids: Sequence[str],
+        now_ms: int,
+        expires_days: int | None = None,
     ) -> tuple[VectorStore, list[Attachment]]:
         """Errors: NotFound (no such file), before the vector store is created; LimitReached."""
         for file_id in file_ids:
             self.files.get(account_id, file_id)
-        store = self.create(account_id, name, metadata, now_ms)
+        store = self.create(account_id, name, metadata, now_ms, expires_days)
         once = dict.fromkeys(file_ids)
         return store, [self.attach(account_id, store.store_id, file_id, {}, now_ms) for file_id in once]
 
@@ -78,6 +101,15 @@ class VectorStores:
         store = self.stores.get(account_id, store_id) if is_id(STORE, store_id) else None
         if store is None:
             raise NotFound(f"There is no vector store {store_id[:64]!r}.")
+        return store
+
+    def used(self, account_id: str, store_id: str, now_ms: int) -> VectorStore:
+        """The vector store, which is active now. Errors: NotFound, also for one that has expired."""
+        store = self.get(account_id, store_id)
+        if store.expired(now_ms):
+            raise NotFound(f"There is no vector store {store_id!r}, it has expired.")
+        if store.use_counts(now_ms):
+            self.stores.used(account_id, store_id, now_ms)
         return store
 
     def page(
@@ -101,24 +133,17 @@ class VectorStores:
             if len(batch) < PAGE:
                 return found
 
-    def update(
-        self, account_id: str, store_id: str, *, name: str | None, metadata: Mapping[str, str] | None, now_ms: int
-    ) -> VectorStore:
-        """None leaves a field unchanged. Errors: NotFound."""
-        store = self.get(account_id, store_id)
-        changed = replace(
-            store,
-            name=store.name if name is None else name,
-            metadata=store.metadata if metadata is None else dict(metadata),
-            last_active_ms=now_ms,
-        )
+    def update(self, account_id: str, store_id: str, *, now_ms: int, **changes: Any) -> VectorStore:
+        """`changes`: new values of fields. Errors: NotFound, also for one that has expired."""
+        store = self.used(account_id, store_id, now_ms)
+        changed = replace(store, **changes, last_active_ms=now_ms)
         self.stores.update(changed)
         return changed
 
     def delete(self, account_id: str, store_id: str) -> None:
         """Delete the vector store but not its files. Errors: NotFound."""
         self.get(account_id, store_id)
-        for key in list(self.blobs.keys(_batch_key(account_id, store_id, ""))):
+        for key in list(self.blobs.keys(keys.batch_key(account_id, store_id))):
             self.blobs.delete(key)
         found = self.stores.delete(account_id, store_id)
         self.blobs.put(keys.change_key(account_id, store_id), b"")
@@ -129,7 +154,7 @@ class VectorStores:
 
     def attach(self, account_id: str, store_id: str, file_id: str, attributes: Attributes, now_ms: int) -> Attachment:
         """A file that is attached already is returned unchanged. Errors: NotFound (no such store, or no such file)."""
-        self.get(account_id, store_id)
+        self.used(account_id, store_id, now_ms)
         if not is_id(FILE, file_id):
             raise NotFound(f"There is no file {file_id[:64]!r}.")
         try:
@@ -167,6 +192,21 @@ class VectorStores:
         self.stores.detach(account_id, store_id, file_id)
         self.blobs.put(keys.change_key(account_id, store_id, file_id), b"")
 
+    def set_attributes(self, account_id: str, store_id: str, file_id: str, attributes: Attributes) -> Attachment:
+        """In force with the next search. Errors: NotFound."""
+        found = self.attachment(account_id, store_id, file_id)
+        if not self.stores.set_attributes(account_id, store_id, file_id, attributes):
+            raise NotFound(f"There is no file {file_id!r} in this vector store.")
+        return replace(found, attributes=dict(attributes))
+
+    def text(self, account_id: str, store_id: str, file_id: str) -> str:
+        """What was read out of a file. Errors: NotFound, Conflict (nothing was read yet)."""
+        self.attachment(account_id, store_id, file_id)
+        kept = self.blobs.get(keys.text_key(account_id, file_id))
+        if kept is None:
+            raise Conflict("The text of this file was not read: see its status.")
+        return "\n\n".join(block.text for block in blocks_of(kept))
+
     # --- several at once
 
     def attach_batch(
@@ -176,15 +216,15 @@ class VectorStores:
         attached = [self.attach(account_id, store_id, file_id, attributes, now_ms) for file_id, attributes in files]
         made = Batch(new_id(BATCH, now_ms), store_id, now_ms, attached)
         kept = {"created_ms": now_ms, "file_ids": [one.file_id for one in attached]}
-        self.blobs.put(_batch_key(account_id, store_id, made.batch_id), json.dumps(kept).encode())
-        for old in list(self.blobs.keys(_batch_key(account_id, store_id, "")))[:-MOST_BATCHES]:  # ids sort by time
+        self.blobs.put(keys.batch_key(account_id, store_id, made.batch_id), json.dumps(kept).encode())
+        for old in list(self.blobs.keys(keys.batch_key(account_id, store_id)))[:-MOST_BATCHES]:  # ids sort by time
             self.blobs.delete(old)
         return made
 
     def batch(self, account_id: str, store_id: str, batch_id: str) -> Batch:
         """The batch with the current state of its files; detached ones are left out. Errors: NotFound."""
         self.get(account_id, store_id)
-        kept = self.blobs.get(_batch_key(account_id, store_id, batch_id)) if is_id(BATCH, batch_id) else None
+        kept = self.blobs.get(keys.batch_key(account_id, store_id, batch_id)) if is_id(BATCH, batch_id) else None
         if kept is None:
             raise NotFound(f"There is no file batch {batch_id[:64]!r} in this vector store.")
         made = json.loads(kept)
@@ -192,6 +232,9 @@ class VectorStores:
         still = [attached[file_id] for file_id in made["file_ids"] if file_id in attached]
         return Batch(batch_id, store_id, made["created_ms"], still)
 
-
-def _batch_key(account_id: str, store_id: str, batch_id: str) -> str:
-    return f"{keys.BATCHES}/{account_id}/{store_id}/{batch_id}"
+    def cancel_batch(self, account_id: str, store_id: str, batch_id: str) -> Batch:
+        """Its files that are not searchable yet will not be; the others stay. Errors: NotFound."""
+        for one in self.batch(account_id, store_id, batch_id).attachments:
+            if one.status == "in_progress":
+                self.stores.cancel(account_id, store_id, one.file_id)
+        return self.batch(account_id, store_id, batch_id)

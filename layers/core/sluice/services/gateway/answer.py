@@ -45,7 +45,7 @@ class Answers:
             return
         if "files" not in claims.scopes:
             raise errors.InsufficientScope("This API token lacks the scope 'files'.")
-        self.retrieval().check(claims.account_id, grounding.store_ids)
+        self.retrieval().check(claims.account_id, grounding.store_ids, self.gateway.now_ms())
 
     def start(self, request: ModelRequest, context: RequestContext) -> Answer:
         """Admit the request and ask the model. An error after the admission settles the exchange. Errors: as

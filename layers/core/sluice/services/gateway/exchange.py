@@ -164,9 +164,10 @@ class Exchange:
 
     def _outcome(self, status: int, finish_reason: str | None) -> Outcome:
         stream, now_ms = self._stream, self._books.clock() // 1_000_000
-        prompt, completion, cached = self._counted
+        counted = self._counted
         if stream is not None:
-            prompt, completion, cached = self._bounded(stream)
+            counted = (stream.prompt_tokens, stream.completion_tokens, stream.cached_tokens)
+        prompt, completion, cached = self._bounded(*counted)
         return Outcome(
             status=status,
             prompt_tokens=prompt,
@@ -178,15 +179,15 @@ class Exchange:
             call=self.context.call,
         )
 
-    def _bounded(self, stream: UpstreamStream) -> tuple[int, int, int]:
+    def _bounded(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int) -> tuple[int, int, int]:
         """The counts of a model server, which may be another's, within what the admission reserved."""
         reserved = self.lease.reserved_tokens
-        prompt = min(max(0, stream.prompt_tokens), reserved)
-        completion = min(max(0, stream.completion_tokens), reserved - prompt)
-        if prompt + completion < stream.prompt_tokens + stream.completion_tokens:
-            counted = f"{stream.prompt_tokens} + {stream.completion_tokens}"
+        prompt = min(max(0, prompt_tokens), reserved)
+        completion = min(max(0, completion_tokens), reserved - prompt)
+        if prompt + completion < prompt_tokens + completion_tokens:
+            counted = f"{prompt_tokens} + {completion_tokens}"
             log.warning("the model counted %s tokens, %s were reserved: %s", counted, reserved, self.request.request_id)
-        return prompt, completion, min(max(0, stream.cached_tokens), prompt)
+        return prompt, completion, min(max(0, cached_tokens), prompt)
 
     def count(self, prompt_tokens: int, completion_tokens: int = 0, cached_tokens: int = 0) -> None:
         """Set the counts of an answer that is not streamed."""
@@ -224,6 +225,8 @@ def _engine_error(payload: bytes) -> errors.SluiceError:
         return errors.UpstreamTimeout()
     if code == "unsupported_schema":
         return errors.UnsupportedSchema(message, detail.get("param"))
+    if code == "schema_not_met":
+        return errors.SchemaNotMet(message)
     if detail.get("status") == 400:
         return errors.InvalidModelRequest(message, detail.get("param"))
     return errors.ModelUnavailable(retry_after_seconds=seconds)

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 from sluice.domain import errors
 from sluice.domain.gateway.admission import AdmissionRequest, Grant
 from sluice.domain.gateway.contents import LoggedContent, expires_s
+from sluice.domain.gateway.rerank import tokens_read
+from sluice.domain.gateway.tries import FAULT_TOKENS, tries_of
 from sluice.domain.tokens import Claims
 from sluice.ports.gateway import HotStore, Upstream, UpstreamCall, UpstreamStream
 from sluice.services.gateway.admit import Admission
@@ -25,6 +27,7 @@ TEMPLATE_TOKENS = 48
 NO_MODEL = "none"  # the model's name in the ledger, for requests that no model answers
 LEAST_SECONDS = 0.5  # the smallest timeout, so that a request at its deadline fails with a timeout error
 EMBED_SECONDS = 25.0  # below the lease of 30 s, because nothing renews the lease of an answer that is not streamed
+BYTES_A_TOKEN = 4  # of what a model server without counts read
 NO_CONTEXT_WINDOW = 1_000_000_000  # tokens, for a model whose server states no context window
 
 
@@ -112,8 +115,7 @@ class Gateway:
             request.claims.account_id,
             context.request_id,
             request.claims.token_id,
-            # A choice and its prompt share a window, so all choices together fit as many windows.
-            min(prompt_bound + (TEMPLATE_TOKENS + completion_tokens) * request.choices, window * request.choices),
+            _bound(request, prompt_bound, completion_tokens, window),
             str(request.model["id"]),
             request.endpoint,
             request.stream,
@@ -149,11 +151,15 @@ class Gateway:
     def open(self, exchange: Exchange, path: str, body: Mapping[str, Any]) -> UpstreamStream:
         """For a caller that may ask again: a refusal settles nothing. Errors: as `Upstream.open`."""
         request = exchange.request
-        call = UpstreamCall(path, body, request.request_id, request.account_id, self._seconds(exchange))
+        tries = 1 if request.stream else tries_of(body)
+        call = UpstreamCall(path, body, request.request_id, request.account_id, self._seconds(exchange), tries=tries)
         return self.upstream.open(call)
 
-    def embed(self, request: ModelRequest, context: RequestContext) -> dict[str, Any]:
-        """Fetch embeddings, and settle in every case. Errors: as `Admission.admit` and `Upstream.fetch`."""
+    def fetch(
+        self, request: ModelRequest, context: RequestContext, form: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    ) -> dict[str, Any]:
+        """Embeddings, or scores, settled in every case. `form`: makes the caller's answer of the model server's.
+        Errors: as `Admission.admit`, `Upstream.fetch` and `form`."""
         # Each input may fill the context window, so the window does not bound the sum of all inputs.
         exchange, _ = self.start(replace(request, model={**request.model, "context_window": None}), context)
         try:
@@ -161,7 +167,9 @@ class Gateway:
             answer = self.upstream.fetch(
                 UpstreamCall(request.path, request.body, admitted.request_id, admitted.account_id, seconds)
             )
-            exchange.count(int((answer.get("usage") or {}).get("prompt_tokens") or 0))
+            read = tokens_read(answer)
+            exchange.count(-(-request.prompt_bound // BYTES_A_TOKEN) if read is None else read)
+            answer = form(answer)
         except BaseException as exc:
             exchange.fail(exc)
             raise
@@ -191,3 +199,14 @@ class Gateway:
             self.store.put_content(request.account_id, request.request_id, content, now_ms, ttl_s)
         except errors.StoreUnavailable:
             log.warning("content not kept: %s", request.request_id)
+
+
+def _bound(request: ModelRequest, prompt_bound: int, completion_tokens: int, window: int) -> int:
+    """Upper bound of the request's tokens. A choice and its prompt share a window, so all choices together fit as many
+    windows. The choices of a first try share a prompt; a second try has its own, with what was wrong."""
+    answers = (TEMPLATE_TOKENS + completion_tokens) * request.choices
+    most = window * request.choices
+    first = min(prompt_bound + answers, most)
+    if request.stream or tries_of(request.body) == 1:
+        return first
+    return first + min((prompt_bound + FAULT_TOKENS) * request.choices + answers, most)

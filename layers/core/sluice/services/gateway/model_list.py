@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from sluice.domain.errors import ModelNotFound, ModelUnavailable, Unavailable, UpstreamTimeout
+from sluice.domain.usage.pricing import price_of, usd
 from sluice.ports.gateway import Upstream
 
 FRESH_SECONDS = 10.0
@@ -24,7 +25,7 @@ class ModelList:
         if time.monotonic() - self._asked > pause or not self._models:
             self._asked = time.monotonic()
             try:
-                self._models = {str(model["id"]): model for model in self._upstream.models()}
+                self._models = {str(model["id"]): _described(model) for model in self._upstream.models()}
             except (Unavailable, UpstreamTimeout) as exc:
                 if not self._models:
                     raise ModelUnavailable() from exc
@@ -42,3 +43,10 @@ class ModelList:
         if found is None:
             raise ModelNotFound(f"The model {name!r} does not exist or you do not have access to it.")
         return found
+
+
+def _described(model: dict[str, Any]) -> dict[str, Any]:
+    """The server's row with what Sluice says of a model. The prices are those that the ledger charges."""
+    price = price_of(str(model["id"]))
+    prices = {"prompt_usd": usd(price.prompt_micro_usd), "completion_usd": usd(price.completion_micro_usd)}
+    return {"owned_by": "", "context_window": None, **model, "pricing": prices, "aliases": []}

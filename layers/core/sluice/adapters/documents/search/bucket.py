@@ -42,13 +42,20 @@ class BucketIndexes:
         self._bucket, self._folder, self._floor, self._sleep = bucket, folder, floor, sleep
 
     def find(
-        self, account_id: str, store_id: str, query: str, limit: int, vector: bytes | None = None
+        self,
+        account_id: str,
+        store_id: str,
+        query: str,
+        limit: int,
+        vector: bytes | None = None,
+        *,
+        floored: bool = True,
     ) -> list[Passage]:
         path = self._newest(account_id, store_id)
         if path is None:
             return []
         with opened(path, shared=False) as connection:
-            return passages(connection, store_id, query, limit, vector, self._floor)
+            return passages(connection, store_id, query, limit, vector, self._floor if floored else None)
 
     def files(self, account_id: str, store_id: str) -> set[str]:
         path = self._newest(account_id, store_id)

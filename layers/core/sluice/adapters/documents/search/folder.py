@@ -51,13 +51,20 @@ class FolderIndexes:
                 path.with_name(path.name + ending).unlink(missing_ok=True)
 
     def find(
-        self, account_id: str, store_id: str, query: str, limit: int, vector: bytes | None = None
+        self,
+        account_id: str,
+        store_id: str,
+        query: str,
+        limit: int,
+        vector: bytes | None = None,
+        *,
+        floored: bool = True,
     ) -> list[Passage]:
         path = self._path(account_id, store_id)
         if not path.exists():
             return []
         with opened(path, shared=True) as connection:
-            return passages(connection, store_id, query, limit, vector, self._floor)
+            return passages(connection, store_id, query, limit, vector, self._floor if floored else None)
 
     def files(self, account_id: str, store_id: str) -> set[str]:
         path = self._path(account_id, store_id)

@@ -9,12 +9,14 @@ from sluice.domain.documents.document import Passage
 
 
 def passages(
-    connection: apsw.Connection, store_id: str, query: str, limit: int, vector: bytes | None, floor: float
+    connection: apsw.Connection, store_id: str, query: str, limit: int, vector: bytes | None, floor: float | None
 ) -> list[Passage]:
+    """`floor`: the least cosine of a match by meaning; None: no floor, by words neither."""
     with snapshot(connection):  # else a file that is removed between two reads makes the second fail
-        found = by_words(connection, query, limit)
+        found = by_words(connection, query, limit) if floor is not None else by_words(connection, query, limit, 0.0)
         if vector is not None:
-            found = merged(found, by_meaning(connection, vector, limit, floor), limit=limit)
+            near = by_meaning(connection, vector, limit, -1.0 if floor is None else floor)
+            found = merged(found, near, limit=limit)
     return [_passage(store_id, hit) for hit in found]
 
 

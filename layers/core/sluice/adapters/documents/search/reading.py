@@ -41,16 +41,18 @@ class Hit:
     score: float = 0.0
 
 
-def by_words(connection: apsw.Connection, query: str, limit: int) -> list[Hit]:
-    """The best passages first, with scores from 0 to 1."""
+def by_words(connection: apsw.Connection, query: str, limit: int, coverage: float = COVERAGE) -> list[Hit]:
+    """The best passages first, with scores from 0 to 1. `coverage`: the least part of the query's weight that a
+    passage must contain; for 0 those with some of its terms count, too, where others have all."""
     terms = asked(query)
     if not terms.content or not is_prepared(connection):
         return []
-    found = _matching(connection, " AND ".join(map(_quoted, terms.content)), max(limit, CANDIDATES))
+    every = " AND ".join(map(_quoted, terms.content))
+    found = _matching(connection, every, max(limit, CANDIDATES)) if coverage else []
     weights = Weights(connection, [*terms.content, *terms.beside])
     if not found and (rare := _rare(terms.content, weights)):
         found = _matching(connection, " OR ".join(map(_quoted, rare)), max(limit, CANDIDATES))
-    scored = filter(None, (_scored(hit, terms, weights) for hit in found))
+    scored = filter(None, (_scored(hit, terms, weights, coverage) for hit in found))
     return sorted(scored, key=lambda hit: (-hit.score, hit.file_id, hit.position))[:limit]
 
 
@@ -61,7 +63,7 @@ def _rare(terms: Sequence[str], weights: Weights) -> list[str]:
     return [term for term in found if weights.found[term] <= weights.passages * COMMON] or found
 
 
-def _scored(hit: Hit, terms: Asked, weights: Weights) -> Hit | None:
+def _scored(hit: Hit, terms: Asked, weights: Weights, coverage: float) -> Hit | None:
     """None if the passage contains too little of the query."""
     text = indexed(hit.text)
     held: dict[str, float] = defaultdict(float)
@@ -69,7 +71,7 @@ def _scored(hit: Hit, terms: Asked, weights: Weights) -> Hit | None:
         for term in terms_there:
             held[term] += weight
     whole = _sum(weights, terms.content)
-    if _sum(weights, (term for term in terms.content if held[term])) < COVERAGE * whole:
+    if _sum(weights, (term for term in terms.content if held[term])) < coverage * whole:
         return None
     longer = 1 - LENGTH_MATTERS + LENGTH_MATTERS * len(text) / USUAL_TERMS
 

@@ -1,0 +1,117 @@
+"""A server between openai-python's own tests, which were written for a mock, and Sluice.
+
+It puts `/v1` before each path, the person's API token into the header, and models and objects that exist in the place
+of the mock's names (`gpt-5.4`, `file-abc123`). Each request gets objects of its own, because the tests delete them.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import openai
+import requests
+
+from tests.clients import run
+from tests.e2e.people import TIMEOUT_SECONDS, Person
+
+MODELS = {"/chat/completions": "demo", "/completions": "demo", "/embeddings": "demo-embed"}
+MODELS |= {"/responses": "demo", "/responses/input_tokens": "demo"}
+"""By the path of the call."""
+INPUT = ("/responses", "/responses/input_tokens")
+"""Paths whose tests ask nothing, which a mock answers."""
+STORE = re.compile(r"(?<=^/vector_stores/)(vs_abc123|vector_store_id)")
+BATCH = re.compile(r"(?<=/file_batches/)(vsfb_abc123|batch_id)")
+FILE = re.compile(r"(?<=/files/)(file-abc123|file_id)")
+RESPONSE = re.compile(r"(?<=^/responses/)(response_id|resp_[0-9a-f]+)")
+MODEL = re.compile(r"(?<=^/models/)[^/?]+")
+
+
+class Rewriting:
+    def __init__(self, person: Person, client: openai.OpenAI) -> None:
+        self._person, self._client = person, client
+
+    def path(self, path: str) -> str:
+        if STORE.search(path):
+            store = self._client.vector_stores.create().id
+            path = self._attached(store, STORE.sub(store, path))
+        for pattern, make in ((FILE, self._file), (RESPONSE, self._response), (MODEL, lambda: "demo")):
+            if pattern.search(path):
+                path = pattern.sub(make(), path)
+        return "/v1" + path
+
+    def _attached(self, store: str, path: str) -> str:
+        """The file or batch of a store's path exists in the store."""
+        files = self._client.vector_stores
+        if BATCH.search(path):
+            return BATCH.sub(files.file_batches.create(store, file_ids=[self._file()]).id, path)
+        if FILE.search(path):
+            file = self._file()
+            files.files.create_and_poll(file, vector_store_id=store, poll_interval_ms=100)
+            return FILE.sub(file, path)
+        return path
+
+    def _file(self) -> str:
+        return self._client.files.create(file=("tea.txt", b"Oolong is a tea."), purpose="assistants").id
+
+    def _response(self) -> str:
+        return self._client.responses.create(model="demo", input="hi", max_output_tokens=5).id
+
+    def body(self, path: str, raw: bytes) -> bytes:
+        body: dict[str, Any] = json.loads(raw or b"{}")
+        fresh: dict[str, Callable[[], Any]] = {
+            "file_id": self._file,
+            "file_ids": lambda: [self._file()],
+            "files": lambda: [one | {"file_id": self._file()} for one in body["files"]],
+            "previous_response_id": self._response,
+        }
+        made = {name: make() for name, make in fresh.items() if body.get(name)}
+        if path in MODELS:
+            made["model"] = MODELS[path]
+        asked = {"input": "hi"} if path in INPUT else {}
+        return json.dumps(asked | body | made).encode()
+
+    def sent(self, method: str, path: str, headers: dict[str, str], body: bytes) -> requests.Response:
+        if headers.get("content-type") == "application/json":
+            body = self.body(path, body)
+        kept = {name: value for name, value in headers.items() if name not in ("host", "content-length", "connection")}
+        kept["authorization"] = f"Bearer {self._person.api_token}"
+        return requests.request(
+            method, self._person.base_url + self.path(path), headers=kept, data=body, timeout=TIMEOUT_SECONDS
+        )
+
+
+@contextmanager
+def serving(person: Person) -> Iterator[str]:
+    """Yields the address for the tests."""
+    with (
+        openai.OpenAI(base_url=person.base_url + "/v1", api_key=person.api_token, max_retries=0) as client,
+        run.served(_handler(Rewriting(person, client))) as address,
+    ):
+        yield address
+
+
+def _handler(rewriting: Rewriting) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *arguments: Any) -> None:
+            return
+
+        def _any(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            answer = rewriting.sent(self.command, self.path, headers, body)
+            self.send_response(answer.status_code)
+            for name in ("content-type", "x-request-id"):
+                if name in answer.headers:
+                    self.send_header(name, answer.headers[name])
+            self.send_header("content-length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        do_GET = do_POST = do_DELETE = _any
+
+    return Handler

@@ -1,0 +1,42 @@
+"""openai-node against the demo model. `openai_node.mjs` does the calls."""
+
+from typing import Any
+
+import pytest
+
+from tests.clients import run
+from tests.clients.test_openai_python import TRUE
+
+
+@pytest.fixture(scope="module")
+def got(env: dict[str, str]) -> dict[str, Any]:
+    return run.node_script("openai_node", env)
+
+
+def test_chat_and_its_stream_answer_and_count_the_same(got: dict[str, Any]) -> None:
+    assert got["whole"] == got["streamed"] == TRUE
+    assert got["usage"][0] == got["usage"][1] > 0
+
+
+def test_zod_schemas_hold(got: dict[str, Any]) -> None:
+    for parsed in (got["parsed"], got["responseParsed"]):
+        assert parsed["name"] in ("Paris", "Rome") and parsed["capital"] in (True, False)
+
+
+def test_tools_are_called_and_run(got: dict[str, Any]) -> None:
+    assert got["called"]["name"] == "weather" and got["ran"].startswith("Sunny in ")
+
+
+def test_responses_answer_and_stream(got: dict[str, Any]) -> None:
+    assert got["response"] == TRUE
+    assert got["events"][0] == "response.created" and got["events"][-1] == "response.completed"
+
+
+def test_embeddings_and_models(got: dict[str, Any]) -> None:
+    assert len(set(got["embedded"])) == 1 and "demo" in got["models"]
+
+
+def test_errors_are_the_sdks_own(got: dict[str, Any]) -> None:
+    assert got["refused"]["model"] == ["NotFoundError", 404, "model_not_found"]
+    assert got["refused"]["form"][:2] == ["BadRequestError", 400]
+    assert got["refused"]["key"] == ["AuthenticationError", 401, "invalid_api_key"]
