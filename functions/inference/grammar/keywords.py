@@ -13,7 +13,7 @@ PIECES = re.compile(r"\\.|\[(?:\\.|[^\\\]])*\]?|\{([0-9]{1,9})(?:,[0-9]*)?\}|.",
 matches in two ways, because with two each further character would double the work."""
 PATTERN_CHARACTERS = 20_000
 """A longer pattern costs more than a schema may."""
-FORCED_A_POINT = 20
+FORCED_A_POINT = 8
 """Characters of one text that may be forced: 1 to 4 µs each, to find the beginning that an answer must have."""
 MOST_LENGTH = 100_000
 MOST_NUMBER = 10**15
