@@ -14,6 +14,7 @@ COMMANDS = {
     "docs": "put a folder of documents into an account's vector store",
     "usage": "show the usage of one account or of all",
     "ledger": "compare the usage sums with the ledger, and repair differences",
+    "config": "check, show and change the owner's settings (sluice.toml)",
     "deploy": "deploy to AWS: keys, build, stack, first admin, smoke test",
     "destroy": "delete a deployment; the data stays unless --delete-data is given",
     "smoke": "test a running deployment from the outside",

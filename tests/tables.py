@@ -8,7 +8,7 @@ from sluice.adapters.aws.tables import definition, expiry
 
 def create_missing(client: Any, prefix: str) -> list[str]:
     """Create the tables that are missing; returns their names. Safe to run twice at once. Errors: botocore's."""
-    there = set(client.list_tables()["TableNames"])  # eleven tables: one page
+    there = set(client.list_tables()["TableNames"])  # a dozen tables: one page
     created = []
     for table in TABLES:
         wanted = definition(table, prefix)

@@ -1,5 +1,5 @@
-"""`/admin/…` and the admin pages below `/manage`. Only this function may suspend an account or change its limits and
-role. Each request reads the caller's role from the store."""
+"""`/admin/…` and the admin pages below `/manage`. Only this function may suspend an account, change its limits and
+role, and change the owner's settings. Each request reads the caller's role from the store."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ from sluice.domain.spans import parse_span
 from sluice.http.admin import actor, checked_user_id
 from sluice.http.auth import Caller, now_ms
 from sluice.http.on_lambda import lambda_handler
-from sluice.http.operation import Auth, operation
+from sluice.http.operation import Auth, operation, parse_body
 from sluice.http.operations import (
     AdminRefusals,
     AdminRefusalsQuery,
@@ -25,15 +25,19 @@ from sluice.http.operations import (
     UserRow,
     UsersQuery,
 )
+from sluice.http.settings import GivenSettings, SettingsBody, SettingsInfo
+from sluice.pages import settings as admin_settings
 from sluice.pages.operations import admin as admin_pages
 from sluice.pages.operations import users as admin_users
 from sluice.wiring.accounts import profile
 from sluice.wiring.operations import administration, all_users, audit_trail
+from sluice.wiring.settings import owners_terms
 from sluice.wiring.usage import everyones_sums, refusals
 
 blueprint = Blueprint("admin", __name__)
 blueprint.register_blueprint(admin_pages.blueprint)
 blueprint.register_blueprint(admin_users.blueprint)
+blueprint.register_blueprint(admin_settings.blueprint)
 documented = partial(operation, tag="Admin", auth=Auth.ADMIN)
 CHANGE = (errors.NotFound, errors.Conflict)
 
@@ -109,6 +113,26 @@ def usage(caller: Caller, query: AdminUsageQuery) -> AdminUsage:
 def refused(caller: Caller, query: AdminRefusalsQuery) -> AdminRefusals:
     span = parse_span(query.from_, query.to, now_ms())
     return AdminRefusals.of(refusals().everyones(span, query.cursor or None))
+
+
+@blueprint.get("/admin/settings")
+@documented("The owner's settings in force, with their version")
+def owners_settings(caller: Caller) -> SettingsInfo:
+    return SettingsInfo.of(owners_terms().read())
+
+
+@blueprint.put("/admin/settings")
+@documented(
+    "Change the owner's settings",
+    errors=(errors.Conflict, errors.ValidationFailed),
+    documented_body=SettingsBody,
+    description="The whole settings replace those of `version`, which must be the newest: else 409 `conflict`, whose "
+    "message says what was changed. In force everywhere within 10 s. Upstreams stay as they are (403): only the "
+    "operator changes them.",
+)
+def change_owners_settings(caller: Caller) -> SettingsInfo:
+    given = parse_body(GivenSettings)
+    return SettingsInfo.of(owners_terms().change(actor(caller), given.version, given.settings(), now_ms()))
 
 
 @blueprint.get("/admin/audit")

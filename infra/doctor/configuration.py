@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from infra.doctor.finding import Finding, note, ok, problem
-from infra.local import config, ports
+from infra.local import config, ports, sluice_toml
 from infra.local.errors import LaunchError
 from infra.local.processes import recorded
 from infra.local.settings_check import problems
@@ -24,11 +24,23 @@ def settings() -> Iterator[Finding]:
         return
     if not wrong:
         yield ok("The settings are valid")
+    yield from _owners()
     yield from _port(local)
     yield from _contradictions(local)
     yield from _mail(local)
     if local.store_url:
         yield from _reachable("The store (AWS_ENDPOINT_URL)", local.store_url)
+
+
+def _owners() -> Iterator[Finding]:
+    if (file := sluice_toml.present()) is None:
+        return
+    try:
+        sluice_toml.read(file)
+    except sluice_toml.NotApplied as exc:
+        yield problem(str(exc))
+    else:
+        yield ok(f"The owner's settings are right ({file})")
 
 
 def _port(local: config.LocalConfig) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from infra.local import config, ports, processes, supervision, tables_ready
+from infra.local import config, ports, processes, sluice_toml, supervision, tables_ready
 from infra.local.datadir import DataDir
 from infra.local.errors import LaunchError
 from infra.local.logs import LogMarks
@@ -41,6 +41,7 @@ class Launcher:
         self._programs: list[Program] = []
         self._environment: dict[str, str] = {}
         self._supervisord: subprocess.Popen[bytes] | None = None
+        self._owners = _owners_file()
 
     def run(self) -> None:
         """Run until a signal. Returns after an orderly stop. Raises LaunchError."""
@@ -92,6 +93,8 @@ class Launcher:
         self._check_settings()
         if embedded:
             self._ensure_tables(store_url, embedded)
+        if self._owners is not None:
+            self._apply_owners(*self._owners)
 
     def _inside(self) -> tuple[config.Inside, tuple[str, ...] | None]:
         """Where this run's processes find each other, and the command of the store unless it is an external one."""
@@ -133,6 +136,16 @@ class Launcher:
         if embedded:
             tables_ready.note(self._config.data_dir)
             store_index.ensure(self._config.data_dir / "store.db")
+
+    def _apply_owners(self, file: Path, wanted: Any, applied: str) -> None:
+        """Put sluice.toml in force if it changed. A file that is not applied leaves in force what was."""
+        from sluice.domain.errors import SluiceError
+
+        try:
+            for line in sluice_toml.apply(file, wanted, applied, force=False, again=False):
+                self._say(line)
+        except (sluice_toml.NotApplied, SluiceError) as exc:
+            self._say(str(exc))
 
     def _wait_ready(self) -> dict[str, Any]:
         from infra.local.readiness import Wait
@@ -217,6 +230,16 @@ class Launcher:
 
     def _say(self, text: str) -> None:
         print(f"sluice: {text}", file=sys.stderr, flush=True)
+
+
+def _owners_file() -> tuple[Path, Any, str] | None:
+    """sluice.toml, its settings and its hash, if there is one. Raises LaunchError."""
+    if (file := sluice_toml.present()) is None:
+        return None
+    try:
+        return file, *sluice_toml.read(file)
+    except sluice_toml.NotApplied as exc:
+        raise LaunchError(str(exc)) from exc
 
 
 def _store_binary() -> Path:

@@ -19,7 +19,7 @@ OPERATORS = {
     for row in markdown.rows(markdown.section(markdown.read("docs/local.md"), "Settings"))
 }
 DEFAULTS = api_md.configuration()
-LAUNCHERS = {"SLUICE_START_SECONDS", "SLUICE_SWEEP_SECONDS"}  # read by no settings class
+LAUNCHERS = {"SLUICE_CONFIG", "SLUICE_START_SECONDS", "SLUICE_SWEEP_SECONDS"}  # read by no settings class
 SET_BY_US = {"SLUICE_LOCAL"}  # by the launcher, in every process of a local run
 
 

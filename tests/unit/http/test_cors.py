@@ -8,6 +8,9 @@ from flask.testing import FlaskClient
 from pydantic import ValidationError
 
 from sluice import settings
+from sluice.domain.settings.owners import OwnersSettings, Site
+from sluice.domain.settings.versions import InForce
+from sluice.http import cors
 from sluice.http.app import create_app
 from sluice.http.operation import Auth, operation
 
@@ -18,6 +21,14 @@ PREFLIGHT = {
 LISTED, OTHER = "https://ada.example", "http://localhost:5173"
 
 
+class Owners:
+    """The owner's settings: these origins, or none."""
+
+    def __init__(self, *origins: str) -> None:
+        site = Site(allowed_origins=list(origins))
+        self.current = self.known = lambda: InForce(1, 1, OwnersSettings(site=site))
+
+
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], FlaskClient]]:
     """A client of an app whose owner allows these origins."""
@@ -25,6 +36,7 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], FlaskClient]
     def client(allowed: str) -> FlaskClient:
         monkeypatch.setenv("SLUICE_ALLOWED_ORIGINS", allowed)
         settings.common.cache_clear()
+        monkeypatch.setattr(cors, "settings_in_force", Owners)
         blueprint = Blueprint("some", __name__)
 
         @blueprint.get("/v1/limited")
@@ -117,6 +129,23 @@ def test_the_account_api_answers_only_listed_origins(at: Callable[[str], FlaskCl
         assert shared(client.options(path, headers={"Origin": OTHER, **PREFLIGHT})) is None
     for path in ("/login", "/metrics", "/unknown"):
         assert shared(client.get(path, headers={"Origin": LISTED})) is None
+
+
+def test_the_owners_origins_are_allowed_beside_the_operators(
+    at: Callable[[str], FlaskClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = at(LISTED)
+    monkeypatch.setattr(cors, "settings_in_force", lambda: Owners("https://b.example"))
+    for origin, allowed in ((LISTED, LISTED), ("https://b.example", "https://b.example"), (OTHER, None)):
+        for path in ("/v1/limited", "/usage"):
+            assert shared(client.get(path, headers={"Origin": origin})) == allowed
+    monkeypatch.setattr(cors, "settings_in_force", lambda: Owners("*"))
+    client = at("")
+    monkeypatch.setattr(cors, "settings_in_force", lambda: Owners("*"))
+    assert shared(client.get("/v1/limited", headers={"Origin": OTHER})) == "*"
+    assert shared(client.get("/usage", headers={"Origin": OTHER})) is None
+    monkeypatch.setattr(cors, "settings_in_force", lambda: Owners("https://b.example"))
+    assert "Origin" in client.get("/v1/limited").headers["Vary"]
 
 
 def test_a_page_of_another_origin_reads_nothing_by_cookie(at: Callable[[str], FlaskClient]) -> None:

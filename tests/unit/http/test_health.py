@@ -7,6 +7,7 @@ import pytest
 
 from sluice import settings
 from sluice.domain.errors import ModelUnavailable, StoreUnavailable
+from sluice.domain.settings.versions import InForce
 from sluice.http import health
 from sluice.wiring import peers, stores
 
@@ -34,11 +35,21 @@ class Grants:
             raise StoreUnavailable()
 
 
+class Owners:
+    """The owner's settings. `problem`: why the newest are not in force."""
+
+    problem = ""
+
+    def current(self) -> InForce:
+        return InForce(2, 1, None, self.problem)
+
+
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
     made = Model()
     monkeypatch.setattr(peers, "model_health", lambda: made)
     monkeypatch.setattr(stores, "hot_store", Grants)
+    monkeypatch.setattr(health, "settings_in_force", Owners)
     monkeypatch.setattr(Grants, "down", False)
     monkeypatch.setattr(health, "_last", None)
     monkeypatch.delenv("SLUICE_LOCAL", raising=False)
@@ -54,6 +65,11 @@ def said() -> tuple[int, dict[str, Any]]:
 
 def test_health_is_ok_when_store_and_model_answer(model: Model) -> None:
     assert said() == (200, {"status": "ok", "model": "demo"})
+
+
+def test_broken_settings_are_a_warning_without_details(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Owners, "problem", "Version 2 of the settings is broken: …")
+    assert said() == (200, {"status": "ok", "model": "demo", "warnings": ["settings"]})
 
 
 def test_a_loading_model_makes_the_health_starting(model: Model) -> None:

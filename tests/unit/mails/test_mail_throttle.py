@@ -85,6 +85,6 @@ def test_a_refused_client_costs_no_hash_and_no_write_for_any_address(email: str)
             mails=None,  # type: ignore[arg-type]
             throttle=TooOften(None),  # type: ignore[arg-type]
             passwords=NewPasswords(hashes, dict),
-            limits=Limits(60, 40_000, 4, 1_000_000),
+            limits=lambda: Limits(60, 40_000, 4, 1_000_000),
         ).register(email, "correct horse battery staple", None, Visitor("192.0.2.1", NOW_MS))
     assert accounts.calls == ["by_email"]

@@ -1,12 +1,13 @@
 """The health page's figures: the model's state, running and orphaned requests, waiting mails, failed events."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from sluice.domain.errors import ModelUnavailable
+from sluice.domain.settings.versions import InForce
 from sluice.services.operations.health import LOOKED_AT, HealthCheck, SystemHealth
 
 NOW_MS = 1_800_000_000_000
@@ -50,10 +51,17 @@ class Stores:
         return {"queue": self._letters}
 
 
-def look(model: Mapping[str, Any] | None = READY, **stores: Any) -> SystemHealth:
+def look(
+    model: Mapping[str, Any] | None = READY, settings: Callable[[], InForce] = InForce, **stores: Any
+) -> SystemHealth:
     each: Any = Stores(**{"grants": {}, **stores})
-    check = HealthCheck(model=Model(model), grants=each, leases=each, mails=each, accounts=each, dead_letters=each)
-    return check.look(NOW_MS)
+    return HealthCheck(Model(model), each, each, each, each, each, settings).look(NOW_MS)
+
+
+def test_broken_settings_are_part_of_the_systems_health() -> None:
+    found = look(settings=lambda: InForce(8, 7, None, "Version 8 of the settings is broken."))
+    assert not found.is_well
+    assert found.settings.problem
 
 
 def test_the_system_is_healthy_when_nothing_is_wrong() -> None:

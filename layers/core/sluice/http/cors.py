@@ -1,16 +1,20 @@
-"""Which web pages of other origins may call the API (the fetch standard's CORS protocol), by `SLUICE_ALLOWED_ORIGINS`.
+"""Which web pages of other origins may call the API (the fetch standard's CORS protocol), by `SLUICE_ALLOWED_ORIGINS`
+and the owner's `site.allowed_origins`.
 
 `/v1` takes API tokens and no cookies, so `*` is safe there. The account API answers only origins that are named, and
 never with `Access-Control-Allow-Credentials`: a page reads it by a session token, never by a visitor's cookie.
 """
 
 import re
+from collections.abc import Collection
 
 from flask import Response, current_app, request
 
 from sluice import settings
+from sluice.domain.settings.versions import InForce
 from sluice.http.errors import is_openai_path
 from sluice.http.operation import Auth, Operation
+from sluice.wiring.settings import settings_in_force
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 EXPOSED = ("x-request-id", "x-sluice-request-id", "retry-after", "x-should-retry")
@@ -33,9 +37,11 @@ def preflight() -> Response | None:
 
 def allow(response: Response) -> None:
     """Add the headers that let the page of an allowed origin read the answer."""
-    if not settings.common().allowed_origins or not _is_api():
+    if not _is_api():
         return
     allowed = _allowed()
+    if allowed is None and not settings.common().allowed_origins and not _owners(settings_in_force().known()):
+        return
     if allowed != "*":  # else a cache would give one origin's answer to another
         response.vary.add("Origin")
     if allowed is None:
@@ -48,12 +54,20 @@ def allow(response: Response) -> None:
 
 def _allowed() -> str | None:
     """The `Access-Control-Allow-Origin` of the request's answer."""
-    origin, origins = request.headers.get("Origin", "").lower(), settings.common().origins
+    origin = request.headers.get("Origin", "").lower()
     if not origin or not _is_api():
         return None
+    return _among(origin, settings.common().origins) or _among(origin, _owners(settings_in_force().current()))
+
+
+def _among(origin: str, origins: Collection[str]) -> str | None:
     if "*" in origins and is_openai_path(request.path):
         return "*"
-    return origin if origin in origins - {"*"} else None
+    return origin if origin in origins and origin != "*" else None
+
+
+def _owners(found: InForce) -> Collection[str]:
+    return found.settings.site.allowed_origins if found.settings else ()
 
 
 def _is_api() -> bool:

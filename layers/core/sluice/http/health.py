@@ -3,10 +3,13 @@
 import time
 from dataclasses import dataclass
 
+from pydantic import Field
+
 from sluice import settings
 from sluice.domain.errors import SluiceError
 from sluice.http.lazy_model import BaseModel
 from sluice.wiring import peers, stores
+from sluice.wiring.settings import settings_in_force
 
 # On AWS a check may start the model's function, and anyone may request one, so a result is reused for this long.
 # On one machine each request checks again.
@@ -16,6 +19,10 @@ FRESH_SECONDS = 10.0
 class Health(BaseModel):
     status: str
     model: str | None
+
+
+class Warned(Health):
+    warnings: list[str] = Field(description="what an admin should look at, although everything answers")
 
 
 class Unhealthy(Health):
@@ -38,6 +45,8 @@ def check() -> tuple[Health, int]:
     model = _model()
     well = {"store": _store_answers(), "inference": model.name is not None}
     waiting_for = [name for name, answers in well.items() if not answers]
+    if not waiting_for and settings_in_force().current().problem:
+        return Warned(status="ok", model=model.name, warnings=["settings"]), 200
     if not waiting_for:
         return Health(status="ok", model=model.name), 200
     status = "starting" if model.status == "loading" else "degraded"

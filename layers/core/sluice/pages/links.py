@@ -25,6 +25,7 @@ PLACES = {
     "users": "/manage/users",
     "all-usage": "/manage/usage",
     "refusals": "/manage/refusals",
+    "settings": "/manage/settings",
     "audit": "/manage/audit",
 }
 # The links at the top of the pages: a path and its text, for members, for others, and for admins besides.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # a function imports only the use cases that it serves
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sluice import settings
@@ -39,7 +40,9 @@ def registration() -> Registration:
     from sluice.services.accounts.register import Registration
     from sluice.wiring.mails import mail_throttle
 
-    return Registration(stores.account_store(), stores.mail_store(), mail_throttle(), new_passwords(), default_limits())
+    return Registration(
+        stores.account_store(), stores.mail_store(), mail_throttle(), new_passwords(), limits_of_new_accounts
+    )
 
 
 @once
@@ -186,10 +189,13 @@ def new_passwords() -> NewPasswords:
     return NewPasswords(peers.password_hashes, peers.common_passwords)
 
 
-@once
-def default_limits() -> Limits:
-    """The limits of a new account."""
+def limits_of_new_accounts() -> Limits:
+    """The default plan's; what it leaves out, and all without a plan, is `SLUICE_DEFAULT_*`."""
     from sluice.domain.gateway.admission import Limits
+    from sluice.wiring.settings import settings_in_force
 
     wanted = settings.accounts()
-    return Limits(wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens)
+    limits = Limits(wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens)
+    owners = settings_in_force().current().settings
+    plan = owners.default_plan if owners else None
+    return replace(limits, **plan.limits()) if plan else limits

@@ -40,6 +40,7 @@ def audit_trail() -> AuditTrail:
 @once
 def health_check() -> HealthCheck:
     from sluice.services.operations.health import HealthCheck
+    from sluice.wiring.settings import settings_in_force
 
     return HealthCheck(
         peers.model_health(),
@@ -48,6 +49,7 @@ def health_check() -> HealthCheck:
         stores.mail_store(),
         stores.account_store(),
         peers.dead_letters(),
+        settings_in_force().read,
     )
 
 
@@ -61,6 +63,6 @@ def first_steps() -> FirstSteps:
 @once
 def first_admin() -> FirstAdmin:
     from sluice.services.operations.first_admin import FirstAdmin
-    from sluice.wiring.accounts import default_limits, new_passwords
+    from sluice.wiring.accounts import limits_of_new_accounts, new_passwords
 
-    return FirstAdmin(stores.account_store(), new_passwords(), default_limits())
+    return FirstAdmin(stores.account_store(), new_passwords(), limits_of_new_accounts)

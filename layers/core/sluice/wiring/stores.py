@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sluice.ports.documents import Blobs, FileStore, Indexes, PendingDocuments, VectorStoreStore
     from sluice.ports.gateway import ContentStore, GrantStore, HotStore, LeaseIndex
     from sluice.ports.mails import MailStore
+    from sluice.ports.settings import SettingsStore
     from sluice.ports.tokens import TokenStore, TokenUses
     from sluice.ports.usage import Accountant, LedgerReader, RefusalStore, RollupStore
 
@@ -32,6 +33,13 @@ def audit_log() -> AuditLog:
     from sluice.adapters.accounts.audit import DynamoAudit
 
     return DynamoAudit(settings.common().table_prefix)
+
+
+@once
+def settings_store() -> SettingsStore:
+    from sluice.adapters.settings import DynamoSettings
+
+    return DynamoSettings(settings.common().table_prefix)
 
 
 @once

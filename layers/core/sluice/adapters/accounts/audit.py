@@ -14,6 +14,16 @@ INDEXES = {"by_actor": "actor", "by_target": "target"}
 MAX_DAYS = 60  # read in one call, because most days may have no event
 
 
+def put_in_transaction(event: AuditEvent, table_prefix: str) -> Any:
+    """The write of an event that stands or falls with another."""
+    return {"Put": _put(event, table_prefix + "audit")}
+
+
+def _put(event: AuditEvent, table: str) -> Any:
+    plain = {name: value for name, value in asdict(event).items() if value not in ("", {})}
+    return {"TableName": table, "Item": dynamo.item({"day": event.day, **plain}), "ConditionExpression": IS_NEW}
+
+
 class DynamoAudit:
     """`sluice.ports.AuditLog`."""
 
@@ -22,10 +32,9 @@ class DynamoAudit:
 
     def put(self, event: AuditEvent) -> None:
         """Errors: StoreUnavailable."""
-        plain = {name: value for name, value in asdict(event).items() if value not in ("", {})}
-        item = dynamo.item({"day": event.day, **plain})
+        put = _put(event, self._table)
         try:
-            dynamo.write(lambda: dynamo.client().put_item(TableName=self._table, Item=item, ConditionExpression=IS_NEW))
+            dynamo.write(lambda: dynamo.client().put_item(**put))
         except dynamo.ConditionFailed:
             return  # ids are random, so this event is ours: the first try's answer was lost
 

@@ -252,6 +252,17 @@ class AuditItem(Model):
     by_target = EventsByTarget()
 
 
+class SettingsItem(Model):
+    """A version of the owner's settings. All have the same `site`, so that the newest is found by one query."""
+
+    class Meta(OnDemand):
+        table_name = "settings"
+
+    site = UnicodeAttribute(hash_key=True)
+    version = NumberAttribute(range_key=True)
+    ttl_s = TTLAttribute(null=True)  # once there is a newer version
+
+
 TABLES: tuple[type[Model], ...] = (
     AccountItem,
     MailItem,
@@ -264,4 +275,5 @@ TABLES: tuple[type[Model], ...] = (
     ThrottleItem,
     DocumentItem,
     AuditItem,
+    SettingsItem,
 )

@@ -23,6 +23,7 @@ class Action(StrEnum):
     USER_RESTORED = "user_restored"
     LIMITS_CHANGED = "limits_changed"
     ROLE_CHANGED = "role_changed"
+    SETTINGS_CHANGED = "settings_changed"
     NEW_PLACE_LOGIN = "new_place_login"
     LOGINS_THROTTLED = "logins_throttled"
     PASSWORD_CHANGED = "password_changed"

@@ -32,6 +32,7 @@ WORDS: Mapping[str, str] = {
     Action.USER_RESTORED: "Account restored",
     Action.LIMITS_CHANGED: "Limits changed",
     Action.ROLE_CHANGED: "Role changed",
+    Action.SETTINGS_CHANGED: "Settings changed",
     Action.NEW_PLACE_LOGIN: "Login from a new place",
     Action.LOGINS_THROTTLED: "Logins throttled",
     Action.PASSWORD_CHANGED: "Password changed",

@@ -8,7 +8,7 @@ spelling the account's, up to three registrations stay valid beside each other, 
 (docs/adr/0082).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
@@ -48,7 +48,7 @@ class Registration:
     mails: MailStore
     throttle: MailThrottle
     passwords: NewPasswords
-    limits: Limits
+    limits: Callable[[], Limits]
 
     def register(self, email: str, password: str, name: str | None, visitor: Visitor) -> None:
         """Errors: ValidationFailed (with every problem), TooManyAttempts (of this client), Overloaded,
@@ -156,7 +156,7 @@ class Registration:
         )
         mail = _link(account, mine, now_ms)
         account = replace(account, registrations={mail.mail_id: replace(mine, expires_ms=mail.expires_ms)})
-        grant = new_grant(account.account_id, **asdict(self.limits), now_ms=now_ms) | {"ttl_s": account.ttl_s}
+        grant = new_grant(account.account_id, **asdict(self.limits()), now_ms=now_ms) | {"ttl_s": account.ttl_s}
         self.accounts.create(account, grant, mail)
 
 

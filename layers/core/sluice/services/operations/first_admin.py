@@ -1,5 +1,6 @@
 """The first admin, created by the operator of the machine, because there is no admin yet who could do it."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from sluice.domain.accounts.account import Account, parse_address
@@ -18,7 +19,7 @@ class FirstAdmin:
 
     accounts: AccountStore
     passwords: NewPasswords
-    limits: Limits
+    limits: Callable[[], Limits]
 
     def known(self, email: str, now_ms: int) -> Account | None:
         """The account that may become admin, or None. Errors: Conflict (unverified, suspended, being deleted)."""
@@ -43,7 +44,7 @@ class FirstAdmin:
             status="active",
             verified_ms=now_ms,
         )
-        grant = new_grant(account.account_id, **asdict(self.limits), now_ms=now_ms)
+        grant = new_grant(account.account_id, **asdict(self.limits()), now_ms=now_ms)
         mail = new_mail(Kind.VERIFY_EMAIL, account_id=account.account_id, to="", now_ms=now_ms)
         self.accounts.create(account, grant, replace(mail, state="none"))
         return account

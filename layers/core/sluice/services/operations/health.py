@@ -1,11 +1,12 @@
 """The system's state, for an admin: the model and its queue, running requests, stuck mails, failed events."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
 from sluice.domain.errors import SluiceError
 from sluice.domain.gateway.leases import LEASE_SHARDS
+from sluice.domain.settings.versions import InForce
 from sluice.ports.accounts import AccountStore
 from sluice.ports.gateway import HotStore, LeaseIndex, ModelServer
 from sluice.ports.mails import MailStore
@@ -44,10 +45,12 @@ class SystemHealth:
     late_mails: int
     deletions: int
     dead_letters: Mapping[str, int] = field(default_factory=dict)
+    settings: InForce = field(default_factory=InForce)
 
     @property
     def is_well(self) -> bool:
-        return self.model.is_well and not self.late_mails and not sum(self.dead_letters.values())
+        waiting = self.late_mails or sum(self.dead_letters.values()) or self.settings.problem
+        return self.model.is_well and not waiting
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class HealthCheck:
     mails: MailStore
     accounts: AccountStore
     dead_letters: DeadLetters
+    settings: Callable[[], InForce]
 
     def look(self, now_ms: int) -> SystemHealth:
         """Errors: StoreUnavailable. A model that does not answer is part of the result, not an error."""
@@ -74,6 +78,7 @@ class HealthCheck:
             len(self.mails.overdue(now_ms - LATE_MAIL_MS, MAILS_NAMED)),
             len(self.accounts.deletions()),
             self.dead_letters.waiting(),
+            self.settings(),
         )
 
 

@@ -1,0 +1,1 @@
+"""What an owner decides about a site, its models, prices and plans: the file `sluice.toml`."""

@@ -1,0 +1,220 @@
+"""Checks settings whole, and says of each fault where it is, what is wrong and what to write."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from sluice.domain.settings.owners import KEY, REMEDIES, OwnersSettings
+
+Place = tuple[str | int, ...]
+MAX_PROBLEMS = 20  # that one answer lists
+SHOWN_CHARACTERS = 40
+HIDDEN = ("key", "url")  # their values are not shown, because one may be a secret or hold one
+LISTS = ("upstreams", "models", "plans")
+MISSING, UNKNOWN = "missing", "extra_forbidden"
+FORMS = {  # by pydantic's name of the fault
+    "literal_error": "is not known. Write one of: {expected}.",
+    "int_type": "is no whole number. Write digits without quotes, such as {name} = 60.",
+    "bool_type": "is neither true nor false. Write true or false, without quotes.",
+    "string_type": 'is no text. Write it in quotes, such as {name} = "…".',
+    "list_type": 'is no list. Write it in brackets, such as {name} = ["…"].',
+    "tables_type": "is no list of tables. Write [[{name}]], with two brackets, and the keys below it.",
+    "table_type": "is no table. Write [{name}], and the keys below it.",
+    "model_type": "is no list of tables. Write [[{name}]], with two brackets, and the keys below it.",
+    "greater_than_equal": "is out of range. Write {ge} or more.",
+    "less_than_equal": "is out of range. Write {le} or less.",
+    "too_long": "has too many entries. Write {max_length} at most.",
+    "too_short": "has no entry. Write one, or leave the key out.",
+    "string_too_long": "is too long. Write {max_length} characters at most.",
+    "string_too_short": "is empty. Write a text, or leave the key out.",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """`place`: the key and the tables around it, `("plans", 0, "rpm")`. `message`: a sentence that begins with a verb
+    or with the value, and says what to write. `line`: of the file, from 1, or None."""
+
+    place: Place
+    message: str
+    line: int | None = None
+
+    @property
+    def key(self) -> str:
+        """`plans[0].rpm`"""
+        text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.place)
+        return text.removeprefix(".")
+
+    def __str__(self) -> str:
+        parts = (f"line {self.line}" if self.line else "", self.key, self.message)
+        return ": ".join(filter(None, parts))
+
+
+class WrongSettings(Exception):
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)[:MAX_PROBLEMS]
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def check(raw: object) -> OwnersSettings:
+    """The settings of a parsed file or body. Errors: WrongSettings."""
+    if not isinstance(raw, Mapping):
+        raise WrongSettings([Problem((), "The settings are no table.")])
+    try:
+        found = OwnersSettings.model_validate(raw)
+    except ValidationError as exc:
+        faults = exc.errors(include_url=False)[:MAX_PROBLEMS]
+        raise WrongSettings(_problem(fault) for fault in faults) from exc
+    if problems := list(_between_tables(found)):
+        raise WrongSettings(problems)
+    return found
+
+
+# --- faults of one key
+
+
+def _problem(fault: Any) -> Problem:
+    place: Place = fault["loc"]
+    kind, about = fault["type"], fault.get("ctx", {})
+    if kind == UNKNOWN:
+        return Problem(place, _unknown(place))
+    if kind == MISSING:
+        return Problem(place, f'is missing. Add a line {place[-1]} = "…".')
+    if kind == "value_error":
+        return Problem(place, f"{_shown(fault['input'], place)}{about['error']}.")
+    return Problem(place, _shown(fault["input"], place) + _form(kind, about, place))
+
+
+def _form(kind: str, about: Mapping[str, Any], place: Place) -> str:
+    if kind == "string_pattern_mismatch" or place[-1] == "key":
+        return REMEDIES[about.get("pattern", KEY)]
+    if len(place) == 1 and kind in ("list_type", "model_type"):
+        kind = "tables_type" if place[0] in LISTS else "table_type"
+    expected = str(about.get("expected", "")).replace("'", '"')
+    filled = {**about, "name": _name(place), "expected": expected}
+    return FORMS.get(kind, "is not accepted ({kind}).").format(kind=kind, **filled)
+
+
+def _name(place: Place) -> str:
+    return str(next(part for part in reversed(place) if isinstance(part, str)))
+
+
+def _shown(value: Any, place: Place) -> str:
+    """The wrong value and a blank."""
+    if place[-1] in HIDDEN or isinstance(value, dict | list):
+        return ""
+    text = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    return (text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…") + " "
+
+
+def _unknown(place: Place) -> str:
+    known = list(_table(place[:-1]).model_fields)
+    near = get_close_matches(str(place[-1]).lower(), known, n=1, cutoff=0.5)
+    return f"is not known here. Did you mean {near[0]}?" if near else f"is not known here. Known: {', '.join(known)}."
+
+
+def _table(place: Place) -> type[BaseModel]:
+    """The model of the table at this place."""
+    kind: Any = OwnersSettings
+    for part in place:
+        if isinstance(part, str):
+            annotation = kind.model_fields[part].annotation
+            kind = next(iter(get_args(annotation)), annotation)
+    assert isinstance(kind, type) and issubclass(kind, BaseModel)
+    return kind
+
+
+# --- rules between tables
+
+
+def _between_tables(found: OwnersSettings) -> Iterator[Problem]:
+    yield from _site(found)
+    yield from _twice((("upstreams", n, "name"), one.name) for n, one in enumerate(found.upstreams))
+    yield from _twice((("plans", n, "name"), one.name) for n, one in enumerate(found.plans))
+    yield from _twice(_model_names(found))
+    for n, one in enumerate(found.upstreams):
+        yield from _upstream(n, one.kind, one.url, one.key, one.sign)
+    yield from _models(found)
+    yield from _plans(found)
+
+
+def _site(found: OwnersSettings) -> Iterator[Problem]:
+    if (found.site.sign_up == "domains") != bool(found.site.sign_up_domains):
+        message = (
+            'is "domains", but no domain is named. Add sign_up_domains = ["example.org"].'
+            if found.site.sign_up == "domains"
+            else 'has no effect. Add sign_up = "domains", or remove it.'
+        )
+        name = "sign_up" if found.site.sign_up == "domains" else "sign_up_domains"
+        yield Problem(("site", name), message)
+
+
+def _model_names(found: OwnersSettings) -> Iterator[tuple[Place, str]]:
+    for n, model in enumerate(found.models):
+        yield ("models", n, "id"), model.id
+        yield from ((("models", n, "aliases"), alias) for alias in model.aliases)
+
+
+def _twice(named: Iterable[tuple[Place, str]]) -> Iterator[Problem]:
+    first: dict[str, Place] = {}
+    for place, name in named:
+        if name in first:
+            yield Problem(place, f'"{name}" is used already, by {Problem(first[name], "").key}. Choose another name.')
+        first.setdefault(name, place)
+
+
+def _upstream(n: int, kind: str, url: str | None, key: str | None, sign: str) -> Iterator[Problem]:
+    if kind != "engine" and url is None:
+        yield Problem(("upstreams", n, "url"), f'is missing. An upstream of kind "{kind}" needs url = "https://…".')
+    if kind == "engine":
+        given = {"url": url is not None, "key": key is not None, "sign": sign != "none"}
+        for name in (name for name, is_given in given.items() if is_given):
+            yield Problem(
+                ("upstreams", n, name), 'has no use for the bundled engine. Remove it, or write kind = "openai".'
+            )
+    if key is not None and sign != "none":
+        yield Problem(("upstreams", n, "sign"), "contradicts key: a request is signed or carries a key. Remove one.")
+
+
+def _models(found: OwnersSettings) -> Iterator[Problem]:
+    upstreams = {one.name: one for one in found.upstreams}
+    for n, model in enumerate(found.models):
+        for reference in model.upstreams:
+            name, colon, theirs = reference.partition(":")
+            place: Place = ("models", n, "upstreams")
+            if not colon or not theirs:
+                yield Problem(
+                    place,
+                    f'"{reference}" names no model. Write "UPSTREAM:MODEL", such as "{name or "local"}:{model.id}".',
+                )
+            elif name not in upstreams:
+                yield Problem(place, f'"{name}" is no upstream. {_nearest(name, upstreams)}')
+            elif (theirs_all := upstreams[name].models) and theirs not in theirs_all:
+                yield Problem(place, f'"{theirs}" is no model of the upstream "{name}". {_nearest(theirs, theirs_all)}')
+        if model.second_usd is not None and model.max_seconds is None:
+            yield Problem(
+                ("models", n, "second_usd"), "has no bound. Add max_seconds = 60, the longest answer you charge."
+            )
+
+
+def _plans(found: OwnersSettings) -> Iterator[Problem]:
+    known = {name for _, name in _model_names(found)}
+    for n, plan in enumerate(found.plans):
+        for name in plan.models or ():
+            if name not in known:
+                yield Problem(("plans", n, "models"), f'"{name}" is no model of this file. {_nearest(name, known)}')
+    defaults = [n for n, plan in enumerate(found.plans) if plan.default]
+    if found.plans and not defaults:
+        yield Problem(("plans", 0, "default"), "is missing. Add default = true to the plan of new accounts.")
+    for n in defaults[1:]:
+        yield Problem(("plans", n, "default"), f'is true of "{found.plans[defaults[0]].name}", too. Keep one of them.')
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    if near := get_close_matches(name, names, n=1, cutoff=0.5):
+        return f'Did you mean "{near[0]}"?'
+    return "Known: " + ", ".join(f'"{one}"' for one in names[:10]) + "." if names else "Add it first."

@@ -1,0 +1,165 @@
+"""The form of `sluice.toml`, table by table. `check` in `checking.py` adds the rules between tables.
+
+A number's unit is in its name. Amounts of dollars are texts, because a binary fraction is not exact; in the code they
+are integers of micro-dollars (`micro_usd`).
+"""
+
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+MAX_LIMIT = 10**12
+MAX_USD = 10**9
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@,*]+")
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+MODEL = r"^[!-~]{1,256}$"
+DOMAIN = r"^[^\s@/:,*.-][^\s@/:,*]{0,252}\.[^\s@/:,*.]{2,63}$"
+KEY = r"^(env:[A-Za-z_][A-Za-z0-9_]{0,255}|file:[^\s\x00-\x1f][^\x00-\x1f]{0,1000}|ssm:[A-Za-z0-9_./-]{1,1000})$"
+SIGN = r"^(none|sigv4:[a-z0-9-]{1,64})$"
+REMEDIES = {
+    NAME: "is no name. Write letters, digits, dots, - and _, 64 at most, and begin with a letter or digit.",
+    MODEL: "is no name of a model. Write 1 to 256 characters of ASCII without blanks.",
+    DOMAIN: 'is no domain of mail addresses. Write one such as "example.org".',
+    KEY: 'must say where the key is, and not be the key. Write "env:NAME", "file:/a/path" or "ssm:NAME".',
+    SIGN: 'must be "none" or "sigv4:SERVICE", such as "sigv4:bedrock".',
+}
+
+
+def is_origin(text: str) -> bool:
+    """`*`, or a scheme and a host such as `https://app.example:8443`."""
+    return text == "*" or ORIGIN.fullmatch(text.lower()) is not None
+
+
+def micro_usd(text: str) -> int:
+    """Micro-dollars of an amount as the settings hold it."""
+    return int(Decimal(text) * 1_000_000)
+
+
+def _usd(given: Any) -> str:
+    """The canonical text of an amount: `"0.10"`, at least two decimals and at most six."""
+    wrong = ValueError('is no amount of dollars. Write a text such as "0.10", with at most 6 decimals; "0" is free')
+    if isinstance(given, bool) or not isinstance(given, str | int | float | Decimal) or len(str(given)) > 32:
+        raise wrong
+    try:
+        amount = Decimal(str(given))
+    except InvalidOperation:
+        raise wrong from None
+    if not 0 <= amount <= MAX_USD or amount != round(amount, 6):  # a NaN is in no range
+        raise wrong
+    whole, _, fraction = f"{amount:.6f}".partition(".")
+    return f"{whole}.{fraction[:2]}{fraction[2:].rstrip('0')}"
+
+
+def _origin(text: str) -> str:
+    if not is_origin(text):
+        raise ValueError('is neither "*" nor an origin. Write scheme and host only, such as "https://app.example"')
+    return text.lower()
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or re.search(r"\s", text):
+        raise ValueError('is no address of a server. Write one such as "https://api.example.com/v1"')
+    if parts.username or parts.password:
+        raise ValueError('has a password in the address. Leave it out, and name the secret in key = "env:NAME"')
+    return text
+
+
+Usd = Annotated[str, BeforeValidator(_usd, json_schema_input_type=str | float)]
+Count = Annotated[int, Field(strict=True, ge=0, le=MAX_LIMIT)]
+Flag = Annotated[bool, Field(strict=True)]
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+Name = Annotated[str, Field(pattern=NAME)]
+ModelName = Annotated[str, Field(pattern=MODEL)]
+Origin = Annotated[str, AfterValidator(_origin)]
+Domain = Annotated[str, Field(pattern=DOMAIN)]
+Url = Annotated[str, Field(max_length=2000), AfterValidator(_url)]
+Secret = Annotated[str, Field(pattern=KEY)]
+Sign = Annotated[str, Field(pattern=SIGN)]
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Site(Table):
+    name: Text = Field("Sluice", description="the site's name, on pages and in mails")
+    contact: Annotated[str, Field(max_length=254)] = Field("", description="an address for people with questions")
+    languages: list[Literal["en", "zh-Hant", "ja"]] = Field(
+        ["en"], min_length=1, max_length=3, description="of pages and mails, the first where nothing else decides"
+    )
+    sign_up: Literal["open", "domains", "invited", "closed"] = Field(
+        "open", description="who may make an account: `open`, `domains`, `invited` or `closed`"
+    )
+    sign_up_domains: list[Domain] = Field([], max_length=200, description="of mail addresses, with `sign_up = domains`")
+    allowed_origins: list[Origin] = Field(
+        [], max_length=200, description="origins whose pages may call the API from a browser; `*` (any) for /v1 only"
+    )
+
+
+class Upstream(Table):
+    name: Name = Field(description="the name that a model's `upstreams` use")
+    kind: Literal["engine", "openai", "http"] = Field(
+        description="`engine`: the bundled engine; `openai`: a server with OpenAI's API; `http`: any model behind HTTP"
+    )
+    models: list[ModelName] = Field([], max_length=200, description="the server's names of its models; left out: any")
+    url: Url | None = Field(None, description="of every kind but `engine`")
+    key: Secret | None = Field(None, description="where its key is: `env:NAME`, `file:PATH` or `ssm:NAME`")
+    sign: Sign = Field("none", description="`sigv4:SERVICE` signs requests as AWS wants them")
+    leaves_home: Flag = Field(False, description="a request marked local-only never goes here")
+    daily_usd: Usd | None = Field(None, description="the most that it may cost a UTC day")
+    bytes_per_token: Annotated[int, Field(strict=True, ge=1, le=16)] = Field(
+        2, description="to estimate a prompt's tokens where the server cannot count"
+    )
+
+
+class Model(Table):
+    id: ModelName = Field(description="what callers name")
+    aliases: list[ModelName] = Field([], max_length=50, description="other names that callers may use")
+    upstreams: list[Annotated[str, Field(max_length=400)]] = Field(
+        [], max_length=20, description="`UPSTREAM:MODEL`, in the order in which they are tried"
+    )
+    prompt_usd: Usd | None = Field(None, description="dollars for a million prompt tokens")
+    completion_usd: Usd | None = Field(None, description="dollars for a million completion tokens")
+    cached_usd: Usd | None = Field(None, description="for prompt tokens that the engine held already")
+    request_usd: Usd | None = Field(None, description="dollars for each request")
+    second_usd: Usd | None = Field(None, description="dollars for each second that an answer takes")
+    max_seconds: Annotated[int, Field(strict=True, ge=1, le=3600)] | None = Field(
+        None, description="the longest answer, which bounds what `second_usd` may cost"
+    )
+
+
+class Plan(Table):
+    """A limit that is left out is `SLUICE_DEFAULT_*`; 0 allows none."""
+
+    name: Name = Field(description="the plan's name")
+    default: Flag = Field(False, description="the plan of new accounts")
+    rpm: Count | None = Field(None, description="requests a minute")
+    tpm: Count | None = Field(None, description="model tokens a minute")
+    concurrency: Count | None = Field(None, description="requests at once")
+    monthly_tokens: Count | None = Field(None, description="model tokens a month")
+    monthly_usd: Usd | None = Field(None, description="dollars a month")
+    storage_mb: Count | None = Field(None, description="MiB of files")
+    models: list[ModelName] | None = Field(None, max_length=200, description="left out: all models")
+
+    def limits(self) -> dict[str, int]:
+        """The limits of admission that this plan names."""
+        return self.model_dump(include={"rpm", "tpm", "concurrency", "monthly_tokens"}, exclude_none=True)
+
+
+class OwnersSettings(Table):
+    site: Site = Field(default_factory=Site)
+    upstreams: list[Upstream] = Field([], max_length=50)
+    models: list[Model] = Field([], max_length=200)
+    plans: list[Plan] = Field([], max_length=50)
+
+    @property
+    def default_plan(self) -> Plan | None:
+        return next((plan for plan in self.plans if plan.default), None)

@@ -1,0 +1,56 @@
+"""The admin's page of the owner's settings: a file without its upstreams, which only the operator changes."""
+
+from flask import Response, request
+from pydantic import BaseModel, Field
+from werkzeug.wrappers import Response as AnyResponse
+
+from sluice.domain import errors
+from sluice.domain.settings.checking import WrongSettings
+from sluice.domain.settings.toml import parse, text_of
+from sluice.domain.settings.versions import InForce
+from sluice.http.admin import actor
+from sluice.http.auth import Caller, now_ms
+from sluice.http.operation import validated
+from sluice.pages import forms
+from sluice.pages.blueprints import admins, pages
+from sluice.pages.render import page, see
+from sluice.wiring.settings import owners_terms
+
+blueprint = pages("manage_settings")
+SAVED = "The settings are saved as version {}, in force everywhere within 10 seconds."
+
+
+class SettingsForm(BaseModel):
+    version: int = Field(ge=0)
+    text: str = Field(max_length=65_536)
+
+
+@blueprint.get("/manage/settings")
+@admins
+def settings(caller: Caller) -> Response:
+    found = owners_terms().read()
+    shown = {"version": str(found.version), "text": _editable(found)}
+    note = SAVED.format(found.version) if request.args.get("note") == "saved" else ""
+    return page("manage_settings.html", found=found, form=forms.Form(shown), note=note)
+
+
+@blueprint.post("/manage/settings")
+@admins
+def change(caller: Caller) -> AnyResponse:
+    found = owners_terms().read()
+    try:
+        asked = validated(SettingsForm, {name: request.form.get(name, "") for name in ("version", "text")})
+        upstreams = [one.model_dump(exclude_defaults=True) for one in found.or_empty().upstreams]
+        owners_terms().change(actor(caller), asked.version, parse(asked.text, upstreams), now_ms())
+    except WrongSettings as exc:
+        problems = tuple(errors.FieldProblem("text", str(one)) for one in exc.problems)
+        form, status = forms.filled().with_problems(problems), 422
+    except (errors.Conflict, errors.Forbidden, errors.ValidationFailed) as exc:
+        status, form = forms.refused(exc, "text")
+    else:
+        return see("/manage/settings", note="saved")
+    return page("manage_settings.html", status, found=found, form=form, note="")
+
+
+def _editable(found: InForce) -> str:
+    return text_of(found.or_empty().model_copy(update={"upstreams": []}))

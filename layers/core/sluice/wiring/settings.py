@@ -1,0 +1,25 @@
+"""The owner's settings: the use cases, each bound to its store once a process."""
+
+from __future__ import annotations  # a function imports only the use cases that it serves
+
+import time
+from typing import TYPE_CHECKING
+
+from sluice.once import once
+from sluice.services.settings.in_force import SettingsInForce
+from sluice.wiring import stores
+
+if TYPE_CHECKING:
+    from sluice.services.settings.change import OwnersTerms
+
+
+@once
+def settings_in_force() -> SettingsInForce:
+    return SettingsInForce(stores.settings_store(), time.monotonic)
+
+
+@once
+def owners_terms() -> OwnersTerms:
+    from sluice.services.settings.change import OwnersTerms
+
+    return OwnersTerms(stores.settings_store(), settings_in_force())

@@ -1,0 +1,3 @@
+from tests.integration.operations.town import town
+
+__all__ = ["town"]
