@@ -50,7 +50,9 @@ class SettingsInForce:
 
     def read(self) -> InForce:
         """From the store, now. Errors: StoreUnavailable."""
-        read = in_force(self._store.newest(LOOKED_AT))
+        read = in_force(self._store.newest(1))
+        if read.problem:
+            read = in_force(self._store.newest(LOOKED_AT))
         with self._changing:  # reads that overtake each other
             before, self._known = self._known, read.after(self._known)
         if self._known.problem and self._known.problem != before.problem:
