@@ -1,9 +1,12 @@
-"""Runs `sam build`, adds bytecode, and leaves out the image when another host serves the model."""
+"""Runs `sam build` on the joined template, adds bytecode, and leaves out the image when another host serves the model.
+
+`python -m infra.aws.building` writes that template for SAM and cfn-lint, and prints its path.
+"""
 
 from pathlib import Path
 
 from infra.aws.bytecode import compile_build, interpreter
-from infra.aws.transform import NOT_BUILT_IMAGE
+from infra.aws.transform import NOT_BUILT_IMAGE, source
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).with_name("data.yaml")
@@ -14,31 +17,33 @@ IMAGE_BUILD = "Metadata: {Dockerfile"
 
 
 class TemplateChanged(Exception):
-    """template.yaml does not have the expected form."""
+    """The application's template does not have the expected form."""
 
 
 def write_template(own_model: bool) -> Path:
-    """The path of the template to build: the source, or a copy without the image build, which needs no Docker.
+    """Write the template to build, and return its path. Without an own model it lacks the image, which needs Docker.
 
     A condition leaves the function out of the stack, but SAM would still build and push its image.
     """
-    if own_model:
-        return ROOT / "template.yaml"
     SOURCE.parent.mkdir(exist_ok=True)
-    SOURCE.write_text(without_image((ROOT / "template.yaml").read_text()))
+    SOURCE.write_text(joined() if own_model else without_image(joined()))
     return SOURCE
 
 
+def joined() -> str:
+    """The application's template in one text, for a file in any folder."""
+    return source().replace("TemplateURL: ", f"TemplateURL: {ROOT}/")  # SAM reads it from beside the template
+
+
 def without_image(template: str) -> str:
-    """The template without the image build, for any folder. Raises TemplateChanged."""
-    template = template.replace("TemplateURL: ", f"TemplateURL: {ROOT}/")  # SAM reads it from beside the template
+    """The template without the image build. Raises TemplateChanged."""
     before, found, after = template.partition(IMAGE_FUNCTION)
     if not found or IMAGE_BUILD not in after:
-        raise TemplateChanged("template.yaml: the image function is not where it was")
+        raise TemplateChanged("background.yaml: the image function is not where it was")
     after = after.replace(IMAGE_BUILD, "Metadata: {SkipBuild: true, Dockerfile", 1)
     head, found, tail = after.partition("    Properties:\n")
     if not found:
-        raise TemplateChanged("template.yaml: the image function has no properties")
+        raise TemplateChanged("background.yaml: the image function has no properties")
     return f"{before}{IMAGE_FUNCTION}{head}{found}      ImageUri: {NOT_BUILT_IMAGE}\n{tail}"
 
 
@@ -53,3 +58,7 @@ def compile_built() -> bool:
         return False
     compile_build(BUILD)
     return True
+
+
+if __name__ == "__main__":
+    print(write_template(own_model=True))
