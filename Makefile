@@ -115,7 +115,7 @@ check: setup-dev  ## style, types, import arrows, the AWS template
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/cfn-lint "$$($(BIN)/python -m infra.aws.building)" infra/aws/data.yaml infra/aws/alarms.yaml
+	$(BIN)/cfn-lint template.yaml infra/aws/data.yaml infra/aws/alarms.yaml
 
 PINS := --extra inference --no-emit-package llama-cpp-python pyproject.toml
 lock: setup  ## resolve pyproject.toml's pins into the lock files

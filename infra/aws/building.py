@@ -1,12 +1,9 @@
-"""Runs `sam build` on the joined template, adds bytecode, and leaves out the image when another host serves the model.
-
-`python -m infra.aws.building` writes that template for SAM and cfn-lint, and prints its path.
-"""
+"""Runs `sam build`, adds bytecode, and leaves out the image when another host serves the model."""
 
 from pathlib import Path
 
 from infra.aws.bytecode import compile_build, interpreter
-from infra.aws.transform import NOT_BUILT_IMAGE, source
+from infra.aws.transform import NOT_BUILT_IMAGE
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).with_name("data.yaml")
@@ -17,33 +14,31 @@ IMAGE_BUILD = "Metadata: {Dockerfile"
 
 
 class TemplateChanged(Exception):
-    """The application's template does not have the expected form."""
+    """template.yaml does not have the expected form."""
 
 
 def write_template(own_model: bool) -> Path:
-    """Write the template to build, and return its path. Without an own model it lacks the image, which needs Docker.
+    """The path of the template to build: the source, or a copy without the image build, which needs no Docker.
 
     A condition leaves the function out of the stack, but SAM would still build and push its image.
     """
+    if own_model:
+        return ROOT / "template.yaml"
     SOURCE.parent.mkdir(exist_ok=True)
-    SOURCE.write_text(joined() if own_model else without_image(joined()))
+    SOURCE.write_text(without_image((ROOT / "template.yaml").read_text()))
     return SOURCE
 
 
-def joined() -> str:
-    """The application's template in one text, for a file in any folder."""
-    return source().replace("TemplateURL: ", f"TemplateURL: {ROOT}/")  # SAM reads it from beside the template
-
-
 def without_image(template: str) -> str:
-    """The template without the image build. Raises TemplateChanged."""
+    """The template without the image build, for any folder. Raises TemplateChanged."""
+    template = template.replace("TemplateURL: ", f"TemplateURL: {ROOT}/")  # SAM reads it from beside the template
     before, found, after = template.partition(IMAGE_FUNCTION)
     if not found or IMAGE_BUILD not in after:
-        raise TemplateChanged("background.yaml: the image function is not where it was")
+        raise TemplateChanged("template.yaml: the image function is not where it was")
     after = after.replace(IMAGE_BUILD, "Metadata: {SkipBuild: true, Dockerfile", 1)
     head, found, tail = after.partition("    Properties:\n")
     if not found:
-        raise TemplateChanged("background.yaml: the image function has no properties")
+        raise TemplateChanged("template.yaml: the image function has no properties")
     return f"{before}{IMAGE_FUNCTION}{head}{found}      ImageUri: {NOT_BUILT_IMAGE}\n{tail}"
 
 
@@ -58,7 +53,3 @@ def compile_built() -> bool:
         return False
     compile_build(BUILD)
     return True
-
-
-if __name__ == "__main__":
-    print(write_template(own_model=True))

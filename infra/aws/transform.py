@@ -1,4 +1,4 @@
-"""Transforms the application's template as SAM does, on this machine and without AWS.
+"""Transforms `template.yaml` as SAM does, on this machine and without AWS.
 
 `read` → `package` (what `sam package` does) → `transform` (what the macro `AWS::Serverless-2016-10-31` does).
 """
@@ -13,8 +13,6 @@ from typing import Any
 from unittest.mock import patch
 
 Template = dict[str, Any]
-APP = Path(__file__).parents[2] / "template.yaml"
-REST = Path(__file__).with_name("background.yaml")  # goes on where template.yaml ends
 # The property with the code: a folder, a zip or a nested template in the source, an address after packaging.
 CODE = {
     "AWS::Serverless::Function": "CodeUri",
@@ -28,14 +26,9 @@ MANAGED_POLICIES = {
 }
 
 
-def source(path: Path = APP) -> str:
-    """The text of a template; that of template.yaml with background.yaml, because they are one template (ADR 102)."""
-    return path.read_text() + (REST.read_text() if path == APP else "")
-
-
 def read(path: Path) -> Template:
-    """Parse a template of this folder or template.yaml, or what `sam build` wrote. Each YAML anchor becomes copies."""
-    template: Template = json.loads(_as_json(source(path)))
+    """Parse template.yaml, or the template that `sam build` wrote. Each YAML anchor becomes copies."""
+    template: Template = json.loads(_as_json(path.read_text()))
     return template
 
 

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from infra.aws import bytecode
-from infra.aws.building import joined, without_image
+from infra.aws.building import without_image
 from tests.aws.locks import held
 from tests.aws.tools import install
 
@@ -24,7 +24,6 @@ ROOT = Path(__file__).parents[2]
 BUILDS = ROOT / ".aws-sam" / "tests"
 SOURCES = (
     "template.yaml",
-    "infra/aws/background.yaml",
     "infra/aws/alarms.yaml",
     "functions",
     "layers",
@@ -78,7 +77,7 @@ def _build(sam: Path, folder: Path, architecture: str) -> None:
     draft = folder.with_name(folder.name + ".draft")
     shutil.rmtree(draft, ignore_errors=True)
     source = folder.with_suffix(".yaml")
-    source.write_text(without_image(joined()))
+    source.write_text(without_image((ROOT / "template.yaml").read_text()))
     words: list[str | Path] = [sam, "build", "--template", source, "--base-dir", ROOT, "--build-dir", draft]
     words += ["--cached", "--cache-dir", folder.parent / "cache", "--parallel"]
     words += ["--parameter-overrides", f"Architecture={architecture}"]

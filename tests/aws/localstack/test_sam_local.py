@@ -13,7 +13,7 @@ from tests.aws.tools.install import install
 @pytest.mark.parametrize("function", ["", "SweeperFunction", "GatewayFunction"])
 def test_sam_takes_the_words_the_template_and_the_event(function: str, tmp_path: Path) -> None:
     template = tmp_path / "template.yaml"
-    source = building.without_image(building.joined())
+    source = building.without_image((building.ROOT / "template.yaml").read_text())
     template.write_text(sam_local.with_endpoint(source))
     words = sam_local.command(function)
     words[0], words[words.index("--template") + 1] = str(install("sam")), str(template)

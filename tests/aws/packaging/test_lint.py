@@ -1,4 +1,4 @@
-"""SAM's validation, cfn-lint and checkov on the templates, before and after SAM's transform."""
+"""SAM's validation, cfn-lint and checkov on template.yaml, before and after SAM's transform."""
 
 import json
 import subprocess
@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from infra.aws import building
 from tests.aws import built
 from tests.aws.packaging.checkov_skips import SKIPS
 from tests.aws.tools import install
 from tests.unit.aws.template import transformed
 
 CFN_LINT = Path(sys.executable).with_name("cfn-lint")
+TEMPLATE = built.ROOT / "template.yaml"
 OTHERS = [built.ROOT / "infra" / "aws" / name for name in ("data.yaml", "alarms.yaml")]
 # Of the transformed template: what SAM itself writes, or leaves behind: parameters and conditions that only the
 # transform looked at, `Sub` whose parameters it has filled in, the nested template's path, which `package` replaces.
@@ -42,14 +42,6 @@ def run(*words: str | Path, seconds: float = 300) -> subprocess.CompletedProcess
     )
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The application's template, as `sam build` gets it."""
-    path = tmp_path_factory.mktemp("joined") / "template.yaml"
-    path.write_text(building.joined())
-    return path
-
-
 @pytest.fixture(scope="module", params=VARIANTS)
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The transformed template, in a file."""
@@ -58,13 +50,13 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return path
 
 
-def test_sam_finds_it_valid(source: Path) -> None:
-    done = run(install.install("sam"), "validate", "--lint", "--template", source)
+def test_sam_finds_it_valid() -> None:
+    done = run(install.install("sam"), "validate", "--lint", "--template", TEMPLATE)
     assert done.returncode == 0 and "is a valid SAM Template" in done.stdout, done.stdout + done.stderr
 
 
-def test_cfn_lint_finds_nothing_in_the_source(source: Path) -> None:
-    done = run(CFN_LINT, source, *OTHERS)
+def test_cfn_lint_finds_nothing_in_the_source() -> None:
+    done = run(CFN_LINT, TEMPLATE, *OTHERS)
     assert (done.returncode, done.stdout) == (0, ""), done.stdout
 
 
@@ -75,10 +67,10 @@ def test_cfn_lint_finds_nothing_in_the_transformed_template(made: Path) -> None:
     assert [(one["Rule"]["Id"], one["Message"]) for one in found] == []
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["source", "transformed"])
-def test_every_finding_of_checkov_has_a_reason(before: bool, source: Path, tmp_path: Path) -> None:
-    path = source
-    if not before:
+@pytest.mark.parametrize("source", [True, False], ids=["source", "transformed"])
+def test_every_finding_of_checkov_has_a_reason(source: bool, tmp_path: Path) -> None:
+    path = TEMPLATE
+    if not source:
         path = tmp_path / "template.json"
         path.write_text(json.dumps(transformed(), indent=1))
     checkov = install.install("checkov")

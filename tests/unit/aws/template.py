@@ -13,7 +13,6 @@ import yaml
 from samtranslator.translator.transform import transform
 
 from infra.aws.together import together
-from infra.aws.transform import source as text
 
 ROOT = Path(__file__).parents[3]
 
@@ -38,7 +37,7 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 def source(path: str = "template.yaml") -> dict[str, Any]:
     """A new copy for each call, because the translator changes its input; without YAML's shared objects."""
-    read: dict[str, Any] = json.loads(json.dumps(yaml.load(text(ROOT / path), _Loader)))
+    read: dict[str, Any] = json.loads(json.dumps(yaml.load((ROOT / path).read_text(), _Loader)))
     return read
 
 

@@ -8,7 +8,9 @@ import tomllib
 from typing import Any
 
 import pytest
+from samtranslator.yaml_helper import yaml_parse
 
+from infra.aws import parts
 from infra.openapi import public_app
 from sluice import settings
 from sluice.adapters.aws.models import TABLES
@@ -69,8 +71,14 @@ def test_tables_are_encrypted_by_the_key_that_costs_nothing() -> None:
         assert "SSESpecification" not in one.get("Properties", {})
 
 
+def test_the_template_is_made_of_its_parts() -> None:
+    assert parts.TEMPLATE.read_text() == parts.joined(), "run: python -m infra.aws.parts --write"
+    whole = "".join(part.read_text() for part in parts.PARTS)
+    assert yaml_parse(whole) == yaml_parse(parts.joined()), "a comment was taken for more than a comment"
+
+
 @pytest.mark.parametrize(
-    "path", ["template.yaml", *(f"infra/aws/{one}.yaml" for one in ("background", "data", "alarms"))]
+    "path", ["template.yaml", *(f"infra/aws/{one}.yaml" for one in ("app", "background", "data", "alarms"))]
 )
 def test_each_template_can_be_read(path: str) -> None:
     text = (ROOT / path).read_text()

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from infra.aws import transform
 from sluice.adapters.usage.metrics_emf import IN_THE_LINE_ONLY
 from sluice.domain.usage import measures
 from sluice.domain.usage.measures import MEASURES
@@ -65,4 +64,4 @@ def test_each_metric_is_written(namespace: str, name: str, dimensions: tuple[str
 def test_each_service_that_it_names_is_a_functions() -> None:
     body = (ROOT / "infra" / "aws" / "alarms.yaml").read_text()
     named = set(re.findall(r'"service", "(\w+)"', body)) | set(re.findall(r"Name: service, Value: (\w+)", body))
-    assert named <= set(re.findall(r"SLUICE_SERVICE: (\w+)", transform.source()))
+    assert named <= set(re.findall(r"SLUICE_SERVICE: (\w+)", (ROOT / "template.yaml").read_text()))

@@ -5,8 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-
-from infra.aws.transform import read
+from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "functions" / "inference"
@@ -64,7 +63,7 @@ def test_the_image_copies_only_what_the_context_lets_through() -> None:
     assert [line for line in ignore[1:] if line.startswith("!")] == [
         "!functions/inference", "!infra/setup/*.lock", "!model/*.gguf", "!models/*.gguf",
     ]  # fmt: skip
-    metadata = read(ROOT / "template.yaml")["Resources"]["InferenceFunction"]["Metadata"]
+    metadata = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]["InferenceFunction"]["Metadata"]
     assert (metadata["DockerContext"], metadata["Dockerfile"]) == (".", "functions/inference/Dockerfile")
     assert not list((ROOT / "functions").rglob("*.dockerignore"))
     for file in FILES.values():
