@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from functions.inference.errors import InvalidJson, InvalidRequest
 from functions.inference.openai import json_bounds
@@ -161,7 +161,7 @@ class TokenizeRequest(ChatRequest):
     """Either a text, or the messages and tools of a chat request, as vLLM has it."""
 
     messages: Annotated[list[Message], Field(max_length=4096, fail_fast=True)] = []
-    text: Text = ""
+    text: Text = Field("", validation_alias=AliasChoices("prompt", "text"))
 
 
 def parse(model: type[M], body: bytes) -> M:
