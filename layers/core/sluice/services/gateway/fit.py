@@ -13,7 +13,7 @@ one that is wrong in form.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
@@ -55,16 +55,15 @@ class Counts:
 
 @dataclass
 class Fit:
-    """One request's way into the limits. `bound`: (prompt tokens, completion tokens of a choice) → tokens to reserve.
+    """One request's way into the limits. `form`: (prompt tokens, completion tokens of a choice) → what to reserve.
 
-    `request`: by bytes, and with the longest answer. `prompt_tokens`: by bytes until `counted`.
+    `prompt_tokens`: by bytes until `counted`. `request`: by bytes, and with the longest answer.
     `most`: completion tokens of a choice that the caller may get, by default `default`.
     `count`: the exact prompt tokens, None if nothing counts such a prompt. Its errors: ModelUnavailable,
     InvalidModelRequest, InvalidApiToken. `completion_tokens`: those of the form that was last returned.
     """
 
-    request: AdmissionRequest
-    bound: Callable[[int, int], int]
+    form: Callable[[int, int], AdmissionRequest]
     prompt_tokens: int
     most: int
     default: int
@@ -74,6 +73,10 @@ class Fit:
     counts: Counts
     counted: bool = False
     completion_tokens: int = 0
+    request: AdmissionRequest = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.request = self.form(self.prompt_tokens, self.most)
 
     def __call__(self, grant: Grant, now_ns: int) -> tuple[AdmissionRequest, errors.SluiceError | None]:
         """→ the request in a form that the grant admits; or one that it does not, and the refusal. The reservation is
@@ -86,21 +89,21 @@ class Fit:
                 return self.request, why
 
         def refusal(completion: int) -> errors.SluiceError | None:
-            return decide(grant, self._reserving(self.prompt_tokens, completion), now_ns)
+            return decide(grant, self.form(self.prompt_tokens, completion), now_ns)
 
         half = max(1, min(self.prompt_tokens, self.most))
         if not self.counted and refusal(half) is not None:  # else the answer has most of the room, even by bytes
             with self.counts.place(grant):
                 self._count()
         self.completion_tokens = _largest(self._least(grant, refusal), self.most, lambda most: refusal(most) is None)
-        return self._reserving(self.prompt_tokens, self.completion_tokens), refusal(self.completion_tokens)
+        return self.form(self.prompt_tokens, self.completion_tokens), refusal(self.completion_tokens)
 
     @property
     def fewest(self) -> AdmissionRequest:
         """With the fewest tokens that it may turn out to take."""
         answer = min(self.most, self.default)
         is_short = self.prompt_tokens <= answer
-        return self._reserving(self.prompt_tokens // (1 if is_short else MOST_BYTES_A_TOKEN), answer)
+        return self.form(self.prompt_tokens // (1 if is_short else MOST_BYTES_A_TOKEN), answer)
 
     def into_context(self) -> None:
         """Shorten the answer of an admitted request to what its prompt leaves of the context. Errors: of `count`."""
@@ -114,7 +117,7 @@ class Fit:
     def _cannot_fit(self, grant: Grant, now_ns: int) -> errors.SluiceError | None:
         """Why not even the fewest tokens fit; the wait is for as many as such a text usually has."""
         fewest, usual = (
-            decide(grant, self._reserving(self.prompt_tokens // bytes_each, min(answer, self.most)), now_ns)
+            decide(grant, self.form(self.prompt_tokens // bytes_each, min(answer, self.most)), now_ns)
             for bytes_each, answer in ((MOST_BYTES_A_TOKEN, 1), (USUAL_BYTES_A_TOKEN, self.default))
         )
         return usual if isinstance(fewest, errors.Throttled) and isinstance(usual, errors.Throttled) else fewest
@@ -130,9 +133,6 @@ class Fit:
         exact = self.count()
         self.prompt_tokens = min(self.prompt_tokens, exact if exact and exact > 0 else self.prompt_tokens)
         self.counted = True
-
-    def _reserving(self, prompt_tokens: int, completion_tokens: int) -> AdmissionRequest:
-        return replace(self.request, reserve_tokens=self.bound(prompt_tokens, completion_tokens))
 
 
 def _largest(low: int, high: int, holds: Callable[[int], bool]) -> int:

@@ -130,20 +130,19 @@ class Gateway:
         most = min(window, self.defaults.max_tokens if request.max_tokens is None else request.max_tokens)
         passages = request.grounding.prompt_bound if request.grounding else 0
 
-        def bound(prompt_tokens: int, completion_tokens: int) -> int:
-            return _bound(request, prompt_tokens + passages, completion_tokens, window)
-
-        return Fit(
-            request=AdmissionRequest(
+        def form(prompt_tokens: int, completion_tokens: int) -> AdmissionRequest:
+            return AdmissionRequest(
                 request.claims.account_id,
                 context.request_id,
                 request.claims.token_id,
-                bound(request.prompt_bound, most),
+                _bound(request, prompt_tokens + passages, completion_tokens, window),
                 str(request.model["id"]),
                 request.endpoint,
                 request.stream,
-            ),
-            bound=bound,
+            )
+
+        return Fit(
+            form=form,
             prompt_tokens=request.prompt_bound,
             most=most,
             default=self.defaults.max_tokens,
