@@ -179,7 +179,7 @@ def parse(model: type[M], body: bytes) -> M:
     except ValidationError as exc:
         if (count := exc.error_count()) > MAX_BUILT_FAULTS:
             raise InvalidRequest(f"The body has {count:,} faults.") from exc
-        found = exc.errors(include_url=False, include_context=False, include_input=False)
+        found = exc.errors(include_url=False, include_input=False)
         path, message = json_bounds.located(found, value)[0]
         param = json_bounds.written(path)
         raise InvalidRequest(f"{param}: {message}" if param else message, param or None) from exc
