@@ -22,12 +22,12 @@ from sluice.http.accounts.requests import (
     UpdateAccountBody,
     UpdatedAccount,
 )
-from sluice.http.accounts.spool import spooled
 from sluice.http.accounts.visitor import visitor
 from sluice.http.auth import Caller, now_ms
 from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import Auth, operation
 from sluice.http.session_cookie import with_session, without_session
+from sluice.http.spool import spooled
 from sluice.pages.accounts import account as account_pages
 from sluice.pages.accounts import login as login_pages
 from sluice.pages.accounts import mailed

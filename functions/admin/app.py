@@ -3,7 +3,7 @@ role, and change the owner's settings. Each request reads the caller's role from
 
 from functools import partial
 
-from flask import Blueprint
+from flask import Blueprint, Response
 
 from sluice.domain import errors
 from sluice.domain.spans import parse_span
@@ -20,6 +20,7 @@ from sluice.http.operations import (
     AuditPage,
     AuditQuery,
     LimitsBody,
+    UsageCsvQuery,
     UserInfo,
     UserPage,
     UserRow,
@@ -102,6 +103,18 @@ def limits(caller: Caller, user_id: str, body: LimitsBody) -> UserInfo:
 def usage(caller: Caller, query: AdminUsageQuery) -> AdminUsage:
     span = parse_span(query.from_, query.to, now_ms())
     return AdminUsage.of(everyones_sums().between(span), query.group_by)
+
+
+@blueprint.get("/admin/usage.csv")
+@documented(
+    "Usage across all accounts, as CSV",
+    answers={200: "text/csv"},
+    description="A row for each day, account and model, at most 20,000. From the roll-ups, as `GET /admin/usage`; with "
+    "`tz` from the requests themselves, at most 50,000. A cell that a spreadsheet would read as a formula begins with "
+    "an apostrophe.",
+)
+def usage_csv(caller: Caller, query: UsageCsvQuery) -> Response:
+    return query.file(now_ms())
 
 
 @blueprint.get("/admin/refusals")

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from infra.local.handlers import Handler, load
+from sluice.domain.errors import Unavailable
 from sluice.http.logging import configure
 
 log = logging.getLogger("sluice.schedule")
@@ -41,6 +42,8 @@ def run(handler: Handler, interval: float, stopping: Callable[[float], bool]) ->
         began = time.monotonic()
         try:
             handler(event(datetime.now(UTC)), None)
+        except Unavailable as exc:  # such as a new store whose tables are just being made
+            log.warning("not done: %s The scheduled event is sent again in %g s", exc, interval)
         except Exception:
             log.exception("the scheduled event failed; it is sent again in %g s", interval)
         if stopping(max(0.0, interval - (time.monotonic() - began))):

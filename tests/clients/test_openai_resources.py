@@ -39,9 +39,9 @@ LEFT = {
     "`models.delete`": r"::test_\w+_delete\[.* 405 ",
     "`responses.cancel` and `responses.compact`": r"TestResponses::test_\w+_(cancel|compact)(_with_all_params)?\[",
     "`expires_after`": r" expires_after: ",
-    "`limit: 0`": r" limit: Input should be greater than or equal to 1",
-    "`best_of: 0`": r" best_of: Input should be greater than or equal to 1",
-    "`max_tokens: 0`": r" max_tokens: Input should be greater than or equal to 1",
+    "`limit: 0`": r" limit: must be at least 1",
+    "`best_of: 0`": r" best_of: must be at least 1",
+    "`max_tokens: 0`": r" max_tokens: must be at least 1",
     "a file batch of neither or both of `file_ids` and `files`": r" either file_ids or files",
     "base64 embeddings, which the SDK's strict mode takes for a mistake": r"TestEmbeddings.*APIResponseValidationError",
 }

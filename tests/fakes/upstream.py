@@ -51,6 +51,7 @@ class FakeUpstream:
     def __init__(self, *steps: Step, down: bool = False) -> None:
         self.steps, self.down = steps, down
         self.capabilities = ["chat", "completions"]
+        self.owner, self.context_window, self.counted = "sluice", 512, 10
         self.calls: list[UpstreamCall] = []
         self.streams: list[FakeStream] = []
 
@@ -69,16 +70,24 @@ class FakeUpstream:
         data = [{"object": "embedding", "index": 0, "embedding": [0.6, 0.8]}]
         return {"object": "list", "data": data, "model": "demo", "usage": usage}
 
-    def count(self, call: UpstreamCall) -> int:
+    def count(self, call: UpstreamCall, bytes_a_token: int = 4) -> int:
         self.calls.append(call)
         if self.down:
             raise ModelUnavailable()
-        return 10
+        return self.counted
 
     def models(self) -> list[dict[str, Any]]:
         if self.down:
             raise ModelUnavailable()
-        return [{"id": "demo", "object": "model", "context_window": 512, "capabilities": self.capabilities}]
+        return [
+            {
+                "id": "demo",
+                "object": "model",
+                "owned_by": self.owner,
+                "context_window": self.context_window,
+                "capabilities": self.capabilities,
+            }
+        ]
 
 
 def chunk(text: str | None = None, reason: str | None = None) -> bytes:

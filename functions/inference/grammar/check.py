@@ -6,6 +6,8 @@ from typing import Any
 
 import jsonschema_rs
 
+from functions.inference.errors import UnsupportedSchema
+from functions.inference.grammar.late import WHOLE
 from functions.inference.grammar.schema import SchemaChecker
 
 MOST_WAYS = 1_000
@@ -48,11 +50,10 @@ def _fault(validator: Any, text: str) -> str | None:
 
 
 def _validator(checker: SchemaChecker) -> Any:
-    keyword, at = checker.late[0]
     if len(checker.drafts) > 1:
-        raise checker.refused(at, f"uses `{keyword}`, in a schema that mixes keywords of draft 7 and of 2020-12")
+        raise _uncheckable(checker, "that mixes keywords of draft 7 and of 2020-12")
     if checker.nullable:
-        raise checker.refused(at, f"uses `{keyword}`, in a schema with `nullable`")
+        raise _uncheckable(checker, "with `nullable`")
     _count_ways(checker)
     root = checker.document
     if isinstance(root, dict):
@@ -65,15 +66,23 @@ def _validator(checker: SchemaChecker) -> Any:
         raise checker.refused(place[:MOST_CHARACTERS], f"is not valid: {str(exc).partition(chr(10))[0][:160]}") from exc
 
 
+def _uncheckable(checker: SchemaChecker, which: str) -> UnsupportedSchema:
+    keyword, at = checker.late[0]
+    if keyword == WHOLE:
+        return checker.refused(
+            at, f"is beyond what can be enforced while calls are written; no call can be checked by a schema {which}"
+        )
+    return checker.refused(at, f"uses `{keyword}`, in a schema {which}")
+
+
 def _count_ways(checker: SchemaChecker) -> None:
     """Raises UnsupportedSchema where a check could take long: for recursion, and for definitions that are used again
     and again. Counts too much, but never too little: any object in the schema counts as a schema."""
-    keyword, at = checker.late[0]
     known: dict[str, int] = {}
 
     def ways(value: Any, open_refs: frozenset[str], depth: int) -> int:
         if depth > MOST_LEVELS:
-            raise checker.refused(at, f"uses `{keyword}`, in a schema that is too deep for it")
+            raise _uncheckable(checker, "that is too deep for it")
         if isinstance(value, list):
             return sum(ways(inner, open_refs, depth + 1) for inner in value)
         if not isinstance(value, dict):
@@ -82,10 +91,10 @@ def _count_ways(checker: SchemaChecker) -> None:
         if not isinstance(ref, str) or not ref.startswith("#"):
             return count
         if ref in open_refs:
-            raise checker.refused(at, f"uses `{keyword}`, in a schema that contains itself ({ref[:80]})")
+            raise _uncheckable(checker, f"that contains itself ({ref[:80]})")
         if ref not in known:
             known[ref] = ways(checker.target(ref), open_refs | {ref}, depth + 1)
         return count + known[ref]
 
     if ways(checker.document, frozenset(), 0) > MOST_WAYS:
-        raise checker.refused(at, f"uses `{keyword}`, in a schema that is too large for it")
+        raise _uncheckable(checker, "that is too large for it")

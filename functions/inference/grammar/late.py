@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+WHOLE = ""
+"""In place of a keyword: the schema as a whole is checked, because no grammar enforces any of it."""
 LATE: dict[str, tuple[Any, ...]] = {
     "not": (False,),
     "if": (),

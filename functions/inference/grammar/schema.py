@@ -24,7 +24,7 @@ from functions.inference.grammar.keywords import (
     points,
     without_exclusive,
 )
-from functions.inference.grammar.late import ADDING, LATE_FORMATS, drafts_of, late_keywords, parts
+from functions.inference.grammar.late import ADDING, LATE_FORMATS, WHOLE, drafts_of, late_keywords, parts
 from functions.inference.grammar.nodes import COMBINING, KNOWN, Node, Place, anchors, close, is_other, plain
 from functions.inference.grammar.rewrite import EXACT, NUMBER, RANGES, rewritten
 
@@ -66,7 +66,7 @@ class SchemaChecker:
         self._factor = 1
         self._below_late = 0
         self.late: list[tuple[str, str]] = []
-        """Keywords, with their places, for which the finished answer has to be checked."""
+        """Keywords, with their places, for which the finished answer has to be checked; `WHOLE` for all of them."""
         self.nullable = False
         self.drafts: set[int] = set()
         """Drafts of which forms occur that the other one does not know."""
@@ -81,7 +81,7 @@ class SchemaChecker:
 
     def loosened(self) -> dict[str, Any]:
         """Instead of `checked`: any object, for whose schema the finished answer is checked."""
-        self.late.append(("type", "#"))
+        self.late.append((WHOLE, "#"))
         return {"type": "object", "x-guidance": WRITING}
 
     def parts(self) -> list[tuple[str, dict[str, Any]]]:

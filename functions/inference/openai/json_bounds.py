@@ -16,8 +16,37 @@ MAX_NUMBERS = 262_144  # in such arrays, together: the tokens of a long context
 FLAT_NUMBERS = re.compile(rb"\[[-+.0-9eE,]*\]")
 NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 OPENING = b"[{"
-OBJECT = "Input should be an object"
-PLAIN = {"model_type": OBJECT, "model_attributes_type": OBJECT, "union_tag_not_found": "Field required"}
+PLAIN: dict[str, str] = {
+    "missing": "is required",
+    "union_tag_not_found": "is required",
+    "string_type": "must be a string",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "must match the pattern {pattern}",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "list_type": "must be an array",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "too_short": "must have at least {min_length} items",
+    "too_long": "must have at most {max_length} items",
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "literal_error": "must be {expected}",
+    "union_tag_invalid": "must be {expected_tags}",
+    "extra_forbidden": "is not known here",
+}
+"""What pydantic's kinds of faults mean to the caller, after the field's name. Their own wording speaks of Python."""
+BE = "must be "
 Path = tuple[int | str, ...]
 MAX_CHARACTERS = 300  # of one message, and of one part of a path
 
@@ -50,13 +79,20 @@ def excess(raw: bytes) -> str | None:
 
 
 def located(faults: Iterable[Any], value: Any) -> list[tuple[Path, str]]:
-    """Pydantic's errors of `value`, as paths in it and messages.
+    """Pydantic's errors of `value`, as paths in it and messages, one for each path.
 
     Of a union pydantic lists every member's errors. One is left out if another lies below it, because it is of a member
-    that the caller did not mean."""
-    found = [(_path(fault, value), _message(fault)) for fault in faults]
-    above = {path[:length] for path, _ in found for length in range(len(path))}
-    return [(path, message[:MAX_CHARACTERS]) for path, message in found if path not in above]
+    that the caller did not mean. Of several for one value, the one says most that is not about the value's type."""
+    found: dict[Path, list[str]] = {}
+    for fault in faults:
+        found.setdefault(_path(fault, value), []).append(_message(fault))
+    above = {path[:length] for path in found for length in range(len(path))}
+    return [(path, _of_all(messages)[:MAX_CHARACTERS]) for path, messages in found.items() if path not in above]
+
+
+def _of_all(messages: list[str]) -> str:
+    special = next((message for message in messages if not message.startswith(BE)), None)
+    return special or BE + " or ".join(dict.fromkeys(message.removeprefix(BE) for message in messages))
 
 
 def _path(fault: Any, value: Any) -> Path:
@@ -72,10 +108,14 @@ def _path(fault: Any, value: Any) -> Path:
 
 
 def _message(fault: Any) -> str:
-    """Without the names of our classes."""
-    text: str = PLAIN.get(fault["type"], fault["msg"])
-    _, invalid, tags = text.partition("does not match any of the expected tags: ")
-    return f"Input should be {tags}" if invalid else text.removeprefix("Value error, ")
+    """In plain words, without the names of our classes."""
+    context = fault.get("ctx", {})
+    if context.get("min_length") == 1:
+        return "must not be empty"
+    numbers = {name: int(value) for name, value in context.items() if isinstance(value, float) and value.is_integer()}
+    known = PLAIN.get(fault["type"])
+    text: str = fault["msg"]
+    return known.format(**context | numbers) if known else text.removeprefix("Value error, ")
 
 
 def written(path: Path) -> str:

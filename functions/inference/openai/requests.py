@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from functions.inference.errors import InvalidJson, InvalidRequest
 from functions.inference.openai import json_bounds
@@ -161,7 +161,7 @@ class TokenizeRequest(ChatRequest):
     """Either a text, or the messages and tools of a chat request, as vLLM has it."""
 
     messages: Annotated[list[Message], Field(max_length=4096, fail_fast=True)] = []
-    text: Text = ""
+    text: Text = Field("", validation_alias=AliasChoices("prompt", "text"))
 
 
 def parse(model: type[M], body: bytes) -> M:
@@ -179,7 +179,7 @@ def parse(model: type[M], body: bytes) -> M:
     except ValidationError as exc:
         if (count := exc.error_count()) > MAX_BUILT_FAULTS:
             raise InvalidRequest(f"The body has {count:,} faults.") from exc
-        found = exc.errors(include_url=False, include_context=False, include_input=False)
+        found = exc.errors(include_url=False, include_input=False)
         path, message = json_bounds.located(found, value)[0]
         param = json_bounds.written(path)
         raise InvalidRequest(f"{param}: {message}" if param else message, param or None) from exc

@@ -17,7 +17,8 @@ from flask import Flask, request
 
 FUNCTIONS = str(Path(__file__).parents[3] / "functions") + os.sep
 TESTS = str(Path(__file__).parents[2]) + os.sep
-STREAMS = os.path.join("sluice", "http", "streaming.py")  # sends answers after their request has ended; the gateway's
+STREAMS = os.path.join("sluice", "http", "gateway", "streaming.py")  # the gateway's: sends when a request has ended
+assert (Path(__file__).parents[3] / "layers" / "core" / STREAMS).is_file()
 VARIABLE = "IAM_RECORD"  # the file to write, and beside it one for each other process of the run: NAME.gw0, …
 DONE = ".done"  # beside it, when the run has ended
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")

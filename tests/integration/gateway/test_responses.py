@@ -126,7 +126,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "input[0].output[0].type",
         "this model takes text only",
     ),
-    "an unknown item": ({"input": [{"type": "computer_call"}]}, "input[0].type", "Input should be 'message'"),
+    "an unknown item": ({"input": [{"type": "computer_call"}]}, "input[0].type", "must be 'message'"),
     "a tool without a type": ({"tools": [{"name": "a"}]}, "tools[0].type", ""),
     "a tool's type": ({"tools": [{"type": "a,b"}]}, "tools[0].type", ""),
     "a choice of a tool left out": ({"tool_choice": {"type": "custom", "name": "a"}}, "tool_choice", ""),

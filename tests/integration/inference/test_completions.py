@@ -67,6 +67,13 @@ def test_logprobs_have_offsets(server: Server) -> None:
     assert all(len(top) == 2 for top in logprobs["top_logprobs"])
 
 
+def test_a_prompt_is_counted_as_vllm_does_and_several_in_one_call(server: Server) -> None:
+    texts = ["Count to three.", "What is the capital of France?", "7"]
+    count = server.post("/tokenize", {"model": "demo", "prompt": "\n".join(texts)}).json()["count"]
+    used = server.post(PATH, body(prompt=texts, max_tokens=1)).json()["usage"]["prompt_tokens"]
+    assert used <= count + 8 * len(texts) <= used + 9 * len(texts)  # what is reserved where the bytes do not fit
+
+
 def scores(server: Server, given: object, **fields: object) -> dict[str, list[object]]:
     answer = server.post(PATH, body(prompt=given, echo=True, **fields))
     assert answer.status_code == 200, answer.text

@@ -15,6 +15,7 @@ STORES = {
     "POST /admin/users/{id}/restore": ("grant_store", "set_standing"),
     "PUT /admin/users/{id}/limits": ("grant_store", "set_limits"),
     "GET /admin/usage": ("rollup_store", "everyones"),
+    "GET /admin/usage.csv": ("rollup_store", "everyones"),
     "GET /admin/audit": ("audit_log", "page"),
 }
 

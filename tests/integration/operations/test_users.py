@@ -15,6 +15,7 @@ CALLS: list[tuple[str, str, Any]] = [
     ("POST", "/admin/users/{id}/restore", None),
     ("PUT", "/admin/users/{id}/limits", {"rpm": 1}),
     ("GET", "/admin/usage", None),
+    ("GET", "/admin/usage.csv", None),
     ("GET", "/admin/audit", None),
 ]
 

@@ -18,7 +18,7 @@ from tests.ports import free_port
 
 OPEN = ["/", "/sign-up", "/login", "/forgot-password", "/resend-verification", "/verify-email?token=x",
         "/reset-password?token=x", "/change-email?token=x", "/verify-email", "/nowhere"]  # fmt: skip
-NO_PAGES = {"/my/usage/log.csv", "/my/models"}  # a file, and a part of a page
+NO_PAGES = {"/my/usage/log.csv", "/manage/usage.csv", "/my/models"}  # a file, and a part of a page
 FOREIGN: list[dict[str, str]] = [
     {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
     {"Origin": "https://evil.example"},

@@ -67,7 +67,8 @@ def test_the_servers_count_is_taken_and_else_estimated(reply: Any, count: int, s
     server.reply = reply  # type: ignore[attr-defined]
     asking = upstream(server)
     assert asking.count(CALL) == count
-    assert server.asked == [("/tokenize", BODY)]  # type: ignore[attr-defined]
+    assert asking.count(CALL, bytes_a_token=1) == (count if count == 17 else len(json.dumps([BODY["messages"]])))
+    assert server.asked == 2 * [("/tokenize", BODY)]  # type: ignore[attr-defined]
     asking._pool.close()
 
 
@@ -90,3 +91,4 @@ def test_a_refusal_is_no_count(reply: Any, kind: type[Exception], server: HTTPSe
 def test_a_server_of_chats_only_is_not_asked() -> None:
     nobody = NamedModels("http://127.0.0.1:1", {"demo": "x"}, chat_only=True, connect_seconds=0.1, idle_seconds=1.0)
     assert nobody.count(CALL) == ESTIMATE
+    assert nobody.count(CALL, bytes_a_token=2) == -(-len(json.dumps([BODY["messages"]])) // 2)

@@ -12,6 +12,7 @@ from functions.inference.engine.jobs import Job, Sampling
 from functions.inference.errors import Overloaded, SchemaNotMet, UnsupportedSchema
 from functions.inference.grammar.check import AnswerCheck
 from functions.inference.grammar.grammar import json_grammar
+from functions.inference.grammar.schema import SchemaChecker
 from functions.inference.openai.responses import ChatShape, ResponseHead
 from functions.inference.web import answer
 from functions.inference.web.choices import Choices
@@ -184,3 +185,20 @@ def test_what_can_neither_be_enforced_nor_checked_is_refused_by_keyword_and_plac
         ByteCompiler().matcher(json_grammar(schema, "response_format"))
     assert str(refused.value).startswith(f"The schema at {said}"), str(refused.value)
     assert refused.value.param == "response_format"
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ({"properties": {"a": {"$ref": "#"}}}, "a schema that contains itself (#)."),
+        ({"properties": {"a": {"type": "string", "nullable": True}}}, "a schema with `nullable`."),
+        ({"properties": {"a": {"$ref": "#", "uniqueItems": True}}}, "uses `uniqueItems`, in a schema that contains"),
+    ],
+)
+def test_a_loosened_schema_is_refused_without_the_name_of_another_keyword(schema: Any, said: str) -> None:
+    checker = SchemaChecker(schema, "tools[0].function.parameters")
+    checker.checked()
+    checker.loosened()
+    with pytest.raises(UnsupportedSchema) as refused:
+        AnswerCheck([checker])
+    assert said in str(refused.value) and "`type`" not in str(refused.value)

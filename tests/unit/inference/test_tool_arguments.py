@@ -1,12 +1,9 @@
 """Arguments that models write as XML or in Gemma's form, as the JSON that callers get and the schema asks for."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
-import llama_cpp
 import pytest
 
 from functions.inference.errors import UnsupportedSchema
@@ -106,16 +103,6 @@ def test_text_is_streamed_while_it_is_written() -> None:
 def test_gemmas_form_becomes_json(text: str, wanted: dict[str, Any], size: int) -> None:
     written, rest, complete = pieces(GemmaArguments({}), text + "<tool_call|>", size)
     assert (json.loads(written), rest, complete) == (wanted, "<tool_call|>", True)
-
-
-@pytest.fixture(scope="module")
-def vocab() -> Iterator[LlamaVocab]:
-    options = llama_cpp.llama_model_default_params()
-    options.vocab_only = True
-    path = Path(__file__).parents[3] / "model/demo-model-q8_0.gguf"
-    model = llama_cpp.llama_model_load_from_file(str(path).encode(), options)
-    yield LlamaVocab(model)
-    llama_cpp.llama_model_free(model)
 
 
 def tools_of(schema: dict[str, Any]) -> list[Tool]:

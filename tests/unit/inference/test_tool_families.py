@@ -2,12 +2,10 @@
 
 import itertools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import llama_cpp
 import pytest
 
 from functions.inference.errors import InvalidRequest
@@ -207,16 +205,6 @@ def test_the_reasoning_before_a_past_call_is_shown_to_the_model_again(name: str)
     messages = [TURNS["user"], thought, TURNS["tool"]]
     prompt = job_builder.chat_prompt(ChatRequest.model_validate({"model": "m", "messages": messages}), model)
     assert prompt.count("WHY") == 1 and prompt.index("ASK") < prompt.index("WHY") < prompt.index("ARG")
-
-
-@pytest.fixture(scope="module")
-def vocab() -> Iterator[LlamaVocab]:
-    options = llama_cpp.llama_model_default_params()
-    options.vocab_only = True
-    path = Path(__file__).parents[3] / "model/demo-model-q8_0.gguf"
-    model = llama_cpp.llama_model_load_from_file(str(path).encode(), options)
-    yield LlamaVocab(model)
-    llama_cpp.llama_model_free(model)
 
 
 @pytest.mark.parametrize("family", sorted(set(CALLS) - {"gemma"}))

@@ -11,7 +11,7 @@ from sluice.http.lazy_model import BaseModel
 
 def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("Input should be a number, not true or false")
+        raise ValueError("must be a number, not true or false")
     return value
 
 

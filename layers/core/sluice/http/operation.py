@@ -119,7 +119,7 @@ def validated(model: type[Model], value: Mapping[str, Any]) -> Model:
 def _problems(exc: ValidationError, value: Mapping[str, Any]) -> tuple[errors.FieldProblem, ...]:
     if (count := exc.error_count()) > MAX_BUILT_FAULTS:
         return (errors.FieldProblem("", f"The body has {count:,} faults."),)
-    found = exc.errors(include_url=False, include_context=False, include_input=False)
+    found = exc.errors(include_url=False, include_input=False)
     return tuple(
         errors.FieldProblem(".".join(str(part)[:MAX_CHARACTERS] for part in path), text, json_bounds.written(path))
         for path, text in json_bounds.located(found, value)[:MAX_FAULTS]

@@ -1,17 +1,23 @@
 """Request and answer models of `/admin/…`."""
 
+from datetime import tzinfo
 from typing import Annotated, Literal
 
+from flask import Response
 from pydantic import Field
 
 from sluice.domain.accounts.audit import AuditEvent
 from sluice.domain.periods import rfc3339
+from sluice.domain.spans import parse_span
 from sluice.http.accounts.requests import AccountInfo, User
+from sluice.http.csv_file import Cell, csv_download, csv_lines, dollars
 from sluice.http.lazy_model import BaseModel
-from sluice.http.usage import LastRefusal, RefusalsQuery, RefusedCount, UsageTotal
+from sluice.http.spool import spooled
+from sluice.http.usage import LastRefusal, RefusalsQuery, RefusedCount, UsageTotal, Zone, zone_of
 from sluice.services.accounts.profile import Overview
-from sluice.services.usage.everyone import EveryonesUsage
+from sluice.services.usage.everyone import DayOfAccount, EveryonesUsage
 from sluice.services.usage.refusals import RefusalReport
+from sluice.wiring.usage import everyones_sums
 
 MAX_LIMIT = 10**12
 Limit = Annotated[int, Field(strict=True, ge=0, le=MAX_LIMIT)]
@@ -63,6 +69,31 @@ class AdminUsageQuery(BaseModel):
     from_: Text | None = Field(None, alias="from", description="the first day; default: this month's first")
     to: Text | None = Field(None, description="the last day; default: today")
     group_by: Literal["day", "model", "token", "account"] = "day"
+
+
+class UsageCsvQuery(BaseModel):
+    from_: Text | None = Field(None, alias="from", description="the first day; default: this month's first")
+    to: Text | None = Field(None, description="the last day; default: today")
+    tz: Zone | None = None
+
+    def file(self, now_ms: int) -> Response:
+        """Reads all of it, or a long way, before the first byte, so that a failing store gives a 503.
+        Errors: ValidationFailed, StoreUnavailable."""
+        zone = zone_of(self.tz)
+        rows = everyones_sums().table(parse_span(self.from_ or None, self.to or None, now_ms, zone), zone)
+        return csv_download(spooled(csv_lines(USAGE_COLUMNS, (_cells(row, zone) for row in rows))), "sluice-usage.csv")
+
+
+USAGE_COLUMNS = (
+    *("day", "time_zone", "account_id", "email", "model"),
+    *("requests", "prompt_tokens", "completion_tokens", "cost_usd"),
+)
+
+
+def _cells(row: DayOfAccount, zone: tzinfo) -> list[Cell]:
+    used = row.amounts
+    named: list[Cell] = [row.day, str(zone), row.account_id, row.email, row.model]
+    return [*named, used.requests, used.prompt_tokens, used.completion_tokens, dollars(used.cost_micro_usd)]
 
 
 class AdminUsageTotal(UsageTotal):

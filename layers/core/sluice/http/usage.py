@@ -27,17 +27,21 @@ Moment = Annotated[
 ]
 Filter = Annotated[str, Field(max_length=200)]  # an empty one filters nothing, because a form sends empty fields
 
+Zone = Annotated[
+    str,
+    Field(
+        max_length=64,
+        description="IANA name of the time zone whose days `from`, `to` and the rows are; default: UTC",
+        examples=["Europe/Berlin"],
+    ),
+]
+
 
 class UsageQuery(BaseModel):
     from_: Moment | None = Field(None, alias="from", description="the first day or moment; default: this month's first")
     to: Moment | None = Field(None, description="the last day, or the first moment outside; default: today")
     group_by: Literal["day", "model", "token"] = "day"
-    tz: str | None = Field(
-        None,
-        max_length=64,
-        description="IANA name of the time zone whose days `from`, `to` and the rows are; default: UTC",
-        examples=["Europe/Berlin"],
-    )
+    tz: Zone | None = None
 
 
 class RefusalsQuery(BaseModel):

@@ -126,9 +126,9 @@ class Upstream(Protocol):
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
         """An answer that is not streamed (embeddings). Errors: as `open`."""
 
-    def count(self, call: UpstreamCall) -> int:
-        """The prompt tokens of a chat request, which is not answered: exact if the server counts, else estimated.
-        Errors: as `open`."""
+    def count(self, call: UpstreamCall, bytes_a_token: int = 4) -> int:
+        """The prompt tokens of a request that is not answered: exact if the server counts, else estimated from its
+        bytes. Errors: as `open`."""
 
     def models(self) -> list[dict[str, Any]]:
         """OpenAI's model objects, with `context_window` if the server states it. Errors: ModelUnavailable."""

@@ -49,7 +49,18 @@ def gateway() -> Gateway:
             wanted.content_days,
             wanted.whole_answer_seconds,
         ),
+        bytes_a_token=_bytes_a_token,
     )
+
+
+def _bytes_a_token() -> int:
+    from sluice.services.gateway.gateway import DEFAULT_BYTES_A_TOKEN
+    from sluice.wiring.settings import settings_in_force
+
+    url = settings.gateway().inference_url
+    owners = settings_in_force().current().settings
+    stated = (one.bytes_per_token for one in (owners.upstreams if owners else ()) if one.url == url)
+    return next(stated, DEFAULT_BYTES_A_TOKEN)
 
 
 @once

@@ -48,7 +48,7 @@ def refusals() -> Refusals:
 def everyones_sums() -> EveryonesSums:
     from sluice.services.usage.everyone import EveryonesSums
 
-    return EveryonesSums(stores.rollup_store(), stores.account_store())
+    return EveryonesSums(stores.rollup_store(), stores.account_store(), stores.ledger_reader())
 
 
 @once

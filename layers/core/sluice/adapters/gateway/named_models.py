@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sluice.adapters.gateway.upstream import HttpStream, HttpUpstream, Sign, estimated_tokens
+from sluice.adapters.gateway.upstream import BYTES_A_TOKEN, HttpStream, HttpUpstream, Sign, estimated_tokens
 from sluice.domain import errors
 from sluice.ports.gateway import UpstreamCall
 
@@ -46,8 +46,10 @@ class NamedModels(HttpUpstream):
         except errors.ModelNotFound as exc:
             raise errors.ModelUnavailable() from exc
 
-    def count(self, call: UpstreamCall) -> int:
-        return estimated_tokens(call) if self._chat_only else super().count(self._translated(call))
+    def count(self, call: UpstreamCall, bytes_a_token: int = BYTES_A_TOKEN) -> int:
+        if self._chat_only:
+            return estimated_tokens(call, bytes_a_token)
+        return super().count(self._translated(call), bytes_a_token)
 
     def models(self) -> list[dict[str, Any]]:
         can = {"capabilities": ["chat"]} if self._chat_only else {}

@@ -58,13 +58,13 @@ class HttpUpstream:
             raise error_from(response.status, answer, response.headers)
         return answer
 
-    def count(self, call: UpstreamCall) -> int:
+    def count(self, call: UpstreamCall, bytes_a_token: int = BYTES_A_TOKEN) -> int:
         connection, response = self._post(call)
         answer = self._answer(connection, response)
         if response.status not in (200, *NO_SUCH_CALL):
             raise error_from(response.status, answer, response.headers)
         count = answer.get("count")
-        return count if isinstance(count, int) else estimated_tokens(call)
+        return count if isinstance(count, int) else estimated_tokens(call, bytes_a_token)
 
     def models(self) -> list[dict[str, Any]]:
         connection, response = self._request("GET", "/v1/models", b"", {}, 2.0)
@@ -260,9 +260,9 @@ class HttpStream:
             self._connection.close()  # the engine sees it and frees the slot
 
 
-def estimated_tokens(call: UpstreamCall) -> int:
+def estimated_tokens(call: UpstreamCall, bytes_a_token: int = BYTES_A_TOKEN) -> int:
     """Of what a model reads of the request."""
     messages, seen = images.without(call.body.get("messages") or [])
     read = [messages, *(call.body.get(name) for name in ("prompt", "suffix", "tools", "response_format"))]
     text_bytes = len(json.dumps([part for part in read if part], ensure_ascii=False).encode())
-    return -(-text_bytes // BYTES_A_TOKEN) + images.USUAL_TOKENS * seen
+    return -(-text_bytes // bytes_a_token) + images.USUAL_TOKENS * seen

@@ -101,7 +101,7 @@ def sent_file() -> tuple[str, bytes]:
     """Name and bytes of the form's file. Errors: ValidationFailed, RequestTooLarge."""
     sent = request.files.get("file")
     if sent is None:
-        raise errors.ValidationFailed((errors.FieldProblem("file", "Field required: a file with a name."),))
+        raise errors.ValidationFailed((errors.FieldProblem("file", "is required: a file with a name"),))
     body = sent.stream.read(MAX_FILE_BYTES + 1)
     if len(body) > MAX_FILE_BYTES:
         raise errors.RequestTooLarge(f"A file may have {MAX_FILE_BYTES // MIB} MiB at most.")

@@ -13,11 +13,11 @@ from sluice.domain.usage.refusals import KEPT_DAYS
 from sluice.domain.usage.usage import by_day
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
-from sluice.http.operations import AdminRefusalsQuery, AuditQuery
+from sluice.http.operations import AdminRefusalsQuery, AuditQuery, UsageCsvQuery
 from sluice.pages import forms
 from sluice.pages.blueprints import admins, pages
 from sluice.pages.render import page
-from sluice.pages.usage.usage import UsageQuery, chosen_span
+from sluice.pages.usage.usage import UsageQuery, browsers_zone, chosen_span
 from sluice.services.usage.everyone import NOTHING_USED
 from sluice.services.usage.refusals import RefusalReport
 from sluice.wiring.operations import all_users, audit_trail, first_steps, health_check
@@ -71,8 +71,15 @@ def usage(caller: Caller) -> Response:
         "first_day": day_of(span.from_ms),
         "last_day": day_of(max(span.from_ms, min(span.to_ms, now) - 1)),
         "split": asked.split,
+        "zones": dict.fromkeys(["UTC", str(browsers_zone())]),
     }
     return page("manage_usage.html", status, scripts=SCRIPTS, form=form, found=found, **shown)
+
+
+@blueprint.get("/manage/usage.csv")
+@admins
+def usage_csv(caller: Caller) -> Response:
+    return validated(UsageCsvQuery, request.args.to_dict()).file(now_ms())
 
 
 @blueprint.get("/manage/refusals")

@@ -1,8 +1,6 @@
 """The log of the user's requests, newest first: as pages, with the stored content, and as CSV."""
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal
 
 from flask import Response, request
@@ -13,6 +11,7 @@ from sluice.domain.periods import rfc3339
 from sluice.domain.spans import Span, parse_span
 from sluice.domain.usage.ledger import LedgerRecord, LogFilter
 from sluice.http.auth import Caller, now_ms
+from sluice.http.csv_file import Cell, csv_download, csv_lines, dollars
 from sluice.http.operation import validated
 from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
@@ -92,32 +91,8 @@ def log_csv(caller: Caller) -> Response:
     asked = validated(LogQuery, request.args.to_dict())
     names = names_of(caller)
     records = usage_log().newest(caller.account_id, asked.wanted(), CSV_ROWS)
-    text = csv_of(CSV_COLUMNS, ([*_cells(record, names)] for record in records))
-    response = Response(text, mimetype="text/csv")
-    response.headers["Content-Disposition"] = 'attachment; filename="sluice-log.csv"'
-    return response
-
-
-# Spreadsheets read text with such a beginning as a formula (OWASP, CSV Injection), so it gets an apostrophe in front.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-Cell = str | int | bool | None
-
-
-def csv_of(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-    """CSV (RFC 4180) that is safe to open in a spreadsheet."""
-    file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow(columns)
-    writer.writerows([_safe(cell) for cell in row] for row in rows)
-    return file.getvalue()
-
-
-def _safe(cell: Cell) -> str:
-    if isinstance(cell, bool):
-        return "true" if cell else "false"
-    if isinstance(cell, str) and cell.startswith(FORMULA):
-        return "'" + cell
-    return "" if cell is None else str(cell)
+    lines = [*csv_lines(CSV_COLUMNS, ([*_cells(record, names)] for record in records))]
+    return csv_download(lines, "sluice-log.csv")
 
 
 CSV_COLUMNS = (
@@ -130,5 +105,5 @@ def _cells(record: LedgerRecord, names: dict[str, str]) -> Iterator[Cell]:
     yield from (record.request_id, rfc3339(record.created_ms), record.endpoint, record.model, record.token_id)
     yield from (names.get(record.token_id, ""), record.stream, record.status)
     yield from (record.prompt_tokens, record.completion_tokens, record.total_tokens)
-    yield f"{record.cost_micro_usd / 1_000_000:.6f}"
+    yield dollars(record.cost_micro_usd)
     yield from (record.response_time_ms, record.ttft_ms, record.finish_reason)

@@ -28,6 +28,7 @@ from sluice.domain.gateway.buckets import WINDOW_NS
 from sluice.domain.gateway.leases import Lease
 from sluice.domain.periods import period_of
 from sluice.ports.gateway import Attempt, HotStore
+from sluice.services.gateway.fit import Fit
 from sluice.services.gateway.settle import settle_abandoned
 
 log = logging.getLogger("sluice.admission")
@@ -77,12 +78,13 @@ class Admission:
         self._seen: OrderedDict[str, Grant] = OrderedDict()
         self._refused: OrderedDict[str, _Refusals] = OrderedDict()
 
-    def admit(self, request: AdmissionRequest, now_ns: int) -> Admitted:
-        """Errors: InvalidApiToken, AccountSuspended, RateLimitExceeded, QuotaExceeded, TooManyConcurrentRequests,
-        InvalidModelRequest (could never fit), StoreUnavailable."""
-        self._refuse_floods(request, now_ns)
+    def admit(self, request: AdmissionRequest, now_ns: int, fit: Fit | None = None) -> Admitted:
+        """`fit`: makes the request fit the grant that is seen. Errors: InvalidApiToken, AccountSuspended,
+        RateLimitExceeded, QuotaExceeded, TooManyConcurrentRequests, InvalidModelRequest (could never fit),
+        StoreUnavailable, and those of `fit`."""
+        self._refuse_floods(fit.fewest if fit else request, now_ns)
         try:
-            return self._admit(request, now_ns)
+            return self._admit(request, now_ns, fit)
         except errors.InvalidModelRequest:  # it could never fit: a request that is wrong in form
             self.charge_malformed(request.account_id, request.token_id, now_ns)
             raise
@@ -122,10 +124,12 @@ class Admission:
             kept.count += 1
             raise refusal
 
-    def _admit(self, request: AdmissionRequest, now_ns: int) -> Admitted:
+    def _admit(self, request: AdmissionRequest, now_ns: int, fit: Fit | None) -> Admitted:
         now_ms = now_ns // 1_000_000
         guess = self._seen.get(request.account_id) or self._first_guess(request.account_id, now_ms)
         swept = False
+        if fit is not None:
+            request, _ = fit(guess, now_ns)
         for writes in range(1, MAX_WRITES + 1):
             lease = lease_for(request, guess, now_ns)
             attempt = self._store.admit(request, guess, forms_for(guess, request, now_ns), lease, now_ns)
@@ -134,7 +138,7 @@ class Admission:
             if attempt.made or ours is not None:  # a retry after an unclear answer finds its own lease
                 self._on_writes(writes)
                 return Admitted(request, ours or lease, guess)
-            refusal = decide(guess, request, now_ns)
+            request, refusal = fit(guess, now_ns) if fit else (request, decide(guess, request, now_ns))
             if isinstance(refusal, errors.TooManyConcurrentRequests) and not swept:
                 swept = True
                 if self._settle_expired(guess, now_ms):

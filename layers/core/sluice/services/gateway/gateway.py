@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from sluice.domain import errors
@@ -16,6 +17,7 @@ from sluice.domain.tokens import Claims
 from sluice.ports.gateway import HotStore, Upstream, UpstreamCall, UpstreamStream
 from sluice.services.gateway.admit import Admission
 from sluice.services.gateway.exchange import Bookkeeping, Clock, Exchange, Observer
+from sluice.services.gateway.fit import OWN_ENGINE, Counts, Fit, countable
 from sluice.services.gateway.model_list import ModelList
 from sluice.services.gateway.request import COUNT_PATH, ModelRequest, RequestContext
 from sluice.services.gateway.settle_later import SettleLater
@@ -26,8 +28,10 @@ log = logging.getLogger("sluice.gateway")
 TEMPLATE_TOKENS = 48
 NO_MODEL = "none"  # the model's name in the ledger, for requests that no model answers
 LEAST_SECONDS = 0.5  # the smallest timeout, so that a request at its deadline fails with a timeout error
+COUNT_SECONDS = 5.0  # for a count before the admission
 EMBED_SECONDS = 25.0  # below the lease of 30 s, because nothing renews the lease of an answer that is not streamed
 BYTES_A_TOKEN = 4  # of what a model server without counts read
+DEFAULT_BYTES_A_TOKEN = 2
 NO_CONTEXT_WINDOW = 1_000_000_000  # tokens, for a model whose server states no context window
 
 
@@ -54,6 +58,9 @@ class Gateway:
     clock: Clock
     defaults: Defaults
     settle_later: SettleLater = field(default_factory=SettleLater)
+    counts: Counts = field(default_factory=Counts)
+    bytes_a_token: Callable[[], int] = lambda: DEFAULT_BYTES_A_TOKEN
+    """Of a prompt whose model server cannot count it, by the owner's settings."""
 
     def now_ms(self) -> int:
         return self.clock() // 1_000_000
@@ -107,23 +114,59 @@ class Gateway:
     def start(self, request: ModelRequest, context: RequestContext) -> tuple[Exchange, int]:
         """Admit. → the exchange to run and settle, and the most completion tokens of a choice. Errors: as
         `Admission.admit`."""
-        window = int(request.model.get("context_window") or NO_CONTEXT_WINDOW)
-        wanted = self.defaults.max_tokens if request.max_tokens is None else request.max_tokens
-        completion_tokens = min(wanted, window)
-        prompt_bound = request.prompt_bound + (request.grounding.prompt_bound if request.grounding else 0)
-        admission_request = AdmissionRequest(
-            request.claims.account_id,
-            context.request_id,
-            request.claims.token_id,
-            _bound(request, prompt_bound, completion_tokens, window),
-            str(request.model["id"]),
-            request.endpoint,
-            request.stream,
-        )
-        return self._admit(admission_request, context), completion_tokens
+        fit = self._fit(request, context)
+        try:
+            exchange = self._admit(fit.request, context, fit)
+        except errors.Throttled:
+            if fit.counted:  # so that counts are bounded by the requests a minute
+                self.admission.charge_malformed(request.claims.account_id, request.claims.token_id, self.clock())
+            raise
+        with self._failing(exchange):
+            fit.into_context()
+        return exchange, fit.completion_tokens
 
-    def _admit(self, request: AdmissionRequest, context: RequestContext) -> Exchange:
-        admitted = self.admission.admit(request, self.clock())
+    def _fit(self, request: ModelRequest, context: RequestContext) -> Fit:
+        window = int(request.model.get("context_window") or NO_CONTEXT_WINDOW)
+        most = min(window, self.defaults.max_tokens if request.max_tokens is None else request.max_tokens)
+        passages = request.grounding.prompt_bound if request.grounding else 0
+
+        def form(prompt_tokens: int, completion_tokens: int) -> AdmissionRequest:
+            return AdmissionRequest(
+                request.claims.account_id,
+                context.request_id,
+                request.claims.token_id,
+                _bound(request, prompt_tokens + passages, completion_tokens, window),
+                str(request.model["id"]),
+                request.endpoint,
+                request.stream,
+            )
+
+        return Fit(
+            form=form,
+            prompt_tokens=request.prompt_bound,
+            most=most,
+            default=self.defaults.max_tokens,
+            room=None if request.model.get("owned_by") == OWN_ENGINE else window - passages - TEMPLATE_TOKENS,
+            count=partial(self._count, request, context),
+            counts=self.counts,
+        )
+
+    def _count(self, request: ModelRequest, context: RequestContext) -> int | None:
+        """The prompt tokens of a request that is not admitted; None if no model server counts such a prompt. Errors:
+        ModelUnavailable, InvalidModelRequest, InvalidApiToken, AccountSuspended, StoreUnavailable."""
+        if (asked := countable(request)) is None:
+            return None
+        body, more = asked
+        seconds = min(COUNT_SECONDS, max(context.seconds_left(), LEAST_SECONDS))
+        call = UpstreamCall(COUNT_PATH, body, context.request_id, request.claims.account_id, seconds)
+        with self.authentication_first(request.claims):
+            try:
+                return self.upstream.count(call, self.bytes_a_token()) + more
+            except errors.UpstreamTimeout as exc:
+                raise errors.ModelUnavailable() from exc
+
+    def _admit(self, request: AdmissionRequest, context: RequestContext, fit: Fit | None = None) -> Exchange:
+        admitted = self.admission.admit(request, self.clock(), fit)
         books = Bookkeeping(self.store, self.clock, self.observer, self.settle_later, self.admission.remember)
         return Exchange(books, admitted, context)
 
@@ -133,17 +176,20 @@ class Gateway:
         settled however it ends. Errors: as `Admission.admit`, and what is raised inside."""
         request = AdmissionRequest(claims.account_id, context.request_id, claims.token_id, 0, NO_MODEL, endpoint, False)
         exchange = self._admit(request, context)
-        try:
+        with self._failing(exchange):
             yield exchange
-        except BaseException as exc:
-            exchange.fail(exc)
-            raise
         exchange.settle(200)
 
     def ask(self, exchange: Exchange, path: str, body: Mapping[str, Any]) -> UpstreamStream:
         """Ask the model. An error settles the exchange. Errors: as `Upstream.open`."""
-        try:
+        with self._failing(exchange):
             return self.open(exchange, path, body)
+
+    @contextmanager
+    def _failing(self, exchange: Exchange) -> Iterator[None]:
+        """Around what settles the exchange only if it fails."""
+        try:
+            yield
         except BaseException as exc:
             exchange.fail(exc)
             raise
@@ -162,7 +208,7 @@ class Gateway:
         Errors: as `Admission.admit`, `Upstream.fetch` and `form`."""
         # Each input may fill the context window, so the window does not bound the sum of all inputs.
         exchange, _ = self.start(replace(request, model={**request.model, "context_window": None}), context)
-        try:
+        with self._failing(exchange):
             admitted, seconds = exchange.request, min(self._seconds(exchange), EMBED_SECONDS)
             answer = self.upstream.fetch(
                 UpstreamCall(request.path, request.body, admitted.request_id, admitted.account_id, seconds)
@@ -170,9 +216,6 @@ class Gateway:
             read = tokens_read(answer)
             exchange.count(-(-request.prompt_bound // BYTES_A_TOKEN) if read is None else read)
             answer = form(answer)
-        except BaseException as exc:
-            exchange.fail(exc)
-            raise
         exchange.settle(200)
         return answer
 

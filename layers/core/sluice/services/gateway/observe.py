@@ -12,6 +12,7 @@ from sluice.domain.usage.ledger import LedgerRecord
 from sluice.ports.gateway import HotStore
 from sluice.ports.usage import Metrics
 from sluice.services.gateway.admit import Admission, Admitted
+from sluice.services.gateway.fit import Fit
 
 log = logging.getLogger("sluice.gateway")
 NOTHING = nullcontext()
@@ -30,10 +31,10 @@ class ObservedAdmission(Admission):
         super().__init__(store, defaults, lambda writes: metrics.observe(measures.ADMISSION_WRITES, writes))
         self._metrics, self._quota_refused = metrics, quota_refused
 
-    def admit(self, request: AdmissionRequest, now_ns: int) -> Admitted:
+    def admit(self, request: AdmissionRequest, now_ns: int, fit: Fit | None = None) -> Admitted:
         started = time.monotonic()
         try:
-            admitted = super().admit(request, now_ns)
+            admitted = super().admit(request, now_ns, fit)
         except QuotaExceeded:
             self._notify_owner(request.account_id, now_ns // 1_000_000)
             raise

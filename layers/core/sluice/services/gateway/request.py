@@ -10,7 +10,8 @@ from sluice.domain.gateway.grants import PLAYGROUND
 from sluice.domain.tokens import SCOPES, Claims
 
 CHAT_PATH = "/v1/chat/completions"
-COUNT_PATH = "/tokenize"  # of Sluice's engine and vLLM: takes the messages of a chat request
+COMPLETIONS_PATH = "/v1/completions"
+COUNT_PATH = "/tokenize"  # of Sluice's engine and vLLM: takes the messages of a chat request, or a prompt
 
 
 @dataclass(frozen=True)
@@ -19,9 +20,9 @@ class ModelRequest:
     without `max_tokens`.
 
     `prompt_bound`: an upper bound of the prompt's model tokens, without passages. It is the number of the text's bytes,
-    because each token stands for at least one byte; so it needs neither a tokenizer nor a round trip. `max_tokens`: of
-    the answer, None for the default. `stream`: whether the caller gets a stream; the model server always sends one.
-    `choices`: how many answers of up to `max_tokens` the model writes.
+    because each token stands for at least one byte; so it needs neither a tokenizer nor a round trip. What does not fit
+    by it is counted (`fit.py`). `max_tokens`: of the answer, None for the default. `stream`: whether the caller gets a
+    stream; the model server always sends one. `choices`: how many answers of up to `max_tokens` the model writes.
     """
 
     claims: Claims

@@ -6,6 +6,7 @@ The wiring takes these only where traces are on, so elsewhere they are not even 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from sluice.domain.errors import SluiceError
@@ -14,6 +15,7 @@ from sluice.domain.usage.ledger import LedgerRecord
 from sluice.ports.gateway import Upstream, UpstreamCall, UpstreamStream
 from sluice.ports.usage import Metrics, Tracing
 from sluice.services.gateway.admit import Admitted
+from sluice.services.gateway.fit import Fit
 from sluice.services.gateway.observe import ExchangeMetrics, ObservedAdmission
 
 Answer = TypeVar("Answer")
@@ -25,9 +27,9 @@ class TracedAdmission(ObservedAdmission):
         super().__init__(*measured)
         self._tracing = tracing
 
-    def admit(self, request: AdmissionRequest, now_ns: int) -> Admitted:
+    def admit(self, request: AdmissionRequest, now_ns: int, fit: Fit | None = None) -> Admitted:
         with self._tracing.span("admission"):
-            return super().admit(request, now_ns)
+            return super().admit(request, now_ns, fit)
 
 
 class TracedExchanges(ExchangeMetrics):
@@ -56,8 +58,8 @@ class TracedUpstream:
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
         return self._asked(self._upstream.fetch, call)
 
-    def count(self, call: UpstreamCall) -> int:
-        return self._asked(self._upstream.count, call)
+    def count(self, call: UpstreamCall, bytes_a_token: int = 4) -> int:
+        return self._asked(partial(self._upstream.count, bytes_a_token=bytes_a_token), call)
 
     def _asked(self, ask: Callable[[UpstreamCall], Answer], call: UpstreamCall) -> Answer:
         traceparent = self._tracing.ask(str(call.body["model"]), call.path)

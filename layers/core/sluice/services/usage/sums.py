@@ -37,6 +37,13 @@ class PeriodUsage:
         return self.prompt_tokens + self.completion_tokens
 
 
+def refuse_zone_of(zone: tzinfo, requests: int) -> None:
+    """Errors: ValidationFailed (`tz`) if so many requests cannot be read for the days of this zone."""
+    if zone is not UTC and requests > ZONED_RECORDS:
+        message = f"More than {ZONED_RECORDS:,} requests cannot be added up by the days of a time zone at once. "
+        raise ValidationFailed((FieldProblem("tz", message + "Choose fewer days, or UTC."),))
+
+
 @dataclass(frozen=True)
 class UsageSums:
     """Usage of one account. Every method may raise StoreUnavailable."""
@@ -64,9 +71,7 @@ class UsageSums:
         sums = self.by_bucket(account_id, span, now_ms)
         if zone is UTC:
             return sums
-        if total(sums).requests > ZONED_RECORDS:
-            message = f"More than {ZONED_RECORDS:,} requests cannot be added up by the days of a time zone at once. "
-            raise ValidationFailed((FieldProblem("tz", message + "Choose fewer days, or UTC."),))
+        refuse_zone_of(zone, total(sums).requests)
         return roll_up(self.ledger.between(account_id, span), zone)
 
     def by_hour(self, account_id: str, span: Span, split: Split, zone: tzinfo = UTC) -> dict[tuple[str, str], Amounts]:
