@@ -130,5 +130,5 @@ def _cells(record: LedgerRecord, names: dict[str, str]) -> Iterator[Cell]:
     yield from (record.request_id, rfc3339(record.created_ms), record.endpoint, record.model, record.token_id)
     yield from (names.get(record.token_id, ""), record.stream, record.status)
     yield from (record.prompt_tokens, record.completion_tokens, record.total_tokens)
-    yield f"{record.cost_micro_usd / 1_000_000:.6f}"
+    yield "" if record.cost_micro_usd is None else f"{record.cost_micro_usd / 1_000_000:.6f}"
     yield from (record.response_time_ms, record.ttft_ms, record.finish_reason)
