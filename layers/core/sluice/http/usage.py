@@ -137,7 +137,7 @@ class LogEntry(BaseModel):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
-    estimated_cost_usd: float
+    estimated_cost_usd: float | None = Field(description="null: the model had no price")
     response_time_ms: int | None
     ttft_ms: int | None
     finish_reason: str | None
@@ -155,7 +155,7 @@ class LogEntry(BaseModel):
         more: dict[str, Any] = {"prompt": content.prompt, "response": content.response} if content else {}
         if call_id:
             more |= {"call_id": call_id, "retry_count": attempt_of(record)}
-        cost = usd(record.cost_micro_usd)
+        cost = None if record.cost_micro_usd is None else usd(record.cost_micro_usd)
         created = rfc3339(record.created_ms)
         return cls.like(record, id=record.request_id, created_at=created, estimated_cost_usd=cost, **more)
 

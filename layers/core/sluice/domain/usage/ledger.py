@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sluice.domain.spans import Span
 
 SCHEMA = 1
+UNPRICED = "unpriced"  # marks a stored record without a cost
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,7 @@ class LedgerRecord:
 
     `status` is the HTTP status that the caller got or would have got: 499 when the caller disconnected, 500 when the
     gateway died and the sweeper settled. `period` is the quota month that was charged, as the integer YYYYMM.
+    `cost_micro_usd` is None where the model had no price.
     """
 
     account_id: str
@@ -25,7 +27,7 @@ class LedgerRecord:
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
-    cost_micro_usd: int
+    cost_micro_usd: int | None
     created_ms: int
     response_time_ms: int | None
     ttft_ms: int | None

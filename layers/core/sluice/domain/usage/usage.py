@@ -63,7 +63,7 @@ def bucket_of(record: LedgerRecord, zone: tzinfo = UTC) -> Bucket:
 
 def amounts_of(record: LedgerRecord) -> Amounts:
     return Amounts(
-        1, record.prompt_tokens, record.completion_tokens, record.cost_micro_usd, record.response_time_ms or 0
+        1, record.prompt_tokens, record.completion_tokens, record.cost_micro_usd or 0, record.response_time_ms or 0
     )
 
 

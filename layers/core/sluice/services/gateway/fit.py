@@ -19,7 +19,8 @@ from typing import Any
 
 from sluice.domain import errors
 from sluice.domain.gateway import images
-from sluice.domain.gateway.admission import AdmissionRequest, Grant, decide
+from sluice.domain.gateway.admission import AdmissionRequest, Grant
+from sluice.domain.gateway.decision import decide
 from sluice.services.gateway.request import CHAT_PATH, COMPLETIONS_PATH, ModelRequest
 
 MOST_BYTES_A_TOKEN = 16  # of any text on average: what does not fit even so is not counted

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-from sluice.domain.errors import QuotaExceeded, StoreUnavailable
+from sluice.domain.errors import QuotaExceeded, StoreUnavailable, TokenQuotaExceeded
 from sluice.domain.gateway.admission import AdmissionRequest, Limits
 from sluice.domain.usage import measures
 from sluice.domain.usage.ledger import LedgerRecord
@@ -35,8 +35,9 @@ class ObservedAdmission(Admission):
         started = time.monotonic()
         try:
             admitted = super().admit(request, now_ns, fit)
-        except QuotaExceeded:
-            self._notify_owner(request.account_id, now_ns // 1_000_000)
+        except QuotaExceeded as refusal:
+            if not isinstance(refusal, TokenQuotaExceeded):  # which is the API token's own
+                self._notify_owner(request.account_id, now_ns // 1_000_000)
             raise
         finally:
             self._metrics.observe(measures.ADMISSION, time.monotonic() - started)
@@ -68,7 +69,7 @@ class ExchangeMetrics:
             metrics.observe(measures.FIRST_TOKEN, record.ttft_ms / 1000, endpoint=record.endpoint)
         for kind in ("prompt", "completion", "cached"):
             metrics.count(measures.TOKENS, getattr(record, f"{kind}_tokens"), model=record.model, kind=kind)
-        metrics.count(measures.SPEND, record.cost_micro_usd)
+        metrics.count(measures.SPEND, record.cost_micro_usd or 0)
         metrics.flush()
 
     def settlement_failed(self) -> None:

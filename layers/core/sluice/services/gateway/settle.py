@@ -12,6 +12,7 @@ would make concurrent admissions of the account fail on AWS (docs/adr/0004-settl
 
 from dataclasses import dataclass
 
+from sluice.domain.gateway.admission import refund_for
 from sluice.domain.gateway.leases import Lease
 from sluice.domain.ids import request_time_ms
 from sluice.domain.usage.ledger import LedgerRecord
@@ -19,6 +20,7 @@ from sluice.domain.usage.pricing import cost_micro_usd
 from sluice.ports.gateway import Attempt, HotStore
 
 INTERRUPTED_STATUS = 500
+RELEASE_WRITES = 4
 
 
 @dataclass(frozen=True)
@@ -49,20 +51,35 @@ def settle(
         model=lease.model,
         endpoint=lease.endpoint,
         stream=lease.stream,
-        cost_micro_usd=cost_micro_usd(lease.model, outcome.prompt_tokens, outcome.completion_tokens),
+        cost_micro_usd=_cost(lease, outcome),
         created_ms=request_time_ms(request_id),
         period=lease.period,
         **vars(outcome),
     )
     stored = store.put_record(record)
-    return stored, release(store, account_id, request_id, lease, stored.total_tokens)
+    return stored, release(store, stored, lease)
 
 
-def release(store: HotStore, account_id: str, request_id: str, lease: Lease, used_tokens: int) -> Attempt:
-    """The second write: in the form for the month charged or, if the grant is in a later month, in the other form."""
-    attempt = store.release(account_id, request_id, lease, used_tokens, True)
-    if not attempt.made and attempt.grant is not None and request_id in attempt.grant.leases:
-        return store.release(account_id, request_id, lease, used_tokens, False)
+def _cost(lease: Lease, outcome: Outcome) -> int | None:
+    """By the prices of the admission, at most what was reserved. An attempt that failed on our side before it had any
+    token costs nothing, whatever a request or a second costs."""
+    if lease.prices is None:
+        return None
+    if outcome.status >= 500 and outcome.prompt_tokens + outcome.completion_tokens == 0:
+        return 0
+    counted = (outcome.prompt_tokens, outcome.completion_tokens, outcome.cached_tokens)
+    exact = cost_micro_usd(lease.prices, *counted, outcome.response_time_ms or 0) or 0
+    return min(exact, lease.reserved_micro_usd)
+
+
+def release(store: HotStore, record: LedgerRecord, lease: Lease) -> Attempt:
+    """The second write: first as if all that was charged is there, then by the grant that refused, which may be in a
+    later month. What is refused each time, because limits are set again and again, is left to the sweeper."""
+    attempt = store.release(record, lease, refund_for(lease))
+    for _ in range(RELEASE_WRITES - 1):
+        if attempt.made or attempt.grant is None or record.request_id not in attempt.grant.leases:
+            break
+        attempt = store.release(record, lease, refund_for(lease, attempt.grant))
     return attempt
 
 
