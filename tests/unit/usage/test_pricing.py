@@ -2,7 +2,7 @@
 
 import pytest
 
-from sluice.domain.usage.pricing import DEFAULT_PRICE, Price, cost_micro_usd, price_of
+from sluice.domain.usage.pricing import DEFAULT_PRICE, Price, cost_micro_usd, dollars, price_of
 
 PRICES = {"small": Price(50_000, 200_000), "free": Price(0, 0)}
 
@@ -29,3 +29,7 @@ def test_a_cost_is_the_price_of_both_kinds_of_tokens_rounded_up_once(
 def test_a_model_without_a_price_has_the_default_one() -> None:
     assert price_of("small", PRICES) == PRICES["small"]
     assert price_of("another", PRICES) == DEFAULT_PRICE
+
+
+def test_dollars_are_shown_to_the_micro_dollar() -> None:
+    assert [dollars(0), dollars(7), dollars(12_300_000)] == ["0.000000", "0.000007", "12.300000"]

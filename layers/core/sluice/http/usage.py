@@ -97,7 +97,7 @@ class UsageTotal(BaseModel):
     requests: int
     prompt_tokens: int
     completion_tokens: int
-    cost_usd: float
+    cost_usd: float | None = Field(description="null: no request had a price")
 
     @classmethod
     def of(cls, amounts: Amounts) -> Self:
@@ -109,7 +109,7 @@ class UsageRow(BaseModel):
     requests: int
     prompt_tokens: int
     completion_tokens: int
-    cost_usd: float
+    cost_usd: float | None = Field(description="null: no request had a price")
 
 
 class UsageReport(BaseModel):
@@ -133,7 +133,7 @@ class LogEntry(BaseModel):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
-    estimated_cost_usd: float
+    estimated_cost_usd: float | None = Field(description="null: the model had no price")
     response_time_ms: int | None
     ttft_ms: int | None
     finish_reason: str | None

@@ -189,6 +189,7 @@ class RollupItem(Model):
     prompt_tokens = NumberAttribute(default=0)
     completion_tokens = NumberAttribute(default=0)
     cost_micro_usd = NumberAttribute(default=0)
+    priced = BooleanAttribute(null=True)
     response_time_ms = NumberAttribute(default=0)
     ttl_s = TTLAttribute(null=True)  # of refusals; a roll-up has none
 

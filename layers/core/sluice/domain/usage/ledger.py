@@ -25,7 +25,7 @@ class LedgerRecord:
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
-    cost_micro_usd: int
+    cost_micro_usd: int | None  # None: the model had no price
     created_ms: int
     response_time_ms: int | None
     ttft_ms: int | None
@@ -39,6 +39,12 @@ class LedgerRecord:
     @property
     def total_tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
+
+
+def cost_as_stored(micro_usd: int, priced: bool) -> int | None:
+    """The cost of a stored record or roll-up. A cost is always stored, because earlier releases read it: 0 is none,
+    unless `priced` is stored beside it."""
+    return micro_usd if micro_usd or priced else None
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,11 @@ def cost_micro_usd(model: str, prompt_tokens: int, completion_tokens: int, price
     return -(-exact // MILLION)
 
 
-def usd(micro_usd: int) -> float:
-    """Dollars for display, as a float because JSON has no decimal type."""
-    return micro_usd / MILLION
+def usd(micro_usd: int | None) -> float | None:
+    """Dollars for display, as a float because JSON has no decimal type; None stays None."""
+    return None if micro_usd is None else micro_usd / MILLION
+
+
+def dollars(micro_usd: int) -> str:
+    """`0.000123`: to the micro-dollar, the one precision of pages, CSV and headers."""
+    return f"{micro_usd // MILLION}.{micro_usd % MILLION:06d}"

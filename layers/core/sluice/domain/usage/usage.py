@@ -20,7 +20,7 @@ class Amounts:
     requests: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    cost_micro_usd: int = 0
+    cost_micro_usd: int | None = None  # None: no request had a price
     response_time_ms: int = 0  # a sum; divide it by `requests` for the mean
 
     def __add__(self, other: "Amounts") -> "Amounts":
@@ -30,7 +30,10 @@ class Amounts:
         return self._each(operator.sub, other)
 
     def _each(self, combined: Callable[[int, int], int], other: "Amounts") -> "Amounts":
-        return Amounts(*map(combined, vars(self).values(), vars(other).values()))
+        def each(one: int | None, two: int | None) -> int | None:
+            return None if one is None and two is None else combined(one or 0, two or 0)
+
+        return Amounts(*map(each, vars(self).values(), vars(other).values()))  # type: ignore[arg-type]
 
 
 NOTHING = Amounts()

@@ -67,7 +67,7 @@ class ExchangeMetrics:
             metrics.observe(measures.FIRST_TOKEN, record.ttft_ms / 1000, endpoint=record.endpoint)
         for kind in ("prompt", "completion", "cached"):
             metrics.count(measures.TOKENS, getattr(record, f"{kind}_tokens"), model=record.model, kind=kind)
-        metrics.count(measures.SPEND, record.cost_micro_usd)
+        metrics.count(measures.SPEND, record.cost_micro_usd or 0)
         metrics.flush()
 
     def settlement_failed(self) -> None:
