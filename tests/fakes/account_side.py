@@ -8,6 +8,7 @@ from sluice.domain.accounts.audit import AuditEvent
 from sluice.domain.accounts.sessions import Session
 from sluice.domain.accounts.throttles import Counter, Policy
 from sluice.domain.errors import Conflict, NotFound, StoreUnavailable, TokenLimitReached
+from sluice.domain.gateway.admission import TokenLimits
 from sluice.domain.gateway.grants import MAX_LIVE_TOKENS, live_tokens
 from sluice.domain.mails.mail import Mail
 from sluice.domain.tokens import ApiToken, Claims
@@ -113,17 +114,39 @@ class FakeGrants(Breakable):
     def __init__(self, **live: int) -> None:
         super().__init__()
         self.entries = dict(live)
+        self.limits: dict[str, TokenLimits] = {}
 
     def live(self, account_id: str) -> dict[str, int]:
         self._called("live")
         return dict(self.entries)
 
-    def add_live(self, account_id: str, token_id: str, expires_s: int, now_s: int, epoch: int) -> None:
+    def add_live(
+        self,
+        account_id: str,
+        token_id: str,
+        expires_s: int,
+        now_s: int,
+        epoch: int,
+        limits: TokenLimits | None = None,
+        family: str | None = None,
+    ) -> None:
         self._called("add_live")
         self.entries = live_tokens(self.entries, now_s)
         if len(self.entries) >= MAX_LIVE_TOKENS:
             raise TokenLimitReached()
         self.entries[token_id] = expires_s
+        if limits is not None:
+            self.limits.setdefault(family or token_id, limits)
+
+    def set_token_limits(self, account_id: str, family: str, limits: TokenLimits | None) -> None:
+        self._called("set_token_limits")
+        self.limits.pop(family, None)
+        if limits is not None:
+            self.limits[family] = limits
+
+    def token_limits(self, account_id: str) -> dict[str, TokenLimits]:
+        self._called("token_limits")
+        return dict(self.limits)
 
     def remove_live(self, account_id: str, token_id: str) -> None:
         self._called("remove_live")

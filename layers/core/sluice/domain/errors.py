@@ -165,6 +165,18 @@ class QuotaExceeded(Throttled):
     default_message = "The account's token quota of this month is used up."
 
 
+class TokenQuotaExceeded(QuotaExceeded):
+    default_message = "This API token's limit of model tokens a month is used up."
+
+
+class InsufficientBudget(Throttled):
+    """The month's dollars of the account or of the API token do not pay for the request. They are back with the next
+    month, so a client that repeats by itself would only wait."""
+
+    default_message = "The account's dollars of this month are used up."
+    headers = {"x-should-retry": "false"}  # noqa: RUF012 (never changed)
+
+
 class TooManyConcurrentRequests(Throttled):
     default_message = "This account has as many requests running as it may have."
 

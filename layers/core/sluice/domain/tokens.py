@@ -27,7 +27,8 @@ Status = Literal["active", "expired", "revoked"]
 class Claims:
     """The claims of a verified API token. Times are Unix seconds; `models` is None where all models are allowed.
 
-    The signature does not show whether the token is still live: the account's grant does.
+    The signature does not show whether the token is still live: the account's grant does. `family`: the id of the API
+    token that this one was rotated from, first of all; None for one that was not.
     """
 
     token_id: str
@@ -36,6 +37,7 @@ class Claims:
     expires_s: int
     scopes: frozenset[str]
     models: tuple[str, ...] | None
+    family: str | None = None
 
 
 @dataclass(frozen=True)

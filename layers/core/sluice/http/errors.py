@@ -54,6 +54,7 @@ TABLE: dict[type[BaseException], Row] = {
     errors.Throttled: Row(429, "rate_limit_exceeded", "rate_limit_error"),
     errors.RateLimitExceeded: Row(429, "rate_limit_exceeded", "rate_limit_error"),
     errors.QuotaExceeded: Row(429, "insufficient_quota", "insufficient_quota"),
+    errors.InsufficientBudget: Row(402, "insufficient_budget", "insufficient_quota"),
     errors.TooManyConcurrentRequests: Row(429, "too_many_concurrent_requests", "rate_limit_error"),
     errors.TooManyAttempts: Row(429, "too_many_attempts", "rate_limit_error"),
     errors.SchemaNotMet: Row(502, "schema_not_met", "server_error"),
@@ -79,10 +80,10 @@ FROM_WERKZEUG: dict[int, type[errors.SluiceError]] = {
     415: errors.UnsupportedMediaType,
 }
 TITLES = {
-    400: "Bad request", 401: "Not authenticated", 403: "Forbidden", 404: "Not found", 405: "Method not allowed",
-    408: "Request timeout", 409: "Conflict", 413: "Request too large", 415: "Unsupported media type", 422: "Not valid",
-    429: "Too many requests", 500: "Internal error", 502: "Bad gateway", 503: "Service unavailable",
-    504: "Gateway timeout", OVERLOADED: "Overloaded",
+    400: "Bad request", 401: "Not authenticated", 402: "Payment required", 403: "Forbidden", 404: "Not found",
+    405: "Method not allowed", 408: "Request timeout", 409: "Conflict", 413: "Request too large",
+    415: "Unsupported media type", 422: "Not valid", 429: "Too many requests", 500: "Internal error",
+    502: "Bad gateway", 503: "Service unavailable", 504: "Gateway timeout", OVERLOADED: "Overloaded",
 }  # fmt: skip
 
 

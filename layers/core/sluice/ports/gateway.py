@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant, Limits
+    from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant, Limits, TokenLimits
     from sluice.domain.gateway.contents import LoggedContent
     from sluice.domain.gateway.leases import Lease
     from sluice.domain.usage.ledger import LedgerRecord
@@ -19,8 +19,25 @@ class GrantStore(Protocol):
     def live(self, account_id: str) -> dict[str, int]:
         """API token id → expiry in Unix seconds."""
 
-    def add_live(self, account_id: str, token_id: str, expires_s: int, now_s: int, epoch: int) -> None:
-        """`epoch`: of the session that asks. Errors: TokenLimitReached, NotAuthenticated (the session has ended)."""
+    def add_live(
+        self,
+        account_id: str,
+        token_id: str,
+        expires_s: int,
+        now_s: int,
+        epoch: int,
+        limits: TokenLimits | None = None,
+        family: str | None = None,
+    ) -> None:
+        """`epoch`: of the session that asks. `family`: of the API token that this one replaces, whose counters (and
+        limits, if it still has some) it shares. Errors: TokenLimitReached, NotAuthenticated (the session has ended)."""
+
+    def set_token_limits(self, account_id: str, family: str, limits: TokenLimits | None) -> None:
+        """In force from the next request on; the counters stay. None removes limits and counters. Nothing happens where
+        no live API token is of the family."""
+
+    def token_limits(self, account_id: str) -> dict[str, TokenLimits]:
+        """By family, of those that have limits."""
 
     def remove_live(self, account_id: str, token_id: str) -> None:
         """The token is refused from the next request on. Idempotent."""

@@ -168,7 +168,8 @@ class DynamoAccounts(AdministeredAccounts):
         )
         change = "SET token_epoch = :epoch" + ("" if keep_tokens else ", live = :none")
         values = {":epoch": epoch} | ({} if keep_tokens else {":none": NO_TOKENS})
-        grant = self._updating_grant(account, change + (" REMOVE ttl_s" if is_new else ""), values)
+        gone = ([] if keep_tokens else ["tl", "tf"]) + (["ttl_s"] if is_new else [])
+        grant = self._updating_grant(account, change + (" REMOVE " + ", ".join(gone) if gone else ""), values)
         self._redeem(update, grant, *(self._kept(account)[1:] if is_new else ()))
 
     def _redeem(self, *writes: Any) -> None:

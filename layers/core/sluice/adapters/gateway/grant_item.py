@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sluice.domain.gateway.admission import Grant, Limits
+from sluice.domain.gateway.admission import Grant, Limits, TokenLimits, TokenUse
 from sluice.domain.gateway.grants import PLAYGROUND
 from sluice.domain.gateway.leases import Lease
+from sluice.domain.usage.pricing import Prices
 
 Item = Mapping[str, Any]
 
@@ -23,6 +24,16 @@ ENDPOINT_LETTERS = {
     "files": "f",
     "vector_stores": "v",
 }
+# The prices of a lease and the limits of an API token; what is not set is left out.
+PRICE_LETTERS = {
+    "p": "prompt_micro_usd",
+    "c": "completion_micro_usd",
+    "k": "cached_micro_usd",
+    "r": "request_micro_usd",
+    "s": "second_micro_usd",
+    "m": "max_seconds",
+}
+LIMIT_LETTERS = {"r": "rpm", "t": "tpm", "m": "monthly_tokens", "u": "monthly_micro_usd"}
 LETTER_ENDPOINTS = {letter: endpoint for endpoint, letter in ENDPOINT_LETTERS.items()}
 
 
@@ -32,19 +43,25 @@ def number(value: int) -> dict[str, str]:
 
 def lease_attribute(lease: Lease) -> dict[str, Any]:
     mode = ENDPOINT_LETTERS[lease.endpoint] + ("s" if lease.stream else "")
-    return {
-        "M": {
-            "e": number(lease.expires_ms),
-            "r": number(lease.reserved_tokens),
-            "t": number(lease.charged_tokens_ns),
-            "d": number(lease.period),
-            "k": {"S": lease.token_id.removeprefix("tok_")},
-            "m": {"S": lease.model},
-            "x": {"S": mode},
-            "p": number(lease.prompt_tokens),
-            "c": number(lease.completion_tokens),
-        }
+    fields: dict[str, Any] = {
+        "e": number(lease.expires_ms),
+        "r": number(lease.reserved_tokens),
+        "t": number(lease.charged_tokens_ns),
+        "d": number(lease.period),
+        "k": {"S": lease.token_id.removeprefix("tok_")},
+        "m": {"S": lease.model},
+        "x": {"S": mode},
+        "p": number(lease.prompt_tokens),
+        "c": number(lease.completion_tokens),
     }
+    if lease.prices is not None:
+        terms = {letter: getattr(lease.prices, name) for letter, name in PRICE_LETTERS.items()}
+        fields["$"] = {"M": {letter: number(value) for letter, value in terms.items() if value}}
+        fields["u"] = number(lease.reserved_micro_usd)
+    if lease.family:
+        fields["f"] = {"S": lease.family.removeprefix("tok_")}
+        fields["b"] = number(lease.family_tokens_ns)
+    return {"M": fields}
 
 
 def limits_attribute(limits: Limits) -> dict[str, Any]:
@@ -66,13 +83,44 @@ def lease_from(attribute: Item) -> Lease:
         reserved_tokens=int(fields["r"]["N"]),
         charged_tokens_ns=int(fields["t"]["N"]),
         period=int(fields["d"]["N"]),
-        token_id=key if key == PLAYGROUND else "tok_" + key,
+        token_id=_token_id(key),
         model=fields["m"]["S"],
         endpoint=LETTER_ENDPOINTS.get(mode[0], mode[0]),  # a newer version beside this one may know another
         stream=mode.endswith("s") and len(mode) == 2,
         prompt_tokens=int(fields["p"]["N"]),
         completion_tokens=int(fields["c"]["N"]),
+        reserved_micro_usd=_integer(fields, "u"),
+        prices=_prices(fields["$"]["M"]) if "$" in fields else None,
+        family=_token_id(fields["f"]["S"]) if "f" in fields else "",
+        family_tokens_ns=_integer(fields, "b"),
     )
+
+
+def _prices(terms: Item) -> Prices:
+    return Prices(
+        **{PRICE_LETTERS[letter]: int(value["N"]) for letter, value in terms.items() if letter in PRICE_LETTERS}
+    )
+
+
+def _token_id(key: str) -> str:
+    return key if key == PLAYGROUND else "tok_" + key
+
+
+def token_limits_attribute(limits: TokenLimits) -> dict[str, Any]:
+    given = {letter: getattr(limits, name) for letter, name in LIMIT_LETTERS.items()}
+    return {"M": {letter: number(value) for letter, value in given.items() if value is not None}}
+
+
+def token_use_attribute(limits: TokenLimits) -> dict[str, Any]:
+    """A new one. `l`: limits; `a`, `b`: arrival times of requests and tokens; of month `p`: tokens `q`, micro-dollars
+    `v`."""
+    return {"M": {"l": token_limits_attribute(limits), **{name: number(0) for name in "abpqv"}}}
+
+
+def token_use_from(attribute: Item) -> TokenUse:
+    fields = attribute["M"]
+    limits = {LIMIT_LETTERS[letter]: int(value["N"]) for letter, value in fields["l"]["M"].items()}
+    return TokenUse(TokenLimits(**limits), *(int(fields[name]["N"]) for name in "abpqv"))
 
 
 def lease_key(request_id: str) -> str:
@@ -86,6 +134,7 @@ def _integer(item: Item, name: str) -> int:
 
 def grant_from(item: Item) -> Grant:
     limits = {name: int(value["N"]) for name, value in item["limits"]["M"].items()}
+    period, money_period = _integer(item, "period"), _integer(item, "pp")
     return Grant(
         account_id=item["account_id"]["S"],
         live={token: int(expiry["N"]) for token, expiry in item["live"]["M"].items()},
@@ -94,9 +143,13 @@ def grant_from(item: Item) -> Grant:
         tat_requests_ns=_integer(item, "tat_requests_ns"),
         tat_tokens_ns=_integer(item, "tat_tokens_ns"),
         leases={"req_" + key: lease_from(value) for key, value in item["leases"]["M"].items()},
-        period=_integer(item, "period"),
+        period=period,
         period_tokens=_integer(item, "period_tokens"),
         blocked_until_ms=_integer(item, "blocked_until"),
         block_seconds=_integer(item, "block_seconds"),
         store_content=item.get("store_content", {}).get("BOOL", True),
+        token_limits={family: token_use_from(use) for family, use in item["tl"]["M"].items()} if "tl" in item else {},
+        monthly_micro_usd=int(item["ml"]["N"]) if "ml" in item else None,
+        period_micro_usd=_integer(item, "pu") if money_period == period else 0,
+        money_period=money_period,
     )

@@ -6,12 +6,13 @@ exceptions are the two transactions of `sluice.adapters.accounts.accounts` that 
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sluice.adapters.aws import dynamo
+from sluice.adapters.gateway.grant_item import LIMIT_LETTERS, token_use_attribute
 from sluice.domain.errors import Conflict, NotAuthenticated, NotFound, TokenLimitReached, Unavailable
-from sluice.domain.gateway.admission import Limits
+from sluice.domain.gateway.admission import Limits, TokenLimits
 from sluice.domain.gateway.grants import (
     MAX_LIVE_TOKENS,
     NO_TOKENS,
@@ -26,9 +27,35 @@ HAS_ROOM = "size(live) < :room"
 # No reset of the password has ended the session that asks.
 SESSION_IS_CURRENT = "(attribute_not_exists(token_epoch) OR token_epoch <= :epoch)"
 EXISTS = "attribute_exists(account_id)"
+LIVE_IS_AS_READ = "live = :live AND attribute_exists(tl) AND attribute_exists(tf)"
+# Limits by family of API tokens, and the families of those that were rotated: maps that most grants do not have.
+MAPS_EXIST = "SET tl = if_not_exists(tl, :none), tf = if_not_exists(tf, :none)"
 LIMITS_ARE_AS_READ = "limits = :before"
 USE_IS_AS_READ = "period = :before AND period_tokens = :counted AND leases = :leases"
 ATTEMPTS = 5  # the second prunes the expired entries that the first refusal returned; others may prune at the same time
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """Of a new live API token."""
+
+    expires_s: int
+    epoch: int
+    limits: TokenLimits | None
+    family: str | None
+
+    @property
+    def need_maps(self) -> bool:
+        return self.limits is not None or self.family is not None
+
+
+def _without(live: Mapping[str, int], *tokens: str) -> dict[str, int]:
+    return {token: expires_s for token, expires_s in live.items() if token not in tokens}
+
+
+def _new_use(limits: TokenLimits) -> dict[str, Any]:
+    use: dict[str, Any] = dynamo.values({"use": token_use_attribute(limits)})["use"]
+    return use
 
 
 class DynamoGrants:
@@ -42,59 +69,124 @@ class DynamoGrants:
         stored: dict[str, int] = self._read(account_id)["live"]
         return {token: expires_s for token, expires_s in stored.items() if token != PLAYGROUND}
 
-    def add_live(self, account_id: str, token_id: str, expires_s: int, now_s: int, epoch: int) -> None:
+    def add_live(
+        self,
+        account_id: str,
+        token_id: str,
+        expires_s: int,
+        now_s: int,
+        epoch: int,
+        limits: TokenLimits | None = None,
+        family: str | None = None,
+    ) -> None:
         """Add a live API token and prune expired ones in one write, which succeeds only if there is room and the
         session of this epoch has not been ended by a reset of the password.
 
         Errors: TokenLimitReached, NotAuthenticated, NotFound.
         """
-        live: Mapping[str, int] = self.live(account_id)
+        grant: Mapping[str, Any] = self._read(account_id)
+        terms = _Terms(expires_s, epoch, limits, family)
         for _ in range(ATTEMPTS):
-            if not has_room(live, now_s):
+            if not has_room(grant["live"], now_s):
                 raise TokenLimitReached()
+            if terms.need_maps and "tl" not in grant:
+                self._set(account_id, MAPS_EXIST, {":none": {}})
             try:
-                self._add(account_id, token_id, (expires_s, epoch), expired_tokens(live, now_s))
+                expired = expired_tokens(grant["live"], now_s)
+                before = self._add(account_id, token_id, terms, expired)
+                self._forget_families(before, _without(before["live"], *expired) | {token_id: expires_s}, now_s)
                 return
             except dynamo.ConditionFailed as exc:
                 if not exc.old:
                     raise NotFound() from exc
                 if exc.old.get("token_epoch", 0) > epoch:
                     raise NotAuthenticated() from exc
-                live = exc.old["live"]
-                if token_id in live:
+                grant = exc.old
+                if token_id in grant["live"]:
                     return  # an answer was lost, and the client's retry found what the first attempt had written
         raise Unavailable()
 
-    def _add(self, account_id: str, token_id: str, terms: tuple[int, int], expired: list[str]) -> None:
-        expires_s, epoch = terms
+    def _add(self, account_id: str, token_id: str, terms: "_Terms", expired: list[str]) -> dict[str, Any]:
         names = {f"#old{place}": token for place, token in enumerate(expired)}
         removes = " REMOVE " + ", ".join(f"live.{name}" for name in names) if names else ""
         clauses = [EXISTS, SESSION_IS_CURRENT, HAS_ROOM, "attribute_not_exists(live.#new)"]
         # The pruned entries must still exist: otherwise a concurrent call pruned them and used the room.
         clauses += [f"attribute_exists(live.{name})" for name in names]
+        clauses += ["attribute_exists(tl)"] if terms.need_maps else []
         room = MAX_LIVE_TOKENS + 1 + len(expired)  # size() includes the playground's entry
-        self._update(
-            account_id,
-            "SET live.#new = :expires" + removes,
-            " AND ".join(clauses),
-            {"#new": token_id, **names},
-            {":expires": expires_s, ":room": room, ":epoch": epoch},
-        )
+        sets, names = "SET live.#new = :expires", {"#new": token_id, **names}
+        values: dict[str, Any] = {":expires": terms.expires_s, ":room": room, ":epoch": terms.epoch}
+        if terms.limits:  # an API token that another one was rotated into goes on with its counters
+            sets += ", tl.#family = if_not_exists(tl.#family, :use)"
+            names["#family"], values[":use"] = terms.family or token_id, _new_use(terms.limits)
+        if terms.family:
+            sets += ", tf.#new = :family"
+            values[":family"] = terms.family
+        return self._update(account_id, sets + removes, " AND ".join(clauses), names, values)
 
     def remove_live(self, account_id: str, token_id: str) -> None:
         """Remove a live API token, so that it is refused. A missing token is no error. Errors: NotFound (no grant)."""
         try:
-            self._update(account_id, "REMOVE live.#token", EXISTS, {"#token": token_id}, {})
+            before = self._update(account_id, "REMOVE live.#token", EXISTS, {"#token": token_id}, {})
         except dynamo.ConditionFailed as exc:
             raise NotFound() from exc
+        self._forget_families(before, _without(before["live"], token_id), 0)
 
     def remove_all_live(self, account_id: str, now_s: int) -> list[str]:
         """Remove all API tokens by one write. → the ids of those that were live. Errors: NotFound."""
         try:
-            old = self._update(account_id, "SET live = :kept", EXISTS, {}, {":kept": NO_TOKENS})
+            old = self._update(account_id, "SET live = :kept REMOVE tl, tf", EXISTS, {}, {":kept": NO_TOKENS})
         except dynamo.ConditionFailed as exc:
             raise NotFound() from exc
         return sorted(live_tokens(old["live"], now_s))
+
+    # --- limits of API tokens
+
+    def token_limits(self, account_id: str) -> dict[str, TokenLimits]:
+        """By family. Errors: NotFound."""
+        stored = self._read(account_id).get("tl", {})
+        return {
+            family: TokenLimits(**{LIMIT_LETTERS[key]: limit for key, limit in use["l"].items()})
+            for family, use in stored.items()
+        }
+
+    def set_token_limits(self, account_id: str, family: str, limits: TokenLimits | None) -> None:
+        """Counters stay, unless `limits` is None, which removes both. Nothing happens where no live API token is of the
+        family. Errors: NotFound, Unavailable (too many changes at the same time)."""
+        names, exists = {"#family": family}, "attribute_exists(tl.#family)"
+        change, values = "REMOVE tl.#family", dict[str, Any]()
+        if limits is not None:
+            change, values = "SET tl.#family.l = :limits", {":limits": _new_use(limits)["l"]}
+        for _ in range(ATTEMPTS):
+            with suppress(dynamo.ConditionFailed):
+                self._update(account_id, change, exists, names, values)
+                return
+            grant = self._set(account_id, MAPS_EXIST, {":none": {}})
+            live = grant["live"]
+            if limits is None or family not in {grant.get("tf", {}).get(token, token) for token in live}:
+                return
+            first = {":use": _new_use(limits), ":live": live}
+            with suppress(dynamo.ConditionFailed):  # an API token was issued or revoked meanwhile
+                new = "live = :live AND attribute_not_exists(tl.#family)"
+                self._update(account_id, "SET tl.#family = :use", new, names, first)
+                return
+        raise Unavailable()
+
+    def _forget_families(self, before: Mapping[str, Any], live: Mapping[str, int], now_s: int) -> None:
+        """Remove limits and families of which no API token is left. `before`: the grant before the write that left
+        `live`. A loser of a race leaves them to the next change."""
+        limits, families = before.get("tl", {}), before.get("tf", {})
+        if not limits and not families:
+            return
+        alive = {families.get(token, token) for token, expires_s in live.items() if expires_s > now_s}
+        gone = [("tl", family) for family in limits if family not in alive]
+        gone += [("tf", token) for token in families if live.get(token, 0) <= now_s]
+        if not gone:
+            return
+        names = {f"#gone{place}": key for place, (_, key) in enumerate(gone)}
+        removes = ", ".join(f"{where}.#gone{place}" for place, (where, _) in enumerate(gone))
+        with suppress(dynamo.ConditionFailed):
+            self._update(before["account_id"], "REMOVE " + removes, LIVE_IS_AS_READ, names, {":live": live})
 
     # --- what the owner and the admin may change
 
@@ -150,7 +242,7 @@ class DynamoGrants:
         → as `used`. A missing grant counts as closed.
         """
         values = {":none": {}, ":suspended": "suspended", ":no": False}
-        change = "SET live = :none, standing = :suspended, store_content = :no"
+        change = "SET live = :none, standing = :suspended, store_content = :no REMOVE tl, tf"
         try:
             old = self._update(account_id, change, EXISTS, {}, values)
         except dynamo.ConditionFailed:

@@ -12,7 +12,7 @@ from sluice.domain.errors import StoreUnavailable
 from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant
 from sluice.domain.gateway.contents import LoggedContent, cut
 from sluice.domain.gateway.leases import Lease
-from sluice.domain.usage.ledger import SCHEMA, LedgerRecord, cost_as_stored
+from sluice.domain.usage.ledger import SCHEMA, UNPRICED, LedgerRecord
 from sluice.ports.gateway import Attempt
 
 log = logging.getLogger("sluice.store")
@@ -161,10 +161,8 @@ def record_item(record: LedgerRecord) -> dict[str, Any]:
         value = getattr(record, name)
         if value is not None:
             item[name] = {"N": str(value)}
-    if record.cost_micro_usd is None:
-        item["cost_micro_usd"] = {"N": "0"}
-    elif record.cost_micro_usd == 0:
-        item["priced"] = {"BOOL": True}
+    if record.cost_micro_usd is None:  # versions before it could be None need a number
+        item |= {"cost_micro_usd": {"N": "0"}, UNPRICED: {"BOOL": True}}
     for name in STRINGS:
         value = getattr(record, name)
         if value is not None:
@@ -176,6 +174,7 @@ def record_from(item: dict[str, Any]) -> LedgerRecord:
     """From DynamoDB JSON, without the attributes that a later schema added."""
     fields: dict[str, Any] = {name: int(item[name]["N"]) for name in INTEGERS if name in item}
     fields |= {name: item[name]["S"] for name in STRINGS if name in item}
-    fields["cost_micro_usd"] = cost_as_stored(fields["cost_micro_usd"], "priced" in item)
     missing = dict.fromkeys(OPTIONAL)
+    if UNPRICED in item:
+        fields["cost_micro_usd"] = None
     return LedgerRecord(**{**missing, **fields, "stream": item["stream"]["BOOL"]})

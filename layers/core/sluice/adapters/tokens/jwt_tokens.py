@@ -42,6 +42,8 @@ def sign(claims: Claims, key: SigningKey, issuer: str) -> str:
     }
     if claims.models is not None:
         payload["models"] = list(claims.models)
+    if claims.family is not None:
+        payload["fam"] = claims.family
     return jwt.encode(payload, key.private, ALGORITHM, headers={"typ": TYPE, "kid": key.kid})
 
 
@@ -147,5 +149,8 @@ def _claims(payload: Mapping[str, Any]) -> Claims:
             raise InvalidApiToken()
     if not all(isinstance(text, str) and text for text in strings) or not all(type(time) is int for time in times):
         raise InvalidApiToken()
+    if "fam" in payload and not (isinstance(payload["fam"], str) and payload["fam"]):
+        raise InvalidApiToken()
     token_id, account_id, scope = strings
-    return Claims(token_id, account_id, *times, frozenset(scope.split(" ")), None if models is None else tuple(models))
+    models = None if models is None else tuple(models)
+    return Claims(token_id, account_id, *times, frozenset(scope.split(" ")), models, payload.get("fam"))

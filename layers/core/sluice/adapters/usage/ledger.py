@@ -9,7 +9,7 @@ from sluice.adapters.aws import dynamo
 from sluice.domain.errors import FieldProblem, ValidationFailed
 from sluice.domain.ids import request_id_at
 from sluice.domain.spans import Span
-from sluice.domain.usage.ledger import EVERY, LedgerRecord, LogFilter, cost_as_stored
+from sluice.domain.usage.ledger import EVERY, UNPRICED, LedgerRecord, LogFilter
 
 log = logging.getLogger("sluice.ledger")
 
@@ -29,7 +29,8 @@ NOT_ROLLED_UP = "attribute_not_exists(rolled_up_ms)"
 def record_of(stored: Mapping[str, Any]) -> LedgerRecord:
     """From DynamoDB's format. Attributes of a later schema are ignored."""
     plain = dynamo.values(stored)
-    plain["cost_micro_usd"] = cost_as_stored(plain["cost_micro_usd"], plain.get("priced", False))
+    if UNPRICED in plain:
+        plain["cost_micro_usd"] = None
     return LedgerRecord(**{**ABSENT, **{name: plain[name] for name in plain.keys() & FIELDS}})
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sluice.adapters.aws import dynamo
-from sluice.domain.usage.ledger import LedgerRecord, cost_as_stored
+from sluice.domain.usage.ledger import UNPRICED, LedgerRecord
 from sluice.domain.usage.usage import NOTHING, Amounts, Bucket, amounts_of, bucket_of
 
 if TYPE_CHECKING:
@@ -118,12 +118,14 @@ class DynamoRollups:
 def additions(rows: "type[RollupItem]", by: Amounts) -> list[Any]:
     """A model's actions that add amounts to a roll-up, which need not be there."""
     sums = [getattr(rows, name).add(getattr(by, name)) for name in SUMS]
-    priced = [rows.priced.set(True)] if by.cost_micro_usd == 0 else []
-    return [rows.schema.set(SCHEMA), *sums, rows.cost_micro_usd.add(by.cost_micro_usd or 0), *priced]
+    marks = {None: [rows.unpriced.set(True)], 0: [rows.priced.set(True)]}.get(by.cost_micro_usd, [])
+    return [rows.schema.set(SCHEMA), *sums, rows.cost_micro_usd.add(by.cost_micro_usd or 0), *marks]
 
 
 def _amounts(plain: Mapping[str, Any]) -> Amounts:
     if not plain:
         return NOTHING
-    cost = cost_as_stored(plain["cost_micro_usd"], plain.get("priced", False))
+    # A cost is always stored, because earlier releases read it. They marked nothing: their 0 is a cost.
+    has_cost = plain["cost_micro_usd"] or "priced" in plain or UNPRICED not in plain
+    cost = plain["cost_micro_usd"] if has_cost else None
     return Amounts(**{name: plain[name] for name in SUMS}, cost_micro_usd=cost)

@@ -11,6 +11,7 @@ from sluice.domain import errors
 from sluice.domain.gateway import buckets
 from sluice.domain.gateway.leases import LEASE_MS, Lease
 from sluice.domain.periods import period_ends_ms, period_of
+from sluice.domain.usage.pricing import Prices
 
 GOOD = "good"
 MAX_BLOCK_SECONDS = 900
@@ -33,8 +34,38 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class TokenLimits:
+    """The limits of one API token, under the account's: requests and model tokens a minute, model tokens and
+    micro-dollars a month. None: the account's limit is the only one. 0 allows none."""
+
+    rpm: int | None = None
+    tpm: int | None = None
+    monthly_tokens: int | None = None
+    monthly_micro_usd: int | None = None
+
+    @property
+    def any_zero(self) -> bool:
+        return 0 in (self.rpm, self.tpm, self.monthly_tokens, self.monthly_micro_usd)
+
+
+@dataclass(frozen=True)
+class TokenUse:
+    """The limits of a family of API tokens (an API token and those that it was rotated into), and what they have used
+    together: `tokens` and `micro_usd` in the month `period`, those of running requests included."""
+
+    limits: TokenLimits
+    tat_requests_ns: int = 0
+    tat_tokens_ns: int = 0
+    period: int = 0
+    tokens: int = 0
+    micro_usd: int = 0
+
+
+@dataclass(frozen=True)
 class Grant:
-    """An account's admission state. `live`: API token id → expiry in Unix seconds."""
+    """An account's admission state. `live`: API token id → expiry in Unix seconds. `token_limits`: by the family, of
+    the API tokens that have limits of their own. `monthly_micro_usd`: None for no bound. `period_micro_usd`: used in
+    `period`, what running requests reserve included; `money_period`: the last month in which money was charged."""
 
     account_id: str
     live: Mapping[str, int]
@@ -48,11 +79,16 @@ class Grant:
     blocked_until_ms: int = 0
     block_seconds: int = 0
     store_content: bool = True
+    token_limits: Mapping[str, TokenUse] = field(default_factory=dict)
+    monthly_micro_usd: int | None = None
+    period_micro_usd: int = 0
+    money_period: int = 0
 
 
 @dataclass(frozen=True)
 class AdmissionRequest:
-    """What one request wants; `reserve_tokens` is a safe upper bound of prompt and completion together."""
+    """What one request wants; `reserve_tokens` is a safe upper bound of prompt and completion together, and
+    `reserve_micro_usd` of its cost by `prices`. `family`: of its API token; empty: the token's own id."""
 
     account_id: str
     request_id: str
@@ -61,6 +97,9 @@ class AdmissionRequest:
     model: str
     endpoint: str
     stream: bool
+    family: str = ""
+    reserve_micro_usd: int = 0
+    prices: Prices | None = None
 
 
 @dataclass(frozen=True)
@@ -195,7 +234,9 @@ def next_block_seconds(grant: Grant, now_ms: int) -> int:
 def lease_for(request: AdmissionRequest, guess: Grant, now_ns: int) -> Lease:
     """The lease an admission would write: charged by the guessed limits, to the later of our month and the grant's."""
     now_ms = now_ns // 1_000_000
-    tpm = guess.limits.tpm
+    tpm, family = guess.limits.tpm, request.family or request.token_id
+    own = guess.token_limits.get(family)
+    own_tpm = own.limits.tpm if own else None
     return Lease(
         expires_ms=now_ms + LEASE_MS,
         reserved_tokens=request.reserve_tokens,
@@ -205,4 +246,8 @@ def lease_for(request: AdmissionRequest, guess: Grant, now_ns: int) -> Lease:
         model=request.model,
         endpoint=request.endpoint,
         stream=request.stream,
+        reserved_micro_usd=request.reserve_micro_usd,
+        prices=request.prices,
+        family=family if own else "",
+        family_tokens_ns=buckets.charge_ns(request.reserve_tokens, own_tpm) if own_tpm else 0,
     )

@@ -3,6 +3,8 @@
 import zlib
 from dataclasses import dataclass, replace
 
+from sluice.domain.usage.pricing import Prices
+
 LEASE_MS = 30_000  # how long a lease is valid without renewal
 # A revoked token's streams end within 5 s: the engine's events come at most 2 s apart, so a checkpoint is never
 # later than 3 + 2 s after the one before.
@@ -18,7 +20,11 @@ def lease_shard(account_id: str) -> str:
 
 @dataclass(frozen=True)
 class Lease:
-    """Token counts are model tokens. `token_id` is the API token's id, `period` the month charged (YYYYMM)."""
+    """Token counts are model tokens. `token_id` is the API token's id, `period` the month charged (YYYYMM).
+
+    `prices` and `reserved_micro_usd` are those of the admission, so that a request costs what it was promised to.
+    `family`: of an API token with limits of its own, whose counters were charged too; empty for other tokens.
+    """
 
     expires_ms: int
     reserved_tokens: int
@@ -30,6 +36,10 @@ class Lease:
     stream: bool
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    reserved_micro_usd: int = 0
+    prices: Prices | None = None
+    family: str = ""
+    family_tokens_ns: int = 0
 
     def expired(self, now_ms: int) -> bool:
         return self.expires_ms <= now_ms
@@ -42,6 +52,13 @@ class Lease:
 
     def unused_ns(self, used_tokens: int) -> int:
         """Nanoseconds to give back to the token bucket for reserved but unused tokens; negative if more were used."""
+        return self._unused(self.charged_tokens_ns, used_tokens)
+
+    def family_unused_ns(self, used_tokens: int) -> int:
+        """The same for the bucket of the API token's family."""
+        return self._unused(self.family_tokens_ns, used_tokens)
+
+    def _unused(self, charged_ns: int, used_tokens: int) -> int:
         if self.reserved_tokens == 0:
             return 0
-        return self.charged_tokens_ns * (self.reserved_tokens - used_tokens) // self.reserved_tokens
+        return charged_ns * (self.reserved_tokens - used_tokens) // self.reserved_tokens

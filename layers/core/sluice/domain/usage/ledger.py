@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sluice.domain.spans import Span
 
 SCHEMA = 1
+UNPRICED = "unpriced"  # marks a stored record without a cost, or a roll-up of such records
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,7 @@ class LedgerRecord:
 
     `status` is the HTTP status that the caller got or would have got: 499 when the caller disconnected, 500 when the
     gateway died and the sweeper settled. `period` is the quota month that was charged, as the integer YYYYMM.
+    `cost_micro_usd` is None where the model had no price.
     """
 
     account_id: str
@@ -25,7 +27,7 @@ class LedgerRecord:
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
-    cost_micro_usd: int | None  # None: the model had no price
+    cost_micro_usd: int | None
     created_ms: int
     response_time_ms: int | None
     ttft_ms: int | None
@@ -39,12 +41,6 @@ class LedgerRecord:
     @property
     def total_tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
-
-
-def cost_as_stored(micro_usd: int, priced: bool) -> int | None:
-    """The cost of a stored record or roll-up. A cost is always stored, because earlier releases read it: 0 is none,
-    unless `priced` is stored beside it."""
-    return micro_usd if micro_usd or priced else None
 
 
 @dataclass(frozen=True)

@@ -1,32 +1,47 @@
-"""Prices in integer micro-dollars per million model tokens, so that a cost is rounded only once."""
+"""What a request costs, in integer micro-dollars (1 USD = 1,000,000), by the prices of the owner's settings.
 
-from collections.abc import Mapping
+A cost is rounded up, once. A model without a price has no cost: None, which is not the same as 0.
+"""
+
 from dataclasses import dataclass
 
 MILLION = 1_000_000
 
 
 @dataclass(frozen=True)
-class Price:
-    """The price of a million tokens, in micro-dollars (1 USD = 1,000,000)."""
+class Prices:
+    """A model's prices in micro-dollars: of a million prompt, completion and cached prompt tokens, of a request, of a
+    second. None costs nothing; a cached token without a price of its own costs what any prompt token does.
+    `max_seconds` bounds what the seconds of one request may cost."""
 
-    prompt_micro_usd: int
-    completion_micro_usd: int
-
-
-DEFAULT_PRICE = Price(prompt_micro_usd=100_000, completion_micro_usd=400_000)  # 0.10 and 0.40 USD a million
-PRICES: Mapping[str, Price] = {"demo": Price(50_000, 200_000)}
-
-
-def price_of(model: str, prices: Mapping[str, Price] = PRICES) -> Price:
-    return prices.get(model, DEFAULT_PRICE)
+    prompt_micro_usd: int | None = None
+    completion_micro_usd: int | None = None
+    cached_micro_usd: int | None = None
+    request_micro_usd: int | None = None
+    second_micro_usd: int | None = None
+    max_seconds: int = 0
 
 
-def cost_micro_usd(model: str, prompt_tokens: int, completion_tokens: int, prices: Mapping[str, Price] = PRICES) -> int:
-    """The price of one request in micro-dollars, rounded up."""
-    price = price_of(model, prices)
-    exact = prompt_tokens * price.prompt_micro_usd + completion_tokens * price.completion_micro_usd
+def cost_micro_usd(
+    prices: Prices | None, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0, taken_ms: int = 0
+) -> int | None:
+    """`cached_tokens` are part of `prompt_tokens`. `taken_ms`: how long the answer took, in milliseconds."""
+    if prices is None:
+        return None
+    prompt = prices.prompt_micro_usd or 0
+    cached = prompt if prices.cached_micro_usd is None else prices.cached_micro_usd
+    exact = (prompt_tokens - cached_tokens) * prompt + cached_tokens * cached
+    exact += completion_tokens * (prices.completion_micro_usd or 0) + (prices.request_micro_usd or 0) * MILLION
+    exact += min(taken_ms, prices.max_seconds * 1000) * (prices.second_micro_usd or 0) * 1000
     return -(-exact // MILLION)
+
+
+def bound_micro_usd(prices: Prices | None, prompt_tokens: int, completion_tokens: int) -> int:
+    """The most that a request of at most so many tokens may cost: what is reserved for it. 0 without a price."""
+    if prices is None:
+        return 0
+    cached = prompt_tokens if (prices.cached_micro_usd or 0) > (prices.prompt_micro_usd or 0) else 0
+    return cost_micro_usd(prices, prompt_tokens, completion_tokens, cached, prices.max_seconds * 1000) or 0
 
 
 def usd(micro_usd: int | None) -> float | None:

@@ -29,6 +29,9 @@ class Amounts:
     def __sub__(self, other: "Amounts") -> "Amounts":
         return self._each(operator.sub, other)
 
+    def __bool__(self) -> bool:
+        return any(vars(self).values())
+
     def _each(self, combined: Callable[[int, int], int], other: "Amounts") -> "Amounts":
         def each(one: int | None, two: int | None) -> int | None:
             return None if one is None and two is None else combined(one or 0, two or 0)
@@ -85,7 +88,7 @@ def grouped(sums: Mapping[Bucket, Amounts], group: Group) -> dict[str, Amounts]:
     """Amounts by day, model or API token, sorted by that key."""
     key = "token_id" if group == "token" else group
     totals = add_up((str(getattr(bucket, key)), amounts) for bucket, amounts in sums.items())
-    return {name: totals[name] for name in sorted(totals) if totals[name] != NOTHING}
+    return {name: totals[name] for name in sorted(totals) if totals[name]}
 
 
 Split = Literal["", "model", "token"]
@@ -107,7 +110,7 @@ def by_day(sums: Mapping[Bucket, Amounts], split: Split) -> dict[tuple[str, str]
     """Amounts by (day, model or API token), sorted. Without a split the second part of the key is empty."""
     keys = ((bucket.day, str(getattr(bucket, _KEYS[split])) if split else "") for bucket in sums)
     totals = add_up(zip(keys, sums.values(), strict=True))
-    return {name: totals[name] for name in sorted(totals) if totals[name] != NOTHING}
+    return {name: totals[name] for name in sorted(totals) if totals[name]}
 
 
 def total(sums: Mapping[Key, Amounts]) -> Amounts:

@@ -147,10 +147,13 @@ class EmbeddingList(Open):
 
 
 class Pricing(BaseModel):
-    """US dollars a million model tokens."""
+    """US dollars: a million model tokens, a request, a second. A price that is left out is none."""
 
-    prompt_usd: float
-    completion_usd: float
+    prompt_usd: float | None = None
+    completion_usd: float | None = None
+    cached_usd: float | None = None
+    request_usd: float | None = None
+    second_usd: float | None = None
 
 
 class ModelInfo(Open):

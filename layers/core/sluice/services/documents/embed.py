@@ -20,7 +20,7 @@ from sluice.domain.gateway.admission import GOOD
 from sluice.domain.ids import request_id
 from sluice.domain.periods import period_of
 from sluice.domain.usage.ledger import LedgerRecord
-from sluice.domain.usage.pricing import cost_micro_usd
+from sluice.domain.usage.pricing import Prices, cost_micro_usd
 from sluice.ports.documents import Blobs
 from sluice.ports.gateway import HotStore, Upstream, UpstreamCall
 from sluice.ports.usage import Accountant
@@ -40,6 +40,7 @@ class Embed:
     hot: HotStore
     accountant: Accountant
     clock_ms: Callable[[], int]
+    prices: Callable[[str], Prices | None] = lambda model: None
 
     def passages(self, account_id: str, file_id: str, texts: Sequence[str]) -> list[bytes] | None:
         """Vectors in the order of the texts; None if the quota is used up. Errors: as `Upstream.fetch`."""
@@ -100,7 +101,7 @@ class Embed:
     def _charge(self, account_id: str, ledger_id: str, used: int, now_ms: int) -> None:
         record = LedgerRecord(
             account_id, ledger_id, TOKEN_ID, self.model, "embeddings", False, 200, used, 0, 0,
-            cost_micro_usd(self.model, used, 0), now_ms, None, None, None, period_of(now_ms), "ingestion",
+            cost_micro_usd(self.prices(self.model), used, 0), now_ms, None, None, None, period_of(now_ms), "ingestion",
         )  # fmt: skip
         if self.hot.put_record(record) == record:
             self.accountant.add_to_quota(account_id, record.period, used)

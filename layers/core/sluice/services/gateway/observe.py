@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-from sluice.domain.errors import QuotaExceeded, StoreUnavailable
+from sluice.domain.errors import QuotaExceeded, StoreUnavailable, TokenQuotaExceeded
 from sluice.domain.gateway.admission import AdmissionRequest, Limits
 from sluice.domain.usage import measures
 from sluice.domain.usage.ledger import LedgerRecord
@@ -34,8 +34,9 @@ class ObservedAdmission(Admission):
         started = time.monotonic()
         try:
             admitted = super().admit(request, now_ns)
-        except QuotaExceeded:
-            self._notify_owner(request.account_id, now_ns // 1_000_000)
+        except QuotaExceeded as refusal:
+            if not isinstance(refusal, TokenQuotaExceeded):  # which is the API token's own
+                self._notify_owner(request.account_id, now_ns // 1_000_000)
             raise
         finally:
             self._metrics.observe(measures.ADMISSION, time.monotonic() - started)

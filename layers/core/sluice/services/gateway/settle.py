@@ -49,13 +49,25 @@ def settle(
         model=lease.model,
         endpoint=lease.endpoint,
         stream=lease.stream,
-        cost_micro_usd=cost_micro_usd(lease.model, outcome.prompt_tokens, outcome.completion_tokens),
+        cost_micro_usd=_cost(lease, outcome),
         created_ms=request_time_ms(request_id),
         period=lease.period,
         **vars(outcome),
     )
     stored = store.put_record(record)
     return stored, release(store, account_id, request_id, lease, stored.total_tokens)
+
+
+def _cost(lease: Lease, outcome: Outcome) -> int | None:
+    """By the prices of the admission, at most what was reserved. An attempt that failed on our side before it had any
+    token costs nothing, whatever a request or a second costs."""
+    if lease.prices is None:
+        return None
+    if outcome.status >= 500 and outcome.prompt_tokens + outcome.completion_tokens == 0:
+        return 0
+    counted = (outcome.prompt_tokens, outcome.completion_tokens, outcome.cached_tokens)
+    exact = cost_micro_usd(lease.prices, *counted, outcome.response_time_ms or 0) or 0
+    return min(exact, lease.reserved_micro_usd)
 
 
 def release(store: HotStore, account_id: str, request_id: str, lease: Lease, used_tokens: int) -> Attempt:
