@@ -10,12 +10,13 @@ from sluice.domain.gateway.admission import (
     Forms,
     Grant,
     Limits,
-    caller_refusal,
-    decide,
-    decide_malformed,
+    Refund,
+    TokenUse,
     forms_for,
+    refund_for,
 )
 from sluice.domain.gateway.contents import LoggedContent
+from sluice.domain.gateway.decision import caller_refusal, decide, decide_malformed
 from sluice.domain.gateway.leases import LEASE_MS, Lease
 from sluice.domain.periods import period_of
 from sluice.domain.usage.ledger import LedgerRecord
@@ -58,8 +59,9 @@ class FakeHotStore:
             truth = self.grants.get(request.account_id)
             if truth is None:
                 return Attempt(False, None)
-            known = guess.limits == truth.limits
-            if not known or forms != forms_for(truth, request, now_ns) or lease.period < truth.period:
+            known = _known(guess, truth, request.of_family)
+            budget = guess.monthly_micro_usd == truth.monthly_micro_usd or not request.reserve_micro_usd
+            if not known or not budget or forms != forms_for(truth, request, now_ns) or lease.period < truth.period:
                 return Attempt(False, truth)
             if request.request_id in truth.leases or decide(truth, request, now_ns) is not None:
                 return Attempt(False, truth)
@@ -71,21 +73,31 @@ class FakeHotStore:
                 leases={**truth.leases, request.request_id: lease},
                 period=lease.period,
                 period_tokens=(truth.period_tokens if truth.period == lease.period else 0) + request.reserve_tokens,
+                period_micro_usd=(truth.period_micro_usd if truth.period == lease.period else 0)
+                + request.reserve_micro_usd,
+                money_period=lease.period if request.reserve_micro_usd else truth.money_period,
+                token_limits=_charged(truth, request, lease, now_ns),
             )
             self.grants[request.account_id] = after
             return self._answer(Attempt(True, after))
 
-    def charge_malformed(self, guess: Grant, token_id: str, now_ns: int) -> Attempt:
+    def charge_malformed(self, guess: Grant, token_id: str, now_ns: int, family: str = "") -> Attempt:
         with self._lock:
             self._reach()
             self.writes += 1
             truth = self.grants.get(guess.account_id)
-            if truth is None or guess.limits != truth.limits or decide_malformed(truth, token_id, now_ns) is not None:
+            family = family or token_id
+            if truth is None or not _known(guess, truth, family):
+                return Attempt(False, truth)
+            if decide_malformed(truth, token_id, now_ns, family) is not None:
                 return Attempt(False, truth)
             if (guess.tat_requests_ns > now_ns) != (truth.tat_requests_ns > now_ns):
                 return Attempt(False, truth)
             tat_ns = buckets.take(truth.tat_requests_ns, buckets.charge_ns(1, truth.limits.rpm), now_ns)
-            self.grants[guess.account_id] = replace(truth, tat_requests_ns=tat_ns)
+            uses = dict(truth.token_limits)
+            if family in uses and uses[family].limits.rpm:
+                uses[family] = _one_request(uses[family], now_ns)
+            self.grants[guess.account_id] = replace(truth, tat_requests_ns=tat_ns, token_limits=uses)
             return self._answer(Attempt(True, self.grants[guess.account_id]))
 
     def checkpoint(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
@@ -104,20 +116,32 @@ class FakeHotStore:
             self.grants[account_id] = replace(truth, leases={**truth.leases, request_id: renewed})
             return self._answer(Attempt(True, self.grants[account_id]))
 
-    def release(self, account_id: str, request_id: str, lease: Lease, used_tokens: int, same_period: bool) -> Attempt:
+    def release(self, record: LedgerRecord, lease: Lease, refund: Refund) -> Attempt:
         with self._lock:
             self._reach()
-            truth = self.grants[account_id]
-            if request_id not in truth.leases or (same_period and truth.period != lease.period):
+            truth = self.grants[record.account_id]
+            if record.request_id not in truth.leases or refund_for(lease, truth) != refund:
                 return Attempt(False, truth)
-            unused = lease.reserved_tokens - used_tokens if same_period else 0
-            self.grants[account_id] = replace(
+            unused = lease.reserved_tokens - record.total_tokens
+            unused_micro_usd = lease.reserved_micro_usd - (record.cost_micro_usd or 0)
+            uses = dict(truth.token_limits)
+            if refund.family:
+                use = uses[lease.family]
+                uses[lease.family] = replace(
+                    use,
+                    tat_tokens_ns=use.tat_tokens_ns - lease.family_unused_ns(record.total_tokens),
+                    tokens=use.tokens - (unused if refund.family_month else 0),
+                    micro_usd=use.micro_usd - (unused_micro_usd if refund.family_month else 0),
+                )
+            self.grants[record.account_id] = replace(
                 truth,
-                leases={key: kept for key, kept in truth.leases.items() if key != request_id},
-                tat_tokens_ns=truth.tat_tokens_ns - lease.unused_ns(used_tokens),
-                period_tokens=truth.period_tokens - unused,
+                leases={key: kept for key, kept in truth.leases.items() if key != record.request_id},
+                tat_tokens_ns=truth.tat_tokens_ns - lease.unused_ns(record.total_tokens),
+                period_tokens=truth.period_tokens - (unused if refund.quota else 0),
+                period_micro_usd=truth.period_micro_usd - (unused_micro_usd if refund.money else 0),
+                token_limits=uses,
             )
-            return self._answer(Attempt(True, self.grants[account_id]))
+            return self._answer(Attempt(True, self.grants[record.account_id]))
 
     def block(self, grant: Grant, seconds: int, now_ms: int) -> Attempt:
         with self._lock:
@@ -137,6 +161,35 @@ class FakeHotStore:
     def put_content(self, account_id: str, request_id: str, content: LoggedContent, now_ms: int, ttl_s: int) -> None:
         self._reach()
         self.contents[request_id] = content
+
+
+def _known(guess: Grant, truth: Grant, family: str) -> bool:
+    mine, theirs = guess.token_limits.get(family), truth.token_limits.get(family)
+    return guess.limits == truth.limits and (mine and mine.limits) == (theirs and theirs.limits)
+
+
+def _one_request(use: TokenUse, now_ns: int) -> TokenUse:
+    charged_ns = buckets.charge_ns(1, use.limits.rpm or 1)
+    return replace(use, tat_requests_ns=buckets.take(use.tat_requests_ns, charged_ns, now_ns))
+
+
+def _charged(truth: Grant, request: AdmissionRequest, lease: Lease, now_ns: int) -> dict[str, TokenUse]:
+    uses = dict(truth.token_limits)
+    use = uses.get(lease.family)
+    if use is None:
+        return uses
+    if use.limits.rpm:
+        use = _one_request(use, now_ns)
+    if use.limits.tpm:
+        use = replace(use, tat_tokens_ns=buckets.take(use.tat_tokens_ns, lease.family_tokens_ns, now_ns))
+    tokens, micro_usd = (use.tokens, use.micro_usd) if use.period == lease.period else (0, 0)
+    uses[lease.family] = replace(
+        use,
+        period=lease.period,
+        tokens=tokens + request.reserve_tokens,
+        micro_usd=micro_usd + request.reserve_micro_usd,
+    )
+    return uses
 
 
 def grant_of(

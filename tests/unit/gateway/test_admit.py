@@ -6,15 +6,8 @@ from dataclasses import replace
 import pytest
 
 from sluice.domain import errors
-from sluice.domain.gateway.admission import (
-    AdmissionRequest,
-    Limits,
-    decide,
-    decide_malformed,
-    forms_for,
-    lease_for,
-    next_block_seconds,
-)
+from sluice.domain.gateway.admission import AdmissionRequest, Limits, forms_for, lease_for
+from sluice.domain.gateway.decision import decide, decide_malformed, next_block_seconds
 from sluice.domain.gateway.leases import LEASE_MS, SWEEP_AFTER_MS, Lease
 from sluice.domain.ids import request_id
 from sluice.ports.gateway import Attempt
@@ -327,7 +320,7 @@ def test_a_block_is_doubled_up_to_15_minutes_while_the_flood_goes_on(
         ),
         ({"tat_requests_ns": NOW_NS + 60 * SECOND_NS}, (20, "The account's limit of 3 requests a minute is reached.")),
         ({"limits": Limits(1, 1, 1, 1), "tat_requests_ns": NOW_NS + 1}, (1, "The account's limit of 1 requests")),
-        ({"limits": Limits(0, 1, 1, 1)}, (60, "This account's rate limit is 0: no request is allowed.")),
+        ({"limits": Limits(0, 1, 1, 1)}, (60, "The account's rate limit is 0: no request is allowed.")),
         ({"blocked_until_ms": NOW_MS}, None),
         ({"blocked_until_ms": NOW_MS + 1}, (1, "Too many refused requests: this account is blocked")),
         ({"blocked_until_ms": NOW_MS + 1001, "tat_requests_ns": NOW_NS + 41 * SECOND_NS}, (2, "Too many refused")),

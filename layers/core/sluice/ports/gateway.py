@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant, Limits, TokenLimits
+    from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant, Limits, Refund, TokenLimits
     from sluice.domain.gateway.contents import LoggedContent
     from sluice.domain.gateway.grants import Replaced
     from sluice.domain.gateway.leases import Lease
@@ -94,14 +94,15 @@ class HotStore(Protocol):
     def admit(self, request: AdmissionRequest, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Attempt:
         """The one write that admits, in the forms guessed."""
 
-    def charge_malformed(self, guess: Grant, token_id: str, now_ns: int) -> Attempt:
+    def charge_malformed(self, guess: Grant, token_id: str, now_ns: int, family: str = "") -> Attempt:
         """Charge one request a minute for a request that is wrong in form, in the form guessed."""
 
     def checkpoint(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
         """Renew a lease and record its counts, if its API token is live and the account in good standing."""
 
-    def release(self, account_id: str, request_id: str, lease: Lease, used_tokens: int, same_period: bool) -> Attempt:
-        """Remove a lease, if it still exists, and give back unused tokens."""
+    def release(self, record: LedgerRecord, lease: Lease, refund: Refund) -> Attempt:
+        """Remove the lease of the record's request, if it still exists, and give back what it reserved and the record
+        did not use, to the counters of `refund`, if all of them are there."""
 
     def block(self, grant: Grant, seconds: int, now_ms: int) -> Attempt:
         """Refuse all requests of the account for `seconds`, unless another process did so since `grant` was read."""

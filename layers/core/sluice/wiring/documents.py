@@ -94,10 +94,11 @@ def search() -> Search:
 def embed() -> Embed | None:
     """None if no embedding model is configured; then documents are searched by words only."""
     from sluice.services.documents.embed import Embed
+    from sluice.wiring.settings import price_of
 
     model = settings.documents().embedding_model
     return (
-        Embed(peers.upstream(), model, stores.blobs(), stores.hot_store(), stores.accountant(), peers.now_ms)
+        Embed(peers.upstream(), model, stores.blobs(), stores.hot_store(), stores.accountant(), peers.now_ms, price_of)
         if model
         else None
     )

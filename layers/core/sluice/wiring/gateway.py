@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sluice import settings
 from sluice.once import once
 from sluice.wiring import documents, peers, stores
+from sluice.wiring.settings import price_of, terms
 
 if TYPE_CHECKING:
     from sluice.ports.gateway import TextStore
@@ -40,7 +41,7 @@ def gateway() -> Gateway:
         store=stores.hot_store(),
         admission=admission,
         upstream=upstream,
-        models=ModelList(peers.upstream()),
+        models=ModelList(peers.upstream(), price_of),
         observer=observer(),
         clock=time.time_ns,
         defaults=Defaults(
@@ -49,6 +50,7 @@ def gateway() -> Gateway:
             wanted.content_days,
             wanted.whole_answer_seconds,
         ),
+        terms=terms,
     )
 
 

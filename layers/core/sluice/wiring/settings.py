@@ -10,12 +10,23 @@ from sluice.services.settings.in_force import SettingsInForce
 from sluice.wiring import stores
 
 if TYPE_CHECKING:
+    from sluice.domain.settings.terms import Terms
+    from sluice.domain.usage.pricing import Prices
     from sluice.services.settings.change import OwnersTerms
 
 
 @once
 def settings_in_force() -> SettingsInForce:
     return SettingsInForce(stores.settings_store(), time.monotonic)
+
+
+def terms() -> Terms:
+    """The owner's prices and plans in force."""
+    return settings_in_force().current().terms
+
+
+def price_of(model: str) -> Prices | None:
+    return terms().prices.get(model)
 
 
 @once

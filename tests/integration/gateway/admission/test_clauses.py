@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sluice.adapters.gateway import grant_expressions as expressions
+from sluice.adapters.gateway import own_limits
 from sluice.adapters.gateway.grant_item import limits_attribute
 from sluice.adapters.gateway.hot_store import ConditionFailed
 from sluice.domain.gateway.admission import AdmissionRequest, Forms, lease_for
@@ -23,6 +24,7 @@ NEW_MONTH = replace(IDLE, new_period=True)
 CLOSED = replace(IDLE, closed=True)
 ONE_REQUEST_NS = charge_ns(1, DEFAULTS.rpm)
 HUNDRED_TOKENS_NS = charge_ns(100, DEFAULTS.tpm)
+UNUSED = dict.fromkeys("abpqv", 0)
 BUSY_ITEM = {"tat_requests_ns": NOW_NS + 1, "tat_tokens_ns": NOW_NS + 1}
 
 Arrange = Callable[[Account, AdmissionRequest], dict[str, Any]]
@@ -47,6 +49,7 @@ def _other_limit(**change: int) -> Arrange:
 
 CASES: list[tuple[str, str, Forms, dict[str, Any], Arrange]] = [
     # (what, clause, forms of the write, a grant that is admitted in them, what breaks just this clause)
+    ("has limits of its own", own_limits.TOKEN_IS_PLAIN, IDLE, {}, _fixed(tl={TOKEN: {"l": {"r": 1}, **UNUSED}})),
     ("revoked", expressions.TOKEN_IS_LIVE, IDLE, {}, _fixed(live={"M": {}})),
     ("another token's", expressions.TOKEN_IS_LIVE, IDLE, {}, _fixed(live={"tok_other": NOW_S + 9})),
     ("expires this second", expressions.TOKEN_IS_LIVE, IDLE, {}, _fixed(live={TOKEN: NOW_S})),
@@ -88,7 +91,7 @@ def _write(
     account: Account, request: AdmissionRequest, forms: Forms, given: str | None = None
 ) -> dict[str, Any] | None:
     """The admission's write; → the grant after it, or None where it was refused. `given` is taken for granted."""
-    guess = replace(account.grant(), limits=DEFAULTS, period=MONTH)
+    guess = replace(account.grant(), limits=DEFAULTS, period=MONTH, token_limits={})
     lease = lease_for(request, guess, NOW_NS)
     write = expressions.admission(request, guess, forms, lease, NOW_NS)
     if given is not None:

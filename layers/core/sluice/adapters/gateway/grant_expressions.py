@@ -5,10 +5,12 @@ A transaction on the grant would make concurrent admissions of the account fail 
 
 from typing import Any
 
+from sluice.adapters.gateway import own_limits
 from sluice.adapters.gateway.grant_item import lease_attribute, lease_key, limits_attribute, number
-from sluice.domain.gateway.admission import GOOD, AdmissionRequest, Forms, Grant, Limits
+from sluice.domain.gateway.admission import GOOD, AdmissionRequest, Forms, Grant, Limits, Refund
 from sluice.domain.gateway.buckets import WINDOW_NS, charge_ns
 from sluice.domain.gateway.leases import LEASE_MS, Lease, lease_shard
+from sluice.domain.usage.ledger import LedgerRecord
 
 Write = dict[str, Any]
 
@@ -39,14 +41,17 @@ ADD_LEASE = "leases.#lease = :lease, busy_shard = :busy_shard"
 def admission(request: AdmissionRequest, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Write:
     """The one write that admits. `guess` gives limits and the period; only its forms and limits must be true."""
     limits, now_ms = guess.limits, now_ns // 1_000_000
-    names = {"#token": request.token_id, "#lease": lease_key(request.request_id)}
+    names = {"#token": request.token_id, "#lease": lease_key(request.request_id), "#family": request.of_family}
+    use = guess.token_limits.get(request.of_family)
     values: dict[str, Any] = {
         ":now_s": number(now_ms // 1000),
         ":now_ms": number(now_ms),
         ":good": {"S": GOOD},
         ":limits": limits_attribute(limits),
     }
-    clauses = [TOKEN_IS_LIVE, STANDING_IS_GOOD, NOT_BLOCKED, LEASE_IS_NEW, LIMITS_ARE_KNOWN]
+    known = own_limits.known(use)
+    values |= known.values
+    clauses = [TOKEN_IS_LIVE, STANDING_IS_GOOD, NOT_BLOCKED, LEASE_IS_NEW, LIMITS_ARE_KNOWN, *known.clauses]
     if forms.closed:
         return _update(request.account_id, [*clauses, CLOSED], "SET limits = :limits", names, values)
 
@@ -78,6 +83,13 @@ def admission(request: AdmissionRequest, guess: Grant, forms: Forms, lease: Leas
         TAKE_PERIOD[forms.new_period],
         ADD_LEASE,
     ]
+    parts = [own_limits.money(request, guess, forms)] if request.reserve_micro_usd else []
+    if use is not None and forms.own is not None:
+        parts.append(own_limits.token(request, use.limits, forms.own, lease, now_ns))
+    for part in parts:
+        clauses += part.clauses
+        takes += part.takes
+        values |= part.values
     return _update(request.account_id, clauses, "SET " + ", ".join(takes), names, values)
 
 
@@ -90,21 +102,27 @@ def _requests_bucket(limits: Limits, now_ns: int, *, busy: bool) -> tuple[str, d
     return REQUESTS_BUSY, {":charged_requests_ns": number(charged_ns), ":requests_latest_ns": number(latest_ns)}
 
 
-def malformed(guess: Grant, token_id: str, now_ns: int) -> Write:
+def malformed(guess: Grant, token_id: str, family: str, now_ns: int) -> Write:
     """Charge a request that is wrong in form: one request a minute, without a lease, tokens or quota."""
-    limits, busy = guess.limits, guess.tat_requests_ns > now_ns
+    limits, busy, use = guess.limits, guess.tat_requests_ns > now_ns, guess.token_limits.get(family)
+    names, known = {"#token": token_id, "#family": family}, own_limits.known(use)
     values: dict[str, Any] = {
         ":now_s": number(now_ns // 1_000_000_000),
         ":now_ms": number(now_ns // 1_000_000),
         ":good": {"S": GOOD},
         ":limits": limits_attribute(limits),
+        **known.values,
     }
-    clauses = [TOKEN_IS_LIVE, STANDING_IS_GOOD, NOT_BLOCKED, LIMITS_ARE_KNOWN]
-    if limits.rpm == 0:
-        return _update(guess.account_id, [*clauses, CLOSED], "SET limits = :limits", {"#token": token_id}, values)
+    clauses = [TOKEN_IS_LIVE, STANDING_IS_GOOD, NOT_BLOCKED, LIMITS_ARE_KNOWN, *known.clauses]
+    if limits.rpm == 0 or (use and use.limits.rpm == 0):
+        return _update(guess.account_id, [*clauses, CLOSED], "SET limits = :limits", names, values)
     clause, bucket_values = _requests_bucket(limits, now_ns, busy=busy)
     values |= {":now_ns": number(now_ns), **bucket_values}
-    return _update(guess.account_id, [*clauses, clause], "SET " + TAKE_REQUESTS[busy], {"#token": token_id}, values)
+    clauses, takes = [*clauses, clause], [TAKE_REQUESTS[busy]]
+    if use is not None:
+        own = own_limits.requests(use.limits, now_ns, busy=use.tat_requests_ns > now_ns)
+        clauses, takes, values = clauses + own.clauses, takes + own.takes, values | own.values
+    return _update(guess.account_id, clauses, "SET " + ", ".join(takes), names, values)
 
 
 # --- checkpoint: the API token is live, the account in good standing, and the lease still held
@@ -132,14 +150,21 @@ def checkpoint(account_id: str, request_id: str, lease: Lease, now_ms: int) -> W
 SAME_PERIOD = "period = :period"  # a later month's quota was not charged for this request
 
 
-def settlement(account_id: str, request_id: str, lease: Lease, used_tokens: int, *, same_period: bool) -> Write:
-    clauses, takes = [LEASE_IS_HELD], "SET tat_tokens_ns = tat_tokens_ns - :unused_ns"
-    values = {":unused_ns": number(lease.unused_ns(used_tokens))}
-    if same_period:
+def settlement(record: LedgerRecord, lease: Lease, wanted: Refund) -> Write:
+    used_tokens, names = record.total_tokens, {"#lease": lease_key(record.request_id)}
+    part = own_limits.refund(lease, used_tokens, record.cost_micro_usd or 0, wanted)
+    clauses, takes = [LEASE_IS_HELD, *part.clauses], ["tat_tokens_ns = tat_tokens_ns - :unused_ns", *part.takes]
+    values = {":unused_ns": number(lease.unused_ns(used_tokens)), **part.values}
+    if wanted.quota:
         clauses.append(SAME_PERIOD)
-        takes += ", period_tokens = period_tokens - :unused"
-        values |= {":period": number(lease.period), ":unused": number(lease.reserved_tokens - used_tokens)}
-    return _update(account_id, clauses, takes + " REMOVE leases.#lease", {"#lease": lease_key(request_id)}, values)
+        takes.append("period_tokens = period_tokens - :unused")
+    if wanted.quota or wanted.money or wanted.family_month:
+        values[":period"] = number(lease.period)
+    if wanted.quota or wanted.family_month:
+        values[":unused"] = number(lease.reserved_tokens - used_tokens)
+    if wanted.family:
+        names["#family"] = lease.family
+    return _update(record.account_id, clauses, "SET " + ", ".join(takes) + " REMOVE leases.#lease", names, values)
 
 
 # --- a block for flooding

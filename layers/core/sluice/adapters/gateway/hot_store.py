@@ -9,7 +9,7 @@ from sluice.adapters.aws.json_service import JsonService, Refused, Unanswered
 from sluice.adapters.gateway import grant_expressions as expressions
 from sluice.adapters.gateway.grant_item import grant_from
 from sluice.domain.errors import StoreUnavailable
-from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant
+from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant, Refund
 from sluice.domain.gateway.contents import LoggedContent, cut
 from sluice.domain.gateway.leases import Lease
 from sluice.domain.usage.ledger import SCHEMA, UNPRICED, LedgerRecord
@@ -74,14 +74,15 @@ class DynamoHotStore:
     def admit(self, request: AdmissionRequest, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Attempt:
         return self._update(expressions.admission(request, guess, forms, lease, now_ns), repeat_silence=False)
 
-    def charge_malformed(self, guess: Grant, token_id: str, now_ns: int) -> Attempt:
-        return self._update(expressions.malformed(guess, token_id, now_ns), repeat_silence=False)
+    def charge_malformed(self, guess: Grant, token_id: str, now_ns: int, family: str = "") -> Attempt:
+        write = expressions.malformed(guess, token_id, family or token_id, now_ns)
+        return self._update(write, repeat_silence=False)
 
     def checkpoint(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
         return self._update(expressions.checkpoint(account_id, request_id, lease, now_ms))
 
-    def release(self, account_id: str, request_id: str, lease: Lease, used_tokens: int, same_period: bool) -> Attempt:
-        return self._update(expressions.settlement(account_id, request_id, lease, used_tokens, same_period=same_period))
+    def release(self, record: LedgerRecord, lease: Lease, refund: Refund) -> Attempt:
+        return self._update(expressions.settlement(record, lease, refund))
 
     def block(self, grant: Grant, seconds: int, now_ms: int) -> Attempt:
         return self._update(expressions.block(grant, seconds, now_ms))

@@ -1,22 +1,17 @@
-"""The rules that admit or refuse a request by the account's grant. Pure functions; the store makes the decision atomic.
+"""What a request wants of its account's grant, in which form it is asked for, and the lease that it gets.
 
-`decide` is the conditional write (`adapters/gateway/grant_expressions.py`) in Python: it finds the reason after the
-store has refused, and property tests compare the store with it.
+Pure functions; the store makes the decision atomic, and `decision.py` says why it refused.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sluice.domain import errors
 from sluice.domain.gateway import buckets
 from sluice.domain.gateway.leases import LEASE_MS, Lease
-from sluice.domain.periods import period_ends_ms, period_of
+from sluice.domain.periods import period_of
 from sluice.domain.usage.pricing import Prices
 
 GOOD = "good"
-MAX_BLOCK_SECONDS = 900
-FIRST_BLOCK_SECONDS = 60
-FLOOD_FACTOR = 10  # a flood is more refusals within a minute than this many times the request limit
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,8 @@ class TokenLimits:
 
     @property
     def any_zero(self) -> bool:
-        return 0 in (self.rpm, self.tpm, self.monthly_tokens, self.monthly_micro_usd)
+        """Of dollars, 0 allows what costs none."""
+        return 0 in (self.rpm, self.tpm, self.monthly_tokens)
 
 
 @dataclass(frozen=True)
@@ -101,6 +97,19 @@ class AdmissionRequest:
     reserve_micro_usd: int = 0
     prices: Prices | None = None
 
+    @property
+    def of_family(self) -> str:
+        return self.family or self.token_id
+
+
+@dataclass(frozen=True)
+class TokenForms:
+    """The same for the limits of the API token's family."""
+
+    requests_busy: bool
+    tokens_busy: bool
+    new_period: bool
+
 
 @dataclass(frozen=True)
 class Forms:
@@ -108,12 +117,26 @@ class Forms:
 
     `closed`: a limit is 0, or the request is larger than the bucket, so no arithmetic could admit it; the write is made
     with a condition that cannot hold, because the guess may be stale and the refusal must come from the store.
+    `new_money`: the first request of the month that costs money. `own`: None for an API token without limits.
     """
 
     requests_busy: bool
     tokens_busy: bool
     new_period: bool
     closed: bool
+    new_money: bool = False
+    own: TokenForms | None = None
+
+
+@dataclass(frozen=True)
+class Refund:
+    """Which counters still hold what a request reserved: those of a later month do not, nor those of an API token whose
+    limits were removed. `family`: its limits are there; `family_month`: they count the request's month."""
+
+    quota: bool
+    money: bool
+    family: bool
+    family_month: bool
 
 
 def charge_period(grant_period: int, now_ms: int) -> int:
@@ -122,119 +145,51 @@ def charge_period(grant_period: int, now_ms: int) -> int:
 
 
 def forms_for(grant: Grant, request: AdmissionRequest, now_ns: int) -> Forms:
-    limits = grant.limits
+    limits, own = grant.limits, grant.token_limits.get(request.of_family)
+    period = charge_period(grant.period, now_ns // 1_000_000)
     return Forms(
         requests_busy=grant.tat_requests_ns > now_ns,
         tokens_busy=grant.tat_tokens_ns > now_ns,
-        new_period=period_of(now_ns // 1_000_000) > grant.period,
-        closed=limits.any_zero or request.reserve_tokens > min(limits.tpm, limits.monthly_tokens),
+        new_period=period > grant.period,
+        closed=limits.any_zero
+        or request.reserve_tokens > min(limits.tpm, limits.monthly_tokens)
+        or is_over(request.reserve_micro_usd, grant.monthly_micro_usd)
+        or (own is not None and _is_closed(own.limits, request)),
+        new_money=request.reserve_micro_usd > 0 and period > grant.money_period,
+        own=TokenForms(own.tat_requests_ns > now_ns, own.tat_tokens_ns > now_ns, period > own.period) if own else None,
     )
 
 
-def decide(grant: Grant, request: AdmissionRequest, now_ns: int) -> errors.SluiceError | None:
-    """Why the request is refused, or None. The order is: who, whether it could ever fit, for how long, concurrency.
-
-    Of several waits the longest is returned, because the others are then over too.
-    """
-    now_ms = now_ns // 1_000_000
-    refusal = caller_refusal(grant, request.token_id, now_ms) or _never_fits(grant, request)
-    if refusal is not None:
-        return refusal
-    waits = (_blocked(grant, now_ms), _quota(grant, request, now_ms), _rates(grant, request, now_ns))
-    longest = max((w for w in waits if w is not None), key=lambda w: w.retry_after_seconds, default=None)
-    return longest or _concurrency(grant)
+def is_over(wanted: int, limit: int | None) -> bool:
+    return limit is not None and wanted > limit
 
 
-def decide_malformed(grant: Grant, token_id: str, now_ns: int) -> errors.SluiceError | None:
-    """Why a request that is wrong in form gets another refusal than that, or None. It takes no capacity but a request a
-    minute, so quota, tokens and concurrency do not matter."""
-    now_ms = now_ns // 1_000_000
-    waits = (_blocked(grant, now_ms), _request_rate(grant, now_ns))
-    longest = max((w for w in waits if w is not None), key=lambda w: w.retry_after_seconds, default=None)
-    return caller_refusal(grant, token_id, now_ms) or longest
-
-
-def caller_refusal(grant: Grant, token_id: str, now_ms: int) -> errors.SluiceError | None:
-    """The refusal if the API token is not live or the account not in good standing, or None."""
-    expires_s = grant.live.get(token_id)
-    if expires_s is None:
-        return errors.InvalidApiToken("This API token has been revoked.")
-    if expires_s * 1000 <= now_ms:
-        return errors.InvalidApiToken("This API token has expired.")
-    return None if grant.standing == GOOD else errors.AccountSuspended()
-
-
-def _never_fits(grant: Grant, request: AdmissionRequest) -> errors.SluiceError | None:
-    limit = grant.limits.tpm
-    if limit == 0 or request.reserve_tokens <= limit:
-        return None
-    return errors.InvalidModelRequest(
-        f"This request may take {request.reserve_tokens} tokens, more than the account's limit of {limit} tokens "
-        "a minute can ever hold. Shorten the prompt or lower max_tokens.",
-        "max_tokens",
+def _is_closed(limits: TokenLimits, request: AdmissionRequest) -> bool:
+    return (
+        limits.any_zero
+        or is_over(request.reserve_tokens, limits.tpm)
+        or is_over(request.reserve_tokens, limits.monthly_tokens)
+        or is_over(request.reserve_micro_usd, limits.monthly_micro_usd)
     )
 
 
-def _blocked(grant: Grant, now_ms: int) -> errors.Throttled | None:
-    if grant.blocked_until_ms <= now_ms:
-        return None
-    seconds = -(-(grant.blocked_until_ms - now_ms) // 1000)
-    return errors.RateLimitExceeded(seconds, "Too many refused requests: this account is blocked for a while.")
-
-
-def _quota(grant: Grant, request: AdmissionRequest, now_ms: int) -> errors.Throttled | None:
-    period = charge_period(grant.period, now_ms)
-    used = grant.period_tokens if period == grant.period else 0
-    if used + request.reserve_tokens <= grant.limits.monthly_tokens:
-        return None
-    return errors.QuotaExceeded(-(-(period_ends_ms(period) - now_ms) // 1000))
-
-
-def _rates(grant: Grant, request: AdmissionRequest, now_ns: int) -> errors.Throttled | None:
-    limits = grant.limits
-    if limits.rpm == 0 or limits.tpm == 0:
-        return errors.RateLimitExceeded(60, "This account's rate limit is 0: no request is allowed.")
-    for_requests = buckets.wait_ns(grant.tat_requests_ns, buckets.charge_ns(1, limits.rpm), now_ns)
-    for_tokens = buckets.wait_ns(grant.tat_tokens_ns, buckets.charge_ns(request.reserve_tokens, limits.tpm), now_ns)
-    longest_ns = max(for_requests, for_tokens)
-    if longest_ns == 0:
-        return None
-    if for_requests >= for_tokens:
-        return _throttled(longest_ns, limits.rpm, "requests")
-    return _throttled(longest_ns, limits.tpm, "tokens")
-
-
-def _request_rate(grant: Grant, now_ns: int) -> errors.Throttled | None:
-    if grant.limits.rpm == 0:
-        return errors.RateLimitExceeded(60, "This account's rate limit is 0: no request is allowed.")
-    left_ns = buckets.wait_ns(grant.tat_requests_ns, buckets.charge_ns(1, grant.limits.rpm), now_ns)
-    return _throttled(left_ns, grant.limits.rpm, "requests") if left_ns else None
-
-
-def _throttled(left_ns: int, limit: int, what: str) -> errors.Throttled:
-    return errors.RateLimitExceeded(
-        -(-left_ns // buckets.SECOND_NS), f"The account's limit of {limit} {what} a minute is reached."
+def refund_for(lease: Lease, grant: Grant | None = None) -> Refund:
+    """What a settlement gives back by `grant`, None if it was not read: then every counter is taken to be there."""
+    if grant is None:
+        return Refund(True, lease.reserved_micro_usd > 0, bool(lease.family), bool(lease.family))
+    own = grant.token_limits.get(lease.family)
+    return Refund(
+        quota=grant.period == lease.period,
+        money=lease.reserved_micro_usd > 0 and grant.money_period == lease.period,
+        family=own is not None,
+        family_month=own is not None and own.period == lease.period,
     )
-
-
-def _concurrency(grant: Grant) -> errors.SluiceError | None:
-    if len(grant.leases) < grant.limits.concurrency:
-        return None
-    return errors.TooManyConcurrentRequests()
-
-
-def next_block_seconds(grant: Grant, now_ms: int) -> int:
-    """60 s, doubled up to 15 minutes for each block that begins within 15 minutes after the last one."""
-    recent = now_ms - grant.blocked_until_ms < MAX_BLOCK_SECONDS * 1000
-    if not recent or grant.block_seconds == 0:
-        return FIRST_BLOCK_SECONDS
-    return min(MAX_BLOCK_SECONDS, grant.block_seconds * 2)
 
 
 def lease_for(request: AdmissionRequest, guess: Grant, now_ns: int) -> Lease:
     """The lease an admission would write: charged by the guessed limits, to the later of our month and the grant's."""
     now_ms = now_ns // 1_000_000
-    tpm, family = guess.limits.tpm, request.family or request.token_id
+    tpm, family = guess.limits.tpm, request.of_family
     own = guess.token_limits.get(family)
     own_tpm = own.limits.tpm if own else None
     return Lease(

@@ -5,9 +5,11 @@ from __future__ import annotations  # where no settings are stored, their form i
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sluice.domain.errors import ValidationFailed
+from sluice.domain.settings.terms import NO_TERMS, Terms, terms_of
 
 if TYPE_CHECKING:
     from sluice.domain.settings.owners import OwnersSettings
@@ -40,6 +42,11 @@ class InForce:
     problem: str = ""
     applied: str = ""
     edited: bool = False
+
+    @cached_property
+    def terms(self) -> Terms:
+        """Of the settings in force."""
+        return terms_of(self.good_version, self.settings) if self.settings else NO_TERMS
 
     def or_empty(self) -> OwnersSettings:
         from sluice.domain.settings.owners import OwnersSettings

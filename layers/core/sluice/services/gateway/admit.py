@@ -11,20 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sluice.domain import errors
-from sluice.domain.gateway.admission import (
-    FLOOD_FACTOR,
-    GOOD,
-    AdmissionRequest,
-    Grant,
-    Limits,
-    caller_refusal,
-    decide,
-    decide_malformed,
-    forms_for,
-    lease_for,
-    next_block_seconds,
-)
+from sluice.domain.gateway.admission import GOOD, AdmissionRequest, Grant, Limits, forms_for, lease_for
 from sluice.domain.gateway.buckets import WINDOW_NS
+from sluice.domain.gateway.decision import FLOOD_FACTOR, caller_refusal, decide, decide_malformed, next_block_seconds
 from sluice.domain.gateway.leases import Lease
 from sluice.domain.periods import period_of
 from sluice.ports.gateway import Attempt, HotStore
@@ -38,6 +27,7 @@ REFUSAL_KEPT_NS = 1_000_000_000
 # A refusal is answered from memory only once an account floods. The first few always ask the store, so an account that
 # is merely over its limit gets the error for a revoked API token at once (docs/adr/0007-refusal-cache.md).
 FLOOD_STARTS_AT = 5
+FLOODING = (errors.RateLimitExceeded, errors.QuotaExceeded, errors.InsufficientBudget)  # refusals that count for it
 
 
 @dataclass(frozen=True)
@@ -78,15 +68,15 @@ class Admission:
         self._refused: OrderedDict[str, _Refusals] = OrderedDict()
 
     def admit(self, request: AdmissionRequest, now_ns: int) -> Admitted:
-        """Errors: InvalidApiToken, AccountSuspended, RateLimitExceeded, QuotaExceeded, TooManyConcurrentRequests,
-        InvalidModelRequest (could never fit), StoreUnavailable."""
+        """Errors: InvalidApiToken, AccountSuspended, RateLimitExceeded, QuotaExceeded, InsufficientBudget,
+        TooManyConcurrentRequests, InvalidModelRequest (could never fit), StoreUnavailable."""
         self._refuse_floods(request, now_ns)
         try:
             return self._admit(request, now_ns)
         except errors.InvalidModelRequest:  # it could never fit: a request that is wrong in form
-            self.charge_malformed(request.account_id, request.token_id, now_ns)
+            self.charge_malformed(request.account_id, request.token_id, now_ns, request.family)
             raise
-        except (errors.RateLimitExceeded, errors.QuotaExceeded) as refusal:
+        except FLOODING as refusal:
             self._count(request.account_id, request.token_id, now_ns)
             if self._block_floods(request.account_id, now_ns // 1_000_000):
                 raise (
@@ -94,30 +84,30 @@ class Admission:
                 ) from refusal  # now the block is the wait
             raise
 
-    def charge_malformed(self, account_id: str, token_id: str, now_ns: int) -> None:
+    def charge_malformed(self, account_id: str, token_id: str, now_ns: int, family: str = "") -> None:
         """Count a request that is wrong in form against the requests a minute. It holds no lease and leaves no ledger
         record. Errors: InvalidApiToken, AccountSuspended, RateLimitExceeded, StoreUnavailable."""
         guess = self._seen.get(account_id) or self._first_guess(account_id, now_ns // 1_000_000)
         for _ in range(MAX_WRITES):
-            attempt = self._store.charge_malformed(guess, token_id, now_ns)
+            attempt = self._store.charge_malformed(guess, token_id, now_ns, family)
             guess = self._known(attempt)
             if attempt.made:
                 return
-            refusal = decide_malformed(guess, token_id, now_ns)
+            refusal = decide_malformed(guess, token_id, now_ns, family)
             if isinstance(refusal, errors.RateLimitExceeded):
                 self._count(account_id, token_id, now_ns).last_malformed_ns = now_ns
                 self._block_floods(account_id, now_ns // 1_000_000)
             if refusal is not None:
-                raise decide_malformed(self._seen[account_id], token_id, now_ns) or refusal
+                raise decide_malformed(self._seen[account_id], token_id, now_ns, family) or refusal
         raise errors.Overloaded(retry_after_seconds=1)
 
-    def refuse_malformed_floods(self, account_id: str, token_id: str, now_ns: int) -> None:
+    def refuse_malformed_floods(self, account_id: str, token_id: str, now_ns: int, family: str = "") -> None:
         """Before a body is read: refuse an account that floods with requests that are wrong in form and has no request
         left, as `_refuse_floods` does. Errors: RateLimitExceeded."""
         kept, seen = self._refused.get(account_id), self._seen.get(account_id)
         if kept is None or seen is None or not kept.is_flood_of(token_id, kept.last_malformed_ns, now_ns):
             return
-        refusal = decide_malformed(seen, token_id, now_ns)
+        refusal = decide_malformed(seen, token_id, now_ns, family)
         if isinstance(refusal, errors.RateLimitExceeded):
             kept.count += 1
             raise refusal
@@ -202,7 +192,7 @@ class Admission:
         if kept is None or seen is None or not kept.is_flood_of(request.token_id, kept.last_ns, now_ns):
             return
         refusal = decide(seen, request, now_ns)
-        if isinstance(refusal, errors.RateLimitExceeded | errors.QuotaExceeded):
+        if isinstance(refusal, FLOODING):
             kept.count += 1
             raise refusal
 

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from sluice.domain import errors
 from sluice.domain.gateway import chunks
-from sluice.domain.gateway.admission import Grant, caller_refusal
+from sluice.domain.gateway.admission import Grant
+from sluice.domain.gateway.decision import caller_refusal
 from sluice.domain.gateway.leases import RENEW_EVERY_MS
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.ports.gateway import HotStore, UpstreamStream

@@ -12,7 +12,9 @@ from sluice.domain.gateway.admission import AdmissionRequest, Grant
 from sluice.domain.gateway.contents import LoggedContent, expires_s
 from sluice.domain.gateway.rerank import tokens_read
 from sluice.domain.gateway.tries import FAULT_TOKENS, tries_of
+from sluice.domain.settings.terms import NO_TERMS, Terms
 from sluice.domain.tokens import Claims
+from sluice.domain.usage.pricing import Prices, bound_micro_usd
 from sluice.ports.gateway import HotStore, Upstream, UpstreamCall, UpstreamStream
 from sluice.services.gateway.admit import Admission
 from sluice.services.gateway.exchange import Bookkeeping, Clock, Exchange, Observer
@@ -54,6 +56,7 @@ class Gateway:
     clock: Clock
     defaults: Defaults
     settle_later: SettleLater = field(default_factory=SettleLater)
+    terms: Callable[[], Terms] = lambda: NO_TERMS
 
     def now_ms(self) -> int:
         return self.clock() // 1_000_000
@@ -73,14 +76,14 @@ class Gateway:
         """Around the checks of a request's form, from the reading of its body on: one that is refused for its form
         counts as a request a minute, and when none is left it is refused for that instead. Errors: as
         `Admission.charge_malformed`, and the errors raised inside."""
-        self.admission.refuse_malformed_floods(claims.account_id, claims.token_id, self.clock())
+        self.admission.refuse_malformed_floods(claims.account_id, claims.token_id, self.clock(), claims.family or "")
         try:
             yield
         except errors.Unavailable:  # not the caller's fault
             self.check_caller(claims)
             raise
         except errors.SluiceError:
-            self.admission.charge_malformed(claims.account_id, claims.token_id, self.clock())
+            self.admission.charge_malformed(claims.account_id, claims.token_id, self.clock(), claims.family or "")
             raise
 
     def check_caller(self, claims: Claims) -> Grant:
@@ -110,15 +113,20 @@ class Gateway:
         window = int(request.model.get("context_window") or NO_CONTEXT_WINDOW)
         wanted = self.defaults.max_tokens if request.max_tokens is None else request.max_tokens
         completion_tokens = min(wanted, window)
+        prices = self.terms().prices.get(str(request.model["id"]))
         prompt_bound = request.prompt_bound + (request.grounding.prompt_bound if request.grounding else 0)
+        tokens = _bound(request, prompt_bound, completion_tokens, window)
         admission_request = AdmissionRequest(
             request.claims.account_id,
             context.request_id,
             request.claims.token_id,
-            _bound(request, prompt_bound, completion_tokens, window),
+            tokens,
             str(request.model["id"]),
             request.endpoint,
             request.stream,
+            request.claims.family or "",
+            _cost_bound(request, prices, tokens, completion_tokens),
+            prices,
         )
         return self._admit(admission_request, context), completion_tokens
 
@@ -131,7 +139,8 @@ class Gateway:
     def counted(self, claims: Claims, endpoint: str, context: RequestContext) -> Iterator[Exchange]:
         """Around a request that asks no model: admitted like any other, for no tokens but those counted inside, and
         settled however it ends. Errors: as `Admission.admit`, and what is raised inside."""
-        request = AdmissionRequest(claims.account_id, context.request_id, claims.token_id, 0, NO_MODEL, endpoint, False)
+        names = (claims.account_id, context.request_id, claims.token_id)
+        request = AdmissionRequest(*names, 0, NO_MODEL, endpoint, False, claims.family or "")
         exchange = self._admit(request, context)
         try:
             yield exchange
@@ -201,12 +210,23 @@ class Gateway:
             log.warning("content not kept: %s", request.request_id)
 
 
+def _cost_bound(request: ModelRequest, prices: Prices | None, tokens: int, completion_tokens: int) -> int:
+    if prices is None:
+        return 0
+    completions = min(tokens, completion_tokens * request.choices * _tries(request))
+    return bound_micro_usd(prices, tokens - completions, completions)
+
+
+def _tries(request: ModelRequest) -> int:
+    return 1 if request.stream else tries_of(request.body)
+
+
 def _bound(request: ModelRequest, prompt_bound: int, completion_tokens: int, window: int) -> int:
     """Upper bound of the request's tokens. A choice and its prompt share a window, so all choices together fit as many
     windows. The choices of a first try share a prompt; a second try has its own, with what was wrong."""
     answers = (TEMPLATE_TOKENS + completion_tokens) * request.choices
     most = window * request.choices
     first = min(prompt_bound + answers, most)
-    if request.stream or tries_of(request.body) == 1:
+    if _tries(request) == 1:
         return first
     return first + min((prompt_bound + FAULT_TOKENS) * request.choices + answers, most)

@@ -12,6 +12,7 @@ would make concurrent admissions of the account fail on AWS (docs/adr/0004-settl
 
 from dataclasses import dataclass
 
+from sluice.domain.gateway.admission import refund_for
 from sluice.domain.gateway.leases import Lease
 from sluice.domain.ids import request_time_ms
 from sluice.domain.usage.ledger import LedgerRecord
@@ -19,6 +20,7 @@ from sluice.domain.usage.pricing import cost_micro_usd
 from sluice.ports.gateway import Attempt, HotStore
 
 INTERRUPTED_STATUS = 500
+RELEASE_WRITES = 4
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def settle(
         **vars(outcome),
     )
     stored = store.put_record(record)
-    return stored, release(store, account_id, request_id, lease, stored.total_tokens)
+    return stored, release(store, stored, lease)
 
 
 def _cost(lease: Lease, outcome: Outcome) -> int | None:
@@ -70,11 +72,14 @@ def _cost(lease: Lease, outcome: Outcome) -> int | None:
     return min(exact, lease.reserved_micro_usd)
 
 
-def release(store: HotStore, account_id: str, request_id: str, lease: Lease, used_tokens: int) -> Attempt:
-    """The second write: in the form for the month charged or, if the grant is in a later month, in the other form."""
-    attempt = store.release(account_id, request_id, lease, used_tokens, True)
-    if not attempt.made and attempt.grant is not None and request_id in attempt.grant.leases:
-        return store.release(account_id, request_id, lease, used_tokens, False)
+def release(store: HotStore, record: LedgerRecord, lease: Lease) -> Attempt:
+    """The second write: first as if all that was charged is there, then by the grant that refused, which may be in a
+    later month. What is refused each time, because limits are set again and again, is left to the sweeper."""
+    attempt = store.release(record, lease, refund_for(lease))
+    for _ in range(RELEASE_WRITES - 1):
+        if attempt.made or attempt.grant is None or record.request_id not in attempt.grant.leases:
+            break
+        attempt = store.release(record, lease, refund_for(lease, attempt.grant))
     return attempt
 
 

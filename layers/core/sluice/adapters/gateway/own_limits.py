@@ -1,0 +1,129 @@
+"""The parts of admission's and settlement's write that few requests need: money, and limits of the API token itself.
+
+A part is clauses of the condition, assignments of the update, and their values. Each is generated only where it
+applies, so that a plain API token without a price costs one clause more than without this module.
+"""
+
+from typing import Any, NamedTuple
+
+from sluice.adapters.gateway.grant_item import number, token_limits_attribute
+from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant, Refund, TokenForms, TokenLimits, TokenUse
+from sluice.domain.gateway.buckets import WINDOW_NS, charge_ns
+from sluice.domain.gateway.leases import Lease
+
+
+class Part(NamedTuple):
+    clauses: list[str]
+    takes: list[str]
+    values: dict[str, Any]
+
+
+# --- money of the account: `ml` micro-dollars a month, of which `pu` are used in the month `pp`
+BUDGET_IS_KNOWN = "ml = :budget"
+NO_BUDGET = "attribute_not_exists(ml)"
+MONEY_SAME = "pp = :period"
+MONEY_NEW = "(attribute_not_exists(pp) OR pp < :period)"  # the first cost of a month; its fit was checked before
+BUDGET_HAS_ROOM = "pu <= :budget_latest"
+TAKE_MONEY = {True: "pp = :period, pu = :micro_usd", False: "pu = pu + :micro_usd"}
+
+# --- limits of an API token, in the map `tl` by its family
+TOKEN_IS_PLAIN = "attribute_not_exists(tl.#family)"  # no limits were set since the guess
+TOKEN_LIMITS_ARE_KNOWN = "tl.#family.l = :token_limits"  # compared by value, as the account's
+TOKEN_REQUESTS = {
+    True: "tl.#family.a > :now_ns AND tl.#family.a <= :token_requests_latest_ns",
+    False: "tl.#family.a <= :now_ns",
+}
+TOKEN_TOKENS = {
+    True: "tl.#family.b > :now_ns AND tl.#family.b <= :token_tokens_latest_ns",
+    False: "tl.#family.b <= :now_ns",
+}
+TOKEN_PERIOD = {True: "tl.#family.p < :period", False: "tl.#family.p = :period"}
+TOKEN_QUOTA_HAS_ROOM = "tl.#family.q <= :token_quota_latest"
+TOKEN_BUDGET_HAS_ROOM = "tl.#family.v <= :token_budget_latest"
+TAKE_TOKEN_REQUESTS = {
+    True: "tl.#family.a = tl.#family.a + :token_requests_ns",
+    False: "tl.#family.a = :token_requests_ns",
+}
+TAKE_TOKEN_TOKENS = {
+    True: "tl.#family.b = tl.#family.b + :token_tokens_ns",
+    False: "tl.#family.b = :token_tokens_ns",
+}
+TAKE_TOKEN_PERIOD = {
+    True: "tl.#family.p = :period, tl.#family.q = :reserve, tl.#family.v = :micro_usd",
+    False: "tl.#family.q = tl.#family.q + :reserve, tl.#family.v = tl.#family.v + :micro_usd",
+}
+
+
+def money(request: AdmissionRequest, guess: Grant, forms: Forms) -> Part:
+    """For a request that costs something."""
+    new, budget, micro_usd = forms.new_money, guess.monthly_micro_usd, request.reserve_micro_usd
+    values = {":micro_usd": number(micro_usd)}
+    if budget is None:
+        return Part([NO_BUDGET, MONEY_NEW if new else MONEY_SAME], [TAKE_MONEY[new]], values)
+    values[":budget"] = number(budget)
+    if new:
+        return Part([BUDGET_IS_KNOWN, MONEY_NEW], [TAKE_MONEY[True]], values)
+    values[":budget_latest"] = number(budget - micro_usd)
+    return Part([BUDGET_IS_KNOWN, MONEY_SAME, BUDGET_HAS_ROOM], [TAKE_MONEY[False]], values)
+
+
+def token(request: AdmissionRequest, limits: TokenLimits, forms: TokenForms, lease: Lease, now_ns: int) -> Part:
+    """For an API token with limits of its own. Tokens and dollars of the month are counted even where they have no
+    limit, so that one which is set later counts the whole month."""
+    clauses, takes, values = requests(limits, now_ns, busy=forms.requests_busy)
+    if limits.tpm is not None:
+        charged_ns, busy = lease.family_tokens_ns, forms.tokens_busy
+        clauses.append(TOKEN_TOKENS[busy])
+        takes.append(TAKE_TOKEN_TOKENS[busy])
+        values[":token_tokens_ns"] = number(charged_ns if busy else now_ns + charged_ns)
+        if busy:
+            values[":token_tokens_latest_ns"] = number(now_ns + WINDOW_NS - charged_ns)
+    clauses.append(TOKEN_PERIOD[forms.new_period])
+    takes.append(TAKE_TOKEN_PERIOD[forms.new_period])
+    values[":micro_usd"] = number(request.reserve_micro_usd)
+    if not forms.new_period and limits.monthly_tokens is not None:
+        clauses.append(TOKEN_QUOTA_HAS_ROOM)
+        values[":token_quota_latest"] = number(limits.monthly_tokens - request.reserve_tokens)
+    if not forms.new_period and limits.monthly_micro_usd is not None and request.reserve_micro_usd:
+        clauses.append(TOKEN_BUDGET_HAS_ROOM)
+        values[":token_budget_latest"] = number(limits.monthly_micro_usd - request.reserve_micro_usd)
+    return Part(clauses, takes, values)
+
+
+def requests(limits: TokenLimits, now_ns: int, *, busy: bool) -> Part:
+    """One request a minute, if that is limited."""
+    if limits.rpm is None:
+        return Part([], [], {})
+    charged_ns = charge_ns(1, limits.rpm)
+    values = {":token_requests_ns": number(charged_ns if busy else now_ns + charged_ns)}
+    if busy:
+        values[":token_requests_latest_ns"] = number(now_ns + WINDOW_NS - charged_ns)
+    return Part([TOKEN_REQUESTS[busy]], [TAKE_TOKEN_REQUESTS[busy]], values)
+
+
+def known(use: TokenUse | None) -> Part:
+    """Whether the API token has the limits that the guess says, or none."""
+    if use is None:
+        return Part([TOKEN_IS_PLAIN], [], {})
+    return Part([TOKEN_LIMITS_ARE_KNOWN], [], {":token_limits": token_limits_attribute(use.limits)})
+
+
+# --- settlement
+TOKEN_HAS_LIMITS = "attribute_exists(tl.#family)"
+
+
+def refund(lease: Lease, used_tokens: int, used_micro_usd: int, wanted: Refund) -> Part:
+    """Needs `:period`, `:unused` and `#family`."""
+    clauses, takes, values = Part([], [], {})
+    if wanted.money or wanted.family_month:
+        values[":unused_micro_usd"] = number(lease.reserved_micro_usd - used_micro_usd)
+    if wanted.money:
+        clauses.append(MONEY_SAME)
+        takes.append("pu = pu - :unused_micro_usd")
+    if wanted.family:
+        clauses.append(TOKEN_PERIOD[False] if wanted.family_month else TOKEN_HAS_LIMITS)
+        takes.append("tl.#family.b = tl.#family.b - :token_unused_ns")
+        values[":token_unused_ns"] = number(lease.family_unused_ns(used_tokens))
+    if wanted.family_month:
+        takes.append("tl.#family.q = tl.#family.q - :unused, tl.#family.v = tl.#family.v - :unused_micro_usd")
+    return Part(clauses, takes, values)
