@@ -13,18 +13,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from sluice.domain import errors
-from sluice.domain.gateway.admission import AdmissionRequest, Grant, Limits
+from sluice.domain.gateway.admission import AdmissionRequest, Grant, Limits, TokenLimits, TokenUse
 from sluice.domain.ids import request_id
 from sluice.domain.usage.ledger import LedgerRecord
+from sluice.domain.usage.pricing import Prices
 from sluice.ports.gateway import Attempt
 from sluice.services.gateway.admit import Admission, Admitted
 from sluice.services.gateway.settle import Outcome, settle, settle_abandoned
-from tests.property.model import MINUTE, SECOND, Model, month_of
+from tests.property.model import MINUTE, SECOND, Model, Own, month_of
 
 START_NS = 1_801_439_940 * SECOND  # 2027-01-31T23:59:00Z: the month ends in a minute
 INSTANCES = 3
 SWEEP_AFTER_NS = 10 * SECOND
-TOKENS = ("tok_a", "tok_b")
+TOKENS = ("tok_a", "tok_b", "tok_c")
+ROTATED = {"tok_c": "tok_a"}  # so both have one set of limits and counters
+A_TOKEN = Prices(1_000_000, 1_000_000)  # costs a micro-dollar
 GUESS = Limits(60, 40_000, 4, 1_000_000)  # the limits an instance assumes for an account it has not seen
 
 limits = st.builds(
@@ -33,6 +36,13 @@ limits = st.builds(
     tpm=st.sampled_from((1, 100, 600, 1000, 40_000, 0)),
     concurrency=st.sampled_from((1, 2, 4, 100, 0)),
     monthly_tokens=st.sampled_from((1_000_000, 1500, 300, 50, 0)),
+)
+own_limits = st.builds(
+    TokenLimits,
+    rpm=st.sampled_from((None, 1, 3, 60, 0)),
+    tpm=st.sampled_from((None, 100, 600, 40_000, 0)),
+    monthly_tokens=st.sampled_from((None, 1_000_000, 700, 300, 0)),
+    monthly_micro_usd=st.sampled_from((None, 10**9, 700, 300, 0)),
 )
 good_limits = limits.filter(lambda drawn: not drawn.any_zero and drawn.tpm > 1)
 instances = st.integers(0, INSTANCES - 1)
@@ -43,9 +53,11 @@ moves = st.sampled_from((1, 999_999, SECOND - 1, SECOND, 3 * SECOND, 11 * SECOND
 KIND = {
     errors.InvalidApiToken: {"caller"},
     errors.AccountSuspended: {"caller"},
-    errors.InvalidModelRequest: {"never"},
+    errors.InvalidModelRequest: {"never", "own never"},
     errors.QuotaExceeded: {"quota"},
-    errors.RateLimitExceeded: {"requests", "tokens", "blocked", "zero"},
+    errors.TokenQuotaExceeded: {"own quota"},
+    errors.InsufficientBudget: {"budget", "own budget"},
+    errors.RateLimitExceeded: {"requests", "tokens", "blocked", "zero", "own requests", "own tokens", "own zero"},
     errors.TooManyConcurrentRequests: {"concurrency"},
 }
 
@@ -101,6 +113,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         self.new_world(Grant("", live, "good", drawn, period=year * 100 + month))
         self.instances = [Admission(self.store, GUESS) for _ in range(INSTANCES)]
         self.model = Model(drawn.rpm, drawn.tpm, drawn.concurrency, drawn.monthly_tokens, (year, month))
+        self.model.families, self.priced = ROTATED, False
         self.model.live = {token: until * SECOND for token, until in live.items()}
         self.held: dict[str, Admitted] = {}
         self.changed_elsewhere = [True] * INSTANCES  # since the store last answered this instance
@@ -133,7 +146,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         """After a refusal, wait exactly as long as it says, send nothing else, and be admitted."""
         calls = self.store.calls
         refusal = self._ask(instance, token, reserve, self.clock(instance))
-        if not isinstance(refusal, errors.Throttled) or self._hopeless(reserve):
+        if not isinstance(refusal, errors.Throttled) or self._hopeless(token, reserve):
             return
         if self.store.calls == calls and self.changed_elsewhere[instance]:
             return  # answered from memory: for up to a second an instance does not see changes by other instances
@@ -162,18 +175,27 @@ class AdmissionMachine(RuleBasedStateMachine):
         for instance in (0, 1):
             self._ask(instance, TOKENS[0], reserve, self.clock(instance))
 
-    def _hopeless(self, reserve: int) -> bool:
+    def _hopeless(self, token: str, reserve: int) -> bool:
         """Whether the request is refused however long it waits."""
         limits = (self.model.rpm, self.model.tpm, self.model.concurrency, self.model.monthly)
-        return 0 in limits or reserve > min(self.model.tpm, self.model.monthly)
+        own, cost = self.model.own.get(self.model.family(token), Own(None, None, None, None)), self._cost(reserve)
+        most = ((cost, self.model.budget), (reserve, own.tpm), (reserve, own.monthly), (cost, own.budget), (1, own.rpm))
+        too_much = any(limit is not None and wanted > limit for wanted, limit in most)
+        return 0 in limits or reserve > min(self.model.tpm, self.model.monthly) or too_much
+
+    def _cost(self, reserve: int) -> int:
+        return reserve if self.priced else 0
+
+    def _request(self, token: str, reserve: int, now: int, *, stream: bool = False) -> AdmissionRequest:
+        names = (self.account_id, request_id(now // 1_000_000), token, reserve, "demo", "completions", stream)
+        prices = A_TOKEN if self.priced else None
+        return AdmissionRequest(*names, ROTATED.get(token, ""), self._cost(reserve), prices)
 
     def _ask(
         self, instance: int, token: str, reserve: int, now: int, request: AdmissionRequest | None = None
     ) -> Exception | None:
         self.sound, calls = False, self.store.calls
-        request = request or AdmissionRequest(
-            self.account_id, request_id(now // 1_000_000), token, reserve, "demo", "completions", False
-        )
+        request = request or self._request(token, reserve, now)
         try:
             admitted = self.instances[instance].admit(request, now)
         except errors.SluiceError as refusal:
@@ -183,25 +205,30 @@ class AdmissionMachine(RuleBasedStateMachine):
             self.sound = True
             return refusal
         self._make_room(now)
-        assert self.model.problems(token, reserve, now) == set(), "admitted, and the model refuses"
-        self.model.admit(request.request_id, token, reserve, now)
+        cost = self._cost(reserve)
+        assert self.model.problems(token, reserve, cost, now) == set(), "admitted, and the model refuses"
+        self.model.admit(request.request_id, token, reserve, cost, now)
         self.held[request.request_id] = admitted
         self.changed_elsewhere = [True] * INSTANCES
         self.sound = True
         return None
 
     def _check_refusal(self, instance: int, refusal: Exception, token: str, reserve: int, now: int) -> None:
-        if self.model.problems(token, reserve, now) == {"concurrency"}:
+        cost = self._cost(reserve)
+        if self.model.problems(token, reserve, cost, now) == {"concurrency"}:
             self._make_room(now)
-        problems = self.model.problems(token, reserve, now)
+        problems = self.model.problems(token, reserve, cost, now)
         kept = self.refused_at[instance]
-        throttled = isinstance(refusal, errors.RateLimitExceeded | errors.QuotaExceeded)
+        throttled = isinstance(refusal, errors.Throttled) and not isinstance(refusal, errors.TooManyConcurrentRequests)
         # Answered from memory, which may be a second old, while the reason of the refusal may have just gone.
         remembered = throttled and any(0 <= now - at < SECOND for at in kept)
         known = problems or "no reason"
         assert problems & KIND[type(refusal)] or remembered, f"{refusal!r}, and the model knows {known}"
         if isinstance(refusal, errors.InvalidModelRequest):  # wrong in form, so it takes a request
             self.model.requests.take(Fraction(1, self.model.rpm), now)
+            own = self.model.own.get(self.model.family(token))
+            if own is not None and own.rpm:
+                own.requests.take(Fraction(1, own.rpm), now)
         if isinstance(refusal, errors.TooManyConcurrentRequests):
             self._make_room(now)
             assert not self.model.expired(now), "refused for concurrency, and expired leases were left"
@@ -296,9 +323,7 @@ class AdmissionMachine(RuleBasedStateMachine):
     def an_answer_gets_lost(self, instance: int, reserve: int, again: bool) -> None:
         """The write may be made, but the instance gets no answer. A retry with the same id is charged only once."""
         now = self.clock(instance)
-        request = AdmissionRequest(
-            self.account_id, request_id(now // 1_000_000), TOKENS[0], reserve, "demo", "completions", True
-        )
+        request = self._request(TOKENS[0], reserve, now, stream=True)
         self.store.lose = True
         try:
             self.instances[instance].admit(request, now)
@@ -312,8 +337,8 @@ class AdmissionMachine(RuleBasedStateMachine):
         made = request.request_id in self.truth().leases
         self.changed_elsewhere = [True] * INSTANCES
         if made:
-            assert self.model.problems(TOKENS[0], reserve, now) == set()
-            self.model.admit(request.request_id, TOKENS[0], reserve, now)
+            assert self.model.problems(TOKENS[0], reserve, request.reserve_micro_usd, now) == set()
+            self.model.admit(request.request_id, TOKENS[0], reserve, request.reserve_micro_usd, now)
         if made and again:
             repeated = self.instances[instance].admit(request, now)
             assert repeated.lease == self.truth().leases[request.request_id]
@@ -345,6 +370,26 @@ class AdmissionMachine(RuleBasedStateMachine):
         self.model.rpm, self.model.tpm = drawn.rpm, drawn.tpm
         self.model.concurrency, self.model.monthly = drawn.concurrency, drawn.monthly_tokens
 
+    @rule(token=st.sampled_from(("tok_a", "tok_b")), drawn=st.one_of(own_limits, st.none()))
+    def a_tokens_own_limits_are_set(self, token: str, drawn: TokenLimits | None) -> None:
+        """What it has used stays, unless it has no limits any more."""
+        uses, own = dict(self.truth().token_limits), self.model.own
+        self.changed_elsewhere = [True] * INSTANCES
+        if drawn is None:
+            uses.pop(token, None)
+            own.pop(token, None)
+        else:
+            uses[token] = replace(uses.get(token, TokenUse(drawn)), limits=drawn)
+            mine = own.setdefault(token, Own(None, None, None, None))
+            mine.rpm, mine.tpm, mine.monthly, mine.budget = vars(drawn).values()
+        self.change(token_limits=uses)
+
+    @rule(budget=st.sampled_from((None, 10**9, 2000, 500, 0)), priced=st.booleans())
+    def money_is_set(self, budget: int | None, priced: bool) -> None:
+        self.change(monthly_micro_usd=budget)
+        self.changed_elsewhere = [True] * INSTANCES
+        self.model.budget, self.priced = budget, priced
+
     # --- invariants
 
     @invariant()
@@ -360,7 +405,14 @@ class AdmissionMachine(RuleBasedStateMachine):
         half = {name for name in model.running if name in model.ledger}
         spent = sum(r.total_tokens for n, r in records.items() if r.period == grant.period and n not in half)
         assert grant.period_tokens == reserved + spent, "the quota is not the sum of the ledger"
-        for tat_ns, bucket in ((grant.tat_requests_ns, model.requests), (grant.tat_tokens_ns, model.tokens)):
+        assert grant.period_micro_usd == model.spent
+        levels = [(grant.tat_requests_ns, model.requests), (grant.tat_tokens_ns, model.tokens)]
+        assert set(grant.token_limits) == set(model.own)
+        for family, own in model.own.items():
+            use = grant.token_limits[family]
+            assert (use.tokens, use.micro_usd) == (own.used, own.spent)
+            levels += [(use.tat_requests_ns, own.requests), (use.tat_tokens_ns, own.tokens)]
+        for tat_ns, bucket in levels:
             free = 1 - max(0, tat_ns - self.now) / MINUTE
             assert abs(free - float(bucket.free(self.now))) < 1e-6, "the bucket's level"
 

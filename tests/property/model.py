@@ -36,12 +36,41 @@ class Bucket:
 
 
 @dataclass
+class Own:
+    """Limits of a family of API tokens, None for none, and what it has used."""
+
+    rpm: int | None
+    tpm: int | None
+    monthly: int | None
+    budget: int | None
+    requests: Bucket = field(default_factory=Bucket)
+    tokens: Bucket = field(default_factory=Bucket)
+    month: tuple[int, int] = (0, 0)
+    used: int = 0
+    spent: int = 0
+
+    def used_in(self, month: tuple[int, int]) -> tuple[int, int]:
+        return (self.used, self.spent) if month == self.month else (0, 0)
+
+    def take(self, reserve: int, cost: int, now: int, month: tuple[int, int]) -> Fraction:
+        used, spent = self.used_in(month)
+        self.used, self.spent, self.month = used + reserve, spent + cost, month
+        share = Fraction(reserve, self.tpm) if self.tpm else Fraction(0)
+        self.requests.take(Fraction(1, self.rpm) if self.rpm else Fraction(0), now)
+        self.tokens.take(share, now)
+        return share
+
+
+@dataclass
 class Running:
     reserved: int
     share: Fraction  # of the token bucket
     month: tuple[int, int]
     token: str
     expires: int
+    cost: int = 0  # reserved, in micro-dollars; a token costs one, or none costs anything
+    family: str = ""  # if it had limits
+    own_share: Fraction = Fraction(0)
     prompt: int = 0
     completion: int = 0
 
@@ -59,15 +88,20 @@ class Model:
     requests: Bucket = field(default_factory=Bucket)
     tokens: Bucket = field(default_factory=Bucket)
     used: int = 0  # tokens of the month's quota, including reservations
+    budget: int | None = None
+    spent: int = 0  # of the month's dollars, including reservations
+    families: dict[str, str] = field(default_factory=dict)  # of rotated tokens
+    own: dict[str, Own] = field(default_factory=dict)
     running: dict[str, Running] = field(default_factory=dict)
     ledger: dict[str, tuple[int, tuple[int, int]]] = field(default_factory=dict)  # tokens used, month
 
-    def problems(self, token: str, reserve: int, now: int) -> set[str]:
+    def family(self, token: str) -> str:
+        return self.families.get(token, token)
+
+    def problems(self, token: str, reserve: int, cost: int, now: int) -> set[str]:
         """All reasons to refuse; empty if the request is admitted."""
         reasons = set()
-        if self.live.get(token, 0) <= now - now % SECOND:  # tokens expire on whole seconds
-            reasons.add("caller")
-        if self.suspended:
+        if self.suspended or self.live.get(token, 0) <= now - now % SECOND:  # tokens expire on whole seconds
             reasons.add("caller")
         if self.blocked_until > now - now % 1_000_000:
             reasons.add("blocked")
@@ -75,8 +109,14 @@ class Model:
             reasons.add("zero")
         if reserve > self.tpm:
             reasons.add("never")
-        if self.used_in(max(self.month, month_of(now))) + reserve > self.monthly:
+        month = max(self.month, month_of(now))
+        used, spent = self.used_in(month)
+        if used + reserve > self.monthly:
             reasons.add("quota")
+        if cost and self.budget is not None and spent + cost > self.budget:
+            reasons.add("budget")
+        own = self.own.get(self.family(token))
+        reasons |= set() if own is None else self.own_problems(own, reserve, cost, now)
         if self.rpm and self.requests.free(now) < Fraction(1, self.rpm):
             reasons.add("requests")
         if self.tpm and self.tokens.free(now) < Fraction(reserve, self.tpm):
@@ -85,17 +125,32 @@ class Model:
             reasons.add("concurrency")
         return reasons
 
-    def used_in(self, month: tuple[int, int]) -> int:
-        return self.used if month == self.month else 0
+    def own_problems(self, own: Own, reserve: int, cost: int, now: int) -> set[str]:
+        used, spent = own.used_in(max(self.month, month_of(now)))
+        found = {
+            "own zero": 0 in (own.rpm, own.tpm),
+            "own never": own.tpm and reserve > own.tpm,
+            "own quota": own.monthly is not None and used + reserve > own.monthly,
+            "own budget": cost and own.budget is not None and spent + cost > own.budget,
+            "own requests": own.rpm and own.requests.free(now) < Fraction(1, own.rpm),
+            "own tokens": own.tpm and own.tokens.free(now) < Fraction(reserve, own.tpm),
+        }
+        return {name for name, holds in found.items() if holds}
 
-    def admit(self, name: str, token: str, reserve: int, now: int) -> None:
+    def used_in(self, month: tuple[int, int]) -> tuple[int, int]:
+        return (self.used, self.spent) if month == self.month else (0, 0)
+
+    def admit(self, name: str, token: str, reserve: int, cost: int, now: int) -> None:
         month = max(self.month, month_of(now))
-        self.used, self.month = self.used_in(month) + reserve, month
+        used, spent = self.used_in(month)
+        self.used, self.spent, self.month = used + reserve, spent + cost, month
         share = Fraction(reserve, self.tpm)
         self.requests.take(Fraction(1, self.rpm), now)
         self.tokens.take(share, now)
         expires = now - now % 1_000_000 + LEASE
-        self.running[name] = Running(reserve, share, month, token, expires)
+        held = self.running[name] = Running(reserve, share, month, token, expires, cost)
+        if (own := self.own.get(self.family(token))) is not None:
+            held.family, held.own_share = self.family(token), own.take(reserve, cost, now, month)
 
     def settle(self, name: str, used: int) -> None:
         """The first call writes the record; a second changes nothing."""
@@ -103,9 +158,17 @@ class Model:
         if held is None:
             return
         spent, _ = self.ledger.setdefault(name, (used, held.month))
-        self.tokens.give_back(held.share * Fraction(held.reserved - spent, held.reserved))
+        unused, unspent = held.reserved - spent, held.cost - min(held.cost, spent)
+        self.tokens.give_back(held.share * Fraction(unused, held.reserved))
         if held.month == self.month:
-            self.used -= held.reserved - spent
+            self.used -= unused
+            self.spent -= unspent
+        own = self.own.get(held.family)
+        if own is not None:
+            own.tokens.give_back(held.own_share * Fraction(unused, held.reserved))
+            if own.month == held.month:
+                own.used -= unused
+                own.spent -= unspent
 
     def settle_interrupted(self, name: str) -> None:
         held = self.running[name]

@@ -1,7 +1,7 @@
 """The same random lives on Dynoxide, but fewer because each step is a call. They check the fake against the store."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import pytest
@@ -9,13 +9,20 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from sluice.adapters.aws import dynamo
-from sluice.adapters.gateway.grant_item import limits_attribute
-from sluice.domain.gateway.admission import Grant
+from sluice.adapters.gateway.grant_item import family_key, limits_attribute, token_use_attribute
+from sluice.domain.gateway.admission import Grant, TokenUse
 from sluice.domain.usage.ledger import LedgerRecord
 from tests.integration.gateway.admission import engines
 from tests.integration.gateway.admission.world import Account, Engine
 from tests.property.machine import AdmissionMachine, Lossy
 from tests.rounds import rounds
+
+
+def _token_limits(uses: Mapping[str, TokenUse]) -> dict[str, Any]:
+    return {"M": {family_key(family): token_use_attribute(use) for family, use in uses.items()}}
+
+
+STORED: Mapping[str, Callable[[Any], dict[str, Any]]] = {"limits": limits_attribute, "token_limits": _token_limits}
 
 
 class OnDynoxide(AdmissionMachine):
@@ -30,13 +37,13 @@ class OnDynoxide(AdmissionMachine):
     def change(self, **fields: Any) -> None:
         """Changes one attribute, as the account side does, and leaves the rest of the item."""
         for name, value in fields.items():
-            stored = limits_attribute(value) if name == "limits" else dynamo.attribute(value)
-            self.engine.client.update_item(
-                TableName="t-grants",
-                Key={"account_id": {"S": self.account_id}},
-                UpdateExpression=f"SET {name} = :value",
-                ExpressionAttributeValues={":value": stored},
-            )
+            attribute = {"token_limits": "tl", "monthly_micro_usd": "ml"}.get(name, name)
+            update: dict[str, Any] = {"UpdateExpression": f"REMOVE {attribute}"}
+            if value is not None:
+                update = {"UpdateExpression": f"SET {attribute} = :value"}
+                update["ExpressionAttributeValues"] = {":value": STORED.get(name, dynamo.attribute)(value)}
+            key = {"account_id": {"S": self.account_id}}
+            self.engine.client.update_item(TableName="t-grants", Key=key, **update)
 
     def truth(self) -> Grant:
         return self.account.grant()

@@ -18,6 +18,7 @@ from sluice.adapters.gateway.hot_store import DynamoHotStore
 from sluice.domain import errors
 from sluice.domain.gateway.admission import AdmissionRequest, Limits
 from sluice.domain.ids import request_id
+from sluice.domain.usage.pricing import Prices
 from sluice.services.gateway.admit import Admission, Admitted
 from sluice.services.gateway.settle import Outcome, settle
 from tests.integration.gateway.admission.world import DEFAULTS, NOW_MS, NOW_NS, close, hot_store
@@ -38,6 +39,8 @@ class Job:
     times: int = 1  # of "loop": refusals in a row, after which it ends
     warm: Limits | None = None  # limits this process has seen before; None = it guesses the defaults
     seed: int = 0
+    family: str = ""
+    micro_usd: int = 0  # reserved; 0: a model without a price
 
 
 @dataclass
@@ -82,9 +85,9 @@ class Racer:
 
     def _try(self) -> Admitted | None:
         job = self.job
-        request = AdmissionRequest(
-            job.account_id, request_id(NOW_MS), job.token_id, job.reserve_tokens, "demo", "completions", True
-        )
+        names = (job.account_id, request_id(NOW_MS), job.token_id, job.reserve_tokens, "demo", "completions", True)
+        prices = Prices(request_micro_usd=job.micro_usd) if job.micro_usd else None
+        request = AdmissionRequest(*names, job.family, job.micro_usd, prices)
         try:
             admitted = self.admission.admit(request, NOW_NS)
         except errors.SluiceError as exc:

@@ -12,7 +12,7 @@ import pytest
 
 from sluice.adapters.gateway import grant_expressions as expressions
 from sluice.adapters.gateway import own_limits
-from sluice.adapters.gateway.grant_item import limits_attribute
+from sluice.adapters.gateway.grant_item import family_key, limits_attribute
 from sluice.adapters.gateway.hot_store import ConditionFailed
 from sluice.domain.gateway.admission import AdmissionRequest, Forms, lease_for
 from sluice.domain.gateway.buckets import WINDOW_NS, charge_ns
@@ -49,7 +49,13 @@ def _other_limit(**change: int) -> Arrange:
 
 CASES: list[tuple[str, str, Forms, dict[str, Any], Arrange]] = [
     # (what, clause, forms of the write, a grant that is admitted in them, what breaks just this clause)
-    ("has limits of its own", own_limits.TOKEN_IS_PLAIN, IDLE, {}, _fixed(tl={TOKEN: {"l": {"r": 1}, **UNUSED}})),
+    (
+        "has limits of its own",
+        own_limits.TOKEN_IS_PLAIN,
+        IDLE,
+        {},
+        _fixed(tl={family_key(TOKEN): {"l": {"r": 1}, **UNUSED}}),
+    ),
     ("revoked", expressions.TOKEN_IS_LIVE, IDLE, {}, _fixed(live={"M": {}})),
     ("another token's", expressions.TOKEN_IS_LIVE, IDLE, {}, _fixed(live={"tok_other": NOW_S + 9})),
     ("expires this second", expressions.TOKEN_IS_LIVE, IDLE, {}, _fixed(live={TOKEN: NOW_S})),

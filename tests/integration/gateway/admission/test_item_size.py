@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from sluice.adapters.aws import dynamo
-from sluice.domain.gateway.admission import Forms
+from sluice.adapters.gateway.grant_item import family_key, lease_attribute, number, token_use_attribute
+from sluice.domain.gateway.admission import Forms, TokenLimits, TokenUse
 from sluice.domain.gateway.buckets import WINDOW_NS
+from sluice.domain.gateway.grants import PLAYGROUND
 from sluice.domain.gateway.leases import Lease, lease_shard
 from sluice.domain.ids import random_id
+from sluice.domain.usage.pricing import Prices
 from tests.integration.gateway.admission.world import MONTH, NOW_MS, NOW_NS, NOW_S, PREFIX, Account
 
 WRITE_UNIT_BYTES = 1024
@@ -83,6 +86,42 @@ def test_a_grant_with_ten_live_tokens_and_four_leases_is_under_a_kilobyte(
     with capsys.disabled():
         print(f"\n  grant item with 10 live API tokens and 4 leases: {weight} of {WRITE_UNIT_BYTES} bytes")
     assert weight <= WRITE_UNIT_BYTES
+
+
+def _dear(account: Account) -> Account:
+    """Prices of every kind, a budget, and what was used of it."""
+    prices = Prices(123_456, 654_321, 12_345, 12_345, 1_234, max_seconds=3_600)
+    for lease in account.item["leases"]["M"].values():
+        lease["M"] |= {"$": lease_attribute(account.lease(prices=prices))["M"]["$"], "u": number(1_234_567)}
+    account.write(ml=123_456_789, pu=98_765_432, pp=MONTH)
+    return account
+
+
+def test_with_money_it_is_under_1_2_kilobytes(full: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    full.item = full.raw()
+    weight = item_bytes(_dear(full).raw())
+    with capsys.disabled():
+        print(f"\n  with every kind of price in each lease, and a budget: {weight} bytes")
+    assert weight <= 1.2 * WRITE_UNIT_BYTES
+
+
+def test_with_all_limits_of_25_api_tokens_it_is_under_4_kilobytes(
+    full: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full.item = full.raw()
+    live = full.item["live"]["M"]
+    while len(live) < 26:
+        live[random_id("tok_")] = live[full.token_id]
+    use = TokenUse(
+        TokenLimits(1234, 123_456, 12_345_678, 12_345_678), NOW_NS + 1, NOW_NS + 1, MONTH, 1_234_567, 1_234_567
+    )
+    full.item["tl"] = {"M": {family_key(token): token_use_attribute(use) for token in live if token != PLAYGROUND}}
+    for lease in full.item["leases"]["M"].values():
+        lease["M"] |= {"f": {"S": ""}, "b": number(WINDOW_NS - 1)}
+    weight = item_bytes(_dear(full).raw())
+    with capsys.disabled():
+        print(f"\n  with all limits of 25 API tokens as well: {weight} bytes")
+    assert weight <= 4 * WRITE_UNIT_BYTES
 
 
 def test_the_referee_bills_one_write_unit_for_it(full: Account) -> None:

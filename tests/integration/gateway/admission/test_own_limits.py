@@ -12,7 +12,7 @@ import pytest
 
 from sluice.adapters.aws import dynamo
 from sluice.adapters.gateway import grant_expressions, own_limits
-from sluice.adapters.gateway.grant_item import grant_from
+from sluice.adapters.gateway.grant_item import family_key, grant_from
 from sluice.adapters.gateway.hot_store import ConditionFailed
 from sluice.domain.gateway.admission import Grant, forms_for, lease_for
 from sluice.domain.gateway.buckets import WINDOW_NS, charge_ns
@@ -36,7 +36,7 @@ def _write(account: Account, use: Mapping[str, Any] | None, money: Mapping[str, 
     """Replace the grant. `use`: the entry of the family in `tl`, None for a plain API token."""
     for name in ("tl", "ml", "pu", "pp"):
         account.item.pop(name, None)
-    account.write(**money, **({} if use is None else {"tl": {FAMILY: {"l": LIMITS, **use}}}))
+    account.write(**money, **({} if use is None else {"tl": {family_key(FAMILY): {"l": LIMITS, **use}}}))
     return account.grant()
 
 
@@ -144,10 +144,14 @@ def test_a_settlement_gives_back_only_what_still_counts(account: Account, change
         account.write()
     elif change == "later month":
         account.write(
-            period=MONTH + 1, period_tokens=3, pp=MONTH + 1, pu=4, tl={FAMILY: {"l": LIMITS, **IDLE} | {"p": MONTH + 1}}
+            period=MONTH + 1,
+            period_tokens=3,
+            pp=MONTH + 1,
+            pu=4,
+            tl={family_key(FAMILY): {"l": LIMITS, **IDLE} | {"p": MONTH + 1}},
         )
     else:
-        account.write(tl={FAMILY: {"l": LIMITS, "a": 0, "b": 0, "p": 0, "q": 0, "v": 0}})
+        account.write(tl={family_key(FAMILY): {"l": LIMITS, "a": 0, "b": 0, "p": 0, "q": 0, "v": 0}})
 
     _, attempt = settle(account.store, account.id, request.request_id, lease, Outcome(200, 40, 0))
 

@@ -13,7 +13,7 @@ import pytest
 from sluice.adapters.aws import dynamo
 from sluice.adapters.gateway.grants import DynamoGrants
 from sluice.domain.gateway import buckets
-from sluice.domain.gateway.admission import Limits
+from sluice.domain.gateway.admission import Limits, TokenLimits
 from tests.integration.gateway.admission import racers
 from tests.integration.gateway.admission.racers import Job, Pair
 from tests.integration.gateway.admission.world import NOW_NS, PREFIX, Account, Engine
@@ -30,6 +30,29 @@ RACES = {
     "concurrency": ({"concurrency": LIMIT}, "TooManyConcurrentRequests"),
     "monthly quota": ({"monthly_tokens": 100 * LIMIT + 99}, "QuotaExceeded"),
 }
+# the API token's own limits, those of the account, and the refusals that may be told (the longest wait, of equal ones
+# the account's); a request reserves 100 tokens and 50 micro-dollars
+OWN_RACES: dict[str, tuple[TokenLimits | None, dict[str, int], tuple[str, ...]]] = {
+    "requests a minute": (TokenLimits(rpm=LIMIT), {"rpm": LIMIT}, ("RateLimitExceeded",)),
+    "tokens a minute": (TokenLimits(tpm=100 * LIMIT + 99), {"tpm": 100 * LIMIT + 99}, ("RateLimitExceeded",)),
+    "monthly quota": (
+        TokenLimits(monthly_tokens=100 * LIMIT + 99),
+        {"monthly_tokens": 100 * LIMIT + 99},
+        ("QuotaExceeded", "TokenQuotaExceeded"),
+    ),
+    "monthly dollars": (
+        TokenLimits(monthly_micro_usd=50 * LIMIT + 49),
+        {"ml": 50 * LIMIT + 49},
+        ("InsufficientBudget",),
+    ),
+    "all": (
+        TokenLimits(LIMIT, 100 * LIMIT, 100 * LIMIT, 50 * LIMIT),
+        {"rpm": LIMIT, "tpm": 100 * LIMIT, "monthly_tokens": 100 * LIMIT, "ml": 50 * LIMIT},
+        ("RateLimitExceeded", "QuotaExceeded", "TokenQuotaExceeded", "InsufficientBudget"),
+    ),
+    "the account's dollars": (None, {"ml": 50 * LIMIT + 49}, ("InsufficientBudget",)),
+}
+FAMILY = "tok_family0000000000"
 ROOMY = {"rpm": 10_000, "tpm": 10_000_000, "concurrency": 10_000, "monthly_tokens": 10_000_000}
 
 
@@ -77,6 +100,52 @@ def _holds_exactly(account: Account, admitted: list[str]) -> None:
     assert grant.period_tokens == 100 * len(admitted)
     assert grant.tat_requests_ns == NOW_NS + len(admitted) * buckets.charge_ns(1, limits.rpm)
     assert grant.tat_tokens_ns == NOW_NS + len(admitted) * buckets.charge_ns(100, limits.tpm)
+
+
+@pytest.mark.parametrize("beside", ["alone", "with the account's"])
+@pytest.mark.parametrize("raced", OWN_RACES)
+def test_of_many_concurrent_requests_exactly_a_tokens_own_limit_is_admitted(
+    engine: Engine, gateways: Pair, raced: str, beside: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, tight, refusals = OWN_RACES[raced]
+    writes: list[int] = []
+    for _ in range(max(2, ROUNDS // 2)):
+        of_account = dict(tight) if beside != "alone" or own is None else {}
+        budget = of_account.pop("ml", None)
+        account = engine.account(**{**ROOMY, **of_account})
+        account.write(**({} if budget is None else {"ml": budget}))
+        if own is not None:
+            account.write_token_limits(own, FAMILY)
+        job = Job("admit", account.id, account.token_id, warm=account.limits, family=FAMILY, micro_usd=50)
+        outcomes = gateways.run(job)
+
+        assert len(outcomes.admitted) == LIMIT
+        assert set(outcomes.refused) <= set(refusals) and len(outcomes.refused) == AT_ONCE - LIMIT
+        _holds_exactly(account, outcomes.admitted)
+        grant = account.grant()
+        assert grant.period_micro_usd == 50 * LIMIT
+        for use in grant.token_limits.values():
+            assert (use.tokens, use.micro_usd) == (100 * LIMIT, 50 * LIMIT)
+        writes += outcomes.writes
+    _say(capsys, f"{engine.name}, {raced} of an API token, {beside}: {_spread(writes)}")
+    assert max(writes) <= 2
+
+
+def test_under_steady_load_with_room_a_process_needs_one_write_an_admission(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With money, and limits of the API token itself, in force."""
+    account = engine.account(**ROOMY)
+    account.write(ml=10**9)
+    account.write_token_limits(TokenLimits(10_000, 10_000_000, 10_000_000, 10**9))
+    racer = racers.Racer(
+        engine.store, Job("storm", account.id, account.token_id, threads=4, times=50, warm=account.limits, micro_usd=9)
+    )
+    writes = racer.run().writes
+    _say(capsys, f"{engine.name}, steady load with money and limits of the API token: {_spread(writes)}")
+    assert len(writes) == 200
+    assert sum(writes) / len(writes) <= 1.05
+    assert account.grant().leases == {}
 
 
 def test_below_the_limits_most_admissions_are_one_write(

@@ -11,9 +11,15 @@ from sluice.adapters.aws import dynamo
 from sluice.adapters.aws.access import Access
 from sluice.adapters.aws.json_service import DYNAMODB, HOT, JsonService
 from sluice.adapters.aws.unix_sockets import led_to_store
-from sluice.adapters.gateway.grant_item import lease_attribute, lease_key, limits_attribute
+from sluice.adapters.gateway.grant_item import (
+    family_key,
+    lease_attribute,
+    lease_key,
+    limits_attribute,
+    token_use_attribute,
+)
 from sluice.adapters.gateway.hot_store import DynamoHotStore, record_from
-from sluice.domain.gateway.admission import AdmissionRequest, Grant, Limits
+from sluice.domain.gateway.admission import AdmissionRequest, Grant, Limits, TokenLimits, TokenUse
 from sluice.domain.gateway.grants import new_grant
 from sluice.domain.gateway.leases import Lease
 from sluice.domain.ids import random_id, request_id
@@ -96,6 +102,10 @@ class Account:
 
     def write_limits(self, limits: Limits) -> None:
         self.write(limits=limits_attribute(limits))
+
+    def write_token_limits(self, limits: TokenLimits, family: str = "") -> None:
+        self.item["tl"] = {"M": {family_key(family or self.token_id): token_use_attribute(TokenUse(limits))}}
+        self.write()
 
     def write_leases(self, leases: dict[str, Lease]) -> None:
         self.write(leases={"M": {lease_key(key): lease_attribute(lease) for key, lease in leases.items()}})

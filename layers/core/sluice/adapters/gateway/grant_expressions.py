@@ -6,7 +6,7 @@ A transaction on the grant would make concurrent admissions of the account fail 
 from typing import Any
 
 from sluice.adapters.gateway import own_limits
-from sluice.adapters.gateway.grant_item import lease_attribute, lease_key, limits_attribute, number
+from sluice.adapters.gateway.grant_item import family_key, lease_attribute, lease_key, limits_attribute, number
 from sluice.domain.gateway.admission import GOOD, AdmissionRequest, Forms, Grant, Limits, Refund
 from sluice.domain.gateway.buckets import WINDOW_NS, charge_ns
 from sluice.domain.gateway.leases import LEASE_MS, Lease, lease_shard
@@ -41,7 +41,11 @@ ADD_LEASE = "leases.#lease = :lease, busy_shard = :busy_shard"
 def admission(request: AdmissionRequest, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Write:
     """The one write that admits. `guess` gives limits and the period; only its forms and limits must be true."""
     limits, now_ms = guess.limits, now_ns // 1_000_000
-    names = {"#token": request.token_id, "#lease": lease_key(request.request_id), "#family": request.of_family}
+    names = {
+        "#token": request.token_id,
+        "#lease": lease_key(request.request_id),
+        "#family": family_key(request.of_family),
+    }
     use = guess.token_limits.get(request.of_family)
     values: dict[str, Any] = {
         ":now_s": number(now_ms // 1000),
@@ -105,7 +109,7 @@ def _requests_bucket(limits: Limits, now_ns: int, *, busy: bool) -> tuple[str, d
 def malformed(guess: Grant, token_id: str, family: str, now_ns: int) -> Write:
     """Charge a request that is wrong in form: one request a minute, without a lease, tokens or quota."""
     limits, busy, use = guess.limits, guess.tat_requests_ns > now_ns, guess.token_limits.get(family)
-    names, known = {"#token": token_id, "#family": family}, own_limits.known(use)
+    names, known = {"#token": token_id, "#family": family_key(family)}, own_limits.known(use)
     values: dict[str, Any] = {
         ":now_s": number(now_ns // 1_000_000_000),
         ":now_ms": number(now_ns // 1_000_000),
@@ -163,7 +167,7 @@ def settlement(record: LedgerRecord, lease: Lease, wanted: Refund) -> Write:
     if wanted.quota or wanted.family_month:
         values[":unused"] = number(lease.reserved_tokens - used_tokens)
     if wanted.family:
-        names["#family"] = lease.family
+        names["#family"] = family_key(lease.family)
     return _update(record.account_id, clauses, "SET " + ", ".join(takes) + " REMOVE leases.#lease", names, values)
 
 

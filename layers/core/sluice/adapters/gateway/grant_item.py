@@ -33,6 +33,7 @@ PRICE_LETTERS = {
     "s": "second_micro_usd",
     "m": "max_seconds",
 }
+COUNTER_LETTERS = {"a": "tat_requests_ns", "b": "tat_tokens_ns", "p": "period", "q": "tokens", "v": "micro_usd"}
 LIMIT_LETTERS = {"r": "rpm", "t": "tpm", "m": "monthly_tokens", "u": "monthly_micro_usd"}
 LETTER_ENDPOINTS = {letter: endpoint for endpoint, letter in ENDPOINT_LETTERS.items()}
 
@@ -59,7 +60,7 @@ def lease_attribute(lease: Lease) -> dict[str, Any]:
         fields["$"] = {"M": {letter: number(value) for letter, value in terms.items() if value}}
         fields["u"] = number(lease.reserved_micro_usd)
     if lease.family:
-        fields["f"] = {"S": lease.family.removeprefix("tok_")}
+        fields["f"] = {"S": "" if lease.family == lease.token_id else family_key(lease.family)}
         fields["b"] = number(lease.family_tokens_ns)
     return {"M": fields}
 
@@ -83,7 +84,7 @@ def lease_from(attribute: Item) -> Lease:
         reserved_tokens=int(fields["r"]["N"]),
         charged_tokens_ns=int(fields["t"]["N"]),
         period=int(fields["d"]["N"]),
-        token_id=_token_id(key),
+        token_id=token_id_of(key),
         model=fields["m"]["S"],
         endpoint=LETTER_ENDPOINTS.get(mode[0], mode[0]),  # a newer version beside this one may know another
         stream=mode.endswith("s") and len(mode) == 2,
@@ -91,7 +92,7 @@ def lease_from(attribute: Item) -> Lease:
         completion_tokens=int(fields["c"]["N"]),
         reserved_micro_usd=_integer(fields, "u"),
         prices=_prices(fields["$"]["M"]) if "$" in fields else None,
-        family=_token_id(fields["f"]["S"]) if "f" in fields else "",
+        family=token_id_of(fields["f"]["S"] or key) if "f" in fields else "",
         family_tokens_ns=_integer(fields, "b"),
     )
 
@@ -102,7 +103,12 @@ def _prices(terms: Item) -> Prices:
     )
 
 
-def _token_id(key: str) -> str:
+def family_key(family: str) -> str:
+    """The key of a family of API tokens in the map `tl`: its id without the prefix."""
+    return family.removeprefix("tok_")
+
+
+def token_id_of(key: str) -> str:
     return key if key == PLAYGROUND else "tok_" + key
 
 
@@ -111,16 +117,17 @@ def token_limits_attribute(limits: TokenLimits) -> dict[str, Any]:
     return {"M": {letter: number(value) for letter, value in given.items() if value is not None}}
 
 
-def token_use_attribute(limits: TokenLimits) -> dict[str, Any]:
-    """A new one. `l`: limits; `a`, `b`: arrival times of requests and tokens; of month `p`: tokens `q`, micro-dollars
-    `v`."""
-    return {"M": {"l": token_limits_attribute(limits), **{name: number(0) for name in "abpqv"}}}
+def token_use_attribute(use: TokenUse) -> dict[str, Any]:
+    """`l`: limits; `a`, `b`: arrival times of requests and tokens; of the month `p`: tokens `q`, micro-dollars `v`."""
+    counters = {name: number(getattr(use, field)) for name, field in COUNTER_LETTERS.items()}
+    return {"M": {"l": token_limits_attribute(use.limits), **counters}}
 
 
 def token_use_from(attribute: Item) -> TokenUse:
     fields = attribute["M"]
     limits = {LIMIT_LETTERS[letter]: int(value["N"]) for letter, value in fields["l"]["M"].items()}
-    return TokenUse(TokenLimits(**limits), *(int(fields[name]["N"]) for name in "abpqv"))
+    counters = {field: int(fields[name]["N"]) for name, field in COUNTER_LETTERS.items()}
+    return TokenUse(TokenLimits(**limits), **counters)
 
 
 def lease_key(request_id: str) -> str:
@@ -148,7 +155,9 @@ def grant_from(item: Item) -> Grant:
         blocked_until_ms=_integer(item, "blocked_until"),
         block_seconds=_integer(item, "block_seconds"),
         store_content=item.get("store_content", {}).get("BOOL", True),
-        token_limits={family: token_use_from(use) for family, use in item["tl"]["M"].items()} if "tl" in item else {},
+        token_limits={token_id_of(key): token_use_from(use) for key, use in item["tl"]["M"].items()}
+        if "tl" in item
+        else {},
         monthly_micro_usd=int(item["ml"]["N"]) if "ml" in item else None,
         period_micro_usd=_integer(item, "pu") if money_period == period else 0,
         money_period=money_period,

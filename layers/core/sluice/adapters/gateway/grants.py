@@ -4,15 +4,15 @@ Each change is one update, because a transaction would make concurrent admission
 exceptions are the two transactions of `sluice.adapters.accounts.accounts` that verify an account or reset its password.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sluice.adapters.aws import dynamo
-from sluice.adapters.gateway.grant_item import LIMIT_LETTERS, token_use_attribute
+from sluice.adapters.gateway.grant_item import LIMIT_LETTERS, family_key, token_id_of, token_use_attribute
 from sluice.domain.errors import Conflict, NotAuthenticated, NotFound, TokenLimitReached, Unavailable
-from sluice.domain.gateway.admission import Limits, TokenLimits
+from sluice.domain.gateway.admission import Limits, TokenLimits, TokenUse
 from sluice.domain.gateway.grants import (
     MAX_LIVE_TOKENS,
     NO_TOKENS,
@@ -59,8 +59,13 @@ def _without(live: Mapping[str, int], *tokens: str) -> dict[str, int]:
     return {token: expires_s for token, expires_s in live.items() if token not in tokens}
 
 
+def _families(live: Iterable[str], families: Mapping[str, str]) -> set[str]:
+    """Keys of the families of live API tokens. `families`: of those that were rotated."""
+    return {families.get(token, family_key(token)) for token in live}
+
+
 def _new_use(limits: TokenLimits) -> dict[str, Any]:
-    use: dict[str, Any] = dynamo.values({"use": token_use_attribute(limits)})["use"]
+    use: dict[str, Any] = dynamo.values({"use": token_use_attribute(TokenUse(limits))})["use"]
     return use
 
 
@@ -139,10 +144,10 @@ class DynamoGrants:
         values |= {":room": room} if terms.need_room else {}
         if terms.limits:  # an API token that another one was rotated into goes on with its counters
             sets += ", tl.#family = if_not_exists(tl.#family, :use)"
-            names["#family"], values[":use"] = terms.family or token_id, _new_use(terms.limits)
+            names["#family"], values[":use"] = family_key(terms.family or token_id), _new_use(terms.limits)
         if terms.family:
             sets += ", tf.#new = :family"
-            values[":family"] = terms.family
+            values[":family"] = family_key(terms.family)
         live = {token_id: terms.expires_s}
         if (replaced := terms.replaced) is not None:
             clauses.append("live.#replaced = :as_issued")
@@ -154,7 +159,7 @@ class DynamoGrants:
                 sets, values[":until"] = sets + ", live.#replaced = :until", replaced.until_s
                 live[replaced.token_id] = replaced.until_s
         before = self._update(account_id, sets + removes, " AND ".join(clauses), names, values)
-        families = before.get("tf", {}) | ({token_id: terms.family} if terms.family else {})
+        families = before.get("tf", {}) | ({token_id: family_key(terms.family)} if terms.family else {})
         return {**before, "tf": families}, _without(before["live"], *expired) | live
 
     def remove_live(self, account_id: str, token_id: str) -> None:
@@ -179,14 +184,15 @@ class DynamoGrants:
         """By family. Errors: NotFound."""
         stored = self._read(account_id).get("tl", {})
         return {
-            family: TokenLimits(**{LIMIT_LETTERS[key]: limit for key, limit in use["l"].items()})
+            token_id_of(family): TokenLimits(**{LIMIT_LETTERS[key]: limit for key, limit in use["l"].items()})
             for family, use in stored.items()
         }
 
     def set_token_limits(self, account_id: str, family: str, limits: TokenLimits | None) -> None:
         """Counters stay, unless `limits` is None, which removes both. Nothing happens where no live API token is of the
         family. Errors: NotFound, Unavailable (too many changes at the same time)."""
-        names, exists = {"#family": family}, "attribute_exists(tl.#family)"
+        key = family_key(family)
+        names, exists = {"#family": key}, "attribute_exists(tl.#family)"
         change, values = "REMOVE tl.#family", dict[str, Any]()
         if limits is not None:
             change, values = "SET tl.#family.l = :limits", {":limits": _new_use(limits)["l"]}
@@ -196,7 +202,7 @@ class DynamoGrants:
                 return
             grant = self._set(account_id, MAPS_EXIST, {":none": {}})
             live = grant["live"]
-            if limits is None or family not in {grant.get("tf", {}).get(token, token) for token in live}:
+            if limits is None or key not in _families(live, grant.get("tf", {})):
                 return
             first = {":use": _new_use(limits), ":live": live}
             with suppress(dynamo.ConditionFailed):  # an API token was issued or revoked meanwhile
@@ -211,7 +217,7 @@ class DynamoGrants:
         limits, families = before.get("tl", {}), before.get("tf", {})
         if not limits and not families:
             return
-        alive = {families.get(token, token) for token, expires_s in live.items() if expires_s > now_s}
+        alive = _families([token for token, expires_s in live.items() if expires_s > now_s], families)
         gone = [("tl", family) for family in limits if family not in alive]
         gone += [("tf", token) for token in families if live.get(token, 0) <= now_s]
         if not gone:
