@@ -93,7 +93,7 @@ def test_without_a_grace_the_old_token_is_revoked_at_once_and_its_counters_stay(
         TableName=settings.common().table_prefix + "grants",
         Key=dynamo.item({"account_id": account.account_id}),
         UpdateExpression="SET tl.#family.q = :used",
-        ExpressionAttributeNames={"#family": old["id"]},
+        ExpressionAttributeNames={"#family": old["id"].removeprefix("tok_")},
         ExpressionAttributeValues=dynamo.item({":used": 60}),
     )
     new = call(world, headers, "POST", old["id"], {}, "/rotate").json
