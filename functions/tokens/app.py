@@ -9,7 +9,16 @@ from sluice.http.accounts.visitor import visitor
 from sluice.http.auth import Caller, now_ms
 from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import Auth, operation
-from sluice.http.tokens import IssuedTokenInfo, IssueTokenBody, KeySet, RevokedAll, TokenInfo, TokenList
+from sluice.http.tokens import (
+    ChangeTokenBody,
+    IssuedTokenInfo,
+    IssueTokenBody,
+    KeySet,
+    RevokedAll,
+    RotateTokenBody,
+    TokenInfo,
+    TokenList,
+)
 from sluice.pages import tokens as token_pages
 from sluice.wiring.tokens import tokens
 
@@ -40,6 +49,31 @@ def list_all(caller: Caller) -> TokenList:
 @documented("One API token", errors=(errors.NotFound,))
 def one(caller: Caller, token_id: str) -> TokenInfo:
     return TokenInfo.of(tokens().one(caller.account_id, token_id, now_ms()))
+
+
+@blueprint.patch("/tokens/<token_id>")
+@documented(
+    "Change an API token's name or limits",
+    errors=(errors.NotFound, errors.Conflict),
+    description="In force from the next request on; what it has used stays counted. Only the name of an API token that "
+    "is not active can be changed (409).",
+)
+def change(caller: Caller, body: ChangeTokenBody, token_id: str) -> TokenInfo:
+    changed = tokens().change(caller.account_id, token_id, body.name, body.changed_limits(), now_ms())
+    return TokenInfo.of(changed)
+
+
+@blueprint.post("/tokens/<token_id>/rotate")
+@documented(
+    "Replace an API token by a new one of the same terms",
+    status=201,
+    errors=(errors.NotFound, errors.Conflict, errors.TokenLimitReached),
+    description="The new one is shown only this once, and is valid as long from now on as the old one was when it was "
+    "new. Both share their limits and what they have used. An API token is rotated once (409).",
+)
+def rotate(caller: Caller, body: RotateTokenBody, token_id: str) -> IssuedTokenInfo:
+    rotated = tokens().rotate(caller.account_id, token_id, body.grace_seconds, now_ms(), epoch=caller.epoch)
+    return IssuedTokenInfo.of(rotated)
 
 
 @blueprint.post("/tokens/<token_id>/revoke")

@@ -9,7 +9,7 @@ from sluice.domain.accounts.sessions import Session
 from sluice.domain.accounts.throttles import Counter, Policy
 from sluice.domain.errors import Conflict, NotFound, StoreUnavailable, TokenLimitReached
 from sluice.domain.gateway.admission import TokenLimits
-from sluice.domain.gateway.grants import MAX_LIVE_TOKENS, live_tokens
+from sluice.domain.gateway.grants import MAX_LIVE_TOKENS, Replaced, live_tokens
 from sluice.domain.mails.mail import Mail
 from sluice.domain.tokens import ApiToken, Claims
 
@@ -103,6 +103,14 @@ class FakeTokens(Breakable):
         if row is not None and row.revoked_ms is None:
             self.rows[account_id, token_id] = replace(row, revoked_ms=now_ms)
 
+    def rename(self, account_id: str, token_id: str, name: str) -> None:
+        self._called("rename")
+        self.rows[account_id, token_id] = replace(self.rows[account_id, token_id], name=name)
+
+    def mark_replaced(self, account_id: str, token_id: str, ends_ms: int) -> None:
+        self._called("mark_replaced")
+        self.rows[account_id, token_id] = replace(self.rows[account_id, token_id], ends_ms=ends_ms)
+
     def delete(self, account_id: str, token_id: str) -> None:
         self._called("delete")
         self.rows.pop((account_id, token_id), None)
@@ -137,6 +145,18 @@ class FakeGrants(Breakable):
         self.entries[token_id] = expires_s
         if limits is not None:
             self.limits.setdefault(family or token_id, limits)
+
+    def rotate_live(
+        self, account_id: str, token_id: str, expires_s: int, now_s: int, epoch: int, replaced: Replaced
+    ) -> None:
+        self._called("rotate_live")
+        if not replaced.can_be(self.entries, now_s):
+            raise Conflict()
+        if replaced.until_s is None:
+            del self.entries[replaced.token_id]
+        else:
+            self.entries[replaced.token_id] = replaced.until_s
+        self.entries[token_id] = expires_s
 
     def set_token_limits(self, account_id: str, family: str, limits: TokenLimits | None) -> None:
         self._called("set_token_limits")

@@ -5,7 +5,6 @@ from typing import Any
 
 from sluice.adapters.gateway.hot_store import DynamoHotStore
 from sluice.domain.errors import StoreUnavailable
-from sluice.domain.usage.pricing import cost_micro_usd, usd
 from sluice.wiring import stores
 from tests.integration.gateway.conftest import ANSWER, Person
 
@@ -88,21 +87,23 @@ def test_a_key_is_refused_when_it_is_revoked_deleted_missing_or_the_store_is_awa
     assert key(person).status_code == 503
 
 
-def test_a_models_prices_are_those_that_the_ledger_charges(person: Person) -> None:
-    (model,) = person.client.get("/v1/models", headers=person.api_token).json["data"]  # type: ignore[index]
-    assert (
-        model["aliases"] == [] and model["context_window"] == 512 and model["capabilities"] == ["chat", "completions"]
-    )
-    assert model == person.client.get("/v1/models/demo", headers=person.api_token).json
-    prices = model["pricing"]
-    million = usd(cost_micro_usd("demo", 1_000_000, 0)), usd(cost_micro_usd("demo", 0, 1_000_000))
-    assert (prices["prompt_usd"], prices["completion_usd"]) == million == (0.05, 0.2)
+def test_a_key_of_limits_says_what_is_left_of_them_beside_the_accounts(person: Person) -> None:
+    limits = {"rpm": 5, "tpm": 3000, "monthly_tokens": 2000, "monthly_usd": "0.50"}
+    issued = person.call("POST", "/tokens", json={"name": "small", "limits": limits}).json
+    assert issued is not None
+    person.api_token["Authorization"] = f"Bearer {issued['token']}"
+    assert person.ask(max_tokens=100).status_code == 200
+    answer = key(person).json
+    assert answer["limits"] == {**limits, "monthly_usd": 0.5} == issued["limits"]
+    left = answer["remaining"]
+    assert (left["requests"], left["monthly_tokens"], left["monthly_usd"]) == (4, 2000 - 12, 0.5)
+    assert 3000 - 12 <= left["tokens"] <= 3000
+    assert answer["account_remaining"]["monthly_tokens"] == 1_000_000 - 12
 
 
 def test_the_row_of_a_server_that_states_little_has_every_field_but_its_capabilities(person: Person) -> None:
     person.upstream.models = lambda: [{"id": "x", "object": "model", "pricing": {"prompt": "9"}}]  # type: ignore[method-assign]
     found = person.client.get("/v1/models/x", headers=person.api_token).json
     assert found == {
-        "id": "x", "object": "model", "owned_by": "", "context_window": None, "aliases": [],
-        "pricing": {"prompt_usd": 0.1, "completion_usd": 0.4},
+        "id": "x", "object": "model", "owned_by": "", "context_window": None, "aliases": [], "pricing": {},
     }  # fmt: skip

@@ -11,6 +11,7 @@ from sluice.domain import errors
 from tests.integration.accounts.world import World
 
 DAY_S = 86_400
+NO_LIMITS: dict[str, Any] = {"rpm": None, "tpm": None, "monthly_tokens": None, "monthly_usd": None}
 
 
 def verify(token: str, now_s: int | None = None) -> Any:
@@ -35,7 +36,9 @@ def test_an_issued_token_is_shown_once_with_its_permissions(world: World) -> Non
     issued = world.issue(
         headers, name="  laptop ", scopes=["embeddings", "inference"], models=["demo"], expires_in="1d"
     )
-    assert set(issued) == {"id", "name", "token", "hint", "scopes", "models", "created_at", "expires_at"}
+    terms = ("limits", "local_only", "rotated_from")
+    assert set(issued) == {"id", "name", "token", "hint", "scopes", "models", "created_at", "expires_at", *terms}
+    assert [issued[name] for name in terms] == [NO_LIMITS, False, None]
     assert (issued["name"], issued["scopes"], issued["models"]) == ("laptop", ["inference", "embeddings"], ["demo"])
     assert issued["hint"] == issued["token"][-6:]
     claims = verify(issued["token"])
@@ -45,7 +48,10 @@ def test_an_issued_token_is_shown_once_with_its_permissions(world: World) -> Non
     one = world.client.get(f"/tokens/{issued['id']}", headers=headers)
     assert one.status_code == 200 and issued["token"] not in one.text
     assert one.json == {
-        **{name: issued[name] for name in ("id", "name", "hint", "scopes", "models", "created_at", "expires_at")},
+        **{
+            name: issued[name]
+            for name in ("id", "name", "hint", "scopes", "models", "created_at", "expires_at", *terms)
+        },
         "status": "active",
         "last_used_at": None,
         "revoked_at": None,
@@ -110,6 +116,13 @@ INVALID_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"name": "x", "models": ["modèle"]}, "models"),
     ({"name": "x", "models": ["m"] * 21}, "models"),
     ({"name": "x", "models": "demo"}, "models"),
+    *(({"name": "x", "limits": {"rpm": value}}, "limits.rpm") for value in (-1, 1.0, "5", True, 10**12 + 1)),
+    *(
+        ({"name": "x", "limits": {"monthly_usd": value}}, "limits.monthly_usd")
+        for value in (-0.01, "1e-7", "five", "", True, "NaN", "Infinity", 10**10, [], "0." + "1" * 40)
+    ),
+    ({"name": "x", "limits": 5}, "limits"),
+    ({"name": "x", "local_only": "true"}, "local_only"),
     ({"name": "", "expires_in": "1d"}, "name"),
     ({"name": "   "}, "name"),
     ({"name": "x" * 101}, "name"),

@@ -13,8 +13,9 @@ from jsonschema import Draft202012Validator
 
 from infra.commands.config import command
 from sluice.domain.settings.checking import WrongSettings, check
-from sluice.domain.settings.owners import OwnersSettings, micro_usd
+from sluice.domain.settings.owners import OwnersSettings
 from sluice.domain.settings.toml import parse, text_of
+from sluice.domain.usage.pricing import parse_usd
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "docs" / "settings"
@@ -90,7 +91,7 @@ def test_page_names_every_key_as_the_code_describes_it() -> None:
 def test_amount_is_exact_however_it_is_written(written: str, kept: str, amount: int) -> None:
     found = parse(f'[[models]]\nid = "a"\nprompt_usd = {written}').models[0].prompt_usd
     assert found == kept
-    assert micro_usd(found) == amount
+    assert parse_usd(found) == amount
 
 
 def test_nothing_is_a_file_of_defaults() -> None:
@@ -128,7 +129,7 @@ def test_whatever_is_given_is_accepted_or_refused_in_words(raw: dict[str, Any]) 
 def test_amount_is_kept_to_the_micro_dollar(amount: Decimal) -> None:
     found = check({"models": [{"id": "a", "prompt_usd": str(amount)}]}).models[0].prompt_usd
     assert found is not None
-    assert micro_usd(found) == amount * 1_000_000
+    assert parse_usd(found) == amount * 1_000_000
 
 
 def test_command_checks_a_file_and_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sluice.domain.usage.pricing import Prices, bound_micro_usd, cost_micro_usd
+from sluice.domain.usage.pricing import Prices, bound_micro_usd, cost_micro_usd, dollars
 
 SMALL = Prices(50_000, 200_000)
 CACHED = Prices(50_000, 200_000, cached_micro_usd=10_000)
@@ -47,3 +47,7 @@ def test_a_cost_is_the_sum_of_all_prices_rounded_up_once(
 )
 def test_what_is_reserved_is_the_most_that_a_request_may_cost(prices: Prices | None, micro_usd: int) -> None:
     assert bound_micro_usd(prices, 2_000_000, 3_000_000) == micro_usd
+
+
+def test_dollars_are_shown_to_the_micro_dollar() -> None:
+    assert [dollars(0), dollars(7), dollars(12_300_000)] == ["0.000000", "0.000007", "12.300000"]

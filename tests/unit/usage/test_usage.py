@@ -40,3 +40,9 @@ def test_rows_are_sorted_by_key_and_empty_rows_are_left_out() -> None:
 def test_adding_a_difference_gives_the_other_amount() -> None:
     one, other = Amounts(5, 4, 3, 2, 1), Amounts(1, 2, 3, 4, 5)
     assert other + (one - other) == one
+
+
+def test_a_sum_has_a_cost_as_soon_as_one_part_had_a_price() -> None:
+    unpriced, free = Amounts(1, 2, 3, None, 4), Amounts(1, 0, 0, 0, 4)
+    assert (unpriced + unpriced).cost_micro_usd is None
+    assert (unpriced + free).cost_micro_usd == (free - unpriced).cost_micro_usd == 0

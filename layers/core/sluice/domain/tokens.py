@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sluice.domain.accounts.account import NAME_CHARACTERS
+from sluice.domain.gateway.admission import TokenLimits
 
 SCHEMA = 1
 SCOPES = ("inference", "embeddings", "files", "batches")
@@ -15,6 +16,8 @@ DEFAULT_EXPIRES_IN = "30d"
 MIN_LIFETIME_S, MAX_LIFETIME_S = 60, 31_536_000
 HINT_CHARACTERS = 6
 MOST_TOKENS = 1_000  # that an account's list shows, of which few are live
+MAX_GRACE_S = DAY_S  # in which an API token lives on after it was rotated
+MAX_LIMIT = 10**12
 MAX_MODELS, MODEL_CHARACTERS = 20, 100  # these are claims, and the token must fit in an HTTP header
 
 # Printable ASCII except space, quote and backslash, because each such character is one byte in JSON too.
@@ -28,7 +31,8 @@ class Claims:
     """The claims of a verified API token. Times are Unix seconds; `models` is None where all models are allowed.
 
     The signature does not show whether the token is still live: the account's grant does. `family`: the id of the API
-    token that this one was rotated from, first of all; None for one that was not.
+    token that this one was rotated from, first of all; None for one that was not. `local_only`: its requests reach no
+    model server that leaves home.
     """
 
     token_id: str
@@ -38,23 +42,27 @@ class Claims:
     scopes: frozenset[str]
     models: tuple[str, ...] | None
     family: str | None = None
+    local_only: bool = False
 
 
 @dataclass(frozen=True)
 class TokenRequest:
-    """The properties of a new API token. `models`: None for all."""
+    """The properties of a new API token. `models`: None for all. `limits`: None for no limits of its own."""
 
     name: str
     lifetime_s: int
     scopes: tuple[str, ...] = SCOPES
     models: tuple[str, ...] | None = None
+    limits: TokenLimits | None = None
+    local_only: bool = False
 
 
 @dataclass(frozen=True)
 class ApiToken:
     """The stored row of an API token. Of the token string itself, only the last characters are kept (`hint`).
 
-    A field with a default may be missing from a stored item. `models` None means all.
+    A field with a default may be missing from a stored item. `models` None means all. `rotated_from`: the id of the API
+    token that it replaces. `ends_ms`: when it ends, because it was replaced. Its limits are in the grant only.
     """
 
     account_id: str
@@ -67,13 +75,32 @@ class ApiToken:
     models: tuple[str, ...] | None = None
     revoked_ms: int | None = None
     last_used_ms: int | None = None
+    local_only: bool = False
+    family: str | None = None
+    rotated_from: str | None = None
+    ends_ms: int | None = None
     schema: int = SCHEMA
 
+    @property
+    def claims(self) -> Claims:
+        times = self.created_ms // 1000, self.expires_ms // 1000
+        scopes = frozenset(self.scopes)
+        return Claims(self.token_id, self.account_id, *times, scopes, self.models, self.family, self.local_only)
+
+    @property
+    def of_family(self) -> str:
+        return self.family or self.token_id
+
+    @property
+    def last_ms(self) -> int:
+        """When it expires, or ends before that."""
+        return self.expires_ms if self.ends_ms is None else self.ends_ms
+
     def status(self, live: Mapping[str, int], now_ms: int) -> Status:
-        """`live`: the grant's token ids, which decide. An unexpired token that the grant does not list is revoked."""
+        """`live`: of the grant, which decides. An unexpired token that the grant does not list is revoked."""
         if self.revoked_ms is not None:
             return "revoked"
-        if self.expires_ms <= now_ms:
+        if min(self.last_ms, live.get(self.token_id, self.last_ms // 1000) * 1000) <= now_ms:
             return "expired"
         return "active" if self.token_id in live else "revoked"
 

@@ -28,10 +28,6 @@ def csv_download(lines: Iterable[bytes], name: str) -> Response:
     return response
 
 
-def dollars(micro_usd: int) -> str:
-    return f"{micro_usd / 1_000_000:.6f}"
-
-
 def _taken(file: io.StringIO) -> bytes:
     text = file.getvalue()
     file.seek(0)

@@ -9,8 +9,9 @@ from pydantic import Field
 from sluice.domain.accounts.audit import AuditEvent
 from sluice.domain.periods import rfc3339
 from sluice.domain.spans import parse_span
+from sluice.domain.usage.pricing import dollars
 from sluice.http.accounts.requests import AccountInfo, User
-from sluice.http.csv_file import Cell, csv_download, csv_lines, dollars
+from sluice.http.csv_file import Cell, csv_download, csv_lines
 from sluice.http.lazy_model import BaseModel
 from sluice.http.spool import spooled
 from sluice.http.usage import LastRefusal, RefusalsQuery, RefusedCount, UsageTotal, Zone, zone_of
@@ -93,7 +94,8 @@ USAGE_COLUMNS = (
 def _cells(row: DayOfAccount, zone: tzinfo) -> list[Cell]:
     used = row.amounts
     named: list[Cell] = [row.day, str(zone), row.account_id, row.email, row.model]
-    return [*named, used.requests, used.prompt_tokens, used.completion_tokens, dollars(used.cost_micro_usd)]
+    cost = None if used.cost_micro_usd is None else dollars(used.cost_micro_usd)
+    return [*named, used.requests, used.prompt_tokens, used.completion_tokens, cost]
 
 
 class AdminUsageTotal(UsageTotal):

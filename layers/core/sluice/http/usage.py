@@ -101,7 +101,7 @@ class UsageTotal(BaseModel):
     requests: int
     prompt_tokens: int
     completion_tokens: int
-    cost_usd: float
+    cost_usd: float | None = Field(description="null: no request had a price")
 
     @classmethod
     def of(cls, amounts: Amounts) -> Self:
@@ -113,7 +113,7 @@ class UsageRow(BaseModel):
     requests: int
     prompt_tokens: int
     completion_tokens: int
-    cost_usd: float
+    cost_usd: float | None = Field(description="null: no request had a price")
 
 
 class UsageReport(BaseModel):
@@ -155,7 +155,7 @@ class LogEntry(BaseModel):
         more: dict[str, Any] = {"prompt": content.prompt, "response": content.response} if content else {}
         if call_id:
             more |= {"call_id": call_id, "retry_count": attempt_of(record)}
-        cost = None if record.cost_micro_usd is None else usd(record.cost_micro_usd)
+        cost = usd(record.cost_micro_usd)
         created = rfc3339(record.created_ms)
         return cls.like(record, id=record.request_id, created_at=created, estimated_cost_usd=cost, **more)
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from werkzeug.wrappers import Response as AnyResponse
 
 from sluice import settings
+from sluice.domain.usage.pricing import dollars
 from sluice.http.auth import cookie_name
 from sluice.pages import assets, forms, links
 
@@ -83,11 +84,9 @@ def number(count: int) -> str:
     return f"{count:,}"
 
 
-def money(micro_usd: int) -> str:
-    """Dollars; amounts below a cent are shown to the micro-dollar."""
-    return (
-        f"${micro_usd / 1_000_000:,.2f}" if micro_usd == 0 or micro_usd >= 10_000 else f"${micro_usd / 1_000_000:.6f}"
-    )
+def money(micro_usd: int | None) -> str:
+    """`$0.000123`, or a dash where there is no price."""
+    return "–" if micro_usd is None else "$" + dollars(micro_usd)
 
 
 def size(count_bytes: int) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant, Limits, Refund, TokenLimits
     from sluice.domain.gateway.contents import LoggedContent
+    from sluice.domain.gateway.grants import Replaced
     from sluice.domain.gateway.leases import Lease
     from sluice.domain.usage.ledger import LedgerRecord
 
@@ -31,6 +32,12 @@ class GrantStore(Protocol):
     ) -> None:
         """`epoch`: of the session that asks. `family`: of the API token that this one replaces, whose counters (and
         limits, if it still has some) it shares. Errors: TokenLimitReached, NotAuthenticated (the session has ended)."""
+
+    def rotate_live(
+        self, account_id: str, token_id: str, expires_s: int, now_s: int, epoch: int, replaced: Replaced
+    ) -> None:
+        """Make an API token live, and end the one that it replaces, by one write. Errors: as `add_live`, and Conflict
+        (it is not live any more, or was replaced already)."""
 
     def set_token_limits(self, account_id: str, family: str, limits: TokenLimits | None) -> None:
         """In force from the next request on; the counters stay. None removes limits and counters. Nothing happens where

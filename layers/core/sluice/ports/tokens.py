@@ -20,6 +20,11 @@ class TokenStore(Protocol):
     def mark_revoked(self, account_id: str, token_id: str, now_ms: int) -> None:
         """Keeps the first revocation time; does nothing to a row that is gone."""
 
+    def rename(self, account_id: str, token_id: str, name: str) -> None:
+        """Does nothing to a row that is gone; so does the next."""
+
+    def mark_replaced(self, account_id: str, token_id: str, ends_ms: int) -> None: ...
+
     def delete(self, account_id: str, token_id: str) -> None: ...
 
     def erase_account(self, account_id: str) -> None: ...

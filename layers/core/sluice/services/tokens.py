@@ -1,30 +1,41 @@
-"""API tokens: issue, list, revoke. The grant's list decides which tokens are live; the rows are for display."""
+"""API tokens: issue, list, change, rotate, revoke. The grant decides which are live; the rows are for display."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from sluice.domain.accounts.audit import Action
 from sluice.domain.accounts.visitor import Visitor
-from sluice.domain.errors import NotAuthenticated, NotFound, TokenLimitReached
+from sluice.domain.errors import Conflict, NotAuthenticated, NotFound, TokenLimitReached
+from sluice.domain.gateway.admission import TokenLimits
+from sluice.domain.gateway.grants import Replaced
 from sluice.domain.ids import random_id
-from sluice.domain.tokens import HINT_CHARACTERS, MOST_TOKENS, ApiToken, Claims, Status, TokenRequest
+from sluice.domain.tokens import HINT_CHARACTERS, MOST_TOKENS, ApiToken, Status, TokenRequest
 from sluice.ports.gateway import GrantStore
 from sluice.ports.tokens import TokenSigner, TokenStore
 from sluice.services.accounts.security_events import SecurityEvents
+
+NO_ROOM = (
+    "This account has as many live API tokens as it may have, and the old one would be one more. Revoke one first, or "
+    "rotate with grace_seconds 0."
+)
+NO_LIMITS = TokenLimits()
+Changes = Mapping[str, int | None]  # limits of `TokenLimits`, as far as given
 
 
 @dataclass(frozen=True)
 class IssuedToken:
     row: ApiToken
+    limits: TokenLimits
     token: str = field(repr=False)  # the JWT, which is not stored and is shown only once
 
 
 @dataclass(frozen=True)
 class ListedToken:
-    """`status` is derived from the grant and the row together."""
+    """`status` is derived from the grant and the row together; `limits` are of the grant, and none once it ended."""
 
     row: ApiToken
     status: Status
+    limits: TokenLimits
 
 
 @dataclass(frozen=True)
@@ -48,37 +59,98 @@ class Tokens:
         """
         now_s = now_ms // 1000
         expires_s = now_s + wanted.lifetime_s
-        claims = Claims(random_id("tok_"), account_id, now_s, expires_s, frozenset(wanted.scopes), wanted.models)
-        token = self.signer().sign(claims)
         row = ApiToken(
             account_id=account_id,
-            token_id=claims.token_id,
+            token_id=random_id("tok_"),
             name=wanted.name,
-            hint=token[-HINT_CHARACTERS:],
+            hint="",
             scopes=wanted.scopes,
             models=wanted.models,
             created_ms=now_ms,
             expires_ms=expires_s * 1000,
+            local_only=wanted.local_only,
         )
-        self._forget_old(account_id, now_ms)
+
+        def make_live() -> None:
+            self.grants.add_live(account_id, row.token_id, expires_s, now_s, epoch, wanted.limits)
+
+        return self._issued(row, wanted.limits or NO_LIMITS, make_live)
+
+    def rotate(self, account_id: str, token_id: str, grace_s: int, now_ms: int, *, epoch: int) -> IssuedToken:
+        """A new API token of the same terms, valid as long from now on as the old one was when it was new. The old one
+        stays live for `grace_s`, and never longer than before. Both share their limits and counters.
+
+        Errors: NotFound (also for another account's), Conflict (not active, or rotated already), TokenLimitReached
+        (with `grace_s`), NotAuthenticated. They leave no row.
+        """
+        found, now_s = self.one(account_id, token_id, now_ms), now_ms // 1000
+        if found.status != "active":
+            raise Conflict(f"This API token is {found.status}: only an active one can be rotated.")
+        old, issued_s = found.row, found.row.expires_ms // 1000
+        until_s = min(now_s + grace_s, issued_s - 1) if grace_s else None
+        replaced = Replaced(token_id, old.of_family, issued_s, until_s)
+        expires_s = now_s + issued_s - old.created_ms // 1000
+        row = replace(
+            old,
+            token_id=random_id("tok_"),
+            created_ms=now_ms,
+            expires_ms=expires_s * 1000,
+            last_used_ms=None,
+            family=old.of_family,
+            rotated_from=token_id,
+            ends_ms=None,
+        )
+
+        def make_live() -> None:
+            try:
+                self.grants.rotate_live(account_id, row.token_id, expires_s, now_s, epoch, replaced)
+            except TokenLimitReached as exc:
+                raise TokenLimitReached(NO_ROOM) from exc
+
+        issued = self._issued(row, found.limits, make_live)
+        if until_s is None:
+            self.rows.mark_revoked(account_id, token_id, now_ms)
+        else:
+            self.rows.mark_replaced(account_id, token_id, until_s * 1000)
+        return issued
+
+    def _issued(self, unsigned: ApiToken, limits: TokenLimits, make_live: Callable[[], None]) -> IssuedToken:
+        token = self.signer().sign(unsigned.claims)
+        row = replace(unsigned, hint=token[-HINT_CHARACTERS:])
+        self._forget_old(row.account_id, row.created_ms)
         self.rows.put(row)
         try:
-            self.grants.add_live(account_id, claims.token_id, expires_s, now_s, epoch)
-        except (TokenLimitReached, NotAuthenticated):
-            self.rows.delete(account_id, claims.token_id)
+            make_live()
+        except (Conflict, NotAuthenticated):
+            self.rows.delete(row.account_id, row.token_id)
             raise
-        return IssuedToken(row, token)
+        return IssuedToken(row, limits, token)
+
+    def change(
+        self, account_id: str, token_id: str, name: str | None, limits: Changes | None, now_ms: int
+    ) -> ListedToken:
+        """None leaves the name, or the limits, as they are. The limits are in force from the next request on, and their
+        counters stay. Errors: NotFound (also for another account's), Conflict (limits of one that is not active)."""
+        found = self.one(account_id, token_id, now_ms)
+        if limits is not None:
+            if found.status != "active":
+                raise Conflict(f"This API token is {found.status}: it has no limits.")
+            wanted = replace(found.limits, **limits)
+            self.grants.set_token_limits(account_id, found.row.of_family, None if wanted == NO_LIMITS else wanted)
+        if name is not None:
+            self.rows.rename(account_id, token_id, name)
+        return self.one(account_id, token_id, now_ms)
 
     def all(self, account_id: str, now_ms: int) -> list[ListedToken]:
         """Newest first."""
         rows = sorted(self.rows.of_account(account_id), key=lambda row: (row.created_ms, row.token_id), reverse=True)
-        live = self.grants.live(account_id)
-        return [ListedToken(row, row.status(live, now_ms)) for row in rows]
+        live, limits = self.grants.live(account_id), self.grants.token_limits(account_id)
+        return [_listed(row, live, limits, now_ms) for row in rows]
 
     def one(self, account_id: str, token_id: str, now_ms: int) -> ListedToken:
         """Errors: NotFound (also for another account's)."""
         row = self._row(account_id, token_id)
-        return ListedToken(row, row.status(self.grants.live(account_id), now_ms))
+        return _listed(row, self.grants.live(account_id), self.grants.token_limits(account_id), now_ms)
 
     def revoke(self, account_id: str, token_id: str, now_ms: int) -> ListedToken:
         """The first write, to the grant, makes the token invalid. Idempotent. An expired token stays `expired`.
@@ -118,3 +190,9 @@ class Tokens:
         if row is None:
             raise NotFound("There is no such API token.")
         return row
+
+
+def _listed(row: ApiToken, live: Mapping[str, int], limits: Mapping[str, TokenLimits], now_ms: int) -> ListedToken:
+    status = row.status(live, now_ms)
+    own = limits.get(row.of_family) if status == "active" else None
+    return ListedToken(row, status, own or NO_LIMITS)

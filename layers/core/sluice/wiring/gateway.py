@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sluice import settings
 from sluice.once import once
 from sluice.wiring import documents, peers, stores
-from sluice.wiring.settings import price_of, terms
+from sluice.wiring.settings import terms
 
 if TYPE_CHECKING:
     from sluice.ports.gateway import TextStore
@@ -41,7 +41,7 @@ def gateway() -> Gateway:
         store=stores.hot_store(),
         admission=admission,
         upstream=upstream,
-        models=ModelList(peers.upstream(), price_of),
+        models=ModelList(peers.upstream()),
         observer=observer(),
         clock=time.time_ns,
         defaults=Defaults(

@@ -189,6 +189,8 @@ class RollupItem(Model):
     prompt_tokens = NumberAttribute(default=0)
     completion_tokens = NumberAttribute(default=0)
     cost_micro_usd = NumberAttribute(default=0)
+    priced = BooleanAttribute(null=True)  # a request had a price of 0
+    unpriced = BooleanAttribute(null=True)  # a request had no price
     response_time_ms = NumberAttribute(default=0)
     ttl_s = TTLAttribute(null=True)  # of refusals; a roll-up has none
 

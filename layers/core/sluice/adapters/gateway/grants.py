@@ -17,6 +17,7 @@ from sluice.domain.gateway.grants import (
     MAX_LIVE_TOKENS,
     NO_TOKENS,
     PLAYGROUND,
+    Replaced,
     expired_tokens,
     has_room,
     live_tokens,
@@ -43,6 +44,11 @@ class _Terms:
     epoch: int
     limits: TokenLimits | None
     family: str | None
+    replaced: Replaced | None = None
+
+    @property
+    def need_room(self) -> bool:
+        return self.replaced is None or self.replaced.until_s is not None
 
     @property
     def need_maps(self) -> bool:
@@ -89,45 +95,72 @@ class DynamoGrants:
 
         Errors: TokenLimitReached, NotAuthenticated, NotFound.
         """
+        self._make_live(account_id, token_id, _Terms(expires_s, epoch, limits, family), now_s)
+
+    def rotate_live(
+        self, account_id: str, token_id: str, expires_s: int, now_s: int, epoch: int, replaced: Replaced
+    ) -> None:
+        """As `add_live`, and in the same write the token that is replaced ends: of several that replace it at the same
+        time one wins. Errors: as `add_live`, Conflict."""
+        self._make_live(account_id, token_id, _Terms(expires_s, epoch, None, replaced.family, replaced), now_s)
+
+    def _make_live(self, account_id: str, token_id: str, terms: "_Terms", now_s: int) -> None:
         grant: Mapping[str, Any] = self._read(account_id)
-        terms = _Terms(expires_s, epoch, limits, family)
         for _ in range(ATTEMPTS):
-            if not has_room(grant["live"], now_s):
+            if terms.replaced and not terms.replaced.can_be(grant["live"], now_s):
+                raise Conflict("This API token is not live any more, or was rotated already.")
+            if terms.need_room and not has_room(grant["live"], now_s):
                 raise TokenLimitReached()
             if terms.need_maps and "tl" not in grant:
                 self._set(account_id, MAPS_EXIST, {":none": {}})
             try:
                 expired = expired_tokens(grant["live"], now_s)
-                before = self._add(account_id, token_id, terms, expired)
-                self._forget_families(before, _without(before["live"], *expired) | {token_id: expires_s}, now_s)
+                self._forget_families(*self._add(account_id, token_id, terms, expired), now_s)
                 return
             except dynamo.ConditionFailed as exc:
                 if not exc.old:
                     raise NotFound() from exc
-                if exc.old.get("token_epoch", 0) > epoch:
+                if exc.old.get("token_epoch", 0) > terms.epoch:
                     raise NotAuthenticated() from exc
                 grant = exc.old
                 if token_id in grant["live"]:
                     return  # an answer was lost, and the client's retry found what the first attempt had written
         raise Unavailable()
 
-    def _add(self, account_id: str, token_id: str, terms: "_Terms", expired: list[str]) -> dict[str, Any]:
+    def _add(
+        self, account_id: str, token_id: str, terms: "_Terms", expired: list[str]
+    ) -> tuple[dict[str, Any], dict[str, int]]:
+        """→ the grant before the write, with the family of the new token, and `live` after it."""
         names = {f"#old{place}": token for place, token in enumerate(expired)}
         removes = " REMOVE " + ", ".join(f"live.{name}" for name in names) if names else ""
-        clauses = [EXISTS, SESSION_IS_CURRENT, HAS_ROOM, "attribute_not_exists(live.#new)"]
+        clauses = [EXISTS, SESSION_IS_CURRENT, "attribute_not_exists(live.#new)"]
+        clauses += [HAS_ROOM] if terms.need_room else []
         # The pruned entries must still exist: otherwise a concurrent call pruned them and used the room.
         clauses += [f"attribute_exists(live.{name})" for name in names]
         clauses += ["attribute_exists(tl)"] if terms.need_maps else []
         room = MAX_LIVE_TOKENS + 1 + len(expired)  # size() includes the playground's entry
         sets, names = "SET live.#new = :expires", {"#new": token_id, **names}
-        values: dict[str, Any] = {":expires": terms.expires_s, ":room": room, ":epoch": terms.epoch}
+        values: dict[str, Any] = {":expires": terms.expires_s, ":epoch": terms.epoch}
+        values |= {":room": room} if terms.need_room else {}
         if terms.limits:  # an API token that another one was rotated into goes on with its counters
             sets += ", tl.#family = if_not_exists(tl.#family, :use)"
             names["#family"], values[":use"] = family_key(terms.family or token_id), _new_use(terms.limits)
         if terms.family:
             sets += ", tf.#new = :family"
             values[":family"] = family_key(terms.family)
-        return self._update(account_id, sets + removes, " AND ".join(clauses), names, values)
+        live = {token_id: terms.expires_s}
+        if (replaced := terms.replaced) is not None:
+            clauses.append("live.#replaced = :as_issued")
+            names["#replaced"], values[":as_issued"] = replaced.token_id, replaced.expires_s
+            if replaced.until_s is None:
+                removes = (removes + ", " if removes else " REMOVE ") + "live.#replaced"
+                expired = [*expired, replaced.token_id]
+            else:
+                sets, values[":until"] = sets + ", live.#replaced = :until", replaced.until_s
+                live[replaced.token_id] = replaced.until_s
+        before = self._update(account_id, sets + removes, " AND ".join(clauses), names, values)
+        families = before.get("tf", {}) | ({token_id: family_key(terms.family)} if terms.family else {})
+        return {**before, "tf": families}, _without(before["live"], *expired) | live
 
     def remove_live(self, account_id: str, token_id: str) -> None:
         """Remove a live API token, so that it is refused. A missing token is no error. Errors: NotFound (no grant)."""

@@ -44,6 +44,8 @@ def sign(claims: Claims, key: SigningKey, issuer: str) -> str:
         payload["models"] = list(claims.models)
     if claims.family is not None:
         payload["fam"] = claims.family
+    if claims.local_only:
+        payload["local"] = True
     return jwt.encode(payload, key.private, ALGORITHM, headers={"typ": TYPE, "kid": key.kid})
 
 
@@ -149,8 +151,10 @@ def _claims(payload: Mapping[str, Any]) -> Claims:
             raise InvalidApiToken()
     if not all(isinstance(text, str) and text for text in strings) or not all(type(time) is int for time in times):
         raise InvalidApiToken()
+    if payload.get("local", True) is not True:
+        raise InvalidApiToken()
     if "fam" in payload and not (isinstance(payload["fam"], str) and payload["fam"]):
         raise InvalidApiToken()
     token_id, account_id, scope = strings
-    models = None if models is None else tuple(models)
-    return Claims(token_id, account_id, *times, frozenset(scope.split(" ")), models, payload.get("fam"))
+    models, rest = None if models is None else tuple(models), (payload.get("fam"), "local" in payload)
+    return Claims(token_id, account_id, *times, frozenset(scope.split(" ")), models, *rest)

@@ -32,15 +32,26 @@ class DynamoTokens:
         return [_token(one) for one in dynamo.query(self._table, {"account_id": account_id})]
 
     def mark_revoked(self, account_id: str, token_id: str, now_ms: int) -> None:
-        """Keeps the first revocation time. A row that was deleted in the meantime stays deleted."""
+        """Keeps the first revocation time."""
+        self._set(account_id, token_id, "revoked_ms", now_ms, "if_not_exists(#field, :value)")
+
+    def rename(self, account_id: str, token_id: str, name: str) -> None:
+        self._set(account_id, token_id, "name", name)
+
+    def mark_replaced(self, account_id: str, token_id: str, ends_ms: int) -> None:
+        self._set(account_id, token_id, "ends_ms", ends_ms)
+
+    def _set(self, account_id: str, token_id: str, field: str, value: int | str, after: str = ":value") -> None:
+        """A row that was deleted in the meantime stays deleted."""
         try:
             dynamo.write(
                 lambda: dynamo.client().update_item(
                     TableName=self._table,
                     Key=_key(account_id, token_id),
-                    UpdateExpression="SET revoked_ms = if_not_exists(revoked_ms, :now_ms)",
+                    UpdateExpression="SET #field = " + after,
                     ConditionExpression=EXISTS,
-                    ExpressionAttributeValues=dynamo.item({":now_ms": now_ms}),
+                    ExpressionAttributeNames={"#field": field},
+                    ExpressionAttributeValues=dynamo.item({":value": value}),
                 )
             )
         except dynamo.ConditionFailed:

@@ -1,7 +1,6 @@
 """Writes that only reconciliation makes: list every account, and correct roll-ups and quotas."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 
 from sluice.adapters.aws.dynamo import ConditionFailed
 from sluice.adapters.aws.model_store import bound, reading, write
@@ -23,7 +22,7 @@ class DynamoAccountant:
                 yield row.account_id
 
     def add_to_rollup(self, account_id: str, bucket: Bucket, by: Amounts) -> None:
-        changes = additions(self._rollups, asdict(by))
+        changes = additions(self._rollups, by)
         write(lambda: self._rollups(account_id, bucket.key).update(changes))
 
     def add_to_quota(self, account_id: str, period: int, tokens: int) -> None:

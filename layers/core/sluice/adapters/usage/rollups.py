@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sluice.adapters.aws import dynamo
-from sluice.domain.usage.ledger import LedgerRecord
+from sluice.domain.usage.ledger import UNPRICED, LedgerRecord
 from sluice.domain.usage.usage import NOTHING, Amounts, Bucket, amounts_of, bucket_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 MAX_PAGES = 40  # some 4,000 roll-ups a page
-SUMS = ("requests", "prompt_tokens", "completion_tokens", "cost_micro_usd", "response_time_ms")
+SUMS = ("requests", "prompt_tokens", "completion_tokens", "response_time_ms")
 
 
 class DynamoRollups:
@@ -37,7 +37,7 @@ class DynamoRollups:
 
         rollups, ledger = model_store.bound(RollupItem, self._prefix), model_store.bound(LedgerItem, self._prefix)
         first, amounts = records[0], sum(map(amounts_of, records), NOTHING)
-        changes = additions(rollups, {name: getattr(amounts, name) for name in SUMS})
+        changes = additions(rollups, amounts)
         # The record exists (a stream event can outlive a restored table) and no transaction has folded it yet.
         is_not_folded = ledger.request_id.exists() & ledger.rolled_up_ms.does_not_exist()
 
@@ -115,10 +115,17 @@ class DynamoRollups:
         return {"Get": {"TableName": table, "Key": key, **projection}}
 
 
-def additions(rows: "type[RollupItem]", sums: Mapping[str, int]) -> list[Any]:
-    """A model's actions that add sums to a roll-up, which need not be there."""
-    return [rows.schema.set(SCHEMA), *(getattr(rows, name).add(amount) for name, amount in sums.items())]
+def additions(rows: "type[RollupItem]", by: Amounts) -> list[Any]:
+    """A model's actions that add amounts to a roll-up, which need not be there."""
+    sums = [getattr(rows, name).add(getattr(by, name)) for name in SUMS]
+    marks = {None: [rows.unpriced.set(True)], 0: [rows.priced.set(True)]}.get(by.cost_micro_usd, [])
+    return [rows.schema.set(SCHEMA), *sums, rows.cost_micro_usd.add(by.cost_micro_usd or 0), *marks]
 
 
 def _amounts(plain: Mapping[str, Any]) -> Amounts:
-    return Amounts(**{name: plain[name] for name in SUMS}) if plain else NOTHING
+    if not plain:
+        return NOTHING
+    # A cost is always stored, because earlier releases read it. They marked nothing: their 0 is a cost.
+    has_cost = plain["cost_micro_usd"] or "priced" in plain or UNPRICED not in plain
+    cost = plain["cost_micro_usd"] if has_cost else None
+    return Amounts(**{name: plain[name] for name in SUMS}, cost_micro_usd=cost)

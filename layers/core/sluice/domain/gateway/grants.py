@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sluice.domain.periods import period_of
@@ -37,6 +38,20 @@ def new_grant(
         "block_seconds": 0,
         "schema": SCHEMA,
     }
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """An API token that another one replaces. Times are Unix seconds. `expires_s`: as issued, by which a token that was
+    replaced already is known. `until_s`: how long it lives on, less than `expires_s`; None: not at all."""
+
+    token_id: str
+    family: str
+    expires_s: int
+    until_s: int | None
+
+    def can_be(self, live: Mapping[str, int], now_s: int) -> bool:
+        return live.get(self.token_id) == self.expires_s > now_s
 
 
 def live_tokens(live: Mapping[str, int], now_s: int) -> dict[str, int]:

@@ -1,18 +1,18 @@
 """The form of `sluice.toml`, table by table. `check` in `checking.py` adds the rules between tables.
 
 A number's unit is in its name. Amounts of dollars are texts, because a binary fraction is not exact; in the code they
-are integers of micro-dollars (`micro_usd`).
+are integers of micro-dollars (`parse_usd`).
 """
 
 import re
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from sluice.domain.usage.pricing import dollars, parse_usd
+
 MAX_LIMIT = 10**12
-MAX_USD = 10**9
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@,*]+")
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 MODEL = r"^[!-~]{1,256}$"
@@ -33,23 +33,9 @@ def is_origin(text: str) -> bool:
     return text == "*" or ORIGIN.fullmatch(text.lower()) is not None
 
 
-def micro_usd(text: str) -> int:
-    """Micro-dollars of an amount as the settings hold it."""
-    return int(Decimal(text) * 1_000_000)
-
-
 def _usd(given: Any) -> str:
     """The canonical text of an amount: `"0.10"`, at least two decimals and at most six."""
-    wrong = ValueError('is no amount of dollars. Write a text such as "0.10", with at most 6 decimals; "0" is free')
-    if isinstance(given, bool) or not isinstance(given, str | int | float | Decimal) or len(str(given)) > 32:
-        raise wrong
-    try:
-        amount = Decimal(str(given))
-    except InvalidOperation:
-        raise wrong from None
-    if not 0 <= amount <= MAX_USD or amount != round(amount, 6):  # a NaN is in no range
-        raise wrong
-    whole, _, fraction = f"{amount:.6f}".partition(".")
+    whole, _, fraction = dollars(parse_usd(given)).partition(".")
     return f"{whole}.{fraction[:2]}{fraction[2:].rstrip('0')}"
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sluice.domain.spans import Span
 
 SCHEMA = 1
-UNPRICED = "unpriced"  # marks a stored record without a cost
+UNPRICED = "unpriced"  # marks a stored record without a cost, or a roll-up of such records
 
 
 @dataclass(frozen=True)

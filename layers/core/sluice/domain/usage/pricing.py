@@ -4,8 +4,10 @@ A cost is rounded up, once. A model without a price has no cost: None, which is 
 """
 
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 
 MILLION = 1_000_000
+MAX_USD = 10**9
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,26 @@ def bound_micro_usd(prices: Prices | None, prompt_tokens: int, completion_tokens
     return cost_micro_usd(prices, prompt_tokens, completion_tokens, cached, prices.max_seconds * 1000) or 0
 
 
-def usd(micro_usd: int) -> float:
-    """Dollars for display, as a float because JSON has no decimal type."""
-    return micro_usd / MILLION
+def parse_usd(given: object) -> int:
+    """Micro-dollars of an amount that is a decimal text or a number. Errors: ValueError; its message goes on from the
+    amount ("… is no amount of dollars")."""
+    wrong = ValueError('is no amount of dollars. Write a text such as "0.10", with at most 6 decimals; "0" is free')
+    if isinstance(given, bool) or not isinstance(given, str | int | float | Decimal) or len(str(given)) > 32:
+        raise wrong
+    try:
+        amount = Decimal(str(given))
+        if not 0 <= amount <= MAX_USD or amount != round(amount, 6):
+            raise wrong
+    except InvalidOperation:  # also of a NaN, which compares with nothing
+        raise wrong from None
+    return int(amount * MILLION)
+
+
+def usd(micro_usd: int | None) -> float | None:
+    """Dollars for display, as a float because JSON has no decimal type; None stays None."""
+    return None if micro_usd is None else micro_usd / MILLION
+
+
+def dollars(micro_usd: int) -> str:
+    """`0.000123`: to the micro-dollar, the one precision of pages, CSV and headers."""
+    return f"{micro_usd // MILLION}.{micro_usd % MILLION:06d}"

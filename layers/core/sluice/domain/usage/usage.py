@@ -20,7 +20,7 @@ class Amounts:
     requests: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    cost_micro_usd: int = 0
+    cost_micro_usd: int | None = None  # None: no request had a price
     response_time_ms: int = 0  # a sum; divide it by `requests` for the mean
 
     def __add__(self, other: "Amounts") -> "Amounts":
@@ -29,8 +29,14 @@ class Amounts:
     def __sub__(self, other: "Amounts") -> "Amounts":
         return self._each(operator.sub, other)
 
+    def __bool__(self) -> bool:
+        return any(vars(self).values())
+
     def _each(self, combined: Callable[[int, int], int], other: "Amounts") -> "Amounts":
-        return Amounts(*map(combined, vars(self).values(), vars(other).values()))
+        def each(one: int | None, two: int | None) -> int | None:
+            return None if one is None and two is None else combined(one or 0, two or 0)
+
+        return Amounts(*map(each, vars(self).values(), vars(other).values()))  # type: ignore[arg-type]
 
 
 NOTHING = Amounts()
@@ -63,7 +69,7 @@ def bucket_of(record: LedgerRecord, zone: tzinfo = UTC) -> Bucket:
 
 def amounts_of(record: LedgerRecord) -> Amounts:
     return Amounts(
-        1, record.prompt_tokens, record.completion_tokens, record.cost_micro_usd or 0, record.response_time_ms or 0
+        1, record.prompt_tokens, record.completion_tokens, record.cost_micro_usd, record.response_time_ms or 0
     )
 
 
@@ -82,7 +88,7 @@ def grouped(sums: Mapping[Bucket, Amounts], group: Group) -> dict[str, Amounts]:
     """Amounts by day, model or API token, sorted by that key."""
     key = "token_id" if group == "token" else group
     totals = add_up((str(getattr(bucket, key)), amounts) for bucket, amounts in sums.items())
-    return {name: totals[name] for name in sorted(totals) if totals[name] != NOTHING}
+    return {name: totals[name] for name in sorted(totals) if totals[name]}
 
 
 Split = Literal["", "model", "token"]
@@ -104,7 +110,7 @@ def by_day(sums: Mapping[Bucket, Amounts], split: Split) -> dict[tuple[str, str]
     """Amounts by (day, model or API token), sorted. Without a split the second part of the key is empty."""
     keys = ((bucket.day, str(getattr(bucket, _KEYS[split])) if split else "") for bucket in sums)
     totals = add_up(zip(keys, sums.values(), strict=True))
-    return {name: totals[name] for name in sorted(totals) if totals[name] != NOTHING}
+    return {name: totals[name] for name in sorted(totals) if totals[name]}
 
 
 def total(sums: Mapping[Key, Amounts]) -> Amounts:

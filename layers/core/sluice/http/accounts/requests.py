@@ -151,7 +151,7 @@ class UsageInfo(BaseModel):
     period: str = Field(description="the calendar month, UTC: `2026-11`")
     tokens: int
     requests: int
-    cost_usd: float
+    cost_usd: float | None = Field(description="null: no request had a price")
 
 
 class AccountInfo(User):

@@ -13,7 +13,7 @@ from sluice.domain.ids import random_id
 from sluice.domain.periods import rfc3339
 from sluice.http.errors import anthropic_envelope
 from sluice.http.gateway.anthropic_requests import CountTokensBody, MessagesBody
-from sluice.http.gateway.bearer import authenticate
+from sluice.http.gateway.bearer import asked_model, authenticate
 from sluice.http.gateway.complete import answered
 from sluice.http.gateway.context import admitting
 from sluice.http.gateway.messages import chat_bound
@@ -49,7 +49,7 @@ def messages() -> Response:
     claims = authenticate("inference")
     with gateway().form_counted(claims):
         body = parse_body(MessagesBody)
-        model = gateway().model_for(claims, body.model, "chat")
+        model = asked_model(claims, body, "chat")
         images.check(model, body.images)
     chat = body.chat()
     request = ModelRequest(claims, model, "messages", chat, chat_bound(chat), body.max_tokens, bool(body.stream))
@@ -67,7 +67,7 @@ def count_tokens() -> dict[str, Any]:
     claims = authenticate("inference")
     with gateway().form_counted(claims):
         body = parse_body(CountTokensBody)
-        images.check(gateway().model_for(claims, body.model, "chat"), body.images)
+        images.check(asked_model(claims, body, "chat"), body.images)
     return {"input_tokens": gateway().count_tokens(claims, "messages.count_tokens", body.chat(), admitting(claims))}
 
 

@@ -4,9 +4,12 @@ from flask import Blueprint, Response, g, request
 
 from sluice.domain.gateway.ratelimit_headers import headers as rate_headers
 from sluice.domain.ids import request_time_ms
+from sluice.domain.usage.pricing import dollars
 from sluice.http.gateway.context import speaks_anthropic
 from sluice.services.gateway.exchange import CLIENT_GONE_STATUS, ClientGone
 from sluice.wiring.gateway import gateway, v1_places
+
+PRICE = "x-sluice-price-usd"
 
 
 def install(blueprint: Blueprint) -> None:
@@ -41,6 +44,10 @@ def _finish(response: Response) -> Response:
     if "known" in g and "error_code" in g:
         account_id, token_id = g.known
         _note_refusal(account_id, token_id, response.status_code)
+    if settled := g.get("settled"):  # a stream is not, yet
+        cost_micro_usd = settled[0].cost_micro_usd
+        if cost_micro_usd is not None:
+            response.headers[PRICE] = dollars(cost_micro_usd)
     if speaks_anthropic():
         response.headers["request-id"] = g.request_id  # where Anthropic's SDKs read it
     places = g.pop("v1_place", None)

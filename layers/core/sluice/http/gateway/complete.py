@@ -8,7 +8,7 @@ from flask import Response
 
 from sluice.domain.errors import InvalidModelRequest
 from sluice.domain.gateway import images
-from sluice.http.gateway.bearer import authenticate
+from sluice.http.gateway.bearer import asked_model, authenticate
 from sluice.http.gateway.context import admitting
 from sluice.http.gateway.requests import ChatBody, CompletionBody, EmbeddingBody
 from sluice.http.gateway.streaming import ChatDialect, Dialect, FunctionCallDialect, streamed_answer, whole_answer
@@ -55,7 +55,7 @@ def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, 
     claims = authenticate("inference")
     with gateway().form_counted(claims):
         body = parse_body(model_class)
-        model = gateway().model_for(claims, body.model, capability)
+        model = asked_model(claims, body, capability)
         images.check(model, body.images)
         answers().check_grounding(claims, body.grounding)
     request = ModelRequest(
@@ -83,7 +83,7 @@ def embed() -> dict[str, Any]:
     claims = authenticate("embeddings")
     with gateway().form_counted(claims):
         body = parse_body(EmbeddingBody)
-        model = gateway().model_for(claims, body.model, "embeddings")
+        model = asked_model(claims, body, "embeddings")
     request = ModelRequest(
         claims, model, "embeddings", body.forwarded(), body.token_bound(), max_tokens=0, path="/v1/embeddings"
     )

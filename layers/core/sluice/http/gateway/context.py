@@ -26,7 +26,10 @@ def admitting(claims: Claims) -> RequestContext:
     """The context of a request to be admitted."""
     known(claims.account_id, claims.token_id)
     status_of = partial(ledger_status, form="anthropic") if speaks_anthropic() else ledger_status
-    return RequestContext(g.server_request_id, status_of, watch(request.environ), seconds_left, _call())
+    g.settled = []
+    return RequestContext(
+        g.server_request_id, status_of, watch(request.environ), seconds_left, _call(), g.settled.append
+    )
 
 
 def _call() -> str | None:

@@ -5,22 +5,15 @@ from typing import Self
 from pydantic import Field
 
 from sluice.domain.errors import InvalidApiToken
-from sluice.domain.gateway.admission import Grant, charge_period
+from sluice.domain.gateway.admission import TokenLimits, TokenUse, charge_period
 from sluice.domain.gateway.buckets import remaining_units
 from sluice.domain.periods import rfc3339
+from sluice.domain.usage.pricing import usd
 from sluice.http.gateway.bearer import authenticate
 from sluice.http.lazy_model import BaseModel
+from sluice.http.tokens import TokenLimitsInfo
 from sluice.wiring import stores
 from sluice.wiring.gateway import gateway
-
-
-class KeyLimits(BaseModel):
-    """The API token's own limits; null: only those of its account apply."""
-
-    rpm: int | None = Field(None, description="requests a minute")
-    tpm: int | None = Field(None, description="model tokens a minute")
-    monthly_tokens: int | None = None
-    monthly_usd: float | None = None
 
 
 class Remaining(BaseModel):
@@ -32,13 +25,15 @@ class Remaining(BaseModel):
     monthly_usd: float | None = None
 
     @classmethod
-    def of(cls, grant: Grant, now_ns: int) -> Self:
-        limits, now_ms = grant.limits, now_ns // 1_000_000
-        used = grant.period_tokens if charge_period(grant.period, now_ms) == grant.period else 0
+    def of(cls, use: TokenUse, now_ns: int) -> Self:
+        limits, now_ms = use.limits, now_ns // 1_000_000
+        is_now = charge_period(use.period, now_ms) == use.period
+        tokens, micro_usd = (use.tokens, use.micro_usd) if is_now else (0, 0)
         return cls(
-            requests=remaining_units(grant.tat_requests_ns, limits.rpm, now_ns),
-            tokens=remaining_units(grant.tat_tokens_ns, limits.tpm, now_ns),
-            monthly_tokens=max(0, limits.monthly_tokens - used),
+            requests=None if limits.rpm is None else remaining_units(use.tat_requests_ns, limits.rpm, now_ns),
+            tokens=None if limits.tpm is None else remaining_units(use.tat_tokens_ns, limits.tpm, now_ns),
+            monthly_tokens=_left(limits.monthly_tokens, tokens),
+            monthly_usd=usd(_left(limits.monthly_micro_usd, micro_usd)),
         )
 
 
@@ -48,7 +43,7 @@ class KeyInfo(BaseModel):
     scopes: list[str]
     models: list[str] | None = Field(description="null: all")
     expires_at: str
-    limits: KeyLimits
+    limits: TokenLimitsInfo
     remaining: Remaining = Field(description="of the API token's own limits")
     account_remaining: Remaining = Field(description="of the account's limits, which all its API tokens share")
 
@@ -60,13 +55,19 @@ def describe() -> KeyInfo:
     row = stores.token_store().get(claims.account_id, claims.token_id)
     if row is None:
         raise InvalidApiToken("This API token has been revoked.")
-    remaining = Remaining.of(grant, gateway().clock())
-    expires_at = rfc3339(row.expires_ms)
+    now_ns, limits = gateway().clock(), grant.limits
+    own = grant.token_limits.get(row.of_family, TokenUse(TokenLimits()))
+    whole = TokenLimits(limits.rpm, limits.tpm, limits.monthly_tokens, grant.monthly_micro_usd)
+    used = (grant.period, grant.period_tokens, grant.period_micro_usd)
     return KeyInfo.like(
         row,
         id=row.token_id,
-        expires_at=expires_at,
-        limits=KeyLimits(),
-        remaining=Remaining(),
-        account_remaining=remaining,
+        expires_at=rfc3339(grant.live[row.token_id] * 1000),
+        limits=TokenLimitsInfo.of(own.limits),
+        remaining=Remaining.of(own, now_ns),
+        account_remaining=Remaining.of(TokenUse(whole, grant.tat_requests_ns, grant.tat_tokens_ns, *used), now_ns),
     )
+
+
+def _left(limit: int | None, used: int) -> int | None:
+    return None if limit is None else max(0, limit - used)

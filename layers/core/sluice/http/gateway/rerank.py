@@ -7,7 +7,7 @@ from pydantic import Field
 from sluice.domain.gateway.rerank import ranked
 from sluice.http.fields import Flag, Integer, Loose, Text
 from sluice.http.gateway.answers import EmbeddingUsage, Open
-from sluice.http.gateway.bearer import authenticate
+from sluice.http.gateway.bearer import asked_model, authenticate
 from sluice.http.gateway.context import admitting
 from sluice.http.gateway.messages import bound
 from sluice.http.operation import parse_body
@@ -57,7 +57,7 @@ def rerank() -> dict[str, Any]:
     claims = authenticate("embeddings")
     with gateway().form_counted(claims):
         body = parse_body(RerankBody)
-        model = gateway().model_for(claims, body.model, "rerank")
+        model = asked_model(claims, body, "rerank")
     texts, with_texts = body.texts, body.return_documents is not False
     forwarded = {"model": body.model, "query": body.query, "documents": texts}
     request = ModelRequest(claims, model, "rerank", forwarded, body.token_bound(), max_tokens=0, path=PATH)

@@ -15,7 +15,7 @@ from sluice.domain.gateway.responses import Assembly
 from sluice.domain.ids import random_id
 from sluice.domain.tokens import Claims
 from sluice.http.fields import PageQuery
-from sluice.http.gateway.bearer import authenticate
+from sluice.http.gateway.bearer import asked_model, authenticate
 from sluice.http.gateway.complete import answered, named_fields
 from sluice.http.gateway.context import admitting
 from sluice.http.gateway.messages import chat_bound
@@ -67,7 +67,7 @@ def respond() -> Response:
     claims = authenticate("inference")
     with gateway().form_counted(claims):
         body = parse_body(ResponseBody)
-        model = gateway().model_for(claims, body.model, "chat")
+        model = asked_model(claims, body, "chat")
         answers().check_grounding(claims, body.grounding)
         now_ms = gateway().now_ms()
         draft = _Draft(claims, body, _history(claims, body, model, now_ms), now_ms)
@@ -99,7 +99,7 @@ def input_tokens() -> dict[str, Any]:
     claims = authenticate("inference")
     with gateway().form_counted(claims):
         body = parse_body(InputTokensBody)
-        model = gateway().model_for(claims, body.model, "chat")
+        model = asked_model(claims, body, "chat")
         chat = _chat(body, _history(claims, body, model, gateway().now_ms()))
     count = gateway().count_tokens(claims, "responses.input_tokens", chat, admitting(claims))
     return {"object": "response.input_tokens", "input_tokens": count}

@@ -7,7 +7,7 @@
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const number = new Intl.NumberFormat("en");
   const whole = (value) => number.format(value);
-  const money = (value) => "$" + (value === 0 || value >= 0.01 ? value.toFixed(2) : value.toFixed(6));
+  const money = (value) => "$" + value.toFixed(6);
   const roundMoney = (value) => "$" + Number(value.toPrecision(3)); // for an axis
   const time = (value) => (value < 1000 ? Math.round(value) + " ms" : (value / 1000).toFixed(1) + " s");
 
@@ -31,7 +31,7 @@
       { label: "prompt", values: facts.series("", (of) => of.prompt) },
       { label: "completion", values: facts.series("", (of) => of.completion) },
     ], true);
-    plot(place, facts, "Cost", money, isSplit ? each((of) => of.cost / 1e6) : [{ label: "cost", values: facts.series("", (of) => of.cost / 1e6) }], true);
+    if (facts.priced) plot(place, facts, "Cost", money, isSplit ? each((of) => of.cost / 1e6) : [{ label: "cost", values: facts.series("", (of) => of.cost / 1e6) }], true);
     plot(place, facts, "Mean time of a request", time, each((of) => (of.requests ? of.time / of.requests : null)).map((one) => (isSplit ? one : { ...one, label: "time" })), false);
   }
 
@@ -54,7 +54,7 @@
     if (others.length) sums.set("others", added(others.map((key) => sums.get(key))));
     const keys = others.length ? [...ordered, "others"] : ordered;
     const nothing = { requests: 0, prompt: 0, completion: 0, cost: 0, time: 0 };
-    return { step, zone: table.dataset.zone, moments, keys, series: (key, value) => moments.map((at) => value(sums.get(key)?.get(at) ?? nothing)) };
+    return { step, priced: table.querySelector("[data-cost]") !== null, zone: table.dataset.zone, moments, keys, series: (key, value) => moments.map((at) => value(sums.get(key)?.get(at) ?? nothing)) };
   }
 
   function added(maps) {

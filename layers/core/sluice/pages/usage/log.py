@@ -10,8 +10,9 @@ from sluice.domain import errors
 from sluice.domain.periods import rfc3339
 from sluice.domain.spans import Span, parse_span
 from sluice.domain.usage.ledger import LedgerRecord, LogFilter
+from sluice.domain.usage.pricing import dollars
 from sluice.http.auth import Caller, now_ms
-from sluice.http.csv_file import Cell, csv_download, csv_lines, dollars
+from sluice.http.csv_file import Cell, csv_download, csv_lines
 from sluice.http.operation import validated
 from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
@@ -105,5 +106,5 @@ def _cells(record: LedgerRecord, names: dict[str, str]) -> Iterator[Cell]:
     yield from (record.request_id, rfc3339(record.created_ms), record.endpoint, record.model, record.token_id)
     yield from (names.get(record.token_id, ""), record.stream, record.status)
     yield from (record.prompt_tokens, record.completion_tokens, record.total_tokens)
-    yield dollars(record.cost_micro_usd)
+    yield None if record.cost_micro_usd is None else dollars(record.cost_micro_usd)
     yield from (record.response_time_ms, record.ttft_ms, record.finish_reason)

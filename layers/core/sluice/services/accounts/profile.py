@@ -20,7 +20,7 @@ class Overview:
     period: int
     tokens: int
     requests: int
-    cost_micro_usd: int
+    cost_micro_usd: int | None
 
     @property
     def limits(self) -> Limits:

@@ -149,6 +149,7 @@ class Exchange:
         except errors.StoreUnavailable:
             return False
         self._books.remember(released.grant)
+        self.context.on_settled(self.record)
         self._books.observer.settled(self.record, time.monotonic() - started)
         return True
 

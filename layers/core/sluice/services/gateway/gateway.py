@@ -15,7 +15,7 @@ from sluice.domain.gateway.rerank import tokens_read
 from sluice.domain.gateway.tries import FAULT_TOKENS, tries_of
 from sluice.domain.settings.terms import NO_TERMS, Terms
 from sluice.domain.tokens import Claims
-from sluice.domain.usage.pricing import Prices, bound_micro_usd
+from sluice.domain.usage.pricing import Prices, bound_micro_usd, usd
 from sluice.ports.gateway import HotStore, Upstream, UpstreamCall, UpstreamStream
 from sluice.services.gateway.admit import Admission
 from sluice.services.gateway.exchange import Bookkeeping, Clock, Exchange, Observer
@@ -101,18 +101,30 @@ class Gateway:
         return self.admission.check(claims.account_id, claims.token_id, self.now_ms())
 
     def permitted_models(self, claims: Claims) -> list[dict[str, Any]]:
-        """The models that the API token may use. Errors: ModelUnavailable."""
-        return [model for model in self.models.all() if claims.models is None or model["id"] in claims.models]
+        """The models that the API token may use, with prices and aliases. Errors: ModelUnavailable."""
+        terms = self.terms()
+        allowed = [model for model in self.models.all() if _may_use(claims, str(model["id"]), terms)]
+        return [_described(model, terms) for model in allowed]
 
     def permitted_model(self, claims: Claims, name: str) -> dict[str, Any]:
-        """Errors: ModelNotFound (also if the API token may not use the model), ModelUnavailable."""
-        if claims.models is not None and name not in claims.models:
+        """One of them, by its id or an alias. Errors: as `_model`."""
+        return _described(self._model(claims, name), self.terms())
+
+    def _model(self, claims: Claims, name: str) -> dict[str, Any]:
+        """Errors: ModelNotFound (also if the API token may not use the model), Forbidden (a local-only request, and the
+        model has no server at home), ModelUnavailable."""
+        terms = self.terms()
+        model = terms.id_of(name)
+        if not _may_use(replace(claims, local_only=False), model, terms):
             raise errors.ModelNotFound(f"The model {name!r} does not exist or you do not have access to it.")
-        return self.models.get(name)
+        found = self.models.get(model)
+        if claims.local_only and not terms.stays_home(model):
+            raise errors.Forbidden(f"This request is local-only, and each server of the model {name!r} leaves home.")
+        return found
 
     def model_for(self, claims: Claims, name: str, capability: str) -> dict[str, Any]:
-        """Errors: as `permitted_model`, and InvalidModelRequest if the model lacks the capability."""
-        model = self.permitted_model(claims, name)
+        """By its id or an alias. Errors: as `_model`, and InvalidModelRequest if the model lacks the capability."""
+        model = self._model(claims, name)
         if capability not in model.get("capabilities", [capability]):
             raise errors.InvalidModelRequest(f"The model {name!r} does not do {capability}.", "model")
         return model
@@ -254,6 +266,25 @@ class Gateway:
             self.store.put_content(request.account_id, request.request_id, content, now_ms, ttl_s)
         except errors.StoreUnavailable:
             log.warning("content not kept: %s", request.request_id)
+
+
+def _may_use(claims: Claims, model: str, terms: Terms) -> bool:
+    """`claims.models` may have aliases."""
+    if claims.local_only and not terms.stays_home(model):
+        return False
+    return claims.models is None or model in map(terms.id_of, claims.models)
+
+
+def _described(model: Mapping[str, Any], terms: Terms) -> dict[str, Any]:
+    """The server's row with what Sluice says of a model: dollars by the names of the owner's settings, of what has a
+    price."""
+    prices, aliases = terms.prices.get(str(model["id"])), terms.aliases_of(str(model["id"]))
+    pricing = {
+        name.replace("micro_", ""): usd(value)
+        for name, value in (vars(prices) if prices else {}).items()
+        if value is not None and "usd" in name
+    }
+    return {"owned_by": "", "context_window": None, **model, "pricing": pricing, "aliases": aliases}
 
 
 def _cost_bound(request: ModelRequest, prices: Prices | None, tokens: int, completion_tokens: int) -> int:

@@ -1,11 +1,9 @@
 """Which models the upstream serves, remembered for a few seconds to save a round trip."""
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from sluice.domain.errors import ModelNotFound, ModelUnavailable, Unavailable, UpstreamTimeout
-from sluice.domain.usage.pricing import Prices, usd
 from sluice.ports.gateway import Upstream
 
 FRESH_SECONDS = 10.0
@@ -15,8 +13,8 @@ RETRY_SECONDS = 0.5  # after a failure with nothing remembered
 class ModelList:
     """Keeps the last good list while the model server is down, because each request gets its own error then."""
 
-    def __init__(self, upstream: Upstream, prices: Callable[[str], Prices | None] = lambda model: None) -> None:
-        self._upstream, self._prices = upstream, prices
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
         self._models: dict[str, dict[str, Any]] = {}
         self._asked = float("-inf")
 
@@ -26,7 +24,7 @@ class ModelList:
         if time.monotonic() - self._asked > pause or not self._models:
             self._asked = time.monotonic()
             try:
-                self._models = {str(model["id"]): self._described(model) for model in self._upstream.models()}
+                self._models = {str(model["id"]): model for model in self._upstream.models()}
             except (Unavailable, UpstreamTimeout) as exc:
                 if not self._models:
                     raise ModelUnavailable() from exc
@@ -44,21 +42,3 @@ class ModelList:
         if found is None:
             raise ModelNotFound(f"The model {name!r} does not exist or you do not have access to it.")
         return found
-
-    def _described(self, model: dict[str, Any]) -> dict[str, Any]:
-        """The server's row with what Sluice says of a model."""
-        return {
-            "owned_by": "",
-            "context_window": None,
-            **model,
-            "pricing": pricing(self._prices(str(model["id"]))),
-            "aliases": [],
-        }
-
-
-def pricing(prices: Prices | None) -> dict[str, float]:
-    """Dollars by the names of the owner's settings: what has no price is left out."""
-    named = vars(prices) if prices else {}
-    return {
-        name.replace("micro_", ""): usd(value) for name, value in named.items() if value is not None and "usd" in name
-    }

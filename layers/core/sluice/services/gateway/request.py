@@ -8,6 +8,7 @@ from typing import Any
 from sluice.domain.documents.retrieval import Grounding
 from sluice.domain.gateway.grants import PLAYGROUND
 from sluice.domain.tokens import SCOPES, Claims
+from sluice.domain.usage.ledger import LedgerRecord
 
 CHAT_PATH = "/v1/chat/completions"
 COMPLETIONS_PATH = "/v1/completions"
@@ -50,6 +51,8 @@ class RequestContext:
     """Seconds until AWS Lambda stops this request, minus the time reserved for settling it."""
     call: str | None = None
     """The mark of an attempt whose client numbers them."""
+    on_settled: Callable[[LedgerRecord], None] = lambda record: None
+    """Gets the ledger record, maybe in another thread."""
 
 
 def playground_claims(account_id: str, now_s: int) -> Claims:

@@ -120,7 +120,7 @@ class Reconciliation:
         return [
             RollupDifference(account_id, bucket, rolled.get(bucket, NOTHING), truth.get(bucket, NOTHING))
             for bucket in sorted(rolled.keys() | truth.keys())
-            if rolled.get(bucket, NOTHING) != truth.get(bucket, NOTHING)
+            if truth.get(bucket, NOTHING) - rolled.get(bucket, NOTHING)
         ]
 
     def _charged_wrongly(self, account_id: str) -> list[Difference]:

@@ -30,7 +30,7 @@ class PeriodUsage:
     requests: int
     prompt_tokens: int
     completion_tokens: int
-    cost_micro_usd: int
+    cost_micro_usd: int | None
 
     @property
     def tokens(self) -> int:
