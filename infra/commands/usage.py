@@ -45,7 +45,8 @@ def _of_all(span: Span, group: str) -> dict[str, Any]:
 
 
 def _line(row: dict[str, Any]) -> str:
+    cost = "" if row["cost_usd"] is None else f"  {row['cost_usd']:.6f} USD"
     return (
         f"{row['key']:32} {row['requests']:>10} requests {row['prompt_tokens']:>12} prompt tokens "
-        f"{row['completion_tokens']:>12} completion tokens  {row['cost_usd']:.6f} USD"
+        f"{row['completion_tokens']:>12} completion tokens{cost}"
     )

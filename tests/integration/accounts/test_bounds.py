@@ -15,7 +15,7 @@ from sluice.adapters.aws import dynamo
 from sluice.domain.accounts.sessions import MOST_SESSIONS
 from sluice.domain.errors import StoreUnavailable
 from sluice.domain.tokens import MOST_TOKENS
-from sluice.http.accounts import spool
+from sluice.http import spool
 from sluice.services.accounts import erasure as rules
 from sluice.wiring.accounts import erasure
 from tests.integration.accounts.test_delete import delete, now_ms, traces

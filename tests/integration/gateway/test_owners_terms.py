@@ -107,7 +107,7 @@ def test_a_local_only_token_does_not_leave_home_whatever_its_header_says(person:
 
 def test_used_up_dollars_are_a_402_in_every_dialect(person: Person) -> None:
     apply(models=[PRICED])
-    issued: Any = person.call("POST", "/tokens", json={"name": "x", "limits": {"monthly_usd": "0.02"}}).json
+    issued: Any = person.call("POST", "/tokens", json={"name": "x", "limits": {"monthly_usd": "0.000001"}}).json
     person.api_token["Authorization"] = f"Bearer {issued['token']}"
     for path in REQUESTS:
         refused = post(person, path)
