@@ -13,7 +13,7 @@ from sluice.domain.gateway.admission import AdmissionRequest, Grant
 from sluice.domain.gateway.contents import LoggedContent, expires_s
 from sluice.domain.gateway.rerank import tokens_read
 from sluice.domain.gateway.tries import FAULT_TOKENS, tries_of
-from sluice.domain.settings.terms import NO_TERMS, Terms
+from sluice.domain.settings.terms import NO_MODEL, NO_TERMS, Terms
 from sluice.domain.tokens import Claims
 from sluice.domain.usage.pricing import Prices, bound_micro_usd, usd
 from sluice.ports.gateway import HotStore, Upstream, UpstreamCall, UpstreamStream
@@ -28,7 +28,6 @@ log = logging.getLogger("sluice.gateway")
 
 # What a chat template may add once: the start of the text, a default system prompt, the header of the answer.
 TEMPLATE_TOKENS = 48
-NO_MODEL = "none"  # the model's name in the ledger, for requests that no model answers
 LEAST_SECONDS = 0.5  # the smallest timeout, so that a request at its deadline fails with a timeout error
 COUNT_SECONDS = 5.0  # for a count before the admission
 EMBED_SECONDS = 25.0  # below the lease of 30 s, because nothing renews the lease of an answer that is not streamed
@@ -101,14 +100,22 @@ class Gateway:
         return self.admission.check(claims.account_id, claims.token_id, self.now_ms())
 
     def permitted_models(self, claims: Claims) -> list[dict[str, Any]]:
-        """The models that the API token may use, with prices and aliases. Errors: ModelUnavailable."""
-        terms = self.terms()
-        allowed = [model for model in self.models.all() if _may_use(claims, str(model["id"]), terms)]
+        """The models that the API token may use, and by its plan, as it was seen last, the account; with prices and
+        aliases. Errors: ModelUnavailable."""
+        terms, models = self.terms(), self.models.all()
+        allowed = [one for one in models if _may_use(claims, str(one["id"]), terms) and self._in_plan(claims, one)]
         return [_described(model, terms) for model in allowed]
+
+    def _in_plan(self, claims: Claims, model: Mapping[str, Any]) -> bool:
+        seen = self.admission.seen(claims.account_id)
+        return self.terms().plan(seen.plan if seen else "").allows(str(model["id"]))
 
     def permitted_model(self, claims: Claims, name: str) -> dict[str, Any]:
         """One of them, by its id or an alias. Errors: as `_model`."""
-        return _described(self._model(claims, name), self.terms())
+        model = self._model(claims, name)
+        if not self._in_plan(claims, model):
+            raise _no_model(name)
+        return _described(model, self.terms())
 
     def _model(self, claims: Claims, name: str) -> dict[str, Any]:
         """Errors: ModelNotFound (also if the API token may not use the model), Forbidden (a local-only request, and the
@@ -116,7 +123,7 @@ class Gateway:
         terms = self.terms()
         model = terms.id_of(name)
         if not _may_use(replace(claims, local_only=False), model, terms):
-            raise errors.ModelNotFound(f"The model {name!r} does not exist or you do not have access to it.")
+            raise _no_model(name)
         found = self.models.get(model)
         if claims.local_only and not terms.stays_home(model):
             raise errors.Forbidden(f"This request is local-only, and each server of the model {name!r} leaves home.")
@@ -266,6 +273,10 @@ class Gateway:
             self.store.put_content(request.account_id, request.request_id, content, now_ms, ttl_s)
         except errors.StoreUnavailable:
             log.warning("content not kept: %s", request.request_id)
+
+
+def _no_model(name: str) -> errors.ModelNotFound:
+    return errors.ModelNotFound(f"The model {name!r} does not exist or you do not have access to it.")
 
 
 def _may_use(claims: Claims, model: str, terms: Terms) -> bool:
