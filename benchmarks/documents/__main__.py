@@ -4,12 +4,14 @@ import argparse
 import shutil
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from benchmarks.documents.corpus import Corpus, search
 from sluice.adapters.documents.search.folder import FolderIndexes
 from sluice.domain.documents.keys import index_key
 from sluice.domain.documents.passages import Chunk
+from sluice.ports.documents import PassageQuery
 
 ACCOUNT, STORE = "usr_bench", "vs_bench"
 A_FILE = 20
@@ -42,7 +44,8 @@ def _index(folder: Path, size: int) -> None:
     seconds = time.perf_counter() - began
     megabytes = (folder / index_key(ACCOUNT, STORE)).stat().st_size / 1e6
     print(f"{size} passages: indexed {size / seconds:.0f} a second, {megabytes:.1f} MB")
-    search(corpus, passages, lambda question: [hit.text for hit in indexes.find(ACCOUNT, STORE, question, 5)])
+    find = partial(indexes.find, ACCOUNT, STORE)
+    search(corpus, passages, lambda question: [hit.text for hit in find(PassageQuery(question, 5))])
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from sluice.adapters.documents.search import writing
 from sluice.adapters.documents.search.bucket import BucketIndexes
 from sluice.domain.documents.passages import Chunk
 from sluice.domain.errors import SearchUnavailable, StoreUnavailable
+from sluice.ports.documents import PassageQuery
 
 BUCKET = "documents"
 ACCOUNT = "usr_a"
@@ -66,27 +67,27 @@ def test_a_missing_bucket_is_unavailable() -> None:
 
 def test_one_environment_finds_at_once_what_another_wrote(tmp_path: Path) -> None:
     writer, reader = indexes(tmp_path / "w"), indexes(tmp_path / "r")
-    assert reader.find(ACCOUNT, "vs_1", "beacon", 5) == []
+    assert reader.find(ACCOUNT, "vs_1", PassageQuery("beacon", 5)) == []
     assert reader.files(ACCOUNT, "vs_1") == set()
     writer.replace(ACCOUNT, "vs_1", "file_1", "a.txt", chunks("a beacon"))
     assert reader.files(ACCOUNT, "vs_1") == {"file_1"}
-    assert [hit.file_id for hit in reader.find(ACCOUNT, "vs_1", "beacon", 5)] == ["file_1"]
+    assert [hit.file_id for hit in reader.find(ACCOUNT, "vs_1", PassageQuery("beacon", 5))] == ["file_1"]
     writer.replace(ACCOUNT, "vs_1", "file_2", "b.txt", chunks("another beacon", "a third beacon"))
-    assert len(reader.find(ACCOUNT, "vs_1", "beacon", 5)) == 3
+    assert len(reader.find(ACCOUNT, "vs_1", PassageQuery("beacon", 5))) == 3
     writer.remove(ACCOUNT, "vs_1", "file_1")
-    assert {hit.file_id for hit in reader.find(ACCOUNT, "vs_1", "beacon", 5)} == {"file_2"}
+    assert {hit.file_id for hit in reader.find(ACCOUNT, "vs_1", PassageQuery("beacon", 5))} == {"file_2"}
     writer.drop(ACCOUNT, "vs_1")
-    assert reader.find(ACCOUNT, "vs_1", "beacon", 5) == []
+    assert reader.find(ACCOUNT, "vs_1", PassageQuery("beacon", 5)) == []
     assert list((tmp_path / "r").rglob("*.db")) == []
 
 
 def test_an_unchanged_index_is_not_downloaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = indexes(tmp_path)
     place.replace(ACCOUNT, "vs_1", "file_1", "a.txt", chunks("a beacon"))
-    place.find(ACCOUNT, "vs_1", "beacon", 5)
+    place.find(ACCOUNT, "vs_1", PassageQuery("beacon", 5))
     (kept,) = tmp_path.rglob("*.db")
     before = kept.stat().st_ino
-    place.find(ACCOUNT, "vs_1", "beacon", 5)
+    place.find(ACCOUNT, "vs_1", PassageQuery("beacon", 5))
     assert [path.stat().st_ino for path in tmp_path.rglob("*.db")] == [before]
 
 
@@ -114,7 +115,7 @@ def test_concurrent_writers_lose_no_change(tmp_path: Path, monkeypatch: pytest.M
         thread.start()
     for thread in threads:
         thread.join()
-    found = indexes(tmp_path / "r").find(ACCOUNT, "vs_1", "beacon", 50)
+    found = indexes(tmp_path / "r").find(ACCOUNT, "vs_1", PassageQuery("beacon", 50))
     assert sorted(hit.file_id for hit in found) == [f"file_{number}" for number in range(4)]
 
 
@@ -139,18 +140,18 @@ def test_the_least_recently_used_copies_are_deleted_first(tmp_path: Path, monkey
     place = indexes(tmp_path)
     for number in range(4):
         place.replace(ACCOUNT, f"vs_{number}", "file_1", "a.txt", chunks("a beacon"))
-    place.find(ACCOUNT, "vs_0", "beacon", 5)
+    place.find(ACCOUNT, "vs_0", PassageQuery("beacon", 5))
     (one,) = tmp_path.rglob("*.db")
     monkeypatch.setattr(bucket_module, "MOST_KEPT_BYTES", 2 * one.stat().st_size + 1)
     for number in range(1, 4):
-        assert place.find(ACCOUNT, f"vs_{number}", "beacon", 5)
+        assert place.find(ACCOUNT, f"vs_{number}", PassageQuery("beacon", 5))
     assert len([*tmp_path.rglob("*.db")]) == 2
 
 
 def test_a_damaged_index_is_unavailable(tmp_path: Path) -> None:
     S3Blobs(BUCKET).put("index/usr_a/vs_1.db", b"SQLite format 3\x00" + b"garbage" * 1000)
     with pytest.raises(SearchUnavailable):
-        indexes(tmp_path).find(ACCOUNT, "vs_1", "beacon", 5)
+        indexes(tmp_path).find(ACCOUNT, "vs_1", PassageQuery("beacon", 5))
 
 
 def test_a_change_that_fails_half_way_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,4 +161,4 @@ def test_a_change_that_fails_half_way_changes_nothing(tmp_path: Path, monkeypatc
     with pytest.raises(IndexError):
         place.replace(ACCOUNT, "vs_1", "file_1", "a.txt", chunks("nothing"))
     monkeypatch.undo()
-    assert [hit.text for hit in place.find(ACCOUNT, "vs_1", "beacon", 5)] == ["a beacon"]
+    assert [hit.text for hit in place.find(ACCOUNT, "vs_1", PassageQuery("beacon", 5))] == ["a beacon"]

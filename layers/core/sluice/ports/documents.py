@@ -125,6 +125,17 @@ class PendingDocuments(Protocol):
         """Delete the trace of a deleted item, because all of its data is deleted. `store_id`: "" for a file."""
 
 
+@dataclass(frozen=True)
+class PassageQuery:
+    """`limit`: the most passages to return. `vector`: of the text, to search also by meaning. `floored`: only what
+    counts as an answer; else the nearest."""
+
+    text: str
+    limit: int
+    vector: bytes | None = None
+    floored: bool = True
+
+
 class Indexes(Protocol):
     """The indexes, one for each vector store. Errors: SearchUnavailable, StoreUnavailable."""
 
@@ -146,23 +157,13 @@ class Indexes(Protocol):
     def files(self, account_id: str, store_id: str) -> set[str]:
         """Ids of the files in the index, to compare with the rows. Empty if there is no index."""
 
-    def find(
-        self,
-        account_id: str,
-        store_id: str,
-        query: str,
-        limit: int,
-        vector: bytes | None = None,
-        *,
-        floored: bool = True,
-    ) -> list[Passage]:
-        """Best first; empty if there is no index yet. `vector`: of the query, to search also by meaning. `floored`:
-        only what counts as an answer; else the nearest."""
+    def find(self, account_id: str, store_id: str, query: PassageQuery) -> list[Passage]:
+        """Best first; empty if there is no index yet."""
 
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """`top_k`: the most passages to return. `floored`: see `Indexes.find`."""
+    """`top_k`: the most passages to return. `floored`: see `PassageQuery`."""
 
     account_id: str
     store_ids: Sequence[str]

@@ -14,6 +14,7 @@ from sluice.adapters.documents.parsing import markdown
 from sluice.adapters.documents.search.folder import FolderIndexes
 from sluice.domain.documents.document import Passage
 from sluice.domain.documents.passages import Block, chunks_of
+from sluice.ports.documents import PassageQuery
 
 SET = Path(__file__).parents[3] / "data" / "documents"
 QUESTIONS: list[dict[str, Any]] = json.loads((SET / "questions.json").read_text())
@@ -56,7 +57,7 @@ def test_word_search_finds_the_passage_among_the_first_five(indexes: FolderIndex
     missed = [
         one["question"]
         for one in ANSWERED
-        if not any(_right(passage, one) for passage in indexes.find(ACCOUNT, STORE, one["question"], 5))
+        if not any(_right(passage, one) for passage in indexes.find(ACCOUNT, STORE, PassageQuery(one["question"], 5)))
     ]
     print(f"recall@5 by words alone: {1 - len(missed) / len(ANSWERED):.3f}; missed: {missed}")
     assert len(missed) <= 0.1 * len(ANSWERED)
@@ -66,14 +67,16 @@ def test_word_search_works_in_both_languages(indexes: FolderIndexes) -> None:
     for english in (True, False):
         asked = [one for one in ANSWERED if one["question"].isascii() is english]
         found = [
-            one for one in asked if any(_right(hit, one) for hit in indexes.find(ACCOUNT, STORE, one["question"], 5))
+            one
+            for one in asked
+            if any(_right(hit, one) for hit in indexes.find(ACCOUNT, STORE, PassageQuery(one["question"], 5)))
         ]
         assert len(asked) >= 40
         assert len(found) >= 0.9 * len(asked), "English" if english else "Japanese"
 
 
 def test_unanswerable_questions_find_nothing(indexes: FolderIndexes) -> None:
-    found = {question for question in UNANSWERED if indexes.find(ACCOUNT, STORE, question, 5)}
+    found = {question for question in UNANSWERED if indexes.find(ACCOUNT, STORE, PassageQuery(question, 5))}
     print(
         f"unanswerable: {len(UNANSWERED) - len(found)} of {len(UNANSWERED)} find nothing; the others: {sorted(found)}"
     )

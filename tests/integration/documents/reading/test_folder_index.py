@@ -15,6 +15,7 @@ from sluice.adapters.documents.search.found import passages
 from sluice.domain.documents.passages import Chunk
 from sluice.domain.documents.vectors import packed
 from sluice.domain.errors import SearchUnavailable
+from sluice.ports.documents import PassageQuery
 
 ACCOUNT, STORE = "usr_a", "vs_1"
 
@@ -34,7 +35,7 @@ def test_readers_beside_writers_see_whole_old_or_new_versions(tmp_path: Path) ->
     def read() -> None:
         try:
             for _ in range(60):
-                hits = indexes.find(ACCOUNT, STORE, "beacon", 50)
+                hits = indexes.find(ACCOUNT, STORE, PassageQuery("beacon", 50))
                 seen.append({hit.text for hit in hits if hit.file_id == "file_1"})
         except BaseException as exc:
             failures.append(exc)
@@ -73,7 +74,7 @@ def test_no_other_writer_commits_between_a_removals_read_and_write(tmp_path: Pat
         first.exec_trace = between
         writing.remove(first, "file_1")
     assert refused == [True]
-    assert indexes.find(ACCOUNT, STORE, "beacon", 5) == [] and indexes.files(ACCOUNT, STORE) == set()
+    assert indexes.find(ACCOUNT, STORE, PassageQuery("beacon", 5)) == [] and indexes.files(ACCOUNT, STORE) == set()
 
 
 def test_of_two_concurrent_creations_of_an_index_the_second_waits(
@@ -115,14 +116,14 @@ def test_a_search_sees_one_state_while_files_are_removed(tmp_path: Path) -> None
             return True
 
         reader.exec_trace = between
-        hits = passages(reader, STORE, "beacon", 5, vector, 0.5)
+        hits = passages(reader, STORE, PassageQuery("beacon", 5, vector), 0.5)
     assert removed and {hit.file_id for hit in hits} == {"file_0", "file_1"}
-    assert {hit.file_id for hit in indexes.find(ACCOUNT, STORE, "beacon", 5, vector)} == {"file_0"}
+    assert {hit.file_id for hit in indexes.find(ACCOUNT, STORE, PassageQuery("beacon", 5, vector))} == {"file_0"}
 
 
 def test_a_search_without_an_index_finds_nothing_and_creates_no_file(tmp_path: Path) -> None:
     indexes = FolderIndexes(tmp_path)
-    assert indexes.find(ACCOUNT, STORE, "beacon", 5) == []
+    assert indexes.find(ACCOUNT, STORE, PassageQuery("beacon", 5)) == []
     indexes.remove(ACCOUNT, STORE, "file_1")
     indexes.drop(ACCOUNT, STORE)
     assert list(tmp_path.rglob("*.db")) == [], "looking makes none"
@@ -134,10 +135,10 @@ def test_a_damaged_index_is_unavailable_and_can_be_rebuilt_after_a_drop(tmp_path
     (path,) = tmp_path.rglob("*.db")
     path.write_bytes(b"garbage" * 1000)
     with pytest.raises(SearchUnavailable):
-        indexes.find(ACCOUNT, STORE, "beacon", 5)
+        indexes.find(ACCOUNT, STORE, PassageQuery("beacon", 5))
     indexes.drop(ACCOUNT, STORE)
     indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Chunk("", "beacon")])
-    assert len(indexes.find(ACCOUNT, STORE, "beacon", 5)) == 1
+    assert len(indexes.find(ACCOUNT, STORE, PassageQuery("beacon", 5))) == 1
 
 
 def test_dropping_an_index_deletes_its_files(tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ def test_a_common_word_in_a_small_store_has_a_score_above_zero(tmp_path: Path) -
     """Plain BM25 gives nearly no weight to a word that is in every passage."""
     indexes = FolderIndexes(tmp_path)
     indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Chunk("", "beacon"), Chunk("", "beacon beacon light")])
-    hits = indexes.find(ACCOUNT, STORE, "beacon", 5)
+    hits = indexes.find(ACCOUNT, STORE, PassageQuery("beacon", 5))
     assert len(hits) == 2 and all(hit.score > 0.2 for hit in hits)
 
 
@@ -162,13 +163,13 @@ def test_the_title_counts_more_than_the_text(tmp_path: Path) -> None:
         Chunk("Beacon", "an article on something else entirely"),
     ]
     indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", chunks)
-    assert indexes.find(ACCOUNT, STORE, "beacon", 5)[0].text.startswith("Beacon")
+    assert indexes.find(ACCOUNT, STORE, PassageQuery("beacon", 5))[0].text.startswith("Beacon")
 
 
 def test_the_words_of_a_files_name_find_it(tmp_path: Path) -> None:
     indexes = FolderIndexes(tmp_path)
     indexes.replace(ACCOUNT, STORE, "file_1", "vacation_policy-2026.pdf", [Chunk("", "Twenty days.")])
-    assert len(indexes.find(ACCOUNT, STORE, "vacation policy", 5)) == 1
+    assert len(indexes.find(ACCOUNT, STORE, PassageQuery("vacation policy", 5))) == 1
 
 
 def test_a_search_has_a_deadline_and_the_index_answers_afterwards(
@@ -179,6 +180,6 @@ def test_a_search_has_a_deadline_and_the_index_answers_afterwards(
     indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", chunks)
     monkeypatch.setattr(database, "FIND_SECONDS", 0.0)
     with pytest.raises(SearchUnavailable):
-        indexes.find(ACCOUNT, STORE, "beacon lamp1 keeper2 nothing", 50)
+        indexes.find(ACCOUNT, STORE, PassageQuery("beacon lamp1 keeper2 nothing", 50))
     monkeypatch.undo()
-    assert len(indexes.find(ACCOUNT, STORE, "beacon lamp1", 50)) == 50
+    assert len(indexes.find(ACCOUNT, STORE, PassageQuery("beacon lamp1", 50))) == 50

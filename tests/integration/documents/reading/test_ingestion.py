@@ -17,6 +17,7 @@ from sluice.domain.documents.keys import text_key
 from sluice.domain.documents.passages import Block, Chunk
 from sluice.domain.documents.retrieval import SearchOptions
 from sluice.domain.errors import NotFound, SearchUnavailable, StoreUnavailable
+from sluice.ports.documents import PassageQuery
 from sluice.services import documents as services
 from sluice.services.documents.retrieve import Retrieval
 from sluice.services.documents.search import SearchDocuments
@@ -42,7 +43,7 @@ def test_an_attached_file_is_found_and_a_detached_one_is_not(place: Place) -> No
     place.stores.detach(ADA, store, file.file_id)
     assert place.find(store, "lighthouse keeper") == [], "from the row, before the event was handled"
     place.settle()
-    assert place.indexes.find(ADA, store, "lighthouse keeper", 5) == []
+    assert place.indexes.find(ADA, store, PassageQuery("lighthouse keeper", 5)) == []
 
 
 def test_a_deleted_file_leaves_no_row_no_bytes_and_no_passage(place: Place) -> None:
@@ -52,7 +53,7 @@ def test_a_deleted_file_leaves_no_row_no_bytes_and_no_passage(place: Place) -> N
     place.files.delete(ADA, file.file_id)
     place.settle()
     assert place.find(store, "lighthouse") == []
-    assert place.indexes.find(ADA, store, "lighthouse", 5) == []
+    assert place.indexes.find(ADA, store, PassageQuery("lighthouse", 5)) == []
     assert [key for key in place.blobs.keys(f"files/{ADA}/")] == []
     assert [key for key in place.blobs.keys(f"texts/{ADA}/")] == []
     assert place.rows.held_bytes(ADA) == 0
@@ -66,7 +67,7 @@ def test_a_file_deletion_interrupted_after_its_first_write_is_finished_by_the_sw
     place.sweeper.sweep(now_ms() + STUCK_MS + 1)
     assert [*place.blobs.keys(f"files/{ADA}/"), *place.blobs.keys(f"texts/{ADA}/")] == []
     assert place.attachment(store, file) is None
-    assert place.indexes.find(ADA, store, "lighthouse", 5) == []
+    assert place.indexes.find(ADA, store, PassageQuery("lighthouse", 5)) == []
     assert place.waiting.waiting(now_ms() + 10 * STUCK_MS, 100) == []
 
 
@@ -121,7 +122,7 @@ def test_eight_concurrent_handlers_of_one_event_index_each_passage_once(place: P
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(place.indexes.find(ADA, store, "lighthouse", 50)) == 1
+    assert len(place.indexes.find(ADA, store, PassageQuery("lighthouse", 50))) == 1
     attachment = place.attachment(store, file)
     assert attachment is not None and attachment.status == "completed"
 
@@ -150,7 +151,7 @@ def test_after_random_concurrent_changes_the_index_equals_the_rows(place: Place)
     # A new spool, as after a restart, so that retried events do not wait.
     replace(place, spool=Spool(place.data_dir / SPOOL)).settle()
     there = {one.file_id for one in place.store_rows.attachments(ADA, store)}
-    assert {hit.file_id for hit in place.indexes.find(ADA, store, "lighthouse", 50)} == there
+    assert {hit.file_id for hit in place.indexes.find(ADA, store, PassageQuery("lighthouse", 50))} == there
     assert {one.status for one in place.store_rows.attachments(ADA, store)} <= {"completed"}
 
 
@@ -184,7 +185,10 @@ def test_an_index_that_differs_from_the_rows_is_found_and_repaired(place: Place)
     assert place.sweeper.sweep(at_hour_of(store) + DAY_MS // 2).mended == 0, "another hour's"
     assert place.sweeper.sweep(at_hour_of(store)).mended == 3
     assert place.indexes.files(ADA, store) == {kept.file_id, lost.file_id}
-    assert {hit.file_id for hit in place.indexes.find(ADA, store, "lighthouse", 50)} == {kept.file_id, lost.file_id}
+    assert {hit.file_id for hit in place.indexes.find(ADA, store, PassageQuery("lighthouse", 50))} == {
+        kept.file_id,
+        lost.file_id,
+    }
     assert place.sweeper.sweep(at_hour_of(store)).mended == 0
     attachment = place.attachment(store, broken)
     assert attachment is not None and attachment.status == "failed"

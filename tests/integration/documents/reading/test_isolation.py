@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sluice.domain.documents.document import Passage
-from sluice.ports.documents import SearchRequest
+from sluice.ports.documents import PassageQuery, SearchRequest
 from sluice.services.documents.erase import EraseDocuments
 from sluice.services.documents.search import SearchDocuments
 from tests.integration.documents.reading.place import ADA, BOB, Place
@@ -54,7 +54,7 @@ def test_an_invalid_store_id_is_not_searched(place: Place, store_id: str) -> Non
     asked: list[str] = []
 
     class Watched:
-        def find(self, account_id: str, store_id: str, query: str, limit: int) -> list[Passage]:
+        def find(self, account_id: str, store_id: str, query: PassageQuery) -> list[Passage]:
             asked.append(store_id)
             return []
 

@@ -15,7 +15,7 @@ from sluice.domain.documents.vectors import packed
 from sluice.domain.errors import ModelUnavailable
 from sluice.domain.gateway.admission import Grant, Limits
 from sluice.domain.periods import period_of
-from sluice.ports.documents import SearchRequest
+from sluice.ports.documents import PassageQuery, SearchRequest
 from sluice.ports.gateway import UpstreamCall
 from sluice.services.documents.embed import Embed
 from sluice.services.documents.search import SearchDocuments
@@ -174,7 +174,7 @@ def test_adding_vector_search_loses_no_result_of_the_fixed_set(tmp_path: Path) -
     answered = [one for one in json.loads((SET / "questions.json").read_text()) if "file" in one]
     found = 0
     for one in answered:
-        hits = indexes.find(ADA, "vs_set", one["question"], 5, packed(toy(one["question"])))
+        hits = indexes.find(ADA, "vs_set", PassageQuery(one["question"], 5, packed(toy(one["question"]))))
         found += any(hit.filename == one["file"] and one["answer"] in hit.text for hit in hits)
     print(f"recall@5 with the stand-in's vectors: {found / len(answered):.3f}")
     assert found >= 0.9 * len(answered)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from sluice.domain.documents.document import Passage
 from sluice.domain.documents.uploads import STORE, is_id
 from sluice.domain.errors import SearchUnavailable
-from sluice.ports.documents import Indexes, SearchRequest, VectorStoreStore
+from sluice.ports.documents import Indexes, PassageQuery, SearchRequest, VectorStoreStore
 from sluice.services.documents.embed import Embed
 
 MOST_PASSAGES = 50
@@ -41,8 +41,8 @@ class SearchDocuments:
         return _without_doubles(found)[:limit]
 
     def _in_store(self, request: SearchRequest, store_id: str, vector: bytes | None) -> list[Passage]:
-        limit = request.top_k * MORE_THAN_ASKED
-        hits = self.indexes.find(request.account_id, store_id, request.query, limit, vector, floored=request.floored)
+        query = PassageQuery(request.query, request.top_k * MORE_THAN_ASKED, vector, request.floored)
+        hits = self.indexes.find(request.account_id, store_id, query)
         there = self.stores.attached(request.account_id, store_id, [hit.file_id for hit in hits])
         return [replace(hit, attributes=there[hit.file_id].attributes) for hit in hits if hit.file_id in there]
 

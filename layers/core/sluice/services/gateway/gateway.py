@@ -146,8 +146,9 @@ class Gateway:
             if fit.counted:  # so that counts are bounded by the requests a minute
                 self._charge_malformed(request.claims)
             raise
-        with self._failing(exchange):
-            fit.into_context()
+        if fit.room is not None:
+            with self._failing(exchange):
+                fit.into_context()
         return exchange, fit.completion_tokens
 
     def _fit(self, request: ModelRequest, context: RequestContext) -> Fit:

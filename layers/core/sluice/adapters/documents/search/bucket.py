@@ -23,6 +23,7 @@ from sluice.domain.documents.document import Passage
 from sluice.domain.documents.keys import index_key
 from sluice.domain.documents.passages import Chunk
 from sluice.domain.errors import SearchUnavailable
+from sluice.ports.documents import PassageQuery
 
 ATTEMPTS = 8
 FIRST_PAUSE_SECONDS = 0.1
@@ -41,21 +42,12 @@ class BucketIndexes:
     ) -> None:
         self._bucket, self._folder, self._floor, self._sleep = bucket, folder, floor, sleep
 
-    def find(
-        self,
-        account_id: str,
-        store_id: str,
-        query: str,
-        limit: int,
-        vector: bytes | None = None,
-        *,
-        floored: bool = True,
-    ) -> list[Passage]:
+    def find(self, account_id: str, store_id: str, query: PassageQuery) -> list[Passage]:
         path = self._newest(account_id, store_id)
         if path is None:
             return []
         with opened(path, shared=False) as connection:
-            return passages(connection, store_id, query, limit, vector, self._floor if floored else None)
+            return passages(connection, store_id, query, self._floor)
 
     def files(self, account_id: str, store_id: str) -> set[str]:
         path = self._newest(account_id, store_id)

@@ -11,6 +11,7 @@ from sluice.domain.documents.document import Passage
 from sluice.domain.documents.keys import index_key
 from sluice.domain.documents.passages import Chunk
 from sluice.domain.errors import SearchUnavailable
+from sluice.ports.documents import PassageQuery
 
 BESIDE_IT = ("", "-wal", "-shm")
 
@@ -50,21 +51,12 @@ class FolderIndexes:
             with suppress(OSError):
                 path.with_name(path.name + ending).unlink(missing_ok=True)
 
-    def find(
-        self,
-        account_id: str,
-        store_id: str,
-        query: str,
-        limit: int,
-        vector: bytes | None = None,
-        *,
-        floored: bool = True,
-    ) -> list[Passage]:
+    def find(self, account_id: str, store_id: str, query: PassageQuery) -> list[Passage]:
         path = self._path(account_id, store_id)
         if not path.exists():
             return []
         with opened(path, shared=True) as connection:
-            return passages(connection, store_id, query, limit, vector, self._floor if floored else None)
+            return passages(connection, store_id, query, self._floor)
 
     def files(self, account_id: str, store_id: str) -> set[str]:
         path = self._path(account_id, store_id)

@@ -4,19 +4,19 @@ import apsw
 
 from sluice.adapters.documents.search.database import snapshot
 from sluice.adapters.documents.search.meaning import by_meaning, merged
-from sluice.adapters.documents.search.reading import Hit, by_words
+from sluice.adapters.documents.search.reading import COVERAGE, Hit, by_words
 from sluice.domain.documents.document import Passage
+from sluice.ports.documents import PassageQuery
 
 
-def passages(
-    connection: apsw.Connection, store_id: str, query: str, limit: int, vector: bytes | None, floor: float | None
-) -> list[Passage]:
-    """`floor`: the least cosine of a match by meaning; None: no floor, by words neither."""
+def passages(connection: apsw.Connection, store_id: str, query: PassageQuery, floor: float) -> list[Passage]:
+    """`floor`: the least cosine of a match by meaning, if the query is floored."""
+    coverage, least = (COVERAGE, floor) if query.floored else (0.0, -1.0)
     with snapshot(connection):  # else a file that is removed between two reads makes the second fail
-        found = by_words(connection, query, limit) if floor is not None else by_words(connection, query, limit, 0.0)
-        if vector is not None:
-            near = by_meaning(connection, vector, limit, -1.0 if floor is None else floor)
-            found = merged(found, near, limit=limit)
+        found = by_words(connection, query.text, query.limit, coverage)
+        if query.vector is not None:
+            near = by_meaning(connection, query.vector, query.limit, least)
+            found = merged(found, near, limit=query.limit)
     return [_passage(store_id, hit) for hit in found]
 
 
