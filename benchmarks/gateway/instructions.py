@@ -1,6 +1,7 @@
 """`python -m benchmarks.gateway.instructions`: the processor instructions that the gateway takes for a request.
 
 Valgrind counts them, so a busy machine changes nothing: two runs differ by less than 0.5 %, and a change of 1 % shows.
+Not counted: gunicorn, and what the kernel does for the calls of it.
 Prints each count and its ratio to the stored one. Linux, with Valgrind (Debian: `apt install valgrind`).
 """
 
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from benchmarks.gateway import parts
 from benchmarks.gateway.report import table
@@ -23,6 +25,7 @@ from benchmarks.gateway.world import Cores, world
 from infra.local.config import ROOT
 from infra.setup.store import binary
 
+MODULE = "benchmarks.gateway.instructions"
 STORED = Path(__file__).with_name("instructions.json")
 TURN = {"role": "user", "content": "What does an API gateway do? " * 10}
 TOOL = {
@@ -37,12 +40,11 @@ TOOL = {
         },
     },
 }
-# Pauses between chunks, so that each is read alone, as from a model.
 KINDS = (
-    Kind("plain", stream=False, tokens=8, pause_ms=10),
-    Kind("stream of 50", stream=True, tokens=50, pause_ms=10),
-    Kind("tools", stream=False, tokens=8, pause_ms=10, more={"tools": [TOOL] * 8}),
-    Kind("history of 30 kB", stream=False, tokens=8, pause_ms=10, more={"messages": [TURN] * 95}),
+    Kind("plain", stream=False, tokens=8),
+    Kind("stream of 50", stream=True, tokens=50),
+    Kind("tools", stream=False, tokens=8, more={"tools": [TOOL] * 8}),
+    Kind("history of 30 kB", stream=False, tokens=8, more={"messages": [TURN] * 95}),
 )
 WARM, TIMES = 20, 20
 
@@ -67,7 +69,7 @@ def main() -> None:
 def _counted(token: str, folder: Path) -> dict[str, int]:
     """By the kind's name. The app runs under Valgrind, which counts only while this process says so."""
     command = ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/counts"]
-    command += [sys.executable, "-c", f"from {__name__ if __name__ != '__main__' else __spec__.name} import serve; serve()"]
+    command += [sys.executable, "-c", f"from {MODULE} import serve; serve()"]
     path = os.pathsep.join(filter(None, sys.path))  # the code of this process, whatever is installed
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0", "BENCHMARK_TOKEN": token}
     counts = {}
@@ -92,11 +94,38 @@ def _counted(token: str, folder: Path) -> dict[str, int]:
     return counts
 
 
+class OneByOne:
+    """Gives one chunk at each read, as from a model that writes them slowly, however many have arrived."""
+
+    def __init__(self, sock: Any, received: bytes) -> None:
+        self._sock, self._kept = sock, received
+
+    def recv(self, size: int) -> bytes:
+        while (end := self._kept.find(b"\n\n\r\n")) < 0 and not self._kept.endswith(b"0\r\n\r\n"):
+            self._kept += self._sock.recv(size)
+        cut = end + 4 if end >= 0 else len(self._kept)
+        chunk, self._kept = self._kept[:cut], self._kept[cut:]
+        return chunk
+
+
+def _read_one_by_one() -> None:
+    from sluice.adapters.gateway import upstream
+
+    begin = upstream.HttpStream.__init__
+
+    def beginning(self: Any, pool: Any, connection: Any, response: Any, *rest: Any) -> None:
+        response._sock, response._buffer = OneByOne(response._sock, response._buffer), b""
+        begin(self, pool, connection, response, *rest)
+
+    upstream.HttpStream.__init__ = beginning  # type: ignore[method-assign]
+
+
 def serve() -> None:
     """Under Valgrind: warm requests, then those that are counted, between two lines of the other process."""
     from infra.local.app import create_app
 
     token = os.environ["BENCHMARK_TOKEN"]
+    _read_one_by_one()
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
         app = create_app()
         for kind in KINDS:
