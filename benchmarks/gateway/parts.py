@@ -57,9 +57,9 @@ def measure(world: World, kind: Kind, times: int) -> dict[str, float]:
         contextlib.redirect_stderr(nowhere),
     ):  # log records are formatted, but not shown
         app = create_app()
-        serve = clock.timed(REST, lambda: _serve(app, world, kind))
+        serve = clock.timed(REST, lambda: ask(app, kind, world.tokens[0]))
         for _ in range(20):
-            _serve(app, world, kind)
+            ask(app, kind, world.tokens[0])
         restore = _instrument(clock)
         try:
             for _ in range(times):
@@ -105,16 +105,16 @@ def _instrument(clock: Clock) -> list[tuple[Any, str, Any]]:
     return restore
 
 
-def _serve(app: Any, world: World, kind: Kind) -> None:
-    target = Target("parts", "127.0.0.1", 1, world.tokens)
-    body = requests.raw(target, kind, world.tokens[0]).split("\r\n\r\n", 1)[1].encode()
+def ask(app: Any, kind: Kind, token: str) -> None:
+    """One request of a WSGI app, as gunicorn makes it, read to its end."""
+    body = requests.raw(Target("parts", "127.0.0.1", 1, [token]), kind, token).split("\r\n\r\n", 1)[1].encode()
     environ = {
         "REQUEST_METHOD": "POST", "PATH_INFO": "/v1/chat/completions", "SCRIPT_NAME": "", "QUERY_STRING": "",
         "SERVER_NAME": "127.0.0.1", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "127.0.0.1",
         "wsgi.version": (1, 0), "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr,
         "wsgi.multithread": True, "wsgi.multiprocess": False, "wsgi.run_once": False, "wsgi.input_terminated": True,
         "CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(body)), "HTTP_HOST": "127.0.0.1",
-        "HTTP_AUTHORIZATION": "Bearer " + world.tokens[0],
+        "HTTP_AUTHORIZATION": "Bearer " + token,
     }  # fmt: skip
     statuses: list[str] = []
     answer = app(environ, lambda status, headers, exc_info=None: statuses.append(status))

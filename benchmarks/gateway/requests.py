@@ -1,21 +1,23 @@
 """The requests of the load, as bytes."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 QUESTION = "What does an API gateway do? Answer in two sentences."
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of request: `tokens` chunks, `pause_ms` between them, `text_bytes` in each."""
+    """A kind of request: `tokens` chunks, `pause_ms` between them, `text_bytes` in each. `more`: fields of its body."""
 
     name: str
     stream: bool
     tokens: int
     pause_ms: int = 0
     text_bytes: int = 5
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def raw(target: Target, kind: Kind, key: str) -> str:
     }
     if kind.stream:
         body["stream_options"] = {"include_usage": True}
-    text = json.dumps(body)
+    text = json.dumps({**body, **kind.more})
     return (
         f"POST {target.path_prefix}/v1/chat/completions HTTP/1.1\r\nHost: {target.host}:{target.port}\r\n"
         f"Authorization: Bearer {key}\r\nContent-Type: application/json\r\nAccept: application/json\r\n"

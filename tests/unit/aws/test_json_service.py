@@ -9,7 +9,7 @@ from botocore.credentials import Credentials
 
 from sluice.adapters.aws import signing
 from sluice.adapters.aws.access import Access, Frozen, access
-from sluice.adapters.aws.json_service import DYNAMODB, SSM, JsonService, Service, Unanswered
+from sluice.adapters.aws.json_service import DYNAMODB, SSM, JsonService, Service, Unanswered, _json
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 
@@ -28,6 +28,10 @@ def test_the_signature_equals_botocores(monkeypatch: pytest.MonkeyPatch, token: 
     SigV4Auth(Credentials("AKID", "secret", token), "dynamodb", "eu-west-1").add_auth(request)
     assert ours["x-amz-date"] == request.headers["X-Amz-Date"] == "20261121T120000Z"
     assert ours["authorization"] == request.headers["Authorization"]
+
+
+def test_a_lone_surrogate_is_sent_escaped() -> None:
+    assert [_json({"S": text}) for text in ("\u00e4", "\ud800")] == ['{"S":"\u00e4"}'.encode(), b'{"S":"\\ud800"}']
 
 
 @pytest.mark.parametrize(

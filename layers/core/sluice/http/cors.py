@@ -54,7 +54,7 @@ def allow(response: Response) -> None:
 
 def _allowed() -> str | None:
     """The `Access-Control-Allow-Origin` of the request's answer."""
-    origin = request.headers.get("Origin", "").lower()
+    origin = request.environ.get("HTTP_ORIGIN", "").lower()
     if not origin or not _is_api():
         return None
     return _among(origin, settings.common().origins) or _among(origin, _owners(settings_in_force().current()))

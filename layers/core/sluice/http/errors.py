@@ -92,7 +92,7 @@ def row_for(kind: type[BaseException]) -> Row:
 
 
 def request_form() -> Form:
-    return form_of(request.path, versioned="anthropic-version" in request.headers)
+    return form_of(request.path, versioned="HTTP_ANTHROPIC_VERSION" in request.environ)
 
 
 def form_of(path: str, *, versioned: bool = False) -> Form:

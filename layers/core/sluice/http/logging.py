@@ -142,6 +142,9 @@ def configure(level: str | int = logging.INFO, environment: Mapping[str, str] = 
             handler.setFormatter(JsonFormatter())
             root.addHandler(handler)  # does nothing if it is already there
     root.setLevel(level)
+    # No entry shows the thread or the line that logs, so no record need find them ("Optimization" in Python's guide).
+    logging.logThreads = logging.logMultiprocessing = False
+    logging._srcfile = None
     for handler in logging.getLogger("gunicorn.error").handlers:  # it reports failures outside a request
         handler.setFormatter(JsonFormatter())
     for noisy in ("botocore", "urllib3", "werkzeug"):  # below WARNING they log bodies and headers

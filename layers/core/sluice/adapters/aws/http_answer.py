@@ -38,9 +38,10 @@ class Answer:
     def read1(self) -> bytes:
         """The next bytes of the body, as soon as any arrive; b"" at its end."""
         while not self.ended:
-            data = self._decoded()
-            if data or self.ended:
-                return data
+            if self._buffer:
+                data = self._decoded()
+                if data or self.ended:
+                    return data
             received = self._sock.recv(RECEIVE_BYTES)
             if not received:
                 if self._left == UNTIL_CLOSED:

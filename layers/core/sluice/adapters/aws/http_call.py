@@ -57,20 +57,19 @@ def call(sock: socket.socket, head: bytes, body: bytes, seconds: float) -> tuple
         if len(received) > MAX_HEAD_BYTES:
             raise ValueError("endless headers")
         received += _more(sock, received, until)
-    head_lines = received[:end].lower().split(b"\r\n")
-    status = int(head_lines[0].partition(b" ")[2][:3])  # ValueError if it is not a status line
-    headers = dict(_header(line) for line in head_lines[1:])
-    rest = received[end + len(END_OF_HEAD) :]
-    if headers.get(b"transfer-encoding") == b"chunked":
+    answer_head, rest = received[: end + 2].lower(), received[end + len(END_OF_HEAD) :]
+    status = int(answer_head.partition(b" ")[2][:3])  # ValueError if it is not a status line
+    if _header(answer_head, b"transfer-encoding") == b"chunked":
         content = _chunked(sock, rest, until)
     else:
-        content = _sized(sock, rest, int(headers[b"content-length"]) if b"content-length" in headers else 0, until)
-    return status, content, headers.get(b"connection") != b"close"
+        content = _sized(sock, rest, int(_header(answer_head, b"content-length") or 0), until)
+    return status, content, _header(answer_head, b"connection") != b"close"
 
 
-def _header(line: bytes) -> tuple[bytes, bytes]:
-    name, _, value = line.partition(b":")
-    return name, value.strip()
+def _header(head: bytes, name: bytes) -> bytes:
+    """Of a head in small letters; empty if it is missing."""
+    _, _, rest = head.partition(b"\r\n%s:" % name)
+    return rest[: rest.find(b"\r\n")].strip()
 
 
 def _more(sock: socket.socket, so_far: bytes, until: float) -> bytes:

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import pydantic_core
+
 from sluice.adapters.aws.access import Access, access, endpoint
 from sluice.adapters.aws.http_call import exchange
 from sluice.adapters.aws.http_pool import Pool
@@ -78,6 +80,13 @@ DYNAMODB = Service("dynamodb", "DynamoDB_20120810", "1.0")
 SSM = Service("ssm", "AmazonSSM", "1.1")
 
 
+def _json(request: dict[str, Any]) -> bytes:
+    try:
+        return pydantic_core.to_json(request)  # takes a quarter of the standard library's time
+    except ValueError:  # a lone surrogate, which only the standard library can write
+        return json.dumps(request, separators=(",", ":")).encode()
+
+
 def _store_opened(service: Service) -> Callable[[float], socket.socket] | None:
     path = store_socket() if service is DYNAMODB else ""
     return partial(store_connection, path) if path else None
@@ -125,7 +134,7 @@ class JsonService:
 
         Errors: Refused, Unanswered.
         """
-        body = json.dumps(request, separators=(",", ":")).encode()
+        body = _json(request)
         give_up = time.monotonic() + self._policy.deadline_seconds
         problem: Exception = Unanswered()
         for attempt in range(self._policy.attempts):

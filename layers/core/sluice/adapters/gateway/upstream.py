@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any
 
+import pydantic_core
+
 from sluice.adapters.aws.http_answer import Answer
 from sluice.adapters.aws.http_pool import Connection, Pool
 from sluice.adapters.gateway.refusals import error_from
@@ -89,7 +91,7 @@ class HttpUpstream:
             headers["x-sluice-tries"] = str(call.tries)
         if call.traceparent:
             headers["traceparent"] = call.traceparent
-        body = json.dumps(call.body, ensure_ascii=False, separators=(",", ":")).encode()
+        body = pydantic_core.to_json(call.body)  # a quarter of what the standard library takes
         return self._request("POST", call.path, body, headers, min(self._idle_seconds, call.deadline_seconds))
 
     def _request(
@@ -167,7 +169,7 @@ class HttpStream:
         self._ended = False
         self.prompt_tokens = self.completion_tokens = self.cached_tokens = 0
         self._server_counts = False  # whether the server sends usage comments
-        self._heard = time.monotonic()
+        self._heard, self._waits = time.monotonic(), 0.0
         self._renamed: list[tuple[bytes, bytes]] = []
 
     def rename(self, theirs: str, ours: str) -> None:
@@ -209,8 +211,10 @@ class HttpStream:
         if until <= now:
             raise errors.UpstreamTimeout(TOO_LONG if until == self._give_up else None)
         try:
-            if self._connection.sock is not None:
-                self._connection.sock.settimeout(min(PING_SECONDS, until - now))
+            seconds = min(PING_SECONDS, until - now)
+            if seconds != self._waits and self._connection.sock is not None:  # setting it is a system call
+                self._connection.sock.settimeout(seconds)
+                self._waits = seconds
             block = self._response.read1()
         except TimeoutError:
             return None

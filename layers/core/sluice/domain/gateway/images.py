@@ -51,14 +51,15 @@ def _problem(param: str, message: str) -> ValidationFailed:
     return ValidationFailed((FieldProblem(param.replace("[", ".").replace("]", ""), message, param),))
 
 
-def without(messages: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+def without(messages: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], int]:
     """Chat messages whose images have no address, and how many images there are."""
-    count, seen = 0, []
+    count = 0
+    seen: list[Mapping[str, Any]] = []
     for message in messages:
         content = message.get("content")
         if isinstance(content, list):
             parts = [{"type": "image_url"} if part["type"] == "image_url" else part for part in content]
             count += sum(part["type"] == "image_url" for part in content)
             message = {**message, "content": parts}
-        seen.append(dict(message))
+        seen.append(message)
     return seen, count

@@ -28,7 +28,9 @@ def tries_of(body: Mapping[str, Any]) -> int:
     """1 or 2. `body`: a chat request that is not streamed to its caller."""
     forced = body.get("tools") if body.get("tool_choice") not in (None, "auto", "none") else None
     schemas = forced or body.get("response_format")
-    text = json.dumps(schemas, separators=(",", ":")) if schemas else ""
+    if not schemas:
+        return 1
+    text = json.dumps(schemas, separators=(",", ":"))
     loose = any(LOOSE_ROOTS & _parameters(tool).keys() for tool in forced or ())
     return 2 if loose or len(text) > MAY_BE_LOOSE or MAY_BE_CHECKED.search(text) else 1
 

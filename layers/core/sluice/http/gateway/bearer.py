@@ -17,7 +17,8 @@ LOCAL_ONLY = "x-sluice-local-only"
 
 def bearer_token() -> str:
     """Errors: InvalidApiToken if it is missing or cannot be a token."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    header: str = request.environ.get("HTTP_AUTHORIZATION", "")
+    scheme, _, token = header.partition(" ")
     token = token.strip() if scheme.lower() == "bearer" else ""
     if not token and speaks_anthropic():
         token = request.headers.get("x-api-key", "").strip()

@@ -36,18 +36,16 @@ def _leave_unanswered(exc: BaseException | None) -> None:
 
 def _finish(response: Response) -> Response:
     """A streamed answer outlives the request: its place is free when the last byte is sent or the caller is gone."""
-    counts = "known" in g and (request.method == "POST" or response.status_code >= 400)
-    grant = gateway().admission.seen(g.known[0]) if counts and response.status_code != 401 else None
+    known, status = g.get("known"), response.status_code
+    counts = known is not None and (status >= 400 or request.method == "POST")
+    grant = gateway().admission.seen(known[0]) if counts and status != 401 else None
     if grant is not None:  # admitted or refused; a 401 tells nothing about the account
         for name, value in rate_headers(grant, gateway().clock()).items():
             response.headers.add(name, value)  # nothing else sets these, so `add` spares the search that `update` makes
-    if "known" in g and "error_code" in g:
-        account_id, token_id = g.known
-        _note_refusal(account_id, token_id, response.status_code)
-    if settled := g.get("settled"):  # a stream is not, yet
-        cost_micro_usd = settled[0].cost_micro_usd
-        if cost_micro_usd is not None:
-            response.headers[PRICE] = dollars(cost_micro_usd)
+    if known is not None and "error_code" in g:
+        _note_refusal(known[0], known[1], status)
+    if (settled := g.get("settled")) and (cost_micro_usd := settled[0].cost_micro_usd) is not None:  # a stream is not, yet
+        response.headers[PRICE] = dollars(cost_micro_usd)
     if speaks_anthropic():
         response.headers["request-id"] = g.request_id  # where Anthropic's SDKs read it
     places = g.pop("v1_place", None)

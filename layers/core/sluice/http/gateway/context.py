@@ -34,7 +34,7 @@ def admitting(claims: Claims) -> RequestContext:
 
 def _call() -> str | None:
     """The mark of an attempt: of requests with a JSON body, which is read by now, from OpenAI's SDKs."""
-    attempt = request.headers.get("x-stainless-retry-count")
+    attempt = request.environ.get("HTTP_X_STAINLESS_RETRY_COUNT")
     if attempt is None or not request.is_json:
         return None
     credential = request.headers.get("Authorization", "") + request.headers.get("x-api-key", "")

@@ -118,8 +118,9 @@ class Message(Loose):
     @property
     def images(self) -> list[tuple[int, ImagePart]]:
         """Each with its place in the content."""
-        parts = self.content if isinstance(self.content, list) else []
-        return [(place, part) for place, part in enumerate(parts) if isinstance(part, ImagePart)]
+        if not isinstance(self.content, list):
+            return []
+        return [(place, part) for place, part in enumerate(self.content) if isinstance(part, ImagePart)]
 
     @property
     def text(self) -> str | None:
@@ -131,7 +132,7 @@ class Message(Loose):
     def forwarded(self) -> dict[str, Any]:
         """The engine's form: content is one string, or parts if there are images; `developer` becomes `system`."""
         content: Any = self.text
-        if self.images and isinstance(self.content, list):
+        if isinstance(self.content, list) and self.images:
             content = [
                 part.model_dump(exclude_none=True)
                 if isinstance(part, ImagePart)
@@ -139,7 +140,9 @@ class Message(Loose):
                 for part in self.content
             ]
         message: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": content}
-        message |= self.model_dump(include={"name", "tool_call_id", "reasoning_content"}, exclude_none=True)
+        for name in ("name", "tool_call_id", "reasoning_content"):
+            if (value := getattr(self, name)) is not None:
+                message[name] = value
         if self.tool_calls:
             message["tool_calls"] = [call.model_dump(exclude_none=True) for call in self.tool_calls]
         return message

@@ -169,6 +169,7 @@ class ChatBody(Sampling):
         return [
             Image(f"messages[{turn}].content[{place}]", "image_url.url", part.image_url.url)
             for turn, message in enumerate(self.messages)
+            if isinstance(message.content, list)
             for place, part in message.images
         ]
 
@@ -195,7 +196,7 @@ class ChatBody(Sampling):
 
     def prompt_text(self) -> str:
         """The prompt in the form of the request log: the messages as JSON."""
-        messages, _ = without([message.model_dump(exclude_none=True) for message in self.messages])
+        messages, _ = without(self.model_dump(include={"messages"}, exclude_none=True)["messages"])
         return json.dumps(messages, ensure_ascii=False)
 
     def forwarded(self) -> dict[str, Any]:

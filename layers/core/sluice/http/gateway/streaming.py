@@ -10,8 +10,10 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, Protocol
 
+import pydantic_core
 from flask import Response, request
 
 from sluice.domain import errors
@@ -43,8 +45,7 @@ class Keeper(Protocol):
 def whole_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: "Dialect") -> Response:
     """Errors: as `Exchange.events`; the exchange is settled in any case."""
     answer = dialect.whole(collect(exchange, stream, keeper))
-    body = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
-    return Response(body, 200, mimetype="application/json")
+    return Response(pydantic_core.to_json(answer), 200, mimetype="application/json")
 
 
 def collect(exchange: Exchange, stream: UpstreamStream, keeper: Keeper) -> list[bytes]:
@@ -108,7 +109,7 @@ class ChatDialect(OpenAIDialect):
         self.include_usage, self._more = include_usage, more
 
     def passed(self, payload: bytes) -> bytes:
-        if self.include_usage and not _has_usage(payload):
+        if self.include_usage and (payload.find(b'"usage"') < 0 or "usage" not in json.loads(payload)):
             return b"data: " + payload.rstrip()[:-1] + NO_USAGE
         return b"data: " + payload + b"\n\n"
 
@@ -131,10 +132,6 @@ class FunctionCallDialect(ChatDialect):
         return in_old_form(super().whole(payloads))
 
 
-def _has_usage(payload: bytes) -> bool:
-    return b'"usage"' in payload and "usage" in json.loads(payload)
-
-
 def streamed_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: Dialect) -> Response:
     """Errors before the first event: as `Exchange.events`; the exchange is settled. Later ones become stream events."""
     body = _Body(exchange, stream, keeper, dialect)
@@ -145,7 +142,13 @@ def streamed_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, 
         raise
     follow_reader(request.environ)
     headers = {"X-Accel-Buffering": "no"}
-    return Response(body, 200, headers, mimetype="text/event-stream")
+    return _Streamed(body, 200, headers, mimetype="text/event-stream")
+
+
+class _Streamed(Response):
+    def iter_encoded(self) -> Iterator[bytes]:
+        """The body as it is, because it consists of bytes, and Werkzeug would look at the type of each chunk."""
+        return iter(self.response)  # type: ignore[arg-type]
 
 
 class _Body:
@@ -200,7 +203,7 @@ class _Body:
         in every silence."""
         sent = float("-inf")  # a ping is the first event only if `begin` has waited long enough
         passed, add = self._dialect.passed, self._keeper.add
-        for payload in _chain(self._first, self._events):
+        for payload in chain((self._first,), self._events):
             block = b""
             if payload:
                 add(payload)
@@ -231,8 +234,3 @@ class _Body:
         if parsed and self._dialect.include_usage and not any(chunk.get("usage") for _, chunk in parsed):
             held.append(usage_chunk(self._stream, parsed[-1][1]))
         return reason
-
-
-def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest

@@ -65,9 +65,7 @@ class LogKeeper:
     def __init__(self, gateway: Gateway, exchange: Exchange, prompt: Callable[[], str]) -> None:
         self._gateway, self._exchange, self._prompt = gateway, exchange, prompt
         self._transcript = chunks.Transcript(MAX_TEXT_BYTES if exchange.grant.store_content else 0)
-
-    def add(self, payload: bytes) -> None:
-        self._transcript.add(payload)
+        self.add = self._transcript.add  # called with each chunk
 
     def end(self) -> None:
         if self._exchange.grant.store_content:

@@ -84,9 +84,10 @@ class Exchange:
         ModelUnavailable, Overloaded, UpstreamTimeout, InvalidModelRequest.
         """
         self._stream = stream
+        clock, gone = self._books.clock, self.context.gone
         for payload in stream:
-            now_ms = self._books.clock() // 1_000_000
-            if self.context.gone():
+            now_ms = clock() // 1_000_000
+            if gone():
                 raise ClientGone()
             if now_ms - self._renewed_ms >= RENEW_EVERY_MS:
                 self._checkpoint(stream, now_ms)
