@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import email_validator  # noqa: F401  # during INIT, because every login needs it
 from flask import Blueprint, Response
 
 from sluice.domain import errors

@@ -33,6 +33,7 @@ from sluice.pages.operations import users as admin_users
 from sluice.wiring.accounts import profile
 from sluice.wiring.operations import administration, all_users, audit_trail
 from sluice.wiring.settings import owners_terms
+from sluice.wiring.stores import models_client  # noqa: F401  # built during INIT
 from sluice.wiring.usage import everyones_sums, refusals
 
 blueprint = Blueprint("admin", __name__)

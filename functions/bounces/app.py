@@ -7,6 +7,7 @@ from typing import Any
 from sluice.adapters.mails.ses_notices import undeliverable
 from sluice.http.logging import configure
 from sluice.wiring.mails import suppressions
+from sluice.wiring.stores import models_client  # noqa: F401  # built during INIT
 
 log = logging.getLogger("sluice.bounces")
 

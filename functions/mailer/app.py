@@ -6,6 +6,7 @@ from typing import Any
 from sluice.domain.errors import StoreUnavailable
 from sluice.http.logging import configure
 from sluice.wiring.mails import mailer
+from sluice.wiring.stores import models_client  # noqa: F401  # built during INIT
 
 log = logging.getLogger("sluice.mailer")
 

@@ -8,6 +8,7 @@ from sluice.domain.usage import measures
 from sluice.http.logging import configure
 from sluice.services.usage.meter import Delivery
 from sluice.wiring import peers
+from sluice.wiring.stores import models_client  # noqa: F401  # built during INIT
 from sluice.wiring.usage import metering
 
 log = logging.getLogger("sluice.metering")

@@ -1,5 +1,6 @@
 """`/auth/register` and `/auth/resend-verification`: the same answer for every address, known or not."""
 
+import email_validator  # noqa: F401  # during INIT, because every registration needs it
 from flask import Blueprint
 
 from sluice.domain import errors
@@ -9,6 +10,7 @@ from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import operation
 from sluice.pages.accounts import sign_up as sign_up_pages
 from sluice.wiring.accounts import registration
+from sluice.wiring.peers import common_passwords, password_hashes  # noqa: F401  # built during INIT
 
 blueprint = Blueprint("registration", __name__)
 blueprint.register_blueprint(sign_up_pages.blueprint)

@@ -12,6 +12,7 @@ from sluice.wiring import peers
 from sluice.wiring.accounts import erasure
 from sluice.wiring.gateway import sweeper
 from sluice.wiring.mails import stuck_mails
+from sluice.wiring.stores import models_client  # noqa: F401  # built during INIT
 
 log = logging.getLogger("sluice.sweeper")
 

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import jwt  # noqa: F401  # during INIT, because a new API token needs it
 from flask import Blueprint, Response, json
 
 from sluice.domain import errors

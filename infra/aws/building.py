@@ -48,8 +48,5 @@ def build_words(template: Path) -> list[str]:
 
 
 def compile_built() -> bool:
-    """Compile the build. Returns False where there is no Python of the functions' version."""
-    if interpreter() is None:
-        return False
-    compile_build(BUILD)
-    return True
+    """Compile the build. Returns False where the functions' Python is missing, or packages for it cannot be had."""
+    return interpreter() is not None and compile_build(BUILD)

@@ -2,7 +2,8 @@
 
 `sam build` packages sources only, and Lambda's code folders are read-only. So each new environment would compile every
 import: two thirds of a cold start's CPU (docs/performance.md). The bytecode is not checked against file times, because
-zip files store them inexactly. It must be compiled by the functions' version of Python.
+zip files store them inexactly. It must be compiled by the functions' version of Python. What modules themselves compile
+when they are imported is recorded beside it (`compiling.py`).
 """
 
 import compileall
@@ -11,12 +12,15 @@ import py_compile
 import shutil
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 
 RUNTIME = (3, 13)  # of template.yaml's functions; a test compares them
 NAME = f"python{RUNTIME[0]}.{RUNTIME[1]}"
 ASK_SECONDS = 20
+RECORDING = Path(__file__).with_name("compiling.py")
+LAYER = Path("CoreLayer", "python")
 
 
 @cache
@@ -37,14 +41,30 @@ def _is_runtime(python: str) -> bool:
         return False
 
 
-def compile_build(folder: Path) -> None:
-    """Compile every Python file in place. Raises RuntimeError without such a Python, or for a file that fails."""
+def compile_build(folder: Path) -> bool:
+    """Compile every Python file in place, and what the layer's imports compile while they run. Returns whether that
+    was recorded, too. Raises RuntimeError without such a Python, or for a file that fails."""
     python = interpreter()
     if python is None:
         raise RuntimeError(f"{NAME} is needed, and this machine has none")
     done = subprocess.run([python, "-I", __file__, folder], stderr=subprocess.PIPE, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr.strip())
+    return not (folder / LAYER / "sluice").is_dir() or _record(python, folder / LAYER)
+
+
+def _record(python: str, layer: Path) -> bool:
+    """Packages of another processor cannot be imported, so the same ones for this processor are installed for it."""
+    if _ran([python, "-I", "-B", RECORDING, layer]):
+        return True
+    with tempfile.TemporaryDirectory() as packages:
+        install = [python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--target", packages]
+        wanted = Path(__file__).parents[2] / "layers" / "core" / "requirements.txt"
+        return _ran([*install, "--requirement", wanted]) and _ran([python, "-I", "-B", RECORDING, layer, packages])
+
+
+def _ran(words: list[str | Path]) -> bool:
+    return subprocess.run(words, capture_output=True).returncode == 0
 
 
 def _compile(folder: Path) -> None:

@@ -156,7 +156,9 @@ class Deployment:
         words += parameters.overrides({"Architecture": self._in_force["Architecture"]})
         self._must(words, "sam build")
         fast = building.compile_built()
-        slow = "built without bytecode, because the functions' Python is missing; their cold starts are slower"
+        slow = (
+            "built without all bytecode, because the functions' Python or its packages are missing; starts are slower"
+        )
         self.say("build: built" if fast else f"build: {slow}")
 
     def _has_buildkit(self) -> bool:

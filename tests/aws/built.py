@@ -28,6 +28,7 @@ SOURCES = (
     "functions",
     "layers",
     "infra/aws/bytecode.py",
+    "infra/aws/compiling.py",
     "tests/aws/tools/sam.lock",
 )
 BUILD_SECONDS = 900

@@ -6,8 +6,9 @@ from typing import Any
 from tests.aws.runtime.tools import ADAPTER_VERSION
 from tests.aws.runtime.variables import ROOT, template
 
-# The adapter's README of each release names its layer's version: 0.9.1's is 24. 25 is 1.0.0-rc1's, a candidate.
-LAYER_VERSIONS = {"0.9.0": "23", "0.9.1": "24"}
+# The README at a release's tag names the image and the layer of the release before: at v1.0.0-rc1 they are 0.9.1 and 25
+# (after it: #871 of aws/aws-lambda-web-adapter).
+LAYER_VERSIONS = {"0.9.0": "24", "0.9.1": "25", "1.0.0-rc1": "26", "1.0.1": "28", "1.1.0": "30"}
 
 
 def test_the_tested_web_adapter_has_the_version_of_layer_and_image() -> None:

@@ -168,7 +168,6 @@ def test_layer_has_what_the_package_imports() -> None:
         "pydantic",
         "pydantic_core",
         "pydantic_settings",
-        "ulid",
         "werkzeug",
         "sluice",
     }

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, g, request
+from werkzeug.routing import Rule
 
 from sluice.domain import errors as domain_errors
 from sluice.domain.ids import request_id
@@ -34,11 +35,23 @@ class _App(Flask):
         return func
 
 
+class _Route(Rule):
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        """Not at once: Werkzeug compiles two functions a route, which only `url_for` would call, and nothing does."""
+        build = super()._compile_builder
+
+        def later(rule: Any, **values: Any) -> tuple[str, str]:
+            return build(append_unknown)(rule, **values)
+
+        return later
+
+
 def create_app(blueprints: Iterable[Blueprint], *, https: bool = False) -> Flask:
     """`https`: whether the public base URL is https. Only then are HSTS and `Secure` cookies sent."""
     app = _App("sluice", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["HTTPS"] = https
+    app.url_rule_class = _Route
     app.url_map.strict_slashes = app.url_map.merge_slashes = False  # Werkzeug would redirect to the request's Host
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.before_request(_begin)

@@ -88,6 +88,7 @@ def password_hashes() -> PasswordHashes:
     return Passwords()
 
 
+@once
 def common_passwords() -> Mapping[str, int]:
     """Case-folded password → rank by frequency."""
     from sluice.adapters.accounts.passwords import common_passwords

@@ -29,6 +29,14 @@ def account_store() -> AccountStore:
 
 
 @once
+def models_client() -> object:
+    """A function that uses the models names this, so that INIT and not the first event imports botocore."""
+    from sluice.adapters.aws import model_store, models  # noqa: F401  # the first event's
+
+    return model_store.client()
+
+
+@once
 def audit_log() -> AuditLog:
     from sluice.adapters.accounts.audit import DynamoAudit
 

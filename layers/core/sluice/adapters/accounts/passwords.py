@@ -5,7 +5,8 @@ A hash takes about 20 ms of CPU and 19 MiB. argon2 releases the interpreter lock
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib import resources
+from itertools import count, dropwhile
+from pathlib import Path
 from threading import BoundedSemaphore
 from typing import TypeVar
 
@@ -62,6 +63,5 @@ class Passwords:
 @cache
 def common_passwords() -> Mapping[str, int]:
     """The bundled list, case-folded password → rank from 0. The header of its file names the source."""
-    text = resources.files("sluice.adapters.accounts").joinpath(LIST_FILE).read_text(encoding="utf-8")
-    listed = (line for line in text.splitlines() if line and not line.startswith("# "))
-    return {password: rank for rank, password in enumerate(listed)}
+    lines = Path(__file__).with_name(LIST_FILE).read_text(encoding="utf-8").splitlines()
+    return dict(zip(dropwhile(lambda line: not line or line.startswith("# "), lines), count(), strict=False))

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ulid import ULID
-
+from sluice.domain.ids import ulid
 from sluice.domain.periods import day_of
 
 SCHEMA = 1
@@ -66,5 +65,5 @@ def new_event(
     after: Mapping[str, str | int] | None = None,
     client: str = "",
 ) -> AuditEvent:
-    event_id = "evt_" + str(ULID.from_timestamp(now_ms / 1000))
+    event_id = "evt_" + ulid(now_ms)
     return AuditEvent(event_id, action, actor, target, now_ms, before or {}, after or {}, client)

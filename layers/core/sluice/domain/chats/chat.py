@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ulid import ULID
+from sluice.domain.ids import ulid
 
 TITLE_CHARACTERS = 200
 SYSTEM_CHARACTERS = 8_000
@@ -61,7 +61,7 @@ class ChatMessage:
 
 def message_id(now_ms: int) -> str:
     """An id that sorts by time, so that a query by key returns a chat's messages in order."""
-    return "msg_" + str(ULID.from_timestamp(now_ms / 1000))
+    return "msg_" + ulid(now_ms)
 
 
 def title_from(content: str) -> str:

@@ -4,9 +4,8 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-from ulid import ULID
-
 from sluice.domain.errors import FieldProblem, ValidationFailed
+from sluice.domain.ids import ulid, ulid_of
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 MIB = 1024 * 1024
@@ -21,12 +20,12 @@ Attributes = Mapping[str, str | float | bool]
 
 def new_id(prefix: str, now_ms: int) -> str:
     """A prefix and a ULID, so that ids sort by time; it has 80 random bits."""
-    return prefix + str(ULID.from_timestamp(now_ms / 1000))
+    return prefix + ulid(now_ms)
 
 
 def own_store_id(account_id: str) -> str:
     """The id of the vector store for documents of the web pages, computed without reading the store."""
-    return STORE + str(ULID.from_bytes(hashlib.sha256(f"my documents {account_id}".encode()).digest()[:16]))
+    return STORE + ulid_of(hashlib.sha256(f"my documents {account_id}".encode()).digest()[:16])
 
 
 def is_id(prefix: str, text: str) -> bool:

@@ -11,13 +11,11 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ulid import ULID
-
 from sluice.domain.documents import keys
 from sluice.domain.documents.vectors import packed
 from sluice.domain.errors import ModelUnavailable
 from sluice.domain.gateway.admission import GOOD
-from sluice.domain.ids import request_id
+from sluice.domain.ids import request_id, ulid_of, ulid_time_ms
 from sluice.domain.periods import period_of
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.domain.usage.pricing import Prices, cost_micro_usd
@@ -59,8 +57,8 @@ class Embed:
             used += tokens
         moment_ms = self.clock_ms()
         tail = hashlib.sha256(f"{file_id} {digest}".encode()).digest()[:10]
-        made_ms = int(ULID.from_str(file_id.removeprefix("file_")).milliseconds)
-        self._charge(account_id, "req_" + str(ULID.from_bytes(made_ms.to_bytes(6, "big") + tail)), used, moment_ms)
+        made_ms = ulid_time_ms(file_id.removeprefix("file_"))
+        self._charge(account_id, "req_" + ulid_of(made_ms.to_bytes(6, "big") + tail), used, moment_ms)
         self.blobs.put(key, json.dumps([base64.b64encode(one).decode() for one in vectors]).encode())
         return vectors
 
