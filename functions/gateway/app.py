@@ -17,7 +17,18 @@ from sluice.http.fields import PageQuery
 from sluice.http.gateway import anthropic, key, rerank, respond
 from sluice.http.gateway import blueprint as v1
 from sluice.http.gateway import complete as flow
-from sluice.http.gateway.answers import ChatCompletion, Completion, EmbeddingList, ModelCollection, ModelInfo
+from sluice.http.gateway import stored_completions as stored
+from sluice.http.gateway.answers import (
+    ChatCompletion,
+    Completion,
+    DeletedCompletion,
+    EmbeddingList,
+    ModelCollection,
+    ModelInfo,
+    StoredCompletion,
+    StoredCompletions,
+    StoredMessages,
+)
 from sluice.http.gateway.anthropic_answers import AnthropicMessage, TokenCount
 from sluice.http.gateway.anthropic_requests import CountTokensBody, MessagesBody
 from sluice.http.gateway.bearer import authenticate
@@ -80,6 +91,15 @@ def one_model(name: str) -> dict[str, Any]:
     return anthropic.model_info(model) if speaks_anthropic() else model
 
 
+@blueprint.delete("/v1/models/<path:name>")
+@documented("Refused: a model is its server's", answers={204: None}, errors=(errors.ModelNotFound, errors.Forbidden))
+def delete_model(name: str) -> None:
+    claims = authenticate(scope=None)
+    gateway().check_caller(claims)
+    gateway().permitted_model(claims, name)
+    raise errors.Forbidden("Models cannot be deleted by API: their server has them.")
+
+
 @blueprint.get("/v1/key")
 @documented("What this API token may do, and what is left to it")
 def describe_key() -> KeyInfo:
@@ -95,6 +115,51 @@ def describe_key() -> KeyInfo:
 )
 def chat_completions() -> Response:
     return flow.complete(ChatBody, "chat.completions", "/v1/chat/completions", "chat")
+
+
+@blueprint.get("/v1/chat/completions")
+@documented(
+    "The stored chat completions",
+    documented_query=stored.StoredQuery,
+    answers={200: StoredCompletions},
+    errors=(errors.InvalidModelRequest,),
+)
+def list_completions() -> dict[str, Any]:
+    return stored.list_completions()
+
+
+@blueprint.get("/v1/chat/completions/<completion_id>")
+@documented("A stored chat completion", answers={200: StoredCompletion}, errors=(errors.NotFound,))
+def get_completion(completion_id: str) -> dict[str, Any]:
+    return stored.completion(completion_id)
+
+
+@blueprint.post("/v1/chat/completions/<completion_id>")
+@documented(
+    "Change the metadata of a stored chat completion",
+    documented_body=stored.MetadataBody,
+    answers={200: StoredCompletion},
+    errors=(errors.NotFound,),
+)
+def set_completion_metadata(completion_id: str) -> dict[str, Any]:
+    return stored.set_metadata(completion_id)
+
+
+@blueprint.delete("/v1/chat/completions/<completion_id>")
+@documented("Delete a stored chat completion", answers={200: DeletedCompletion}, errors=(errors.NotFound,))
+def delete_completion(completion_id: str) -> dict[str, Any]:
+    return stored.delete_completion(completion_id)
+
+
+@blueprint.get("/v1/chat/completions/<completion_id>/messages")
+@documented(
+    "The messages that a stored chat completion answers",
+    documented_query=stored.MessagesQuery,
+    answers={200: StoredMessages},
+    errors=(errors.NotFound,),
+)
+def list_completion_messages(completion_id: str) -> dict[str, Any]:
+    return stored.list_messages(completion_id)
 
 
 @blueprint.post("/v1/completions")

@@ -14,12 +14,14 @@ from sluice.domain.gateway.grants import MAX_LIVE_TOKENS
 from sluice.domain.gateway.leases import LEASE_SHARDS
 from sluice.domain.tokens import MOST_TOKENS
 from sluice.services.documents.vector_stores import MOST_BATCHES
+from sluice.services.gateway.stored_completions import MOST_COMPLETIONS
 from sluice.services.gateway.stored_responses import MOST_RESPONSES
 
 PAGE = inputs.TEMPLATE.parent / "docs" / "scaling.md"
 STREAM_SECONDS = 4.0
 BOUNDS = {
     "chats; messages of one": (f"{MOST_CHATS:,}; {MOST_MESSAGES:,}", "409"),
+    "stored chat completions": (f"{MOST_COMPLETIONS:,}, for `SLUICE_CONTENT_DAYS`", "the oldest goes"),
     "stored responses": (f"{MOST_RESPONSES:,}, for `SLUICE_CONTENT_DAYS`", "the oldest goes"),
     "files": (f"{MOST_FILES:,}, of `SLUICE_DEFAULT_STORAGE_MB` together", "413"),
     "vector stores; files in all of them": (f"{MOST_VECTOR_STORES:,}; {MOST_ATTACHMENTS:,}", "409"),

@@ -26,6 +26,7 @@ STORE = re.compile(r"(?<=^/vector_stores/)(vs_abc123|vector_store_id)")
 BATCH = re.compile(r"(?<=/file_batches/)(vsfb_abc123|batch_id)")
 FILE = re.compile(r"(?<=/files/)(file-abc123|file_id)")
 RESPONSE = re.compile(r"(?<=^/responses/)(response_id|resp_[0-9a-f]+)")
+COMPLETION = re.compile(r"(?<=^/chat/completions/)completion_id")
 MODEL = re.compile(r"(?<=^/models/)[^/?]+")
 
 
@@ -37,7 +38,8 @@ class Rewriting:
         if STORE.search(path):
             store = self._client.vector_stores.create().id
             path = self._attached(store, STORE.sub(store, path))
-        for pattern, make in ((FILE, self._file), (RESPONSE, self._response), (MODEL, lambda: "demo")):
+        fresh = (FILE, self._file), (RESPONSE, self._response), (COMPLETION, self._completion), (MODEL, lambda: "demo")
+        for pattern, make in fresh:
             if pattern.search(path):
                 path = pattern.sub(make(), path)
         return "/v1" + path
@@ -58,6 +60,12 @@ class Rewriting:
 
     def _response(self) -> str:
         return self._client.responses.create(model="demo", input="hi", max_output_tokens=5).id
+
+    def _completion(self) -> str:
+        """Its question is an assistant's, because the SDK's strict mode knows no other role of a stored message."""
+        messages: Any = [{"role": "assistant", "content": "hi"}]
+        made = self._client.chat.completions.create(model="demo", messages=messages, store=True, max_tokens=5)
+        return made.id
 
     def body(self, path: str, raw: bytes) -> bytes:
         body: dict[str, Any] = json.loads(raw or b"{}")

@@ -50,12 +50,15 @@ def owner(system: Place, secret: str) -> Owner:
     sent = person.call("POST", f"/chats/{chat['id']}/messages", json={"content": secret})
     assert sent.status_code == 200, sent.text
     stored = person.v1("POST", "/v1/responses", json={"model": "demo", "input": secret}).json()
+    asked = {"model": "demo", "messages": [{"role": "user", "content": secret}], "store": True}
+    completion = person.v1("POST", "/v1/chat/completions", json=asked).json()
     sessions = person.call("GET", "/account/sessions").json()["data"]
     made.ids = {
         "user_id": account["id"],
         "token_id": person.token_id,
         "chat_id": chat["id"],
         "response_id": stored["id"],
+        "completion_id": completion["id"],
         "session_id": sessions[0]["id"],
         "request_id": answer.headers["x-sluice-request-id"],
         **documents(person, secret),
@@ -181,7 +184,8 @@ def test_the_other_account_still_has_everything(ann: Owner) -> None:
     assert has.call("GET", f"/tokens/{ids['token_id']}").json()["status"] == "active"
     assert has.call("GET", f"/chats/{ids['chat_id']}").json()["title"] == ann.secret
     assert ids["session_id"] in has.call("GET", "/account/sessions").text
-    for path in (f"/v1/responses/{ids['response_id']}", f"/v1/files/{ids['file_id']}",
+    for path in (f"/v1/responses/{ids['response_id']}", f"/v1/chat/completions/{ids['completion_id']}",
+                 f"/v1/files/{ids['file_id']}",
                  f"/v1/vector_stores/{ids['vector_store_id']}"):  # fmt: skip
         assert has.v1("GET", path).status_code == 200
     assert has.call("GET", "/account").json()["limits"]["rpm"] == 100_000

@@ -265,10 +265,12 @@ def _query_parameters(model: type[BaseModel] | None, definitions: dict[str, Any]
             "name": name,
             "in": "query",
             "required": name in required,
-            **({"description": field.pop("description")} if "description" in field else {}),
-            "schema": _without_null(field),
+            **({"description": field["description"]} if "description" in field else {}),
+            **({"style": "deepObject", "explode": True} if found.get("type") == "object" else {}),
+            "schema": found,
         }
         for name, field in schema["properties"].items()
+        for found in [_without_null({key: value for key, value in field.items() if key != "description"})]
     ]
 
 

@@ -188,7 +188,7 @@ class ContentStore(Protocol):
         """The content of these requests (100 at most) that is stored and not expired, by request id."""
 
     def everything(self, account_id: str, now_ms: int) -> Iterator[dict[str, Any]]:
-        """Logged texts, chats and stored Responses in the stored form, without expired ones."""
+        """Logged texts, chats and what is stored of `/v1`, in the stored form, without expired ones."""
 
     def erase_account(self, account_id: str, most: int) -> bool:
         """Delete at most `most` items. → whether all are gone."""
@@ -205,13 +205,19 @@ class LeaseIndex(Protocol):
 
 
 class TextStore(Protocol):
-    """Named texts of an account in the contents table: stored Responses. All may raise StoreUnavailable."""
+    """Named texts of an account in the contents table: what is stored of `/v1`. All may raise StoreUnavailable."""
 
     def get_texts(self, account_id: str, item_id: str, now_ms: int) -> dict[str, str] | None:
         """A consistent read. None if expired, even if the store has not deleted the item yet."""
 
     def put_texts(self, account_id: str, item_id: str, texts: Mapping[str, str], now_ms: int, ttl_s: int) -> None:
         """Put or replace, until `ttl_s` (Unix seconds)."""
+
+    def list_texts(self, account_id: str, prefix: str, now_ms: int) -> list[dict[str, str]]:
+        """All whose `item_id` begins so, by item_id, without expired ones. A consistent read."""
+
+    def set_text(self, account_id: str, item_id: str, response_id: str, name: str, text: str) -> bool:
+        """Replace one text. False if the item holds no such response, or none any more."""
 
     def delete_texts(self, account_id: str, item_id: str, response_id: str) -> None:
         """Leaves an item that holds another response meanwhile."""

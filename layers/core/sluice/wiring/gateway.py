@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sluice.services.gateway.exchange import Observer
     from sluice.services.gateway.gateway import Gateway
     from sluice.services.gateway.places import Places
+    from sluice.services.gateway.stored_completions import StoredCompletions
     from sluice.services.gateway.stored_responses import StoredResponses
     from sluice.services.gateway.sweep import Sweeper
 
@@ -80,6 +81,14 @@ def stored_responses() -> StoredResponses:
 
     texts: TextStore = stores.hot_store()  # type: ignore[assignment]
     return StoredResponses(texts, settings.gateway().content_days)
+
+
+@once
+def stored_completions() -> StoredCompletions:
+    from sluice.services.gateway.stored_completions import StoredCompletions
+
+    texts: TextStore = stores.hot_store()  # type: ignore[assignment]
+    return StoredCompletions(texts, settings.gateway().content_days)
 
 
 @once

@@ -9,7 +9,7 @@ from typing import Any
 from sluice.adapters.aws import dynamo
 from sluice.domain.gateway.contents import LoggedContent
 
-COUNTERS = "chats", "responses"  # how many there are, or were
+COUNTERS = "chats", "responses", "completions"  # how many there are, or were
 
 
 class DynamoContents:
@@ -19,7 +19,7 @@ class DynamoContents:
         self._table = table_prefix + "contents"
 
     def everything(self, account_id: str, now_ms: int) -> Iterator[dict[str, Any]]:
-        """Logged prompts and responses, chats with their messages, and stored Responses, in the stored form."""
+        """Logged prompts and responses, chats with their messages, and what is stored of `/v1`, in the stored form."""
         for stored in dynamo.query(self._table, {"account_id": account_id}):
             if stored.get("ttl_s", now_ms) * 1000 > now_ms and stored["item_id"] not in COUNTERS:
                 yield stored

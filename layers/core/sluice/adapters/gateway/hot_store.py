@@ -32,8 +32,9 @@ INTEGERS = (
     "rolled_up_ms",
 )
 STRINGS = ("account_id", "request_id", "token_id", "model", "endpoint", "finish_reason", "settled_by", "call")
+IS_THIS_RESPONSE = "response_id = :id"
 # Earlier versions wrote no `response_id`, and each response into an item of its own.
-IS_THIS_RESPONSE = "response_id = :id OR attribute_not_exists(response_id)"
+IS_NO_OTHER_RESPONSE = "response_id = :id OR attribute_not_exists(response_id)"
 RECORD_IS_NEW = "attribute_not_exists(request_id)"  # the first writer wins, gateway or sweeper
 
 
@@ -128,10 +129,37 @@ class DynamoHotStore:
     def get_texts(self, account_id: str, item_id: str, now_ms: int) -> dict[str, str] | None:
         key = {"account_id": {"S": account_id}, "item_id": {"S": item_id}}
         answer = self.call("GetItem", {"TableName": self._contents, "Key": key, "ConsistentRead": True})
-        item = answer.get("Item")
-        if item is None or int(item["ttl_s"]["N"]) * 1000 <= now_ms:
-            return None
-        return {name: value["S"] for name, value in item.items() if "S" in value and name not in key}
+        return _texts(answer["Item"], now_ms) if "Item" in answer else None
+
+    def list_texts(self, account_id: str, prefix: str, now_ms: int) -> list[dict[str, str]]:
+        query: dict[str, Any] = {
+            "TableName": self._contents,
+            "KeyConditionExpression": "account_id = :account AND begins_with(item_id, :prefix)",
+            "ExpressionAttributeValues": {":account": {"S": account_id}, ":prefix": {"S": prefix}},
+            "ConsistentRead": True,
+        }
+        found: list[dict[str, str] | None] = []
+        while True:
+            answer = self.call("Query", query)
+            found += [_texts(item, now_ms) for item in answer["Items"]]
+            if "LastEvaluatedKey" not in answer:
+                return [texts for texts in found if texts is not None]
+            query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def set_text(self, account_id: str, item_id: str, response_id: str, name: str, text: str) -> bool:
+        update = {
+            "TableName": self._contents,
+            "Key": {"account_id": {"S": account_id}, "item_id": {"S": item_id}},
+            "ConditionExpression": IS_THIS_RESPONSE,
+            "UpdateExpression": "SET #name = :text",
+            "ExpressionAttributeNames": {"#name": name},
+            "ExpressionAttributeValues": {":id": {"S": response_id}, ":text": {"S": text}},
+        }
+        try:
+            self.call("UpdateItem", update)
+        except ConditionFailed:
+            return False
+        return True
 
     def put_texts(self, account_id: str, item_id: str, texts: Mapping[str, str], now_ms: int, ttl_s: int) -> None:
         item: dict[str, Any] = {name: {"S": text} for name, text in texts.items()}
@@ -148,7 +176,7 @@ class DynamoHotStore:
         delete = {
             "TableName": self._contents,
             "Key": {"account_id": {"S": account_id}, "item_id": {"S": item_id}},
-            "ConditionExpression": IS_THIS_RESPONSE,
+            "ConditionExpression": IS_NO_OTHER_RESPONSE,
             "ExpressionAttributeValues": {":id": {"S": response_id}},
         }
         with suppress(ConditionFailed):
@@ -163,6 +191,12 @@ class DynamoHotStore:
             "ReturnValues": "UPDATED_NEW",
         }
         return int(self.call("UpdateItem", update)["Attributes"]["made"]["N"])
+
+
+def _texts(item: dict[str, Any], now_ms: int) -> dict[str, str] | None:
+    if int(item["ttl_s"]["N"]) * 1000 <= now_ms:
+        return None
+    return {name: value["S"] for name, value in item.items() if "S" in value and name not in ("account_id", "item_id")}
 
 
 def record_item(record: LedgerRecord) -> dict[str, Any]:

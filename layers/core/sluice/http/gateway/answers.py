@@ -104,6 +104,41 @@ class ChatCompletion(Open):
     citations: list[Citation] | None = Field(None, description="with `retrieval`: the passages in the prompt")
 
 
+class StoredCompletion(ChatCompletion):
+    metadata: dict[str, str]
+
+
+class StoredCompletions(Open):
+    object: Literal["list"]
+    data: list[StoredCompletion]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class StoredMessage(Open):
+    """A message of the request, without the addresses of images."""
+
+    id: str
+    role: str
+    content: str | None
+    content_parts: list[dict[str, Any]] | None = Field(description="the content, where it was sent as parts")
+
+
+class StoredMessages(Open):
+    object: Literal["list"]
+    data: list[StoredMessage]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class DeletedCompletion(Open):
+    id: str
+    object: Literal["chat.completion.deleted"]
+    deleted: Literal[True]
+
+
 class TextChoice(Open):
     index: int
     text: str

@@ -44,7 +44,9 @@ def _finish(response: Response) -> Response:
             response.headers.add(name, value)  # nothing else sets these, so `add` spares the search that `update` makes
     if known is not None and "error_code" in g:
         _note_refusal(known[0], known[1], status)
-    if (settled := g.get("settled")) and (cost_micro_usd := settled[0].cost_micro_usd) is not None:  # a stream is not, yet
+    if (settled := g.get("settled")) and (
+        cost_micro_usd := settled[0].cost_micro_usd
+    ) is not None:  # a stream is not, yet
         response.headers[PRICE] = dollars(cost_micro_usd)
     if speaks_anthropic():
         response.headers["request-id"] = g.request_id  # where Anthropic's SDKs read it

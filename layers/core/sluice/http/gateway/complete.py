@@ -11,6 +11,7 @@ from sluice.domain.gateway import images
 from sluice.http.gateway.bearer import asked_model, authenticate
 from sluice.http.gateway.context import admitting
 from sluice.http.gateway.requests import ChatBody, CompletionBody, EmbeddingBody
+from sluice.http.gateway.stored_completions import check_size, keeping
 from sluice.http.gateway.streaming import ChatDialect, Dialect, FunctionCallDialect, streamed_answer, whole_answer
 from sluice.http.operation import parse_body
 from sluice.services.gateway.answer import Answer, LogKeeper
@@ -25,7 +26,7 @@ def answered(
 ) -> Response:
     """Admit, ask the model, and answer in the caller's dialect, streamed or whole.
 
-    `prompt`: the text for the request log. `ignored`: the types of the request's tools that were left out.
+    `prompt`: the text for the request log. `ignored`: what was left out, such as types of tools, once it is answered.
     Errors: as `Answers.start` and `Exchange.events`, and of `dialect_for`; the exchange is settled in any case."""
     answer = answers().start(request, admitting(request.claims))
     try:
@@ -58,6 +59,8 @@ def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, 
         model = asked_model(claims, body, capability)
         images.check(model, body.images)
         answers().check_grounding(claims, body.grounding)
+        check_size(body)
+    ignored: list[str] = []
     request = ModelRequest(
         claims,
         model,
@@ -73,10 +76,11 @@ def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, 
 
     def dialect(answer: Answer) -> Dialect:
         form = FunctionCallDialect if body.old_calls else ChatDialect
-        return form(include_usage=body.include_usage, more=answer.own_fields)
+        plain = form(include_usage=body.include_usage, more=answer.own_fields)
+        return keeping(answer, body, plain, ignored)
 
     with named_fields(body.field_of):
-        return answered(request, dialect, body.prompt_text, [])
+        return answered(request, dialect, body.prompt_text, ignored)
 
 
 def embed() -> dict[str, Any]:

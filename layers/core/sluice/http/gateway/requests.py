@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, MAX_TOP_K, Grounding
 from sluice.domain.errors import InvalidModelRequest
 from sluice.domain.gateway.images import IMAGE_TOKENS, NOT_SEARCHED, Image, without
-from sluice.http.fields import Flag, Integer, Loose, Number, Text, Value
+from sluice.http.fields import Flag, Integer, Key, Loose, Number, Text, Value
 from sluice.http.gateway.function_calls import call_turns, field_in_old_form, tool_choice_of
 from sluice.http.gateway.messages import (
     TOOLS_TOKENS,
@@ -26,6 +26,8 @@ from sluice.http.gateway.messages import (
 MAX_MESSAGES = 2048
 MAX_STOPS = 4
 MAX_CHOICES = 4
+MAX_METADATA = 16
+Metadata = Annotated[dict[Key, Value], Field(max_length=MAX_METADATA)]
 MAX_PROMPTS = 64
 MAX_INPUTS = 2048
 PREFIX_TOKENS = 64  # the longest prefix that the engine puts before an input
@@ -140,6 +142,8 @@ class ChatBody(Sampling):
         None, max_length=128, description="old form of `tools`"
     )
     function_call: Literal["none", "auto"] | NamedFunction | None = Field(None, description="old form of `tool_choice`")
+    store: Flag | None = Field(None, description="keep the answer for `GET /v1/chat/completions`")
+    metadata: Metadata | None = Field(None, description="of a stored answer; its list can be filtered by it")
     retrieval: RetrievalOptions | None = None
 
     @model_validator(mode="after")
@@ -201,9 +205,10 @@ class ChatBody(Sampling):
 
     def forwarded(self) -> dict[str, Any]:
         own = {"messages", "max_completion_tokens", "max_tokens", "stream", "stream_options", "user", "retrieval"}
+        own |= {"functions", "function_call", "store", "metadata"}
         return {
             "messages": [message.forwarded() for message in self.messages],
-            **self.model_dump(exclude=own | {"functions", "function_call"}, exclude_none=True, by_alias=True),
+            **self.model_dump(exclude=own, exclude_none=True, by_alias=True),
         }
 
 

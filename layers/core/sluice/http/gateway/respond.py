@@ -21,6 +21,7 @@ from sluice.http.gateway.context import admitting
 from sluice.http.gateway.messages import chat_bound
 from sluice.http.gateway.responses import ResponsesDialect
 from sluice.http.gateway.responses_requests import InputTokensBody, ResponseBody
+from sluice.http.gateway.stored_completions import sliced
 from sluice.http.operation import parse_body, validated
 from sluice.services.gateway.answer import Answer
 from sluice.services.gateway.request import ModelRequest
@@ -130,13 +131,7 @@ def input_items(response_id: str) -> dict[str, Any]:
         query = validated(PageQuery, request.args.to_dict())
     gateway().check_caller(claims)
     items = stored_responses().input_items(claims.account_id, response_id, gateway().now_ms())
-    items = items if query.order == "asc" else items[::-1]
-    places = [place for place, item in enumerate(items) if item["id"] == query.after]
-    rest = items[places[0] + 1 :] if places else [] if query.after else items
-    page = rest[: query.limit]
-    ends = [page[0]["id"], page[-1]["id"]] if page else [None, None]
-    more = len(rest) > len(page)
-    return {"object": "list", "data": page, "first_id": ends[0], "last_id": ends[1], "has_more": more}
+    return sliced(items, query)
 
 
 def delete_response(response_id: str) -> dict[str, Any]:

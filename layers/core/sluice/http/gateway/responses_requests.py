@@ -7,11 +7,10 @@ from pydantic import Discriminator, Field, JsonValue, Tag, field_validator
 
 from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, Grounding
 from sluice.domain.gateway.images import Image
-from sluice.http.fields import Filtered, Flag, Id, Integer, Key, Loose, Number, Text, Value
+from sluice.http.fields import Filtered, Flag, Id, Integer, Loose, Number, Text, Value
 from sluice.http.gateway.messages import MAX_PARTS, FunctionDefinition, FunctionName, OtherTool, TextPart, TextParts
-from sluice.http.gateway.requests import MAX_MESSAGES
+from sluice.http.gateway.requests import MAX_MESSAGES, Metadata
 
-MAX_METADATA = 16
 RESULTS = "file_search_call.results"  # of `include`
 
 
@@ -238,7 +237,7 @@ class ResponseBody(InputTokensBody):
     include: Annotated[list[Annotated[str, Field(max_length=128)]], Field(fail_fast=True)] | None = Field(
         None, max_length=20
     )
-    metadata: dict[Key, Value] | None = Field(None, max_length=MAX_METADATA)
+    metadata: Metadata | None = None
     user: Value | None = None
 
     @property
