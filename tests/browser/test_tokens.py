@@ -125,3 +125,20 @@ def test_the_list_of_tokens_is_accessible_in_both_widths_and_colour_schemes(tab:
     tab.press("I have copied it")
     tab.page.get_by_label("demo", exact=True).wait_for()
     tab.check("tokens")
+
+
+def test_a_token_gets_limits_and_is_rotated_with_a_grace(tab: Tab) -> None:
+    tab.fill(rpm="5")
+    old = make(tab, "worker")
+    tab.press("I have copied it")
+    tab.press("worker")
+    tab.fill(tpm="many")
+    tab.press("Save")
+    tab.check("token-wrong-limit")
+    tab.fill(tpm="700")
+    tab.press("Save")
+    assert "The token is changed" in tab.text
+    tab.page.select_option("#field-grace_seconds", "3600")
+    tab.press("Rotate this token")
+    new = tab.page.input_value("#token")
+    assert new != old and (status_of(tab, old), status_of(tab, new)) == (200, 200)

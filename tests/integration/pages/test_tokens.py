@@ -159,3 +159,66 @@ def test_markup_in_a_name_stays_text(member: Browser, name: str) -> None:
         assert name in page.text or name in str(page.tags)
         assert not [tag for tag, has in page.tags if tag == "img" or (tag == "script" and "src" not in has)]
         assert not [attributes for _, attributes in page.tags if any(key.startswith("on") for key in attributes)]
+
+
+def test_limits_are_given_changed_and_removed_by_forms(world: UsageWorld, member: Browser, ann: Account) -> None:
+    from sluice.wiring import stores
+
+    made(member, rpm="5", monthly_usd="0.30", local_only="on")
+    path = detail_path(member)
+    page = member.get(path)
+    assert "Stays at home" in page.text
+    fields = page.form(path + "/change").fields
+    assert [fields[name] for name in ("rpm", "tpm", "monthly_usd")] == ["5", "", "0.300000"]
+    changed = member.submit(page, path + "/change", name="desk", rpm="", tpm="700", monthly_usd="1")
+    assert '<h1 class="long">desk</h1>' in changed.html and "The token is changed" in changed.text
+    (limits,) = stores.grant_store().token_limits(ann.account_id).values()
+    assert (limits.rpm, limits.tpm, limits.monthly_micro_usd) == (None, 700, 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"rpm": "-1"}, "rpm"),
+        ({"tpm": "many"}, "tpm"),
+        ({"monthly_usd": "0.0000001"}, "monthly_usd"),
+        ({"name": ""}, "name"),
+    ],
+)
+def test_a_wrong_limit_is_shown_at_its_field_with_what_was_typed(
+    member: Browser, fields: dict[str, str], field: str
+) -> None:
+    refused = made(member, **fields)
+    assert refused.status == 422 and f"#field-{field}" in refused.links
+    assert refused.form("/my/tokens").fields[field] == fields[field]
+    made(member)
+    path = detail_path(member)
+    refused = member.submit(member.get(path), path + "/change", **fields)
+    assert refused.status == 422 and f"#field-{field}" in refused.links
+    assert refused.form(path + "/change").fields[field] == fields[field]
+
+
+def test_a_rotated_token_is_shown_once_and_the_old_one_ends(member: Browser) -> None:
+    old = token_in(made(member))
+    path = detail_path(member)
+    shown = member.submit(member.get(path), path + "/rotate", grace_seconds="3600")
+    new = token_in(shown)
+    assert shown.status == 201 and new != old and new not in member.get("/my/tokens").html
+    assert "Rotate it" not in member.get(path).text, "it was rotated already"
+    assert "Replaces" in member.get(detail_path(member)).text
+    again = member.get(detail_path(member))
+    ended = member.submit(again, detail_path(member) + "/rotate", grace_seconds="0")
+    assert ended.status == 201 and "2 live" in member.get("/my/tokens").text
+    late = member.submit(again, again.form(path_of(again)).action, grace_seconds="0")
+    assert late.status == 409 and "only an active one can be rotated" in late.text
+
+
+def path_of(page: Page) -> str:
+    return next(form.action for form in page.forms if form.action.endswith("/rotate"))
+
+
+def test_a_grace_that_is_none_is_shown_at_its_field(member: Browser) -> None:
+    made(member)
+    path = detail_path(member)
+    refused = member.submit(member.get(path), path + "/rotate", grace_seconds="soon")
+    assert refused.status == 422 and "#field-grace_seconds" in refused.links

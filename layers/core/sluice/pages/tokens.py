@@ -1,6 +1,7 @@
-"""Pages to issue, list, revoke and delete API tokens, served by the only function that holds the signing key."""
+"""Pages of API tokens, served by the only function that holds the signing key."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from flask import Response, request
@@ -8,13 +9,15 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from sluice.domain import errors
 from sluice.domain import tokens as rules
+from sluice.domain.usage.pricing import dollars
 from sluice.http.accounts.visitor import visitor
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
-from sluice.http.tokens import IssueTokenBody
+from sluice.http.tokens import ChangeTokenBody, IssueTokenBody, RotateTokenBody, TokenLimitsInfo
 from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page, see
+from sluice.services.tokens import IssuedToken
 from sluice.wiring import peers
 from sluice.wiring.tokens import tokens
 
@@ -22,6 +25,7 @@ blueprint = pages("pages")
 NOTES = {
     "revoked": "The token is revoked: the next request with it is refused.",
     "deleted": "The token is revoked and gone from the list.",
+    "changed": "The token is changed, from its next request on.",
     "revoked-all": "All tokens are revoked: the next request with any of them is refused.",
 }
 LIFETIMES = {"1h": "1 hour", "1d": "1 day", "7d": "7 days", "30d": "30 days", "90d": "90 days", "1y": "1 year"}
@@ -33,7 +37,14 @@ SCOPES = {
     "files": "files",
     "batches": "batches",
 }
-COUNT = re.compile(r"[0-9]{1,9}")
+LIMITS = {
+    "rpm": "Requests a minute",
+    "tpm": "Tokens a minute",
+    "monthly_tokens": "Tokens a month",
+    "monthly_usd": "Dollars a month",
+}
+GRACES = {0: "at once", 3600: "in an hour", 86_400: "in a day"}
+COUNT, LIMIT = re.compile(r"[0-9]{1,9}"), re.compile(r"[0-9]{1,18}")
 NEW = forms.Form({"expires_in": rules.DEFAULT_EXPIRES_IN}, {"scopes": list(rules.SCOPES)})
 
 
@@ -50,7 +61,11 @@ def issue(caller: Caller) -> Response:
     try:
         issued = tokens().issue(caller.account_id, _wanted(), now_ms(), epoch=caller.epoch)
     except (errors.ValidationFailed, errors.TokenLimitReached) as exc:
-        return _list_page(caller, *forms.refused(exc, "name"))
+        return _list_page(caller, *_refused(exc))
+    return _shown(issued)
+
+
+def _shown(issued: IssuedToken) -> Response:
     return page(
         "token_shown.html",
         201,
@@ -65,7 +80,20 @@ def issue(caller: Caller) -> Response:
 def _wanted() -> rules.TokenRequest:
     values: dict[str, Any] = {"name": request.form.get("name", ""), "expires_in": _lifetime()}
     values |= {"scopes": request.form.getlist("scopes"), "models": _models() or None}
+    values |= {"limits": _limits(), "local_only": "local_only" in request.form}
     return validated(IssueTokenBody, values).wanted
+
+
+def _limits() -> dict[str, int | str | None]:
+    """An empty field is no limit. The model that checks the form refuses what is no number."""
+    given = {name: request.form.get(name, "").strip() for name in LIMITS}
+    return {name: int(text) if LIMIT.fullmatch(text) else text or None for name, text in given.items()}
+
+
+def _refused(error: errors.SluiceError) -> tuple[int, forms.Form]:
+    """A problem of a limit belongs to its own field."""
+    status, form = forms.refused(error, "name")
+    return status, form.with_problems([replace(one, field=one.field.removeprefix("limits.")) for one in form.problems])
 
 
 def _lifetime() -> str | int:
@@ -85,7 +113,31 @@ def _models() -> list[str]:
 @blueprint.get("/my/tokens/<token_id>")
 @members
 def one(caller: Caller, token_id: str) -> Response:
-    return page("token.html", listed=tokens().one(caller.account_id, token_id, now_ms()), scopes=SCOPES)
+    return _token_page(caller, token_id, 200, forms.Form(), NOTES.get(request.args.get("note", ""), ""))
+
+
+@blueprint.post("/my/tokens/<token_id>/change")
+@members
+def change(caller: Caller, token_id: str) -> AnyResponse:
+    try:
+        body = validated(ChangeTokenBody, {"name": request.form.get("name", ""), "limits": _limits()})
+        tokens().change(caller.account_id, token_id, body.name, body.changed_limits(), now_ms())
+    except (errors.ValidationFailed, errors.Conflict) as exc:
+        return _token_page(caller, token_id, *_refused(exc))
+    return see(f"/my/tokens/{token_id}", note="changed")
+
+
+@blueprint.post("/my/tokens/<token_id>/rotate")
+@members
+def rotate(caller: Caller, token_id: str) -> Response:
+    """Answers with the page itself, as `issue` does."""
+    chosen = request.form.get("grace_seconds", "")
+    try:
+        body = validated(RotateTokenBody, {"grace_seconds": int(chosen) if COUNT.fullmatch(chosen) else chosen})
+        rotated = tokens().rotate(caller.account_id, token_id, body.grace_seconds, now_ms(), epoch=caller.epoch)
+    except (errors.ValidationFailed, errors.Conflict) as exc:
+        return _token_page(caller, token_id, *forms.refused(exc, "grace_seconds"))
+    return _shown(rotated)
 
 
 @blueprint.post("/my/tokens/<token_id>/revoke")
@@ -109,6 +161,17 @@ def revoke_every(caller: Caller) -> AnyResponse:
     return see("/my/tokens", note="revoked-all")
 
 
+def _token_page(caller: Caller, token_id: str, status: int, form: forms.Form, note: str = "") -> Response:
+    listed = tokens().one(caller.account_id, token_id, now_ms())
+    now: dict[str, Any] = vars(TokenLimitsInfo.of(listed.limits))
+    if (micro_usd := listed.limits.monthly_micro_usd) is not None:
+        now["monthly_usd"] = dollars(micro_usd)
+    of_now = {name: "" if limit is None else str(limit) for name, limit in now.items()}
+    shown = form if "name" in form.values else forms.Form({**of_now, "name": listed.row.name}, {}, form.problems)
+    places: dict[str, Any] = {"limits": LIMITS, "graces": GRACES, "scopes": SCOPES}
+    return page("token.html", status, listed=listed, form=shown, note=note, **places)
+
+
 def _list_page(caller: Caller, status: int, form: forms.Form, note: str = "") -> Response:
     found = tokens().all(caller.account_id, now_ms())
     return page(
@@ -121,6 +184,7 @@ def _list_page(caller: Caller, status: int, form: forms.Form, note: str = "") ->
         chosen_models=_models(),
         scripts=("htmx.js",),
         scopes=SCOPES,
+        limits=LIMITS,
         form=form,
         note=note,
     )

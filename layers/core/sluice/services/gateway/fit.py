@@ -11,7 +11,7 @@ one that is wrong in form.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
@@ -158,7 +158,7 @@ def countable(request: ModelRequest) -> tuple[dict[str, Any], int] | None:
     return {"model": request.body["model"], "prompt": "\n".join(texts)}, tokens + TEXT_TOKENS * len(texts)
 
 
-def _texts(message: dict[str, Any]) -> dict[str, Any]:
+def _texts(message: Mapping[str, Any]) -> Mapping[str, Any]:
     """A message whose images are left out, as a model server wants it."""
     content = message.get("content")
     if not isinstance(content, list):
