@@ -62,6 +62,18 @@ def full_store(running: World, wanted: argparse.Namespace) -> None:
     print(report.full_store(before, after, wanted.accounts, wanted.records, took))
 
 
+def owners_terms(running: World, wanted: argparse.Namespace) -> None:
+    """In turns with a second gateway and store, which have the owner's settings and limits of API tokens in force."""
+    slices: list[tuple[float, float]] = []
+    with world(wanted.store, wanted.database, running.cores, accounts=160, terms=True) as limited:
+        worlds = (running, limited)
+        for _ in range(wanted.rounds):
+            turns = [matrix.run(one, [gateway(one)], [PLAIN], [16], wanted.seconds, 1)[0] for one in worlds]
+            slices.append((turns[0].each_us(turns[0].gateway_cpu), turns[1].each_us(turns[1].gateway_cpu)))
+        print(report.terms(slices))
+        print(report.writes(limited.metrics()))
+
+
 def cpu_parts(running: World, wanted: argparse.Namespace) -> None:
     os.sched_setaffinity(0, {running.cores.gateway})
     for kind in (PLAIN, STREAM):
@@ -81,6 +93,7 @@ PARTS = {
     "streams": open_streams,
     "beside": fresh_beside,
     "full": full_store,
+    "terms": owners_terms,
     "parts": cpu_parts,
     "disk": lambda *_: None,
 }

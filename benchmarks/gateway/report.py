@@ -33,6 +33,14 @@ def ms(seconds: float) -> str:
     return f"{seconds * 1000:.2f}"
 
 
+def terms(slices: Sequence[tuple[float, float]]) -> str:
+    """Gateway CPU of a request without and with the owner's settings and limits of API tokens, in turns."""
+    rows = [[f"{plain:.0f}", f"{limited:.0f}", f"{100 * (limited / plain - 1):+.1f} %"] for plain, limited in slices]
+    least = [min(costs) for costs in zip(*slices, strict=True)]  # of the slices that other load disturbed least
+    head = ["gateway CPU µs without", "with settings and token limits", "more"]
+    return table(head, rows) + f"\n\nLeast of each: {100 * (least[1] / least[0] - 1):+.1f} %\n"
+
+
 def rates(cells: Sequence[Cell], world: World) -> str:
     direct = {(cell.kind, cell.callers): cell for cell in cells if cell.target == "direct"}
     rows = []

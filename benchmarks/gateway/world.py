@@ -91,15 +91,20 @@ def environment(folder: Path, upstream_port: int, gateway_port: int) -> dict[str
 
 
 @contextmanager
-def world(store_binary: Path, database: Path | None, cores: Cores, accounts: int) -> Iterator[World]:
+def world(
+    store_binary: Path, database: Path | None, cores: Cores, accounts: int, terms: bool = False
+) -> Iterator[World]:
     """Start everything and make `accounts` accounts with one API token each. Stops and deletes everything at the end.
 
-    `database`: the folder for the store's file; None: in memory.
+    `database`: the folder for the store's file; None: in memory. `terms`: with the owner's settings in force (prices,
+    and a plan with dollars), and all limits of each API token.
     """
     folder = Path(tempfile.mkdtemp(prefix="sluice-bench-", dir=database or None))
     started: list[subprocess.Popen[bytes]] = []
     try:
-        yield _start(folder, store_binary, database is not None, cores, accounts, started)
+        running = _start(folder, store_binary, database is not None, cores, started)
+        running.tokens = _accounts(folder, accounts, terms)
+        yield _serve(running, database is not None, started)
     finally:
         for process in reversed(started):
             processes.stop(process)
@@ -107,13 +112,9 @@ def world(store_binary: Path, database: Path | None, cores: Cores, accounts: int
 
 
 def _start(
-    folder: Path,
-    store_binary: Path,
-    on_file: bool,
-    cores: Cores,
-    accounts: int,
-    started: "list[subprocess.Popen[bytes]]",
+    folder: Path, store_binary: Path, on_file: bool, cores: Cores, started: "list[subprocess.Popen[bytes]]"
 ) -> World:
+    """Without the gateway, whose accounts are still to be made."""
     upstream_port, gateway_port = processes.free_ports(2)
     log, env = folder / "log", environment(folder, upstream_port, gateway_port)
     file = ["--db-path", str(folder / "store.db")] if on_file else []
@@ -125,13 +126,17 @@ def _start(
     processes.wait_for(lambda: store_connection(env["SLUICE_STORE_SOCKET"], 1.0))
     os.environ.update(env)
     _forget_earlier_worlds()
-    tokens = _accounts(folder, accounts)
+    return World(folder, cores, upstream_port, gateway_port, started[0], started[-1], [])
+
+
+def _serve(made: World, on_file: bool, started: "list[subprocess.Popen[bytes]]") -> World:
     if on_file:
-        store_index.ensure(folder / "store.db")
+        store_index.ensure(made.folder / "store.db")
     gunicorn = [sys.executable, "-m", "gunicorn", "--config", str(GUNICORN), APP]
-    started.append(processes.start(gunicorn, cores.gateway, log, env))
-    made = World(folder, cores, upstream_port, gateway_port, started[0], started[-1], tokens)
-    processes.wait_for_port(gateway_port)
+    env = environment(made.folder, made.upstream_port, made.gateway_port)
+    made.gateway = processes.start(gunicorn, made.cores.gateway, made.log, env)
+    started.append(made.gateway)
+    processes.wait_for_port(made.gateway_port)
     while not processes.children(made.gateway.pid):
         time.sleep(0.05)
     return made
@@ -142,18 +147,33 @@ def _forget_earlier_worlds() -> None:
     from sluice import settings
     from sluice.adapters.tokens import keys
     from sluice.wiring import documents, gateway, peers, stores
+    from sluice.wiring import settings as owners
 
     forget_store_clients()
-    for module in (settings, stores, peers, gateway, documents, keys):
+    for module in (settings, owners, stores, peers, gateway, documents, keys):
         for value in vars(module).values():
             if hasattr(value, "cache_clear"):
                 value.cache_clear()
 
 
-def _accounts(folder: Path, count: int) -> list[str]:
+def _settings(now_ms: int) -> None:
+    """Prices of the model, and a default plan with dollars that nobody uses up."""
+    from sluice.domain.accounts.audit import OPERATOR
+    from sluice.domain.settings.checking import check
+    from sluice.services.operations.admin import Actor
+    from sluice.wiring.settings import owners_terms
+
+    model = {"id": "demo", "prompt_usd": "0.10", "completion_usd": "0.40", "request_usd": "0.0001"}
+    plan = {"name": "free", "default": True, "monthly_usd": "1000000", **LIMITS}
+    owners_terms().change(Actor(OPERATOR), 0, check({"models": [model], "plans": [plan]}), now_ms)
+
+
+def _accounts(folder: Path, count: int, terms: bool) -> list[str]:
     """Make tables, keys and accounts. Returns an API token for each account."""
     from sluice.adapters.aws import dynamo
+    from sluice.adapters.gateway.grant_item import family_key, token_use_attribute
     from sluice.adapters.tokens import keys
+    from sluice.domain.gateway.admission import TokenLimits, TokenUse
     from sluice.domain.gateway.grants import new_grant
     from sluice.domain.ids import random_id
     from sluice.domain.tokens import SCOPES, Claims
@@ -164,11 +184,15 @@ def _accounts(folder: Path, count: int) -> list[str]:
     client: Any = dynamo.client()
     now_ms, made = time.time_ns() // 1_000_000, []
     expires_s = now_ms // 1000 + 86_400
+    if terms:
+        _settings(now_ms)
+    own = TokenLimits(LIMITS["rpm"], LIMITS["tpm"], LIMITS["monthly_tokens"], 10**12)
     for _ in range(count):
         account_id, token_id = random_id("usr_"), random_id("tok_")
         grant = new_grant(account_id, now_ms=now_ms, **LIMITS)
         grant["live"][token_id] = expires_s
-        client.put_item(TableName=PREFIX + "grants", Item=dynamo.item(grant))
+        limits = {"tl": {"M": {family_key(token_id): token_use_attribute(TokenUse(own))}}} if terms else {}
+        client.put_item(TableName=PREFIX + "grants", Item=dynamo.item(grant) | limits)
         claims = Claims(token_id, account_id, now_ms // 1000, expires_s, frozenset(SCOPES), None)
         made.append(peers.token_signer().sign(claims))
     return made

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).with_name("data.yaml")
 BUILD = ROOT / ".aws-sam" / "build"
 SOURCE = ROOT / ".aws-sam" / "template.yaml"
-IMAGE_FUNCTION = "  InferenceFunction:\n"
+IMAGE_FUNCTION = " InferenceFunction:\n"
 IMAGE_BUILD = "Metadata: {Dockerfile"
 
 
@@ -36,10 +36,10 @@ def without_image(template: str) -> str:
     if not found or IMAGE_BUILD not in after:
         raise TemplateChanged("template.yaml: the image function is not where it was")
     after = after.replace(IMAGE_BUILD, "Metadata: {SkipBuild: true, Dockerfile", 1)
-    head, found, tail = after.partition("    Properties:\n")
+    head, found, tail = after.partition("  Properties:\n")
     if not found:
         raise TemplateChanged("template.yaml: the image function has no properties")
-    return f"{before}{IMAGE_FUNCTION}{head}{found}      ImageUri: {NOT_BUILT_IMAGE}\n{tail}"
+    return f"{before}{IMAGE_FUNCTION}{head}{found}   ImageUri: {NOT_BUILT_IMAGE}\n{tail}"
 
 
 def build_words(template: Path) -> list[str]:
