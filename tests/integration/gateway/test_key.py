@@ -3,8 +3,6 @@
 import dataclasses
 from typing import Any
 
-import pytest
-
 from sluice.adapters.gateway.hot_store import DynamoHotStore
 from sluice.domain.errors import StoreUnavailable
 from sluice.wiring import stores

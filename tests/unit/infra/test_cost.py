@@ -97,7 +97,7 @@ def test_the_worst_month_by_hand() -> None:
     month = {line.what: line.usd for line in worst_month({})}
     template, data = inputs.TEMPLATE.read_text(), inputs.OTHERS[0].read_text()
     default = {
-        name: float(value) for name, value in re.findall(r"^  (\w+): \{Type: Number, Default: ([\d.]+)", template, re.M)
+        name: float(value) for name, value in re.findall(r"^ +(\w+): \{Type: Number, Default: ([\d.]+)", template, re.M)
     }
     named = {key: len(re.findall(rf"<<: [*&]{key}\b", template)) for key in ("Anyone", "Asks", "Large")}
     methods = template.count("Type: Api, Properties")
