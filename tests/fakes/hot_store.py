@@ -18,6 +18,7 @@ from sluice.domain.gateway.admission import (
 from sluice.domain.gateway.contents import LoggedContent
 from sluice.domain.gateway.decision import caller_refusal, decide, decide_malformed
 from sluice.domain.gateway.leases import LEASE_MS, Lease
+from sluice.domain.gateway.plans import PlanChange, in_plan
 from sluice.domain.periods import period_of
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.ports.gateway import Attempt
@@ -52,19 +53,30 @@ class FakeHotStore:
         self._reach()
         return self.grants.get(account_id)
 
-    def admit(self, request: AdmissionRequest, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Attempt:
+    def admit(
+        self,
+        request: AdmissionRequest,
+        guess: Grant,
+        forms: Forms,
+        lease: Lease,
+        now_ns: int,
+        change: PlanChange | None = None,
+    ) -> Attempt:
         with self._lock:
             self._reach()
             self.writes += 1
             truth = self.grants.get(request.account_id)
             if truth is None:
                 return Attempt(False, None)
-            known = _known(guess, truth, request.of_family)
-            budget = guess.monthly_micro_usd == truth.monthly_micro_usd or not request.reserve_micro_usd
+            stored, truth = truth, in_plan(truth, change)
+            known = guess.plan_version == stored.plan_version and _known(guess, stored, request.of_family)
+            budget = guess.monthly_micro_usd == stored.monthly_micro_usd or not request.reserve_micro_usd
+            if change is not None and (guess.plan, guess.own) != (stored.plan, stored.own):
+                return Attempt(False, stored)
             if not known or not budget or forms != forms_for(truth, request, now_ns) or lease.period < truth.period:
-                return Attempt(False, truth)
+                return Attempt(False, stored)
             if request.request_id in truth.leases or decide(truth, request, now_ns) is not None:
-                return Attempt(False, truth)
+                return Attempt(False, stored)
             charged_ns = buckets.charge_ns(1, truth.limits.rpm)
             after = replace(
                 truth,
@@ -78,6 +90,9 @@ class FakeHotStore:
                 money_period=lease.period if request.reserve_micro_usd else truth.money_period,
                 token_limits=_charged(truth, request, lease, now_ns),
             )
+            if change is not None:
+                own = stored.own if change.own is None else change.own
+                after = replace(after, plan_version=change.version, own=own)
             self.grants[request.account_id] = after
             return self._answer(Attempt(True, after))
 

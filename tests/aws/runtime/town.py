@@ -156,7 +156,7 @@ class Town:
 
         before = stores.hot_store().grant(account_id)
         assert before is not None
-        stores.grant_store().set_limits(account_id, before.limits, Limits(rpm, 100_000_000, 16, 10**9))
+        stores.grant_store().set_limits(account_id, before.limits, Limits(rpm, 100_000_000, 16, 10**9), {})
 
 
 @contextmanager

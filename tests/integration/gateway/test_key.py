@@ -55,7 +55,7 @@ def test_what_is_left_counts_running_requests_and_then_exactly_what_was_used(per
 def test_nothing_is_left_where_a_limit_is_0_and_the_month_begins_anew(person: Person) -> None:
     person.ask()
     grants, before = stores.grant_store(), person.grant().limits
-    grants.set_limits(person.account_id, before, dataclasses.replace(before, rpm=0, monthly_tokens=5))
+    grants.set_limits(person.account_id, before, dataclasses.replace(before, rpm=0, monthly_tokens=5), {})
     left = key(person).json["account_remaining"]
     assert (left["requests"], left["monthly_tokens"]) == (0, 0)
     person.store.client.update_item(

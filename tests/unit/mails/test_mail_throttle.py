@@ -10,7 +10,6 @@ from sluice.domain.accounts.account import Account
 from sluice.domain.accounts.throttles import Policy
 from sluice.domain.accounts.visitor import Visitor
 from sluice.domain.errors import TooManyAttempts
-from sluice.domain.gateway.admission import Limits
 from sluice.domain.mails.mail import Kind
 from sluice.services.accounts.new_passwords import NewPasswords
 from sluice.services.accounts.register import Registration
@@ -85,6 +84,6 @@ def test_a_refused_client_costs_no_hash_and_no_write_for_any_address(email: str)
             mails=None,  # type: ignore[arg-type]
             throttle=TooOften(None),  # type: ignore[arg-type]
             passwords=NewPasswords(hashes, dict),
-            limits=lambda: Limits(60, 40_000, 4, 1_000_000),
+            limits=lambda: {"rpm": 60, "tpm": 40_000, "concurrency": 4, "monthly_tokens": 1_000_000},
         ).register(email, "correct horse battery staple", None, Visitor("192.0.2.1", NOW_MS))
     assert accounts.calls == ["by_email"]

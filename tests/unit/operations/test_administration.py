@@ -1,5 +1,6 @@
 """An admin's changes beside concurrent ones: conditional writes, retries, and one audit event for each."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -38,11 +39,11 @@ class Stores:
         self._rival()
         self.done.append(f"account {status}")
 
-    def set_limits(self, account_id: str, before: Limits, after: Limits) -> None:
+    def set_limits(self, account_id: str, before: Limits, after: Limits, own: Mapping[str, int]) -> None:
         if self.rivals:
             self.limits = Limits(before.rpm + 1, before.tpm, before.concurrency, before.monthly_tokens)
         self._rival()
-        self.limits = after
+        self.limits, self.own = after, own
 
     def put(self, event: AuditEvent) -> None:
         if self.log_away:
@@ -71,7 +72,7 @@ def test_suspending_closes_the_grant_first_and_restoring_opens_it_last() -> None
 def test_concurrent_changes_of_limits_are_kept_and_the_audit_log_is_right() -> None:
     stores = Stores(rivals=2)
     administration(stores).set_limits(BOSS, "usr_ann", {"tpm": 7}, 5)
-    assert stores.limits == Limits(62, 7, 4, 1_000_000)
+    assert (stores.limits, stores.own) == (Limits(62, 7, 4, 1_000_000), {"tpm": 7})
     (event,) = stores.events
     assert (event.before["rpm"], event.after["rpm"], event.after["tpm"]) == (62, 62, 7)
 

@@ -4,7 +4,6 @@ from flask import Response, request
 from pydantic import BaseModel, Field
 from werkzeug.wrappers import Response as AnyResponse
 
-from sluice import settings
 from sluice.domain import errors
 from sluice.domain.documents.retrieval import QUERY_CHARACTERS, SearchOptions
 from sluice.domain.documents.uploads import MAX_FILE_BYTES, MIB
@@ -16,7 +15,7 @@ from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page, see
 from sluice.services.gateway.request import playground_claims
 from sluice.wiring import stores
-from sluice.wiring.documents import files, my_documents, retrieval
+from sluice.wiring.documents import files, my_documents, retrieval, storage_bytes
 
 blueprint = pages("pages")
 FOUND = 10
@@ -97,6 +96,6 @@ def _list_page(caller: Caller, status: int, form: forms.Form, note: str = "") ->
         form=form,
         note=note,
         held_bytes=stores.file_store().held_bytes(caller.account_id),
-        limit_bytes=settings.documents().default_storage_mb * MIB,
+        limit_bytes=storage_bytes(caller.account_id),
         most_mib=MAX_FILE_BYTES // MIB,
     )

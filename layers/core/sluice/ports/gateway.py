@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sluice.domain.gateway.contents import LoggedContent
     from sluice.domain.gateway.grants import Replaced
     from sluice.domain.gateway.leases import Lease
+    from sluice.domain.gateway.plans import PlanChange
     from sluice.domain.usage.ledger import LedgerRecord
 
 
@@ -57,8 +58,12 @@ class GrantStore(Protocol):
     def set_standing(self, account_id: str, standing: str) -> str:
         """Set `good` or `suspended`, from the next request and checkpoint on. → the previous standing."""
 
-    def set_limits(self, account_id: str, before: Limits, after: Limits) -> None:
-        """Errors: Conflict if the limits are not `before` any more."""
+    def set_limits(self, account_id: str, before: Limits, after: Limits, own: Mapping[str, int]) -> None:
+        """`own`: those of `after` that are the account's own, whatever its plan says. Errors: Conflict if the limits
+        are not `before` any more."""
+
+    def set_plan(self, account_id: str, plan: str) -> None:
+        """The plan's limits hold from the next request on, and the account has none of its own any more."""
 
     def used(self, account_id: str) -> tuple[int, int]:
         """The month, and the tokens that count against it, those of running requests included."""
@@ -91,8 +96,16 @@ class HotStore(Protocol):
     def grant(self, account_id: str) -> Grant | None:
         """A consistent read."""
 
-    def admit(self, request: AdmissionRequest, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Attempt:
-        """The one write that admits, in the forms guessed."""
+    def admit(
+        self,
+        request: AdmissionRequest,
+        guess: Grant,
+        forms: Forms,
+        lease: Lease,
+        now_ns: int,
+        change: PlanChange | None = None,
+    ) -> Attempt:
+        """The one write that admits, in the forms guessed, with the limits of `change` for those of the guess."""
 
     def charge_malformed(self, guess: Grant, token_id: str, now_ns: int, family: str = "") -> Attempt:
         """Charge one request a minute for a request that is wrong in form, in the form guessed."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations  # a function imports only the use cases that it serves
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sluice import settings
 from sluice.once import once
 from sluice.wiring import peers, stores
 
 if TYPE_CHECKING:
-    from sluice.domain.gateway.admission import Limits
     from sluice.services.accounts.change_email import EmailChange
     from sluice.services.accounts.delete_account import Deletion
     from sluice.services.accounts.erasure import Erasure
@@ -109,10 +107,14 @@ def email_change() -> EmailChange:
 
 @once
 def profile() -> Profile:
+    from sluice.domain.gateway.admission import Limits
     from sluice.services.accounts.profile import Profile
+    from sluice.wiring.settings import terms
     from sluice.wiring.usage import usage_sums
 
-    return Profile(stores.account_store(), stores.grant_store(), stores.hot_store(), usage_sums())
+    wanted = settings.accounts()
+    limits = Limits(wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens)
+    return Profile(stores.account_store(), stores.grant_store(), stores.hot_store(), usage_sums(), terms, limits)
 
 
 @once
@@ -189,13 +191,12 @@ def new_passwords() -> NewPasswords:
     return NewPasswords(peers.password_hashes, peers.common_passwords)
 
 
-def limits_of_new_accounts() -> Limits:
-    """The default plan's; what it leaves out, and all without a plan, is `SLUICE_DEFAULT_*`."""
-    from sluice.domain.gateway.admission import Limits
-    from sluice.wiring.settings import settings_in_force
+def limits_of_new_accounts() -> dict[str, Any]:
+    """By the names of `new_grant`: the default plan's; what it leaves out, and all without a plan, is
+    `SLUICE_DEFAULT_*`."""
+    from sluice.wiring.settings import terms
 
-    wanted = settings.accounts()
-    limits = Limits(wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens)
-    owners = settings_in_force().current().settings
-    plan = owners.default_plan if owners else None
-    return replace(limits, **plan.limits()) if plan else limits
+    wanted, known = settings.accounts(), terms()
+    plan = known.plan("")
+    limits = {name: getattr(wanted, f"default_{name}") for name in ("rpm", "tpm", "concurrency", "monthly_tokens")}
+    return {**limits, **plan.limits, "plan_version": known.version, "monthly_micro_usd": plan.monthly_micro_usd}

@@ -21,12 +21,22 @@ if TYPE_CHECKING:
 
 @once
 def files() -> Files:
-    from sluice.domain.documents.uploads import MIB
     from sluice.services.documents.files import Files
 
-    return Files(
-        stores.file_store(), stores.vector_store_store(), stores.blobs(), settings.documents().default_storage_mb * MIB
-    )
+    return Files(stores.file_store(), stores.vector_store_store(), stores.blobs(), storage_bytes)
+
+
+def storage_bytes(account_id: str) -> int:
+    """How much an account may hold: by its plan, else `SLUICE_DEFAULT_STORAGE_MB`. Errors: StoreUnavailable."""
+    from sluice.domain.documents.uploads import MIB
+    from sluice.wiring.settings import terms
+
+    usual, known = settings.documents().default_storage_mb * MIB, terms()
+    if all(plan.storage_bytes is None for plan in known.plans.values()):
+        return usual
+    grant = stores.hot_store().grant(account_id)
+    of_plan = known.plan(grant.plan if grant else "").storage_bytes
+    return usual if of_plan is None else of_plan
 
 
 @once

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 @once
 def administration() -> Administration:
     from sluice.services.operations.admin import Administration
+    from sluice.wiring.settings import newest_terms
 
-    return Administration(stores.account_store(), stores.grant_store(), stores.hot_store(), stores.audit_log())
+    return Administration(
+        stores.account_store(), stores.grant_store(), stores.hot_store(), stores.audit_log(), newest_terms
+    )
 
 
 @once

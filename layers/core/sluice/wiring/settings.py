@@ -25,6 +25,11 @@ def terms() -> Terms:
     return settings_in_force().current().terms
 
 
+def newest_terms() -> Terms:
+    """Read from the store now. Errors: StoreUnavailable."""
+    return settings_in_force().read().terms
+
+
 def price_of(model: str) -> Prices | None:
     return terms().prices.get(model)
 

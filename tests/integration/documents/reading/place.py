@@ -87,7 +87,7 @@ def make(data_dir: Path, prefix: str, read: Callable[..., Any] = parse) -> Place
     rows, store_rows, waiting = DynamoFiles(prefix), DynamoVectorStores(prefix), DynamoPending(prefix)
     blobs = FolderBlobs(data_dir)
     indexes = FolderIndexes(blobs.root)
-    files = Files(rows, store_rows, blobs, LIMIT_BYTES)
+    files = Files(rows, store_rows, blobs, lambda account_id: LIMIT_BYTES)
     (data_dir / SPOOL).mkdir(parents=True, exist_ok=True)
     return Place(
         data_dir,

@@ -56,6 +56,7 @@ CASES: list[tuple[str, str, Forms, dict[str, Any], Arrange]] = [
         {},
         _fixed(tl={family_key(TOKEN): {"l": {"r": 1}, **UNUSED}}),
     ),
+    ("limits of a plan were written", own_limits.NO_PLAN_YET, IDLE, {}, _fixed(pv=1)),
     ("revoked", expressions.TOKEN_IS_LIVE, IDLE, {}, _fixed(live={"M": {}})),
     ("another token's", expressions.TOKEN_IS_LIVE, IDLE, {}, _fixed(live={"tok_other": NOW_S + 9})),
     ("expires this second", expressions.TOKEN_IS_LIVE, IDLE, {}, _fixed(live={TOKEN: NOW_S})),
@@ -97,7 +98,7 @@ def _write(
     account: Account, request: AdmissionRequest, forms: Forms, given: str | None = None
 ) -> dict[str, Any] | None:
     """The admission's write; → the grant after it, or None where it was refused. `given` is taken for granted."""
-    guess = replace(account.grant(), limits=DEFAULTS, period=MONTH, token_limits={})
+    guess = replace(account.grant(), limits=DEFAULTS, period=MONTH, token_limits={}, plan_version=None)
     lease = lease_for(request, guess, NOW_NS)
     write = expressions.admission(request, guess, forms, lease, NOW_NS)
     if given is not None:

@@ -1,15 +1,10 @@
 """Limits of API tokens on the grant's slow side: set, changed, shared by a rotated one, gone with the last one."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
-from sluice.adapters.aws import dynamo
-from sluice.adapters.aws.access import Access
-from sluice.adapters.aws.dynamo_client import DynamoClient
-from sluice.adapters.aws.json_service import DYNAMODB, JsonService
 from sluice.adapters.gateway.grant_item import family_key
 from sluice.adapters.gateway.grants import DynamoGrants
 from sluice.domain import errors
@@ -20,25 +15,13 @@ from tests.integration.gateway.admission.world import (
     DEFAULTS,
     NOW_NS,
     NOW_S,
-    PREFIX,
-    REGION,
     TOKEN,
     Account,
-    credentials,
 )
 
 OLD, NEW, OTHER = "tok_old0000000000000", "tok_new0000000000000", "tok_other00000000000"
 FEW = TokenLimits(rpm=2, monthly_micro_usd=5)
 LATER_S = NOW_S + 9_000
-
-
-@pytest.fixture
-def grants(account: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoGrants]:
-    client = DynamoClient()
-    client._service = JsonService(DYNAMODB, url=account.engine.url, granted=Access(REGION, credentials()))
-    monkeypatch.setattr(dynamo, "client", lambda: client)
-    yield DynamoGrants(PREFIX)
-    client.close()
 
 
 def _admit(account: Account, token_id: str, family: str = "") -> None:

@@ -10,6 +10,7 @@ from sluice.adapters.gateway.grant_item import family_key, lease_attribute, leas
 from sluice.domain.gateway.admission import GOOD, AdmissionRequest, Forms, Grant, Limits, Refund
 from sluice.domain.gateway.buckets import WINDOW_NS, charge_ns
 from sluice.domain.gateway.leases import LEASE_MS, Lease, lease_shard
+from sluice.domain.gateway.plans import PlanChange
 from sluice.domain.usage.ledger import LedgerRecord
 
 Write = dict[str, Any]
@@ -38,9 +39,12 @@ TAKE_PERIOD = {True: "period = :period, period_tokens = :reserve", False: "perio
 ADD_LEASE = "leases.#lease = :lease, busy_shard = :busy_shard"
 
 
-def admission(request: AdmissionRequest, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Write:
-    """The one write that admits. `guess` gives limits and the period; only its forms and limits must be true."""
-    limits, now_ms = guess.limits, now_ns // 1_000_000
+def admission(
+    request: AdmissionRequest, guess: Grant, forms: Forms, lease: Lease, now_ns: int, change: PlanChange | None = None
+) -> Write:
+    """The one write that admits. `guess` gives limits and the period; only its forms and limits must be true. `change`:
+    limits to write with it, by which the request is judged."""
+    limits, now_ms = change.limits if change else guess.limits, now_ns // 1_000_000
     names = {
         "#token": request.token_id,
         "#lease": lease_key(request.request_id),
@@ -51,11 +55,12 @@ def admission(request: AdmissionRequest, guess: Grant, forms: Forms, lease: Leas
         ":now_s": number(now_ms // 1000),
         ":now_ms": number(now_ms),
         ":good": {"S": GOOD},
-        ":limits": limits_attribute(limits),
+        ":limits": limits_attribute(guess.limits),
     }
-    known = own_limits.known(use)
-    values |= known.values
-    clauses = [TOKEN_IS_LIVE, STANDING_IS_GOOD, NOT_BLOCKED, LEASE_IS_NEW, LIMITS_ARE_KNOWN, *known.clauses]
+    known, plan = own_limits.known(use), own_limits.plan_known(guess)
+    values |= known.values | plan.values
+    clauses = [TOKEN_IS_LIVE, STANDING_IS_GOOD, NOT_BLOCKED, LEASE_IS_NEW, LIMITS_ARE_KNOWN]
+    clauses += known.clauses + plan.clauses
     if forms.closed:
         return _update(request.account_id, [*clauses, CLOSED], "SET limits = :limits", names, values)
 
@@ -87,14 +92,22 @@ def admission(request: AdmissionRequest, guess: Grant, forms: Forms, lease: Leas
         TAKE_PERIOD[forms.new_period],
         ADD_LEASE,
     ]
-    parts = [own_limits.money(request, guess, forms)] if request.reserve_micro_usd else []
+    parts = []
+    if request.reserve_micro_usd:
+        budget = change.monthly_micro_usd if change else guess.monthly_micro_usd
+        parts.append(own_limits.money(request, guess.monthly_micro_usd, budget, new=forms.new_money))
     if use is not None and forms.own is not None:
         parts.append(own_limits.token(request, use.limits, forms.own, lease, now_ns))
+    removes = ""
+    if change is not None:
+        parts.append(own_limits.new_plan(guess, change))
+        names["#plan"] = "plan"
+        removes = " REMOVE ml" if change.monthly_micro_usd is None else ""
     for part in parts:
         clauses += part.clauses
         takes += part.takes
         values |= part.values
-    return _update(request.account_id, clauses, "SET " + ", ".join(takes), names, values)
+    return _update(request.account_id, clauses, "SET " + ", ".join(takes) + removes, names, values)
 
 
 def _requests_bucket(limits: Limits, now_ns: int, *, busy: bool) -> tuple[str, dict[str, Any]]:

@@ -161,4 +161,7 @@ def grant_from(item: Item) -> Grant:
         monthly_micro_usd=int(item["ml"]["N"]) if "ml" in item else None,
         period_micro_usd=_integer(item, "pu") if money_period == period else 0,
         money_period=money_period,
+        plan=item["plan"]["S"] if "plan" in item else "",
+        plan_version=int(item["pv"]["N"]) if "pv" in item else None,
+        own={name: int(value["N"]) for name, value in item["own"]["M"].items()} if "own" in item else None,
     )

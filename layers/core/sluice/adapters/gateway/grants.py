@@ -237,13 +237,22 @@ class DynamoGrants:
         """Set `good` or `suspended`, also for running requests. → the previous standing. Errors: NotFound."""
         return str(self._set(account_id, "SET standing = :standing", {":standing": standing})["standing"])
 
-    def set_limits(self, account_id: str, before: Limits, after: Limits) -> None:
-        """Replaces the whole map, because admission compares it by value. Errors: Conflict (changed since `before`)."""
-        values = {":before": asdict(before), ":after": asdict(after)}
+    def set_limits(self, account_id: str, before: Limits, after: Limits, own: Mapping[str, int]) -> None:
+        """Replaces the whole map, because admission compares it by value. `own`: all limits of this account alone.
+        Errors: Conflict (changed since `before`)."""
+        values = {":before": asdict(before), ":after": asdict(after), ":own": dict(own)}
         try:
-            self._update(account_id, "SET limits = :after", LIMITS_ARE_AS_READ, {}, values)
+            self._update(account_id, "SET limits = :after, own = :own", LIMITS_ARE_AS_READ, {}, values)
         except dynamo.ConditionFailed as exc:
             raise (Conflict() if exc.old else NotFound()) from exc
+
+    def set_plan(self, account_id: str, plan: str) -> None:
+        """Version 0 makes the next admission write the plan's limits. Errors: NotFound."""
+        change = "SET #plan = :plan, own = :none, pv = :zero"
+        try:
+            self._update(account_id, change, EXISTS, {"#plan": "plan"}, {":plan": plan, ":none": {}, ":zero": 0})
+        except dynamo.ConditionFailed as exc:
+            raise NotFound() from exc
 
     def used(self, account_id: str) -> tuple[int, int]:
         """Errors: NotFound."""

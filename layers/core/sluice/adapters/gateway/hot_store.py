@@ -12,6 +12,7 @@ from sluice.domain.errors import StoreUnavailable
 from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant, Refund
 from sluice.domain.gateway.contents import LoggedContent, cut
 from sluice.domain.gateway.leases import Lease
+from sluice.domain.gateway.plans import PlanChange
 from sluice.domain.usage.ledger import SCHEMA, UNPRICED, LedgerRecord
 from sluice.ports.gateway import Attempt
 
@@ -71,8 +72,16 @@ class DynamoHotStore:
         answer = self.call("GetItem", {"TableName": self._grants, "Key": key, "ConsistentRead": True})
         return grant_from(answer["Item"]) if "Item" in answer else None
 
-    def admit(self, request: AdmissionRequest, guess: Grant, forms: Forms, lease: Lease, now_ns: int) -> Attempt:
-        return self._update(expressions.admission(request, guess, forms, lease, now_ns), repeat_silence=False)
+    def admit(
+        self,
+        request: AdmissionRequest,
+        guess: Grant,
+        forms: Forms,
+        lease: Lease,
+        now_ns: int,
+        change: PlanChange | None = None,
+    ) -> Attempt:
+        return self._update(expressions.admission(request, guess, forms, lease, now_ns, change), repeat_silence=False)
 
     def charge_malformed(self, guess: Grant, token_id: str, now_ns: int, family: str = "") -> Attempt:
         write = expressions.malformed(guess, token_id, family or token_id, now_ns)

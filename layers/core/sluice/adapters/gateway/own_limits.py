@@ -1,15 +1,17 @@
-"""The parts of admission's and settlement's write that few requests need: money, and limits of the API token itself.
+"""The parts of admission's and settlement's write that few requests need: money, limits of the API token, a new plan.
 
 A part is clauses of the condition, assignments of the update, and their values. Each is generated only where it
 applies, so that a plain API token without a price costs one clause more than without this module.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sluice.adapters.gateway.grant_item import number, token_limits_attribute
-from sluice.domain.gateway.admission import AdmissionRequest, Forms, Grant, Refund, TokenForms, TokenLimits, TokenUse
+from sluice.adapters.gateway.grant_item import limits_attribute, number, token_limits_attribute
+from sluice.domain.gateway.admission import AdmissionRequest, Grant, Refund, TokenForms, TokenLimits, TokenUse
 from sluice.domain.gateway.buckets import WINDOW_NS, charge_ns
 from sluice.domain.gateway.leases import Lease
+from sluice.domain.gateway.plans import PlanChange
 
 
 class Part(NamedTuple):
@@ -54,17 +56,53 @@ TAKE_TOKEN_PERIOD = {
 }
 
 
-def money(request: AdmissionRequest, guess: Grant, forms: Forms) -> Part:
-    """For a request that costs something."""
-    new, budget, micro_usd = forms.new_money, guess.monthly_micro_usd, request.reserve_micro_usd
+def money(request: AdmissionRequest, known: int | None, budget: int | None, *, new: bool) -> Part:
+    """For a request that costs something. `known`: the budget that the grant has; `budget`: the one to judge by."""
+    micro_usd = request.reserve_micro_usd
+    clauses = [NO_BUDGET if known is None else BUDGET_IS_KNOWN, MONEY_NEW if new else MONEY_SAME]
     values = {":micro_usd": number(micro_usd)}
-    if budget is None:
-        return Part([NO_BUDGET, MONEY_NEW if new else MONEY_SAME], [TAKE_MONEY[new]], values)
-    values[":budget"] = number(budget)
-    if new:
-        return Part([BUDGET_IS_KNOWN, MONEY_NEW], [TAKE_MONEY[True]], values)
-    values[":budget_latest"] = number(budget - micro_usd)
-    return Part([BUDGET_IS_KNOWN, MONEY_SAME, BUDGET_HAS_ROOM], [TAKE_MONEY[False]], values)
+    if known is not None:
+        values[":budget"] = number(known)
+    if budget is not None and not new:
+        clauses.append(BUDGET_HAS_ROOM)
+        values[":budget_latest"] = number(budget - micro_usd)
+    return Part(clauses, [TAKE_MONEY[new]], values)
+
+
+# --- the account's plan: `plan` is its name, `pv` the version of the settings by which `limits` were set, `own` what an
+# admin set for this account alone
+NO_PLAN_YET = "attribute_not_exists(pv)"
+PLAN_IS_KNOWN = "pv = :plan_version"  # nobody has written limits by later settings, or chosen another plan
+NO_NAME, NAME_IS_KNOWN = "attribute_not_exists(#plan)", "#plan = :plan"
+NO_OWN, OWN_IS_KNOWN = "attribute_not_exists(own)", "own = :own"
+
+
+def plan_known(guess: Grant) -> Part:
+    if guess.plan_version is None:
+        return Part([NO_PLAN_YET], [], {})
+    return Part([PLAN_IS_KNOWN], [], {":plan_version": number(guess.plan_version)})
+
+
+def new_plan(guess: Grant, change: PlanChange) -> Part:
+    """Write the limits of newer settings. Needs the name `#plan`."""
+    values: dict[str, Any] = {":new_limits": limits_attribute(change.limits), ":new_version": number(change.version)}
+    clauses, takes = [NO_NAME if not guess.plan else NAME_IS_KNOWN], ["limits = :new_limits, pv = :new_version"]
+    clauses.append(NO_OWN if guess.own is None else OWN_IS_KNOWN)
+    if guess.plan:
+        values[":plan"] = {"S": guess.plan}
+    if guess.own is not None:
+        values[":own"] = own_attribute(guess.own)
+    if change.own is not None:
+        takes.append("own = :new_own")
+        values[":new_own"] = own_attribute(change.own)
+    if change.monthly_micro_usd is not None:
+        takes.append("ml = :new_budget")
+        values[":new_budget"] = number(change.monthly_micro_usd)
+    return Part(clauses, takes, values)
+
+
+def own_attribute(own: Mapping[str, int]) -> dict[str, Any]:
+    return {"M": {name: number(limit) for name, limit in own.items()}}
 
 
 def token(request: AdmissionRequest, limits: TokenLimits, forms: TokenForms, lease: Lease, now_ns: int) -> Part:

@@ -22,6 +22,7 @@ class Action(StrEnum):
     USER_SUSPENDED = "user_suspended"
     USER_RESTORED = "user_restored"
     LIMITS_CHANGED = "limits_changed"
+    PLAN_CHANGED = "plan_changed"
     ROLE_CHANGED = "role_changed"
     SETTINGS_CHANGED = "settings_changed"
     NEW_PLACE_LOGIN = "new_place_login"

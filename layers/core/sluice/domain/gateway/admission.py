@@ -61,7 +61,10 @@ class TokenUse:
 class Grant:
     """An account's admission state. `live`: API token id → expiry in Unix seconds. `token_limits`: by the family, of
     the API tokens that have limits of their own. `monthly_micro_usd`: None for no bound. `period_micro_usd`: used in
-    `period`, what running requests reserve included; `money_period`: the last month in which money was charged."""
+    `period`, what running requests reserve included; `money_period`: the last month in which money was charged.
+
+    `plan`: empty for the default one. `plan_version`: of the settings by which `limits` were set, 0 if another plan was
+    chosen since, None before any settings. `own`: limits that an admin set for this account alone."""
 
     account_id: str
     live: Mapping[str, int]
@@ -79,6 +82,9 @@ class Grant:
     monthly_micro_usd: int | None = None
     period_micro_usd: int = 0
     money_period: int = 0
+    plan: str = ""
+    plan_version: int | None = None
+    own: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)

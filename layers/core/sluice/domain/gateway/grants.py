@@ -18,13 +18,23 @@ MAX_LIVE_TOKENS = 25  # without the playground's entry
 
 
 def new_grant(
-    account_id: str, *, rpm: int, tpm: int, concurrency: int, monthly_tokens: int, now_ms: int
+    account_id: str,
+    *,
+    rpm: int,
+    tpm: int,
+    concurrency: int,
+    monthly_tokens: int,
+    now_ms: int,
+    plan_version: int = 0,
+    monthly_micro_usd: int | None = None,
 ) -> dict[str, Any]:
     """The grant item that a registration writes with the account: plain values, nothing charged, no lease.
 
     Its standing is good from the start, because an unverified account cannot log in and so has no API token.
     """
+    of_plan = {"pv": plan_version or None, "ml": monthly_micro_usd}
     return {
+        **{name: value for name, value in of_plan.items() if value is not None},
         "account_id": account_id,
         "live": dict(NO_TOKENS),
         "standing": "good",

@@ -11,6 +11,7 @@ from sluice.domain.usage.pricing import Prices
 if TYPE_CHECKING:
     from sluice.domain.settings.owners import Model, OwnersSettings
 
+NO_MODEL = "none"  # the model's name in the ledger, for requests that no model answers
 PRICES = ("prompt", "completion", "cached", "request", "second")
 
 
@@ -23,14 +24,18 @@ class PlanTerms:
     storage_bytes: int | None = None
     models: frozenset[str] | None = None
 
+    def allows(self, model: str) -> bool:
+        return self.models is None or model in self.models or model == NO_MODEL
+
 
 @dataclass(frozen=True)
 class Terms:
-    """`version` of the settings, 0 without any. `prices`: by a model's id; none for models without a price. `aliases`:
-    other names → the model's id. `stays`: whether a model has a server that stays home; `rest_stays`: whether one that
-    names no upstreams has."""
+    """`version` of the settings, 0 without any. `newest`: of those in the store, which may be broken. `prices`: by a
+    model's id; none for models without a price. `aliases`: other names → the model's id. `stays`: whether a model has a
+    server that stays home; `rest_stays`: whether one that names no upstreams has."""
 
     version: int = 0
+    newest: int = 0
     prices: Mapping[str, Prices] = field(default_factory=dict)
     plans: Mapping[str, PlanTerms] = field(default_factory=dict)
     default_plan: str = ""
@@ -58,7 +63,7 @@ NO_PLAN = PlanTerms()
 NO_TERMS = Terms()
 
 
-def terms_of(version: int, settings: OwnersSettings) -> Terms:
+def terms_of(version: int, newest: int, settings: OwnersSettings) -> Terms:
     from sluice.domain.usage.pricing import parse_usd
 
     priced = {model.id: _prices(model) for model in settings.models}
@@ -75,6 +80,7 @@ def terms_of(version: int, settings: OwnersSettings) -> Terms:
     prices = {name: price for name, price in priced.items() if price is not None}
     return Terms(
         version,
+        newest,
         prices,
         plans,
         default.name if default else "",

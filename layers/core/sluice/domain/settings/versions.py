@@ -46,7 +46,9 @@ class InForce:
     @cached_property
     def terms(self) -> Terms:
         """Of the settings in force."""
-        return terms_of(self.good_version, self.settings) if self.settings else NO_TERMS
+        if self.settings is None:
+            return replace(NO_TERMS, newest=self.version)
+        return terms_of(self.good_version, self.version, self.settings)
 
     def or_empty(self) -> OwnersSettings:
         from sluice.domain.settings.owners import OwnersSettings

@@ -9,8 +9,9 @@ spelling the account's, up to three registrations stay valid beside each other, 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import Any
 
 from sluice.domain.accounts.account import (
     MAX_REGISTRATIONS,
@@ -23,7 +24,6 @@ from sluice.domain.accounts.account import (
 )
 from sluice.domain.accounts.visitor import Visitor
 from sluice.domain.errors import Conflict, FieldProblem, Unavailable, ValidationFailed
-from sluice.domain.gateway.admission import Limits
 from sluice.domain.gateway.grants import new_grant
 from sluice.domain.ids import random_id
 from sluice.domain.mails.mail import Kind, Mail, new_mail
@@ -48,7 +48,8 @@ class Registration:
     mails: MailStore
     throttle: MailThrottle
     passwords: NewPasswords
-    limits: Callable[[], Limits]
+    limits: Callable[[], Mapping[str, Any]]
+    """Of `new_grant`."""
 
     def register(self, email: str, password: str, name: str | None, visitor: Visitor) -> None:
         """Errors: ValidationFailed (with every problem), TooManyAttempts (of this client), Overloaded,
@@ -156,7 +157,7 @@ class Registration:
         )
         mail = _link(account, mine, now_ms)
         account = replace(account, registrations={mail.mail_id: replace(mine, expires_ms=mail.expires_ms)})
-        grant = new_grant(account.account_id, **asdict(self.limits()), now_ms=now_ms) | {"ttl_s": account.ttl_s}
+        grant = new_grant(account.account_id, **self.limits(), now_ms=now_ms) | {"ttl_s": account.ttl_s}
         self.accounts.create(account, grant, mail)
 
 

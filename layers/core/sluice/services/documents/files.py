@@ -1,6 +1,7 @@
 """Uploaded files: store, list, download, delete. `ingestion` extracts their text."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sluice.domain.documents import keys
@@ -17,7 +18,8 @@ class Files:
     files: FileStore
     stores: VectorStoreStore
     blobs: Blobs
-    limit_bytes: int
+    limit_bytes: Callable[[str], int]
+    """How many bytes an account may hold."""
 
     def upload(self, account_id: str, filename: str, purpose: str, body: bytes, now_ms: int) -> File:
         """Count the file first, then write it, so that no file exceeds its account's storage limit.
@@ -36,9 +38,9 @@ class Files:
             now_ms,
         )
         try:
-            self.files.put(file, self.limit_bytes)
+            self.files.put(file, limit_bytes := self.limit_bytes(account_id))
         except StorageFull as exc:
-            raise StorageFull(self._why_full(account_id, len(body))) from exc
+            raise StorageFull(self._why_full(account_id, len(body), limit_bytes)) from exc
         try:
             self.blobs.put(keys.file_key(account_id, file.file_id), body)
         except StoreUnavailable:
@@ -46,10 +48,10 @@ class Files:
             raise
         return file
 
-    def _why_full(self, account_id: str, size_bytes: int) -> str:
+    def _why_full(self, account_id: str, size_bytes: int, limit_bytes: int) -> str:
         held = self.files.held_bytes(account_id)
         return (
-            f"This account's files hold {held / MIB:.1f} MiB of the {self.limit_bytes / MIB:.1f} MiB it may have: no "
+            f"This account's files hold {held / MIB:.1f} MiB of the {limit_bytes / MIB:.1f} MiB it may have: no "
             f"room for {size_bytes / MIB:.1f} MiB more. Delete files first."
         )
 

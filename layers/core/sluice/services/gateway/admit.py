@@ -8,14 +8,16 @@ or another request changed a bucket's form in between, or after expired leases w
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sluice.domain import errors
 from sluice.domain.gateway.admission import GOOD, AdmissionRequest, Grant, Limits, forms_for, lease_for
 from sluice.domain.gateway.buckets import WINDOW_NS
 from sluice.domain.gateway.decision import FLOOD_FACTOR, caller_refusal, decide, decide_malformed, next_block_seconds
 from sluice.domain.gateway.leases import Lease
+from sluice.domain.gateway.plans import in_plan, plan_change
 from sluice.domain.periods import period_of
+from sluice.domain.settings.terms import NO_TERMS, Terms
 from sluice.ports.gateway import Attempt, HotStore
 from sluice.services.gateway.settle import settle_abandoned
 
@@ -28,6 +30,17 @@ REFUSAL_KEPT_NS = 1_000_000_000
 # is merely over its limit gets the error for a revoked API token at once (docs/adr/0007-refusal-cache.md).
 FLOOD_STARTS_AT = 5
 FLOODING = (errors.RateLimitExceeded, errors.QuotaExceeded, errors.InsufficientBudget)  # refusals that count for it
+
+
+@dataclass(frozen=True)
+class Plans:
+    """The owner's terms as this process knows them, and as they are read from the store now."""
+
+    current: Callable[[], Terms]
+    newest: Callable[[], Terms]
+
+
+NO_PLANS = Plans(lambda: NO_TERMS, lambda: NO_TERMS)
 
 
 @dataclass(frozen=True)
@@ -59,10 +72,15 @@ class Admission:
     """Safe to use from many threads, because it keeps only guesses, and the store decides."""
 
     def __init__(
-        self, store: HotStore, defaults: Limits, on_writes: Callable[[int], None] = lambda writes: None
+        self,
+        store: HotStore,
+        defaults: Limits,
+        on_writes: Callable[[int], None] = lambda writes: None,
+        plans: Plans = NO_PLANS,
     ) -> None:
         self._store = store
         self._defaults = defaults
+        self._plans = plans
         self._on_writes = on_writes  # gets the number of writes an admission took, for the metrics
         self._seen: OrderedDict[str, Grant] = OrderedDict()
         self._refused: OrderedDict[str, _Refusals] = OrderedDict()
@@ -79,9 +97,8 @@ class Admission:
         except FLOODING as refusal:
             self._count(request.account_id, request.token_id, now_ns)
             if self._block_floods(request.account_id, now_ns // 1_000_000):
-                raise (
-                    decide(self._seen[request.account_id], request, now_ns) or refusal
-                ) from refusal  # now the block is the wait
+                seen = self._judged(self._seen[request.account_id], self._plans.current())
+                raise (decide(seen, request, now_ns) or refusal) from refusal  # now the block is the wait
             raise
 
     def charge_malformed(self, account_id: str, token_id: str, now_ns: int, family: str = "") -> None:
@@ -113,18 +130,23 @@ class Admission:
             raise refusal
 
     def _admit(self, request: AdmissionRequest, now_ns: int) -> Admitted:
-        now_ms = now_ns // 1_000_000
+        now_ms, terms = now_ns // 1_000_000, self._plans.current()
         guess = self._seen.get(request.account_id) or self._first_guess(request.account_id, now_ms)
         swept = False
         for writes in range(1, MAX_WRITES + 1):
-            lease = lease_for(request, guess, now_ns)
-            attempt = self._store.admit(request, guess, forms_for(guess, request, now_ns), lease, now_ns)
+            if (guess.plan_version or 0) > terms.newest:  # another process knows newer settings
+                terms = self._plans.newest()
+            guess = self._with_model(guess, terms, request.model)
+            change = plan_change(guess, terms, self._defaults)
+            judged = in_plan(guess, change)
+            lease = lease_for(request, judged, now_ns)
+            attempt = self._store.admit(request, guess, forms_for(judged, request, now_ns), lease, now_ns, change)
             guess = self._known(attempt)
             ours = guess.leases.get(request.request_id)
             if attempt.made or ours is not None:  # a retry after an unclear answer finds its own lease
                 self._on_writes(writes)
                 return Admitted(request, ours or lease, guess)
-            refusal = decide(guess, request, now_ns)
+            refusal = decide(self._judged(guess, terms), request, now_ns)
             if isinstance(refusal, errors.TooManyConcurrentRequests) and not swept:
                 swept = True
                 if self._settle_expired(guess, now_ms):
@@ -155,7 +177,21 @@ class Admission:
 
     def seen(self, account_id: str) -> Grant | None:
         """The account's grant as this process saw it last. It may be stale: use it for headers, not for decisions."""
-        return self._seen.get(account_id)
+        grant = self._seen.get(account_id)
+        return None if grant is None else self._judged(grant, self._plans.current())
+
+    def _judged(self, grant: Grant, terms: Terms) -> Grant:
+        return in_plan(grant, plan_change(grant, terms, self._defaults))
+
+    def _with_model(self, guess: Grant, terms: Terms, model: str) -> Grant:
+        """The guess, or the grant from the store where by the guess the plan lacks the model. The write holds only for
+        the plan that was guessed. Errors: ModelNotFound."""
+        if terms.plan(guess.plan).allows(model):
+            return guess
+        grant = self._store.grant(guess.account_id)
+        if grant is None or not terms.plan(grant.plan).allows(model):
+            raise errors.ModelNotFound(f"The model {model!r} does not exist or you do not have access to it.")
+        return grant
 
     def _settle_expired(self, grant: Grant, now_ms: int) -> int:
         """Settle the expired leases. → how many."""
@@ -165,7 +201,11 @@ class Admission:
         return len(expired)
 
     def _first_guess(self, account_id: str, now_ms: int) -> Grant:
-        return Grant(account_id, {}, GOOD, self._defaults, period=period_of(now_ms))
+        """An account of the default plan, whose limits were written by the settings in force."""
+        terms = self._plans.current()
+        plan = terms.plan("")
+        guess = Grant(account_id, {}, GOOD, replace(self._defaults, **plan.limits), period=period_of(now_ms))
+        return replace(guess, monthly_micro_usd=plan.monthly_micro_usd, plan_version=terms.version or None)
 
     def _known(self, attempt: Attempt) -> Grant:
         """The grant that an attempt returned, remembered. Errors: InvalidApiToken if there is none."""
@@ -191,7 +231,7 @@ class Admission:
         kept, seen = self._refused.get(request.account_id), self._seen.get(request.account_id)
         if kept is None or seen is None or not kept.is_flood_of(request.token_id, kept.last_ns, now_ns):
             return
-        refusal = decide(seen, request, now_ns)
+        refusal = decide(self._judged(seen, self._plans.current()), request, now_ns)
         if isinstance(refusal, FLOODING):
             kept.count += 1
             raise refusal

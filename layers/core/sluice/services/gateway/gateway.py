@@ -12,7 +12,7 @@ from sluice.domain.gateway.admission import AdmissionRequest, Grant
 from sluice.domain.gateway.contents import LoggedContent, expires_s
 from sluice.domain.gateway.rerank import tokens_read
 from sluice.domain.gateway.tries import FAULT_TOKENS, tries_of
-from sluice.domain.settings.terms import NO_TERMS, Terms
+from sluice.domain.settings.terms import NO_MODEL, NO_TERMS, Terms
 from sluice.domain.tokens import Claims
 from sluice.domain.usage.pricing import Prices, bound_micro_usd, usd
 from sluice.ports.gateway import HotStore, Upstream, UpstreamCall, UpstreamStream
@@ -26,7 +26,6 @@ log = logging.getLogger("sluice.gateway")
 
 # What a chat template may add once: the start of the text, a default system prompt, the header of the answer.
 TEMPLATE_TOKENS = 48
-NO_MODEL = "none"  # the model's name in the ledger, for requests that no model answers
 LEAST_SECONDS = 0.5  # the smallest timeout, so that a request at its deadline fails with a timeout error
 EMBED_SECONDS = 25.0  # below the lease of 30 s, because nothing renews the lease of an answer that is not streamed
 BYTES_A_TOKEN = 4  # of what a model server without counts read
@@ -91,10 +90,12 @@ class Gateway:
         return self.admission.check(claims.account_id, claims.token_id, self.now_ms())
 
     def permitted_models(self, claims: Claims) -> list[dict[str, Any]]:
-        """The models that the API token may use, with prices and aliases. Errors: ModelUnavailable."""
-        terms = self.terms()
-        allowed = [model for model in self.models.all() if _may_use(claims, str(model["id"]), terms)]
-        return [_described(model, terms) for model in allowed]
+        """The models that the API token may use, and by its plan, as it was seen last, the account; with prices and
+        aliases. Errors: ModelUnavailable."""
+        terms, seen, models = self.terms(), self.admission.seen(claims.account_id), self.models.all()
+        plan = terms.plan(seen.plan if seen else "")
+        names = [model for model in models if _may_use(claims, str(model["id"]), terms)]
+        return [_described(model, terms) for model in names if plan.allows(str(model["id"]))]
 
     def permitted_model(self, claims: Claims, name: str) -> dict[str, Any]:
         """One of them, by its id or an alias. Errors: as `_model`."""

@@ -11,7 +11,7 @@ from sluice.domain.usage import measures
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.ports.gateway import HotStore
 from sluice.ports.usage import Metrics
-from sluice.services.gateway.admit import Admission, Admitted
+from sluice.services.gateway.admit import NO_PLANS, Admission, Admitted, Plans
 
 log = logging.getLogger("sluice.gateway")
 NOTHING = nullcontext()
@@ -25,9 +25,14 @@ class ObservedAdmission(Admission):
     """
 
     def __init__(
-        self, store: HotStore, defaults: Limits, metrics: Metrics, quota_refused: Callable[[str, int], object]
+        self,
+        store: HotStore,
+        defaults: Limits,
+        metrics: Metrics,
+        quota_refused: Callable[[str, int], object],
+        plans: Plans = NO_PLANS,
     ) -> None:
-        super().__init__(store, defaults, lambda writes: metrics.observe(measures.ADMISSION_WRITES, writes))
+        super().__init__(store, defaults, lambda writes: metrics.observe(measures.ADMISSION_WRITES, writes), plans)
         self._metrics, self._quota_refused = metrics, quota_refused
 
     def admit(self, request: AdmissionRequest, now_ns: int) -> Admitted:

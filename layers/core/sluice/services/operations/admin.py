@@ -5,13 +5,14 @@ event: each call may be repeated.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 
 from sluice.domain.accounts.account import Account, Role, Status
 from sluice.domain.accounts.audit import Action, AuditEvent, new_event
-from sluice.domain.errors import Conflict, Forbidden, NotFound, StoreUnavailable
+from sluice.domain.errors import Conflict, FieldProblem, Forbidden, NotFound, StoreUnavailable, ValidationFailed
 from sluice.domain.gateway.admission import GOOD, Grant
+from sluice.domain.settings.terms import NO_TERMS, Terms
 from sluice.ports.accounts import AccountStore, AuditLog
 from sluice.ports.gateway import GrantStore, HotStore
 
@@ -36,6 +37,7 @@ class Administration:
     grants: GrantStore
     hot: HotStore
     audit: AuditLog
+    terms: Callable[[], Terms] = lambda: NO_TERMS
 
     def suspend(self, by: Actor, account_id: str, now_ms: int) -> Account:
         """Write the grant first: it ends admissions, and streams at their next checkpoint. Errors: Forbidden (self)."""
@@ -61,15 +63,27 @@ class Administration:
         """Omitted limits stay unchanged. The new limits apply from the next request. Errors: Conflict."""
         account = self._account(account_id)
         for _ in range(ATTEMPTS):
-            before = self._grant(account_id).limits
+            grant = self._grant(account_id)
+            before, own = grant.limits, {**(grant.own or {}), **wanted}
             after = replace(before, **wanted)
             try:
-                self.grants.set_limits(account_id, before, after)
+                self.grants.set_limits(account_id, before, after, own)
             except Conflict:
                 continue
             self._log(by, Action.LIMITS_CHANGED, account, now_ms, asdict(before), asdict(after))
             return account
         raise Conflict("These limits are being changed by someone else.")
+
+    def set_plan(self, by: Actor, account_id: str, plan: str, now_ms: int) -> Account:
+        """Its limits apply from the next request, and the account's own ones end. Errors: ValidationFailed (no such
+        plan; names those that there are)."""
+        account, before = self._account(account_id), self._grant(account_id).plan
+        if plan not in (known := self.terms().plans):
+            names = f"The plans are {', '.join(known)}." if known else "The owner's settings have no plans."
+            raise ValidationFailed((FieldProblem("plan", f"There is no such plan. {names}"),))
+        self.grants.set_plan(account_id, plan)
+        self._log(by, Action.PLAN_CHANGED, account, now_ms, {"plan": before}, {"plan": plan})
+        return account
 
     def set_role(self, by: Actor, account_id: str, role: Role, now_ms: int) -> Account:
         """Set the role, which applies from the next request because each reads it. Admins cannot change their own role,

@@ -1,11 +1,11 @@
 """The first admin, created by the operator of the machine, because there is no admin yet who could do it."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from sluice.domain.accounts.account import Account, parse_address
 from sluice.domain.errors import Conflict
-from sluice.domain.gateway.admission import Limits
 from sluice.domain.gateway.grants import new_grant
 from sluice.domain.ids import random_id
 from sluice.domain.mails.mail import Kind, new_mail
@@ -19,7 +19,8 @@ class FirstAdmin:
 
     accounts: AccountStore
     passwords: NewPasswords
-    limits: Callable[[], Limits]
+    limits: Callable[[], Mapping[str, Any]]
+    """Of `new_grant`."""
 
     def known(self, email: str, now_ms: int) -> Account | None:
         """The account that may become admin, or None. Errors: Conflict (unverified, suspended, being deleted)."""
@@ -44,7 +45,7 @@ class FirstAdmin:
             status="active",
             verified_ms=now_ms,
         )
-        grant = new_grant(account.account_id, **asdict(self.limits()), now_ms=now_ms)
+        grant = new_grant(account.account_id, **self.limits(), now_ms=now_ms)
         mail = new_mail(Kind.VERIFY_EMAIL, account_id=account.account_id, to="", now_ms=now_ms)
         self.accounts.create(account, grant, replace(mail, state="none"))
         return account
