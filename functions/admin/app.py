@@ -20,6 +20,7 @@ from sluice.http.operations import (
     AuditPage,
     AuditQuery,
     LimitsBody,
+    PlanBody,
     UsageCsvQuery,
     UserInfo,
     UserPage,
@@ -93,6 +94,18 @@ def restore(caller: Caller, user_id: str) -> UserInfo:
 def limits(caller: Caller, user_id: str, body: LimitsBody) -> UserInfo:
     changes = body.model_dump(exclude_none=True)
     administration().set_limits(actor(caller), checked_user_id(user_id), changes, now_ms())
+    return _detail(user_id)
+
+
+@blueprint.post("/admin/users/<user_id>/plan")
+@documented(
+    "Change an account's plan",
+    errors=(errors.NotFound, errors.ValidationFailed),
+    description="Its limits apply from the next request, and limits of this account alone end. A plan that does not "
+    "exist is a 422 that names the plans there are.",
+)
+def plan(caller: Caller, user_id: str, body: PlanBody) -> UserInfo:
+    administration().set_plan(actor(caller), checked_user_id(user_id), body.plan, now_ms())
     return _detail(user_id)
 
 

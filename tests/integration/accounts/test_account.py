@@ -17,7 +17,8 @@ def test_a_new_account_has_its_limits_and_no_usage(world: World) -> None:
         "name": "Ann",
         "role": "user",
         "created_at": answer.json["created_at"],
-        "limits": {"rpm": 60, "tpm": 40_000, "concurrency": 4, "monthly_tokens": 1_000_000},
+        "plan": None,
+        "limits": {"rpm": 60, "tpm": 40_000, "concurrency": 4, "monthly_tokens": 1_000_000, "monthly_usd": None},
         "usage": {"period": f"{period // 100}-{period % 100:02d}", "tokens": 0, "requests": 0, "cost_usd": None},
     }
 

@@ -8,12 +8,14 @@ import pytest
 
 from tests.integration.operations.town import Citizen, Town, long_answer
 
+LIMITS = {"rpm": 60, "tpm": 40_000, "concurrency": 4, "monthly_tokens": 1_000_000, "monthly_usd": None}
 CALLS: list[tuple[str, str, Any]] = [
     ("GET", "/admin/users", None),
     ("GET", "/admin/users/{id}", None),
     ("POST", "/admin/users/{id}/suspend", None),
     ("POST", "/admin/users/{id}/restore", None),
     ("PUT", "/admin/users/{id}/limits", {"rpm": 1}),
+    ("POST", "/admin/users/{id}/plan", {"plan": "pro"}),
     ("GET", "/admin/usage", None),
     ("GET", "/admin/usage.csv", None),
     ("GET", "/admin/audit", None),
@@ -113,7 +115,7 @@ def test_one_users_details_have_limits_usage_and_status(town: Town) -> None:
     admin, person = town.admin(), town.newcomer()
     person.ask()
     shown = admin.call("GET", f"/admin/users/{person.account_id}").json
-    assert shown["limits"] == {"rpm": 60, "tpm": 40_000, "concurrency": 4, "monthly_tokens": 1_000_000}
+    assert shown["limits"] == LIMITS
     assert (shown["usage"]["tokens"], shown["usage"]["requests"]) == (12, 1)
     assert (shown["status"], shown["store_content"]) == ("active", True) and shown["verified_at"]
     assert "password" not in str(shown)
@@ -185,14 +187,14 @@ def test_new_limits_take_effect_with_the_next_request(town: Town) -> None:
     assert person.ask().status_code == 200
     answer = limit(admin, person, rpm=0)
     assert answer.status_code == 200
-    assert answer.json["limits"] == {"rpm": 0, "tpm": 40_000, "concurrency": 4, "monthly_tokens": 1_000_000}
+    assert answer.json["limits"] == {**LIMITS, "rpm": 0}
     assert person.ask().json["error"]["code"] == "rate_limit_exceeded"
     assert limit(admin, person, rpm=600, monthly_tokens=10**12).json["limits"]["monthly_tokens"] == 10**12
     answer = person.ask()
     assert (answer.status_code, answer.headers["x-ratelimit-limit-requests"]) == (200, "600")
     assert limit(admin, person, monthly_tokens=20).status_code == 200
     assert person.ask().json["error"]["code"] == "insufficient_quota"
-    assert limit(admin, person).json["limits"] == {"rpm": 600, "tpm": 40_000, "concurrency": 4, "monthly_tokens": 20}
+    assert limit(admin, person).json["limits"] == {**LIMITS, "rpm": 600, "monthly_tokens": 20}
 
 
 @pytest.mark.parametrize("value", [-1, 10**12 + 1, 1.5, "60", True, [1]])

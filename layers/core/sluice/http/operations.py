@@ -66,6 +66,10 @@ class LimitsBody(BaseModel):
     monthly_tokens: Limit | None = None
 
 
+class PlanBody(BaseModel):
+    plan: str = Field(max_length=64, description="the name of one of the owner's plans")
+
+
 class AdminUsageQuery(BaseModel):
     from_: Text | None = Field(None, alias="from", description="the first day; default: this month's first")
     to: Text | None = Field(None, description="the last day; default: today")

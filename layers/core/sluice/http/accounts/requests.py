@@ -145,6 +145,7 @@ class LimitsInfo(BaseModel):
     tpm: int = Field(description="tokens a minute")
     concurrency: int = Field(description="requests at once")
     monthly_tokens: int
+    monthly_usd: float | None = Field(description="dollars a month; null: no bound")
 
 
 class UsageInfo(BaseModel):
@@ -155,6 +156,7 @@ class UsageInfo(BaseModel):
 
 
 class AccountInfo(User):
+    plan: str | None = Field(description="the name of the plan; null: there are no plans")
     limits: LimitsInfo
     usage: UsageInfo
 
@@ -162,7 +164,8 @@ class AccountInfo(User):
     def of_overview(cls, found: "Overview") -> "AccountInfo":
         period = f"{found.period // 100:04d}-{found.period % 100:02d}"
         usage = UsageInfo.like(found, period=period, cost_usd=usd(found.cost_micro_usd))
-        return cls.like(User.of(found.account), limits=LimitsInfo.like(found.limits), usage=usage)
+        limits = LimitsInfo.like(found.limits, monthly_usd=usd(found.grant.monthly_micro_usd))
+        return cls.like(User.of(found.account), plan=found.plan or None, limits=limits, usage=usage)
 
 
 class UpdatedAccount(AccountInfo):

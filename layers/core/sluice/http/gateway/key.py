@@ -55,6 +55,7 @@ def describe() -> KeyInfo:
     row = stores.token_store().get(claims.account_id, claims.token_id)
     if row is None:
         raise InvalidApiToken("This API token has been revoked.")
+    grant = gateway().admission.seen(claims.account_id) or grant  # with the limits of its plan in force
     now_ns, limits = gateway().clock(), grant.limits
     own = grant.token_limits.get(row.of_family, TokenUse(TokenLimits()))
     whole = TokenLimits(limits.rpm, limits.tpm, limits.monthly_tokens, grant.monthly_micro_usd)

@@ -93,8 +93,10 @@ def end_one_session(caller: Caller, session_id: str) -> AnyResponse:
 
 
 def _account_page(caller: Caller, status: int, form: forms.Form, note: str = "") -> Response:
-    account = profile().account(caller.account_id)
+    found = profile().overview(caller.account_id, now_ms())
+    account = found.account
     shown: dict[str, Any] = {
+        "found": found,
         "account": account,
         "profile": forms.Form({"name": account.name}),
         "sessions": sessions().current(caller.account_id, now_ms()),

@@ -5,6 +5,7 @@ They use the same services as the calls below `/admin`, which is the API's addre
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from flask import Response, request
 from pydantic import BaseModel, Field
@@ -15,13 +16,14 @@ from sluice.domain.accounts.account import Role
 from sluice.http.admin import actor, checked_user_id
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
-from sluice.http.operations import LimitsBody, UsersQuery
+from sluice.http.operations import LimitsBody, PlanBody, UsersQuery
 from sluice.pages import forms
 from sluice.pages.blueprints import admins, pages
 from sluice.pages.render import page, see
 from sluice.services.accounts.profile import Overview
 from sluice.wiring.accounts import passwords, profile
 from sluice.wiring.operations import administration, all_users
+from sluice.wiring.settings import terms
 
 blueprint = pages("manage_users")
 ROWS = 50
@@ -29,6 +31,7 @@ DIGITS = re.compile("[0-9]{1,18}")
 NOTES = {
     "suspended": "The account is suspended: every request, session and running stream of it ends now.",
     "restored": "The account is restored, with the API tokens and sessions it had.",
+    "plan": "The plan is changed, from the next request on. Limits of this account alone have ended.",
     "limits": "The limits are changed, from the next request on.",
     "role": "The role is changed, from the next request on.",
 }
@@ -74,6 +77,17 @@ def limits(caller: Caller, user_id: str) -> AnyResponse:
     return see(f"/manage/users/{user_id}", note="limits")
 
 
+@blueprint.post("/manage/users/<user_id>/plan")
+@admins
+def plan(caller: Caller, user_id: str) -> AnyResponse:
+    try:
+        body = forms.posted(PlanBody)
+        administration().set_plan(actor(caller), checked_user_id(user_id), body.plan, now_ms())
+    except errors.ValidationFailed as exc:
+        return _user_page(caller, user_id, *forms.refused(exc, "plan"))
+    return see(f"/manage/users/{user_id}", note="plan")
+
+
 @blueprint.post("/manage/users/<user_id>/suspend")
 @admins
 def suspend(caller: Caller, user_id: str) -> AnyResponse:
@@ -113,9 +127,10 @@ def change_role(caller: Caller, user_id: str) -> AnyResponse:
 def _user_page(caller: Caller, user_id: str, status: int, form: forms.Form, note: str = "") -> Response:
     found = _overview(user_id)
     now = {name: str(getattr(found.limits, name)) for name in LIMITS}
-    shown = form if form.problems else forms.Form(now)
+    shown = form if "rpm" in form.values else forms.Form(now, {}, form.problems)
     own = found.account.account_id == caller.account_id
-    return page("manage_user.html", status, found=found, form=shown, names=LIMITS, note=note, is_own=own)
+    more: dict[str, Any] = {"names": LIMITS, "plans": list(terms().plans), "is_own": own}
+    return page("manage_user.html", status, found=found, form=shown, note=note, **more)
 
 
 def _role_page(user_id: str, status: int, form: forms.Form) -> Response:

@@ -40,12 +40,13 @@ class UsageQuery(BaseModel):
 
 @dataclass(frozen=True)
 class LimitLeft:
-    """A limit, what is left of it now, and when it is full again."""
+    """A limit, what is left of it now, and when it is full again. `is_money`: in micro-dollars."""
 
     name: str
     limit: int
     left: int
     back: str
+    is_money: bool = False
 
 
 @blueprint.get("/my/usage")
@@ -142,6 +143,11 @@ def _rows(amounts: dict[str, Amounts], names: dict[str, str]) -> list[tuple[str,
 def limits_left(overview: Overview, now: int) -> list[LimitLeft]:
     grant, limits, now_ns = overview.grant, overview.limits, now * 1_000_000
     running = sum(not lease.expired(now) for lease in grant.leases.values())
+    month_ends = moment(period_ends_ms(overview.period))
+    money = []
+    if (allowed := grant.monthly_micro_usd) is not None:
+        left = max(0, allowed - (overview.cost_micro_usd or 0))
+        money.append(LimitLeft("Dollars a month", allowed, left, month_ends, is_money=True))
     return [
         _bucket("Requests a minute", limits.rpm, grant.tat_requests_ns, now_ns),
         _bucket("Tokens a minute", limits.tpm, grant.tat_tokens_ns, now_ns),
@@ -152,8 +158,9 @@ def limits_left(overview: Overview, now: int) -> list[LimitLeft]:
             "Tokens a month",
             limits.monthly_tokens,
             max(0, limits.monthly_tokens - overview.tokens),
-            moment(period_ends_ms(overview.period)),
+            month_ends,
         ),
+        *money,
     ]
 
 

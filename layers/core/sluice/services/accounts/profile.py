@@ -1,11 +1,14 @@
 """One's own profile: the account with its limits and the month's usage, the display name, and content logging."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sluice.domain.accounts.account import Account, parse_name
 from sluice.domain.errors import NotAuthenticated, NotFound
 from sluice.domain.gateway.admission import Grant, Limits
+from sluice.domain.gateway.plans import in_plan, plan_change
 from sluice.domain.periods import period_of
+from sluice.domain.settings.terms import Terms
 from sluice.ports.accounts import AccountStore
 from sluice.ports.gateway import GrantStore, HotStore
 from sluice.services.usage.sums import UsageSums
@@ -13,10 +16,12 @@ from sluice.services.usage.sums import UsageSums
 
 @dataclass(frozen=True)
 class Overview:
-    """`tokens` counts against the monthly quota; `cost_micro_usd` and `requests` come from the ledger."""
+    """`grant`: with the limits of the plan in force, which the store may get with the next request only. `plan`: its
+    name, or empty. `tokens` counts against the monthly quota; `cost_micro_usd` and `requests` come from the ledger."""
 
     account: Account
     grant: Grant
+    plan: str
     period: int
     tokens: int
     requests: int
@@ -35,6 +40,8 @@ class Profile:
     grants: GrantStore
     hot: HotStore
     sums: UsageSums
+    terms: Callable[[], Terms]
+    defaults: Limits
 
     def account(self, account_id: str) -> Account:
         """Errors: NotAuthenticated (deleted in the meantime)."""
@@ -50,7 +57,11 @@ class Profile:
             raise NotFound()
         period = max(period_of(now_ms), grant.period)
         used = self.sums.of_period(account_id, period, now_ms)
-        return Overview(account, grant, period, settled_tokens(grant, period), used.requests, used.cost_micro_usd)
+        terms = self.terms()
+        grant = in_plan(grant, plan_change(grant, terms, self.defaults))
+        plan = grant.plan if grant.plan in terms.plans else terms.default_plan
+        tokens = settled_tokens(grant, period)
+        return Overview(account, grant, plan, period, tokens, used.requests, used.cost_micro_usd)
 
     def update(self, account_id: str, name: str | None, store_content: bool | None, now_ms: int) -> Overview:
         """None leaves a field unchanged. Errors: ValidationFailed, NotFound (deleted in the meantime).

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 
 from sluice.domain.accounts.account import Account, Role, Status
 from sluice.domain.accounts.audit import Action, AuditEvent, new_event
-from sluice.domain.errors import Conflict, Forbidden, NotFound, StoreUnavailable
+from sluice.domain.errors import Conflict, FieldProblem, Forbidden, NotFound, StoreUnavailable, ValidationFailed
 from sluice.domain.gateway.admission import GOOD, Grant
 from sluice.domain.settings.terms import NO_TERMS, Terms
 from sluice.ports.accounts import AccountStore, AuditLog
@@ -75,10 +75,12 @@ class Administration:
         raise Conflict("These limits are being changed by someone else.")
 
     def set_plan(self, by: Actor, account_id: str, plan: str, now_ms: int) -> Account:
-        """Its limits apply from the next request, and the account's own ones end. Errors: NotFound (no such plan)."""
+        """Its limits apply from the next request, and the account's own ones end. Errors: ValidationFailed (no such
+        plan; names those that there are)."""
         account, before = self._account(account_id), self._grant(account_id).plan
-        if plan not in self.terms().plans:
-            raise NotFound("There is no such plan.")
+        if plan not in (known := self.terms().plans):
+            names = f"The plans are {', '.join(known)}." if known else "The owner's settings have no plans."
+            raise ValidationFailed((FieldProblem("plan", f"There is no such plan. {names}"),))
         self.grants.set_plan(account_id, plan)
         self._log(by, Action.PLAN_CHANGED, account, now_ms, {"plan": before}, {"plan": plan})
         return account
