@@ -22,6 +22,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/chats/<chat_id>": {"title": "taken"},
     "/chats/<chat_id>/messages": {"content": "Whose is this?"},
     "/admin/users/<user_id>/limits": {"rpm": 1},
+    "/v1/chat/completions/<completion_id>": {"metadata": {"a": "taken"}},
     "/v1/vector_stores/<vector_store_id>": {"name": "taken"},
     "/v1/vector_stores/<vector_store_id>/search": {"query": "secret"},
     "/v1/vector_stores/<vector_store_id>/files/<file_id>": {"attributes": {"a": "taken"}},
