@@ -94,7 +94,7 @@ def test_each_limit_can_be_changed_alone(town: Town) -> None:
     assert said("users", "limits", person.email, "--rpm", "0")["limits"]["rpm"] == 0
     assert person.ask().status_code == 429
     after = said("users", "limits", person.account_id, "--rpm", "9", "--monthly-tokens", "7")["limits"]
-    assert after == {"rpm": 9, "tpm": 40_000, "concurrency": 4, "monthly_tokens": 7}
+    assert after == {"rpm": 9, "tpm": 40_000, "concurrency": 4, "monthly_tokens": 7, "monthly_usd": None}
     assert sluice("users", "limits", person.email, "--tpm", "-1").exit_code == 2
 
 

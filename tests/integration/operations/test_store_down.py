@@ -2,7 +2,11 @@
 
 import pytest
 
+from sluice.domain.accounts.audit import OPERATOR
 from sluice.domain.errors import StoreUnavailable
+from sluice.domain.settings.checking import check
+from sluice.services.operations.admin import Actor
+from sluice.wiring.settings import owners_terms
 from tests.integration.operations.test_users import CALLS
 from tests.integration.operations.town import Town
 from tests.ports import free_port
@@ -14,6 +18,7 @@ STORES = {
     "POST /admin/users/{id}/suspend": ("grant_store", "set_standing"),
     "POST /admin/users/{id}/restore": ("grant_store", "set_standing"),
     "PUT /admin/users/{id}/limits": ("grant_store", "set_limits"),
+    "POST /admin/users/{id}/plan": ("grant_store", "set_plan"),
     "GET /admin/usage": ("rollup_store", "everyones"),
     "GET /admin/usage.csv": ("rollup_store", "everyones"),
     "GET /admin/audit": ("audit_log", "page"),
@@ -40,6 +45,7 @@ def test_a_store_that_fails_during_a_call_is_503_and_works_again_later(
     from sluice.wiring import stores
 
     admin, person = town.admin(), town.newcomer()
+    owners_terms().change(Actor(OPERATOR), 0, check({"plans": [{"name": "pro"}]}), 1)
     which, what = STORES[f"{method} {path}"]
     path = path.replace("{id}", person.account_id)
 
