@@ -45,7 +45,7 @@ def test_a_store_that_fails_during_a_call_is_503_and_works_again_later(
     from sluice.wiring import stores
 
     admin, person = town.admin(), town.newcomer()
-    owners_terms().change(Actor(OPERATOR), 0, check({"plans": [{"name": "pro"}]}), 1)
+    owners_terms().change(Actor(OPERATOR), 0, check({"plans": [{"name": "pro", "default": True}]}), 1)
     which, what = STORES[f"{method} {path}"]
     path = path.replace("{id}", person.account_id)
 
