@@ -6,7 +6,8 @@ from random import Random
 import pytest
 
 from sluice.domain import errors
-from sluice.domain.gateway.admission import AdmissionRequest, decide
+from sluice.domain.gateway.admission import AdmissionRequest
+from sluice.domain.gateway.decision import decide
 from sluice.domain.ids import request_id
 from sluice.services.gateway.admit import Admission
 from sluice.services.gateway.fit import Counts, Fit
