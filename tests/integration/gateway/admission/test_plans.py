@@ -197,3 +197,15 @@ def test_a_revoked_api_token_is_told_so_also_for_a_model_outside_the_plan(accoun
     instance = Instance(account, _terms(1, free=PlanTerms(models=frozenset({"small"}))))
     with pytest.raises(errors.InvalidApiToken):
         instance.admit(token_id="tok_revoked")
+
+
+def test_own_limits_that_a_new_plan_ended_are_not_written_back_by_an_admin_who_read_them(
+    account: Account, grants: DynamoGrants
+) -> None:
+    limits = account.grant().limits
+    grants.set_limits(account.id, limits, limits, {"rpm": 60})
+    read = account.grant()
+    grants.set_plan(account.id, "pro")
+    with pytest.raises(errors.Conflict):
+        grants.set_limits(account.id, read.limits, read.limits, {"rpm": 60, "tpm": 9}, read.own)
+    assert account.grant().own == {}
