@@ -116,3 +116,10 @@ def test_used_up_dollars_are_a_402_in_every_dialect(person: Person) -> None:
         error = refused.json["error"]
         assert error["type" if path == "/v1/messages" else "code"] in ("billing_error", "insufficient_budget")
     assert person.upstream.calls == [] and person.log() == []
+
+
+def test_a_plan_names_a_model_by_an_alias_too(person: Person) -> None:
+    apply(models=[PRICED], plans=[{"name": "free", "default": True, "models": ["gpt-4o-mini"]}])
+    assert [model["id"] for model in models(person)] == ["demo"]
+    assert post(person, "/v1/chat/completions").status_code == 200
+    assert post(person, "/v1/chat/completions", model="gpt-4o-mini").status_code == 200

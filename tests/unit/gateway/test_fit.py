@@ -28,8 +28,8 @@ def wanted(prompt_bytes: int, most: int, counted: int | None = 100, counts: Coun
 @pytest.mark.parametrize("seed", range(60))
 def test_what_is_returned_is_admitted_or_refused_as_said_and_no_answer_could_be_longer(seed: int) -> None:
     dice = Random(seed)
-    limits = {"tpm": dice.choice([600, 5_000, 40_000]), "monthly_tokens": dice.choice([700, 20_000, 10**6])}
-    grant = grant_of(now_ms=NOW_MS, rpm=60, concurrency=4, **limits)
+    tpm, monthly_tokens = dice.choice([600, 5_000, 40_000]), dice.choice([700, 20_000, 10**6])
+    grant = grant_of(now_ms=NOW_MS, rpm=60, tpm=tpm, concurrency=4, monthly_tokens=monthly_tokens)
     grant = replace(grant, tat_tokens_ns=NOW_NS + dice.choice([0, 1, 20, 50]) * SECOND_NS)
     prompt, most = dice.choice([10, 900, 20_000, 100_000]), dice.choice([1, 300, 2_000, 32_000])
     fit = wanted(prompt, most, exact := dice.randrange(1, prompt))
@@ -41,7 +41,7 @@ def test_what_is_returned_is_admitted_or_refused_as_said_and_no_answer_could_be_
         longer = replace(request, reserve_tokens=request.reserve_tokens + 1)
         assert decide(grant, longer, NOW_NS) is not None
     if refusal is not None and fit.counted:
-        least = replace(request, reserve_tokens=exact + 48 + min(most, 512, limits["tpm"] // 8))
+        least = replace(request, reserve_tokens=exact + 48 + min(most, 512, tpm // 8))
         assert decide(grant, least, NOW_NS) is not None
     assert fit(grant, NOW_NS)[0] == request  # a second look at the same grant asks nothing again
 

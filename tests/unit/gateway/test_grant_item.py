@@ -6,6 +6,7 @@ import pytest
 
 from sluice.adapters.gateway.grant_item import ENDPOINT_LETTERS, lease_attribute, lease_from
 from sluice.domain.gateway.leases import Lease
+from sluice.domain.usage.pricing import Prices
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINT_LETTERS)
@@ -27,3 +28,11 @@ def test_a_lease_of_an_endpoint_that_only_a_newer_version_knows_is_read() -> Non
     written = lease_attribute(lease)
     written["M"]["x"] = {"S": "?s"}
     assert lease_from(written) == replace(lease, endpoint="?")
+
+
+@pytest.mark.parametrize("cached_micro_usd", [None, 0, 7])
+def test_cached_tokens_that_are_free_stay_free_until_the_settlement(cached_micro_usd: int | None) -> None:
+    """Without a price of their own they would cost what any prompt token does."""
+    prices = Prices(100, 200, cached_micro_usd)
+    lease = Lease(1_800_000_030_000, 120, 7_000_000, 202701, "tok_abc", "demo", "completions", True, prices=prices)
+    assert lease_from(lease_attribute(lease)) == lease

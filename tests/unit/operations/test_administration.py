@@ -39,7 +39,14 @@ class Stores:
         self._rival()
         self.done.append(f"account {status}")
 
-    def set_limits(self, account_id: str, before: Limits, after: Limits, own: Mapping[str, int]) -> None:
+    def set_limits(
+        self,
+        account_id: str,
+        before: Limits,
+        after: Limits,
+        own: Mapping[str, int],
+        own_before: Mapping[str, int] | None = None,
+    ) -> None:
         if self.rivals:
             self.limits = Limits(before.rpm + 1, before.tpm, before.concurrency, before.monthly_tokens)
         self._rival()

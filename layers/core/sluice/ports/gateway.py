@@ -58,9 +58,16 @@ class GrantStore(Protocol):
     def set_standing(self, account_id: str, standing: str) -> str:
         """Set `good` or `suspended`, from the next request and checkpoint on. → the previous standing."""
 
-    def set_limits(self, account_id: str, before: Limits, after: Limits, own: Mapping[str, int]) -> None:
+    def set_limits(
+        self,
+        account_id: str,
+        before: Limits,
+        after: Limits,
+        own: Mapping[str, int],
+        own_before: Mapping[str, int] | None = None,
+    ) -> None:
         """`own`: those of `after` that are the account's own, whatever its plan says. Errors: Conflict if the limits
-        are not `before` any more."""
+        are not `before` any more, or its own not `own_before` (None: it had none)."""
 
     def set_plan(self, account_id: str, plan: str) -> None:
         """The plan's limits hold from the next request on, and the account has none of its own any more."""

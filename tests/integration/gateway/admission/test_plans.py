@@ -133,10 +133,10 @@ def test_a_plans_dollars_come_and_go_with_it(account: Account) -> None:
 def test_a_model_outside_the_plan_does_not_exist(account: Account, grants: DynamoGrants) -> None:
     terms = _terms(1, free=PlanTerms(models=frozenset({"small"})), pro=PlanTerms(models=frozenset({"small", "demo"})))
     instance = Instance(account, terms)
-    before = account.raw()
     with pytest.raises(errors.ModelNotFound):
         instance.admit()
-    assert account.raw() == before
+    refused = account.grant()
+    assert (refused.leases, refused.period_tokens) == ({}, 0)
     instance.admit(model="small")
     grants.set_plan(account.id, "pro")
     instance.admit()
@@ -182,3 +182,30 @@ def test_of_many_at_once_from_old_and_new_instances_exactly_the_new_limit_passes
     with ThreadPoolExecutor(12) as pool:
         assert sum(pool.map(ask, range(24))) == 2
     assert account.grant().limits == _limits(rpm=3, tpm=300)
+
+
+def test_asking_for_a_model_outside_the_plan_takes_a_request_a_minute(account: Account) -> None:
+    instance = Instance(account, _terms(1, free=PlanTerms(models=frozenset({"small"}))))
+    for _ in range(DEFAULTS.rpm):
+        with pytest.raises(errors.ModelNotFound):
+            instance.admit()
+    with pytest.raises(errors.RateLimitExceeded):
+        instance.admit()
+
+
+def test_a_revoked_api_token_is_told_so_also_for_a_model_outside_the_plan(account: Account) -> None:
+    instance = Instance(account, _terms(1, free=PlanTerms(models=frozenset({"small"}))))
+    with pytest.raises(errors.InvalidApiToken):
+        instance.admit(token_id="tok_revoked")
+
+
+def test_own_limits_that_a_new_plan_ended_are_not_written_back_by_an_admin_who_read_them(
+    account: Account, grants: DynamoGrants
+) -> None:
+    limits = account.grant().limits
+    grants.set_limits(account.id, limits, limits, {"rpm": 60})
+    read = account.grant()
+    grants.set_plan(account.id, "pro")
+    with pytest.raises(errors.Conflict):
+        grants.set_limits(account.id, read.limits, read.limits, {"rpm": 60, "tpm": 9}, read.own)
+    assert account.grant().own == {}

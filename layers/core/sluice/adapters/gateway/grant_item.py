@@ -57,7 +57,9 @@ def lease_attribute(lease: Lease) -> dict[str, Any]:
     }
     if lease.prices is not None:
         terms = {letter: getattr(lease.prices, name) for letter, name in PRICE_LETTERS.items()}
-        fields["$"] = {"M": {letter: number(value) for letter, value in terms.items() if value}}
+        # A cached token that is free is not one without a price of its own.
+        told = {letter: value for letter, value in terms.items() if value or (letter == "k" and value is not None)}
+        fields["$"] = {"M": {letter: number(value) for letter, value in told.items()}}
         fields["u"] = number(lease.reserved_micro_usd)
     if lease.family:
         fields["f"] = {"S": "" if lease.family == lease.token_id else family_key(lease.family)}

@@ -32,6 +32,7 @@ LIVE_IS_AS_READ = "live = :live AND attribute_exists(tl) AND attribute_exists(tf
 # Limits by family of API tokens, and the families of those that were rotated: maps that most grants do not have.
 MAPS_EXIST = "SET tl = if_not_exists(tl, :none), tf = if_not_exists(tf, :none)"
 LIMITS_ARE_AS_READ = "limits = :before"
+OWN_IS_NONE, OWN_IS_AS_READ = "attribute_not_exists(own)", "own = :own_before"
 USE_IS_AS_READ = "period = :before AND period_tokens = :counted AND leases = :leases"
 ATTEMPTS = 5  # the second prunes the expired entries that the first refusal returned; others may prune at the same time
 
@@ -237,12 +238,21 @@ class DynamoGrants:
         """Set `good` or `suspended`, also for running requests. → the previous standing. Errors: NotFound."""
         return str(self._set(account_id, "SET standing = :standing", {":standing": standing})["standing"])
 
-    def set_limits(self, account_id: str, before: Limits, after: Limits, own: Mapping[str, int]) -> None:
+    def set_limits(
+        self,
+        account_id: str,
+        before: Limits,
+        after: Limits,
+        own: Mapping[str, int],
+        own_before: Mapping[str, int] | None = None,
+    ) -> None:
         """Replaces the whole map, because admission compares it by value. `own`: all limits of this account alone.
-        Errors: Conflict (changed since `before`)."""
+        Errors: Conflict (changed since `before` and `own_before`, as by another plan, which ends the own limits)."""
         values = {":before": asdict(before), ":after": asdict(after), ":own": dict(own)}
+        as_read = f"{LIMITS_ARE_AS_READ} AND {OWN_IS_NONE if own_before is None else OWN_IS_AS_READ}"
+        values |= {} if own_before is None else {":own_before": dict(own_before)}
         try:
-            self._update(account_id, "SET limits = :after, own = :own", LIMITS_ARE_AS_READ, {}, values)
+            self._update(account_id, "SET limits = :after, own = :own", as_read, {}, values)
         except dynamo.ConditionFailed as exc:
             raise (Conflict() if exc.old else NotFound()) from exc
 

@@ -67,12 +67,13 @@ def terms_of(version: int, newest: int, settings: OwnersSettings) -> Terms:
     from sluice.domain.usage.pricing import parse_usd
 
     priced = {model.id: _prices(model) for model in settings.models}
+    aliases = {alias: model.id for model in settings.models for alias in model.aliases}
     plans = {
         plan.name: PlanTerms(
             plan.limits(),
             None if plan.monthly_usd is None else parse_usd(plan.monthly_usd),
             None if plan.storage_mb is None else plan.storage_mb * 1_048_576,
-            None if plan.models is None else frozenset(plan.models),
+            None if plan.models is None else frozenset(aliases.get(name, name) for name in plan.models),
         )
         for plan in settings.plans
     }
@@ -84,7 +85,7 @@ def terms_of(version: int, newest: int, settings: OwnersSettings) -> Terms:
         prices,
         plans,
         default.name if default else "",
-        aliases={alias: model.id for model in settings.models for alias in model.aliases},
+        aliases=aliases,
         stays={model.id: _one_stays(settings, model.upstreams) for model in settings.models if model.upstreams},
         rest_stays=_one_stays(settings, []),
     )

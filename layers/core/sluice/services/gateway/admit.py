@@ -89,11 +89,11 @@ class Admission:
     def admit(self, request: AdmissionRequest, now_ns: int, fit: Fit | None = None) -> Admitted:
         """`fit`: makes the request fit the grant that is seen. Errors: InvalidApiToken, AccountSuspended,
         RateLimitExceeded, QuotaExceeded, InsufficientBudget, TooManyConcurrentRequests, InvalidModelRequest (could
-        never fit), StoreUnavailable, and those of `fit`."""
+        never fit), ModelNotFound (not in the plan), StoreUnavailable, and those of `fit`."""
         self._refuse_floods(fit.fewest if fit else request, now_ns)
         try:
             return self._admit(request, now_ns, fit)
-        except errors.InvalidModelRequest:  # it could never fit: a request that is wrong in form
+        except (errors.InvalidModelRequest, errors.ModelNotFound):  # it could never be admitted: wrong in form
             self.charge_malformed(request.account_id, request.token_id, now_ns, request.family)
             raise
         except FLOODING as refusal:

@@ -67,7 +67,7 @@ class Administration:
             before, own = grant.limits, {**(grant.own or {}), **wanted}
             after = replace(before, **wanted)
             try:
-                self.grants.set_limits(account_id, before, after, own)
+                self.grants.set_limits(account_id, before, after, own, grant.own)
             except Conflict:
                 continue
             self._log(by, Action.LIMITS_CHANGED, account, now_ms, asdict(before), asdict(after))
