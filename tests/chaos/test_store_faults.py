@@ -115,7 +115,7 @@ def test_a_store_that_stays_broken_is_unavailable_in_time_and_recovers_alone(
     _admit(store, account)
     # The broken store may have made a lease without an answer: the sweeper makes it a record, not a charge.
     for identifier, lease in account.grant().leases.items():
-        settle_abandoned(store, account.id, identifier, lease, DEAD_MS)
+        settle_abandoned(store, account.id, identifier, lease)
     assert (account.grant().leases, account.grant().period_tokens) == ({}, 0)
     assert all(record.total_tokens == 0 for record in account.records())
 
@@ -131,7 +131,7 @@ def test_a_settlement_the_store_never_answers_is_left_whole_for_the_sweeper(
         settle(store, account.id, admitted.request.request_id, admitted.lease, Outcome(200, 20, 30))
     proxy.always(faults.PASS)
 
-    settle_abandoned(store, account.id, admitted.request.request_id, admitted.lease, DEAD_MS)
+    settle_abandoned(store, account.id, admitted.request.request_id, admitted.lease)
 
     (record,) = account.records()
     # After `cut after` the gateway's own record had been written, so that is the amount charged.
@@ -153,7 +153,7 @@ def test_a_request_the_store_sees_only_after_we_gave_up_is_not_charged_twice(
         pass  # giving up is allowed
     time.sleep(faults.LATE_SECONDS)
     for identifier, lease in account.grant().leases.items():
-        settle_abandoned(store, account.id, identifier, lease, DEAD_MS)
+        settle_abandoned(store, account.id, identifier, lease)
     grant = account.grant()
     assert grant.leases == {}
     assert grant.period_tokens == sum(record.total_tokens for record in account.records())
@@ -191,7 +191,7 @@ def test_under_load_through_a_bad_network_everything_adds_up(
         thread.join()
     proxy.always(faults.PASS)
     for identifier, lease in account.grant().leases.items():
-        settle_abandoned(store, account.id, identifier, lease, DEAD_MS)
+        settle_abandoned(store, account.id, identifier, lease)
 
     records = account.records()
     assert len(admitted_ids) > 15

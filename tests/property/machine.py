@@ -316,7 +316,7 @@ class AdmissionMachine(RuleBasedStateMachine):
             abandoned = name in self.model.expired(now, after=SWEEP_AFTER_NS)
             assert lease.abandoned(now // 1_000_000) == abandoned
             if abandoned:
-                settle_abandoned(self.store, self.account_id, name, lease, now // 1_000_000)
+                settle_abandoned(self.store, self.account_id, name, lease)
                 self.model.settle_interrupted(name)
 
     @rule(instance=instances, reserve=reserves, again=st.booleans())

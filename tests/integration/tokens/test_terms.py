@@ -56,7 +56,17 @@ def test_a_change_merges_limits_and_null_removes_them(world: World) -> None:
     assert again.json["limits"] == {**NO_LIMITS, "rpm": 0}, "a plain token can be given limits"
 
 
-@pytest.mark.parametrize("body", [{"name": None}, {"name": " "}, {"limits": {"rpm": -1}}, {"limits": []}, {"name": 5}])
+WRONG = [
+    {"name": None},
+    {"name": " "},
+    {"limits": {"rpm": -1}},
+    {"limits": []},
+    {"name": 5},
+    {"limits": {"monthly_dolars": 5}},
+]
+
+
+@pytest.mark.parametrize("body", WRONG)
 def test_a_wrong_change_is_422_and_changes_nothing(world: World, body: Any) -> None:
     headers = world.login(world.account())
     issued = world.issue(headers, limits={"rpm": 5})

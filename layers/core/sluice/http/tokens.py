@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictStr, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictStr, WithJsonSchema, field_validator
 
 from sluice.domain import tokens as rules
 from sluice.domain.gateway.admission import TokenLimits
@@ -48,6 +48,7 @@ MicroUsd = Annotated[
 class TokenLimitsBody(BaseModel):
     """Limits of one API token, below those of its account, which hold as well. 0 allows none."""
 
+    model_config = ConfigDict(extra="forbid")  # a misspelt limit would be none
     rpm: Limit | None = Field(None, description="requests a minute")
     tpm: Limit | None = Field(None, description="model tokens a minute")
     monthly_tokens: Limit | None = None

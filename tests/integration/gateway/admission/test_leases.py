@@ -9,6 +9,7 @@ import pytest
 
 from sluice.domain import errors
 from sluice.domain.gateway.leases import LEASE_MS, Lease
+from sluice.domain.ids import request_time_ms
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.services.gateway.admit import Admission, Admitted
 from sluice.services.gateway.settle import Outcome, settle, settle_abandoned
@@ -111,7 +112,7 @@ def test_a_settlement_interrupted_between_its_writes_is_finished_by_the_sweeper(
     alone = replace(_record(admitted), prompt_tokens=40, completion_tokens=35)
     account.store.put_record(alone)
 
-    record, attempt = settle_abandoned(account.store, account.id, identifier, admitted.lease, DEAD_MS)
+    record, attempt = settle_abandoned(account.store, account.id, identifier, admitted.lease)
 
     assert (record, attempt.made) == (alone, True)
     assert (account.grant().leases, account.grant().period_tokens) == ({}, 75)
@@ -121,18 +122,14 @@ def test_a_gateway_that_settles_after_the_sweeper_changes_nothing(account: Accou
     admitted = _admit(account, 100)
     lease = admitted.lease.with_progress(20, 5)
     account.store.checkpoint(account.id, admitted.request.request_id, lease, NOW_MS)
-    swept, _ = settle_abandoned(
-        account.store,
-        account.id,
-        admitted.request.request_id,
-        account.grant().leases[admitted.request.request_id],
-        DEAD_MS,
-    )
+    identifier = admitted.request.request_id
+    swept, _ = settle_abandoned(account.store, account.id, identifier, account.grant().leases[identifier])
     after = account.raw()
     late, attempt = settle(account.store, account.id, admitted.request.request_id, lease, Outcome(200, 20, 60))
     assert (late, attempt.made) == (swept, False)
     assert account.raw() == after
     assert (swept.total_tokens, swept.status, swept.finish_reason) == (25, 500, "interrupted")
+    assert swept.response_time_ms == NOW_MS - request_time_ms(identifier), "its seconds end with its last sign of life"
     assert account.grant().period_tokens == 25
 
 
@@ -174,7 +171,7 @@ def test_concurrent_settlements_of_gateway_and_sweeper_count_once(engine: Engine
             return settle(account.store, account.id, identifier, lease, Outcome(200, 20, 60))[0]
 
         def sweeper(account: Account = account, identifier: str = identifier, lease: Lease = lease) -> LedgerRecord:
-            return settle_abandoned(account.store, account.id, identifier, lease, DEAD_MS)[0]
+            return settle_abandoned(account.store, account.id, identifier, lease)[0]
 
         def run(
             work: Callable[[], LedgerRecord], start: threading.Barrier = start, heard: list[LedgerRecord] = heard

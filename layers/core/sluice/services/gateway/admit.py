@@ -202,7 +202,7 @@ class Admission:
         """Settle the expired leases. → how many."""
         expired = [(identifier, lease) for identifier, lease in grant.leases.items() if lease.expired(now_ms)]
         for identifier, lease in expired:
-            settle_abandoned(self._store, grant.account_id, identifier, lease, now_ms)
+            settle_abandoned(self._store, grant.account_id, identifier, lease)
         return len(expired)
 
     def _first_guess(self, account_id: str, now_ms: int) -> Grant:

@@ -13,7 +13,7 @@ would make concurrent admissions of the account fail on AWS (docs/adr/0004-settl
 from dataclasses import dataclass
 
 from sluice.domain.gateway.admission import refund_for
-from sluice.domain.gateway.leases import Lease
+from sluice.domain.gateway.leases import LEASE_MS, Lease
 from sluice.domain.ids import request_time_ms
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.domain.usage.pricing import cost_micro_usd
@@ -83,15 +83,14 @@ def release(store: HotStore, record: LedgerRecord, lease: Lease) -> Attempt:
     return attempt
 
 
-def settle_abandoned(
-    store: HotStore, account_id: str, request_id: str, lease: Lease, now_ms: int
-) -> tuple[LedgerRecord, Attempt]:
-    """Settle the request of a process that died, from its last checkpoint. Errors: StoreUnavailable."""
+def settle_abandoned(store: HotStore, account_id: str, request_id: str, lease: Lease) -> tuple[LedgerRecord, Attempt]:
+    """Settle the request of a process that died, from its last checkpoint, which is also when its seconds end.
+    Errors: StoreUnavailable."""
     outcome = Outcome(
         status=INTERRUPTED_STATUS,
         prompt_tokens=lease.prompt_tokens,
         completion_tokens=lease.completion_tokens,
-        response_time_ms=max(0, now_ms - request_time_ms(request_id)),
+        response_time_ms=max(0, lease.expires_ms - LEASE_MS - request_time_ms(request_id)),
         finish_reason="interrupted",
         settled_by="sweeper",
     )

@@ -82,7 +82,7 @@ class Sweeper:
             swept.overdue_ms = max(swept.overdue_ms, now_ms - lease.expires_ms)
             if not lease.abandoned(now_ms):
                 continue
-            record, attempt = settle_abandoned(self._grants, account_id, request_id, lease, now_ms)
+            record, attempt = settle_abandoned(self._grants, account_id, request_id, lease)
             swept.settled += 1
             log.info("settled an abandoned request", extra={"request_id": request_id, "status": record.status})
             grant = attempt.grant or grant
