@@ -52,11 +52,15 @@ WARM, TIMES = 20, 20
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gateway.instructions", description=__doc__)
     parser.add_argument("--write", action="store_true", help="store the counts")
+    parser.add_argument("--terms", action="store_true", help="with settings in force, and an API token of all limits")
     wanted = parser.parse_args()
     if shutil.which("valgrind") is None:
         sys.exit("valgrind is missing: install it (Debian: `apt install valgrind`)")
     cores = Cores(*sorted(os.sched_getaffinity(0))[-2:])
-    with world(binary(ROOT / ".tools"), None, cores, accounts=1) as running, tempfile.TemporaryDirectory() as folder:
+    with (
+        world(binary(ROOT / ".tools"), None, cores, 1, wanted.terms) as running,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         counts = _counted(running.tokens[0], Path(folder))
     here = {"python": platform.python_version(), "machine": platform.machine()}
     last = json.loads(STORED.read_text()) if STORED.is_file() else here
