@@ -45,7 +45,7 @@ def test_pictures_of_the_playground_tokens_usage_and_the_admins_view(
     for _ in range(5):
         assert ann.v1("POST", "/v1/embeddings", json=texts).status_code == 200
     tab.go("/my/usage?split=model")
-    tab.page.locator(".plots canvas").nth(3).wait_for()
+    tab.page.locator(".plots canvas").nth(2).wait_for()
     tab.page.locator("#used").evaluate("it => it.scrollIntoView()")
     frame(tab, "usage", dark=True)
 
