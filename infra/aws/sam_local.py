@@ -15,7 +15,7 @@ from infra.aws.localstack import NETWORK, Missing, require
 ENV = Path(__file__).with_name("env.json")
 EVENTS = ROOT / "tests" / "events"
 LOCAL = "template.local.yaml"
-GLOBAL_VARIABLES = re.compile(r"(?m)^(Globals:\n(?:[ ].*\n)*?(?P<indent>[ ]+)Variables:\n)")
+GLOBAL_VARIABLES = re.compile(r"(?m)^(Globals:\n(?:[ ].*\n)*?[ ]+Variables:\n)(?P<indent>[ ]+)")
 DECLARED = ("AWS_ENDPOINT_URL",)
 
 
@@ -24,7 +24,7 @@ def with_endpoint(built: str) -> str:
     found = GLOBAL_VARIABLES.search(built)
     if found is None:
         raise ValueError("the built template has no Globals with Variables")
-    lines = "".join(f"{found['indent']}  {name}: unset\n" for name in DECLARED)
+    lines = "".join(f"{found['indent']}{name}: unset\n" for name in DECLARED)
     return built[: found.end(1)] + lines + built[found.end(1) :]
 
 

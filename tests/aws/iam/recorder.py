@@ -23,7 +23,7 @@ VARIABLE = "IAM_RECORD"  # the file to write, and beside it one for each other p
 DONE = ".done"  # beside it, when the run has ended
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 # Tests that bring calls about as the functions do; of a run of everything, only theirs count.
-SUITES = ("accounts", "tokens", "mails", "gateway", "chats", "documents", "usage", "operations", "pages")
+SUITES = ("accounts", "tokens", "mails", "gateway", "chats", "documents", "usage", "operations", "pages", "settings")
 BY_HAND = "tests/integration/gateway/admission/"  # calls the store itself
 IN_A_TRANSACTION = {
     "Put": "PutItem",

@@ -10,7 +10,7 @@ import pytest
 from sluice.domain.accounts.audit import OPERATOR
 from sluice.domain.settings.toml import parse
 from sluice.services.operations.admin import Actor
-from sluice.wiring.settings import owners_terms
+from sluice.wiring.settings import owners_terms, settings_in_force
 from tests.integration.operations.town import Citizen, Town
 
 PLAN = {"name": "free", "default": True, "rpm": 60}
@@ -187,3 +187,16 @@ class Page:
 
     def post(self, form: dict[str, str]) -> Any:
         return self._client.post("/manage/settings", data=form, headers={"Sec-Fetch-Site": "same-origin"})
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/chats"), ("POST", "/auth/verify-email"), ("GET", "/account")])
+def test_a_page_of_an_origin_that_the_owner_lists_may_read_each_functions_answers(
+    town: Town, method: str, path: str
+) -> None:
+    admin = town.admin()
+    put(admin, 0, site={"allowed_origins": ["https://app.example"]})
+    for origin, allowed in (("https://app.example", "https://app.example"), ("https://other.example", None)):
+        settings_in_force.cache_clear()  # as in a process of its own, which has not read them yet
+        answer = admin.client.open(path, method=method, json={}, headers=admin.session | {"Origin": origin})
+        assert answer.status_code in (200, 422)
+        assert answer.headers.get("Access-Control-Allow-Origin") == allowed
