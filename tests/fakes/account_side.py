@@ -164,9 +164,8 @@ class FakeGrants(Breakable):
         if limits is not None:
             self.limits[family] = limits
 
-    def token_limits(self, account_id: str) -> dict[str, TokenLimits]:
-        self._called("token_limits")
-        return dict(self.limits)
+    def live_with_limits(self, account_id: str) -> tuple[dict[str, int], dict[str, TokenLimits]]:
+        return self.live(account_id), dict(self.limits)
 
     def remove_live(self, account_id: str, token_id: str) -> None:
         self._called("remove_live")

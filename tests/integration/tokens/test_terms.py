@@ -14,7 +14,7 @@ from tests.integration.tokens.test_tokens import NO_LIMITS, live_of, seconds, ve
 
 
 def limits_of(account_id: str) -> dict[str, Any]:
-    return stores.grant_store().token_limits(account_id)
+    return stores.grant_store().live_with_limits(account_id)[1]
 
 
 def call(world: World, headers: dict[str, str], method: str, token_id: str, body: Any, path: str = "") -> Any:

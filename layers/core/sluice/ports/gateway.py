@@ -44,8 +44,8 @@ class GrantStore(Protocol):
         """In force from the next request on; the counters stay. None removes limits and counters. Nothing happens where
         no live API token is of the family."""
 
-    def token_limits(self, account_id: str) -> dict[str, TokenLimits]:
-        """By family, of those that have limits."""
+    def live_with_limits(self, account_id: str) -> tuple[dict[str, int], dict[str, TokenLimits]]:
+        """By one read: `live`, and by family the limits of those that have some."""
 
     def remove_live(self, account_id: str, token_id: str) -> None:
         """The token is refused from the next request on. Idempotent."""

@@ -144,13 +144,13 @@ class Tokens:
     def all(self, account_id: str, now_ms: int) -> list[ListedToken]:
         """Newest first."""
         rows = sorted(self.rows.of_account(account_id), key=lambda row: (row.created_ms, row.token_id), reverse=True)
-        live, limits = self.grants.live(account_id), self.grants.token_limits(account_id)
+        live, limits = self.grants.live_with_limits(account_id)
         return [_listed(row, live, limits, now_ms) for row in rows]
 
     def one(self, account_id: str, token_id: str, now_ms: int) -> ListedToken:
         """Errors: NotFound (also for another account's)."""
         row = self._row(account_id, token_id)
-        return _listed(row, self.grants.live(account_id), self.grants.token_limits(account_id), now_ms)
+        return _listed(row, *self.grants.live_with_limits(account_id), now_ms)
 
     def revoke(self, account_id: str, token_id: str, now_ms: int) -> ListedToken:
         """The first write, to the grant, makes the token invalid. Idempotent. An expired token stays `expired`.

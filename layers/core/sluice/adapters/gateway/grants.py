@@ -78,8 +78,16 @@ class DynamoGrants:
 
     def live(self, account_id: str) -> dict[str, int]:
         """API token id → expiry in Unix seconds, without the playground's entry. Errors: NotFound."""
-        stored: dict[str, int] = self._read(account_id)["live"]
-        return {token: expires_s for token, expires_s in stored.items() if token != PLAYGROUND}
+        return self.live_with_limits(account_id)[0]
+
+    def live_with_limits(self, account_id: str) -> tuple[dict[str, int], dict[str, TokenLimits]]:
+        """`live`, and by family the limits of those that have some. Errors: NotFound."""
+        grant = self._read(account_id)
+        limits = {
+            token_id_of(family): TokenLimits(**{LIMIT_LETTERS[key]: limit for key, limit in use["l"].items()})
+            for family, use in grant.get("tl", {}).items()
+        }
+        return _without(grant["live"], PLAYGROUND), limits
 
     def add_live(
         self,
@@ -180,14 +188,6 @@ class DynamoGrants:
         return sorted(live_tokens(old["live"], now_s))
 
     # --- limits of API tokens
-
-    def token_limits(self, account_id: str) -> dict[str, TokenLimits]:
-        """By family. Errors: NotFound."""
-        stored = self._read(account_id).get("tl", {})
-        return {
-            token_id_of(family): TokenLimits(**{LIMIT_LETTERS[key]: limit for key, limit in use["l"].items()})
-            for family, use in stored.items()
-        }
 
     def set_token_limits(self, account_id: str, family: str, limits: TokenLimits | None) -> None:
         """Counters stay, unless `limits` is None, which removes both. Nothing happens where no live API token is of the

@@ -86,6 +86,19 @@ class Grant:
     plan_version: int | None = None
     own: Mapping[str, int] | None = None
 
+    @property
+    def use(self) -> TokenUse:
+        """The account's own limits and counters, in the form of an API token's."""
+        limits = self.limits
+        return TokenUse(
+            TokenLimits(limits.rpm, limits.tpm, limits.monthly_tokens, self.monthly_micro_usd),
+            self.tat_requests_ns,
+            self.tat_tokens_ns,
+            self.period,
+            self.period_tokens,
+            self.period_micro_usd,
+        )
+
 
 @dataclass(frozen=True)
 class AdmissionRequest:

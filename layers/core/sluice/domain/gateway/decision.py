@@ -58,17 +58,8 @@ def caller_refusal(grant: Grant, token_id: str, now_ms: int) -> errors.SluiceErr
 
 def _uses(grant: Grant, family: str) -> list[tuple[str, TokenUse]]:
     """Limits and counters of the account and, if it has its own, of the API token, each with its name for messages."""
-    limits = grant.limits
-    of_account = TokenUse(
-        TokenLimits(limits.rpm, limits.tpm, limits.monthly_tokens, grant.monthly_micro_usd),
-        grant.tat_requests_ns,
-        grant.tat_tokens_ns,
-        grant.period,
-        grant.period_tokens,
-        grant.period_micro_usd,
-    )
     own = grant.token_limits.get(family)
-    return [(ACCOUNT, of_account), *([(TOKEN, own)] if own else [])]
+    return [(ACCOUNT, grant.use), *([(TOKEN, own)] if own else [])]
 
 
 def _never_fits(whose: str, limits: TokenLimits, request: AdmissionRequest) -> errors.SluiceError | None:

@@ -38,6 +38,11 @@ def plan_change(grant: Grant, terms: Terms, defaults: Limits) -> PlanChange | No
     return PlanChange(terms.version, limits, plan.monthly_micro_usd, own if own != (grant.own or {}) else None)
 
 
+def in_force(grant: Grant, terms: Terms, defaults: Limits) -> Grant:
+    """The grant with the limits of these settings, whether it has them yet or gets them with its next admission."""
+    return in_plan(grant, plan_change(grant, terms, defaults))
+
+
 def in_plan(grant: Grant, change: PlanChange | None) -> Grant:
     """The grant as it is after the change, by which a request is judged."""
     if change is None:

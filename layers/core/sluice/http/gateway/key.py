@@ -56,17 +56,15 @@ def describe() -> KeyInfo:
     if row is None:
         raise InvalidApiToken("This API token has been revoked.")
     grant = gateway().admission.seen(claims.account_id) or grant  # with the limits of its plan in force
-    now_ns, limits = gateway().clock(), grant.limits
+    now_ns = gateway().clock()
     own = grant.token_limits.get(row.of_family, TokenUse(TokenLimits()))
-    whole = TokenLimits(limits.rpm, limits.tpm, limits.monthly_tokens, grant.monthly_micro_usd)
-    used = (grant.period, grant.period_tokens, grant.period_micro_usd)
     return KeyInfo.like(
         row,
         id=row.token_id,
         expires_at=rfc3339(grant.live[row.token_id] * 1000),
         limits=TokenLimitsInfo.of(own.limits),
         remaining=Remaining.of(own, now_ns),
-        account_remaining=Remaining.of(TokenUse(whole, grant.tat_requests_ns, grant.tat_tokens_ns, *used), now_ns),
+        account_remaining=Remaining.of(grant.use, now_ns),
     )
 
 

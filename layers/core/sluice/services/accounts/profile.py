@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sluice.domain.accounts.account import Account, parse_name
 from sluice.domain.errors import NotAuthenticated, NotFound
 from sluice.domain.gateway.admission import Grant, Limits
-from sluice.domain.gateway.plans import in_plan, plan_change
+from sluice.domain.gateway.plans import in_force
 from sluice.domain.periods import period_of
 from sluice.domain.settings.terms import Terms
 from sluice.ports.accounts import AccountStore
@@ -58,7 +58,7 @@ class Profile:
         period = max(period_of(now_ms), grant.period)
         used = self.sums.of_period(account_id, period, now_ms)
         terms = self.terms()
-        grant = in_plan(grant, plan_change(grant, terms, self.defaults))
+        grant = in_force(grant, terms, self.defaults)
         plan = grant.plan if grant.plan in terms.plans else terms.default_plan
         tokens = settled_tokens(grant, period)
         return Overview(account, grant, plan, period, tokens, used.requests, used.cost_micro_usd)

@@ -15,7 +15,7 @@ from sluice.domain.gateway.admission import GOOD, AdmissionRequest, Grant, Limit
 from sluice.domain.gateway.buckets import WINDOW_NS
 from sluice.domain.gateway.decision import FLOOD_FACTOR, caller_refusal, decide, decide_malformed, next_block_seconds
 from sluice.domain.gateway.leases import Lease
-from sluice.domain.gateway.plans import in_plan, plan_change
+from sluice.domain.gateway.plans import in_force, in_plan, plan_change
 from sluice.domain.periods import period_of
 from sluice.domain.settings.terms import NO_TERMS, Terms
 from sluice.ports.gateway import Attempt, HotStore
@@ -186,7 +186,7 @@ class Admission:
         return None if grant is None else self._judged(grant, self._plans.current())
 
     def _judged(self, grant: Grant, terms: Terms) -> Grant:
-        return in_plan(grant, plan_change(grant, terms, self._defaults))
+        return in_force(grant, terms, self._defaults)
 
     def _with_model(self, guess: Grant, terms: Terms, model: str) -> Grant:
         """The guess, or the grant from the store where by the guess the plan lacks the model. The write holds only for

@@ -122,7 +122,7 @@ class Gateway:
         model has no server at home), ModelUnavailable."""
         terms = self.terms()
         model = terms.id_of(name)
-        if not _may_use(replace(claims, local_only=False), model, terms):
+        if not _is_named(claims, model, terms):
             raise _no_model(name)
         found = self.models.get(model)
         if claims.local_only and not terms.stays_home(model):
@@ -281,9 +281,11 @@ def _no_model(name: str) -> errors.ModelNotFound:
 
 
 def _may_use(claims: Claims, model: str, terms: Terms) -> bool:
-    """`claims.models` may have aliases."""
-    if claims.local_only and not terms.stays_home(model):
-        return False
+    return _is_named(claims, model, terms) and not (claims.local_only and not terms.stays_home(model))
+
+
+def _is_named(claims: Claims, model: str, terms: Terms) -> bool:
+    """Whether the API token is for this model. `claims.models` may have aliases."""
     return claims.models is None or model in map(terms.id_of, claims.models)
 
 
