@@ -107,13 +107,11 @@ def email_change() -> EmailChange:
 
 @once
 def profile() -> Profile:
-    from sluice.domain.gateway.admission import Limits
     from sluice.services.accounts.profile import Profile
-    from sluice.wiring.settings import terms
+    from sluice.wiring.settings import default_limits, terms
     from sluice.wiring.usage import usage_sums
 
-    wanted = settings.accounts()
-    limits = Limits(wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens)
+    limits = default_limits(settings.accounts())
     return Profile(stores.account_store(), stores.grant_store(), stores.hot_store(), usage_sums(), terms, limits)
 
 

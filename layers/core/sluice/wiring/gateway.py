@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sluice import settings
 from sluice.once import once
 from sluice.wiring import documents, peers, stores
-from sluice.wiring.settings import newest_terms, terms
+from sluice.wiring.settings import default_limits, newest_terms, terms
 
 if TYPE_CHECKING:
     from sluice.ports.gateway import TextStore
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 @once
 def gateway() -> Gateway:
-    from sluice.domain.gateway.admission import Limits
     from sluice.services.gateway.admit import Plans
     from sluice.services.gateway.gateway import Defaults, Gateway
     from sluice.services.gateway.model_list import ModelList
@@ -32,9 +31,8 @@ def gateway() -> Gateway:
     from sluice.wiring.mails import quota_mails
 
     wanted = settings.gateway()
-    limits = Limits(wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens)
     refused = partial(quota_mails().check, refused=True)
-    measured = (stores.hot_store(), limits, peers.metrics(), refused, Plans(terms, newest_terms))
+    measured = (stores.hot_store(), default_limits(wanted), peers.metrics(), refused, Plans(terms, newest_terms))
     admission, upstream = ObservedAdmission(*measured), peers.upstream()
     if (tracing := peers.tracing()) is not None:
         from sluice.services.gateway.trace import TracedAdmission, TracedUpstream

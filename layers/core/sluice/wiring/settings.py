@@ -10,14 +10,23 @@ from sluice.services.settings.in_force import SettingsInForce
 from sluice.wiring import stores
 
 if TYPE_CHECKING:
+    from sluice.domain.gateway.admission import Limits
     from sluice.domain.settings.terms import Terms
     from sluice.domain.usage.pricing import Prices
     from sluice.services.settings.change import OwnersTerms
+    from sluice.settings import NewAccounts
 
 
 @once
 def settings_in_force() -> SettingsInForce:
     return SettingsInForce(stores.settings_store(), time.monotonic)
+
+
+def default_limits(wanted: NewAccounts) -> Limits:
+    """`SLUICE_DEFAULT_*`: for what neither an admin nor a plan sets."""
+    from sluice.domain.gateway.admission import Limits
+
+    return Limits(wanted.default_rpm, wanted.default_tpm, wanted.default_concurrency, wanted.default_monthly_tokens)
 
 
 def terms() -> Terms:
