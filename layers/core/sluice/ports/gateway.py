@@ -2,7 +2,7 @@
 
 from __future__ import annotations  # a port is imported without the domain that it speaks of (ADR 85)
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sluice.domain.gateway.leases import Lease
     from sluice.domain.gateway.plans import PlanChange
     from sluice.domain.usage.ledger import LedgerRecord
+    from sluice.domain.usage.pricing import Prices
 
 
 class GrantStore(Protocol):
@@ -135,6 +136,37 @@ class HotStore(Protocol):
 
 
 @dataclass(frozen=True)
+class Reserved:
+    """Micro-dollars of an upstream's UTC day (`2026-11-29`) that a running request may still spend."""
+
+    upstream: str
+    day: str
+    micro_usd: int
+
+
+class Spend(Protocol):
+    """What each upstream has cost today, running requests included. Errors: StoreUnavailable."""
+
+    def reserve(self, upstream: str, most_a_day: int, micro_usd: int, now_ms: int) -> Reserved | None:
+        """By one conditional write. None if the day would cost more than `most_a_day` with it."""
+
+    def give_back(self, reserved: Reserved, micro_usd: int) -> None:
+        """Once for a reservation: not safe to repeat. What is never given back stays spent until the day ends."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The model server that is asked just now. `prices`: what it costs the owner, None if not known."""
+
+    upstream: str
+    prices: Prices | None = None
+    reserved: Reserved | None = None
+
+
+def _nobody(asked: Asked) -> None: ...
+
+
+@dataclass(frozen=True)
 class UpstreamCall:
     """One request to a model server with OpenAI's protocol. `body`: the whole JSON to send."""
 
@@ -145,6 +177,12 @@ class UpstreamCall:
     deadline_seconds: float
     traceparent: str = ""  # of the caller's span (W3C Trace Context), or ""
     tries: int = 1  # of an answer that breaks its schema
+    named: str = ""  # the model's name in the answer; empty: as the server says
+    local_only: bool = False
+    most: tuple[int, int] = (0, 0)  # prompt and completion tokens that are reserved
+    prices: Prices | None = None  # what the caller pays
+    asked: Callable[[Asked], None] = _nobody
+    """Called with each server before it is asked."""
 
 
 class UpstreamStream(Protocol):
@@ -157,6 +195,8 @@ class UpstreamStream(Protocol):
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
+    estimated: bool
+    """Whether the counts are made from the text, because the server has sent none."""
 
     def __iter__(self) -> Iterator[bytes]: ...
 
@@ -171,9 +211,8 @@ class Upstream(Protocol):
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
         """An answer that is not streamed (embeddings). Errors: as `open`."""
 
-    def count(self, call: UpstreamCall, bytes_a_token: int = 4) -> int:
-        """The prompt tokens of a request that is not answered: exact if the server counts, else estimated from its
-        bytes. Errors: as `open`."""
+    def count(self, call: UpstreamCall) -> int | None:
+        """The prompt tokens of a request that is not answered; None if the server cannot count. Errors: as `open`."""
 
     def models(self) -> list[dict[str, Any]]:
         """OpenAI's model objects, with `context_window` if the server states it. Errors: ModelUnavailable."""

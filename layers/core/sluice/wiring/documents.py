@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sluice import settings
 from sluice.once import once
-from sluice.wiring import peers, stores
+from sluice.wiring import peers, stores, upstreams
 
 if TYPE_CHECKING:
     from sluice.ports.documents import Search
@@ -108,7 +108,9 @@ def embed() -> Embed | None:
 
     model = settings.documents().embedding_model
     return (
-        Embed(peers.upstream(), model, stores.blobs(), stores.hot_store(), stores.accountant(), peers.now_ms, price_of)
+        Embed(
+            upstreams.routed(), model, stores.blobs(), stores.hot_store(), stores.accountant(), peers.now_ms, price_of
+        )
         if model
         else None
     )

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from sluice import settings
 from sluice.once import once
-from sluice.wiring import documents, peers, stores
+from sluice.wiring import documents, peers, stores, upstreams
 from sluice.wiring.settings import default_limits, newest_terms, terms
 
 if TYPE_CHECKING:
-    from sluice.ports.gateway import TextStore
+    from sluice.ports.gateway import TextStore, Upstream
     from sluice.services.gateway.answer import Answers
     from sluice.services.gateway.exchange import Observer
     from sluice.services.gateway.gateway import Gateway
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 def gateway() -> Gateway:
     from sluice.services.gateway.admit import Plans
     from sluice.services.gateway.gateway import Defaults, Gateway
-    from sluice.services.gateway.model_list import ModelList
     from sluice.services.gateway.observe import ObservedAdmission
     from sluice.wiring.mails import quota_mails
 
     wanted = settings.gateway()
     refused = partial(quota_mails().check, refused=True)
     measured = (stores.hot_store(), default_limits(wanted), peers.metrics(), refused, Plans(terms, newest_terms))
-    admission, upstream = ObservedAdmission(*measured), peers.upstream()
+    admission: ObservedAdmission = ObservedAdmission(*measured)
+    upstream: Upstream = upstreams.routed()
     if (tracing := peers.tracing()) is not None:
         from sluice.services.gateway.trace import TracedAdmission, TracedUpstream
 
@@ -42,7 +42,7 @@ def gateway() -> Gateway:
         store=stores.hot_store(),
         admission=admission,
         upstream=upstream,
-        models=ModelList(peers.upstream()),
+        routes=upstreams.routes,
         observer=observer(),
         clock=time.time_ns,
         defaults=Defaults(
@@ -52,18 +52,8 @@ def gateway() -> Gateway:
             wanted.whole_answer_seconds,
         ),
         terms=terms,
-        bytes_a_token=_bytes_a_token,
+        spend=upstreams.spend(),
     )
-
-
-def _bytes_a_token() -> int:
-    from sluice.services.gateway.gateway import DEFAULT_BYTES_A_TOKEN
-    from sluice.wiring.settings import settings_in_force
-
-    url = settings.gateway().inference_url
-    owners = settings_in_force().current().settings
-    stated = (one.bytes_per_token for one in (owners.upstreams if owners else ()) if one.url == url)
-    return next(stated, DEFAULT_BYTES_A_TOKEN)
 
 
 @once

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sluice import settings
 from sluice.once import once
@@ -65,14 +65,17 @@ def _upstream(idle_seconds: float) -> HttpUpstream:
 
     wanted = settings.gateway()
     url, service = wanted.inference_url, wanted.inference_service
-    sign = sign_for(url, wanted.inference_auth, service)
-    seconds = {"connect_seconds": wanted.upstream_connect_seconds, "idle_seconds": idle_seconds}
+    about: dict[str, Any] = {
+        "connect_seconds": wanted.upstream_connect_seconds,
+        "idle_seconds": idle_seconds,
+        "sign": sign_for(url, wanted.inference_auth, service),
+    }
     names = settings.model_names(wanted.inference_models)
     if not names:
-        return HttpUpstream(url, sign=sign, **seconds)
+        return HttpUpstream(url, **about)
     from sluice.adapters.gateway.named_models import NamedModels
 
-    return NamedModels(url, names, chat_only=is_bedrock(url, service), sign=sign, **seconds)
+    return NamedModels(url, names, chat_only=is_bedrock(url, service), **about)
 
 
 @once

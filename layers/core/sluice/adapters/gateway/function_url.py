@@ -31,7 +31,7 @@ HOSTS = {
 ALWAYS_SIGNED = ("lambda", "bedrock")  # an API may do without
 
 
-def sign_for(url: str, auth: Auth, service: Service = "auto") -> Sign | None:
+def sign_for(url: str, auth: Auth, service: Service | str = "auto") -> Sign | None:
     """Region and service come from the host, the service unless it is named, which is needed behind a domain of one's
     own. Any other host is taken for a function's, in botocore's region."""
     found, region = _place(url)
@@ -57,7 +57,7 @@ def _place(url: str) -> tuple[str | None, str | None]:
     return next(((name, match["region"]) for name, match in found if match), (None, None))
 
 
-def is_bedrock(url: str, service: Service = "auto") -> bool:
+def is_bedrock(url: str, service: Service | str = "auto") -> bool:
     return (_place(url)[0] if service == "auto" else service) == "bedrock"
 
 

@@ -148,10 +148,11 @@ LEASE_IS_HELD = "attribute_exists(leases.#lease)"  # not settled by the sweeper 
 
 def checkpoint(account_id: str, request_id: str, lease: Lease, now_ms: int) -> Write:
     """Renew the lease and record the counts so far, if the API token and the account are still valid."""
+    progress = "SET leases.#lease.e = :expires_ms, leases.#lease.p = :prompt, leases.#lease.c = :completion"
     return _update(
         account_id,
         [LEASE_IS_HELD, TOKEN_IS_LIVE, STANDING_IS_GOOD],
-        "SET leases.#lease.e = :expires_ms, leases.#lease.p = :prompt, leases.#lease.c = :completion",
+        progress + (", leases.#lease.s = :upstream" if lease.upstream else ""),
         {"#lease": lease_key(request_id), "#token": lease.token_id},
         {
             ":now_s": number(now_ms // 1000),
@@ -159,6 +160,7 @@ def checkpoint(account_id: str, request_id: str, lease: Lease, now_ms: int) -> W
             ":expires_ms": number(now_ms + LEASE_MS),
             ":prompt": number(lease.prompt_tokens),
             ":completion": number(lease.completion_tokens),
+            **({":upstream": {"S": lease.upstream}} if lease.upstream else {}),
         },
     )
 

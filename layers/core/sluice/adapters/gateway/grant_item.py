@@ -61,6 +61,8 @@ def lease_attribute(lease: Lease) -> dict[str, Any]:
         told = {letter: value for letter, value in terms.items() if value or (letter == "k" and value is not None)}
         fields["$"] = {"M": {letter: number(value) for letter, value in told.items()}}
         fields["u"] = number(lease.reserved_micro_usd)
+    if lease.upstream:
+        fields["s"] = {"S": lease.upstream}
     if lease.family:
         fields["f"] = {"S": "" if lease.family == lease.token_id else family_key(lease.family)}
         fields["b"] = number(lease.family_tokens_ns)
@@ -96,6 +98,7 @@ def lease_from(attribute: Item) -> Lease:
         prices=_prices(fields["$"]["M"]) if "$" in fields else None,
         family=token_id_of(fields["f"]["S"] or key) if "f" in fields else "",
         family_tokens_ns=_integer(fields, "b"),
+        upstream=fields["s"]["S"] if "s" in fields else "",
     )
 
 

@@ -30,8 +30,19 @@ INTEGERS = (
     "ttft_ms",
     "period",
     "rolled_up_ms",
+    "upstream_micro_usd",
 )
-STRINGS = ("account_id", "request_id", "token_id", "model", "endpoint", "finish_reason", "settled_by", "call")
+STRINGS = (
+    "account_id",
+    "request_id",
+    "token_id",
+    "model",
+    "endpoint",
+    "finish_reason",
+    "settled_by",
+    "call",
+    "upstream",
+)
 IS_THIS_RESPONSE = "response_id = :id"
 # Earlier versions wrote no `response_id`, and each response into an item of its own.
 IS_NO_OTHER_RESPONSE = "response_id = :id OR attribute_not_exists(response_id)"
@@ -207,6 +218,8 @@ def record_item(record: LedgerRecord) -> dict[str, Any]:
             item[name] = {"N": str(value)}
     if record.cost_micro_usd is None:  # versions before it could be None need a number
         item |= {"cost_micro_usd": {"N": "0"}, UNPRICED: {"BOOL": True}}
+    if record.estimated:
+        item["estimated"] = {"BOOL": True}
     for name in STRINGS:
         value = getattr(record, name)
         if value is not None:
@@ -218,7 +231,7 @@ def record_from(item: dict[str, Any]) -> LedgerRecord:
     """From DynamoDB JSON, without the attributes that a later schema added."""
     fields: dict[str, Any] = {name: int(item[name]["N"]) for name in INTEGERS if name in item}
     fields |= {name: item[name]["S"] for name in STRINGS if name in item}
-    missing = dict.fromkeys(OPTIONAL)
+    missing: dict[str, Any] = dict.fromkeys(OPTIONAL) | {"estimated": "estimated" in item}
     if UNPRICED in item:
         fields["cost_micro_usd"] = None
     return LedgerRecord(**{**missing, **fields, "stream": item["stream"]["BOOL"]})

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sluice.adapters.gateway.upstream import BYTES_A_TOKEN, HttpStream, HttpUpstream, Sign, estimated_tokens
+from sluice.adapters.gateway.upstream import HttpStream, HttpUpstream
 from sluice.domain import errors
 from sluice.ports.gateway import UpstreamCall
 
@@ -18,38 +18,25 @@ class NamedModels(HttpUpstream):
     """`names`: the owner's name of each model → the server's. `chat_only`: the server has no other calls, and knows the
     limit of an answer as `max_completion_tokens`, as newer models want it."""
 
-    def __init__(
-        self,
-        url: str,
-        names: Mapping[str, str],
-        *,
-        chat_only: bool,
-        connect_seconds: float,
-        idle_seconds: float,
-        sign: Sign | None = None,
-    ) -> None:
-        super().__init__(url, connect_seconds=connect_seconds, idle_seconds=idle_seconds, sign=sign)
+    def __init__(self, url: str, names: Mapping[str, str], *, chat_only: bool, **about_it: Any) -> None:
+        """`about_it`: what `HttpUpstream` takes."""
+        super().__init__(url, **about_it)
         self._names, self._chat_only = names, chat_only
 
     def open(self, call: UpstreamCall) -> HttpStream:
-        name, call = call.body["model"], self._translated(call)
         try:
-            stream = super().open(call)
+            return super().open(self._translated(call))
         except errors.ModelNotFound as exc:  # the owner's name for it leads nowhere
             raise errors.ModelUnavailable() from exc
-        stream.rename(call.body["model"], name)
-        return stream
 
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
         try:
-            return {**super().fetch(self._translated(call)), "model": call.body["model"]}
+            return super().fetch(self._translated(call))
         except errors.ModelNotFound as exc:
             raise errors.ModelUnavailable() from exc
 
-    def count(self, call: UpstreamCall, bytes_a_token: int = BYTES_A_TOKEN) -> int:
-        if self._chat_only:
-            return estimated_tokens(call, bytes_a_token)
-        return super().count(self._translated(call), bytes_a_token)
+    def count(self, call: UpstreamCall) -> int | None:
+        return None if self._chat_only else super().count(self._translated(call))
 
     def models(self) -> list[dict[str, Any]]:
         can = {"capabilities": ["chat"]} if self._chat_only else {}
@@ -63,4 +50,4 @@ class NamedModels(HttpUpstream):
         body = {**call.body, "model": self._names.get(call.body["model"], call.body["model"])}
         if self._chat_only and "max_tokens" in body:
             body["max_completion_tokens"] = body.pop("max_tokens")
-        return replace(call, body=body)
+        return replace(call, body=body, named=call.named or call.body["model"])

@@ -17,16 +17,17 @@ from sluice.adapters.aws.http_answer import Answer
 from sluice.adapters.aws.http_pool import Connection, Pool
 from sluice.adapters.gateway.refusals import error_from
 from sluice.domain import errors
-from sluice.domain.gateway import chunks, images
+from sluice.domain.gateway import chunks
+from sluice.domain.gateway.estimates import BYTES_A_TOKEN, prompt_tokens
 from sluice.ports.gateway import UpstreamCall
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024  # of an answer that is not streamed: an error, the list of models, embeddings
 MAX_LINE_BYTES = 1024 * 1024
 MAX_REST_BYTES = 1_024  # after the last event
 PING_SECONDS = 2.5  # a silence of the server that gives the gateway a turn, to renew the lease or to stop
-BYTES_A_TOKEN = 4  # of English text, by the vocabularies of today's models
 NO_SUCH_CALL = (404, 405, 501)
 DONE = b"[DONE]"
+NO_ANSWER = "The model sent what is no answer."
 TOO_LONG = "The request took longer than it may; a streamed answer may take longer."
 Sign = Callable[[str, str, str, bytes], dict[str, str]]  # (method, host, path, body) → headers, including `host`
 
@@ -36,21 +37,34 @@ class HttpUpstream:
 
     `url`: with or without the `/v1` that a base URL of OpenAI's SDKs ends in.
     `sign` makes the headers that authenticate the caller to a function URL of AuthType AWS_IAM; None sends none.
+    `key` tells the key that the server wants; None if it wants none. `is_ours`: Sluice's engine, which learns the
+    account and the deadline.
     """
 
-    def __init__(self, url: str, *, connect_seconds: float, idle_seconds: float, sign: Sign | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        connect_seconds: float,
+        idle_seconds: float,
+        sign: Sign | None = None,
+        key: Callable[[], str] | None = None,
+        is_ours: bool = True,
+    ) -> None:
         self._pool = Pool(url.rstrip("/").removesuffix("/v1"), connect_seconds=connect_seconds)
         self._idle_seconds = idle_seconds
-        self._sign = sign
+        self._sign, self._key, self._is_ours = sign, key, is_ours
 
     def open(self, call: UpstreamCall) -> "HttpStream":
         give_up = time.monotonic() + call.deadline_seconds
         connection, response = self._post(call)
         if response.status != 200:
             raise error_from(response.status, self._answer(connection, response), response.headers)
-        return HttpStream(
-            self._pool, connection, response, self._idle_seconds, give_up, partial(estimated_tokens, call)
+        stream = HttpStream(
+            self._pool, connection, response, self._idle_seconds, give_up, partial(prompt_tokens, call.body)
         )
+        stream.named = call.named
+        return stream
 
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
         """An answer that is not streamed (embeddings). Errors: as `open`."""
@@ -58,15 +72,17 @@ class HttpUpstream:
         answer = self._answer(connection, response)
         if response.status != 200:
             raise error_from(response.status, answer, response.headers)
-        return answer
+        if not isinstance(answer.get("data", answer.get("results")), list):
+            raise errors.ModelUnavailable(NO_ANSWER)
+        return {**answer, "model": call.named} if call.named else answer
 
-    def count(self, call: UpstreamCall, bytes_a_token: int = BYTES_A_TOKEN) -> int:
+    def count(self, call: UpstreamCall) -> int | None:
         connection, response = self._post(call)
         answer = self._answer(connection, response)
         if response.status not in (200, *NO_SUCH_CALL):
             raise error_from(response.status, answer, response.headers)
         count = answer.get("count")
-        return count if isinstance(count, int) else estimated_tokens(call, bytes_a_token)
+        return count if isinstance(count, int) and count >= 0 else None
 
     def models(self) -> list[dict[str, Any]]:
         connection, response = self._request("GET", "/v1/models", b"", {}, 2.0)
@@ -81,14 +97,12 @@ class HttpUpstream:
         return {**self._answer(connection, response), "http_status": response.status}
 
     def _post(self, call: UpstreamCall) -> tuple[Connection, Answer]:
-        headers = {
-            "content-type": "application/json",
-            "x-request-id": call.request_id,
-            "x-sluice-account": call.account_id,
-            "x-sluice-deadline-ms": str(int(call.deadline_seconds * 1000)),
-        }
-        if call.tries > 1:
-            headers["x-sluice-tries"] = str(call.tries)
+        headers = {"content-type": "application/json", "x-request-id": call.request_id}
+        if self._is_ours:
+            headers["x-sluice-account"] = call.account_id
+            headers["x-sluice-deadline-ms"] = str(int(call.deadline_seconds * 1000))
+            if call.tries > 1:
+                headers["x-sluice-tries"] = str(call.tries)
         if call.traceparent:
             headers["traceparent"] = call.traceparent
         body = pydantic_core.to_json(call.body)  # a quarter of what the standard library takes
@@ -123,9 +137,11 @@ class HttpUpstream:
         raise errors.ModelUnavailable()
 
     def _head(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
-        """Needs no escaping, because paths and header values are constants, numbers and ids made here."""
+        """Needs no escaping, because paths and header values are constants, numbers, ids made here and checked keys."""
         path, host = self._pool.path_prefix + path, self._pool.host_header
         shown = self._sign(method, host, path, body) if self._sign else {"host": host}
+        if self._key:
+            shown["authorization"] = f"Bearer {self._key()}"
         lines = "".join([f"{name}: {value}\r\n" for name, value in {**shown, **headers}.items()])
         return f"{method} {path} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n".encode("ascii")
 
@@ -170,15 +186,17 @@ class HttpStream:
         self.prompt_tokens = self.completion_tokens = self.cached_tokens = 0
         self._server_counts = False  # whether the server sends usage comments
         self._heard, self._waits = time.monotonic(), 0.0
-        self._renamed: list[tuple[bytes, bytes]] = []
+        self.named = ""
+        """The model's name in the chunks, whatever the server calls it; empty: as it does."""
+        self._renaming: tuple[bytes, bytes] | None = None
 
-    def rename(self, theirs: str, ours: str) -> None:
-        """Let the chunks name the model `ours`. Quotes are escaped inside JSON strings, so no text is changed."""
-        self._renamed = [
-            (b'"model":' + blank + json.dumps(theirs).encode(), b'"model":' + json.dumps(ours).encode())
-            for blank in (b"", b" ")
-            if theirs != ours
-        ]
+    @property
+    def estimated(self) -> bool:
+        return not self._server_counts
+
+    @estimated.setter
+    def estimated(self, value: bool) -> None:
+        self._server_counts = not value
 
     def __iter__(self) -> Iterator[bytes]:
         buffer = b""
@@ -227,16 +245,29 @@ class HttpStream:
         """The chunk, counted and renamed."""
         if not self._server_counts:
             self._estimate(payload)
-        for theirs, ours in self._renamed:
-            payload = payload.replace(theirs, ours)
-        return payload
+        return self._renamed(payload) if self.named else payload
+
+    def _renamed(self, payload: bytes) -> bytes:
+        """Quotes are escaped inside JSON strings, so the bytes of the key and its value change no text."""
+        if self._renaming is None or payload.find(self._renaming[0]) < 0:
+            chunk = _chunk(payload)
+            if chunk.get("model") == self.named or "model" not in chunk:
+                return payload
+            ours = b'"model":' + json.dumps(self.named).encode()
+            theirs = (b'"model":' + blank + json.dumps(chunk["model"]).encode() for blank in (b"", b" "))
+            found = next((one for one in theirs if payload.find(one) >= 0), None)
+            if found is None:
+                return json.dumps({**chunk, "model": self.named}, separators=(",", ":")).encode()
+            self._renaming = (found, ours)
+        return payload.replace(*self._renaming)
 
     def _estimate(self, payload: bytes) -> None:
         """Count the chunk's text. Errors: ModelUnavailable, if it is no chunk."""
+        chunk = _chunk(payload)
         try:
-            self._bytes += chunks.text_bytes(json.loads(payload))
-        except (ValueError, TypeError, AttributeError, RecursionError) as exc:
-            raise errors.ModelUnavailable("The model sent what is no answer.") from exc
+            self._bytes += chunks.text_bytes(chunk)
+        except (TypeError, AttributeError) as exc:
+            raise errors.ModelUnavailable(NO_ANSWER) from exc
         self.prompt_tokens = self._prompt_tokens()
         self.completion_tokens = -(-self._bytes // BYTES_A_TOKEN)
 
@@ -264,9 +295,12 @@ class HttpStream:
             self._connection.close()  # the engine sees it and frees the slot
 
 
-def estimated_tokens(call: UpstreamCall, bytes_a_token: int = BYTES_A_TOKEN) -> int:
-    """Of what a model reads of the request."""
-    messages, seen = images.without(call.body.get("messages") or [])
-    read = [messages, *(call.body.get(name) for name in ("prompt", "suffix", "tools", "response_format"))]
-    text_bytes = len(json.dumps([part for part in read if part], ensure_ascii=False).encode())
-    return -(-text_bytes // bytes_a_token) + images.USUAL_TOKENS * seen
+def _chunk(payload: bytes) -> dict[str, Any]:
+    """An event of an answer: a chunk or an error. Errors: ModelUnavailable, if it is neither."""
+    try:
+        chunk = json.loads(payload)
+    except (ValueError, RecursionError) as exc:
+        raise errors.ModelUnavailable(NO_ANSWER) from exc
+    if not isinstance(chunk, dict) or not (isinstance(chunk.get("choices"), list) or chunk.get("error")):
+        raise errors.ModelUnavailable(NO_ANSWER)
+    return chunk

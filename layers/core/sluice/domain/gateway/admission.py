@@ -103,7 +103,8 @@ class Grant:
 @dataclass(frozen=True)
 class AdmissionRequest:
     """What one request wants; `reserve_tokens` is a safe upper bound of prompt and completion together, and
-    `reserve_micro_usd` of its cost by `prices`. `family`: of its API token; empty: the token's own id."""
+    `reserve_micro_usd` of its cost by `prices`. `family`: of its API token; empty: the token's own id.
+    `upstream`: the model server that is asked first; empty for `local`."""
 
     account_id: str
     request_id: str
@@ -115,6 +116,7 @@ class AdmissionRequest:
     family: str = ""
     reserve_micro_usd: int = 0
     prices: Prices | None = None
+    upstream: str = ""
 
     @property
     def of_family(self) -> str:
@@ -224,4 +226,5 @@ def lease_for(request: AdmissionRequest, guess: Grant, now_ns: int) -> Lease:
         prices=request.prices,
         family=family if own else "",
         family_tokens_ns=buckets.charge_ns(request.reserve_tokens, own_tpm) if own_tpm else 0,
+        upstream=request.upstream,
     )

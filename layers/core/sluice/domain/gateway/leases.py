@@ -3,6 +3,7 @@
 import zlib
 from dataclasses import dataclass, replace
 
+from sluice.domain.settings.terms import LOCAL
 from sluice.domain.usage.pricing import Prices
 
 LEASE_MS = 30_000  # how long a lease is valid without renewal
@@ -23,6 +24,7 @@ class Lease:
     """Token counts are model tokens. `token_id` is the API token's id, `period` the month charged (YYYYMM).
 
     `prices` and `reserved_micro_usd` are those of the admission, so that a request costs what it was promised to.
+    `upstream`: the model server that is asked; empty for `local`, because every byte of a grant counts.
     `family`: of an API token with limits of its own, whose counters were charged too; empty for other tokens.
     """
 
@@ -40,6 +42,7 @@ class Lease:
     prices: Prices | None = None
     family: str = ""
     family_tokens_ns: int = 0
+    upstream: str = ""
 
     def expired(self, now_ms: int) -> bool:
         return self.expires_ms <= now_ms
@@ -47,8 +50,9 @@ class Lease:
     def abandoned(self, now_ms: int) -> bool:
         return self.expires_ms + SWEEP_AFTER_MS <= now_ms
 
-    def with_progress(self, prompt_tokens: int, completion_tokens: int) -> "Lease":
-        return replace(self, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+    def with_progress(self, prompt_tokens: int, completion_tokens: int, upstream: str = LOCAL) -> "Lease":
+        named = upstream if self.upstream or upstream != LOCAL else ""
+        return replace(self, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, upstream=named)
 
     def unused_ns(self, used_tokens: int) -> int:
         """Nanoseconds to give back to the token bucket for reserved but unused tokens; negative if more were used."""

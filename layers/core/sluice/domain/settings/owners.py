@@ -101,6 +101,12 @@ class Upstream(Table):
     sign: Sign = Field("none", description="`sigv4:SERVICE` signs requests as AWS wants them")
     leaves_home: Flag = Field(False, description="a request marked local-only never goes here")
     daily_usd: Usd | None = Field(None, description="the most that it may cost a UTC day")
+    prompt_usd: Usd | None = Field(
+        None, description="what it costs you for a million prompt tokens; without prices: what callers pay"
+    )
+    completion_usd: Usd | None = Field(None, description="the same for completion tokens")
+    cached_usd: Usd | None = Field(None, description="the same for prompt tokens that it held already")
+    request_usd: Usd | None = Field(None, description="the same for each request")
     bytes_per_token: Annotated[int, Field(strict=True, ge=1, le=16)] = Field(
         2, description="to estimate a prompt's tokens where the server cannot count"
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations  # without settings their form is never imported
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sluice.domain.usage.pricing import Prices
 
 if TYPE_CHECKING:
-    from sluice.domain.settings.owners import Model, OwnersSettings
+    from sluice.domain.settings.owners import Model, OwnersSettings, Upstream
 
 NO_MODEL = "none"  # the model's name in the ledger, for requests that no model answers
 PRICES = ("prompt", "completion", "cached", "request", "second")
@@ -29,10 +29,34 @@ class PlanTerms:
 
 
 @dataclass(frozen=True)
+class UpstreamTerms:
+    """A model server, as the owner names it. `models`: its own names of those that it serves; empty for any.
+
+    `key`: where its key is. `sign`: `none` or `sigv4:SERVICE`. `prices`: what it costs the owner; None for what the
+    caller pays. `daily_micro_usd`: the most that it may cost a UTC day; None for no bound."""
+
+    name: str
+    kind: str = "engine"
+    models: tuple[str, ...] = ()
+    url: str = ""
+    key: str = ""
+    sign: str = "none"
+    leaves_home: bool = False
+    bytes_a_token: int = 2
+    daily_micro_usd: int | None = None
+    prices: Prices | None = None
+
+
+Route = tuple[tuple[str, str], ...]  # (an upstream's name, its own name of the model), in the order of trying
+LOCAL = "local"  # the name of the one model server that `SLUICE_INFERENCE_URL` names, where no upstream is set
+LOCAL_ALONE = (UpstreamTerms(LOCAL),)
+
+
+@dataclass(frozen=True)
 class Terms:
     """`version` of the settings, 0 without any. `newest`: of those in the store, which may be broken. `prices`: by a
-    model's id; none for models without a price. `aliases`: other names → the model's id. `stays`: whether a model has a
-    server that stays home; `rest_stays`: whether one that names no upstreams has."""
+    model's id; none for models without a price. `aliases`: other names → the model's id. `upstreams`: all model
+    servers; `routes`: by a model's id, those that answer it; none for models that name none."""
 
     version: int = 0
     newest: int = 0
@@ -40,8 +64,8 @@ class Terms:
     plans: Mapping[str, PlanTerms] = field(default_factory=dict)
     default_plan: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
-    stays: Mapping[str, bool] = field(default_factory=dict)
-    rest_stays: bool = True
+    upstreams: tuple[UpstreamTerms, ...] = LOCAL_ALONE
+    routes: Mapping[str, Route] = field(default_factory=dict)
 
     def id_of(self, name: str) -> str:
         """The id of the model that a caller names."""
@@ -49,10 +73,6 @@ class Terms:
 
     def aliases_of(self, model: str) -> list[str]:
         return [alias for alias, named in self.aliases.items() if named == model]
-
-    def stays_home(self, model: str) -> bool:
-        """Whether a request to the model need not leave home."""
-        return self.stays.get(model, self.rest_stays)
 
     def plan(self, name: str) -> PlanTerms:
         """The plan of an account; the default one where the name is empty or no plan's any more."""
@@ -86,22 +106,36 @@ def terms_of(version: int, newest: int, settings: OwnersSettings) -> Terms:
         plans,
         default.name if default else "",
         aliases=aliases,
-        stays={model.id: _one_stays(settings, model.upstreams) for model in settings.models if model.upstreams},
-        rest_stays=_one_stays(settings, []),
+        upstreams=tuple(map(_upstream, settings.upstreams)) or LOCAL_ALONE,
+        routes={model.id: tuple(map(_step, model.upstreams)) for model in settings.models if model.upstreams},
     )
 
 
-def _one_stays(settings: OwnersSettings, named: Sequence[str]) -> bool:
-    """Whether one of the upstreams that a model names (all, if it names none) stays home; also if there is none at all,
-    because then the one model server is the operator's."""
-    names = {text.partition(":")[0] for text in named}
-    leave = [one.leaves_home for one in settings.upstreams if not names or one.name in names]
-    return not leave or not all(leave)
+def _step(text: str) -> tuple[str, str]:
+    upstream, _, model = text.partition(":")
+    return upstream, model
 
 
-def _prices(model: Model) -> Prices | None:
+def _upstream(one: Upstream) -> UpstreamTerms:
     from sluice.domain.usage.pricing import parse_usd
 
-    given = {f"{what}_micro_usd": getattr(model, f"{what}_usd") for what in PRICES}
+    return UpstreamTerms(
+        one.name,
+        one.kind,
+        tuple(one.models),
+        one.url or "",
+        one.key or "",
+        one.sign,
+        one.leaves_home,
+        one.bytes_per_token,
+        None if one.daily_usd is None else parse_usd(one.daily_usd),
+        _prices(one),
+    )
+
+
+def _prices(priced: Model | Upstream) -> Prices | None:
+    from sluice.domain.usage.pricing import parse_usd
+
+    given = {f"{what}_micro_usd": getattr(priced, f"{what}_usd", None) for what in PRICES}
     amounts = {name: parse_usd(text) for name, text in given.items() if text is not None}
-    return Prices(**amounts, max_seconds=model.max_seconds or 0) if amounts else None
+    return Prices(**amounts, max_seconds=getattr(priced, "max_seconds", None) or 0) if amounts else None

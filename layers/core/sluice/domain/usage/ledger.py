@@ -37,6 +37,12 @@ class LedgerRecord:
     rolled_up_ms: int | None = None
     call: str | None = None
     """The mark of an attempt whose client numbers them (`domain/usage/calls.py`)."""
+    upstream: str | None = None
+    """The model server that answered, or was asked last. None: no model was asked, or an earlier version wrote this."""
+    upstream_micro_usd: int | None = None
+    """What the answer cost the owner. None where its upstream has no prices of its own and no daily bound."""
+    estimated: bool = False
+    """Whether the counts are made from the text, because the model server told none."""
 
     @property
     def total_tokens(self) -> int:

@@ -100,6 +100,6 @@ def _grounding(claims: Claims, wanted: ChatRetrieval | None) -> Grounding | None
 
 def _first_chat_model() -> str:
     """Errors: ModelNotFound, ModelUnavailable."""
-    for name in gateway().models.names("chat"):
+    for name in gateway().routes().names("chat"):
         return name
     raise ModelNotFound()

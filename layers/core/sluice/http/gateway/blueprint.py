@@ -10,6 +10,7 @@ from sluice.services.gateway.exchange import CLIENT_GONE_STATUS, ClientGone
 from sluice.wiring.gateway import gateway, v1_places
 
 PRICE = "x-sluice-price-usd"
+UPSTREAM = "x-sluice-upstream"
 
 
 def install(blueprint: Blueprint) -> None:
@@ -48,6 +49,8 @@ def _finish(response: Response) -> Response:
         cost_micro_usd := settled[0].cost_micro_usd
     ) is not None:  # a stream is not, yet
         response.headers[PRICE] = dollars(cost_micro_usd)
+    if asked := g.get("asked"):
+        response.headers[UPSTREAM] = asked[-1]
     if speaks_anthropic():
         response.headers["request-id"] = g.request_id  # where Anthropic's SDKs read it
     places = g.pop("v1_place", None)

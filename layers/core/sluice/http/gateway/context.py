@@ -26,10 +26,9 @@ def admitting(claims: Claims) -> RequestContext:
     """The context of a request to be admitted."""
     known(claims.account_id, claims.token_id)
     status_of = partial(ledger_status, form="anthropic") if speaks_anthropic() else ledger_status
-    g.settled = []
-    return RequestContext(
-        g.server_request_id, status_of, watch(request.environ), seconds_left, _call(), g.settled.append
-    )
+    g.settled, g.asked = [], []
+    gone = watch(request.environ)
+    return RequestContext(g.server_request_id, status_of, gone, seconds_left, _call(), g.settled.append, g.asked.append)
 
 
 def _call() -> str | None:

@@ -36,7 +36,7 @@ def say(caller: Caller, chat_id: str) -> AnyResponse:
 def models(caller: Caller) -> Response:
     """A piece of a page: the models, as options of a list or as checkboxes. Errors: ModelUnavailable."""
     ticked = request.args.get("as") == "ticks"
-    models = gateway().models
+    models = gateway().routes()
     names = [str(model["id"]) for model in models.all()] if ticked else models.names("chat")
     return page(
         "models_ticks.html" if ticked else "models_options.html", names=names, chosen=request.args.getlist("models")

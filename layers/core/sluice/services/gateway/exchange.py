@@ -15,8 +15,10 @@ from sluice.domain.gateway import chunks
 from sluice.domain.gateway.admission import Grant
 from sluice.domain.gateway.decision import caller_refusal
 from sluice.domain.gateway.leases import RENEW_EVERY_MS
+from sluice.domain.settings.terms import LOCAL
 from sluice.domain.usage.ledger import LedgerRecord
-from sluice.ports.gateway import HotStore, UpstreamStream
+from sluice.domain.usage.pricing import cost_micro_usd
+from sluice.ports.gateway import Asked, HotStore, Spend, UpstreamStream
 from sluice.services.gateway.admit import Admitted
 from sluice.services.gateway.request import RequestContext
 from sluice.services.gateway.settle import Outcome, settle
@@ -57,18 +59,24 @@ class Bookkeeping:
     observer: Observer
     settle_later: SettleLater
     remember: Callable[[Grant | None], None]
+    spend: Spend | None = None
 
 
 class Exchange:
     """One admitted request. It holds a lease until it is settled."""
 
-    def __init__(self, books: Bookkeeping, admitted: Admitted, context: RequestContext) -> None:
-        self._books, self.context = books, context
+    def __init__(
+        self, books: Bookkeeping, admitted: Admitted, context: RequestContext, *, local_only: bool = False
+    ) -> None:
+        self._books, self.context, self.local_only = books, context, local_only
+        self.most = (0, 0)  # prompt and completion tokens
         self.request, self.lease, self.grant = admitted.request, admitted.lease, admitted.grant
         self._started_ms = self._renewed_ms = books.clock() // 1_000_000
         self._first_ms: int | None = None
         self._stream: UpstreamStream | None = None
         self._counted = (0, 0, 0)
+        self._asked: Asked | None = None
+        self._keeps_reserved = self._estimated = False
         self.record: LedgerRecord | None = None
         self._over = False
 
@@ -76,6 +84,16 @@ class Exchange:
     def over(self) -> bool:
         """Whether the exchange is settled or left to the sweeper. In both cases there is nothing more to do."""
         return self._over
+
+    @property
+    def upstream(self) -> str | None:
+        """The name of the model server that answers, or was asked last."""
+        return self._asked.upstream if self._asked else None
+
+    def asked(self, asked: Asked) -> None:
+        """A server is asked now, the ones before it to no avail."""
+        self._asked = asked
+        self.context.on_asked(asked.upstream)
 
     def events(self, stream: UpstreamStream) -> Iterator[bytes]:
         """The payloads of the model's events, and `PING` while the model is silent.
@@ -93,7 +111,7 @@ class Exchange:
                 self._checkpoint(stream, now_ms)
             if payload:
                 if chunks.is_error(payload):
-                    raise _engine_error(payload)
+                    raise engine_error(payload)
                 if self._first_ms is None:
                     self._first_ms = now_ms
             yield payload
@@ -101,7 +119,7 @@ class Exchange:
     def _checkpoint(self, stream: UpstreamStream, now_ms: int) -> None:
         """Renew the lease. A store failure does not end the stream, because the lease outlasts several renewals."""
         self._renewed_ms = now_ms
-        self.lease = self.lease.with_progress(stream.prompt_tokens, stream.completion_tokens)
+        self.lease = self.lease.with_progress(stream.prompt_tokens, stream.completion_tokens, self.upstream or LOCAL)
         try:
             attempt = self._books.store.checkpoint(self.request.account_id, self.request.request_id, self.lease, now_ms)
         except errors.StoreUnavailable:
@@ -150,9 +168,21 @@ class Exchange:
         except errors.StoreUnavailable:
             return False
         self._books.remember(released.grant)
+        self._give_back(self.record)
         self.context.on_settled(self.record)
         self._books.observer.settled(self.record, time.monotonic() - started)
         return True
+
+    def _give_back(self, record: LedgerRecord) -> None:
+        """What the upstream's day reserved and the request did not cost. A record of the sweeper gives nothing back,
+        nor does an answer that came too late, because its server may charge for it."""
+        reserved = self._asked.reserved if self._asked else None
+        if reserved is None or self._books.spend is None or self._keeps_reserved or record.settled_by != "gateway":
+            return
+        try:
+            self._books.spend.give_back(reserved, reserved.micro_usd - (record.upstream_micro_usd or 0))
+        except errors.StoreUnavailable:
+            log.warning("an upstream's reservation stays spent today: %s", record.request_id)
 
     def _left_to_the_sweeper(self) -> None:
         self._books.observer.settlement_failed()
@@ -160,6 +190,7 @@ class Exchange:
 
     def fail(self, cause: BaseException) -> None:
         """Settle an exchange that ended early, with the HTTP status that its caller gets."""
+        self._keeps_reserved = isinstance(cause, errors.UpstreamTimeout)
         if isinstance(cause, ClientGone | GeneratorExit):
             self.settle(CLIENT_GONE_STATUS, "cancelled")
         else:
@@ -167,9 +198,10 @@ class Exchange:
 
     def _outcome(self, status: int, finish_reason: str | None) -> Outcome:
         stream, now_ms = self._stream, self._books.clock() // 1_000_000
-        counted = self._counted
+        counted, estimated = self._counted, self._estimated
         if stream is not None:
             counted = (stream.prompt_tokens, stream.completion_tokens, stream.cached_tokens)
+            estimated = stream.estimated
         prompt, completion, cached = self._bounded(*counted)
         return Outcome(
             status=status,
@@ -180,7 +212,20 @@ class Exchange:
             response_time_ms=max(0, now_ms - self._started_ms),
             ttft_ms=None if self._first_ms is None else max(0, self._first_ms - self._started_ms),
             call=self.context.call,
+            upstream=self.upstream,
+            upstream_micro_usd=self._own_cost(prompt, completion, cached),
+            estimated=estimated and prompt + completion > 0,
         )
+
+    def _own_cost(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int) -> int | None:
+        """What the answer costs the owner, at most what was reserved of the upstream's day."""
+        if self._asked is None or self._asked.prices is None:
+            return None
+        cost = cost_micro_usd(self._asked.prices, prompt_tokens, completion_tokens, cached_tokens) or 0
+        reserved = self._asked.reserved
+        if reserved is not None and self._keeps_reserved:
+            return reserved.micro_usd
+        return min(cost, reserved.micro_usd) if reserved else cost
 
     def _bounded(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int) -> tuple[int, int, int]:
         """The counts of a model server, which may be another's, within what the admission reserved."""
@@ -192,9 +237,11 @@ class Exchange:
             log.warning("the model counted %s tokens, %s were reserved: %s", counted, reserved, self.request.request_id)
         return prompt, completion, min(max(0, cached_tokens), prompt)
 
-    def count(self, prompt_tokens: int, completion_tokens: int = 0, cached_tokens: int = 0) -> None:
+    def count(
+        self, prompt_tokens: int, completion_tokens: int = 0, cached_tokens: int = 0, *, estimated: bool = False
+    ) -> None:
         """Set the counts of an answer that is not streamed."""
-        self._counted = (prompt_tokens, completion_tokens, cached_tokens)
+        self._counted, self._estimated = (prompt_tokens, completion_tokens, cached_tokens), estimated
 
 
 def take_usage(stream: UpstreamStream, chunk: dict[str, Any]) -> None:
@@ -203,6 +250,7 @@ def take_usage(stream: UpstreamStream, chunk: dict[str, Any]) -> None:
     if isinstance(usage, dict):
         details = usage.get("prompt_tokens_details")
         details = details if isinstance(details, dict) else {}
+        stream.estimated = False
         stream.prompt_tokens = int(usage.get("prompt_tokens") or stream.prompt_tokens)
         stream.completion_tokens = int(usage.get("completion_tokens", stream.completion_tokens) or 0)
         stream.cached_tokens = int(details.get("cached_tokens") or stream.cached_tokens)
@@ -215,7 +263,7 @@ def usage_chunk(stream: UpstreamStream, last: dict[str, Any]) -> bytes:
     return json.dumps({**last, "choices": [], "usage": usage}, separators=(",", ":")).encode()
 
 
-def _engine_error(payload: bytes) -> errors.SluiceError:
+def engine_error(payload: bytes) -> errors.SluiceError:
     """The domain error for an error that the engine sent within its stream."""
     detail = json.loads(payload).get("error")
     detail = detail if isinstance(detail, dict) else {}

@@ -27,7 +27,6 @@ MOST_BYTES_A_TOKEN = 16  # of any text on average: what does not fit even so is 
 USUAL_BYTES_A_TOKEN = 4
 ANSWER_SHARE = 8  # of the tokens a minute, below which no answer is shortened for what is left of them just now
 TEXT_TOKENS = 8  # what counting several texts as one may miss at each place where two meet
-OWN_ENGINE = "sluice"  # `owned_by` of its models; it shortens an answer to the context itself
 
 
 @dataclass

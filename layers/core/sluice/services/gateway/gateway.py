@@ -11,17 +11,18 @@ from typing import Any
 from sluice.domain import errors
 from sluice.domain.gateway.admission import AdmissionRequest, Grant
 from sluice.domain.gateway.contents import LoggedContent, expires_s
+from sluice.domain.gateway.estimates import BYTES_A_TOKEN
 from sluice.domain.gateway.rerank import tokens_read
 from sluice.domain.gateway.tries import FAULT_TOKENS, tries_of
-from sluice.domain.settings.terms import NO_MODEL, NO_TERMS, Terms
+from sluice.domain.settings.terms import LOCAL, NO_MODEL, NO_TERMS, Terms
 from sluice.domain.tokens import Claims
 from sluice.domain.usage.pricing import Prices, bound_micro_usd, usd
-from sluice.ports.gateway import HotStore, Upstream, UpstreamCall, UpstreamStream
+from sluice.ports.gateway import HotStore, Spend, Upstream, UpstreamCall, UpstreamStream
 from sluice.services.gateway.admit import Admission
 from sluice.services.gateway.exchange import Bookkeeping, Clock, Exchange, Observer
-from sluice.services.gateway.fit import OWN_ENGINE, Counts, Fit, countable
-from sluice.services.gateway.model_list import ModelList
+from sluice.services.gateway.fit import Counts, Fit, countable
 from sluice.services.gateway.request import COUNT_PATH, ModelRequest, RequestContext
+from sluice.services.gateway.routes import OWN_ENGINE, Routes
 from sluice.services.gateway.settle_later import SettleLater
 
 log = logging.getLogger("sluice.gateway")
@@ -31,8 +32,6 @@ TEMPLATE_TOKENS = 48
 LEAST_SECONDS = 0.5  # the smallest timeout, so that a request at its deadline fails with a timeout error
 COUNT_SECONDS = 5.0  # for a count before the admission
 EMBED_SECONDS = 25.0  # below the lease of 30 s, because nothing renews the lease of an answer that is not streamed
-BYTES_A_TOKEN = 4  # of what a model server without counts read
-DEFAULT_BYTES_A_TOKEN = 2
 NO_CONTEXT_WINDOW = 1_000_000_000  # tokens, for a model whose server states no context window
 
 
@@ -54,15 +53,14 @@ class Gateway:
     store: HotStore
     admission: Admission
     upstream: Upstream
-    models: ModelList
+    routes: Callable[[], Routes]
     observer: Observer
     clock: Clock
     defaults: Defaults
     settle_later: SettleLater = field(default_factory=SettleLater)
     terms: Callable[[], Terms] = lambda: NO_TERMS
     counts: Counts = field(default_factory=Counts)
-    bytes_a_token: Callable[[], int] = lambda: DEFAULT_BYTES_A_TOKEN
-    """Of a prompt whose model server cannot count it, by the owner's settings."""
+    spend: Spend | None = None
 
     def now_ms(self) -> int:
         return self.clock() // 1_000_000
@@ -102,8 +100,8 @@ class Gateway:
     def permitted_models(self, claims: Claims) -> list[dict[str, Any]]:
         """The models that the API token may use, and by its plan, as it was seen last, the account; with prices and
         aliases. Errors: ModelUnavailable."""
-        terms, models = self.terms(), self.models.all()
-        allowed = [one for one in models if _may_use(claims, str(one["id"]), terms) and self._in_plan(claims, one)]
+        terms, routes = self.terms(), self.routes()
+        allowed = [one for one in routes.all() if self._may_use(claims, str(one["id"])) and self._in_plan(claims, one)]
         return [_described(model, terms) for model in allowed]
 
     def _in_plan(self, claims: Claims, model: Mapping[str, Any]) -> bool:
@@ -124,10 +122,15 @@ class Gateway:
         model = terms.id_of(name)
         if not _is_named(claims, model, terms):
             raise _no_model(name)
-        found = self.models.get(model)
-        if claims.local_only and not terms.stays_home(model):
+        found = self.routes().get(model)
+        if claims.local_only and not self.routes().stays_home(model):
             raise errors.Forbidden(f"This request is local-only, and each server of the model {name!r} leaves home.")
         return found
+
+    def _may_use(self, claims: Claims, model: str) -> bool:
+        return _is_named(claims, model, self.terms()) and not (
+            claims.local_only and not self.routes().stays_home(model)
+        )
 
     def model_for(self, claims: Claims, name: str, capability: str) -> dict[str, Any]:
         """By its id or an alias. Errors: as `_model`, and InvalidModelRequest if the model lacks the capability."""
@@ -141,7 +144,7 @@ class Gateway:
         `Admission.admit`."""
         fit = self._fit(request, context)
         try:
-            exchange = self._admit(fit.request, context, fit)
+            exchange = self._admit(fit.request, context, request.claims, fit)
         except errors.Throttled:
             if fit.counted:  # so that counts are bounded by the requests a minute
                 self._charge_malformed(request.claims)
@@ -149,6 +152,8 @@ class Gateway:
         if fit.room is not None:
             with self._failing(exchange):
                 fit.into_context()
+        completions = min(exchange.request.reserve_tokens, _completions(request, fit.completion_tokens))
+        exchange.most = exchange.request.reserve_tokens - completions, completions
         return exchange, fit.completion_tokens
 
     def _fit(self, request: ModelRequest, context: RequestContext) -> Fit:
@@ -156,6 +161,7 @@ class Gateway:
         most = min(window, self.defaults.max_tokens if request.max_tokens is None else request.max_tokens)
         passages = request.grounding.prompt_bound if request.grounding else 0
         prices = self.terms().prices.get(str(request.model["id"]))
+        first = self._first_upstream(request)
 
         def form(prompt_tokens: int, completion_tokens: int) -> AdmissionRequest:
             tokens = _bound(request, prompt_tokens + passages, completion_tokens, window)
@@ -170,6 +176,7 @@ class Gateway:
                 request.claims.family or "",
                 _cost_bound(request, prices, tokens, completion_tokens),
                 prices,
+                first,
             )
 
         return Fit(
@@ -182,6 +189,11 @@ class Gateway:
             counts=self.counts,
         )
 
+    def _first_upstream(self, request: ModelRequest) -> str:
+        """As a lease names it."""
+        steps = self.routes().steps(str(request.model["id"]), local_only=request.claims.local_only)
+        return "" if not steps or steps[0].server.terms.name == LOCAL else steps[0].server.terms.name
+
     def _count(self, request: ModelRequest, context: RequestContext) -> int | None:
         """The prompt tokens of a request that is not admitted; None if no model server counts such a prompt. Errors:
         ModelUnavailable, InvalidModelRequest, InvalidApiToken, AccountSuspended, StoreUnavailable."""
@@ -189,17 +201,21 @@ class Gateway:
             return None
         body, more = asked
         seconds = min(COUNT_SECONDS, max(context.seconds_left(), LEAST_SECONDS))
-        call = UpstreamCall(COUNT_PATH, body, context.request_id, request.claims.account_id, seconds)
+        names = (context.request_id, request.claims.account_id)
+        call = UpstreamCall(COUNT_PATH, body, *names, seconds, local_only=request.claims.local_only)
         with self.authentication_first(request.claims):
             try:
-                return self.upstream.count(call, self.bytes_a_token()) + more
+                return (self.upstream.count(call) or 0) + more
             except errors.UpstreamTimeout as exc:
                 raise errors.ModelUnavailable() from exc
 
-    def _admit(self, request: AdmissionRequest, context: RequestContext, fit: Fit | None = None) -> Exchange:
+    def _admit(
+        self, request: AdmissionRequest, context: RequestContext, claims: Claims, fit: Fit | None = None
+    ) -> Exchange:
         admitted = self.admission.admit(request, self.clock(), fit)
-        books = Bookkeeping(self.store, self.clock, self.observer, self.settle_later, self.admission.remember)
-        return Exchange(books, admitted, context)
+        remember = self.admission.remember
+        books = Bookkeeping(self.store, self.clock, self.observer, self.settle_later, remember, self.spend)
+        return Exchange(books, admitted, context, local_only=claims.local_only)
 
     @contextmanager
     def counted(self, claims: Claims, endpoint: str, context: RequestContext) -> Iterator[Exchange]:
@@ -207,7 +223,7 @@ class Gateway:
         settled however it ends. Errors: as `Admission.admit`, and what is raised inside."""
         names = (claims.account_id, context.request_id, claims.token_id)
         request = AdmissionRequest(*names, 0, NO_MODEL, endpoint, False, claims.family or "")
-        exchange = self._admit(request, context)
+        exchange = self._admit(request, context, claims)
         with self._failing(exchange):
             yield exchange
         exchange.settle(200)
@@ -228,10 +244,8 @@ class Gateway:
 
     def open(self, exchange: Exchange, path: str, body: Mapping[str, Any]) -> UpstreamStream:
         """For a caller that may ask again: a refusal settles nothing. Errors: as `Upstream.open`."""
-        request = exchange.request
-        tries = 1 if request.stream else tries_of(body)
-        call = UpstreamCall(path, body, request.request_id, request.account_id, self._seconds(exchange), tries=tries)
-        return self.upstream.open(call)
+        tries = 1 if exchange.request.stream else tries_of(body)
+        return self.upstream.open(_call(exchange, path, body, self._seconds(exchange), tries))
 
     def fetch(
         self, request: ModelRequest, context: RequestContext, form: Callable[[dict[str, Any]], dict[str, Any]] = dict
@@ -241,12 +255,10 @@ class Gateway:
         # Each input may fill the context window, so the window does not bound the sum of all inputs.
         exchange, _ = self.start(replace(request, model={**request.model, "context_window": None}), context)
         with self._failing(exchange):
-            admitted, seconds = exchange.request, min(self._seconds(exchange), EMBED_SECONDS)
-            answer = self.upstream.fetch(
-                UpstreamCall(request.path, request.body, admitted.request_id, admitted.account_id, seconds)
-            )
+            seconds = min(self._seconds(exchange), EMBED_SECONDS)
+            answer = self.upstream.fetch(_call(exchange, request.path, request.body, seconds))
             read = tokens_read(answer)
-            exchange.count(-(-request.prompt_bound // BYTES_A_TOKEN) if read is None else read)
+            exchange.count(-(-request.prompt_bound // BYTES_A_TOKEN) if read is None else read, estimated=read is None)
             answer = form(answer)
         exchange.settle(200)
         return answer
@@ -255,10 +267,8 @@ class Gateway:
         """The prompt tokens of a chat request. It counts as a request for no tokens. Errors: as `Admission.admit` and
         `Upstream.count`."""
         with self.counted(claims, endpoint, context) as exchange:
-            admitted, seconds = exchange.request, min(self._seconds(exchange), EMBED_SECONDS)
-            return self.upstream.count(
-                UpstreamCall(COUNT_PATH, body, admitted.request_id, admitted.account_id, seconds)
-            )
+            seconds = min(self._seconds(exchange), EMBED_SECONDS)
+            return self.upstream.count(_call(exchange, COUNT_PATH, body, seconds)) or 0
 
     def _seconds(self, exchange: Exchange) -> float:
         """How many seconds the model may take for this request."""
@@ -278,10 +288,6 @@ class Gateway:
 
 def _no_model(name: str) -> errors.ModelNotFound:
     return errors.ModelNotFound(f"The model {name!r} does not exist or you do not have access to it.")
-
-
-def _may_use(claims: Claims, model: str, terms: Terms) -> bool:
-    return _is_named(claims, model, terms) and not (claims.local_only and not terms.stays_home(model))
 
 
 def _is_named(claims: Claims, model: str, terms: Terms) -> bool:
@@ -304,8 +310,28 @@ def _described(model: Mapping[str, Any], terms: Terms) -> dict[str, Any]:
 def _cost_bound(request: ModelRequest, prices: Prices | None, tokens: int, completion_tokens: int) -> int:
     if prices is None:
         return 0
-    completions = min(tokens, completion_tokens * request.choices * _tries(request))
+    completions = min(tokens, _completions(request, completion_tokens))
     return bound_micro_usd(prices, tokens - completions, completions)
+
+
+def _completions(request: ModelRequest, completion_tokens: int) -> int:
+    return completion_tokens * request.choices * _tries(request)
+
+
+def _call(exchange: Exchange, path: str, body: Mapping[str, Any], seconds: float, tries: int = 1) -> UpstreamCall:
+    request = exchange.request
+    return UpstreamCall(
+        path,
+        body,
+        request.request_id,
+        request.account_id,
+        seconds,
+        tries=tries,
+        local_only=exchange.local_only,
+        most=exchange.most,
+        prices=request.prices,
+        asked=exchange.asked,
+    )
 
 
 def _tries(request: ModelRequest) -> int:

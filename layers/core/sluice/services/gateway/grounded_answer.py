@@ -82,6 +82,7 @@ class FixedAnswer:
 
     def __init__(self, text: str, request_id: str, model: str, created_s: int) -> None:
         self.prompt_tokens = self.completion_tokens = self.cached_tokens = 0
+        self.estimated = False
         self._text = text
         self._head = {
             "id": "chatcmpl-" + request_id.removeprefix("req_"),

@@ -1,44 +1,63 @@
-"""Which models the upstream serves, remembered for a few seconds to save a round trip."""
+"""Which models a server serves, remembered for a few seconds to save a round trip."""
 
+import logging
 import time
+from threading import Lock
 from typing import Any
 
-from sluice.domain.errors import ModelNotFound, ModelUnavailable, Unavailable, UpstreamTimeout
+from sluice.domain.errors import ModelUnavailable, NotFound, Unavailable, UpstreamTimeout
 from sluice.ports.gateway import Upstream
+
+log = logging.getLogger("sluice.upstream")
 
 FRESH_SECONDS = 10.0
 RETRY_SECONDS = 0.5  # after a failure with nothing remembered
 
 
 class ModelList:
-    """Keeps the last good list while the model server is down, because each request gets its own error then."""
+    """Keeps the last good list while the model server is down, because each request gets its own error then.
+    Thread-safe: one thread asks, and the others go on with what is known."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
         self._models: dict[str, dict[str, Any]] = {}
+        self._is_known = False
         self._asked = float("-inf")
+        self._asking = Lock()
 
     def all(self) -> list[dict[str, Any]]:
         """Errors: ModelUnavailable."""
-        pause = FRESH_SECONDS if self._models else RETRY_SECONDS
-        if time.monotonic() - self._asked > pause or not self._models:
-            self._asked = time.monotonic()
-            try:
-                self._models = {str(model["id"]): model for model in self._upstream.models()}
-            except (Unavailable, UpstreamTimeout) as exc:
-                if not self._models:
-                    raise ModelUnavailable() from exc
-        return list(self._models.values())
+        return list(self._fresh().values())
 
-    def names(self, capability: str) -> list[str]:
-        """Names of the models with this capability, or that state no capabilities. Errors: ModelUnavailable."""
-        return [str(model["id"]) for model in self.all() if capability in model.get("capabilities", [capability])]
-
-    def get(self, name: str) -> dict[str, Any]:
-        """Errors: ModelNotFound, ModelUnavailable."""
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Errors: ModelUnavailable."""
         found = self._models.get(name)
         if found is None or time.monotonic() - self._asked > FRESH_SECONDS:
-            found = next((model for model in self.all() if model["id"] == name), None)
-        if found is None:
-            raise ModelNotFound(f"The model {name!r} does not exist or you do not have access to it.")
+            found = self._fresh().get(name)
         return found
+
+    def may_have(self, name: str) -> bool:
+        """By what is known; of a list that is not known, any."""
+        return not self._is_known or name in self._models
+
+    def _fresh(self) -> dict[str, dict[str, Any]]:
+        pause = FRESH_SECONDS if self._models else RETRY_SECONDS
+        if time.monotonic() - self._asked > pause and self._asking.acquire(blocking=not self._is_known):
+            try:
+                if time.monotonic() - self._asked > pause:  # no other thread has asked meanwhile
+                    self._ask()
+            finally:
+                self._asking.release()
+        if not self._is_known:
+            raise ModelUnavailable()
+        return self._models
+
+    def _ask(self) -> None:
+        self._asked = time.monotonic()
+        try:
+            self._models = {str(model["id"]): dict(model) for model in self._upstream.models()}
+            self._is_known = True
+        except (Unavailable, UpstreamTimeout, NotFound):
+            pass
+        except (LookupError, TypeError, ValueError):
+            log.warning("a model server lists what are no models")

@@ -53,6 +53,8 @@ class RequestContext:
     """The mark of an attempt whose client numbers them."""
     on_settled: Callable[[LedgerRecord], None] = lambda record: None
     """Gets the ledger record, maybe in another thread."""
+    on_asked: Callable[[str], None] = lambda upstream: None
+    """Gets the name of each model server before it is asked."""
 
 
 def playground_claims(account_id: str, now_s: int) -> Claims:

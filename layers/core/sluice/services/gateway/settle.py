@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from sluice.domain.gateway.admission import refund_for
 from sluice.domain.gateway.leases import LEASE_MS, Lease
 from sluice.domain.ids import request_time_ms
+from sluice.domain.settings.terms import LOCAL, NO_MODEL
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.domain.usage.pricing import cost_micro_usd
 from sluice.ports.gateway import Attempt, HotStore
@@ -26,8 +27,8 @@ RELEASE_WRITES = 4
 @dataclass(frozen=True)
 class Outcome:
     """How a request ended, as fields of its ledger record: HTTP status, counts in model tokens, times in ms since it
-    was admitted. `settled_by`: "gateway", or "sweeper" if the gateway process died. `call`: as in `LedgerRecord`; a
-    lease holds none, because every byte of a grant counts, so the sweeper does not know it."""
+    was admitted. `settled_by`: "gateway", or "sweeper" if the gateway process died. `call` and what follows: as in
+    `LedgerRecord`; a lease holds no call, because every byte of a grant counts, so the sweeper does not know it."""
 
     status: int
     prompt_tokens: int
@@ -38,6 +39,9 @@ class Outcome:
     ttft_ms: int | None = None
     settled_by: str = "gateway"
     call: str | None = None
+    upstream: str | None = None
+    upstream_micro_usd: int | None = None
+    estimated: bool = False
 
 
 def settle(
@@ -93,5 +97,6 @@ def settle_abandoned(store: HotStore, account_id: str, request_id: str, lease: L
         response_time_ms=max(0, lease.expires_ms - LEASE_MS - request_time_ms(request_id)),
         finish_reason="interrupted",
         settled_by="sweeper",
+        upstream=None if lease.model == NO_MODEL else lease.upstream or LOCAL,
     )
     return settle(store, account_id, request_id, lease, outcome)

@@ -6,7 +6,6 @@ The wiring takes these only where traces are on, so elsewhere they are not even 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar
 
 from sluice.domain.errors import SluiceError
@@ -58,8 +57,8 @@ class TracedUpstream:
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
         return self._asked(self._upstream.fetch, call)
 
-    def count(self, call: UpstreamCall, bytes_a_token: int = 4) -> int:
-        return self._asked(partial(self._upstream.count, bytes_a_token=bytes_a_token), call)
+    def count(self, call: UpstreamCall) -> int | None:
+        return self._asked(self._upstream.count, call)
 
     def _asked(self, ask: Callable[[UpstreamCall], Answer], call: UpstreamCall) -> Answer:
         traceparent = self._tracing.ask(str(call.body["model"]), call.path)

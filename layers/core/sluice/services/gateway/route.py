@@ -1,0 +1,222 @@
+"""Asks the servers of a model in the owner's order, until one has begun its answer.
+
+The next one is asked where a server is away, overloaded or silent for too long, where its circuit is open, and where
+its day would cost more than its owner allows; never after an event of the answer has come. A server that refuses the
+request itself (400) is not followed by another. The caller gets the error of the last server asked.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from sluice.domain import errors
+from sluice.domain.gateway import chunks, estimates
+from sluice.domain.usage.pricing import Prices, bound_micro_usd
+from sluice.ports.gateway import Asked, Reserved, Spend, Upstream, UpstreamCall, UpstreamStream
+from sluice.services.gateway.exchange import engine_error
+from sluice.services.gateway.routes import Routes, Server, Step
+
+log = logging.getLogger("sluice.upstream")
+
+NEXT_ONE = (errors.Unavailable, errors.UpstreamTimeout, errors.ModelNotFound)  # errors after which another is asked
+FAILURES = (errors.ModelUnavailable, errors.UpstreamTimeout)  # those that open a circuit: being busy is none
+NONE_AT_HOME = "This request is local-only, and each server of the model {!r} leaves home."
+TOO_COSTLY = "The model has cost what its owner lets it cost in a day."
+DAY_MS = 86_400_000
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Routed:
+    """A `sluice.ports.gateway.Upstream` in front of all others. `clock_ms`: Unix time."""
+
+    routes: Callable[[], Routes]
+    spend: Spend | None
+    clock_ms: Callable[[], int]
+
+    def open(self, call: UpstreamCall) -> UpstreamStream:
+        tries = _Tries(self, call)
+        stream = tries.next(lambda upstream, one: upstream.open(one))
+        return _Begun(tries, stream)
+
+    def fetch(self, call: UpstreamCall) -> dict[str, Any]:
+        tries = _Tries(self, call)
+        answer = tries.next(lambda upstream, one: upstream.fetch(one))
+        tries.worked()
+        return answer
+
+    def count(self, call: UpstreamCall) -> int:
+        """No text leaves home to be counted. A server that cannot count, or is elsewhere, answers by its bytes."""
+        problem: errors.SluiceError | None = None
+        for step in self.steps(call):
+            terms, exact = step.server.terms, None
+            try:
+                if not terms.leaves_home:
+                    exact = step.server.upstream.count(_for_server(call, step))
+            except NEXT_ONE as exc:
+                problem = exc
+                continue
+            return estimates.prompt_tokens(call.body, terms.bytes_a_token) if exact is None else exact
+        raise problem or errors.ModelUnavailable()
+
+    def models(self) -> list[dict[str, Any]]:
+        return self.routes().all()
+
+    def steps(self, call: UpstreamCall) -> list[Step]:
+        """Errors: Forbidden (local-only, and every server leaves home), ModelNotFound."""
+        model, routes = str(call.body["model"]), self.routes()
+        if steps := routes.steps(model, local_only=call.local_only):
+            return steps
+        if routes.steps(model):
+            raise errors.Forbidden(NONE_AT_HOME.format(model))
+        raise errors.ModelNotFound()
+
+
+class _Tries:
+    """The servers that one request may still ask."""
+
+    def __init__(self, routed: Routed, call: UpstreamCall) -> None:
+        self._routed, self._call = routed, call
+        self._left = routed.steps(call)
+        self._has_choice = len(self._left) > 1
+        self._give_up = time.monotonic() + call.deadline_seconds
+        self._server: Server | None = None  # that is asked just now
+        self._reserved: Reserved | None = None
+        self._problem: errors.SluiceError | None = None
+
+    def next(self, ask: Callable[[Upstream, UpstreamCall], Answer]) -> Answer:
+        """The answer of the first that begins one. Errors: that of the last one asked."""
+        while self._left:
+            step = self._left.pop(0)
+            if self._has_choice and not step.server.circuit.lets_through():
+                self._skipped(step.server.circuit.seconds_left())
+                continue
+            if not self._reserve(step):
+                continue
+            call = replace(_for_server(self._call, step), deadline_seconds=self._seconds())
+            try:
+                return ask(step.server.upstream, call)
+            except NEXT_ONE as exc:
+                self.failed(exc)
+            except errors.SluiceError:  # it works, and refuses what it was asked
+                self.worked()
+                self._give_back()
+                raise
+        raise self._problem or errors.ModelUnavailable()
+
+    def failed(self, problem: errors.SluiceError) -> None:
+        """The server that was asked has not begun an answer."""
+        assert self._server is not None
+        if isinstance(problem, errors.ModelNotFound) and self._has_choice:  # the owner's name for it leads nowhere
+            problem = errors.ModelUnavailable()
+        self._problem = problem
+        if not isinstance(problem, errors.UpstreamTimeout):  # one that is only late may charge for its answer
+            self._give_back()
+        self.broke(problem)
+        if self._left:
+            log.info("%s does not answer, asking the next: %s", self._server.terms.name, type(problem).__name__)
+
+    def broke(self, problem: errors.SluiceError) -> None:
+        if self._server is not None and isinstance(problem, FAILURES):
+            self._server.circuit.failed()
+
+    def worked(self) -> None:
+        if self._server is not None:
+            self._server.circuit.worked()
+
+    def _seconds(self) -> float:
+        return max(0.1, self._give_up - time.monotonic())
+
+    def _skipped(self, seconds: float) -> None:
+        if self._problem is None:
+            self._problem = errors.ModelUnavailable(retry_after_seconds=max(1, round(seconds)))
+
+    def _reserve(self, step: Step) -> bool:
+        """Whether the server's day has room for the request; tells the caller that it is asked."""
+        terms, now_ms = step.server.terms, self._routed.clock_ms()
+        self._server, self._reserved = step.server, None
+        prices = terms.prices or self._call.prices
+        if terms.daily_micro_usd is not None and self._routed.spend is not None:
+            most = bound_micro_usd(prices, *self._call.most)
+            try:
+                self._reserved = self._routed.spend.reserve(terms.name, terms.daily_micro_usd, most, now_ms)
+            except errors.StoreUnavailable as exc:
+                self._problem = exc
+                return False
+            if self._reserved is None:
+                self._problem = errors.ModelUnavailable(TOO_COSTLY, -(-(DAY_MS - now_ms % DAY_MS) // 1000))
+                return False
+        self._call.asked(Asked(terms.name, _known(terms.prices, prices, self._reserved), self._reserved))
+        return True
+
+    def _give_back(self) -> None:
+        reserved, self._reserved = self._reserved, None
+        if reserved is None or self._routed.spend is None:
+            return
+        assert self._server is not None
+        self._call.asked(Asked(self._server.terms.name))  # so that it is not given back twice
+        try:
+            self._routed.spend.give_back(reserved, reserved.micro_usd)
+        except errors.StoreUnavailable:
+            log.warning("a reservation of %s stays spent today", reserved.upstream)
+
+
+def _known(own: Prices | None, prices: Prices | None, reserved: Reserved | None) -> Prices | None:
+    """The prices by which an answer's own cost is recorded."""
+    return own if reserved is None else prices
+
+
+def _for_server(call: UpstreamCall, step: Step) -> UpstreamCall:
+    """The call with the server's own name of the model, whose answer bears ours."""
+    ours = str(call.body["model"])
+    return call if step.model == ours else replace(call, body={**call.body, "model": step.model}, named=ours)
+
+
+def _of_stream(name: str) -> Any:
+    """What the stream of the server that answers has under this name."""
+    return property(lambda self: getattr(self._stream, name), lambda self, value: setattr(self._stream, name, value))
+
+
+class _Begun:
+    """`sluice.ports.gateway.UpstreamStream` of the server that is asked; until its first event, also of the next."""
+
+    prompt_tokens: int = _of_stream("prompt_tokens")
+    completion_tokens: int = _of_stream("completion_tokens")
+    cached_tokens: int = _of_stream("cached_tokens")
+    estimated: bool = _of_stream("estimated")
+
+    def __init__(self, tries: _Tries, stream: UpstreamStream) -> None:
+        self._tries, self._stream = tries, stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        for payload in self._first():
+            yield payload
+            if payload:
+                break
+        try:
+            yield from self._rest
+        except NEXT_ONE as exc:
+            self._tries.broke(exc)
+            raise
+
+    def _first(self) -> Iterator[bytes]:
+        """Pings and the first event, of whichever server sends one. The rest is `_rest`."""
+        while True:
+            self._rest = iter(self._stream)
+            try:
+                for payload in self._rest:
+                    if payload and chunks.is_error(payload) and isinstance(problem := engine_error(payload), NEXT_ONE):
+                        raise problem
+                    if payload:
+                        self._tries.worked()
+                    yield payload
+                raise errors.ModelUnavailable("The model ended without an answer.")
+            except NEXT_ONE as exc:
+                self._stream.close()
+                self._tries.failed(exc)
+                self._stream = self._tries.next(lambda upstream, one: upstream.open(one))
+
+    def close(self) -> None:
+        self._stream.close()

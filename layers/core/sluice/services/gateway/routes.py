@@ -1,0 +1,138 @@
+"""Which model servers there are, which models they answer, and in which order they are tried."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sluice.domain.errors import ModelNotFound, ModelUnavailable
+from sluice.domain.settings.terms import Terms, UpstreamTerms
+from sluice.ports.gateway import Upstream
+from sluice.services.gateway.circuit import Circuit
+from sluice.services.gateway.model_list import ModelList
+
+OWN_ENGINE = "sluice"  # `owned_by` of its models; it shortens an answer to the context itself
+
+
+@dataclass(frozen=True)
+class Server:
+    """A model server, for as long as its terms stay the same."""
+
+    terms: UpstreamTerms
+    upstream: Upstream
+    listed: ModelList
+    circuit: Circuit
+
+    def row(self, model: str) -> dict[str, Any] | None:
+        """What it says of a model; of a server that is not ours the name is enough. None if it has no such model.
+        Errors: ModelUnavailable."""
+        if self.terms.models and model not in self.terms.models:
+            return None
+        try:
+            if (found := self.listed.find(model)) is not None:
+                return found
+        except ModelUnavailable:
+            if not self.is_foreign:
+                raise
+        return {"id": model, "object": "model", "created": 0, "owned_by": ""} if self.is_foreign else None
+
+    def own_rows(self) -> list[dict[str, Any]]:
+        """Of the models that it offers by its own names. Errors: ModelUnavailable."""
+        if self.is_foreign and self.terms.models:
+            return [row for name in self.terms.models if (row := self.row(name)) is not None]
+        return [row for row in self.listed.all() if not self.terms.models or row["id"] in self.terms.models]
+
+    def may_have(self, model: str) -> bool:
+        """By what is known without asking it."""
+        if self.terms.models:
+            return model in self.terms.models
+        return self.listed.may_have(model)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Not the bundled engine, nor what stands in its place."""
+        return self.terms.kind != "engine"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A server to ask, and its own name of the model."""
+
+    server: Server
+    model: str
+
+
+@dataclass(frozen=True)
+class Routes:
+    """`servers`: by name, in the order of the settings."""
+
+    terms: Terms
+    servers: Mapping[str, Server]
+    _named: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        named = frozenset(name for route in self.terms.routes.values() for name, _ in route)
+        object.__setattr__(self, "_named", named)
+
+    def steps(self, model: str, *, local_only: bool = False) -> list[Step]:
+        """The servers of a model in the order of trying. Without a route of its own: those that may have it."""
+        if (route := self.terms.routes.get(model)) is not None:
+            found = [Step(self.servers[name], theirs) for name, theirs in route]
+        else:
+            found = [Step(server, model) for server in self._offering() if server.may_have(model)]
+        return [step for step in found if not (local_only and step.server.terms.leaves_home)]
+
+    def stays_home(self, model: str) -> bool:
+        return bool(self.steps(model, local_only=True))
+
+    def all(self) -> list[dict[str, Any]]:
+        """OpenAI's model objects. What a server that is away offers is left out, unless it is known. Errors:
+        ModelUnavailable, if nothing is known of any."""
+        found: dict[str, dict[str, Any]] = {}
+        problem: ModelUnavailable | None = None
+        for model in self.terms.routes:
+            try:
+                found[model] = self.get(model)
+            except ModelNotFound:
+                continue
+            except ModelUnavailable as exc:
+                problem = exc
+        for server in self._offering():
+            try:
+                found |= {str(row["id"]): row for row in server.own_rows() if row["id"] not in found}
+            except ModelUnavailable as exc:
+                problem = exc
+        if not found and problem is not None:
+            raise problem
+        return list(found.values())
+
+    def names(self, capability: str) -> list[str]:
+        """Names of the models with this capability, or that state no capabilities. Errors: ModelUnavailable."""
+        return [str(model["id"]) for model in self.all() if capability in model.get("capabilities", [capability])]
+
+    def get(self, model: str) -> dict[str, Any]:
+        """What the first server that knows the model says of it, with the smallest context of all. Errors:
+        ModelNotFound, ModelUnavailable."""
+        rows, problem = [], None
+        for step in self.steps(model):
+            try:
+                if (row := step.server.row(step.model)) is not None:
+                    rows.append(row)
+            except ModelUnavailable as exc:
+                problem = exc
+        if not rows:
+            raise problem or ModelNotFound(f"The model {model!r} does not exist or you do not have access to it.")
+        if len(rows) == 1 and rows[0]["id"] == model:
+            return rows[0]
+        windows = [int(row["context_window"]) for row in rows if row.get("context_window")]
+        owners = {row.get("owned_by", "") for row in rows}
+        owned_by = owners.pop() if len(owners) == 1 else ""
+        return {**rows[0], "id": model, "owned_by": owned_by, "context_window": min(windows, default=None)}
+
+    def _offering(self) -> Iterator[Server]:
+        """The servers whose models have their own names here, too. A foreign server of which the owner names one model
+        offers no others, because those have no price."""
+        for server in self.servers.values():
+            if server.terms.kind == "http":
+                continue
+            if not server.is_foreign or server.terms.models or server.terms.name not in self._named:
+                yield server
