@@ -55,11 +55,12 @@ class _Built:
 
 
 def _server(one: UpstreamTerms) -> Server:
-    upstream = peers.upstream() if one.kind == "engine" else _elsewhere(one)
+    upstream = peers.upstream() if one.kind == "engine" else elsewhere(one)
     return Server(one, upstream, ModelList(upstream), Circuit(time.monotonic))
 
 
-def _elsewhere(one: UpstreamTerms) -> Upstream:
+def elsewhere(one: UpstreamTerms) -> Upstream:
+    """A server that is not the bundled engine."""
     from sluice.adapters.gateway.function_url import is_bedrock, sign_for
     from sluice.adapters.gateway.named_models import NamedModels
     from sluice.adapters.gateway.upstream import HttpUpstream
