@@ -1,14 +1,17 @@
 """`sluice model list`, `sluice model pull`, `sluice model try`."""
 
 import sys
+from functools import partial
+from pathlib import Path
 
 import click
 
-from functions.inference.models.catalogue import CatalogueModel
+from functions.inference.models.catalogue import CatalogueModel, name_of
 from infra.local.config import data_dir
 from infra.models.given import entry_of
 from infra.models.listing import ListedModel, list_models
 from infra.models.pulling import PullError, pull
+from infra.models.trying import TryError, attempt, described, subject, summary
 
 MIB = 1 << 20
 GIVEN = """MODEL is a name of the catalogue, an address (https, http, s3://bucket/folder), a path to a .gguf file, or
@@ -42,6 +45,25 @@ def pull_command(model: str, accept_licence: bool, sha256: str | None) -> None:
     entry = _pulled(model, accept_licence, sha256)
     path = entry.path(data_dir() / "models")
     click.echo(f"{entry.name} is at {path}\nServe it with: SLUICE_MODEL={entry.name} make up")
+
+
+@command.command("try", help=f"Ask a model one thing; print its speed and memory. It is downloaded first.\n\n{GIVEN}")
+@click.argument("model")
+@click.argument("prompt", required=False)
+@accept_licence
+def try_command(model: str, prompt: str | None, accept_licence: bool) -> None:
+    path = Path(model).expanduser().absolute()
+    here = path.is_file()
+    entry = CatalogueModel(name=name_of(path)) if here else _pulled(model, accept_licence)
+    try:
+        what = subject(entry, path if here else entry.path(data_dir() / "models"), prompt)
+        click.echo(f"{described(what)}\n> {what.prompt}")
+        figures = attempt(what, partial(click.echo, nl=False))
+    except TryError as exc:
+        raise click.ClickException(str(exc)) from exc
+    except KeyboardInterrupt:
+        raise click.ClickException("stopped") from None
+    click.echo(f"\n{summary(figures)}")
 
 
 def _pulled(model: str, accept_licence: bool, sha256: str | None = None) -> CatalogueModel:

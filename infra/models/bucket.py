@@ -1,6 +1,7 @@
 """Model files in S3: one object, or the only .gguf of a folder. Credentials, region and endpoint are boto3's own."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from infra.download import DownloadError
@@ -14,12 +15,8 @@ MOST_NAMED = 10
 def signed_url(location: str) -> str:
     """An https address of the object `s3://bucket/key`. Errors: DownloadError."""
     bucket, key = _parts(location)
-    return _ask(
-        location,
-        lambda s3: str(
-            s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=SIGNED_SECONDS)
-        ),
-    )
+    place = {"Bucket": bucket, "Key": key}
+    return str(_ask(location, lambda s3: s3.generate_presigned_url("get_object", place, ExpiresIn=SIGNED_SECONDS)))
 
 
 def object_of(location: str) -> str:
@@ -44,7 +41,7 @@ def _parts(location: str) -> tuple[str, str]:
     return parts[1], parts[2]
 
 
-def _ask(location: str, question: Any) -> Any:
+def _ask(location: str, question: Callable[[Any], Any]) -> Any:
     import boto3  # imported here, because it takes 0.1 s
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError

@@ -26,7 +26,7 @@ class ListedModel:
     quantisation: str
     context_tokens: int | None
     use: str
-    """`chat`, `completions` (there is no chat template), `embeddings`; empty when the file is damaged."""
+    """`chat`, `completions` (there is no chat template), `embeddings`, `rerank`; empty when the file is damaged."""
 
 
 def list_models(models_dir: Path, known: Mapping[str, CatalogueModel] | None = None) -> list[ListedModel]:
@@ -54,9 +54,6 @@ def _as_the_file_says(model: ListedModel) -> ListedModel:
         header = read_header(model.path)
     except ModelFileError:
         return replace(model, state="damaged", size_bytes=size, use="")
-    use = model.use if model.use == "embeddings" or not header.embeds else "embeddings"
-    if use != "embeddings" and not header.chat_template:
-        use = "completions"
     return replace(
         model,
         size_bytes=size,
@@ -64,5 +61,5 @@ def _as_the_file_says(model: ListedModel) -> ListedModel:
         family=model.family or header.architecture,
         quantisation=header.quantisation,
         context_tokens=header.context_tokens,
-        use=use,
+        use="embeddings" if model.use == "embeddings" else header.use,
     )

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from functions.inference.errors import ModelFileError
 
@@ -18,6 +18,10 @@ VERSIONS = (2, 3)
 MOST_KEPT_BYTES = 1 << 20
 """Longer texts are skipped. Chat templates have up to about 20 kB."""
 MOST_DIMENSIONS = 8
+MOST_LAYERS = 4096
+"""Longer arrays of numbers are skipped, as vocabularies have them."""
+BYTES_A_VALUE = 2
+"""Keys and values are 16-bit floats."""
 MOST_ENTRIES = 1_000_000
 """Of keys, of tensors, and of an array of texts: vocabularies have up to about 300,000."""
 SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
@@ -26,14 +30,16 @@ QUANTISATIONS = {
     0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S", 12: "Q3_K_M",
     13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K", 19: "IQ2_XXS", 20: "IQ2_XS",
     21: "Q2_K_S", 22: "IQ3_XS", 23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL", 26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S",
-    29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4_MOE",
-    39: "NVFP4", 40: "Q1_0", 41: "Q2_0",
+    29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4_MOE", 39: "NVFP4",
+    40: "Q1_0", 41: "Q2_0",
 }  # fmt: skip
 """llama.cpp's `llama_ftype`, the key `general.file_type`."""
 ENCODERS = frozenset({"bert", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "modern-bert", "neo-bert",
                       "nomic-bert", "nomic-bert-moe", "t5encoder"})  # fmt: skip
 """Architectures that generate no text."""
 POOLING_NONE, POOLING_RANK = 0, 4
+
+Use = Literal["chat", "completions", "embeddings", "rerank"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,13 @@ class GgufHeader:
     parameters: int
     files: int
     """More than 1: this file is one of several that belong together."""
+    layers: int
+    token_bytes: int
+    """Memory that the keys and values of one token take in a context."""
+
+    def context_within(self, most_tokens: int) -> int:
+        """Tokens of one sequence, `most_tokens` at most."""
+        return min(most_tokens, self.context_tokens or most_tokens)
 
     @property
     def embeds(self) -> bool:
@@ -65,9 +78,18 @@ class GgufHeader:
         """Whether it is a reranker."""
         return self.pooling == POOLING_RANK
 
+    @property
+    def use(self) -> Use:
+        """What it can do. A file without a chat template completes text, and does not chat."""
+        if self.ranks:
+            return "rerank"
+        if self.embeds:
+            return "embeddings"
+        return "chat" if self.chat_template else "completions"
+
 
 def read_header(path: Path) -> GgufHeader:
-    """Raises ModelFileError: missing or unreadable, not GGUF, an unknown version, or a damaged header."""
+    """Raises ModelFileError: missing or unreadable, not GGUF, an unknown version, or a header cut off or garbage."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             values, parameters = _Reader(data).read()
@@ -116,11 +138,14 @@ class _Reader:
         if kind == TEXT:
             return self._text()
         if kind == ARRAY:
-            return self._skip_array()
+            return self._array()
         return self._scalar(kind)
 
-    def _skip_array(self) -> None:
+    def _array(self) -> list[Any] | None:
+        """Of numbers, if it is short."""
         kind, count = self._scalar(4), self._scalar(10)
+        if kind in SCALARS and count <= MOST_LAYERS:
+            return [self._scalar(kind) for _ in range(count)]
         if kind == TEXT:
             for _ in range(_bounded(count)):
                 self._skip(self._scalar(10))
@@ -128,6 +153,7 @@ class _Reader:
             self._skip(count * struct.calcsize(SCALARS[kind]))
         else:
             raise ValueError(kind)
+        return None
 
     def _count(self) -> int:
         return _bounded(self._scalar(10))
@@ -176,7 +202,24 @@ def _header(values: Mapping[str, Any], parameters: int) -> GgufHeader:
         pooling=of(f"{family}.pooling_type", int, None),
         parameters=parameters,
         files=of("split.count", int, 1),
+        layers=of(f"{family}.block_count", int, 0),
+        token_bytes=_token_bytes(values, family),
     )
+
+
+def _token_bytes(values: Mapping[str, Any], family: str) -> int:
+    """Counted as if every layer had attention, so that models with others are not counted too low."""
+
+    def number(key: str, missing: int) -> int:
+        value = values.get(f"{family}.{key}")
+        most = max(value, default=missing) if isinstance(value, list) else value
+        return most if isinstance(most, int) and most >= 0 else missing
+
+    heads = max(1, number("attention.head_count", 1))
+    width = number("embedding_length", 0) // heads
+    length = number("attention.key_length", width) + number("attention.value_length", width)
+    heads_stored = number("attention.head_count_kv", heads)
+    return number("block_count", 0) * heads_stored * length * BYTES_A_VALUE
 
 
 def kind_of(start: bytes) -> str:
