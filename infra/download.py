@@ -65,7 +65,7 @@ def _continue(pool: urllib3.PoolManager, url: str, part: Path, progress: Progres
     retries = urllib3.Retry(connect=1, read=0, redirect=5, status=0, other=0)
     answer = pool.request("GET", url, headers=headers, preload_content=False, timeout=TIMEOUT, retries=retries)
     with contextlib.closing(answer) as response:
-        _refuse_downgrade(url, response)
+        refuse_downgrade(url, response)
         if response.status == 416 and response.headers.get("Content-Range") == f"bytes */{have}":
             return  # the part file is complete
         if response.status == 416:
@@ -126,7 +126,7 @@ def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def _refuse_downgrade(url: str, response: urllib3.BaseHTTPResponse) -> None:
+def refuse_downgrade(url: str, response: urllib3.BaseHTTPResponse) -> None:
     """Whoever is on the way could answer in the place of a server that is asked without TLS."""
     history = response.retries.history if response.retries else ()
     if url.startswith("https:") and any((step.redirect_location or "").startswith("http:") for step in history):

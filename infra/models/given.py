@@ -26,7 +26,7 @@ def entry_of(
     if given in entries:
         return entries[given]
     try:
-        entry = _entry(given)
+        entry = _entry(given, sha256)
     except DownloadError as exc:
         raise PullError(str(exc)) from exc
     except ValueError as exc:
@@ -36,22 +36,22 @@ def entry_of(
         raise PullError(f"There is no model named {given!r}; give a path or an address, or one of {names}.")
     if entry.name in entries:
         raise PullError(f"The name {entry.name} is taken by the catalogue: rename the file, or pull {entry.name}.")
-    return CatalogueModel.model_validate(entry.model_dump() | {"sha256": sha256})
+    return entry
 
 
-def _entry(given: str) -> CatalogueModel | None:
+def _entry(given: str, sha256: str | None) -> CatalogueModel | None:
     if given.startswith(PACKAGES):
         packages = given.removeprefix(PACKAGES).split(",")
         name = name_of(Path(packages[0].split("==")[0] + ".gguf"))
-        return CatalogueModel(name=name, wheels=Wheels(packages=dict.fromkeys(packages), file=CHUNKS))
+        return CatalogueModel(name=name, wheels=Wheels(packages=dict.fromkeys(packages), file=CHUNKS), sha256=sha256)
     if given.startswith(ADDRESSES):
         url = object_of(given) if given.startswith("s3://") else given
-        return CatalogueModel(name=_name(urllib.parse.urlsplit(url).path), url=url)
+        return CatalogueModel(name=_name(urllib.parse.urlsplit(url).path), url=url, sha256=sha256)
     if given.endswith(".gguf") or "/" in given:
         path = Path(given).expanduser().absolute()
         if not path.is_file():
             raise PullError(f"There is no file {path}.")
-        return CatalogueModel(name=name_of(path), url=path.as_uri())
+        return CatalogueModel(name=name_of(path), url=path.as_uri(), sha256=sha256)
     return None
 
 

@@ -36,7 +36,7 @@ class TrialError(Exception):
 
 
 def main(question: dict[str, str]) -> None:
-    """`model` as SLUICE_MODEL, `name` as it is served, `use` as in GgufHeader, `prompt`."""
+    """`model` as SLUICE_MODEL, `use` as in GgufHeader, `prompt`."""
     embeds = question["use"] == "embeddings"
     settings = InferenceSettings(
         model="demo" if embeds else question["model"],
@@ -54,7 +54,7 @@ def main(question: dict[str, str]) -> None:
     _say(loaded_s=time.monotonic() - began)
     ask = _nearest if embeds else _answer
     try:
-        figures = ask(client, question)
+        figures = ask(client, _served_name(client, question["use"]), question)
     except TrialError as exc:
         _say(error=str(exc))
         os._exit(BAD_MODEL_EXIT_CODE)
@@ -63,13 +63,22 @@ def main(question: dict[str, str]) -> None:
     os._exit(0)  # the engine's threads wait for more
 
 
-def _answer(client: FlaskClient, question: dict[str, str]) -> dict[str, float]:
+def _served_name(client: FlaskClient, use: str) -> str:
+    """Of the model that is tried. Beside an embeddings model the demo model is served, which makes none."""
+    rows: Any = client.get("/v1/models").get_json()["data"]
+    name = next((row["id"] for row in rows if use in row["capabilities"]), None)
+    if name is None:
+        raise TrialError(f"The server says that no model here does {use}.")
+    return str(name)
+
+
+def _answer(client: FlaskClient, name: str, question: dict[str, str]) -> dict[str, float]:
     """Stream an answer, and measure it."""
     prompt = question["prompt"]
     asked: dict[str, Any] = {"prompt": prompt, "temperature": 0}
     if question["use"] == "chat":
         asked = {"messages": [{"role": "user", "content": prompt}]}
-    more = {"model": question["name"], "max_tokens": MOST_TOKENS, "stream": True}
+    more = {"model": name, "max_tokens": MOST_TOKENS, "stream": True}
     path = "/v1/chat/completions" if question["use"] == "chat" else "/v1/completions"
     began = time.monotonic()
     first = last = None
@@ -107,11 +116,11 @@ def _text(chunk: dict[str, Any]) -> str:
     return str(choice.get("text") or delta.get("reasoning_content") or delta.get("content") or "")
 
 
-def _nearest(client: FlaskClient, question: dict[str, str]) -> dict[str, float]:
+def _nearest(client: FlaskClient, name: str, question: dict[str, str]) -> dict[str, float]:
     """How near each of some sentences is to the prompt, nearest first."""
     began = time.monotonic()
-    query, tokens = _vectors(client, question["name"], [question["prompt"]], "query")
-    passages, more = _vectors(client, question["name"], SENTENCES, "passage")
+    query, tokens = _vectors(client, name, [question["prompt"]], "query")
+    passages, more = _vectors(client, name, SENTENCES, "passage")
     seconds = time.monotonic() - began
     cosines = [sum(a * b for a, b in zip(query[0], passage, strict=True)) for passage in passages]
     _say(nearest=sorted(zip(cosines, SENTENCES, strict=True), reverse=True))

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ PROMPTS = {
 }
 LAST_WORDS = 3
 PROJECT = Path(__file__).parents[2]
+TRIAL = (sys.executable, "-m", "infra.models.trial")
 
 Show = Callable[[str], None]
 """Gets pieces of the answer as they come."""
@@ -53,18 +54,18 @@ def subject(entry: CatalogueModel, path: Path, prompt: str | None) -> Subject:
     return Subject(entry, path, header, use, prompt or PROMPTS[use])
 
 
-def attempt(what: Subject, show: Show) -> dict[str, float]:
+def attempt(what: Subject, show: Show, trial: Sequence[str] = TRIAL) -> dict[str, float]:
     """Load the model in a child process, ask it, and return the figures. Raises TryError, also where it crashes."""
     known = what.entry.name in catalogue()
     question = {
         "model": what.entry.name if known else str(what.path),
-        "name": what.entry.name,
         "use": what.use,
         "prompt": what.prompt,
     }
-    words = [sys.executable, "-m", "infra.models.trial", json.dumps(question)]
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
-        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=PROJECT) as child:
+        with subprocess.Popen(
+            [*trial, json.dumps(question)], stdout=subprocess.PIPE, stderr=errors, text=True, cwd=PROJECT
+        ) as child:
             try:
                 figures = _listen(child, show)
             except BaseException:

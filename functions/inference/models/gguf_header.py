@@ -130,7 +130,7 @@ class _Reader:
         dimensions = self._scalar(4)
         if dimensions > MOST_DIMENSIONS:
             raise ValueError(dimensions)
-        count = math.prod(self._scalar(10) for _ in range(dimensions))
+        count: int = math.prod(self._scalar(10) for _ in range(dimensions))
         self._skip(4 + 8)  # type and offset
         return count
 
