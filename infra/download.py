@@ -14,6 +14,7 @@ CHUNK_BYTES = 1 << 18
 ATTEMPTS = 5
 TIMEOUT = urllib3.Timeout(connect=10, read=30)
 SPARE_DISK_BYTES = 64 << 20
+DISK_EVERY_BYTES = 64 << 20
 RESUME = "run the same command to resume it."
 
 Progress = Callable[[int, int | None], None]
@@ -88,6 +89,8 @@ def _write(response: urllib3.BaseHTTPResponse, part: Path, start: int, total: in
     with part.open("ab" if start else "wb") as file:
         while chunk := response.read1(CHUNK_BYTES):  # read1: keeps incomplete chunks before a break
             file.write(chunk)
+            if done // DISK_EVERY_BYTES != (done + len(chunk)) // DISK_EVERY_BYTES:
+                require_disk(part.parent, 0)  # a server that tells no length may never end
             done += len(chunk)
             progress(done, total)
         file.flush()

@@ -11,13 +11,18 @@ def text(value: str) -> bytes:
     return struct.pack("<Q", len(raw)) + raw
 
 
-def gguf(values: Mapping[str, object], version: int = 3, tensors: Mapping[str, tuple[int, ...]] | None = None) -> bytes:
+def gguf(
+    values: Mapping[str, object],
+    version: int = 3,
+    tensors: Mapping[str, tuple[int, ...]] | None = None,
+    tensor_type: int = 0,
+) -> bytes:
     """A header with these keys: texts, truth values, numbers and lists of texts; and tensors of these dimensions."""
     tensors = tensors or {}
     parts = [b"GGUF", struct.pack("<IQQ", version, len(tensors), len(values))]
     parts += [text(key) + _value(value) for key, value in values.items()]
     for name, shape in tensors.items():
-        parts += [text(name), struct.pack(f"<I{len(shape)}Q", len(shape), *shape), struct.pack("<IQ", 0, 0)]
+        parts += [text(name), struct.pack(f"<I{len(shape)}Q", len(shape), *shape), struct.pack("<IQ", tensor_type, 0)]
     return b"".join(parts)
 
 

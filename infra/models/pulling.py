@@ -14,7 +14,7 @@ from functions.inference.models.gguf_header import read_header
 from functions.inference.models.model_file import check_model_file, expected_sha256, recorded_hash_file, sha256_of
 from infra.download import DownloadError, Progress
 from infra.models.sources import Source, source_of
-from infra.models.terms import Asker, now, origin_file, record_origin, was_accepted
+from infra.models.terms import Asker, now, origin_file, origin_of, place_of, record_origin, was_accepted
 
 
 class PullError(Exception):
@@ -29,6 +29,7 @@ def pull(entry: CatalogueModel, models_dir: Path, ask: Asker, show_progress: boo
     """
     path = entry.path(models_dir)
     if entry.bundled or _is_good(entry, path):
+        _refuse_another(entry, path)
         return path
     try:
         source = source_of(entry)
@@ -48,6 +49,15 @@ def pull(entry: CatalogueModel, models_dir: Path, ask: Asker, show_progress: boo
         raise PullError(f"The model cannot be stored in {models_dir}: {exc.strerror or exc}.") from exc
 
 
+def _refuse_another(entry: CatalogueModel, path: Path) -> None:
+    """A file that has the name by chance is not the one that was asked for."""
+    came_from = origin_of(path).get("from")
+    if not entry.sha256 and came_from and came_from != place_of(entry):
+        raise PullError(
+            f"There is a model named {entry.name} from {came_from} already; remove {path}, or rename yours."
+        )
+
+
 def _accepted(entry: CatalogueModel, source: Source, path: Path, ask: Asker) -> dict[str, str]:
     """What is recorded of the licence. Raises PullError when it is refused."""
     if entry.is_open or was_accepted(entry, path):
@@ -65,6 +75,8 @@ def _accept(entry: CatalogueModel, source: Source, part: Path, path: Path) -> Pa
     try:
         check_model_file(part, sha256=entry.sha256, size_bytes=entry.size_bytes)
         header = read_header(part)
+        if (size_bytes := part.stat().st_size) < header.whole_bytes:
+            raise ModelFileError(f"It is cut off: it has {size_bytes:,} bytes of at least {header.whole_bytes:,}.")
         if header.files > 1:
             raise ModelFileError(
                 f"It is one of {header.files} files of a model; join them (`llama-gguf-split --merge`)."

@@ -21,22 +21,32 @@ def origin_file(path: Path) -> Path:
     return path.with_name(path.name + ".origin.json")
 
 
-def was_accepted(entry: CatalogueModel, path: Path) -> bool:
-    """Whether this licence was accepted for this file before."""
+def origin_of(path: Path) -> dict[str, object]:
+    """The record; empty where there is none that can be read."""
     try:
         found = json.loads(origin_file(path).read_text())
     except (OSError, ValueError):
-        return False
-    return isinstance(found, dict) and found.get("license") == entry.license and bool(found.get("accepted_at"))
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def place_of(entry: CatalogueModel) -> object:
+    """Where its file comes from, as it is recorded."""
+    return entry.url or (list(entry.wheels.packages) if entry.wheels else None)
+
+
+def was_accepted(entry: CatalogueModel, path: Path) -> bool:
+    """Whether this licence was accepted for this file before."""
+    found = origin_of(path)
+    return found.get("license") == entry.license and bool(found.get("accepted_at"))
 
 
 def record_origin(entry: CatalogueModel, path: Path, **more: object) -> None:
     """Write the record, over what an earlier pull wrote, but for the time when the licence was accepted."""
-    place = entry.url or (list(entry.wheels.packages) if entry.wheels else None)
-    record: dict[str, object] = {"name": entry.name, "from": place, "license": entry.license}
+    record: dict[str, object] = {"name": entry.name, "from": place_of(entry), "license": entry.license}
     record["license_url"] = entry.license_url
     if was_accepted(entry, path):
-        record["accepted_at"] = json.loads(origin_file(path).read_text())["accepted_at"]
+        record["accepted_at"] = origin_of(path)["accepted_at"]
     origin_file(path).write_text(json.dumps(record | more, indent=2) + "\n")
 
 

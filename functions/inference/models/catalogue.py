@@ -118,7 +118,7 @@ def resolve(name_or_path: str, models_dir: Path) -> tuple[CatalogueModel, Path]:
         path = Path(name_or_path).expanduser()
         return _entry_for(path), path
     if (path := models_dir / f"{name_or_path}.gguf").is_file():
-        return CatalogueModel(name=name_of(path)), path
+        return _entry_for(path), path
     names = ", ".join(sorted(known))
     raise ModelFileError(f"There is no model named {name_or_path!r}: give a path to a .gguf file, or one of {names}.")
 

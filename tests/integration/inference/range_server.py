@@ -15,6 +15,8 @@ class FileHost:
 
     content: bytes
     ranges: bool = True
+    length: bool = True
+    """Whether it says how long a body is."""
     etag: str = '"one"'
     break_after: list[int] = field(default_factory=list)
     """For each of the next requests: close the connection after so many bytes."""
@@ -54,7 +56,8 @@ def serving(host: FileHost) -> Iterator[FileHost]:
                 self.send_header("Content-Range", f"bytes {start}-{len(host.content) - 1}/{len(host.content)}")
             else:
                 self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
+            if host.length:
+                self.send_header("Content-Length", str(len(body)))
             self.send_header("ETag", host.etag)
             self.end_headers()
             if host.break_after:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from urllib3 import HTTPResponse, Retry
@@ -27,6 +28,7 @@ from tests.waiting import eventually
 
 CONTENT = gguf({"general.architecture": "qwen2", "general.file_type": 7}) + bytes(range(256)) * 8000
 ROOT = Path(__file__).parents[3]
+BUNDLED = ROOT / "model" / "demo-model-q8_0.gguf"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -245,6 +247,29 @@ def test_a_file_of_this_machine_is_copied(tmp_path: Path) -> None:
     path = pull_entry(entry_of(str(source)), tmp_path / "models", never, show_progress=False)
     source.unlink()
     assert (path.name, path.read_bytes()) == ("my-model.gguf", CONTENT)
+
+
+def test_a_model_that_is_cut_off_is_refused_although_nothing_is_known_of_it(tmp_path: Path) -> None:
+    with serving(FileHost(BUNDLED.read_bytes()[:-9])) as host, pytest.raises(PullError, match="cut off"):
+        pull("small", tmp_path, known(host.url, None, None))
+
+
+def test_a_server_that_never_ends_is_stopped_by_the_room_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.download.DISK_EVERY_BYTES", 1 << 20)
+    room = iter([10 << 30, 10 << 30, 0])
+    monkeypatch.setattr("infra.download.shutil.disk_usage", lambda _folder: SimpleNamespace(free=next(room)))
+    with serving(FileHost(CONTENT * 3, length=False)) as host, pytest.raises(PullError, match="has 0 bytes free"):
+        pull("small", tmp_path, known(host.url, None, None))
+
+
+def test_another_file_of_the_same_name_is_not_taken_for_the_one_that_is_here(tmp_path: Path) -> None:
+    with serving(FileHost(CONTENT)) as first, serving(FileHost(CONTENT)) as second:
+        for _ in range(2):
+            pull_entry(entry_of(first.url), tmp_path, never, show_progress=False)
+        with pytest.raises(PullError, match=f"from {first.url} already"):
+            pull_entry(entry_of(second.url), tmp_path, never, show_progress=False)
 
 
 def test_one_part_of_a_split_model_is_refused(tmp_path: Path) -> None:

@@ -49,6 +49,13 @@ def test_vocabularies_are_skipped_and_what_follows_is_read(tmp_path: Path) -> No
     assert (header.adds_bos, header.parameters) == (True, 17)
 
 
+def test_a_whole_file_has_the_bytes_that_its_header_says(tmp_path: Path) -> None:
+    assert read_header(BUNDLED).whole_bytes == BUNDLED.stat().st_size
+    assert read_header(written(tmp_path, BUNDLED.read_bytes()[:-1])).whole_bytes == BUNDLED.stat().st_size
+    unknown = gguf(BASE, tensors={"weight": (3, 5)}, tensor_type=999)
+    assert read_header(written(tmp_path, unknown)).whole_bytes == len(unknown) + -len(unknown) % 32
+
+
 def test_values_of_another_type_are_as_if_they_were_not_there(tmp_path: Path) -> None:
     odd = {"general.architecture": 7, "general.license": ["a"], "tokenizer.chat_template": True, "split.count": "2"}
     header = read_header(written(tmp_path, gguf(odd)))
