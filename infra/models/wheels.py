@@ -75,14 +75,14 @@ class WheelSource:
         for wheel in folder.glob("*.whl"):
             if sha256 is not None and sha256_of(wheel) == sha256:
                 return wheel
-        before = set(folder.glob("*.whl"))
-        wanted = folder / "wanted.txt"
+        coming = folder / "coming"  # what pip writes there is moved when it is whole
+        shutil.rmtree(coming, ignore_errors=True)
+        coming.mkdir()
+        wanted = coming / "wanted.txt"
         wanted.write_text(f"{package} --hash=sha256:{sha256}\n" if sha256 else f"{package}\n", "ascii")
-        self._download(package, wanted, folder, progress)
-        new = set(folder.glob("*.whl")) - before or {*folder.glob(_file_pattern(package))}
-        if len(new) != 1:
-            raise DownloadError(f"pip brought {len(new)} wheels of {package}; one was expected.")
-        return new.pop()
+        self._download(package, wanted, coming, progress)
+        (wheel,) = coming.glob("*.whl")
+        return wheel.rename(folder / wheel.name)
 
     def _download(self, package: str, wanted: Path, folder: Path, progress: Progress) -> None:
         words = [*PIP, "--only-binary=:all:", f"--dest={folder}", f"--requirement={wanted}"]
@@ -149,14 +149,9 @@ def _matching(archive: zipfile.ZipFile, pattern: str) -> list[str]:
     return [name for name in archive.namelist() if fnmatch.fnmatchcase(name, pattern)]
 
 
-def _file_pattern(package: str) -> str:
-    """As a wheel's file is named: https://packaging.python.org/en/latest/specifications/binary-distribution-format/."""
-    name, version = package.split("==")
-    return f"{re.sub('[-_.]+', '_', name).lower()}-{version}-*.whl"
-
-
 def _reason(errors: str) -> str:
-    """pip's own first error. It gives warnings before, and follows with hints."""
+    """pip's own first error. It gives warnings before, and follows with hints or with what Python says."""
     lines = [line.removeprefix("ERROR: ").strip() for line in errors.splitlines() if line.startswith("ERROR: ")]
-    last = errors.strip().splitlines()[-1:] or ["it gave no reason"]
-    return (lines or last)[0].rstrip(".") + "."
+    if not lines or lines[0] == "Exception:":
+        lines = errors.strip().splitlines()[-1:] or ["it gave no reason"]
+    return lines[0].rstrip(".") + "."

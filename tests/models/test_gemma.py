@@ -43,14 +43,19 @@ def file() -> Path:
 
 
 @pytest.fixture(scope="module")
-def person(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
-    """A person of a system that serves it."""
-    system = System(tmp_path_factory.mktemp("gemma") / "data", {"SLUICE_MODEL": str(file)})
+def system(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system that serves it."""
+    started = System(tmp_path_factory.mktemp("gemma") / "data", {"SLUICE_MODEL": str(file)})
     try:
-        yield people.newcomer(system.start().base_url)
+        yield started.start()
     finally:
-        system.stop()
-        people.close_sdks()
+        started.stop()
+
+
+@pytest.fixture(scope="module")
+def person(system: System) -> Iterator[Person]:
+    yield people.newcomer(system.base_url)
+    people.close_sdks()
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +84,10 @@ def test_a_trial_completes_text_and_says_why(file: Path) -> None:
     figures = attempt(what, said.append)
     assert "".join(said).startswith(" Thursday, Friday") and "without a chat template" in described(what)
     assert figures["peak_memory_bytes"] > file.stat().st_size
+
+
+def test_the_start_says_that_it_completes_text_only(system: System) -> None:
+    assert f"{NAME} has no chat template: it completes text (/v1/completions), and does not chat" in system.output()
 
 
 def test_the_model_says_that_it_completes_text_only(client: openai.OpenAI) -> None:
