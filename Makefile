@@ -127,7 +127,7 @@ lock: setup  ## resolve pyproject.toml's pins into the lock files
 	grep llama-cpp-python pyproject.toml | grep -o 'llama-cpp-python==[0-9.]*' | $(LOCK) --no-deps --output-file infra/setup/llama.lock -
 	$(LOCK) --no-emit-package llama-cpp-python --constraint requirements.lock \
 		--output-file functions/inference/requirements.lock functions/inference/requirements.txt infra/setup/llama.lock
-	for pins in tests/clients/*.in tests/models/*.in; do $(LOCK) --output-file "$${pins%.in}.lock" "$$pins" || exit 1; done
+	for pins in tests/clients/*.in; do $(LOCK) --output-file "$${pins%.in}.lock" "$$pins" || exit 1; done
 
 setup:
 	@PYTHON="$(PYTHON)" infra/setup.sh

@@ -21,7 +21,7 @@ COMMANDS = {
     "prove": "check on a deployment what only a real account can show",
     "keys": "make and rotate the signing keys of a deployment",
     "migrate": "migrate a store of an earlier version to this version",
-    "model": "list the models that can be served, and download them",
+    "model": "list the models that can be served, download them, and try one",
 }
 
 

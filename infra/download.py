@@ -14,6 +14,7 @@ CHUNK_BYTES = 1 << 18
 ATTEMPTS = 5
 TIMEOUT = urllib3.Timeout(connect=10, read=30)
 SPARE_DISK_BYTES = 64 << 20
+DISK_EVERY_BYTES = 64 << 20
 RESUME = "run the same command to resume it."
 
 Progress = Callable[[int, int | None], None]
@@ -45,6 +46,10 @@ def fetch(url: str, part: Path, progress: Progress) -> None:
             except (urllib3.exceptions.ProtocolError, urllib3.exceptions.ReadTimeoutError) as exc:
                 if attempt == ATTEMPTS and _size(part) <= before:
                     raise DownloadError(f"The download broke off after {_size(part):,} bytes; {RESUME}") from exc
+            except OSError as exc:
+                raise DownloadError(
+                    f"{part} cannot be written ({exc.strerror or exc}); free some room, then {RESUME}"
+                ) from exc
             except urllib3.exceptions.HTTPError as exc:
                 raise DownloadError(f"No connection to {_host(url)}: check the network ({_reason(exc)}).") from exc
     raise DownloadError(f"The download keeps breaking off; {RESUME}")
@@ -61,6 +66,7 @@ def _continue(pool: urllib3.PoolManager, url: str, part: Path, progress: Progres
     retries = urllib3.Retry(connect=1, read=0, redirect=5, status=0, other=0)
     answer = pool.request("GET", url, headers=headers, preload_content=False, timeout=TIMEOUT, retries=retries)
     with contextlib.closing(answer) as response:
+        refuse_downgrade(url, response)
         if response.status == 416 and response.headers.get("Content-Range") == f"bytes */{have}":
             return  # the part file is complete
         if response.status == 416:
@@ -68,11 +74,11 @@ def _continue(pool: urllib3.PoolManager, url: str, part: Path, progress: Progres
         if response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             raise _Changed
         if response.status not in (200, 206):
-            raise DownloadError(f"{_host(url)} answered {response.status} for {url}.")
+            raise DownloadError(f"{_host(url)} answered {response.status} for {_without_query(url)}.")
         start = have if response.status == 206 else 0
         length = response.headers.get("Content-Length")
         total = start + int(length) if length is not None and length.isdigit() else None
-        _require_disk(part.parent, (total or start) - start)
+        require_disk(part.parent, (total or start) - start)
         _record_etag(etag_file, response.headers.get("ETag"))
         _write(response, part, start, total, progress)
 
@@ -83,6 +89,8 @@ def _write(response: urllib3.BaseHTTPResponse, part: Path, start: int, total: in
     with part.open("ab" if start else "wb") as file:
         while chunk := response.read1(CHUNK_BYTES):  # read1: keeps incomplete chunks before a break
             file.write(chunk)
+            if done // DISK_EVERY_BYTES != (done + len(chunk)) // DISK_EVERY_BYTES:
+                require_disk(part.parent, 0)  # a server that tells no length may never end
             done += len(chunk)
             progress(done, total)
         file.flush()
@@ -106,7 +114,8 @@ def _record_etag(file: Path, etag: str | None) -> None:
         file.unlink(missing_ok=True)
 
 
-def _require_disk(folder: Path, needed_bytes: int) -> None:
+def require_disk(folder: Path, needed_bytes: int) -> None:
+    """Raises DownloadError when the folder's disk has no room for so much more."""
     free = shutil.disk_usage(folder).free
     if free < needed_bytes + SPARE_DISK_BYTES:
         raise DownloadError(f"The disk of {folder} has {free:,} bytes free; {needed_bytes:,} more are needed.")
@@ -118,6 +127,18 @@ def _etag_file(part: Path) -> Path:
 
 def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
+
+
+def refuse_downgrade(url: str, response: urllib3.BaseHTTPResponse) -> None:
+    """Whoever is on the way could answer in the place of a server that is asked without TLS."""
+    history = response.retries.history if response.retries else ()
+    if url.startswith("https:") and any((step.redirect_location or "").startswith("http:") for step in history):
+        raise DownloadError(f"{_host(url)} redirects to an address without TLS, which is not used.")
+
+
+def _without_query(url: str) -> str:
+    """It may hold a signature."""
+    return urllib.parse.urlsplit(url)._replace(query="").geturl()
 
 
 def _host(url: str) -> str:

@@ -163,8 +163,11 @@ class Launcher:
                 raise LaunchError(f"the supervisor ended; its log: {self._data.logs / 'supervisor.log'}")
 
     def _greet(self, report: dict[str, Any], seconds: float) -> None:
+        from infra.local.model_notes import model_notes
         from infra.local.welcome import ready_lines
 
+        for note in model_notes(os.environ, self._config.data_dir / "models"):
+            self._say(note)
         print(ready_lines(self._config, str(report.get("model")), seconds), flush=True)
 
     # --- watching

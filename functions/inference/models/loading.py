@@ -17,10 +17,12 @@ from functions.inference.llama.embedder import Embedder
 from functions.inference.llama.runtime import LoadOptions, load_model
 from functions.inference.models.catalogue import CatalogueModel, resolve
 from functions.inference.models.chat_template import ChatTemplate
-from functions.inference.models.memory import available_bytes, capped_layers, context_bytes, require_room
+from functions.inference.models.gguf_header import read_header
+from functions.inference.models.memory import available_bytes, context_bytes, require_room
 from functions.inference.models.model_file import check_model_file, expected_sha256
 from functions.inference.models.prompt_tokenizer import PromptTokenizer
 from functions.inference.models.s3_model import bring, is_s3
+from functions.inference.models.video_memory import VideoMemory
 from functions.inference.settings import InferenceSettings, usable_cpus
 
 log = logging.getLogger(__name__)
@@ -86,13 +88,14 @@ class Loader:
     def __init__(self, settings: InferenceSettings) -> None:
         self._settings = settings
         self._handles: dict[Path, Any] = {}
+        self._video = VideoMemory(settings.vram_mib << 20)
         self._budget_bytes = settings.memory_mib << 20 if settings.memory_mib else available_bytes()
 
     def chat_model(self, on_crash: Callable[[BaseException], None] | None = None) -> ChatModel:
         """The model of `SLUICE_MODEL`, warmed up, its decode thread running. Raises ModelFileError."""
         settings = self._settings
         entry, path = checked_file(settings.model, settings)
-        if "chat" not in entry.capabilities:
+        if "completions" not in entry.capabilities:
             raise ModelFileError(f"The model {entry.name} does not generate text: choose another for SLUICE_MODEL.")
         handle = self._open(entry, path)
         self._reserve(entry, handle, settings.slots * settings.context_tokens)
@@ -140,11 +143,13 @@ class Loader:
                 log.warning("%s is not verified: there is no SHA-256 to compare it with", path)
             require_room(entry.name, path.stat().st_size, self._budget_bytes)
             settings = self._settings
-            layers = capped_layers(
+            header = read_header(path)
+            tokens = settings.slots * header.context_within(settings.context_tokens)
+            layers = self._video.take(
                 path,
+                layers=header.layers,
                 wanted_layers=settings.gpu_layers,
-                vram_bytes=settings.vram_mib << 20,
-                context_tokens=settings.slots * settings.context_tokens,
+                needed_bytes=path.stat().st_size + tokens * header.token_bytes,
             )
             options = LoadOptions(settings.mmap, layers, check_tensors=not verified)
             self._handles[path] = load_model(path, options)

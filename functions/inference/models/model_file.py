@@ -4,8 +4,9 @@ import hashlib
 from pathlib import Path
 
 from functions.inference.errors import ModelFileError
+from functions.inference.models.gguf_header import MAGIC, kind_of
 
-MAGIC = b"GGUF"
+KIND_BYTES = 64
 
 
 def recorded_hash_file(path: Path) -> Path:
@@ -31,10 +32,10 @@ def check_model_file(path: Path, *, sha256: str | None, size_bytes: int | None =
     """Raises ModelFileError when the file is missing, unreadable, not GGUF, truncated or of another hash."""
     try:
         with path.open("rb") as file:
-            magic = file.read(len(MAGIC))
+            start = file.read(KIND_BYTES)
         actual_bytes = path.stat().st_size
-        if magic != MAGIC:
-            raise ModelFileError(f"The model file {path} is not a GGUF file.")
+        if not start.startswith(MAGIC):
+            raise ModelFileError(f"The model file {path} is not a GGUF file (it is {kind_of(start)}).")
         if size_bytes is not None and actual_bytes != size_bytes:
             raise ModelFileError(f"The model file {path} has {actual_bytes} bytes and should have {size_bytes}.")
         if sha256 is not None and (actual := sha256_of(path)) != sha256:

@@ -86,3 +86,15 @@ def test_every_finding_of_checkov_has_a_reason(source: bool, tmp_path: Path) -> 
     assert report["summary"]["passed"] > 40 and report["summary"]["parsing_errors"] == 0
     assert {kind: where for kind, where in failed.items() if kind not in SKIPS} == {}
     assert set(SKIPS) - set(failed) == set(), "reasons that nothing needs"
+
+
+def test_hadolint_finds_nothing_in_the_inference_images() -> None:
+    """What is left out, and why, is in .hadolint.yaml."""
+    try:
+        hadolint = install.install("hadolint")
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as exc:
+        pytest.skip(f"hadolint cannot be installed here: {exc}")
+    files = sorted((built.ROOT / "functions" / "inference").glob("Dockerfile*"))
+    assert len(files) == 3
+    done = run(hadolint, *files)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout

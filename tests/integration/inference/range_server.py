@@ -1,5 +1,6 @@
 """A file server for download tests: with or without ranges, which can close connections early."""
 
+import contextlib
 import re
 import threading
 from collections.abc import Iterator
@@ -14,17 +15,29 @@ class FileHost:
 
     content: bytes
     ranges: bool = True
+    length: bool = True
+    """Whether it says how long a body is."""
     etag: str = '"one"'
     break_after: list[int] = field(default_factory=list)
     """For each of the next requests: close the connection after so many bytes."""
     asked: list[str | None] = field(default_factory=list)
     url: str = ""
+    redirect_to: str | None = None
+    """Where `/elsewhere` leads."""
+    pause: threading.Event | None = None
+    """Wait for it in the middle of each body, after `sent_half` was set."""
+    sent_half: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
 def serving(host: FileHost) -> Iterator[FileHost]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if self.path == "/elsewhere":
+                self.send_response(302)
+                self.send_header("Location", host.redirect_to or host.url)
+                self.end_headers()
+                return
             if self.path != "/model.gguf":
                 self.send_error(404)
                 return
@@ -43,13 +56,20 @@ def serving(host: FileHost) -> Iterator[FileHost]:
                 self.send_header("Content-Range", f"bytes {start}-{len(host.content) - 1}/{len(host.content)}")
             else:
                 self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
+            if host.length:
+                self.send_header("Content-Length", str(len(body)))
             self.send_header("ETag", host.etag)
             self.end_headers()
             if host.break_after:
                 body = body[: host.break_after.pop(0)]
                 self.close_connection = True
-            self.wfile.write(body)
+            half = len(body) // 2
+            self.wfile.write(body[:half])
+            if host.pause is not None:
+                host.sent_half.set()
+                host.pause.wait()
+            with contextlib.suppress(OSError):  # the client may have been killed
+                self.wfile.write(body[half:])
 
         def log_message(self, *_args: object) -> None:
             pass

@@ -10,7 +10,9 @@ from samtranslator.yaml_helper import yaml_parse
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "functions" / "inference"
 DOCKERFILE = (FOLDER / "Dockerfile").read_text()
-FILES = {"cpu": DOCKERFILE, "cuda": (FOLDER / "Dockerfile.cuda").read_text()}  # a file for each target
+ACCELERATORS = {"cuda": "nvidia/cuda", "vulkan": "python:3.11-slim-trixie"}
+"""The image that each target is built on."""
+FILES = {"cpu": DOCKERFILE} | {name: (FOLDER / f"Dockerfile.{name}").read_text() for name in ACCELERATORS}
 each_target = pytest.mark.parametrize("file", FILES.values(), ids=FILES)
 
 
@@ -38,21 +40,25 @@ def test_the_final_stage_is_unprivileged_and_has_no_build_tools(file: str) -> No
     assert "STOPSIGNAL SIGTERM" in final
 
 
-@each_target
-def test_a_file_has_the_stages_of_its_own_target_only(file: str) -> None:
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_has_the_stages_of_its_own_target_only(name: str) -> None:
     """SAM's legacy builder builds every stage of a file, also those that the last one does not use."""
+    file = FILES[name]
     bases = re.findall(r"^FROM (\S+)", file, re.MULTILINE)
     assert len(bases) == 2 and "${" not in "".join(bases)
-    assert {"nvidia/cuda" in base for base in bases} == {file != DOCKERFILE}
+    assert all(base.startswith(ACCELERATORS.get(name, "python:3.11-slim-bookworm")) for base in bases)
     assert file.count("-DGGML_NATIVE=OFF") == 1
-    assert ("-DGGML_CUDA=ON" in file) == (file != DOCKERFILE)
+    assert re.findall(r"-DGGML_(\w+)=ON", file) == ([name.upper()] if name in ACCELERATORS else [])
+    assert ("SLUICE_INFERENCE_GPU_LAYERS=-1" in file) == (name in ACCELERATORS)
 
 
-def test_the_files_of_the_targets_differ_only_in_their_bases_and_in_what_lambda_needs() -> None:
-    cpu, cuda = ([line for line in file.splitlines() if line and line[0] != "#"] for file in FILES.values())
-    only_cuda = [line for line in cuda if line not in cpu]
-    only_cpu = [line for line in cpu if line not in cuda]
-    assert all(re.search("nvidia|CUDA|GPU|python3.11|SLUICE_INFERENCE_BIND", line) for line in only_cuda), only_cuda
+@pytest.mark.parametrize("name", ACCELERATORS)
+def test_the_files_of_the_targets_differ_only_in_their_bases_and_in_what_lambda_needs(name: str) -> None:
+    cpu, other = ([line for line in FILES[one].splitlines() if line and line[0] != "#"] for one in ("cpu", name))
+    only_other = [line for line in other if line not in cpu]
+    only_cpu = [line for line in cpu if line not in other]
+    theirs = "nvidia|CUDA|GPU|VULKAN|vulkan|trixie|python3.11|SLUICE_INFERENCE_BIND"
+    assert all(re.search(theirs, line) for line in only_other), only_other
     assert all(re.search("bookworm|NATIVE|libgomp1|adapter|LWA|SLUICE_INFERENCE_BIND", line) for line in only_cpu)
 
 
