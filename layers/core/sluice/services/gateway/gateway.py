@@ -11,6 +11,7 @@ from typing import Any
 from sluice.domain import errors
 from sluice.domain.gateway.admission import AdmissionRequest, Grant
 from sluice.domain.gateway.contents import LoggedContent, expires_s
+from sluice.domain.gateway.decision import caller_refusal
 from sluice.domain.gateway.rerank import tokens_read
 from sluice.domain.gateway.tries import FAULT_TOKENS, tries_of
 from sluice.domain.settings.terms import NO_MODEL, NO_TERMS, Terms
@@ -21,6 +22,7 @@ from sluice.services.gateway.admit import Admission
 from sluice.services.gateway.exchange import Bookkeeping, Clock, Exchange, Observer
 from sluice.services.gateway.fit import OWN_ENGINE, Counts, Fit, countable
 from sluice.services.gateway.model_list import ModelList
+from sluice.services.gateway.queue import Queue
 from sluice.services.gateway.request import COUNT_PATH, ModelRequest, RequestContext
 from sluice.services.gateway.settle_later import SettleLater
 
@@ -63,6 +65,8 @@ class Gateway:
     counts: Counts = field(default_factory=Counts)
     bytes_a_token: Callable[[], int] = lambda: DEFAULT_BYTES_A_TOKEN
     """Of a prompt whose model server cannot count it, by the owner's settings."""
+    queue: Queue | None = None
+    """Where requests wait for their turn; None where none may."""
 
     def now_ms(self) -> int:
         return self.clock() // 1_000_000
@@ -198,8 +202,24 @@ class Gateway:
 
     def _admit(self, request: AdmissionRequest, context: RequestContext, fit: Fit | None = None) -> Exchange:
         admitted = self.admission.admit(request, self.clock(), fit)
-        books = Bookkeeping(self.store, self.clock, self.observer, self.settle_later, self.admission.remember)
+        if context.waiter is not None:
+            context.waiter.admitted = True
+        if self.queue is not None:
+            self.queue.began(request.account_id, request.model)
+        remember = self.admission.remember
+        books = Bookkeeping(self.store, self.clock, self.observer, self.settle_later, remember, self._ended)
         return Exchange(books, admitted, context)
+
+    def _ended(self, request: AdmissionRequest, held_seconds: float | None) -> None:
+        if self.queue is not None:
+            self.queue.ended(request.account_id, request.model, held_seconds)
+
+    def check_waiting(self, claims: Claims) -> None:
+        """For a request that waits: by the grant as others of its account saw it last, and if that refuses it, as it is
+        in the store. Errors: as `check_caller`."""
+        seen = self.admission.seen(claims.account_id)
+        if seen is None or caller_refusal(seen, claims.token_id, self.now_ms()) is not None:
+            self.check_caller(claims)
 
     @contextmanager
     def counted(self, claims: Claims, endpoint: str, context: RequestContext) -> Iterator[Exchange]:

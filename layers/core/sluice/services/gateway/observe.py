@@ -77,6 +77,9 @@ class ExchangeMetrics:
         metrics.count(measures.SPEND, record.cost_micro_usd or 0)
         metrics.flush()
 
+    def withdrawn(self) -> None:
+        self._metrics.change(measures.RUNNING, -1)
+
     def settlement_failed(self) -> None:
         self._metrics.change(measures.RUNNING, -1)
         self._metrics.count(measures.SETTLEMENT_FAILURES)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from sluice.domain.errors import SluiceError
+from sluice.domain.errors import Overloaded, SluiceError
 from sluice.domain.gateway.admission import AdmissionRequest
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.ports.gateway import Upstream, UpstreamCall, UpstreamStream
@@ -44,6 +44,10 @@ class TracedExchanges(ExchangeMetrics):
     def settled(self, record: LedgerRecord, seconds: float) -> None:
         super().settled(record, seconds)
         self._tracing.settled(record)
+
+    def withdrawn(self) -> None:
+        super().withdrawn()
+        self._tracing.answered(Overloaded.__name__)
 
 
 class TracedUpstream:
