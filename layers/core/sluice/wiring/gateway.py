@@ -61,9 +61,10 @@ def gateway() -> Gateway:
 def _queue(most: int) -> Queue | None:
     """None on Lambda, where a waiting request would hold an environment that is paid for."""
     from sluice.adapters.aws.access import on_lambda
+    from sluice.services.gateway.observe import QueueMetrics
     from sluice.services.gateway.queue import Queue
 
-    return Queue(most) if most and not on_lambda() else None
+    return Queue(most, QueueMetrics(peers.metrics())) if most and not on_lambda() else None
 
 
 def _bytes_a_token() -> int:

@@ -15,7 +15,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from sluice.domain import errors
 from sluice.services.gateway.flows import Flows
@@ -40,11 +40,13 @@ class Place(NamedTuple):
 
 @dataclass(eq=False)
 class Waiter:
-    """A request that may wait until `until_s` (monotonic). `first`: its place when it began to wait, None if it did
-    not. `admitted`: it holds a lease, or was settled."""
+    """A request that came at `since_s` and may wait until `until_s` (monotonic). `first`: its place when it began to
+    wait, None if it did not. `admitted`: it holds a lease, or was settled. `called`: it is its turn. `seen`: what had
+    ended when it asked last. `uncalled`: it asked without a call."""
 
     account_id: str
     model: str
+    since_s: float
     until_s: float
     clock: Callable[[], float]
     first: Place | None = None
@@ -78,11 +80,21 @@ class _Line:
         return next((one for one in self.waiters if not one.called.is_set()), None)
 
 
+class Observer(Protocol):
+    def waiting(self, change: int) -> None:
+        """How many more, or fewer, wait now."""
+
+    def waited(self, predicted_seconds: float, seconds: float) -> None:
+        """Of a request that was admitted in the end."""
+
+
 class Queue:
     """Thread-safe. At most `most` requests wait, and of one account half as many."""
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most, self._most_of_one, self._clock = most, max(1, most // 2), clock
+    def __init__(
+        self, most: int, observer: Observer | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most, self._most_of_one, self._observer, self._clock = most, max(1, most // 2), observer, clock
         self._lines: OrderedDict[Key, _Line] = OrderedDict()  # in the order of their turns
         self._waiting: Counter[str] = Counter()
         self._flows = Flows()
@@ -92,7 +104,8 @@ class Queue:
         return self._waiting.total()
 
     def waiter(self, account_id: str, model: str, seconds: float) -> Waiter:
-        return Waiter(account_id, model, self._clock() + seconds, self._clock)
+        now_s = self._clock()
+        return Waiter(account_id, model, now_s, now_s + seconds, self._clock)
 
     # --- exchanges
 
@@ -176,6 +189,8 @@ class Queue:
         self._lines.setdefault(waiter.key, line)
         self._waiting[waiter.account_id] += 1
         waiter.first = waiter.first or self._place(waiter)
+        if self._observer is not None:
+            self._observer.waiting(1)
 
     def leave(self, waiter: Waiter) -> None:
         """It was admitted, or its caller waits no longer. Calling it again does nothing."""
@@ -189,9 +204,17 @@ class Queue:
                 del self._waiting[waiter.account_id]
             if not line.waiters:
                 del self._lines[waiter.key]
+            self._observe_end(waiter)
             unused = waiter.called.is_set() and not waiter.admitted
             if unused or waiter.uncalled:  # there may be room for more than was known
                 self._call(lambda key, other: self._compete(waiter.key, line, key, other))
+
+    def _observe_end(self, waiter: Waiter) -> None:
+        if self._observer is None:
+            return
+        self._observer.waiting(-1)
+        if waiter.admitted and waiter.first is not None:
+            self._observer.waited(waiter.first.seconds, self._clock() - waiter.since_s)
 
     def refusal(self, waiter: Waiter) -> Refusal:
         """Why it waits."""
