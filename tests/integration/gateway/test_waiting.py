@@ -4,11 +4,9 @@ import http.client
 import json
 import re
 import secrets
-import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,10 +90,15 @@ class Sent:
             self.read += more
         return self.read
 
+    def close(self) -> None:
+        if self.response is not None:
+            self.response.close()
+        self.connection.close()
+
     def answer(self) -> "Answer":
         response = self.begins()
-        with closing(self.connection):
-            body = self.read + response.read()
+        body = self.read + response.read()
+        self.close()
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
 
 
@@ -118,8 +121,8 @@ class Answer:
 class Caller:
     """An account and its API token."""
 
-    def __init__(self, store: Engine, port: int, data_dir: Path, **limits: int) -> None:
-        self.port = port
+    def __init__(self, store: Engine, port: int, data_dir: Path, all_sent: list["Sent"], **limits: int) -> None:
+        self.port, self._all_sent = port, all_sent
         self.account = Account(store, {**LIMITS, **limits}, token_id="tok_" + secrets.token_hex(8))
         live = {self.account.token_id: int(time.time()) + 3600}
         self.account.write(live=live, period=int(time.strftime("%Y%m", time.gmtime())))
@@ -133,7 +136,8 @@ class Caller:
             headers["prefer"] = wait
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request("POST", path, json.dumps({"model": "demo", **body, **more}), headers)
-        return Sent(connection)
+        self._all_sent.append(Sent(connection))
+        return self._all_sent[-1]
 
     def leases(self) -> int:
         return len(self.account.grant().leases)
@@ -144,10 +148,17 @@ class Caller:
 
 class Callers:
     def __init__(self, store: Engine, port: int, data_dir: Path, model: FullEngine) -> None:
-        self._world, self.data_dir, self.model = (store, port, data_dir), data_dir, model
+        self.sent: list[Sent] = []
+        self._world, self.data_dir, self.model = (store, port, data_dir, self.sent), data_dir, model
 
     def __call__(self, **limits: int) -> Caller:
         return Caller(*self._world, **limits)
+
+    def close(self) -> None:
+        """End every connection, and what runs or waits on it."""
+        self.model.let_all_go()
+        for one in self.sent:
+            one.close()
 
     def occupied(self, caller: Caller, count: int = 1) -> list[Sent]:
         """Requests that run, so many that the caller or the model has no more room."""
@@ -162,8 +173,28 @@ class Callers:
 
 
 @pytest.fixture
-def callers(store: Engine, port: int, data_dir: Path, model: FullEngine) -> Callers:
-    return Callers(store, port, data_dir, model)
+def callers(store: Engine, port: int, data_dir: Path, model: FullEngine) -> Iterator[Callers]:
+    made = Callers(store, port, data_dir, model)
+    yield made
+    made.close()
+    made.wait(0)
+
+
+@pytest.fixture
+def more(store: Engine, data_dir: Path, model: FullEngine) -> Iterator[Callable[[int], Callers]]:
+    """Callers of another gateway."""
+    made: list[Callers] = []
+
+    def of(port: int) -> Callers:
+        made.append(Callers(store, port, data_dir, model))
+        return made[-1]
+
+    yield of
+    for one in made:
+        one.close()
+
+
+More = Callable[[int], Callers]
 
 
 def waiting(sent: Sent) -> tuple[int, int, int]:
@@ -356,12 +387,10 @@ def test_who_leaves_is_gone_within_moments_and_costs_nothing(callers: Callers, s
     caller = callers()
     (first,) = callers.occupied(caller)
     leaver = caller.send(stream=stream)
-    if stream:
-        waiting(leaver)
+    callers.wait(1)
     watcher = caller.send(stream=True)
     assert waiting(watcher)[:2] == (2, 2)
-    leaver.connection.sock.shutdown(socket.SHUT_RDWR)
-    leaver.connection.close()
+    leaver.close()
     watcher.until(rb"^: queue 1 of 1, ")
     callers.model.let_all_go()
     assert first.answer().status == 200
@@ -375,6 +404,7 @@ def test_a_revoked_api_token_is_refused_while_it_waits(callers: Callers) -> None
     callers.occupied(caller)
     whole, stream = caller.send(), caller.send(stream=True)
     waiting(stream)
+    callers.wait(2)
     caller.account.item = caller.account.raw()
     caller.account.write(live={"M": {}})
     assert whole.answer().status == 401
@@ -423,12 +453,12 @@ def test_an_account_is_answered_at_once_while_another_waits_for_its_own_limit(ca
 
 
 def test_waiting_requests_are_bounded_and_take_no_place_of_others(
-    store: Engine, data_dir: Path, model: FullEngine
+    store: Engine, data_dir: Path, model: FullEngine, more: More
 ) -> None:
     limits = {"SLUICE_V1_PLACES": "2", "SLUICE_V1_WAITING": "4"}
     with gateway_process.running(store.url, data_dir, model.url, **limits) as (port, _):
         model.places = 2
-        callers = Callers(store, port, data_dir, model)
+        callers = more(port)
         greedy, other = callers(), callers()
         callers.occupied(greedy)
         kept = [greedy.send(stream=True) for _ in range(2)]
@@ -441,9 +471,9 @@ def test_waiting_requests_are_bounded_and_take_no_place_of_others(
         assert all(b"[DONE]" in sent.answer().body for sent in kept)
 
 
-def test_a_setting_ends_all_waiting(store: Engine, data_dir: Path, model: FullEngine) -> None:
+def test_a_setting_ends_all_waiting(store: Engine, data_dir: Path, model: FullEngine, more: More) -> None:
     with gateway_process.running(store.url, data_dir, model.url, SLUICE_V1_WAITING="0") as (port, _):
-        callers = Callers(store, port, data_dir, model)
+        callers = more(port)
         caller = callers()
         callers.occupied(caller)
         answer = caller.send().answer()
@@ -451,9 +481,11 @@ def test_a_setting_ends_all_waiting(store: Engine, data_dir: Path, model: FullEn
         model.let_all_go()
 
 
-def test_a_killed_gateway_leaves_nothing_of_those_that_waited(store: Engine, data_dir: Path, model: FullEngine) -> None:
+def test_a_killed_gateway_leaves_nothing_of_those_that_waited(
+    store: Engine, data_dir: Path, model: FullEngine, more: More
+) -> None:
     with gateway_process.running(store.url, data_dir, model.url) as (port, process):
-        callers = Callers(store, port, data_dir, model)
+        callers = more(port)
         busy, caller = callers(), callers(concurrency=5)
         callers.occupied(busy)
         sent = [caller.send(stream=True) for _ in range(20)]
