@@ -6,12 +6,9 @@ both are free.
 """
 
 import json
-import os
 import re
 import secrets
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,19 +17,14 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.tokens.jwt_tokens import Signer
-from sluice.adapters.tokens.keys import SIGNING_FILE, ensure_keys, parse_signing_key
-from sluice.domain.tokens import Claims
+from sluice.adapters.tokens.keys import ensure_keys
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.http.gateway.connection import WAIT_SECONDS
+from tests import gateway_process
 from tests.chaos.slow_engine import PROMPT_TOKENS, SlowEngine
-from tests.conftest import aws_environment
 from tests.integration.gateway.admission import engines
-from tests.integration.gateway.admission.world import PREFIX, Account, Engine
-from tests.ports import free_port
-from tests.store_process import ROOT
+from tests.integration.gateway.admission.world import Account, Engine
 
-GUNICORN_CONFIG = ROOT / "infra" / "local" / "gunicorn.conf.py"
 pytestmark = pytest.mark.slow
 LIMITS = {"rpm": 100_000, "tpm": 100_000_000, "concurrency": 1, "monthly_tokens": 1_000_000_000}
 
@@ -62,27 +54,8 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def port(store: Engine, model: SlowEngine, data_dir: Path) -> Iterator[int]:
     """The port of the gateway, under the gunicorn of a local run."""
-    number = free_port()
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SLUICE_"))}
-    asked = {
-        "PORT": str(number),
-        "SLUICE_TABLE_PREFIX": PREFIX,
-        "SLUICE_DATA_DIR": str(data_dir),
-        "SLUICE_INFERENCE_URL": model.url,
-        "SLUICE_V1_PLACES": "1",
-        "SLUICE_LOCAL": "1",
-    }
-    command = [sys.executable, "-m", "gunicorn", "--config", str(GUNICORN_CONFIG), "functions.gateway.app:create()"]
-    with (data_dir / "log").open("wb") as log:
-        gateway = subprocess.Popen(
-            command, cwd=ROOT, env={**own, **aws_environment(store.url), **asked}, stdout=log, stderr=log
-        )
-        try:
-            engines.wait_for(number, gateway)
-            yield number
-        finally:
-            gateway.terminate()
-            gateway.wait(30)
+    with gateway_process.running(store.url, data_dir, model.url, SLUICE_V1_PLACES="1") as (number, _):
+        yield number
 
 
 class Caller:
@@ -93,9 +66,7 @@ class Caller:
         self.account = Account(store, LIMITS, token_id="tok_" + secrets.token_hex(8))
         now_s = int(time.time())
         self.account.write(live={self.account.token_id: now_s + 3600}, period=int(time.strftime("%Y%m", time.gmtime())))
-        file = data_dir / "keys" / SIGNING_FILE
-        claims = Claims(self.account.token_id, self.account.id, now_s, now_s + 3600, frozenset({"inference"}), None)
-        self.bearer = Signer(parse_signing_key(file.read_bytes(), str(file)), "sluice").sign(claims)
+        self.bearer = gateway_process.api_token(data_dir, self.account.id, self.account.token_id, "inference")
 
     def send(self, *, stream: bool, receive_bytes: int | None = None) -> socket.socket:
         body = {"model": "demo", "messages": [{"role": "user", "content": "go on"}], "stream": stream}

@@ -136,7 +136,8 @@ class FakeHotStore:
         with self._lock:
             self._reach()
             truth = self.grants[record.account_id]
-            if record.request_id not in truth.leases or refund_for(lease, truth) != refund:
+            asked = replace(refund, requests_ns=0, family_requests_ns=0)
+            if record.request_id not in truth.leases or refund_for(lease, truth) != asked:
                 return Attempt(False, truth)
             unused = lease.reserved_tokens - record.total_tokens
             unused_micro_usd = lease.reserved_micro_usd - (record.cost_micro_usd or 0)
@@ -145,6 +146,7 @@ class FakeHotStore:
                 use = uses[lease.family]
                 uses[lease.family] = replace(
                     use,
+                    tat_requests_ns=use.tat_requests_ns - refund.family_requests_ns,
                     tat_tokens_ns=use.tat_tokens_ns - lease.family_unused_ns(record.total_tokens),
                     tokens=use.tokens - (unused if refund.family_month else 0),
                     micro_usd=use.micro_usd - (unused_micro_usd if refund.family_month else 0),
@@ -152,6 +154,7 @@ class FakeHotStore:
             self.grants[record.account_id] = replace(
                 truth,
                 leases={key: kept for key, kept in truth.leases.items() if key != record.request_id},
+                tat_requests_ns=truth.tat_requests_ns - refund.requests_ns,
                 tat_tokens_ns=truth.tat_tokens_ns - lease.unused_ns(record.total_tokens),
                 period_tokens=truth.period_tokens - (unused if refund.quota else 0),
                 period_micro_usd=truth.period_micro_usd - (unused_micro_usd if refund.money else 0),

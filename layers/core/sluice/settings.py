@@ -113,6 +113,9 @@ class Gateway(NewAccounts):
     )
     default_max_tokens: int = Field(512, ge=1)
     v1_places: int = Field(512, ge=1, description="requests on /v1 that this process serves at once; more get 503")
+    v1_waiting: int = Field(
+        512, ge=0, description="requests that may wait for their turn (`Prefer: wait`); not on AWS Lambda"
+    )
     upstream_connect_seconds: float = 2.0
     upstream_idle_seconds: float = Field(30.0, description="longest silence of the model, which sends a ping every 2 s")
     request_deadline_seconds: float = 600.0

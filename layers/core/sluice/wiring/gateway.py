@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sluice.services.gateway.exchange import Observer
     from sluice.services.gateway.gateway import Gateway
     from sluice.services.gateway.places import Places
+    from sluice.services.gateway.queue import Queue
     from sluice.services.gateway.stored_completions import StoredCompletions
     from sluice.services.gateway.stored_responses import StoredResponses
     from sluice.services.gateway.sweep import Sweeper
@@ -53,7 +54,17 @@ def gateway() -> Gateway:
         ),
         terms=terms,
         spend=upstreams.spend(),
+        queue=_queue(wanted.v1_waiting),
     )
+
+
+def _queue(most: int) -> Queue | None:
+    """None on Lambda, where a waiting request would hold an environment that is paid for."""
+    from sluice.adapters.aws.access import on_lambda
+    from sluice.services.gateway.observe import QueueMetrics
+    from sluice.services.gateway.queue import Queue
+
+    return Queue(most, QueueMetrics(peers.metrics())) if most and not on_lambda() else None
 
 
 @once

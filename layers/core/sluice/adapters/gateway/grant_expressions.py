@@ -174,6 +174,9 @@ def settlement(record: LedgerRecord, lease: Lease, wanted: Refund) -> Write:
     part = own_limits.refund(lease, used_tokens, record.cost_micro_usd or 0, wanted)
     clauses, takes = [LEASE_IS_HELD, *part.clauses], ["tat_tokens_ns = tat_tokens_ns - :unused_ns", *part.takes]
     values = {":unused_ns": number(lease.unused_ns(used_tokens)), **part.values}
+    if wanted.requests_ns:
+        takes.append("tat_requests_ns = tat_requests_ns - :requests_ns")
+        values[":requests_ns"] = number(wanted.requests_ns)
     if wanted.quota:
         clauses.append(SAME_PERIOD)
         takes.append("period_tokens = period_tokens - :unused")

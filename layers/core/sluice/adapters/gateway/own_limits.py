@@ -162,6 +162,9 @@ def refund(lease: Lease, used_tokens: int, used_micro_usd: int, wanted: Refund) 
         clauses.append(TOKEN_PERIOD[False] if wanted.family_month else TOKEN_HAS_LIMITS)
         takes.append("tl.#family.b = tl.#family.b - :token_unused_ns")
         values[":token_unused_ns"] = number(lease.family_unused_ns(used_tokens))
+    if wanted.family_requests_ns:
+        takes.append("tl.#family.a = tl.#family.a - :token_requests_ns")
+        values[":token_requests_ns"] = number(wanted.family_requests_ns)
     if wanted.family_month:
         takes.append("tl.#family.q = tl.#family.q - :unused, tl.#family.v = tl.#family.v - :unused_micro_usd")
     return Part(clauses, takes, values)

@@ -4,7 +4,7 @@ Pure functions; the store makes the decision atomic, and `decision.py` says why 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sluice.domain.gateway import buckets
 from sluice.domain.gateway.leases import LEASE_MS, Lease
@@ -152,12 +152,15 @@ class Forms:
 @dataclass(frozen=True)
 class Refund:
     """Which counters still hold what a request reserved: those of a later month do not, nor those of an API token whose
-    limits were removed. `family`: its limits are there; `family_month`: they count the request's month."""
+    limits were removed. `family`: its limits are there; `family_month`: they count the request's month.
+    `requests_ns`, `family_requests_ns`: what to give back of the requests a minute, too."""
 
     quota: bool
     money: bool
     family: bool
     family_month: bool
+    requests_ns: int = 0
+    family_requests_ns: int = 0
 
 
 def charge_period(grant_period: int, now_ms: int) -> int:
@@ -204,6 +207,18 @@ def refund_for(lease: Lease, grant: Grant | None = None) -> Refund:
         money=lease.reserved_micro_usd > 0 and grant.money_period == lease.period,
         family=own is not None,
         family_month=own is not None and own.period == lease.period,
+    )
+
+
+def without_request(refund: Refund, lease: Lease, grant: Grant) -> Refund:
+    """The refund of an admission that is taken back: the request does not count. `grant`: as it stood after it."""
+    own = grant.token_limits.get(lease.family)
+    own_rpm = own.limits.rpm if own and refund.family else None
+    rpm = grant.limits.rpm
+    return replace(
+        refund,
+        requests_ns=buckets.charge_ns(1, rpm) if rpm else 0,
+        family_requests_ns=buckets.charge_ns(1, own_rpm) if own_rpm else 0,
     )
 
 

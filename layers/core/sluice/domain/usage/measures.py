@@ -6,6 +6,7 @@ from typing import Literal
 Kind = Literal["count", "distribution", "level"]
 
 SECONDS = (0.001, 0.002, 0.003, 0.004, 0.006, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+WAITS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0)
 WRITES = (1.0, 2.0, 3.0, 4.0)
 LEASES = (0.0, 1.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 5000.0)
 
@@ -32,6 +33,13 @@ FIRST_TOKEN = Measure("first_token_seconds", "distribution", "From admission to 
 SETTLEMENT = Measure("settlement_seconds", "distribution", "Both writes of a settlement, retries included.")
 SETTLEMENT_FAILURES = Measure("settlement_failures", "count", "Settlements left to the sweeper.")
 RUNNING = Measure("running_leases", "level", "Requests that are admitted and not settled.")
+WAITING = Measure("waiting_requests", "level", "Requests that wait for their turn to be admitted.")
+QUEUE_WAITED = Measure(
+    "queue_waited_seconds", "distribution", "How long requests waited that were admitted then.", bounds=WAITS
+)
+QUEUE_PREDICTED = Measure(
+    "queue_predicted_seconds", "distribution", "What the same requests were told when they began to wait.", bounds=WAITS
+)
 SWEPT = Measure("swept", "count", "What the sweeper did.", ("what",))
 LEASES_SEEN = Measure(
     "leases_seen", "distribution", "Running requests of all accounts, as each sweep finds them.", bounds=LEASES
@@ -44,5 +52,5 @@ METERED = Measure("metered_records", "count", "Ledger records that metering saw.
 
 MEASURES = (
     HTTP_REQUESTS, REFUSALS, ADMISSION, ADMISSION_WRITES, REQUESTS, TOKENS, SPEND, FIRST_TOKEN, SETTLEMENT,
-    SETTLEMENT_FAILURES, RUNNING, SWEPT, LEASES_SEEN, LEASE_OVERDUE, METERED,
+    SETTLEMENT_FAILURES, RUNNING, WAITING, QUEUE_WAITED, QUEUE_PREDICTED, SWEPT, LEASES_SEEN, LEASE_OVERDUE, METERED,
 )  # fmt: skip

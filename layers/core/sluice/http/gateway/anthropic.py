@@ -14,7 +14,7 @@ from sluice.domain.periods import rfc3339
 from sluice.http.errors import anthropic_envelope
 from sluice.http.gateway.anthropic_requests import CountTokensBody, MessagesBody
 from sluice.http.gateway.bearer import asked_model, authenticate
-from sluice.http.gateway.complete import answered
+from sluice.http.gateway.complete import Asked, answered
 from sluice.http.gateway.context import admitting
 from sluice.http.gateway.messages import chat_bound
 from sluice.http.gateway.named_events import NamedEvents, encode
@@ -38,11 +38,15 @@ class MessagesDialect(NamedEvents[Assembly]):
         return self.assembly.begin(self._stream.prompt_tokens)
 
     def failed(self, error: SluiceError) -> bytes:
-        return encode([anthropic_envelope(error)])
+        return _refused(error)
 
     def whole(self, payloads: Iterable[bytes]) -> dict[str, Any]:
         self.ending(list(payloads))
         return self.assembly.message
+
+
+def _refused(error: SluiceError) -> bytes:
+    return encode([anthropic_envelope(error)])
 
 
 def messages() -> Response:
@@ -60,7 +64,7 @@ def messages() -> Response:
     def prompt_text() -> str:
         return json.dumps(images.without(chat["messages"])[0], ensure_ascii=False)
 
-    return answered(request, dialect, prompt_text, body.ignored)
+    return answered(Asked(request, dialect, prompt_text, body.ignored, _refused))
 
 
 def count_tokens() -> dict[str, Any]:

@@ -5,8 +5,10 @@ from flask import Blueprint, Response, g, request
 from sluice.domain.gateway.ratelimit_headers import headers as rate_headers
 from sluice.domain.ids import request_time_ms
 from sluice.domain.usage.pricing import dollars
+from sluice.http.gateway import waiting
 from sluice.http.gateway.context import speaks_anthropic
 from sluice.services.gateway.exchange import CLIENT_GONE_STATUS, ClientGone
+from sluice.services.gateway.places import Place
 from sluice.wiring.gateway import gateway, v1_places
 
 PRICE = "x-sluice-price-usd"
@@ -23,16 +25,16 @@ def install(blueprint: Blueprint) -> None:
 def _take_place() -> None:
     if request.path == "/healthz":  # the health check must answer even if every place is taken
         return
-    places = v1_places()
-    places.enter()
-    g.v1_place = places
+    place = Place(v1_places())
+    place.take()
+    g.v1_place = place
 
 
 def _leave_unanswered(exc: BaseException | None) -> None:
     """Free the place of a request that ended without `_finish`, which otherwise frees it."""
-    places = g.pop("v1_place", None)
-    if places is not None:
-        places.leave()
+    place = g.pop("v1_place", None)
+    if place is not None:
+        place.leave()
 
 
 def _finish(response: Response) -> Response:
@@ -53,9 +55,10 @@ def _finish(response: Response) -> Response:
         response.headers[UPSTREAM] = asked[-1]
     if speaks_anthropic():
         response.headers["request-id"] = g.request_id  # where Anthropic's SDKs read it
-    places = g.pop("v1_place", None)
-    if places is not None:
-        response.call_on_close(places.leave)
+    waiting.tell(response)
+    place = g.pop("v1_place", None)
+    if place is not None:
+        response.call_on_close(place.leave)
     return response
 
 

@@ -2,42 +2,60 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Response
 
-from sluice.domain.errors import InvalidModelRequest
+from sluice.domain.errors import InvalidModelRequest, SluiceError
 from sluice.domain.gateway import images
 from sluice.http.gateway.bearer import asked_model, authenticate
-from sluice.http.gateway.context import admitting
 from sluice.http.gateway.requests import ChatBody, CompletionBody, EmbeddingBody
 from sluice.http.gateway.stored_completions import check_size, keeping
-from sluice.http.gateway.streaming import ChatDialect, Dialect, FunctionCallDialect, streamed_answer, whole_answer
+from sluice.http.gateway.streaming import Begun, ChatDialect, Dialect, FunctionCallDialect, OpenAIDialect
+from sluice.http.gateway.waiting import fetched, streamed, whole
 from sluice.http.operation import parse_body
 from sluice.services.gateway.answer import Answer, LogKeeper
-from sluice.services.gateway.request import ModelRequest
+from sluice.services.gateway.request import ModelRequest, RequestContext
 from sluice.wiring.gateway import answers, gateway
 
 IGNORED = "x-sluice-ignored"
 
 
-def answered(
-    request: ModelRequest, dialect_for: Callable[[Answer], Dialect], prompt: Callable[[], str], ignored: list[str]
-) -> Response:
-    """Admit, ask the model, and answer in the caller's dialect, streamed or whole.
+@dataclass(frozen=True)
+class Asked:
+    """A request and the caller's dialect. `prompt`: the text for the request log. `ignored`: what was left out, such as
+    types of tools, once it is answered. `refused`: the bytes that end a stream which the model has not begun.
+    `field_of`: the caller's name of a field of the request to the model server."""
 
-    `prompt`: the text for the request log. `ignored`: what was left out, such as types of tools, once it is answered.
-    Errors: as `Answers.start` and `Exchange.events`, and of `dialect_for`; the exchange is settled in any case."""
-    answer = answers().start(request, admitting(request.claims))
-    try:
-        dialect = dialect_for(answer)
-    except BaseException as exc:
-        answer.exchange.fail(exc)
-        raise
-    respond = streamed_answer if request.stream else whole_answer
-    response = respond(answer.exchange, answer.events, LogKeeper(gateway(), answer.exchange, prompt), dialect)
-    if ignored:
-        response.headers[IGNORED] = ",".join(dict.fromkeys(ignored))
+    request: ModelRequest
+    dialect_for: Callable[[Answer], Dialect]
+    prompt: Callable[[], str]
+    ignored: list[str]
+    refused: Callable[[SluiceError], bytes] = OpenAIDialect().failed
+    field_of: Callable[[str | None], str | None] = lambda param: param
+
+    def begin(self, context: RequestContext) -> Begun:
+        """Admit, and ask the model. Errors: as `Answers.start`, and of `dialect_for`; the exchange is settled."""
+        with named_fields(self.field_of):
+            answer = answers().start(self.request, context)
+        try:
+            dialect = self.dialect_for(answer)
+        except BaseException as exc:
+            answer.exchange.fail(exc)
+            raise
+        return Begun(answer.exchange, answer.events, LogKeeper(gateway(), answer.exchange, self.prompt), dialect)
+
+
+def answered(asked: Asked) -> Response:
+    """Admit, ask the model, and answer in the caller's dialect, streamed or whole; if the caller wants to wait for it,
+    when it is its turn.
+    Errors: as `Asked.begin` and `Exchange.events`; the exchange is settled in any case."""
+    form = streamed if asked.request.stream else whole
+    with named_fields(asked.field_of):
+        response = form(asked.request, asked.begin, asked.refused)
+    if asked.ignored:
+        response.headers[IGNORED] = ",".join(dict.fromkeys(asked.ignored))
     return response
 
 
@@ -79,8 +97,7 @@ def complete(model_class: type[ChatBody] | type[CompletionBody], endpoint: str, 
         plain = form(include_usage=body.include_usage, more=answer.own_fields)
         return keeping(answer, body, plain, ignored)
 
-    with named_fields(body.field_of):
-        return answered(request, dialect, body.prompt_text, ignored)
+    return answered(Asked(request, dialect, body.prompt_text, ignored, field_of=body.field_of))
 
 
 def embed() -> dict[str, Any]:
@@ -91,4 +108,4 @@ def embed() -> dict[str, Any]:
     request = ModelRequest(
         claims, model, "embeddings", body.forwarded(), body.token_bound(), max_tokens=0, path="/v1/embeddings"
     )
-    return gateway().fetch(request, admitting(claims))
+    return fetched(request)

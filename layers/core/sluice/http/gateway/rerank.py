@@ -8,8 +8,8 @@ from sluice.domain.gateway.rerank import ranked
 from sluice.http.fields import Flag, Integer, Loose, Text
 from sluice.http.gateway.answers import EmbeddingUsage, Open
 from sluice.http.gateway.bearer import asked_model, authenticate
-from sluice.http.gateway.context import admitting
 from sluice.http.gateway.messages import bound
+from sluice.http.gateway.waiting import fetched
 from sluice.http.operation import parse_body
 from sluice.services.gateway.request import ModelRequest
 from sluice.wiring.gateway import gateway
@@ -61,6 +61,4 @@ def rerank() -> dict[str, Any]:
     texts, with_texts = body.texts, body.return_documents is not False
     forwarded = {"model": body.model, "query": body.query, "documents": texts}
     request = ModelRequest(claims, model, "rerank", forwarded, body.token_bound(), max_tokens=0, path=PATH)
-    return gateway().fetch(
-        request, admitting(claims), lambda answer: ranked(answer, texts, body.top_n, with_texts=with_texts)
-    )
+    return fetched(request, lambda answer: ranked(answer, texts, body.top_n, with_texts=with_texts))

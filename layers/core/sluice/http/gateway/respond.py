@@ -9,6 +9,7 @@ from flask import Response, request
 
 from sluice.domain.documents.document import Passage
 from sluice.domain.documents.retrieval import Sources
+from sluice.domain.errors import SluiceError
 from sluice.domain.gateway import images
 from sluice.domain.gateway.response_items import Message, messages_from
 from sluice.domain.gateway.responses import Assembly
@@ -16,7 +17,7 @@ from sluice.domain.ids import random_id
 from sluice.domain.tokens import Claims
 from sluice.http.fields import PageQuery
 from sluice.http.gateway.bearer import asked_model, authenticate
-from sluice.http.gateway.complete import answered, named_fields
+from sluice.http.gateway.complete import Asked, answered
 from sluice.http.gateway.context import admitting
 from sluice.http.gateway.messages import chat_bound
 from sluice.http.gateway.responses import ResponsesDialect
@@ -49,6 +50,11 @@ class _Draft:
         """Errors: StoreUnavailable (of a response that is to be stored)."""
         return ResponsesDialect(self._assembly(answer.sources), self.store)
 
+    def refused(self, error: SluiceError) -> bytes:
+        """The events of a response that the model has not begun. It is not stored, so its id is none of the stored."""
+        assembly = Assembly(random_id("resp_"), self.now_ms // 1000, self.body.echoed())
+        return ResponsesDialect(assembly, lambda done: None).failed(error)
+
     def _assembly(self, sources: Sources | None) -> Assembly:
         new_id = stored_responses().new_id(self.claims.account_id) if self.body.stored else random_id("resp_")
         assembly = Assembly(new_id, self.now_ms // 1000, self.body.echoed())
@@ -74,8 +80,8 @@ def respond() -> Response:
         draft = _Draft(claims, body, _history(claims, body, model, now_ms), now_ms)
         if body.stored:
             stored_responses().check_size(body.echoed(), draft.history)
-    with named_fields(body.field_of):
-        return answered(draft.request(model), draft.dialect, draft.prompt_text, body.ignored)
+    asked = (draft.request(model), draft.dialect, draft.prompt_text, body.ignored, draft.refused, body.field_of)
+    return answered(Asked(*asked))
 
 
 def _history(claims: Claims, body: InputTokensBody, model: dict[str, Any], now_ms: int) -> list[Message]:

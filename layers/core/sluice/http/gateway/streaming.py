@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pydantic_core
 from flask import Response, request
@@ -32,6 +32,15 @@ FIRST_EVENT_SECONDS = 15.0  # a stream's status waits so long for its first even
 COMMENT = b": still working\n"
 NO_USAGE = b',"usage":null}\n\n'
 DONE = b"data: [DONE]\n\n"
+
+
+class Begun(NamedTuple):
+    """An exchange whose model has been asked."""
+
+    exchange: Exchange
+    stream: UpstreamStream
+    keeper: "Keeper"
+    dialect: "Dialect"
 
 
 class Keeper(Protocol):
@@ -66,7 +75,8 @@ def collect(exchange: Exchange, stream: UpstreamStream, keeper: Keeper) -> list[
         exchange.settle(200, reason)
     except BaseException as exc:
         exchange.fail(exc)
-        keeper.end()
+        if payloads:
+            keeper.end()
         raise
     keeper.end()
     return payloads
@@ -134,12 +144,16 @@ class FunctionCallDialect(ChatDialect):
 
 def streamed_answer(exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: Dialect) -> Response:
     """Errors before the first event: as `Exchange.events`; the exchange is settled. Later ones become stream events."""
-    body = _Body(exchange, stream, keeper, dialect)
-    try:
-        body.begin()
-    except BaseException as exc:
-        exchange.fail(exc)
-        raise
+    body = Body(exchange, stream, keeper, dialect)
+    give_up = time.monotonic() + FIRST_EVENT_SECONDS
+    for _ in body.beginning():
+        if time.monotonic() > give_up:
+            break
+    return event_stream(body)
+
+
+def event_stream(body: Iterable[bytes]) -> Response:
+    """`body` has a method `close`, which the server calls in any case."""
     follow_reader(request.environ)
     headers = {"X-Accel-Buffering": "no"}
     return _Streamed(body, 200, headers, mimetype="text/event-stream")
@@ -151,7 +165,7 @@ class _Streamed(Response):
         return iter(self.response)  # type: ignore[arg-type]
 
 
-class _Body:
+class Body:
     """The answer's bytes. It is a class, because a generator that is closed before its start does not run `finally`."""
 
     def __init__(self, exchange: Exchange, stream: UpstreamStream, keeper: Keeper, dialect: Dialect) -> None:
@@ -159,15 +173,21 @@ class _Body:
         self._first, self._events = b"", exchange.events(stream)
         self._blocks = self._run()
 
-    def begin(self) -> None:
-        """Wait for the first event with content, or for a ping after `FIRST_EVENT_SECONDS`.
-        Errors: as `Exchange.events`, ModelUnavailable."""
-        give_up = time.monotonic() + FIRST_EVENT_SECONDS
-        for payload in self._events:
-            if payload or time.monotonic() > give_up:
-                self._first = payload
-                return
-        raise errors.ModelUnavailable("The model ended without an answer.")
+    def beginning(self) -> Iterator[None]:
+        """Until the first event with content: None for each ping. Errors, by which the exchange is settled: as
+        `Exchange.events`, ModelUnavailable."""
+        try:
+            for payload in self._events:
+                if payload:
+                    self._first = payload
+                    return
+                yield
+            raise errors.ModelUnavailable("The model ended without an answer.")
+        except GeneratorExit:  # nobody waits for the beginning any more; `close` settles
+            raise
+        except BaseException as exc:
+            self._exchange.fail(exc)
+            raise
 
     def __iter__(self) -> Iterator[bytes]:
         return self._blocks

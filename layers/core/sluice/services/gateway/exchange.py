@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from sluice.domain import errors
 from sluice.domain.gateway import chunks
-from sluice.domain.gateway.admission import Grant
+from sluice.domain.gateway.admission import AdmissionRequest, Grant
 from sluice.domain.gateway.decision import caller_refusal
 from sluice.domain.gateway.leases import RENEW_EVERY_MS
 from sluice.domain.settings.terms import LOCAL
@@ -21,7 +21,7 @@ from sluice.domain.usage.pricing import cost_micro_usd
 from sluice.ports.gateway import Asked, HotStore, Spend, UpstreamStream
 from sluice.services.gateway.admit import Admitted
 from sluice.services.gateway.request import RequestContext
-from sluice.services.gateway.settle import Outcome, settle
+from sluice.services.gateway.settle import Outcome, settle, withdraw
 from sluice.services.gateway.settle_later import SettleLater
 
 log = logging.getLogger("sluice.exchange")
@@ -46,13 +46,17 @@ class Observer(Protocol):
 
     def settled(self, record: LedgerRecord, seconds: float) -> None: ...
 
+    def withdrawn(self) -> None:
+        """The admission was taken back."""
+
     def settlement_failed(self) -> None: ...
 
 
 @dataclass(frozen=True)
 class Bookkeeping:
     """What all exchanges of a process share to record their work. `remember` gets the grant that a settlement returned,
-    because it improves the next admission's guess."""
+    because it improves the next admission's guess. `ended`: called once with each request that holds no lease any more,
+    and the seconds that it held one; None if its admission was taken back."""
 
     store: HotStore
     clock: Clock
@@ -60,6 +64,7 @@ class Bookkeeping:
     settle_later: SettleLater
     remember: Callable[[Grant | None], None]
     spend: Spend | None = None
+    ended: Callable[[AdmissionRequest, float | None], None] = lambda request, held_seconds: None
 
 
 class Exchange:
@@ -148,6 +153,12 @@ class Exchange:
         if self._stream is not None:
             self._stream.close()
         outcome = self._outcome(status, finish_reason)
+        try:
+            self._settle(outcome)
+        finally:
+            self._books.ended(self.request, (outcome.response_time_ms or 0) / 1000)
+
+    def _settle(self, outcome: Outcome) -> None:
         with self._books.observer.settling():
             if self._tried(outcome):
                 return
@@ -194,12 +205,34 @@ class Exchange:
         log.error("settlement failed, left to the sweeper: %s", self.request.request_id)
 
     def fail(self, cause: BaseException) -> None:
-        """Settle an exchange that ended early, with the HTTP status that its caller gets."""
+        """Settle an exchange that ended early, with the HTTP status that its caller gets. One that the model has not
+        begun, because it is full, is taken back if its request may wait."""
+        if isinstance(cause, errors.Overloaded) and self._withdrawn():
+            return
         self._keeps_reserved = isinstance(cause, errors.UpstreamTimeout)
         if isinstance(cause, ClientGone | GeneratorExit):
             self.settle(CLIENT_GONE_STATUS, "cancelled")
         else:
             self.settle(self.context.status_of(cause), "error")
+
+    def _withdrawn(self) -> bool:
+        """Whether the admission was taken back."""
+        waiter, request = self.context.waiter, self.request
+        if waiter is None or waiter.late or self._over or self._first_ms is not None:
+            return False
+        try:
+            attempt = withdraw(self._books.store, request.account_id, request.request_id, self.lease, self.grant)
+        except errors.StoreUnavailable:
+            return False
+        if not attempt.made:
+            return False
+        self._over, waiter.admitted = True, False
+        if self._stream is not None:
+            self._stream.close()
+        self._books.remember(attempt.grant)
+        self._books.observer.withdrawn()
+        self._books.ended(request, None)
+        return True
 
     def _outcome(self, status: int, finish_reason: str | None) -> Outcome:
         stream, now_ms = self._stream, self._books.clock() // 1_000_000

@@ -11,6 +11,7 @@ from typing import Any
 from sluice.domain import errors
 from sluice.domain.gateway.admission import AdmissionRequest, Grant
 from sluice.domain.gateway.contents import LoggedContent, expires_s
+from sluice.domain.gateway.decision import caller_refusal
 from sluice.domain.gateway.estimates import BYTES_A_TOKEN
 from sluice.domain.gateway.rerank import tokens_read
 from sluice.domain.gateway.tries import FAULT_TOKENS, tries_of
@@ -21,6 +22,7 @@ from sluice.ports.gateway import HotStore, Spend, Upstream, UpstreamCall, Upstre
 from sluice.services.gateway.admit import Admission
 from sluice.services.gateway.exchange import Bookkeeping, Clock, Exchange, Observer
 from sluice.services.gateway.fit import Counts, Fit, countable
+from sluice.services.gateway.queue import Queue
 from sluice.services.gateway.request import COUNT_PATH, ModelRequest, RequestContext
 from sluice.services.gateway.routes import OWN_ENGINE, Routes
 from sluice.services.gateway.settle_later import SettleLater
@@ -61,6 +63,8 @@ class Gateway:
     terms: Callable[[], Terms] = lambda: NO_TERMS
     counts: Counts = field(default_factory=Counts)
     spend: Spend | None = None
+    queue: Queue | None = None
+    """Where requests wait for their turn; None where none may."""
 
     def now_ms(self) -> int:
         return self.clock() // 1_000_000
@@ -205,9 +209,24 @@ class Gateway:
         self, request: AdmissionRequest, context: RequestContext, claims: Claims, fit: Fit | None = None
     ) -> Exchange:
         admitted = self.admission.admit(request, self.clock(), fit)
+        if context.waiter is not None:
+            context.waiter.admitted = True
+        if self.queue is not None:
+            self.queue.began(request.account_id, request.model)
         remember = self.admission.remember
-        books = Bookkeeping(self.store, self.clock, self.observer, self.settle_later, remember, self.spend)
+        books = Bookkeeping(self.store, self.clock, self.observer, self.settle_later, remember, self.spend, self._ended)
         return Exchange(books, admitted, context, local_only=claims.local_only)
+
+    def _ended(self, request: AdmissionRequest, held_seconds: float | None) -> None:
+        if self.queue is not None:
+            self.queue.ended(request.account_id, request.model, held_seconds)
+
+    def check_waiting(self, claims: Claims) -> None:
+        """For a request that waits: by the grant as others of its account saw it last, and if that refuses it, as it is
+        in the store. Errors: as `check_caller`."""
+        seen = self.admission.seen(claims.account_id)
+        if seen is None or caller_refusal(seen, claims.token_id, self.now_ms()) is not None:
+            self.check_caller(claims)
 
     @contextmanager
     def counted(self, claims: Claims, endpoint: str, context: RequestContext) -> Iterator[Exchange]:

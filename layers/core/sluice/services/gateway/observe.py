@@ -77,7 +77,24 @@ class ExchangeMetrics:
         metrics.count(measures.SPEND, record.cost_micro_usd or 0)
         metrics.flush()
 
+    def withdrawn(self) -> None:
+        self._metrics.change(measures.RUNNING, -1)
+
     def settlement_failed(self) -> None:
         self._metrics.change(measures.RUNNING, -1)
         self._metrics.count(measures.SETTLEMENT_FAILURES)
         self._metrics.flush()
+
+
+class QueueMetrics:
+    """An observer of the requests that wait for their turn (`queue.Observer`)."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def waiting(self, change: int) -> None:
+        self._metrics.change(measures.WAITING, change)
+
+    def waited(self, predicted_seconds: float, seconds: float) -> None:
+        self._metrics.observe(measures.QUEUE_PREDICTED, predicted_seconds)
+        self._metrics.observe(measures.QUEUE_WAITED, seconds)

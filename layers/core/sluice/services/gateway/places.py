@@ -16,3 +16,22 @@ class Places:
 
     def leave(self) -> None:
         self._free.release()
+
+
+class Place:
+    """One request's place, which it does not have while it waits for its turn."""
+
+    def __init__(self, places: Places) -> None:
+        self._places, self._taken = places, False
+
+    def take(self) -> None:
+        """If it has none. Errors: as `Places.enter`."""
+        if not self._taken:
+            self._places.enter()
+            self._taken = True
+
+    def leave(self) -> None:
+        """If it has one."""
+        if self._taken:
+            self._taken = False
+            self._places.leave()

@@ -9,6 +9,7 @@ from sluice.domain.documents.retrieval import Grounding
 from sluice.domain.gateway.grants import PLAYGROUND
 from sluice.domain.tokens import SCOPES, Claims
 from sluice.domain.usage.ledger import LedgerRecord
+from sluice.services.gateway.queue import Waiter
 
 CHAT_PATH = "/v1/chat/completions"
 COMPLETIONS_PATH = "/v1/completions"
@@ -55,6 +56,9 @@ class RequestContext:
     """Gets the ledger record, maybe in another thread."""
     on_asked: Callable[[str], None] = lambda upstream: None
     """Gets the name of each model server before it is asked."""
+    waiter: Waiter | None = None
+    """Of a request that waits for its turn: if the model begins nothing, because it is full, its admission is taken
+    back."""
 
 
 def playground_claims(account_id: str, now_s: int) -> Claims:

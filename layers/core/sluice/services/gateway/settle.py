@@ -10,9 +10,11 @@ So a crash at any point leaves either a lease, which the sweeper finds, or a set
 would make concurrent admissions of the account fail on AWS (docs/adr/0004-settlement-without-transaction.md).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from sluice.domain.gateway.admission import refund_for
+from sluice.domain.gateway.admission import Grant, Refund, refund_for, without_request
 from sluice.domain.gateway.leases import LEASE_MS, Lease
 from sluice.domain.ids import request_time_ms
 from sluice.domain.settings.terms import LOCAL, NO_MODEL
@@ -21,6 +23,7 @@ from sluice.domain.usage.pricing import cost_micro_usd
 from sluice.ports.gateway import Attempt, HotStore
 
 INTERRUPTED_STATUS = 500
+WITHDRAWN_STATUS = 503  # of no record: by it and no tokens, nothing is charged
 RELEASE_WRITES = 4
 
 
@@ -48,7 +51,20 @@ def settle(
     store: HotStore, account_id: str, request_id: str, lease: Lease, outcome: Outcome
 ) -> tuple[LedgerRecord, Attempt]:
     """→ the record as stored, and the grant after the write. Safe to repeat. Errors: StoreUnavailable."""
-    record = LedgerRecord(
+    stored = store.put_record(_record(account_id, request_id, lease, outcome))
+    return stored, release(store, stored, lease)
+
+
+def withdraw(store: HotStore, account_id: str, request_id: str, lease: Lease, admitted: Grant) -> Attempt:
+    """Take an admission back, because the model has begun nothing and the request waits for its turn again: it is not
+    charged and leaves no record. `admitted`: the grant after the admission. Not made if the request is settled already.
+    Safe to repeat. Errors: StoreUnavailable."""
+    nothing = _record(account_id, request_id, lease, Outcome(WITHDRAWN_STATUS, 0, 0))
+    return release(store, nothing, lease, partial(without_request, lease=lease, grant=admitted))
+
+
+def _record(account_id: str, request_id: str, lease: Lease, outcome: Outcome) -> LedgerRecord:
+    return LedgerRecord(
         account_id=account_id,
         request_id=request_id,
         token_id=lease.token_id,
@@ -60,8 +76,6 @@ def settle(
         period=lease.period,
         **vars(outcome),
     )
-    stored = store.put_record(record)
-    return stored, release(store, stored, lease)
 
 
 def _cost(lease: Lease, outcome: Outcome) -> int | None:
@@ -76,14 +90,17 @@ def _cost(lease: Lease, outcome: Outcome) -> int | None:
     return min(exact, lease.reserved_micro_usd)
 
 
-def release(store: HotStore, record: LedgerRecord, lease: Lease) -> Attempt:
+def release(
+    store: HotStore, record: LedgerRecord, lease: Lease, more: Callable[[Refund], Refund] = lambda refund: refund
+) -> Attempt:
     """The second write: first as if all that was charged is there, then by the grant that refused, which may be in a
-    later month. What is refused each time, because limits are set again and again, is left to the sweeper."""
-    attempt = store.release(record, lease, refund_for(lease))
+    later month. What is refused each time, because limits are set again and again, is left to the sweeper. `more`: adds
+    to what is given back."""
+    attempt = store.release(record, lease, more(refund_for(lease)))
     for _ in range(RELEASE_WRITES - 1):
         if attempt.made or attempt.grant is None or record.request_id not in attempt.grant.leases:
             break
-        attempt = store.release(record, lease, refund_for(lease, attempt.grant))
+        attempt = store.release(record, lease, more(refund_for(lease, attempt.grant)))
     return attempt
 
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from sluice.domain.errors import SluiceError
+from sluice.domain.errors import Overloaded, SluiceError
 from sluice.domain.gateway.admission import AdmissionRequest
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.ports.gateway import Upstream, UpstreamCall, UpstreamStream
@@ -43,6 +43,10 @@ class TracedExchanges(ExchangeMetrics):
     def settled(self, record: LedgerRecord, seconds: float) -> None:
         super().settled(record, seconds)
         self._tracing.settled(record)
+
+    def withdrawn(self) -> None:
+        super().withdrawn()
+        self._tracing.answered(Overloaded.__name__)
 
 
 class TracedUpstream:
