@@ -75,7 +75,7 @@ class Exchange:
         self._stream: UpstreamStream | None = None
         self._counted = (0, 0, 0)
         self.record: LedgerRecord | None = None
-        self._over = False
+        self._over = self.withdrawn = False
 
     @property
     def over(self) -> bool:
@@ -172,15 +172,15 @@ class Exchange:
     def fail(self, cause: BaseException) -> None:
         """Settle an exchange that ended early, with the HTTP status that its caller gets. One that the model has not
         begun, because it is full, is taken back if its request may wait."""
-        if isinstance(cause, errors.Overloaded) and self._withdrawn():
+        if isinstance(cause, errors.Overloaded) and self._withdraw():
             return
         if isinstance(cause, ClientGone | GeneratorExit):
             self.settle(CLIENT_GONE_STATUS, "cancelled")
         else:
             self.settle(self.context.status_of(cause), "error")
 
-    def _withdrawn(self) -> bool:
-        """Whether the admission was taken back."""
+    def _withdraw(self) -> bool:
+        """Take the admission back. → whether it was."""
         waiter, request = self.context.waiter, self.request
         if waiter is None or waiter.late or self._over or self._first_ms is not None:
             return False
@@ -190,7 +190,8 @@ class Exchange:
             return False
         if not attempt.made:
             return False
-        self._over, waiter.admitted = True, False
+        self._over = self.withdrawn = True
+        waiter.admitted = False
         if self._stream is not None:
             self._stream.close()
         self._books.remember(attempt.grant)
