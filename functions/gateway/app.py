@@ -63,6 +63,11 @@ COMPLETION_ERRORS = (
     errors.Overloaded,
     errors.UpstreamTimeout,
 )
+WAITS = (
+    "With the header `Prefer: wait=N` (seconds, up to 60) the request waits for its turn instead of being refused "
+    "with `too_many_concurrent_requests` or `overloaded`. Then `x-sluice-queue-place` and `x-sluice-queue-seconds` "
+    "tell its place and the predicted wait, and a stream begins with comments: `: queue 3 of 9, about 12 s`."
+)
 BOTH_FORMS = "In Anthropic's form where the request carries `anthropic-version`."
 GROUNDED_ERRORS = (*COMPLETION_ERRORS, errors.NotFound, errors.SearchUnavailable)
 
@@ -112,6 +117,7 @@ def describe_key() -> KeyInfo:
     documented_body=ChatBody,
     answers={200: ChatCompletion},
     errors=GROUNDED_ERRORS,
+    description=WAITS,
 )
 def chat_completions() -> Response:
     return flow.complete(ChatBody, "chat.completions", "/v1/chat/completions", "chat")
@@ -168,6 +174,7 @@ def list_completion_messages(completion_id: str) -> dict[str, Any]:
     documented_body=CompletionBody,
     answers={200: Completion},
     errors=COMPLETION_ERRORS,
+    description=WAITS,
 )
 def completions() -> Response:
     return flow.complete(CompletionBody, "completions", "/v1/completions", "completions")
@@ -175,7 +182,11 @@ def completions() -> Response:
 
 @blueprint.post("/v1/embeddings")
 @documented(
-    "Turn texts into vectors", documented_body=EmbeddingBody, answers={200: EmbeddingList}, errors=COMPLETION_ERRORS
+    "Turn texts into vectors",
+    documented_body=EmbeddingBody,
+    answers={200: EmbeddingList},
+    errors=COMPLETION_ERRORS,
+    description=WAITS,
 )
 def embeddings() -> dict[str, Any]:
     return flow.embed()
@@ -187,6 +198,7 @@ def embeddings() -> dict[str, Any]:
     documented_body=RerankBody,
     answers={200: Ranking},
     errors=COMPLETION_ERRORS,
+    description=WAITS,
 )
 def rerank_documents() -> dict[str, Any]:
     return rerank.rerank()
@@ -198,6 +210,7 @@ def rerank_documents() -> dict[str, Any]:
     documented_body=ResponseBody,
     answers={200: ResponseObject},
     errors=GROUNDED_ERRORS,
+    description=WAITS,
 )
 def create_response() -> Response:
     return respond.respond()
@@ -231,6 +244,7 @@ def list_input_items(response_id: str) -> dict[str, Any]:
     documented_body=MessagesBody,
     answers={200: AnthropicMessage},
     errors=COMPLETION_ERRORS,
+    description=WAITS,
 )
 def create_message() -> Response:
     return anthropic.messages()

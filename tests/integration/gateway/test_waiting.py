@@ -461,9 +461,10 @@ def test_waiting_requests_are_bounded_and_take_no_place_of_others(
         callers = more(port)
         greedy, other = callers(), callers()
         callers.occupied(greedy)
-        kept = [greedy.send(stream=True) for _ in range(2)]
-        for sent in kept:
-            waiting(sent)
+        kept = []
+        for place in (1, 2):  # one after the other, because each has a place while it asks
+            kept.append(greedy.send(stream=True))
+            assert waiting(kept[-1])[:2] == (place, place)
         refused = greedy.send().answer()
         assert (refused.status, refused.queue) == (429, (None, None, None))
         model.let_all_go()

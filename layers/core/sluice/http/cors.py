@@ -18,7 +18,7 @@ from sluice.wiring.settings import settings_in_force
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 EXPOSED = ("x-request-id", "x-sluice-request-id", "retry-after", "x-should-retry")
-EXPOSED_PREFIXES = ("x-ratelimit-", "x-sluice-")
+EXPOSED_PREFIXES = ("x-ratelimit-", "x-sluice-", "preference-applied")
 MAX_AGE_SECONDS = 7200  # Chromium remembers a preflight no longer
 HEADER_NAMES = re.compile(r"[\w!#$%&'*+.^`|~, -]{1,4096}", re.ASCII)
 ASKED_METHOD, ASKED_HEADERS = "Access-Control-Request-Method", "Access-Control-Request-Headers"

@@ -17,7 +17,7 @@ from sluice.adapters.gateway.hot_store import ConditionFailed
 from sluice.domain.gateway.admission import Grant, forms_for, lease_for
 from sluice.domain.gateway.buckets import WINDOW_NS, charge_ns
 from sluice.domain.usage.pricing import Prices
-from sluice.services.gateway.settle import Outcome, settle
+from sluice.services.gateway.settle import Outcome, settle, withdraw
 from tests.fakes.hot_store import FakeHotStore
 from tests.integration.gateway.admission.world import MONTH, NOW_NS, PREFIX, TOKEN, Account
 
@@ -130,6 +130,33 @@ def test_admission_and_settlement_charge_what_the_rules_say(
     if STATES[state] is not None:
         use, begun = after.token_limits[FAMILY], state != "new month"
         assert (use.tokens, use.micro_usd) == ((70 if begun else 0) + used, (7 if begun else 0) + used // 2)
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("ledger", LEDGERS)
+def test_an_admission_that_is_taken_back_charges_nothing_and_leaves_no_record(
+    account: Account, state: str, ledger: str
+) -> None:
+    """Not even a request a minute."""
+    guess = _write(account, STATES[state], LEDGERS[ledger])
+    fake = FakeHotStore()
+    fake.grants[account.id] = guess
+    request = replace(account.ask(TOKENS), family=FAMILY, reserve_micro_usd=MICRO_USD, prices=PRICES)
+    lease, forms = lease_for(request, guess, NOW_NS), forms_for(guess, request, NOW_NS)
+    for store in (account.store, fake):
+        admitted = store.admit(request, guess, forms, lease, NOW_NS).grant  # type: ignore[attr-defined]
+        assert withdraw(store, account.id, request.request_id, lease, admitted).made  # type: ignore[arg-type]
+        assert not withdraw(store, account.id, request.request_id, lease, admitted).made  # type: ignore[arg-type]
+    after = account.grant()
+    assert after == fake.grants[account.id]
+    assert (after.leases, account.records(), fake.ledger) == ({}, [], {})
+    assert after.tat_requests_ns == max(guess.tat_requests_ns, NOW_NS)
+    assert after.tat_tokens_ns == max(guess.tat_tokens_ns, NOW_NS)
+    assert (after.period_tokens, after.period_micro_usd) == (0, 10 if ledger == "a budget" else 0)
+    if STATES[state] is not None:
+        use, before = after.token_limits[FAMILY], guess.token_limits[FAMILY]
+        assert use.tat_requests_ns == before.tat_requests_ns
+        assert (use.tokens, use.micro_usd) == ((0, 0) if state == "new month" else (before.tokens, before.micro_usd))
 
 
 @pytest.mark.parametrize("change", ["removed", "later month", "removed and set again"])

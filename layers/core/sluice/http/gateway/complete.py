@@ -1,7 +1,7 @@
 """Completions, chat completions and embeddings; and the one exchange that every dialect of `/v1` uses."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,14 +37,19 @@ class Asked:
 
     def begin(self, context: RequestContext) -> Begun:
         """Admit, and ask the model. Errors: as `Answers.start`, and of `dialect_for`; the exchange is settled."""
-        with named_fields(self.field_of):
-            answer = answers().start(self.request, context)
+        answer = answers().start(self.request, context)
         try:
             dialect = self.dialect_for(answer)
         except BaseException as exc:
             answer.exchange.fail(exc)
             raise
         return Begun(answer.exchange, answer.events, LogKeeper(gateway(), answer.exchange, self.prompt), dialect)
+
+    def refusal(self, error: SluiceError) -> bytes:
+        """As `refused`, with the caller's names."""
+        with suppress(SluiceError), named_fields(self.field_of):
+            raise error
+        return self.refused(error)
 
 
 def answered(asked: Asked) -> Response:
@@ -53,7 +58,7 @@ def answered(asked: Asked) -> Response:
     Errors: as `Asked.begin` and `Exchange.events`; the exchange is settled in any case."""
     form = streamed if asked.request.stream else whole
     with named_fields(asked.field_of):
-        response = form(asked.request, asked.begin, asked.refused)
+        response = form(asked.request, asked.begin, asked.refusal)
     if asked.ignored:
         response.headers[IGNORED] = ",".join(dict.fromkeys(asked.ignored))
     return response

@@ -75,7 +75,7 @@ def collect(exchange: Exchange, stream: UpstreamStream, keeper: Keeper) -> list[
         exchange.settle(200, reason)
     except BaseException as exc:
         exchange.fail(exc)
-        if payloads:
+        if not exchange.withdrawn:
             keeper.end()
         raise
     keeper.end()

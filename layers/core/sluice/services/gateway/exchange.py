@@ -83,7 +83,7 @@ class Exchange:
         self._asked: Asked | None = None
         self._keeps_reserved = self._estimated = False
         self.record: LedgerRecord | None = None
-        self._over = False
+        self._over = self.withdrawn = False
 
     @property
     def over(self) -> bool:
@@ -207,7 +207,7 @@ class Exchange:
     def fail(self, cause: BaseException) -> None:
         """Settle an exchange that ended early, with the HTTP status that its caller gets. One that the model has not
         begun, because it is full, is taken back if its request may wait."""
-        if isinstance(cause, errors.Overloaded) and self._withdrawn():
+        if isinstance(cause, errors.Overloaded) and self._withdraw():
             return
         self._keeps_reserved = isinstance(cause, errors.UpstreamTimeout)
         if isinstance(cause, ClientGone | GeneratorExit):
@@ -215,8 +215,8 @@ class Exchange:
         else:
             self.settle(self.context.status_of(cause), "error")
 
-    def _withdrawn(self) -> bool:
-        """Whether the admission was taken back."""
+    def _withdraw(self) -> bool:
+        """Take the admission back. → whether it was."""
         waiter, request = self.context.waiter, self.request
         if waiter is None or waiter.late or self._over or self._first_ms is not None:
             return False
@@ -226,7 +226,8 @@ class Exchange:
             return False
         if not attempt.made:
             return False
-        self._over, waiter.admitted = True, False
+        self._over = self.withdrawn = True
+        waiter.admitted = False
         if self._stream is not None:
             self._stream.close()
         self._books.remember(attempt.grant)
