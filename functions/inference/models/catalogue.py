@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.inference.errors import ModelFileError
+from functions.inference.models.gguf_metadata import kind_of
 
 CATALOGUE_FILE = Path(__file__).parents[1] / "catalogue.json"
+DEFAULT_EMBEDDING_MODEL = "all-minilm-l6-v2"
 BUNDLE_ROOT = Path(__file__).parents[3]
 """Bundled files are beside `functions/`, in a checkout and in the image."""
 
@@ -42,9 +44,11 @@ class CatalogueModel(BaseModel):
     license: str = ""
     capabilities: tuple[Capability, ...] = ("chat", "completions")
     sampling: DefaultSampling = DefaultSampling()
-    embeddings_model: str | None = None
-    prefixes: dict[Literal["query", "passage"], Prefix] = {}
-    """Of an embeddings model: what its makers want before a question and before a text that is searched."""
+    floor: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """Of an embedding model: the cosine under which a passage is probably not about the question; null: not known."""
+    query_prefix: Prefix = ""
+    passage_prefix: Prefix = ""
+    """What its makers want before a question and before a text that is searched, with the blank."""
 
     def path(self, models_dir: Path) -> Path:
         """The path of its file, pulled or not."""
@@ -72,7 +76,7 @@ def resolve(name_or_path: str, models_dir: Path) -> tuple[CatalogueModel, Path]:
     if name_or_path in known:
         entry = known[name_or_path]
         path = entry.path(models_dir)
-        if entry.url and not path.exists():
+        if not entry.bundled and not path.exists():
             raise ModelFileError(f"The model {entry.name} is not at {path} yet: run `sluice model pull {entry.name}`.")
         return entry, path
     if name_or_path.endswith(".gguf") or "/" in name_or_path:
@@ -88,7 +92,13 @@ def _entry_for(path: Path) -> CatalogueModel:
         file_name = (entry.bundled or entry.url or "").rsplit("/", 1)[-1]
         if file_name.lower() == path.name.lower():
             return entry
-    return CatalogueModel(name=_name_of(path))
+    return CatalogueModel(name=_name_of(path), capabilities=_capabilities(path))
+
+
+def _capabilities(path: Path) -> tuple[Capability, ...]:
+    """What a file that the catalogue does not have is made for. A missing one is refused where it is opened."""
+    kind = kind_of(path)[0] if path.exists() else "text"
+    return {"text": ("chat", "completions"), "embeddings": ("embeddings",), "ranking": ()}[kind]
 
 
 def _name_of(path: Path) -> str:

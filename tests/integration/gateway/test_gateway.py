@@ -288,7 +288,7 @@ def test_a_list_of_prompts_is_one_request_and_best_of_is_refused_by_name(person:
 
 
 def test_tokens_for_an_embedding_are_refused_with_the_way_out(person: Person) -> None:
-    body = {"model": "demo-embed", "input": [[57668, 53901]]}
+    body = {"model": "all-minilm-l6-v2", "input": [[57668, 53901]]}
     answer = person.client.post("/v1/embeddings", json=body, headers=person.api_token)
     assert answer.status_code == 400 and "check_embedding_ctx_length=False" in answer.json["error"]["message"]
 
