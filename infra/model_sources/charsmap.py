@@ -34,8 +34,8 @@ def packed(pairs: Mapping[bytes, bytes]) -> bytes:
 
 class _DoubleArray:
     def __init__(self) -> None:
-        self._used = np.zeros(MOST_UNITS, bool)
-        self._units = np.zeros(MOST_UNITS, np.uint64)
+        self._used: Any = np.zeros(MOST_UNITS, bool)
+        self._units: Any = np.zeros(MOST_UNITS, np.uint64)
         self._used[0] = True
         self._bases: set[int] = set()
         self._first_free = self._last = 1

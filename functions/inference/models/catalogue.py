@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.inference.errors import ModelFileError
-from functions.inference.models.gguf_metadata import kind_of
+from functions.inference.models.gguf_metadata import Kind, kind_of
 
 CATALOGUE_FILE = Path(__file__).parents[1] / "catalogue.json"
 DEFAULT_EMBEDDING_MODEL = "all-minilm-l6-v2"
@@ -16,6 +16,11 @@ BUNDLE_ROOT = Path(__file__).parents[3]
 
 Prefix = Annotated[str, Field(pattern=r"^[ -~]{0,64}$")]
 Capability = Literal["chat", "completions", "embeddings"]
+CAPABILITIES: dict[Kind, tuple[Capability, ...]] = {
+    "text": ("chat", "completions"),
+    "embeddings": ("embeddings",),
+    "ranking": (),
+}
 
 
 class DefaultSampling(BaseModel):
@@ -46,6 +51,8 @@ class CatalogueModel(BaseModel):
     sampling: DefaultSampling = DefaultSampling()
     floor: Annotated[float, Field(ge=-1, le=1)] | None = None
     """Of an embedding model: the cosine under which a passage is probably not about the question; null: not known."""
+    unrelated: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """The usual cosine of passages that have nothing to do with each other; null: not known."""
     query_prefix: Prefix = ""
     passage_prefix: Prefix = ""
     """What its makers want before a question and before a text that is searched, with the blank."""
@@ -98,7 +105,7 @@ def _entry_for(path: Path) -> CatalogueModel:
 def _capabilities(path: Path) -> tuple[Capability, ...]:
     """What a file that the catalogue does not have is made for. A missing one is refused where it is opened."""
     kind = kind_of(path)[0] if path.exists() else "text"
-    return {"text": ("chat", "completions"), "embeddings": ("embeddings",), "ranking": ()}[kind]
+    return CAPABILITIES[kind]
 
 
 def _name_of(path: Path) -> str:

@@ -18,8 +18,8 @@ from functions.inference.llama.embedder import Embedder
 from functions.inference.llama.runtime import LoadOptions, load_model
 from functions.inference.models.catalogue import DEFAULT_EMBEDDING_MODEL, CatalogueModel, resolve
 from functions.inference.models.chat_template import ChatTemplate
-from functions.inference.models.memory import available_bytes, capped_layers, context_bytes, require_room
 from functions.inference.models.gguf_metadata import kind_of
+from functions.inference.models.memory import available_bytes, capped_layers, context_bytes, require_room
 from functions.inference.models.model_file import check_model_file, expected_sha256, sha256_of
 from functions.inference.models.prompt_tokenizer import PromptTokenizer
 from functions.inference.models.s3_model import bring, is_s3
@@ -56,8 +56,8 @@ class EmbeddingModel:
     @property
     def described(self) -> dict[str, Any]:
         """What its row in the list of models says beside that of others."""
-        known = {"version": self.version, "dimensions": self.embedder.dimensions, "floor": self.entry.floor}
-        return {"embedding": known}
+        known = {"version": self.version, "dimensions": self.embedder.dimensions}
+        return {"embedding": known | {"floor": self.entry.floor, "unrelated": self.entry.unrelated}}
 
 
 @dataclass(frozen=True)

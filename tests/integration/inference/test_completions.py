@@ -188,7 +188,9 @@ def test_two_thousand_short_inputs_are_answered_within_the_deadline(server: Serv
 
 
 def test_many_texts_are_counted_by_one_call(server: Server) -> None:
-    answer = server.post("/tokenize", {"model": "all-minilm-l6-v2", "texts": ["tea", "deadbeef " * 40, "привет"]}).json()
+    answer = server.post(
+        "/tokenize", {"model": "all-minilm-l6-v2", "texts": ["tea", "deadbeef " * 40, "привет"]}
+    ).json()
     assert answer["counts"][0] == 1 and answer["counts"][1] > 80 and answer["counts"][2] == 6
     assert server.post("/tokenize", {"model": "demo", "texts": ["tea"]}).status_code == 400
     assert server.post("/tokenize", {"model": "all-minilm-l6-v2", "texts": ["x"] * 2049}).status_code == 400
@@ -209,7 +211,10 @@ def test_dimensions_cut_and_normalise_again(server: Server) -> None:
 def test_a_model_without_prefixes_ignores_the_kind_of_an_input(server: Server) -> None:
     plain = embed(server, "red")
     assert vectors(embed(server, "red", input_type="query"))[0] == pytest.approx(vectors(plain)[0], abs=1e-5)
-    assert server.post("/v1/embeddings", {"model": "all-minilm-l6-v2", "input": "", "input_type": "query"}).status_code == 400
+    assert (
+        server.post("/v1/embeddings", {"model": "all-minilm-l6-v2", "input": "", "input_type": "query"}).status_code
+        == 400
+    )
 
 
 def test_a_prefix_stands_before_each_text_where_the_kind_is_given(

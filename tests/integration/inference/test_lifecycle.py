@@ -1,11 +1,11 @@
 """Starting, refusing to start, overload, draining, crashing."""
 
 import contextlib
+import hashlib
 import json
 import os
 import random
 import select
-import hashlib
 import shutil
 import signal
 import socket
