@@ -24,7 +24,7 @@ class Value:
     many: bool = False
 
     def packed(self) -> bytes:
-        number, code = _KINDS[self.kind]
+        number, _ = _KINDS[self.kind]
         if not self.many:
             return struct.pack("<I", number) + self._items([self.value])
         items = self.value if isinstance(self.value, (list, bytes)) else []

@@ -15,10 +15,12 @@ VERSIONS = (2, 3)
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 TEXT, ARRAY = 8, 9
 MOST_VALUES = 100_000
-ENCODERS = frozenset(
-    ("bert", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "modern-bert", "neo-bert", "nomic-bert")
-    + ("nomic-bert-moe", "t5encoder")
-)
+ENCODERS = frozenset(("bert", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "modern-bert")) | {
+    "neo-bert",
+    "nomic-bert",
+    "nomic-bert-moe",
+    "t5encoder",
+}
 """Architectures of llama.cpp that read a whole text at once and generate none."""
 NO_POOLING, RANK_POOLING = 0, 4
 

@@ -40,7 +40,7 @@ Message = dict[str, Any]
 @dataclass(frozen=True)
 class SearchOptions:
     """Where to search, and which results count. `filters`: on the files' attributes. `threshold`: the lowest score.
-    `floored`: only passages that are about the question; else the nearest, whatever they say. `strict`: see Grounding."""
+    `floored`: only passages that are about the question; else the nearest, whatever they say. `strict`: see below."""
 
     store_ids: Sequence[str]
     top_k: int = DEFAULT_TOP_K

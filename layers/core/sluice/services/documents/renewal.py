@@ -1,4 +1,4 @@
-"""New vectors for all documents after a change of the embedding model, in the background, one vector store after another.
+"""New vectors for all documents after a change of the embedding model: in the background, one store after another.
 
 Until its turn a document is found by words: vectors of two models are never compared. A kill or an outage loses
 nothing, because how far it came is stored; two runs at once do the same work twice.

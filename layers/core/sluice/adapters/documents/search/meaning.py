@@ -13,7 +13,9 @@ from sluice.domain.documents.vectors import cosine, signs, unpacked
 
 COMPARED = 200
 """Only the vectors with the most equal signs are compared exactly."""
-OF_MODEL = "SELECT id, signs FROM chunks WHERE file_id IN (SELECT file_id FROM files WHERE model = ?)"
+OF_MODEL = """
+SELECT id, signs FROM chunks WHERE length(vector) = ? AND file_id IN (SELECT file_id FROM files WHERE model = ?)
+"""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ def nearest(connection: apsw.Connection, asked: Asked, scale: Scale) -> Nearest:
     if not has_models(connection):
         return Nearest([], leads=False)
     wanted = int.from_bytes(signs(asked.vector), "big")
-    held = connection.execute(OF_MODEL, (asked.model.id,))
+    held = connection.execute(OF_MODEL, (len(asked.vector), asked.model.id))
     likely = heapq.nsmallest(
         COMPARED, ((int.from_bytes(bits, "big") ^ wanted).bit_count() << 32 | place for place, bits in held)
     )
