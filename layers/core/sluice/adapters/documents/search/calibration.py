@@ -2,7 +2,7 @@
 
 import apsw
 
-from sluice.adapters.documents.search.database import has_models, rows
+from sluice.adapters.documents.search.database import rows
 from sluice.domain.documents.nearness import SAMPLE, unrelated_cosine
 from sluice.domain.documents.vectors import unpacked
 
@@ -24,7 +24,5 @@ def calibrate(connection: apsw.Connection, model: str) -> None:
 
 
 def measured_unrelated(connection: apsw.Connection, model: str) -> float | None:
-    if not has_models(connection):
-        return None
     found = rows(connection, "SELECT unrelated FROM calibration WHERE model = ?", (model,))
     return float(found[0][0]) if found else None

@@ -5,7 +5,7 @@ from dataclasses import replace
 import apsw
 
 from sluice.adapters.documents.search.calibration import measured_unrelated
-from sluice.adapters.documents.search.database import snapshot
+from sluice.adapters.documents.search.database import has_models, snapshot
 from sluice.adapters.documents.search.meaning import cosines, hit_at, nearest
 from sluice.adapters.documents.search.reading import COVERAGE, Hit, by_words
 from sluice.domain.documents.document import Passage
@@ -16,7 +16,7 @@ from sluice.ports.documents import PassageQuery
 def passages(connection: apsw.Connection, store_id: str, query: PassageQuery, floor: float | None) -> list[Passage]:
     """`floor`: the owner's least cosine of a match by meaning, instead of the model's and the store's."""
     with snapshot(connection):  # else a file that is removed between two reads makes the second fail
-        if query.near is None:
+        if query.near is None or not has_models(connection):
             found = by_words(connection, query.text, query.limit, COVERAGE if query.floored else 0.0)
         else:
             measured = measured_unrelated(connection, query.near.model.id)

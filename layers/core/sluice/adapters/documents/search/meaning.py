@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import apsw
 
-from sluice.adapters.documents.search.database import has_models, rows
+from sluice.adapters.documents.search.database import rows
 from sluice.adapters.documents.search.reading import Hit
 from sluice.domain.documents.nearness import Asked, Scale
 from sluice.domain.documents.vectors import cosine, signs, unpacked
@@ -29,8 +29,6 @@ class Nearest:
 
 def nearest(connection: apsw.Connection, asked: Asked, scale: Scale) -> Nearest:
     """The `COMPARED` likeliest passages. Vectors of another model are ignored."""
-    if not has_models(connection):
-        return Nearest([], leads=False)
     wanted = int.from_bytes(signs(asked.vector), "big")
     held = connection.execute(OF_MODEL, (len(asked.vector), asked.model.id))
     likely = heapq.nsmallest(
