@@ -351,6 +351,17 @@ def test_the_kind_of_an_embeddings_input_is_passed_on_and_its_prefix_reserved(pe
     assert bounds[1] - bounds[0] == 2 * PREFIX_TOKENS
 
 
+def test_inputs_that_were_known_are_counted_as_cached(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    person.upstream.capabilities = ["embeddings"]
+    usage = {"prompt_tokens": 3, "total_tokens": 3, "prompt_tokens_details": {"cached_tokens": 2}}
+    monkeypatch.setattr(person.upstream, "fetch", lambda call: {"object": "list", "data": [], "usage": usage})
+    answer = person.client.post("/v1/embeddings", json={"model": "demo", "input": "a"}, headers=person.api_token)
+    assert answer.json["usage"] == usage
+    (entry,) = person.log()
+    record = stores.ledger_reader().get(person.account_id, entry["request_id"])
+    assert record is not None and (record.prompt_tokens, record.cached_tokens) == (3, 2)
+
+
 OLD_TURNS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a refusal": ({"content": None, "refusal": "no"}, {"content": "no"}),
     "a refusal as a part": ({"content": [{"type": "refusal", "refusal": "no"}]}, {"content": "no"}),

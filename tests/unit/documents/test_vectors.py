@@ -90,7 +90,7 @@ def test_what_both_searches_find_comes_first_and_a_score_is_at_most_one(tmp_path
         writing.replace(connection, "some", "", [Chunk("", "a red thing of no vector")])
         asked = Asked(packed([1.0, 0.5]), EmbeddingModel("m", floor=0.5, unrelated=0.1))
         floored = passages(connection, "vs_1", PassageQuery("red lamp", 5, asked), None)
-        assert [one.file_id for one in floored][0] == "both"
+        assert floored[0].file_id == "both"
         assert {one.file_id for one in floored} == {"both", "words", "near"}
         every = passages(connection, "vs_1", PassageQuery("red lamp", 5, asked, floored=False), None)
         assert [one.file_id for one in every][-1] == "some" and len(every) == 4

@@ -11,7 +11,7 @@ from typing import Any
 from sluice.domain import errors
 from sluice.domain.gateway.admission import AdmissionRequest, Grant
 from sluice.domain.gateway.contents import LoggedContent, expires_s
-from sluice.domain.gateway.rerank import tokens_read
+from sluice.domain.gateway.rerank import tokens_cached, tokens_read
 from sluice.domain.gateway.tries import FAULT_TOKENS, tries_of
 from sluice.domain.settings.terms import NO_MODEL, NO_TERMS, Terms
 from sluice.domain.tokens import Claims
@@ -246,7 +246,8 @@ class Gateway:
                 UpstreamCall(request.path, request.body, admitted.request_id, admitted.account_id, seconds)
             )
             read = tokens_read(answer)
-            exchange.count(-(-request.prompt_bound // BYTES_A_TOKEN) if read is None else read)
+            read = -(-request.prompt_bound // BYTES_A_TOKEN) if read is None else read
+            exchange.count(read, cached_tokens=tokens_cached(answer))
             answer = form(answer)
         exchange.settle(200)
         return answer
