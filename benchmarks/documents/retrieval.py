@@ -70,27 +70,29 @@ class Library:
         self._indexes, self._embedder, self._entry = FolderIndexes(folder), None, entry
         if path and entry:
             start_library()
-            self._embedder = Embedder(
-                load_model(path, LoadOptions()), context_tokens=512, threads=1, queue_places=4
-            )
-            self._model = EmbeddingModel(entry.name, "1", entry.floor, entry.unrelated, 512)
+            self._embedder = Embedder(load_model(path, LoadOptions()), context_tokens=512, threads=1, queue_places=4)
+            self.model = EmbeddingModel(entry.name, "1", entry.floor, entry.unrelated, 512)
         self._near = cache(self._asked)
         for file in sorted((SET / "files").iterdir()):
             self._index(file)
+
+    @property
+    def measure(self) -> Measure:
+        assert self._embedder is not None
+        embedder = self._embedder
+        return Measure(lambda texts: [len(embedder.tokenize(text)) for text in texts], TARGET_TOKENS)
 
     def _index(self, file: Path) -> None:
         blocks = [Block(*block) for block in markdown.read(file.read_bytes())]
         if self._embedder is None or self._entry is None:
             self._indexes.replace(ACCOUNT, STORE, file.name, file.name, list(chunks_of(blocks)))
             return
-        embedder = self._embedder
-        measure = Measure(lambda texts: [len(embedder.tokenize(text)) for text in texts], TARGET_TOKENS)
-        chunks = list(chunks_of(blocks, measure))
+        chunks = list(chunks_of(blocks, self.measure))
         whole = [f"{one.title}\n{one.text}" if one.title else one.text for one in chunks]
-        vectors = Vectors(self._model.id, list(self._vectors(whole, self._entry.passage_prefix)))
+        vectors = Vectors(self.model.id, list(self.vectors(whole, self._entry.passage_prefix)))
         self._indexes.replace(ACCOUNT, STORE, file.name, file.name, chunks, vectors)
 
-    def _vectors(self, texts: Sequence[str], prefix: str) -> Iterator[bytes]:
+    def vectors(self, texts: Sequence[str], prefix: str) -> Iterator[bytes]:
         assert self._embedder is not None
         inputs = [self._embedder.tokenize(prefix + text, frame=True) for text in texts]
         return (packed(vector.tolist()) for vector in self._embedder.embed(inputs, SECONDS))
@@ -98,7 +100,7 @@ class Library:
     def _asked(self, question: str) -> Asked | None:
         if self._embedder is None or self._entry is None:
             return None
-        return Asked(next(self._vectors([question], self._entry.query_prefix)), self._model)
+        return Asked(next(self.vectors([question], self._entry.query_prefix)), self.model)
 
     def find(self, question: str, **more: Any) -> list[Passage]:
         return self._indexes.find(ACCOUNT, STORE, PassageQuery(question, 5, self._near(question), **more))
@@ -130,7 +132,12 @@ def curve(library: Library) -> Iterator[tuple[float, Found, Found, int]]:
         for lead in LEADS:
             nearness.LEAD = lead
             strict = {"strict": True}
-            yield lead, library.found(ANSWERED, **strict), library.found(PARAPHRASES, **strict), library.refused(**strict)
+            yield (
+                lead,
+                library.found(ANSWERED, **strict),
+                library.found(PARAPHRASES, **strict),
+                library.refused(**strict),
+            )
     finally:
         nearness.LEAD = chosen
 

@@ -131,9 +131,7 @@ class HttpUpstream:
         lines = "".join([f"{name}: {value}\r\n" for name, value in {**shown, **headers}.items()])
         return f"{method} {path} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n".encode("ascii")
 
-    def _answer(
-        self, connection: Connection, response: Answer, most_bytes: int = MAX_ANSWER_BYTES
-    ) -> dict[str, Any]:
+    def _answer(self, connection: Connection, response: Answer, most_bytes: int = MAX_ANSWER_BYTES) -> dict[str, Any]:
         try:
             raw = response.read(most_bytes)
             if response.reusable:

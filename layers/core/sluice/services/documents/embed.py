@@ -55,7 +55,7 @@ class Embed:
             return None
         measure = self._measure(account_id, model)
         chunks = list(chunks_of(blocks, measure))
-        return chunks, Vectors(model.id, self._vectors(account_id, file_id, model, _inputs(chunks, model, measure)))
+        return chunks, Vectors(model.id, self._vectors(account_id, file_id, model, inputs_of(chunks, model, measure)))
 
     def question(self, account_id: str, text: str) -> Asked | None:
         """The question's vector, or None if none can be made now; then the search uses words only."""
@@ -112,7 +112,7 @@ class Embed:
             self.accountant.add_to_quota(account_id, record.period, made.used)
 
 
-def _inputs(chunks: Sequence[Chunk], model: EmbeddingModel, measure: Measure) -> list[str]:
+def inputs_of(chunks: Sequence[Chunk], model: EmbeddingModel, measure: Measure) -> list[str]:
     """What is embedded: the headings and the text, or the text alone where both are too long for the model."""
     whole = [f"{one.title}\n{one.text}" if one.title else one.text for one in chunks]
     if model.context_tokens is None:
