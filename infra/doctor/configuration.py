@@ -1,8 +1,6 @@
 """Checks settings, port, model and mail, and that they do not contradict each other."""
 
-from __future__ import (
-    annotations,  # the types of settings are for the type checker only  # the type checker only needs the engine's settings
-)
+from __future__ import annotations  # the type checker only needs the engine's settings
 
 import socket
 from collections.abc import Iterator
