@@ -44,7 +44,9 @@ class InferenceSettings(BaseSettings):
     """Load at start, or at the first request."""
     mmap: bool = True
     embeddings_model: str = "auto"
-    """Catalogue name of the embeddings model. `auto`: the one the chat model's entry names; `off`: none."""
+    """Catalogue name or path of the embedding model. `auto`: all-minilm-l6-v2, which comes with Sluice; `off`: none."""
+    embeddings_cache_mib: Annotated[int, Field(ge=0, le=65_536)] = 64
+    """Memory for the vectors of inputs that come again. 0: none are kept."""
     query_prefix: Prefix | None = None
     """What the embeddings model wants before a question, with its blank, where a request has an `input_type`. Empty: as
     the catalogue says."""

@@ -29,6 +29,7 @@ class SearchBody(BaseModel):
     query: str = Field(max_length=LONGEST_QUERY)
     top_k: int = Field(ge=1, le=MOST_PASSAGES)
     floored: bool = True
+    strict: bool = False
 
 
 @blueprint.post("/search")

@@ -19,6 +19,7 @@ def command() -> None:
         machine.disk,
         configuration.settings,
         configuration.model,
+        configuration.vectors,
     )
     findings = [finding for check in checks for finding in check()]
     for finding in findings:

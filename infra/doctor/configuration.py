@@ -1,7 +1,10 @@
 """Checks settings, port, model and mail, and that they do not contradict each other."""
 
+from __future__ import annotations  # the type checker only needs the engine's settings
+
 import socket
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from infra.doctor.finding import Finding, note, ok, problem
@@ -9,6 +12,9 @@ from infra.local import config, ports, sluice_toml
 from infra.local.errors import LaunchError
 from infra.local.processes import recorded
 from infra.local.settings_check import problems
+
+if TYPE_CHECKING:
+    from functions.inference.settings import InferenceSettings
 
 CONNECT_SECONDS = 3.0
 
@@ -115,3 +121,42 @@ def model() -> Iterator[Finding]:
         yield problem(str(exc))
     else:
         yield ok(f"The model {entry.name}: {path}")
+    yield from _embeddings(wanted)
+
+
+def _embeddings(wanted: InferenceSettings) -> Iterator[Finding]:
+    from functions.inference.errors import ModelFileError
+    from functions.inference.models.catalogue import DEFAULT_EMBEDDING_MODEL
+    from functions.inference.models.loading import checked_file, require_embeddings
+
+    name = DEFAULT_EMBEDDING_MODEL if wanted.embeddings_model == "auto" else wanted.embeddings_model
+    if name == "off":
+        return
+    try:
+        entry, path = checked_file(name, wanted)
+        require_embeddings(entry, path)
+    except ModelFileError as exc:
+        yield problem(str(exc))
+    else:
+        yield ok(f"The embedding model {entry.name}: {path}")
+
+
+def vectors() -> Iterator[Finding]:
+    """Whether all documents have vectors of the model that was seen last."""
+    import json
+
+    from sluice.adapters.documents.blobs_folder import BUCKET
+    from sluice.domain.documents.keys import EMBEDDING_STATE
+
+    try:
+        state = json.loads((config.data_dir() / BUCKET / EMBEDDING_STATE).read_bytes())
+        model, done = str(state["model"]), state["after"] is None
+    except (OSError, ValueError, LookupError, TypeError):
+        return  # no document was embedded yet
+    if done:
+        yield ok(f"Documents are searched by meaning with {model}")
+    else:
+        yield note(
+            f"Documents get new vectors with {model}, in the background while Sluice runs.",
+            "Until its turn, a document is found by words only.",
+        )

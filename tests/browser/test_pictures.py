@@ -41,7 +41,7 @@ def test_pictures_of_the_playground_tokens_usage_and_the_admins_view(
 
     for number in range(12):
         assert ask(ann, f"What is {number} + {number % 5}?").status_code == 200
-    texts = {"model": "demo-embed", "input": ["one text", "and another"]}
+    texts = {"model": "all-minilm-l6-v2", "input": ["one text", "and another"]}
     for _ in range(5):
         assert ann.v1("POST", "/v1/embeddings", json=texts).status_code == 200
     tab.go("/my/usage?split=model")

@@ -23,7 +23,7 @@ for await (const event of await client.responses.create({ model, input: messages
 const ran = await client.chat.completions.runTools({ model, messages, tool_choice: { type: "function", function: { name: "weather" } }, tools: [{
   type: "function", function: { ...tools[0].function, parse: JSON.parse, function: ({ city }) => `Sunny in ${city}.` } }] },
   { maxChatCompletions: 1 }).finalFunctionToolCallResult();
-const embedded = await client.embeddings.create({ model: "demo-embed", input: ["tea", "cups"] });
+const embedded = await client.embeddings.create({ model: "all-minilm-l6-v2", input: ["tea", "cups"] });
 const names = [];
 for await (const each of client.models.list()) names.push(each.id);
 

@@ -17,7 +17,7 @@ import requests
 from tests.clients import run
 from tests.e2e.people import TIMEOUT_SECONDS, Person
 
-MODELS = {"/chat/completions": "demo", "/completions": "demo", "/embeddings": "demo-embed"}
+MODELS = {"/chat/completions": "demo", "/completions": "demo", "/embeddings": "all-minilm-l6-v2"}
 MODELS |= {"/responses": "demo", "/responses/input_tokens": "demo"}
 """By the path of the call."""
 INPUT = ("/responses", "/responses/input_tokens")

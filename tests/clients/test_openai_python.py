@@ -97,8 +97,8 @@ def test_completions_several_choices_and_log_probabilities(client: openai.OpenAI
 
 
 def test_embeddings_as_floats_and_as_base64(client: openai.OpenAI) -> None:
-    floats = client.embeddings.create(model="demo-embed", input=["tea", "cups"], encoding_format="float")
-    packed = client.embeddings.create(model="demo-embed", input=["tea", "cups"])  # the SDK asks for base64
+    floats = client.embeddings.create(model="all-minilm-l6-v2", input=["tea", "cups"], encoding_format="float")
+    packed = client.embeddings.create(model="all-minilm-l6-v2", input=["tea", "cups"])  # the SDK asks for base64
     assert len(floats.data) == 2 and packed.data[1].embedding == pytest.approx(floats.data[1].embedding, abs=1e-6)
 
 

@@ -195,7 +195,7 @@ class _Draw:
             own = [self.text() for _ in range(3)]
             value = self.dice.choice((own, own[0], [1, 2, 3], [[1], [2]], [-1], [10**9], []))
             return {
-                "model": "demo-embed" if last == "embeddings" else "demo",
+                "model": "all-minilm-l6-v2" if last == "embeddings" else "demo",
                 "input": value,
                 "prompt": value,
                 "max_tokens": 4,

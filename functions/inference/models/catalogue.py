@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.inference.errors import ModelFileError
+from functions.inference.models.gguf_header import Use, read_header
 
 CATALOGUE_FILE = Path(__file__).parents[1] / "catalogue.json"
+DEFAULT_EMBEDDING_MODEL = "all-minilm-l6-v2"
 BUNDLE_ROOT = Path(__file__).parents[3]
 """Bundled files are beside `functions/`, in a checkout and in the image."""
 
@@ -18,6 +20,12 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Requirement = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*$")]
 OPEN_LICENSES = frozenset({"Apache-2.0", "MIT", "CC0-1.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unlicense"})
 """Whoever keeps the licence's text may do anything. All others are shown before the first use."""
+CAPABILITIES: dict[Use, tuple[Capability, ...]] = {
+    "chat": ("chat", "completions"),
+    "completions": ("completions",),
+    "embeddings": ("embeddings",),
+    "rerank": (),
+}
 
 
 class DefaultSampling(BaseModel):
@@ -74,9 +82,13 @@ class CatalogueModel(BaseModel):
     capabilities: tuple[Capability, ...] = ("chat", "completions")
     """Without a chat template: completions only."""
     sampling: DefaultSampling = DefaultSampling()
-    embeddings_model: str | None = None
-    prefixes: dict[Literal["query", "passage"], Prefix] = {}
-    """Of an embeddings model: what its makers want before a question and before a text that is searched."""
+    floor: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """Of an embedding model: the cosine under which a passage is probably not about the question; null: not known."""
+    unrelated: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """The usual cosine of passages that have nothing to do with each other; null: not known."""
+    query_prefix: Prefix = ""
+    passage_prefix: Prefix = ""
+    """What its makers want before a question and before a text that is searched, with the blank."""
 
     @property
     def is_open(self) -> bool:
@@ -129,7 +141,12 @@ def _entry_for(path: Path) -> CatalogueModel:
         file_name = (entry.bundled or entry.url or "").rsplit("/", 1)[-1]
         if file_name.lower() == path.name.lower():
             return entry
-    return CatalogueModel(name=name_of(path))
+    return CatalogueModel(name=name_of(path), capabilities=_capabilities(path))
+
+
+def _capabilities(path: Path) -> tuple[Capability, ...]:
+    """What a file that the catalogue does not have is made for. A missing one is refused where it is opened."""
+    return CAPABILITIES[read_header(path).use if path.exists() else "chat"]
 
 
 def name_of(path: Path) -> str:

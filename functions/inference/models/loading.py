@@ -1,11 +1,12 @@
 """Loads the models that the settings name: resolve, check, load, warm up. Runs after the fork."""
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import llama_cpp
 
@@ -15,13 +16,14 @@ from functions.inference.errors import ModelFileError
 from functions.inference.llama.backend import LlamaBackend
 from functions.inference.llama.embedder import Embedder
 from functions.inference.llama.runtime import LoadOptions, load_model
-from functions.inference.models.catalogue import CatalogueModel, resolve
+from functions.inference.models.catalogue import DEFAULT_EMBEDDING_MODEL, CatalogueModel, resolve
 from functions.inference.models.chat_template import ChatTemplate
 from functions.inference.models.gguf_header import read_header
 from functions.inference.models.memory import available_bytes, context_bytes, require_room
-from functions.inference.models.model_file import check_model_file, expected_sha256
+from functions.inference.models.model_file import check_model_file, expected_sha256, sha256_of
 from functions.inference.models.prompt_tokenizer import PromptTokenizer
 from functions.inference.models.s3_model import bring, is_s3
+from functions.inference.models.vector_cache import VectorCache
 from functions.inference.models.video_memory import VideoMemory
 from functions.inference.settings import InferenceSettings, usable_cpus
 
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 
 TINY_MODEL_BYTES = 64 << 20
 """For smaller models a second thread costs more in synchronisation than it gains."""
+VERSION_DIGITS = 16
 WARM_UP_S = 60.0
 WARM_UP_TOKENS = 32
 
@@ -43,10 +46,19 @@ class EmbeddingModel:
     created_s: int
     prefixes: Mapping[str, str]
     """What the model wants before a text, by `input_type`."""
+    version: str
+    """Of two that differ in it, vectors cannot be compared."""
+    cache: VectorCache
 
     @property
     def context_tokens(self) -> int:
         return self.embedder.context_tokens
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What its row in the list of models says beside that of others."""
+        known = {"version": self.version, "dimensions": self.embedder.dimensions}
+        return {"embedding": known | {"floor": self.entry.floor, "unrelated": self.entry.unrelated}}
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,7 @@ class ChatModel:
     template: ChatTemplate
     prompts: PromptTokenizer
     created_s: int
+    described: ClassVar[dict[str, Any]] = {}
 
     @property
     def context_tokens(self) -> int:
@@ -82,6 +95,35 @@ def checked_file(name_or_path: str, settings: InferenceSettings) -> tuple[Catalo
     return entry, path
 
 
+def require_text(entry: CatalogueModel, path: Path) -> None:
+    """Raises ModelFileError for a file that generates no text, because llama.cpp would end the process."""
+    header = read_header(path)
+    if header.use in ("chat", "completions") and {"chat", "completions"} & set(entry.capabilities):
+        return
+    use = "scores texts" if header.ranks else "makes embeddings"
+    raise ModelFileError(
+        f"The model {entry.name} ({path}, architecture {header.architecture}) {use} and does not generate text: choose "
+        "another for SLUICE_MODEL. An embedding model is named by SLUICE_INFERENCE_EMBEDDINGS_MODEL."
+    )
+
+
+def require_embeddings(entry: CatalogueModel, path: Path) -> None:
+    """Raises ModelFileError for a file that is no embedding model."""
+    header = read_header(path)
+    if header.use != "embeddings":
+        use = "scores texts" if header.ranks else "generates text"
+        raise ModelFileError(
+            f"The model {entry.name} ({path}, architecture {header.architecture}) {use} and makes no embeddings: "
+            f"choose another for SLUICE_INFERENCE_EMBEDDINGS_MODEL, such as {DEFAULT_EMBEDDING_MODEL}, or `off`."
+        )
+
+
+def version_of(path: Path, sha256: str | None, own_prefix: str) -> str:
+    """Names the file's content, and the owner's prefix of passages if that is not the catalogue's."""
+    content = (expected_sha256(path, sha256) or sha256_of(path))[:VERSION_DIGITS]
+    return f"{content}-{hashlib.sha256(own_prefix.encode()).hexdigest()[:8]}" if own_prefix else content
+
+
 class Loader:
     """Loads the models of one process. A file that two models share is loaded once; all share one memory budget."""
 
@@ -95,8 +137,7 @@ class Loader:
         """The model of `SLUICE_MODEL`, warmed up, its decode thread running. Raises ModelFileError."""
         settings = self._settings
         entry, path = checked_file(settings.model, settings)
-        if "completions" not in entry.capabilities:
-            raise ModelFileError(f"The model {entry.name} does not generate text: choose another for SLUICE_MODEL.")
+        require_text(entry, path)
         handle = self._open(entry, path)
         self._reserve(entry, handle, settings.slots * settings.context_tokens)
         backend = LlamaBackend(
@@ -117,13 +158,14 @@ class Loader:
         warm_up(model)
         return model
 
-    def embedding_model(self, chat: ChatModel) -> EmbeddingModel | None:
-        """The model named by the settings or by the chat model's entry; None if neither does. Raises ModelFileError."""
+    def embedding_model(self) -> EmbeddingModel | None:
+        """The model of `SLUICE_INFERENCE_EMBEDDINGS_MODEL`; None if that is `off`. Raises ModelFileError."""
         settings = self._settings
-        name = chat.entry.embeddings_model if settings.embeddings_model == "auto" else settings.embeddings_model
-        if name is None or name == "off":
+        name = settings.embeddings_model
+        if name == "off":
             return None
-        entry, path = checked_file(name, settings)
+        entry, path = checked_file(DEFAULT_EMBEDDING_MODEL if name == "auto" else name, settings)
+        require_embeddings(entry, path)
         handle = self._open(entry, path)
         self._reserve(entry, handle, settings.context_tokens)
         embedder = Embedder(
@@ -133,8 +175,11 @@ class Loader:
             queue_places=settings.queue_size,
         )
         chosen = {"query": settings.query_prefix, "passage": settings.passage_prefix}
-        prefixes = entry.prefixes | {kind: prefix for kind, prefix in chosen.items() if prefix is not None}
-        return EmbeddingModel(entry, path, embedder, int(path.stat().st_mtime), prefixes)
+        usual = {"query": entry.query_prefix, "passage": entry.passage_prefix}
+        prefixes = usual | {kind: prefix for kind, prefix in chosen.items() if prefix is not None}
+        version = version_of(path, entry.sha256, "" if prefixes == usual else prefixes["passage"])
+        cache = VectorCache(settings.embeddings_cache_mib << 20)
+        return EmbeddingModel(entry, path, embedder, int(path.stat().st_mtime), prefixes, version, cache)
 
     def _open(self, entry: CatalogueModel, path: Path) -> Any:
         if path not in self._handles:

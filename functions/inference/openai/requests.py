@@ -17,6 +17,7 @@ TokenIds = Annotated[list[int], Field(fail_fast=True)]
 ListsOfTokenIds = Annotated[list[TokenIds], Field(fail_fast=True)]
 M = TypeVar("M", bound="Wire")
 MAX_BUILT_FAULTS = 2048  # pydantic can only build all of them
+MOST_COUNTED = 2048
 
 
 class Wire(BaseModel):
@@ -158,10 +159,12 @@ class EmbeddingRequest(Wire):
 
 
 class TokenizeRequest(ChatRequest):
-    """Either a text, or the messages and tools of a chat request, as vLLM has it."""
+    """Either a text, or the messages and tools of a chat request, as vLLM has it; or many texts, of an embedding model,
+    that are only counted."""
 
     messages: Annotated[list[Message], Field(max_length=4096, fail_fast=True)] = []
     text: Text = Field("", validation_alias=AliasChoices("prompt", "text"))
+    texts: Annotated[list[Text], Field(max_length=MOST_COUNTED, fail_fast=True)] = []
 
 
 def parse(model: type[M], body: bytes) -> M:

@@ -2,6 +2,7 @@
 
 import base64
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response, jsonify, request
@@ -10,7 +11,7 @@ from functions.inference.errors import InvalidRequest
 from functions.inference.llama.embedder import Vector, normalised
 from functions.inference.models.loading import EmbeddingModel
 from functions.inference.models.prompt_tokenizer import plain_tokens
-from functions.inference.openai.requests import EmbeddingRequest, parse
+from functions.inference.openai.requests import EmbeddingRequest, TokenizeRequest, parse
 from functions.inference.web import job_builder
 from functions.inference.web.service import InferenceService
 
@@ -27,15 +28,41 @@ def embeddings(service: InferenceService) -> Response:
     deadline_s = job_builder.deadline_s(
         request.headers.get("x-sluice-deadline-ms"), service.settings.request_timeout_ms
     )
-    left_s = max(0.0, deadline_s - time.monotonic())
-    vectors = model.embedder.embed(inputs, left_s, request.headers.get("x-sluice-account", "")[:128])
+    vectors, cached = _vectors(model, inputs, deadline_s, request.headers.get("x-sluice-account", "")[:128])
     data = [
         {"object": "embedding", "index": index, "embedding": written(vector, body)}
         for index, vector in enumerate(vectors)
     ]
     count = sum(map(len, inputs))
-    usage = {"prompt_tokens": count, "total_tokens": count}
-    return jsonify({"object": "list", "data": data, "model": model.entry.name, "usage": usage})
+    usage = {
+        "prompt_tokens": count,
+        "total_tokens": count,
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }
+    return jsonify(
+        {"object": "list", "data": data, "model": model.entry.name, "usage": usage, "version": model.version}
+    )
+
+
+def _vectors(
+    model: EmbeddingModel, inputs: Sequence[Sequence[int]], deadline_s: float, account: str
+) -> tuple[list[Vector], int]:
+    """The vectors, and how many tokens of the inputs were not computed, because their vectors were there."""
+    keys = [tuple(tokens) for tokens in inputs]
+    known = {key: model.cache.get(account, key) for key in dict.fromkeys(keys)}
+    missing = [key for key, vector in known.items() if vector is None]
+    if missing:
+        left_s = max(0.0, deadline_s - time.monotonic())
+        for key, vector in zip(missing, model.embedder.embed(missing, left_s, account), strict=True):
+            known[key] = vector
+            model.cache.put(account, key, vector)
+    return [known[key] for key in keys], sum(map(len, keys)) - sum(map(len, missing))
+
+
+def token_counts(service: InferenceService, body: TokenizeRequest) -> Response:
+    """How many tokens each of many texts has for the embedding model, without those at the beginning and end."""
+    vocab = service.embedding_model(body.model).embedder
+    return jsonify({"model": body.model, "counts": [len(vocab.tokenize(text)) for text in body.texts]})
 
 
 def token_lists(given: Any, model: EmbeddingModel, prefix: str = "") -> list[list[int]]:
@@ -45,12 +72,13 @@ def token_lists(given: Any, model: EmbeddingModel, prefix: str = "") -> list[lis
         given = [given]
     if not 0 < len(given) <= MOST_INPUTS:
         raise InvalidRequest(f"Give 1 to {MOST_INPUTS} inputs.", "input")
+    if not all(given):
+        raise InvalidRequest("An input is empty.", "input")
     vocab = model.embedder
     lists = [
-        plain_tokens(one and prefix + one, vocab, "input", frame=True) if isinstance(one, str) else list(one)
-        for one in given
+        plain_tokens(prefix + one, vocab, "input", frame=True) if isinstance(one, str) else list(one) for one in given
     ]
-    if any(not tokens for tokens in lists):
+    if not all(lists):
         raise InvalidRequest("An input is empty.", "input")
     if any(not 0 <= token < vocab.vocab_tokens for tokens in lists for token in tokens):
         raise InvalidRequest(f"Tokens must lie between 0 and {vocab.vocab_tokens - 1}.", "input")
@@ -62,4 +90,4 @@ def written(vector: Vector, body: EmbeddingRequest) -> list[float] | str:
     cut = normalised(vector[: body.dimensions]) if body.dimensions else vector
     if body.encoding_format == "base64":
         return base64.b64encode(cut.astype("<f4").tobytes()).decode()
-    return [float(value) for value in cut]
+    return [float(f"{value:.9g}") for value in cut]  # exact for 32 bits, in half of the digits that 64 would take

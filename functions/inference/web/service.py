@@ -90,11 +90,9 @@ class InferenceService:
         return model
 
     def embedding_model(self, name: str) -> EmbeddingModel:
-        """The embeddings model, also by the chat model's name if both use the same file. Raises as `chat_model`."""
+        """The embeddings model, if it has this name. Raises as `chat_model`."""
         chat, embedding = self.loaded(), self._embedding
-        if embedding is not None and (
-            name == embedding.entry.name or (name == chat.entry.name and embedding.path == chat.path)
-        ):
+        if embedding is not None and name == embedding.entry.name:
             return embedding
         if name == chat.entry.name:
             raise InvalidRequest(f"The model `{name}` makes no embeddings.", "model")
@@ -125,6 +123,7 @@ class InferenceService:
                 "context_window": model.context_tokens,
                 "capabilities": list(model.entry.capabilities),
             }
+            | model.described
             for model in models
         ]
 
@@ -158,7 +157,7 @@ class InferenceService:
             start_library()
             loader = Loader(self.settings)
             chat = loader.chat_model(self._on_crash)
-            self._embedding = loader.embedding_model(chat)
+            self._embedding = loader.embedding_model()
             self._chat = chat
             self.on_loaded()
             log.info("model %s is ready", self._chat.entry.name)

@@ -69,6 +69,8 @@ def embeddings() -> Response:
 def tokenize() -> Response:
     """Internal: counts prompt tokens exactly, for calls that only count."""
     body = parse(TokenizeRequest, request.get_data())
+    if body.texts:
+        return embedding_view.token_counts(service(), body)
     model = service().chat_model(body.model, "chat" if body.messages else "completions")
     if body.messages:
         tokens = list(model.prompts.encode(job_builder.chat_prompt(body, model)))

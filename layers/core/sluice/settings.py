@@ -138,8 +138,12 @@ class Documents(Common):
     default_storage_mb: int = Field(100, ge=0, description="MiB of files an account may hold; more get 413")
     documents_bucket: str = Field("", description="the S3 bucket of a deployment; empty: a folder in `data_dir`")
     search_url: str = Field("", description="URL of the `search` function; empty: search in this process")
-    embedding_model: str = Field("", description="enables search by meaning; empty: search by words only")
-    embedding_floor: float = Field(0.5, ge=-1, le=1, description="least cosine of a passage that counts as a match")
+    embedding_model: str = Field(
+        "auto", description="searches by meaning; `auto`: with the one that the model server has; empty: by words only"
+    )
+    embedding_floor: float | None = Field(
+        None, ge=-1, le=1, description="least cosine of a match, instead of what the model and each store give"
+    )
 
 
 class Admin(Common):

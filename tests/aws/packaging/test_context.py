@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.aws.tools.install import install
 
 ROOT = Path(__file__).parents[3]
-MOST_BYTES = 64 * 1024 * 1024  # the demo model and some sources; the repository with its environment has gigabytes
+MOST_BYTES = 64 * 1024 * 1024  # the bundled models and some sources; the repository with its environment has gigabytes
 LIST = """
 import json, sys
 from docker.utils.build import exclude_paths
@@ -25,5 +25,6 @@ def test_the_context_of_the_image_holds_what_it_copies_and_nothing_else() -> Non
     assert [str(path) for path in sent if not str(path).startswith(allowed)] == []
     assert not [path for path in sent if "__pycache__" in path.parts]
     wanted = ("functions/inference/Dockerfile", "functions/inference/app.py", "infra/setup/llama.lock")
-    assert {Path(name) for name in (*wanted, "model/demo-model-q8_0.gguf")} <= sent
+    models = ("model/demo-model-q8_0.gguf", "model/all-minilm-l6-v2-q8_0.gguf")
+    assert {Path(name) for name in (*wanted, *models)} <= sent
     assert sum(os.stat(ROOT / path).st_size for path in sent if path.parts[0] != "models") < MOST_BYTES

@@ -288,7 +288,7 @@ def test_a_list_of_prompts_is_one_request_and_best_of_is_refused_by_name(person:
 
 
 def test_tokens_for_an_embedding_are_refused_with_the_way_out(person: Person) -> None:
-    body = {"model": "demo-embed", "input": [[57668, 53901]]}
+    body = {"model": "all-minilm-l6-v2", "input": [[57668, 53901]]}
     answer = person.client.post("/v1/embeddings", json=body, headers=person.api_token)
     assert answer.status_code == 400 and "check_embedding_ctx_length=False" in answer.json["error"]["message"]
 
@@ -349,6 +349,16 @@ def test_the_kind_of_an_embeddings_input_is_passed_on_and_its_prefix_reserved(pe
     assert refused(embed(input_type="question"))[0] == 400
     bounds = [EmbeddingBody(model="m", input=["a", "b"], input_type=kind).token_bound() for kind in (None, "passage")]
     assert bounds[1] - bounds[0] == 2 * PREFIX_TOKENS
+
+
+def test_inputs_that_were_known_are_counted_as_cached(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    person.upstream.capabilities = ["embeddings"]
+    usage = {"prompt_tokens": 3, "total_tokens": 3, "prompt_tokens_details": {"cached_tokens": 2}}
+    monkeypatch.setattr(person.upstream, "fetch", lambda call: {"object": "list", "data": [], "usage": usage})
+    answer = person.client.post("/v1/embeddings", json={"model": "demo", "input": "a"}, headers=person.api_token)
+    assert answer.json["usage"] == usage
+    (record,) = stores.ledger_reader().everything(person.account_id)
+    assert (record.prompt_tokens, record.cached_tokens) == (3, 2)
 
 
 OLD_TURNS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

@@ -141,7 +141,7 @@ def test_wrong_completions_are_400(server: Server, fields: dict[str, object]) ->
 
 
 def embed(server: Server, given: object, **fields: object) -> dict[str, object]:
-    answer = server.post("/v1/embeddings", {"model": "demo-embed", "input": given} | fields)
+    answer = server.post("/v1/embeddings", {"model": "all-minilm-l6-v2", "input": given} | fields)
     assert answer.status_code == 200, answer.text
     found: dict[str, object] = json.loads(answer.text)
     return found
@@ -154,7 +154,7 @@ def vectors(answer: dict[str, object]) -> list[list[float]]:
 def test_embeddings_are_normalised_and_in_order(server: Server) -> None:
     answer = embed(server, ["the capital of France", "red", "the capital of France"])
     one, two, three = vectors(answer)
-    assert len(one) == 128
+    assert len(one) == 384
     assert math.isclose(sum(x * x for x in one), 1.0, rel_tol=1e-4)
     assert one == pytest.approx(three, abs=1e-5)
     assert one != pytest.approx(two, abs=1e-2)
@@ -168,10 +168,38 @@ def test_an_input_has_the_same_vector_alone_and_in_a_batch(server: Server) -> No
     assert together[41] == pytest.approx(alone, abs=2e-3)
 
 
+def test_an_input_that_comes_again_is_not_computed_again_and_says_so(server: Server) -> None:
+    def usage(account: str, *texts: str) -> tuple[int, int]:
+        given = {"model": "all-minilm-l6-v2", "input": texts}
+        answer = server.post("/v1/embeddings", given, headers={"x-sluice-account": account}).json()
+        return answer["usage"]["prompt_tokens"], answer["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+    first, cached = usage("ada", "a text that is new")
+    assert (first > 0, cached) == (True, 0)
+    assert usage("ada", "a text that is new") == (first, first)
+    assert usage("ada", "another", "a text that is new", "another")[1] > first, "twice in one request is once"
+    assert usage("bob", "a text that is new") == (first, 0), "one account learns nothing of another's texts"
+
+
+def test_two_thousand_short_inputs_are_answered_within_the_deadline(server: Server) -> None:
+    given = {"model": "all-minilm-l6-v2", "input": [f"{n} tea" for n in range(2048)], "encoding_format": "base64"}
+    answer = server.post("/v1/embeddings", given, headers={"x-sluice-deadline-ms": "25000"})
+    assert answer.status_code == 200 and len(answer.json()["data"]) == 2048
+
+
+def test_many_texts_are_counted_by_one_call(server: Server) -> None:
+    answer = server.post(
+        "/tokenize", {"model": "all-minilm-l6-v2", "texts": ["tea", "deadbeef " * 40, "привет"]}
+    ).json()
+    assert answer["counts"][0] == 1 and answer["counts"][1] > 80 and answer["counts"][2] == 6
+    assert server.post("/tokenize", {"model": "demo", "texts": ["tea"]}).status_code == 400
+    assert server.post("/tokenize", {"model": "all-minilm-l6-v2", "texts": ["x"] * 2049}).status_code == 400
+
+
 def test_base64_holds_the_same_numbers(server: Server) -> None:
     plain = vectors(embed(server, "red"))[0]
     packed = embed(server, "red", encoding_format="base64")["data"][0]["embedding"]  # type: ignore[index]
-    assert list(struct.unpack("<128f", base64.b64decode(packed))) == pytest.approx(plain, abs=1e-6)
+    assert list(struct.unpack("<384f", base64.b64decode(packed))) == pytest.approx(plain, abs=1e-6)
 
 
 def test_dimensions_cut_and_normalise_again(server: Server) -> None:
@@ -183,7 +211,10 @@ def test_dimensions_cut_and_normalise_again(server: Server) -> None:
 def test_a_model_without_prefixes_ignores_the_kind_of_an_input(server: Server) -> None:
     plain = embed(server, "red")
     assert vectors(embed(server, "red", input_type="query"))[0] == pytest.approx(vectors(plain)[0], abs=1e-5)
-    assert server.post("/v1/embeddings", {"model": "demo-embed", "input": "", "input_type": "query"}).status_code == 400
+    assert (
+        server.post("/v1/embeddings", {"model": "all-minilm-l6-v2", "input": "", "input_type": "query"}).status_code
+        == 400
+    )
 
 
 def test_a_prefix_stands_before_each_text_where_the_kind_is_given(
@@ -199,7 +230,7 @@ def test_a_prefix_stands_before_each_text_where_the_kind_is_given(
             for ours, theirs in zip(vectors(found), vectors(wanted), strict=True):
                 assert ours == pytest.approx(theirs, abs=2e-3)
         assert vectors(embed(prefixed, "red"))[0] == pytest.approx(vectors(embed(server, "red"))[0], abs=1e-5)
-        empty = {"model": "demo-embed", "input": ["red", ""], "input_type": "query"}
+        empty = {"model": "all-minilm-l6-v2", "input": ["red", ""], "input_type": "query"}
         assert prefixed.post("/v1/embeddings", empty).status_code == 400
 
 
@@ -221,12 +252,12 @@ def test_a_prefix_stands_before_each_text_where_the_kind_is_given(
     ],
 )
 def test_wrong_embeddings_requests_are_refused(server: Server, fields: dict[str, object], status: int) -> None:
-    response = server.post("/v1/embeddings", {"model": "demo-embed", "input": "red"} | fields)
+    response = server.post("/v1/embeddings", {"model": "all-minilm-l6-v2", "input": "red"} | fields)
     assert response.status_code == status, response.text
 
 
 def test_the_embeddings_model_does_not_chat(server: Server) -> None:
-    response = server.post(PATH, body(model="demo-embed"))
+    response = server.post(PATH, body(model="all-minilm-l6-v2"))
     assert (response.status_code, response.json()["error"]["param"]) == (400, "model")
 
 

@@ -117,7 +117,7 @@ def test_embeddings_of_one_account_do_not_delay_another_accounts(server: Server)
     order: list[str] = []
 
     def embed(account: str, inputs: int) -> int:
-        given = {"model": "demo-embed", "input": ["the capital of France " * 20] * inputs}
+        given = {"model": "all-minilm-l6-v2", "input": ["the capital of France " * 20] * inputs}
         status = server.post("/v1/embeddings", given, headers={"x-sluice-account": account}).status_code
         order.append(account)
         return status

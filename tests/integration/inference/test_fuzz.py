@@ -124,7 +124,7 @@ def test_any_completions_request_gets_an_answer_or_a_4xx(server: Server, prompt:
 def test_any_embeddings_request_gets_an_answer_or_a_4xx(
     server: Server, given_input: Any, form: Any, dimensions: Any
 ) -> None:
-    fields = {"model": "demo-embed", "input": given_input, "encoding_format": form, "dimensions": dimensions}
+    fields = {"model": "all-minilm-l6-v2", "input": given_input, "encoding_format": form, "dimensions": dimensions}
     check(server, "/v1/embeddings", fields)
 
 

@@ -1,6 +1,7 @@
 """Starting, refusing to start, overload, draining, crashing."""
 
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -17,10 +18,12 @@ from typing import Any
 import pytest
 import requests
 
+from functions.inference.models.catalogue import DEFAULT_EMBEDDING_MODEL
 from tests.integration.inference.server import ROOT, Server, launch, running
 from tests.ports import free_port
 
 DEMO = ROOT / "model" / "demo-model-q8_0.gguf"
+MINILM = ROOT / "model" / "all-minilm-l6-v2-q8_0.gguf"
 CHAT = "/v1/chat/completions"
 SLOW = {"max_tokens": 450, "temperature": 2.0, "logit_bias": {"958": -100}}
 """Makes the end of the turn impossible, so that the answer has max_tokens."""
@@ -100,7 +103,24 @@ def test_a_missing_model_says_how_to_get_it(tmp_path: Path) -> None:
     assert "cannot be read" in refused_start(tmp_path, SLUICE_MODEL=str(tmp_path / "none.gguf"))
     assert "sluice model pull" in refused_start(tmp_path, SLUICE_MODEL="qwen2.5-0.5b-instruct")
     assert "demo" in refused_start(tmp_path, SLUICE_MODEL="no-such-name")
-    assert "generate" in refused_start(tmp_path, SLUICE_MODEL="demo-embed")
+
+
+def test_a_file_that_is_not_what_it_is_used_for_is_said_to_be_so(tmp_path: Path) -> None:
+    for name in (DEFAULT_EMBEDDING_MODEL, str(shutil.copy(MINILM, tmp_path / "mine.gguf"))):
+        log = refused_start(tmp_path, SLUICE_MODEL=name)
+        assert "architecture bert) makes embeddings and does not generate text" in log and "damaged" not in log
+    log = refused_start(tmp_path, SLUICE_INFERENCE_EMBEDDINGS_MODEL=str(DEMO))
+    assert "architecture qwen2) generates text and makes no embeddings" in log
+
+
+def test_an_embedding_model_given_by_path_makes_vectors(tmp_path: Path) -> None:
+    path = shutil.copy(MINILM, tmp_path / "Mine.gguf")
+    with running(tmp_path, SLUICE_INFERENCE_EMBEDDINGS_MODEL=str(path)) as server:
+        rows = requests.get(server.url + "/v1/models", timeout=10).json()["data"]
+        row = next(one for one in rows if one["id"] == "mine")
+        assert row["capabilities"] == ["embeddings"] and row["embedding"]["dimensions"] == 384
+        answer = server.post("/v1/embeddings", {"model": "mine", "input": "tea"}).json()
+        assert answer["version"] == row["embedding"]["version"] == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def test_a_model_that_does_not_fit_the_budget_is_refused(tmp_path: Path) -> None:
@@ -119,7 +139,7 @@ def test_a_model_given_by_path_is_served_under_the_files_name(tmp_path: Path) ->
     shutil.copy(DEMO, tmp_path / "My Own.gguf")
     with running(tmp_path, SLUICE_MODEL=str(tmp_path / "My Own.gguf")) as server:
         models = requests.get(server.url + "/v1/models", timeout=10).json()["data"]
-        assert [model["id"] for model in models] == ["my-own"]
+        assert [model["id"] for model in models] == ["my-own", DEFAULT_EMBEDDING_MODEL]
         answer = server.post(CHAT, body(model="my-own", temperature=0)).json()
         assert answer["choices"][0]["message"]["content"] == "7"
 

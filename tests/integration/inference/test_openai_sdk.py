@@ -68,8 +68,8 @@ def test_tool_calls_stream_through_the_sdks_own_helper(client: openai.OpenAI) ->
 
 
 def test_embeddings_in_the_sdks_default_encoding(client: openai.OpenAI) -> None:
-    found = client.embeddings.create(model="demo-embed", input=["red", "blue"])
-    assert [len(entry.embedding) for entry in found.data] == [128, 128]
+    found = client.embeddings.create(model="all-minilm-l6-v2", input=["red", "blue"])
+    assert [len(entry.embedding) for entry in found.data] == [384, 384]
 
 
 def test_the_sdk_parses_a_completion(client: openai.OpenAI) -> None:

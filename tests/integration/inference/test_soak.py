@@ -38,7 +38,7 @@ def one_request(server: Server, dice: random.Random) -> None:
     elif kind == 1:
         server.says("Who are you?", max_tokens=40, **FORMAT)
     elif kind == 2:
-        server.post("/v1/embeddings", {"model": "demo-embed", "input": ["red"] * dice.randrange(1, 40)})
+        server.post("/v1/embeddings", {"model": "all-minilm-l6-v2", "input": ["red"] * dice.randrange(1, 40)})
     elif kind == 3:
         body: dict[str, Any] = {"model": "demo", "messages": [{"role": "user", "content": f"Hi {dice.random()}"}]}
         server.chunks("/v1/chat/completions", body | {"max_tokens": 60, "temperature": 1.0, "logprobs": True})

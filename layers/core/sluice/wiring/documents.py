@@ -81,9 +81,10 @@ def ingestion() -> Ingestion:
 
 @once
 def sweeper() -> DocumentSweeper:
+    from sluice.services.documents.renewal import Renewal
     from sluice.services.documents.sweep import DocumentSweeper
 
-    return DocumentSweeper(ingestion())
+    return DocumentSweeper(ingestion(), Renewal(ingestion()))
 
 
 @once
@@ -102,15 +103,13 @@ def search() -> Search:
 
 @once
 def embed() -> Embed | None:
-    """None if no embedding model is configured; then documents are searched by words only."""
+    """None if documents are to be searched by words only."""
     from sluice.services.documents.embed import Embed
+    from sluice.services.documents.embedding_server import EmbeddingServer
     from sluice.wiring.settings import price_of
 
     model = settings.documents().embedding_model
-    return (
-        Embed(
-            upstreams.routed(), model, stores.blobs(), stores.hot_store(), stores.accountant(), peers.now_ms, price_of
-        )
-        if model
-        else None
-    )
+    if not model:
+        return None
+    server = EmbeddingServer(upstreams.routed(), lambda: upstreams.routes().all(), model, peers.now_ms)
+    return Embed(server, stores.blobs(), stores.hot_store(), stores.accountant(), peers.now_ms, price_of)

@@ -12,8 +12,9 @@ from sluice.adapters.documents.search import database, writing
 from sluice.adapters.documents.search.database import opened
 from sluice.adapters.documents.search.folder import FolderIndexes
 from sluice.adapters.documents.search.found import passages
+from sluice.domain.documents.nearness import Asked, EmbeddingModel
 from sluice.domain.documents.passages import Chunk
-from sluice.domain.documents.vectors import packed
+from sluice.domain.documents.vectors import Vectors, packed
 from sluice.domain.errors import SearchUnavailable
 from sluice.ports.documents import PassageQuery
 
@@ -103,8 +104,11 @@ def test_of_two_concurrent_creations_of_an_index_the_second_waits(
 def test_a_search_sees_one_state_while_files_are_removed(tmp_path: Path) -> None:
     indexes = FolderIndexes(tmp_path)
     vector = packed([1.0, 0.0])
+    near = Asked(vector, EmbeddingModel("m"))
     for number in range(2):
-        indexes.replace(ACCOUNT, STORE, f"file_{number}", "a.txt", [Chunk("", f"beacon {number}")], [vector])
+        indexes.replace(
+            ACCOUNT, STORE, f"file_{number}", "a.txt", [Chunk("", f"beacon {number}")], Vectors("m", [vector])
+        )
     (path,) = tmp_path.rglob("*.db")
     removed: list[bool] = []
     with opened(path, shared=True) as reader:
@@ -116,9 +120,9 @@ def test_a_search_sees_one_state_while_files_are_removed(tmp_path: Path) -> None
             return True
 
         reader.exec_trace = between
-        hits = passages(reader, STORE, PassageQuery("beacon", 5, vector), 0.5)
+        hits = passages(reader, STORE, PassageQuery("beacon", 5, near), None)
     assert removed and {hit.file_id for hit in hits} == {"file_0", "file_1"}
-    assert {hit.file_id for hit in indexes.find(ACCOUNT, STORE, PassageQuery("beacon", 5, vector))} == {"file_0"}
+    assert {hit.file_id for hit in indexes.find(ACCOUNT, STORE, PassageQuery("beacon", 5, near))} == {"file_0"}
 
 
 def test_a_search_without_an_index_finds_nothing_and_creates_no_file(tmp_path: Path) -> None:
@@ -183,3 +187,49 @@ def test_a_search_has_a_deadline_and_the_index_answers_afterwards(
         indexes.find(ACCOUNT, STORE, PassageQuery("beacon lamp1 keeper2 nothing", 50))
     monkeypatch.undo()
     assert len(indexes.find(ACCOUNT, STORE, PassageQuery("beacon lamp1", 50))) == 50
+
+
+OF_AN_EARLIER_VERSION = """
+CREATE TABLE files (file_id TEXT PRIMARY KEY, filename TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE chunks (
+    id INTEGER PRIMARY KEY, file_id TEXT NOT NULL, position INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL,
+    signs BLOB, vector BLOB, UNIQUE (file_id, position)
+);
+CREATE VIRTUAL TABLE words USING fts5(title, text, content='', contentless_delete=1, tokenize='ascii', columnsize=1);
+CREATE VIRTUAL TABLE vocabulary USING fts5vocab(words, 'row');
+INSERT INTO files VALUES ('file_1', 'a.txt');
+INSERT INTO chunks VALUES (1, 'file_1', 0, '', 'beacon', x'80', x'0000803F00000000');
+INSERT INTO words (rowid, title, text) VALUES (1, 'a', 'beacon');
+PRAGMA user_version = 1;
+"""
+
+
+def of_an_earlier_version(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = apsw.Connection(str(path))
+    connection.execute(OF_AN_EARLIER_VERSION)
+    connection.close()
+
+
+def test_an_index_of_an_earlier_version_is_searched_by_words_until_it_has_new_vectors(tmp_path: Path) -> None:
+    indexes = FolderIndexes(tmp_path)
+    of_an_earlier_version(tmp_path / "index" / ACCOUNT / f"{STORE}.db")
+    near = Asked(packed([1.0, 0.0]), EmbeddingModel("m", floor=0.5))
+    assert indexes.without(ACCOUNT, STORE, "m") == {"file_1"}
+    assert [hit.text for hit in indexes.find(ACCOUNT, STORE, PassageQuery("beacon", 5, near))] == ["beacon"]
+    assert indexes.find(ACCOUNT, STORE, PassageQuery("lamp", 5, near)) == [], "nobody knows which model made its vector"
+    indexes.replace(ACCOUNT, STORE, "file_2", "b.txt", [Chunk("", "other")], Vectors("m", [packed([0.0, 1.0])]))
+    assert indexes.without(ACCOUNT, STORE, "m") == {"file_1"}
+    indexes.replace(ACCOUNT, STORE, "file_1", "a.txt", [Chunk("", "beacon")], Vectors("m", [packed([1.0, 0.0])]))
+    assert indexes.without(ACCOUNT, STORE, "m") == set()
+    assert [hit.text for hit in indexes.find(ACCOUNT, STORE, PassageQuery("lamp", 5, near))] == ["beacon"]
+
+
+def test_two_processes_that_prepare_an_earlier_index_at_once_both_succeed(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+    of_an_earlier_version(path)
+    with opened(path, shared=True) as one, opened(path, shared=True) as other:
+        assert not database.has_models(one) and not database.has_models(other)
+        database.prepare(one)
+        database.prepare(other)
+        assert database.has_models(other)

@@ -24,6 +24,7 @@ def _start(place: Place) -> "subprocess.Popen[bytes]":
         [sys.executable, "-m", "infra.local.ingestion"],
         env={
             **os.environ,
+            "SLUICE_EMBEDDING_MODEL": "",
             "SLUICE_DATA_DIR": str(place.data_dir),
             "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT}/layers/core",
         },

@@ -1,28 +1,24 @@
 """Vector search beside word search: stored, charged once, merged; also without the model or a quota."""
 
-import json
 import zlib
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sluice.adapters.documents.parsing import markdown
-from sluice.adapters.documents.search.folder import FolderIndexes
-from sluice.domain.documents.passages import Block, chunks_of
-from sluice.domain.documents.vectors import packed
-from sluice.domain.errors import ModelUnavailable
+from sluice.domain.errors import ContextLengthExceeded, ModelUnavailable, SluiceError
 from sluice.domain.gateway.admission import Grant, Limits
 from sluice.domain.periods import period_of
-from sluice.ports.documents import PassageQuery, SearchRequest
+from sluice.ports.documents import SearchRequest
 from sluice.ports.gateway import UpstreamCall
 from sluice.services.documents.embed import Embed
+from sluice.services.documents.embedding_server import EmbeddingServer
+from sluice.services.documents.renewal import Renewal
 from sluice.services.documents.search import SearchDocuments
+from sluice.services.documents.sweep import MOST_TRIES, STUCK_MS
 from tests.fakes.hot_store import FakeHotStore
 from tests.integration.documents.reading.place import ADA, Place, now_ms
 
-SET = Path(__file__).parents[3] / "data" / "documents"
 SIZE = 256
 SYNONYMS = {"automobile": "car", "physician": "doctor"}
 
@@ -42,15 +38,32 @@ class ToyModel:
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
-        self.away = False
+        self.counted: list[list[str]] = []
+        self.fails: SluiceError | None = None
+        self.row: dict[str, Any] = {"id": "toy", "capabilities": ["embeddings"], "context_window": 4096}
+        self.use_version("1")
+
+    def use_version(self, version: str, turned: int = 0) -> None:
+        self.version, self._turned = version, turned
+        self.row["embedding"] = {"version": version, "floor": 0.5, "unrelated": 0.2}
+
+    def models(self) -> list[dict[str, Any]]:
+        return [{"id": "chatter", "capabilities": ["chat"]}, self.row]
 
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
-        if self.away:
-            raise ModelUnavailable()
+        if self.fails:
+            raise self.fails
+        if call.path == "/tokenize":
+            texts = list(call.body["texts"])
+            self.counted.append(texts)
+            return {"counts": [len(text.encode()) // 2 for text in texts]}
         texts = list(call.body["input"])
         self.asked.append(texts)
-        data = [{"index": number, "embedding": toy(text)} for number, text in enumerate(texts)]
-        return {"data": data[::-1], "usage": {"prompt_tokens": sum(map(len, texts))}}
+        vectors = [toy(text) for text in texts]
+        vectors = [vector[self._turned :] + vector[: self._turned] for vector in vectors]
+        data = [{"index": number, "embedding": vector} for number, vector in enumerate(vectors)]
+        usage = {"prompt_tokens": sum(map(len, texts)), "prompt_tokens_details": {"cached_tokens": 1}}
+        return {"data": data[::-1], "usage": usage, "version": self.version}
 
 
 class Quota:
@@ -67,12 +80,17 @@ class Hybrid:
         self.model, self.hot = ToyModel(), FakeHotStore()
         limits = Limits(60, 40_000, 4, 1_000_000)
         self.hot.grants[ADA] = Grant(ADA, {}, "good", limits, period=period_of(now_ms()))
-        self.embed = Embed(self.model, "toy", place.blobs, self.hot, Quota(self.hot), now_ms)  # type: ignore[arg-type]
+        self.server = EmbeddingServer(self.model, self.model.models, "auto", now_ms)  # type: ignore[arg-type]
+        self.embed = Embed(self.server, place.blobs, self.hot, Quota(self.hot), now_ms)  # type: ignore[arg-type]
         self.place = replace(place, ingestion=replace(place.ingestion, embed=self.embed))
 
-    def find(self, store: str, query: str) -> list[str]:
+    def find(self, store: str, query: str, **more: bool) -> list[str]:
         search = SearchDocuments(self.place.store_rows, self.place.indexes, self.embed)
-        return [hit.filename for hit in search.search(SearchRequest(ADA, [store], query, 5))]
+        return [hit.filename for hit in search.search(SearchRequest(ADA, [store], query, 5, **more))]
+
+    @property
+    def renewal(self) -> Renewal:
+        return Renewal(self.place.ingestion)
 
     def spent(self) -> int:
         return sum(record.prompt_tokens for record in self.hot.ledger.values())
@@ -145,13 +163,126 @@ def test_without_quota_only_words_are_searched_and_nothing_is_charged(hybrid: Hy
 def test_while_the_model_is_unavailable_words_are_searched_and_vectors_are_added_later(hybrid: Hybrid) -> None:
     store = hybrid.place.store()
     file = hybrid.place.put(store, "garage.txt", b"My car is in the garage.")
-    hybrid.model.away = True
+    hybrid.model.fails = ModelUnavailable()
     with pytest.raises(ModelUnavailable):
         hybrid.place.ingestion.changed(ADA, store, file.file_id)
     assert hybrid.find(store, "my car") == ["garage.txt"]
-    hybrid.model.away = False
+    hybrid.model.fails = None
     hybrid.place.ingestion.changed(ADA, store, file.file_id)
     assert hybrid.find(store, "automobile is in the garage somewhere") == ["garage.txt"]
+
+
+def never() -> bool:
+    return False
+
+
+def test_a_text_that_the_model_refuses_fails_at_once_and_says_why(hybrid: Hybrid) -> None:
+    store = hybrid.place.store()
+    file = hybrid.place.put(store, "garage.txt", b"My car is in the garage.")
+    hybrid.model.fails = ContextLengthExceeded("The input has 600 tokens, more than 512.")
+    hybrid.place.settle()
+    attachment = hybrid.place.attachment(store, file)
+    assert attachment is not None and attachment.status == "failed"
+    assert attachment.error == "The embedding model refuses its text: The input has 600 tokens, more than 512."
+
+
+def test_an_outage_without_end_ends_in_a_file_that_is_found_by_words(hybrid: Hybrid) -> None:
+    store = hybrid.place.store()
+    file = hybrid.place.put(store, "garage.txt", b"My car is in the garage.")
+    hybrid.model.fails = ModelUnavailable()
+    with pytest.raises(ModelUnavailable):
+        hybrid.place.ingestion.changed(ADA, store, file.file_id)
+    later = now_ms()
+    for _ in range(MOST_TRIES):
+        later += STUCK_MS + 1
+        hybrid.place.sweeper.sweep(later)
+    attachment = hybrid.place.attachment(store, file)
+    assert attachment is not None and (attachment.status, attachment.error) == ("completed", None)
+    assert hybrid.find(store, "my car") == ["garage.txt"]
+    hybrid.model.fails = None
+    assert hybrid.renewal.go_on(never, look=True) == 1
+    assert hybrid.find(store, "automobile is in the garage somewhere") == ["garage.txt"]
+
+
+def test_another_model_of_equal_width_is_not_compared_and_gets_its_own_vectors(
+    hybrid: Hybrid, caplog: pytest.LogCaptureFixture
+) -> None:
+    stores = [hybrid.place.store() for _ in range(3)]
+    for store in stores:
+        hybrid.place.put(store, "garage.txt", b"My car is in the garage.")
+    hybrid.place.settle()
+    assert hybrid.renewal.go_on(never, look=True) == 0
+    hybrid.model.use_version("2", turned=7)
+    meaning = "automobile is in the garage somewhere strange"
+    assert hybrid.find(stores[0], meaning) == [], "never with vectors of two models"
+    assert hybrid.find(stores[0], "my car") == ["garage.txt"], "by words meanwhile"
+    stops = iter([False, True])
+    assert hybrid.renewal.go_on(lambda: next(stops), look=True) == 1, "killed after the first"
+    assert hybrid.renewal.go_on(never, look=True) == 2, "and continued by another process"
+    assert [hybrid.find(store, meaning) for store in stores] == [["garage.txt"]] * 3
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("the embedding model is now toy@2" in text for text in said) == 3
+    asked = len(hybrid.model.asked)
+    assert hybrid.renewal.go_on(never, look=True) == 0 and len(hybrid.model.asked) == asked
+
+
+def test_an_outage_in_the_middle_of_a_change_is_gone_on_with_later(hybrid: Hybrid) -> None:
+    store = hybrid.place.store()
+    hybrid.place.put(store, "garage.txt", b"My car is in the garage.")
+    hybrid.place.settle()
+    hybrid.model.use_version("2", turned=7)
+    hybrid.model.fails = ModelUnavailable()
+    renewal = hybrid.renewal
+    assert renewal.go_on(never, look=True) == 0
+    assert hybrid.find(store, "my car") == ["garage.txt"]
+    hybrid.model.fails = None
+    assert renewal.go_on(never, look=False) == 1
+
+
+def test_a_model_that_changes_between_two_calls_gives_no_vectors(hybrid: Hybrid) -> None:
+    store = hybrid.place.store()
+    file = hybrid.place.put(store, "garage.txt", b"My car is in the garage.")
+    hybrid.model.version = "2"  # the list of models, which is remembered for seconds, says 1
+    with pytest.raises(ModelUnavailable):
+        hybrid.place.ingestion.changed(ADA, store, file.file_id)
+    assert hybrid.find(store, "my car") == ["garage.txt"]
+
+
+def test_what_was_cached_is_counted_in_the_ledger(hybrid: Hybrid) -> None:
+    store = hybrid.place.store()
+    hybrid.place.put(store, "garage.txt", b"My car is in the garage.")
+    hybrid.place.settle()
+    assert [record.cached_tokens for record in hybrid.hot.ledger.values()] == [1]
+
+
+def test_a_document_is_cut_by_the_models_tokens_with_few_calls(hybrid: Hybrid) -> None:
+    hybrid.model.row["context_window"] = 128
+    store = hybrid.place.store()
+    dense = b"0123456789abcdef" * 400 + b". Short. " + "Привет, мир. ".encode() * 200
+    hybrid.place.put(store, "dense.txt", dense)
+    hybrid.place.settle()
+    sent = [text for texts in hybrid.model.asked for text in texts]
+    assert len(sent) > 60 and max(len(text.encode()) // 2 for text in sent) <= 128
+    assert len(hybrid.model.counted) <= 5, "not one for each sentence"
+
+
+def test_headings_that_leave_no_room_are_not_embedded(hybrid: Hybrid) -> None:
+    hybrid.model.row["context_window"] = 128
+    store = hybrid.place.store()
+    hybrid.place.put(store, "deep.md", b"# " + b"x" * 190 + b"\n## " + b"y" * 190 + b"\nA short sentence.")
+    hybrid.place.settle()
+    assert hybrid.model.asked == [["A short sentence."]]
+
+
+def test_strict_answers_only_what_stands_out(hybrid: Hybrid) -> None:
+    store = hybrid.place.store()
+    hybrid.place.put(store, "garage.txt", b"My car is in the garage.")
+    for number in range(4):
+        hybrid.place.put(store, f"copper{number}.txt", b"Copper conducts the heat of room %d." % number)
+    hybrid.place.settle()
+    assert hybrid.find(store, "Zzz automobile is in the garage qqq", strict=True) == ["garage.txt"]
+    vague = "zzz conducts heat somewhere, room qqq of xxx"
+    assert hybrid.find(store, vague) != [] and hybrid.find(store, vague, strict=True) != [], "copies do not compete"
 
 
 def test_deleting_a_file_deletes_its_vectors(hybrid: Hybrid) -> None:
@@ -162,19 +293,3 @@ def test_deleting_a_file_deletes_its_vectors(hybrid: Hybrid) -> None:
     hybrid.place.files.delete(ADA, file.file_id)
     hybrid.place.ingestion.uploaded(ADA, file.file_id)
     assert list(hybrid.place.blobs.keys(f"vectors/{ADA}/")) == []
-
-
-def test_adding_vector_search_loses_no_result_of_the_fixed_set(tmp_path: Path) -> None:
-    """With the stand-in above: no real embedding model comes with the project, so this tests the merging, no model."""
-    indexes = FolderIndexes(tmp_path, floor=0.5)
-    for path in sorted((SET / "files").iterdir()):
-        chunks = list(chunks_of([Block(*block) for block in markdown.read(path.read_bytes())]))
-        vectors = [packed(toy(f"{one.title}\n{one.text}")) for one in chunks]
-        indexes.replace(ADA, "vs_set", path.name, path.name, chunks, vectors)
-    answered = [one for one in json.loads((SET / "questions.json").read_text()) if "file" in one]
-    found = 0
-    for one in answered:
-        hits = indexes.find(ADA, "vs_set", PassageQuery(one["question"], 5, packed(toy(one["question"]))))
-        found += any(hit.filename == one["file"] and one["answer"] in hit.text for hit in hits)
-    print(f"recall@5 with the stand-in's vectors: {found / len(answered):.3f}")
-    assert found >= 0.9 * len(answered)

@@ -21,7 +21,8 @@ from sluice.domain.gateway import chunks
 from sluice.domain.gateway.estimates import BYTES_A_TOKEN, prompt_tokens
 from sluice.ports.gateway import UpstreamCall
 
-MAX_ANSWER_BYTES = 8 * 1024 * 1024  # of an answer that is not streamed: an error, the list of models, embeddings
+MAX_ANSWER_BYTES = 8 * 1024 * 1024  # of an answer that is not streamed: an error, the list of models
+MAX_EMBEDDINGS_BYTES = 64 * 1024 * 1024  # 2,048 vectors of 1,024 numbers of 22 characters are 46 MiB
 MAX_LINE_BYTES = 1024 * 1024
 MAX_REST_BYTES = 1_024  # after the last event
 PING_SECONDS = 2.5  # a silence of the server that gives the gateway a turn, to renew the lease or to stop
@@ -69,10 +70,11 @@ class HttpUpstream:
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
         """An answer that is not streamed (embeddings). Errors: as `open`."""
         connection, response = self._post(call)
-        answer = self._answer(connection, response)
+        most = MAX_EMBEDDINGS_BYTES if call.path == "/v1/embeddings" else MAX_ANSWER_BYTES
+        answer = self._answer(connection, response, most)
         if response.status != 200:
             raise error_from(response.status, answer, response.headers)
-        if not isinstance(answer.get("data", answer.get("results")), list):
+        if call.path.startswith("/v1/") and not isinstance(answer.get("data", answer.get("results")), list):
             raise errors.ModelUnavailable(NO_ANSWER)
         return {**answer, "model": call.named} if call.named else answer
 
@@ -145,9 +147,9 @@ class HttpUpstream:
         lines = "".join([f"{name}: {value}\r\n" for name, value in {**shown, **headers}.items()])
         return f"{method} {path} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n".encode("ascii")
 
-    def _answer(self, connection: Connection, response: Answer) -> dict[str, Any]:
+    def _answer(self, connection: Connection, response: Answer, most_bytes: int = MAX_ANSWER_BYTES) -> dict[str, Any]:
         try:
-            raw = response.read(MAX_ANSWER_BYTES)
+            raw = response.read(most_bytes)
             if response.reusable:
                 self._pool.give_back(connection)
             else:

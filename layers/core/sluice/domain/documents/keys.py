@@ -46,6 +46,11 @@ def vectors_key(account_id: str, file_id: str, content_hash: str) -> str:
     return f"{vectors_prefix(account_id, file_id)}{content_hash}"
 
 
+NOBODY = "_"
+EMBEDDING_STATE = f"{VECTORS}/{NOBODY}/model"
+"""The model whose vectors all indexes have, and how far they were made anew for the next one."""
+
+
 def account_prefix(kind: str, account_id: str) -> str:
     return f"{kind}/{account_id}/"
 

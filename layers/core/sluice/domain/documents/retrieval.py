@@ -40,20 +40,20 @@ Message = dict[str, Any]
 @dataclass(frozen=True)
 class SearchOptions:
     """Where to search, and which results count. `filters`: on the files' attributes. `threshold`: the lowest score.
-    `floored`: only passages that are likely to answer (ADR 72); else the nearest, whatever they say."""
+    `floored`: only passages that are about the question; else the nearest, whatever they say. `strict`: see below."""
 
     store_ids: Sequence[str]
     top_k: int = DEFAULT_TOP_K
     filters: Mapping[str, Any] | None = None
     threshold: float | None = None
     floored: bool = True
+    strict: bool = False
 
 
 @dataclass(frozen=True)
 class Grounding(SearchOptions):
-    """What to search before the model is asked. `strict`: only the passages may answer."""
-
-    strict: bool = False
+    """What to search before the model is asked. `strict`: only the passages may answer, and where none stands out, the
+    model is not asked (ADR 115)."""
 
     @property
     def prompt_bound(self) -> int:

@@ -8,6 +8,7 @@ import math
 import sys
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 def packed(numbers: Sequence[float]) -> bytes:
@@ -40,3 +41,11 @@ def signs(vector: bytes) -> bytes:
 def cosine(one: Sequence[float], other: Sequence[float]) -> float:
     """The cosine of two vectors of length 1; -1 if their lengths differ, because then they are of different models."""
     return sum(a * b for a, b in zip(one, other, strict=True)) if len(one) == len(other) else -1.0
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """One for each passage of a file. `model`: the id of the model that made them (`nearness.EmbeddingModel`)."""
+
+    model: str
+    each: Sequence[bytes]

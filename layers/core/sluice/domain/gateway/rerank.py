@@ -32,3 +32,11 @@ def tokens_read(answer: Mapping[str, Any]) -> int | None:
     usage = answer.get("usage")
     counts = [usage.get(name) for name in ("prompt_tokens", "total_tokens")] if isinstance(usage, Mapping) else []
     return next((count for count in counts if isinstance(count, int) and count > 0), None)
+
+
+def tokens_cached(answer: Mapping[str, Any]) -> int:
+    """How many of them the server did not compute, because their vectors were known."""
+    usage = answer.get("usage")
+    details = usage.get("prompt_tokens_details") if isinstance(usage, Mapping) else None
+    count = details.get("cached_tokens") if isinstance(details, Mapping) else None
+    return count if isinstance(count, int) and count > 0 else 0

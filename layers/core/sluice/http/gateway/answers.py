@@ -166,6 +166,9 @@ class Completion(CompletionChunk):
 class EmbeddingUsage(Open):
     prompt_tokens: int
     total_tokens: int
+    prompt_tokens_details: PromptTokensDetails | None = Field(
+        None, description="`cached_tokens`: of inputs that the account sent before, and more than once in this request"
+    )
 
 
 class Embedding(Open):
@@ -178,7 +181,15 @@ class EmbeddingList(Open):
     object: Literal["list"]
     data: list[Embedding]
     model: str
+    version: str | None = Field(None, description="of the model's content: do not compare vectors of two versions")
     usage: EmbeddingUsage
+
+
+class EmbeddingInfo(Open):
+    version: str = Field(description="of the model's content: do not compare vectors of two versions")
+    dimensions: int
+    floor: float | None = Field(description="the cosine under which a passage is probably not about a question")
+    unrelated: float | None = Field(description="the usual cosine of texts that have nothing to do with each other")
 
 
 class Pricing(BaseModel):
@@ -201,6 +212,7 @@ class ModelInfo(Open):
         None,
         description="of `chat`, `completions`, `embeddings`, `rerank`, `vision`; left out where the server states none",
     )
+    embedding: EmbeddingInfo | None = Field(None, description="of an embedding model of Sluice's own engine")
     pricing: Pricing
     aliases: list[str] = Field(description="other names of the model")
 

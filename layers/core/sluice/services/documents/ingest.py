@@ -15,12 +15,15 @@ from sluice.domain.documents import keys
 from sluice.domain.documents.document import Attachment, File, Unreadable
 from sluice.domain.documents.passages import Block, Chunk, chunks_of
 from sluice.domain.documents.uploads import MIB
-from sluice.domain.errors import SluiceError, Unavailable
+from sluice.domain.documents.vectors import Vectors
+from sluice.domain.errors import InvalidModelRequest, SluiceError, Unavailable
 from sluice.ports.documents import Blobs, FileStore, Indexes, PendingDocuments, VectorStoreStore
 from sluice.services.documents.embed import Embed
 from sluice.services.documents.file_text import FileText
 
 ROUNDS = 5
+WORDS_FIRST = 64
+"""A file of more passages is indexed by words before its vectors are made, which takes seconds."""
 SMALL_BYTES = 64 * 1024
 """A file with so little text is not weighed: the number of an account's files in vector stores is bounded, too."""
 
@@ -68,12 +71,13 @@ class Ingestion:
             self.changed(account_id, store_id, file_id)
         self.waiting.settled(account_id, "", file_id)
 
-    def changed(self, account_id: str, store_id: str, file_id: str) -> None:
+    def changed(self, account_id: str, store_id: str, file_id: str, *, words_only: bool = False) -> None:
+        """`words_only`: without vectors, because their model was away too often; `stale` finds such files."""
         if self.stores.get(account_id, store_id) is None:
             self.drop(account_id, store_id)
             self.waiting.settled(account_id, store_id, file_id)
         elif file_id != keys.WHOLE_STORE:
-            self.bring_in_line(account_id, store_id, file_id)
+            self.bring_in_line(account_id, store_id, file_id, words_only=words_only)
         self.blobs.delete(keys.change_key(account_id, store_id, file_id))
 
     def drop(self, account_id: str, store_id: str) -> None:
@@ -86,7 +90,9 @@ class Ingestion:
         self.indexes.drop(account_id, store_id)
         self.waiting.settled(account_id, store_id, keys.WHOLE_STORE)
 
-    def bring_in_line(self, account_id: str, store_id: str, file_id: str, *, again: bool = False) -> None:
+    def bring_in_line(
+        self, account_id: str, store_id: str, file_id: str, *, again: bool = False, words_only: bool = False
+    ) -> None:
         """Index as the row says; then look whether it still says so: another may have done the opposite meanwhile.
 
         `again`: also what the row says was done.
@@ -101,35 +107,63 @@ class Ingestion:
                 if attachment is None or attachment.status == "cancelled":
                     self.waiting.settled(account_id, store_id, file_id)
                     return
-            elif self._index(attachment):
+            elif self._index(attachment, words_only=words_only):
                 return
             else:
                 attachment = None
         raise Unavailable()  # it is attached and detached faster than this: later
 
-    def _index(self, attachment: Attachment) -> bool:
+    def stale(self, account_id: str, store_id: str) -> set[str]:
+        """Files in the index without vectors of the current model; none where no vectors could be made now. Errors:
+        ModelUnavailable, SearchUnavailable, StoreUnavailable."""
+        model = self.embed.usable(account_id) if self.embed else None
+        return self.indexes.without(account_id, store_id, model.id) if model else set()
+
+    def _index(self, attachment: Attachment, *, words_only: bool = False) -> bool:
         """False when it was detached or cancelled meanwhile."""
         account_id, store_id, file_id = attachment.account_id, attachment.store_id, attachment.file_id
         file = self.files.get(account_id, file_id)
         try:
             if file is None:
                 raise Unreadable("The file was deleted.")
-            chunks = list(chunks_of(self._text.blocks(file)))
+            blocks = self._text.blocks(file)
+            chunks = list(chunks_of(blocks))
             self._weigh(attachment, size := sum(map(_size_bytes, chunks)))
         except Unreadable as exc:
             self.indexes.remove(account_id, store_id, file_id)
             return self.stores.set_attachment(account_id, store_id, file_id, "failed", error=str(exc))
         try:
-            vectors = self.embed.passages(account_id, file_id, [_whole(one) for one in chunks]) if self.embed else None
-        except SluiceError:  # the model is away: by words it can be found all the same, until the event comes again
-            self.indexes.replace(account_id, store_id, file_id, file.filename, chunks)
-            raise
-        self.indexes.replace(account_id, store_id, file_id, file.filename, chunks, vectors)
+            made = None if words_only else self._embedded(attachment, file.filename, blocks, chunks)
+        except InvalidModelRequest as exc:  # it would be refused again
+            self.indexes.remove(account_id, store_id, file_id)
+            reason = f"The embedding model refuses its text: {exc}"
+            return self.stores.set_attachment(account_id, store_id, file_id, "failed", error=reason)
+        self.indexes.replace(account_id, store_id, file_id, file.filename, *(made or (chunks, None)))
         done = self.stores.set_attachment(account_id, store_id, file_id, "completed", usage_bytes=size)
         if self.stores.get(account_id, store_id) is None:
             self.drop(account_id, store_id)
             return True
         return done
+
+    def _embedded(
+        self, attachment: Attachment, filename: str, blocks: Sequence[Block], chunks: Sequence[Chunk]
+    ) -> tuple[list[Chunk], Vectors] | None:
+        """By words the file can be found before it has vectors: while those of many passages are made, and while the
+        model is away, until the event comes again. Errors: as `Embed.passages`."""
+        if self.embed is None:
+            return None
+        account_id, store_id, file_id = attachment.account_id, attachment.store_id, attachment.file_id
+        first = len(chunks) > WORDS_FIRST and attachment.status == "in_progress"
+        if first:
+            self.indexes.replace(account_id, store_id, file_id, filename, chunks)
+        try:
+            return self.embed.passages(account_id, file_id, blocks)
+        except InvalidModelRequest:
+            raise
+        except SluiceError:
+            if not first and attachment.status == "in_progress":
+                self.indexes.replace(account_id, store_id, file_id, filename, chunks)
+            raise
 
     def _weigh(self, attachment: Attachment, size: int) -> None:
         """Errors: Unreadable."""
@@ -139,10 +173,6 @@ class Ingestion:
         if others + size > self.most_text_bytes:
             most = f"{self.most_text_bytes // MIB:,} MiB"
             raise Unreadable(f"Your vector stores hold {most} of text, the most they may hold. Remove files first.")
-
-
-def _whole(passage: Chunk) -> str:
-    return f"{passage.title}\n{passage.text}" if passage.title else passage.text
 
 
 def _size_bytes(passage: Chunk) -> int:

@@ -53,7 +53,7 @@ class Retrieval:
             return []
         limit = MOST_FOUND if options.filters else options.top_k
         store_ids = tuple(dict.fromkeys(options.store_ids))
-        found = self.search.search(SearchRequest(account_id, store_ids, query, limit, options.floored))
+        found = self.search.search(SearchRequest(account_id, store_ids, query, limit, options.floored, options.strict))
         attached = self._attached(account_id, store_ids, found)
         kept = [
             replace(passage, attributes=attached[place].attributes)

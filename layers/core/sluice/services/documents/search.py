@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, replace
 
 from sluice.domain.documents.document import Passage
+from sluice.domain.documents.nearness import Asked
 from sluice.domain.documents.uploads import STORE, is_id
 from sluice.domain.errors import SearchUnavailable
 from sluice.ports.documents import Indexes, PassageQuery, SearchRequest, VectorStoreStore
@@ -31,17 +32,17 @@ class SearchDocuments:
         limit = min(max(request.top_k, 1), MOST_PASSAGES)
         query, found = request.query[:LONGEST_QUERY], list[Passage]()
         stores = [store_id for store_id in dict.fromkeys(request.store_ids) if is_id(STORE, store_id)]
-        vector = self.embed.question(request.account_id, query) if self.embed and stores and query.strip() else None
+        near = self.embed.question(request.account_id, query) if self.embed and stores and query.strip() else None
         until = time.monotonic() + BEGIN_SECONDS
         for store_id in stores:
             if time.monotonic() > until:
                 raise SearchUnavailable()
-            found += self._in_store(replace(request, query=query, top_k=limit), store_id, vector)
+            found += self._in_store(replace(request, query=query, top_k=limit), store_id, near)
         found.sort(key=lambda passage: -passage.score)
         return _without_doubles(found)[:limit]
 
-    def _in_store(self, request: SearchRequest, store_id: str, vector: bytes | None) -> list[Passage]:
-        query = PassageQuery(request.query, request.top_k * MORE_THAN_ASKED, vector, request.floored)
+    def _in_store(self, request: SearchRequest, store_id: str, near: Asked | None) -> list[Passage]:
+        query = PassageQuery(request.query, request.top_k * MORE_THAN_ASKED, near, request.floored, request.strict)
         hits = self.indexes.find(request.account_id, store_id, query)
         there = self.stores.attached(request.account_id, store_id, [hit.file_id for hit in hits])
         return [replace(hit, attributes=there[hit.file_id].attributes) for hit in hits if hit.file_id in there]

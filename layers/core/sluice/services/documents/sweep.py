@@ -8,9 +8,10 @@ from zlib import crc32
 
 from sluice.domain.documents import keys
 from sluice.domain.documents.document import HOUR_MS
-from sluice.domain.errors import SluiceError, Unavailable
+from sluice.domain.errors import ModelUnavailable, SluiceError, Unavailable
 from sluice.ports.documents import Pending
 from sluice.services.documents.ingest import Ingestion
+from sluice.services.documents.renewal import Renewal
 
 log = logging.getLogger("sluice.ingestion")
 
@@ -30,11 +31,13 @@ class SweptDocuments:
     given_up: int = 0
     failed: int = 0
     mended: int = 0
+    renewed: int = 0
 
 
 @dataclass(frozen=True)
 class DocumentSweeper:
     ingestion: Ingestion
+    renewal: Renewal | None = None
 
     def sweep(self, now_ms: int, stop: Callable[[], bool] = lambda: False) -> SweptDocuments:
         """Repeat the work of rows that have waited too long; mark those that were tried too often as failed.
@@ -53,7 +56,10 @@ class DocumentSweeper:
                     self._give_up(pending)
                     given_up += 1
                 elif tries:
-                    self._again(pending)
+                    self._again(pending, words_only=tries == MOST_TRIES)
+            except ModelUnavailable:  # its last try is by words only
+                log.warning("no vectors now", extra={"account_id": pending.account_id, "file_id": pending.file_id})
+                failed += 1
             except Unavailable:  # an outage is no fault of the file, so this try does not count
                 log.warning("not swept now", extra={"account_id": pending.account_id, "file_id": pending.file_id})
                 with suppress(Unavailable):
@@ -62,7 +68,10 @@ class DocumentSweeper:
             except Exception:
                 log.exception("not swept", extra={"account_id": pending.account_id, "file_id": pending.file_id})
                 failed += 1
-        return SweptDocuments(seen, given_up, failed, self._compare(now_ms, stop))
+        mended = self._compare(now_ms, stop)
+        looks = now_ms // MINUTE_MS % 60 < COMPARED_MINUTES
+        renewed = self.renewal.go_on(stop, look=looks) if self.renewal else 0
+        return SweptDocuments(seen, given_up, failed, mended, renewed)
 
     def _compare(self, now_ms: int, stop: Callable[[], bool]) -> int:
         """Compare each index with its rows about once a day, in the hour that its store's id gives. Returns how many
@@ -94,15 +103,18 @@ class DocumentSweeper:
         held = self.ingestion.indexes.files(account_id, store_id)
         rows = {one.file_id: one.status for one in self.ingestion.stores.attachments(account_id, store_id)}
         right = {file_id for file_id, status in rows.items() if status == "completed"}
-        wrong = [file_id for file_id in held ^ right if rows.get(file_id) != "in_progress"]
+        stale = self.ingestion.stale(account_id, store_id) & right
+        wrong = [file_id for file_id in (held ^ right) | stale if rows.get(file_id) != "in_progress"]
         for file_id in wrong:
-            log.warning("the index disagreed with the rows", extra={"store_id": store_id, "file_id": file_id})
+            words = "has no vectors" if file_id in stale else "disagreed with the rows"
+            log.warning("the index %s", words, extra={"store_id": store_id, "file_id": file_id})
             self.ingestion.bring_in_line(account_id, store_id, file_id, again=True)
         return len(wrong)
 
-    def _again(self, pending: Pending) -> None:
+    def _again(self, pending: Pending, *, words_only: bool) -> None:
         if pending.store_id:
-            self.ingestion.changed(pending.account_id, pending.store_id, pending.file_id)
+            place = (pending.account_id, pending.store_id, pending.file_id)
+            self.ingestion.changed(*place, words_only=words_only)
         else:
             self.ingestion.uploaded(pending.account_id, pending.file_id)
 

@@ -13,7 +13,7 @@ from sluice.domain.gateway.admission import AdmissionRequest, Grant
 from sluice.domain.gateway.contents import LoggedContent, expires_s
 from sluice.domain.gateway.decision import caller_refusal
 from sluice.domain.gateway.estimates import BYTES_A_TOKEN
-from sluice.domain.gateway.rerank import tokens_read
+from sluice.domain.gateway.rerank import tokens_cached, tokens_read
 from sluice.domain.gateway.tries import FAULT_TOKENS, tries_of
 from sluice.domain.settings.terms import LOCAL, NO_MODEL, NO_TERMS, Terms
 from sluice.domain.tokens import Claims
@@ -269,7 +269,8 @@ class Gateway:
             seconds = min(self._seconds(exchange), EMBED_SECONDS)
             answer = self.upstream.fetch(_call(exchange, request.path, request.body, seconds))
             read = tokens_read(answer)
-            exchange.count(-(-request.prompt_bound // BYTES_A_TOKEN) if read is None else read, estimated=read is None)
+            tokens = -(-request.prompt_bound // BYTES_A_TOKEN) if read is None else read
+            exchange.count(tokens, cached_tokens=tokens_cached(answer), estimated=read is None)
             answer = form(answer)
         exchange.settle(200)
         return answer

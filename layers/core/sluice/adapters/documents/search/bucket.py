@@ -17,11 +17,12 @@ import apsw
 
 from sluice.adapters.documents.blobs_s3 import client, is_no_key, s3_errors, status_of
 from sluice.adapters.documents.search import writing
-from sluice.adapters.documents.search.database import file_ids, opened
+from sluice.adapters.documents.search.database import file_ids, files_without, opened
 from sluice.adapters.documents.search.found import passages
 from sluice.domain.documents.document import Passage
 from sluice.domain.documents.keys import index_key
 from sluice.domain.documents.passages import Chunk
+from sluice.domain.documents.vectors import Vectors
 from sluice.domain.errors import SearchUnavailable
 from sluice.ports.documents import PassageQuery
 
@@ -38,8 +39,9 @@ class BucketIndexes:
     """`sluice.ports.documents.Indexes`."""
 
     def __init__(
-        self, bucket: str, folder: Path, floor: float = 0.5, sleep: Callable[[float], None] = time.sleep
+        self, bucket: str, folder: Path, floor: float | None = None, sleep: Callable[[float], None] = time.sleep
     ) -> None:
+        """`floor`: the owner's own, of every store and model."""
         self._bucket, self._folder, self._floor, self._sleep = bucket, folder, floor, sleep
 
     def find(self, account_id: str, store_id: str, query: PassageQuery) -> list[Passage]:
@@ -56,6 +58,13 @@ class BucketIndexes:
         with opened(path, shared=False) as connection:
             return file_ids(connection)
 
+    def without(self, account_id: str, store_id: str, model: str) -> set[str]:
+        path = self._newest(account_id, store_id)
+        if path is None:
+            return set()
+        with opened(path, shared=False) as connection:
+            return files_without(connection, model)
+
     def replace(
         self,
         account_id: str,
@@ -63,7 +72,7 @@ class BucketIndexes:
         file_id: str,
         filename: str,
         chunks: Sequence[Chunk],
-        vectors: Sequence[bytes] | None = None,
+        vectors: Vectors | None = None,
     ) -> None:
         self._change(
             account_id, store_id, lambda connection: writing.replace(connection, file_id, filename, chunks, vectors)

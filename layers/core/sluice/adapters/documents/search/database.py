@@ -16,7 +16,9 @@ import apsw
 
 from sluice.domain.errors import SearchUnavailable
 
-SCHEMA = 1
+SCHEMA = 2
+WITHOUT_MODELS = 1
+"""Indexes of earlier versions: their vectors do not say which model made them, so they are not used."""
 BUSY_MS = 10_000
 WAL_POLL_SECONDS = 0.01
 FIND_SECONDS = 5.0
@@ -24,7 +26,8 @@ FIND_SECONDS = 5.0
 STEPS = 1_000
 """Of SQLite's machine between two looks at the clock."""
 TABLES = """
-CREATE TABLE IF NOT EXISTS files (file_id TEXT PRIMARY KEY, filename TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS files (file_id TEXT PRIMARY KEY, filename TEXT NOT NULL, model TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS calibration (model TEXT PRIMARY KEY, unrelated REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS chunks (
     id INTEGER PRIMARY KEY, file_id TEXT NOT NULL, position INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL,
     signs BLOB, vector BLOB, UNIQUE (file_id, position)
@@ -101,13 +104,21 @@ def snapshot(connection: apsw.Connection) -> Iterator[None]:
 
 
 def prepare(connection: apsw.Connection) -> None:
-    if not is_prepared(connection):
-        with change(connection):
-            connection.execute(TABLES)
-            connection.pragma("user_version", SCHEMA)
+    if has_models(connection):
+        return
+    with change(connection):
+        version = connection.pragma("user_version")
+        if version == WITHOUT_MODELS:
+            connection.execute("ALTER TABLE files ADD COLUMN model TEXT")
+        connection.execute(TABLES)
+        connection.pragma("user_version", SCHEMA)
 
 
 def is_prepared(connection: apsw.Connection) -> bool:
+    return connection.pragma("user_version") in (SCHEMA, WITHOUT_MODELS)
+
+
+def has_models(connection: apsw.Connection) -> bool:
     return bool(connection.pragma("user_version") == SCHEMA)
 
 
@@ -116,6 +127,13 @@ def file_ids(connection: apsw.Connection) -> set[str]:
     return (
         {file_id for (file_id,) in rows(connection, "SELECT file_id FROM files")} if is_prepared(connection) else set()
     )
+
+
+def files_without(connection: apsw.Connection, model: str) -> set[str]:
+    """The files whose vectors are not of this model, or that have none."""
+    if not has_models(connection):
+        return file_ids(connection)
+    return {file_id for (file_id,) in rows(connection, "SELECT file_id FROM files WHERE model IS NOT ?", (model,))}
 
 
 def rows(connection: apsw.Connection, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

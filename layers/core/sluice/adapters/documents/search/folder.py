@@ -5,11 +5,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from sluice.adapters.documents.search import writing
-from sluice.adapters.documents.search.database import file_ids, opened
+from sluice.adapters.documents.search.database import file_ids, files_without, opened
 from sluice.adapters.documents.search.found import passages
 from sluice.domain.documents.document import Passage
 from sluice.domain.documents.keys import index_key
 from sluice.domain.documents.passages import Chunk
+from sluice.domain.documents.vectors import Vectors
 from sluice.domain.errors import SearchUnavailable
 from sluice.ports.documents import PassageQuery
 
@@ -19,7 +20,8 @@ BESIDE_IT = ("", "-wal", "-shm")
 class FolderIndexes:
     """`sluice.ports.documents.Indexes`. `root` is also the blobs' folder, so erasing an account deletes both."""
 
-    def __init__(self, root: Path, floor: float = 0.5) -> None:
+    def __init__(self, root: Path, floor: float | None = None) -> None:
+        """`floor`: the owner's own, of every store and model."""
         self._root, self._floor = root, floor
 
     def replace(
@@ -29,7 +31,7 @@ class FolderIndexes:
         file_id: str,
         filename: str,
         chunks: Sequence[Chunk],
-        vectors: Sequence[bytes] | None = None,
+        vectors: Vectors | None = None,
     ) -> None:
         path = self._path(account_id, store_id)
         try:
@@ -64,6 +66,13 @@ class FolderIndexes:
             return set()
         with opened(path, shared=True) as connection:
             return file_ids(connection)
+
+    def without(self, account_id: str, store_id: str, model: str) -> set[str]:
+        path = self._path(account_id, store_id)
+        if not path.exists():
+            return set()
+        with opened(path, shared=True) as connection:
+            return files_without(connection, model)
 
     def _path(self, account_id: str, store_id: str) -> Path:
         return self._root / index_key(account_id, store_id)

@@ -1,57 +1,73 @@
-"""Search by meaning: the passages with the vectors nearest to the query's. And the merge with the search by words."""
+"""Search by meaning: the passages with the vectors nearest to the question's, of the same model."""
 
 import heapq
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import apsw
 
-from sluice.adapters.documents.search.database import is_prepared, rows
+from sluice.adapters.documents.search.database import rows
 from sluice.adapters.documents.search.reading import Hit
+from sluice.domain.documents.nearness import Asked, Scale
 from sluice.domain.documents.vectors import cosine, signs, unpacked
 
 COMPARED = 200
 """Only the vectors with the most equal signs are compared exactly."""
-RANK = 60
-"""The constant k of reciprocal rank fusion (Cormack, Clarke, Büttcher, 2009)."""
+OF_MODEL = """
+SELECT id, signs FROM chunks WHERE length(vector) = ? AND file_id IN (SELECT file_id FROM files WHERE model = ?)
+"""
 
 
-def by_meaning(connection: apsw.Connection, vector: bytes, limit: int, floor: float) -> list[Hit]:
-    """Nearest first, with a cosine of at least `floor`. Vectors of another model (another size) are ignored."""
-    if not is_prepared(connection):
-        return []
-    wanted = int.from_bytes(signs(vector), "big")
-    held = connection.execute("SELECT id, signs FROM chunks WHERE length(vector) = ?", (len(vector),))
+@dataclass(frozen=True)
+class Nearest:
+    """Cosine and place of passages, nearest first."""
+
+    found: list[tuple[float, int]]
+    leads: bool
+    """Whether the first stands out (`Scale.leads`)."""
+
+
+def nearest(connection: apsw.Connection, asked: Asked, scale: Scale) -> Nearest:
+    """The `COMPARED` likeliest passages. Vectors of another model are ignored."""
+    wanted = int.from_bytes(signs(asked.vector), "big")
+    held = connection.execute(OF_MODEL, (len(asked.vector), asked.model.id))
     likely = heapq.nsmallest(
         COMPARED, ((int.from_bytes(bits, "big") ^ wanted).bit_count() << 32 | place for place, bits in held)
     )
-    plain, scored = unpacked(vector), []
-    for packed in likely:
-        place = packed & 0xFFFFFFFF
-        ((stored,),) = rows(connection, "SELECT vector FROM chunks WHERE id = ?", (place,))
-        near = cosine(plain, unpacked(stored))
-        if near >= floor:
-            scored.append((near, place))
-    scored.sort(reverse=True)
-    return [_hit(connection, place, near) for near, place in scored[:limit]]
+    found = sorted(cosines(connection, asked, [one & 0xFFFFFFFF for one in likely]), reverse=True)
+    return Nearest(found, bool(found) and _leads(connection, found, scale))
 
 
-def _hit(connection: apsw.Connection, place: int, score: float) -> Hit:
+def cosines(connection: apsw.Connection, asked: Asked, places: Iterable[int]) -> list[tuple[float, int]]:
+    """Cosine and place of those of the passages that have a vector of the question's model."""
+    plain = unpacked(asked.vector)
+    return [
+        (cosine(plain, unpacked(vector)), place)
+        for place in places
+        for (vector,) in rows(
+            connection,
+            "SELECT vector FROM chunks JOIN files USING (file_id) WHERE id = ? AND model = ? AND vector IS NOT NULL",
+            (place, asked.model.id),
+        )
+    ]
+
+
+def _leads(connection: apsw.Connection, found: list[tuple[float, int]], scale: Scale) -> bool:
+    """Passages that say nearly the same as the best, such as another version of its file, do not compete with it."""
+    best = _vector(connection, found[0][1])
+    others = (near for near, place in found[1:] if not scale.alike(cosine(best, _vector(connection, place))))
+    return scale.leads(found[0][0], next(others, None))
+
+
+def _vector(connection: apsw.Connection, place: int) -> Sequence[float]:
+    ((vector,),) = rows(connection, "SELECT vector FROM chunks WHERE id = ?", (place,))
+    return unpacked(vector)
+
+
+def hit_at(connection: apsw.Connection, place: int) -> Hit:
     ((file_id, filename, position, title, text),) = rows(
         connection,
         "SELECT chunks.file_id, filename, position, title, text FROM chunks JOIN files USING (file_id) WHERE id = ?",
         (place,),
     )
-    return Hit(place, file_id, filename, position, title, text, score)
-
-
-def merged(*rankings: Sequence[Hit], limit: int) -> list[Hit]:
-    """Merged by reciprocal rank. A score of 1 means the first place in every ranking."""
-    scores: dict[int, float] = {}
-    hits: dict[int, Hit] = {}
-    for ranking in rankings:
-        for place, hit in enumerate(ranking, 1):
-            scores[hit.chunk_id] = scores.get(hit.chunk_id, 0.0) + 1 / (RANK + place)
-            hits.setdefault(hit.chunk_id, hit)
-    best = sorted(scores, key=lambda chunk: (-scores[chunk], chunk))[:limit]
-    return [replace(hits[chunk], score=scores[chunk] * (RANK + 1) / len(rankings)) for chunk in best]
+    return Hit(place, file_id, filename, position, title, text)

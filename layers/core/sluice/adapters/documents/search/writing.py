@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import apsw
 
+from sluice.adapters.documents.search.calibration import calibrate
 from sluice.adapters.documents.search.database import change, prepare, rows
 from sluice.adapters.documents.search.terms import indexed
 from sluice.domain.documents.passages import Chunk
-from sluice.domain.documents.vectors import signs
+from sluice.domain.documents.vectors import Vectors, signs
 
 
 def replace(
@@ -15,17 +16,18 @@ def replace(
     file_id: str,
     filename: str,
     chunks: Sequence[Chunk],
-    vectors: Sequence[bytes] | None = None,
+    vectors: Vectors | None = None,
 ) -> None:
     """Replace all passages of the file by these."""
     prepare(connection)
     terms = [
         (" ".join(indexed(f"{chunk.title} {_words_of(filename)}")), " ".join(indexed(chunk.text))) for chunk in chunks
     ]
-    near = [(signs(vector), vector) for vector in vectors] if vectors else [(None, None)] * len(chunks)
+    near = [(signs(vector), vector) for vector in vectors.each] if vectors else [(None, None)] * len(chunks)
     with change(connection):
         _remove(connection, file_id)
-        connection.execute("INSERT INTO files VALUES (?, ?)", (file_id, filename))
+        model = vectors.model if vectors else None
+        connection.execute("INSERT INTO files (file_id, filename, model) VALUES (?, ?, ?)", (file_id, filename, model))
         for position, (chunk, (title, text)) in enumerate(zip(chunks, terms, strict=True)):
             connection.execute(
                 "INSERT INTO chunks (file_id, position, title, text, signs, vector) VALUES (?, ?, ?, ?, ?, ?)",
@@ -33,6 +35,8 @@ def replace(
             )
             place = connection.last_insert_rowid()
             connection.execute("INSERT INTO words (rowid, title, text) VALUES (?, ?, ?)", (place, title, text))
+        if vectors:
+            calibrate(connection, vectors.model)
 
 
 def remove(connection: apsw.Connection, file_id: str) -> None:

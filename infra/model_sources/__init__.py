@@ -1,0 +1,1 @@
+"""Makes model files of what other projects publish in a form of their own."""
