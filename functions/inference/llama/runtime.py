@@ -28,8 +28,6 @@ class LoadOptions:
 
     mmap: bool = True
     gpu_layers: int = 0
-    metadata_only: bool = False
-    """Load no weights, only the model's dimensions."""
     check_tensors: bool = False
     """Look for NaN and infinity in all weights. Used for files without a known SHA-256."""
 
@@ -46,10 +44,14 @@ def load_model(path: Path, options: LoadOptions) -> Any:
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = options.gpu_layers
     params.load_mode = llama_cpp.LLAMA_LOAD_MODE_MMAP if options.mmap else llama_cpp.LLAMA_LOAD_MODE_NONE
-    params.no_alloc = options.metadata_only
     params.check_tensors = options.check_tensors
     model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
     if not model:
         reason = next((line for line in _complaints if "error" in line.lower()), "; ".join(_complaints))
         raise ModelFileError(f"The model file {path} cannot be loaded: {reason or 'llama.cpp gave no reason'}.")
     return model
+
+
+def free_model(model: Any) -> None:
+    """Give the weights' memory back. No context may use them any more."""
+    llama_cpp.llama_model_free(model)

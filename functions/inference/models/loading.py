@@ -1,26 +1,25 @@
-"""Loads the models that the settings name: resolve, check, load, warm up. Runs after the fork."""
+"""Loads a model and frees it: check, load, warm up. Runs after the fork."""
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import llama_cpp
 
 from functions.inference.engine.engine import Engine, EngineLimits
 from functions.inference.engine.jobs import Failed, Finished, Job
 from functions.inference.errors import ModelFileError
 from functions.inference.llama.backend import LlamaBackend
 from functions.inference.llama.embedder import Embedder
-from functions.inference.llama.runtime import LoadOptions, load_model
-from functions.inference.models.catalogue import CatalogueModel, resolve
+from functions.inference.llama.runtime import LoadOptions, free_model, load_model
+from functions.inference.models.catalogue import CatalogueModel
 from functions.inference.models.chat_template import ChatTemplate
-from functions.inference.models.memory import available_bytes, capped_layers, context_bytes, require_room
+from functions.inference.models.memory import capped_layers
 from functions.inference.models.model_file import check_model_file, expected_sha256
 from functions.inference.models.prompt_tokenizer import PromptTokenizer
-from functions.inference.models.s3_model import bring, is_s3
+from functions.inference.models.served import Served
 from functions.inference.settings import InferenceSettings, usable_cpus
 
 log = logging.getLogger(__name__)
@@ -31,14 +30,12 @@ WARM_UP_S = 60.0
 WARM_UP_TOKENS = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EmbeddingModel:
     """A model that turns text into vectors."""
 
     entry: CatalogueModel
-    path: Path
     embedder: Embedder
-    created_s: int
     prefixes: Mapping[str, str]
     """What the model wants before a text, by `input_type`."""
 
@@ -47,21 +44,22 @@ class EmbeddingModel:
         return self.embedder.context_tokens
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ChatModel:
     """A model that generates."""
 
     entry: CatalogueModel
-    path: Path
     engine: Engine
     vocab: LlamaBackend
     template: ChatTemplate
     prompts: PromptTokenizer
-    created_s: int
 
     @property
     def context_tokens(self) -> int:
         return self.vocab.context_tokens
+
+
+Loaded = ChatModel | EmbeddingModel
 
 
 def threads_for(path: Path, settings: InferenceSettings) -> int:
@@ -71,97 +69,103 @@ def threads_for(path: Path, settings: InferenceSettings) -> int:
     return 1 if path.stat().st_size < TINY_MODEL_BYTES else usable_cpus()
 
 
-def checked_file(name_or_path: str, settings: InferenceSettings) -> tuple[CatalogueModel, Path]:
-    """The entry and its verified file. Raises ModelFileError."""
-    if is_s3(name_or_path):
-        name_or_path = str(bring(name_or_path, settings.model_sha256, settings.models_dir))
-    entry, path = resolve(name_or_path, settings.models_dir)
-    check_model_file(path, sha256=expected_sha256(path, entry.sha256), size_bytes=entry.size_bytes)
-    return entry, path
-
-
 class Loader:
-    """Loads the models of one process. A file that two models share is loaded once; all share one memory budget."""
+    """Loads models and frees them; used by one thread. A file that two models share is loaded once."""
 
-    def __init__(self, settings: InferenceSettings) -> None:
+    def __init__(self, settings: InferenceSettings, on_crash: Callable[[BaseException], None] | None = None) -> None:
         self._settings = settings
+        self._on_crash = on_crash
         self._handles: dict[Path, Any] = {}
-        self._budget_bytes = settings.memory_mib << 20 if settings.memory_mib else available_bytes()
+        self._users: Counter[Path] = Counter()
+        self._checked: dict[Path, tuple[int, int]] = {}
 
-    def chat_model(self, on_crash: Callable[[BaseException], None] | None = None) -> ChatModel:
-        """The model of `SLUICE_MODEL`, warmed up, its decode thread running. Raises ModelFileError."""
+    def check(self, served: Served) -> None:
+        """Compare the file with what is known of it, unless it is as it was then. Raises ModelFileError."""
+        path, entry = served.path, served.entry
+        try:
+            state = (path.stat().st_mtime_ns, path.stat().st_size)
+        except OSError as exc:
+            raise ModelFileError(f"The model file {path} cannot be read: {exc.strerror or exc}.") from exc
+        if self._checked.get(path) != state:
+            check_model_file(path, sha256=expected_sha256(path, entry.sha256), size_bytes=entry.size_bytes)
+            self._checked[path] = state
+
+    def load(self, served: Served) -> Loaded:
+        """The model, ready to serve. Raises ModelFileError."""
+        handle = self._open(served)
+        try:
+            return self._embedding(served, handle) if served.embeds else self._chat(served, handle)
+        except BaseException:
+            self._release(served.path)
+            raise
+
+    def free(self, served: Served, model: Loaded) -> None:
+        """Give its memory back. No thread may use it any more."""
+        if isinstance(model, ChatModel):
+            model.engine.close()
+            model.vocab.close()
+        else:
+            model.embedder.close()
+            model.embedder.free()
+        self._release(served.path)
+
+    def _chat(self, served: Served, handle: Any) -> ChatModel:
+        """A generating model, warmed up, its decode thread running."""
         settings = self._settings
-        entry, path = checked_file(settings.model, settings)
-        if "chat" not in entry.capabilities:
-            raise ModelFileError(f"The model {entry.name} does not generate text: choose another for SLUICE_MODEL.")
-        handle = self._open(entry, path)
-        self._reserve(entry, handle, settings.slots * settings.context_tokens)
         backend = LlamaBackend(
             handle,
             sequences=settings.slots,
             context_tokens=settings.context_tokens,
             batch_tokens=settings.batch_tokens,
-            threads=threads_for(path, settings),
+            threads=threads_for(served.path, settings),
         )
-        engine = Engine(backend, limits_of(settings), on_crash=on_crash)
+        engine = Engine(backend, limits_of(settings), on_crash=self._on_crash)
         prompts = PromptTokenizer(backend, backend.control_tokens())
-        if not backend.chat_template():
-            log.warning("%s has no chat template: it completes text, and does not chat", path)
-            entry = entry.model_copy(update={"capabilities": ("completions",)})
-        template = template_of(backend, prompts)
-        model = ChatModel(entry, path, engine, backend, template, prompts, int(path.stat().st_mtime))
+        if "chat" not in served.entry.capabilities:
+            log.warning("%s has no chat template: it completes text, and does not chat", served.path)
+        model = ChatModel(served.entry, engine, backend, template_of(backend, prompts), prompts)
         engine.start()
-        warm_up(model)
+        try:
+            warm_up(model)
+        except BaseException:
+            engine.close()
+            backend.close()
+            raise
         return model
 
-    def embedding_model(self, chat: ChatModel) -> EmbeddingModel | None:
-        """The model named by the settings or by the chat model's entry; None if neither does. Raises ModelFileError."""
+    def _embedding(self, served: Served, handle: Any) -> EmbeddingModel:
         settings = self._settings
-        name = chat.entry.embeddings_model if settings.embeddings_model == "auto" else settings.embeddings_model
-        if name is None or name == "off":
-            return None
-        entry, path = checked_file(name, settings)
-        handle = self._open(entry, path)
-        self._reserve(entry, handle, settings.context_tokens)
         embedder = Embedder(
             handle,
             context_tokens=settings.context_tokens,
-            threads=threads_for(path, settings),
+            threads=threads_for(served.path, settings),
             queue_places=settings.queue_size,
         )
         chosen = {"query": settings.query_prefix, "passage": settings.passage_prefix}
-        prefixes = entry.prefixes | {kind: prefix for kind, prefix in chosen.items() if prefix is not None}
-        return EmbeddingModel(entry, path, embedder, int(path.stat().st_mtime), prefixes)
+        prefixes = served.entry.prefixes | {kind: prefix for kind, prefix in chosen.items() if prefix is not None}
+        return EmbeddingModel(served.entry, embedder, prefixes)
 
-    def _open(self, entry: CatalogueModel, path: Path) -> Any:
+    def _open(self, served: Served) -> Any:
+        path, settings = served.path, self._settings
         if path not in self._handles:
-            verified = expected_sha256(path, entry.sha256) is not None
+            verified = expected_sha256(path, served.entry.sha256) is not None
             if not verified:
                 log.warning("%s is not verified: there is no SHA-256 to compare it with", path)
-            require_room(entry.name, path.stat().st_size, self._budget_bytes)
-            settings = self._settings
+            assert served.header is not None, "a model without a header has a fault"
             layers = capped_layers(
-                path,
+                served.header,
                 wanted_layers=settings.gpu_layers,
                 vram_bytes=settings.vram_mib << 20,
-                context_tokens=settings.slots * settings.context_tokens,
+                needed_bytes=served.weights_bytes + served.context_bytes,
             )
-            options = LoadOptions(settings.mmap, layers, check_tensors=not verified)
-            self._handles[path] = load_model(path, options)
-            self._spend(path.stat().st_size)
+            self._handles[path] = load_model(path, LoadOptions(settings.mmap, layers, check_tensors=not verified))
+        self._users[path] += 1
         return self._handles[path]
 
-    def _reserve(self, entry: CatalogueModel, handle: Any, tokens: int) -> None:
-        """Count the context's memory, limited to the context the model was trained with."""
-        trained = llama_cpp.llama_model_n_ctx_train(handle)
-        slots = max(1, tokens // self._settings.context_tokens)
-        needed = context_bytes(handle, slots * min(self._settings.context_tokens, trained or tokens))
-        require_room(entry.name, needed, self._budget_bytes)
-        self._spend(needed)
-
-    def _spend(self, count: int) -> None:
-        if self._budget_bytes is not None:
-            self._budget_bytes -= count
+    def _release(self, path: Path) -> None:
+        self._users[path] -= 1
+        if not self._users[path]:
+            free_model(self._handles.pop(path))
 
 
 def template_of(backend: LlamaBackend, prompts: PromptTokenizer) -> ChatTemplate:

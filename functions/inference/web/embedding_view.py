@@ -12,6 +12,7 @@ from functions.inference.models.loading import EmbeddingModel
 from functions.inference.models.prompt_tokenizer import plain_tokens
 from functions.inference.openai.requests import EmbeddingRequest, parse
 from functions.inference.web import job_builder
+from functions.inference.web.claim import model_in_silence
 from functions.inference.web.service import InferenceService
 
 MOST_INPUTS = 2048
@@ -20,15 +21,14 @@ MOST_INPUTS = 2048
 def embeddings(service: InferenceService) -> Response:
     """Vectors of length 1, in the order of the inputs. `dimensions` cuts and normalises them."""
     body = parse(EmbeddingRequest, request.get_data())
-    model = service.embedding_model(body.model)
-    if body.dimensions is not None and body.dimensions > model.embedder.dimensions:
-        raise InvalidRequest(f"This model's vectors have {model.embedder.dimensions} dimensions.", "dimensions")
-    inputs = token_lists(body.input, model, model.prefixes.get(body.input_type or "", ""))
-    deadline_s = job_builder.deadline_s(
-        request.headers.get("x-sluice-deadline-ms"), service.settings.request_timeout_ms
-    )
-    left_s = max(0.0, deadline_s - time.monotonic())
-    vectors = model.embedder.embed(inputs, left_s, request.headers.get("x-sluice-account", "")[:128])
+    deadline_s = job_builder.deadline_of(request.headers, service.settings)
+    account = request.headers.get("x-sluice-account", "")[:128]
+    with model_in_silence(service.embeddings(body.model, account), deadline_s) as model:
+        assert isinstance(model, EmbeddingModel)
+        if body.dimensions is not None and body.dimensions > model.embedder.dimensions:
+            raise InvalidRequest(f"This model's vectors have {model.embedder.dimensions} dimensions.", "dimensions")
+        inputs = token_lists(body.input, model, model.prefixes.get(body.input_type or "", ""))
+        vectors = model.embedder.embed(inputs, max(0.0, deadline_s - time.monotonic()), account)
     data = [
         {"object": "embedding", "index": index, "embedding": written(vector, body)}
         for index, vector in enumerate(vectors)
