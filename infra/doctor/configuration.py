@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from infra.doctor.finding import Finding, note, ok, problem
@@ -9,6 +10,9 @@ from infra.local import config, ports, sluice_toml
 from infra.local.errors import LaunchError
 from infra.local.processes import recorded
 from infra.local.settings_check import problems
+
+if TYPE_CHECKING:
+    from functions.inference.settings import InferenceSettings
 
 CONNECT_SECONDS = 3.0
 
@@ -36,7 +40,7 @@ def _owners() -> Iterator[Finding]:
     if (file := sluice_toml.present()) is None:
         return
     try:
-        sluice_toml.read(file)
+        sluice_toml.engine_variables(file, sluice_toml.read(file)[0])
     except sluice_toml.NotApplied as exc:
         yield problem(str(exc))
     else:
@@ -100,18 +104,40 @@ def _reachable(what: str, url: str, default_port: int = 80) -> Iterator[Finding]
 
 
 def model() -> Iterator[Finding]:
+    """Each model that a start would serve."""
     from pydantic import ValidationError
 
     from functions.inference.errors import ModelFileError
-    from functions.inference.models.loading import checked_file
-    from functions.inference.settings import InferenceSettings
+    from functions.inference.models.loading import Loader
+    from functions.inference.models.memory import available_bytes
+    from functions.inference.models.served import served_models
 
     try:
-        wanted = InferenceSettings()
-        entry, path = checked_file(wanted.model, wanted)
-    except ValidationError:
+        wanted = _inference_settings()
+        served = served_models(wanted, wanted.memory_mib << 20 if wanted.memory_mib else available_bytes())
+    except (ValidationError, sluice_toml.NotApplied):
         return  # reported by settings()
     except ModelFileError as exc:
         yield problem(str(exc))
-    else:
-        yield ok(f"The model {entry.name}: {path}")
+        return
+    for one in served:
+        try:
+            if one.fault:
+                raise ModelFileError(one.fault)
+            Loader(wanted).check(one)
+        except ModelFileError as exc:
+            yield problem(str(exc))
+        else:
+            yield ok(f"The model {one.name}: {one.path}")
+
+
+def _inference_settings() -> "InferenceSettings":
+    """With the models of sluice.toml. Raises ValidationError and NotApplied."""
+    from functions.inference.settings import InferenceSettings
+
+    named = {}
+    if (file := sluice_toml.present()) is not None:
+        named = sluice_toml.engine_variables(file, sluice_toml.read(file)[0])
+    if not named:
+        return InferenceSettings()
+    return InferenceSettings(models=named["SLUICE_MODELS"], pinned=named["SLUICE_INFERENCE_PINNED"])
