@@ -10,7 +10,7 @@ from typing import Any
 
 from functions.inference.engine.engine import Engine, EngineLimits
 from functions.inference.engine.jobs import Failed, Finished, Job
-from functions.inference.errors import ModelFileError
+from functions.inference.errors import InferenceError, ModelFileError
 from functions.inference.llama.backend import LlamaBackend
 from functions.inference.llama.embedder import Embedder
 from functions.inference.llama.runtime import LoadOptions, free_model, load_model
@@ -20,6 +20,7 @@ from functions.inference.models.memory import capped_layers
 from functions.inference.models.model_file import check_model_file, expected_sha256
 from functions.inference.models.prompt_tokenizer import PromptTokenizer
 from functions.inference.models.served import Served
+from functions.inference.models.trial import try_apart
 from functions.inference.settings import InferenceSettings, usable_cpus
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,8 @@ class Loader:
             raise ModelFileError(f"The model file {path} cannot be read: {exc.strerror or exc}.") from exc
         if self._checked.get(path) != state:
             check_model_file(path, sha256=expected_sha256(path, entry.sha256), size_bytes=entry.size_bytes)
+            if self._settings.models and entry.sha256 is None:  # others would end with it, if llama.cpp aborts
+                try_apart(path, embeds=served.embeds)
             self._checked[path] = state
 
     def load(self, served: Served) -> Loaded:
@@ -188,7 +191,10 @@ def limits_of(settings: InferenceSettings) -> EngineLimits:
 def warm_up(model: ChatModel) -> None:
     """Generate one token, to page the weights in and measure the speed. Raises ModelFileError if that fails."""
     prompt = (model.vocab.start_token,) * min(WARM_UP_TOKENS, model.context_tokens - 1)
-    job = model.engine.submit(Job(prompt, max_tokens=1))
+    try:
+        job = model.engine.submit(Job(prompt, max_tokens=1))
+    except InferenceError as exc:  # a context of one token, for example
+        raise ModelFileError(f"The model {model.entry.name} loads but does not answer: {exc}") from exc
     until = time.monotonic() + WARM_UP_S
     while time.monotonic() < until:
         match job.next_event(1.0):

@@ -45,7 +45,7 @@ def served_models(settings: InferenceSettings, budget_bytes: int | None) -> list
     names, pinned = settings.model_names, names_in(settings.pinned)
     if unknown := [name for name in pinned if name not in names]:
         raise ModelFileError(f"SLUICE_INFERENCE_PINNED names {unknown[0]}, which is not among the models to serve.")
-    found = [_looked_at(name, settings, pinned=name in pinned) for name in names]
+    found = [looked_at(name, settings, pinned=name in pinned) for name in names]
     if not settings.models and not found[0].fault and found[0].embeds:
         found = [replace(found[0], fault=f"The model {found[0].name} does not generate text: choose another.")]
     found += _their_embeddings(found, settings)
@@ -64,11 +64,11 @@ def _their_embeddings(chat: Sequence[Served], settings: InferenceSettings) -> li
     names = [model.entry.embeddings_model for model in chat] if chosen == "auto" else [chosen]
     wanted = dict.fromkeys(name for name in names if name and name != "off")
     known = {name for model in chat for name in (model.name, model.given)}
-    return [_looked_at(name, settings, embeds=True) for name in wanted if name not in known]
+    return [looked_at(name, settings, embeds=True) for name in wanted if name not in known]
 
 
-def _looked_at(given: str, settings: InferenceSettings, *, pinned: bool = False, embeds: bool = False) -> Served:
-    """`embeds`: it is wanted for embeddings, whatever it is made for."""
+def looked_at(given: str, settings: InferenceSettings, *, pinned: bool = False, embeds: bool = False) -> Served:
+    """What is known of one model. `embeds`: it is wanted for embeddings, whatever it is made for."""
     model = Served(given, CatalogueModel.model_construct(name=given, capabilities=()), pinned=pinned)
     try:
         local = str(bring(given, settings.model_sha256, settings.models_dir)) if is_s3(given) else given

@@ -186,6 +186,10 @@ class Models:
         except ModelFileError as error:
             self._failed(place, str(error))
             return
+        except Exception as error:  # a chat template that jinja refuses, for example
+            log.exception("model %s", served.name)
+            self._failed(place, f"The model {served.name} cannot be loaded: {error}")
+            return
         finally:
             place.loading = False
         log.info("model %s is ready after %.1f s", served.name, self._clock() - began_s)

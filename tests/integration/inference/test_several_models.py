@@ -92,6 +92,29 @@ def test_a_damaged_file_is_an_error_of_its_own_model_only(tmp_path: Path) -> Non
         assert server.states() == {"good": "loaded", "bad": "failed", "gone": "failed"}
 
 
+def test_a_file_on_which_llama_cpp_aborts_ends_no_process(tmp_path: Path) -> None:
+    names = copies(tmp_path, "good", "bad")
+    content = bytearray(DEMO.read_bytes())
+    at = content.index(key := b"qwen2.block_count") + len(key) + 4
+    content[at : at + 4] = bytes(4)
+    (tmp_path / "bad.gguf").write_bytes(content)
+    with running(tmp_path, SLUICE_MODELS=names, SLUICE_INFERENCE_LOAD="lazy") as server:
+        assert server.post("/v1/chat/completions", body("good")).status_code == 200
+        refused = server.post("/v1/chat/completions", body("bad"))
+        assert refused.status_code == 503 and "ended its process" in refused.json()["error"]["message"]
+        assert server.states() == {"good": "loaded", "bad": "failed"}
+
+
+def test_a_file_with_a_chat_template_that_cannot_be_read_fails_alone(tmp_path: Path) -> None:
+    names = copies(tmp_path, "good", "bad")
+    (tmp_path / "bad.gguf").write_bytes(
+        DEMO.read_bytes().replace(b"{% for", b"{% foo", 1).replace(b"{%- for", b"{%- foo", 1)
+    )
+    with running(tmp_path, SLUICE_MODELS=names) as server:
+        assert server.states() == {"good": "loaded", "bad": "failed"}
+        assert server.post("/v1/chat/completions", body("good")).status_code == 200
+
+
 def test_a_model_that_can_never_fit_is_said_at_start_and_the_others_serve(tmp_path: Path) -> None:
     large = tmp_path / "large.gguf"
     names = copies(tmp_path, "small", "large")
