@@ -79,6 +79,8 @@ class Loader:
         self._handles: dict[Path, Any] = {}
         self._users: Counter[Path] = Counter()
         self._checked: dict[Path, tuple[int, int]] = {}
+        self._sound: set[Path] = set()
+        """Files whose weights were looked through; that takes longer than to load them."""
 
     def check(self, served: Served) -> None:
         """Compare the file with what is known of it, unless it is as it was then. Raises ModelFileError."""
@@ -92,6 +94,7 @@ class Loader:
             if self._settings.models and entry.sha256 is None:  # others would end with it, if llama.cpp aborts
                 try_apart(path, embeds=served.embeds)
             self._checked[path] = state
+            self._sound.discard(path)
 
     def load(self, served: Served) -> Loaded:
         """The model, ready to serve. Raises ModelFileError."""
@@ -152,7 +155,7 @@ class Loader:
         path, settings = served.path, self._settings
         if path not in self._handles:
             verified = expected_sha256(path, served.entry.sha256) is not None
-            if not verified:
+            if not verified and path not in self._sound:
                 log.warning("%s is not verified: there is no SHA-256 to compare it with", path)
             assert served.header is not None, "a model without a header has a fault"
             layers = capped_layers(
@@ -161,7 +164,9 @@ class Loader:
                 vram_bytes=settings.vram_mib << 20,
                 needed_bytes=served.weights_bytes + served.context_bytes,
             )
-            self._handles[path] = load_model(path, LoadOptions(settings.mmap, layers, check_tensors=not verified))
+            unknown = not verified and path not in self._sound
+            self._handles[path] = load_model(path, LoadOptions(settings.mmap, layers, check_tensors=unknown))
+            self._sound.add(path)
         self._users[path] += 1
         return self._handles[path]
 

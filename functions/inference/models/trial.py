@@ -12,6 +12,8 @@ from functions.inference.errors import ModelFileError
 
 ROOT = Path(__file__).parents[3]
 LONGEST_S = 600
+NOT_ALL = {"SLUICE_MODELS": "", "SLUICE_INFERENCE_PINNED": "", "SLUICE_INFERENCE_GPU_LAYERS": "0"}
+"""The settings of one model, which is tried without a graphics card: others may fill it."""
 TRIAL_TOKENS = 64
 """Of the context, so that a trial takes little memory beside the weights, which are the file's pages in memory."""
 

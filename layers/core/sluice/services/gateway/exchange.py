@@ -225,7 +225,7 @@ def _engine_error(payload: bytes) -> errors.SluiceError:
     if code == "overloaded":
         return errors.Overloaded(retry_after_seconds=seconds)
     if code == "upstream_timeout" or detail.get("status") == 504:
-        return errors.UpstreamTimeout()
+        return errors.UpstreamTimeout(message)
     if code == "unsupported_schema":
         return errors.UnsupportedSchema(message, detail.get("param"))
     if code == "schema_not_met":
