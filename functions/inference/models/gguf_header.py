@@ -9,9 +9,10 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from functions.inference.errors import ModelFileError
+from functions.inference.models.gguf_tensors import tensor_bytes
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -24,6 +25,8 @@ BYTES_A_VALUE = 2
 """Keys and values are 16-bit floats."""
 MOST_ENTRIES = 1_000_000
 """Of keys, of tensors, and of an array of texts: vocabularies have up to about 300,000."""
+ALIGNMENT_BYTES = 32
+"""Of the tensors' part, where the file names no other."""
 SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 TEXT, ARRAY = 8, 9
 QUANTISATIONS = {
@@ -38,6 +41,8 @@ ENCODERS = frozenset({"bert", "eurobert", "gemma-embedding", "jina-bert-v2", "ji
                       "nomic-bert", "nomic-bert-moe", "t5encoder"})  # fmt: skip
 """Architectures that generate no text."""
 POOLING_NONE, POOLING_RANK = 0, 4
+
+Use = Literal["chat", "completions", "embeddings", "rerank"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class GgufHeader:
     layers: int
     token_bytes: int
     """Memory that the keys and values of one token take in a context."""
+    whole_bytes: int
+    """The least size of the file that has all of its tensors."""
 
     def context_within(self, most_tokens: int) -> int:
         """Tokens of one sequence, `most_tokens` at most."""
@@ -77,19 +84,28 @@ class GgufHeader:
         """Whether it is a reranker."""
         return self.pooling == POOLING_RANK
 
+    @property
+    def use(self) -> Use:
+        """What it can do. A file without a chat template completes text, and does not chat."""
+        if self.ranks:
+            return "rerank"
+        if self.embeds:
+            return "embeddings"
+        return "chat" if self.chat_template else "completions"
+
 
 def read_header(path: Path) -> GgufHeader:
     """Raises ModelFileError: missing or unreadable, not GGUF, an unknown version, or a header cut off or garbage."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            values, parameters = _Reader(data).read()
+            values, parameters, whole_bytes = _Reader(data).read()
     except OSError as exc:
         raise ModelFileError(f"The model file {path} cannot be read: {exc.strerror or exc}.") from exc
     except _Garbage as exc:
         raise ModelFileError(f"The model file {path} {exc}.") from exc
     except (ValueError, struct.error, IndexError) as exc:
         raise ModelFileError(f"The model file {path} is cut off or damaged in its header.") from exc
-    return _header(values, parameters)
+    return _header(values, parameters, whole_bytes)
 
 
 class _Garbage(Exception):
@@ -100,8 +116,8 @@ class _Reader:
     def __init__(self, data: Any) -> None:
         self._data, self._at = data, 0
 
-    def read(self) -> tuple[dict[str, Any], int]:
-        """The keys that are wanted, and the number of parameters."""
+    def read(self) -> tuple[dict[str, Any], int, int]:
+        """The keys that are wanted, the number of parameters, and the bytes that a whole file has."""
         start = bytes(self._data[: len(MAGIC)])
         if start != MAGIC:
             raise _Garbage(f"is not a GGUF file (it is {kind_of(bytes(self._data[:64]))})")
@@ -113,16 +129,21 @@ class _Reader:
         for _ in range(keys):
             key = self._text() or ""
             values[key] = self._value(self._scalar(4))
-        return values, sum(self._tensor() for _ in range(tensors))
+        found = [self._tensor() for _ in range(tensors)]
+        alignment = values.get("general.alignment")
+        step = alignment if isinstance(alignment, int) and alignment > 0 else ALIGNMENT_BYTES
+        data = -(-self._at // step) * step if found else self._at
+        return values, sum(count for count, _ in found), data + max((end for _, end in found), default=0)
 
-    def _tensor(self) -> int:
+    def _tensor(self) -> tuple[int, int]:
+        """Its values, and where it ends within the tensors' part of the file."""
         self._text()
         dimensions = self._scalar(4)
         if dimensions > MOST_DIMENSIONS:
             raise ValueError(dimensions)
         count: int = math.prod(self._scalar(10) for _ in range(dimensions))
-        self._skip(4 + 8)  # type and offset
-        return count
+        kind, offset = self._scalar(4), self._scalar(10)
+        return count, offset + tensor_bytes(kind, count)
 
     def _value(self, kind: int) -> Any:
         if kind == TEXT:
@@ -174,7 +195,7 @@ def _bounded(count: int) -> int:
     return count
 
 
-def _header(values: Mapping[str, Any], parameters: int) -> GgufHeader:
+def _header(values: Mapping[str, Any], parameters: int, whole_bytes: int) -> GgufHeader:
     def of(key: str, kind: type, missing: Any) -> Any:
         value = values.get(key)
         return value if isinstance(value, kind) else missing
@@ -194,6 +215,7 @@ def _header(values: Mapping[str, Any], parameters: int) -> GgufHeader:
         files=of("split.count", int, 1),
         layers=of(f"{family}.block_count", int, 0),
         token_bytes=_token_bytes(values, family),
+        whole_bytes=whole_bytes,
     )
 
 

@@ -16,11 +16,11 @@ from functions.inference.llama.embedder import Embedder
 from functions.inference.llama.runtime import LoadOptions, free_model, load_model
 from functions.inference.models.catalogue import CatalogueModel
 from functions.inference.models.chat_template import ChatTemplate
-from functions.inference.models.memory import capped_layers
 from functions.inference.models.model_file import check_model_file, expected_sha256
 from functions.inference.models.prompt_tokenizer import PromptTokenizer
 from functions.inference.models.served import Served
 from functions.inference.models.trial import try_apart
+from functions.inference.models.video_memory import VideoMemory
 from functions.inference.settings import InferenceSettings, usable_cpus
 
 log = logging.getLogger(__name__)
@@ -78,6 +78,7 @@ class Loader:
         self._on_crash = on_crash
         self._handles: dict[Path, Any] = {}
         self._users: Counter[Path] = Counter()
+        self._video = VideoMemory(settings.vram_mib << 20)
         self._checked: dict[Path, tuple[int, int]] = {}
         self._sound: set[Path] = set()
         """Files whose weights were looked through; that takes longer than to load them."""
@@ -154,18 +155,21 @@ class Loader:
     def _open(self, served: Served) -> Any:
         path, settings = served.path, self._settings
         if path not in self._handles:
-            verified = expected_sha256(path, served.entry.sha256) is not None
-            if not verified and path not in self._sound:
+            unknown = expected_sha256(path, served.entry.sha256) is None and path not in self._sound
+            if unknown:
                 log.warning("%s is not verified: there is no SHA-256 to compare it with", path)
             assert served.header is not None, "a model without a header has a fault"
-            layers = capped_layers(
-                served.header,
+            layers = self._video.take(
+                path,
+                layers=served.header.layers,
                 wanted_layers=settings.gpu_layers,
-                vram_bytes=settings.vram_mib << 20,
                 needed_bytes=served.weights_bytes + served.context_bytes,
             )
-            unknown = not verified and path not in self._sound
-            self._handles[path] = load_model(path, LoadOptions(settings.mmap, layers, check_tensors=unknown))
+            try:
+                self._handles[path] = load_model(path, LoadOptions(settings.mmap, layers, check_tensors=unknown))
+            except ModelFileError:
+                self._video.give_back(path)
+                raise
             self._sound.add(path)
         self._users[path] += 1
         return self._handles[path]
@@ -174,6 +178,7 @@ class Loader:
         self._users[path] -= 1
         if not self._users[path]:
             free_model(self._handles.pop(path))
+            self._video.give_back(path)
 
 
 def template_of(backend: LlamaBackend, prompts: PromptTokenizer) -> ChatTemplate:

@@ -1,18 +1,12 @@
 """How models fit into memory: which must go for another, and which never fit, so that they are refused at start instead
-of killed under load; and how many layers fit into the video memory limit (the CPU computes the rest)."""
+of killed under load."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-import llama_cpp
-
-from functions.inference.models.gguf_header import GgufHeader
-
 OVERHEAD_BYTES = 64 << 20
 """Of each model: compute buffers."""
-VRAM_RESERVE_BYTES = 300 << 20
-"""The driver's context and llama.cpp's compute buffers."""
 
 
 class Sized(Protocol):
@@ -81,17 +75,3 @@ def why_too_large(name: str, needed_bytes: int, room_bytes: int) -> str:
         f"{max(0, room_bytes) >> 20} MiB. "
         "Lower SLUICE_INFERENCE_SLOTS or _CONTEXT_TOKENS, or take a smaller model."
     )
-
-
-def capped_layers(header: GgufHeader, *, wanted_layers: int, vram_bytes: int, needed_bytes: int) -> int:
-    """`wanted_layers` (-1: all), reduced to the number that fits `vram_bytes` (0: no limit)."""
-    if wanted_layers == 0 or vram_bytes == 0 or not llama_cpp.llama_supports_gpu_offload():
-        return wanted_layers
-    return layers_within(vram_bytes, needed_bytes=needed_bytes, layers=header.layers, wanted_layers=wanted_layers)
-
-
-def layers_within(vram_bytes: int, *, needed_bytes: int, layers: int, wanted_layers: int) -> int:
-    """Assumes that weights and context are spread evenly over the layers; the output counts as one layer."""
-    fitting = int(max(0, vram_bytes - VRAM_RESERVE_BYTES) * (layers + 1) // max(1, needed_bytes))
-    wanted = layers + 1 if wanted_layers < 0 else wanted_layers
-    return min(fitting, wanted, layers + 1)

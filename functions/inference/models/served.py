@@ -95,11 +95,9 @@ def capabilities_of(entry: CatalogueModel, header: GgufHeader) -> tuple[Capabili
     """What the catalogue says and the file allows. Raises ModelFileError if that contradicts."""
     if "embeddings" in entry.capabilities:
         return entry.capabilities
-    if header.ranks:
+    if header.use == "rerank":
         raise ModelFileError(f"The model {entry.name} is a reranker: it generates no text and makes no embeddings.")
-    if header.embeds:
-        return ("embeddings",)
-    return entry.capabilities if header.chat_template else ("completions",)
+    return entry.capabilities if header.use == "chat" else (header.use,)
 
 
 def _too_large_marked(found: Sequence[Served], budget_bytes: int | None) -> list[Served]:

@@ -159,6 +159,8 @@ class Models:
                 place.loading = wanted
             if wanted:
                 self._bring(place)
+            elif not place.served.fault:
+                log.warning("model %s does not fit beside the others; its first request loads it", place.served.name)
 
     def run(self) -> None:
         """Load what is asked for, until `stop`."""

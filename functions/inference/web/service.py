@@ -156,6 +156,8 @@ class InferenceService:
         for model in self._models.loaded:
             if isinstance(model, EmbeddingModel):
                 model.embedder.close()
+        if self._loader is not None:
+            self._loader.join(max(0.0, until_s - time.monotonic()))  # a load cannot be interrupted
         return all([model.engine.drain(max(0.0, until_s - time.monotonic())) for model in self._generating])
 
     def _drain_when_asked(self) -> None:

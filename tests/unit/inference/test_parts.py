@@ -23,7 +23,7 @@ from functions.inference.errors import (
 )
 from functions.inference.models.catalogue import catalogue, resolve
 from functions.inference.models.chat_template import ChatTemplate
-from functions.inference.models.memory import available_bytes, layers_within
+from functions.inference.models.memory import available_bytes
 from functions.inference.models.model_file import check_model_file, expected_sha256, recorded_hash_file
 from functions.inference.openai.responses import ChatShape, ResponseHead
 from functions.inference.web import answer, job_builder
@@ -169,14 +169,6 @@ def test_available_memory_is_the_lesser_of_machine_and_container(tmp_path: Path)
     (tmp_path / "memory.max").write_text("max\n")
     assert available_bytes(meminfo, tmp_path) == 5000 * 1024
     assert available_bytes(tmp_path / "none", tmp_path / "none") is None
-
-
-@pytest.mark.parametrize(
-    ("vram_mib", "wanted", "layers"),
-    [(0, -1, 0), (300, -1, 0), (800, -1, 12), (800, 5, 5), (9000, -1, 25), (9000, 99, 25)],
-)
-def test_layers_stay_within_the_cap_on_video_memory(vram_mib: int, wanted: int, layers: int) -> None:
-    assert layers_within(vram_mib << 20, needed_bytes=1000 << 20, layers=24, wanted_layers=wanted) == layers
 
 
 def test_every_error_has_a_status_and_an_envelope() -> None:
