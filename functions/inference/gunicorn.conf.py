@@ -20,6 +20,9 @@ from functions.inference.settings import InferenceSettings
 
 SPARE_THREADS = 24
 """For health checks, model lists and refusals, while a waiting request occupies each slot and queue place."""
+SPINS = "2000"
+"""How often a thread of llama.cpp looks for the others before it sleeps (libgomp's manual, GOMP_SPINCOUNT). libgomp
+would spin 300,000 times, also while a thread waits for a processor that another process uses (ADR 18)."""
 SWITCH_INTERVAL_S = 0.0005
 """The decode thread needs the interpreter after each llama_decode; by default other threads may keep it for 5 ms."""
 
@@ -28,6 +31,8 @@ try:
 except ValidationError as error:
     _wrong = error.errors()[0]
     raise SystemExit(f"sluice inference: the setting {_wrong['loc'][0]} is wrong: {_wrong['msg']}.") from None
+
+os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # libgomp reads it when a worker loads llama.cpp
 
 bind = os.environ.get("SLUICE_INFERENCE_BIND", "127.0.0.1:8081")
 workers = 1

@@ -31,7 +31,8 @@ class InferenceSettings(BaseSettings):
     context_tokens: Positive = 4096
     """Limit of one request's context; the model's own limit also applies."""
     threads: Annotated[int, Field(ge=0, le=512)] = 0
-    """Threads of llama.cpp. 0: one for tiny models, else one per CPU that this process may use."""
+    """Threads of llama.cpp. 0: one for tiny models; else one per CPU that this process may use, and one fewer for an
+    answer that is generated alone."""
     batch_tokens: Annotated[int, Field(ge=8, le=8192)] = 512
     """Most tokens of one decode call."""
     step_target_ms: Positive = 100

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from functions.inference.engine.engine import Engine, EngineLimits
 from functions.inference.engine.jobs import Failed, Finished, Job
@@ -63,11 +63,18 @@ class ChatModel:
 Loaded = ChatModel | EmbeddingModel
 
 
-def threads_for(path: Path, settings: InferenceSettings) -> int:
-    """The number of llama.cpp threads for this model file."""
+class Threads(NamedTuple):
+    """llama.cpp's, of a call with one token, and of one with more: prompts, and answers of several requests."""
+
+    one: int
+    more: int
+
+
+def threads_for(size_bytes: int, settings: InferenceSettings, cpus: int) -> Threads:
+    """For a model of this size (docs/adr/0018-threads-on-a-shared-machine.md)."""
     if settings.threads:
-        return settings.threads
-    return 1 if path.stat().st_size < TINY_MODEL_BYTES else usable_cpus()
+        return Threads(settings.threads, settings.threads)
+    return Threads(1, 1) if size_bytes < TINY_MODEL_BYTES else Threads(max(1, cpus - 1), cpus)
 
 
 class Loader:
@@ -119,12 +126,14 @@ class Loader:
     def _chat(self, served: Served, handle: Any) -> ChatModel:
         """A generating model, warmed up, its decode thread running."""
         settings = self._settings
+        threads = threads_for(served.weights_bytes, settings, usable_cpus())
         backend = LlamaBackend(
             handle,
             sequences=settings.slots,
             context_tokens=settings.context_tokens,
             batch_tokens=settings.batch_tokens,
-            threads=threads_for(served.path, settings),
+            threads=threads.one,
+            batch_threads=threads.more,
         )
         engine = Engine(backend, limits_of(settings), on_crash=self._on_crash)
         prompts = PromptTokenizer(backend, backend.control_tokens())
@@ -145,7 +154,7 @@ class Loader:
         embedder = Embedder(
             handle,
             context_tokens=settings.context_tokens,
-            threads=threads_for(served.path, settings),
+            threads=threads_for(served.weights_bytes, settings, usable_cpus()).more,
             queue_places=settings.queue_size,
         )
         chosen = {"query": settings.query_prefix, "passage": settings.passage_prefix}

@@ -23,9 +23,11 @@ from functions.inference.errors import (
 )
 from functions.inference.models.catalogue import catalogue, resolve
 from functions.inference.models.chat_template import ChatTemplate
+from functions.inference.models.loading import threads_for
 from functions.inference.models.memory import available_bytes
 from functions.inference.models.model_file import check_model_file, expected_sha256, recorded_hash_file
 from functions.inference.openai.responses import ChatShape, ResponseHead
+from functions.inference.settings import InferenceSettings
 from functions.inference.web import answer, job_builder
 from functions.inference.web.choices import ABREAST, CallerGone, Choices
 from functions.inference.web.disconnect import Caller
@@ -336,3 +338,13 @@ def test_a_closed_connection_cancels_the_job_streamed_or_not() -> None:
 def test_a_deadline_must_be_a_number(header: str) -> None:
     with pytest.raises(InvalidRequest):
         job_builder.deadline_s(header, 1000)
+
+
+@pytest.mark.parametrize(
+    ("mib", "setting", "cpus", "threads"),
+    [(1, 0, 8, (1, 1)), (500, 0, 1, (1, 1)), (500, 0, 2, (1, 2)), (500, 0, 8, (7, 8)), (500, 3, 8, (3, 3))],
+)
+def test_an_answer_alone_leaves_a_processor_to_the_gateway(
+    mib: int, setting: int, cpus: int, threads: tuple[int, int]
+) -> None:
+    assert threads_for(mib << 20, InferenceSettings(threads=setting), cpus) == threads
