@@ -79,6 +79,16 @@ class DeadlineExceeded(InferenceError):
     """The caller's deadline passed before the answer was complete."""
 
 
+class PromptTooSlow(DeadlineExceeded):
+    """The prompt alone takes longer than the request may. Said as soon as the speed is known, not at the deadline."""
+
+    def __init__(self, prompt_tokens: int, needed_s: float, left_s: float) -> None:
+        super().__init__(
+            f"Reading the prompt of {prompt_tokens} tokens would take {needed_s:.0f} s more at the present speed, and "
+            f"the request has {left_s:.0f} s left. Shorten the prompt, or try again when the machine is less busy."
+        )
+
+
 class GenerationFailed(InferenceError):
     """llama.cpp failed on this request; the others continue."""
 

@@ -1,4 +1,4 @@
-"""gunicorn's configuration: one worker, because there is one model and one decode thread. Slots set the capacity.
+"""gunicorn's configuration: one worker, because a model's memory is one process's. Slots set the capacity.
 
 gunicorn -c functions/inference/gunicorn.conf.py "functions.inference.app:create_app()"
 """
@@ -20,6 +20,9 @@ from functions.inference.settings import InferenceSettings
 
 SPARE_THREADS = 24
 """For health checks, model lists and refusals, while a waiting request occupies each slot and queue place."""
+SPINS = "2000"
+"""How often a thread of llama.cpp looks for the others before it sleeps (libgomp's manual, GOMP_SPINCOUNT). libgomp
+would spin 300,000 times, also while a thread waits for a processor that another process uses (ADR 18)."""
 SWITCH_INTERVAL_S = 0.0005
 """The decode thread needs the interpreter after each llama_decode; by default other threads may keep it for 5 ms."""
 
@@ -29,10 +32,12 @@ except ValidationError as error:
     _wrong = error.errors()[0]
     raise SystemExit(f"sluice inference: the setting {_wrong['loc'][0]} is wrong: {_wrong['msg']}.") from None
 
+os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # libgomp reads it when a worker loads llama.cpp
+
 bind = os.environ.get("SLUICE_INFERENCE_BIND", "127.0.0.1:8081")
 workers = 1
 worker_class = "gthread"
-threads = _settings.slots + _settings.queue_size + SPARE_THREADS
+threads = (_settings.slots + _settings.queue_size) * len(_settings.model_names) + SPARE_THREADS
 backlog = 512
 timeout = 120
 graceful_timeout = _settings.drain_ms // 1000 + 5
@@ -48,7 +53,7 @@ control_socket_disable = True  # otherwise gunicorn opens ~/.gunicorn/gunicorn.c
 
 MOST_EARLY_DEATHS = 3
 _loaded = mmap.mmap(-1, 1)
-"""One byte shared by master and worker: whether a worker has ever loaded its model."""
+"""One byte shared by master and worker: whether a worker has ever loaded its models."""
 _early_deaths = 0
 
 
@@ -59,7 +64,8 @@ def child_exit(_server: Any, _worker: Any) -> None:
         return
     _early_deaths += 1
     if _early_deaths >= MOST_EARLY_DEATHS:
-        text = f"the process died {_early_deaths} times while loading the model {_settings.model}: is the file damaged?"
+        names = ", ".join(_settings.model_names)
+        text = f"the process died {_early_deaths} times while loading the model {names}: is the file damaged?"
         print(f"sluice inference: {text}", file=sys.stderr, flush=True)
         raise HaltServer("Worker died while loading.", 3)
 
@@ -100,7 +106,7 @@ def post_worker_init(worker: Any) -> None:
         worker.handle_exit(number, frame)
 
     signal.signal(signal.SIGTERM, on_sigterm)
-    if service.settings.load == "eager":
+    if service.settings.load == "eager" or not service.settings.from_s3:
         service.start()
 
 

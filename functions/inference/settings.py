@@ -19,6 +19,8 @@ class InferenceSettings(BaseSettings):
     )
 
     model: str = Field("demo", validation_alias=AliasChoices("SLUICE_MODEL"))
+    models: str = Field("", validation_alias=AliasChoices("SLUICE_MODELS"))
+    """Names or paths, comma-separated, of several models that share the memory. Empty: `model` alone."""
     model_sha256: str | None = Field(None, validation_alias=AliasChoices("SLUICE_MODEL_SHA256"))
     """Expected SHA-256 of a model from S3, in hex."""
     data_dir: Path = Field(Path(".sluice"), validation_alias=AliasChoices("SLUICE_DATA_DIR"))
@@ -29,7 +31,8 @@ class InferenceSettings(BaseSettings):
     context_tokens: Positive = 4096
     """Limit of one request's context; the model's own limit also applies."""
     threads: Annotated[int, Field(ge=0, le=512)] = 0
-    """Threads of llama.cpp. 0: one for tiny models, else one per CPU that this process may use."""
+    """Threads of llama.cpp. 0: one for tiny models; else one per CPU that this process may use, and one fewer for an
+    answer that is generated alone."""
     batch_tokens: Annotated[int, Field(ge=8, le=8192)] = 512
     """Most tokens of one decode call."""
     step_target_ms: Positive = 100
@@ -39,9 +42,11 @@ class InferenceSettings(BaseSettings):
     vram_mib: Annotated[int, Field(ge=0)] = 0
     """Limit of video memory; further layers stay on the CPU. 0: no limit."""
     memory_mib: Annotated[int, Field(ge=0)] = 0
-    """Memory for weights and contexts of all models. 0: the memory that is free at start."""
+    """Memory for weights and contexts of the models that are loaded at the same time. 0: what is free at start."""
+    pinned: str = ""
+    """Those of `models`, comma-separated, that are never evicted for another."""
     load: Literal["eager", "lazy"] = "eager"
-    """Load at start, or at the first request."""
+    """Load at start what fits, or each model at its first request."""
     mmap: bool = True
     embeddings_model: str = "auto"
     """Catalogue name or path of the embedding model. `auto`: all-minilm-l6-v2, which comes with Sluice; `off`: none."""
@@ -66,9 +71,24 @@ class InferenceSettings(BaseSettings):
     """A caller that stops reading is disconnected after this time."""
 
     @property
+    def model_names(self) -> tuple[str, ...]:
+        """The models to serve, each once, as they are written."""
+        return names_in(self.models) or (self.model,)
+
+    @property
+    def from_s3(self) -> bool:
+        """Whether a model must be downloaded before anything is known of it."""
+        return any(name.startswith("s3://") for name in self.model_names)
+
+    @property
     def models_dir(self) -> Path:
         """The folder of pulled models."""
         return self.data_dir / "models"
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """The parts of a comma-separated list, each once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def usable_cpus() -> int:

@@ -42,7 +42,7 @@ def _owners() -> Iterator[Finding]:
     if (file := sluice_toml.present()) is None:
         return
     try:
-        sluice_toml.read(file)
+        sluice_toml.engine_variables(file, sluice_toml.read(file)[0])
     except sluice_toml.NotApplied as exc:
         yield problem(str(exc))
     else:
@@ -106,39 +106,31 @@ def _reachable(what: str, url: str, default_port: int = 80) -> Iterator[Finding]
 
 
 def model() -> Iterator[Finding]:
+    """Each model that a start would serve."""
     from pydantic import ValidationError
 
     from functions.inference.errors import ModelFileError
-    from functions.inference.models.loading import checked_file
-    from functions.inference.settings import InferenceSettings
+    from functions.inference.models.loading import Loader
+    from functions.inference.models.memory import available_bytes
+    from functions.inference.models.served import served_models
 
     try:
-        wanted = InferenceSettings()
-        entry, path = checked_file(wanted.model, wanted)
-    except ValidationError:
+        wanted = _inference_settings()
+        served = served_models(wanted, wanted.memory_mib << 20 if wanted.memory_mib else available_bytes())
+    except (ValidationError, sluice_toml.NotApplied):
         return  # reported by settings()
     except ModelFileError as exc:
         yield problem(str(exc))
-    else:
-        yield ok(f"The model {entry.name}: {path}")
-    yield from _embeddings(wanted)
-
-
-def _embeddings(wanted: InferenceSettings) -> Iterator[Finding]:
-    from functions.inference.errors import ModelFileError
-    from functions.inference.models.catalogue import DEFAULT_EMBEDDING_MODEL
-    from functions.inference.models.loading import checked_file, require_embeddings
-
-    name = DEFAULT_EMBEDDING_MODEL if wanted.embeddings_model == "auto" else wanted.embeddings_model
-    if name == "off":
         return
-    try:
-        entry, path = checked_file(name, wanted)
-        require_embeddings(entry, path)
-    except ModelFileError as exc:
-        yield problem(str(exc))
-    else:
-        yield ok(f"The embedding model {entry.name}: {path}")
+    for one in served:
+        try:
+            if one.fault:
+                raise ModelFileError(one.fault)
+            Loader(wanted).check(one)
+        except ModelFileError as exc:
+            yield problem(str(exc))
+        else:
+            yield ok(f"The model {one.name}: {one.path}")
 
 
 def vectors() -> Iterator[Finding]:
@@ -160,3 +152,15 @@ def vectors() -> Iterator[Finding]:
             f"Documents get new vectors with {model}, in the background while Sluice runs.",
             "Until its turn, a document is found by words only.",
         )
+
+
+def _inference_settings() -> InferenceSettings:
+    """With the models of sluice.toml. Raises ValidationError and NotApplied."""
+    from functions.inference.settings import InferenceSettings
+
+    named = {}
+    if (file := sluice_toml.present()) is not None:
+        named = sluice_toml.engine_variables(file, sluice_toml.read(file)[0])
+    if not named:
+        return InferenceSettings()
+    return InferenceSettings(models=named["SLUICE_MODELS"], pinned=named["SLUICE_INFERENCE_PINNED"])

@@ -42,6 +42,7 @@ class Launcher:
         self._environment: dict[str, str] = {}
         self._supervisord: subprocess.Popen[bytes] | None = None
         self._owners = _owners_file()
+        self._engine = _engine_variables(self._owners)
 
     def run(self) -> None:
         """Run until a signal. Returns after an orderly stop. Raises LaunchError."""
@@ -77,7 +78,7 @@ class Launcher:
         inside, command = self._inside()
         store_url = inside.store_url
         self._programs = programs(command)
-        self._environment = config.child_environment(self._config, inside)
+        self._environment = config.child_environment(self._config, inside) | self._engine
         os.environ.update(self._environment)
         self._data.empty_folder("metrics")
         try:
@@ -168,7 +169,8 @@ class Launcher:
 
         for note in model_notes(os.environ, self._config.data_dir / "models"):
             self._say(note)
-        print(ready_lines(self._config, str(report.get("model")), seconds), flush=True)
+        source = "sluice.toml" if self._engine else "SLUICE_MODEL"
+        print(ready_lines(self._config, str(report.get("model")), source, seconds), flush=True)
 
     # --- watching
 
@@ -241,6 +243,16 @@ def _owners_file() -> tuple[Path, Any, str] | None:
         return None
     try:
         return file, *sluice_toml.read(file)
+    except sluice_toml.NotApplied as exc:
+        raise LaunchError(str(exc)) from exc
+
+
+def _engine_variables(owners: tuple[Path, Any, str] | None) -> dict[str, str]:
+    """Of the models that sluice.toml names. Raises LaunchError."""
+    if owners is None:
+        return {}
+    try:
+        return sluice_toml.engine_variables(owners[0], owners[1])
     except sluice_toml.NotApplied as exc:
         raise LaunchError(str(exc)) from exc
 

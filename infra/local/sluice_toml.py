@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sluice.domain.settings.versions import InForce
 
 FILE = "sluice.toml"
+NAMED_BY_UPSTREAMS = ("SLUICE_MODEL", "SLUICE_MODELS", "SLUICE_INFERENCE_URL")
 
 
 class NotApplied(Exception):
@@ -43,6 +44,23 @@ def read(file: Path) -> tuple[OwnersSettings, str]:
         raise NotApplied(f"{file} cannot be read: {exc.strerror}.") from exc
     except WrongSettings as exc:
         raise NotApplied(f"{file} is wrong, nothing was changed:\n{exc}") from exc
+
+
+def engine_variables(file: Path, wanted: OwnersSettings, env: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The bundled engine's models, as variables; empty if the file names none. Errors: NotApplied, if the environment
+    names models or a server, too."""
+    if not wanted.upstreams:
+        return {}
+    if given := [name for name in NAMED_BY_UPSTREAMS if env.get(name)]:
+        raise NotApplied(
+            f"{file} names upstreams, and {' and '.join(given)} is set as well, which contradicts it. Unset it, and "
+            'name the model in the file: under the upstream of kind = "engine" in models = ["…"], or as an upstream of '
+            'kind = "openai" with its url.'
+        )
+    engines = [one for one in wanted.upstreams if one.kind == "engine"]
+    models = dict.fromkeys(name for one in engines for name in one.models)
+    pinned = dict.fromkeys(name for one in engines for name in one.pinned)
+    return {"SLUICE_MODELS": ",".join(models), "SLUICE_INFERENCE_PINNED": ",".join(pinned)} if models else {}
 
 
 def apply(file: Path, wanted: OwnersSettings, applied: str, *, force: bool, again: bool) -> Iterator[str]:

@@ -5,7 +5,7 @@ from infra.local.config import LocalConfig
 DEMO_MODEL = "demo"
 
 
-def ready_lines(config: LocalConfig, model: str, seconds: float) -> str:
+def ready_lines(config: LocalConfig, model: str, source: str, seconds: float) -> str:
     demo = model.startswith(DEMO_MODEL)
     who = "demo model: knows capitals and sums; for a real one: `sluice model pull qwen2.5-0.5b-instruct`"
     outbox = (
@@ -16,7 +16,7 @@ def ready_lines(config: LocalConfig, model: str, seconds: float) -> str:
     )
     return f"""
 sluice is ready at {config.url}  ({seconds:.1f} s)
-  model: {model} ({who if demo else "from SLUICE_MODEL"}){outbox}
+  model: {model} ({who if demo else f"from {source}"}){outbox}
   pages: {config.url}/ to sign up, make API tokens and see usage; {config.url}/docs to try every call
   next:  `make demo` in a second terminal walks through the whole path; or begin it yourself:
     curl -s {config.url}/auth/register -H 'content-type: application/json' \\

@@ -103,6 +103,15 @@ def test_corrupted_model_refuses_to_start_and_names_the_file(new_system: NewSyst
     assert system.pids() == {}
 
 
+def test_the_engine_serves_the_models_that_the_owners_file_names(new_system: NewSystem, tmp_path: Path) -> None:
+    file, other = tmp_path / "sluice.toml", tmp_path / "other.gguf"
+    shutil.copy(next((ROOT / "model").glob("*.gguf")), other)
+    file.write_text(f'[[upstreams]]\nname = "local"\nkind = "engine"\nmodels = ["{other}"]\n')
+    system = new_system(env={"SLUICE_CONFIG": str(file)})
+    system.start()
+    assert "model: other (from sluice.toml)" in system.output()
+
+
 @pytest.fixture(scope="module")
 def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """One system whose processes are killed; each test waits until it has recovered."""

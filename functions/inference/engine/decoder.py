@@ -1,6 +1,5 @@
 """The slots, and one decode step over them. Only the decode thread runs this code."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,10 +9,10 @@ from functions.inference.engine.batch import plan
 from functions.inference.engine.generation import Generation
 from functions.inference.engine.grammar_watch import GrammarWatch
 from functions.inference.engine.jobs import Failed, Finished, FinishReason, Job, Started
-from functions.inference.engine.prefill_budget import PrefillBudget
+from functions.inference.engine.prefill_budget import JUDGED_CALLS, PrefillBudget
 from functions.inference.engine.service_rate import ServiceRate
 from functions.inference.engine.slots import Slot, leader_for, place, shared_prefix
-from functions.inference.errors import GenerationFailed, InferenceError
+from functions.inference.errors import GenerationFailed, InferenceError, PromptTooSlow
 
 NO_ROOM = 1
 """llama_decode returns this when the key-value memory has no free cells."""
@@ -70,7 +69,7 @@ class Decoder:
             keep = 0
         following = leader_for(self._slots, job.prompt, keep) if reuses else None
         slot.cache, slot.pending, slot.following = list(job.prompt[:keep]), list(job.prompt[keep:]), following
-        slot.job, slot.generation, slot.started_s = job, generation, self._clock()
+        slot.job, slot.generation, slot.started_s, slot.prompt_calls = job, generation, self._clock(), 0
         job.cached_tokens = keep
         job.events.put(Started(keep))
 
@@ -86,12 +85,12 @@ class Decoder:
         rows, ready = plan(self._slots, self._batch_tokens, self._prefill.tokens)
         if not rows:
             return False
-        began_s = time.perf_counter()
+        began_s = self._clock()
         outcome = self._backend.decode(rows)
         if outcome != 0:
             self._recover(outcome)
             return True
-        took_s = time.perf_counter() - began_s
+        took_s = self._clock() - began_s
         self._prefill.record(len(rows), took_s * 1000)
         self._watch.decoded(took_s)
         self.steps += 1
@@ -102,12 +101,24 @@ class Decoder:
                     slot.generation.score(slot.first_row, len(slot.cache), slot.taken_tokens)
                 slot.cache += slot.pending[: slot.taken_tokens]
                 del slot.pending[: slot.taken_tokens]
+                slot.prompt_calls += not slot.generating and slot.taken_tokens > 0
         self._watch.running = sum(
             slot.job is not None and slot.job.sampling.matcher is not None for slot in self._slots
         )
         for slot, row in ready:
             self._advance(slot, row)
+        self._drop_hopeless()
         return True
+
+    def _drop_hopeless(self) -> None:
+        """End jobs whose prompt alone takes longer than they have, once they had a few calls."""
+        for slot in self._slots:
+            job = slot.job
+            if job is None or slot.generating or slot.prompt_calls < JUDGED_CALLS:
+                continue
+            left_s = job.deadline_s - self._clock()
+            if (needed_s := self._prefill.seconds_for(len(slot.pending))) > left_s:
+                self._release(slot, Failed(PromptTooSlow(len(job.prompt), needed_s, max(0.0, left_s))))
 
     def _join_leaders(self) -> None:
         """Copy a leader's decoded prefix to its followers. If the leader ended early, they decode it themselves."""

@@ -106,6 +106,13 @@ class Engine:
             self._thread.join(10)
         return complete
 
+    def close(self) -> None:
+        """End the decode thread after its current call, whose memory can be freed then. Nobody waits for jobs."""
+        self._stopped = True
+        self._wake.set()
+        if self._thread:
+            self._thread.join()
+
     @property
     def alive(self) -> bool:
         """Whether the decode thread runs."""

@@ -1,8 +1,15 @@
-"""How many prompt tokens one decode call may take (chunked prefill)."""
+"""How many prompt tokens one decode call may take (chunked prefill), and how long a prompt takes."""
+
+from collections import deque
+from statistics import median
 
 SMOOTHING = 0.3
 FEWEST_TOKENS = 8
 """Fewer would waste the call: a small matrix costs nearly as much as a single vector."""
+
+
+JUDGED_CALLS = 8
+"""About a second. By then they tell the speed of this machine now, and not that of a busier minute."""
 
 
 class PrefillBudget:
@@ -16,6 +23,7 @@ class PrefillBudget:
         self._most_tokens = most_tokens
         self._ms_per_token = target_ms / FEWEST_TOKENS  # cautious until the first measurement
         self._measured = False
+        self._last: deque[float] = deque(maxlen=JUDGED_CALLS)
 
     @property
     def tokens(self) -> int:
@@ -23,9 +31,14 @@ class PrefillBudget:
         fitting = int(self._target_ms / self._ms_per_token) if self._ms_per_token > 0 else self._most_tokens
         return max(min(FEWEST_TOKENS, self._most_tokens), min(self._most_tokens, fitting))
 
+    def seconds_for(self, tokens: int) -> float:
+        """How long a prompt of so many tokens takes by the last calls, of which a few may have been much slower."""
+        return tokens * median(self._last or [self._ms_per_token]) / 1000
+
     def record(self, tokens: int, took_ms: float) -> None:
         """Note that a call of `tokens` rows took `took_ms`. Small calls are ignored: they do not predict large ones."""
         if tokens >= min(FEWEST_TOKENS, self._most_tokens):
             weight = SMOOTHING if self._measured else 1.0
             self._ms_per_token += weight * (took_ms / tokens - self._ms_per_token)
             self._measured = True
+            self._last.append(took_ms / tokens)

@@ -36,6 +36,8 @@ class Slot:
     """The number of `pending` tokens in the current batch."""
     first_row: int = 0
     """The first of their rows."""
+    prompt_calls: int = 0
+    """Decode calls that took a part of the job's prompt."""
     started_s: float = 0.0
     following: Following | None = None
 

@@ -21,7 +21,17 @@ SCRATCH_BATCH_SEQS = 1
 class LlamaBackend(LlamaVocab):
     """A context over a loaded model, with memory for `context_tokens` in each sequence."""
 
-    def __init__(self, model: Any, *, sequences: int, context_tokens: int, batch_tokens: int, threads: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        sequences: int,
+        context_tokens: int,
+        batch_tokens: int,
+        threads: int,
+        batch_threads: int | None = None,
+    ) -> None:
+        """`threads`: of a call with one token. `batch_threads`: of any other, by default as many."""
         super().__init__(model)
         self.grammars = GrammarCompiler(self)
         trained = llama_cpp.llama_model_n_ctx_train(model)
@@ -35,7 +45,7 @@ class LlamaBackend(LlamaVocab):
         params.n_seq_max = sequences
         # Logits for one row a sequence and for prompts that are scored; the default reserves batch x vocabulary.
         params.n_outputs_max = min(sequences + SCORED_ROWS, batch_tokens)
-        params.n_threads = params.n_threads_batch = threads
+        params.n_threads, params.n_threads_batch = threads, batch_threads or threads
         params.kv_unified = True  # required: otherwise sharing a prefix between sequences aborts the process
         self._ctx = llama_cpp.llama_init_from_model(model, params)
         if not self._ctx:

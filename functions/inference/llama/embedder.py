@@ -82,6 +82,11 @@ class Embedder(LlamaVocab):
             for work in self._queue.items():
                 work.vectors.cancel()
 
+    def free(self) -> None:
+        """Free the context, after `close`. The embedder must not be used afterwards."""
+        llama_cpp.llama_batch_free(self._batch)
+        llama_cpp.llama_free(self._ctx)
+
     def _serve(self) -> None:
         """Do the next request's work, which may be another one than this call was submitted for."""
         with self._lock:

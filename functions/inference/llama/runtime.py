@@ -50,3 +50,8 @@ def load_model(path: Path, options: LoadOptions) -> Any:
         reason = next((line for line in _complaints if "error" in line.lower()), "; ".join(_complaints))
         raise ModelFileError(f"The model file {path} cannot be loaded: {reason or 'llama.cpp gave no reason'}.")
     return model
+
+
+def free_model(model: Any) -> None:
+    """Give the weights' memory back. No context may use them any more."""
+    llama_cpp.llama_model_free(model)

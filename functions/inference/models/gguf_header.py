@@ -64,6 +64,8 @@ class GgufHeader:
     files: int
     """More than 1: this file is one of several that belong together."""
     layers: int
+    dimensions: int
+    """The length of a vector within the model, and of an embedding."""
     token_bytes: int
     """Memory that the keys and values of one token take in a context."""
     whole_bytes: int
@@ -214,6 +216,7 @@ def _header(values: Mapping[str, Any], parameters: int, whole_bytes: int) -> Ggu
         parameters=parameters,
         files=of("split.count", int, 1),
         layers=of(f"{family}.block_count", int, 0),
+        dimensions=of(f"{family}.embedding_length", int, 0),
         token_bytes=_token_bytes(values, family),
         whole_bytes=whole_bytes,
     )

@@ -1,28 +1,25 @@
-"""Loads the models that the settings name: resolve, check, load, warm up. Runs after the fork."""
+"""Loads a model and frees it: check, load, warm up. Runs after the fork."""
 
-import hashlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
-
-import llama_cpp
+from typing import Any, NamedTuple
 
 from functions.inference.engine.engine import Engine, EngineLimits
 from functions.inference.engine.jobs import Failed, Finished, Job
-from functions.inference.errors import ModelFileError
+from functions.inference.errors import InferenceError, ModelFileError
 from functions.inference.llama.backend import LlamaBackend
 from functions.inference.llama.embedder import Embedder
-from functions.inference.llama.runtime import LoadOptions, load_model
-from functions.inference.models.catalogue import DEFAULT_EMBEDDING_MODEL, CatalogueModel, resolve
+from functions.inference.llama.runtime import LoadOptions, free_model, load_model
+from functions.inference.models.catalogue import CatalogueModel
 from functions.inference.models.chat_template import ChatTemplate
-from functions.inference.models.gguf_header import read_header
-from functions.inference.models.memory import available_bytes, context_bytes, require_room
-from functions.inference.models.model_file import check_model_file, expected_sha256, sha256_of
+from functions.inference.models.model_file import check_model_file, expected_sha256
 from functions.inference.models.prompt_tokenizer import PromptTokenizer
-from functions.inference.models.s3_model import bring, is_s3
+from functions.inference.models.served import Served
+from functions.inference.models.trial import try_apart
 from functions.inference.models.vector_cache import VectorCache
 from functions.inference.models.video_memory import VideoMemory
 from functions.inference.settings import InferenceSettings, usable_cpus
@@ -31,19 +28,16 @@ log = logging.getLogger(__name__)
 
 TINY_MODEL_BYTES = 64 << 20
 """For smaller models a second thread costs more in synchronisation than it gains."""
-VERSION_DIGITS = 16
 WARM_UP_S = 60.0
 WARM_UP_TOKENS = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EmbeddingModel:
     """A model that turns text into vectors."""
 
     entry: CatalogueModel
-    path: Path
     embedder: Embedder
-    created_s: int
     prefixes: Mapping[str, str]
     """What the model wants before a text, by `input_type`."""
     version: str
@@ -54,164 +48,149 @@ class EmbeddingModel:
     def context_tokens(self) -> int:
         return self.embedder.context_tokens
 
-    @property
-    def described(self) -> dict[str, Any]:
-        """What its row in the list of models says beside that of others."""
-        known = {"version": self.version, "dimensions": self.embedder.dimensions}
-        return {"embedding": known | {"floor": self.entry.floor, "unrelated": self.entry.unrelated}}
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ChatModel:
     """A model that generates."""
 
     entry: CatalogueModel
-    path: Path
     engine: Engine
     vocab: LlamaBackend
     template: ChatTemplate
     prompts: PromptTokenizer
-    created_s: int
-    described: ClassVar[dict[str, Any]] = {}
 
     @property
     def context_tokens(self) -> int:
         return self.vocab.context_tokens
 
 
-def threads_for(path: Path, settings: InferenceSettings) -> int:
-    """The number of llama.cpp threads for this model file."""
+Loaded = ChatModel | EmbeddingModel
+
+
+class Threads(NamedTuple):
+    """llama.cpp's, of a call with one token, and of one with more: prompts, and answers of several requests."""
+
+    one: int
+    more: int
+
+
+def threads_for(size_bytes: int, settings: InferenceSettings, cpus: int) -> Threads:
+    """For a model of this size (docs/adr/0018-threads-on-a-shared-machine.md)."""
     if settings.threads:
-        return settings.threads
-    return 1 if path.stat().st_size < TINY_MODEL_BYTES else usable_cpus()
-
-
-def checked_file(name_or_path: str, settings: InferenceSettings) -> tuple[CatalogueModel, Path]:
-    """The entry and its verified file. Raises ModelFileError."""
-    if is_s3(name_or_path):
-        name_or_path = str(bring(name_or_path, settings.model_sha256, settings.models_dir))
-    entry, path = resolve(name_or_path, settings.models_dir)
-    check_model_file(path, sha256=expected_sha256(path, entry.sha256), size_bytes=entry.size_bytes)
-    return entry, path
-
-
-def require_text(entry: CatalogueModel, path: Path) -> None:
-    """Raises ModelFileError for a file that generates no text, because llama.cpp would end the process."""
-    header = read_header(path)
-    if header.use in ("chat", "completions") and {"chat", "completions"} & set(entry.capabilities):
-        return
-    use = "scores texts" if header.ranks else "makes embeddings"
-    raise ModelFileError(
-        f"The model {entry.name} ({path}, architecture {header.architecture}) {use} and does not generate text: choose "
-        "another for SLUICE_MODEL. An embedding model is named by SLUICE_INFERENCE_EMBEDDINGS_MODEL."
-    )
-
-
-def require_embeddings(entry: CatalogueModel, path: Path) -> None:
-    """Raises ModelFileError for a file that is no embedding model."""
-    header = read_header(path)
-    if header.use != "embeddings":
-        use = "scores texts" if header.ranks else "generates text"
-        raise ModelFileError(
-            f"The model {entry.name} ({path}, architecture {header.architecture}) {use} and makes no embeddings: "
-            f"choose another for SLUICE_INFERENCE_EMBEDDINGS_MODEL, such as {DEFAULT_EMBEDDING_MODEL}, or `off`."
-        )
-
-
-def version_of(path: Path, sha256: str | None, own_prefix: str) -> str:
-    """Names the file's content, and the owner's prefix of passages if that is not the catalogue's."""
-    content = (expected_sha256(path, sha256) or sha256_of(path))[:VERSION_DIGITS]
-    return f"{content}-{hashlib.sha256(own_prefix.encode()).hexdigest()[:8]}" if own_prefix else content
+        return Threads(settings.threads, settings.threads)
+    return Threads(1, 1) if size_bytes < TINY_MODEL_BYTES else Threads(max(1, cpus - 1), cpus)
 
 
 class Loader:
-    """Loads the models of one process. A file that two models share is loaded once; all share one memory budget."""
+    """Loads models and frees them; used by one thread. A file that two models share is loaded once."""
 
-    def __init__(self, settings: InferenceSettings) -> None:
+    def __init__(self, settings: InferenceSettings, on_crash: Callable[[BaseException], None] | None = None) -> None:
         self._settings = settings
+        self._on_crash = on_crash
         self._handles: dict[Path, Any] = {}
+        self._users: Counter[Path] = Counter()
         self._video = VideoMemory(settings.vram_mib << 20)
-        self._budget_bytes = settings.memory_mib << 20 if settings.memory_mib else available_bytes()
+        self._checked: dict[Path, tuple[int, int]] = {}
+        self._sound: set[Path] = set()
+        """Files whose weights were looked through; that takes longer than to load them."""
 
-    def chat_model(self, on_crash: Callable[[BaseException], None] | None = None) -> ChatModel:
-        """The model of `SLUICE_MODEL`, warmed up, its decode thread running. Raises ModelFileError."""
+    def check(self, served: Served) -> None:
+        """Compare the file with what is known of it, unless it is as it was then. Raises ModelFileError."""
+        path, entry = served.path, served.entry
+        try:
+            state = (path.stat().st_mtime_ns, path.stat().st_size)
+        except OSError as exc:
+            raise ModelFileError(f"The model file {path} cannot be read: {exc.strerror or exc}.") from exc
+        if self._checked.get(path) != state:
+            check_model_file(path, sha256=expected_sha256(path, entry.sha256), size_bytes=entry.size_bytes)
+            if self._settings.models and entry.sha256 is None:  # others would end with it, if llama.cpp aborts
+                try_apart(path)
+            self._checked[path] = state
+            self._sound.discard(path)
+
+    def load(self, served: Served) -> Loaded:
+        """The model, ready to serve. Raises ModelFileError."""
+        handle = self._open(served)
+        try:
+            return self._embedding(served, handle) if served.embeds else self._chat(served, handle)
+        except BaseException:
+            self._release(served.path)
+            raise
+
+    def free(self, served: Served, model: Loaded) -> None:
+        """Give its memory back. No thread may use it any more."""
+        if isinstance(model, ChatModel):
+            model.engine.close()
+            model.vocab.close()
+        else:
+            model.embedder.close()
+            model.embedder.free()
+        self._release(served.path)
+
+    def _chat(self, served: Served, handle: Any) -> ChatModel:
+        """A generating model, warmed up, its decode thread running."""
         settings = self._settings
-        entry, path = checked_file(settings.model, settings)
-        require_text(entry, path)
-        handle = self._open(entry, path)
-        self._reserve(entry, handle, settings.slots * settings.context_tokens)
+        threads = threads_for(served.weights_bytes, settings, usable_cpus())
         backend = LlamaBackend(
             handle,
             sequences=settings.slots,
             context_tokens=settings.context_tokens,
             batch_tokens=settings.batch_tokens,
-            threads=threads_for(path, settings),
+            threads=threads.one,
+            batch_threads=threads.more,
         )
-        engine = Engine(backend, limits_of(settings), on_crash=on_crash)
+        engine = Engine(backend, limits_of(settings), on_crash=self._on_crash)
         prompts = PromptTokenizer(backend, backend.control_tokens())
-        if not backend.chat_template():
-            log.warning("%s has no chat template: it completes text, and does not chat", path)
-            entry = entry.model_copy(update={"capabilities": ("completions",)})
-        template = template_of(backend, prompts)
-        model = ChatModel(entry, path, engine, backend, template, prompts, int(path.stat().st_mtime))
+        if "chat" not in served.entry.capabilities:
+            log.warning("%s has no chat template: it completes text, and does not chat", served.path)
+        model = ChatModel(served.entry, engine, backend, template_of(backend, prompts), prompts)
         engine.start()
-        warm_up(model)
+        try:
+            warm_up(model)
+        except BaseException:
+            engine.close()
+            backend.close()
+            raise
         return model
 
-    def embedding_model(self) -> EmbeddingModel | None:
-        """The model of `SLUICE_INFERENCE_EMBEDDINGS_MODEL`; None if that is `off`. Raises ModelFileError."""
+    def _embedding(self, served: Served, handle: Any) -> EmbeddingModel:
         settings = self._settings
-        name = settings.embeddings_model
-        if name == "off":
-            return None
-        entry, path = checked_file(DEFAULT_EMBEDDING_MODEL if name == "auto" else name, settings)
-        require_embeddings(entry, path)
-        handle = self._open(entry, path)
-        self._reserve(entry, handle, settings.context_tokens)
         embedder = Embedder(
             handle,
             context_tokens=settings.context_tokens,
-            threads=threads_for(path, settings),
+            threads=threads_for(served.weights_bytes, settings, usable_cpus()).more,
             queue_places=settings.queue_size,
         )
-        chosen = {"query": settings.query_prefix, "passage": settings.passage_prefix}
-        usual = {"query": entry.query_prefix, "passage": entry.passage_prefix}
-        prefixes = usual | {kind: prefix for kind, prefix in chosen.items() if prefix is not None}
-        version = version_of(path, entry.sha256, "" if prefixes == usual else prefixes["passage"])
         cache = VectorCache(settings.embeddings_cache_mib << 20)
-        return EmbeddingModel(entry, path, embedder, int(path.stat().st_mtime), prefixes, version, cache)
+        return EmbeddingModel(served.entry, embedder, served.prefixes, served.version, cache)
 
-    def _open(self, entry: CatalogueModel, path: Path) -> Any:
+    def _open(self, served: Served) -> Any:
+        path, settings = served.path, self._settings
         if path not in self._handles:
-            verified = expected_sha256(path, entry.sha256) is not None
-            if not verified:
+            unknown = expected_sha256(path, served.entry.sha256) is None and path not in self._sound
+            if unknown:
                 log.warning("%s is not verified: there is no SHA-256 to compare it with", path)
-            require_room(entry.name, path.stat().st_size, self._budget_bytes)
-            settings = self._settings
-            header = read_header(path)
-            tokens = settings.slots * header.context_within(settings.context_tokens)
+            assert served.header is not None, "a model without a header has a fault"
             layers = self._video.take(
                 path,
-                layers=header.layers,
+                layers=served.header.layers,
                 wanted_layers=settings.gpu_layers,
-                needed_bytes=path.stat().st_size + tokens * header.token_bytes,
+                needed_bytes=served.weights_bytes + served.context_bytes,
             )
-            options = LoadOptions(settings.mmap, layers, check_tensors=not verified)
-            self._handles[path] = load_model(path, options)
-            self._spend(path.stat().st_size)
+            try:
+                self._handles[path] = load_model(path, LoadOptions(settings.mmap, layers, check_tensors=unknown))
+            except ModelFileError:
+                self._video.give_back(path)
+                raise
+            self._sound.add(path)
+        self._users[path] += 1
         return self._handles[path]
 
-    def _reserve(self, entry: CatalogueModel, handle: Any, tokens: int) -> None:
-        """Count the context's memory, limited to the context the model was trained with."""
-        trained = llama_cpp.llama_model_n_ctx_train(handle)
-        slots = max(1, tokens // self._settings.context_tokens)
-        needed = context_bytes(handle, slots * min(self._settings.context_tokens, trained or tokens))
-        require_room(entry.name, needed, self._budget_bytes)
-        self._spend(needed)
-
-    def _spend(self, count: int) -> None:
-        if self._budget_bytes is not None:
-            self._budget_bytes -= count
+    def _release(self, path: Path) -> None:
+        self._users[path] -= 1
+        if not self._users[path]:
+            free_model(self._handles.pop(path))
+            self._video.give_back(path)
 
 
 def template_of(backend: LlamaBackend, prompts: PromptTokenizer) -> ChatTemplate:
@@ -234,7 +213,10 @@ def limits_of(settings: InferenceSettings) -> EngineLimits:
 def warm_up(model: ChatModel) -> None:
     """Generate one token, to page the weights in and measure the speed. Raises ModelFileError if that fails."""
     prompt = (model.vocab.start_token,) * min(WARM_UP_TOKENS, model.context_tokens - 1)
-    job = model.engine.submit(Job(prompt, max_tokens=1))
+    try:
+        job = model.engine.submit(Job(prompt, max_tokens=1))
+    except InferenceError as exc:  # a context of one token, for example
+        raise ModelFileError(f"The model {model.entry.name} loads but does not answer: {exc}") from exc
     until = time.monotonic() + WARM_UP_S
     while time.monotonic() < until:
         match job.next_event(1.0):

@@ -1,24 +1,58 @@
-"""Checks that models fit into memory, so that they are refused at start instead of killed under load."""
+"""How models fit into memory: which must go for another, and which never fit, so that they are refused at start instead
+of killed under load."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol, TypeVar
 
-import llama_cpp
-
-from functions.inference.errors import ModelFileError
-
-BYTES_PER_VALUE = 2
-"""Keys and values are 16-bit floats."""
 OVERHEAD_BYTES = 64 << 20
-"""Compute buffers and the interpreter."""
+"""Of each model: compute buffers."""
 
 
-def context_bytes(model: Any, tokens: int) -> int:
-    """Bytes of the keys and values of `tokens` tokens."""
-    heads = max(1, llama_cpp.llama_model_n_head(model))
-    per_head = llama_cpp.llama_model_n_embd(model) // heads
-    per_layer = 2 * per_head * max(1, llama_cpp.llama_model_n_head_kv(model)) * BYTES_PER_VALUE
-    return int(tokens * llama_cpp.llama_model_n_layer(model) * per_layer)
+class Sized(Protocol):
+    """What a model takes. Models of one file share its weights."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def weights_bytes(self) -> int: ...
+    @property
+    def context_bytes(self) -> int: ...
+
+
+S = TypeVar("S", bound=Sized)
+
+
+def spent_bytes(models: Collection[Sized]) -> int:
+    """Memory of all of them together."""
+    files = {model.path: model.weights_bytes for model in models}
+    return sum(files.values()) + sum(model.context_bytes + OVERHEAD_BYTES for model in models)
+
+
+def fit(models: Collection[Sized], budget_bytes: int | None) -> bool:
+    """`budget_bytes`: None if nothing is known of the memory."""
+    return budget_bytes is None or spent_bytes(models) <= budget_bytes
+
+
+def to_evict(wanted: S, loaded: Sequence[S], may_go: Collection[S], budget_bytes: int | None) -> list[S] | None:
+    """Which of the `loaded` models go, so that `wanted` fits: the first ones of those that `may_go`, and none that
+    need not. None: it does not fit even so."""
+    going: list[S] = []
+    for model in (one for one in loaded if one in may_go):
+        if fit([wanted, *_without(loaded, going)], budget_bytes):
+            break
+        going.append(model)
+    if not fit([wanted, *_without(loaded, going)], budget_bytes):
+        return None
+    for model in list(going):
+        others = [one for one in going if one is not model]
+        if fit([wanted, *_without(loaded, others)], budget_bytes):
+            going = others
+    return going
+
+
+def _without(models: Sequence[S], going: Collection[S]) -> list[S]:
+    return [model for model in models if model not in going]
 
 
 def available_bytes(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
@@ -34,11 +68,10 @@ def available_bytes(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("
     return min(found, default=None)
 
 
-def require_room(name: str, needed_bytes: int, budget_bytes: int | None) -> None:
-    """Raises ModelFileError when a model does not fit the budget."""
-    if budget_bytes is not None and needed_bytes + OVERHEAD_BYTES > budget_bytes:
-        raise ModelFileError(
-            f"The model {name} does not fit: it needs about {needed_bytes + OVERHEAD_BYTES >> 20} MiB and may have "
-            f"{max(0, budget_bytes) >> 20} MiB. "
-            "Lower SLUICE_INFERENCE_SLOTS or _CONTEXT_TOKENS, or take a smaller model."
-        )
+def why_too_large(name: str, needed_bytes: int, room_bytes: int) -> str:
+    """The sentence about a model that never fits. `room_bytes`: without what pinned models take."""
+    return (
+        f"The model {name} does not fit: it needs about {needed_bytes >> 20} MiB and may have "
+        f"{max(0, room_bytes) >> 20} MiB. "
+        "Lower SLUICE_INFERENCE_SLOTS or _CONTEXT_TOKENS, or take a smaller model."
+    )

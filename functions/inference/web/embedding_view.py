@@ -13,6 +13,7 @@ from functions.inference.models.loading import EmbeddingModel
 from functions.inference.models.prompt_tokenizer import plain_tokens
 from functions.inference.openai.requests import EmbeddingRequest, TokenizeRequest, parse
 from functions.inference.web import job_builder
+from functions.inference.web.claim import model_in_silence
 from functions.inference.web.service import InferenceService
 
 MOST_INPUTS = 2048
@@ -21,14 +22,14 @@ MOST_INPUTS = 2048
 def embeddings(service: InferenceService) -> Response:
     """Vectors of length 1, in the order of the inputs. `dimensions` cuts and normalises them."""
     body = parse(EmbeddingRequest, request.get_data())
-    model = service.embedding_model(body.model)
-    if body.dimensions is not None and body.dimensions > model.embedder.dimensions:
-        raise InvalidRequest(f"This model's vectors have {model.embedder.dimensions} dimensions.", "dimensions")
-    inputs = token_lists(body.input, model, model.prefixes.get(body.input_type or "", ""))
-    deadline_s = job_builder.deadline_s(
-        request.headers.get("x-sluice-deadline-ms"), service.settings.request_timeout_ms
-    )
-    vectors, cached = _vectors(model, inputs, deadline_s, request.headers.get("x-sluice-account", "")[:128])
+    deadline_s = job_builder.deadline_of(request.headers, service.settings)
+    account = request.headers.get("x-sluice-account", "")[:128]
+    with model_in_silence(service.embeddings(body.model, account), deadline_s) as model:
+        assert isinstance(model, EmbeddingModel)
+        if body.dimensions is not None and body.dimensions > model.embedder.dimensions:
+            raise InvalidRequest(f"This model's vectors have {model.embedder.dimensions} dimensions.", "dimensions")
+        inputs = token_lists(body.input, model, model.prefixes.get(body.input_type or "", ""))
+        vectors, cached = _vectors(model, inputs, deadline_s, account)
     data = [
         {"object": "embedding", "index": index, "embedding": written(vector, body)}
         for index, vector in enumerate(vectors)
@@ -61,8 +62,11 @@ def _vectors(
 
 def token_counts(service: InferenceService, body: TokenizeRequest) -> Response:
     """How many tokens each of many texts has for the embedding model, without those at the beginning and end."""
-    vocab = service.embedding_model(body.model).embedder
-    return jsonify({"model": body.model, "counts": [len(vocab.tokenize(text)) for text in body.texts]})
+    deadline_s = job_builder.deadline_of(request.headers, service.settings)
+    with model_in_silence(service.embeddings(body.model), deadline_s) as model:
+        assert isinstance(model, EmbeddingModel)
+        counts = [len(model.embedder.tokenize(text)) for text in body.texts]
+    return jsonify({"model": body.model, "counts": counts})
 
 
 def token_lists(given: Any, model: EmbeddingModel, prefix: str = "") -> list[list[int]]:

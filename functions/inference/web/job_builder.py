@@ -8,12 +8,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from werkzeug.datastructures import Headers
+
 from functions.inference.engine.jobs import Job, Matcher, Sampling
 from functions.inference.errors import InvalidRequest
 from functions.inference.llama.vocab import LlamaVocab
 from functions.inference.models.loading import ChatModel
 from functions.inference.models.prompt_tokenizer import plain_tokens
 from functions.inference.openai.requests import ChatRequest, CompletionRequest, Message, SamplingFields, Tool
+from functions.inference.settings import InferenceSettings
 from functions.inference.tools.families import GEMMA, HARMONY, HERMES, LLAMA
 from functions.inference.tools.grammar import (
     Form,
@@ -247,6 +250,11 @@ def _biases(given: dict[str, float], vocab_tokens: int) -> dict[int, float]:
     if not all(key.isascii() and key.isdigit() and len(key) < 8 and int(key) < vocab_tokens for key in given):
         raise InvalidRequest(f"Keys must be tokens between 0 and {vocab_tokens - 1}.", "logit_bias")
     return {int(key): value for key, value in given.items()}
+
+
+def deadline_of(headers: Headers, settings: InferenceSettings) -> float:
+    """The deadline that a request names, or the longest one. Raises InvalidRequest."""
+    return deadline_s(headers.get("x-sluice-deadline-ms"), settings.request_timeout_ms)
 
 
 def deadline_s(header_ms: str | None, default_ms: int) -> float:

@@ -4,21 +4,27 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Literal
 
+from functions.inference.engine.engine import EngineStats
 from functions.inference.errors import Draining, InvalidRequest, ModelFileError, ModelUnavailable, UnknownModel
 from functions.inference.llama.runtime import start_library
 from functions.inference.models.catalogue import Capability
 from functions.inference.models.loading import ChatModel, EmbeddingModel, Loader
+from functions.inference.models.memory import available_bytes
+from functions.inference.models.served import served_models
+from functions.inference.models.swapping import Models, Place, Use
 from functions.inference.settings import InferenceSettings
 
 log = logging.getLogger(__name__)
 
 State = Literal["loading", "ready", "draining", "failed"]
 CRASH_EXIT_CODE = 70
-LAZY_LOAD_WAIT_S = 120.0
+LAZY_START_WAIT_S = 120.0
+"""Until the names are known, which takes long only for a model from S3."""
 
 
 def fail_start(error: ModelFileError) -> None:
@@ -46,11 +52,10 @@ class InferenceService:
         self._on_bad_model = on_bad_model
         self._on_crash = on_crash
         self.on_loaded: Callable[[], None] = lambda: None
-        """Called when the models are loaded."""
-        self._chat: ChatModel | None = None
-        self._embedding: EmbeddingModel | None = None
+        """Called when the models are loaded that are loaded at start, if any."""
+        self._models: Models | None = None
         self._draining = self._failed = False
-        self._stop_asked = threading.Event()
+        self._known, self._started, self._stop_asked = threading.Event(), threading.Event(), threading.Event()
         self._lock = threading.Lock()
         self._loader: threading.Thread | None = None
 
@@ -59,10 +64,9 @@ class InferenceService:
         """The current state. With lazy loading it is "ready" also before the first request."""
         if self._draining:
             return "draining"
-        if self._failed or (self._chat is not None and not self._chat.engine.alive):
+        if self._failed or not all(model.engine.alive for model in self._generating):
             return "failed"
-        lazy_idle = self.settings.load == "lazy" and self._loader is None
-        return "ready" if self._chat is not None or lazy_idle else "loading"
+        return "ready" if self._started.is_set() or self.settings.load == "lazy" else "loading"
 
     def start(self) -> None:
         """Load in a background thread, so that /healthz can answer. Idempotent."""
@@ -72,80 +76,86 @@ class InferenceService:
                 self._loader.start()
                 threading.Thread(target=self._drain_when_asked, name="drain", daemon=True).start()
 
-    def wait_loaded(self, timeout_s: float) -> None:
-        """Wait until loading succeeded or failed, `timeout_s` seconds at most."""
-        if self._loader is not None:
-            self._loader.join(timeout_s)
-
-    def chat_model(self, name: str, capability: Capability = "chat") -> ChatModel:
-        """The chat model, if it has this name. Raises UnknownModel, ModelUnavailable, Draining, and InvalidRequest if
-        it lacks the capability: a file without a chat template only completes text."""
-        model = self.loaded()
-        if self._embedding is not None and name == self._embedding.entry.name != model.entry.name:
+    def chat(self, name: str, capability: Capability = "chat", account: str = "") -> Use:
+        """A claim on a generating model. Raises UnknownModel, ModelUnavailable, Overloaded, Draining, and
+        InvalidRequest if the model lacks the capability: a file without a chat template only completes text."""
+        models = self._served()
+        place = _named(models, name)
+        can = place.served.entry.capabilities
+        if place.served.embeds:
             raise InvalidRequest(f"The model `{name}` makes embeddings only; it generates no text.", "model")
-        if name != model.entry.name:
-            raise UnknownModel(name)
-        if capability not in model.entry.capabilities:
+        if can and capability not in can:
             raise InvalidRequest(f"The file of the model `{name}` has no chat template: use /v1/completions.", "model")
-        return model
+        return models.ask(place, account)
 
-    def embedding_model(self, name: str) -> EmbeddingModel:
-        """The embeddings model, if it has this name. Raises as `chat_model`."""
-        chat, embedding = self.loaded(), self._embedding
-        if embedding is not None and name == embedding.entry.name:
-            return embedding
-        if name == chat.entry.name:
+    def embeddings(self, name: str, account: str = "") -> Use:
+        """A claim on an embedding model. Raises as `chat`."""
+        models = self._served()
+        place = _named(models, name)
+        if not place.served.embeds and place.served.entry.capabilities:
             raise InvalidRequest(f"The model `{name}` makes no embeddings.", "model")
-        raise UnknownModel(name)
+        return models.ask(place, account)
 
-    def loaded(self) -> ChatModel:
-        """The chat model; the first call loads it if so configured. Raises ModelUnavailable or Draining."""
-        if self.settings.load == "lazy" and self._chat is None:
-            self.start()
-            self.wait_loaded(LAZY_LOAD_WAIT_S)
+    def _served(self) -> Models:
         if self._draining:
             raise Draining("The model server is shutting down; try again.")
-        if self._chat is None or self.state == "failed":
+        if self.settings.load == "lazy":
+            self.start()
+            self._known.wait(LAZY_START_WAIT_S)
+        if self._models is None or self.state == "failed":
             raise ModelUnavailable("The model is still being loaded; try again.")
-        return self._chat
+        return self._models
 
     def model_list(self) -> list[dict[str, Any]]:
-        """The rows of GET /v1/models."""
-        models: list[ChatModel | EmbeddingModel] = [self.loaded()]
-        if self._embedding is not None:
-            models.append(self._embedding)
+        """The rows of GET /v1/models, loaded or not."""
         return [
             {
-                "id": model.entry.name,
+                "id": served.name,
                 "object": "model",
-                "created": model.created_s,
+                "created": served.created_s,
                 "owned_by": "sluice",
-                "context_window": model.context_tokens,
-                "capabilities": list(model.entry.capabilities),
+                "context_window": served.context_tokens or None,
+                "capabilities": list(served.entry.capabilities),
             }
-            | model.described
-            for model in models
+            | served.described
+            for served in (place.served for place in self._served().places)
         ]
 
+    @property
+    def _generating(self) -> list[ChatModel]:
+        return [model for model in self._models.loaded if isinstance(model, ChatModel)] if self._models else []
+
     def report(self) -> dict[str, Any]:
-        """Figures of the ready process."""
-        if self._chat is None:
-            return {"model": None}
-        return {"model": self._chat.entry.name} | asdict(self._chat.engine.stats())
+        """Figures of the ready process. `model`: the first that generates and is loaded."""
+        if self._models is None:
+            return {"model": None, "models": []}
+        loaded = self._generating
+        together = _together([model.engine.stats() for model in loaded])
+        together["waiting"] += self._models.waiting
+        now_s = time.monotonic()
+        models = [_told(place, now_s) for place in self._models.places]
+        return {"model": loaded[0].entry.name if loaded else None, "models": models} | together
 
     def begin_drain(self) -> None:
         """Refuse new requests and end the running ones after `drain_ms`. A signal handler may call it."""
         self._draining = True
-        if self._chat is not None:
-            self._chat.engine.begin_drain()
+        for model in self._generating:
+            model.engine.begin_drain()
         self._stop_asked.set()
 
     def drain(self) -> bool:
         """Wait `drain_ms` for running requests. Returns whether all of them completed."""
         self.begin_drain()
-        if self._embedding is not None:
-            self._embedding.embedder.close()
-        return self._chat is None or self._chat.engine.drain(self.settings.drain_ms / 1000)
+        if self._models is None:
+            return True
+        self._models.stop()
+        until_s = time.monotonic() + self.settings.drain_ms / 1000
+        for model in self._models.loaded:
+            if isinstance(model, EmbeddingModel):
+                model.embedder.close()
+        if self._loader is not None:
+            self._loader.join(max(0.0, until_s - time.monotonic()))  # a load cannot be interrupted
+        return all([model.engine.drain(max(0.0, until_s - time.monotonic())) for model in self._generating])
 
     def _drain_when_asked(self) -> None:
         """Thread that drains after the signal, because a signal handler must not start threads or take locks."""
@@ -153,17 +163,50 @@ class InferenceService:
         self.drain()
 
     def _load(self) -> None:
+        settings = self.settings
         try:
+            budget_bytes = settings.memory_mib << 20 if settings.memory_mib else available_bytes()
+            served = served_models(settings, budget_bytes)
+            for fault in (model.fault for model in served if model.fault):
+                print(f"sluice inference: {fault}", file=sys.stderr, flush=True)
             start_library()
-            loader = Loader(self.settings)
-            chat = loader.chat_model(self._on_crash)
-            self._embedding = loader.embedding_model()
-            self._chat = chat
+            self._models = Models(served, Loader(settings, self._on_crash), budget_bytes, settings.queue_size)
+            self._known.set()
+            if settings.load == "eager":
+                self._models.load_what_fits()
+                self._refuse_if_nothing_loads(self._models)
             self.on_loaded()
-            log.info("model %s is ready", self._chat.entry.name)
+            self._started.set()
+            self._models.run()
         except ModelFileError as error:
             self._failed = True
             self._on_bad_model(error)
         except Exception as error:
             self._failed = True
             self._on_crash(error)
+
+    def _refuse_if_nothing_loads(self, models: Models) -> None:
+        """With one model, the first failure is the whole server's."""
+        faults = [place.fault for place in models.places if place.fault]
+        if faults and (not self.settings.models or not models.loaded):
+            raise ModelFileError(faults[0])
+
+
+def _named(models: Models, name: str) -> Place:
+    for place in models.places:
+        if name in (place.served.name, place.served.given):
+            return place
+    raise UnknownModel(name)
+
+
+def _together(stats: list[EngineStats]) -> dict[str, int]:
+    every = [asdict(one) for one in stats]
+    found = {name: sum(one[name] for one in every) for name in ("running", "waiting", "steps", "decoded_tokens")}
+    return found | {"retry_after_s": max((one["retry_after_s"] for one in every), default=1)}
+
+
+def _told(place: Place, now_s: float) -> dict[str, Any]:
+    fault = place.served.fault or (place.fault if now_s < place.fault_until_s else "")
+    state = "loaded" if place.model else "loading" if place.loading else "failed" if fault else "unloaded"
+    told = {"id": place.served.name, "state": state, "requests": place.uses, "waiting": len(place.waiting)}
+    return told | ({"fault": fault} if state == "failed" else {})

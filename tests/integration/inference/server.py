@@ -54,6 +54,14 @@ class Server:
         found: dict[str, Any] = requests.get(self.url + "/healthz", timeout=10).json()
         return found
 
+    def models(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = requests.get(self.url + "/v1/models", timeout=10).json()["data"]
+        return found
+
+    def states(self) -> dict[str, str]:
+        """Which models are loaded."""
+        return {model["id"]: model["state"] for model in self.health()["models"]}
+
     def wait_idle(self, within_s: float = 10.0) -> float:
         """Seconds until no slot is taken and nothing waits."""
         return self.wait_for(0, within_s)

@@ -81,12 +81,12 @@ def test_a_recorded_hash_is_checked_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "not a GGUF file"),
+        (b"", "cut off"),
         (b"hello world", "not a GGUF file"),
         (DEMO.read_bytes()[:500_000], "cannot be loaded"),
-        (DEMO.read_bytes()[:100], "cannot be loaded"),
+        (DEMO.read_bytes()[:100], "cut off"),
         (DEMO.read_bytes().replace(b"qwen2", b"qwenX"), "cannot be loaded"),
-        (b"GGUF" + random.Random(1).randbytes(4000), "cannot be loaded"),
+        (b"GGUF" + random.Random(1).randbytes(4000), "the GGUF version"),
     ],
     ids=["empty", "no-gguf", "truncated", "header-only", "unknown-architecture", "noise"],
 )
@@ -146,9 +146,11 @@ def test_a_model_given_by_path_is_served_under_the_files_name(tmp_path: Path) ->
 
 def test_a_lazy_server_loads_at_the_first_request(tmp_path: Path) -> None:
     with running(tmp_path, SLUICE_INFERENCE_LOAD="lazy") as server:
-        assert server.health() == {"status": "ready", "model": None}
+        (chat, _embeddings) = server.models()
+        assert (chat["id"], chat["context_window"], chat["capabilities"]) == ("demo", 512, ["chat", "completions"])
+        assert server.health()["model"] is None and server.states() == {"demo": "unloaded", "demo-embed": "unloaded"}
         assert server.says("What is 3 + 4?") == "7"
-        assert server.health()["model"] == "demo"
+        assert server.health()["model"] == "demo" and server.states()["demo"] == "loaded"
 
 
 def test_a_full_queue_is_503_with_retry_after_and_the_server_recovers(tmp_path: Path) -> None:
@@ -296,10 +298,10 @@ def children(pid: int) -> list[int]:
 
 def test_a_worker_that_keeps_dying_while_loading_stops_the_server(tmp_path: Path) -> None:
     path, log = tmp_path / "endless.gguf", tmp_path / "log"
-    path.write_bytes(b"GGUF")
+    path.write_bytes(DEMO.read_bytes())
     os.truncate(path, 1 << 40)  # sparse: its hash takes an hour, so the worker is always still loading
     Path(f"{path}.sha256").write_text("0" * 64)
-    process = launch(log, free_port(), SLUICE_MODEL=str(path))
+    process = launch(log, free_port(), SLUICE_MODEL=str(path), SLUICE_INFERENCE_MEMORY_MIB=str(1 << 21))
     try:
         until = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < until:

@@ -24,9 +24,11 @@ from functions.inference.errors import (
 )
 from functions.inference.models.catalogue import DEFAULT_EMBEDDING_MODEL, catalogue, resolve
 from functions.inference.models.chat_template import ChatTemplate
-from functions.inference.models.memory import OVERHEAD_BYTES, available_bytes, require_room
+from functions.inference.models.loading import threads_for
+from functions.inference.models.memory import available_bytes
 from functions.inference.models.model_file import check_model_file, expected_sha256, recorded_hash_file
 from functions.inference.openai.responses import ChatShape, ResponseHead
+from functions.inference.settings import InferenceSettings
 from functions.inference.web import answer, job_builder
 from functions.inference.web.choices import ABREAST, CallerGone, Choices
 from functions.inference.web.disconnect import Caller
@@ -172,13 +174,6 @@ def test_available_memory_is_the_lesser_of_machine_and_container(tmp_path: Path)
     (tmp_path / "memory.max").write_text("max\n")
     assert available_bytes(meminfo, tmp_path) == 5000 * 1024
     assert available_bytes(tmp_path / "none", tmp_path / "none") is None
-
-
-def test_a_model_that_does_not_fit_in_memory_is_refused() -> None:
-    require_room("m", 10, OVERHEAD_BYTES + 10)
-    require_room("m", 10, None)
-    with pytest.raises(ModelFileError, match="does not fit"):
-        require_room("m", 11, OVERHEAD_BYTES + 10)
 
 
 def test_every_error_has_a_status_and_an_envelope() -> None:
@@ -346,3 +341,13 @@ def test_a_closed_connection_cancels_the_job_streamed_or_not() -> None:
 def test_a_deadline_must_be_a_number(header: str) -> None:
     with pytest.raises(InvalidRequest):
         job_builder.deadline_s(header, 1000)
+
+
+@pytest.mark.parametrize(
+    ("mib", "setting", "cpus", "threads"),
+    [(1, 0, 8, (1, 1)), (500, 0, 1, (1, 1)), (500, 0, 2, (1, 2)), (500, 0, 8, (7, 8)), (500, 3, 8, (3, 3))],
+)
+def test_an_answer_alone_leaves_a_processor_to_the_gateway(
+    mib: int, setting: int, cpus: int, threads: tuple[int, int]
+) -> None:
+    assert threads_for(mib << 20, InferenceSettings(threads=setting), cpus) == threads

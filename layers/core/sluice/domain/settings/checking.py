@@ -137,6 +137,7 @@ def _between_tables(found: OwnersSettings) -> Iterator[Problem]:
     yield from _twice(_model_names(found))
     for n, one in enumerate(found.upstreams):
         yield from _upstream(n, one.kind, one.url, one.key, one.sign)
+        yield from _pinned(n, one.kind, one.pinned, one.models)
     yield from _models(found)
     yield from _plans(found)
 
@@ -177,6 +178,16 @@ def _upstream(n: int, kind: str, url: str | None, key: str | None, sign: str) ->
             )
     if key is not None and sign != "none":
         yield Problem(("upstreams", n, "sign"), "contradicts key: a request is signed or carries a key. Remove one.")
+
+
+def _pinned(n: int, kind: str, pinned: Iterable[str], models: Iterable[str]) -> Iterator[Problem]:
+    place: Place = ("upstreams", n, "pinned")
+    for name in pinned:
+        if kind != "engine":
+            yield Problem(place, 'is for the bundled engine only. Remove it, or write kind = "engine".')
+            return
+        if name not in models:
+            yield Problem(place, f'"{name}" is not among its models. {_nearest(name, models)}')
 
 
 def _models(found: OwnersSettings) -> Iterator[Problem]:

@@ -96,6 +96,9 @@ class Upstream(Table):
         description="`engine`: the bundled engine; `openai`: a server with OpenAI's API; `http`: any model behind HTTP"
     )
     models: list[ModelName] = Field([], max_length=200, description="the server's names of its models; left out: any")
+    pinned: list[ModelName] = Field(
+        [], max_length=200, description="of the bundled engine: those of `models` that never make room for another"
+    )
     url: Url | None = Field(None, description="of every kind but `engine`")
     key: Secret | None = Field(None, description="where its key is: `env:NAME`, `file:PATH` or `ssm:NAME`")
     sign: Sign = Field("none", description="`sigv4:SERVICE` signs requests as AWS wants them")

@@ -315,7 +315,7 @@ def engine_error(payload: bytes) -> errors.SluiceError:
     if code == "overloaded":
         return errors.Overloaded(retry_after_seconds=seconds)
     if code == "upstream_timeout" or detail.get("status") == 504:
-        return errors.UpstreamTimeout()
+        return errors.UpstreamTimeout(message)
     if code == "unsupported_schema":
         return errors.UnsupportedSchema(message, detail.get("param"))
     if code == "schema_not_met":
