@@ -31,6 +31,8 @@ class Served:
     context_bytes: int = 0
     created_s: int = 0
     pinned: bool = False
+    named: bool = True
+    """Whether the owner named it, among those to serve."""
     prefixes: Mapping[str, str] = field(default_factory=dict)
     """Of an embedding model: what it wants before a text, by `input_type`."""
     version: str = ""
@@ -66,12 +68,12 @@ def served_models(settings: InferenceSettings, budget_bytes: int | None) -> list
     if not settings.models and not found[0].fault and found[0].embeds:
         found = [replace(found[0], fault=_no_text(found[0]))]
     found += _their_embeddings(found, settings)
-    names_found = [model.name for model in found]
+    names_found = [model.name for model in found if not model.fault]
     if twice := next((name for name in names_found if names_found.count(name) > 1), None):
         raise ModelFileError(f"Two models are named {twice}: rename one of the files.")
     found = _too_large_marked(sorted(found, key=lambda model: not model.pinned), budget_bytes)
     faulty = [model.fault for model in found if model.fault]
-    if faulty and (not settings.models or len(faulty) == len(found)):
+    if faulty and (not settings.models or all(model.fault for model in found if model.named)):
         raise ModelFileError(faulty[0])
     return found
 
@@ -92,7 +94,7 @@ def _their_embeddings(found: Sequence[Served], settings: InferenceSettings) -> l
     name = DEFAULT_EMBEDDING_MODEL if name == "auto" else name
     if any(name in (model.name, model.given) and model.embeds for model in found):
         return []
-    model = looked_at(name, settings)
+    model = replace(looked_at(name, settings), named=False)
     if model.fault or model.embeds:
         return [model]
     architecture = model.header.architecture if model.header else ""

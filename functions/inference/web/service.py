@@ -188,7 +188,7 @@ class InferenceService:
     def _refuse_if_nothing_loads(self, models: Models) -> None:
         """With one model, the first failure is the whole server's."""
         faults = [place.fault for place in models.places if place.fault]
-        if faults and (not self.settings.models or not models.loaded):
+        if faults and (not self.settings.models or all(one.fault for one in models.places if one.served.named)):
             raise ModelFileError(faults[0])
 
 

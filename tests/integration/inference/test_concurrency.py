@@ -116,14 +116,15 @@ def test_incomplete_requests_do_not_block_others(server: Server, alone: dict[str
 def test_embeddings_of_one_account_do_not_delay_another_accounts(server: Server) -> None:
     order: list[str] = []
 
-    def embed(account: str, inputs: int) -> int:
-        given = {"model": "all-minilm-l6-v2", "input": ["the capital of France " * 20] * inputs}
+    def embed(account: str, inputs: int, call: int = 0) -> int:
+        texts = [f"{call}.{n}: " + "the capital of France " * 20 for n in range(inputs)]  # each is made, none is known
+        given = {"model": "all-minilm-l6-v2", "input": texts}
         status = server.post("/v1/embeddings", given, headers={"x-sluice-account": account}).status_code
         order.append(account)
         return status
 
     with ThreadPoolExecutor(4) as pool:
-        many = [pool.submit(embed, "account-1", 60) for _ in range(3)]
+        many = [pool.submit(embed, "account-1", 60, call) for call in range(3)]
         time.sleep(0.2)  # the first runs, the others wait
         one = pool.submit(embed, "account-2", 1)
         assert [done.result() for done in [*many, one]] == [200] * 4

@@ -55,7 +55,7 @@ def test_a_file_without_a_chat_template_completes_text_and_refuses_to_chat(tmp_p
     key = b"tokenizer.chat_template"
     path = garbled(tmp_path / "base.gguf", DEMO.read_bytes().index(key), key.upper())
     with running(tmp_path, SLUICE_MODEL=str(path)) as server:
-        (model,) = requests.get(f"{server.url}/v1/models", timeout=10).json()["data"]
+        model = requests.get(f"{server.url}/v1/models", timeout=10).json()["data"][0]
         assert (model["id"], model["capabilities"]) == ("base", ["completions"])
         assert server.post("/v1/completions", {"model": "base", "prompt": "Count", "max_tokens": 2}).status_code == 200
         for where in (CHAT, "/tokenize"):
@@ -148,7 +148,7 @@ def test_a_lazy_server_loads_at_the_first_request(tmp_path: Path) -> None:
     with running(tmp_path, SLUICE_INFERENCE_LOAD="lazy") as server:
         (chat, _embeddings) = server.models()
         assert (chat["id"], chat["context_window"], chat["capabilities"]) == ("demo", 512, ["chat", "completions"])
-        assert server.health()["model"] is None and server.states() == {"demo": "unloaded", "demo-embed": "unloaded"}
+        assert server.health()["model"] is None and set(server.states().values()) == {"unloaded"}
         assert server.says("What is 3 + 4?") == "7"
         assert server.health()["model"] == "demo" and server.states()["demo"] == "loaded"
 

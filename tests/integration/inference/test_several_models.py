@@ -32,7 +32,12 @@ def body(model: str, **fields: Any) -> dict[str, Any]:
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Two models and memory for one."""
     folder = tmp_path_factory.mktemp("two")
-    with running(folder, SLUICE_MODELS=copies(folder, "one", "two"), SLUICE_INFERENCE_MEMORY_MIB=ONE_MODEL_MIB) as it:
+    with running(
+        folder,
+        SLUICE_INFERENCE_EMBEDDINGS_MODEL="off",
+        SLUICE_MODELS=copies(folder, "one", "two"),
+        SLUICE_INFERENCE_MEMORY_MIB=ONE_MODEL_MIB,
+    ) as it:
         yield it
 
 
@@ -83,7 +88,7 @@ def test_a_damaged_file_is_an_error_of_its_own_model_only(tmp_path: Path) -> Non
     names = copies(tmp_path, "good", "bad", "gone")
     (tmp_path / "bad.gguf").write_bytes(DEMO.read_bytes()[:500_000])
     (tmp_path / "gone.gguf").unlink()
-    with running(tmp_path, SLUICE_MODELS=names) as server:
+    with running(tmp_path, SLUICE_INFERENCE_EMBEDDINGS_MODEL="off", SLUICE_MODELS=names) as server:
         assert server.post("/v1/chat/completions", body("good")).status_code == 200
         for name, words in (("bad", "cannot be loaded"), (str(tmp_path / "gone.gguf"), "cannot be read")):
             refused = server.post("/v1/chat/completions", body(name))
@@ -98,7 +103,9 @@ def test_a_file_on_which_llama_cpp_aborts_ends_no_process(tmp_path: Path) -> Non
     at = content.index(key := b"qwen2.block_count") + len(key) + 4
     content[at : at + 4] = bytes(4)
     (tmp_path / "bad.gguf").write_bytes(content)
-    with running(tmp_path, SLUICE_MODELS=names, SLUICE_INFERENCE_LOAD="lazy") as server:
+    with running(
+        tmp_path, SLUICE_INFERENCE_EMBEDDINGS_MODEL="off", SLUICE_MODELS=names, SLUICE_INFERENCE_LOAD="lazy"
+    ) as server:
         assert server.post("/v1/chat/completions", body("good")).status_code == 200
         refused = server.post("/v1/chat/completions", body("bad"))
         assert refused.status_code == 503 and "ended its process" in refused.json()["error"]["message"]
@@ -110,7 +117,7 @@ def test_a_file_with_a_chat_template_that_cannot_be_read_fails_alone(tmp_path: P
     (tmp_path / "bad.gguf").write_bytes(
         DEMO.read_bytes().replace(b"{% for", b"{% foo", 1).replace(b"{%- for", b"{%- foo", 1)
     )
-    with running(tmp_path, SLUICE_MODELS=names) as server:
+    with running(tmp_path, SLUICE_INFERENCE_EMBEDDINGS_MODEL="off", SLUICE_MODELS=names) as server:
         assert server.states() == {"good": "loaded", "bad": "failed"}
         assert server.post("/v1/chat/completions", body("good")).status_code == 200
 
@@ -120,14 +127,24 @@ def test_a_model_that_can_never_fit_is_said_at_start_and_the_others_serve(tmp_pa
     names = copies(tmp_path, "small", "large")
     with large.open("ab") as file:
         file.truncate(200 << 20)
-    with running(tmp_path, SLUICE_MODELS=names, SLUICE_INFERENCE_MEMORY_MIB=ONE_MODEL_MIB) as server:
+    with running(
+        tmp_path,
+        SLUICE_INFERENCE_EMBEDDINGS_MODEL="off",
+        SLUICE_MODELS=names,
+        SLUICE_INFERENCE_MEMORY_MIB=ONE_MODEL_MIB,
+    ) as server:
         assert "The model large does not fit" in (tmp_path / "inference.log").read_text()
         assert server.post("/v1/chat/completions", body("small")).status_code == 200
         assert "does not fit" in server.post("/v1/chat/completions", body("large")).json()["error"]["message"]
 
 
 def test_a_start_where_nothing_can_be_loaded_is_refused(tmp_path: Path) -> None:
-    process = launch(tmp_path / "log", free_port(), SLUICE_MODELS="no-such-name,/nowhere/x.gguf")
+    process = launch(
+        tmp_path / "log",
+        free_port(),
+        SLUICE_INFERENCE_EMBEDDINGS_MODEL="off",
+        SLUICE_MODELS="no-such-name,/nowhere/x.gguf",
+    )
     try:
         assert process.wait(60) == 3
     finally:
@@ -138,7 +155,7 @@ def test_a_start_where_nothing_can_be_loaded_is_refused(tmp_path: Path) -> None:
 def test_a_pinned_model_never_goes(tmp_path: Path) -> None:
     names = copies(tmp_path, "one", "two", "three")
     room = {"SLUICE_INFERENCE_MEMORY_MIB": "160", "SLUICE_INFERENCE_PINNED": names.split(",")[0]}
-    with running(tmp_path, SLUICE_MODELS=names, **room) as server:
+    with running(tmp_path, SLUICE_INFERENCE_EMBEDDINGS_MODEL="off", SLUICE_MODELS=names, **room) as server:
         for name in ("two", "three", "two", "three"):
             assert server.post("/v1/chat/completions", body(name)).status_code == 200
             assert server.states()["one"] == "loaded"

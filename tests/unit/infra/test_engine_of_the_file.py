@@ -9,7 +9,7 @@ from infra.local import sluice_toml
 from infra.local.errors import LaunchError
 from infra.local.launcher import Launcher
 
-ENGINE = '[[upstreams]]\nname = "local"\nkind = "engine"\nmodels = ["demo", "demo-embed"]\n'
+ENGINE = '[[upstreams]]\nname = "local"\nkind = "engine"\nmodels = ["demo", "all-minilm-l6-v2"]\n'
 REMOTE = '[[upstreams]]\nname = "cloud"\nkind = "openai"\nurl = "https://api.example.com/v1"\n'
 
 
@@ -29,8 +29,8 @@ def variables(file: Path, **env: str) -> dict[str, str]:
 
 
 def test_its_models_and_pinned_ones_are_variables_of_the_engine(file: Path) -> None:
-    file.write_text(ENGINE + 'pinned = ["demo-embed"]\n')
-    assert variables(file) == {"SLUICE_MODELS": "demo,demo-embed", "SLUICE_INFERENCE_PINNED": "demo-embed"}
+    file.write_text(ENGINE + 'pinned = ["all-minilm-l6-v2"]\n')
+    assert variables(file) == {"SLUICE_MODELS": "demo,all-minilm-l6-v2", "SLUICE_INFERENCE_PINNED": "all-minilm-l6-v2"}
 
 
 @pytest.mark.parametrize("text", ["", '[site]\nname = "x"\n', REMOTE, ENGINE.replace("models", "# models")])
@@ -60,8 +60,8 @@ def test_a_second_word_about_models_is_refused_by_name(
 def test_the_doctor_looks_at_each_model(file: Path) -> None:
     assert [(one.kind, one.text.partition(":")[0]) for one in configuration.model()] == [
         ("ok", "The model demo"),
-        ("ok", "The model demo-embed"),
+        ("ok", "The model all-minilm-l6-v2"),
     ]
-    file.write_text(ENGINE.replace("demo-embed", "qwen2.5-0.5b-instruct"))
+    file.write_text(ENGINE.replace("all-minilm-l6-v2", "qwen2.5-0.5b-instruct"))
     (_demo, *_embeddings, missing) = sorted(configuration.model(), key=lambda one: one.kind == "problem")
     assert missing.kind == "problem" and "sluice model pull qwen2.5-0.5b-instruct" in missing.text
