@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sluice.domain.documents.keys import EMBEDDING_STATE
 from sluice.domain.errors import ContextLengthExceeded, ModelUnavailable, SluiceError
 from sluice.domain.gateway.admission import Grant, Limits
 from sluice.domain.periods import period_of
@@ -246,6 +247,30 @@ def test_a_model_that_changes_between_two_calls_gives_no_vectors(hybrid: Hybrid)
     with pytest.raises(ModelUnavailable):
         hybrid.place.ingestion.changed(ADA, store, file.file_id)
     assert hybrid.find(store, "my car") == ["garage.txt"]
+
+
+@pytest.mark.parametrize("kept", [b"", b"garbage", b"[1]", b'{"model": 1}'])
+def test_a_damaged_note_of_the_progress_makes_all_indexes_looked_at(hybrid: Hybrid, kept: bytes) -> None:
+    store = hybrid.place.store()
+    hybrid.place.put(store, "garage.txt", b"My car is in the garage.")
+    hybrid.place.settle()
+    hybrid.model.use_version("2", turned=7)
+    hybrid.place.blobs.put(EMBEDDING_STATE, kept)
+    assert hybrid.renewal.go_on(never, look=True) == 1
+
+
+def test_auto_takes_only_a_model_that_says_it_makes_embeddings(hybrid: Hybrid) -> None:
+    def current(wanted: str, *rows: dict[str, Any]) -> str | None:
+        server = EmbeddingServer(hybrid.model, lambda: rows, wanted, now_ms)  # type: ignore[arg-type]
+        return model.id if (model := server.current()) else None
+
+    theirs, chat = {"id": "theirs"}, {"id": "chatter", "capabilities": ["chat"]}
+    assert current("auto", theirs, chat) is None, "another server's list says nothing"
+    assert current("auto", chat, hybrid.model.row) == "toy@1"
+    assert current("theirs", theirs) == "theirs"
+    for wanted in ("chatter", "nothing"):
+        with pytest.raises(ModelUnavailable, match="SLUICE_EMBEDDING_MODEL"):
+            current(wanted, theirs, chat)
 
 
 def test_what_was_cached_is_counted_in_the_ledger(hybrid: Hybrid) -> None:
