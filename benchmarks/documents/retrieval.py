@@ -198,9 +198,7 @@ def main() -> None:
         for lead, fixed, other, refused in curve(both):
             print(f"{lead:5.2f}   {fixed.recall:.3f}   {other.recall:.3f}   {refused}")
         if wanted.judge:
-            print(
-                "\nfloored, then a chat model's share of yes for the best passage: recall@5 fixed set, paraphrases, refused"
-            )
+            print("\nfloored, then a chat model on the best passage: share of yes, recall@5 of both, refused")
             for least, fixed_recall, other_recall, refused in judged(both, Judge(wanted.judge)):
                 print(f"{least:5.2f}   {fixed_recall:.3f}   {other_recall:.3f}   {refused}")
         both.close()
