@@ -19,6 +19,7 @@ from sluice.services.documents.search import SearchDocuments
 from sluice.services.documents.sweep import MOST_TRIES, STUCK_MS
 from tests.fakes.hot_store import FakeHotStore
 from tests.integration.documents.reading.place import ADA, Place, now_ms
+from tests.integration.documents.reading.test_ingestion import at_hour_of
 
 SIZE = 256
 SYNONYMS = {"automobile": "car", "physician": "doctor"}
@@ -159,6 +160,21 @@ def test_without_quota_only_words_are_searched_and_nothing_is_charged(hybrid: Hy
     assert attachment is not None and attachment.status == "completed"
     assert hybrid.find(store, "my car") == ["garage.txt"]
     assert hybrid.model.asked == [] and hybrid.spent() == 0
+
+
+def test_a_file_without_vectors_gets_them_when_its_index_is_compared_and_the_quota_is_there_again(
+    hybrid: Hybrid,
+) -> None:
+    grant = hybrid.hot.grants[ADA]
+    hybrid.hot.grants[ADA] = replace(grant, period_tokens=grant.limits.monthly_tokens)
+    store = hybrid.place.store()
+    hybrid.place.put(store, "garage.txt", b"My car is in the garage.")
+    hybrid.place.settle()
+    assert hybrid.place.sweeper.sweep(at_hour_of(store)).mended == 0, "it would get none"
+    hybrid.hot.grants[ADA] = grant
+    assert hybrid.place.sweeper.sweep(at_hour_of(store)).mended == 1
+    assert hybrid.find(store, "automobile is in the garage somewhere") == ["garage.txt"]
+    assert hybrid.place.sweeper.sweep(at_hour_of(store)).mended == 0
 
 
 def test_while_the_model_is_unavailable_words_are_searched_and_vectors_are_added_later(hybrid: Hybrid) -> None:
