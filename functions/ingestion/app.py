@@ -62,6 +62,6 @@ def _dispatch(parts: list[str]) -> None:
 def _sweep() -> dict[str, Any]:
     until = time.monotonic() + SWEEP_SECONDS
     swept = documents.sweeper().sweep(time.time_ns() // 1_000_000, lambda: time.monotonic() > until)
-    if swept.seen or swept.mended:
+    if swept.seen or swept.mended or swept.renewed:
         log.info("swept", extra=asdict(swept))
     return asdict(swept)

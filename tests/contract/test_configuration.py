@@ -52,7 +52,7 @@ def test_setting_is_read_and_has_the_printed_default(variable: str) -> None:
     found = known(variable)
     assert found, "no settings class reads it"
     spoken = {"the bundled demo model": "demo", "`http://127.0.0.1:$PORT`": "http://127.0.0.1:8080", "on": "True"}
-    spoken |= {"none": ""}
+    spoken |= {"none": "", "the model's": "None"}
     printed = (OPERATORS | DEFAULTS)[variable]
     expected = spoken.get(printed, printed.replace("$PORT", "8080"))
     assert {str(default) for default in found} == {expected}

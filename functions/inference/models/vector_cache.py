@@ -1,4 +1,4 @@
-"""Vectors of inputs seen before, so that the same text is not computed again (docs/adr/0111).
+"""Vectors of inputs seen before, so that the same text is not computed again (docs/adr/0110).
 
 Each account has its own, because how fast an answer comes would tell one account what another has sent.
 """

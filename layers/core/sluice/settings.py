@@ -145,6 +145,11 @@ class Documents(Common):
         None, ge=-1, le=1, description="least cosine of a match, instead of what the model and each store give"
     )
 
+    @field_validator("embedding_floor", mode="before")
+    @classmethod
+    def _empty_is_none(cls, text: object) -> object:
+        return None if text == "" else text
+
 
 class Admin(Common):
     dead_letter_queues: str = Field("", description="on AWS: URLs of the dead-letter queues, comma-separated")

@@ -24,7 +24,8 @@ from sluice.domain.errors import SluiceError
 FIELDS = (
     "request_id", "account_id", "token_id", "mail_id", "model", "endpoint", "route", "method", "status", "code", "kind",
     "reason", "attempts", "records", "failed", "accounts", "leases", "settled", "cleared", "requeued", "complete",
-    "seconds", "pid", "problem", "file_id", "store_id", "seen", "mended", "noted", "ignored", "given_up",
+    "seconds", "pid", "problem", "file_id", "store_id", "seen", "mended", "renewed", "files", "noted", "ignored",
+    "given_up",
 )  # fmt: skip
 MAX_TEXT = 2_000
 REMOVED = "[removed]"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sluice.domain.documents.keys import EMBEDDING_STATE
 from sluice.domain.errors import ContextLengthExceeded, ModelUnavailable, SluiceError
 from sluice.domain.gateway.admission import Grant, Limits
 from sluice.domain.periods import period_of
@@ -18,6 +19,7 @@ from sluice.services.documents.search import SearchDocuments
 from sluice.services.documents.sweep import MOST_TRIES, STUCK_MS
 from tests.fakes.hot_store import FakeHotStore
 from tests.integration.documents.reading.place import ADA, Place, now_ms
+from tests.integration.documents.reading.test_ingestion import at_hour_of
 
 SIZE = 256
 SYNONYMS = {"automobile": "car", "physician": "doctor"}
@@ -160,6 +162,21 @@ def test_without_quota_only_words_are_searched_and_nothing_is_charged(hybrid: Hy
     assert hybrid.model.asked == [] and hybrid.spent() == 0
 
 
+def test_a_file_without_vectors_gets_them_when_its_index_is_compared_and_the_quota_is_there_again(
+    hybrid: Hybrid,
+) -> None:
+    grant = hybrid.hot.grants[ADA]
+    hybrid.hot.grants[ADA] = replace(grant, period_tokens=grant.limits.monthly_tokens)
+    store = hybrid.place.store()
+    hybrid.place.put(store, "garage.txt", b"My car is in the garage.")
+    hybrid.place.settle()
+    assert hybrid.place.sweeper.sweep(at_hour_of(store)).mended == 0, "it would get none"
+    hybrid.hot.grants[ADA] = grant
+    assert hybrid.place.sweeper.sweep(at_hour_of(store)).mended == 1
+    assert hybrid.find(store, "automobile is in the garage somewhere") == ["garage.txt"]
+    assert hybrid.place.sweeper.sweep(at_hour_of(store)).mended == 0
+
+
 def test_while_the_model_is_unavailable_words_are_searched_and_vectors_are_added_later(hybrid: Hybrid) -> None:
     store = hybrid.place.store()
     file = hybrid.place.put(store, "garage.txt", b"My car is in the garage.")
@@ -246,6 +263,30 @@ def test_a_model_that_changes_between_two_calls_gives_no_vectors(hybrid: Hybrid)
     with pytest.raises(ModelUnavailable):
         hybrid.place.ingestion.changed(ADA, store, file.file_id)
     assert hybrid.find(store, "my car") == ["garage.txt"]
+
+
+@pytest.mark.parametrize("kept", [b"", b"garbage", b"[1]", b'{"model": 1}'])
+def test_a_damaged_note_of_the_progress_makes_all_indexes_looked_at(hybrid: Hybrid, kept: bytes) -> None:
+    store = hybrid.place.store()
+    hybrid.place.put(store, "garage.txt", b"My car is in the garage.")
+    hybrid.place.settle()
+    hybrid.model.use_version("2", turned=7)
+    hybrid.place.blobs.put(EMBEDDING_STATE, kept)
+    assert hybrid.renewal.go_on(never, look=True) == 1
+
+
+def test_auto_takes_only_a_model_that_says_it_makes_embeddings(hybrid: Hybrid) -> None:
+    def current(wanted: str, *rows: dict[str, Any]) -> str | None:
+        server = EmbeddingServer(hybrid.model, lambda: rows, wanted, now_ms)  # type: ignore[arg-type]
+        return model.id if (model := server.current()) else None
+
+    theirs, chat = {"id": "theirs"}, {"id": "chatter", "capabilities": ["chat"]}
+    assert current("auto", theirs, chat) is None, "another server's list says nothing"
+    assert current("auto", chat, hybrid.model.row) == "toy@1"
+    assert current("theirs", theirs) == "theirs"
+    for wanted in ("chatter", "nothing"):
+        with pytest.raises(ModelUnavailable, match="SLUICE_EMBEDDING_MODEL"):
+            current(wanted, theirs, chat)
 
 
 def test_what_was_cached_is_counted_in_the_ledger(hybrid: Hybrid) -> None:

@@ -1,7 +1,7 @@
 """What the cosine of a question and a passage means: it differs between embedding models, and between vector stores.
 
 Texts that have nothing to do with each other are not at 0: for one model they are near 0.1, for another near 0.8. So a
-store measures its own unrelated passages, and scores and floors count from there (docs/adr/0112). Pure functions.
+store measures its own unrelated passages, and scores and floors count from there (docs/adr/0115). Pure functions.
 """
 
 from collections.abc import Sequence

@@ -138,7 +138,7 @@ class FoundText(BaseModel):
 class FoundPassage(BaseModel):
     file_id: str
     filename: str
-    score: float = Field(description="compares within this search only; higher is better")
+    score: float = Field(description="from 0 (unrelated) to 1")
     attributes: dict[str, bool | float | str]
     content: list[FoundText]
 

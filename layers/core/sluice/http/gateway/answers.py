@@ -76,7 +76,7 @@ class Citation(BaseModel):
     filename: str
     position: int = Field(description="of the passage in its file, from 0")
     passage: str
-    score: float = Field(description="compares within one search only; higher is better")
+    score: float = Field(description="from 0 (unrelated) to 1")
 
 
 class ChatCompletionChunk(Open):

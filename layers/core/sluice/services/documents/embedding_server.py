@@ -38,13 +38,15 @@ class EmbeddingServer:
     clock_ms: Callable[[], int]
 
     def current(self) -> EmbeddingModel | None:
-        """None if the server has none. Errors: ModelUnavailable, also where a named one is not there."""
+        """None if the server has none. Errors: ModelUnavailable, also where a named one is not there or does something
+        else."""
         for row in self.models():
-            if row["id"] == self.wanted or (self.wanted == AUTO and "embeddings" in (row.get("capabilities") or ())):
+            makes_vectors = "embeddings" in row.get("capabilities", () if self.wanted == AUTO else ("embeddings",))
+            if makes_vectors and self.wanted in (AUTO, row["id"]):
                 return _model(row)
         if self.wanted == AUTO:
             return None
-        raise ModelUnavailable(f"The model server has no embedding model {self.wanted!r}.")
+        raise ModelUnavailable(f"The model server has no embedding model {self.wanted!r}: see SLUICE_EMBEDDING_MODEL.")
 
     def vectors(
         self, account_id: str, model: EmbeddingModel, texts: Sequence[str], kind: Literal["query", "passage"]

@@ -87,8 +87,11 @@ class Renewal:
         return renewed
 
     def _progress(self) -> Progress | None:
-        kept = self.ingestion.blobs.get(keys.EMBEDDING_STATE)
-        return Progress(**json.loads(kept)) if kept else None
+        """None if nothing readable is kept: then all indexes are looked at."""
+        try:
+            return Progress(**json.loads(self.ingestion.blobs.get(keys.EMBEDDING_STATE) or b"null"))
+        except (TypeError, ValueError):
+            return None
 
     def _keep(self, progress: Progress) -> None:
         body = {"model": progress.model, "after": progress.after}

@@ -1,4 +1,4 @@
-"""The store's own measure of what unrelated passages have in common, made anew with each change (docs/adr/0112)."""
+"""The store's own measure of what unrelated passages have in common, made anew with each change (docs/adr/0115)."""
 
 import apsw
 

@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS chunks (
     id INTEGER PRIMARY KEY, file_id TEXT NOT NULL, position INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL,
     signs BLOB, vector BLOB, UNIQUE (file_id, position)
 );
+CREATE INDEX IF NOT EXISTS signs_of_files ON chunks (file_id, signs);
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(
     title, text, content='', contentless_delete=1, tokenize='ascii', columnsize=1
 );

@@ -14,8 +14,10 @@ from sluice.domain.documents.vectors import cosine, signs, unpacked
 COMPARED = 200
 """Only the vectors with the most equal signs are compared exactly."""
 OF_MODEL = """
-SELECT id, signs FROM chunks WHERE length(vector) = ? AND file_id IN (SELECT file_id FROM files WHERE model = ?)
+SELECT id, signs FROM chunks INDEXED BY signs_of_files
+WHERE file_id IN (SELECT file_id FROM files WHERE model = ?) AND length(signs) = ?
 """
+"""The index holds all that it reads; the rows are twenty times larger."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,11 @@ class Nearest:
 
 def nearest(connection: apsw.Connection, asked: Asked, scale: Scale) -> Nearest:
     """The `COMPARED` likeliest passages. Vectors of another model are ignored."""
-    wanted = int.from_bytes(signs(asked.vector), "big")
-    held = connection.execute(OF_MODEL, (len(asked.vector), asked.model.id))
+    bits = signs(asked.vector)
+    wanted = int.from_bytes(bits, "big")
+    held = connection.execute(OF_MODEL, (asked.model.id, len(bits)))
     likely = heapq.nsmallest(
-        COMPARED, ((int.from_bytes(bits, "big") ^ wanted).bit_count() << 32 | place for place, bits in held)
+        COMPARED, ((int.from_bytes(its, "big") ^ wanted).bit_count() << 32 | place for place, its in held)
     )
     found = sorted(cosines(connection, asked, [one & 0xFFFFFFFF for one in likely]), reverse=True)
     return Nearest(found, bool(found) and _leads(connection, found, scale))
