@@ -7,10 +7,13 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import anthropic
+import openai
 import pytest
 
 from sluice.adapters.tokens.keys import ensure_keys
@@ -497,3 +500,38 @@ def test_a_killed_gateway_leaves_nothing_of_those_that_waited(
         process.wait()
     grant = caller.account.grant()
     assert (grant.leases, grant.period_tokens, caller.account.records()) == ({}, 0, [])
+
+
+# --- the official SDKs
+
+
+def test_the_official_sdks_wait_without_noticing(callers: Callers) -> None:
+    """Comments are no events, so streams begin late, and nothing else."""
+    caller = callers()
+    callers.occupied(caller)
+    wish = {"Prefer": "wait=30"}
+    root = f"http://127.0.0.1:{caller.port}"
+    gpt = openai.OpenAI(base_url=root + "/v1", api_key=caller.bearer, max_retries=0)
+    claude = anthropic.Anthropic(base_url=root, api_key=caller.bearer, max_retries=0)
+
+    def chat() -> str:
+        stream = gpt.chat.completions.create(model="demo", messages=HELLO, stream=True, extra_headers=wish)  # type: ignore[call-overload]
+        return "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+
+    def response() -> str:
+        with gpt.responses.stream(model="demo", input="Capital?", store=False, extra_headers=wish) as stream:
+            return stream.until_done().get_final_response().output_text
+
+    def message() -> str:
+        with claude.messages.stream(model="demo", messages=HELLO, max_tokens=20, extra_headers=wish) as stream:  # type: ignore[arg-type]
+            return stream.get_final_text()
+
+    def whole() -> str | None:
+        answer = gpt.chat.completions.create(model="demo", messages=HELLO, extra_headers=wish)  # type: ignore[arg-type]
+        return answer.choices[0].message.content
+
+    with gpt, claude, ThreadPoolExecutor() as threads:
+        answers = [threads.submit(ask) for ask in (chat, response, message, whole)]
+        callers.wait(4)
+        callers.model.let_all_go()
+        assert [one.result() for one in answers] == ["Paris"] * 4
