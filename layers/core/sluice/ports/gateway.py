@@ -3,7 +3,7 @@
 from __future__ import annotations  # a port is imported without the domain that it speaks of (ADR 85)
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from sluice.domain.gateway.plans import PlanChange
     from sluice.domain.usage.ledger import LedgerRecord
     from sluice.domain.usage.pricing import Prices
+
+
+RUN_PATH = "/v1/run"
+"""Where a body that is passed on was sent: a call's `path`. The three below are the Open Inference Protocol's."""
+INFER_PATH, METADATA_PATH, READY_PATH = "/v2/infer", "/v2/metadata", "/v2/ready"
 
 
 class GrantStore(Protocol):
@@ -166,6 +171,17 @@ class Asked:
 def _nobody(asked: Asked) -> None: ...
 
 
+def _nothing() -> None: ...
+
+
+@dataclass(frozen=True)
+class Content:
+    """A body that is passed on as it is. `headers`: what the caller says of it, by names in lower case."""
+
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class UpstreamCall:
     """One request to a model server with OpenAI's protocol. `body`: the whole JSON to send."""
@@ -183,6 +199,10 @@ class UpstreamCall:
     prices: Prices | None = None  # what the caller pays
     asked: Callable[[Asked], None] = _nobody
     """Called with each server before it is asked."""
+    content: Content | None = None
+    """For `Upstream.run`, which sends this; `body` then only names the model."""
+    waiting: Callable[[], None] = _nothing
+    """Called every few seconds by `Upstream.run`, while no answer has begun. What it raises ends the call."""
 
 
 class UpstreamStream(Protocol):
@@ -204,12 +224,35 @@ class UpstreamStream(Protocol):
         """Stop the generation. The engine frees its slot within the time of a token."""
 
 
+class RunAnswer(Protocol):
+    """What a model behind HTTP answers, for any 2xx. `headers`: those that the caller may have, by names in lower case.
+
+    Iteration yields the pieces as they arrive, or b"" while the server is silent. Errors during iteration:
+    ModelUnavailable (the answer broke off, or is too large), UpstreamTimeout (silence or deadline).
+    """
+
+    status: int
+    headers: Mapping[str, str]
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of it has arrived. A short answer is read whole before it is passed on."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+
 class Upstream(Protocol):
     def open(self, call: UpstreamCall) -> UpstreamStream:
         """Errors: ModelUnavailable, Overloaded, UpstreamTimeout, InvalidModelRequest, ModelNotFound."""
 
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
         """An answer that is not streamed (embeddings). Errors: as `open`."""
+
+    def run(self, call: UpstreamCall) -> RunAnswer:
+        """Of a server of kind `http`: pass the call's content on. It returns when the answer has begun. Errors: as
+        `open`, and what `call.waiting` raises."""
 
     def count(self, call: UpstreamCall) -> int | None:
         """The prompt tokens of a request that is not answered; None if the server cannot count. Errors: as `open`."""

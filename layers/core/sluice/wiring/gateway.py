@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sluice.services.gateway.exchange import Observer
     from sluice.services.gateway.gateway import Gateway
     from sluice.services.gateway.places import Places
+    from sluice.services.gateway.run import Runs
     from sluice.services.gateway.stored_completions import StoredCompletions
     from sluice.services.gateway.stored_responses import StoredResponses
     from sluice.services.gateway.sweep import Sweeper
@@ -61,6 +62,13 @@ def answers() -> Answers:
     from sluice.services.gateway.answer import Answers
 
     return Answers(gateway(), documents.retrieval)
+
+
+@once
+def runs() -> Runs:
+    from sluice.services.gateway.run import Runs
+
+    return Runs(gateway())
 
 
 @once

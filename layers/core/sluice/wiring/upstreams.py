@@ -74,6 +74,10 @@ def elsewhere(one: UpstreamTerms) -> Upstream:
         "key": key_at(one.key) if one.key else None,
         "is_ours": False,
     }
+    if one.kind == "http":
+        from sluice.adapters.gateway.http_model import HttpModel
+
+        return HttpModel(one.url, speaks_v2=one.protocol == "v2", **about)
     if is_bedrock(one.url):
         return NamedModels(one.url, {name: name for name in one.models}, chat_only=True, **about)
     return HttpUpstream(one.url, **about)

@@ -4,8 +4,8 @@ The standard library's client is slower, because it parses headers as if they we
 chunk. Source: RFC 9112, sections 4, 6.3 and 7.1.
 """
 
-import socket
 from http.client import BadStatusLine, HTTPException, IncompleteRead
+from typing import Protocol
 
 RECEIVE_BYTES = 65_536
 MAX_HEAD_BYTES = 65_536
@@ -14,10 +14,16 @@ END_OF_HEAD = b"\r\n\r\n"
 UNTIL_CLOSED = -1
 
 
+class Source(Protocol):
+    """A socket, or what bounds how long one is waited for."""
+
+    def recv(self, size: int, /) -> bytes: ...
+
+
 class Answer:
     """Errors of all: OSError (also TimeoutError), HTTPException (BadStatusLine if no byte was received)."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: Source) -> None:
         self._sock = sock
         self._buffer = b""
         self._chunked = False

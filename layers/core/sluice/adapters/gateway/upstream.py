@@ -6,6 +6,7 @@ those of the last chunk; until it arrives, and where none does, a token is taken
 
 import http.client
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -19,7 +20,7 @@ from sluice.adapters.gateway.refusals import error_from
 from sluice.domain import errors
 from sluice.domain.gateway import chunks
 from sluice.domain.gateway.estimates import BYTES_A_TOKEN, prompt_tokens
-from sluice.ports.gateway import UpstreamCall
+from sluice.ports.gateway import RunAnswer, UpstreamCall
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024  # of an answer that is not streamed: an error, the list of models, embeddings
 MAX_LINE_BYTES = 1024 * 1024
@@ -76,6 +77,9 @@ class HttpUpstream:
             raise errors.ModelUnavailable(NO_ANSWER)
         return {**answer, "model": call.named} if call.named else answer
 
+    def run(self, call: UpstreamCall) -> RunAnswer:
+        raise errors.InvalidModelRequest("This model is a language model: it takes no other bodies.", "model")
+
     def count(self, call: UpstreamCall) -> int | None:
         connection, response = self._post(call)
         answer = self._answer(connection, response)
@@ -109,9 +113,16 @@ class HttpUpstream:
         return self._request("POST", call.path, body, headers, min(self._idle_seconds, call.deadline_seconds))
 
     def _request(
-        self, method: str, path: str, body: bytes, headers: dict[str, str], read_seconds: float
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        headers: dict[str, str],
+        read_seconds: float,
+        begin: Callable[[socket.socket], Answer] = Answer,
     ) -> tuple[Connection, Answer]:
-        """Send once. Retry only if an idle connection was closed before a byte of the answer arrived."""
+        """Send once. Retry only if an idle connection was closed before a byte of the answer arrived. `begin`: reads
+        the head of the answer."""
         head = self._head(method, path, headers, body)
         for fresh in (False, True):
             connection: Connection | None = None
@@ -119,7 +130,7 @@ class HttpUpstream:
                 connection = self._pool.take(read_seconds, fresh=fresh)
                 assert connection.sock is not None
                 connection.sock.sendall(head + body)
-                return connection, Answer(connection.sock)
+                return connection, begin(connection.sock)
             except TimeoutError as exc:
                 if connection is None:
                     raise errors.ModelUnavailable() from exc  # no connection could be opened
@@ -134,10 +145,15 @@ class HttpUpstream:
                 if connection is not None:
                     connection.close()
                 raise errors.ModelUnavailable() from exc
+            except BaseException:  # of `begin`: the caller is gone
+                if connection is not None:
+                    connection.close()
+                raise
         raise errors.ModelUnavailable()
 
     def _head(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
-        """Needs no escaping, because paths and header values are constants, numbers, ids made here and checked keys."""
+        """Needs no escaping, because paths and header values are constants, numbers, ids made here, checked keys, and
+        what `HttpModel` has checked or escaped."""
         path, host = self._pool.path_prefix + path, self._pool.host_header
         shown = self._sign(method, host, path, body) if self._sign else {"host": host}
         if self._key:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from sluice.domain.settings.owners import KEY, REMEDIES, OwnersSettings
+from sluice.domain.settings.owners import KEY, REMEDIES, Model, OwnersSettings, Upstream
 
 Place = tuple[str | int, ...]
 MAX_PROBLEMS = 20  # that one answer lists
@@ -15,6 +15,10 @@ SHOWN_CHARACTERS = 40
 HIDDEN = ("key", "url")  # their values are not shown, because one may be a secret or hold one
 LISTS = ("upstreams", "models", "plans")
 MISSING, UNKNOWN = "missing", "extra_forbidden"
+UNLIKE = (
+    'names "{}" and "{}", which are called in different ways. '
+    'Name upstreams of kind "http" and of one protocol only, or none of that kind.'
+)
 FORMS = {  # by pydantic's name of the fault
     "literal_error": "is not known. Write one of: {expected}.",
     "int_type": "is no whole number. Write digits without quotes, such as {name} = 60.",
@@ -136,7 +140,7 @@ def _between_tables(found: OwnersSettings) -> Iterator[Problem]:
     yield from _twice((("plans", n, "name"), one.name) for n, one in enumerate(found.plans))
     yield from _twice(_model_names(found))
     for n, one in enumerate(found.upstreams):
-        yield from _upstream(n, one.kind, one.url, one.key, one.sign)
+        yield from _upstream(n, one)
     yield from _models(found)
     yield from _plans(found)
 
@@ -166,16 +170,18 @@ def _twice(named: Iterable[tuple[Place, str]]) -> Iterator[Problem]:
         first.setdefault(name, place)
 
 
-def _upstream(n: int, kind: str, url: str | None, key: str | None, sign: str) -> Iterator[Problem]:
-    if kind != "engine" and url is None:
-        yield Problem(("upstreams", n, "url"), f'is missing. An upstream of kind "{kind}" needs url = "https://…".')
-    if kind == "engine":
-        given = {"url": url is not None, "key": key is not None, "sign": sign != "none"}
+def _upstream(n: int, one: Upstream) -> Iterator[Problem]:
+    if one.kind != "engine" and one.url is None:
+        yield Problem(("upstreams", n, "url"), f'is missing. An upstream of kind "{one.kind}" needs url = "https://…".')
+    if one.kind == "engine":
+        given = {"url": one.url is not None, "key": one.key is not None, "sign": one.sign != "none"}
         for name in (name for name, is_given in given.items() if is_given):
             yield Problem(
                 ("upstreams", n, name), 'has no use for the bundled engine. Remove it, or write kind = "openai".'
             )
-    if key is not None and sign != "none":
+    if one.protocol != "plain" and one.kind != "http":
+        yield Problem(("upstreams", n, "protocol"), 'is of kind "http" only. Remove it, or write kind = "http".')
+    if one.key is not None and one.sign != "none":
         yield Problem(("upstreams", n, "sign"), "contradicts key: a request is signed or carries a key. Remove one.")
 
 
@@ -194,10 +200,19 @@ def _models(found: OwnersSettings) -> Iterator[Problem]:
                 yield Problem(place, f'"{name}" is no upstream. {_nearest(name, upstreams)}')
             elif (theirs_all := upstreams[name].models) and theirs not in theirs_all:
                 yield Problem(place, f'"{theirs}" is no model of the upstream "{name}". {_nearest(theirs, theirs_all)}')
+        forms = {(one.kind == "http", one.protocol): one.name for one in _servers(model, upstreams)}
+        if len(forms) > 1:
+            first, second = list(forms.values())[:2]
+            yield Problem(("models", n, "upstreams"), UNLIKE.format(first, second))
         if model.second_usd is not None and model.max_seconds is None:
             yield Problem(
                 ("models", n, "second_usd"), "has no bound. Add max_seconds = 60, the longest answer you charge."
             )
+
+
+def _servers(model: Model, upstreams: Mapping[str, Upstream]) -> Iterator[Upstream]:
+    names = (reference.partition(":")[0] for reference in model.upstreams)
+    return (upstreams[name] for name in names if name in upstreams)
 
 
 def _plans(found: OwnersSettings) -> Iterator[Problem]:

@@ -18,7 +18,7 @@ from sluice.domain.gateway.leases import RENEW_EVERY_MS
 from sluice.domain.settings.terms import LOCAL
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.domain.usage.pricing import cost_micro_usd
-from sluice.ports.gateway import Asked, HotStore, Spend, UpstreamStream
+from sluice.ports.gateway import Asked, HotStore, RunAnswer, Spend, UpstreamStream
 from sluice.services.gateway.admit import Admitted
 from sluice.services.gateway.request import RequestContext
 from sluice.services.gateway.settle import Outcome, settle
@@ -36,6 +36,15 @@ Clock = Callable[[], int]  # Unix time, ns
 
 class ClientGone(Exception):
     """The caller closed the connection."""
+
+
+class Ended(Exception):
+    """While a server was asked, the caller's API token was revoked, or the account suspended: `cause`. It is no domain
+    error, because the server is not to blame, and none is asked after it."""
+
+    def __init__(self, cause: errors.SluiceError) -> None:
+        super().__init__(cause)
+        self.cause = cause
 
 
 class Observer(Protocol):
@@ -108,7 +117,7 @@ class Exchange:
             if gone():
                 raise ClientGone()
             if now_ms - self._renewed_ms >= RENEW_EVERY_MS:
-                self._checkpoint(stream, now_ms)
+                self._checkpoint(now_ms, stream.prompt_tokens, stream.completion_tokens)
             if payload:
                 if chunks.is_error(payload):
                     raise engine_error(payload)
@@ -116,10 +125,33 @@ class Exchange:
                     self._first_ms = now_ms
             yield payload
 
-    def _checkpoint(self, stream: UpstreamStream, now_ms: int) -> None:
+    def waiting(self) -> None:
+        """While a server that sends no events has not answered. Errors: ClientGone, Ended."""
+        try:
+            self._turn()
+        except errors.SluiceError as exc:
+            raise Ended(exc) from exc
+
+    def pieces(self, answer: RunAnswer) -> Iterator[bytes]:
+        """Of an answer without events, as they arrive; not while it is silent. Errors: as `events`."""
+        for piece in answer:
+            self._turn()
+            if piece:
+                if self._first_ms is None:
+                    self._first_ms = self._books.clock() // 1_000_000
+                yield piece
+
+    def _turn(self) -> None:
+        now_ms = self._books.clock() // 1_000_000
+        if self.context.gone():
+            raise ClientGone()
+        if now_ms - self._renewed_ms >= RENEW_EVERY_MS:
+            self._checkpoint(now_ms)
+
+    def _checkpoint(self, now_ms: int, prompt_tokens: int = 0, completion_tokens: int = 0) -> None:
         """Renew the lease. A store failure does not end the stream, because the lease outlasts several renewals."""
         self._renewed_ms = now_ms
-        self.lease = self.lease.with_progress(stream.prompt_tokens, stream.completion_tokens, self.upstream or LOCAL)
+        self.lease = self.lease.with_progress(prompt_tokens, completion_tokens, self.upstream or LOCAL)
         try:
             attempt = self._books.store.checkpoint(self.request.account_id, self.request.request_id, self.lease, now_ms)
         except errors.StoreUnavailable:
@@ -213,15 +245,15 @@ class Exchange:
             ttft_ms=None if self._first_ms is None else max(0, self._first_ms - self._started_ms),
             call=self.context.call,
             upstream=self.upstream,
-            upstream_micro_usd=self._own_cost(prompt, completion, cached),
+            upstream_micro_usd=self._own_cost(prompt, completion, cached, max(0, now_ms - self._started_ms)),
             estimated=estimated and prompt + completion > 0,
         )
 
-    def _own_cost(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int) -> int | None:
+    def _own_cost(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int, taken_ms: int) -> int | None:
         """What the answer costs the owner, at most what was reserved of the upstream's day."""
         if self._asked is None or self._asked.prices is None:
             return None
-        cost = cost_micro_usd(self._asked.prices, prompt_tokens, completion_tokens, cached_tokens) or 0
+        cost = cost_micro_usd(self._asked.prices, prompt_tokens, completion_tokens, cached_tokens, taken_ms) or 0
         reserved = self._asked.reserved
         if reserved is not None and self._keeps_reserved:
             return reserved.micro_usd

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sluice.domain import errors
 from sluice.domain.gateway import chunks, estimates
 from sluice.domain.usage.pricing import Prices, bound_micro_usd
-from sluice.ports.gateway import Asked, Reserved, Spend, Upstream, UpstreamCall, UpstreamStream
+from sluice.ports.gateway import Asked, Reserved, RunAnswer, Spend, Upstream, UpstreamCall, UpstreamStream
 from sluice.services.gateway.exchange import engine_error
 from sluice.services.gateway.routes import Routes, Server, Step
 
@@ -43,6 +43,13 @@ class Routed:
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
         tries = _Tries(self, call)
         answer = tries.next(lambda upstream, one: upstream.fetch(one))
+        tries.worked()
+        return answer
+
+    def run(self, call: UpstreamCall) -> RunAnswer:
+        """Errors: also what `call.waiting` raises."""
+        tries = _Tries(self, call)
+        answer = tries.next(lambda upstream, one: upstream.run(one))
         tries.worked()
         return answer
 
