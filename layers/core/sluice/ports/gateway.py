@@ -231,8 +231,11 @@ class RunAnswer(Protocol):
     ModelUnavailable (the answer broke off, or is too large), UpstreamTimeout (silence or deadline).
     """
 
-    status: int
-    headers: Mapping[str, str]
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
 
     @property
     def ended(self) -> bool:

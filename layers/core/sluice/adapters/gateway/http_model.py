@@ -13,7 +13,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -181,7 +181,7 @@ class Ran:
         if told.get(b"content-encoding", b"identity").lower() != b"identity":
             log.error("the model server sends a compressed answer, which it was not asked for")
             raise errors.ModelUnavailable(NO_ANSWER)
-        if size and len(size) > 18 or int(size or 0) > MAX_ANSWER_BYTES:
+        if len(size) > 18 or int(size or 0) > MAX_ANSWER_BYTES:
             log.warning("the model server's answer is larger than %s bytes", MAX_ANSWER_BYTES)
             raise errors.ModelUnavailable(NO_ANSWER)
         self._read_until(1 if not size or int(size) > HELD_BYTES else HELD_BYTES + 1, waiting)
@@ -253,10 +253,8 @@ class Ran:
 
     def whole_refusal(self) -> bytes:
         """The body of an error, as much of it as comes at once."""
-        try:
+        with suppress(errors.SluiceError):
             self._read_until(HELD_BYTES, _no_more)
-        except errors.SluiceError:
-            pass
         return self._held[:HELD_BYTES]
 
     def close(self) -> None:

@@ -125,30 +125,21 @@ class HttpUpstream:
         the head of the answer."""
         head = self._head(method, path, headers, body)
         for fresh in (False, True):
-            connection: Connection | None = None
+            connection, answer = None, None
             try:
                 connection = self._pool.take(read_seconds, fresh=fresh)
                 assert connection.sock is not None
                 connection.sock.sendall(head + body)
-                return connection, begin(connection.sock)
-            except TimeoutError as exc:
-                if connection is None:
-                    raise errors.ModelUnavailable() from exc  # no connection could be opened
-                connection.close()
-                raise errors.UpstreamTimeout() from exc
-            except (ConnectionError, http.client.BadStatusLine) as exc:
-                if connection is not None:
-                    connection.close()
-                if connection is None or not connection.used:
-                    raise errors.ModelUnavailable() from exc
+                answer = begin(connection.sock)
+                return connection, answer
             except (OSError, http.client.HTTPException) as exc:
-                if connection is not None:
+                was_closed = isinstance(exc, ConnectionError | http.client.BadStatusLine)
+                if connection is None or not (was_closed and connection.used):
+                    is_late = connection is not None and isinstance(exc, TimeoutError)
+                    raise (errors.UpstreamTimeout() if is_late else errors.ModelUnavailable()) from exc
+            finally:
+                if answer is None and connection is not None:
                     connection.close()
-                raise errors.ModelUnavailable() from exc
-            except BaseException:  # of `begin`: the caller is gone
-                if connection is not None:
-                    connection.close()
-                raise
         raise errors.ModelUnavailable()
 
     def _head(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bytes:

@@ -33,8 +33,8 @@ class UpstreamTerms:
     """A model server, as the owner names it. `models`: its own names of those that it serves; empty for any.
 
     `key`: where its key is. `sign`: `none` or `sigv4:SERVICE`. `prices`: what it costs the owner; None for what the
-    caller pays. `daily_micro_usd`: the most that it may cost a UTC day; None for no bound. `protocol`: of kind `http`, `plain` or
-    `v2`."""
+    caller pays. `daily_micro_usd`: the most that it may cost a UTC day; None for no bound. `protocol`: of kind
+    `http`, `plain` or `v2`."""
 
     name: str
     kind: str = "engine"

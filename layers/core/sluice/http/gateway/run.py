@@ -24,7 +24,7 @@ PASSED = ("content-type", "accept", "inference-header-content-length")
 # A model's answer is not ours. No browser shows it as a page of this site, and what is in it can do nothing here.
 SAFE = {
     "Content-Disposition": "attachment",
-    "Content-Security-Policy": "sandbox; default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "sandbox; default-src 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
 
