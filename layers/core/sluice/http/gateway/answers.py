@@ -199,7 +199,8 @@ class ModelInfo(Open):
     context_window: int | None = Field(description="model tokens of prompt and answer together; null: not known")
     capabilities: list[str] | None = Field(
         None,
-        description="of `chat`, `completions`, `embeddings`, `rerank`, `vision`, `run`, `infer`; left out where the server states none",
+        description="of `chat`, `completions`, `embeddings`, `rerank`, `vision`, `run`, `infer`; left out where the "
+        "server states none",
     )
     pricing: Pricing
     aliases: list[str] = Field(description="other names of the model")
