@@ -97,7 +97,9 @@ class HttpUpstream:
         return {**self._answer(connection, response), "http_status": response.status}
 
     def _post(self, call: UpstreamCall) -> tuple[Connection, Answer]:
-        headers = {"content-type": "application/json", "x-request-id": call.request_id}
+        # Servers with starlette-context, such as llama-cpp-python's, refuse an x-request-id that is no UUID.
+        name = "x-request-id" if self._is_ours else "x-client-request-id"
+        headers = {"content-type": "application/json", name: call.request_id}
         if self._is_ours:
             headers["x-sluice-account"] = call.account_id
             headers["x-sluice-deadline-ms"] = str(int(call.deadline_seconds * 1000))
