@@ -30,7 +30,7 @@ class FakeStream:
     def __init__(self, steps: Sequence[Step], prompt_tokens: int = 10) -> None:
         self._steps = steps
         self.prompt_tokens, self.completion_tokens, self.cached_tokens = prompt_tokens, 0, 0
-        self.closed = False
+        self.closed = self.estimated = False
 
     def __iter__(self) -> Iterator[bytes]:
         for step in self._steps:
@@ -70,7 +70,7 @@ class FakeUpstream:
         data = [{"object": "embedding", "index": 0, "embedding": [0.6, 0.8]}]
         return {"object": "list", "data": data, "model": "demo", "usage": usage}
 
-    def count(self, call: UpstreamCall, bytes_a_token: int = 4) -> int:
+    def count(self, call: UpstreamCall) -> int:
         self.calls.append(call)
         if self.down:
             raise ModelUnavailable()

@@ -58,7 +58,7 @@ class Person:
 
 @pytest.fixture
 def world(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[World, FakeUpstream, Store]]:
-    from sluice.wiring import peers
+    from sluice.wiring import peers, upstreams
 
     monkeypatch.setenv("SLUICE_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("SLUICE_AUTH_THROTTLE", "off")
@@ -66,6 +66,7 @@ def world(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     ensure_keys(tmp_path)
     upstream = FakeUpstream(*ANSWER)
     monkeypatch.setattr(peers, "upstream", lambda: upstream)
+    monkeypatch.setattr(upstreams, "elsewhere", lambda one: upstream)
     app = create_app(each.blueprint for each in (accounts, tokens, usage, chats, gateway))
     yield World(app, app.test_client(use_cookies=False)), upstream, store
     forget_everything()

@@ -18,7 +18,7 @@ from sluice.services.gateway.request import COUNT_PATH
 from sluice.services.operations.admin import Actor
 from sluice.wiring.gateway import gateway
 from sluice.wiring.settings import owners_terms
-from tests.integration.gateway.conftest import Person
+from tests.integration.gateway.conftest import ANSWER, Person
 from tests.integration.gateway.test_refusals import limit
 
 PROMPT = "It was a bright cold day in April. " * 1372  # 48,020 bytes
@@ -115,11 +115,11 @@ def test_what_other_requests_hold_is_left_to_them(agent: Person) -> None:
     held: list[int] = []
 
     def beside() -> None:
-        agent.script()
+        agent.script(*ANSWER)
         held.append(agent.ask(max_tokens=32_000).status_code)
         held.append(answer_tokens(agent))
 
-    agent.script(beside)
+    agent.script(beside, *ANSWER)
     assert agent.ask(max_tokens=20_000).status_code == 200
     room = 40_000 - (2_000 + 48 + 20_000)
     assert held[0] == 200
@@ -168,23 +168,19 @@ def test_a_prompt_that_the_model_server_calls_too_long_is_refused_before_admissi
 
 
 def test_a_server_that_cannot_count_is_estimated_by_the_owners_bytes_per_token(agent: Person) -> None:
-    used: list[int] = []
-
-    def estimate(call: UpstreamCall, bytes_a_token: int = 4) -> int:
-        used.append(bytes_a_token)
-        return 48_000 // bytes_a_token
-
-    agent.upstream.count = estimate  # type: ignore[method-assign]
+    held: list[int] = []
+    agent.upstream.count = lambda call: None  # type: ignore[method-assign,assignment,return-value]
+    agent.script(lambda: held.extend(lease.reserved_tokens for lease in agent.grant().leases.values()), *ANSWER)
     assert agent.ask().status_code == 200
     server = {"name": "a", "kind": "openai", "url": settings.gateway().inference_url, "bytes_per_token": 3}
     wanted = settings_of(json.dumps({"upstreams": [server]}))
     owners_terms().change(Actor(OPERATOR), 0, wanted, 1)
     assert agent.ask().status_code == 200
-    assert used == [2, 3]
+    assert [round(tokens, -3) for tokens in held] == [25_000, 17_000]  # 48,000 bytes and an answer
 
 
 def _raising(error: Exception) -> Callable[..., int]:
-    def count(call: UpstreamCall, bytes_a_token: int = 4) -> int:
+    def count(call: UpstreamCall) -> int:
         raise error
 
     return count

@@ -155,12 +155,12 @@ def test_responses_refuse_wrong_addresses_of_images(seeing: Person) -> None:
 def test_documents_and_images_do_not_mix_and_a_server_without_counts_is_estimated(seeing: Person) -> None:
     answer = ask(seeing, TEXT, IMAGE, retrieval={"vector_store_ids": ["vs_x"]})
     assert answer.status_code == 400 and "leave images out" in answer.json["error"]["message"]
-    from sluice.adapters.gateway.upstream import estimated_tokens
+    from sluice.domain.gateway.estimates import prompt_tokens
 
     ask(seeing, TEXT, IMAGE)
     (call,) = seeing.upstream.calls
     large = json.loads(json.dumps(call.body).replace("iVBORw0KGgo=", "A" * 400_000))
-    counted = [estimated_tokens(call.__class__(call.path, body, "", "", 1.0)) for body in (call.body, large)]
+    counted = [prompt_tokens(body) for body in (call.body, large)]
     assert USUAL_TOKENS < counted[0] == counted[1] < USUAL_TOKENS + 100
 
 

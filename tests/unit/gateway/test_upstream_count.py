@@ -1,4 +1,4 @@
-"""A prompt's tokens are the model server's own count if it counts, else four bytes are one."""
+"""A prompt's tokens are the model server's own count, or none."""
 
 import json
 import threading
@@ -17,7 +17,6 @@ pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
 
 BODY = {"model": "demo", "messages": [{"role": "user", "content": "x" * 400}]}
 CALL = UpstreamCall("/tokenize", BODY, request_id="req_1", account_id="usr_1", deadline_seconds=5.0)
-ESTIMATE = -(-len(json.dumps([BODY["messages"]])) // 4)
 
 
 @pytest.fixture
@@ -48,28 +47,29 @@ def server() -> Iterator[HTTPServer]:
         thread.join(10)
 
 
-def upstream(server: HTTPServer) -> HttpUpstream:
-    return HttpUpstream(f"http://127.0.0.1:{server.server_port}/v1", connect_seconds=2.0, idle_seconds=5.0)
+@pytest.fixture
+def asking(server: HTTPServer) -> Iterator[HttpUpstream]:
+    made = HttpUpstream(f"http://127.0.0.1:{server.server_port}/v1", connect_seconds=2.0, idle_seconds=5.0)
+    yield made
+    made._pool.close()
 
 
 @pytest.mark.parametrize(
     ("reply", "count"),
     [
         ((200, {"count": 17, "tokens": []}), 17),
-        ((200, {"tokens": []}), ESTIMATE),
-        ((200, {"count": "17"}), ESTIMATE),
-        ((404, {}), ESTIMATE),
-        ((405, {}), ESTIMATE),
-        ((501, {}), ESTIMATE),
+        ((200, {"tokens": []}), None),
+        ((200, {"count": "17"}), None),
+        ((200, {"count": -1}), None),
+        ((404, {}), None),
+        ((405, {}), None),
+        ((501, {}), None),
     ],
 )
-def test_the_servers_count_is_taken_and_else_estimated(reply: Any, count: int, server: HTTPServer) -> None:
+def test_only_a_number_is_a_count(reply: Any, count: int | None, server: HTTPServer, asking: HttpUpstream) -> None:
     server.reply = reply  # type: ignore[attr-defined]
-    asking = upstream(server)
     assert asking.count(CALL) == count
-    assert asking.count(CALL, bytes_a_token=1) == (count if count == 17 else len(json.dumps([BODY["messages"]])))
-    assert server.asked == 2 * [("/tokenize", BODY)]  # type: ignore[attr-defined]
-    asking._pool.close()
+    assert server.asked == [("/tokenize", BODY)]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -80,15 +80,12 @@ def test_the_servers_count_is_taken_and_else_estimated(reply: Any, count: int, s
         ((500, {}), errors.ModelUnavailable),
     ],
 )
-def test_a_refusal_is_no_count(reply: Any, kind: type[Exception], server: HTTPServer) -> None:
+def test_a_refusal_is_no_count(reply: Any, kind: type[Exception], server: HTTPServer, asking: HttpUpstream) -> None:
     server.reply = reply  # type: ignore[attr-defined]
-    asking = upstream(server)
     with pytest.raises(kind):
         asking.count(CALL)
-    asking._pool.close()
 
 
 def test_a_server_of_chats_only_is_not_asked() -> None:
     nobody = NamedModels("http://127.0.0.1:1", {"demo": "x"}, chat_only=True, connect_seconds=0.1, idle_seconds=1.0)
-    assert nobody.count(CALL) == ESTIMATE
-    assert nobody.count(CALL, bytes_a_token=2) == -(-len(json.dumps([BODY["messages"]])) // 2)
+    assert nobody.count(CALL) is None

@@ -11,7 +11,7 @@ from sluice.domain.errors import UpstreamTimeout
 from sluice.ports.gateway import UpstreamCall
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-EVENT = b"data: {}\n\n"
+EVENT = b'data: {"choices":[]}\n\n'
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pydantic import Field
 from sluice import settings
 from sluice.domain.errors import SluiceError
 from sluice.http.lazy_model import BaseModel
-from sluice.wiring import peers, stores
+from sluice.wiring import stores, upstreams
 from sluice.wiring.settings import settings_in_force
 
 # On AWS a check may start the model's function, and anyone may request one, so a result is reused for this long.
@@ -62,7 +62,7 @@ def _model() -> _ModelCheck:
 
 
 def _ask(now: float) -> _ModelCheck:
-    server = peers.model_health()
+    server = upstreams.ModelHealth()
     try:
         report = server.health()
         if report["http_status"] == 404:  # not our engine but OpenAI-compatible: show its first model

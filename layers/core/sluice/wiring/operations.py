@@ -5,7 +5,7 @@ from __future__ import annotations  # a function imports only the use cases that
 from typing import TYPE_CHECKING
 
 from sluice.once import once
-from sluice.wiring import peers, stores
+from sluice.wiring import peers, stores, upstreams
 
 if TYPE_CHECKING:
     from sluice.services.operations.admin import Administration
@@ -46,7 +46,7 @@ def health_check() -> HealthCheck:
     from sluice.wiring.settings import settings_in_force
 
     return HealthCheck(
-        peers.model_health(),
+        upstreams.ModelHealth(),
         stores.hot_store(),
         stores.lease_index(),
         stores.mail_store(),

@@ -54,12 +54,28 @@ class _Built:
         return found
 
 
+class ModelHealth:
+    """`sluice.ports.gateway.ModelServer`: the bundled engine. Other servers are not asked for their health, because one
+    may charge for it: what they list is told."""
+
+    def health(self) -> dict[str, Any]:
+        return peers.model_health().health() if _has_engine() else {"http_status": 404}
+
+    def models(self) -> list[dict[str, Any]]:
+        return peers.model_health().models() if _has_engine() else routes().all()
+
+
+def _has_engine() -> bool:
+    return any(one.kind == "engine" for one in terms().upstreams)
+
+
 def _server(one: UpstreamTerms) -> Server:
-    upstream = peers.upstream() if one.kind == "engine" else _elsewhere(one)
+    upstream = peers.upstream() if one.kind == "engine" else elsewhere(one)
     return Server(one, upstream, ModelList(upstream), Circuit(time.monotonic))
 
 
-def _elsewhere(one: UpstreamTerms) -> Upstream:
+def elsewhere(one: UpstreamTerms) -> Upstream:
+    """A server that is not the bundled engine."""
     from sluice.adapters.gateway.function_url import is_bedrock, sign_for
     from sluice.adapters.gateway.named_models import NamedModels
     from sluice.adapters.gateway.upstream import HttpUpstream

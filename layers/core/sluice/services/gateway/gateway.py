@@ -100,8 +100,8 @@ class Gateway:
     def permitted_models(self, claims: Claims) -> list[dict[str, Any]]:
         """The models that the API token may use, and by its plan, as it was seen last, the account; with prices and
         aliases. Errors: ModelUnavailable."""
-        terms, routes = self.terms(), self.routes()
-        allowed = [one for one in routes.all() if self._may_use(claims, str(one["id"])) and self._in_plan(claims, one)]
+        terms, models = self.terms(), self.routes().all(local_only=claims.local_only)
+        allowed = [one for one in models if _is_named(claims, str(one["id"]), terms) and self._in_plan(claims, one)]
         return [_described(model, terms) for model in allowed]
 
     def _in_plan(self, claims: Claims, model: Mapping[str, Any]) -> bool:
@@ -122,15 +122,7 @@ class Gateway:
         model = terms.id_of(name)
         if not _is_named(claims, model, terms):
             raise _no_model(name)
-        found = self.routes().get(model)
-        if claims.local_only and not self.routes().stays_home(model):
-            raise errors.Forbidden(f"This request is local-only, and each server of the model {name!r} leaves home.")
-        return found
-
-    def _may_use(self, claims: Claims, model: str) -> bool:
-        return _is_named(claims, model, self.terms()) and not (
-            claims.local_only and not self.routes().stays_home(model)
-        )
+        return self.routes().get(model, local_only=claims.local_only)
 
     def model_for(self, claims: Claims, name: str, capability: str) -> dict[str, Any]:
         """By its id or an alias. Errors: as `_model`, and InvalidModelRequest if the model lacks the capability."""

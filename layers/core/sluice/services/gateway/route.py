@@ -22,7 +22,6 @@ log = logging.getLogger("sluice.upstream")
 
 NEXT_ONE = (errors.Unavailable, errors.UpstreamTimeout, errors.ModelNotFound)  # errors after which another is asked
 FAILURES = (errors.ModelUnavailable, errors.UpstreamTimeout)  # those that open a circuit: being busy is none
-NONE_AT_HOME = "This request is local-only, and each server of the model {!r} leaves home."
 TOO_COSTLY = "The model has cost what its owner lets it cost in a day."
 DAY_MS = 86_400_000
 Answer = TypeVar("Answer")
@@ -65,13 +64,8 @@ class Routed:
         return self.routes().all()
 
     def steps(self, call: UpstreamCall) -> list[Step]:
-        """Errors: Forbidden (local-only, and every server leaves home), ModelNotFound."""
-        model, routes = str(call.body["model"]), self.routes()
-        if steps := routes.steps(model, local_only=call.local_only):
-            return steps
-        if routes.steps(model):
-            raise errors.Forbidden(NONE_AT_HOME.format(model))
-        raise errors.ModelNotFound()
+        """Errors: as `Routes.steps`."""
+        return self.routes().steps(str(call.body["model"]), local_only=call.local_only)
 
 
 class _Tries:

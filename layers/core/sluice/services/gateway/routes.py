@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sluice.domain.errors import ModelNotFound, ModelUnavailable
+from sluice.domain.errors import Forbidden, ModelNotFound, ModelUnavailable
 from sluice.domain.settings.terms import Terms, UpstreamTerms
 from sluice.ports.gateway import Upstream
 from sluice.services.gateway.circuit import Circuit
@@ -74,29 +74,32 @@ class Routes:
         object.__setattr__(self, "_named", named)
 
     def steps(self, model: str, *, local_only: bool = False) -> list[Step]:
-        """The servers of a model in the order of trying. Without a route of its own: those that may have it."""
+        """The servers of a model in the order of trying. Without a route of its own: those that may have it. Errors:
+        Forbidden (local-only, and each leaves home), ModelNotFound."""
         if (route := self.terms.routes.get(model)) is not None:
             found = [Step(self.servers[name], theirs) for name, theirs in route]
         else:
             found = [Step(server, model) for server in self._offering() if server.may_have(model)]
-        return [step for step in found if not (local_only and step.server.terms.leaves_home)]
+        if not found:
+            raise ModelNotFound(f"The model {model!r} does not exist or you do not have access to it.")
+        kept = [step for step in found if not (local_only and step.server.terms.leaves_home)]
+        if not kept:
+            raise Forbidden(f"This request is local-only, and each server of the model {model!r} leaves home.")
+        return kept
 
-    def stays_home(self, model: str) -> bool:
-        return bool(self.steps(model, local_only=True))
-
-    def all(self) -> list[dict[str, Any]]:
+    def all(self, *, local_only: bool = False) -> list[dict[str, Any]]:
         """OpenAI's model objects. What a server that is away offers is left out, unless it is known. Errors:
         ModelUnavailable, if nothing is known of any."""
         found: dict[str, dict[str, Any]] = {}
         problem: ModelUnavailable | None = None
         for model in self.terms.routes:
             try:
-                found[model] = self.get(model)
-            except ModelNotFound:
+                found[model] = self.get(model, local_only=local_only)
+            except (ModelNotFound, Forbidden):
                 continue
             except ModelUnavailable as exc:
                 problem = exc
-        for server in self._offering():
+        for server in self._offering(local_only):
             try:
                 found |= {str(row["id"]): row for row in server.own_rows() if row["id"] not in found}
             except ModelUnavailable as exc:
@@ -109,11 +112,11 @@ class Routes:
         """Names of the models with this capability, or that state no capabilities. Errors: ModelUnavailable."""
         return [str(model["id"]) for model in self.all() if capability in model.get("capabilities", [capability])]
 
-    def get(self, model: str) -> dict[str, Any]:
-        """What the first server that knows the model says of it, with the smallest context of all. Errors:
-        ModelNotFound, ModelUnavailable."""
+    def get(self, model: str, *, local_only: bool = False) -> dict[str, Any]:
+        """What the first server that knows the model says of it, with the smallest context of all. Errors: as
+        `steps`, and ModelUnavailable."""
         rows, problem = [], None
-        for step in self.steps(model):
+        for step in self.steps(model, local_only=local_only):
             try:
                 if (row := step.server.row(step.model)) is not None:
                     rows.append(row)
@@ -128,11 +131,11 @@ class Routes:
         owned_by = owners.pop() if len(owners) == 1 else ""
         return {**rows[0], "id": model, "owned_by": owned_by, "context_window": min(windows, default=None)}
 
-    def _offering(self) -> Iterator[Server]:
+    def _offering(self, local_only: bool = False) -> Iterator[Server]:
         """The servers whose models have their own names here, too. A foreign server of which the owner names one model
         offers no others, because those have no price."""
         for server in self.servers.values():
-            if server.terms.kind == "http":
+            if server.terms.kind == "http" or (local_only and server.terms.leaves_home):
                 continue
             if not server.is_foreign or server.terms.models or server.terms.name not in self._named:
                 yield server
