@@ -247,13 +247,23 @@ class Exchange:
 def take_usage(stream: UpstreamStream, chunk: dict[str, Any]) -> None:
     """Use the model server's final counts if it sends them, because they are exact for any server."""
     usage = chunk.get("usage")
-    if isinstance(usage, dict):
-        details = usage.get("prompt_tokens_details")
-        details = details if isinstance(details, dict) else {}
-        stream.estimated = False
-        stream.prompt_tokens = int(usage.get("prompt_tokens") or stream.prompt_tokens)
-        stream.completion_tokens = int(usage.get("completion_tokens", stream.completion_tokens) or 0)
-        stream.cached_tokens = int(details.get("cached_tokens") or stream.cached_tokens)
+    if not isinstance(usage, dict):
+        return
+    details = usage.get("prompt_tokens_details")
+    details = details if isinstance(details, dict) else {}
+    prompt, completion = _counted(usage, "prompt_tokens"), _counted(usage, "completion_tokens")
+    if prompt is None and completion is None:
+        return
+    stream.estimated = False
+    stream.prompt_tokens = prompt or stream.prompt_tokens
+    stream.completion_tokens = completion or 0
+    stream.cached_tokens = _counted(details, "cached_tokens") or stream.cached_tokens
+
+
+def _counted(usage: dict[str, Any], name: str) -> int | None:
+    """None where the server tells none, or what is no count."""
+    count = usage.get(name)
+    return count if type(count) is int and count >= 0 else None
 
 
 def usage_chunk(stream: UpstreamStream, last: dict[str, Any]) -> bytes:
