@@ -12,12 +12,14 @@ import pytest
 from sluice import settings
 from sluice.adapters.gateway.hot_store import record_from
 from sluice.domain.usage.ledger import LedgerRecord
+from sluice.wiring import upstreams
 from tests.integration.gateway.conftest import Person
 from tests.integration.gateway.test_owners_terms import apply
 from tests.integration.gateway.upstreams.scripted import Scripted
 
 KEYS = {"FIRST_KEY": "first-key-7c1d52", "SECOND_KEY": "second-key-90ab41"}
 IDLE_SECONDS = 0.6
+REAL_ELSEWHERE = upstreams.elsewhere
 
 
 @dataclass
@@ -50,9 +52,14 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Servers]:
 
 
 @pytest.fixture
-def caller(servers: Servers, person: Person) -> Person:
+def caller(servers: Servers, person: Person, monkeypatch: pytest.MonkeyPatch) -> Iterator[Person]:
+    monkeypatch.setattr(upstreams, "elsewhere", REAL_ELSEWHERE)
     apply(**servers.tables())
-    return person
+    yield person
+    for server in upstreams.routes().servers.values():
+        pool = getattr(server.upstream, "_pool", None)
+        if pool is not None:
+            pool.close()
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ Ask = Callable[..., Outcome]
 def ask(caller: Person, caplog: pytest.LogCaptureFixture) -> Ask:
     """`ask(model=…, stream=…)`: asks and checks what holds for every answer: one record more, no lease, no key in
     answer or log, nothing but answers and errors in a stream."""
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "sluice")
 
     def one(path: str = "/v1/chat/completions", **fields: Any) -> Outcome:
         headers = {**caller.api_token, **fields.pop("headers", {})}
@@ -109,6 +116,6 @@ def _events(body: str) -> list[Any]:
 def _text(body: str, events: list[Any]) -> str:
     if events:
         choices = [choice for one in events for choice in one.get("choices", [])]
-        return "".join(choice["delta"].get("content") or "" for choice in choices)
+        return "".join((choice.get("delta") or {}).get("content") or "" for choice in choices)
     choices = json.loads(body).get("choices") or []
-    return "".join(choice["message"]["content"] or "" for choice in choices)
+    return "".join(choice["message"]["content"] or "" for choice in choices if "message" in choice)

@@ -52,9 +52,11 @@ class Asked:
 
 @dataclass
 class Scripted:
-    """`script`: what it sends to a POST; `listed`: to a GET. `asked`: the POSTs that came."""
+    """`script`: what it sends to a POST, `by_path` to one of a path of its own; `listed`: to a GET. `asked`: the POSTs
+    that came."""
 
     script: Iterable[Part] = (stream(*PARIS),)
+    by_path: dict[str, Iterable[Part]] = field(default_factory=dict)
     listed: bytes = field(default_factory=lambda: whole("404 Not Found", {}))
     asked: list[Asked] = field(default_factory=list)
 
@@ -93,7 +95,7 @@ class Scripted:
                 connection.sendall(self.listed)
                 return
             self.asked.append(asked)
-            for part in self.script:
+            for part in self.by_path.get(asked.path, self.script):
                 if isinstance(part, bytes):
                     connection.sendall(part)
                 elif isinstance(part, float):

@@ -110,8 +110,8 @@ ENDLESS = ("comments forever", "lines that mean nothing")  # they end with the d
 
 
 @pytest.fixture(autouse=True)
-def short_deadline(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLUICE_DEADLINE_SECONDS", "3")
+def short_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_REQUEST_DEADLINE_SECONDS", "4")
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])

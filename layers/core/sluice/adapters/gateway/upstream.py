@@ -99,6 +99,8 @@ class HttpUpstream:
     def models(self) -> list[dict[str, Any]]:
         connection, response = self._request("GET", "/v1/models", b"", {}, 2.0)
         answer = self._answer(connection, response)
+        if response.status in NO_SUCH_CALL and not self._is_ours:
+            return []  # the names that its owner states are enough
         if response.status != 200:
             raise self._refusal(response, answer)
         rows = list(answer.get("data", []))

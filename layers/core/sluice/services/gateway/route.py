@@ -24,6 +24,7 @@ NEXT_ONE = (errors.Unavailable, errors.UpstreamTimeout, errors.ModelNotFound)  #
 FAILURES = (errors.ModelUnavailable, errors.UpstreamTimeout)  # those that open a circuit: being busy is none
 TOO_COSTLY = "The model has cost what its owner lets it cost in a day."
 DAY_MS = 86_400_000
+LEAST_SECONDS = 0.1
 Answer = TypeVar("Answer")
 
 
@@ -49,15 +50,21 @@ class Routed:
     def count(self, call: UpstreamCall) -> int:
         """No text leaves home to be counted. A server that cannot count, or is elsewhere, answers by its bytes."""
         problem: errors.SluiceError | None = None
+        give_up = time.monotonic() + call.deadline_seconds
         for step in self.steps(call):
-            terms, exact = step.server.terms, None
-            try:
-                if not terms.leaves_home:
-                    exact = step.server.upstream.count(_for_server(call, step))
-            except NEXT_ONE as exc:
-                problem = exc
-                continue
-            return estimates.prompt_tokens(call.body, terms.bytes_a_token) if exact is None else exact
+            server, exact = step.server, None
+            if not server.terms.leaves_home:
+                if server.circuit.seconds_left():
+                    continue
+                left = max(LEAST_SECONDS, give_up - time.monotonic())
+                try:
+                    exact = server.upstream.count(replace(_for_server(call, step), deadline_seconds=left))
+                except NEXT_ONE as exc:
+                    problem = exc
+                    if isinstance(exc, FAILURES):
+                        server.circuit.failed()
+                    continue
+            return estimates.prompt_tokens(call.body, server.terms.bytes_a_token) if exact is None else exact
         raise problem or errors.ModelUnavailable()
 
     def models(self) -> list[dict[str, Any]]:
@@ -116,12 +123,16 @@ class _Tries:
         if self._server is not None and isinstance(problem, FAILURES):
             self._server.circuit.failed()
 
+    def began(self) -> None:
+        if self._server is not None:
+            self._server.circuit.began()
+
     def worked(self) -> None:
         if self._server is not None:
             self._server.circuit.worked()
 
     def _seconds(self) -> float:
-        return max(0.1, self._give_up - time.monotonic())
+        return max(LEAST_SECONDS, self._give_up - time.monotonic())
 
     def _skipped(self, seconds: float) -> None:
         if self._problem is None:
@@ -163,9 +174,11 @@ def _known(own: Prices | None, prices: Prices | None, reserved: Reserved | None)
 
 
 def _for_server(call: UpstreamCall, step: Step) -> UpstreamCall:
-    """The call with the server's own name of the model, whose answer bears ours."""
+    """The call with the server's own name of the model. The answer bears ours, whatever a server elsewhere says."""
     ours = str(call.body["model"])
-    return call if step.model == ours else replace(call, body={**call.body, "model": step.model}, named=ours)
+    if step.model == ours:
+        return replace(call, named=ours) if step.server.is_foreign else call
+    return replace(call, body={**call.body, "model": step.model}, named=ours)
 
 
 def _of_stream(name: str) -> Any:
@@ -194,6 +207,7 @@ class _Begun:
         except NEXT_ONE as exc:
             self._tries.broke(exc)
             raise
+        self._tries.worked()
 
     def _first(self) -> Iterator[bytes]:
         """Pings and the first event, of whichever server sends one. The rest is `_rest`."""
@@ -204,7 +218,7 @@ class _Begun:
                     if payload and chunks.is_error(payload) and isinstance(problem := engine_error(payload), NEXT_ONE):
                         raise problem
                     if payload:
-                        self._tries.worked()
+                        self._tries.began()
                     yield payload
                 raise errors.ModelUnavailable("The model ended without an answer.")
             except NEXT_ONE as exc:
