@@ -91,9 +91,13 @@ class Exchange:
         return self._asked.upstream if self._asked else None
 
     def asked(self, asked: Asked) -> None:
-        """A server is asked now, the ones before it to no avail."""
+        """A server is asked now, the ones before it to no avail. Each may be silent for as long as a lease is valid, so
+        it is renewed before the next. Errors: as a checkpoint's in `events`."""
         self._asked = asked
         self.context.on_asked(asked.upstream)
+        now_ms = self._books.clock() // 1_000_000
+        if now_ms - self._renewed_ms >= RENEW_EVERY_MS:
+            self._checkpoint(now_ms)
 
     def events(self, stream: UpstreamStream) -> Iterator[bytes]:
         """The payloads of the model's events, and `PING` while the model is silent.
@@ -108,7 +112,7 @@ class Exchange:
             if gone():
                 raise ClientGone()
             if now_ms - self._renewed_ms >= RENEW_EVERY_MS:
-                self._checkpoint(stream, now_ms)
+                self._checkpoint(now_ms)
             if payload:
                 if chunks.is_error(payload):
                     raise engine_error(payload)
@@ -116,10 +120,11 @@ class Exchange:
                     self._first_ms = now_ms
             yield payload
 
-    def _checkpoint(self, stream: UpstreamStream, now_ms: int) -> None:
+    def _checkpoint(self, now_ms: int) -> None:
         """Renew the lease. A store failure does not end the stream, because the lease outlasts several renewals."""
         self._renewed_ms = now_ms
-        self.lease = self.lease.with_progress(stream.prompt_tokens, stream.completion_tokens, self.upstream or LOCAL)
+        prompt_tokens, completion_tokens, _ = self._counts()
+        self.lease = self.lease.with_progress(prompt_tokens, completion_tokens, self.upstream or LOCAL)
         try:
             attempt = self._books.store.checkpoint(self.request.account_id, self.request.request_id, self.lease, now_ms)
         except errors.StoreUnavailable:
@@ -198,11 +203,8 @@ class Exchange:
 
     def _outcome(self, status: int, finish_reason: str | None) -> Outcome:
         stream, now_ms = self._stream, self._books.clock() // 1_000_000
-        counted, estimated = self._counted, self._estimated
-        if stream is not None:
-            counted = (stream.prompt_tokens, stream.completion_tokens, stream.cached_tokens)
-            estimated = stream.estimated
-        prompt, completion, cached = self._bounded(*counted)
+        prompt, completion, cached = self._bounded(*self._counts())
+        estimated = self._estimated if stream is None else stream.estimated
         return Outcome(
             status=status,
             prompt_tokens=prompt,
@@ -216,6 +218,12 @@ class Exchange:
             upstream_micro_usd=self._own_cost(prompt, completion, cached),
             estimated=estimated and prompt + completion > 0,
         )
+
+    def _counts(self) -> tuple[int, int, int]:
+        """Prompt, completion and cached tokens so far."""
+        if (stream := self._stream) is None:
+            return self._counted
+        return stream.prompt_tokens, stream.completion_tokens, stream.cached_tokens
 
     def _own_cost(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int) -> int | None:
         """What the answer costs the owner, at most what was reserved of the upstream's day."""
