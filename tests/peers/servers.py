@@ -17,6 +17,7 @@ from tests.waiting import eventually
 MODEL = HERE.parents[1] / "model" / "demo-model-q8_0.gguf"
 THEIRS = "their-demo"  # the servers' own name of the model
 SLOTS = 2
+CONTEXT = 32_768  # of llama-cpp-python's server: an answer that fills it takes long enough to be left
 START_SECONDS = 60.0
 
 
@@ -65,12 +66,12 @@ def wait_ready(peer: Peer, path: str = "/v1/models") -> None:
 
 
 @contextmanager
-def llama_server(folder: Path) -> Iterator[Peer]:
+def llama_server(folder: Path, name: str = "llama-server", what: str = "text") -> Iterator[Peer]:
     """llama.cpp's own server."""
     port = free_port()
-    peer = Peer("llama-server", f"http://127.0.0.1:{port}", "llama-server-secret-1")
-    words = [python(), HERE / "llama_server.py", str(port), peer.key, MODEL, THEIRS, str(SLOTS)]
-    with process(words, folder / "llama-server.log"):
+    peer = Peer(name, f"http://127.0.0.1:{port}", f"{name}-secret-1")
+    words = [python(), HERE / "llama_server.py", str(port), peer.key, MODEL, THEIRS, str(SLOTS), what]
+    with process(words, folder / f"{name}.log"):
         wait_ready(peer)
         yield peer
 
@@ -80,7 +81,18 @@ def llama_cpp_python(folder: Path) -> Iterator[Peer]:
     """The server of llama-cpp-python."""
     port = free_port()
     peer = Peer("llama-cpp-python", f"http://127.0.0.1:{port}", "llama-cpp-python-secret-2")
-    words = ["--model", MODEL, "--model_alias", THEIRS, "--n_ctx", "512", "--n_threads", "1", "--api_key", peer.key]
+    words = [
+        "--model",
+        MODEL,
+        "--model_alias",
+        THEIRS,
+        "--n_ctx",
+        str(CONTEXT),
+        "--n_threads",
+        "1",
+        "--api_key",
+        peer.key,
+    ]
     place = ["--host", "127.0.0.1", "--port", str(port)]
     with process([python(), "-m", "llama_cpp.server", *words, *place], folder / "llama-cpp-python.log"):
         wait_ready(peer)

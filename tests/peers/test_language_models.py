@@ -1,20 +1,21 @@
 """Servers with OpenAI's API as upstreams of a gateway: llama.cpp's own, llama-cpp-python's, and another Sluice."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from sluice.domain.usage.ledger import LedgerRecord
 from tests.books import Books
+from tests.chaos.slow_engine import SlowEngine
 from tests.e2e import people
 from tests.e2e.people import Person
 from tests.e2e.system import System
 from tests.peers.conftest import NewHome, upstream
-from tests.peers.servers import MODEL, Peer, llama_cpp_python, llama_server
+from tests.peers.servers import MODEL, SLOTS, Peer, llama_cpp_python, llama_server
 from tests.waiting import eventually
 
 NAMES = ("llama-server", "llama-cpp-python", "sluice")
@@ -47,28 +48,48 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Peer]]:
+def peers(second: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Peer]]:
     folder = tmp_path_factory.mktemp("peers")
     with ExitStack() as stack:
         found = [stack.enter_context(made(folder)) for made in (llama_server, llama_cpp_python)]
-        second = System(folder / "second")
-        stack.callback(second.discard)
-        token = people.newcomer(second.start().base_url).api_token
+        found.append(stack.enter_context(llama_server(folder, "vectors", "vectors")))
+        token = people.newcomer(second.base_url).api_token
         found.append(Peer("sluice", second.base_url, token, model="demo"))
         yield {peer.name: peer for peer in found}
+
+
+@pytest.fixture(scope="module")
+def slow() -> Iterator[SlowEngine]:
+    made = SlowEngine(tokens=2_000)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def second(slow: SlowEngine, new_home: NewHome) -> System:
+    """Another Sluice: the demo model, and `slow` behind a server of its own."""
+    behind = f'[[upstreams]]\nname = "slow"\nkind = "openai"\nurl = "{slow.url}"\n'
+    model = '[[models]]\nid = "slow"\nupstreams = ["slow:demo"]\n'
+    return new_home('[[upstreams]]\nname = "local"\nkind = "engine"\n' + behind + model)
 
 
 @pytest.fixture(scope="module")
 def home(peers: dict[str, Peer], new_home: NewHome) -> tuple[Person, Books]:
     tables = [upstream(peer) for peer in peers.values()]
     tables += [f'[[models]]\nid = "by-{one.name}"\nupstreams = ["{one.name}:{one.model}"]\n' for one in peers.values()]
+    tables.append('[[models]]\nid = "slow"\nupstreams = ["sluice:slow"]\n')
     home = new_home("\n".join(tables), {peer.variable: peer.key for peer in peers.values()})
     return people.newcomer(home.base_url), Books(home)
 
 
+@pytest.fixture
+def pairs(peers: dict[str, Peer], home: tuple[Person, Books]) -> Callable[[str], Pair]:
+    return lambda name: Pair(peers[name], *home, f"by-{name}")
+
+
 @pytest.fixture(params=NAMES)
-def pair(request: pytest.FixtureRequest, peers: dict[str, Peer], home: tuple[Person, Books]) -> Pair:
-    return Pair(peers[request.param], *home, f"by-{request.param}")
+def pair(request: pytest.FixtureRequest, pairs: Callable[[str], Pair]) -> Pair:
+    return pairs(request.param)
 
 
 def events(answer: Any) -> list[dict[str, Any]]:
@@ -118,20 +139,31 @@ def test_text_is_completed_and_counted(pair: Pair) -> None:
     pair.record(ours.headers["x-sluice-request-id"])
 
 
-def test_vectors_come_as_the_peer_makes_them_or_its_refusal_does(pair: Pair) -> None:
-    theirs, ours = pair.ask_peer("/v1/embeddings", input="Paris"), pair.ask("/v1/embeddings", input="Paris")
+def test_vectors_are_the_peers_and_counted_by_it(pairs: Callable[[str], Pair]) -> None:
+    pair = pairs("vectors")
+    theirs, ours = (one("/v1/embeddings", input=["Paris", "Rome"]) for one in (pair.ask_peer, pair.ask))
+    assert ours.status_code == 200, ours.text
+    assert ours.json()["data"] == theirs.json()["data"] and ours.json()["model"] == pair.model
     record = pair.record(ours.headers["x-sluice-request-id"])
-    if theirs.status_code == 200:
-        assert ours.json()["data"] == theirs.json()["data"] and ours.json()["model"] == pair.model
-        assert record.prompt_tokens == theirs.json()["usage"]["prompt_tokens"] > 0
+    assert record.prompt_tokens == theirs.json()["usage"]["prompt_tokens"] > 0 and not record.estimated
+
+
+def test_a_peer_that_makes_no_vectors_is_not_available_for_them(pair: Pair) -> None:
+    ours = pair.ask("/v1/embeddings", input="Paris")
+    if pair.peer.name == "sluice":  # it lists what its models do
+        assert ours.status_code == 400 and "does not do embeddings" in ours.json()["error"]["message"]
     else:
-        assert ours.status_code == record.status == 503 and record.total_tokens == 0
+        assert ours.status_code == pair.record(ours.headers["x-sluice-request-id"]).status == 503, ours.text
 
 
 def test_a_prompt_that_is_too_long_is_said_to_be_so(pair: Pair) -> None:
     for streamed in (False, True):
         ours = pair.ask(messages=[{"role": "user", "content": "hello " * 40_000}], stream=streamed)
-        assert (ours.status_code, ours.json()["error"]["code"]) == (400, "context_length_exceeded"), ours.text
+        told = (ours.status_code, ours.json()["error"]["code"])
+        if pair.peer.name == "llama-cpp-python":  # it ends a stream without a word, and all answers are streams to us
+            assert told == (503, "model_unavailable")
+        else:
+            assert told == (400, "context_length_exceeded"), ours.text
 
 
 def test_a_prompt_is_counted(pair: Pair) -> None:
@@ -143,7 +175,50 @@ def test_a_prompt_is_counted(pair: Pair) -> None:
 
 def test_the_peers_models_have_no_other_names_for_callers(pair: Pair) -> None:
     listed = pair.person.v1("GET", "/v1/models").json()["data"]
-    assert sorted(one["id"] for one in listed) == sorted(f"by-{name}" for name in NAMES)
+    assert sorted(one["id"] for one in listed) == [*sorted(f"by-{name}" for name in (*NAMES, "vectors")), "slow"]
     assert not any(str(MODEL.parent) in json.dumps(one) for one in listed)
     refused = pair.ask(model=pair.peer.model)
     assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_found")
+
+
+def leave_early(pair: Pair, **fields: Any) -> str:
+    """Asks for an answer without an end, reads its beginning, and leaves. → the request's id."""
+    with pair.ask(stream=True, max_tokens=1_000_000, **fields) as answer:
+        assert answer.status_code == 200, answer.text
+        assert next(answer.iter_content(1024))
+        return str(answer.headers["x-sluice-request-id"])
+
+
+def without_an_end(llama_server: Peer) -> dict[str, Any]:
+    """Forbids the token that ends an answer."""
+    asked = {"content": "<|im_end|>", "parse_special": True}
+    (token,) = llama_server.call("POST", "/tokenize", json=asked).json()["tokens"]
+    return {"logit_bias": {str(token): -100}}
+
+
+@pytest.mark.parametrize("name", ["llama-server", "llama-cpp-python"])
+def test_a_caller_who_leaves_frees_the_peers_slot(
+    name: str, pairs: Callable[[str], Pair], peers: dict[str, Peer]
+) -> None:
+    pair, endless = pairs(name), without_an_end(peers["llama-server"])
+    left = [leave_early(pair, **endless) for _ in range(SLOTS + 1)]
+    for request_id in left:
+        record = pair.record(request_id)
+        assert (record.status, record.finish_reason) == (499, "cancelled") and record.completion_tokens > 0
+    if name == "llama-server":
+        eventually(lambda: not any(slot["is_processing"] for slot in pair.peer.call("GET", "/slots").json()))
+    assert pair.ask().status_code == 200, "a server of one slot answers at once"
+
+
+def test_a_caller_who_leaves_ends_the_answer_at_the_second_sluice_and_at_what_is_behind_it(
+    pairs: Callable[[str], Pair], second: System, slow: SlowEngine
+) -> None:
+    pair, theirs = replace(pairs("sluice"), model="slow"), Books(second)
+    before = {one.request_id for one in theirs.ledger()}
+    ours = pair.record(leave_early(pair, messages=QUESTION["messages"]))
+    (other,) = eventually(lambda: [one for one in theirs.ledger() if one.request_id not in before])
+    for record in (ours, other):
+        assert (record.status, record.finish_reason) == (499, "cancelled")
+        assert 0 < record.completion_tokens < slow.tokens
+    eventually(lambda: [one.ended for one in slow.generations] == ["gone"])
+    assert not any(grant.leases for grant in theirs.grants())
