@@ -73,7 +73,7 @@ class HttpUpstream:
         if response.status != 200:
             raise error_from(response.status, answer, response.headers)
         if not isinstance(answer.get("data", answer.get("results")), list):
-            raise errors.ModelUnavailable(NO_ANSWER)
+            raise errors.AnswerLost(NO_ANSWER)
         return {**answer, "model": call.named} if call.named else answer
 
     def count(self, call: UpstreamCall) -> int | None:
@@ -129,11 +129,11 @@ class HttpUpstream:
                 if connection is not None:
                     connection.close()
                 if connection is None or not connection.used:
-                    raise errors.ModelUnavailable() from exc
+                    raise _lost(connection) from exc
             except (OSError, http.client.HTTPException) as exc:
                 if connection is not None:
                     connection.close()
-                raise errors.ModelUnavailable() from exc
+                raise _lost(connection) from exc
         raise errors.ModelUnavailable()
 
     def _head(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
@@ -158,7 +158,7 @@ class HttpUpstream:
             raise errors.UpstreamTimeout() from exc
         except (OSError, http.client.HTTPException) as exc:
             connection.close()
-            raise errors.ModelUnavailable() from exc
+            raise errors.AnswerLost() from exc
         except ValueError:
             return {}
         return answer if isinstance(answer, dict) else {}
@@ -206,10 +206,10 @@ class HttpStream:
                 yield b""
                 continue
             if not block:
-                raise errors.ModelUnavailable("The model broke off its answer.")
+                raise errors.AnswerLost("The model broke off its answer.")
             *lines, buffer = (buffer + block).split(b"\n")
             if len(buffer) > MAX_LINE_BYTES:
-                raise errors.ModelUnavailable("The model sent a line without an end.")
+                raise errors.AnswerLost("The model sent a line without an end.")
             for line in lines:
                 if line.startswith(b"data:"):
                     payload = line[5:].strip()
@@ -237,7 +237,7 @@ class HttpStream:
         except TimeoutError:
             return None
         except (OSError, http.client.HTTPException, ValueError) as exc:
-            raise errors.ModelUnavailable("The model broke off its answer.") from exc
+            raise errors.AnswerLost("The model broke off its answer.") from exc
         self._heard = time.monotonic()
         return block
 
@@ -264,10 +264,12 @@ class HttpStream:
     def _estimate(self, payload: bytes) -> None:
         """Count the chunk's text. Errors: ModelUnavailable, if it is no chunk."""
         chunk = _chunk(payload)
+        if chunk.get("error"):
+            return
         try:
             self._bytes += chunks.text_bytes(chunk)
         except (TypeError, AttributeError) as exc:
-            raise errors.ModelUnavailable(NO_ANSWER) from exc
+            raise errors.AnswerLost(NO_ANSWER) from exc
         self.prompt_tokens = self._prompt_tokens()
         self.completion_tokens = -(-self._bytes // BYTES_A_TOKEN)
 
@@ -295,12 +297,17 @@ class HttpStream:
             self._connection.close()  # the engine sees it and frees the slot
 
 
+def _lost(connection: Connection | None) -> errors.ModelUnavailable:
+    """For an answer that does not come. Without a connection nothing was asked."""
+    return errors.ModelUnavailable() if connection is None else errors.AnswerLost()
+
+
 def _chunk(payload: bytes) -> dict[str, Any]:
     """An event of an answer: a chunk or an error. Errors: ModelUnavailable, if it is neither."""
     try:
         chunk = json.loads(payload)
     except (ValueError, RecursionError) as exc:
-        raise errors.ModelUnavailable(NO_ANSWER) from exc
+        raise errors.AnswerLost(NO_ANSWER) from exc
     if not isinstance(chunk, dict) or not (isinstance(chunk.get("choices"), list) or chunk.get("error")):
-        raise errors.ModelUnavailable(NO_ANSWER)
+        raise errors.AnswerLost(NO_ANSWER)
     return chunk
