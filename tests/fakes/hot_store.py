@@ -127,6 +127,7 @@ class FakeHotStore:
                 expires_ms=now_ms + LEASE_MS,
                 prompt_tokens=lease.prompt_tokens,
                 completion_tokens=lease.completion_tokens,
+                upstream=lease.upstream or held.upstream,
             )
             self.grants[account_id] = replace(truth, leases={**truth.leases, request_id: renewed})
             return self._answer(Attempt(True, self.grants[account_id]))

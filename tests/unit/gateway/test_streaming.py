@@ -16,6 +16,7 @@ from sluice.domain.usage.ledger import LedgerRecord
 from sluice.http.errors import ledger_status, row_for
 from sluice.http.gateway import streaming
 from sluice.http.gateway.streaming import ChatDialect, streamed_answer, whole_answer
+from sluice.ports.gateway import Asked
 from sluice.services.gateway.admit import Admission
 from sluice.services.gateway.exchange import Bookkeeping, ClientGone, Exchange
 from sluice.services.gateway.request import RequestContext
@@ -361,3 +362,15 @@ def test_content_after_a_choices_own_end_is_kept_for_the_end_and_counted() -> No
     sent = b"".join(body)
     assert sent.index(b'"finish_reason":"stop"') < sent.index(b"late") and sent.endswith(streaming.DONE)
     assert world.records[0].completion_tokens == 2 and len(world.records) == 1
+
+
+def test_the_lease_lasts_while_one_silent_server_after_the_other_is_asked() -> None:
+    world = World()
+    for name in ("near", "far", "last"):
+        world.exchange.asked(Asked(name))
+        world.clock.pass_seconds(29)
+    (lease,) = world.store.grants["usr_a"].leases.values()
+    assert not lease.expired(world.clock.now_ns // 1_000_000) and lease.upstream == "last"
+    world.store.grants["usr_a"] = replace(world.store.grants["usr_a"], live={})
+    with pytest.raises(errors.InvalidApiToken):
+        world.exchange.asked(Asked("more"))

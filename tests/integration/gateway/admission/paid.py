@@ -268,6 +268,8 @@ class Paid:
     def _bill(self, life: Life) -> int:
         if not life.reserved or life.end in NOTHING_DONE:
             return 0
+        if life.end == "answered without counts":
+            return cost_micro_usd(PRICES, life.counts[0], min(life.counts[1], len(TEXT))) or 0
         return life.reserved if ENDS[life.end] else self._cost(life)
 
 

@@ -19,7 +19,7 @@ from sluice.domain.gateway.leases import RENEW_EVERY_MS
 from sluice.domain.settings.terms import LOCAL
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.domain.usage.pricing import bound_micro_usd, cost_micro_usd
-from sluice.ports.gateway import Asked, HotStore, Spend, UpstreamStream
+from sluice.ports.gateway import Asked, HotStore, Reserved, Spend, UpstreamStream
 from sluice.services.gateway.admit import Admitted
 from sluice.services.gateway.request import RequestContext
 from sluice.services.gateway.settle import Outcome, settle
@@ -92,9 +92,13 @@ class Exchange:
         return self._asked.upstream if self._asked else None
 
     def asked(self, asked: Asked) -> None:
-        """A server is asked now, the ones before it to no avail."""
+        """A server is asked now, the ones before it to no avail. Each may be silent for as long as a lease is valid, so
+        it is renewed before the next. Errors: as a checkpoint's in `events`."""
         self._asked = asked
         self.context.on_asked(asked.upstream)
+        now_ms = self._books.clock() // 1_000_000
+        if now_ms - self._renewed_ms >= RENEW_EVERY_MS:
+            self._checkpoint(now_ms)
 
     def events(self, stream: UpstreamStream) -> Iterator[bytes]:
         """The payloads of the model's events, and `PING` while the model is silent.
@@ -109,7 +113,7 @@ class Exchange:
             if gone():
                 raise ClientGone()
             if now_ms - self._renewed_ms >= RENEW_EVERY_MS:
-                self._checkpoint(stream, now_ms)
+                self._checkpoint(now_ms)
             if payload:
                 if chunks.is_error(payload):
                     raise engine_error(payload)
@@ -117,10 +121,11 @@ class Exchange:
                     self._first_ms = now_ms
             yield payload
 
-    def _checkpoint(self, stream: UpstreamStream, now_ms: int) -> None:
+    def _checkpoint(self, now_ms: int) -> None:
         """Renew the lease. A store failure does not end the stream, because the lease outlasts several renewals."""
         self._renewed_ms = now_ms
-        self.lease = self.lease.with_progress(stream.prompt_tokens, stream.completion_tokens, self.upstream or LOCAL)
+        prompt_tokens, completion_tokens, _ = self._counts()
+        self.lease = self.lease.with_progress(prompt_tokens, completion_tokens, self.upstream or LOCAL)
         try:
             attempt = self._books.store.checkpoint(self.request.account_id, self.request.request_id, self.lease, now_ms)
         except errors.StoreUnavailable:
@@ -181,13 +186,8 @@ class Exchange:
         if spend is None or asked is None or asked.reserved is None:
             return
         self._asked = replace(asked, reserved=None)
-        rest = asked.reserved.micro_usd - (outcome.upstream_micro_usd or 0)
-        if rest <= 0 or any(getattr(record, name) != value for name, value in vars(outcome).items()):
-            return
-        try:
-            spend.give_back(asked.reserved, rest)
-        except errors.StoreUnavailable:
-            log.warning("an upstream's reservation stays spent today: %s", record.request_id)
+        if all(getattr(record, name) == value for name, value in vars(outcome).items()):
+            give_back(spend, asked.reserved, outcome.upstream_micro_usd or 0)
 
     def _left_to_the_sweeper(self) -> None:
         self._books.observer.settlement_failed()
@@ -203,11 +203,8 @@ class Exchange:
 
     def _outcome(self, status: int, finish_reason: str | None) -> Outcome:
         stream, now_ms = self._stream, self._books.clock() // 1_000_000
-        counted, estimated = self._counted, self._estimated
-        if stream is not None:
-            counted = (stream.prompt_tokens, stream.completion_tokens, stream.cached_tokens)
-            estimated = stream.estimated
-        prompt, completion, cached = self._bounded(*counted)
+        prompt, completion, cached = self._bounded(*self._counts())
+        estimated = self._estimated if stream is None else stream.estimated
         taken_ms = max(0, now_ms - self._started_ms)
         return Outcome(
             status=status,
@@ -222,6 +219,12 @@ class Exchange:
             upstream_micro_usd=self._own_cost(prompt, completion, cached, taken_ms, estimated=estimated),
             estimated=estimated and prompt + completion > 0,
         )
+
+    def _counts(self) -> tuple[int, int, int]:
+        """Prompt, completion and cached tokens so far."""
+        if (stream := self._stream) is None:
+            return self._counted
+        return stream.prompt_tokens, stream.completion_tokens, stream.cached_tokens
 
     def _own_cost(
         self, prompt_tokens: int, completion_tokens: int, cached_tokens: int, taken_ms: int, *, estimated: bool
@@ -256,6 +259,16 @@ class Exchange:
     ) -> None:
         """Set the counts of an answer that is not streamed."""
         self._counted, self._estimated = (prompt_tokens, completion_tokens, cached_tokens), estimated
+
+
+def give_back(spend: Spend, reserved: Reserved, cost_micro_usd: int) -> None:
+    """What is reserved but for a cost. What the store does not take stays spent until the day ends."""
+    if reserved.micro_usd <= cost_micro_usd:
+        return
+    try:
+        spend.give_back(reserved, reserved.micro_usd - cost_micro_usd)
+    except errors.StoreUnavailable:
+        log.warning("a reservation of %s stays spent on %s", reserved.upstream, reserved.day)
 
 
 def take_usage(stream: UpstreamStream, chunk: dict[str, Any]) -> None:

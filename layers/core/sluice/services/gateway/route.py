@@ -17,7 +17,7 @@ from sluice.domain.gateway import chunks, estimates
 from sluice.domain.gateway.rerank import tokens_read
 from sluice.domain.usage.pricing import Prices, bound_micro_usd, cost_micro_usd
 from sluice.ports.gateway import Asked, Spend, Upstream, UpstreamCall, UpstreamStream
-from sluice.services.gateway.exchange import engine_error
+from sluice.services.gateway.exchange import engine_error, give_back
 from sluice.services.gateway.routes import Routes, Server, Step
 
 log = logging.getLogger("sluice.upstream")
@@ -152,7 +152,11 @@ class _Tries:
                 self._problem = errors.ModelUnavailable(TOO_COSTLY, -(-(DAY_MS - now_ms % DAY_MS) // 1000))
                 return False
         self._asked = Asked(terms.name, terms.prices if reserved is None else prices, reserved)
-        self._call.asked(self._asked)
+        try:
+            self._call.asked(self._asked)
+        except errors.SluiceError:  # the caller may go on no longer
+            self._give_back()
+            raise
         return True
 
     def _of_model(self) -> Prices | None:
@@ -169,13 +173,10 @@ class _Tries:
         asked, self._asked = self._asked, None
         if asked is None or asked.reserved is None or self._routed.spend is None:
             return
-        self._call.asked(Asked(asked.upstream))  # so that it is not given back twice
-        if (rest := asked.reserved.micro_usd - cost) <= 0:
-            return
         try:
-            self._routed.spend.give_back(asked.reserved, rest)
-        except errors.StoreUnavailable:
-            log.warning("a reservation of %s stays spent today", asked.upstream)
+            self._call.asked(Asked(asked.upstream))  # so that it is not given back twice
+        finally:
+            give_back(self._routed.spend, asked.reserved, cost)
 
 
 def _by_bytes(call: UpstreamCall) -> tuple[int, int]:
