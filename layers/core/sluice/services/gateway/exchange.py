@@ -78,6 +78,7 @@ class Exchange:
         self._counted = (0, 0, 0)
         self._asked: Asked | None = None
         self._broke_off = self._estimated = False
+        self._whole = False  # whether an answer that is not streamed has come, with its server's counts
         self.record: LedgerRecord | None = None
         self._over = False
 
@@ -238,7 +239,7 @@ class Exchange:
         cost = cost_micro_usd(prices, prompt_tokens, completion_tokens, cached_tokens, taken_ms) or 0
         if reserved is None:
             return cost
-        if self._broke_off:
+        if self._broke_off and not self._whole:
             return reserved.micro_usd
         if estimated:
             cost = bound_micro_usd(prices, self.most[0], min(self.most[1], completion_tokens * BYTES_A_TOKEN))
@@ -259,6 +260,7 @@ class Exchange:
     ) -> None:
         """Set the counts of an answer that is not streamed."""
         self._counted, self._estimated = (prompt_tokens, completion_tokens, cached_tokens), estimated
+        self._whole = not estimated
 
 
 def give_back(spend: Spend, reserved: Reserved, cost_micro_usd: int) -> None:
