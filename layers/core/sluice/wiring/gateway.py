@@ -52,7 +52,7 @@ def gateway() -> Gateway:
             wanted.whole_answer_seconds,
         ),
         terms=terms,
-        spend=upstreams.spend(),
+        spend=stores.spend(),
     )
 
 

@@ -83,7 +83,7 @@ class HttpUpstream:
             raise self._refusal(response, answer)
         rows = answer.get("data", answer.get("results"))
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise errors.ModelUnavailable(NO_ANSWER)
+            raise errors.AnswerLost(NO_ANSWER)
         return {**answer, "model": call.named} if call.named else answer
 
     def count(self, call: UpstreamCall) -> int | None:
@@ -156,11 +156,11 @@ class HttpUpstream:
                 if connection is not None:
                     connection.close()
                 if connection is None or not connection.used:
-                    raise errors.ModelUnavailable() from exc
+                    raise _lost(connection) from exc
             except (OSError, http.client.HTTPException) as exc:
                 if connection is not None:
                     connection.close()
-                raise errors.ModelUnavailable() from exc
+                raise _lost(connection) from exc
         raise errors.ModelUnavailable()
 
     def _head(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
@@ -192,7 +192,7 @@ class HttpUpstream:
             raise errors.UpstreamTimeout() from exc
         except (OSError, http.client.HTTPException) as exc:
             connection.close()
-            raise errors.ModelUnavailable() from exc
+            raise errors.AnswerLost() from exc
         except ValueError:
             return {}
         return answer if isinstance(answer, dict) else {}
@@ -242,10 +242,10 @@ class HttpStream:
                 yield b""
                 continue
             if not block:
-                raise errors.ModelUnavailable("The model broke off its answer.")
+                raise errors.AnswerLost("The model broke off its answer.")
             *lines, buffer = (buffer + block).split(b"\n")
             if len(buffer) > MAX_LINE_BYTES:
-                raise errors.ModelUnavailable("The model sent a line without an end.")
+                raise errors.AnswerLost("The model sent a line without an end.")
             for line in lines:
                 if line.startswith(b"data:"):
                     payload = line[5:].strip()
@@ -273,18 +273,18 @@ class HttpStream:
         except TimeoutError:
             return None
         except (OSError, http.client.HTTPException, ValueError) as exc:
-            raise errors.ModelUnavailable("The model broke off its answer.") from exc
+            raise errors.AnswerLost("The model broke off its answer.") from exc
         self._heard = time.monotonic()
         return block
 
     def _passed(self, payload: bytes) -> bytes:
-        """The chunk, counted and renamed. Errors: ModelUnavailable, if it is no chunk; what `error` makes of one."""
+        """The chunk, counted and renamed. Errors: AnswerLost, if it is no chunk; what `error` makes of one."""
         if self._server_counts:
             return self._renamed(payload) if self.named else payload
         try:
             chunk = chunk_form.parsed(payload)
         except ValueError as exc:
-            raise errors.ModelUnavailable(NO_ANSWER) from exc
+            raise errors.AnswerLost(NO_ANSWER) from exc
         if chunk.get("error"):
             if self.error is None:
                 return payload
@@ -336,3 +336,8 @@ class HttpStream:
         if not self._ended:
             self._ended = True
             self._connection.close()  # the engine sees it and frees the slot
+
+
+def _lost(connection: Connection | None) -> errors.ModelUnavailable:
+    """For an answer that does not come. Without a connection nothing was asked."""
+    return errors.ModelUnavailable() if connection is None else errors.AnswerLost()
