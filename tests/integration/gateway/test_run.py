@@ -104,7 +104,15 @@ def test_nothing_that_tells_who_asks_is_passed_on(person: Person, server: Script
         "Connection": "x-secret", "X-Secret": "s", "Referer": "http://x", "User-Agent": "me", "Accept": "image/*",
     }  # fmt: skip
     assert run(person, headers=told).status_code == 200
-    names = {"host", "authorization", "content-type", "content-length", "accept", "accept-encoding", "x-request-id"}
+    names = {
+        "host",
+        "authorization",
+        "content-type",
+        "content-length",
+        "accept",
+        "accept-encoding",
+        "x-client-request-id",
+    }
     assert set(server.asked[0].headers) == names
     assert person.api_token["Authorization"] not in str(server.asked)
 

@@ -150,13 +150,17 @@ class Reserved:
 
 
 class Spend(Protocol):
-    """What each upstream has cost today, running requests included. Errors: StoreUnavailable."""
+    """What each upstream has cost today, running requests included. Errors: StoreUnavailable, also where so many
+    requests write at once that the store refuses this one."""
 
     def reserve(self, upstream: str, most_a_day: int, micro_usd: int, now_ms: int) -> Reserved | None:
         """By one conditional write. None if the day would cost more than `most_a_day` with it."""
 
     def give_back(self, reserved: Reserved, micro_usd: int) -> None:
         """Once for a reservation: not safe to repeat. What is never given back stays spent until the day ends."""
+
+    def spent(self, upstream: str, now_ms: int) -> int:
+        """Today's micro-dollars so far."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +199,7 @@ class UpstreamCall:
     tries: int = 1  # of an answer that breaks its schema
     named: str = ""  # the model's name in the answer; empty: as the server says
     local_only: bool = False
-    most: tuple[int, int] = (0, 0)  # prompt and completion tokens that are reserved
+    most: tuple[int, int] | None = None  # prompt and completion tokens that are reserved; None: by the body's bytes
     prices: Prices | None = None  # what the caller pays
     asked: Callable[[Asked], None] = _nobody
     """Called with each server before it is asked."""

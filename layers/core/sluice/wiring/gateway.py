@@ -53,7 +53,7 @@ def gateway() -> Gateway:
             wanted.whole_answer_seconds,
         ),
         terms=terms,
-        spend=upstreams.spend(),
+        spend=stores.spend(),
     )
 
 

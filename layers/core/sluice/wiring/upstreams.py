@@ -10,12 +10,12 @@ from sluice.once import once
 from sluice.services.gateway.circuit import Circuit
 from sluice.services.gateway.model_list import ModelList
 from sluice.services.gateway.routes import Routes, Server
-from sluice.wiring import peers
+from sluice.wiring import peers, stores
 from sluice.wiring.settings import terms
 
 if TYPE_CHECKING:
     from sluice.domain.settings.terms import Terms, UpstreamTerms
-    from sluice.ports.gateway import Spend, Upstream
+    from sluice.ports.gateway import Upstream
     from sluice.services.gateway.route import Routed
 
 
@@ -23,12 +23,7 @@ if TYPE_CHECKING:
 def routed() -> Routed:
     from sluice.services.gateway.route import Routed
 
-    return Routed(routes, spend(), peers.now_ms)
-
-
-@once
-def spend() -> Spend | None:
-    return None
+    return Routed(routes, stores.spend(), peers.now_ms)
 
 
 def routes() -> Routes:

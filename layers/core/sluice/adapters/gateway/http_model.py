@@ -52,7 +52,7 @@ class HttpModel(HttpUpstream):
         self._speaks_v2 = speaks_v2
         self._path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
         self._query = f"?{quote(parts.query, safe='/?%:@!$&()*+,;=~-._')}" if parts.query else ""
-        self._secrets = (parts.netloc, parts.hostname or "")
+        self._place = (parts.netloc, parts.hostname or "")
 
     def models(self) -> list[dict[str, Any]]:
         """It has those that the owner names."""
@@ -78,7 +78,7 @@ class HttpModel(HttpUpstream):
         assert call.content is not None
         given = {name: value for name, value in call.content.headers.items() if name in SENT}
         headers = {name: value for name, value in given.items() if SHOWABLE.fullmatch(value)}
-        headers |= {"accept-encoding": "identity", "x-request-id": call.request_id}
+        headers |= {"accept-encoding": "identity", "x-client-request-id": call.request_id}
         if call.traceparent:
             headers["traceparent"] = call.traceparent
         method = "GET" if call.path in (METADATA_PATH, READY_PATH) else "POST"
@@ -101,8 +101,7 @@ class HttpModel(HttpUpstream):
     def _refused(self, ran: "Ran", path: str) -> errors.SluiceError:
         if path == READY_PATH:
             return errors.ModelUnavailable("The model is not ready.")
-        key = (self._key(),) if self._key else ()
-        return refusal(ran.answer.status, ran.whole_refusal(), ran.answer.headers, (*self._secrets, *key))
+        return refusal(ran.answer.status, ran.whole_refusal(), ran.answer.headers, (*self._place, *self._secrets))
 
 
 def _name(call: UpstreamCall) -> str:
@@ -128,12 +127,11 @@ class _Source:
             except TimeoutError:
                 self.check(idle=False)
                 waiting()
-        give_up, self._give_up = self._give_up, min(self._give_up, time.monotonic() + HEAD_SECONDS)
-        self._turn_seconds = HEAD_SECONDS
         if not self._held:
             raise http.client.BadStatusLine("the connection was closed before an answer")
-        answer = Answer(self)
-        self._give_up, self._turn_seconds = give_up, PING_SECONDS
+        self._turn_seconds = HEAD_SECONDS
+        answer = Answer(self, min(self._give_up, time.monotonic() + HEAD_SECONDS))
+        self._turn_seconds, answer.give_up = PING_SECONDS, self._give_up
         return answer
 
     def recv(self, size: int, /, *, idle: bool = True) -> bytes:
@@ -144,8 +142,6 @@ class _Source:
         self._sock.settimeout(max(0.001, min(self._turn_seconds, self._until(idle) - time.monotonic())))
         received = self._sock.recv(size)
         self._heard = time.monotonic()
-        if self._heard > self._give_up:  # it sends a byte now and then
-            raise TimeoutError
         return received
 
     def check(self, *, idle: bool = True) -> None:
@@ -180,10 +176,10 @@ class Ran:
         size = told.get(b"content-length", b"")
         if told.get(b"content-encoding", b"identity").lower() != b"identity":
             log.error("the model server sends a compressed answer, which it was not asked for")
-            raise errors.ModelUnavailable(NO_ANSWER)
+            raise errors.AnswerLost(NO_ANSWER)
         if len(size) > 18 or int(size or 0) > MAX_ANSWER_BYTES:
             log.warning("the model server's answer is larger than %s bytes", MAX_ANSWER_BYTES)
-            raise errors.ModelUnavailable(NO_ANSWER)
+            raise errors.AnswerLost(NO_ANSWER)
         self._read_until(1 if not size or int(size) > HELD_BYTES else HELD_BYTES + 1, waiting)
         if size:
             self.headers["content-length"] = str(int(size))
@@ -195,16 +191,16 @@ class Ran:
         size = int(told) if told is not None else None
         self._read_until(MAX_JSON_BYTES + 1 if size is None else size, self._waiting)
         if len(self._held) < (size or 0) or (size is None and not self.ended):
-            raise errors.ModelUnavailable(NO_ANSWER)
+            raise errors.AnswerLost(NO_ANSWER)
         head, rest = (self._held, b"") if size is None else (self._held[:size], self._held[size:])
         if field == "name" and not head.strip():  # some servers say by the status alone that a model is ready
             head = b"{}"
         try:
             found = pydantic_core.from_json(head)
         except ValueError as exc:
-            raise errors.ModelUnavailable(NO_ANSWER) from exc
+            raise errors.AnswerLost(NO_ANSWER) from exc
         if not isinstance(found, dict):
-            raise errors.ModelUnavailable(NO_ANSWER)
+            raise errors.AnswerLost(NO_ANSWER)
         renamed = pydantic_core.to_json({**found, field: name})
         self._held = renamed + rest
         if size is not None:
@@ -244,11 +240,11 @@ class Ran:
             self._source.check()
             return None
         except (OSError, http.client.HTTPException, ValueError) as exc:
-            raise errors.ModelUnavailable("The model broke off its answer.") from exc
+            raise errors.AnswerLost("The model broke off its answer.") from exc
         self._bytes += len(piece)
         if self._bytes > MAX_ANSWER_BYTES:
             log.warning("the model server's answer is larger than %s bytes", MAX_ANSWER_BYTES)
-            raise errors.ModelUnavailable(NO_ANSWER)
+            raise errors.AnswerLost(NO_ANSWER)
         return piece
 
     def whole_refusal(self) -> bytes:
@@ -280,6 +276,6 @@ def _shown(told: Mapping[bytes, bytes]) -> dict[str, str]:
     size = told.get(BINARY_HEADER.encode())
     if size is not None:
         if not size.isdigit() or len(size) > 7:
-            raise errors.ModelUnavailable(NO_ANSWER)
+            raise errors.AnswerLost(NO_ANSWER)
         shown[BINARY_HEADER] = size.decode()
     return shown

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from sluice.domain.settings.owners import KEY, REMEDIES, Model, OwnersSettings, Upstream
+from sluice.domain.settings.terms import PRICES
 
 Place = tuple[str | int, ...]
 MAX_PROBLEMS = 20  # that one answer lists
@@ -141,6 +142,9 @@ def _between_tables(found: OwnersSettings) -> Iterator[Problem]:
     yield from _twice(_model_names(found))
     for n, one in enumerate(found.upstreams):
         yield from _upstream(n, one)
+        if one.daily_usd is not None and not _is_priced(one) and (what := _unpriced(found, one)):
+            message = f"counts nothing of {what}. Add prompt_usd and completion_usd to the upstream: what it costs you."
+            yield Problem(("upstreams", n, "daily_usd"), message)
     yield from _models(found)
     yield from _plans(found)
 
@@ -183,6 +187,25 @@ def _upstream(n: int, one: Upstream) -> Iterator[Problem]:
         yield Problem(("upstreams", n, "protocol"), 'is of kind "http" only. Remove it, or write kind = "http".')
     if one.key is not None and one.sign != "none":
         yield Problem(("upstreams", n, "sign"), "contradicts key: a request is signed or carries a key. Remove one.")
+
+
+def _is_priced(one: Upstream | Model) -> bool:
+    return any(getattr(one, f"{what}_usd", None) is not None for what in PRICES)
+
+
+def _unpriced(found: OwnersSettings, upstream: Upstream) -> str:
+    """What it answers for no price, so that nothing of its day would be counted: the first such model, or any. Empty
+    if there is none."""
+    routed = [(model, reference.partition(":")) for model in found.models for reference in model.upstreams]
+    if name := next((model.id for model, (to, _, _) in routed if to == upstream.name and not _is_priced(model)), ""):
+        return f'the model "{name}", which has no price'
+    if upstream.kind == "http":
+        return ""
+    decided = {model.id for model in found.models if _is_priced(model) or model.upstreams}
+    if name := next((name for name in upstream.models if name not in decided), ""):
+        return f'"{name}", which callers may name, too, and which has no price'
+    is_named = upstream.kind != "engine" and any(to == upstream.name for _, (to, _, _) in routed)
+    return "" if upstream.models or is_named else "its models, of which none needs a price"
 
 
 def _models(found: OwnersSettings) -> Iterator[Problem]:
