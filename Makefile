@@ -1,7 +1,7 @@
 # Two commands matter: `make up` starts everything, `make test` proves it. `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: up otel demo doctor test test-fast test-full test-repeat test-aws test-runtime test-browser test-clients test-models fuzz audit sbom mutate check lock clean help setup setup-dev deploy prove-aws destroy localstack-up localstack-down test-localstack sam-local
+.PHONY: up otel demo doctor test test-fast test-full test-repeat test-aws test-runtime test-browser test-clients test-peers test-models fuzz audit sbom mutate check lock clean help setup setup-dev deploy prove-aws destroy localstack-up localstack-down test-localstack sam-local
 unexport PYTHONDONTWRITEBYTECODE  # a start would compile every module anew
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
@@ -92,6 +92,10 @@ test-clients: setup-dev  ## SDKs, frameworks and coding agents against a running
 	@$(BIN)/python -m tests.clients.install  # before the tests, whose time is limited
 	@exec env SUITE_REQUIRED=$(SUITE_REQUIRED) $(BIN)/python -m pytest tests/clients $(PYTEST_ARGS)
 
+test-peers: setup-dev  ## other model servers as upstreams: llama.cpp's own, llama-cpp-python's, another Sluice
+	@$(BIN)/python -m tests.peers.install || [ -z "$(SUITE_REQUIRED)" ]  # before the tests, whose time is limited
+	@exec env SUITE_REQUIRED=$(SUITE_REQUIRED) $(BIN)/python -m pytest tests/peers $(PYTEST_ARGS)
+
 test-models: setup-dev  ## a real model file without a chat template; downloads 253 MB under Gemma's own licence
 	@exec $(BIN)/python -m pytest tests/models $(PYTEST_ARGS)
 
@@ -127,7 +131,7 @@ lock: setup  ## resolve pyproject.toml's pins into the lock files
 	grep llama-cpp-python pyproject.toml | grep -o 'llama-cpp-python==[0-9.]*' | $(LOCK) --no-deps --output-file infra/setup/llama.lock -
 	$(LOCK) --no-emit-package llama-cpp-python --constraint requirements.lock \
 		--output-file functions/inference/requirements.lock functions/inference/requirements.txt infra/setup/llama.lock
-	for pins in tests/clients/*.in; do $(LOCK) --output-file "$${pins%.in}.lock" "$$pins" || exit 1; done
+	for pins in tests/clients/*.in tests/peers/*.in; do $(LOCK) --output-file "$${pins%.in}.lock" "$$pins" || exit 1; done
 
 setup:
 	@PYTHON="$(PYTHON)" infra/setup.sh

@@ -38,8 +38,10 @@ from sluice.http.gateway.requests import ChatBody, CompletionBody, EmbeddingBody
 from sluice.http.gateway.rerank import Ranking, RerankBody
 from sluice.http.gateway.responses_answers import DeletedResponse, InputItems, InputTokens, ResponseObject
 from sluice.http.gateway.responses_requests import InputTokensBody, ResponseBody
+from sluice.http.gateway.run_models import AnyBody, Inference, InferenceBody, ModelMetadata, ModelReadiness
 from sluice.http.operation import Auth, operation
 from sluice.pages.chats import answering
+from sluice.ports.gateway import INFER_PATH, METADATA_PATH, READY_PATH, RUN_PATH
 from sluice.wiring import peers
 from sluice.wiring.gateway import gateway
 
@@ -69,6 +71,19 @@ WAITS = (
     "tell its place and the predicted wait, and a stream begins with comments: `: queue 3 of 9, about 12 s`."
 )
 BOTH_FORMS = "In Anthropic's form where the request carries `anthropic-version`."
+RUN_ERRORS = (
+    errors.InvalidModelRequest,
+    errors.ModelNotFound,
+    errors.RequestTooLarge,
+    errors.RateLimitExceeded,
+    errors.QuotaExceeded,
+    errors.InsufficientBudget,
+    errors.TooManyConcurrentRequests,
+    errors.ModelUnavailable,
+    errors.Overloaded,
+    errors.UpstreamTimeout,
+)
+OIP = "The Open Inference Protocol (KServe, MLServer, Triton), for models whose server speaks it."
 GROUNDED_ERRORS = (*COMPLETION_ERRORS, errors.NotFound, errors.SearchUnavailable)
 
 
@@ -259,6 +274,50 @@ def create_message() -> Response:
 )
 def count_message_tokens() -> dict[str, Any]:
     return anthropic.count_tokens()
+
+
+@blueprint.post("/v1/run/<path:model>")
+@documented(
+    "Send any body to a model that need not be a language model",
+    documented_body=AnyBody,
+    answers={200: "*/*"},
+    errors=RUN_ERRORS,
+    description="Passed on with its `Content-Type`, 4 MiB at most, and the answer is passed back as it comes.",
+)
+def run_model(model: str) -> Response:
+    from sluice.http.gateway.run import run
+
+    return run(model, "run", RUN_PATH)
+
+
+@blueprint.get("/v2/models/<name>")
+@documented("A model's inputs and outputs", description=OIP, answers={200: ModelMetadata}, errors=RUN_ERRORS)
+def model_metadata(name: str) -> Response:
+    from sluice.http.gateway.run import described
+
+    return described(name, METADATA_PATH)
+
+
+@blueprint.get("/v2/models/<name>/ready")
+@documented("Whether a model is ready", description=OIP, answers={200: ModelReadiness}, errors=RUN_ERRORS)
+def model_ready(name: str) -> Response:
+    from sluice.http.gateway.run import described
+
+    return described(name, READY_PATH)
+
+
+@blueprint.post("/v2/models/<name>/infer")
+@documented(
+    "Infer with a model",
+    documented_body=InferenceBody,
+    description=OIP,
+    answers={200: Inference},
+    errors=RUN_ERRORS,
+)
+def infer(name: str) -> Response:
+    from sluice.http.gateway.run import run
+
+    return run(name, "infer", INFER_PATH)
 
 
 @blueprint.post("/chats/<chat_id>/messages")

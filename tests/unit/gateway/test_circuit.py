@@ -49,3 +49,13 @@ def test_an_answer_forgets_the_failures_before_it() -> None:
     circuit.worked()
     circuit.failed()
     assert circuit.lets_through()
+
+
+def test_an_answer_that_only_began_lets_others_ask_and_forgets_nothing() -> None:
+    circuit, clock = opened()
+    clock.now += PAUSE_SECONDS
+    assert circuit.lets_through() and not circuit.lets_through()
+    circuit.began()
+    assert circuit.lets_through() and circuit.lets_through()
+    circuit.failed()
+    assert not circuit.lets_through(), "five within half a minute, whatever was begun in between"

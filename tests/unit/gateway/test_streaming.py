@@ -18,7 +18,7 @@ from sluice.http.gateway import streaming
 from sluice.http.gateway.streaming import ChatDialect, streamed_answer, whole_answer
 from sluice.ports.gateway import Asked
 from sluice.services.gateway.admit import Admission
-from sluice.services.gateway.exchange import Bookkeeping, ClientGone, Exchange
+from sluice.services.gateway.exchange import Bookkeeping, ClientGone, Exchange, take_usage
 from sluice.services.gateway.request import RequestContext
 from sluice.services.gateway.settle_later import SettleLater
 from tests.fakes.hot_store import FakeHotStore, grant_of
@@ -315,13 +315,21 @@ def test_a_disconnect_is_noticed_without_streaming_too() -> None:
 
 def test_a_malformed_model_answer_is_an_error_event_and_a_500(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
-    nonsense = b'{"choices":[],"usage":{"prompt_tokens":"many"}}'
+    nonsense = b'{"choices":7,"usage":{}}'
     body, response, _ = world.stream(chunk("a"), chunk(None, "stop"), nonsense)
     blocks = list(body)
     response.close()
     assert json.loads(blocks[-1][6:])["error"]["code"] == "internal_error"
     world.assert_settled(500, 1)
     assert "a stream failed" in caplog.text
+
+
+@pytest.mark.parametrize("count", ["many", -1, 1.5, None, True, [], 1e999], ids=str)
+def test_usage_that_is_no_count_is_none(count: Any) -> None:
+    stream = FakeStream([])
+    stream.completion_tokens, stream.estimated = 7, True
+    take_usage(stream, {"usage": {"prompt_tokens": count, "completion_tokens": count}})
+    assert (stream.prompt_tokens, stream.completion_tokens, stream.estimated) == (10, 7, True)
 
 
 def _of(index: int, text: str | None = None, reason: str | None = None) -> bytes:

@@ -238,6 +238,10 @@ class ModelUnavailable(Unavailable):
     default_message = "The model is not available at the moment."
 
 
+class AnswerLost(ModelUnavailable):
+    """The model server may have worked, and may charge for it, but has sent no whole answer."""
+
+
 class Overloaded(Unavailable):
     default_message = "The service is overloaded at the moment."
 

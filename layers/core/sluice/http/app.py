@@ -88,13 +88,13 @@ def _finish(response: Response) -> Response:
     required = {"x-request-id": g.get("request_id", ""), **DEFAULT_HEADERS}
     if current_app.config["HTTPS"]:
         required |= HSTS
-    is_openai = errors.is_openai_path(request.path)
+    by_token = errors.takes_api_token(request.path)
     headers = response.headers
     # Not `setdefault`, because it searches all headers each time: a quarter of this process's share of an answer.
     present = {name.lower() for name, _ in headers}
     if "cache-control" not in present:
-        required["Vary"] = "Authorization" if is_openai else "Authorization, Cookie"
-    if is_openai:
+        required["Vary"] = "Authorization" if by_token else "Authorization, Cookie"
+    if by_token:
         required["x-sluice-request-id"] = g.get("server_request_id", "")
     if response.status_code == 204:  # no content, so no content type
         headers.pop("Content-Type", None)

@@ -12,7 +12,7 @@ from flask import Response, current_app, request
 
 from sluice import settings
 from sluice.domain.settings.versions import InForce
-from sluice.http.errors import is_openai_path
+from sluice.http.errors import takes_api_token
 from sluice.http.operation import Auth, Operation
 from sluice.wiring.settings import settings_in_force
 
@@ -61,7 +61,7 @@ def _allowed() -> str | None:
 
 
 def _among(origin: str, origins: Collection[str]) -> str | None:
-    if "*" in origins and is_openai_path(request.path):
+    if "*" in origins and takes_api_token(request.path):
         return "*"
     return origin if origin in origins and origin != "*" else None
 
@@ -72,7 +72,7 @@ def _owners(found: InForce) -> Collection[str]:
 
 def _is_api() -> bool:
     """Whether the path is of /v1 or the account API; not a page, `/metrics` or the outbox of a local run."""
-    if is_openai_path(request.path) or request.path.startswith("/auth/"):
+    if takes_api_token(request.path) or request.path.startswith("/auth/"):
         return True
     view = current_app.view_functions.get(request.endpoint or "")
     operation: Operation | None = getattr(view, "__operation__", None)

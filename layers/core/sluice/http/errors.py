@@ -180,12 +180,23 @@ def is_openai_path(path: str) -> bool:
     return path == "/v1" or path.startswith("/v1/")
 
 
+def is_inference_path(path: str) -> bool:
+    """Of the Open Inference Protocol."""
+    return path == "/v2" or path.startswith("/v2/")
+
+
+def takes_api_token(path: str) -> bool:
+    return is_openai_path(path) or is_inference_path(path)
+
+
 def render(error: errors.SluiceError) -> Response:
     form = request_form()
     status = status_of(error, form)
     body = BODIES[form](error, g.get("request_id", ""))
     if form == "problem" and isinstance(error, UnknownPath):
         body |= openai_envelope(error)
+    elif is_inference_path(request.path):
+        body["error"] = error.message  # where its clients read it
     response = Response(json.dumps(body), status, mimetype=MEDIA_TYPES[form])
     g.error_code = row_for(type(error)).code  # for the metrics
     response.headers.update(retry_headers(error))

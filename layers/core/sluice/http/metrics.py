@@ -6,6 +6,7 @@ import time
 from flask import Flask, Response, g, request
 
 from sluice.domain.usage import measures
+from sluice.http import errors
 from sluice.ports.usage import Metrics
 
 log = logging.getLogger("sluice.access")
@@ -21,7 +22,7 @@ def install(app: Flask, metrics: Metrics) -> None:
         served = request.url_rule is not None
         route, method = (request.url_rule.rule, request.method) if request.url_rule else (UNSERVED, "(any)")
         metrics.count(measures.HTTP_REQUESTS, method=method, route=route, status=str(response.status_code))
-        if "error_code" in g and request.path.startswith("/v1/"):
+        if "error_code" in g and errors.takes_api_token(request.path):
             metrics.count(measures.REFUSALS, reason=g.error_code)
         metrics.flush()
         if served and route not in QUIET:

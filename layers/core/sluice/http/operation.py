@@ -92,10 +92,7 @@ def operation(
 
 def parse_body(model: type[Model]) -> Model:
     """Errors: RequestTooLarge, UnsupportedMediaType, InvalidEncoding, InvalidJson, ValidationFailed."""
-    with reading_body():
-        raw = request.get_data(cache=True)  # raises RequestEntityTooLarge (413) above MAX_CONTENT_LENGTH
-        if request.content_length is None:
-            request.stream.read(1)  # raises it for chunks, which `get_data` only cuts off
+    raw = raw_body()
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
         raise errors.UnsupportedMediaType()
     if (fault := json_bounds.excess(raw)) is not None:
@@ -107,6 +104,16 @@ def parse_body(model: type[Model]) -> Model:
     if not isinstance(value, dict):
         raise errors.ValidationFailed((errors.FieldProblem("", "The body must be a JSON object."),))
     return validated(model, value)
+
+
+def raw_body() -> bytes:
+    """Decoded. Errors: RequestTooLarge (above `max_content_length`), UnsupportedEncoding, InvalidEncoding, InvalidJson
+    (chunks that are malformed)."""
+    with reading_body():
+        raw = request.get_data(cache=True)  # raises RequestEntityTooLarge (413)
+        if request.content_length is None:
+            request.stream.read(1)  # raises it for chunks, which `get_data` only cuts off
+    return raw
 
 
 def validated(model: type[Model], value: Mapping[str, Any]) -> Model:

@@ -3,7 +3,7 @@
 from __future__ import annotations  # a port is imported without the domain that it speaks of (ADR 85)
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from sluice.domain.gateway.plans import PlanChange
     from sluice.domain.usage.ledger import LedgerRecord
     from sluice.domain.usage.pricing import Prices
+
+
+RUN_PATH = "/v1/run"
+"""Where a body that is passed on was sent: a call's `path`. The three below are the Open Inference Protocol's."""
+INFER_PATH, METADATA_PATH, READY_PATH = "/v2/infer", "/v2/metadata", "/v2/ready"
 
 
 class GrantStore(Protocol):
@@ -145,13 +150,17 @@ class Reserved:
 
 
 class Spend(Protocol):
-    """What each upstream has cost today, running requests included. Errors: StoreUnavailable."""
+    """What each upstream has cost today, running requests included. Errors: StoreUnavailable, also where so many
+    requests write at once that the store refuses this one."""
 
     def reserve(self, upstream: str, most_a_day: int, micro_usd: int, now_ms: int) -> Reserved | None:
         """By one conditional write. None if the day would cost more than `most_a_day` with it."""
 
     def give_back(self, reserved: Reserved, micro_usd: int) -> None:
         """Once for a reservation: not safe to repeat. What is never given back stays spent until the day ends."""
+
+    def spent(self, upstream: str, now_ms: int) -> int:
+        """Today's micro-dollars so far."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +173,17 @@ class Asked:
 
 
 def _nobody(asked: Asked) -> None: ...
+
+
+def _nothing() -> None: ...
+
+
+@dataclass(frozen=True)
+class Content:
+    """A body that is passed on as it is. `headers`: what the caller says of it, by names in lower case."""
+
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -179,10 +199,14 @@ class UpstreamCall:
     tries: int = 1  # of an answer that breaks its schema
     named: str = ""  # the model's name in the answer; empty: as the server says
     local_only: bool = False
-    most: tuple[int, int] = (0, 0)  # prompt and completion tokens that are reserved
+    most: tuple[int, int] | None = None  # prompt and completion tokens that are reserved; None: by the body's bytes
     prices: Prices | None = None  # what the caller pays
     asked: Callable[[Asked], None] = _nobody
     """Called with each server before it is asked."""
+    content: Content | None = None
+    """For `Upstream.run`, which sends this; `body` then only names the model."""
+    waiting: Callable[[], None] = _nothing
+    """Called every few seconds by `Upstream.run`, while no answer has begun. What it raises ends the call."""
 
 
 class UpstreamStream(Protocol):
@@ -204,12 +228,38 @@ class UpstreamStream(Protocol):
         """Stop the generation. The engine frees its slot within the time of a token."""
 
 
+class RunAnswer(Protocol):
+    """What a model behind HTTP answers, for any 2xx. `headers`: those that the caller may have, by names in lower case.
+
+    Iteration yields the pieces as they arrive, or b"" while the server is silent. Errors during iteration:
+    ModelUnavailable (the answer broke off, or is too large), UpstreamTimeout (silence or deadline).
+    """
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of it has arrived. A short answer is read whole before it is passed on."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+
 class Upstream(Protocol):
     def open(self, call: UpstreamCall) -> UpstreamStream:
         """Errors: ModelUnavailable, Overloaded, UpstreamTimeout, InvalidModelRequest, ModelNotFound."""
 
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
         """An answer that is not streamed (embeddings). Errors: as `open`."""
+
+    def run(self, call: UpstreamCall) -> RunAnswer:
+        """Of a server of kind `http`: pass the call's content on. It returns when the answer has begun. Errors: as
+        `open`, and what `call.waiting` raises."""
 
     def count(self, call: UpstreamCall) -> int | None:
         """The prompt tokens of a request that is not answered; None if the server cannot count. Errors: as `open`."""

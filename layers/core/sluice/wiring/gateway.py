@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sluice.services.gateway.gateway import Gateway
     from sluice.services.gateway.places import Places
     from sluice.services.gateway.queue import Queue
+    from sluice.services.gateway.run import Runs
     from sluice.services.gateway.stored_completions import StoredCompletions
     from sluice.services.gateway.stored_responses import StoredResponses
     from sluice.services.gateway.sweep import Sweeper
@@ -53,7 +54,7 @@ def gateway() -> Gateway:
             wanted.whole_answer_seconds,
         ),
         terms=terms,
-        spend=upstreams.spend(),
+        spend=stores.spend(),
         queue=_queue(wanted.v1_waiting),
     )
 
@@ -72,6 +73,13 @@ def answers() -> Answers:
     from sluice.services.gateway.answer import Answers
 
     return Answers(gateway(), documents.retrieval)
+
+
+@once
+def runs() -> Runs:
+    from sluice.services.gateway.run import Runs
+
+    return Runs(gateway())
 
 
 @once

@@ -11,10 +11,11 @@ from sluice.once import once
 from sluice.wiring import peers
 
 if TYPE_CHECKING:
+    from sluice.adapters.aws.json_service import JsonService
     from sluice.ports.accounts import AccountStore, AuditLog, SessionStore, Throttles, UsedQuotas
     from sluice.ports.chats import ChatStore
     from sluice.ports.documents import Blobs, FileStore, Indexes, PendingDocuments, VectorStoreStore
-    from sluice.ports.gateway import ContentStore, GrantStore, HotStore, LeaseIndex
+    from sluice.ports.gateway import ContentStore, GrantStore, HotStore, LeaseIndex, Spend
     from sluice.ports.mails import MailStore
     from sluice.ports.settings import SettingsStore
     from sluice.ports.tokens import TokenStore, TokenUses
@@ -79,17 +80,31 @@ def content_store() -> ContentStore:
 
 
 @once
-def hot_store() -> HotStore:
-    """The grant and the ledger, which every `/v1` request reads and writes."""
+def _hot_client() -> JsonService:
     from sluice.adapters.aws.json_service import DYNAMODB, HOT, JsonService
-    from sluice.adapters.gateway.hot_store import DynamoHotStore
 
-    prefix = settings.common().table_prefix
     if (tracing := peers.tracing()) is None:
-        return DynamoHotStore(JsonService(DYNAMODB, HOT), prefix)
+        return JsonService(DYNAMODB, HOT)
     from sluice.adapters.aws.traced_service import TracedDynamo
 
-    return DynamoHotStore(TracedDynamo(tracing), prefix)
+    return TracedDynamo(tracing)
+
+
+@once
+def hot_store() -> HotStore:
+    """The grant and the ledger, which every `/v1` request reads and writes."""
+    from sluice.adapters.gateway.hot_store import DynamoHotStore
+
+    return DynamoHotStore(_hot_client(), settings.common().table_prefix)
+
+
+@once
+def spend() -> Spend:
+    """Over the connections of `hot_store`: one that was used just now is not closed yet, and a write that is sent only
+    once arrives."""
+    from sluice.adapters.gateway.spend import DynamoSpend
+
+    return DynamoSpend(_hot_client(), settings.common().table_prefix)
 
 
 @once

@@ -10,12 +10,12 @@ from sluice.once import once
 from sluice.services.gateway.circuit import Circuit
 from sluice.services.gateway.model_list import ModelList
 from sluice.services.gateway.routes import Routes, Server
-from sluice.wiring import peers
+from sluice.wiring import peers, stores
 from sluice.wiring.settings import terms
 
 if TYPE_CHECKING:
     from sluice.domain.settings.terms import Terms, UpstreamTerms
-    from sluice.ports.gateway import Spend, Upstream
+    from sluice.ports.gateway import Upstream
     from sluice.services.gateway.route import Routed
 
 
@@ -23,12 +23,7 @@ if TYPE_CHECKING:
 def routed() -> Routed:
     from sluice.services.gateway.route import Routed
 
-    return Routed(routes, spend(), peers.now_ms)
-
-
-@once
-def spend() -> Spend | None:
-    return None
+    return Routed(routes, stores.spend(), peers.now_ms)
 
 
 def routes() -> Routes:
@@ -89,6 +84,10 @@ def elsewhere(one: UpstreamTerms) -> Upstream:
         "key": key_at(one.key) if one.key else None,
         "is_ours": False,
     }
+    if one.kind == "http":
+        from sluice.adapters.gateway.http_model import HttpModel
+
+        return HttpModel(one.url, speaks_v2=one.protocol == "v2", **about)
     if is_bedrock(one.url):
         return NamedModels(one.url, {name: name for name in one.models}, chat_only=True, **about)
     return HttpUpstream(one.url, **about)

@@ -4,30 +4,45 @@ The standard library's client is slower, because it parses headers as if they we
 chunk. Source: RFC 9112, sections 4, 6.3 and 7.1.
 """
 
-import socket
+import math
+import time
 from http.client import BadStatusLine, HTTPException, IncompleteRead
+from typing import Protocol
 
 RECEIVE_BYTES = 65_536
 MAX_HEAD_BYTES = 65_536
 MAX_SIZE_LINE_BYTES = 1_024
+MAX_LENGTH_DIGITS = 18
+MAX_INTERIM = 8  # answers (100 Continue, 103 Early Hints) before the real one
 END_OF_HEAD = b"\r\n\r\n"
 UNTIL_CLOSED = -1
+
+
+class Source(Protocol):
+    """A socket, or what bounds how long one is waited for."""
+
+    def recv(self, size: int, /) -> bytes: ...
 
 
 class Answer:
     """Errors of all: OSError (also TimeoutError), HTTPException (BadStatusLine if no byte was received)."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: Source, give_up: float = math.inf) -> None:
+        """`give_up`: by the monotonic clock; from then on a peer that sends byte by byte is a TimeoutError. The wait
+        for each byte is the socket's own timeout."""
         self._sock = sock
+        self.give_up = give_up
         self._buffer = b""
         self._chunked = False
         self._chunk_ends = False  # chunked body: the line break after a chunk's bytes is next
         self._trailers = False  # chunked body: the trailer section is next
         self.ended = False  # the body was read to its end
-        while True:  # past interim answers (100 Continue, 103 Early Hints)
+        for _ in range(MAX_INTERIM):
             self.status, self.headers = self._head()
             if self.status >= 200:
                 break
+        else:
+            raise HTTPException("endless interim answers")
         self._frame()
 
     @property
@@ -37,11 +52,14 @@ class Answer:
 
     def read1(self) -> bytes:
         """The next bytes of the body, as soon as any arrive; b"" at its end."""
+        waited = False
         while not self.ended:
             if self._buffer:
                 data = self._decoded()
                 if data or self.ended:
                     return data
+            if waited:
+                self._check_time()
             received = self._sock.recv(RECEIVE_BYTES)
             if not received:
                 if self._left == UNTIL_CLOSED:
@@ -49,16 +67,23 @@ class Answer:
                     return b""
                 raise IncompleteRead(self._buffer)
             self._buffer = self._buffer + received if self._buffer else received
+            waited = True
         return b""
 
     def read(self, limit_bytes: int) -> bytes:
         """The whole body. Errors: also HTTPException if it is longer than the limit."""
-        body = b""
+        parts, size = [], 0
         while not self.ended:
-            body += self.read1()
-            if len(body) > limit_bytes:
+            self._check_time()
+            parts.append(self.read1())
+            size += len(parts[-1])
+            if size > limit_bytes:
                 raise HTTPException("the answer is larger than the limit")
-        return body
+        return b"".join(parts)
+
+    def _check_time(self) -> None:
+        if time.monotonic() > self.give_up:
+            raise TimeoutError
 
     # --- head
 
@@ -69,6 +94,7 @@ class Answer:
         while (end := received.find(END_OF_HEAD)) < 0:
             if len(received) > MAX_HEAD_BYTES:
                 raise HTTPException("endless headers")
+            self._check_time()
             more = self._sock.recv(RECEIVE_BYTES)
             if not more:
                 raise IncompleteRead(received)
@@ -95,7 +121,7 @@ class Answer:
                 raise HTTPException("the answer has a transfer coding other than chunked")
             self._left, self._chunked = 0, True
         elif length is not None:
-            if not length.isdigit():
+            if not length.isdigit() or len(length) > MAX_LENGTH_DIGITS:
                 raise HTTPException("the answer's content-length is not a number")
             self._left = int(length)
             self.ended = self._left == 0

@@ -16,13 +16,14 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 END_OF_HEAD = b"\r\n\r\n"
 
 
-def exchange(pool: Pool, head: bytes, body: bytes, seconds: float) -> tuple[int, bytes]:
-    """One request over a connection of the pool → (status, body). Errors: OSError, http.client.HTTPException."""
+def exchange(pool: Pool, head: bytes, body: bytes, seconds: float, *, once: bool = False) -> tuple[int, bytes]:
+    """One request over a connection of the pool → (status, body). `once`: never sent a second time. Errors: OSError,
+    http.client.HTTPException."""
     connection = pool.take(seconds)
     try:
         return _once(pool, connection, head, body, seconds)
     except (ConnectionError, BadStatusLine):
-        if not connection.used:
+        if once or not connection.used:
             raise
     # The peer closed an idle connection. The service did not fail, so repeat at once on a new connection.
     return _once(pool, pool.take(seconds, fresh=True), head, body, seconds)

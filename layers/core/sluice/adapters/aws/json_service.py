@@ -5,7 +5,7 @@ call: it loads service models, endpoint rules and an event system (ADR 6, ADR 55
 
 Two policies say what is retried. `ORDINARY` retries as botocore's legacy mode. `HOT` is for the calls that every `/v1`
 request makes: it has a deadline, and also retries while a transaction holds the item. Each call is safe to repeat
-because of its key or its condition, with one exception: see `repeat_silence`.
+because of its key or its condition, with two exceptions: see `repeat_silence` and `once`.
 """
 
 import http.client
@@ -127,24 +127,26 @@ class JsonService:
         self._content_type = f"application/x-amz-json-{service.version}"
         self._sign = unsigned if opened else json_signer(granted, service.name, self._path)
 
-    def call(self, operation: str, request: dict[str, Any], *, repeat_silence: bool = True) -> dict[str, Any]:
+    def call(
+        self, operation: str, request: dict[str, Any], *, repeat_silence: bool = True, once: bool = False
+    ) -> dict[str, Any]:
         """`repeat_silence=False`: do not retry a call without an answer, because the store may execute it after the
         retry. Only an admission needs this: if its lease is settled by then, the late first copy would be charged a
-        second time.
+        second time. `once`: send it once, whatever happens, because a second execution would be wrong.
 
         Errors: Refused, Unanswered.
         """
         body = _json(request)
         give_up = time.monotonic() + self._policy.deadline_seconds
         problem: Exception = Unanswered()
-        for attempt in range(self._policy.attempts):
+        for attempt in range(1 if once else self._policy.attempts):
             if attempt:
                 pause = random.uniform(0, self._policy.first_pause_seconds * self._policy.growth**attempt)
                 if time.monotonic() + pause > give_up:
                     break
                 self._sleep(pause)
             try:
-                status, answer = self._send(operation, body)
+                status, answer = self._send(operation, body, once=once)
             except (OSError, http.client.HTTPException, ValueError) as exc:
                 problem = exc
                 if isinstance(exc, TimeoutError) and not repeat_silence:
@@ -163,7 +165,7 @@ class JsonService:
     def close(self) -> None:
         self._pool.close()
 
-    def _send(self, operation: str, body: bytes) -> tuple[int, dict[str, Any]]:
+    def _send(self, operation: str, body: bytes, *, once: bool) -> tuple[int, dict[str, Any]]:
         headers = {
             "content-type": self._content_type,
             "host": self._pool.host_header,
@@ -171,7 +173,7 @@ class JsonService:
         }
         lines = "".join([f"{name}: {value}\r\n" for name, value in self._sign(headers, body).items()])
         head = (self._request_line + lines).encode("ascii")
-        status, raw = exchange(self._pool, head, body, self._policy.read_seconds)
+        status, raw = exchange(self._pool, head, body, self._policy.read_seconds, once=once)
         answer = json.loads(raw)  # ValueError if it is empty, because both services always answer with an object
         if not isinstance(answer, dict):
             raise ValueError("no JSON object")

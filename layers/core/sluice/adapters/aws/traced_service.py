@@ -13,11 +13,13 @@ class TracedDynamo(JsonService):
         super().__init__(DYNAMODB, HOT)
         self._tracing = tracing
 
-    def call(self, operation: str, request: dict[str, Any], *, repeat_silence: bool = True) -> dict[str, Any]:
+    def call(
+        self, operation: str, request: dict[str, Any], *, repeat_silence: bool = True, once: bool = False
+    ) -> dict[str, Any]:
         described = {
             "db.system.name": "aws.dynamodb",
             "db.operation.name": operation,
             "db.collection.name": request["TableName"],
         }
         with self._tracing.span(f"{operation} {request['TableName']}", **described):
-            return super().call(operation, request, repeat_silence=repeat_silence)
+            return super().call(operation, request, repeat_silence=repeat_silence, once=once)

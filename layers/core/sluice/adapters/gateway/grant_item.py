@@ -23,6 +23,7 @@ ENDPOINT_LETTERS = {
     "chats": "p",
     "files": "f",
     "vector_stores": "v",
+    "run": "u",
 }
 # The prices of a lease and the limits of an API token; what is not set is left out.
 PRICE_LETTERS = {

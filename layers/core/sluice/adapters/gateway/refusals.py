@@ -9,7 +9,7 @@ Sources: botocore's model of bedrock-runtime 2023-09-30 (kinds and statuses); Am
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sluice.domain import errors
@@ -23,20 +23,29 @@ NOT_OURS = {  # with status 400 as well: Sluice's own credentials, permissions o
     "OptInRequired", "ResourceNotFoundException", "UnrecognizedClientException", "UnknownOperationException",
 }  # fmt: skip
 ABOUT_THE_SETUP = re.compile(r"model identifier|model id\b|inference profile|on-demand throughput|not allowed", re.I)
+TOO_LONG = re.compile(r"maximum context length|exceeds the available context size", re.I)  # vLLM, llama.cpp
 SECRET = re.compile(r"arn:|\d{12}")
+HIDDEN = "[hidden]"
+SHORT = 6  # characters of what is no secret, but would be found in any text
 MAX_MESSAGE = 1_000  # characters
+MAX_SECONDS = 3_600
 
 
-def error_from(status: int, answer: dict[str, Any], headers: Mapping[bytes, bytes]) -> errors.SluiceError:
-    """`answer`: the body, empty if it is not a JSON object. `headers`: with names in lower case."""
+def error_from(
+    status: int, answer: dict[str, Any], headers: Mapping[bytes, bytes], secrets: Iterable[str] = ()
+) -> errors.SluiceError:
+    """`answer`: the body, empty if it is not a JSON object. `headers`: with names in lower case. `secrets`: what was
+    sent to the server and must not come back from it."""
     detail = answer.get("error")
     detail = detail if isinstance(detail, dict) else {}
     kind = headers.get(b"x-amzn-errortype", b"").decode("ascii", "replace").partition(":")[0]
     text = detail.get("message") or answer.get("message") or answer.get("Message")
-    message = text[:MAX_MESSAGE] if isinstance(text, str) else None
-    param, code = (value if isinstance(value, str) else None for value in (detail.get("param"), detail.get("code")))
+    message, param, code = (
+        _without(value, secrets) if isinstance(value, str) else None
+        for value in (text, detail.get("param"), detail.get("code"))
+    )
     seconds = _seconds(headers.get(b"retry-after"), detail.get("retry_after_s"))
-    if code == "context_length_exceeded":
+    if code == "context_length_exceeded" or (status == 400 and TOO_LONG.search(message or "")):
         return errors.ContextLengthExceeded(message, param)
     if code == "unsupported_schema":
         return errors.UnsupportedSchema(message, param)
@@ -66,7 +75,14 @@ def _for_caller(message: str | None) -> str | None:
     return None
 
 
+def _without(text: str, secrets: Iterable[str]) -> str:
+    for secret in secrets:
+        if len(secret) > SHORT:
+            text = text.replace(secret, HIDDEN)
+    return text[:MAX_MESSAGE]
+
+
 def _seconds(header: bytes | None, stated: object) -> int:
     if header and header.isdigit():
-        return int(header[:6])
-    return stated if isinstance(stated, int) and stated else 2
+        return min(int(header[:6]), MAX_SECONDS)
+    return min(stated, MAX_SECONDS) if isinstance(stated, int) and stated > 0 else 2

@@ -6,7 +6,10 @@ those of the last chunk; until it arrives, and where none does, a token is taken
 
 import http.client
 import json
+import re
+import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any
@@ -17,14 +20,17 @@ from sluice.adapters.aws.http_answer import Answer
 from sluice.adapters.aws.http_pool import Connection, Pool
 from sluice.adapters.gateway.refusals import error_from
 from sluice.domain import errors
-from sluice.domain.gateway import chunks
+from sluice.domain.gateway import chunk_form, chunks
 from sluice.domain.gateway.estimates import BYTES_A_TOKEN, prompt_tokens
-from sluice.ports.gateway import UpstreamCall
+from sluice.domain.gateway.model_rows import model_row
+from sluice.ports.gateway import RunAnswer, UpstreamCall
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024  # of an answer that is not streamed: an error, the list of models
 MAX_EMBEDDINGS_BYTES = 64 * 1024 * 1024  # 2,048 vectors of 1,024 numbers of 22 characters are 46 MiB
 MAX_LINE_BYTES = 1024 * 1024
 MAX_REST_BYTES = 1_024  # after the last event
+FINISH_SECONDS = 0.5  # for them
+HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")  # UTF-16's, which may stand alone
 PING_SECONDS = 2.5  # a silence of the server that gives the gateway a turn, to renew the lease or to stop
 NO_SUCH_CALL = (404, 405, 501)
 DONE = b"[DONE]"
@@ -55,51 +61,76 @@ class HttpUpstream:
         self._pool = Pool(url.rstrip("/").removesuffix("/v1"), connect_seconds=connect_seconds)
         self._idle_seconds = idle_seconds
         self._sign, self._key, self._is_ours = sign, key, is_ours
+        self._secrets: deque[str] = deque(maxlen=4)  # that were sent lately
 
     def open(self, call: UpstreamCall) -> "HttpStream":
         give_up = time.monotonic() + call.deadline_seconds
         connection, response = self._post(call)
+        response.give_up = give_up
         if response.status != 200:
-            raise error_from(response.status, self._answer(connection, response), response.headers)
+            raise self._refusal(response, self._answer(connection, response))
         stream = HttpStream(
             self._pool, connection, response, self._idle_seconds, give_up, partial(prompt_tokens, call.body)
         )
-        stream.named = call.named
+        stream.named, stream.error = call.named, None if self._is_ours else self._event_error
         return stream
 
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
         """An answer that is not streamed (embeddings). Errors: as `open`."""
+        give_up = time.monotonic() + call.deadline_seconds
         connection, response = self._post(call)
+        response.give_up = give_up
         most = MAX_EMBEDDINGS_BYTES if call.path == "/v1/embeddings" else MAX_ANSWER_BYTES
         answer = self._answer(connection, response, most)
         if response.status != 200:
-            raise error_from(response.status, answer, response.headers)
-        if call.path.startswith("/v1/") and not isinstance(answer.get("data", answer.get("results")), list):
-            raise errors.ModelUnavailable(NO_ANSWER)
+            raise self._refusal(response, answer)
+        rows = answer.get("data", answer.get("results"))
+        is_list = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+        if call.path.startswith("/v1/") and not is_list:
+            raise errors.AnswerLost(NO_ANSWER)
         return {**answer, "model": call.named} if call.named else answer
 
+    def run(self, call: UpstreamCall) -> RunAnswer:
+        raise errors.InvalidModelRequest("This model is a language model: it takes no other bodies.", "model")
+
     def count(self, call: UpstreamCall) -> int | None:
+        give_up = time.monotonic() + call.deadline_seconds
         connection, response = self._post(call)
+        response.give_up = give_up
         answer = self._answer(connection, response)
-        if response.status not in (200, *NO_SUCH_CALL):
-            raise error_from(response.status, answer, response.headers)
-        count = answer.get("count")
+        if self._is_ours and response.status not in (200, *NO_SUCH_CALL):
+            raise self._refusal(response, answer)
+        count = answer.get("count") if response.status == 200 else None  # another server's refusal is of no answer
         return count if isinstance(count, int) and count >= 0 else None
 
     def models(self) -> list[dict[str, Any]]:
         connection, response = self._request("GET", "/v1/models", b"", {}, 2.0)
         answer = self._answer(connection, response)
+        if response.status in NO_SUCH_CALL and not self._is_ours:
+            return []  # the names that its owner states are enough
         if response.status != 200:
-            raise error_from(response.status, answer, response.headers)
-        return list(answer.get("data", []))
+            raise self._refusal(response, answer)
+        rows = list(answer.get("data", []))
+        return rows if self._is_ours else [model_row(row) for row in rows]
 
     def health(self) -> dict[str, Any]:
         """The model server's health report, for any HTTP status. Errors: ModelUnavailable."""
         connection, response = self._request("GET", "/healthz", b"", {}, 2.0)
         return {**self._answer(connection, response), "http_status": response.status}
 
+    def _refusal(self, response: Answer, answer: dict[str, Any]) -> errors.SluiceError:
+        return error_from(response.status, answer, response.headers, tuple(self._secrets))
+
+    def _event_error(self, event: dict[str, Any]) -> errors.SluiceError:
+        """Of a server that is not ours, and says within its stream that it failed."""
+        code = event["error"].get("code") if isinstance(event["error"], dict) else None
+        status = code if isinstance(code, int) and 400 <= code < 600 else 503
+        return error_from(status, event, {}, tuple(self._secrets))
+
     def _post(self, call: UpstreamCall) -> tuple[Connection, Answer]:
-        headers = {"content-type": "application/json", "x-request-id": call.request_id}
+        # Servers with starlette-context, such as llama-cpp-python's, refuse an x-request-id that is no UUID.
+        name = "x-request-id" if self._is_ours else "x-client-request-id"
+        headers = {"content-type": "application/json", name: call.request_id}
         if self._is_ours:
             headers["x-sluice-account"] = call.account_id
             headers["x-sluice-deadline-ms"] = str(int(call.deadline_seconds * 1000))
@@ -111,41 +142,50 @@ class HttpUpstream:
         return self._request("POST", call.path, body, headers, min(self._idle_seconds, call.deadline_seconds))
 
     def _request(
-        self, method: str, path: str, body: bytes, headers: dict[str, str], read_seconds: float
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        headers: dict[str, str],
+        read_seconds: float,
+        begin: Callable[[socket.socket], Answer] | None = None,
     ) -> tuple[Connection, Answer]:
-        """Send once. Retry only if an idle connection was closed before a byte of the answer arrived."""
+        """Send once. Retry only if an idle connection was closed before a byte of the answer arrived. `begin`: reads
+        the answer's head, which otherwise has to be whole within `read_seconds`."""
         head = self._head(method, path, headers, body)
         for fresh in (False, True):
-            connection: Connection | None = None
+            connection, answer = None, None
             try:
                 connection = self._pool.take(read_seconds, fresh=fresh)
                 assert connection.sock is not None
                 connection.sock.sendall(head + body)
-                return connection, Answer(connection.sock)
-            except TimeoutError as exc:
-                if connection is None:
-                    raise errors.ModelUnavailable() from exc  # no connection could be opened
-                connection.close()
-                raise errors.UpstreamTimeout() from exc
-            except (ConnectionError, http.client.BadStatusLine) as exc:
-                if connection is not None:
-                    connection.close()
-                if connection is None or not connection.used:
-                    raise errors.ModelUnavailable() from exc
+                answer = begin(connection.sock) if begin else Answer(connection.sock, time.monotonic() + read_seconds)
+                return connection, answer
             except (OSError, http.client.HTTPException) as exc:
-                if connection is not None:
+                was_closed = isinstance(exc, ConnectionError | http.client.BadStatusLine)
+                if connection is None or not (was_closed and connection.used):
+                    raise _lost(connection, exc) from exc
+            finally:
+                if answer is None and connection is not None:
                     connection.close()
-                raise errors.ModelUnavailable() from exc
         raise errors.ModelUnavailable()
 
     def _head(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
-        """Needs no escaping, because paths and header values are constants, numbers, ids made here and checked keys."""
+        """Needs no escaping, because paths and header values are constants, numbers, ids made here, checked keys, and
+        what `HttpModel` has checked or escaped."""
         path, host = self._pool.path_prefix + path, self._pool.host_header
         shown = self._sign(method, host, path, body) if self._sign else {"host": host}
+        self._hide(shown.get("x-amz-security-token"))
         if self._key:
-            shown["authorization"] = f"Bearer {self._key()}"
+            key = self._key()
+            self._hide(key)
+            shown["authorization"] = f"Bearer {key}"
         lines = "".join([f"{name}: {value}\r\n" for name, value in {**shown, **headers}.items()])
         return f"{method} {path} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n".encode("ascii")
+
+    def _hide(self, secret: str | None) -> None:
+        if secret and secret not in self._secrets:
+            self._secrets.append(secret)
 
     def _answer(self, connection: Connection, response: Answer, most_bytes: int = MAX_ANSWER_BYTES) -> dict[str, Any]:
         try:
@@ -160,7 +200,7 @@ class HttpUpstream:
             raise errors.UpstreamTimeout() from exc
         except (OSError, http.client.HTTPException) as exc:
             connection.close()
-            raise errors.ModelUnavailable() from exc
+            raise errors.AnswerLost() from exc
         except ValueError:
             return {}
         return answer if isinstance(answer, dict) else {}
@@ -191,6 +231,8 @@ class HttpStream:
         self.named = ""
         """The model's name in the chunks, whatever the server calls it; empty: as it does."""
         self._renaming: tuple[bytes, bytes] | None = None
+        self.error: Callable[[dict[str, Any]], errors.SluiceError] | None = None
+        """What an event with an error means, of a server that is not ours; it is not believed to count by comments."""
 
     @property
     def estimated(self) -> bool:
@@ -208,10 +250,10 @@ class HttpStream:
                 yield b""
                 continue
             if not block:
-                raise errors.ModelUnavailable("The model broke off its answer.")
+                raise errors.AnswerLost("The model broke off its answer.")
             *lines, buffer = (buffer + block).split(b"\n")
             if len(buffer) > MAX_LINE_BYTES:
-                raise errors.ModelUnavailable("The model sent a line without an end.")
+                raise errors.AnswerLost("The model sent a line without an end.")
             for line in lines:
                 if line.startswith(b"data:"):
                     payload = line[5:].strip()
@@ -219,10 +261,10 @@ class HttpStream:
                         self._finish()
                         return
                     yield self._passed(payload)
-                elif line.startswith(b": usage "):
+                elif line.startswith(b": usage ") and self.error is None:
                     self._count(line)
-                elif line.startswith(b":"):
-                    yield b""
+                elif line.strip():
+                    yield b""  # a comment, or what means nothing to us
 
     def _read(self) -> bytes | None:
         """The next bytes; b"" at the end; None if nothing came for `PING_SECONDS`."""
@@ -239,39 +281,43 @@ class HttpStream:
         except TimeoutError:
             return None
         except (OSError, http.client.HTTPException, ValueError) as exc:
-            raise errors.ModelUnavailable("The model broke off its answer.") from exc
+            raise errors.AnswerLost("The model broke off its answer.") from exc
         self._heard = time.monotonic()
         return block
 
     def _passed(self, payload: bytes) -> bytes:
-        """The chunk, counted and renamed."""
-        if not self._server_counts:
-            self._estimate(payload)
-        return self._renamed(payload) if self.named else payload
-
-    def _renamed(self, payload: bytes) -> bytes:
-        """Quotes are escaped inside JSON strings, so the bytes of the key and its value change no text."""
-        if self._renaming is None or payload.find(self._renaming[0]) < 0:
-            chunk = _chunk(payload)
-            if chunk.get("model") == self.named or "model" not in chunk:
-                return payload
-            ours = b'"model":' + json.dumps(self.named).encode()
-            theirs = (b'"model":' + blank + json.dumps(chunk["model"]).encode() for blank in (b"", b" "))
-            found = next((one for one in theirs if payload.find(one) >= 0), None)
-            if found is None:
-                return json.dumps({**chunk, "model": self.named}, separators=(",", ":")).encode()
-            self._renaming = (found, ours)
-        return payload.replace(*self._renaming)
-
-    def _estimate(self, payload: bytes) -> None:
-        """Count the chunk's text. Errors: ModelUnavailable, if it is no chunk."""
-        chunk = _chunk(payload)
+        """The chunk, counted and renamed. Errors: AnswerLost, if it is no chunk; what `error` makes of one."""
+        if self._server_counts:
+            return self._renamed(payload) if self.named else payload
         try:
-            self._bytes += chunks.text_bytes(chunk)
-        except (TypeError, AttributeError) as exc:
-            raise errors.ModelUnavailable(NO_ANSWER) from exc
+            chunk = chunk_form.parsed(payload)
+        except ValueError as exc:
+            raise errors.AnswerLost(NO_ANSWER) from exc
+        if chunk.get("error"):
+            if self.error is None:
+                return payload
+            raise self.error(chunk)
+        self._bytes += chunks.text_bytes(chunk)
         self.prompt_tokens = self._prompt_tokens()
         self.completion_tokens = -(-self._bytes // BYTES_A_TOKEN)
+        if payload.find(b"\r") >= 0 or HALF_CHARACTER.search(payload):
+            payload = json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+        return self._renamed(payload, chunk) if self.named else payload
+
+    def _renamed(self, payload: bytes, chunk: dict[str, Any] | None = None) -> bytes:
+        """Quotes are escaped inside JSON strings, so the bytes of the key and its value change no text."""
+        if chunk is None and self._renaming is not None and payload.find(self._renaming[0]) >= 0:
+            return payload.replace(*self._renaming)
+        chunk = json.loads(payload) if chunk is None else chunk
+        if chunk.get("model") == self.named or "model" not in chunk:
+            return payload
+        ours = b'"model":' + json.dumps(self.named).encode()
+        theirs = (b'"model":' + blank + json.dumps(chunk["model"]).encode() for blank in (b"", b" "))
+        found = next((one for one in theirs if payload.find(one) >= 0), None)
+        if found is None:
+            return json.dumps({**chunk, "model": self.named}, separators=(",", ":")).encode()
+        self._renaming = (found, ours)
+        return payload.replace(found, ours)
 
     def _count(self, line: bytes) -> None:
         prompt, completion, cached = line[8:].split()[:3]
@@ -280,9 +326,12 @@ class HttpStream:
             self._server_counts, self._prompt_tokens = True, int  # the request need not be kept any longer
 
     def _finish(self) -> None:
-        """Read the end of the chunked body, so that the connection can serve again."""
+        """Read the end of the chunked body, so that the connection can serve again, unless that takes longer."""
         self._ended = True
+        self._response.give_up = time.monotonic() + FINISH_SECONDS
         try:
+            if self._connection.sock is not None:
+                self._connection.sock.settimeout(FINISH_SECONDS)
             rest = self._response.read(MAX_REST_BYTES)
             if self._response.reusable and not rest.strip():
                 self._pool.give_back(self._connection)
@@ -297,12 +346,8 @@ class HttpStream:
             self._connection.close()  # the engine sees it and frees the slot
 
 
-def _chunk(payload: bytes) -> dict[str, Any]:
-    """An event of an answer: a chunk or an error. Errors: ModelUnavailable, if it is neither."""
-    try:
-        chunk = json.loads(payload)
-    except (ValueError, RecursionError) as exc:
-        raise errors.ModelUnavailable(NO_ANSWER) from exc
-    if not isinstance(chunk, dict) or not (isinstance(chunk.get("choices"), list) or chunk.get("error")):
-        raise errors.ModelUnavailable(NO_ANSWER)
-    return chunk
+def _lost(connection: Connection | None, cause: Exception) -> errors.SluiceError:
+    """For an answer that does not come. Without a connection nothing was asked."""
+    if connection is None:
+        return errors.ModelUnavailable()
+    return errors.UpstreamTimeout() if isinstance(cause, TimeoutError) else errors.AnswerLost()

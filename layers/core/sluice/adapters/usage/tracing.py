@@ -41,6 +41,10 @@ OPERATIONS = {  # the others are "chat"
     "/v1/embeddings": "embeddings",
     "/v1/rerank": "rerank",
     "/tokenize": "count_tokens",
+    "/v1/run": "run",
+    "/v2/infer": "run",
+    "/v2/metadata": "describe",
+    "/v2/ready": "describe",
 }
 SERVER_ERRORS = 500
 

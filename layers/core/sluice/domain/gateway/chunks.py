@@ -131,7 +131,7 @@ def _empty_text(index: int) -> dict[str, Any]:
 
 
 def _fold_chat(choice: dict[str, Any], part: dict[str, Any]) -> None:
-    delta, message = part["delta"], choice["message"]
+    delta, message = part["delta"] or {}, choice["message"]
     for name in TEXTS:
         if delta.get(name) is not None:
             message[name] = (message.get(name) or "") + delta[name]

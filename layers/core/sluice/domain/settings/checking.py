@@ -7,7 +7,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from sluice.domain.settings.owners import KEY, REMEDIES, OwnersSettings
+from sluice.domain.settings.owners import KEY, REMEDIES, Model, OwnersSettings, Upstream
+from sluice.domain.settings.terms import PRICES
 
 Place = tuple[str | int, ...]
 MAX_PROBLEMS = 20  # that one answer lists
@@ -15,6 +16,10 @@ SHOWN_CHARACTERS = 40
 HIDDEN = ("key", "url")  # their values are not shown, because one may be a secret or hold one
 LISTS = ("upstreams", "models", "plans")
 MISSING, UNKNOWN = "missing", "extra_forbidden"
+UNLIKE = (
+    'names "{}" and "{}", which are called in different ways. '
+    'Name upstreams of kind "http" and of one protocol only, or none of that kind.'
+)
 FORMS = {  # by pydantic's name of the fault
     "literal_error": "is not known. Write one of: {expected}.",
     "int_type": "is no whole number. Write digits without quotes, such as {name} = 60.",
@@ -136,8 +141,11 @@ def _between_tables(found: OwnersSettings) -> Iterator[Problem]:
     yield from _twice((("plans", n, "name"), one.name) for n, one in enumerate(found.plans))
     yield from _twice(_model_names(found))
     for n, one in enumerate(found.upstreams):
-        yield from _upstream(n, one.kind, one.url, one.key, one.sign)
+        yield from _upstream(n, one)
         yield from _pinned(n, one.kind, one.pinned, one.models)
+        if one.daily_usd is not None and not _is_priced(one) and (what := _unpriced(found, one)):
+            message = f"counts nothing of {what}. Add prompt_usd and completion_usd to the upstream: what it costs you."
+            yield Problem(("upstreams", n, "daily_usd"), message)
     yield from _models(found)
     yield from _plans(found)
 
@@ -167,16 +175,18 @@ def _twice(named: Iterable[tuple[Place, str]]) -> Iterator[Problem]:
         first.setdefault(name, place)
 
 
-def _upstream(n: int, kind: str, url: str | None, key: str | None, sign: str) -> Iterator[Problem]:
-    if kind != "engine" and url is None:
-        yield Problem(("upstreams", n, "url"), f'is missing. An upstream of kind "{kind}" needs url = "https://…".')
-    if kind == "engine":
-        given = {"url": url is not None, "key": key is not None, "sign": sign != "none"}
+def _upstream(n: int, one: Upstream) -> Iterator[Problem]:
+    if one.kind != "engine" and one.url is None:
+        yield Problem(("upstreams", n, "url"), f'is missing. An upstream of kind "{one.kind}" needs url = "https://…".')
+    if one.kind == "engine":
+        given = {"url": one.url is not None, "key": one.key is not None, "sign": one.sign != "none"}
         for name in (name for name, is_given in given.items() if is_given):
             yield Problem(
                 ("upstreams", n, name), 'has no use for the bundled engine. Remove it, or write kind = "openai".'
             )
-    if key is not None and sign != "none":
+    if one.protocol != "plain" and one.kind != "http":
+        yield Problem(("upstreams", n, "protocol"), 'is of kind "http" only. Remove it, or write kind = "http".')
+    if one.key is not None and one.sign != "none":
         yield Problem(("upstreams", n, "sign"), "contradicts key: a request is signed or carries a key. Remove one.")
 
 
@@ -188,6 +198,25 @@ def _pinned(n: int, kind: str, pinned: Iterable[str], models: Iterable[str]) -> 
             return
         if name not in models:
             yield Problem(place, f'"{name}" is not among its models. {_nearest(name, models)}')
+
+
+def _is_priced(one: Upstream | Model) -> bool:
+    return any(getattr(one, f"{what}_usd", None) is not None for what in PRICES)
+
+
+def _unpriced(found: OwnersSettings, upstream: Upstream) -> str:
+    """What it answers for no price, so that nothing of its day would be counted: the first such model, or any. Empty
+    if there is none."""
+    routed = [(model, reference.partition(":")) for model in found.models for reference in model.upstreams]
+    if name := next((model.id for model, (to, _, _) in routed if to == upstream.name and not _is_priced(model)), ""):
+        return f'the model "{name}", which has no price'
+    if upstream.kind == "http":
+        return ""
+    decided = {model.id for model in found.models if _is_priced(model) or model.upstreams}
+    if name := next((name for name in upstream.models if name not in decided), ""):
+        return f'"{name}", which callers may name, too, and which has no price'
+    is_named = upstream.kind != "engine" and any(to == upstream.name for _, (to, _, _) in routed)
+    return "" if upstream.models or is_named else "its models, of which none needs a price"
 
 
 def _models(found: OwnersSettings) -> Iterator[Problem]:
@@ -205,10 +234,19 @@ def _models(found: OwnersSettings) -> Iterator[Problem]:
                 yield Problem(place, f'"{name}" is no upstream. {_nearest(name, upstreams)}')
             elif (theirs_all := upstreams[name].models) and theirs not in theirs_all:
                 yield Problem(place, f'"{theirs}" is no model of the upstream "{name}". {_nearest(theirs, theirs_all)}')
+        forms = {(one.kind == "http", one.protocol): one.name for one in _servers(model, upstreams)}
+        if len(forms) > 1:
+            first, second = list(forms.values())[:2]
+            yield Problem(("models", n, "upstreams"), UNLIKE.format(first, second))
         if model.second_usd is not None and model.max_seconds is None:
             yield Problem(
                 ("models", n, "second_usd"), "has no bound. Add max_seconds = 60, the longest answer you charge."
             )
+
+
+def _servers(model: Model, upstreams: Mapping[str, Upstream]) -> Iterator[Upstream]:
+    names = (reference.partition(":")[0] for reference in model.upstreams)
+    return (upstreams[name] for name in names if name in upstreams)
 
 
 def _plans(found: OwnersSettings) -> Iterator[Problem]:

@@ -100,6 +100,9 @@ class Upstream(Table):
         [], max_length=200, description="of the bundled engine: those of `models` that never make room for another"
     )
     url: Url | None = Field(None, description="of every kind but `engine`")
+    protocol: Literal["plain", "v2"] = Field(
+        "plain", description="of `http`; `plain`: a POST to `url`; `v2`: the Open Inference Protocol below `url`"
+    )
     key: Secret | None = Field(None, description="where its key is: `env:NAME`, `file:PATH` or `ssm:NAME`")
     sign: Sign = Field("none", description="`sigv4:SERVICE` signs requests as AWS wants them")
     leaves_home: Flag = Field(False, description="a request marked local-only never goes here")

@@ -33,7 +33,8 @@ class UpstreamTerms:
     """A model server, as the owner names it. `models`: its own names of those that it serves; empty for any.
 
     `key`: where its key is. `sign`: `none` or `sigv4:SERVICE`. `prices`: what it costs the owner; None for what the
-    caller pays. `daily_micro_usd`: the most that it may cost a UTC day; None for no bound."""
+    caller pays. `daily_micro_usd`: the most that it may cost a UTC day; None for no bound. `protocol`: of kind
+    `http`, `plain` or `v2`."""
 
     name: str
     kind: str = "engine"
@@ -45,6 +46,7 @@ class UpstreamTerms:
     bytes_a_token: int = 2
     daily_micro_usd: int | None = None
     prices: Prices | None = None
+    protocol: str = "plain"
 
 
 Route = tuple[tuple[str, str], ...]  # (an upstream's name, its own name of the model), in the order of trying
@@ -56,7 +58,8 @@ LOCAL_ALONE = (UpstreamTerms(LOCAL),)
 class Terms:
     """`version` of the settings, 0 without any. `newest`: of those in the store, which may be broken. `prices`: by a
     model's id; none for models without a price. `aliases`: other names → the model's id. `upstreams`: all model
-    servers; `routes`: by a model's id, those that answer it; none for models that name none."""
+    servers; `routes`: by a model's id, those that answer it; none for models that name none. `max_seconds`: by a
+    model's id, its longest answer, of those that name one."""
 
     version: int = 0
     newest: int = 0
@@ -66,6 +69,7 @@ class Terms:
     aliases: Mapping[str, str] = field(default_factory=dict)
     upstreams: tuple[UpstreamTerms, ...] = LOCAL_ALONE
     routes: Mapping[str, Route] = field(default_factory=dict)
+    max_seconds: Mapping[str, int] = field(default_factory=dict)
 
     def id_of(self, name: str) -> str:
         """The id of the model that a caller names."""
@@ -108,6 +112,7 @@ def terms_of(version: int, newest: int, settings: OwnersSettings) -> Terms:
         aliases=aliases,
         upstreams=tuple(map(_upstream, settings.upstreams)) or LOCAL_ALONE,
         routes={model.id: tuple(map(_step, model.upstreams)) for model in settings.models if model.upstreams},
+        max_seconds={model.id: model.max_seconds for model in settings.models if model.max_seconds},
     )
 
 
@@ -130,6 +135,7 @@ def _upstream(one: Upstream) -> UpstreamTerms:
         one.bytes_per_token,
         None if one.daily_usd is None else parse_usd(one.daily_usd),
         _prices(one),
+        one.protocol,
     )
 
 

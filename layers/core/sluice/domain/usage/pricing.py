@@ -40,12 +40,14 @@ def cost_micro_usd(
 
 def bound_micro_usd(prices: Prices | None, prompt_tokens: int, completion_tokens: int) -> int:
     """The most that a request of at most so many tokens may cost: what is reserved for it. 0 without a price. Where a
-    prompt token costs more, completion tokens count as such, because a model server may count them so."""
+    prompt token, or a cached one, costs more, completion tokens count as such, because a model server may count them
+    so."""
     if prices is None:
         return 0
-    if (prices.prompt_micro_usd or 0) > (prices.completion_micro_usd or 0):
+    prompt, cached_one = prices.prompt_micro_usd or 0, prices.cached_micro_usd or 0
+    if max(prompt, cached_one) > (prices.completion_micro_usd or 0):
         prompt_tokens, completion_tokens = prompt_tokens + completion_tokens, 0
-    cached = prompt_tokens if (prices.cached_micro_usd or 0) > (prices.prompt_micro_usd or 0) else 0
+    cached = prompt_tokens if cached_one > prompt else 0
     return cost_micro_usd(prices, prompt_tokens, completion_tokens, cached, prices.max_seconds * 1000) or 0
 
 

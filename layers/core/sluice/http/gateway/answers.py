@@ -210,7 +210,8 @@ class ModelInfo(Open):
     context_window: int | None = Field(description="model tokens of prompt and answer together; null: not known")
     capabilities: list[str] | None = Field(
         None,
-        description="of `chat`, `completions`, `embeddings`, `rerank`, `vision`; left out where the server states none",
+        description="of `chat`, `completions`, `embeddings`, `rerank`, `vision`, `run`, `infer`; left out where the "
+        "server states none",
     )
     embedding: EmbeddingInfo | None = Field(None, description="of an embedding model of Sluice's own engine")
     pricing: Pricing

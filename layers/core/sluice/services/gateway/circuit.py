@@ -42,6 +42,10 @@ class Circuit:
             if len(self._failed) == FAILURES and now - self._failed[0] <= WITHIN_SECONDS:
                 self._asked_again_at = now + PAUSE_SECONDS
 
+    def began(self) -> None:
+        """It has begun an answer, so it is asked again; whether it ends one is not known yet."""
+        self._asked_again_at = None
+
     def worked(self) -> None:
         if self._failed:
             with self._lock:

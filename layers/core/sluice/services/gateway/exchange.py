@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -14,11 +14,12 @@ from sluice.domain import errors
 from sluice.domain.gateway import chunks
 from sluice.domain.gateway.admission import AdmissionRequest, Grant
 from sluice.domain.gateway.decision import caller_refusal
+from sluice.domain.gateway.estimates import BYTES_A_TOKEN
 from sluice.domain.gateway.leases import RENEW_EVERY_MS
 from sluice.domain.settings.terms import LOCAL
 from sluice.domain.usage.ledger import LedgerRecord
-from sluice.domain.usage.pricing import cost_micro_usd
-from sluice.ports.gateway import Asked, HotStore, Spend, UpstreamStream
+from sluice.domain.usage.pricing import bound_micro_usd, cost_micro_usd
+from sluice.ports.gateway import Asked, HotStore, Reserved, RunAnswer, Spend, UpstreamStream
 from sluice.services.gateway.admit import Admitted
 from sluice.services.gateway.request import RequestContext
 from sluice.services.gateway.settle import Outcome, settle, withdraw
@@ -36,6 +37,15 @@ Clock = Callable[[], int]  # Unix time, ns
 
 class ClientGone(Exception):
     """The caller closed the connection."""
+
+
+class Ended(Exception):
+    """While a server was asked, the caller's API token was revoked, or the account suspended: `cause`. It is no domain
+    error, because the server is not to blame, and none is asked after it."""
+
+    def __init__(self, cause: errors.SluiceError) -> None:
+        super().__init__(cause)
+        self.cause = cause
 
 
 class Observer(Protocol):
@@ -81,7 +91,8 @@ class Exchange:
         self._stream: UpstreamStream | None = None
         self._counted = (0, 0, 0)
         self._asked: Asked | None = None
-        self._keeps_reserved = self._estimated = False
+        self._broke_off = self._estimated = False
+        self._whole = False  # whether an answer that is not streamed has come, with its server's counts
         self.record: LedgerRecord | None = None
         self._over = self.withdrawn = False
 
@@ -124,6 +135,29 @@ class Exchange:
                 if self._first_ms is None:
                     self._first_ms = now_ms
             yield payload
+
+    def waiting(self) -> None:
+        """While a server that sends no events has not answered. Errors: ClientGone, Ended."""
+        try:
+            self._turn()
+        except errors.SluiceError as exc:
+            raise Ended(exc) from exc
+
+    def pieces(self, answer: RunAnswer) -> Iterator[bytes]:
+        """Of an answer without events, as they arrive; not while it is silent. Errors: as `events`."""
+        for piece in answer:
+            self._turn()
+            if piece:
+                if self._first_ms is None:
+                    self._first_ms = self._books.clock() // 1_000_000
+                yield piece
+
+    def _turn(self) -> None:
+        now_ms = self._books.clock() // 1_000_000
+        if self.context.gone():
+            raise ClientGone()
+        if now_ms - self._renewed_ms >= RENEW_EVERY_MS:
+            self._checkpoint(now_ms)
 
     def _checkpoint(self, now_ms: int) -> None:
         """Renew the lease. A store failure does not end the stream, because the lease outlasts several renewals."""
@@ -184,21 +218,20 @@ class Exchange:
         except errors.StoreUnavailable:
             return False
         self._books.remember(released.grant)
-        self._give_back(self.record)
+        self._give_back(self.record, outcome)
         self.context.on_settled(self.record)
         self._books.observer.settled(self.record, time.monotonic() - started)
         return True
 
-    def _give_back(self, record: LedgerRecord) -> None:
-        """What the upstream's day reserved and the request did not cost. A record of the sweeper gives nothing back,
-        nor does an answer that came too late, because its server may charge for it."""
-        reserved = self._asked.reserved if self._asked else None
-        if reserved is None or self._books.spend is None or self._keeps_reserved or record.settled_by != "gateway":
+    def _give_back(self, record: LedgerRecord, outcome: Outcome) -> None:
+        """What the upstream's day reserved and the request did not cost: once, and only if the record is this
+        exchange's own. The record of another, such as the sweeper, does not say what this one cost."""
+        asked, spend = self._asked, self._books.spend
+        if spend is None or asked is None or asked.reserved is None:
             return
-        try:
-            self._books.spend.give_back(reserved, reserved.micro_usd - (record.upstream_micro_usd or 0))
-        except errors.StoreUnavailable:
-            log.warning("an upstream's reservation stays spent today: %s", record.request_id)
+        self._asked = replace(asked, reserved=None)
+        if all(getattr(record, name) == value for name, value in vars(outcome).items()):
+            give_back(spend, asked.reserved, outcome.upstream_micro_usd or 0)
 
     def _left_to_the_sweeper(self) -> None:
         self._books.observer.settlement_failed()
@@ -209,7 +242,7 @@ class Exchange:
         begun, because it is full, is taken back if its request may wait."""
         if isinstance(cause, errors.Overloaded) and self._withdraw():
             return
-        self._keeps_reserved = isinstance(cause, errors.UpstreamTimeout)
+        self._broke_off = True
         if isinstance(cause, ClientGone | GeneratorExit):
             self.settle(CLIENT_GONE_STATUS, "cancelled")
         else:
@@ -239,17 +272,18 @@ class Exchange:
         stream, now_ms = self._stream, self._books.clock() // 1_000_000
         prompt, completion, cached = self._bounded(*self._counts())
         estimated = self._estimated if stream is None else stream.estimated
+        taken_ms = max(0, now_ms - self._started_ms)
         return Outcome(
             status=status,
             prompt_tokens=prompt,
             completion_tokens=completion,
             cached_tokens=cached,
             finish_reason=finish_reason,
-            response_time_ms=max(0, now_ms - self._started_ms),
+            response_time_ms=taken_ms,
             ttft_ms=None if self._first_ms is None else max(0, self._first_ms - self._started_ms),
             call=self.context.call,
             upstream=self.upstream,
-            upstream_micro_usd=self._own_cost(prompt, completion, cached),
+            upstream_micro_usd=self._own_cost(prompt, completion, cached, taken_ms, estimated=estimated),
             estimated=estimated and prompt + completion > 0,
         )
 
@@ -259,15 +293,23 @@ class Exchange:
             return self._counted
         return stream.prompt_tokens, stream.completion_tokens, stream.cached_tokens
 
-    def _own_cost(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int) -> int | None:
-        """What the answer costs the owner, at most what was reserved of the upstream's day."""
+    def _own_cost(
+        self, prompt_tokens: int, completion_tokens: int, cached_tokens: int, taken_ms: int, *, estimated: bool
+    ) -> int | None:
+        """What the answer costs the owner, at most what was reserved of the upstream's day. Of a day only that is free
+        again for which the server cannot charge: nothing where the answer broke off, because the server may go on and
+        tells no counts; and where an answer ends without counts, each byte may be a token."""
         if self._asked is None or self._asked.prices is None:
             return None
-        cost = cost_micro_usd(self._asked.prices, prompt_tokens, completion_tokens, cached_tokens) or 0
-        reserved = self._asked.reserved
-        if reserved is not None and self._keeps_reserved:
+        reserved, prices = self._asked.reserved, self._asked.prices
+        cost = cost_micro_usd(prices, prompt_tokens, completion_tokens, cached_tokens, taken_ms) or 0
+        if reserved is None:
+            return cost
+        if self._broke_off and not self._whole:
             return reserved.micro_usd
-        return min(cost, reserved.micro_usd) if reserved else cost
+        if estimated:
+            cost = bound_micro_usd(prices, self.most[0], min(self.most[1], completion_tokens * BYTES_A_TOKEN))
+        return min(cost, reserved.micro_usd)
 
     def _bounded(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int) -> tuple[int, int, int]:
         """The counts of a model server, which may be another's, within what the admission reserved."""
@@ -284,18 +326,38 @@ class Exchange:
     ) -> None:
         """Set the counts of an answer that is not streamed."""
         self._counted, self._estimated = (prompt_tokens, completion_tokens, cached_tokens), estimated
+        self._whole = not estimated
+
+
+def give_back(spend: Spend, reserved: Reserved, cost_micro_usd: int) -> None:
+    """What is reserved but for a cost. What the store does not take stays spent until the day ends."""
+    if reserved.micro_usd <= cost_micro_usd:
+        return
+    try:
+        spend.give_back(reserved, reserved.micro_usd - cost_micro_usd)
+    except errors.StoreUnavailable:
+        log.warning("a reservation of %s stays spent on %s", reserved.upstream, reserved.day)
 
 
 def take_usage(stream: UpstreamStream, chunk: dict[str, Any]) -> None:
     """Use the model server's final counts if it sends them, because they are exact for any server."""
     usage = chunk.get("usage")
-    if isinstance(usage, dict):
-        details = usage.get("prompt_tokens_details")
-        details = details if isinstance(details, dict) else {}
+    if not isinstance(usage, dict):
+        return
+    details = usage.get("prompt_tokens_details")
+    details = details if isinstance(details, dict) else {}
+    prompt, completion = _counted(usage, "prompt_tokens"), _counted(usage, "completion_tokens")
+    if prompt is not None and completion is not None:
         stream.estimated = False
-        stream.prompt_tokens = int(usage.get("prompt_tokens") or stream.prompt_tokens)
-        stream.completion_tokens = int(usage.get("completion_tokens", stream.completion_tokens) or 0)
-        stream.cached_tokens = int(details.get("cached_tokens") or stream.cached_tokens)
+    stream.prompt_tokens = prompt or stream.prompt_tokens
+    stream.completion_tokens = stream.completion_tokens if completion is None else completion
+    stream.cached_tokens = _counted(details, "cached_tokens") or stream.cached_tokens
+
+
+def _counted(told: dict[str, Any], name: str) -> int | None:
+    """None where the server tells none, or what is no count."""
+    count = told.get(name)
+    return count if type(count) is int and count >= 0 else None
 
 
 def usage_chunk(stream: UpstreamStream, last: dict[str, Any]) -> bytes:
@@ -309,7 +371,7 @@ def engine_error(payload: bytes) -> errors.SluiceError:
     """The domain error for an error that the engine sent within its stream."""
     detail = json.loads(payload).get("error")
     detail = detail if isinstance(detail, dict) else {}
-    code, message, seconds = detail.get("code"), detail.get("message"), int(detail.get("retry_after_s") or 2)
+    code, message, seconds = detail.get("code"), detail.get("message"), _counted(detail, "retry_after_s") or 2
     if code == "context_length_exceeded":
         return errors.ContextLengthExceeded(message, detail.get("param"))
     if code == "overloaded":

@@ -18,9 +18,9 @@ from sluice.domain.gateway.tries import FAULT_TOKENS, tries_of
 from sluice.domain.settings.terms import LOCAL, NO_MODEL, NO_TERMS, Terms
 from sluice.domain.tokens import Claims
 from sluice.domain.usage.pricing import Prices, bound_micro_usd, usd
-from sluice.ports.gateway import HotStore, Spend, Upstream, UpstreamCall, UpstreamStream
+from sluice.ports.gateway import Content, HotStore, RunAnswer, Spend, Upstream, UpstreamCall, UpstreamStream
 from sluice.services.gateway.admit import Admission
-from sluice.services.gateway.exchange import Bookkeeping, Clock, Exchange, Observer
+from sluice.services.gateway.exchange import Bookkeeping, Clock, Ended, Exchange, Observer
 from sluice.services.gateway.fit import Counts, Fit, countable
 from sluice.services.gateway.queue import Queue
 from sluice.services.gateway.request import COUNT_PATH, ModelRequest, RequestContext
@@ -34,6 +34,7 @@ TEMPLATE_TOKENS = 48
 LEAST_SECONDS = 0.5  # the smallest timeout, so that a request at its deadline fails with a timeout error
 COUNT_SECONDS = 5.0  # for a count before the admission
 EMBED_SECONDS = 25.0  # below the lease of 30 s, because nothing renews the lease of an answer that is not streamed
+RUNS = ("run", "infer")  # of a model that is no language model
 NO_CONTEXT_WINDOW = 1_000_000_000  # tokens, for a model whose server states no context window
 
 
@@ -131,8 +132,10 @@ class Gateway:
     def model_for(self, claims: Claims, name: str, capability: str) -> dict[str, Any]:
         """By its id or an alias. Errors: as `_model`, and InvalidModelRequest if the model lacks the capability."""
         model = self._model(claims, name)
-        if capability not in model.get("capabilities", [capability]):
-            raise errors.InvalidModelRequest(f"The model {name!r} does not do {capability}.", "model")
+        usual = () if capability in RUNS else (capability,)  # what a server that states no capabilities may do
+        if capability not in (can := model.get("capabilities", usual)):
+            hint = f" It is called by POST /v1/run/{model['id']}." if "run" in can else ""
+            raise errors.InvalidModelRequest(f"The model {name!r} does not do {capability}.{hint}", "model")
         return model
 
     def start(self, request: ModelRequest, context: RequestContext) -> tuple[Exchange, int]:
@@ -157,7 +160,7 @@ class Gateway:
         most = min(window, self.defaults.max_tokens if request.max_tokens is None else request.max_tokens)
         passages = request.grounding.prompt_bound if request.grounding else 0
         prices = self.terms().prices.get(str(request.model["id"]))
-        first = self._first_upstream(request)
+        first = self._first_upstream(request.claims, str(request.model["id"]))
 
         def form(prompt_tokens: int, completion_tokens: int) -> AdmissionRequest:
             tokens = _bound(request, prompt_tokens + passages, completion_tokens, window)
@@ -185,9 +188,9 @@ class Gateway:
             counts=self.counts,
         )
 
-    def _first_upstream(self, request: ModelRequest) -> str:
+    def _first_upstream(self, claims: Claims, model: str) -> str:
         """As a lease names it."""
-        steps = self.routes().steps(str(request.model["id"]), local_only=request.claims.local_only)
+        steps = self.routes().steps(model, local_only=claims.local_only)
         return "" if not steps or steps[0].server.terms.name == LOCAL else steps[0].server.terms.name
 
     def _count(self, request: ModelRequest, context: RequestContext) -> int | None:
@@ -232,12 +235,31 @@ class Gateway:
     def counted(self, claims: Claims, endpoint: str, context: RequestContext) -> Iterator[Exchange]:
         """Around a request that asks no model: admitted like any other, for no tokens but those counted inside, and
         settled however it ends. Errors: as `Admission.admit`, and what is raised inside."""
-        names = (claims.account_id, context.request_id, claims.token_id)
-        request = AdmissionRequest(*names, 0, NO_MODEL, endpoint, False, claims.family or "")
-        exchange = self._admit(request, context, claims)
+        exchange = self.admitted(claims, endpoint, context)
         with self._failing(exchange):
             yield exchange
         exchange.settle(200)
+
+    def admitted(
+        self, claims: Claims, endpoint: str, context: RequestContext, model: str = "", prices: Prices | None = None
+    ) -> Exchange:
+        """For no tokens; of a model, for what a request and its seconds may cost. Errors: as `Admission.admit`."""
+        names = (claims.account_id, context.request_id, claims.token_id)
+        request = AdmissionRequest(*names, 0, model or NO_MODEL, endpoint, False, claims.family or "")
+        if model:
+            first, most = self._first_upstream(claims, model), bound_micro_usd(prices, 0, 0)
+            request = replace(request, prices=prices, reserve_micro_usd=most, upstream=first)
+        return self._admit(request, context, claims)
+
+    def run(self, exchange: Exchange, path: str, content: Content, most_seconds: float) -> RunAnswer:
+        """Pass a body on. An error settles the exchange. Errors: as `Upstream.run`, and ClientGone."""
+        body = {"model": exchange.request.model}
+        with self._failing(exchange):
+            call = _call(exchange, path, body, min(self._seconds(exchange), most_seconds))
+            try:
+                return self.upstream.run(replace(call, content=content, waiting=exchange.waiting))
+            except Ended as exc:
+                raise exc.cause from exc
 
     def ask(self, exchange: Exchange, path: str, body: Mapping[str, Any]) -> UpstreamStream:
         """Ask the model. An error settles the exchange. Errors: as `Upstream.open`."""

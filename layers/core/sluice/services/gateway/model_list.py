@@ -5,7 +5,7 @@ import time
 from threading import Lock
 from typing import Any
 
-from sluice.domain.errors import ModelUnavailable, NotFound, Unavailable, UpstreamTimeout
+from sluice.domain.errors import ModelUnavailable, SluiceError
 from sluice.ports.gateway import Upstream
 
 log = logging.getLogger("sluice.upstream")
@@ -57,7 +57,7 @@ class ModelList:
         try:
             self._models = {str(model["id"]): dict(model) for model in self._upstream.models()}
             self._is_known = True
-        except (Unavailable, UpstreamTimeout, NotFound):
+        except SluiceError:  # also one about the request, because nobody's is meant
             pass
         except (LookupError, TypeError, ValueError):
             log.warning("a model server lists what are no models")

@@ -5,25 +5,29 @@ its day would cost more than its owner allows; never after an event of the answe
 request itself (400) is not followed by another. The caller gets the error of the last server asked.
 """
 
+import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from sluice.domain import errors
 from sluice.domain.gateway import chunks, estimates
-from sluice.domain.usage.pricing import Prices, bound_micro_usd
-from sluice.ports.gateway import Asked, Reserved, Spend, Upstream, UpstreamCall, UpstreamStream
-from sluice.services.gateway.exchange import engine_error
+from sluice.domain.gateway.rerank import tokens_read
+from sluice.domain.usage.pricing import Prices, bound_micro_usd, cost_micro_usd
+from sluice.ports.gateway import Asked, RunAnswer, Spend, Upstream, UpstreamCall, UpstreamStream
+from sluice.services.gateway.exchange import engine_error, give_back
 from sluice.services.gateway.routes import Routes, Server, Step
 
 log = logging.getLogger("sluice.upstream")
 
 NEXT_ONE = (errors.Unavailable, errors.UpstreamTimeout, errors.ModelNotFound)  # errors after which another is asked
 FAILURES = (errors.ModelUnavailable, errors.UpstreamTimeout)  # those that open a circuit: being busy is none
+MAY_CHARGE = (errors.UpstreamTimeout, errors.AnswerLost)  # errors of a server that may have worked all the same
 TOO_COSTLY = "The model has cost what its owner lets it cost in a day."
 DAY_MS = 86_400_000
+LEAST_SECONDS = 0.1
 Answer = TypeVar("Answer")
 
 
@@ -44,20 +48,35 @@ class Routed:
         tries = _Tries(self, call)
         answer = tries.next(lambda upstream, one: upstream.fetch(one))
         tries.worked()
+        if call.most is None:
+            tries.settle(answer)
+        return answer
+
+    def run(self, call: UpstreamCall) -> RunAnswer:
+        """Errors: also what `call.waiting` raises."""
+        tries = _Tries(self, call)
+        answer = tries.next(lambda upstream, one: upstream.run(one))
+        tries.worked()
         return answer
 
     def count(self, call: UpstreamCall) -> int:
         """No text leaves home to be counted. A server that cannot count, or is elsewhere, answers by its bytes."""
         problem: errors.SluiceError | None = None
+        give_up = time.monotonic() + call.deadline_seconds
         for step in self.steps(call):
-            terms, exact = step.server.terms, None
-            try:
-                if not terms.leaves_home:
-                    exact = step.server.upstream.count(_for_server(call, step))
-            except NEXT_ONE as exc:
-                problem = exc
-                continue
-            return estimates.prompt_tokens(call.body, terms.bytes_a_token) if exact is None else exact
+            server, exact = step.server, None
+            if not server.terms.leaves_home:
+                if server.circuit.seconds_left():
+                    continue
+                left = max(LEAST_SECONDS, give_up - time.monotonic())
+                try:
+                    exact = server.upstream.count(replace(_for_server(call, step), deadline_seconds=left))
+                except NEXT_ONE as exc:
+                    problem = exc
+                    if isinstance(exc, FAILURES):
+                        server.circuit.failed()
+                    continue
+            return estimates.prompt_tokens(call.body, server.terms.bytes_a_token) if exact is None else exact
         raise problem or errors.ModelUnavailable()
 
     def models(self) -> list[dict[str, Any]]:
@@ -77,7 +96,7 @@ class _Tries:
         self._has_choice = len(self._left) > 1
         self._give_up = time.monotonic() + call.deadline_seconds
         self._server: Server | None = None  # that is asked just now
-        self._reserved: Reserved | None = None
+        self._asked: Asked | None = None
         self._problem: errors.SluiceError | None = None
 
     def next(self, ask: Callable[[Upstream, UpstreamCall], Answer]) -> Answer:
@@ -94,9 +113,8 @@ class _Tries:
                 return ask(step.server.upstream, call)
             except NEXT_ONE as exc:
                 self.failed(exc)
-            except errors.SluiceError:  # it works, and refuses what it was asked
-                self.worked()
-                self._give_back()
+            except errors.SluiceError:
+                self.refused()
                 raise
         raise self._problem or errors.ModelUnavailable()
 
@@ -106,22 +124,31 @@ class _Tries:
         if isinstance(problem, errors.ModelNotFound) and self._has_choice:  # the owner's name for it leads nowhere
             problem = errors.ModelUnavailable()
         self._problem = problem
-        if not isinstance(problem, errors.UpstreamTimeout):  # one that is only late may charge for its answer
+        if not isinstance(problem, MAY_CHARGE):
             self._give_back()
         self.broke(problem)
         if self._left:
             log.info("%s does not answer, asking the next: %s", self._server.terms.name, type(problem).__name__)
 
+    def refused(self) -> None:
+        """The server works, and refuses what it was asked."""
+        self.worked()
+        self._give_back()
+
     def broke(self, problem: errors.SluiceError) -> None:
         if self._server is not None and isinstance(problem, FAILURES):
             self._server.circuit.failed()
+
+    def began(self) -> None:
+        if self._server is not None:
+            self._server.circuit.began()
 
     def worked(self) -> None:
         if self._server is not None:
             self._server.circuit.worked()
 
     def _seconds(self) -> float:
-        return max(0.1, self._give_up - time.monotonic())
+        return max(LEAST_SECONDS, self._give_up - time.monotonic())
 
     def _skipped(self, seconds: float) -> None:
         if self._problem is None:
@@ -130,42 +157,57 @@ class _Tries:
     def _reserve(self, step: Step) -> bool:
         """Whether the server's day has room for the request; tells the caller that it is asked."""
         terms, now_ms = step.server.terms, self._routed.clock_ms()
-        self._server, self._reserved = step.server, None
-        prices = terms.prices or self._call.prices
+        self._server, self._asked, reserved = step.server, None, None
+        prices = terms.prices or self._call.prices or self._of_model()
         if terms.daily_micro_usd is not None and self._routed.spend is not None:
-            most = bound_micro_usd(prices, *self._call.most)
+            most = bound_micro_usd(prices, *(self._call.most or _by_bytes(self._call)))
             try:
-                self._reserved = self._routed.spend.reserve(terms.name, terms.daily_micro_usd, most, now_ms)
+                reserved = self._routed.spend.reserve(terms.name, terms.daily_micro_usd, most, now_ms)
             except errors.StoreUnavailable as exc:
                 self._problem = exc
                 return False
-            if self._reserved is None:
+            if reserved is None:
                 self._problem = errors.ModelUnavailable(TOO_COSTLY, -(-(DAY_MS - now_ms % DAY_MS) // 1000))
                 return False
-        self._call.asked(Asked(terms.name, _known(terms.prices, prices, self._reserved), self._reserved))
+        self._asked = Asked(terms.name, terms.prices if reserved is None else prices, reserved)
+        try:
+            self._call.asked(self._asked)
+        except errors.SluiceError:  # the caller may go on no longer
+            self._give_back()
+            raise
         return True
 
-    def _give_back(self) -> None:
-        reserved, self._reserved = self._reserved, None
-        if reserved is None or self._routed.spend is None:
+    def _of_model(self) -> Prices | None:
+        """What callers pay, for a call that does not say it."""
+        return self._routed.routes().terms.prices.get(str(self._call.body["model"]))
+
+    def settle(self, answer: Mapping[str, Any]) -> None:
+        """Of a call that no exchange settles: gives back what the answer, by its server's own count, has not cost."""
+        if self._asked is not None and self._asked.reserved is not None and (read := tokens_read(answer)) is not None:
+            self._give_back(cost_micro_usd(self._asked.prices, read, 0) or 0)
+
+    def _give_back(self, cost: int = 0) -> None:
+        """What is reserved, but for a cost."""
+        asked, self._asked = self._asked, None
+        if asked is None or asked.reserved is None or self._routed.spend is None:
             return
-        assert self._server is not None
-        self._call.asked(Asked(self._server.terms.name))  # so that it is not given back twice
         try:
-            self._routed.spend.give_back(reserved, reserved.micro_usd)
-        except errors.StoreUnavailable:
-            log.warning("a reservation of %s stays spent today", reserved.upstream)
+            self._call.asked(Asked(asked.upstream))  # so that it is not given back twice
+        finally:
+            give_back(self._routed.spend, asked.reserved, cost)
 
 
-def _known(own: Prices | None, prices: Prices | None, reserved: Reserved | None) -> Prices | None:
-    """The prices by which an answer's own cost is recorded."""
-    return own if reserved is None else prices
+def _by_bytes(call: UpstreamCall) -> tuple[int, int]:
+    """An upper bound of the tokens of a call that generates none: each stands for a byte at least."""
+    return len(json.dumps(call.body, ensure_ascii=False).encode(errors="replace")), 0
 
 
 def _for_server(call: UpstreamCall, step: Step) -> UpstreamCall:
-    """The call with the server's own name of the model, whose answer bears ours."""
+    """The call with the server's own name of the model. The answer bears ours, whatever a server elsewhere says."""
     ours = str(call.body["model"])
-    return call if step.model == ours else replace(call, body={**call.body, "model": step.model}, named=ours)
+    if step.model == ours:
+        return replace(call, named=ours) if step.server.is_foreign else call
+    return replace(call, body={**call.body, "model": step.model}, named=ours)
 
 
 def _of_stream(name: str) -> Any:
@@ -194,6 +236,7 @@ class _Begun:
         except NEXT_ONE as exc:
             self._tries.broke(exc)
             raise
+        self._tries.worked()
 
     def _first(self) -> Iterator[bytes]:
         """Pings and the first event, of whichever server sends one. The rest is `_rest`."""
@@ -201,16 +244,28 @@ class _Begun:
             self._rest = iter(self._stream)
             try:
                 for payload in self._rest:
-                    if payload and chunks.is_error(payload) and isinstance(problem := engine_error(payload), NEXT_ONE):
-                        raise problem
                     if payload:
-                        self._tries.worked()
+                        self._first_event(payload)
                     yield payload
-                raise errors.ModelUnavailable("The model ended without an answer.")
+                raise errors.AnswerLost("The model ended without an answer.")
             except NEXT_ONE as exc:
                 self._stream.close()
                 self._tries.failed(exc)
                 self._stream = self._tries.next(lambda upstream, one: upstream.open(one))
+            except errors.SluiceError:
+                self._tries.refused()
+                raise
+
+    def _first_event(self, payload: bytes) -> None:
+        """Errors: those after which another is asked."""
+        if not chunks.is_error(payload):
+            return self._tries.began()
+        problem = engine_error(payload)
+        if isinstance(problem, NEXT_ONE):
+            raise problem
+        if isinstance(problem, errors.SchemaNotMet):  # which only an answer can break
+            return self._tries.worked()
+        return self._tries.refused()
 
     def close(self) -> None:
         self._stream.close()

@@ -10,6 +10,7 @@ from sluice.ports.gateway import Upstream
 from sluice.services.gateway.circuit import Circuit
 from sluice.services.gateway.model_list import ModelList
 
+CAN = {"plain": ("run",), "v2": ("run", "infer")}  # a server of kind `http`, by its protocol
 OWN_ENGINE = "sluice"  # `owned_by` of its models; it shortens an answer to the context itself
 
 
@@ -27,6 +28,14 @@ class Server:
         Errors: ModelUnavailable."""
         if self.terms.models and model not in self.terms.models:
             return None
+        if self.terms.kind == "http":
+            return {
+                "id": model,
+                "object": "model",
+                "created": 0,
+                "owned_by": "",
+                "capabilities": [*CAN[self.terms.protocol]],
+            }
         try:
             if (found := self.listed.find(model)) is not None:
                 return found

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sluice.domain.errors import Overloaded, SluiceError
 from sluice.domain.gateway.admission import AdmissionRequest
 from sluice.domain.usage.ledger import LedgerRecord
-from sluice.ports.gateway import Upstream, UpstreamCall, UpstreamStream
+from sluice.ports.gateway import RunAnswer, Upstream, UpstreamCall, UpstreamStream
 from sluice.ports.usage import Metrics, Tracing
 from sluice.services.gateway.admit import Admitted
 from sluice.services.gateway.fit import Fit
@@ -60,6 +60,9 @@ class TracedUpstream:
 
     def fetch(self, call: UpstreamCall) -> dict[str, Any]:
         return self._asked(self._upstream.fetch, call)
+
+    def run(self, call: UpstreamCall) -> RunAnswer:
+        return self._asked(self._upstream.run, call)
 
     def count(self, call: UpstreamCall) -> int | None:
         return self._asked(self._upstream.count, call)

@@ -1,0 +1,34 @@
+"""What is believed of a foreign server's list of models: OpenAI's fields, and the context window by its usual names."""
+
+from typing import Any
+
+MAX_CONTEXT = 100_000_000  # tokens
+
+
+def model_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Other fields are left out, because some name paths and addresses of the server's machine. Errors: LookupError,
+    TypeError, ValueError (what is no model)."""
+    name, created, owner = row["id"], row.get("created"), row.get("owned_by")
+    if not isinstance(name, str) or not 0 < len(name) <= 256 or not name.isprintable():
+        raise ValueError("a model without a name")
+    found: dict[str, Any] = {
+        "id": name,
+        "object": "model",
+        "created": created if type(created) is int else 0,
+        "owned_by": owner if isinstance(owner, str) else "",
+    }
+    if (window := _window(row)) is not None:
+        found["context_window"] = window
+    can = row.get("capabilities")
+    if isinstance(can, list) and all(isinstance(one, str) for one in can):
+        found["capabilities"] = can
+    return found
+
+
+def _window(row: dict[str, Any]) -> int | None:
+    """Sources: Sluice (`context_window`), vLLM (`max_model_len`), OpenRouter (`context_length`), llama.cpp's server
+    (`meta.n_ctx`, of a slot)."""
+    meta = row.get("meta")
+    stated = (row.get("context_window"), row.get("max_model_len"), row.get("context_length"))
+    windows = (*stated, meta.get("n_ctx") if isinstance(meta, dict) else None)
+    return next((one for one in windows if type(one) is int and 0 < one <= MAX_CONTEXT), None)
