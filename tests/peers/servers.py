@@ -1,7 +1,7 @@
 """The other model servers, each a process with its own key on a port of this machine."""
 
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ class Peer:
 
 
 @contextmanager
-def process(command: list[str | Path], log: Path, env: Mapping[str, str] | None = None) -> Iterator[None]:
+def process(command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None) -> Iterator[None]:
     """A process that is killed at the end; what it prints goes to `log`."""
     with log.open("wb") as printed:
         made = subprocess.Popen(
@@ -70,7 +70,7 @@ def llama_server(folder: Path, name: str = "llama-server", what: str = "text") -
     """llama.cpp's own server."""
     port = free_port()
     peer = Peer(name, f"http://127.0.0.1:{port}", f"{name}-secret-1")
-    words = [python(), HERE / "llama_server.py", str(port), peer.key, MODEL, THEIRS, str(SLOTS), what]
+    words: list[str | Path] = [python(), HERE / "llama_server.py", str(port), peer.key, MODEL, THEIRS, str(SLOTS), what]
     with process(words, folder / f"{name}.log"):
         wait_ready(peer)
         yield peer
