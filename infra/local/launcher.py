@@ -77,7 +77,7 @@ class Launcher:
         embedded = self._config.store_url is None
         inside, command = self._inside()
         store_url = inside.store_url
-        self._programs = programs(command)
+        self._programs = programs(command, with_engine=_has_engine(self._owners))
         self._environment = config.child_environment(self._config, inside) | self._engine
         os.environ.update(self._environment)
         self._data.empty_folder("metrics")
@@ -245,6 +245,12 @@ def _owners_file() -> tuple[Path, Any, str] | None:
         return file, *sluice_toml.read(file)
     except sluice_toml.NotApplied as exc:
         raise LaunchError(str(exc)) from exc
+
+
+def _has_engine(owners: tuple[Path, Any, str] | None) -> bool:
+    """Whether the bundled engine is one of the model servers."""
+    upstreams = owners[1].upstreams if owners else ()
+    return not upstreams or any(one.kind == "engine" for one in upstreams)
 
 
 def _engine_variables(owners: tuple[Path, Any, str] | None) -> dict[str, str]:

@@ -44,16 +44,13 @@ def why_open() -> str:
     return tried.stderr.strip() if tried.returncode else ""
 
 
-def programs(store: tuple[str, ...] | None) -> list[Program]:
+def programs(store: tuple[str, ...] | None, *, with_engine: bool = True) -> list[Program]:
     """The store starts first and stops last, because the others use it. `store`: its command; None: an external one."""
-    engine = ROOT / "functions" / "inference"
+    conf = ROOT / "functions" / "inference" / "gunicorn.conf.py"
+    engine = gunicorn(conf, "functions.inference.app:create_app()", *LISTENER)
     return [
         *([Program("store", store, 5)] if store else []),
-        Program(
-            "inference",
-            gunicorn(engine / "gunicorn.conf.py", "functions.inference.app:create_app()", *LISTENER),
-            stop_seconds=15,
-        ),
+        *([Program("inference", engine, stop_seconds=15)] if with_engine else []),
         Program("schedule", (sys.executable, "-m", "infra.local.schedule"), stop_seconds=10),
         Program("relay", (sys.executable, "-m", "infra.local.relay"), stop_seconds=10),
         Program("ingestion", (sys.executable, "-m", "infra.local.ingestion"), stop_seconds=10),
