@@ -116,3 +116,9 @@ def test_a_server_that_is_away_hides_only_its_own_models() -> None:
 def test_a_list_of_what_are_no_models_is_none(rows: Any) -> None:
     with pytest.raises(ModelUnavailable):
         routes(NO_TERMS, local=Lists(*rows)).all()
+
+
+def test_the_engines_embedding_model_is_offered_beside_the_models_that_it_is_told() -> None:
+    told = {**ENGINE, "models": ["qwen"]}
+    found = routes(terms(upstreams=[told]), local=Lists(row("qwen"), row("all-minilm", capabilities=["embeddings"])))
+    assert ids(found) == ["qwen", "all-minilm"] and names(found, "all-minilm") == [("local", "all-minilm")]

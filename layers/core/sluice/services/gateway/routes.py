@@ -26,7 +26,7 @@ class Server:
     def row(self, model: str) -> dict[str, Any] | None:
         """What it says of a model; of a server that is not ours the name is enough. None if it has no such model.
         Errors: ModelUnavailable."""
-        if self.terms.models and model not in self.terms.models:
+        if self._only and model not in self._only:
             return None
         if self.terms.kind == "http":
             return {
@@ -46,15 +46,19 @@ class Server:
 
     def own_rows(self) -> list[dict[str, Any]]:
         """Of the models that it offers by its own names. Errors: ModelUnavailable."""
-        if self.is_foreign and self.terms.models:
-            return [row for name in self.terms.models if (row := self.row(name)) is not None]
-        return [row for row in self.listed.all() if not self.terms.models or row["id"] in self.terms.models]
+        if self._only:
+            return [row for name in self._only if (row := self.row(name)) is not None]
+        return self.listed.all()
 
     def may_have(self, model: str) -> bool:
         """By what is known without asking it."""
-        if self.terms.models:
-            return model in self.terms.models
-        return self.listed.may_have(model)
+        return model in self._only if self._only else self.listed.may_have(model)
+
+    @property
+    def _only(self) -> tuple[str, ...]:
+        """The only models that it is asked for. The engine is told its models at its start, and has an embedding model
+        beside them, so what it lists is what it has."""
+        return self.terms.models if self.is_foreign else ()
 
     @property
     def is_foreign(self) -> bool:
