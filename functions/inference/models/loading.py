@@ -14,12 +14,12 @@ from functions.inference.errors import InferenceError, ModelFileError
 from functions.inference.llama.backend import LlamaBackend
 from functions.inference.llama.embedder import Embedder
 from functions.inference.llama.runtime import LoadOptions, free_model, load_model
+from functions.inference.models.apart import try_apart
 from functions.inference.models.catalogue import CatalogueModel
 from functions.inference.models.chat_template import ChatTemplate
 from functions.inference.models.model_file import check_model_file, expected_sha256
 from functions.inference.models.prompt_tokenizer import PromptTokenizer
 from functions.inference.models.served import Served
-from functions.inference.models.trial import try_apart
 from functions.inference.models.video_memory import VideoMemory
 from functions.inference.settings import InferenceSettings, usable_cpus
 
