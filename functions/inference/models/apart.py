@@ -15,7 +15,7 @@ ONE_MODEL = {"SLUICE_MODELS": "", "SLUICE_INFERENCE_PINNED": "", "SLUICE_INFEREN
 
 def try_apart(path: Path) -> None:
     """Load the file, and ask it once, in another process. Raises ModelFileError with its reason."""
-    command = [sys.executable, "-m", "functions.inference.trial", str(path.absolute())]
+    command = [sys.executable, "-m", "functions.inference.models.trial", str(path.absolute())]
     env = {**os.environ, **ONE_MODEL, "PYTHONPATH": str(ROOT), "GGML_NO_BACKTRACE": "1"}
     try:
         done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST_S)

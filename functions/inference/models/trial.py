@@ -1,6 +1,6 @@
-"""The process that tries a model file (`models/apart.py`): loads it, and asks it once.
+"""The process that tries a model file (`apart.py`): loads it, and asks it once.
 
-python -m functions.inference.trial FILE
+python -m functions.inference.models.trial FILE
 """
 
 import os
