@@ -23,6 +23,7 @@ def models(tmp_path: Path) -> Path:
         ({"SLUICE_MODEL": "demo"}, []),
         ({"SLUICE_MODEL": "bare"}, [BARE]),
         ({"SLUICE_MODELS": "chats, bare,odd,none", "SLUICE_MODEL": "bare"}, [BARE]),
+        ({"SLUICE_MODEL": "bare", "SLUICE_INFERENCE_URL": "unix:run/inference.sock"}, [BARE]),
         ({"SLUICE_MODEL": "bare", "SLUICE_INFERENCE_URL": "http://other"}, []),
     ],
 )
