@@ -8,9 +8,9 @@ import pytest
 
 from sluice.domain.errors import StoreUnavailable
 from sluice.domain.usage.usage import amounts_of
-from sluice.ports.gateway import Reserved
+from sluice.ports.gateway import Reserved, UpstreamCall
 from sluice.wiring import peers, stores, upstreams
-from tests.fakes.upstream import FakeUpstream
+from tests.fakes.upstream import FakeStream, FakeUpstream
 from tests.integration.gateway.conftest import ANSWER, Person
 from tests.integration.gateway.test_owners_terms import apply
 
@@ -100,8 +100,15 @@ def test_a_price_that_changes_meanwhile_is_that_of_later_requests(person: Person
     assert spent() == COST + 10 * 9 + 2 * 7
 
 
-def test_ledger_log_and_sums_say_who_answered_and_what_it_cost(person: Person, cloud: FakeUpstream) -> None:
-    cloud.steps = ANSWER[:-1]  # without counts: a prompt of bytes, and five letters
+def test_ledger_log_and_sums_say_who_answered_and_what_it_may_have_cost(
+    person: Person, cloud: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def uncounted(call: UpstreamCall) -> FakeStream:
+        stream = FakeStream(ANSWER[:-1])
+        stream.estimated = True
+        return stream
+
+    monkeypatch.setattr(cloud, "open", uncounted)
     assert person.ask(max_tokens=100).status_code == 200
     (row,) = person.log()
     assert (row["upstream"], row["estimated"]) == ("cloud", True)
