@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.e2e import people
 from tests.e2e.people import Person
 from tests.e2e.system import System
+from tests.fakes.http_server import CHUNKED, SILENCE, ScriptedServer, chunk, scripted_server
 from tests.peers.conftest import NewHome
 from tests.peers.install import other_models
 from tests.peers.servers import HERE, Peer, process, wait_ready
@@ -37,6 +39,17 @@ name = "vision"
 kind = "http"
 url = "{vision}/predict"
 key = "env:VISION_KEY"
+
+[[upstreams]]
+name = "scripted"
+kind = "http"
+url = "{scripted}/predict"
+
+[[models]]
+id = "scripted"
+upstreams = ["scripted:x"]
+request_usd = "0.01"
+max_seconds = 20
 
 [[models]]
 id = "sum"
@@ -97,8 +110,15 @@ def vision(folder: Path) -> Iterator[Peer]:
 
 
 @pytest.fixture(scope="module")
-def home(new_home: NewHome, mlserver: Peer, vision: Peer) -> System:
-    return new_home(SETTINGS.format(mlserver=mlserver.url, vision=vision.url), {"VISION_KEY": KEY})
+def scripted() -> Iterator[ScriptedServer]:
+    with scripted_server() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def home(new_home: NewHome, mlserver: Peer, vision: Peer, scripted: ScriptedServer) -> System:
+    urls = {"mlserver": mlserver.url, "vision": vision.url, "scripted": scripted.url}
+    return new_home(SETTINGS.format(**urls), {"VISION_KEY": KEY})
 
 
 @pytest.fixture(scope="module")
@@ -164,3 +184,32 @@ def test_many_at_once_leave_one_record_each(person: Person, home: System, folder
 
     eventually(recorded)
     assert KEY not in home.output()
+
+
+def last(person: Person, request_id: str) -> Any:
+    """The ledger record of a request, once it is settled."""
+
+    def found() -> Any:
+        rows = person.call("GET", "/usage/logs?limit=100").json()["data"]
+        return next((row for row in rows if row["id"] == request_id), None)
+
+    return eventually(found)
+
+
+@pytest.mark.parametrize("head", [CHUNKED, b"HTTP/1.1 200 OK\r\ncontent-length: 200000\r\n\r\n"])
+def test_half_an_answer_is_a_broken_connection(person: Person, scripted: ScriptedServer, head: bytes) -> None:
+    piece = b"x" * 100_000
+    scripted.script(head, chunk(piece) if head == CHUNKED else piece)
+    with run(person, b"", model="scripted", stream=True) as found:
+        assert found.status_code == 200
+        with pytest.raises((requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError)):
+            found.content  # noqa: B018 (reads it)
+    record = last(person, found.headers["x-sluice-request-id"])
+    assert record["status"] == 503 and record["estimated_cost_usd"] == 0
+
+
+def test_a_caller_who_leaves_is_seen_while_the_server_is_silent(person: Person, scripted: ScriptedServer) -> None:
+    scripted.script(CHUNKED, chunk(b"one"), SILENCE)
+    with run(person, b"", model="scripted", stream=True) as found:
+        assert next(found.iter_content(3)) == b"one"
+    assert last(person, found.headers["x-sluice-request-id"])["status"] == 499
