@@ -81,7 +81,7 @@ def llama_cpp_python(folder: Path) -> Iterator[Peer]:
     """The server of llama-cpp-python."""
     port = free_port()
     peer = Peer("llama-cpp-python", f"http://127.0.0.1:{port}", "llama-cpp-python-secret-2")
-    words = [
+    words: list[str | Path] = [
         "--model",
         MODEL,
         "--model_alias",
