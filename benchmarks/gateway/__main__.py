@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks.gateway import beside, disk, filled, matrix, parts, report, streams
+from benchmarks.gateway import beside, disk, filled, matrix, parts, report, second_upstream, streams
 from benchmarks.gateway.requests import Kind, Target
 from benchmarks.gateway.world import Cores, World, world
 from infra.local.config import ROOT
@@ -81,6 +81,13 @@ def cpu_parts(running: World, wanted: argparse.Namespace) -> None:
     os.sched_setaffinity(0, {running.cores.gateway, running.cores.others})
 
 
+def upstreams(running: World, wanted: argparse.Namespace) -> None:
+    os.sched_setaffinity(0, {running.cores.gateway})
+    for kind in (PLAIN, STREAM):
+        print(second_upstream.run(running, kind, wanted.times))
+    os.sched_setaffinity(0, {running.cores.gateway, running.cores.others})
+
+
 def on_disk(wanted: argparse.Namespace, cores: Cores) -> None:
     with world(wanted.store, wanted.disk, cores, accounts=16) as running:
         print(f"On disk ({wanted.disk}): {disk.fsync_ms(wanted.disk):.2f} ms for a write of 4 KB and its fsync\n")
@@ -95,6 +102,7 @@ PARTS = {
     "full": full_store,
     "terms": owners_terms,
     "parts": cpu_parts,
+    "upstreams": upstreams,
     "disk": lambda *_: None,
 }
 
@@ -112,7 +120,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--senders", type=int, default=1000, help="slow senders")
     parser.add_argument("--accounts", type=int, default=100_000, help="of the full store")
     parser.add_argument("--records", type=int, default=1_000_000, help="of the full store's ledger")
-    parser.add_argument("--times", type=int, default=500, help="requests that are timed, of `parts` and `beside`")
+    parser.add_argument("--times", type=int, default=500, help="requests of `parts`, `upstreams` and `beside`")
     parser.add_argument("--disk", type=Path, default=Path(tempfile.gettempdir()), help="a folder on a disk")
     parser.add_argument("--url", help="another gateway (http) to compare with")
     parser.add_argument("--key", default="")

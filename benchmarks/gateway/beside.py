@@ -44,7 +44,7 @@ def run(world: World, senders: int, count: int, turns: int) -> str:
 @contextmanager
 def _second_gateway(world: World) -> Iterator[int]:
     (port,) = processes.free_ports(1)
-    env = environment(world.folder, world.store_port, world.upstream_port, port)
+    env = environment(world.folder, world.upstream_port, port)
     command = [sys.executable, "-m", "gunicorn", "--config", str(GUNICORN), APP]
     started = processes.start(command, world.cores.gateway, world.log, env)
     try:

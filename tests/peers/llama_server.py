@@ -7,7 +7,7 @@
 import signal
 import sys
 
-import xllamacpp
+import xllamacpp  # type: ignore[import-not-found, unused-ignore]
 
 
 def main(port: str, key: str, model: str, name: str, slots: str, what: str) -> None:

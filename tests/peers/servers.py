@@ -1,7 +1,7 @@
 """The other model servers, each a process with its own key on a port of this machine."""
 
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ class Peer:
 
 
 @contextmanager
-def process(command: list[str | Path], log: Path, env: Mapping[str, str] | None = None) -> Iterator[None]:
+def process(command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None) -> Iterator[None]:
     """A process that is killed at the end; what it prints goes to `log`."""
     with log.open("wb") as printed:
         made = subprocess.Popen(
@@ -70,7 +70,7 @@ def llama_server(folder: Path, name: str = "llama-server", what: str = "text") -
     """llama.cpp's own server."""
     port = free_port()
     peer = Peer(name, f"http://127.0.0.1:{port}", f"{name}-secret-1")
-    words = [python(), HERE / "llama_server.py", str(port), peer.key, MODEL, THEIRS, str(SLOTS), what]
+    words: list[str | Path] = [python(), HERE / "llama_server.py", str(port), peer.key, MODEL, THEIRS, str(SLOTS), what]
     with process(words, folder / f"{name}.log"):
         wait_ready(peer)
         yield peer
@@ -81,7 +81,7 @@ def llama_cpp_python(folder: Path) -> Iterator[Peer]:
     """The server of llama-cpp-python."""
     port = free_port()
     peer = Peer("llama-cpp-python", f"http://127.0.0.1:{port}", "llama-cpp-python-secret-2")
-    words = [
+    words: list[str | Path] = [
         "--model",
         MODEL,
         "--model_alias",
@@ -93,7 +93,8 @@ def llama_cpp_python(folder: Path) -> Iterator[Peer]:
         "--api_key",
         peer.key,
     ]
-    place = ["--host", "127.0.0.1", "--port", str(port)]
-    with process([python(), "-m", "llama_cpp.server", *words, *place], folder / "llama-cpp-python.log"):
+    words += ["--host", "127.0.0.1", "--port", str(port)]
+    command: list[str | Path] = [python(), "-m", "llama_cpp.server", *words]
+    with process(command, folder / "llama-cpp-python.log"):
         wait_ready(peer)
         yield peer

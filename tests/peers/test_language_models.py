@@ -42,6 +42,7 @@ class Pair:
 
     def record(self, request_id: str) -> LedgerRecord:
         """Of this request, once it is settled."""
+        found: LedgerRecord
         (found,) = eventually(lambda: [one for one in self.books.ledger() if one.request_id == request_id])
         assert found.upstream == self.peer.name and not any(grant.leases for grant in self.books.grants())
         return found
@@ -115,7 +116,8 @@ def test_a_plain_answer_is_the_peers_with_our_name_of_the_model(pair: Pair) -> N
 @pytest.mark.parametrize("usage", [False, True], ids=["without usage", "with usage"])
 def test_a_stream_is_the_peers_with_its_counts(usage: bool, pair: Pair) -> None:
     theirs = pair.ask_peer().json()
-    ours = pair.ask(stream=True, **({"stream_options": {"include_usage": True}} if usage else {}))
+    more: dict[str, Any] = {"stream_options": {"include_usage": True}} if usage else {}
+    ours = pair.ask(stream=True, **more)
     found = events(ours)
     assert {one["model"] for one in found} == {pair.model}
     text = "".join(one["choices"][0]["delta"].get("content") or "" for one in found if one["choices"])

@@ -49,7 +49,8 @@ def test_vectors_bear_our_name_of_the_model(servers: Servers, caller: Person, as
     answer = json.loads(outcome.body)
     assert answer["model"] == "assistant" and answer["data"] == VECTORS["data"]
     assert (outcome.record.prompt_tokens, outcome.record.estimated) == (3, False)
-    for garbage in ({"data": [None]}, {"data": 7}, {"vectors": []}, [], b"{"):
+    nonsense: tuple[Any, ...] = ({"data": [None]}, {"data": 7}, {"vectors": []}, [], b"{")
+    for garbage in nonsense:
         servers.first.script = (whole("200 OK", garbage),)
         servers.second.script = (whole("200 OK", VECTORS),)
         assert ask("/v1/embeddings", input="Hi").record.upstream == "second"

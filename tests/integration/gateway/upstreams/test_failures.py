@@ -44,7 +44,10 @@ ERRORS = {
     "an odd wait": {"error": {"message": "busy", "code": "overloaded", "retry_after_s": "soon"}},
     "beside choices": {"choices": [], "error": {"message": "boom", "code": 502}},
 }
-SECRETS = {"error": {"message": f"Incorrect API key provided: {KEY}", "param": KEY, "code": KEY}, "key": KEY}
+SECRETS: dict[str, Any] = {
+    "error": {"message": f"Incorrect API key provided: {KEY}", "param": KEY, "code": KEY},
+    "key": KEY,
+}
 
 
 def dripped(raw: bytes) -> Iterable[Part]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from botocore.credentials import Credentials
@@ -95,7 +96,7 @@ def test_a_parameter_is_read_from_parameter_store(
 
 @pytest.fixture
 def gate(caller: Person) -> Iterator[Gate]:
-    found = get_session().get_credentials()
+    found: Any = get_session().get_credentials()
     function_url._signer.cache_clear()
     with iam_server(Credentials(found.access_key, found.secret_key, found.token), "us-east-1") as made:
         made.service = "execute-api"
