@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 Schema = Mapping[str, Any]
+ANY = "*/*"  # a body of any form, which has no fields
 TEMPLATE = Path(__file__).parent / "reference.html"
 TARGET = Path(__file__).parents[1] / "functions" / "web" / "static" / "docs.html"
 BOUNDS = {
@@ -49,7 +50,7 @@ def _call(path: str, method: str, operation: Mapping[str, Any]) -> dict[str, Any
         "method": method.upper(),
         "proof": " or ".join(proofs),
         "parameters": operation.get("parameters", []),
-        "body": media.get("schema"),
+        "body": None if media_type == ANY else media.get("schema"),
         "media_type": media_type,
         "example": media.get("example"),
     }

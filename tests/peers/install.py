@@ -23,6 +23,12 @@ def python() -> Path:
     return found
 
 
+@cache
+def other_models() -> Path:
+    """The interpreter beside MLServer and a small vision model, whose packages pin old versions of others."""
+    return install("inference", HERE).with_name("python")
+
+
 def _link_llama_cpp(python: Path) -> None:
     spec = importlib.util.find_spec("llama_cpp")
     if spec is None or spec.origin is None:
@@ -35,4 +41,4 @@ def _link_llama_cpp(python: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{python()}\n")
+    sys.stdout.write(f"{python()}\n{other_models()}\n")

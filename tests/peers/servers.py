@@ -81,7 +81,7 @@ def llama_cpp_python(folder: Path) -> Iterator[Peer]:
     """The server of llama-cpp-python."""
     port = free_port()
     peer = Peer("llama-cpp-python", f"http://127.0.0.1:{port}", "llama-cpp-python-secret-2")
-    words = [
+    words: list[str | Path] = [
         "--model",
         MODEL,
         "--model_alias",
@@ -93,7 +93,8 @@ def llama_cpp_python(folder: Path) -> Iterator[Peer]:
         "--api_key",
         peer.key,
     ]
-    place = ["--host", "127.0.0.1", "--port", str(port)]
-    with process([python(), "-m", "llama_cpp.server", *words, *place], folder / "llama-cpp-python.log"):
+    words += ["--host", "127.0.0.1", "--port", str(port)]
+    command: list[str | Path] = [python(), "-m", "llama_cpp.server", *words]
+    with process(command, folder / "llama-cpp-python.log"):
         wait_ready(peer)
         yield peer

@@ -18,7 +18,7 @@ from sluice.pages import assets
 SECONDS = HOURS * 3600
 DAYS = HOURS / 24
 LAMBDA_ANSWER_BYTES = 6_000_000  # the longest answer that Lambda passes on at once
-MODEL_ROUTES = ("/completions", "/responses", "/embeddings", "/messages")
+MODEL_ROUTES = ("/completions", "/responses", "/embeddings", "/messages", "/infer", "/run/{model+}")
 SMALL_ACCOUNT = 10  # functions at once in a new account, where nothing is reserved
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from sluice.adapters.gateway import http_model
+from sluice.domain import errors
+from sluice.services.gateway import exchange
 from sluice.wiring import upstreams
 from sluice.wiring.upstreams import elsewhere
 from tests.fakes.http_server import CHUNKED, SILENCE, ScriptedServer, Step, answer, chunk, scripted_server
@@ -340,19 +342,25 @@ def test_a_caller_who_leaves_ends_the_call(person: Person, server: ScriptedServe
     assert record["status"] == 499 and record["estimated_cost_usd"] >= 0.001
 
 
-def test_a_revoked_token_ends_a_call_that_waits(
-    person: Person, servers: list[ScriptedServer], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("why", "status"), [(None, 401), (errors.Overloaded(), 503)])
+def test_a_caller_who_may_go_on_no_longer_ends_a_call_that_waits(
+    person: Person,
+    servers: list[ScriptedServer],
+    monkeypatch: pytest.MonkeyPatch,
+    why: errors.SluiceError | None,
+    status: int,
 ) -> None:
-    """Each silence renews the lease, and the one after the revocation ends the call; the next server is not asked."""
-    from sluice.services.gateway import exchange
-
+    """Each silence renews the lease. Where that is refused, the call ends, and the next server is not asked. `why`: the
+    token is revoked, or the lease was settled by another."""
     monkeypatch.setattr(http_model, "PING_SECONDS", 0.1)
     monkeypatch.setattr(exchange, "RENEW_EVERY_MS", 0)
+    if why is not None:
+        monkeypatch.setattr(exchange.Exchange, "_why_not", lambda *_: why)
     settle_on(servers)
     revoke = f"/tokens/{person.token_id}/revoke"
     servers[0].script(lambda: person.call("POST", revoke) and None, SILENCE)
-    assert run(person).status_code == 401
-    assert servers[1].asked == [] and settled(person)["status"] == 401
+    assert run(person).status_code == status
+    assert servers[1].asked == [] and settled(person)["status"] == status
 
 
 # --- money

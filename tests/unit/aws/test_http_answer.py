@@ -1,11 +1,14 @@
 """An HTTP response read from a socket: the same however the network cuts it; anything else is refused."""
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from http.client import BadStatusLine, HTTPException, IncompleteRead
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from sluice.adapters.aws import http_answer
 from sluice.adapters.aws.http_answer import Answer
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -17,7 +20,7 @@ BODY = b"abcde\r\nf"
 class Wire:
     """Stands for a socket: each receive gives one of the pieces, then the end of the connection."""
 
-    def __init__(self, pieces: Sequence[bytes]) -> None:
+    def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces: Iterator[bytes] = iter(pieces)
 
     def recv(self, _size: int) -> bytes:
@@ -105,3 +108,34 @@ def test_an_answer_that_is_not_http_is_an_error(message: bytes) -> None:
 def test_a_body_longer_than_the_limit_is_an_error() -> None:
     with pytest.raises(HTTPException):
         answer(SIZED).read(7)
+
+
+@pytest.mark.parametrize(
+    "message", [HEAD * 9 + b"\r\n", CHUNKED, SIZED, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * 500], ids=len
+)
+def test_bytes_that_come_one_by_one_have_a_limited_time(message: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock goes on by a second with each byte."""
+    now = [0.0]
+    monkeypatch.setattr(http_answer, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def slowly() -> Iterator[bytes]:
+        for byte in message:
+            now[0] += 1
+            yield bytes([byte])
+
+    wire: Any = Wire(slowly())
+    with pytest.raises(TimeoutError):
+        Answer(wire, len(message) / 2).read(1_000)
+    assert now[0] <= len(message) / 2 + 2
+
+
+def test_interim_answers_have_an_end() -> None:
+    interim = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    assert answer(interim * 3 + SIZED).read(100) == BODY
+    with pytest.raises(HTTPException, match="interim"):
+        answer(interim * 1_000)
+
+
+def test_a_length_of_many_digits_is_refused() -> None:
+    with pytest.raises(HTTPException, match="not a number"):
+        answer(HEAD + b"Content-Length: " + b"9" * 5_000 + b"\r\n\r\n")

@@ -12,7 +12,7 @@ from sluice.http.gateway.connection import follow_reader
 from sluice.http.gateway.context import admitting
 from sluice.http.operation import raw_body
 from sluice.ports.gateway import Content, RunAnswer
-from sluice.services.gateway.exchange import CLIENT_GONE_STATUS, Exchange
+from sluice.services.gateway.exchange import CLIENT_GONE_STATUS, ClientGone, Exchange
 from sluice.services.gateway.run import whole
 from sluice.wiring.gateway import gateway, runs
 
@@ -74,6 +74,8 @@ class _Body:
                     self._exchange.settle(200)
                 yield piece
             self._exchange.settle(200)
+        except ClientGone:
+            return  # `close` settles
         except errors.SluiceError as exc:
             log.warning("an answer broke off: %s", type(exc).__name__)
             self._exchange.fail(exc)

@@ -1,0 +1,73 @@
+"""A chunk of another server is one, or is refused; a row of its list of models is believed in part."""
+
+import json
+from typing import Any
+
+import pytest
+
+from sluice.domain.gateway.chunk_form import parsed
+from sluice.domain.gateway.model_rows import model_row
+
+NO_WINDOWS: tuple[Any, ...] = ("many", -1, 0, 10**12, True, 1.5, [])
+CALL = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{"}}
+CHUNKS: tuple[dict[str, Any], ...] = (
+    {"choices": []},
+    {"choices": [{"index": 0, "delta": {"role": "assistant", "content": None}, "finish_reason": None}]},
+    {"choices": [{"delta": {"content": "Pa", "reasoning_content": "x"}}], "usage": None},
+    {"choices": [{"index": 3, "delta": {"tool_calls": [CALL, {"index": 1, "function": {"arguments": "}"}}]}}]},
+    {"choices": [{"index": 0, "text": "Pa", "logprobs": {"tokens": ["Pa"]}, "finish_reason": "stop"}]},
+    {"choices": [{"index": 0, "delta": None, "finish_reason": "stop"}]},
+    {"choices": [], "usage": {"prompt_tokens": 1}},
+    {"error": "busy"},
+)
+
+
+@pytest.mark.parametrize("chunk", CHUNKS, ids=str)
+def test_what_servers_send_is_a_chunk(chunk: dict[str, Any]) -> None:
+    assert parsed(json.dumps(chunk).encode()) == chunk
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"index": -1}, {"index": True}, {"index": 10**6}, {"index": None}, {"index": "0"}, {"text": 5},
+        {"logprobs": []},
+        {"finish_reason": {}}, {"delta": []}, {"delta": {"role": 1}}, {"delta": {"refusal": []}},
+        {"delta": {"tool_calls": {}}}, {"delta": {"tool_calls": [None]}}, {"delta": {"tool_calls": [{"index": 1_000}]}},
+        {"delta": {"tool_calls": [{"id": 7}]}}, {"delta": {"tool_calls": [{"function": {"arguments": {}}}]}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_choice_of_another_form_is_refused(change: dict[str, Any]) -> None:
+    whole = {"choices": [{"index": 0, "delta": {"content": "Pa"}, **change}]}
+    with pytest.raises(ValueError, match="no chunk"):
+        parsed(json.dumps(whole).encode())
+
+
+@pytest.mark.parametrize("payload", [b"", b"{", b"\xff", b"[" * 9_999, b'{"choices":[],"x":Infinity}', b'{"error":""}'])
+def test_what_is_no_json_or_says_nothing_is_refused(payload: bytes) -> None:
+    with pytest.raises(ValueError):
+        parsed(payload)
+
+
+@pytest.mark.parametrize(
+    ("told", "window"),
+    [
+        ({"context_window": 512}, 512),
+        ({"max_model_len": 4096, "root": "/home/ada/models/x"}, 4096),
+        ({"context_length": 8192}, 8192),
+        ({"meta": {"n_ctx": 2048, "n_ctx_train": 32768}}, 2048),
+        *(({"context_window": odd}, None) for odd in NO_WINDOWS),
+    ],
+    ids=str,
+)
+def test_a_context_window_is_found_by_its_usual_names(told: dict[str, Any], window: int | None) -> None:
+    row = model_row({"id": "x", "created": "yesterday", "owned_by": 7, "path": "/home/ada", **told})
+    assert row.pop("context_window", None) == window
+    assert row == {"id": "x", "object": "model", "created": 0, "owned_by": ""}
+
+
+@pytest.mark.parametrize("row", [{}, {"id": 7}, {"id": ""}, {"id": "a\nb"}, {"id": "x" * 257}, None, "x"], ids=str)
+def test_what_is_no_model_is_refused(row: Any) -> None:
+    with pytest.raises((LookupError, TypeError, ValueError)):
+        model_row(row)
