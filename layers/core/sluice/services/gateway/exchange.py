@@ -254,7 +254,10 @@ class Exchange:
         if waiter is None or waiter.late or self._over or self._first_ms is not None:
             return False
         try:
-            attempt = withdraw(self._books.store, request.account_id, request.request_id, self.lease, self.grant)
+            now_ms = self._books.clock() // 1_000_000
+            attempt = withdraw(
+                self._books.store, request.account_id, request.request_id, self.lease, self.grant, now_ms
+            )
         except errors.StoreUnavailable:
             return False
         if not attempt.made:
