@@ -270,6 +270,13 @@ def test_what_is_no_answer_is_a_503(person: Person, server: ScriptedServer, step
     assert record["status"] == 503 and record["estimated_cost_usd"] == 0
 
 
+@pytest.mark.parametrize("length", ["2", "999", "many"])
+def test_a_length_beside_chunks_means_nothing(person: Person, server: ScriptedServer, length: str) -> None:
+    server.script(CHUNKED[:-2] + f"content-length: {length}\r\n\r\n".encode() + b"4\r\nabcd\r\n0\r\n\r\n")
+    found = run(person)
+    assert (found.status_code, found.data) == (200, b"abcd") and found.headers.get("content-length") in (None, "4")
+
+
 @pytest.mark.parametrize("steps", [*BROKEN.values(), (answer(b"", 429),), (answer(b"", 503),), (answer(b"", 404),)])
 def test_the_next_server_is_asked_while_no_byte_has_gone_to_the_caller(
     person: Person, servers: list[ScriptedServer], steps: tuple[Step, ...]

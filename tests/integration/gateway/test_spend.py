@@ -88,6 +88,18 @@ def test_the_store_away_at_the_reservation_asks_the_next_and_at_the_give_back_ke
     assert spent() > 100 * 7 > COST
 
 
+def test_a_caller_who_leaves_before_the_end_costs_the_day_all_that_was_reserved(
+    person: Person, cloud: FakeUpstream
+) -> None:
+    answer = person.ask(max_tokens=100, stream=True)
+    next(answer.iter_encoded())
+    answer.close()
+    (row,) = person.log()
+    assert (row["status"], row["finish_reason"]) == (499, "cancelled")
+    record = stores.ledger_reader().get(person.account_id, row["id"])
+    assert record is not None and record.upstream_micro_usd == spent() > 100 * 7
+
+
 def test_a_price_that_changes_meanwhile_is_that_of_later_requests(person: Person, cloud: FakeUpstream) -> None:
     dearer: Callable[[], None] = lambda: apply(  # noqa: E731
         upstreams=[{**PAID, "prompt_usd": "9.00"}, HOME], models=[MODEL]

@@ -71,3 +71,8 @@ def test_a_context_window_is_found_by_its_usual_names(told: dict[str, Any], wind
 def test_what_is_no_model_is_refused(row: Any) -> None:
     with pytest.raises((LookupError, TypeError, ValueError)):
         model_row(row)
+
+
+@pytest.mark.parametrize("told", [{"owned_by": "x" * 257}, {"owned_by": "\x1b[2J"}, {"capabilities": ["chat"] * 99}])
+def test_what_is_too_long_or_cannot_be_shown_is_left_out(told: dict[str, Any]) -> None:
+    assert model_row({"id": "x", **told}) == {"id": "x", "object": "model", "created": 0, "owned_by": ""}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sluice import settings
 from sluice.once import once
 from sluice.services.gateway.circuit import Circuit
-from sluice.services.gateway.model_list import ModelList
+from sluice.services.gateway.model_list import FRESH_SECONDS, ModelList
 from sluice.services.gateway.routes import Routes, Server
 from sluice.wiring import peers, stores
 from sluice.wiring.settings import terms
@@ -65,8 +65,11 @@ def _has_engine() -> bool:
 
 
 def _server(one: UpstreamTerms) -> Server:
-    upstream = peers.upstream() if one.kind == "engine" else elsewhere(one)
-    return Server(one, upstream, ModelList(upstream), Circuit(time.monotonic))
+    if one.kind == "engine":
+        listed = ModelList(upstream := peers.upstream())
+    else:  # one that is silent holds up a request of others for its list, so seldom
+        listed = ModelList(upstream := elsewhere(one), FRESH_SECONDS)
+    return Server(one, upstream, listed, Circuit(time.monotonic))
 
 
 def elsewhere(one: UpstreamTerms) -> Upstream:

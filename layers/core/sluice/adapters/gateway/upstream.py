@@ -27,6 +27,7 @@ from sluice.ports.gateway import RunAnswer, UpstreamCall
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024  # of an answer that is not streamed: an error, the list of models
 MAX_EMBEDDINGS_BYTES = 64 * 1024 * 1024  # 2,048 vectors of 1,024 numbers of 22 characters are 46 MiB
+MAX_MODELS = 2_000  # of the list of a server that is not ours
 MAX_LINE_BYTES = 1024 * 1024
 MAX_REST_BYTES = 1_024  # after the last event
 FINISH_SECONDS = 0.5  # for them
@@ -111,7 +112,7 @@ class HttpUpstream:
         if response.status != 200:
             raise self._refusal(response, answer)
         rows = list(answer.get("data", []))
-        return rows if self._is_ours else [model_row(row) for row in rows]
+        return rows if self._is_ours else [model_row(row) for row in rows[:MAX_MODELS]]
 
     def health(self) -> dict[str, Any]:
         """The model server's health report, for any HTTP status. Errors: ModelUnavailable."""
@@ -201,7 +202,7 @@ class HttpUpstream:
         except (OSError, http.client.HTTPException) as exc:
             connection.close()
             raise errors.AnswerLost() from exc
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return answer if isinstance(answer, dict) else {}
 

@@ -3,26 +3,32 @@
 from typing import Any
 
 MAX_CONTEXT = 100_000_000  # tokens
+MAX_CAPABILITIES = 32
+MAX_CHARACTERS = 256  # of a name
 
 
 def model_row(row: dict[str, Any]) -> dict[str, Any]:
     """Other fields are left out, because some name paths and addresses of the server's machine. Errors: LookupError,
     TypeError, ValueError (what is no model)."""
     name, created, owner = row["id"], row.get("created"), row.get("owned_by")
-    if not isinstance(name, str) or not 0 < len(name) <= 256 or not name.isprintable():
+    if not name or not _is_short(name):
         raise ValueError("a model without a name")
     found: dict[str, Any] = {
         "id": name,
         "object": "model",
         "created": created if type(created) is int else 0,
-        "owned_by": owner if isinstance(owner, str) else "",
+        "owned_by": owner if _is_short(owner) else "",
     }
     if (window := _window(row)) is not None:
         found["context_window"] = window
     can = row.get("capabilities")
-    if isinstance(can, list) and all(isinstance(one, str) for one in can):
+    if isinstance(can, list) and len(can) <= MAX_CAPABILITIES and all(map(_is_short, can)):
         found["capabilities"] = can
     return found
+
+
+def _is_short(text: object) -> bool:
+    return isinstance(text, str) and len(text) <= MAX_CHARACTERS and text.isprintable()
 
 
 def _window(row: dict[str, Any]) -> int | None:

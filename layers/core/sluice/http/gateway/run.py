@@ -12,7 +12,7 @@ from sluice.http.gateway.connection import follow_reader
 from sluice.http.gateway.context import admitting
 from sluice.http.operation import raw_body
 from sluice.ports.gateway import Content, RunAnswer
-from sluice.services.gateway.exchange import CLIENT_GONE_STATUS, ClientGone, Exchange
+from sluice.services.gateway.exchange import ClientGone, Exchange
 from sluice.services.gateway.run import whole
 from sluice.wiring.gateway import gateway, runs
 
@@ -88,4 +88,4 @@ class _Body:
         """The server calls this when the answer has ended, and when the caller's connection broke."""
         self._answer.close()
         if not self._exchange.over:
-            self._exchange.settle(CLIENT_GONE_STATUS, "cancelled")
+            self._exchange.fail(ClientGone())

@@ -22,7 +22,7 @@ from sluice.domain.gateway.function_calls import chunk_in_old_form, in_old_form
 from sluice.http.errors import InternalError, openai_envelope
 from sluice.http.gateway.connection import follow_reader
 from sluice.ports.gateway import UpstreamStream
-from sluice.services.gateway.exchange import CLIENT_GONE_STATUS, ClientGone, Exchange, take_usage, usage_chunk
+from sluice.services.gateway.exchange import ClientGone, Exchange, take_usage, usage_chunk
 
 log = logging.getLogger("sluice.stream")
 
@@ -195,7 +195,7 @@ class Body:
     def close(self) -> None:
         """The server calls this when the answer has ended, and when the caller's connection broke."""
         if not self._exchange.over:
-            self._exchange.settle(CLIENT_GONE_STATUS, "cancelled")
+            self._exchange.fail(ClientGone())
             self._keeper.end()
 
     def _run(self) -> Iterator[bytes]:

@@ -11,17 +11,18 @@ from sluice.ports.gateway import Upstream
 log = logging.getLogger("sluice.upstream")
 
 FRESH_SECONDS = 10.0
-RETRY_SECONDS = 0.5  # after a failure with nothing remembered
+RETRY_SECONDS = 0.5
 
 
 class ModelList:
     """Keeps the last good list while the model server is down, because each request gets its own error then.
-    Thread-safe: one thread asks, and the others go on with what is known."""
+    Thread-safe: one thread asks, and the others go on with what is known, once it was asked. `retry_seconds`: after a
+    failure with nothing remembered."""
 
-    def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
+    def __init__(self, upstream: Upstream, retry_seconds: float = RETRY_SECONDS) -> None:
+        self._upstream, self._retry_seconds = upstream, retry_seconds
         self._models: dict[str, dict[str, Any]] = {}
-        self._is_known = False
+        self._is_known = self._was_asked = False
         self._asked = float("-inf")
         self._asking = Lock()
 
@@ -41,8 +42,8 @@ class ModelList:
         return not self._is_known or name in self._models
 
     def _fresh(self) -> dict[str, dict[str, Any]]:
-        pause = FRESH_SECONDS if self._models else RETRY_SECONDS
-        if time.monotonic() - self._asked > pause and self._asking.acquire(blocking=not self._is_known):
+        pause = FRESH_SECONDS if self._models else self._retry_seconds
+        if time.monotonic() - self._asked > pause and self._asking.acquire(blocking=not self._was_asked):
             try:
                 if time.monotonic() - self._asked > pause:  # no other thread has asked meanwhile
                     self._ask()
@@ -61,3 +62,5 @@ class ModelList:
             pass
         except (LookupError, TypeError, ValueError):
             log.warning("a model server lists what are no models")
+        finally:  # from its end on: a server that is silent for longer than the pause would be asked by each who waits
+            self._was_asked, self._asked = True, time.monotonic()

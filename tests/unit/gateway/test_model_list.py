@@ -1,0 +1,65 @@
+"""What a model server lists is remembered, and one that is silent holds up few requests."""
+
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sluice.domain.errors import ModelUnavailable
+from sluice.services.gateway import model_list
+from sluice.services.gateway.model_list import FRESH_SECONDS, RETRY_SECONDS, ModelList
+
+SILENCE_SECONDS = 4.0
+
+
+class Silent:
+    """A server that answers nothing until the caller gives up."""
+
+    def __init__(self) -> None:
+        self.now_s, self.asked = 0.0, 0
+        self.meanwhile: list[Any] = []
+
+    def models(self) -> list[dict[str, Any]]:
+        self.asked += 1
+        for work in self.meanwhile:
+            work()
+        self.now_s += SILENCE_SECONDS
+        raise ModelUnavailable()
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Silent:
+    server = Silent()
+    monkeypatch.setattr(model_list, "time", SimpleNamespace(monotonic=lambda: server.now_s))
+    return server
+
+
+@pytest.mark.parametrize("pause", [RETRY_SECONDS, FRESH_SECONDS])
+def test_those_who_waited_for_a_silent_server_do_not_ask_it_one_after_the_other(silent: Silent, pause: float) -> None:
+    listed: Any = ModelList(silent, pause)  # type: ignore[arg-type]
+    for _ in range(5):
+        with pytest.raises(ModelUnavailable):
+            listed.find("demo")
+    assert silent.asked == 1
+    silent.now_s += pause + 0.1
+    with pytest.raises(ModelUnavailable):
+        listed.all()
+    assert silent.asked == 2
+
+
+def test_while_one_request_asks_a_silent_server_again_the_others_do_not_wait(silent: Silent) -> None:
+    listed = ModelList(silent)  # type: ignore[arg-type]
+    with pytest.raises(ModelUnavailable):
+        listed.all()
+    silent.now_s += RETRY_SECONDS + 0.1
+    with ThreadPoolExecutor(1) as other:
+
+        def another() -> None:
+            silent.now_s += RETRY_SECONDS + 0.1
+            assert isinstance(other.submit(listed.find, "demo").exception(timeout=10), ModelUnavailable)
+
+        silent.meanwhile.append(another)
+        with pytest.raises(ModelUnavailable):
+            listed.all()
+    assert silent.asked == 2
