@@ -42,11 +42,19 @@ DOCUMENTS = {
     ("search", "BatchGetItem", "documents"),
     ("files", "BatchGetItem", "documents"),
 }
+OF_A_PAID_UPSTREAM = {
+    (name, *call) for name in ("ingestion", "search") for call in (("UpdateItem", "throttles"), ("Query", "settings"))
+}
 BEHIND_A_THROTTLE = {
     ("admin", each, "throttles") for each in ("GetItem", "UpdateItem")
 }  # the pages' tests switch it off
 NOT_SEEN: set[Use] = (
-    BEHIND_A_THROTTLE | SETTLED_BY_TWO | COUNTED_EMBEDDINGS | LEFT_BY_A_DELETION_THAT_BROKE_OFF | DOCUMENTS
+    OF_A_PAID_UPSTREAM
+    | BEHIND_A_THROTTLE
+    | SETTLED_BY_TWO
+    | COUNTED_EMBEDDINGS
+    | LEFT_BY_A_DELETION_THAT_BROKE_OFF
+    | DOCUMENTS
 )
 # Asked on one machine only: sluice/pages/home.py looks whether anybody has an account yet.
 NOT_ON_AWS: set[Use] = {("web", "Scan", "accounts")}

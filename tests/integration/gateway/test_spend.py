@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from sluice.domain.errors import StoreUnavailable
-from sluice.ports.gateway import Reserved
+from sluice.domain.usage.usage import amounts_of
+from sluice.ports.gateway import Reserved, UpstreamCall
 from sluice.wiring import peers, stores, upstreams
-from tests.fakes.upstream import FakeUpstream
+from tests.fakes.upstream import FakeStream, FakeUpstream
 from tests.integration.gateway.conftest import ANSWER, Person
 from tests.integration.gateway.test_owners_terms import apply
 
@@ -97,3 +98,21 @@ def test_a_price_that_changes_meanwhile_is_that_of_later_requests(person: Person
     cloud.steps = ANSWER
     assert person.ask(max_tokens=100).status_code == 200
     assert spent() == COST + 10 * 9 + 2 * 7
+
+
+def test_ledger_log_and_sums_say_who_answered_and_what_it_may_have_cost(
+    person: Person, cloud: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def uncounted(call: UpstreamCall) -> FakeStream:
+        stream = FakeStream(ANSWER[:-1])
+        stream.estimated = True
+        return stream
+
+    monkeypatch.setattr(cloud, "open", uncounted)
+    assert person.ask(max_tokens=100).status_code == 200
+    (row,) = person.log()
+    assert (row["upstream"], row["estimated"]) == ("cloud", True)
+    assert "upstream_micro_usd" not in row, "what the owner pays is not the caller's to know"
+    record = stores.ledger_reader().get(person.account_id, row["id"])
+    assert record is not None and record.upstream_micro_usd == spent() == amounts_of(record).upstream_micro_usd
+    assert COST < spent() < 100 * 7

@@ -51,6 +51,8 @@ def test_an_entry_has_every_field_in_the_documented_form(world: UsageWorld) -> N
                 "response_time_ms": record.response_time_ms,
                 "ttft_ms": None,
                 "finish_reason": "stop",
+                "upstream": record.upstream,
+                "estimated": record.estimated,
             }
         ],
         "next_cursor": None,

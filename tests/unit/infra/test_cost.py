@@ -198,6 +198,7 @@ def test_the_file_of_counts_has_every_operation() -> None:
     assert set(json.loads(inputs.COUNTS.read_text())) == {
         "request",
         "request_without_content",
+        "request_of_a_day_without_content",
         "metering_of_one",
         "metering_of_25",
         "sweep_of_nothing",

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from sluice.domain.errors import ModelUnavailable
+from sluice.domain.settings.owners import OwnersSettings
 from sluice.domain.settings.versions import InForce
-from sluice.services.operations.health import LOOKED_AT, HealthCheck, SystemHealth
+from sluice.services.operations.health import LOOKED_AT, DayOfUpstream, HealthCheck, SystemHealth
 
 NOW_MS = 1_800_000_000_000
 READY = {"status": "ready", "model": "demo", "running": 2, "waiting": 3, "decoded_tokens": 9, "http_status": 200}
@@ -50,18 +51,30 @@ class Stores:
     def waiting(self) -> dict[str, int]:
         return {"queue": self._letters}
 
+    def spent(self, upstream: str, now_ms: int) -> int:
+        assert now_ms == NOW_MS
+        return {"cloud": 120_000}[upstream]
+
 
 def look(
     model: Mapping[str, Any] | None = READY, settings: Callable[[], InForce] = InForce, **stores: Any
 ) -> SystemHealth:
     each: Any = Stores(**{"grants": {}, **stores})
-    return HealthCheck(Model(model), each, each, each, each, each, settings).look(NOW_MS)
+    return HealthCheck(Model(model), each, each, each, each, each, settings, each).look(NOW_MS)
 
 
 def test_broken_settings_are_part_of_the_systems_health() -> None:
     found = look(settings=lambda: InForce(8, 7, None, "Version 8 of the settings is broken."))
     assert not found.is_well
     assert found.settings.problem
+
+
+def test_the_day_of_each_upstream_with_a_bound_is_shown_against_it() -> None:
+    about = {"kind": "openai", "url": "https://api.example.com/v1", "prompt_usd": "1"}
+    upstreams = [{"name": "cloud", "daily_usd": "5", **about}, {"name": "other", **about}]
+    settings = OwnersSettings.model_validate({"upstreams": upstreams})
+    found = look(settings=lambda: InForce(1, 1, settings))
+    assert found.days == [DayOfUpstream("cloud", 120_000, 5_000_000)] and found.is_well
 
 
 def test_the_system_is_healthy_when_nothing_is_wrong() -> None:

@@ -1,7 +1,7 @@
 """Request and answer models of `/admin/…`."""
 
 from datetime import tzinfo
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from flask import Response
 from pydantic import Field
@@ -9,7 +9,8 @@ from pydantic import Field
 from sluice.domain.accounts.audit import AuditEvent
 from sluice.domain.periods import rfc3339
 from sluice.domain.spans import parse_span
-from sluice.domain.usage.pricing import dollars
+from sluice.domain.usage.pricing import dollars, usd
+from sluice.domain.usage.usage import Amounts
 from sluice.http.accounts.requests import AccountInfo, User
 from sluice.http.csv_file import Cell, csv_download, csv_lines
 from sluice.http.lazy_model import BaseModel
@@ -91,7 +92,7 @@ class UsageCsvQuery(BaseModel):
 
 USAGE_COLUMNS = (
     *("day", "time_zone", "account_id", "email", "model"),
-    *("requests", "prompt_tokens", "completion_tokens", "cost_usd"),
+    *("requests", "prompt_tokens", "completion_tokens", "cost_usd", "upstream_usd"),
 )
 
 
@@ -99,11 +100,16 @@ def _cells(row: DayOfAccount, zone: tzinfo) -> list[Cell]:
     used = row.amounts
     named: list[Cell] = [row.day, str(zone), row.account_id, row.email, row.model]
     cost = None if used.cost_micro_usd is None else dollars(used.cost_micro_usd)
-    return [*named, used.requests, used.prompt_tokens, used.completion_tokens, cost]
+    return [*named, used.requests, used.prompt_tokens, used.completion_tokens, cost, dollars(used.upstream_micro_usd)]
 
 
 class AdminUsageTotal(UsageTotal):
-    pass
+    upstream_usd: float = Field(description="what the upstreams cost you, as far as they have prices or bounds")
+
+    @classmethod
+    def of(cls, amounts: Amounts) -> Self:
+        costs = {"cost_usd": usd(amounts.cost_micro_usd), "upstream_usd": usd(amounts.upstream_micro_usd)}
+        return cls.like(amounts, **costs)
 
 
 class AdminUsageRow(AdminUsageTotal):

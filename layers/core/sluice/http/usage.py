@@ -141,6 +141,8 @@ class LogEntry(BaseModel):
     response_time_ms: int | None
     ttft_ms: int | None
     finish_reason: str | None
+    upstream: str | None = Field(description="the model server that answered, or was asked last; null: none was")
+    estimated: bool = Field(description="whether the counts are made from the text, because that server told none")
     call_id: str = Field(
         "", description="the `id` of the call's first attempt; absent unless its client numbers attempts"
     )

@@ -53,6 +53,7 @@ def health_check() -> HealthCheck:
         stores.account_store(),
         peers.dead_letters(),
         settings_in_force().read,
+        stores.spend(),
     )
 
 

@@ -18,6 +18,7 @@ from sluice.wiring import stores
 from tests.fakes.upstream import chunk, usage_chunk
 from tests.integration.aws.cost.meter import metered
 from tests.integration.gateway.conftest import Person, newcomer, person, world
+from tests.integration.gateway.test_owners_terms import HOME, apply
 from tests.integration.usage.world import stream_record
 
 __all__ = ["newcomer", "person", "world"]
@@ -60,6 +61,11 @@ def counted(person: Person, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     with metered(prefix, monkeypatch) as meter:
         sweep()
     found["sweep_of_nothing"] = meter.told()
+
+    priced = {**HOME, "daily_usd": "100", "prompt_usd": "1", "completion_usd": "1"}
+    apply(upstreams=[priced], models=[{"id": "demo", "upstreams": ["local:demo"]}])
+    ask(person)
+    found["request_of_a_day_without_content"] = least(person, monkeypatch)
     return found
 
 

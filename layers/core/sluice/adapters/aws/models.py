@@ -192,6 +192,7 @@ class RollupItem(Model):
     priced = BooleanAttribute(null=True)  # a request had a price of 0
     unpriced = BooleanAttribute(null=True)  # a request had no price
     response_time_ms = NumberAttribute(default=0)
+    upstream_micro_usd = NumberAttribute(null=True)  # only where a request has cost the owner something
     ttl_s = TTLAttribute(null=True)  # of refusals; a roll-up has none
 
 

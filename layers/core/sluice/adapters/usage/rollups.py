@@ -118,6 +118,8 @@ class DynamoRollups:
 def additions(rows: "type[RollupItem]", by: Amounts) -> list[Any]:
     """A model's actions that add amounts to a roll-up, which need not be there."""
     sums = [getattr(rows, name).add(getattr(by, name)) for name in SUMS]
+    if by.upstream_micro_usd:
+        sums.append(rows.upstream_micro_usd.add(by.upstream_micro_usd))
     marks = {None: [rows.unpriced.set(True)], 0: [rows.priced.set(True)]}.get(by.cost_micro_usd, [])
     return [rows.schema.set(SCHEMA), *sums, rows.cost_micro_usd.add(by.cost_micro_usd or 0), *marks]
 
@@ -128,4 +130,5 @@ def _amounts(plain: Mapping[str, Any]) -> Amounts:
     # A cost is always stored, because earlier releases read it. They marked nothing: their 0 is a cost.
     has_cost = plain["cost_micro_usd"] or "priced" in plain or UNPRICED not in plain
     cost = plain["cost_micro_usd"] if has_cost else None
-    return Amounts(**{name: plain[name] for name in SUMS}, cost_micro_usd=cost)
+    own = plain.get("upstream_micro_usd", 0)
+    return Amounts(**{name: plain[name] for name in SUMS}, cost_micro_usd=cost, upstream_micro_usd=own)

@@ -22,6 +22,7 @@ class Amounts:
     completion_tokens: int = 0
     cost_micro_usd: int | None = None  # None: no request had a price
     response_time_ms: int = 0  # a sum; divide it by `requests` for the mean
+    upstream_micro_usd: int = 0  # what it cost the owner, as far as that is known
 
     def __add__(self, other: "Amounts") -> "Amounts":
         return self._each(operator.add, other)
@@ -69,7 +70,12 @@ def bucket_of(record: LedgerRecord, zone: tzinfo = UTC) -> Bucket:
 
 def amounts_of(record: LedgerRecord) -> Amounts:
     return Amounts(
-        1, record.prompt_tokens, record.completion_tokens, record.cost_micro_usd, record.response_time_ms or 0
+        1,
+        record.prompt_tokens,
+        record.completion_tokens,
+        record.cost_micro_usd,
+        record.response_time_ms or 0,
+        record.upstream_micro_usd or 0,
     )
 
 

@@ -99,6 +99,7 @@ def log_csv(caller: Caller) -> Response:
 CSV_COLUMNS = (
     "id", "created_at", "endpoint", "model", "token_id", "token", "stream", "status", "prompt_tokens",
     "completion_tokens", "total_tokens", "estimated_cost_usd", "response_time_ms", "ttft_ms", "finish_reason",
+    "upstream", "estimated",
 )  # fmt: skip
 
 
@@ -107,4 +108,4 @@ def _cells(record: LedgerRecord, names: dict[str, str]) -> Iterator[Cell]:
     yield from (names.get(record.token_id, ""), record.stream, record.status)
     yield from (record.prompt_tokens, record.completion_tokens, record.total_tokens)
     yield None if record.cost_micro_usd is None else dollars(record.cost_micro_usd)
-    yield from (record.response_time_ms, record.ttft_ms, record.finish_reason)
+    yield from (record.response_time_ms, record.ttft_ms, record.finish_reason, record.upstream, record.estimated)

@@ -1,6 +1,6 @@
 """The system's state, for an admin: the model and its queue, running requests, stuck mails, failed events."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -8,7 +8,7 @@ from sluice.domain.errors import SluiceError
 from sluice.domain.gateway.leases import LEASE_SHARDS
 from sluice.domain.settings.versions import InForce
 from sluice.ports.accounts import AccountStore
-from sluice.ports.gateway import HotStore, LeaseIndex, ModelServer
+from sluice.ports.gateway import HotStore, LeaseIndex, ModelServer, Spend
 from sluice.ports.mails import MailStore
 from sluice.ports.usage import DeadLetters
 
@@ -33,6 +33,15 @@ class ModelState:
 
 
 @dataclass(frozen=True)
+class DayOfUpstream:
+    """What a paid upstream has cost today, running requests included, and the most that it may."""
+
+    name: str
+    spent_micro_usd: int
+    most_micro_usd: int
+
+
+@dataclass(frozen=True)
 class SystemHealth:
     """`leases`: requests that run now, of so many `accounts`. `abandoned`: expired leases, which the sweeper will
     settle. `is_bounded`: not all accounts were counted. `dead_letters`: the number of failed events in each place."""
@@ -46,6 +55,7 @@ class SystemHealth:
     deletions: int
     dead_letters: Mapping[str, int] = field(default_factory=dict)
     settings: InForce = field(default_factory=InForce)
+    days: Sequence[DayOfUpstream] = ()
 
     @property
     def is_well(self) -> bool:
@@ -62,6 +72,7 @@ class HealthCheck:
     accounts: AccountStore
     dead_letters: DeadLetters
     settings: Callable[[], InForce]
+    spend: Spend
 
     def look(self, now_ms: int) -> SystemHealth:
         """Errors: StoreUnavailable. A model that does not answer is part of the result, not an error."""
@@ -69,6 +80,7 @@ class HealthCheck:
         leases = {name: _leases(self.grants, name) for name in named[:LOOKED_AT]}
         held = [expires_ms for each in leases.values() for expires_ms in each]
         running = sum(expires_ms > now_ms for expires_ms in held)
+        in_force = self.settings()
         return SystemHealth(
             _model(self.model),
             running,
@@ -78,7 +90,12 @@ class HealthCheck:
             len(self.mails.overdue(now_ms - LATE_MAIL_MS, MAILS_NAMED)),
             len(self.accounts.deletions()),
             self.dead_letters.waiting(),
-            self.settings(),
+            in_force,
+            [
+                DayOfUpstream(one.name, self.spend.spent(one.name, now_ms), one.daily_micro_usd)
+                for one in in_force.terms.upstreams
+                if one.daily_micro_usd is not None
+            ],
         )
 
 
