@@ -130,7 +130,7 @@ def model() -> Iterator[Finding]:
         except ModelFileError as exc:
             yield problem(str(exc))
         else:
-            yield ok(f"The model {one.name}: {one.path}")
+            yield ok(f"The {'embedding ' if one.embeds else ''}model {one.name}: {one.path}")
 
 
 def vectors() -> Iterator[Finding]:

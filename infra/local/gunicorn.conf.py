@@ -5,7 +5,7 @@ import os
 from sluice import settings
 
 SPARE_THREADS = 128
-"""Threads for all requests except /v1, which has SLUICE_V1_PLACES threads, and SLUICE_V1_WAITING that wait."""
+"""Threads for all requests except /v1, which has SLUICE_V1_PLACES, and SLUICE_V1_WAITING for those that wait."""
 
 _host = os.environ.get("SLUICE_HOST") or "127.0.0.1"
 bind = f"{f'[{_host}]' if ':' in _host else _host}:{os.environ.get('PORT') or '8080'}"

@@ -19,6 +19,7 @@ NewHome = Callable[..., System]
 def _installed() -> None:
     try:
         install.python()
+        install.other_models()
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired, LookupError) as exc:
         missing = f"the other model servers cannot be installed here: {exc}"
         if os.environ.get("SUITE_REQUIRED") == "1":

@@ -167,12 +167,12 @@ class Callers:
         """Requests that run, so many that the caller or the model has no more room."""
         before = len(self.model.began)
         sent = [caller.send(wait=None) for _ in range(count)]
-        eventually(lambda: len(self.model.began) == before + count)
+        eventually(lambda: len(self.model.began) == before + count, 60)
         return sent
 
     def wait(self, count: int) -> None:
         """Until so many wait."""
-        eventually(lambda: gateway_process.measured(self.data_dir, "sluice_waiting_requests") == count)
+        eventually(lambda: gateway_process.measured(self.data_dir, "sluice_waiting_requests") == count, 60)
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from tests.unit.aws.template import EVENTS, FUNCTIONS, RESOURCES, TEMPLATE
 pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
 
 EVERYWHERE = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
-NAME = re.compile(r"parameter(\$\{KeyPath\}/[a-z-]+)$")
+NAME = re.compile(r"parameter(\$\{KeyPath\}/[a-z-]+(?:/\*)?)$")
+ASK_MODELS = {"GatewayFunction", "SearchFunction", "IngestionFunction"}
 # Functions that make links, and those that compare the address a request came to.
 MAKE_LINKS = {owner for (owner, _), one in EVENTS.items() if one["Type"] == "Api"} | {"MailerFunction"}
 
@@ -39,6 +40,8 @@ def test_a_function_may_read_exactly_the_parameters_it_is_given(name: str) -> No
     told = {value["Fn::Sub"] for variable, value in variables(name).items() if variable.endswith("_PARAMETER")}
     if name not in MAKE_LINKS:
         told -= {EVERYWHERE["SLUICE_BASE_URL_PARAMETER"]["Fn::Sub"]}  # every function gets it
+    if name in ASK_MODELS:
+        told.add("${KeyPath}/upstreams/*")  # which of them, the owner's settings say
     matches = [NAME.search(one["Fn::Sub"]) for one in resources(name, "ssm:GetParameter")]
     assert {match[1] for match in matches if match} == told and all(matches)
 

@@ -60,7 +60,7 @@ def test_a_second_word_about_models_is_refused_by_name(
 def test_the_doctor_looks_at_each_model(file: Path) -> None:
     assert [(one.kind, one.text.partition(":")[0]) for one in configuration.model()] == [
         ("ok", "The model demo"),
-        ("ok", "The model all-minilm-l6-v2"),
+        ("ok", "The embedding model all-minilm-l6-v2"),
     ]
     file.write_text(ENGINE.replace("all-minilm-l6-v2", "qwen2.5-0.5b-instruct"))
     (_demo, *_embeddings, missing) = sorted(configuration.model(), key=lambda one: one.kind == "problem")
