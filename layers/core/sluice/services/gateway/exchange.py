@@ -310,7 +310,9 @@ class Exchange:
         if self._broke_off and not self._whole:
             return reserved.micro_usd
         if estimated:
-            cost = bound_micro_usd(prices, self.most[0], min(self.most[1], completion_tokens * BYTES_A_TOKEN))
+            may_have_come = min(self.most[1], completion_tokens * BYTES_A_TOKEN)
+            cost = reserved.micro_usd - bound_micro_usd(prices, *self.most)
+            cost += bound_micro_usd(prices, self.most[0], may_have_come)
         else:  # by the server's own counts, which may be above those that the caller reserved
             prompt, completion, cached = (max(0, count) for count in self._counts())
             cost = cost_micro_usd(prices, prompt, completion, min(cached, prompt), taken_ms) or 0
