@@ -136,8 +136,10 @@ class FakeHotStore:
         with self._lock:
             self._reach()
             truth = self.grants[record.account_id]
-            asked = replace(refund, requests_ns=0, family_requests_ns=0)
-            if record.request_id not in truth.leases or refund_for(lease, truth) != asked:
+            asked, held = replace(refund, requests_ns=0, family_requests_ns=0, withdrawn_ms=0), truth.leases
+            if record.request_id not in held or refund_for(lease, truth) != asked:
+                return Attempt(False, truth)
+            if refund.withdrawn_ms and held[record.request_id].expired(refund.withdrawn_ms):
                 return Attempt(False, truth)
             unused = lease.reserved_tokens - record.total_tokens
             unused_micro_usd = lease.reserved_micro_usd - (record.cost_micro_usd or 0)

@@ -10,7 +10,7 @@ from sluice.domain.errors import StoreUnavailable
 from sluice.domain.usage.usage import amounts_of
 from sluice.ports.gateway import Reserved, UpstreamCall
 from sluice.wiring import peers, stores, upstreams
-from tests.fakes.upstream import FakeStream, FakeUpstream
+from tests.fakes.upstream import FakeStream, FakeUpstream, usage_chunk
 from tests.integration.gateway.conftest import ANSWER, Person
 from tests.integration.gateway.test_owners_terms import apply
 
@@ -98,6 +98,20 @@ def test_a_caller_who_leaves_before_the_end_costs_the_day_all_that_was_reserved(
     assert (row["status"], row["finish_reason"]) == (499, "cancelled")
     record = stores.ledger_reader().get(person.account_id, row["id"])
     assert record is not None and record.upstream_micro_usd == spent() > 100 * 7
+
+
+def test_a_prompt_of_more_tokens_than_were_estimated_costs_the_day_what_its_server_counted(
+    person: Person, cloud: FakeUpstream
+) -> None:
+    cloud.context_window = person.upstream.context_window = 100_000
+    cloud.steps = (*ANSWER[:-1], usage_chunk(40_000, 2))
+    apply(upstreams=[{**PAID, "daily_usd": "1.00"}, HOME], models=[MODEL])
+    said = [{"role": "user", "content": "x" * 48_000}]  # more than fits by bytes, so half of it is reserved
+    assert person.ask(messages=said, max_tokens=100).headers["x-sluice-upstream"] == "cloud"
+    assert person.log()[0]["prompt_tokens"] < 30_000 and spent() == 40_000 * 3 + 2 * 7
+    apply(upstreams=[{**PAID, "daily_usd": "0.25"}, HOME], models=[MODEL])
+    assert person.ask(messages=said, max_tokens=100).status_code != 200, "48,000 tokens could cost more than is left"
+    assert spent() == 40_000 * 3 + 2 * 7 and len(cloud.calls) == 1
 
 
 def test_a_price_that_changes_meanwhile_is_that_of_later_requests(person: Person, cloud: FakeUpstream) -> None:

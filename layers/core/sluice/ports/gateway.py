@@ -128,7 +128,8 @@ class HotStore(Protocol):
 
     def release(self, record: LedgerRecord, lease: Lease, refund: Refund) -> Attempt:
         """Remove the lease of the record's request, if it still exists, and give back what it reserved and the record
-        did not use, to the counters of `refund`, if all of them are there."""
+        did not use, to the counters of `refund`, if all of them are there. A withdrawal is made only of a lease that
+        has not expired, and is not safe to repeat once the request may be admitted again."""
 
     def block(self, grant: Grant, seconds: int, now_ms: int) -> Attempt:
         """Refuse all requests of the account for `seconds`, unless another process did so since `grant` was read."""

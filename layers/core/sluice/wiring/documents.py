@@ -111,5 +111,6 @@ def embed() -> Embed | None:
     model = settings.documents().embedding_model
     if not model:
         return None
-    server = EmbeddingServer(upstreams.routed(), lambda: upstreams.routes().all(), model, peers.now_ms)
+    at_home = lambda: upstreams.routes().all(local_only=True)  # noqa: E731
+    server = EmbeddingServer(upstreams.routed(), at_home, model, peers.now_ms)
     return Embed(server, stores.blobs(), stores.hot_store(), stores.accountant(), peers.now_ms, price_of)

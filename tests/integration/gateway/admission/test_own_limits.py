@@ -14,12 +14,13 @@ from sluice.adapters.aws import dynamo
 from sluice.adapters.gateway import grant_expressions, own_limits
 from sluice.adapters.gateway.grant_item import family_key, grant_from
 from sluice.adapters.gateway.hot_store import ConditionFailed
+from sluice.domain.errors import StoreUnavailable
 from sluice.domain.gateway.admission import Grant, forms_for, lease_for
 from sluice.domain.gateway.buckets import WINDOW_NS, charge_ns
 from sluice.domain.usage.pricing import Prices
 from sluice.services.gateway.settle import Outcome, settle, withdraw
 from tests.fakes.hot_store import FakeHotStore
-from tests.integration.gateway.admission.world import MONTH, NOW_NS, PREFIX, TOKEN, Account
+from tests.integration.gateway.admission.world import MONTH, NOW_MS, NOW_NS, PREFIX, TOKEN, Account
 
 FAMILY = "tok_family0000000000"
 LIMITS = {"r": 30, "t": 2000, "m": 5000, "u": 900}
@@ -145,8 +146,8 @@ def test_an_admission_that_is_taken_back_charges_nothing_and_leaves_no_record(
     lease, forms = lease_for(request, guess, NOW_NS), forms_for(guess, request, NOW_NS)
     for store in (account.store, fake):
         admitted = store.admit(request, guess, forms, lease, NOW_NS).grant  # type: ignore[attr-defined]
-        assert withdraw(store, account.id, request.request_id, lease, admitted).made  # type: ignore[arg-type]
-        assert not withdraw(store, account.id, request.request_id, lease, admitted).made  # type: ignore[arg-type]
+        assert withdraw(store, account.id, request.request_id, lease, admitted, NOW_MS).made  # type: ignore[arg-type]
+        assert not withdraw(store, account.id, request.request_id, lease, admitted, NOW_MS).made  # type: ignore[arg-type]
     after = account.grant()
     assert after == fake.grants[account.id]
     assert (after.leases, account.records(), fake.ledger) == ({}, [], {})
@@ -157,6 +158,38 @@ def test_an_admission_that_is_taken_back_charges_nothing_and_leaves_no_record(
         use, before = after.token_limits[FAMILY], guess.token_limits[FAMILY]
         assert use.tat_requests_ns == before.tat_requests_ns
         assert (use.tokens, use.micro_usd) == ((0, 0) if state == "new month" else (before.tokens, before.micro_usd))
+
+
+def test_an_admission_whose_lease_has_expired_is_not_taken_back_because_others_settle_it(account: Account) -> None:
+    guess, fake = account.grant(), FakeHotStore()
+    fake.grants[account.id] = guess
+    request = account.ask(TOKENS)
+    lease = lease_for(request, guess, NOW_NS)
+    for store in (account.store, fake):
+        admitted = store.admit(request, guess, forms_for(guess, request, NOW_NS), lease, NOW_NS).grant  # type: ignore[attr-defined]
+        attempt = withdraw(store, account.id, request.request_id, lease, admitted, lease.expires_ms)  # type: ignore[arg-type]
+        assert not attempt.made and attempt.grant is not None and request.request_id in attempt.grant.leases
+    assert account.grant() == fake.grants[account.id]
+
+
+def test_a_withdrawal_is_not_sent_again_where_the_store_is_silent(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A late copy would end the lease that the same request has by then."""
+    request, guess = account.ask(TOKENS), account.grant()
+    lease = lease_for(request, guess, NOW_NS)
+    admitted = account.store.admit(request, guess, forms_for(guess, request, NOW_NS), lease, NOW_NS).grant
+    assert admitted is not None
+    sent: list[str] = []
+
+    def silent(operation: str, body: bytes, *, once: bool) -> tuple[int, dict[str, Any]]:
+        sent.append(operation)
+        raise TimeoutError
+
+    monkeypatch.setattr(account.store._client, "_send", silent)
+    with pytest.raises(StoreUnavailable):
+        withdraw(account.store, account.id, request.request_id, lease, admitted, NOW_MS)
+    assert sent == ["UpdateItem"]
 
 
 @pytest.mark.parametrize("change", ["removed", "later month", "removed and set again"])

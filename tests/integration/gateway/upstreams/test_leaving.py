@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from sluice import settings
+from sluice.domain.documents.nearness import EmbeddingModel
+from sluice.domain.errors import Forbidden
 from sluice.services.gateway.circuit import FAILURES, PAUSE_SECONDS, WITHIN_SECONDS
-from sluice.wiring import upstreams
+from sluice.wiring import documents, upstreams
 from tests.integration.gateway.conftest import Person
 from tests.integration.gateway.test_owners_terms import REQUESTS, apply
 from tests.integration.gateway.test_refusals import limit
@@ -47,6 +50,21 @@ def test_a_local_only_request_reaches_no_server_that_leaves_home(
         assert post(caller, path, headers, stream=streamed).status_code == 503, "not even where the one at home is away"
         assert post(caller, path, headers, stream=streamed, model="lonely").status_code == 403
     assert servers.first.asked == [] and len(servers.second.asked) == 2
+
+
+def test_no_text_of_a_document_leaves_home(servers: Servers, caller: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the owner names: a document does not say whether its owner's API token was local-only."""
+    apply(**servers.tables(leaves_home=True))
+    monkeypatch.setenv("SLUICE_EMBEDDING_MODEL", "lonely")
+    settings.documents.cache_clear()
+    documents.embed.cache_clear()
+    embed = documents.embed()
+    assert embed is not None and embed.question(caller.account_id, "Who is ill?") is None
+    with pytest.raises(Forbidden):
+        embed.server.vectors(caller.account_id, EmbeddingModel("lonely"), ["Ada is ill."], "passage")
+    assert servers.first.asked == []
+    settings.documents.cache_clear()
+    documents.embed.cache_clear()
 
 
 @pytest.mark.parametrize("how", MARKS)

@@ -167,6 +167,7 @@ def checkpoint(account_id: str, request_id: str, lease: Lease, now_ms: int) -> W
 
 # --- settlement, second write: remove the lease and give back unused tokens
 SAME_PERIOD = "period = :period"  # a later month's quota was not charged for this request
+LEASE_IS_VALID = "leases.#lease.e > :withdrawn_ms"  # no other process may be settling the request just now
 
 
 def settlement(record: LedgerRecord, lease: Lease, wanted: Refund) -> Write:
@@ -177,6 +178,9 @@ def settlement(record: LedgerRecord, lease: Lease, wanted: Refund) -> Write:
     if wanted.requests_ns:
         takes.append("tat_requests_ns = tat_requests_ns - :requests_ns")
         values[":requests_ns"] = number(wanted.requests_ns)
+    if wanted.withdrawn_ms:
+        clauses.append(LEASE_IS_VALID)
+        values[":withdrawn_ms"] = number(wanted.withdrawn_ms)
     if wanted.quota:
         clauses.append(SAME_PERIOD)
         takes.append("period_tokens = period_tokens - :unused")

@@ -103,7 +103,9 @@ class DynamoHotStore:
         return self._update(expressions.checkpoint(account_id, request_id, lease, now_ms))
 
     def release(self, record: LedgerRecord, lease: Lease, refund: Refund) -> Attempt:
-        return self._update(expressions.settlement(record, lease, refund))
+        # A late copy of a withdrawal would end the lease that the same request was given since.
+        write, once = expressions.settlement(record, lease, refund), refund.withdrawn_ms > 0
+        return self._update(write, repeat_silence=not once)
 
     def block(self, grant: Grant, seconds: int, now_ms: int) -> Attempt:
         return self._update(expressions.block(grant, seconds, now_ms))

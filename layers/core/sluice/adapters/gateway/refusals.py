@@ -38,13 +38,13 @@ def error_from(
     sent to the server and must not come back from it."""
     detail = answer.get("error")
     detail = detail if isinstance(detail, dict) else {}
-    kind = headers.get(b"x-amzn-errortype", b"").decode("ascii", "replace").partition(":")[0]
+    kind = _without(headers.get(b"x-amzn-errortype", b"").decode("ascii", "replace").partition(":")[0], secrets)
     text = detail.get("message") or answer.get("message") or answer.get("Message")
     message, param, code = (
         _without(value, secrets) if isinstance(value, str) else None
         for value in (text, detail.get("param"), detail.get("code"))
     )
-    seconds = _seconds(headers.get(b"retry-after"), detail.get("retry_after_s"))
+    seconds = retry_seconds(headers.get(b"retry-after"), detail.get("retry_after_s"))
     if code == "context_length_exceeded" or (status == 400 and TOO_LONG.search(message or "")):
         return errors.ContextLengthExceeded(message, param)
     if code == "unsupported_schema":
@@ -82,7 +82,8 @@ def _without(text: str, secrets: Iterable[str]) -> str:
     return text[:MAX_MESSAGE]
 
 
-def _seconds(header: bytes | None, stated: object) -> int:
+def retry_seconds(header: bytes | None, stated: object = None) -> int:
+    """By the header `Retry-After`, or what the body states."""
     if header and header.isdigit():
         return min(int(header[:6]), MAX_SECONDS)
     return min(stated, MAX_SECONDS) if isinstance(stated, int) and stated > 0 else 2

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sluice.adapters.gateway.refusals import retry_seconds
 from sluice.domain import errors
 
 log = logging.getLogger("sluice.upstream")
@@ -29,8 +30,7 @@ OWNERS = re.compile(
 
 def refusal(status: int, body: bytes, headers: Mapping[bytes, bytes], secrets: Sequence[str]) -> errors.SluiceError:
     """`secrets`: texts that no caller may see. `headers`: with names in lower case."""
-    told = headers.get(b"retry-after", b"")
-    seconds = int(told[:6]) if told[:6].isdigit() else 2
+    seconds = retry_seconds(headers.get(b"retry-after"))
     if status in BUSY:
         return errors.Overloaded(retry_after_seconds=seconds)
     if status in ABOUT_THE_INPUT:

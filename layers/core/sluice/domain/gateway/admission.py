@@ -153,7 +153,8 @@ class Forms:
 class Refund:
     """Which counters still hold what a request reserved: those of a later month do not, nor those of an API token whose
     limits were removed. `family`: its limits are there; `family_month`: they count the request's month.
-    `requests_ns`, `family_requests_ns`: what to give back of the requests a minute, too."""
+    `requests_ns`, `family_requests_ns`: what to give back of the requests a minute, too. `withdrawn_ms`: when an
+    admission was taken back (Unix ms); 0 for a settlement."""
 
     quota: bool
     money: bool
@@ -161,6 +162,7 @@ class Refund:
     family_month: bool
     requests_ns: int = 0
     family_requests_ns: int = 0
+    withdrawn_ms: int = 0
 
 
 def charge_period(grant_period: int, now_ms: int) -> int:
@@ -210,7 +212,7 @@ def refund_for(lease: Lease, grant: Grant | None = None) -> Refund:
     )
 
 
-def without_request(refund: Refund, lease: Lease, grant: Grant) -> Refund:
+def without_request(refund: Refund, lease: Lease, grant: Grant, now_ms: int) -> Refund:
     """The refund of an admission that is taken back: the request does not count. `grant`: as it stood after it."""
     own = grant.token_limits.get(lease.family)
     own_rpm = own.limits.rpm if own and refund.family else None
@@ -219,6 +221,7 @@ def without_request(refund: Refund, lease: Lease, grant: Grant) -> Refund:
         refund,
         requests_ns=buckets.charge_ns(1, rpm) if rpm else 0,
         family_requests_ns=buckets.charge_ns(1, own_rpm) if own_rpm else 0,
+        withdrawn_ms=now_ms,
     )
 
 

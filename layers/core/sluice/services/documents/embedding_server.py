@@ -30,7 +30,8 @@ class Made:
 
 @dataclass(frozen=True)
 class EmbeddingServer:
-    """`models`: the rows of its list. `wanted`: the name of a model, or `auto`: the first that makes embeddings."""
+    """`models`: the rows of what is at home. `wanted`: the name of a model, or `auto`: the first that makes
+    embeddings."""
 
     upstream: Upstream
     models: Callable[[], Sequence[Mapping[str, Any]]]
@@ -46,7 +47,9 @@ class EmbeddingServer:
                 return _model(row)
         if self.wanted == AUTO:
             return None
-        raise ModelUnavailable(f"The model server has no embedding model {self.wanted!r}: see SLUICE_EMBEDDING_MODEL.")
+        raise ModelUnavailable(
+            f"No server at home has the embedding model {self.wanted!r}: see SLUICE_EMBEDDING_MODEL."
+        )
 
     def vectors(
         self, account_id: str, model: EmbeddingModel, texts: Sequence[str], kind: Literal["query", "passage"]
@@ -83,7 +86,9 @@ class EmbeddingServer:
         return found
 
     def _fetch(self, account_id: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return self.upstream.fetch(UpstreamCall(path, body, request_id(self.clock_ms()), account_id, DEADLINE_SECONDS))
+        """No text of a document leaves home: it does not say whether its owner's API token was local-only."""
+        names = (request_id(self.clock_ms()), account_id)
+        return self.upstream.fetch(UpstreamCall(path, body, *names, DEADLINE_SECONDS, local_only=True))
 
 
 def _model(row: Mapping[str, Any]) -> EmbeddingModel:

@@ -254,7 +254,10 @@ class Exchange:
         if waiter is None or waiter.late or self._over or self._first_ms is not None:
             return False
         try:
-            attempt = withdraw(self._books.store, request.account_id, request.request_id, self.lease, self.grant)
+            now_ms = self._books.clock() // 1_000_000
+            attempt = withdraw(
+                self._books.store, request.account_id, request.request_id, self.lease, self.grant, now_ms
+            )
         except errors.StoreUnavailable:
             return False
         if not attempt.made:
@@ -302,13 +305,15 @@ class Exchange:
         if self._asked is None or self._asked.prices is None:
             return None
         reserved, prices = self._asked.reserved, self._asked.prices
-        cost = cost_micro_usd(prices, prompt_tokens, completion_tokens, cached_tokens, taken_ms) or 0
         if reserved is None:
-            return cost
+            return cost_micro_usd(prices, prompt_tokens, completion_tokens, cached_tokens, taken_ms) or 0
         if self._broke_off and not self._whole:
             return reserved.micro_usd
         if estimated:
             cost = bound_micro_usd(prices, self.most[0], min(self.most[1], completion_tokens * BYTES_A_TOKEN))
+        else:  # by the server's own counts, which may be above those that the caller reserved
+            prompt, completion, cached = (max(0, count) for count in self._counts())
+            cost = cost_micro_usd(prices, prompt, completion, min(cached, prompt), taken_ms) or 0
         return min(cost, reserved.micro_usd)
 
     def _bounded(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int) -> tuple[int, int, int]:

@@ -162,7 +162,7 @@ class _Tries:
         self._server, self._asked, reserved, prices = step.server, None, None, terms.prices
         if terms.daily_micro_usd is not None and self._routed.spend is not None:
             now_ms, prices = self._routed.clock_ms(), prices or self._call.prices or self._of_model()
-            most = bound_micro_usd(prices, *(self._call.most or _by_bytes(self._call)))
+            most = bound_micro_usd(prices, *_most(self._call))
             try:
                 reserved = self._routed.spend.reserve(terms.name, terms.daily_micro_usd, most, now_ms)
             except errors.StoreUnavailable as exc:
@@ -199,9 +199,14 @@ class _Tries:
             give_back(self._routed.spend, asked.reserved, cost)
 
 
-def _by_bytes(call: UpstreamCall) -> tuple[int, int]:
-    """An upper bound of the tokens of a call that generates none: each stands for a byte at least."""
-    return len(json.dumps(call.body, ensure_ascii=False).encode(errors="replace")), 0
+def _most(call: UpstreamCall) -> tuple[int, int]:
+    """Upper bounds of prompt and completion tokens, whatever the server's tokens are: each stands for a byte at least.
+    What was admitted may be a count by another server's, or an estimate."""
+    if call.most is None:
+        return len(json.dumps(call.body, ensure_ascii=False).encode(errors="replace")), 0
+    prompt_tokens, completion_tokens = call.most
+    by_bytes = estimates.prompt_tokens(call.body, 1) if prompt_tokens else 0
+    return max(prompt_tokens, by_bytes), completion_tokens
 
 
 def _for_server(call: UpstreamCall, step: Step) -> UpstreamCall:

@@ -55,12 +55,13 @@ def settle(
     return stored, release(store, stored, lease)
 
 
-def withdraw(store: HotStore, account_id: str, request_id: str, lease: Lease, admitted: Grant) -> Attempt:
+def withdraw(store: HotStore, account_id: str, request_id: str, lease: Lease, admitted: Grant, now_ms: int) -> Attempt:
     """Take an admission back, because the model has begun nothing and the request waits for its turn again: it is not
-    charged and leaves no record. `admitted`: the grant after the admission. Not made if the request is settled already.
-    Safe to repeat. Errors: StoreUnavailable."""
+    charged and leaves no record. `admitted`: the grant after the admission. Not made if the request is settled already,
+    or the lease has expired, because then others settle it. Errors: StoreUnavailable, also where it may have been
+    made."""
     nothing = _record(account_id, request_id, lease, Outcome(WITHDRAWN_STATUS, 0, 0))
-    return release(store, nothing, lease, partial(without_request, lease=lease, grant=admitted))
+    return release(store, nothing, lease, partial(without_request, lease=lease, grant=admitted, now_ms=now_ms))
 
 
 def _record(account_id: str, request_id: str, lease: Lease, outcome: Outcome) -> LedgerRecord:
