@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.gateway import processes
 
 ROOT = Path(__file__).parents[2]
-ANSWER_TOKENS, WARM_UP_SWAPS, MORE_SWAPS = 64, 3, 10
+ANSWER_TOKENS, WARM_UP_SWAPS, MORE_SWAPS = 64, 2, 10
 
 
 class Server:

@@ -1,5 +1,6 @@
 """Loads a model and frees it: check, load, warm up. Runs after the fork."""
 
+import gc
 import logging
 import time
 from collections import Counter
@@ -110,6 +111,7 @@ class Loader:
 
     def load(self, served: Served) -> Loaded:
         """The model, ready to serve. Raises ModelFileError."""
+        gc.collect()  # models that were freed are parts of circles, with what they knew of their vocabularies
         handle = self._open(served)
         try:
             return self._embedding(served, handle) if served.embeds else self._chat(served, handle)

@@ -8,7 +8,7 @@ request itself (400) is not followed by another. The caller gets the error of th
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -82,7 +82,7 @@ class Routed:
     def models(self) -> list[dict[str, Any]]:
         return self.routes().all()
 
-    def steps(self, call: UpstreamCall) -> list[Step]:
+    def steps(self, call: UpstreamCall) -> Sequence[Step]:
         """Errors: as `Routes.steps`."""
         return self.routes().steps(str(call.body["model"]), local_only=call.local_only)
 
@@ -92,7 +92,7 @@ class _Tries:
 
     def __init__(self, routed: Routed, call: UpstreamCall) -> None:
         self._routed, self._call = routed, call
-        self._left = routed.steps(call)
+        self._left = list(routed.steps(call))
         self._has_choice = len(self._left) > 1
         self._give_up = time.monotonic() + call.deadline_seconds
         self._server: Server | None = None  # that is asked just now
@@ -108,7 +108,9 @@ class _Tries:
                 continue
             if not self._reserve(step):
                 continue
-            call = replace(_for_server(self._call, step), deadline_seconds=self._seconds())
+            call = _for_server(self._call, step)
+            if self._problem is not None:  # others took some of the time
+                call = replace(call, deadline_seconds=self._seconds())
             try:
                 return ask(step.server.upstream, call)
             except NEXT_ONE as exc:
@@ -156,10 +158,10 @@ class _Tries:
 
     def _reserve(self, step: Step) -> bool:
         """Whether the server's day has room for the request; tells the caller that it is asked."""
-        terms, now_ms = step.server.terms, self._routed.clock_ms()
-        self._server, self._asked, reserved = step.server, None, None
-        prices = terms.prices or self._call.prices or self._of_model()
+        terms = step.server.terms
+        self._server, self._asked, reserved, prices = step.server, None, None, terms.prices
         if terms.daily_micro_usd is not None and self._routed.spend is not None:
+            now_ms, prices = self._routed.clock_ms(), prices or self._call.prices or self._of_model()
             most = bound_micro_usd(prices, *_most(self._call))
             try:
                 reserved = self._routed.spend.reserve(terms.name, terms.daily_micro_usd, most, now_ms)
@@ -169,7 +171,7 @@ class _Tries:
             if reserved is None:
                 self._problem = errors.ModelUnavailable(TOO_COSTLY, -(-(DAY_MS - now_ms % DAY_MS) // 1000))
                 return False
-        self._asked = Asked(terms.name, terms.prices if reserved is None else prices, reserved)
+        self._asked = Asked(terms.name, prices, reserved)
         try:
             self._call.asked(self._asked)
         except errors.SluiceError:  # the caller may go on no longer

@@ -1,8 +1,8 @@
 """Which model servers there are, which models they answer, and in which order they are tried."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from sluice.domain.errors import Forbidden, ModelNotFound, ModelUnavailable
 from sluice.domain.settings.terms import Terms, UpstreamTerms
@@ -66,39 +66,40 @@ class Server:
         return self.terms.kind != "engine"
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """A server to ask, and its own name of the model."""
 
     server: Server
     model: str
 
 
-@dataclass(frozen=True)
 class Routes:
-    """`servers`: by name, in the order of the settings."""
+    def __init__(self, terms: Terms, servers: Mapping[str, Server]) -> None:
+        """`servers`: by name, in the order of the settings."""
+        self.terms, self.servers = terms, servers
+        self._routed = {
+            model: tuple(Step(servers[name], theirs) for name, theirs in route) for model, route in terms.routes.items()
+        }
+        # The servers whose models have their own names here, too. A foreign server of which the owner names one model
+        # offers no others, because those have no price.
+        named = {name for route in terms.routes.values() for name, _ in route}
+        self._offering = tuple(
+            server
+            for name, server in servers.items()
+            if server.terms.kind != "http" and (not server.is_foreign or server.terms.models or name not in named)
+        )
 
-    terms: Terms
-    servers: Mapping[str, Server]
-    _named: frozenset[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        named = frozenset(name for route in self.terms.routes.values() for name, _ in route)
-        object.__setattr__(self, "_named", named)
-
-    def steps(self, model: str, *, local_only: bool = False) -> list[Step]:
+    def steps(self, model: str, *, local_only: bool = False) -> Sequence[Step]:
         """The servers of a model in the order of trying. Without a route of its own: those that may have it. Errors:
         Forbidden (local-only, and each leaves home), ModelNotFound."""
-        if (route := self.terms.routes.get(model)) is not None:
-            found = [Step(self.servers[name], theirs) for name, theirs in route]
-        else:
-            found = [Step(server, model) for server in self._offering() if server.may_have(model)]
+        found: Sequence[Step] = self._routed.get(model) or [
+            Step(server, model) for server in self._offering if server.may_have(model)
+        ]
         if not found:
             raise ModelNotFound(f"The model {model!r} does not exist or you do not have access to it.")
-        kept = [step for step in found if not (local_only and step.server.terms.leaves_home)]
-        if not kept:
+        if local_only and not (found := [step for step in found if not step.server.terms.leaves_home]):
             raise Forbidden(f"This request is local-only, and each server of the model {model!r} leaves home.")
-        return kept
+        return found
 
     def all(self, *, local_only: bool = False) -> list[dict[str, Any]]:
         """OpenAI's model objects. What a server that is away offers is left out, unless it is known. Errors:
@@ -112,7 +113,9 @@ class Routes:
                 continue
             except ModelUnavailable as exc:
                 problem = exc
-        for server in self._offering(local_only):
+        for server in self._offering:
+            if local_only and server.terms.leaves_home:
+                continue
             try:
                 found |= {str(row["id"]): row for row in server.own_rows() if row["id"] not in found}
             except ModelUnavailable as exc:
@@ -143,12 +146,3 @@ class Routes:
         owners = {row.get("owned_by", "") for row in rows}
         owned_by = owners.pop() if len(owners) == 1 else ""
         return {**rows[0], "id": model, "owned_by": owned_by, "context_window": min(windows, default=None)}
-
-    def _offering(self, local_only: bool = False) -> Iterator[Server]:
-        """The servers whose models have their own names here, too. A foreign server of which the owner names one model
-        offers no others, because those have no price."""
-        for server in self.servers.values():
-            if server.terms.kind == "http" or (local_only and server.terms.leaves_home):
-                continue
-            if not server.is_foreign or server.terms.models or server.terms.name not in self._named:
-                yield server
