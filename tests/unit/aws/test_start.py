@@ -12,7 +12,12 @@ from tests.unit.aws.template import ZIPPED
 pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
 
 ROOT = Path(__file__).parents[3]
-LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "A"}
+LAMBDA = {
+    "AWS_LAMBDA_FUNCTION_NAME": "f",
+    "AWS_REGION": "eu-west-1",
+    "AWS_ACCESS_KEY_ID": "A",
+    "SLUICE_SEARCH_URL": "https://search.example",  # a function of its own, as in the template
+}
 UNUSED = ("http.server", "botocore", "awscrt")
 APP = """
 from sluice.once import once
