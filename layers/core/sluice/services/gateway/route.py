@@ -28,6 +28,7 @@ MAY_CHARGE = (errors.UpstreamTimeout, errors.AnswerLost)  # errors of a server t
 TOO_COSTLY = "The model has cost what its owner lets it cost in a day."
 DAY_MS = 86_400_000
 LEAST_SECONDS = 0.1
+FIRST_EVENT_SECONDS = 60.0  # after which a server that only says that it lives is left for the next one
 Answer = TypeVar("Answer")
 
 
@@ -119,6 +120,10 @@ class _Tries:
                 self.refused()
                 raise
         raise self._problem or errors.ModelUnavailable()
+
+    @property
+    def others_left(self) -> bool:
+        return bool(self._left)
 
     def failed(self, problem: errors.SluiceError) -> None:
         """The server that was asked has not begun an answer."""
@@ -248,11 +253,13 @@ class _Begun:
     def _first(self) -> Iterator[bytes]:
         """Pings and the first event, of whichever server sends one. The rest is `_rest`."""
         while True:
-            self._rest = iter(self._stream)
+            self._rest, give_up = iter(self._stream), time.monotonic() + FIRST_EVENT_SECONDS
             try:
                 for payload in self._rest:
                     if payload:
                         self._first_event(payload)
+                    elif self._tries.others_left and time.monotonic() > give_up:
+                        raise errors.UpstreamTimeout()
                     yield payload
                 raise errors.AnswerLost("The model ended without an answer.")
             except NEXT_ONE as exc:
