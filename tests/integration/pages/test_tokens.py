@@ -66,6 +66,16 @@ def test_a_custom_lifetime_is_accepted(member: Browser, count: str, unit: str, s
     assert claims.expires_s - claims.issued_s == seconds
 
 
+def test_a_number_of_minutes_counts_whatever_the_list_of_lifetimes_says(member: Browser) -> None:
+    from sluice.wiring import peers
+
+    shown = made(member, expires_in="30d", custom_count="10", custom_unit="minutes")
+    claims = peers.token_verifier().verify(token_in(shown), now_ms() // 1000)
+    assert claims.expires_s - claims.issued_s == 600
+    refused = made(member, expires_in="30d", custom_count="ten")
+    assert refused.status == 422 and "#field-expires_in" in refused.links
+
+
 @pytest.mark.parametrize(
     ("count", "unit"), [("", "days"), ("0", "days"), ("366", "days"), ("1.5", "hours"), ("-1", "days"), ("5", "years"),
                         ("9" * 30, "days")]
@@ -73,6 +83,7 @@ def test_a_custom_lifetime_is_accepted(member: Browser, count: str, unit: str, s
 def test_an_invalid_lifetime_is_shown_at_its_field(member: Browser, count: str, unit: str) -> None:
     refused = made(member, expires_in="custom", custom_count=count, custom_unit=unit)
     assert refused.status == 422 and "#field-expires_in" in refused.links
+    assert "Lifetime: Choose a lifetime from 1 minute to 365 days" in refused.text and "31536000" not in refused.text
     fields = refused.form("/my/tokens").fields
     assert fields["expires_in"] == "custom" and fields["custom_count"] == count
 

@@ -43,6 +43,10 @@ LIMITS = {
     "monthly_tokens": "Tokens a month",
     "monthly_usd": "Dollars a month",
 }
+WRONG = {
+    "expires_in": "Choose a lifetime from 1 minute to 365 days, in whole minutes, hours or days.",
+    "scopes": "Tick at least one.",
+}
 GRACES = {0: "at once", 3600: "in an hour", 86_400: "in a day"}
 COUNT, LIMIT = re.compile(r"[0-9]{1,9}"), re.compile(r"[0-9]{1,18}")
 NEW = forms.Form({"expires_in": rules.DEFAULT_EXPIRES_IN}, {"scopes": list(rules.SCOPES)})
@@ -91,17 +95,20 @@ def _limits() -> dict[str, int | str | None]:
 
 
 def _refused(error: errors.SluiceError) -> tuple[int, forms.Form]:
-    """A problem of a limit belongs to its own field."""
+    """A problem of a limit belongs to its own field. Where the API's message names values that the form does not show,
+    the form has its own."""
     status, form = forms.refused(error, "name")
-    return status, form.with_problems([replace(one, field=one.field.removeprefix("limits.")) for one in form.problems])
+    named = [replace(one, field=one.field.removeprefix("limits.")) for one in form.problems]
+    return status, form.with_problems([replace(one, message=WRONG.get(one.field, one.message)) for one in named])
 
 
 def _lifetime() -> str | int:
-    """A name from the list, or a number and a unit. The model that checks the form refuses anything else."""
-    chosen, count = request.form.get("expires_in", ""), request.form.get("custom_count", "").strip()
-    if chosen != CUSTOM or not COUNT.fullmatch(count):
-        return chosen
-    return int(count) * UNITS_S.get(request.form.get("custom_unit", ""), 0)
+    """A number and a unit if a number is given, whatever the list says; otherwise a name from the list. The model that
+    checks the form refuses anything else."""
+    count = request.form.get("custom_count", "").strip()
+    if not count:
+        return request.form.get("expires_in", "")
+    return int(count) * UNITS_S.get(request.form.get("custom_unit", ""), 0) if COUNT.fullmatch(count) else CUSTOM
 
 
 def _models() -> list[str]:
@@ -179,7 +186,7 @@ def _list_page(caller: Caller, status: int, form: forms.Form, note: str = "") ->
         status,
         tokens=found,
         live=sum(listed.status == "active" for listed in found),
-        lifetimes={**LIFETIMES, CUSTOM: "another, as below"},
+        lifetimes={**LIFETIMES, CUSTOM: "Custom, as below"},
         units=UNITS_S,
         chosen_models=_models(),
         scripts=("htmx.js",),
