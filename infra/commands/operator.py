@@ -17,7 +17,10 @@ from sluice.services.operations.admin import Actor
 
 REFUSED, NO_STORE = 1, 2
 BY_COMMAND = Actor(OPERATOR)
-STORE_SILENT = "the store does not answer. Start it (make up), or set AWS_ENDPOINT_URL to the one in use."
+STORE_SILENT = (
+    "the store does not answer. Start it (make up). If it runs, set SLUICE_DATA_DIR to the folder that `make up` names "
+    "after “data:”, or AWS_ENDPOINT_URL to the store in use."
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, as the HTTP API does.")
 
 

@@ -24,6 +24,7 @@ def test_ready_line_says_where_it_is_who_answers_and_what_next(system: System) -
     output = system.output()
     assert f"sluice is ready at {system.base_url}" in output
     assert "demo model: knows capitals and sums; for a real one: `sluice model pull" in output
+    assert f"SLUICE_DATA_DIR={system.data_dir} .venv/bin/sluice admin create you@" in output
     assert "make demo" in output and "/_local/outbox" in output and "/docs" in output
 
 

@@ -1,6 +1,7 @@
 """The admin's pages are for admins only; every change takes effect at once and is in the audit log."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -197,6 +198,11 @@ def test_the_start_page_of_an_empty_local_system_explains_the_first_step(
     )  # outside local runs the page never looks for accounts
     monkeypatch.setenv("SLUICE_LOCAL", "1")
     settings.common.cache_clear()
-    assert "sluice admin create" in browser.get("/").text
+    monkeypatch.setenv("SLUICE_DATA_DIR", "/srv/with space")
+    settings.common.cache_clear()
+    assert "SLUICE_DATA_DIR='/srv/with space' .venv/bin/sluice admin create you@" in browser.get("/").text
+    monkeypatch.setenv("SLUICE_DATA_DIR", str(Path(".sluice").absolute()))
+    settings.common.cache_clear()
+    assert "its folder: .venv/bin/sluice admin create you@" in browser.get("/").text
     world.account("ann@example.com")
     assert "sluice admin create" not in browser.get("/").text

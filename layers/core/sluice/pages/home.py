@@ -1,5 +1,7 @@
 """`/`: what Sluice is and the first three steps; and the files that pages load."""
 
+from pathlib import Path
+
 from flask import Response
 
 from sluice import settings
@@ -19,7 +21,14 @@ _somebody_is_here = False
 
 @blueprint.get("/")
 def home() -> Response:
-    return page("home.html", base_url=peers.base_url(), is_new=settings.common().local and _is_without_accounts())
+    is_new = settings.common().local and _is_without_accounts()
+    return page("home.html", base_url=peers.base_url(), is_new=is_new, data_dir=_data_dir() if is_new else "")
+
+
+def _data_dir() -> str:
+    """For the command of a person in the folder of the project; empty where the command finds the store without it."""
+    chosen = settings.common().data_dir.absolute()
+    return "" if chosen == Path(".sluice").absolute() else str(chosen)
 
 
 def _is_without_accounts() -> bool:
