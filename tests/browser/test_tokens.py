@@ -39,12 +39,16 @@ def test_a_token_for_one_model_and_a_lifetime_is_issued_copied_and_works(tab: Ta
     tab.page.click("text=Copy the token")
     tab.page.locator("#copied", has_text="Copied.").wait_for()
     assert tab.page.evaluate("() => navigator.clipboard.readText()") == token
-    for sample, button in (("shell", 0), ("python", 1), ("javascript", 2)):
-        tab.page.locator("text=Copy this sample").nth(button).click()
+    for sample in ("shell", "python", "javascript"):
+        button = tab.page.locator(f"[data-copy=sample-{sample}]")
+        assert button.inner_text() == "Copy this sample"
+        button.click()
+        tab.page.locator(f"[data-copy=sample-{sample}]", has_text="Copied.").wait_for()
         tab.page.wait_for_function(
             f"""async () => (await navigator.clipboard.readText())
                 === document.getElementById("sample-{sample}").textContent"""
         )
+    tab.page.locator("[data-copy=sample-javascript]", has_text="Copy this sample").wait_for()
     assert f"{tab.base_url}/v1" in tab.text and status_of(tab, token) == 200
     tab.check("token-shown")
     tab.press("I have copied it")

@@ -1,6 +1,9 @@
 "use strict";
-// Buttons that copy an element's text. They are hidden until this script runs.
+// Buttons that copy an element's text. They are hidden until this script runs. Each says itself for two seconds what
+// became of it, because the words for screen readers may be out of sight.
 for (const button of document.querySelectorAll("button[data-copy]")) {
+  const label = button.textContent;
+  let timer;
   button.hidden = false;
   button.addEventListener("click", async () => {
     const source = document.getElementById(button.dataset.copy);
@@ -9,11 +12,14 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
     said.textContent = "";
     try {
       await navigator.clipboard.writeText(words); // works only on https and on localhost
-      said.textContent = "Copied.";
+      button.textContent = said.textContent = "Copied.";
     } catch {
       getSelection().selectAllChildren(source);
       source.select?.();
+      button.textContent = "Selected: press Ctrl and C";
       said.textContent = "Your browser does not let a page copy. It is selected: copy it with Ctrl and C.";
     }
+    clearTimeout(timer);
+    timer = setTimeout(() => { button.textContent = label; }, 2000);
   });
 }
