@@ -24,13 +24,42 @@ def detail_path(browser: Browser) -> str:
 def test_a_new_token_is_shown_once_with_samples_that_name_this_server(member: Browser) -> None:
     shown = made(member)
     token = token_in(shown)
-    assert shown.status == 201 and token.count(".") == 2
+    assert shown.status == 200 and token.count(".") == 2
     assert "curl -s http://127.0.0.1:8080/v1/chat/completions" in shown.html
     assert 'base_url="http://127.0.0.1:8080/v1"' in shown.html
     assert shown.answer.headers["Cache-Control"] == "private, no-store"
     for path in ("/my/tokens", detail_path(member)):
         assert token not in member.get(path).html
         assert token[-6:] in member.get(path).html
+
+
+@pytest.mark.parametrize("deed", ["issue", "rotate"])
+def test_a_reload_makes_no_second_token_and_shows_the_first_no_more(
+    member: Browser, stranger: Browser, ann: Account, deed: str
+) -> None:
+    from sluice.wiring import stores
+
+    if deed == "rotate":
+        made(member, "old")
+        path = detail_path(member)
+        sent = member.post(path + "/rotate", {**member.get(path).form(path + "/rotate").fields, "grace_seconds": "0"})
+    else:
+        sent = member.post("/my/tokens", {**member.get("/my/tokens").form("/my/tokens").fields, "name": "once"})
+    place, cookie = sent.answer.headers["Location"], sent.answer.headers["Set-Cookie"]
+    assert sent.status == 303 and "HttpOnly" in cookie and "SameSite=Strict" in cookie and "Max-Age=60" in cookie
+    assert f"Path={place.partition('?')[0]};" in cookie + ";", "sent to no other page"
+    token = token_in(member.get(place))
+    reloaded = member.get(place)
+    assert token not in reloaded.html and "It was shown once." in reloaded.text
+    assert len(stores.grant_store().live(ann.account_id)) == 1
+    assert stranger.get(place).status == 404
+
+
+def test_a_token_that_another_site_planted_is_not_shown(member: Browser) -> None:
+    made(member)
+    path = detail_path(member)
+    member.client.set_cookie("sluice_shown_once", "planted.by.another", path=path)
+    assert "planted" not in member.get(path).html
 
 
 def test_the_token_on_the_page_is_the_one_that_is_live(world: UsageWorld, member: Browser, ann: Account) -> None:
@@ -214,12 +243,12 @@ def test_a_rotated_token_is_shown_once_and_the_old_one_ends(member: Browser) -> 
     path = detail_path(member)
     shown = member.submit(member.get(path), path + "/rotate", grace_seconds="3600")
     new = token_in(shown)
-    assert shown.status == 201 and new != old and new not in member.get("/my/tokens").html
+    assert shown.status == 200 and new != old and new not in member.get("/my/tokens").html
     assert "Rotate it" not in member.get(path).text, "it was rotated already"
     assert "Replaces" in member.get(detail_path(member)).text
     again = member.get(detail_path(member))
     ended = member.submit(again, detail_path(member) + "/rotate", grace_seconds="0")
-    assert ended.status == 201 and "2 live" in member.get("/my/tokens").text
+    assert ended.status == 200 and "2 live" in member.get("/my/tokens").text
     late = member.submit(again, again.form(path_of(again)).action, grace_seconds="0")
     assert late.status == 409 and "only an active one can be rotated" in late.text
 

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from sluice import settings
 from sluice.domain import errors
 from sluice.domain import tokens as rules
 from sluice.domain.usage.pricing import dollars
@@ -16,8 +17,9 @@ from sluice.http.operation import validated
 from sluice.http.tokens import ChangeTokenBody, IssueTokenBody, RotateTokenBody, TokenLimitsInfo
 from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
+from sluice.pages.links import at
 from sluice.pages.render import page, see
-from sluice.services.tokens import IssuedToken
+from sluice.services.tokens import IssuedToken, ListedToken
 from sluice.wiring import peers
 from sluice.wiring.tokens import tokens
 
@@ -25,6 +27,7 @@ blueprint = pages("pages")
 NOTES = {
     "revoked": "The token is revoked: the next request with it is refused.",
     "deleted": "The token is revoked and gone from the list.",
+    "made": "The token is made. It was shown once. If you have not copied it, rotate it: the new one is shown again.",
     "changed": "The token is changed, from its next request on.",
     "revoked-all": "All tokens are revoked: the next request with any of them is refused.",
 }
@@ -47,6 +50,7 @@ WRONG = {
     "expires_in": "Choose a lifetime from 1 minute to 365 days, in whole minutes, hours or days.",
     "scopes": "Tick at least one.",
 }
+SHOWN_ONCE, SHOWN_WITHIN_S = "sluice_shown_once", 60
 GRACES = {0: "at once", 3600: "in an hour", 86_400: "in a day"}
 COUNT, LIMIT = re.compile(r"[0-9]{1,9}"), re.compile(r"[0-9]{1,18}")
 NEW = forms.Form({"expires_in": rules.DEFAULT_EXPIRES_IN}, {"scopes": list(rules.SCOPES)})
@@ -60,25 +64,40 @@ def token_list(caller: Caller) -> Response:
 
 @blueprint.post("/my/tokens")
 @members
-def issue(caller: Caller) -> Response:
-    """Answers with the page itself, not a redirect, because the API token is not stored and is shown only once."""
+def issue(caller: Caller) -> AnyResponse:
     try:
         issued = tokens().issue(caller.account_id, _wanted(), now_ms(), epoch=caller.epoch)
     except (errors.ValidationFailed, errors.TokenLimitReached) as exc:
         return _list_page(caller, *_refused(exc))
-    return _shown(issued)
+    return _to_be_shown(issued)
 
 
-def _shown(issued: IssuedToken) -> Response:
-    return page(
+def _to_be_shown(issued: IssuedToken) -> AnyResponse:
+    """Redirects, so that a reload makes no second API token. The token is not stored here: the browser brings it along
+    in a cookie that is sent to this one page, and that the page deletes."""
+    path = f"/my/tokens/{issued.row.token_id}"
+    answer = see(path, note="made")
+    answer.set_cookie(SHOWN_ONCE, issued.token, max_age=SHOWN_WITHIN_S, **_cookie(path))
+    return answer
+
+
+def _cookie(path: str) -> dict[str, Any]:
+    return {"path": at(path), "secure": settings.common().https, "httponly": True, "samesite": "Strict"}
+
+
+def _shown(listed: ListedToken, token: str) -> Response:
+    row = listed.row
+    answer = page(
         "token_shown.html",
-        201,
-        issued=issued,
+        row=row,
+        token=token,
         base_url=peers.base_url(),
-        model=issued.row.models[0] if issued.row.models else "",
-        inference="inference" in issued.row.scopes,
+        model=row.models[0] if row.models else "",
+        inference="inference" in row.scopes,
         scripts=("copy.js",),
     )
+    answer.delete_cookie(SHOWN_ONCE, **_cookie(f"/my/tokens/{row.token_id}"))
+    return answer
 
 
 def _wanted() -> rules.TokenRequest:
@@ -120,6 +139,11 @@ def _models() -> list[str]:
 @blueprint.get("/my/tokens/<token_id>")
 @members
 def one(caller: Caller, token_id: str) -> Response:
+    """Once after it was made, the API token itself."""
+    brought = request.cookies.get(SHOWN_ONCE, "")
+    listed = tokens().one(caller.account_id, token_id, now_ms())
+    if brought and brought.endswith(listed.row.hint):
+        return _shown(listed, brought)
     return _token_page(caller, token_id, 200, forms.Form(), NOTES.get(request.args.get("note", ""), ""))
 
 
@@ -136,15 +160,14 @@ def change(caller: Caller, token_id: str) -> AnyResponse:
 
 @blueprint.post("/my/tokens/<token_id>/rotate")
 @members
-def rotate(caller: Caller, token_id: str) -> Response:
-    """Answers with the page itself, as `issue` does."""
+def rotate(caller: Caller, token_id: str) -> AnyResponse:
     chosen = request.form.get("grace_seconds", "")
     try:
         body = validated(RotateTokenBody, {"grace_seconds": int(chosen) if COUNT.fullmatch(chosen) else chosen})
         rotated = tokens().rotate(caller.account_id, token_id, body.grace_seconds, now_ms(), epoch=caller.epoch)
     except (errors.ValidationFailed, errors.Conflict) as exc:
         return _token_page(caller, token_id, *forms.refused(exc, "grace_seconds"))
-    return _shown(rotated)
+    return _to_be_shown(rotated)
 
 
 @blueprint.post("/my/tokens/<token_id>/revoke")
