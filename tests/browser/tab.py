@@ -25,6 +25,10 @@ HERE = Path(__file__).parent
 AXE = HERE / "vendor" / "axe-core-4.14.1" / "axe.min.js"
 SCREENSHOTS = Path(os.environ.get("SCREENSHOTS", HERE.parents[1] / "build" / "screenshots"))
 PATIENCE_MS = 15_000
+BROKEN_LABELS = """() => [...document.querySelectorAll(".stack [data-label]")].filter((cell) => {
+    const label = getComputedStyle(cell, "::before");
+    return parseFloat(label.height) > 1.9 * parseFloat(label.fontSize);
+}).map((cell) => cell.dataset.label)"""
 WIDTHS = {360: 740, 1280: 800}
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, Scheme] = ("light", "dark")
@@ -157,6 +161,8 @@ class Tab:
     def _fits(self, name: str, width: int) -> None:
         wide = self.page.evaluate("() => document.documentElement.scrollWidth")
         assert wide <= width, f"{name} is {wide} px wide in a window of {width}: it scrolls sideways"
+        broken = self.page.evaluate(BROKEN_LABELS)
+        assert not broken, f"labels of {name} break at {width} px: {broken}"
 
 
 @cache

@@ -145,3 +145,22 @@ def test_the_admin_pages_work_without_javascript(admin: Person, newcomer: Newcom
     open_user(office, ann)
     office.press("Suspend this account")
     assert "The account is suspended" in office.text
+
+
+def test_labels_and_times_do_not_break_beside_long_values(office: Tab, newcomer: Newcomer, new_tab: NewTab) -> None:
+    ann = newcomer()
+    theirs = new_tab(ann)
+    theirs.go("/my/account")
+    theirs.fill(name="Wilhelmina " * 9).press("Save")
+    open_user(office, ann)
+    office.press("Suspend this account")
+    office.press("Restore this account")
+    for path in ("/manage/users?query=wilhelmina", "/manage/audit"):
+        office.go(path)
+        office.check("long-values")
+    office.page.set_viewport_size({"width": 1280, "height": 800})
+    when = office.page.locator("tbody th").first
+    lines = (
+        "(it) => { const all = document.createRange(); all.selectNodeContents(it); return all.getClientRects().length }"
+    )
+    assert when.evaluate(lines) == 1
