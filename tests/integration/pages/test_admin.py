@@ -123,6 +123,7 @@ def test_limits_are_changed_and_an_invalid_value_is_shown_again(admin: Browser, 
     assert "rpm: 60 → 7" in admin.get("/manage/audit").text
     wrong = admin.submit(done, place + "/limits", rpm="many", concurrency="-1")
     assert wrong.status == 422 and wrong.form(place + "/limits").fields["rpm"] == "many"
+    assert "Requests at once: must be at least 0" in wrong.text
     assert admin.get(place).form(place + "/limits").fields["rpm"] == "7"
 
 

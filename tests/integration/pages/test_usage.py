@@ -63,7 +63,7 @@ def test_a_span_is_chosen_by_its_days(world: UsageWorld, member: Browser, ann: A
 )
 def test_an_invalid_day_is_shown_at_its_field(member: Browser, query: str, field: str) -> None:
     page = member.get("/my/usage?" + query)
-    assert page.status == 422 and f"#field-{field}" in page.links
+    assert page.status == 422 and f"#field-{field}" in page.links and "`" not in page.text
 
 
 def test_the_log_pages_back_to_the_first_request(world: UsageWorld, member: Browser, ann: Account) -> None:

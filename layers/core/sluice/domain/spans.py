@@ -59,7 +59,7 @@ def parse_span(from_text: str | None, to_text: str | None, now_ms: int, zone: tz
     first_of_month = day_of(to_ms - 1, zone)[: len("2026-11-")] + "01"
     from_ms = _parse("from", from_text or first_of_month, zone, end=False)
     if to_ms <= from_ms and to_text:
-        raise ValidationFailed((FieldProblem("to", "`to` must be later than `from`."),))
+        raise ValidationFailed((FieldProblem("to", "The end must be later than the start."),))
     if to_ms >= now_ms:
         to_ms = -(-to_ms // DAY_MS) * DAY_MS  # nothing lies after now, so the day may count as whole
     return Span(from_ms, max(from_ms, to_ms))  # a `from` in the future is valid: an empty span

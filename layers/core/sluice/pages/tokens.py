@@ -52,7 +52,7 @@ WRONG = {
 }
 SHOWN_ONCE, SHOWN_WITHIN_S = "sluice_shown_once", 60
 GRACES = {0: "at once", 3600: "in an hour", 86_400: "in a day"}
-COUNT, LIMIT = re.compile(r"[0-9]{1,9}"), re.compile(r"[0-9]{1,18}")
+COUNT, LIMIT = re.compile(r"[0-9]{1,9}"), re.compile(r"-?[0-9]{1,18}")
 NEW = forms.Form({"expires_in": rules.DEFAULT_EXPIRES_IN}, {"scopes": list(rules.SCOPES)})
 
 

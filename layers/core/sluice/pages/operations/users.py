@@ -27,7 +27,7 @@ from sluice.wiring.settings import terms
 
 blueprint = pages("manage_users")
 ROWS = 50
-DIGITS = re.compile("[0-9]{1,18}")
+WHOLE = re.compile("-?[0-9]{1,18}")
 NOTES = {
     "suspended": "The account is suspended: every request, session and running stream of it ends now.",
     "restored": "The account is restored, with the API tokens and sessions it had.",
@@ -67,7 +67,7 @@ def user(caller: Caller, user_id: str) -> Response:
 @admins
 def limits(caller: Caller, user_id: str) -> AnyResponse:
     given = {name: request.form.get(name, "").strip() for name in LIMITS}
-    numbers = {name: int(text) if DIGITS.fullmatch(text) else text for name, text in given.items() if text}
+    numbers = {name: int(text) if WHOLE.fullmatch(text) else text for name, text in given.items() if text}
     try:
         wanted = validated(LimitsBody, numbers)
     except errors.ValidationFailed as exc:
