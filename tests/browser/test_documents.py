@@ -15,7 +15,7 @@ NOTHING = "No relevant information was found in your documents."
 def add(tab: Tab, path: Path) -> None:
     tab.go("/my/documents")
     tab.page.set_input_files("#field-file", path)
-    tab.press("Add it")
+    tab.press("Upload")
 
 
 def wait_until_read(tab: Tab, name: str) -> None:
@@ -47,7 +47,7 @@ def test_a_document_is_added_searched_and_deleted(
     assert "You have none yet." in tab.text
     for path in files:
         add(tab, path)
-        assert "The document is here." in tab.text
+        assert "Uploaded." in tab.text
     for path in files:
         wait_until_read(tab, path.name)
     if script:
@@ -92,3 +92,54 @@ def test_the_playground_answers_from_documents_and_its_citation_can_be_opened(
     tab.page.click("#send")
     tab.page.locator(".turn.assistant", has_text=NOTHING).wait_for()
     tab.page.locator(".turn.assistant", has_text="0 + 0 tokens").wait_for()
+
+
+def test_a_status_changes_by_itself_and_is_spoken(newcomer: Newcomer, new_tab: NewTab, tmp_path: Path) -> None:
+    """And a sentence about a file that cannot be read leaves the table as wide as the page."""
+    tab = new_tab(newcomer())
+    broken, tea = tmp_path / f"{'minutes of the meeting ' * 3}.pdf", tmp_path / "tea.md"
+    broken.write_bytes(b"%PDF-1.4 this is none")
+    tea.write_text(TEA)
+    tab.go("/my/documents")
+    tab.page.set_input_files("#field-file", [tea, broken])
+    tab.press("Upload")
+    assert "Uploaded." in tab.text
+    tab.page.locator("tr", has_text="tea.md").get_by_text("ready", exact=True).wait_for()
+    tab.page.locator("tr", has_text="minutes").get_by_text("not readable").wait_for()
+    assert tab.path == "/my/documents?note=kept"
+    said = tab.page.locator("#said").inner_text()
+    assert "tea.md: ready" in said or "minutes" in said
+    tab.page.set_viewport_size({"width": 1280, "height": 900})
+    assert tab.page.evaluate("() => ((it) => it.scrollWidth - it.clientWidth)(document.querySelector('.scroll'))") <= 0
+    tab.check("documents-not-readable")
+
+
+def test_too_large_a_file_is_named_in_the_form_and_not_sent(
+    newcomer: Newcomer, new_tab: NewTab, tmp_path: Path
+) -> None:
+    tab = new_tab(newcomer())
+    big, tea = tmp_path / "big.txt", tmp_path / "tea.md"
+    big.write_bytes(b"x" * 6_000_000)
+    tea.write_text(TEA)
+    sent: list[str] = []
+    tab.page.on("request", lambda request: sent.append(request.method) if request.method == "POST" else None)
+    tab.go("/my/documents")
+    assert ".pdf" in str(tab.page.get_attribute("#field-file", "accept"))
+    tab.page.set_input_files("#field-file", [tea, big])
+    tab.page.get_by_text("big.txt is larger than 4 MiB.").wait_for()
+    tab.page.get_by_role("button", name="Upload").click()
+    tab.page.locator("#field-file:focus").wait_for()
+    assert sent == [] and tab.path == "/my/documents"
+    tab.accessible("documents with a file that is too large")
+
+
+def test_without_script_too_large_a_file_is_answered_in_the_form(
+    newcomer: Newcomer, new_tab: NewTab, tmp_path: Path
+) -> None:
+    tab = new_tab(newcomer(), script=False)
+    big = tmp_path / "big.txt"
+    big.write_bytes(b"x" * 6_000_000)
+    tab.go("/my/documents")
+    tab.page.set_input_files("#field-file", big)
+    tab.press("Upload")
+    assert "A file may have 4 MiB at most." in tab.text and tab.page.locator("#field-file").is_visible()

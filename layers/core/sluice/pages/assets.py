@@ -18,6 +18,7 @@ ASSETS = {
     "sse.js": "sse.js",
     "markdown.js": "markdown.js",
     "copy.js": "copy.js",
+    "documents.js": "documents.js",
     "plots.js": "plots.js",
     "zone.js": "zone.js",
     "chat.js": "chat.js",

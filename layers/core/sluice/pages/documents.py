@@ -2,6 +2,7 @@
 
 from flask import Response, request
 from pydantic import BaseModel, Field
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response as AnyResponse
 
 from sluice.domain import errors
@@ -20,8 +21,11 @@ from sluice.wiring.documents import files, my_documents, retrieval, storage_byte
 blueprint = pages("pages")
 FOUND = 10
 SHOWN_PASSAGES = 200
+TOO_MUCH = f"{flow.TOO_LARGE} Without scripts, so may all files that are sent at once."
+ENDINGS = "text/*,.txt,.md,.markdown,.mdx,.html,.htm,.pdf,.docx"
+SCRIPTS = ("documents.js",)
 NOTES = {
-    "kept": "The document is here. It can be searched as soon as it is ready: a moment after, for most.",
+    "kept": "Uploaded. It can be searched as soon as it is ready: a moment after, for most.",
     "deleted": "The document is deleted.",
 }
 
@@ -33,23 +37,38 @@ class SearchQuery(BaseModel):
 @blueprint.get("/my/documents")
 @members
 def documents(caller: Caller) -> Response:
-    return _list_page(caller, 200, forms.Form(), NOTES.get(request.args.get("note", ""), ""))
+    note = request.args.get("note", "")
+    return _list_page(caller, 200, _refused(TOO_MUCH) if note == "too-large" else forms.Form(), NOTES.get(note, ""))
 
 
 @blueprint.post("/my/documents")
 @members
 def upload(caller: Caller) -> AnyResponse:
-    try:
-        filename, body = flow.sent_file()
-        if not filename:
-            raise errors.ValidationFailed((errors.FieldProblem("file", "Choose a file first."),))
-        with flow.admitted(playground_claims(caller.account_id, now_ms() // 1000), "files") as account_id:
-            my_documents().keep(account_id, filename, body, now_ms())
-    except errors.ValidationFailed as exc:
-        return _list_page(caller, 422, forms.Form().with_problems(exc.problems))
-    except errors.RequestTooLarge as exc:
-        return _list_page(caller, 413, forms.Form().with_problems([errors.FieldProblem("file", exc.message)]))
+    """Each file counts as one request by the API. What was kept before one is refused stays."""
+    sent = [file for file in request.files.getlist("file") if file.filename]
+    if not sent:
+        return _list_page(caller, 422, _refused("Choose a file first."))
+    for file in sent:
+        name = str(file.filename)
+        try:
+            body = flow.body_of(file)
+            with flow.admitted(playground_claims(caller.account_id, now_ms() // 1000), "files") as account_id:
+                my_documents().keep(account_id, name, body, now_ms())
+        except errors.ValidationFailed as exc:
+            return _list_page(caller, 422, _refused(*(f"{name}: {problem.message}" for problem in exc.problems)))
+        except errors.RequestTooLarge as exc:
+            return _list_page(caller, 413, _refused(f"{name}: {exc.message}"))
     return see("/my/documents", note="kept")
+
+
+@blueprint.errorhandler(RequestEntityTooLarge)
+def too_large(exc: RequestEntityTooLarge) -> AnyResponse:
+    """The request was refused before it was read, so its caller and its form are not known."""
+    return see("/my/documents", note="too-large")
+
+
+def _refused(*messages: str) -> forms.Form:
+    return forms.Form().with_problems([errors.FieldProblem("file", message) for message in messages])
 
 
 @blueprint.get("/my/documents/search")
@@ -70,7 +89,8 @@ def search(caller: Caller) -> Response:
 def one(caller: Caller, file_id: str) -> Response:
     document = my_documents().one(caller.account_id, file_id)
     passages = my_documents().passages(caller.account_id, file_id)
-    return page("document.html", document=document, passages=passages[:SHOWN_PASSAGES], more=len(passages))
+    shown = {"passages": passages[:SHOWN_PASSAGES], "more": len(passages)}
+    return page("document.html", scripts=SCRIPTS, document=document, **shown)
 
 
 @blueprint.get("/my/documents/<file_id>/content")
@@ -98,4 +118,7 @@ def _list_page(caller: Caller, status: int, form: forms.Form, note: str = "") ->
         held_bytes=stores.file_store().held_bytes(caller.account_id),
         limit_bytes=storage_bytes(caller.account_id),
         most_mib=MAX_FILE_BYTES // MIB,
+        most_bytes=MAX_FILE_BYTES,
+        endings=ENDINGS,
+        scripts=SCRIPTS,
     )

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from flask import Response, request
 from pydantic import BaseModel
+from werkzeug.datastructures import FileStorage
 from werkzeug.formparser import FormDataParser
 
 from sluice.domain import errors
@@ -24,6 +25,7 @@ Model = TypeVar("Model", bound=BaseModel)
 SCOPE = "files"
 FORM_BYTES = 64 * 1024  # the most that a form may hold in addition to its file
 MAX_PARTS = 20
+TOO_LARGE = f"A file may have {MAX_FILE_BYTES // MIB} MiB at most."
 
 
 def now_ms() -> int:
@@ -102,10 +104,15 @@ def sent_file() -> tuple[str, bytes]:
     sent = request.files.get("file")
     if sent is None:
         raise errors.ValidationFailed((errors.FieldProblem("file", "is required: a file with a name"),))
+    return sent.filename or "", body_of(sent)
+
+
+def body_of(sent: FileStorage) -> bytes:
+    """Errors: RequestTooLarge."""
     body = sent.stream.read(MAX_FILE_BYTES + 1)
     if len(body) > MAX_FILE_BYTES:
-        raise errors.RequestTooLarge(f"A file may have {MAX_FILE_BYTES // MIB} MiB at most.")
-    return sent.filename or "", body
+        raise errors.RequestTooLarge(TOO_LARGE)
+    return body
 
 
 def download(filename: str, body: bytes) -> Response:
