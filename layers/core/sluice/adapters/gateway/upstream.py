@@ -301,7 +301,8 @@ class HttpStream:
         self._bytes += chunks.text_bytes(chunk)
         self.prompt_tokens = self._prompt_tokens()
         self.completion_tokens = -(-self._bytes // BYTES_A_TOKEN)
-        if payload.find(b"\r") >= 0 or HALF_CHARACTER.search(payload):
+        changed = chunk_form.with_sound_usage(chunk)
+        if changed or payload.find(b"\r") >= 0 or HALF_CHARACTER.search(payload):
             payload = json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
         return self._renamed(payload, chunk) if self.named else payload
 
