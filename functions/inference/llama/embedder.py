@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
@@ -21,12 +21,14 @@ BUSY_RETRY_S = 2
 
 Vector = Any
 """A one-dimensional float32 array of length 1."""
+Keep = Callable[[Sequence[int], Vector], None]
 
 
 @dataclass(eq=False)
 class _Work:
     account: str
     inputs: Sequence[Sequence[int]]
+    keep: Keep
     given_up: threading.Event = field(default_factory=threading.Event)
     vectors: "Future[list[Vector]]" = field(default_factory=Future)
 
@@ -53,15 +55,22 @@ class Embedder(LlamaVocab):
         self._lock, self._queue = threading.Lock(), FairQueue[_Work](queue_places)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="llama-embed")
 
-    def embed(self, inputs: Sequence[Sequence[int]], timeout_s: float, account: str = "") -> list[Vector]:
-        """One vector per input, within `timeout_s` seconds. Accounts take turns.
+    def embed(
+        self,
+        inputs: Sequence[Sequence[int]],
+        timeout_s: float,
+        account: str = "",
+        keep: Keep = lambda tokens, vector: None,
+    ) -> list[Vector]:
+        """One vector per input, within `timeout_s` seconds. Accounts take turns. `keep` gets each as soon as it is
+        there, so that a request that was too long for its time needs less when it is repeated.
 
         Raises ContextTooLong, Overloaded, DeadlineExceeded or GenerationFailed.
         """
         for tokens in inputs:
             if len(tokens) > self.context_tokens:
                 raise ContextTooLong(len(tokens), self.context_tokens, "input")
-        work = _Work(account, inputs)
+        work = _Work(account, inputs, keep)
         with self._lock:
             if not self._queue.offer(work):
                 raise Overloaded("All places in the embeddings queue are taken.", BUSY_RETRY_S)
@@ -97,16 +106,18 @@ class Embedder(LlamaVocab):
             self._queue.served(work)
             work.vectors.set_running_or_notify_cancel()
         try:
-            work.vectors.set_result(self._embed(work.inputs, work.given_up))
+            work.vectors.set_result(self._embed(work))
         except Exception as exc:
             work.vectors.set_exception(exc)
 
-    def _embed(self, inputs: Sequence[Sequence[int]], given_up: threading.Event) -> list[Vector]:
+    def _embed(self, work: _Work) -> list[Vector]:
         vectors: list[Vector] = []
-        for group in self._groups(inputs):
-            if given_up.is_set():
+        for group in self._groups(work.inputs):
+            if work.given_up.is_set():
                 raise DeadlineExceeded("The caller closed the connection.")
-            vectors += self._embed_group(group)
+            for tokens, vector in zip(group, self._embed_group(group), strict=True):
+                work.keep(tokens, vector)
+                vectors.append(vector)
         return vectors
 
     def _groups(self, inputs: Sequence[Sequence[int]]) -> list[list[Sequence[int]]]:

@@ -3,6 +3,7 @@
 import base64
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from flask import Response, jsonify, request
@@ -54,9 +55,8 @@ def _vectors(
     missing = [key for key, vector in known.items() if vector is None]
     if missing:
         left_s = max(0.0, deadline_s - time.monotonic())
-        for key, vector in zip(missing, model.embedder.embed(missing, left_s, account), strict=True):
-            known[key] = vector
-            model.cache.put(account, key, vector)
+        keep = partial(model.cache.put, account)
+        known |= dict(zip(missing, model.embedder.embed(missing, left_s, account, keep), strict=True))
     return [known[key] for key in keys], sum(map(len, keys)) - sum(map(len, missing))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sluice.domain.gateway.chunk_form import parsed
+from sluice.domain.gateway.chunk_form import MAX_COUNT, parsed, with_sound_usage
 from sluice.domain.gateway.model_rows import model_row
 
 NO_WINDOWS: tuple[Any, ...] = ("many", -1, 0, 10**12, True, 1.5, [])
@@ -42,6 +42,31 @@ def test_a_choice_of_another_form_is_refused(change: dict[str, Any]) -> None:
     whole = {"choices": [{"index": 0, "delta": {"content": "Pa"}, **change}]}
     with pytest.raises(ValueError, match="no chunk"):
         parsed(json.dumps(whole).encode())
+
+
+TOLD = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+
+
+@pytest.mark.parametrize(
+    ("usage", "told"),
+    [
+        (None, None),
+        (TOLD, TOLD),
+        ({**TOLD, "cost": 0.1, "total_tokens": 9}, {**TOLD, "cost": 0.1, "total_tokens": 9}),
+        ({**TOLD, "prompt_tokens_details": {"cached_tokens": 2, "audio_tokens": None}},) * 2,
+        ({**TOLD, "prompt_tokens_details": {"cached_tokens": -2}, "completion_tokens_details": "none"}, TOLD),
+        ({**TOLD, "total_tokens": "8"}, TOLD),
+        ({"prompt_tokens": 5, "completion_tokens": 3}, TOLD),
+        (dict.fromkeys(TOLD, 10**400), dict.fromkeys(TOLD, MAX_COUNT)),
+        *(({**TOLD, "prompt_tokens": odd}, None) for odd in (-5, "5", True, 1.5, None, [])),
+        ({"total_tokens": 8}, None),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_of_a_usage_what_a_client_can_read_is_left(usage: Any, told: Any) -> None:
+    whole = {"choices": [], "usage": usage}
+    assert with_sound_usage(whole) is (usage != told)
+    assert whole == {"choices": [], "usage": told}
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b"\xff", b"[" * 9_999, b'{"choices":[],"x":Infinity}', b'{"error":""}'])

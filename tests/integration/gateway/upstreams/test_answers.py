@@ -70,6 +70,19 @@ def test_without_counts_the_text_is_counted_and_the_record_says_so(
     assert outcome.text == "Paris"
     assert outcome.record.estimated and outcome.record.completion_tokens == 2
     assert 5 <= outcome.record.prompt_tokens <= 40
+    told = (outcome.events[-1] if streamed else json.loads(outcome.body)).get("usage")
+    assert told is None or (told["prompt_tokens"], told["completion_tokens"]) == (outcome.record.prompt_tokens, 2)
+
+
+@pytest.mark.parametrize("usage", [{"prompt_tokens": True}, {"prompt_tokens": 4, "completion_tokens": 2}], ids=str)
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses"])
+def test_odd_counts_break_no_answer_of_another_form(path: str, usage: Any, servers: Servers, ask: Ask) -> None:
+    servers.first.script = (with_usage(usage),)
+    more = {"input": "Hi"} if path == "/v1/responses" else {"messages": [{"role": "user", "content": "Hi"}]}
+    outcome = ask(path, max_tokens=20, **more)
+    told = json.loads(outcome.body)["usage"]
+    assert outcome.status == 200 and outcome.record.status == 200
+    assert (told["input_tokens"], told["output_tokens"]) == (outcome.record.prompt_tokens, 2)
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])

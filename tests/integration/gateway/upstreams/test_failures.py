@@ -169,10 +169,11 @@ def test_a_server_that_refuses_the_connection_is_followed_by_the_next(
 
 
 def test_a_request_that_is_refused_for_its_form_is_asked_of_nobody_else(servers: Servers, ask: Ask) -> None:
-    told = {"error": {"message": f"temperature is too high, {KEY}", "param": "temperature"}}
+    address = servers.first.url.removeprefix("http://").partition("/")[0]
+    told = {"error": {"message": f"temperature is too high, {KEY}, at {address}", "param": "temperature"}}
     servers.first.script = (whole("400 Bad Request", told),)
     outcome = ask(temperature=2)
-    assert outcome.status == 400 and "temperature is too high, [hidden]" in outcome.body
+    assert outcome.status == 400 and "temperature is too high, [hidden], at [hidden]" in outcome.body
     assert servers.second.asked == [] and outcome.record.upstream == "first"
 
 

@@ -120,13 +120,17 @@ class HttpUpstream:
         return {**self._answer(connection, response), "http_status": response.status}
 
     def _refusal(self, response: Answer, answer: dict[str, Any]) -> errors.SluiceError:
-        return error_from(response.status, answer, response.headers, tuple(self._secrets))
+        return error_from(response.status, answer, response.headers, self._hidden())
+
+    def _hidden(self) -> tuple[str, ...]:
+        """What no caller may see: its keys, and its address, that a server in between may name."""
+        return (*self._secrets, self._pool.host_header, self._pool.host)
 
     def _event_error(self, event: dict[str, Any]) -> errors.SluiceError:
         """Of a server that is not ours, and says within its stream that it failed."""
         code = event["error"].get("code") if isinstance(event["error"], dict) else None
         status = code if isinstance(code, int) and 400 <= code < 600 else 503
-        return error_from(status, event, {}, tuple(self._secrets))
+        return error_from(status, event, {}, self._hidden())
 
     def _post(self, call: UpstreamCall) -> tuple[Connection, Answer]:
         # Servers with starlette-context, such as llama-cpp-python's, refuse an x-request-id that is no UUID.
@@ -301,7 +305,8 @@ class HttpStream:
         self._bytes += chunks.text_bytes(chunk)
         self.prompt_tokens = self._prompt_tokens()
         self.completion_tokens = -(-self._bytes // BYTES_A_TOKEN)
-        if payload.find(b"\r") >= 0 or HALF_CHARACTER.search(payload):
+        changed = chunk_form.with_sound_usage(chunk)
+        if changed or payload.find(b"\r") >= 0 or HALF_CHARACTER.search(payload):
             payload = json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
         return self._renamed(payload, chunk) if self.named else payload
 

@@ -7,6 +7,9 @@ from sluice.domain.gateway.chunks import TEXTS
 
 MAX_CALLS = 1_000  # tool calls of an answer
 MAX_CHOICES = 1_000_000
+MAX_COUNT = 1_000_000_000  # tokens; no client reads a number of any length
+COUNTS = ("prompt_tokens", "completion_tokens")
+DETAILS = ("prompt_tokens_details", "completion_tokens_details")
 TEXT, OBJECT, LIST = (str, type(None)), (dict, type(None)), (list, type(None))
 
 
@@ -26,6 +29,32 @@ def parsed(payload: bytes) -> dict[str, Any]:
     if not isinstance(event, dict) or not (event.get("error") or _is_chunk(event)):
         raise ValueError("no chunk")
     return event
+
+
+def with_sound_usage(chunk: dict[str, Any]) -> bool:
+    """Leave of the usage what a client can read, and None if the server tells no counts. → whether that changed it."""
+    usage = chunk.get("usage")
+    if usage:
+        chunk["usage"] = _sound(usage)
+    return chunk.get("usage") != usage
+
+
+def _sound(usage: dict[str, Any]) -> dict[str, Any] | None:
+    counts = {name: usage[name] for name in (*COUNTS, "total_tokens") if _is_count(usage.get(name))}
+    if not all(name in counts for name in COUNTS):
+        return None
+    counts = {"total_tokens": sum(counts[name] for name in COUNTS)} | counts
+    details = {name: value for name, value in usage.items() if name in DETAILS and _are_details(value)}
+    rest = {name: value for name, value in usage.items() if name not in DETAILS}
+    return {**rest, **{name: min(count, MAX_COUNT) for name, count in counts.items()}, **details}
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _are_details(details: Any) -> bool:
+    return isinstance(details, OBJECT) and all(value is None or _is_count(value) for value in (details or {}).values())
 
 
 def _is_chunk(event: dict[str, Any]) -> bool:

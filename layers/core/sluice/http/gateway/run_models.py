@@ -24,8 +24,8 @@ class InferenceBody(Open):
 
     id: str | None = None
     parameters: dict[str, Any] | None = None
-    inputs: list[dict[str, Any]] = Field(description="`{name, shape, datatype, data}`")
-    outputs: list[dict[str, Any]] | None = None
+    inputs: list[dict[str, Any]] = Field(max_length=1_000, description="`{name, shape, datatype, data}`")
+    outputs: list[dict[str, Any]] | None = Field(None, max_length=1_000)
 
 
 class Inference(Open):
