@@ -97,8 +97,8 @@ def test_the_playground_answers_from_documents_and_its_citation_can_be_opened(
 def test_a_status_changes_by_itself_and_is_spoken(newcomer: Newcomer, new_tab: NewTab, tmp_path: Path) -> None:
     """And a sentence about a file that cannot be read leaves the table as wide as the page."""
     tab = new_tab(newcomer())
-    broken, tea = tmp_path / f"{'minutes of the meeting ' * 3}.pdf", tmp_path / "tea.md"
-    broken.write_bytes(b"%PDF-1.4 this is none")
+    broken, tea = tmp_path / f"{'minutes_of_the_meeting_' * 3}.zip", tmp_path / "tea.md"
+    broken.write_bytes(b"PK\x03\x04 this is none")
     tea.write_text(TEA)
     tab.go("/my/documents")
     tab.page.set_input_files("#field-file", [tea, broken])
@@ -109,8 +109,11 @@ def test_a_status_changes_by_itself_and_is_spoken(newcomer: Newcomer, new_tab: N
     assert tab.path == "/my/documents?note=kept"
     said = tab.page.locator("#said").inner_text()
     assert "tea.md: ready" in said or "minutes" in said
-    tab.page.set_viewport_size({"width": 1280, "height": 900})
-    assert tab.page.evaluate("() => ((it) => it.scrollWidth - it.clientWidth)(document.querySelector('.scroll'))") <= 0
+    assert "This is a damaged DOCX file, or another kind of ZIP archive." in tab.text
+    for width in (1280, 800):
+        tab.page.set_viewport_size({"width": width, "height": 900})
+        hidden = tab.page.locator(".scroll").evaluate("(it) => it.scrollWidth - it.clientWidth")
+        assert hidden <= 0, f"{hidden} px of the table are out of sight at {width} px"
     tab.check("documents-not-readable")
 
 

@@ -146,3 +146,11 @@ def test_a_token_gets_limits_and_is_rotated_with_a_grace(tab: Tab) -> None:
     tab.press("Rotate this token")
     new = tab.page.input_value("#token")
     assert new != old and (status_of(tab, old), status_of(tab, new)) == (200, 200)
+
+
+def test_a_reload_makes_no_second_token(tab: Tab) -> None:
+    token = make(tab, "once")
+    tab.page.reload()
+    assert token not in tab.page.content() and "It was shown once." in tab.text
+    tab.go("/my/tokens")
+    assert tab.page.locator("tbody tr").count() == 1 and "1 live" in tab.text
