@@ -22,7 +22,7 @@ from sluice.adapters.gateway.refusals import error_from
 from sluice.domain import errors
 from sluice.domain.gateway import chunk_form, chunks
 from sluice.domain.gateway.estimates import BYTES_A_TOKEN, prompt_tokens
-from sluice.domain.gateway.model_rows import model_row
+from sluice.domain.gateway.model_rows import model_rows
 from sluice.ports.gateway import RunAnswer, UpstreamCall
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024  # of an answer that is not streamed: an error, the list of models
@@ -112,7 +112,7 @@ class HttpUpstream:
         if response.status != 200:
             raise self._refusal(response, answer)
         rows = list(answer.get("data", []))
-        return rows if self._is_ours else [model_row(row) for row in rows[:MAX_MODELS]]
+        return rows if self._is_ours else model_rows(rows[:MAX_MODELS])
 
     def health(self) -> dict[str, Any]:
         """The model server's health report, for any HTTP status. Errors: ModelUnavailable."""

@@ -7,6 +7,19 @@ MAX_CAPABILITIES = 32
 MAX_CHARACTERS = 256  # of a name
 
 
+def model_rows(rows: list[Any]) -> list[dict[str, Any]]:
+    """Those that are models. Errors: ValueError, if none is, of some."""
+    found = []
+    for row in rows:
+        try:
+            found.append(model_row(row))
+        except (LookupError, TypeError, ValueError):
+            continue
+    if rows and not found:
+        raise ValueError("a list of what are no models")
+    return found
+
+
 def model_row(row: dict[str, Any]) -> dict[str, Any]:
     """Other fields are left out, because some name paths and addresses of the server's machine. Errors: LookupError,
     TypeError, ValueError (what is no model)."""
