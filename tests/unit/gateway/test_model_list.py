@@ -1,6 +1,7 @@
 """What a model server lists is remembered, and one that is silent holds up few requests."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event, Lock
 from types import SimpleNamespace
 from typing import Any
 
@@ -63,3 +64,37 @@ def test_while_one_request_asks_a_silent_server_again_the_others_do_not_wait(sil
         with pytest.raises(ModelUnavailable):
             listed.all()
     assert silent.asked == 2
+
+
+class Watched:
+    """A lock that says when a second one wants it."""
+
+    def __init__(self) -> None:
+        self._lock, self.wanted, self.wants = Lock(), Event(), 0
+        self.release = self._lock.release
+
+    def acquire(self, blocking: bool = True) -> bool:
+        self.wants += 1
+        if self.wants == 2:
+            self.wanted.set()
+        return self._lock.acquire(blocking)
+
+
+def test_those_who_come_while_the_first_list_is_asked_for_wait_for_it() -> None:
+    """The chat's page asks for its list of models while the first message is sent."""
+    lock = Watched()
+    found: list[Future[Any]] = []
+
+    class Server:
+        def models(self) -> list[dict[str, Any]]:
+            second: Future[Any] = other.submit(listed.find, "demo")
+            second.add_done_callback(lambda _: lock.wanted.set())
+            found.append(second)
+            assert lock.wanted.wait(10)
+            return [{"id": "demo"}]
+
+    with ThreadPoolExecutor(1) as other:
+        listed: Any = ModelList(Server())  # type: ignore[arg-type]
+        listed._asking = lock
+        assert listed.find("demo") == {"id": "demo"}
+        assert found[0].result(10) == {"id": "demo"} and len(found) == 1

@@ -54,7 +54,6 @@ class ModelList:
         return self._models
 
     def _ask(self) -> None:
-        self._asked = time.monotonic()
         try:
             self._models = {str(model["id"]): dict(model) for model in self._upstream.models()}
             self._is_known = True
