@@ -32,3 +32,18 @@ def test_a_table_of_an_answer_keeps_its_alignment_and_the_policy(chat: Tab, mode
         assert aligned == ["left", "center", "right", "left"] * 2
         assert chat.page.locator(".said [style]").count() == 0
         chat.page.reload()
+
+
+HEAR = """() => {
+  window.heard = [];
+  const spoken = document.getElementById("spoken");
+  new MutationObserver(() => heard.push(spoken.textContent)).observe(spoken, {childList: true});
+}"""
+
+
+def test_a_screen_reader_hears_an_answer_once_and_finds_it_once(chat: Tab) -> None:  # noqa: F811
+    chat.page.evaluate(HEAR)
+    send(chat, "Capital of France?")
+    settled(chat)
+    chat.page.wait_for_function("() => heard.length > 1")
+    assert chat.page.evaluate("() => heard.map((it) => it.trim())") == ["The capital of France is Paris.", ""]

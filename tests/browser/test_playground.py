@@ -86,7 +86,6 @@ def test_an_answer_appears_in_pieces_while_the_send_button_is_disabled(chat: Tab
     settled(chat)
     assert said(chat) == [("you", "Capital of France?"), PARIS] and len(model.asked) == 1
     assert chat.page.locator("#send").is_enabled() and chat.page.locator("#stop").is_hidden()
-    assert chat.page.locator("#spoken").inner_text() == "The capital of France is Paris."
     assert re.search(r"12 \+ 3 tokens\s+\d", chat.page.locator(".amounts:visible").inner_text())
     assert chat.heading == "Capital of France?" and "Capital of France?" in chat.page.title()
 

@@ -11,6 +11,7 @@
   const turns = () => document.getElementById("turns");
   let running = null; // the AbortController of the running answer
   let restUntil = 0;
+  let silence = 0; // the timer that empties what screen readers read
 
   const hasKeys = window.matchMedia("(pointer: fine)").matches; // on a phone Enter inserts a new line
   document.querySelector(".with-script").hidden = !hasKeys;
@@ -63,7 +64,7 @@
     draw.now();
     const stopped = running.signal.aborted;
     running = null;
-    spoken.textContent = said.textContent; // screen readers read it once, as a whole
+    speak(said.textContent);
     rest(false);
     if (came.ended) return finished(answer, came, performance.now() - began);
     if (!came.text && !came.inStream) {
@@ -247,6 +248,13 @@
     stopButton.hidden = !isRunning;
     turns().classList.toggle("running", isRunning);
     if (!isRunning) keepFocus();
+  }
+
+  // Screen readers read the answer once, as a whole. It goes soon, because it stands in the conversation, too.
+  function speak(words) {
+    spoken.textContent = words;
+    clearTimeout(silence);
+    silence = setTimeout(() => (spoken.textContent = ""), 1000);
   }
 
   const tell = (words) => {
