@@ -47,3 +47,28 @@ def test_a_screen_reader_hears_an_answer_once_and_finds_it_once(chat: Tab) -> No
     settled(chat)
     chat.page.wait_for_function("() => heard.length > 1")
     assert chat.page.evaluate("() => heard.map((it) => it.trim())") == ["The capital of France is Paris.", ""]
+
+
+ARABIC = "عاصمة فرنسا هي باريس."
+SIDES = """(all) => all.map((it) => {
+  const range = document.createRange();
+  range.selectNodeContents(it);
+  const [text, box] = [range.getBoundingClientRect(), it.getBoundingClientRect()];
+  return text.left - box.left < box.right - text.right ? "left" : "right";
+})"""
+
+
+def test_arabic_is_written_from_the_right_everywhere_in_the_chat(chat: Tab, model: Model) -> None:  # noqa: F811
+    model.says(f"{ARABIC}\n\n", "Paris.\n\n", f"# {ARABIC}\n\n```\nx = 1\n```\n")
+    chat.page.fill("#content", ARABIC)
+    assert chat.page.evaluate("() => getComputedStyle(document.getElementById('content')).direction") == "rtl"
+    chat.page.keyboard.press("Enter")
+    settled(chat)
+    for _ in range(2):
+        parts = ", ".join(["#chat-title", ".user .said", *(f".formatted > {tag}" for tag in ("p", "h3", "pre"))])
+        sides = chat.page.locator(parts).evaluate_all(SIDES)
+        assert sides == ["right", "right", "right", "left", "right", "left"]
+        chat.page.reload()
+    for box in ("title", "system", "content"):
+        assert chat.page.locator(f'[name="{box}"][dir="auto"]').count() >= 1
+    chat.check("playground-arabic")

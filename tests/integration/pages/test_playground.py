@@ -38,7 +38,7 @@ def said(page: Page) -> list[tuple[str, str]]:
     from html import unescape
 
     turns = page.html.split('<ol class="turns"')[1].split("</ol>")[0]
-    found = re.findall(r'<li class="turn (\w+)[^"]*">.*?<div class="said[^"]*">(.*?)</div>', turns, re.DOTALL)
+    found = re.findall(r'<li class="turn (\w+)[^"]*">.*?<div class="said[^>]*>(.*?)</div>', turns, re.DOTALL)
     return [(role, unescape(text)) for role, text in found]
 
 
