@@ -2,6 +2,8 @@
 
 import threading
 
+import pytest
+
 from tests.browser.stage import Model
 from tests.browser.tab import Tab
 from tests.browser.test_playground import chat, model, send, settled, stage  # noqa: F401 (fixtures)
@@ -72,3 +74,33 @@ def test_arabic_is_written_from_the_right_everywhere_in_the_chat(chat: Tab, mode
     for box in ("title", "system", "content"):
         assert chat.page.locator(f'[name="{box}"][dir="auto"]').count() >= 1
     chat.check("playground-arabic")
+
+
+BEHIND = """() => {
+  const seen = document.activeElement.getBoundingClientRect(), composer = document.querySelector(".composer");
+  return seen.top < 0 || seen.bottom > Math.min(innerHeight, composer.getBoundingClientRect().top);
+}"""
+END = "() => document.querySelector('#turns > li:last-child').getBoundingClientRect().bottom"
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 256), (640, 450), (390, 430)])
+def test_the_composer_does_not_cover_a_low_window(chat: Tab, model: Model, width: int, height: int) -> None:  # noqa: F811
+    """320 x 256 is what 400 % zoom leaves of 1280 x 1024; 390 x 430 a phone with its keyboard."""
+    model.says(*[f"Line {number}.\n\n" for number in range(20)])
+    chat.page.set_viewport_size({"width": width, "height": height})
+    send(chat, "Many lines")
+    settled(chat)
+    assert 0 < chat.page.evaluate(END) <= height  # the page follows the answer, not the composer
+    chat.page.locator(".said > p").nth(9).scroll_into_view_if_needed()
+    assert chat.page.locator(".composer").bounding_box()["y"] >= height  # type: ignore[index]
+    assert chat.page.evaluate("() => document.documentElement.scrollWidth") <= width
+
+
+def test_what_the_keyboard_reaches_is_never_behind_the_composer(chat: Tab, model: Model) -> None:  # noqa: F811
+    model.says("[one](https://example.com)\n\n", *[f"[{number}](https://example.com)\n\n" for number in range(20)])
+    send(chat, "Many links")
+    settled(chat)
+    chat.page.evaluate("() => { scrollTo(0, 0); document.querySelector('.edit summary').focus() }")
+    for _ in range(22):  # to "Answer again"
+        assert not chat.page.evaluate(BEHIND), chat.page.evaluate("() => document.activeElement.outerHTML")
+        chat.page.keyboard.press("Tab")

@@ -287,10 +287,11 @@
     for (const said of document.querySelectorAll("#turns .markdown:not(.formatted)")) Sluice.markdown(said, said.textContent);
   }
 
-  // Whether the end of the page is visible; with `true`, scrolls there.
+  // Whether the end of the conversation is visible; with `true`, scrolls there. In a low window the composer is below it.
   function atEnd(go) {
-    const root = document.documentElement;
-    if (go) window.scrollTo({ top: root.scrollHeight });
-    return root.scrollHeight - window.scrollY - window.innerHeight < 80;
+    const isBelow = getComputedStyle(composer).position === "static";
+    const end = isBelow ? composer.getBoundingClientRect().top + window.scrollY : document.documentElement.scrollHeight;
+    if (go) window.scrollTo({ top: end - window.innerHeight });
+    return end - window.scrollY - window.innerHeight < 80;
   }
 })();
