@@ -6,7 +6,7 @@ import pytest
 
 from tests.browser.stage import Model
 from tests.browser.tab import Tab
-from tests.browser.test_playground import chat, model, send, settled, stage  # noqa: F401 (fixtures)
+from tests.browser.test_playground import chat, model, send, settled, stage, state  # noqa: F401 (fixtures)
 
 MOTION = "() => getComputedStyle(document.querySelector('.running .said > p'), '::after').animationName"
 
@@ -104,3 +104,42 @@ def test_what_the_keyboard_reaches_is_never_behind_the_composer(chat: Tab, model
     for _ in range(22):  # to "Answer again"
         assert not chat.page.evaluate(BEHIND), chat.page.evaluate("() => document.activeElement.outerHTML")
         chat.page.keyboard.press("Tab")
+
+
+FOCUS = "() => document.activeElement.id || document.activeElement.tagName"
+
+
+def test_an_unused_chat_is_not_stored_again_and_its_box_has_the_focus(chat: Tab) -> None:  # noqa: F811
+    first = chat.path
+    for _ in range(2):
+        assert chat.page.evaluate(FOCUS) == "content"
+        chat.press("New chat")
+    assert chat.path == first and chat.page.locator("#chats li").count() == 1
+    chat.go("/my/chats")
+    chat.press("New chat")
+    assert chat.path == first
+    send(chat, "Capital of France?")
+    settled(chat)
+    chat.press("New chat")
+    assert chat.path != first and chat.page.locator("#chats li").count() == 2
+
+
+def test_esc_stops_an_answer_and_edit_leads_into_its_box(chat: Tab, model: Model) -> None:  # noqa: F811
+    model.says("The capital ", threading.Event(), "never said")
+    send(chat, "Capital of France?")
+    chat.page.get_by_text("The capital", exact=True).wait_for()
+    chat.page.keyboard.press("Escape")
+    state(chat, "Stopped. The partial answer was saved.")
+    settled(chat)
+    chat.page.keyboard.press("Escape")  # nothing runs, so nothing happens
+    chat.page.locator(".edit summary").focus()
+    chat.page.keyboard.press("Enter")
+    chat.page.wait_for_function("() => document.activeElement.id.startsWith('edit-')")
+    chat.page.keyboard.press("ControlOrMeta+A")
+    chat.page.keyboard.type("Capital of Spain?")
+    model.says("Madrid.")
+    chat.page.keyboard.press("Tab")
+    chat.page.keyboard.press("Enter")
+    chat.page.locator(".said", has_text="Madrid.").wait_for()
+    settled(chat)
+    assert chat.page.locator(".user .said").inner_text() == "Capital of Spain?"

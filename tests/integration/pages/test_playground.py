@@ -50,6 +50,17 @@ def test_a_chat_is_started_answered_and_named_by_its_first_message(member: Brows
     assert "Capital of France?" in listed.text and path_of(page) in listed.links
 
 
+def test_only_a_chat_without_messages_and_settings_is_offered_as_new(member: Browser) -> None:
+    first = begun(member)
+    again = begun(member)
+    assert path_of(again) == path_of(first)
+    member.submit(again, path_of(again) + "/settings", system="Be brief.")
+    second = begun(member)
+    assert path_of(second) != path_of(first)
+    say(member, second, "New chat")  # names the chat as an unused one is named
+    assert path_of(begun(member)) not in (path_of(first), path_of(second))
+
+
 def test_a_message_is_admitted_and_charged_like_an_api_call(world: UsageWorld, member: Browser, ann: Account) -> None:
     from sluice.wiring import stores
 
@@ -234,6 +245,6 @@ def test_one_chat_too_many_is_a_page_that_says_so(member: Browser, monkeypatch: 
 
     few = CountedRows(stores.chat_store()._table, "chat#", "chats", 1, "chats")  # type: ignore[attr-defined]
     monkeypatch.setattr(stores.chat_store(), "_chats", few)
-    begun(member)
+    say(member, begun(member), "Capital of France?")
     refused = begun(member)
     assert refused.status == 409 and "the most it may have" in refused.text

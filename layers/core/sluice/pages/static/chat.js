@@ -17,7 +17,10 @@
   document.querySelector(".with-script").hidden = !hasKeys;
   if (window.matchMedia("(max-width: 60rem)").matches) document.getElementById("chats").open = false;
   formatAll();
-  if (!document.querySelector(".note, .problems")) atEnd(true); // those are at the top
+  if (!document.querySelector(".note, .problems")) {
+    atEnd(true); // those are at the top
+    if (hasKeys && !turns().children.length) box.focus();
+  }
 
   document.addEventListener("submit", (event) => {
     if (!event.target.matches("form.ask")) return;
@@ -34,6 +37,11 @@
     event.preventDefault();
     composer.requestSubmit();
   });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !event.isComposing) running?.abort();
+  });
+  // The event does not bubble.
+  document.addEventListener("toggle", ({ target }) => target.open && target.matches(".edit") && target.querySelector("textarea").focus(), true);
   window.addEventListener("beforeunload", (event) => {
     if (running) event.preventDefault();
   });
