@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sluice.domain.accounts.account import Account
-from sluice.domain.errors import ModelUnavailable
+from sluice.domain.errors import ContextLengthExceeded, ModelUnavailable
 from tests.fakes.upstream import FakeUpstream, chunk
 from tests.integration.pages.browser import Browser, Page
 from tests.integration.usage.world import UsageWorld
@@ -149,6 +149,12 @@ def test_a_rate_limit_is_explained_with_the_wait(world: UsageWorld, member: Brow
     refused = say(member, page, "two")
     assert refused.status == 429 and f"Wait {refused.answer.headers['Retry-After']} second" in refused.text
     assert len(said(member.get(path_of(page)))) == 2
+
+
+def test_a_message_too_long_for_the_model_is_to_be_shortened(member: Browser, upstream: FakeUpstream) -> None:
+    upstream.steps = (ContextLengthExceeded(),)
+    refused = say(member, begun(member), "Very long")
+    assert refused.status == 400 and "Go back and shorten your message." in refused.text
 
 
 def test_an_empty_message_is_refused(member: Browser) -> None:

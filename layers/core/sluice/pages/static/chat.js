@@ -51,11 +51,12 @@
     rest(true);
     tell("The model is thinking.");
     const dropped = replaces ? dropFrom(replaces) : [];
+    const isLongest = content.length >= lengthShown();
     const question = add("user", content);
     const answer = add("assistant", "");
     const said = answer.querySelector(".said");
     if (isNew) box.value = "";
-    const came = { text: "", usage: null, ended: false, refused: null };
+    const came = { text: "", usage: null, ended: false, refused: null, isLongest };
     const began = performance.now();
     atEnd(true);
     const draw = drawer(said, came);
@@ -217,6 +218,8 @@
       return trouble.append(link);
     }
     if (refused.code === "context_length_exceeded") {
+      const also = document.getElementById("field-system").value ? " The system prompt counts, too." : "";
+      if (came.isLongest) return warn(`Your message is too long for the model. Shorten it, or send a part of it.${also}`);
       return warn("This chat has grown longer than the model can read. Begin a new one, or change an earlier message.");
     }
     if (!refused.seconds) return warn(refused.words || "That did not work. Try it once more.");
@@ -277,6 +280,12 @@
     document.getElementById("nothing-yet")?.setAttribute("hidden", "");
     turns().append(turn);
     return turn;
+  }
+
+  // Characters of the conversation, as far as it is not being replaced.
+  function lengthShown() {
+    const said = [...turns().querySelectorAll(":scope > li:not([hidden]) > .said")];
+    return said.reduce((sum, one) => sum + one.textContent.length, 0);
   }
 
   const turnOf = (messageId) => document.getElementById(`edit-${messageId}`)?.closest("li");
