@@ -143,3 +143,18 @@ def test_esc_stops_an_answer_and_edit_leads_into_its_box(chat: Tab, model: Model
     chat.page.locator(".said", has_text="Madrid.").wait_for()
     settled(chat)
     assert chat.page.locator(".user .said").inner_text() == "Capital of Spain?"
+
+
+def test_a_wait_counts_down(chat: Tab) -> None:  # noqa: F811
+    refusal = {"status": 429, "headers": {"Retry-After": "29"}, "json": {"detail": "Too much."}}
+    chat.page.route("**/messages", lambda route: route.fulfill(**refusal))  # type: ignore[arg-type]
+    chat.page.clock.install()
+    send(chat, "Capital of France?")
+    trouble = chat.page.locator("#trouble")
+    trouble.get_by_text("Too much. You can send again in", exact=False).wait_for()
+    chat.page.clock.run_for(20_000)
+    assert int(chat.page.get_by_role("timer").inner_text().removesuffix(" seconds")) <= 9
+    assert chat.page.locator("#send").is_disabled() and trouble.get_by_role("timer").get_attribute("aria-live") == "off"
+    chat.page.clock.run_for(10_000)
+    state(chat, "You can send again now.")
+    assert trouble.inner_text() == "" and chat.page.locator("#send").is_enabled()

@@ -194,14 +194,15 @@ def test_what_is_too_long_for_the_model_is_named_the_message_or_the_chat(chat: T
     trouble.get_by_text("Your message is too long").wait_for()
 
 
-def test_a_refusal_by_the_real_rate_limit_is_explained_with_the_wait(chat: Tab, model: Model, stage: Stage) -> None:
+def test_a_limit_of_0_promises_no_wait(chat: Tab, model: Model, stage: Stage) -> None:
     send(chat, "one")
     settled(chat)
     (account_id,) = {chat.page.evaluate("() => fetch('/account').then((it) => it.json()).then((it) => it.id)")}
     grant = stage.world.item("grants", account_id=account_id)
     stage.world.set_grant(account_id, limits={**grant["limits"], "rpm": 0})
     send(chat, "two")
-    chat.page.locator("#trouble", has_text="You can send again in").wait_for()
+    chat.page.locator("#trouble", has_text="Waiting does not help: ask the operator").wait_for()
+    assert "again in" not in chat.page.locator("#trouble").inner_text() and chat.page.locator("#send").is_enabled()
     assert [role for role, _ in said(chat)] == ["you", "model"]
 
 

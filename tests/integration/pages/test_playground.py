@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sluice.domain.accounts.account import Account
-from sluice.domain.errors import ContextLengthExceeded, ModelUnavailable
+from sluice.domain.errors import ContextLengthExceeded, InsufficientBudget, ModelUnavailable
 from tests.fakes.upstream import FakeUpstream, chunk
 from tests.integration.pages.browser import Browser, Page
 from tests.integration.usage.world import UsageWorld
@@ -149,6 +149,21 @@ def test_a_rate_limit_is_explained_with_the_wait(world: UsageWorld, member: Brow
     refused = say(member, page, "two")
     assert refused.status == 429 and f"Wait {refused.answer.headers['Retry-After']} second" in refused.text
     assert len(said(member.get(path_of(page)))) == 2
+
+
+def test_a_limit_of_0_promises_no_wait(world: UsageWorld, member: Browser, ann: Account) -> None:
+    grant = world.item("grants", account_id=ann.account_id)
+    world.set_grant(ann.account_id, limits={**grant["limits"], "rpm": 0})
+    refused = say(member, begun(member), "one")
+    assert refused.status == 429 and "Waiting does not help" in refused.text and "Wait 60" not in refused.text
+
+
+def test_dollars_used_up_are_explained_with_the_wait_in_days(
+    world: UsageWorld, member: Browser, upstream: FakeUpstream
+) -> None:
+    upstream.steps = (InsufficientBudget(200_000),)
+    refused = say(member, begun(member), "one")
+    assert refused.status == 402 and "Wait 3 days, then go back" in refused.text
 
 
 def test_a_message_too_long_for_the_model_is_to_be_shortened(member: Browser, upstream: FakeUpstream) -> None:

@@ -202,7 +202,7 @@
 
   async function reason(response) {
     const problem = await response.json().catch(() => ({}));
-    return { status: response.status, code: problem.code, words: problem.detail || "", seconds: Number(response.headers.get("Retry-After")) || 0 };
+    return { status: response.status, code: problem.code, words: problem.detail || "", seconds: Number(response.headers.get("Retry-After")) || 0, isHopeless: problem.code === "rate_limit_exceeded" && response.headers.get("x-should-retry") === "false" };
   }
 
   function explain(came, stopped) {
@@ -222,9 +222,10 @@
       if (came.isLongest) return warn(`Your message is too long for the model. Shorten it, or send a part of it.${also}`);
       return warn("This chat has grown longer than the model can read. Begin a new one, or change an earlier message.");
     }
+    if (refused.isHopeless) return warn(`${refused.words} Waiting does not help: ask the operator of this system to raise the limit.`);
     if (!refused.seconds) return warn(refused.words || "That did not work. Try it once more.");
-    warn(`${refused.words} You can send again in ${inWords(refused.seconds)}.`);
-    if (refused.seconds <= 120) restFor(refused.seconds);
+    warn(`${refused.words} You can send again in `);
+    countDown(refused.seconds);
   }
 
   function inWords(seconds) {
@@ -234,15 +235,27 @@
     return `${count} ${name}${count === 1 ? "" : "s"}`;
   }
 
-  function restFor(seconds) {
-    restUntil = Date.now() + seconds * 1000;
-    disable(true);
-    setTimeout(() => {
+  // Counts the wait down in the warning, until another takes its place. A screen reader reads it once: timers are silent.
+  function countDown(seconds) {
+    const end = Date.now() + seconds * 1000;
+    const left = document.createElement("span");
+    left.setAttribute("role", "timer");
+    left.setAttribute("aria-live", "off");
+    left.textContent = inWords(seconds);
+    trouble.append(left, ".");
+    if (seconds <= 120) {
+      restUntil = end;
+      disable(true);
+    }
+    const timer = setInterval(() => {
+      const now = Math.ceil((end - Date.now()) / 1000);
+      if (now > 0 && left.isConnected) return (left.textContent = inWords(now));
+      clearInterval(timer);
+      if (!left.isConnected) return;
       restUntil = 0;
-      if (running) return;
       disable(false);
       tell("You can send again now.");
-    }, seconds * 1000);
+    }, 1000);
   }
 
   function disable(isResting) {
