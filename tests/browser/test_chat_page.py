@@ -31,7 +31,7 @@ def test_a_table_of_an_answer_keeps_its_alignment_and_the_policy(chat: Tab, mode
     for _ in range(2):
         cells = chat.page.locator(".said th, .said td")
         aligned = cells.evaluate_all("(all) => all.map((it) => getComputedStyle(it).textAlign)")
-        assert aligned == ["left", "center", "right", "left"] * 2
+        assert aligned == ["start", "center", "right", "left"] * 2
         assert chat.page.locator(".said [style]").count() == 0
         chat.page.reload()
 

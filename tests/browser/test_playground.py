@@ -160,14 +160,13 @@ def test_if_the_server_is_unreachable_the_message_stays_in_the_box(chat: Tab, mo
 
 @pytest.mark.parametrize(
     ("status", "seconds", "words"),
-    [(429, 7, "You can send again in 7 seconds."), (503, 90, "You can send again in 90 seconds."),
-     (429, 200_000, "You can send again in 3 days.")],
+    [(429, 7, r"\d seconds"), (503, 90, r"\d\d seconds"), (429, 200_000, "3 days")],
 )  # fmt: skip
 def test_a_refusal_is_explained_with_the_wait(chat: Tab, status: int, seconds: int, words: str) -> None:
     refusal = {"status": status, "headers": {"Retry-After": str(seconds)}, "json": {"detail": "Too much."}}
     chat.page.route("**/messages", lambda route: route.fulfill(**refusal))  # type: ignore[arg-type]
     send(chat, "Capital of France?")
-    chat.page.locator("#trouble", has_text=f"Too much. {words}").wait_for()
+    chat.page.locator("#trouble", has_text=re.compile(rf"^Too much\. You can send again in {words}\.$")).wait_for()
     assert chat.page.input_value("#content") == "Capital of France?" and said(chat) == []
     assert chat.page.locator("#send").is_disabled() == (seconds <= 120)
 
