@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sluice.domain.accounts.account import Account
-from sluice.domain.errors import ModelUnavailable
+from sluice.domain.errors import ContextLengthExceeded, InsufficientBudget, ModelUnavailable
 from tests.fakes.upstream import FakeUpstream, chunk
 from tests.integration.pages.browser import Browser, Page
 from tests.integration.usage.world import UsageWorld
@@ -38,7 +38,7 @@ def said(page: Page) -> list[tuple[str, str]]:
     from html import unescape
 
     turns = page.html.split('<ol class="turns"')[1].split("</ol>")[0]
-    found = re.findall(r'<li class="turn (\w+)[^"]*">.*?<div class="said[^"]*">(.*?)</div>', turns, re.DOTALL)
+    found = re.findall(r'<li class="turn (\w+)[^"]*">.*?<div class="said[^>]*>(.*?)</div>', turns, re.DOTALL)
     return [(role, unescape(text)) for role, text in found]
 
 
@@ -48,6 +48,17 @@ def test_a_chat_is_started_answered_and_named_by_its_first_message(member: Brows
     assert "10 + 2 tokens" in page.text and "<title>Capital of France? – Sluice</title>" in page.html
     listed = member.get("/my/chats")
     assert "Capital of France?" in listed.text and path_of(page) in listed.links
+
+
+def test_only_a_chat_without_messages_and_settings_is_offered_as_new(member: Browser) -> None:
+    first = begun(member)
+    again = begun(member)
+    assert path_of(again) == path_of(first)
+    member.submit(again, path_of(again) + "/settings", system="Be brief.")
+    second = begun(member)
+    assert path_of(second) != path_of(first)
+    say(member, second, "New chat")  # names the chat as an unused one is named
+    assert path_of(begun(member)) not in (path_of(first), path_of(second))
 
 
 def test_a_message_is_admitted_and_charged_like_an_api_call(world: UsageWorld, member: Browser, ann: Account) -> None:
@@ -140,6 +151,27 @@ def test_a_rate_limit_is_explained_with_the_wait(world: UsageWorld, member: Brow
     refused = say(member, page, "two")
     assert refused.status == 429 and f"Wait {refused.answer.headers['Retry-After']} second" in refused.text
     assert len(said(member.get(path_of(page)))) == 2
+
+
+def test_a_limit_of_0_promises_no_wait(world: UsageWorld, member: Browser, ann: Account) -> None:
+    grant = world.item("grants", account_id=ann.account_id)
+    world.set_grant(ann.account_id, limits={**grant["limits"], "rpm": 0})
+    refused = say(member, begun(member), "one")
+    assert refused.status == 429 and "Waiting does not help" in refused.text and "Wait 60" not in refused.text
+
+
+def test_dollars_used_up_are_explained_with_the_wait_in_days(
+    world: UsageWorld, member: Browser, upstream: FakeUpstream
+) -> None:
+    upstream.steps = (InsufficientBudget(200_000),)
+    refused = say(member, begun(member), "one")
+    assert refused.status == 402 and "Wait 3 days, then go back" in refused.text
+
+
+def test_a_message_too_long_for_the_model_is_to_be_shortened(member: Browser, upstream: FakeUpstream) -> None:
+    upstream.steps = (ContextLengthExceeded(),)
+    refused = say(member, begun(member), "Very long")
+    assert refused.status == 400 and "Go back and shorten your message." in refused.text
 
 
 def test_an_empty_message_is_refused(member: Browser) -> None:
@@ -236,6 +268,6 @@ def test_one_chat_too_many_is_a_page_that_says_so(member: Browser, monkeypatch: 
 
     few = CountedRows(stores.chat_store()._table, "chat#", "chats", 1, "chats")  # type: ignore[attr-defined]
     monkeypatch.setattr(stores.chat_store(), "_chats", few)
-    begun(member)
+    say(member, begun(member), "Capital of France?")
     refused = begun(member)
     assert refused.status == 409 and "the most it may have" in refused.text

@@ -211,7 +211,7 @@ def test_limits_are_given_changed_and_removed_by_forms(world: UsageWorld, member
     fields = page.form(path + "/change").fields
     assert [fields[name] for name in ("rpm", "tpm", "monthly_usd")] == ["5", "", "0.300000"]
     changed = member.submit(page, path + "/change", name="desk", rpm="", tpm="700", monthly_usd="1")
-    assert '<h1 class="long">desk</h1>' in changed.html and "The token is changed" in changed.text
+    assert '<h1 class="long" dir="auto">desk</h1>' in changed.html and "The token is changed" in changed.text
     (limits,) = stores.grant_store().live_with_limits(ann.account_id)[1].values()
     assert (limits.rpm, limits.tpm, limits.monthly_micro_usd) == (None, 700, 1_000_000)
 

@@ -339,6 +339,7 @@ def test_a_request_wrong_in_form_takes_a_request_and_waits_for_nothing_else(
         assert found is None
     else:
         assert found is not None and found.message.startswith(refusal[1])
+        assert isinstance(found, errors.NothingAllowed) == ("limit is 0" in found.message)
         wait = getattr(found, "retry_after_seconds", None)
         assert (wait, type(wait)) == (refusal[0], type(refusal[0]))
 

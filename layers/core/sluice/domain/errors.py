@@ -161,6 +161,12 @@ class RateLimitExceeded(Throttled):
     default_message = "The rate limit of this account is reached."
 
 
+class NothingAllowed(RateLimitExceeded):
+    """The limit is 0, so no wait helps. It has one all the same, because every refusal of status 429 has."""
+
+    headers = {"x-should-retry": "false"}  # noqa: RUF012 (never changed)
+
+
 class QuotaExceeded(Throttled):
     default_message = "The account's token quota of this month is used up."
 

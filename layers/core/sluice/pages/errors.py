@@ -36,6 +36,7 @@ def _page_of(error: errors.SluiceError) -> AnyResponse:
         code=row.code,
         message=error.message,
         request_id=g.get("request_id", ""),
+        is_hopeless=isinstance(error, errors.NothingAllowed),
         wait_seconds=getattr(error, "retry_after_seconds", None),
     )
     response.headers.update(http_errors.retry_headers(error))

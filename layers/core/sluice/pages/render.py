@@ -67,7 +67,7 @@ def _environment() -> Environment:
     )
     made.globals |= {"at": links.at, "form_token": forms.token, "asset": _asset}
     made.filters |= {"moment": moment, "number": number, "money": money, "duration": duration}
-    made.filters |= {"size": size, "shell_quoted": quote}
+    made.filters |= {"size": size, "shell_quoted": quote, "wait": wait}
     return made
 
 
@@ -93,6 +93,14 @@ def size(count_bytes: int) -> str:
     """`0.0 KiB`, `12.3 MiB`"""
     kib = count_bytes / 1024
     return f"{kib:,.1f} KiB" if kib < 1024 else f"{kib / 1024:,.1f} MiB"
+
+
+def wait(seconds: int) -> str:
+    """`1 second`, `90 seconds`, `3 days`: rounded up, as `inWords` of chat.js does."""
+    units = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+    unit_seconds, name = next(unit for unit in units if seconds >= 2 * unit[0] or unit[0] == 1)
+    count = -(-seconds // unit_seconds)
+    return f"{count} {name}{'' if count == 1 else 's'}"
 
 
 def duration(milliseconds: int | None) -> str:

@@ -59,6 +59,11 @@ class ChatMessage:
     citations: Sequence[Cited] | None = None
 
 
+def is_as_made(chat: Chat) -> bool:
+    """Whether it has no name and no settings of its own yet. The first message names it."""
+    return chat.title == UNTITLED and {chat.system, chat.model, chat.temperature, chat.max_tokens} == {None}
+
+
 def message_id(now_ms: int) -> str:
     """An id that sorts by time, so that a query by key returns a chat's messages in order."""
     return "msg_" + ulid(now_ms)

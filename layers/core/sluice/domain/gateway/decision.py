@@ -96,7 +96,7 @@ def _rates(whose: str, use: TokenUse, reserve_tokens: int, now_ns: int) -> Itera
     """Refusals for what a minute has of requests and tokens."""
     limits = use.limits
     if 0 in (limits.rpm, limits.tpm):
-        yield errors.RateLimitExceeded(60, f"{_capital(whose)} rate limit is 0: no request is allowed.")
+        yield errors.NothingAllowed(60, f"{_capital(whose)} rate limit is 0: no request is allowed.")
         return
     for limit, tat_ns, wanted, what in (
         (limits.rpm, use.tat_requests_ns, 1, "requests"),

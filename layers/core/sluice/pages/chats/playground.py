@@ -40,7 +40,7 @@ def chat_list(caller: Caller) -> Response:
 @blueprint.post("/my/chats")
 @members
 def begin(caller: Caller) -> AnyResponse:
-    chat = chats().create(caller.account_id, {}, now_ms())
+    chat = chats().begin(caller.account_id, now_ms())
     return see(f"/my/chats/{chat.chat_id}")
 
 

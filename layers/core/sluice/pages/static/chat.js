@@ -11,12 +11,16 @@
   const turns = () => document.getElementById("turns");
   let running = null; // the AbortController of the running answer
   let restUntil = 0;
+  let silence = 0; // the timer that empties what screen readers read
 
   const hasKeys = window.matchMedia("(pointer: fine)").matches; // on a phone Enter inserts a new line
   document.querySelector(".with-script").hidden = !hasKeys;
   if (window.matchMedia("(max-width: 60rem)").matches) document.getElementById("chats").open = false;
   formatAll();
-  if (!document.querySelector(".note, .problems")) atEnd(true); // those are at the top
+  if (!document.querySelector(".note, .problems")) {
+    atEnd(true); // those are at the top
+    if (hasKeys && !turns().children.length) box.focus();
+  }
 
   document.addEventListener("submit", (event) => {
     if (!event.target.matches("form.ask")) return;
@@ -33,6 +37,11 @@
     event.preventDefault();
     composer.requestSubmit();
   });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !event.isComposing) running?.abort();
+  });
+  // The event does not bubble.
+  document.addEventListener("toggle", ({ target }) => target.open && target.matches(".edit") && target.querySelector("textarea").focus(), true);
   window.addEventListener("beforeunload", (event) => {
     if (running) event.preventDefault();
   });
@@ -42,11 +51,12 @@
     rest(true);
     tell("The model is thinking.");
     const dropped = replaces ? dropFrom(replaces) : [];
+    const isLongest = content.length >= lengthShown();
     const question = add("user", content);
     const answer = add("assistant", "");
     const said = answer.querySelector(".said");
     if (isNew) box.value = "";
-    const came = { text: "", usage: null, ended: false, refused: null };
+    const came = { text: "", usage: null, ended: false, refused: null, isLongest };
     const began = performance.now();
     atEnd(true);
     const draw = drawer(said, came);
@@ -63,7 +73,7 @@
     draw.now();
     const stopped = running.signal.aborted;
     running = null;
-    spoken.textContent = said.textContent; // screen readers read it once, as a whole
+    speak(said.textContent);
     rest(false);
     if (came.ended) return finished(answer, came, performance.now() - began);
     if (!came.text && !came.inStream) {
@@ -192,7 +202,7 @@
 
   async function reason(response) {
     const problem = await response.json().catch(() => ({}));
-    return { status: response.status, code: problem.code, words: problem.detail || "", seconds: Number(response.headers.get("Retry-After")) || 0 };
+    return { status: response.status, code: problem.code, words: problem.detail || "", seconds: Number(response.headers.get("Retry-After")) || 0, isHopeless: problem.code === "rate_limit_exceeded" && response.headers.get("x-should-retry") === "false" };
   }
 
   function explain(came, stopped) {
@@ -208,11 +218,14 @@
       return trouble.append(link);
     }
     if (refused.code === "context_length_exceeded") {
+      const also = document.getElementById("field-system").value ? " The system prompt counts, too." : "";
+      if (came.isLongest) return warn(`Your message is too long for the model. Shorten it, or send a part of it.${also}`);
       return warn("This chat has grown longer than the model can read. Begin a new one, or change an earlier message.");
     }
+    if (refused.isHopeless) return warn(`${refused.words} Waiting does not help: ask the operator of this system to raise the limit.`);
     if (!refused.seconds) return warn(refused.words || "That did not work. Try it once more.");
-    warn(`${refused.words} You can send again in ${inWords(refused.seconds)}.`);
-    if (refused.seconds <= 120) restFor(refused.seconds);
+    warn(`${refused.words} You can send again in `);
+    countDown(refused.seconds);
   }
 
   function inWords(seconds) {
@@ -222,15 +235,27 @@
     return `${count} ${name}${count === 1 ? "" : "s"}`;
   }
 
-  function restFor(seconds) {
-    restUntil = Date.now() + seconds * 1000;
-    disable(true);
-    setTimeout(() => {
+  // Counts the wait down in the warning, until another takes its place. A screen reader reads it once: timers are silent.
+  function countDown(seconds) {
+    const end = Date.now() + seconds * 1000;
+    const left = document.createElement("span");
+    left.setAttribute("role", "timer");
+    left.setAttribute("aria-live", "off");
+    left.textContent = inWords(seconds);
+    trouble.append(left, ".");
+    if (seconds <= 120) {
+      restUntil = end;
+      disable(true);
+    }
+    const timer = setInterval(() => {
+      const now = Math.ceil((end - Date.now()) / 1000);
+      if (now > 0 && left.isConnected) return (left.textContent = inWords(now));
+      clearInterval(timer);
+      if (!left.isConnected) return;
       restUntil = 0;
-      if (running) return;
       disable(false);
       tell("You can send again now.");
-    }, seconds * 1000);
+    }, 1000);
   }
 
   function disable(isResting) {
@@ -249,6 +274,13 @@
     if (!isRunning) keepFocus();
   }
 
+  // Screen readers read the answer once, as a whole. It goes soon, because it stands in the conversation, too.
+  function speak(words) {
+    spoken.textContent = words;
+    clearTimeout(silence);
+    silence = setTimeout(() => (spoken.textContent = ""), 1000);
+  }
+
   const tell = (words) => {
     if (words) trouble.textContent = "";
     state.textContent = words;
@@ -261,6 +293,12 @@
     document.getElementById("nothing-yet")?.setAttribute("hidden", "");
     turns().append(turn);
     return turn;
+  }
+
+  // Characters of the conversation, as far as it is not being replaced.
+  function lengthShown() {
+    const said = [...turns().querySelectorAll(":scope > li:not([hidden]) > .said")];
+    return said.reduce((sum, one) => sum + one.textContent.length, 0);
   }
 
   const turnOf = (messageId) => document.getElementById(`edit-${messageId}`)?.closest("li");
@@ -279,10 +317,11 @@
     for (const said of document.querySelectorAll("#turns .markdown:not(.formatted)")) Sluice.markdown(said, said.textContent);
   }
 
-  // Whether the end of the page is visible; with `true`, scrolls there.
+  // Whether the end of the conversation is visible; with `true`, scrolls there. In a low window the composer is below it.
   function atEnd(go) {
-    const root = document.documentElement;
-    if (go) window.scrollTo({ top: root.scrollHeight });
-    return root.scrollHeight - window.scrollY - window.innerHeight < 80;
+    const isBelow = getComputedStyle(composer).position === "static";
+    const end = isBelow ? composer.getBoundingClientRect().top + window.scrollY : document.documentElement.scrollHeight;
+    if (go) window.scrollTo({ top: end - window.innerHeight });
+    return end - window.scrollY - window.innerHeight < 80;
   }
 })();

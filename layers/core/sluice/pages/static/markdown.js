@@ -12,6 +12,14 @@ Sluice.markdown = (() => {
     tokens[at].attrSet("rel", "noopener noreferrer nofollow ugc");
     return plain(tokens, at, ...rest);
   };
+  for (const cell of ["th_open", "td_open"]) {
+    md.renderer.rules[cell] = (tokens, at, ...rest) => {
+      // markdown-it aligns a column by an inline style, which the page's policy refuses
+      const style = tokens[at].attrGet("style");
+      if (style) tokens[at].attrs = [["align", style.replace("text-align:", "")]];
+      return plain(tokens, at, ...rest);
+    };
+  }
   for (const end of ["heading_open", "heading_close"]) {
     md.renderer.rules[end] = (tokens, at, ...rest) => {
       tokens[at].tag = "h" + Math.min(6, Number(tokens[at].tag[1]) + 2); // below the page's own headings
@@ -20,9 +28,9 @@ Sluice.markdown = (() => {
   }
   const rules = {
     ALLOWED_TAGS: TAGS,
-    ALLOWED_ATTR: ["href", "rel", "target", "start"],
+    ALLOWED_ATTR: ["href", "rel", "target", "start", "align"],
     ALLOWED_URI_REGEXP: LINK,
-    ADD_URI_SAFE_ATTR: ["rel", "target", "start"], // not addresses, so the rule above does not apply
+    ADD_URI_SAFE_ATTR: ["rel", "target", "start", "align"], // not addresses, so the rule above does not apply
     ALLOW_DATA_ATTR: false, // htmx would act on some
     ALLOW_ARIA_ATTR: false,
     RETURN_DOM_FRAGMENT: true,

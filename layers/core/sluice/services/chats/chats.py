@@ -14,6 +14,7 @@ Changes = Mapping[str, str | int | float | None]  # of title, system, model, tem
 
 
 LIST = "chats"
+RECENT = 20  # chats, among which an unused one is looked for
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,13 @@ class Chats:
         chat = replace(chat, **given)  # type: ignore[arg-type]
         self.chats.put(chat)
         return chat
+
+    def begin(self, account_id: str, now_ms: int) -> Chat:
+        """One of the last used chats without messages and settings, or a new one. Errors also: LimitReached."""
+        for chat in self.chats.page(account_id, RECENT, None)[0]:
+            if rules.is_as_made(chat) and not self.messages(account_id, chat.chat_id):
+                return chat
+        return self.create(account_id, {}, now_ms)
 
     def page(self, account_id: str, limit: int, after: str | None = None) -> ChatPage:
         """Last used first. Errors also: ValidationFailed (a malformed cursor)."""
