@@ -17,7 +17,7 @@ from infra.openapi import public_app
 from tests.e2e.people import TIMEOUT_SECONDS, Person, ask, newcomer
 from tests.e2e.place import Place
 
-PUBLIC = {"name", "filename"}  # models and the pages' files are public
+PUBLIC = {"name", "model", "filename"}  # models and the pages' files are public
 BODIES: dict[str, dict[str, Any]] = {
     "/chats/<chat_id>": {"title": "taken"},
     "/chats/<chat_id>/messages": {"content": "Whose is this?"},

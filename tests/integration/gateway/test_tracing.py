@@ -53,7 +53,8 @@ def traced(collector: Receiver, person: Person) -> Person:
 def retraced(person: Person) -> Person:
     """The person's gateway, built anew for the environment of now."""
     stores.hot_store()._client.close()  # type: ignore[attr-defined]
-    for built in (peers.tracing, stores.hot_store, wiring.gateway, wiring.observer, wiring.answers):
+    clients = (stores._hot_client, stores.hot_store, stores.spend)
+    for built in (peers.tracing, *clients, wiring.gateway, wiring.observer, wiring.answers):
         built.cache_clear()
     app = create_app([gateway.blueprint])
     app.test_client_class = Server
