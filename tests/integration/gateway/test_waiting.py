@@ -508,11 +508,12 @@ def test_a_killed_gateway_leaves_nothing_of_those_that_waited(
 def test_the_official_sdks_wait_without_noticing(callers: Callers) -> None:
     """Comments are no events, so streams begin late, and nothing else."""
     caller = callers()
-    callers.occupied(caller)
-    wish = {"Prefer": "wait=30"}
+    wish = {"Prefer": "wait=60"}
     root = f"http://127.0.0.1:{caller.port}"
     gpt = openai.OpenAI(base_url=root + "/v1", api_key=caller.bearer, max_retries=0)
     claude = anthropic.Anthropic(base_url=root, api_key=caller.bearer, max_retries=0)
+    assert gpt.chat.completions and gpt.responses and claude.messages  # they import for seconds, before anyone waits
+    callers.occupied(caller)
 
     def chat() -> str:
         stream = gpt.chat.completions.create(model="demo", messages=HELLO, stream=True, extra_headers=wish)  # type: ignore[call-overload]
