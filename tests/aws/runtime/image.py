@@ -45,8 +45,9 @@ def container(adapter: Path, folder: Path) -> Iterator[RuntimeApi]:
     stage, port = final_stage(), str(free_port())
     for copy in stage["COPY"]:
         if not copy.startswith("--from"):
-            source, target = copy.split()
-            _copied(ROOT / source, folder / target.lstrip("/"), into=target.endswith("/"))
+            *sources, target = copy.split()
+            for source in sources:
+                _copied(ROOT / source, folder / target.lstrip("/"), into=target.endswith("/"))
     declared = dict(word.split("=", 1) for line in stage["ENV"] for word in shlex.split(line))
     variables = {name: value.replace(APP, str(folder / "app")) for name, value in declared.items()}
     variables |= {  # this machine's packages, and a port and a folder of the test's own
