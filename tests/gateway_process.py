@@ -1,6 +1,7 @@
 """The gateway under the gunicorn of a local run, as a process of its own, and API tokens that it believes."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -27,7 +28,7 @@ GUNICORN_CONFIG = ROOT / "infra" / "local" / "gunicorn.conf.py"
 def running(
     store_url: str, data_dir: Path, model_url: str, **variables: str
 ) -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
-    """Yields its port and the process, which may be killed. `data_dir` has its keys."""
+    """Yields its port and the process, which may be killed by `kill`. `data_dir` has its keys."""
     number = free_port()
     own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SLUICE_"))}
     asked = {
@@ -42,7 +43,12 @@ def running(
     command = [sys.executable, "-m", "gunicorn", "--config", str(GUNICORN_CONFIG), "functions.gateway.app:create()"]
     with (data_dir / "log").open("ab") as log:
         gateway = subprocess.Popen(
-            command, cwd=ROOT, env={**own, **aws_environment(store_url), **asked}, stdout=log, stderr=log
+            command,
+            cwd=ROOT,
+            env={**own, **aws_environment(store_url), **asked},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         try:
             engines.wait_for(number, gateway)
@@ -50,6 +56,12 @@ def running(
         finally:
             gateway.terminate()
             gateway.wait(30)
+
+
+def kill(gateway: "subprocess.Popen[bytes]") -> None:
+    """The process and its worker, at once: a worker that outlives it would go on for a while."""
+    os.killpg(gateway.pid, signal.SIGKILL)
+    gateway.wait()
 
 
 def api_token(data_dir: Path, account_id: str, token_id: str, *scopes: str) -> str:

@@ -486,9 +486,10 @@ def test_a_setting_ends_all_waiting(store: Engine, data_dir: Path, model: FullEn
 
 
 def test_a_killed_gateway_leaves_nothing_of_those_that_waited(
-    store: Engine, data_dir: Path, model: FullEngine, more: More
+    store: Engine, data_dir: Path, model: FullEngine, more: More, tmp_path: Path
 ) -> None:
-    with gateway_process.running(store.url, data_dir, model.url) as (port, process):
+    own = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}  # its numbers stay as they were
+    with gateway_process.running(store.url, data_dir, model.url, **own) as (port, process):
         callers = more(port)
         busy, caller = callers(), callers(concurrency=5)
         callers.occupied(busy)
@@ -496,8 +497,7 @@ def test_a_killed_gateway_leaves_nothing_of_those_that_waited(
         for one in sent:
             waiting(one)
         eventually(lambda: caller.leases() == 0)
-        process.kill()
-        process.wait()
+        gateway_process.kill(process)
     grant = caller.account.grant()
     assert (grant.leases, grant.period_tokens, caller.account.records()) == ({}, 0, [])
 
