@@ -167,7 +167,7 @@ def lease_index() -> LeaseIndex:
 def accountant() -> Accountant:
     from sluice.adapters.usage.accountant import DynamoAccountant
 
-    return DynamoAccountant(settings.common().table_prefix)
+    return DynamoAccountant(_hot_client(), settings.common().table_prefix)
 
 
 @once

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator
 
-from sluice.adapters.aws.dynamo import ConditionFailed
+from sluice.adapters.aws.json_service import JsonService, Refused, Unanswered
 from sluice.adapters.aws.model_store import bound, reading, write
 from sluice.adapters.aws.models import GrantItem, RollupItem
 from sluice.adapters.usage.rollups import additions
+from sluice.domain.errors import StoreUnavailable
 from sluice.domain.usage.usage import Amounts, Bucket
 
 
 class DynamoAccountant:
     """`sluice.ports.Accountant`."""
 
-    def __init__(self, table_prefix: str) -> None:
+    def __init__(self, client: JsonService, table_prefix: str) -> None:
+        self._client, self._grants_table = client, table_prefix + "grants"
         self._grants, self._rollups = bound(GrantItem, table_prefix), bound(RollupItem, table_prefix)
 
     def accounts(self) -> Iterator[str]:
@@ -26,9 +28,18 @@ class DynamoAccountant:
         write(lambda: self._rollups(account_id, bucket.key).update(changes))
 
     def add_to_quota(self, account_id: str, period: int, tokens: int) -> None:
-        grants = self._grants
-        same_period = grants.period == period  # a difference of this month must not change the next month
+        """Sent once: a copy of it would count the tokens twice."""
+        update = {
+            "TableName": self._grants_table,
+            "Key": {"account_id": {"S": account_id}},
+            "ConditionExpression": "period = :period",  # a difference of this month must not change the next month
+            "UpdateExpression": "ADD period_tokens :tokens",
+            "ExpressionAttributeValues": {":period": {"N": str(period)}, ":tokens": {"N": str(tokens)}},
+        }
         try:
-            write(lambda: grants(account_id).update([grants.period_tokens.add(tokens)], same_period))
-        except ConditionFailed:
-            return
+            self._client.call("UpdateItem", update, once=True)
+        except Refused as exc:
+            if exc.code != "ConditionalCheckFailedException":
+                raise StoreUnavailable() from exc
+        except Unanswered as exc:
+            raise StoreUnavailable() from exc
