@@ -57,7 +57,8 @@ KIND = {
     errors.QuotaExceeded: {"quota"},
     errors.TokenQuotaExceeded: {"own quota"},
     errors.InsufficientBudget: {"budget", "own budget"},
-    errors.RateLimitExceeded: {"requests", "tokens", "blocked", "zero", "own requests", "own tokens", "own zero"},
+    errors.RateLimitExceeded: {"requests", "tokens", "blocked", "own requests", "own tokens"},
+    errors.NothingAllowed: {"zero", "own zero"},
     errors.TooManyConcurrentRequests: {"concurrency"},
 }
 
