@@ -28,18 +28,31 @@ PLACES = {
     "settings": "/manage/settings",
     "audit": "/manage/audit",
 }
-# The links at the top of the pages: a path and its text, for members, for others, and for admins besides.
-TO_MEMBERS = (
-    ("/my/chats", "Playground"),
-    ("/my/documents", "Documents"),
-    ("/my/tokens", "Tokens"),
-    ("/my/usage", "Usage"),
-    ("/my/usage/log", "Log"),
-    ("/my/account", "Account"),
+Links = tuple[tuple[str, str, str], ...]  # each a path, its text and its icon (templates/icons.html)
+# The groups of the menu, each with its title.
+PUBLIC: Links = (("/docs", "API reference", "book"), ("/login", "Log in", "user"), ("/sign-up", "Sign up", "new"))
+AT_HOME: Links = (("/my/chats", "Chat", "chat"), ("/my/tokens", "API tokens", "key"), ("/docs", "API reference", "book"))
+OF_MEMBERS: tuple[tuple[str, Links], ...] = (
+    ("Playground", (("/my/chats", "Chat", "chat"), ("/my/documents", "Documents", "document"))),
+    (
+        "API",
+        (
+            ("/my/tokens", "API tokens", "key"),
+            ("/my/usage", "Usage", "usage"),
+            ("/my/usage/log", "Request log", "list"),
+            ("/docs", "API reference", "book"),
+        ),
+    ),
 )
-TO_OTHERS = (("/sign-up", "Sign up"), ("/login", "Log in"))
-TO_ADMINS = (("/manage", "Admin"),)
-TO_ALL = (("/docs", "API"),)
+OF_ADMINS: Links = (
+    ("/manage", "Overview", "admin"),
+    ("/manage/users", "Users", "users"),
+    ("/manage/usage", "All usage", "usage"),
+    ("/manage/refusals", "Refusals", "refused"),
+    ("/manage/settings", "Settings", "settings"),
+    ("/manage/audit", "Audit log", "audit"),
+)
+YOURS: Links = (("/my/account", "Account", "user"),)
 # The JSON API's addresses. Unknown addresses below them are answered with JSON, also to a browser.
 API = ("/v1", "/auth", "/account", "/tokens", "/usage", "/chats", "/admin", "/_local", "/.well-known", "/openapi.json")
 
@@ -50,9 +63,11 @@ def at(path: str, **query: str | Sequence[str] | None) -> str:
     return urlsplit(peers.base_url()).path + path + (f"?{urlencode(wanted, doseq=True)}" if wanted else "")
 
 
-def navigation(*, member: bool, admin: bool) -> tuple[tuple[str, str], ...]:
-    """The links at the top of a page, in order: path and text."""
-    return (TO_MEMBERS if member else TO_OTHERS) + (TO_ADMINS if member and admin else ()) + TO_ALL
+def navigation(*, member: bool, admin: bool, inside: bool) -> tuple[tuple[str, Links], ...]:
+    """The groups of the menu, in order: title and links. `inside`: the page is for members."""
+    if not (member and inside):
+        return (("", AT_HOME if member else PUBLIC),)
+    return (*OF_MEMBERS, *((("Admin", OF_ADMINS),) if admin else ()), ("", YOURS))
 
 
 def place(name: str | None) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from shlex import quote
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Response, g, redirect, request
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,6 +14,7 @@ from sluice import settings
 from sluice.domain.usage.pricing import dollars
 from sluice.http.auth import cookie_name
 from sluice.pages import assets, forms, links
+from sluice.wiring.settings import settings_in_force
 
 # For pages without scripts: nothing inline, and nothing from another origin.
 POLICY = (
@@ -23,19 +24,34 @@ POLICY = (
 SCRIPTED = POLICY + "; script-src 'self'; connect-src 'self'"
 
 
+class Site(NamedTuple):
+    """What the owner says of the site, where there are no settings."""
+
+    name: str = "Sluice"
+    contact: str = ""
+
+
+def site() -> Any:
+    """→ its `name` and `contact`."""
+    found = settings_in_force().current().settings
+    return found.site if found else Site()
+
+
 def page(template: str, status: int = 200, /, scripts: Sequence[str] = (), **facts: Any) -> Response:
     """`facts`: values for the template, which escapes their text. `scripts`: names in `assets.ASSETS`, in order; a page
     that asks for a password has none (ADR 60)."""
     form = facts.setdefault("form", forms.Form())
     may_be_member, is_admin = cookie_name() in request.cookies, getattr(g.get("page_caller"), "is_admin", False)
+    is_inside = links.is_for_members(request.path)
     shown = (
         _environment()
         .get_template(template)
         .render(
             path=request.path,
             scripts=scripts,
-            navigation=links.navigation(member=may_be_member, admin=is_admin),
-            is_member=links.is_for_members(request.path) and may_be_member,
+            site=site(),
+            navigation=links.navigation(member=may_be_member, admin=is_admin, inside=is_inside),
+            is_member=is_inside and may_be_member,
             has_problems=bool(form.problems),
             **facts,
         )
