@@ -32,7 +32,7 @@ KILLS = int(os.environ.get("SLUICE_KILLS", rounds(5, 2)))
 CALLERS = 16
 ANSWERS_A_KILL = 600
 SWEEP_SECONDS = 5
-DAILY_USD = "0.50"
+DAILY_USD = "5.00"  # not reached, however long the engine takes to come back: then callers would be refused
 SETTINGS = """
 [[upstreams]]
 name = "local"
