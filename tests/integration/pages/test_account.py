@@ -60,9 +60,9 @@ def test_another_session_of_the_account_can_be_ended(world: UsageWorld, member: 
     own_id = member.session_cookie().partition(".")[0]
     page = member.get("/my/account")
     actions = [form.action for form in page.forms if form.action.endswith("/end")]
-    assert len(actions) == 2 and "(this one)" in page.text
+    assert len(actions) == 2 and "this device" in page.text
     after = member.submit(page, next(action for action in actions if own_id not in action))
-    assert "The session is ended" in after.text
+    assert "The device is signed out" in after.text
     assert other.get("/my/account").status == 303
 
 
