@@ -35,7 +35,8 @@ BROKEN_LABELS = """() => [...document.querySelectorAll(".stack [data-label]")].f
 CLIPPED = """() => [...document.querySelectorAll("body *")].filter((it) => {
     const style = getComputedStyle(it);
     const cut = ["hidden", "clip"].includes(style.overflowX) && it.scrollWidth > it.clientWidth + 1;
-    return cut && it.clientWidth > 1 && style.textOverflow !== "ellipsis" && it.checkVisibility() && it.innerText?.trim();
+    if (!cut || it.clientWidth <= 1 || style.textOverflow === "ellipsis") return false;
+    return it.checkVisibility() && it.innerText?.trim();
 }).map((it) => it.outerHTML.slice(0, 120))"""
 # What has the focus, but lies behind something else with each of its nine points (WCAG 2.4.11).
 HIDDEN_FOCUS = """() => {
@@ -44,10 +45,10 @@ HIDDEN_FOCUS = """() => {
     const seen = (it) => {
         it.focus();
         if (document.activeElement !== it) return true;
-        const box = it.getBoundingClientRect();
+        const box = it.getBoundingClientRect(), labels = [...(it.labels ?? [])];
         return shares.some((x) => shares.some((y) => {
             const top = document.elementFromPoint(box.left + x * box.width, box.top + y * box.height);
-            return top && (it.contains(top) || top.contains(it) || [...(it.labels ?? [])].some((one) => one.contains(top)));
+            return top && (it.contains(top) || top.contains(it) || labels.some((one) => one.contains(top)));
         }));
     };
     const tabbed = [...all].filter((it) => it.tabIndex >= 0 && !it.disabled && it.checkVisibility());

@@ -126,7 +126,7 @@ def test_another_session_is_listed_and_can_be_ended(newcomer: Newcomer, new_tab:
     assert "The device is signed out" in here.text
     there.go("/my/tokens")
     assert there.path.startswith("/login")
-    here.press("Log out")
+    here.page.locator("header").get_by_role("button", name="Sign out").click()
     assert "You are logged out" in here.text
     assert here.go("/my/tokens") == 200 and here.path.startswith("/login")
 

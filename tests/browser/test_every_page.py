@@ -42,8 +42,9 @@ def ids(browser: Browser, system: Place, tmp_path_factory: pytest.TempPathFactor
     document = tab.page.get_by_role("link", name="harvest.md").get_attribute("href") or ""
     tab.close()
     chat = ann.call("POST", "/chats", json={"title": "Harvests"}).json()
+    user_id = ann.call("GET", "/account").json()["id"]
     yield {"session": ann.session_token, "email": ann.email, "token_id": ann.token_id, "chat_id": chat["id"],
-           "file_id": Path(document).name, "code": "a" * 43, "user_id": ann.call("GET", "/account").json()["id"]}  # fmt: skip
+           "file_id": Path(document).name, "code": "a" * 43, "user_id": user_id}  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "path"), PAGES, ids=[f"{kind} {path}" for kind, path in PAGES])
@@ -53,7 +54,8 @@ def test_a_page_is_for_everybody(kind: str, path: str, ids: dict[str, str], admi
     tab.page.emulate_media(reduced_motion="reduce")
     with Measure(tab) as measure:
         assert tab.go(path.format(**ids)) < 500
-        tab.page.wait_for_load_state("networkidle")
+        if tab.page.locator("script").count():
+            tab.page.wait_for_load_state("networkidle")
     measure.check(path)
     still(tab, path)
     named(tab, path)
@@ -74,8 +76,8 @@ def test_the_menu_of_a_phone_opens_and_closes_by_keyboard(path: str, admin: Pers
     assert menu.is_visible()
     tab.page.keyboard.press("Tab")
     assert menu.locator("a").first.evaluate("it => it === document.activeElement")
-    small = menu.locator("a, button").evaluate_all("all => all.filter((it) => it.offsetHeight < 44).map((it) => it.innerText)")
-    assert not small, f"too small for a thumb: {small}"
+    heights = menu.locator("a, button").evaluate_all("all => all.map((it) => it.offsetHeight)")
+    assert min(heights) >= 44, "too small for a thumb"
     assert menu.locator("a, button").last.inner_text().strip() == "Sign out"
     tab.accessible(f"the menu of {path}")
     tab.page.keyboard.press("Escape")

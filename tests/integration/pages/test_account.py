@@ -84,7 +84,7 @@ def test_markup_in_a_browsers_name_stays_text(world: UsageWorld, ann: Account) -
     browser.client.environ_base["HTTP_USER_AGENT"] = "<img src=x onerror=alert(1)>"
     browser.log_in(ann.email, PASSWORD)
     page = browser.get("/my/account")
-    assert "<img src=x onerror=alert(1)>" in page.text and "img" not in [tag for tag, _ in page.tags]
+    assert "<img src=x onerror=alert(1)>" in page.text and "x" not in [has.get("src") for _, has in page.tags]
 
 
 def test_a_change_of_address_needs_the_password(member: Browser, ann: Account) -> None:

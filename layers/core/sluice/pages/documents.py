@@ -27,7 +27,9 @@ TOO_MUCH = f"{flow.TOO_LARGE} Without scripts, so may all files that are sent at
 ENDINGS = "text/*,.txt,.md,.markdown,.mdx,.html,.htm,.pdf,.docx"
 SCRIPTS = ("documents.js",)
 # Words of a question that are in every passage.
-COMMON = frozenset("does from have that their there these they this what when where which with your".split())
+COMMON = frozenset(
+    ("does", "from", "have", "that", "there", "these", "they", "this", "what", "when", "where", "which", "with", "your")
+)
 NOTES = {
     "kept": "Uploaded. Reading it now…",
     "deleted": "The document is deleted.",
@@ -85,7 +87,8 @@ def search(caller: Caller) -> Response:
         stores = my_documents().searched(caller.account_id, now_ms())
         with flow.admitted(playground_claims(caller.account_id, now_ms() // 1000), "vector_stores") as account_id:
             found = retrieval().find(account_id, [asked.q], SearchOptions(stores, FOUND))
-    return page("documents_search.html", form=forms.Form({"q": asked.q}), found=[(one, marked(one.text, asked.q)) for one in found])
+    shown = [(passage, marked(passage.text, asked.q)) for passage in found]
+    return page("documents_search.html", form=forms.Form({"q": asked.q}), found=shown)
 
 
 def marked(text: str, asked: str) -> list[str]:

@@ -1,4 +1,5 @@
-"""A short name for a browser or program, for mails and the account page. It uses our words only, because the header's text comes from a stranger."""
+"""A short name for a browser or program, for mails and the account page. It uses our words only, because the header's
+text comes from a stranger."""
 
 BROWSERS = (  # the first match wins, because browsers also name those listed below them
     ("Edg", "Edge"),
