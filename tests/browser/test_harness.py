@@ -4,8 +4,12 @@ import pytest
 
 from tests.browser.conftest import NewTab
 from tests.browser.tab import Tab
+from tests.browser.walk import by_keyboard, named, still
 
 BAD_PAGE = """<!doctype html><html lang="en"><title>Bad – Sluice</title><h1>Bad</h1><main>
+<style>p { animation: spin 9s infinite } @keyframes spin { to { left: 1px } } :focus { outline: none !important }
+.bar { position: fixed; z-index: 2; inset: 0 0 auto 0; height: 100vh; background: #fff }</style>
+<div class="bar"></div><button></button>
 <input><p style="color:#bbb;background:#ccc">Who can read this?</p><div style="width:2000px">wide</div></main>"""
 
 
@@ -20,6 +24,21 @@ def bad(new_tab: NewTab) -> Tab:
 def test_axe_detects_an_unlabelled_field_and_low_contrast(bad: Tab) -> None:
     with pytest.raises(AssertionError, match=r'"label"[\s\S]*"color-contrast"|"color-contrast"[\s\S]*"label"'):
         bad.accessible("the bad page")
+
+
+def test_a_control_without_a_name_or_a_seen_focus_and_what_moves_are_detected(bad: Tab) -> None:
+    with pytest.raises(AssertionError, match=r"without a name on bad.*button"):
+        named(bad, "bad")
+    with pytest.raises(AssertionError, match="the focus is not seen"):
+        by_keyboard(bad, "bad")
+    with pytest.raises(AssertionError, match="spin"):
+        still(bad, "bad")
+
+
+def test_a_focus_behind_a_bar_is_detected(bad: Tab) -> None:
+    bad.page.add_style_tag(content="div[style] { display: none }")
+    with pytest.raises(AssertionError, match="behind something else"):
+        bad.zoomed("bad")
 
 
 def test_a_page_that_scrolls_sideways_is_detected(bad: Tab) -> None:

@@ -169,7 +169,7 @@ def test_a_new_address_is_confirmed_by_its_mail(member: Browser, browser: Browse
     asked = member.submit(
         member.get("/my/account"), "/my/account/email", new_email="ann2@example.com", password=PASSWORD
     )
-    assert "the old address stays" in asked.text and account_now(ann).email == ann.email
+    assert "The old one stays until you follow it" in asked.text and account_now(ann).email == ann.email
     page = browser.get(f"/change-email?token={mailed_code(ann, 'change_email')}")
     assert account_now(ann).email == ann.email
     done = browser.submit(page, "/change-email")

@@ -1,5 +1,7 @@
 """Pages to upload, list, search and delete the user's documents. A document's content is shown only as text."""
 
+import re
+
 from flask import Response, request
 from pydantic import BaseModel, Field
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -24,8 +26,12 @@ SHOWN_PASSAGES = 200
 TOO_MUCH = f"{flow.TOO_LARGE} Without scripts, so may all files that are sent at once."
 ENDINGS = "text/*,.txt,.md,.markdown,.mdx,.html,.htm,.pdf,.docx"
 SCRIPTS = ("documents.js",)
+# Words of a question that are in every passage.
+COMMON = frozenset(
+    ("does", "from", "have", "that", "there", "these", "they", "this", "what", "when", "where", "which", "with", "your")
+)
 NOTES = {
-    "kept": "Uploaded. It can be searched as soon as it is ready: a moment after, for most.",
+    "kept": "Uploaded. Reading it now…",
     "deleted": "The document is deleted.",
 }
 
@@ -81,7 +87,14 @@ def search(caller: Caller) -> Response:
         stores = my_documents().searched(caller.account_id, now_ms())
         with flow.admitted(playground_claims(caller.account_id, now_ms() // 1000), "vector_stores") as account_id:
             found = retrieval().find(account_id, [asked.q], SearchOptions(stores, FOUND))
-    return page("documents_search.html", form=forms.Form({"q": asked.q}), found=found)
+    shown = [(passage, marked(passage.text, asked.q)) for passage in found]
+    return page("documents_search.html", form=forms.Form({"q": asked.q}), found=shown)
+
+
+def marked(text: str, asked: str) -> list[str]:
+    """The text in pieces; every second one is a word that was asked for."""
+    words = {word for word in re.findall(r"\w{4,50}", asked.casefold()) if word not in COMMON}
+    return re.split(rf"\b({'|'.join(sorted(words))})\b", text, flags=re.IGNORECASE) if words else [text]
 
 
 @blueprint.get("/my/documents/<file_id>")

@@ -106,7 +106,9 @@ def money(micro_usd: int | None) -> str:
 
 
 def size(count_bytes: int) -> str:
-    """`0.0 KiB`, `12.3 MiB`"""
+    """`12 bytes`, `3.4 KiB`, `12.3 MiB`"""
+    if count_bytes < 1024:
+        return f"{count_bytes} byte{'' if count_bytes == 1 else 's'}"
     kib = count_bytes / 1024
     return f"{kib:,.1f} KiB" if kib < 1024 else f"{kib / 1024:,.1f} MiB"
 

@@ -1,4 +1,5 @@
-"""A short name for a browser, for mails. It uses our words only, because the header's text comes from a stranger."""
+"""A short name for a browser or program, for mails and the account page. It uses our words only, because the header's
+text comes from a stranger."""
 
 BROWSERS = (  # the first match wins, because browsers also name those listed below them
     ("Edg", "Edge"),
@@ -6,6 +7,15 @@ BROWSERS = (  # the first match wins, because browsers also name those listed be
     ("Firefox/", "Firefox"),
     ("Chrome/", "Chrome"),
     ("Safari/", "Safari"),
+)
+PROGRAMS = (
+    ("curl/", "curl"),
+    ("Wget/", "Wget"),
+    ("python-requests/", "Python"),
+    ("python-httpx/", "Python"),
+    ("Python/", "Python"),
+    ("node", "Node.js"),
+    ("Go-http-client/", "Go"),
 )
 SYSTEMS = (
     ("iPhone", "an iPhone"),
@@ -19,11 +29,11 @@ SYSTEMS = (
 
 
 def device(user_agent: str) -> str:
-    """`Firefox on Linux`; `a program` if it is not a known browser."""
+    """`Firefox on Linux`, `curl`; `a program` if it is neither a known browser nor a known program."""
     browser = _first(BROWSERS, user_agent)
     system = _first(SYSTEMS, user_agent)
     if not browser:
-        return "a program"
+        return next((name for sign, name in PROGRAMS if user_agent.startswith(sign)), "a program")
     return f"{browser} on {system}" if system else browser
 
 

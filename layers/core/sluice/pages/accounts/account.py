@@ -6,6 +6,7 @@ from flask import Response, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from sluice.domain import errors
+from sluice.domain.accounts.user_agents import device
 from sluice.http.accounts.requests import ChangeEmailBody, ChangePasswordBody, DeleteAccountBody, UpdateAccountBody
 from sluice.http.accounts.visitor import visitor
 from sluice.http.auth import Caller, now_ms
@@ -19,9 +20,9 @@ from sluice.wiring.accounts import deletion, email_change, passwords, profile, s
 blueprint = pages("account")
 NOTES = {
     "profile": "Saved.",
-    "password": "Your password is changed. Every other session was ended.",
-    "email": "A mail with a link is on its way to the new address. Until you follow it, the old address stays.",
-    "ended": "The session is ended.",
+    "password": "Your password is changed. Every other device was signed out.",
+    "email": "Check your email: we sent a link to the new address. The old one stays until you follow it.",
+    "ended": "The device is signed out.",
 }
 
 
@@ -99,7 +100,7 @@ def _account_page(caller: Caller, status: int, form: forms.Form, note: str = "")
         "found": found,
         "account": account,
         "profile": forms.Form({"name": account.name}),
-        "sessions": sessions().current(caller.account_id, now_ms()),
+        "sessions": [(one, device(one.user_agent)) for one in sessions().current(caller.account_id, now_ms())],
         "current_id": caller.session_id,
     }
     return page("account.html", status, form=form, note=note, **shown)

@@ -1,5 +1,6 @@
 "use strict";
-// Documents: files are checked and sent one after another, and the status of those being read changes by itself.
+// Documents: files are sent one after another as soon as they are chosen or dropped, and the status of those being read
+// changes by itself.
 (() => {
   const parsed = (text) => new DOMParser().parseFromString(text, "text/html");
   let pause_ms = 1000, timer;
@@ -31,59 +32,96 @@
 
   const form = document.querySelector("form[data-most-bytes]");
   const input = form?.elements.file;
+  const waiting = []; // pairs of a file and its row
+  let isSending = false, kept = 0;
 
-  function say(problems) {
-    const place = document.getElementById("problem-file");
-    place.textContent = problems.join(" ");
-    place.parentElement.classList.toggle("wrong", problems.length > 0);
-    input.setAttribute("aria-invalid", problems.length > 0);
+  function element(name, text, kind = "") {
+    const made = document.createElement(name);
+    made.textContent = text;
+    made.className = kind;
+    return made;
   }
 
-  function check() {
-    const most = Number(form.dataset.mostBytes);
-    const problems = [...input.files].filter((file) => file.size > most);
-    say(problems.map((file) => `${file.name} ${form.dataset.tooLarge}`));
-    return problems.length === 0;
+  function row(file) {
+    const made = document.createElement("li"), bar = document.createElement("progress");
+    const kib = file.size / 1024;
+    bar.max = file.size || 1;
+    bar.value = 0;
+    bar.setAttribute("aria-label", `Uploading ${file.name}`);
+    const size = kib < 1024 ? `${Math.ceil(kib)} KiB` : `${(kib / 1024).toFixed(1)} MiB`;
+    made.append(element("bdi", file.name), element("span", size, "hint"), bar);
+    document.getElementById("uploads").append(made);
+    return made;
   }
 
-  // What is wrong with the file, or the list with it if it is kept.
-  async function send(file) {
-    const body = new FormData(form);
+  function refuse(line, why) {
+    line.querySelector("progress").remove();
+    const problem = element("p", why, "problem");
+    problem.setAttribute("role", "alert");
+    line.append(problem);
+  }
+
+  // Resolves to the page that answers, or to nothing if the connection was lost.
+  function post(file, bar) {
+    const body = new FormData(form), request = new XMLHttpRequest();
     body.set("file", file);
-    try {
-      const answer = await fetch(form.action, { method: "POST", body });
-      const page = parsed(await answer.text());
-      const list = answer.ok && page.getElementById("documents");
-      if (list) return { list };
-      const wrong = page.getElementById("problem-file")?.textContent;
-      return { wrong: wrong || `${file.name}: ${page.querySelector("main p")?.textContent ?? "it was not kept."}` };
-    } catch {
-      return { wrong: `${file.name}: the connection was lost. Try it again.` };
-    }
+    request.upload.onprogress = (event) => (bar.value = (event.loaded / event.total) * bar.max);
+    return new Promise((resolve) => {
+      request.onload = () => resolve(parsed(request.responseText));
+      request.onerror = () => resolve(null);
+      request.open("POST", form.action);
+      request.send(body);
+    });
+  }
+
+  async function send(file, line) {
+    const page = await post(file, line.querySelector("progress"));
+    if (!page) return refuse(line, "The connection was lost. Upload it again.");
+    const wrong = page.getElementById("problem-file")?.textContent;
+    const list = page.getElementById("documents");
+    if (list) document.getElementById("documents").replaceWith(list);
+    if (!list || wrong) return refuse(line, wrong || page.querySelector("main p")?.textContent || "It was not kept.");
+    line.remove();
+    kept += 1;
   }
 
   async function sendAll() {
-    const problems = [], sending = document.getElementById("sending"), files = [...input.files];
-    form.querySelector("button").disabled = true;
-    for (const [done, file] of files.entries()) {
-      sending.textContent = `Uploading ${done + 1} of ${files.length}: ${file.name}`;
-      const { wrong, list } = await send(file);
-      if (wrong) problems.push(wrong);
-      else document.getElementById("documents").replaceWith(list);
-    }
-    sending.textContent = "";
-    form.querySelector("button").disabled = false;
-    if (problems.length === 0) return location.assign(`${form.action}?note=kept`);
-    say(problems);
-    input.focus();
+    if (isSending) return;
+    isSending = true;
+    kept = 0;
+    for (let next; (next = waiting.shift()); ) await send(...next);
+    isSending = false;
+    document.getElementById("sending").textContent =
+      kept === 0 ? "" : kept === 1 ? "Uploaded. Reading it now…" : `${kept} files uploaded. Reading them now…`;
     follow();
   }
 
-  input?.addEventListener("change", check);
-  form?.addEventListener("submit", (event) => {
-    event.preventDefault();
-    if (check()) sendAll();
-    else input.focus();
-  });
+  function take(files) {
+    if (!isSending) {
+      document.getElementById("uploads").replaceChildren(); // what was refused the last time
+      document.getElementById("sending").textContent = "";
+    }
+    for (const file of files) {
+      const line = row(file);
+      if (file.size > Number(form.dataset.mostBytes)) refuse(line, form.dataset.tooLarge);
+      else waiting.push([file, line]);
+    }
+    input.value = "";
+    sendAll();
+  }
+
+  if (form) {
+    form.querySelector("button").hidden = true;
+    input.addEventListener("change", () => take([...input.files]));
+    const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
+    for (const kind of ["dragover", "dragleave", "drop"]) {
+      addEventListener(kind, (event) => {
+        if (!hasFiles(event)) return;
+        event.preventDefault();
+        form.classList.toggle("over", kind === "dragover");
+        if (kind === "drop") take([...event.dataTransfer.files]);
+      });
+    }
+  }
   follow();
 })();
