@@ -65,10 +65,11 @@ def run(*command: str) -> str:
 def test_signing_up_verifying_minting_calling_and_a_forgotten_password(system: System) -> None:
     address, visitor = new_address(), Visitor(system.base_url)
     page = visitor.submit(visitor.get(system.base_url + "/sign-up"), "/sign-up", email=address, password=PASSWORD)
-    assert "Look into your mail" in page
+    assert "Check your email" in page
     page = visitor.get(link_in(mails_to(system.base_url, address, "verify_email")[0]))
     assert "Your address is verified" in visitor.submit(page, "/verify-email")
     page = visitor.submit(visitor.get(system.base_url + "/login"), "/login", email=address, password=PASSWORD)
+    page = visitor.get(system.base_url + "/my/tokens/new")
     page = visitor.submit(page, "/my/tokens", name="laptop", expires_in="1d", scopes=["inference"], models="")
     assert "Paris" in run(sys.executable, "-c", sample_in(page, "Python"))
     assert "Paris" in run("sh", "-c", sample_in(page, "a shell"))

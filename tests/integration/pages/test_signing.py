@@ -112,7 +112,7 @@ def test_a_login_ends_the_browsers_earlier_session(member: Browser, ann: Account
 def test_logout_ends_the_session_and_clears_the_cookie(member: Browser) -> None:
     cookie = member.session_cookie()
     out = member.submit(member.get("/my/tokens"), "/logout")
-    assert "You are logged out" in out.text and member.session_cookie() == ""
+    assert "You are signed out" in out.text and member.session_cookie() == ""
     member.client.set_cookie("sluice_session", cookie)
     assert member.get("/my/tokens").status == 303
 
