@@ -246,7 +246,7 @@ def test_a_rotated_token_is_shown_once_and_the_old_one_ends(member: Browser) -> 
     shown = member.submit(member.get(path), path + "/rotate", grace_seconds="3600")
     new = token_in(shown)
     assert shown.status == 200 and new != old and new not in member.get("/my/tokens").html
-    assert "Rotate it" not in member.get(path).text, "it was rotated already"
+    assert "Rotate token" not in member.get(path).text, "it was rotated already"
     assert "Replaces" in member.get(detail_path(member)).text
     again = member.get(detail_path(member))
     ended = member.submit(again, detail_path(member) + "/rotate", grace_seconds="0")
