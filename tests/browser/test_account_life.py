@@ -23,6 +23,9 @@ def test_a_user_can_sign_up_verify_the_address_and_log_in(tab: Tab) -> None:
     tab.press("Sign up").fill(email=address, password=PASSWORD, name="Ada").press("Sign up")
     assert tab.heading == "Check your email" and address in tab.text
     tab.check("mail-sent")
+    tab.page.reload()  # asks nothing again
+    assert tab.path == "/sign-up?note=sent" and address in tab.text
+    assert len(mails_to(tab.base_url, address, "verify_email")) == 1
     verify = link(tab.base_url, address, "verify_email")
     log_in(tab, address)
     assert "verif" in tab.text and tab.path == "/login"  # the right password, but the address is not verified
@@ -52,6 +55,7 @@ def test_a_form_with_mistakes_lists_them_with_links_to_their_fields(tab: Tab) ->
     summary = tab.page.locator(".problems")
     assert summary.evaluate("it => it === document.activeElement")
     assert summary.get_by_role("link").count() == 2
+    assert "Please fix 2 fields" in summary.inner_text()
     tab.check("sign-up-mistakes")
     summary.get_by_role("link").first.click()
     assert tab.page.locator("[name=email]").evaluate("it => it === document.activeElement")

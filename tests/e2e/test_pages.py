@@ -1,5 +1,6 @@
 """A whole account life in a browser without JavaScript: by forms, and by links in real mails."""
 
+import json
 import os
 import re
 import subprocess
@@ -73,6 +74,11 @@ def test_signing_up_verifying_minting_calling_and_a_forgotten_password(system: S
     page = visitor.submit(page, "/my/tokens", name="laptop", expires_in="1d", scopes=["inference"], models="")
     assert "Paris" in run(sys.executable, "-c", sample_in(page, "Python"))
     assert "Paris" in run("sh", "-c", sample_in(page, "a shell"))
+    streamed = run(sys.executable, "-c", sample_in(page, "streaming"))
+    assert re.search(r"Paris\.\n\d+ in, \d+ out\n$", streamed), streamed
+    assert run(sys.executable, "-c", sample_in(page, "tools")).strip()
+    provider = json.loads(sample_in(page, "coding agents"))["provider"]["sluice"]
+    assert provider["options"]["baseURL"] == system.base_url + "/v1" and provider["models"] == {"demo": {}}
     assert "capital of France" in unescape(visitor.get(system.base_url + "/my/usage/log"))
     page = visitor.get(system.base_url + "/forgot-password")
     visitor.submit(page, "/forgot-password", email=address)

@@ -44,7 +44,7 @@ def _data_dir() -> str:
 
 
 def _is_without_accounts() -> bool:
-    """Checked only on one machine and until the first account exists. On AWS this function may not read a table."""
+    """Checked only on one machine and until the first account exists. On AWS this function may not read accounts."""
     global _somebody_is_here
     if _somebody_is_here:
         return False
