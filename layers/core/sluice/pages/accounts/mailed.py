@@ -54,8 +54,8 @@ RESET = Link(
 )
 RESET_KEPT = replace(
     RESET,
-    done="Your password is changed, and you are signed out on every device. Your API tokens still work: if someone else "
-    "may know them, log in and revoke them all on the tokens page.",
+    done="Your password is changed, and you are signed out on every device. Your API tokens still work: if someone "
+    "else may know them, log in and revoke them all on the tokens page.",
 )
 CHANGE = Link(
     "Confirm your new email address",
