@@ -123,14 +123,14 @@ def test_another_session_is_listed_and_can_be_ended(newcomer: Newcomer, new_tab:
     log_in(here, ann.email)
     log_in(there, ann.email)
     here.go("/my/account")
-    others = here.page.locator(".log li").filter(has_not_text="(this one)").filter(has_text="Chrome")
+    others = here.page.locator(".rows li").filter(has_not_text="(this one)").filter(has_text="Chrome")
     assert others.count() == 1
     others.get_by_role("button", name="End").click()
     here.page.wait_for_load_state()
     assert "The session is ended" in here.text
     there.go("/my/tokens")
     assert there.path.startswith("/login")
-    here.press("Log out")
+    here.press("Sign out")
     assert "You are signed out" in here.text
     assert here.go("/my/tokens") == 200 and here.path.startswith("/login")
 

@@ -38,5 +38,5 @@ def test_on_https_cookies_are_bound_to_the_host_and_a_planted_one_is_ignored(
         victim.plant("sluice_session", stolen)  # as a neighbouring host could
         victim.go("/my/account")
         assert victim.path == "/login?next=account"
-        tab.press("Log out")
+        tab.press("Sign out")
         assert "__Host-sluice_session" not in tab.cookies()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.e2e.people import PASSWORD, TIMEOUT_SECONDS, mails_to, new_address
+from tests.e2e.people import PASSWORD, TIMEOUT_SECONDS, Person, mails_to, new_address
 from tests.e2e.system import System
 
 pytestmark = pytest.mark.one_machine("addresses of forms have no stage")
@@ -22,8 +22,10 @@ NEW_PASSWORD = "a loud orange lighthouse"
 class Visitor:
     """A browser that keeps cookies and sends a form's hidden fields."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, person: Person | None = None) -> None:
         self.base_url, self._cookies = base_url, requests.Session()
+        if person is not None:
+            self._cookies.cookies.set("sluice_session", person.session_token)
 
     def get(self, url: str) -> str:
         answer = self._cookies.get(url, headers={"Accept": "text/html"}, timeout=TIMEOUT_SECONDS)
