@@ -47,7 +47,8 @@ def test_errors_are_the_sdks_own(got: dict[str, Any]) -> None:
 
 def test_the_sample_of_the_page_of_a_new_token_runs_as_pasted(person: Person, tmp_path: Path) -> None:
     visitor = Visitor(person.base_url, person)
-    page = visitor.submit(visitor.get(person.base_url + "/my/tokens/new"), "/my/tokens", name="js", scopes="inference")
+    wanted = {"name": "js", "expires_in": "1d", "scopes": ["inference"]}
+    page = visitor.submit(visitor.get(person.base_url + "/my/tokens/new"), "/my/tokens", **wanted)
     visitor.close()
     words = ("node", "--input-type=module", "-")
     said = run.finished(words, run.environment(tmp_path), run.node_modules().parent, sample_in(page, "JavaScript"))
