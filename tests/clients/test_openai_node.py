@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.clients import run
+from tests.clients.install import node_modules
 from tests.clients.test_openai_python import TRUE
 from tests.e2e.people import Person
 from tests.e2e.test_pages import Visitor, sample_in
@@ -51,5 +52,5 @@ def test_the_sample_of_the_page_of_a_new_token_runs_as_pasted(person: Person, tm
     page = visitor.submit(visitor.get(person.base_url + "/my/tokens/new"), "/my/tokens", **wanted)
     visitor.close()
     words = ("node", "--input-type=module", "-")
-    said = run.finished(words, run.environment(tmp_path), run.node_modules().parent, sample_in(page, "JavaScript"))
+    said = run.finished(words, run.environment(tmp_path), node_modules().parent, sample_in(page, "JavaScript"))
     assert said == "The capital of France is Paris.\n"
