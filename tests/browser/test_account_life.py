@@ -21,8 +21,11 @@ def test_a_user_can_sign_up_verify_the_address_and_log_in(tab: Tab) -> None:
     address = new_address()
     tab.go("/")
     tab.press("Sign up").fill(email=address, password=PASSWORD, name="Ada").press("Sign up")
-    assert tab.heading == "Look into your mail" and address in tab.text
+    assert tab.heading == "Check your email" and address in tab.text
     tab.check("mail-sent")
+    tab.page.reload()  # asks nothing again
+    assert tab.path == "/sign-up?note=sent" and address in tab.text
+    assert len(mails_to(tab.base_url, address, "verify_email")) == 1
     verify = link(tab.base_url, address, "verify_email")
     log_in(tab, address)
     assert "verif" in tab.text and tab.path == "/login"  # the right password, but the address is not verified
@@ -41,7 +44,7 @@ def test_a_user_can_sign_up_verify_the_address_and_log_in(tab: Tab) -> None:
     tab.press("Verify my address")
     assert "Your address is verified" in tab.text  # a mail scanner may have clicked first
     tab.go("/verify-email")
-    assert tab.heading == "This link does not work any more"
+    assert tab.heading == "This link no longer works"
     tab.check("dead-link")
 
 
@@ -52,6 +55,7 @@ def test_a_form_with_mistakes_lists_them_with_links_to_their_fields(tab: Tab) ->
     summary = tab.page.locator(".problems")
     assert summary.evaluate("it => it === document.activeElement")
     assert summary.get_by_role("link").count() == 2
+    assert "Please fix 2 fields" in summary.inner_text()
     tab.check("sign-up-mistakes")
     summary.get_by_role("link").first.click()
     assert tab.page.locator("[name=email]").evaluate("it => it === document.activeElement")
@@ -63,14 +67,14 @@ def test_resetting_a_forgotten_password_ends_every_session(newcomer: Newcomer, n
     ann = newcomer()
     at_home, elsewhere = new_tab(ann), new_tab()
     elsewhere.go("/login")
-    elsewhere.press("Forgot your password?").fill(email=ann.email).press("Send the link")
-    assert elsewhere.heading == "Look into your mail"
+    elsewhere.press("Forgot your password?").fill(email=ann.email).press("Send link")
+    assert elsewhere.heading == "Check your email"
     elsewhere.go(link(ann.base_url, ann.email, "reset_password"))
     elsewhere.check("reset")
     assert not elsewhere.page.locator("[name=keep_tokens]").is_checked()
-    elsewhere.fill(password="password1234").press("Set the new password")
+    elsewhere.fill(password="password1234").press("Set new password")
     assert elsewhere.page.title().startswith("Error: ")
-    elsewhere.fill(password=SECOND_PASSWORD).press("Set the new password")
+    elsewhere.fill(password=SECOND_PASSWORD).press("Set new password")
     assert "Your password is changed" in elsewhere.text
     assert at_home.go("/my/account") == 200 and at_home.path == "/login?next=account"
     log_in(elsewhere, ann.email)
@@ -107,7 +111,7 @@ def test_a_new_address_counts_after_verification_and_the_old_one_gets_a_mail(new
     tab.go(link(ann.base_url, new, "change_email"))
     tab.check("change-email")
     tab.press("Use this address")
-    assert "This is the address of your account now" in tab.text
+    assert "This is your account's address now" in tab.text
     assert new in mails_to(ann.base_url, ann.email, "email_changed")[0]["text"]
     tab.go("/my/account")
     assert new in tab.page.locator("main").inner_text()
@@ -127,7 +131,7 @@ def test_another_session_is_listed_and_can_be_ended(newcomer: Newcomer, new_tab:
     there.go("/my/tokens")
     assert there.path.startswith("/login")
     here.page.locator("header").get_by_role("button", name="Sign out").click()
-    assert "You are logged out" in here.text
+    assert "You are signed out" in here.text
     assert here.go("/my/tokens") == 200 and here.path.startswith("/login")
 
 
@@ -167,7 +171,7 @@ def test_the_account_pages_work_without_javascript(new_tab: NewTab) -> None:
     tab.go(link(tab.base_url, address, "verify_email"))
     tab.press("Verify my address").press("Log in").fill(email=address, password=PASSWORD).press("Log in")
     assert tab.path == "/my/tokens"
-    tab.fill(name="laptop").press("Make the token")
+    tab.press("Create token").fill(name="laptop").press("Create token")
     assert tab.page.locator("textarea.secret").input_value().count(".") == 2
     tab.go("/my/account")
     tab.fill(name="Nobody").press("Save")

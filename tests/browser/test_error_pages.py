@@ -10,8 +10,8 @@ from tests.browser.tab import Tab
 from tests.e2e.conftest import NewSystem
 
 LINKS = {
-    "verify-email": "Send me a new link",
-    "reset-password": "Send me a new link",
+    "verify-email": "Send a new link",
+    "reset-password": "Send a new link",
     "change-email": "Log in and ask again",
 }
 
@@ -23,14 +23,14 @@ def test_a_dead_link_offers_a_new_one(kind: str, tab: Tab) -> None:
         tab.fill(password="a quiet green harbour")
     with tab.page.expect_navigation():
         tab.page.locator("main form button").click()
-    assert tab.heading == "This link does not work any more"
+    assert tab.heading == "This link no longer works"
     tab.press(LINKS[kind])
     assert tab.page.locator("main form").count() == 1
 
 
 def test_a_truncated_link_is_reported_at_once(tab: Tab) -> None:
     assert tab.go("/verify-email") == 400
-    assert tab.heading == "This link does not work any more"
+    assert tab.heading == "This link no longer works"
 
 
 def test_an_unknown_path_has_a_page_with_a_link_to_the_start(tab: Tab) -> None:

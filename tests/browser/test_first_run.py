@@ -16,7 +16,7 @@ def test_the_owner_of_an_empty_system_is_guided_to_the_first_answer(new_system: 
     tab.go("/")
     assert "Nobody has an account here yet" in tab.text
     tab.check("first-run")
-    command = ["sh", "-c", tab.page.locator("section code").inner_text() + " --password-stdin"]
+    command = ["sh", "-c", tab.page.locator("section pre code").inner_text() + " --password-stdin"]
     pasted = subprocess.run(  # in a terminal that knows nothing of the running system
         command, cwd=ROOT, env=own_environment(), input=PASSWORD, capture_output=True, text=True, timeout=60
     )
@@ -29,7 +29,7 @@ def test_the_owner_of_an_empty_system_is_guided_to_the_first_answer(new_system: 
     assert tab.path == "/manage" and "Your next three steps" in tab.text
     tab.check("first-steps")
     assert tab.page.locator(".steps .status").count() == 0
-    tab.press("Make an API token").fill(name="laptop").press("Make the token")
+    tab.press("Make an API token").press("Create token").fill(name="laptop").press("Create token")
     owner.api_token = tab.page.locator("textarea.secret").input_value()
     assert ask(owner, "What is the capital of France?").status_code == 200
     tab.go("/manage")

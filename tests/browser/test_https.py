@@ -26,7 +26,7 @@ def test_on_https_cookies_are_bound_to_the_host_and_a_planted_one_is_ignored(
         tab.press("Verify my address").press("Log in").fill(email=address, password=PASSWORD).press("Log in")
         assert tab.path == "/my/tokens"
         cookies = tab.cookies()
-        assert set(cookies) == {"__Host-sluice_form", "__Host-sluice_session"}
+        assert set(cookies) == {"__Host-sluice_form", "__Host-sluice_session", "sluice_mailed"}
         assert all(one["secure"] and one["httpOnly"] and one["sameSite"] == "Lax" for one in cookies.values())
         answer = tab.page.goto("/my/account")
         assert answer is not None and "max-age=" in answer.headers["strict-transport-security"]
@@ -38,5 +38,5 @@ def test_on_https_cookies_are_bound_to_the_host_and_a_planted_one_is_ignored(
         victim.plant("sluice_session", stolen)  # as a neighbouring host could
         victim.go("/my/account")
         assert victim.path == "/login?next=account"
-        tab.press("Log out")
+        tab.press("Sign out")
         assert "__Host-sluice_session" not in tab.cookies()

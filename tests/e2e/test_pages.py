@@ -1,5 +1,6 @@
 """A whole account life in a browser without JavaScript: by forms, and by links in real mails."""
 
+import json
 import os
 import re
 import subprocess
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.e2e.people import PASSWORD, TIMEOUT_SECONDS, mails_to, new_address
+from tests.e2e.people import PASSWORD, TIMEOUT_SECONDS, Person, mails_to, new_address
 from tests.e2e.system import System
 
 pytestmark = pytest.mark.one_machine("addresses of forms have no stage")
@@ -21,8 +22,10 @@ NEW_PASSWORD = "a loud orange lighthouse"
 class Visitor:
     """A browser that keeps cookies and sends a form's hidden fields."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, person: Person | None = None) -> None:
         self.base_url, self._cookies = base_url, requests.Session()
+        if person is not None:
+            self._cookies.cookies.set("sluice_session", person.session_token)
 
     def get(self, url: str) -> str:
         answer = self._cookies.get(url, headers={"Accept": "text/html"}, timeout=TIMEOUT_SECONDS)
@@ -65,13 +68,19 @@ def run(*command: str) -> str:
 def test_signing_up_verifying_minting_calling_and_a_forgotten_password(system: System) -> None:
     address, visitor = new_address(), Visitor(system.base_url)
     page = visitor.submit(visitor.get(system.base_url + "/sign-up"), "/sign-up", email=address, password=PASSWORD)
-    assert "Look into your mail" in page
+    assert "Check your email" in page
     page = visitor.get(link_in(mails_to(system.base_url, address, "verify_email")[0]))
     assert "Your address is verified" in visitor.submit(page, "/verify-email")
     page = visitor.submit(visitor.get(system.base_url + "/login"), "/login", email=address, password=PASSWORD)
+    page = visitor.get(system.base_url + "/my/tokens/new")
     page = visitor.submit(page, "/my/tokens", name="laptop", expires_in="1d", scopes=["inference"], models="")
     assert "Paris" in run(sys.executable, "-c", sample_in(page, "Python"))
     assert "Paris" in run("sh", "-c", sample_in(page, "a shell"))
+    streamed = run(sys.executable, "-c", sample_in(page, "streaming"))
+    assert re.search(r"Paris\.\n\d+ in, \d+ out\n$", streamed), streamed
+    assert run(sys.executable, "-c", sample_in(page, "tools")).strip()
+    provider = json.loads(sample_in(page, "coding agents"))["provider"]["sluice"]
+    assert provider["options"]["baseURL"] == system.base_url + "/v1" and provider["models"] == {"demo": {}}
     assert "capital of France" in unescape(visitor.get(system.base_url + "/my/usage/log"))
     page = visitor.get(system.base_url + "/forgot-password")
     visitor.submit(page, "/forgot-password", email=address)

@@ -171,7 +171,7 @@ def test_the_system_page_reports_a_model_that_does_not_answer(admin: Browser) ->
 def test_finished_first_steps_are_marked_as_done(admin: Browser, world: UsageWorld) -> None:
     shown = admin.get("/manage")
     assert "Your next three steps" in shown.text and not re.search("three steps.*done", shown.text)
-    admin.submit(admin.get("/my/tokens"), "/my/tokens", name="laptop")
+    admin.submit(admin.get("/my/tokens/new"), "/my/tokens", name="laptop")
     world.account("grace@example.net")
     assert admin.get("/manage").text.count(" done") == 2
 

@@ -89,11 +89,11 @@ def test_every_asset_is_served_by_us_and_cached(browser: Browser) -> None:
 
 def test_a_form_of_another_site_changes_nothing(member: Browser) -> None:
     """Even with the right form token, because each of the two checks is sufficient."""
-    fields = member.get("/my/tokens").form("/my/tokens").fields
+    fields = member.get("/my/tokens/new").form("/my/tokens").fields
     for headers in FOREIGN:
         refused = member.post("/my/tokens", {**fields, "name": "evil"}, headers)
         assert refused.status == 403 and refused.answer.mimetype == "text/html", headers
-    assert "You have none yet" in member.get("/my/tokens").text
+    assert "No API tokens yet" in member.get("/my/tokens").text
 
 
 def test_a_login_form_of_another_site_makes_no_session(browser: Browser, ann: Account) -> None:
@@ -121,7 +121,7 @@ def every_page(world: UsageWorld) -> list[str]:
 
 
 def test_every_form_for_members_is_bound_to_the_session(world: UsageWorld, member: Browser, stranger: Browser) -> None:
-    theirs = stranger.get("/my/tokens").form("/my/tokens").fields["form_token"]
+    theirs = stranger.get("/my/tokens/new").form("/my/tokens").fields["form_token"]
     for path in paths(world, "POST", members=True):
         for form_token in ("", "x", theirs):
             assert member.post(path, {"form_token": form_token, "name": "x", "password": PASSWORD}).status == 403, path
@@ -147,7 +147,7 @@ def test_every_page_for_members_sends_a_stranger_to_the_login(world: UsageWorld,
 
 
 def test_a_new_login_invalidates_older_forms(member: Browser, ann: Account) -> None:
-    before = member.get("/my/tokens").form("/my/tokens").fields
+    before = member.get("/my/tokens/new").form("/my/tokens").fields
     member.log_in(ann.email, PASSWORD)
     assert member.post("/my/tokens", {**before, "name": "x"}).status == 403
 

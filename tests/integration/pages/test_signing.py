@@ -33,10 +33,24 @@ def test_every_address_gets_the_same_page(browser: Browser, world: UsageWorld, p
     assert shapes[0][0] == 200 and shapes[0] == shapes[1] == shapes[2]
 
 
+@pytest.mark.parametrize("path", ["/sign-up", "/forgot-password", "/resend-verification"])
+def test_a_reload_of_the_page_after_it_sends_no_second_mail(browser: Browser, path: str) -> None:
+    given = {"email": "a+ü@example.com", "password": PASSWORD}
+    sent = browser.post(path, {**browser.get(path).form(path).fields, **given})
+    place, cookie = sent.answer.headers["Location"], sent.answer.headers["Set-Cookie"]
+    assert (sent.status, place) == (303, path + "?note=sent")
+    assert "HttpOnly" in cookie and f"Path={path};" in cookie + ";" and "Max-Age=600" in cookie
+    for _ in range(2):
+        shown = browser.get(place)
+        assert shown.status == 200 and "Check your email" in shown.text and given["email"] in shown.text
+    browser.client.delete_cookie("sluice_mailed", path=path)
+    assert "the address you entered" in browser.get(place).text
+
+
 def test_a_wrong_password_and_an_unknown_address_get_the_same_page(browser: Browser, ann: Account) -> None:
     wrong = browser.log_in(ann.email, "wrong wrong wrong")
     unknown = browser.log_in("nobody@example.com", "wrong wrong wrong")
-    assert wrong.status == 401
+    assert wrong.status == 401 and "Couldn't log you in" in wrong.text
     assert shape(wrong, ann.email) == shape(unknown, "nobody@example.com")
     assert "wrong wrong wrong" not in wrong.html
 
@@ -112,7 +126,7 @@ def test_a_login_ends_the_browsers_earlier_session(member: Browser, ann: Account
 def test_logout_ends_the_session_and_clears_the_cookie(member: Browser) -> None:
     cookie = member.session_cookie()
     out = member.submit(member.get("/my/tokens"), "/logout")
-    assert "You are logged out" in out.text and member.session_cookie() == ""
+    assert "You are signed out" in out.text and member.session_cookie() == ""
     member.client.set_cookie("sluice_session", cookie)
     assert member.get("/my/tokens").status == 303
 

@@ -10,7 +10,7 @@ from tests.integration.usage.world import UsageWorld, now_ms
 
 
 def made(browser: Browser, name: str = "laptop", **fields: object) -> Page:
-    return browser.submit(browser.get("/my/tokens"), "/my/tokens", name=name, **fields)
+    return browser.submit(browser.get("/my/tokens/new"), "/my/tokens", name=name, **fields)
 
 
 def token_in(page: Page) -> str:
@@ -18,7 +18,7 @@ def token_in(page: Page) -> str:
 
 
 def detail_path(browser: Browser) -> str:
-    return next(link for link in browser.get("/my/tokens").links if link.startswith("/my/tokens/"))
+    return next(link for link in browser.get("/my/tokens").links if link.startswith("/my/tokens/tok_"))
 
 
 def test_a_new_token_is_shown_once_with_samples_that_name_this_server(member: Browser) -> None:
@@ -44,7 +44,7 @@ def test_a_reload_makes_no_second_token_and_shows_the_first_no_more(
         path = detail_path(member)
         sent = member.post(path + "/rotate", {**member.get(path).form(path + "/rotate").fields, "grace_seconds": "0"})
     else:
-        sent = member.post("/my/tokens", {**member.get("/my/tokens").form("/my/tokens").fields, "name": "once"})
+        sent = member.post("/my/tokens", {**member.get("/my/tokens/new").form("/my/tokens").fields, "name": "once"})
     place, cookie = sent.answer.headers["Location"], sent.answer.headers["Set-Cookie"]
     assert sent.status == 303 and "HttpOnly" in cookie and "SameSite=Strict" in cookie and "Max-Age=60" in cookie
     assert f"Path={place.partition('?')[0]};" in cookie + ";", "sent to no other page"
@@ -134,8 +134,8 @@ def test_problems_are_listed_at_the_top_and_linked_to_their_fields(
     refused = made(member, **fields)  # type: ignore[arg-type]
     assert refused.status == 422 and f"#field-{field}" in refused.links
     assert any(attributes.get("id") == f"field-{field}" for _, attributes in refused.tags)
-    assert "Error: API tokens" in refused.text
-    assert "You have none yet" in refused.text
+    assert "Error: Create an API token" in refused.text
+    assert "No API tokens yet" in member.get("/my/tokens").text
 
 
 def test_a_revoked_token_is_refused_and_stays_on_the_list(member: Browser, ann: Account) -> None:
@@ -144,7 +144,7 @@ def test_a_revoked_token_is_refused_and_stays_on_the_list(member: Browser, ann: 
     made(member)
     path = detail_path(member)
     after = member.submit(member.get(path), path + "/revoke")
-    assert after.status == 200 and "The token is revoked" in after.text and "revoked" in after.text
+    assert after.status == 200 and "Token revoked" in after.text and "revoked" in after.text
     assert stores.grant_store().live(ann.account_id) == {}
     assert path + "/revoke" not in [form.action for form in member.get(path).forms]
 
@@ -155,7 +155,7 @@ def test_a_deleted_token_is_refused_and_not_listed(member: Browser, ann: Account
     made(member)
     path = detail_path(member)
     after = member.submit(member.get(path), path + "/delete")
-    assert "gone from the list" in after.text and "You have none yet" in after.text
+    assert "Token revoked and deleted" in after.text and "No API tokens yet" in after.text
     assert stores.grant_store().live(ann.account_id) == {}
     assert member.get(path).status == 404
 
@@ -166,7 +166,7 @@ def test_all_tokens_can_be_revoked_at_once(member: Browser, ann: Account) -> Non
     made(member, "one")
     made(member, "two")
     after = member.submit(member.get("/my/tokens"), "/my/tokens/revoke-all")
-    assert "All tokens are revoked" in after.text
+    assert "All tokens revoked" in after.text
     assert stores.grant_store().live(ann.account_id) == {}
 
 
@@ -184,7 +184,7 @@ def test_a_token_of_another_account_is_not_found(member: Browser, stranger: Brow
     made(member)
     path = detail_path(member)
     made(stranger)
-    own_form = stranger.get("/my/tokens").form("/my/tokens").fields
+    own_form = stranger.get("/my/tokens/new").form("/my/tokens").fields
     assert stranger.get(path).status == 404
     for deed in ("/revoke", "/delete"):
         assert stranger.post(path + deed, {"form_token": own_form["form_token"]}).status == 404
@@ -197,7 +197,8 @@ def test_markup_in_a_name_stays_text(member: Browser, name: str) -> None:
     pages = [shown, member.get("/my/tokens"), member.get(detail_path(member)), member.get("/my/usage/log")]
     for page in pages:
         assert name in page.text or name in str(page.tags)
-        assert not [tag for tag, has in page.tags if tag == "img" or (tag == "script" and "src" not in has)]
+        assert [has["alt"] for tag, has in page.tags if tag == "img"] == [""], "the mark alone"
+        assert not [tag for tag, has in page.tags if tag == "script" and "src" not in has]
         assert not [attributes for _, attributes in page.tags if any(key.startswith("on") for key in attributes)]
 
 
@@ -211,7 +212,7 @@ def test_limits_are_given_changed_and_removed_by_forms(world: UsageWorld, member
     fields = page.form(path + "/change").fields
     assert [fields[name] for name in ("rpm", "tpm", "monthly_usd")] == ["5", "", "0.300000"]
     changed = member.submit(page, path + "/change", name="desk", rpm="", tpm="700", monthly_usd="1")
-    assert '<h1 class="long" dir="auto">desk</h1>' in changed.html and "The token is changed" in changed.text
+    assert '<h1 class="long" dir="auto">desk</h1>' in changed.html and "Token changed" in changed.text
     (limits,) = stores.grant_store().live_with_limits(ann.account_id)[1].values()
     assert (limits.rpm, limits.tpm, limits.monthly_micro_usd) == (None, 700, 1_000_000)
 
@@ -245,11 +246,11 @@ def test_a_rotated_token_is_shown_once_and_the_old_one_ends(member: Browser) -> 
     shown = member.submit(member.get(path), path + "/rotate", grace_seconds="3600")
     new = token_in(shown)
     assert shown.status == 200 and new != old and new not in member.get("/my/tokens").html
-    assert "Rotate it" not in member.get(path).text, "it was rotated already"
+    assert "Rotate token" not in member.get(path).text, "it was rotated already"
     assert "Replaces" in member.get(detail_path(member)).text
     again = member.get(detail_path(member))
     ended = member.submit(again, detail_path(member) + "/rotate", grace_seconds="0")
-    assert ended.status == 200 and "2 live" in member.get("/my/tokens").text
+    assert ended.status == 200 and "2 active" in member.get("/my/tokens").text
     late = member.submit(again, again.form(path_of(again)).action, grace_seconds="0")
     assert late.status == 409 and "only an active one can be rotated" in late.text
 

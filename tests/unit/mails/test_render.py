@@ -46,6 +46,15 @@ class Page(HTMLParser):
         self.text += data
 
 
+def test_the_owners_name_and_contact_are_in_both_parts_and_stay_text() -> None:
+    named = {"site": "Ann & Co <b>", "contact": "help@example.org"}
+    message = render(mail(Kind.VERIFY_EMAIL), CODE, base_url=BASE, sender="x@example.org", **named)
+    page = Page(message.html)
+    for text in (message.text, page.text):
+        assert "Welcome to Ann & Co <b>." in text and "Questions? help@example.org" in text and "Sluice" not in text
+    assert "b" not in page.tags and "Questions?" not in rendered(Kind.VERIFY_EMAIL).text
+
+
 @pytest.mark.parametrize("kind", Kind)
 def test_every_kind_has_a_subject_a_text_and_an_html_part(kind: Kind) -> None:
     message = rendered(kind)

@@ -1,13 +1,14 @@
-"""`/`: what Sluice is and the first three steps; and the files that pages load."""
+"""`/`: what Sluice is, its models, and the first three steps; and the files that pages load."""
 
 from pathlib import Path
 
-from flask import Response
+from flask import Response, request
 
 from sluice import settings
 from sluice.domain.errors import StoreUnavailable
+from sluice.http.auth import cookie_name
 from sluice.http.public import public
-from sluice.pages import assets
+from sluice.pages import assets, offer
 from sluice.pages.blueprints import pages
 from sluice.pages.render import page
 from sluice.wiring import peers
@@ -22,7 +23,18 @@ _somebody_is_here = False
 @blueprint.get("/")
 def home() -> Response:
     is_new = settings.common().local and _is_without_accounts()
-    return page("home.html", base_url=peers.base_url(), is_new=is_new, data_dir=_data_dir() if is_new else "")
+    models = offer.offer().known()
+    return page(
+        "home.html",
+        scripts=("copy.js", "typed.js"),
+        base_url=peers.base_url(),
+        is_new=is_new,
+        data_dir=_data_dir() if is_new else "",
+        member=cookie_name() in request.cookies,
+        models=models,
+        model=offer.for_chat(models),
+        priced=any(one.is_priced for one in models),
+    )
 
 
 def _data_dir() -> str:
@@ -32,7 +44,7 @@ def _data_dir() -> str:
 
 
 def _is_without_accounts() -> bool:
-    """Checked only on one machine and until the first account exists. On AWS this function may not read a table."""
+    """Checked only on one machine and until the first account exists. On AWS this function may not read accounts."""
     global _somebody_is_here
     if _somebody_is_here:
         return False

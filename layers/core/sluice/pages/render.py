@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from shlex import quote
-from typing import Any, NamedTuple
+from typing import Any
 
 from flask import Response, g, redirect, request
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,7 +14,7 @@ from sluice import settings
 from sluice.domain.usage.pricing import dollars
 from sluice.http.auth import cookie_name
 from sluice.pages import assets, forms, links
-from sluice.wiring.settings import settings_in_force
+from sluice.wiring.settings import site
 
 # For pages without scripts: nothing inline, and nothing from another origin.
 POLICY = (
@@ -22,19 +22,6 @@ POLICY = (
 )
 # For the few pages with scripts: our own files, which may call our own server. Nothing inline, no `eval`.
 SCRIPTED = POLICY + "; script-src 'self'; connect-src 'self'"
-
-
-class Site(NamedTuple):
-    """What the owner says of the site, where there are no settings."""
-
-    name: str = "Sluice"
-    contact: str = ""
-
-
-def site() -> Any:
-    """→ its `name` and `contact`."""
-    found = settings_in_force().current().settings
-    return found.site if found else Site()
 
 
 def page(template: str, status: int = 200, /, scripts: Sequence[str] = (), **facts: Any) -> Response:

@@ -15,7 +15,7 @@ from sluice.http.accounts.visitor import visitor
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
 from sluice.http.tokens import ChangeTokenBody, IssueTokenBody, RotateTokenBody, TokenLimitsInfo
-from sluice.pages import forms
+from sluice.pages import forms, offer
 from sluice.pages.blueprints import members, pages
 from sluice.pages.links import at
 from sluice.pages.render import page, see
@@ -25,11 +25,11 @@ from sluice.wiring.tokens import tokens
 
 blueprint = pages("pages")
 NOTES = {
-    "revoked": "The token is revoked: the next request with it is refused.",
-    "deleted": "The token is revoked and gone from the list.",
-    "made": "The token is made. It was shown once. If you have not copied it, rotate it: the new one is shown again.",
-    "changed": "The token is changed, from its next request on.",
-    "revoked-all": "All tokens are revoked: the next request with any of them is refused.",
+    "revoked": "Token revoked. The next request with it is refused.",
+    "deleted": "Token revoked and deleted.",
+    "made": "Token created. It was shown once. If you have not copied it, rotate it: the new one is shown again.",
+    "changed": "Token changed. Takes effect immediately.",
+    "revoked-all": "All tokens revoked. The next request with any of them is refused.",
 }
 LIFETIMES = {"1h": "1 hour", "1d": "1 day", "7d": "7 days", "30d": "30 days", "90d": "90 days", "1y": "1 year"}
 CUSTOM = "custom"
@@ -51,7 +51,7 @@ WRONG = {
     "scopes": "Tick at least one.",
 }
 SHOWN_ONCE, SHOWN_WITHIN_S = "sluice_shown_once", 60
-GRACES = {0: "at once", 3600: "in an hour", 86_400: "in a day"}
+GRACES = {0: "immediately", 3600: "in an hour", 86_400: "in a day"}
 COUNT, LIMIT = re.compile(r"[0-9]{1,9}"), re.compile(r"-?[0-9]{1,18}")
 NEW = forms.Form({"expires_in": rules.DEFAULT_EXPIRES_IN}, {"scopes": list(rules.SCOPES)})
 
@@ -59,7 +59,15 @@ NEW = forms.Form({"expires_in": rules.DEFAULT_EXPIRES_IN}, {"scopes": list(rules
 @blueprint.get("/my/tokens")
 @members
 def token_list(caller: Caller) -> Response:
-    return _list_page(caller, 200, NEW, NOTES.get(request.args.get("note", ""), ""))
+    found = tokens().all(caller.account_id, now_ms())
+    live = sum(listed.status == "active" for listed in found)
+    return page("tokens.html", tokens=found, live=live, note=NOTES.get(request.args.get("note", ""), ""))
+
+
+@blueprint.get("/my/tokens/new")
+@members
+def issue_form(caller: Caller) -> Response:
+    return _new_page(200, NEW)
 
 
 @blueprint.post("/my/tokens")
@@ -68,7 +76,7 @@ def issue(caller: Caller) -> AnyResponse:
     try:
         issued = tokens().issue(caller.account_id, _wanted(), now_ms(), epoch=caller.epoch)
     except (errors.ValidationFailed, errors.TokenLimitReached) as exc:
-        return _list_page(caller, *_refused(exc))
+        return _new_page(*_refused(exc))
     return _to_be_shown(issued)
 
 
@@ -93,6 +101,7 @@ def _shown(listed: ListedToken, token: str) -> Response:
         token=token,
         base_url=peers.base_url(),
         model=row.models[0] if row.models else "",
+        first_model=row.models[0] if row.models else offer.for_chat(offer.offer().known()),
         inference="inference" in row.scopes,
         scripts=("copy.js",),
     )
@@ -202,19 +211,15 @@ def _token_page(caller: Caller, token_id: str, status: int, form: forms.Form, no
     return page("token.html", status, listed=listed, form=shown, note=note, **places)
 
 
-def _list_page(caller: Caller, status: int, form: forms.Form, note: str = "") -> Response:
-    found = tokens().all(caller.account_id, now_ms())
+def _new_page(status: int, form: forms.Form) -> Response:
     return page(
-        "tokens.html",
+        "token_new.html",
         status,
-        tokens=found,
-        live=sum(listed.status == "active" for listed in found),
-        lifetimes={**LIFETIMES, CUSTOM: "Custom, as below"},
+        lifetimes={**LIFETIMES, CUSTOM: "Custom…"},
         units=UNITS_S,
         chosen_models=_models(),
         scripts=("htmx.js",),
         scopes=SCOPES,
         limits=LIMITS,
         form=form,
-        note=note,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sluice import settings
 from sluice.once import once
 from sluice.wiring import peers, stores
+from sluice.wiring.settings import site
 
 if TYPE_CHECKING:
     from sluice.domain.mails.mail import Mail, Message
@@ -35,7 +36,9 @@ def mailer() -> Mailer:
 def _render(mail: Mail, code: str) -> Message:
     from sluice.adapters.mails.render import render
 
-    return render(mail, code, base_url=peers.base_url(), sender=settings.mailer().mail_from)
+    now = site()
+    known = {"base_url": peers.base_url(), "site": now.name, "contact": now.contact}
+    return render(mail, code, sender=settings.mailer().mail_from, **known)
 
 
 @once

@@ -3,7 +3,7 @@
 from __future__ import annotations  # a function imports only the use cases that it serves
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sluice.once import once
 from sluice.services.settings.in_force import SettingsInForce
@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 @once
 def settings_in_force() -> SettingsInForce:
     return SettingsInForce(stores.settings_store(), time.monotonic)
+
+
+class Site(NamedTuple):
+    """What the owner says of the site, where there are no settings."""
+
+    name: str = "Sluice"
+    contact: str = ""
+
+
+def site() -> Any:
+    """→ its `name` and `contact`."""
+    found = settings_in_force().current().settings
+    return found.site if found else Site()
 
 
 def default_limits(wanted: NewAccounts) -> Limits:

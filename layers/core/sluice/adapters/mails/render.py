@@ -20,11 +20,12 @@ def _environment(*, escape: bool) -> "Environment":
     return Environment(loader=loader, autoescape=escape, trim_blocks=True, lstrip_blocks=True)  # noqa: S701 (HTML escapes)
 
 
-def render(mail: Mail, code: str, *, base_url: str, sender: str) -> Message:
-    """`code` is empty for kinds without one. `sender` is the From header; the Message-ID uses its domain."""
+def render(mail: Mail, code: str, *, base_url: str, sender: str, site: str = "Sluice", contact: str = "") -> Message:
+    """`code` is empty for kinds without one. `sender` is the From header; the Message-ID uses its domain. `site`: the
+    owner's name of it; `contact`: whom to ask, or empty."""
     wording = WORDING[mail.kind]
     base_url = base_url.rstrip("/")
-    facts: dict[str, object] = {**mail.data, "base_url": base_url}
+    facts: dict[str, object] = {**mail.data, "base_url": base_url, "site": site, "contact": contact}
     link = f"{base_url}{wording.path}?token={quote(code)}" if wording.path else ""
     domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
     return Message(
@@ -49,7 +50,7 @@ def _part(mail: Mail, layout: str, facts: dict[str, object], link: str, *, escap
         return [_markup(line) for line in rendered] if escape else rendered
 
     return environment.get_template(layout).render(
-        base_url=facts["base_url"],
+        **{name: facts[name] for name in ("base_url", "site", "contact")},
         subject=wording.subject,
         button=wording.button,
         link=link,

@@ -28,7 +28,7 @@ WORDING: Mapping[Kind, Wording] = {
     Kind.VERIFY_EMAIL: Wording(
         "Verify your email address",
         (
-            "Welcome to Sluice.",
+            "Welcome to {{ site }}.",
             "Follow this link to verify your email address. It is valid for 24 hours, and once.",
             "The password of your account is then the one that was typed for this mail{% if when %} at {{ when }}"
             "{% endif %}. If you did not type it, do not follow the link.",

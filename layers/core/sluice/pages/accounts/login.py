@@ -9,7 +9,7 @@ from sluice.http.accounts.visitor import visitor
 from sluice.http.auth import Caller, require_session
 from sluice.http.session_cookie import with_session, without_session
 from sluice.pages import forms, links
-from sluice.pages.accounts.mail_sent import mailing
+from sluice.pages.accounts.mail_sent import form_or_sent, mailing
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page, see
 from sluice.wiring.accounts import login, password_reset, sessions
@@ -17,16 +17,16 @@ from sluice.wiring.accounts import login, password_reset, sessions
 blueprint = pages("login")
 # Messages after a redirect. The table is fixed, so that a link cannot make the page show other text.
 LOGIN_NOTES = {
-    "out": "You are logged out.",
-    "ended": "That was this session: it is ended.",
-    "deleted": "Your account is deleted: its API tokens are invalid, and its data is erased.",
+    "out": "You are signed out.",
+    "ended": "You are signed out: that was this session.",
+    "deleted": "Your account is deleted: its API tokens no longer work, and its data is erased.",
 }
 
 
 @blueprint.get("/login")
 def login_form() -> Response:
     note = LOGIN_NOTES.get(request.args.get("note", ""), "")
-    return _login_page(200, forms.Form(), note or ("Log in to go on." if "next" in request.args else ""))
+    return _login_page(200, forms.Form(), note or ("Log in to continue." if "next" in request.args else ""))
 
 
 @blueprint.post("/login")
@@ -78,9 +78,9 @@ def log_out(caller: Caller) -> AnyResponse:
 
 @blueprint.get("/forgot-password")
 def forgot_form() -> Response:
-    return page("forgot.html")
+    return form_or_sent("forgot.html", "forgot")
 
 
 @blueprint.post("/forgot-password")
-def forgot() -> Response:
-    return mailing(ForgotPasswordBody, lambda body: password_reset().request(body.email, visitor()), "forgot")
+def forgot() -> AnyResponse:
+    return mailing(ForgotPasswordBody, lambda body: password_reset().request(body.email, visitor()), "forgot.html")

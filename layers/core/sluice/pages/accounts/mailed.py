@@ -39,29 +39,29 @@ VERIFY = Link(
     "One click, and your account is ready.",
     "Your address is verified.",
     "Log in",
-    "Send me a new link",
+    "Send a new link",
     "/resend-verification",
     only_newest=False,
 )
 RESET = Link(
     "Set a new password",
-    "Set the new password",
-    "Every session of your account will be ended, on every device.",
-    "Your password is changed, every session was ended, and every API token was revoked.",
+    "Set new password",
+    "You will be signed out on every device.",
+    "Your password is changed. You are signed out on every device, and every API token was revoked.",
     "Log in with the new password",
-    "Send me a new link",
+    "Send a new link",
     "/forgot-password",
 )
 RESET_KEPT = replace(
     RESET,
-    done="Your password is changed, and every session was ended. Your API tokens still work: if someone else may know "
-    "them, log in and revoke them all on the tokens page.",
+    done="Your password is changed, and you are signed out on every device. Your API tokens still work: if someone "
+    "else may know them, log in and revoke them all on the tokens page.",
 )
 CHANGE = Link(
     "Confirm your new email address",
     "Use this address",
-    "From then on you log in with this address, and the old address gets a notice.",
-    "This is the address of your account now. Log in with it from now on.",
+    "You will log in with this address from then on. The old address gets a notice.",
+    "This is your account's address now. Log in with it from now on.",
     "Log in",
     "Log in and ask again",
     "/login",

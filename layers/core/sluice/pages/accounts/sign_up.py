@@ -1,12 +1,12 @@
 """Sign-up. What only the address's owner may know is sent by mail, never shown on a page."""
 
 from flask import Response
+from werkzeug.wrappers import Response as AnyResponse
 
 from sluice.http.accounts.requests import RegisterBody, ResendBody
 from sluice.http.accounts.visitor import visitor
-from sluice.pages.accounts.mail_sent import mailing
+from sluice.pages.accounts.mail_sent import form_or_sent, mailing
 from sluice.pages.blueprints import pages
-from sluice.pages.render import page
 from sluice.wiring.accounts import registration
 
 blueprint = pages("sign_up")
@@ -14,22 +14,22 @@ blueprint = pages("sign_up")
 
 @blueprint.get("/sign-up")
 def sign_up_form() -> Response:
-    return page("sign_up.html")
+    return form_or_sent("sign_up.html", "sign-up")
 
 
 @blueprint.post("/sign-up")
-def sign_up() -> Response:
+def sign_up() -> AnyResponse:
     def register(body: RegisterBody) -> None:
         registration().register(body.email, body.password, body.name, visitor())
 
-    return mailing(RegisterBody, register, "sign-up")
+    return mailing(RegisterBody, register, "sign_up.html")
 
 
 @blueprint.get("/resend-verification")
 def resend_form() -> Response:
-    return page("resend.html")
+    return form_or_sent("resend.html", "resend")
 
 
 @blueprint.post("/resend-verification")
-def resend() -> Response:
-    return mailing(ResendBody, lambda body: registration().resend(body.email, visitor()), "resend")
+def resend() -> AnyResponse:
+    return mailing(ResendBody, lambda body: registration().resend(body.email, visitor()), "resend.html")

@@ -1,25 +1,28 @@
 "use strict";
 // Buttons that copy an element's text. They are hidden until this script runs. Each says itself for two seconds what
-// became of it, because the words for screen readers may be out of sight.
+// became of it, because the words for screen readers may be out of sight; a button that is an icon shows a tick.
 for (const button of document.querySelectorAll("button[data-copy]")) {
-  const label = button.textContent;
+  const label = button.querySelector("span");
+  const words = label?.textContent;
   let timer;
   button.hidden = false;
   button.addEventListener("click", async () => {
     const source = document.getElementById(button.dataset.copy);
-    const words = source.value ?? source.textContent;
+    const text = source.value ?? source.textContent;
     const said = document.getElementById("copied");
     said.textContent = "";
     try {
-      await navigator.clipboard.writeText(words); // works only on https and on localhost
-      button.textContent = said.textContent = "Copied.";
+      await navigator.clipboard.writeText(text); // works only on https and on localhost
+      said.textContent = "Copied.";
+      button.classList.add("copied");
+      if (label) label.textContent = "Copied.";
     } catch {
       getSelection().selectAllChildren(source);
       source.select?.();
-      button.textContent = "Selected: press Ctrl and C";
+      if (label) label.textContent = "Selected: press Ctrl and C";
       said.textContent = "Your browser does not let a page copy. It is selected: copy it with Ctrl and C.";
     }
     clearTimeout(timer);
-    timer = setTimeout(() => { button.textContent = label; }, 2000);
+    timer = setTimeout(() => { button.classList.remove("copied"); if (label) label.textContent = words; }, 2000);
   });
 }
