@@ -38,7 +38,7 @@ NOTES = {
 LIMITS = {
     "rpm": "Requests a minute",
     "tpm": "Tokens a minute",
-    "concurrency": "Requests at once",
+    "concurrency": "Concurrent requests",
     "monthly_tokens": "Tokens a month",
 }
 ROLES: Mapping[str, Role] = {"user": "user", "admin": "admin"}
