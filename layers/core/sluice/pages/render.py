@@ -82,7 +82,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals |= {"at": links.at, "form_token": forms.token, "asset": _asset}
-    made.filters |= {"moment": moment, "number": number, "money": money, "duration": duration}
+    made.filters |= {"day": day, "moment": moment, "number": number, "money": money, "duration": duration}
     made.filters |= {"size": size, "shell_quoted": quote, "wait": wait, "second": second, "places": places}
     return made
 
@@ -94,6 +94,11 @@ def _asset(name: str) -> str:
 def moment(at_ms: int | None) -> str:
     """`2026-11-20 12:00 UTC`"""
     return "never" if at_ms is None else datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def day(at_ms: int) -> str:
+    """`2026-11-20`, in UTC."""
+    return moment(at_ms)[:10]
 
 
 def second(at_ms: int) -> str:

@@ -82,7 +82,7 @@
     const tops = isStacked ? stacked(series) : series.map((one) => one.values);
     const own = (place) => (u, value, at, index) => {
       const raw = index == null ? null : series[place].values[index];
-      return raw == null ? "–" : words(raw);
+      return index == null ? "" : raw == null ? "–" : words(raw);
     };
     // The highest first, so that lower ones are drawn over it.
     const order = [...series.keys()].reverse();
@@ -110,7 +110,7 @@
         { ...axis, size: (u, labels) => Math.max(44, 16 + 7.5 * Math.max(0, ...(labels ?? []).map((one) => one.length))), values: (u, at) => at.map(AXIS_WORDS.get(words) ?? words), incrs: words === whole ? [1, 2, 5].flatMap((n) => [...Array(12).keys()].map((p) => n * 10 ** p)).sort((a, b) => a - b) : undefined },
       ],
       series: [
-        { label: facts.step === "day" ? "Day" : "Hour", value: (u, at) => (at == null ? "–" : iso(at).slice(0, facts.step === "day" ? 10 : 16)) },
+        { label: facts.step === "day" ? "Day" : "Hour", value: (u, at) => (at == null ? "" : iso(at).slice(0, facts.step === "day" ? 10 : 16)) },
         ...order.map((at) => ({
           label: series[at].label,
           value: own(at),

@@ -156,9 +156,7 @@ def limits_left(overview: Overview, now: int) -> list[LimitLeft]:
         _bucket("Requests a minute", limits.rpm, grant.tat_requests_ns, now_ns),
         _bucket("Tokens a minute", limits.tpm, grant.tat_tokens_ns, now_ns),
         LimitLeft("Concurrent requests", limits.concurrency, at_once, f"{running} running" if running else "Full"),
-        LimitLeft(
-            "Tokens a month", limits.monthly_tokens, max(0, limits.monthly_tokens - overview.tokens), month_ends
-        ),
+        LimitLeft("Tokens a month", limits.monthly_tokens, max(0, limits.monthly_tokens - overview.tokens), month_ends),
         *money,
     ]
 
