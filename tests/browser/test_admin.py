@@ -12,6 +12,7 @@ PAGES = {
     "users": "/manage/users",
     "all-usage": "/manage/usage",
     "refusals": "/manage/refusals",
+    "settings": "/manage/settings",
     "audit": "/manage/audit",
 }
 
