@@ -30,6 +30,7 @@ from sluice.http.operations import (
 from sluice.http.settings import GivenSettings, SettingsBody, SettingsInfo
 from sluice.pages import settings as admin_settings
 from sluice.pages.operations import admin as admin_pages
+from sluice.pages.operations import user_views
 from sluice.pages.operations import users as admin_users
 from sluice.wiring.accounts import profile
 from sluice.wiring.operations import administration, all_users, audit_trail
@@ -40,6 +41,7 @@ from sluice.wiring.usage import everyones_sums, refusals
 blueprint = Blueprint("admin", __name__)
 blueprint.register_blueprint(admin_pages.blueprint)
 blueprint.register_blueprint(admin_users.blueprint)
+blueprint.register_blueprint(user_views.blueprint)
 blueprint.register_blueprint(admin_settings.blueprint)
 documented = partial(operation, tag="Admin", auth=Auth.ADMIN)
 CHANGE = (errors.NotFound, errors.Conflict)

@@ -12,6 +12,7 @@ PAGES = {
     "users": "/manage/users",
     "all-usage": "/manage/usage",
     "refusals": "/manage/refusals",
+    "settings": "/manage/settings",
     "audit": "/manage/audit",
 }
 
@@ -47,8 +48,8 @@ def test_an_admin_page_is_accessible_and_hidden_from_strangers_and_members(
 
 def test_the_system_page_shows_the_model_and_a_healthy_system(office: Tab) -> None:
     office.go("/manage")
-    facts = office.page.locator(".facts").first.inner_text()
-    assert "ready" in facts and "demo" in facts
+    model = office.page.locator(".tile").first.inner_text()
+    assert "ready" in model and "demo" in model and "0 running" in office.text
 
 
 def test_an_account_is_suspended_and_restored_at_once(office: Tab, newcomer: Newcomer, new_tab: NewTab) -> None:
@@ -71,9 +72,9 @@ def test_an_account_is_suspended_and_restored_at_once(office: Tab, newcomer: New
 def test_new_limits_take_effect_with_the_next_request(office: Tab, newcomer: Newcomer) -> None:
     ann = newcomer()
     open_user(office, ann)
-    office.fill(rpm="many").press("Change the limits")
+    office.fill(rpm="many").press("Change limits")
     assert office.page.title().startswith("Error: ") and office.page.locator("[name=rpm]").input_value() == "many"
-    office.fill(rpm="0").press("Change the limits")
+    office.fill(rpm="0").press("Change limits")
     assert "The limits are changed" in office.text
     assert ask(ann, "Hello").status_code == 429
     assert ann.call("GET", "/account").json()["limits"]["rpm"] == 0
@@ -91,7 +92,7 @@ def test_granting_and_removing_a_role_needs_the_admins_own_password(
     assert office.page.title().startswith("Error: ") and theirs.go("/manage") == 403
     office.fill(password=PASSWORD).press("Make this account an admin")
     assert theirs.go("/manage") == 200
-    assert theirs.page.get_by_role("link", name="Admin", exact=True).count() == 1
+    assert theirs.page.get_by_role("link", name="Audit log", exact=True).count() == 1
     office.press("Take the admin role away").fill(password=PASSWORD).press("Take the role away")
     assert theirs.go("/manage") == 403
 
@@ -115,8 +116,9 @@ def test_the_usage_of_all_accounts_is_the_sum_of_the_ledger(
     office.check("admin-usage-plots")
     plots = dict(drawn(office))
     total = admin.call("GET", "/admin/usage").json()["total"]
-    assert f"{total['requests']:,} requests" in office.text
-    assert f"{total['prompt_tokens'] + total['completion_tokens']:,} tokens" in office.text
+    tiles = office.page.locator(".tile dd").all_inner_texts()
+    assert tiles[0].splitlines()[0] == f"{total['requests']:,}"
+    assert tiles[1].splitlines()[0] == f"{total['prompt_tokens'] + total['completion_tokens']:,}"
     assert plots["Requests"] == total["requests"]
     assert plots["Tokens"] == total["prompt_tokens"] + total["completion_tokens"]
     assert total["cost_usd"] is None
@@ -164,3 +166,23 @@ def test_labels_and_times_do_not_break_beside_long_values(office: Tab, newcomer:
         "(it) => { const all = document.createRange(); all.selectNodeContents(it); return all.getClientRects().length }"
     )
     assert when.evaluate(lines) == 1
+
+
+def test_users_are_sorted_and_lead_to_their_usage_log_and_tokens(office: Tab, newcomer: Newcomer) -> None:
+    ann = newcomer()
+    used = ask(ann, "What is the capital of France?").json()["usage"]["total_tokens"]
+    office.go("/manage/users")
+    office.press("Since")
+    head = office.page.locator("thead [aria-sort]")
+    assert head.count() == 1 and head.get_attribute("aria-sort") == "descending"
+    newest = office.page.locator("tbody tr").first
+    assert ann.email in newest.inner_text() and f"{used}" in newest.locator("[data-label^=Tokens]").inner_text()
+    assert "never" not in newest.locator("[data-label='Last seen']").inner_text()
+    office.check("admin-users")
+    office.press(ann.email)
+    for name, shown in {"Usage": "Tokens", "Request log": "200", "API tokens": "active"}.items():
+        office.page.locator(".tabs").get_by_role("link", name=name).click()
+        office.page.locator(f".tabs [aria-current=page]:text-is('{name}')").wait_for()
+        assert shown in office.page.locator("main").inner_text(), name
+        office.check("admin-user-" + name.lower().replace(" ", "-"))
+    assert "Amounts only" not in office.text and ann.api_token not in office.page.content()

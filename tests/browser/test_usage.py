@@ -1,5 +1,6 @@
 """Usage in a browser: the plots show the ledger's numbers; without script the tables have the same."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date
@@ -42,6 +43,11 @@ def busy(stage: Stage, new_tab: NewTab) -> tuple[Tab, dict[Bucket, Amounts]]:
                 when = now - days_ago * DAY_MS - place
                 stage.world.record(account_id, at_ms=when, model=model, response_time_ms=300 + 40 * days_ago + place)
     return new_tab(person, at=stage.url), stage.world.truth(account_id)
+
+
+def amount(tab: Tab, name: str) -> str:
+    """The big number of this name, without what is said below it."""
+    return tab.page.locator(".tile", has_text=name).first.locator("dd").inner_text().splitlines()[0]
 
 
 def drawn(tab: Tab, query: str = "") -> dict[str, Any]:
@@ -141,11 +147,44 @@ def test_the_log_is_filtered_and_downloaded(busy: tuple[Tab, dict[Bucket, Amount
     tab, truth = busy
     tab.go("/my/usage/log")
     tab.fill(model="embedder")
-    tab.press("Show")
+    tab.press("Search")
     with tab.page.expect_download() as download:
-        tab.page.click("text=Download these as CSV")
+        tab.page.click("text=Download CSV")
     lines = download.value.path().read_text().splitlines()
     assert len(lines) - 1 == sum(one.requests for bucket, one in truth.items() if bucket.model == "embedder")
+
+
+def test_a_request_opens_and_is_found_by_its_id_without_script(stage: Stage, new_tab: NewTab) -> None:
+    person, account_id = stage.person()
+    stage.world.record(account_id, model="newest")
+    old = stage.world.record(account_id, at_ms=now_ms() - 40 * DAY_MS, model="old-model", status=503)
+    tab = new_tab(person, script=False, at=stage.url)
+    tab.go("/my/usage/log")
+    lines = tab.page.locator(".log summary")
+    assert lines.count() == 2 and not tab.page.get_by_text(old.request_id).is_visible()
+    lines.nth(1).press("Enter")
+    assert tab.page.get_by_text(old.request_id).is_visible()
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$", lines.nth(1).locator("time").inner_text())
+    tab.press("Failed")
+    assert lines.count() == 1 and "old-model" in lines.inner_text()
+    tab.press("Answered")
+    tab.fill(id=old.request_id).press("Search")
+    assert lines.count() == 1 and tab.page.get_by_text(old.request_id).is_visible(), "it is open at once"
+    tab.fill(id="req_unknown").press("Search")
+    assert "No matching requests" in tab.text
+
+
+def test_the_big_numbers_fit_at_400_percent_and_a_preset_is_marked(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:
+    tab, truth = busy
+    tab.page.set_viewport_size({"width": 320, "height": 256})
+    tab.go("/my/usage")
+    tab.press("30 days")
+    assert tab.page.locator(".chips [aria-current]").inner_text() == "30 days"
+    whole = sum(truth.values(), Amounts())
+    assert amount(tab, "Requests") == f"{whole.requests}" and amount(tab, "Latency").startswith("p50 ")
+    for path in ("/my/usage", "/my/usage/log"):
+        tab.go(path)
+        assert tab.page.evaluate("() => document.documentElement.scrollWidth") <= 320, path
 
 
 def test_usage_is_accessible_in_both_widths_and_colour_schemes(busy: tuple[Tab, dict[Bucket, Amounts]]) -> None:
@@ -155,6 +194,7 @@ def test_usage_is_accessible_in_both_widths_and_colour_schemes(busy: tuple[Tab, 
     drawn(tab, "&split=model")
     tab.check("usage-by-model")
     tab.go("/my/usage/log")
+    tab.page.locator(".log summary").nth(1).click()
     tab.check("log")
 
 
@@ -172,7 +212,7 @@ def test_the_days_are_those_of_the_browsers_time_zone(stage: Stage, new_tab: New
     tab.go("/my/usage")
     tab.page.get_by_text(f"Days are days of the time zone {zone}").wait_for()  # after one reload
     tab.go(f"/my/usage?from={day}&to={day}")
-    assert "2 requests" in tab.text
+    assert amount(tab, "Requests") == "2"
     tab.page.locator(".plots canvas").nth(3).wait_for()
     requests = tab.page.evaluate(DRAWN)[0]
     assert len(requests["days"]) == 25 and sum(requests["drawn"]["requests"]) == 2

@@ -2,17 +2,24 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sluice.adapters.usage import refusals as refusal_table
 from sluice.domain.accounts.account import Account
+from sluice.domain.gateway.contents import LoggedContent
+from sluice.domain.periods import period_of
 from sluice.domain.usage.refusals import Refusal
+from sluice.pages.render import moment
+from sluice.wiring import stores
 from sluice.wiring.usage import refusals
 from tests.integration.accounts.world import PASSWORD
 from tests.integration.pages.browser import OWN, Browser
+from tests.integration.pages.test_usage import images, tiles
 from tests.integration.usage.world import UsageWorld, now_ms
 
+VIEWS = ["usage", "log", "tokens"]  # of a user
 PAGES = ["/manage", "/manage/users", "/manage/usage", "/manage/refusals", "/manage/audit"]
 DEEDS = ["limits", "suspend", "restore", "role"]
 
@@ -65,7 +72,7 @@ def test_every_change_needs_the_forms_token(deed: str, admin: Browser, ann: Acco
 def test_refused_requests_of_all_accounts_are_shown_by_page(
     admin: Browser, world: UsageWorld, ann: Account, owner: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "No request was refused in this time." in admin.get("/manage/refusals").text
+    assert "No refused requests in this period" in admin.get("/manage/refusals").text
     now = now_ms()
     people = [ann, world.account("grace@example.net")]
     for account in people:
@@ -92,7 +99,7 @@ def test_users_are_found_by_part_of_an_address(admin: Browser, world: UsageWorld
     assert "grace@example.net" in everyone and "linus@example.org" in everyone
     found = admin.get("/manage/users?query=grace").text
     assert "grace@example.net" in found and "linus" not in found
-    assert "Nobody fits “xyz”" in admin.get("/manage/users?query=xyz").text
+    assert "No user matches “xyz”" in admin.get("/manage/users?query=xyz").text
 
 
 def test_markup_in_users_names_stays_text(admin: Browser, world: UsageWorld, member: Browser, ann: Account) -> None:
@@ -100,7 +107,7 @@ def test_markup_in_users_names_stays_text(admin: Browser, world: UsageWorld, mem
     member.submit(member.get("/my/account"), "/my/account/profile", name=evil, store_content="on")
     for path in ("/manage/users", f"/manage/users/{ann.account_id}"):
         shown = admin.get(path)
-        assert evil in shown.text and not [one for one in shown.tags if one[0] == "img"]
+        assert evil in shown.text and not images(shown)
 
 
 def test_suspending_and_restoring_take_effect_at_once(admin: Browser, member: Browser, ann: Account) -> None:
@@ -123,7 +130,7 @@ def test_limits_are_changed_and_an_invalid_value_is_shown_again(admin: Browser, 
     assert "rpm: 60 → 7" in admin.get("/manage/audit").text
     wrong = admin.submit(done, place + "/limits", rpm="many", concurrency="-1")
     assert wrong.status == 422 and wrong.form(place + "/limits").fields["rpm"] == "many"
-    assert "Requests at once: must be at least 0" in wrong.text
+    assert "Concurrent requests: must be at least 0" in wrong.text
     assert admin.get(place).form(place + "/limits").fields["rpm"] == "7"
 
 
@@ -207,3 +214,57 @@ def test_the_start_page_of_an_empty_local_system_explains_the_first_step(
     assert "its folder: .venv/bin/sluice admin create you@" in browser.get("/").text
     world.account("ann@example.com")
     assert "sluice admin create" not in browser.get("/").text
+
+
+def test_users_are_sorted_by_their_month_and_say_when_they_were_seen(
+    admin: Browser, world: UsageWorld, owner: Account, ann: Account
+) -> None:
+    bob, now = world.account("bob@example.com"), now_ms()
+    month = {"period": period_of(now), "pp": period_of(now)}
+    used: dict[str, dict[str, Any]] = {
+        ann.account_id: {"period_tokens": 900, "pu": 2_500_000, "tat_requests_ns": (now - 5000) * 1_000_000},
+        bob.account_id: {"period_tokens": 1200, "pu": 1_000_000, "tat_requests_ns": (now + 30_000) * 1_000_000},
+    }
+    for account_id, values in used.items():
+        world.set_grant(account_id, **month, **values)
+
+    def order(query: str) -> list[str]:
+        return re.findall(r'<th scope="row" class="long"><a[^>]*>([^@]+)', admin.get("/manage/users" + query).html)
+
+    assert order("") == order("?sort=-tokens") == ["bob", "ann", "owner"]
+    assert order("?sort=-cost") == ["ann", "bob", "owner"] and order("?sort=address") == ["ann", "bob", "owner"]
+    assert order("?sort=seen") == ["owner", "ann", "bob"] and order("?sort=-address") == ["owner", "bob", "ann"]
+    shown = admin.get("/manage/users")
+    assert "$2.5000" in shown.text and "$1.0000" in shown.text and moment(now) in shown.text and "never" in shown.text
+    assert [has["aria-sort"] for tag, has in shown.tags if "aria-sort" in has] == ["descending"]
+    assert admin.get("/manage/users?sort=password_hash").status == 422
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_views_of_a_user_are_for_admins_only(view: str, member: Browser, owner: Account, admin: Browser) -> None:
+    answered = member.get(f"/manage/users/{owner.account_id}/{view}")
+    assert answered.status == 403 and owner.email not in answered.text
+    for unknown in ("usr_nobody", "usr_" + "a" * 16, "%00"):
+        assert admin.get(f"/manage/users/{unknown}/{view}").status == 404
+
+
+def test_an_admin_sees_a_users_amounts_and_never_prompts_or_api_tokens(
+    admin: Browser, world: UsageWorld, ann: Account
+) -> None:
+    issued, now = world.issue(world.login(ann), name="laptop"), now_ms()
+    record = world.record(ann.account_id, token_id=issued["id"], model="anns-model")
+    failed = world.record(ann.account_id, at_ms=now - 5, status=503).request_id
+    world.record(model="another-ones")
+    content = LoggedContent("my prompt", "my response")
+    stores.hot_store().put_content(ann.account_id, record.request_id, content, now, now // 1000 + 60)
+    place = f"/manage/users/{ann.account_id}"
+    assert set(admin.get(place).links) >= {f"{place}/{view}" for view in VIEWS}
+    used, log, tokens = (admin.get(f"{place}/{view}") for view in VIEWS)
+    assert tiles(used)["Requests"].startswith("2 ") and "anns-model" in used.text
+    assert record.request_id in log.text and "laptop" in log.text and failed in log.text
+    assert re.findall(r'<li id="(req_\w+)">', admin.get(f"{place}/log?status=failed").html) == [failed]
+    assert "laptop" in tokens.text and "active" in tokens.text
+    for shown in (used, log, tokens):
+        assert not re.search("my prompt|my response|another-ones|" + issued["token"][-6:], shown.html)
+    for view in VIEWS[:2]:
+        assert admin.get(f"{place}/{view}?cursor=x&from=x").status == 422

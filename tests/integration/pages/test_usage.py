@@ -9,11 +9,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sluice.domain.accounts.account import Account
+from sluice.domain.ids import request_id
 from sluice.domain.periods import day_of, day_start_ms, rfc3339
 from sluice.domain.spans import DAY_MS
-from sluice.domain.usage.refusals import Refusal
+from sluice.domain.usage.refusals import Refusal, RefusedDay
 from sluice.domain.usage.usage import Amounts, amounts_of, by_day
 from sluice.services.usage import sums
+from sluice.wiring import stores
 from sluice.wiring.usage import refusals
 from tests.integration.pages.browser import Browser, Page
 from tests.integration.usage.world import HOUR_MS, UsageWorld, now_ms
@@ -30,6 +32,17 @@ def test_limits_are_shown_with_the_remaining_amounts(world: UsageWorld, member: 
     assert 30 <= int(re.search(r": (\d+) of 60 left", left)[1]) <= 45  # type: ignore[index]
 
 
+def tiles(page: Page) -> dict[str, str]:
+    """The big numbers, each with what it is."""
+    found = re.findall(r'<div class="tile"><dt>(.*?)</dt><dd>(.*?)</dd></div>', page.html, re.DOTALL)
+    return {name: re.sub("<[^>]+>", " ", text) for name, text in found}
+
+
+def images(page: Page) -> list[str]:
+    """Without the site's mark."""
+    return [has["src"] for tag, has in page.tags if tag == "img" and "/favicon.svg" not in has["src"]]
+
+
 def test_sums_by_day_model_and_token_equal_the_ledgers(world: UsageWorld, member: Browser, ann: Account) -> None:
     issued = world.issue(world.login(ann), name="laptop")
     records = [
@@ -38,18 +51,15 @@ def test_sums_by_day_model_and_token_equal_the_ledgers(world: UsageWorld, member
     world.deliver(records[:1])  # metering has not folded the others yet
     page = member.get("/my/usage")
     prompt, completion = (sum(getattr(r, f"{kind}_tokens") for r in records) for kind in ("prompt", "completion"))
-    assert f"3 requests, {prompt + completion} tokens" in page.text.replace(" ,", ",")
+    assert tiles(page)["Requests"].startswith("3 ") and tiles(page)["Tokens"].startswith(f"{prompt + completion} ")
     assert "big<model>" in page.text and f"laptop (…{issued['hint']})" in page.text
 
 
 def test_a_span_is_chosen_by_its_days(world: UsageWorld, member: Browser, ann: Account) -> None:
     world.record(ann.account_id)
     page = member.get("/my/usage?from=2020-01-01&to=2020-01-31")
-    assert "0 requests" in page.text and page.form("/my/usage").fields == {
-        "from": "2020-01-01",
-        "to": "2020-01-31",
-        "split": "",
-    }
+    assert tiles(page)["Requests"] == "0" and "No usage in this period" in page.text
+    assert page.form("/my/usage").fields == {"from": "2020-01-01", "to": "2020-01-31", "split": ""}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +105,6 @@ def test_the_log_is_filtered_by_token_and_model(world: UsageWorld, member: Brows
 
 def test_prompts_and_answers_are_shown_as_text(world: UsageWorld, member: Browser, ann: Account) -> None:
     from sluice.domain.gateway.contents import LoggedContent
-    from sluice.wiring import stores
 
     now, evil = now_ms(), '<img src=x onerror=alert(1)><a href="javascript:alert(1)">x</a>'
     record = world.record(ann.account_id)
@@ -104,7 +113,7 @@ def test_prompts_and_answers_are_shown_as_text(world: UsageWorld, member: Browse
     )
     page = member.get("/my/usage/log")
     assert f"Ask {evil}" in page.text and f"Say {evil}" in page.text
-    assert "img" not in [tag for tag, _ in page.tags] and not [link for link in page.links if "javascript" in link]
+    assert not images(page) and not [link for link in page.links if "javascript" in link]
 
 
 def test_requests_of_another_account_are_not_shown(
@@ -139,7 +148,7 @@ def test_the_plots_data_equal_the_ledger(world: UsageWorld, member: Browser, ann
     assert plotted(member.get(path)) == by_day(truth, "")
     by_model = member.get(path + "&split=model")
     assert plotted(by_model) == by_day(truth, "model") and len(plotted(by_model)) == 6
-    assert "img" not in [tag for tag, _ in by_model.tags]
+    assert not images(by_model)
 
 
 def test_a_day_or_two_are_shown_by_the_hour(world: UsageWorld, member: Browser, ann: Account) -> None:
@@ -164,9 +173,8 @@ def test_latencies_are_shown(world: UsageWorld, member: Browser, ann: Account) -
     for took in range(1, 101):
         world.record(ann.account_id, response_time_ms=took * 10, ttft_ms=took)
     world.record(ann.account_id, response_time_ms=600_000, status=499)
-    text = member.get("/my/usage").text
-    assert "Of the newest 100 answered: half within 500 ms, 95 of 100 within 950 ms" in text
-    assert "the first token of half within 50 ms" in text
+    shown = tiles(member.get("/my/usage"))["Latency (last 100)"]
+    assert shown.split() == ["p50", "500", "ms", "p95", "950", "ms", "·", "first", "token", "p50", "50", "ms"]
 
 
 def test_the_log_is_filtered_by_day_and_status(world: UsageWorld, member: Browser, ann: Account) -> None:
@@ -213,14 +221,14 @@ def _refuse(account_id: str, token_id: str, at_ms: int, code: str = "rate_limit_
 
 
 def test_refused_requests_are_on_the_usage_page(world: UsageWorld, member: Browser, ann: Account) -> None:
-    assert "No request was refused in this time." in member.get("/my/usage").text
+    assert "No refused requests in this period" in member.get("/my/usage").text
     issued = world.issue(world.login(ann), name="laptop")
     _refuse(ann.account_id, issued["id"], now_ms(), times=3)
     _refuse(world.account().account_id, "tok_foreign", now_ms(), code="invalid_json")
     text = member.get("/my/usage").text
     assert f"laptop (…{issued['hint']})" in text and "rate_limit_exceeded" in text and "The last 3" in text
     assert "invalid_json" not in text and "tok_foreign" not in text
-    assert "No request was refused" in member.get("/my/usage?from=2020-01-01&to=2020-01-02").text
+    assert "No refused requests" in member.get("/my/usage?from=2020-01-01&to=2020-01-02").text
 
 
 def test_the_page_names_the_browsers_time_zone_and_counts_its_days(
@@ -230,10 +238,10 @@ def test_the_page_names_the_browsers_time_zone_and_counts_its_days(
     for moment_ms in (at_ms, at_ms + 1, at_ms + 25 * HOUR_MS):
         world.record(ann.account_id, at_ms=moment_ms)
     span = "/my/usage?from=2026-10-25&to=2026-10-25"
-    assert "time zone UTC" in member.get(span).text and "1 requests" in member.get(span).text
+    assert "time zone UTC" in member.get(span).text and tiles(member.get(span))["Requests"].startswith("1 ")
     member.client.set_cookie("sluice_zone", "Europe/Berlin")
     page = member.get(span)
-    assert "time zone Europe/Berlin" in page.text and "2 requests" in page.text
+    assert "time zone Europe/Berlin" in page.text and tiles(page)["Requests"].startswith("2 ")
     assert "2026-10-25 00:00+02:00" in page.text and "2026-10-25 23:00+01:00" in page.text
     log = member.get("/my/usage/log?from=2026-10-25&to=2026-10-25")
     assert "time zone Europe/Berlin" in log.text and len([tag for tag, _ in log.tags if tag == "li"]) >= 2
@@ -248,5 +256,34 @@ def test_the_log_says_which_attempts_are_one_calls(world: UsageWorld, member: Br
     ids = [world.record(ann.account_id, at_ms=now + n * 1000, call=f"{n}.abcdefgh").request_id for n in range(3)]
     world.record(ann.account_id, at_ms=now + 5000, call="0.abcdefgh")
     text = member.get("/my/usage/log").text
-    assert f"Attempt 3 of 3 of one call, which began as {ids[0]}" in text and "Attempt 1 of 3 of one call." in text
-    assert text.count("of one call") == 3
+    assert f"3 of 3 of the call that began as {ids[0]}" in text and "1 of 3" in text
+    assert text.count(" of 3") == 3
+
+
+def test_a_request_is_found_by_its_id_whatever_its_day_and_the_filters(
+    world: UsageWorld, member: Browser, ann: Account
+) -> None:
+    old = world.record(ann.account_id, at_ms=now_ms() - 300 * DAY_MS, model="old-model").request_id
+    world.record(ann.account_id)
+    foreign = world.record(world.account().account_id).request_id
+    shown = member.get(f"/my/usage/log?id=%20{old}%20&status=failed&from={day_of(now_ms())}")
+    assert re.findall(r"<code>(req_\w+)</code>", shown.html) == [old] and "old-model" in shown.text
+    for unknown in (foreign, "req_" + "Z" * 26, "req_x", "%00", old.lower()):
+        assert "No matching requests" in member.get("/my/usage/log?id=" + unknown).text
+
+
+def test_a_refused_request_is_found_by_its_id(world: UsageWorld, member: Browser, ann: Account) -> None:
+    at_ms = now_ms() - DAY_MS
+    made = Refusal(request_id(at_ms), at_ms, "playground", "rate_limit_exceeded", 429, "/v1/chat/completions")
+    stores.refusal_store().add(RefusedDay(ann.account_id, day_of(at_ms), {}, (made,)), at_ms // 1000 + 90 * 86_400)
+    text = member.get("/my/usage/log?id=" + made.request_id).text
+    assert "This request was refused at" in text and "rate_limit_exceeded" in text
+
+
+def test_the_chosen_period_is_marked(member: Browser) -> None:
+    def chosen(query: str) -> list[str]:
+        return re.findall(r'aria-current="true">([^<]+)</a></li>', member.get("/my/usage" + query).html)
+
+    week = day_of(now_ms() - 6 * DAY_MS)
+    assert (chosen(""), chosen(f"?from={week}")) == (["This month"], ["7 days"])
+    assert chosen(f"?from={week}&to={week}") == [] and chosen("?from=x") == []

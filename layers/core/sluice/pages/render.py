@@ -69,8 +69,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals |= {"at": links.at, "form_token": forms.token, "asset": _asset}
-    made.filters |= {"moment": moment, "number": number, "money": money, "duration": duration}
-    made.filters |= {"size": size, "shell_quoted": quote, "wait": wait}
+    made.filters |= {"day": day, "moment": moment, "number": number, "money": money, "duration": duration}
+    made.filters |= {"size": size, "shell_quoted": quote, "wait": wait, "second": second, "places": places}
     return made
 
 
@@ -83,13 +83,32 @@ def moment(at_ms: int | None) -> str:
     return "never" if at_ms is None else datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def day(at_ms: int) -> str:
+    """`2026-11-20`, in UTC."""
+    return moment(at_ms)[:10]
+
+
+def second(at_ms: int) -> str:
+    """`2026-11-20 12:00:05`, in UTC, for a column that names the zone."""
+    return datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def number(count: int) -> str:
     return f"{count:,}"
 
 
-def money(micro_usd: int | None) -> str:
+def money(micro_usd: int | None, decimals: int = 6) -> str:
     """`$0.000123`, or a dash where there is no price."""
-    return "–" if micro_usd is None else "$" + dollars(micro_usd)
+    if micro_usd is None:
+        return "–"
+    step = 10 ** (6 - decimals)
+    whole, part = dollars((micro_usd + step // 2) // step * step).split(".")
+    return f"${int(whole):,}.{part[:decimals]}"
+
+
+def places(most_micro_usd: int | None) -> int:
+    """The decimals of every amount of a table whose largest is this one, so that the points are below each other."""
+    return 6 if not most_micro_usd or most_micro_usd < 1_000_000 else 4 if most_micro_usd < 100_000_000 else 2
 
 
 def size(count_bytes: int) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sluice.services.operations.first_admin import FirstAdmin
     from sluice.services.operations.first_steps import FirstSteps
     from sluice.services.operations.health import HealthCheck
+    from sluice.services.operations.months import Months
     from sluice.services.operations.users import Users
 
 
@@ -31,6 +32,13 @@ def all_users() -> Users:
     from sluice.services.operations.users import Users
 
     return Users(stores.account_store())
+
+
+@once
+def months() -> Months:
+    from sluice.services.operations.months import Months
+
+    return Months(stores.hot_store())
 
 
 @once

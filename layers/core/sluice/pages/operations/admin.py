@@ -17,7 +17,7 @@ from sluice.http.operations import AdminRefusalsQuery, AuditQuery, UsageCsvQuery
 from sluice.pages import forms
 from sluice.pages.blueprints import admins, pages
 from sluice.pages.render import page
-from sluice.pages.usage.usage import UsageQuery, browsers_zone, chosen_span
+from sluice.pages.usage.usage import UsageQuery, browsers_zone, chosen_span, presets
 from sluice.services.usage.everyone import NOTHING_USED
 from sluice.services.usage.refusals import RefusalReport
 from sluice.wiring.operations import all_users, audit_trail, first_steps, health_check
@@ -72,6 +72,9 @@ def usage(caller: Caller) -> Response:
         "last_day": day_of(max(span.from_ms, min(span.to_ms, now) - 1)),
         "split": asked.split,
         "zones": dict.fromkeys(["UTC", str(browsers_zone())]),
+        "presets": presets(now),
+        "top": [(found.emails.get(one, f"{one} (deleted)"), amounts) for one, amounts in found.top()],
+        "links": {email: f"/manage/users/{one}" for one, email in found.emails.items()},
     }
     return page("manage_usage.html", status, scripts=SCRIPTS, form=form, found=found, **shown)
 

@@ -4,15 +4,15 @@ They use the same services as the calls below `/admin`, which is the API's addre
 """
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from flask import Response, request
 from pydantic import BaseModel, Field
 from werkzeug.wrappers import Response as AnyResponse
 
 from sluice.domain import errors
-from sluice.domain.accounts.account import Role
+from sluice.domain.accounts.account import Account, Role
 from sluice.http.admin import actor, checked_user_id
 from sluice.http.auth import Caller, now_ms
 from sluice.http.operation import validated
@@ -21,8 +21,9 @@ from sluice.pages import forms
 from sluice.pages.blueprints import admins, pages
 from sluice.pages.render import page, see
 from sluice.services.accounts.profile import Overview
+from sluice.services.operations.months import Month, month_of
 from sluice.wiring.accounts import passwords, profile
-from sluice.wiring.operations import administration, all_users
+from sluice.wiring.operations import administration, all_users, months
 from sluice.wiring.settings import terms
 
 blueprint = pages("manage_users")
@@ -38,10 +39,39 @@ NOTES = {
 LIMITS = {
     "rpm": "Requests a minute",
     "tpm": "Tokens a minute",
-    "concurrency": "Requests at once",
+    "concurrency": "Concurrent requests",
     "monthly_tokens": "Tokens a month",
 }
 ROLES: Mapping[str, Role] = {"user": "user", "admin": "admin"}
+
+
+class UserRow(NamedTuple):
+    account: Account
+    month: Month
+
+
+SORTED_BY: Mapping[str, Callable[[UserRow], Any]] = {
+    "address": lambda one: one.account.email.lower(),
+    "status": lambda one: one.account.status,
+    "tokens": lambda one: one.month.tokens,
+    "cost": lambda one: one.month.cost_micro_usd or 0,
+    "seen": lambda one: one.month.seen_ms or 0,
+    "since": lambda one: one.account.created_ms,
+}
+COLUMNS = {
+    "address": "Address",
+    "status": "Status",
+    "tokens": "Tokens this month",
+    "cost": "Cost",
+    "seen": "Last seen",
+    "since": "Since",
+}
+
+
+class SortedUsersQuery(UsersQuery):
+    """`sort`: a key of `COLUMNS`, after a minus the largest first."""
+
+    sort: str = Field("-tokens", pattern=f"^-?({'|'.join(COLUMNS)})$")
 
 
 class PasswordBody(BaseModel):
@@ -51,10 +81,16 @@ class PasswordBody(BaseModel):
 @blueprint.get("/manage/users")
 @admins
 def users(caller: Caller) -> Response:
-    asked = validated(UsersQuery, {**request.args.to_dict(), "limit": ROWS})
+    given = {name: text for name, text in request.args.items() if text}
+    asked = validated(SortedUsersQuery, {**given, "limit": ROWS})
     found = all_users().page(asked.query or "", limit=ROWS, after=asked.cursor or None)
+    used = months().of([one.account_id for one in found.users], now_ms())
+    rows = [UserRow(one, used[one.account_id]) for one in found.users]
+    rows.sort(key=SORTED_BY[asked.sort.removeprefix("-")], reverse=asked.sort.startswith("-"))
+    priced = any(row.month.cost_micro_usd is not None for row in rows)
+    columns = {key: text for key, text in COLUMNS.items() if priced or key != "cost"}
     form = forms.Form({"query": asked.query or ""})
-    return page("manage_users.html", found=found, asked=asked, form=form)
+    return page("manage_users.html", found=found, rows=rows, columns=columns, asked=asked, form=form)
 
 
 @blueprint.get("/manage/users/<user_id>")
@@ -129,7 +165,8 @@ def _user_page(caller: Caller, user_id: str, status: int, form: forms.Form, note
     now = {name: str(getattr(found.limits, name)) for name in LIMITS}
     shown = form if "rpm" in form.values else forms.Form(now, {}, form.problems)
     own = found.account.account_id == caller.account_id
-    more: dict[str, Any] = {"names": LIMITS, "plans": list(terms().plans), "is_own": own}
+    month = month_of(found.grant, now_ms())
+    more: dict[str, Any] = {"names": LIMITS, "plans": list(terms().plans), "is_own": own, "month": month}
     return page("manage_user.html", status, found=found, form=shown, note=note, **more)
 
 

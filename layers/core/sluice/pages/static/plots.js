@@ -8,7 +8,8 @@
   const number = new Intl.NumberFormat("en");
   const whole = (value) => number.format(value);
   const money = (value) => "$" + value.toFixed(6);
-  const roundMoney = (value) => "$" + Number(value.toPrecision(3)); // for an axis
+  const inShort = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 }); // for an axis
+  const AXIS_WORDS = new Map([[whole, (value) => inShort.format(value)], [money, (value) => "$" + inShort.format(value)]]);
   const time = (value) => (value < 1000 ? Math.round(value) + " ms" : (value / 1000).toFixed(1) + " s");
 
   for (const place of document.querySelectorAll(".plots")) {
@@ -81,17 +82,19 @@
     const tops = isStacked ? stacked(series) : series.map((one) => one.values);
     const own = (place) => (u, value, at, index) => {
       const raw = index == null ? null : series[place].values[index];
-      return raw == null ? "–" : words(raw);
+      return index == null ? "" : raw == null ? "–" : words(raw);
     };
     // The highest first, so that lower ones are drawn over it.
     const order = [...series.keys()].reverse();
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
-    const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
+    const font = `12px ${getComputedStyle(document.body).fontFamily}`;
+    const axis = { font, stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
     const stepS = STEPS_S[facts.step];
     const zone = facts.step === "day" ? "UTC" : facts.zone; // a day is a date, whatever the zone
     const iso = (at) => new Date(at * 1000).toLocaleString("sv", { timeZone: zone }); // 2026-11-20 12:00:00
-    const inShort = facts.step === "day" ? (at) => iso(at).slice(5, 10) : (at) => iso(at).slice(11, 16);
+    const dayInShort = new Intl.DateTimeFormat("en", { timeZone: "UTC", month: "short", day: "numeric" });
+    const moment = facts.step === "day" ? (at) => dayInShort.format(at * 1000) : (at) => iso(at).slice(11, 16);
     const options = {
       width: canvas.clientWidth,
       height: 200,
@@ -103,11 +106,11 @@
         y: { range: (u, least, most) => [0, most > 0 ? most * 1.08 : 1] },
       },
       axes: [
-        { ...axis, incrs: AXIS_STEPS[facts.step].map((count) => count * stepS), values: (u, at) => at.map(inShort) },
-        { ...axis, size: (u, labels) => Math.max(44, 16 + 7.5 * Math.max(0, ...(labels ?? []).map((one) => one.length))), values: (u, at) => at.map(words === money ? roundMoney : words), incrs: words === whole ? [1, 2, 5].flatMap((n) => [...Array(12).keys()].map((p) => n * 10 ** p)).sort((a, b) => a - b) : undefined },
+        { ...axis, incrs: AXIS_STEPS[facts.step].map((count) => count * stepS), values: (u, at) => at.map(moment), grid: { show: false } },
+        { ...axis, size: (u, labels) => Math.max(44, 16 + 7.5 * Math.max(0, ...(labels ?? []).map((one) => one.length))), values: (u, at) => at.map(AXIS_WORDS.get(words) ?? words), incrs: words === whole ? [1, 2, 5].flatMap((n) => [...Array(12).keys()].map((p) => n * 10 ** p)).sort((a, b) => a - b) : undefined },
       ],
       series: [
-        { label: facts.step === "day" ? "Day" : "Hour", value: (u, at) => (at == null ? "–" : iso(at).slice(0, facts.step === "day" ? 10 : 16)) },
+        { label: facts.step === "day" ? "Day" : "Hour", value: (u, at) => (at == null ? "" : iso(at).slice(0, facts.step === "day" ? 10 : 16)) },
         ...order.map((at) => ({
           label: series[at].label,
           value: own(at),

@@ -1,16 +1,18 @@
 """The log of the user's requests, newest first: as pages, with the stored content, and as CSV."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from flask import Response, request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from sluice.domain import errors
+from sluice.domain.ids import request_time_ms
 from sluice.domain.periods import rfc3339
 from sluice.domain.spans import Span, parse_span
 from sluice.domain.usage.ledger import LedgerRecord, LogFilter
 from sluice.domain.usage.pricing import dollars
+from sluice.domain.usage.refusals import Refusal
 from sluice.http.auth import Caller, now_ms
 from sluice.http.csv_file import Cell, csv_download, csv_lines
 from sluice.http.operation import validated
@@ -19,7 +21,7 @@ from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page
 from sluice.pages.usage.usage import browsers_zone, names_of
 from sluice.services.usage.logs import LogPage
-from sluice.wiring.usage import usage_log
+from sluice.wiring.usage import refusals, usage_log
 
 blueprint = pages("log")
 LOG_ROWS = 20
@@ -28,6 +30,7 @@ CSV_ROWS = 10_000  # about 2 MB; a Lambda function's answer is limited to 6 MB
 
 class LogQuery(BaseModel):
     cursor: str = Field("", max_length=200)
+    id: Annotated[str, Field(max_length=64), StringConstraints(strip_whitespace=True)] = ""
     from_: str = Field("", alias="from", max_length=64)
     to: str = Field("", max_length=64)
     token_id: str = Field("", max_length=200)
@@ -36,7 +39,7 @@ class LogQuery(BaseModel):
 
     def filters(self) -> dict[str, str]:
         """The filters as query parameters of a link."""
-        return self.model_dump(by_alias=True, exclude={"cursor"})
+        return self.model_dump(by_alias=True, exclude={"cursor", "id"})
 
     @property
     def answered(self) -> bool | None:
@@ -55,11 +58,12 @@ class LogQuery(BaseModel):
 @members
 def log(caller: Caller) -> Response:
     form, status, found = forms.Form(request.args.to_dict()), 200, LogPage([], None)
-    asked = LogQuery.model_validate({})
+    asked, refusal = LogQuery.model_validate({}), None
     try:
         asked = validated(LogQuery, request.args.to_dict())
-        cursor = asked.cursor or None
-        found = usage_log().page(caller.account_id, asked.wanted(), limit=LOG_ROWS, cursor=cursor, now_ms=now_ms())
+        found = _found(caller.account_id, asked)
+        if asked.id and not found.entries:
+            refusal = _refusal(caller.account_id, asked.id)
     except errors.ValidationFailed as exc:
         if any(problem.field == "cursor" for problem in exc.problems):
             raise  # not from a form field, so show the error page for a wrong link
@@ -69,12 +73,29 @@ def log(caller: Caller) -> Response:
         status,
         log=found,
         asked=asked,
-        names=names_of(caller),
+        refusal=refusal,
+        names=names_of(caller.account_id),
         form=form,
         csv_rows=CSV_ROWS,
         zone=browsers_zone(),
         attempts=_attempts(found),
     )
+
+
+def _found(account_id: str, asked: LogQuery) -> LogPage:
+    """With an id the one request that has it, whatever the filters and its day. Errors: ValidationFailed."""
+    if asked.id:
+        return usage_log().one(account_id, asked.id, now_ms())
+    cursor = asked.cursor or None
+    return usage_log().page(account_id, asked.wanted(), limit=LOG_ROWS, cursor=cursor, now_ms=now_ms())
+
+
+def _refusal(account_id: str, request_id: str) -> Refusal | None:
+    try:
+        made_ms = request_time_ms(request_id)
+    except ValueError:
+        return None
+    return refusals().one(account_id, request_id, made_ms) if made_ms <= now_ms() else None
 
 
 def _attempts(found: LogPage) -> dict[str, list[str]]:
@@ -90,7 +111,7 @@ def _attempts(found: LogPage) -> dict[str, list[str]]:
 def log_csv(caller: Caller) -> Response:
     """Reads everything before the first byte is sent, so that a failing store gives a 503 and not half a file."""
     asked = validated(LogQuery, request.args.to_dict())
-    names = names_of(caller)
+    names = names_of(caller.account_id)
     records = usage_log().newest(caller.account_id, asked.wanted(), CSV_ROWS)
     lines = [*csv_lines(CSV_COLUMNS, ([*_cells(record, names)] for record in records))]
     return csv_download(lines, "sluice-log.csv")

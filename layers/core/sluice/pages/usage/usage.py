@@ -18,7 +18,7 @@ from sluice.http.operation import validated
 from sluice.http.usage import zone_of
 from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
-from sluice.pages.render import moment, page
+from sluice.pages.render import page
 from sluice.services.accounts.profile import Overview
 from sluice.wiring.accounts import profile
 from sluice.wiring.tokens import tokens
@@ -27,7 +27,7 @@ from sluice.wiring.usage import refusals, usage_log, usage_sums
 blueprint = pages("usage")
 SCRIPTS = ("zone.js", "htmx.js", "uplot.js", "plots.js")
 ZONE_COOKIE = "sluice_zone"  # set by `zone.js`: the name of the browser's time zone
-PRESETS = {1: "Today", 7: "Last 7 days", 30: "Last 30 days", 90: "Last 90 days"}
+PRESETS = {"Today": 1, "7 days": 7, "30 days": 30}  # and this month, which is the default
 HOURLY_DAYS = 2  # up to this many days are shown by the hour
 MOST_DAYS = 400  # each day is drawn and listed
 
@@ -40,12 +40,12 @@ class UsageQuery(BaseModel):
 
 @dataclass(frozen=True)
 class LimitLeft:
-    """A limit, what is left of it now, and when it is full again. `is_money`: in micro-dollars."""
+    """A limit, what is left of it now, and when it is whole again. `is_money`: in micro-dollars."""
 
     name: str
     limit: int
     left: int
-    back: str
+    resets: str
     is_money: bool = False
 
 
@@ -62,7 +62,7 @@ def usage(caller: Caller) -> Response:
         rows = _over_time(caller, span, sums, asked.split, zone)
     except errors.ValidationFailed as exc:
         form, status = form.with_problems(exc.problems), 422
-    names = names_of(caller)
+    names = names_of(caller.account_id)
     keys = names if asked.split == "token" else {}
     shown: dict[str, Any] = {
         **_axis(span, now, zone),
@@ -76,7 +76,7 @@ def usage(caller: Caller) -> Response:
         ],
         "total": total(sums),
         "latency": usage_log().latency(caller.account_id, span),
-        "presets": {name: _days_ago(days - 1, now, zone) for days, name in PRESETS.items()},
+        "presets": presets(now, zone),
         "refused": refusals().of_account(caller.account_id, span),
         "names": names,
         "limits": limits_left(profile().overview(caller.account_id, now), now),
@@ -102,8 +102,11 @@ def _sums(caller: Caller, span: Span, now: int, zone: tzinfo) -> tuple[dict[Buck
         return usage_sums().by_bucket(caller.account_id, span, now), UTC
 
 
-def _days_ago(count: int, now: int, zone: tzinfo) -> str:
-    return (date.fromisoformat(day_of(now, zone)) - count * ONE_DAY).isoformat()
+def presets(now: int, zone: tzinfo = UTC) -> dict[str, str]:
+    """Names of spans that end today, and the first day of each; this month's is empty, as it is the default."""
+    today = date.fromisoformat(day_of(now, zone))
+    days = {name: (today - (count - 1) * ONE_DAY).isoformat() for name, count in PRESETS.items()}
+    return {**days, "This month": ""}
 
 
 def chosen_span(asked: UsageQuery, now: int, zone: tzinfo = UTC) -> Span:
@@ -143,7 +146,8 @@ def _rows(amounts: dict[str, Amounts], names: dict[str, str]) -> list[tuple[str,
 def limits_left(overview: Overview, now: int) -> list[LimitLeft]:
     grant, limits, now_ns = overview.grant, overview.limits, now * 1_000_000
     running = sum(not lease.expired(now) for lease in grant.leases.values())
-    month_ends = moment(period_ends_ms(overview.period))
+    month_ends = f"Resets {day_of(period_ends_ms(overview.period))} (UTC)"
+    at_once = max(0, limits.concurrency - running)
     money = []
     if (allowed := grant.monthly_micro_usd) is not None:
         left = max(0, allowed - (overview.cost_micro_usd or 0))
@@ -151,29 +155,21 @@ def limits_left(overview: Overview, now: int) -> list[LimitLeft]:
     return [
         _bucket("Requests a minute", limits.rpm, grant.tat_requests_ns, now_ns),
         _bucket("Tokens a minute", limits.tpm, grant.tat_tokens_ns, now_ns),
-        LimitLeft(
-            "Requests at once", limits.concurrency, max(0, limits.concurrency - running), "when running ones end"
-        ),
-        LimitLeft(
-            "Tokens a month",
-            limits.monthly_tokens,
-            max(0, limits.monthly_tokens - overview.tokens),
-            month_ends,
-        ),
+        LimitLeft("Concurrent requests", limits.concurrency, at_once, f"{running} running" if running else "Full"),
+        LimitLeft("Tokens a month", limits.monthly_tokens, max(0, limits.monthly_tokens - overview.tokens), month_ends),
         *money,
     ]
 
 
 def _bucket(name: str, limit: int, tat_ns: int, now_ns: int) -> LimitLeft:
     if limit == 0:
-        return LimitLeft(name, 0, 0, "none allowed")
+        return LimitLeft(name, 0, 0, "None allowed")
     seconds = -(-buckets.full_in_ns(tat_ns, now_ns) // buckets.SECOND_NS)
-    return LimitLeft(
-        name, limit, buckets.remaining_units(tat_ns, limit, now_ns), f"in {seconds} s" if seconds else "all there"
-    )
+    resets = f"Resets in {seconds} s" if seconds else "Full"
+    return LimitLeft(name, limit, buckets.remaining_units(tat_ns, limit, now_ns), resets)
 
 
-def names_of(caller: Caller) -> dict[str, str]:
+def names_of(account_id: str) -> dict[str, str]:
     """The names of API tokens by id, with their hints because two tokens may have the same name."""
-    found = tokens().all(caller.account_id, now_ms())
+    found = tokens().all(account_id, now_ms())
     return {PLAYGROUND: "playground", **{one.row.token_id: f"{one.row.name} (…{one.row.hint})" for one in found}}

@@ -35,14 +35,25 @@ class UsageLog:
     ledger: LedgerReader
     contents: ContentStore
 
+    def one(self, account_id: str, request_id: str, now_ms: int) -> LogPage:
+        """The entry of this request, or none."""
+        record = self.ledger.get(account_id, request_id)
+        kept = self.contents.logged(account_id, [request_id], now_ms) if record else {}
+        return LogPage([(record, kept.get(request_id))] if record else [], None)
+
     def page(self, account_id: str, wanted: LogFilter, *, limit: int, cursor: str | None, now_ms: int) -> LogPage:
         """Errors: ValidationFailed for a cursor that is not one of this account's."""
-        before_id = position(_log_of(account_id), cursor, 1)[0] if cursor else None
-        records, next_id = self.ledger.page(account_id, limit=limit, before_id=before_id, wanted=wanted)
+        found = self.amounts(account_id, wanted, limit=limit, cursor=cursor)
+        records = [record for record, _ in found.entries]
         kept = self.contents.logged(account_id, [record.request_id for record in records], now_ms)
         entries = [(record, kept.get(record.request_id)) for record in records]
-        calls = self._calls(account_id, records)
-        return LogPage(entries, cursor_for(account_id, next_id) if next_id else None, calls)
+        return LogPage(entries, found.next_cursor, self._calls(account_id, records))
+
+    def amounts(self, account_id: str, wanted: LogFilter, *, limit: int, cursor: str | None) -> LogPage:
+        """As `page`, without content and calls: what an admin may see."""
+        before_id = position(_log_of(account_id), cursor, 1)[0] if cursor else None
+        records, next_id = self.ledger.page(account_id, limit=limit, before_id=before_id, wanted=wanted)
+        return LogPage([(record, None) for record in records], cursor_for(account_id, next_id) if next_id else None)
 
     def _calls(self, account_id: str, records: list[LedgerRecord]) -> dict[str, str]:
         """The calls of marked records. An entry is left out where the bounds kept what came before it from being read,

@@ -38,6 +38,10 @@ class RefusalReport:
     next_cursor: str | None = None
 
     @property
+    def count(self) -> int:
+        return sum(count for day in self.days for count in day.counts.values())
+
+    @property
     def last(self) -> list[tuple[str, Refusal]]:
         """Account id and refusal of the last ones."""
         owners = {one.request_id: day.account_id for day in self.days for one in day.last}
@@ -136,6 +140,11 @@ class Refusals:
         if span.from_ms >= span.to_ms:
             return RefusalReport([])
         return RefusalReport(list(self._store.between(account_id, day_of(span.from_ms), day_of(span.to_ms - 1))))
+
+    def one(self, account_id: str, request_id: str, made_ms: int) -> Refusal | None:
+        """If it is among the last of its day. `made_ms`: the time in its id. Errors: StoreUnavailable."""
+        report = self.of_account(account_id, Span(made_ms, made_ms + DAY_MS))
+        return next((one for _, one in report.last if one.request_id == request_id), None)
 
     def everyones(self, span: Span, after: str | None) -> RefusalReport:
         """A page of all accounts' days, in no order; it may be empty without being the last. Errors: ValidationFailed
