@@ -175,7 +175,9 @@ def test_an_attack_by_a_formula_or_by_code_does_nothing(chat: Tab, stage: Stage)
     assert said.locator("a, img, script, style, iframe, mglyph, annotation, .active").count() == 0
     seen = said.locator("*").evaluate_all("(all) => all.flatMap((it) => it.getAttributeNames())")
     assert not {name for name in seen if name.startswith("on") or name in ("style", "href", "src", "id", "mathcolor")}
-    beyond = """() => [[5, 5], [640, 5], [5, 600]].some(([x, y]) => document.elementFromPoint(x, y)?.closest(".said"))"""
+    beyond = (
+        """() => [[5, 5], [640, 5], [5, 600]].some(([x, y]) => document.elementFromPoint(x, y)?.closest(".said"))"""
+    )
     assert not chat.page.evaluate(beyond)
     chat.shoot("answer-attack")
 
