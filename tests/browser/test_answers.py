@@ -19,7 +19,8 @@ x = \frac{-b \pm \sqrt{b^2 - 4ac}}{2a}
 $$
 
 \[
-\begin{align*} f(x) &= \begin{cases} 1 & x \in \mathbb{R} \\ 0 & \text{otherwise} \end{cases} \\ &= \mathbf{v} \end{align*}
+\begin{align*} f(x) &= \begin{cases} 1 & x \in \mathbb{R} \\
+0 & \text{otherwise} \end{cases} \\ &= \mathbf{v} \end{align*}
 \]
 
 1. In a list: $$\int_0^\infty e^{-t}\,dt = 1$$

@@ -25,7 +25,7 @@ def test_a_call_is_found_read_copied_and_sent_from_the_api_reference(tab: Tab) -
     call.get_by_text("200 OK after").wait_for()
     assert '"status": "ok"' in call.get_by_role("region", name="Answer").inner_text()
     tab.check("api-call")
-    index.get_by_label("Filter calls and objects").fill("chat/completions answer")
+    index.get_by_label("Filter calls and objects").fill("chat/completions whole")
     assert index.locator("li a:visible").count() == 1
     tab.page.keyboard.press("Tab")
     tab.page.keyboard.press("Tab")
