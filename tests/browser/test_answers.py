@@ -26,7 +26,12 @@ $$
 1. In a list: $$\int_0^\infty e^{-t}\,dt = 1$$
 2. $\boxed{x = 1}$
 
-It costs $5 and $6, or US$7 and 8$, `$a$` is code, and this has no end: $x + y.
+> $$
+> y = 1
+> - 2
+> $$
+
+It costs $5 and $6, or US$7 and 8$, $HOME/$USER is a path, `$a$` is code, and this has no end: $x + y.
 """
 CODE = '''Install it first:
 
@@ -101,11 +106,13 @@ def test_formulas_are_mathematics_and_prices_stay_text(chat: Tab, stage: Stage) 
     settled(chat)
     said = chat.page.locator(".turn.assistant .said")
     said.locator("math").first.wait_for()
-    assert said.locator("math").count() == 7 and said.locator("math[display=block]").count() == 3
+    assert said.locator("math").count() == 8 and said.locator("math[display=block]").count() == 4
     assert said.locator("mfrac").count() == 1 and said.locator("msqrt").count() == 1 and "ℝ" in said.inner_text()
     assert said.locator("annotation, semantics + *").count() == 0 and said.locator("ul").count() == 0
     last = said.locator("p").last
-    assert last.inner_text() == "It costs $5 and $6, or US$7 and 8$, $a$ is code, and this has no end: $x + y."
+    assert last.inner_text().startswith("It costs $5 and $6, or US$7 and 8$, $HOME/$USER is a path, $a$ is code, and")
+    assert last.inner_text().endswith("and this has no end: $x + y.")
+    assert said.locator("blockquote mo").all_text_contents() == ["=", "−"]
     chat.check("answer-maths")
 
 

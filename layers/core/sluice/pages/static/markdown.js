@@ -4,6 +4,7 @@
 // only what is listed here. What would take long stays text.
 Sluice.markdown = (() => {
   const MOST_MATH = 1_000; // characters of a formula
+  const MOST_LINES = 100; // of a formula
   const MOST_MARKUP = 300_000; // characters of MathML in a message: a short formula can define a long one
   const MOST_DEPTH = 40; // elements within each other in a formula
   const MOST_CODE = 30_000; // characters of code that are highlighted
@@ -60,8 +61,8 @@ Sluice.markdown = (() => {
     let end = within.indexOf(close);
     if (open === "$") {
       if (/[\w\\]/.test(text[at - 1] ?? "")) return null;
-      end = within.search(/(?<![\s\\])\$(?!\d)/);
-      if (/^[\s$]|^[\d.,]+ \p{L}{2}/u.test(within)) return null;
+      end = within.search(/(?<!\\)\$/);
+      if (/^[\s$]|^[\d.,]+ \p{L}{2}/u.test(within) || !/^[^`]*[^\s`]\$(?!\w)/.test(within.slice(0, end + 2))) return null;
     }
     const tex = within.slice(0, Math.max(end, 0)).trim();
     return tex && { tex, isBlock, end: from + end + close.length };
@@ -84,14 +85,15 @@ Sluice.markdown = (() => {
   // A formula with its own lines is no list or heading, whatever its lines begin with.
   md.block.ruler.before("fence", "math_block", (state, line, lastLine, silent) => {
     const at = state.bMarks[line] + state.tShift[line];
-    const found = /^(?:\$\$|\\\[)/.test(state.src.slice(at, at + 2)) && formula(state.src.slice(0, state.eMarks[lastLine - 1]), at);
-    if (!found) return false;
-    let last = line;
-    while (state.eMarks[last] < found.end) last += 1;
-    if (state.src.slice(found.end, state.eMarks[last]).trim()) return false;
+    if (!/^(?:\$\$|\\\[)/.test(state.src.slice(at, at + 2))) return false;
+    let last = line + 1; // up to where a quotation or a list ends
+    while (last < Math.min(lastLine, line + MOST_LINES) && (state.isEmpty(last) || state.sCount[last] >= state.blkIndent)) last += 1;
+    const text = state.getLines(line, last, state.blkIndent, false).trimStart();
+    const found = formula(text, 0);
+    if (!found || /\S/.test(text.slice(found.end).split("\n", 1)[0])) return false;
     if (silent) return true;
-    push(state, found, "math_block").map = [line, last + 1];
-    state.line = last + 1;
+    state.line = line + text.slice(0, found.end).split("\n").length;
+    push(state, found, "math_block").map = [line, state.line];
     return true;
   }, { alt: ["paragraph", "reference", "blockquote", "list"] });
 
