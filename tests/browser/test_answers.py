@@ -107,7 +107,12 @@ def test_formulas_are_mathematics_and_prices_stay_text(chat: Tab, stage: Stage) 
     said = chat.page.locator(".turn.assistant .said")
     said.locator("math").first.wait_for()
     assert said.locator("math").count() == 8 and said.locator("math[display=block]").count() == 4
-    assert said.locator("mfrac").count() == 1 and said.locator("msqrt").count() == 1 and "ℝ" in said.inner_text()
+    assert (
+        said.locator("mfrac").count() == 1
+        and said.locator("msqrt").count() == 1
+        and "ℝ" in said.inner_text()
+        and "𝐯" in said.inner_text()
+    )
     assert said.locator("annotation, semantics + *").count() == 0 and said.locator("ul").count() == 0
     last = said.locator("p").last
     assert last.inner_text().startswith("It costs $5 and $6, or US$7 and 8$, $HOME/$USER is a path, $a$ is code, and")

@@ -111,12 +111,14 @@ Sluice.markdown = (() => {
   const LETTERS = {
     "double-struck": [0x1d538, { C: "ℂ", H: "ℍ", N: "ℕ", P: "ℙ", Q: "ℚ", R: "ℝ", Z: "ℤ" }],
     script: [0x1d49c, { B: "ℬ", E: "ℰ", F: "ℱ", H: "ℋ", I: "ℐ", L: "ℒ", M: "ℳ", R: "ℛ", e: "ℯ", g: "ℊ", o: "ℴ" }],
+    bold: [0x1d400, {}],
+    "bold-italic": [0x1d468, {}],
     fraktur: [0x1d504, { C: "ℭ", H: "ℌ", I: "ℑ", R: "ℜ", Z: "ℨ" }],
   };
 
   function lettered(element) {
     const [first, others] = LETTERS[element.getAttribute("mathvariant")] ?? [];
-    if (!first) return;
+    if (!first || element.localName === "mtext") return;
     const at = (letter) => letter.charCodeAt() - (letter < "a" ? 65 : 71);
     element.textContent = element.textContent.replace(/[A-Za-z]/g, (letter) => others[letter] ?? String.fromCodePoint(first + at(letter)));
   }
