@@ -11,6 +11,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from infra import reference_samples
+
 Schema = Mapping[str, Any]
 ANY = "*/*"  # a body of any form, which has no fields
 TEMPLATE = Path(__file__).parent / "reference.html"
@@ -26,34 +28,38 @@ PROVE = {
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """`document`: OpenAPI 3.1."""
+    """`document`: OpenAPI 3.1. In the page `%SITE%` stands for the site's name."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"type": type_of, "prose": prose, "fields": fields, "pretty": pretty}
     calls: dict[str, list[dict[str, Any]]] = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            calls.setdefault(operation["tags"][0], []).append(_call(path, method, operation))
+            call = _call(path, method, operation, document["components"]["schemas"])
+            calls.setdefault(operation["tags"][0], []).append(call)
     schemas = {name: schema for name, schema in document["components"]["schemas"].items() if schema.get("properties")}
     return environment.from_string(TEMPLATE.read_text()).render(
         info=document["info"], tags=document["tags"], calls=calls, schemas=schemas
     )
 
 
-def _call(path: str, method: str, operation: Mapping[str, Any]) -> dict[str, Any]:
+def _call(path: str, method: str, operation: Mapping[str, Any], schemas: Mapping[str, Schema]) -> dict[str, Any]:
     bodies: dict[str, Any] = operation.get("requestBody", {}).get("content", {})
     media_type = next(iter(bodies), None)
     media: dict[str, Any] = bodies[media_type] if media_type else {}
+    schema: Schema = {} if media_type in (None, ANY) else media["schema"]
     proofs = sorted({PROVE[name] for scheme in operation.get("security", []) for name in scheme})
-    return {
+    call = {
         **operation,
         "path": path,
         "method": method.upper(),
         "proof": " or ".join(proofs),
         "parameters": operation.get("parameters", []),
-        "body": None if media_type == ANY else media.get("schema"),
+        "body": schema,
+        "fields": fields(reference_samples.resolved(schema, schemas)),
         "media_type": media_type,
-        "example": media.get("example"),
+        "example": media.get("example") or reference_samples.example(schema, schemas),
     }
+    return {**call, "sample": reference_samples.curl(call)}
 
 
 def prose(text: str) -> Markup:
@@ -91,7 +97,7 @@ def bounds(schema: Schema) -> Iterator[str]:
             yield from bounds(member)
     for name, words in BOUNDS.items():
         if name in schema:
-            yield words.format(schema[name])
+            yield words.format(schema[name]) if schema[name] != 1 else words.format(1).removesuffix("s")
     if "pattern" in schema:
         yield f"pattern `{schema['pattern']}`"
     if schema.get("default") not in (None, [], {}):

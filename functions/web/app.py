@@ -1,16 +1,19 @@
 """`/`, the pages' style sheet, `/openapi.json`, and `/docs`, where each call can be tried."""
 
-from functools import cache
+import re
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, redirect, request
+from markupsafe import escape
 
 from sluice.domain.errors import NotFound
 from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import operation
 from sluice.http.public import public
 from sluice.pages import assets, errors, home
+from sluice.pages.render import site
 
 blueprint = Blueprint("web", __name__)
 blueprint.register_blueprint(home.blueprint)  # the other functions serve the pages of their own subjects
@@ -40,9 +43,16 @@ def _document() -> bytes:
 def docs() -> Any:
     if request.path.endswith("/"):
         return redirect("../docs")  # the page's links are relative, for the sake of a stage prefix
-    page = public(_assets()["docs.html"], "text/html", DOCUMENT_CACHED_SECONDS)
+    page = public(_docs(site().name), "text/html", DOCUMENT_CACHED_SECONDS)
     page.headers["Content-Security-Policy"] = DOCS_POLICY
     return page
+
+
+@lru_cache(1)
+def _docs(name: str) -> bytes:
+    """With the site's name, and with each file's hash in the link to it, so that a changed file is fetched at once."""
+    page = _assets()["docs.html"].decode().replace("%SITE%", escape(name))
+    return re.sub(r'"static/([^"]+)"', lambda link: f'"static/{link[1]}?v={assets.version(link[1])}"', page).encode()
 
 
 @blueprint.get("/docs/<path:name>")

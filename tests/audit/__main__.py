@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 COPY = Path(__file__).with_name("advisories.json")
 LOCKS = [ROOT / "requirements-dev.lock", *(ROOT / "infra" / "setup" / f"{name}.lock" for name in ("tools", "llama"))]
 NPM = {"htmx": "htmx.org", "uPlot": "uplot", "markdown-it": "markdown-it"}
+NPM |= {"KaTeX": "katex", "highlight.js": "@highlightjs/cdn-assets"}
 NPM |= {"DOMPurify": "dompurify", "axe-core": "axe-core", "Dynoxide": "@dynoxide/linux-x64-gnu"}
 SECONDS = 300
 
@@ -31,7 +32,7 @@ def locked() -> dict[str, str]:
 def vendored() -> dict[str, str]:
     """The version of each npm package that docs/dependencies.md says is vendored or downloaded."""
     page = (ROOT / "docs" / "dependencies.md").read_text().split("## Vendored")[1]
-    rows = re.findall(r"^\| ([A-Za-z][\w -]*?) (\d+\.\d+\.\d+) ", page, re.MULTILINE)
+    rows = re.findall(r"^\| ([A-Za-z][\w. -]*?) (\d+\.\d+\.\d+) ", page, re.MULTILINE)
     return {NPM[name]: version for name, version in rows if name in NPM}
 
 

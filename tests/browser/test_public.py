@@ -66,11 +66,44 @@ def test_a_member_finds_the_way_in_on_the_start_page(newcomer: Newcomer, new_tab
     assert tab.path == "/my/tokens"
 
 
-def test_a_call_can_be_read_and_sent_from_the_page_of_the_api(tab: Tab) -> None:
+def test_a_call_is_found_read_copied_and_sent_from_the_api_reference(tab: Tab) -> None:
+    tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     assert tab.go("/docs#gateway_healthz") == 200
-    tab.check("api")
-    call = tab.page.locator("details.call", has_text="/healthz")
-    call.get_by_role("button", name="Send GET").click()
+    index = tab.page.get_by_role("navigation", name="Calls")
+    assert index.locator("[aria-current]").inner_text().startswith("GET")
+    call = tab.page.locator("#gateway_healthz")
+    call.get_by_role("button", name="Send request").click()
     call.get_by_text("200 OK after").wait_for()
-    assert '"status": "ok"' in call.locator("pre").inner_text()
-    tab.accessible("a call with its answer")
+    assert '"status": "ok"' in call.get_by_role("region", name="Answer").inner_text()
+    tab.check("api-call")
+    index.get_by_label("Filter calls and objects").fill("chat/completions whole")
+    assert index.locator("li a:visible").count() == 1
+    tab.page.keyboard.press("Tab")
+    tab.page.keyboard.press("Tab")
+    tab.page.keyboard.press("Enter")
+    call = tab.page.locator("#gateway_chat_completions")
+    assert call.get_attribute("open") is not None
+    call.get_by_role("button", name="Copy").click()
+    assert tab.page.evaluate("() => navigator.clipboard.readText()").startswith('curl -X POST "$SLUICE_URL/v1/chat/')
+    assert tab.base_url in tab.page.locator("#sample-variables").inner_text()
+    tab.page.evaluate("() => scrollTo(0, 0)")
+    tab.press("API tokens")
+    assert tab.path.startswith("/login")
+
+
+def test_the_api_reference_is_light_and_faultless_also_with_every_call_open(tab: Tab, new_tab: NewTab) -> None:
+    tab.go("/docs")
+    tab.check("api")
+    sent = "() => performance.getEntries().reduce((sum, one) => sum + (one.transferSize || 0), 0)"
+    assert 30_000 < tab.page.evaluate(sent) < 300_000
+    tab.page.evaluate("() => document.querySelectorAll('details').forEach((it) => (it.open = true))")
+    for scheme, width, height in (("light", 1280, 800), ("dark", 320, 256)):
+        tab.page.set_viewport_size({"width": width, "height": height})
+        tab.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        assert tab.page.evaluate("() => document.documentElement.scrollWidth") <= width
+        tab.accessible(f"all calls open, {width} px, {scheme}")
+    unscripted = new_tab(script=False)
+    unscripted.go("/docs")
+    unscripted.page.locator("#gateway_chat_completions > summary").click()
+    assert "ChatCompletion" in unscripted.page.locator("#gateway_chat_completions").inner_text()
+    assert unscripted.page.locator("#wanted").is_hidden() and unscripted.page.get_by_text("Copy").first.is_hidden()

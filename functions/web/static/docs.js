@@ -1,5 +1,6 @@
 "use strict";
-// Lets one send each call of this page, and opens the call that a link names. The token stays in this page's memory.
+// Lets one send each call of this page, filter the index, and follow a link to a call. The token stays in this page's
+// memory.
 const MOST_CHARACTERS = 200_000; // of an answer that is shown
 document.getElementById("proof").hidden = false;
 
@@ -56,9 +57,45 @@ for (const form of document.querySelectorAll("form.try")) {
   });
 }
 
+// --- The index
+const groups = [...document.querySelectorAll("#index details")];
+const links = [...document.querySelectorAll("#index a")];
+const wanted = document.getElementById("wanted");
+document.getElementById("filter").hidden = false;
+const variables = document.getElementById("sample-variables");
+variables.textContent = variables.textContent.replace(/=http\S*/, `=${new URL(".", document.baseURI).href.slice(0, -1)}`);
+
+function filter() {
+  const words = wanted.value.toLowerCase().split(/\s+/).filter(Boolean);
+  for (const link of links) {
+    const text = `${link.textContent} ${link.dataset.words ?? ""}`.toLowerCase();
+    link.parentElement.hidden = !words.every((word) => text.includes(word));
+  }
+  for (const group of groups) {
+    group.hidden = !group.querySelector("li:not([hidden])");
+    group.open = words.length > 0 || Boolean(group.querySelector("[aria-current]"));
+  }
+  document.getElementById("index").scrollTop = 0;
+  const left = links.filter((link) => !link.parentElement.hidden).length;
+  document.getElementById("found").textContent = words.length ? (left ? `${left} found` : "Nothing matches") : "";
+}
+wanted.addEventListener("input", filter);
+
+// Opens what the address names, and marks it in the index.
 function reveal() {
-  const named = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  if (named instanceof HTMLDetailsElement) named.open = true;
+  const id = decodeURIComponent(location.hash.slice(1));
+  const named = document.getElementById(id);
+  if (named instanceof HTMLDetailsElement) {
+    named.open = true;
+    named.scrollIntoView();
+  }
+  for (const link of links) {
+    if (id && link.hash === `#${id}`) {
+      link.setAttribute("aria-current", "true");
+      link.closest("details").open = true;
+      link.scrollIntoView({ block: "nearest" });
+    } else link.removeAttribute("aria-current");
+  }
 }
 addEventListener("hashchange", reveal);
 reveal();

@@ -15,6 +15,8 @@ ASSETS = {
     "uplot.js": "vendor/uplot-1.6.32/uPlot.iife.min.js",
     "markdown-it.js": "vendor/markdown-it-15.0.3/markdown-it.umd.min.js",
     "purify.js": "vendor/dompurify-3.4.18/purify.min.js",
+    "katex.js": "vendor/katex-0.19.1/katex.min.js",
+    "highlight.js": "vendor/highlight.js-11.12.0/highlight.min.js",
     "sse.js": "sse.js",
     "markdown.js": "markdown.js",
     "copy.js": "copy.js",
