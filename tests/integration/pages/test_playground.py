@@ -149,7 +149,12 @@ def test_an_invalid_setting_is_shown_at_its_field_and_changes_nothing(member: Br
     path = path_of(page)
     refused = member.submit(page, path + "/settings", **{field: text})
     assert refused.status == 422 and f"#field-{field}" in refused.links
-    label = {"title": "Name", "system": "System prompt", "temperature": "Temperature", "max_tokens": "Max output tokens"}
+    label = {
+        "title": "Name",
+        "system": "System prompt",
+        "temperature": "Temperature",
+        "max_tokens": "Max output tokens",
+    }
     assert f"{label[field]}: must " in refused.text
     assert refused.form(path + "/settings").fields[field] == text
     assert member.get(path).form(path + "/settings").fields[field] != text
