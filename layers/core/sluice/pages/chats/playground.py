@@ -21,7 +21,7 @@ from sluice.services.chats.chats import ChatPage
 from sluice.wiring.chats import chats
 
 blueprint = pages("pages")
-SCRIPTS = ("htmx.js", "markdown-it.js", "purify.js", "sse.js", "markdown.js", "chat.js", "chat_menu.js")
+SCRIPTS = ("markdown-it.js", "purify.js", "sse.js", "markdown.js", "chat.js", "chat_menu.js")
 NOTES = {"saved": "Saved.", "deleted": "The chat is deleted."}
 NUMBERS = {"temperature": float, "max_tokens": int}
 SETTINGS = ("title", "system", "model", *NUMBERS)
