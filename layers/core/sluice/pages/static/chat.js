@@ -78,7 +78,15 @@
   async function loadModels() {
     const select = document.getElementById("field-model");
     const response = await fetch(select.dataset.models, { redirect: "error" }).catch(() => null);
-    if (response?.ok) select.replaceChildren(...(await pageOf(response)).querySelectorAll("option"));
+    if (!response?.ok) return;
+    select.replaceChildren(...(await pageOf(response)).querySelectorAll("option"));
+    nameModel();
+  }
+
+  function nameModel() {
+    const words = document.querySelector("#chosen .words");
+    const first = document.querySelector("#field-model option").textContent;
+    words.textContent = words.textContent.replace("Default model", first === "Default" ? "Default model" : first);
   }
 
   // Stores the chat of a first message. → why it could not be
@@ -246,6 +254,7 @@
     document.title = page.title;
     if (page.querySelector("#turns > li")) document.getElementById("nothing-yet")?.remove();
     formatAll();
+    nameModel();
     keepFocus();
   }
 
