@@ -131,7 +131,7 @@
     speak(said.textContent);
     rest(false);
     if (came.ended) return finished(answer, came, performance.now() - began);
-    if (!came.text && !came.inStream) {
+    if (!came.text && !came.thought && !came.inStream) {
       // There was no answer: restore the page and put the text back into the box, so that it can be sent again.
       question.remove();
       answer.remove();
@@ -144,7 +144,7 @@
       answer.querySelector(".amounts").textContent = "Stopped";
     }
     explain(came, stopped);
-    if (stopped || came.text || came.inStream) await catchUp(question, came);
+    if (stopped || came.text || came.thought || came.inStream) await catchUp(question, came);
   }
 
   function send(content, replaces) {
@@ -283,7 +283,7 @@
     tell("");
     const refused = came.refused;
     if (came.inStream) return warn(`The answer broke off: ${came.inStream} The partial answer was saved.`);
-    if (!refused && came.text) return warn("The connection was lost. The partial answer was saved. You can ask again.");
+    if (!refused && (came.text || came.thought)) return warn("The connection was lost. The partial answer was saved. You can ask again.");
     if (!refused) return warn("The server cannot be reached. Nothing was sent; your message is still in the box.");
     if (refused.status === 401) {
       warn("You are logged out. Your message is still in the box. ");
