@@ -8,6 +8,7 @@ from sluice.domain.ids import ulid
 TITLE_CHARACTERS = 200
 SYSTEM_CHARACTERS = 8_000
 CONTENT_CHARACTERS = 100_000
+REASONING_CHARACTERS = 20_000  # kept of an answer's; its end is dropped, because an item of the store may have 400 KB
 UNTITLED = "New chat"
 MOST_CHATS = 1_000  # an account's
 MOST_MESSAGES = 2_000  # a chat's, because each answer reads all of them
@@ -43,7 +44,7 @@ class ChatMessage:
     and the partial answer was saved.
 
     `finish_reason` is the model's: "length" if the answer reached its maximum length. `citations` is None if no
-    documents were searched.
+    documents were searched. `reasoning` is what the model thought before it answered, for `reasoning_ms`.
     """
 
     message_id: str
@@ -57,6 +58,8 @@ class ChatMessage:
     response_time_ms: int | None = None
     finish_reason: str | None = None
     citations: Sequence[Cited] | None = None
+    reasoning: str | None = None
+    reasoning_ms: int | None = None
 
 
 def is_as_made(chat: Chat) -> bool:

@@ -119,6 +119,8 @@ class MessageInfo(BaseModel):
     response_time_ms: int | None
     finish_reason: str | None
     citations: list[CitedPassage] | None = Field(description="with `retrieval`: the passages in the prompt")
+    reasoning: str | None = Field(description="what the model thought before the answer, cut at 20,000 characters")
+    reasoning_ms: int | None
 
     @classmethod
     def of(cls, message: ChatMessage) -> "MessageInfo":

@@ -8,6 +8,9 @@
   const state = document.getElementById("state");
   const trouble = document.getElementById("trouble");
   const spoken = document.getElementById("spoken");
+  const pane = document.getElementById("pane");
+  const PARTS = ["turns", "chat-head", "chat-list", "chosen"]; // of the page, replaced by what the server has
+  const sources = new WeakMap(); // an answer's element → its Markdown
   const turns = () => document.getElementById("turns");
   let running = null; // the AbortController of the running answer
   let restUntil = 0;
@@ -15,11 +18,11 @@
 
   const hasKeys = window.matchMedia("(pointer: fine)").matches; // on a phone Enter inserts a new line
   document.querySelector(".with-script").hidden = !hasKeys;
-  if (window.matchMedia("(max-width: 60rem)").matches) document.getElementById("chats").open = false;
   formatAll();
-  if (!document.querySelector(".note, .problems")) {
+  loadModels();
+  if (!document.querySelector(".note, .problems, .actions.card")) {
     atEnd(true); // those are at the top
-    if (hasKeys && !turns().children.length) box.focus();
+    if (hasKeys && !turns().children.length) box.focus({ preventScroll: true });
   }
 
   document.addEventListener("submit", (event) => {
@@ -38,7 +41,11 @@
     composer.requestSubmit();
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && !event.isComposing) running?.abort();
+    if (event.key !== "Escape" || event.isComposing || document.querySelector(":popover-open")) return;
+    running?.abort();
+    const edit = event.target.closest?.(".edit[open]");
+    if (edit) edit.open = false;
+    edit?.querySelector("summary").focus();
   });
   // The event does not bubble.
   document.addEventListener("toggle", ({ target }) => target.open && target.matches(".edit") && target.querySelector("textarea").focus(), true);
@@ -46,25 +53,73 @@
     if (running) event.preventDefault();
   });
 
+  if (!CSS.supports("field-sizing", "content")) {
+    box.addEventListener("input", () => {
+      box.style.height = "auto";
+      box.style.height = `${box.scrollHeight}px`;
+    });
+  }
+
+  const isLogin = (response) => new URL(response.url).pathname.endsWith("/login");
+  const pageOf = async (response) => new DOMParser().parseFromString(await response.text(), "text/html");
+
+  // Makes this page that of the chat that was begun.
+  function follow(page, url) {
+    const begun = page.getElementById("newest");
+    composer.setAttribute("action", begun.getAttribute("action"));
+    Object.assign(composer.dataset, begun.dataset);
+    document.getElementById("settings").replaceWith(page.getElementById("settings"));
+    loadModels();
+    history.replaceState(null, "", url);
+    replaceParts(page, PARTS.slice(1));
+  }
+
+  // The function that has the page does not know the models.
+  async function loadModels() {
+    const select = document.getElementById("field-model");
+    const response = await fetch(select.dataset.models, { redirect: "error" }).catch(() => null);
+    if (!response?.ok) return;
+    select.replaceChildren(...(await pageOf(response)).querySelectorAll("option"));
+    nameModel();
+  }
+
+  function nameModel() {
+    const words = document.querySelector("#chosen .words");
+    const first = document.querySelector("#field-model option").textContent;
+    words.textContent = words.textContent.replace("Default model", first === "Default" ? "Default model" : first);
+  }
+
+  // Stores the chat of a first message. → why it could not be
+  async function begin() {
+    const body = new URLSearchParams({ form_token: composer.elements.form_token.value });
+    const response = await fetch(composer.action, { method: "POST", body, signal: running.signal });
+    if (isLogin(response)) return { status: 401 };
+    const page = await pageOf(response);
+    if (!response.ok) return { status: response.status, words: page.querySelector("main p")?.textContent.trim() };
+    follow(page, response.url);
+    return null;
+  }
+
   async function ask(content, replaces, isNew) {
     running = new AbortController();
     rest(true);
-    tell("The model is thinking.");
+    tell("Waiting for the answer.", true);
     const dropped = replaces ? dropFrom(replaces) : [];
     const isLongest = content.length >= lengthShown();
     const question = add("user", content);
     const answer = add("assistant", "");
     const said = answer.querySelector(".said");
-    if (isNew) box.value = "";
-    const came = { text: "", usage: null, ended: false, refused: null, isLongest };
+    if (isNew) write("");
+    const came = { text: "", thought: "", thoughtMs: 0, usage: null, ended: false, refused: null, isLongest };
     const began = performance.now();
     atEnd(true);
-    const draw = drawer(said, came);
+    const draw = drawer(answer, came);
     try {
-      const response = await send(content, replaces);
-      if (!response.ok) {
+      if (!composer.dataset.stream) came.refused = await begin();
+      const response = came.refused ? null : await send(content, replaces);
+      if (response && !response.ok) {
         came.refused = await reason(response);
-      } else {
+      } else if (response) {
         await read(response, came, draw);
       }
     } catch (error) {
@@ -76,19 +131,20 @@
     speak(said.textContent);
     rest(false);
     if (came.ended) return finished(answer, came, performance.now() - began);
-    if (!came.text && !came.inStream) {
+    if (!came.text && !came.thought && !came.inStream) {
       // There was no answer: restore the page and put the text back into the box, so that it can be sent again.
       question.remove();
       answer.remove();
       dropped.forEach((turn) => (turn.hidden = false));
-      if (isNew) box.value = content;
+      document.getElementById("nothing-yet")?.removeAttribute("hidden");
+      if (isNew) write(content);
     } else {
       dropped.forEach((turn) => turn.remove());
       answer.classList.add("early");
-      answer.querySelector(".amounts").textContent = "ended early";
+      answer.querySelector(".amounts").textContent = "Stopped";
     }
     explain(came, stopped);
-    if (stopped || came.text || came.inStream) await catchUp(question, came);
+    if (stopped || came.text || came.thought || came.inStream) await catchUp(question, came);
   }
 
   function send(content, replaces) {
@@ -122,23 +178,30 @@
         return;
       }
       if (event.usage) came.usage = event.usage;
-      const piece = event.choices?.[0]?.delta?.content;
-      if (!piece) continue;
-      if (!came.text) tell("The model is answering.");
-      came.text += piece;
+      const delta = event.choices?.[0]?.delta;
+      const thought = delta?.reasoning_content || delta?.reasoning;
+      if (!thought && !delta?.content) continue;
+      if (thought) {
+        came.thoughtFrom ??= performance.now();
+        came.thoughtMs = performance.now() - came.thoughtFrom;
+        came.thought += thought;
+      }
+      came.text += delta.content || "";
       draw.soon();
     }
   }
 
   // Limits how often it draws, so that drawing takes a small share of the time even for a long answer.
-  function drawer(element, came) {
+  function drawer(turn, came) {
+    const said = turn.querySelector(".said");
     let timer = null;
     let pause = 50;
     const draw = () => {
       timer = null;
       const began = performance.now();
       const follow = atEnd();
-      Sluice.markdown(element, came.text);
+      if (came.thought) think(turn.querySelector(".thought"), came);
+      if (came.text) format(said, came.text);
       if (follow) atEnd(true);
       pause = Math.max(50, 4 * (performance.now() - began));
     };
@@ -151,11 +214,18 @@
     };
   }
 
+  function think(thought, came) {
+    thought.hidden = false;
+    thought.querySelector("summary").textContent = came.text ? `Thought for ${inSeconds(came.thoughtMs)}` : "Thinking…";
+    thought.querySelector(".thoughts").textContent = came.thought;
+  }
+
+  const inSeconds = (ms) => (ms / 1000).toFixed(1) + " s";
+
   async function finished(answer, came, tookMs) {
-    const took = (tookMs / 1000).toFixed(1) + " s";
-    const counts = came.usage ? `${came.usage.prompt_tokens} + ${came.usage.completion_tokens} tokens, ` : "";
-    answer.querySelector(".amounts").textContent = counts + took;
-    tell("The answer is there.");
+    const counts = came.usage ? `${came.usage.prompt_tokens} in · ${came.usage.completion_tokens} out · ` : "";
+    answer.querySelector(".amounts").textContent = counts + inSeconds(tookMs);
+    tell("");
     await refresh();
   }
 
@@ -165,24 +235,27 @@
     try {
       const response = await fetch(composer.dataset.page, { redirect: "error" });
       if (!response.ok) return false;
-      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      const page = await pageOf(response);
       if (running || !isReady(page)) return false;
       const follow = atEnd();
-      for (const id of ["turns", "chat-title"]) {
-        document.getElementById(id).replaceWith(page.getElementById(id));
-      }
-      document.querySelector("#chats ul").replaceWith(page.querySelector("#chats ul"));
-      const name = document.getElementById("field-title");
-      if (name.value === name.defaultValue) name.value = name.defaultValue = page.getElementById("field-title").value;
-      document.title = page.title;
-      document.getElementById("nothing-yet")?.remove();
-      formatAll();
-      keepFocus();
+      replaceParts(page, PARTS);
       if (follow) atEnd(true);
       return true;
     } catch {
       return false;
     }
+  }
+
+  function replaceParts(page, ids) {
+    for (const id of ids) document.getElementById(id).replaceWith(page.getElementById(id));
+    const name = document.getElementById("field-title");
+    const named = page.getElementById("field-title");
+    if (name && named && name.value === name.defaultValue) name.value = name.defaultValue = named.value;
+    document.title = page.title;
+    if (page.querySelector("#turns > li")) document.getElementById("nothing-yet")?.remove();
+    formatAll();
+    nameModel();
+    keepFocus();
   }
 
   // After a stop the server needs a moment to notice it and to store the partial answer. If there is no answer, it may
@@ -210,7 +283,7 @@
     tell("");
     const refused = came.refused;
     if (came.inStream) return warn(`The answer broke off: ${came.inStream} The partial answer was saved.`);
-    if (!refused && came.text) return warn("The connection was lost. The partial answer was saved. You can ask again.");
+    if (!refused && (came.text || came.thought)) return warn("The connection was lost. The partial answer was saved. You can ask again.");
     if (!refused) return warn("The server cannot be reached. Nothing was sent; your message is still in the box.");
     if (refused.status === 401) {
       warn("You are logged out. Your message is still in the box. ");
@@ -259,7 +332,7 @@
   }
 
   function disable(isResting) {
-    for (const button of document.querySelectorAll("form.ask button:not(#stop)")) button.disabled = isResting;
+    for (const button of document.querySelectorAll("form.ask button:not([type=button])")) button.disabled = isResting;
   }
 
   // The element with the focus may have been replaced. On a phone do not focus the box: that would open the keyboard.
@@ -270,6 +343,7 @@
   function rest(isRunning) {
     disable(isRunning);
     stopButton.hidden = !isRunning;
+    document.getElementById("send").hidden = isRunning;
     turns().classList.toggle("running", isRunning);
     if (!isRunning) keepFocus();
   }
@@ -281,18 +355,29 @@
     silence = setTimeout(() => (spoken.textContent = ""), 1000);
   }
 
-  const tell = (words) => {
+  const tell = (words, isUnseen = false) => {
     if (words) trouble.textContent = "";
     state.textContent = words;
+    state.classList.toggle("unseen", isUnseen || !words);
   };
   const warn = (words) => (trouble.textContent = words);
+
+  function write(words) {
+    box.value = words;
+    box.dispatchEvent(new Event("input"));
+  }
+
+  function format(said, text) {
+    sources.set(said, text);
+    Sluice.markdown(said, text);
+  }
 
   function add(role, text) {
     const turn = document.getElementById(`turn-${role}`).content.cloneNode(true).firstElementChild;
     turn.querySelector(".said").textContent = text;
     document.getElementById("nothing-yet")?.setAttribute("hidden", "");
     turns().append(turn);
-    return turn;
+    return turn; // its buttons wait for what the server stores
   }
 
   // Characters of the conversation, as far as it is not being replaced.
@@ -314,14 +399,22 @@
   }
 
   function formatAll() {
-    for (const said of document.querySelectorAll("#turns .markdown:not(.formatted)")) Sluice.markdown(said, said.textContent);
+    for (const said of document.querySelectorAll("#turns .markdown:not(.formatted)")) format(said, said.textContent);
+    for (const button of document.querySelectorAll("#turns .copy")) button.hidden = false;
   }
 
-  // Whether the end of the conversation is visible; with `true`, scrolls there. In a low window the composer is below it.
+  // Whether the end of the conversation is visible; with `true`, scrolls there. In a low window the page scrolls, and the
+  // composer is below the conversation.
   function atEnd(go) {
-    const isBelow = getComputedStyle(composer).position === "static";
-    const end = isBelow ? composer.getBoundingClientRect().top + window.scrollY : document.documentElement.scrollHeight;
-    if (go) window.scrollTo({ top: end - window.innerHeight });
-    return end - window.scrollY - window.innerHeight < 80;
+    const isPage = getComputedStyle(pane).overflowY === "visible";
+    const scrolled = isPage ? document.scrollingElement : pane;
+    const end = isPage ? pane.getBoundingClientRect().bottom + window.scrollY : pane.scrollHeight;
+    const height = isPage ? window.innerHeight : pane.clientHeight;
+    if (go) scrolled.scrollTop = end - height;
+    return end - scrolled.scrollTop - height < 80;
   }
+
+  // For what else is done on the page, in chat_menu.js.
+  const address = () => new URL(composer.dataset.page, location).href;
+  Sluice.chat = { refresh, follow, pageOf, isLogin, address, markdownOf: (said) => sources.get(said) };
 })();

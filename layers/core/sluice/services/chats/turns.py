@@ -1,11 +1,12 @@
 """A turn of a chat: what a new message is asked with, and what is kept of question and answer."""
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sluice.domain.chats import chat as rules
-from sluice.domain.chats.chat import CONTENT_CHARACTERS, Chat, ChatMessage, Cited, message_id
+from sluice.domain.chats.chat import CONTENT_CHARACTERS, REASONING_CHARACTERS, Chat, ChatMessage, Cited, message_id
 from sluice.domain.errors import FieldProblem, LimitReached, NotFound, StoreUnavailable, ValidationFailed
 from sluice.domain.gateway.chunks import Transcript
 from sluice.ports.chats import ChatStore
@@ -13,6 +14,8 @@ from sluice.services.chats.chats import Chats
 from sluice.services.gateway.answer import Answer
 
 log = logging.getLogger("sluice.chats")
+
+THOUGHT = re.compile(rb'"reasoning(?:_content)?": ?"[^"]')  # in a chunk, without parsing it
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,15 @@ class TurnKeeper:
     def __init__(self, turns: ChatTurns, turn: Turn, answer: Answer) -> None:
         self._turns, self._turn = turns, turn
         self._exchange, self._sources = answer.exchange, answer.sources
-        self._transcript = Transcript(CONTENT_CHARACTERS)
-        self.add = self._transcript.add
+        self._transcript = Transcript(CONTENT_CHARACTERS, REASONING_CHARACTERS)
+        self._thoughts_ms: tuple[int, int] | None = None  # when the first and the last thought came
         self.begun = False
+
+    def add(self, payload: bytes) -> None:
+        self._transcript.add(payload)
+        if THOUGHT.search(payload):
+            now_ms = self._turns.now_ms()
+            self._thoughts_ms = (self._thoughts_ms[0] if self._thoughts_ms else now_ms, now_ms)
 
     def begin(self) -> None:
         """Errors: NotFound (the chat was deleted meanwhile), StoreUnavailable."""
@@ -104,4 +113,6 @@ class TurnKeeper:
             response_time_ms=record.response_time_ms if record else None,
             finish_reason=record.finish_reason if record else None,
             citations=[Cited(one.file_id, one.filename, one.position) for one in sources.given] if sources else None,
+            reasoning=self._transcript.reasoning() or None,
+            reasoning_ms=self._thoughts_ms[1] - self._thoughts_ms[0] if self._thoughts_ms else None,
         )
