@@ -110,11 +110,21 @@ def replaced_by(page: Page, content: str) -> dict[str, Any]:
     return form.fields
 
 
-def test_an_edited_message_replaces_itself_and_all_later_messages(member: Browser) -> None:
+def beside(page: Page) -> list[Any]:
+    """The forms that show another branch."""
+    return [form for form in page.forms if form.action.endswith("/shown") and "shown" in form.fields]
+
+
+def test_an_edited_message_is_shown_and_the_earlier_one_is_kept_beside_it(member: Browser) -> None:
     page = say(member, say(member, begun(member), "\nfirst"), "second")
     path = path_of(page)
     assert member.post(path + "/messages", {**replaced_by(page, "\nfirst"), "content": "instead"}).status == 303
-    assert said(member.get(path)) == [("user", "instead"), ("assistant", "Paris")]
+    edited = member.get(path)
+    assert said(edited) == [("user", "instead"), ("assistant", "Paris")]
+    (earlier,) = beside(edited)
+    assert member.post(path + "/shown", earlier.fields).answer.headers["Location"].startswith(path + "#turn-msg_")
+    assert [content for _, content in said(member.get(path))] == ["\nfirst", "Paris", "second", "Paris"]
+    assert member.post(path + "/shown", {**earlier.fields, "shown": "msg_none"}).status == 422
 
 
 def test_an_answer_can_be_generated_again(member: Browser, upstream: FakeUpstream) -> None:
@@ -125,8 +135,11 @@ def test_an_answer_can_be_generated_again(member: Browser, upstream: FakeUpstrea
     page = member.get(path_of(page))
     assert said(page) == [("user", "Capital of France?"), ("assistant", "Still Paris")]
     assert "cut at the longest answer" in page.text
-    gone = member.post(path_of(page) + "/messages", again.fields)
-    assert gone.status == 422 and said(member.get(path_of(page))) == said(page)
+    (earlier,) = beside(page)
+    member.post(path_of(page) + "/shown", earlier.fields)
+    assert said(member.get(path_of(page))) == [("user", "Capital of France?"), ("assistant", "Paris")]
+    gone = {**again.fields, "replaces": "msg_none"}
+    assert member.post(path_of(page) + "/messages", gone).status == 422
 
 
 def test_the_partial_answer_is_saved_and_marked_as_broken_off(member: Browser, upstream: FakeUpstream) -> None:
@@ -186,6 +199,7 @@ def test_a_chat_is_exported_in_both_formats(member: Browser) -> None:
     assert answer.headers["Content-Disposition"].startswith("attachment;")
     whole = json.loads(answer.get_data())
     assert [message["content"] for message in whole["messages"]] == ["Capital of France? 🇫🇷", "Paris"]
+    assert whole["other_messages"] == []
     answer = member.get(path + "/export?as=markdown").answer
     assert answer.mimetype == "text/markdown" and answer.headers["Content-Disposition"].endswith('.md"')
     text = answer.get_data(as_text=True)
@@ -210,7 +224,7 @@ def test_a_chat_of_another_account_is_not_found(member: Browser, stranger: Brows
     own_form = begun(stranger).forms[0].fields["form_token"]
     for address in (path, path + "/export?as=json"):
         assert stranger.get(address).status == 404
-    deeds = {"/settings": {"title": "mine"}, "/delete": {}, "/messages": {"content": "x"}}
+    deeds = {"/shown": {"shown": "msg_x"}, "/settings": {"title": "mine"}, "/delete": {}, "/messages": {"content": "x"}}
     for deed, fields in deeds.items():
         assert stranger.post(path + deed, {"form_token": own_form, **fields}).status == 404, deed
     asked_again = {"form_token": own_form, "replaces": replaced_by(page, "Capital of France?")["replaces"]}

@@ -1,7 +1,6 @@
 """Chats in the contents table: `chat#ID` for a chat, `chatmsg#ID#MESSAGE` for its messages, `chats` for how many chats
 there are. They do not expire. The index `by_use` sorts an account's chats, the only items with `updated_ms`."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -92,10 +91,6 @@ class DynamoChats:
             dynamo.write(lambda: dynamo.client().transact_write_items(TransactItems=writes))
         except dynamo.ConditionFailed as exc:
             raise NotFound() from exc
-
-    def remove(self, account_id: str, chat_id: str, messages: Sequence[ChatMessage]) -> None:
-        keys = ({"account_id": account_id, "item_id": _message_key(chat_id, message)} for message in messages)
-        dynamo.delete_all(self._table, keys)
 
     def _key(self, account_id: str, item_id: str) -> Any:
         return dynamo.item({"account_id": account_id, "item_id": item_id})

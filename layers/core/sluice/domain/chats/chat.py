@@ -10,7 +10,8 @@ SYSTEM_CHARACTERS = 8_000
 CONTENT_CHARACTERS = 100_000
 UNTITLED = "New chat"
 MOST_CHATS = 1_000  # an account's
-MOST_MESSAGES = 2_000  # a chat's, because each answer reads all of them
+MOST_MESSAGES = 2_000  # a chat's, in all its branches, because each answer reads all of them
+BEGINNING = ""  # the `parent_id` of a message that begins its chat
 
 Place = tuple[int, str]  # in the list of chats: `updated_ms` and id of a chat
 
@@ -26,6 +27,7 @@ class Chat:
     updated_ms: int
     temperature: float | None = None  # the default for messages that set none
     max_tokens: int | None = None
+    shown: str | None = None  # a message of the branch that is shown, None for the newest
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class ChatMessage:
     and the partial answer was saved.
 
     `finish_reason` is the model's: "length" if the answer reached its maximum length. `citations` is None if no
-    documents were searched.
+    documents were searched. `parent_id`: the message that it follows, or `BEGINNING`; None if an earlier version wrote
+    it, which had no branches: then it follows the message before it.
     """
 
     message_id: str
@@ -57,6 +60,7 @@ class ChatMessage:
     response_time_ms: int | None = None
     finish_reason: str | None = None
     citations: Sequence[Cited] | None = None
+    parent_id: str | None = None
 
 
 def is_as_made(chat: Chat) -> bool:
@@ -80,11 +84,3 @@ def prompt(chat: Chat, history: Sequence[ChatMessage], content: str) -> list[dic
     earlier = [{"role": message.role, "content": message.content} for message in history if message.content]
     system = [{"role": "system", "content": chat.system}] if chat.system else []
     return [*system, *earlier, {"role": "user", "content": content}]
-
-
-def before(history: Sequence[ChatMessage], replaced: str) -> tuple[list[ChatMessage], list[ChatMessage]] | None:
-    """(messages kept, messages deleted) when the message `replaced` is rewritten; None if there is no such message."""
-    for place, message in enumerate(history):
-        if message.message_id == replaced:
-            return list(history[:place]), list(history[place:])
-    return None

@@ -60,7 +60,7 @@ def _start(caller: Caller, chat_id: str, body: MessageBody) -> RunningTurn:
     """Errors: NotFound, ValidationFailed, ModelNotFound, and as `Answers.start`."""
     turns = chat_turns()
     turn = turns.prepare(caller.account_id, chat_id, body.content, body.replaces)
-    claims = playground_claims(caller.account_id, turn.question.created_ms // 1000)
+    claims = playground_claims(caller.account_id, turn.began_ms // 1000)
     answer = answers().start(_request(claims, turn, body), admitting(claims))
     return RunningTurn(turn, answer, TurnKeeper(turns, turn, answer))
 

@@ -12,7 +12,7 @@ from sluice.domain.chats.chat import CONTENT_CHARACTERS, SYSTEM_CHARACTERS, TITL
 from sluice.domain.chats.markdown import as_markdown
 from sluice.domain.periods import rfc3339
 from sluice.http.auth import Caller, now_ms
-from sluice.http.chats.requests import ChatInfo, ChatWithMessages, MessageInfo, NewChatBody
+from sluice.http.chats.requests import ChatChanges, ExportedChat, NewChatBody
 from sluice.http.operation import validated
 from sluice.pages import forms
 from sluice.pages.blueprints import members, pages
@@ -81,6 +81,15 @@ def _number(text: str, kind: type[int] | type[float]) -> int | float | str:
         return text
 
 
+@blueprint.post("/my/chats/<chat_id>/shown")
+@members
+def show(caller: Caller, chat_id: str) -> AnyResponse:
+    """Show another branch, at the message that was chosen."""
+    chat, wanted = chats().get(caller.account_id, chat_id), validated(ChatChanges, {"shown": request.form.get("shown")})
+    chats().update(caller.account_id, chat_id, {"shown": wanted.shown}, chat.updated_ms)
+    return see(f"/my/chats/{chat_id}", anchor=f"turn-{wanted.shown}")
+
+
 @blueprint.post("/my/chats/<chat_id>/delete")
 @members
 def delete(caller: Caller, chat_id: str) -> AnyResponse:
@@ -94,13 +103,13 @@ def export(caller: Caller, chat_id: str) -> Response:
     """Always a download: the browser must not render it, because its content is not ours."""
     form = validated(ExportQuery, request.args.to_dict()).form
     chat = chats().get(caller.account_id, chat_id)
-    messages = chats().messages(caller.account_id, chat_id)
+    branches = chats().branches(chat)
     if form == "json":
-        whole = ChatWithMessages.like(ChatInfo.of(chat), messages=[MessageInfo.of(each) for each in messages])
+        whole = ExportedChat.with_messages(chat, branches)
         text = json.dumps(whole.model_dump(), ensure_ascii=False, indent=1)
         media_type, ending = "application/json", "json"
     else:
-        text, media_type, ending = as_markdown(chat, messages, rfc3339), "text/markdown", "md"
+        text, media_type, ending = as_markdown(chat, branches.path, rfc3339), "text/markdown", "md"
     headers = {"Content-Disposition": f'attachment; filename="{chat_id}.{ending}"'}
     return Response(text.encode("utf-8", "replace"), mimetype=media_type, headers=headers)
 
@@ -111,7 +120,7 @@ def _settings_of(chat: Chat) -> forms.Form:
 
 
 def _chat_page(caller: Caller, chat: Chat, status: int, form: forms.Form, note: str = "") -> Response:
-    found, messages = chats().page(caller.account_id, SHOWN_CHATS), chats().messages(caller.account_id, chat.chat_id)
+    found, branches = chats().page(caller.account_id, SHOWN_CHATS), chats().branches(chat)
     most = {"title": TITLE_CHARACTERS, "system": SYSTEM_CHARACTERS, "content": CONTENT_CHARACTERS}
-    shown: dict[str, Any] = {"chat": chat, "found": found, "messages": messages, "most": most}
-    return page("chat.html", status, scripts=SCRIPTS, form=form, note=note, **shown)
+    shown: dict[str, Any] = {"chat": chat, "found": found, "branches": branches, "messages": branches.path}
+    return page("chat.html", status, scripts=SCRIPTS, form=form, note=note, most=most, **shown)
