@@ -1,6 +1,7 @@
 """The playground without JavaScript: chats are started, continued, edited, exported, deleted, and private."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -184,7 +185,27 @@ def test_dollars_used_up_are_explained_with_the_wait_in_days(
 def test_a_message_too_long_for_the_model_is_to_be_shortened(member: Browser, upstream: FakeUpstream) -> None:
     upstream.steps = (ContextLengthExceeded(),)
     refused = say(member, begun(member), "Very long")
-    assert refused.status == 400 and "Go back and shorten your message." in refused.text
+    assert refused.status == 400 and "Go back and shorten your message" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("prompt_tokens", "left_out", "words"),
+    [(300, None, ""), (400, None, "Soon its beginning is left out"), (400, 2, "no longer sent to the model")],
+)
+def test_a_chat_warns_before_its_beginning_is_left_out_and_says_so_then(
+    member: Browser, ann: Account, prompt_tokens: int, left_out: int | None, words: str
+) -> None:
+    from sluice.wiring import stores
+
+    path = path_of(say(member, say(member, begun(member), "first"), "second"))
+    chat_id = path.rpartition("/")[2]
+    last = stores.chat_store().messages(ann.account_id, chat_id)[-1]
+    told = {"prompt_tokens": prompt_tokens, "left_out": left_out, "context_tokens": 512}
+    answer = replace(last, message_id="msg_z", **told)  # type: ignore[arg-type]
+    stores.chat_store().add(ann.account_id, chat_id, answer)
+    page = member.get(path)
+    found = [said for said in ("Soon its beginning is left out", "no longer sent to the model") if said in page.text]
+    assert found == ([words] if words else [])
 
 
 def test_an_empty_message_is_refused(member: Browser) -> None:

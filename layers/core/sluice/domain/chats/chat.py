@@ -46,7 +46,8 @@ class ChatMessage:
 
     `finish_reason` is the model's: "length" if the answer reached its maximum length. `citations` is None if no
     documents were searched. `parent_id`: the message that it follows, or `BEGINNING`; None if an earlier version wrote
-    it, which had no branches: then it follows the message before it.
+    it, which had no branches: then it follows the message before it. `left_out`: how many of the messages before an
+    answer were not sent to the model, because they did not fit into its context of `context_tokens`.
     """
 
     message_id: str
@@ -61,6 +62,8 @@ class ChatMessage:
     finish_reason: str | None = None
     citations: Sequence[Cited] | None = None
     parent_id: str | None = None
+    left_out: int | None = None
+    context_tokens: int | None = None
 
 
 def is_as_made(chat: Chat) -> bool:
@@ -77,10 +80,3 @@ def title_from(content: str) -> str:
     """A title for a chat without one: the beginning of its first message."""
     line = " ".join(content.split())
     return line if len(line) <= 60 else line[:59].rstrip() + "…"
-
-
-def prompt(chat: Chat, history: Sequence[ChatMessage], content: str) -> list[dict[str, str]]:
-    """The messages sent to the model: system prompt, history (without empty answers), new message."""
-    earlier = [{"role": message.role, "content": message.content} for message in history if message.content]
-    system = [{"role": "system", "content": chat.system}] if chat.system else []
-    return [*system, *earlier, {"role": "user", "content": content}]

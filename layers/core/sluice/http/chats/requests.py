@@ -129,6 +129,8 @@ class MessageInfo(BaseModel):
     citations: list[CitedPassage] | None = Field(description="with `retrieval`: the passages in the prompt")
     parent_id: str | None = Field(description="the message that it follows")
     siblings: list[str] = Field(description="the messages that follow the same one, itself among them, oldest first")
+    left_out: int | None = Field(description="of an answer: earlier messages that did not fit the model's context")
+    context_tokens: int | None = Field(description="of an answer: the model's context, if its server states it")
 
     @classmethod
     def of(cls, message: ChatMessage, branches: Branches) -> "MessageInfo":

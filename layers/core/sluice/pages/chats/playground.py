@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from sluice.domain import errors
 from sluice.domain.chats.chat import CONTENT_CHARACTERS, SYSTEM_CHARACTERS, TITLE_CHARACTERS, Chat
 from sluice.domain.chats.markdown import as_markdown
+from sluice.domain.chats.prompt import is_near_its_end
 from sluice.domain.periods import rfc3339
 from sluice.http.auth import Caller, now_ms
 from sluice.http.chats.requests import ChatChanges, ExportedChat, NewChatBody
@@ -123,4 +124,9 @@ def _chat_page(caller: Caller, chat: Chat, status: int, form: forms.Form, note: 
     found, branches = chats().page(caller.account_id, SHOWN_CHATS), chats().branches(chat)
     most = {"title": TITLE_CHARACTERS, "system": SYSTEM_CHARACTERS, "content": CONTENT_CHARACTERS}
     shown: dict[str, Any] = {"chat": chat, "found": found, "branches": branches, "messages": branches.path}
+    answer = next((one for one in reversed(branches.path) if one.role == "assistant"), None)
+    shown |= {
+        "left_out": answer.left_out if answer else None,
+        "is_near": answer is not None and is_near_its_end(answer),
+    }
     return page("chat.html", status, scripts=SCRIPTS, form=form, note=note, most=most, **shown)

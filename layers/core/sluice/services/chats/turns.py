@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from sluice.domain.chats import chat as rules
 from sluice.domain.chats.branches import Branches
 from sluice.domain.chats.chat import BEGINNING, CONTENT_CHARACTERS, Chat, ChatMessage, Cited, message_id
+from sluice.domain.chats.prompt import Prompt
 from sluice.domain.errors import FieldProblem, LimitReached, NotFound, StoreUnavailable, ValidationFailed
 from sluice.domain.gateway.chunks import Transcript
 from sluice.ports.chats import ChatStore
@@ -67,8 +68,8 @@ class ChatTurns:
 class TurnKeeper:
     """Keeps question and answer in their chat, a partial answer too. The log needs no second copy."""
 
-    def __init__(self, turns: ChatTurns, turn: Turn, answer: Answer) -> None:
-        self._turns, self._turn = turns, turn
+    def __init__(self, turns: ChatTurns, turn: Turn, prompt: Prompt, answer: Answer) -> None:
+        self._turns, self._turn, self._prompt = turns, turn, prompt
         self._exchange, self._sources = answer.exchange, answer.sources
         self._transcript = Transcript(CONTENT_CHARACTERS)
         self.add = self._transcript.add
@@ -108,4 +109,6 @@ class TurnKeeper:
             finish_reason=record.finish_reason if record else None,
             citations=[Cited(one.file_id, one.filename, one.position) for one in sources.given] if sources else None,
             parent_id=self._turn.question.message_id,
+            left_out=self._prompt.left_out or None,
+            context_tokens=self._prompt.context_tokens,
         )
