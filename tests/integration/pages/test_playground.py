@@ -16,7 +16,8 @@ EVIL = '<img src=x onerror=alert(1)></textarea><a href="javascript:alert(1)">x</
 
 
 def begun(browser: Browser) -> Page:
-    return browser.submit(browser.get("/my/chats"), "/my/chats")
+    answered = browser.post("/my/chats", browser.get("/my/chats").form("/logout").fields)
+    return browser.get(answered.answer.headers["Location"]) if answered.status == 303 else answered
 
 
 def path_of(page: Page) -> str:
@@ -46,7 +47,7 @@ def said(page: Page) -> list[tuple[str, str]]:
 def test_a_chat_is_started_answered_and_named_by_its_first_message(member: Browser) -> None:
     page = say(member, begun(member), "Capital of\r\nFrance?")
     assert said(page) == [("user", "Capital of\nFrance?"), ("assistant", "Paris")]
-    assert "10 + 2 tokens" in page.text and "<title>Capital of France? – Sluice</title>" in page.html
+    assert "10 in · 2 out" in page.text and "<title>Capital of France? – Sluice</title>" in page.html
     listed = member.get("/my/chats")
     assert "Capital of France?" in listed.text and path_of(page) in listed.links
 
@@ -60,6 +61,56 @@ def test_only_a_chat_without_messages_and_settings_is_offered_as_new(member: Bro
     assert path_of(second) != path_of(first)
     say(member, second, "New chat")  # names the chat as an unused one is named
     assert path_of(begun(member)) not in (path_of(first), path_of(second))
+
+
+def test_the_first_message_begins_its_chat(member: Browser) -> None:
+    """Nothing is stored before it."""
+    new = member.get("/my/chats")
+    assert "What would you like to ask?" in new.text and member.get("/my/chats").links == new.links
+    fields = {**new.form("/logout").fields, "content": "Capital of France?"}
+    sent_on = member.post("/my/chats", fields)
+    path = sent_on.answer.headers["Location"].removesuffix("/messages")
+    assert sent_on.status == 307
+    assert member.post(path + "/messages", fields).status == 303
+    assert said(member.get(path)) == [("user", "Capital of France?"), ("assistant", "Paris")]
+
+
+def test_a_new_chat_can_begin_with_its_settings(member: Browser) -> None:
+    token = member.get("/my/chats").form("/logout").fields
+    begun_with = member.post("/my/chats", {**token, "system": "Be brief.", "temperature": "0.5", "max_tokens": "900"})
+    page = member.get(begun_with.answer.headers["Location"])
+    assert "Default model · temperature 0.5 · max 900 tokens · system prompt" in page.text
+    refused = member.post("/my/chats", {**token, "temperature": "hot"})
+    assert refused.status == 422 and "Temperature: must " in refused.text
+
+
+def test_a_chat_is_found_by_its_title_and_renamed_from_the_list(member: Browser, ann: Account) -> None:
+    from sluice.wiring.chats import chats
+
+    for title in ("Tea in Darjeeling", "Bread"):
+        chats().create(ann.account_id, {"title": title, "system": "Be brief."}, 0)
+    found = member.get("/my/chats?q=tea")
+    assert "Tea in Darjeeling" in found.text and "Bread" not in found.text
+    assert "No matching chats" in member.get("/my/chats?q=coffee").text
+    (options,) = [link for link in found.links if link.endswith("?manage=yes")]
+    managed, path = member.get(options), options.removesuffix("?manage=yes")
+    token = managed.form("/logout").fields
+    assert member.post(path + "/settings", {**token, "title": "Tea"}).status == 303
+    chat = chats().get(ann.account_id, path.rpartition("/")[2])
+    assert (chat.title, chat.system) == ("Tea", "Be brief.")
+    assert member.submit(managed, path + "/delete").text.count("The chat is deleted.") == 1
+    assert "Tea" not in member.get("/my/chats?q=tea").text
+
+
+def test_what_a_model_thought_is_folded_above_its_answer(member: Browser, upstream: FakeUpstream) -> None:
+    thoughts = [json.dumps({"choices": [{"index": 0, "delta": {"reasoning_content": it}, "finish_reason": None}]})
+                for it in ("France? ", "<Paris>.")]  # fmt: skip
+    upstream.steps = (*(it.encode() for it in thoughts), chunk("Paris"), chunk(None, "stop"))
+    page = say(member, begun(member), "Capital of France?")
+    assert said(page) == [("user", "Capital of France?"), ("assistant", "Paris")]
+    assert "Thought for 0 ms France? <Paris>." in page.text
+    say(member, page, "And of Spain?")
+    assert "France? " not in str([message["content"] for message in upstream.calls[-1].body["messages"][1:2]])
 
 
 def test_a_message_is_admitted_and_charged_like_an_api_call(world: UsageWorld, member: Browser, ann: Account) -> None:
@@ -99,7 +150,12 @@ def test_an_invalid_setting_is_shown_at_its_field_and_changes_nothing(member: Br
     path = path_of(page)
     refused = member.submit(page, path + "/settings", **{field: text})
     assert refused.status == 422 and f"#field-{field}" in refused.links
-    label = {"title": "Name", "system": "System prompt", "temperature": "Temperature", "max_tokens": "Longest answer"}
+    label = {
+        "title": "Name",
+        "system": "System prompt",
+        "temperature": "Temperature",
+        "max_tokens": "Max output tokens",
+    }
     assert f"{label[field]}: must " in refused.text
     assert refused.form(path + "/settings").fields[field] == text
     assert member.get(path).form(path + "/settings").fields[field] != text
@@ -135,7 +191,7 @@ def test_an_answer_can_be_generated_again(member: Browser, upstream: FakeUpstrea
     member.post(path_of(page) + "/messages", again.fields)
     page = member.get(path_of(page))
     assert said(page) == [("user", "Capital of France?"), ("assistant", "Still Paris")]
-    assert "cut at the longest answer" in page.text
+    assert "Reached max tokens" in page.text
     (earlier,) = beside(page)
     member.post(path_of(page) + "/shown", earlier.fields)
     assert said(member.get(path_of(page))) == [("user", "Capital of France?"), ("assistant", "Paris")]
@@ -146,7 +202,7 @@ def test_an_answer_can_be_generated_again(member: Browser, upstream: FakeUpstrea
 def test_the_partial_answer_is_saved_and_marked_as_broken_off(member: Browser, upstream: FakeUpstream) -> None:
     upstream.steps = (chunk("Pa"), ModelUnavailable())
     page = say(member, begun(member), "Capital of France?")
-    assert said(page) == [("user", "Capital of France?"), ("assistant", "Pa")] and "ended early" in page.text
+    assert said(page) == [("user", "Capital of France?"), ("assistant", "Pa")] and "Stopped" in page.text
 
 
 def test_a_refused_message_does_not_change_the_chat(member: Browser, upstream: FakeUpstream) -> None:
@@ -233,7 +289,7 @@ def test_a_deleted_chat_is_gone_with_its_messages(world: UsageWorld, member: Bro
 
     page = say(member, begun(member), "Capital of France?")
     path = path_of(page)
-    after = member.submit(page, path + "/delete")
+    after = member.submit(member.get(path + "?manage=yes"), path + "/delete")
     assert "The chat is deleted" in after.text and path not in after.links
     assert member.get(path).status == 404
     assert stores.chat_store().messages(ann.account_id, path.rpartition("/")[2]) == []
@@ -264,7 +320,8 @@ def test_markup_in_titles_prompts_messages_and_answers_stays_text(member: Browse
     assert page.form(path + "/settings").fields["system"] == EVIL
     for shown in (page, member.get("/my/chats")):
         assert EVIL in shown.text
-        assert not [tag for tag, _ in shown.tags if tag in ("img", "style")]
+        assert not [tag for tag, _ in shown.tags if tag in ("iframe", "style")]
+        assert not [has for tag, has in shown.tags if tag == "img" and "/favicon.svg" not in has["src"]]
         assert not [link for link in shown.links if "javascript" in link]
 
 

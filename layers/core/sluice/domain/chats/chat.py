@@ -8,6 +8,7 @@ from sluice.domain.ids import ulid
 TITLE_CHARACTERS = 200
 SYSTEM_CHARACTERS = 8_000
 CONTENT_CHARACTERS = 100_000
+REASONING_CHARACTERS = 20_000  # kept of an answer's; its end is dropped, because an item of the store may have 400 KB
 UNTITLED = "New chat"
 MOST_CHATS = 1_000  # an account's
 MOST_MESSAGES = 2_000  # a chat's, in all its branches, because each answer reads all of them
@@ -47,7 +48,8 @@ class ChatMessage:
     `finish_reason` is the model's: "length" if the answer reached its maximum length. `citations` is None if no
     documents were searched. `parent_id`: the message that it follows, or `BEGINNING`; None if an earlier version wrote
     it, which had no branches: then it follows the message before it. `left_out`: how many of the messages before an
-    answer were not sent to the model, because they did not fit into its context of `context_tokens`.
+    answer were not sent to the model, because they did not fit into its context of `context_tokens`. `reasoning` is
+    what the model thought before it answered, for `reasoning_ms`.
     """
 
     message_id: str
@@ -64,6 +66,8 @@ class ChatMessage:
     parent_id: str | None = None
     left_out: int | None = None
     context_tokens: int | None = None
+    reasoning: str | None = None
+    reasoning_ms: int | None = None
 
 
 def is_as_made(chat: Chat) -> bool:

@@ -13,8 +13,8 @@ def as_markdown(chat: Chat, messages: Sequence[ChatMessage], moment: Callable[[i
     if chat.system:
         parts += ["## System prompt", chat.system]
     for message in messages:
-        ended_early = " (ended early)" if message.status == "broken_off" else ""
-        parts += [f"## {NAMES[message.role]}, {moment(message.created_ms)}{ended_early}", message.content]
+        stopped = " (stopped)" if message.status == "broken_off" else ""
+        parts += [f"## {NAMES[message.role]}, {moment(message.created_ms)}{stopped}", message.content]
     return "\n\n".join(parts) + "\n"
 
 

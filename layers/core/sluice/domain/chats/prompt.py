@@ -8,6 +8,7 @@ the same for some turns, and the model server need not read all of it again each
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sluice.domain.chats.chat import Chat, ChatMessage
@@ -75,7 +76,17 @@ class Prompt:
         return max(by_length, last.prompt_tokens + prompt_tokens({"messages": since}))
 
 
-def is_near_its_end(answer: ChatMessage) -> bool:
-    """Whether a chat with this as its last answer almost fills the model's context."""
+@dataclass(frozen=True)
+class Length:
+    """Of a chat, as its last answer shows it. `left_out`: how many messages were not sent. `is_near`: to its end."""
+
+    left_out: int = 0
+    is_near: bool = False
+
+
+def length_of(path: Sequence[ChatMessage]) -> Length:
+    answer = next((one for one in reversed(path) if one.role == "assistant"), None)
+    if answer is None:
+        return Length()
     read = (answer.prompt_tokens or 0) + (answer.completion_tokens or 0)
-    return answer.context_tokens is not None and read >= NEAR * answer.context_tokens
+    return Length(answer.left_out or 0, answer.context_tokens is not None and read >= NEAR * answer.context_tokens)

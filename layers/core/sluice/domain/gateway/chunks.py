@@ -49,12 +49,18 @@ def finish_reason(chunk: dict[str, Any]) -> str | None:
     return next((c["finish_reason"] for c in chunk.get("choices", []) if c.get("finish_reason")), None)
 
 
+def reasoning(delta: dict[str, Any]) -> str:
+    found = delta.get("reasoning_content") or delta.get("reasoning")
+    return found if isinstance(found, str) else ""
+
+
 def is_usage_only(chunk: dict[str, Any]) -> bool:
     return not chunk.get("choices") and "usage" in chunk
 
 
 class Transcript:
-    """An answer's text, for the log and for chats: the joined content, then tool calls as JSON, choice by choice.
+    """An answer's text, for the log and for chats: the joined content, then tool calls as JSON, choice by choice; and
+    the first `reasoning_characters` of its reasoning.
 
     Chunks are parsed in batches, so that a long stream does not hold its JSON in memory, and a short one is parsed only
     at its end. Text above `limit_characters` is dropped.
@@ -62,8 +68,9 @@ class Transcript:
 
     BATCH = 64
 
-    def __init__(self, limit_characters: int) -> None:
-        self._left = limit_characters
+    def __init__(self, limit_characters: int, reasoning_characters: int = 0) -> None:
+        self._left, self._reasoning_left = limit_characters, reasoning_characters
+        self._reasoning: list[str] = []
         self._pending: list[bytes] = []
         self._parts: dict[int, list[str]] = {}
         self._calls: dict[int, list[dict[str, Any]]] = {}
@@ -84,7 +91,14 @@ class Transcript:
                     self._calls[index] = _merge_calls(self._calls.get(index, []), calls)
                 self._parts.setdefault(index, []).append(text)
                 self._left -= len(text)
+                if self._reasoning_left > 0 and (thought := reasoning(delta)):
+                    self._reasoning.append(thought[: self._reasoning_left])
+                    self._reasoning_left -= len(thought)
         self._pending.clear()
+
+    def reasoning(self) -> str:
+        self._fold()
+        return "".join(self._reasoning)
 
     def text(self) -> str:
         self._fold()

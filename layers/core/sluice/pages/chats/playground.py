@@ -1,29 +1,32 @@
-"""The playground's chats: create, open, configure, rename, export, delete. `answering` handles their messages."""
+"""The playground's chats: begin, find, open, configure, rename, export, delete. `answering` handles their messages."""
 
 import json
 from typing import Any
 
-from flask import Response, request
+from flask import Response, redirect, request
 from pydantic import BaseModel, Field
 from werkzeug.wrappers import Response as AnyResponse
 
 from sluice.domain import errors
+from sluice.domain.chats.branches import Branches
 from sluice.domain.chats.chat import CONTENT_CHARACTERS, SYSTEM_CHARACTERS, TITLE_CHARACTERS, Chat
 from sluice.domain.chats.markdown import as_markdown
-from sluice.domain.chats.prompt import is_near_its_end
+from sluice.domain.chats.prompt import length_of
 from sluice.domain.periods import rfc3339
 from sluice.http.auth import Caller, now_ms
 from sluice.http.chats.requests import ChatChanges, ExportedChat, NewChatBody
 from sluice.http.operation import validated
-from sluice.pages import forms
+from sluice.pages import forms, links
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import page, see
+from sluice.services.chats.chats import ChatPage
 from sluice.wiring.chats import chats
 
 blueprint = pages("pages")
 SCRIPTS = ("htmx.js", "markdown-it.js", "purify.js", "sse.js", "markdown.js", "chat.js")
 NOTES = {"saved": "Saved.", "deleted": "The chat is deleted."}
 NUMBERS = {"temperature": float, "max_tokens": int}
+SETTINGS = ("title", "system", "model", *NUMBERS)
 SHOWN_CHATS = 50
 
 
@@ -34,14 +37,25 @@ class ExportQuery(BaseModel):
 @blueprint.get("/my/chats")
 @members
 def chat_list(caller: Caller) -> Response:
-    found = chats().page(caller.account_id, SHOWN_CHATS, request.args.get("cursor"))
-    return page("chats.html", found=found, note=NOTES.get(request.args.get("note", ""), ""))
+    """A new chat, stored with its first message, beside those before. `q`: only those with this in their title."""
+    note = NOTES.get(request.args.get("note", ""), "")
+    return _chat_page(caller, None, 200, forms.Form(), note)
 
 
 @blueprint.post("/my/chats")
 @members
 def begin(caller: Caller) -> AnyResponse:
-    chat = chats().begin(caller.account_id, now_ms())
+    """Begins a chat with the settings of the form, or for the message of the form: the browser sends that again to the
+    function that answers it, because this one has no model."""
+    if request.form.get("content"):
+        chat = chats().begin(caller.account_id, now_ms())
+        return redirect(links.at(f"/my/chats/{chat.chat_id}/messages"), 307)
+    try:
+        given = {name: value for name, value in _wanted().items() if value is not None}
+        wanted = validated(NewChatBody, given).changes()
+    except errors.ValidationFailed as exc:
+        return _chat_page(caller, None, 422, forms.filled().with_problems(exc.problems))
+    chat = chats().create(caller.account_id, wanted, now_ms()) if wanted else chats().begin(caller.account_id, now_ms())
     return see(f"/my/chats/{chat.chat_id}")
 
 
@@ -59,17 +73,21 @@ def change(caller: Caller, chat_id: str) -> AnyResponse:
     try:
         wanted = validated(NewChatBody, _wanted())
     except errors.ValidationFailed as exc:
-        return _chat_page(caller, chat, 422, forms.filled().with_problems(exc.problems))
+        sent = forms.filled()
+        shown = forms.Form({**_settings_of(chat).values, **sent.values}, sent.lists, tuple(exc.problems))
+        return _chat_page(caller, chat, 422, shown)
     used_ms = chat.updated_ms  # keeps its place in the list, which is sorted by last use
     chats().update(caller.account_id, chat_id, wanted.changes(), used_ms)
     return see(f"/my/chats/{chat_id}", note="saved")
 
 
 def _wanted() -> dict[str, Any]:
-    """The form with the JSON API's types. An empty field means not set."""
+    """The form's fields with the JSON API's types. An empty one means not set."""
     values: dict[str, Any] = {}
-    for name in ("title", "system", "model", *NUMBERS):
-        text = request.form.get(name, "").strip().replace("\r\n", "\n")
+    for name in SETTINGS:
+        if name not in request.form:
+            continue
+        text = request.form[name].strip().replace("\r\n", "\n")
         values[name] = _number(text, NUMBERS[name]) if name in NUMBERS and text else text or None
     return values
 
@@ -116,17 +134,39 @@ def export(caller: Caller, chat_id: str) -> Response:
 
 
 def _settings_of(chat: Chat) -> forms.Form:
-    names = ("title", "system", "model", *NUMBERS)
-    return forms.Form({name: "" if getattr(chat, name) is None else str(getattr(chat, name)) for name in names})
+    return forms.Form({name: "" if getattr(chat, name) is None else str(getattr(chat, name)) for name in SETTINGS})
 
 
-def _chat_page(caller: Caller, chat: Chat, status: int, form: forms.Form, note: str = "") -> Response:
-    found, branches = chats().page(caller.account_id, SHOWN_CHATS), chats().branches(chat)
-    most = {"title": TITLE_CHARACTERS, "system": SYSTEM_CHARACTERS, "content": CONTENT_CHARACTERS}
-    shown: dict[str, Any] = {"chat": chat, "found": found, "branches": branches, "messages": branches.path}
-    answer = next((one for one in reversed(branches.path) if one.role == "assistant"), None)
-    shown |= {
-        "left_out": answer.left_out if answer else None,
-        "is_near": answer is not None and is_near_its_end(answer),
+def _chosen(chat: Chat | None) -> list[str]:
+    """The settings in a line, as far as they are not the default."""
+    chosen = [chat.model if chat and chat.model else "Default model"]
+    if chat and chat.temperature is not None:
+        chosen.append(f"temperature {chat.temperature:g}")
+    if chat and chat.max_tokens is not None:
+        chosen.append(f"max {chat.max_tokens:,} tokens")
+    return [*chosen, "system prompt"] if chat and chat.system else chosen
+
+
+def _chat_page(caller: Caller, chat: Chat | None, status: int, form: forms.Form, note: str = "") -> Response:
+    """Without `chat` the page of a chat that its first message begins."""
+    query, cursor = request.args.get("q", "").strip(), request.args.get("cursor")
+    branches = chats().branches(chat) if chat else Branches([], None)
+    shown: dict[str, Any] = {
+        "chat": chat,
+        "chosen": _chosen(chat),
+        "found": _found(caller, query, cursor),
+        "query": query,
+        "is_search": chat is None and bool(query or cursor),
+        "is_managed": chat is not None and "manage" in request.args,
+        "branches": branches,
+        "messages": branches.path,
+        "length": length_of(branches.path),
+        "most": {"title": TITLE_CHARACTERS, "system": SYSTEM_CHARACTERS, "content": CONTENT_CHARACTERS},
     }
-    return page("chat.html", status, scripts=SCRIPTS, form=form, note=note, most=most, **shown)
+    return page("chat.html", status, scripts=SCRIPTS, form=form, note=note, **shown)
+
+
+def _found(caller: Caller, query: str, cursor: str | None) -> ChatPage:
+    if query:
+        return chats().named(caller.account_id, query, SHOWN_CHATS)
+    return chats().page(caller.account_id, SHOWN_CHATS, cursor)

@@ -8,21 +8,27 @@
   const state = document.getElementById("state");
   const trouble = document.getElementById("trouble");
   const spoken = document.getElementById("spoken");
+  const pane = document.getElementById("pane");
+  const menu = document.getElementById("chat-menu");
+  const toast = document.getElementById("toast");
+  const PARTS = ["turns", "length", "chat-head", "chat-list", "chosen"]; // of the page, replaced by what the server has
+  const sources = new WeakMap(); // an answer's element → its Markdown
   const turns = () => document.getElementById("turns");
   let running = null; // the AbortController of the running answer
   let restUntil = 0;
-  let silence = 0; // the timer that empties what screen readers read
+  let silence = 0; // the timers that empty what screen readers read, and the toast
+  let toasting = 0;
 
   const hasKeys = window.matchMedia("(pointer: fine)").matches; // on a phone Enter inserts a new line
   document.querySelector(".with-script").hidden = !hasKeys;
-  if (window.matchMedia("(max-width: 60rem)").matches) document.getElementById("chats").open = false;
   formatAll();
   if (!document.querySelector(".note, .problems")) {
     atEnd(true); // those are at the top
-    if (hasKeys && !turns().children.length) box.focus();
+    if (hasKeys && !turns().children.length) box.focus({ preventScroll: true });
   }
 
   document.addEventListener("submit", (event) => {
+    if (event.target.matches("form.quiet") && event.target.closest("[popover]")) return keep(event);
     if (!event.target.matches("form.ask")) return;
     event.preventDefault();
     if (running || Date.now() < restUntil) return;
@@ -38,7 +44,23 @@
     composer.requestSubmit();
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && !event.isComposing) running?.abort();
+    if (event.key !== "Escape" || event.isComposing) return;
+    running?.abort();
+    const edit = event.target.closest?.(".edit[open]");
+    if (edit) edit.open = false;
+    edit?.querySelector("summary").focus();
+  });
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("a.more, button.copy");
+    if (!button || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    if (button.matches(".copy")) return copy(button);
+    menu.replaceChildren(document.getElementById("manage").content.cloneNode(true));
+    for (const [name, all] of [["action", "form"], ["href", "a"]]) {
+      for (const it of menu.querySelectorAll(all)) it.setAttribute(name, it.getAttribute(name).replace("CHAT", button.dataset.chat));
+    }
+    menu.querySelector("[name=title]").value = button.dataset.title;
+    menu.showPopover({ source: button });
   });
   // The event does not bubble.
   document.addEventListener("toggle", ({ target }) => target.open && target.matches(".edit") && target.querySelector("textarea").focus(), true);
@@ -46,25 +68,85 @@
     if (running) event.preventDefault();
   });
 
+  if (!CSS.supports("field-sizing", "content")) {
+    box.addEventListener("input", () => {
+      box.style.height = "auto";
+      box.style.height = `${box.scrollHeight}px`;
+    });
+  }
+
+  // Renames, deletes or configures a chat without leaving the page. What is wrong with the form its own page says.
+  async function keep(event) {
+    event.preventDefault();
+    const form = event.target;
+    const isChats = new URL(form.action).pathname === new URL(composer.dataset.page, location).pathname;
+    const body = new URLSearchParams(new FormData(form));
+    const response = await fetch(form.action, { method: "POST", body }).catch(() => null);
+    if (!response?.ok || isLogin(response)) return form.submit();
+    form.closest("[popover]").hidePopover();
+    const isOpen = form.action.startsWith(new URL(composer.dataset.page, location).href + "/");
+    if (isChats) return follow(await pageOf(response), response.url);
+    if (isOpen && form.action.endsWith("/delete")) return location.assign(response.url);
+    await refresh();
+    say(form.action.endsWith("/delete") ? "Chat deleted" : "Saved");
+  }
+
+  async function copy(button) {
+    const said = button.closest(".turn").querySelector(".said");
+    try {
+      await navigator.clipboard.writeText(sources.get(said) ?? said.textContent); // works only on https and on localhost
+      say("Copied");
+    } catch {
+      getSelection().selectAllChildren(said);
+      say("Selected: press Ctrl and C to copy");
+    }
+  }
+
+  const isLogin = (response) => new URL(response.url).pathname.endsWith("/login");
+  const pageOf = async (response) => new DOMParser().parseFromString(await response.text(), "text/html");
+
+  // Makes this page that of the chat that was begun.
+  function follow(page, url) {
+    const begun = page.getElementById("newest");
+    composer.setAttribute("action", begun.getAttribute("action"));
+    Object.assign(composer.dataset, begun.dataset);
+    const settings = page.getElementById("settings");
+    document.getElementById("settings").replaceWith(settings);
+    window.htmx?.process(settings);
+    history.replaceState(null, "", url);
+    replaceParts(page, PARTS.slice(1));
+  }
+
+  // Stores the chat of a first message. → why it could not be
+  async function begin() {
+    const body = new URLSearchParams({ form_token: composer.elements.form_token.value });
+    const response = await fetch(composer.action, { method: "POST", body, signal: running.signal });
+    if (isLogin(response)) return { status: 401 };
+    const page = await pageOf(response);
+    if (!response.ok) return { status: response.status, words: page.querySelector("main p")?.textContent.trim() };
+    follow(page, response.url);
+    return null;
+  }
+
   async function ask(content, replaces, isNew) {
     running = new AbortController();
     rest(true);
-    tell("The model is thinking.");
+    tell("Waiting for the answer.", true);
     const dropped = replaces ? dropFrom(replaces) : [];
-    const isLongest = content.length >= lengthShown();
     const question = add("user", content);
     const answer = add("assistant", "");
     const said = answer.querySelector(".said");
-    if (isNew) box.value = "";
-    const came = { text: "", usage: null, ended: false, refused: null, isLongest };
+    if (isNew) write("");
+    const came = { text: "", thought: "", thoughtMs: 0, usage: null, ended: false, refused: null };
     const began = performance.now();
     atEnd(true);
-    const draw = drawer(said, came);
+    const draw = drawer(answer, came);
     try {
-      const response = await send(content, replaces);
-      if (!response.ok) {
+      if (!composer.dataset.stream) came.refused = await begin();
+      const response = came.refused ? null : await send(content, replaces);
+      if (response && !response.ok) {
         came.refused = await reason(response);
-      } else {
+      } else if (response) {
         await read(response, came, draw);
       }
     } catch (error) {
@@ -81,11 +163,12 @@
       question.remove();
       answer.remove();
       dropped.forEach((turn) => (turn.hidden = false));
-      if (isNew) box.value = content;
+      document.getElementById("nothing-yet")?.removeAttribute("hidden");
+      if (isNew) write(content);
     } else {
       dropped.forEach((turn) => turn.remove());
       answer.classList.add("early");
-      answer.querySelector(".amounts").textContent = "ended early";
+      answer.querySelector(".amounts").textContent = "Stopped";
     }
     explain(came, stopped);
     if (stopped || came.text || came.inStream) await catchUp(question, came);
@@ -122,23 +205,30 @@
         return;
       }
       if (event.usage) came.usage = event.usage;
-      const piece = event.choices?.[0]?.delta?.content;
-      if (!piece) continue;
-      if (!came.text) tell("The model is answering.");
-      came.text += piece;
+      const delta = event.choices?.[0]?.delta;
+      const thought = delta?.reasoning_content || delta?.reasoning;
+      if (!thought && !delta?.content) continue;
+      if (thought) {
+        came.thoughtFrom ??= performance.now();
+        came.thoughtMs = performance.now() - came.thoughtFrom;
+        came.thought += thought;
+      }
+      came.text += delta.content || "";
       draw.soon();
     }
   }
 
   // Limits how often it draws, so that drawing takes a small share of the time even for a long answer.
-  function drawer(element, came) {
+  function drawer(turn, came) {
+    const said = turn.querySelector(".said");
     let timer = null;
     let pause = 50;
     const draw = () => {
       timer = null;
       const began = performance.now();
       const follow = atEnd();
-      Sluice.markdown(element, came.text);
+      if (came.thought) think(turn.querySelector(".thought"), came);
+      if (came.text) format(said, came.text);
       if (follow) atEnd(true);
       pause = Math.max(50, 4 * (performance.now() - began));
     };
@@ -151,11 +241,18 @@
     };
   }
 
+  function think(thought, came) {
+    thought.hidden = false;
+    thought.querySelector("summary").textContent = came.text ? `Thought for ${inSeconds(came.thoughtMs)}` : "Thinking…";
+    thought.querySelector(".thoughts").textContent = came.thought;
+  }
+
+  const inSeconds = (ms) => (ms / 1000).toFixed(1) + " s";
+
   async function finished(answer, came, tookMs) {
-    const took = (tookMs / 1000).toFixed(1) + " s";
-    const counts = came.usage ? `${came.usage.prompt_tokens} + ${came.usage.completion_tokens} tokens, ` : "";
-    answer.querySelector(".amounts").textContent = counts + took;
-    tell("The answer is there.");
+    const counts = came.usage ? `${came.usage.prompt_tokens} in · ${came.usage.completion_tokens} out · ` : "";
+    answer.querySelector(".amounts").textContent = counts + inSeconds(tookMs);
+    tell("");
     await refresh();
   }
 
@@ -165,24 +262,30 @@
     try {
       const response = await fetch(composer.dataset.page, { redirect: "error" });
       if (!response.ok) return false;
-      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      const page = await pageOf(response);
       if (running || !isReady(page)) return false;
       const follow = atEnd();
-      for (const id of ["turns", "chat-title"]) {
-        document.getElementById(id).replaceWith(page.getElementById(id));
-      }
-      document.querySelector("#chats ul").replaceWith(page.querySelector("#chats ul"));
-      const name = document.getElementById("field-title");
-      if (name.value === name.defaultValue) name.value = name.defaultValue = page.getElementById("field-title").value;
-      document.title = page.title;
-      document.getElementById("nothing-yet")?.remove();
-      formatAll();
-      keepFocus();
+      replaceParts(page, PARTS);
       if (follow) atEnd(true);
       return true;
     } catch {
       return false;
     }
+  }
+
+  function replaceParts(page, ids) {
+    for (const id of ids) {
+      const found = page.getElementById(id);
+      document.getElementById(id).replaceWith(found);
+      if (id === "chat-list") window.htmx?.process(found);
+    }
+    const name = document.getElementById("field-title");
+    const named = page.getElementById("field-title");
+    if (name && named && name.value === name.defaultValue) name.value = name.defaultValue = named.value;
+    document.title = page.title;
+    if (page.querySelector("#turns > li")) document.getElementById("nothing-yet")?.remove();
+    formatAll();
+    keepFocus();
   }
 
   // After a stop the server needs a moment to notice it and to store the partial answer. If there is no answer, it may
@@ -219,8 +322,7 @@
     }
     if (refused.code === "context_length_exceeded") {
       const also = document.getElementById("field-system").value ? " The system prompt counts, too." : "";
-      if (came.isLongest) return warn(`Your message is too long for the model. Shorten it, or send a part of it.${also}`);
-      return warn("This chat has grown longer than the model can read. Begin a new one, or change an earlier message.");
+      return warn(`Your message is too long for the model. Shorten it, or send a part of it.${also}`);
     }
     if (refused.isHopeless) return warn(`${refused.words} Waiting does not help: ask the operator of this system to raise the limit.`);
     if (!refused.seconds) return warn(refused.words || "That did not work. Try it once more.");
@@ -259,7 +361,7 @@
   }
 
   function disable(isResting) {
-    for (const button of document.querySelectorAll("form.ask button:not(#stop)")) button.disabled = isResting;
+    for (const button of document.querySelectorAll("form.ask button:not([type=button])")) button.disabled = isResting;
   }
 
   // The element with the focus may have been replaced. On a phone do not focus the box: that would open the keyboard.
@@ -270,6 +372,7 @@
   function rest(isRunning) {
     disable(isRunning);
     stopButton.hidden = !isRunning;
+    document.getElementById("send").hidden = isRunning;
     turns().classList.toggle("running", isRunning);
     if (!isRunning) keepFocus();
   }
@@ -281,9 +384,23 @@
     silence = setTimeout(() => (spoken.textContent = ""), 1000);
   }
 
-  const tell = (words) => {
+  const tell = (words, isUnseen = false) => {
     if (words) trouble.textContent = "";
     state.textContent = words;
+    state.classList.toggle("unseen", isUnseen || !words);
+  };
+  const say = (words) => {
+    toast.textContent = words;
+    clearTimeout(toasting);
+    toasting = setTimeout(() => (toast.textContent = ""), 2000);
+  };
+  const write = (words) => {
+    box.value = words;
+    box.dispatchEvent(new Event("input"));
+  };
+  const format = (said, text) => {
+    sources.set(said, text);
+    Sluice.markdown(said, text);
   };
   const warn = (words) => (trouble.textContent = words);
 
@@ -292,13 +409,7 @@
     turn.querySelector(".said").textContent = text;
     document.getElementById("nothing-yet")?.setAttribute("hidden", "");
     turns().append(turn);
-    return turn;
-  }
-
-  // Characters of the conversation, as far as it is not being replaced.
-  function lengthShown() {
-    const said = [...turns().querySelectorAll(":scope > li:not([hidden]) > .said")];
-    return said.reduce((sum, one) => sum + one.textContent.length, 0);
+    return turn; // its buttons wait for what the server stores
   }
 
   const turnOf = (messageId) => document.getElementById(`edit-${messageId}`)?.closest("li");
@@ -314,14 +425,18 @@
   }
 
   function formatAll() {
-    for (const said of document.querySelectorAll("#turns .markdown:not(.formatted)")) Sluice.markdown(said, said.textContent);
+    for (const said of document.querySelectorAll("#turns .markdown:not(.formatted)")) format(said, said.textContent);
+    for (const button of document.querySelectorAll("#turns .copy")) button.hidden = false;
   }
 
-  // Whether the end of the conversation is visible; with `true`, scrolls there. In a low window the composer is below it.
+  // Whether the end of the conversation is visible; with `true`, scrolls there. In a low window the page scrolls, and the
+  // composer is below the conversation.
   function atEnd(go) {
-    const isBelow = getComputedStyle(composer).position === "static";
-    const end = isBelow ? composer.getBoundingClientRect().top + window.scrollY : document.documentElement.scrollHeight;
-    if (go) window.scrollTo({ top: end - window.innerHeight });
-    return end - window.scrollY - window.innerHeight < 80;
+    const isPage = getComputedStyle(pane).overflowY === "visible";
+    const scrolled = isPage ? document.scrollingElement : pane;
+    const end = isPage ? pane.getBoundingClientRect().bottom + window.scrollY : pane.scrollHeight;
+    const height = isPage ? window.innerHeight : pane.clientHeight;
+    if (go) scrolled.scrollTop = end - height;
+    return end - scrolled.scrollTop - height < 80;
   }
 })();

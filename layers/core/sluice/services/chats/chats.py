@@ -51,6 +51,11 @@ class Chats:
         found, following = self.chats.page(account_id, limit, (int(used_ms), chat_id) if after else None)
         return ChatPage(found, cursor(LIST, str(following[0]), following[1]) if following else None)
 
+    def named(self, account_id: str, words: str, limit: int) -> ChatPage:
+        """Those with these words in their title, last used first."""
+        every, _ = self.chats.page(account_id, rules.MOST_CHATS, None)
+        return ChatPage([chat for chat in every if words.casefold() in chat.title.casefold()][:limit], None)
+
     def get(self, account_id: str, chat_id: str) -> Chat:
         chat = self.chats.get(account_id, chat_id)
         if chat is None:

@@ -1,12 +1,21 @@
 """A turn of a chat: what a new message is asked with, and what is kept of question and answer."""
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sluice.domain.chats import chat as rules
 from sluice.domain.chats.branches import Branches
-from sluice.domain.chats.chat import BEGINNING, CONTENT_CHARACTERS, Chat, ChatMessage, Cited, message_id
+from sluice.domain.chats.chat import (
+    BEGINNING,
+    CONTENT_CHARACTERS,
+    REASONING_CHARACTERS,
+    Chat,
+    ChatMessage,
+    Cited,
+    message_id,
+)
 from sluice.domain.chats.prompt import Prompt
 from sluice.domain.errors import FieldProblem, LimitReached, NotFound, StoreUnavailable, ValidationFailed
 from sluice.domain.gateway.chunks import Transcript
@@ -15,6 +24,8 @@ from sluice.services.chats.chats import Chats
 from sluice.services.gateway.answer import Answer
 
 log = logging.getLogger("sluice.chats")
+
+THOUGHT = re.compile(rb'"reasoning(?:_content)?": ?"[^"]')  # in a chunk, without parsing it
 
 
 @dataclass(frozen=True)
@@ -71,9 +82,15 @@ class TurnKeeper:
     def __init__(self, turns: ChatTurns, turn: Turn, prompt: Prompt, answer: Answer) -> None:
         self._turns, self._turn, self._prompt = turns, turn, prompt
         self._exchange, self._sources = answer.exchange, answer.sources
-        self._transcript = Transcript(CONTENT_CHARACTERS)
-        self.add = self._transcript.add
+        self._transcript = Transcript(CONTENT_CHARACTERS, REASONING_CHARACTERS)
+        self._thoughts_ms: tuple[int, int] | None = None  # when the first and the last thought came
         self.begun = False
+
+    def add(self, payload: bytes) -> None:
+        self._transcript.add(payload)
+        if THOUGHT.search(payload):
+            now_ms = self._turns.now_ms()
+            self._thoughts_ms = (self._thoughts_ms[0] if self._thoughts_ms else now_ms, now_ms)
 
     def begin(self) -> None:
         """Errors: NotFound (the chat was deleted meanwhile), StoreUnavailable."""
@@ -111,4 +128,6 @@ class TurnKeeper:
             parent_id=self._turn.question.message_id,
             left_out=self._prompt.left_out or None,
             context_tokens=self._prompt.context_tokens,
+            reasoning=self._transcript.reasoning() or None,
+            reasoning_ms=self._thoughts_ms[1] - self._thoughts_ms[0] if self._thoughts_ms else None,
         )
