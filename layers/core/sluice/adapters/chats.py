@@ -103,13 +103,15 @@ def _message_key(chat_id: str, message: ChatMessage) -> str:
 def _chat_item(chat: Chat) -> dict[str, Any]:
     """The temperature is stored as text, because all numbers in our tables are integers."""
     temperature = None if chat.temperature is None else str(chat.temperature)
-    return {"item_id": f"chat#{chat.chat_id}", "schema": SCHEMA, **asdict(chat), "temperature": temperature}
+    fields = {**asdict(chat), "files": list(chat.files), "temperature": temperature}
+    return {"item_id": f"chat#{chat.chat_id}", "schema": SCHEMA, **fields}
 
 
 def _chat(item: dict[str, Any]) -> Chat:
     plain = {name: item.get(name) for name in Chat.__dataclass_fields__}
     if plain["temperature"] is not None:
         plain["temperature"] = float(plain["temperature"])
+    plain["files"] = plain["files"] or ()
     return Chat(**plain)  # type: ignore[arg-type]
 
 

@@ -22,6 +22,7 @@ ASSETS = {
     "plots.js": "plots.js",
     "zone.js": "zone.js",
     "chat.js": "chat.js",
+    "chat_files.js": "chat_files.js",
     "uplot.css": "vendor/uplot-1.6.32/uPlot.min.css",
 }
 

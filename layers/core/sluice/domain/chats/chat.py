@@ -12,6 +12,7 @@ REASONING_CHARACTERS = 20_000  # kept of an answer's; its end is dropped, becaus
 UNTITLED = "New chat"
 MOST_CHATS = 1_000  # an account's
 MOST_MESSAGES = 2_000  # a chat's, in all its branches, because each answer reads all of them
+MOST_FILES = 10  # a chat's
 BEGINNING = ""  # the `parent_id` of a message that begins its chat
 
 Place = tuple[int, str]  # in the list of chats: `updated_ms` and id of a chat
@@ -29,6 +30,7 @@ class Chat:
     temperature: float | None = None  # the default for messages that set none
     max_tokens: int | None = None
     shown: str | None = None  # a message of the branch that is shown, None for the newest
+    files: Sequence[str] = ()  # ids of documents in which its answers are looked for
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class ChatMessage:
 
 def is_as_made(chat: Chat) -> bool:
     """Whether it has no name and no settings of its own yet. The first message names it."""
-    return chat.title == UNTITLED and {chat.system, chat.model, chat.temperature, chat.max_tokens} == {None}
+    settings = {chat.system, chat.model, chat.temperature, chat.max_tokens}
+    return chat.title == UNTITLED and not chat.files and settings == {None}
 
 
 def message_id(now_ms: int) -> str:

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from flask import Response
 
+from sluice.domain.chats.chat import Chat
 from sluice.domain.chats.prompt import Prompt
-from sluice.domain.documents.retrieval import Grounding
+from sluice.domain.documents.retrieval import DEFAULT_TOP_K, Grounding
+from sluice.domain.documents.uploads import own_store_id
 from sluice.domain.errors import ModelNotFound, SluiceError
 from sluice.domain.tokens import Claims
 from sluice.http.auth import Caller
@@ -69,7 +71,8 @@ def _start(caller: Caller, chat_id: str, body: MessageBody) -> RunningTurn:
 def _request(claims: Claims, turn: Turn, body: MessageBody) -> tuple[ModelRequest, Prompt]:
     """What the message leaves out, its chat says. Errors: ModelNotFound, ModelUnavailable, NotFound,
     StoreUnavailable."""
-    chat, sampling, grounding = turn.chat, body.sampling(), _grounding(claims, body.documents)
+    chat, sampling = turn.chat, body.sampling()
+    grounding = _grounding(claims, chat, body.documents)
     model = gateway().model_for(claims, body.model or chat.model or _first_chat_model(), "chat")
     if chat.temperature is not None:
         sampling.setdefault("temperature", chat.temperature)
@@ -90,10 +93,12 @@ def _request(claims: Claims, turn: Turn, body: MessageBody) -> tuple[ModelReques
     return request, prompt
 
 
-def _grounding(claims: Claims, wanted: ChatRetrieval | None) -> Grounding | None:
-    """Errors: NotFound (also for another account's vector store), StoreUnavailable."""
+def _grounding(claims: Claims, chat: Chat, wanted: ChatRetrieval | None) -> Grounding | None:
+    """Without a wish the chat's own files, if it has some. Errors: NotFound (also for another account's vector
+    store), StoreUnavailable."""
     if wanted is None:
-        return None
+        own = [own_store_id(claims.account_id)]
+        return Grounding(own, DEFAULT_TOP_K, floored=False, file_ids=frozenset(chat.files)) if chat.files else None
     strict = wanted.mode == "strict"
     if wanted.vector_store_ids is None:
         return Grounding(my_documents().searched(claims.account_id, gateway().now_ms()), wanted.top_k, strict=strict)

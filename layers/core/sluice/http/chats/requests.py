@@ -90,13 +90,14 @@ class ChatInfo(BaseModel):
     model: str | None
     temperature: float | None
     max_tokens: int | None
+    files: list[str] = Field(description="documents in which its answers are looked for")
     created_at: str
     updated_at: str
 
     @classmethod
     def of(cls, chat: Chat) -> "ChatInfo":
         created, updated = rfc3339(chat.created_ms), rfc3339(chat.updated_ms)
-        return cls.like(chat, id=chat.chat_id, created_at=created, updated_at=updated)
+        return cls.like(chat, id=chat.chat_id, files=list(chat.files), created_at=created, updated_at=updated)
 
 
 class ChatsQuery(BaseModel):

@@ -1,7 +1,8 @@
 """The playground's chats: begin, find, open, configure, rename, export, delete. `answering` handles their messages."""
 
 import json
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from flask import Response, redirect, request
 from pydantic import BaseModel, Field
@@ -12,6 +13,7 @@ from sluice.domain.chats.branches import Branches
 from sluice.domain.chats.chat import CONTENT_CHARACTERS, SYSTEM_CHARACTERS, TITLE_CHARACTERS, Chat
 from sluice.domain.chats.markdown import as_markdown
 from sluice.domain.chats.prompt import length_of
+from sluice.domain.documents.uploads import MAX_FILE_BYTES, MIB
 from sluice.domain.periods import rfc3339
 from sluice.http.auth import Caller, now_ms
 from sluice.http.chats.requests import ChatChanges, ExportedChat, NewChatBody
@@ -22,9 +24,13 @@ from sluice.pages.render import page, see
 from sluice.services.chats.chats import ChatPage
 from sluice.wiring.chats import chats
 
+if TYPE_CHECKING:
+    from sluice.services.documents.my_documents import Document
+
 blueprint = pages("pages")
-SCRIPTS = ("htmx.js", "markdown-it.js", "purify.js", "sse.js", "markdown.js", "chat.js")
-NOTES = {"saved": "Saved.", "deleted": "The chat is deleted."}
+SCRIPTS = ("htmx.js", "markdown-it.js", "purify.js", "sse.js", "markdown.js", "chat.js", "chat_files.js")
+TOO_LARGE = f"That file is too large: at most {MAX_FILE_BYTES // MIB} MiB. Choose a smaller one, or a part of it."
+NOTES = {"saved": "Saved.", "deleted": "The chat is deleted.", "too-large": TOO_LARGE}
 NUMBERS = {"temperature": float, "max_tokens": int}
 SETTINGS = ("title", "system", "model", *NUMBERS)
 SHOWN_CHATS = 50
@@ -109,6 +115,14 @@ def show(caller: Caller, chat_id: str) -> AnyResponse:
     return see(f"/my/chats/{chat_id}", anchor=f"turn-{wanted.shown}")
 
 
+@blueprint.post("/my/chats/<chat_id>/files/<file_id>/remove")
+@members
+def take_out(caller: Caller, chat_id: str, file_id: str) -> AnyResponse:
+    """The document itself stays."""
+    chats().detach(caller.account_id, chat_id, file_id)
+    return see(f"/my/chats/{chat_id}", anchor="files")
+
+
 @blueprint.post("/my/chats/<chat_id>/delete")
 @members
 def delete(caller: Caller, chat_id: str) -> AnyResponse:
@@ -161,9 +175,23 @@ def _chat_page(caller: Caller, chat: Chat | None, status: int, form: forms.Form,
         "branches": branches,
         "messages": branches.path,
         "length": length_of(branches.path),
+        "files": _files(chat) if chat and chat.files else [],
+        "most_bytes": MAX_FILE_BYTES,
+        "too_large": TOO_LARGE,
         "most": {"title": TITLE_CHARACTERS, "system": SYSTEM_CHARACTERS, "content": CONTENT_CHARACTERS},
     }
     return page("chat.html", status, scripts=SCRIPTS, form=form, note=note, **shown)
+
+
+def _files(chat: Chat) -> "list[Document]":
+    """Without those that were deleted or replaced."""
+    from sluice.wiring.documents import my_documents  # a chat without files does not pay for it
+
+    found = []
+    for file_id in chat.files:
+        with suppress(errors.NotFound):
+            found.append(my_documents().one(chat.account_id, file_id))
+    return found
 
 
 def _found(caller: Caller, query: str, cursor: str | None) -> ChatPage:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from sluice.domain.chats import chat as rules
 from sluice.domain.chats.branches import Branches
 from sluice.domain.chats.chat import Chat
-from sluice.domain.errors import FieldProblem, NotFound, ValidationFailed
+from sluice.domain.errors import FieldProblem, LimitReached, NotFound, ValidationFailed
 from sluice.domain.ids import is_id, random_id
 from sluice.ports.chats import ChatStore
 from sluice.services.cursors import cursor, position
@@ -81,6 +81,23 @@ class Chats:
         chat = replace(self.get(account_id, chat_id), **changes, updated_ms=now_ms)  # type: ignore[arg-type]
         self.chats.update(chat)
         return chat
+
+    def check_room(self, chat: Chat) -> None:
+        """For one more file. Errors: LimitReached."""
+        if len(chat.files) >= rules.MOST_FILES:
+            raise LimitReached(f"A chat has at most {rules.MOST_FILES} files. Take one out first.")
+
+    def attach(self, account_id: str, chat_id: str, file_id: str) -> None:
+        """Errors also: LimitReached."""
+        chat = self.get(account_id, chat_id)
+        if file_id not in chat.files:
+            self.check_room(chat)
+            self.chats.update(replace(chat, files=[*chat.files, file_id]))
+
+    def detach(self, account_id: str, chat_id: str, file_id: str) -> None:
+        """The document itself stays."""
+        chat = self.get(account_id, chat_id)
+        self.chats.update(replace(chat, files=[one for one in chat.files if one != file_id]))
 
     def delete(self, account_id: str, chat_id: str) -> None:
         self.get(account_id, chat_id)

@@ -65,7 +65,7 @@ class ChatTurns:
 
     def begin(self, turn: Turn) -> None:
         """Once the request is admitted: keep and show the question, and name a chat that has no name."""
-        chat, question = turn.chat, turn.question
+        chat, question = Chats(self.chats).get(turn.chat.account_id, turn.chat.chat_id), turn.question
         named = rules.title_from(question.content) if chat.title == rules.UNTITLED else chat.title
         self.chats.update(replace(chat, title=named, updated_ms=turn.began_ms, shown=question.message_id))
         if not turn.is_again:

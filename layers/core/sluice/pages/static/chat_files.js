@@ -1,0 +1,63 @@
+"use strict";
+// Files of a chat: sent as soon as they are chosen, and shown with their status, which changes by itself.
+(() => {
+  const button = document.getElementById("attach-file");
+  const trouble = document.getElementById("trouble");
+  const state = document.getElementById("state");
+  const parsed = async (answer) => new DOMParser().parseFromString(await answer.text(), "text/html");
+  let pauseMs = 1000;
+
+  // The form's parts are replaced with the list, so they are looked up each time.
+  function show(page) {
+    const files = page?.getElementById("files");
+    if (files) document.getElementById("files").replaceWith(files);
+    document.getElementById("attach").hidden = true;
+    document.getElementById("file").addEventListener("change", send);
+  }
+
+  async function send(event) {
+    const form = event.target.form;
+    const [file] = event.target.files;
+    if (!file) return;
+    trouble.textContent = "";
+    if (file.size > Number(form.dataset.mostBytes)) return (trouble.textContent = form.dataset.tooLarge);
+    button.disabled = true;
+    state.textContent = `Uploading ${file.name}`;
+    try {
+      const answer = await fetch(form.action, { method: "POST", body: new FormData(form) });
+      const page = await parsed(answer);
+      const at = new URL(answer.url).pathname;
+      if (answer.ok && page.getElementById("files")) {
+        if (at !== location.pathname) return location.assign(at); // it began a chat
+        show(page);
+        pauseMs = 1000;
+        follow();
+      } else {
+        trouble.textContent = page.querySelector("main p")?.textContent ?? "The file was not kept.";
+      }
+      state.textContent = "";
+    } catch {
+      state.textContent = "";
+      trouble.textContent = "The connection was lost. Attach the file again.";
+    }
+    button.disabled = false;
+  }
+
+  async function follow() {
+    if (!document.querySelector("#files [data-reading]")) return;
+    await new Promise((go) => setTimeout(go, pauseMs));
+    pauseMs = Math.min(pauseMs * 1.3, 15000);
+    try {
+      const answer = await fetch(location.pathname, { redirect: "error" });
+      if (answer.ok && !document.getElementById("files").contains(document.activeElement)) show(await parsed(answer));
+    } catch {
+      // the next time it may be back
+    }
+    follow();
+  }
+
+  button.hidden = false;
+  button.addEventListener("click", () => document.getElementById("file").click());
+  show();
+  follow();
+})();
