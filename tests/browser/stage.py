@@ -35,6 +35,10 @@ PREFIX = "stage-"
 PROMPT_TOKENS = 12
 
 
+class Thought(str):
+    """A piece that the model only thinks."""
+
+
 @dataclass
 class Script:
     """`pieces` with `pause_seconds` before each, then the end: "stop", "length", "break" (the connection breaks) or
@@ -95,7 +99,10 @@ class Model:
                     write(b": ping\n\n")
                 continue
             count += 1
-            write(b": usage %d %d 0\ndata: %s\n\n" % (PROMPT_TOKENS, count, chunk(piece)))
+            said = chunk(piece)
+            if isinstance(piece, Thought):
+                said = said.replace(b'"content"', b'"reasoning_content"')
+            write(b": usage %d %d 0\ndata: %s\n\n" % (PROMPT_TOKENS, count, said))
         if script.end == "error":
             failure = {"error": {"message": "The model fell over.", "code": "model_unavailable", "status": 503}}
             write(b"data: " + json.dumps(failure).encode() + b"\n\n")

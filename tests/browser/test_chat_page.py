@@ -1,13 +1,15 @@
 """The chat's page for people who enlarge it, want no motion, use the keyboard or a screen reader, or write Arabic."""
 
+import re
 import threading
 
 import pytest
 
-from tests.browser.stage import Model
+from tests.browser.stage import Model, Thought
 from tests.browser.tab import Tab
 from tests.browser.test_playground import chat, model, send, settled, stage, state  # noqa: F401 (fixtures)
 
+FOR_A_WHILE = re.compile(r"^Thought for \d")
 MOTION = "() => getComputedStyle(document.querySelector('.running .said > p'), '::after').animationName"
 
 
@@ -90,7 +92,7 @@ def test_the_composer_does_not_cover_a_low_window(chat: Tab, model: Model, width
     chat.page.set_viewport_size({"width": width, "height": height})
     send(chat, "Many lines")
     settled(chat)
-    assert 0 < chat.page.evaluate(END) <= height  # the page follows the answer, not the composer
+    assert 0 < chat.page.evaluate(END) <= height + 1  # the page follows the answer, not the composer
     chat.page.locator(".said > p").nth(9).scroll_into_view_if_needed()
     assert chat.page.locator(".composer").bounding_box()["y"] >= height  # type: ignore[index]
     assert chat.page.evaluate("() => document.documentElement.scrollWidth") <= width
@@ -101,7 +103,7 @@ def test_what_the_keyboard_reaches_is_never_behind_the_composer(chat: Tab, model
     send(chat, "Many links")
     settled(chat)
     chat.page.evaluate("() => { scrollTo(0, 0); document.querySelector('.edit summary').focus() }")
-    for _ in range(22):  # to "Answer again"
+    for _ in range(23):  # to "Answer again"
         assert not chat.page.evaluate(BEHIND), chat.page.evaluate("() => document.activeElement.outerHTML")
         chat.page.keyboard.press("Tab")
 
@@ -109,19 +111,17 @@ def test_what_the_keyboard_reaches_is_never_behind_the_composer(chat: Tab, model
 FOCUS = "() => document.activeElement.id || document.activeElement.tagName"
 
 
-def test_an_unused_chat_is_not_stored_again_and_its_box_has_the_focus(chat: Tab) -> None:  # noqa: F811
-    first = chat.path
+def test_a_chat_is_stored_with_its_first_message_and_its_box_has_the_focus(chat: Tab) -> None:  # noqa: F811
     for _ in range(2):
-        assert chat.page.evaluate(FOCUS) == "content"
+        assert chat.page.evaluate(FOCUS) == "content" and chat.path == "/my/chats"
         chat.press("New chat")
-    assert chat.path == first and chat.page.locator("#chats li").count() == 1
-    chat.go("/my/chats")
-    chat.press("New chat")
-    assert chat.path == first
+    assert chat.page.locator("#chat-list li").count() == 0
     send(chat, "Capital of France?")
     settled(chat)
-    chat.press("New chat")
-    assert chat.path != first and chat.page.locator("#chats li").count() == 2
+    first = chat.path
+    assert first.startswith("/my/chats/chat_") and chat.page.locator("#chat-list li").count() == 1
+    chat.page.reload()
+    assert chat.path == first and chat.page.locator(".user .said").inner_text() == "Capital of France?"
 
 
 def test_esc_stops_an_answer_and_edit_leads_into_its_box(chat: Tab, model: Model) -> None:  # noqa: F811
@@ -158,3 +158,45 @@ def test_a_wait_counts_down(chat: Tab) -> None:  # noqa: F811
     chat.page.clock.run_for(10_000)
     state(chat, "You can send again now.")
     assert trouble.inner_text() == "" and chat.page.locator("#send").is_enabled()
+
+
+def test_only_the_conversation_scrolls_and_the_box_grows_with_its_text(chat: Tab, model: Model) -> None:  # noqa: F811
+    model.says(*[f"Line {number}.\n\n" for number in range(40)])
+    send(chat, "Many lines")
+    settled(chat)
+    sizes = "() => [document.documentElement.scrollHeight - innerHeight, document.getElementById('pane').scrollTop]"
+    page_hidden, scrolled = chat.page.evaluate(sizes)
+    assert page_hidden == 0 and scrolled > 500
+    box = chat.page.locator("#content")
+    low = box.bounding_box()["height"]  # type: ignore[index]
+    box.fill("one\ntwo\nthree")
+    assert low < 45 and box.bounding_box()["height"] > low + 40  # type: ignore[index]
+
+
+def test_an_answer_is_copied_as_the_model_wrote_it(chat: Tab, model: Model) -> None:  # noqa: F811
+    chat.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    model.says("**Paris** is it.")
+    send(chat, "Capital of France?")
+    settled(chat)
+    chat.page.get_by_role("button", name="Copy answer").click()
+    chat.page.locator("#toast", has_text="Copied").wait_for()
+    assert chat.page.evaluate("() => navigator.clipboard.readText()") == "**Paris** is it."
+
+
+def test_what_the_model_thinks_is_folded_above_its_answer(chat: Tab, model: Model) -> None:  # noqa: F811
+    """While it streams, and as the page shows it after a reload."""
+    go_on, end = threading.Event(), threading.Event()
+    model.says(Thought("France? "), go_on, Thought("<b>Paris</b>."), "Paris", end, ".")
+    send(chat, "Capital of France?")
+    thought = chat.page.locator("#turns .thought")
+    thought.get_by_text("Thinking…").wait_for()
+    assert thought.locator(".thoughts").is_hidden()
+    go_on.set()
+    thought.get_by_text(FOR_A_WHILE).wait_for()
+    end.set()
+    settled(chat)
+    for _ in range(2):
+        thought.get_by_text(FOR_A_WHILE).click()
+        assert thought.locator(".thoughts").inner_text() == "France? <b>Paris</b>."
+        assert chat.page.locator(".assistant .said").inner_text() == "Paris."
+        chat.page.reload()

@@ -86,7 +86,7 @@ def test_an_answer_appears_in_pieces_while_the_send_button_is_disabled(chat: Tab
     settled(chat)
     assert said(chat) == [("you", "Capital of France?"), PARIS] and len(model.asked) == 1
     assert chat.page.locator("#send").is_enabled() and chat.page.locator("#stop").is_hidden()
-    assert re.search(r"12 \+ 3 tokens\s+\d", chat.page.locator(".amounts:visible").inner_text())
+    assert re.search(r"12 in · 3 out\s+\d", chat.page.locator(".amounts:visible").inner_text())
     assert chat.heading == "Capital of France?" and "Capital of France?" in chat.page.title()
 
 
@@ -100,14 +100,14 @@ def test_stop_ends_the_answer_and_the_partial_answer_is_saved(chat: Tab, model: 
     assert said(chat) == [("you", "Capital of France?"), ("model", "The capital")]
     chat.page.reload()
     assert said(chat) == [("you", "Capital of France?"), ("model", "The capital")]
-    assert "ended early" in chat.text
+    assert "Stopped" in chat.page.locator(".amounts:visible").inner_text()
 
 
 def test_an_answer_can_be_repeated_and_a_message_edited(chat: Tab, model: Model) -> None:
     send(chat, "Capital of France?")
     settled(chat)
     model.says("Still Paris.")
-    chat.page.click("text=Answer again")
+    chat.page.get_by_role("button", name="Answer again").click()
     answered(chat, "Still Paris.")
     assert said(chat) == [("you", "Capital of France?"), ("model", "Still Paris.")]
     assert chat.page.evaluate("() => document.activeElement.id") == "content"  # the pressed button no longer exists
@@ -116,7 +116,7 @@ def test_an_answer_can_be_repeated_and_a_message_edited(chat: Tab, model: Model)
     model.says("Rome.")
     chat.page.locator(".edit summary").first.click()
     chat.page.locator(".edit textarea").first.fill("Capital of Italy?")
-    chat.page.click("text=Send the changed message")
+    chat.page.click("text=Send changed message")
     answered(chat, "Rome.")
     assert said(chat) == [("you", "Capital of Italy?"), ("model", "Rome.")]
     chat.page.reload()
@@ -229,13 +229,24 @@ def test_a_hostile_answer_runs_no_script_loads_nothing_and_has_no_harmful_link(c
 
 
 def test_settings_are_saved_by_their_form_and_models_come_from_the_server(chat: Tab, model: Model) -> None:
-    chat.page.locator(".settings > summary").click()
+    """Of a chat that is not stored yet, and of one that is; what is in the box stays there."""
+    chat.page.fill("#content", "Capital of France?")
+    chat.page.click("#chosen")
     chat.page.locator("#field-model option", has_text="demo").last.wait_for(state="attached")
-    chat.fill(title="Facts", system="Be brief.", temperature="0.5", max_tokens="9")
+    chat.page.fill("#field-system", "Be brief.")
     chat.page.select_option("#field-model", "demo")
-    chat.press("Save")
-    assert chat.heading == "Facts" and chat.page.evaluate("() => window.scrollY") == 0  # where it says "Saved."
-    send(chat, "Capital of France?")
+    chat.page.get_by_role("button", name="Save").click()
+    chosen = chat.page.locator("#chosen .words")
+    chosen.get_by_text("demo · system prompt", exact=True).wait_for()
+    chat.page.click("#chosen")
+    chat.page.fill("#field-title", "Facts")
+    chat.page.fill("#field-temperature", "0.5")
+    chat.page.fill("#field-max_tokens", "9")
+    chat.page.get_by_role("button", name="Save").click()
+    chosen.get_by_text("demo · temperature 0.5 · max 9 tokens · system prompt", exact=True).wait_for()
+    assert chat.heading == "Facts" and chat.page.input_value("#content") == "Capital of France?"
+    chat.page.focus("#content")
+    chat.page.keyboard.press("Enter")
     settled(chat)
     asked = model.asked[-1]
     assert (asked["temperature"], asked["max_tokens"], asked["messages"][0]["content"]) == (0.5, 9, "Be brief.")
@@ -247,7 +258,7 @@ def test_without_script_a_chat_works_by_forms(stage: Stage, model: Model, new_ta
     tab.go("/my/chats")
     tab.press("New chat")
     tab.fill(content="Capital of France?")
-    tab.press("Send")
+    tab.press("Send")  # begins the chat and sends the message on to it
     assert said(tab) == [("you", "Capital of France?"), PARIS] and tab.path.endswith("#newest")
     model.says("Still Paris.")
     tab.press("Answer again")
@@ -276,12 +287,20 @@ def test_older_chats_are_a_click_away(stage: Stage, model: Model, new_tab: NewTa
     tab = new_tab(person, at=stage.url)
     tab.go("/my/chats")
     tab.page.get_by_role("link", name="Older chats").click()
-    tab.page.get_by_role("link", name="Chat 09").wait_for()
+    tab.page.get_by_role("link", name="Chat 09", exact=True).wait_for()
     assert "Chat 59" not in tab.text
     tab.check("chats-older")
-    tab.page.get_by_role("link", name="Chat 09").click()
+    tab.page.get_by_role("link", name="Chat 09", exact=True).click()
     tab.page.locator("#chats").get_by_role("link", name="Older chats").click()
     assert "Chat 09" in tab.text
+
+
+def options(tab: Tab, title: str) -> None:
+    """Open the menu of this chat of the list."""
+    row = tab.page.locator("#chat-list li", has_text=title)
+    row.hover()
+    row.locator(".more").click()
+    tab.page.locator("#chat-menu [name=title]").wait_for()
 
 
 def test_two_people_never_see_each_others_chats(chat: Tab, stage: Stage, new_tab: NewTab) -> None:
@@ -292,7 +311,6 @@ def test_two_people_never_see_each_others_chats(chat: Tab, stage: Stage, new_tab
     assert tab.go(chat.path) == 404 and "secret" not in tab.text
     tab.go("/my/chats")
     assert "secret" not in tab.text
-    tab.press("New chat")
     theirs = chat.path.rpartition("/")[2]
     tried = tab.page.evaluate(
         """(id) => Promise.all([
@@ -316,13 +334,38 @@ def test_chats_are_listed_found_and_deleted(chat: Tab) -> None:
     settled(chat)
     chat.press("The first one")
     assert chat.heading == "The first one" and said(chat)[0] == ("you", "The first one")
+    options(chat, "The first one")
     with chat.page.expect_download() as download:
-        chat.page.locator(".settings > summary").click()
         chat.page.click("text=as Markdown")
     assert "Paris." in download.value.path().read_text()
-    chat.page.click("text=Delete this chat")
-    chat.press("Delete it for good")
-    assert "The chat is deleted" in chat.text and "The first one" not in chat.text
+    chat.page.fill("#chat-menu [name=title]", "The oldest")
+    chat.page.get_by_role("button", name="Rename").click()
+    chat.page.locator("h1", has_text="The oldest").wait_for()
+    options(chat, "The second one")
+    chat.page.click("text=Delete…")
+    chat.page.get_by_role("button", name="Delete chat").click()
+    chat.page.locator("#toast", has_text="Chat deleted").wait_for()
+    assert [it.inner_text() for it in chat.page.locator(".chat-link").all()] == ["The oldest"]
+    chat.page.locator(".chat-head .more").click()
+    chat.page.click("text=Delete…")
+    chat.press("Delete chat")
+    assert "The chat is deleted" in chat.text and "The oldest" not in chat.text and chat.heading == "New chat"
+
+
+def test_the_list_is_searched_while_one_types(stage: Stage, model: Model, new_tab: NewTab) -> None:
+    from sluice.wiring.chats import chats
+
+    person, account_id = stage.person()
+    for title in ("Tea in Darjeeling", "Bread", "Green tea"):
+        chats().create(account_id, {"title": title}, 0)
+    tab = new_tab(person, at=stage.url)
+    tab.go("/my/chats")
+    tab.page.get_by_role("searchbox", name="Search chats").press_sequentially("tea")
+    tab.page.locator("#chat-list", has_not_text="Bread").wait_for()
+    assert sorted(it.inner_text() for it in tab.page.locator(".chat-link").all()) == ["Green tea", "Tea in Darjeeling"]
+    tab.page.keyboard.press("Enter")
+    tab.page.wait_for_url("**/my/chats?q=tea")
+    tab.check("chats-found")
 
 
 def test_the_playground_is_accessible_in_both_widths_and_colour_schemes(chat: Tab, model: Model) -> None:
@@ -337,8 +380,16 @@ def test_the_playground_is_accessible_in_both_widths_and_colour_schemes(chat: Ta
     send(chat, "And the capital of France?")
     chat.page.locator("#turns > li").nth(3).locator("form.again").wait_for()
     chat.check("playground")
-    chat.page.locator(".settings > summary").click()
+    chat.page.click("#chosen")
+    chat.check("playground-settings")
+    chat.page.keyboard.press("Escape")
     chat.page.locator(".edit summary").first.click()
+    chat.page.locator(".chat-head .more").click()
+    chat.page.click("text=Delete…")
     chat.check("playground-open")
+    chat.page.keyboard.press("Escape")
+    chat.page.set_viewport_size({"width": 360, "height": 740})
+    chat.page.get_by_role("button", name="Your chats").click()
+    chat.check("playground-chats")
     chat.go("/my/chats")
     chat.check("chats")

@@ -132,6 +132,8 @@ class MessageInfo(BaseModel):
     siblings: list[str] = Field(description="the messages that follow the same one, itself among them, oldest first")
     left_out: int | None = Field(description="of an answer: earlier messages that did not fit the model's context")
     context_tokens: int | None = Field(description="of an answer: the model's context, if its server states it")
+    reasoning: str | None = Field(description="what the model thought before the answer, cut at 20,000 characters")
+    reasoning_ms: int | None
 
     @classmethod
     def of(cls, message: ChatMessage, branches: Branches) -> "MessageInfo":

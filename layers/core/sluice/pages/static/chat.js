@@ -9,15 +9,12 @@
   const trouble = document.getElementById("trouble");
   const spoken = document.getElementById("spoken");
   const pane = document.getElementById("pane");
-  const menu = document.getElementById("chat-menu");
-  const toast = document.getElementById("toast");
-  const PARTS = ["turns", "length", "chat-head", "chat-list", "chosen"]; // of the page, replaced by what the server has
+  const PARTS = ["turns", "length", "files", "chat-head", "chat-list", "chosen"]; // of the page, replaced by what the server has
   const sources = new WeakMap(); // an answer's element → its Markdown
   const turns = () => document.getElementById("turns");
   let running = null; // the AbortController of the running answer
   let restUntil = 0;
-  let silence = 0; // the timers that empty what screen readers read, and the toast
-  let toasting = 0;
+  let silence = 0; // the timer that empties what screen readers read
 
   const hasKeys = window.matchMedia("(pointer: fine)").matches; // on a phone Enter inserts a new line
   document.querySelector(".with-script").hidden = !hasKeys;
@@ -28,7 +25,6 @@
   }
 
   document.addEventListener("submit", (event) => {
-    if (event.target.matches("form.quiet") && event.target.closest("[popover]")) return keep(event);
     if (!event.target.matches("form.ask")) return;
     event.preventDefault();
     if (running || Date.now() < restUntil) return;
@@ -50,18 +46,6 @@
     if (edit) edit.open = false;
     edit?.querySelector("summary").focus();
   });
-  document.addEventListener("click", (event) => {
-    const button = event.target.closest("a.more, button.copy");
-    if (!button || event.ctrlKey || event.metaKey) return;
-    event.preventDefault();
-    if (button.matches(".copy")) return copy(button);
-    menu.replaceChildren(document.getElementById("manage").content.cloneNode(true));
-    for (const [name, all] of [["action", "form"], ["href", "a"]]) {
-      for (const it of menu.querySelectorAll(all)) it.setAttribute(name, it.getAttribute(name).replace("CHAT", button.dataset.chat));
-    }
-    menu.querySelector("[name=title]").value = button.dataset.title;
-    menu.showPopover({ source: button });
-  });
   // The event does not bubble.
   document.addEventListener("toggle", ({ target }) => target.open && target.matches(".edit") && target.querySelector("textarea").focus(), true);
   window.addEventListener("beforeunload", (event) => {
@@ -73,33 +57,6 @@
       box.style.height = "auto";
       box.style.height = `${box.scrollHeight}px`;
     });
-  }
-
-  // Renames, deletes or configures a chat without leaving the page. What is wrong with the form its own page says.
-  async function keep(event) {
-    event.preventDefault();
-    const form = event.target;
-    const isChats = new URL(form.action).pathname === new URL(composer.dataset.page, location).pathname;
-    const body = new URLSearchParams(new FormData(form));
-    const response = await fetch(form.action, { method: "POST", body }).catch(() => null);
-    if (!response?.ok || isLogin(response)) return form.submit();
-    form.closest("[popover]").hidePopover();
-    const isOpen = form.action.startsWith(new URL(composer.dataset.page, location).href + "/");
-    if (isChats) return follow(await pageOf(response), response.url);
-    if (isOpen && form.action.endsWith("/delete")) return location.assign(response.url);
-    await refresh();
-    say(form.action.endsWith("/delete") ? "Chat deleted" : "Saved");
-  }
-
-  async function copy(button) {
-    const said = button.closest(".turn").querySelector(".said");
-    try {
-      await navigator.clipboard.writeText(sources.get(said) ?? said.textContent); // works only on https and on localhost
-      say("Copied");
-    } catch {
-      getSelection().selectAllChildren(said);
-      say("Selected: press Ctrl and C to copy");
-    }
   }
 
   const isLogin = (response) => new URL(response.url).pathname.endsWith("/login");
@@ -389,20 +346,17 @@
     state.textContent = words;
     state.classList.toggle("unseen", isUnseen || !words);
   };
-  const say = (words) => {
-    toast.textContent = words;
-    clearTimeout(toasting);
-    toasting = setTimeout(() => (toast.textContent = ""), 2000);
-  };
-  const write = (words) => {
+  const warn = (words) => (trouble.textContent = words);
+
+  function write(words) {
     box.value = words;
     box.dispatchEvent(new Event("input"));
-  };
-  const format = (said, text) => {
+  }
+
+  function format(said, text) {
     sources.set(said, text);
     Sluice.markdown(said, text);
-  };
-  const warn = (words) => (trouble.textContent = words);
+  }
 
   function add(role, text) {
     const turn = document.getElementById(`turn-${role}`).content.cloneNode(true).firstElementChild;
@@ -439,4 +393,8 @@
     if (go) scrolled.scrollTop = end - height;
     return end - scrolled.scrollTop - height < 80;
   }
+
+  // For what else is done on the page, in chat_menu.js.
+  const address = () => new URL(composer.dataset.page, location).href;
+  Sluice.chat = { refresh, follow, pageOf, isLogin, address, markdownOf: (said) => sources.get(said) };
 })();

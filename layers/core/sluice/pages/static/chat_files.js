@@ -7,17 +7,11 @@
   const parsed = async (answer) => new DOMParser().parseFromString(await answer.text(), "text/html");
   let pauseMs = 1000;
 
-  // The form's parts are replaced with the list, so they are looked up each time.
-  function show(page) {
-    const files = page?.getElementById("files");
-    if (files) document.getElementById("files").replaceWith(files);
-    document.getElementById("attach").hidden = true;
-    document.getElementById("file").addEventListener("change", send);
-  }
+  const show = (page) => document.getElementById("files").replaceWith(page.getElementById("files"));
 
-  async function send(event) {
-    const form = event.target.form;
-    const [file] = event.target.files;
+  async function send(input) {
+    const form = input.form;
+    const [file] = input.files;
     if (!file) return;
     trouble.textContent = "";
     if (file.size > Number(form.dataset.mostBytes)) return (trouble.textContent = form.dataset.tooLarge);
@@ -57,7 +51,8 @@
   }
 
   button.hidden = false;
+  button.closest(".foot").classList.add("scripted"); // hides the form
   button.addEventListener("click", () => document.getElementById("file").click());
-  show();
+  document.addEventListener("change", ({ target }) => target.id === "file" && send(target)); // chat.js replaces it, too
   follow();
 })();

@@ -1,0 +1,61 @@
+"use strict";
+// What is done beside asking: a chat is renamed, deleted or configured, an answer copied. Without this script the same
+// forms load a page.
+(() => {
+  const { refresh, follow, pageOf, isLogin, address, markdownOf } = Sluice.chat;
+  const menu = document.getElementById("chat-menu");
+  const toast = document.getElementById("toast");
+  let toasting = 0; // the timer that empties it
+
+  document.addEventListener("submit", (event) => {
+    if (event.target.matches("[popover] form.quiet")) keep(event);
+  });
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("a.more, button.copy");
+    if (!button || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    if (button.matches(".copy")) return copy(button);
+    open(button);
+  });
+
+  function open(button) {
+    menu.replaceChildren(document.getElementById("manage").content.cloneNode(true));
+    for (const [name, all] of [["action", "form"], ["href", "a"]]) {
+      for (const it of menu.querySelectorAll(all)) it.setAttribute(name, it.getAttribute(name).replace("CHAT", button.dataset.chat));
+    }
+    menu.querySelector("[name=title]").value = button.dataset.title;
+    menu.showPopover({ source: button });
+  }
+
+  // Renames, deletes or configures a chat without leaving the page. What is wrong with the form its own page says.
+  async function keep(event) {
+    event.preventDefault();
+    const form = event.target;
+    const body = new URLSearchParams(new FormData(form));
+    const response = await fetch(form.action, { method: "POST", body }).catch(() => null);
+    if (!response?.ok || isLogin(response)) return form.submit();
+    form.closest("[popover]").hidePopover();
+    const isDeleted = form.action.endsWith("/delete");
+    if (form.action === address()) follow(await pageOf(response), response.url); // it was a new one
+    else if (isDeleted && form.action === `${address()}/delete`) return location.assign(response.url);
+    else await refresh();
+    say(isDeleted ? "Chat deleted" : "Saved");
+  }
+
+  async function copy(button) {
+    const said = button.closest(".turn").querySelector(".said");
+    try {
+      await navigator.clipboard.writeText(markdownOf(said) ?? said.textContent); // works only on https and on localhost
+      say("Copied");
+    } catch {
+      getSelection().selectAllChildren(said);
+      say("Selected: press Ctrl and C to copy");
+    }
+  }
+
+  function say(words) {
+    toast.textContent = words;
+    clearTimeout(toasting);
+    toasting = setTimeout(() => (toast.textContent = ""), 2000);
+  }
+})();
