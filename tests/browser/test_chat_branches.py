@@ -52,7 +52,7 @@ def test_every_answer_and_every_wording_of_a_question_can_be_shown_again(chat: T
     chat.page.locator(".edit summary").click()
     chat.page.get_by_label("Your message, changed").fill("Capital of Spain?")
     model.says("Madrid.")
-    chat.page.get_by_role("button", name="Send changed message").click()
+    chat.page.get_by_role("button", name="Send edit").click()
     stepper(chat, "Question 2/ of 2")
     settled(chat)
     chat.page.get_by_role("button", name="Previous question").click()

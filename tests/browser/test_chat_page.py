@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from tests.browser.stage import Model, Thought
+from tests.browser.conftest import NewTab
+from tests.browser.stage import Model, Stage, Thought
 from tests.browser.tab import Tab
 from tests.browser.test_playground import chat, model, send, settled, stage, state  # noqa: F401 (fixtures)
 
@@ -200,3 +201,21 @@ def test_what_the_model_thinks_is_folded_above_its_answer(chat: Tab, model: Mode
         assert thought.locator(".thoughts").inner_text() == "France? <b>Paris</b>."
         assert chat.page.locator(".assistant .said").inner_text() == "Paris."
         chat.page.reload()
+
+
+WEIGHT = """() => ["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
+  .reduce((sum, it) => sum + it.decodedBodySize, 0) / 1024"""
+
+
+def test_the_page_is_light_with_a_full_list_of_chats(stage: Stage, new_tab: NewTab) -> None:  # noqa: F811
+    from sluice.wiring.chats import chats
+
+    person, account_id = stage.person()
+    for place in range(60):
+        chats().create(account_id, {"title": f"{place} A title as long as most of them are, in a list"}, place)
+    tab = new_tab(person, at=stage.url)
+    tab.go("/my/chats")
+    tab.page.locator("#field-model option", has_text="demo").last.wait_for(state="attached")
+    assert tab.page.locator(".chat-link").count() == 50 and tab.page.evaluate(WEIGHT) < 250
+    page_hidden = "() => document.documentElement.scrollHeight - innerHeight"
+    assert tab.page.evaluate(page_hidden) == 0  # the list scrolls in itself

@@ -116,7 +116,7 @@ def test_an_answer_can_be_repeated_and_a_message_edited(chat: Tab, model: Model)
     model.says("Rome.")
     chat.page.locator(".edit summary").first.click()
     chat.page.locator(".edit textarea").first.fill("Capital of Italy?")
-    chat.page.click("text=Send changed message")
+    chat.page.click("text=Send edit")
     answered(chat, "Rome.")
     assert said(chat) == [("you", "Capital of Italy?"), ("model", "Rome.")]
     chat.page.reload()

@@ -81,14 +81,15 @@ def test_the_switch_of_the_page_and_the_way_from_a_citation_to_its_passage(libra
     browser.log_in(account.email, PASSWORD)
     documents.my_documents().keep(account.account_id, "tea.txt", TEA.encode(), 1_795_000_000_000)
     read(account)
-    began = browser.submit(browser.get("/my/chats"), "/my/chats")
+    begun = browser.post("/my/chats", browser.get("/my/chats").form("/logout").fields)
+    began = browser.get(begun.answer.headers["Location"])
     action = next(form.action for form in began.forms if form.action.endswith("/messages"))
     answered = browser.submit(began, action, content=QUESTION, retrieval="true")
-    assert "From 1 passage of your documents" in answered.text
+    assert "1 tea.txt, passage 1" in answered.text
     (link,) = [link for link in answered.links if "#passage-" in link]
     assert HILLS in browser.get(link.split("#")[0]).text
     assert ("input", "retrieval") in [(tag, has.get("name")) for tag, has in answered.tags if "checked" in has]
     assert library.search.asked[-1].store_ids == (own_store_id(account.account_id),)
     changed = browser.submit(answered, action, content="Why?")  # the first form there edits the first message
-    assert "passages of your documents" not in changed.text
+    assert "tea.txt" not in changed.text
     assert "checked" not in [name for tag, has in changed.tags if has.get("name") == "retrieval" for name in has]

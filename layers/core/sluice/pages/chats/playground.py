@@ -28,16 +28,7 @@ if TYPE_CHECKING:
     from sluice.services.documents.my_documents import Document
 
 blueprint = pages("pages")
-SCRIPTS = (
-    "htmx.js",
-    "markdown-it.js",
-    "purify.js",
-    "sse.js",
-    "markdown.js",
-    "chat.js",
-    "chat_menu.js",
-    "chat_files.js",
-)
+SCRIPTS = ("markdown-it.js", "purify.js", "sse.js", "markdown.js", "chat.js", "chat_menu.js", "chat_files.js")
 TOO_LARGE = f"That file is too large: at most {MAX_FILE_BYTES // MIB} MiB. Choose a smaller one, or a part of it."
 NOTES = {"saved": "Saved.", "deleted": "The chat is deleted.", "too-large": TOO_LARGE}
 NUMBERS = {"temperature": float, "max_tokens": int}

@@ -19,7 +19,8 @@
   const hasKeys = window.matchMedia("(pointer: fine)").matches; // on a phone Enter inserts a new line
   document.querySelector(".with-script").hidden = !hasKeys;
   formatAll();
-  if (!document.querySelector(".note, .problems")) {
+  loadModels();
+  if (!document.querySelector(".note, .problems, .actions.card")) {
     atEnd(true); // those are at the top
     if (hasKeys && !turns().children.length) box.focus({ preventScroll: true });
   }
@@ -40,7 +41,7 @@
     composer.requestSubmit();
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || event.isComposing) return;
+    if (event.key !== "Escape" || event.isComposing || document.querySelector(":popover-open")) return;
     running?.abort();
     const edit = event.target.closest?.(".edit[open]");
     if (edit) edit.open = false;
@@ -67,11 +68,17 @@
     const begun = page.getElementById("newest");
     composer.setAttribute("action", begun.getAttribute("action"));
     Object.assign(composer.dataset, begun.dataset);
-    const settings = page.getElementById("settings");
-    document.getElementById("settings").replaceWith(settings);
-    window.htmx?.process(settings);
+    document.getElementById("settings").replaceWith(page.getElementById("settings"));
+    loadModels();
     history.replaceState(null, "", url);
     replaceParts(page, PARTS.slice(1));
+  }
+
+  // The function that has the page does not know the models.
+  async function loadModels() {
+    const select = document.getElementById("field-model");
+    const response = await fetch(select.dataset.models, { redirect: "error" }).catch(() => null);
+    if (response?.ok) select.replaceChildren(...(await pageOf(response)).querySelectorAll("option"));
   }
 
   // Stores the chat of a first message. → why it could not be
@@ -231,11 +238,7 @@
   }
 
   function replaceParts(page, ids) {
-    for (const id of ids) {
-      const found = page.getElementById(id);
-      document.getElementById(id).replaceWith(found);
-      if (id === "chat-list") window.htmx?.process(found);
-    }
+    for (const id of ids) document.getElementById(id).replaceWith(page.getElementById(id));
     const name = document.getElementById("field-title");
     const named = page.getElementById("field-title");
     if (name && named && name.value === name.defaultValue) name.value = name.defaultValue = named.value;

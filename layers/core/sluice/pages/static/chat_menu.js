@@ -5,7 +5,9 @@
   const { refresh, follow, pageOf, isLogin, address, markdownOf } = Sluice.chat;
   const menu = document.getElementById("chat-menu");
   const toast = document.getElementById("toast");
+  const search = document.getElementById("chat-search");
   let toasting = 0; // the timer that empties it
+  let typing = 0; // and the one that waits for the end of a word
 
   document.addEventListener("submit", (event) => {
     if (event.target.matches("[popover] form.quiet")) keep(event);
@@ -18,12 +20,26 @@
     open(button);
   });
 
+  search.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(find, 250);
+  });
+
+  async function find() {
+    const words = search.value;
+    const response = await fetch(`${search.form.action}?${new URLSearchParams({ q: words })}`, { redirect: "error" }).catch(() => null);
+    if (!response?.ok || search.value !== words) return; // the next one is on its way
+    document.getElementById("chat-list").replaceWith((await pageOf(response)).getElementById("chat-list"));
+  }
+
   function open(button) {
+    const chat = new URL(button.href).pathname.split("/").at(-1);
+    const title = button.closest("li")?.querySelector(".chat-link") ?? document.getElementById("chat-title");
     menu.replaceChildren(document.getElementById("manage").content.cloneNode(true));
     for (const [name, all] of [["action", "form"], ["href", "a"]]) {
-      for (const it of menu.querySelectorAll(all)) it.setAttribute(name, it.getAttribute(name).replace("CHAT", button.dataset.chat));
+      for (const it of menu.querySelectorAll(all)) it.setAttribute(name, it.getAttribute(name).replace("CHAT", chat));
     }
-    menu.querySelector("[name=title]").value = button.dataset.title;
+    menu.querySelector("[name=title]").value = title.textContent;
     menu.showPopover({ source: button });
   }
 
