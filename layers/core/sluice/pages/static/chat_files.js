@@ -5,7 +5,7 @@
   const trouble = document.getElementById("trouble");
   const state = document.getElementById("state");
   const parsed = async (answer) => new DOMParser().parseFromString(await answer.text(), "text/html");
-  let pauseMs = 1000;
+  let pauseMs = 1000, rounds = 0;
 
   const show = (page) => document.getElementById("files").replaceWith(page.getElementById("files"));
 
@@ -16,6 +16,7 @@
     trouble.textContent = "";
     if (file.size > Number(form.dataset.mostBytes)) return (trouble.textContent = form.dataset.tooLarge);
     button.disabled = true;
+    rounds++;
     state.textContent = `Uploading ${file.name}`;
     try {
       const answer = await fetch(form.action, { method: "POST", body: new FormData(form) });
@@ -25,7 +26,6 @@
         if (at !== location.pathname) return location.assign(at); // it began a chat
         show(page);
         pauseMs = 1000;
-        follow();
       } else {
         trouble.textContent = page.querySelector("main p")?.textContent ?? "The file was not kept.";
       }
@@ -35,19 +35,22 @@
       trouble.textContent = "The connection was lost. Attach the file again.";
     }
     button.disabled = false;
+    follow();
   }
 
-  async function follow() {
+  // One round at a time; a round that began before a file was sent is out of date.
+  async function follow(round = ++rounds) {
     if (!document.querySelector("#files [data-reading]")) return;
     await new Promise((go) => setTimeout(go, pauseMs));
     pauseMs = Math.min(pauseMs * 1.3, 15000);
     try {
       const answer = await fetch(location.pathname, { redirect: "error" });
-      if (answer.ok && !document.getElementById("files").contains(document.activeElement)) show(await parsed(answer));
+      const page = answer.ok && (await parsed(answer));
+      if (page && round === rounds && !document.getElementById("files").contains(document.activeElement)) show(page);
     } catch {
       // the next time it may be back
     }
-    follow();
+    if (round === rounds) follow(round);
   }
 
   button.hidden = false;
