@@ -98,7 +98,7 @@ def test_without_scripts_files_are_attached_and_branches_shown_by_forms(
     tab.page.get_by_role("button", name="Previous answer").click()
     tab.page.locator(".said", has_text="Paris.").wait_for()
     assert said(tab) == [("you", "Capital of France?"), ("model", "Paris.")]
-    tab.check("chat-files-without-scripts")
+    tab.shoot("chat-files-without-scripts")
 
 
 def test_a_long_chat_says_where_the_model_begins_to_read(chat: Tab, stage: Stage) -> None:
