@@ -6,7 +6,7 @@ from flask import Blueprint
 
 from sluice.domain import errors
 from sluice.http.auth import Caller, now_ms
-from sluice.http.chats.requests import ChatInfo, ChatList, ChatsQuery, ChatWithMessages, MessageInfo, NewChatBody
+from sluice.http.chats.requests import ChatChanges, ChatInfo, ChatList, ChatsQuery, ChatWithMessages, NewChatBody
 from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import Auth, operation
 from sluice.pages.chats import playground
@@ -37,13 +37,15 @@ def create(caller: Caller, body: NewChatBody) -> ChatInfo:
 @documented("A chat with its messages", errors=(errors.NotFound,))
 def one(caller: Caller, chat_id: str) -> ChatWithMessages:
     chat = chats().get(caller.account_id, chat_id)
-    messages = chats().messages(caller.account_id, chat_id)
-    return ChatWithMessages.like(ChatInfo.of(chat), messages=[MessageInfo.of(each) for each in messages])
+    return ChatWithMessages.with_messages(chat, chats().branches(chat))
 
 
 @blueprint.patch("/chats/<chat_id>")
-@documented("Rename a chat, or change its system prompt, model or parameters", errors=(errors.NotFound,))
-def change(caller: Caller, chat_id: str, body: NewChatBody) -> ChatInfo:
+@documented(
+    "Rename a chat, change its system prompt, model or parameters, or show another branch",
+    errors=(errors.NotFound,),
+)
+def change(caller: Caller, chat_id: str, body: ChatChanges) -> ChatInfo:
     return ChatInfo.of(chats().update(caller.account_id, chat_id, body.changes(), now_ms()))
 
 

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from sluice.domain import errors
 from sluice.http.documents import answers
@@ -13,7 +13,8 @@ from sluice.http.fields import PageQuery
 from sluice.http.gateway import blueprint as v1
 from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import Auth, operation
-from sluice.pages import documents
+from sluice.pages import documents, forms
+from sluice.pages.chats import files as chat_files
 from sluice.wiring.documents import files, retrieval, vector_stores
 
 blueprint = Blueprint("files", __name__)
@@ -243,12 +244,13 @@ def list_files_of_batch(vector_store_id: str, batch_id: str) -> store_answers.Ve
 @blueprint.before_request
 def _expect_upload() -> None:
     """Runs before the page's CSRF check, because that check reads the form."""
-    if request.method == "POST" and request.path == "/my/documents":
+    if forms.has_file():
         flow.expect_upload()
 
 
 blueprint.register_blueprint(api)
 blueprint.register_blueprint(documents.blueprint)
+blueprint.register_blueprint(chat_files.blueprint)
 
 
 handler = lambda_handler(blueprint)

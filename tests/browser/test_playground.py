@@ -171,7 +171,7 @@ def test_a_refusal_is_explained_with_the_wait(chat: Tab, status: int, seconds: i
     assert chat.page.locator("#send").is_disabled() == (seconds <= 120)
 
 
-def test_what_is_too_long_for_the_model_is_named_the_message_or_the_chat(chat: Tab, model: Model) -> None:
+def test_a_message_too_long_for_the_model_is_to_be_shortened(chat: Tab, model: Model) -> None:
     refusal = {"status": 400, "json": {"code": "context_length_exceeded", "detail": "512 tokens at most."}}
     refuse = lambda route: route.fulfill(**refusal)  # noqa: E731
     chat.page.route("**/messages", refuse)
@@ -181,16 +181,6 @@ def test_what_is_too_long_for_the_model_is_named_the_message_or_the_chat(chat: T
         "Your message is too long for the model. Shorten it, or send a part of it.", exact=True
     ).wait_for()
     assert chat.page.input_value("#content") == "One very long message"
-    chat.page.unroute("**/messages", refuse)
-    send(chat, "Capital of France?")
-    settled(chat)
-    chat.page.route("**/messages", refuse)
-    send(chat, "And another thing")
-    trouble.get_by_text("This chat has grown longer than the model can read. Begin a new one").wait_for()
-    send(chat, "A message longer than all of the conversation before it")
-    trouble.get_by_text("Your message is too long").wait_for()
-    chat.page.get_by_role("button", name="Answer again").click()  # it replaces all of the conversation
-    trouble.get_by_text("Your message is too long").wait_for()
 
 
 def test_a_limit_of_0_promises_no_wait(chat: Tab, model: Model, stage: Stage) -> None:

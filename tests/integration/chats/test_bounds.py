@@ -127,9 +127,9 @@ def test_a_full_chat_takes_no_message_and_asks_no_model(person: Person, monkeypa
     monkeypatch.setattr("sluice.domain.chats.chat.MOST_MESSAGES", 4)
     chat = begin(person)
     assert [say(person, chat, "hello").status_code for _ in range(3)] == [200, 200, 409]
-    assert len(person.upstream.calls) == 2
     first = messages(person, chat)[0]["id"]
-    assert say(person, chat, "instead", replaces=first).status_code == 200
+    assert say(person, chat, "instead", replaces=first).status_code == 409  # because the first is kept
+    assert len(person.upstream.calls) == 2
 
 
 def test_an_answer_that_ends_after_its_chat_was_deleted_leaves_no_message(person: Person) -> None:

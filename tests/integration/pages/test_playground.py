@@ -1,6 +1,7 @@
 """The playground without JavaScript: chats are started, continued, edited, exported, deleted, and private."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -166,11 +167,21 @@ def replaced_by(page: Page, content: str) -> dict[str, Any]:
     return form.fields
 
 
-def test_an_edited_message_replaces_itself_and_all_later_messages(member: Browser) -> None:
+def beside(page: Page) -> list[Any]:
+    """The forms that show another branch."""
+    return [form for form in page.forms if form.action.endswith("/shown") and "shown" in form.fields]
+
+
+def test_an_edited_message_is_shown_and_the_earlier_one_is_kept_beside_it(member: Browser) -> None:
     page = say(member, say(member, begun(member), "\nfirst"), "second")
     path = path_of(page)
     assert member.post(path + "/messages", {**replaced_by(page, "\nfirst"), "content": "instead"}).status == 303
-    assert said(member.get(path)) == [("user", "instead"), ("assistant", "Paris")]
+    edited = member.get(path)
+    assert said(edited) == [("user", "instead"), ("assistant", "Paris")]
+    (earlier,) = beside(edited)
+    assert member.post(path + "/shown", earlier.fields).answer.headers["Location"].startswith(path + "#turn-msg_")
+    assert [content for _, content in said(member.get(path))] == ["\nfirst", "Paris", "second", "Paris"]
+    assert member.post(path + "/shown", {**earlier.fields, "shown": "msg_none"}).status == 422
 
 
 def test_an_answer_can_be_generated_again(member: Browser, upstream: FakeUpstream) -> None:
@@ -181,8 +192,11 @@ def test_an_answer_can_be_generated_again(member: Browser, upstream: FakeUpstrea
     page = member.get(path_of(page))
     assert said(page) == [("user", "Capital of France?"), ("assistant", "Still Paris")]
     assert "Reached max tokens" in page.text
-    gone = member.post(path_of(page) + "/messages", again.fields)
-    assert gone.status == 422 and said(member.get(path_of(page))) == said(page)
+    (earlier,) = beside(page)
+    member.post(path_of(page) + "/shown", earlier.fields)
+    assert said(member.get(path_of(page))) == [("user", "Capital of France?"), ("assistant", "Paris")]
+    gone = {**again.fields, "replaces": "msg_none"}
+    assert member.post(path_of(page) + "/messages", gone).status == 422
 
 
 def test_the_partial_answer_is_saved_and_marked_as_broken_off(member: Browser, upstream: FakeUpstream) -> None:
@@ -227,7 +241,27 @@ def test_dollars_used_up_are_explained_with_the_wait_in_days(
 def test_a_message_too_long_for_the_model_is_to_be_shortened(member: Browser, upstream: FakeUpstream) -> None:
     upstream.steps = (ContextLengthExceeded(),)
     refused = say(member, begun(member), "Very long")
-    assert refused.status == 400 and "Go back and shorten your message." in refused.text
+    assert refused.status == 400 and "Go back and shorten your message" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("prompt_tokens", "left_out", "words"),
+    [(300, None, ""), (400, None, "Soon its beginning is left out"), (400, 2, "no longer sent to the model")],
+)
+def test_a_chat_warns_before_its_beginning_is_left_out_and_says_so_then(
+    member: Browser, ann: Account, prompt_tokens: int, left_out: int | None, words: str
+) -> None:
+    from sluice.wiring import stores
+
+    path = path_of(say(member, say(member, begun(member), "first"), "second"))
+    chat_id = path.rpartition("/")[2]
+    last = stores.chat_store().messages(ann.account_id, chat_id)[-1]
+    told = {"prompt_tokens": prompt_tokens, "left_out": left_out, "context_tokens": 512}
+    answer = replace(last, message_id="msg_z", **told)  # type: ignore[arg-type]
+    stores.chat_store().add(ann.account_id, chat_id, answer)
+    page = member.get(path)
+    found = [said for said in ("Soon its beginning is left out", "no longer sent to the model") if said in page.text]
+    assert found == ([words] if words else [])
 
 
 def test_an_empty_message_is_refused(member: Browser) -> None:
@@ -242,6 +276,7 @@ def test_a_chat_is_exported_in_both_formats(member: Browser) -> None:
     assert answer.headers["Content-Disposition"].startswith("attachment;")
     whole = json.loads(answer.get_data())
     assert [message["content"] for message in whole["messages"]] == ["Capital of France? 🇫🇷", "Paris"]
+    assert whole["other_messages"] == []
     answer = member.get(path + "/export?as=markdown").answer
     assert answer.mimetype == "text/markdown" and answer.headers["Content-Disposition"].endswith('.md"')
     text = answer.get_data(as_text=True)
@@ -266,7 +301,7 @@ def test_a_chat_of_another_account_is_not_found(member: Browser, stranger: Brows
     own_form = begun(stranger).forms[0].fields["form_token"]
     for address in (path, path + "/export?as=json"):
         assert stranger.get(address).status == 404
-    deeds = {"/settings": {"title": "mine"}, "/delete": {}, "/messages": {"content": "x"}}
+    deeds = {"/shown": {"shown": "msg_x"}, "/settings": {"title": "mine"}, "/delete": {}, "/messages": {"content": "x"}}
     for deed, fields in deeds.items():
         assert stranger.post(path + deed, {"form_token": own_form, **fields}).status == 404, deed
     asked_again = {"form_token": own_form, "replaces": replaced_by(page, "Capital of France?")["replaces"]}

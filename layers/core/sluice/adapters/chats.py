@@ -1,7 +1,6 @@
 """Chats in the contents table: `chat#ID` for a chat, `chatmsg#ID#MESSAGE` for its messages, `chats` for how many chats
 there are. They do not expire. The index `by_use` sorts an account's chats, the only items with `updated_ms`."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -93,10 +92,6 @@ class DynamoChats:
         except dynamo.ConditionFailed as exc:
             raise NotFound() from exc
 
-    def remove(self, account_id: str, chat_id: str, messages: Sequence[ChatMessage]) -> None:
-        keys = ({"account_id": account_id, "item_id": _message_key(chat_id, message)} for message in messages)
-        dynamo.delete_all(self._table, keys)
-
     def _key(self, account_id: str, item_id: str) -> Any:
         return dynamo.item({"account_id": account_id, "item_id": item_id})
 
@@ -108,13 +103,15 @@ def _message_key(chat_id: str, message: ChatMessage) -> str:
 def _chat_item(chat: Chat) -> dict[str, Any]:
     """The temperature is stored as text, because all numbers in our tables are integers."""
     temperature = None if chat.temperature is None else str(chat.temperature)
-    return {"item_id": f"chat#{chat.chat_id}", "schema": SCHEMA, **asdict(chat), "temperature": temperature}
+    fields = {**asdict(chat), "files": list(chat.files), "temperature": temperature}
+    return {"item_id": f"chat#{chat.chat_id}", "schema": SCHEMA, **fields}
 
 
 def _chat(item: dict[str, Any]) -> Chat:
     plain = {name: item.get(name) for name in Chat.__dataclass_fields__}
     if plain["temperature"] is not None:
         plain["temperature"] = float(plain["temperature"])
+    plain["files"] = plain["files"] or ()
     return Chat(**plain)  # type: ignore[arg-type]
 
 

@@ -25,6 +25,7 @@ ASSETS = {
     "zone.js": "zone.js",
     "chat.js": "chat.js",
     "typed.js": "typed.js",
+    "chat_files.js": "chat_files.js",
     "chat_menu.js": "chat_menu.js",
     "uplot.css": "vendor/uplot-1.6.32/uPlot.min.css",
 }

@@ -39,7 +39,7 @@ from sluice.pages import links
 Model = TypeVar("Model", bound=BaseModel)
 CONTEXT = b"sluice form 1"
 FIELD = "form_token"
-WITH_FILE = ("/my/documents",)
+WITH_FILE = {"/my/documents", "/my/chats/files", "/my/chats/<chat_id>/files"}  # rules of forms that send a file
 URLENCODED = "application/x-www-form-urlencoded"
 MAX_FIELDS = 200
 MAX_ESCAPES = 80_000
@@ -91,13 +91,18 @@ def token() -> str:
     return _token_for(_session() if links.is_for_members(request.path) else _cookie() or _new_cookie())
 
 
+def has_file() -> bool:
+    """Whether the form of this request may have one."""
+    return request.method == "POST" and request.url_rule is not None and request.url_rule.rule in WITH_FILE
+
+
 def check() -> None:
     """Runs before each request to a page. Errors: CrossSiteRequest, RequestTooLarge, InvalidJson (no UTF-8),
     UnsupportedMediaType, NotAuthenticated (no session cookie)."""
     if request.method != "POST":
         return
     _require_our_page()
-    if request.mimetype == "multipart/form-data" and request.path not in WITH_FILE:
+    if request.mimetype == "multipart/form-data" and not has_file():
         raise UnsupportedMediaType("This form has no file.")  # werkzeug would write one to a temporary file
     if request.mimetype == URLENCODED:
         _require_few_fields(request.get_data())

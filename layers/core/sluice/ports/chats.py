@@ -2,7 +2,6 @@
 
 from __future__ import annotations  # a port is imported without the domain that it speaks of (ADR 85)
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -32,5 +31,3 @@ class ChatStore(Protocol):
 
     def add(self, account_id: str, chat_id: str, message: ChatMessage) -> None:
         """Errors: NotFound (no such chat)."""
-
-    def remove(self, account_id: str, chat_id: str, messages: Sequence[ChatMessage]) -> None: ...

@@ -11,7 +11,9 @@ CONTENT_CHARACTERS = 100_000
 REASONING_CHARACTERS = 20_000  # kept of an answer's; its end is dropped, because an item of the store may have 400 KB
 UNTITLED = "New chat"
 MOST_CHATS = 1_000  # an account's
-MOST_MESSAGES = 2_000  # a chat's, because each answer reads all of them
+MOST_MESSAGES = 2_000  # a chat's, in all its branches, because each answer reads all of them
+MOST_FILES = 10  # a chat's
+BEGINNING = ""  # the `parent_id` of a message that begins its chat
 
 Place = tuple[int, str]  # in the list of chats: `updated_ms` and id of a chat
 
@@ -27,6 +29,8 @@ class Chat:
     updated_ms: int
     temperature: float | None = None  # the default for messages that set none
     max_tokens: int | None = None
+    shown: str | None = None  # a message of the branch that is shown, None for the newest
+    files: Sequence[str] = ()  # ids of documents in which its answers are looked for
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,10 @@ class ChatMessage:
     and the partial answer was saved.
 
     `finish_reason` is the model's: "length" if the answer reached its maximum length. `citations` is None if no
-    documents were searched. `reasoning` is what the model thought before it answered, for `reasoning_ms`.
+    documents were searched. `parent_id`: the message that it follows, or `BEGINNING`; None if an earlier version wrote
+    it, which had no branches: then it follows the message before it. `left_out`: how many of the messages before an
+    answer were not sent to the model, because they did not fit into its context of `context_tokens`. `reasoning` is
+    what the model thought before it answered, for `reasoning_ms`.
     """
 
     message_id: str
@@ -58,13 +65,17 @@ class ChatMessage:
     response_time_ms: int | None = None
     finish_reason: str | None = None
     citations: Sequence[Cited] | None = None
+    parent_id: str | None = None
+    left_out: int | None = None
+    context_tokens: int | None = None
     reasoning: str | None = None
     reasoning_ms: int | None = None
 
 
 def is_as_made(chat: Chat) -> bool:
     """Whether it has no name and no settings of its own yet. The first message names it."""
-    return chat.title == UNTITLED and {chat.system, chat.model, chat.temperature, chat.max_tokens} == {None}
+    settings = {chat.system, chat.model, chat.temperature, chat.max_tokens}
+    return chat.title == UNTITLED and not chat.files and settings == {None}
 
 
 def message_id(now_ms: int) -> str:
@@ -76,18 +87,3 @@ def title_from(content: str) -> str:
     """A title for a chat without one: the beginning of its first message."""
     line = " ".join(content.split())
     return line if len(line) <= 60 else line[:59].rstrip() + "…"
-
-
-def prompt(chat: Chat, history: Sequence[ChatMessage], content: str) -> list[dict[str, str]]:
-    """The messages sent to the model: system prompt, history (without empty answers), new message."""
-    earlier = [{"role": message.role, "content": message.content} for message in history if message.content]
-    system = [{"role": "system", "content": chat.system}] if chat.system else []
-    return [*system, *earlier, {"role": "user", "content": content}]
-
-
-def before(history: Sequence[ChatMessage], replaced: str) -> tuple[list[ChatMessage], list[ChatMessage]] | None:
-    """(messages kept, messages deleted) when the message `replaced` is rewritten; None if there is no such message."""
-    for place, message in enumerate(history):
-        if message.message_id == replaced:
-            return list(history[:place]), list(history[place:])
-    return None

@@ -8,7 +8,7 @@ still ignore the rules; harm is limited because passages decide nothing in Sluic
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,7 +40,8 @@ Message = dict[str, Any]
 @dataclass(frozen=True)
 class SearchOptions:
     """Where to search, and which results count. `filters`: on the files' attributes. `threshold`: the lowest score.
-    `floored`: only passages that are about the question; else the nearest, whatever they say. `strict`: see below."""
+    `file_ids`: only of these files, None for all. `floored`: only passages that are about the question; else the
+    nearest, whatever they say. `strict`: see below."""
 
     store_ids: Sequence[str]
     top_k: int = DEFAULT_TOP_K
@@ -48,6 +49,7 @@ class SearchOptions:
     threshold: float | None = None
     floored: bool = True
     strict: bool = False
+    file_ids: Collection[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from flask import Response
 
-from sluice.domain.chats.chat import prompt
-from sluice.domain.documents.retrieval import Grounding
+from sluice.domain.chats.chat import Chat
+from sluice.domain.chats.prompt import Prompt
+from sluice.domain.documents.retrieval import DEFAULT_TOP_K, Grounding
+from sluice.domain.documents.uploads import own_store_id
 from sluice.domain.errors import ModelNotFound, SluiceError
 from sluice.domain.tokens import Claims
 from sluice.http.auth import Caller
@@ -60,36 +62,43 @@ def _start(caller: Caller, chat_id: str, body: MessageBody) -> RunningTurn:
     """Errors: NotFound, ValidationFailed, ModelNotFound, and as `Answers.start`."""
     turns = chat_turns()
     turn = turns.prepare(caller.account_id, chat_id, body.content, body.replaces)
-    claims = playground_claims(caller.account_id, turn.question.created_ms // 1000)
-    answer = answers().start(_request(claims, turn, body), admitting(claims))
-    return RunningTurn(turn, answer, TurnKeeper(turns, turn, answer))
+    claims = playground_claims(caller.account_id, turn.began_ms // 1000)
+    request, prompt = _request(claims, turn, body)
+    answer = answers().start(request, admitting(claims))
+    return RunningTurn(turn, answer, TurnKeeper(turns, turn, prompt, answer))
 
 
-def _request(claims: Claims, turn: Turn, body: MessageBody) -> ModelRequest:
+def _request(claims: Claims, turn: Turn, body: MessageBody) -> tuple[ModelRequest, Prompt]:
     """What the message leaves out, its chat says. Errors: ModelNotFound, ModelUnavailable, NotFound,
     StoreUnavailable."""
-    chat = turn.chat
+    chat, sampling = turn.chat, body.sampling()
+    grounding = _grounding(claims, chat, body.documents)
     model = gateway().model_for(claims, body.model or chat.model or _first_chat_model(), "chat")
-    messages = prompt(chat, turn.history, body.content)
-    sampling = body.sampling()
     if chat.temperature is not None:
         sampling.setdefault("temperature", chat.temperature)
-    return ModelRequest(
+    most = chat.max_tokens if body.max_tokens is None else body.max_tokens
+    longest, passages = most or gateway().defaults.max_tokens, grounding.prompt_bound if grounding else 0
+    prompt = Prompt(chat, turn.history, body.content, model.get("context_window") or None, longest, passages)
+    request = ModelRequest(
         claims,
         model,
         "chats",
-        {**sampling, "model": model["id"], "messages": messages},
-        bound(message["content"] for message in messages),
-        chat.max_tokens if body.max_tokens is None else body.max_tokens,
+        {**sampling, "model": model["id"], "messages": prompt.messages},
+        bound(message["content"] for message in prompt.messages),
+        most,
         stream=True,
-        grounding=_grounding(claims, body.documents),
+        grounding=grounding,
+        shorter=prompt.shorter,
     )
+    return request, prompt
 
 
-def _grounding(claims: Claims, wanted: ChatRetrieval | None) -> Grounding | None:
-    """Errors: NotFound (also for another account's vector store), StoreUnavailable."""
+def _grounding(claims: Claims, chat: Chat, wanted: ChatRetrieval | None) -> Grounding | None:
+    """Without a wish the chat's own files, if it has some. Errors: NotFound (also for another account's vector
+    store), StoreUnavailable."""
     if wanted is None:
-        return None
+        own = [own_store_id(claims.account_id)]
+        return Grounding(own, DEFAULT_TOP_K, floored=False, file_ids=frozenset(chat.files)) if chat.files else None
     strict = wanted.mode == "strict"
     if wanted.vector_store_ids is None:
         return Grounding(my_documents().searched(claims.account_id, gateway().now_ms()), wanted.top_k, strict=strict)

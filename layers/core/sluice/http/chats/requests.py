@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 
 from sluice.domain.chats import chat as rules
+from sluice.domain.chats.branches import Branches
 from sluice.domain.chats.chat import Chat, ChatMessage
 from sluice.domain.documents.retrieval import DEFAULT_TOP_K, MAX_STORES, MAX_TOP_K
 from sluice.domain.periods import rfc3339
@@ -22,8 +23,6 @@ Content = Annotated[str, StringConstraints(strict=True, min_length=1, max_length
 
 
 class NewChatBody(BaseModel):
-    """Also the body of PATCH, where omitted fields stay unchanged."""
-
     model_config = ConfigDict(extra="ignore")
 
     title: Title | None = None
@@ -39,6 +38,14 @@ class NewChatBody(BaseModel):
         return given
 
 
+class ChatChanges(NewChatBody):
+    """Omitted fields stay unchanged."""
+
+    shown: str | None = Field(
+        None, max_length=64, description="a message: show its branch, to its newest end; null: the newest message's"
+    )
+
+
 class ChatRetrieval(BaseModel):
     """As `retrieval` of `/v1/chat/completions`; without `vector_store_ids` all of one's own stores are searched."""
 
@@ -52,7 +59,8 @@ class ChatRetrieval(BaseModel):
 
 
 class MessageBody(BaseModel):
-    """A message to be answered. `replaces`: the id of an earlier message of the user that this one replaces."""
+    """A message to be answered. `replaces`: the id of an earlier message of the user, beside which this one begins a
+    branch of the chat; with the same content, the earlier message gets another answer."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -82,13 +90,14 @@ class ChatInfo(BaseModel):
     model: str | None
     temperature: float | None
     max_tokens: int | None
+    files: list[str] = Field(description="documents in which its answers are looked for")
     created_at: str
     updated_at: str
 
     @classmethod
     def of(cls, chat: Chat) -> "ChatInfo":
         created, updated = rfc3339(chat.created_ms), rfc3339(chat.updated_ms)
-        return cls.like(chat, id=chat.chat_id, created_at=created, updated_at=updated)
+        return cls.like(chat, id=chat.chat_id, files=list(chat.files), created_at=created, updated_at=updated)
 
 
 class ChatsQuery(BaseModel):
@@ -119,16 +128,40 @@ class MessageInfo(BaseModel):
     response_time_ms: int | None
     finish_reason: str | None
     citations: list[CitedPassage] | None = Field(description="with `retrieval`: the passages in the prompt")
+    parent_id: str | None = Field(description="the message that it follows")
+    siblings: list[str] = Field(description="the messages that follow the same one, itself among them, oldest first")
+    left_out: int | None = Field(description="of an answer: earlier messages that did not fit the model's context")
+    context_tokens: int | None = Field(description="of an answer: the model's context, if its server states it")
     reasoning: str | None = Field(description="what the model thought before the answer, cut at 20,000 characters")
     reasoning_ms: int | None
 
     @classmethod
-    def of(cls, message: ChatMessage) -> "MessageInfo":
+    def of(cls, message: ChatMessage, branches: Branches) -> "MessageInfo":
         cited = message.citations
         citations = None if cited is None else [CitedPassage.like(one) for one in cited]
-        created = rfc3339(message.created_ms)
-        return cls.like(message, id=message.message_id, created_at=created, citations=citations)
+        created, parent = rfc3339(message.created_ms), branches.parent(message)
+        return cls.like(
+            message,
+            id=message.message_id,
+            created_at=created,
+            citations=citations,
+            parent_id=parent.message_id if parent else None,
+            siblings=[one.message_id for one in branches.siblings(message)],
+        )
 
 
 class ChatWithMessages(ChatInfo):
-    messages: list[MessageInfo]
+    messages: list[MessageInfo] = Field(description="of the branch that is shown")
+
+    @classmethod
+    def with_messages(cls, chat: Chat, branches: Branches) -> "ChatWithMessages":
+        return cls.like(ChatInfo.of(chat), messages=[MessageInfo.of(one, branches) for one in branches.path])
+
+
+class ExportedChat(ChatWithMessages):
+    other_messages: list[MessageInfo] = Field(description="of the other branches")
+
+    @classmethod
+    def with_messages(cls, chat: Chat, branches: Branches) -> "ExportedChat":
+        others = [MessageInfo.of(one, branches) for one in branches.others]
+        return cls.like(ChatWithMessages.with_messages(chat, branches), other_messages=others)

@@ -1,18 +1,22 @@
 """The playground's chats: begin, find, open, configure, rename, export, delete. `answering` handles their messages."""
 
 import json
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from flask import Response, redirect, request
 from pydantic import BaseModel, Field
 from werkzeug.wrappers import Response as AnyResponse
 
 from sluice.domain import errors
+from sluice.domain.chats.branches import Branches
 from sluice.domain.chats.chat import CONTENT_CHARACTERS, SYSTEM_CHARACTERS, TITLE_CHARACTERS, Chat
 from sluice.domain.chats.markdown import as_markdown
+from sluice.domain.chats.prompt import length_of
+from sluice.domain.documents.uploads import MAX_FILE_BYTES, MIB
 from sluice.domain.periods import rfc3339
 from sluice.http.auth import Caller, now_ms
-from sluice.http.chats.requests import ChatInfo, ChatWithMessages, MessageInfo, NewChatBody
+from sluice.http.chats.requests import ChatChanges, ExportedChat, NewChatBody
 from sluice.http.operation import validated
 from sluice.pages import forms, links
 from sluice.pages.blueprints import members, pages
@@ -20,9 +24,13 @@ from sluice.pages.render import page, see
 from sluice.services.chats.chats import ChatPage
 from sluice.wiring.chats import chats
 
+if TYPE_CHECKING:
+    from sluice.services.documents.my_documents import Document
+
 blueprint = pages("pages")
-SCRIPTS = ("markdown-it.js", "purify.js", "sse.js", "markdown.js", "chat.js", "chat_menu.js")
-NOTES = {"saved": "Saved.", "deleted": "The chat is deleted."}
+SCRIPTS = ("markdown-it.js", "purify.js", "sse.js", "markdown.js", "chat.js", "chat_menu.js", "chat_files.js")
+TOO_LARGE = f"That file is too large: at most {MAX_FILE_BYTES // MIB} MiB. Choose a smaller one, or a part of it."
+NOTES = {"saved": "Saved.", "deleted": "The chat is deleted.", "too-large": TOO_LARGE}
 NUMBERS = {"temperature": float, "max_tokens": int}
 SETTINGS = ("title", "system", "model", *NUMBERS)
 SHOWN_CHATS = 50
@@ -98,6 +106,23 @@ def _number(text: str, kind: type[int] | type[float]) -> int | float | str:
         return text
 
 
+@blueprint.post("/my/chats/<chat_id>/shown")
+@members
+def show(caller: Caller, chat_id: str) -> AnyResponse:
+    """Show another branch, at the message that was chosen."""
+    chat, wanted = chats().get(caller.account_id, chat_id), validated(ChatChanges, {"shown": request.form.get("shown")})
+    chats().update(caller.account_id, chat_id, {"shown": wanted.shown}, chat.updated_ms)
+    return see(f"/my/chats/{chat_id}", anchor=f"turn-{wanted.shown}")
+
+
+@blueprint.post("/my/chats/<chat_id>/files/<file_id>/remove")
+@members
+def take_out(caller: Caller, chat_id: str, file_id: str) -> AnyResponse:
+    """The document itself stays."""
+    chats().detach(caller.account_id, chat_id, file_id)
+    return see(f"/my/chats/{chat_id}", anchor="files")
+
+
 @blueprint.post("/my/chats/<chat_id>/delete")
 @members
 def delete(caller: Caller, chat_id: str) -> AnyResponse:
@@ -111,13 +136,13 @@ def export(caller: Caller, chat_id: str) -> Response:
     """Always a download: the browser must not render it, because its content is not ours."""
     form = validated(ExportQuery, request.args.to_dict()).form
     chat = chats().get(caller.account_id, chat_id)
-    messages = chats().messages(caller.account_id, chat_id)
+    branches = chats().branches(chat)
     if form == "json":
-        whole = ChatWithMessages.like(ChatInfo.of(chat), messages=[MessageInfo.of(each) for each in messages])
+        whole = ExportedChat.with_messages(chat, branches)
         text = json.dumps(whole.model_dump(), ensure_ascii=False, indent=1)
         media_type, ending = "application/json", "json"
     else:
-        text, media_type, ending = as_markdown(chat, messages, rfc3339), "text/markdown", "md"
+        text, media_type, ending = as_markdown(chat, branches.path, rfc3339), "text/markdown", "md"
     headers = {"Content-Disposition": f'attachment; filename="{chat_id}.{ending}"'}
     return Response(text.encode("utf-8", "replace"), mimetype=media_type, headers=headers)
 
@@ -139,6 +164,7 @@ def _chosen(chat: Chat | None) -> list[str]:
 def _chat_page(caller: Caller, chat: Chat | None, status: int, form: forms.Form, note: str = "") -> Response:
     """Without `chat` the page of a chat that its first message begins."""
     query, cursor = request.args.get("q", "").strip(), request.args.get("cursor")
+    branches = chats().branches(chat) if chat else Branches([], None)
     shown: dict[str, Any] = {
         "chat": chat,
         "chosen": _chosen(chat),
@@ -146,10 +172,26 @@ def _chat_page(caller: Caller, chat: Chat | None, status: int, form: forms.Form,
         "query": query,
         "is_search": chat is None and bool(query or cursor),
         "is_managed": chat is not None and "manage" in request.args,
-        "messages": chats().messages(caller.account_id, chat.chat_id) if chat else [],
+        "branches": branches,
+        "messages": branches.path,
+        "length": length_of(branches.path),
+        "files": _files(chat) if chat and chat.files else [],
+        "most_bytes": MAX_FILE_BYTES,
+        "too_large": TOO_LARGE,
         "most": {"title": TITLE_CHARACTERS, "system": SYSTEM_CHARACTERS, "content": CONTENT_CHARACTERS},
     }
     return page("chat.html", status, scripts=SCRIPTS, form=form, note=note, **shown)
+
+
+def _files(chat: Chat) -> "list[Document]":
+    """Without those that were deleted or replaced."""
+    from sluice.wiring.documents import my_documents  # a chat without files does not pay for it
+
+    found = []
+    for file_id in chat.files:
+        with suppress(errors.NotFound):
+            found.append(my_documents().one(chat.account_id, file_id))
+    return found
 
 
 def _found(caller: Caller, query: str, cursor: str | None) -> ChatPage:

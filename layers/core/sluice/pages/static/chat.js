@@ -9,7 +9,7 @@
   const trouble = document.getElementById("trouble");
   const spoken = document.getElementById("spoken");
   const pane = document.getElementById("pane");
-  const PARTS = ["turns", "chat-head", "chat-list", "chosen"]; // of the page, replaced by what the server has
+  const PARTS = ["turns", "length", "files", "chat-head", "chat-list", "chosen"]; // of the page, replaced by what the server has
   const sources = new WeakMap(); // an answer's element → its Markdown
   const turns = () => document.getElementById("turns");
   let running = null; // the AbortController of the running answer
@@ -105,12 +105,11 @@
     rest(true);
     tell("Waiting for the answer.", true);
     const dropped = replaces ? dropFrom(replaces) : [];
-    const isLongest = content.length >= lengthShown();
     const question = add("user", content);
     const answer = add("assistant", "");
     const said = answer.querySelector(".said");
     if (isNew) write("");
-    const came = { text: "", thought: "", thoughtMs: 0, usage: null, ended: false, refused: null, isLongest };
+    const came = { text: "", thought: "", thoughtMs: 0, usage: null, ended: false, refused: null };
     const began = performance.now();
     atEnd(true);
     const draw = drawer(answer, came);
@@ -292,8 +291,7 @@
     }
     if (refused.code === "context_length_exceeded") {
       const also = document.getElementById("field-system").value ? " The system prompt counts, too." : "";
-      if (came.isLongest) return warn(`Your message is too long for the model. Shorten it, or send a part of it.${also}`);
-      return warn("This chat has grown longer than the model can read. Begin a new one, or change an earlier message.");
+      return warn(`Your message is too long for the model. Shorten it, or send a part of it.${also}`);
     }
     if (refused.isHopeless) return warn(`${refused.words} Waiting does not help: ask the operator of this system to raise the limit.`);
     if (!refused.seconds) return warn(refused.words || "That did not work. Try it once more.");
@@ -378,12 +376,6 @@
     document.getElementById("nothing-yet")?.setAttribute("hidden", "");
     turns().append(turn);
     return turn; // its buttons wait for what the server stores
-  }
-
-  // Characters of the conversation, as far as it is not being replaced.
-  function lengthShown() {
-    const said = [...turns().querySelectorAll(":scope > li:not([hidden]) > .said")];
-    return said.reduce((sum, one) => sum + one.textContent.length, 0);
   }
 
   const turnOf = (messageId) => document.getElementById(`edit-${messageId}`)?.closest("li");

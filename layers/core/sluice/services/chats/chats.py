@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sluice.domain.chats import chat as rules
-from sluice.domain.chats.chat import Chat, ChatMessage
-from sluice.domain.errors import FieldProblem, NotFound, ValidationFailed
+from sluice.domain.chats.branches import Branches
+from sluice.domain.chats.chat import Chat
+from sluice.domain.errors import FieldProblem, LimitReached, NotFound, ValidationFailed
 from sluice.domain.ids import is_id, random_id
 from sluice.ports.chats import ChatStore
 from sluice.services.cursors import cursor, position
 
-Changes = Mapping[str, str | int | float | None]  # of title, system, model, temperature, max_tokens, as far as given
-
+Changes = Mapping[str, str | int | float | None]  # of a chat's fields, as far as given
 
 LIST = "chats"
 RECENT = 20  # chats, among which an unused one is looked for
@@ -39,7 +39,7 @@ class Chats:
     def begin(self, account_id: str, now_ms: int) -> Chat:
         """One of the last used chats without messages and settings, or a new one. Errors also: LimitReached."""
         for chat in self.chats.page(account_id, RECENT, None)[0]:
-            if rules.is_as_made(chat) and not self.messages(account_id, chat.chat_id):
+            if rules.is_as_made(chat) and not self.branches(chat).messages:
                 return chat
         return self.create(account_id, {}, now_ms)
 
@@ -62,21 +62,42 @@ class Chats:
             raise NotFound("There is no such chat.")
         return chat
 
-    def messages(self, account_id: str, chat_id: str) -> list[ChatMessage]:
-        """Oldest first; none where there is no such chat."""
-        return self.chats.messages(account_id, chat_id)
+    def branches(self, chat: Chat) -> Branches:
+        """Its messages."""
+        return Branches(self.chats.messages(chat.account_id, chat.chat_id), chat.shown)
 
     def question(self, account_id: str, chat_id: str, message_id: str) -> str:
         """What an own message says, to ask it once more. Errors: ValidationFailed."""
-        for message in self.messages(account_id, chat_id):
+        for message in self.chats.messages(account_id, chat_id):
             if message.message_id == message_id and message.role == "user":
                 return message.content
         raise ValidationFailed((FieldProblem("replaces", "There is no such message of yours in this chat."),))
 
     def update(self, account_id: str, chat_id: str, changes: Changes, now_ms: int) -> Chat:
+        """Errors also: ValidationFailed (`shown` is no message of the chat)."""
+        shown = changes.get("shown")
+        if shown is not None and not any(one.message_id == shown for one in self.chats.messages(account_id, chat_id)):
+            raise ValidationFailed((FieldProblem("shown", "There is no such message in this chat."),))
         chat = replace(self.get(account_id, chat_id), **changes, updated_ms=now_ms)  # type: ignore[arg-type]
         self.chats.update(chat)
         return chat
+
+    def check_room(self, chat: Chat) -> None:
+        """For one more file. Errors: LimitReached."""
+        if len(chat.files) >= rules.MOST_FILES:
+            raise LimitReached(f"A chat has at most {rules.MOST_FILES} files. Take one out first.")
+
+    def attach(self, account_id: str, chat_id: str, file_id: str) -> None:
+        """Errors also: LimitReached."""
+        chat = self.get(account_id, chat_id)
+        if file_id not in chat.files:
+            self.check_room(chat)
+            self.chats.update(replace(chat, files=[*chat.files, file_id]))
+
+    def detach(self, account_id: str, chat_id: str, file_id: str) -> None:
+        """The document itself stays."""
+        chat = self.get(account_id, chat_id)
+        self.chats.update(replace(chat, files=[one for one in chat.files if one != file_id]))
 
     def delete(self, account_id: str, chat_id: str) -> None:
         self.get(account_id, chat_id)

@@ -6,7 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sluice.domain.chats import chat as rules
-from sluice.domain.chats.chat import CONTENT_CHARACTERS, REASONING_CHARACTERS, Chat, ChatMessage, Cited, message_id
+from sluice.domain.chats.branches import Branches
+from sluice.domain.chats.chat import (
+    BEGINNING,
+    CONTENT_CHARACTERS,
+    REASONING_CHARACTERS,
+    Chat,
+    ChatMessage,
+    Cited,
+    message_id,
+)
+from sluice.domain.chats.prompt import Prompt
 from sluice.domain.errors import FieldProblem, LimitReached, NotFound, StoreUnavailable, ValidationFailed
 from sluice.domain.gateway.chunks import Transcript
 from sluice.ports.chats import ChatStore
@@ -20,12 +30,13 @@ THOUGHT = re.compile(rb'"reasoning(?:_content)?": ?"[^"]')  # in a chunk, withou
 
 @dataclass(frozen=True)
 class Turn:
-    """One message to be answered: the chat, and what was said before."""
+    """One message to be answered: the chat, and what was said before. `is_again`: it is in the chat already."""
 
     chat: Chat
     history: list[ChatMessage]
-    replaced: list[ChatMessage]
     question: ChatMessage
+    began_ms: int
+    is_again: bool
 
 
 @dataclass(frozen=True)
@@ -36,28 +47,29 @@ class ChatTurns:
     now_ms: Callable[[], int]
 
     def prepare(self, account_id: str, chat_id: str, content: str, replaced_id: str | None) -> Turn:
-        """Nothing is written yet. `replaced_id`: a message of this chat that is rewritten; it and all messages after
-        it are dropped once the turn begins. Errors also: ValidationFailed (no such message), LimitReached."""
+        """Nothing is written yet. `replaced_id`: a message of this chat, beside which the new one begins a branch; with
+        its own words again, it gets another answer. Errors also: ValidationFailed (no such message), LimitReached."""
         chat = Chats(self.chats).get(account_id, chat_id)
-        history = self.chats.messages(account_id, chat_id)
-        replaced: list[ChatMessage] = []
-        if replaced_id is not None:
-            split = rules.before(history, replaced_id)
-            if split is None:
-                raise ValidationFailed((FieldProblem("replaces", "There is no such message in this chat."),))
-            history, replaced = split
-        if len(history) + 2 > rules.MOST_MESSAGES:
+        branches = Branches(self.chats.messages(account_id, chat_id), chat.shown)
+        replaced = branches.get(replaced_id)
+        if replaced_id is not None and replaced is None:
+            raise ValidationFailed((FieldProblem("replaces", "There is no such message in this chat."),))
+        if len(branches.messages) + 2 > rules.MOST_MESSAGES:
             raise LimitReached("This chat has as many messages as it may have. Begin a new one.")
-        now_ms = self.now_ms()
-        return Turn(chat, history, replaced, ChatMessage(message_id(now_ms), "user", content, now_ms))
+        history, now_ms = branches.before(replaced) if replaced else branches.to_follow(), self.now_ms()
+        if replaced and (replaced.role, replaced.content) == ("user", content):
+            return Turn(chat, history, replaced, now_ms, is_again=True)
+        parent = history[-1].message_id if history else BEGINNING
+        question = ChatMessage(message_id(now_ms), "user", content, now_ms, parent_id=parent)
+        return Turn(chat, history, question, now_ms, is_again=False)
 
     def begin(self, turn: Turn) -> None:
-        """Once the request is admitted: keep the question, drop what it replaces, name a chat that has no name."""
-        chat = turn.chat
-        named = rules.title_from(turn.question.content) if chat.title == rules.UNTITLED else chat.title
-        self.chats.update(replace(chat, title=named, updated_ms=turn.question.created_ms))
-        self.chats.add(chat.account_id, chat.chat_id, turn.question)
-        self.chats.remove(chat.account_id, chat.chat_id, turn.replaced)
+        """Once the request is admitted: keep and show the question, and name a chat that has no name."""
+        chat, question = Chats(self.chats).get(turn.chat.account_id, turn.chat.chat_id), turn.question
+        named = rules.title_from(question.content) if chat.title == rules.UNTITLED else chat.title
+        self.chats.update(replace(chat, title=named, updated_ms=turn.began_ms, shown=question.message_id))
+        if not turn.is_again:
+            self.chats.add(chat.account_id, chat.chat_id, question)
 
     def end(self, turn: Turn, answer: ChatMessage) -> None:
         """Keep the answer, whole or partial."""
@@ -67,8 +79,8 @@ class ChatTurns:
 class TurnKeeper:
     """Keeps question and answer in their chat, a partial answer too. The log needs no second copy."""
 
-    def __init__(self, turns: ChatTurns, turn: Turn, answer: Answer) -> None:
-        self._turns, self._turn = turns, turn
+    def __init__(self, turns: ChatTurns, turn: Turn, prompt: Prompt, answer: Answer) -> None:
+        self._turns, self._turn, self._prompt = turns, turn, prompt
         self._exchange, self._sources = answer.exchange, answer.sources
         self._transcript = Transcript(CONTENT_CHARACTERS, REASONING_CHARACTERS)
         self._thoughts_ms: tuple[int, int] | None = None  # when the first and the last thought came
@@ -113,6 +125,9 @@ class TurnKeeper:
             response_time_ms=record.response_time_ms if record else None,
             finish_reason=record.finish_reason if record else None,
             citations=[Cited(one.file_id, one.filename, one.position) for one in sources.given] if sources else None,
+            parent_id=self._turn.question.message_id,
+            left_out=self._prompt.left_out or None,
+            context_tokens=self._prompt.context_tokens,
             reasoning=self._transcript.reasoning() or None,
             reasoning_ms=self._thoughts_ms[1] - self._thoughts_ms[0] if self._thoughts_ms else None,
         )

@@ -51,7 +51,7 @@ class Retrieval:
             raise SearchUnavailable()
         if not query.strip() or not options.store_ids:
             return []
-        limit = MOST_FOUND if options.filters else options.top_k
+        limit = MOST_FOUND if options.filters or options.file_ids is not None else options.top_k
         store_ids = tuple(dict.fromkeys(options.store_ids))
         found = self.search.search(SearchRequest(account_id, store_ids, query, limit, options.floored, options.strict))
         attached = self._attached(account_id, store_ids, found)
@@ -60,6 +60,7 @@ class Retrieval:
             for passage in found
             if (place := (passage.store_id, passage.file_id)) in attached
             and matches(attached[place].attributes, options.filters)
+            and (options.file_ids is None or passage.file_id in options.file_ids)
         ]
         return kept[: options.top_k]
 

@@ -1,6 +1,6 @@
 """One answer of a model: admit the request, then ask the model, if requested with passages of documents."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,9 +51,19 @@ class Answers:
         """Admit the request and ask the model. An error after the admission settles the exchange. Errors: as
         `Admission.admit`, `Upstream.open` and, with a grounding, `Retrieval.find`."""
         exchange, max_tokens = self.gateway.start(request, context)
-        body = {**request.body, **STREAMED, "max_tokens": max_tokens}
+        body: dict[str, Any] = {**request.body, **STREAMED, "max_tokens": max_tokens}
+        with self.gateway.failing(exchange):
+            while True:
+                try:
+                    return self._asked(exchange, request, body)
+                except errors.ContextLengthExceeded:
+                    if (messages := request.shorter()) is None:
+                        raise
+                    body["messages"] = messages
+
+    def _asked(self, exchange: Exchange, request: ModelRequest, body: Mapping[str, Any]) -> Answer:
         if request.grounding is None:
-            return Answer(exchange, self.gateway.ask(exchange, request.path, body), None)
+            return Answer(exchange, self.gateway.open(exchange, request.path, body), None)
         grounded = GroundedAnswers(self.gateway, self.retrieval())
         events, sources = grounded.ask(exchange, request.model, request.grounding, body)
         return Answer(exchange, events, sources)

@@ -149,7 +149,7 @@ class Gateway:
                 self._charge_malformed(request.claims)
             raise
         if fit.room is not None:
-            with self._failing(exchange):
+            with self.failing(exchange):
                 fit.into_context()
         completions = min(exchange.request.reserve_tokens, _completions(request, fit.completion_tokens))
         exchange.most = exchange.request.reserve_tokens - completions, completions
@@ -236,7 +236,7 @@ class Gateway:
         """Around a request that asks no model: admitted like any other, for no tokens but those counted inside, and
         settled however it ends. Errors: as `Admission.admit`, and what is raised inside."""
         exchange = self.admitted(claims, endpoint, context)
-        with self._failing(exchange):
+        with self.failing(exchange):
             yield exchange
         exchange.settle(200)
 
@@ -254,7 +254,7 @@ class Gateway:
     def run(self, exchange: Exchange, path: str, content: Content, most_seconds: float) -> RunAnswer:
         """Pass a body on. An error settles the exchange. Errors: as `Upstream.run`, and ClientGone."""
         body = {"model": exchange.request.model}
-        with self._failing(exchange):
+        with self.failing(exchange):
             call = _call(exchange, path, body, min(self._seconds(exchange), most_seconds))
             try:
                 return self.upstream.run(replace(call, content=content, waiting=exchange.waiting))
@@ -263,11 +263,11 @@ class Gateway:
 
     def ask(self, exchange: Exchange, path: str, body: Mapping[str, Any]) -> UpstreamStream:
         """Ask the model. An error settles the exchange. Errors: as `Upstream.open`."""
-        with self._failing(exchange):
+        with self.failing(exchange):
             return self.open(exchange, path, body)
 
     @contextmanager
-    def _failing(self, exchange: Exchange) -> Iterator[None]:
+    def failing(self, exchange: Exchange) -> Iterator[None]:
         """Around what settles the exchange only if it fails."""
         try:
             yield
@@ -287,7 +287,7 @@ class Gateway:
         Errors: as `Admission.admit`, `Upstream.fetch` and `form`."""
         # Each input may fill the context window, so the window does not bound the sum of all inputs.
         exchange, _ = self.start(replace(request, model={**request.model, "context_window": None}), context)
-        with self._failing(exchange):
+        with self.failing(exchange):
             seconds = min(self._seconds(exchange), EMBED_SECONDS)
             answer = self.upstream.fetch(_call(exchange, request.path, request.body, seconds))
             read = tokens_read(answer)

@@ -31,19 +31,15 @@ class GroundedAnswers:
     def ask(
         self, exchange: Exchange, model: Mapping[str, Any], grounding: Grounding, body: Mapping[str, Any]
     ) -> tuple[UpstreamStream, Sources]:
-        """`body`: the chat request without passages. An error settles the exchange. Errors: as `Retrieval.find` and
-        `Upstream.open`; ContextLengthExceeded only if the question alone is too long."""
-        try:
-            query = rules.question_of(body["messages"])
-            found = self.retrieval.find(exchange.request.account_id, [query], grounding)
-            if grounding.strict and not found:
-                return self._nothing_found(exchange, body), Sources(query, [], [])
-            room = _room_tokens(model, body)
-            given = rules.within(found[: rules.MAX_TOP_K], bytes_each=rules.PASSAGE_BYTES, room_tokens=room)
-            return self._open(exchange, body, Sources(query, found, given), grounding.strict)
-        except BaseException as exc:
-            exchange.fail(exc)
-            raise
+        """`body`: the chat request without passages. An error settles nothing. Errors: as `Retrieval.find` and
+        `Upstream.open`; ContextLengthExceeded only if there is room for no passage."""
+        query = rules.question_of(body["messages"])
+        found = self.retrieval.find(exchange.request.account_id, [query], grounding)
+        if grounding.strict and not found:
+            return self._nothing_found(exchange, body), Sources(query, [], [])
+        room = _room_tokens(model, body)
+        given = rules.within(found[: rules.MAX_TOP_K], bytes_each=rules.PASSAGE_BYTES, room_tokens=room)
+        return self._open(exchange, body, Sources(query, found, given), grounding.strict)
 
     def _nothing_found(self, exchange: Exchange, body: Mapping[str, Any]) -> UpstreamStream:
         created_s = self.gateway.clock() // 1_000_000_000

@@ -37,6 +37,8 @@ class ModelRequest:
     grounding: Grounding | None = None
     path: str = CHAT_PATH
     choices: int = 1
+    shorter: Callable[[], list[dict[str, str]] | None] = lambda: None
+    """Called when the prompt is too long for the model: fewer messages, or None where none may be left out."""
 
 
 @dataclass(frozen=True)

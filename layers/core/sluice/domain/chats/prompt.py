@@ -1,0 +1,92 @@
+"""What the model is sent of a chat: the system prompt, the newest turns that fit its context, the question.
+
+    system │ turn 1 │ turn 2 │ turn 3 │ turn 4 │ question
+           └─ left out ──────┘
+
+Only the oldest turns are left out, and as many at once that half of the room is free. So the prompt's beginning stays
+the same for some turns, and the model server need not read all of it again each time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sluice.domain.chats.chat import Chat, ChatMessage
+from sluice.domain.gateway.estimates import prompt_tokens
+
+ANSWER_SHARE = 8  # of the context, the most that is left free for the answer
+BESIDE_TURNS = 48  # tokens that a chat template may add
+NEAR = 0.75  # of the context: from here on the page warns, because a few more turns fill it
+
+
+class Prompt:
+    """`context_tokens`: the model's context, None if its server states none: then nothing is left out before the model
+    refuses. `beside_tokens`: what is added to the prompt, such as passages. `answer_tokens`: the longest answer."""
+
+    def __init__(
+        self,
+        chat: Chat,
+        history: Sequence[ChatMessage],
+        question: str,
+        context_tokens: int | None,
+        answer_tokens: int,
+        beside_tokens: int = 0,
+    ) -> None:
+        self._system = [{"role": "system", "content": chat.system}] if chat.system else []
+        self._history, self._question = history, {"role": "user", "content": question}
+        self.context_tokens = context_tokens
+        self._last = next((one for one in reversed(history) if one.prompt_tokens), None)
+        last = self._last
+        self.left_out = last.left_out or 0 if last and last.context_tokens == context_tokens else 0
+        if context_tokens is not None:
+            share = context_tokens // ANSWER_SHARE
+            room = context_tokens - min(answer_tokens, share) - min(beside_tokens, 2 * share) - BESIDE_TURNS
+            if self._tokens() > room:
+                self._leave_out(room // 2)
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """Without empty answers."""
+        kept = [{"role": one.role, "content": one.content} for one in self._history[self.left_out :] if one.content]
+        return [*self._system, *kept, self._question]
+
+    def shorter(self) -> list[dict[str, str]] | None:
+        """Half of the turns of a prompt that the model refused as too long; None if it has only the question."""
+        if self.left_out >= len(self._history):
+            return None
+        self._cut(self.left_out + (len(self._history) - self.left_out + 1) // 2)
+        return self.messages
+
+    def _leave_out(self, most_tokens: int) -> None:
+        while self.left_out < len(self._history) and prompt_tokens({"messages": self.messages}) > most_tokens:
+            self._cut(self.left_out + 1)
+
+    def _cut(self, place: int) -> None:
+        """What is sent begins with a question."""
+        while place < len(self._history) and self._history[place].role != "user":
+            place += 1
+        self.left_out = place
+
+    def _tokens(self) -> int:
+        """By the length of the text, and if that is more by the model's own count for the last answer."""
+        by_length, last = prompt_tokens({"messages": self.messages}), self._last
+        if last is None or last.citations or last.prompt_tokens is None or (last.left_out or 0) != self.left_out:
+            return by_length
+        since: list[dict[str, Any]] = [{"role": "assistant", "content": last.content}, self._question]
+        return max(by_length, last.prompt_tokens + prompt_tokens({"messages": since}))
+
+
+@dataclass(frozen=True)
+class Length:
+    """Of a chat, as its last answer shows it. `left_out`: how many messages were not sent. `is_near`: to its end."""
+
+    left_out: int = 0
+    is_near: bool = False
+
+
+def length_of(path: Sequence[ChatMessage]) -> Length:
+    answer = next((one for one in reversed(path) if one.role == "assistant"), None)
+    if answer is None:
+        return Length()
+    read = (answer.prompt_tokens or 0) + (answer.completion_tokens or 0)
+    return Length(answer.left_out or 0, answer.context_tokens is not None and read >= NEAR * answer.context_tokens)

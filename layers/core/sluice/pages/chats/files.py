@@ -1,0 +1,60 @@
+"""Files of a chat: one chosen at the composer becomes a document, and answers of this chat are looked for in it.
+
+They are documents like others, so the function of the documents serves this. A chat holds their ids only: a file that
+is taken out of it, or whose chat is deleted, stays in the documents.
+"""
+
+from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.wrappers import Response as AnyResponse
+
+from sluice.domain import errors
+from sluice.domain.chats.chat import Chat, title_from
+from sluice.http.auth import Caller, now_ms
+from sluice.http.documents import files as flow
+from sluice.pages.blueprints import members, pages
+from sluice.pages.render import see
+from sluice.services.gateway.request import playground_claims
+from sluice.wiring.chats import chats
+from sluice.wiring.documents import my_documents
+
+blueprint = pages("chat_files")
+
+
+@blueprint.post("/my/chats/files")
+@members
+def begin(caller: Caller) -> AnyResponse:
+    """A new chat, which has the file's name until it has another."""
+    name, body = _sent()
+    chat = chats().create(caller.account_id, {"title": title_from(name) or "Files"}, now_ms())
+    return _kept(caller, chat, name, body)
+
+
+@blueprint.post("/my/chats/<chat_id>/files")
+@members
+def add(caller: Caller, chat_id: str) -> AnyResponse:
+    chat = chats().get(caller.account_id, chat_id)
+    return _kept(caller, chat, *_sent())
+
+
+def _sent() -> tuple[str, bytes]:
+    sent = request.files.get("file")
+    if sent is None or not sent.filename:
+        raise errors.ValidationFailed((errors.FieldProblem("file", "Choose a file first."),))
+    return sent.filename, flow.body_of(sent)
+
+
+def _kept(caller: Caller, chat: Chat, name: str, body: bytes) -> AnyResponse:
+    """The upload counts as one request by the API. Errors: LimitReached (nothing is kept), as `MyDocuments.keep`."""
+    chats().check_room(chat)
+    with flow.admitted(playground_claims(caller.account_id, now_ms() // 1000), "files") as account_id:
+        file = my_documents().keep(account_id, name, body, now_ms())
+    chats().attach(caller.account_id, chat.chat_id, file.file_id)
+    return see(f"/my/chats/{chat.chat_id}", anchor="files")
+
+
+@blueprint.errorhandler(RequestEntityTooLarge)
+@blueprint.errorhandler(errors.RequestTooLarge)
+def too_large(exc: Exception) -> AnyResponse:
+    chat_id = (request.view_args or {}).get("chat_id")
+    return see(f"/my/chats/{chat_id}" if chat_id else "/my/chats", note="too-large")
