@@ -31,7 +31,11 @@ PLACES = {
 Links = tuple[tuple[str, str, str], ...]  # each a path, its text and its icon (templates/icons.html)
 # The groups of the menu, each with its title.
 PUBLIC: Links = (("/docs", "API reference", "book"), ("/login", "Log in", "user"), ("/sign-up", "Sign up", "new"))
-AT_HOME: Links = (("/my/chats", "Chat", "chat"), ("/my/tokens", "API tokens", "key"), ("/docs", "API reference", "book"))
+AT_HOME: Links = (
+    ("/my/chats", "Chat", "chat"),
+    ("/my/tokens", "API tokens", "key"),
+    ("/docs", "API reference", "book"),
+)
 OF_MEMBERS: tuple[tuple[str, Links], ...] = (
     ("Playground", (("/my/chats", "Chat", "chat"), ("/my/documents", "Documents", "document"))),
     (
