@@ -129,6 +129,9 @@ def test_esc_stops_an_answer_and_edit_leads_into_its_box(chat: Tab, model: Model
     model.says("The capital ", threading.Event(), "never said")
     send(chat, "Capital of France?")
     chat.page.get_by_text("The capital", exact=True).wait_for()
+    chat.page.click("#chosen")
+    chat.page.keyboard.press("Escape")  # closes what is open, and nothing else
+    assert chat.page.locator("#settings").is_hidden() and chat.page.locator("#stop").is_visible()
     chat.page.keyboard.press("Escape")
     state(chat, "Stopped. The partial answer was saved.")
     settled(chat)
@@ -215,7 +218,7 @@ def test_the_page_is_light_with_a_full_list_of_chats(stage: Stage, new_tab: NewT
         chats().create(account_id, {"title": f"{place} A title as long as most of them are, in a list"}, place)
     tab = new_tab(person, at=stage.url)
     tab.go("/my/chats")
-    tab.page.locator("#field-model option", has_text="demo").last.wait_for(state="attached")
+    tab.page.locator("#chosen", has_text="Default (demo)").wait_for()
     assert tab.page.locator(".chat-link").count() == 50 and tab.page.evaluate(WEIGHT) < 250
     page_hidden = "() => document.documentElement.scrollHeight - innerHeight"
     assert tab.page.evaluate(page_hidden) == 0  # the list scrolls in itself

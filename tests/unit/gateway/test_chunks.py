@@ -94,6 +94,13 @@ def test_the_logged_text_is_the_content_and_the_tool_calls() -> None:
     assert json.loads(text[3:])[0]["function"]["name"] == "f"
 
 
+def test_the_reasoning_is_kept_up_to_its_own_limit_and_is_no_part_of_the_text() -> None:
+    transcript = chunks.Transcript(100, 7)
+    for delta in ({"reasoning_content": "I list "}, {"reasoning": "them."}, {"content": "Hi"}, {"reasoning": {"x": 1}}):
+        transcript.add(chat(delta))
+    assert (transcript.reasoning(), transcript.text()) == ("I list ", "Hi")
+
+
 def test_a_transcript_keeps_a_long_answer_up_to_its_limit() -> None:
     transcript = chunks.Transcript(500)
     for _ in range(2000):

@@ -78,7 +78,15 @@
   async function loadModels() {
     const select = document.getElementById("field-model");
     const response = await fetch(select.dataset.models, { redirect: "error" }).catch(() => null);
-    if (response?.ok) select.replaceChildren(...(await pageOf(response)).querySelectorAll("option"));
+    if (!response?.ok) return;
+    select.replaceChildren(...(await pageOf(response)).querySelectorAll("option"));
+    nameModel();
+  }
+
+  function nameModel() {
+    const words = document.querySelector("#chosen .words");
+    const first = document.querySelector("#field-model option").textContent;
+    words.textContent = words.textContent.replace("Default model", first === "Default" ? "Default model" : first);
   }
 
   // Stores the chat of a first message. → why it could not be
@@ -122,7 +130,7 @@
     speak(said.textContent);
     rest(false);
     if (came.ended) return finished(answer, came, performance.now() - began);
-    if (!came.text && !came.inStream) {
+    if (!came.text && !came.thought && !came.inStream) {
       // There was no answer: restore the page and put the text back into the box, so that it can be sent again.
       question.remove();
       answer.remove();
@@ -135,7 +143,7 @@
       answer.querySelector(".amounts").textContent = "Stopped";
     }
     explain(came, stopped);
-    if (stopped || came.text || came.inStream) await catchUp(question, came);
+    if (stopped || came.text || came.thought || came.inStream) await catchUp(question, came);
   }
 
   function send(content, replaces) {
@@ -245,6 +253,7 @@
     document.title = page.title;
     if (page.querySelector("#turns > li")) document.getElementById("nothing-yet")?.remove();
     formatAll();
+    nameModel();
     keepFocus();
   }
 
@@ -273,7 +282,7 @@
     tell("");
     const refused = came.refused;
     if (came.inStream) return warn(`The answer broke off: ${came.inStream} The partial answer was saved.`);
-    if (!refused && came.text) return warn("The connection was lost. The partial answer was saved. You can ask again.");
+    if (!refused && (came.text || came.thought)) return warn("The connection was lost. The partial answer was saved. You can ask again.");
     if (!refused) return warn("The server cannot be reached. Nothing was sent; your message is still in the box.");
     if (refused.status === 401) {
       warn("You are logged out. Your message is still in the box. ");

@@ -41,6 +41,7 @@
     }
     menu.querySelector("[name=title]").value = title.textContent;
     menu.showPopover({ source: button });
+    if (button.matches(":focus-visible")) menu.querySelector("[name=title]").focus();
   }
 
   // Renames, deletes or configures a chat without leaving the page. What is wrong with the form its own page says.
