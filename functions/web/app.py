@@ -13,7 +13,7 @@ from sluice.http.on_lambda import lambda_handler
 from sluice.http.operation import operation
 from sluice.http.public import public
 from sluice.pages import assets, errors, home
-from sluice.pages.render import site
+from sluice.wiring.settings import site
 
 blueprint = Blueprint("web", __name__)
 blueprint.register_blueprint(home.blueprint)  # the other functions serve the pages of their own subjects

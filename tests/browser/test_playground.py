@@ -190,7 +190,7 @@ def test_a_limit_of_0_promises_no_wait(chat: Tab, model: Model, stage: Stage) ->
     grant = stage.world.item("grants", account_id=account_id)
     stage.world.set_grant(account_id, limits={**grant["limits"], "rpm": 0})
     send(chat, "two")
-    chat.page.locator("#trouble", has_text="Waiting does not help: ask the operator").wait_for()
+    chat.page.locator("#trouble", has_text="Waiting won't help: ask the operator").wait_for()
     assert "again in" not in chat.page.locator("#trouble").inner_text() and chat.page.locator("#send").is_enabled()
     assert [role for role, _ in said(chat)] == ["you", "model"]
 

@@ -69,7 +69,7 @@ def test_another_session_of_the_account_can_be_ended(world: UsageWorld, member: 
 def test_ending_this_session_is_a_logout(member: Browser) -> None:
     own_id = member.session_cookie().partition(".")[0]
     after = member.submit(member.get("/my/account"), f"/my/account/sessions/{own_id}/end")
-    assert "That was this session" in after.text and member.session_cookie() == ""
+    assert "that was this session" in after.text and member.session_cookie() == ""
 
 
 def test_a_session_of_another_account_is_not_found(member: Browser, stranger: Browser) -> None:

@@ -48,7 +48,7 @@ def test_a_file_begins_a_chat_and_its_answers_are_looked_for_in_it(
     library: Library, member: Browser, ann: Account
 ) -> None:
     page = attach(member, member.get("/my/chats"))
-    assert "tea.txt" in page.text and "being read" in page.text and page.text.startswith("tea.txt")
+    assert "tea.txt" in page.text and "reading…" in page.text and page.text.startswith("tea.txt")
     attach(member, member.get("/my/chats"), "Coffee is grown on hills in Ethiopia.", "coffee.txt")
     read(ann)
     page = say(member, member.get(path_of(page)))
@@ -91,7 +91,7 @@ def test_at_most_ten_files_and_none_too_large(member: Browser, monkeypatch: pyte
     assert "more.txt" not in member.get("/my/documents").text
     monkeypatch.setattr("sluice.http.documents.files.MAX_FILE_BYTES", 100)
     large = attach(member, member.get(path_of(page)), "x" * 101)
-    assert "That file is too large" in large.text
+    assert "A file may have 4 MiB at most" in large.text
 
 
 def test_another_accounts_chat_takes_no_file(library: Library, member: Browser) -> None:

@@ -54,7 +54,6 @@ def _kept(caller: Caller, chat: Chat, name: str, body: bytes) -> AnyResponse:
 
 
 @blueprint.errorhandler(RequestEntityTooLarge)
-@blueprint.errorhandler(errors.RequestTooLarge)
-def too_large(exc: Exception) -> AnyResponse:
+def too_large(exc: RequestEntityTooLarge) -> AnyResponse:
     chat_id = (request.view_args or {}).get("chat_id")
     return see(f"/my/chats/{chat_id}" if chat_id else "/my/chats", note="too-large")

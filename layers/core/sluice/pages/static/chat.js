@@ -293,7 +293,7 @@
       const also = document.getElementById("field-system").value ? " The system prompt counts, too." : "";
       return warn(`Your message is too long for the model. Shorten it, or send a part of it.${also}`);
     }
-    if (refused.isHopeless) return warn(`${refused.words} Waiting does not help: ask the operator of this system to raise the limit.`);
+    if (refused.isHopeless) return warn(`${refused.words} Waiting won't help: ask the operator of this site to raise the limit.`);
     if (!refused.seconds) return warn(refused.words || "That did not work. Try it once more.");
     warn(`${refused.words} You can send again in `);
     countDown(refused.seconds);
