@@ -40,7 +40,8 @@ CLIPPED = """() => [...document.querySelectorAll("body *")].filter((it) => {
 }).map((it) => it.outerHTML.slice(0, 120))"""
 # What has the focus, but lies behind something else with each of its nine points (WCAG 2.4.11).
 HIDDEN_FOCUS = """() => {
-    const all = document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]");
+    const open = document.querySelector("main :popover-open") ?? document;  // it may cover the rest
+    const all = open.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]");
     const shares = [0.03, 0.5, 0.97];
     const seen = (it) => {
         it.focus();

@@ -18,10 +18,11 @@ OF_VISITORS = ("/", "/sign-up", "/login", "/forgot-password", "/resend-verificat
                "/verify-email", "/verify-email?token=mail_x.{code}", "/change-email?token=mail_x.{code}",
                "/reset-password?token=mail_x.{code}")  # fmt: skip
 OF_MEMBERS = ("/my/chats", "/my/chats/{chat_id}", "/my/documents", "/my/documents/{file_id}",
-              "/my/documents/search?q=harvest", "/my/tokens", "/my/tokens/{token_id}", "/my/usage", "/my/usage/log",
-              "/my/account", "/my/account/delete", "/logout", "/manage")  # fmt: skip
-OF_ADMINS = ("/manage", "/manage/users", "/manage/users/{user_id}", "/manage/users/{user_id}/role", "/manage/usage",
-             "/manage/refusals", "/manage/settings", "/manage/audit")  # fmt: skip
+              "/my/documents/search?q=harvest", "/my/tokens", "/my/tokens/new", "/my/tokens/{token_id}",
+              "/my/usage", "/my/usage/log", "/my/account", "/my/account/delete", "/logout", "/manage")  # fmt: skip
+OF_ADMINS = ("/manage", "/manage/users", "/manage/users/{user_id}", "/manage/users/{user_id}/role",
+             "/manage/users/{user_id}/usage", "/manage/users/{user_id}/log", "/manage/users/{user_id}/tokens",
+             "/manage/usage", "/manage/refusals", "/manage/settings", "/manage/audit")  # fmt: skip
 PAGES = [(kind, path) for kind, paths in (("visitor", OF_VISITORS), ("member", OF_MEMBERS), ("admin", OF_ADMINS))
          for path in paths]  # fmt: skip
 NO_PAGES = {"/my/models", "/static/{name}", "/my/chats/{chat_id}/export", "/my/documents/{file_id}/content",

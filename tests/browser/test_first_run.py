@@ -29,7 +29,7 @@ def test_the_owner_of_an_empty_system_is_guided_to_the_first_answer(new_system: 
     assert tab.path == "/manage" and "Your next three steps" in tab.text
     tab.check("first-steps")
     assert tab.page.locator(".steps .status").count() == 0
-    tab.press("Make an API token").press("Create token").fill(name="laptop").press("Create token")
+    tab.press("Create an API token").press("Create token").fill(name="laptop").press("Create token")
     owner.api_token = tab.page.locator("textarea.secret").input_value()
     assert ask(owner, "What is the capital of France?").status_code == 200
     tab.go("/manage")

@@ -34,8 +34,9 @@ WATCH = """() => {
         waiting.delete(radio || target);
         const ring = getComputedStyle(target);
         const isRound = (style) => style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
-        const label = target.labels?.[0] ?? target;
-        if (!isRound(ring) && !isRound(getComputedStyle(label))) unseen.push(target.outerHTML.slice(0, 120));
+        const around = target.labels?.[0] ?? target, box = target.closest("form") ?? target;
+        const isSeen = [ring, getComputedStyle(around), getComputedStyle(box)].some(isRound);
+        if (!isSeen) unseen.push(target.outerHTML.slice(0, 120));
     });
     document.activeElement?.blur?.();
     getSelection().collapse(document.body, 0);
