@@ -1,7 +1,9 @@
 """Chats in the contents table: `chat#ID` for a chat, `chatmsg#ID#MESSAGE` for its messages, `chats` for how many chats
 there are. They do not expire. The index `by_use` sorts an account's chats, the only items with `updated_ms`."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from sluice.adapters.aws import dynamo
@@ -11,6 +13,7 @@ from sluice.domain.errors import NotFound
 
 SCHEMA = 1
 CHAT_EXISTS = "attribute_exists(item_id)"
+MOST_WRITES, MOST_CHARACTERS = 50, 250_000  # of messages in a transaction
 
 
 class DynamoChats:
@@ -78,26 +81,39 @@ class DynamoChats:
         found = dynamo.query(self._table, {"account_id": account_id}, begins=f"chatmsg#{chat_id}#")
         return [_message(item) for item in found]
 
-    def add(self, account_id: str, chat_id: str, message: ChatMessage) -> None:
+    def add(self, account_id: str, chat_id: str, *messages: ChatMessage) -> None:
         """Only into a chat that exists, so that a deletion meanwhile leaves no message."""
-        key = {"account_id": account_id, "item_id": _message_key(chat_id, message)}
-        item = {**key, "schema": SCHEMA, **{k: v for k, v in asdict(message).items() if v is not None}}
         chat = {"TableName": self._table, "Key": self._key(account_id, f"chat#{chat_id}")}
-        writes: Any = [
-            {"Put": {"TableName": self._table, "Item": dynamo.item(item)}},
-            {"ConditionCheck": {**chat, "ConditionExpression": CHAT_EXISTS}},
-        ]
-        try:
-            dynamo.write(lambda: dynamo.client().transact_write_items(TransactItems=writes))
-        except dynamo.ConditionFailed as exc:
-            raise NotFound() from exc
+        check: Any = {"ConditionCheck": {**chat, "ConditionExpression": CHAT_EXISTS}}
+        for some in _in_transactions(messages):
+            items = [dynamo.item(_message_item(account_id, chat_id, message)) for message in some]
+            writes = [*({"Put": {"TableName": self._table, "Item": item}} for item in items), check]
+            try:
+                dynamo.write(partial(dynamo.client().transact_write_items, TransactItems=writes))
+            except dynamo.ConditionFailed as exc:
+                raise NotFound() from exc
 
     def _key(self, account_id: str, item_id: str) -> Any:
         return dynamo.item({"account_id": account_id, "item_id": item_id})
 
 
-def _message_key(chat_id: str, message: ChatMessage) -> str:
-    return f"chatmsg#{chat_id}#{message.message_id}"
+def _in_transactions(messages: Sequence[ChatMessage]) -> Iterator[list[ChatMessage]]:
+    """A transaction may have 100 writes and 4 MB; a character has at most 4 bytes."""
+    some: list[ChatMessage] = []
+    characters = 0
+    for message in messages:
+        some.append(message)
+        characters += len(message.content) + len(message.reasoning or "")
+        if len(some) == MOST_WRITES or characters > MOST_CHARACTERS:
+            yield some
+            some, characters = [], 0
+    if some:
+        yield some
+
+
+def _message_item(account_id: str, chat_id: str, message: ChatMessage) -> dict[str, Any]:
+    key = {"account_id": account_id, "item_id": f"chatmsg#{chat_id}#{message.message_id}"}
+    return {**key, "schema": SCHEMA, **{name: value for name, value in asdict(message).items() if value is not None}}
 
 
 def _chat_item(chat: Chat) -> dict[str, Any]:

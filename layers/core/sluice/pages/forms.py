@@ -39,7 +39,8 @@ from sluice.pages import links
 Model = TypeVar("Model", bound=BaseModel)
 CONTEXT = b"sluice form 1"
 FIELD = "form_token"
-WITH_FILE = {"/my/documents", "/my/chats/files", "/my/chats/<chat_id>/files"}  # rules of forms that send a file
+# Rules of forms that send a file.
+WITH_FILE = {"/my/documents", "/my/chats/files", "/my/chats/import", "/my/chats/<chat_id>/files"}
 URLENCODED = "application/x-www-form-urlencoded"
 MAX_FIELDS = 200
 MAX_ESCAPES = 80_000

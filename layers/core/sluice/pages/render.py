@@ -120,7 +120,7 @@ def size(count_bytes: int) -> str:
 
 
 def wait(seconds: int) -> str:
-    """`1 second`, `90 seconds`, `3 days`: rounded up, as `inWords` of chat.js does."""
+    """`1 second`, `90 seconds`, `3 days`: rounded up, as `inWords` of chat_words.js does."""
     units = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
     unit_seconds, name = next(unit for unit in units if seconds >= 2 * unit[0] or unit[0] == 1)
     count = -(-seconds // unit_seconds)

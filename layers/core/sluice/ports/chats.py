@@ -29,5 +29,5 @@ class ChatStore(Protocol):
     def messages(self, account_id: str, chat_id: str) -> list[ChatMessage]:
         """Oldest first."""
 
-    def add(self, account_id: str, chat_id: str, message: ChatMessage) -> None:
-        """Errors: NotFound (no such chat)."""
+    def add(self, account_id: str, chat_id: str, *messages: ChatMessage) -> None:
+        """Errors: NotFound (no such chat). Of many messages some may be kept before an error."""

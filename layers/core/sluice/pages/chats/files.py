@@ -1,4 +1,5 @@
-"""Files of a chat: one chosen at the composer becomes a document, and answers of this chat are looked for in it.
+"""Files of a chat: one chosen at the composer becomes a document, and answers of this chat are looked for in it. And a
+chat that was downloaded, as a file that becomes a chat.
 
 They are documents like others, so the function of the documents serves this. A chat holds their ids only: a file that
 is taken out of it, or whose chat is deleted, stays in the documents.
@@ -11,6 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from sluice.domain import errors
 from sluice.domain.chats.chat import Chat, title_from
 from sluice.http.auth import Caller, now_ms
+from sluice.http.chats import imports
 from sluice.http.documents import files as flow
 from sluice.pages.blueprints import members, pages
 from sluice.pages.render import see
@@ -30,6 +32,18 @@ def begin(caller: Caller) -> AnyResponse:
     return _kept(caller, chat, name, body)
 
 
+@blueprint.post("/my/chats/import")
+@members
+def bring(caller: Caller) -> AnyResponse:
+    """It counts as one request by the API, like any upload. Errors: ValidationFailed, LimitReached."""
+    _, body = _sent()
+    with flow.admitted(playground_claims(caller.account_id, now_ms() // 1000), "files") as account_id:
+        sent, now = imports.read(body), now_ms()
+        shown = sent.messages[-1].id if sent.messages else ""
+        chat = chats().bring(account_id, sent.changes(), sent.all_messages(now), shown, now)
+    return see(f"/my/chats/{chat.chat_id}")
+
+
 @blueprint.post("/my/chats/<chat_id>/files")
 @members
 def add(caller: Caller, chat_id: str) -> AnyResponse:
@@ -40,7 +54,7 @@ def add(caller: Caller, chat_id: str) -> AnyResponse:
 def _sent() -> tuple[str, bytes]:
     sent = request.files.get("file")
     if sent is None or not sent.filename:
-        raise errors.ValidationFailed((errors.FieldProblem("file", "Choose a file first."),))
+        raise errors.ValidationFailed(message="Choose a file first.")
     return sent.filename, flow.body_of(sent)
 
 

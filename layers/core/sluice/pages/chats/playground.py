@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from sluice.services.documents.my_documents import Document
 
 blueprint = pages("pages")
-SCRIPTS = ("markdown-it.js", "purify.js", "sse.js", "markdown.js", "chat.js", "chat_menu.js", "chat_files.js")
+SCRIPTS = (
+    *("markdown-it.js", "purify.js", "sse.js", "markdown.js"),
+    *("chat_answer.js", "chat_words.js", "chat.js", "chat_menu.js", "chat_files.js"),
+)
 TOO_LARGE = f"That file is too large: at most {MAX_FILE_BYTES // MIB} MiB. Choose a smaller one, or a part of it."
 NOTES = {"saved": "Saved.", "deleted": "The chat is deleted.", "too-large": TOO_LARGE}
 NUMBERS = {"temperature": float, "max_tokens": int}
@@ -43,7 +46,8 @@ class ExportQuery(BaseModel):
 @blueprint.get("/my/chats")
 @members
 def chat_list(caller: Caller) -> Response:
-    """A new chat, stored with its first message, beside those before. `q`: only those with this in their title."""
+    """A new chat, stored with its first message, beside those before. `q`: only those with this in their title. `ask`:
+    a message that stands in the box, which only the person sends."""
     note = NOTES.get(request.args.get("note", ""), "")
     return _chat_page(caller, None, 200, forms.Form(), note)
 
@@ -170,6 +174,7 @@ def _chat_page(caller: Caller, chat: Chat | None, status: int, form: forms.Form,
         "chosen": _chosen(chat),
         "found": _found(caller, query, cursor),
         "query": query,
+        "asked": "" if chat else request.args.get("ask", "")[:CONTENT_CHARACTERS],
         "is_search": chat is None and bool(query or cursor),
         "is_managed": chat is not None and "manage" in request.args,
         "branches": branches,

@@ -2,19 +2,16 @@
 // The playground: sends a message, shows its answer while it streams, and keeps a partial answer after a failure. Each
 // form also works without this script, by a normal submit.
 (() => {
+  const { inSeconds, read, think } = Sluice.chatAnswer;
+  const { disable, explain, isResting, reason, speak, tell } = Sluice.chatWords;
   const composer = document.getElementById("newest");
   const box = document.getElementById("content");
   const stopButton = document.getElementById("stop");
-  const state = document.getElementById("state");
-  const trouble = document.getElementById("trouble");
-  const spoken = document.getElementById("spoken");
   const pane = document.getElementById("pane");
   const PARTS = ["turns", "length", "files", "chat-head", "chat-list", "chosen"]; // of the page, replaced by what the server has
   const sources = new WeakMap(); // an answer's element → its Markdown
   const turns = () => document.getElementById("turns");
   let running = null; // the AbortController of the running answer
-  let restUntil = 0;
-  let silence = 0; // the timer that empties what screen readers read
 
   const hasKeys = window.matchMedia("(pointer: fine)").matches; // on a phone Enter inserts a new line
   document.querySelector(".with-script").hidden = !hasKeys;
@@ -28,7 +25,7 @@
   document.addEventListener("submit", (event) => {
     if (!event.target.matches("form.ask")) return;
     event.preventDefault();
-    if (running || Date.now() < restUntil) return;
+    if (running || isResting()) return;
     const form = new FormData(event.target);
     const replaces = form.get("replaces") || null;
     const content = (form.get("content") ?? wordsOf(replaces)).replaceAll("\r\n", "\n");
@@ -165,31 +162,6 @@
     return given;
   }
 
-  async function read(response, came, draw) {
-    for await (const data of Sluice.events(response)) {
-      if (data === "[DONE]") {
-        came.ended = true;
-        return;
-      }
-      const event = JSON.parse(data);
-      if (event.error) {
-        came.inStream = event.error.message;
-        return;
-      }
-      if (event.usage) came.usage = event.usage;
-      const delta = event.choices?.[0]?.delta;
-      const thought = delta?.reasoning_content || delta?.reasoning;
-      if (!thought && !delta?.content) continue;
-      if (thought) {
-        came.thoughtFrom ??= performance.now();
-        came.thoughtMs = performance.now() - came.thoughtFrom;
-        came.thought += thought;
-      }
-      came.text += delta.content || "";
-      draw.soon();
-    }
-  }
-
   // Limits how often it draws, so that drawing takes a small share of the time even for a long answer.
   function drawer(turn, came) {
     const said = turn.querySelector(".said");
@@ -212,14 +184,6 @@
       },
     };
   }
-
-  function think(thought, came) {
-    thought.hidden = false;
-    thought.querySelector("summary").textContent = came.text ? `Thought for ${inSeconds(came.thoughtMs)}` : "Thinking…";
-    thought.querySelector(".thoughts").textContent = came.thought;
-  }
-
-  const inSeconds = (ms) => (ms / 1000).toFixed(1) + " s";
 
   async function finished(answer, came, tookMs) {
     const counts = came.usage ? `${came.usage.prompt_tokens} in · ${came.usage.completion_tokens} out · ` : "";
@@ -272,67 +236,6 @@
     }
   }
 
-  async function reason(response) {
-    const problem = await response.json().catch(() => ({}));
-    return { status: response.status, code: problem.code, words: problem.detail || "", seconds: Number(response.headers.get("Retry-After")) || 0, isHopeless: problem.code === "rate_limit_exceeded" && response.headers.get("x-should-retry") === "false" };
-  }
-
-  function explain(came, stopped) {
-    if (stopped) return tell(came.text ? "Stopped. The partial answer was saved." : "Stopped before an answer came.");
-    tell("");
-    const refused = came.refused;
-    if (came.inStream) return warn(`The answer broke off: ${came.inStream} The partial answer was saved.`);
-    if (!refused && (came.text || came.thought)) return warn("The connection was lost. The partial answer was saved. You can ask again.");
-    if (!refused) return warn("The server cannot be reached. Nothing was sent; your message is still in the box.");
-    if (refused.status === 401) {
-      warn("You are logged out. Your message is still in the box. ");
-      const link = Object.assign(document.createElement("a"), { href: composer.dataset.login, textContent: "Log in again" });
-      return trouble.append(link);
-    }
-    if (refused.code === "context_length_exceeded") {
-      const also = document.getElementById("field-system").value ? " The system prompt counts, too." : "";
-      return warn(`Your message is too long for the model. Shorten it, or send a part of it.${also}`);
-    }
-    if (refused.isHopeless) return warn(`${refused.words} Waiting won't help: ask the operator of this site to raise the limit.`);
-    if (!refused.seconds) return warn(refused.words || "That did not work. Try it once more.");
-    warn(`${refused.words} You can send again in `);
-    countDown(refused.seconds);
-  }
-
-  function inWords(seconds) {
-    const units = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
-    const [size, name] = units.find(([least]) => seconds >= 2 * least || least === 1);
-    const count = Math.ceil(seconds / size);
-    return `${count} ${name}${count === 1 ? "" : "s"}`;
-  }
-
-  // Counts the wait down in the warning, until another takes its place. A screen reader reads it once: timers are silent.
-  function countDown(seconds) {
-    const end = Date.now() + seconds * 1000;
-    const left = document.createElement("span");
-    left.setAttribute("role", "timer");
-    left.setAttribute("aria-live", "off");
-    left.textContent = inWords(seconds);
-    trouble.append(left, ".");
-    if (seconds <= 120) {
-      restUntil = end;
-      disable(true);
-    }
-    const timer = setInterval(() => {
-      const now = Math.ceil((end - Date.now()) / 1000);
-      if (now > 0 && left.isConnected) return (left.textContent = inWords(now));
-      clearInterval(timer);
-      if (!left.isConnected) return;
-      restUntil = 0;
-      disable(false);
-      tell("You can send again now.");
-    }, 1000);
-  }
-
-  function disable(isResting) {
-    for (const button of document.querySelectorAll("form.ask button:not([type=button])")) button.disabled = isResting;
-  }
-
   // The element with the focus may have been replaced. On a phone do not focus the box: that would open the keyboard.
   function keepFocus() {
     if (hasKeys && document.activeElement === document.body) box.focus({ preventScroll: true });
@@ -345,20 +248,6 @@
     turns().classList.toggle("running", isRunning);
     if (!isRunning) keepFocus();
   }
-
-  // Screen readers read the answer once, as a whole. It goes soon, because it stands in the conversation, too.
-  function speak(words) {
-    spoken.textContent = words;
-    clearTimeout(silence);
-    silence = setTimeout(() => (spoken.textContent = ""), 1000);
-  }
-
-  const tell = (words, isUnseen = false) => {
-    if (words) trouble.textContent = "";
-    state.textContent = words;
-    state.classList.toggle("unseen", isUnseen || !words);
-  };
-  const warn = (words) => (trouble.textContent = words);
 
   function write(words) {
     box.value = words;

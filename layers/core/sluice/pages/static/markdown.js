@@ -221,12 +221,16 @@ Sluice.markdown = (() => {
       return plain(tokens, at, ...rest);
     };
   }
-  for (const end of ["heading_open", "heading_close"]) {
-    md.renderer.rules[end] = (tokens, at, ...rest) => {
-      tokens[at].tag = "h" + Math.min(6, Number(tokens[at].tag[1]) + 2); // below the page's own headings
-      return plain(tokens, at, ...rest);
-    };
-  }
+  // Below the page's own headings and without a gap: the highest level that is used becomes h3, the next h4.
+  md.core.ruler.push("headings", ({ tokens }) => {
+    const headings = tokens.filter(({ type }) => type.startsWith("heading_"));
+    const used = [...new Set(headings.map(({ tag }) => tag))].sort();
+    let level = 2;
+    for (const heading of headings) {
+      if (heading.nesting === 1) level = Math.min(level + 1, 3 + used.indexOf(heading.tag), 6);
+      heading.tag = `h${level}`;
+    }
+  });
 
   // --- What is allowed
   const rules = {
@@ -269,6 +273,8 @@ Sluice.markdown = (() => {
     for (const wide of fragment.querySelectorAll("pre, table")) wide.tabIndex = 0;
     fragment.querySelectorAll("[mathvariant]").forEach(lettered);
     for (const [at, pre] of [...fragment.querySelectorAll("pre")].entries()) framed(pre, env.languages[at]);
+    const cited = element.closest(".turn")?.querySelectorAll(".cited a");
+    if (cited?.length) Sluice.chatAnswer.cite(fragment, cited);
     patch(element, fragment);
     element.classList.add("formatted");
     if (env.isWaiting) waiting.set(element, text);

@@ -1,12 +1,14 @@
 """Chats: make, list, read, rename, delete."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from sluice.domain.chats import chat as rules
 from sluice.domain.chats.branches import Branches
-from sluice.domain.chats.chat import Chat
-from sluice.domain.errors import FieldProblem, LimitReached, NotFound, ValidationFailed
+from sluice.domain.chats.chat import Chat, ChatMessage
+from sluice.domain.chats.imports import renewed
+from sluice.domain.errors import FieldProblem, LimitReached, NotFound, StoreUnavailable, ValidationFailed
 from sluice.domain.ids import is_id, random_id
 from sluice.ports.chats import ChatStore
 from sluice.services.cursors import cursor, position
@@ -42,6 +44,20 @@ class Chats:
             if rules.is_as_made(chat) and not self.branches(chat).messages:
                 return chat
         return self.create(account_id, {}, now_ms)
+
+    def bring(self, account_id: str, given: Changes, messages: Sequence[ChatMessage], shown: str, now_ms: int) -> Chat:
+        """A chat with these messages, or none. `shown`: the former id of one, or "". Errors also: LimitReached,
+        ValidationFailed, NotFound (deleted meanwhile)."""
+        kept = renewed(messages, now_ms)
+        showing = {"shown": kept[shown].message_id} if shown else {}
+        chat = self.create(account_id, {**given, **showing}, now_ms)
+        try:
+            self.chats.add(account_id, chat.chat_id, *kept.values())
+        except StoreUnavailable:
+            with suppress(StoreUnavailable):
+                self.chats.delete(account_id, chat.chat_id)
+            raise
+        return chat
 
     def page(self, account_id: str, limit: int, after: str | None = None) -> ChatPage:
         """Last used first. Errors also: ValidationFailed (a malformed cursor)."""
