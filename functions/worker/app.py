@@ -10,6 +10,7 @@ from sluice.domain.errors import StoreUnavailable
 from sluice.http.gateway.execute import execute
 from sluice.http.lambda_deadline import settled_within
 from sluice.http.logging import configure
+from sluice.wiring import peers
 from sluice.wiring.runs import queue
 
 AGAIN_SECONDS = 10  # after a call that the store did not answer
@@ -21,6 +22,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """A batch of SQS messages, each naming a run → the ones to deliver again."""
     configure()
     failed = [record["messageId"] for record in event["Records"] if not _handled(record, _seconds_left(context))]
+    peers.metrics().flush()
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
