@@ -177,7 +177,9 @@ class FakeHotStore:
                 tat_requests_ns=truth.tat_requests_ns - refund.requests_ns,
                 tat_tokens_ns=truth.tat_tokens_ns - lease.unused_ns(record.total_tokens),
                 period_tokens=truth.period_tokens - (unused if refund.quota else 0),
-                period_micro_usd=truth.period_micro_usd - (unused_micro_usd if refund.money else 0),
+                # a month whose first cost is still to come has none to give back
+                period_micro_usd=truth.period_micro_usd
+                - (unused_micro_usd if refund.money and truth.money_period == truth.period else 0),
                 token_limits=uses,
             )
             return self._answer(Attempt(True, self.grants[record.account_id]))
