@@ -5,6 +5,7 @@ A message may be due later than it was sent. See `infra.local.ingestion` for how
 
 import threading
 from pathlib import Path
+from typing import Any
 
 from infra.local.config import data_dir
 from infra.local.handlers import Handler, load
@@ -27,10 +28,15 @@ def start(stopping: threading.Event, folder: Path, handler: Handler) -> list[thr
     return threads
 
 
+def _handler(event: dict[str, Any], context: object) -> Any:
+    """Loads the function with the first message, so that a machine without background responses keeps its memory."""
+    return load("functions.worker")(event, context)
+
+
 def main() -> None:
     configure()
     # A run that is cut off is taken over when its lease has expired: the sweeper sends it again.
-    run_threads(lambda stopping: start(stopping, data_dir() / SPOOL, load("functions.worker")), STOP_SECONDS)
+    run_threads(lambda stopping: start(stopping, data_dir() / SPOOL, _handler), STOP_SECONDS)
 
 
 if __name__ == "__main__":

@@ -69,4 +69,4 @@ def as_it_stands(response: Mapping[str, Any], run: Run | None, now_ms: int) -> d
     """A stored response with the status of its run, whose row lives for a day."""
     if run is not None and (run.status == "cancelled" or (run.is_live and not run.is_lost(now_ms))):
         return {**response, "status": run.status}
-    return {**response, "status": "failed", "error": LOST} if response["status"] in LIVE else dict(response)
+    return {**response, "status": "failed", "error": LOST} if response.get("status") in LIVE else dict(response)

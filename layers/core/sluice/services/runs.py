@@ -47,7 +47,11 @@ class Runs:
         """Errors: TooManyConcurrentRequests, StoreUnavailable."""
         if not self.rows.put(run, self.now_ms()):
             raise errors.TooManyConcurrentRequests(TOO_MANY)
-        self.queue.put(run.account_id, run.run_id)
+        try:
+            self.queue.put(run.account_id, run.run_id)
+        except errors.StoreUnavailable:
+            self.rows.end(run, "failed")
+            raise
 
     def claim(self, account_id: str, run_id: str) -> Claimed | None:
         """None if there is nothing to do: the run has ended, or its lease is alive. Errors: StoreUnavailable."""

@@ -17,6 +17,7 @@ from sluice.domain.runs import EVENTS_AN_ATTEMPT, Run, as_it_stands
 from sluice.http.gateway.connection import watch
 from sluice.http.gateway.named_events import encode
 from sluice.http.gateway.streaming import COMMENT, COMMENT_AFTER_SECONDS, DONE, OpenAIDialect, event_stream
+from sluice.http.lambda_deadline import seconds_left
 from sluice.wiring.gateway import gateway, stored_responses
 from sluice.wiring.runs import runs
 
@@ -44,6 +45,7 @@ class _Following:
         self._run, self._response, self._after, self._gone = run, response, after, gone
         self._attempt, self._at = -1, 0
         self._sent = self._ended = False
+        self._ends = time.monotonic() + seconds_left()  # then the caller resumes it
         self._blocks = self._follow()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -56,7 +58,7 @@ class _Following:
         said = time.monotonic()
         yield COMMENT  # so that the caller has its headers
         try:
-            while not self._gone():
+            while not self._gone() and time.monotonic() < self._ends:
                 is_over = not self._run.is_live or self._run.is_lost(gateway().now_ms())
                 for block in self._ready():
                     said = time.monotonic()

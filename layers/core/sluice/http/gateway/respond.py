@@ -113,7 +113,7 @@ def _history(claims: Claims, body: InputTokensBody, model: dict[str, Any], now_m
     history = messages_from(items if isinstance(items, str) else stored.referred(claims.account_id, items, now_ms))
     if body.previous_response_id:
         previous = stored.get(claims.account_id, body.previous_response_id, now_ms)
-        if previous.response["status"] in LIVE:
+        if previous.response.get("status") in LIVE:
             raise InvalidModelRequest("The previous response has not ended yet.", "previous_response_id")
         history = [*previous.messages, *history]
     images.check_earlier(model, history, searched=body.grounding is not None, param="input")

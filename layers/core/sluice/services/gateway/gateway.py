@@ -335,7 +335,8 @@ class Gateway:
     def _seconds(self, exchange: Exchange) -> float:
         """How many seconds the model may take for this request."""
         most = self.defaults.deadline_seconds
-        most = most if exchange.request.stream else min(most, self.defaults.whole_seconds)
+        if not exchange.request.stream and exchange.context.run is None:
+            most = min(most, self.defaults.whole_seconds)
         return min(most, max(exchange.context.seconds_left(), LEAST_SECONDS))
 
     def keep_content(self, request: AdmissionRequest, prompt: str, response: str) -> None:
