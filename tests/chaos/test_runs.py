@@ -37,6 +37,8 @@ def system(tmp_path: Path) -> Iterator[System]:
 def killed_at_work(system: System, patient: "Patient") -> int:
     """Kills the worker while the model holds its requests, so that leases are certainly left."""
     books, model = Books(system), os.getpgid(system.pid("inference"))
+    patient.submit("One by which the worker learns which models there are.")
+    system.wait_until(lambda: patient.read(patient.sent[-1])["status"] in ENDED, 60)
     os.killpg(model, signal.SIGSTOP)
     try:
         for place in range(3):
@@ -102,8 +104,14 @@ def test_each_background_response_ends_once_through_kills_of_every_process(
 
     books = settled(system, SWEEP_SECONDS)
     records = {record.request_id: record for record in books.ledger()}
+    deaths = sum(int(item["deaths"]["N"]) for item in books._all("runs") if "deaths" in item)
     with capsys.disabled():
-        print(f"\n  {KILLS} kills (seed {SEED}, {Counter(kills.values())}): {dict(ended)}, {len(records)} records")
+        print(
+            f"\n  {KILLS} kills (seed {SEED}, {Counter(kills.values())}): {dict(ended)}, {len(records)} records, ",
+            end="",
+        )
+        print(f"{deaths} attempts died and were taken over")
+    assert deaths >= names.count("worker")
     runs = {"req_" + response_id[5:31].upper() for response_id in patient.sent}
     assert runs <= records.keys()
     assert disagreements(books.ledger(), books.grants(), books.rolled_up()) == []
