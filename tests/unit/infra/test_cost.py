@@ -197,6 +197,7 @@ def test_no_metric_is_counted_that_the_template_switches_off() -> None:
 def test_the_file_of_counts_has_every_operation() -> None:
     assert set(json.loads(inputs.COUNTS.read_text())) == {
         "request",
+        "background_response",
         "request_without_content",
         "request_of_a_day_without_content",
         "metering_of_one",
