@@ -15,7 +15,7 @@ from functions.worker.app import handler
 from sluice import settings
 from sluice.adapters.runs import rows
 from sluice.adapters.runs.queue import SPOOL
-from sluice.domain.errors import InvalidModelRequest, Overloaded
+from sluice.domain.errors import InvalidModelRequest, Overloaded, StoreUnavailable
 from sluice.domain.gateway.admission import AdmissionRequest
 from sluice.domain.gateway.leases import LEASE_MS
 from sluice.wiring import peers, stores
@@ -352,3 +352,39 @@ def test_a_deleted_response_is_not_executed(person: Person, other: Person) -> No
     work(person, response)
     assert person.upstream.calls == []
     assert person.client.get(f"/v1/responses/{response['id']}", headers=person.api_token).status_code == 404
+
+
+def test_an_attempt_that_was_paused_for_too_long_changes_nothing(person: Person) -> None:
+    """Its lease was taken over meanwhile, and the other has answered."""
+    response = submitted(person)
+
+    def pause() -> None:
+        lease = person.grant().leases[run_id(response)]
+        stores.hot_store().checkpoint(person.account_id, run_id(response), lease, peers.now_ms() - LEASE_MS)
+        person.script(chunk("second"), chunk(None, "stop"), usage_chunk(10, 1))
+        work(person, response)
+
+    person.script(chunk("first "), pause, chunk("goes "), chunk("on"), chunk(None, "stop"), usage_chunk(10, 3))
+    work(person, response)
+    done = read(person, response)
+    assert (done["status"], done["output"][0]["content"][0]["text"]) == ("completed", "second")
+    assert text_of(events(person, response)) == "second"
+    (record,) = person.log()
+    assert (record["status"], record["completion_tokens"]) == (200, 1)
+    assert person.grant().leases == {}
+    run = runs().rows.get(person.account_id, run_id(response))
+    assert run is not None and (run.status, run.epoch, run.deaths) == ("completed", 2, 1)
+
+
+def test_a_store_that_is_away_sends_the_run_again(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    response = submitted(person)
+
+    def away(*arguments: object, **options: object) -> None:
+        raise StoreUnavailable()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(stores.hot_store(), "grant", away)
+        work(person, response)
+    assert len(waiting()) == 2 and read(person, response)["status"] == "queued"
+    work(person, response)
+    assert read(person, response)["status"] == "completed" and len(person.log()) == 1
