@@ -73,7 +73,9 @@ def events(person: Person, response: dict[str, Any], after: int | None = None) -
     query = "stream=true" + ("" if after is None else f"&starting_after={after}")
     answer = person.client.get(f"/v1/responses/{response['id']}?{query}", headers=person.api_token)
     assert answer.status_code == 200, answer.text
-    return b"".join(event for event in blocks(answer.data) if event.startswith(b"event: "))
+    data = answer.data
+    answer.close()  # frees its place
+    return b"".join(event for event in blocks(data) if event.startswith(b"event: "))
 
 
 def blocks(data: bytes) -> list[bytes]:
