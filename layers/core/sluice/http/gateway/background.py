@@ -54,7 +54,7 @@ def submitted(submission: Submission) -> Response:
     grant = gateway().admission.seen(account_id)
     keeps = grant is None or grant.store_content
     run = Run(account_id, g.server_request_id, stored.new_place(account_id), keeps_events=keeps)
-    response = {**Assembly(run.response_id, now_ms // 1000, body.echoed()).response, "status": run.status}
+    response = {**Assembly(run.response_id, run.created_ms // 1000, body.echoed()).response, "status": run.status}
     if not stored.put(account_id, response, history, now_ms, run=ask):
         raise StoreUnavailable()
     try:
