@@ -14,7 +14,7 @@ from sluice.http import health, logging, metrics, tracing
 from sluice.http.app import create_app
 from sluice.http.chats.requests import MessageBody
 from sluice.http.fields import PageQuery
-from sluice.http.gateway import anthropic, key, rerank, respond
+from sluice.http.gateway import anthropic, background, key, rerank, respond
 from sluice.http.gateway import blueprint as v1
 from sluice.http.gateway import complete as flow
 from sluice.http.gateway import stored_completions as stored
@@ -37,7 +37,7 @@ from sluice.http.gateway.key import KeyInfo
 from sluice.http.gateway.requests import ChatBody, CompletionBody, EmbeddingBody
 from sluice.http.gateway.rerank import Ranking, RerankBody
 from sluice.http.gateway.responses_answers import DeletedResponse, InputItems, InputTokens, ResponseObject
-from sluice.http.gateway.responses_requests import InputTokensBody, ResponseBody
+from sluice.http.gateway.responses_requests import InputTokensBody, ResponseBody, RetrieveQuery
 from sluice.http.gateway.run_models import AnyBody, Inference, InferenceBody, ModelMetadata, ModelReadiness
 from sluice.http.operation import Auth, operation
 from sluice.pages.chats import answering
@@ -335,9 +335,24 @@ def answer_in_chat(caller: "Caller", chat_id: str, body: MessageBody) -> Respons
 
 
 @blueprint.get("/v1/responses/<response_id>")
-@documented("A stored response", answers={200: ResponseObject}, errors=(errors.NotFound,))
-def get_response(response_id: str) -> dict[str, Any]:
-    return respond.stored_response(response_id)
+@documented(
+    "A stored response, or its events",
+    documented_query=RetrieveQuery,
+    answers={200: ResponseObject},
+    errors=(errors.NotFound,),
+)
+def get_response(response_id: str) -> Response:
+    return respond.retrieve(response_id)
+
+
+@blueprint.post("/v1/responses/<response_id>/cancel")
+@documented(
+    "Cancel a background response",
+    answers={200: ResponseObject},
+    errors=(errors.NotFound, errors.InvalidModelRequest),
+)
+def cancel_response(response_id: str) -> dict[str, Any]:
+    return background.cancelled(response_id)
 
 
 @blueprint.delete("/v1/responses/<response_id>")

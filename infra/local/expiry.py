@@ -1,8 +1,12 @@
-"""Deletes expired items every hour, as DynamoDB does on AWS, because the embedded store only keeps the setting."""
+"""Deletes expired items every hour, as DynamoDB does on AWS, because the embedded store only keeps the setting; and
+events of background responses, as the bucket's lifecycle does."""
 
 import logging
+import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from sluice import settings
@@ -10,6 +14,9 @@ from sluice.adapters.aws.dynamo import ConditionFailed
 from sluice.adapters.aws.model_store import bound, reading, write
 from sluice.adapters.aws.models import TABLES
 from sluice.adapters.aws.tables import expiry
+from sluice.adapters.documents.blobs_folder import BUCKET
+from sluice.domain.documents.keys import RUNS
+from sluice.domain.runs import KEPT_SECONDS
 
 log = logging.getLogger("sluice.schedule")
 EVERY_SECONDS = 3_600.0
@@ -18,6 +25,7 @@ PAGE_ITEMS = 500  # so that one scan holds the store for a moment only
 
 def handler(event: dict[str, Any], context: object) -> int:
     """→ how many items were deleted. Errors: StoreUnavailable, after which some are deleted."""
+    forget_events(settings.common().data_dir / BUCKET / RUNS)
     now, deleted = datetime.now(UTC), 0
     for table in TABLES:
         if expiry(table) is None:
@@ -34,3 +42,13 @@ def handler(event: dict[str, Any], context: object) -> int:
                 deleted += 1
     log.info("expired items deleted", extra={"items": deleted})
     return deleted
+
+
+def forget_events(folder: Path) -> None:
+    """Delete what is older than a day, and the folders that are empty then."""
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
+        with suppress(OSError):
+            if path.is_dir():
+                path.rmdir()
+            elif time.time() - path.stat().st_mtime > KEPT_SECONDS:
+                path.unlink()

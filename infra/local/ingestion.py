@@ -63,7 +63,8 @@ class Spool:
             return counted
 
     def _is_free(self, stem: str) -> bool:
-        return stem not in self._taken and self._not_before.get(stem, 0.0) <= time.monotonic()
+        is_due = due_ns(stem) <= time.time_ns() and self._not_before.get(stem, 0.0) <= time.monotonic()
+        return is_due and stem not in self._taken
 
     def _counted(self, path: Path) -> Path:
         counted = path.with_name(f"{stem_of(path)}.{tries(path) + 1}.json")
@@ -99,6 +100,12 @@ def stem_of(path: Path) -> str:
 def owner(stem: str) -> str:
     """`TIME-ACCOUNT-RANDOM` → the account."""
     return stem.partition("-")[2].rpartition("-")[0]
+
+
+def due_ns(stem: str) -> int:
+    """The time in a name, which may be later than when it was written."""
+    due = stem.partition("-")[0]
+    return int(due) if due.isdigit() else 0
 
 
 def tries(path: Path) -> int:

@@ -202,7 +202,7 @@ class Launcher:
 
     def _stop_leftovers(self) -> None:
         """Stop the processes of an earlier run whose launcher was killed."""
-        every = ["supervisor", "app", "ingestion", "relay", "schedule", "inference", "store"]
+        every = ["supervisor", "app", "worker", "ingestion", "relay", "schedule", "inference", "store"]
         found = processes.stop_recorded(self._data.run, every, LEFTOVER_PATIENCE_SECONDS)
         if found:
             self._say(f"stopped the processes of an earlier run: {', '.join(found)}")

@@ -54,6 +54,7 @@ def programs(store: tuple[str, ...] | None, *, with_engine: bool = True) -> list
         Program("schedule", (sys.executable, "-m", "infra.local.schedule"), stop_seconds=10),
         Program("relay", (sys.executable, "-m", "infra.local.relay"), stop_seconds=10),
         Program("ingestion", (sys.executable, "-m", "infra.local.ingestion"), stop_seconds=10),
+        Program("worker", (sys.executable, "-m", "infra.local.worker"), stop_seconds=10),
         Program("app", gunicorn(LOCAL / "gunicorn.conf.py", "infra.local.app:create_app()"), stop_seconds=10),
     ]
 

@@ -18,7 +18,7 @@ from tests.e2e.place import own_environment
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("store", "inference", "schedule", "relay", "ingestion", "app")
+NAMES = ("store", "inference", "schedule", "relay", "ingestion", "worker", "app")
 READY_SECONDS = 120.0
 STOP_SECONDS = 60.0
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -27,6 +27,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "MailerFunction": NOTHING_FAILED,
     "MeteringFunction": NOTHING_FAILED,
     "IngestionFunction": NOTHING_FAILED,
+    "WorkerFunction": NOTHING_FAILED,
     "SweeperFunction": {"settled": 0, "failed": 0, "erased": 0},
     "BouncesFunction": {"noted": 0, "ignored": 1},
 }

@@ -80,7 +80,9 @@ class FakeHotStore:
             charged_ns = buckets.charge_ns(1, truth.limits.rpm)
             after = replace(
                 truth,
-                tat_requests_ns=buckets.take(truth.tat_requests_ns, charged_ns, now_ns),
+                tat_requests_ns=truth.tat_requests_ns
+                if request.epoch
+                else buckets.take(truth.tat_requests_ns, charged_ns, now_ns),
                 tat_tokens_ns=buckets.take(truth.tat_tokens_ns, lease.charged_tokens_ns, now_ns),
                 leases={**truth.leases, request.request_id: lease},
                 period=lease.period,
@@ -115,12 +117,15 @@ class FakeHotStore:
             self.grants[guess.account_id] = replace(truth, tat_requests_ns=tat_ns, token_limits=uses)
             return self._answer(Attempt(True, self.grants[guess.account_id]))
 
-    def checkpoint(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
+    def checkpoint(
+        self, account_id: str, request_id: str, lease: Lease, now_ms: int, *, settling: bool = False
+    ) -> Attempt:
         with self._lock:
             self._reach()
             truth = self.grants[account_id]
             held = truth.leases.get(request_id)
-            if held is None or caller_refusal(truth, lease.token_id, now_ms) is not None:
+            refusal = None if settling else caller_refusal(truth, lease.token_id, now_ms)
+            if held is None or held.epoch != lease.epoch or refusal is not None:
                 return Attempt(False, truth)
             renewed = replace(
                 held,
@@ -132,12 +137,25 @@ class FakeHotStore:
             self.grants[account_id] = replace(truth, leases={**truth.leases, request_id: renewed})
             return self._answer(Attempt(True, self.grants[account_id]))
 
+    def take_over(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
+        with self._lock:
+            self._reach()
+            truth = self.grants[account_id]
+            held = truth.leases.get(request_id)
+            if held is None or held.epoch != lease.epoch or not held.expired(now_ms):
+                return Attempt(False, truth)
+            taken = replace(held, epoch=held.epoch + 1, expires_ms=now_ms + LEASE_MS)
+            self.grants[account_id] = replace(truth, leases={**truth.leases, request_id: taken})
+            return self._answer(Attempt(True, self.grants[account_id]))
+
     def release(self, record: LedgerRecord, lease: Lease, refund: Refund) -> Attempt:
         with self._lock:
             self._reach()
             truth = self.grants[record.account_id]
             asked, held = replace(refund, requests_ns=0, family_requests_ns=0, withdrawn_ms=0), truth.leases
-            if record.request_id not in held or refund_for(lease, truth) != asked:
+            if record.request_id not in held or held[record.request_id].epoch != lease.epoch:
+                return Attempt(False, truth)
+            if refund_for(lease, truth) != asked:
                 return Attempt(False, truth)
             if refund.withdrawn_ms and held[record.request_id].expired(refund.withdrawn_ms):
                 return Attempt(False, truth)
@@ -159,7 +177,9 @@ class FakeHotStore:
                 tat_requests_ns=truth.tat_requests_ns - refund.requests_ns,
                 tat_tokens_ns=truth.tat_tokens_ns - lease.unused_ns(record.total_tokens),
                 period_tokens=truth.period_tokens - (unused if refund.quota else 0),
-                period_micro_usd=truth.period_micro_usd - (unused_micro_usd if refund.money else 0),
+                # a month whose first cost is still to come has none to give back
+                period_micro_usd=truth.period_micro_usd
+                - (unused_micro_usd if refund.money and truth.money_period == truth.period else 0),
                 token_limits=uses,
             )
             return self._answer(Attempt(True, self.grants[record.account_id]))
@@ -178,6 +198,10 @@ class FakeHotStore:
         with self._lock:
             self._reach()
             return self.ledger.setdefault(record.request_id, record)
+
+    def record(self, account_id: str, request_id: str) -> LedgerRecord | None:
+        self._reach()
+        return self.ledger.get(request_id)
 
     def put_content(self, account_id: str, request_id: str, content: LoggedContent, now_ms: int, ttl_s: int) -> None:
         self._reach()
@@ -199,7 +223,7 @@ def _charged(truth: Grant, request: AdmissionRequest, lease: Lease, now_ns: int)
     use = uses.get(lease.family)
     if use is None:
         return uses
-    if use.limits.rpm:
+    if use.limits.rpm and not request.epoch:
         use = _one_request(use, now_ns)
     if use.limits.tpm:
         use = replace(use, tat_tokens_ns=buckets.take(use.tat_tokens_ns, lease.family_tokens_ns, now_ns))

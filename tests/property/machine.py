@@ -72,9 +72,9 @@ class Lossy:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
 
-        def call(*args: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
             self.calls += 1
-            answer = method(*args)
+            answer = method(*args, **options)
             if self.lose:
                 self.lose = False
                 raise errors.StoreUnavailable()
@@ -117,6 +117,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         self.model.families, self.priced = ROTATED, False
         self.model.live = {token: until * SECOND for token, until in live.items()}
         self.held: dict[str, Admitted] = {}
+        self.paused: list[tuple[str, Admitted]] = []  # attempts of runs whose lease was taken over, or may have been
         self.changed_elsewhere = [True] * INSTANCES  # since the store last answered this instance
         self.refused_at: list[list[int]] = [[] for _ in range(INSTANCES)]
 
@@ -187,38 +188,41 @@ class AdmissionMachine(RuleBasedStateMachine):
     def _cost(self, reserve: int) -> int:
         return reserve if self.priced else 0
 
-    def _request(self, token: str, reserve: int, now: int, *, stream: bool = False) -> AdmissionRequest:
+    def _request(self, token: str, reserve: int, now: int, *, stream: bool = False, epoch: int = 0) -> AdmissionRequest:
         names = (self.account_id, request_id(now // 1_000_000), token, reserve, "demo", "completions", stream)
         prices = A_TOKEN if self.priced else None
-        return AdmissionRequest(*names, ROTATED.get(token, ""), self._cost(reserve), prices)
+        return AdmissionRequest(*names, ROTATED.get(token, ""), self._cost(reserve), prices, epoch=epoch)
 
     def _ask(
         self, instance: int, token: str, reserve: int, now: int, request: AdmissionRequest | None = None
     ) -> Exception | None:
         self.sound, calls = False, self.store.calls
         request = request or self._request(token, reserve, now)
+        run = request.epoch > 0
         try:
             admitted = self.instances[instance].admit(request, now)
         except errors.SluiceError as refusal:
             self._note_what_the_store_did(now)
-            self._check_refusal(instance, refusal, token, reserve, now)
+            self._check_refusal(instance, refusal, token, reserve, now, run=run)
             self.changed_elsewhere[instance] &= self.store.calls == calls
             self.sound = True
             return refusal
         self._make_room(now)
         cost = self._cost(reserve)
-        assert self.model.problems(token, reserve, cost, now) == set(), "admitted, and the model refuses"
-        self.model.admit(request.request_id, token, reserve, cost, now)
+        assert self.model.problems(token, reserve, cost, now, run=run) == set(), "admitted, and the model refuses"
+        self.model.admit(request.request_id, token, reserve, cost, now, run=run)
         self.held[request.request_id] = admitted
         self.changed_elsewhere = [True] * INSTANCES
         self.sound = True
         return None
 
-    def _check_refusal(self, instance: int, refusal: Exception, token: str, reserve: int, now: int) -> None:
+    def _check_refusal(
+        self, instance: int, refusal: Exception, token: str, reserve: int, now: int, *, run: bool = False
+    ) -> None:
         cost = self._cost(reserve)
-        if self.model.problems(token, reserve, cost, now) == {"concurrency"}:
+        if self.model.problems(token, reserve, cost, now, run=run) == {"concurrency"}:
             self._make_room(now)
-        problems = self.model.problems(token, reserve, cost, now)
+        problems = self.model.problems(token, reserve, cost, now, run=run)
         kept = self.refused_at[instance]
         throttled = isinstance(refusal, errors.Throttled) and not isinstance(refusal, errors.TooManyConcurrentRequests)
         # Answered from memory, which may be a second old, while the reason of the refusal may have just gone.
@@ -310,12 +314,75 @@ class AdmissionMachine(RuleBasedStateMachine):
         if name in self.model.running:
             self.model.ledger.setdefault(name, (used, self.model.running[name].month))
 
+    # --- runs
+
+    @rule(instance=instances, token=tokens, reserve=reserves)
+    def a_run_is_executed(self, instance: int, token: str, reserve: int) -> None:
+        now = self.clock(instance)
+        self._ask(instance, token, reserve, now, self._request(token, reserve, now, epoch=1))
+
+    @rule(data=st.data(), instance=instances)
+    def a_run_comes_twice(self, data: st.DataObject, instance: int) -> None:
+        """While its lease exists, it is not admitted again, whoever asks."""
+        runs = [name for name, held in self.model.running.items() if held.run]
+        if not runs:
+            return
+        name, now = data.draw(st.sampled_from(runs)), self.clock(instance)
+        lease = self.truth().leases[name]
+        again = replace(self._request(lease.token_id, lease.reserved_tokens, now), request_id=name, epoch=lease.epoch)
+        try:
+            self.instances[instance].admit(again, now)
+            raise AssertionError("a run was admitted twice")
+        except errors.SluiceError as refusal:
+            self._note_what_the_store_did(now)
+            if not isinstance(refusal, errors.Conflict):
+                self._check_refusal(instance, refusal, lease.token_id, lease.reserved_tokens, now, run=True)
+
+    @rule(data=st.data(), instance=instances)
+    def a_run_is_taken_over(self, data: st.DataObject, instance: int) -> None:
+        """If its lease has expired. Nothing that the attempt before it still writes is taken."""
+        runs = [name for name, held in self.model.running.items() if held.run]
+        if not runs:
+            return
+        name, now = data.draw(st.sampled_from(runs)), self.clock(instance)
+        lease = self.truth().leases[name]
+        attempt = self.store.take_over(self.account_id, name, lease, now // 1_000_000)
+        assert attempt.made == (name in self.model.expired(now, runs=True))
+        if not attempt.made or attempt.grant is None:
+            return
+        taken = attempt.grant.leases[name]
+        assert (taken.epoch, taken.prompt_tokens, taken.completion_tokens) == (
+            lease.epoch + 1,
+            lease.prompt_tokens,
+            lease.completion_tokens,
+        )
+        assert not self.store.take_over(self.account_id, name, lease, now // 1_000_000).made
+        request = self._request(lease.token_id, lease.reserved_tokens, now, epoch=taken.epoch)
+        if (before := self.held.get(name)) is not None:
+            self.paused.append((name, before))
+        self.held[name] = Admitted(replace(request, request_id=name), taken, attempt.grant)
+        self.model.running[name].expires = now - now % 1_000_000 + 30 * SECOND
+
+    @rule(data=st.data(), instance=instances)
+    def a_paused_attempt_goes_on(self, data: st.DataObject, instance: int) -> None:
+        if not self.paused:
+            return
+        (name, admitted), now_ms = data.draw(st.sampled_from(self.paused)), self.clock(instance) // 1_000_000
+        assert not self.store.checkpoint(self.account_id, name, admitted.lease, now_ms).made
+        assert not self.store.checkpoint(self.account_id, name, admitted.lease, now_ms, settling=True).made
+        assert not self.store.take_over(self.account_id, name, admitted.lease, now_ms).made
+
     @rule(instance=instances)
     def the_sweeper_runs(self, instance: int) -> None:
         now = self.clock(instance)
         for name, lease in list(self.truth().leases.items()):
-            abandoned = name in self.model.expired(now, after=SWEEP_AFTER_NS)
+            abandoned = name in self.model.expired(now, after=SWEEP_AFTER_NS, runs=True)
             assert lease.abandoned(now // 1_000_000) == abandoned
+            if abandoned and lease.epoch:
+                if not lease.given_up(now // 1_000_000):
+                    continue
+                assert self.store.take_over(self.account_id, name, lease, now // 1_000_000).made
+                lease = replace(lease, epoch=lease.epoch + 1)
             if abandoned:
                 settle_abandoned(self.store, self.account_id, name, lease)
                 self.model.settle_interrupted(name)

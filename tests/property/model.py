@@ -52,11 +52,12 @@ class Own:
     def used_in(self, month: tuple[int, int]) -> tuple[int, int]:
         return (self.used, self.spent) if month == self.month else (0, 0)
 
-    def take(self, reserve: int, cost: int, now: int, month: tuple[int, int]) -> Fraction:
+    def take(self, reserve: int, cost: int, now: int, month: tuple[int, int], *, run: bool = False) -> Fraction:
         used, spent = self.used_in(month)
         self.used, self.spent, self.month = used + reserve, spent + cost, month
         share = Fraction(reserve, self.tpm) if self.tpm else Fraction(0)
-        self.requests.take(Fraction(1, self.rpm) if self.rpm else Fraction(0), now)
+        if not run:
+            self.requests.take(Fraction(1, self.rpm) if self.rpm else Fraction(0), now)
         self.tokens.take(share, now)
         return share
 
@@ -73,6 +74,7 @@ class Running:
     own_share: Fraction = Fraction(0)
     prompt: int = 0
     completion: int = 0
+    run: bool = False  # it counted as a request when it was submitted, and its lease is taken over, not settled
 
 
 @dataclass
@@ -98,7 +100,7 @@ class Model:
     def family(self, token: str) -> str:
         return self.families.get(token, token)
 
-    def problems(self, token: str, reserve: int, cost: int, now: int) -> set[str]:
+    def problems(self, token: str, reserve: int, cost: int, now: int, *, run: bool = False) -> set[str]:
         """All reasons to refuse; empty if the request is admitted."""
         reasons = set()
         if self.suspended or self.live.get(token, 0) <= now - now % SECOND:  # tokens expire on whole seconds
@@ -123,7 +125,7 @@ class Model:
             reasons.add("tokens")
         if len(self.running) >= self.concurrency:
             reasons.add("concurrency")
-        return reasons
+        return reasons - {"requests", "own requests"} if run else reasons
 
     def own_problems(self, own: Own, reserve: int, cost: int, now: int) -> set[str]:
         used, spent = own.used_in(max(self.month, month_of(now)))
@@ -140,17 +142,18 @@ class Model:
     def used_in(self, month: tuple[int, int]) -> tuple[int, int]:
         return (self.used, self.spent) if month == self.month else (0, 0)
 
-    def admit(self, name: str, token: str, reserve: int, cost: int, now: int) -> None:
+    def admit(self, name: str, token: str, reserve: int, cost: int, now: int, *, run: bool = False) -> None:
         month = max(self.month, month_of(now))
         used, spent = self.used_in(month)
         self.used, self.spent, self.month = used + reserve, spent + cost, month
         share = Fraction(reserve, self.tpm)
-        self.requests.take(Fraction(1, self.rpm), now)
+        if not run:
+            self.requests.take(Fraction(1, self.rpm), now)
         self.tokens.take(share, now)
         expires = now - now % 1_000_000 + LEASE
-        held = self.running[name] = Running(reserve, share, month, token, expires, cost)
+        held = self.running[name] = Running(reserve, share, month, token, expires, cost, run=run)
         if (own := self.own.get(self.family(token))) is not None:
-            held.family, held.own_share = self.family(token), own.take(reserve, cost, now, month)
+            held.family, held.own_share = self.family(token), own.take(reserve, cost, now, month, run=run)
 
     def settle(self, name: str, used: int) -> None:
         """The first call writes the record; a second changes nothing."""
@@ -174,5 +177,6 @@ class Model:
         held = self.running[name]
         self.settle(name, held.prompt + held.completion)
 
-    def expired(self, now: int, after: int = 0) -> list[str]:
-        return [name for name, held in self.running.items() if held.expires + after <= now - now % 1_000_000]
+    def expired(self, now: int, after: int = 0, *, runs: bool = False) -> list[str]:
+        at = now - now % 1_000_000 - after
+        return [name for name, held in self.running.items() if held.expires <= at and (runs or not held.run)]

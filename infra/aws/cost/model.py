@@ -65,11 +65,17 @@ def scheduled_usd(function: str, seconds: float) -> float:
     return runs_a_month(function) * lambda_usd(seconds, memory) + starts * lambda_usd(assumed("init_seconds"), memory)
 
 
+def queues() -> int:
+    """How many start a function."""
+    events = [one.get("Properties", {}).get("Events", {}) for one in resources().values()]
+    return sum(source["Type"] == "SQS" for one in events for source in one.values())
+
+
 def idle() -> list[Line]:
     store_gb = assumed("idle_store_gb")
     sweeps = scheduled_usd("SweeperFunction", assumed("sweep_seconds"))
     leftovers = scheduled_usd("IngestionFunction", assumed("leftovers_seconds"))
-    polls = assumed("idle_pollers") * MINUTES * 60 / LONG_POLL_SECONDS / MILLION
+    polls = queues() * assumed("idle_pollers") * MINUTES * 60 / LONG_POLL_SECONDS / MILLION
     reads = counts()["sweep_of_nothing"]["read_units"] * MINUTES
     logs_gb = MINUTES * 600 / 1e9
     metrics = alarm_metrics()
@@ -77,7 +83,7 @@ def idle() -> list[Line]:
         Line("sweeper, once a minute", f"{runs_a_month('SweeperFunction'):,.0f} runs", sweeps, 0.0),
         Line("its reads", f"{reads:,.0f} read units", *(2 * [reads / MILLION * price("dynamodb_million_read_units")])),
         Line("ingestion, on its schedule", f"{runs_a_month('IngestionFunction'):,.0f} runs", leftovers, 0.0),
-        Line("Lambda asking its queue", f"{polls:.2f} million times", *_beyond_free(polls, "sqs_million_requests")),
+        Line("Lambda asking two queues", f"{polls:.2f} million times", *_beyond_free(polls, "sqs_million_requests")),
         Line("store", f"{store_gb:g} GB", *_beyond_free(store_gb, "dynamodb_gb_month")),
         Line("point-in-time recovery", f"{store_gb:g} GB", *(2 * [store_gb * price("dynamodb_pitr_gb_month")])),
         Line("alarms", f"{metrics} metrics", *_beyond_free(metrics, "cloudwatch_alarm_metric_month")),

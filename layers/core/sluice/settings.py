@@ -29,6 +29,8 @@ class Common(Settings):
         "", description="origins, comma-separated, whose pages may call the API from a browser; `*` (any) for /v1 only"
     )
 
+    run_queue_url: str = Field("", description="on AWS: the queue of runs; empty: a folder in `data_dir`")
+
     base_url_parameter: str = Field("", description="on AWS: the SSM parameter that holds the base URL instead")
 
     @field_validator("allowed_origins")

@@ -22,11 +22,17 @@ def statements(name: str) -> Iterator[tuple[str, Any]]:
 def allowed() -> set[tuple[str, str, str]]:
     """(function, operation, table or table/index/name)"""
     return {
-        (name.removesuffix("Function").lower(), action.removeprefix("dynamodb:"), _resource(resource))
+        (_owner(name), action.removeprefix("dynamodb:"), _resource(resource))
         for name in FUNCTIONS
         for action, resource in statements(name)
         if action.startswith("dynamodb:")
     }
+
+
+def _owner(name: str) -> str:
+    """The function whose role it has, as the recorder names it."""
+    role = FUNCTIONS[name]["Properties"].get("Role", {"Fn::GetAtt": [name]})["Fn::GetAtt"][0]
+    return str(role).removesuffix("Role").removesuffix("Function").lower()
 
 
 def _resource(resource: Any) -> str:

@@ -119,7 +119,8 @@ def _caller() -> str:
     while frame is not None:
         file, code = frame.f_code.co_filename, frame.f_code.co_name
         if file.startswith(FUNCTIONS):
-            return file.removeprefix(FUNCTIONS).split(os.sep)[0]
+            function = file.removeprefix(FUNCTIONS).split(os.sep)[0]
+            return "gateway" if function == "worker" else function  # whose role it has
         if file == __file__ and code == "dispatched":
             return str(frame.f_locals["function"])
         if file.endswith(STREAMS):

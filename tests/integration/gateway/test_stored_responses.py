@@ -75,7 +75,7 @@ def test_an_answer_reaches_its_caller_if_the_store_goes_away_meanwhile(
 ) -> None:
     from sluice.wiring import stores
 
-    def away(*arguments: object) -> None:
+    def away(*arguments: object, **options: object) -> None:
         raise StoreUnavailable()
 
     with monkeypatch.context() as broken:

@@ -140,13 +140,17 @@ def test_an_unavailable_store_ends_the_run_early_and_the_next_run_works(
     assert handler({}, None)["settled"] == 6
 
 
+def no_runs(account_id: str, run_id: str) -> None:
+    raise AssertionError("there are none")
+
+
 def test_a_run_stops_at_its_deadline_and_the_next_run_continues(world: UsageWorld) -> None:
     for account in [world.account() for _ in range(3)]:
         admit(world, account, ago_ms=LONG_DEAD_MS)
     times = itertools.count(now_ms())  # a millisecond passes at each look at the clock
-    swept = Sweeper(stores.hot_store(), stores.lease_index(), lambda: next(times)).sweep(next(times) + 2)
+    swept = Sweeper(stores.hot_store(), stores.lease_index(), lambda: next(times), no_runs).sweep(next(times) + 2)
     assert not swept.complete
-    assert not Sweeper(stores.hot_store(), stores.lease_index(), lambda: 5).sweep(5).complete
+    assert not Sweeper(stores.hot_store(), stores.lease_index(), lambda: 5, no_runs).sweep(5).complete
     assert handler({}, None)["settled"] == 3 - swept.settled
 
 

@@ -46,6 +46,10 @@ ALARMS: dict[str, Any] = source("infra/aws/alarms.yaml")
 TEMPLATE: dict[str, Any] = source()
 RESOURCES: dict[str, dict[str, Any]] = together(TEMPLATE, DATA, ALARMS)
 FUNCTIONS = {name: one for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"}
+for _one in FUNCTIONS.values():  # one that has the role of another may do the same
+    if "Role" in _one["Properties"]:
+        _owner = FUNCTIONS[_one["Properties"]["Role"]["Fn::GetAtt"][0].removesuffix("Role")]
+        _one["Properties"]["Policies"] = _owner["Properties"]["Policies"]
 SHARED = {name: TEMPLATE["Globals"]["Function"][name] for name in ("Handler", "Runtime", "Layers")}
 ZIPPED = {name: {**SHARED, **one["Properties"]} for name, one in FUNCTIONS.items() if "CodeUri" in one["Properties"]}
 EVENTS = {

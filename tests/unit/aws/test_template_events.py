@@ -125,7 +125,7 @@ def test_one_alarm_counts_the_failures_of_every_event_function() -> None:
     by_message = {
         function for (function, _), one in SOURCES.items() if one["Type"] == "SQS"
     }  # they report failures without an error
-    assert (at_once, by_message) == ({"SweeperFunction"}, {"IngestionFunction"})
+    assert (at_once, by_message) == ({"SweeperFunction"}, {"IngestionFunction", "WorkerFunction"})
     assert watched == {function for function, _ in SOURCES} - at_once - by_message
 
 

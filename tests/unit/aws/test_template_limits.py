@@ -56,6 +56,8 @@ def test_the_policy_of_each_function_has_room_for_all_its_routes(function: str, 
 
 @pytest.mark.parametrize("function", sorted(FUNCTIONS))
 def test_the_role_of_each_function_is_within_the_size_limit(function: str, resources: dict[str, Any]) -> None:
+    if "Role" in FUNCTIONS[function]["Properties"]:
+        return  # the role of another
     role = of_type(resources, "AWS::IAM::Role")[f"{function}Role"]
     text = json.dumps([one["PolicyDocument"] for one in role.get("Policies", [])], separators=(",", ":"))
     assert len(text) * 1.3 < 10_240  # the real addresses are longer than their placeholders here

@@ -15,9 +15,10 @@ pytestmark = pytest.mark.slow  # seconds together: not in `make test-fast`
 
 EVERYWHERE = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
 NAME = re.compile(r"parameter(\$\{KeyPath\}/[a-z-]+(?:/\*)?)$")
-ASK_MODELS = {"GatewayFunction", "SearchFunction", "IngestionFunction"}
+ASK_MODELS = {"GatewayFunction", "WorkerFunction", "SearchFunction", "IngestionFunction"}
 # Functions that make links, and those that compare the address a request came to.
 MAKE_LINKS = {owner for (owner, _), one in EVENTS.items() if one["Type"] == "Api"} | {"MailerFunction"}
+MAKE_LINKS |= {"WorkerFunction"}  # by the gateway's role
 
 
 def statements(name: str, action: str) -> Iterator[dict[str, Any]]:
@@ -109,6 +110,6 @@ def test_the_gateway_may_call_exactly_the_models_of_bedrock_that_are_named(
 
 
 def test_whoever_asks_the_model_server_knows_its_names_and_whose_signature_it_checks() -> None:
-    for name in ("GatewayFunction", "AdminFunction", "SearchFunction", "IngestionFunction"):
+    for name in ("GatewayFunction", "WorkerFunction", "AdminFunction", "SearchFunction", "IngestionFunction"):
         given = {variable: value for variable, value in variables(name).items() if "_INFERENCE_" in variable}
         assert sorted(given) == [f"SLUICE_INFERENCE_{what}" for what in ("AUTH", "MODELS", "SERVICE", "URL")]

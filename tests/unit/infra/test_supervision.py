@@ -30,14 +30,14 @@ def test_supervisord_reads_paths_with_spaces_and_quotes(tmp_path: Path) -> None:
     options = ServerOptions()
     options.realize(["--configuration", str(file)])
     groups = {group.name: group.process_configs[0] for group in options.process_group_configs}
-    assert sorted(groups) == ["app", "inference", "ingestion", "relay", "schedule", "store"]
+    assert sorted(groups) == ["app", "inference", "ingestion", "relay", "schedule", "store", "worker"]
     assert groups["store"].stdout_logfile == str(folder / "logs" / "store.log")
     assert shlex.split(groups["store"].command)[-1] == str(folder / "store.db")
 
 
 def test_app_stops_first_and_the_store_last() -> None:
     order = stopping_order(programs(("/bin/dynoxide",)))
-    assert order == ["app", "ingestion", "relay", "schedule", "inference", "store"]
+    assert order == ["app", "worker", "ingestion", "relay", "schedule", "inference", "store"]
 
 
 def test_users_own_store_is_not_started() -> None:

@@ -25,8 +25,12 @@ def seconds_left() -> float:
     deadline_ms = _deadline_ms(request.headers.get(HEADER, ""))
     if deadline_ms is None:
         return math.inf
-    left = deadline_ms / 1000 - time.time()
-    return left - min(SETTLE_SECONDS, left * SETTLE_SHARE)
+    return settled_within(deadline_ms / 1000 - time.time())
+
+
+def settled_within(left_seconds: float) -> float:
+    """Of so many seconds, those that the model may take."""
+    return left_seconds - min(SETTLE_SECONDS, left_seconds * SETTLE_SHARE)
 
 
 def _deadline_ms(context: str) -> int | None:

@@ -123,8 +123,15 @@ class HotStore(Protocol):
     def charge_malformed(self, guess: Grant, token_id: str, now_ns: int, family: str = "") -> Attempt:
         """Charge one request a minute for a request that is wrong in form, in the form guessed."""
 
-    def checkpoint(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
-        """Renew a lease and record its counts, if its API token is live and the account in good standing."""
+    def checkpoint(
+        self, account_id: str, request_id: str, lease: Lease, now_ms: int, *, settling: bool = False
+    ) -> Attempt:
+        """Renew a lease and record its counts, if its API token is live and the account in good standing. `settling`:
+        also if they are not. Of a run, only if it is still the lease of the same epoch."""
+
+    def take_over(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
+        """Give the lease of a run to its next epoch, with its counts, if it has expired and has the epoch of `lease`.
+        Every other write of the earlier epoch is refused from then on."""
 
     def release(self, record: LedgerRecord, lease: Lease, refund: Refund) -> Attempt:
         """Remove the lease of the record's request, if it still exists, and give back what it reserved and the record
@@ -136,6 +143,9 @@ class HotStore(Protocol):
 
     def put_record(self, record: LedgerRecord) -> LedgerRecord:
         """Put if absent. → the record as stored: this one, or an earlier one."""
+
+    def record(self, account_id: str, request_id: str) -> LedgerRecord | None:
+        """A consistent read."""
 
     def put_content(self, account_id: str, request_id: str, content: LoggedContent, now_ms: int, ttl_s: int) -> None:
         """Store the prompt and the answer, cut to size, until `ttl_s` (Unix seconds)."""
@@ -307,8 +317,11 @@ class TextStore(Protocol):
     def get_texts(self, account_id: str, item_id: str, now_ms: int) -> dict[str, str] | None:
         """A consistent read. None if expired, even if the store has not deleted the item yet."""
 
-    def put_texts(self, account_id: str, item_id: str, texts: Mapping[str, str], now_ms: int, ttl_s: int) -> None:
-        """Put or replace, until `ttl_s` (Unix seconds)."""
+    def put_texts(
+        self, account_id: str, item_id: str, texts: Mapping[str, str], now_ms: int, ttl_s: int, *, again: bool = False
+    ) -> bool:
+        """Put or replace, until `ttl_s` (Unix seconds). `again`: only if the item holds the same `response_id`; False
+        if it does not."""
 
     def list_texts(self, account_id: str, prefix: str, now_ms: int) -> list[dict[str, str]]:
         """All whose `item_id` begins so, by item_id, without expired ones. A consistent read."""

@@ -108,8 +108,9 @@ def v1_places() -> Places:
 @once
 def sweeper() -> Sweeper:
     from sluice.services.gateway.sweep import Sweeper
+    from sluice.wiring import runs
 
-    return Sweeper(stores.hot_store(), stores.lease_index(), peers.now_ms)
+    return Sweeper(stores.hot_store(), stores.lease_index(), peers.now_ms, lambda *run: runs.queue().put(*run))
 
 
 @once

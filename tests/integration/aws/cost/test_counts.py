@@ -12,8 +12,10 @@ import pytest
 
 from functions.metering import app as metering
 from functions.sweeper import app as sweeper
+from functions.worker import app as worker
 from infra.aws.cost.inputs import COUNTS
 from infra.local.schedule import event
+from sluice.domain.runs import run_of
 from sluice.wiring import stores
 from tests.fakes.upstream import chunk, usage_chunk
 from tests.integration.aws.cost.meter import metered
@@ -38,6 +40,11 @@ def counted(person: Person, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     ask(person), ask(person)  # the first request guesses the limits; afterwards the process knows the account
     found: dict[str, Any] = {}
     found["request"] = least(person, monkeypatch)
+
+    in_background(person)
+    with metered(prefix, monkeypatch) as meter:
+        in_background(person)
+    found["background_response"] = meter.told()
 
     person.call("PATCH", "/account", json={"store_content": False})
     ask(person)
@@ -77,6 +84,18 @@ def least(person: Person, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             ask(person)
         told.append(meter.told())
     return min(told, key=lambda one: int(one["calls"]))
+
+
+def in_background(person: Person) -> None:
+    """Submitted, executed and read once."""
+    body = {"model": "demo", "input": PROMPT, "background": True}
+    response = person.client.post("/v1/responses", json=body, headers=person.api_token).json
+    assert response is not None
+    run_id = run_of(response["id"])
+    named = json.dumps({"account_id": person.account_id, "run_id": run_id})
+    worker.handler({"Records": [{"messageId": "1", "body": named}]}, None)
+    read = person.client.get(f"/v1/responses/{response['id']}", headers=person.api_token).json
+    assert read is not None and read["status"] == "completed"
 
 
 def sweep() -> None:

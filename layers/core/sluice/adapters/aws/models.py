@@ -266,6 +266,17 @@ class SettingsItem(Model):
     ttl_s = TTLAttribute(null=True)  # once there is a newer version
 
 
+class RunItem(Model):
+    """A run, or as `live` the ids of an account's live ones. All expire."""
+
+    class Meta(OnDemand):
+        table_name = "runs"
+
+    account_id = UnicodeAttribute(hash_key=True)
+    run_id = UnicodeAttribute(range_key=True)
+    ttl_s = TTLAttribute(null=True)
+
+
 TABLES: tuple[type[Model], ...] = (
     AccountItem,
     MailItem,
@@ -279,4 +290,5 @@ TABLES: tuple[type[Model], ...] = (
     DocumentItem,
     AuditItem,
     SettingsItem,
+    RunItem,
 )

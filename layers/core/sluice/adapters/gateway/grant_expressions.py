@@ -65,7 +65,8 @@ def admission(
         return _update(request.account_id, [*clauses, CLOSED], "SET limits = :limits", names, values)
 
     requests_clause, requests_values = _requests_bucket(limits, now_ns, busy=forms.requests_busy)
-    values |= requests_values | {
+    counts = request.epoch == 0  # a run counted when it was submitted
+    values |= (requests_values if counts else {}) | {
         ":now_ns": number(now_ns),
         ":concurrency": number(limits.concurrency),
         ":lease": lease_attribute(lease),
@@ -73,7 +74,7 @@ def admission(
         ":period": number(lease.period),
         ":reserve": number(request.reserve_tokens),
     }
-    clauses += [LEASES_HAVE_ROOM, requests_clause]
+    clauses += [LEASES_HAVE_ROOM, *([requests_clause] if counts else [])]
     if forms.tokens_busy:
         clauses.append(TOKENS_BUSY)
         values[":charged_tokens_ns"] = number(lease.charged_tokens_ns)
@@ -87,7 +88,7 @@ def admission(
         clauses.append(PERIOD_SAME)
         values[":quota_latest_tokens"] = number(limits.monthly_tokens - request.reserve_tokens)
     takes = [
-        TAKE_REQUESTS[forms.requests_busy],
+        *([TAKE_REQUESTS[forms.requests_busy]] if counts else []),
         TAKE_TOKENS[forms.tokens_busy],
         TAKE_PERIOD[forms.new_period],
         ADD_LEASE,
@@ -144,23 +145,49 @@ def malformed(guess: Grant, token_id: str, family: str, now_ns: int) -> Write:
 
 # --- checkpoint: the API token is live, the account in good standing, and the lease still held
 LEASE_IS_HELD = "attribute_exists(leases.#lease)"  # not settled by the sweeper in the meantime
+LEASE_IS_OURS = "leases.#lease.n = :epoch"  # of a run: nobody has taken it over in the meantime
+LEASE_IS_OVER = "leases.#lease.e <= :now_ms"  # the attempt that held it is dead, or too late
 
 
-def checkpoint(account_id: str, request_id: str, lease: Lease, now_ms: int) -> Write:
-    """Renew the lease and record the counts so far, if the API token and the account are still valid."""
+def _held(lease: Lease) -> tuple[str, dict[str, Any]]:
+    """The clause that the lease is held, and its values."""
+    return (LEASE_IS_OURS, {":epoch": number(lease.epoch)}) if lease.epoch else (LEASE_IS_HELD, {})
+
+
+def checkpoint(account_id: str, request_id: str, lease: Lease, now_ms: int, *, settling: bool = False) -> Write:
+    """Renew the lease and record the counts so far, if the API token and the account are still valid. `settling`: also
+    if they are not."""
     progress = "SET leases.#lease.e = :expires_ms, leases.#lease.p = :prompt, leases.#lease.c = :completion"
+    held, values = _held(lease)
+    names, clauses = {"#lease": lease_key(request_id)}, [held]
+    if not settling:
+        clauses += [TOKEN_IS_LIVE, STANDING_IS_GOOD]
+        names["#token"] = lease.token_id
+        values |= {":now_s": number(now_ms // 1000), ":good": {"S": GOOD}}
+    if lease.upstream:
+        progress += ", leases.#lease.s = :upstream"
+        values[":upstream"] = {"S": lease.upstream}
+    values |= {
+        ":expires_ms": number(now_ms + LEASE_MS),
+        ":prompt": number(lease.prompt_tokens),
+        ":completion": number(lease.completion_tokens),
+    }
+    return _update(account_id, clauses, progress, names, values)
+
+
+def take_over(account_id: str, request_id: str, lease: Lease, now_ms: int) -> Write:
+    """Give a run's expired lease to its next epoch. What the dead attempt counted stays in it."""
+    held, values = _held(lease)
     return _update(
         account_id,
-        [LEASE_IS_HELD, TOKEN_IS_LIVE, STANDING_IS_GOOD],
-        progress + (", leases.#lease.s = :upstream" if lease.upstream else ""),
-        {"#lease": lease_key(request_id), "#token": lease.token_id},
+        [held, LEASE_IS_OVER],
+        "SET leases.#lease.n = :next, leases.#lease.e = :expires_ms",
+        {"#lease": lease_key(request_id)},
         {
-            ":now_s": number(now_ms // 1000),
-            ":good": {"S": GOOD},
+            **values,
+            ":now_ms": number(now_ms),
+            ":next": number(lease.epoch + 1),
             ":expires_ms": number(now_ms + LEASE_MS),
-            ":prompt": number(lease.prompt_tokens),
-            ":completion": number(lease.completion_tokens),
-            **({":upstream": {"S": lease.upstream}} if lease.upstream else {}),
         },
     )
 
@@ -173,8 +200,9 @@ LEASE_IS_VALID = "leases.#lease.e > :withdrawn_ms"  # no other process may be se
 def settlement(record: LedgerRecord, lease: Lease, wanted: Refund) -> Write:
     used_tokens, names = record.total_tokens, {"#lease": lease_key(record.request_id)}
     part = own_limits.refund(lease, used_tokens, record.cost_micro_usd or 0, wanted)
-    clauses, takes = [LEASE_IS_HELD, *part.clauses], ["tat_tokens_ns = tat_tokens_ns - :unused_ns", *part.takes]
-    values = {":unused_ns": number(lease.unused_ns(used_tokens)), **part.values}
+    held, values = _held(lease)
+    clauses, takes = [held, *part.clauses], ["tat_tokens_ns = tat_tokens_ns - :unused_ns", *part.takes]
+    values |= {":unused_ns": number(lease.unused_ns(used_tokens)), **part.values}
     if wanted.requests_ns:
         takes.append("tat_requests_ns = tat_requests_ns - :requests_ns")
         values[":requests_ns"] = number(wanted.requests_ns)

@@ -67,6 +67,8 @@ def lease_attribute(lease: Lease) -> dict[str, Any]:
     if lease.family:
         fields["f"] = {"S": "" if lease.family == lease.token_id else family_key(lease.family)}
         fields["b"] = number(lease.family_tokens_ns)
+    if lease.epoch:
+        fields["n"] = number(lease.epoch)
     return {"M": fields}
 
 
@@ -100,6 +102,7 @@ def lease_from(attribute: Item) -> Lease:
         family=token_id_of(fields["f"]["S"] or key) if "f" in fields else "",
         family_tokens_ns=_integer(fields, "b"),
         upstream=fields["s"]["S"] if "s" in fields else "",
+        epoch=_integer(fields, "n"),
     )
 
 

@@ -99,8 +99,13 @@ class DynamoHotStore:
         write = expressions.malformed(guess, token_id, family or token_id, now_ns)
         return self._update(write, repeat_silence=False)
 
-    def checkpoint(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
-        return self._update(expressions.checkpoint(account_id, request_id, lease, now_ms))
+    def checkpoint(
+        self, account_id: str, request_id: str, lease: Lease, now_ms: int, *, settling: bool = False
+    ) -> Attempt:
+        return self._update(expressions.checkpoint(account_id, request_id, lease, now_ms, settling=settling))
+
+    def take_over(self, account_id: str, request_id: str, lease: Lease, now_ms: int) -> Attempt:
+        return self._update(expressions.take_over(account_id, request_id, lease, now_ms))
 
     def release(self, record: LedgerRecord, lease: Lease, refund: Refund) -> Attempt:
         # A late copy of a withdrawal would end the lease that the same request was given since.
@@ -129,11 +134,14 @@ class DynamoHotStore:
             self.call("PutItem", put)
         except ConditionFailed as failed:
             if failed.item is None:  # an engine that does not return it
-                key = {"account_id": {"S": record.account_id}, "request_id": {"S": record.request_id}}
-                answer = self.call("GetItem", {"TableName": self._ledger, "Key": key, "ConsistentRead": True})
-                return record_from(answer["Item"])
+                return self.record(record.account_id, record.request_id) or record
             return record_from(failed.item)
         return record
+
+    def record(self, account_id: str, request_id: str) -> LedgerRecord | None:
+        key = {"account_id": {"S": account_id}, "request_id": {"S": request_id}}
+        answer = self.call("GetItem", {"TableName": self._ledger, "Key": key, "ConsistentRead": True})
+        return record_from(answer["Item"]) if "Item" in answer else None
 
     def put_content(self, account_id: str, request_id: str, content: LoggedContent, now_ms: int, ttl_s: int) -> None:
         texts = {"prompt": cut(content.prompt), "response": cut(content.response)}
@@ -174,7 +182,9 @@ class DynamoHotStore:
             return False
         return True
 
-    def put_texts(self, account_id: str, item_id: str, texts: Mapping[str, str], now_ms: int, ttl_s: int) -> None:
+    def put_texts(
+        self, account_id: str, item_id: str, texts: Mapping[str, str], now_ms: int, ttl_s: int, *, again: bool = False
+    ) -> bool:
         item: dict[str, Any] = {name: {"S": text} for name, text in texts.items()}
         item |= {
             "account_id": {"S": account_id},
@@ -183,7 +193,15 @@ class DynamoHotStore:
             "ttl_s": {"N": str(ttl_s)},
             "schema": {"N": "1"},
         }
-        self.call("PutItem", {"TableName": self._contents, "Item": item})
+        put: dict[str, Any] = {"TableName": self._contents, "Item": item}
+        if again:
+            put["ConditionExpression"] = IS_THIS_RESPONSE
+            put["ExpressionAttributeValues"] = {":id": item["response_id"]}
+        try:
+            self.call("PutItem", put)
+        except ConditionFailed:
+            return False
+        return True
 
     def delete_texts(self, account_id: str, item_id: str, response_id: str) -> None:
         delete = {

@@ -5,6 +5,7 @@ applies, so that a plain API token without a price costs one clause more than wi
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sluice.adapters.gateway.grant_item import limits_attribute, number, token_limits_attribute
@@ -108,7 +109,8 @@ def own_attribute(own: Mapping[str, int]) -> dict[str, Any]:
 def token(request: AdmissionRequest, limits: TokenLimits, forms: TokenForms, lease: Lease, now_ns: int) -> Part:
     """For an API token with limits of its own. Tokens and dollars of the month are counted even where they have no
     limit, so that one which is set later counts the whole month."""
-    clauses, takes, values = requests(limits, now_ns, busy=forms.requests_busy)
+    counted = limits if request.epoch == 0 else replace(limits, rpm=None)  # a run counted when it was submitted
+    clauses, takes, values = requests(counted, now_ns, busy=forms.requests_busy)
     if limits.tpm is not None:
         charged_ns, busy = lease.family_tokens_ns, forms.tokens_busy
         clauses.append(TOKEN_TOKENS[busy])

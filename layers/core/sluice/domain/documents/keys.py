@@ -10,7 +10,8 @@ CHANGES = "changes"  # a file attached or detached, or a store deleted; empty, b
 INDEX = "index"  # one database for each vector store
 VECTORS = "vectors"  # embeddings by the hash of their text
 BATCHES = "batches"  # files attached in one call
-KINDS = (CHANGES, FILES, TEXTS, INDEX, VECTORS, BATCHES)
+RUNS = "runs"  # events of requests that outlive their connection
+KINDS = (CHANGES, FILES, TEXTS, INDEX, VECTORS, BATCHES, RUNS)
 EVENT_KINDS = (FILES, CHANGES)
 WHOLE_STORE = "_"
 

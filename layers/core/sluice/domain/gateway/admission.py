@@ -104,7 +104,8 @@ class Grant:
 class AdmissionRequest:
     """What one request wants; `reserve_tokens` is a safe upper bound of prompt and completion together, and
     `reserve_micro_usd` of its cost by `prices`. `family`: of its API token; empty: the token's own id.
-    `upstream`: the model server that is asked first; empty for `local`."""
+    `upstream`: the model server that is asked first; empty for `local`. `epoch`: of a run, which counted as
+    a request a minute when it was submitted; 0 for all others."""
 
     account_id: str
     request_id: str
@@ -117,6 +118,7 @@ class AdmissionRequest:
     reserve_micro_usd: int = 0
     prices: Prices | None = None
     upstream: str = ""
+    epoch: int = 0
 
     @property
     def of_family(self) -> str:
@@ -213,10 +215,11 @@ def refund_for(lease: Lease, grant: Grant | None = None) -> Refund:
 
 
 def without_request(refund: Refund, lease: Lease, grant: Grant, now_ms: int) -> Refund:
-    """The refund of an admission that is taken back: the request does not count. `grant`: as it stood after it."""
+    """The refund of an admission that is taken back: the request does not count, unless it is a run's, which counted
+    before. `grant`: as it stood after it."""
     own = grant.token_limits.get(lease.family)
-    own_rpm = own.limits.rpm if own and refund.family else None
-    rpm = grant.limits.rpm
+    own_rpm = own.limits.rpm if own and refund.family and not lease.epoch else None
+    rpm = 0 if lease.epoch else grant.limits.rpm
     return replace(
         refund,
         requests_ns=buckets.charge_ns(1, rpm) if rpm else 0,
@@ -245,4 +248,5 @@ def lease_for(request: AdmissionRequest, guess: Grant, now_ns: int) -> Lease:
         family=family if own else "",
         family_tokens_ns=buckets.charge_ns(request.reserve_tokens, own_tpm) if own_tpm else 0,
         upstream=request.upstream,
+        epoch=request.epoch,
     )

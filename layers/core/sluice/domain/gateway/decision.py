@@ -32,7 +32,8 @@ def decide(grant: Grant, request: AdmissionRequest, now_ns: int) -> errors.Sluic
     period = charge_period(grant.period, now_ms)
     waits = [_blocked(grant, now_ms)]
     for whose, use in uses:
-        waits += [*_month(whose, use, request, period, now_ms), *_rates(whose, use, request.reserve_tokens, now_ns)]
+        waits += _month(whose, use, request, period, now_ms)
+        waits += _rates(whose, use, request.reserve_tokens, now_ns, is_run=request.epoch > 0)
     return _longest(waits) or _concurrency(grant)
 
 
@@ -92,14 +93,16 @@ def _month(
         yield errors.InsufficientBudget(seconds, f"{_capital(whose)} dollars of this month are used up.")
 
 
-def _rates(whose: str, use: TokenUse, reserve_tokens: int, now_ns: int) -> Iterator[errors.Throttled]:
+def _rates(
+    whose: str, use: TokenUse, reserve_tokens: int, now_ns: int, *, is_run: bool = False
+) -> Iterator[errors.Throttled]:
     """Refusals for what a minute has of requests and tokens."""
     limits = use.limits
     if 0 in (limits.rpm, limits.tpm):
         yield errors.NothingAllowed(60, f"{_capital(whose)} rate limit is 0: no request is allowed.")
         return
     for limit, tat_ns, wanted, what in (
-        (limits.rpm, use.tat_requests_ns, 1, "requests"),
+        (None if is_run else limits.rpm, use.tat_requests_ns, 1, "requests"),
         (limits.tpm, use.tat_tokens_ns, reserve_tokens, "tokens"),
     ):
         left_ns = buckets.wait_ns(tat_ns, buckets.charge_ns(wanted, limit), now_ns) if limit else 0

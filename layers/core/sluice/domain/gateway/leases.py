@@ -11,6 +11,7 @@ LEASE_MS = 30_000  # how long a lease is valid without renewal
 # later than 3 + 2 s after the one before.
 RENEW_EVERY_MS = 3_000
 SWEEP_AFTER_MS = 10_000  # how long after its expiry the sweeper treats a lease as abandoned
+RUN_SWEEP_AFTER_MS = 15 * 60_000  # the same for a run's, whose next attempt takes it over before that
 LEASE_SHARDS = "0123456789abcdef"  # keys of the sparse index of accounts that hold leases
 
 
@@ -25,6 +26,7 @@ class Lease:
 
     `prices` and `reserved_micro_usd` are those of the admission, so that a request costs what it was promised to.
     `upstream`: the model server that is asked; empty for `local`, because every byte of a grant counts.
+    `epoch`: of a run, which attempt or life of it holds the lease; 0 for a request that is no run (ADR 120).
     `family`: of an API token with limits of its own, whose counters were charged too; empty for other tokens.
     """
 
@@ -43,12 +45,17 @@ class Lease:
     family: str = ""
     family_tokens_ns: int = 0
     upstream: str = ""
+    epoch: int = 0
 
     def expired(self, now_ms: int) -> bool:
         return self.expires_ms <= now_ms
 
     def abandoned(self, now_ms: int) -> bool:
         return self.expires_ms + SWEEP_AFTER_MS <= now_ms
+
+    def given_up(self, now_ms: int) -> bool:
+        """Whether nobody executes the run any more, although it was sent again to its queue."""
+        return self.expires_ms + RUN_SWEEP_AFTER_MS <= now_ms
 
     def with_progress(self, prompt_tokens: int, completion_tokens: int, upstream: str = LOCAL) -> "Lease":
         named = upstream if self.upstream or upstream != LOCAL else ""

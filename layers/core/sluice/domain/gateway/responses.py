@@ -14,7 +14,7 @@ Event = dict[str, Any]
 class Assembly:
     """A response while it is generated. Each method returns the events to send; `response` is complete at the end."""
 
-    def __init__(self, response_id: str, created_s: int, echoed: Mapping[str, Any]) -> None:
+    def __init__(self, response_id: str, created_s: int, echoed: Mapping[str, Any], first_event: int = 0) -> None:
         self.response: dict[str, Any] = {
             "id": response_id,
             "object": "response",
@@ -27,7 +27,7 @@ class Assembly:
             **echoed,
         }
         self._suffix = response_id.removeprefix("resp_")
-        self._sequence = 0
+        self.sequence = first_event  # the number of the next event
         self._text: dict[str, Any] | None = None  # the message item being written
         self._thought: dict[str, Any] | None = None  # the reasoning item being written
         self._calls: dict[int, dict[str, Any]] = {}  # the chat delta's index → its item
@@ -37,8 +37,8 @@ class Assembly:
         self.finish_reason: str | None = None
 
     def _event(self, kind: str, **fields: Any) -> Event:
-        event = {"type": kind, "sequence_number": self._sequence, **fields}
-        self._sequence += 1
+        event = {"type": kind, "sequence_number": self.sequence, **fields}
+        self.sequence += 1
         return event
 
     def searched(
@@ -218,6 +218,11 @@ class Assembly:
         self._join()
         self.response |= {"status": "failed", "error": {"code": code, "message": message}}
         return [self._event("response.failed", response=self.response)]
+
+    def cancel(self) -> None:
+        """Instead of `end`: what there is of the answer stays."""
+        self._join()
+        self.response["status"] = "cancelled"
 
     def _annotate(self, part: dict[str, Any], place: Mapping[str, Any]) -> list[Event]:
         """Annotations are at the text's end, because a small model does not say which words come from which file."""

@@ -1,7 +1,7 @@
 """The Responses API over the same exchange: authenticate, check the body, call the service, render."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,20 +9,23 @@ from flask import Response, request
 
 from sluice.domain.documents.document import Passage
 from sluice.domain.documents.retrieval import Sources
-from sluice.domain.errors import SluiceError
+from sluice.domain.errors import InvalidModelRequest, SluiceError
 from sluice.domain.gateway import images
 from sluice.domain.gateway.response_items import Message, messages_from
 from sluice.domain.gateway.responses import Assembly
 from sluice.domain.ids import random_id
+from sluice.domain.runs import LIVE, Run
 from sluice.domain.tokens import Claims
 from sluice.http.fields import PageQuery
+from sluice.http.gateway import background
 from sluice.http.gateway.bearer import asked_model, authenticate
 from sluice.http.gateway.complete import Asked, answered
 from sluice.http.gateway.context import admitting
 from sluice.http.gateway.messages import chat_bound
 from sluice.http.gateway.responses import ResponsesDialect
-from sluice.http.gateway.responses_requests import InputTokensBody, ResponseBody
+from sluice.http.gateway.responses_requests import InputTokensBody, ResponseBody, RetrieveQuery
 from sluice.http.gateway.stored_completions import sliced
+from sluice.http.gateway.streaming import Dialect
 from sluice.http.operation import parse_body, validated
 from sluice.services.gateway.answer import Answer
 from sluice.services.gateway.request import ModelRequest
@@ -30,13 +33,15 @@ from sluice.wiring.gateway import answers, gateway, stored_responses
 
 
 @dataclass(frozen=True)
-class _Draft:
-    """A response before its answer. `history`: the conversation without instructions, which do not carry over."""
+class Draft:
+    """A response before its answer. `history`: the conversation without instructions, which do not carry over. `run`:
+    of a background response, what executes it."""
 
     claims: Claims
     body: ResponseBody
     history: list[Message]
     now_ms: int
+    run: Run | None = None
 
     def prompt_text(self) -> str:
         return json.dumps(images.without(_chat(self.body, self.history)["messages"])[0], ensure_ascii=False)
@@ -48,26 +53,39 @@ class _Draft:
 
     def dialect(self, answer: Answer) -> ResponsesDialect:
         """Errors: StoreUnavailable (of a response that is to be stored)."""
-        return ResponsesDialect(self._assembly(answer.sources), self.store)
+        return ResponsesDialect(self.assembly(answer.sources), self.store)
 
     def refused(self, error: SluiceError) -> bytes:
         """The events of a response that the model has not begun. It is not stored, so its id is none of the stored."""
-        assembly = Assembly(random_id("resp_"), self.now_ms // 1000, self.body.echoed())
-        return ResponsesDialect(assembly, lambda done: None).failed(error)
+        return ResponsesDialect(self.empty(random_id("resp_")), lambda done: None).failed(error)
 
-    def _assembly(self, sources: Sources | None) -> Assembly:
-        new_id = stored_responses().new_id(self.claims.account_id) if self.body.stored else random_id("resp_")
-        assembly = Assembly(new_id, self.now_ms // 1000, self.body.echoed())
+    def empty(self, response_id: str) -> Assembly:
+        run = self.run
+        if run is None:
+            return Assembly(response_id, self.now_ms // 1000, self.body.echoed())
+        return Assembly(run.response_id, run.created_ms // 1000, self.body.echoed(), run.first_event)
+
+    def assembly(self, sources: Sources | None) -> Assembly:
+        stores_new = self.body.stored and self.run is None
+        new_id = stored_responses().new_id(self.claims.account_id) if stores_new else random_id("resp_")
+        assembly = self.empty(new_id)
         if sources is None:
             return assembly
         cited = [(passage.file_id, passage.filename) for passage in sources.given]
         return assembly.searched(sources.query, _results(sources.found) if self.body.shows_results else None, cited)
 
-    def store(self, done: Assembly) -> None:
+    def store(self, done: Assembly) -> bool:
         """The finished response says whether it was stored."""
         if self.body.stored:
             messages = [*self.history, *done.answer_messages()]
-            done.response["store"] = stored_responses().put(self.claims.account_id, done.kept(), messages, self.now_ms)
+            stored, again = stored_responses(), self.run is not None
+            kept = stored.put(self.claims.account_id, done.kept(), messages, self.now_ms, again=again)
+            done.response["store"] = kept
+        return bool(done.response["store"])
+
+    def asked(self, model: dict[str, Any], dialect: Callable[[Answer], Dialect]) -> Asked:
+        texts = (self.prompt_text, self.body.ignored, self.refused, self.body.field_of)
+        return Asked(self.request(model), dialect, *texts)
 
 
 def respond() -> Response:
@@ -77,11 +95,14 @@ def respond() -> Response:
         model = asked_model(claims, body, "chat")
         answers().check_grounding(claims, body.grounding)
         now_ms = gateway().now_ms()
-        draft = _Draft(claims, body, _history(claims, body, model, now_ms), now_ms)
-        if body.stored:
+        draft = Draft(claims, body, _history(claims, body, model, now_ms), now_ms)
+        if body.background:
+            submission = background.prepared(claims, body, draft.history)
+        elif body.stored:
             stored_responses().check_size(body.echoed(), draft.history)
-    asked = (draft.request(model), draft.dialect, draft.prompt_text, body.ignored, draft.refused, body.field_of)
-    return answered(Asked(*asked))
+    if body.background:
+        return background.submitted(submission)
+    return answered(draft.asked(model, draft.dialect))
 
 
 def _history(claims: Claims, body: InputTokensBody, model: dict[str, Any], now_ms: int) -> list[Message]:
@@ -91,7 +112,10 @@ def _history(claims: Claims, body: InputTokensBody, model: dict[str, Any], now_m
     stored, items = stored_responses(), body.input_items()
     history = messages_from(items if isinstance(items, str) else stored.referred(claims.account_id, items, now_ms))
     if body.previous_response_id:
-        history = [*stored.get(claims.account_id, body.previous_response_id, now_ms).messages, *history]
+        previous = stored.get(claims.account_id, body.previous_response_id, now_ms)
+        if previous.response.get("status") in LIVE:
+            raise InvalidModelRequest("The previous response has not ended yet.", "previous_response_id")
+        history = [*previous.messages, *history]
     images.check_earlier(model, history, searched=body.grounding is not None, param="input")
     return history
 
@@ -125,10 +149,12 @@ def _results(found: Sequence[Passage]) -> list[dict[str, Any]]:
     ]
 
 
-def stored_response(response_id: str) -> dict[str, Any]:
+def retrieve(response_id: str) -> Response:
     claims = authenticate("inference")
+    with gateway().authentication_first(claims):
+        query = validated(RetrieveQuery, request.args.to_dict())
     gateway().check_caller(claims)
-    return stored_responses().get(claims.account_id, response_id, gateway().now_ms()).response
+    return background.retrieved(claims.account_id, response_id, query)
 
 
 def input_items(response_id: str) -> dict[str, Any]:
@@ -143,5 +169,6 @@ def input_items(response_id: str) -> dict[str, Any]:
 def delete_response(response_id: str) -> dict[str, Any]:
     claims = authenticate("inference")
     gateway().check_caller(claims)
+    background.stop(claims.account_id, response_id)
     stored_responses().delete(claims.account_id, response_id, gateway().now_ms())
     return {"id": response_id, "object": "response", "deleted": True}

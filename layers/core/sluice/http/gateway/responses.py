@@ -13,7 +13,7 @@ from sluice.http.gateway.streaming import DONE, OpenAIDialect
 class ResponsesDialect(NamedEvents[Assembly], OpenAIDialect):
     """`on_complete` is called with the finished response before its last events are handed over."""
 
-    def __init__(self, assembly: Assembly, on_complete: Callable[[Assembly], None]) -> None:
+    def __init__(self, assembly: Assembly, on_complete: Callable[[Assembly], object]) -> None:
         super().__init__(assembly)
         self._on_complete = on_complete
 

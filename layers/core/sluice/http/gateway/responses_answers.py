@@ -36,7 +36,7 @@ class ResponseObject(Open):
     id: str
     object: Literal["response"]
     created_at: int = Field(description="Unix seconds")
-    status: Literal["completed", "incomplete", "in_progress", "failed"]
+    status: Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
     model: str
     output: list[OutputItem]
     usage: ResponseUsage | None

@@ -231,6 +231,7 @@ class InputTokensBody(Loose):
 class ResponseBody(InputTokensBody):
     store: Flag | None = None
     stream: Flag | None = None
+    background: Flag | None = Field(None, description="the answer goes on without the connection; needs `store`")
     max_output_tokens: Annotated[Integer, Field(ge=1)] | None = None
     temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
     top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
@@ -261,6 +262,7 @@ class ResponseBody(InputTokensBody):
         """The request fields that the response object repeats."""
         text_format = self.text.format if self.text else None
         return {
+            "background": self.background is True,
             "instructions": self.instructions,
             "max_output_tokens": self.max_output_tokens,
             "metadata": self.metadata or {},
@@ -281,6 +283,11 @@ class ResponseBody(InputTokensBody):
             "truncation": "disabled",
             "user": self.user,
         }
+
+
+class RetrieveQuery(Loose):
+    stream: bool = Field(False, description="the response's events, also of one that has ended")
+    starting_after: int | None = Field(None, ge=0, description="with `stream`: the `sequence_number` of the last event")
 
 
 def _chat_format(text_format: TextFormat) -> dict[str, Any]:

@@ -202,9 +202,7 @@ class Body:
         held: list[bytes] = []
         try:
             yield from self._relay(held)
-            reason = self._read_end(held)
-            self._exchange.settle(200, reason)
-            ending = self._dialect.ending(held)
+            ending = self._end(self._read_end(held), held)
         except ClientGone:
             return  # `close` settles
         except Exception as cause:
@@ -217,6 +215,10 @@ class Body:
             return
         self._keeper.end()
         yield ending
+
+    def _end(self, reason: str | None, held: list[bytes]) -> bytes:
+        self._exchange.settle(200, reason)
+        return self._dialect.ending(held)
 
     def _relay(self, held: list[bytes]) -> Iterator[bytes]:
         """Pass chunks on at once. Hold a finish chunk and those after it, until another choice goes on. Send a comment

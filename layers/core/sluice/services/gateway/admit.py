@@ -97,6 +97,8 @@ class Admission:
             self.charge_malformed(request.account_id, request.token_id, now_ns, request.family)
             raise
         except FLOODING as refusal:
+            if request.epoch:  # the queue asks again, and not the caller
+                raise
             self._count(request.account_id, request.token_id, now_ns)
             if self._block_floods(request.account_id, now_ns // 1_000_000):
                 seen = self._judged(self._seen[request.account_id], self._plans.current())
@@ -147,6 +149,8 @@ class Admission:
             attempt = self._store.admit(request, guess, forms_for(judged, request, now_ns), lease, now_ns, change)
             guess = self._known(attempt)
             ours = guess.leases.get(request.request_id)
+            if request.epoch and ours is not None and not attempt.made:
+                raise errors.Conflict("Another process executes this run.")
             if attempt.made or ours is not None:  # a retry after an unclear answer finds its own lease
                 self._on_writes(writes)
                 return Admitted(request, ours or lease, guess)
@@ -199,8 +203,12 @@ class Admission:
         return grant
 
     def _settle_expired(self, grant: Grant, now_ms: int) -> int:
-        """Settle the expired leases. → how many."""
-        expired = [(identifier, lease) for identifier, lease in grant.leases.items() if lease.expired(now_ms)]
+        """Settle the expired leases, except those of runs. → how many."""
+        expired = [
+            (identifier, lease)
+            for identifier, lease in grant.leases.items()
+            if lease.expired(now_ms) and not lease.epoch  # a run goes on with its next attempt
+        ]
         for identifier, lease in expired:
             settle_abandoned(self._store, grant.account_id, identifier, lease)
         return len(expired)

@@ -21,7 +21,7 @@ from sluice.domain.usage.ledger import LedgerRecord
 from sluice.domain.usage.pricing import bound_micro_usd, cost_micro_usd
 from sluice.ports.gateway import Asked, HotStore, Reserved, RunAnswer, Spend, UpstreamStream
 from sluice.services.gateway.admit import Admitted
-from sluice.services.gateway.request import RequestContext
+from sluice.services.gateway.request import RequestContext, Superseded
 from sluice.services.gateway.settle import Outcome, settle, withdraw
 from sluice.services.gateway.settle_later import SettleLater
 
@@ -31,6 +31,7 @@ CLIENT_GONE_STATUS = 499  # nginx's number, for the ledger only; the caller has 
 SETTLE_ATTEMPTS = 3
 SETTLE_PAUSE_SECONDS = 0.1
 PING = b""
+COME_AGAIN = (errors.ModelUnavailable, errors.Overloaded, errors.SearchUnavailable, errors.StoreUnavailable)
 
 Clock = Callable[[], int]  # Unix time, ns
 
@@ -90,11 +91,14 @@ class Exchange:
         self._first_ms: int | None = None
         self._stream: UpstreamStream | None = None
         self._counted = (0, 0, 0)
+        self._before = (self.lease.prompt_tokens, self.lease.completion_tokens)
         self._asked: Asked | None = None
         self._broke_off = self._estimated = False
         self._whole = False  # whether an answer that is not streamed has come, with its server's counts
         self.record: LedgerRecord | None = None
         self._over = self.withdrawn = False
+        self.superseded = False
+        self._held_ms = 0
 
     @property
     def over(self) -> bool:
@@ -178,6 +182,19 @@ class Exchange:
         refusal = caller_refusal(grant, self.request.token_id, now_ms)
         return refusal or errors.Overloaded("The request was held up for too long and has been settled.")
 
+    def holds(self) -> bool:
+        """Whether a run's lease is still this attempt's, and is for the next half minute. If not, another process
+        executes it or has ended it, and this one must not. Errors: StoreUnavailable."""
+        now_ms = self._books.clock() // 1_000_000
+        if not self.lease.epoch or now_ms - self._held_ms < RENEW_EVERY_MS:
+            return not self.superseded
+        prompt_tokens, completion_tokens, _ = self._counts()
+        lease = self.lease.with_progress(prompt_tokens, completion_tokens, self.upstream or LOCAL)
+        names = (self.request.account_id, self.request.request_id)
+        self.superseded = not self._books.store.checkpoint(*names, lease, now_ms, settling=True).made
+        self._held_ms = now_ms
+        return not self.superseded
+
     def settle(self, status: int, finish_reason: str | None = None) -> None:
         """Settle once; later calls do nothing. If the store does not answer, this is repeated in the background, and
         the sweeper settles what is still left."""
@@ -212,6 +229,8 @@ class Exchange:
         """Whether the store took the settlement."""
         started = time.monotonic()
         try:
+            if not self.holds():
+                return True
             self.record, released = settle(
                 self._books.store, self.request.account_id, self.request.request_id, self.lease, outcome
             )
@@ -240,7 +259,10 @@ class Exchange:
     def fail(self, cause: BaseException) -> None:
         """Settle an exchange that ended early, with the HTTP status that its caller gets. One that the model has not
         begun, because it is full, is taken back if its request may wait."""
-        if isinstance(cause, errors.Overloaded) and self._withdraw():
+        if isinstance(cause, Superseded) or (self.context.run is not None and self._may_come_again(cause)):
+            self._leave()
+            return
+        if self._may_come_again(cause) and self._withdraw():
             return
         self._broke_off = True
         if isinstance(cause, ClientGone | GeneratorExit):
@@ -248,10 +270,23 @@ class Exchange:
         else:
             self.settle(self.context.status_of(cause), "error")
 
+    def _leave(self) -> None:
+        """Settle nothing. A lease that cannot be given back expires, and then others see to it."""
+        if not self._over and not self._withdraw():
+            self._over = True
+            self._books.ended(self.request, None)
+
+    def _may_come_again(self, cause: BaseException) -> bool:
+        """Whether the request is asked again after this refusal of the model: if it waits for its turn, or is a run."""
+        if self.context.run is not None:
+            return self._first_ms is None and isinstance(cause, COME_AGAIN) and not isinstance(cause, errors.AnswerLost)
+        waiter = self.context.waiter
+        return isinstance(cause, errors.Overloaded) and waiter is not None and not waiter.late
+
     def _withdraw(self) -> bool:
         """Take the admission back. → whether it was."""
         waiter, request = self.context.waiter, self.request
-        if waiter is None or waiter.late or self._over or self._first_ms is not None:
+        if self._over or self._first_ms is not None or any(self._before):
             return False
         try:
             now_ms = self._books.clock() // 1_000_000
@@ -263,7 +298,8 @@ class Exchange:
         if not attempt.made:
             return False
         self._over = self.withdrawn = True
-        waiter.admitted = False
+        if waiter is not None:
+            waiter.admitted = False
         if self._stream is not None:
             self._stream.close()
         self._books.remember(attempt.grant)
@@ -291,10 +327,12 @@ class Exchange:
         )
 
     def _counts(self) -> tuple[int, int, int]:
-        """Prompt, completion and cached tokens so far."""
+        """Prompt, completion and cached tokens so far, those of a run's dead attempts included."""
         if (stream := self._stream) is None:
-            return self._counted
-        return stream.prompt_tokens, stream.completion_tokens, stream.cached_tokens
+            prompt, completion, cached = self._counted
+        else:
+            prompt, completion, cached = stream.prompt_tokens, stream.completion_tokens, stream.cached_tokens
+        return prompt + self._before[0], completion + self._before[1], cached
 
     def _own_cost(
         self, prompt_tokens: int, completion_tokens: int, cached_tokens: int, taken_ms: int, *, estimated: bool

@@ -105,6 +105,16 @@ class Fit:
         is_short = self.prompt_tokens <= answer
         return self.form(self.prompt_tokens // (1 if is_short else MOST_BYTES_A_TOKEN), answer)
 
+    def into_reserved(self, tokens: int) -> None:
+        """The longest answer for which so many reserved tokens are enough. Errors: of `count`."""
+
+        def fits(most: int) -> bool:
+            return self.form(self.prompt_tokens, most).reserve_tokens <= tokens
+
+        if not self.counted and not fits(self.most):
+            self._count()
+        self.completion_tokens = _largest(min(1, self.most), self.most, fits)
+
     def into_context(self) -> None:
         """Shorten the answer of an admitted request to what its prompt leaves of the context. Errors: of `count`."""
         if self.room is None or self.prompt_tokens + self.completion_tokens <= self.room:

@@ -13,13 +13,14 @@ from sluice.domain.gateway.admission import AdmissionRequest, Grant
 from sluice.domain.gateway.contents import LoggedContent, expires_s
 from sluice.domain.gateway.decision import caller_refusal
 from sluice.domain.gateway.estimates import BYTES_A_TOKEN
+from sluice.domain.gateway.leases import Lease
 from sluice.domain.gateway.rerank import tokens_cached, tokens_read
 from sluice.domain.gateway.tries import FAULT_TOKENS, tries_of
 from sluice.domain.settings.terms import LOCAL, NO_MODEL, NO_TERMS, Terms
 from sluice.domain.tokens import Claims
 from sluice.domain.usage.pricing import Prices, bound_micro_usd, usd
 from sluice.ports.gateway import Content, HotStore, RunAnswer, Spend, Upstream, UpstreamCall, UpstreamStream
-from sluice.services.gateway.admit import Admission
+from sluice.services.gateway.admit import Admission, Admitted
 from sluice.services.gateway.exchange import Bookkeeping, Clock, Ended, Exchange, Observer
 from sluice.services.gateway.fit import Counts, Fit, countable
 from sluice.services.gateway.queue import Queue
@@ -92,10 +93,11 @@ class Gateway:
             self.check_caller(claims)
             raise
         except errors.SluiceError:
-            self._charge_malformed(claims)
+            self.charge_request(claims)
             raise
 
-    def _charge_malformed(self, claims: Claims) -> None:
+    def charge_request(self, claims: Claims) -> None:
+        """Count a request a minute, without an admission. Errors: as `Admission.charge_malformed`."""
         self.admission.charge_malformed(claims.account_id, claims.token_id, self.clock(), claims.family or "")
 
     def check_caller(self, claims: Claims) -> Grant:
@@ -142,18 +144,40 @@ class Gateway:
         """Admit. → the exchange to run and settle, and the most completion tokens of a choice. Errors: as
         `Admission.admit`."""
         fit = self._fit(request, context)
-        try:
-            exchange = self._admit(fit.request, context, request.claims, fit)
-        except errors.Throttled:
-            if fit.counted:  # so that counts are bounded by the requests a minute
-                self._charge_malformed(request.claims)
-            raise
-        if fit.room is not None:
-            with self.failing(exchange):
+        if (run := context.run) is not None and run.taken is not None:
+            exchange = self._taken(fit, request.claims, context, run.taken)
+        else:
+            exchange = self._admitted(fit, request, context)
+        with self.failing(exchange):
+            if run is not None:
+                run.begun()
+                if run.taken is not None:
+                    fit.into_reserved(exchange.request.reserve_tokens)
+            if fit.room is not None:
                 fit.into_context()
         completions = min(exchange.request.reserve_tokens, _completions(request, fit.completion_tokens))
         exchange.most = exchange.request.reserve_tokens - completions, completions
         return exchange, fit.completion_tokens
+
+    def _admitted(self, fit: Fit, request: ModelRequest, context: RequestContext) -> Exchange:
+        try:
+            return self._admit(fit.request, context, request.claims, fit)
+        except errors.Throttled:
+            if fit.counted and context.run is None:  # so that counts are bounded by the requests a minute
+                self.charge_request(request.claims)
+            raise
+
+    def _taken(self, fit: Fit, claims: Claims, context: RequestContext, taken: tuple[Lease, Grant]) -> Exchange:
+        """The next attempt of a run, with the reservation of the first. Its caller is checked again at once: errors as
+        `check_caller`, by which the exchange is settled."""
+        lease, grant = taken
+        reserved = (lease.reserved_tokens, lease.reserved_micro_usd)
+        request = replace(fit.request, reserve_tokens=reserved[0], reserve_micro_usd=reserved[1], prices=lease.prices)
+        exchange = self._exchange(Admitted(request, lease, grant), context, local_only=claims.local_only)
+        with self.failing(exchange):
+            if (refusal := caller_refusal(grant, lease.token_id, self.now_ms())) is not None:
+                raise refusal
+        return exchange
 
     def _fit(self, request: ModelRequest, context: RequestContext) -> Fit:
         window = int(request.model.get("context_window") or NO_CONTEXT_WINDOW)
@@ -176,6 +200,7 @@ class Gateway:
                 _cost_bound(request, prices, tokens, completion_tokens),
                 prices,
                 first,
+                0 if context.run is None else context.run.epoch,
             )
 
         return Fit(
@@ -214,11 +239,14 @@ class Gateway:
         admitted = self.admission.admit(request, self.clock(), fit)
         if context.waiter is not None:
             context.waiter.admitted = True
+        return self._exchange(admitted, context, local_only=claims.local_only)
+
+    def _exchange(self, admitted: Admitted, context: RequestContext, *, local_only: bool = False) -> Exchange:
         if self.queue is not None:
-            self.queue.began(request.account_id, request.model)
+            self.queue.began(admitted.request.account_id, admitted.request.model)
         remember = self.admission.remember
         books = Bookkeeping(self.store, self.clock, self.observer, self.settle_later, remember, self.spend, self._ended)
-        return Exchange(books, admitted, context, local_only=claims.local_only)
+        return Exchange(books, admitted, context, local_only=local_only)
 
     def _ended(self, request: AdmissionRequest, held_seconds: float | None) -> None:
         if self.queue is not None:
@@ -307,7 +335,8 @@ class Gateway:
     def _seconds(self, exchange: Exchange) -> float:
         """How many seconds the model may take for this request."""
         most = self.defaults.deadline_seconds
-        most = most if exchange.request.stream else min(most, self.defaults.whole_seconds)
+        if not exchange.request.stream and exchange.context.run is None:
+            most = min(most, self.defaults.whole_seconds)
         return min(most, max(exchange.context.seconds_left(), LEAST_SECONDS))
 
     def keep_content(self, request: AdmissionRequest, prompt: str, response: str) -> None:

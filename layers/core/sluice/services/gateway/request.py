@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice.domain.documents.retrieval import Grounding
+from sluice.domain.gateway.admission import Grant
 from sluice.domain.gateway.grants import PLAYGROUND
+from sluice.domain.gateway.leases import Lease
 from sluice.domain.tokens import SCOPES, Claims
 from sluice.domain.usage.ledger import LedgerRecord
 from sluice.services.gateway.queue import Waiter
@@ -42,6 +44,21 @@ class ModelRequest:
 
 
 @dataclass(frozen=True)
+class RunContext:
+    """Of an exchange that executes a run. `epoch`: of its lease. `taken`: the lease that was taken over from a dead
+    attempt, and the grant then; None where the run has to be admitted. `begun`: called once it holds its lease, before
+    the model is asked; what it raises ends the exchange, `Superseded` without a settlement."""
+
+    epoch: int
+    taken: tuple[Lease, Grant] | None
+    begun: Callable[[], None]
+
+
+class Superseded(Exception):
+    """Another process executes or has ended the run."""
+
+
+@dataclass(frozen=True)
 class RequestContext:
     """What the HTTP layer knows about the request that it serves."""
 
@@ -61,6 +78,7 @@ class RequestContext:
     waiter: Waiter | None = None
     """Of a request that waits for its turn: if the model begins nothing, because it is full, its admission is taken
     back."""
+    run: RunContext | None = None
 
 
 def playground_claims(account_id: str, now_s: int) -> Claims:

@@ -112,7 +112,8 @@ def settle_abandoned(store: HotStore, account_id: str, request_id: str, lease: L
         status=INTERRUPTED_STATUS,
         prompt_tokens=lease.prompt_tokens,
         completion_tokens=lease.completion_tokens,
-        response_time_ms=max(0, lease.expires_ms - LEASE_MS - request_time_ms(request_id)),
+        # A run waited in its queue, and nobody knows for how long.
+        response_time_ms=None if lease.epoch else max(0, lease.expires_ms - LEASE_MS - request_time_ms(request_id)),
         finish_reason="interrupted",
         settled_by="sweeper",
         upstream=None if lease.model == NO_MODEL else lease.upstream or LOCAL,

@@ -27,8 +27,12 @@ ITEM_ID = re.compile(r"[a-z]+_([0-9a-z]+)(_\w+)?")  # of an item: with the rando
 
 @dataclass(frozen=True)
 class StoredResponse:
+    """`messages`: the conversation including this response's output, without instructions. `run`: how a background one
+    is made, until it is."""
+
     response: dict[str, Any]
-    messages: list[Message]  # the conversation including this response's output, without instructions
+    messages: list[Message]
+    run: dict[str, Any] | None = None
 
 
 class StoredResponses:
@@ -43,8 +47,11 @@ class StoredResponses:
 
     def new_id(self, account_id: str) -> str:
         """Errors: StoreUnavailable."""
-        place = self._texts.count_up(account_id, COUNTER) % MOST_RESPONSES
-        return random_id("resp_") + f"{place:0{PLACE_DIGITS}d}"
+        return random_id("resp_") + self.new_place(account_id)
+
+    def new_place(self, account_id: str) -> str:
+        """Errors: StoreUnavailable."""
+        return f"{self._texts.count_up(account_id, COUNTER) % MOST_RESPONSES:0{PLACE_DIGITS}d}"
 
     def get(self, account_id: str, response_id: str, now_ms: int) -> StoredResponse:
         """Errors: NotFound (also for another account's, and one that was replaced), StoreUnavailable."""
@@ -52,7 +59,8 @@ class StoredResponses:
         response = json.loads(found["response"]) if found else {}
         if not found or response["id"] != response_id:
             raise NotFound(f"There is no response {response_id!r}.")
-        return StoredResponse(response, json.loads(found["messages"]))
+        run = json.loads(found["run"]) if "run" in found else None
+        return StoredResponse(response, json.loads(found["messages"]), run)
 
     def input_items(self, account_id: str, response_id: str, now_ms: int) -> list[dict[str, Any]]:
         """What the response was made from, oldest first. Errors: as `get`."""
@@ -85,31 +93,42 @@ class StoredResponses:
                 found.append(known[item["id"]])
         return found
 
-    def check_size(self, echoed: Mapping[str, Any], messages: list[Message]) -> None:
+    def check_size(self, echoed: Mapping[str, Any], messages: list[Message], *more: object) -> None:
         """Call it before the model is asked. Errors: InvalidModelRequest (too long to be stored)."""
-        if _bytes(echoed, messages) > MAX_REQUEST_BYTES:
+        if _bytes(echoed, messages, *more) > MAX_REQUEST_BYTES:
             raise InvalidModelRequest(
                 "The conversation, with what the response repeats, has more bytes than can be stored "
                 f"({MAX_REQUEST_BYTES:,}). Send store: false.",
                 "store",
             )
 
-    def put(self, account_id: str, response: Mapping[str, Any], messages: list[Message], now_ms: int) -> bool:
-        """False if it is not stored, because its answer is too long or the store is away: the caller gets it anyhow."""
-        if _bytes(response, messages) > MAX_ROW_BYTES:
+    def put(
+        self,
+        account_id: str,
+        response: Mapping[str, Any],
+        messages: list[Message],
+        now_ms: int,
+        *,
+        run: Mapping[str, Any] | None = None,
+        again: bool = False,
+    ) -> bool:
+        """False if it is not stored, because its answer is too long or the store is away: the caller gets it anyhow.
+        `again`: only in the place of what is stored of the same response."""
+        if _bytes(response, messages, run) > MAX_ROW_BYTES:
             return False
         texts = {
             "response": json.dumps(response, ensure_ascii=False),
             "messages": json.dumps(messages, ensure_ascii=False),
             "response_id": str(response["id"]),
+            **({"run": json.dumps(run, ensure_ascii=False)} if run else {}),
         }
         try:
             ttl_s = expires_s(now_ms, self._keep_days)
-            self._texts.put_texts(account_id, _key(texts["response_id"]), texts, now_ms, ttl_s)
+            key = _key(texts["response_id"])
+            return self._texts.put_texts(account_id, key, texts, now_ms, ttl_s, again=again)
         except StoreUnavailable:
             log.warning("a response was not stored", extra={"account_id": account_id})
             return False
-        return True
 
     def delete(self, account_id: str, response_id: str, now_ms: int) -> None:
         """Errors: NotFound, StoreUnavailable."""

@@ -1,6 +1,7 @@
 """Settle the requests whose process died. The index of leases finds them, so no scan is needed.
 
-    lease expires ──── 10 s ────► the sweeper settles from the last checkpoint
+    lease expires ──── 10 s ────► the sweeper settles from the last checkpoint; a run's it sends again to the queue
+                                  of runs, whose worker takes it over, and settles only what nobody took in 15 min
     a live process renews every 3 s and settles itself; one that resumes late finds its lease gone
 
 An account leaves the index here and not with its last lease, because that saves one write for each request.
@@ -9,7 +10,7 @@ An account leaves the index here and not with its last lease, because that saves
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sluice.domain.errors import StoreUnavailable
 from sluice.domain.gateway.admission import Grant
@@ -37,10 +38,17 @@ class SweptLeases:
 
 
 class Sweeper:
-    """`clock_ms` is read again for each account, because a run may take most of a minute."""
+    """`clock_ms` is read again for each account, because a sweep may take most of a minute. `send_again`: puts a run
+    (account id, run id) into its queue."""
 
-    def __init__(self, grants: HotStore, index: LeaseIndex, clock_ms: Callable[[], int]) -> None:
-        self._grants, self._index, self._clock_ms = grants, index, clock_ms
+    def __init__(
+        self,
+        grants: HotStore,
+        index: LeaseIndex,
+        clock_ms: Callable[[], int],
+        send_again: Callable[[str, str], None],
+    ) -> None:
+        self._grants, self._index, self._clock_ms, self._send_again = grants, index, clock_ms, send_again
 
     def sweep(self, until_ms: int) -> SweptLeases:
         """Stop at `until_ms` (Unix ms). The order of shards is random, so that short runs skip no shard for ever."""
@@ -82,6 +90,11 @@ class Sweeper:
             swept.overdue_ms = max(swept.overdue_ms, now_ms - lease.expires_ms)
             if not lease.abandoned(now_ms):
                 continue
+            if lease.epoch:
+                self._send_again(account_id, request_id)
+                if not lease.given_up(now_ms) or not self._grants.take_over(account_id, request_id, lease, now_ms).made:
+                    continue
+                lease = replace(lease, epoch=lease.epoch + 1)
             record, attempt = settle_abandoned(self._grants, account_id, request_id, lease)
             swept.settled += 1
             log.info("settled an abandoned request", extra={"request_id": request_id, "status": record.status})

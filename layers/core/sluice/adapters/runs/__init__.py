@@ -1,0 +1,1 @@
+"""Rows, queue and events of runs (`sluice.ports.runs`)."""

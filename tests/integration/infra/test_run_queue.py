@@ -1,0 +1,86 @@
+"""The queues of runs: a folder on one machine, SQS on AWS; and how long events are kept on one machine."""
+
+import json
+import os
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from infra.local.expiry import forget_events
+from infra.local.ingestion import Spool, message
+from sluice.adapters.runs.queue import SPOOL, FolderQueue, SqsQueue
+from sluice.domain.errors import StoreUnavailable
+from sluice.domain.runs import KEPT_SECONDS
+
+
+def test_a_message_is_delivered_when_it_is_due(tmp_path: Path) -> None:
+    queue, spool = FolderQueue(tmp_path), Spool(tmp_path / SPOOL)
+    queue.put("usr_a", "req_later", delay_seconds=1)
+    queue.put("usr_a", "req_now")
+    first = spool.take()
+    assert first is not None and json.loads(message(first)["body"]) == {"account_id": "usr_a", "run_id": "req_now"}
+    spool.done(first)
+    assert spool.take() is None
+    time.sleep(1.1)
+    second = spool.take()
+    assert second is not None and json.loads(message(second)["body"])["run_id"] == "req_later"
+
+
+def test_a_full_disk_is_an_unavailable_store(tmp_path: Path) -> None:
+    (tmp_path / SPOOL).write_text("no folder")
+    with pytest.raises(StoreUnavailable):
+        FolderQueue(tmp_path).put("usr_a", "req_a")
+
+
+def test_events_are_forgotten_after_a_day(tmp_path: Path) -> None:
+    old, new = tmp_path / "usr_a" / "req_a" / "0000000000", tmp_path / "usr_b" / "req_b" / "0000000000"
+    for path in (old, new):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"event: x\n\n")
+    os.utime(old, (time.time() - KEPT_SECONDS - 5,) * 2)
+    forget_events(tmp_path)
+    assert new.exists() and not (tmp_path / "usr_a").exists()
+
+
+class Sqs(BaseHTTPRequestHandler):
+    """Takes messages of one queue, in AWS's JSON protocol."""
+
+    protocol_version = "HTTP/1.1"
+    taken: ClassVar[list[dict[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        assert self.headers["X-Amz-Target"] == "AmazonSQS.SendMessage"
+        assert self.headers["Content-Type"] == "application/x-amz-json-1.0"
+        known = asked["QueueUrl"].endswith("/runs")
+        self.taken.append(asked) if known else None
+        body = b'{"MessageId": "1"}' if known else b'{"__type": "com.amazonaws.sqs#QueueDoesNotExist"}'
+        self.send_response(200 if known else 400)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_sqs_gets_the_ids_and_the_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Sqs) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        variables = {"AWS_ENDPOINT_URL_SQS": f"http://127.0.0.1:{server.server_port}", "AWS_REGION": "us-east-1"}
+        for name, value in {**variables, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}.items():
+            monkeypatch.setenv(name, value)
+        queues = SqsQueue("https://sqs/1/runs"), SqsQueue("https://sqs/1/none")
+        queues[0].put("usr_a", "req_a", delay_seconds=60)
+        with pytest.raises(StoreUnavailable):
+            queues[1].put("usr_a", "req_a")
+        for queue in queues:
+            queue._client.close()
+        server.shutdown()
+    (got,) = Sqs.taken
+    assert json.loads(got["MessageBody"]) == {"account_id": "usr_a", "run_id": "req_a"} and got["DelaySeconds"] == 60
