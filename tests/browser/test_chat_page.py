@@ -70,7 +70,7 @@ def test_arabic_is_written_from_the_right_everywhere_in_the_chat(chat: Tab, mode
     chat.page.keyboard.press("Enter")
     settled(chat)
     for _ in range(2):
-        parts = ", ".join(["#chat-title", ".user .said", *(f".formatted > {tag}" for tag in ("p", "h3", "pre"))])
+        parts = ", ".join(["#chat-title", ".user .said", *(f".formatted {tag}" for tag in ("p", "h3", "pre"))])
         sides = chat.page.locator(parts).evaluate_all(SIDES)
         assert sides == ["right", "right", "right", "left", "right", "left"]
         chat.page.reload()
