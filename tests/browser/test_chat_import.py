@@ -98,6 +98,7 @@ def test_the_landing_pages_question_stands_in_the_box_and_is_not_sent(stage: Sta
     person, _ = stage.person()
     tab = new_tab(person, at=stage.url)
     tab.go("/")
+    tab.check("landing-member")
     tab.press("Try this in the playground")
     box = tab.page.locator("#content")
     assert box.input_value() == "What is the capital of France?" and said(tab) == [] and not model.asked
