@@ -17,6 +17,7 @@ from sluice.domain.gateway.estimates import BYTES_A_TOKEN, prompt_tokens
 
 ANSWER_SHARE = 8  # of the context, the most that is left free for the answer
 BESIDE_TURNS = 48  # tokens that a chat template may add
+MOST_ATTEMPTS = 3  # with fewer turns, when the model refuses the prompt as too long
 NEAR = 0.75  # of the context: from here on the page warns, because a few more turns fill it
 
 
@@ -35,7 +36,7 @@ class Prompt:
     ) -> None:
         self._system = [{"role": "system", "content": chat.system}] if chat.system else []
         self._history, self._question = history, {"role": "user", "content": question}
-        self.context_tokens = context_tokens
+        self.context_tokens, self._shortened = context_tokens, 0
         self._last = next((one for one in reversed(history) if one.prompt_tokens), None)
         last = self._last
         self.left_out = last.left_out or 0 if last and last.context_tokens == context_tokens else 0
@@ -52,10 +53,13 @@ class Prompt:
         return [*self._system, *kept, self._question]
 
     def shorter(self) -> list[dict[str, str]] | None:
-        """Half of the turns of a prompt that the model refused as too long; None if it has only the question."""
+        """Half of the turns of a prompt that the model refused as too long, and the third time none; None if it has
+        only the question."""
         if self.left_out >= len(self._history):
             return None
-        self._cut(self.left_out + (len(self._history) - self.left_out + 1) // 2)
+        self._shortened += 1
+        half = (len(self._history) - self.left_out + 1) // 2
+        self._cut(self.left_out + half if self._shortened < MOST_ATTEMPTS else len(self._history))
         return self.messages
 
     def _first_within(self, most_tokens: int) -> int:
@@ -65,7 +69,9 @@ class Prompt:
         for place in range(found - 1, self.left_out - 1, -1):
             one = self._history[place]
             if one.content:
-                left_bytes -= len(json.dumps({"role": one.role, "content": one.content}, ensure_ascii=False).encode()) + 2
+                left_bytes -= (
+                    len(json.dumps({"role": one.role, "content": one.content}, ensure_ascii=False).encode()) + 2
+                )
             if left_bytes < 0:
                 return found
             if one.role == "user":  # what is sent begins with a question
